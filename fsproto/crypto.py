@@ -1,0 +1,223 @@
+"""The one door to `cryptography`: the primitives of the protocol under the names it uses.
+
+No cipher, hash or padding of our own lives here or anywhere else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac as _hmac
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, mlkem, padding, rsa, x25519
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
+
+from fsproto.limits import RSA_BITS
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+TAG_SIZE = 16
+NONCE_SIZE = 12
+HASH_SIZE = 32
+KEY_SIZE = 32
+X25519_SIZE = 32
+ED25519_SIZE = 32
+SIGNATURE_SIZE = 64
+KEM_SEED_SIZE = 64
+KEM_PUBLIC_SIZE = 1184
+KEM_CIPHERTEXT_SIZE = 1088
+
+_OAEP = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
+
+
+class CryptoError(Exception):
+    """Something did not open, verify or parse; the caller says what that means."""
+
+
+def sha256(*parts: Buffer) -> bytes:
+    """Return SHA-256 of the parts one after the other (32 bytes)."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.digest()
+
+
+def hmac_sha256(key: bytes, *parts: bytes) -> bytes:
+    """Return HMAC-SHA256 (RFC 2104) of the parts one after the other (32 bytes)."""
+    mac = _hmac.new(key, digestmod=hashlib.sha256)
+    for part in parts:
+        mac.update(part)
+    return mac.digest()
+
+
+def equal(a: bytes, b: bytes) -> bool:
+    """Compare in constant time."""
+    return _hmac.compare_digest(a, b)
+
+
+def fingerprint(spki: bytes) -> str:
+    """Return `SHA256:<base64 without padding>` of bytes that stand for a key, as OpenSSH writes them."""
+    return "SHA256:" + base64.b64encode(sha256(spki)).decode().rstrip("=")
+
+
+def hkdf(ikm: bytes, *, salt: bytes, info: bytes, length: int = KEY_SIZE) -> bytes:
+    """Return `length` bytes of HKDF-SHA256 (RFC 5869)."""
+    return HKDF(hashes.SHA256(), length, salt, info).derive(ikm)
+
+
+def hkdf_expand(key: bytes, info: bytes, length: int = KEY_SIZE) -> bytes:
+    """Return the second half of HKDF-SHA256 alone, for a `key` (32 bytes) that is uniform."""
+    return HKDFExpand(hashes.SHA256(), length, info).derive(key)
+
+
+def argon2id(passphrase: bytes, *, salt: bytes, passes: int, lanes: int, memory_kib: int) -> bytes:
+    """Return a 32-byte key for a passphrase (Argon2id, RFC 9106)."""
+    # Its import is paid only where a passphrase is used.
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id  # noqa: PLC0415
+
+    return Argon2id(
+        salt=salt, length=KEY_SIZE, iterations=passes, lanes=lanes, memory_cost=memory_kib
+    ).derive(passphrase)
+
+
+class Aead:
+    """AES-256-GCM under one key (NIST SP 800-38D). Nonces are the caller's duty."""
+
+    def __init__(self, key: bytes) -> None:
+        """Take `key`: 32 bytes."""
+        if len(key) != KEY_SIZE:
+            raise ValueError("an AES-256 key has 32 bytes")
+        self._gcm = AESGCM(key)
+
+    def seal(self, nonce: bytes, plaintext: Buffer, associated_data: bytes = b"") -> bytes:
+        """Return ciphertext with its 16-byte tag."""
+        return self._gcm.encrypt(nonce, plaintext, associated_data)
+
+    def seal_into(
+        self, nonce: bytes, plaintext: Buffer, associated_data: bytes, out: Buffer
+    ) -> int:
+        """Seal into `out`, which has exactly the plaintext's length and 16; return that length."""
+        return self._gcm.encrypt_into(nonce, plaintext, associated_data, out)
+
+    def open(self, nonce: bytes, sealed: Buffer, associated_data: bytes = b"") -> bytes:
+        """Return the plaintext; `CryptoError` if it was not sealed just so."""
+        try:
+            return self._gcm.decrypt(nonce, sealed, associated_data)
+        except InvalidTag:
+            raise CryptoError("authentication failed") from None
+
+
+class SigningKey:
+    """An Ed25519 private key (RFC 8032)."""
+
+    def __init__(self, seed: bytes) -> None:
+        """Take `seed`: 32 random bytes."""
+        self._key = ed25519.Ed25519PrivateKey.from_private_bytes(seed)
+        self.seed = seed
+        self.public: bytes = self._key.public_key().public_bytes_raw()
+
+    def sign(self, *parts: bytes) -> bytes:
+        """Return the 64-byte signature over the parts one after the other."""
+        return self._key.sign(b"".join(parts))
+
+
+def verify(public: bytes, signature: bytes, *parts: bytes) -> None:
+    """Raise `CryptoError` unless `signature` is that of `public` (32 bytes) over the parts."""
+    try:
+        ed25519.Ed25519PublicKey.from_public_bytes(public).verify(signature, b"".join(parts))
+    except (InvalidSignature, ValueError):
+        raise CryptoError("the signature does not verify") from None
+
+
+class X25519:
+    """One end of an X25519 exchange (RFC 7748)."""
+
+    def __init__(self, private: bytes) -> None:
+        """Take `private`: 32 random bytes."""
+        self._key = x25519.X25519PrivateKey.from_private_bytes(private)
+        self.public: bytes = self._key.public_key().public_bytes_raw()
+
+    def exchange(self, peer: bytes) -> bytes:
+        """Return the 32-byte shared secret; `CryptoError` for a point of small order."""
+        try:
+            return self._key.exchange(x25519.X25519PublicKey.from_public_bytes(peer))
+        except ValueError:
+            raise CryptoError("not a usable X25519 public key") from None
+
+
+class KemKey:
+    """An ML-KEM-768 private key (FIPS 203)."""
+
+    def __init__(self, seed: bytes) -> None:
+        """Take `seed`: 64 random bytes (d then z)."""
+        self._key = mlkem.MLKEM768PrivateKey.from_seed_bytes(seed)
+        self.seed = seed
+        self.public: bytes = self._key.public_key().public_bytes_raw()
+
+    def decapsulate(self, ciphertext: bytes) -> bytes:
+        """Return the 32-byte secret; a ciphertext that was tampered with gives another secret."""
+        try:
+            return self._key.decapsulate(ciphertext)
+        except ValueError:
+            raise CryptoError("not an ML-KEM-768 ciphertext") from None
+
+
+def kem_encapsulate(public: bytes) -> tuple[bytes, bytes]:
+    """Return (32-byte secret, 1,088-byte ciphertext) for `public` (1,184 bytes)."""
+    try:
+        return mlkem.MLKEM768PublicKey.from_public_bytes(public).encapsulate()
+    except ValueError:
+        raise CryptoError("not an ML-KEM-768 public key") from None
+
+
+class RsaKey:
+    """An RSA-3072 private key that opens what was sealed to it with OAEP-SHA256 (RFC 8017)."""
+
+    def __init__(self, der: bytes) -> None:
+        """Take the key as unencrypted PKCS #8 DER; `CryptoError` if it is not one of ours."""
+        try:
+            key = serialization.load_der_private_key(der, None)
+        except (ValueError, TypeError):
+            raise CryptoError("not a private key") from None
+        if not isinstance(key, rsa.RSAPrivateKey) or key.key_size != RSA_BITS:
+            raise CryptoError("not an RSA-3072 private key")
+        self._key = key
+        self.der = der
+        self.public: bytes = key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+
+    @classmethod
+    def generate(cls) -> RsaKey:
+        """Make a new key, from the operating system's randomness."""
+        key = rsa.generate_private_key(65537, RSA_BITS)
+        return cls(
+            key.private_bytes(
+                serialization.Encoding.DER,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+
+    def open(self, ciphertext: bytes) -> bytes:
+        """Return what was sealed; `CryptoError` for anything else."""
+        try:
+            return self._key.decrypt(ciphertext, _OAEP)
+        except ValueError:
+            raise CryptoError("not sealed to this key") from None
+
+
+def rsa_seal(spki: bytes, secret: bytes) -> bytes:
+    """Return `secret` sealed with OAEP-SHA256 to an RSA-3072 public key (SPKI DER), 384 bytes."""
+    try:
+        key = serialization.load_der_public_key(spki)
+    except ValueError:
+        raise CryptoError("not a public key") from None
+    if not isinstance(key, rsa.RSAPublicKey) or key.key_size != RSA_BITS:
+        raise CryptoError("not an RSA-3072 public key")
+    return key.encrypt(secret, _OAEP)

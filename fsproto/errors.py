@@ -1,0 +1,207 @@
+"""Every error a person or a peer can be told about, in one tree.
+
+A class carries its stable code on the wire, the exit status of the program that ends with it,
+and, as the first line of its docstring, the sentence a person reads when nothing more exact is
+known. Bytes received from a peer raise only what stands under `SecurityError` or `Unreachable`;
+a mistake of our own code raises an ordinary Python exception instead.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class FsError(Exception):
+    """Something unexpected went wrong."""
+
+    code: ClassVar[str] = "unexpected"
+    exit_status: ClassVar[int] = 1
+    default_hint: ClassVar[str | None] = None
+
+    def __init__(self, sentence: str | None = None, *, hint: str | None = None) -> None:
+        """Keep `sentence` (default: the class's own) and what the person can do about it."""
+        self.sentence = sentence or (type(self).__doc__ or "").splitlines()[0]
+        self.hint = hint if hint is not None else self.default_hint
+        super().__init__(self.sentence)
+
+
+class InternalError(FsError):
+    """The server failed on this request; its log says why."""
+
+    code = "internal"
+
+
+class UsageError(FsError):
+    """The command was not understood."""
+
+    code = "usage"
+    exit_status = 2
+
+
+class InvalidNameError(UsageError):
+    """That name cannot be used."""
+
+    code = "invalid-name"
+
+
+class BadSettingError(UsageError):
+    """A setting has a value that cannot be used."""
+
+    code = "bad-setting"
+
+
+class Unreachable(FsError):  # noqa: N818 - the field says "unreachable", not "unreachable error"
+    """The server cannot be reached."""
+
+    code = "unreachable"
+    exit_status = 3
+
+
+class ConnectionLost(Unreachable):  # noqa: N818
+    """The connection ended before the server had answered."""
+
+    code = "connection-lost"
+
+
+class NotFsdError(Unreachable):
+    """What answers at that address does not speak this protocol."""
+
+    code = "not-fsd"
+    default_hint = "Check host and port with your administrator."
+
+
+class VersionMismatchError(Unreachable):
+    """The server speaks another version of the protocol."""
+
+    code = "version-mismatch"
+    default_hint = "Update the older of the two programs."
+
+
+class ShuttingDown(Unreachable):  # noqa: N818
+    """The server is shutting down."""
+
+    code = "shutting-down"
+    default_hint = "Try again in a moment."
+
+
+class LoginRefused(FsError):  # noqa: N818
+    """The login was refused: wrong or used one-time password, unknown user, or a disabled one."""
+
+    code = "login-refused"
+    exit_status = 4
+    default_hint = "Wait for the next code and try again; if it goes on, ask your administrator."
+
+
+class LoginRequired(FsError):  # noqa: N818
+    """The session has ended and there is no terminal to ask for a one-time password."""
+
+    code = "login-required"
+    exit_status = 4
+    default_hint = "Give --otp CODE, set FSCLIENT_OTP, or use --otp-secret-file FILE."
+
+
+class WrongPassphraseError(FsError):
+    """The passphrase does not open the identity."""
+
+    code = "wrong-passphrase"
+    exit_status = 4
+
+
+class NotFoundError(FsError):
+    """There is nothing of that name."""
+
+    code = "not-found"
+    exit_status = 5
+
+
+class NotAllowedError(FsError):
+    """That is not allowed."""
+
+    code = "not-allowed"
+    exit_status = 6
+
+
+class SecurityError(FsError):
+    """A security check failed; nothing of what was received has been used."""
+
+    code = "security"
+    exit_status = 7
+
+
+class HostKeyError(SecurityError):
+    """The server's host key is not the one that was expected."""
+
+    code = "host-key"
+
+
+class RemoteProtocolError(SecurityError):
+    """The other end broke the protocol, or somebody on the way changed what it said."""
+
+    code = "protocol"
+
+
+class SignatureError(SecurityError):
+    """A signature is missing or does not verify."""
+
+    code = "signature"
+
+
+class IntegrityError(SecurityError):
+    """Content does not match its salted hash."""
+
+    code = "integrity"
+
+
+class RollbackError(SecurityError):
+    """The server showed an older or a different history than before."""
+
+    code = "rollback"
+
+
+class ConflictError(FsError):
+    """It was changed by somebody else meanwhile."""
+
+    code = "conflict"
+    exit_status = 8
+
+
+class ExistsError(ConflictError):
+    """It exists already."""
+
+    code = "exists"
+
+
+class SourceChangedError(ConflictError):
+    """The file changed while it was read."""
+
+    code = "source-changed"
+
+
+class OutOfSpaceError(FsError):
+    """There is no space left."""
+
+    code = "out-of-space"
+    exit_status = 9
+
+
+class Interrupted(FsError):  # noqa: N818
+    """Interrupted."""
+
+    code = "interrupted"
+    exit_status = 130
+
+
+def _tree(cls: type[FsError]) -> dict[str, type[FsError]]:
+    found = {cls.code: cls}
+    for child in cls.__subclasses__():
+        found |= _tree(child)
+    return found
+
+
+ERRORS: dict[str, type[FsError]] = _tree(FsError)
+"""Every class of the tree by its code on the wire."""
+
+
+def from_wire(code: str, sentence: str) -> FsError:
+    """Return the error that a peer named; a code that is unknown here is an `InternalError`."""
+    return ERRORS.get(code, InternalError)(sentence or None)

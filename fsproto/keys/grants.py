@@ -1,0 +1,103 @@
+"""Grants: a node key sealed to one person.
+
+    sealed  = RSA-OAEP(secret 32) 384 ‖ ML-KEM ciphertext 1088 ‖ AES-256-GCM(key, node key)
+    key     = HKDF-SHA256(ikm = RSA secret ‖ ML-KEM secret, salt = hash of the person's bundle,
+              info = "fs/1 wrap to person" ‖ binding, 32)
+    binding = node 16 ‖ u32 generation ‖ u8 role ‖ the person's name, UTF-8
+
+The key is fresh for every grant, so its one nonce is 12 zero bytes. Opening needs both private
+keys: a quantum computer alone, or a flaw in ML-KEM alone, does not open it.
+
+A person's own tree hangs on a root grant: the root's key sealed to the person, signed by the
+person, so that the server cannot put another tree in its place.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from typing import TYPE_CHECKING
+
+from fsproto import crypto, labels
+from fsproto.errors import IntegrityError, SignatureError
+from fsproto.keys.tree import KeyedNode
+from fsproto.limits import RSA_CIPHERTEXT
+from fsproto.packing import Record
+from fsproto.sealed.signed import Signed, open_signed, sign
+from fsproto.types import NodeId, NodeKey
+
+if TYPE_CHECKING:
+    from fsproto.keys.identity import Identity, VerifiedBundle
+    from fsproto.types import Random
+
+FORMAT = 1
+_BINDING = struct.Struct(">16sIB")
+_NONCE = bytes(crypto.NONCE_SIZE)
+
+
+class Role(enum.IntEnum):
+    """What a grant lets a person do."""
+
+    OWNER = 1
+
+
+class RootGrant(Record, frozen=True):
+    """The key of somebody's own root, sealed to themselves."""
+
+    format: int
+    node: NodeId
+    generation: int
+    user: str
+    author_key: bytes
+    """The person's Ed25519 public key, 32 bytes."""
+    sealed: bytes
+    time_ms: int
+
+
+def _key(rsa: bytes, kem: bytes, bundle: VerifiedBundle, role: Role, node: KeyedNode) -> bytes:
+    binding = _BINDING.pack(node.node, node.generation, role) + bundle.body.user.encode()
+    return crypto.hkdf(rsa + kem, salt=bundle.hash, info=labels.WRAP + binding)
+
+
+def wrap(node: KeyedNode, to: VerifiedBundle, role: Role, random: Random) -> bytes:
+    """Seal a node's key to a person whose bundle was verified."""
+    secret = random(crypto.KEY_SIZE)
+    shared, ciphertext = crypto.kem_encapsulate(to.body.kem)
+    key = _key(secret, shared, to, role, node)
+    return crypto.rsa_seal(to.body.rsa, secret) + ciphertext + crypto.Aead(key).seal(_NONCE, node.key)
+
+
+def unwrap(sealed: bytes, node: NodeId, generation: int, role: Role, to: Identity) -> KeyedNode:
+    """Open a grant; `IntegrityError` if it is not for this person, node, generation and role."""
+    kem_end = RSA_CIPHERTEXT + crypto.KEM_CIPHERTEXT_SIZE
+    blank = KeyedNode(node, generation, NodeKey(b""))
+    try:
+        secret = to.rsa.open(sealed[:RSA_CIPHERTEXT])
+        shared = to.kem.decapsulate(sealed[RSA_CIPHERTEXT:kem_end])
+        key = _key(secret, shared, to.bundle, role, blank)
+        opened = crypto.Aead(key).open(_NONCE, sealed[kem_end:])
+    except crypto.CryptoError:
+        raise IntegrityError("A grant was not sealed to this identity.") from None
+    return KeyedNode(node, generation, NodeKey(opened))
+
+
+def grant_root(root: KeyedNode, owner: Identity, time_ms: int, random: Random) -> Signed:
+    """Make the grant that a person's own tree hangs on."""
+    body = RootGrant(
+        FORMAT,
+        root.node,
+        root.generation,
+        owner.user,
+        owner.signing.public,
+        wrap(root, owner.bundle, Role.OWNER, random),
+        time_ms,
+    )
+    return sign(owner.signing, labels.SIGN_ROOT_GRANT, body)
+
+
+def open_root_grant(signed: Signed, owner: Identity) -> KeyedNode:
+    """Verify and open one's own root grant; `SignatureError` or `IntegrityError` otherwise."""
+    body = open_signed(signed, RootGrant, labels.SIGN_ROOT_GRANT, owner.signing.public)
+    if body.format != FORMAT or body.user != owner.user:
+        raise SignatureError("The server sent the root of another person's tree.")
+    return unwrap(body.sealed, body.node, body.generation, Role.OWNER, owner)

@@ -1,0 +1,89 @@
+"""Identities: a person's private keys, and the public bundle that others know them by.
+
+A bundle carries the name, an Ed25519 key to verify, an RSA-3072 and an ML-KEM-768 key to seal
+to, and is signed by the Ed25519 key it names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fsproto import crypto, labels
+from fsproto.errors import RemoteProtocolError, SignatureError
+from fsproto.names import clean_user
+from fsproto.packing import Record, unpack
+from fsproto.sealed.signed import Signed, open_signed, payload_hash, sign
+
+if TYPE_CHECKING:
+    from fsproto.types import Random
+
+FORMAT = 1
+
+
+class Bundle(Record, frozen=True):
+    """The public half of an identity."""
+
+    format: int
+    user: str
+    version: int
+    """1 for the first keys of a person, and one more for each set that replaces them."""
+    ed25519: bytes
+    rsa: bytes
+    """SPKI DER, RSA-3072."""
+    kem: bytes
+    """ML-KEM-768 encapsulation key, 1,184 bytes."""
+    time_ms: int
+
+
+@dataclass(frozen=True)
+class VerifiedBundle:
+    """A bundle that its own key signed; made only by `verify_bundle` and `Identity`."""
+
+    body: Bundle
+    signed: Signed = field(repr=False)
+
+    @property
+    def hash(self) -> bytes:
+        """32 bytes that stand for exactly these keys."""
+        return payload_hash(labels.HASH_BUNDLE, self.signed.payload)
+
+    @property
+    def fingerprint(self) -> str:
+        """What people compare: `SHA256:` and base64, over the whole bundle."""
+        return crypto.fingerprint(self.signed.payload)
+
+
+def verify_bundle(signed: Signed, user: str) -> VerifiedBundle:
+    """Check that `signed` is a bundle of `user` made by the very key it names.
+
+    Raises `SignatureError` or `RemoteProtocolError`. This alone does not say that the keys are
+    that person's: whoever makes keys can sign them.
+    """
+    claimed = unpack(signed.payload, Bundle)
+    body = open_signed(signed, Bundle, labels.SIGN_BUNDLE, claimed.ed25519)
+    if body.user != user:
+        raise SignatureError("The public keys belong to another user than the one they came for.")
+    if body.format != FORMAT or len(body.kem) != crypto.KEM_PUBLIC_SIZE or body.version < 1:
+        raise RemoteProtocolError("A bundle of public keys is malformed.")
+    return VerifiedBundle(body, signed)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A person's private keys with the bundle of the public ones."""
+
+    user: str
+    signing: crypto.SigningKey = field(repr=False)
+    rsa: crypto.RsaKey = field(repr=False)
+    kem: crypto.KemKey = field(repr=False)
+    bundle: VerifiedBundle
+
+    @classmethod
+    def generate(cls, user: str, time_ms: int, random: Random) -> Identity:
+        """Make new keys; the RSA key comes from the operating system's randomness."""
+        signing = crypto.SigningKey(random(crypto.ED25519_SIZE))
+        rsa, kem = crypto.RsaKey.generate(), crypto.KemKey(random(crypto.KEM_SEED_SIZE))
+        body = Bundle(FORMAT, clean_user(user), 1, signing.public, rsa.public, kem.public, time_ms)
+        signed = sign(signing, labels.SIGN_BUNDLE, body)
+        return cls(user, signing, rsa, kem, VerifiedBundle(body, signed))

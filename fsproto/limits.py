@@ -1,0 +1,44 @@
+"""Numbers. First those of the protocol, which both ends must share; then those of this program."""
+
+from __future__ import annotations
+
+# --- of the protocol -----------------------------------------------------------------------
+
+PROTOCOL_VERSION = 1
+DEFAULT_PORT = 65432
+
+SEGMENT_SIZE = 1 << 20
+"""Bytes of a stored segment with its tag, the stream's header counted in the first (Tink 1MB)."""
+MAX_SEGMENTS = 1 << 32
+"""A segment's number is 32 bits of the nonce."""
+
+MAX_HANDSHAKE_MESSAGE = 8 * 1024
+"""Bytes of one handshake message; the largest, the server's hello, has about 1,600."""
+MAX_RECORD = SEGMENT_SIZE + 16 * 1024
+"""Bytes of a sealed record without its length: a whole segment, its addressing and the tag."""
+MAX_CONTROL = SEGMENT_SIZE
+"""Bytes of one packed control message."""
+RECORDS_PER_KEY = 4096
+"""Records under one key before it ratchets: at most 2^28 AES blocks, far below 2^34 (SP 800-38D
+with the margin of RFC 8446 section 5.5)."""
+
+MAX_NAME_BYTES = 255
+"""UTF-8 bytes of one name after NFC, as file systems have it."""
+MAX_PATH_PARTS = 128
+MAX_METADATA = 16 * 1024
+"""Bytes of a node's sealed metadata."""
+METADATA_BLOCK = 128
+"""Metadata is filled up to a multiple of this many bytes, so that its size hides a name's."""
+
+MAX_COMMIT_NODES = 1000
+"""Manifests and removals in one commit."""
+MAX_INLINE_BLOB = 64 * 1024
+"""Sealed bytes up to which a blob travels inside its commit and lives in the database."""
+
+RSA_BITS = 3072
+RSA_CIPHERTEXT = RSA_BITS // 8
+
+# --- of this implementation ----------------------------------------------------------------
+
+LISTING_PART_BYTES = 256 * 1024
+"""About how many bytes of manifests one part of a listing carries."""

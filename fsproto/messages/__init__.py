@@ -1,0 +1,71 @@
+"""What is said: every message of the native protocol as a frozen record, and how it is packed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from fsproto.errors import FsError, InternalError, RemoteProtocolError
+from fsproto.limits import MAX_CONTROL
+from fsproto.messages import account, files
+from fsproto.messages.base import Done, Failure, Message
+
+__all__ = ["Done", "Failure", "Message", "account", "decode", "encode", "failure", "files"]
+
+MESSAGES: tuple[type[Message], ...] = (
+    Done,
+    Failure,
+    account.Login,
+    account.Enroll,
+    account.Welcome,
+    account.Logout,
+    account.GetStatus,
+    account.Status,
+    files.Lookup,
+    files.Found,
+    files.List,
+    files.Entries,
+    files.Listed,
+    files.Commit,
+    files.Stale,
+    files.Upload,
+    files.UploadEnd,
+    files.UploadAbort,
+    files.Download,
+    files.Sent,
+)
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Any] | None = None
+
+
+def encode(message: Message) -> bytes:
+    """Return the packed message; `ValueError` if it is longer than a control record may be."""
+    packed = _encoder.encode(message)
+    if len(packed) > MAX_CONTROL:
+        raise ValueError(f"a {type(message).__name__} of {len(packed)} bytes is too long")
+    return packed
+
+
+def decode(packed: bytes | memoryview) -> Message:
+    """Return the message; `RemoteProtocolError` if the bytes are not exactly one of ours."""
+    global _decoder  # noqa: PLW0603 - built from constants, the first time that it is needed
+    if _decoder is None:
+        union: Any = MESSAGES[0]
+        for kind in MESSAGES[1:]:
+            union |= kind
+        _decoder = msgspec.msgpack.Decoder(union)
+    if len(packed) > MAX_CONTROL:
+        raise RemoteProtocolError("The other end sent a message that is too long.")
+    try:
+        message: Message = _decoder.decode(packed)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise RemoteProtocolError("The other end sent a message that cannot be read.") from None
+    return message
+
+
+def failure(error: FsError) -> Failure:
+    """Return what is told to the peer of an error; of an unexpected one, only that it was."""
+    if error.code == FsError.code:
+        error = InternalError()
+    return Failure(error.code, error.sentence)

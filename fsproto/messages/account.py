@@ -1,0 +1,69 @@
+"""Logging in, enrolling, and what a session can ask about itself.
+
+The first message of a connection is `Login` or `Enroll`; it is answered by `Welcome`, or by
+`Failure` with one and the same code whatever was wrong. Their signatures are Ed25519 by the
+user's identity key over "fs/1 login" or "fs/1 enroll" ‖ channel id ‖ user name.
+"""
+
+from __future__ import annotations
+
+from fsproto.messages.base import Message
+from fsproto.packing import Record
+from fsproto.sealed.signed import Signed
+
+
+class TreeRoot(Record, frozen=True):
+    """Where a person's own tree begins: how to open it and what it holds now."""
+
+    grant: Signed
+    manifest: Signed
+    state: Signed
+
+
+class Login(Message, frozen=True):
+    """Log in with a one-time password or with a session's ticket; exactly one of them."""
+
+    user: str
+    signature: bytes
+    otp: str | None
+    ticket: bytes | None
+
+
+class Enroll(Message, frozen=True):
+    """Register a person's first keys and an empty tree, with a one-time password."""
+
+    user: str
+    signature: bytes
+    otp: str
+    bundle: Signed
+    tree: TreeRoot
+
+
+class Welcome(Message, frozen=True):
+    """Logged in. A new ticket comes only with a new session."""
+
+    user: str
+    ticket: bytes | None
+    expires_ms: int
+    """When the session ends, Unix time in milliseconds by the server's clock."""
+    now_ms: int
+    """The server's clock."""
+    tree: TreeRoot
+
+
+class Logout(Message, frozen=True):
+    """End this session for good; answered by `Done`."""
+
+
+class GetStatus(Message, frozen=True):
+    """Ask about account and server; answered by `Status`."""
+
+
+class Status(Message, frozen=True):
+    """What the server says of itself and of the account."""
+
+    server_version: str
+    expires_ms: int
+    files: int
+    folders: int
+    stored_bytes: int

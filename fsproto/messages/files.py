@@ -1,0 +1,110 @@
+"""Looking at folders and changing them."""
+
+from __future__ import annotations
+
+from fsproto.messages.base import Message
+from fsproto.packing import Record
+from fsproto.sealed.signed import Signed
+from fsproto.types import NodeId, Root, Salt, Token
+
+
+class Lookup(Message, frozen=True):
+    """Ask for some names of one folder; answered by `Found`."""
+
+    folder: NodeId
+    tokens: list[Token]
+
+
+class Found(Message, frozen=True):
+    """A folder's state, the proof for the tokens, and the manifests of those that are there.
+
+    The manifests come in the order in which `Lookup` or `Commit` named their tokens.
+    """
+
+    state: Signed
+    proof: bytes
+    manifests: list[Signed]
+
+
+class List(Message, frozen=True):
+    """Ask for everything in one folder; answered by any number of `Entries`, then `Listed`."""
+
+    folder: NodeId
+
+
+class Entries(Message, frozen=True):
+    """A part of a listing, in the order of the tokens."""
+
+    manifests: list[Signed]
+
+
+class Listed(Message, frozen=True):
+    """The end of a listing: the state that all its parts together must have as their root."""
+
+    state: Signed
+
+
+class InlineBlob(Record, frozen=True):
+    """A whole sealed blob of at most 64 KiB."""
+
+    salt: Salt
+    data: bytes
+
+
+class Removal(Record, frozen=True):
+    """A name that is taken out of a folder, with everything under it unless that moves away."""
+
+    folder: NodeId
+    token: Token
+
+
+class Commit(Message, frozen=True):
+    """Change folders, all of it or nothing.
+
+    `states` holds the next state of every folder that changes, `manifests` the next version of
+    every node that is new, changed or moved, `removals` the names that go. Content that a
+    manifest names was uploaded before or is in `blobs`. Answered by `Done`; by `Stale` if a
+    folder is no longer as the new state says it was (what came in `blobs` is then kept, and need
+    not be sent again); or by `Failure`.
+    """
+
+    states: list[Signed]
+    manifests: list[Signed]
+    removals: list[Removal]
+    blobs: list[InlineBlob]
+
+
+class Stale(Message, frozen=True):
+    """Somebody was quicker: each folder of the commit as it is now, with proofs for its tokens."""
+
+    folders: list[Found]
+
+
+class Upload(Message, frozen=True):
+    """Begin a blob. Its segments follow as data records whose stream is this request's number."""
+
+    salt: Salt
+
+
+class UploadEnd(Message, frozen=True):
+    """All segments were sent; answered by `Done` once the blob's root was found to be this one."""
+
+    root: Root
+    sealed_size: int
+
+
+class UploadAbort(Message, frozen=True):
+    """Forget the blob that was begun; not answered."""
+
+
+class Download(Message, frozen=True):
+    """Ask for a node's content; answered by its segments as data records, then `Sent`."""
+
+    node: NodeId
+    root: Root
+
+
+class Sent(Message, frozen=True):
+    """All segments were sent."""
+
+    sealed_size: int

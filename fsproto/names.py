@@ -1,0 +1,99 @@
+"""What a name may be, and the path syntax people type: `reports/q3.pdf`, `alice:reports/q3.pdf`.
+
+Names arrive from keyboards, disks and other people; all pass `clean_name` before they are used,
+and `for_terminal` before they are shown.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from fsproto.errors import InvalidNameError
+from fsproto.limits import MAX_NAME_BYTES, MAX_PATH_PARTS
+
+_USER = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+_OWNER = re.compile(r"([^/:]*):(.*)", re.DOTALL)
+
+
+def clean_user(name: str) -> str:
+    """Return `name` if it can name a user; `InvalidNameError` otherwise."""
+    if not _USER.fullmatch(name):
+        raise InvalidNameError(
+            f"'{for_terminal(name)}' cannot name a user.",
+            hint="Use 1 to 64 of a-z, 0-9, '.', '_' and '-', a letter or digit at both ends.",
+        )
+    return name
+
+
+def clean_name(name: str) -> str:
+    """Return `name` in NFC if it can name a file or folder; `InvalidNameError` otherwise.
+
+    Refused are the empty name, `.` and `..`, `/`, control characters (they could move a cursor
+    or end a C string), lone surrogates, and more than 255 bytes of UTF-8.
+    """
+    shown = f"'{for_terminal(name[:80])}{'…' if len(name) > 80 else ''}'"  # noqa: PLR2004
+    name = unicodedata.normalize("NFC", name)
+    if name in ("", ".", ".."):
+        raise InvalidNameError(f"{shown} cannot name a file or folder.")
+    if "/" in name or any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name):
+        raise InvalidNameError(f"{shown} has a '/', control or undecodable character in it.")
+    if len(name.encode()) > MAX_NAME_BYTES:
+        raise InvalidNameError(f"{shown} is longer than {MAX_NAME_BYTES} bytes of UTF-8.")
+    return name
+
+
+def for_terminal(text: str) -> str:
+    """Return `text` with everything a terminal might obey, or that hides order, made visible."""
+    return "".join(c if _is_plain(c) else f"\\u{ord(c):04x}" for c in text)
+
+
+def _is_plain(c: str) -> bool:
+    # Cf holds the bidirectional overrides that make `exe.txt` out of `txt.exe`; the soft hyphen
+    # and the joiners of emoji and Indic scripts are harmless.
+    category = unicodedata.category(c)
+    return category not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") or c in "\u00ad\u200c\u200d"
+
+
+@dataclass(frozen=True)
+class RemotePath:
+    """A place in somebody's tree: `owner` (None: one's own) and names from its root down."""
+
+    owner: str | None
+    parts: tuple[str, ...]
+    names_folder: bool = False
+    """It was written with a `/` at its end, so only a folder can be meant."""
+
+    @property
+    def name(self) -> str:
+        """The last name; the empty string for a root."""
+        return self.parts[-1] if self.parts else ""
+
+    @property
+    def parent(self) -> RemotePath:
+        """The folder it lies in; a root's is itself."""
+        return RemotePath(self.owner, self.parts[:-1], names_folder=True)
+
+    def child(self, name: str) -> RemotePath:
+        """The place of that name under this one."""
+        return RemotePath(self.owner, (*self.parts, name))
+
+    def __str__(self) -> str:
+        owner = f"{self.owner}:" if self.owner is not None else ""
+        return for_terminal(owner + ("/".join(self.parts) or ("" if owner else "/")))
+
+
+def parse_path(text: str) -> RemotePath:
+    """Read what a person typed; `InvalidNameError` where a part cannot be a name.
+
+    A leading `/` is one's root. A name with a `:` in its first part is written `./a:b`.
+    """
+    owner = None
+    if match := _OWNER.fullmatch(text):
+        owner, text = clean_user(match[1]), match[2]
+    pieces = text.split("/")
+    parts = tuple(clean_name(piece) for piece in pieces if piece not in ("", "."))
+    if len(parts) > MAX_PATH_PARTS:
+        raise InvalidNameError(f"That path has more than {MAX_PATH_PARTS} parts.")
+    return RemotePath(owner, parts, names_folder=pieces[-1] in ("", "."))

@@ -1,0 +1,70 @@
+"""Folder states: one signature over everything a folder holds.
+
+A state names the root of a Merkle prefix tree over the folder's entries, so nothing can be
+hidden, added, swapped or brought back without breaking the signature or the chain of versions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fsproto import crypto, labels
+from fsproto.errors import RemoteProtocolError, SignatureError
+from fsproto.packing import Record
+from fsproto.sealed.signed import Signed, open_signed, payload_hash, sign
+from fsproto.types import NO_NODE, Hash, NodeId
+
+FORMAT = 1
+
+
+class FolderState(Record, frozen=True):
+    """One version of what a folder holds, as its author signed it."""
+
+    format: int
+    folder: NodeId
+    version: int
+    """1, 2, 3 … without a gap."""
+    previous: Hash
+    """Hash of the state before; 32 zero bytes for the first."""
+    root: Hash
+    """Root of the prefix tree over the entries."""
+    generation: int
+    """Generation of the folder's key that the entries were written under."""
+    author: str
+    author_key: bytes
+    """The author's Ed25519 public key, 32 bytes."""
+    time_ms: int
+    log_head: bytes
+    """Hash of the key log's head the author had seen; empty as long as there is no log."""
+
+
+@dataclass(frozen=True)
+class VerifiedState:
+    """A folder state whose signature was checked; made only by the two functions below."""
+
+    body: FolderState
+    hash: Hash
+    signed: Signed = field(repr=False)
+
+
+def state_hash(signed: Signed) -> Hash:
+    """Return the hash by which the next state refers to this one."""
+    return payload_hash(labels.HASH_STATE, signed.payload)
+
+
+def sign_state(key: crypto.SigningKey, body: FolderState) -> VerifiedState:
+    """Sign one's own."""
+    signed = sign(key, labels.SIGN_STATE, body)
+    return VerifiedState(body, state_hash(signed), signed)
+
+
+def verify_state(signed: Signed, folder: NodeId, author: str, public: bytes) -> VerifiedState:
+    """Check that `author` signed this state of `folder` with `public`; `SignatureError` if not."""
+    body = open_signed(signed, FolderState, labels.SIGN_STATE, public)
+    if body.author != author or body.author_key != public or body.folder != folder:
+        raise SignatureError("The server sent the state of another folder or of another author.")
+    sizes = len(body.previous) == len(body.root) == crypto.HASH_SIZE
+    versions = 1 <= body.version < 1 << 63
+    if body.format != FORMAT or len(body.folder) != len(NO_NODE) or not sizes or not versions:
+        raise RemoteProtocolError("A folder state from the server is malformed.")
+    return VerifiedState(body, state_hash(signed), signed)

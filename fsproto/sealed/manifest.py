@@ -1,0 +1,193 @@
+"""Manifests: what a writer signs for each version of a node, and the metadata sealed in it.
+
+The server sees a manifest whole; names, sizes, times and file keys are inside `metadata`:
+
+    metadata = nonce 12 ‖ AES-256-GCM(metadata key of the node, u16 length ‖ packed ‖ zeros,
+               associated data = "fs/1 metadata" ‖ node ‖ u64 version ‖ u32 generation)
+
+The zeros fill it to a multiple of 128 bytes, so that its size does not tell a name's.
+The nonce is random: a node's key seals one metadata a version, far fewer than 2^32.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fsproto import crypto, labels
+from fsproto.errors import IntegrityError, RemoteProtocolError, SignatureError
+from fsproto.limits import MAX_METADATA, METADATA_BLOCK
+from fsproto.names import clean_name
+from fsproto.packing import Record, pack, unpack
+from fsproto.sealed.signed import Signed, open_signed, payload_hash, sign
+from fsproto.types import NO_NODE, FileKey, Hash, NodeId, Root, Salt, Token
+
+if TYPE_CHECKING:
+    from fsproto.types import Random
+
+FORMAT = 1
+_BINDING = struct.Struct(">QI")
+_FILLED = struct.Struct(">H")
+
+
+class Kind(enum.IntEnum):
+    """What a node is."""
+
+    FILE = 1
+    FOLDER = 2
+
+
+class Content(Record, frozen=True):
+    """What ties a manifest to one sealed blob."""
+
+    version: int
+    """The node's version that this content was sealed for; a move keeps the content's."""
+    salt: Salt
+    root: Root
+    sealed_size: int
+    commitment: bytes
+    """32 bytes that commit to the file key."""
+
+
+class Manifest(Record, frozen=True):
+    """One version of one node, as its author signed it."""
+
+    format: int
+    node: NodeId
+    parent: NodeId
+    """The folder it lies in; 16 zero bytes for a root."""
+    kind: Kind
+    version: int
+    """1, 2, 3 … without a gap."""
+    previous: Hash
+    """Hash of the version before; 32 zero bytes for the first."""
+    token: Token
+    """What the server looks its name up by; 32 zero bytes for a root."""
+    link: bytes
+    """Its node key, sealed to the parent; empty for a root, whose key comes in a grant."""
+    link_generation: int
+    """Generation of the parent's key that sealed the link."""
+    generation: int
+    """Generation of its own node key."""
+    metadata: bytes
+    content: Content | None
+    """None for a folder."""
+    author: str
+    author_key: bytes
+    """The author's Ed25519 public key, 32 bytes."""
+    time_ms: int
+    """When the author signed it, by the author's clock: Unix time in milliseconds."""
+    log_head: bytes
+    """Hash of the key log's head the author had seen; empty as long as there is no log."""
+
+
+class Metadata(Record, frozen=True):
+    """What only people with the node's key know of it."""
+
+    name: str
+    size: int
+    """Bytes of plaintext; 0 for a folder."""
+    mtime_ns: int
+    executable: bool
+    file_key: FileKey | None
+    """32 bytes; None for a folder."""
+
+
+def seal_metadata(  # noqa: PLR0913 - each of them is bound
+    key: bytes, node: NodeId, version: int, generation: int, metadata: Metadata, random: Random
+) -> bytes:
+    """Seal under a node's metadata key (32 bytes)."""
+    packed = pack(metadata)
+    filled = _FILLED.pack(len(packed)) + packed
+    filled += bytes(-len(filled) % METADATA_BLOCK)
+    nonce = random(crypto.NONCE_SIZE)
+    binding = labels.METADATA + node + _BINDING.pack(version, generation)
+    return nonce + crypto.Aead(key).seal(nonce, filled, binding)
+
+
+def open_metadata(key: bytes, manifest: Manifest) -> Metadata:
+    """Open the metadata of a manifest; `IntegrityError` if it was not sealed for just this one.
+
+    The name comes from whoever wrote it, so it is checked like one typed by a stranger.
+    """
+    sealed = manifest.metadata
+    binding = labels.METADATA + manifest.node + _BINDING.pack(manifest.version, manifest.generation)
+    try:
+        filled = crypto.Aead(key).open(
+            sealed[: crypto.NONCE_SIZE], sealed[crypto.NONCE_SIZE :], binding
+        )
+    except (crypto.CryptoError, ValueError):
+        raise IntegrityError("The sealed metadata of a file or folder was changed.") from None
+    if len(filled) < _FILLED.size:
+        raise IntegrityError("The sealed metadata of a file or folder is empty.")
+    length = _FILLED.unpack_from(filled)[0]
+    metadata = unpack(filled[_FILLED.size : _FILLED.size + length], Metadata)
+    if manifest.parent != NO_NODE and clean_name(metadata.name) != metadata.name:
+        raise RemoteProtocolError("A file or folder has a name that is not in its normal form.")
+    if (metadata.file_key is None) != (manifest.content is None):
+        raise RemoteProtocolError("A manifest and its metadata disagree about what they describe.")
+    return metadata
+
+
+@dataclass(frozen=True)
+class VerifiedManifest:
+    """A manifest that something trusted vouches for; made only by the two functions below."""
+
+    body: Manifest
+    hash: Hash
+    signed: Signed = field(repr=False)
+
+
+def manifest_hash(signed: Signed) -> Hash:
+    """Return the hash by which folder states and next versions refer to a manifest."""
+    return payload_hash(labels.HASH_MANIFEST, signed.payload)
+
+
+def sign_manifest(key: crypto.SigningKey, body: Manifest) -> VerifiedManifest:
+    """Sign one's own."""
+    signed = sign(key, labels.SIGN_MANIFEST, body)
+    return VerifiedManifest(body, manifest_hash(signed), signed)
+
+
+def pinned_manifest(signed: Signed, expected: Hash) -> VerifiedManifest:
+    """Read a manifest whose hash a verified folder state names; `IntegrityError` otherwise.
+
+    The state's author vouches for it. Who wrote it is known only after `verify_author`.
+    """
+    if not crypto.equal(manifest_hash(signed), expected):
+        raise IntegrityError("The server sent another manifest than the folder's signature names.")
+    return VerifiedManifest(_checked(unpack(signed.payload, Manifest)), expected, signed)
+
+
+def verify_author(signed: Signed, author: str, public: bytes) -> VerifiedManifest:
+    """Check the author's own signature; `SignatureError` unless `author` made it with `public`."""
+    body = open_signed(signed, Manifest, labels.SIGN_MANIFEST, public)
+    if body.author != author or body.author_key != public:
+        raise SignatureError("A manifest names another author than the one who signed it.")
+    return VerifiedManifest(_checked(body), manifest_hash(signed), signed)
+
+
+def _checked(body: Manifest) -> Manifest:
+    """Return `body` if its fields have the shapes their types promise."""
+    shapes = [
+        body.format == FORMAT,
+        len(body.node) == len(body.parent) == len(NO_NODE),
+        len(body.previous) == len(body.token) == crypto.HASH_SIZE,
+        body.version >= 1,
+        len(body.metadata) <= MAX_METADATA,
+        (body.content is not None) == (body.kind is Kind.FILE),
+        0 <= body.generation < 1 << 32,
+        body.version < 1 << 63,
+    ]
+    if body.content is not None:
+        content = body.content
+        shapes.append(
+            len(content.salt) == len(content.root) == len(content.commitment) == crypto.HASH_SIZE
+            and 0 < content.version <= body.version
+            and 0 < content.sealed_size < 1 << 63
+        )
+    if not all(shapes):
+        raise RemoteProtocolError("A manifest from the server is malformed.")
+    return body

@@ -1,0 +1,228 @@
+"""The Merkle prefix tree over a folder's entries, whole or only as far as a proof shows it.
+
+With entries sorted by their 32-byte token, the root of a set at a depth (in bits) is
+
+    32 zero bytes                                    for no entry
+    SHA-256(0x00 ‖ token ‖ node id ‖ manifest hash)  for one
+    SHA-256(0x01 ‖ root(bit at depth is 0, depth+1) ‖ root(bit at depth is 1, depth+1))  for more
+
+A proof for some tokens is the tree with every subtree that lies on none of their paths replaced
+by its hash, in preorder: 0x00 nothing · 0x01 token node hash · 0x02 hash of a branch · 0x03 a
+branch, its two sides following. It shows what is there and equally that something is *not*
+there, and is enough to compute the root after a change. A lone entry is always written out, so
+that removing its neighbour can be computed as well. Compare CONIKS (Melara et al., USENIX
+Security 2015) for the shape and its proofs of absence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from fsproto import crypto
+from fsproto.errors import IntegrityError, RemoteProtocolError
+from fsproto.types import NO_HASH, Hash, NodeId, Token
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+TOKEN_BITS = 256
+_TOKEN, _NODE, _HASH = 32, 16, 32
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name of a folder: the token of the name, the node it names, its manifest's hash."""
+
+    token: Token
+    node: NodeId
+    manifest: Hash
+
+    @cached_property
+    def root(self) -> Hash:
+        """Root of the set of this entry alone."""
+        return Hash(crypto.sha256(b"\x00", self.token, self.node, self.manifest))
+
+
+@dataclass(frozen=True)
+class _Opaque:
+    """A branch of which only the hash is known."""
+
+    root: Hash
+
+
+@dataclass(frozen=True)
+class _Branch:
+    zero: _Subtree
+    one: _Subtree
+
+    @cached_property
+    def root(self) -> Hash:
+        return Hash(crypto.sha256(b"\x01", _root(self.zero), _root(self.one)))
+
+
+_Subtree = Entry | _Opaque | _Branch | None
+
+
+def _root(tree: _Subtree) -> Hash:
+    return NO_HASH if tree is None else tree.root
+
+
+def _bit(token: bytes, depth: int) -> int:
+    return token[depth >> 3] >> (7 - (depth & 7)) & 1
+
+
+class PrefixTree:
+    """An immutable tree; changing it gives another one that shares what stayed the same."""
+
+    def __init__(self, tree: _Subtree = None) -> None:
+        """Start empty; the other ways in are `build` and `from_proof`."""
+        self._tree = tree
+
+    @classmethod
+    def build(cls, entries: Iterable[Entry]) -> PrefixTree:
+        """Return the whole tree over entries of different tokens."""
+        ordered = sorted(entries, key=lambda entry: entry.token)
+        if any(a.token == b.token for a, b in zip(ordered, ordered[1:], strict=False)):
+            raise IntegrityError("A folder has two entries under one name.")
+        return cls(_build(ordered, 0))
+
+    @classmethod
+    def from_proof(cls, proof: bytes, root: Hash) -> PrefixTree:
+        """Return what `proof` shows; `IntegrityError` unless it has just this root."""
+        reader = _ProofReader(proof)
+        tree = cls(reader.read(0, 0))
+        reader.finish()
+        if not crypto.equal(tree.root, root):
+            raise IntegrityError("The server's proof does not fit the folder's signature.")
+        return tree
+
+    @property
+    def root(self) -> Hash:
+        """The 32 bytes that a folder state names."""
+        return _root(self._tree)
+
+    def get(self, token: Token) -> Entry | None:
+        """Return the entry, or None if it is proved absent; `IntegrityError` if neither shows."""
+        tree, depth = self._tree, 0
+        while isinstance(tree, _Branch):
+            tree = tree.one if _bit(token, depth) else tree.zero
+            depth += 1
+        if isinstance(tree, _Opaque):
+            raise IntegrityError("The server's proof does not cover the name that was asked for.")
+        return tree if tree is not None and tree.token == token else None
+
+    def put(self, entry: Entry) -> PrefixTree:
+        """Return the tree with `entry` added, or in place of the one with its token."""
+        return PrefixTree(_put(self._tree, entry, 0))
+
+    def remove(self, token: Token) -> PrefixTree:
+        """Return the tree without the entry of that token (`KeyError` if there is none)."""
+        if self.get(token) is None:
+            raise KeyError(token)
+        return PrefixTree(_remove(self._tree, token, 0))
+
+    def prove(self, tokens: Iterable[Token]) -> bytes:
+        """Return the proof for these tokens; of none, just the root's shape."""
+        out: list[bytes] = []
+        _prove(self._tree, sorted(set(tokens)), 0, out)
+        return b"".join(out)
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Give every entry that shows, in the order of their tokens."""
+        stack = [self._tree]
+        while stack:
+            match stack.pop():
+                case Entry() as entry:
+                    yield entry
+                case _Branch(zero, one):
+                    stack += [one, zero]
+
+
+def _build(ordered: list[Entry], depth: int) -> _Subtree:
+    if len(ordered) < 2:  # noqa: PLR2004 - none or one
+        return ordered[0] if ordered else None
+    split = next((i for i, e in enumerate(ordered) if _bit(e.token, depth)), len(ordered))
+    return _Branch(_build(ordered[:split], depth + 1), _build(ordered[split:], depth + 1))
+
+
+def _put(tree: _Subtree, entry: Entry, depth: int) -> _Subtree:
+    match tree:
+        case None:
+            return entry
+        case Entry():
+            if tree.token == entry.token:
+                return entry
+            return _build(sorted([tree, entry], key=lambda e: e.token), depth)
+        case _Branch(zero, one):
+            if _bit(entry.token, depth):
+                return _Branch(zero, _put(one, entry, depth + 1))
+            return _Branch(_put(zero, entry, depth + 1), one)
+        case _Opaque():
+            raise IntegrityError("The server's proof does not cover the name that is written.")
+
+
+def _remove(tree: _Subtree, token: Token, depth: int) -> _Subtree:
+    if not isinstance(tree, _Branch):
+        return None
+    zero, one = tree.zero, tree.one
+    if _bit(token, depth):
+        one = _remove(one, token, depth + 1)
+    else:
+        zero = _remove(zero, token, depth + 1)
+    if zero is None and (one is None or isinstance(one, Entry)):
+        return one
+    if one is None and isinstance(zero, Entry):
+        return zero
+    return _Branch(zero, one)
+
+
+def _prove(tree: _Subtree, tokens: list[Token], depth: int, out: list[bytes]) -> None:
+    match tree:
+        case None:
+            out.append(b"\x00")
+        case Entry():
+            out.append(b"\x01" + tree.token + tree.node + tree.manifest)
+        case _Branch(zero, one) if tokens:
+            out.append(b"\x03")
+            _prove(zero, [t for t in tokens if not _bit(t, depth)], depth + 1, out)
+            _prove(one, [t for t in tokens if _bit(t, depth)], depth + 1, out)
+        case _Branch() | _Opaque():
+            out.append(b"\x02" + tree.root)
+
+
+class _ProofReader:
+    def __init__(self, proof: bytes) -> None:
+        self._proof = proof
+        self._at = 0
+
+    def _take(self, length: int) -> bytes:
+        piece = self._proof[self._at : self._at + length]
+        self._at += length
+        if len(piece) != length:
+            raise RemoteProtocolError("The server's proof was cut short.")
+        return piece
+
+    def read(self, depth: int, path: int) -> _Subtree:
+        """Read the subtree at `depth` whose tokens begin with the `depth` bits of `path`."""
+        kind = self._take(1)
+        if kind == b"\x00":
+            return None
+        if kind == b"\x01":
+            entry = Entry(
+                Token(self._take(_TOKEN)), NodeId(self._take(_NODE)), Hash(self._take(_HASH))
+            )
+            if int.from_bytes(entry.token, "big") >> (TOKEN_BITS - depth) != path:
+                raise IntegrityError("The server's proof has an entry where it cannot be.")
+            return entry
+        if kind == b"\x02":
+            return _Opaque(Hash(self._take(_HASH)))
+        if kind == b"\x03" and depth < TOKEN_BITS:
+            return _Branch(self.read(depth + 1, path << 1), self.read(depth + 1, path << 1 | 1))
+        raise RemoteProtocolError("The server's proof is malformed.")
+
+    def finish(self) -> None:
+        """Raise unless all of the proof was read."""
+        if self._at != len(self._proof):
+            raise RemoteProtocolError("The server's proof has something behind its end.")

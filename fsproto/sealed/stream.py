@@ -1,0 +1,128 @@
+"""Sealed content: byte for byte a stream of Tink's `AES256_GCM_HKDF_1MB`.
+
+    header     = u8 40 ‖ salt 32 ‖ nonce prefix 7
+    stream key = HKDF-SHA256(ikm = file key, salt, info = associated data, 32)
+    segment i  = AES-256-GCM(stream key, nonce = prefix ‖ u32 i ‖ u8 (1 if last else 0), plaintext)
+
+Every stored segment has 2^20 bytes with its tag, the first one counting the header, the last
+one shorter or equal; an empty file is one empty segment. Source: Hoang, Reyhanitabar, Rogaway,
+Vizár, "Online Authenticated-Encryption and its Nonce-Reuse Misuse-Resistance" (CRYPTO 2015),
+and Tink's "AES-GCM-HKDF Streaming AEAD".
+
+Why no nonce repeats: a file key is drawn for one version of one file, the stream key also
+depends on a fresh salt, and a segment's number and whether it is the last are in the nonce. So
+one segment must never be sealed twice with different plaintext: a sealer lives for one pass over
+one source and whoever resumes must prove that the source is the same.
+
+Segments are independent: any thread may seal or open any of them.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from fsproto import crypto, labels
+from fsproto.errors import IntegrityError
+from fsproto.limits import MAX_SEGMENTS, SEGMENT_SIZE
+
+if TYPE_CHECKING:
+    from fsproto.types import FileKey, NodeId, Random
+
+SALT_SIZE = 32
+PREFIX_SIZE = 7
+HEADER_SIZE = 1 + SALT_SIZE + PREFIX_SIZE
+TAG_SIZE = crypto.TAG_SIZE
+FIRST_PLAIN = SEGMENT_SIZE - HEADER_SIZE - TAG_SIZE
+"""Plaintext bytes of a full first segment."""
+OTHER_PLAIN = SEGMENT_SIZE - TAG_SIZE
+"""Plaintext bytes of every other full segment."""
+
+_NONCE = struct.Struct(f">{PREFIX_SIZE}sIB")
+_VERSION = struct.Struct(">Q")
+
+
+def content_ad(node: NodeId, version: int) -> bytes:
+    """Return the associated data of a file's content: which node, and which of its versions."""
+    return labels.CONTENT + node + _VERSION.pack(version)
+
+
+def plain_length(index: int) -> int:
+    """Return how much plaintext segment `index` holds when it is full."""
+    return OTHER_PLAIN if index else FIRST_PLAIN
+
+
+def sealed_size(plain_size: int) -> int:
+    """Return the stored size in bytes of a file of `plain_size` bytes."""
+    return HEADER_SIZE + plain_size + TAG_SIZE * segment_count(plain_size)
+
+
+def segment_count(plain_size: int) -> int:
+    """Return how many segments a file of `plain_size` bytes has; at least one."""
+    return 1 + max(0, -(-(plain_size - FIRST_PLAIN) // OTHER_PLAIN))
+
+
+def stored_segment_count(size: int) -> int:
+    """Return how many segments a stored blob of `size` bytes has."""
+    return max(1, -(-size // SEGMENT_SIZE))
+
+
+class _Stream:
+    def __init__(self, file_key: FileKey, associated_data: bytes, salt: bytes, prefix: bytes):  # noqa: ANN204
+        key = crypto.hkdf(file_key, salt=salt, info=associated_data)
+        self._aead = crypto.Aead(key)
+        self._prefix = prefix
+
+    def _nonce(self, index: int, *, last: bool) -> bytes:
+        if not 0 <= index < MAX_SEGMENTS:
+            raise ValueError("a stream has at most 2^32 segments")
+        return _NONCE.pack(self._prefix, index, last)
+
+
+class StreamSealer(_Stream):
+    """Seals one version of one file, segment by segment."""
+
+    def __init__(self, file_key: FileKey, associated_data: bytes, random: Random) -> None:
+        """Take the file key (32 bytes) and what the stream is bound to; draws 39 random bytes."""
+        salt, prefix = random(SALT_SIZE), random(PREFIX_SIZE)
+        super().__init__(file_key, associated_data, salt, prefix)
+        self.header: bytes = bytes([HEADER_SIZE]) + salt + prefix
+
+    def seal(self, index: int, plaintext: bytes | memoryview, *, last: bool) -> bytes:
+        """Return stored segment `index`; the first one begins with the header."""
+        if len(plaintext) > plain_length(index) or not (last or len(plaintext)):
+            raise ValueError("not a segment's worth of plaintext")
+        if not last and len(plaintext) != plain_length(index):
+            raise ValueError("only the last segment may be short")
+        sealed = self._aead.seal(self._nonce(index, last=last), plaintext)
+        return sealed if index else self.header + sealed
+
+
+class StreamOpener(_Stream):
+    """Opens one version of one file, segment by segment, in any order."""
+
+    def __init__(self, file_key: FileKey, associated_data: bytes, header: bytes) -> None:
+        """Take the first 40 bytes of what is stored; `IntegrityError` if they are no header."""
+        if len(header) != HEADER_SIZE or header[0] != HEADER_SIZE:
+            raise IntegrityError("The sealed content does not begin with a stream header.")
+        super().__init__(file_key, associated_data, header[1 : 1 + SALT_SIZE], header[-PREFIX_SIZE:])
+
+    def open(self, index: int, segment: bytes | memoryview, *, last: bool) -> bytes:
+        """Return the plaintext of stored segment `index`; `IntegrityError` if it is not that."""
+        body = segment if index else memoryview(segment)[HEADER_SIZE:]
+        try:
+            return self._aead.open(self._nonce(index, last=last), body)
+        except crypto.CryptoError:
+            raise IntegrityError(
+                f"Segment {index} of the sealed content was damaged, cut or moved."
+            ) from None
+
+
+def key_commitment(file_key: FileKey, salt: bytes) -> bytes:
+    """Return 32 bytes that commit to the file key.
+
+    AES-GCM does not: one ciphertext can be made to open under two keys (Dodis, Grubbs,
+    Ristenpart, Woodage, "Fast Message Franking", CRYPTO 2018). The signed manifest carries this
+    value, and it is compared before the first segment is opened.
+    """
+    return crypto.hkdf(file_key, salt=salt, info=labels.CONTENT_COMMITMENT)

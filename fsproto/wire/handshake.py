@@ -1,0 +1,183 @@
+"""The hybrid key exchange: RSA-3072 to the pinned host key, X25519 and ML-KEM-768.
+
+    client_hello   = "FSP1" ‖ u16 version ‖ random 32 ‖ X25519 public 32 ‖ ML-KEM ek 1184
+    server_hello   = "FSP1" ‖ u16 version ‖ random 32 ‖ X25519 public 32 ‖ ML-KEM ct 1088
+                     ‖ u16 length ‖ host RSA public key (SPKI DER)
+    client_key     = RSA-OAEP-SHA256(host key, secret 32) 384 ‖ client confirm 32
+    server_confirm = server confirm 32
+
+Each message travels behind a u32 length, in the clear. With `transcript` the SHA-256 over the
+label, client_hello, server_hello and the RSA ciphertext, each behind its u32 length:
+
+    prk = HKDF-SHA256(ikm = RSA secret ‖ X25519 secret ‖ ML-KEM secret, salt = transcript,
+                      info = "fs/1 channel secret", 32)
+    and HKDF-Expand of prk gives both directions' keys, both confirmations and the channel id.
+
+Compare RFC 4432 (RSA key exchange for SSH), draft-ietf-sshm-mlkem-hybrid-kex, and RFC 8446 for
+the shape. The client may speak under the keys at once: only the holder of the host key can
+derive them. A ciphertext that does not open continues with a random secret and so fails at the
+confirmation like any other wrong key, which leaves no oracle (RFC 5246 section 7.4.7.1).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+
+from fsproto import crypto, labels
+from fsproto.errors import (
+    HostKeyError,
+    NotFsdError,
+    RemoteProtocolError,
+    VersionMismatchError,
+)
+from fsproto.limits import PROTOCOL_VERSION, RSA_CIPHERTEXT
+from fsproto.types import Random
+from fsproto.wire.records import SECRET_SIZE, RecordOpener, RecordSealer
+
+MAGIC = b"FSP1"
+_VERSION = struct.Struct(">4sH")
+_CLIENT_HELLO = struct.Struct(f">4sH32s32s{crypto.KEM_PUBLIC_SIZE}s")
+_SERVER_HELLO = struct.Struct(f">4sH32s32s{crypto.KEM_CIPHERTEXT_SIZE}sH")
+_CLIENT_KEY = struct.Struct(f">{RSA_CIPHERTEXT}s32s")
+
+
+@dataclass(frozen=True)
+class Channel:
+    """What a finished exchange leaves: a way to seal, a way to open, and a name for itself."""
+
+    sealer: RecordSealer = field(repr=False)
+    opener: RecordOpener = field(repr=False)
+    channel_id: bytes = field(repr=False)
+    """32 bytes only these two ends know; a login signs it, so it holds for no other channel."""
+
+
+class _Schedule:
+    """The keys that follow from the three secrets and the transcript."""
+
+    def __init__(self, secrets: bytes, *messages: bytes) -> None:
+        framed = (len(message).to_bytes(4, "big") + message for message in messages)
+        transcript = crypto.sha256(labels.TRANSCRIPT, *framed)
+        self._prk = crypto.hkdf(secrets, salt=transcript, info=labels.CHANNEL_SECRET)
+        self.client_confirm = self._expand(labels.CHANNEL_CLIENT_CONFIRM)
+        self.server_confirm = self._expand(labels.CHANNEL_SERVER_CONFIRM)
+
+    def _expand(self, label: bytes, length: int = crypto.KEY_SIZE) -> bytes:
+        return crypto.hkdf_expand(self._prk, label, length)
+
+    def channel(self, *, client: bool) -> Channel:
+        to_server = self._expand(labels.CHANNEL_CLIENT_KEY, SECRET_SIZE)
+        to_client = self._expand(labels.CHANNEL_SERVER_KEY, SECRET_SIZE)
+        out, back = (to_server, to_client) if client else (to_client, to_server)
+        return Channel(RecordSealer(out), RecordOpener(back), self._expand(labels.CHANNEL_ID))
+
+
+class ClientHandshake:
+    """The client's half: `hello`, then `receive_hello`, then `receive_confirm`."""
+
+    def __init__(self, host_key: str, random: Random) -> None:
+        """Take the pinned host key's fingerprint, and 160 random bytes in four draws."""
+        self._host_key = host_key
+        self._secret = random(crypto.KEY_SIZE)
+        self._x25519 = crypto.X25519(random(crypto.X25519_SIZE))
+        self._kem = crypto.KemKey(random(crypto.KEM_SEED_SIZE))
+        self.hello: bytes = _CLIENT_HELLO.pack(
+            MAGIC, PROTOCOL_VERSION, random(32), self._x25519.public, self._kem.public
+        )
+
+    def receive_hello(self, hello: bytes) -> tuple[bytes, Channel]:
+        """Check the server's hello; return client_key to send and the channel to speak under.
+
+        Raises `HostKeyError` unless the host key is the pinned one, and `NotFsdError`,
+        `VersionMismatchError` or `RemoteProtocolError` for what is no such hello.
+        """
+        _check_version(hello)
+        if len(hello) < _SERVER_HELLO.size:
+            raise RemoteProtocolError("The server's hello was cut short.")
+        _, _, _, x25519, kem, length = _SERVER_HELLO.unpack_from(hello)
+        spki = hello[_SERVER_HELLO.size :]
+        if len(spki) != length:
+            raise RemoteProtocolError("The server's hello has the wrong length.")
+        if not crypto.equal(crypto.fingerprint(spki).encode(), self._host_key.encode()):
+            raise HostKeyError(
+                f"THE SERVER'S HOST KEY HAS CHANGED. Expected {self._host_key}, "
+                f"but the server showed {crypto.fingerprint(spki)}.",
+                hint="Somebody may be in the middle. Nothing was sent. Ask your administrator, "
+                "over another way, whether the key was changed on purpose.",
+            )
+        try:
+            secrets = self._secret + self._x25519.exchange(x25519) + self._kem.decapsulate(kem)
+            sealed = crypto.rsa_seal(spki, self._secret)
+        except crypto.CryptoError as error:
+            raise RemoteProtocolError(f"The server's hello is no good: {error}.") from None
+        return self._finish(secrets, hello, sealed)
+
+    def _finish(self, secrets: bytes, hello: bytes, sealed: bytes) -> tuple[bytes, Channel]:
+        schedule = _Schedule(secrets, self.hello, hello, sealed)
+        self._expected = schedule.server_confirm
+        return _CLIENT_KEY.pack(sealed, schedule.client_confirm), schedule.channel(client=True)
+
+    def receive_confirm(self, confirm: bytes) -> None:
+        """Raise `RemoteProtocolError` unless the server has derived the same keys."""
+        if not crypto.equal(confirm, self._expected):
+            raise RemoteProtocolError("The server could not prove that it holds its host key.")
+
+
+class ServerHandshake:
+    """The server's half: `receive_hello`, then `receive_key`."""
+
+    def __init__(self, host_key: crypto.RsaKey, random: Random) -> None:
+        """Take the host key, and 96 random bytes in three draws."""
+        self._host_key = host_key
+        self._x25519 = crypto.X25519(random(crypto.X25519_SIZE))
+        self._random = random(32)
+        self._decoy = random(crypto.KEY_SIZE)
+
+    def receive_hello(self, hello: bytes) -> bytes:
+        """Return server_hello for a client_hello; `VersionMismatchError` asks to send `REFUSAL`."""
+        _check_version(hello)
+        if len(hello) != _CLIENT_HELLO.size:
+            raise RemoteProtocolError("The client's hello has the wrong length.")
+        _, _, _, x25519, kem = _CLIENT_HELLO.unpack(hello)
+        try:
+            shared = self._x25519.exchange(x25519)
+            secret, ciphertext = crypto.kem_encapsulate(kem)
+        except crypto.CryptoError as error:
+            raise RemoteProtocolError(f"The client's hello is no good: {error}.") from None
+        self._secrets = shared + secret
+        spki = self._host_key.public
+        answer = _SERVER_HELLO.pack(
+            MAGIC, PROTOCOL_VERSION, self._random, self._x25519.public, ciphertext, len(spki)
+        )
+        self._hellos = hello, answer + spki
+        return self._hellos[1]
+
+    def receive_key(self, message: bytes) -> tuple[bytes, Channel]:
+        """Return server_confirm to send and the channel; `RemoteProtocolError` for wrong keys."""
+        if len(message) != _CLIENT_KEY.size:
+            raise RemoteProtocolError("The client's key message has the wrong length.")
+        sealed, confirm = _CLIENT_KEY.unpack(message)
+        try:
+            secret = self._host_key.open(sealed)
+        except crypto.CryptoError:
+            secret = self._decoy
+        if len(secret) != crypto.KEY_SIZE:
+            secret = self._decoy
+        schedule = _Schedule(secret + self._secrets, *self._hellos, sealed)
+        if not crypto.equal(confirm, schedule.client_confirm):
+            raise RemoteProtocolError("The client could not prove that it has the same keys.")
+        return schedule.server_confirm, schedule.channel(client=False)
+
+
+REFUSAL = _VERSION.pack(MAGIC, PROTOCOL_VERSION)
+"""What a server sends in place of its hello to a client of another version: its own version."""
+
+
+def _check_version(hello: bytes) -> None:
+    if len(hello) < _VERSION.size or not hello.startswith(MAGIC):
+        raise NotFsdError
+    version = _VERSION.unpack_from(hello)[1]
+    if version != PROTOCOL_VERSION:
+        raise VersionMismatchError(
+            f"The other end speaks version {version} of the protocol, this program {PROTOCOL_VERSION}."
+        )
