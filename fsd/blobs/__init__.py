@@ -1,0 +1,1 @@
+"""Where sealed blobs lie, and what tidies up after a crash."""

@@ -1,0 +1,146 @@
+"""The server's home folder: keys, database and blobs, readable by nobody else."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fsproto import crypto
+from fsproto.errors import FsError, IntegrityError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_HOST_KEY = "host.key"
+_MASTER_KEY = "master.key"
+
+
+class HomeError(FsError):
+    """The home folder cannot be used."""
+
+    code = "home"
+    default_hint = "Give another one with --home or FSD_HOME, or mend its permissions."
+
+
+class HomeBusyError(HomeError):
+    """Another fsd is running on this home."""
+
+    code = "home-busy"
+    default_hint = "Stop it first, or give this one another home with --home."
+
+
+def default_home() -> Path:
+    """Return where the home is when nothing says otherwise."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("fsd", appauthor=False))
+
+
+class Home:
+    """Paths of the home, and the secrets in it."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the folder; touches nothing yet."""
+        self.path = path
+        self.blobs = path / "blobs"
+        self.database_url = f"sqlite:///{(path / 'fsd.db').absolute()}"
+        self._run = path / "run.json"
+
+    def prepare(self) -> None:
+        """Make what is missing; `HomeError` if that is impossible."""
+        with self._explained():
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.chmod(0o700)
+            self.blobs.mkdir(mode=0o700, exist_ok=True)
+        self._make_once(_HOST_KEY, lambda: crypto.RsaKey.generate().der)
+        self._make_once(_MASTER_KEY, lambda: os.urandom(crypto.KEY_SIZE))
+
+    def host_key(self) -> crypto.RsaKey:
+        """Return the host key; `IntegrityError` if its file is damaged."""
+        try:
+            return crypto.RsaKey(self._read(_HOST_KEY))
+        except crypto.CryptoError:
+            raise IntegrityError(f"{self.path / _HOST_KEY} is not a host key.") from None
+
+    def master_key(self) -> bytes:
+        """Return the master key, 32 bytes; `IntegrityError` if its file is damaged."""
+        key = self._read(_MASTER_KEY)
+        if len(key) != crypto.KEY_SIZE:
+            raise IntegrityError(f"{self.path / _MASTER_KEY} is not a master key.")
+        return key
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the home for one daemon; `HomeBusyError` if another does."""
+        with self._explained():
+            file = (self.path / "fsd.lock").open("ab")
+        with file:
+            try:
+                _lock(file.fileno())
+            except OSError:
+                raise HomeBusyError(f"Another fsd is running on {self.path}.") from None
+            yield
+
+    def note_run(self, address: str, database: str) -> None:
+        """Leave for fsadmin where the daemon listens and which database it uses (no secret)."""
+        with self._explained():
+            self._write(self._run, json.dumps({"address": address, "database": database}).encode())
+
+    def last_run(self) -> dict[str, str]:
+        """Return what `note_run` left, or nothing."""
+        try:
+            found = json.loads(self._run.read_text())
+        except (OSError, ValueError):
+            return {}
+        return {key: value for key, value in found.items() if isinstance(value, str)}
+
+    def _read(self, name: str) -> bytes:
+        with self._explained():
+            return (self.path / name).read_bytes()
+
+    def _make_once(self, name: str, make: Callable[[], bytes]) -> None:
+        path = self.path / name
+        with self._explained():
+            if not path.exists():
+                self._write(path, make(), replace=False)
+
+    def _write(self, path: Path, data: bytes, *, replace: bool = True) -> None:
+        """Write a file (0600) that is whole or not there; the first of two makers wins."""
+        fd, name = tempfile.mkstemp(dir=self.path, prefix=".new-")
+        temporary = Path(name)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if replace:
+                temporary.replace(path)
+            else:
+                try:
+                    os.link(temporary, path)
+                except FileExistsError:
+                    pass
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise HomeError(f"{self.path} cannot be used as a home: {error.strerror}.") from None
+
+
+def _lock(fd: int) -> None:
+    if os.name == "nt":
+        import msvcrt
+
+        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+    else:
+        import fcntl
+
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,1 @@
+"""The use cases, one aggregate a file: no sockets, no SQL."""

@@ -1,0 +1,109 @@
+"""The database: SQLite in WAL mode, or PostgreSQL; one way to read and one to write."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from fsproto.errors import BadSettingError, FsError, OutOfSpaceError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+_BUSY_SECONDS = 60
+
+
+class DatabaseError(FsError):
+    """The server's database does not answer."""
+
+    code = "database"
+    default_hint = "Its log says why."
+
+
+class Database:
+    """Hands out sessions. `read` sees one snapshot; `write` commits as a whole or not at all."""
+
+    def __init__(self, url: str) -> None:
+        """Take an SQLAlchemy URL; opens nothing yet. `BadSettingError` if it is not one."""
+        try:
+            self.url = make_url(url)
+            sqlite = self.url.get_backend_name() == "sqlite"
+            self.engine = _sqlite(url) if sqlite else create_engine(url, pool_size=16)
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+            raise BadSettingError(
+                f"The database URL cannot be used: {error}.",
+                hint="Write sqlite:////absolute/path or postgresql+psycopg://user@host/name, "
+                "the latter with the 'postgresql' extra installed.",
+            ) from None
+        # SQLite lets one writer in at a time and keeps no queue; this lock is the queue.
+        self._one_writer: AbstractContextManager[Any] = (
+            threading.Lock() if sqlite else nullcontext()
+        )
+        self._readers = self.engine.execution_options(
+            **({} if sqlite else {"isolation_level": "REPEATABLE READ"})
+        )
+        self._writers = self.engine.execution_options(**({"fs_write": True} if sqlite else {}))
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """One snapshot, for looking only."""
+        with _translated(), Session(self._readers) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """One transaction: committed at the end, undone if the block raises."""
+        with _translated(), self._one_writer, Session(self._writers) as session:
+            yield session
+            session.commit()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def _sqlite(url: str) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own
+        # The driver would begin transactions by itself, and too late; we say when.
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A writer takes its lock at once: one that began as a reader could not be let through.
+        write = connection.get_execution_options().get("fs_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what the driver raises into ours."""
+    try:
+        yield
+    except DBAPIError as error:
+        if _is_full(error.orig):
+            raise OutOfSpaceError("The server has no space left.") from error
+        raise DatabaseError(f"The database failed: {type(error.orig).__name__}.") from error
+    except SQLAlchemyError as error:
+        raise DatabaseError(f"The database failed: {type(error).__name__}.") from error
+
+
+def _is_full(error: BaseException | None) -> bool:
+    text = str(error).lower()
+    return getattr(error, "errno", None) == errno.ENOSPC or any(
+        sign in text for sign in ("disk is full", "no space left", "disk quota")
+    )

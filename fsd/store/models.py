@@ -1,0 +1,182 @@
+"""The tables. Their history is in `fsd/migrations`; a test holds the two against each other.
+
+Times are Unix milliseconds. Node ids are 16 bytes; tokens, hashes and roots 32.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+_BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys itself
+
+
+class Base(DeclarativeBase):
+    """All tables, with constraint names that migrations can refer to."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class User(Base):
+    """A person who was enrolled."""
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(_BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    disabled: Mapped[bool]
+    created_ms: Mapped[int] = mapped_column(BigInteger)
+    otp_secret: Mapped[bytes] = mapped_column(LargeBinary)
+    """Sealed under the master key, the user's id authenticated."""
+    otp_digits: Mapped[int]
+    otp_period: Mapped[int]
+    """Seconds a step lasts."""
+    otp_algorithm: Mapped[str] = mapped_column(String(8))
+    last_step: Mapped[int] = mapped_column(BigInteger, default=0)
+    """The last step that let somebody in; only later ones do."""
+
+
+class UsedOtp(Base):
+    """A step that was used; the key makes it impossible to use it twice."""
+
+    __tablename__ = "used_otps"
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    used_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class Bundle(Base):
+    """A person's public keys as they signed them; the highest version counts."""
+
+    __tablename__ = "bundles"
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int] = mapped_column(primary_key=True)
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    signature: Mapped[bytes] = mapped_column(LargeBinary)
+    ed25519: Mapped[bytes] = mapped_column(LargeBinary(32))
+    created_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class Session(Base):
+    """A login that lasts: the ticket's hash, and the identity key it is bound to."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[int] = mapped_column(_BigId, primary_key=True)
+    ticket_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    ed25519: Mapped[bytes] = mapped_column(LargeBinary(32))
+    created_ms: Mapped[int] = mapped_column(BigInteger)
+    expires_ms: Mapped[int] = mapped_column(BigInteger)
+    address: Mapped[str] = mapped_column(String(64))
+
+
+class LoginFailure(Base):
+    """A refused login, kept for as long as it counts against further tries."""
+
+    __tablename__ = "login_failures"
+
+    id: Mapped[int] = mapped_column(_BigId, primary_key=True)
+    user: Mapped[str] = mapped_column(String(64))
+    """The name that was tried, whether or not there is such a user."""
+    address: Mapped[str] = mapped_column(String(64))
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (Index("ix_login_failures_user", "user", "address", "at_ms"),)
+
+
+class Tree(Base):
+    """Where a person's own tree begins."""
+
+    __tablename__ = "trees"
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    root_id: Mapped[bytes] = mapped_column(LargeBinary(16))
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    """The root grant."""
+    signature: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Node(Base):
+    """A file or folder as it is now. `parent_id` and `token` are NULL for a root."""
+
+    __tablename__ = "nodes"
+
+    id: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    parent_id: Mapped[bytes | None] = mapped_column(LargeBinary(16))
+    token: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    kind: Mapped[int]
+    version: Mapped[int] = mapped_column(BigInteger)
+    manifest_hash: Mapped[bytes] = mapped_column(LargeBinary(32))
+    blob: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    """Root of the sealed content; NULL for a folder."""
+
+    __table_args__ = (UniqueConstraint("parent_id", "token"),)
+
+
+class Manifest(Base):
+    """A node's manifest as its author signed it."""
+
+    __tablename__ = "manifests"
+
+    node_id: Mapped[bytes] = mapped_column(
+        LargeBinary(16), ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    signature: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class FolderState(Base):
+    """A folder's state as its author signed it."""
+
+    __tablename__ = "folder_states"
+
+    folder_id: Mapped[bytes] = mapped_column(
+        LargeBinary(16), ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int] = mapped_column(BigInteger)
+    hash: Mapped[bytes] = mapped_column(LargeBinary(32))
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    signature: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Blob(Base):
+    """A sealed blob whose root was checked: of a node, or staged and waiting for its commit."""
+
+    __tablename__ = "blobs"
+
+    root: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    node_id: Mapped[bytes | None] = mapped_column(LargeBinary(16), index=True)
+    """The node it belongs to; NULL while it is staged."""
+    salt: Mapped[bytes] = mapped_column(LargeBinary(32))
+    size: Mapped[int] = mapped_column(BigInteger)
+    created_ms: Mapped[int] = mapped_column(BigInteger)
+    data: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    """The blob itself if it is small; NULL if it lies in the blob store."""

@@ -1,0 +1,1 @@
+"""Every query, one aggregate a file. Nothing here commits."""

@@ -1,0 +1,72 @@
+"""Queries on users, their public keys, and their used one-time passwords."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.orm import Session as Db
+
+from fsd.store.models import Blob, Bundle, Node, Tree, UsedOtp, User
+
+
+def by_name(db: Db, name: str) -> User | None:
+    """Return the user of that name."""
+    return db.scalar(select(User).where(User.name == name))
+
+
+def everybody(db: Db) -> list[User]:
+    """Return all users by name."""
+    return list(db.scalars(select(User).order_by(User.name)))
+
+
+def bundle(db: Db, user_id: int) -> Bundle | None:
+    """Return a user's current public keys."""
+    newest = select(Bundle).where(Bundle.user_id == user_id).order_by(Bundle.version.desc())
+    return db.scalar(newest.limit(1))
+
+
+def use_step(db: Db, user_id: int, step: int, now_ms: int) -> bool:
+    """Use up a step; False if it, or a later one, was used before.
+
+    One conditional update decides between any number of logins at the same moment, in whatever
+    process or node; the row in `used_otps` is the record, and its key a second lock.
+    """
+    later = update(User).where(User.id == user_id, User.last_step < step).values(last_step=step)
+    if db.execute(later.execution_options(synchronize_session=False)).rowcount != 1:  # type: ignore[attr-defined]
+        return False
+    db.execute(insert(UsedOtp).values(user_id=user_id, step=step, used_ms=now_ms))
+    return True
+
+
+def tree(db: Db, user_id: int) -> Tree | None:
+    """Return where a user's tree begins."""
+    return db.get(Tree, user_id)
+
+
+def usage(db: Db, user_id: int) -> tuple[dict[int, int], int]:
+    """Return how many nodes of each kind a user owns (roots left out), and the bytes stored."""
+    kinds = db.execute(
+        select(Node.kind, func.count())
+        .where(Node.owner_id == user_id, Node.parent_id.is_not(None))
+        .group_by(Node.kind)
+    )
+    stored = db.scalar(
+        select(func.coalesce(func.sum(Blob.size), 0)).where(
+            Blob.owner_id == user_id, Blob.node_id.is_not(None)
+        )
+    )
+    return {kind: count for kind, count in kinds}, int(stored or 0)  # noqa: C416 - rows to a dict
+
+
+def drop_tree(db: Db, user_id: int) -> list[bytes]:
+    """Delete a user's nodes and blobs; return the roots of blobs that lie in the blob store."""
+    outside = db.scalars(select(Blob.root).where(Blob.owner_id == user_id, Blob.data.is_(None)))
+    roots = list(outside)
+    for owned in (Blob, Node):
+        db.execute(delete(owned).where(owned.owner_id == user_id))
+    db.execute(delete(Tree).where(Tree.user_id == user_id))
+    return roots
+
+
+def drop_used(db: Db, before_ms: int) -> None:
+    """Forget used steps from before a time; `last_step` refuses them all the same."""
+    db.execute(delete(UsedOtp).where(UsedOtp.used_ms < before_ms))
