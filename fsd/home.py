@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,10 +120,8 @@ class Home:
             if replace:
                 temporary.replace(path)
             else:
-                try:
+                with suppress(FileExistsError):
                     os.link(temporary, path)
-                except FileExistsError:
-                    pass
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac as _hmac
-from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hashes, serialization
@@ -18,8 +17,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 from fsproto.limits import RSA_BITS
 
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
+Bytes = bytes | bytearray | memoryview
+"""What is read without being copied first."""
 
 TAG_SIZE = 16
 NONCE_SIZE = 12
@@ -39,7 +38,7 @@ class CryptoError(Exception):
     """Something did not open, verify or parse; the caller says what that means."""
 
 
-def sha256(*parts: Buffer) -> bytes:
+def sha256(*parts: Bytes) -> bytes:
     """Return SHA-256 of the parts one after the other (32 bytes)."""
     digest = hashlib.sha256()
     for part in parts:
@@ -61,7 +60,7 @@ def equal(a: bytes, b: bytes) -> bool:
 
 
 def fingerprint(spki: bytes) -> str:
-    """Return `SHA256:<base64 without padding>` of bytes that stand for a key, as OpenSSH writes them."""
+    """Return `SHA256:<base64 without padding>` of a public key's bytes, as OpenSSH does."""
     return "SHA256:" + base64.b64encode(sha256(spki)).decode().rstrip("=")
 
 
@@ -78,7 +77,7 @@ def hkdf_expand(key: bytes, info: bytes, length: int = KEY_SIZE) -> bytes:
 def argon2id(passphrase: bytes, *, salt: bytes, passes: int, lanes: int, memory_kib: int) -> bytes:
     """Return a 32-byte key for a passphrase (Argon2id, RFC 9106)."""
     # Its import is paid only where a passphrase is used.
-    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id  # noqa: PLC0415
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
     return Argon2id(
         salt=salt, length=KEY_SIZE, iterations=passes, lanes=lanes, memory_cost=memory_kib
@@ -94,17 +93,15 @@ class Aead:
             raise ValueError("an AES-256 key has 32 bytes")
         self._gcm = AESGCM(key)
 
-    def seal(self, nonce: bytes, plaintext: Buffer, associated_data: bytes = b"") -> bytes:
+    def seal(self, nonce: bytes, plaintext: Bytes, associated_data: bytes = b"") -> bytes:
         """Return ciphertext with its 16-byte tag."""
         return self._gcm.encrypt(nonce, plaintext, associated_data)
 
-    def seal_into(
-        self, nonce: bytes, plaintext: Buffer, associated_data: bytes, out: Buffer
-    ) -> int:
+    def seal_into(self, nonce: bytes, plaintext: Bytes, associated_data: bytes, out: Bytes) -> int:
         """Seal into `out`, which has exactly the plaintext's length and 16; return that length."""
         return self._gcm.encrypt_into(nonce, plaintext, associated_data, out)
 
-    def open(self, nonce: bytes, sealed: Buffer, associated_data: bytes = b"") -> bytes:
+    def open(self, nonce: bytes, sealed: Bytes, associated_data: bytes = b"") -> bytes:
         """Return the plaintext; `CryptoError` if it was not sealed just so."""
         try:
             return self._gcm.decrypt(nonce, sealed, associated_data)

@@ -50,14 +50,14 @@ class BadSettingError(UsageError):
     code = "bad-setting"
 
 
-class Unreachable(FsError):  # noqa: N818 - the field says "unreachable", not "unreachable error"
+class Unreachable(FsError):
     """The server cannot be reached."""
 
     code = "unreachable"
     exit_status = 3
 
 
-class ConnectionLost(Unreachable):  # noqa: N818
+class ConnectionLost(Unreachable):
     """The connection ended before the server had answered."""
 
     code = "connection-lost"
@@ -77,14 +77,14 @@ class VersionMismatchError(Unreachable):
     default_hint = "Update the older of the two programs."
 
 
-class ShuttingDown(Unreachable):  # noqa: N818
+class ShuttingDown(Unreachable):
     """The server is shutting down."""
 
     code = "shutting-down"
     default_hint = "Try again in a moment."
 
 
-class LoginRefused(FsError):  # noqa: N818
+class LoginRefused(FsError):
     """The login was refused: wrong or used one-time password, unknown user, or a disabled one."""
 
     code = "login-refused"
@@ -92,7 +92,7 @@ class LoginRefused(FsError):  # noqa: N818
     default_hint = "Wait for the next code and try again; if it goes on, ask your administrator."
 
 
-class LoginRequired(FsError):  # noqa: N818
+class LoginRequired(FsError):
     """The session has ended and there is no terminal to ask for a one-time password."""
 
     code = "login-required"
@@ -184,7 +184,7 @@ class OutOfSpaceError(FsError):
     exit_status = 9
 
 
-class Interrupted(FsError):  # noqa: N818
+class Interrupted(FsError):
     """Interrupted."""
 
     code = "interrupted"

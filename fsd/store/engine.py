@@ -65,6 +65,12 @@ class Database:
             yield session
             session.commit()
 
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """A bare connection, for what is older than the schema: migrations."""
+        with _translated(), self._one_writer, self._writers.connect() as connection:
+            yield connection
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()

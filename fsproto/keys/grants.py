@@ -64,7 +64,9 @@ def wrap(node: KeyedNode, to: VerifiedBundle, role: Role, random: Random) -> byt
     secret = random(crypto.KEY_SIZE)
     shared, ciphertext = crypto.kem_encapsulate(to.body.kem)
     key = _key(secret, shared, to, role, node)
-    return crypto.rsa_seal(to.body.rsa, secret) + ciphertext + crypto.Aead(key).seal(_NONCE, node.key)
+    return (
+        crypto.rsa_seal(to.body.rsa, secret) + ciphertext + crypto.Aead(key).seal(_NONCE, node.key)
+    )
 
 
 def unwrap(sealed: bytes, node: NodeId, generation: int, role: Role, to: Identity) -> KeyedNode:

@@ -37,6 +37,6 @@ def root(salt: Salt, leaves: Sequence[bytes], size: int) -> Root:
 def blob_root(salt: Salt, blob: bytes | memoryview) -> Root:
     """Return the root of a whole blob that is at hand."""
     view = memoryview(blob)
-    starts = range(0, len(view), SEGMENT_SIZE) if len(view) else range(1)
+    starts = range(0, len(view), SEGMENT_SIZE) if view else range(1)
     leaves = [leaf(salt, i, view[at : at + SEGMENT_SIZE]) for i, at in enumerate(starts)]
     return root(salt, leaves, len(view))

@@ -95,7 +95,7 @@ class Metadata(Record, frozen=True):
     """32 bytes; None for a folder."""
 
 
-def seal_metadata(  # noqa: PLR0913 - each of them is bound
+def seal_metadata(
     key: bytes, node: NodeId, version: int, generation: int, metadata: Metadata, random: Random
 ) -> bytes:
     """Seal under a node's metadata key (32 bytes)."""

@@ -105,7 +105,9 @@ class StreamOpener(_Stream):
         """Take the first 40 bytes of what is stored; `IntegrityError` if they are no header."""
         if len(header) != HEADER_SIZE or header[0] != HEADER_SIZE:
             raise IntegrityError("The sealed content does not begin with a stream header.")
-        super().__init__(file_key, associated_data, header[1 : 1 + SALT_SIZE], header[-PREFIX_SIZE:])
+        super().__init__(
+            file_key, associated_data, header[1 : 1 + SALT_SIZE], header[-PREFIX_SIZE:]
+        )
 
     def open(self, index: int, segment: bytes | memoryview, *, last: bool) -> bytes:
         """Return the plaintext of stored segment `index`; `IntegrityError` if it is not that."""

@@ -130,9 +130,7 @@ class Connection:
 
     def send_data(self, stream: int, index: int, payload: bytes | memoryview) -> bytes:
         """Return the record that carries one segment."""
-        return self._keys().sealer.seal(
-            b"".join((DATA_HEADER.pack(DATA, stream, index), payload))
-        )
+        return self._keys().sealer.seal(b"".join((DATA_HEADER.pack(DATA, stream, index), payload)))
 
     def _keys(self) -> Channel:
         if self._channel is None or self._state is State.CLOSED:

@@ -70,3 +70,8 @@ def drop_tree(db: Db, user_id: int) -> list[bytes]:
 def drop_used(db: Db, before_ms: int) -> None:
     """Forget used steps from before a time; `last_step` refuses them all the same."""
     db.execute(delete(UsedOtp).where(UsedOtp.used_ms < before_ms))
+
+
+def drop_bundles(db: Db, user_id: int) -> None:
+    """Forget a user's public keys."""
+    db.execute(delete(Bundle).where(Bundle.user_id == user_id))

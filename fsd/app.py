@@ -1,0 +1,157 @@
+"""Builds the server from its parts; the one place that knows them all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+
+from fsd.auth.vault import Vault
+from fsd.blobs.janitor import Janitor
+from fsd.blobs.local import LocalBlobs
+from fsd.doors.desk import Desk
+from fsd.doors.native import DoorPolicy, NativeDoor
+from fsd.home import Home
+from fsd.services.accounts import Accounts, LoginPolicy
+from fsd.services.files import Files
+from fsd.services.people import People
+from fsd.services.transfers import Transfers
+from fsd.store import schema
+from fsd.store.engine import Database
+from fsproto import crypto
+from fsproto.errors import BadSettingError, FsError
+from fsproto.link import Address
+
+log = logging.getLogger(__name__)
+
+TIDY_EVERY_S = 600.0
+
+
+class ListenError(FsError):
+    """The server cannot listen there."""
+
+    code = "listen"
+    default_hint = "Give another address with --listen; port 0 picks a free one."
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the operator decides."""
+
+    home: Home
+    listen: Address
+    database: str | None = None
+    """SQLAlchemy URL; None: SQLite in the home."""
+    logins: LoginPolicy = field(default_factory=LoginPolicy)
+    door: DoorPolicy = field(default_factory=DoorPolicy)
+
+
+def now_ms() -> int:
+    """Return Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def open_database(home: Home, url: str | None) -> Database:
+    """Open a home's database and bring it to head.
+
+    `BadSettingError` if the home's daemon used another one: accounts made here would be lost.
+    """
+    last = home.last_run().get("database")
+    if url is None and last not in (None, _shown(home.database_url)):
+        raise BadSettingError(
+            f"This home's server uses the database {last}.",
+            hint="Give its URL with --database or FSD_DATABASE.",
+        )
+    database = Database(url or home.database_url)
+    schema.upgrade(database)
+    return database
+
+
+def _shown(url: str) -> str:
+    return Database(url).url.render_as_string(hide_password=True)
+
+
+def people(home: Home, database: Database) -> People:
+    """Build what an administrator needs."""
+    vault = Vault(home.master_key(), os.urandom)
+    return People(database, vault, LocalBlobs(home.blobs), now_ms=now_ms)
+
+
+def serve(settings: Settings, ready: Callable[[Address, str], None]) -> None:
+    """Run the daemon until it is told to stop; `ready` is called once it accepts connections."""
+    home = settings.home
+    home.prepare()
+    with home.lock():
+        database = open_database(home, settings.database)
+        try:
+            _run(_main(settings, database, ready))
+        finally:
+            database.close()
+
+
+def _run(main: Coroutine[object, None, None]) -> None:
+    factory = None
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main)
+
+
+async def _main(
+    settings: Settings, database: Database, ready: Callable[[Address, str], None]
+) -> None:
+    home, host_key = settings.home, settings.home.host_key()
+    blobs = LocalBlobs(home.blobs)
+    vault = Vault(home.master_key(), os.urandom)
+    desk = Desk(
+        Accounts(database, vault, policy=settings.logins, now_ms=now_ms, random=os.urandom),
+        Files(database, blobs, now_ms=now_ms),
+        Transfers(database, blobs, now_ms=now_ms),
+    )
+    janitor = Janitor(database, blobs, now_ms)
+    # This home is ours alone, so whatever is still being received in it was interrupted.
+    await asyncio.to_thread(janitor.run, unkept_s=0)
+    door = NativeDoor(desk, host_key, settings.door)
+    stop = _stop_signal()
+    try:
+        bound = Address(*await door.open(settings.listen.host, settings.listen.port))
+    except OSError as error:
+        raise ListenError(
+            f"Cannot listen on {settings.listen}: {error.strerror or error}."
+        ) from None
+    tidying = asyncio.create_task(_tidy_now_and_then(janitor))
+    home.note_run(str(bound), database.url.render_as_string(hide_password=True))
+    ready(bound, crypto.fingerprint(host_key.public))
+    log.info("ready")
+    await stop.wait()
+    log.info("stopping: finishing what is in flight")
+    tidying.cancel()
+    await door.close()
+    log.info("stopped")
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    return stop
+
+
+async def _tidy_now_and_then(janitor: Janitor) -> None:
+    while True:
+        await asyncio.sleep(TIDY_EVERY_S)
+        try:
+            await asyncio.to_thread(janitor.run)
+        except FsError as error:
+            log.warning("tidying failed: %s", error.sentence)

@@ -1,0 +1,52 @@
+"""Deletes what an interruption left behind: staged blobs, and blobs that no row knows.
+
+Nothing that a committed row names is ever touched.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from fsd.blobs.base import BlobStore
+from fsd.store.engine import Database
+from fsd.store.repos import blobs as blob_rows
+from fsd.store.repos import sessions, users
+
+log = logging.getLogger(__name__)
+
+STAGED_S = 24 * 3600.0
+"""How long an upload may wait for its commit."""
+ORPHAN_S = 3600.0
+"""How long a blob may lie in the store before its row is written."""
+USED_OTP_S = 24 * 3600.0
+FAILURE_S = 3600.0
+
+
+class Janitor:
+    """Tidies one database and one blob store."""
+
+    def __init__(self, database: Database, blobs: BlobStore, now_ms: Callable[[], int]) -> None:
+        """Take what is to be tidied."""
+        self._database = database
+        self._blobs = blobs
+        self._now_ms = now_ms
+
+    def run(self, *, unkept_s: float = STAGED_S) -> None:
+        """Tidy once; what came in but was never kept goes after `unkept_s` seconds."""
+        now = self._now_ms()
+        self._blobs.tidy(unkept_s)
+        with self._database.write() as db:
+            stale = blob_rows.staged_before(db, now - int(STAGED_S * 1000))
+            outside = blob_rows.drop(db, stale)
+            sessions.tidy(db, now, now - int(FAILURE_S * 1000))
+            users.drop_used(db, now - int(USED_OTP_S * 1000))
+        for root in outside:
+            self._blobs.delete(root)
+        lying = list(self._blobs.names(ORPHAN_S))
+        with self._database.read() as db:
+            orphans = set(lying) - blob_rows.known(db, lying)
+        for root in orphans:
+            self._blobs.delete(root)
+        if stale or orphans:
+            log.info("tidied up", extra={"count": len(stale) + len(orphans)})

@@ -1,0 +1,291 @@
+"""Accounts as the people who have them use them: enrolling, logging in, logging out.
+
+Whatever is wrong with a login, the answer is `LoginRefused` and nothing else; the door sends it
+at a fixed time after it was asked, so that neither words nor time tell an unknown user from a
+wrong code (see `doors.native`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session as Db
+
+from fsd.auth.otp import OtpSetting, matching_step, new_secret
+from fsd.auth.vault import Vault
+from fsd.store import models
+from fsd.store.engine import Database
+from fsd.store.repos import nodes, sessions, users
+from fsproto import __version__, crypto, labels
+from fsproto.errors import FsError, InvalidNameError, LoginRefused, SecurityError
+from fsproto.keys.grants import RootGrant
+from fsproto.keys.identity import VerifiedBundle, verify_bundle
+from fsproto.messages.account import Enroll, Login, Status, TreeRoot, Welcome
+from fsproto.names import clean_user
+from fsproto.sealed.folder import verify_state
+from fsproto.sealed.manifest import Kind, verify_author
+from fsproto.sealed.prefixtree import PrefixTree
+from fsproto.sealed.signed import Signed, open_signed
+from fsproto.types import NO_NODE, Random
+
+log = logging.getLogger(__name__)
+
+TICKET_SIZE = 32
+FAILURE_WINDOW_MS = 60_000
+
+
+@dataclass(frozen=True)
+class LoginPolicy:
+    """What the operator decides about logins."""
+
+    session_ms: int = 12 * 3600 * 1000
+    """How long a session lasts."""
+    tries_a_minute: int = 5
+    """Refused logins of one name from one address after which all are refused for a minute."""
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who is speaking on a connection that logged in."""
+
+    user_id: int
+    user: str
+    ed25519: bytes
+    """The identity key, 32 bytes."""
+    session_id: int
+
+
+class Accounts:
+    """Enrolling and logging in; all calls block, none knows of sockets."""
+
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        *,
+        policy: LoginPolicy,
+        now_ms: Callable[[], int],
+        random: Random,
+    ) -> None:
+        """Take the parts; makes the decoy that stands in for users who do not exist."""
+        self._database = database
+        self._vault = vault
+        self._policy = policy
+        self._now_ms = now_ms
+        self._random = random
+        self._decoy = OtpSetting(new_secret())
+        self._decoy_key = crypto.SigningKey(random(crypto.ED25519_SIZE)).public
+
+    def login(self, ask: Login, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
+        """Let somebody in with a one-time password or a ticket, and always the identity key."""
+        with self._attempt(_possible(ask.user), address):
+            return self._login(ask, channel_id, address)
+
+    def enroll(self, ask: Enroll, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
+        """Register a person's first keys and their empty tree, with a one-time password."""
+        with self._attempt(_possible(ask.user), address):
+            return self._enroll(ask, channel_id, address)
+
+    def logout(self, who: Principal) -> None:
+        """End the session for good."""
+        with self._database.write() as db:
+            sessions.end(db, who.session_id)
+        log.info("logged out", extra={"user": who.user})
+
+    def still_in(self, who: Principal) -> bool:
+        """Tell whether the session of a connection still holds, and its user is not disabled."""
+        with self._database.read() as db:
+            user = db.get(models.User, who.user_id)
+            holds = sessions.alive(db, who.session_id, self._now_ms())
+            return user is not None and not user.disabled and holds
+
+    def status(self, who: Principal) -> Status:
+        """Return what the server says of itself and of the account."""
+        with self._database.read() as db:
+            session = db.get(models.Session, who.session_id)
+            kinds, stored = users.usage(db, who.user_id)
+            return Status(
+                server_version=__version__,
+                expires_ms=session.expires_ms if session else 0,
+                files=kinds.get(Kind.FILE, 0),
+                folders=kinds.get(Kind.FOLDER, 0),
+                stored_bytes=stored,
+            )
+
+    # --- one try
+
+    def _attempt(self, user: str, address: str) -> _Attempt:
+        return _Attempt(self._database, user, address, self._now_ms(), self._policy)
+
+    def _login(self, ask: Login, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
+        now = self._now_ms()
+        # Only a code changes something; a ticket need not wait for those who write.
+        with self._database.read() if ask.otp is None else self._database.write() as db:
+            user = users.by_name(db, _possible(ask.user))
+            bundle = users.bundle(db, user.id) if user else None
+            key = bundle.ed25519 if bundle else self._decoy_key
+            signed = _signed_by(key, ask.signature, labels.SIGN_LOGIN, channel_id, ask.user)
+            step = self._step(user, ask.otp or "", now)
+            session = None
+            if ask.ticket is not None:
+                session = sessions.by_ticket(db, crypto.sha256(ask.ticket), now)
+            if user is None or bundle is None or user.disabled or not signed:
+                raise LoginRefused
+            if session is not None and ask.otp is None:
+                if session.user_id != user.id or session.ed25519 != bundle.ed25519:
+                    raise LoginRefused
+                ticket = None
+            elif ask.ticket is None and step is not None and users.use_step(db, user.id, step, now):
+                session, ticket = self._new_session(db, user.id, bundle.ed25519, address)
+            else:
+                raise LoginRefused
+            return self._welcome(db, user, session, ticket)
+
+    def _enroll(self, ask: Enroll, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
+        now = self._now_ms()
+        bundle = _checked_bundle(ask)
+        key = bundle.body.ed25519
+        if not _signed_by(key, ask.signature, labels.SIGN_ENROLL, channel_id, ask.user):
+            raise LoginRefused
+        with self._database.write() as db:
+            user = users.by_name(db, _possible(ask.user))
+            step = self._step(user, ask.otp, now)
+            if user is None or user.disabled or step is None or users.bundle(db, user.id):
+                raise LoginRefused
+            if not users.use_step(db, user.id, step, now):
+                raise LoginRefused
+            db.add(
+                models.Bundle(
+                    user_id=user.id,
+                    version=bundle.body.version,
+                    payload=bundle.signed.payload,
+                    signature=bundle.signed.signature,
+                    ed25519=key,
+                    created_ms=now,
+                )
+            )
+            _plant(db, user, ask.tree, key)
+            session, ticket = self._new_session(db, user.id, key, address)
+            return self._welcome(db, user, session, ticket)
+
+    def _step(self, user: models.User | None, code: str, now_ms: int) -> int | None:
+        """Match a code; for a user who does not exist the same work is done on a decoy."""
+        if user is None:
+            matching_step(self._decoy, code, now_ms)
+            return None
+        secret = self._vault.open(user.otp_secret, user.id)
+        setting = OtpSetting(secret, user.otp_digits, user.otp_period, user.otp_algorithm)
+        return matching_step(setting, code, now_ms)
+
+    def _new_session(
+        self, db: Db, user_id: int, ed25519: bytes, address: str
+    ) -> tuple[models.Session, bytes]:
+        now, ticket = self._now_ms(), self._random(TICKET_SIZE)
+        session = models.Session(
+            ticket_hash=crypto.sha256(ticket),
+            user_id=user_id,
+            ed25519=ed25519,
+            created_ms=now,
+            expires_ms=now + self._policy.session_ms,
+            address=address,
+        )
+        db.add(session)
+        db.flush()
+        return session, ticket
+
+    def _welcome(
+        self, db: Db, user: models.User, session: models.Session, ticket: bytes | None
+    ) -> tuple[Principal, Welcome]:
+        tree = users.tree(db, user.id)
+        if tree is None:
+            raise LoginRefused
+        (manifest,) = nodes.manifests(db, [tree.root_id])
+        state = nodes.state(db, tree.root_id)
+        root = TreeRoot(Signed(tree.payload, tree.signature), manifest, nodes.signed(state))
+        who = Principal(user.id, user.name, session.ed25519, session.id)
+        return who, Welcome(user.name, ticket, session.expires_ms, self._now_ms(), root)
+
+
+class _Attempt:
+    """One try to log in: refused at once after too many, remembered if it fails."""
+
+    def __init__(
+        self, database: Database, user: str, address: str, now_ms: int, policy: LoginPolicy
+    ) -> None:
+        self._database = database
+        self._user = user
+        self._address = address
+        self._now_ms = now_ms
+        self._policy = policy
+
+    def __enter__(self) -> None:
+        since = self._now_ms - FAILURE_WINDOW_MS
+        with self._database.read() as db:
+            failed = sessions.failures(db, self._user, self._address, since)
+        if failed >= self._policy.tries_a_minute:
+            log.warning("login throttled", extra={"user": self._user, "address": self._address})
+            raise LoginRefused
+
+    def __exit__(self, kind: object, error: BaseException | None, _trace: object) -> None:
+        where = {"user": self._user, "address": self._address}
+        if error is None:
+            log.info("logged in", extra=where)
+        elif isinstance(error, LoginRefused | SecurityError):
+            log.warning("login refused", extra=where)
+            with self._database.write() as db:
+                sessions.note_failure(db, self._user, self._address, self._now_ms)
+
+
+def _possible(user: str) -> str:
+    """Return the name if there could be such a user, else one that nobody can have.
+
+    What a stranger sends as a name goes no further: not into a query, a log or the table of
+    refused logins, which an endless name would fill and a NUL would break.
+    """
+    try:
+        return clean_user(user)
+    except InvalidNameError:
+        return "?"
+
+
+def _signed_by(key: bytes, signature: bytes, label: bytes, channel_id: bytes, user: str) -> bool:
+    try:
+        crypto.verify(key, signature, label, channel_id, user.encode())
+    except crypto.CryptoError:
+        return False
+    return True
+
+
+def _checked_bundle(ask: Enroll) -> VerifiedBundle:
+    try:
+        bundle = verify_bundle(ask.bundle, ask.user)
+    except FsError:
+        raise LoginRefused from None
+    if bundle.body.version != 1:
+        raise LoginRefused
+    return bundle
+
+
+def _plant(db: Db, user: models.User, tree: TreeRoot, key: bytes) -> None:
+    """Store a person's empty tree; `SecurityError` if its parts do not fit together."""
+    grant = open_signed(tree.grant, RootGrant, labels.SIGN_ROOT_GRANT, key)
+    manifest = verify_author(tree.manifest, user.name, key)
+    state = verify_state(tree.state, manifest.body.node, user.name, key)
+    body = manifest.body
+    fits = (
+        grant.node == body.node,
+        grant.user == user.name,
+        body.parent == NO_NODE,
+        body.kind is Kind.FOLDER,
+        body.version == state.body.version == 1,
+        state.body.root == PrefixTree().root,
+        nodes.get(db, body.node) is None,
+    )
+    if not all(fits):
+        raise LoginRefused
+    nodes.insert(db, user.id, manifest, blob=None)
+    nodes.put_state(db, state)
+    payload, signature = tree.grant.payload, tree.grant.signature
+    db.add(models.Tree(user_id=user.id, root_id=body.node, payload=payload, signature=signature))

@@ -1,0 +1,171 @@
+"""Accounts as the administrator sees them: adding people, disabling them, new secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sqlalchemy.orm import Session as Db
+
+from fsd.auth.otp import OtpSetting, new_secret
+from fsd.auth.vault import Vault
+from fsd.blobs.base import BlobStore
+from fsd.store import models
+from fsd.store.engine import Database
+from fsd.store.repos import sessions, users
+from fsproto.errors import ExistsError, NotFoundError
+from fsproto.keys.identity import verify_bundle
+from fsproto.names import clean_user, for_terminal
+from fsproto.sealed.manifest import Kind
+from fsproto.sealed.signed import Signed
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """What is handed to a person: their name and what their authenticator app needs."""
+
+    user: str
+    otp: OtpSetting = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Person:
+    """What an administrator may know of an account."""
+
+    name: str
+    disabled: bool
+    enrolled: bool
+    """Whether keys were registered."""
+    fingerprint: str | None
+    """Of the public keys, as the person sees it in `fsclient whoami`."""
+    created_ms: int
+    digits: int
+    period: int
+    algorithm: str
+    sessions: int
+    """How many have not ended."""
+    files: int
+    folders: int
+    stored_bytes: int
+
+
+class People:
+    """The administrator's use cases; all calls block."""
+
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        blobs: BlobStore,
+        *,
+        now_ms: Callable[[], int],
+    ) -> None:
+        """Take the parts."""
+        self._database = database
+        self._vault = vault
+        self._blobs = blobs
+        self._now_ms = now_ms
+
+    def add(self, name: str, *, digits: int, period: int, algorithm: str) -> Enrolment:
+        """Add a person; `ExistsError` if the name is taken."""
+        clean_user(name)
+        setting = OtpSetting(new_secret(), digits, period, algorithm)
+        with self._database.write() as db:
+            if users.by_name(db, name):
+                raise ExistsError(f"There is already a user {name}.")
+            user = models.User(
+                name=name,
+                disabled=False,
+                created_ms=self._now_ms(),
+                otp_secret=b"",
+                otp_digits=digits,
+                otp_period=period,
+                otp_algorithm=algorithm,
+                last_step=0,
+            )
+            db.add(user)
+            db.flush()  # the id, which the sealed secret is bound to
+            user.otp_secret = self._vault.seal(setting.secret, user.id)
+        return Enrolment(name, setting)
+
+    def everybody(self) -> list[Person]:
+        """Return all accounts by name."""
+        with self._database.read() as db:
+            return [self._person(db, user) for user in users.everybody(db)]
+
+    def show(self, name: str) -> Person:
+        """Return one account; `NotFoundError` if there is none of that name."""
+        with self._database.read() as db:
+            return self._person(db, _user(db, name))
+
+    def set_disabled(self, name: str, *, disabled: bool) -> None:
+        """Disable an account, which ends its sessions at once, or enable it again."""
+        with self._database.write() as db:
+            user = _user(db, name)
+            user.disabled = disabled
+            if disabled:
+                sessions.end_all(db, user.id)
+
+    def remove(self, name: str) -> None:
+        """Delete an account with everything it owns."""
+        with self._database.write() as db:
+            user = _user(db, name)
+            roots = users.drop_tree(db, user.id)
+            db.delete(user)
+        for root in roots:
+            self._blobs.delete(root)
+
+    def rotate_secret(self, name: str) -> Enrolment:
+        """Give an account a new one-time password secret; the old one ends at once."""
+        with self._database.write() as db:
+            user = _user(db, name)
+            setting = OtpSetting(new_secret(), user.otp_digits, user.otp_period, user.otp_algorithm)
+            # `last_step` stays: a step used with the old secret is not offered again.
+            user.otp_secret = self._vault.seal(setting.secret, user.id)
+            return Enrolment(name, setting)
+
+    def reset_keys(self, name: str) -> None:
+        """Forget an account's public keys and its tree, so that the person can enrol anew.
+
+        What was sealed to the old keys cannot be opened by new ones, so it is deleted.
+        """
+        with self._database.write() as db:
+            user = _user(db, name)
+            if users.bundle(db, user.id) is None:
+                raise NotFoundError(f"{name} has not enrolled yet; there are no keys to reset.")
+            roots = users.drop_tree(db, user.id)
+            users.drop_bundles(db, user.id)
+            sessions.end_all(db, user.id)
+        for root in roots:
+            self._blobs.delete(root)
+
+    def _person(self, db: Db, user: models.User) -> Person:
+        bundle = users.bundle(db, user.id)
+        shown = None
+        if bundle is not None:
+            signed = Signed(bundle.payload, bundle.signature)
+            shown = verify_bundle(signed, user.name).fingerprint
+        kinds, stored = users.usage(db, user.id)
+        return Person(
+            name=user.name,
+            disabled=user.disabled,
+            enrolled=bundle is not None,
+            fingerprint=shown,
+            created_ms=user.created_ms,
+            digits=user.otp_digits,
+            period=user.otp_period,
+            algorithm=user.otp_algorithm,
+            sessions=len(sessions.of_user(db, user.id, self._now_ms())),
+            files=kinds.get(Kind.FILE, 0),
+            folders=kinds.get(Kind.FOLDER, 0),
+            stored_bytes=stored,
+        )
+
+
+def _user(db: Db, name: str) -> models.User:
+    user = users.by_name(db, name)
+    if user is None:
+        raise NotFoundError(
+            f"There is no user {for_terminal(name)}.", hint="'fsadmin list-users' shows all."
+        )
+    return user

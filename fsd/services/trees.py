@@ -1,0 +1,41 @@
+"""Prefix trees of folders that were used lately, so that a look-up need not build one.
+
+A tree is kept under the hash of the state it belongs to, so it can never be out of date: after
+a change by another worker or node the state has another hash.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from fsproto.sealed.prefixtree import PrefixTree
+from fsproto.types import Hash, NodeId
+
+_MOST = 256
+
+
+class TreeCache:
+    """The last trees used, by folder; for use by many threads."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._lock = threading.Lock()
+        self._trees: OrderedDict[NodeId, tuple[Hash, PrefixTree]] = OrderedDict()
+
+    def get(self, folder: NodeId, state: Hash) -> PrefixTree | None:
+        """Return a folder's tree as of just this state."""
+        with self._lock:
+            found = self._trees.get(folder)
+            if found is None or found[0] != state:
+                return None
+            self._trees.move_to_end(folder)
+            return found[1]
+
+    def put(self, folder: NodeId, state: Hash, tree: PrefixTree) -> None:
+        """Keep a folder's tree; the one used longest ago makes room."""
+        with self._lock:
+            self._trees[folder] = state, tree
+            self._trees.move_to_end(folder)
+            if len(self._trees) > _MOST:
+                self._trees.popitem(last=False)

@@ -1,0 +1,73 @@
+"""Queries on blobs: staged ones, those of nodes, and the small ones' bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session as Db
+
+from fsd.store.models import Blob
+from fsd.store.repos.many import helpings
+
+
+def get(db: Db, root: bytes) -> Blob | None:
+    """Return one blob's row, without its bytes."""
+    return db.get(Blob, root)
+
+
+_AS_IS = {"synchronize_session": False}
+"""Rows that a session holds already are not looked up and changed as well."""
+
+
+def get_all(db: Db, roots: Iterable[bytes]) -> dict[bytes, Blob]:
+    """Return those of the blobs that exist, by root."""
+    wanted = list(roots)
+    return {
+        blob.root: blob
+        for some in helpings(wanted)
+        for blob in db.scalars(select(Blob).where(Blob.root.in_(some)))
+    }
+
+
+def add_all(db: Db, rows: Sequence[dict[str, object]]) -> None:
+    """Store rows of new blobs."""
+    if rows:
+        db.execute(insert(Blob), list(rows))
+
+
+def assign(db: Db, root: bytes, node: bytes) -> None:
+    """Give a staged blob to a node."""
+    db.execute(update(Blob).where(Blob.root == root).values(node_id=node), execution_options=_AS_IS)
+
+
+def drop(db: Db, roots: Sequence[bytes]) -> list[bytes]:
+    """Delete blobs; return those that lie in the blob store, to be deleted there too."""
+    outside = [
+        root
+        for some in helpings(roots)
+        for root in db.scalars(select(Blob.root).where(Blob.root.in_(some), Blob.data.is_(None)))
+    ]
+    for some in helpings(roots):
+        db.execute(delete(Blob).where(Blob.root.in_(some)), execution_options=_AS_IS)
+    return outside
+
+
+def of_nodes(db: Db, nodes: Sequence[bytes]) -> list[bytes]:
+    """Return the roots of the blobs that belong to nodes."""
+    return [
+        root
+        for some in helpings(nodes)
+        for root in db.scalars(select(Blob.root).where(Blob.node_id.in_(some)))
+    ]
+
+
+def staged_before(db: Db, before_ms: int) -> list[bytes]:
+    """Return the roots of blobs that were staged before a time and never committed."""
+    old = select(Blob.root).where(Blob.node_id.is_(None), Blob.created_ms < before_ms)
+    return list(db.scalars(old))
+
+
+def known(db: Db, roots: Sequence[bytes]) -> set[bytes]:
+    """Return those of the roots that have a row."""
+    return set(get_all(db, roots))

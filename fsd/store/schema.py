@@ -1,0 +1,69 @@
+"""Bringing a database to the schema of this version, and telling which one it has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from fsd.store.engine import DatabaseError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from fsd.store.engine import Database
+
+_MIGRATIONS = Path(__file__).parent.parent / "migrations"
+
+
+class NewerDatabaseError(DatabaseError):
+    """The database was made by a newer version of fsd."""
+
+    code = "newer-database"
+    default_hint = "Install that version, or restore a backup from before the update."
+
+
+def head() -> str:
+    """Return the revision that this version needs."""
+    return ScriptDirectory(str(_MIGRATIONS)).get_current_head() or ""
+
+
+def current(database: Database) -> str | None:
+    """Return the revision that the database has; None for an empty one."""
+    with database.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(database: Database) -> None:
+    """Bring the database to `head`; `NewerDatabaseError` if it is beyond that."""
+    with database.connect() as connection:
+        _check_known(connection)
+        command.upgrade(_config(connection), "head")
+        connection.commit()
+
+
+def downgrade(database: Database, revision: str) -> None:
+    """Take the database back to a revision (`base`: to nothing)."""
+    with database.connect() as connection:
+        _check_known(connection)
+        command.downgrade(_config(connection), revision)
+        connection.commit()
+
+
+def _check_known(connection: Connection) -> None:
+    found = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
+    if found is not None and found not in known:
+        raise NewerDatabaseError
+    connection.rollback()
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config
