@@ -52,6 +52,7 @@ class Home:
 
     def prepare(self) -> None:
         """Make what is missing; `HomeError` if that is impossible."""
+        os.umask(0o077)  # also for what SQLite makes
         with self._explained():
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.chmod(0o700)

@@ -29,6 +29,8 @@ from fsproto.limits import LISTING_PART_BYTES, SEGMENT_SIZE
 from fsproto.messages import Message, failure, files
 from fsproto.messages.account import Enroll, Login
 from fsproto.messages.base import Done
+from fsproto.sealed.signed import Signed
+from fsproto.types import NodeId
 from fsproto.wire.connection import NEED_DATA, Connection, Control, Data, Event, Reply
 from fsproto.wire.handshake import ServerHandshake
 
@@ -280,9 +282,9 @@ class _Peer:
             await self._in_thread(upload.fail)
             await self._say(data.stream, failure(error))
 
-    async def _listing(self, who: Principal, request: int, folder: files.NodeId) -> None:
+    async def _listing(self, who: Principal, request: int, folder: NodeId) -> None:
         manifests, end = await self._in_thread(self._door.desk.files.listing, who, folder)
-        part: list[files.Signed] = []
+        part: list[Signed] = []
         size = 0
         for manifest in manifests:
             part.append(manifest)

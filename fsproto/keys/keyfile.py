@@ -1,6 +1,6 @@
-"""The file an identity is kept in, sealed under a passphrase where one was set.
+r"""The file an identity is kept in, sealed under a passphrase where one was set.
 
-    keyfile = "FSKEY1\\n" ‖ packed (kdf, nonce 12, body)
+    keyfile = "FSKEY1\n" ‖ packed (kdf, nonce 12, body)
     kdf     = nothing, or Argon2id's (salt 16, passes, lanes, KiB)
     body    = packed keys; with a passphrase AES-256-GCM of them, the packed kdf authenticated
 

@@ -96,7 +96,7 @@ class Metadata(Record, frozen=True):
 
 
 def seal_metadata(
-    key: bytes, node: NodeId, version: int, generation: int, metadata: Metadata, random: Random
+    key: bytes, node: NodeId, version: int, generation: int, metadata: Metadata, *, random: Random
 ) -> bytes:
     """Seal under a node's metadata key (32 bytes)."""
     packed = pack(metadata)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from fsproto import crypto
@@ -84,7 +85,7 @@ class PrefixTree:
     def build(cls, entries: Iterable[Entry]) -> PrefixTree:
         """Return the whole tree over entries of different tokens."""
         ordered = sorted(entries, key=lambda entry: entry.token)
-        if any(a.token == b.token for a, b in zip(ordered, ordered[1:], strict=False)):
+        if any(a.token == b.token for a, b in pairwise(ordered)):
             raise IntegrityError("A folder has two entries under one name.")
         return cls(_build(ordered, 0))
 

@@ -179,5 +179,6 @@ def _check_version(hello: bytes) -> None:
     version = _VERSION.unpack_from(hello)[1]
     if version != PROTOCOL_VERSION:
         raise VersionMismatchError(
-            f"The other end speaks version {version} of the protocol, this program {PROTOCOL_VERSION}."
+            f"The other end speaks version {version} of the protocol, "
+            f"this program {PROTOCOL_VERSION}."
         )
