@@ -56,8 +56,8 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def open_database(home: Home, url: str | None) -> Database:
-    """Open a home's database and bring it to head.
+def find_database(home: Home, url: str | None) -> Database:
+    """Return a home's database as it is.
 
     `BadSettingError` if the home's daemon used another one: accounts made here would be lost.
     """
@@ -67,7 +67,12 @@ def open_database(home: Home, url: str | None) -> Database:
             f"This home's server uses the database {last}.",
             hint="Give its URL with --database or FSD_DATABASE.",
         )
-    database = Database(url or home.database_url)
+    return Database(url or home.database_url)
+
+
+def open_database(home: Home, url: str | None) -> Database:
+    """Return a home's database, brought to head; what `find_database` refuses is refused here."""
+    database = find_database(home, url)
     schema.upgrade(database)
     return database
 

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import hmac as _hmac
 
-from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, mlkem, padding, rsa, x25519
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -179,7 +179,7 @@ class RsaKey:
         """Take the key as unencrypted PKCS #8 DER; `CryptoError` if it is not one of ours."""
         try:
             key = serialization.load_der_private_key(der, None)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, UnsupportedAlgorithm):
             raise CryptoError("not a private key") from None
         if not isinstance(key, rsa.RSAPrivateKey) or key.key_size != RSA_BITS:
             raise CryptoError("not an RSA-3072 private key")
@@ -213,8 +213,8 @@ def rsa_seal(spki: bytes, secret: bytes) -> bytes:
     """Return `secret` sealed with OAEP-SHA256 to an RSA-3072 public key (SPKI DER), 384 bytes."""
     try:
         key = serialization.load_der_public_key(spki)
-    except ValueError:
+        if not isinstance(key, rsa.RSAPublicKey) or key.key_size != RSA_BITS:
+            raise CryptoError("not an RSA-3072 public key")
+        return key.encrypt(secret, _OAEP)
+    except (ValueError, UnsupportedAlgorithm):
         raise CryptoError("not a public key") from None
-    if not isinstance(key, rsa.RSAPublicKey) or key.key_size != RSA_BITS:
-        raise CryptoError("not an RSA-3072 public key")
-    return key.encrypt(secret, _OAEP)

@@ -80,8 +80,12 @@ class RemotePath:
         return RemotePath(self.owner, (*self.parts, name))
 
     def __str__(self) -> str:
-        owner = f"{self.owner}:" if self.owner is not None else ""
-        return for_terminal(owner + ("/".join(self.parts) or ("" if owner else "/")))
+        path = "/".join(self.parts)
+        if self.owner is not None:
+            return for_terminal(f"{self.owner}:{path}")
+        # Unmarked, one's own `a:b` would read as the `b` that a person `a` shared.
+        marked = f"./{path}" if self.parts and ":" in self.parts[0] else path
+        return for_terminal(marked or "/")
 
 
 def parse_path(text: str) -> RemotePath:

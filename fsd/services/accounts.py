@@ -152,21 +152,17 @@ class Accounts:
         with self._database.write() as db:
             user = users.by_name(db, _possible(ask.user))
             step = self._step(user, ask.otp, now)
-            if user is None or user.disabled or step is None or users.bundle(db, user.id):
+            if user is None or user.disabled or step is None:
                 raise LoginRefused
             if not users.use_step(db, user.id, step, now):
                 raise LoginRefused
-            db.add(
-                models.Bundle(
-                    user_id=user.id,
-                    version=bundle.body.version,
-                    payload=bundle.signed.payload,
-                    signature=bundle.signed.signature,
-                    ed25519=key,
-                    created_ms=now,
-                )
-            )
-            _plant(db, user, ask.tree, key)
+            known = users.bundle(db, user.id)
+            if known is None:
+                _register(db, user.id, bundle, now)
+                _plant(db, user, ask.tree, key)
+            elif known.payload != bundle.signed.payload:
+                raise LoginRefused
+            # The very same keys again: the answer to their enrolment was lost on its way.
             session, ticket = self._new_session(db, user.id, key, address)
             return self._welcome(db, user, session, ticket)
 
@@ -266,6 +262,19 @@ def _checked_bundle(ask: Enroll) -> VerifiedBundle:
     if bundle.body.version != 1:
         raise LoginRefused
     return bundle
+
+
+def _register(db: Db, user_id: int, bundle: VerifiedBundle, now_ms: int) -> None:
+    db.add(
+        models.Bundle(
+            user_id=user_id,
+            version=bundle.body.version,
+            payload=bundle.signed.payload,
+            signature=bundle.signed.signature,
+            ed25519=bundle.body.ed25519,
+            created_ms=now_ms,
+        )
+    )
 
 
 def _plant(db: Db, user: models.User, tree: TreeRoot, key: bytes) -> None:

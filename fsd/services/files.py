@@ -75,7 +75,8 @@ class Files:
 
     def _found(self, db: Db, state: models.FolderState, tokens: list[Token]) -> Found:
         tree = self._tree(db, state)
-        present = [entry.node for token in tokens if (entry := tree.get(token)) is not None]
+        entries = (tree.get(token) for token in sorted(set(tokens)))
+        present = [entry.node for entry in entries if entry is not None]
         return Found(nodes.signed(state), tree.prove(tokens), nodes.manifests(db, present))
 
     def _tree(self, db: Db, state: models.FolderState) -> PrefixTree:
@@ -239,7 +240,7 @@ class _Change:
         return False
 
     def tokens_of(self, folder: NodeId) -> list[Token]:
-        """Return the tokens of a folder that this change touches, in its own order."""
+        """Return the tokens of a folder that this change touches."""
         touched = [m.body.token for m in self.manifests.values() if m.body.parent == folder]
         return touched + [r.token for r in self.removals if r.folder == folder]
 

@@ -19,7 +19,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from fsproto import crypto, labels
-from fsproto.errors import IntegrityError, SignatureError
+from fsproto.errors import IntegrityError, RemoteProtocolError, SignatureError
 from fsproto.keys.tree import KeyedNode
 from fsproto.limits import RSA_CIPHERTEXT
 from fsproto.packing import Record
@@ -60,13 +60,18 @@ def _key(rsa: bytes, kem: bytes, bundle: VerifiedBundle, role: Role, node: Keyed
 
 
 def wrap(node: KeyedNode, to: VerifiedBundle, role: Role, random: Random) -> bytes:
-    """Seal a node's key to a person whose bundle was verified."""
+    """Seal a node's key to a person whose bundle was verified.
+
+    Raises `RemoteProtocolError` if what the bundle signs are no usable public keys.
+    """
     secret = random(crypto.KEY_SIZE)
-    shared, ciphertext = crypto.kem_encapsulate(to.body.kem)
+    try:
+        shared, ciphertext = crypto.kem_encapsulate(to.body.kem)
+        sealed = crypto.rsa_seal(to.body.rsa, secret)
+    except crypto.CryptoError as error:
+        raise RemoteProtocolError(f"Public keys of a person are no good: {error}.") from None
     key = _key(secret, shared, to, role, node)
-    return (
-        crypto.rsa_seal(to.body.rsa, secret) + ciphertext + crypto.Aead(key).seal(_NONCE, node.key)
-    )
+    return sealed + ciphertext + crypto.Aead(key).seal(_NONCE, node.key)
 
 
 def unwrap(sealed: bytes, node: NodeId, generation: int, role: Role, to: Identity) -> KeyedNode:

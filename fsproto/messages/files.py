@@ -18,7 +18,7 @@ class Lookup(Message, frozen=True):
 class Found(Message, frozen=True):
     """A folder's state, the proof for the tokens, and the manifests of those that are there.
 
-    The manifests come in the order in which `Lookup` or `Commit` named their tokens.
+    The manifests come in the order of their tokens, each once.
     """
 
     state: Signed

@@ -17,7 +17,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fsproto import crypto, labels
-from fsproto.errors import IntegrityError, RemoteProtocolError, SignatureError
+from fsproto.errors import (
+    IntegrityError,
+    InvalidNameError,
+    RemoteProtocolError,
+    SignatureError,
+)
 from fsproto.limits import MAX_METADATA, METADATA_BLOCK
 from fsproto.names import clean_name
 from fsproto.packing import Record, pack, unpack
@@ -124,11 +129,21 @@ def open_metadata(key: bytes, manifest: Manifest) -> Metadata:
         raise IntegrityError("The sealed metadata of a file or folder is empty.")
     length = _FILLED.unpack_from(filled)[0]
     metadata = unpack(filled[_FILLED.size : _FILLED.size + length], Metadata)
-    if manifest.parent != NO_NODE and clean_name(metadata.name) != metadata.name:
-        raise RemoteProtocolError("A file or folder has a name that is not in its normal form.")
+    if manifest.parent != NO_NODE:
+        _check_name(metadata.name)
     if (metadata.file_key is None) != (manifest.content is None):
         raise RemoteProtocolError("A manifest and its metadata disagree about what they describe.")
     return metadata
+
+
+def _check_name(name: str) -> None:
+    # A bad name is the writer's fault here, not that of the person who types a command.
+    try:
+        normal = clean_name(name)
+    except InvalidNameError as error:
+        raise RemoteProtocolError(f"A file or folder has a name that is refused: {error}") from None
+    if normal != name:
+        raise RemoteProtocolError("A file or folder has a name that is not in its normal form.")
 
 
 @dataclass(frozen=True)

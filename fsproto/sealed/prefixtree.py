@@ -217,10 +217,16 @@ class _ProofReader:
             if int.from_bytes(entry.token, "big") >> (TOKEN_BITS - depth) != path:
                 raise IntegrityError("The server's proof has an entry where it cannot be.")
             return entry
-        if kind == b"\x02":
-            return _Opaque(Hash(self._take(_HASH)))
+        if kind == b"\x02" and (root := self._take(_HASH)) != NO_HASH:
+            return _Opaque(Hash(root))
         if kind == b"\x03" and depth < TOKEN_BITS:
-            return _Branch(self.read(depth + 1, path << 1), self.read(depth + 1, path << 1 | 1))
+            match self.read(depth + 1, path << 1), self.read(depth + 1, path << 1 | 1):
+                case (None, None | Entry()) | (Entry(), None):
+                    # Under a branch lie two entries or more. A change computed from any other
+                    # shape would be signed with a root that the entries do not have.
+                    pass
+                case zero, one:
+                    return _Branch(zero, one)
         raise RemoteProtocolError("The server's proof is malformed.")
 
     def finish(self) -> None:

@@ -1,0 +1,5 @@
+"""`python -m fsclient` does what `fsclient` does."""
+
+from fsclient.cli import main
+
+main()

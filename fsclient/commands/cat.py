@@ -1,0 +1,29 @@
+"""`fsclient cat`."""
+
+from __future__ import annotations
+
+import click
+
+from fsclient.app import App
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="REMOTE…")
+@click.pass_obj
+def command(app: App, paths: tuple[str, ...]) -> None:
+    """Write files to standard output, one after the other.
+
+    Every piece is verified before it is written; that nothing is missing at the end is known only
+    at the end, so a program that reads this must look at the exit status.
+    """
+    from fsclient.transfer.failures import Failures
+    from fsclient.transfer.get import Get
+    from fsclient.transfer.progress import Progress
+    from fsproto.names import parse_path
+
+    failures = Failures(app.ui)
+    places = [parse_path(path) for path in paths]
+    app.options.quiet = True  # a bar would be drawn through what is written
+    with app.session() as session, Progress(app.ui, "got") as progress:
+        Get(session, progress, failures).to_stdout(places)
+    failures.raise_if_any()

@@ -1,0 +1,43 @@
+"""`fsclient keys`."""
+
+from __future__ import annotations
+
+import click
+
+from fsclient.app import App
+
+
+@click.group()
+def command() -> None:
+    """Show the key of a file, for other programs."""
+
+
+@command.command("file")
+@click.argument("path", metavar="REMOTE")
+@click.pass_obj
+def file(app: App, path: str) -> None:
+    """Show the key of a file you may read, so that another program can open the stored blob.
+
+    The blob is a Tink stream (AES256_GCM_HKDF_1MB) under the file key and the associated data
+    shown; salt and root are those of the salted SHA-256. Whoever has the key can read this
+    version of the file.
+    """
+    from fsclient.transfer.download import checked_content
+    from fsproto.names import parse_path
+    from fsproto.sealed.manifest import verify_author
+    from fsproto.sealed.stream import content_ad
+
+    with app.session() as session:
+        found = session.tree.find(parse_path(path))
+        identity = session.identity
+        verify_author(found.manifest.signed, identity.user, identity.signing.public)
+    content, key = checked_content(found, found.manifest.body.content)
+    data = {
+        "file_key": key.hex(),
+        "associated_data": content_ad(found.keyed.node, content.version).hex(),
+        "salt": content.salt.hex(),
+        "root": content.root.hex(),
+        "blob": content.root.hex(),
+    }
+    app.ui.warn("This is the key of the file: whoever sees it can read this version of it.")
+    app.ui.result(data, [f"{name:16} {value}" for name, value in data.items()])

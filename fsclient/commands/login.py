@@ -1,0 +1,28 @@
+"""`fsclient login`."""
+
+from __future__ import annotations
+
+import contextlib
+
+import click
+
+from fsclient.app import App
+
+
+@click.command()
+@click.pass_obj
+def command(app: App) -> None:
+    """Begin a new session with a one-time password.
+
+    Other commands do so by themselves when the session has ended.
+    """
+    from fsclient.ui import time_text
+
+    app.drop_session()
+    with contextlib.closing(app.keeper().open(fresh=True)) as session:
+        user = session.identity.user
+    ends = app.profile.session_ends_ms() or 0
+    app.ui.result(
+        {"user": user, "session_ends_ms": ends},
+        f"Logged in as {user}; the session lasts until {time_text(ends)}.",
+    )

@@ -1,0 +1,65 @@
+"""`fsclient ls`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fsclient.app import App
+
+if TYPE_CHECKING:
+    from fsclient.tree import Located
+
+
+@click.command()
+@click.argument("paths", nargs=-1, metavar="[REMOTE]…")
+@click.option("-l", "long", is_flag=True, help="Show sizes and times as well.")
+@click.pass_obj
+def command(app: App, paths: tuple[str, ...], *, long: bool) -> None:
+    """List folders, or show single files. Without a path: the top of your tree.
+
+    That nothing is missing and nothing was added is verified. Folders end in '/'.
+    """
+    from fsproto.names import parse_path
+
+    with app.session() as session:
+        listings = []
+        for path in [parse_path(path) for path in paths or ("/",)]:
+            found = session.tree.find(path)
+            listings.append((found, session.tree.children(found) if found.is_folder else [found]))
+    data = [_data(one) for _, inside in listings for one in inside]
+    lines: list[str] = []
+    for at, (found, inside) in enumerate(listings):
+        if len(listings) > 1:
+            lines += [""] * bool(at) + [f"{found.path}:"]
+        lines += _lines(inside, long=long)
+    app.ui.result(data, lines)
+
+
+def _data(found: Located) -> dict[str, Any]:
+    meta = found.metadata
+    return {
+        "name": meta.name,
+        "path": str(found.path),
+        "kind": "folder" if found.is_folder else "file",
+        "size": meta.size,
+        "mtime_ns": meta.mtime_ns,
+        "executable": meta.executable,
+        "version": found.manifest.body.version,
+        "author": found.manifest.body.author,
+    }
+
+
+def _lines(inside: list[Located], *, long: bool) -> list[str]:
+    from fsclient.ui import time_text
+
+    names = [one.metadata.name + ("/" if one.is_folder else "") for one in inside]
+    if not long:
+        return names
+    sizes = ["-" if one.is_folder else f"{one.metadata.size:,}" for one in inside]
+    width = max(map(len, sizes), default=0)
+    return [
+        f"{size:>{width}}  {time_text(one.metadata.mtime_ns / 1e6)}  {name}"
+        for one, size, name in zip(inside, sizes, names, strict=True)
+    ]

@@ -1,0 +1,189 @@
+"""A blocking connection to the server: messages in both directions over one socket."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self, TypeVar
+
+from fsproto.errors import (
+    ConnectionLost,
+    FsError,
+    NotFsdError,
+    RemoteProtocolError,
+    Unreachable,
+    from_wire,
+)
+from fsproto.link import EnrollLink
+from fsproto.messages import Failure, Message
+from fsproto.wire.connection import NEED_DATA, Connection, Control, Data, Event, Reply, State
+from fsproto.wire.handshake import ClientHandshake
+
+M = TypeVar("M", bound=Message)
+
+CONNECT_S = 10.0
+ANSWER_S = 120.0
+"""How long the server may be silent while something is expected of it."""
+_AT_ONCE = 1 << 18
+"""Bytes asked of the socket in one call."""
+
+
+class ServerConnection:
+    """One connection; requests are numbered, and answered in the order they were sent."""
+
+    def __init__(self, link: EnrollLink) -> None:
+        """Connect and exchange keys up to where a first message can be sent.
+
+        Raises `Unreachable` and its kinds, and `HostKeyError` unless the host key is the pinned
+        one; in that case nothing but a hello was sent.
+        """
+        self._where = link.address
+        self._connection = Connection(ClientHandshake(link.host_key, os.urandom))
+        self._request = 0
+        self._early: dict[int, FsError] = {}
+        with self._translated():
+            address = link.address.host, link.address.port
+            self._socket = socket.create_connection(address, CONNECT_S)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            with self._translated():
+                self._socket.sendall(self._connection.start())
+                self._held = self._reply()
+                self._socket.settimeout(ANSWER_S)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def channel_id(self) -> bytes:
+        """32 bytes that name this connection; a login signs them."""
+        return self._connection.channel_id
+
+    @property
+    def usable(self) -> bool:
+        """Tell whether the connection has neither ended nor failed."""
+        return self._connection.state is not State.CLOSED and self._socket.fileno() >= 0
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    # --- sending
+
+    def send(self, message: Message) -> int:
+        """Send a request without waiting; return its number."""
+        self._request += 1
+        self._put(self._connection.send(self._request, message))
+        return self._request
+
+    def go_on(self, request: int, message: Message) -> None:
+        """Send a further message of a request that has begun."""
+        self._put(self._connection.send(request, message))
+
+    def send_segment(self, request: int, index: int, segment: bytes) -> None:
+        """Send a segment of an upload; raises the upload's failure if it was told meanwhile."""
+        self._put(self._connection.send_data(request, index, segment))
+        while self._readable():
+            event = self._event()
+            if not isinstance(event, Control) or not isinstance(event.message, Failure):
+                raise RemoteProtocolError("The server spoke without being asked.")
+            self._early[event.request] = _error(event.message)
+        if request in self._early:
+            raise self._early.pop(request)
+
+    def _put(self, data: bytes) -> None:
+        with self._translated():
+            self._socket.sendall(self._held + data)
+        self._held = b""
+
+    # --- receiving
+
+    def answer(self, request: int, *kinds: type[M]) -> M:
+        """Return the answer to a request; raises what the server says went wrong."""
+        if request in self._early:
+            raise self._early.pop(request)
+        event = self.next_of(request)
+        if isinstance(event, Control) and isinstance(event.message, kinds):
+            return event.message
+        raise RemoteProtocolError("The server gave an answer to another question.")
+
+    def next_of(self, request: int) -> Control | Data:
+        """Return what comes next, which must belong to `request`; raises its failure."""
+        event = self._event()
+        match event:
+            case Control(number, message) if number == request:
+                if isinstance(message, Failure):
+                    raise _error(message)
+                return event
+            case Data(stream) if stream == request:
+                return event
+        raise RemoteProtocolError("The server answered something that was not asked now.")
+
+    def call(self, message: Message, *kinds: type[M]) -> M:
+        """Send a request and return its answer."""
+        return self.answer(self.send(message), *kinds)
+
+    def _event(self) -> Control | Data:
+        while True:
+            event = self._next()
+            if isinstance(event, Control | Data):
+                return event
+
+    def _next(self) -> Event:
+        connection = self._connection
+        while True:
+            wanted = connection.wanted()
+            if wanted:
+                with self._translated():
+                    connection.receive_data(self._socket.recv(min(wanted, _AT_ONCE)))
+                continue
+            event = connection.next_event()
+            if event is not NEED_DATA:
+                return event
+
+    def _reply(self) -> bytes:
+        try:
+            event = self._next()
+        except ConnectionLost:
+            raise NotFsdError(
+                f"What answers at {self._where} ended the connection at once.",
+                hint="It may not be an fsd, or it may be overloaded; check host and port.",
+            ) from None
+        if not isinstance(event, Reply):
+            raise RemoteProtocolError("The server did not complete the exchange of keys.")
+        return event.data
+
+    def _readable(self) -> bool:
+        with self._translated():
+            return bool(select.select([self._socket], [], [], 0)[0])
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError:
+            raise Unreachable(f"The server at {self._where} does not answer.") from None
+        except socket.gaierror:
+            raise Unreachable(
+                f"The host {self._where.host} is not known.", hint="Check the name and the network."
+            ) from None
+        except (ConnectionResetError, BrokenPipeError, ConnectionAbortedError):
+            raise ConnectionLost(f"The connection to {self._where} was lost.") from None
+        except OSError as error:
+            raise Unreachable(
+                f"The server at {self._where} cannot be reached: {error.strerror or error}.",
+                hint="Is it running, and does the network reach it?",
+            ) from None
+
+
+def _error(message: Failure) -> FsError:
+    return from_wire(message.code, message.sentence)

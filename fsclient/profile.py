@@ -1,0 +1,179 @@
+"""What the client keeps on disk: who one is, where, and what one has seen; one folder a profile.
+
+    profiles/NAME/profile.json   user, address, host key, root of the tree (nothing secret)
+    profiles/NAME/identity.key   the private keys, under a passphrase where one was set
+    profiles/NAME/session        the ticket of the running session
+    profiles/NAME/memory.db      versions seen, against rollback (see `trust.memory`)
+
+Files are 0600 in folders 0700; Windows keeps them to the user by the profile folder's own rights.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from fsclient.errors import local_errors
+from fsproto.errors import ExistsError, IntegrityError, NotFoundError, UsageError
+from fsproto.link import Address, EnrollLink
+from fsproto.types import NodeId
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a profile knows about account and server."""
+
+    link: EnrollLink
+    root: NodeId
+
+
+class Profile:
+    """One profile's folder."""
+
+    def __init__(self, home: Path, name: str) -> None:
+        """Take the client's home and the profile's name; touches nothing yet."""
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+            raise UsageError(f"'{name}' cannot name a profile; use letters, digits, '.', '-', '_'.")
+        self.name = name
+        self.folder = home / "profiles" / name
+        self._pending = home / "profiles" / f".{name}.enrolling"
+
+    @property
+    def memory(self) -> Path:
+        """Where the versions seen are kept."""
+        return self.folder / "memory.db"
+
+    def exists(self) -> bool:
+        """Tell whether somebody was enrolled under this name."""
+        return (self.folder / "profile.json").exists()
+
+    def facts(self) -> Facts:
+        """Return account and server; `NotFoundError` where nobody has enrolled yet."""
+        try:
+            raw = json.loads(self._read("profile.json"))
+            address = Address(raw["host"], raw["port"])
+            link = EnrollLink(raw["user"], address, raw["host_key"])
+            return Facts(link, NodeId(bytes.fromhex(raw["root"])))
+        except NotFoundError:
+            raise NotFoundError(
+                f"Nobody has enrolled here yet (profile '{self.name}').",
+                hint="Ask your administrator for a link, then: fsclient enroll LINK",
+            ) from None
+        except (ValueError, KeyError, TypeError):
+            raise IntegrityError(f"{self.folder / 'profile.json'} is damaged.") from None
+
+    def keyfile(self) -> bytes:
+        """Return the sealed identity."""
+        return self._read("identity.key")
+
+    def ticket(self) -> bytes | None:
+        """Return the ticket of the running session, if there is one."""
+        try:
+            return bytes.fromhex(self._read("session").decode("ascii").split()[0])
+        except (NotFoundError, ValueError, IndexError):
+            return None
+
+    def session_ends_ms(self) -> int | None:
+        """Return when the session ends, as the server said at its beginning."""
+        try:
+            return int(self._read("session").decode("ascii").split()[1])
+        except (NotFoundError, ValueError, IndexError):
+            return None
+
+    def keep_ticket(self, ticket: bytes, expires_ms: int) -> None:
+        """Keep a session for the commands to come."""
+        write_private(self.folder / "session", f"{ticket.hex()} {expires_ms}\n".encode())
+
+    def drop_ticket(self) -> None:
+        """Forget the session."""
+        (self.folder / "session").unlink(missing_ok=True)
+
+    # --- enrolling: the keys are on disk before the server hears of them
+
+    def pending_keyfile(self, link: EnrollLink) -> bytes | None:
+        """Return the keys of an enrolment by the same link that was interrupted."""
+        try:
+            if (self._pending / "link").read_text() == str(link):
+                return (self._pending / "identity.key").read_bytes()
+        except (OSError, UnicodeDecodeError):
+            pass
+        return None
+
+    @property
+    def pending_memory(self) -> Path:
+        """Where the versions seen are kept until the enrolment is complete."""
+        return self._pending / "memory.db"
+
+    def begin(self, link: EnrollLink, keyfile: bytes) -> None:
+        """Put the new keys on disk; `ExistsError` where somebody has enrolled already."""
+        self.check_free()
+        with local_errors(self._pending):
+            make_private_folder(self._pending)
+        write_private(self._pending / "link", str(link).encode())
+        write_private(self._pending / "identity.key", keyfile)
+
+    def check_free(self) -> None:
+        """Raise `ExistsError` where somebody has enrolled already."""
+        if self.exists():
+            user = self.facts().link.user
+            raise ExistsError(
+                f"The profile '{self.name}' belongs to {user} already.",
+                hint="Choose another name with --profile NAME.",
+            )
+
+    def complete(self, facts: Facts) -> None:
+        """Make the profile real, once the server has taken the keys."""
+        link = facts.link
+        raw = {
+            "user": link.user,
+            "host": link.address.host,
+            "port": link.address.port,
+            "host_key": link.host_key,
+            "root": facts.root.hex(),
+        }
+        write_private(self._pending / "profile.json", json.dumps(raw, indent=1).encode())
+        with local_errors(self.folder):
+            (self._pending / "link").unlink()
+            self._pending.replace(self.folder)
+
+    def abandon(self) -> None:
+        """Forget keys that the server has refused."""
+        shutil.rmtree(self._pending, ignore_errors=True)
+
+    def _read(self, name: str) -> bytes:
+        path = self.folder / name
+        with local_errors(path):
+            return path.read_bytes()
+
+
+def default_home() -> Path:
+    """Return where the client's home is when nothing says otherwise."""
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("fsclient", appauthor=False, roaming=True))
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a folder (and those above it) that nobody else can look into."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.chmod(0o700)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file (0600) that is whole or not there."""
+    with local_errors(path):
+        fd, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        temporary = Path(name)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)

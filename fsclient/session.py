@@ -1,0 +1,263 @@
+"""Logging in: enrolling, one-time passwords and tickets; and what a command then works with."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+from fsclient.connection import ServerConnection
+from fsclient.otp import CodeSource
+from fsclient.profile import Facts, Profile
+from fsclient.tree import Tree
+from fsclient.trust.memory import Memory
+from fsclient.ui import Ui
+from fsproto import labels
+from fsproto.errors import (
+    FsError,
+    LoginRefused,
+    SecurityError,
+    UsageError,
+    WrongPassphraseError,
+)
+from fsproto.keys.grants import grant_root
+from fsproto.keys.identity import Identity
+from fsproto.keys.keyfile import needs_passphrase, open_identity, seal_identity
+from fsproto.keys.tree import new_node
+from fsproto.link import EnrollLink
+from fsproto.messages.account import Enroll, Login, TreeRoot, Welcome
+from fsproto.sealed import folder as folders
+from fsproto.sealed import manifest as manifests
+from fsproto.sealed.folder import FolderState, sign_state
+from fsproto.sealed.manifest import Kind, Manifest, Metadata, seal_metadata, sign_manifest
+from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN
+
+EARLY_MS = 5_000
+"""A session that ends within this time is not begun a command on."""
+
+
+@dataclass
+class Session:
+    """A connection that is logged in, with the identity and the tree it is about."""
+
+    facts: Facts
+    identity: Identity
+    connection: ServerConnection
+    memory: Memory
+    tree: Tree
+
+    def close(self) -> None:
+        """Close connection and memory."""
+        self.connection.close()
+        self.memory.close()
+
+
+class Keeper:
+    """Opens sessions for one profile."""
+
+    def __init__(self, profile: Profile, ui: Ui, codes: CodeSource, passphrase: Passphrase) -> None:
+        """Take the profile, whom to ask, and where codes and passphrase come from."""
+        self._profile = profile
+        self._ui = ui
+        self._codes = codes
+        self._passphrase = passphrase
+        self._identity: Identity | None = None
+
+    def identity(self) -> Identity:
+        """Open the identity, asking for its passphrase where it has one; once."""
+        if self._identity is None:
+            data = self._profile.keyfile()
+            phrase = self._passphrase.existing(self._ui) if needs_passphrase(data) else None
+            self._identity = open_identity(data, phrase)
+        return self._identity
+
+    def open(self, *, fresh: bool = False) -> Session:
+        """Log in, with the running session where there is one; `fresh` always begins another."""
+        facts = self._profile.facts()
+        identity = self.identity()
+        ticket = None if fresh else self._profile.ticket()
+        ends = self._profile.session_ends_ms() or 0
+        if ticket is not None and ends > _now_ms() + EARLY_MS:
+            try:
+                return self._log_in(facts, identity, None, ticket)
+            except LoginRefused:
+                self._profile.drop_ticket()
+        return self._with_code(facts, identity)
+
+    def resume(self) -> Session:
+        """Go on with the running session; `LoginRefused` if there is none any more."""
+        ticket = self._profile.ticket()
+        if ticket is None:
+            raise LoginRefused("There is no session.")
+        return self._log_in(self._profile.facts(), self.identity(), None, ticket)
+
+    def enroll(self, link: EnrollLink) -> Session:
+        """Make an identity, register its public keys, and begin a session."""
+        self._profile.check_free()
+        found = self._profile.pending_keyfile(link)
+        if found is None:
+            phrase = self._passphrase.new(self._ui)
+            identity = Identity.generate(link.user, _now_ms(), os.urandom)
+            self._profile.begin(link, seal_identity(identity, phrase, os.urandom))
+        else:
+            phrase = self._passphrase.existing(self._ui) if needs_passphrase(found) else None
+            identity = open_identity(found, phrase)
+        self._identity = identity
+        try:
+            for code in self._codes.codes(self._ui):
+                try:
+                    return self._enroll(link, identity, code)
+                except LoginRefused as error:
+                    self._codes.refused(self._ui, error)
+        except FsError as error:
+            if isinstance(error, LoginRefused | SecurityError):
+                self._profile.abandon()
+            raise
+        raise LoginRefused
+
+    def _with_code(self, facts: Facts, identity: Identity) -> Session:
+        for code in self._codes.codes(self._ui):
+            try:
+                return self._log_in(facts, identity, code, None)
+            except LoginRefused as error:
+                self._codes.refused(self._ui, error)
+        raise LoginRefused
+
+    def _log_in(
+        self, facts: Facts, identity: Identity, code: str | None, ticket: bytes | None
+    ) -> Session:
+        connection = ServerConnection(facts.link)
+        try:
+            signature = _sign(identity, labels.SIGN_LOGIN, connection.channel_id)
+            welcome = connection.call(Login(identity.user, signature, code, ticket), Welcome)
+            session = self._session(facts, identity, connection, welcome)
+            if welcome.ticket is not None:
+                self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
+        except BaseException:
+            connection.close()
+            raise
+        return session
+
+    def _session(
+        self, facts: Facts, identity: Identity, connection: ServerConnection, welcome: Welcome
+    ) -> Session:
+        memory = Memory(self._profile.memory)
+        try:
+            tree = Tree(connection, identity, memory, welcome.tree, facts.root)
+        except BaseException:
+            memory.close()
+            raise
+        return Session(facts, identity, connection, memory, tree)
+
+    def _enroll(self, link: EnrollLink, identity: Identity, code: str) -> Session:
+        connection = ServerConnection(link)
+        try:
+            signature = _sign(identity, labels.SIGN_ENROLL, connection.channel_id)
+            bundle, planted = identity.bundle.signed, _empty_tree(identity)
+            ask = Enroll(identity.user, signature, code, bundle, planted)
+            welcome = connection.call(ask, Welcome)
+            memory = Memory(self._profile.pending_memory)
+            try:
+                root = Tree(connection, identity, memory, welcome.tree, None).root
+            finally:
+                memory.close()
+            facts = Facts(link, root.keyed.node)
+            self._profile.complete(facts)
+            if welcome.ticket is not None:
+                self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
+            return self._session(facts, identity, connection, welcome)
+        except BaseException:
+            connection.close()
+            raise
+
+
+class Passphrase:
+    """Where the passphrase of the identity comes from: the environment, or the person."""
+
+    def __init__(self, given: str | None, *, none: bool) -> None:
+        """Take one that was given, or that there shall be none."""
+        self._given = given
+        self._none = none
+
+    def existing(self, ui: Ui) -> str:
+        """Return the passphrase of an identity that has one."""
+        if self._given is not None:
+            return self._given
+        if not ui.can_ask():
+            raise WrongPassphraseError(
+                "The identity has a passphrase and there is no terminal to ask for it.",
+                hint="Set FSCLIENT_PASSPHRASE.",
+            )
+        return ui.ask_secret("Passphrase of your identity: ")
+
+    def new(self, ui: Ui) -> str | None:
+        """Return the passphrase of a new identity; None if it shall have none."""
+        if self._none:
+            return None
+        if self._given is not None:
+            return self._given or None
+        if not ui.can_ask():
+            raise UsageError(
+                "There is no terminal to ask for a passphrase.",
+                hint="Set FSCLIENT_PASSPHRASE, or give --no-passphrase.",
+            )
+        ui.say("Your identity can be kept under a passphrase, asked for at each command.")
+        first = ui.ask_secret("New passphrase (empty for none): ")
+        if not first:
+            return None
+        if ui.ask_secret("The same again: ") != first:
+            raise UsageError("The two passphrases differ; nothing was done.")
+        return first
+
+
+def _sign(identity: Identity, label: bytes, channel_id: bytes) -> bytes:
+    return identity.signing.sign(label, channel_id, identity.user.encode())
+
+
+def _local_end(welcome: Welcome) -> int:
+    """Return when the session ends by this machine's clock, which may differ from the server's."""
+    return _now_ms() + welcome.expires_ms - welcome.now_ms
+
+
+def _empty_tree(identity: Identity) -> TreeRoot:
+    """Make a root folder that holds nothing, for a person's first keys."""
+    root, now, key = new_node(os.urandom), _now_ms(), identity.signing
+    metadata = Metadata("", 0, time.time_ns(), executable=False, file_key=None)
+    manifest = Manifest(
+        format=manifests.FORMAT,
+        node=root.node,
+        parent=NO_NODE,
+        kind=Kind.FOLDER,
+        version=1,
+        previous=NO_HASH,
+        token=NO_TOKEN,
+        link=b"",
+        link_generation=0,
+        generation=root.generation,
+        metadata=seal_metadata(
+            root.metadata_key, root.node, 1, root.generation, metadata, random=os.urandom
+        ),
+        content=None,
+        author=identity.user,
+        author_key=key.public,
+        time_ms=now,
+        log_head=b"",
+    )
+    state = FolderState(
+        format=folders.FORMAT,
+        folder=root.node,
+        version=1,
+        previous=NO_HASH,
+        root=NO_HASH,
+        generation=root.generation,
+        author=identity.user,
+        author_key=key.public,
+        time_ms=now,
+        log_head=b"",
+    )
+    grant = grant_root(root, identity, now, os.urandom)
+    return TreeRoot(grant, sign_manifest(key, manifest).signed, sign_state(key, state).signed)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

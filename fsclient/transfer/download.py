@@ -1,0 +1,192 @@
+"""Receiving sealed files and opening them; nothing gets its name before all of it was verified."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from fsclient.session import Session
+from fsclient.transfer.progress import Progress
+from fsclient.tree import Located
+from fsproto import crypto
+from fsproto.errors import FsError, IntegrityError, RemoteProtocolError, Unreachable
+from fsproto.limits import SEGMENT_SIZE
+from fsproto.messages.files import Download, Sent
+from fsproto.sealed import integrity, stream
+from fsproto.sealed.manifest import Content, verify_author
+from fsproto.types import FileKey
+from fsproto.wire.connection import Control, Data
+
+WINDOW_FILES = 32
+WINDOW_BYTES = 4 << 20
+"""How much may be asked for before the first of it was received."""
+AHEAD = 4
+THREADS = 2
+
+
+class Writable(Protocol):
+    """Where plaintext goes."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take all of the data."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to get, and where its plaintext goes."""
+
+    file: Located
+    target: Callable[[], AbstractContextManager[Writable]]
+
+
+class Downloader:
+    """Gets files; asks for the next ones while it receives the first."""
+
+    def __init__(self, session: Session, progress: Progress) -> None:
+        """Take where to get from and whom to tell."""
+        self._session = session
+        self._progress = progress
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="open")
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def get_all(self, jobs: Iterable[Job], failed: Callable[[FsError], None]) -> None:
+        """Get files; what concerns one of them alone goes to `failed`, all else is raised."""
+        waiting = deque(jobs)
+        asked: deque[tuple[Job, _Opening, int]] = deque()
+        under_way = 0
+        while waiting or asked:
+            while waiting and (
+                not asked or (len(asked) < WINDOW_FILES and under_way < WINDOW_BYTES)
+            ):
+                job = waiting.popleft()
+                try:
+                    opening = _Opening(self._session, job.file)
+                except FsError as error:
+                    failed(error)
+                    continue
+                node, root = job.file.keyed.node, opening.content.root
+                request = self._session.connection.send(Download(node, root))
+                asked.append((job, opening, request))
+                under_way += opening.content.sealed_size
+            if not asked:
+                continue
+            job, opening, request = asked.popleft()
+            under_way -= opening.content.sealed_size
+            try:
+                self._receive(job, opening, request)
+            except (Unreachable, RemoteProtocolError):
+                raise
+            except FsError as error:
+                failed(error)
+
+    def _receive(self, job: Job, opening: _Opening, request: int) -> None:
+        try:
+            with job.target() as target:
+                self._open_into(target, opening, request)
+        except FsError:
+            self._drain(opening, request)
+            raise
+        self._progress.file_done()
+
+    def _open_into(self, target: Writable, opening: _Opening, request: int) -> None:
+        window: deque[Future[bytes]] = deque()
+        for index in range(opening.segments):
+            segment = self._next(opening, request, index)
+            if index == 0:  # it has the header, which the others need
+                self._write(target, opening.open(index, segment))
+                continue
+            window.append(self._pool.submit(opening.open, index, segment))
+            if len(window) > AHEAD:
+                self._write(target, window.popleft().result())
+        while window:
+            self._write(target, window.popleft().result())
+        self._end(opening, request)
+        opening.check()
+
+    def _write(self, target: Writable, data: bytes) -> None:
+        target.write(data)
+        self._progress.advance(len(data))
+
+    def _next(self, opening: _Opening, request: int, index: int) -> memoryview:
+        event = self._event(opening, request)
+        if not isinstance(event, Data) or event.index != index:
+            raise IntegrityError("The server sent the segments of a file cut or out of order.")
+        if len(event.payload) != opening.segment_size(index):
+            raise IntegrityError("The server sent a segment of another size than was signed.")
+        return event.payload
+
+    def _end(self, opening: _Opening, request: int) -> None:
+        if isinstance(self._event(opening, request), Data):
+            raise IntegrityError("The server sent more of a file than was signed.")
+
+    def _event(self, opening: _Opening, request: int) -> Control | Data:
+        try:
+            event = self._session.connection.next_of(request)
+        except FsError:
+            opening.ended = True
+            raise
+        opening.ended = isinstance(event, Control)
+        if isinstance(event, Control) and not isinstance(event.message, Sent):
+            raise RemoteProtocolError("The server gave an answer to another question.")
+        return event
+
+    def _drain(self, opening: _Opening, request: int) -> None:
+        """Receive the rest of a file that was given up, to get at the answers behind it."""
+        while not opening.ended:
+            self._event(opening, request)
+
+
+class _Opening:
+    """One file while it is opened: everything about it that can be checked before is."""
+
+    def __init__(self, session: Session, file: Located) -> None:
+        """Check who signed it and that the key is the one that was committed to."""
+        identity = session.identity
+        verified = verify_author(file.manifest.signed, identity.user, identity.signing.public)
+        self.content, self._file_key = checked_content(file, verified.body.content)
+        self._bound_to = stream.content_ad(file.keyed.node, self.content.version)
+        self._name = str(file.path)
+        self.segments = stream.stored_segment_count(self.content.sealed_size)
+        self.ended = False
+        self._opener: stream.StreamOpener | None = None
+        self._leaves: list[bytes] = [b""] * self.segments
+
+    def segment_size(self, index: int) -> int:
+        """Return how many bytes stored segment `index` must have."""
+        return min(SEGMENT_SIZE, self.content.sealed_size - index * SEGMENT_SIZE)
+
+    def open(self, index: int, segment: memoryview) -> bytes:
+        """Open a segment and take its leaf; segment 0 first, the others in any thread."""
+        if index == 0 and self._opener is None:
+            header = bytes(segment[: stream.HEADER_SIZE])
+            self._opener = stream.StreamOpener(self._file_key, self._bound_to, header)
+        opener = self._opener
+        if opener is None:
+            raise RuntimeError("segment 0, which has the header, comes first")
+        self._leaves[index] = integrity.leaf(self.content.salt, index, segment)
+        return opener.open(index, segment, last=index == self.segments - 1)
+
+    def check(self) -> None:
+        """Compare the salted hash of all that came with the one that was signed."""
+        root = integrity.root(self.content.salt, self._leaves, self.content.sealed_size)
+        if not crypto.equal(root, self.content.root):
+            raise IntegrityError(f"'{self._name}' does not have the salted hash that was signed.")
+
+
+def checked_content(file: Located, content: Content | None) -> tuple[Content, FileKey]:
+    """Return what a file's manifest says of its content, and its key, once they fit together."""
+    key = file.metadata.file_key
+    if content is None or key is None:
+        raise IntegrityError(f"'{file.path}' is a folder, not a file.")
+    if not crypto.equal(stream.key_commitment(key, content.salt), content.commitment):
+        raise IntegrityError(f"'{file.path}' was not sealed with the key that its author named.")
+    if stream.sealed_size(file.metadata.size) != content.sealed_size:
+        raise IntegrityError(f"'{file.path}' has another size than its author signed.")
+    return content, key

@@ -1,0 +1,34 @@
+"""Failures that concern one file of many: told at once, and the rest goes on."""
+
+from __future__ import annotations
+
+from fsclient.ui import Ui
+from fsproto.errors import FsError, OutOfSpaceError, SecurityError, Unreachable
+
+
+class Failures:
+    """Collects what went wrong with single files, for the exit status at the end."""
+
+    def __init__(self, ui: Ui) -> None:
+        """Take whom to tell."""
+        self._ui = ui
+        self._worst: FsError | None = None
+        self._count = 0
+
+    def note(self, error: FsError) -> None:
+        """Tell a failure and go on; raises it on where going on makes no sense."""
+        if isinstance(error, Unreachable | OutOfSpaceError):
+            raise error
+        self._ui.complain(error)
+        self._count += 1
+        if self._worst is None or isinstance(error, SecurityError):
+            self._worst = error
+
+    def skip(self, path: str, what: str) -> None:
+        """Tell that something was left out on purpose."""
+        self._ui.warn(f"Left out '{path}': it is a {what}.")
+
+    def raise_if_any(self) -> None:
+        """End with the status of the worst failure; a failed security check is the worst."""
+        if self._worst is not None:
+            raise SystemExit(self._worst.exit_status)

@@ -1,0 +1,210 @@
+"""From paths to verified nodes: what the server says about folders, held against signatures,
+proofs, keys and memory. Nothing leaves this module that was not checked.
+"""  # noqa: D205 - one sentence says what lives here
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fsclient.trust.memory import MANIFEST, STATE, Memory, Sighting
+from fsproto.errors import (
+    ExistsError,
+    IntegrityError,
+    NotFoundError,
+    RemoteProtocolError,
+    RollbackError,
+)
+from fsproto.keys.grants import open_root_grant
+from fsproto.keys.identity import Identity
+from fsproto.keys.tree import KeyedNode
+from fsproto.messages.account import TreeRoot
+from fsproto.messages.files import Entries, Found, List, Listed, Lookup
+from fsproto.names import RemotePath, for_terminal
+from fsproto.sealed.folder import VerifiedState, verify_state
+from fsproto.sealed.manifest import (
+    Kind,
+    Metadata,
+    VerifiedManifest,
+    manifest_hash,
+    open_metadata,
+    pinned_manifest,
+    verify_author,
+)
+from fsproto.sealed.prefixtree import Entry, PrefixTree
+from fsproto.sealed.signed import Signed
+from fsproto.types import NO_NODE, NodeId, Token
+
+if TYPE_CHECKING:
+    from fsclient.connection import ServerConnection
+
+
+@dataclass(frozen=True)
+class Located:
+    """A node that was found, verified and opened."""
+
+    path: RemotePath
+    keyed: KeyedNode
+    manifest: VerifiedManifest
+    metadata: Metadata
+
+    @property
+    def is_folder(self) -> bool:
+        """Tell a folder from a file."""
+        return self.manifest.body.kind is Kind.FOLDER
+
+
+@dataclass(frozen=True)
+class View:
+    """A folder as the server proved it to be: its state, and as much of its tree as was asked."""
+
+    state: VerifiedState
+    tree: PrefixTree = field(repr=False)
+    found: dict[Token, VerifiedManifest] = field(repr=False)
+
+
+class Tree:
+    """One person's own tree."""
+
+    def __init__(
+        self,
+        connection: ServerConnection,
+        identity: Identity,
+        memory: Memory,
+        root: TreeRoot,
+        expected: NodeId | None,
+    ) -> None:
+        """Open the root that came with the login; `expected` is the one of the enrolment."""
+        self.connection = connection
+        self.identity = identity
+        self.memory = memory
+        mark = memory.mark() if expected else 0
+        keyed = open_root_grant(root.grant, identity)
+        manifest = verify_author(root.manifest, identity.user, identity.signing.public)
+        body = manifest.body
+        if keyed.node != body.node or body.parent != NO_NODE or body.kind is not Kind.FOLDER:
+            raise IntegrityError("The server sent a root that is not the root of your tree.")
+        if expected is not None and keyed.node != expected:
+            raise RollbackError(
+                "THE SERVER SHOWED ANOTHER TREE than the one this profile has enrolled with."
+            )
+        state = self._state(root.state, keyed.node)
+        memory.check([_seen_manifest(manifest), _seen_state(state)], mark)
+        metadata = open_metadata(keyed.metadata_key, body)
+        self.root = Located(RemotePath(None, ()), keyed, manifest, metadata)
+
+    # --- looking
+
+    def find(self, path: RemotePath) -> Located:
+        """Return what is at `path`; `NotFoundError` where there is nothing."""
+        found = self.reach(path)[-1]
+        if found.path != RemotePath(None, path.parts):
+            missing = found.path.child(path.parts[len(found.path.parts)])
+            raise NotFoundError(f"There is no '{missing}'.")
+        if path.names_folder and not found.is_folder:
+            raise NotFoundError(f"'{found.path}' is a file, not a folder.")
+        return found
+
+    def reach(self, path: RemotePath) -> list[Located]:
+        """Return the nodes from the root towards `path`, as far as there are any."""
+        if path.owner not in (None, self.identity.user):
+            raise NotFoundError(f"{for_terminal(path.owner or '')} shares nothing with you.")
+        way = [self.root]
+        for name in path.parts:
+            here = way[-1]
+            if not here.is_folder:
+                raise NotFoundError(f"'{here.path}' is a file, not a folder.")
+            below = self.look(here, [name])[name]
+            if below is None:
+                break
+            way.append(below)
+        return way
+
+    def look(self, folder: Located, names: Sequence[str]) -> dict[str, Located | None]:
+        """Return what a folder holds under some names; None where it proved to hold nothing."""
+        tokens = {name: folder.keyed.token(name) for name in names}
+        view = self.view(folder.keyed, list(tokens.values()))
+        return {
+            name: self._open(folder, manifest, name)
+            if (manifest := view.found.get(token))
+            else None
+            for name, token in tokens.items()
+        }
+
+    def children(self, folder: Located) -> list[Located]:
+        """Return everything in a folder, by name; nothing can be missing or added."""
+        mark = self.memory.mark()
+        request = self.connection.send(List(folder.keyed.node))
+        signed: list[Signed] = []
+        while isinstance(answer := self.connection.answer(request, Entries, Listed), Entries):
+            signed += answer.manifests
+        if not isinstance(answer, Listed):
+            raise RemoteProtocolError("The server did not end its listing.")
+        state = self._state(answer.state, folder.keyed.node)
+        manifests = [pinned_manifest(one, manifest_hash(one)) for one in signed]
+        entries = [Entry(m.body.token, m.body.node, m.hash) for m in manifests]
+        if PrefixTree.build(entries).root != state.body.root:
+            raise IntegrityError("The server hid, added or changed something in a folder.")
+        seen = [_seen_state(state), *map(_seen_manifest, manifests)]
+        self.memory.check(seen, mark)
+        found = [self._open(folder, manifest) for manifest in manifests]
+        return sorted(found, key=lambda one: one.metadata.name)
+
+    def view(self, folder: KeyedNode, tokens: list[Token]) -> View:
+        """Ask for some tokens of a folder."""
+        mark = self.memory.mark()
+        found = self.connection.call(Lookup(folder.node, tokens), Found)
+        return self.verified_view(folder, tokens, found, mark)
+
+    def verified_view(
+        self, folder: KeyedNode, tokens: list[Token], found: Found, mark: int
+    ) -> View:
+        """Check what the server says about some tokens of a folder."""
+        state = self._state(found.state, folder.node)
+        tree = PrefixTree.from_proof(found.proof, state.body.root)
+        asked = (tree.get(token) for token in sorted(set(tokens)))
+        present = [entry for entry in asked if entry is not None]
+        if len(present) != len(found.manifests):
+            raise IntegrityError("The server left out a manifest that its proof names.")
+        manifests = {}
+        for entry, signed in zip(present, found.manifests, strict=True):
+            manifest = pinned_manifest(signed, entry.manifest)
+            if (manifest.body.node, manifest.body.token) != (entry.node, entry.token):
+                raise IntegrityError("A folder names a manifest that belongs elsewhere.")
+            manifests[entry.token] = manifest
+        self.memory.check([_seen_state(state), *map(_seen_manifest, manifests.values())], mark)
+        return View(state, tree, manifests)
+
+    def remember(self, states: list[VerifiedState], manifests: list[VerifiedManifest]) -> None:
+        """Remember what the server has just committed for us."""
+        self.memory.remember([*map(_seen_state, states), *map(_seen_manifest, manifests)])
+
+    # --- checking
+
+    def _state(self, signed: Signed, folder: NodeId) -> VerifiedState:
+        return verify_state(signed, folder, self.identity.user, self.identity.signing.public)
+
+    def _open(self, folder: Located, manifest: VerifiedManifest, name: str = "") -> Located:
+        keyed = folder.keyed.open_link(manifest.body)
+        metadata = open_metadata(keyed.metadata_key, manifest.body)
+        if folder.keyed.token(metadata.name) != manifest.body.token or (
+            name and metadata.name != name
+        ):
+            raise IntegrityError("Something lies in a folder under another name than its own.")
+        return Located(folder.path.child(metadata.name), keyed, manifest, metadata)
+
+
+def must_be_folder(found: Located) -> Located:
+    """Return a folder; `ExistsError` if a file is in its place."""
+    if not found.is_folder:
+        raise ExistsError(f"'{found.path}' is a file, not a folder.")
+    return found
+
+
+def _seen_state(state: VerifiedState) -> Sighting:
+    return Sighting(state.body.folder, STATE, state.body.version, state.hash)
+
+
+def _seen_manifest(manifest: VerifiedManifest) -> Sighting:
+    return Sighting(manifest.body.node, MANIFEST, manifest.body.version, manifest.hash)

@@ -1,0 +1,1 @@
+"""What the client holds others to: what it has seen before, and whose keys it expects."""

@@ -1,0 +1,137 @@
+"""The newest version of every folder and file this client has seen, against rollback.
+
+The server may refuse service, but it must not show an older state than it showed before, nor
+another one of the same version. Kept in SQLite, so that several commands at once agree.
+
+A command may read an answer that is older than what another command of the same person has
+seen meanwhile; that is no attack. So each question first takes a `mark`, and an answer is held
+only against what was known at that mark.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fsproto.errors import FsError, IntegrityError, OutOfSpaceError, RollbackError
+from fsproto.types import Hash, NodeId
+
+STATE, MANIFEST = 1, 2
+_BUSY_S = 30.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS seen (
+    node BLOB NOT NULL, what INTEGER NOT NULL, version INTEGER NOT NULL, hash BLOB NOT NULL,
+    at INTEGER NOT NULL, PRIMARY KEY (node, what)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS seen_at ON seen (at);
+"""
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One version of a folder's state or of a node's manifest."""
+
+    node: NodeId
+    what: int
+    """`STATE` or `MANIFEST`."""
+    version: int
+    hash: Hash
+
+
+class Memory:
+    """What one profile has seen."""
+
+    def __init__(self, path: Path) -> None:
+        """Open, or begin, a memory; `IntegrityError` if its file is damaged."""
+        self._path = path
+        with self._translated():
+            self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(_SCHEMA)
+        if path.exists():
+            path.chmod(0o600)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def mark(self) -> int:
+        """Return a point in what is known; taken before a question is sent."""
+        with self._translated():
+            found = self._db.execute("SELECT max(at) FROM seen").fetchone()[0]
+        return found or 0
+
+    def check(self, seen: Iterable[Sighting], mark: int) -> None:
+        """Hold an answer against what was known at `mark`, then remember it.
+
+        Raises `RollbackError` for an older version, or another one of the same version.
+        """
+        seen = list(seen)
+        with self._translated(), self._transaction():
+            fresh = [sighting for sighting in seen if self._is_news(sighting, mark)]
+            self._remember(fresh)
+
+    def remember(self, seen: Iterable[Sighting]) -> None:
+        """Remember what this client itself has just made the newest."""
+        with self._translated(), self._transaction():
+            self._remember(seen)
+
+    def _is_news(self, sighting: Sighting, mark: int) -> bool:
+        row = self._db.execute(
+            "SELECT version, hash, at FROM seen WHERE node = ? AND what = ?",
+            (sighting.node, sighting.what),
+        ).fetchone()
+        if row is None:
+            return True
+        version, known, at = row
+        if sighting.version == version and sighting.hash != known:
+            raise RollbackError(
+                "THE SERVER SHOWED TWO DIFFERENT HISTORIES of the same folder or file.",
+                hint="Stop and talk to your administrator: this does not happen by accident.",
+            )
+        if sighting.version < version and at <= mark:
+            raise RollbackError(
+                f"THE SERVER SHOWED AN OLDER STATE of a folder or file: version "
+                f"{sighting.version}, although this client has seen version {version}.",
+                hint="A backup may have been restored, or somebody undoes changes on purpose; "
+                "talk to your administrator.",
+            )
+        return bool(sighting.version > version)
+
+    def _remember(self, seen: Iterable[Sighting]) -> None:
+        at = self._db.execute("SELECT coalesce(max(at), 0) + 1 FROM seen").fetchone()[0]
+        self._db.executemany(
+            "INSERT INTO seen VALUES (?, ?, ?, ?, ?) ON CONFLICT (node, what) DO UPDATE SET "
+            "version = excluded.version, hash = excluded.hash, at = excluded.at "
+            "WHERE excluded.version > seen.version",
+            [(s.node, s.what, s.version, s.hash, at) for s in seen],
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if "full" in str(error):
+                raise OutOfSpaceError(f"There is no space left for {self._path}.") from None
+            if isinstance(error, sqlite3.OperationalError):
+                raise FsError(f"{self._path} cannot be used: {error}.") from None
+            raise IntegrityError(
+                f"{self._path}, which remembers what the server has shown before, is damaged.",
+                hint="Put it back from a copy. Deleting it gives up the protection against "
+                "being shown old states until each folder was seen again.",
+            ) from None

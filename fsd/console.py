@@ -1,0 +1,129 @@
+"""What the server's programs do alike at the console: one way to start, and one way to end.
+
+Whatever goes wrong ends as one sentence on stderr, with a hint where there is one, and as the
+exit status of its class (`fsproto.errors`). A traceback is shown under `--debug` only.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from fsproto.errors import FsError, Interrupted, UsageError
+from fsproto.names import for_terminal
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Console:
+    """One run of a program: how it is called, and how much it tells of what goes wrong."""
+
+    def __init__(self, program: str) -> None:
+        """Take the program's name."""
+        self.program = program
+        self.debug = False
+
+
+def home_option(command: F) -> F:
+    """Add `--home`."""
+    return click.option(
+        "--home",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="FSD_HOME",
+        help="Folder for keys, database and blobs; made where it is missing.  [env: FSD_HOME]",
+    )(command)
+
+
+def database_option(command: F) -> F:
+    """Add `--database`."""
+    return click.option(
+        "--database",
+        metavar="URL",
+        envvar="FSD_DATABASE",
+        help="SQLAlchemy URL in place of SQLite in the home.  [env: FSD_DATABASE]",
+    )(command)
+
+
+def debug_option(command: F) -> F:
+    """Add `--debug`, which the command itself need not know of."""
+    return click.option(
+        "--debug",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_turn_on_debug,
+        help="Show where in the program something went wrong.",
+    )(command)
+
+
+def _turn_on_debug(context: click.Context, _: click.Parameter, on: bool) -> None:  # noqa: FBT001
+    console = context.find_object(Console)
+    if on and console is not None:
+        console.debug = True
+
+
+def run(command: click.Command, console: Console) -> NoReturn:
+    """Run a command and end the process with its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # What cannot be written in the terminal's encoding is written as an escape.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = _run(command, console)
+        sys.stdout.flush()
+    except OSError as error:
+        status = 1
+        _silence()
+        if not isinstance(error, BrokenPipeError):
+            _complain(console, f"The output cannot be written: {error.strerror}.", None)
+    raise SystemExit(status)
+
+
+def _run(command: click.Command, console: Console) -> int:
+    try:
+        status = command.main(prog_name=console.program, standalone_mode=False, obj=console)
+    except FsError as error:
+        _trace(console)
+        _complain(console, error.sentence, error.hint)
+        return error.exit_status
+    except click.ClickException as error:
+        error.show()
+        return UsageError.exit_status
+    except (click.Abort, KeyboardInterrupt):
+        return Interrupted.exit_status
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the last place that can say what happened
+        _trace(console)
+        _complain(
+            console,
+            f"Something unexpected went wrong: {type(error).__name__}.",
+            None if console.debug else "Run it again with --debug to see where.",
+        )
+        return FsError.exit_status
+    return status if isinstance(status, int) else 0
+
+
+def _trace(console: Console) -> None:
+    if console.debug:
+        traceback.print_exc()
+
+
+def _complain(console: Console, sentence: str, hint: str | None) -> None:
+    click.echo(f"{console.program}: {for_terminal(sentence)}", err=True)
+    if hint:
+        click.echo(f"{' ' * len(console.program)}  {for_terminal(hint)}", err=True)
+
+
+def _silence() -> None:
+    """Have nothing more written to stdout: whoever read it is gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
