@@ -125,7 +125,7 @@ def tell(home: Path, env: dict[str, str], work: Path) -> None:
 
     title("A code works once; a second try with the same one is refused")
     # The step of now went into the enrolment; the next one is taken a little early.
-    code = pyotp.TOTP(enrolment["secret"]).at(time.time(), 1)
+    code = pyotp.TOTP(enrolment["secret"]).at(int(time.time()) + 30)
     subprocess.run([str(BIN / "fsclient"), "logout"], env=env, check=True, capture_output=True)
     plain = {key: value for key, value in env.items() if key != "FSCLIENT_OTP_SECRET_FILE"}
     statuses = []
