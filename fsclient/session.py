@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 from fsclient.connection import ServerConnection
@@ -14,9 +15,7 @@ from fsclient.trust.memory import Memory
 from fsclient.ui import Ui
 from fsproto import labels
 from fsproto.errors import (
-    FsError,
     LoginRefused,
-    SecurityError,
     UsageError,
     WrongPassphraseError,
 )
@@ -100,6 +99,7 @@ class Keeper:
             identity = Identity.generate(link.user, _now_ms(), os.urandom)
             self._profile.begin(link, seal_identity(identity, phrase, os.urandom))
         else:
+            self._ui.say("Going on with the keys of an enrolment that was interrupted.")
             phrase = self._passphrase.existing(self._ui) if needs_passphrase(found) else None
             identity = open_identity(found, phrase)
         self._identity = identity
@@ -109,8 +109,8 @@ class Keeper:
                     return self._enroll(link, identity, code)
                 except LoginRefused as error:
                     self._codes.refused(self._ui, error)
-        except FsError as error:
-            if isinstance(error, LoginRefused | SecurityError):
+        except LoginRefused:
+            if found is None:  # these keys were never registered anywhere
                 self._profile.abandon()
             raise
         raise LoginRefused
@@ -126,49 +126,34 @@ class Keeper:
     def _log_in(
         self, facts: Facts, identity: Identity, code: str | None, ticket: bytes | None
     ) -> Session:
-        connection = ServerConnection(facts.link)
-        try:
+        with ExitStack() as undo:
+            memory = undo.enter_context(closing(Memory(self._profile.memory)))
+            mark = memory.mark()
+            connection = undo.enter_context(ServerConnection(facts.link))
             signature = _sign(identity, labels.SIGN_LOGIN, connection.channel_id)
             welcome = connection.call(Login(identity.user, signature, code, ticket), Welcome)
-            session = self._session(facts, identity, connection, welcome)
+            tree = Tree(connection, identity, memory, welcome.tree, expected=facts.root, mark=mark)
             if welcome.ticket is not None:
                 self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
-        except BaseException:
-            connection.close()
-            raise
-        return session
-
-    def _session(
-        self, facts: Facts, identity: Identity, connection: ServerConnection, welcome: Welcome
-    ) -> Session:
-        memory = Memory(self._profile.memory)
-        try:
-            tree = Tree(connection, identity, memory, welcome.tree, facts.root)
-        except BaseException:
-            memory.close()
-            raise
+            undo.pop_all()
         return Session(facts, identity, connection, memory, tree)
 
     def _enroll(self, link: EnrollLink, identity: Identity, code: str) -> Session:
-        connection = ServerConnection(link)
-        try:
+        with ExitStack() as undo:
+            connection = undo.enter_context(ServerConnection(link))
             signature = _sign(identity, labels.SIGN_ENROLL, connection.channel_id)
             bundle, planted = identity.bundle.signed, _empty_tree(identity)
             ask = Enroll(identity.user, signature, code, bundle, planted)
             welcome = connection.call(ask, Welcome)
-            memory = Memory(self._profile.pending_memory)
-            try:
-                root = Tree(connection, identity, memory, welcome.tree, None).root
-            finally:
-                memory.close()
-            facts = Facts(link, root.keyed.node)
+            with closing(Memory(self._profile.pending_memory)) as memory:
+                tree = Tree(connection, identity, memory, welcome.tree, expected=None, mark=0)
+            facts = Facts(link, tree.root.keyed.node)
             self._profile.complete(facts)
             if welcome.ticket is not None:
                 self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
-            return self._session(facts, identity, connection, welcome)
-        except BaseException:
-            connection.close()
-            raise
+            tree.memory = undo.enter_context(closing(Memory(self._profile.memory)))
+            undo.pop_all()
+        return Session(facts, identity, connection, tree.memory, tree)
 
 
 class Passphrase:

@@ -73,13 +73,18 @@ class Tree:
         identity: Identity,
         memory: Memory,
         root: TreeRoot,
+        *,
         expected: NodeId | None,
+        mark: int,
     ) -> None:
-        """Open the root that came with the login; `expected` is the one of the enrolment."""
+        """Open the root that came with the login.
+
+        `expected` is the root of the enrolment, None while enrolling; `mark` is the memory's from
+        before the login was sent.
+        """
         self.connection = connection
         self.identity = identity
         self.memory = memory
-        mark = memory.mark() if expected else 0
         keyed = open_root_grant(root.grant, identity)
         manifest = verify_author(root.manifest, identity.user, identity.signing.public)
         body = manifest.body
