@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fsclient.tree import Located, Tree, View
-from fsproto.errors import ConflictError, ExistsError, NotFoundError, RemoteProtocolError
+from fsproto.errors import ConflictError, ExistsError, RemoteProtocolError
 from fsproto.keys.tree import KeyedNode, new_node
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, Found, InlineBlob, Lookup, Removal, Stale
@@ -172,7 +172,7 @@ class Changes:
                 self._tree.remember(states, draft.manifests)
                 return
             self._blobs = []  # the server has kept them
-            views = self._again(answer, mark)
+            views = self._again(answer, views, mark)
             # Whoever lost steps back a little, so that not all come again at the same moment.
             time.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, 0.004 * 2**attempt)))  # noqa: S311
         raise ConflictError("Too many others change this folder right now; try again.")
@@ -199,9 +199,11 @@ class Changes:
             for folder, tokens, number in asked
         }
 
-    def _again(self, answer: Stale, mark: int) -> dict[NodeId, View]:
+    def _again(
+        self, answer: Stale, before: dict[NodeId, View], mark: int
+    ) -> dict[NodeId, View]:
         """Check the folders that the server says have changed."""
-        views = {}
+        views: dict[NodeId, View] = {}
         for found in answer.folders:
             named = unpack(found.state.payload, FolderState).folder
             if named not in self._folders or named in self._new:
@@ -211,7 +213,12 @@ class Changes:
             folder, tokens = self._folders[named]
             views[named] = self._tree.verified_view(folder, tokens, found, mark)
         if len(views) != len(self._folders) - len(self._new):
-            raise NotFoundError("Somebody else removed a folder meanwhile.")
+            raise ConflictError(
+                "The server no longer has a folder that was to be changed.",
+                hint="Somebody may have removed it at this very moment; try again.",
+            )
+        if all(view.state.hash == before[node].state.hash for node, view in views.items()):
+            raise RemoteProtocolError("The server refused a change to what has not changed.")
         return views
 
     def _sign(self, views: dict[NodeId, View]) -> tuple[_Draft, list[VerifiedState]]:

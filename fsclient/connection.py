@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from typing import Self, TypeVar
 
 from fsproto.errors import (
+    ConflictError,
     ConnectionLost,
     FsError,
+    NotFoundError,
     NotFsdError,
     RemoteProtocolError,
     Unreachable,
@@ -29,6 +31,8 @@ ANSWER_S = 120.0
 """How long the server may be silent while something is expected of it."""
 _AT_ONCE = 1 << 18
 """Bytes asked of the socket in one call."""
+_LONGEST_SENTENCE = 500
+"""Characters of a server's own words that a person is shown."""
 
 
 class ServerConnection:
@@ -95,7 +99,7 @@ class ServerConnection:
         while self._readable():
             event = self._event()
             if not isinstance(event, Control) or not isinstance(event.message, Failure):
-                raise RemoteProtocolError("The server spoke without being asked.")
+                raise self._broken("The server spoke without being asked.")
             self._early[event.request] = _error(event.message)
         if request in self._early:
             raise self._early.pop(request)
@@ -114,7 +118,7 @@ class ServerConnection:
         event = self.next_of(request)
         if isinstance(event, Control) and isinstance(event.message, kinds):
             return event.message
-        raise RemoteProtocolError("The server gave an answer to another question.")
+        raise self._broken("The server gave an answer to another question.")
 
     def next_of(self, request: int) -> Control | Data:
         """Return what comes next, which must belong to `request`; raises its failure."""
@@ -126,7 +130,7 @@ class ServerConnection:
                 return event
             case Data(stream) if stream == request:
                 return event
-        raise RemoteProtocolError("The server answered something that was not asked now.")
+        raise self._broken("The server answered something that was not asked now.")
 
     def call(self, message: Message, *kinds: type[M]) -> M:
         """Send a request and return its answer."""
@@ -162,6 +166,11 @@ class ServerConnection:
             raise RemoteProtocolError("The server did not complete the exchange of keys.")
         return event.data
 
+    def _broken(self, sentence: str) -> RemoteProtocolError:
+        """Close: whoever answers out of step is not asked again."""
+        self.close()
+        return RemoteProtocolError(sentence)
+
     def _readable(self) -> bool:
         with self._translated():
             return bool(select.select([self._socket], [], [], 0)[0])
@@ -186,4 +195,15 @@ class ServerConnection:
 
 
 def _error(message: Failure) -> FsError:
-    return from_wire(message.code, message.sentence)
+    """Return what the server says went wrong.
+
+    That something is absent is proved by a folder's signature, never by the server's word: what
+    was proved to be there and is refused now was removed meanwhile, or is withheld.
+    """
+    error = from_wire(message.code, message.sentence[:_LONGEST_SENTENCE])
+    if isinstance(error, NotFoundError):
+        return ConflictError(
+            f"The server no longer has what was asked for: {error.sentence}",
+            hint="Somebody may have removed it at this very moment; try again.",
+        )
+    return error

@@ -23,6 +23,7 @@ from fsd.services.people import People
 from fsd.services.transfers import Transfers
 from fsd.store import schema
 from fsd.store.engine import Database
+from fsd.store.repos import users
 from fsproto import crypto
 from fsproto.errors import BadSettingError, FsError
 from fsproto.link import Address
@@ -83,8 +84,17 @@ def _shown(url: str) -> str:
 
 def people(home: Home, database: Database) -> People:
     """Build what an administrator needs."""
+    return People(database, _vault(home, database), LocalBlobs(home.blobs), now_ms=now_ms)
+
+
+def _vault(home: Home, database: Database) -> Vault:
+    """Open a home's vault; `IntegrityError` if its master key is not the one of the database."""
     vault = Vault(home.master_key(), os.urandom)
-    return People(database, vault, LocalBlobs(home.blobs), now_ms=now_ms)
+    with database.read() as db:
+        user = users.anybody(db)
+        if user is not None:
+            vault.open(user.otp_secret, user.id)
+    return vault
 
 
 def serve(settings: Settings, ready: Callable[[Address, str], None]) -> None:
@@ -114,7 +124,7 @@ async def _main(
 ) -> None:
     home, host_key = settings.home, settings.home.host_key()
     blobs = LocalBlobs(home.blobs)
-    vault = Vault(home.master_key(), os.urandom)
+    vault = _vault(home, database)
     desk = Desk(
         Accounts(database, vault, policy=settings.logins, now_ms=now_ms, random=os.urandom),
         Files(database, blobs, now_ms=now_ms),
@@ -132,7 +142,8 @@ async def _main(
             f"Cannot listen on {settings.listen}: {error.strerror or error}."
         ) from None
     tidying = asyncio.create_task(_tidy_now_and_then(janitor))
-    home.note_run(str(bound), database.url.render_as_string(hide_password=True))
+    given = database.url.render_as_string(hide_password=True) if settings.database else None
+    home.note_run(str(bound), given)
     ready(bound, crypto.fingerprint(host_key.public))
     log.info("ready")
     await stop.wait()

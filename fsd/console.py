@@ -77,12 +77,11 @@ def run(command: click.Command, console: Console) -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     try:
         status = _run(command, console)
-        sys.stdout.flush()
+        if isinstance(sys.stdout, io.TextIOWrapper):  # None where it was closed before we began
+            sys.stdout.flush()
     except OSError as error:
-        status = 1
+        status = _unexpected(console, error)
         _silence()
-        if not isinstance(error, BrokenPipeError):
-            _complain(console, f"The output cannot be written: {error.strerror}.", None)
     raise SystemExit(status)
 
 
@@ -98,17 +97,22 @@ def _run(command: click.Command, console: Console) -> int:
         return UsageError.exit_status
     except (click.Abort, KeyboardInterrupt):
         return Interrupted.exit_status
-    except BrokenPipeError:
-        raise
     except Exception as error:  # noqa: BLE001 - the last place that can say what happened
-        _trace(console)
+        return _unexpected(console, error)
+    return status if isinstance(status, int) else 0
+
+
+def _unexpected(console: Console, error: Exception) -> int:
+    _trace(console)
+    # Of most errors only the kind: their words were not written for this and may quote a secret.
+    words = error.strerror if isinstance(error, OSError) else None
+    if not isinstance(error, BrokenPipeError):
         _complain(
             console,
-            f"Something unexpected went wrong: {type(error).__name__}.",
+            f"Something unexpected went wrong: {words or type(error).__name__}.",
             None if console.debug else "Run it again with --debug to see where.",
         )
-        return FsError.exit_status
-    return status if isinstance(status, int) else 0
+    return FsError.exit_status
 
 
 def _trace(console: Console) -> None:
@@ -123,7 +127,7 @@ def _complain(console: Console, sentence: str, hint: str | None) -> None:
 
 
 def _silence() -> None:
-    """Have nothing more written to stdout: whoever read it is gone."""
+    """Have what is still unwritten go nowhere, since it cannot go to stdout."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -54,11 +54,22 @@ class Home:
         """Make what is missing; `HomeError` if that is impossible."""
         os.umask(0o077)  # also for what SQLite makes
         with self._explained():
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.path.chmod(0o700)
+            self._take_folder()
             self.blobs.mkdir(mode=0o700, exist_ok=True)
         self._make_once(_HOST_KEY, lambda: crypto.RsaKey.generate().der)
         self._make_once(_MASTER_KEY, lambda: os.urandom(crypto.KEY_SIZE))
+
+    def _take_folder(self) -> None:
+        """Make the folder, or close it to others if it is a home already or holds nothing."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.name == "nt" or not self.path.stat().st_mode & 0o077:
+            return
+        if not (self.path / _HOST_KEY).exists() and any(self.path.iterdir()):
+            raise HomeError(
+                f"{self.path} holds other things and is open to others.",
+                hint="Give a folder of its own with --home; if this is it, chmod 700 it first.",
+            )
+        self.path.chmod(0o700)
 
     def host_key(self) -> crypto.RsaKey:
         """Return the host key; `IntegrityError` if its file is damaged."""
@@ -86,8 +97,11 @@ class Home:
                 raise HomeBusyError(f"Another fsd is running on {self.path}.") from None
             yield
 
-    def note_run(self, address: str, database: str) -> None:
-        """Leave for fsadmin where the daemon listens and which database it uses (no secret)."""
+    def note_run(self, address: str, database: str | None) -> None:
+        """Leave for fsadmin where the daemon listens and which database it uses (no secret).
+
+        None is the home's own database, wherever the home is moved to.
+        """
         with self._explained():
             self._write(self._run, json.dumps({"address": address, "database": database}).encode())
 
@@ -97,7 +111,8 @@ class Home:
             found = json.loads(self._run.read_text())
         except (OSError, ValueError):
             return {}
-        return {key: value for key, value in found.items() if isinstance(value, str)}
+        noted = found.items() if isinstance(found, dict) else ()
+        return {key: value for key, value in noted if isinstance(value, str)}
 
     def _read(self, name: str) -> bytes:
         with self._explained():

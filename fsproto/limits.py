@@ -32,6 +32,8 @@ METADATA_BLOCK = 128
 
 MAX_COMMIT_NODES = 1000
 """Manifests and removals in one commit."""
+MAX_UPLOADS = 16
+"""Uploads that one connection has begun and not ended."""
 MAX_INLINE_BLOB = 64 * 1024
 """Sealed bytes up to which a blob travels inside its commit and lives in the database."""
 

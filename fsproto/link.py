@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from fsproto.errors import UsageError
 from fsproto.limits import DEFAULT_PORT
-from fsproto.names import clean_user
+from fsproto.names import clean_user, for_terminal
 
 _LINK = re.compile(
-    r"fs://(?P<user>[^@/]+)@(?P<address>\[[0-9A-Fa-f:.%]+\](?::\d+)?|[^/:@\[\]]+(?::\d+)?)/?"
+    r"fs://(?P<user>[^@/]+)@(?P<address>\[[0-9A-Fa-f:.%]+\](?::[0-9]+)?|[^/:@\[\]]+(?::[0-9]+)?)/?"
     r"\?host-key=(?P<key>SHA256:[A-Za-z0-9+/]{43})"
 )
 _MAX_PORT = 65535
@@ -42,10 +42,12 @@ class EnrollLink:
 
 def parse_address(text: str) -> Address:
     """Read `HOST`, `HOST:PORT` or `[IPv6]:PORT`; `UsageError` otherwise."""
-    match = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::(\d{1,5}))?", text)
+    shown = for_terminal(text)
+    match = re.fullmatch(r"(?:\[([^\s\[\]]+)\]|([^\s:\[\]]+))(?::([0-9]{1,5}))?", text)
     port = int(match[3]) if match and match[3] else DEFAULT_PORT
-    if not match or port > _MAX_PORT:
-        raise UsageError(f"'{text}' is not an address; write HOST:PORT or [IPv6]:PORT.")
+    # An address comes in links from others and is shown again, so it must be plain.
+    if not match or port > _MAX_PORT or shown != text:
+        raise UsageError(f"'{shown}' is not an address; write HOST:PORT or [IPv6]:PORT.")
     return Address(match[1] or match[2], port)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fsproto.errors import InvalidNameError
 from fsproto.limits import MAX_NAME_BYTES, MAX_PATH_PARTS
 
+_QUOTED = 80
 _USER = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _OWNER = re.compile(r"([^/:]*):(.*)", re.DOTALL)
 
@@ -21,7 +22,7 @@ def clean_user(name: str) -> str:
     """Return `name` if it can name a user; `InvalidNameError` otherwise."""
     if not _USER.fullmatch(name):
         raise InvalidNameError(
-            f"'{for_terminal(name)}' cannot name a user.",
+            f"{_quoted(name)} cannot name a user.",
             hint="Use 1 to 64 of a-z, 0-9, '.', '_' and '-', a letter or digit at both ends.",
         )
     return name
@@ -33,7 +34,7 @@ def clean_name(name: str) -> str:
     Refused are the empty name, `.` and `..`, `/`, control characters (they could move a cursor
     or end a C string), lone surrogates, and more than 255 bytes of UTF-8.
     """
-    shown = f"'{for_terminal(name[:80])}{'…' if len(name) > 80 else ''}'"  # noqa: PLR2004
+    shown = _quoted(name)
     name = unicodedata.normalize("NFC", name)
     if name in ("", ".", ".."):
         raise InvalidNameError(f"{shown} cannot name a file or folder.")
@@ -42,6 +43,11 @@ def clean_name(name: str) -> str:
     if len(name.encode()) > MAX_NAME_BYTES:
         raise InvalidNameError(f"{shown} is longer than {MAX_NAME_BYTES} bytes of UTF-8.")
     return name
+
+
+def _quoted(name: str) -> str:
+    """Return a name as an error quotes it: enough of it to be known, however long it is."""
+    return f"'{for_terminal(name[:_QUOTED])}{'…' if len(name) > _QUOTED else ''}'"
 
 
 def for_terminal(text: str) -> str:

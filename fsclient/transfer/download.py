@@ -84,15 +84,13 @@ class Downloader:
             except (Unreachable, RemoteProtocolError):
                 raise
             except FsError as error:
+                if not self._drained(opening, request):
+                    raise
                 failed(error)
 
     def _receive(self, job: Job, opening: _Opening, request: int) -> None:
-        try:
-            with job.target() as target:
-                self._open_into(target, opening, request)
-        except FsError:
-            self._drain(opening, request)
-            raise
+        with job.target() as target:
+            self._open_into(target, opening, request)
         self._progress.file_done()
 
     def _open_into(self, target: Writable, opening: _Opening, request: int) -> None:
@@ -123,8 +121,11 @@ class Downloader:
         return event.payload
 
     def _end(self, opening: _Opening, request: int) -> None:
-        if isinstance(self._event(opening, request), Data):
+        event = self._event(opening, request)
+        if isinstance(event, Data):
             raise IntegrityError("The server sent more of a file than was signed.")
+        if event.message != Sent(opening.content.sealed_size):
+            raise IntegrityError("The server names another size of a file than was signed.")
 
     def _event(self, opening: _Opening, request: int) -> Control | Data:
         try:
@@ -137,10 +138,20 @@ class Downloader:
             raise RemoteProtocolError("The server gave an answer to another question.")
         return event
 
-    def _drain(self, opening: _Opening, request: int) -> None:
-        """Receive the rest of a file that was given up, to get at the answers behind it."""
-        while not opening.ended:
-            self._event(opening, request)
+    def _drained(self, opening: _Opening, request: int) -> bool:
+        """Receive the rest of a file that was given up, to get at the answers behind it.
+
+        False if they cannot be had: the connection is lost, or the rest does not end where the
+        file does. What was wrong with the file counts then, and nothing more is asked.
+        """
+        try:
+            for _ in range(opening.segments + 1):
+                if opening.ended:
+                    break
+                self._event(opening, request)
+        except FsError:
+            return self._session.connection.usable
+        return opening.ended
 
 
 class _Opening:

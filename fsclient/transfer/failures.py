@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from fsclient.ui import Ui
-from fsproto.errors import FsError, OutOfSpaceError, SecurityError, Unreachable
+from fsproto.errors import (
+    FsError,
+    OutOfSpaceError,
+    RemoteProtocolError,
+    SecurityError,
+    Unreachable,
+)
 
 
 class Failures:
@@ -17,7 +23,7 @@ class Failures:
 
     def note(self, error: FsError) -> None:
         """Tell a failure and go on; raises it on where going on makes no sense."""
-        if isinstance(error, Unreachable | OutOfSpaceError):
+        if isinstance(error, Unreachable | OutOfSpaceError | RemoteProtocolError):
             raise error
         self._ui.complain(error)
         self._count += 1

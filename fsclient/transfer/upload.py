@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Protocol
 
 from fsclient.changes import Changes, NextVersion
@@ -114,7 +115,8 @@ class Uploader:
             source.check_unchanged(plain)
         except FsError:
             if connection.usable:
-                connection.go_on(request, UploadAbort())
+                with suppress(FsError):  # it is the first failure that counts
+                    connection.go_on(request, UploadAbort())
             raise
         root = integrity.root(sealing.salt, leaves, sealed_size)
         connection.go_on(request, UploadEnd(root, sealed_size))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from hashlib import sha1, sha256, sha512
 
@@ -22,6 +23,8 @@ ALGORITHMS = {"SHA1": sha1, "SHA256": sha256, "SHA512": sha512}
 DIGITS = (6, 7, 8)
 PERIODS = range(15, 121)
 
+_MOST_TYPED = 64
+"""Characters of a code with everything that people put between its digits."""
 _SEPARATORS = re.compile(r"[\s\-_.,'\u200b\ufeff]+")
 
 
@@ -72,9 +75,12 @@ def new_secret() -> str:
 def normal(code: str) -> str:
     """Return a code without the blanks and separators people type; done before anything else.
 
-    So that `123 456` and `123456` are one code, also to the table of used ones.
+    Decimal digits of any script become ASCII: that is what some keyboards type (full-width,
+    Arabic-Indic). What is far too long for a code is none, and costs nothing to look at.
     """
-    return _SEPARATORS.sub("", code)
+    if len(code) > _MOST_TYPED:
+        return ""
+    return "".join(str(unicodedata.decimal(c, c)) for c in _SEPARATORS.sub("", code))
 
 
 def matching_step(setting: OtpSetting, code: str, now_ms: int) -> int | None:
@@ -83,7 +89,7 @@ def matching_step(setting: OtpSetting, code: str, now_ms: int) -> int | None:
     All candidates are compared, in constant time; of two equal ones the later counts, so that
     neither can be used after the other.
     """
-    given = normal(code).encode()
+    given = normal(code).encode(errors="replace")
     now = setting.step(now_ms)
     found = None
     for step in range(now - DRIFT_STEPS, now + DRIFT_STEPS + 1):

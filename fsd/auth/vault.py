@@ -25,9 +25,10 @@ class Vault:
         nonce, body = sealed[: crypto.NONCE_SIZE], sealed[crypto.NONCE_SIZE :]
         try:
             return self._aead.open(nonce, body, _binding(user_id)).decode()
-        except crypto.CryptoError:
+        except (crypto.CryptoError, ValueError):  # ValueError: not even a nonce
             raise IntegrityError(
-                "A one-time password secret in the database does not open with this master key."
+                "A one-time password secret in the database does not open with this master key.",
+                hint="Put the home's master.key back; all nodes on one database share it.",
             ) from None
 
 

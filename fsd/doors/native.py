@@ -23,9 +23,12 @@ from fsproto.errors import (
     FsError,
     InternalError,
     LoginRefused,
+    OutOfSpaceError,
     RemoteProtocolError,
+    SecurityError,
+    UsageError,
 )
-from fsproto.limits import LISTING_PART_BYTES, SEGMENT_SIZE
+from fsproto.limits import LISTING_PART_BYTES, MAX_UPLOADS, SEGMENT_SIZE
 from fsproto.messages import Message, failure, files
 from fsproto.messages.account import Enroll, Login
 from fsproto.messages.base import Done
@@ -55,7 +58,7 @@ class DoorPolicy:
     refusal_s: float = 0.5
     """After this long, and not before, a refused login is answered."""
     idle_s: float = 1800.0
-    """Without a byte from the client."""
+    """Without a byte from the client, or to it while it is owed some."""
     drain_s: float = 30.0
     """For what is in flight when the server is told to stop."""
 
@@ -96,6 +99,10 @@ class NativeDoor:
         await asyncio.gather(*self._peers, return_exceptions=True)
         self.pool.shutdown()
 
+    def connection(self) -> Connection:
+        """Return the server's end of a new connection."""
+        return Connection(ServerHandshake(self.host_key, os.urandom))
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         if task is None:
@@ -121,7 +128,7 @@ class _Peer:
         self._reader = reader
         self._writer = writer
         self._address = str((writer.get_extra_info("peername") or ["?"])[0])
-        self._connection = Connection(ServerHandshake(door.host_key, os.urandom))
+        self._connection = door.connection()
         self._uploads: dict[int, Upload] = {}
         self._busy = False
         self._quiet_since = time.monotonic()
@@ -184,10 +191,17 @@ class _Peer:
 
     async def _send(self, data: bytes) -> None:
         self._writer.write(data)
-        await self._writer.drain()
+        async with asyncio.timeout(self._door.policy.idle_s):
+            await self._writer.drain()
 
     async def _say(self, request: int, message: Message) -> None:
-        await self._send(self._connection.send(request, message))
+        try:
+            data = self._connection.send(request, message)
+        except ValueError:
+            raise RemoteProtocolError(
+                "More was asked for at once than one answer can hold."
+            ) from None
+        await self._send(data)
 
     # --- logging in
 
@@ -209,10 +223,16 @@ class _Peer:
                 self._door.desk.log_in, ask.message, self._connection.channel_id, self._address
             )
         except FsError as error:
-            # One answer for everything that can be wrong, always after the same time.
-            refused = error if isinstance(error, InternalError) else LoginRefused()
+            # One answer for everything that can be wrong with a login, always after the same time.
+            theirs = isinstance(error, LoginRefused | SecurityError | UsageError)
+            told: FsError = LoginRefused() if theirs else InternalError()
+            if isinstance(error, OutOfSpaceError):
+                log.error("login failed: %s", error.sentence, extra={"address": self._address})  # noqa: TRY400
+                told = error
+            elif not theirs:
+                log.exception("login failed", extra={"address": self._address})
             await asyncio.sleep(answer_at - time.monotonic())
-            await self._say(ask.request, failure(refused))
+            await self._say(ask.request, failure(told))
             raise LoginRefused from error
         await self._say(ask.request, welcome)
         return who
@@ -235,6 +255,8 @@ class _Peer:
             raise RemoteProtocolError("The exchange of keys cannot be done twice.")
         try:
             await self._request(who, event.request, event.message)
+        except (ConnectionLost, ConnectionError, TimeoutError):
+            raise  # nobody is left to be told
         except FsError as error:
             await self._say(event.request, failure(error))
         except (OSError, ValueError, LookupError, AssertionError, AttributeError, TypeError):
@@ -246,6 +268,8 @@ class _Peer:
             case files.Upload(salt):
                 if request in self._uploads:
                     raise RemoteProtocolError("That upload has begun already.")
+                if len(self._uploads) >= MAX_UPLOADS:
+                    raise RemoteProtocolError("Too many uploads were begun at once.")
                 begun = await self._in_thread(self._door.desk.begin_upload, who, salt)
                 self._uploads[request] = begun
             case files.UploadEnd(root, size):
@@ -302,14 +326,16 @@ class _Peer:
         def record(index: int) -> bytes:
             return self._connection.send_data(request, index, download.segment())
 
+        # The next segment is read and sealed while the one before it is sent.
+        ahead = asyncio.ensure_future(self._in_thread(record, 0))
         try:
-            # The next segment is read and sealed while the one before it is sent.
-            ahead = asyncio.ensure_future(self._in_thread(record, 0))
             for index in range(1, download.segments + 1):
                 data = await ahead
                 if index < download.segments:
                     ahead = asyncio.ensure_future(self._in_thread(record, index))
                 await self._send(data)
+                await self._check_session(who)
             await self._say(request, files.Sent(download.size))
         finally:
+            await asyncio.gather(ahead, return_exceptions=True)  # a thread may still read
             await self._in_thread(download.close)

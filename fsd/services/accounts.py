@@ -7,6 +7,7 @@ wrong code (see `doors.native`).
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,6 +58,39 @@ class Principal:
     session_id: int
 
 
+_Entered = tuple[Principal, Welcome]
+
+
+class _Throttled(LoginRefused):
+    """Too many were refused; this one was not even looked at."""
+
+
+@dataclass(frozen=True)
+class _Try:
+    """One try to log in."""
+
+    user: str
+    """The name, or what stands for all that nobody can have."""
+    address: str
+    at_ms: int
+
+    @property
+    def network(self) -> str:
+        """What refusals count against: of IPv6 the 64 bits that one guesser has at least."""
+        try:
+            found = ipaddress.ip_address(self.address)
+        except ValueError:
+            return self.address
+        if isinstance(found, ipaddress.IPv4Address):
+            return str(found)
+        return str(found.ipv4_mapped or ipaddress.IPv6Network((int(found), 64), strict=False))
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """What the log says of it."""
+        return {"user": self.user, "address": self.address}
+
+
 class Accounts:
     """Enrolling and logging in; all calls block, none knows of sockets."""
 
@@ -80,13 +114,15 @@ class Accounts:
 
     def login(self, ask: Login, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
         """Let somebody in with a one-time password or a ticket, and always the identity key."""
-        with self._attempt(_possible(ask.user), address):
-            return self._login(ask, channel_id, address)
+        a_try = _Try(_possible(ask.user), address, self._now_ms())
+        # Only a code changes something; a ticket, which nobody can guess, need not wait in line.
+        attempt = self._look_up if ask.otp is None else self._attempt
+        return attempt(a_try, lambda db: self._login(db, ask, channel_id, a_try))
 
     def enroll(self, ask: Enroll, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
         """Register a person's first keys and their empty tree, with a one-time password."""
-        with self._attempt(_possible(ask.user), address):
-            return self._enroll(ask, channel_id, address)
+        a_try = _Try(_possible(ask.user), address, self._now_ms())
+        return self._attempt(a_try, lambda db: self._enroll(db, ask, channel_id, a_try))
 
     def logout(self, who: Principal) -> None:
         """End the session for good."""
@@ -116,55 +152,99 @@ class Accounts:
 
     # --- one try
 
-    def _attempt(self, user: str, address: str) -> _Attempt:
-        return _Attempt(self._database, user, address, self._now_ms(), self._policy)
+    def _attempt(self, a_try: _Try, enter: Callable[[Db], _Entered]) -> _Entered:
+        """Let one try decide, in a transaction that counts it against the next if it fails.
 
-    def _login(self, ask: Login, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
-        now = self._now_ms()
-        # Only a code changes something; a ticket need not wait for those who write.
-        with self._database.read() if ask.otp is None else self._database.write() as db:
-            user = users.by_name(db, _possible(ask.user))
-            bundle = users.bundle(db, user.id) if user else None
-            key = bundle.ed25519 if bundle else self._decoy_key
-            signed = _signed_by(key, ask.signature, labels.SIGN_LOGIN, channel_id, ask.user)
-            step = self._step(user, ask.otp or "", now)
-            session = None
-            if ask.ticket is not None:
-                session = sessions.by_ticket(db, crypto.sha256(ask.ticket), now)
-            if user is None or bundle is None or user.disabled or not signed:
-                raise LoginRefused
-            if session is not None and ask.otp is None:
-                if session.user_id != user.id or session.ed25519 != bundle.ed25519:
-                    raise LoginRefused
-                ticket = None
-            elif ask.ticket is None and step is not None and users.use_step(db, user.id, step, now):
-                session, ticket = self._new_session(db, user.id, bundle.ed25519, address)
-            else:
-                raise LoginRefused
-            return self._welcome(db, user, session, ticket)
+        Tries for one name from one address pass here one after the other, so that a thousand at
+        once are no more than a thousand in a row.
+        """
+        refused: FsError | None = None
+        with self._database.read() as db:
+            self._check_throttle(db, a_try)  # a flood of them does not get near those who write
+        with self._database.write() as db:
+            sessions.hold_failures(db, a_try.user, a_try.network)
+            self._check_throttle(db, a_try)
+            try:
+                with db.begin_nested():
+                    entered = enter(db)
+            except (LoginRefused, SecurityError) as error:
+                refused = error
+                self._note_refusal(db, a_try, error)
+        if refused is not None:
+            raise refused
+        log.info("logged in", extra=a_try.shown)
+        return entered
 
-    def _enroll(self, ask: Enroll, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
-        now = self._now_ms()
+    def _look_up(self, a_try: _Try, enter: Callable[[Db], _Entered]) -> _Entered:
+        """Let a try decide that changes nothing."""
+        try:
+            with self._database.read() as db:
+                self._check_throttle(db, a_try)
+                entered = enter(db)
+        except _Throttled:
+            raise
+        except (LoginRefused, SecurityError) as error:
+            with self._database.write() as db:
+                self._note_refusal(db, a_try, error)
+            raise
+        log.info("logged in", extra=a_try.shown)
+        return entered
+
+    def _check_throttle(self, db: Db, a_try: _Try) -> None:
+        since = a_try.at_ms - FAILURE_WINDOW_MS
+        if sessions.failures(db, a_try.user, a_try.network, since) >= self._policy.tries_a_minute:
+            log.warning("login throttled", extra=a_try.shown)
+            raise _Throttled
+
+    def _note_refusal(self, db: Db, a_try: _Try, error: FsError) -> None:
+        # Damage in our own records must not look like somebody's wrong code.
+        reason = f": {error.sentence}" if isinstance(error, SecurityError) else ""
+        log.warning("login refused%s", reason, extra=a_try.shown)
+        sessions.note_failure(db, a_try.user, a_try.network, a_try.at_ms)
+
+    def _login(self, db: Db, ask: Login, channel_id: bytes, a_try: _Try) -> _Entered:
+        now = a_try.at_ms
+        user = users.by_name(db, a_try.user)
+        bundle = users.bundle(db, user.id) if user else None
+        key = bundle.ed25519 if bundle else self._decoy_key
+        signed = _signed_by(key, ask.signature, labels.SIGN_LOGIN, channel_id, ask.user)
+        step = self._step(user, ask.otp or "", now)
+        session = None
+        if ask.ticket is not None:
+            session = sessions.by_ticket(db, crypto.sha256(ask.ticket), now)
+        if user is None or bundle is None or user.disabled or not signed:
+            raise LoginRefused
+        if session is not None and ask.otp is None:
+            if session.user_id != user.id or session.ed25519 != bundle.ed25519:
+                raise LoginRefused
+            ticket = None
+        elif ask.ticket is None and step is not None and users.use_step(db, user.id, step, now):
+            session, ticket = self._new_session(db, user.id, bundle.ed25519, a_try)
+        else:
+            raise LoginRefused
+        return self._welcome(db, user, session, ticket)
+
+    def _enroll(self, db: Db, ask: Enroll, channel_id: bytes, a_try: _Try) -> _Entered:
+        now = a_try.at_ms
         bundle = _checked_bundle(ask)
         key = bundle.body.ed25519
         if not _signed_by(key, ask.signature, labels.SIGN_ENROLL, channel_id, ask.user):
             raise LoginRefused
-        with self._database.write() as db:
-            user = users.by_name(db, _possible(ask.user))
-            step = self._step(user, ask.otp, now)
-            if user is None or user.disabled or step is None:
-                raise LoginRefused
-            if not users.use_step(db, user.id, step, now):
-                raise LoginRefused
-            known = users.bundle(db, user.id)
-            if known is None:
-                _register(db, user.id, bundle, now)
-                _plant(db, user, ask.tree, key)
-            elif known.payload != bundle.signed.payload:
-                raise LoginRefused
-            # The very same keys again: the answer to their enrolment was lost on its way.
-            session, ticket = self._new_session(db, user.id, key, address)
-            return self._welcome(db, user, session, ticket)
+        user = users.by_name(db, a_try.user)
+        step = self._step(user, ask.otp, now)
+        if user is None or user.disabled or step is None:
+            raise LoginRefused
+        if not users.use_step(db, user.id, step, now):
+            raise LoginRefused
+        known = users.bundle(db, user.id)
+        if known is None:
+            _register(db, user.id, bundle, now)
+            _plant(db, user, ask.tree, key)
+        elif known.payload != bundle.signed.payload:
+            raise LoginRefused
+        # The very same keys again: the answer to their enrolment was lost on its way.
+        session, ticket = self._new_session(db, user.id, key, a_try)
+        return self._welcome(db, user, session, ticket)
 
     def _step(self, user: models.User | None, code: str, now_ms: int) -> int | None:
         """Match a code; for a user who does not exist the same work is done on a decoy."""
@@ -176,16 +256,16 @@ class Accounts:
         return matching_step(setting, code, now_ms)
 
     def _new_session(
-        self, db: Db, user_id: int, ed25519: bytes, address: str
+        self, db: Db, user_id: int, ed25519: bytes, a_try: _Try
     ) -> tuple[models.Session, bytes]:
-        now, ticket = self._now_ms(), self._random(TICKET_SIZE)
+        ticket = self._random(TICKET_SIZE)
         session = models.Session(
             ticket_hash=crypto.sha256(ticket),
             user_id=user_id,
             ed25519=ed25519,
-            created_ms=now,
-            expires_ms=now + self._policy.session_ms,
-            address=address,
+            created_ms=a_try.at_ms,
+            expires_ms=a_try.at_ms + self._policy.session_ms,
+            address=a_try.address,
         )
         db.add(session)
         db.flush()
@@ -193,7 +273,7 @@ class Accounts:
 
     def _welcome(
         self, db: Db, user: models.User, session: models.Session, ticket: bytes | None
-    ) -> tuple[Principal, Welcome]:
+    ) -> _Entered:
         tree = users.tree(db, user.id)
         if tree is None:
             raise LoginRefused
@@ -202,36 +282,6 @@ class Accounts:
         root = TreeRoot(Signed(tree.payload, tree.signature), manifest, nodes.signed(state))
         who = Principal(user.id, user.name, session.ed25519, session.id)
         return who, Welcome(user.name, ticket, session.expires_ms, self._now_ms(), root)
-
-
-class _Attempt:
-    """One try to log in: refused at once after too many, remembered if it fails."""
-
-    def __init__(
-        self, database: Database, user: str, address: str, now_ms: int, policy: LoginPolicy
-    ) -> None:
-        self._database = database
-        self._user = user
-        self._address = address
-        self._now_ms = now_ms
-        self._policy = policy
-
-    def __enter__(self) -> None:
-        since = self._now_ms - FAILURE_WINDOW_MS
-        with self._database.read() as db:
-            failed = sessions.failures(db, self._user, self._address, since)
-        if failed >= self._policy.tries_a_minute:
-            log.warning("login throttled", extra={"user": self._user, "address": self._address})
-            raise LoginRefused
-
-    def __exit__(self, kind: object, error: BaseException | None, _trace: object) -> None:
-        where = {"user": self._user, "address": self._address}
-        if error is None:
-            log.info("logged in", extra=where)
-        elif isinstance(error, LoginRefused | SecurityError):
-            log.warning("login refused", extra=where)
-            with self._database.write() as db:
-                sessions.note_failure(db, self._user, self._address, self._now_ms)
 
 
 def _possible(user: str) -> str:
@@ -249,7 +299,7 @@ def _possible(user: str) -> str:
 def _signed_by(key: bytes, signature: bytes, label: bytes, channel_id: bytes, user: str) -> bool:
     try:
         crypto.verify(key, signature, label, channel_id, user.encode())
-    except crypto.CryptoError:
+    except (crypto.CryptoError, ValueError):  # ValueError: a name that is no UTF-8
         return False
     return True
 

@@ -7,7 +7,7 @@ server never stores what a client would refuse.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session as Db
@@ -29,7 +29,7 @@ from fsproto.sealed.integrity import blob_root
 from fsproto.sealed.manifest import Content, Kind, VerifiedManifest, verify_author
 from fsproto.sealed.prefixtree import Entry, PrefixTree
 from fsproto.sealed.signed import Signed
-from fsproto.types import NO_HASH, Hash, NodeId, Token
+from fsproto.types import NO_HASH, NO_TOKEN, Hash, NodeId, Token
 
 
 class Files:
@@ -44,6 +44,7 @@ class Files:
 
     def lookup(self, who: Principal, folder: NodeId, tokens: list[Token]) -> Found:
         """Return a folder's state with the proof and the manifests for some tokens."""
+        _check_tokens(tokens)
         with self._database.read() as db:
             _own_folder(nodes.get(db, folder), who)
             return self._found(db, nodes.state(db, folder), tokens)
@@ -188,7 +189,10 @@ class Files:
         """Refuse to move a folder into itself, which would cut it off from every root."""
         for node, manifest in change.manifests.items():
             row = before.get(node)
-            if row is None or row.kind != Kind.FOLDER:
+            if row is None:
+                _check_hangs_on_something(change, node, before)
+                continue
+            if row.kind != Kind.FOLDER:
                 continue
             above = nodes.ancestors(db, manifest.body.node, MAX_PATH_PARTS + 1)
             if node in above or len(above) > MAX_PATH_PARTS:
@@ -220,6 +224,7 @@ class _Change:
             if len(blob.data) > MAX_INLINE_BLOB:
                 raise RemoteProtocolError("A blob of that size must be uploaded on its own.")
             change.blobs[blob_root(blob.salt, blob.data)] = blob.salt, blob.data
+        _check_tokens(removal.token for removal in ask.removals)
         folders = set(change.states)
         if (
             len(folders) != len(ask.states)
@@ -252,6 +257,11 @@ class _Change:
             and manifest.body.version == 1
             and manifest.body.kind is Kind.FOLDER
         )
+
+
+def _check_tokens(tokens: Iterable[Token]) -> None:
+    if any(len(token) != len(NO_TOKEN) for token in tokens):
+        raise RemoteProtocolError("A name's token has 32 bytes.")
 
 
 def _own_folder(node: models.Node | None, who: Principal) -> None:
@@ -341,6 +351,18 @@ def _displaced(
             if entry is not None and entry.node not in change.manifests:
                 gone.append(entry.node)
     return list(dict.fromkeys(gone))
+
+
+def _check_hangs_on_something(
+    change: _Change, node: NodeId, before: dict[bytes, models.Node]
+) -> None:
+    """Refuse new folders that lie only in one another, where no path leads to."""
+    seen = set()
+    while node in change.manifests and node not in before:
+        if node in seen:
+            raise NotAllowedError("A folder cannot lie in itself.")
+        seen.add(node)
+        node = change.manifests[node].body.parent
 
 
 def _place(manifest: VerifiedManifest) -> tuple[bytes, bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Db
 
 from fsd.auth.otp import OtpSetting, new_secret
@@ -13,7 +14,7 @@ from fsd.blobs.base import BlobStore
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.repos import sessions, users
-from fsproto.errors import ExistsError, NotFoundError
+from fsproto.errors import ExistsError, InvalidNameError, NotFoundError
 from fsproto.keys.identity import verify_bundle
 from fsproto.names import clean_user, for_terminal
 from fsproto.sealed.manifest import Kind
@@ -72,7 +73,7 @@ class People:
         setting = OtpSetting(new_secret(), digits, period, algorithm)
         with self._database.write() as db:
             if users.by_name(db, name):
-                raise ExistsError(f"There is already a user {name}.")
+                raise _taken(name)
             user = models.User(
                 name=name,
                 disabled=False,
@@ -84,7 +85,10 @@ class People:
                 last_step=0,
             )
             db.add(user)
-            db.flush()  # the id, which the sealed secret is bound to
+            try:
+                db.flush()  # the id, which the sealed secret is bound to
+            except IntegrityError:  # added by somebody else just now
+                raise _taken(name) from None
             user.otp_secret = self._vault.seal(setting.secret, user.id)
         return Enrolment(name, setting)
 
@@ -162,10 +166,23 @@ class People:
         )
 
 
+def _taken(name: str) -> ExistsError:
+    return ExistsError(f"There is already a user {name}.")
+
+
 def _user(db: Db, name: str) -> models.User:
-    user = users.by_name(db, name)
+    user = users.by_name(db, name) if _possible(name) else None
     if user is None:
         raise NotFoundError(
-            f"There is no user {for_terminal(name)}.", hint="'fsadmin list-users' shows all."
+            f"There is no user {for_terminal(name[:80])}.", hint="'fsadmin list-users' shows all."
         )
     return user
+
+
+def _possible(name: str) -> bool:
+    """Tell whether a user could have that name; any other goes no further, and into no query."""
+    try:
+        clean_user(name)
+    except InvalidNameError:
+        return False
+    return True

@@ -36,7 +36,10 @@ class Database:
         try:
             self.url = make_url(url)
             sqlite = self.url.get_backend_name() == "sqlite"
-            self.engine = _sqlite(url) if sqlite else create_engine(url, pool_size=16)
+            # Parameters stay out of tracebacks: among them are hashes of tickets and the like.
+            self.engine = (
+                _sqlite(url) if sqlite else create_engine(url, pool_size=16, hide_parameters=True)
+            )
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise BadSettingError(
                 f"The database URL cannot be used: {error}.",
@@ -77,7 +80,11 @@ class Database:
 
 
 def _sqlite(url: str) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False})
+    engine = create_engine(
+        url,
+        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+        hide_parameters=True,
+    )
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own

@@ -18,6 +18,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 _BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys itself
+_NEVER_AGAIN = {"sqlite_autoincrement": True}
+"""SQLite would give the id of a deleted last row to the next one, and with it what a connection
+that is still open may do."""
 
 
 class Base(DeclarativeBase):
@@ -50,6 +53,8 @@ class User(Base):
     otp_algorithm: Mapped[str] = mapped_column(String(8))
     last_step: Mapped[int] = mapped_column(BigInteger, default=0)
     """The last step that let somebody in; only later ones do."""
+
+    __table_args__ = _NEVER_AGAIN
 
 
 class UsedOtp(Base):
@@ -91,6 +96,8 @@ class Session(Base):
     created_ms: Mapped[int] = mapped_column(BigInteger)
     expires_ms: Mapped[int] = mapped_column(BigInteger)
     address: Mapped[str] = mapped_column(String(64))
+
+    __table_args__ = _NEVER_AGAIN
 
 
 class LoginFailure(Base):

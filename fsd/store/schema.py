@@ -9,6 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import func, select
 
 from fsd.store.engine import DatabaseError
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from fsd.store.engine import Database
 
+_LOCK = 0x667364
+"""Number of the lock that nodes on one PostgreSQL agree by: "fsd" in ASCII."""
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
@@ -41,6 +44,7 @@ def current(database: Database) -> str | None:
 def upgrade(database: Database) -> None:
     """Bring the database to `head`; `NewerDatabaseError` if it is beyond that."""
     with database.connect() as connection:
+        _hold(connection)
         _check_known(connection)
         command.upgrade(_config(connection), "head")
         connection.commit()
@@ -49,9 +53,19 @@ def upgrade(database: Database) -> None:
 def downgrade(database: Database, revision: str) -> None:
     """Take the database back to a revision (`base`: to nothing)."""
     with database.connect() as connection:
+        _hold(connection)
         _check_known(connection)
         command.downgrade(_config(connection), revision)
         connection.commit()
+
+
+def _hold(connection: Connection) -> None:
+    """Begin the one transaction of a change of schema; whoever comes second waits for its end.
+
+    On SQLite a writer's transaction is that already.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
 
 
 def _check_known(connection: Connection) -> None:
@@ -59,7 +73,6 @@ def _check_known(connection: Connection) -> None:
     known = {script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
     if found is not None and found not in known:
         raise NewerDatabaseError
-    connection.rollback()
 
 
 def _config(connection: Connection) -> Config:

@@ -24,7 +24,7 @@ from fsproto.keys.tree import KeyedNode
 from fsproto.limits import RSA_CIPHERTEXT
 from fsproto.packing import Record
 from fsproto.sealed.signed import Signed, open_signed, sign
-from fsproto.types import NodeId, NodeKey
+from fsproto.types import NO_NODE, NodeId, NodeKey
 
 if TYPE_CHECKING:
     from fsproto.keys.identity import Identity, VerifiedBundle
@@ -103,8 +103,10 @@ def grant_root(root: KeyedNode, owner: Identity, time_ms: int, random: Random) -
 
 
 def open_root_grant(signed: Signed, owner: Identity) -> KeyedNode:
-    """Verify and open one's own root grant; `SignatureError` or `IntegrityError` otherwise."""
+    """Verify and open one's own root grant; a `SecurityError` says what is wrong with it."""
     body = open_signed(signed, RootGrant, labels.SIGN_ROOT_GRANT, owner.signing.public)
     if body.format != FORMAT or body.user != owner.user:
         raise SignatureError("The server sent the root of another person's tree.")
+    if len(body.node) != len(NO_NODE) or not 0 <= body.generation < 1 << 32:
+        raise RemoteProtocolError("The grant of one's own tree is malformed.")
     return unwrap(body.sealed, body.node, body.generation, Role.OWNER, owner)

@@ -6,12 +6,13 @@ With entries sorted by their 32-byte token, the root of a set at a depth (in bit
     SHA-256(0x00 ‖ token ‖ node id ‖ manifest hash)  for one
     SHA-256(0x01 ‖ root(bit at depth is 0, depth+1) ‖ root(bit at depth is 1, depth+1))  for more
 
-A proof for some tokens is the tree with every subtree that lies on none of their paths replaced
-by its hash, in preorder: 0x00 nothing · 0x01 token node hash · 0x02 hash of a branch · 0x03 a
-branch, its two sides following. It shows what is there and equally that something is *not*
-there, and is enough to compute the root after a change. A lone entry is always written out, so
-that removing its neighbour can be computed as well. Compare CONIKS (Melara et al., USENIX
-Security 2015) for the shape and its proofs of absence.
+A proof for some tokens is the tree with every branch that lies on none of their paths cut to the
+roots of its sides, in preorder: 0x00 nothing · 0x01 token node hash · 0x02 a branch of which only
+its two sides' roots are shown · 0x03 a branch, its two sides following. It shows what is there
+and equally that something is *not* there, and is enough to compute the root after a change. A
+lone entry is always written out, so that removing its neighbour can be computed as well; the root
+of a branch alone would not do, as a lone entry's could stand in its place. Compare CONIKS (Melara
+et al., USENIX Security 2015) for the shape and its proofs of absence.
 """
 
 from __future__ import annotations
@@ -48,9 +49,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class _Opaque:
-    """A branch of which only the hash is known."""
+    """A branch of which only the roots of its sides are known."""
 
-    root: Hash
+    zero: Hash
+    one: Hash
+
+    @cached_property
+    def root(self) -> Hash:
+        return _branch_root(self.zero, self.one)
 
 
 @dataclass(frozen=True)
@@ -60,10 +66,14 @@ class _Branch:
 
     @cached_property
     def root(self) -> Hash:
-        return Hash(crypto.sha256(b"\x01", _root(self.zero), _root(self.one)))
+        return _branch_root(_root(self.zero), _root(self.one))
 
 
 _Subtree = Entry | _Opaque | _Branch | None
+
+
+def _branch_root(zero: Hash, one: Hash) -> Hash:
+    return Hash(crypto.sha256(b"\x01", zero, one))
 
 
 def _root(tree: _Subtree) -> Hash:
@@ -189,8 +199,10 @@ def _prove(tree: _Subtree, tokens: list[Token], depth: int, out: list[bytes]) ->
             out.append(b"\x03")
             _prove(zero, [t for t in tokens if not _bit(t, depth)], depth + 1, out)
             _prove(one, [t for t in tokens if _bit(t, depth)], depth + 1, out)
-        case _Branch() | _Opaque():
-            out.append(b"\x02" + tree.root)
+        case _Branch(zero, one):
+            out.append(b"\x02" + _root(zero) + _root(one))
+        case _Opaque(zero, one):
+            out.append(b"\x02" + zero + one)
 
 
 class _ProofReader:
@@ -217,8 +229,8 @@ class _ProofReader:
             if int.from_bytes(entry.token, "big") >> (TOKEN_BITS - depth) != path:
                 raise IntegrityError("The server's proof has an entry where it cannot be.")
             return entry
-        if kind == b"\x02" and (root := self._take(_HASH)) != NO_HASH:
-            return _Opaque(Hash(root))
+        if kind == b"\x02":
+            return _Opaque(Hash(self._take(_HASH)), Hash(self._take(_HASH)))
         if kind == b"\x03" and depth < TOKEN_BITS:
             match self.read(depth + 1, path << 1), self.read(depth + 1, path << 1 | 1):
                 case (None, None | Entry()) | (Entry(), None):

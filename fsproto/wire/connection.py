@@ -151,7 +151,9 @@ class Connection:
         if len(self._buffer) < LENGTH.size:
             return LENGTH.size - len(self._buffer)
         length: int = LENGTH.unpack_from(self._buffer)[0]
-        return max(0, LENGTH.size + min(length, self._limit()) - len(self._buffer))
+        if length > self._limit():
+            return 0  # not worth waiting for: `next_event` refuses it
+        return max(0, LENGTH.size + length - len(self._buffer))
 
     def next_event(self) -> Event | NeedData:
         """Return the next event, or `NEED_DATA`; raises the peer's error as an `FsError`."""

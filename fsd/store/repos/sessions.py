@@ -37,6 +37,15 @@ def of_user(db: Db, user_id: int, now_ms: int) -> list[Session]:
     return list(db.scalars(running.order_by(Session.created_ms)))
 
 
+def hold_failures(db: Db, user: str, address: str) -> None:
+    """Have others who count the same failures, in order to add one, wait for the end of this.
+
+    On SQLite a writer's transaction is that already.
+    """
+    if db.get_bind().dialect.name == "postgresql":
+        db.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"{user} {address}"))))
+
+
 def failures(db: Db, user: str, address: str, since_ms: int) -> int:
     """Count the logins refused to a name from an address since a time."""
     refused = select(func.count()).where(

@@ -13,6 +13,11 @@ def by_name(db: Db, name: str) -> User | None:
     return db.scalar(select(User).where(User.name == name))
 
 
+def anybody(db: Db) -> User | None:
+    """Return the user who was added first."""
+    return db.scalar(select(User).order_by(User.id).limit(1))
+
+
 def everybody(db: Db) -> list[User]:
     """Return all users by name."""
     return list(db.scalars(select(User).order_by(User.name)))

@@ -1,0 +1,1 @@
+"""Enrols and manages people on the server's own database."""

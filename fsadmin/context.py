@@ -1,0 +1,109 @@
+"""What every command is given: which home, which database, and how to answer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from fsadmin import output
+from fsd.console import Console, debug_option
+from fsd.home import Home, default_home
+from fsproto.errors import FsError, UsageError
+
+if TYPE_CHECKING:
+    from fsd.services.people import People
+    from fsd.store.engine import Database
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class NotConfirmedError(FsError):
+    """It was not confirmed; nothing was changed."""
+
+    code = "not-confirmed"
+
+
+class Admin(Console):
+    """One run of `fsadmin`."""
+
+    def __init__(self) -> None:
+        """Begin with nothing said on the command line."""
+        super().__init__("fsadmin")
+        self.json = False
+        self.home_path: Path | None = None
+        self.database_url: str | None = None
+
+    @cached_property
+    def home(self) -> Home:
+        """The home, made ready if it is new."""
+        home = Home((self.home_path or default_home()).expanduser())
+        home.prepare()
+        return home
+
+    @contextmanager
+    def people(self) -> Iterator[People]:
+        """Hand out the administrator's use cases on a database brought to head."""
+        from fsd import app
+
+        database = app.open_database(self.home, self.database_url)
+        try:
+            yield app.people(self.home, database)
+        finally:
+            database.close()
+
+    @contextmanager
+    def database(self) -> Iterator[Database]:
+        """Hand out the database as it is."""
+        from fsd import app
+
+        database = app.find_database(self.home, self.database_url)
+        try:
+            yield database
+        finally:
+            database.close()
+
+    def answer(self, value: object, text: Callable[[], str]) -> None:
+        """Print one JSON value, or what `text` returns for people."""
+        click.echo(output.as_json(value) if self.json else text())
+
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Ask on the terminal, unless the answer was given with `--yes`.
+
+        `UsageError` where there is no terminal to ask on; `NotConfirmedError` for a no.
+        """
+        if yes:
+            return
+        if sys.stdin is None or not sys.stdin.isatty():
+            raise UsageError(
+                "This must be confirmed, and there is no terminal to ask on.",
+                hint="Give --yes if you are sure; nothing was changed.",
+            )
+        if not click.confirm(question, err=True):
+            raise NotConfirmedError
+
+
+def _turn_on_json(context: click.Context, _: click.Parameter, on: bool) -> None:  # noqa: FBT001
+    admin = context.find_object(Admin)
+    if on and admin is not None:
+        admin.json = True
+
+
+def common_options(command: F) -> F:
+    """Add `--json` and `--debug`, which may stand before or after a command's name."""
+    json = click.option(
+        "--json",
+        is_flag=True,
+        expose_value=False,
+        callback=_turn_on_json,
+        help="Answer in JSON: one object or array on stdout.",
+    )
+    return json(debug_option(command))
+
+
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")

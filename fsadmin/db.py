@@ -1,0 +1,58 @@
+"""The commands about the database's schema."""
+
+from __future__ import annotations
+
+import click
+
+from fsadmin.context import Admin, common_options
+
+
+@click.group(short_help="Look at the schema of the database, or upgrade it.")
+@common_options
+def db() -> None:
+    """Look at the schema of the database, or bring it to this version's."""
+
+
+@db.command(short_help="Bring the schema to this version's.")
+@common_options
+@click.pass_obj
+def upgrade(admin: Admin) -> None:
+    """Bring the database to the schema of this version.
+
+    fsd and all commands about people do the same before anything else. One that is up to date
+    stays as it is, and one of a newer version is refused. There is no command to go back: make a
+    backup first.
+    """
+    from fsd.store import schema
+
+    with admin.database() as database:
+        before = schema.current(database)
+        schema.upgrade(database)
+        after = schema.current(database)
+
+    def text() -> str:
+        if before == after:
+            return f"The database was at {after} already, which is what this version needs."
+        return f"The database is at {after} now; before it was {_at(before)}."
+
+    admin.answer({"before": before, "current": after, "head": schema.head()}, text)
+
+
+@db.command(short_help="Show the schema the database has.")
+@common_options
+@click.pass_obj
+def current(admin: Admin) -> None:
+    """Show which schema the database has and which one this version needs. Nothing is changed."""
+    from fsd.store import schema
+
+    with admin.database() as database:
+        found = schema.current(database)
+    head = schema.head()
+    admin.answer(
+        {"current": found, "head": head},
+        lambda: f"The database is {_at(found)}; this version needs {head}.",
+    )
+
+
+def _at(revision: str | None) -> str:
+    return f"at {revision}" if revision else "empty"

@@ -1,0 +1,78 @@
+"""How answers look: JSON for programs; tables, times, sizes and QR codes for people."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import sys
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+
+from fsproto.names import for_terminal
+
+_KIB = 1024
+_GAP = "  "
+_BLACK_ON_WHITE = "\x1b[38;5;231;48;5;16m{}\x1b[0m"
+"""White blocks on black, both said outright: the same on a dark and on a light background."""
+
+
+def as_json(value: object) -> str:
+    """Return one JSON value, in ASCII so that it survives any terminal's encoding."""
+    return json.dumps(value, indent=2)
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str]) -> str:
+    """Return rows under headers; the columns whose headers are in `right` are aligned there."""
+    cells = [[for_terminal(cell) for cell in row] for row in (headers, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        _GAP.join(
+            cell.rjust(width) if header in right else cell.ljust(width)
+            for cell, width, header in zip(row, widths, headers, strict=True)
+        ).rstrip()
+        for row in cells
+    )
+
+
+def facts(pairs: Sequence[tuple[str, str]]) -> str:
+    """Return a line for each name and value, the values aligned."""
+    width = max(len(name) for name, _ in pairs)
+    return "\n".join(f"{name.ljust(width)}{_GAP}{for_terminal(value)}" for name, value in pairs)
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as people say it: `0 B`, `17 B`, `3.4 MiB`."""
+    if count < _KIB:
+        return f"{count} B"
+    amount, units = float(count), iter(("KiB", "MiB", "GiB", "TiB", "PiB", "EiB"))
+    unit = ""
+    while amount >= _KIB and (bigger := next(units, "")):
+        amount, unit = amount / _KIB, bigger
+    return f"{amount:.1f} {unit}"
+
+
+def day(ms: int) -> str:
+    """Return the day and minute of a Unix time in milliseconds, in UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def qr(text: str) -> str | None:
+    """Return a QR code as half blocks, two modules a character; None where it cannot be shown.
+
+    That is where stdout's encoding has no blocks, or the terminal is too narrow for the code.
+    """
+    import segno
+
+    drawing = io.StringIO()
+    segno.make(text, micro=False).terminal(drawing, compact=True)
+    lines = drawing.getvalue().splitlines()
+    try:
+        drawing.getvalue().encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return None
+    if not sys.stdout.isatty():
+        return "\n".join(lines)
+    if len(lines[0]) > shutil.get_terminal_size().columns:
+        return None
+    return "\n".join(_BLACK_ON_WHITE.format(line) for line in lines)

@@ -1,0 +1,336 @@
+"""The commands about people: adding them, looking at them, letting them in or not."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from fsadmin import output
+from fsadmin.context import Admin, common_options, yes_option
+from fsd.auth.otp import ALGORITHMS, OtpSetting
+from fsproto import crypto
+from fsproto.errors import UsageError
+from fsproto.limits import DEFAULT_PORT
+from fsproto.link import Address, EnrollLink, parse_address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    from fsd.home import Home
+    from fsd.services.people import Enrolment, Person
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
+_HOST = re.compile(r"[\w.:%-]+")
+_MAX_ISSUER = 64
+
+
+def _reach_options(command: F) -> F:
+    host = click.option(
+        "--host",
+        metavar="HOST[:PORT]",
+        help="Where people reach the server, for the link.  [default: where it last listened]",
+    )
+    issuer = click.option(
+        "--issuer",
+        metavar="NAME",
+        default="fsd",
+        show_default=True,
+        help="What an authenticator app calls the entry.",
+    )
+    return host(issuer(command))
+
+
+@click.command("add-user", short_help="Make an account and show what a person needs to enrol.")
+@click.argument("name")
+@click.option(
+    "--digits", type=int, default=6, show_default=True, metavar="N", help="Of a code: 6, 7 or 8."
+)
+@click.option(
+    "--period",
+    type=int,
+    default=30,
+    show_default=True,
+    metavar="S",
+    help="Seconds a code lasts: 15 to 120.",
+)
+@click.option(
+    "--algorithm",
+    type=click.Choice(list(ALGORITHMS), case_sensitive=False),
+    default="SHA1",
+    show_default=True,
+    help="Of the code. Many authenticator apps know only SHA1.",
+)
+@_reach_options
+@common_options
+@click.pass_obj
+def add_user(
+    admin: Admin,
+    *,
+    name: str,
+    digits: int,
+    period: int,
+    algorithm: str,
+    host: str | None,
+    issuer: str,
+) -> None:
+    """Make an account for a person and show what they need to enrol.
+
+    That is the secret of their one-time passwords, once as text and once as a QR code for any
+    authenticator app, and a link that says whom to enrol, where, and which host key to expect.
+    The secret is shown this one time. The link is no secret. Their keys are made on their own
+    machine when they enrol; neither this command nor the server ever holds them.
+    """
+    reach = _reach(admin.home, host)
+    _check_issuer(issuer)
+    with admin.people() as people:
+        added = people.add(name, digits=digits, period=period, algorithm=algorithm)
+    _hand_over(admin, added, reach, issuer)
+
+
+@click.command("rotate-secret", short_help="Give a person a new one-time password secret.")
+@click.argument("name")
+@_reach_options
+@common_options
+@click.pass_obj
+def rotate_secret(admin: Admin, *, name: str, host: str | None, issuer: str) -> None:
+    """Give a person a new one-time password secret and show it as add-user does.
+
+    Codes of the old secret are refused from now on. Keys, files and running sessions stay as
+    they are; 'fsadmin disable-user' ends sessions.
+    """
+    reach = _reach(admin.home, host)
+    _check_issuer(issuer)
+    with admin.people() as people:
+        rotated = people.rotate_secret(name)
+    _hand_over(admin, rotated, reach, issuer)
+
+
+@click.command("list-users", short_help="Show all accounts.")
+@common_options
+@click.pass_obj
+def list_users(admin: Admin) -> None:
+    """Show all accounts, one a line. No secret is shown."""
+    with admin.people() as people:
+        everybody = people.everybody()
+
+    def text() -> str:
+        if not everybody:
+            return "There are no users yet; 'fsadmin add-user NAME' makes one."
+        headers = ("NAME", "STATE", "CODES", "SESSIONS", "FILES", "STORED", "FINGERPRINT")
+        rows = [_row(person) for person in everybody]
+        return output.table(headers, rows, right=("SESSIONS", "FILES", "STORED"))
+
+    admin.answer([_as_json(person) for person in everybody], text)
+
+
+@click.command("show-user", short_help="Show one account.")
+@click.argument("name")
+@common_options
+@click.pass_obj
+def show_user(admin: Admin, *, name: str) -> None:
+    """Show one account: whether it is enrolled and enabled, its keys' fingerprint, what it uses.
+
+    The one-time password secret is not shown, and names and content of files cannot be.
+    """
+    with admin.people() as people:
+        person = people.show(name)
+    admin.answer(_as_json(person), lambda: _described(person))
+
+
+@click.command("disable-user", short_help="Keep a person out and end their sessions.")
+@click.argument("name")
+@common_options
+@click.pass_obj
+def disable_user(admin: Admin, *, name: str) -> None:
+    """Refuse a person's logins from now on and end their sessions at once.
+
+    Keys and files stay as they are; 'fsadmin enable-user' lets the person in again.
+    """
+    _set_disabled(admin, name, disabled=True)
+
+
+@click.command("enable-user", short_help="Let a disabled person log in again.")
+@click.argument("name")
+@common_options
+@click.pass_obj
+def enable_user(admin: Admin, *, name: str) -> None:
+    """Let a disabled person log in again, with the same secret, keys and files.
+
+    Sessions that were ended do not come back.
+    """
+    _set_disabled(admin, name, disabled=False)
+
+
+@click.command("remove-user", short_help="Delete an account with all its files.")
+@click.argument("name")
+@yes_option
+@common_options
+@click.pass_obj
+def remove_user(admin: Admin, *, name: str, yes: bool) -> None:
+    """Delete a person's account with all their files, for good.
+
+    It asks first. Nobody can bring the files back; to keep a person out and the files where they
+    are, use 'fsadmin disable-user'.
+    """
+    with admin.people() as people:
+        person = people.show(name)
+        admin.confirm(f"Delete {name} with {_belongings(person)}?", yes=yes)
+        people.remove(name)
+    admin.answer({"user": name, "removed": True}, lambda: f"{name} was removed.")
+
+
+@click.command("reset-keys", short_help="Forget a person's keys and files, to enrol anew.")
+@click.argument("name")
+@yes_option
+@common_options
+@click.pass_obj
+def reset_keys(admin: Admin, *, name: str, yes: bool) -> None:
+    """Forget a person's public keys so that they can enrol anew, for one who lost the private ones.
+
+    It asks first. What was sealed to the old keys can be opened by nobody else and is deleted;
+    sessions end. The one-time password secret stays.
+    """
+    with admin.people() as people:
+        person = people.show(name)
+        admin.confirm(f"Forget the keys of {name} and delete {_belongings(person)}?", yes=yes)
+        people.reset_keys(name)
+        after = people.show(name)
+    admin.answer(
+        _as_json(after),
+        lambda: f"The keys of {name} were forgotten; the link of add-user enrols new ones.",
+    )
+
+
+# --- what people are handed
+
+
+def _reach(home: Home, host: str | None) -> Address:
+    """Return the address that goes into a link; a warning where it may be of no use."""
+    last = home.last_run().get("address")
+    listened = parse_address(last) if last else Address("127.0.0.1", DEFAULT_PORT)
+    if host is None:
+        if _is_wildcard(listened.host):
+            click.echo(
+                f"fsadmin: fsd listens on {listened}, which people may not reach; "
+                "give --host for a link that works.",
+                err=True,
+            )
+        return listened
+    try:
+        reach = parse_address(f"{host}:{listened.port}")
+    except UsageError:  # it names a port itself
+        reach = parse_address(host)
+    if not _HOST.fullmatch(reach.host):
+        raise UsageError(f"'{reach.host}' is not the name or address of a host.")
+    return reach
+
+
+def _is_wildcard(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def _check_issuer(issuer: str) -> None:
+    if not issuer.isprintable() or ":" in issuer or not 0 < len(issuer) <= _MAX_ISSUER:
+        raise UsageError(f"An issuer has 1 to {_MAX_ISSUER} printable characters other than ':'.")
+
+
+def _hand_over(admin: Admin, enrolment: Enrolment, reach: Address, issuer: str) -> None:
+    user, otp = enrolment.user, enrolment.otp
+    link = str(EnrollLink(user, reach, crypto.fingerprint(admin.home.host_key().public)))
+    uri = otp.uri(user, issuer)
+    shown = {"user": user, "secret": otp.secret, "otpauth_uri": uri, "enroll_link": link}
+    admin.answer(shown, lambda: _handover_text(user, otp, uri, link))
+
+
+def _handover_text(user: str, otp: OtpSetting, uri: str, link: str) -> str:
+    picture = output.qr(uri)
+    return "\n".join(
+        [
+            output.facts([("User", user), ("Secret", otp.secret), ("URI", uri), ("Link", link)]),
+            "",
+            picture or "(This terminal cannot show the QR code; the secret can be typed instead.)",
+            "",
+            f"Give {user} the QR code or the secret for an authenticator app, in person or over a",
+            "channel you trust: it is not shown again. Give them the link too; they enrol with",
+            "",
+            f"    fsclient enroll '{link}'",
+        ]
+    )
+
+
+# --- how accounts look
+
+
+def _set_disabled(admin: Admin, name: str, *, disabled: bool) -> None:
+    with admin.people() as people:
+        people.set_disabled(name, disabled=disabled)
+        person = people.show(name)
+    done = "disabled; all sessions have ended" if disabled else "enabled"
+    admin.answer(_as_json(person), lambda: f"{name} is {done}.")
+
+
+def _as_json(person: Person) -> dict[str, object]:
+    return {
+        "user": person.name,
+        "enrolled": person.enrolled,
+        "disabled": person.disabled,
+        "created_ms": person.created_ms,
+        "digits": person.digits,
+        "period": person.period,
+        "algorithm": person.algorithm,
+        "fingerprint": person.fingerprint,
+        "sessions": person.sessions,
+        "files": person.files,
+        "folders": person.folders,
+        "stored_bytes": person.stored_bytes,
+    }
+
+
+def _state(person: Person) -> str:
+    enrolled = "enrolled" if person.enrolled else "not enrolled"
+    return f"{enrolled}, disabled" if person.disabled else enrolled
+
+
+def _codes(person: Person) -> str:
+    return f"{person.digits} digits, {person.period} s, {person.algorithm}"
+
+
+def _row(person: Person) -> tuple[str, ...]:
+    return (
+        person.name,
+        _state(person),
+        _codes(person),
+        str(person.sessions),
+        str(person.files),
+        output.size(person.stored_bytes),
+        person.fingerprint or "-",
+    )
+
+
+def _described(person: Person) -> str:
+    return output.facts(
+        [
+            ("User", person.name),
+            ("State", _state(person)),
+            ("Fingerprint", person.fingerprint or "-"),
+            ("Codes", _codes(person)),
+            ("Sessions", str(person.sessions)),
+            ("Files", str(person.files)),
+            ("Folders", str(person.folders)),
+            ("Stored", output.size(person.stored_bytes)),
+            ("Added", output.day(person.created_ms)),
+        ]
+    )
+
+
+def _belongings(person: Person) -> str:
+    files = "1 file" if person.files == 1 else f"{person.files} files"
+    return f"{files} ({output.size(person.stored_bytes)})"

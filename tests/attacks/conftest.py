@@ -1,0 +1,50 @@
+"""Fixtures of the attacks."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.attacks.lying import LyingServer
+from tests.attacks.world import World
+
+
+@pytest.fixture(scope="session")
+def first_world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The world that all others are copied from."""
+    return World.create(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def world(first_world: World, tmp_path: Path) -> World:
+    """A world of one's own; no server is running on it."""
+    return first_world.copy(tmp_path)
+
+
+@pytest.fixture
+def liar(world: World) -> Iterator[LyingServer]:
+    """A server on the world, in this process; honest until it is told what to lie."""
+    with LyingServer(world.home) as server:
+        world.meet(server.address)
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("FS")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _no_server_fails(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Whatever is done to a server of this process, it never logs a traceback."""
+    caplog.set_level(logging.INFO, "fsd")
+    yield
+    failed = [record for record in caplog.get_records("call") if record.exc_info]
+    assert not failed, [record.getMessage() for record in failed]
+
+

@@ -1,0 +1,202 @@
+"""A server that speaks the real protocol, has the real database and the real keys, and lies.
+
+It is built from the parts of `fsd`, so whatever it is not told to bend is exactly what an honest
+server says. A `Lie` comes in at two places: where a request is answered, and where an answer is
+put on the wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from fsd.app import now_ms
+from fsd.auth.vault import Vault
+from fsd.blobs.local import LocalBlobs
+from fsd.doors.desk import Desk
+from fsd.doors.native import DoorPolicy, NativeDoor
+from fsd.home import Home
+from fsd.services.accounts import Accounts, LoginPolicy, Principal
+from fsd.services.files import Files
+from fsd.services.transfers import Transfers
+from fsd.store.engine import Database
+from fsproto.link import Address
+from fsproto.messages import Message
+from fsproto.wire.connection import Connection, Control, Data
+from fsproto.wire.handshake import ServerHandshake
+
+Said = Control | Data
+QUICK = DoorPolicy(refusal_s=0.05)
+
+
+class Lie:
+    """What is said in place of the truth; this one is honest."""
+
+    def answer(self, ask: Message, honestly: Callable[[], Message]) -> Message:
+        """Answer a request; whoever does not call `honestly` leaves it undone."""
+        return honestly()
+
+    def says(self, said: Said) -> Iterable[Said]:
+        """Give what goes on the wire in place of `said`."""
+        yield said
+
+
+class Bends(Lie):
+    """Puts something else in the place of each message of one kind."""
+
+    def __init__(self, kind: type[Message], how: Callable[[Any], Message | None]) -> None:
+        """Take the kind, and what makes the lie of it (None: nothing is said)."""
+        self._kind = kind
+        self._how = how
+        self.told = 0
+
+    def says(self, said: Said) -> Iterable[Said]:
+        """Bend it if it is of the kind."""
+        if not isinstance(said, Control) or not isinstance(said.message, self._kind):
+            yield said
+            return
+        self.told += 1
+        bent = self._how(said.message)
+        if bent is not None:
+            yield Control(said.request, bent)
+
+
+class BendsSegments(Lie):
+    """Puts something else in the place of all the segments of a download."""
+
+    def __init__(self, how: Callable[[list[bytes]], Iterable[bytes]]) -> None:
+        """Take what makes of the true segments those that are sent, numbered as they come."""
+        self._how = how
+        self._held: list[bytes] = []
+
+    def says(self, said: Said) -> Iterable[Said]:
+        """Hold segments back until the last of them is known."""
+        if isinstance(said, Data):
+            self._held.append(bytes(said.payload))
+            return
+        if self._held:
+            for index, segment in enumerate(self._how(self._held)):
+                yield Data(said.request, index, memoryview(segment))
+            self._held = []
+        yield said
+
+
+class Repeats(Lie):
+    """Gives the first answer to a kind of question again and again, as if time stood still."""
+
+    def __init__(self, *kinds: type[Message]) -> None:
+        """Take the kinds of answer."""
+        self._kinds = kinds
+        self._first: dict[type[Message], Message] = {}
+
+    def says(self, said: Said) -> Iterable[Said]:
+        """Say what was said the first time."""
+        if isinstance(said, Control) and isinstance(said.message, self._kinds):
+            first = self._first.setdefault(type(said.message), said.message)
+            said = Control(said.request, first)
+        yield said
+
+
+@dataclass(frozen=True)
+class _Desk(Desk):
+    server: LyingServer
+
+    def answer(self, who: Principal, ask: Message) -> Message:
+        return self.server.lie.answer(ask, lambda: super(_Desk, self).answer(who, ask))
+
+
+class _Connection(Connection):
+    """An end whose owner may say something else than it was told to."""
+
+    def __init__(self, server: LyingServer, handshake: ServerHandshake) -> None:
+        super().__init__(handshake)
+        self._server = server
+
+    def send(self, request: int, message: Message) -> bytes:
+        return self._said(Control(request, message))
+
+    def send_data(self, stream: int, index: int, payload: bytes | memoryview) -> bytes:
+        return self._said(Data(stream, index, memoryview(payload)))
+
+    def _said(self, honest: Said) -> bytes:
+        return b"".join(self._record(said) for said in self._server.lie.says(honest))
+
+    def _record(self, said: Said) -> bytes:
+        if isinstance(said, Control):
+            return super().send(said.request, said.message)
+        return super().send_data(said.stream, said.index, said.payload)
+
+
+class _Door(NativeDoor):
+    """The native door, with ends that lie."""
+
+    def __init__(self, server: LyingServer, desk: Desk, home: Home, policy: DoorPolicy) -> None:
+        super().__init__(desk, home.host_key(), policy)
+        self._lying = server
+
+    def connection(self) -> Connection:
+        return _Connection(self._lying, ServerHandshake(self.host_key, os.urandom))
+
+
+class LyingServer:
+    """A server on a home, in threads of this process; what it says is bent by `lie`."""
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        logins: LoginPolicy | None = None,
+        policy: DoorPolicy = QUICK,
+    ) -> None:
+        """Take a home that an `fsd` has made; nothing may be running on it."""
+        self.lie = Lie()
+        self._home = Home(home)
+        self._logins = logins or LoginPolicy()
+        self._policy = policy
+        self._thread = threading.Thread(target=self._run, name="lying server")
+        self._opened = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._failed: BaseException | None = None
+        self.address = Address("", 0)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._opened.wait()
+        if self._failed is not None:
+            raise self._failed
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            try:
+                runner.run(self._serve())
+            except BaseException as error:  # noqa: BLE001 - told to whoever waits for the opening
+                self._failed = error
+            finally:
+                self._opened.set()
+
+    async def _serve(self) -> None:
+        home, database = self._home, Database(self._home.database_url)
+        blobs, vault = LocalBlobs(home.blobs), Vault(home.master_key(), os.urandom)
+        desk = _Desk(
+            Accounts(database, vault, policy=self._logins, now_ms=now_ms, random=os.urandom),
+            Files(database, blobs, now_ms=now_ms),
+            Transfers(database, blobs, now_ms=now_ms),
+            server=self,
+        )
+        door = _Door(self, desk, home, self._policy)
+        self.address = Address(*await door.open("127.0.0.1", 0))
+        self._opened.set()
+        await self._stop.wait()
+        await door.close()
+        database.close()

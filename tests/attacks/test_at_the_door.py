@@ -1,0 +1,137 @@
+"""Strangers at the server's port: noise, other protocols, slow senders, and many of them.
+
+Known from: Slowloris (Hansen, 2009); cross-protocol attacks (Brinkmann and others, "ALPACA",
+USENIX Security 2021).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from fsd.doors.native import DoorPolicy
+from fsproto import crypto
+from fsproto.errors import VersionMismatchError
+from fsproto.link import Address
+from fsproto.wire.handshake import ClientHandshake
+from tests.attacks.lying import LyingServer
+from tests.attacks.proxy import framed
+from tests.attacks.world import NOTES, World, until
+from tests.known import rsa_key, stretch
+from tests.servers import RunningServer
+
+HELLO = framed(ClientHandshake(crypto.fingerprint(rsa_key("host").public), os.urandom).hello)
+TLS_HELLO = bytes.fromhex("16030100f8010000f40303") + stretch("tls", 240)
+NOISE = {
+    "nothing": b"",
+    "zeros": bytes(100_000),
+    "random": stretch("noise", 100_000),
+    "http": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "ssh": b"SSH-2.0-OpenSSH_9.9\r\n",
+    "tls": TLS_HELLO,
+    "another version": framed(b"FSP1\x00\x02" + bytes(100)),
+    "half a hello": HELLO[:600],
+    "a hello twice": HELLO + HELLO,
+    "a hello and noise": HELLO + framed(stretch("key", 416)),
+    "a hello of no keys": framed(b"FSP1\x00\x01" + bytes(1248)),
+    "an endless length": b"\xff\xff\xff\xff" + bytes(100_000),
+    "an empty message": bytes(4),
+}
+
+
+def connected(to: Address) -> socket.socket:
+    """Return a socket that is connected to a server."""
+    return socket.create_connection((to.host, to.port), timeout=10)
+
+
+def answer_to(noise: bytes, server: Address) -> bytes:
+    """Send something, and nothing more; return all that comes back."""
+    with connected(server) as stranger, contextlib.suppress(ConnectionError):
+        stranger.sendall(noise)
+        stranger.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: stranger.recv(4096), b""))
+    return b""
+
+
+@pytest.fixture
+def process(world: World) -> Iterator[RunningServer]:
+    """The real program on the world."""
+    with world.process() as server:
+        yield server
+        assert server.process.poll() is None
+        assert "Traceback" not in server.log
+        assert "failed" not in server.log
+
+
+def test_noise_costs_the_server_nothing(world: World, process: RunningServer) -> None:
+    for name, noise in NOISE.items():
+        answer = answer_to(noise, process.address)
+        # A hello is answered; nothing else gets more than the version that is spoken here.
+        assert len(answer) > 1000 if name.startswith("a hello") else len(answer) <= 10, name
+        assert world.alice.cat("notes.txt") == NOTES, name
+
+
+def test_a_stranger_is_turned_away_at_the_first_wrong_byte_and_not_waited_for(
+    process: RunningServer,
+) -> None:
+    for name in ("http", "ssh", "tls", "an endless length"):
+        with connected(process.address) as stranger:
+            stranger.sendall(NOISE[name][:60])  # and goes on listening, as a browser would
+            assert stranger.recv(1) == b"", name
+
+
+def test_another_version_is_told_which_one_is_spoken_here(process: RunningServer) -> None:
+    answer = answer_to(NOISE["another version"], process.address)
+    assert answer == struct.pack(">I4sH", 6, b"FSP1", 1)
+    old = ClientHandshake("SHA256:" + "A" * 43, os.urandom)
+    with pytest.raises(VersionMismatchError):
+        old.receive_hello(b"FSP1\x00\x02" + answer)
+
+
+def test_many_who_say_nothing_do_not_keep_others_out(world: World, process: RunningServer) -> None:
+    with contextlib.ExitStack() as opened:
+        for number in range(200):
+            stranger = opened.enter_context(connected(process.address))
+            stranger.sendall(HELLO[: number * 7])
+        assert world.alice.cat("notes.txt") == NOTES
+        assert world.bob.put("still.txt", b"works").status == 0
+
+
+@pytest.mark.parametrize("so_far", [b"", HELLO[:2], HELLO[:-1], HELLO], ids=len)
+def test_who_does_not_log_in_in_time_is_shown_out(world: World, so_far: bytes) -> None:
+    with LyingServer(world.home, policy=DoorPolicy(login_s=0.3)) as server:
+        world.meet(server.address)
+        with connected(server.address) as stranger:
+            stranger.sendall(so_far)
+            received = b"".join(iter(lambda: stranger.recv(4096), b""))  # until it is closed
+            assert bool(received) == (so_far == HELLO)
+        assert world.alice.cat("notes.txt") == NOTES
+
+
+def test_a_sender_of_single_bytes_is_shown_out_too(world: World) -> None:
+    with LyingServer(world.home, policy=DoorPolicy(login_s=0.3)) as server:
+        with connected(server.address) as stranger:
+            sent = iter(HELLO)
+
+            def shown_out() -> bool:
+                try:
+                    stranger.sendall(bytes([next(sent)]))
+                except ConnectionError:
+                    return True
+                return False
+
+            until(shown_out, "a slow sender was shown out", within_s=10)
+
+
+def test_who_takes_nothing_of_a_download_is_let_go(world: World) -> None:
+    policy = DoorPolicy(refusal_s=0.05, idle_s=0.3)
+    with LyingServer(world.home, policy=policy) as server:
+        world.meet(server.address)
+        with world.alice.session() as session:
+            sock = session.connection._socket
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)

@@ -1,0 +1,103 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import text
+
+from fsd.store import schema
+from fsd.store.engine import Database
+from fsd.store.models import Base
+from tests.servers import RunningServer
+
+if TYPE_CHECKING:
+    from tests.postgres import Cluster
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RunningServer]:
+    """A running `fsd` with a home of its own, stopped at the end."""
+    running = RunningServer.start(tmp_path / "fsd-home")
+    yield running
+    if running.process.poll() is None:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A running `fsd` for tests that only bring people of their own and leave the server alone."""
+    running = RunningServer.start(tmp_path_factory.mktemp("shared") / "fsd-home")
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL cluster of our own, one for each worker; skips where there are no binaries."""
+    from tests.postgres import Cluster
+
+    cluster = Cluster()
+    try:
+        cluster.start()
+    except BaseException:
+        cluster.delete()
+        raise
+    yield cluster
+    cluster.stop()
+
+
+KINDS = ("sqlite", "postgresql")
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a new database with nothing in it, once of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'fsd.db'}"
+    cluster: Cluster = request.getfixturevalue("postgres")
+    return cluster.new_database()
+
+
+@pytest.fixture(scope="session")
+def _sqlite_at_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file to copy: copying is ten times quicker than running the migrations."""
+    path = tmp_path_factory.mktemp("sqlite") / "head.db"
+    with closing(Database(f"sqlite:///{path}")) as made:
+        schema.upgrade(made)
+    return path
+
+
+@pytest.fixture(scope="session")
+def _postgres_at_head(postgres: Cluster) -> str:
+    """A database that each test finds empty: emptying it is as much quicker."""
+    url = postgres.new_database()
+    with closing(Database(url)) as made:
+        schema.upgrade(made)
+    return url
+
+
+@pytest.fixture(params=KINDS)
+def url_at_head(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database at head without a row, once of each kind."""
+    if request.param == "sqlite":
+        path = tmp_path / "fsd.db"
+        shutil.copyfile(request.getfixturevalue("_sqlite_at_head"), path)
+        return f"sqlite:///{path}"
+    url: str = request.getfixturevalue("_postgres_at_head")
+    tables = ", ".join(f'"{table}"' for table in Base.metadata.tables)
+    with closing(Database(url)) as opened, opened.write() as db:
+        db.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+    return url
+
+
+@pytest.fixture
+def database(url_at_head: str) -> Iterator[Database]:
+    """A database at head without a row, once of each kind."""
+    with closing(Database(url_at_head)) as opened:
+        yield opened

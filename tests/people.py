@@ -1,0 +1,230 @@
+"""People at the server's services, without sockets: their keys, and the messages they send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fsd.auth.otp import OtpSetting
+from fsd.auth.vault import Vault
+from fsd.blobs.local import LocalBlobs
+from fsd.services.accounts import Accounts, LoginPolicy, Principal
+from fsd.services.files import Files
+from fsd.services.people import People
+from fsd.services.transfers import Transfers
+from fsd.store.engine import Database
+from fsproto import crypto, labels
+from fsproto.keys.grants import grant_root
+from fsproto.keys.identity import FORMAT, Bundle, Identity, verify_bundle
+from fsproto.keys.tree import KeyedNode
+from fsproto.limits import SEGMENT_SIZE
+from fsproto.messages.account import Enroll, Login, TreeRoot, Welcome
+from fsproto.messages.files import Commit, InlineBlob
+from fsproto.sealed import folder, manifest
+from fsproto.sealed.folder import FolderState, sign_state
+from fsproto.sealed.integrity import blob_root
+from fsproto.sealed.manifest import Content, Kind, Manifest, sign_manifest
+from fsproto.sealed.prefixtree import Entry, PrefixTree
+from fsproto.sealed.signed import sign
+from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, Hash, NodeId, Root, Salt, Token
+from tests import known
+
+CHANNEL = b"the channel they speak over".ljust(32)
+ADDRESS = "192.0.2.1"
+MASTER_KEY = known.stretch("master key", 32)
+
+
+@dataclass
+class Clock:
+    """A clock that moves when it is told to."""
+
+    ms: int = known.TIME_MS
+
+    def __call__(self) -> int:
+        return self.ms
+
+    def forward(self, seconds: float) -> None:
+        self.ms += int(seconds * 1000)
+
+
+class Office:
+    """The services of one server over one database."""
+
+    def __init__(self, database: Database, folder: Path, clock: Callable[[], int]) -> None:
+        self.database = database
+        self.vault = Vault(MASTER_KEY, known.Seeded("vault"))
+        self.blobs = LocalBlobs(folder)
+        self.accounts = accounts(database, clock)
+        self.people = People(database, self.vault, self.blobs, now_ms=clock)
+        self.files = Files(database, self.blobs, now_ms=clock)
+        self.transfers = Transfers(database, self.blobs, now_ms=clock)
+
+    def add(self, name: str, digits: int = 6) -> Resident:
+        """Have the administrator add a person."""
+        added = self.people.add(name, digits=digits, period=30, algorithm="SHA1")
+        return Resident(identity(name), added.otp)
+
+
+def accounts(
+    database: Database, clock: Callable[[], int], policy: LoginPolicy | None = None
+) -> Accounts:
+    """Return the service that people log in at; its tickets are like those of no other."""
+    vault = Vault(MASTER_KEY, known.Seeded("vault"))
+    policy = policy or LoginPolicy()
+    random = known.Seeded(f"{database.url}{id(database)}")
+    return Accounts(database, vault, policy=policy, now_ms=clock, random=random)
+
+
+def identity(name: str, keys: str = "first", version: int = 1) -> Identity:
+    """Return a person with the keys of that name; only the RSA key is everybody's."""
+    signing = crypto.SigningKey(known.stretch(f"{name} {keys} ed25519", crypto.ED25519_SIZE))
+    kem = crypto.KemKey(known.stretch(f"{name} {keys} kem", crypto.KEM_SEED_SIZE))
+    rsa = known.rsa_key("alice")
+    body = Bundle(FORMAT, name, version, signing.public, rsa.public, kem.public, known.TIME_MS)
+    bundle = verify_bundle(sign(signing, labels.SIGN_BUNDLE, body), name)
+    return Identity(name, signing, rsa, kem, bundle)
+
+
+@dataclass
+class Resident:
+    """A person with keys and an authenticator app."""
+
+    identity: Identity
+    otp: OtpSetting
+    principal: Principal | None = None
+    ticket: bytes = b""
+    root: KeyedNode = field(init=False)
+    entries: PrefixTree = field(default_factory=PrefixTree)
+    state: Hash = NO_HASH
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        self.root = known.keyed_node(f"root of {self.name} {self.identity.bundle.fingerprint}")
+
+    @property
+    def name(self) -> str:
+        return self.identity.user
+
+    def code(self, now_ms: int, offset: int = 0) -> str:
+        """Return what the authenticator app shows, or showed or will show."""
+        return self.otp.code(self.otp.step(now_ms) + offset)
+
+    # --- messages
+
+    def enrolment(self, code: str, **changes: Any) -> Enroll:
+        """Return the message that enrols them."""
+        message = Enroll(
+            self.name,
+            self.signature(labels.SIGN_ENROLL),
+            code,
+            self.identity.bundle.signed,
+            self.empty_tree,
+        )
+        return msgspec.structs.replace(message, **changes)
+
+    def login(self, code: str | None = None, ticket: bytes | None = None, **changes: Any) -> Login:
+        """Return the message that logs them in."""
+        message = Login(self.name, self.signature(labels.SIGN_LOGIN), code, ticket)
+        return msgspec.structs.replace(message, **changes)
+
+    def signature(self, label: bytes, channel: bytes = CHANNEL) -> bytes:
+        return self.identity.signing.sign(label, channel, self.name.encode())
+
+    @cached_property
+    def empty_tree(self) -> TreeRoot:
+        """Where their tree begins, as they enrol with it."""
+        grant = grant_root(self.root, self.identity, known.TIME_MS, known.Seeded("grant"))
+        root = self._manifest(self.root.node, NO_NODE, NO_TOKEN, None)
+        state = self._state(1)
+        self.state = state.hash
+        return TreeRoot(grant, sign_manifest(self.identity.signing, root).signed, state.signed)
+
+    # --- doing it
+
+    def enrol(self, office: Office, now_ms: int, offset: int = 0) -> Welcome:
+        """Enrol with the code of now."""
+        ask = self.enrolment(self.code(now_ms, offset))
+        self.principal, welcome = office.accounts.enroll(ask, CHANNEL, ADDRESS)
+        self.ticket = welcome.ticket or b""
+        return welcome
+
+    def put(self, office: Office, name: str, blob: bytes, *, inline: bool = True) -> None:
+        """Store a sealed file at the top of their tree, inside its commit or uploaded before."""
+        if self.principal is None:
+            raise AssertionError("enrol first")
+        if not inline:
+            self.stage(office, blob)
+        office.files.commit(self.principal, self.change(name, blob, inline=inline))
+
+    def change(self, name: str, blob: bytes, *, inline: bool = True) -> Commit:
+        """Return the commit that stores a sealed file at the top of their tree."""
+        node = NodeId(known.stretch(f"{self.name} {name} id", 16))
+        token = Token(known.stretch(f"{self.name} {name} token", 32))
+        salt = self._salt(blob)
+        content = Content(1, salt, blob_root(salt, blob), len(blob), bytes(32))
+        body = self._manifest(node, self.root.node, token, content)
+        signed = sign_manifest(self.identity.signing, body)
+        self.entries = self.entries.put(Entry(token, node, signed.hash))
+        self.version += 1
+        state = self._state(self.version)
+        self.state = state.hash
+        blobs = [InlineBlob(salt, blob)] if inline else []
+        return Commit([state.signed], [signed.signed], [], blobs)
+
+    def _salt(self, blob: bytes) -> Salt:
+        return Salt(known.stretch(f"{self.name} {len(blob)} salt", 32))
+
+    def stage(self, office: Office, blob: bytes) -> Root:
+        """Upload a sealed blob that no commit names yet; return its root."""
+        who = self.principal
+        if who is None:
+            raise AssertionError("enrol first")
+        salt = self._salt(blob)
+        root = blob_root(salt, blob)
+        incoming = office.transfers.begin(who, salt)
+        for index, start in enumerate(range(0, len(blob), SEGMENT_SIZE)):
+            incoming.add(index, memoryview(blob)[start : start + SEGMENT_SIZE])
+        office.transfers.finish(who, incoming, root, len(blob))
+        return root
+
+    def _manifest(
+        self, node: NodeId, parent: NodeId, token: Token, content: Content | None
+    ) -> Manifest:
+        return Manifest(
+            format=manifest.FORMAT,
+            node=node,
+            parent=parent,
+            kind=Kind.FOLDER if content is None else Kind.FILE,
+            version=1,
+            previous=NO_HASH,
+            token=token,
+            link=b"",
+            link_generation=0,
+            generation=1,
+            metadata=b"sealed, as far as a server can tell",
+            content=content,
+            author=self.name,
+            author_key=self.identity.signing.public,
+            time_ms=known.TIME_MS,
+            log_head=b"",
+        )
+
+    def _state(self, version: int) -> folder.VerifiedState:
+        body = FolderState(
+            format=folder.FORMAT,
+            folder=self.root.node,
+            version=version,
+            previous=self.state,
+            root=self.entries.root,
+            generation=1,
+            author=self.name,
+            author_key=self.identity.signing.public,
+            time_ms=known.TIME_MS,
+            log_head=b"",
+        )
+        return sign_state(self.identity.signing, body)

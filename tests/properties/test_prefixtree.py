@@ -1,0 +1,270 @@
+"""Prefix trees, whole and as far as a proof shows them, against a plain dict."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fsproto.errors import IntegrityError, RemoteProtocolError
+from fsproto.sealed.prefixtree import Entry, PrefixTree
+from fsproto.types import NO_HASH, Hash, NodeId, Token
+from tests import reference
+from tests import strategies as our
+
+Model = dict[Token, Entry]
+
+
+def root_of(model: Model) -> bytes:
+    """Return the root of the entries by the plain reference."""
+    return reference.tree_root([(e.token, e.node, e.manifest) for e in model.values()])
+
+
+@st.composite
+def changes(draw: st.DrawFn, folder: list[Entry]) -> list[Entry | Token]:
+    """Give entries to put and tokens to remove, most of which concern what is there."""
+    known = [entry.token for entry in folder]
+    token = st.one_of([st.sampled_from(known)] * bool(known) + [our.tokens()])
+    put = st.builds(Entry, token, our.node_ids, our.hashes)
+    return draw(st.lists(token | put, max_size=12))
+
+
+def change(tree: PrefixTree, model: Model, what: Entry | Token) -> PrefixTree:
+    """Make one change to both, the removal of what is not there included."""
+    if isinstance(what, Entry):
+        model[what.token] = what
+        return tree.put(what)
+    if what in model:
+        del model[what]
+        return tree.remove(what)
+    with pytest.raises(KeyError):
+        tree.remove(what)
+    return tree
+
+
+def token_of(what: Entry | Token) -> Token:
+    """Return the name that a change concerns."""
+    return what.token if isinstance(what, Entry) else what
+
+
+# --- whole trees
+
+
+@given(folder=our.folders(), data=st.data())
+def test_a_tree_is_the_same_however_it_came_about(folder: list[Entry], data: st.DataObject):
+    model: Model = {}
+    tree = PrefixTree()
+    for what in [*data.draw(st.permutations(folder)), *data.draw(changes(folder))]:
+        tree = change(tree, model, what)
+        assert tree.root == root_of(model)
+    assert tree.root == PrefixTree.build(model.values()).root
+    assert list(tree) == sorted(model.values(), key=lambda entry: entry.token)
+
+
+@given(folder=our.folders(), other=our.tokens())
+def test_a_tree_finds_what_is_in_it_and_nothing_else(folder: list[Entry], other: Token):
+    tree = PrefixTree.build(folder)
+    model = {entry.token: entry for entry in folder}
+    for token in [*model, other]:
+        assert tree.get(token) == model.get(token)
+
+
+@given(folder=our.folders(), data=st.data())
+def test_changing_a_tree_leaves_the_old_one_as_it_was(folder: list[Entry], data: st.DataObject):
+    tree = PrefixTree.build(folder)
+    for what in data.draw(changes(folder)):
+        change(tree, {entry.token: entry for entry in folder}, what)
+    assert tree.root == root_of({entry.token: entry for entry in folder})
+
+
+@given(entry=our.entries, node=our.node_ids, manifest=our.hashes)
+def test_two_entries_under_one_name_are_refused(entry: Entry, node: NodeId, manifest: Hash):
+    with pytest.raises(IntegrityError):
+        PrefixTree.build([entry, Entry(entry.token, node, manifest)])
+
+
+@given(folder=our.folders(), data=st.data())
+def test_a_root_stands_for_every_bit_of_every_entry(folder: list[Entry], data: st.DataObject):
+    tree = PrefixTree.build(folder)
+    for entry in folder:
+        node = NodeId(data.draw(our.flipped(entry.node)))
+        manifest = Hash(data.draw(our.flipped(entry.manifest)))
+        assert tree.put(Entry(entry.token, node, entry.manifest)).root != tree.root
+        assert tree.put(Entry(entry.token, entry.node, manifest)).root != tree.root
+
+
+# --- trees from proofs
+
+
+@settings(max_examples=150)
+@given(folder=our.folders(), data=st.data())
+def test_a_change_made_on_a_proof_gives_the_root_of_the_whole_tree(
+    folder: list[Entry], data: st.DataObject
+):
+    todo = data.draw(changes(folder))
+    whole = PrefixTree.build(folder)
+    shown = PrefixTree.from_proof(whole.prove(map(token_of, todo)), whole.root)
+    model, same = ({entry.token: entry for entry in folder} for _ in range(2))
+    for what in todo:
+        whole, shown = change(whole, model, what), change(shown, same, what)
+        assert shown.root == whole.root == root_of(model)
+
+
+@given(folder=our.folders(), data=st.data())
+def test_a_proof_shows_the_truth_about_what_it_covers(folder: list[Entry], data: st.DataObject):
+    model = {entry.token: entry for entry in folder}
+    asked = data.draw(st.lists(our.tokens(), max_size=3))
+    asked += data.draw(st.lists(st.sampled_from(list(model)), max_size=3)) if model else []
+    whole = PrefixTree.build(folder)
+    shown = PrefixTree.from_proof(whole.prove(asked), whole.root)
+    for token in asked:
+        assert shown.get(token) == model.get(token)
+    for entry in shown:
+        assert model[entry.token] == entry
+
+
+@given(folder=our.folders(), data=st.data())
+def test_whoever_holds_a_proof_can_prove_what_it_shows(folder: list[Entry], data: st.DataObject):
+    tokens = data.draw(st.lists(our.tokens(), max_size=5))
+    tokens += [entry.token for entry in folder[::2]]
+    fewer = tokens[::2]
+    whole = PrefixTree.build(folder)
+    shown = PrefixTree.from_proof(whole.prove(tokens), whole.root)
+    assert shown.prove(tokens) == whole.prove(tokens)
+    assert shown.prove(fewer) == whole.prove(fewer)
+
+
+@given(folder=our.folders().filter(lambda folder: len(folder) > 1), token=our.tokens())
+def test_what_a_proof_does_not_cover_is_neither_there_nor_absent(folder: list[Entry], token: Token):
+    whole = PrefixTree.build(folder)
+    shown = PrefixTree.from_proof(whole.prove([]), whole.root)
+    with pytest.raises(IntegrityError):
+        shown.get(token)
+    with pytest.raises(IntegrityError):
+        shown.remove(token)
+    with pytest.raises(IntegrityError):
+        shown.put(Entry(token, NodeId(bytes(16)), NO_HASH))
+    assert list(shown) == []
+
+
+# --- forged proofs
+
+
+@st.composite
+def proved(draw: st.DrawFn) -> tuple[PrefixTree, Model, bytes, list[Token]]:
+    """Give a folder of at least two entries and a proof that covers some of them."""
+    folder = draw(our.folders().filter(lambda folder: len(folder) > 1))
+    model = {entry.token: entry for entry in folder}
+    tokens = draw(st.lists(st.sampled_from(list(model)) | our.tokens(), min_size=1, max_size=4))
+    tree = PrefixTree.build(folder)
+    return tree, model, tree.prove(tokens), tokens
+
+
+def parts(proof: bytes) -> list[bytes]:
+    """Return a proof's parts, one for each place in the tree."""
+    out = []
+    while proof:
+        length = {0: 1, 1: 1 + 32 + 16 + 32, 2: 1 + 64, 3: 1}[proof[0]]
+        out.append(proof[:length])
+        proof = proof[length:]
+    return out
+
+
+def refused(proof: bytes, root: Hash) -> None:
+    """Check that a proof is refused as a forgery or as no proof at all."""
+    error = our.outcome(lambda: PrefixTree.from_proof(proof, root))
+    assert type(error) in (IntegrityError, RemoteProtocolError)
+
+
+@settings(max_examples=150)
+@given(proved=proved(), data=st.data())
+def test_a_proof_with_any_part_in_place_of_another_is_refused(
+    proved: tuple[PrefixTree, Model, bytes, list[Token]], data: st.DataObject
+):
+    tree, _, proof, _ = proved
+    pieces = parts(proof)
+    at = data.draw(st.integers(0, len(pieces) - 1))
+    new_entry = data.draw(our.entries)
+    instead = data.draw(
+        st.sampled_from(
+            [
+                b"\x00",  # hide what is there, claim a name absent
+                b"\x01" + new_entry.token + new_entry.node + new_entry.manifest,  # add one
+                b"\x01" + new_entry.token + pieces[at][33:81].ljust(48, b"\0"),  # rename it
+                b"\x02" + bytes(64),
+                b"\x02" + pieces[at][1:65].ljust(64, b"\0"),  # show less than there is
+                pieces[data.draw(st.integers(0, len(pieces) - 1))],  # move one
+            ]
+        )
+    )
+    forged = b"".join([*pieces[:at], instead, *pieces[at + 1 :]])
+    if forged != proof:
+        refused(forged, tree.root)
+
+
+@given(proved=proved(), data=st.data())
+def test_a_proof_with_any_two_parts_swapped_is_refused(
+    proved: tuple[PrefixTree, Model, bytes, list[Token]], data: st.DataObject
+):
+    tree, _, proof, _ = proved
+    pieces = parts(proof)
+    a, b = (data.draw(st.integers(0, len(pieces) - 1)) for _ in range(2))
+    pieces[a], pieces[b] = pieces[b], pieces[a]
+    if b"".join(pieces) != proof:
+        refused(b"".join(pieces), tree.root)
+
+
+@given(proved=proved(), data=st.data())
+def test_a_proof_with_any_bit_changed_cut_or_longer_is_refused(
+    proved: tuple[PrefixTree, Model, bytes, list[Token]], data: st.DataObject
+):
+    tree, _, proof, _ = proved
+    refused(data.draw(our.flipped(proof)), tree.root)
+    refused(proof[: data.draw(st.integers(0, len(proof) - 1))], tree.root)
+    refused(proof + data.draw(st.binary(min_size=1, max_size=82)), tree.root)
+
+
+@given(proved=proved(), data=st.data())
+def test_a_proof_of_an_older_or_other_tree_is_refused(
+    proved: tuple[PrefixTree, Model, bytes, list[Token]], data: st.DataObject
+):
+    tree, model, _, _ = proved
+    gone = data.draw(st.sampled_from(list(model)))
+    newer = tree.remove(gone)
+    refused(tree.prove([gone]), newer.root)
+    refused(newer.prove([gone]), tree.root)
+
+
+@given(proved=proved())
+def test_a_lone_entry_cannot_be_shown_as_a_branch(
+    proved: tuple[PrefixTree, Model, bytes, list[Token]],
+):
+    # The root after a removal beside it depends on which of the two it is.
+    tree, model, proof, _ = proved
+    pieces = parts(proof)
+    roots = {entry.root for entry in model.values()}
+    for at, piece in enumerate(pieces):
+        if piece[0] == 2:
+            assert reference.sha256(b"\x01" + piece[1:]) not in roots
+        if piece[0] == 1:
+            hidden = reference.sha256(b"\x00" + piece[1:])
+            for sides in (hidden + NO_HASH, NO_HASH + hidden):
+                refused(b"".join([*pieces[:at], b"\x02" + sides, *pieces[at + 1 :]]), tree.root)
+
+
+@given(proof=st.binary(max_size=300), root=our.hashes)
+def test_arbitrary_bytes_prove_nothing(proof: bytes, root: Hash):
+    refused(proof, root)
+
+
+@pytest.mark.parametrize("depth", [0, 7, 8, 200, 255])
+def test_names_that_differ_only_at_one_bit_are_told_apart(depth: int):
+    one = Token((1 << 255 - depth).to_bytes(32, "big"))
+    zero = Token(bytes(32))
+    pair = [Entry(token, NodeId(bytes(16)), NO_HASH) for token in (zero, one)]
+    whole = PrefixTree.build(pair)
+    shown = PrefixTree.from_proof(whole.prove([one]), whole.root)
+    assert whole.root == root_of({entry.token: entry for entry in pair})
+    assert [shown.get(zero), shown.get(one)] == pair
+    assert shown.remove(one).root == pair[0].root
+    assert shown.remove(zero).root == pair[1].root

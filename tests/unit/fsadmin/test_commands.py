@@ -1,0 +1,181 @@
+"""Every command of fsadmin, on a home where no fsd runs: answers, statuses, and JSON anywhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+
+import pytest
+
+from fsadmin.cli import main
+
+PERSON = {
+    "user",
+    "enrolled",
+    "disabled",
+    "created_ms",
+    "digits",
+    "period",
+    "algorithm",
+    "fingerprint",
+    "sessions",
+    "files",
+    "folders",
+    "stored_bytes",
+}
+HANDED_OVER = {"user", "secret", "otpauth_uri", "enroll_link"}
+
+
+@pytest.fixture
+def admin(home_with_alice, tmp_path, monkeypatch, capsys):
+    """Run fsadmin on a home of its own; return its exit status and what it wrote."""
+    home = shutil.copytree(home_with_alice, tmp_path / "home")
+
+    def run(*args: str) -> tuple[int | str | None, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fsadmin", "--home", str(home), *args])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return (ended.value.code, *capsys.readouterr())
+
+    return run
+
+
+COMMANDS: dict[tuple[str, ...], set[str]] = {
+    ("add-user", "bob"): HANDED_OVER,
+    ("rotate-secret", "alice"): HANDED_OVER,
+    ("show-user", "alice"): PERSON,
+    ("disable-user", "alice"): PERSON,
+    ("enable-user", "alice"): PERSON,
+    ("remove-user", "alice", "--yes"): {"user", "removed"},
+    ("host-key",): {"host_key"},
+    ("db", "current"): {"current", "head"},
+    ("db", "upgrade"): {"before", "current", "head"},
+}
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_json_may_stand_before_and_after_a_command(admin, command, place):
+    status, out, err = admin("--json", *command) if place == "before" else admin(*command, "--json")
+    assert (status, err) == (0, "")
+    assert set(json.loads(out)) == COMMANDS[command]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_without_json_a_command_speaks_to_people(admin, command):
+    status, out, err = admin(*command)
+    assert (status, err) == (0, "")
+    assert out
+    assert not out.startswith("{")
+
+
+def test_json_may_stand_between_db_and_its_command(admin):
+    assert set(json.loads(admin("db", "--json", "current")[1])) == {"current", "head"}
+
+
+def test_the_list_in_json_is_an_array_of_people(admin):
+    admin("add-user", "aaron")
+    people = json.loads(admin("--json", "list-users")[1])
+    assert [person["user"] for person in people] == ["aaron", "alice"]
+    admin("remove-user", "aaron", "--yes")
+    admin("remove-user", "alice", "--yes")
+    assert json.loads(admin("list-users", "--json")[1]) == []
+    assert all(set(person) == PERSON for person in people)
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        (("show-user", "nobody"), 5),
+        (("disable-user", "nobody"), 5),
+        (("enable-user", "nobody"), 5),
+        (("remove-user", "nobody", "--yes"), 5),
+        (("rotate-secret", "nobody"), 5),
+        (("reset-keys", "nobody", "--yes"), 5),
+        (("reset-keys", "alice", "--yes"), 5),
+        (("show-user", "\x1b[31malice"), 5),
+        (("add-user", "alice"), 8),
+        (("add-user", "Alice"), 2),
+        (("add-user", "a b"), 2),
+        (("add-user", ""), 2),
+        (("add-user", "../../etc"), 2),
+        (("add-user", "x" * 65), 2),
+        (("add-user", "bob", "--digits", "5"), 2),
+        (("add-user", "bob", "--digits", "six"), 2),
+        (("add-user", "bob", "--period", "14"), 2),
+        (("add-user", "bob", "--period", "121"), 2),
+        (("add-user", "bob", "--algorithm", "MD5"), 2),
+        (("add-user", "bob", "--host", "a:b:c"), 2),
+        (("add-user", "bob", "--host", "here:99999"), 2),
+        (("add-user", "bob", "--host", "bob@here"), 2),
+        (("add-user", "bob", "--host", "he re"), 2),
+        (("add-user", "bob", "--host", "here/there"), 2),
+        (("add-user", "bob", "--host", ""), 2),
+        (("add-user", "bob", "--issuer", ""), 2),
+        (("add-user", "bob", "--issuer", "a:b"), 2),
+        (("add-user", "bob", "--issuer", "a\nb"), 2),
+        (("add-user",), 2),
+        (("no-such-command",), 2),
+        (("db",), 2),
+        ((), 2),
+        (("remove-user", "alice"), 2),
+        (("reset-keys", "alice"), 2),
+    ],
+    ids=lambda given: "-".join(given)[:40] if isinstance(given, tuple) else None,
+)
+def test_what_cannot_be_done_is_a_sentence_and_changes_nothing(admin, command, status):
+    before = admin("list-users", "--json")
+    ended, out, err = admin(*command)
+    assert (ended, out) == (status, "")
+    assert err
+    assert "Traceback" not in err
+    assert "\x1b" not in err
+    assert admin("list-users", "--json") == before
+
+
+def test_the_secret_is_shown_once_and_never_again(admin):
+    secret = json.loads(admin("rotate-secret", "alice", "--json")[1])["secret"]
+    for command in (
+        ("list-users",),
+        ("show-user", "alice"),
+        ("show-user", "alice", "--json"),
+        ("disable-user", "alice"),
+        ("enable-user", "alice", "--json"),
+        ("rotate-secret", "alice"),
+    ):
+        status, out, err = admin(*command)
+        assert status == 0
+        assert secret not in out + err
+
+
+def test_people_read_a_table(admin):
+    admin("remove-user", "alice", "--yes")
+    assert admin("list-users")[1] == "There are no users yet; 'fsadmin add-user NAME' makes one.\n"
+    admin("add-user", "al", "--digits", "8", "--period", "60", "--algorithm", "sha256")
+    admin("add-user", "a-much-longer-name")
+    admin("disable-user", "al")
+    header, *lines = admin("list-users")[1].splitlines()
+    assert [re.split("  +", line) for line in lines] == [
+        ["a-much-longer-name", "not enrolled", "6 digits, 30 s, SHA1", "0", "0", "0 B", "-"],
+        ["al", "not enrolled, disabled", "8 digits, 60 s, SHA256", "0", "0", "0 B", "-"],
+    ]
+    for name in ("STATE", "CODES", "FINGERPRINT"):
+        assert all(line[header.index(name) - 1] == " " for line in lines)
+        assert all(line[header.index(name)] != " " for line in lines)
+    shown = admin("show-user", "al")[1]
+    assert shown.splitlines()[:4] == [
+        "User         al",
+        "State        not enrolled, disabled",
+        "Fingerprint  -",
+        "Codes        8 digits, 60 s, SHA256",
+    ]
+
+
+def test_every_command_says_what_it_does(admin):
+    for command in (*COMMANDS, ("list-users",), ("reset-keys",), ("db",)):
+        words = [word for word in command if word not in ("alice", "bob", "--yes")]
+        status, out, _ = admin(*words, "--help")
+        assert status == 0
+        assert len(out.split("Options:")[0]) > 80

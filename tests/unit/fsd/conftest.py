@@ -1,0 +1,22 @@
+"""Fixtures of the server's own tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fsd.store.engine import Database
+from tests.people import Clock, Office
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that moves when it is told to."""
+    return Clock()
+
+
+@pytest.fixture
+def office(database: Database, tmp_path: Path, clock: Clock) -> Office:
+    """The server's services over a new database, once of each kind."""
+    return Office(database, tmp_path / "blobs", clock)

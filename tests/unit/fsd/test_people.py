@@ -1,0 +1,192 @@
+"""Accounts as the administrator has them: nothing of a person who goes stays behind."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import func, select
+
+from fsd.store import models
+from fsproto.errors import ExistsError, InvalidNameError, LoginRefused, NotFoundError, UsageError
+from tests.people import ADDRESS, CHANNEL, Office, Resident, identity
+
+OF_PEOPLE = [
+    table for table in models.Base.metadata.sorted_tables if table.name != "login_failures"
+]
+LARGE = bytes(range(256)) * 5000
+HUGE = "a" * 1_000_000
+
+
+def resident(office: Office, clock, name: str) -> Resident:
+    """Return a person with a session, files small and large, an upload, and a refused login."""
+    person = office.add(name)
+    person.enrol(office, clock(), -1)
+    person.put(office, "small", b"small and sealed")
+    person.put(office, "large", LARGE, inline=False)
+    person.stage(office, b"uploaded and never committed")
+    with pytest.raises(LoginRefused):
+        office.accounts.login(person.login("000000"), CHANNEL, ADDRESS)
+    return person
+
+
+def rows(office: Office) -> dict[str, int]:
+    with office.database.read() as db:
+        return {
+            table.name: db.scalar(select(func.count()).select_from(table)) or 0
+            for table in OF_PEOPLE
+        }
+
+
+def stored_blobs(office: Office) -> list[bytes]:
+    return list(office.blobs.names(0.0))
+
+
+def test_a_new_account_is_shown_with_its_codes_and_without_keys(office, clock):
+    added = office.people.add("alice", digits=8, period=60, algorithm="SHA256")
+    person = office.people.show("alice")
+    assert (person.digits, person.period, person.algorithm) == (8, 60, "SHA256")
+    assert (person.enrolled, person.disabled, person.fingerprint) == (False, False, None)
+    assert person.created_ms == clock()
+    assert added.otp.secret not in repr(added)
+
+
+def test_the_fingerprint_is_the_one_a_client_computes(office, clock):
+    alice = resident(office, clock, "alice")
+    assert office.people.show("alice").fingerprint == alice.identity.bundle.fingerprint
+
+
+def test_what_an_account_uses_is_counted(office, clock):
+    resident(office, clock, "alice")
+    person = office.people.show("alice")
+    assert (person.files, person.folders, person.sessions) == (2, 0, 1)
+    assert person.stored_bytes == len(b"small and sealed") + len(LARGE)
+
+
+def test_everybody_is_listed_by_name(office):
+    for name in ("carol", "alice", "bob"):
+        office.add(name)
+    assert [person.name for person in office.people.everybody()] == ["alice", "bob", "carol"]
+
+
+def test_a_name_is_given_once(office):
+    office.add("alice")
+    with pytest.raises(ExistsError, match="alice"):
+        office.add("alice")
+
+
+def test_a_name_that_cannot_be_is_refused(office):
+    for name in ("", "Alice", "al ice", "a/b", "ali\0ce", "-a", "é", "\ud800", HUGE):
+        with pytest.raises(InvalidNameError) as refusal:
+            office.people.add(name, digits=6, period=30, algorithm="SHA1")
+        assert len(refusal.value.sentence) < 600
+    assert office.people.everybody() == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"digits": 5}, {"digits": 9}, {"period": 1}, {"period": 600}, {"algorithm": "MD5"}]
+)
+def test_a_setting_that_cannot_be_is_refused_before_anything_is_stored(office, wrong):
+    setting = {"digits": 6, "period": 30, "algorithm": "SHA1"} | wrong
+    with pytest.raises(UsageError):
+        office.people.add("alice", **setting)
+    assert office.people.everybody() == []
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda people, name: people.show(name),
+        lambda people, name: people.set_disabled(name, disabled=True),
+        lambda people, name: people.remove(name),
+        lambda people, name: people.rotate_secret(name),
+        lambda people, name: people.reset_keys(name),
+    ],
+    ids=["show", "disable", "remove", "rotate", "reset"],
+)
+def test_a_name_that_nobody_has_is_not_found_and_quoted_safely(office, act):
+    for name in ("nobody", "ali\0ce", "\x1b[2Jalice", "\ud800", "", HUGE):
+        with pytest.raises(NotFoundError) as refusal:
+            act(office.people, name)
+        assert refusal.value.sentence.isprintable()
+        assert len(refusal.value.sentence) < 600
+
+
+def test_removing_a_person_leaves_no_row_and_no_blob_and_others_whole(office, clock):
+    resident(office, clock, "bob")
+    before, blobs = rows(office), stored_blobs(office)
+    resident(office, clock, "alice")
+    assert all(count > before[name] for name, count in rows(office).items())
+    office.people.remove("alice")
+    assert rows(office) == before
+    assert stored_blobs(office) == blobs
+    assert office.people.show("bob").files == 2
+
+
+def test_a_removed_name_can_be_given_again_to_somebody_else(office, clock):
+    old = resident(office, clock, "alice")
+    office.people.remove("alice")
+    clock.forward(60)
+    new = Resident(identity("alice", "other"), office.add("alice").otp)
+    new.enrol(office, clock())
+    assert office.people.show("alice").files == 0
+    with pytest.raises(LoginRefused):
+        office.accounts.login(old.login(ticket=old.ticket), CHANNEL, ADDRESS)
+
+
+def test_reset_keys_leaves_the_account_as_if_it_had_never_enrolled(office, clock):
+    bob = office.people.show(resident(office, clock, "bob").name)
+    blobs = stored_blobs(office)
+    alice = resident(office, clock, "alice")
+    office.people.reset_keys("alice")
+    person = office.people.show("alice")
+    assert (person.enrolled, person.fingerprint, person.sessions) == (False, None, 0)
+    assert (person.files, person.folders, person.stored_bytes) == (0, 0, 0)
+    assert stored_blobs(office) == blobs
+    assert office.people.show("bob") == bob
+    assert alice.principal is not None
+    assert not office.accounts.still_in(alice.principal)
+
+
+def test_after_reset_keys_new_keys_enrol_with_the_same_secret_and_a_later_code(office, clock):
+    alice = resident(office, clock, "alice")
+    office.people.reset_keys("alice")
+    renewed = Resident(identity("alice", "other"), alice.otp)
+    with pytest.raises(LoginRefused):  # a step that was used stays used
+        renewed.enrol(office, clock(), -1)
+    renewed.enrol(office, clock())
+    assert office.people.show("alice").fingerprint == renewed.identity.bundle.fingerprint
+    renewed.put(office, "small", b"another")
+
+
+def test_keys_that_were_never_made_cannot_be_reset(office):
+    office.add("alice")
+    with pytest.raises(NotFoundError, match="not enrolled"):
+        office.people.reset_keys("alice")
+
+
+def test_a_new_secret_ends_the_old_one_and_keeps_codes_sessions_and_files(office, clock):
+    alice = resident(office, clock, "alice")
+    old = alice.otp
+    alice.otp = office.people.rotate_secret("alice").otp
+    assert (alice.otp.digits, alice.otp.period) == (old.digits, old.period)
+    with pytest.raises(LoginRefused):
+        office.accounts.login(alice.login(old.code(old.step(clock()))), CHANNEL, ADDRESS)
+    office.accounts.login(alice.login(alice.code(clock())), CHANNEL, ADDRESS)
+    office.accounts.login(alice.login(ticket=alice.ticket), CHANNEL, ADDRESS)
+    assert office.people.show("alice").files == 2
+
+
+def test_a_step_used_with_the_old_secret_is_not_offered_again_with_the_new_one(office, clock):
+    alice = resident(office, clock, "alice")
+    office.accounts.login(alice.login(alice.code(clock(), 1)), CHANNEL, ADDRESS)
+    alice.otp = office.people.rotate_secret("alice").otp
+    with pytest.raises(LoginRefused):
+        office.accounts.login(alice.login(alice.code(clock(), 1)), CHANNEL, ADDRESS)
+
+
+def test_disabling_ends_sessions_and_keeps_everything_else(office, clock):
+    resident(office, clock, "alice")
+    office.people.set_disabled("alice", disabled=True)
+    person = office.people.show("alice")
+    assert (person.disabled, person.enrolled, person.sessions, person.files) == (True, True, 0, 2)
+    office.people.set_disabled("alice", disabled=False)
+    assert not office.people.show("alice").disabled

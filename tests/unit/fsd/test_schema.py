@@ -1,0 +1,169 @@
+"""Migrations: up and down on both databases, and the same tables as the models say."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from fsd import app
+from fsd.home import Home
+from fsd.store import schema
+from fsd.store.engine import Database, DatabaseError
+from fsd.store.models import Base
+from fsd.store.schema import NewerDatabaseError
+from fsproto.errors import BadSettingError, IntegrityError
+from tests.people import Office
+
+
+@pytest.fixture
+def empty(database_url: str) -> Iterator[Database]:
+    with closing(Database(database_url)) as opened:
+        yield opened
+
+
+def tables(database: Database) -> set[str]:
+    with database.connect() as connection:
+        return set(inspect(connection).get_table_names())
+
+
+def test_an_empty_database_is_at_no_revision_and_comes_to_head(empty):
+    assert schema.current(empty) is None
+    schema.upgrade(empty)
+    assert schema.current(empty) == schema.head()
+    assert tables(empty) == {"alembic_version", *Base.metadata.tables}
+
+
+def test_the_models_are_what_the_migrations_make(empty):
+    schema.upgrade(empty)
+    with empty.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_down_to_nothing_and_up_again_with_people_and_files_in_it(empty, tmp_path, clock):
+    schema.upgrade(empty)
+    office = Office(empty, tmp_path / "blobs", clock)
+    alice = office.add("alice")
+    alice.enrol(office, clock())
+    alice.put(office, "small", b"sealed")
+    schema.downgrade(empty, "base")
+    assert schema.current(empty) is None
+    assert tables(empty) == {"alembic_version"}
+    schema.upgrade(empty)
+    assert office.people.everybody() == []
+
+
+def test_a_database_at_head_is_left_as_it_is(office, clock):
+    alice = office.add("alice")
+    alice.enrol(office, clock())
+    alice.put(office, "small", b"sealed")
+    before = office.people.show("alice")
+    schema.upgrade(office.database)
+    assert office.people.show("alice") == before
+
+
+def test_ten_who_start_on_one_empty_database_at_once_all_find_it_at_head(database_url):
+    ready = threading.Barrier(10)
+
+    def start(_: int) -> str | None:
+        with closing(Database(database_url)) as database:
+            ready.wait()
+            schema.upgrade(database)
+            return schema.current(database)
+
+    with ThreadPoolExecutor(10) as pool:
+        assert set(pool.map(start, range(10))) == {schema.head()}
+
+
+@pytest.mark.parametrize(
+    "act", [schema.upgrade, lambda database: schema.downgrade(database, "base")]
+)
+def test_a_database_of_a_newer_version_is_refused_with_a_sentence(empty, act):
+    schema.upgrade(empty)
+    with empty.write() as db:
+        db.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(NewerDatabaseError, match="newer version of fsd") as refusal:
+        act(empty)
+    assert refusal.value.hint
+    assert schema.current(empty) == "9999"
+
+
+def test_an_upgrade_that_fails_halfway_leaves_the_database_as_it_was(empty):
+    with empty.write() as db:
+        db.execute(text("CREATE TABLE manifests (somebody_elses INTEGER)"))
+    with pytest.raises(DatabaseError):
+        schema.upgrade(empty)
+    assert tables(empty) == {"manifests"}
+    assert schema.current(empty) is None
+
+
+# --- which database
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "sqlite", "oracle://", "no-such-kind:///x"])
+def test_what_is_no_usable_url_is_a_setting_and_its_password_is_not_shown(url):
+    with pytest.raises(BadSettingError) as refusal:
+        Database(url)
+    assert refusal.value.exit_status == 2
+
+
+def test_a_password_in_a_url_that_cannot_be_used_is_not_shown():
+    with pytest.raises(BadSettingError) as refusal:
+        Database("mysql+nothing://user:hunter2@host/name")
+    assert "hunter2" not in refusal.value.sentence
+
+
+def test_a_database_that_does_not_answer_is_one_clean_error(tmp_path):
+    pytest.importorskip("psycopg")
+    url = f"postgresql+psycopg://user:hunter2@/name?host={tmp_path}"
+    with closing(Database(url)) as database, pytest.raises(DatabaseError) as failure:
+        schema.upgrade(database)
+    assert "hunter2" not in failure.value.sentence
+
+
+def test_a_file_that_is_no_database_is_one_clean_error(tmp_path):
+    (tmp_path / "fsd.db").write_bytes(b"not a database" * 1000)
+    url = f"sqlite:///{tmp_path / 'fsd.db'}"
+    with closing(Database(url)) as database, pytest.raises(DatabaseError):
+        schema.upgrade(database)
+
+
+def home_at(path: Path) -> Home:
+    home = Home(path)
+    home.prepare()
+    return home
+
+
+def test_the_database_that_the_daemon_was_given_must_be_given_here_too(tmp_path):
+    home = home_at(tmp_path / "home")
+    home.note_run("127.0.0.1:1", f"sqlite:///{tmp_path / 'elsewhere.db'}")
+    with pytest.raises(BadSettingError, match=r"elsewhere\.db") as refusal:
+        app.open_database(home, None)
+    assert refusal.value.hint
+    app.open_database(home, f"sqlite:///{tmp_path / 'elsewhere.db'}").close()
+
+
+def test_a_home_can_be_moved(tmp_path):
+    home = home_at(tmp_path / "before")
+    home.note_run("127.0.0.1:1", None)
+    (tmp_path / "before").rename(tmp_path / "after")
+    app.open_database(Home(tmp_path / "after"), None).close()
+
+
+def test_a_master_key_of_another_home_is_told_before_anybody_is_added_under_it(tmp_path):
+    home = home_at(tmp_path / "home")
+    with closing(app.open_database(home, None)) as database:
+        app.people(home, database).add("alice", digits=6, period=30, algorithm="SHA1")
+        app.people(home, database)
+        other = home_at(tmp_path / "other")
+        with pytest.raises(IntegrityError, match="master key") as refusal:
+            app.people(other, database)
+        assert refusal.value.hint

@@ -1,0 +1,110 @@
+"""The tree of errors: what programs, scripts and peers rely on."""
+
+from __future__ import annotations
+
+import pytest
+
+from fsproto import errors
+from fsproto.errors import ERRORS, FsError, InternalError, from_wire
+from fsproto.messages import Failure, decode, encode, failure
+
+EXIT_STATUSES = {1, 2, 3, 4, 5, 6, 7, 8, 9, 130}
+
+
+def _classes(root: type[FsError] = FsError) -> list[type[FsError]]:
+    return [root, *(found for child in root.__subclasses__() for found in _classes(child))]
+
+
+OURS = [cls for cls in _classes() if cls.__module__ == errors.__name__]
+every_class = pytest.mark.parametrize("cls", OURS, ids=lambda cls: cls.__name__)
+
+
+def test_every_class_has_a_code_of_its_own():
+    assert sorted(ERRORS) == sorted({cls.code for cls in OURS})
+    assert len(ERRORS) == len(OURS)
+    assert all("code" in vars(cls) for cls in OURS)
+
+
+@every_class
+def test_a_code_is_plain(cls: type[FsError]):
+    assert cls.code.replace("-", "").isalpha()
+    assert cls.code == cls.code.lower()
+
+
+@every_class
+def test_an_exit_status_is_one_of_the_documented(cls: type[FsError]):
+    assert cls.exit_status in EXIT_STATUSES
+
+
+def test_every_documented_exit_status_is_used():
+    assert {cls.exit_status for cls in OURS} == EXIT_STATUSES
+
+
+@every_class
+def test_a_class_begins_with_the_sentence_a_person_reads(cls: type[FsError]):
+    assert cls.__doc__ is not None
+    sentence = cls.__doc__.splitlines()[0]
+    assert sentence.endswith(".")
+    assert cls().sentence == str(cls()) == sentence
+
+
+@every_class
+def test_a_hint_is_a_sentence_too(cls: type[FsError]):
+    assert cls.default_hint is None or cls.default_hint.endswith(".")
+    assert cls().hint == cls.default_hint
+
+
+@every_class
+def test_an_error_comes_back_from_the_wire_as_it_was_said(cls: type[FsError]):
+    said = cls("This is what happened.")
+    heard = from_wire(said.code, said.sentence)
+    assert type(heard) is cls
+    assert heard.sentence == said.sentence
+
+
+@every_class
+def test_an_error_without_a_sentence_has_that_of_its_class(cls: type[FsError]):
+    assert from_wire(cls.code, "").sentence == cls().sentence
+
+
+def test_an_unknown_code_is_an_internal_error():
+    heard = from_wire("from-the-future", "Something new.")
+    assert type(heard) is InternalError
+    assert heard.sentence == "Something new."
+
+
+@every_class
+def test_an_error_is_told_to_a_peer_by_code_and_sentence(cls: type[FsError]):
+    said = cls("This is what happened.", hint="Only for whoever sits here.")
+    told = failure(said)
+    expected = Failure(cls.code, said.sentence)
+    assert told == (failure(InternalError()) if cls is FsError else expected)
+    assert decode(encode(told)) == told
+
+
+def test_of_what_was_unexpected_a_peer_learns_nothing_but_that_it_was():
+    told = failure(FsError("KeyError: 'a name that is nobody's business'"))
+    assert told == Failure(InternalError.code, InternalError().sentence)
+
+
+def test_a_given_hint_takes_the_place_of_the_default():
+    assert errors.NotFsdError(hint="Ask Bob.").hint == "Ask Bob."
+    assert errors.NotFsdError(hint="").hint == ""
+
+
+@pytest.mark.parametrize(
+    ("cls", "status"),
+    [
+        (errors.UsageError, 2),
+        (errors.Unreachable, 3),
+        (errors.LoginRefused, 4),
+        (errors.NotFoundError, 5),
+        (errors.NotAllowedError, 6),
+        (errors.SecurityError, 7),
+        (errors.ConflictError, 8),
+        (errors.OutOfSpaceError, 9),
+        (errors.Interrupted, 130),
+    ],
+)
+def test_a_kind_of_error_has_one_exit_status_all_through(cls: type[FsError], status: int):
+    assert {each.exit_status for each in _classes(cls)} == {status}

@@ -1,0 +1,55 @@
+"""Labels keep apart what is hashed, signed and derived."""
+
+from __future__ import annotations
+
+from itertools import combinations, permutations
+
+import pytest
+
+from fsproto import labels
+
+LABELS: dict[str, bytes] = {name: value for name, value in vars(labels).items() if name.isupper()}
+
+KINDS = {
+    "signed": {name for name in LABELS if name.startswith("SIGN_")},
+    "hashed": {name for name in LABELS if name.startswith("HASH_")} | {"TRANSCRIPT"},
+    "keys of a channel": {
+        "CHANNEL_CLIENT_KEY",
+        "CHANNEL_SERVER_KEY",
+        "CHANNEL_CLIENT_CONFIRM",
+        "CHANNEL_SERVER_CONFIRM",
+        "CHANNEL_ID",
+        "CHANNEL_RATCHET",
+    },
+    "keys of a node": {"NODE_LINK_KEY", "NODE_NAME_KEY", "NODE_METADATA_KEY"},
+    "derived from secrets": {"CHANNEL_SECRET", "WRAP"},
+    "derived from a file key": {"CONTENT", "CONTENT_COMMITMENT"},
+    "associated data": {"LINK", "METADATA", "KEYFILE", "SERVER_OTP_SECRET"},
+}
+"""Labels that stand at the front of one kind of input, where one could be taken for another."""
+
+
+def test_every_label_belongs_to_one_kind():
+    for one, other in combinations(KINDS.values(), 2):
+        assert not one & other
+    assert set().union(*KINDS.values()) == set(LABELS)
+
+
+def test_no_label_is_used_for_two_things():
+    assert len(set(LABELS.values())) == len(LABELS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_label_begins_with_another_of_its_kind(kind: str):
+    clashes = [
+        (one, other)
+        for one, other in permutations(sorted(KINDS[kind]), 2)
+        if LABELS[one].startswith(LABELS[other])
+    ]
+    assert clashes == []
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_a_label_names_the_protocol_and_is_readable(name: str):
+    assert LABELS[name].startswith(b"fs/1 ")
+    assert LABELS[name].decode("ascii").isprintable()

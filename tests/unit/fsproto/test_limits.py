@@ -1,0 +1,60 @@
+"""The numbers fit into each other."""
+
+from __future__ import annotations
+
+from fsproto import crypto, limits
+from fsproto.messages.account import GetStatus
+from fsproto.names import clean_name
+from fsproto.sealed.manifest import Metadata, seal_metadata
+from fsproto.sealed.stream import FIRST_PLAIN, HEADER_SIZE, OTHER_PLAIN, TAG_SIZE
+from fsproto.types import FileKey, NodeId
+from fsproto.wire.records import CONTROL_HEADER, DATA_HEADER
+from tests import joined
+from tests.known import Seeded
+
+
+def test_a_full_segment_travels_in_one_record():
+    client, server = joined.opened()
+    segment = bytes(limits.SEGMENT_SIZE)
+    (event,) = joined.events(server, client.send_data(1, 0, segment))
+    assert event.payload == segment
+    assert limits.SEGMENT_SIZE + DATA_HEADER.size + crypto.TAG_SIZE <= limits.MAX_RECORD
+
+
+def test_the_longest_message_travels_in_one_record():
+    assert limits.MAX_CONTROL + CONTROL_HEADER.size + crypto.TAG_SIZE <= limits.MAX_RECORD
+
+
+def test_a_full_segment_has_the_stored_size_to_the_byte():
+    assert HEADER_SIZE + FIRST_PLAIN + TAG_SIZE == limits.SEGMENT_SIZE == OTHER_PLAIN + TAG_SIZE
+
+
+def test_every_message_of_a_handshake_fits():
+    client, server = joined.ends()
+    hello = client.start()
+    answer = joined.replies(server, hello)
+    key = joined.replies(client, answer)
+    assert max(map(len, (hello, answer, key))) <= limits.MAX_HANDSHAKE_MESSAGE
+    assert client.send(1, GetStatus())
+
+
+def test_a_key_ratchets_well_within_what_one_key_may_seal():
+    blocks = -(-limits.MAX_RECORD // 16) * limits.RECORDS_PER_KEY
+    # SP 800-38D allows 2^64 blocks and 2^32 records; RFC 8446 stays below 2^24.5 full records.
+    assert blocks < 1 << 34
+    assert limits.RECORDS_PER_KEY < 1 << 24
+
+
+def test_the_metadata_of_the_longest_name_fits():
+    name = clean_name("\u0001".replace("\u0001", "x") * limits.MAX_NAME_BYTES)
+    metadata = Metadata(name, (1 << 63) - 1, (1 << 63) - 1, True, FileKey(bytes(32)))
+    sealed = seal_metadata(bytes(32), NodeId(bytes(16)), 1, 1, metadata, random=Seeded("nonce"))
+    assert len(sealed) <= limits.MAX_METADATA
+
+
+def test_an_inline_blob_is_one_segment():
+    assert limits.MAX_INLINE_BLOB <= limits.SEGMENT_SIZE
+
+
+def test_an_rsa_ciphertext_is_as_long_as_its_modulus():
+    assert limits.RSA_CIPHERTEXT * 8 == limits.RSA_BITS

@@ -1,0 +1,22 @@
+"""Test vectors: what a second implementation must compute, as JSON. `README.md` has the fields."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+Vector = dict[str, Any]
+
+
+def load(name: str) -> list[Vector]:
+    """Return the vectors of one file."""
+    vectors: list[Vector] = json.loads((HERE / f"{name}.json").read_text("utf-8"))["vectors"]
+    return vectors
+
+
+def named(name: str, vector: str) -> Vector:
+    """Return one vector of one file by its name."""
+    return next(each for each in load(name) if each["name"] == vector)

@@ -1,0 +1,350 @@
+"""What is stored of a file: its sealed stream, the salted hash over it, its manifest."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from fsproto import labels
+from fsproto.errors import FsError, IntegrityError, RemoteProtocolError, SignatureError
+from fsproto.keys.tree import KeyedNode
+from fsproto.limits import SEGMENT_SIZE
+from fsproto.packing import pack
+from fsproto.sealed.integrity import blob_root, leaf
+from fsproto.sealed.manifest import (
+    Content,
+    Kind,
+    Manifest,
+    Metadata,
+    seal_metadata,
+    sign_manifest,
+)
+from fsproto.sealed.signed import Signed
+from fsproto.sealed.stream import (
+    FIRST_PLAIN,
+    HEADER_SIZE,
+    OTHER_PLAIN,
+    content_ad,
+    key_commitment,
+)
+from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, FileKey, Hash, NodeId, Root, Salt
+from tests.known import TIME_MS, Seeded, keyed_node, person, stretch
+from tests.streams import seal_stream
+from tests.vectors import Vector
+from tests.vectors.edits import edited
+from tests.vectors.fields import to_json
+from tests.vectors.makers import Files, Kept
+
+WRITTEN_OUT = 1024
+"""Longest plaintext, in bytes, that stands in a vector itself."""
+
+SIZES = {
+    "stream_empty_file": 0,
+    "stream_one_byte": 1,
+    "stream_small": 1000,
+    "stream_first_segment_less_one": FIRST_PLAIN - 1,
+    "stream_first_segment": FIRST_PLAIN,
+    "stream_first_segment_and_one": FIRST_PLAIN + 1,
+    "stream_two_segments_less_one": FIRST_PLAIN + OTHER_PLAIN - 1,
+    "stream_two_segments": FIRST_PLAIN + OTHER_PLAIN,
+    "stream_two_segments_and_one": FIRST_PLAIN + OTHER_PLAIN + 1,
+    "stream_three_segments": FIRST_PLAIN + 2 * OTHER_PLAIN,
+}
+
+
+def make(kept: Kept) -> Files:
+    """Return the three files of content."""
+    return {"stream": _streams(), "integrity": _integrity(), "manifest": _manifests()}
+
+
+# --- streams
+
+
+def _streams() -> list[Vector]:
+    node = NodeId(stretch("stream node", 16))
+    key, other_key = FileKey(stretch("file key", 32)), FileKey(stretch("another file key", 32))
+    ad = content_ad(node, 3)
+    salt = stretch("integrity salt", 32)
+    streams = {}
+    vectors: list[Vector] = []
+    for name, size in SIZES.items():
+        plaintext = stretch(name, size)
+        streams[name] = stored = seal_stream(key, ad, plaintext, Seeded(f"{name} random"))
+        vectors.append(
+            {
+                "name": name,
+                "node": node.hex(),
+                "version": 3,
+                "file_key": key.hex(),
+                "associated_data": ad.hex(),
+                "salt": stored[1:33].hex(),
+                "prefix": stored[33:HEADER_SIZE].hex(),
+                "commitment_salt": salt.hex(),
+                "commitment": key_commitment(key, salt).hex(),
+                "plaintext_seed": name,
+                **_long("plaintext", plaintext),
+                **_long("stored", stored),
+                "error": None,
+            }
+        )
+
+    def refused(name: str, of: str, edit: Vector | None = None, **other: str) -> Vector:
+        stored = edited(streams[of], edit) if edit else streams[of]
+        return {
+            "name": name,
+            "file_key": key.hex(),
+            "associated_data": ad.hex(),
+            **other,
+            "of": of,
+            "edit": edit,
+            **_long("stored", stored),
+            "error": IntegrityError.code,
+        }
+
+    three = "stream_three_segments"
+    return [
+        *vectors,
+        refused("stream_no_final", three, {"cut": 2 * SEGMENT_SIZE}),
+        refused("stream_no_first", three, {"order": [1, 2]}),
+        refused("stream_no_middle", three, {"order": [0, 2]}),
+        refused("stream_swapped_segments", three, {"order": [1, 0, 2]}),
+        refused("stream_final_before_end", three, {"order": [0, 2, 1]}),
+        refused("stream_repeated_segment", three, {"order": [0, 1, 1, 2]}),
+        refused("stream_repeated_final", three, {"order": [0, 1, 2, 2]}),
+        refused("stream_cut_in_segment", three, {"cut": 2 * SEGMENT_SIZE + 500}),
+        refused("stream_bit_changed", three, {"xor": [SEGMENT_SIZE + 77, 16]}),
+        refused("stream_cut_in_header", "stream_small", {"cut": HEADER_SIZE - 1}),
+        refused("stream_header_alone", "stream_small", {"cut": HEADER_SIZE}),
+        refused("stream_no_bytes", "stream_small", {"cut": 0}),
+        refused("stream_tag_cut", "stream_empty_file", {"cut": HEADER_SIZE + 15}),
+        refused("stream_header_length_41", "stream_small", {"xor": [0, 1]}),
+        refused("stream_salt_changed", "stream_small", {"xor": [1, 1]}),
+        refused("stream_prefix_changed", "stream_small", {"xor": [39, 1]}),
+        refused("stream_byte_behind_end", "stream_small", {"append": "00"}),
+        refused("stream_other_key", "stream_small", file_key=other_key.hex()),
+        refused("stream_other_version", "stream_small", associated_data=content_ad(node, 4).hex()),
+        refused(
+            "stream_other_node",
+            "stream_small",
+            associated_data=content_ad(NodeId(stretch("other node", 16)), 3).hex(),
+        ),
+    ]
+
+
+def _long(field: str, data: bytes) -> Vector:
+    """Return the bytes in hex, or their size and hash where they are too long for that."""
+    if len(data) <= WRITTEN_OUT + HEADER_SIZE + 16:
+        return {field: data.hex()}
+    return {f"{field}_size": len(data), f"{field}_sha256": hashlib.sha256(data).hexdigest()}
+
+
+# --- leaves and roots
+
+
+def _integrity() -> list[Vector]:
+    vectors: list[Vector] = []
+    for name, size in (
+        ("blob_smallest", HEADER_SIZE + 16),
+        ("blob_small", 300),
+        ("blob_one_segment_less_one", SEGMENT_SIZE - 1),
+        ("blob_one_segment", SEGMENT_SIZE),
+        ("blob_one_segment_and_one", SEGMENT_SIZE + 1),
+        ("blob_three_segments", 3 * SEGMENT_SIZE),
+    ):
+        blob, salt = stretch(name, size), Salt(stretch(f"{name} salt", 32))
+        segments = [blob[at : at + SEGMENT_SIZE] for at in range(0, size, SEGMENT_SIZE)]
+        vectors.append(
+            {
+                "name": name,
+                "salt": salt.hex(),
+                "blob_seed": name,
+                "blob_size": size,
+                "leaves": [leaf(salt, i, segment).hex() for i, segment in enumerate(segments)],
+                "root": blob_root(salt, blob).hex(),
+                "error": None,
+            }
+        )
+    return vectors
+
+
+# --- manifests
+
+
+def _manifests() -> list[Vector]:
+    alice, bob = person("alice"), person("bob")
+    file, folder, root = (keyed_node(name) for name in ("file", "folder", "root"))
+    body = file_manifest()
+    moved = replaced(body, version=3, previous=sign_manifest(alice.signing, body).hash)
+    below = Manifest(
+        format=1,
+        node=folder.node,
+        parent=root.node,
+        kind=Kind.FOLDER,
+        version=1,
+        previous=NO_HASH,
+        token=root.token("reports"),
+        link=root.seal_link(folder, Seeded("folder link")),
+        link_generation=1,
+        generation=1,
+        metadata=_metadata(folder, 1, Metadata("reports", 0, 0, False, None)),
+        content=None,
+        author="alice",
+        author_key=alice.signing.public,
+        time_ms=TIME_MS,
+        log_head=b"",
+    )
+    top = replaced(
+        below,
+        node=root.node,
+        parent=NO_NODE,
+        token=NO_TOKEN,
+        link=b"",
+        metadata=_metadata(root, 1, Metadata("", 0, 0, False, None)),
+    )
+
+    def vector(
+        name: str, signed: Signed, error: type[FsError] | None = None, **fields: object
+    ) -> Vector:
+        return {
+            "name": name,
+            "author": "alice",
+            "public": alice.signing.public.hex(),
+            "payload": signed.payload.hex(),
+            "signature": signed.signature.hex(),
+            **fields,
+            "error": error.code if error else None,
+        }
+
+    def good(name: str, body: Manifest, node: KeyedNode, metadata: Metadata) -> Vector:
+        made = sign_manifest(alice.signing, body)
+        return vector(
+            name,
+            made.signed,
+            fields=to_json(body),
+            hash=made.hash.hex(),
+            metadata_key=node.metadata_key.hex(),
+            metadata=to_json(metadata),
+        )
+
+    def malformed(name: str, payload: bytes) -> Vector:
+        signature = alice.signing.sign(labels.SIGN_MANIFEST, payload)
+        return vector(name, Signed(payload, signature), RemoteProtocolError)
+
+    def unlawful(name: str, **changes: object) -> Vector:
+        return malformed(name, pack(replaced(body, **changes)))
+
+    def sealed_as(
+        name: str, metadata: bytes, error: type[FsError] = IntegrityError, **changes: object
+    ) -> Vector:
+        made = sign_manifest(alice.signing, replaced(body, metadata=metadata, **changes))
+        key = file.metadata_key.hex()
+        return vector(name, made.signed, metadata_key=key, metadata_error=error.code)
+
+    packed = pack(body)
+    signed = sign_manifest(alice.signing, body).signed
+    flipped = bytes([signed.signature[0] ^ 1]) + signed.signature[1:]
+    as_state = Signed(packed, alice.signing.sign(labels.SIGN_STATE, packed))
+    by_bob = Signed(packed, bob.signing.sign(labels.SIGN_MANIFEST, packed))
+    named_bob = sign_manifest(alice.signing, replaced(body, author="bob")).signed
+    other_key = sign_manifest(alice.signing, replaced(body, author_key=bob.signing.public)).signed
+    assert body.content is not None
+    salt_cut = replaced(body.content, salt=Salt(bytes(31)))
+    later = replaced(body.content, version=body.version + 1)
+    nothing = replaced(body.content, sealed_size=0)
+    described = file_metadata()
+    return [
+        good("manifest_file", body, file, described),
+        good(
+            "manifest_file_next_version",
+            replaced(moved, metadata=_metadata(file, 3, described)),
+            file,
+            described,
+        ),
+        good("manifest_folder", below, folder, Metadata("reports", 0, 0, False, None)),
+        good("manifest_root", top, root, Metadata("", 0, 0, False, None)),
+        vector("manifest_signature_changed", Signed(packed, flipped), SignatureError),
+        vector("manifest_signature_missing", Signed(packed, b""), SignatureError),
+        vector("manifest_signed_as_state", as_state, SignatureError),
+        vector("manifest_signed_by_another", by_bob, SignatureError),
+        vector("manifest_names_another_author", named_bob, SignatureError),
+        vector("manifest_names_another_key", other_key, SignatureError),
+        malformed("manifest_field_missing", b"\xdc\x00\x0f" + packed[3:-2]),
+        malformed("manifest_bytes_behind_end", packed + b"\x00"),
+        malformed("manifest_empty", b""),
+        unlawful("manifest_format_2", format=2),
+        unlawful("manifest_kind_unknown", kind=3),
+        unlawful("manifest_version_0", version=0),
+        unlawful("manifest_node_short", node=body.node[:-1]),
+        unlawful("manifest_parent_long", parent=body.parent + b"\0"),
+        unlawful("manifest_previous_short", previous=bytes(31)),
+        unlawful("manifest_token_short", token=bytes(31)),
+        unlawful("manifest_generation_2_to_32", generation=1 << 32),
+        unlawful("manifest_metadata_too_long", metadata=bytes((16 << 10) + 1)),
+        unlawful("manifest_file_without_content", content=None),
+        unlawful("manifest_folder_with_content", kind=Kind.FOLDER),
+        unlawful("manifest_content_salt_short", content=salt_cut),
+        unlawful("manifest_content_of_later_version", content=later),
+        unlawful("manifest_content_of_no_bytes", content=nothing),
+        sealed_as("metadata_other_node", _metadata(keyed_node("folder"), 2, described)),
+        sealed_as("metadata_other_version", _metadata(file, 1, described)),
+        sealed_as("metadata_other_generation", _metadata(file, 2, described, generation=2)),
+        sealed_as("metadata_byte_changed", body.metadata[:-1] + bytes([body.metadata[-1] ^ 1])),
+        sealed_as("metadata_cut", body.metadata[:-1]),
+        sealed_as("metadata_no_bytes", b""),
+        *(
+            sealed_as(
+                name,
+                _metadata(file, 2, replaced(described, **changes)),
+                RemoteProtocolError,
+            )
+            for name, changes in (
+                ("metadata_name_dot_dot", {"name": ".."}),
+                ("metadata_name_slash", {"name": "a/b"}),
+                ("metadata_name_control_character", {"name": "a\x1b[2J"}),
+                ("metadata_name_empty", {"name": ""}),
+                ("metadata_name_not_nfc", {"name": "u\u0308"}),
+                ("metadata_no_file_key", {"file_key": None}),
+            )
+        ),
+    ]
+
+
+def file_metadata() -> Metadata:
+    """Return what is known of the sample file by those who hold its key."""
+    key = FileKey(stretch("file key", 32))
+    return Metadata("q3 übersicht.pdf", 1000, 1_699_999_999_123_456_789, True, key)
+
+
+def file_manifest() -> Manifest:
+    """Return version 2 of the sample file, in the sample folder."""
+    file, folder = keyed_node("file"), keyed_node("folder")
+    salt = Salt(stretch("file salt", 32))
+    key = FileKey(stretch("file key", 32))
+    metadata = file_metadata()
+    return Manifest(
+        format=1,
+        node=file.node,
+        parent=folder.node,
+        kind=Kind.FILE,
+        version=2,
+        previous=Hash(stretch("file version 1", 32)),
+        token=folder.token(metadata.name),
+        link=folder.seal_link(file, Seeded("file link")),
+        link_generation=1,
+        generation=1,
+        metadata=_metadata(file, 2, metadata),
+        content=Content(2, salt, Root(stretch("file root", 32)), 1056, key_commitment(key, salt)),
+        author="alice",
+        author_key=person("alice").signing.public,
+        time_ms=TIME_MS,
+        log_head=b"",
+    )
+
+
+def _metadata(node: KeyedNode, version: int, metadata: Metadata, generation: int = 1) -> bytes:
+    draw = Seeded(f"metadata {version} {generation} {metadata.name}")
+    return seal_metadata(node.metadata_key, node.node, version, generation, metadata, random=draw)
+
+
+replaced = msgspec.structs.replace

@@ -1,0 +1,348 @@
+"""Keys: RSA keys that all vectors share, the key tree, grants, bundles, keyfiles, enrolling."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import msgspec
+
+from fsproto import crypto, labels
+from fsproto.errors import (
+    FsError,
+    IntegrityError,
+    RemoteProtocolError,
+    SignatureError,
+    UsageError,
+    WrongPassphraseError,
+)
+from fsproto.errors import InvalidNameError as BadName
+from fsproto.keys.grants import FORMAT, Role, RootGrant, unwrap, wrap
+from fsproto.keys.keyfile import MAGIC, seal_identity
+from fsproto.keys.tree import KeyedNode
+from fsproto.link import parse_link
+from fsproto.sealed.signed import Signed, sign
+from tests.known import TIME_MS, Seeded, keyed_node, person, rsa_key
+from tests.vectors import Vector
+from tests.vectors.fields import to_json
+from tests.vectors.makers import Files, Kept
+from tests.vectors.makers.content import replaced
+
+RSA_KEYS = ("host", "other-host", "alice", "bob")
+PASSPHRASE = "correct horse bättery staple"
+
+
+def make_rsa_keys(kept: Kept) -> list[Vector]:
+    """Return the RSA keys, which the other makers ask for."""
+
+    def good(der: bytes) -> bool:
+        return bool(crypto.RsaKey(der).public)
+
+    keys = {
+        name: crypto.RsaKey(
+            kept.get("keys", name, "pkcs8", good=good) or crypto.RsaKey.generate().der
+        )
+        for name in RSA_KEYS
+    }
+    return [
+        {"name": name, "pkcs8": key.der.hex(), "spki": key.public.hex(), "error": None}
+        for name, key in keys.items()
+    ]
+
+
+def make(kept: Kept) -> Files:
+    """Return the files of keys but for the RSA keys themselves."""
+    return {
+        "node": _nodes(),
+        "link": _links(),
+        "grant": _grants(kept),
+        "bundle": _bundles(),
+        "keyfile": _keyfiles(),
+        "enroll": _enroll_links(),
+    }
+
+
+# --- the key tree
+
+
+def _nodes() -> list[Vector]:
+    folder = keyed_node("folder")
+    return [
+        {
+            "name": name,
+            "node_key": folder.key.hex(),
+            "metadata_key": folder.metadata_key.hex(),
+            "file_name": typed,
+            "token": folder.token(typed).hex(),
+            "error": None,
+        }
+        for name, typed in (
+            ("token_ascii", "q3.pdf"),
+            ("token_composed", "\u00fcbersicht"),
+            ("token_decomposed", "u\u0308bersicht"),
+            ("token_upper_case_differs", "Q3.pdf"),
+        )
+    ]
+
+
+def _links() -> list[Vector]:
+    parent, child = keyed_node("folder", 2), keyed_node("file", 5)
+
+    def vector(
+        name: str,
+        link: bytes,
+        error: type[FsError] | None,
+        parent: KeyedNode = parent,
+        child: KeyedNode = child,
+    ) -> Vector:
+        return {
+            "name": name,
+            "parent": parent.node.hex(),
+            "parent_generation": parent.generation,
+            "parent_key": parent.key.hex(),
+            "child": child.node.hex(),
+            "child_generation": child.generation,
+            "child_key": None if error else child.key.hex(),
+            "link": link.hex(),
+            "error": error.code if error else None,
+        }
+
+    link = parent.seal_link(child, Seeded("link"))
+    return [
+        vector("link", link, None),
+        vector(
+            "link_other_parent",
+            link,
+            IntegrityError,
+            parent=dataclasses.replace(parent, node=keyed_node("root").node),
+        ),
+        vector(
+            "link_other_parent_key",
+            link,
+            IntegrityError,
+            parent=dataclasses.replace(parent, key=child.key),
+        ),
+        vector(
+            "link_other_parent_generation",
+            link,
+            IntegrityError,
+            parent=dataclasses.replace(parent, generation=3),
+        ),
+        vector(
+            "link_other_child",
+            link,
+            IntegrityError,
+            child=dataclasses.replace(child, node=keyed_node("root").node),
+        ),
+        vector(
+            "link_other_child_generation",
+            link,
+            IntegrityError,
+            child=dataclasses.replace(child, generation=4),
+        ),
+        vector("link_byte_changed", link[:-1] + bytes([link[-1] ^ 1]), IntegrityError),
+        vector("link_nonce_changed", bytes([link[0] ^ 1]) + link[1:], IntegrityError),
+        vector("link_cut", link[:-1], IntegrityError),
+        vector("link_no_bytes", b"", IntegrityError),
+    ]
+
+
+# --- grants
+
+
+def _grants(kept: Kept) -> list[Vector]:
+    alice, bob = person("alice"), person("bob")
+    root = keyed_node("root")
+
+    def opens(sealed: bytes) -> bool:
+        return unwrap(sealed, root.node, root.generation, Role.OWNER, alice).key == root.key
+
+    sealed = kept.get("grant", "grant", "sealed", good=opens) or wrap(
+        root, alice.bundle, Role.OWNER, Seeded("grant")
+    )
+    body = RootGrant(FORMAT, root.node, 1, "alice", alice.signing.public, sealed, TIME_MS)
+    signed = sign(alice.signing, labels.SIGN_ROOT_GRANT, body)
+
+    def vector(name: str, signed: Signed, error: type[FsError] | None, **fields: object) -> Vector:
+        return {
+            "name": name,
+            "to": "alice",
+            "payload": signed.payload.hex(),
+            "signature": signed.signature.hex(),
+            **fields,
+            "error": error.code if error else None,
+        }
+
+    def refused(name: str, error: type[FsError], **changes: object) -> Vector:
+        changed = replaced(body, **changes)
+        return vector(name, sign(alice.signing, labels.SIGN_ROOT_GRANT, changed), error)
+
+    def sealed_changed(name: str, at: int) -> Vector:
+        changed = sealed[:at] + bytes([sealed[at] ^ 1]) + sealed[at + 1 :]
+        return refused(name, IntegrityError, sealed=changed)
+
+    by_bob = sign(bob.signing, labels.SIGN_ROOT_GRANT, body)
+    as_bundle = sign(alice.signing, labels.SIGN_BUNDLE, body)
+    good = vector(
+        "grant", signed, None, sealed=sealed.hex(), fields=to_json(body), node_key=root.key.hex()
+    )
+    return [
+        good,
+        vector("grant_signed_by_another", by_bob, SignatureError),
+        vector("grant_signed_as_bundle", as_bundle, SignatureError),
+        refused("grant_names_another_person", SignatureError, user="bob"),
+        refused("grant_format_2", SignatureError, format=2),
+        refused("grant_node_short", RemoteProtocolError, node=root.node[:-1]),
+        refused("grant_generation_negative", RemoteProtocolError, generation=-1),
+        refused("grant_generation_2_to_32", RemoteProtocolError, generation=1 << 32),
+        refused("grant_other_node", IntegrityError, node=keyed_node("folder").node),
+        refused("grant_other_generation", IntegrityError, generation=2),
+        sealed_changed("grant_rsa_part_changed", 100),
+        sealed_changed("grant_kem_part_changed", 500),
+        sealed_changed("grant_key_part_changed", 384 + 1088),
+        refused("grant_cut", IntegrityError, sealed=sealed[:-1]),
+        refused("grant_no_bytes", IntegrityError, sealed=b""),
+    ]
+
+
+# --- bundles
+
+
+def _bundles() -> list[Vector]:
+    alice, bob = person("alice"), person("bob")
+    body = alice.bundle.body
+
+    def vector(name: str, signed: Signed, error: type[FsError] | None, **fields: object) -> Vector:
+        return {
+            "name": name,
+            "user": "alice",
+            "payload": signed.payload.hex(),
+            "signature": signed.signature.hex(),
+            **fields,
+            "error": error.code if error else None,
+        }
+
+    def refused(name: str, error: type[FsError], **changes: object) -> Vector:
+        changed = replaced(body, **changes)
+        return vector(name, sign(alice.signing, labels.SIGN_BUNDLE, changed), error)
+
+    good = vector(
+        "bundle",
+        alice.bundle.signed,
+        None,
+        private={
+            "ed25519": alice.signing.seed.hex(),
+            "rsa": "alice",
+            "kem": alice.kem.seed.hex(),
+        },
+        fields=to_json(body),
+        hash=alice.bundle.hash.hex(),
+        fingerprint=alice.bundle.fingerprint,
+    )
+    return [
+        good,
+        vector("bundle_other_person", bob.bundle.signed, SignatureError),
+        vector(
+            "bundle_signed_by_another", sign(bob.signing, labels.SIGN_BUNDLE, body), SignatureError
+        ),
+        vector(
+            "bundle_signed_as_login", sign(alice.signing, labels.SIGN_LOGIN, body), SignatureError
+        ),
+        refused("bundle_key_of_another", SignatureError, ed25519=bob.signing.public),
+        refused("bundle_key_short", SignatureError, ed25519=body.ed25519[:-1]),
+        refused("bundle_kem_key_short", RemoteProtocolError, kem=body.kem[:-1]),
+        refused("bundle_format_2", RemoteProtocolError, format=2),
+        refused("bundle_version_0", RemoteProtocolError, version=0),
+        vector("bundle_empty", Signed(b"", bytes(64)), RemoteProtocolError),
+    ]
+
+
+# --- keyfiles
+
+
+def _keyfiles() -> list[Vector]:
+    alice = person("alice")
+    plain = seal_identity(alice, None, Seeded("keyfile"))
+    sealed = seal_identity(alice, PASSPHRASE, Seeded("keyfile"))
+
+    def vector(
+        name: str, data: bytes, passphrase: str | None, error: type[FsError] | None
+    ) -> Vector:
+        return {
+            "name": name,
+            "passphrase": passphrase,
+            "keyfile": data.hex(),
+            "user": None if error else "alice",
+            "error": error.code if error else None,
+        }
+
+    def costs(name: str, place: int, cost: int) -> Vector:
+        kdf, nonce, body = msgspec.msgpack.decode(sealed[len(MAGIC) :])
+        kdf[place] = cost
+        changed = MAGIC + msgspec.msgpack.encode((kdf, nonce, body))
+        return vector(name, changed, PASSPHRASE, IntegrityError)
+
+    at = plain.index(alice.signing.seed)
+    of_bob = plain[:at] + person("bob").signing.seed + plain[at + 32 :]
+    return [
+        vector("keyfile_plain", plain, None, None),
+        vector("keyfile_sealed", sealed, PASSPHRASE, None),
+        vector("keyfile_wrong_passphrase", sealed, "correct horse", WrongPassphraseError),
+        vector("keyfile_no_passphrase", sealed, None, WrongPassphraseError),
+        vector(
+            "keyfile_byte_changed",
+            sealed[:-1] + bytes([sealed[-1] ^ 1]),
+            PASSPHRASE,
+            WrongPassphraseError,
+        ),
+        costs("keyfile_no_passes", 1, 0),
+        costs("keyfile_too_many_passes", 1, 17),
+        costs("keyfile_too_many_lanes", 2, 17),
+        costs("keyfile_too_much_memory", 3, (1 << 20) + 1),
+        vector("keyfile_other_magic", b"FSKEY2\n" + plain[7:], None, IntegrityError),
+        vector("keyfile_cut", plain[:-1], None, IntegrityError),
+        vector("keyfile_bytes_behind_end", plain + b"\n", None, IntegrityError),
+        vector("keyfile_empty", b"", None, IntegrityError),
+        vector("keyfile_signing_key_not_of_bundle", of_bob, None, IntegrityError),
+    ]
+
+
+# --- enrolment links
+
+
+def _enroll_links() -> list[Vector]:
+    key = crypto.fingerprint(rsa_key("host").public)
+    encoded = key.replace("/", "%2F").replace("+", "%2B")
+    good = {
+        "enroll_host_and_port": f"fs://alice@files.example.org:2222/?host-key={key}",
+        "enroll_default_port": f"fs://alice@files.example.org/?host-key={key}",
+        "enroll_ipv4": f"fs://alice@192.0.2.7:65432/?host-key={key}",
+        "enroll_ipv6": f"fs://a.b-c_1@[2001:db8::1]:2222/?host-key={key}",
+        "enroll_percent_encoded": f"fs://alice@host:1/?host-key={encoded}",
+    }
+    bad = {
+        "enroll_no_host_key": ("fs://alice@host/", UsageError),
+        "enroll_host_key_short": (f"fs://alice@host/?host-key={key[:-1]}", UsageError),
+        "enroll_host_key_long": (f"fs://alice@host/?host-key={key}A", UsageError),
+        "enroll_other_scheme": (f"http://alice@host/?host-key={key}", UsageError),
+        "enroll_no_user": (f"fs://@host/?host-key={key}", UsageError),
+        "enroll_user_upper_case": (f"fs://Alice@host/?host-key={key}", BadName),
+        "enroll_port_too_large": (f"fs://alice@host:65536/?host-key={key}", UsageError),
+        "enroll_two_keys": (f"fs://alice@host/?host-key={key}&host-key={key}", UsageError),
+    }
+    vectors: list[Vector] = []
+    for name, text in good.items():
+        link = parse_link(text)
+        vectors.append(
+            {
+                "name": name,
+                "link": text,
+                "user": link.user,
+                "host": link.address.host,
+                "port": link.address.port,
+                "host_key": link.host_key,
+                "error": None,
+            }
+        )
+    return vectors + [
+        {"name": name, "link": text, "error": error.code} for name, (text, error) in bad.items()
+    ]
