@@ -41,11 +41,13 @@ def command(home: Path | None, listen: str, database: str | None, log_format: st
 
     SIGTERM and SIGINT let what is in flight finish. Enrol people with fsadmin.
     """
+    address = parse_address(listen)
+
     from fsd.app import Settings, serve
 
     logs.set_up(log_format)
     place = Home((home or default_home()).expanduser())
-    serve(Settings(place, parse_address(listen), database), _ready)
+    serve(Settings(place, address, database), _ready)
 
 
 def _ready(address: Address, host_key: str) -> None:

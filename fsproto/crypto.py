@@ -97,9 +97,26 @@ class Aead:
         """Return ciphertext with its 16-byte tag."""
         return self._gcm.encrypt(nonce, plaintext, associated_data)
 
-    def seal_into(self, nonce: bytes, plaintext: Bytes, associated_data: bytes, out: Bytes) -> int:
-        """Seal into `out`, which has exactly the plaintext's length and 16; return that length."""
+    def seal_into(
+        self, nonce: bytes, plaintext: Bytes, associated_data: bytes, out: bytearray | memoryview
+    ) -> int:
+        """Seal into `out`, which has the plaintext's length and 16 bytes more; return its length.
+
+        Warm memory that is used again is several times as fast as new memory.
+        """
         return self._gcm.encrypt_into(nonce, plaintext, associated_data, out)
+
+    def open_into(
+        self, nonce: bytes, sealed: Bytes, associated_data: bytes, out: bytearray | memoryview
+    ) -> None:
+        """Open into `out`, which has exactly the plaintext's length; `CryptoError` as for `open`.
+
+        What `out` holds after an error is unverified and must not be looked at.
+        """
+        try:
+            self._gcm.decrypt_into(nonce, sealed, associated_data, out)
+        except InvalidTag:
+            raise CryptoError("authentication failed") from None
 
     def open(self, nonce: bytes, sealed: Bytes, associated_data: bytes = b"") -> bytes:
         """Return the plaintext; `CryptoError` if it was not sealed just so."""

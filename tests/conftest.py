@@ -23,18 +23,15 @@ if TYPE_CHECKING:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RunningServer]:
     """A running `fsd` with a home of its own, stopped at the end."""
-    running = RunningServer.start(tmp_path / "fsd-home")
-    yield running
-    if running.process.poll() is None:
-        running.stop()
+    with RunningServer.start(tmp_path / "fsd-home") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A running `fsd` for tests that only bring people of their own and leave the server alone."""
-    running = RunningServer.start(tmp_path_factory.mktemp("shared") / "fsd-home")
-    yield running
-    running.stop()
+    with RunningServer.start(tmp_path_factory.mktemp("shared") / "fsd-home") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

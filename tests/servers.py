@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyotp
 
@@ -30,7 +30,8 @@ class NotReadyError(Exception):
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return what a program is started with: ours on the path, none of the caller's settings."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("FS")}
+    ours = ("FS", "COLUMNS", "LINES", "PYTHONIOENCODING")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     return {**kept, "PYTHONPATH": str(ROOT), **(extra or {})}
 
 
@@ -105,6 +106,13 @@ class RunningServer:
             raise NotReadyError(f"{line!r}, exit {process.returncode}: {log.read_text()}")
         address = parse_address(match["address"])
         return cls(home, address, match["key"], process, database, options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.stop()
 
     @property
     def log(self) -> str:

@@ -1,8 +1,10 @@
 r"""The file an identity is kept in, sealed under a passphrase where one was set.
 
-    keyfile = "FSKEY1\n" ‖ packed (kdf, nonce 12, body)
+    keyfile = "FSKEY1\n" ‖ packed (kdf, check, body)
     kdf     = nothing, or Argon2id's (salt 16, passes, lanes, KiB)
     body    = packed keys; with a passphrase AES-256-GCM of them, the packed kdf authenticated
+    check   = with a passphrase the nonce 12; without one SHA-256("fs/1 keyfile" ‖ body), because a
+              damaged private key may still load and then fail in ways that give it away
 
 Argon2id's costs are the second recommendation of RFC 9106 section 4: 3 passes, 4 lanes, 64 MiB.
 """
@@ -34,7 +36,7 @@ class _Kdf(Record, frozen=True):
 
 class _File(Record, frozen=True):
     kdf: _Kdf | None
-    nonce: bytes
+    check: bytes
     body: bytes
 
 
@@ -58,7 +60,7 @@ def seal_identity(identity: Identity, passphrase: str | None, random: Random) ->
         )
     )
     if passphrase is None:
-        return MAGIC + pack(_File(None, b"", keys))
+        return MAGIC + pack(_File(None, crypto.sha256(labels.KEYFILE, keys), keys))
     kdf = _Kdf(random(16), _PASSES, _LANES, _MEMORY_KIB)
     nonce = random(crypto.NONCE_SIZE)
     sealed = _cipher(kdf, passphrase).seal(nonce, keys, labels.KEYFILE + pack(kdf))
@@ -74,10 +76,13 @@ def open_identity(data: bytes, passphrase: str | None) -> Identity:
     """Return the identity; `WrongPassphraseError`, or `IntegrityError` for a damaged file."""
     file = _read(data)
     keys = file.body
-    if file.kdf is not None:
+    if file.kdf is None:
+        if not crypto.equal(file.check, crypto.sha256(labels.KEYFILE, keys)):
+            raise _damaged()
+    else:
         try:
             keys = _cipher(file.kdf, passphrase or "").open(
-                file.nonce, file.body, labels.KEYFILE + pack(file.kdf)
+                file.check, file.body, labels.KEYFILE + pack(file.kdf)
             )
         except (crypto.CryptoError, ValueError):
             raise WrongPassphraseError from None

@@ -90,12 +90,25 @@ class StreamSealer(_Stream):
 
     def seal(self, index: int, plaintext: bytes | memoryview, *, last: bool) -> bytes:
         """Return stored segment `index`; the first one begins with the header."""
-        if len(plaintext) > plain_length(index) or not (last or len(plaintext)):
-            raise ValueError("not a segment's worth of plaintext")
-        if not last and len(plaintext) != plain_length(index):
-            raise ValueError("only the last segment may be short")
+        _check_length(index, len(plaintext), last=last)
         sealed = self._aead.seal(self._nonce(index, last=last), plaintext)
         return sealed if index else self.header + sealed
+
+    def seal_into(self, index: int, plaintext: memoryview, out: memoryview, *, last: bool) -> int:
+        """Make stored segment `index` at the beginning of `out`; return its length in bytes."""
+        _check_length(index, len(plaintext), last=last)
+        start = 0 if index else HEADER_SIZE
+        end = start + len(plaintext) + TAG_SIZE
+        out[:start] = self.header[:start]
+        self._aead.seal_into(self._nonce(index, last=last), plaintext, b"", out[start:end])
+        return end
+
+
+def _check_length(index: int, length: int, *, last: bool) -> None:
+    if length > plain_length(index):
+        raise ValueError("more than a segment's worth of plaintext")
+    if not last and length != plain_length(index):
+        raise ValueError("only the last segment may be short")
 
 
 class StreamOpener(_Stream):

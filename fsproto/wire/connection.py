@@ -1,8 +1,8 @@
 """One connection, without its socket: bytes in, events out; messages in, bytes out.
 
 Feed what arrived to `receive_data`, then call `next_event` until it returns `NEED_DATA`. What
-`send` and `send_data` return goes to the peer, in that order. `wanted` says how many bytes the
-next step needs, so that a reader can ask its socket for exactly those.
+`send` and `send_data` return goes to the peer, in that order. A reader in a hurry lets its socket
+fill `room` instead, and may take a frame here and open it in another thread.
 
     state        client: what ends it                server: what ends it
     HELLO        server_hello → CONFIRM               client_hello → KEY
@@ -21,15 +21,16 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
+from fsproto.crypto import TAG_SIZE
 from fsproto.errors import (
     ConnectionLost,
     FsError,
-    NotFsdError,
     RemoteProtocolError,
     VersionMismatchError,
 )
 from fsproto.limits import MAX_HANDSHAKE_MESSAGE, MAX_RECORD
 from fsproto.messages import Message, decode, encode
+from fsproto.wire.frames import SMALL, Frame, Incoming
 from fsproto.wire.handshake import REFUSAL, Channel, ClientHandshake, ServerHandshake
 from fsproto.wire.records import (
     CONTROL,
@@ -37,7 +38,6 @@ from fsproto.wire.records import (
     DATA,
     DATA_HEADER,
     LENGTH,
-    body_length,
 )
 
 
@@ -57,6 +57,8 @@ class NeedData(enum.Enum):
     NEED_DATA = enum.auto()
 
 
+DATA_ROOM = DATA_HEADER.size
+RECORD_ROOM = LENGTH.size + TAG_SIZE
 NEED_DATA: Final = NeedData.NEED_DATA
 
 
@@ -104,7 +106,8 @@ class Connection:
         self._handshake = handshake
         self._state = State.HELLO
         self._channel: Channel | None = None
-        self._buffer = bytearray()
+        self._incoming = Incoming()
+        self._pending = bytearray()
 
     @property
     def state(self) -> State:
@@ -132,6 +135,17 @@ class Connection:
         """Return the record that carries one segment."""
         return self._keys().sealer.seal(b"".join((DATA_HEADER.pack(DATA, stream, index), payload)))
 
+    def seal_segment(
+        self, stream: int, index: int, segment: memoryview, out: memoryview
+    ) -> memoryview:
+        """Make the record of a segment in `out`, without copying the segment.
+
+        `segment` begins with `DATA_ROOM` bytes of room for its address. `out` has
+        `RECORD_ROOM` bytes more. Returns the part of `out` that is the record.
+        """
+        DATA_HEADER.pack_into(segment, 0, DATA, stream, index)
+        return self._keys().sealer.seal_into(segment, out)
+
     def _keys(self) -> Channel:
         if self._channel is None or self._state is State.CLOSED:
             raise RuntimeError("this connection cannot carry messages now")
@@ -139,53 +153,84 @@ class Connection:
 
     # --- receiving
 
-    def receive_data(self, data: bytes | memoryview) -> None:
-        """Take bytes from the peer; empty bytes mean that it will send no more."""
-        if not data:
+    def room(self) -> memoryview:
+        """Return where the next bytes from the peer go; fill a part of it, then call `received`.
+
+        It is as long as what is missing of the frame under way. Only after `take_frame` gave
+        None does it have a length.
+        """
+        return self._incoming.room()
+
+    def received(self, count: int) -> None:
+        """Say that so many bytes of `room` were filled; 0 means that no more will come."""
+        if not count:
             self._state = State.CLOSED
             raise ConnectionLost
-        self._buffer += data
+        self._incoming.filled(count)
+
+    def receive_data(self, data: bytes | memoryview) -> None:
+        """Take bytes in whatever pieces they come; empty bytes mean that no more will come."""
+        if not data:
+            self.received(0)
+        self._pending += data
 
     def wanted(self) -> int:
         """Return how many more bytes `next_event` needs before it can say anything new."""
-        if len(self._buffer) < LENGTH.size:
-            return LENGTH.size - len(self._buffer)
-        length: int = LENGTH.unpack_from(self._buffer)[0]
-        if length > self._limit():
+        try:
+            return 0 if self._whole() else len(self._incoming.room())
+        except FsError:
             return 0  # not worth waiting for: `next_event` refuses it
-        return max(0, LENGTH.size + length - len(self._buffer))
 
-    def next_event(self) -> Event | NeedData:
-        """Return the next event, or `NEED_DATA`; raises the peer's error as an `FsError`."""
+    def take_frame(self) -> Frame | None:
+        """Return the next whole frame, or None; `FsError` for one that is too long.
+
+        Frames must be opened in the order they were taken, but may be opened in another thread
+        while the next one is being received.
+        """
         if self._state is State.CLOSED:
             raise ConnectionLost
         try:
-            return self._next_event()
+            return self._incoming.take() if self._whole() else None
         except FsError:
             self._state = State.CLOSED
             raise
 
+    def _whole(self) -> bool:
+        """Tell whether there is a whole frame, having used up what `receive_data` was given."""
+        incoming, hello = self._incoming, self._state is State.HELLO
+        while not (whole := incoming.whole(self._limit(), hello=hello)) and self._pending:
+            room = incoming.room()
+            count = min(len(room), len(self._pending))
+            room[:count] = self._pending[:count]
+            del self._pending[:count]
+            incoming.filled(count)
+        return whole
+
+    def open_frame(self, frame: Frame, into: memoryview | None = None) -> Event:
+        """Return what a frame says; raises the peer's error as an `FsError`, and closes.
+
+        With `into`, a large record is opened there, and the event holds a view of it.
+        """
+        try:
+            if self._state is not State.OPEN:
+                return self._advance(bytes(frame.body))
+            opener = self._keys().opener
+            if into is not None and len(frame.body) > SMALL:
+                return _parse(opener.open_into(frame.header, frame.body, into))
+            return _parse(memoryview(opener.open(frame.header, frame.body)))
+        except FsError:
+            self._state = State.CLOSED
+            raise
+        finally:
+            self._incoming.give_back(frame)
+
+    def next_event(self) -> Event | NeedData:
+        """Return the next event, or `NEED_DATA`; raises the peer's error as an `FsError`."""
+        frame = self.take_frame()
+        return NEED_DATA if frame is None else self.open_frame(frame)
+
     def _limit(self) -> int:
         return MAX_RECORD if self._state is State.OPEN else MAX_HANDSHAKE_MESSAGE
-
-    def _next_event(self) -> Event | NeedData:
-        if len(self._buffer) < LENGTH.size:
-            return NEED_DATA
-        header = bytes(self._buffer[: LENGTH.size])
-        if self._state is State.HELLO:
-            _check_hello_length(header)
-        length = body_length(header, self._limit())
-        end = LENGTH.size + length
-        if len(self._buffer) < end:
-            return NEED_DATA
-        if self._state is State.OPEN:
-            with memoryview(self._buffer) as view, view[LENGTH.size : end] as body:
-                plaintext = self._keys().opener.open(header, body)
-            del self._buffer[:end]
-            return _parse(plaintext)
-        message = bytes(self._buffer[LENGTH.size : end])
-        del self._buffer[:end]
-        return self._advance(message)
 
     def _advance(self, message: bytes) -> Event:
         match self._state, self._handshake:
@@ -216,18 +261,12 @@ def _framed(message: bytes) -> bytes:
     return LENGTH.pack(len(message)) + message
 
 
-def _check_hello_length(header: bytes) -> None:
-    """Tell a stranger's protocol (`HTTP`, `SSH-`) from an attack on ours."""
-    if LENGTH.unpack(header)[0] > MAX_HANDSHAKE_MESSAGE:
-        raise NotFsdError
-
-
-def _parse(plaintext: bytes) -> Event:
+def _parse(plaintext: memoryview) -> Event:
     kind = plaintext[0] if plaintext else 0
     if kind == DATA and len(plaintext) >= DATA_HEADER.size:
         _, stream, index = DATA_HEADER.unpack_from(plaintext)
-        return Data(stream, index, memoryview(plaintext)[DATA_HEADER.size :])
+        return Data(stream, index, plaintext[DATA_HEADER.size :])
     if kind == CONTROL and len(plaintext) >= CONTROL_HEADER.size:
         _, request = CONTROL_HEADER.unpack_from(plaintext)
-        return Control(request, decode(memoryview(plaintext)[CONTROL_HEADER.size :]))
+        return Control(request, decode(plaintext[CONTROL_HEADER.size :]))
     raise RemoteProtocolError("The other end sent a record of an unknown kind.")

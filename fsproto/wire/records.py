@@ -63,6 +63,18 @@ class RecordSealer(_Direction):
         aead, nonce = self._next()
         return header + aead.seal(nonce, plaintext, header)
 
+    def seal_into(self, plaintext: memoryview, out: memoryview) -> memoryview:
+        """Make the record in `out`, which has 20 bytes more than `plaintext`; return all of it."""
+        length = len(plaintext) + crypto.TAG_SIZE
+        if length > MAX_RECORD:
+            raise ValueError("a record cannot hold that much")
+        end = LENGTH.size + length
+        LENGTH.pack_into(out, 0, length)
+        header = bytes(out[: LENGTH.size])
+        aead, nonce = self._next()
+        aead.seal_into(nonce, plaintext, header, out[LENGTH.size : end])
+        return out[:end]
+
 
 class RecordOpener(_Direction):
     """Opens the records of the direction one receives in."""
@@ -73,13 +85,29 @@ class RecordOpener(_Direction):
         try:
             return aead.open(nonce, body, header)
         except crypto.CryptoError:
-            raise RemoteProtocolError(
-                "A record from the other end was damaged, repeated or out of order on its way.",
-                hint="Somebody or something between you and the server changes the traffic.",
-            ) from None
+            raise _damaged() from None
+
+    def open_into(self, header: bytes, body: memoryview, out: memoryview) -> memoryview:
+        """Open into `out`, which has room enough; return the part that holds the plaintext."""
+        if len(body) < crypto.TAG_SIZE:
+            raise _damaged()
+        plaintext = out[: len(body) - crypto.TAG_SIZE]
+        aead, nonce = self._next()
+        try:
+            aead.open_into(nonce, body, header, plaintext)
+        except crypto.CryptoError:
+            raise _damaged() from None
+        return plaintext
 
 
-def body_length(header: bytes, limit: int = MAX_RECORD) -> int:
+def _damaged() -> RemoteProtocolError:
+    return RemoteProtocolError(
+        "A record from the other end was damaged, repeated or out of order on its way.",
+        hint="Somebody or something between you and the server changes the traffic.",
+    )
+
+
+def body_length(header: bytes | bytearray, limit: int = MAX_RECORD) -> int:
     """Read a record's length; `RemoteProtocolError` if it is more than `limit` or nothing."""
     length: int = LENGTH.unpack(header)[0]
     if not 0 < length <= limit:

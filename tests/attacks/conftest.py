@@ -9,14 +9,24 @@ from pathlib import Path
 
 import pytest
 
+from fsclient.tree import Located
+from fsproto.names import parse_path
 from tests.attacks.lying import LyingServer
-from tests.attacks.world import World
+from tests.attacks.world import FILES, READY, World, until
 
 
 @pytest.fixture(scope="session")
 def first_world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The world that all others are copied from."""
-    return World.create(tmp_path_factory.mktemp("world"))
+    """The world that all others are copied from; made by one of the test workers for all."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "first-world"
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        until((folder / READY).exists, "another worker made the first world", within_s=60)
+    else:
+        World.create(folder)
+    return World.created(folder)
 
 
 @pytest.fixture
@@ -48,3 +58,12 @@ def _no_server_fails(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     assert not failed, [record.getMessage() for record in failed]
 
 
+@pytest.fixture(scope="session")
+def places(first_world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Located]:
+    """What alice has, by its path; the same in every world."""
+    world = first_world.copy(tmp_path_factory.mktemp("looked at"))
+    paths = ["/", "reports", "archive", *FILES["alice"]]
+    with LyingServer(world.home) as server:
+        world.meet(server.address)
+        with world.alice.session() as session:
+            return {path: session.tree.find(parse_path(path)) for path in paths}

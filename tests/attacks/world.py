@@ -45,8 +45,13 @@ FILES = {
         "reports/q2.txt": b"the other quarter\n",
         "archive/old.txt": b"long ago\n",
     },
-    "bob": {"notes.txt": b"what bob had written before..\n", "draft.bin": stretch("bob's", 1_200_000)},
+    "bob": {
+        "notes.txt": b"what bob had written before..\n",
+        "draft.bin": stretch("bob's", 1_200_000),
+    },
 }
+READY = "ready.json"
+"""Is there once the people and their files are."""
 WITHIN_S = 20.0
 
 
@@ -122,7 +127,9 @@ class Person:
     def run(self, *args: str | Path, client: Path | None = None) -> Ran:
         """Run a command of the client to its end, in this process."""
         said, complained = io.BytesIO(), io.BytesIO()
-        out, err = (io.TextIOWrapper(one, "utf-8", write_through=True) for one in (said, complained))
+        out, err = (
+            io.TextIOWrapper(one, "utf-8", write_through=True) for one in (said, complained)
+        )
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             status = run_client(App(), ["--home", str(client or self.client), *map(str, args)])
         return Ran(status, said.getvalue(), complained.getvalue().decode())
@@ -195,7 +202,20 @@ class World:
                 people.append(person)
         finally:
             server.stop()
+        made = {person.name: [person.added, person.app._last] for person in people}
+        (folder / "people.json").write_text(json.dumps(made))
+        (folder / "people.json").rename(folder / READY)
         return cls(server.home, *people)
+
+    @classmethod
+    def created(cls, folder: Path) -> World:
+        """Return what `create` has made in a folder, in whatever process that was."""
+        people = []
+        for name, (added, last) in json.loads((folder / READY).read_text()).items():
+            person = Person(folder / name, added)
+            person.app._last = last
+            people.append(person)
+        return cls(folder / "fsd", *people)
 
     def copy(self, to: Path) -> World:
         """Return a copy of all of it; nothing may be running on this one."""

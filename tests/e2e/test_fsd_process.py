@@ -1,0 +1,245 @@
+"""fsd as an operator runs it: what it says, when it refuses to start, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fsclient.connection import ServerConnection
+from fsd.auth.otp import OtpSetting
+from fsproto import __version__, labels
+from fsproto.errors import HostKeyError, LoginRefused
+from fsproto.link import EnrollLink
+from fsproto.messages.account import Welcome
+from tests.people import Resident, identity
+from tests.servers import (
+    Authenticator,
+    NotReadyError,
+    RunningServer,
+    enrol_person,
+    run,
+)
+
+
+def fsd(home: Path, *args: str, listen: str = "127.0.0.1:0") -> subprocess.CompletedProcess[str]:
+    """Start an fsd that is expected to end by itself."""
+    return run("fsd", "--home", str(home), "--listen", listen, *args)
+
+
+def assert_refused(ended: subprocess.CompletedProcess[str], status: int, words: str) -> None:
+    assert (ended.returncode, ended.stdout) == (status, "")
+    assert "Traceback" not in ended.stderr
+    sentence = next(line for line in ended.stderr.splitlines() if line.startswith("fsd: "))
+    assert words in sentence
+
+
+# --- starting
+
+
+def test_it_says_in_one_line_where_it_listens_and_which_key_it_has(prepared):
+    with RunningServer.start(prepared) as server:
+        assert server.address.host == "127.0.0.1"
+        assert server.address.port > 0
+        with socket.create_connection((server.address.host, server.address.port)):
+            pass
+        assert server.admin("host-key").stdout.strip() == server.host_key
+        server.process.terminate()
+        out, _ = server.process.communicate()
+        assert (server.process.returncode, out) == (0, "")  # the line was all it said
+
+
+def test_it_takes_its_settings_from_the_environment(tmp_path):
+    where = {"FSD_HOME": str(tmp_path / "home"), "FSD_DATABASE": f"sqlite:///{tmp_path}/other.db"}
+    ended = run("fsd", "--listen", "192.0.2.1:0", env=where)
+    assert_refused(ended, 1, "Cannot listen on 192.0.2.1:0")
+    assert (tmp_path / "other.db").exists()
+
+
+@pytest.mark.parametrize("program", ["fsd", "fsadmin"])
+def test_it_tells_its_version(program):
+    told = run(program, "--version")
+    assert (told.returncode, told.stdout, told.stderr) == (0, f"{program} {__version__}\n", "")
+
+
+def test_its_help_names_every_option(tmp_path):
+    told = run("fsd", "--help")
+    assert told.returncode == 0
+    assert set(re.findall(r"--[a-z-]+", told.stdout)) == {
+        *("--home", "--listen", "--database", "--log-format"),
+        *("--debug", "--version", "--help"),
+    }
+
+
+@pytest.mark.parametrize("listen", ["", "127.0.0.1:65536", "::1"])
+def test_what_is_no_address_is_a_usage_error(tmp_path, listen):
+    assert_refused(fsd(tmp_path / "home", listen=listen), 2, "is not an address")
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_port_in_use_is_a_sentence_with_a_hint(prepared):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        ended = fsd(prepared, listen=where)
+    assert_refused(ended, 1, f"Cannot listen on {where}")
+    assert "--listen" in ended.stderr
+
+
+def test_a_home_in_use_is_refused_and_its_server_goes_on(shared_server):
+    assert_refused(fsd(shared_server.home), 1, "Another fsd is running")
+    with socket.create_connection((shared_server.address.host, shared_server.address.port)):
+        pass
+
+
+def test_a_database_of_a_newer_version_is_refused_by_both_programs(prepared):
+    with sqlite3.connect(prepared / "fsd.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    database.close()
+    ended = fsd(prepared)
+    assert_refused(ended, 1, "newer version of fsd")
+    assert "backup" in ended.stderr
+    listed = run("fsadmin", "--home", str(prepared), "list-users")
+    assert (listed.returncode, listed.stdout) == (1, "")
+    assert "newer version of fsd" in listed.stderr
+    shown = run("fsadmin", "--home", str(prepared), "db", "current", "--json")
+    assert json.loads(shown.stdout)["current"] == "9999"
+
+
+def test_a_master_key_of_another_home_is_refused(prepared):
+    run("fsadmin", "--home", str(prepared), "add-user", "alice")
+    (prepared / "master.key").write_bytes(bytes(32))
+    ended = fsd(prepared)
+    assert_refused(ended, 7, "does not open with this master key")
+    assert "Put the home's master.key back" in ended.stderr
+
+
+def test_a_database_that_does_not_answer_is_a_sentence_without_its_password(prepared, tmp_path):
+    pytest.importorskip("psycopg")
+    url = f"postgresql+psycopg://user:hunter2@/name?host={tmp_path}"
+    ended = fsd(prepared, "--database", url)
+    assert_refused(ended, 1, "The database failed")
+    assert "hunter2" not in ended.stderr
+
+
+def test_a_file_in_place_of_the_home_is_a_usage_error(tmp_path):
+    (tmp_path / "home").write_text("a file")
+    ended = fsd(tmp_path / "home")
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+
+
+def test_debug_shows_where_it_went_wrong(tmp_path):
+    ended = fsd(tmp_path, "--debug", listen="nowhere:at all")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("Traceback")
+    assert ended.stderr.splitlines()[-1].startswith("fsd: 'nowhere:at all'")
+
+
+@pytest.fixture(scope="module")
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("prepared") / "home"
+    assert run("fsadmin", "--home", str(path), "db", "upgrade").returncode == 0
+    return path
+
+
+@pytest.fixture
+def prepared(_home: Path, tmp_path: Path) -> Path:
+    """A home with keys and a database at head."""
+    return shutil.copytree(_home, tmp_path / "home")
+
+
+# --- ending
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_in_order_when_it_is_told_to(prepared, number):
+    with RunningServer.start(prepared) as server:
+        with socket.create_connection((server.address.host, server.address.port)):
+            server.process.send_signal(number)
+            assert server.process.wait() == 0
+        assert "Traceback" not in server.log
+        assert server.log.splitlines()[-1].endswith("stopped")
+
+
+def test_after_a_crash_it_starts_again_where_and_as_what_it_was(prepared):
+    with RunningServer.start(prepared) as before:
+        enrol_person(before, "alice")
+        assert before.kill() == -signal.SIGKILL
+    with before.restart() as after:
+        assert (after.address, after.host_key) == (before.address, before.host_key)
+        assert "alice" in after.admin("list-users").stdout
+        assert after.stop() == 0
+
+
+def test_a_home_that_was_moved_starts_with_its_own_database(prepared, tmp_path):
+    with RunningServer.start(prepared) as server:
+        enrol_person(server, "alice")
+        server.stop()
+    with RunningServer.start(prepared.rename(tmp_path / "elsewhere")) as server:
+        assert "alice" in server.admin("list-users").stdout
+
+
+def test_stopping_a_server_that_never_became_ready_tells_its_log(prepared):
+    with pytest.raises(NotReadyError, match="Cannot listen"):
+        RunningServer.start(prepared, listen="192.0.2.1:0")
+
+
+# --- what it writes
+
+
+def test_logs_in_json_are_json_on_every_line_and_hold_no_secret(prepared):
+    with RunningServer.start(prepared, "--log-format", "json") as server:
+        person = enrol_person(server, "alice")
+        code = Authenticator(person).fresh()
+        alice = Resident(identity("alice"), OtpSetting(person["secret"]))
+        link = EnrollLink("alice", server.address, server.host_key)
+        with ServerConnection(link) as connection:
+            signature = alice.signature(labels.SIGN_ENROLL, connection.channel_id)
+            welcome = connection.call(alice.enrolment(code, signature=signature), Welcome)
+        with ServerConnection(link) as connection, pytest.raises(LoginRefused):
+            connection.call(alice.login(code), Welcome)
+        with ServerConnection(link) as connection, pytest.raises(LoginRefused):
+            connection.call(alice.login(code, user='x\n{"event": "forged"}'), Welcome)
+        with pytest.raises(HostKeyError):
+            ServerConnection(EnrollLink("alice", server.address, f"SHA256:{'A' * 43}"))
+    lines = [json.loads(line) for line in server.log.splitlines()]
+    assert all({"time", "level", "event"} <= set(line) for line in lines)
+    events = [line["event"] for line in lines]
+    assert events.count("login refused") == 2
+    assert {"ready", "logged in", "stopped"} <= set(events)
+    assert "forged" not in server.log
+    refused = next(line for line in lines if line["event"] == "login refused")
+    assert (refused["user"], refused["address"]) == ("alice", "127.0.0.1")
+    ticket, master = welcome.ticket or b"", (server.home / "master.key").read_bytes()
+    for secret in (person["secret"], code, ticket.hex(), master.hex(), str(ticket), str(master)):
+        assert secret not in server.log
+
+
+def test_nothing_in_the_home_can_be_read_by_others(shared_server):
+    for folder, folders, files in os.walk(shared_server.home):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            assert path.stat().st_mode & 0o077 == 0, path
+
+
+# --- on PostgreSQL
+
+
+def test_people_are_kept_in_the_database_it_was_given(postgres, prepared):
+    url = postgres.new_database()
+    with RunningServer.start(prepared, database=url) as server:
+        enrol_person(server, "alice")
+        forgotten = run("fsadmin", "--home", str(server.home), "list-users")
+        assert (forgotten.returncode, forgotten.stdout) == (2, "")
+        assert "--database" in forgotten.stderr
+        assert server.stop() == 0
+    with RunningServer.start(prepared, database=url) as server:
+        assert "alice" in server.admin("list-users").stdout

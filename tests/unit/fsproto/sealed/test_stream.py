@@ -1,0 +1,120 @@
+"""Sealed streams, segment by segment: what a sealer refuses to do, what an opener must be told."""
+
+from __future__ import annotations
+
+import pytest
+
+from fsproto.errors import IntegrityError
+from fsproto.limits import MAX_SEGMENTS
+from fsproto.sealed.stream import (
+    FIRST_PLAIN,
+    HEADER_SIZE,
+    OTHER_PLAIN,
+    StreamOpener,
+    StreamSealer,
+    key_commitment,
+    sealed_size,
+    segment_count,
+)
+from fsproto.types import FileKey
+from tests.known import Seeded, stretch
+from tests.streams import open_stream, seal_stream
+
+KEY = FileKey(stretch("file key", 32))
+
+
+def _sealer() -> StreamSealer:
+    return StreamSealer(KEY, b"bound to", Seeded("stream"))
+
+
+@pytest.mark.parametrize(
+    ("index", "size", "last"),
+    [
+        (0, FIRST_PLAIN + 1, True),
+        (0, FIRST_PLAIN + 1, False),
+        (1, OTHER_PLAIN + 1, True),
+        (0, FIRST_PLAIN - 1, False),
+        (1, OTHER_PLAIN - 1, False),
+        (0, 0, False),
+        (1, 0, False),
+    ],
+)
+def test_a_sealer_takes_full_segments_and_one_shorter_at_the_end(index: int, size: int, last: bool):
+    with pytest.raises(ValueError, match="segment"):
+        _sealer().seal(index, bytes(size), last=last)
+
+
+@pytest.mark.parametrize("index", [-1, MAX_SEGMENTS, MAX_SEGMENTS + 1])
+def test_no_segment_has_a_number_that_its_nonce_cannot_hold(index: int):
+    sealer = _sealer()
+    with pytest.raises(ValueError, match="segments"):
+        sealer.seal(index, b"x", last=True)
+    with pytest.raises(ValueError, match="segments"):
+        StreamOpener(KEY, b"bound to", sealer.header).open(index, bytes(100), last=True)
+
+
+def test_the_very_last_segment_there_can_be_opens():
+    sealer = _sealer()
+    stored = sealer.seal(MAX_SEGMENTS - 1, b"the end", last=True)
+    opener = StreamOpener(KEY, b"bound to", sealer.header)
+    assert opener.open(MAX_SEGMENTS - 1, stored, last=True) == b"the end"
+
+
+def test_an_empty_file_is_one_empty_segment():
+    stored = seal_stream(KEY, b"", b"", Seeded("empty"))
+    assert len(stored) == sealed_size(0) == HEADER_SIZE + 16
+    assert segment_count(0) == 1
+    assert open_stream(KEY, b"", stored) == b""
+
+
+def test_a_header_says_its_length_salt_and_prefix():
+    header = _sealer().header
+    draw = Seeded("stream")
+    assert header == b"\x28" + draw(32) + draw(7)
+    assert len(header) == HEADER_SIZE == 40
+
+
+def test_two_streams_of_one_file_key_have_nothing_in_common():
+    draw = Seeded("both")
+    one, two = (seal_stream(KEY, b"", bytes(1000), draw) for _ in range(2))
+    assert one[1:40] != two[1:40]
+    assert not any(a == b for a, b in zip(_blocks(one), _blocks(two), strict=True))
+
+
+def _blocks(stored: bytes) -> list[bytes]:
+    return [stored[at : at + 16] for at in range(HEADER_SIZE, len(stored) - 16, 16)]
+
+
+@pytest.mark.parametrize("header", [b"", b"\x28", b"\x28" + bytes(38), b"\x28" + bytes(40)])
+def test_what_is_too_short_or_long_for_a_header_is_none(header: bytes):
+    with pytest.raises(IntegrityError):
+        StreamOpener(KEY, b"", header)
+
+
+@pytest.mark.parametrize("first", [0, 39, 41, 255])
+def test_a_header_of_another_format_is_refused(first: int):
+    with pytest.raises(IntegrityError):
+        StreamOpener(KEY, b"", bytes([first]) + bytes(39))
+
+
+@pytest.mark.parametrize("size", [0, 1, 39, 40, 41, 55])
+def test_a_first_segment_shorter_than_header_and_tag_is_refused(size: int):
+    opener = StreamOpener(KEY, b"bound to", _sealer().header)
+    with pytest.raises(IntegrityError):
+        opener.open(0, bytes(size), last=True)
+
+
+def test_segments_may_be_sealed_and_opened_in_any_order():
+    sealer = _sealer()
+    plain = [stretch(f"segment {n}", size) for n, size in enumerate((FIRST_PLAIN, OTHER_PLAIN, 9))]
+    stored = {n: sealer.seal(n, plain[n], last=n == 2) for n in (2, 0, 1)}
+    opener = StreamOpener(KEY, b"bound to", stored[0][:HEADER_SIZE])
+    for number in (1, 2, 0):
+        assert opener.open(number, memoryview(stored[number]), last=number == 2) == plain[number]
+
+
+def test_a_commitment_tells_nothing_that_opens_the_stream():
+    salt = stretch("salt", 32)
+    stored = seal_stream(KEY, b"", b"plaintext", Seeded("stream"))
+    with pytest.raises(IntegrityError):
+        open_stream(FileKey(key_commitment(KEY, salt)), b"", stored)

@@ -1,0 +1,80 @@
+"""Records of one direction: the next one, or nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from fsproto.errors import RemoteProtocolError
+from fsproto.limits import MAX_RECORD, RECORDS_PER_KEY
+from fsproto.wire.records import SECRET_SIZE, RecordOpener, RecordSealer, body_length
+from tests.known import stretch
+
+SECRET = stretch("secret", SECRET_SIZE)
+
+
+def _open(opener: RecordOpener, record: bytes) -> bytes:
+    return opener.open(record[:4], record[4:])
+
+
+def test_the_same_plaintext_never_looks_the_same_twice():
+    sealer = RecordSealer(SECRET)
+    records = [sealer.seal(b"again") for _ in range(2 * RECORDS_PER_KEY + 10)]
+    assert len(set(records)) == len(records)
+
+
+def test_records_open_in_order_across_every_ratchet():
+    sealer, opener = RecordSealer(SECRET), RecordOpener(SECRET)
+    for number in range(2 * RECORDS_PER_KEY + 10):
+        assert _open(opener, sealer.seal(b"%d" % number)) == b"%d" % number
+
+
+@pytest.mark.parametrize("number", [0, 1, RECORDS_PER_KEY - 1, RECORDS_PER_KEY])
+def test_a_record_sent_twice_is_refused(number: int):
+    sealer, opener = RecordSealer(SECRET), RecordOpener(SECRET)
+    for _ in range(number):
+        _open(opener, sealer.seal(b""))
+    record = sealer.seal(b"once")
+    assert _open(opener, record) == b"once"
+    with pytest.raises(RemoteProtocolError):
+        _open(opener, record)
+
+
+def test_a_record_left_out_is_noticed_at_the_next():
+    sealer, opener = RecordSealer(SECRET), RecordOpener(SECRET)
+    sealer.seal(b"left out")
+    with pytest.raises(RemoteProtocolError):
+        _open(opener, sealer.seal(b"next"))
+
+
+def test_the_length_of_a_record_is_authenticated():
+    record = RecordSealer(SECRET).seal(b"record")
+    for length in (0, len(record) - 5, len(record) - 3, 1 << 31):
+        with pytest.raises(RemoteProtocolError):
+            RecordOpener(SECRET).open(length.to_bytes(4, "big"), record[4:])
+
+
+def test_a_record_may_be_just_as_long_as_the_limit():
+    record = RecordSealer(SECRET).seal(bytes(MAX_RECORD - 16))
+    assert body_length(record[:4]) == len(record) - 4 == MAX_RECORD
+    assert _open(RecordOpener(SECRET), record) == bytes(MAX_RECORD - 16)
+
+
+def test_a_longer_record_is_our_own_mistake_or_theirs():
+    with pytest.raises(ValueError, match="cannot hold"):
+        RecordSealer(SECRET).seal(bytes(MAX_RECORD - 15))
+    for length in (0, MAX_RECORD + 1, (1 << 32) - 1):
+        with pytest.raises(RemoteProtocolError, match=str(length)):
+            body_length(length.to_bytes(4, "big"))
+
+
+def test_a_record_that_could_not_be_sealed_uses_no_nonce():
+    sealer, opener = RecordSealer(SECRET), RecordOpener(SECRET)
+    with pytest.raises(ValueError, match="cannot hold"):
+        sealer.seal(bytes(MAX_RECORD))
+    assert _open(opener, sealer.seal(b"first")) == b"first"
+
+
+def test_a_refused_record_says_that_somebody_may_be_in_the_middle():
+    with pytest.raises(RemoteProtocolError) as refused:
+        RecordOpener(SECRET).open(bytes(4), bytes(40))
+    assert refused.value.hint is not None
