@@ -16,9 +16,10 @@ from fsproto.errors import (
 )
 from fsproto.names import for_terminal
 
+_BAD_NAME = UsageError, "has a name that this file system does not take"
 _CLASSES: dict[int | None, tuple[type[FsError], str]] = {
-    errno.ENOENT: (NotFoundError, "is not there"),
-    errno.ENOTDIR: (NotFoundError, "is not there: a part of its path is a file"),
+    errno.ENOENT: (NotFoundError, "does not exist"),
+    errno.ENOTDIR: (NotFoundError, "does not exist: a part of its path is a file"),
     errno.EACCES: (NotAllowedError, "may not be accessed by you"),
     errno.EPERM: (NotAllowedError, "may not be accessed by you"),
     errno.EROFS: (NotAllowedError, "is on a file system that cannot be written"),
@@ -26,18 +27,25 @@ _CLASSES: dict[int | None, tuple[type[FsError], str]] = {
     errno.EEXIST: (ConflictError, "is in the way"),
     errno.ENOTEMPTY: (ConflictError, "is in the way: the folder is not empty"),
     errno.ENOSPC: (OutOfSpaceError, "cannot be written: there is no space left"),
+    errno.EFBIG: (OutOfSpaceError, "cannot be written: it is larger than a file may be there"),
     errno.EDQUOT: (OutOfSpaceError, "cannot be written: your disk quota is used up"),
-    errno.ENAMETOOLONG: (UsageError, "has a name that this file system does not take"),
-    errno.EILSEQ: (UsageError, "has a name that this file system does not take"),
-    errno.EINVAL: (UsageError, "has a name that this file system does not take"),
+    errno.ENAMETOOLONG: _BAD_NAME,
+    errno.EILSEQ: _BAD_NAME,
+    errno.EINVAL: _BAD_NAME,
 }
 
 
 @contextmanager
-def local_errors(path: object) -> Iterator[None]:
-    """Turn an `OSError` about a local file into a sentence about `path`."""
+def local_errors(what: object) -> Iterator[None]:
+    """Turn an `OSError` into a sentence about `what`: a local path, or a string that names it.
+
+    That the reader of a pipe has gone is no error of ours, and passes as it is.
+    """
     try:
         yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        kind, what = _CLASSES.get(error.errno, (FsError, f"cannot be used: {error.strerror}"))
-        raise kind(f"The local {for_terminal(str(path))} {what}.") from error
+        kind, words = _CLASSES.get(error.errno, (FsError, f"cannot be used: {error.strerror}"))
+        named = what if isinstance(what, str) else f"The local '{for_terminal(str(what))}'"
+        raise kind(f"{named} {words}.") from error

@@ -9,8 +9,12 @@ from pathlib import Path
 from fsclient.errors import local_errors
 from fsclient.ui import Ui
 from fsproto.errors import LoginRefused, LoginRequired, UsageError
+from fsproto.names import for_terminal
 
 _TYPED_TRIES = 3
+_DIGITS = range(6, 9)
+_MARGIN_S = 0.2
+"""How far into a step its code is computed, so that no clock calls it early."""
 
 
 class CodeSource:
@@ -20,42 +24,65 @@ class CodeSource:
         """Take a code that was given, or a file with the secret; neither: the person is asked."""
         self._given = given
         self._secret_file = secret_file
+        self._more = False
 
     def codes(self, ui: Ui) -> Iterator[str]:
         """Give codes to try; `LoginRequired` where there is none and nobody to ask."""
         if self._given is not None:
-            yield self._given
+            given, self._given = self._given, None  # a code works once
+            if not _looks_right(given):
+                raise UsageError("A one-time password has 6 to 8 digits.")
+            self._more = False
+            yield given
         elif self._secret_file is not None:
             yield from self._computed(ui, self._secret_file)
         elif not ui.can_ask():
-            raise LoginRequired
+            raise LoginRequired(
+                "A one-time password is needed, and there is no terminal to ask for it."
+            )
         else:
-            for _ in range(_TYPED_TRIES):
-                yield ui.ask("One-time password: ")
+            for tries_left in reversed(range(_TYPED_TRIES)):
+                self._more = tries_left > 0
+                yield self._typed(ui)
 
     def refused(self, ui: Ui, error: LoginRefused) -> None:
         """Take note that a code was refused; raises it on where no further one can be tried."""
-        if self._given is not None:
+        if not self._more:
             raise error
         if self._secret_file is None:
             ui.complain(error)
+
+    def _typed(self, ui: Ui) -> str:
+        """Ask until something is typed that can be a code: a slip costs no try."""
+        while not _looks_right(code := ui.ask("One-time password: ")):
+            ui.warn("A one-time password has 6 to 8 digits; your authenticator app shows it.")
+        return code
 
     def _computed(self, ui: Ui, path: Path) -> Iterator[str]:
         """Compute the code of now; if it is used up already, wait for the next one, once."""
         import pyotp
 
         with local_errors(path):
-            text = path.read_text(encoding="utf-8", errors="replace").strip()
+            text = path.expanduser().read_text(encoding="utf-8", errors="replace")
+        secret, shown = "".join(text.split()), for_terminal(str(path))
         try:
-            otp = pyotp.parse_uri(text) if text.startswith("otpauth:") else pyotp.TOTP(text)
+            otp = pyotp.parse_uri(secret) if secret.startswith("otpauth:") else pyotp.TOTP(secret)
             if not isinstance(otp, pyotp.TOTP):
-                raise UsageError(f"{path} holds a secret for counted codes, not for timed ones.")
-            yield otp.now()
+                raise UsageError(f"'{shown}' holds a secret for counted codes, not for timed ones.")
+            code = otp.now()
         except (ValueError, TypeError):
             raise UsageError(
-                f"{path} holds no one-time password secret.",
+                f"'{shown}' holds no one-time password secret.",
                 hint="It is the secret in Base32, or the otpauth URI, as fsadmin printed them.",
             ) from None
-        ui.say("That code was used already; waiting for the next one.")
-        time.sleep(otp.interval - time.time() % otp.interval + 0.2)
+        self._more = True
+        yield code
+        ui.say("That code was refused, as one that was used already is; waiting for the next one.")
+        time.sleep(otp.interval - time.time() % otp.interval + _MARGIN_S)
+        self._more = False
         yield otp.now()
+
+
+def _looks_right(code: str) -> bool:
+    """Tell whether this can be a code, however its digits are grouped; the server looks closer."""
+    return sum(character.isdecimal() for character in code) in _DIGITS

@@ -13,12 +13,22 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
-from fsproto.errors import FsError
+from fsclient.errors import local_errors
+from fsproto.errors import FsError, Interrupted, UsageError
 from fsproto.names import for_terminal
 
+STDOUT = "Standard output"
+"""What errors call it."""
+
+_NAME = "fsclient: "
+_INDENT = " " * len(_NAME)
+_NARROWEST = 40
+"""Columns; in a terminal that has fewer, lines are left as they are."""
 _UNIT = 1000.0
+_ROUNDS_UP = 999.95
+"""From here on a size would be written as 1000.0 of its unit."""
 
 
 class Ui:
@@ -34,10 +44,10 @@ class Ui:
     def result(self, data: object, text: str | Sequence[str]) -> None:
         """Give a result: `data` as JSON, or `text` for people, each string a line."""
         if self.as_json:
-            write(sys.stdout, json.dumps(data, ensure_ascii=False) + "\n")
+            write_out(json.dumps(data, ensure_ascii=False) + "\n")
         else:
             lines = [text] if isinstance(text, str) else text
-            write(sys.stdout, "".join(for_terminal(line) + "\n" for line in lines))
+            write_out("".join(for_terminal(line) + "\n" for line in lines))
 
     def result_of(self, **data: object) -> None:
         """Give a result that only programs need; people were told by `say`."""
@@ -47,21 +57,21 @@ class Ui:
     def say(self, sentence: str) -> None:
         """Tell what was done; nothing that a program would need."""
         if not self.quiet and not self.as_json:
-            write(sys.stderr, for_terminal(sentence) + "\n")
+            _tell("", sentence)
 
     def warn(self, sentence: str) -> None:
         """Tell something that the person should not overlook."""
-        write(sys.stderr, for_terminal(f"fsclient: {sentence}") + "\n")
+        _tell(_NAME, sentence)
 
     def complain(self, error: FsError) -> None:
         """Tell an error and what can be done about it."""
         self.warn(error.sentence)
         if error.hint:
-            write(sys.stderr, "          " + for_terminal(error.hint) + "\n")
+            _tell(_INDENT, error.hint)
 
     def wants_progress(self) -> bool:
         """Tell whether a person is watching."""
-        return not self.quiet and not self.as_json and sys.stderr.isatty()
+        return not self.quiet and not self.as_json and _is_terminal(sys.stderr)
 
     # --- asking
 
@@ -71,26 +81,95 @@ class Ui:
             return terminal is not None
 
     def ask(self, question: str) -> str:
-        """Ask for something that may be seen while it is typed; empty at the end of input."""
+        """Ask for something that may be seen while it is typed; `Interrupted` at its end."""
         with _terminal() as terminal:
-            write(sys.stderr, question)
-            return (terminal or sys.stdin).readline().rstrip("\n")
+            _prompt(question)
+            line = (terminal or sys.stdin).readline()
+        if not line:
+            raise _unanswered()
+        return line.strip()
 
     def ask_secret(self, question: str) -> str:
-        """Ask for something that must not be seen."""
+        """Ask for something that must not be seen; `Interrupted` at the end of input."""
         import getpass
 
-        return getpass.getpass(question)
+        try:
+            return getpass.getpass(question)
+        except EOFError:
+            raise _unanswered() from None
+
+
+def write_out(text: str) -> None:
+    """Write a result to stdout."""
+    if sys.stdout is None:
+        raise _closed("output")
+    with local_errors(STDOUT):
+        _write(sys.stdout, text)
+
+
+def binary_stdout() -> BinaryIO:
+    """Return stdout for bytes."""
+    if sys.stdout is None:
+        raise _closed("output")
+    return sys.stdout.buffer
+
+
+def binary_stdin() -> BinaryIO:
+    """Return stdin for bytes."""
+    if sys.stdin is None:
+        raise _closed("input")
+    return sys.stdin.buffer
+
+
+def _tell(start: str, sentence: str) -> None:
+    """Write to stderr; nobody is left to be told where that is impossible."""
+    with contextlib.suppress(OSError, ValueError):
+        _write(sys.stderr, _fitted(start + for_terminal(sentence)) + "\n")
+
+
+def _fitted(line: str) -> str:
+    """Return a line broken between words where the terminal would break it anywhere."""
+    columns = 0
+    if _is_terminal(sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    if columns < _NARROWEST or len(line) < columns:
+        return line
+    import textwrap
+
+    indent = _INDENT if line.startswith((_NAME, _INDENT)) else ""
+    return textwrap.fill(
+        line,
+        columns - 1,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # it was closed
+        return False
+
+
+def _unanswered() -> Interrupted:
+    return Interrupted("The question was not answered; nothing was done.")
+
+
+def _closed(which: str) -> UsageError:
+    return UsageError(f"Standard {which} is closed.")
 
 
 @contextlib.contextmanager
 def _terminal() -> Iterator[TextIO | None]:
     """Give the terminal to read answers from, even if stdin is a file or a pipe."""
-    if sys.stdin is not None and sys.stdin.isatty():
+    if _is_terminal(sys.stdin):
         yield sys.stdin
         return
     opened = None
-    if sys.stderr is not None and sys.stderr.isatty():
+    if _is_terminal(sys.stderr):
         with contextlib.suppress(OSError):
             opened = open("CONIN$" if os.name == "nt" else "/dev/tty")  # noqa: PTH123, SIM115
     try:
@@ -100,8 +179,22 @@ def _terminal() -> Iterator[TextIO | None]:
             opened.close()
 
 
-def write(stream: TextIO, text: str) -> None:
+def _prompt(question: str) -> None:
+    """Show a question where the person sees it, even if stderr goes to a file."""
+    if not _is_terminal(sys.stderr):
+        with (
+            contextlib.suppress(OSError),
+            open("CONOUT$" if os.name == "nt" else "/dev/tty", "w") as terminal,  # noqa: PTH123
+        ):
+            _write(terminal, question)
+            return
+    _write(sys.stderr, question)
+
+
+def _write(stream: TextIO | None, text: str) -> None:
     """Write what the stream's encoding can hold; the rest is written as escapes."""
+    if stream is None:
+        return
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()
@@ -112,7 +205,7 @@ def size_text(size: float) -> str:
     if size < _UNIT:
         return f"{int(size)} B"
     units = ["TB", "GB", "MB", "kB"]
-    while (size := size / _UNIT) >= _UNIT and len(units) > 1:
+    while (size := size / _UNIT) >= _ROUNDS_UP and len(units) > 1:
         units.pop()
     return f"{size:.1f} {units[-1]}"
 

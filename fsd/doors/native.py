@@ -7,8 +7,10 @@ One connection's requests are answered one after the other, in the order they ca
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from fsd.doors.desk import Desk, Upload
+from fsd.doors.line import Inbox, Line, listen
 from fsd.services.accounts import Principal
 from fsproto import crypto
 from fsproto.errors import (
@@ -28,21 +31,21 @@ from fsproto.errors import (
     SecurityError,
     UsageError,
 )
-from fsproto.limits import LISTING_PART_BYTES, MAX_UPLOADS, SEGMENT_SIZE
+from fsproto.limits import LISTING_PART_BYTES, MAX_RECORD, MAX_UPLOADS
 from fsproto.messages import Message, failure, files
 from fsproto.messages.account import Enroll, Login
 from fsproto.messages.base import Done
 from fsproto.sealed.signed import Signed
 from fsproto.types import NodeId
-from fsproto.wire.connection import NEED_DATA, Connection, Control, Data, Event, Reply
+from fsproto.wire.connection import Connection, Control, Data, Event, Reply
+from fsproto.wire.frames import SMALL, Frame
 from fsproto.wire.handshake import ServerHandshake
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-SMALL = 16 * 1024
-"""Records up to this many bytes are opened on the event loop: a thread would cost more."""
+ACCEPT_PAUSE_S = 0.1
 RECHECK_S = 1.0
 """How long a connection may go on after its session was ended elsewhere."""
 DRAIN_IDLE_S = 0.5
@@ -74,20 +77,24 @@ class NativeDoor:
         self.draining = False
         self.pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="fsd")
         self._peers: dict[asyncio.Task[None], _Peer] = {}
-        self._server: asyncio.Server | None = None
+        self._listening: list[socket.socket] = []
+        self._accepting: list[asyncio.Task[None]] = []
 
     async def open(self, host: str, port: int) -> tuple[str, int]:
         """Begin to accept; return the address, with the port that was picked for 0."""
-        limit = 2 * SEGMENT_SIZE
-        self._server = await asyncio.start_server(self._accept, host, port, limit=limit)
-        bound = self._server.sockets[0].getsockname()
+        self._listening = listen(host, port)
+        self._accepting = [asyncio.create_task(self._accept(sock)) for sock in self._listening]
+        bound = self._listening[0].getsockname()
         return bound[0], bound[1]
 
     async def close(self) -> None:
         """Accept no more, let what is in flight finish, then close."""
         self.draining = True
-        if self._server is not None:
-            self._server.close()
+        for accepting in self._accepting:
+            accepting.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+        for listening in self._listening:
+            listening.close()
         deadline = time.monotonic() + self.policy.drain_s
         while self._peers and time.monotonic() < deadline:
             for task, peer in list(self._peers.items()):
@@ -103,40 +110,40 @@ class NativeDoor:
         """Return the server's end of a new connection."""
         return Connection(ServerHandshake(self.host_key, os.urandom))
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a connection is always served by a task")
-        peer = _Peer(self, reader, writer)
-        self._peers[task] = peer
-        try:
-            await peer.serve()
-        except asyncio.CancelledError:
-            if not self.draining:
-                raise
-        finally:
-            del self._peers[task]
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, address = await loop.sock_accept(listening)
+            except OSError as error:  # too many open files, say: those there are go on
+                log.warning("cannot accept a connection: %s", error.strerror)
+                await asyncio.sleep(ACCEPT_PAUSE_S)
+                continue
+            sock.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            peer = _Peer(self, sock, str(address[0]))
+            task = asyncio.create_task(peer.serve())
+            self._peers[task] = peer
+            task.add_done_callback(self._peers.pop)
 
 
 class _Peer:
     """One connection."""
 
-    def __init__(
-        self, door: NativeDoor, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def __init__(self, door: NativeDoor, sock: socket.socket, address: str) -> None:
         self._door = door
-        self._reader = reader
-        self._writer = writer
-        self._address = str((writer.get_extra_info("peername") or ["?"])[0])
+        self._address = address
         self._connection = door.connection()
+        self._line = Line(sock, self._connection, door.policy.idle_s)
+        self._inbox: Inbox | None = None
         self._uploads: dict[int, Upload] = {}
-        self._busy = False
-        self._quiet_since = time.monotonic()
-        self._checked = time.monotonic()
+        self._plain: bytearray | None = None
+        self._began = self._checked = time.monotonic()
 
     def idle_for(self) -> float:
         """How long, in seconds, nothing was asked of us; 0 while a request is being served."""
-        return 0.0 if self._busy else time.monotonic() - self._quiet_since
+        return self._inbox.idle_for() if self._inbox else time.monotonic() - self._began
 
     async def serve(self) -> None:
         """Serve the connection to its end; no error leaves here."""
@@ -144,21 +151,25 @@ class _Peer:
         try:
             async with asyncio.timeout(self._door.policy.login_s):
                 who = await self._log_in()
+            self._inbox = Inbox(self._line, self._door.policy.idle_s)
             while True:
-                await self._answer(who, await self._next_request())
+                await self._work_on(who, await self._inbox.next())
         except (ConnectionLost, ConnectionError, TimeoutError):
             log.debug("connection ended", extra=where)
         except LoginRefused:
             pass  # logged where it was decided
         except FsError as error:
             log.warning("connection dropped: %s", error.sentence, extra=where)
-            self._writer.write(self._connection.refusal(error))
+            with contextlib.suppress(OSError, TimeoutError):
+                await self._line.send(self._connection.refusal(error))
         except Exception:
             log.exception("connection failed", extra=where)
         finally:
+            if self._inbox is not None:
+                await self._inbox.close()
             for upload in self._uploads.values():
                 await self._in_thread(upload.discard)
-            self._writer.close()
+            self._line.close()
 
     # --- in and out
 
@@ -167,32 +178,11 @@ class _Peer:
         return await loop.run_in_executor(self._door.pool, work, *args)
 
     async def _event(self) -> Event:
-        """Return what the client says next, once it is whole."""
-        connection = self._connection
-        size = 0
-        while True:
-            wanted = connection.wanted()
-            if wanted:
-                data = await self._reader.read(wanted)
-                connection.receive_data(data)
-                size += len(data)
-                continue
-            ready = connection.next_event
-            event = ready() if size <= SMALL else await self._in_thread(ready)
-            if event is not NEED_DATA:
-                return event
-
-    async def _next_request(self) -> Event:
-        self._busy, self._quiet_since = False, time.monotonic()
-        async with asyncio.timeout(self._door.policy.idle_s):
-            event = await self._event()
-        self._busy = True
-        return event
-
-    async def _send(self, data: bytes) -> None:
-        self._writer.write(data)
-        async with asyncio.timeout(self._door.policy.idle_s):
-            await self._writer.drain()
+        """Return what the client says next; only while nothing else receives."""
+        frame = await self._line.frame()
+        if len(frame.body) <= SMALL:
+            return self._connection.open_frame(frame)
+        return await self._in_thread(self._connection.open_frame, frame)
 
     async def _say(self, request: int, message: Message) -> None:
         try:
@@ -201,19 +191,17 @@ class _Peer:
             raise RemoteProtocolError(
                 "More was asked for at once than one answer can hold."
             ) from None
-        await self._send(data)
+        await self._line.send(data)
 
     # --- logging in
 
     async def _log_in(self) -> Principal:
         for _ in range(2):  # client_hello, client_key
-            wanted = self._connection.wanted
-            while wanted():
-                self._connection.receive_data(await self._reader.read(wanted()))
-            event = await self._in_thread(self._connection.next_event)
+            frame = await self._line.frame()
+            event = await self._in_thread(self._connection.open_frame, frame)
             if not isinstance(event, Reply):
                 raise RemoteProtocolError("The exchange of keys was not completed.")
-            await self._send(event.data)
+            await self._line.send(event.data)
         ask = await self._event()
         answer_at = time.monotonic() + self._door.policy.refusal_s
         if not isinstance(ask, Control) or not isinstance(ask.message, Login | Enroll):
@@ -246,11 +234,42 @@ class _Peer:
 
     # --- answering
 
-    async def _answer(self, who: Principal, event: Event) -> None:
+    async def _work_on(self, who: Principal, frame: Frame) -> None:
         await self._check_session(who)
+        if len(frame.body) <= SMALL:
+            self._plain = None
+            event = self._connection.open_frame(frame)
+            taken = None
+            if isinstance(event, Data):
+                taken = await self._in_thread(self._segment, event)
+        else:
+            event, taken = await self._in_thread(self._take_in, frame)
         if isinstance(event, Data):
-            await self._segment(event)
+            if taken is not None:
+                await self._say(event.stream, failure(taken))
             return
+        await self._answer(who, event)
+
+    def _take_in(self, frame: Frame) -> tuple[Event, FsError | None]:
+        """Open a large frame and, if it is a segment, take that; in a thread."""
+        if self._plain is None:
+            self._plain = bytearray(MAX_RECORD)
+        event = self._connection.open_frame(frame, memoryview(self._plain))
+        return event, self._segment(event) if isinstance(event, Data) else None
+
+    def _segment(self, data: Data) -> FsError | None:
+        """Take a segment of an upload; return what is to be told if that fails."""
+        upload = self._uploads.get(data.stream)
+        if upload is None or upload.failed:
+            return None  # its failure was told; what was under way already is dropped
+        try:
+            upload.add(data.index, data.payload)
+        except FsError as error:
+            upload.fail()
+            return error
+        return None
+
+    async def _answer(self, who: Principal, event: Event) -> None:
         if not isinstance(event, Control):
             raise RemoteProtocolError("The exchange of keys cannot be done twice.")
         try:
@@ -296,16 +315,6 @@ class _Peer:
             raise RemoteProtocolError("That upload was never begun.")
         return self._uploads[request]
 
-    async def _segment(self, data: Data) -> None:
-        upload = self._uploads.get(data.stream)
-        if upload is None or upload.failed:
-            return  # its failure was told; what was under way already is dropped
-        try:
-            await self._in_thread(upload.add, data.index, data.payload)
-        except FsError as error:
-            await self._in_thread(upload.fail)
-            await self._say(data.stream, failure(error))
-
     async def _listing(self, who: Principal, request: int, folder: NodeId) -> None:
         manifests, end = await self._in_thread(self._door.desk.files.listing, who, folder)
         part: list[Signed] = []
@@ -333,7 +342,7 @@ class _Peer:
                 data = await ahead
                 if index < download.segments:
                     ahead = asyncio.ensure_future(self._in_thread(record, index))
-                await self._send(data)
+                await self._line.send(data)
                 await self._check_session(who)
             await self._say(request, files.Sent(download.size))
         finally:

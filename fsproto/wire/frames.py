@@ -66,7 +66,10 @@ class Incoming:
         if length <= SMALL:
             self._buffer = bytearray(length)
         else:
-            self._buffer = self._spare.pop() if self._spare else bytearray(MAX_RECORD)
+            try:  # not `if`: another thread may give a frame back and let the spare ones go
+                self._buffer = self._spare.pop()
+            except IndexError:
+                self._buffer = bytearray(MAX_RECORD)
         self._body, self._have = memoryview(self._buffer)[:length], 0
 
     def give_back(self, frame: Frame) -> None:

@@ -30,16 +30,17 @@ from fsproto.messages import Message
 from fsproto.wire.connection import Connection, Control, Data
 from fsproto.wire.handshake import ServerHandshake
 
-Said = Control | Data
+Said = Control | Data | bytes
+"""What is put on the wire: a message, a segment, or any plaintext at all of a record."""
 QUICK = DoorPolicy(refusal_s=0.05)
 
 
 class Lie:
     """What is said in place of the truth; this one is honest."""
 
-    def answer(self, ask: Message, honestly: Callable[[], Message]) -> Message:
-        """Answer a request; whoever does not call `honestly` leaves it undone."""
-        return honestly()
+    def answer(self, ask: Message, honestly: Callable[[Message], Message]) -> Message:
+        """Answer a request; `honestly` does what it says, or what another one says."""
+        return honestly(ask)
 
     def says(self, said: Said) -> Iterable[Said]:
         """Give what goes on the wire in place of `said`."""
@@ -67,7 +68,7 @@ class Bends(Lie):
 
 
 class BendsSegments(Lie):
-    """Puts something else in the place of all the segments of a download."""
+    """Puts others in the place of all the segments of a download."""
 
     def __init__(self, how: Callable[[list[bytes]], Iterable[bytes]]) -> None:
         """Take what makes of the true segments those that are sent, numbered as they come."""
@@ -79,7 +80,7 @@ class BendsSegments(Lie):
         if isinstance(said, Data):
             self._held.append(bytes(said.payload))
             return
-        if self._held:
+        if isinstance(said, Control) and self._held:
             for index, segment in enumerate(self._how(self._held)):
                 yield Data(said.request, index, memoryview(segment))
             self._held = []
@@ -92,12 +93,12 @@ class Repeats(Lie):
     def __init__(self, *kinds: type[Message]) -> None:
         """Take the kinds of answer."""
         self._kinds = kinds
-        self._first: dict[type[Message], Message] = {}
+        self.first: dict[type[Message], Any] = {}
 
     def says(self, said: Said) -> Iterable[Said]:
         """Say what was said the first time."""
         if isinstance(said, Control) and isinstance(said.message, self._kinds):
-            first = self._first.setdefault(type(said.message), said.message)
+            first = self.first.setdefault(type(said.message), said.message)
             said = Control(said.request, first)
         yield said
 
@@ -107,7 +108,7 @@ class _Desk(Desk):
     server: LyingServer
 
     def answer(self, who: Principal, ask: Message) -> Message:
-        return self.server.lie.answer(ask, lambda: super(_Desk, self).answer(who, ask))
+        return self.server.lie.answer(ask, lambda asked: super(_Desk, self).answer(who, asked))
 
 
 class _Connection(Connection):
@@ -127,6 +128,8 @@ class _Connection(Connection):
         return b"".join(self._record(said) for said in self._server.lie.says(honest))
 
     def _record(self, said: Said) -> bytes:
+        if isinstance(said, bytes):
+            return self._keys().sealer.seal(said)
         if isinstance(said, Control):
             return super().send(said.request, said.message)
         return super().send_data(said.stream, said.index, said.payload)

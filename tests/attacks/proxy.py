@@ -62,7 +62,7 @@ def framed(body: bytes) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-class Cut(Exception):  # noqa: N818 - it is what happens, not an error
+class Cut(Exception):
     """The connection ends here, in both directions; `last` is still sent."""
 
     def __init__(self, last: bytes = b"") -> None:

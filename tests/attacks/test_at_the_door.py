@@ -115,15 +115,15 @@ def test_who_does_not_log_in_in_time_is_shown_out(world: World, so_far: bytes) -
 
 
 def test_a_sender_of_single_bytes_is_shown_out_too(world: World) -> None:
-    with LyingServer(world.home, policy=DoorPolicy(login_s=0.3)) as server:
-        with connected(server.address) as stranger:
-            sent = iter(HELLO)
+    policy = DoorPolicy(login_s=0.3)
+    with LyingServer(world.home, policy=policy) as server, connected(server.address) as stranger:
+        sent = iter(HELLO)
 
-            def shown_out() -> bool:
-                try:
-                    stranger.sendall(bytes([next(sent)]))
-                except ConnectionError:
-                    return True
-                return False
+        def shown_out() -> bool:
+            try:
+                stranger.sendall(bytes([next(sent)]))
+            except ConnectionError:
+                return True
+            return False
 
-            until(shown_out, "a slow sender was shown out", within_s=10)
+        until(shown_out, "a slow sender was shown out")

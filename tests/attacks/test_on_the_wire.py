@@ -7,7 +7,6 @@ Known from: RFC 4251 section 9.3 (man in the middle, replay); Paterson and Watso
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections.abc import Callable, Iterable
 

@@ -7,6 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fsproto.errors import ConnectionLost, RemoteProtocolError
+from fsproto.limits import MAX_RECORD
 from fsproto.wire.connection import NEED_DATA, Connection, Control, Data, Event, State
 from tests import joined
 from tests import strategies as our
@@ -41,6 +42,27 @@ def test_records_mean_the_same_in_whatever_pieces_they_arrive(
     for piece in data.draw(our.cuttings(b"".join(records_of(client, said)))):
         arrived += joined.events(server, piece)
     assert arrived == said
+
+
+@given(data=st.data(), said=said)
+def test_records_mean_the_same_in_whatever_shares_of_the_room_they_arrive(
+    data: st.DataObject, said: list[Event]
+):
+    client, server = joined.opened()
+    stream = b"".join(records_of(client, said))
+    arrived: list[Event] = []
+    into = memoryview(bytearray(MAX_RECORD))
+    while stream or len(arrived) < len(said):
+        frame = server.take_frame()
+        if frame is not None:
+            arrived.append(server.open_frame(frame, into))
+            continue
+        room = server.room()
+        count = data.draw(st.integers(1, min(len(room), len(stream))))
+        room[:count], stream = stream[:count], stream[count:]
+        server.received(count)
+    assert arrived == said
+    assert server.take_frame() is None
 
 
 @given(data=st.data())

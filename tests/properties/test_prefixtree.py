@@ -83,20 +83,19 @@ def test_two_entries_under_one_name_are_refused(entry: Entry, node: NodeId, mani
         PrefixTree.build([entry, Entry(entry.token, node, manifest)])
 
 
-@given(folder=our.folders(), data=st.data())
+@given(folder=our.folders().filter(bool), data=st.data())
 def test_a_root_stands_for_every_bit_of_every_entry(folder: list[Entry], data: st.DataObject):
-    tree = PrefixTree.build(folder)
-    for entry in folder:
-        node = NodeId(data.draw(our.flipped(entry.node)))
-        manifest = Hash(data.draw(our.flipped(entry.manifest)))
-        assert tree.put(Entry(entry.token, node, entry.manifest)).root != tree.root
-        assert tree.put(Entry(entry.token, entry.node, manifest)).root != tree.root
+    tree, entry = PrefixTree.build(folder), data.draw(st.sampled_from(folder))
+    node = NodeId(data.draw(our.flipped(entry.node)))
+    manifest = Hash(data.draw(our.flipped(entry.manifest)))
+    assert tree.put(Entry(entry.token, node, entry.manifest)).root != tree.root
+    assert tree.put(Entry(entry.token, entry.node, manifest)).root != tree.root
 
 
 # --- trees from proofs
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(folder=our.folders(), data=st.data())
 def test_a_change_made_on_a_proof_gives_the_root_of_the_whole_tree(
     folder: list[Entry], data: st.DataObject
@@ -176,7 +175,7 @@ def refused(proof: bytes, root: Hash) -> None:
     assert type(error) in (IntegrityError, RemoteProtocolError)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(proved=proved(), data=st.data())
 def test_a_proof_with_any_part_in_place_of_another_is_refused(
     proved: tuple[PrefixTree, Model, bytes, list[Token]], data: st.DataObject
@@ -248,7 +247,7 @@ def test_a_lone_entry_cannot_be_shown_as_a_branch(
             assert reference.sha256(b"\x01" + piece[1:]) not in roots
         if piece[0] == 1:
             hidden = reference.sha256(b"\x00" + piece[1:])
-            for sides in (hidden + NO_HASH, NO_HASH + hidden):
+            for sides in (hidden + NO_HASH, NO_HASH + hidden):  # as one of its sides, at most
                 refused(b"".join([*pieces[:at], b"\x02" + sides, *pieces[at + 1 :]]), tree.root)
 
 

@@ -47,6 +47,9 @@ def test_aes_256_gcm_is_that_of_its_specification(plaintext: str, sealed: str):
     out = bytearray(len(h(sealed)))
     assert aead.seal_into(bytes(12), h(plaintext), b"", out) == len(out)
     assert out == h(sealed)
+    back = bytearray(len(h(plaintext)))
+    aead.open_into(bytes(12), out, b"", back)
+    assert back == h(plaintext)
 
 
 def test_a_key_of_another_length_is_our_own_mistake():
@@ -59,6 +62,12 @@ def test_a_key_of_another_length_is_our_own_mistake():
 def test_too_little_to_hold_a_tag_does_not_open(length: int):
     with pytest.raises(CryptoError):
         crypto.Aead(bytes(32)).open(bytes(12), bytes(length))
+
+
+def test_what_does_not_open_does_not_open_into_given_memory_either():
+    aead = crypto.Aead(bytes(32))
+    with pytest.raises(CryptoError):
+        aead.open_into(bytes(12), bytes(40), b"", bytearray(24))
 
 
 def test_ed25519_is_that_of_rfc_8032():

@@ -281,8 +281,12 @@ def _keyfiles() -> list[Vector]:
         changed = MAGIC + msgspec.msgpack.encode((kdf, nonce, body))
         return vector(name, changed, PASSPHRASE, IntegrityError)
 
-    at = plain.index(alice.signing.seed)
-    of_bob = plain[:at] + person("bob").signing.seed + plain[at + 32 :]
+    keys = msgspec.msgpack.decode(plain[len(MAGIC) :])[2]
+    of_bob = keys.replace(alice.signing.seed, person("bob").signing.seed)
+    check = crypto.sha256(labels.KEYFILE, of_bob)
+    mixed = MAGIC + msgspec.msgpack.encode((None, check, of_bob))
+    at = plain.index(alice.rsa.der) + 1000  # in a number that a private operation uses
+    damaged = plain[:at] + bytes([plain[at] ^ 1]) + plain[at + 1 :]
     return [
         vector("keyfile_plain", plain, None, None),
         vector("keyfile_sealed", sealed, PASSPHRASE, None),
@@ -302,7 +306,8 @@ def _keyfiles() -> list[Vector]:
         vector("keyfile_cut", plain[:-1], None, IntegrityError),
         vector("keyfile_bytes_behind_end", plain + b"\n", None, IntegrityError),
         vector("keyfile_empty", b"", None, IntegrityError),
-        vector("keyfile_signing_key_not_of_bundle", of_bob, None, IntegrityError),
+        vector("keyfile_plain_byte_changed", damaged, None, IntegrityError),
+        vector("keyfile_signing_key_not_of_bundle", mixed, None, IntegrityError),
     ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import msgspec
 import pytest
 
@@ -10,11 +12,23 @@ from fsproto.keys.keyfile import MAGIC, needs_passphrase, open_identity, seal_id
 from tests.known import Seeded, person
 
 ALICE = person("alice")
+PASSPHRASE = "correct horse bättery staple"
+
+
+@cache
+def sealed() -> bytes:
+    """Return her keyfile under `PASSPHRASE`."""
+    return seal_identity(ALICE, PASSPHRASE, Seeded("keyfile"))
+
+
+@cache
+def plain() -> bytes:
+    """Return her keyfile without a passphrase."""
+    return seal_identity(ALICE, None, Seeded("keyfile"))
 
 
 def test_an_identity_comes_back_with_all_its_keys():
-    for passphrase in (None, "correct horse bättery staple"):
-        data = seal_identity(ALICE, passphrase, Seeded("keyfile"))
+    for data, passphrase in ((plain(), None), (sealed(), PASSPHRASE)):
         opened = open_identity(data, passphrase)
         assert opened.bundle == ALICE.bundle
         assert opened.user == "alice"
@@ -24,20 +38,18 @@ def test_an_identity_comes_back_with_all_its_keys():
 
 
 def test_a_keyfile_says_whether_it_needs_a_passphrase():
-    assert needs_passphrase(seal_identity(ALICE, "p", Seeded("keyfile")))
-    assert not needs_passphrase(seal_identity(ALICE, None, Seeded("keyfile")))
+    assert needs_passphrase(sealed())
+    assert not needs_passphrase(plain())
 
 
 def test_nothing_private_can_be_read_from_a_sealed_keyfile():
-    data = seal_identity(ALICE, "p", Seeded("keyfile"))
     for private in (ALICE.signing.seed, ALICE.kem.seed, ALICE.rsa.der[-200:]):
-        assert private not in data
-        assert private in seal_identity(ALICE, None, Seeded("keyfile"))
+        assert private not in sealed()
+        assert private in plain()
 
 
 def test_the_costs_are_those_of_rfc_9106_and_stand_in_the_file():
-    data = seal_identity(ALICE, "p", Seeded("keyfile"))
-    (salt, *costs), nonce, _ = msgspec.msgpack.decode(data.removeprefix(MAGIC))
+    (salt, *costs), nonce, _ = msgspec.msgpack.decode(sealed().removeprefix(MAGIC))
     assert costs == [3, 4, 64 * 1024]
     assert (len(salt), len(nonce)) == (16, 12)
 
@@ -52,10 +64,10 @@ def test_salt_and_nonce_are_drawn_for_every_file():
     assert one[1] != two[1]
 
 
-@pytest.mark.parametrize("passphrase", [None, "", "P", "p ", "\ud800"])
+@pytest.mark.parametrize("passphrase", [None, PASSPHRASE + " ", "\ud800"])
 def test_anything_but_the_passphrase_is_refused(passphrase: str | None):
     with pytest.raises(WrongPassphraseError):
-        open_identity(seal_identity(ALICE, "p", Seeded("keyfile")), passphrase)
+        open_identity(sealed(), passphrase)
 
 
 def _with_kdf(*kdf: object) -> bytes:
@@ -81,7 +93,7 @@ RSA_OID = bytes.fromhex("06092a864886f70d010101")
 
 @pytest.mark.parametrize("at", range(len(RSA_OID)))
 def test_a_damaged_rsa_key_is_a_damaged_file(at: int):
-    data = seal_identity(ALICE, None, Seeded("keyfile"))
+    data = plain()
     start = data.index(RSA_OID)
     damaged = data[: start + at] + bytes([data[start + at] ^ 2]) + data[start + at + 1 :]
     with pytest.raises(IntegrityError):

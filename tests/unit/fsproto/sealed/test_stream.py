@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fsproto.errors import IntegrityError
-from fsproto.limits import MAX_SEGMENTS
+from fsproto.limits import MAX_SEGMENTS, SEGMENT_SIZE
 from fsproto.sealed.stream import (
     FIRST_PLAIN,
     HEADER_SIZE,
@@ -111,6 +111,22 @@ def test_segments_may_be_sealed_and_opened_in_any_order():
     opener = StreamOpener(KEY, b"bound to", stored[0][:HEADER_SIZE])
     for number in (1, 2, 0):
         assert opener.open(number, memoryview(stored[number]), last=number == 2) == plain[number]
+
+
+@pytest.mark.parametrize(("index", "size"), [(0, 0), (0, 9), (0, FIRST_PLAIN), (3, OTHER_PLAIN)])
+def test_a_segment_made_in_given_memory_is_the_same_segment(index: int, size: int):
+    plaintext, last = stretch("segment", size), size < FIRST_PLAIN
+    out = bytearray(b"\xee" * (SEGMENT_SIZE + 3))
+    length = _sealer().seal_into(index, memoryview(plaintext), memoryview(out), last=last)
+    assert out[:length] == _sealer().seal(index, plaintext, last=last)
+    assert out[length:] == b"\xee" * (len(out) - length)
+
+
+def test_a_segment_is_not_made_of_more_or_less_than_it_holds():
+    out = memoryview(bytearray(SEGMENT_SIZE + 100))
+    for size, last in ((FIRST_PLAIN + 1, True), (FIRST_PLAIN - 1, False), (0, False)):
+        with pytest.raises(ValueError, match="segment"):
+            _sealer().seal_into(0, memoryview(bytes(size)), out, last=last)
 
 
 def test_a_commitment_tells_nothing_that_opens_the_stream():

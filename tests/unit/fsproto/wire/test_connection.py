@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+
 import pytest
 
 from fsproto.errors import ConnectionLost, NotFsdError, RemoteProtocolError
-from fsproto.limits import MAX_HANDSHAKE_MESSAGE, MAX_RECORD
-from fsproto.messages import Done
-from fsproto.wire.connection import NEED_DATA, Connection, Control, Data, State
+from fsproto.limits import MAX_HANDSHAKE_MESSAGE, MAX_RECORD, SEGMENT_SIZE
+from fsproto.messages import Done, files
+from fsproto.types import NodeId, Token
+from fsproto.wire.connection import (
+    DATA_ROOM,
+    NEED_DATA,
+    RECORD_ROOM,
+    Connection,
+    Control,
+    Data,
+    State,
+)
+from fsproto.wire.frames import Frame
 from tests import joined
+from tests.known import stretch
 
 
 def test_a_server_waits_for_the_client_to_begin():
@@ -145,3 +159,142 @@ def test_both_ends_speak_and_listen_at_the_same_time():
     expected = [Control(number, Done()) for number in range(50)]
     assert list(joined.events(server, to_server)) == expected
     assert list(joined.events(client, to_client)) == expected
+
+
+# --- frames, for a reader in a hurry
+
+
+def _fill(end: Connection, data: bytes) -> list[Frame]:
+    """Fill the room of `end` with `data` as a socket would; return the frames it makes."""
+    frames = []
+    while True:
+        if (frame := end.take_frame()) is not None:
+            frames.append(frame)
+        elif data:
+            room = end.room()
+            count = min(len(room), len(data))
+            room[:count], data = data[:count], data[count:]
+            end.received(count)
+        else:
+            return frames
+
+
+LARGE = stretch("a large segment", 100_000)
+
+
+def test_frames_taken_first_may_be_opened_later():
+    client, server = joined.opened()
+    sent = [client.send_data(1, index, LARGE[index:]) for index in range(5)]
+    frames = _fill(server, b"".join(sent))
+    events = [server.open_frame(frame) for frame in frames]
+    assert events == [Data(1, index, memoryview(LARGE[index:])) for index in range(5)]
+
+
+def test_frames_opened_out_of_order_are_refused():
+    client, server = joined.opened()
+    first, second = _fill(server, client.send(1, Done()) + client.send(2, Done()))
+    with pytest.raises(RemoteProtocolError):
+        server.open_frame(second)
+    assert server.state is State.CLOSED
+    with pytest.raises(RuntimeError):
+        server.open_frame(first)
+
+
+def test_a_large_record_is_opened_in_the_memory_that_is_given():
+    client, server = joined.opened()
+    (frame,) = _fill(server, client.send_data(1, 2, LARGE))
+    memory = bytearray(MAX_RECORD)
+    event = server.open_frame(frame, memoryview(memory))
+    assert event == Data(1, 2, memoryview(LARGE))
+    assert memory[13 : 13 + len(LARGE)] == LARGE
+
+
+def test_what_was_opened_without_given_memory_outlives_what_comes_next():
+    client, server = joined.opened()
+    (first,) = _fill(server, client.send_data(1, 0, LARGE))
+    event = server.open_frame(first)
+    (second,) = _fill(server, client.send_data(1, 1, bytes(len(LARGE))))
+    server.open_frame(second)
+    assert event == Data(1, 0, memoryview(LARGE))
+
+
+def test_a_message_outlives_the_memory_it_was_opened_in():
+    client, server = joined.opened()
+    message = files.Lookup(NodeId(stretch("node", 16)), [Token(LARGE)])
+    (frame,) = _fill(server, client.send(1, message))
+    memory = bytearray(MAX_RECORD)
+    event = server.open_frame(frame, memoryview(memory))
+    memory[:] = bytes(len(memory))
+    assert event == Control(1, message)
+
+
+def test_memory_is_used_again_while_large_records_come_and_let_go_after_them():
+    client, server = joined.opened()
+    buffers = set()
+    for index in range(4):
+        (frame,) = _fill(server, client.send_data(1, index, LARGE))
+        buffers.add(id(frame.buffer))
+        server.open_frame(frame)
+    assert len(buffers) == 1
+    assert server._incoming._spare
+    (small,) = _fill(server, client.send(1, Done()))
+    server.open_frame(small)
+    assert not server._incoming._spare
+
+
+def test_nobody_is_given_much_memory_before_the_keys_are_agreed():
+    client, server = joined.ends()
+    for end, message in ((server, client.start()), (client, b"")):
+        end.receive_data(message[:4] or (1600).to_bytes(4, "big"))
+        assert end.take_frame() is None
+        assert len(end.room()) <= MAX_HANDSHAKE_MESSAGE
+
+
+def test_a_damaged_frame_ends_the_connection_wherever_it_is_opened():
+    client, server = joined.opened()
+    record = bytearray(client.send_data(1, 0, LARGE))
+    record[50_000] ^= 1
+    (frame,) = _fill(server, bytes(record))
+    with pytest.raises(RemoteProtocolError):
+        server.open_frame(frame, memoryview(bytearray(MAX_RECORD)))
+    assert server.state is State.CLOSED
+    with pytest.raises(ConnectionLost):
+        server.take_frame()
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, SEGMENT_SIZE])
+def test_a_segment_sealed_where_it_lies_is_the_same_record(size: int):
+    client, server = joined.opened()
+    plaintext = stretch("segment", size)
+    segment = memoryview(bytearray(DATA_ROOM) + plaintext)
+    out = memoryview(bytearray(len(segment) + RECORD_ROOM + 5))
+    for index in range(2):
+        record = client.seal_segment(7, index, segment, out)
+        assert len(record) == len(segment) + RECORD_ROOM
+        assert list(joined.events(server, bytes(record))) == [Data(7, index, memoryview(plaintext))]
+    said = client.send(1, Done())
+    assert list(joined.events(server, said)) == [Control(1, Done())]
+
+
+def test_one_thread_may_open_frames_while_another_receives_the_next():
+    client, server = joined.opened()
+    count = 200
+    sent = iter([client.send_data(1, n, LARGE[: 1 + n * 211 % 40_000]) for n in range(count)])
+    frames: SimpleQueue[Frame | None] = SimpleQueue()
+    opened: list[int] = []
+
+    def open_all() -> None:
+        while (frame := frames.get()) is not None:
+            event = server.open_frame(frame)
+            assert isinstance(event, Data)
+            assert event.payload == LARGE[: len(event.payload)]
+            opened.append(event.index)
+
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(open_all)
+        for record in sent:
+            for frame in _fill(server, record):
+                frames.put(frame)
+        frames.put(None)
+        opening.result()
+    assert opened == list(range(count))

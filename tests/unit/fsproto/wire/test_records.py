@@ -74,6 +74,32 @@ def test_a_record_that_could_not_be_sealed_uses_no_nonce():
     assert _open(opener, sealer.seal(b"first")) == b"first"
 
 
+@pytest.mark.parametrize("size", [0, 1, 1000, MAX_RECORD - 16])
+def test_a_record_made_and_opened_in_given_memory_is_the_same_record(size: int):
+    sealer, same = RecordSealer(SECRET), RecordSealer(SECRET)
+    opener = RecordOpener(SECRET)
+    out, plain = (memoryview(bytearray(MAX_RECORD + 4)) for _ in range(2))
+    for number in range(3):
+        plaintext = bytes([number]) * size
+        record = sealer.seal_into(memoryview(plaintext), out)
+        assert record == same.seal(plaintext)
+        assert opener.open_into(bytes(record[:4]), record[4:], plain) == plaintext
+
+
+@pytest.mark.parametrize("length", [0, 1, 15, 16, 17, 40])
+def test_what_is_no_record_is_refused_in_given_memory_as_well(length: int):
+    opener = RecordOpener(SECRET)
+    with pytest.raises(RemoteProtocolError):
+        opener.open_into(bytes(4), memoryview(bytes(length)), memoryview(bytearray(100)))
+
+
+def test_a_record_too_long_for_its_kind_is_not_made_in_given_memory_either():
+    sealer, out = RecordSealer(SECRET), memoryview(bytearray(MAX_RECORD + 100))
+    with pytest.raises(ValueError, match="cannot hold"):
+        sealer.seal_into(memoryview(bytes(MAX_RECORD - 15)), out)
+    assert sealer.seal(b"first") == RecordSealer(SECRET).seal(b"first")
+
+
 def test_a_refused_record_says_that_somebody_may_be_in_the_middle():
     with pytest.raises(RemoteProtocolError) as refused:
         RecordOpener(SECRET).open(bytes(4), bytes(40))

@@ -1,0 +1,467 @@
+"""The server is hostile: it speaks the protocol, has all keys of its own, and lies.
+
+Known from the sources named in `test_tampered_homes`; for proofs that do not fit also from Melara
+and others, "CONIKS" (USENIX Security 2015), for a commit that is answered and not made from
+Mazières and Shasha, "Building Secure File Systems out of Byzantine Storage" (PODC 2002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pytest
+from msgspec.structs import replace
+
+from fsclient.tree import Located
+from fsproto.keys.keyfile import open_identity
+from fsproto.limits import SEGMENT_SIZE
+from fsproto.messages import Message
+from fsproto.messages.account import Logout, Welcome
+from fsproto.messages.base import Done, Failure
+from fsproto.messages.files import Commit, Entries, Found, Listed, Lookup, Sent, Stale
+from fsproto.packing import unpack
+from fsproto.sealed.folder import FolderState, sign_state
+from fsproto.sealed.manifest import Manifest
+from fsproto.sealed.prefixtree import PrefixTree
+from fsproto.types import NO_HASH
+from fsproto.wire.connection import Control, Data
+from tests.attacks.lying import Bends, BendsSegments, Lie, LyingServer, Repeats, Said
+from tests.attacks.world import DRAFT, NOTES, Person, World
+from tests.known import stretch
+
+Places = dict[str, Located]
+NOTHING_THERE = PrefixTree().prove([])
+
+
+def refused(person: Person, *command: str, path: str = "notes.txt", status: int = 7) -> str:
+    """Check that a get (or another command) is refused and leaves the local file alone."""
+    target = person.write("here", b"what is here")
+    told = person.run(*(command or ("get", path, str(target)))).fails(status)
+    assert target.read_bytes() == b"what is here"
+    assert not person.half_written()
+    return told
+
+
+def putting(person: Person, name: str = "notes.txt") -> tuple[str, ...]:
+    """Return the command that puts a new version of a file."""
+    return "put", str(person.write("new", b"new")), name
+
+
+def honest_again(world: World, server: LyingServer) -> None:
+    """Check that nothing was lost by it."""
+    server.lie = Lie()
+    assert world.alice.cat("notes.txt") == NOTES
+
+
+class InsteadOf(Lie):
+    """Does something else than what was asked, or asks the honest server something else."""
+
+    def __init__(
+        self,
+        kind: type[Message],
+        how: Callable[..., Message],
+    ) -> None:
+        self._kind = kind
+        self._how = how
+
+    def answer(self, ask: Message, honestly: Callable[[Message], Message]) -> Message:
+        return self._how(ask, honestly) if isinstance(ask, self._kind) else honestly(ask)
+
+
+# --- looking names up
+
+
+def test_a_file_cannot_be_hidden_by_leaving_its_manifest_out(
+    world: World, liar: LyingServer
+) -> None:
+    liar.lie = Bends(Found, lambda found: replace(found, manifests=[]))
+    refused(world.alice)
+    honest_again(world, liar)
+
+
+def test_a_file_cannot_be_proved_absent_while_it_is_there(world: World, liar: LyingServer) -> None:
+    liar.lie = Bends(Found, lambda found: replace(found, manifests=[], proof=NOTHING_THERE))
+    refused(world.alice)
+    refused(world.alice, *putting(world.alice))
+    honest_again(world, liar)
+
+
+def test_absence_cannot_be_claimed_without_a_proof(world: World, liar: LyingServer) -> None:
+    denied = Failure("not-found", "There is no such folder.")
+    liar.lie = Bends(Found, lambda _: denied)
+    refused(world.alice, status=8)
+    # Whoever takes "it is not there" for "it was removed" must not be fooled.
+    refused(world.alice, "rm", "-f", "notes.txt", status=8)
+    liar.lie = Bends(Entries, lambda _: denied)
+    refused(world.alice, "ls", status=8)
+    liar.lie = Bends(Sent, lambda _: denied)
+    refused(world.alice, status=7)
+    honest_again(world, liar)
+
+
+def test_an_older_proof_is_refused(world: World, liar: LyingServer) -> None:
+    old = liar.lie = Repeats(Found)
+    world.alice.cat("notes.txt")
+    liar.lie = Lie()
+    world.alice.put("notes.txt", b"newer").succeeds()
+    liar.lie = old
+    assert "OLDER STATE" in refused(world.alice)
+
+
+def test_an_older_proof_under_the_state_of_now_is_refused(world: World, liar: LyingServer) -> None:
+    old = liar.lie = Repeats(Found)
+    world.alice.cat("notes.txt")
+    liar.lie = Lie()
+    world.alice.put("notes.txt", b"newer").succeeds()
+    liar.lie = Bends(Found, lambda found: replace(old.first[Found], state=found.state))
+    refused(world.alice)
+
+
+def test_the_proof_of_another_folder_is_refused(
+    world: World, liar: LyingServer, places: Places
+) -> None:
+    elsewhere = places["archive"].keyed.node
+    liar.lie = InsteadOf(Lookup, lambda ask, honestly: honestly(replace(ask, folder=elsewhere)))
+    refused(world.alice, path="reports/q1.txt")
+
+
+def test_the_proof_for_another_name_is_refused(
+    world: World, liar: LyingServer, places: Places
+) -> None:
+    other = places["draft.bin"].manifest.body.token
+    liar.lie = InsteadOf(Lookup, lambda ask, honestly: honestly(replace(ask, tokens=[other])))
+    refused(world.alice)
+
+
+def test_manifests_in_another_order_are_refused(world: World, liar: LyingServer) -> None:
+    liar.lie = Bends(Found, lambda found: replace(found, manifests=found.manifests[::-1]))
+    # Two names in one question, as for a folder that is put a second time.
+    refused(world.alice, "put", str(world.alice.folder / "reports"), "/")
+
+
+def test_the_manifest_of_another_file_is_refused(
+    world: World, liar: LyingServer, places: Places
+) -> None:
+    other = places["draft.bin"].manifest.signed
+    liar.lie = Bends(Found, lambda found: replace(found, manifests=[other]))
+    refused(world.alice)
+
+
+def test_the_manifest_of_somebody_elses_file_is_refused(world: World, liar: LyingServer) -> None:
+    theirs = world.bob.find("notes.txt").manifest.signed
+    liar.lie = Bends(Found, lambda found: replace(found, manifests=[theirs]))
+    refused(world.alice)
+
+
+def test_a_state_that_somebody_else_signed_is_refused(world: World, liar: LyingServer) -> None:
+    bob = open_identity((world.bob.profile / "identity.key").read_bytes(), None)
+
+    def emptied(found: Found) -> Found:
+        body = unpack(found.state.payload, FolderState)
+        forged = sign_state(bob.signing, replace(body, version=body.version + 1, root=NO_HASH))
+        return Found(forged.signed, NOTHING_THERE, [])
+
+    liar.lie = Bends(Found, emptied)
+    assert "signature" in refused(world.alice)
+
+
+def test_a_malformed_proof_is_refused(world: World, liar: LyingServer) -> None:
+    for proof in (b"", b"\x03", b"\x03" * 300, b"\x09", b"\x01" + bytes(79), bytes(1_000_000)):
+        liar.lie = Bends(Found, lambda found, proof=proof: replace(found, proof=proof))  # type: ignore[misc]
+        refused(world.alice)
+    honest_again(world, liar)
+
+
+# --- listings
+
+
+def test_entries_cannot_be_left_out_of_a_listing(world: World, liar: LyingServer) -> None:
+    liar.lie = Bends(Entries, lambda entries: replace(entries, manifests=entries.manifests[1:]))
+    refused(world.alice, "ls")
+    liar.lie = Bends(Entries, lambda _: None)
+    refused(world.alice, "ls")
+    honest_again(world, liar)
+
+
+def test_entries_cannot_be_added_to_a_listing(world: World, liar: LyingServer) -> None:
+    gift = world.bob.find("notes.txt").manifest.signed
+    liar.lie = Bends(Entries, lambda entries: Entries([*entries.manifests, gift]))
+    refused(world.alice, "ls")
+
+
+def test_entries_cannot_be_listed_twice(world: World, liar: LyingServer) -> None:
+    liar.lie = Bends(Entries, lambda entries: Entries(entries.manifests * 2))
+    refused(world.alice, "ls")
+
+
+@pytest.mark.parametrize(
+    "kinds", [[Listed], [Entries], [Entries, Listed]], ids=["state", "entries", "all"]
+)
+def test_an_older_listing_is_refused(
+    world: World, liar: LyingServer, kinds: list[type[Message]]
+) -> None:
+    old = liar.lie = Repeats(*kinds)
+    world.alice.run("ls").succeeds()
+    liar.lie = Lie()
+    world.alice.put("notes.txt", b"newer").succeeds()
+    liar.lie = old
+    refused(world.alice, "ls")
+
+
+# --- commits
+
+
+def test_a_commit_that_is_answered_and_not_made_shows_at_the_next_look(
+    world: World, liar: LyingServer
+) -> None:
+    liar.lie = InsteadOf(Commit, lambda *_: Done())
+    world.alice.run(*putting(world.alice)).succeeds()
+    assert "OLDER STATE" in refused(world.alice)
+
+
+def test_what_did_not_change_cannot_be_called_changed(world: World, liar: LyingServer) -> None:
+    # It would have the client sign and send the same again and again.
+    def unchanged(ask: Commit, honestly: Callable[[Message], Message]) -> Message:
+        folder = unpack(ask.states[0].payload, FolderState).folder
+        tokens = [unpack(one.payload, Manifest).token for one in ask.manifests]
+        found = honestly(Lookup(folder, tokens))
+        assert isinstance(found, Found)
+        return Stale([found])
+
+    liar.lie = InsteadOf(Commit, unchanged)
+    assert "has not changed" in refused(world.alice, *putting(world.alice))
+    honest_again(world, liar)
+
+
+def test_an_older_state_cannot_be_shown_as_a_change(world: World, liar: LyingServer) -> None:
+    old = liar.lie = Repeats(Found)
+    world.alice.cat("notes.txt")
+    liar.lie = Lie()
+    world.alice.put("notes.txt", b"newer").succeeds()
+    liar.lie = InsteadOf(Commit, lambda *_: Stale([old.first[Found]]))
+    assert "OLDER STATE" in refused(world.alice, *putting(world.alice))
+
+
+def test_a_change_of_another_folder_is_refused(
+    world: World, liar: LyingServer, places: Places
+) -> None:
+    other = Lookup(places["archive"].keyed.node, [])
+    liar.lie = InsteadOf(Commit, lambda _, honestly: Stale([honestly(other)]))  # type: ignore[list-item]
+    refused(world.alice, *putting(world.alice))
+
+
+def test_a_folder_cannot_be_called_removed_without_a_proof(world: World, liar: LyingServer) -> None:
+    liar.lie = InsteadOf(Commit, lambda *_: Stale([]))
+    refused(world.alice, *putting(world.alice), status=8)
+    honest_again(world, liar)
+
+
+# --- content
+
+
+def spliced(other: bytes) -> Callable[[list[bytes]], list[bytes]]:
+    """Return what puts a segment of another blob in the place of one."""
+    piece = other[SEGMENT_SIZE : 2 * SEGMENT_SIZE]
+    return lambda true: [true[0], (piece + true[1])[: len(true[1])], *true[2:]]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(lambda s: [s[1], s[0], s[2]], id="the first two swapped"),
+        pytest.param(lambda s: [s[0], s[2], s[1]], id="the last two swapped"),
+        pytest.param(lambda s: [s[0], s[0], s[1], s[2]], id="the first repeated"),
+        pytest.param(lambda s: [*s, s[2]], id="the last repeated"),
+        pytest.param(lambda s: [s[0], s[1], s[1]], id="one in place of another"),
+        pytest.param(lambda s: s[1:], id="without the first"),
+        pytest.param(lambda s: s[:2], id="without the last"),
+        pytest.param(lambda s: [], id="none"),
+        pytest.param(lambda s: [*s[:2], s[2][:-1]], id="the last one shorter"),
+        pytest.param(lambda s: [*s[:2], s[2] + b"\0"], id="the last one longer"),
+        pytest.param(lambda s: [s[0][:-1], *s[1:]], id="the first one shorter"),
+        pytest.param(lambda s: [b"", *s], id="an empty one before"),
+        pytest.param(lambda s: [*s[:2], s[2][:-1] + b"\0"], id="another tag"),
+        pytest.param(lambda s: [*s, *[s[1]] * 40], id="very many more"),
+        pytest.param(spliced(stretch("another file", 2 << 20)), id="one of another file"),
+    ],
+)
+def test_only_the_very_segments_that_were_signed_are_taken(
+    world: World, liar: LyingServer, how: Callable[[list[bytes]], list[bytes]]
+) -> None:
+    liar.lie = BendsSegments(how)
+    refused(world.alice, path="plan.bin")
+
+
+def test_segments_of_an_older_version_are_refused(world: World, liar: LyingServer) -> None:
+    kept: list[bytes] = []
+
+    def keep(true: list[bytes]) -> list[bytes]:
+        kept.extend(true)
+        return true
+
+    liar.lie = BendsSegments(keep)
+    world.alice.cat("draft.bin")
+    liar.lie = Lie()
+    world.alice.put("draft.bin", bytes(len(DRAFT))).succeeds()
+    for mixed in (lambda _: kept, lambda true: [true[0], kept[1]], lambda true: [kept[0], true[1]]):
+        liar.lie = BendsSegments(mixed)
+        refused(world.alice, path="draft.bin")
+
+
+def test_segments_of_somebody_elses_file_are_refused(world: World, liar: LyingServer) -> None:
+    kept: list[bytes] = []
+
+    def keep(true: list[bytes]) -> list[bytes]:
+        kept.extend(true)
+        return true
+
+    liar.lie = BendsSegments(keep)
+    world.bob.cat("draft.bin")
+    liar.lie = BendsSegments(lambda _: kept)
+    refused(world.alice, path="draft.bin")
+
+
+def test_a_file_that_is_damaged_and_then_cut_off_is_called_damaged(
+    world: World, liar: LyingServer
+) -> None:
+    class DamagesAndLeaves(Lie):
+        def says(self, said: Said) -> Iterable[Said]:
+            if isinstance(said, Data):
+                if said.index:
+                    raise ConnectionResetError
+                said = Data(said.stream, 0, memoryview(bytes(len(said.payload))))
+            yield said
+
+    liar.lie = DamagesAndLeaves()
+    refused(world.alice, path="plan.bin")
+
+
+def test_one_damaged_file_does_not_spoil_the_others(
+    world: World, liar: LyingServer, places: Places
+) -> None:
+    damaged = places["plan.bin"].manifest.body.content
+    assert damaged is not None
+    world.blob(damaged.root).write_bytes(bytes(damaged.sealed_size))
+    into = world.alice.folder / "into"
+    into.mkdir()
+    ran = world.alice.run("get", "plan.bin", "notes.txt", "draft.bin", f"{into}/")
+    assert ran.status == 7
+    assert {path.name: path.read_bytes() for path in into.iterdir()} == {
+        "notes.txt": NOTES,
+        "draft.bin": DRAFT,
+    }
+
+
+@pytest.mark.parametrize("size", [0, 1, 1 << 62])
+def test_the_end_of_a_file_with_another_size_is_refused(
+    world: World, liar: LyingServer, size: int
+) -> None:
+    liar.lie = Bends(Sent, lambda _: Sent(size))
+    refused(world.alice)
+
+
+def test_segments_under_other_numbers_are_refused(world: World, liar: LyingServer) -> None:
+    class Renumbers(Lie):
+        def says(self, said: Said) -> Iterable[Said]:
+            yield (
+                Data(said.stream, said.index + 1, said.payload) if isinstance(said, Data) else said
+            )
+
+    liar.lie = Renumbers()
+    refused(world.alice, path="plan.bin")
+
+
+# --- logging in
+
+
+def test_the_tree_of_somebody_else_is_refused(world: World, liar: LyingServer) -> None:
+    kept = liar.lie = Repeats(Welcome)
+    world.bob.run("ls").succeeds()
+    theirs = kept.first[Welcome].tree
+    for part in ("grant", "manifest", "state"):
+        liar.lie = Bends(  # one part of it
+            Welcome,
+            lambda mine, part=part: replace(  # type: ignore[misc]
+                mine, tree=replace(mine.tree, **{part: getattr(theirs, part)})
+            ),
+        )
+        refused(world.alice)
+    liar.lie = Bends(Welcome, lambda mine: replace(mine, tree=theirs))
+    refused(world.alice)
+    honest_again(world, liar)
+
+
+def test_an_older_root_is_refused_at_the_login(world: World, liar: LyingServer) -> None:
+    old = liar.lie = Repeats(Welcome)
+    world.alice.run("ls").succeeds()
+    liar.lie = Lie()
+    world.alice.put("notes.txt", b"newer").succeeds()
+    liar.lie = old
+    assert "OLDER STATE" in refused(world.alice)
+
+
+def test_the_tree_of_somebody_else_is_refused_while_enrolling(
+    world: World, liar: LyingServer
+) -> None:
+    kept = liar.lie = Repeats(Welcome)
+    world.bob.run("ls").succeeds()
+    liar.lie = Bends(Welcome, lambda mine: replace(mine, tree=kept.first[Welcome].tree))
+    with world.database() as db:
+        db.execute("DELETE FROM bundles WHERE user_id = 1")
+        db.execute("DELETE FROM trees WHERE user_id = 1")
+    alice, fresh = world.alice, world.alice.home / "fresh"
+    link = f"fs://alice@{liar.address}/?{alice.added['enroll_link'].partition('?')[2]}"
+    code = alice.app.fresh()
+    alice.run("--otp", code, "enroll", "--no-passphrase", link, client=fresh).fails(7)
+    assert not (fresh / "profiles" / "default").exists()
+
+
+# --- answers that fit no question
+
+
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [(Welcome, "ls"), (Entries, "ls"), (Found, "get"), (Sent, "get"), (Done, "put")],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_answers_of_the_wrong_kind_and_to_questions_never_asked_are_refused(
+    world: World, liar: LyingServer, kind: type[Message], command: str
+) -> None:
+    class Adds(Lie):
+        def __init__(self, *added: Callable[[int], Said], honest: bool) -> None:
+            self._added = added
+            self._honest = honest
+
+        def says(self, said: Said) -> Iterable[Said]:
+            if isinstance(said, Control) and isinstance(said.message, kind):
+                yield from [added(said.request) for added in self._added]
+                if not self._honest:
+                    return
+            yield said
+
+    commands = {"ls": ("ls",), "get": (), "put": putting(world.alice, "another")}
+    unasked: list[Callable[[int], Said]] = [
+        lambda request: Control(request + 1, Done()),
+        lambda request: Control(0, Failure("integrity", "Of nothing.")),
+        lambda request: Data(request + 7, 0, memoryview(b"unasked")),
+        lambda request: Control(request, Logout()),
+        lambda _: b"",
+        lambda _: b"\x09 a record of no kind",
+        lambda request: (
+            b"\x01" + request.to_bytes(4, "big") + b"\x92\xa7entries\xdd\x80\x00\x00\x00"
+        ),
+    ]
+    for added in unasked:
+        liar.lie = Adds(added, honest=True)
+        refused(world.alice, *commands[command])
+    honest_again(world, liar)
+
+
+def test_the_words_of_a_server_cannot_take_over_the_terminal(
+    world: World, liar: LyingServer
+) -> None:
+    words = "\x1b[2J\r\nfsclient: all is well\n" + "x" * 900_000
+    liar.lie = Bends(Found, lambda _: Failure("conflict", words))
+    told = refused(world.alice, status=8)
+    assert "\x1b" not in told
+    assert len(told) < 2000
