@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsclient.ui import Ui
+from fsproto.errors import FsError, UsageError
 
 if TYPE_CHECKING:
+    from fsclient.otp import CodeSource
     from fsclient.profile import Profile
     from fsclient.session import Keeper, Session
 
@@ -38,7 +41,8 @@ class App:
         self.options = Options()
         self._kept: Session | None = None
         self._keeper: Keeper | None = None
-        self.in_shell = False
+        self._codes: tuple[tuple[str | None, Path | None], CodeSource] | None = None
+        self._shell: Options | None = None
 
     @property
     def ui(self) -> Ui:
@@ -50,36 +54,57 @@ class App:
         """Return the profile that the options name."""
         from fsclient.profile import Profile, default_home
 
+        named = self.options.home, self.options.profile
+        if self._shell is not None and named != (self._shell.home, self._shell.profile):
+            raise UsageError(
+                "Inside the shell the profile stays the same.", hint="EXIT ends the shell."
+            )
         return Profile((self.options.home or default_home()).expanduser(), self.options.profile)
 
     def keeper(self) -> Keeper:
         """Return what opens sessions; it asks for the passphrase at most once."""
+        profile, options = self.profile, self.options
         if self._keeper is None:
-            from fsclient.otp import CodeSource
             from fsclient.session import Keeper, Passphrase
 
-            options = self.options
-            codes = CodeSource(options.otp, options.otp_secret_file)
             phrase = Passphrase(options.passphrase, none=options.no_passphrase)
-            self._keeper = Keeper(self.profile, self.ui, codes, phrase)
+            self._keeper = Keeper(profile, self.ui, self._code_source(), phrase)
+        self._keeper.use(self.ui, self._code_source())
         return self._keeper
+
+    def _code_source(self) -> CodeSource:
+        """Return where codes come from; the same as before, which knows what is used up."""
+        from fsclient.otp import CodeSource
+
+        given = self.options.otp, self.options.otp_secret_file
+        if self._codes is None or self._codes[0] != given:
+            self._codes = given, CodeSource(*given)
+        return self._codes[1]
+
+    def enter_shell(self) -> None:
+        """Keep one session and one profile for all commands from now on."""
+        self._shell = self.options
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Session]:
         """Give a session that is logged in; in the shell always the same one."""
-        if self.in_shell:
-            if self._kept is None or not self._kept.connection.usable:
-                self.drop_session()
-                self._kept = self.keeper().open()
-            yield self._kept
+        if self._shell is None:
+            with contextlib.closing(self.keeper().open()) as session:
+                yield session
             return
-        with contextlib.closing(self.keeper().open()) as session:
-            yield session
+        keeper = self.keeper()
+        if self._kept is None or not self._kept.connection.at_rest or self._has_ended():
+            self.drop_session()
+            self._kept = keeper.open()
+        yield self._kept
+
+    def _has_ended(self) -> bool:
+        return (self.profile.session_ends_ms() or 0) <= time.time_ns() // 1_000_000
 
     @contextlib.contextmanager
     def session_at_hand(self) -> Iterator[Session]:
         """Give the session that runs already; `LoginRefused` if there is none any more."""
-        if self._kept is not None and self._kept.connection.usable:
+        if self._kept is not None and self._kept.connection.at_rest:
             yield self._kept
             return
         with contextlib.closing(self.keeper().resume()) as session:
@@ -90,6 +115,16 @@ class App:
         if self._kept is not None:
             self._kept.close()
             self._kept = None
+
+    def complain(self, error: FsError) -> int:
+        """Tell what went wrong, as the options have it; return the exit status it stands for."""
+        if self.options.debug:
+            import traceback
+
+            traceback.print_exception(error)
+        self.ui.complain(error)
+        self.ui.result_of(error=error.code, message=error.sentence, hint=error.hint)
+        return error.exit_status
 
     @contextlib.contextmanager
     def line(self) -> Iterator[None]:

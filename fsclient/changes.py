@@ -199,9 +199,7 @@ class Changes:
             for folder, tokens, number in asked
         }
 
-    def _again(
-        self, answer: Stale, before: dict[NodeId, View], mark: int
-    ) -> dict[NodeId, View]:
+    def _again(self, answer: Stale, before: dict[NodeId, View], mark: int) -> dict[NodeId, View]:
         """Check the folders that the server says have changed."""
         views: dict[NodeId, View] = {}
         for found in answer.folders:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from typing_extensions import override
+
+from fsclient.words import Word, quoted, split_unfinished
 
 Names = Callable[[str], list[str]]
 
@@ -25,32 +26,36 @@ class PathCompleter(Completer):
     def get_completions(
         self, document: Document, complete_event: CompleteEvent
     ) -> Iterable[Completion]:
-        before = document.text_before_cursor
-        words = before.split()
-        word = "" if before.endswith(" ") or not words else words[-1]
-        if len(words) - bool(word) == 0:
-            found = [name for name in self._commands if name.lower().startswith(word.lower())]
-        else:
-            first = words[0] == "put" and len(words) - bool(word) == 1
-            found = _paths(word, _local if first else self._remote)
-        for one in found:
-            yield Completion(one, start_position=-len(word))
+        before, last = split_unfinished(document.text_before_cursor)
+        for one in self._found(before, last):
+            yield Completion(one, start_position=-last.length)
+
+    def _found(self, before: list[str], last: Word) -> Iterable[str]:
+        if not before:
+            start = last.text.lower()
+            return [name for name in self._commands if name.lower().startswith(start)]
+        # What comes first is the source; what comes later may be another one or the target.
+        later = any(not word.startswith("-") for word in before[1:])
+        match before[0].lower():
+            case "put" | "send_file":
+                places = [local_names, self._remote] if later else [local_names]
+            case "get" | "request_file":
+                places = [self._remote, local_names] if later else [self._remote]
+            case _:
+                places = [self._remote]
+        return dict.fromkeys(path for names in places for path in _paths(last, names))
 
 
-def _paths(word: str, names: Names) -> list[str]:
-    typed = word.replace("\\ ", " ").strip("'\"")
-    folder, _, start = typed.rpartition("/")
-    above = f"{folder}/" if folder or typed.startswith("/") else ""
-    return [_quoted(above + name) for name in names(above) if name.startswith(start)]
+def _paths(last: Word, names: Names) -> list[str]:
+    folder, slash, start = last.text.rpartition("/")
+    above = folder + slash
+    return [quoted(above + name, last.quote) for name in names(above) if name.startswith(start)]
 
 
-def _quoted(path: str) -> str:
-    return path if shlex.quote(path) == path else path.replace(" ", "\\ ")
-
-
-def _local(folder: str) -> list[str]:
+def local_names(folder: str) -> list[str]:
+    """Return what a local folder holds, folders with a `/`; nothing if it cannot be known."""
     try:
         entries = sorted(Path(folder or ".").expanduser().iterdir())
-    except OSError:
+        return [entry.name + ("/" if entry.is_dir() else "") for entry in entries]
+    except (OSError, RuntimeError):
         return []
-    return [entry.name + ("/" if entry.is_dir() else "") for entry in entries]

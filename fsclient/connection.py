@@ -19,9 +19,18 @@ from fsproto.errors import (
     Unreachable,
     from_wire,
 )
+from fsproto.limits import MAX_RECORD
 from fsproto.link import EnrollLink
 from fsproto.messages import Failure, Message
-from fsproto.wire.connection import NEED_DATA, Connection, Control, Data, Event, Reply, State
+from fsproto.wire.connection import (
+    RECORD_ROOM,
+    Connection,
+    Control,
+    Data,
+    Event,
+    Reply,
+    State,
+)
 from fsproto.wire.handshake import ClientHandshake
 
 M = TypeVar("M", bound=Message)
@@ -29,8 +38,6 @@ M = TypeVar("M", bound=Message)
 CONNECT_S = 10.0
 ANSWER_S = 120.0
 """How long the server may be silent while something is expected of it."""
-_AT_ONCE = 1 << 18
-"""Bytes asked of the socket in one call."""
 _LONGEST_SENTENCE = 500
 """Characters of a server's own words that a person is shown."""
 
@@ -48,6 +55,7 @@ class ServerConnection:
         self._connection = Connection(ClientHandshake(link.host_key, os.urandom))
         self._request = 0
         self._early: dict[int, FsError] = {}
+        self._record_room: bytearray | None = None
         with self._translated():
             address = link.address.host, link.address.port
             self._socket = socket.create_connection(address, CONNECT_S)
@@ -77,6 +85,14 @@ class ServerConnection:
         """Tell whether the connection has neither ended nor failed."""
         return self._connection.state is not State.CLOSED and self._socket.fileno() >= 0
 
+    @property
+    def at_rest(self) -> bool:
+        """Tell whether it is usable and, no answer being due, the server has said nothing more.
+
+        What can be read then is its end: the server stopped, or ended the session.
+        """
+        return self.usable and not self._readable()
+
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
@@ -93,9 +109,15 @@ class ServerConnection:
         """Send a further message of a request that has begun."""
         self._put(self._connection.send(request, message))
 
-    def send_segment(self, request: int, index: int, segment: bytes) -> None:
-        """Send a segment of an upload; raises the upload's failure if it was told meanwhile."""
-        self._put(self._connection.send_data(request, index, segment))
+    def send_segment(self, request: int, index: int, segment: memoryview) -> None:
+        """Send a segment of an upload; raises the upload's failure if it was told meanwhile.
+
+        `segment` begins with `DATA_ROOM` bytes of room, so that it need not be copied.
+        """
+        if self._record_room is None:
+            self._record_room = bytearray(MAX_RECORD + RECORD_ROOM)
+        record = memoryview(self._record_room)[: len(segment) + RECORD_ROOM]
+        self._put(self._connection.seal_segment(request, index, segment, record))
         while self._readable():
             event = self._event()
             if not isinstance(event, Control) or not isinstance(event.message, Failure):
@@ -104,10 +126,11 @@ class ServerConnection:
         if request in self._early:
             raise self._early.pop(request)
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, data: bytes | memoryview) -> None:
         with self._translated():
-            self._socket.sendall(self._held + data)
-        self._held = b""
+            if self._held:  # the end of the handshake and a login go together
+                data, self._held = self._held + bytes(data), b""
+            self._socket.sendall(data)
 
     # --- receiving
 
@@ -144,15 +167,10 @@ class ServerConnection:
 
     def _next(self) -> Event:
         connection = self._connection
-        while True:
-            wanted = connection.wanted()
-            if wanted:
-                with self._translated():
-                    connection.receive_data(self._socket.recv(min(wanted, _AT_ONCE)))
-                continue
-            event = connection.next_event()
-            if event is not NEED_DATA:
-                return event
+        while (frame := connection.take_frame()) is None:
+            with self._translated():
+                connection.received(self._socket.recv_into(connection.room()))
+        return connection.open_frame(frame)
 
     def _reply(self) -> bytes:
         try:

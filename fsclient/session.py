@@ -16,6 +16,7 @@ from fsclient.ui import Ui
 from fsproto import labels
 from fsproto.errors import (
     LoginRefused,
+    LoginRequired,
     UsageError,
     WrongPassphraseError,
 )
@@ -61,6 +62,10 @@ class Keeper:
         self._codes = codes
         self._passphrase = passphrase
         self._identity: Identity | None = None
+
+    def use(self, ui: Ui, codes: CodeSource) -> None:
+        """Ask somewhere else from now on: each line of the shell has options of its own."""
+        self._ui, self._codes = ui, codes
 
     def identity(self) -> Identity:
         """Open the identity, asking for its passphrase where it has one; once."""
@@ -109,7 +114,7 @@ class Keeper:
                     return self._enroll(link, identity, code)
                 except LoginRefused as error:
                     self._codes.refused(self._ui, error)
-        except LoginRefused:
+        except (LoginRefused, LoginRequired, UsageError):
             if found is None:  # these keys were never registered anywhere
                 self._profile.abandon()
             raise

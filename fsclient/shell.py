@@ -6,20 +6,29 @@ local file and puts it, REQUEST_FILE asks for a name and gets it, EXIT ends.
 
 from __future__ import annotations
 
-import shlex
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from fsclient.app import App
-from fsproto.errors import FsError
+from fsclient.words import split
+from fsproto.errors import FsError, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from prompt_toolkit.completion import Completer
 
 Run = Callable[[App, list[str]], int]
 ENDS = ("exit", "quit", "bye")
-_HELP = "Commands: {names}. SEND_FILE, REQUEST_FILE and EXIT ask for what they need."
+OUTSIDE = ("shell", "enroll")
+_ASKING = {
+    "send_file": ("put", "Path of the file to send: "),
+    "request_file": ("get", "Name of the file to get: "),
+}
+_HELP = (
+    "Commands: {names}; 'help COMMAND' tells more. SEND_FILE and REQUEST_FILE ask for what they "
+    "need. EXIT ends."
+)
 
 
 class Shell:
@@ -29,12 +38,13 @@ class Shell:
         """Take the program's options, what runs a command, and the commands there are."""
         self._app = app
         self._run = run
-        self._names = [name for name in names if name not in ("shell", "enroll")]
+        self._names = [name for name in names if name not in OUTSIDE]
+        self._typed = sys.stdin is not None and sys.stdin.isatty()
 
     def loop(self) -> int:
         """Work until EXIT or the end of input; return the last command's status for scripts."""
-        self._app.in_shell = True
         status = 0
+        self._app.enter_shell()
         try:
             with self._app.session() as session:
                 user, where = session.identity.user, session.facts.link.address
@@ -45,55 +55,64 @@ class Shell:
                 status = self._line(line, status)
         finally:
             self._app.drop_session()
-        return 0 if sys.stdin.isatty() else status
+        return 0 if self._typed else status
 
     def _line(self, line: str, status: int) -> int:
-        try:
-            words = self._words(line)
-        except ValueError as error:
-            self._app.ui.warn(f"That line cannot be read: {error}.")
-            return 2
-        if not words:
-            return status
-        if words[0] == "help" and len(words) == 1:
-            self._app.ui.say(_HELP.format(names=", ".join(self._names)))
-            return 0
-        if words[0] in ("shell", "enroll"):
-            self._app.ui.warn(f"'{words[0]}' cannot be used inside the shell.")
-            return 2
+        """Run one line; return its status, or the one before if there was nothing to run."""
         with self._app.line():
-            return self._run(self._app, words)
+            try:
+                words = self._words(line)
+            except UsageError as error:
+                return self._app.complain(error)
+            return self._run(self._app, words) if words else status
 
     def _words(self, line: str) -> list[str]:
-        """Split a line; the two old commands ask for what they need and become new ones."""
-        match line.upper():
-            case "SEND_FILE":
-                path = self._ask("Path of the file to send: ")
-                return ["put", "--", path] if path else []
-            case "REQUEST_FILE":
-                name = self._ask("Name of the file to get: ")
-                return ["get", "--", name] if name else []
-        words = shlex.split(line)
-        return ["--help"] if words == ["?"] else words
+        """Return what a line says as the command line would have it."""
+        words = split(line)
+        if not words:
+            return []
+        # People may shout, as the old commands do.
+        command, rest = words[0].lower(), words[1:]
+        if command in ("help", "?") and not rest:
+            self._app.ui.say(_HELP.format(names=", ".join(self._names)))
+            return []
+        if command in _ASKING:
+            command, question = _ASKING[command]
+            rest = rest or self._ask(question)
+            if not rest:
+                return []
+            rest = ["--", *rest]
+        if command in OUTSIDE:
+            raise UsageError(f"'{command}' cannot be used inside the shell.")
+        if command == "put" and "-" in rest and not self._typed:
+            raise UsageError("Standard input holds the commands here; it cannot be put.")
+        if command in ("put", "get"):
+            rest = [os.path.expanduser(word) for word in rest]  # noqa: PTH111 - not all are paths
+        return [command if command in (*self._names, "help") else words[0], *rest]
 
-    def _ask(self, question: str) -> str:
-        if not sys.stdin.isatty():
-            return sys.stdin.readline().strip()
-        try:
-            return input(question).strip()
-        except EOFError:
-            return ""
+    def _ask(self, question: str) -> list[str]:
+        """Ask for the one argument that an old command needs; nothing if none is given."""
+        if not self._typed:
+            answer = sys.stdin.readline().strip()
+        else:
+            try:
+                answer = self._app.ui.ask(question)
+            except (Interrupted, KeyboardInterrupt):
+                self._app.ui.say("")
+                return []
+        return [answer] if answer else []
 
     def _lines(self, prompt: str) -> Iterator[str]:
         """Give the lines to run: typed ones with history and completion, or those of a script."""
-        if not sys.stdin.isatty():
-            while line := sys.stdin.readline():
+        if not self._typed:
+            while sys.stdin is not None and (line := sys.stdin.readline()):
                 yield line.strip()
             return
         from prompt_toolkit import PromptSession
         from prompt_toolkit.history import FileHistory
 
-        history = FileHistory(str(self._app.profile.folder / "history"))
+        place = self._app.profile.folder
+        history = FileHistory(str(place / "history")) if os.access(place, os.W_OK) else None
         session: PromptSession[str] = PromptSession(history=history, completer=self._completer())
         while True:
             try:
@@ -114,7 +133,7 @@ class Shell:
         from fsproto.names import parse_path
 
         try:
-            with self._app.session() as session:
+            with self._app.session_at_hand() as session:
                 found = session.tree.find(parse_path(folder or "/"))
                 inside = session.tree.children(found) if found.is_folder else []
                 return [one.metadata.name + ("/" if one.is_folder else "") for one in inside]

@@ -96,10 +96,10 @@ class Source:
         executable = os.name != "nt" and bool(mode & stat.S_IXUSR)
         return LocalFacts(self._before.st_size, self._before.st_mtime_ns, executable)
 
-    def read(self, size: int) -> bytes:
-        """Return the next `size` bytes, fewer only at the end."""
+    def read_into(self, room: memoryview) -> int:
+        """Fill `room` with what comes next, not to its end only where the file ends."""
         with local_errors(self._path):
-            return read_exactly(self._file, size)
+            return fill(room, self._file)
 
     def check_unchanged(self, size: int) -> None:
         """Raise `SourceChangedError` unless what was read is the file as it is."""
@@ -119,17 +119,12 @@ class Source:
         self._file.close()
 
 
-def read_exactly(file: BinaryIO, size: int) -> bytes:
-    """Return the next `size` bytes of a file or pipe, fewer only at its end."""
-    data = file.read(size) or b""
-    if len(data) in (0, size):
-        return data
-    parts = [data]
-    missing = size - len(data)
-    while missing and (data := file.read(missing)):
-        parts.append(data)
-        missing -= len(data)
-    return b"".join(parts)
+def fill(room: memoryview, file: BinaryIO) -> int:
+    """Fill `room` from a file or pipe; return how much came, less than its size at the end only."""
+    have = 0
+    while have < len(room) and (count := file.readinto(room[have:])):  # type: ignore[attr-defined]
+        have += count
+    return have
 
 
 @contextmanager

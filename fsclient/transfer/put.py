@@ -12,7 +12,7 @@ from fsclient.changes import Changes
 from fsclient.errors import local_errors
 from fsclient.session import Session
 from fsclient.transfer.failures import Failures
-from fsclient.transfer.localfs import Child, LocalFacts, Source, children, is_folder, read_exactly
+from fsclient.transfer.localfs import Child, LocalFacts, Source, children, fill, is_folder
 from fsclient.transfer.progress import Progress
 from fsclient.transfer.upload import Uploader
 from fsclient.tree import Located, must_be_folder
@@ -146,8 +146,8 @@ class _Pipe:
         self._file = sys.stdin.buffer
         self.facts = LocalFacts(-1, time.time_ns(), executable=False)
 
-    def read(self, size: int) -> bytes:
-        return read_exactly(self._file, size)
+    def read_into(self, room: memoryview) -> int:
+        return fill(room, self._file)
 
     def check_unchanged(self, size: int) -> None:
         """A pipe cannot change behind its reader."""

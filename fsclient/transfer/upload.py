@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from fsclient.changes import Changes, NextVersion
@@ -17,12 +18,13 @@ from fsclient.tree import Located
 from fsproto import crypto
 from fsproto.errors import FsError
 from fsproto.keys.tree import KeyedNode, new_node
-from fsproto.limits import MAX_INLINE_BLOB
+from fsproto.limits import MAX_INLINE_BLOB, SEGMENT_SIZE
 from fsproto.messages.base import Done
 from fsproto.messages.files import InlineBlob, Upload, UploadAbort, UploadEnd
 from fsproto.sealed import integrity, stream
 from fsproto.sealed.manifest import Content, Metadata
 from fsproto.types import FileKey, NodeId, Root, Salt
+from fsproto.wire.connection import DATA_ROOM
 
 AHEAD = 4
 """Segments that are sealed ahead of the one being sent."""
@@ -41,8 +43,8 @@ class Readable(Protocol):
     def facts(self) -> LocalFacts:
         """What is known of it before it was read."""
 
-    def read(self, size: int) -> bytes:
-        """Return the next bytes, fewer only at the end."""
+    def read_into(self, room: memoryview) -> int:
+        """Fill `room` with what comes next, not to its end only where there is no more."""
 
     def check_unchanged(self, size: int) -> None:
         """Raise unless `size` bytes are all of it, as it is now."""
@@ -58,6 +60,7 @@ class Uploader:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="seal")
         self._files = 0
         self._streamed = 0
+        self._free: list[Buffer] = []
         self.changes = Changes(session.tree)
 
     def close(self) -> None:
@@ -71,7 +74,8 @@ class Uploader:
         sealing = _Sealing(file.node, version)
         facts, inline = source.facts, None
         if 0 <= facts.size <= _INLINE_PLAIN:
-            data = source.read(_INLINE_PLAIN + 1)
+            room = memoryview(bytearray(facts.size + 1))
+            data = bytes(room[: source.read_into(room)])
             source.check_unchanged(len(data))
             inline = InlineBlob(sealing.salt, sealing.sealer.seal(0, data, last=True))
             size, root = len(data), integrity.blob_root(sealing.salt, inline.data)
@@ -106,12 +110,13 @@ class Uploader:
         leaves: list[bytes] = []
         plain = sealed_size = 0
         try:
-            for data, sealed, leaf in self._sealed(sealing, source.read):
-                connection.send_segment(request, len(leaves), sealed)
-                leaves.append(leaf)
-                plain += data
-                sealed_size += len(sealed)
-                self._progress.advance(data)
+            for done in self._sealed(sealing, source):
+                connection.send_segment(request, len(leaves), done.record)
+                leaves.append(done.leaf)
+                plain += done.plain_size
+                sealed_size += len(done.record) - DATA_ROOM
+                self._progress.advance(done.plain_size)
+                self._free.append(done.buffer)
             source.check_unchanged(plain)
         except FsError:
             if connection.usable:
@@ -123,17 +128,47 @@ class Uploader:
         connection.answer(request, Done)
         return plain, root
 
-    def _sealed(
-        self, sealing: _Sealing, read: Callable[[int], bytes]
-    ) -> Iterator[tuple[int, bytes, bytes]]:
-        """Give (plaintext bytes, sealed segment, leaf) in order, some sealed ahead in threads."""
-        window: deque[Future[tuple[int, bytes, bytes]]] = deque()
-        for index, data, last in segments(read):
-            window.append(self._pool.submit(sealing.segment, index, data, last=last))
+    def _sealed(self, sealing: _Sealing, source: Readable) -> Iterator[_Sealed]:
+        """Give sealed segments in order, some sealed ahead in threads."""
+        window: deque[Future[_Sealed]] = deque()
+        for segment in segments(source.read_into, self._buffer):
+            window.append(self._pool.submit(sealing.seal, segment))
             if len(window) > AHEAD:
                 yield window.popleft().result()
         while window:
             yield window.popleft().result()
+
+    def _buffer(self) -> Buffer:
+        return self._free.pop() if self._free else Buffer()
+
+
+class Buffer:
+    """Memory for one segment, used again and again: the system's new memory is slow."""
+
+    def __init__(self) -> None:
+        """Take it, for the plaintext and for the sealed segment behind its address."""
+        self.plain = memoryview(bytearray(SEGMENT_SIZE))
+        self.sealed = memoryview(bytearray(DATA_ROOM + SEGMENT_SIZE))
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Plaintext that was read, and where it stands in its stream."""
+
+    index: int
+    buffer: Buffer
+    size: int
+    last: bool
+
+
+@dataclass(frozen=True)
+class _Sealed:
+    """A sealed segment, behind room for its address, and its leaf."""
+
+    buffer: Buffer
+    record: memoryview
+    leaf: bytes
+    plain_size: int
 
 
 class _Sealing:
@@ -145,25 +180,33 @@ class _Sealing:
         bound_to = stream.content_ad(node, version)
         self.sealer = stream.StreamSealer(self.file_key, bound_to, os.urandom)
 
-    def segment(self, index: int, data: bytes, *, last: bool) -> tuple[int, bytes, bytes]:
-        sealed = self.sealer.seal(index, data, last=last)
-        return len(data), sealed, integrity.leaf(self.salt, index, sealed)
+    def seal(self, segment: Segment) -> _Sealed:
+        buffer, sealed = segment.buffer, segment.buffer.sealed[DATA_ROOM:]
+        plain = buffer.plain[: segment.size]
+        size = self.sealer.seal_into(segment.index, plain, sealed, last=segment.last)
+        leaf = integrity.leaf(self.salt, segment.index, sealed[:size])
+        return _Sealed(buffer, buffer.sealed[: DATA_ROOM + size], leaf, segment.size)
 
     def content(self, version: int, root: Root, plain_size: int) -> Content:
         commitment = stream.key_commitment(self.file_key, self.salt)
         return Content(version, self.salt, root, stream.sealed_size(plain_size), commitment)
 
 
-def segments(read: Callable[[int], bytes]) -> Iterator[tuple[int, bytes, bool]]:
-    """Cut what `read` gives into (index, plaintext, is the last) of a stream's segments.
+def segments(
+    read_into: Callable[[memoryview], int], take: Callable[[], Buffer]
+) -> Iterator[Segment]:
+    """Cut what is read into the segments of a stream, each in a buffer of its own.
 
     Which segment is the last is part of its seal, so one segment is read ahead.
     """
-    index, data = 0, read(stream.plain_length(0))
+    index, buffer = 0, take()
+    size = read_into(buffer.plain[: stream.plain_length(0)])
     while True:
-        full = len(data) == stream.plain_length(index)
-        following = read(stream.plain_length(index + 1)) if full else b""
-        yield index, data, not following
-        if not following:
+        following, more = buffer, 0
+        if size == stream.plain_length(index):
+            following = take()
+            more = read_into(following.plain[: stream.plain_length(index + 1)])
+        yield Segment(index, buffer, size, not more)
+        if not more:
             return
-        index, data = index + 1, following
+        index, buffer, size = index + 1, following, more

@@ -95,7 +95,7 @@ def test_absence_cannot_be_claimed_without_a_proof(world: World, liar: LyingServ
     liar.lie = Bends(Entries, lambda _: denied)
     refused(world.alice, "ls", status=8)
     liar.lie = Bends(Sent, lambda _: denied)
-    refused(world.alice, status=7)
+    refused(world.alice, status=8)
     honest_again(world, liar)
 
 
@@ -246,7 +246,7 @@ def test_a_change_of_another_folder_is_refused(
     world: World, liar: LyingServer, places: Places
 ) -> None:
     other = Lookup(places["archive"].keyed.node, [])
-    liar.lie = InsteadOf(Commit, lambda _, honestly: Stale([honestly(other)]))  # type: ignore[list-item]
+    liar.lie = InsteadOf(Commit, lambda _, honestly: Stale([honestly(other)]))
     refused(world.alice, *putting(world.alice))
 
 
@@ -275,7 +275,7 @@ def spliced(other: bytes) -> Callable[[list[bytes]], list[bytes]]:
         pytest.param(lambda s: [s[0], s[1], s[1]], id="one in place of another"),
         pytest.param(lambda s: s[1:], id="without the first"),
         pytest.param(lambda s: s[:2], id="without the last"),
-        pytest.param(lambda s: [], id="none"),
+        pytest.param(lambda _: [], id="none"),
         pytest.param(lambda s: [*s[:2], s[2][:-1]], id="the last one shorter"),
         pytest.param(lambda s: [*s[:2], s[2] + b"\0"], id="the last one longer"),
         pytest.param(lambda s: [s[0][:-1], *s[1:]], id="the first one shorter"),
@@ -363,9 +363,9 @@ def test_the_end_of_a_file_with_another_size_is_refused(
 def test_segments_under_other_numbers_are_refused(world: World, liar: LyingServer) -> None:
     class Renumbers(Lie):
         def says(self, said: Said) -> Iterable[Said]:
-            yield (
-                Data(said.stream, said.index + 1, said.payload) if isinstance(said, Data) else said
-            )
+            if isinstance(said, Data):
+                said = Data(said.stream, said.index + 1, said.payload)
+            yield said
 
     liar.lie = Renumbers()
     refused(world.alice, path="plan.bin")
@@ -428,31 +428,27 @@ def test_answers_of_the_wrong_kind_and_to_questions_never_asked_are_refused(
     world: World, liar: LyingServer, kind: type[Message], command: str
 ) -> None:
     class Adds(Lie):
-        def __init__(self, *added: Callable[[int], Said], honest: bool) -> None:
+        def __init__(self, added: Callable[[int], Said]) -> None:
             self._added = added
-            self._honest = honest
 
         def says(self, said: Said) -> Iterable[Said]:
             if isinstance(said, Control) and isinstance(said.message, kind):
-                yield from [added(said.request) for added in self._added]
-                if not self._honest:
-                    return
+                yield self._added(said.request)
             yield said
 
     commands = {"ls": ("ls",), "get": (), "put": putting(world.alice, "another")}
     unasked: list[Callable[[int], Said]] = [
         lambda request: Control(request + 1, Done()),
-        lambda request: Control(0, Failure("integrity", "Of nothing.")),
+        lambda _: Control(0, Failure("integrity", "Of nothing.")),
         lambda request: Data(request + 7, 0, memoryview(b"unasked")),
         lambda request: Control(request, Logout()),
         lambda _: b"",
         lambda _: b"\x09 a record of no kind",
-        lambda request: (
-            b"\x01" + request.to_bytes(4, "big") + b"\x92\xa7entries\xdd\x80\x00\x00\x00"
-        ),
+        # A list of two thousand million entries, as it would begin.
+        lambda request: b"\x01" + request.to_bytes(4, "big") + b"\x92\xa7entries\xdd\x80\0\0\0",
     ]
     for added in unasked:
-        liar.lie = Adds(added, honest=True)
+        liar.lie = Adds(added)
         refused(world.alice, *commands[command])
     honest_again(world, liar)
 
@@ -460,8 +456,11 @@ def test_answers_of_the_wrong_kind_and_to_questions_never_asked_are_refused(
 def test_the_words_of_a_server_cannot_take_over_the_terminal(
     world: World, liar: LyingServer
 ) -> None:
-    words = "\x1b[2J\r\nfsclient: all is well\n" + "x" * 900_000
+    words = "\x1b[2J\r\nfsclient: all is well\n" + "x" * 900_000 + "."
     liar.lie = Bends(Found, lambda _: Failure("conflict", words))
-    told = refused(world.alice, status=8)
-    assert "\x1b" not in told
-    assert len(told) < 2000
+    target = world.alice.write("here", b"what is here")
+    ran = world.alice.run("get", "notes.txt", target)
+    assert ran.status == 8
+    assert "\x1b" not in ran.err
+    assert "\nfsclient" not in ran.err
+    assert len(ran.err) < 2000
