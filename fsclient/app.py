@@ -123,7 +123,8 @@ class App:
 
             traceback.print_exception(error)
         self.ui.complain(error)
-        self.ui.result_of(error=error.code, message=error.sentence, hint=error.hint)
+        with contextlib.suppress(FsError, OSError):  # stdout may be what went wrong
+            self.ui.result_of(error=error.code, message=error.sentence, hint=error.hint)
         return error.exit_status
 
     @contextlib.contextmanager

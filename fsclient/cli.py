@@ -17,7 +17,8 @@ import click
 
 from fsclient.app import App
 from fsproto import __version__
-from fsproto.errors import FsError, Interrupted
+from fsproto.errors import FsError, Interrupted, UsageError
+from fsproto.names import for_terminal
 
 COMMANDS = {
     "enroll": "Make your identity and register it with a server, by a link.",
@@ -28,13 +29,22 @@ COMMANDS = {
     "put": "Seal local files and folders and send them.",
     "get": "Get files and folders and open them here.",
     "cat": "Write files to standard output.",
-    "ls": "List a folder.",
+    "ls": "List folders.",
     "mkdir": "Make folders, and those above them.",
-    "mv": "Move or rename a file or folder.",
+    "mv": "Move or rename files and folders.",
     "rm": "Remove files, or folders with -r.",
     "keys": "Show the key of a file, for other programs.",
     "shell": "Work interactively: connect once, log in once.",
 }
+_ELSEWHERE = {
+    "add": "put", "send": "put", "upload": "put", "download": "get", "fetch": "get",
+    "dir": "ls", "list": "ls", "move": "mv", "rename": "mv", "ren": "mv", "del": "rm",
+    "delete": "rm", "remove": "rm", "rmdir": "rm", "register": "enroll", "info": "status",
+}  # fmt: skip
+"""What other programs call our commands, to suggest the right one."""
+
+_READER_GONE = 128 + 13
+"""Exit status of a program that SIGPIPE ends."""
 
 
 class Commands(click.Group):
@@ -53,6 +63,22 @@ class Commands(click.Group):
         _add_common(command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; `UsageError` with the nearest one if there is none of that name."""
+        name = args[0]
+        if name in COMMANDS or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        import difflib
+
+        near = difflib.get_close_matches(name.lower(), COMMANDS, n=1)
+        meant = _ELSEWHERE.get(name.lower()) or (near[0] if near else None)
+        raise UsageError(
+            f"There is no command '{for_terminal(name)}'.",
+            hint=f"Did you mean '{meant}'?" if meant else "'fsclient --help' lists the commands.",
+        )
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
@@ -69,7 +95,12 @@ def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
 
 def _option(name: str, *declarations: str, **more: Any) -> click.Option:  # noqa: ANN401
     return click.Option(
-        [*declarations, f"_{name}"], expose_value=False, callback=_keep(name), **more
+        # Eager: how to tell what is wrong with the others must be known by then.
+        [*declarations, f"_{name}"],
+        expose_value=False,
+        is_eager=True,
+        callback=_keep(name),
+        **more,
     )
 
 
@@ -84,7 +115,7 @@ def _common(*, top: bool) -> list[click.Option]:
                 envvar="FSCLIENT_PROFILE" if top else None,
                 help="Which identity to use, if you have several.  [env: FSCLIENT_PROFILE]"),
         _option("as_json", "--json", is_flag=True, hidden=not top,
-                help="Give results as JSON."),
+                help="Give results, and errors, as JSON."),
         _option("quiet", "--quiet", "-q", is_flag=True, hidden=not top,
                 help="Say nothing but results and errors."),
         _option("debug", "--debug", is_flag=True, hidden=not top,
@@ -102,10 +133,10 @@ def _common(*, top: bool) -> list[click.Option]:
 def _add_common(command: click.Command) -> None:
     if any(param.name == "_as_json" for param in command.params):
         return
+    command.epilog = f"{command.epilog or ''}\n\nTakes the options of 'fsclient --help' as well."
     if isinstance(command, click.Group):
         for child in command.commands.values():
             _add_common(child)
-        return
     command.params += _common(top=False)
 
 
@@ -113,10 +144,23 @@ cli = Commands(
     name="fsclient",
     params=list(_common(top=True)),
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Put, get and share files that only you and those you name can open.\n\n"
-    "Remote paths are written like reports/q3.pdf, from the top of your own tree. "
-    "Exit status: 0 done, 2 usage, 3 server unreachable, 4 login refused, 5 not found, "
-    "6 not allowed, 7 a security check failed, 8 conflict, 9 no space, 130 interrupted.",
+    help="Keep files on a server that cannot read them.\n\n"
+    "Files and their names are sealed here before they are sent. Remote paths are written from "
+    "the top of your own tree, like reports/q3.pdf. Options may stand before or behind the "
+    "command; 'fsclient COMMAND --help' tells more about one.",
+    epilog="\b\nFirst steps:\n"
+    "  fsclient enroll LINK          the link is from your administrator\n"
+    "  fsclient put report.pdf       seal a file and send it\n"
+    "  fsclient ls -l                see what is there\n"
+    "  fsclient get report.pdf       get it back\n"
+    "\n\b\nExit status:\n"
+    "  0  done                       5  not found\n"
+    "  1  something unexpected       6  not allowed\n"
+    "  2  not understood             7  A SECURITY CHECK FAILED\n"
+    "  3  server cannot be reached   8  conflict: exists, or changed meanwhile\n"
+    "  4  login refused              9  no space\n"
+    "                              130  interrupted\n"
+    "\nFSCLIENT_PASSPHRASE, if set, is the passphrase of the identity.",
 )
 cli = click.version_option(__version__, prog_name="fsclient", message="%(prog)s %(version)s")(cli)
 
@@ -126,52 +170,81 @@ def main() -> None:
     app = App()
     # Read here and taken away: programs that are started from here need not have it.
     app.options.passphrase = os.environ.pop("FSCLIENT_PASSPHRASE", None)
+    _end_cleanly_when_told()
     raise SystemExit(run(app, sys.argv[1:]))
+
+
+def _end_cleanly_when_told() -> None:
+    """Let a signal that ends the program leave nothing half-done behind, as Ctrl-C does."""
+    import signal
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, end)
 
 
 def run(app: App, arguments: list[str]) -> int:
     """Run one command; return its exit status, having told what went wrong."""
     try:
-        cli.main(arguments, prog_name="fsclient", standalone_mode=False, obj=app)
+        _invoke(app, arguments)
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        return 2
+        return error.exit_code
+    except click.ClickException as error:
+        return app.complain(_misused(error))
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
     except BrokenPipeError:
         _forget_stdout()
-        return 141  # as a program that SIGPIPE ends
+        return _READER_GONE
     except (KeyboardInterrupt, click.Abort):
-        return _complain(app, Interrupted("Interrupted; nothing half-done was left behind."))
+        return app.complain(Interrupted("Interrupted; nothing half-done was left in place."))
     except FsError as error:
-        return _complain(app, error)
+        return app.complain(error)
     except MemoryError:
-        return _complain(app, FsError("There is not enough memory."))
+        return app.complain(FsError("There is not enough memory."))
     except Exception as error:  # noqa: BLE001 - a person gets a sentence, and --debug the rest
-        return _complain(app, _unexpected(error))
+        return app.complain(_unexpected(error))
     return 0
 
 
+def _invoke(app: App, arguments: list[str]) -> None:
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:], "--help"]
+    if "--json" in arguments[: arguments.index("--") if "--" in arguments else None]:
+        app.options.as_json = True  # what is wrong with the line itself is told as JSON, too
+    # Not through `main`, which would end the program by itself where a pipe was closed.
+    with cli.make_context("fsclient", list(arguments), obj=app) as context:
+        cli.invoke(context)
+
+
+def _misused(error: click.ClickException) -> UsageError:
+    """Return what click says of a line that it does not understand, in our words' shape."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    sentence = error.format_message().strip()
+    hint = None
+    if context is not None:
+        usage = " ".join(context.get_usage().split())
+        hint = f"{usage}  ('{context.command_path} --help' tells more)"
+    return UsageError(sentence if sentence.endswith((".", "?", "!")) else f"{sentence}.", hint=hint)
+
+
 def _unexpected(error: Exception) -> FsError:
+    words = (
+        f"{error.strerror}" if isinstance(error, OSError) and error.strerror else type(error).__name__
+    )
     wrapped = FsError(
-        f"Something unexpected went wrong ({type(error).__name__}).",
+        f"Something unexpected went wrong ({words}).",
         hint="Run it again with --debug and report what it shows.",
     )
     wrapped.__cause__ = error
     return wrapped
-
-
-def _complain(app: App, error: FsError) -> int:
-    if app.options.debug:
-        import traceback
-
-        traceback.print_exception(error)
-    app.ui.complain(error)
-    if app.options.as_json:
-        app.ui.result({"error": error.code, "message": error.sentence, "hint": error.hint}, "")
-    return error.exit_status
 
 
 def _forget_stdout() -> None:

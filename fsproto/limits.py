@@ -32,6 +32,8 @@ METADATA_BLOCK = 128
 
 MAX_COMMIT_NODES = 1000
 """Manifests and removals in one commit."""
+MAX_FETCH = 500
+"""Files whose content one `fetch` asks for."""
 MAX_UPLOADS = 16
 """Uploads that one connection has begun and not ended."""
 MAX_INLINE_BLOB = 64 * 1024
@@ -42,5 +44,5 @@ RSA_CIPHERTEXT = RSA_BITS // 8
 
 # --- of this implementation ----------------------------------------------------------------
 
-LISTING_PART_BYTES = 256 * 1024
-"""About how many bytes of manifests one part of a listing carries."""
+PART_BYTES = 256 * 1024
+"""About how many bytes one part of an answer in parts carries."""

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from fsclient.connection import ServerConnection
 from fsclient.session import Session
 from fsclient.transfer.progress import Progress
 from fsclient.tree import Located
 from fsproto import crypto
-from fsproto.errors import FsError, IntegrityError, RemoteProtocolError, Unreachable
-from fsproto.limits import SEGMENT_SIZE
-from fsproto.messages.files import Download, Sent
+from fsproto.errors import ConflictError, FsError, IntegrityError, RemoteProtocolError, Unreachable
+from fsproto.limits import MAX_FETCH, MAX_INLINE_BLOB, SEGMENT_SIZE
+from fsproto.messages import files
+from fsproto.messages.files import Download, Fetch, Fetched, Sent
 from fsproto.sealed import integrity, stream
 from fsproto.sealed.manifest import Content, verify_author
 from fsproto.types import FileKey
 from fsproto.wire.connection import Control, Data
 
-WINDOW_FILES = 32
+FETCH_BYTES = 512 * 1024
 WINDOW_BYTES = 4 << 20
 """How much may be asked for before the first of it was received."""
 AHEAD = 4
@@ -58,35 +60,79 @@ class Downloader:
 
     def get_all(self, jobs: Iterable[Job], failed: Callable[[FsError], None]) -> None:
         """Get files; what concerns one of them alone goes to `failed`, all else is raised."""
-        waiting = deque(jobs)
-        asked: deque[tuple[Job, _Opening, int]] = deque()
+        waiting = self._asks(jobs, failed)
+        asked: deque[_Ask] = deque()
         under_way = 0
-        while waiting or asked:
-            while waiting and (
-                not asked or (len(asked) < WINDOW_FILES and under_way < WINDOW_BYTES)
-            ):
-                job = waiting.popleft()
+        while True:
+            while not asked or under_way < WINDOW_BYTES:
+                ask = next(waiting, None)
+                if ask is None:
+                    break
+                ask.send(self._session.connection)
+                asked.append(ask)
+                under_way += ask.size
+            if not asked:
+                return
+            ask = asked.popleft()
+            under_way -= ask.size
+            if ask.small:
+                self._receive_small(ask, failed)
+            else:
+                self._receive_large(ask, failed)
+
+    def _asks(self, jobs: Iterable[Job], failed: Callable[[FsError], None]) -> Iterator[_Ask]:
+        """Give what to ask for: a large file by itself, small ones many at once."""
+        some = _Ask(small=True)
+        for job in jobs:
+            try:
+                opening = _Opening(self._session, job.file)
+            except FsError as error:
+                failed(error)
+                continue
+            if opening.content.sealed_size > MAX_INLINE_BLOB:
+                yield _Ask(small=False, wanted=[(job, opening)])
+                continue
+            some.wanted.append((job, opening))
+            if len(some.wanted) == MAX_FETCH or some.size > FETCH_BYTES:
+                yield some
+                some = _Ask(small=True)
+        if some.wanted:
+            yield some
+
+    def _receive_small(self, ask: _Ask, failed: Callable[[FsError], None]) -> None:
+        wanted = iter(ask.wanted)
+        left = len(ask.wanted)
+        while left:
+            blobs = self._session.connection.answer(ask.request, Fetched).blobs
+            if not 0 < len(blobs) <= left:
+                raise RemoteProtocolError("The server sent more files than were asked for.")
+            left -= len(blobs)
+            for blob, (job, opening) in zip(blobs, wanted, strict=False):
                 try:
-                    opening = _Opening(self._session, job.file)
+                    self._take_whole(job, opening, blob)
                 except FsError as error:
                     failed(error)
-                    continue
-                node, root = job.file.keyed.node, opening.content.root
-                request = self._session.connection.send(Download(node, root))
-                asked.append((job, opening, request))
-                under_way += opening.content.sealed_size
-            if not asked:
-                continue
-            job, opening, request = asked.popleft()
-            under_way -= opening.content.sealed_size
-            try:
-                self._receive(job, opening, request)
-            except (Unreachable, RemoteProtocolError):
+
+    def _take_whole(self, job: Job, opening: _Opening, blob: bytes | None) -> None:
+        if blob is None:
+            raise ConflictError(f"'{job.file.path}' was replaced or removed meanwhile.")
+        if len(blob) != opening.content.sealed_size:
+            raise IntegrityError("The server sent a file of another size than was signed.")
+        with job.target() as target:
+            self._write(target, opening.open(0, memoryview(blob)))
+            opening.check()
+        self._progress.file_done()
+
+    def _receive_large(self, ask: _Ask, failed: Callable[[FsError], None]) -> None:
+        ((job, opening),) = ask.wanted
+        try:
+            self._receive(job, opening, ask.request)
+        except (Unreachable, RemoteProtocolError):
+            raise
+        except FsError as error:
+            if not self._drained(opening, ask.request):
                 raise
-            except FsError as error:
-                if not self._drained(opening, request):
-                    raise
-                failed(error)
+            failed(error)
 
     def _receive(self, job: Job, opening: _Opening, request: int) -> None:
         with job.target() as target:
@@ -152,6 +198,30 @@ class Downloader:
         except FsError:
             return self._session.connection.usable
         return opening.ended
+
+
+@dataclass
+class _Ask:
+    """One request for content: of one large file, or of many small ones."""
+
+    small: bool
+    wanted: list[tuple[Job, _Opening]] = field(default_factory=list)
+    request: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes that will come."""
+        return sum(opening.content.sealed_size for _, opening in self.wanted)
+
+    def send(self, connection: ServerConnection) -> None:
+        """Ask."""
+        contents = [
+            files.Content(job.file.keyed.node, opening.content.root) for job, opening in self.wanted
+        ]
+        if self.small:
+            self.request = connection.send(Fetch(contents))
+        else:
+            self.request = connection.send(Download(contents[0].node, contents[0].root))
 
 
 class _Opening:

@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -31,11 +31,10 @@ from fsproto.errors import (
     SecurityError,
     UsageError,
 )
-from fsproto.limits import LISTING_PART_BYTES, MAX_RECORD, MAX_UPLOADS
+from fsproto.limits import MAX_RECORD, MAX_UPLOADS, PART_BYTES
 from fsproto.messages import Message, failure, files
 from fsproto.messages.account import Enroll, Login
 from fsproto.messages.base import Done
-from fsproto.sealed.signed import Signed
 from fsproto.types import NodeId
 from fsproto.wire.connection import Connection, Control, Data, Event, Reply
 from fsproto.wire.frames import SMALL, Frame
@@ -303,6 +302,8 @@ class _Peer:
                 await self._in_thread(upload.discard)
             case files.List(folder):
                 await self._listing(who, request, folder)
+            case files.Fetch():
+                await self._fetch(who, request, message)
             case files.Download():
                 await self._download(who, request, message)
             case _:
@@ -317,17 +318,14 @@ class _Peer:
 
     async def _listing(self, who: Principal, request: int, folder: NodeId) -> None:
         manifests, end = await self._in_thread(self._door.desk.files.listing, who, folder)
-        part: list[Signed] = []
-        size = 0
-        for manifest in manifests:
-            part.append(manifest)
-            size += len(manifest.payload)
-            if size > LISTING_PART_BYTES:
-                await self._say(request, files.Entries(part))
-                part, size = [], 0
-        if part:
+        for part in _parts(manifests, lambda manifest: len(manifest.payload)):
             await self._say(request, files.Entries(part))
         await self._say(request, end)
+
+    async def _fetch(self, who: Principal, request: int, ask: files.Fetch) -> None:
+        blobs = await self._in_thread(self._door.desk.transfers.fetch, who, ask.contents)
+        for part in _parts(blobs, lambda blob: len(blob or b"")):
+            await self._say(request, files.Fetched(part))
 
     async def _download(self, who: Principal, request: int, ask: files.Download) -> None:
         download = await self._in_thread(self._door.desk.open_download, who, ask.node, ask.root)
@@ -348,3 +346,17 @@ class _Peer:
         finally:
             await asyncio.gather(ahead, return_exceptions=True)  # a thread may still read
             await self._in_thread(download.close)
+
+
+def _parts(items: list[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+    """Cut an answer into parts of some 256 KiB, each small enough for one message."""
+    part: list[T] = []
+    so_far = 0
+    for item in items:
+        part.append(item)
+        so_far += size(item)
+        if so_far > PART_BYTES:
+            yield part
+            part, so_far = [], 0
+    if part:
+        yield part

@@ -22,7 +22,8 @@ from fsproto.errors import (
     OutOfSpaceError,
     RemoteProtocolError,
 )
-from fsproto.limits import SEGMENT_SIZE
+from fsproto.limits import MAX_FETCH, SEGMENT_SIZE
+from fsproto.messages.files import Content
 from fsproto.sealed import integrity
 from fsproto.types import NodeId, Root, Salt
 
@@ -85,6 +86,14 @@ class Transfers:
                 return io.BytesIO(blob.data), blob.size
             size = blob.size
         return self._blobs.open(root), size
+
+    def fetch(self, who: Principal, contents: list[Content]) -> list[bytes | None]:
+        """Return small blobs in the order asked for; None for one that is not there any more."""
+        if len(contents) > MAX_FETCH:
+            raise RemoteProtocolError("Too many files were asked for at once.")
+        with self._database.read() as db:
+            found = blob_rows.small_ones(db, who.user_id, [one.node for one in contents])
+        return [found.get((one.node, one.root)) for one in contents]
 
 
 class IncomingBlob:

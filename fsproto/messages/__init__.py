@@ -33,6 +33,8 @@ MESSAGES: tuple[type[Message], ...] = (
     files.UploadEnd,
     files.UploadAbort,
     files.Download,
+    files.Fetch,
+    files.Fetched,
     files.Sent,
 )
 _encoder = msgspec.msgpack.Encoder()

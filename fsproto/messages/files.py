@@ -104,6 +104,28 @@ class Download(Message, frozen=True):
     root: Root
 
 
+class Content(Record, frozen=True):
+    """The content of one node: which, and the root it is known by."""
+
+    node: NodeId
+    root: Root
+
+
+class Fetch(Message, frozen=True):
+    """Ask for the content of many small files at once; answered by one or more `Fetched`."""
+
+    contents: list[Content]
+
+
+class Fetched(Message, frozen=True):
+    """Whole blobs, in the order asked for; nil for one that cannot be had this way.
+
+    That is one which is larger than 64 KiB, or was replaced or removed meanwhile.
+    """
+
+    blobs: list[bytes | None]
+
+
 class Sent(Message, frozen=True):
     """All segments were sent."""
 

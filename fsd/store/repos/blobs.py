@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session as Db
 
-from fsd.store.models import Blob
+from fsd.store.models import Blob, Node
 from fsd.store.repos.many import helpings
 
 
@@ -60,6 +60,20 @@ def of_nodes(db: Db, nodes: Sequence[bytes]) -> list[bytes]:
         for some in helpings(nodes)
         for root in db.scalars(select(Blob.root).where(Blob.node_id.in_(some)))
     ]
+
+
+def small_ones(db: Db, owner_id: int, nodes: Sequence[bytes]) -> dict[tuple[bytes, bytes], bytes]:
+    """Return the bytes of the small blobs that nodes of a user have now, by node and root."""
+    return {
+        (node, root): data
+        for some in helpings(nodes)
+        for node, root, data in db.execute(
+            select(Node.id, Blob.root, Blob.data)
+            .join(Blob, (Blob.root == Node.blob) & (Blob.node_id == Node.id))
+            .where(Node.id.in_(some), Node.owner_id == owner_id, Blob.data.is_not(None))
+        )
+        if data is not None
+    }
 
 
 def staged_before(db: Db, before_ms: int) -> list[bytes]:
