@@ -180,9 +180,7 @@ class Files:
         nodes.replace_all(db, [p for p in pairs if p[0].body.node in before])
         for state in change.states.values():
             nodes.put_state(db, state)
-        for manifest, blob in pairs:
-            if blob is not None:
-                blob_rows.assign(db, blob, manifest.body.node)
+        blob_rows.assign(db, {blob: m.body.node for m, blob in pairs if blob is not None})
         return blob_rows.drop(db, replaced)
 
     def _check_no_cycle(self, db: Db, change: _Change, before: dict[bytes, models.Node]) -> None:

@@ -192,9 +192,7 @@ class Forger:
         tree, now = view.tree, view.state
         for manifest in changed:
             tree = tree.put(Entry(manifest.body.token, manifest.body.node, manifest.hash))
-        body = replace(
-            now.body, version=now.body.version + 1, previous=now.hash, root=tree.root
-        )
+        body = replace(now.body, version=now.body.version + 1, previous=now.hash, root=tree.root)
         return sign_state(self.key, replace(body, **changes)).signed
 
     def first_state(self, folder: KeyedNode, *changed: VerifiedManifest) -> Signed:

@@ -6,9 +6,7 @@ and everything that is stored stays as it is, byte for byte.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,16 +15,10 @@ from msgspec.structs import replace
 
 from fsclient.session import Session
 from fsclient.tree import Located
-from fsd import app
-from fsd.doors import native
-from fsd.home import Home
-from fsproto import crypto, labels
-from fsproto.errors import ConnectionLost
-from fsproto.keys.keyfile import open_identity
-from fsproto.keys.tree import KeyedNode, new_node
+from fsproto.keys.tree import new_node
 from fsproto.limits import MAX_COMMIT_NODES, MAX_CONTROL, MAX_RECORD, MAX_UPLOADS, SEGMENT_SIZE
 from fsproto.messages import Message
-from fsproto.messages.account import Enroll, GetStatus, Login, Logout, Status, TreeRoot, Welcome
+from fsproto.messages.account import Enroll, GetStatus, Status, TreeRoot, Welcome
 from fsproto.messages.base import Done, Failure
 from fsproto.messages.files import (
     Commit,
@@ -45,21 +37,22 @@ from fsproto.messages.files import (
     UploadEnd,
 )
 from fsproto.sealed import integrity
-from fsproto.sealed.manifest import Kind, sign_manifest
+from fsproto.sealed.folder import sign_state
+from fsproto.sealed.manifest import Content
 from fsproto.sealed.signed import Signed
 from fsproto.types import NO_HASH, NO_NODE, Hash, NodeId, Root, Salt, Token
-from fsproto.wire.connection import Control, Data
+from fsproto.wire.connection import Control
 from tests.attacks.lying import LyingServer
 from tests.attacks.raw import Forger, Raw
-from tests.attacks.world import DRAFT, World, until
+from tests.attacks.world import World, until
 
 Places = dict[str, Located]
 NOBODYS = NodeId(bytes(15) + b"\1")
+NO_SIGNATURE = Signed(b"", bytes(64))
 
 
 @pytest.fixture(autouse=True)
-def stored(world: World, liar: LyingServer) -> Iterator[None]:
-    """Everything that was committed is the same afterwards, and people are still served."""
+def _all_stays_as_it_is(world: World, liar: LyingServer) -> Iterator[None]:
     before = committed(world)
     yield
     assert committed(world) == before
@@ -104,6 +97,18 @@ def theirs(world: World, liar: LyingServer) -> Iterator[Session]:
         yield session
 
 
+def upload(raw: Raw, blob: bytes) -> Content:
+    """Upload content that is never committed; return what a manifest would say of it."""
+    salt = Salt(os.urandom(32))
+    request = raw.send(Upload(salt))
+    for index, at in enumerate(range(0, len(blob), SEGMENT_SIZE)):
+        raw.send_segment(request, index, blob[at : at + SEGMENT_SIZE])
+    root = integrity.blob_root(salt, blob)
+    raw.send(UploadEnd(root, len(blob)), request)
+    assert raw.receive() == Control(request, Done())
+    return Content(1, salt, root, len(blob), bytes(32))
+
+
 # --- what is somebody else's
 
 
@@ -115,11 +120,8 @@ def test_nobody_looks_into_anothers_folder(alice: Raw, theirs: Session) -> None:
     assert alice.ask(List(NOBODYS)) == alice.ask(List(root.node))
 
 
-def test_nobody_downloads_anothers_file(
-    alice: Raw, theirs: Session, world: World, places: Places
-) -> None:
-    their_file = world.bob.find("draft.bin").manifest.body
-    mine = places["draft.bin"].manifest.body
+def test_nobody_downloads_anothers_file(alice: Raw, world: World, places: Places) -> None:
+    their_file, mine = world.bob.find("draft.bin").manifest.body, places["draft.bin"].manifest.body
     assert their_file.content is not None
     assert mine.content is not None
     assert alice.refusal(Download(their_file.node, their_file.content.root)) == "not-found"
@@ -127,43 +129,26 @@ def test_nobody_downloads_anothers_file(
     assert alice.refusal(Download(their_file.node, mine.content.root)) == "not-found"
 
 
-def test_nobody_writes_into_anothers_folder(
-    alice: Raw, forger: Forger, theirs: Session, bob: Raw
-) -> None:
+def test_nobody_writes_into_anothers_folder(alice: Raw, forger: Forger, theirs: Session) -> None:
+    # Even with all that only bob knows: the key of his folder, its version and its hash.
     root = theirs.tree.root.keyed
-    view = theirs.tree.view(root, [root.token("forged")])
+    now = theirs.tree.view(root, [root.token("notes.txt")]).state
     content, blob = forger.blob()
     manifest = forger.manifest(root, "forged", content)
-    # Even with all that only bob knows: the key of his folder, its version and its hash.
-    body = replace(
-        view.state.body,
-        version=view.state.body.version + 1,
-        previous=view.state.hash,
-        author="alice",
-        author_key=forger.key.public,
-    )
-    state = sign(forger, body)
-    assert alice.refusal(Commit([state], [manifest.signed], [], [blob])) == "not-found"
-    stale = sign(forger, replace(body, version=9))
-    assert alice.refusal(Commit([stale], [manifest.signed], [], [blob])) == "not-found"
+    body = replace(now.body, author="alice", author_key=forger.key.public, previous=now.hash)
+    for version in (now.body.version + 1, now.body.version + 9):
+        state = sign_state(forger.key, replace(body, version=version)).signed
+        assert alice.refusal(Commit([state], [manifest.signed], [], [blob])) == "not-found"
+        removal = Removal(root.node, root.token("notes.txt"))
+        assert alice.refusal(Commit([state], [], [removal], [])) == "not-found"
 
 
 def test_nobody_takes_anothers_file_into_their_own_folder(
     alice: Raw, forger: Forger, world: World, places: Places
 ) -> None:
-    their_file = world.bob.find("notes.txt").manifest
-    home = places["/"].keyed
-    assert alice.refusal(forger.put(home, "mine", their_file)) == "not-found"
-    own_node = forger.put(home, "mine", node=KeyedNode(their_file.body.node, 1, home.key))
-    assert alice.refusal(own_node) == "not-found"
-
-
-def test_nobody_removes_from_anothers_folder(
-    alice: Raw, forger: Forger, theirs: Session, places: Places
-) -> None:
-    root = theirs.tree.root.keyed
-    removal = Removal(root.node, root.token("notes.txt"))
-    assert alice.refusal(Commit([forger.state(places["/"].keyed)], [], [removal], [])) == "protocol"
+    their_file, home = world.bob.find("notes.txt"), places["/"].keyed
+    assert alice.refusal(forger.put(home, "mine", their_file.manifest)) == "not-found"
+    assert alice.refusal(forger.put(home, "mine", node=their_file.keyed)) == "not-found"
 
 
 def test_nobody_names_content_that_another_has_uploaded(
@@ -175,15 +160,444 @@ def test_nobody_names_content_that_another_has_uploaded(
     assert alice.refusal(forger.put(places["/"].keyed, content=kept)) == "not-found"
 
 
-def test_nobody_speaks_under_anothers_signature(
+def test_nobody_signs_with_anothers_key(
     alice: Raw, forger: Forger, theirs: Session, places: Places
 ) -> None:
     forger.key = theirs.identity.signing
     assert alice.refusal(forger.put(places["/"].keyed)) == "signature"
+    forger.user = "bob"
+    assert alice.refusal(forger.put(places["/"].keyed)) == "signature"
 
 
-def sign(forger: Forger, body: Any) -> Signed:
-    """Sign a folder's state as the forger."""
-    from fsproto.sealed.folder import sign_state
+# --- versions that do not follow
 
-    return sign_state(forger.key, body).signed
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"version": 3}, "conflict"),
+        ({"version": 1}, "conflict"),
+        ({"previous": Hash(bytes(31) + b"1")}, "conflict"),
+        ({"kind": 2, "content": None}, "protocol"),
+        ({"version": 0}, "protocol"),
+        ({"version": 1 << 63}, "protocol"),
+        ({"format": 2}, "protocol"),
+        ({"author": "bob"}, "signature"),
+        ({"author_key": bytes(32)}, "signature"),
+        ({"parent": NO_NODE}, "protocol"),
+        ({"parent": NOBODYS}, "protocol"),
+        ({"token": Token(b"short")}, "protocol"),
+        ({"metadata": bytes(20_000)}, "protocol"),
+    ],
+    ids=str,
+)
+def test_a_manifest_must_follow_the_one_before_it(
+    alice: Raw, forger: Forger, places: Places, changes: dict[str, Any], code: str
+) -> None:
+    home, before = places["/"].keyed, places["notes.txt"].manifest
+    assert alice.refusal(forger.put(home, "notes.txt", before, **changes)) == code
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"version": 1 << 63}, "protocol"),
+        ({"version": 0}, "protocol"),
+        ({"root": NO_HASH}, "protocol"),
+        ({"root": Hash(bytes(31) + b"1")}, "protocol"),
+        ({"root": Hash(b"short")}, "protocol"),
+        ({"author": "bob"}, "signature"),
+        ({"folder": NOBODYS}, "protocol"),
+        ({"format": 2}, "protocol"),
+    ],
+    ids=str,
+)
+def test_a_folders_state_must_follow_from_the_change(
+    alice: Raw, forger: Forger, places: Places, changes: dict[str, Any], code: str
+) -> None:
+    home = places["/"].keyed
+    content, blob = forger.blob()
+    manifest = forger.manifest(home, "forged", content)
+    state = forger.state(home, manifest, **changes)
+    assert alice.refusal(Commit([state], [manifest.signed], [], [blob])) == code
+
+
+@pytest.mark.parametrize(
+    "changes", [{"version": 2}, {"version": 99}, {"previous": Hash(bytes(31) + b"1")}], ids=str
+)
+def test_a_state_on_top_of_another_is_answered_with_the_true_one(
+    alice: Raw, forger: Forger, places: Places, changes: dict[str, Any]
+) -> None:
+    home = places["/"].keyed
+    manifest = forger.manifest(home, "forged", forger.blob()[0])
+    state = forger.state(home, manifest, **changes)
+    assert isinstance(alice.ask(Commit([state], [manifest.signed], [], [])), Stale)
+
+
+def test_the_parts_of_a_commit_must_belong_together(
+    alice: Raw, forger: Forger, places: Places
+) -> None:
+    home, whole = places["/"].keyed, forger.put(places["/"].keyed)
+    twin = forger.manifest(home, "forged", forger.blob()[0])
+    folder = forger.manifest(home, "folder", None)
+    elsewhere = Removal(places["archive"].keyed.node, home.token("old.txt"))
+    for commit in (
+        replace(whole, states=[]),
+        replace(whole, states=whole.states * 2),
+        replace(whole, manifests=[]),
+        replace(whole, manifests=whole.manifests * 2),
+        replace(whole, manifests=[*whole.manifests, twin.signed]),
+        replace(whole, removals=[elsewhere]),
+        replace(whole, removals=[Removal(home.node, Token(b"short"))]),
+        replace(whole, states=[NO_SIGNATURE]),
+        replace(whole, states=whole.manifests),
+        replace(whole, manifests=whole.states),
+        Commit([forger.state(home, folder)], [folder.signed], [], []),  # a folder without a state
+    ):
+        assert alice.refusal(commit) in ("protocol", "signature")
+
+
+def test_one_name_is_not_given_to_two(alice: Raw, forger: Forger, places: Places) -> None:
+    home = places["/"].keyed
+    made = [forger.blob() for _ in range(2)]
+    two = [forger.manifest(home, "forged", content) for content, _ in made]
+    commit = Commit([forger.state(home, *two)], [m.signed for m in two], [], [b for _, b in made])
+    assert alice.refusal(commit) == "protocol"
+
+
+def test_what_is_not_there_cannot_be_removed(alice: Raw, forger: Forger, places: Places) -> None:
+    home = places["/"].keyed
+    removal = Removal(home.node, home.token("never was"))
+    assert alice.refusal(Commit([forger.state(home)], [], [removal], [])) == "conflict"
+
+
+def test_too_many_changes_at_once_are_refused(alice: Raw, forger: Forger, places: Places) -> None:
+    home = places["/"].keyed
+    states = [forger.state(home)]
+    removals = [Removal(home.node, Token(os.urandom(32))) for _ in range(MAX_COMMIT_NODES + 1)]
+    assert alice.refusal(Commit(states, [], removals, [])) == "protocol"
+    assert alice.refusal(Commit(states, [], removals * 15, [])) == "protocol"
+    many = [InlineBlob(Salt(os.urandom(32)), b"") for _ in range(20_000)]
+    assert alice.refusal(Commit(states, [], [], many)) == "protocol"
+
+
+# --- content that does not fit
+
+
+def test_content_must_have_been_uploaded(alice: Raw, forger: Forger, places: Places) -> None:
+    content, _ = forger.blob()
+    assert alice.refusal(forger.put(places["/"].keyed, content=content)) == "not-found"
+
+
+def test_content_belongs_to_one_file(alice: Raw, forger: Forger, places: Places) -> None:
+    home, other = places["/"].keyed, places["draft.bin"].manifest.body.content
+    assert alice.refusal(forger.put(home, content=other)) == "protocol"
+    before = places["notes.txt"].manifest
+    assert alice.refusal(forger.put(home, "notes.txt", before, content=other)) == "protocol"
+    content, blob = forger.blob()
+    two = [forger.manifest(home, name, content) for name in ("one", "two")]
+    commit = Commit([forger.state(home, *two)], [m.signed for m in two], [], [blob])
+    assert alice.refusal(commit) == "protocol"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sealed_size": 99},
+        {"sealed_size": 0},
+        {"sealed_size": 1 << 63},
+        {"salt": Salt(bytes(32))},
+        {"salt": Salt(b"short")},
+        {"commitment": b"short"},
+        {"version": 2},
+        {"version": 0},
+    ],
+    ids=str,
+)
+def test_a_manifest_must_describe_its_content(
+    alice: Raw, forger: Forger, places: Places, changes: dict[str, Any]
+) -> None:
+    content, blob = forger.blob()
+    commit = forger.put(places["/"].keyed, content=replace(content, **changes))
+    assert alice.refusal(replace(commit, blobs=[blob])) == "protocol"
+
+
+def test_a_large_blob_does_not_go_into_the_database(
+    alice: Raw, forger: Forger, places: Places
+) -> None:
+    salt, data = Salt(os.urandom(32)), bytes(70_000)
+    root = integrity.blob_root(salt, data)
+    commit = forger.put(places["/"].keyed, content=Content(1, salt, root, len(data), bytes(32)))
+    assert alice.refusal(replace(commit, blobs=[InlineBlob(salt, data)])) == "protocol"
+
+
+# --- folders that do not hang on the tree
+
+
+def test_a_folder_cannot_be_moved_into_itself(alice: Raw, forger: Forger, places: Places) -> None:
+    home, folder = places["/"].keyed, places["reports"]
+    moved = forger.manifest(folder.keyed, "inside", None, folder.manifest, folder.keyed)
+    out = Removal(home.node, folder.manifest.body.token)
+    view = forger.tree.view(home, [out.token])
+    left = forger.state(home, root=view.tree.remove(out.token).root)
+    commit = Commit([left, forger.state(folder.keyed, moved)], [moved.signed], [out], [])
+    assert alice.refusal(commit) == "not-allowed"
+
+
+def test_new_folders_cannot_lie_in_one_another(alice: Raw, forger: Forger) -> None:
+    one, other = new_node(os.urandom), new_node(os.urandom)
+    itself = forger.manifest(one, "itself", None, node=one)
+    commit = Commit([forger.first_state(one, itself)], [itself.signed], [], [])
+    assert alice.refusal(commit) == "not-allowed"
+    pair = [
+        forger.manifest(one, "a", None, node=other),
+        forger.manifest(other, "b", None, node=one),
+    ]
+    states = [forger.first_state(one, pair[0]), forger.first_state(other, pair[1])]
+    assert alice.refusal(Commit(states, [m.signed for m in pair], [], [])) == "not-allowed"
+
+
+def test_what_moves_must_leave_its_old_folder(alice: Raw, forger: Forger, places: Places) -> None:
+    file, archive = places["reports/q1.txt"], places["archive"].keyed
+    moved = forger.manifest(
+        archive, "q1.txt", file.manifest.body.content, file.manifest, file.keyed
+    )
+    commit = Commit([forger.state(archive, moved)], [moved.signed], [], [])
+    assert alice.refusal(commit) == "protocol"
+
+
+def test_a_file_cannot_hold_others(alice: Raw, forger: Forger, places: Places) -> None:
+    file = places["notes.txt"].keyed
+    content, blob = forger.blob()
+    inside = forger.manifest(file, "inside", content)
+    state = forger.first_state(file, inside)
+    assert alice.refusal(Commit([state], [inside.signed], [], [blob])) == "protocol"
+    assert alice.refusal(List(file.node)) == "protocol"
+    assert alice.refusal(Lookup(file.node, [])) == "protocol"
+
+
+def test_the_root_cannot_be_moved(alice: Raw, forger: Forger, places: Places) -> None:
+    root, folder = places["/"], places["reports"].keyed
+    moved = forger.manifest(folder, "root", None, root.manifest, root.keyed)
+    commit = Commit([forger.state(folder, moved)], [moved.signed], [], [])
+    assert alice.refusal(commit) == "protocol"
+
+
+# --- uploads
+
+
+def begin(raw: Raw) -> tuple[int, Salt]:
+    """Begin an upload; it is not answered."""
+    salt = Salt(os.urandom(32))
+    return raw.send(Upload(salt)), salt
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        pytest.param([(1, b"x")], id="the second first"),
+        pytest.param([(0, b"x" * SEGMENT_SIZE), (0, b"x")], id="the first again"),
+        pytest.param([(0, b"x" * SEGMENT_SIZE), (2, b"x")], id="one left out"),
+        pytest.param([(0, b"short"), (1, b"more")], id="more after a short one"),
+        pytest.param([(0, b"")], id="an empty one"),
+        pytest.param([(0, b"x" * (SEGMENT_SIZE + 1))], id="one too long"),
+        pytest.param([(1 << 63, b"x")], id="a number beyond all"),
+    ],
+)
+def test_segments_must_come_as_they_are_numbered(
+    alice: Raw, segments: list[tuple[int, bytes]]
+) -> None:
+    request, _ = begin(alice)
+    for index, segment in segments:
+        alice.send_segment(request, index, segment)
+    answer = alice.receive()
+    assert isinstance(answer, Control)
+    assert (answer.request, answer.message.code) == (request, "protocol")  # type: ignore[attr-defined]
+    # What is still on its way is dropped, the end included, and the connection goes on.
+    alice.send_segment(request, 5, b"late")
+    alice.send(UploadEnd(Root(bytes(32)), 9), request)
+    assert isinstance(alice.ask(GetStatus()), Status)
+
+
+@pytest.mark.parametrize(
+    ("root", "size"),
+    [(None, 6), (None, 4), (None, 0), (None, 1 << 63), (bytes(32), 5), (b"short", 5)],
+)
+def test_an_upload_must_be_what_it_is_said_to_be(
+    alice: Raw, world: World, root: bytes | None, size: int
+) -> None:
+    kept = world.kept()
+    request, salt = begin(alice)
+    alice.send_segment(request, 0, b"hello")
+    true = integrity.blob_root(salt, b"hello")
+    alice.send(UploadEnd(Root(root or true), size), request)
+    answer = alice.receive()
+    assert isinstance(answer, Control)
+    assert answer.message.code == "integrity"  # type: ignore[attr-defined]
+    assert world.kept() == kept
+
+
+def test_an_upload_of_nothing_is_refused(alice: Raw) -> None:
+    request, salt = begin(alice)
+    alice.send(UploadEnd(integrity.blob_root(salt, b""), 0), request)
+    answer = alice.receive()
+    assert isinstance(answer, Control)
+    assert answer.message.code == "integrity"  # type: ignore[attr-defined]
+
+
+def test_two_uploads_cannot_have_one_number(alice: Raw) -> None:
+    request, salt = begin(alice)
+    alice.send(Upload(Salt(bytes(32))), request)
+    answer = alice.receive()
+    assert isinstance(answer, Control)
+    assert answer.message.code == "protocol"  # type: ignore[attr-defined]
+    # The first one is not disturbed.
+    alice.send_segment(request, 0, b"hello")
+    alice.send(UploadEnd(integrity.blob_root(salt, b"hello"), 5), request)
+    assert alice.receive() == Control(request, Done())
+
+
+def test_uploads_that_are_begun_and_never_ended_are_few(alice: Raw, world: World) -> None:
+    for _ in range(3000):
+        begin(alice)
+    alice.send(GetStatus(), 99_999)
+    refused = 0
+    while (answer := alice.receive()) and isinstance(answer, Control) and answer.request != 99_999:
+        assert isinstance(answer.message, Failure)
+        refused += 1
+    assert refused == 3000 - MAX_UPLOADS
+    assert len(world.staged()) == MAX_UPLOADS
+    alice.send(UploadAbort(), 1)
+    request, salt = begin(alice)  # there is room again
+    alice.send_segment(request, 0, b"hello")
+    alice.send(UploadEnd(integrity.blob_root(salt, b"hello"), 5), request)
+    assert alice.receive() == Control(request, Done())
+
+
+def test_an_upload_that_was_never_begun_does_not_end(alice: Raw) -> None:
+    assert alice.refusal(UploadEnd(Root(bytes(32)), 1)) == "protocol"
+    assert alice.refusal(UploadAbort()) == "protocol"
+    alice.send_segment(77, 0, b"into nothing")
+    assert isinstance(alice.ask(GetStatus()), Status)
+
+
+@pytest.mark.parametrize("length", [0, 31, 33, 100_000])
+def test_a_salt_has_its_size(alice: Raw, length: int) -> None:
+    assert alice.refusal(Upload(Salt(bytes(length)))) == "protocol"
+
+
+# --- messages that do not belong here
+
+
+def test_what_only_a_server_says_is_refused(alice: Raw) -> None:
+    tree = TreeRoot(NO_SIGNATURE, NO_SIGNATURE, NO_SIGNATURE)
+    found = Found(NO_SIGNATURE, b"", [])
+    messages: list[Message] = [
+        Done(),
+        Failure("integrity", "No."),
+        Welcome("alice", None, 0, 0, tree),
+        Status("", 0, 0, 0, 0),
+        found,
+        Entries([]),
+        Listed(NO_SIGNATURE),
+        Stale([found]),
+        Sent(0),
+    ]
+    for message in messages:
+        assert alice.refusal(message) == "protocol"
+
+
+def test_nobody_logs_in_twice(alice: Raw, world: World) -> None:
+    assert alice.refusal(alice.login(world.bob)) == "protocol"
+    tree = TreeRoot(NO_SIGNATURE, NO_SIGNATURE, NO_SIGNATURE)
+    assert alice.refusal(Enroll("bob", b"", "", NO_SIGNATURE, tree)) == "protocol"
+    assert isinstance(alice.ask(GetStatus()), Status)
+
+
+def test_names_of_a_wrong_length_are_refused(alice: Raw, places: Places) -> None:
+    home = places["/"].keyed.node
+    for token in (b"", b"short", bytes(31), bytes(33), bytes(100_000)):
+        assert alice.refusal(Lookup(home, [Token(token)])) == "protocol"
+    for node in (b"", b"short", bytes(100_000)):
+        assert alice.refusal(List(NodeId(node))) == "not-found"
+        assert alice.refusal(Download(NodeId(node), Root(node))) == "not-found"
+
+
+def test_more_than_an_answer_can_hold_cannot_be_asked_for(
+    alice: Raw, places: Places, world: World, liar: LyingServer
+) -> None:
+    # Manifests as large as may be, in a folder of bob's; what he does to himself costs nobody else.
+    with world.bob.session() as session:
+        forger, home = Forger(session), session.tree.root.keyed
+        with Raw.of(world.bob, liar.address) as bob:
+            names = [f"large {number}" for number in range(80)]
+            for some in (names[:40], names[40:]):
+                made = [forger.blob() for _ in some]
+                manifests = [
+                    forger.manifest(home, name, content, metadata=bytes(16_000))
+                    for name, (content, _) in zip(some, made, strict=True)
+                ]
+                commit = Commit(
+                    [forger.state(home, *manifests)],
+                    [manifest.signed for manifest in manifests],
+                    [],
+                    [blob for _, blob in made],
+                )
+                assert bob.ask(commit) == Done()
+            tokens = [home.token(name) for name in names]
+            assert bob.refusal(Lookup(home.node, tokens)) == "protocol"
+            assert isinstance(bob.ask(Lookup(home.node, tokens[:9])), Found)
+            removals = [Removal(home.node, token) for token in tokens]
+            stale = forger.state(home, version=1)
+            assert bob.refusal(Commit([stale], [], removals, [])) == "protocol"
+            view = forger.tree.view(home, tokens[:30])
+            for at in range(0, len(tokens), 20):
+                view = forger.tree.view(home, tokens[at : at + 20])
+                tree = view.tree
+                for token in tokens[at : at + 20]:
+                    tree = tree.remove(token)
+                state = forger.state(home, root=tree.root)
+                assert bob.ask(Commit([state], [], removals[at : at + 20], [])) == Done()
+
+
+def test_a_record_beyond_the_limit_ends_the_connection(alice: Raw) -> None:
+    alice.socket.sendall((MAX_RECORD + 1).to_bytes(4, "big"))
+    assert alice.is_ended()
+
+
+@pytest.mark.parametrize(
+    "plaintext",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\x00", id="no kind"),
+        pytest.param(b"\x01", id="half a header"),
+        pytest.param(b"\x01\0\0\0\1", id="no message"),
+        pytest.param(b"\x01\0\0\0\1\xc1", id="no msgpack"),
+        pytest.param(b"\x01\0\0\0\1\x91\xa6nobody", id="a message nobody knows"),
+        pytest.param(b"\x01\0\0\0\1" + b"\x91" * 900_000, id="a very deep one"),
+        pytest.param(b"\x01\0\0\0\1" + bytes(MAX_CONTROL + 1), id="a message too long"),
+        pytest.param(b"\x01\0\0\0\1\x93\xa6lookup\xc4\1x\xdd\xff\xff\xff\xff", id="4G tokens"),
+        pytest.param(b"\x02\0\0\0\1", id="half a segment"),
+        pytest.param(b"\x09" + bytes(100), id="another kind"),
+    ],
+)
+def test_a_record_that_cannot_be_read_ends_the_connection(alice: Raw, plaintext: bytes) -> None:
+    alice.send_plain(plaintext)
+    assert alice.is_ended()
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(lambda raw: raw.send(GetStatus()), id="a question"),
+        pytest.param(lambda raw: raw.send(Upload(Salt(bytes(32)))), id="an upload"),
+        pytest.param(lambda raw: raw.send_segment(1, 0, b"x" * SEGMENT_SIZE), id="a segment"),
+        pytest.param(lambda raw: raw.send_plain(b""), id="nothing"),
+    ],
+)
+def test_nothing_is_done_for_who_did_not_log_in(
+    world: World, liar: LyingServer, first: Callable[[Raw], object]
+) -> None:
+    with Raw(liar.address, world.alice.added["enroll_link"].partition("host-key=")[2]) as raw:
+        first(raw)
+        assert raw.is_ended()

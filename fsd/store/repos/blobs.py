@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session as Db
 
-from fsd.store.models import Blob, Node
+from fsd.store.models import Base, Blob, Node
 from fsd.store.repos.many import helpings
 
 
@@ -36,9 +36,14 @@ def add_all(db: Db, rows: Sequence[dict[str, object]]) -> None:
         db.execute(insert(Blob), list(rows))
 
 
-def assign(db: Db, root: bytes, node: bytes) -> None:
-    """Give a staged blob to a node."""
-    db.execute(update(Blob).where(Blob.root == root).values(node_id=node), execution_options=_AS_IS)
+def assign(db: Db, owners: Mapping[bytes, bytes]) -> None:
+    """Give staged blobs to nodes: node by root."""
+    if owners:
+        blobs = Base.metadata.tables[Blob.__tablename__]
+        db.connection().execute(
+            update(blobs).where(blobs.c.root == bindparam("of")).values(node_id=bindparam("to")),
+            [{"of": root, "to": node} for root, node in owners.items()],
+        )
 
 
 def drop(db: Db, roots: Sequence[bytes]) -> list[bytes]:
