@@ -1,4 +1,4 @@
-"""A client that says whatever it likes: the protocol's own connection on a socket, and no checks."""
+"""A client that says whatever it likes: the protocol's own connection on a socket, unchecked."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from fsproto.sealed.manifest import (
 )
 from fsproto.sealed.prefixtree import Entry, PrefixTree
 from fsproto.sealed.signed import Signed
-from fsproto.types import NO_HASH, FileKey, Salt
+from fsproto.types import NO_HASH, NO_TOKEN, FileKey, Salt
 from fsproto.wire.connection import NEED_DATA, Connection, Control, Data, Reply
 from fsproto.wire.handshake import ClientHandshake
 from tests.attacks.world import Person
@@ -79,9 +79,10 @@ class Raw:
 
     def send(self, message: Message, request: int | None = None) -> int:
         """Send a message, under the next number or another one; return the number."""
-        self._request = self._request + 1 if request is None else request
-        self.socket.sendall(self.connection.send(self._request, message))
-        return self._request
+        if request is None:
+            self._request = request = self._request + 1
+        self.socket.sendall(self.connection.send(request, message))
+        return request
 
     def send_segment(self, request: int, index: int, segment: bytes) -> None:
         """Send a segment of an upload."""
@@ -188,7 +189,8 @@ class Forger:
 
     def state(self, folder: KeyedNode, *changed: VerifiedManifest, **changes: Any) -> Signed:
         """Sign the state of an existing folder in which these manifests are the newest."""
-        view = self.tree.view(folder, [manifest.body.token for manifest in changed])
+        tokens = [manifest.body.token for manifest in changed]
+        view = self.tree.view(folder, [token for token in tokens if len(token) == len(NO_TOKEN)])
         tree, now = view.tree, view.state
         for manifest in changed:
             tree = tree.put(Entry(manifest.body.token, manifest.body.node, manifest.hash))

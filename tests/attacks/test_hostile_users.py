@@ -97,6 +97,11 @@ def theirs(world: World, liar: LyingServer) -> Iterator[Session]:
         yield session
 
 
+def named(value: object) -> str:
+    """Return the name of a case: the fields that are changed, or the code of the refusal."""
+    return "-".join(value) if isinstance(value, dict) else str(value)
+
+
 def upload(raw: Raw, blob: bytes) -> Content:
     """Upload content that is never committed; return what a manifest would say of it."""
     salt = Salt(os.urandom(32))
@@ -176,7 +181,8 @@ def test_nobody_signs_with_anothers_key(
     ("changes", "code"),
     [
         ({"version": 3}, "conflict"),
-        ({"version": 1}, "conflict"),
+        ({"version": 99}, "conflict"),
+        ({"version": 1}, "protocol"),
         ({"previous": Hash(bytes(31) + b"1")}, "conflict"),
         ({"kind": 2, "content": None}, "protocol"),
         ({"version": 0}, "protocol"),
@@ -189,7 +195,7 @@ def test_nobody_signs_with_anothers_key(
         ({"token": Token(b"short")}, "protocol"),
         ({"metadata": bytes(20_000)}, "protocol"),
     ],
-    ids=str,
+    ids=named,
 )
 def test_a_manifest_must_follow_the_one_before_it(
     alice: Raw, forger: Forger, places: Places, changes: dict[str, Any], code: str
@@ -207,10 +213,9 @@ def test_a_manifest_must_follow_the_one_before_it(
         ({"root": Hash(bytes(31) + b"1")}, "protocol"),
         ({"root": Hash(b"short")}, "protocol"),
         ({"author": "bob"}, "signature"),
-        ({"folder": NOBODYS}, "protocol"),
         ({"format": 2}, "protocol"),
     ],
-    ids=str,
+    ids=named,
 )
 def test_a_folders_state_must_follow_from_the_change(
     alice: Raw, forger: Forger, places: Places, changes: dict[str, Any], code: str
@@ -223,7 +228,7 @@ def test_a_folders_state_must_follow_from_the_change(
 
 
 @pytest.mark.parametrize(
-    "changes", [{"version": 2}, {"version": 99}, {"previous": Hash(bytes(31) + b"1")}], ids=str
+    "changes", [{"version": 2}, {"version": 99}, {"previous": Hash(bytes(31) + b"1")}], ids=named
 )
 def test_a_state_on_top_of_another_is_answered_with_the_true_one(
     alice: Raw, forger: Forger, places: Places, changes: dict[str, Any]
@@ -312,7 +317,7 @@ def test_content_belongs_to_one_file(alice: Raw, forger: Forger, places: Places)
         {"version": 2},
         {"version": 0},
     ],
-    ids=str,
+    ids=named,
 )
 def test_a_manifest_must_describe_its_content(
     alice: Raw, forger: Forger, places: Places, changes: dict[str, Any]
@@ -458,16 +463,15 @@ def test_two_uploads_cannot_have_one_number(alice: Raw) -> None:
 
 
 def test_uploads_that_are_begun_and_never_ended_are_few(alice: Raw, world: World) -> None:
-    for _ in range(3000):
-        begin(alice)
-    alice.send(GetStatus(), 99_999)
+    first, *_ = [begin(alice)[0] for _ in range(3000)]
+    end = alice.send(GetStatus())
     refused = 0
-    while (answer := alice.receive()) and isinstance(answer, Control) and answer.request != 99_999:
+    while isinstance(answer := alice.receive(), Control) and answer.request != end:
         assert isinstance(answer.message, Failure)
         refused += 1
     assert refused == 3000 - MAX_UPLOADS
     assert len(world.staged()) == MAX_UPLOADS
-    alice.send(UploadAbort(), 1)
+    alice.send(UploadAbort(), first)
     request, salt = begin(alice)  # there is room again
     alice.send_segment(request, 0, b"hello")
     alice.send(UploadEnd(integrity.blob_root(salt, b"hello"), 5), request)

@@ -1,0 +1,81 @@
+"""The daily work on PostgreSQL, with the real programs: what SQLite does, it does as well."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.postgres import Cluster
+from tests.servers import Authenticator, RunningServer, enrol_person, run
+
+
+@pytest.fixture
+def client(tmp_path: Path, postgres: Cluster):
+    with_database = RunningServer.start(tmp_path / "fsd", database=postgres.new_database())
+    person = enrol_person(with_database, "alice")
+    env = {"FSCLIENT_HOME": str(tmp_path / "alice"), "FSCLIENT_OTP": Authenticator(person).fresh()}
+    done = run("fsclient", "enroll", person["enroll_link"], "--no-passphrase", env=env)
+    assert done.returncode == 0, done.stderr
+
+    def fsclient(*args: object) -> str:
+        done = run("fsclient", *map(str, args), env=env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    yield fsclient
+    assert with_database.stop() == 0
+    assert "Traceback" not in with_database.log
+
+
+def make(folder: Path) -> Path:
+    (folder / "below").mkdir(parents=True)
+    for number in range(40):
+        (folder / "below" / f"{number}.txt").write_bytes(os.urandom(number * 100))
+    (folder / "large").write_bytes(os.urandom(3_000_000))
+    (folder / "empty").touch()
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_tree_travels_is_changed_and_comes_back(client, tmp_path: Path):
+    tree = make(tmp_path / "tree")
+    client("put", tree)
+    (tree / "below" / "7.txt").write_bytes(b"another version")
+    (tree / "large").write_bytes(os.urandom(2_500_000))
+    client("put", tree)
+    client("mv", "tree/below/9.txt", "tree/nine")
+    client("mv", "-f", "tree/below/8.txt", "tree/nine")
+    client("rm", "-r", "tree/empty")
+    client("get", "tree", tmp_path / "back")
+    expected = contents(tree)
+    expected["nine"] = expected.pop("below/8.txt")
+    del expected["below/9.txt"], expected["empty"]
+    assert contents(tmp_path / "back") == expected
+
+
+def test_two_names_can_be_exchanged(client, tmp_path: Path):
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(name)
+        client("put", tmp_path / name)
+    client("mv", "one", "three")
+    client("mv", "two", "one")
+    client("mv", "three", "two")
+    assert client("cat", "one", "two") == "twoone"
+    assert client("ls").split() == ["one", "two"]
+
+
+def test_what_is_removed_leaves_nothing_in_the_store(client, tmp_path: Path):
+    client("put", make(tmp_path / "tree"))
+    client("rm", "-r", "tree")
+    assert client("ls") == ""
+    blobs = tmp_path / "fsd" / "blobs"
+    assert [path for path in blobs.rglob("*") if path.is_file()] == []
