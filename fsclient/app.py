@@ -96,7 +96,13 @@ class App:
         if self._kept is None or not self._kept.connection.at_rest or self._has_ended():
             self.drop_session()
             self._kept = keeper.open()
-        yield self._kept
+        try:
+            yield self._kept
+        except FsError:
+            raise
+        except BaseException:  # Ctrl-C, say: a message may have been cut in the middle
+            self.drop_session()
+            raise
 
     def _has_ended(self) -> bool:
         return (self.profile.session_ends_ms() or 0) <= time.time_ns() // 1_000_000
@@ -115,6 +121,10 @@ class App:
         if self._kept is not None:
             self._kept.close()
             self._kept = None
+
+    def content_goes_to_stdout(self) -> None:
+        """Keep everything else away from stdout, JSON too, and no bar drawn through it."""
+        self.options.as_json, self.options.quiet = False, True
 
     def complain(self, error: FsError) -> int:
         """Tell what went wrong, as the options have it; return the exit status it stands for."""

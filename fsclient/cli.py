@@ -72,8 +72,9 @@ class Commands(click.Group):
             return super().resolve_command(ctx, args)
         import difflib
 
-        near = difflib.get_close_matches(name.lower(), COMMANDS, n=1)
-        meant = _ELSEWHERE.get(name.lower()) or (near[0] if near else None)
+        known = {command: command for command in COMMANDS} | _ELSEWHERE
+        near = difflib.get_close_matches(name.lower(), known, n=1)
+        meant = known[near[0]] if near else None
         raise UsageError(
             f"There is no command '{for_terminal(name)}'.",
             hint=f"Did you mean '{meant}'?" if meant else "'fsclient --help' lists the commands.",
@@ -204,6 +205,7 @@ def run(app: App, arguments: list[str]) -> int:
         _forget_stdout()
         return _READER_GONE
     except (KeyboardInterrupt, click.Abort):
+        app.ui.end_line()
         return app.complain(Interrupted("Interrupted; nothing half-done was left in place."))
     except FsError as error:
         return app.complain(error)
@@ -232,12 +234,16 @@ def _misused(error: click.ClickException) -> UsageError:
     if context is not None:
         usage = " ".join(context.get_usage().split())
         hint = f"{usage}  ('{context.command_path} --help' tells more)"
-    return UsageError(sentence if sentence.endswith((".", "?", "!")) else f"{sentence}.", hint=hint)
+    return UsageError(
+        sentence if sentence.endswith((".", "?", "!", ")")) else f"{sentence}.", hint=hint
+    )
 
 
 def _unexpected(error: Exception) -> FsError:
     words = (
-        f"{error.strerror}" if isinstance(error, OSError) and error.strerror else type(error).__name__
+        f"{error.strerror}"
+        if isinstance(error, OSError) and error.strerror
+        else type(error).__name__
     )
     wrapped = FsError(
         f"Something unexpected went wrong ({words}).",

@@ -69,6 +69,11 @@ class Ui:
         if error.hint:
             _tell(_INDENT, error.hint)
 
+    def end_line(self) -> None:
+        """Go to a new line where a terminal has shown `^C`."""
+        if _is_terminal(sys.stderr):
+            _tell("", "")
+
     def wants_progress(self) -> bool:
         """Tell whether a person is watching."""
         return not self.quiet and not self.as_json and _is_terminal(sys.stderr)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
-from fsproto.errors import FsError, InvalidNameError
+from fsproto.errors import FsError
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages import MESSAGES, Message
 from fsproto.names import clean_name
@@ -77,16 +77,17 @@ hostile_text = st.text(
 )
 
 
-def _is_name(text: str) -> bool:
-    try:
-        clean_name(text)
-    except InvalidNameError:
-        return False
-    return True
-
-
-names = st.one_of(st.text(min_size=1, max_size=60), hostile_text).filter(_is_name).map(clean_name)
-"""What may name a file, in its normal form."""
+names = (
+    st.text(
+        st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters="/")
+        | st.sampled_from("ab.:\\~ -\u0308\u200b\u202e\u2066"),
+        min_size=1,
+        max_size=20,
+    )
+    .filter(lambda text: text not in (".", ".."))
+    .map(clean_name)
+)
+"""What may name a file, in its normal form; bidirectional overrides are among it."""
 
 # --- records and messages
 

@@ -21,9 +21,9 @@ def command(app: App, paths: tuple[str, ...]) -> None:
     from fsclient.transfer.progress import Progress
     from fsproto.names import parse_path
 
-    failures = Failures(app.ui)
     places = [parse_path(path) for path in paths]
-    app.options.quiet = True  # a bar would be drawn through what is written
-    with app.session() as session, Progress(app.ui, "got") as progress:
+    app.content_goes_to_stdout()
+    failures = Failures(app.ui)
+    with app.session() as session, Progress(app.ui, "get", "got") as progress:
         Get(session, progress, failures).to_stdout(places)
     failures.raise_if_any()

@@ -8,18 +8,23 @@ import click
 
 from fsclient.app import App
 
+LINK = """\b
+A link looks like this; put it in quotes:
+  fs://NAME@HOST:PORT/?host-key=SHA256:…
+"""
 
-@click.command()
+
+@click.command(epilog=LINK)
 @click.argument("link")
 @click.option("--no-passphrase", is_flag=True, help="Keep the identity without a passphrase.")
 @click.pass_obj
 def command(app: App, link: str, *, no_passphrase: bool) -> None:
     """Make your identity here and register its public half with a server.
 
-    LINK is what your administrator gave you: fs://NAME@HOST:PORT/?host-key=SHA256:… . Asks for
-    the one-time password your authenticator app shows, and for a passphrase to keep the identity
-    under (FSCLIENT_PASSPHRASE or --no-passphrase for scripts). The private keys never leave this
-    machine.
+    LINK is what your administrator gave you. Asks for a passphrase to keep the identity under
+    (for scripts: FSCLIENT_PASSPHRASE or --no-passphrase) and for the one-time password that your
+    authenticator app shows. The private keys never leave this machine. If it is interrupted, do
+    it again with the same link.
     """
     from fsproto.link import parse_link
 

@@ -12,15 +12,15 @@ def command() -> None:
     """Show the key of a file, for other programs."""
 
 
-@command.command("file")
+@command.command("file", short_help="Show the key of a file.")
 @click.argument("path", metavar="REMOTE")
 @click.pass_obj
 def file(app: App, path: str) -> None:
     """Show the key of a file you may read, so that another program can open the stored blob.
 
     The blob is a Tink stream (AES256_GCM_HKDF_1MB) under the file key and the associated data
-    shown; salt and root are those of the salted SHA-256. Whoever has the key can read this
-    version of the file.
+    shown; salt and root are those of the salted SHA-256, and the root is the blob's name at the
+    server. Whoever has the key can read this version of the file, and no other.
     """
     from fsclient.transfer.download import checked_content
     from fsproto.names import parse_path

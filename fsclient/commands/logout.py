@@ -19,6 +19,7 @@ def command(app: App) -> None:
     profile.facts()
     if profile.ticket() is None:
         app.ui.say("There is no session to end.")
+        app.ui.result_of(logged_out=False)
         return
     try:
         with app.session_at_hand() as session:
@@ -29,3 +30,4 @@ def command(app: App) -> None:
         profile.drop_ticket()
         app.drop_session()
     app.ui.say("Logged out.")
+    app.ui.result_of(logged_out=True)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def command(app: App, paths: tuple[str, ...], *, long: bool) -> None:
     """List folders, or show single files. Without a path: the top of your tree.
 
-    That nothing is missing and nothing was added is verified. Folders end in '/'.
+    Names of folders end in '/'. What is shown was verified: the server can neither hide, add nor
+    exchange anything.
     """
     from fsproto.names import parse_path
 

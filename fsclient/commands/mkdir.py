@@ -13,15 +13,27 @@ from fsclient.app import App
 @click.pass_obj
 def command(app: App, paths: tuple[str, ...], *, parents: bool) -> None:
     """Make folders; those above them are made as well where they are missing."""
+    from fsclient.transfer.failures import Failures
     from fsclient.transfer.put import ensure_folder
-    from fsproto.errors import ExistsError
+    from fsclient.tree import must_be_folder
+    from fsproto.errors import ExistsError, FsError
     from fsproto.names import parse_path
 
+    failures, made = Failures(app.ui), []
     with app.session() as session:
         for path in [parse_path(path) for path in paths]:
-            there = len(session.tree.reach(path)[-1].path.parts) == len(path.parts)
-            if there and not parents:
-                raise ExistsError(f"There is a '{path}' already.")
-            ensure_folder(session, path)
+            try:
+                found = session.tree.reach(path)[-1]
+                if len(found.path.parts) == len(path.parts):
+                    if not parents:
+                        raise ExistsError(f"'{found.path}' exists already.")
+                    must_be_folder(found)
+                    continue
+                ensure_folder(session, path)
+            except FsError as error:
+                failures.note(error)
+                continue
+            made.append(str(path))
             app.ui.say(f"made {path}/")
-    app.ui.result_of(made=[*paths])
+    app.ui.result_of(made=made, failed=failures.data)
+    failures.raise_if_any()

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from fsclient.app import App
 
+if TYPE_CHECKING:
+    from fsclient.tree import Located, Tree
+    from fsproto.names import RemotePath
 
-@click.command()
+EXAMPLES = """\b
+Examples:
+  fsclient mv draft.txt final.txt          another name
+  fsclient mv a.txt b.txt archive/         into a folder that is there
+"""
+
+
+@click.command(epilog=EXAMPLES)
 @click.argument("paths", nargs=-1, required=True, metavar="REMOTE… REMOTE")
 @click.option("-f", "force", is_flag=True, help="Replace a file that is in the way.")
 @click.pass_obj
@@ -15,43 +27,61 @@ def command(app: App, paths: tuple[str, ...], *, force: bool) -> None:
     """Move or rename files and folders.
 
     The last path is where they go: into it if it is a folder or ends in '/', else under that
-    name. A file in the way is replaced only with -f, a folder never. Content is not sent again.
+    name. A file in the way is replaced by a file only with -f, a folder never. Content is not
+    sent again.
     """
-    from fsclient.changes import Changes
-    from fsclient.tree import Located, must_be_folder
-    from fsproto.errors import ExistsError, NotAllowedError, NotFoundError, UsageError
+    from fsclient.transfer.failures import Failures
+    from fsproto.errors import FsError, UsageError
     from fsproto.names import parse_path
 
     if len(paths) < 2:  # noqa: PLR2004 - what and where to
         raise UsageError("What is to be moved, and where to? fsclient mv OLD NEW")
     *sources, target = [parse_path(path) for path in paths]
+    failures, moved = Failures(app.ui), []
     with app.session() as session:
-        tree = session.tree
-        reached = tree.reach(target)
-        there = len(reached[-1].path.parts) == len(target.parts)
-        into = len(sources) > 1 or target.names_folder or (there and reached[-1].is_folder)
-        folder = tree.find(target if into else target.parent)
-        must_be_folder(folder)
+        folder, name = _target(session.tree, target, several=len(sources) > 1)
         for source in sources:
-            way = tree.reach(source)
-            found = tree.find(source)
-            if not source.parts:
-                raise NotAllowedError("The top of your tree cannot be moved.")
-            name = found.metadata.name if into else target.name
-            if found.is_folder and folder.path.parts[: len(source.parts)] == source.parts:
-                raise NotAllowedError("A folder cannot be moved into itself.")
-            replaced: Located | None = tree.look(folder, [name])[name]
-            if replaced is not None and replaced.keyed.node == found.keyed.node:
+            try:
+                new = _move(session.tree, source, folder, name, force=force)
+            except FsError as error:
+                failures.note(error)
                 continue
-            if replaced is not None and (not force or replaced.is_folder or found.is_folder):
-                raise ExistsError(
-                    f"There is a '{replaced.path}' already.",
-                    hint=None if replaced.is_folder else "Give -f to replace it.",
-                )
-            if len(way) < 2:  # noqa: PLR2004 - its folder and itself
-                raise NotFoundError(f"There is no '{source}'.")
-            changes = Changes(tree)
-            changes.move(found, way[-2].keyed, folder.keyed, name, replaced)
-            changes.commit()
-            app.ui.say(f"moved {found.path} to {folder.path.child(name)}")
-    app.ui.result_of(moved=[str(source) for source in sources])
+            moved.append({"from": str(source), "to": str(new)})
+            app.ui.say(f"moved {source} to {new}" if new != source else f"{new} is there already")
+    app.ui.result_of(moved=moved, failed=failures.data)
+    failures.raise_if_any()
+
+
+def _target(tree: Tree, target: RemotePath, *, several: bool) -> tuple[Located, str]:
+    """Return the folder to move into, and the new name there; the empty one to keep the old."""
+    from fsclient.tree import must_be_folder
+
+    reached = tree.reach(target)[-1]
+    there = len(reached.path.parts) == len(target.parts)
+    into = several or target.names_folder or (there and reached.is_folder)
+    folder = tree.find(target if into else target.parent)
+    return must_be_folder(folder), "" if into else target.name
+
+
+def _move(tree: Tree, source: RemotePath, folder: Located, name: str, *, force: bool) -> RemotePath:
+    from fsclient.changes import Changes
+    from fsproto.errors import ExistsError, NotAllowedError
+
+    if not source.parts:
+        raise NotAllowedError("The top of your tree cannot be moved.")
+    found = tree.find(source)
+    parent = tree.find(source.parent)
+    name = name or found.metadata.name
+    if found.is_folder and folder.path.parts[: len(source.parts)] == source.parts:
+        raise NotAllowedError(f"'{found.path}' cannot be moved into itself.")
+    replaced = tree.look(folder, [name])[name]
+    if replaced is not None and replaced.keyed.node != found.keyed.node:
+        both_files = not replaced.is_folder and not found.is_folder
+        if not (force and both_files):
+            hint = "Give -f to replace it." if both_files else None
+            raise ExistsError(f"'{replaced.path}' exists already.", hint=hint)
+    if replaced is None or replaced.keyed.node != found.keyed.node:
+        changes = Changes(tree)
+        changes.move(found, parent.keyed, folder.keyed, name, replaced)
+        changes.commit()
+    return folder.path.child(name)

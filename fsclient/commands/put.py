@@ -6,17 +6,28 @@ import click
 
 from fsclient.app import App
 
+EXAMPLES = """\b
+Examples:
+  fsclient put report.pdf                  at the top of your tree
+  fsclient put report.pdf q3.pdf           under another name
+  fsclient put *.jpg notes/ photos/2026/   several things into a folder
+  pg_dump shop | fsclient put - shop.sql   what comes through a pipe
+"""
 
-@click.command()
+
+@click.command(epilog=EXAMPLES)
 @click.argument("paths", nargs=-1, required=True, metavar="LOCAL… [REMOTE]")
 @click.pass_obj
 def command(app: App, paths: tuple[str, ...]) -> None:
     """Seal local files and folders here and send them.
 
-    With one path it goes to the top of your tree under its own name. With several, the last one
-    is where they go: into it if it is a folder or ends in '/', else under that name. Folders go
-    whole and are merged with what is there; a file that is there gets a new version. '-' reads
-    standard input. Missing folders on the way are made. A whole file arrives, or nothing of it.
+    With one path it goes to the top of your tree under its own name. With more, the last one is
+    where the others go: into it if it is a folder or ends in '/', else, if there is one other,
+    under that name. '-' is standard input.
+
+    Folders go whole and are merged with what is there. A file that is there gets a new version.
+    Missing folders on the way are made. Symbolic links inside folders are left out, with a
+    warning. A whole file arrives, or nothing of it; if some fail, the others go on.
     """
     from fsclient.transfer.failures import Failures
     from fsclient.transfer.progress import Progress
@@ -25,8 +36,14 @@ def command(app: App, paths: tuple[str, ...]) -> None:
 
     sources, target = (paths[:-1], paths[-1]) if len(paths) > 1 else (paths, "/")
     place, failures = parse_path(target), Failures(app.ui)
-    with app.session() as session, Progress(app.ui, "put") as progress:
-        Put(session, progress, failures).run(sources, place)
-    app.ui.result_of(files=progress.files, bytes=progress.bytes)
-    progress.tell()
+    with app.session() as session, Progress(app.ui, "put", "put") as progress:
+        where = Put(session, progress, failures).run(sources, place)
+    progress.tell(where, failed=len(failures))
+    app.ui.result_of(
+        files=progress.files,
+        folders=progress.folders,
+        bytes=progress.bytes,
+        left_out=failures.left_out,
+        failed=failures.data,
+    )
     failures.raise_if_any()

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from fsclient.app import App
+
+if TYPE_CHECKING:
+    from fsclient.tree import Tree
+    from fsproto.names import RemotePath
 
 
 @click.command()
@@ -14,26 +20,34 @@ from fsclient.app import App
 @click.pass_obj
 def command(app: App, paths: tuple[str, ...], *, recursive: bool, force: bool) -> None:
     """Remove files, or folders with -r. What is removed cannot be brought back."""
-    from fsclient.changes import Changes
-    from fsproto.errors import NotAllowedError, NotFoundError, UsageError
+    from fsclient.transfer.failures import Failures
+    from fsproto.errors import FsError, NotFoundError
     from fsproto.names import parse_path
 
-    removed = []
+    failures, removed = Failures(app.ui), []
     with app.session() as session:
         for path in [parse_path(path) for path in paths]:
             try:
-                found = session.tree.find(path)
-            except NotFoundError:
-                if force:
-                    continue
-                raise
-            if not path.parts:
-                raise NotAllowedError("The top of your tree cannot be removed.")
-            if found.is_folder and not recursive:
-                raise UsageError(f"'{path}' is a folder.", hint="Give -r to remove it whole.")
-            changes = Changes(session.tree)
-            changes.remove(session.tree.find(path.parent).keyed, found)
-            changes.commit()
+                _remove(session.tree, path, recursive=recursive)
+            except FsError as error:
+                if not (force and isinstance(error, NotFoundError)):
+                    failures.note(error)
+                continue
             removed.append(str(path))
             app.ui.say(f"removed {path}")
-    app.ui.result_of(removed=removed)
+    app.ui.result_of(removed=removed, failed=failures.data)
+    failures.raise_if_any()
+
+
+def _remove(tree: Tree, path: RemotePath, *, recursive: bool) -> None:
+    from fsclient.changes import Changes
+    from fsproto.errors import NotAllowedError, UsageError
+
+    found = tree.find(path)
+    if not path.parts:
+        raise NotAllowedError("The top of your tree cannot be removed.")
+    if found.is_folder and not recursive:
+        raise UsageError(f"'{path}' is a folder.", hint="Give -r to remove it whole.")
+    changes = Changes(tree)
+    changes.remove(tree.find(path.parent).keyed, found)
+    changes.commit()

@@ -12,8 +12,9 @@ from fsclient.app import App
 def command(ctx: click.Context) -> None:
     """Work interactively: connect once, log in once, then put, get, ls, … by name.
 
-    Also understands SEND_FILE, REQUEST_FILE and EXIT. Completes commands and remote paths with
-    the tab key and remembers what was typed. Reads commands from a pipe as well.
+    The tab key completes commands and paths; what was typed is remembered. SEND_FILE asks for
+    the path of a local file and puts it, REQUEST_FILE asks for a name and gets it, EXIT ends.
+    Commands can come through a pipe as well; the exit status is then that of the last one.
     """
     from fsclient.cli import COMMANDS, run
     from fsclient.shell import Shell

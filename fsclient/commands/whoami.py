@@ -10,7 +10,10 @@ from fsclient.app import App
 @click.command()
 @click.pass_obj
 def command(app: App) -> None:
-    """Show who you are here: user, server, and the fingerprints of both. Asks nobody."""
+    """Show who you are here: user, server, and the fingerprints of both.
+
+    Does not ask the server, but for the passphrase of the identity if it has one.
+    """
     facts = app.profile.facts()
     shown = app.keeper().identity().bundle.fingerprint
     link = facts.link

@@ -19,20 +19,27 @@ class Failures:
         """Take whom to tell."""
         self._ui = ui
         self._worst: FsError | None = None
-        self._count = 0
+        self.data: list[dict[str, str | None]] = []
+        """Each failure as programs are told of it."""
+        self.left_out: list[str] = []
+        """Local paths that were left out on purpose."""
+
+    def __len__(self) -> int:
+        return len(self.data)
 
     def note(self, error: FsError) -> None:
         """Tell a failure and go on; raises it on where going on makes no sense."""
         if isinstance(error, Unreachable | OutOfSpaceError | RemoteProtocolError):
             raise error
         self._ui.complain(error)
-        self._count += 1
+        self.data.append({"error": error.code, "message": error.sentence, "hint": error.hint})
         if self._worst is None or isinstance(error, SecurityError):
             self._worst = error
 
     def skip(self, path: str, what: str) -> None:
         """Tell that something was left out on purpose."""
         self._ui.warn(f"Left out '{path}': it is a {what}.")
+        self.left_out.append(path)
 
     def raise_if_any(self) -> None:
         """End with the status of the worst failure; a failed security check is the worst."""

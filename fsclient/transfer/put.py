@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +11,15 @@ from fsclient.changes import Changes
 from fsclient.errors import local_errors
 from fsclient.session import Session
 from fsclient.transfer.failures import Failures
-from fsclient.transfer.localfs import Child, LocalFacts, Source, children, fill, is_folder
+from fsclient.transfer.localfs import Child, LocalFacts, Source, children, is_folder
 from fsclient.transfer.progress import Progress
-from fsclient.transfer.upload import Uploader
+from fsclient.transfer.upload import NotCommittedError, Uploader
 from fsclient.tree import Located, must_be_folder
-from fsproto.errors import ConflictError, ExistsError, FsError, UsageError
+from fsclient.ui import binary_stdin
+from fsproto.errors import ExistsError, FsError, InvalidNameError, NotFoundError, UsageError
 from fsproto.keys.tree import KeyedNode
-from fsproto.names import RemotePath, clean_name
+from fsproto.limits import MAX_INLINE_BLOB, MAX_PATH_PARTS
+from fsproto.names import RemotePath, clean_name, for_terminal
 
 _NAMES_AT_ONCE = 500
 _RACES = 8
@@ -44,40 +45,90 @@ class Put:
         self._failures = failures
         self._uploader = Uploader(session, progress)
 
-    def run(self, sources: Sequence[str], target: RemotePath) -> None:
-        """Put local files and folders; into `target` if it is a folder, else as `target`."""
+    def run(self, sources: Sequence[str], target: RemotePath) -> str:
+        """Put local files and folders; into `target` if it is a folder, else as `target`.
+
+        Returns in words where they went.
+        """
         try:
-            found = self._session.tree.reach(target)[-1]
-            there = len(found.path.parts) == len(target.parts)
-            into = target.names_folder or len(sources) > 1 or (there and found.is_folder)
-            folder = target if into else target.parent
-            place = self._place(ensure_folder(self._session, folder))
-            for source in sources:
-                try:
-                    self._put(place, source, "" if into else target.name)
-                except FsError as error:
-                    self._failures.note(error)
-            self._uploader.flush()
+            into = self._goes_into(target, several=len(sources) > 1)
+            found = [source for source in sources if self._is_there(source)]
+            if found:
+                folder = ensure_folder(self._session, target if into else target.parent)
+                self._put_all(self._place(folder), found, "" if into else target.name)
+                self._uploader.flush()
+        except NotCommittedError as failed:
+            if failed.files > 1:
+                failed.error.hint = f"None of {failed.files} files that went with it was put."
+            raise failed.error from None
         finally:
             self._uploader.close()
+        if not into:
+            return f"as {target}"
+        return f"into {target}/" if target.parts else ""
+
+    def _goes_into(self, target: RemotePath, *, several: bool) -> bool:
+        """Tell whether the target is a folder to put into, rather than the new name."""
+        found = self._session.tree.reach(target)[-1]
+        there = len(found.path.parts) == len(target.parts)
+        into = target.names_folder or (there and found.is_folder)
+        if several and not into:
+            if there:
+                must_be_folder(found)
+            raise NotFoundError(
+                f"There is no folder '{target}' for the others to go into.",
+                hint=f"The last path is where they go; '{target}/' has the folder made.",
+            )
+        return into
+
+    def _is_there(self, source: str) -> bool:
+        try:
+            if source != STDIN:
+                is_folder(Path(source))
+        except FsError as error:
+            self._failures.note(error)
+            return False
+        return True
+
+    def _put_all(self, place: _Place, sources: Sequence[str], name: str) -> None:
+        taken: set[str] = set()
+        for source in sources:
+            try:
+                called = name or self._name(source)
+                if called in taken:
+                    raise ExistsError(
+                        f"The local '{for_terminal(source)}' would replace what was put under the "
+                        "same name just before."
+                    )
+                taken.add(called)
+                self._put(place, source, called)
+            except FsError as error:
+                self._failures.note(error)
+
+    def _name(self, source: str) -> str:
+        """Return the name that a source brings along."""
+        if source == STDIN:
+            raise UsageError("What is read from a pipe needs a name: fsclient put - NAME")
+        path = Path(source)
+        # `.` and `d/..` are called as the folder is that they lead to.
+        name = path.name if path.name not in ("", "..") else path.resolve().name
+        if not name:
+            raise UsageError(
+                f"'{for_terminal(source)}' has no name of its own.",
+                hint=f"Give it one: fsclient put {for_terminal(source)} NAME",
+            )
+        return _clean(path, name)
 
     def _put(self, place: _Place, source: str, name: str) -> None:
+        before = self._existing(place, [name])[name]
         if source == STDIN:
-            if not name:
-                raise UsageError("What is read from a pipe needs a name: fsclient put - NAME")
-            self._put_pipe(place, name)
-            return
-        path = Path(source)
-        name = clean_name(name or path.name or path.resolve().name)
-        before = self._existing(place, [name])[name]
-        if is_folder(path):
-            self._put_folder(place, path, name, before)
+            pipe = _Pipe()
+            self._progress.expect(pipe.facts.size)
+            self._uploader.put(place.keyed, name, _must_be_file(before), pipe)
+        elif is_folder(Path(source)):
+            self._put_folder(place, Path(source), name, before)
         else:
-            self._put_file(place, path, name, before)
-
-    def _put_pipe(self, place: _Place, name: str) -> None:
-        before = self._existing(place, [name])[name]
-        self._uploader.put(place.keyed, name, _must_be_file(before), _Pipe())
+            self._put_file(place, Path(source), name, before)
 
     def _put_file(self, place: _Place, path: Path, name: str, before: Located | None) -> None:
         before = _must_be_file(before)
@@ -90,6 +141,10 @@ class Put:
 
     def _put_folder(self, place: _Place, path: Path, name: str, before: Located | None) -> None:
         inside = children(path)
+        if len(place.path.parts) >= MAX_PATH_PARTS:
+            raise InvalidNameError(
+                f"The local '{for_terminal(str(path))}' lies deeper than {MAX_PATH_PARTS} folders."
+            )
         if before is not None:
             here = self._place(must_be_folder(before))
         else:
@@ -97,6 +152,7 @@ class Put:
                 mtime_ns = path.stat().st_mtime_ns
             made = self._uploader.changes.make_folder(place.keyed, name, mtime_ns)
             here = _Place(made, place.path.child(name), None)
+            self._progress.folder_done()
             self._uploader.flush_if_full()
         named = self._named(inside)
         for at in range(0, len(named), _NAMES_AT_ONCE):
@@ -106,8 +162,6 @@ class Put:
                 put = self._put_folder if child.kind == "folder" else self._put_file
                 try:
                     put(here, child.path, clean, known[clean])
-                except ConflictError:
-                    raise
                 except FsError as error:
                     self._failures.note(error)
 
@@ -119,11 +173,11 @@ class Put:
                 self._failures.skip(str(child.path), child.kind)
                 continue
             try:
-                clean = clean_name(child.name)
+                clean = _clean(child.path, child.name)
                 if clean in named:
                     raise ExistsError(
-                        f"'{child.path}' and another file there have the same name once "
-                        "accents are written in one way; only the first is put."
+                        f"The local '{for_terminal(str(child.path))}' has the same name as another "
+                        "file there, but for how accents are written; only the first is put."
                     )
                 named[clean] = child
             except FsError as error:
@@ -140,17 +194,42 @@ class Put:
 
 
 class _Pipe:
-    """Standard input: of unknown length, and over once it was read."""
+    """Standard input: over once it was read, and of unknown length unless it is short."""
 
     def __init__(self) -> None:
-        self._file = sys.stdin.buffer
-        self.facts = LocalFacts(-1, time.time_ns(), executable=False)
+        self._file = binary_stdin()
+        self._ended = False
+        self._head = memoryview(bytearray(MAX_INLINE_BLOB))
+        self._head = self._head[: self._fill(self._head)]
+        size = len(self._head) if self._ended else -1
+        self.facts = LocalFacts(size, time.time_ns(), executable=False)
 
     def read_into(self, room: memoryview) -> int:
-        return fill(room, self._file)
+        count = min(len(room), len(self._head))
+        room[:count], self._head = self._head[:count], self._head[count:]
+        return count + self._fill(room[count:])
 
     def check_unchanged(self, size: int) -> None:
         """A pipe cannot change behind its reader."""
+
+    def _fill(self, room: memoryview) -> int:
+        if self._ended:  # a terminal would have to be told so again
+            return 0
+        with local_errors("Standard input"):
+            count: int = self._file.readinto(room)  # type: ignore[attr-defined]
+        self._ended = count < len(room)  # what is buffered is filled, but for its end
+        return count
+
+
+def _clean(path: Path, name: str) -> str:
+    """Return the name that a local file or folder will have."""
+    try:
+        return clean_name(name)
+    except InvalidNameError as error:
+        raise InvalidNameError(
+            f"The local '{for_terminal(str(path))}' cannot be put under its name.",
+            hint=error.sentence,
+        ) from None
 
 
 def _must_be_file(before: Located | None) -> Located | None:

@@ -50,6 +50,16 @@ class Readable(Protocol):
         """Raise unless `size` bytes are all of it, as it is now."""
 
 
+class NotCommittedError(Exception):
+    """A commit failed, and with it everything in it; what is wrong with one file stays its own."""
+
+    def __init__(self, error: FsError, files: int) -> None:
+        """Take why it failed, and how many files were in it."""
+        super().__init__(error.sentence)
+        self.error = error
+        self.files = files
+
+
 class Uploader:
     """Puts files into folders of one's own tree, batch by batch."""
 
@@ -99,10 +109,13 @@ class Uploader:
     def flush(self) -> None:
         """Commit what was put so far."""
         changes, self.changes = self.changes, Changes(self._session.tree)
-        changes.commit()
-        for _ in range(self._files):
+        files, self._files, self._streamed = self._files, 0, 0
+        try:
+            changes.commit()
+        except FsError as error:
+            raise NotCommittedError(error, files) from error
+        for _ in range(files):
             self._progress.file_done()
-        self._files = self._streamed = 0
 
     def _stream(self, sealing: _Sealing, source: Readable) -> tuple[int, Root]:
         connection = self._session.connection

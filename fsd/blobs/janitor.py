@@ -33,7 +33,10 @@ class Janitor:
         self._now_ms = now_ms
 
     def run(self, *, unkept_s: float = STAGED_S) -> None:
-        """Tidy once; what came in but was never kept goes after `unkept_s` seconds."""
+        """Tidy once; what came in but was never kept goes after `unkept_s` seconds.
+
+        With 0 no blob is on its way, so one that has no row will get none either.
+        """
         now = self._now_ms()
         self._blobs.tidy(unkept_s)
         with self._database.write() as db:
@@ -43,9 +46,13 @@ class Janitor:
             users.drop_used(db, now - int(USED_OTP_S * 1000))
         for root in outside:
             self._blobs.delete(root)
-        lying = list(self._blobs.names(ORPHAN_S))
+        lying = list(self._blobs.names(min(unkept_s, ORPHAN_S)))
         with self._database.read() as db:
-            orphans = set(lying) - blob_rows.known(db, lying)
+            known = blob_rows.known(db, lying)
+        orphans = set(lying) - known
+        if orphans and not known:
+            log.warning("the database knows none of the stored blobs; they are left alone")
+            return
         for root in orphans:
             self._blobs.delete(root)
         if stale or orphans:

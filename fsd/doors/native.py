@@ -36,7 +36,7 @@ from fsproto.messages import Message, failure, files
 from fsproto.messages.account import Enroll, Login
 from fsproto.messages.base import Done
 from fsproto.types import NodeId
-from fsproto.wire.connection import Connection, Control, Data, Event, Reply
+from fsproto.wire.connection import Connection, ConnectionOver, Control, Data, Event, Reply
 from fsproto.wire.frames import SMALL, Frame
 from fsproto.wire.handshake import ServerHandshake
 
@@ -153,7 +153,7 @@ class _Peer:
             self._inbox = Inbox(self._line, self._door.policy.idle_s)
             while True:
                 await self._work_on(who, await self._inbox.next())
-        except (ConnectionLost, ConnectionError, TimeoutError):
+        except (ConnectionLost, ConnectionOver, ConnectionError, TimeoutError):
             log.debug("connection ended", extra=where)
         except LoginRefused:
             pass  # logged where it was decided

@@ -209,7 +209,7 @@ class _Change:
 
     @classmethod
     def verified(cls, who: Principal, ask: Commit) -> _Change:
-        if len(ask.manifests) + len(ask.removals) > MAX_COMMIT_NODES:
+        if max(len(ask.manifests) + len(ask.removals), len(ask.blobs)) > MAX_COMMIT_NODES:
             raise RemoteProtocolError("That commit changes too much at once.")
         change = cls(removals=ask.removals)
         for signed in ask.states:
@@ -227,6 +227,7 @@ class _Change:
         if (
             len(folders) != len(ask.states)
             or len(change.manifests) != len(ask.manifests)
+            or len({_place(m) for m in change.manifests.values()}) != len(change.manifests)
             or not {m.body.parent for m in change.manifests.values()} <= folders
             or not {removal.folder for removal in ask.removals} <= folders
         ):

@@ -51,6 +51,14 @@ class State(enum.Enum):
     CLOSED = enum.auto()
 
 
+class ConnectionOver(RuntimeError):
+    """The connection is closed; nothing can be said or opened on it any more.
+
+    Whoever receives in one place and works in another can meet it through nobody's fault: the
+    peer's end came meanwhile.
+    """
+
+
 class NeedData(enum.Enum):
     """Type of `NEED_DATA`."""
 
@@ -147,8 +155,10 @@ class Connection:
         return self._keys().sealer.seal_into(segment, out)
 
     def _keys(self) -> Channel:
-        if self._channel is None or self._state is State.CLOSED:
-            raise RuntimeError("this connection cannot carry messages now")
+        if self._channel is None:
+            raise RuntimeError("this connection cannot carry messages yet")
+        if self._state is State.CLOSED:
+            raise ConnectionOver
         return self._channel
 
     # --- receiving
@@ -212,6 +222,8 @@ class Connection:
         With `into`, a large record is opened there, and the event holds a view of it.
         """
         try:
+            if self._state is State.CLOSED:
+                raise ConnectionOver
             if self._state is not State.OPEN:
                 return self._advance(bytes(frame.body))
             opener = self._keys().opener

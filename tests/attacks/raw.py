@@ -155,6 +155,7 @@ class Forger:
         name: str,
         content: Content | None,
         before: VerifiedManifest | None = None,
+        /,
         node: KeyedNode | None = None,
         **changes: Any,
     ) -> VerifiedManifest:
@@ -187,10 +188,10 @@ class Forger:
         )
         return sign_manifest(self.key, replace(body, **changes))
 
-    def state(self, folder: KeyedNode, *changed: VerifiedManifest, **changes: Any) -> Signed:
+    def state(self, folder: KeyedNode, /, *changed: VerifiedManifest, **changes: Any) -> Signed:
         """Sign the state of an existing folder in which these manifests are the newest."""
-        tokens = [manifest.body.token for manifest in changed]
-        view = self.tree.view(folder, [token for token in tokens if len(token) == len(NO_TOKEN)])
+        changed = tuple(m for m in changed if len(m.body.token) == len(NO_TOKEN))
+        view = self.tree.view(folder, [manifest.body.token for manifest in changed])
         tree, now = view.tree, view.state
         for manifest in changed:
             tree = tree.put(Entry(manifest.body.token, manifest.body.node, manifest.hash))
@@ -219,11 +220,12 @@ class Forger:
         folder: KeyedNode,
         name: str = "forged",
         before: VerifiedManifest | None = None,
-        content: Content | None = None,
+        /,
+        uploaded: Content | None = None,
         **changes: Any,
     ) -> Commit:
         """Return the commit that puts a file, its manifest changed in some way."""
         made, blob = self.blob()
-        manifest = self.manifest(folder, name, content or made, before, **changes)
-        blobs = [] if content else [blob]
+        manifest = self.manifest(folder, name, uploaded or made, before, **changes)
+        blobs = [] if uploaded else [blob]
         return Commit([self.state(folder, manifest)], [manifest.signed], [], blobs)

@@ -160,9 +160,9 @@ def test_nobody_names_content_that_another_has_uploaded(
     alice: Raw, bob: Raw, forger: Forger, places: Places, world: World
 ) -> None:
     content = upload(bob, b"bob's")
-    assert alice.refusal(forger.put(places["/"].keyed, content=content)) == "not-found"
+    assert alice.refusal(forger.put(places["/"].keyed, uploaded=content)) == "not-found"
     kept = world.bob.find("draft.bin").manifest.body.content
-    assert alice.refusal(forger.put(places["/"].keyed, content=kept)) == "not-found"
+    assert alice.refusal(forger.put(places["/"].keyed, uploaded=kept)) == "not-found"
 
 
 def test_nobody_signs_with_anothers_key(
@@ -291,14 +291,14 @@ def test_too_many_changes_at_once_are_refused(alice: Raw, forger: Forger, places
 
 def test_content_must_have_been_uploaded(alice: Raw, forger: Forger, places: Places) -> None:
     content, _ = forger.blob()
-    assert alice.refusal(forger.put(places["/"].keyed, content=content)) == "not-found"
+    assert alice.refusal(forger.put(places["/"].keyed, uploaded=content)) == "not-found"
 
 
 def test_content_belongs_to_one_file(alice: Raw, forger: Forger, places: Places) -> None:
     home, other = places["/"].keyed, places["draft.bin"].manifest.body.content
-    assert alice.refusal(forger.put(home, content=other)) == "protocol"
+    assert alice.refusal(forger.put(home, uploaded=other)) == "protocol"
     before = places["notes.txt"].manifest
-    assert alice.refusal(forger.put(home, "notes.txt", before, content=other)) == "protocol"
+    assert alice.refusal(forger.put(home, "notes.txt", before, uploaded=other)) == "protocol"
     content, blob = forger.blob()
     two = [forger.manifest(home, name, content) for name in ("one", "two")]
     commit = Commit([forger.state(home, *two)], [m.signed for m in two], [], [blob])
@@ -323,7 +323,7 @@ def test_a_manifest_must_describe_its_content(
     alice: Raw, forger: Forger, places: Places, changes: dict[str, Any]
 ) -> None:
     content, blob = forger.blob()
-    commit = forger.put(places["/"].keyed, content=replace(content, **changes))
+    commit = forger.put(places["/"].keyed, uploaded=replace(content, **changes))
     assert alice.refusal(replace(commit, blobs=[blob])) == "protocol"
 
 
@@ -332,7 +332,7 @@ def test_a_large_blob_does_not_go_into_the_database(
 ) -> None:
     salt, data = Salt(os.urandom(32)), bytes(70_000)
     root = integrity.blob_root(salt, data)
-    commit = forger.put(places["/"].keyed, content=Content(1, salt, root, len(data), bytes(32)))
+    commit = forger.put(places["/"].keyed, uploaded=Content(1, salt, root, len(data), bytes(32)))
     assert alice.refusal(replace(commit, blobs=[InlineBlob(salt, data)])) == "protocol"
 
 
@@ -525,43 +525,6 @@ def test_names_of_a_wrong_length_are_refused(alice: Raw, places: Places) -> None
     for node in (b"", b"short", bytes(100_000)):
         assert alice.refusal(List(NodeId(node))) == "not-found"
         assert alice.refusal(Download(NodeId(node), Root(node))) == "not-found"
-
-
-def test_more_than_an_answer_can_hold_cannot_be_asked_for(
-    alice: Raw, places: Places, world: World, liar: LyingServer
-) -> None:
-    # Manifests as large as may be, in a folder of bob's; what he does to himself costs nobody else.
-    with world.bob.session() as session:
-        forger, home = Forger(session), session.tree.root.keyed
-        with Raw.of(world.bob, liar.address) as bob:
-            names = [f"large {number}" for number in range(80)]
-            for some in (names[:40], names[40:]):
-                made = [forger.blob() for _ in some]
-                manifests = [
-                    forger.manifest(home, name, content, metadata=bytes(16_000))
-                    for name, (content, _) in zip(some, made, strict=True)
-                ]
-                commit = Commit(
-                    [forger.state(home, *manifests)],
-                    [manifest.signed for manifest in manifests],
-                    [],
-                    [blob for _, blob in made],
-                )
-                assert bob.ask(commit) == Done()
-            tokens = [home.token(name) for name in names]
-            assert bob.refusal(Lookup(home.node, tokens)) == "protocol"
-            assert isinstance(bob.ask(Lookup(home.node, tokens[:9])), Found)
-            removals = [Removal(home.node, token) for token in tokens]
-            stale = forger.state(home, version=1)
-            assert bob.refusal(Commit([stale], [], removals, [])) == "protocol"
-            view = forger.tree.view(home, tokens[:30])
-            for at in range(0, len(tokens), 20):
-                view = forger.tree.view(home, tokens[at : at + 20])
-                tree = view.tree
-                for token in tokens[at : at + 20]:
-                    tree = tree.remove(token)
-                state = forger.state(home, root=tree.root)
-                assert bob.ask(Commit([state], [], removals[at : at + 20], [])) == Done()
 
 
 def test_a_record_beyond_the_limit_ends_the_connection(alice: Raw) -> None:

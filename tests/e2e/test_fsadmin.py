@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import shutil
 import signal
 import struct
 import subprocess
@@ -211,7 +212,7 @@ def test_a_reader_who_goes_away_is_no_trouble(home):
 
 @pytest.mark.parametrize("program", ["fsadmin", "fsd"])
 def test_a_damaged_host_key_is_a_sentence_and_a_status_of_its_own(tmp_path, home, program):
-    admin(tmp_path / "home", "db", "upgrade")
+    shutil.copytree(home, tmp_path / "home")
     (tmp_path / "home" / "host.key").write_bytes(b"damaged")
     args = ("host-key",) if program == "fsadmin" else ("--listen", "127.0.0.1:0")
     ended = run(program, "--home", str(tmp_path / "home"), *args)

@@ -114,7 +114,6 @@ def test_a_database_of_a_newer_version_is_refused_by_both_programs(prepared):
 
 
 def test_a_master_key_of_another_home_is_refused(prepared):
-    run("fsadmin", "--home", str(prepared), "add-user", "alice")
     (prepared / "master.key").write_bytes(bytes(32))
     ended = fsd(prepared)
     assert_refused(ended, 7, "does not open with this master key")
@@ -146,13 +145,13 @@ def test_debug_shows_where_it_went_wrong(tmp_path):
 @pytest.fixture(scope="module")
 def _home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("prepared") / "home"
-    assert run("fsadmin", "--home", str(path), "db", "upgrade").returncode == 0
+    assert run("fsadmin", "--home", str(path), "add-user", "first").returncode == 0
     return path
 
 
 @pytest.fixture
 def prepared(_home: Path, tmp_path: Path) -> Path:
-    """A home with keys and a database at head."""
+    """A home with keys and one account, of its own."""
     return shutil.copytree(_home, tmp_path / "home")
 
 
@@ -171,20 +170,18 @@ def test_it_ends_in_order_when_it_is_told_to(prepared, number):
 
 def test_after_a_crash_it_starts_again_where_and_as_what_it_was(prepared):
     with RunningServer.start(prepared) as before:
-        enrol_person(before, "alice")
         assert before.kill() == -signal.SIGKILL
     with before.restart() as after:
         assert (after.address, after.host_key) == (before.address, before.host_key)
-        assert "alice" in after.admin("list-users").stdout
+        assert "first" in after.admin("list-users").stdout
         assert after.stop() == 0
 
 
 def test_a_home_that_was_moved_starts_with_its_own_database(prepared, tmp_path):
     with RunningServer.start(prepared) as server:
-        enrol_person(server, "alice")
         server.stop()
     with RunningServer.start(prepared.rename(tmp_path / "elsewhere")) as server:
-        assert "alice" in server.admin("list-users").stdout
+        assert "first" in server.admin("list-users").stdout
 
 
 def test_stopping_a_server_that_never_became_ready_tells_its_log(prepared):

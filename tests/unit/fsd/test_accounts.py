@@ -274,6 +274,26 @@ def test_a_ticket_of_keys_that_were_reset_is_refused(office, clock):
     assert refused(office, alice.login(ticket=alice.ticket))
 
 
+def test_a_ticket_of_keys_that_were_replaced_is_refused(office, clock):
+    alice = enrolled(office, clock)
+    assert alice.principal is not None
+    new = identity("alice", "other", version=2)
+    with office.database.write() as db:
+        db.add(
+            models.Bundle(
+                user_id=alice.principal.user_id,
+                version=2,
+                payload=new.bundle.signed.payload,
+                signature=new.bundle.signed.signature,
+                ed25519=new.signing.public,
+                created_ms=clock(),
+            )
+        )
+    alice.identity = new
+    assert refused(office, alice.login(ticket=alice.ticket))
+    office.accounts.login(alice.login(alice.code(clock())), CHANNEL, ADDRESS)
+
+
 def test_a_ticket_beside_a_code_is_refused_even_if_both_are_good(office, clock):
     alice = enrolled(office, clock)
     assert refused(office, alice.login(alice.code(clock()), alice.ticket))

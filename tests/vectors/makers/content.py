@@ -275,6 +275,7 @@ def _manifests() -> list[Vector]:
         unlawful("manifest_format_2", format=2),
         unlawful("manifest_kind_unknown", kind=3),
         unlawful("manifest_version_0", version=0),
+        unlawful("manifest_version_2_to_63", version=1 << 63),
         unlawful("manifest_node_short", node=body.node[:-1]),
         unlawful("manifest_parent_long", parent=body.parent + b"\0"),
         unlawful("manifest_previous_short", previous=bytes(31)),

@@ -286,6 +286,7 @@ def _keyfiles() -> list[Vector]:
     check = crypto.sha256(labels.KEYFILE, of_bob)
     mixed = MAGIC + msgspec.msgpack.encode((None, check, of_bob))
     at = plain.index(alice.rsa.der) + 1000  # in a number that a private operation uses
+    unchecked = MAGIC + msgspec.msgpack.encode((None, bytes(32), keys))
     damaged = plain[:at] + bytes([plain[at] ^ 1]) + plain[at + 1 :]
     return [
         vector("keyfile_plain", plain, None, None),
@@ -307,6 +308,7 @@ def _keyfiles() -> list[Vector]:
         vector("keyfile_bytes_behind_end", plain + b"\n", None, IntegrityError),
         vector("keyfile_empty", b"", None, IntegrityError),
         vector("keyfile_plain_byte_changed", damaged, None, IntegrityError),
+        vector("keyfile_plain_check_changed", unchecked, None, IntegrityError),
         vector("keyfile_signing_key_not_of_bundle", mixed, None, IntegrityError),
     ]
 

@@ -113,3 +113,10 @@ def test_a_keyfile_of_one_person_is_not_of_another():
     renamed = type(ALICE)("bob", ALICE.signing, ALICE.rsa, ALICE.kem, ALICE.bundle)
     with pytest.raises(IntegrityError):
         open_identity(seal_identity(renamed, None, Seeded("renamed")), None)
+
+
+@pytest.mark.parametrize("check", [b"", bytes(12), bytes(32)])
+def test_a_plain_keyfile_is_checked_before_its_keys_are_used(check: bytes):
+    _, _, keys = msgspec.msgpack.decode(plain().removeprefix(MAGIC))
+    with pytest.raises(IntegrityError):
+        open_identity(MAGIC + msgspec.msgpack.encode([None, check, keys]), None)

@@ -1,0 +1,220 @@
+"""Programs are killed, interrupted and stopped in the middle of what they do.
+
+Known from: Pillai and others, "All File Systems Are Not Created Equal" (OSDI 2014).
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.attacks import proxy
+from tests.attacks.proxy import Holds, Proxy, To
+from tests.attacks.world import DRAFT, NOTES, Person, World, finish, until
+from tests.known import stretch
+from tests.servers import RunningServer
+
+SEGMENT = 1 << 20
+NEW = stretch("new", 11 * SEGMENT)
+ENOUGH = 9 * SEGMENT
+"""Some segments are sealed ahead of the first that is sent."""
+INTERRUPTED = 130
+
+
+@pytest.fixture
+def server(world: World) -> Iterator[RunningServer]:
+    """The real program on the world."""
+    with world.process() as running:
+        yield running
+
+
+def is_receiving(world: World) -> bool:
+    """Tell whether the server has a part of something."""
+    return any(path.stat().st_size > 0 for path in world.staged())
+
+
+class Putting:
+    """A put that reads from a pipe: it is in the middle for as long as the pipe is open."""
+
+    def __init__(self, world: World, name: str) -> None:
+        """Begin it, and wait until the server has received a part."""
+        self.process = world.alice.start("put", "-", name)
+        assert self.process.stdin is not None
+        self._pipe = self.process.stdin
+        self._pipe.write(NEW[:ENOUGH])
+        self._pipe.flush()
+        until(lambda: is_receiving(world), "the server has received a part")
+
+    def go_on(self) -> None:
+        """Give it the rest."""
+        self._pipe.write(NEW[ENOUGH:])
+        self._pipe.flush()
+
+
+def nothing_is_left_behind(world: World) -> None:
+    """Check that the server keeps what its database knows, and nothing else."""
+    until(lambda: not world.staged(), "nothing is staged")
+    assert world.kept() == world.known()
+
+
+# --- the server
+
+
+def test_a_server_that_is_killed_in_the_middle_of_a_put_has_the_old_content(
+    world: World, server: RunningServer
+) -> None:
+    put = Putting(world, "draft.bin")
+    server.kill()
+    assert finish(put.process).status == 3
+    assert world.staged()  # it had no time to tidy up
+    again = server.restart()
+    try:
+        nothing_is_left_behind(world)
+        assert world.alice.cat("draft.bin") == DRAFT
+        world.alice.put("draft.bin", NEW).succeeds()
+        assert world.alice.cat("draft.bin") == NEW
+        assert again.stop() == 0
+        nothing_is_left_behind(world)
+    finally:
+        again.process.kill()
+
+
+def test_a_server_that_is_killed_between_upload_and_commit_has_the_old_content(
+    world: World, server: RunningServer
+) -> None:
+    # The client's last message, the commit, is held back until the server is no more.
+    sizes = [len(frame.data) for frame in recorded_put(world, server)]
+    hold = Holds(To.SERVER, len(sizes) - 1)
+    with Proxy(server.address, lambda: hold) as between:
+        world.alice.meet(between.address)
+        put = world.alice.start("put", str(world.alice.write("source", NEW)), "draft.bin")
+        assert hold.held.wait(60)
+        server.kill()
+        hold.let_go.set()
+        assert finish(put).status == 3
+    again = server.restart()
+    try:
+        world.alice.meet(again.address)
+        nothing_is_left_behind(world)  # what was uploaded is known, and goes a day later
+        assert world.alice.cat("draft.bin") == DRAFT
+        world.alice.put("draft.bin", NEW).succeeds()
+        assert world.alice.cat("draft.bin") == NEW
+    finally:
+        again.stop()
+
+
+def recorded_put(world: World, server: RunningServer) -> list[proxy.Frame]:
+    """Return what a client sends to put a file of this size in the place of another."""
+    with Proxy(server.address) as between:
+        world.alice.meet(between.address)
+        world.alice.put("plan.bin", NEW).succeeds()
+    return between.frames(To.SERVER)
+
+
+def test_a_blob_whose_row_was_never_written_is_gone_after_a_crash(
+    world: World, server: RunningServer
+) -> None:
+    server.kill()
+    orphan = world.blob(stretch("root", 32))
+    orphan.parent.mkdir(exist_ok=True)
+    orphan.write_bytes(b"kept, and then the power failed")
+    again = server.restart()
+    try:
+        assert not orphan.exists()
+        nothing_is_left_behind(world)
+        assert world.alice.cat("draft.bin") == DRAFT
+    finally:
+        again.stop()
+
+
+def test_a_server_that_is_stopped_finishes_the_put_under_way(
+    world: World, server: RunningServer
+) -> None:
+    put = Putting(world, "draft.bin")
+    server.process.send_signal(signal.SIGTERM)
+    put.go_on()
+    finish(put.process).succeeds()
+    assert server.process.wait(60) == 0
+    assert "Traceback" not in server.log
+    with world.process():
+        assert world.alice.cat("draft.bin") == NEW
+        nothing_is_left_behind(world)
+
+
+# --- the client
+
+
+def interrupted(process: subprocess.Popen[bytes]) -> None:
+    """Press Ctrl-C and check how it ends."""
+    process.send_signal(signal.SIGINT)
+    finish(process).fails(INTERRUPTED)
+
+
+def test_a_put_that_is_interrupted_leaves_nothing_behind(
+    world: World, server: RunningServer
+) -> None:
+    put = Putting(world, "draft.bin")
+    interrupted(put.process)
+    nothing_is_left_behind(world)
+    assert world.alice.cat("draft.bin") == DRAFT
+    assert "Traceback" not in server.log
+
+
+def test_a_client_that_is_killed_in_a_put_leaves_nothing_behind(
+    world: World, server: RunningServer
+) -> None:
+    put = Putting(world, "draft.bin")
+    put.process.kill()
+    put.process.communicate()
+    nothing_is_left_behind(world)
+    assert world.alice.cat("draft.bin") == DRAFT
+    assert "Traceback" not in server.log
+
+
+def getting(person: Person, target: Path, between: Proxy, hold: Holds) -> subprocess.Popen[bytes]:
+    """Begin a get and hold it in the middle, when a part is on the disk."""
+    person.meet(between.address)
+    process = person.start("get", "plan.bin", str(target))
+    assert hold.held.wait(60)
+    until(person.half_written, "a part was written")
+    return process
+
+
+@pytest.mark.parametrize("before", [None, b"what is here"])
+def test_a_get_that_is_interrupted_leaves_what_was_there(
+    world: World, server: RunningServer, before: bytes | None
+) -> None:
+    alice = world.alice
+    target = alice.folder / "here"
+    if before is not None:
+        target.write_bytes(before)
+    hold = Holds(To.CLIENT, proxy.WELCOME + 3)  # an answer, one segment, and then this one
+    with Proxy(server.address, lambda: hold) as between:
+        process = getting(alice, target, between, hold)
+        interrupted(process)
+        hold.let_go.set()
+    assert not alice.half_written()
+    assert (target.read_bytes() if target.exists() else None) == before
+    assert "Traceback" not in server.log
+
+
+def test_clients_that_vanish_in_the_middle_of_a_get_cost_the_server_nothing(
+    world: World, server: RunningServer
+) -> None:
+    alice = world.alice
+    for number in range(4):
+        hold = Holds(To.CLIENT, proxy.WELCOME + 2 + number % 2)
+        with Proxy(server.address, lambda hold=hold: hold) as between:  # type: ignore[misc]
+            process = getting(alice, alice.folder / "here", between, hold)
+            process.kill()
+            process.communicate()
+            hold.let_go.set()
+    alice.meet(server.address)
+    assert alice.cat("notes.txt") == NOTES
+    assert server.stop() == 0
+    assert "Traceback" not in server.log
+    assert "failed" not in server.log
