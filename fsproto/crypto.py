@@ -192,10 +192,16 @@ def kem_encapsulate(public: bytes) -> tuple[bytes, bytes]:
 class RsaKey:
     """An RSA-3072 private key that opens what was sealed to it with OAEP-SHA256 (RFC 8017)."""
 
-    def __init__(self, der: bytes) -> None:
-        """Take the key as unencrypted PKCS #8 DER; `CryptoError` if it is not one of ours."""
+    def __init__(self, der: bytes, *, intact: bool = False) -> None:
+        """Take the key as unencrypted PKCS #8 DER; `CryptoError` if it is not one of ours.
+
+        `intact` says that these bytes are known to be those that were once written here: testing
+        that the primes are primes takes a tenth of a second and is then left out.
+        """
         try:
-            key = serialization.load_der_private_key(der, None)
+            key = serialization.load_der_private_key(
+                der, None, unsafe_skip_rsa_key_validation=intact
+            )
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise CryptoError("not a private key") from None
         if not isinstance(key, rsa.RSAPrivateKey) or key.key_size != RSA_BITS:
@@ -215,7 +221,8 @@ class RsaKey:
                 serialization.Encoding.DER,
                 serialization.PrivateFormat.PKCS8,
                 serialization.NoEncryption(),
-            )
+            ),
+            intact=True,
         )
 
     def open(self, ciphertext: bytes) -> bytes:

@@ -92,7 +92,7 @@ def open_identity(data: bytes, passphrase: str | None) -> Identity:
         identity = Identity(
             body.user,
             crypto.SigningKey(body.ed25519),
-            crypto.RsaKey(body.rsa),
+            crypto.RsaKey(body.rsa, intact=True),
             crypto.KemKey(body.kem),
             bundle,
         )
