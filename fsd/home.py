@@ -56,6 +56,12 @@ class Home:
         with self._explained():
             self._take_folder()
             self.blobs.mkdir(mode=0o700, exist_ok=True)
+        if (self.path / _MASTER_KEY).exists() and not (self.path / _HOST_KEY).exists():
+            raise HomeError(  # a new one would look like an attack to every client
+                f"The host key is missing from {self.path}.",
+                hint=f"Put {_HOST_KEY} back from a copy: clients refuse any other key. If it is "
+                "lost, begin with a new home and enrol everybody anew.",
+            )
         self._make_once(_HOST_KEY, lambda: crypto.RsaKey.generate().der)
         self._make_once(_MASTER_KEY, lambda: os.urandom(crypto.KEY_SIZE))
 

@@ -233,3 +233,12 @@ def test_the_last_run_is_remembered(home):
     assert home.last_run() == {}
     home.note_run("[::1]:65432", None)
     assert home.last_run() == {"address": "[::1]:65432"}
+
+
+def test_a_host_key_that_has_gone_missing_is_not_replaced(tmp_path: Path):
+    home = Home(tmp_path / "home")
+    home.prepare()
+    (home.path / "host.key").unlink()
+    with pytest.raises(HomeError, match="host key is missing"):
+        home.prepare()
+    assert not (home.path / "host.key").exists()
