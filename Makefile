@@ -16,6 +16,7 @@ COMPILE = $(UV_ENV)/bin/uv pip compile --quiet --no-config --universal --python-
 
 # PYTEST_FLAGS= (empty) runs the tests in one process, for a debugger or -k.
 PYTEST_FLAGS ?= -n auto
+BENCH_FLAGS ?=
 
 .PHONY: help
 help: # Show this list
@@ -49,6 +50,11 @@ lint: $(STAMP) # Style, formatting, types and the rules on who may import whom
 .PHONY: unit
 unit: $(STAMP) # The tests alone
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# BENCH_FLAGS=--quick takes less than a minute, and tells less.
+.PHONY: bench
+bench: $(STAMP) # Measure beside OpenSSH and rsync (BENCH_FLAGS=--quick for a minute)
+	@$(BIN)/python -m bench.run $(BENCH_FLAGS)
 
 .PHONY: vectors
 vectors: $(STAMP) # Write the test vectors again

@@ -1,0 +1,207 @@
+"""Running a program and measuring it: time, processor time, memory; then medians and ratios."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+SETTLE_S = 0.15
+"""How long a server may take after its client has ended until its processor time is looked at."""
+_CLEAR_PEAK = "5"
+"""What makes Linux forget a process's peak of memory (proc(5), clear_refs)."""
+
+
+class FailedError(Exception):
+    """A program that was to be measured failed, or gave back something else."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run of one program."""
+
+    wall_s: float
+    client_cpu_s: float = 0.0
+    """Of the program and all that it started and waited for."""
+    client_peak_kib: int = 0
+    server_cpu_s: float = 0.0
+
+
+@dataclass
+class Row:
+    """One program in one comparison."""
+
+    name: str
+    samples: list[Sample] = field(default_factory=list)
+
+    @property
+    def wall_s(self) -> float:
+        """Median of the wall-clock times."""
+        return median(sample.wall_s for sample in self.samples)
+
+    @property
+    def cpu_s(self) -> float:
+        """Median of the processor time of both ends together."""
+        return median(sample.client_cpu_s + sample.server_cpu_s for sample in self.samples)
+
+
+@dataclass
+class Comparison:
+    """Programs that do the same, one after the other, over and over."""
+
+    id: str
+    title: str
+    unit: str
+    """MB/s, files/s or ms."""
+    amount: float | None
+    """What is divided by the seconds; None: the milliseconds themselves."""
+    limit: float | None = None
+    """What the primitives would allow on this machine, in the same unit."""
+    ours: str = "fsclient"
+    also_ours: str = ""
+    """A row of our own that nothing is compared with."""
+    rows: list[Row] = field(default_factory=list)
+
+    def row(self, name: str) -> Row:
+        """Return the row of a program, made if it is not there yet."""
+        for row in self.rows:
+            if row.name == name:
+                return row
+        self.rows.append(Row(name))
+        return self.rows[-1]
+
+    def value(self, seconds: float) -> float:
+        """Return seconds in the comparison's unit."""
+        return seconds * 1000 if self.amount is None else self.amount / seconds
+
+    def anchor(self) -> Row | None:
+        """Return what ours is compared with: the fastest of the first kind named beside it."""
+        others = [row for row in self.rows if row.name not in {self.ours, self.also_ours}]
+        if not others:
+            return None
+        kind = others[0].name.split()[0]
+        return min((r for r in others if r.name.split()[0] == kind), key=lambda row: row.wall_s)
+
+    def ratio(self, other: Row) -> float:
+        """How many times as fast ours is: the median of the ratios of each round."""
+        ours = self.row(self.ours)
+        pairs = zip(ours.samples, other.samples, strict=True)
+        return median(theirs.wall_s / mine.wall_s for mine, theirs in pairs)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything, rounded to what it is worth."""
+        anchor = self.anchor()
+        return {
+            "id": self.id,
+            "title": self.title,
+            "unit": self.unit,
+            "limit": None if self.limit is None else round(self.limit, 1),
+            "anchor": anchor.name if anchor else None,
+            "rows": [
+                {
+                    "name": row.name,
+                    "median": round(self.value(row.wall_s), 1),
+                    "ours_is_times_as_fast": None
+                    if row.name in {self.ours, self.also_ours}
+                    else round(self.ratio(row), 2),
+                    "cpu_s_both_ends": round(row.cpu_s, 3),
+                    "client_cpu_s": round(median(s.client_cpu_s for s in row.samples), 3),
+                    "server_cpu_s": round(median(s.server_cpu_s for s in row.samples), 3),
+                    "wall_s": [round(sample.wall_s, 4) for sample in row.samples],
+                }
+                for row in self.rows
+            ],
+        }
+
+
+def run(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    server: int | None = None,
+) -> Sample:
+    """Run a program to its end and measure it; `FailedError` with its words if it fails.
+
+    `server`: the process at the other end, whose processor time is counted as well.
+    """
+    before = cpu_s(server)
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        list(command), env=env, cwd=cwd, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        said = process.stdout.read() if process.stdout else b""
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+    except BaseException:
+        end(process)
+        raise
+    finally:
+        if process.stdout:
+            process.stdout.close()
+    if process.returncode:
+        words = said.decode(errors="replace").strip()[-2000:]
+        name = Path(command[0]).name
+        raise FailedError(f"{name} ended with exit status {process.returncode}:\n{words}")
+    spent = 0.0
+    if server is not None:
+        time.sleep(SETTLE_S)
+        spent = cpu_s(server) - before
+    return Sample(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss, spent)
+
+
+def end(process: subprocess.Popen[Any], within_s: float = 20.0) -> None:
+    """Stop a program that was started here, politely, then not."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def rounds(count: int, turns: Sequence[Callable[[], None]], tell: Callable[[int], None]) -> None:
+    """Let everybody have a turn, `count` times; each round begins with another one."""
+    for number in range(count):
+        tell(number)
+        first = number % len(turns)
+        for turn in (*turns[first:], *turns[:first]):
+            turn()
+
+
+def cpu_s(pid: int | None) -> float:
+    """Return the processor time of a process and its ended children; 0 where nothing tells it."""
+    if pid is None:
+        return 0.0
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return 0.0
+    fields = text.rpartition(")")[2].split()
+    ticks = sum(int(value) for value in fields[11:15])  # utime, stime, cutime, cstime
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def memory_kib(pid: int, what: str = "VmRSS") -> int | None:
+    """Return VmRSS (now) or VmHWM (the peak) of a process; None where nothing tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith(f"{what}:"):
+                return int(line.split()[1])
+    return None
+
+
+def forget_peak(pid: int) -> None:
+    """Let VmHWM begin anew at what is used now, where the system can do that."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/clear_refs").write_text(_CLEAR_PEAK, encoding="ascii")
