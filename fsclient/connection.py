@@ -143,9 +143,12 @@ class ServerConnection:
             return event.message
         raise self._broken("The server gave an answer to another question.")
 
-    def next_of(self, request: int) -> Control | Data:
-        """Return what comes next, which must belong to `request`; raises its failure."""
-        event = self._event()
+    def next_of(self, request: int, into: memoryview | None = None) -> Control | Data:
+        """Return what comes next, which must belong to `request`; raises its failure.
+
+        A segment may come in `into`, if that is given.
+        """
+        event = self._event(into)
         match event:
             case Control(number, message) if number == request:
                 if isinstance(message, Failure):
@@ -159,18 +162,18 @@ class ServerConnection:
         """Send a request and return its answer."""
         return self.answer(self.send(message), *kinds)
 
-    def _event(self) -> Control | Data:
+    def _event(self, into: memoryview | None = None) -> Control | Data:
         while True:
-            event = self._next()
+            event = self._next(into)
             if isinstance(event, Control | Data):
                 return event
 
-    def _next(self) -> Event:
+    def _next(self, into: memoryview | None = None) -> Event:
         connection = self._connection
         while (frame := connection.take_frame()) is None:
             with self._translated():
                 connection.received(self._socket.recv_into(connection.room()))
-        return connection.open_frame(frame)
+        return connection.open_frame(frame, into)
 
     def _reply(self) -> bytes:
         try:

@@ -65,7 +65,10 @@ class Profile:
                 hint="Ask your administrator for a link, then: fsclient enroll LINK",
             ) from None
         except (ValueError, KeyError, TypeError):
-            raise IntegrityError(f"{self.folder / 'profile.json'} is damaged.") from None
+            raise IntegrityError(
+                f"The local '{self.folder / 'profile.json'}' is damaged.",
+                hint="Put it back from a copy.",
+            ) from None
 
     def keyfile(self) -> bytes:
         """Return the sealed identity."""
@@ -159,8 +162,10 @@ def default_home() -> Path:
 
 
 def make_private_folder(path: Path) -> None:
-    """Make a folder (and those above it) that nobody else can look into."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make a folder, and those above it that are missing, that nobody else can look into."""
+    for folder in reversed([path, *path.parents]):
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
     path.chmod(0o700)
 
 

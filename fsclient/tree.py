@@ -114,7 +114,7 @@ class Tree:
     def reach(self, path: RemotePath) -> list[Located]:
         """Return the nodes from the root towards `path`, as far as there are any."""
         if path.owner not in (None, self.identity.user):
-            raise NotFoundError(f"{for_terminal(path.owner or '')} shares nothing with you.")
+            raise NotFoundError(f"'{for_terminal(path.owner or '')}' shares nothing with you.")
         way = [self.root]
         for name in path.parts:
             here = way[-1]

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from fsclient.connection import ServerConnection
 from fsclient.session import Session
+from fsclient.transfer.buffers import Buffer, Buffers
 from fsclient.transfer.progress import Progress
 from fsclient.tree import Located
 from fsproto import crypto
@@ -33,7 +34,7 @@ THREADS = 2
 class Writable(Protocol):
     """Where plaintext goes."""
 
-    def write(self, data: bytes, /) -> object:
+    def write(self, data: bytes | memoryview, /) -> object:
         """Take all of the data."""
 
 
@@ -53,6 +54,7 @@ class Downloader:
         self._session = session
         self._progress = progress
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="open")
+        self._buffers = Buffers()
 
     def close(self) -> None:
         """Let the threads go."""
@@ -119,7 +121,8 @@ class Downloader:
         if len(blob) != opening.content.sealed_size:
             raise IntegrityError("The server sent a file of another size than was signed.")
         with job.target() as target:
-            self._write(target, opening.open(0, memoryview(blob)))
+            room = memoryview(bytearray(len(blob)))
+            self._write(target, opening.open(0, memoryview(blob), room))
             opening.check()
         self._progress.file_done()
 
@@ -140,26 +143,33 @@ class Downloader:
         self._progress.file_done()
 
     def _open_into(self, target: Writable, opening: _Opening, request: int) -> None:
-        window: deque[Future[bytes]] = deque()
+        window: deque[tuple[Buffer, Future[memoryview]]] = deque()
+
+        def write_first() -> None:
+            buffer, plain = window.popleft()
+            self._write(target, plain.result())
+            self._buffers.give_back(buffer)
+
         for index in range(opening.segments):
-            segment = self._next(opening, request, index)
+            buffer = self._buffers.take()
+            segment = self._next(opening, request, index, buffer.sealed)
+            work = self._pool.submit(opening.open, index, segment, buffer.plain)
+            window.append((buffer, work))
             if index == 0:  # it has the header, which the others need
-                self._write(target, opening.open(index, segment))
-                continue
-            window.append(self._pool.submit(opening.open, index, segment))
+                write_first()
             if len(window) > AHEAD:
-                self._write(target, window.popleft().result())
+                write_first()
         while window:
-            self._write(target, window.popleft().result())
+            write_first()
         self._end(opening, request)
         opening.check()
 
-    def _write(self, target: Writable, data: bytes) -> None:
+    def _write(self, target: Writable, data: bytes | memoryview) -> None:
         target.write(data)
         self._progress.advance(len(data))
 
-    def _next(self, opening: _Opening, request: int, index: int) -> memoryview:
-        event = self._event(opening, request)
+    def _next(self, opening: _Opening, request: int, index: int, into: memoryview) -> memoryview:
+        event = self._event(opening, request, into)
         if not isinstance(event, Data) or event.index != index:
             raise IntegrityError("The server sent the segments of a file cut or out of order.")
         if len(event.payload) != opening.segment_size(index):
@@ -173,9 +183,11 @@ class Downloader:
         if event.message != Sent(opening.content.sealed_size):
             raise IntegrityError("The server names another size of a file than was signed.")
 
-    def _event(self, opening: _Opening, request: int) -> Control | Data:
+    def _event(
+        self, opening: _Opening, request: int, into: memoryview | None = None
+    ) -> Control | Data:
         try:
-            event = self._session.connection.next_of(request)
+            event = self._session.connection.next_of(request, into)
         except FsError:
             opening.ended = True
             raise
@@ -243,7 +255,7 @@ class _Opening:
         """Return how many bytes stored segment `index` must have."""
         return min(SEGMENT_SIZE, self.content.sealed_size - index * SEGMENT_SIZE)
 
-    def open(self, index: int, segment: memoryview) -> bytes:
+    def open(self, index: int, segment: memoryview, into: memoryview) -> memoryview:
         """Open a segment and take its leaf; segment 0 first, the others in any thread."""
         if index == 0 and self._opener is None:
             header = bytes(segment[: stream.HEADER_SIZE])
@@ -252,7 +264,7 @@ class _Opening:
         if opener is None:
             raise RuntimeError("segment 0, which has the header, comes first")
         self._leaves[index] = integrity.leaf(self.content.salt, index, segment)
-        return opener.open(index, segment, last=index == self.segments - 1)
+        return opener.open_into(index, segment, into, last=index == self.segments - 1)
 
     def check(self) -> None:
         """Compare the salted hash of all that came with the one that was signed."""

@@ -86,7 +86,8 @@ class Get:
         found = [self._session.tree.find(source) for source in sources]
         if any(one.is_folder for one in found):
             raise UsageError("A folder cannot be written to standard output.")
-        self._get([Job(one, _stdout) for one in found])
+        for one in found:  # the order counts, which is not kept among those asked for at once
+            self._get([Job(one, _stdout)])
         return ""
 
     def _get(self, jobs: list[Job]) -> None:
@@ -161,7 +162,7 @@ class _Local:
     file: BinaryIO
     called: Path | str
 
-    def write(self, data: bytes, /) -> None:
+    def write(self, data: bytes | memoryview, /) -> None:
         view = memoryview(data)
         with local_errors(self.called):
             while view:

@@ -12,13 +12,14 @@ from typing import Protocol
 
 from fsclient.changes import Changes, NextVersion
 from fsclient.session import Session
+from fsclient.transfer.buffers import Buffer, Buffers
 from fsclient.transfer.localfs import LocalFacts
 from fsclient.transfer.progress import Progress
 from fsclient.tree import Located
 from fsproto import crypto
 from fsproto.errors import FsError
 from fsproto.keys.tree import KeyedNode, new_node
-from fsproto.limits import MAX_INLINE_BLOB, SEGMENT_SIZE
+from fsproto.limits import MAX_INLINE_BLOB
 from fsproto.messages.base import Done
 from fsproto.messages.files import InlineBlob, Upload, UploadAbort, UploadEnd
 from fsproto.sealed import integrity, stream
@@ -70,7 +71,7 @@ class Uploader:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="seal")
         self._files = 0
         self._streamed = 0
-        self._free: list[Buffer] = []
+        self._buffers = Buffers()
         self.changes = Changes(session.tree)
 
     def close(self) -> None:
@@ -129,7 +130,7 @@ class Uploader:
                 plain += done.plain_size
                 sealed_size += len(done.record) - DATA_ROOM
                 self._progress.advance(done.plain_size)
-                self._free.append(done.buffer)
+                self._buffers.give_back(done.buffer)
             source.check_unchanged(plain)
         except FsError:
             if connection.usable:
@@ -144,24 +145,12 @@ class Uploader:
     def _sealed(self, sealing: _Sealing, source: Readable) -> Iterator[_Sealed]:
         """Give sealed segments in order, some sealed ahead in threads."""
         window: deque[Future[_Sealed]] = deque()
-        for segment in segments(source.read_into, self._buffer):
+        for segment in segments(source.read_into, self._buffers.take):
             window.append(self._pool.submit(sealing.seal, segment))
             if len(window) > AHEAD:
                 yield window.popleft().result()
         while window:
             yield window.popleft().result()
-
-    def _buffer(self) -> Buffer:
-        return self._free.pop() if self._free else Buffer()
-
-
-class Buffer:
-    """Memory for one segment, used again and again: the system's new memory is slow."""
-
-    def __init__(self) -> None:
-        """Take it, for the plaintext and for the sealed segment behind its address."""
-        self.plain = memoryview(bytearray(SEGMENT_SIZE))
-        self.sealed = memoryview(bytearray(DATA_ROOM + SEGMENT_SIZE))
 
 
 @dataclass(frozen=True)

@@ -127,11 +127,11 @@ class Memory:
             yield
         except sqlite3.DatabaseError as error:
             if "full" in str(error):
-                raise OutOfSpaceError(f"There is no space left for {self._path}.") from None
+                raise OutOfSpaceError(f"There is no space left for '{self._path}'.") from None
             if isinstance(error, sqlite3.OperationalError):
-                raise FsError(f"{self._path} cannot be used: {error}.") from None
+                raise FsError(f"The local '{self._path}' cannot be used: {error}.") from None
             raise IntegrityError(
-                f"{self._path}, which remembers what the server has shown before, is damaged.",
+                f"'{self._path}', which remembers what the server has shown before, is damaged.",
                 hint="Put it back from a copy. Deleting it gives up the protection against "
                 "being shown old states until each folder was seen again.",
             ) from None

@@ -128,9 +128,28 @@ class StreamOpener(_Stream):
         try:
             return self._aead.open(self._nonce(index, last=last), body)
         except crypto.CryptoError:
-            raise IntegrityError(
-                f"Segment {index} of the sealed content was damaged, cut or moved."
-            ) from None
+            raise _damaged(index) from None
+
+    def open_into(
+        self, index: int, segment: memoryview, out: memoryview, *, last: bool
+    ) -> memoryview:
+        """Open into `out`, which has room for a segment; return the part with the plaintext.
+
+        What `out` holds after an error is unverified and must not be looked at.
+        """
+        body = segment if index else segment[HEADER_SIZE:]
+        plain = out[: max(0, len(body) - TAG_SIZE)]
+        try:
+            if len(body) < TAG_SIZE:
+                raise crypto.CryptoError("no room for a tag")
+            self._aead.open_into(self._nonce(index, last=last), body, b"", plain)
+        except crypto.CryptoError:
+            raise _damaged(index) from None
+        return plain
+
+
+def _damaged(index: int) -> IntegrityError:
+    return IntegrityError(f"Segment {index} of the sealed content was damaged, cut or moved.")
 
 
 def key_commitment(file_key: FileKey, salt: bytes) -> bytes:
