@@ -169,23 +169,24 @@ class Accounts:
                     entered = enter(db)
             except (LoginRefused, SecurityError) as error:
                 refused = error
-                self._note_refusal(db, a_try, error)
+                self._log_refusal(a_try, error)
+                sessions.note_failure(db, a_try.user, a_try.network, a_try.at_ms)
         if refused is not None:
             raise refused
         log.info("logged in", extra=a_try.shown)
         return entered
 
     def _look_up(self, a_try: _Try, enter: Callable[[Db], _Entered]) -> _Entered:
-        """Let a try decide that changes nothing."""
+        """Let a ticket decide, which changes nothing.
+
+        It is 256 random bits and of no use without the identity key, so it cannot be guessed: such
+        tries are neither counted nor held up, or whoever guesses codes could end a session.
+        """
         try:
             with self._database.read() as db:
-                self._check_throttle(db, a_try)
                 entered = enter(db)
-        except _Throttled:
-            raise
         except (LoginRefused, SecurityError) as error:
-            with self._database.write() as db:
-                self._note_refusal(db, a_try, error)
+            self._log_refusal(a_try, error)
             raise
         log.info("logged in", extra=a_try.shown)
         return entered
@@ -196,11 +197,10 @@ class Accounts:
             log.warning("login throttled", extra=a_try.shown)
             raise _Throttled
 
-    def _note_refusal(self, db: Db, a_try: _Try, error: FsError) -> None:
+    def _log_refusal(self, a_try: _Try, error: FsError) -> None:
         # Damage in our own records must not look like somebody's wrong code.
         reason = f": {error.sentence}" if isinstance(error, SecurityError) else ""
         log.warning("login refused%s", reason, extra=a_try.shown)
-        sessions.note_failure(db, a_try.user, a_try.network, a_try.at_ms)
 
     def _login(self, db: Db, ask: Login, channel_id: bytes, a_try: _Try) -> _Entered:
         now = a_try.at_ms

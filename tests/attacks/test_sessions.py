@@ -229,12 +229,20 @@ def test_guessing_is_slowed_down_and_then_even_the_right_code_waits(
             assert log_in(world.alice, guess) == 4
         otp = world.alice.app.fresh()
         assert log_in(world.alice, otp) == 4
-        # Only for that name from that address, and not for the session that runs.
-        assert world.alice.cat("notes.txt") == NOTES
+        # Only for that name from that address.
         assert log_in(world.bob, world.bob.app.fresh()) == 0
     with LyingServer(world.home, logins=LoginPolicy(tries_a_minute=30)) as server:
         world.meet(server.address)
         assert log_in(world.alice, otp) == 0  # it was never looked at, so it still works
+
+
+def test_who_guesses_codes_does_not_end_the_session_of_the_guessed_at(world: World) -> None:
+    with LyingServer(world.home, logins=LoginPolicy(tries_a_minute=3)) as server:
+        world.meet(server.address)
+        for _ in range(4):
+            with Raw(server.address, host_key(world.alice)) as guesser:
+                guesser.ask(guesser.login(world.alice, otp="000000", ticket=None, signature=b""))
+        assert world.alice.cat("notes.txt") == NOTES
 
 
 def test_of_twenty_who_race_with_one_code_exactly_one_gets_in(world: World) -> None:
