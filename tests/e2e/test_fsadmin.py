@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 from collections import deque
 from contextlib import suppress
 from functools import partial
@@ -113,11 +114,19 @@ def on_terminal(
             if QUESTION in screen and not asked:
                 asked = True
                 if isinstance(answer, signal.Signals):
-                    process.send_signal(answer)
+                    threading.Thread(target=_insist, args=(process, answer)).start()
                 else:
                     os.write(ours, answer.encode())
     os.close(ours)
     return process.wait(), screen.decode().replace("\r\n", "\n")
+
+
+def _insist(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send a signal until it is heard: one between the question and the read is only noted."""
+    while process.poll() is None:
+        process.send_signal(number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.5)
 
 
 def test_a_qr_code_on_a_terminal_brings_its_own_black_and_white(home):
