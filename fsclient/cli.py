@@ -6,6 +6,7 @@ used: the program must start as fast as a small tool feels.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -172,7 +173,16 @@ def main() -> None:
     # Read here and taken away: programs that are started from here need not have it.
     app.options.passphrase = os.environ.pop("FSCLIENT_PASSPHRASE", None)
     _end_cleanly_when_told()
+    _leave_no_core()
     raise SystemExit(run(app, sys.argv[1:]))
+
+
+def _leave_no_core() -> None:
+    """Keep keys out of a core file, where the system has them."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _end_cleanly_when_told() -> None:
@@ -235,7 +245,7 @@ def _misused(error: click.ClickException) -> UsageError:
         usage = " ".join(context.get_usage().split())
         hint = f"{usage}  ('{context.command_path} --help' tells more)"
     return UsageError(
-        sentence if sentence.endswith((".", "?", "!", ")")) else f"{sentence}.", hint=hint
+        sentence if sentence.endswith((".", "?", "!", "?)")) else f"{sentence}.", hint=hint
     )
 
 

@@ -20,7 +20,7 @@ from fsproto.errors import (
     from_wire,
 )
 from fsproto.limits import MAX_RECORD
-from fsproto.link import EnrollLink
+from fsproto.link import Address, EnrollLink
 from fsproto.messages import Failure, Message
 from fsproto.wire.connection import (
     RECORD_ROOM,
@@ -57,8 +57,7 @@ class ServerConnection:
         self._early: dict[int, FsError] = {}
         self._record_room: bytearray | None = None
         with self._translated():
-            address = link.address.host, link.address.port
-            self._socket = socket.create_connection(address, CONNECT_S)
+            self._socket = _connected(link.address)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             with self._translated():
@@ -202,7 +201,7 @@ class ServerConnection:
             yield
         except TimeoutError:
             raise Unreachable(f"The server at {self._where} does not answer.") from None
-        except socket.gaierror:
+        except (socket.gaierror, UnicodeError):
             raise Unreachable(
                 f"The host {self._where.host} is not known.", hint="Check the name and the network."
             ) from None
@@ -213,6 +212,12 @@ class ServerConnection:
                 f"The server at {self._where} cannot be reached: {error.strerror or error}.",
                 hint="Is it running, and does the network reach it?",
             ) from None
+
+
+def _connected(address: Address) -> socket.socket:
+    # Of text, Python would load the tables of international names even where it is plain ASCII.
+    host = address.host.encode() if address.host.isascii() else address.host
+    return socket.create_connection((host, address.port), CONNECT_S)  # type: ignore[arg-type]
 
 
 def _error(message: Failure) -> FsError:

@@ -13,8 +13,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,6 +144,8 @@ class Profile:
 
     def abandon(self) -> None:
         """Forget keys that the server has refused."""
+        import shutil
+
         shutil.rmtree(self._pending, ignore_errors=True)
 
     def _read(self, name: str) -> bytes:
@@ -171,6 +171,8 @@ def make_private_folder(path: Path) -> None:
 
 def write_private(path: Path, data: bytes) -> None:
     """Write a file (0600) that is whole or not there."""
+    import tempfile
+
     with local_errors(path):
         fd, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
         temporary = Path(name)

@@ -69,6 +69,12 @@ class Ui:
         if error.hint:
             _tell(_INDENT, error.hint)
 
+    def announce_typing(self) -> None:
+        """Tell that standard input is read, where it is a person who types."""
+        if _is_terminal(sys.stdin):
+            end = "Ctrl-Z and Return" if os.name == "nt" else "Ctrl-D"
+            self.say(f"Reading what is typed; {end} at the beginning of a line ends it.")
+
     def end_line(self) -> None:
         """Go to a new line where a terminal has shown `^C`."""
         if _is_terminal(sys.stderr):

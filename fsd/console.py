@@ -6,6 +6,7 @@ exit status of its class (`fsproto.errors`). A traceback is shown under `--debug
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -69,8 +70,17 @@ def _turn_on_debug(context: click.Context, _: click.Parameter, on: bool) -> None
         console.debug = True
 
 
+def _leave_no_core() -> None:
+    """Keep keys out of a core file, where the system has them."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def run(command: click.Command, console: Console) -> NoReturn:
     """Run a command and end the process with its exit status."""
+    _leave_no_core()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # What cannot be written in the terminal's encoding is written as an escape.

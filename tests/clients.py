@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import io
 import json
 import os
 import re
@@ -15,17 +16,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from fsadmin.cli import command as fsadmin
+from fsadmin.context import Admin
+from fsclient.app import App
+from fsclient.cli import run as run_client
 from fsproto.link import Address
-from fsproto.names import for_terminal
-from tests.servers import ROOT, Authenticator, RunningServer, enrol_person, environment
+from tests.servers import Authenticator, RunningServer, environment
 
 PATIENCE_S = 30.0
-NOBODY = "no-terminal"
 
 USAGE, UNREACHABLE, LOGIN, NOT_FOUND, NOT_ALLOWED, SECURITY, CONFLICT, SPACE = range(2, 10)
 INTERRUPTED = 130
@@ -67,7 +70,7 @@ class Ran:
         assert self.complaints, self.err
         for sentence in self.complaints:
             assert sentence[0].isupper() or sentence[0] == "'", sentence
-            assert sentence.endswith((".", "!", "?")) or " fsclient " in sentence, sentence
+            assert sentence.endswith((".", "!", "?", "?)")) or " fsclient " in sentence, sentence
         for word in words:
             assert word in self.err, (word, self.err)
         return self
@@ -87,9 +90,10 @@ class Client:
         self.home = folder / "home"
         self.folder = folder / "work"
         self.folder.mkdir(parents=True)
-        self.added = enrol_person(server, name)
+        self.added: dict[str, Any] = admin(server, "add-user", name)
         self.app = Authenticator(self.added)
-        self.env: dict[str, str] = {}
+        self.room = ""
+        """A remote folder that is for one test alone, where tests share the person."""
 
     @property
     def link(self) -> str:
@@ -107,7 +111,7 @@ class Client:
         return [sys.executable, "-m", "fsclient", *args]
 
     def environment(self, **env: str) -> dict[str, str]:
-        return environment({**BYTECODE, "FSCLIENT_HOME": str(self.home), **self.env, **env})
+        return environment({**BYTECODE, "FSCLIENT_HOME": str(self.home), **env})
 
     def run(
         self,
@@ -138,8 +142,24 @@ class Client:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            preexec_fn=before,
+            preexec_fn=before,  # noqa: PLW1509 - it only sets what the program runs with
         )
+
+    def quick(self, *args: str | Path | bytes) -> Ran:
+        """Run a command inside this process: for what is not what the test is about."""
+        said, told = io.BytesIO(), io.BytesIO()
+        out, err = (io.TextIOWrapper(one, "utf-8", write_through=True) for one in (said, told))
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            contextlib.chdir(self.folder),
+        ):
+            status = run_client(App(), ["--home", str(self.home), *map(os.fsdecode, args)])
+        return Ran(status, said.getvalue(), told.getvalue().decode())
+
+    def script(self, *lines: str) -> Ran:
+        """Run commands one after the other in one session, as the shell takes them from a pipe."""
+        return self.run("shell", "--quiet", given="".join(f"{line}\n" for line in lines).encode())
 
     def shell_line(self, script: str, **env: str) -> Ran:
         """Run a line of `sh` in which `fsclient` is the client."""
@@ -164,11 +184,11 @@ class Client:
 
     def cat(self, path: str) -> bytes:
         """Return a file's content, which must be there."""
-        return self.run("cat", path).ok().out
+        return self.quick("cat", path).ok().out
 
     def names(self, path: str = "/") -> list[str]:
         """Return what `ls` shows."""
-        return self.run("ls", path).ok().lines
+        return self.quick("ls", path).ok().lines
 
     def half_written(self) -> list[Path]:
         """Return what a transfer may have left behind in the folder."""
@@ -202,6 +222,22 @@ def without_root() -> None:
                 raise OSError(ctypes.get_errno(), "prctl")
 
 
+def admin(server: RunningServer, *args: str) -> Any:
+    """Run `fsadmin` on a server's home, inside this process; return its answer."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        fsadmin.main(
+            ["--home", str(server.home), *args, "--json"], standalone_mode=False, obj=Admin()
+        )
+    return json.loads(out.getvalue())
+
+
+def fingerprint_at(server: RunningServer, name: str) -> str | None:
+    """Return the fingerprint that the server's administrator sees of a person."""
+    found: str | None = admin(server, "show-user", name)["fingerprint"]
+    return found
+
+
 # --- on a terminal
 
 _CONTROL = re.compile(rb"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\x1b\][^\x07]*\x07")
@@ -229,7 +265,7 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            preexec_fn=take_terminal,
+            preexec_fn=take_terminal,  # noqa: PLW1509 - there is no other way to do that
         )
         os.close(slave)
         self.raw = b""
@@ -246,8 +282,11 @@ class Terminal:
 
     @property
     def shown(self) -> str:
-        """All that was shown so far, without colours and movements of the cursor."""
-        return _CONTROL.sub(b"", self.raw).replace(b"\r", b"").decode(errors="replace")
+        """All that was shown so far, without colours and movements of the cursor.
+
+        What is drawn again at the same place stands behind a carriage return.
+        """
+        return _CONTROL.sub(b"", self.raw).replace(b"\r\n", b"\n").decode(errors="replace")
 
     def wait_for(self, text: str) -> None:
         """Wait until a text is shown, behind what was waited for before."""
@@ -255,7 +294,8 @@ class Terminal:
         while (at := self.shown.find(text, self._seen)) < 0:
             if not self._read(deadline):
                 raise AssertionError(f"{text!r} was never shown: {self.shown[self._seen :]!r}")
-        self._seen = at + len(text)
+        # A newline at its end is also the one that the next text may begin with.
+        self._seen = at + len(text.rstrip("\n"))
 
     def type(self, text: str) -> None:
         """Type something; `\\r` is the return key, `\\x03` is Ctrl-C, `\\x04` Ctrl-D."""
@@ -287,15 +327,16 @@ class Terminal:
 class Cutter:
     """A proxy that passes everything on but the server's n-th message, once.
 
-    When that message arrives, `at_cut` is called, and the connection is closed on both sides.
-    Messages are counted by their length, which stands in front of each in the clear.
+    When that message arrives, `reached` is set, `at_cut` is called, and then the connection is
+    closed on both sides. Messages are told apart by their lengths, which stand in front of them in
+    the clear.
     """
 
     def __init__(self, upstream: Address, message: int, at_cut: Callable[[], object]) -> None:
         self._upstream = upstream
         self._left = message
         self._at_cut = at_cut
-        self.has_cut = threading.Event()
+        self.reached = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = Address("127.0.0.1", self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
@@ -327,8 +368,8 @@ class Cutter:
             for message in _messages(server):
                 self._left -= 1
                 if self._left == 0:
+                    self.reached.set()
                     self._at_cut()
-                    self.has_cut.set()
                     break
                 client.sendall(message)
         for one in (client, server):
@@ -363,15 +404,3 @@ def snapshot(folder: Path) -> dict[str, tuple[Any, ...]]:
         else:
             found[where] = ("file", path.read_bytes(), stat.st_mtime_ns, bool(stat.st_mode & 0o100))
     return found
-
-
-def shown(name: str) -> str:
-    """Return a name as terminals are shown it."""
-    return for_terminal(name)
-
-
-def fingerprint_at(server: RunningServer, name: str) -> Any:
-    """Return the fingerprint that the server's administrator sees of a person."""
-    done = server.admin("show-user", name, "--json")
-    found: Mapping[str, Any] = json.loads(done.stdout)
-    return found["fingerprint"]

@@ -67,9 +67,9 @@ def _move(tree: Tree, source: RemotePath, folder: Located, name: str, *, force: 
     from fsclient.changes import Changes
     from fsproto.errors import ExistsError, NotAllowedError
 
+    found = tree.find(source)
     if not source.parts:
         raise NotAllowedError("The top of your tree cannot be moved.")
-    found = tree.find(source)
     parent = tree.find(source.parent)
     name = name or found.metadata.name
     if found.is_folder and folder.path.parts[: len(source.parts)] == source.parts:

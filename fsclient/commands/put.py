@@ -31,11 +31,13 @@ def command(app: App, paths: tuple[str, ...]) -> None:
     """
     from fsclient.transfer.failures import Failures
     from fsclient.transfer.progress import Progress
-    from fsclient.transfer.put import Put
+    from fsclient.transfer.put import STDIN, Put
     from fsproto.names import parse_path
 
     sources, target = (paths[:-1], paths[-1]) if len(paths) > 1 else (paths, "/")
     place, failures = parse_path(target), Failures(app.ui)
+    if STDIN in sources:
+        app.ui.announce_typing()
     with app.session() as session, Progress(app.ui, "put", "put") as progress:
         where = Put(session, progress, failures).run(sources, place)
     progress.tell(where, failed=len(failures))

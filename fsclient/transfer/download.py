@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fsclient.connection import ServerConnection
 from fsclient.session import Session
 from fsclient.transfer.buffers import Buffer, Buffers
 from fsclient.transfer.progress import Progress
+from fsclient.transfer.threads import Threads
 from fsclient.tree import Located
 from fsproto import crypto
 from fsproto.errors import ConflictError, FsError, IntegrityError, RemoteProtocolError, Unreachable
@@ -23,6 +23,9 @@ from fsproto.sealed import integrity, stream
 from fsproto.sealed.manifest import Content, verify_author
 from fsproto.types import FileKey
 from fsproto.wire.connection import Control, Data
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 FETCH_BYTES = 512 * 1024
 WINDOW_BYTES = 4 << 20
@@ -53,12 +56,12 @@ class Downloader:
         """Take where to get from and whom to tell."""
         self._session = session
         self._progress = progress
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="open")
+        self._threads = Threads(THREADS, "open")
         self._buffers = Buffers()
 
     def close(self) -> None:
         """Let the threads go."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     def get_all(self, jobs: Iterable[Job], failed: Callable[[FsError], None]) -> None:
         """Get files; what concerns one of them alone goes to `failed`, all else is raised."""
@@ -153,7 +156,7 @@ class Downloader:
         for index in range(opening.segments):
             buffer = self._buffers.take()
             segment = self._next(opening, request, index, buffer.sealed)
-            work = self._pool.submit(opening.open, index, segment, buffer.plain)
+            work = self._threads.submit(opening.open, index, segment, buffer.plain)
             window.append((buffer, work))
             if index == 0:  # it has the header, which the others need
                 write_first()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _PATIENCE_S = 0.4
 """What takes no longer needs no bar; most transfers do not pay for drawing one."""
-_WORTH_TELLING_S = 0.1
+_WORTH_TELLING_S = 1.0
 """A time below this says nothing of the rate."""
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fsclient.changes import Changes, NextVersion
 from fsclient.session import Session
 from fsclient.transfer.buffers import Buffer, Buffers
 from fsclient.transfer.localfs import LocalFacts
 from fsclient.transfer.progress import Progress
+from fsclient.transfer.threads import Threads
 from fsclient.tree import Located
 from fsproto import crypto
 from fsproto.errors import FsError
@@ -26,6 +26,9 @@ from fsproto.sealed import integrity, stream
 from fsproto.sealed.manifest import Content, Metadata
 from fsproto.types import FileKey, NodeId, Root, Salt
 from fsproto.wire.connection import DATA_ROOM
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 AHEAD = 4
 """Segments that are sealed ahead of the one being sent."""
@@ -68,7 +71,7 @@ class Uploader:
         """Take where to put and whom to tell."""
         self._session = session
         self._progress = progress
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="seal")
+        self._threads = Threads(THREADS, "seal")
         self._files = 0
         self._streamed = 0
         self._buffers = Buffers()
@@ -76,7 +79,7 @@ class Uploader:
 
     def close(self) -> None:
         """Let the threads go."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     def put(self, parent: KeyedNode, name: str, before: Located | None, source: Readable) -> None:
         """Seal a file and send it; it is in its folder after the next `flush`."""
@@ -146,7 +149,7 @@ class Uploader:
         """Give sealed segments in order, some sealed ahead in threads."""
         window: deque[Future[_Sealed]] = deque()
         for segment in segments(source.read_into, self._buffers.take):
-            window.append(self._pool.submit(sealing.seal, segment))
+            window.append(self._threads.submit(sealing.seal, segment))
             if len(window) > AHEAD:
                 yield window.popleft().result()
         while window:

@@ -21,6 +21,8 @@ from fsproto.types import Hash, NodeId
 
 STATE, MANIFEST = 1, 2
 _BUSY_S = 30.0
+_NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+"""On a full disk; the second is where WAL mode notices it first."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS seen (
     node BLOB NOT NULL, what INTEGER NOT NULL, version INTEGER NOT NULL, hash BLOB NOT NULL,
@@ -126,7 +128,7 @@ class Memory:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            if "full" in str(error):
+            if getattr(error, "sqlite_errorname", "") in _NO_ROOM:
                 raise OutOfSpaceError(f"There is no space left for '{self._path}'.") from None
             if isinstance(error, sqlite3.OperationalError):
                 raise FsError(f"The local '{self._path}' cannot be used: {error}.") from None

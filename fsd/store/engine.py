@@ -117,6 +117,10 @@ def _translated() -> Iterator[None]:
 
 def _is_full(error: BaseException | None) -> bool:
     text = str(error).lower()
-    return getattr(error, "errno", None) == errno.ENOSPC or any(
-        sign in text for sign in ("disk is full", "no space left", "disk quota")
+    # In WAL mode SQLite first misses the room for the index it shares between processes.
+    shared_index = getattr(error, "sqlite_errorname", None) == "SQLITE_IOERR_SHMSIZE"
+    return (
+        shared_index
+        or getattr(error, "errno", None) == errno.ENOSPC
+        or any(sign in text for sign in ("disk is full", "no space left", "disk quota"))
     )

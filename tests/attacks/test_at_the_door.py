@@ -58,23 +58,29 @@ def answer_to(noise: bytes, server: Address) -> bytes:
     return b""
 
 
-@pytest.fixture
-def process(world: World) -> Iterator[RunningServer]:
-    """The real program on the world."""
-    with world.process() as server:
+@pytest.fixture(scope="module")
+def shared(first_world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A world that strangers cannot change."""
+    return first_world.copy(tmp_path_factory.mktemp("at the door"))
+
+
+@pytest.fixture(scope="module")
+def process(shared: World) -> Iterator[RunningServer]:
+    """The real program on it."""
+    with shared.process() as server:
         yield server
         assert server.process.poll() is None
         assert "Traceback" not in server.log
         assert "failed" not in server.log
 
 
-def test_noise_costs_the_server_nothing(world: World, process: RunningServer) -> None:
+def test_noise_costs_the_server_nothing(shared: World, process: RunningServer) -> None:
     for name, noise in NOISE.items():
         answer = answer_to(noise, process.address)
         # A hello is answered; nothing else gets more than the version that is spoken here.
         assert (len(answer) > 1000) == name.startswith("a hello"), name
         assert len(answer) <= 10 or name.startswith("a hello"), name
-    assert world.alice.cat("notes.txt") == NOTES
+    assert shared.alice.cat("notes.txt") == NOTES
 
 
 def test_a_stranger_is_turned_away_at_the_first_wrong_byte_and_not_waited_for(
@@ -94,13 +100,32 @@ def test_another_version_is_told_which_one_is_spoken_here(process: RunningServer
         old.receive_hello(b"FSP1\x00\x02" + answer)
 
 
-def test_many_who_say_nothing_do_not_keep_others_out(world: World, process: RunningServer) -> None:
+def test_many_who_say_nothing_do_not_keep_others_out(shared: World, process: RunningServer) -> None:
     with contextlib.ExitStack() as opened:
         for number in range(200):
             stranger = opened.enter_context(connected(process.address))
             stranger.sendall(HELLO[: number * 7])
-        assert world.alice.cat("notes.txt") == NOTES
-        assert world.bob.put("still.txt", b"works").status == 0
+        assert shared.alice.cat("notes.txt") == NOTES
+        assert shared.bob.put("still.txt", b"works").status == 0
+
+
+def test_more_connections_than_the_server_can_hold_do_not_end_it(world: World) -> None:
+    resource = pytest.importorskip("resource", reason="A LIMIT ON CONNECTIONS IS NOT TESTED HERE")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, limits[1]))
+    starting = contextlib.ExitStack()
+    try:
+        server = starting.enter_context(world.process())  # it inherits the limit
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    with starting:
+        with contextlib.ExitStack() as opened:
+            for _ in range(120):
+                opened.enter_context(connected(server.address)).sendall(HELLO)
+            until(lambda: "cannot accept" in server.log, "it has no room for all of them")
+        until(lambda: world.alice.run("ls").status == 0, "there is room again")
+        assert server.stop() == 0
+        assert "Traceback" not in server.log
 
 
 @pytest.mark.parametrize("so_far", [b"", HELLO[:2], HELLO[:-1], HELLO], ids=len)

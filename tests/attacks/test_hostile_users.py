@@ -51,12 +51,26 @@ NOBODYS = NodeId(bytes(15) + b"\1")
 NO_SIGNATURE = Signed(b"", bytes(64))
 
 
+@pytest.fixture(scope="module")
+def world(first_world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """One world for all of these attacks, since none of them changes it."""
+    return first_world.copy(tmp_path_factory.mktemp("hostile users"))
+
+
+@pytest.fixture(scope="module")
+def liar(world: World) -> Iterator[LyingServer]:
+    """A server on it, which is honest here."""
+    with LyingServer(world.home) as server:
+        world.meet(server.address)
+        yield server
+
+
 @pytest.fixture(autouse=True)
 def _all_stays_as_it_is(world: World, liar: LyingServer) -> Iterator[None]:
     before = committed(world)
     yield
     assert committed(world) == before
-    assert world.bob.run("cat", "draft.bin", "notes.txt").status == 0
+    assert world.bob.run("cat", "notes.txt").status == 0
     until(lambda: not world.staged(), "what was begun was forgotten")
 
 

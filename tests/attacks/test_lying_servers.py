@@ -18,7 +18,16 @@ from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages import Message
 from fsproto.messages.account import Logout, Welcome
 from fsproto.messages.base import Done, Failure
-from fsproto.messages.files import Commit, Entries, Found, Listed, Lookup, Sent, Stale
+from fsproto.messages.files import (
+    Commit,
+    Entries,
+    Fetched,
+    Found,
+    Listed,
+    Lookup,
+    Sent,
+    Stale,
+)
 from fsproto.packing import unpack
 from fsproto.sealed.folder import FolderState, sign_state
 from fsproto.sealed.manifest import Manifest
@@ -26,11 +35,12 @@ from fsproto.sealed.prefixtree import PrefixTree
 from fsproto.types import NO_HASH
 from fsproto.wire.connection import Control, Data
 from tests.attacks.lying import Bends, BendsSegments, Lie, LyingServer, Repeats, Said
-from tests.attacks.world import DRAFT, NOTES, Person, World
+from tests.attacks.world import DRAFT, FILES, NOTES, Person, World
 from tests.known import stretch
 
 Places = dict[str, Located]
 NOTHING_THERE = PrefixTree().prove([])
+QUARTERS = [content for path, content in FILES["alice"].items() if path.startswith("reports")]
 
 
 def refused(person: Person, *command: str, path: str = "notes.txt", status: int = 7) -> str:
@@ -94,8 +104,9 @@ def test_absence_cannot_be_claimed_without_a_proof(world: World, liar: LyingServ
     refused(world.alice, "rm", "-f", "notes.txt", status=8)
     liar.lie = Bends(Entries, lambda _: denied)
     refused(world.alice, "ls", status=8)
-    liar.lie = Bends(Sent, lambda _: denied)
-    refused(world.alice, status=8)
+    for answer, path in ((Fetched, "notes.txt"), (Sent, "plan.bin")):
+        liar.lie = Bends(answer, lambda _: denied)
+        refused(world.alice, path=path, status=8)
     honest_again(world, liar)
 
 
@@ -114,6 +125,19 @@ def test_an_older_proof_under_the_state_of_now_is_refused(world: World, liar: Ly
     liar.lie = Lie()
     world.alice.put("notes.txt", b"newer").succeeds()
     liar.lie = Bends(Found, lambda found: replace(old.first[Found], state=found.state))
+    refused(world.alice)
+
+
+def test_an_older_manifest_is_refused_even_by_a_client_that_has_seen_nothing(
+    world: World, liar: LyingServer
+) -> None:
+    # Mix-and-match: each part was signed by alice, but not with each other.
+    old = liar.lie = Repeats(Found)
+    world.alice.cat("notes.txt")
+    liar.lie = Lie()
+    world.alice.put("notes.txt", b"newer").succeeds()
+    (world.alice.profile / "memory.db").unlink()
+    liar.lie = Bends(Found, lambda f: replace(f, manifests=old.first[Found].manifests))
     refused(world.alice)
 
 
@@ -292,6 +316,47 @@ def test_only_the_very_segments_that_were_signed_are_taken(
     refused(world.alice, path="plan.bin")
 
 
+def fetched(how: Callable[[list[bytes]], list[bytes | None]]) -> Lie:
+    """Return the lie that puts other small blobs in the place of the true ones."""
+    return Bends(Fetched, lambda true: Fetched(how(true.blobs)))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(lambda b: b[::-1], id="in another order"),
+        pytest.param(lambda b: [b[0], b[0]], id="one in place of another"),
+        pytest.param(lambda b: [*b, b[0]], id="one more"),
+        pytest.param(lambda _: [], id="none"),
+        pytest.param(lambda b: [b[0][:-1], b[1][:-1]], id="shorter"),
+        pytest.param(lambda b: [one + b"\0" for one in b], id="longer"),
+        pytest.param(lambda b: [one[:-1] + bytes([one[-1] ^ 1]) for one in b], id="a bit turned"),
+        pytest.param(lambda _: [b"", b""], id="empty"),
+        pytest.param(lambda b: [one[:40] for one in b], id="headers alone"),
+        pytest.param(lambda b: [bytes(1_000_000), b[1]], id="very large"),
+    ],
+)
+def test_only_the_very_small_blobs_that_were_signed_are_taken(
+    world: World, liar: LyingServer, how: Callable[[list[bytes]], list[bytes | None]]
+) -> None:
+    # Both files have the same size, so that only what is in them tells them apart.
+    liar.lie = fetched(how)
+    into = world.alice.folder / "into"
+    into.mkdir()
+    ran = world.alice.run("get", "reports/q1.txt", "reports/q2.txt", f"{into}/")
+    assert ran.status == 7
+    assert "Traceback" not in ran.err
+    assert [path for path in into.iterdir() if path.read_bytes() not in QUARTERS] == []
+
+
+def test_a_small_file_cannot_be_called_gone_without_a_proof(
+    world: World, liar: LyingServer
+) -> None:
+    liar.lie = fetched(lambda _: [None])
+    refused(world.alice, status=8)
+    honest_again(world, liar)
+
+
 def test_segments_of_an_older_version_are_refused(world: World, liar: LyingServer) -> None:
     kept: list[bytes] = []
 
@@ -357,7 +422,7 @@ def test_the_end_of_a_file_with_another_size_is_refused(
     world: World, liar: LyingServer, size: int
 ) -> None:
     liar.lie = Bends(Sent, lambda _: Sent(size))
-    refused(world.alice)
+    refused(world.alice, path="plan.bin")
 
 
 def test_segments_under_other_numbers_are_refused(world: World, liar: LyingServer) -> None:
@@ -421,7 +486,14 @@ def test_the_tree_of_somebody_else_is_refused_while_enrolling(
 
 @pytest.mark.parametrize(
     ("kind", "command"),
-    [(Welcome, "ls"), (Entries, "ls"), (Found, "get"), (Sent, "get"), (Done, "put")],
+    [
+        (Welcome, "ls"),
+        (Entries, "ls"),
+        (Found, "get"),
+        (Fetched, "get"),
+        (Sent, "get large"),
+        (Done, "put"),
+    ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
 def test_answers_of_the_wrong_kind_and_to_questions_never_asked_are_refused(
@@ -437,6 +509,7 @@ def test_answers_of_the_wrong_kind_and_to_questions_never_asked_are_refused(
             yield said
 
     commands = {"ls": ("ls",), "get": (), "put": putting(world.alice, "another")}
+    path = "plan.bin" if command == "get large" else "notes.txt"
     unasked: list[Callable[[int], Said]] = [
         lambda request: Control(request + 1, Done()),
         lambda _: Control(0, Failure("integrity", "Of nothing.")),
@@ -449,7 +522,7 @@ def test_answers_of_the_wrong_kind_and_to_questions_never_asked_are_refused(
     ]
     for added in unasked:
         liar.lie = Adds(added)
-        refused(world.alice, *commands[command])
+        refused(world.alice, *commands.get(command, ()), path=path)
     honest_again(world, liar)
 
 

@@ -199,6 +199,8 @@ class World:
                 for path, content in files.items():
                     person.write(path, content)
                 person.run("put", *sorted(person.folder.iterdir()), "/").succeeds()
+                for large in person.folder.glob("*.bin"):
+                    large.unlink()  # copies of the world are made often
                 people.append(person)
         finally:
             server.stop()

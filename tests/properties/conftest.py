@@ -8,7 +8,7 @@ settings.register_profile(
     "here",
     # A slow machine is no failure, and neither is a strategy that filters a little.
     deadline=None,
-    max_examples=60,
+    max_examples=50,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("here")

@@ -1,0 +1,35 @@
+"""Threads that work beside a transfer, once there is work for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Threads:
+    """A few threads; small files need none, and loading what runs them takes its time."""
+
+    def __init__(self, count: int, name: str) -> None:
+        """Take how many, and what to call them; starts none yet."""
+        self._count = count
+        self._name = name
+        self._pool: ThreadPoolExecutor | None = None
+
+    def submit(self, work: Callable[P, T], *args: P.args, **more: P.kwargs) -> Future[T]:
+        """Have some work done, and return where its result will be."""
+        if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._pool = ThreadPoolExecutor(self._count, thread_name_prefix=self._name)
+        return self._pool.submit(work, *args, **more)
+
+    def close(self) -> None:
+        """Let them go, without waiting for work that nobody wants any more."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,186 @@
+"""The disk is full: at the server or at the client, in the middle of something.
+
+Most of it needs the right to mount a small file system (Linux, root), and is skipped loudly where
+there is none; a limit on the size of files stands in for a full disk in the last two tests.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.attacks.lying import LyingServer
+from tests.attacks.world import DRAFT, NOTES, PLAN, World, until
+from tests.known import stretch
+from tests.servers import NotReadyError, RunningServer
+
+LARGE = stretch("large", 1 << 20) * 20
+NO_SPACE = 9
+SIZE_MB = 14
+"""What the first world needs, and some more."""
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with little room."""
+    folder = tmp_path / "small disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "none", str(folder)]
+    try:
+        done = subprocess.run(mount, capture_output=True, check=False)
+    except FileNotFoundError:
+        done = None
+    if done is None or done.returncode:
+        pytest.skip("WHAT A FULL DISK DOES IS NOT TESTED: mounting a small one is not allowed here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(disk: Path, leave: int = 0) -> Path:
+    """Use up a disk but for some bytes; return the file that does it."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        room = shutil.disk_usage(disk).free - leave
+        os.posix_fallocate(file.fileno(), 0, room)
+    return filler
+
+
+# --- the server's
+
+
+@pytest.fixture
+def cramped(world: World, disk: Path) -> World:
+    """The world with its server on the small disk."""
+    shutil.copytree(world.home, disk / "fsd")
+    shutil.rmtree(world.home)
+    world.home.symlink_to(disk / "fsd")  # its log stays beside it, on the large one
+    return world
+
+
+@pytest.fixture
+def server(cramped: World) -> Iterator[RunningServer]:
+    """The real program on the small disk."""
+    with cramped.process() as running:
+        yield running
+        assert running.process.poll() is None
+        assert "Traceback" not in running.log
+
+
+def test_a_file_that_does_not_fit_on_the_server_is_refused_and_costs_nothing(
+    cramped: World, server: RunningServer
+) -> None:
+    alice = cramped.alice
+    assert "no space" in alice.put("draft.bin", LARGE).fails(NO_SPACE)
+    until(lambda: not cramped.staged(), "what was received of it was deleted")
+    assert cramped.kept() == cramped.known()
+    assert alice.cat("draft.bin") == DRAFT
+    alice.put("draft.bin", LARGE[: len(DRAFT)]).succeeds()
+    assert alice.cat("draft.bin") == LARGE[: len(DRAFT)]
+    assert cramped.bob.run("ls").status == 0
+
+
+def test_a_full_database_refuses_changes_and_goes_on_serving(
+    cramped: World, server: RunningServer, disk: Path
+) -> None:
+    alice = cramped.alice
+    code = alice.app.fresh()
+    filler = fill(disk)
+    for _ in range(3):
+        assert "no space" in alice.put("notes.txt", bytes(60_000)).fails(NO_SPACE)
+        assert "no space" in alice.put("plan.bin", bytes(len(PLAN))).fails(NO_SPACE)
+        assert alice.run("mkdir", "new").status == NO_SPACE
+    assert alice.cat("notes.txt") == NOTES
+    assert alice.cat("plan.bin") == PLAN
+    # A login is a change too; it is not called a wrong code, and the code is not used up.
+    assert "no space" in alice.run("--otp", code, "login").fails(NO_SPACE)
+    filler.unlink()
+    alice.run("--otp", code, "login").succeeds()
+    alice.put("notes.txt", b"newer").succeeds()
+    assert alice.cat("notes.txt") == b"newer"
+
+
+def test_a_server_that_has_no_room_to_start_says_so(cramped: World, disk: Path) -> None:
+    filler = fill(disk)
+    with pytest.raises(NotReadyError, match="no space left"), cramped.process():
+        pass
+    filler.unlink()
+    with cramped.process():
+        assert cramped.alice.cat("plan.bin") == PLAN
+
+
+# --- the client's
+
+
+def test_a_file_that_does_not_fit_here_leaves_the_old_one(world: World, disk: Path) -> None:
+    alice, target = world.alice, disk / "here"
+    target.write_bytes(b"what is here")
+    with world.process() as server:
+        alice.put("large", LARGE).succeeds()
+        assert "no space" in alice.run("get", "large", target).fails(NO_SPACE)
+        assert target.read_bytes() == b"what is here"
+        assert list(disk.iterdir()) == [target]
+        # Of several files those that fit are not spoilt by the one that does not.
+        alice.run("get", "notes.txt", target).succeeds()
+        assert target.read_bytes() == NOTES
+        assert "Traceback" not in server.log
+
+
+def test_a_client_whose_own_files_do_not_fit_says_so(world: World, disk: Path) -> None:
+    alice = world.alice
+    home = disk / "client"
+    with world.process() as server:
+        shutil.copytree(alice.client, home)
+        code = alice.app.fresh()
+        filler = fill(disk)
+        put = alice.run("put", alice.write("new", b"new"), "notes.txt", client=home)
+        assert "no space" in put.fails(NO_SPACE)
+        assert "no space" in alice.run("--otp", code, "login", client=home).fails(NO_SPACE)
+        filler.unlink()
+        alice.run("ls", client=home).succeeds()
+        assert "Traceback" not in server.log
+
+
+# --- files that may not be as large
+
+
+@pytest.fixture
+def large(world: World) -> Path:
+    """A local file of three megabytes."""
+    return world.alice.write("large", LARGE[: 3 << 20])
+
+
+@pytest.fixture
+def limited(large: Path) -> Iterator[None]:
+    """No file may have more than a megabyte, here and at a server in this process."""
+    resource = pytest.importorskip("resource", reason="A LIMIT ON FILES IS NOT TESTED HERE")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_file_larger_than_the_disk_takes_leaves_the_old_one(
+    world: World, liar: LyingServer, limited: None
+) -> None:
+    target = world.alice.write("here", b"what is here")
+    world.alice.run("get", "plan.bin", target).fails(NO_SPACE)
+    assert target.read_bytes() == b"what is here"
+    assert not world.alice.half_written()
+    world.alice.run("get", "notes.txt", target).succeeds()
+
+
+def test_a_file_larger_than_the_servers_disk_takes_is_refused(
+    world: World, liar: LyingServer, large: Path, limited: None
+) -> None:
+    alice = world.alice
+    alice.run("put", large, "draft.bin").fails(NO_SPACE)
+    assert not world.staged()
+    assert alice.cat("draft.bin") == DRAFT
+    alice.put("draft.bin", b"small").succeeds()

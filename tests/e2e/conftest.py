@@ -1,0 +1,49 @@
+"""People with the real client, for tests that run it as a process."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.clients import Client, keep_bytecode_in
+from tests.servers import RunningServer
+
+Newcomer = Callable[[], Client]
+
+
+@pytest.fixture(scope="session")
+def newcomer(shared_server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
+    """Makes people who have an account and a link, and have not enrolled yet."""
+    keep_bytecode_in(tmp_path_factory.getbasetemp().parent / "bytecode")
+    numbers = itertools.count(1)
+
+    def make() -> Client:
+        name = f"person{next(numbers)}"
+        return Client(shared_server, name, tmp_path_factory.mktemp(name))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def _enrolled(newcomer: Newcomer) -> Client:
+    return newcomer().enrol()
+
+
+_ROOMS = itertools.count(1)
+
+
+@pytest.fixture
+def client(_enrolled: Client, tmp_path: Path) -> Client:
+    """Somebody who is logged in, with a local folder of this test's own.
+
+    Their tree is shared by all tests: what a test puts goes into `client.room`.
+    """
+    own = copy.copy(_enrolled)
+    own.folder = tmp_path / "work"
+    own.folder.mkdir()
+    own.room = f"room{next(_ROOMS)}"
+    return own

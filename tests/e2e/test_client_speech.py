@@ -1,0 +1,264 @@
+"""What the client says, where, and with which exit status; and how little it loads to say it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from fsclient.cli import COMMANDS
+from fsproto import __version__
+from tests.clients import NOT_FOUND, READER_GONE, USAGE, Client
+
+
+@pytest.fixture
+def room(client: Client) -> str:
+    """A remote folder with the file `a` in it; there is one more locally."""
+    client.write("a", b"a")
+    client.quick("put", "a", f"{client.room}/").ok()
+    return client.room
+
+
+# --- help
+
+
+def help_pages() -> list[list[str]]:
+    return [[], *([name] for name in COMMANDS), ["keys", "file"]]
+
+
+@pytest.mark.parametrize("command", help_pages(), ids=" ".join)
+def test_help_fits_a_terminal_and_is_whole(client, command):
+    done = client.run(*command, "--help", COLUMNS="80").ok()
+    assert done.err == ""
+    assert done.lines[0].startswith(" ".join(["Usage: fsclient", *command]))
+    assert all(len(line) <= 80 for line in done.lines)
+    assert "\b" not in done.text
+    assert "..." not in done.text.replace("[ARGS]...", "")
+    assert not [line for line in done.lines if line.rstrip().endswith("-")]
+
+
+def test_help_lists_every_command_and_every_exit_status(client):
+    text = client.run("--help", COLUMNS="80").ok().text
+    for name, what in COMMANDS.items():
+        assert f"  {name} " in text
+        assert what in text
+    for status in (*range(10), 130):
+        assert f" {status}  " in text
+    assert client.run("help", COLUMNS="80").ok().text == text
+    put = client.run("put", "--help", COLUMNS="80").ok().text
+    assert client.run("help", "put", COLUMNS="80").ok().text == put
+
+
+def test_without_a_command_it_says_what_there_is(client):
+    done = client.run(COLUMNS="80")
+    assert (done.status, done.out) == (USAGE, b"")
+    assert "enroll" in done.err
+    assert client.run("keys").status == USAGE
+
+
+def test_the_version_is_told(client):
+    assert client.run("--version").ok().text == f"fsclient {__version__}\n"
+
+
+# --- not understood
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("lss", "ls"),
+        ("LS", "ls"),
+        ("enrol", "enroll"),
+        ("upload", "put"),
+        ("uplod", "put"),
+        ("download", "get"),
+        ("dir", "ls"),
+        ("delete", "rm"),
+        ("rename", "mv"),
+        ("frobnicate", "--help"),
+    ],
+)
+def test_an_unknown_command_is_met_with_the_nearest_one(client, typed, meant):
+    done = client.run(typed, "x").fails(USAGE, f"There is no command '{typed}'.", meant)
+    assert done.out == b""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["put"],
+        ["get"],
+        ["mkdir"],
+        ["enroll"],
+        ["enroll", "a", "b"],
+        ["whoami", "x"],
+        ["ls", "--frob"],
+        ["--frob", "ls"],
+        ["ls", "--profile"],
+        ["rm", "-x", "a"],
+        ["keys", "frob"],
+        ["put", "-dash"],
+    ],
+)
+def test_a_line_that_is_not_understood_is_told_in_our_words_and_as_json(client, line):
+    told = client.run(*line).fails(USAGE)
+    assert told.out == b""
+    as_json = (
+        client.run(*line, "--json") if "--profile" not in line else client.run("--json", *line)
+    )
+    failure = as_json.fails(USAGE).json()
+    assert set(failure) == {"error", "message", "hint"}
+    assert failure["error"] == "usage"
+    assert failure["message"] in told.err
+
+
+# --- json, quiet, debug
+
+
+def commands(room: str) -> dict[str, list[str]]:
+    return {
+        "whoami": ["whoami"],
+        "status": ["status"],
+        "ls": ["ls", room],
+        "put": ["put", "a", f"{room}/"],
+        "get": ["get", f"{room}/a"],
+        "mkdir": ["mkdir", f"{room}/new"],
+        "mv": ["mv", f"{room}/a", f"{room}/b"],
+        "rm": ["rm", f"{room}/a"],
+        "keys": ["keys", "file", f"{room}/a"],
+    }
+
+
+@pytest.mark.parametrize("name", commands(""))
+def test_json_is_all_that_is_on_stdout_and_nothing_else_is_said(client, room, name):
+    done = client.run(*commands(room)[name], "--json").ok()
+    assert isinstance(done.json(), dict | list)
+    assert (done.err != "") == (name == "keys")  # which warns that a key is shown
+
+
+@pytest.mark.parametrize("name", commands(""))
+def test_quietly_only_results_are_left(client, room, name):
+    done = client.run("--quiet", *commands(room)[name]).ok()
+    assert (done.out != b"") == (name in ("whoami", "status", "ls", "keys"))
+    assert (done.err != "") == (name == "keys")
+
+
+@pytest.mark.parametrize("command", ["get", "ls", "rm", "mv", "keys file", "put", "mkdir"])
+def test_a_failure_is_json_as_well(client, room, command):
+    paths = {"mv": ["no", "way"], "put": ["no"], "mkdir": [room]}.get(command, ["no"])
+    done = client.run("--json", *command.split(), *paths)
+    told = done.json()
+    failures = told.get("failed") or [told]
+    assert done.status != 0
+    assert failures[0]["error"] in ("not-found", "exists")
+    assert failures[0]["message"] in done.err
+
+
+def test_debug_shows_where_an_error_came_from(client):
+    process = client.start("--debug", "ls", "no")
+    out, err = process.communicate()
+    assert (process.returncode, out) == (NOT_FOUND, b"")
+    assert b"Traceback (most recent call last)" in err
+    assert err.endswith(b"fsclient: There is no 'no'.\n")
+
+
+def test_options_are_taken_before_and_behind_the_command(client, room):
+    for line in (["--json", "ls", room], ["ls", "--json", room], ["ls", room, "--json"]):
+        assert client.run(*line).ok().json()[0]["name"] == "a"
+    elsewhere = str(client.home)
+    for line in (["--home", elsewhere, "ls", room], ["ls", room, "--home", elsewhere]):
+        assert client.run(*line, FSCLIENT_HOME="/nowhere").ok().lines == ["a"]
+
+
+# --- where nobody listens
+
+
+def test_what_cannot_be_said_is_not_said_and_the_status_stays(client):
+    assert client.shell_line("fsclient ls no 2>&-").status == NOT_FOUND
+    assert client.shell_line("fsclient ls no 2>/dev/full").status == NOT_FOUND
+
+
+def test_the_first_lines_of_help_are_enough_for_some(client):
+    done = client.shell_line("(fsclient --help; echo $? >&2) | head -n 1").ok()
+    assert done.text.startswith("Usage")
+    assert done.err in ("0\n", f"{READER_GONE}\n")
+
+
+def test_names_from_elsewhere_cannot_move_the_cursor(client):
+    client.write("in/exe\u202etxt.x", b"x")
+    client.quick("put", "in", client.room).ok()
+    assert client.names(client.room) == ["exe\\u202etxt.x"]
+    done = client.run("get", f"{client.room}/\u009b31m").fails(USAGE)
+    assert "\u009b" not in done.err
+
+
+def test_an_encoding_that_lacks_a_letter_is_no_reason_to_fail(client):
+    client.write("日本語", b"x")
+    client.quick("put", "日本語", f"{client.room}/").ok()
+    done = client.run("ls", client.room, PYTHONIOENCODING="ascii").ok()
+    assert done.text == "\\u65e5\\u672c\\u8a9e\n"
+
+
+# --- how little is loaded
+
+
+HEAVY = ("asyncio", "cryptography", "fsd", "fsadmin", "msgspec", "paramiko", "prompt_toolkit")
+HEAVY_EVER = ("asyncio", "fsd", "fsadmin", "sqlalchemy", "alembic", "paramiko")
+PICKY = ("rich", "prompt_toolkit", "pyotp", "getpass", "logging", "tempfile", "difflib")
+
+
+LOADED = """
+import sys
+from fsclient.app import App
+from fsclient.cli import run
+status = run(App(), sys.argv[1:])
+print(*sys.modules, file=sys.stderr)
+sys.exit(status)
+"""
+
+
+def loaded(client: Client, *args: str) -> set[str]:
+    """Return the modules that are there after a run of the client."""
+    process = subprocess.run(
+        [sys.executable, "-c", LOADED, *args],
+        env=client.environment(),
+        cwd=client.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(process.stderr.splitlines()[-1].split())
+
+
+def packages(modules: set[str]) -> set[str]:
+    return {module.split(".")[0] for module in modules}
+
+
+def test_the_version_is_told_without_loading_much(client):
+    modules = loaded(client, "--version")
+    assert not packages(modules) & {*HEAVY, *HEAVY_EVER, *PICKY, "sqlite3", "socket", "hashlib"}
+    assert not [name for name in modules if name.startswith("fsclient.commands.")]
+
+
+def test_ls_loads_nothing_of_the_server_and_nothing_for_other_commands(client):
+    modules = loaded(client, "ls")
+    assert not packages(modules) & {*HEAVY_EVER, *PICKY}
+    assert "concurrent.futures" not in modules
+    assert [name for name in modules if name.startswith("fsclient.commands.")] == [
+        "fsclient.commands.ls"
+    ]
+
+
+@pytest.mark.parametrize("line", [["put", "a", "{}/"], ["get", "{}/a", "b"], ["cat", "{}/a"]])
+def test_small_files_are_moved_without_loading_much(client, room, line):
+    modules = loaded(client, *(part.format(room) for part in line))
+    assert not packages(modules) & {*HEAVY_EVER, *PICKY}
+    assert "concurrent.futures" not in modules
+
+
+def test_the_tool_for_other_programs_says_nothing_secret_where_it_does_not_belong(client, room):
+    done = client.run("--json", "keys", "file", f"{room}/a").ok()
+    key = json.loads(done.text)["file_key"]
+    assert key not in done.err

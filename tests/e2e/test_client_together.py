@@ -1,0 +1,201 @@
+"""Many clients at once: every byte arrives, and nobody's change undoes another's unseen."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from fsclient.app import App
+from fsclient.session import Session
+from fsclient.transfer.localfs import LocalFacts
+from fsclient.transfer.progress import Progress
+from fsclient.transfer.upload import NotCommittedError, Uploader
+from fsclient.ui import Ui
+from fsproto.errors import ConflictError
+from fsproto.names import parse_path
+from tests.clients import CONFLICT, Client
+from tests.known import stretch
+from tests.servers import RunningServer
+
+MIB = 1 << 20
+CLIENTS = 50
+AT_ONCE = 10
+SMALL, LARGE = 3_000, MIB + 17
+
+
+def test_fifty_clients_put_and_get_at_the_same_time(client):
+    common = f"{client.room}/common"
+    client.quick("mkdir", common).ok()
+    contents = {n: stretch(f"client {n}", LARGE if n % 5 == 0 else SMALL) for n in range(CLIENTS)}
+    for n, content in contents.items():
+        client.write(f"{n}", content)
+
+    def work(n: int) -> bytes:
+        own = f"{client.room}/own {n}"
+        return (
+            client.run(
+                "shell",
+                "--quiet",
+                given=(
+                    f"put {n} {common}/\nput {n} '{own}/mine'\n"
+                    f"get '{own}/mine' {common}/{n} 'back {n}/'\ncat {common}/{n}\n"
+                ).encode(),
+            )
+            .ok()
+            .out
+        )
+
+    with ThreadPoolExecutor(AT_ONCE) as people:
+        written = list(people.map(work, contents))
+    assert written == list(contents.values())
+    for n, content in contents.items():
+        for name in ("mine", f"{n}"):
+            assert (client.folder / f"back {n}" / name).read_bytes() == content
+    assert sorted(map(int, client.names(common))) == list(contents)
+    client.quick("get", common, "all").ok()
+    for n, content in contents.items():
+        assert (client.folder / "all" / f"{n}").read_bytes() == content
+
+
+# --- two at the same moment
+
+
+@dataclass
+class Interrupting:
+    """A source in whose middle something else happens."""
+
+    content: bytes
+    meanwhile: Callable[[], object]
+    given: int = 0
+    facts: LocalFacts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.facts = LocalFacts(len(self.content), 0, executable=False)
+
+    def read_into(self, room: memoryview) -> int:
+        if self.given == 0:
+            self.meanwhile()
+        piece = self.content[self.given : self.given + len(room)]
+        room[: len(piece)] = piece
+        self.given += len(piece)
+        return len(piece)
+
+    def check_unchanged(self, size: int) -> None:
+        assert size == self.given
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Client]:
+    """Somebody on a server of their own, whose every blob can be counted."""
+    with RunningServer.start(tmp_path / "fsd") as server:
+        yield Client(server, "alice", tmp_path / "alice").enrol()
+
+
+def blobs(client: Client) -> list[int]:
+    """Return the sizes of the blobs in the server's folder, those coming in as well."""
+    return [path.stat().st_size for path in (client.server.home / "blobs").glob("*/*")]
+
+
+@contextlib.contextmanager
+def session(client: Client) -> Iterator[Session]:
+    app = App()
+    app.options.home = client.home
+    with app.session() as found:
+        yield found
+
+
+def put_slowly(session: Session, path: str, source: Interrupting) -> None:
+    """Put a file as the client does: look first, then send, then commit."""
+    place = parse_path(path)
+    folder = session.tree.find(place.parent)
+    before = session.tree.look(folder, [place.name])[place.name]
+    uploader = Uploader(session, Progress(Ui(quiet=True), "put", "put"))
+    try:
+        uploader.put(folder.keyed, place.name, before, source)
+        uploader.flush()
+    finally:
+        uploader.close()
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_who_comes_second_with_another_name_signs_again_and_sends_nothing_again(alone, size):
+    mine, theirs = stretch("mine", size), stretch("theirs", size)
+    alone.write("theirs", theirs)
+    source = Interrupting(mine, lambda: alone.run("put", "theirs", "folder/").ok())
+    alone.quick("mkdir", "folder").ok()
+    with session(alone) as mine_session:
+        put_slowly(mine_session, "folder/mine", source)
+    assert source.given == size
+    assert alone.cat("folder/mine") == mine
+    assert alone.cat("folder/theirs") == theirs
+    assert len(blobs(alone)) == (2 if size == LARGE else 0)
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+@pytest.mark.parametrize("there", [False, True])
+def test_of_two_who_write_one_file_the_second_is_told_and_keeps_their_data(alone, size, there):
+    alone.write("x", b"before")
+    alone.quick("mkdir", "folder").ok()
+    if there:
+        alone.quick("put", "x", "folder/").ok()
+    theirs = stretch("theirs", size)
+    alone.write("x", theirs)
+    source = Interrupting(stretch("mine", size), lambda: alone.run("put", "x", "folder/").ok())
+    with session(alone) as mine_session, pytest.raises(NotCommittedError) as refused:
+        put_slowly(mine_session, "folder/x", source)
+    assert isinstance(refused.value.error, ConflictError)
+    assert refused.value.error.exit_status == CONFLICT
+    assert "Somebody else changed 'x' meanwhile" in refused.value.error.sentence
+    assert alone.cat("folder/x") == theirs
+    with session(alone) as again:
+        put_slowly(again, "folder/x", Interrupting(stretch("mine", size), lambda: None))
+    assert alone.cat("folder/x") == stretch("mine", size)
+
+
+def test_of_two_processes_that_replace_one_file_one_wins_and_one_ends_with_a_conflict(client):
+    client.write("x", b"before")
+    client.quick("put", "x", f"{client.room}/").ok()
+    contents = {n: stretch(f"racer {n}", 3 * MIB) for n in range(2)}
+    racers = [client.start("put", "-", f"{client.room}/x", piped=True) for _ in contents]
+    # All but the last bytes are there, so that each has looked at the file that it will replace.
+    for racer, content in zip(racers, contents.values(), strict=True):
+        assert racer.stdin is not None
+        racer.stdin.write(content[:-1])
+        racer.stdin.flush()
+    ended = {}
+    for n, racer in enumerate(racers):
+        _, err = racer.communicate(contents[n][-1:])
+        ended[n] = racer.returncode, err.decode()
+    assert ended[0][0] == 0
+    assert ended[1][0] == CONFLICT
+    assert "Somebody else changed 'x' meanwhile; yours was not put." in ended[1][1]
+    assert client.cat(f"{client.room}/x") == contents[0]
+
+
+def test_two_who_make_the_same_folders_both_succeed(client):
+    for n in range(2):
+        client.write(f"{n}", b"%d" % n)
+    meet = threading.Barrier(2)
+
+    def work(n: int) -> None:
+        meet.wait()
+        client.run("put", f"{n}", f"{client.room}/a/b/c/").ok()
+
+    with ThreadPoolExecutor(2) as people:
+        list(people.map(work, range(2)))
+    assert client.names(f"{client.room}/a/b/c") == ["0", "1"]
+
+
+def test_what_is_removed_meanwhile_is_told(alone):
+    alone.quick("mkdir", "folder").ok()
+    source = Interrupting(stretch("mine", LARGE), lambda: alone.run("rm", "-r", "folder").ok())
+    with session(alone) as mine_session, pytest.raises(NotCommittedError) as refused:
+        put_slowly(mine_session, "folder/mine", source)
+    assert refused.value.error.exit_status == CONFLICT
+    assert alone.names() == []
