@@ -301,6 +301,14 @@ class Terminal:
         """Type something; `\\r` is the return key, `\\x03` is Ctrl-C, `\\x04` Ctrl-D."""
         os.write(self._master, text.encode())
 
+    def insist(self, key: str, text: str) -> None:
+        """Press a key until a text is shown: a signal just before a read is only noted."""
+        while self.shown.find(text, self._seen) < 0:
+            self.type(key)
+            if select.select([self._master], [], [], 0.5)[0] and not self._read(time.monotonic()):
+                break
+        self.wait_for(text)
+
     def ends(self) -> int:
         """Wait for the program's end; return its exit status."""
         deadline = time.monotonic() + PATIENCE_S

@@ -23,12 +23,15 @@ def file(app: App, path: str) -> None:
     server. Whoever has the key can read this version of the file, and no other.
     """
     from fsclient.transfer.download import checked_content
+    from fsproto.errors import UsageError
     from fsproto.names import parse_path
     from fsproto.sealed.manifest import verify_author
     from fsproto.sealed.stream import content_ad
 
     with app.session() as session:
         found = session.tree.find(parse_path(path))
+        if found.is_folder:
+            raise UsageError(f"'{found.path}' is a folder; only files have such a key.")
         identity = session.identity
         verify_author(found.manifest.signed, identity.user, identity.signing.public)
     content, key = checked_content(found, found.manifest.body.content)

@@ -190,6 +190,15 @@ def test_a_message_that_never_arrives_is_missed(
         assert told in world.alice.run("ls").fails(3, 7)
 
 
+def test_a_request_that_is_repeated_is_not_done_twice(
+    world: World, liar: LyingServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    commit = len(messages(world.alice, liar, To.SERVER, "mkdir", "measured")) - 1
+    with between(world.alice, liar, lambda: At(To.SERVER, commit, proxy.repeat)):
+        world.alice.run("mkdir", "folder").succeeds()
+        until(lambda: "repeated or out of order" in caplog.text, "the server has noticed")
+
+
 def test_an_answer_that_is_delayed_past_a_change_is_not_called_an_attack(
     world: World, liar: LyingServer
 ) -> None:

@@ -10,6 +10,8 @@ Managers" (CCS 2008), and the TUF specification for rollback, freeze and mix-and
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -26,10 +28,12 @@ from fsproto.packing import unpack
 from fsproto.sealed.folder import FolderState, sign_state, state_hash
 from fsproto.sealed.manifest import Manifest, sign_manifest
 from fsproto.sealed.signed import Signed
+from fsproto.types import FileKey
 from tests.attacks import tampering
 from tests.attacks.lying import LyingServer
 from tests.attacks.world import DRAFT, NOTES, PLAN, Person, World
 from tests.known import rsa_key
+from tests.streams import open_stream, seal_stream
 
 Change = Callable[[sqlite3.Connection], object]
 Attacked = Callable[[Change], AbstractContextManager[LyingServer]]
@@ -184,6 +188,19 @@ def test_a_blob_of_the_same_size_of_somebody_else_is_noticed(
     theirs, mine = root(world.bob.find("draft.bin")), root(places["draft.bin"])
     shutil.copy(world.blob(theirs), world.blob(mine))
     refused(world.alice, "draft.bin")
+
+
+def test_content_forged_by_somebody_who_was_given_the_key_is_noticed(
+    world: World, liar: LyingServer, places: Places
+) -> None:
+    # AES-GCM proves nothing to those who share its key; the signed salted hash does.
+    shown = json.loads(world.alice.run("--json", "keys", "file", "plan.bin").succeeds())
+    key = FileKey(bytes.fromhex(shown["file_key"]))
+    binding = bytes.fromhex(shown["associated_data"])
+    forged = seal_stream(key, binding, bytes(len(PLAN)), os.urandom)
+    assert open_stream(key, binding, forged) == bytes(len(PLAN))
+    world.blob(root(places["plan.bin"])).write_bytes(forged)
+    assert "salted hash" in refused(world.alice, "plan.bin")
 
 
 def test_a_blob_of_an_older_version_is_noticed(

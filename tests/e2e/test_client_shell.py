@@ -165,8 +165,7 @@ def test_ctrl_c_and_ctrl_d_give_up_a_question_a_line_and_the_shell(client, promp
         for key in (CTRL_C, CTRL_D):
             screen.type(f"SEND_FILE{RETURN}")
             screen.wait_for("Path of the file to send: ")
-            screen.type(key)
-            screen.wait_for(prompt)
+            screen.insist(key, prompt)
         screen.type(f"half a line{CTRL_C}")
         screen.wait_for(prompt)
         screen.type(f"put - {client.room}/typed{RETURN}")
@@ -176,8 +175,8 @@ def test_ctrl_c_and_ctrl_d_give_up_a_question_a_line_and_the_shell(client, promp
         screen.wait_for(prompt)
         screen.type(f"put - {client.room}/other{RETURN}")
         screen.wait_for("Reading what is typed")
-        screen.type(f"one line{CTRL_C}")
-        screen.wait_for("Interrupted")
+        screen.type("one line")
+        screen.insist(CTRL_C, "Interrupted")
         screen.wait_for(prompt)
         screen.type(f"cat {client.room}/typed{RETURN}")
         screen.wait_for("one line\n")
@@ -296,8 +295,7 @@ def test_enrolling_asks_for_a_passphrase_twice_and_for_a_code(newcomer):
         assert screen.ends() == USAGE
     with Terminal(client, "enroll", client.link) as screen:
         screen.wait_for("New passphrase (empty for none): ")
-        screen.type(CTRL_C)
-        screen.wait_for("Interrupted")
+        screen.insist(CTRL_C, "Interrupted")
         assert screen.ends() == 130
     assert not client.home.exists()
     with Terminal(client, "enroll", client.link) as screen:

@@ -21,7 +21,6 @@ from fsproto.errors import ConflictError
 from fsproto.names import parse_path
 from tests.clients import CONFLICT, Client
 from tests.known import stretch
-from tests.servers import RunningServer
 
 MIB = 1 << 20
 CLIENTS = 50
@@ -90,16 +89,9 @@ class Interrupting:
         assert size == self.given
 
 
-@pytest.fixture
-def alone(tmp_path: Path) -> Iterator[Client]:
-    """Somebody on a server of their own, whose every blob can be counted."""
-    with RunningServer.start(tmp_path / "fsd") as server:
-        yield Client(server, "alice", tmp_path / "alice").enrol()
-
-
-def blobs(client: Client) -> list[int]:
-    """Return the sizes of the blobs in the server's folder, those coming in as well."""
-    return [path.stat().st_size for path in (client.server.home / "blobs").glob("*/*")]
+def blobs(client: Client) -> set[Path]:
+    """Return what the server keeps in its folder, what comes in as well."""
+    return set((client.server.home / "blobs").glob("*/*"))
 
 
 @contextlib.contextmanager
@@ -124,38 +116,39 @@ def put_slowly(session: Session, path: str, source: Interrupting) -> None:
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
-def test_who_comes_second_with_another_name_signs_again_and_sends_nothing_again(alone, size):
-    mine, theirs = stretch("mine", size), stretch("theirs", size)
-    alone.write("theirs", theirs)
-    source = Interrupting(mine, lambda: alone.run("put", "theirs", "folder/").ok())
-    alone.quick("mkdir", "folder").ok()
-    with session(alone) as mine_session:
-        put_slowly(mine_session, "folder/mine", source)
+def test_who_comes_second_with_another_name_signs_again_and_sends_nothing_again(client, size):
+    mine, theirs, room = stretch("mine", size), stretch("theirs", size), client.room
+    client.quick("mkdir", room).ok()
+    client.write("theirs", theirs)
+    before = blobs(client)
+    source = Interrupting(mine, lambda: client.run("put", "theirs", f"{room}/").ok())
+    with session(client) as mine_session:
+        put_slowly(mine_session, f"{room}/mine", source)
     assert source.given == size
-    assert alone.cat("folder/mine") == mine
-    assert alone.cat("folder/theirs") == theirs
-    assert len(blobs(alone)) == (2 if size == LARGE else 0)
+    assert len(blobs(client) - before) == (2 if size == LARGE else 0)
+    assert client.cat(f"{room}/mine") == mine
+    assert client.cat(f"{room}/theirs") == theirs
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 @pytest.mark.parametrize("there", [False, True])
-def test_of_two_who_write_one_file_the_second_is_told_and_keeps_their_data(alone, size, there):
-    alone.write("x", b"before")
-    alone.quick("mkdir", "folder").ok()
+def test_of_two_who_write_one_file_the_second_is_told_and_keeps_their_data(client, size, there):
+    mine, theirs, room = stretch("mine", size), stretch("theirs", size), client.room
+    client.quick("mkdir", room).ok()
+    client.write("x", b"before")
     if there:
-        alone.quick("put", "x", "folder/").ok()
-    theirs = stretch("theirs", size)
-    alone.write("x", theirs)
-    source = Interrupting(stretch("mine", size), lambda: alone.run("put", "x", "folder/").ok())
-    with session(alone) as mine_session, pytest.raises(NotCommittedError) as refused:
-        put_slowly(mine_session, "folder/x", source)
+        client.quick("put", "x", f"{room}/").ok()
+    client.write("x", theirs)
+    source = Interrupting(mine, lambda: client.run("put", "x", f"{room}/").ok())
+    with session(client) as mine_session, pytest.raises(NotCommittedError) as refused:
+        put_slowly(mine_session, f"{room}/x", source)
     assert isinstance(refused.value.error, ConflictError)
     assert refused.value.error.exit_status == CONFLICT
     assert "Somebody else changed 'x' meanwhile" in refused.value.error.sentence
-    assert alone.cat("folder/x") == theirs
-    with session(alone) as again:
-        put_slowly(again, "folder/x", Interrupting(stretch("mine", size), lambda: None))
-    assert alone.cat("folder/x") == stretch("mine", size)
+    assert client.cat(f"{room}/x") == theirs
+    with session(client) as again:
+        put_slowly(again, f"{room}/x", Interrupting(mine, lambda: None))
+    assert client.cat(f"{room}/x") == mine
 
 
 def test_of_two_processes_that_replace_one_file_one_wins_and_one_ends_with_a_conflict(client):
@@ -192,10 +185,11 @@ def test_two_who_make_the_same_folders_both_succeed(client):
     assert client.names(f"{client.room}/a/b/c") == ["0", "1"]
 
 
-def test_what_is_removed_meanwhile_is_told(alone):
-    alone.quick("mkdir", "folder").ok()
-    source = Interrupting(stretch("mine", LARGE), lambda: alone.run("rm", "-r", "folder").ok())
-    with session(alone) as mine_session, pytest.raises(NotCommittedError) as refused:
-        put_slowly(mine_session, "folder/mine", source)
+def test_a_folder_that_is_removed_meanwhile_is_told(client):
+    room = client.room
+    client.quick("mkdir", room).ok()
+    source = Interrupting(stretch("mine", LARGE), lambda: client.run("rm", "-r", room).ok())
+    with session(client) as mine_session, pytest.raises(NotCommittedError) as refused:
+        put_slowly(mine_session, f"{room}/mine", source)
     assert refused.value.error.exit_status == CONFLICT
-    assert alone.names() == []
+    assert f"{room}/" not in client.names()

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from fsclient.trust.memory import MANIFEST, STATE, Memory, Sighting
+from fsproto.errors import FsError, IntegrityError, RollbackError
+from fsproto.types import Hash, NodeId
+
+NODE = NodeId(b"n" * 16)
+
+
+def seen(version: int, content: bytes = b"", what: int = STATE) -> Sighting:
+    return Sighting(NODE, what, version, Hash(content.ljust(32, b"%d" % version)))
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Memory]:
+    with closing(Memory(tmp_path / "memory.db")) as opened:
+        yield opened
+
+
+def test_the_same_and_what_is_newer_is_believed(memory):
+    for version in (1, 1, 2, 7, 7):
+        memory.check([seen(version)], memory.mark())
+
+
+def test_what_is_older_than_what_was_known_is_a_rollback(memory):
+    memory.check([seen(5)], memory.mark())
+    with pytest.raises(RollbackError, match="OLDER"):
+        memory.check([seen(4)], memory.mark())
+
+
+def test_another_hash_of_the_same_version_is_another_history(memory):
+    memory.check([seen(5)], memory.mark())
+    with pytest.raises(RollbackError, match="TWO DIFFERENT HISTORIES"):
+        memory.check([seen(5, b"other")], memory.mark())
+
+
+def test_an_answer_that_was_under_way_may_be_older_than_what_came_meanwhile(memory):
+    memory.check([seen(5)], memory.mark())
+    asked = memory.mark()
+    memory.remember([seen(7)])  # another command has made it so
+    memory.check([seen(5)], asked)
+    memory.check([seen(6)], asked)
+    with pytest.raises(RollbackError):
+        memory.check([seen(6)], memory.mark())
+
+
+def test_two_histories_are_noticed_even_in_an_answer_that_was_under_way(memory):
+    asked = memory.mark()
+    memory.remember([seen(7)])
+    with pytest.raises(RollbackError, match="TWO DIFFERENT HISTORIES"):
+        memory.check([seen(7, b"other")], asked)
+
+
+def test_nothing_of_an_answer_is_believed_if_a_part_of_it_is_a_lie(memory):
+    memory.check([seen(5)], memory.mark())
+    other = Sighting(NodeId(b"o" * 16), STATE, 9, Hash(b"9" * 32))
+    with pytest.raises(RollbackError):
+        memory.check([other, seen(4)], memory.mark())
+    memory.check([Sighting(other.node, STATE, 1, Hash(b"1" * 32))], memory.mark())
+
+
+def test_states_and_manifests_of_a_node_are_counted_apart(memory):
+    memory.check([seen(5, what=STATE), seen(2, what=MANIFEST)], memory.mark())
+    memory.check([seen(3, what=MANIFEST)], memory.mark())
+    with pytest.raises(RollbackError):
+        memory.check([seen(4, what=STATE)], memory.mark())
+
+
+def test_it_is_remembered_from_one_run_to_the_next(tmp_path):
+    path = tmp_path / "memory.db"
+    with closing(Memory(path)) as first:
+        first.check([seen(5)], first.mark())
+    assert path.stat().st_mode & 0o777 == 0o600
+    with closing(Memory(path)) as second, pytest.raises(RollbackError):
+        second.check([seen(4)], second.mark())
+
+
+def test_two_commands_at_once_share_it(tmp_path):
+    path = tmp_path / "memory.db"
+    with closing(Memory(path)) as one, closing(Memory(path)) as other:
+        asked = one.mark()
+        other.check([seen(5)], other.mark())
+        one.check([seen(4)], asked)
+        with pytest.raises(RollbackError):
+            one.check([seen(4)], one.mark())
+
+
+@pytest.mark.parametrize("content", [b"noise" * 1000, b"SQLite format 3\0" + bytes(5000)])
+def test_a_damaged_memory_is_not_begun_anew(tmp_path, content):
+    (tmp_path / "memory.db").write_bytes(content)
+    with pytest.raises(IntegrityError, match="damaged"):
+        Memory(tmp_path / "memory.db")
+
+
+def test_a_memory_that_cannot_be_opened_is_told(tmp_path):
+    with pytest.raises(FsError, match="cannot be used"):
+        Memory(tmp_path / "no" / "memory.db")
