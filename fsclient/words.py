@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from fsproto.errors import UsageError
 
+_BLANKS = " \t\r\n"
 _ESCAPE = "" if os.name == "nt" else "\\"
 
 
@@ -53,7 +54,7 @@ def split_unfinished(line: str, escape: str = _ESCAPE) -> tuple[list[str], Word]
             text, quote = (text, "") if character == quote else (text + character, quote)
         elif character in "'\"":
             quote, inside = character, True
-        elif character.isspace():
+        elif character in _BLANKS:
             words += [text] if inside else []
             text, start, inside = "", at + 1, False
         else:

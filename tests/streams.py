@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from fsproto.errors import IntegrityError
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.sealed.stream import (
     HEADER_SIZE,
@@ -39,10 +42,24 @@ def open_stream(key: FileKey, associated_data: bytes, stored: bytes) -> bytes:
     opener = StreamOpener(key, associated_data, stored[:HEADER_SIZE])
     count = stored_segment_count(len(stored))
     return b"".join(
-        opener.open(
+        _opened(
+            opener,
             index,
             view[index * SEGMENT_SIZE : (index + 1) * SEGMENT_SIZE],
             last=index == count - 1,
         )
         for index in range(count)
     )
+
+
+def _opened(opener: StreamOpener, index: int, segment: memoryview, *, last: bool) -> bytes:
+    """Open a segment in new and in given memory, which must come to the same."""
+    given = memoryview(bytearray(SEGMENT_SIZE))
+    try:
+        plaintext = opener.open(index, segment, last=last)
+    except IntegrityError:
+        with pytest.raises(IntegrityError):
+            opener.open_into(index, segment, given, last=last)
+        raise
+    assert opener.open_into(index, segment, given, last=last) == plaintext
+    return plaintext

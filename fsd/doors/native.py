@@ -142,6 +142,8 @@ class _Peer:
 
     def idle_for(self) -> float:
         """How long, in seconds, nothing was asked of us; 0 while a request is being served."""
+        if self._uploads:
+            return 0.0  # however slowly its next segment comes
         return self._inbox.idle_for() if self._inbox else time.monotonic() - self._began
 
     async def serve(self) -> None:

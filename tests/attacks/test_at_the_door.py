@@ -130,13 +130,11 @@ def test_more_connections_than_the_server_can_hold_do_not_end_it(world: World) -
 
 @pytest.mark.parametrize("so_far", [b"", HELLO[:2], HELLO[:-1], HELLO], ids=len)
 def test_who_does_not_log_in_in_time_is_shown_out(world: World, so_far: bytes) -> None:
-    with LyingServer(world.home, policy=DoorPolicy(login_s=0.3)) as server:
-        world.meet(server.address)
-        with connected(server.address) as stranger:
-            stranger.sendall(so_far)
-            received = b"".join(iter(lambda: stranger.recv(4096), b""))  # until it is closed
-            assert bool(received) == (so_far == HELLO)
-        assert world.alice.cat("notes.txt") == NOTES
+    policy = DoorPolicy(login_s=0.3)
+    with LyingServer(world.home, policy=policy) as server, connected(server.address) as stranger:
+        stranger.sendall(so_far)
+        received = b"".join(iter(lambda: stranger.recv(4096), b""))  # until it is closed
+        assert bool(received) == (so_far == HELLO)
 
 
 def test_a_sender_of_single_bytes_is_shown_out_too(world: World) -> None:

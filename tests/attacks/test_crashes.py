@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from fsd.doors.native import DRAIN_IDLE_S
 from tests.attacks import proxy
 from tests.attacks.proxy import Holds, Proxy, To
 from tests.attacks.world import DRAFT, NOTES, Person, World, finish, until
@@ -136,6 +138,10 @@ def test_a_server_that_is_stopped_finishes_the_put_under_way(
 ) -> None:
     put = Putting(world, "draft.bin")
     server.process.send_signal(signal.SIGTERM)
+    until(lambda: "stopping" in server.log, "the server knows that it is to stop")
+    stopping = time.monotonic()
+    slow_s = 2 * DRAIN_IDLE_S  # as over a slow line; who does nothing for that long is let go
+    until(lambda: time.monotonic() > stopping + slow_s, "some time has passed")
     put.go_on()
     finish(put.process).succeeds()
     assert server.process.wait(60) == 0

@@ -24,8 +24,9 @@ from tests.attacks.raw import Forger, Raw
 from tests.attacks.world import NOTES, Person, World, finish, until
 from tests.servers import code
 
-SOON_S = 3.0
-"""A session that was ended elsewhere is ended everywhere within about a second."""
+SOON_S = 5.0
+"""A session that was ended elsewhere is ended everywhere within about a second, or a few on a
+machine that has other things to do."""
 
 
 def host_key(person: Person) -> str:

@@ -35,7 +35,7 @@ def test_fifty_clients_put_and_get_at_the_same_time(client):
     for n, content in contents.items():
         client.write(f"{n}", content)
 
-    def work(n: int) -> bytes:
+    def work(n: int):
         own = f"{client.room}/own {n}"
         return (
             client.run(

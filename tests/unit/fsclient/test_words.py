@@ -11,7 +11,7 @@ from fsproto.names import clean_name
 UNIX, WINDOWS = "\\", ""
 ESCAPES = [UNIX, WINDOWS]
 
-words = st.text(min_size=1, max_size=20).filter(lambda word: not set(word) & set("\0\r\n\x1c\x1d"))
+words = st.text(min_size=1, max_size=12).filter(lambda word: not set(word) & set("\0\r\n"))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_on_windows_a_backslash_is_a_part_of_a_path():
 
 @pytest.mark.parametrize("line", ["'open", '"open', "a 'b"])
 def test_a_quotation_mark_that_stays_open_is_told(line):
-    with pytest.raises(UsageError, match="No closing quotation|no closing quotation"):
+    with pytest.raises(UsageError, match="closing quotation"):
         split(line, UNIX)
 
 
@@ -62,7 +62,7 @@ def test_within_an_open_quote_it_is_that_word_again(quote, word):
 
 
 @pytest.mark.parametrize("escape", ESCAPES)
-@given(st.lists(words, max_size=4), words)
+@given(st.lists(words, max_size=2), words)
 def test_an_unfinished_line_has_the_words_before_and_the_last_one(escape, before, last):
     if escape == WINDOWS and any('"' in word for word in [*before, last]):
         return

@@ -102,6 +102,8 @@ def test_a_first_segment_shorter_than_header_and_tag_is_refused(size: int):
     opener = StreamOpener(KEY, b"bound to", _sealer().header)
     with pytest.raises(IntegrityError):
         opener.open(0, bytes(size), last=True)
+    with pytest.raises(IntegrityError):
+        opener.open_into(0, memoryview(bytes(size)), memoryview(bytearray(100)), last=True)
 
 
 def test_segments_may_be_sealed_and_opened_in_any_order():
