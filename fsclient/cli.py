@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,13 @@ def main() -> None:
     app.options.passphrase = os.environ.pop("FSCLIENT_PASSPHRASE", None)
     _end_cleanly_when_told()
     _leave_no_core()
-    raise SystemExit(run(app, sys.argv[1:]))
+    try:
+        status = run(app, sys.argv[1:])
+    except KeyboardInterrupt:  # in the midst of telling of the first one
+        status = Interrupted.exit_status
+    # Nothing is left to be tidied up, and nobody wants to see the interpreter's own end disturbed.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    raise SystemExit(status)
 
 
 def _leave_no_core() -> None:
@@ -185,9 +192,18 @@ def _leave_no_core() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+@contextlib.contextmanager
+def _ending_at_once() -> Iterator[None]:
+    """Let Ctrl-C end the program where it stands: what it interrupts was interrupted already."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _end_cleanly_when_told() -> None:
     """Let a signal that ends the program leave nothing half-done behind, as Ctrl-C does."""
-    import signal
 
     def end(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
@@ -215,8 +231,9 @@ def run(app: App, arguments: list[str]) -> int:
         _forget_stdout()
         return _READER_GONE
     except (KeyboardInterrupt, click.Abort):
-        app.ui.end_line()
-        return app.complain(Interrupted("Interrupted; nothing half-done was left in place."))
+        with _ending_at_once():
+            app.ui.end_line()
+            return app.complain(Interrupted("Interrupted; nothing half-done was left in place."))
     except FsError as error:
         return app.complain(error)
     except MemoryError:

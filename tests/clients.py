@@ -288,9 +288,9 @@ class Terminal:
         """
         return _CONTROL.sub(b"", self.raw).replace(b"\r\n", b"\n").decode(errors="replace")
 
-    def wait_for(self, text: str) -> None:
+    def wait_for(self, text: str, patience_s: float = PATIENCE_S) -> None:
         """Wait until a text is shown, behind what was waited for before."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + patience_s
         while (at := self.shown.find(text, self._seen)) < 0:
             if not self._read(deadline):
                 raise AssertionError(f"{text!r} was never shown: {self.shown[self._seen :]!r}")
@@ -303,11 +303,11 @@ class Terminal:
 
     def insist(self, key: str, text: str) -> None:
         """Press a key until a text is shown: a signal just before a read is only noted."""
-        while self.shown.find(text, self._seen) < 0:
+        for _ in range(int(PATIENCE_S)):
             self.type(key)
-            if select.select([self._master], [], [], 0.5)[0] and not self._read(time.monotonic()):
-                break
-        self.wait_for(text)
+            with contextlib.suppress(AssertionError):
+                return self.wait_for(text, patience_s=1)
+        raise AssertionError(f"{text!r} was never shown: {self.shown[self._seen :]!r}")
 
     def ends(self) -> int:
         """Wait for the program's end; return its exit status."""

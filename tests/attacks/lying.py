@@ -29,6 +29,7 @@ from fsproto.link import Address
 from fsproto.messages import Message
 from fsproto.wire.connection import DATA_ROOM, Connection, Control, Data
 from fsproto.wire.handshake import ServerHandshake
+from tests.attacks.world import NOTES, Person, World
 
 Said = Control | Data | bytes
 """What is put on the wire: a message, a segment, or any plaintext at all of a record."""
@@ -208,3 +209,26 @@ class LyingServer:
         await self._stop.wait()
         await door.close()
         database.close()
+
+
+# --- what is checked of a client that was lied to
+
+
+def refused(person: Person, *command: str, path: str = "notes.txt", status: int = 7) -> str:
+    """Check that a get (or another command) is refused and leaves the local file alone."""
+    target = person.write("here", b"what is here")
+    told = person.run(*(command or ("get", path, str(target)))).fails(status)
+    assert target.read_bytes() == b"what is here"
+    assert not person.half_written()
+    return told
+
+
+def putting(person: Person, name: str = "notes.txt") -> tuple[str, ...]:
+    """Return the command that puts a new version of a file."""
+    return "put", str(person.write("new", b"new")), name
+
+
+def honest_again(world: World, server: LyingServer) -> None:
+    """Check that nothing was lost by it."""
+    server.lie = Lie()
+    assert world.alice.cat("notes.txt") == NOTES

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Callable
 from typing import Any, Self
 
 from msgspec.structs import replace
@@ -129,9 +128,6 @@ class Raw:
             with contextlib.suppress(ConnectionError):
                 data = self.socket.recv(1 << 18)
             self.connection.receive_data(data)
-
-
-Change = Callable[..., Any]
 
 
 class Forger:

@@ -8,10 +8,14 @@ from typing import Any
 
 import msgspec
 
+from fsclient.tree import Located
 from fsproto.packing import pack, unpack
 from fsproto.sealed.manifest import Manifest, manifest_hash
 from fsproto.sealed.signed import Signed
+from tests.attacks.world import Person
 
+Places = dict[str, Located]
+"""What alice has, by its path."""
 Rows = list[tuple[str, list[str], list[tuple[Any, ...]]]]
 """Rows of several tables: the table, its columns, and their values."""
 
@@ -72,3 +76,32 @@ def change_manifest(
     body = unpack(signed.payload, Manifest)
     forged = Signed(pack(msgspec.structs.replace(body, **how(body))), signed.signature)
     store_manifest(db, node, forged, hashed=hashed)
+
+
+# --- what the tests share
+
+
+def look_at_everything(person: Person) -> None:
+    """Let the server keep in memory what it can: the trees of all folders."""
+    person.run("cat", "notes.txt", "reports/q1.txt", "archive/old.txt").succeeds()
+
+
+def refused(person: Person, path: str, *statuses: int) -> str:
+    """Check that a file cannot be had and that the local one stays; return what was said."""
+    target = person.write("here", b"what is here")
+    told = person.run("get", path, target).fails(*(statuses or [7]))
+    assert target.read_bytes() == b"what is here"
+    assert not person.half_written()
+    return told
+
+
+def node(place: Located) -> bytes:
+    """Return the id that the server knows something by."""
+    return place.keyed.node
+
+
+def root(place: Located) -> bytes:
+    """Return the root of a file's content, which names its blob."""
+    content = place.manifest.body.content
+    assert content is not None
+    return content.root

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from fsclient.session import _empty_tree
 from fsclient.tree import Located
 from fsproto.keys.keyfile import open_identity
-from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages import Message
 from fsproto.messages.account import Logout, Welcome
 from fsproto.messages.base import Done, Failure
@@ -35,33 +34,20 @@ from fsproto.sealed.manifest import Manifest
 from fsproto.sealed.prefixtree import PrefixTree
 from fsproto.types import NO_HASH
 from fsproto.wire.connection import Control, Data
-from tests.attacks.lying import Bends, BendsSegments, Lie, LyingServer, Repeats, Said
-from tests.attacks.world import DRAFT, FILES, NOTES, Person, World
-from tests.known import stretch
+from tests.attacks.lying import (
+    Bends,
+    Lie,
+    LyingServer,
+    Repeats,
+    Said,
+    honest_again,
+    putting,
+    refused,
+)
+from tests.attacks.world import World
 
 Places = dict[str, Located]
 NOTHING_THERE = PrefixTree().prove([])
-QUARTERS = [content for path, content in FILES["alice"].items() if path.startswith("reports")]
-
-
-def refused(person: Person, *command: str, path: str = "notes.txt", status: int = 7) -> str:
-    """Check that a get (or another command) is refused and leaves the local file alone."""
-    target = person.write("here", b"what is here")
-    told = person.run(*(command or ("get", path, str(target)))).fails(status)
-    assert target.read_bytes() == b"what is here"
-    assert not person.half_written()
-    return told
-
-
-def putting(person: Person, name: str = "notes.txt") -> tuple[str, ...]:
-    """Return the command that puts a new version of a file."""
-    return "put", str(person.write("new", b"new")), name
-
-
-def honest_again(world: World, server: LyingServer) -> None:
-    """Check that nothing was lost by it."""
-    server.lie = Lie()
-    assert world.alice.cat("notes.txt") == NOTES
 
 
 class InsteadOf(Lie):
@@ -279,162 +265,6 @@ def test_a_folder_cannot_be_called_removed_without_a_proof(world: World, liar: L
     liar.lie = InsteadOf(Commit, lambda *_: Stale([]))
     refused(world.alice, *putting(world.alice), status=8)
     honest_again(world, liar)
-
-
-# --- content
-
-
-def spliced(other: bytes) -> Callable[[list[bytes]], list[bytes]]:
-    """Return what puts a segment of another blob in the place of one."""
-    piece = other[SEGMENT_SIZE : 2 * SEGMENT_SIZE]
-    return lambda true: [true[0], (piece + true[1])[: len(true[1])], *true[2:]]
-
-
-@pytest.mark.parametrize(
-    "how",
-    [
-        pytest.param(lambda s: [s[1], s[0], s[2]], id="the first two swapped"),
-        pytest.param(lambda s: [s[0], s[2], s[1]], id="the last two swapped"),
-        pytest.param(lambda s: [s[0], s[0], s[1], s[2]], id="the first repeated"),
-        pytest.param(lambda s: [*s, s[2]], id="the last repeated"),
-        pytest.param(lambda s: [s[0], s[1], s[1]], id="one in place of another"),
-        pytest.param(lambda s: s[1:], id="without the first"),
-        pytest.param(lambda s: s[:2], id="without the last"),
-        pytest.param(lambda _: [], id="none"),
-        pytest.param(lambda s: [*s[:2], s[2][:-1]], id="the last one shorter"),
-        pytest.param(lambda s: [*s[:2], s[2] + b"\0"], id="the last one longer"),
-        pytest.param(lambda s: [s[0][:-1], *s[1:]], id="the first one shorter"),
-        pytest.param(lambda s: [b"", *s], id="an empty one before"),
-        pytest.param(lambda s: [*s[:2], s[2][:-1] + b"\0"], id="another tag"),
-        pytest.param(lambda s: [*s, *[s[1]] * 40], id="very many more"),
-        pytest.param(spliced(stretch("another file", 2 << 20)), id="one of another file"),
-    ],
-)
-def test_only_the_very_segments_that_were_signed_are_taken(
-    world: World, liar: LyingServer, how: Callable[[list[bytes]], list[bytes]]
-) -> None:
-    liar.lie = BendsSegments(how)
-    refused(world.alice, path="plan.bin")
-
-
-def fetched(how: Callable[[list[bytes]], list[bytes | None]]) -> Lie:
-    """Return the lie that puts other small blobs in the place of the true ones."""
-    return Bends(Fetched, lambda true: Fetched(how(true.blobs)))
-
-
-@pytest.mark.parametrize(
-    "how",
-    [
-        pytest.param(lambda b: b[::-1], id="in another order"),
-        pytest.param(lambda b: [b[0], b[0]], id="one in place of another"),
-        pytest.param(lambda b: [*b, b[0]], id="one more"),
-        pytest.param(lambda _: [], id="none"),
-        pytest.param(lambda b: [b[0][:-1], b[1][:-1]], id="shorter"),
-        pytest.param(lambda b: [one + b"\0" for one in b], id="longer"),
-        pytest.param(lambda b: [one[:-1] + bytes([one[-1] ^ 1]) for one in b], id="a bit turned"),
-        pytest.param(lambda _: [b"", b""], id="empty"),
-        pytest.param(lambda b: [one[:40] for one in b], id="headers alone"),
-        pytest.param(lambda b: [bytes(1_000_000), b[1]], id="very large"),
-    ],
-)
-def test_only_the_very_small_blobs_that_were_signed_are_taken(
-    world: World, liar: LyingServer, how: Callable[[list[bytes]], list[bytes | None]]
-) -> None:
-    # Both files have the same size, so that only what is in them tells them apart.
-    liar.lie = fetched(how)
-    into = world.alice.folder / "into"
-    into.mkdir()
-    ran = world.alice.run("get", "reports/q1.txt", "reports/q2.txt", f"{into}/")
-    assert ran.status == 7
-    assert "Traceback" not in ran.err
-    assert [path for path in into.iterdir() if path.read_bytes() not in QUARTERS] == []
-
-
-def test_a_small_file_cannot_be_called_gone_without_a_proof(
-    world: World, liar: LyingServer
-) -> None:
-    liar.lie = fetched(lambda _: [None])
-    refused(world.alice, status=8)
-    honest_again(world, liar)
-
-
-def test_segments_of_an_older_version_are_refused(world: World, liar: LyingServer) -> None:
-    kept: list[bytes] = []
-
-    def keep(true: list[bytes]) -> list[bytes]:
-        kept.extend(true)
-        return true
-
-    liar.lie = BendsSegments(keep)
-    world.alice.cat("draft.bin")
-    liar.lie = Lie()
-    world.alice.put("draft.bin", bytes(len(DRAFT))).succeeds()
-    for mixed in (lambda _: kept, lambda true: [true[0], kept[1]], lambda true: [kept[0], true[1]]):
-        liar.lie = BendsSegments(mixed)
-        refused(world.alice, path="draft.bin")
-
-
-def test_segments_of_somebody_elses_file_are_refused(world: World, liar: LyingServer) -> None:
-    kept: list[bytes] = []
-
-    def keep(true: list[bytes]) -> list[bytes]:
-        kept.extend(true)
-        return true
-
-    liar.lie = BendsSegments(keep)
-    world.bob.cat("draft.bin")
-    liar.lie = BendsSegments(lambda _: kept)
-    refused(world.alice, path="draft.bin")
-
-
-def test_a_file_that_is_damaged_and_then_cut_off_is_called_damaged(
-    world: World, liar: LyingServer
-) -> None:
-    class DamagesAndLeaves(Lie):
-        def says(self, said: Said) -> Iterable[Said]:
-            if isinstance(said, Data):
-                if said.index:
-                    raise ConnectionResetError
-                said = Data(said.stream, 0, memoryview(bytes(len(said.payload))))
-            yield said
-
-    liar.lie = DamagesAndLeaves()
-    refused(world.alice, path="plan.bin")
-
-
-def test_one_damaged_file_does_not_spoil_the_others(
-    world: World, liar: LyingServer, places: Places
-) -> None:
-    damaged = places["plan.bin"].manifest.body.content
-    assert damaged is not None
-    world.blob(damaged.root).write_bytes(bytes(damaged.sealed_size))
-    into = world.alice.folder / "into"
-    into.mkdir()
-    ran = world.alice.run("get", "plan.bin", "notes.txt", "draft.bin", f"{into}/")
-    assert ran.status == 7
-    assert {path.name: path.read_bytes() for path in into.iterdir()} == {
-        "notes.txt": NOTES,
-        "draft.bin": DRAFT,
-    }
-
-
-@pytest.mark.parametrize("size", [0, 1, 1 << 62])
-def test_the_end_of_a_file_with_another_size_is_refused(
-    world: World, liar: LyingServer, size: int
-) -> None:
-    liar.lie = Bends(Sent, lambda _: Sent(size))
-    refused(world.alice, path="plan.bin")
-
-
-def test_segments_under_other_numbers_are_refused(world: World, liar: LyingServer) -> None:
-    class Renumbers(Lie):
-        def says(self, said: Said) -> Iterable[Said]:
-            if isinstance(said, Data):
-                said = Data(said.stream, said.index + 1, said.payload)
-            yield said
-
-    liar.lie = Renumbers()
-    refused(world.alice, path="plan.bin")
 
 
 # --- logging in

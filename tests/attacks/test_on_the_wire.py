@@ -139,7 +139,9 @@ def misplacing(to: To, number: int) -> dict[str, Callable[[], Tamper]]:
 
 
 @pytest.mark.parametrize("how", ["dropped", "repeated", "swapped"])
-def test_segments_of_a_put_cannot_be(world: World, liar: LyingServer, how: str) -> None:
+def test_segments_of_a_put_cannot_be_lost_doubled_or_swapped(
+    world: World, liar: LyingServer, how: str
+) -> None:
     alice, source = world.alice, world.alice.write("source", NEW)
     sizes = messages(alice, liar, To.SERVER, "put", str(source), "measured")
     first = next(number for number, size in enumerate(sizes) if size > LARGE)
@@ -149,7 +151,9 @@ def test_segments_of_a_put_cannot_be(world: World, liar: LyingServer, how: str) 
 
 
 @pytest.mark.parametrize("how", ["dropped", "repeated", "swapped"])
-def test_segments_of_a_get_cannot_be(world: World, liar: LyingServer, how: str) -> None:
+def test_segments_of_a_get_cannot_be_lost_doubled_or_swapped(
+    world: World, liar: LyingServer, how: str
+) -> None:
     alice = world.alice
     target = alice.write("here", b"what is here")
     sizes = messages(alice, liar, To.CLIENT, "cat", "plan.bin")

@@ -3,8 +3,7 @@
 Known from: Li, Krohn, Mazières, Shasha, "Secure Untrusted Data Repository (SUNDR)" (OSDI 2004);
 Backendal, Haller, Paterson, "MEGA: Malleable Encryption Goes Awry" (IEEE S&P 2023); Hofmann and
 Truong, "End-to-End Encrypted Cloud Storage in the Wild" (CCS 2024), for content, names and keys
-that are swapped, moved and injected; Cappos and others, "A Look in the Mirror: Attacks on Package
-Managers" (CCS 2008), and the TUF specification for rollback, freeze and mix-and-match.
+that are swapped, moved and injected. Going back in time has a file of its own: `test_rollbacks`.
 """
 
 from __future__ import annotations
@@ -16,12 +15,10 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 import msgspec
 import pytest
 
-from fsclient.tree import Located
 from fsproto import crypto
 from fsproto.keys.keyfile import open_identity
 from fsproto.packing import unpack
@@ -31,13 +28,13 @@ from fsproto.sealed.signed import Signed
 from fsproto.types import FileKey
 from tests.attacks import tampering
 from tests.attacks.lying import LyingServer
+from tests.attacks.tampering import Places, look_at_everything, node, refused, root
 from tests.attacks.world import DRAFT, NOTES, PLAN, Person, World
 from tests.known import rsa_key
 from tests.streams import open_stream, seal_stream
 
 Change = Callable[[sqlite3.Connection], object]
 Attacked = Callable[[Change], AbstractContextManager[LyingServer]]
-Places = dict[str, Located]
 
 
 @pytest.fixture(params=["while it was stopped", "while it was running"])
@@ -61,20 +58,6 @@ def attacked(request: pytest.FixtureRequest, world: World) -> Attacked:
     return attacked
 
 
-def look_at_everything(person: Person) -> None:
-    """Let the server keep in memory what it can: the trees of all folders."""
-    person.run("cat", "notes.txt", "reports/q1.txt", "archive/old.txt").succeeds()
-
-
-def refused(person: Person, path: str, *statuses: int) -> str:
-    """Check that a file cannot be had and that the local one stays; return what was said."""
-    target = person.write("here", b"what is here")
-    told = person.run("get", path, target).fails(*(statuses or [7]))
-    assert target.read_bytes() == b"what is here"
-    assert not person.half_written()
-    return told
-
-
 def not_fooled(person: Person, path: str, truth: bytes | None) -> None:
     """Check that a file is refused, or is what it truly is (None: not there).
 
@@ -83,17 +66,6 @@ def not_fooled(person: Person, path: str, truth: bytes | None) -> None:
     ran = person.run("cat", path)
     if ran.status != 7:
         assert (ran.status, ran.out) == ((5, b"") if truth is None else (0, truth))
-
-
-def node(place: Located) -> bytes:
-    return place.keyed.node
-
-
-def root(place: Located) -> bytes:
-    """Return the root of a file's content, which names its blob."""
-    content = place.manifest.body.content
-    assert content is not None
-    return content.root
 
 
 # --- content
@@ -450,91 +422,6 @@ def test_a_replaced_host_key_is_refused(world: World) -> None:
         world.meet(server.address)
         told = refused(world.alice, "notes.txt")
     assert crypto.fingerprint(rsa_key("other-host").public) in told
-
-
-# --- going back in time
-
-
-def test_a_removed_file_is_proved_to_be_gone(world: World, liar: LyingServer) -> None:
-    world.alice.run("rm", "notes.txt").succeeds()
-    refused(world.alice, "notes.txt", 5)
-
-
-@pytest.mark.parametrize("thorough", [False, True], ids=["rows", "rows and state"])
-def test_a_removed_file_cannot_be_brought_back(
-    world: World, liar: LyingServer, places: Places, thorough: bool
-) -> None:
-    # A resurrection; in TUF's words a rollback of one target.
-    file, folder = node(places["reports/q1.txt"]), node(places["reports"])
-    with world.database() as db:
-        rows = tampering.saved(db, file, folder)
-    world.alice.run("rm", "reports/q1.txt").succeeds()
-    with world.database() as db:
-        tampering.put_back(db, rows, leave_out=() if thorough else ["folder_states"])
-    told = refused(world.alice, "reports/q1.txt", *([7] if thorough else [5, 7]))
-    assert ("OLDER STATE" in told) == thorough
-    world.alice.run("ls", "reports").fails(7)
-
-
-def test_a_folder_cannot_be_put_back_to_an_older_state(
-    world: World, liar: LyingServer, places: Places
-) -> None:
-    folder = node(places["reports"])
-    with world.database() as db:
-        rows = tampering.saved(db, *tampering.below(db, folder))
-    world.alice.run("put", world.alice.write("q3", b"third"), "reports/q3.txt").succeeds()
-    with world.database() as db:
-        tampering.put_back(db, rows)
-        db.execute("DELETE FROM nodes WHERE parent_id = ? AND id NOT IN (?, ?)", (
-            folder, node(places["reports/q1.txt"]), node(places["reports/q2.txt"])))  # fmt: skip
-    assert "OLDER STATE" in world.alice.run("ls", "reports").fails(7)
-    refused(world.alice, "reports/q3.txt")
-    refused(world.alice, "reports/q1.txt")
-    world.alice.run("put", world.alice.write("q4", b"4"), "reports/q4.txt").fails(7)
-
-
-@pytest.mark.parametrize("thorough", [False, True], ids=["rows", "rows and state"])
-def test_a_file_cannot_be_put_back_to_an_older_version(
-    world: World, liar: LyingServer, places: Places, thorough: bool
-) -> None:
-    file, top = node(places["notes.txt"]), node(places["/"])
-    with world.database() as db:
-        rows = tampering.saved(db, file, top)
-    world.alice.put("notes.txt", b"newer").succeeds()
-    with world.database() as db:
-        tampering.put_back(db, rows, leave_out=() if thorough else ["folder_states"])
-    refused(world.alice, "notes.txt")
-    world.alice.run("ls").fails(7)
-
-
-def test_the_whole_database_cannot_be_put_back(world: World, tmp_path: Path) -> None:
-    # The fork or rollback attack of SUNDR on a whole file system; a restored backup looks the same.
-    older = shutil.copytree(world.home, tmp_path / "older")
-    with LyingServer(world.home) as server:
-        world.meet(server.address)
-        world.alice.put("notes.txt", b"newer").succeeds()
-    with LyingServer(older) as server:
-        world.meet(server.address)
-        assert "OLDER STATE" in refused(world.alice, "notes.txt")
-        for command in (["ls"], ["mkdir", "new"], ["rm", "notes.txt"], ["mv", "notes.txt", "b"]):
-            world.alice.run(*command).fails(7)
-        world.alice.put("another", b"new").fails(7)
-        # Whoever has seen nothing newer can go on.
-        assert world.bob.run("ls").status == 0
-
-
-def test_two_histories_are_not_shown_to_one_client(world: World, tmp_path: Path) -> None:
-    # A fork: both branches are signed by alice, who writes from two machines.
-    branch = shutil.copytree(world.home, tmp_path / "branch")
-    other = world.alice.copy(tmp_path / "other machine")
-    with LyingServer(world.home) as server:
-        world.meet(server.address)
-        world.alice.put("notes.txt", b"from here").succeeds()
-    with LyingServer(branch) as server:
-        world.meet(server.address)
-        other.meet(server.address)
-        other.put("notes.txt", b"from there").succeeds()
-        assert "TWO DIFFERENT HISTORIES" in refused(world.alice, "notes.txt")
 
 
 def test_after_all_that_everything_is_still_there(world: World, liar: LyingServer) -> None:

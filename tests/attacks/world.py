@@ -27,7 +27,6 @@ from fsclient.session import Session
 from fsclient.tree import Located
 from fsproto.link import Address
 from fsproto.names import parse_path
-from fsproto.types import NodeId
 from tests.known import stretch
 from tests.servers import ROOT, Authenticator, RunningServer, enrol_person, environment
 
@@ -267,8 +266,3 @@ class World:
         """The names of all blobs that the database says are in the store."""
         with self.database() as db:
             return {r.hex() for (r,) in db.execute("SELECT root FROM blobs WHERE data IS NULL")}
-
-
-def node_id(found: Located) -> NodeId:
-    """Return the id that the server knows a file or folder by."""
-    return found.keyed.node

@@ -182,8 +182,8 @@ def test_two_names_that_differ_in_how_accents_are_written_are_told(client):
 @pytest.mark.parametrize("path", ["..", "a/../b", "a\nb", "x" * 256, b"\xff"])
 def test_a_remote_path_that_cannot_be_is_told_so(client, path):
     client.write("a", b"x")
-    client.run("put", "a", path).fails(USAGE)
-    client.run("get", path).fails(USAGE)
+    client.quick("put", "a", path).fails(USAGE)
+    client.quick("get", path).fails(USAGE)
 
 
 def test_folders_can_be_deep_but_not_endlessly(client):
@@ -225,7 +225,7 @@ def test_what_is_put_goes_where_the_path_says(client, sources, target, there):
     client.write("d/in.txt", b"in")
     (client.folder / "d/sub").mkdir()
     client.quick("mkdir", client.room).ok()
-    client.run("put", *sources, target.format(client.room)).ok()
+    client.quick("put", *sources, target.format(client.room)).ok()
     client.quick("ls", *(f"{client.room}/{path}" for path in there)).ok()
 
 
@@ -255,7 +255,7 @@ def test_the_current_folder_goes_by_its_own_name(client):
 def test_what_is_got_goes_where_the_path_says(client, shelf, sources, target, there):
     (client.folder / "is").mkdir()
     targets = [target.format(absolute=client.folder / "absolute")] if target else []
-    client.run("get", *(one.format(shelf) for one in sources), *targets).ok()
+    client.quick("get", *(one.format(shelf) for one in sources), *targets).ok()
     for path in there:
         assert (client.folder / path).exists()
 
@@ -405,7 +405,7 @@ def test_a_folder_that_may_not_be_written_is_told(client, shelf):
 )
 def test_a_target_that_cannot_be_is_told(client, shelf, target, status, words):
     client.write("x")
-    client.run("get", f"{shelf}/a.txt", target).fails(status, words)
+    client.quick("get", f"{shelf}/a.txt", target).fails(status, words)
 
 
 def test_what_is_not_there_is_told_and_the_rest_goes_on(client):

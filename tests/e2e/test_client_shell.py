@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+
 import pytest
 
 from tests.clients import LOGIN, NOT_FOUND, UNREACHABLE, USAGE, Client, Terminal, admin
@@ -235,7 +238,7 @@ def test_it_connects_again_when_the_server_was_started_anew(tmp_path):
         client.write("large", stretch("large", 2_000_000))
         with Terminal(client, "shell") as screen:
             screen.wait_for(prompt_of(client))
-            server.stop()
+            server.kill()
             screen.type(f"ls{RETURN}")
             screen.wait_for("cannot be reached")
             screen.wait_for(prompt_of(client))
@@ -320,6 +323,17 @@ def test_enrolling_asks_for_a_passphrase_twice_and_for_a_code(newcomer):
         screen.wait_for("Passphrase of your identity: ")
         screen.type(f"secret words{RETURN}")
         assert screen.ends() == 0
+
+
+def test_ctrl_c_over_and_over_ends_without_a_traceback(newcomer):
+    client = newcomer()
+    with Terminal(client, "enroll", client.link) as screen:
+        screen.wait_for("New passphrase (empty for none): ")
+        with contextlib.suppress(OSError):  # it may have ended before all were typed
+            for _ in range(5):
+                screen.type(CTRL_C * 100)
+        assert screen.ends() in (130, -signal.SIGINT)
+    assert not client.home.exists()
 
 
 def test_an_empty_passphrase_is_none_and_three_wrong_codes_are_enough(newcomer):

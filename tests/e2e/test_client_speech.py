@@ -30,7 +30,7 @@ def help_pages() -> list[list[str]]:
 
 @pytest.mark.parametrize("command", help_pages(), ids=" ".join)
 def test_help_fits_a_terminal_and_is_whole(client, command):
-    done = client.run(*command, "--help", COLUMNS="80").ok()
+    done = client.quick(*command, "--help").ok()
     assert done.err == ""
     assert done.lines[0].startswith(" ".join(["Usage: fsclient", *command]))
     assert all(len(line) <= 80 for line in done.lines)
@@ -49,6 +49,18 @@ def test_help_lists_every_command_and_every_exit_status(client):
     assert client.run("help", COLUMNS="80").ok().text == text
     put = client.run("put", "--help", COLUMNS="80").ok().text
     assert client.run("help", "put", COLUMNS="80").ok().text == put
+
+
+def test_a_process_says_and_ends_as_the_tests_that_run_inside_this_one_do(client, room):
+    for line in (
+        ["ls", room],
+        ["--json", "ls", room],
+        ["ls", "no"],
+        ["frob"],
+        ["put"],
+        ["ls", "-h"],
+    ):
+        assert client.run(*line, COLUMNS="80") == client.quick(*line)
 
 
 def test_without_a_command_it_says_what_there_is(client):
@@ -81,7 +93,7 @@ def test_the_version_is_told(client):
     ],
 )
 def test_an_unknown_command_is_met_with_the_nearest_one(client, typed, meant):
-    done = client.run(typed, "x").fails(USAGE, f"There is no command '{typed}'.", meant)
+    done = client.quick(typed, "x").fails(USAGE, f"There is no command '{typed}'.", meant)
     assert done.out == b""
 
 
@@ -103,7 +115,7 @@ def test_an_unknown_command_is_met_with_the_nearest_one(client, typed, meant):
     ],
 )
 def test_a_line_that_is_not_understood_is_told_in_our_words_and_as_json(client, line):
-    told = client.run(*line).fails(USAGE)
+    told = client.quick(*line).fails(USAGE)
     assert told.out == b""
     as_json = (
         client.run(*line, "--json") if "--profile" not in line else client.run("--json", *line)
@@ -133,14 +145,14 @@ def commands(room: str) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("name", commands(""))
 def test_json_is_all_that_is_on_stdout_and_nothing_else_is_said(client, room, name):
-    done = client.run(*commands(room)[name], "--json").ok()
+    done = client.quick(*commands(room)[name], "--json").ok()
     assert isinstance(done.json(), dict | list)
     assert (done.err != "") == (name == "keys")  # which warns that a key is shown
 
 
 @pytest.mark.parametrize("name", commands(""))
 def test_quietly_only_results_are_left(client, room, name):
-    done = client.run("--quiet", *commands(room)[name]).ok()
+    done = client.quick("--quiet", *commands(room)[name]).ok()
     assert (done.out != b"") == (name in ("whoami", "status", "ls", "keys"))
     assert (done.err != "") == (name == "keys")
 
@@ -148,7 +160,7 @@ def test_quietly_only_results_are_left(client, room, name):
 @pytest.mark.parametrize("command", ["get", "ls", "rm", "mv", "keys file", "put", "mkdir"])
 def test_a_failure_is_json_as_well(client, room, command):
     paths = {"mv": ["no", "way"], "put": ["no"], "mkdir": [room]}.get(command, ["no"])
-    done = client.run("--json", *command.split(), *paths)
+    done = client.quick("--json", *command.split(), *paths)
     told = done.json()
     failures = told.get("failed") or [told]
     assert done.status != 0

@@ -13,8 +13,10 @@ import pytest
 
 from fsclient.app import App
 from fsclient.session import Session
+from fsclient.transfer.failures import Failures
 from fsclient.transfer.localfs import LocalFacts
 from fsclient.transfer.progress import Progress
+from fsclient.transfer.put import Put
 from fsclient.transfer.upload import NotCommittedError, Uploader
 from fsclient.ui import Ui
 from fsproto.errors import ConflictError
@@ -35,20 +37,16 @@ def test_fifty_clients_put_and_get_at_the_same_time(client):
     for n, content in contents.items():
         client.write(f"{n}", content)
 
-    def work(n: int):
+    def work(n: int) -> bytes:
         own = f"{client.room}/own {n}"
-        return (
-            client.run(
-                "shell",
-                "--quiet",
-                given=(
-                    f"put {n} {common}/\nput {n} '{own}/mine'\n"
-                    f"get '{own}/mine' {common}/{n} 'back {n}/'\ncat {common}/{n}\n"
-                ).encode(),
-            )
-            .ok()
-            .out
+        script = (
+            f"put {n} {common}/\n"
+            f"put {n} '{own}/mine'\n"
+            f"get '{own}/mine' {common}/{n} 'back {n}/'\n"
+            f"cat {common}/{n}\n"
         )
+        shown: bytes = client.run("shell", "--quiet", given=script.encode()).ok().out
+        return shown
 
     with ThreadPoolExecutor(AT_ONCE) as people:
         written = list(people.map(work, contents))
@@ -149,6 +147,29 @@ def test_of_two_who_write_one_file_the_second_is_told_and_keeps_their_data(clien
     with session(client) as again:
         put_slowly(again, f"{room}/x", Interrupting(mine, lambda: None))
     assert client.cat(f"{room}/x") == mine
+
+
+class Vanishing(Progress):
+    """Takes a file away as soon as the transfer of another one begins."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(Ui(quiet=True), "put", "put")
+        self._path = path
+
+    def expect(self, size: int) -> None:
+        self._path.unlink(missing_ok=True)
+        super().expect(size)
+
+
+def test_a_file_that_vanishes_under_way_is_told_and_the_rest_is_put(client, capsys):
+    for name in ("a", "vanishing", "z"):
+        client.write(f"tree/{name}", name.encode())
+    failures = Failures(Ui())
+    with session(client) as mine, Vanishing(client.folder / "tree/vanishing") as progress:
+        Put(mine, progress, failures).run([str(client.folder / "tree")], parse_path(client.room))
+    assert [failure["error"] for failure in failures.data] == ["not-found"]
+    assert "vanishing' does not exist." in capsys.readouterr().err
+    assert client.names(client.room) == ["a", "z"]
 
 
 def test_of_two_processes_that_replace_one_file_one_wins_and_one_ends_with_a_conflict(client):

@@ -85,8 +85,7 @@ def test_ls_gives_json(client, room):
     "path", ["{}/no", "{}/no/way", "{}/a/", "{}/a/x", "{}/d/x/y", "nobody:", "nobody:x"]
 )
 def test_what_is_not_there_is_told(client, room, path):
-    client.run("ls", path.format(room)).fails(NOT_FOUND)
-    for command in (["get"], ["cat"], ["rm"], ["mv", "-f"], ["keys", "file"]):
+    for command in (["ls"], ["get"], ["cat"], ["rm"], ["mv", "-f"], ["keys", "file"]):
         target = ["/"] if command[0] == "mv" else []
         client.quick(*command, path.format(room), *target).fails(NOT_FOUND)
 
@@ -148,7 +147,7 @@ def test_mkdir_goes_on_after_a_failure(client, room):
     ],
 )
 def test_mv_moves_and_renames(client, room, paths, now):
-    client.run("mv", *(path if path == "-f" else f"{room}/{path}" for path in paths)).ok()
+    client.quick("mv", *(path if path == "-f" else f"{room}/{path}" for path in paths)).ok()
     assert tree(client, room) == now
 
 
@@ -172,7 +171,7 @@ def test_mv_moves_and_renames(client, room, paths, now):
 )
 def test_mv_refuses_what_it_cannot_do_and_changes_nothing(client, room, paths, status, words):
     paths = [path if path == "-f" else f"{room}/{path}" for path in paths]
-    client.run("mv", *paths).fails(status, words)
+    client.quick("mv", *paths).fails(status, words)
     assert tree(client, room) == START
 
 

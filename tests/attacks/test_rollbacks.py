@@ -1,0 +1,100 @@
+"""The server's disk is put back to what it was: one file, one folder, or everything.
+
+Known from: Li, Krohn, Mazières, Shasha, "Secure Untrusted Data Repository (SUNDR)" (OSDI 2004), for
+forks; Samuel, Mathewson, Cappos, Dingledine, "Survivable Key Compromise in Software Update Systems"
+(CCS 2010) and the TUF specification for rollback, freeze and mix-and-match.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.attacks import tampering
+from tests.attacks.lying import LyingServer
+from tests.attacks.tampering import Places, node, refused
+from tests.attacks.world import World
+
+
+def test_a_removed_file_is_proved_to_be_gone(world: World, liar: LyingServer) -> None:
+    world.alice.run("rm", "notes.txt").succeeds()
+    refused(world.alice, "notes.txt", 5)
+
+
+@pytest.mark.parametrize("thorough", [False, True], ids=["rows", "rows and state"])
+def test_a_removed_file_cannot_be_brought_back(
+    world: World, liar: LyingServer, places: Places, thorough: bool
+) -> None:
+    # A resurrection; in TUF's words a rollback of one target.
+    file, folder = node(places["reports/q1.txt"]), node(places["reports"])
+    with world.database() as db:
+        rows = tampering.saved(db, file, folder)
+    world.alice.run("rm", "reports/q1.txt").succeeds()
+    with world.database() as db:
+        tampering.put_back(db, rows, leave_out=() if thorough else ["folder_states"])
+    told = refused(world.alice, "reports/q1.txt", *([7] if thorough else [5, 7]))
+    assert ("OLDER STATE" in told) == thorough
+    world.alice.run("ls", "reports").fails(7)
+
+
+def test_a_folder_cannot_be_put_back_to_an_older_state(
+    world: World, liar: LyingServer, places: Places
+) -> None:
+    folder = node(places["reports"])
+    with world.database() as db:
+        rows = tampering.saved(db, *tampering.below(db, folder))
+    world.alice.run("put", world.alice.write("q3", b"third"), "reports/q3.txt").succeeds()
+    with world.database() as db:
+        tampering.put_back(db, rows)
+        db.execute("DELETE FROM nodes WHERE parent_id = ? AND id NOT IN (?, ?)", (
+            folder, node(places["reports/q1.txt"]), node(places["reports/q2.txt"])))  # fmt: skip
+    assert "OLDER STATE" in world.alice.run("ls", "reports").fails(7)
+    refused(world.alice, "reports/q3.txt")
+    refused(world.alice, "reports/q1.txt")
+    world.alice.run("put", world.alice.write("q4", b"4"), "reports/q4.txt").fails(7)
+
+
+@pytest.mark.parametrize("thorough", [False, True], ids=["rows", "rows and state"])
+def test_a_file_cannot_be_put_back_to_an_older_version(
+    world: World, liar: LyingServer, places: Places, thorough: bool
+) -> None:
+    file, top = node(places["notes.txt"]), node(places["/"])
+    with world.database() as db:
+        rows = tampering.saved(db, file, top)
+    world.alice.put("notes.txt", b"newer").succeeds()
+    with world.database() as db:
+        tampering.put_back(db, rows, leave_out=() if thorough else ["folder_states"])
+    refused(world.alice, "notes.txt")
+    world.alice.run("ls").fails(7)
+
+
+def test_the_whole_database_cannot_be_put_back(world: World, tmp_path: Path) -> None:
+    # The fork or rollback attack of SUNDR on a whole file system; a restored backup looks the same.
+    older = shutil.copytree(world.home, tmp_path / "older")
+    with LyingServer(world.home) as server:
+        world.meet(server.address)
+        world.alice.put("notes.txt", b"newer").succeeds()
+    with LyingServer(older) as server:
+        world.meet(server.address)
+        assert "OLDER STATE" in refused(world.alice, "notes.txt")
+        for command in (["ls"], ["mkdir", "new"], ["rm", "notes.txt"], ["mv", "notes.txt", "b"]):
+            world.alice.run(*command).fails(7)
+        world.alice.put("another", b"new").fails(7)
+        # Whoever has seen nothing newer can go on.
+        assert world.bob.run("ls").status == 0
+
+
+def test_two_histories_are_not_shown_to_one_client(world: World, tmp_path: Path) -> None:
+    # A fork: both branches are signed by alice, who writes from two machines.
+    branch = shutil.copytree(world.home, tmp_path / "branch")
+    other = world.alice.copy(tmp_path / "other machine")
+    with LyingServer(world.home) as server:
+        world.meet(server.address)
+        world.alice.put("notes.txt", b"from here").succeeds()
+    with LyingServer(branch) as server:
+        world.meet(server.address)
+        other.meet(server.address)
+        other.put("notes.txt", b"from there").succeeds()
+        assert "TWO DIFFERENT HISTORIES" in refused(world.alice, "notes.txt")
