@@ -24,12 +24,14 @@ from fsproto.sealed import manifest as manifests
 from fsproto.sealed.folder import FolderState, VerifiedState, sign_state
 from fsproto.sealed.manifest import (
     Content,
+    DraftManifest,
     Kind,
     Manifest,
     Metadata,
     VerifiedManifest,
+    draft_manifest,
     seal_metadata,
-    sign_manifest,
+    sign_manifests,
 )
 from fsproto.sealed.prefixtree import Entry, PrefixTree
 from fsproto.types import NO_HASH, NodeId, Token
@@ -57,7 +59,7 @@ class _Draft:
     """A commit in the making: folders' trees as they will be."""
 
     trees: dict[NodeId, PrefixTree]
-    manifests: list[VerifiedManifest] = field(default_factory=list)
+    manifests: list[DraftManifest] = field(default_factory=list)
     removals: list[Removal] = field(default_factory=list)
 
 
@@ -160,16 +162,17 @@ class Changes:
         views = self._look()
         for attempt in range(_TRIES):
             draft, states = self._sign(views)
+            signed = sign_manifests(self._tree.identity.signing, draft.manifests)
             ask = Commit(
                 [state.signed for state in states],
-                [manifest.signed for manifest in draft.manifests],
+                [manifest.signed for manifest in signed],
                 draft.removals,
                 self._blobs,
             )
             mark = self._tree.memory.mark()
             answer = self._tree.connection.call(ask, Done, Stale)
             if not isinstance(answer, Stale):
-                self._tree.remember(states, draft.manifests)
+                self._tree.remember(states, signed)
                 return
             self._blobs = []  # the server has kept them
             views = self._again(answer, views, mark)
@@ -280,9 +283,9 @@ class Changes:
             time_ms=_now_ms(),
             log_head=b"",
         )
-        signed = sign_manifest(identity.signing, body)
-        draft.manifests.append(signed)
-        entry = Entry(token, node.node, signed.hash)
+        drafted = draft_manifest(body)
+        draft.manifests.append(drafted)
+        entry = Entry(token, node.node, drafted.hash)
         draft.trees[parent.node] = draft.trees[parent.node].put(entry)
 
     def _take_out(self, draft: _Draft, parent: KeyedNode, token: Token, found: Located) -> None:

@@ -21,6 +21,7 @@ from fsproto.messages import files
 from fsproto.messages.files import Download, Fetch, Fetched, Sent
 from fsproto.sealed import integrity, stream
 from fsproto.sealed.manifest import Content, verify_author
+from fsproto.sealed.signed import Verifier
 from fsproto.types import FileKey
 from fsproto.wire.connection import Control, Data
 
@@ -58,6 +59,7 @@ class Downloader:
         self._progress = progress
         self._threads = Threads(THREADS, "open")
         self._buffers = Buffers()
+        self._author = Verifier(session.identity.signing.public)
 
     def close(self) -> None:
         """Let the threads go."""
@@ -90,7 +92,7 @@ class Downloader:
         some = _Ask(small=True)
         for job in jobs:
             try:
-                opening = _Opening(self._session, job.file)
+                opening = _Opening(job.file, self._session.identity.user, self._author)
             except FsError as error:
                 failed(error)
                 continue
@@ -242,10 +244,9 @@ class _Ask:
 class _Opening:
     """One file while it is opened: everything about it that can be checked before is."""
 
-    def __init__(self, session: Session, file: Located) -> None:
+    def __init__(self, file: Located, author: str, key: Verifier) -> None:
         """Check who signed it and that the key is the one that was committed to."""
-        identity = session.identity
-        verified = verify_author(file.manifest.signed, identity.user, identity.signing.public)
+        verified = verify_author(file.manifest.signed, author, key)
         self.content, self._file_key = checked_content(file, verified.body.content)
         self._bound_to = stream.content_ad(file.keyed.node, self.content.version)
         self._name = str(file.path)

@@ -28,7 +28,7 @@ from fsproto.sealed.folder import FolderState, VerifiedState, verify_state
 from fsproto.sealed.integrity import blob_root
 from fsproto.sealed.manifest import Content, Kind, VerifiedManifest, verify_author
 from fsproto.sealed.prefixtree import Entry, PrefixTree
-from fsproto.sealed.signed import Signed
+from fsproto.sealed.signed import Signed, Verifier
 from fsproto.types import NO_HASH, NO_TOKEN, Hash, NodeId, Token
 
 
@@ -215,8 +215,9 @@ class _Change:
         for signed in ask.states:
             folder = unpack(signed.payload, FolderState).folder
             change.states[folder] = verify_state(signed, folder, who.user, who.ed25519)
+        key = Verifier(who.ed25519)
         for signed in ask.manifests:
-            manifest = verify_author(signed, who.user, who.ed25519)
+            manifest = verify_author(signed, who.user, key)
             change.manifests[manifest.body.node] = manifest
         for blob in ask.blobs:
             if len(blob.data) > MAX_INLINE_BLOB:

@@ -26,10 +26,19 @@ from fsproto.errors import (
 from fsproto.limits import MAX_METADATA, METADATA_BLOCK
 from fsproto.names import clean_name
 from fsproto.packing import Record, pack, unpack
-from fsproto.sealed.signed import Signed, open_signed, payload_hash, sign
+from fsproto.sealed.signed import (
+    Signed,
+    Verifier,
+    open_signed_by,
+    payload_hash,
+    sign,
+    sign_many,
+)
 from fsproto.types import NO_NODE, FileKey, Hash, NodeId, Root, Salt, Token
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fsproto.types import Random
 
 FORMAT = 1
@@ -148,7 +157,7 @@ def _check_name(name: str) -> None:
 
 @dataclass(frozen=True)
 class VerifiedManifest:
-    """A manifest that something trusted vouches for; made only by the two functions below."""
+    """A manifest that something trusted vouches for; made only by the functions below."""
 
     body: Manifest
     hash: Hash
@@ -166,6 +175,30 @@ def sign_manifest(key: crypto.SigningKey, body: Manifest) -> VerifiedManifest:
     return VerifiedManifest(body, manifest_hash(signed), signed)
 
 
+@dataclass(frozen=True)
+class DraftManifest:
+    """A manifest that is packed, so that its hash is known, and not yet signed."""
+
+    body: Manifest
+    payload: bytes = field(repr=False)
+    hash: Hash
+
+
+def draft_manifest(body: Manifest) -> DraftManifest:
+    """Pack a manifest."""
+    payload = pack(body)
+    return DraftManifest(body, payload, payload_hash(labels.HASH_MANIFEST, payload))
+
+
+def sign_manifests(
+    key: crypto.SigningKey, drafts: Sequence[DraftManifest]
+) -> list[VerifiedManifest]:
+    """Sign one's own, many at once."""
+    payloads = [draft.payload for draft in drafts]
+    signed = sign_many(key, labels.SIGN_MANIFEST, labels.SIGN_MANIFESTS, payloads)
+    return [VerifiedManifest(d.body, d.hash, s) for d, s in zip(drafts, signed, strict=True)]
+
+
 def pinned_manifest(signed: Signed, expected: Hash) -> VerifiedManifest:
     """Read a manifest whose hash a verified folder state names; `IntegrityError` otherwise.
 
@@ -176,10 +209,14 @@ def pinned_manifest(signed: Signed, expected: Hash) -> VerifiedManifest:
     return VerifiedManifest(_checked(unpack(signed.payload, Manifest)), expected, signed)
 
 
-def verify_author(signed: Signed, author: str, public: bytes) -> VerifiedManifest:
-    """Check the author's own signature; `SignatureError` unless `author` made it with `public`."""
-    body = open_signed(signed, Manifest, labels.SIGN_MANIFEST, public)
-    if body.author != author or body.author_key != public:
+def verify_author(signed: Signed, author: str, public: bytes | Verifier) -> VerifiedManifest:
+    """Check the author's own signature; `SignatureError` unless `author` made it with `public`.
+
+    Whoever checks many of one author gives a `Verifier`, which checks what they share once.
+    """
+    key = public if isinstance(public, Verifier) else Verifier(public)
+    body = open_signed_by(key, signed, Manifest, labels.SIGN_MANIFEST, labels.SIGN_MANIFESTS)
+    if body.author != author or body.author_key != key.public:
         raise SignatureError("A manifest names another author than the one who signed it.")
     return VerifiedManifest(_checked(body), manifest_hash(signed), signed)
 

@@ -1,0 +1,72 @@
+"""Merkle trees over lists, as certificate logs hash them (RFC 9162 section 2.1).
+
+    leaf   = SHA-256(0x00 ‖ data)
+    node   = SHA-256(0x01 ‖ left ‖ right)
+
+A list is split at the largest power of two below its length. That is the same tree as pairing
+neighbours level by level and letting one that is left over rise as it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fsproto import crypto
+from fsproto.types import Hash
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def leaf_hash(data: bytes) -> Hash:
+    """Return the hash of one entry of a list."""
+    return Hash(crypto.sha256(b"\x00" + data))
+
+
+def _node(left: bytes, right: bytes) -> Hash:
+    return Hash(crypto.sha256(b"\x01" + left + right))
+
+
+def root_and_paths(leaves: Sequence[Hash]) -> tuple[Hash, list[bytes]]:
+    """Return the root over `leaves`, one or more, and each leaf's inclusion path.
+
+    A path is the hashes of the neighbours on the way up, 32 bytes each, one behind the other.
+    """
+    paths: list[list[bytes]] = [[] for _ in leaves]
+    level, under = list(leaves), [[i] for i in range(len(leaves))]
+    while len(level) > 1:
+        above, over = [], []
+        for at in range(0, len(level) - 1, 2):
+            for leaf in under[at]:
+                paths[leaf].append(level[at + 1])
+            for leaf in under[at + 1]:
+                paths[leaf].append(level[at])
+            above.append(_node(level[at], level[at + 1]))
+            over.append(under[at] + under[at + 1])
+        if len(level) % 2:
+            above.append(level[-1])
+            over.append(under[-1])
+        level, under = above, over
+    return level[0], [b"".join(path) for path in paths]
+
+
+def root_of_path(leaf: Hash, index: int, count: int, path: bytes) -> Hash | None:
+    """Return the root that a leaf has with its inclusion path (RFC 9162 section 2.1.3.2).
+
+    None if no leaf number `index` of `count` has a path of that length.
+    """
+    if not 0 <= index < count or len(path) % crypto.HASH_SIZE:
+        return None
+    root, last = leaf, count - 1
+    for at in range(0, len(path), crypto.HASH_SIZE):
+        if not last:
+            return None
+        beside = path[at : at + crypto.HASH_SIZE]
+        if index & 1 or index == last:
+            root = _node(beside, root)
+            while not index & 1 and index:
+                index, last = index >> 1, last >> 1
+        else:
+            root = _node(root, beside)
+        index, last = index >> 1, last >> 1
+    return root if not last else None
