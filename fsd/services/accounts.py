@@ -344,7 +344,7 @@ def _plant(db: Db, user: models.User, tree: TreeRoot, key: bytes) -> None:
     )
     if not all(fits):
         raise LoginRefused
-    nodes.insert(db, user.id, manifest, blob=None)
-    nodes.put_state(db, state)
+    nodes.insert_all(db, user.id, [manifest])
+    nodes.put_states(db, [state])
     payload, signature = tree.grant.payload, tree.grant.signature
     db.add(models.Tree(user_id=user.id, root_id=body.node, payload=payload, signature=signature))

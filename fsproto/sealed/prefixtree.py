@@ -17,10 +17,11 @@ et al., USENIX Security 2015) for the shape and its proofs of absence.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from bisect import bisect_left, insort
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from fsproto import crypto
 from fsproto.errors import IntegrityError, RemoteProtocolError
@@ -29,47 +30,46 @@ from fsproto.types import NO_HASH, Hash, NodeId, Token
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+_T = TypeVar("_T")
+
 TOKEN_BITS = 256
 _TOKEN, _NODE, _HASH = 32, 16, 32
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One name of a folder: the token of the name, the node it names, its manifest's hash."""
 
     token: Token
     node: NodeId
     manifest: Hash
 
-    @cached_property
+    @property
     def root(self) -> Hash:
         """Root of the set of this entry alone."""
         return Hash(crypto.sha256(b"\x00", self.token, self.node, self.manifest))
 
 
-@dataclass(frozen=True)
-class _Opaque:
+class _Opaque(NamedTuple):
     """A branch of which only the roots of its sides are known."""
 
     zero: Hash
     one: Hash
-
-    @cached_property
-    def root(self) -> Hash:
-        return _branch_root(self.zero, self.one)
+    root: Hash
 
 
-@dataclass(frozen=True)
-class _Branch:
+class _Branch(NamedTuple):
     zero: _Subtree
     one: _Subtree
-
-    @cached_property
-    def root(self) -> Hash:
-        return _branch_root(_root(self.zero), _root(self.one))
+    root: Hash
 
 
 _Subtree = Entry | _Opaque | _Branch | None
+Changes = Mapping[Token, Entry | None]
+"""What names are to stand for: an entry, or nothing."""
+
+
+def _branch(zero: _Subtree, one: _Subtree) -> _Branch:
+    return _Branch(zero, one, _branch_root(_root(zero), _root(one)))
 
 
 def _branch_root(zero: Hash, one: Hash) -> Hash:
@@ -84,6 +84,11 @@ def _bit(token: bytes, depth: int) -> int:
     return token[depth >> 3] >> (7 - (depth & 7)) & 1
 
 
+def _split(ordered: Sequence[_T], token: Callable[[_T], bytes], depth: int) -> int:
+    """Return where those begin whose token's bit at `depth` is 1; they agree in all before."""
+    return bisect_left(ordered, 1, key=lambda one: _bit(token(one), depth))
+
+
 class PrefixTree:
     """An immutable tree; changing it gives another one that shares what stayed the same."""
 
@@ -94,7 +99,7 @@ class PrefixTree:
     @classmethod
     def build(cls, entries: Iterable[Entry]) -> PrefixTree:
         """Return the whole tree over entries of different tokens."""
-        ordered = sorted(entries, key=lambda entry: entry.token)
+        ordered = sorted(entries, key=_token_of)
         if any(a.token == b.token for a, b in pairwise(ordered)):
             raise IntegrityError("A folder has two entries under one name.")
         return cls(_build(ordered, 0))
@@ -126,13 +131,20 @@ class PrefixTree:
 
     def put(self, entry: Entry) -> PrefixTree:
         """Return the tree with `entry` added, or in place of the one with its token."""
-        return PrefixTree(_put(self._tree, entry, 0))
+        return self.update({entry.token: entry})
 
     def remove(self, token: Token) -> PrefixTree:
         """Return the tree without the entry of that token (`KeyError` if there is none)."""
         if self.get(token) is None:
             raise KeyError(token)
-        return PrefixTree(_remove(self._tree, token, 0))
+        return self.update({token: None})
+
+    def update(self, changes: Changes) -> PrefixTree:
+        """Return the tree in which names stand for other entries, or for none any more.
+
+        `IntegrityError` if a proof does not cover one of them.
+        """
+        return PrefixTree(_update(self._tree, sorted(changes.items()), 0))
 
     def prove(self, tokens: Iterable[Token]) -> bytes:
         """Return the proof for these tokens; of none, just the root's shape."""
@@ -151,42 +163,42 @@ class PrefixTree:
                     stack += [one, zero]
 
 
-def _build(ordered: list[Entry], depth: int) -> _Subtree:
+_Change = tuple[Token, Entry | None]
+_token_of: Callable[[Entry | _Change], Token] = itemgetter(0)
+
+
+def _build(ordered: Sequence[Entry], depth: int) -> _Subtree:
     if len(ordered) < 2:  # noqa: PLR2004 - none or one
         return ordered[0] if ordered else None
-    split = next((i for i, e in enumerate(ordered) if _bit(e.token, depth)), len(ordered))
-    return _Branch(_build(ordered[:split], depth + 1), _build(ordered[split:], depth + 1))
+    split = _split(ordered, _token_of, depth)
+    return _branch(_build(ordered[:split], depth + 1), _build(ordered[split:], depth + 1))
 
 
-def _put(tree: _Subtree, entry: Entry, depth: int) -> _Subtree:
+def _update(tree: _Subtree, changes: Sequence[_Change], depth: int) -> _Subtree:
+    """Return a subtree after changes in the order of their tokens, which all lie in it."""
+    if not changes:
+        return tree
     match tree:
-        case None:
-            return entry
-        case Entry():
-            if tree.token == entry.token:
-                return entry
-            return _build(sorted([tree, entry], key=lambda e: e.token), depth)
         case _Branch(zero, one):
-            if _bit(entry.token, depth):
-                return _Branch(zero, _put(one, entry, depth + 1))
-            return _Branch(_put(zero, entry, depth + 1), one)
+            split = _split(changes, _token_of, depth)
+            return _joined(
+                _update(zero, changes[:split], depth + 1), _update(one, changes[split:], depth + 1)
+            )
         case _Opaque():
             raise IntegrityError("The server's proof does not cover the name that is written.")
+    entries = [entry for _, entry in changes if entry is not None]
+    if tree is not None and all(token != tree.token for token, _ in changes):
+        insort(entries, tree, key=_token_of)
+    return _build(entries, depth)
 
 
-def _remove(tree: _Subtree, token: Token, depth: int) -> _Subtree:
-    if not isinstance(tree, _Branch):
-        return None
-    zero, one = tree.zero, tree.one
-    if _bit(token, depth):
-        one = _remove(one, token, depth + 1)
-    else:
-        zero = _remove(zero, token, depth + 1)
+def _joined(zero: _Subtree, one: _Subtree) -> _Subtree:
+    """Return the tree of two sides; a lone entry takes the place of its branch."""
     if zero is None and (one is None or isinstance(one, Entry)):
         return one
     if one is None and isinstance(zero, Entry):
         return zero
-    return _Branch(zero, one)
+    return _branch(zero, one)
 
 
 def _prove(tree: _Subtree, tokens: list[Token], depth: int, out: list[bytes]) -> None:
@@ -197,8 +209,9 @@ def _prove(tree: _Subtree, tokens: list[Token], depth: int, out: list[bytes]) ->
             out.append(b"\x01" + tree.token + tree.node + tree.manifest)
         case _Branch(zero, one) if tokens:
             out.append(b"\x03")
-            _prove(zero, [t for t in tokens if not _bit(t, depth)], depth + 1, out)
-            _prove(one, [t for t in tokens if _bit(t, depth)], depth + 1, out)
+            split = _split(tokens, bytes, depth)
+            _prove(zero, tokens[:split], depth + 1, out)
+            _prove(one, tokens[split:], depth + 1, out)
         case _Branch(zero, one):
             out.append(b"\x02" + _root(zero) + _root(one))
         case _Opaque(zero, one):
@@ -230,7 +243,8 @@ class _ProofReader:
                 raise IntegrityError("The server's proof has an entry where it cannot be.")
             return entry
         if kind == b"\x02":
-            return _Opaque(Hash(self._take(_HASH)), Hash(self._take(_HASH)))
+            zero_root, one_root = Hash(self._take(_HASH)), Hash(self._take(_HASH))
+            return _Opaque(zero_root, one_root, _branch_root(zero_root, one_root))
         if kind == b"\x03" and depth < TOKEN_BITS:
             match self.read(depth + 1, path << 1), self.read(depth + 1, path << 1 | 1):
                 case (None, None | Entry()) | (Entry(), None):
@@ -238,7 +252,7 @@ class _ProofReader:
                     # shape would be signed with a root that the entries do not have.
                     pass
                 case zero, one:
-                    return _Branch(zero, one)
+                    return _branch(zero, one)
         raise RemoteProtocolError("The server's proof is malformed.")
 
     def finish(self) -> None:

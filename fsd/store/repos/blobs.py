@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session as Db
 
-from fsd.store.models import Base, Blob, Node
+from fsd.store.models import Blob, Node, table
 from fsd.store.repos.many import helpings
+
+_BLOBS = table(Blob)
+
+
+class HeldBlob(NamedTuple):
+    """What is known of a blob whose root was checked."""
+
+    owner_id: int
+    node_id: bytes | None
+    """The node it belongs to; None while it waits for its commit."""
+    salt: bytes
+    size: int
 
 
 def get(db: Db, root: bytes) -> Blob | None:
@@ -20,28 +33,30 @@ _AS_IS = {"synchronize_session": False}
 """Rows that a session holds already are not looked up and changed as well."""
 
 
-def get_all(db: Db, roots: Iterable[bytes]) -> dict[bytes, Blob]:
-    """Return those of the blobs that exist, by root."""
-    wanted = list(roots)
+def held(db: Db, roots: Sequence[bytes]) -> dict[bytes, HeldBlob]:
+    """Return what is known of those of the blobs that exist, by root."""
     return {
-        blob.root: blob
-        for some in helpings(wanted)
-        for blob in db.scalars(select(Blob).where(Blob.root.in_(some)))
+        root: HeldBlob(*facts)
+        for some in helpings(roots)
+        for root, *facts in db.execute(
+            select(_BLOBS.c.root, *(_BLOBS.c[name] for name in HeldBlob._fields)).where(
+                _BLOBS.c.root.in_(some)
+            )
+        )
     }
 
 
 def add_all(db: Db, rows: Sequence[dict[str, object]]) -> None:
     """Store rows of new blobs."""
     if rows:
-        db.execute(insert(Blob), list(rows))
+        db.connection().execute(insert(_BLOBS), list(rows))
 
 
 def assign(db: Db, owners: Mapping[bytes, bytes]) -> None:
     """Give staged blobs to nodes: node by root."""
     if owners:
-        blobs = Base.metadata.tables[Blob.__tablename__]
         db.connection().execute(
-            update(blobs).where(blobs.c.root == bindparam("of")).values(node_id=bindparam("to")),
+            update(_BLOBS).where(_BLOBS.c.root == bindparam("of")).values(node_id=bindparam("to")),
             [{"of": root, "to": node} for root, node in owners.items()],
         )
 
@@ -89,4 +104,8 @@ def staged_before(db: Db, before_ms: int) -> list[bytes]:
 
 def known(db: Db, roots: Sequence[bytes]) -> set[bytes]:
     """Return those of the roots that have a row."""
-    return set(get_all(db, roots))
+    return {
+        root
+        for some in helpings(roots)
+        for root in db.scalars(select(_BLOBS.c.root).where(_BLOBS.c.root.in_(some)))
+    }

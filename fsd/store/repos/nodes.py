@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Executable, bindparam, delete, select, update
 from sqlalchemy import insert as insert_into
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Db
 
-from fsd.store.models import FolderState, Manifest, Node
+from fsd.store.models import FolderState, Manifest, Node, table
 from fsd.store.repos.many import helpings
+from fsproto.errors import ConflictError
 from fsproto.sealed.folder import VerifiedState
 from fsproto.sealed.manifest import VerifiedManifest
 from fsproto.sealed.prefixtree import Entry
 from fsproto.sealed.signed import Signed
 from fsproto.types import NO_NODE, Hash, NodeId, Token
+
+_NODES, _MANIFESTS, _STATES = table(Node), table(Manifest), table(FolderState)
 
 
 def get(db: Db, node: bytes) -> Node | None:
@@ -87,49 +91,50 @@ def signed(state: FolderState) -> Signed:
     return Signed(state.payload, state.signature)
 
 
-def put_state(db: Db, state: VerifiedState) -> None:
-    """Store a folder's new state in place of its old one."""
-    values = {
-        "version": state.body.version,
-        "hash": state.hash,
-        "payload": state.signed.payload,
-        "signature": state.signed.signature,
-    }
-    if state.body.version == 1:
-        db.execute(insert_into(FolderState).values(folder_id=state.body.folder, **values))
-    else:
-        db.execute(
-            update(FolderState).where(FolderState.folder_id == state.body.folder).values(**values)
-        )
-
-
-def insert(db: Db, owner_id: int, manifest: VerifiedManifest, blob: bytes | None) -> None:
-    """Store one new node."""
-    insert_all(db, owner_id, [(manifest, blob)])
-
-
-def insert_all(db: Db, owner_id: int, new: Sequence[tuple[VerifiedManifest, bytes | None]]) -> None:
-    """Store new nodes, each with the root of its content."""
-    if not new:
-        return
-    db.execute(
-        insert_into(Node),
-        [{"id": m.body.node, "owner_id": owner_id} | _columns(m, blob) for m, blob in new],
+def put_states(db: Db, states: Sequence[VerifiedState]) -> None:
+    """Store folders' states, each in place of the one before it if there was one."""
+    rows: list[dict[str, object]] = [
+        {
+            "of": state.body.folder,
+            "version": state.body.version,
+            "hash": state.hash,
+            "payload": state.signed.payload,
+            "signature": state.signed.signature,
+        }
+        for state in states
+    ]
+    first, later = insert_into(_STATES), update(_STATES)
+    _many(
+        db,
+        first.values(folder_id=bindparam("of")),
+        [row for row in rows if row["version"] == 1],
     )
-    _insert_manifests(db, [m for m, _ in new])
+    _many(
+        db,
+        later.where(_STATES.c.folder_id == bindparam("of")),
+        [row for row in rows if row["version"] != 1],
+    )
 
 
-def replace_all(db: Db, changed: Sequence[tuple[VerifiedManifest, bytes | None]]) -> None:
+def insert_all(db: Db, owner_id: int, new: Sequence[VerifiedManifest]) -> None:
+    """Store new nodes; `ConflictError` if one of them is there already."""
+    try:
+        _many(db, insert_into(_NODES), [{"owner_id": owner_id} | _columns(m) for m in new])
+    except IntegrityError:
+        raise ConflictError("It was changed by somebody else meanwhile.") from None
+    _insert_manifests(db, new)
+
+
+def replace_all(db: Db, changed: Sequence[VerifiedManifest]) -> None:
     """Store the next versions of nodes; the manifests before them go."""
-    for manifest, blob in changed:
-        body = manifest.body
-        db.execute(
-            update(Node).where(Node.id == body.node).values(**_columns(manifest, blob)),
-            execution_options=_AS_IS,
-        )
-    for some in helpings([m.body.node for m, _ in changed]):
+    _many(
+        db,
+        update(_NODES).where(_NODES.c.id == bindparam("of")),
+        [{"of": (row := _columns(m)).pop("id"), **row} for m in changed],
+    )
+    for some in helpings([m.body.node for m in changed]):
         db.execute(delete(Manifest).where(Manifest.node_id.in_(some)), execution_options=_AS_IS)
-    _insert_manifests(db, [m for m, _ in changed])
+    _insert_manifests(db, changed)
 
 
 def unplace(db: Db, ids: Sequence[bytes]) -> None:
@@ -172,28 +177,37 @@ def drop(db: Db, ids: Sequence[bytes]) -> None:
         db.execute(delete(Node).where(Node.id.in_(some)), execution_options=_AS_IS)
 
 
-def _columns(manifest: VerifiedManifest, blob: bytes | None) -> dict[str, object]:
+def _columns(manifest: VerifiedManifest) -> dict[str, object]:
     body = manifest.body
     at_root = body.parent == NO_NODE
     return {
+        "id": body.node,
         "parent_id": None if at_root else body.parent,
         "token": None if at_root else body.token,
         "kind": int(body.kind),
         "version": body.version,
         "manifest_hash": manifest.hash,
-        "blob": blob,
+        "blob": body.content.root if body.content else None,
     }
 
 
 def _insert_manifests(db: Db, manifests: Sequence[VerifiedManifest]) -> None:
-    rows = [
-        {
-            "node_id": m.body.node,
-            "version": m.body.version,
-            "payload": m.signed.payload,
-            "signature": m.signed.signature,
-        }
-        for m in manifests
-    ]
+    _many(
+        db,
+        insert_into(_MANIFESTS),
+        [
+            {
+                "node_id": m.body.node,
+                "version": m.body.version,
+                "payload": m.signed.payload,
+                "signature": m.signed.signature,
+            }
+            for m in manifests
+        ],
+    )
+
+
+def _many(db: Db, statement: Executable, rows: Sequence[dict[str, object]]) -> None:
+    """Run a statement once for each row, without making objects of them."""
     if rows:
-        db.execute(insert_into(Manifest), rows)
+        db.connection().execute(statement, rows)

@@ -1,0 +1,201 @@
+"""What a commit wants to change, and whether it may: everything that needs no database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from fsd.services.accounts import Principal
+from fsd.store import models
+from fsd.store.repos.blobs import HeldBlob
+from fsproto.errors import ConflictError, NotAllowedError, NotFoundError, RemoteProtocolError
+from fsproto.limits import MAX_COMMIT_NODES, MAX_INLINE_BLOB
+from fsproto.messages.files import Commit, InlineBlob, Removal
+from fsproto.packing import unpack
+from fsproto.sealed.folder import FolderState, VerifiedState, verify_state
+from fsproto.sealed.integrity import blob_root
+from fsproto.sealed.manifest import Content, Kind, VerifiedManifest, verify_author
+from fsproto.sealed.prefixtree import Entry, PrefixTree
+from fsproto.sealed.signed import Verifier
+from fsproto.types import NO_HASH, NO_TOKEN, NodeId, Token
+
+
+@dataclass
+class Change:
+    """A commit whose signatures, shapes and small blobs were checked."""
+
+    states: dict[NodeId, VerifiedState] = field(default_factory=dict)
+    manifests: dict[NodeId, VerifiedManifest] = field(default_factory=dict)
+    removals: list[Removal] = field(default_factory=list)
+    blobs: dict[bytes, InlineBlob] = field(default_factory=dict)
+    """By root."""
+
+    @classmethod
+    def verified(cls, who: Principal, ask: Commit) -> Change:
+        """Check a commit by itself; `SignatureError` or `RemoteProtocolError` if it is bad."""
+        if max(len(ask.manifests) + len(ask.removals), len(ask.blobs)) > MAX_COMMIT_NODES:
+            raise RemoteProtocolError("That commit changes too much at once.")
+        change = cls(removals=ask.removals)
+        for signed in ask.states:
+            folder = unpack(signed.payload, FolderState).folder
+            change.states[folder] = verify_state(signed, folder, who.user, who.ed25519)
+        key = Verifier(who.ed25519)
+        for signed in ask.manifests:
+            manifest = verify_author(signed, who.user, key)
+            change.manifests[manifest.body.node] = manifest
+        for blob in ask.blobs:
+            if len(blob.data) > MAX_INLINE_BLOB:
+                raise RemoteProtocolError("A blob of that size must be uploaded on its own.")
+            change.blobs[blob_root(blob.salt, blob.data)] = blob
+        check_tokens(removal.token for removal in ask.removals)
+        folders = set(change.states)
+        if (
+            len(folders) != len(ask.states)
+            or len(change.manifests) != len(ask.manifests)
+            or len({place(m) for m in change.manifests.values()}) != len(change.manifests)
+            or not {m.body.parent for m in change.manifests.values()} <= folders
+            or not {removal.folder for removal in ask.removals} <= folders
+        ):
+            raise RemoteProtocolError("The parts of that commit do not belong together.")
+        return change
+
+    def is_stale(self, current: dict[bytes, models.FolderState]) -> bool:
+        """Tell whether a folder is no longer as its new state says that it was."""
+        for folder, state in self.states.items():
+            row = current.get(folder)
+            was = (row.version, row.hash) if row else (0, NO_HASH)
+            if (state.body.version - 1, state.body.previous) != was:
+                return True
+        return False
+
+    def tokens_of(self, folder: NodeId) -> list[Token]:
+        """Return the tokens of a folder that this change touches."""
+        touched = [m.body.token for m in self.manifests.values() if m.body.parent == folder]
+        return touched + [r.token for r in self.removals if r.folder == folder]
+
+    def makes_folder(self, folder: NodeId) -> bool:
+        """Tell whether a folder comes into being by this very change."""
+        manifest = self.manifests.get(folder)
+        return (
+            manifest is not None
+            and manifest.body.version == 1
+            and manifest.body.kind is Kind.FOLDER
+        )
+
+    def nodes_before(self) -> list[NodeId]:
+        """Return the nodes that must be there already: new ones are told from what they claim."""
+        old = [node for node, m in self.manifests.items() if m.body.version > 1]
+        return old + [folder for folder in self.states if not self.makes_folder(folder)]
+
+
+def check_tokens(tokens: Iterable[Token]) -> None:
+    """Raise unless these can be tokens."""
+    if any(len(token) != len(NO_TOKEN) for token in tokens):
+        raise RemoteProtocolError("A name's token has 32 bytes.")
+
+
+def own_folder(node: models.Node | None, who: Principal) -> None:
+    """Raise unless this is a folder of that user."""
+    if node is None or node.owner_id != who.user_id:
+        raise NotFoundError("There is no such folder.")
+    if node.kind != Kind.FOLDER:
+        raise RemoteProtocolError("That is a file, not a folder.")
+
+
+def check_versions(who: Principal, change: Change, before: dict[bytes, models.Node]) -> None:
+    """Check that each manifest follows the one before it and changes only what may change."""
+    for node, manifest in change.manifests.items():
+        body, row = manifest.body, before.get(node)
+        if row is None:
+            fits = body.version == 1 and body.previous == NO_HASH
+            fits &= body.kind is Kind.FILE or node in change.states
+        else:
+            if row.owner_id != who.user_id:
+                raise NotFoundError("There is no such file or folder.")
+            if (body.version - 1, body.previous) != (row.version, row.manifest_hash):
+                raise ConflictError("It was changed by somebody else meanwhile.")
+            fits = body.kind == row.kind and row.parent_id is not None
+        if not fits:
+            raise RemoteProtocolError("A manifest does not follow the version before it.")
+
+
+def check_content(
+    who: Principal,
+    manifest: VerifiedManifest,
+    row: HeldBlob | None,
+    before: models.Node | None,
+) -> None:
+    """Check that a file's content is there, is what its manifest says, and is its own."""
+    content: Content | None = manifest.body.content
+    if content is None:
+        return
+    if row is None or row.owner_id != who.user_id:
+        raise NotFoundError("The content of a file was never uploaded.")
+    if (row.size, row.salt) != (content.sealed_size, content.salt):
+        raise RemoteProtocolError("A manifest does not describe its content.")
+    if row.node_id is None:
+        fits = content.version == manifest.body.version
+    else:
+        kept = before is not None and before.blob == content.root
+        fits = kept and row.node_id == manifest.body.node
+    if not fits:
+        raise RemoteProtocolError("A manifest names content that belongs to another version.")
+
+
+def changed_trees(change: Change, old: Mapping[NodeId, PrefixTree]) -> dict[NodeId, PrefixTree]:
+    """Apply the change to the trees; refuse it unless they get the roots that were signed."""
+    trees = {folder: old.get(folder, PrefixTree()) for folder in change.states}
+    changes: dict[NodeId, dict[Token, Entry | None]] = {folder: {} for folder in trees}
+    for folder, token in ((removal.folder, removal.token) for removal in change.removals):
+        if token in changes[folder] or trees[folder].get(token) is None:
+            raise ConflictError("What was to be removed is not there any more.")
+        changes[folder][token] = None
+    for manifest in change.manifests.values():
+        body = manifest.body
+        changes[body.parent][body.token] = Entry(body.token, body.node, manifest.hash)
+    new = {folder: tree.update(changes[folder]) for folder, tree in trees.items()}
+    if any(new[folder].root != state.body.root for folder, state in change.states.items()):
+        raise RemoteProtocolError("A folder's new state does not follow from the change.")
+    return new
+
+
+def displaced(
+    change: Change,
+    old: dict[NodeId, PrefixTree],
+    before: dict[bytes, models.Node],
+    new: dict[NodeId, PrefixTree],
+) -> list[bytes]:
+    """Return the nodes that lose their place; check that what moves left its old one."""
+    for node in change.manifests:
+        row = before.get(node)
+        if row is None or row.parent_id is None or row.token is None:
+            continue
+        tree = new.get(NodeId(row.parent_id))
+        left = tree.get(Token(row.token)) if tree is not None else None
+        elsewhere = (row.parent_id, row.token) != place(change.manifests[node])
+        if tree is None or (elsewhere and left is not None and left.node == node):
+            raise RemoteProtocolError("Something is moved without leaving its old folder.")
+    gone = []
+    for folder, tree in old.items():
+        for token in change.tokens_of(folder):
+            entry = tree.get(token)
+            if entry is not None and entry.node not in change.manifests:
+                gone.append(entry.node)
+    return list(dict.fromkeys(gone))
+
+
+def check_hangs_on_something(
+    change: Change, node: NodeId, before: dict[bytes, models.Node]
+) -> None:
+    """Refuse new folders that lie only in one another, where no path leads to."""
+    seen = set()
+    while node in change.manifests and node not in before:
+        if node in seen:
+            raise NotAllowedError("A folder cannot lie in itself.")
+        seen.add(node)
+        node = change.manifests[node].body.parent
+
+
+def place(manifest: VerifiedManifest) -> tuple[bytes, bytes]:
+    """Return folder and token of what a manifest is about."""
+    return manifest.body.parent, manifest.body.token
