@@ -33,11 +33,13 @@ from fsproto.sealed.manifest import (
     seal_metadata,
     sign_manifests,
 )
-from fsproto.sealed.prefixtree import Entry, PrefixTree
+from fsproto.sealed.prefixtree import Edit, Entry, PrefixTree
 from fsproto.types import NO_HASH, NodeId, Token
 
 _TRIES = 100
 _LONGEST_PAUSE_S = 0.25
+_REMEMBERED = 64
+"""Folders that a long put need not ask for again."""
 _MANIFEST_BYTES = 1400
 """More than a manifest and its removal take in a commit."""
 
@@ -58,20 +60,58 @@ class NextVersion:
 class _Draft:
     """A commit in the making: folders' trees as they will be."""
 
-    trees: dict[NodeId, PrefixTree]
+    edits: dict[NodeId, Edit]
+    trees: dict[NodeId, PrefixTree] = field(default_factory=dict)
+    """What the edits came to."""
     manifests: list[DraftManifest] = field(default_factory=list)
     removals: list[Removal] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A commit that waits for its answer."""
+
+    request: int
+    mark: int
+    views: dict[NodeId, View]
+    states: list[VerifiedState]
+    manifests: list[VerifiedManifest]
 
 
 _Step = Callable[[_Draft], None]
 
 
+class Lately:
+    """Folders as they were last seen, or will be after what was sent, to change them further.
+
+    Nothing here is more than a guess: if somebody else changes a folder, the server says so.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._views: dict[NodeId, View] = {}
+
+    def note(self, folder: NodeId, view: View) -> None:
+        """Note how a folder is now; those noted longest ago are forgotten."""
+        self._views.pop(folder, None)
+        self._views[folder] = view
+        if len(self._views) > _REMEMBERED:
+            del self._views[next(iter(self._views))]
+
+    def view(self, folder: NodeId, tokens: list[Token]) -> View | None:
+        """Return how a folder is, if as much of it is known as these names need."""
+        view = self._views.get(folder)
+        return view if view is not None and view.tree.shows(tokens) else None
+
+
 class Changes:
     """Changes to one's own tree that are committed together."""
 
-    def __init__(self, tree: Tree) -> None:
-        """Begin with none."""
+    def __init__(self, tree: Tree, lately: Lately | None = None) -> None:
+        """Begin with none; several that are committed one after the other share `lately`."""
         self._tree = tree
+        self._lately = lately
+        self._sent: _Sent | None = None
         self._folders: dict[NodeId, tuple[KeyedNode, list[Token]]] = {}
         self._new: set[NodeId] = set()
         self._steps: list[_Step] = []
@@ -91,7 +131,7 @@ class Changes:
         self._new.add(child.node)
 
         def step(draft: _Draft) -> None:
-            if draft.trees[parent.node].get(token) is not None:
+            if draft.edits[parent.node].get(token) is not None:
                 raise ExistsError(f"Somebody else made '{name}' meanwhile.")
             self._place(draft, parent, token, NextVersion(child, None, metadata, None))
 
@@ -112,7 +152,7 @@ class Changes:
             self.size += len(inline.data) + 64
 
         def step(draft: _Draft) -> None:
-            entry = draft.trees[parent.node].get(token)
+            entry = draft.edits[parent.node].get(token)
             known = (before.body.node, before.hash) if before else None
             if (entry and (entry.node, entry.manifest)) != known:
                 raise ConflictError(
@@ -147,7 +187,7 @@ class Changes:
 
         def step(draft: _Draft) -> None:
             self._take_out(draft, source, old, found)
-            entry = draft.trees[target.node].get(new)
+            entry = draft.edits[target.node].get(new)
             if (entry and entry.node) != (replaced and replaced.keyed.node):
                 raise ExistsError(f"There is a '{name}' already.")
             moved = NextVersion(found.keyed, before, metadata, before.body.content)
@@ -157,27 +197,36 @@ class Changes:
 
     def commit(self) -> None:
         """Sign and commit; `ConflictError` if what was to be changed was changed meanwhile."""
+        self.send()
+        self.finish()
+
+    def send(self) -> None:
+        """Sign and send, without waiting for what becomes of it; `finish` tells."""
         if not self._steps:
             return
-        views = self._look()
+        known = self._known()
+        try:
+            self._send(self._look(known))
+        except (ConflictError, ExistsError):
+            if not known:
+                raise
+            self._send(self._look({}))  # what was known may be out of date
+
+    def finish(self) -> None:
+        """Wait for the end of what was sent; raises what `commit` does."""
         for attempt in range(_TRIES):
-            draft, states = self._sign(views)
-            signed = sign_manifests(self._tree.identity.signing, draft.manifests)
-            ask = Commit(
-                [state.signed for state in states],
-                [manifest.signed for manifest in signed],
-                draft.removals,
-                self._blobs,
-            )
-            mark = self._tree.memory.mark()
-            answer = self._tree.connection.call(ask, Done, Stale)
+            sent = self._sent
+            if sent is None:
+                return
+            answer = self._tree.connection.answer(sent.request, Done, Stale)
             if not isinstance(answer, Stale):
-                self._tree.remember(states, signed)
+                self._tree.remember(sent.states, sent.manifests)
                 return
             self._blobs = []  # the server has kept them
-            views = self._again(answer, views, mark)
+            views = self._again(answer, sent.views, sent.mark)
             # Whoever lost steps back a little, so that not all come again at the same moment.
             time.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, 0.004 * 2**attempt)))  # noqa: S311
+            self._send(views)
         raise ConflictError("Too many others change this folder right now; try again.")
 
     # --- how
@@ -188,19 +237,48 @@ class Changes:
         self.size += _MANIFEST_BYTES
         return token
 
-    def _look(self) -> dict[NodeId, View]:
-        """Ask for every folder that is not new, all at once."""
+    def _known(self) -> dict[NodeId, View]:
+        """Return folders that need not be asked for."""
+        if self._lately is None:
+            return {}
+        found = {node: self._lately.view(node, tokens) for node, (_, tokens) in self._old()}
+        return {node: view for node, view in found.items() if view is not None}
+
+    def _old(self) -> list[tuple[NodeId, tuple[KeyedNode, list[Token]]]]:
+        """Return the folders that are there already."""
+        return [item for item in self._folders.items() if item[0] not in self._new]
+
+    def _look(self, known: dict[NodeId, View]) -> dict[NodeId, View]:
+        """Ask for every folder that is not new nor known, all at once."""
         mark = self._tree.memory.mark()
         link = self._tree.connection
         asked = [
             (folder, tokens, link.send(Lookup(folder.node, tokens)))
-            for folder, tokens in self._folders.values()
-            if folder.node not in self._new
+            for node, (folder, tokens) in self._old()
+            if node not in known
         ]
-        return {
+        return known | {
             folder.node: self._tree.verified_view(folder, tokens, link.answer(number, Found), mark)
             for folder, tokens, number in asked
         }
+
+    def _send(self, views: dict[NodeId, View]) -> None:
+        """Sign on top of these folders, and send."""
+        draft, states = self._sign(views)
+        signed = sign_manifests(self._tree.identity.signing, draft.manifests)
+        ask = Commit(
+            [state.signed for state in states],
+            [manifest.signed for manifest in signed],
+            draft.removals,
+            self._blobs,
+        )
+        mark = self._tree.memory.mark()
+        request = self._tree.connection.send(ask, ahead=True)
+        self._sent = _Sent(request, mark, views, states, signed)
+        if self._lately is not None:
+            for state in states:
+                folder = state.body.folder
+                self._lately.note(folder, View(state, draft.trees[folder], {}))
 
     def _again(self, answer: Stale, before: dict[NodeId, View], mark: int) -> dict[NodeId, View]:
         """Check the folders that the server says have changed."""
@@ -223,10 +301,11 @@ class Changes:
         return views
 
     def _sign(self, views: dict[NodeId, View]) -> tuple[_Draft, list[VerifiedState]]:
-        trees = {node: view.tree for node, view in views.items()}
-        draft = _Draft(trees | {node: PrefixTree() for node in self._new})
+        edits = {node: view.tree.edit() for node, view in views.items()}
+        draft = _Draft(edits | {node: PrefixTree().edit() for node in self._new})
         for step in self._steps:
             step(draft)
+        draft.trees = {node: edit.tree() for node, edit in draft.edits.items()}
         identity = self._tree.identity
         states = []
         for node, (keyed, _) in self._folders.items():
@@ -286,14 +365,14 @@ class Changes:
         drafted = draft_manifest(body)
         draft.manifests.append(drafted)
         entry = Entry(token, node.node, drafted.hash)
-        draft.trees[parent.node] = draft.trees[parent.node].put(entry)
+        draft.edits[parent.node].put(entry)
 
     def _take_out(self, draft: _Draft, parent: KeyedNode, token: Token, found: Located) -> None:
-        entry = draft.trees[parent.node].get(token)
+        entry = draft.edits[parent.node].get(token)
         if entry is None or (entry.node, entry.manifest) != (found.keyed.node, found.manifest.hash):
             raise ConflictError(f"Somebody else changed or removed '{found.path}' meanwhile.")
         draft.removals.append(Removal(parent.node, token))
-        draft.trees[parent.node] = draft.trees[parent.node].remove(token)
+        draft.edits[parent.node].remove(token)
 
 
 def _now_ms() -> int:

@@ -54,7 +54,8 @@ class ServerConnection:
         self._where = link.address
         self._connection = Connection(ClientHandshake(link.host_key, os.urandom))
         self._request = 0
-        self._early: dict[int, FsError] = {}
+        self._awaited: set[int] = set()
+        self._came: dict[int, Control] = {}
         self._record_room: bytearray | None = None
         with self._translated():
             self._socket = _connected(link.address)
@@ -98,9 +99,15 @@ class ServerConnection:
 
     # --- sending
 
-    def send(self, message: Message) -> int:
-        """Send a request without waiting; return its number."""
+    def send(self, message: Message, *, ahead: bool = False) -> int:
+        """Send a request without waiting; return its number.
+
+        The one answer of a request that is sent `ahead` may be asked for after those of later
+        requests; all others are asked for in the order in which they were sent.
+        """
         self._request += 1
+        if ahead:
+            self._awaited.add(self._request)
         self._put(self._connection.send(self._request, message))
         return self._request
 
@@ -117,13 +124,15 @@ class ServerConnection:
             self._record_room = bytearray(MAX_RECORD + RECORD_ROOM)
         record = memoryview(self._record_room)[: len(segment) + RECORD_ROOM]
         self._put(self._connection.seal_segment(request, index, segment, record))
+        self._awaited.add(request)
         while self._readable():
-            event = self._event()
-            if not isinstance(event, Control) or not isinstance(event.message, Failure):
+            if not self._set_aside(self._event()):
                 raise self._broken("The server spoke without being asked.")
-            self._early[event.request] = _error(event.message)
-        if request in self._early:
-            raise self._early.pop(request)
+        failed = self._came.pop(request, None)
+        if failed is not None:
+            if isinstance(failed.message, Failure):
+                raise _error(failed.message)
+            raise self._broken("The server gave an answer to another question.")
 
     def _put(self, data: bytes | memoryview) -> None:
         with self._translated():
@@ -135,8 +144,6 @@ class ServerConnection:
 
     def answer(self, request: int, *kinds: type[M]) -> M:
         """Return the answer to a request; raises what the server says went wrong."""
-        if request in self._early:
-            raise self._early.pop(request)
         event = self.next_of(request)
         if isinstance(event, Control) and isinstance(event.message, kinds):
             return event.message
@@ -147,7 +154,12 @@ class ServerConnection:
 
         A segment may come in `into`, if that is given.
         """
-        event = self._event(into)
+        event: Control | Data | None = self._came.pop(request, None)
+        while event is None:
+            self._awaited.discard(request)
+            event = self._event(into)
+            if self._set_aside(event):
+                event = None
         match event:
             case Control(number, message) if number == request:
                 if isinstance(message, Failure):
@@ -156,6 +168,14 @@ class ServerConnection:
             case Data(stream) if stream == request:
                 return event
         raise self._broken("The server answered something that was not asked now.")
+
+    def _set_aside(self, event: Control | Data) -> bool:
+        """Keep an answer that will be asked for later; tell whether it is one."""
+        if not isinstance(event, Control) or event.request not in self._awaited:
+            return False
+        self._awaited.remove(event.request)
+        self._came[event.request] = event
+        return True
 
     def call(self, message: Message, *kinds: type[M]) -> M:
         """Send a request and return its answer."""

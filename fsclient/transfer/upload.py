@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from fsclient.changes import Changes, NextVersion
+from fsclient.changes import Changes, Lately, NextVersion
 from fsclient.session import Session
 from fsclient.transfer.buffers import Buffer, Buffers
 from fsclient.transfer.localfs import LocalFacts
@@ -75,7 +75,9 @@ class Uploader:
         self._files = 0
         self._streamed = 0
         self._buffers = Buffers()
-        self.changes = Changes(session.tree)
+        self.lately = Lately()
+        self.changes = Changes(session.tree, self.lately)
+        self._sent: tuple[Changes, int] | None = None
 
     def close(self) -> None:
         """Let the threads go."""
@@ -108,16 +110,30 @@ class Uploader:
         """Commit if the batch has become as large as one commit should be."""
         full = self.changes.size > BATCH_BYTES or len(self.changes) >= BATCH_CHANGES
         if full or self._streamed > FLUSH_AFTER_BYTES:
-            self.flush()
+            self._send()
 
     def flush(self) -> None:
-        """Commit what was put so far."""
-        changes, self.changes = self.changes, Changes(self._session.tree)
+        """Commit what was put so far, and see to its end."""
+        self._send()
+        self._finish()
+
+    def _send(self) -> None:
+        """Send the batch, and see to the end of the one before: the server works on one
+        while the next is sealed.
+        """  # noqa: D205 - one sentence
+        changes, self.changes = self.changes, Changes(self._session.tree, self.lately)
         files, self._files, self._streamed = self._files, 0, 0
-        try:
-            changes.commit()
-        except FsError as error:
-            raise NotCommittedError(error, files) from error
+        with _together(files):
+            changes.send()
+        self._finish()
+        self._sent = changes, files
+
+    def _finish(self) -> None:
+        if self._sent is None:
+            return
+        (changes, files), self._sent = self._sent, None
+        with _together(files):
+            changes.finish()
         for _ in range(files):
             self._progress.file_done()
 
@@ -154,6 +170,14 @@ class Uploader:
                 yield window.popleft().result()
         while window:
             yield window.popleft().result()
+
+
+@contextmanager
+def _together(files: int) -> Iterator[None]:
+    try:
+        yield
+    except FsError as error:
+        raise NotCommittedError(error, files) from error
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,19 @@ class PrefixTree:
         """
         return PrefixTree(_update(self._tree, sorted(changes.items()), 0))
 
+    def edit(self) -> Edit:
+        """Begin to change many names, one after the other."""
+        return Edit(self)
+
+    def shows(self, tokens: Iterable[Token]) -> bool:
+        """Tell whether `get` can say something of each of these."""
+        try:
+            for token in tokens:
+                self.get(token)
+        except IntegrityError:
+            return False
+        return True
+
     def prove(self, tokens: Iterable[Token]) -> bytes:
         """Return the proof for these tokens; of none, just the root's shape."""
         out: list[bytes] = []
@@ -161,6 +174,33 @@ class PrefixTree:
                     yield entry
                 case _Branch(zero, one):
                     stack += [one, zero]
+
+
+class Edit:
+    """Changes to a tree, seen at once but applied together: each node is hashed only once."""
+
+    def __init__(self, tree: PrefixTree) -> None:
+        """Take the tree as it is."""
+        self._tree = tree
+        self._changes: dict[Token, Entry | None] = {}
+
+    def get(self, token: Token) -> Entry | None:
+        """Return the entry as changed so far; otherwise as `PrefixTree.get` does."""
+        return self._changes[token] if token in self._changes else self._tree.get(token)
+
+    def put(self, entry: Entry) -> None:
+        """Add an entry, or put it in place of the one with its token."""
+        self._changes[entry.token] = entry
+
+    def remove(self, token: Token) -> None:
+        """Take out the entry of that token (`KeyError` if there is none)."""
+        if self.get(token) is None:
+            raise KeyError(token)
+        self._changes[token] = None
+
+    def tree(self) -> PrefixTree:
+        """Return the tree with all changes; `IntegrityError` as for `PrefixTree.update`."""
+        return self._tree.update(self._changes)
 
 
 _Change = tuple[Token, Entry | None]
