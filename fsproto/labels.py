@@ -15,7 +15,7 @@ SIGN_LOGIN = b"fs/1 login"
 SIGN_ENROLL = b"fs/1 enroll"
 SIGN_BUNDLE = b"fs/1 bundle"
 SIGN_MANIFEST = b"fs/1 manifest"
-SIGN_MANIFESTS = b"fs/1 manifests"
+SIGN_MANIFESTS = b"fs/1 many manifests"
 SIGN_STATE = b"fs/1 folder state"
 SIGN_ROOT_GRANT = b"fs/1 root grant"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fsd.services.accounts import Principal
 from fsd.store import models
 from fsd.store.repos.blobs import HeldBlob
+from fsd.store.repos.nodes import StoredState
 from fsproto.errors import ConflictError, NotAllowedError, NotFoundError, RemoteProtocolError
 from fsproto.limits import MAX_COMMIT_NODES, MAX_INLINE_BLOB
 from fsproto.messages.files import Commit, InlineBlob, Removal
@@ -59,7 +60,7 @@ class Change:
             raise RemoteProtocolError("The parts of that commit do not belong together.")
         return change
 
-    def is_stale(self, current: dict[bytes, models.FolderState]) -> bool:
+    def is_stale(self, current: dict[bytes, StoredState]) -> bool:
         """Tell whether a folder is no longer as its new state says that it was."""
         for folder, state in self.states.items():
             row = current.get(folder)

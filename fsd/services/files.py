@@ -29,6 +29,7 @@ from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import nodes
 from fsd.store.repos.blobs import HeldBlob
+from fsd.store.repos.nodes import StoredState
 from fsproto.errors import NotAllowedError, RemoteProtocolError
 from fsproto.limits import MAX_PATH_PARTS
 from fsproto.messages.base import Done
@@ -80,13 +81,13 @@ class Files:
 
     # --- looking
 
-    def _found(self, db: Db, state: models.FolderState, tokens: list[Token]) -> Found:
+    def _found(self, db: Db, state: models.FolderState | StoredState, tokens: list[Token]) -> Found:
         tree = self._tree(db, state)
         entries = (tree.get(token) for token in sorted(set(tokens)))
         present = [entry.node for entry in entries if entry is not None]
         return Found(nodes.signed(state), tree.prove(tokens), nodes.manifests(db, present))
 
-    def _tree(self, db: Db, state: models.FolderState) -> PrefixTree:
+    def _tree(self, db: Db, state: models.FolderState | StoredState) -> PrefixTree:
         key = NodeId(state.folder_id), Hash(state.hash)
         tree = self._trees.get(*key)
         if tree is None:
@@ -95,7 +96,7 @@ class Files:
         return tree
 
     def _stale(
-        self, db: Db, who: Principal, change: Change, current: dict[bytes, models.FolderState]
+        self, db: Db, who: Principal, change: Change, current: dict[bytes, StoredState]
     ) -> Stale:
         found = []
         for folder, state in current.items():
@@ -134,7 +135,7 @@ class Files:
         db: Db,
         who: Principal,
         change: Change,
-        current: dict[bytes, models.FolderState],
+        current: dict[bytes, StoredState],
     ) -> tuple[dict[NodeId, PrefixTree], list[bytes]]:
         """Store a change that fits; return the new trees and the blobs to be deleted."""
         before = nodes.get_all(db, change.nodes_before())

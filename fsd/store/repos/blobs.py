@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import Blob, Node, table
-from fsd.store.repos.many import helpings
+from fsd.store.repos.many import SOME, for_each, helpings, of_some
 
 _BLOBS = table(Blob)
 
@@ -33,32 +33,32 @@ _AS_IS = {"synchronize_session": False}
 """Rows that a session holds already are not looked up and changed as well."""
 
 
-def held(db: Db, roots: Sequence[bytes]) -> dict[bytes, HeldBlob]:
+_FACTS = select(_BLOBS.c.root, *(_BLOBS.c[name] for name in HeldBlob._fields)).where(
+    _BLOBS.c.root.in_(SOME)
+)
+_KNOWN = select(_BLOBS.c.root).where(_BLOBS.c.root.in_(SOME))
+_NEW = insert(_BLOBS)
+_ASSIGN = update(_BLOBS).where(_BLOBS.c.root == bindparam("of")).values(node_id=bindparam("to"))
+
+
+def held(db: Db, roots: Iterable[bytes]) -> dict[bytes, HeldBlob]:
     """Return what is known of those of the blobs that exist, by root."""
-    return {
-        root: HeldBlob(*facts)
-        for some in helpings(roots)
-        for root, *facts in db.execute(
-            select(_BLOBS.c.root, *(_BLOBS.c[name] for name in HeldBlob._fields)).where(
-                _BLOBS.c.root.in_(some)
-            )
-        )
-    }
+    return {row.root: HeldBlob._make(row[1:]) for row in of_some(db, _FACTS, roots)}
+
+
+def known(db: Db, roots: Iterable[bytes]) -> set[bytes]:
+    """Return those of the roots that have a row."""
+    return {root for (root,) in of_some(db, _KNOWN, roots)}
 
 
 def add_all(db: Db, rows: Sequence[dict[str, object]]) -> None:
     """Store rows of new blobs."""
-    if rows:
-        db.connection().execute(insert(_BLOBS), list(rows))
+    for_each(db, _NEW, rows)
 
 
 def assign(db: Db, owners: Mapping[bytes, bytes]) -> None:
     """Give staged blobs to nodes: node by root."""
-    if owners:
-        db.connection().execute(
-            update(_BLOBS).where(_BLOBS.c.root == bindparam("of")).values(node_id=bindparam("to")),
-            [{"of": root, "to": node} for root, node in owners.items()],
-        )
+    for_each(db, _ASSIGN, [{"of": root, "to": node} for root, node in owners.items()])
 
 
 def drop(db: Db, roots: Sequence[bytes]) -> list[bytes]:
@@ -100,12 +100,3 @@ def staged_before(db: Db, before_ms: int) -> list[bytes]:
     """Return the roots of blobs that were staged before a time and never committed."""
     old = select(Blob.root).where(Blob.node_id.is_(None), Blob.created_ms < before_ms)
     return list(db.scalars(old))
-
-
-def known(db: Db, roots: Sequence[bytes]) -> set[bytes]:
-    """Return those of the roots that have a row."""
-    return {
-        root
-        for some in helpings(roots)
-        for root in db.scalars(select(_BLOBS.c.root).where(_BLOBS.c.root.in_(some)))
-    }

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from sqlalchemy import Executable, bindparam, delete, select, update
+from sqlalchemy import BindParameter, bindparam, delete, select, update
 from sqlalchemy import insert as insert_into
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import FolderState, Manifest, Node, table
-from fsd.store.repos.many import helpings
+from fsd.store.repos.many import SOME, for_each, helpings, of_some
 from fsproto.errors import ConflictError
 from fsproto.sealed.folder import VerifiedState
 from fsproto.sealed.manifest import VerifiedManifest
@@ -19,6 +20,11 @@ from fsproto.sealed.signed import Signed
 from fsproto.types import NO_NODE, Hash, NodeId, Token
 
 _NODES, _MANIFESTS, _STATES = table(Node), table(Manifest), table(FolderState)
+_OF: BindParameter[bytes] = bindparam("of")
+_NEW_NODE, _NEXT_NODE = insert_into(_NODES), update(_NODES).where(_NODES.c.id == _OF)
+_NEW_MANIFEST = insert_into(_MANIFESTS)
+_FIRST_STATE = insert_into(_STATES).values(folder_id=_OF)
+_NEXT_STATE = update(_STATES).where(_STATES.c.folder_id == _OF)
 
 
 def get(db: Db, node: bytes) -> Node | None:
@@ -76,17 +82,34 @@ def state(db: Db, folder: bytes) -> FolderState:
     return db.scalars(select(FolderState).where(FolderState.folder_id == folder)).one()
 
 
-def states_for_update(db: Db, folders: Iterable[bytes]) -> dict[bytes, FolderState]:
+class StoredState(NamedTuple):
+    """A folder's state as it was committed."""
+
+    folder_id: bytes
+    version: int
+    hash: bytes
+    payload: bytes
+    signature: bytes
+
+
+_FOR_UPDATE = (
+    select(*(_STATES.c[name] for name in StoredState._fields))
+    .where(_STATES.c.folder_id.in_(SOME))
+    .order_by(_STATES.c.folder_id)
+    .with_for_update()
+)
+
+
+def states_for_update(db: Db, folders: Iterable[bytes]) -> dict[bytes, StoredState]:
     """Return the states of folders that exist, held against other writers until the end.
 
     Always taken in the same order, so that two writers cannot wait for each other.
     """
-    wanted = select(FolderState).where(FolderState.folder_id.in_(sorted(folders)))
-    locked = wanted.order_by(FolderState.folder_id).with_for_update()
-    return {row.folder_id: row for row in db.scalars(locked)}
+    rows = of_some(db, _FOR_UPDATE, sorted(folders))
+    return {row.folder_id: StoredState._make(row) for row in rows}
 
 
-def signed(state: FolderState) -> Signed:
+def signed(state: FolderState | StoredState) -> Signed:
     """Return a stored state as it was signed."""
     return Signed(state.payload, state.signature)
 
@@ -103,23 +126,14 @@ def put_states(db: Db, states: Sequence[VerifiedState]) -> None:
         }
         for state in states
     ]
-    first, later = insert_into(_STATES), update(_STATES)
-    _many(
-        db,
-        first.values(folder_id=bindparam("of")),
-        [row for row in rows if row["version"] == 1],
-    )
-    _many(
-        db,
-        later.where(_STATES.c.folder_id == bindparam("of")),
-        [row for row in rows if row["version"] != 1],
-    )
+    for_each(db, _FIRST_STATE, [row for row in rows if row["version"] == 1])
+    for_each(db, _NEXT_STATE, [row for row in rows if row["version"] != 1])
 
 
 def insert_all(db: Db, owner_id: int, new: Sequence[VerifiedManifest]) -> None:
     """Store new nodes; `ConflictError` if one of them is there already."""
     try:
-        _many(db, insert_into(_NODES), [{"owner_id": owner_id} | _columns(m) for m in new])
+        for_each(db, _NEW_NODE, [{"owner_id": owner_id} | _columns(m) for m in new])
     except IntegrityError:
         raise ConflictError("It was changed by somebody else meanwhile.") from None
     _insert_manifests(db, new)
@@ -127,9 +141,9 @@ def insert_all(db: Db, owner_id: int, new: Sequence[VerifiedManifest]) -> None:
 
 def replace_all(db: Db, changed: Sequence[VerifiedManifest]) -> None:
     """Store the next versions of nodes; the manifests before them go."""
-    _many(
+    for_each(
         db,
-        update(_NODES).where(_NODES.c.id == bindparam("of")),
+        _NEXT_NODE,
         [{"of": (row := _columns(m)).pop("id"), **row} for m in changed],
     )
     for some in helpings([m.body.node for m in changed]):
@@ -192,9 +206,9 @@ def _columns(manifest: VerifiedManifest) -> dict[str, object]:
 
 
 def _insert_manifests(db: Db, manifests: Sequence[VerifiedManifest]) -> None:
-    _many(
+    for_each(
         db,
-        insert_into(_MANIFESTS),
+        _NEW_MANIFEST,
         [
             {
                 "node_id": m.body.node,
@@ -205,9 +219,3 @@ def _insert_manifests(db: Db, manifests: Sequence[VerifiedManifest]) -> None:
             for m in manifests
         ],
     )
-
-
-def _many(db: Db, statement: Executable, rows: Sequence[dict[str, object]]) -> None:
-    """Run a statement once for each row, without making objects of them."""
-    if rows:
-        db.connection().execute(statement, rows)
