@@ -167,7 +167,9 @@ def test_nobody_takes_anothers_file_into_their_own_folder(
 ) -> None:
     their_file, home = world.bob.find("notes.txt"), places["/"].keyed
     assert alice.refusal(forger.put(home, "mine", their_file.manifest)) == "not-found"
-    assert alice.refusal(forger.put(home, "mine", node=their_file.keyed)) == "not-found"
+    # As new it meets only the id, which is taken, whoever has it.
+    assert alice.refusal(forger.put(home, "mine", node=their_file.keyed)) == "conflict"
+    assert world.bob.find("notes.txt").manifest.hash == their_file.manifest.hash
 
 
 def test_nobody_names_content_that_another_has_uploaded(
