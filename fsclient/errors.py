@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from fsproto.errors import (
     ConflictError,
@@ -35,17 +33,25 @@ _CLASSES: dict[int | None, tuple[type[FsError], str]] = {
 }
 
 
-@contextmanager
-def local_errors(what: object) -> Iterator[None]:
+class local_errors:  # noqa: N801 - it is used as a function would be
     """Turn an `OSError` into a sentence about `what`: a local path, or a string that names it.
 
     That the reader of a pipe has gone is no error of ours, and passes as it is.
     """
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
+
+    # Not a generator: several of these are passed for every small file.
+    __slots__ = ("_what",)
+
+    def __init__(self, what: object) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if not isinstance(error, OSError) or isinstance(error, BrokenPipeError):
+            return
+        what = self._what
         kind, words = _CLASSES.get(error.errno, (FsError, f"cannot be used: {error.strerror}"))
         named = what if isinstance(what, str) else f"The local '{for_terminal(str(what))}'"
         raise kind(f"{named} {words}.") from error

@@ -34,14 +34,18 @@ def clean_name(name: str) -> str:
     Refused are the empty name, `.` and `..`, `/`, control characters (they could move a cursor
     or end a C string), lone surrogates, and more than 255 bytes of UTF-8.
     """
-    shown = _quoted(name)
-    name = unicodedata.normalize("NFC", name)
+    given, name = name, unicodedata.normalize("NFC", name)
     if name in ("", ".", ".."):
-        raise InvalidNameError(f"{shown} cannot name a file or folder.")
-    if "/" in name or any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name):
-        raise InvalidNameError(f"{shown} has a '/', control or undecodable character in it.")
+        raise InvalidNameError(f"{_quoted(given)} cannot name a file or folder.")
+    if "/" in name or not (
+        _is_plain_ascii(name)
+        or all(unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp") for c in name)
+    ):
+        raise InvalidNameError(
+            f"{_quoted(given)} has a '/', control or undecodable character in it."
+        )
     if len(name.encode()) > MAX_NAME_BYTES:
-        raise InvalidNameError(f"{shown} is longer than {MAX_NAME_BYTES} bytes of UTF-8.")
+        raise InvalidNameError(f"{_quoted(given)} is longer than {MAX_NAME_BYTES} bytes of UTF-8.")
     return name
 
 
@@ -52,7 +56,14 @@ def _quoted(name: str) -> str:
 
 def for_terminal(text: str) -> str:
     """Return `text` with everything a terminal might obey, or that hides order, made visible."""
+    if _is_plain_ascii(text):
+        return text
     return "".join(c if _is_plain(c) else f"\\u{ord(c):04x}" for c in text)
+
+
+def _is_plain_ascii(text: str) -> bool:
+    """Tell what is most common and known to be harmless without a look at each character."""
+    return text.isascii() and text.isprintable()
 
 
 def _is_plain(c: str) -> bool:

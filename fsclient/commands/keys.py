@@ -25,7 +25,8 @@ def file(app: App, path: str) -> None:
     from fsclient.transfer.download import checked_content
     from fsproto.errors import UsageError
     from fsproto.names import parse_path
-    from fsproto.sealed.manifest import verify_author
+    from fsproto.sealed.manifest import check_author
+    from fsproto.sealed.signed import Verifier
     from fsproto.sealed.stream import content_ad
 
     with app.session() as session:
@@ -33,7 +34,7 @@ def file(app: App, path: str) -> None:
         if found.is_folder:
             raise UsageError(f"'{found.path}' is a folder; only files have such a key.")
         identity = session.identity
-        verify_author(found.manifest.signed, identity.user, identity.signing.public)
+        check_author(found.manifest, identity.user, Verifier(identity.signing.public))
     content, key = checked_content(found, found.manifest.body.content)
     data = {
         "file_key": key.hex(),

@@ -20,7 +20,7 @@ from fsproto.limits import MAX_FETCH, MAX_INLINE_BLOB, SEGMENT_SIZE
 from fsproto.messages import files
 from fsproto.messages.files import Download, Fetch, Fetched, Sent
 from fsproto.sealed import integrity, stream
-from fsproto.sealed.manifest import Content, verify_author
+from fsproto.sealed.manifest import Content, check_author
 from fsproto.sealed.signed import Verifier
 from fsproto.types import FileKey
 from fsproto.wire.connection import Control, Data
@@ -97,9 +97,11 @@ class Downloader:
                 failed(error)
                 continue
             if opening.content.sealed_size > MAX_INLINE_BLOB:
-                yield _Ask(small=False, wanted=[(job, opening)])
+                large = _Ask(small=False)
+                large.add(job, opening)
+                yield large
                 continue
-            some.wanted.append((job, opening))
+            some.add(job, opening)
             if len(some.wanted) == MAX_FETCH or some.size > FETCH_BYTES:
                 yield some
                 some = _Ask(small=True)
@@ -224,11 +226,13 @@ class _Ask:
     small: bool
     wanted: list[tuple[Job, _Opening]] = field(default_factory=list)
     request: int = 0
+    size: int = 0
+    """Bytes that will come."""
 
-    @property
-    def size(self) -> int:
-        """Bytes that will come."""
-        return sum(opening.content.sealed_size for _, opening in self.wanted)
+    def add(self, job: Job, opening: _Opening) -> None:
+        """Ask for one more."""
+        self.wanted.append((job, opening))
+        self.size += opening.content.sealed_size
 
     def send(self, connection: ServerConnection) -> None:
         """Ask."""
@@ -246,8 +250,8 @@ class _Opening:
 
     def __init__(self, file: Located, author: str, key: Verifier) -> None:
         """Check who signed it and that the key is the one that was committed to."""
-        verified = verify_author(file.manifest.signed, author, key)
-        self.content, self._file_key = checked_content(file, verified.body.content)
+        check_author(file.manifest, author, key)
+        self.content, self._file_key = checked_content(file, file.manifest.body.content)
         self._bound_to = stream.content_ad(file.keyed.node, self.content.version)
         self._name = str(file.path)
         self.segments = stream.stored_segment_count(self.content.sealed_size)

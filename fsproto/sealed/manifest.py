@@ -29,7 +29,6 @@ from fsproto.packing import Record, pack, unpack
 from fsproto.sealed.signed import (
     Signed,
     Verifier,
-    open_signed_by,
     payload_hash,
     sign,
     sign_many,
@@ -215,10 +214,29 @@ def verify_author(signed: Signed, author: str, public: bytes | Verifier) -> Veri
     Whoever checks many of one author gives a `Verifier`, which checks what they share once.
     """
     key = public if isinstance(public, Verifier) else Verifier(public)
-    body = open_signed_by(key, signed, Manifest, labels.SIGN_MANIFEST, labels.SIGN_MANIFESTS)
+    _check_signature(signed, key)
+    body = unpack(signed.payload, Manifest)
+    manifest = VerifiedManifest(_checked(body), manifest_hash(signed), signed)
+    _check_names(body, author, key)
+    return manifest
+
+
+def check_author(manifest: VerifiedManifest, author: str, key: Verifier) -> None:
+    """Check who signed a manifest that something else vouches for; `SignatureError` as above."""
+    _check_signature(manifest.signed, key)
+    _check_names(manifest.body, author, key)
+
+
+def _check_signature(signed: Signed, key: Verifier) -> None:
+    try:
+        key.verify(signed, labels.SIGN_MANIFEST, labels.SIGN_MANIFESTS)
+    except crypto.CryptoError:
+        raise SignatureError("The signature on a manifest does not verify.") from None
+
+
+def _check_names(body: Manifest, author: str, key: Verifier) -> None:
     if body.author != author or body.author_key != key.public:
         raise SignatureError("A manifest names another author than the one who signed it.")
-    return VerifiedManifest(_checked(body), manifest_hash(signed), signed)
 
 
 def _checked(body: Manifest) -> Manifest:

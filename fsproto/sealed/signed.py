@@ -76,12 +76,9 @@ class Verifier:
         self.public = public
         self._good: set[bytes] = set()
 
-    def verify(self, signed: Signed, label: bytes, label_of_many: bytes | None = None) -> None:
-        """Raise `CryptoError` unless the key has signed this payload under `label`.
-
-        With `label_of_many` it may have done so for many payloads at once.
-        """
-        if len(signed.signature) == crypto.SIGNATURE_SIZE or label_of_many is None:
+    def verify(self, signed: Signed, label: bytes, label_of_many: bytes) -> None:
+        """Raise `CryptoError` unless the key has signed this payload, alone or with many."""
+        if len(signed.signature) == crypto.SIGNATURE_SIZE:
             crypto.verify(self.public, signed.signature, label, signed.payload)
             return
         if len(signed.signature) < _PATH:
@@ -100,15 +97,8 @@ class Verifier:
 
 def open_signed(signed: Signed, kind: type[R], label: bytes, public: bytes) -> R:
     """Verify, then read; `SignatureError` unless `public` signed this payload under `label`."""
-    return open_signed_by(Verifier(public), signed, kind, label)
-
-
-def open_signed_by(
-    key: Verifier, signed: Signed, kind: type[R], label: bytes, label_of_many: bytes | None = None
-) -> R:
-    """Verify, then read, as `open_signed` does; it may be one of many that were signed at once."""
     try:
-        key.verify(signed, label, label_of_many)
+        crypto.verify(public, signed.signature, label, signed.payload)
     except crypto.CryptoError:
         raise SignatureError(
             f"The signature on a {kind.__name__} from the server does not verify."
