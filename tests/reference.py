@@ -9,6 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 SEGMENT = 1 << 20
@@ -74,6 +75,51 @@ def record(secret: bytes, number: int, plaintext: bytes) -> bytes:
     nonce = iv[:4] + u64(int.from_bytes(iv[4:], "big") ^ (number % 4096))
     header = u32(len(plaintext) + TAG)
     return header + AESGCM(key).encrypt(nonce, plaintext, header)
+
+
+def tree_hash(entries: Sequence[bytes]) -> bytes:
+    """Return the Merkle tree hash of a list that is not empty (RFC 9162 section 2.1.1)."""
+    if len(entries) == 1:
+        return sha256(b"\x00" + entries[0])
+    split = _largest_power_below(len(entries))
+    return sha256(b"\x01" + tree_hash(entries[:split]) + tree_hash(entries[split:]))
+
+
+def inclusion_path(index: int, entries: Sequence[bytes]) -> list[bytes]:
+    """Return the inclusion proof of one entry (RFC 9162 section 2.1.3.1)."""
+    if len(entries) == 1:
+        return []
+    split = _largest_power_below(len(entries))
+    if index < split:
+        return [*inclusion_path(index, entries[:split]), tree_hash(entries[split:])]
+    return [*inclusion_path(index - split, entries[split:]), tree_hash(entries[:split])]
+
+
+def root_of(payload: bytes, index: int, count: int, path: Sequence[bytes]) -> bytes:
+    """Return the root that an entry has with its inclusion proof, taken apart from the top."""
+    if count == 1:
+        assert not path
+        return sha256(b"\x00" + payload)
+    split, top = _largest_power_below(count), path[-1]
+    if index < split:
+        return sha256(b"\x01" + root_of(payload, index, split, path[:-1]) + top)
+    return sha256(b"\x01" + top + root_of(payload, index - split, count - split, path[:-1]))
+
+
+def _largest_power_below(count: int) -> int:
+    power = 1
+    while power * 2 < count:
+        power *= 2
+    return power
+
+
+def verify_one_of_many(public: bytes, label: bytes, payload: bytes, signature: bytes) -> None:
+    """Verify a signature over many payloads for one of them; raises if it does not."""
+    head, place, rest = signature[:64], signature[64:72], signature[72:]
+    index, count = int.from_bytes(place[:4], "big"), int.from_bytes(place[4:], "big")
+    path = [rest[at : at + 32] for at in range(0, len(rest), 32)]
+    message = label + u32(count) + root_of(payload, index, count, path)
+    Ed25519PublicKey.from_public_bytes(public).verify(head, message)
 
 
 def sealed_stream(key: bytes, ad: bytes, salt: bytes, prefix: bytes, plaintext: bytes) -> bytes:

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from tests.vectors import HERE, Vector, load
-from tests.vectors.makers import Files, Kept, channel, content, folders, keys
+from tests.vectors.makers import Files, Kept, channel, content, folders, keys, signing
 
 ABOUT = {
     "keys": "RSA-3072 private keys that the other vectors name.",
@@ -21,6 +21,7 @@ ABOUT = {
     "stream": "Sealed content.",
     "integrity": "Leaves and roots of stored blobs.",
     "manifest": "Signed manifests and their sealed metadata.",
+    "signed": "Payloads that were signed many at once.",
     "tree": "Roots of prefix trees.",
     "proof": "Proofs from prefix trees.",
     "state": "Signed folder states.",
@@ -41,7 +42,7 @@ def present() -> Files:
 def make(kept: Kept) -> dict[str, str]:
     """Return the text of every file by its name; the RSA keys must be there already."""
     files: Files = {"keys": keys.make_rsa_keys(kept)}
-    for maker in (channel, content, folders, keys):
+    for maker in (channel, content, folders, keys, signing):
         files |= maker.make(kept)
     return {name: _text(name, vectors) for name, vectors in files.items()}
 
