@@ -87,6 +87,14 @@ def staged_before(db: Db, before_ms: int) -> list[bytes]:
     return list(db.scalars(old))
 
 
+def staged_with(db: Db, owner_id: int, salt: bytes) -> Blob | None:
+    """Return a blob of a user that is whole, has this salt, and was never committed."""
+    staged = select(Blob).where(
+        Blob.node_id.is_(None), Blob.owner_id == owner_id, Blob.salt == salt, Blob.data.is_(None)
+    )
+    return db.scalars(staged.limit(1)).first()
+
+
 def known(db: Db, roots: Sequence[bytes]) -> set[bytes]:
     """Return those of the roots that have a row."""
     return set(get_all(db, roots))
