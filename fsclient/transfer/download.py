@@ -242,7 +242,7 @@ class _Ask:
         if self.small:
             self.request = connection.send(Fetch(contents))
         else:
-            self.request = connection.send(Download(contents[0].node, contents[0].root))
+            self.request = connection.send(Download(contents[0].node, contents[0].root, 0, 0))
 
 
 class _Opening:

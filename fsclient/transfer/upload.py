@@ -139,7 +139,7 @@ class Uploader:
 
     def _stream(self, sealing: _Sealing, source: Readable) -> tuple[int, Root]:
         connection = self._session.connection
-        request = connection.send(Upload(sealing.salt))
+        request = connection.send(Upload(sealing.salt, resumable=False))
         leaves: list[bytes] = []
         plain = sealed_size = 0
         try:

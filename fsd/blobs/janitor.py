@@ -16,7 +16,7 @@ from fsd.store.repos import sessions, users
 log = logging.getLogger(__name__)
 
 STAGED_S = 24 * 3600.0
-"""How long an upload may wait for its commit."""
+"""How long an upload may wait for its commit, or for the rest of it."""
 ORPHAN_S = 3600.0
 """How long a blob may lie in the store before its row is written."""
 USED_OTP_S = 24 * 3600.0
@@ -35,10 +35,11 @@ class Janitor:
     def run(self, *, unkept_s: float = STAGED_S) -> None:
         """Tidy once; what came in but was never kept goes after `unkept_s` seconds.
 
-        With 0 no blob is on its way, so one that has no row will get none either.
+        With 0 no blob is on its way, so one that has no row will get none either. What can be
+        gone on with is left its time all the same.
         """
         now = self._now_ms()
-        self._blobs.tidy(unkept_s)
+        self._blobs.tidy(unkept_s, STAGED_S)
         with self._database.write() as db:
             stale = blob_rows.staged_before(db, now - int(STAGED_S * 1000))
             outside = blob_rows.drop(db, stale)

@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from fsproto.errors import IntegrityError, OutOfSpaceError
 
 _NAME_LENGTH = 64
+_TICKET = ".upload"
+"""What the name of a file ends in that was staged with a ticket."""
 
 
 class LocalBlobs:
@@ -25,10 +27,35 @@ class LocalBlobs:
         self._staging = folder / "staging"
         self._staging.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def stage(self) -> LocalStagedBlob:
-        """Begin a blob."""
+    def stage(self, ticket: str | None = None) -> LocalStagedBlob:
+        """Begin a blob; with a ticket, in place of whatever was staged under that."""
         with _room():
-            return LocalStagedBlob(self._staging, self._path)
+            if ticket is None:
+                fd, name = tempfile.mkstemp(dir=self._staging)
+                return LocalStagedBlob(Path(name), os.fdopen(fd, "wb", buffering=0), self._path)
+            path = self._ticket(ticket)
+            path.unlink(missing_ok=True)  # whoever still has it open writes into nothing
+            return LocalStagedBlob(path, _opened(path, "x+b"), self._path)
+
+    def staged(self, ticket: str) -> LocalStagedBlob | None:
+        """Open what was let go of under a ticket, or left behind by a crash; None if it is gone."""
+        path = self._ticket(ticket)
+        try:
+            file = _opened(path, "r+b")
+        except FileNotFoundError:
+            return None
+        os.utime(path)  # its time begins anew
+        return LocalStagedBlob(path, file, self._path)
+
+    def tickets(self, beginning: str) -> list[str]:
+        """Return the tickets that begin so, the one that was written to last at the end."""
+        found = (path for path in self._staging.iterdir() if path.name.endswith(_TICKET))
+        wanted = [path for path in found if path.name.startswith(beginning)]
+        return [path.name[: -len(_TICKET)] for path in sorted(wanted, key=_age_s, reverse=True)]
+
+    def drop(self, ticket: str) -> None:
+        """Delete what is staged under a ticket; what is not there is deleted already."""
+        self._ticket(ticket).unlink(missing_ok=True)
 
     def open(self, root: bytes) -> BinaryIO:
         """Open a blob; `IntegrityError` if it has gone missing."""
@@ -47,11 +74,15 @@ class LocalBlobs:
             if len(path.name) == _NAME_LENGTH and _age_s(path) >= older_than_s:
                 yield bytes.fromhex(path.name)
 
-    def tidy(self, older_than_s: float) -> None:
-        """Delete what was staged that long ago and never kept."""
+    def tidy(self, older_than_s: float, tickets_older_than_s: float) -> None:
+        """Delete what was staged that long ago, without and with a ticket, and never kept."""
         for path in self._staging.iterdir():
-            if _age_s(path) >= older_than_s:
+            has_ticket = path.name.endswith(_TICKET)
+            if _age_s(path) >= (tickets_older_than_s if has_ticket else older_than_s):
                 path.unlink(missing_ok=True)
+
+    def _ticket(self, ticket: str) -> Path:
+        return self._staging / f"{ticket}{_TICKET}"
 
     def _path(self, root: bytes) -> Path:
         name = root.hex()
@@ -61,12 +92,11 @@ class LocalBlobs:
 class LocalStagedBlob:
     """A file in the staging room."""
 
-    def __init__(self, staging: Path, place: Callable[[bytes], Path]) -> None:
-        """Make an empty file, readable by the server alone."""
+    def __init__(self, path: Path, file: BinaryIO, place: Callable[[bytes], Path]) -> None:
+        """Take the file, which is open and readable by the server alone."""
+        self._path = path
+        self._file = file
         self._place = place
-        fd, name = tempfile.mkstemp(dir=staging)
-        self._path = Path(name)
-        self._file = os.fdopen(fd, "wb", buffering=0)
 
     def write(self, data: bytes | memoryview) -> None:
         """Append; `OutOfSpaceError` if there is no room."""
@@ -74,6 +104,22 @@ class LocalStagedBlob:
         with _room():
             while view:
                 view = view[self._file.write(view) :]
+
+    def pieces(self, size: int) -> Iterator[memoryview]:
+        """Return what was written so far in pieces of `size` bytes, the last one shorter."""
+        room = memoryview(bytearray(size))
+        self._file.seek(0)
+        while have := _filled(room, self._file):
+            yield room[:have]
+
+    def cut(self, size: int) -> None:
+        """Keep the first `size` bytes; what is written next follows them."""
+        self._file.truncate(size)
+        self._file.seek(size)
+
+    def let_go(self) -> None:
+        """Leave it as it is, to be opened again by its ticket; harmless after `keep`."""
+        self._file.close()
 
     def keep(self, root: bytes) -> None:
         """Make it durable under its name: the file is synced first, then the folder entry."""
@@ -89,9 +135,25 @@ class LocalStagedBlob:
                 _sync_folder(final.parent.parent)
 
     def discard(self) -> None:
-        """Forget it; harmless after `keep`."""
+        """Forget it; harmless after `keep` and after another took its ticket."""
+        with suppress(OSError):
+            if not self._file.closed and os.path.samestat(
+                os.fstat(self._file.fileno()), self._path.stat()
+            ):
+                self._path.unlink()
         self._file.close()
-        self._path.unlink(missing_ok=True)
+
+
+def _opened(path: Path, mode: str) -> BinaryIO:
+    opened = open(path, mode, buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115
+    return cast("BinaryIO", opened)
+
+
+def _filled(room: memoryview, file: BinaryIO) -> int:
+    have = 0
+    while have < len(room) and (count := file.readinto(room[have:])):  # type: ignore[attr-defined]
+        have += count
+    return have
 
 
 def _sync_folder(folder: Path) -> None:

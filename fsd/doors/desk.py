@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from fsd.blobs.base import BlobReader
 from fsd.services.accounts import Accounts, Principal
 from fsd.services.files import Files
-from fsd.services.transfers import IncomingBlob, Transfers
-from fsproto.errors import IntegrityError, RemoteProtocolError
+from fsd.services.incoming import IncomingBlob, WholeBlob
+from fsd.services.transfers import Transfers
+from fsproto.errors import FsError, IntegrityError, RemoteProtocolError
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.account import Enroll, GetStatus, Login, Logout, Welcome
 from fsproto.messages.base import Done, Message
-from fsproto.messages.files import Commit, Lookup
+from fsproto.messages.files import Commit, Kept, Lookup
 from fsproto.sealed.stream import stored_segment_count
 from fsproto.types import NodeId, Root, Salt
 
@@ -47,19 +48,35 @@ class Desk:
                 return Done()
         raise RemoteProtocolError(f"A client cannot send {type(ask).__name__} now.")
 
-    def begin_upload(self, who: Principal, salt: Salt) -> Upload:
+    def begin_upload(self, who: Principal, salt: Salt, *, resumable: bool) -> Upload:
         """Begin to receive a blob."""
-        return Upload(self.transfers, self.transfers.begin(who, salt))
+        blob = self.transfers.begin(who, salt, resumable=resumable)
+        return Upload(self.transfers, blob)
 
-    def open_download(self, who: Principal, node: NodeId, root: Root) -> Download:
-        """Begin to send a blob."""
-        return Download(*self.transfers.open(who, node, root))
+    def resume_upload(self, who: Principal, salt: Salt) -> tuple[Kept, Upload | None]:
+        """Go on receiving a blob, if anything of it was kept."""
+        kept, blob = self.transfers.resume(who, salt)
+        return kept, None if blob is None else Upload(self.transfers, blob)
+
+    def open_download(
+        self, who: Principal, node: NodeId, root: Root, first: int, count: int
+    ) -> Download:
+        """Begin to send a blob: `count` segments from `first` on, or all that follow if that is 0.
+
+        `RemoteProtocolError` if it does not have them.
+        """
+        reader, size = self.transfers.open(who, node, root)
+        try:
+            return Download(reader, size, first, count)
+        except FsError:
+            reader.close()
+            raise
 
 
 class Upload:
     """A blob that is being received over some door."""
 
-    def __init__(self, transfers: Transfers, blob: IncomingBlob) -> None:
+    def __init__(self, transfers: Transfers, blob: IncomingBlob | WholeBlob) -> None:
         """Take where it goes."""
         self._transfers = transfers
         self._blob = blob
@@ -76,21 +93,30 @@ class Upload:
     def fail(self) -> None:
         """Give it up; what is still under way of it will be dropped."""
         self.failed = True
-        self._blob.staged.discard()
+        self.discard()
 
     def discard(self) -> None:
         """Forget it."""
-        self._blob.staged.discard()
+        self._transfers.discard(self._blob)
+
+    def suspend(self) -> None:
+        """Keep what came of it, if it can be gone on with: its connection has ended."""
+        self._transfers.suspend(self._blob)
 
 
 class Download:
     """A blob that is being sent over some door."""
 
-    def __init__(self, reader: BlobReader, size: int) -> None:
-        """Take where it comes from, and its size in stored bytes."""
+    def __init__(self, reader: BlobReader, size: int, first: int, count: int) -> None:
+        """Take where it comes from, its size in stored bytes, and which segments are wanted."""
+        there = stored_segment_count(size) - first
+        if first < 0 or there < 1 or not 0 <= count <= there:
+            raise RemoteProtocolError("A part of a file was asked for that it does not have.")
         self._reader = reader
         self.size = size
-        self.segments = stored_segment_count(size)
+        self.first = first
+        self.segments = count or there
+        reader.seek(first * SEGMENT_SIZE)
 
     def segment(self) -> bytes:
         """Return the next stored segment; `IntegrityError` if the blob ends too early."""

@@ -28,12 +28,20 @@ class Line:
         self._connection = connection
         self._silence_s = silence_s
         self._loop = asyncio.get_running_loop()
+        self.heard = time.monotonic()
+        """When the last bytes came."""
+        self.frame_began: float | None = None
+        """When the first bytes came of the frame that is being received."""
 
     async def frame(self) -> Frame:
         """Return the next frame, whole; raises the peer's error, or `ConnectionLost` at its end."""
         while (frame := self._connection.take_frame()) is None:
             room = self._connection.room()
             self._connection.received(await self._loop.sock_recv_into(self._socket, room))
+            self.heard = time.monotonic()
+            if self.frame_began is None:
+                self.frame_began = self.heard
+        self.frame_began = None
         return frame
 
     async def send(self, data: bytes) -> None:
@@ -57,10 +65,14 @@ class Line:
 class Inbox:
     """Frames that came and wait for their turn; what ends the line comes last, as an exception."""
 
-    def __init__(self, line: Line, silence_s: float) -> None:
-        """Begin to receive; `silence_s` is how long nothing may come while nothing is at work."""
+    def __init__(self, line: Line, silence_s: float, frame_s: float) -> None:
+        """Begin to receive; `silence_s` is how long nothing may come while nothing is at work.
+
+        `frame_s` is how long one frame may take from its first byte to its last.
+        """
         self._line = line
         self._silence_s = silence_s
+        self._frame_s = frame_s
         self._frames: asyncio.Queue[Frame | BaseException] = asyncio.Queue(maxsize=1)
         self._at_work = False
         self._since = time.monotonic()
@@ -71,15 +83,33 @@ class Inbox:
         busy = self._at_work or not self._frames.empty()
         return 0.0 if busy else time.monotonic() - self._since
 
-    async def next(self) -> Frame:
-        """Return the frame whose turn it is; raises what ended the line after the last one."""
+    async def next(self, silence_s: float | None = None) -> Frame:
+        """Return the frame whose turn it is; raises what ended the line after the last one.
+
+        `TimeoutError` if nothing, or too little, comes; `silence_s` is for this one frame.
+        """
         self._at_work, self._since = False, time.monotonic()
-        async with asyncio.timeout(self._silence_s):
-            frame = await self._frames.get()
+        silence_s = self._silence_s if silence_s is None else silence_s
+        while True:
+            try:
+                async with asyncio.timeout(self._left(silence_s)):
+                    frame = await self._frames.get()
+                break
+            except TimeoutError:
+                if self._left(silence_s) <= 0:
+                    raise
         self._at_work = True
         if isinstance(frame, BaseException):
             raise frame
         return frame
+
+    def _left(self, silence_s: float) -> float:
+        """How long, in seconds, may still be waited; bytes that come make it longer."""
+        line = self._line
+        ends = max(self._since, line.heard) + silence_s
+        if line.frame_began is not None:
+            ends = min(ends, max(self._since, line.frame_began) + self._frame_s)
+        return ends - time.monotonic()
 
     async def close(self) -> None:
         """Receive no more."""

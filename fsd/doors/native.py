@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from fsd.doors.desk import Desk, Upload
@@ -61,6 +62,10 @@ class DoorPolicy:
     """After this long, and not before, a refused login is answered."""
     idle_s: float = 1800.0
     """Without a byte from the client, or to it while it is owed some."""
+    stall_s: float = 60.0
+    """Without a byte from the client while it has an upload under way."""
+    frame_s: float = 600.0
+    """From the first byte of a record or handshake message to its last."""
     drain_s: float = 30.0
     """For what is in flight when the server is told to stop."""
 
@@ -152,9 +157,11 @@ class _Peer:
         try:
             async with asyncio.timeout(self._door.policy.login_s):
                 who = await self._log_in()
-            self._inbox = Inbox(self._line, self._door.policy.idle_s)
+            policy = self._door.policy
+            self._inbox = Inbox(self._line, policy.idle_s, policy.frame_s)
             while True:
-                await self._work_on(who, await self._inbox.next())
+                silence_s = self._door.policy.stall_s if self._uploads else None
+                await self._work_on(who, await self._inbox.next(silence_s))
         except (ConnectionLost, ConnectionOver, ConnectionError, TimeoutError):
             log.debug("connection ended", extra=where)
         except LoginRefused:
@@ -169,7 +176,7 @@ class _Peer:
             if self._inbox is not None:
                 await self._inbox.close()
             for upload in self._uploads.values():
-                await self._in_thread(upload.discard)
+                await self._in_thread(upload.suspend)
             self._line.close()
 
     # --- in and out
@@ -285,13 +292,16 @@ class _Peer:
 
     async def _request(self, who: Principal, request: int, message: Message) -> None:
         match message:
-            case files.Upload(salt):
-                if request in self._uploads:
-                    raise RemoteProtocolError("That upload has begun already.")
-                if len(self._uploads) >= MAX_UPLOADS:
-                    raise RemoteProtocolError("Too many uploads were begun at once.")
-                begun = await self._in_thread(self._door.desk.begin_upload, who, salt)
-                self._uploads[request] = begun
+            case files.Upload(salt, resumable):
+                self._check_room_for(request)
+                begin = partial(self._door.desk.begin_upload, resumable=resumable)
+                self._uploads[request] = await self._in_thread(begin, who, salt)
+            case files.Resume(salt):
+                self._check_room_for(request)
+                kept, upload = await self._in_thread(self._door.desk.resume_upload, who, salt)
+                if upload is not None:
+                    self._uploads[request] = upload
+                await self._say(request, kept)
             case files.UploadEnd(root, size):
                 upload = self._upload(request)
                 del self._uploads[request]
@@ -313,6 +323,12 @@ class _Peer:
                     request, await self._in_thread(self._door.desk.answer, who, message)
                 )
 
+    def _check_room_for(self, request: int) -> None:
+        if request in self._uploads:
+            raise RemoteProtocolError("That upload has begun already.")
+        if len(self._uploads) >= MAX_UPLOADS:
+            raise RemoteProtocolError("Too many uploads were begun at once.")
+
     def _upload(self, request: int) -> Upload:
         if request not in self._uploads:
             raise RemoteProtocolError("That upload was never begun.")
@@ -330,10 +346,13 @@ class _Peer:
             await self._say(request, files.Fetched(part))
 
     async def _download(self, who: Principal, request: int, ask: files.Download) -> None:
-        download = await self._in_thread(self._door.desk.open_download, who, ask.node, ask.root)
+        download = await self._in_thread(
+            self._door.desk.open_download, who, ask.node, ask.root, ask.first, ask.count
+        )
 
         def record(index: int) -> bytes:
-            return self._connection.send_data(request, index, download.segment())
+            number = download.first + index
+            return self._connection.send_data(request, number, download.segment())
 
         # The next segment is read and sealed while the one before it is sent.
         ahead = asyncio.ensure_future(self._in_thread(record, 0))

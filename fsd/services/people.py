@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session as Db
 from fsd.auth.otp import OtpSetting, new_secret
 from fsd.auth.vault import Vault
 from fsd.blobs.base import BlobStore
+from fsd.services.incoming import drop_suspended
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.repos import sessions, users
@@ -115,9 +116,9 @@ class People:
         with self._database.write() as db:
             user = _user(db, name)
             roots = users.drop_tree(db, user.id)
+            owner = user.id
             db.delete(user)
-        for root in roots:
-            self._blobs.delete(root)
+        self._delete_content(owner, roots)
 
     def rotate_secret(self, name: str) -> Enrolment:
         """Give an account a new one-time password secret; the old one ends at once."""
@@ -140,8 +141,13 @@ class People:
             roots = users.drop_tree(db, user.id)
             users.drop_bundles(db, user.id)
             sessions.end_all(db, user.id)
+            owner = user.id
+        self._delete_content(owner, roots)
+
+    def _delete_content(self, owner: int, roots: list[bytes]) -> None:
         for root in roots:
             self._blobs.delete(root)
+        drop_suspended(self._blobs, owner)
 
     def _person(self, db: Db, user: models.User) -> Person:
         bundle = users.bundle(db, user.id)

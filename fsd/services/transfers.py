@@ -9,22 +9,17 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 
-from fsd.blobs.base import BlobReader, BlobStore, StagedBlob
+from fsd.blobs.base import BlobReader, BlobStore
 from fsd.services.accounts import Principal
+from fsd.services.incoming import IncomingBlob, IncomingBlobs, UploadLimits, WholeBlob
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import nodes
-from fsproto import crypto
-from fsproto.errors import (
-    ConflictError,
-    IntegrityError,
-    NotFoundError,
-    OutOfSpaceError,
-    RemoteProtocolError,
-)
-from fsproto.limits import MAX_FETCH, SEGMENT_SIZE
-from fsproto.messages.files import Content
+from fsproto.errors import ConflictError, NotFoundError, RemoteProtocolError
+from fsproto.limits import MAX_FETCH
+from fsproto.messages.files import Content, Kept
 from fsproto.sealed import integrity
+from fsproto.sealed.stream import stored_segment_count
 from fsproto.types import NodeId, Root, Salt
 
 
@@ -38,41 +33,73 @@ class Transfers:
         *,
         now_ms: Callable[[], int],
         max_blob: int | None = None,
+        limits: UploadLimits | None = None,
     ) -> None:
         """Take the parts, and the largest blob in bytes that is taken in (None: any)."""
         self._database = database
         self._blobs = blobs
         self._now_ms = now_ms
-        self._max_blob = max_blob
+        self._incoming = IncomingBlobs(blobs, limits or UploadLimits(), max_blob)
 
-    def begin(self, who: Principal, salt: Salt) -> IncomingBlob:
-        """Begin an upload."""
-        if len(salt) != integrity.SALT_SIZE:
-            raise RemoteProtocolError("A salt has 32 bytes.")
-        return IncomingBlob(self._blobs.stage(), salt, self._max_blob)
+    def begin(self, who: Principal, salt: Salt, *, resumable: bool = False) -> IncomingBlob:
+        """Begin an upload, in place of what there is of it."""
+        _check_salt(salt)
+        return self._incoming.begin(who.user_id, salt, resumable=resumable)
 
-    def finish(self, who: Principal, blob: IncomingBlob, root: Root, size: int) -> None:
+    def resume(self, who: Principal, salt: Salt) -> tuple[Kept, IncomingBlob | WholeBlob | None]:
+        """Go on with an upload that was broken off; None where nothing of it was kept."""
+        _check_salt(salt)
+        found = self._incoming.resume(who.user_id, salt)
+        if found is not None:
+            blob, segments = found
+            return Kept(segments, whole=False), blob
+        with self._database.read() as db:
+            row = blob_rows.staged_with(db, who.user_id, salt)
+            if row is None:
+                return Kept(0, whole=False), None
+            return Kept(stored_segment_count(row.size), whole=True), WholeBlob(row.root, row.size)
+
+    def suspend(self, blob: IncomingBlob | WholeBlob) -> None:
+        """Keep what came of an upload whose connection has ended, if it can be gone on with."""
+        if isinstance(blob, IncomingBlob):
+            self._incoming.suspend(blob)
+
+    def discard(self, blob: IncomingBlob | WholeBlob) -> None:
+        """Forget an upload; one that was finished waits for its commit, or for the janitor."""
+        if isinstance(blob, IncomingBlob):
+            self._incoming.discard(blob)
+
+    def finish(self, who: Principal, blob: IncomingBlob | WholeBlob, root: Root, size: int) -> None:
         """Keep an upload for the commit to come, if it is what the sender says that it is."""
-        try:
+        if isinstance(blob, WholeBlob):
             blob.check(root, size)
-            blob.staged.keep(root)
-            row = {
-                "root": root,
-                "owner_id": who.user_id,
-                "node_id": None,
-                "salt": blob.salt,
-                "size": size,
-                "created_ms": self._now_ms(),
-                "data": None,
-            }
-            with self._database.write() as db:
-                known = blob_rows.get(db, root)
-                if known is None:
-                    blob_rows.add_all(db, [row])
-                elif (known.owner_id, known.node_id) != (who.user_id, None):
-                    raise ConflictError("This very content was uploaded before.")
+            return
+        try:
+            with blob.lock:
+                blob.must_go_on()
+                self._finish(who, blob, root, size)
+                blob.over = True
         finally:
-            blob.staged.discard()
+            self._incoming.discard(blob)
+
+    def _finish(self, who: Principal, blob: IncomingBlob, root: Root, size: int) -> None:
+        blob.check(root, size)
+        blob.staged.keep(root)
+        row = {
+            "root": root,
+            "owner_id": who.user_id,
+            "node_id": None,
+            "salt": blob.salt,
+            "size": size,
+            "created_ms": self._now_ms(),
+            "data": None,
+        }
+        with self._database.write() as db:
+            known = blob_rows.get(db, root)
+            if known is None:
+                blob_rows.add_all(db, [row])
+            elif (known.owner_id, known.node_id) != (who.user_id, None):
+                raise ConflictError("This very content was uploaded before.")
 
     def open(self, who: Principal, node: NodeId, root: Root) -> tuple[BlobReader, int]:
         """Return a reader of a node's content and its size in bytes."""
@@ -96,32 +123,6 @@ class Transfers:
         return [found.get((one.node, one.root)) for one in contents]
 
 
-class IncomingBlob:
-    """A blob that is being received: written and hashed segment by segment."""
-
-    def __init__(self, staged: StagedBlob, salt: Salt, most: int | None) -> None:
-        """Take the place it is written to."""
-        self.staged = staged
-        self.salt = salt
-        self._leaves: list[bytes] = []
-        self._size = 0
-        self._most = most
-
-    def add(self, index: int, segment: memoryview) -> None:
-        """Take the next segment; `RemoteProtocolError` for any but that one."""
-        if index != len(self._leaves) or self._size % SEGMENT_SIZE:
-            raise RemoteProtocolError("A segment came out of order.")
-        if not 0 < len(segment) <= SEGMENT_SIZE:
-            raise RemoteProtocolError("A segment is empty or too long.")
-        if self._most is not None and self._size + len(segment) > self._most:
-            raise OutOfSpaceError("The file is larger than this server takes.")
-        self.staged.write(segment)
-        self._leaves.append(integrity.leaf(self.salt, index, segment))
-        self._size += len(segment)
-
-    def check(self, root: Root, size: int) -> None:
-        """Raise `IntegrityError` unless all that came has this root and size."""
-        if not self._leaves or size != self._size:
-            raise IntegrityError("The upload is not complete.")
-        if not crypto.equal(integrity.root(self.salt, self._leaves, size), root):
-            raise IntegrityError("The upload was damaged on its way: its salted hash differs.")
+def _check_salt(salt: Salt) -> None:
+    if len(salt) != integrity.SALT_SIZE:
+        raise RemoteProtocolError("A salt has 32 bytes.")

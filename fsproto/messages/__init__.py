@@ -30,6 +30,8 @@ MESSAGES: tuple[type[Message], ...] = (
     files.Commit,
     files.Stale,
     files.Upload,
+    files.Resume,
+    files.Kept,
     files.UploadEnd,
     files.UploadAbort,
     files.Download,

@@ -81,9 +81,29 @@ class Stale(Message, frozen=True):
 
 
 class Upload(Message, frozen=True):
-    """Begin a blob. Its segments follow as data records whose stream is this request's number."""
+    """Begin a blob. Its segments follow as data records whose stream is this request's number.
+
+    With `resumable`, what has come of it when the connection breaks is kept for `Resume`.
+    """
 
     salt: Salt
+    resumable: bool
+
+
+class Resume(Message, frozen=True):
+    """Go on with a resumable upload that was broken off; answered by `Kept`."""
+
+    salt: Salt
+
+
+class Kept(Message, frozen=True):
+    """How many segments the server has of that upload, which goes on behind them.
+
+    0: none, and nothing has begun. `whole`: the blob is complete, and only wants its `UploadEnd`.
+    """
+
+    segments: int
+    whole: bool
 
 
 class UploadEnd(Message, frozen=True):
@@ -98,10 +118,15 @@ class UploadAbort(Message, frozen=True):
 
 
 class Download(Message, frozen=True):
-    """Ask for a node's content; answered by its segments as data records, then `Sent`."""
+    """Ask for a node's content; answered by its segments as data records, then `Sent`.
+
+    From segment `first` on; `count` of them, or all there are if that is 0.
+    """
 
     node: NodeId
     root: Root
+    first: int
+    count: int
 
 
 class Content(Record, frozen=True):

@@ -12,7 +12,7 @@ and Tink's "AES-GCM-HKDF Streaming AEAD".
 Why no nonce repeats: a file key is drawn for one version of one file, the stream key also
 depends on a fresh salt, and a segment's number and whether it is the last are in the nonce. So
 one segment must never be sealed twice with different plaintext: a sealer lives for one pass over
-one source and whoever resumes must prove that the source is the same.
+one source and whoever resumes must prove that the source is the same (`StreamSealer.again`).
 
 Segments are independent: any thread may seal or open any of them.
 """
@@ -88,6 +88,17 @@ class StreamSealer(_Stream):
         super().__init__(file_key, associated_data, salt, prefix)
         self.header: bytes = bytes([HEADER_SIZE]) + salt + prefix
 
+    @classmethod
+    def again(cls, file_key: FileKey, associated_data: bytes, header: bytes) -> StreamSealer:
+        """Return the sealer of a stream that has begun, by its header (40 bytes).
+
+        What it seals may be compared with what was sealed before, by anybody. It may leave this
+        machine only where it was found to be the same, or where nothing was sealed before.
+        """
+        _check_header(header)
+        drawn = iter((header[1 : 1 + SALT_SIZE], header[-PREFIX_SIZE:]))
+        return cls(file_key, associated_data, lambda _: next(drawn))
+
     def seal(self, index: int, plaintext: bytes | memoryview, *, last: bool) -> bytes:
         """Return stored segment `index`; the first one begins with the header."""
         _check_length(index, len(plaintext), last=last)
@@ -104,6 +115,11 @@ class StreamSealer(_Stream):
         return end
 
 
+def _check_header(header: bytes) -> None:
+    if len(header) != HEADER_SIZE or header[0] != HEADER_SIZE:
+        raise IntegrityError("The sealed content does not begin with a stream header.")
+
+
 def _check_length(index: int, length: int, *, last: bool) -> None:
     if length > plain_length(index):
         raise ValueError("more than a segment's worth of plaintext")
@@ -116,8 +132,7 @@ class StreamOpener(_Stream):
 
     def __init__(self, file_key: FileKey, associated_data: bytes, header: bytes) -> None:
         """Take the first 40 bytes of what is stored; `IntegrityError` if they are no header."""
-        if len(header) != HEADER_SIZE or header[0] != HEADER_SIZE:
-            raise IntegrityError("The sealed content does not begin with a stream header.")
+        _check_header(header)
         super().__init__(
             file_key, associated_data, header[1 : 1 + SALT_SIZE], header[-PREFIX_SIZE:]
         )

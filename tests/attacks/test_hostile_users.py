@@ -119,7 +119,7 @@ def named(value: object) -> str:
 def upload(raw: Raw, blob: bytes) -> Content:
     """Upload content that is never committed; return what a manifest would say of it."""
     salt = Salt(os.urandom(32))
-    request = raw.send(Upload(salt))
+    request = raw.send(Upload(salt, resumable=False))
     for index, at in enumerate(range(0, len(blob), SEGMENT_SIZE)):
         raw.send_segment(request, index, blob[at : at + SEGMENT_SIZE])
     root = integrity.blob_root(salt, blob)
@@ -143,9 +143,9 @@ def test_nobody_downloads_anothers_file(alice: Raw, world: World, places: Places
     their_file, mine = world.bob.find("draft.bin").manifest.body, places["draft.bin"].manifest.body
     assert their_file.content is not None
     assert mine.content is not None
-    assert alice.refusal(Download(their_file.node, their_file.content.root)) == "not-found"
-    assert alice.refusal(Download(mine.node, their_file.content.root)) == "conflict"
-    assert alice.refusal(Download(their_file.node, mine.content.root)) == "not-found"
+    assert alice.refusal(Download(their_file.node, their_file.content.root, 0, 0)) == "not-found"
+    assert alice.refusal(Download(mine.node, their_file.content.root, 0, 0)) == "conflict"
+    assert alice.refusal(Download(their_file.node, mine.content.root, 0, 0)) == "not-found"
 
 
 def test_nobody_writes_into_anothers_folder(alice: Raw, forger: Forger, theirs: Session) -> None:
@@ -410,7 +410,7 @@ def test_the_root_cannot_be_moved(alice: Raw, forger: Forger, places: Places) ->
 def begin(raw: Raw) -> tuple[int, Salt]:
     """Begin an upload; it is not answered."""
     salt = Salt(os.urandom(32))
-    return raw.send(Upload(salt)), salt
+    return raw.send(Upload(salt, resumable=False)), salt
 
 
 @pytest.mark.parametrize(
@@ -468,7 +468,7 @@ def test_an_upload_of_nothing_is_refused(alice: Raw) -> None:
 
 def test_two_uploads_cannot_have_one_number(alice: Raw) -> None:
     request, salt = begin(alice)
-    alice.send(Upload(Salt(bytes(32))), request)
+    alice.send(Upload(Salt(bytes(32)), resumable=False), request)
     answer = alice.receive()
     assert isinstance(answer, Control)
     assert answer.message.code == "protocol"  # type: ignore[attr-defined]
@@ -503,7 +503,7 @@ def test_an_upload_that_was_never_begun_does_not_end(alice: Raw) -> None:
 
 @pytest.mark.parametrize("length", [0, 31, 33, 100_000])
 def test_a_salt_has_its_size(alice: Raw, length: int) -> None:
-    assert alice.refusal(Upload(Salt(bytes(length)))) == "protocol"
+    assert alice.refusal(Upload(Salt(bytes(length)), resumable=False)) == "protocol"
 
 
 # --- messages that do not belong here
@@ -540,7 +540,7 @@ def test_names_of_a_wrong_length_are_refused(alice: Raw, places: Places) -> None
         assert alice.refusal(Lookup(home, [Token(token)])) == "protocol"
     for node in (b"", b"short", bytes(100_000)):
         assert alice.refusal(List(NodeId(node))) == "not-found"
-        assert alice.refusal(Download(NodeId(node), Root(node))) == "not-found"
+        assert alice.refusal(Download(NodeId(node), Root(node), 0, 0)) == "not-found"
 
 
 def test_a_record_beyond_the_limit_ends_the_connection(alice: Raw) -> None:
@@ -573,7 +573,9 @@ def test_a_record_that_cannot_be_read_ends_the_connection(alice: Raw, plaintext:
     "first",
     [
         pytest.param(lambda raw: raw.send(GetStatus()), id="a question"),
-        pytest.param(lambda raw: raw.send(Upload(Salt(bytes(32)))), id="an upload"),
+        pytest.param(
+            lambda raw: raw.send(Upload(Salt(bytes(32)), resumable=False)), id="an upload"
+        ),
         pytest.param(lambda raw: raw.send_segment(1, 0, b"x" * SEGMENT_SIZE), id="a segment"),
         pytest.param(lambda raw: raw.send_plain(b""), id="nothing"),
     ],

@@ -85,7 +85,7 @@ def test_the_end_of_a_session_ends_a_download_under_way(
     large = world.alice.find("large").manifest.body
     assert large.content is not None
     with Raw.of(world.alice, liar.address) as raw:
-        raw.send(Download(large.node, large.content.root))
+        raw.send(Download(large.node, large.content.root, 0, 0))
         assert isinstance(raw.receive(), Data)
         disable(world, "alice")
         received = 1
@@ -99,7 +99,7 @@ def test_the_end_of_a_session_ends_an_upload_under_way(
 ) -> None:
     monkeypatch.setattr(native, "RECHECK_S", 0.0)
     with Raw.of(world.alice, liar.address) as raw:
-        request = raw.send(Upload(Salt(bytes(32))))
+        request = raw.send(Upload(Salt(bytes(32)), resumable=False))
         raw.send_segment(request, 0, bytes(SEGMENT_SIZE))
         until(world.staged, "the upload began")
         disable(world, "alice")

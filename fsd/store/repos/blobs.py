@@ -100,3 +100,11 @@ def staged_before(db: Db, before_ms: int) -> list[bytes]:
     """Return the roots of blobs that were staged before a time and never committed."""
     old = select(Blob.root).where(Blob.node_id.is_(None), Blob.created_ms < before_ms)
     return list(db.scalars(old))
+
+
+def staged_with(db: Db, owner_id: int, salt: bytes) -> Blob | None:
+    """Return a blob of a user that is whole, has this salt, and was never committed."""
+    staged = select(Blob).where(
+        Blob.node_id.is_(None), Blob.owner_id == owner_id, Blob.salt == salt, Blob.data.is_(None)
+    )
+    return db.scalars(staged.limit(1)).first()

@@ -1,0 +1,152 @@
+"""Clients that begin an upload and then stall, trickle, or ask for parts that are not there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from fsd.doors.native import DoorPolicy
+from fsproto.limits import SEGMENT_SIZE
+from fsproto.messages.account import GetStatus, Status
+from fsproto.messages.base import Done
+from fsproto.messages.files import Download, Kept, Resume, Sent, Upload, UploadEnd
+from fsproto.sealed import integrity
+from fsproto.types import Salt
+from fsproto.wire.connection import Control, Data
+from tests.attacks.lying import LyingServer
+from tests.attacks.raw import Raw
+from tests.attacks.world import World, until
+
+SALT = Salt(bytes(32))
+SEGMENT = bytes(SEGMENT_SIZE)
+STALL_S = 0.3
+FRAME_S = 1.0
+
+
+@pytest.fixture
+def hasty(world: World) -> Iterator[LyingServer]:
+    """A server that waits for nobody for long, but for who has nothing under way."""
+    policy = DoorPolicy(refusal_s=0.05, stall_s=STALL_S, frame_s=FRAME_S)
+    with LyingServer(world.home, policy=policy) as server:
+        world.meet(server.address)
+        yield server
+
+
+def begun(world: World, server: LyingServer) -> Raw:
+    """Begin an upload that can be gone on with, and send one segment."""
+    raw = Raw.of(world.alice, server.address)
+    raw.send_segment(raw.send(Upload(SALT, resumable=True)), 0, SEGMENT)
+    return raw
+
+
+def goes_on(world: World, server: LyingServer) -> None:
+    """Check that one segment was kept, and finish the upload."""
+    with Raw.of(world.alice, server.address) as raw:
+        request = raw.send(Resume(SALT))
+        assert raw.receive() == Control(request, Kept(1, whole=False))
+        raw.send_segment(request, 1, b"the rest")
+        root = integrity.blob_root(SALT, SEGMENT + b"the rest")
+        raw.send(UploadEnd(root, SEGMENT_SIZE + 8), request)
+        assert raw.receive() == Control(request, Done())
+    until(lambda: not world.staged(), "nothing is staged")
+
+
+def test_an_upload_that_stalls_is_ended_and_can_be_gone_on_with(
+    world: World, hasty: LyingServer
+) -> None:
+    with begun(world, hasty) as raw, Raw.of(world.alice, hasty.address) as idle:
+        assert raw.is_ended()
+        assert isinstance(idle.ask(GetStatus()), Status)  # who has nothing under way may wait
+    goes_on(world, hasty)
+
+
+def test_an_upload_that_trickles_is_ended_and_can_be_gone_on_with(
+    world: World, hasty: LyingServer
+) -> None:
+    with begun(world, hasty) as raw:
+        record = raw.connection.send_data(1, 1, SEGMENT)
+        began = time.monotonic()
+        ended = False
+        for at in range(len(record)):
+            raw.socket.settimeout(STALL_S / 4)
+            try:
+                raw.socket.sendall(record[at : at + 1])
+                ended = not raw.socket.recv(1)
+            except TimeoutError:
+                continue
+            except OSError:
+                ended = True
+            break
+        assert ended
+        assert time.monotonic() - began > FRAME_S / 2  # it was not taken for a stall
+    goes_on(world, hasty)
+
+
+def test_an_upload_goes_on_while_its_old_connection_is_still_open(
+    world: World, liar: LyingServer
+) -> None:
+    with begun(world, liar) as old:
+        until(world.staged, "the upload began")
+        assert isinstance(old.ask(GetStatus()), Status)  # so the segment was taken
+        goes_on(world, liar)
+        old.send_segment(2, 1, b"of the old one")
+        request = old.send(UploadEnd(integrity.blob_root(SALT, SEGMENT), SEGMENT_SIZE), 2)
+        assert isinstance(answer := old.receive(), Control)
+        assert answer.request == request
+
+
+def test_nobody_goes_on_with_the_upload_of_another(world: World, liar: LyingServer) -> None:
+    with begun(world, liar) as alice, Raw.of(world.bob, liar.address) as bob:
+        assert isinstance(alice.ask(GetStatus()), Status)
+        assert bob.ask(Resume(SALT)) == Kept(0, whole=False)
+    until(lambda: [p.stat().st_size for p in world.staged()] == [SEGMENT_SIZE], "it is kept")
+    with Raw.of(world.bob, liar.address) as bob:
+        assert bob.ask(Resume(SALT)) == Kept(0, whole=False)
+    goes_on(world, liar)
+
+
+@pytest.mark.parametrize("length", [0, 31, 33, 1000])
+def test_only_a_salt_names_what_is_gone_on_with(
+    world: World, liar: LyingServer, length: int
+) -> None:
+    with Raw.of(world.alice, liar.address) as raw:
+        assert raw.refusal(Resume(Salt(b"/" * length))) == "protocol"
+
+
+@pytest.mark.parametrize(
+    ("first", "count", "there"),
+    [
+        (0, 0, [0, 1, 2]),
+        (1, 0, [1, 2]),
+        (0, 1, [0]),
+        (1, 2, [1, 2]),
+        (2, 1, [2]),
+        (3, 0, None),
+        (0, 4, None),
+        (-1, 0, None),
+        (0, -1, None),
+        (1 << 62, 0, None),
+        (1, 1 << 62, None),
+    ],
+)
+def test_a_part_of_a_file_is_had_only_where_there_is_one(
+    world: World, liar: LyingServer, first: int, count: int, there: list[int] | None
+) -> None:
+    plan = world.alice.find("plan.bin").manifest.body
+    assert plan.content is not None
+    stored = world.blob(plan.content.root).read_bytes()
+    ask = Download(plan.node, plan.content.root, first, count)
+    with Raw.of(world.alice, liar.address) as raw:
+        if there is None:
+            assert raw.refusal(ask) == "protocol"
+            return
+        request = raw.send(ask)
+        for index in there:
+            data = raw.receive()
+            assert isinstance(data, Data)
+            assert (data.stream, data.index) == (request, index)
+            at = index * SEGMENT_SIZE
+            assert data.payload == stored[at : at + SEGMENT_SIZE]
+        assert raw.receive() == Control(request, Sent(len(stored)))

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import pytest
+
+from fsd.blobs.janitor import STAGED_S, Janitor
+from fsd.services.accounts import Principal
+from fsd.services.incoming import IncomingBlob, UploadLimits, WholeBlob
+from fsd.services.transfers import Transfers
+from fsproto.errors import ConflictError, IntegrityError, OutOfSpaceError, RemoteProtocolError
+from fsproto.limits import SEGMENT_SIZE
+from fsproto.messages.files import Kept
+from fsproto.sealed import integrity
+from fsproto.types import Salt
+from tests.known import stretch
+from tests.people import Clock, Office
+
+SALT = Salt(stretch("salt", 32))
+BLOB = stretch("sealed", 3 * SEGMENT_SIZE + 77)
+SEGMENTS = [BLOB[at : at + SEGMENT_SIZE] for at in range(0, len(BLOB), SEGMENT_SIZE)]
+ROOT = integrity.blob_root(SALT, BLOB)
+NOTHING = (Kept(0, whole=False), None)
+
+
+@pytest.fixture
+def enrol(office: Office, clock: Clock) -> Callable[[str], Principal]:
+    def someone(name: str) -> Principal:
+        resident = office.add(name)
+        resident.enrol(office, clock())
+        assert resident.principal is not None
+        return resident.principal
+
+    return someone
+
+
+@pytest.fixture
+def alice(enrol: Callable[[str], Principal]) -> Principal:
+    return enrol("alice")
+
+
+def begun(
+    at: Transfers, who: Principal, segments: int, salt: Salt = SALT, *, resumable: bool = True
+) -> IncomingBlob:
+    """Begin an upload and send some of it."""
+    blob = at.begin(who, salt, resumable=resumable)
+    add(blob, 0, segments)
+    return blob
+
+
+def add(blob: IncomingBlob | WholeBlob, first: int, end: int = len(SEGMENTS)) -> None:
+    for index in range(first, end):
+        blob.add(index, memoryview(SEGMENTS[index]))
+
+
+def resumed(at: Transfers, who: Principal, segments: int) -> IncomingBlob:
+    kept, blob = at.resume(who, SALT)
+    assert kept == Kept(segments, whole=False)
+    assert isinstance(blob, IncomingBlob)
+    return blob
+
+
+def staged(office: Office) -> list[str]:
+    return office.blobs.tickets("")
+
+
+@pytest.mark.parametrize("sent", [1, 2, 3, 4])
+def test_a_broken_off_upload_goes_on_behind_its_whole_segments(
+    office: Office, alice: Principal, sent: int
+) -> None:
+    office.transfers.suspend(begun(office.transfers, alice, sent))
+    blob = resumed(office.transfers, alice, min(sent, 3))
+    add(blob, min(sent, 3))
+    office.transfers.finish(alice, blob, ROOT, len(BLOB))
+    assert list(office.blobs.names(0)) == [ROOT]
+    assert not staged(office)
+
+
+def test_an_upload_survives_the_end_of_the_server(
+    office: Office, alice: Principal, clock: Clock
+) -> None:
+    blob = begun(office.transfers, alice, 2)
+    blob.staged.write(b"the beginning of a segment that was just being written")
+    again = Transfers(office.database, office.blobs, now_ms=clock)
+    Janitor(office.database, office.blobs, clock).run(unkept_s=0)  # as at every start
+    blob = resumed(again, alice, 2)
+    add(blob, 2)
+    again.finish(alice, blob, ROOT, len(BLOB))
+
+
+def test_what_another_has_uploaded_cannot_be_gone_on_with(
+    office: Office, enrol: Callable[[str], Principal]
+) -> None:
+    alice, bob = enrol("alice"), enrol("bob")
+    under_way = begun(office.transfers, alice, 2)
+    assert office.transfers.resume(bob, SALT) == NOTHING
+    office.transfers.suspend(under_way)
+    assert office.transfers.resume(bob, SALT) == NOTHING
+    office.transfers.discard(begun(office.transfers, bob, 1))
+    blob = resumed(office.transfers, alice, 2)
+    add(blob, 2)
+    office.transfers.finish(alice, blob, ROOT, len(BLOB))
+    assert office.transfers.resume(bob, SALT) == NOTHING
+
+
+def test_an_upload_under_way_is_taken_over_and_its_old_connection_writes_no_more(
+    office: Office, alice: Principal
+) -> None:
+    old = begun(office.transfers, alice, 2)
+    new = resumed(office.transfers, alice, 2)
+    with pytest.raises(ConflictError):
+        old.add(2, memoryview(SEGMENTS[2]))
+    with pytest.raises(ConflictError):
+        office.transfers.finish(alice, old, ROOT, len(BLOB))
+    office.transfers.suspend(old)
+    office.transfers.discard(old)
+    add(new, 2)
+    office.transfers.finish(alice, new, ROOT, len(BLOB))
+
+
+def test_an_upload_begun_again_takes_the_place_of_the_first(
+    office: Office, alice: Principal
+) -> None:
+    old = begun(office.transfers, alice, 2)
+    new = begun(office.transfers, alice, 1)
+    with pytest.raises(ConflictError):
+        old.add(2, memoryview(SEGMENTS[2]))
+    office.transfers.discard(old)
+    add(new, 1)
+    office.transfers.finish(alice, new, ROOT, len(BLOB))
+
+
+def test_a_finished_upload_is_whole_until_it_is_committed(office: Office, alice: Principal) -> None:
+    office.transfers.finish(alice, begun(office.transfers, alice, 4), ROOT, len(BLOB))
+    kept, blob = office.transfers.resume(alice, SALT)
+    assert kept == Kept(len(SEGMENTS), whole=True)
+    assert isinstance(blob, WholeBlob)
+    office.transfers.finish(alice, blob, ROOT, len(BLOB))
+    with pytest.raises(IntegrityError):
+        office.transfers.finish(alice, blob, ROOT, len(BLOB) - 1)
+    with pytest.raises(RemoteProtocolError):
+        add(blob, 3)
+
+
+@pytest.mark.parametrize("how", ["aborted", "out of order", "not resumable", "no whole segment"])
+def test_nothing_is_kept_of_what_cannot_be_gone_on_with(
+    office: Office, alice: Principal, how: str
+) -> None:
+    count = 0 if how == "no whole segment" else 2
+    blob = begun(office.transfers, alice, count, resumable=how != "not resumable")
+    if how == "aborted":
+        office.transfers.discard(blob)
+    elif how == "out of order":
+        with pytest.raises(RemoteProtocolError):
+            blob.add(3, memoryview(SEGMENTS[3]))
+        office.transfers.discard(blob)
+    elif how == "no whole segment":
+        blob.add(0, memoryview(b"short, so it cannot be told whether it is the last"))
+    office.transfers.suspend(blob)
+    assert not staged(office)
+    assert office.transfers.resume(alice, SALT) == NOTHING
+
+
+def test_what_was_damaged_while_it_was_kept_is_not_taken(office: Office, alice: Principal) -> None:
+    office.transfers.suspend(begun(office.transfers, alice, 2))
+    (path,) = (office.blobs._staging).iterdir()
+    path.write_bytes(bytes(2 * SEGMENT_SIZE))
+    blob = resumed(office.transfers, alice, 2)
+    add(blob, 2)
+    with pytest.raises(IntegrityError):
+        office.transfers.finish(alice, blob, ROOT, len(BLOB))
+    assert not staged(office)
+
+
+def test_of_too_many_broken_off_uploads_the_oldest_make_room(
+    office: Office, alice: Principal, clock: Clock
+) -> None:
+    at = Transfers(office.database, office.blobs, now_ms=clock, limits=UploadLimits(suspended=3))
+    salts = [Salt(bytes([number]) * 32) for number in range(5)]
+    for number, salt in enumerate(salts):
+        at.suspend(begun(at, alice, 1, salt))
+        path = office.blobs._ticket(f"{alice.user_id}-{salt.hex()}")
+        os.utime(path, (number, number))
+    assert [at.resume(alice, salt)[0].segments for salt in salts] == [0, 0, 1, 1, 1]
+
+
+def test_too_many_uploads_at_once_are_refused(
+    office: Office, enrol: Callable[[str], Principal], clock: Clock
+) -> None:
+    alice, bob = enrol("alice"), enrol("bob")
+    at = Transfers(office.database, office.blobs, now_ms=clock, limits=UploadLimits(active=2))
+    at.suspend(begun(at, alice, 1))
+    first, _ = (begun(at, alice, 0, Salt(bytes([n]) * 32), resumable=n > 0) for n in range(2))
+    with pytest.raises(OutOfSpaceError):
+        begun(at, alice, 0, Salt(bytes([9]) * 32))
+    with pytest.raises(OutOfSpaceError):
+        at.resume(alice, SALT)
+    at.discard(begun(at, bob, 0))  # there is no want of room for others
+    at.discard(first)
+    assert at.resume(alice, SALT)[0].segments == 1  # nothing of it was lost
+
+
+def test_what_nobody_goes_on_with_is_deleted_after_a_day(
+    office: Office, alice: Principal, clock: Clock
+) -> None:
+    office.transfers.suspend(begun(office.transfers, alice, 2))
+    janitor = Janitor(office.database, office.blobs, clock)
+    (path,) = (office.blobs._staging).iterdir()
+    for age_s, there in ((STAGED_S - 60, True), (STAGED_S + 60, False)):
+        os.utime(path, (time.time() - age_s,) * 2)
+        janitor.run()
+        assert path.exists() == there
+
+
+def test_what_is_kept_of_somebody_goes_with_them(office: Office, alice: Principal) -> None:
+    office.transfers.suspend(begun(office.transfers, alice, 2))
+    office.people.remove("alice")
+    assert not staged(office)
