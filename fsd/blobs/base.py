@@ -39,8 +39,8 @@ class StagedBlob(Protocol):
 class BlobReader(Protocol):
     """A blob that is being sent; stays readable even if it is deleted meanwhile."""
 
-    def read(self, size: int) -> bytes:
-        """Return the next bytes, fewer only at the end."""
+    def readinto(self, room: memoryview, /) -> int | None:
+        """Fill `room` with the next bytes, or a part of it; 0 only at the end."""
 
     def seek(self, to: int) -> object:
         """Go on reading at byte `to`."""

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -57,7 +58,7 @@ class LocalBlobs:
         """Delete what is staged under a ticket; what is not there is deleted already."""
         self._ticket(ticket).unlink(missing_ok=True)
 
-    def open(self, root: bytes) -> BinaryIO:
+    def open(self, root: bytes) -> FileIO:
         """Open a blob; `IntegrityError` if it has gone missing."""
         try:
             return self._path(root).open("rb", buffering=0)

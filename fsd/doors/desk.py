@@ -118,12 +118,22 @@ class Download:
         self.segments = count or there
         reader.seek(first * SEGMENT_SIZE)
 
-    def segment(self) -> bytes:
-        """Return the next stored segment; `IntegrityError` if the blob ends too early."""
-        data = self._reader.read(SEGMENT_SIZE)
-        if not data:
+    @property
+    def longest(self) -> int:
+        """Bytes of its longest segment."""
+        return min(SEGMENT_SIZE, self.size)
+
+    def segment_into(self, room: memoryview) -> int:
+        """Read the next stored segment, for which there is `room`; return how long it is.
+
+        `IntegrityError` if the blob ends too early.
+        """
+        have = 0
+        while have < len(room) and (more := self._reader.readinto(room[have:])):
+            have += more
+        if not have:
             raise IntegrityError("The server has lost a part of this file.")
-        return data
+        return have
 
     def close(self) -> None:
         """Let go of it."""

@@ -44,7 +44,7 @@ class Line:
         self.frame_began = None
         return frame
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes | memoryview) -> None:
         """Send, waiting until the peer takes it."""
         async with asyncio.timeout(self._silence_s):
             await self._loop.sock_sendall(self._socket, data)

@@ -37,7 +37,16 @@ from fsproto.messages import Message, failure, files
 from fsproto.messages.account import Enroll, Login
 from fsproto.messages.base import Done
 from fsproto.types import NodeId
-from fsproto.wire.connection import Connection, ConnectionOver, Control, Data, Event, Reply
+from fsproto.wire.connection import (
+    DATA_ROOM,
+    RECORD_ROOM,
+    Connection,
+    ConnectionOver,
+    Control,
+    Data,
+    Event,
+    Reply,
+)
 from fsproto.wire.frames import SMALL, Frame
 from fsproto.wire.handshake import ServerHandshake
 
@@ -350,11 +359,19 @@ class _Peer:
             self._door.desk.open_download, who, ask.node, ask.root, ask.first, ask.count
         )
 
-        def record(index: int) -> bytes:
-            number = download.first + index
-            return self._connection.send_data(request, number, download.segment())
+        # The next segment is read and sealed while the one before it is sent, each in its own
+        # memory, which is used again and again: new memory would cost more than the cipher.
+        rooms = [
+            (_room(DATA_ROOM + download.longest), _room(RECORD_ROOM + DATA_ROOM + download.longest))
+            for _ in range(2)
+        ]
 
-        # The next segment is read and sealed while the one before it is sent.
+        def record(index: int) -> memoryview:
+            segment, sealed = rooms[index % 2]
+            size = download.segment_into(segment[DATA_ROOM:])
+            data = segment[: DATA_ROOM + size]
+            return self._connection.seal_segment(request, download.first + index, data, sealed)
+
         ahead = asyncio.ensure_future(self._in_thread(record, 0))
         try:
             for index in range(1, download.segments + 1):
@@ -367,6 +384,10 @@ class _Peer:
         finally:
             await asyncio.gather(ahead, return_exceptions=True)  # a thread may still read
             await self._in_thread(download.close)
+
+
+def _room(size: int) -> memoryview:
+    return memoryview(bytearray(size))
 
 
 def _parts(items: list[T], size: Callable[[T], int]) -> Iterator[list[T]]:
