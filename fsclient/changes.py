@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fsclient.tree import Located, Tree, View
-from fsproto.errors import ConflictError, ExistsError, RemoteProtocolError
+from fsproto.errors import ConflictError, ExistsError, RemoteProtocolError, Unreachable
 from fsproto.keys.tree import KeyedNode, new_node
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, Found, InlineBlob, Lookup, Removal, Stale
@@ -157,7 +157,9 @@ class Changes:
         """Sign and commit; `ConflictError` if what was to be changed was changed meanwhile."""
         if not self._steps:
             return
-        views = self._look()
+        persistence = self._tree.persistence
+        views = persistence.run(self._look)
+        unsure: list[tuple[_Draft, list[VerifiedState]]] = []
         for attempt in range(_TRIES):
             draft, states = self._sign(views)
             ask = Commit(
@@ -167,17 +169,44 @@ class Changes:
                 self._blobs,
             )
             mark = self._tree.memory.mark()
-            answer = self._tree.connection.call(ask, Done, Stale)
+            try:
+                answer = self._tree.connection.call(ask, Done, Stale)
+            except Unreachable as lost:
+                persistence.recover(lost)
+                unsure.append((draft, states))
+                views = persistence.run(self._look)
+                if self._was_committed(unsure, views):
+                    return
+                continue
             if not isinstance(answer, Stale):
                 self._tree.remember(states, draft.manifests)
+                persistence.progressed()
                 return
             self._blobs = []  # the server has kept them
             views = self._again(answer, views, mark)
+            if self._was_committed(unsure, views):
+                return
             # Whoever lost steps back a little, so that not all come again at the same moment.
             time.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, 0.004 * 2**attempt)))  # noqa: S311
         raise ConflictError("Too many others change this folder right now; try again.")
 
     # --- how
+
+    def _was_committed(
+        self, unsure: list[tuple[_Draft, list[VerifiedState]]], views: dict[NodeId, View]
+    ) -> bool:
+        """Tell whether one of the commits was made whose answers were lost; remember it then.
+
+        All of a commit is made or nothing, so one manifest of it that is in place will do.
+        """
+        for draft, states in unsure:
+            for manifest in draft.manifests:
+                view = views.get(manifest.body.parent)
+                entry = view.tree.get(manifest.body.token) if view else None
+                if entry is not None and entry.manifest == manifest.hash:
+                    self._tree.remember(states, draft.manifests)
+                    return True
+        return False
 
     def _touch(self, folder: KeyedNode, name: str) -> Token:
         token = folder.token(name)
