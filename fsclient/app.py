@@ -6,16 +6,21 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsclient.ui import Ui
-from fsproto.errors import FsError, UsageError
+from fsproto.errors import FsError, Unreachable, UsageError
 
 if TYPE_CHECKING:
     from fsclient.otp import CodeSource
+    from fsclient.persistence import Once, Patience
     from fsclient.profile import Profile
     from fsclient.session import Keeper, Session
+
+
+GOES_ON = "The same command goes on where it stopped."
 
 
 @dataclass
@@ -36,8 +41,10 @@ class Options:
 class App:
     """One run of the program; the shell keeps one for all its commands."""
 
-    def __init__(self) -> None:
-        """Begin with the options' defaults."""
+    def __init__(self, patience: Patience | None = None) -> None:
+        """Begin with the options' defaults, and the patience that people have."""
+        self._patience = patience
+        self._transfer: Once | None = None
         self.options = Options()
         self._kept: Session | None = None
         self._keeper: Keeper | None = None
@@ -68,7 +75,7 @@ class App:
             from fsclient.session import Keeper, Passphrase
 
             phrase = Passphrase(options.passphrase, none=options.no_passphrase)
-            self._keeper = Keeper(profile, self.ui, self._code_source(), phrase)
+            self._keeper = Keeper(profile, self.ui, self._code_source(), phrase, self._patience)
         self._keeper.use(self.ui, self._code_source())
         return self._keeper
 
@@ -104,6 +111,32 @@ class App:
             self.drop_session()
             raise
 
+    @contextlib.contextmanager
+    def transfer(self, *, resume: bool = True) -> Iterator[Session]:
+        """Give a session that connects anew when it is lost, unless `resume` is false."""
+        with self.session() as session:
+            from fsclient.persistence import Once, Patience, Persistent
+
+            patience = self._patience or Patience()
+            if resume:
+                anew = partial(self.keeper().reconnect, session)
+                where = session.facts.link.address
+                session.tree.persistence = Persistent(anew, where, self.ui, patience)
+            self._transfer = session.tree.persistence
+            try:
+                yield session
+            finally:
+                session.tree.persistence = Once()
+
+    def begin(self) -> None:
+        """Begin a command: nothing of it has been done yet."""
+        self._transfer = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Tell whether the same command would go on where this one stopped."""
+        return self._transfer is not None and self._transfer.unfinished
+
     def _has_ended(self) -> bool:
         return (self.profile.session_ends_ms() or 0) <= time.time_ns() // 1_000_000
 
@@ -132,6 +165,8 @@ class App:
             import traceback
 
             traceback.print_exception(error)
+        if self.goes_on and isinstance(error, Unreachable):
+            error.hint = GOES_ON
         self.ui.complain(error)
         with contextlib.suppress(FsError, OSError):  # stdout may be what went wrong
             self.ui.result_of(error=error.code, message=error.sentence, hint=error.hint)

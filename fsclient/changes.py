@@ -2,7 +2,8 @@
 
 A change is described once and can be signed again on top of another state: when somebody else
 changed the same folder first, the server answers with the folder as it is now, each change is
-checked against that, and only the signatures are made anew; no content is sent twice.
+checked against that, and only the signatures are made anew; no content is sent twice. Just so
+when a connection was lost and nobody knows what had become of a commit.
 """
 
 from __future__ import annotations
@@ -11,30 +12,20 @@ import os
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
+from fsclient.connection import ServerConnection
+from fsclient.signing import Draft, NextVersion, SignedChanges
 from fsclient.tree import Located, Tree, View
-from fsproto.errors import ConflictError, ExistsError, RemoteProtocolError
+from fsproto.errors import ConflictError, ExistsError, RemoteProtocolError, Unreachable
 from fsproto.keys.tree import KeyedNode, new_node
 from fsproto.messages.base import Done
-from fsproto.messages.files import Commit, Found, InlineBlob, Lookup, Removal, Stale
+from fsproto.messages.files import Commit, Found, InlineBlob, Lookup, Stale
 from fsproto.packing import unpack
-from fsproto.sealed import folder as folders
-from fsproto.sealed import manifest as manifests
-from fsproto.sealed.folder import FolderState, VerifiedState, sign_state
-from fsproto.sealed.manifest import (
-    Content,
-    DraftManifest,
-    Kind,
-    Manifest,
-    Metadata,
-    VerifiedManifest,
-    draft_manifest,
-    seal_metadata,
-    sign_manifests,
-)
-from fsproto.sealed.prefixtree import Edit, Entry, PrefixTree
-from fsproto.types import NO_HASH, NodeId, Token
+from fsproto.sealed.folder import FolderState
+from fsproto.sealed.manifest import Metadata
+from fsproto.types import NodeId, Token
 
 _TRIES = 100
 _LONGEST_PAUSE_S = 0.25
@@ -43,42 +34,18 @@ _REMEMBERED = 64
 _MANIFEST_BYTES = 1400
 """More than a manifest and its removal take in a commit."""
 
-
-@dataclass(frozen=True)
-class NextVersion:
-    """What the next version of a node is to be."""
-
-    node: KeyedNode
-    before: VerifiedManifest | None
-    """The version it follows; None for a new node."""
-    metadata: Metadata
-    content: Content | None
-    """None for a folder."""
-
-
-@dataclass
-class _Draft:
-    """A commit in the making: folders' trees as they will be."""
-
-    edits: dict[NodeId, Edit]
-    trees: dict[NodeId, PrefixTree] = field(default_factory=dict)
-    """What the edits came to."""
-    manifests: list[DraftManifest] = field(default_factory=list)
-    removals: list[Removal] = field(default_factory=list)
+_Step = Callable[[Draft], None]
 
 
 @dataclass(frozen=True)
 class _Sent:
-    """A commit that waits for its answer."""
+    """A commit that was sent, and what it builds on; its answer is due, or was lost."""
 
+    connection: ServerConnection
     request: int
     mark: int
     views: dict[NodeId, View]
-    states: list[VerifiedState]
-    manifests: list[VerifiedManifest]
-
-
-_Step = Callable[[_Draft], None]
+    signed: SignedChanges
 
 
 class Lately:
@@ -112,6 +79,11 @@ class Changes:
         self._tree = tree
         self._lately = lately
         self._sent: _Sent | None = None
+        """The last commit that may have reached the server."""
+        self._lost: Unreachable | None = None
+        """Why the last attempt may not have done so."""
+        self._used = tree.connection
+        """What the last attempt was made over."""
         self._folders: dict[NodeId, tuple[KeyedNode, list[Token]]] = {}
         self._new: set[NodeId] = set()
         self._steps: list[_Step] = []
@@ -130,10 +102,10 @@ class Changes:
         self._folders[child.node] = child, []
         self._new.add(child.node)
 
-        def step(draft: _Draft) -> None:
-            if draft.edits[parent.node].get(token) is not None:
+        def step(draft: Draft) -> None:
+            if draft.entry(parent, token) is not None:
                 raise ExistsError(f"Somebody else made '{name}' meanwhile.")
-            self._place(draft, parent, token, NextVersion(child, None, metadata, None))
+            draft.place(parent, token, NextVersion(child, None, metadata, None))
 
         self._steps.append(step)
         return child
@@ -151,15 +123,15 @@ class Changes:
             self._blobs.append(inline)
             self.size += len(inline.data) + 64
 
-        def step(draft: _Draft) -> None:
-            entry = draft.edits[parent.node].get(token)
+        def step(draft: Draft) -> None:
+            entry = draft.entry(parent, token)
             known = (before.body.node, before.hash) if before else None
             if (entry and (entry.node, entry.manifest)) != known:
                 raise ConflictError(
                     f"Somebody else changed '{name}' meanwhile; yours was not put.",
                     hint="Look at theirs, then put yours again.",
                 )
-            self._place(draft, parent, token, file)
+            draft.place(parent, token, file)
 
         self._steps.append(step)
 
@@ -167,8 +139,8 @@ class Changes:
         """Remove a file, or a folder with everything in it."""
         token = self._touch(parent, found.metadata.name)
 
-        def step(draft: _Draft) -> None:
-            self._take_out(draft, parent, token, found)
+        def step(draft: Draft) -> None:
+            draft.take_out(parent, token, found)
 
         self._steps.append(step)
 
@@ -185,13 +157,13 @@ class Changes:
         before, was = found.manifest, found.metadata
         metadata = Metadata(name, was.size, was.mtime_ns, was.executable, was.file_key)
 
-        def step(draft: _Draft) -> None:
-            self._take_out(draft, source, old, found)
-            entry = draft.edits[target.node].get(new)
+        def step(draft: Draft) -> None:
+            draft.take_out(source, old, found)
+            entry = draft.entry(target, new)
             if (entry and entry.node) != (replaced and replaced.keyed.node):
                 raise ExistsError(f"There is a '{name}' already.")
             moved = NextVersion(found.keyed, before, metadata, before.body.content)
-            self._place(draft, target, new, moved)
+            draft.place(target, new, moved)
 
         self._steps.append(step)
 
@@ -206,30 +178,87 @@ class Changes:
             return
         known = self._known()
         try:
-            self._send(self._look(known))
+            self._attempt(known)
         except (ConflictError, ExistsError):
             if not known:
                 raise
-            self._send(self._look({}))  # what was known may be out of date
+            self._attempt({})  # what was known may be out of date
 
     def finish(self) -> None:
         """Wait for the end of what was sent; raises what `commit` does."""
+        if not self._steps:
+            return
+        unsure: list[SignedChanges] = []
         for attempt in range(_TRIES):
-            sent = self._sent
-            if sent is None:
+            try:
+                answer = self._answer()
+            except Unreachable as lost:
+                unsure += [self._sent.signed] if self._sent else []
+                answer = self._after(lost)
+            if isinstance(answer, SignedChanges):
+                made: SignedChanges | None = answer
+            else:
+                views = answer
+                made = next((one for one in unsure if one.was_made(views)), None)
+            if made is not None:
+                self._tree.remember(made.states, made.manifests)
+                self._tree.persistence.progressed()
                 return
-            answer = self._tree.connection.answer(sent.request, Done, Stale)
-            if not isinstance(answer, Stale):
-                self._tree.remember(sent.states, sent.manifests)
-                return
-            self._blobs = []  # the server has kept them
-            views = self._again(answer, sent.views, sent.mark)
             # Whoever lost steps back a little, so that not all come again at the same moment.
             time.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, 0.004 * 2**attempt)))  # noqa: S311
-            self._send(views)
+            self._attempt({}, views)
         raise ConflictError("Too many others change this folder right now; try again.")
 
     # --- how
+
+    def _attempt(self, known: dict[NodeId, View], views: dict[NodeId, View] | None = None) -> None:
+        """Sign and send, on top of `views`, or of what is known and what the server says.
+
+        That the connection is lost is left to `finish`: what was sent before must be seen to
+        first, as this may build upon it.
+        """
+        self._sent = self._lost = None
+        self._used = self._tree.connection
+        try:
+            self._send(self._look(known) if views is None else views)
+        except Unreachable as lost:
+            self._lost = lost
+
+    def _send(self, views: dict[NodeId, View]) -> None:
+        draft = Draft(self._tree.identity, views, self._new)
+        for step in self._steps:
+            step(draft)
+        signed = draft.sign([keyed for keyed, _ in self._folders.values()])
+        ask = Commit(
+            [state.signed for state in signed.states],
+            [manifest.signed for manifest in signed.manifests],
+            signed.removals,
+            self._blobs,
+        )
+        mark, link = self._tree.memory.mark(), self._tree.connection
+        self._sent = _Sent(link, link.last_request + 1, mark, views, signed)
+        link.send(ask, ahead=True)
+        if self._lately is not None:
+            for folder, view in signed.after.items():
+                self._lately.note(folder, view)
+
+    def _answer(self) -> SignedChanges | dict[NodeId, View]:
+        """Wait for the answer: what was made, or the folders as others have left them."""
+        sent = self._sent
+        if sent is None or self._lost is not None:
+            raise self._lost or Unreachable("Nothing was sent.")
+        answer = sent.connection.answer(sent.request, Done, Stale)
+        if not isinstance(answer, Stale):
+            return sent.signed
+        self._blobs = []  # the server has kept them
+        return self._again(answer, sent.views, sent.mark)
+
+    def _after(self, lost: Unreachable) -> dict[NodeId, View]:
+        """Return the folders as they are, over another connection than the one that was lost."""
+        persistence = self._tree.persistence
+        if self._tree.connection is self._used:
+            persistence.recover(lost)
+        return persistence.run(partial(self._look, {}))
 
     def _touch(self, folder: KeyedNode, name: str) -> Token:
         token = folder.token(name)
@@ -262,24 +291,6 @@ class Changes:
             for folder, tokens, number in asked
         }
 
-    def _send(self, views: dict[NodeId, View]) -> None:
-        """Sign on top of these folders, and send."""
-        draft, states = self._sign(views)
-        signed = sign_manifests(self._tree.identity.signing, draft.manifests)
-        ask = Commit(
-            [state.signed for state in states],
-            [manifest.signed for manifest in signed],
-            draft.removals,
-            self._blobs,
-        )
-        mark = self._tree.memory.mark()
-        request = self._tree.connection.send(ask, ahead=True)
-        self._sent = _Sent(request, mark, views, states, signed)
-        if self._lately is not None:
-            for state in states:
-                folder = state.body.folder
-                self._lately.note(folder, View(state, draft.trees[folder], {}))
-
     def _again(self, answer: Stale, before: dict[NodeId, View], mark: int) -> dict[NodeId, View]:
         """Check the folders that the server says have changed."""
         views: dict[NodeId, View] = {}
@@ -299,81 +310,3 @@ class Changes:
         if all(view.state.hash == before[node].state.hash for node, view in views.items()):
             raise RemoteProtocolError("The server refused a change to what has not changed.")
         return views
-
-    def _sign(self, views: dict[NodeId, View]) -> tuple[_Draft, list[VerifiedState]]:
-        edits = {node: view.tree.edit() for node, view in views.items()}
-        draft = _Draft(edits | {node: PrefixTree().edit() for node in self._new})
-        for step in self._steps:
-            step(draft)
-        draft.trees = {node: edit.tree() for node, edit in draft.edits.items()}
-        identity = self._tree.identity
-        states = []
-        for node, (keyed, _) in self._folders.items():
-            view = views.get(node)
-            body = FolderState(
-                format=folders.FORMAT,
-                folder=node,
-                version=view.state.body.version + 1 if view else 1,
-                previous=view.state.hash if view else NO_HASH,
-                root=draft.trees[node].root,
-                generation=keyed.generation,
-                author=identity.user,
-                author_key=identity.signing.public,
-                time_ms=_now_ms(),
-                log_head=b"",
-            )
-            states.append(sign_state(identity.signing, body))
-        return draft, states
-
-    def _place(
-        self,
-        draft: _Draft,
-        parent: KeyedNode,
-        token: Token,
-        what: NextVersion,
-    ) -> None:
-        """Sign a node's next version and enter it in its folder."""
-        node, before = what.node, what.before
-        identity = self._tree.identity
-        version = before.body.version + 1 if before else 1
-        stays = before is not None and before.body.parent == parent.node
-        body = Manifest(
-            format=manifests.FORMAT,
-            node=node.node,
-            parent=parent.node,
-            kind=Kind.FOLDER if what.content is None else Kind.FILE,
-            version=version,
-            previous=before.hash if before else NO_HASH,
-            token=token,
-            link=before.body.link if before and stays else parent.seal_link(node, os.urandom),
-            link_generation=parent.generation,
-            generation=node.generation,
-            metadata=seal_metadata(
-                node.metadata_key,
-                node.node,
-                version,
-                node.generation,
-                what.metadata,
-                random=os.urandom,
-            ),
-            content=what.content,
-            author=identity.user,
-            author_key=identity.signing.public,
-            time_ms=_now_ms(),
-            log_head=b"",
-        )
-        drafted = draft_manifest(body)
-        draft.manifests.append(drafted)
-        entry = Entry(token, node.node, drafted.hash)
-        draft.edits[parent.node].put(entry)
-
-    def _take_out(self, draft: _Draft, parent: KeyedNode, token: Token, found: Located) -> None:
-        entry = draft.edits[parent.node].get(token)
-        if entry is None or (entry.node, entry.manifest) != (found.keyed.node, found.manifest.hash):
-            raise ConflictError(f"Somebody else changed or removed '{found.path}' meanwhile.")
-        draft.removals.append(Removal(parent.node, token))
-        draft.edits[parent.node].remove(token)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from fsclient.app import App
+from fsclient.app import GOES_ON, App
 from fsproto import __version__
 from fsproto.errors import FsError, Interrupted, UsageError
 from fsproto.names import for_terminal
@@ -216,6 +216,7 @@ def _end_cleanly_when_told() -> None:
 
 def run(app: App, arguments: list[str]) -> int:
     """Run one command; return its exit status, having told what went wrong."""
+    app.begin()
     try:
         _invoke(app, arguments)
     except click.exceptions.Exit as stop:
@@ -233,7 +234,10 @@ def run(app: App, arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         with _ending_at_once():
             app.ui.end_line()
-            return app.complain(Interrupted("Interrupted; nothing half-done was left in place."))
+            what = GOES_ON if app.goes_on else None
+            return app.complain(
+                Interrupted("Interrupted; nothing half-done was left in place.", hint=what)
+            )
     except FsError as error:
         return app.complain(error)
     except MemoryError:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import select
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self, TypeVar
 
+from fsclient.persistence import Patience
 from fsproto.errors import (
     ConflictError,
     ConnectionLost,
@@ -36,8 +38,6 @@ from fsproto.wire.handshake import ClientHandshake
 M = TypeVar("M", bound=Message)
 
 CONNECT_S = 10.0
-ANSWER_S = 120.0
-"""How long the server may be silent while something is expected of it."""
 _LONGEST_SENTENCE = 500
 """Characters of a server's own words that a person is shown."""
 
@@ -45,26 +45,34 @@ _LONGEST_SENTENCE = 500
 class ServerConnection:
     """One connection; requests are numbered, and answered in the order they were sent."""
 
-    def __init__(self, link: EnrollLink) -> None:
+    def __init__(
+        self, link: EnrollLink, patience: Patience | None = None, *, after: int = 0
+    ) -> None:
         """Connect and exchange keys up to where a first message can be sent.
+
+        `after` is the `last_request` of the connection whose place this one takes, if there is
+        one: who still waits for an answer over that is told that it is lost.
 
         Raises `Unreachable` and its kinds, and `HostKeyError` unless the host key is the pinned
         one; in that case nothing but a hello was sent.
         """
         self._where = link.address
+        self._patience = patience or Patience()
         self._connection = Connection(ClientHandshake(link.host_key, os.urandom))
-        self._request = 0
+        self._request = self._first = after
         self._awaited: set[int] = set()
         self._came: dict[int, Control] = {}
         self._record_room: bytearray | None = None
+        self._opened = False
         with self._translated():
             self._socket = _connected(link.address)
+            self._opened = True
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             with self._translated():
                 self._socket.sendall(self._connection.start())
                 self._held = self._reply()
-                self._socket.settimeout(ANSWER_S)
+                self._socket.settimeout(self._patience.silence_s)
         except BaseException:
             self._socket.close()
             raise
@@ -79,6 +87,11 @@ class ServerConnection:
     def channel_id(self) -> bytes:
         """32 bytes that name this connection; a login signs them."""
         return self._connection.channel_id
+
+    @property
+    def last_request(self) -> int:
+        """The number of the request that was sent last."""
+        return self._request
 
     @property
     def usable(self) -> bool:
@@ -138,13 +151,32 @@ class ServerConnection:
         with self._translated():
             if self._held:  # the end of the handshake and a login go together
                 data, self._held = self._held + bytes(data), b""
-            self._socket.sendall(data)
+            left = memoryview(data)[self._socket.send(data) :]
+            if left:
+                self._put_rest(left)
+
+    def _put_rest(self, left: memoryview) -> None:
+        """Send the rest of a message, slowly perhaps; `sendall` would count all of it as one."""
+        ends = time.monotonic() + self._patience.frame_s
+        while left:
+            left = left[self._socket.send(left) :]
+            if time.monotonic() > ends:
+                raise TimeoutError
 
     # --- receiving
 
-    def answer(self, request: int, *kinds: type[M]) -> M:
-        """Return the answer to a request; raises what the server says went wrong."""
-        event = self.next_of(request)
+    def answer(self, request: int, *kinds: type[M], slow: bool = False) -> M:
+        """Return the answer to a request; raises what the server says went wrong.
+
+        `slow` says that the server may have a whole file to read or to put on its disk first.
+        """
+        if slow and self.usable:
+            self._socket.settimeout(self._patience.frame_s)
+        try:
+            event = self.next_of(request)
+        finally:
+            if slow and self.usable:
+                self._socket.settimeout(self._patience.silence_s)
         if isinstance(event, Control) and isinstance(event.message, kinds):
             return event.message
         raise self._broken("The server gave an answer to another question.")
@@ -156,6 +188,8 @@ class ServerConnection:
         """
         event: Control | Data | None = self._came.pop(request, None)
         while event is None:
+            if request <= self._first:
+                raise ConnectionLost(f"The connection to {self._where} was lost.")
             self._awaited.discard(request)
             event = self._event(into)
             if self._set_aside(event):
@@ -189,9 +223,14 @@ class ServerConnection:
 
     def _next(self, into: memoryview | None = None) -> Event:
         connection = self._connection
+        ends = 0.0
         while (frame := connection.take_frame()) is None:
             with self._translated():
                 connection.received(self._socket.recv_into(connection.room()))
+                now = time.monotonic()
+                ends = ends or now + self._patience.frame_s
+                if now > ends:
+                    raise TimeoutError
         return connection.open_frame(frame, into)
 
     def _reply(self) -> bytes:
@@ -215,19 +254,27 @@ class ServerConnection:
         with self._translated():
             return bool(select.select([self._socket], [], [], 0)[0])
 
+    def _give_up(self) -> None:
+        """Close, if it was ever open: a message may have been cut in the middle."""
+        if self._opened:
+            self._socket.close()
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
         except TimeoutError:
+            self._give_up()
             raise Unreachable(f"The server at {self._where} does not answer.") from None
         except (socket.gaierror, UnicodeError):
             raise Unreachable(
                 f"The host {self._where.host} is not known.", hint="Check the name and the network."
             ) from None
         except (ConnectionResetError, BrokenPipeError, ConnectionAbortedError):
+            self._give_up()
             raise ConnectionLost(f"The connection to {self._where} was lost.") from None
         except OSError as error:
+            self._give_up()
             raise Unreachable(
                 f"The server at {self._where} cannot be reached: {error.strerror or error}.",
                 hint="Is it running, and does the network reach it?",

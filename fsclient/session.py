@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fsclient.connection import ServerConnection
 from fsclient.otp import CodeSource
+from fsclient.persistence import Once, Patience
 from fsclient.profile import Facts, Profile
 from fsclient.tree import Tree
 from fsclient.trust.memory import Memory
@@ -46,6 +47,11 @@ class Session:
     memory: Memory
     tree: Tree
 
+    @property
+    def persistence(self) -> Once:
+        """What becomes of the work under way when the connection is lost."""
+        return self.tree.persistence
+
     def close(self) -> None:
         """Close connection and memory."""
         self.connection.close()
@@ -55,12 +61,20 @@ class Session:
 class Keeper:
     """Opens sessions for one profile."""
 
-    def __init__(self, profile: Profile, ui: Ui, codes: CodeSource, passphrase: Passphrase) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        ui: Ui,
+        codes: CodeSource,
+        passphrase: Passphrase,
+        patience: Patience | None = None,
+    ) -> None:
         """Take the profile, whom to ask, and where codes and passphrase come from."""
         self._profile = profile
         self._ui = ui
         self._codes = codes
         self._passphrase = passphrase
+        self._patience = patience
         self._identity: Identity | None = None
 
     def use(self, ui: Ui, codes: CodeSource) -> None:
@@ -94,6 +108,28 @@ class Keeper:
         if ticket is None:
             raise LoginRefused("There is no session.")
         return self._log_in(self._profile.facts(), self.identity(), None, ticket)
+
+    def reconnect(self, session: Session) -> None:
+        """Put a new connection in the place of one that was lost, with the running session.
+
+        `LoginRefused` if that has ended; requests that were not answered are lost.
+        """
+        ticket = self._profile.ticket()
+        if ticket is None:
+            raise LoginRefused("The session has ended meanwhile.")
+        facts, identity, lost = session.facts, session.identity, session.connection
+        lost.close()
+        with ExitStack() as undo:
+            mark = session.memory.mark()
+            connection = undo.enter_context(
+                ServerConnection(facts.link, self._patience, after=lost.last_request)
+            )
+            signature = _sign(identity, labels.SIGN_LOGIN, connection.channel_id)
+            welcome = connection.call(Login(identity.user, signature, None, ticket), Welcome)
+            root, memory = welcome.tree, session.memory
+            Tree(connection, identity, memory, root, expected=facts.root, mark=mark)
+            undo.pop_all()
+        session.connection = session.tree.connection = connection
 
     def enroll(self, link: EnrollLink) -> Session:
         """Make an identity, register its public keys, and begin a session."""
@@ -134,7 +170,7 @@ class Keeper:
         with ExitStack() as undo:
             memory = undo.enter_context(closing(Memory(self._profile.memory)))
             mark = memory.mark()
-            connection = undo.enter_context(ServerConnection(facts.link))
+            connection = undo.enter_context(ServerConnection(facts.link, self._patience))
             signature = _sign(identity, labels.SIGN_LOGIN, connection.channel_id)
             welcome = connection.call(Login(identity.user, signature, code, ticket), Welcome)
             tree = Tree(connection, identity, memory, welcome.tree, expected=facts.root, mark=mark)
@@ -145,7 +181,7 @@ class Keeper:
 
     def _enroll(self, link: EnrollLink, identity: Identity, code: str) -> Session:
         with ExitStack() as undo:
-            connection = undo.enter_context(ServerConnection(link))
+            connection = undo.enter_context(ServerConnection(link, self._patience))
             signature = _sign(identity, labels.SIGN_ENROLL, connection.channel_id)
             bundle, planted = identity.bundle.signed, _empty_tree(identity)
             ask = Enroll(identity.user, signature, code, bundle, planted)

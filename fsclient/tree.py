@@ -6,8 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
+from fsclient.persistence import Once
 from fsclient.trust.memory import MANIFEST, STATE, Memory, Sighting
 from fsproto.errors import (
     ExistsError,
@@ -83,6 +85,7 @@ class Tree:
         before the login was sent.
         """
         self.connection = connection
+        self.persistence = Once()
         self.identity = identity
         self.memory = memory
         keyed = open_root_grant(root.grant, identity)
@@ -139,6 +142,9 @@ class Tree:
 
     def children(self, folder: Located) -> list[Located]:
         """Return everything in a folder, by name; nothing can be missing or added."""
+        return self.persistence.run(partial(self._children, folder))
+
+    def _children(self, folder: Located) -> list[Located]:
         mark = self.memory.mark()
         request = self.connection.send(List(folder.keyed.node))
         signed: list[Signed] = []
@@ -158,6 +164,9 @@ class Tree:
 
     def view(self, folder: KeyedNode, tokens: list[Token]) -> View:
         """Ask for some tokens of a folder."""
+        return self.persistence.run(partial(self._view, folder, tokens))
+
+    def _view(self, folder: KeyedNode, tokens: list[Token]) -> View:
         mark = self.memory.mark()
         found = self.connection.call(Lookup(folder.node, tokens), Found)
         return self.verified_view(folder, tokens, found, mark)

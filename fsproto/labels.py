@@ -33,5 +33,6 @@ METADATA = b"fs/1 metadata"
 WRAP = b"fs/1 wrap to person"
 
 KEYFILE = b"fs/1 keyfile"
+JOURNAL = b"fs/1 upload journal"
 
 SERVER_OTP_SECRET = b"fs/1 otp secret at rest"

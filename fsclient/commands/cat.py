@@ -24,6 +24,6 @@ def command(app: App, paths: tuple[str, ...]) -> None:
     places = [parse_path(path) for path in paths]
     app.content_goes_to_stdout()
     failures = Failures(app.ui)
-    with app.session() as session, Progress(app.ui, "get", "got") as progress:
+    with app.transfer() as session, Progress(app.ui, "get", "got") as progress:
         Get(session, progress, failures).to_stdout(places)
     failures.raise_if_any()

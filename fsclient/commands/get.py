@@ -17,8 +17,9 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("paths", nargs=-1, required=True, metavar="REMOTE… [LOCAL]")
+@click.option("--no-resume", is_flag=True, help="Begin anew, and end when the connection does.")
 @click.pass_obj
-def command(app: App, paths: tuple[str, ...]) -> None:
+def command(app: App, paths: tuple[str, ...], *, no_resume: bool) -> None:
     """Get files and folders and open them here.
 
     With one path it comes into the current folder under its own name. With more, the last one is
@@ -27,6 +28,10 @@ def command(app: App, paths: tuple[str, ...]) -> None:
 
     Folders come whole and are merged with what is there. A local file is replaced only when all
     of the new one was verified; if some fail, the others go on.
+
+    A lost connection is made anew. What was interrupted all the same goes on where it stopped, by
+    itself, when the same command is given again: of files of 4 MiB and more, what came is kept
+    beside the target under a hidden name ('.NAME.….fs-part'). '--no-resume' does neither.
     """
     from fsclient.transfer.failures import Failures
     from fsclient.transfer.get import STDOUT, Get
@@ -38,7 +43,7 @@ def command(app: App, paths: tuple[str, ...]) -> None:
     if target == STDOUT:
         app.content_goes_to_stdout()
     failures = Failures(app.ui)
-    with app.session() as session, Progress(app.ui, "get", "got") as progress:
+    with app.transfer(resume=not no_resume) as session, Progress(app.ui, "get", "got") as progress:
         job = Get(session, progress, failures)
         where = job.to_stdout(places) if target == STDOUT else job.run(places, target)
     progress.tell(where, failed=len(failures))

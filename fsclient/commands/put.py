@@ -17,8 +17,9 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("paths", nargs=-1, required=True, metavar="LOCAL… [REMOTE]")
+@click.option("--no-resume", is_flag=True, help="Begin anew, and end when the connection does.")
 @click.pass_obj
-def command(app: App, paths: tuple[str, ...]) -> None:
+def command(app: App, paths: tuple[str, ...], *, no_resume: bool) -> None:
     """Seal local files and folders here and send them.
 
     With one path it goes to the top of your tree under its own name. With more, the last one is
@@ -28,8 +29,13 @@ def command(app: App, paths: tuple[str, ...]) -> None:
     Folders go whole and are merged with what is there. A file that is there gets a new version.
     Missing folders on the way are made. Symbolic links inside folders are left out, with a
     warning. A whole file arrives, or nothing of it; if some fail, the others go on.
+
+    A lost connection is made anew. What was interrupted all the same goes on where it stopped, by
+    itself, when the same command is given again within a day: files of 4 MiB and more that did not
+    change meanwhile. '--no-resume' does neither.
     """
     from fsclient.transfer.failures import Failures
+    from fsclient.transfer.journal import Journals
     from fsclient.transfer.progress import Progress
     from fsclient.transfer.put import STDIN, Put
     from fsproto.names import parse_path
@@ -38,8 +44,9 @@ def command(app: App, paths: tuple[str, ...]) -> None:
     place, failures = parse_path(target), Failures(app.ui)
     if STDIN in sources:
         app.ui.announce_typing()
-    with app.session() as session, Progress(app.ui, "put", "put") as progress:
-        where = Put(session, progress, failures).run(sources, place)
+    with app.transfer(resume=not no_resume) as session, Progress(app.ui, "put", "put") as progress:
+        journals = Journals(app.profile.folder / "transfers", session, keep=not no_resume)
+        where = Put(session, progress, failures, journals).run(sources, place)
     progress.tell(where, failed=len(failures))
     app.ui.result_of(
         files=progress.files,

@@ -42,12 +42,27 @@ class Writable(Protocol):
         """Take all of the data."""
 
 
+class Kept(Writable, Protocol):
+    """Where plaintext goes behind what went there before."""
+
+    def segments(self) -> int:
+        """Return how many segments there are, and hold them; 0 where there are none."""
+
+    def read(self, index: int, room: memoryview) -> memoryview:
+        """Return the plaintext of one of them."""
+
+    def go_to(self, index: int) -> None:
+        """Write that segment next."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One file to get, and where its plaintext goes."""
 
     file: Located
     target: Callable[[], AbstractContextManager[Writable]]
+    kept: Kept | None = None
+    """What there may be of it already; the target then is the same."""
 
 
 class Downloader:
@@ -75,24 +90,44 @@ class Downloader:
                 ask = next(waiting, None)
                 if ask is None:
                     break
-                ask.send(self._session.connection)
-                asked.append(ask)
+                self._ask(ask, asked)
                 under_way += ask.size
             if not asked:
                 return
             ask = asked.popleft()
             under_way -= ask.size
             if ask.small:
-                self._receive_small(ask, failed)
+                self._receive_small(ask, asked, failed)
+            elif self._receive_large(ask, asked, failed):
+                self._ask(ask, asked)
+                under_way += ask.size
+
+    def _ask(self, ask: _Ask, asked: deque[_Ask]) -> None:
+        """Ask for something, behind what was asked already."""
+        asked.append(ask)
+        try:
+            ask.send(self._session.connection)
+        except Unreachable as lost:
+            self._ask_again(lost, asked)
+
+    def _ask_again(self, lost: Unreachable, asked: Iterable[_Ask]) -> None:
+        """Get a new connection, and ask for all that has not come yet."""
+        while True:
+            self._session.persistence.recover(lost)
+            try:
+                for ask in asked:
+                    ask.send(self._session.connection)
+            except Unreachable as again:
+                lost = again
             else:
-                self._receive_large(ask, failed)
+                return
 
     def _asks(self, jobs: Iterable[Job], failed: Callable[[FsError], None]) -> Iterator[_Ask]:
         """Give what to ask for: a large file by itself, small ones many at once."""
         some = _Ask(small=True)
         for job in jobs:
             try:
-                opening = _Opening(job.file, self._session.identity.user, self._author)
+                opening = self._opening(job)
             except FsError as error:
                 failed(error)
                 continue
@@ -108,15 +143,23 @@ class Downloader:
         if some.wanted:
             yield some
 
-    def _receive_small(self, ask: _Ask, failed: Callable[[FsError], None]) -> None:
-        wanted = iter(ask.wanted)
-        left = len(ask.wanted)
-        while left:
-            blobs = self._session.connection.answer(ask.request, Fetched).blobs
-            if not 0 < len(blobs) <= left:
+    def _opening(self, job: Job) -> _Opening:
+        return _Opening(job.file, self._session.identity.user, self._author)
+
+    def _receive_small(
+        self, ask: _Ask, asked: deque[_Ask], failed: Callable[[FsError], None]
+    ) -> None:
+        while ask.wanted:
+            try:
+                blobs = self._session.connection.answer(ask.request, Fetched).blobs
+            except Unreachable as lost:
+                self._ask_again(lost, [ask, *asked])
+                continue
+            if not 0 < len(blobs) <= len(ask.wanted):
                 raise RemoteProtocolError("The server sent more files than were asked for.")
-            left -= len(blobs)
-            for blob, (job, opening) in zip(blobs, wanted, strict=False):
+            self._session.persistence.progressed()
+            wanted, ask.wanted = ask.wanted[: len(blobs)], ask.wanted[len(blobs) :]
+            for blob, (job, opening) in zip(blobs, wanted, strict=True):
                 try:
                     self._take_whole(job, opening, blob)
                 except FsError as error:
@@ -133,23 +176,67 @@ class Downloader:
             opening.check()
         self._progress.file_done()
 
-    def _receive_large(self, ask: _Ask, failed: Callable[[FsError], None]) -> None:
+    def _receive_large(
+        self, ask: _Ask, asked: deque[_Ask], failed: Callable[[FsError], None]
+    ) -> bool:
+        """Receive a large file; tell whether it must be asked for again, from its beginning."""
         ((job, opening),) = ask.wanted
         try:
-            self._receive(job, opening, ask.request)
+            self._receive(ask, job, opening, asked)
         except (Unreachable, RemoteProtocolError):
             raise
         except FsError as error:
-            if not self._drained(opening, ask.request):
+            if not self._drained(opening, ask):
                 raise
+            if isinstance(error, IntegrityError) and opening.kept:
+                # What was kept of it may have been changed; it is no more now.
+                ask.wanted = [(job, self._opening(job))]
+                return True
             failed(error)
+        return False
 
-    def _receive(self, job: Job, opening: _Opening, request: int) -> None:
+    def _receive(self, ask: _Ask, job: Job, opening: _Opening, asked: deque[_Ask]) -> None:
         with job.target() as target:
-            self._open_into(target, opening, request)
+            while True:
+                try:
+                    self._take_kept(job, opening, ask)
+                    self._open_into(target, opening, ask)
+                    break
+                except Unreachable as lost:
+                    self._ask_again(lost, [ask, *asked])
+            opening.check()
         self._progress.file_done()
 
-    def _open_into(self, target: Writable, opening: _Opening, request: int) -> None:
+    def _take_kept(self, job: Job, opening: _Opening, ask: _Ask) -> None:
+        """Take the leaves of what was kept of a file, after segment 0 with the header."""
+        kept = job.kept
+        if kept is None or opening.hashed >= opening.kept:
+            return
+        if opening.hashed == 0:
+            buffer = self._buffers.take()
+            plain = opening.open(0, self._next(opening, ask, 0, buffer.sealed), buffer.plain)
+            kept.go_to(0)
+            self._write(kept, plain)
+            self._buffers.give_back(buffer)
+            opening.hashed = 1
+            self._end(opening, ask)
+        window: deque[tuple[Buffer, Future[None]]] = deque()
+        while window or opening.hashed < opening.kept:
+            if opening.hashed < opening.kept:
+                buffer = self._buffers.take()
+                plain = kept.read(opening.hashed, buffer.plain)
+                work = self._threads.submit(opening.hash, opening.hashed, plain, buffer.sealed)
+                window.append((buffer, work))
+                opening.hashed += 1
+                self._progress.advance(len(plain))
+            if len(window) > AHEAD or opening.hashed >= opening.kept:
+                buffer, work = window.popleft()
+                work.result()
+                self._buffers.give_back(buffer)
+        kept.go_to(opening.kept)
+
+    def _open_into(self, target: Writable, opening: _Opening, ask: _Ask) -> None:
+        """Receive what is missing; when the connection is lost, all that came was written."""
         window: deque[tuple[Buffer, Future[memoryview]]] = deque()
 
         def write_first() -> None:
@@ -157,66 +244,77 @@ class Downloader:
             self._write(target, plain.result())
             self._buffers.give_back(buffer)
 
-        for index in range(opening.segments):
-            buffer = self._buffers.take()
-            segment = self._next(opening, request, index, buffer.sealed)
-            work = self._threads.submit(opening.open, index, segment, buffer.plain)
-            window.append((buffer, work))
-            if index == 0:  # it has the header, which the others need
+        if not ask.open:
+            return
+        try:
+            for index in range(opening.next, opening.segments):
+                buffer = self._buffers.take()
+                segment = self._next(opening, ask, index, buffer.sealed)
+                work = self._threads.submit(opening.open, index, segment, buffer.plain)
+                window.append((buffer, work))
+                opening.next = index + 1
+                if index == 0:  # it has the header, which the others need
+                    write_first()
+                if len(window) > AHEAD:
+                    write_first()
+            while window:
                 write_first()
-            if len(window) > AHEAD:
+            self._end(opening, ask)
+        except Unreachable:
+            while window:
                 write_first()
-        while window:
-            write_first()
-        self._end(opening, request)
-        opening.check()
+            raise
 
     def _write(self, target: Writable, data: bytes | memoryview) -> None:
         target.write(data)
         self._progress.advance(len(data))
 
-    def _next(self, opening: _Opening, request: int, index: int, into: memoryview) -> memoryview:
-        event = self._event(opening, request, into)
+    def _next(self, opening: _Opening, ask: _Ask, index: int, into: memoryview) -> memoryview:
+        event = self._event(ask, into)
         if not isinstance(event, Data) or event.index != index:
             raise IntegrityError("The server sent the segments of a file cut or out of order.")
         if len(event.payload) != opening.segment_size(index):
             raise IntegrityError("The server sent a segment of another size than was signed.")
+        self._session.persistence.progressed()
         return event.payload
 
-    def _end(self, opening: _Opening, request: int) -> None:
-        event = self._event(opening, request)
+    def _end(self, opening: _Opening, ask: _Ask) -> None:
+        event = self._event(ask)
         if isinstance(event, Data):
             raise IntegrityError("The server sent more of a file than was signed.")
         if event.message != Sent(opening.content.sealed_size):
             raise IntegrityError("The server names another size of a file than was signed.")
 
-    def _event(
-        self, opening: _Opening, request: int, into: memoryview | None = None
-    ) -> Control | Data:
+    def _event(self, ask: _Ask, into: memoryview | None = None) -> Control | Data:
+        """Return what comes next for the request whose turn it is."""
+        request = ask.open[0]
         try:
             event = self._session.connection.next_of(request, into)
         except FsError:
-            opening.ended = True
+            ask.open.remove(request)
             raise
-        opening.ended = isinstance(event, Control)
-        if isinstance(event, Control) and not isinstance(event.message, Sent):
-            raise RemoteProtocolError("The server gave an answer to another question.")
+        if isinstance(event, Control):
+            ask.open.remove(request)
+            if not isinstance(event.message, Sent):
+                raise RemoteProtocolError("The server gave an answer to another question.")
         return event
 
-    def _drained(self, opening: _Opening, request: int) -> bool:
+    def _drained(self, opening: _Opening, ask: _Ask) -> bool:
         """Receive the rest of a file that was given up, to get at the answers behind it.
 
         False if they cannot be had: the connection is lost, or the rest does not end where the
         file does. What was wrong with the file counts then, and nothing more is asked.
         """
-        try:
+        for request in list(ask.open):
             for _ in range(opening.segments + 1):
-                if opening.ended:
+                if request not in ask.open:
                     break
-                self._event(opening, request)
-        except FsError:
-            return self._session.connection.usable
-        return opening.ended
+                try:
+                    self._event(ask)
+                except FsError:
+                    if not self._session.connection.usable:
+                        return False
+        return not ask.open
 
 
 @dataclass
@@ -228,6 +326,8 @@ class _Ask:
     request: int = 0
     size: int = 0
     """Bytes that will come."""
+    open: list[int] = field(default_factory=list)
+    """Of a large file, the requests that were not answered to the end yet."""
 
     def add(self, job: Job, opening: _Opening) -> None:
         """Ask for one more."""
@@ -235,14 +335,22 @@ class _Ask:
         self.size += opening.content.sealed_size
 
     def send(self, connection: ServerConnection) -> None:
-        """Ask."""
+        """Ask for what has not come yet."""
         contents = [
             files.Content(job.file.keyed.node, opening.content.root) for job, opening in self.wanted
         ]
         if self.small:
             self.request = connection.send(Fetch(contents))
-        else:
-            self.request = connection.send(Download(contents[0].node, contents[0].root, 0, 0))
+            return
+        ((job, opening),), (content,) = self.wanted, contents
+        if opening.next == 0 and job.kept is not None:
+            opening.kept = opening.next = job.kept.segments()
+        self.open = []
+        if opening.next > 0 and not opening.has_header:
+            self.open.append(connection.send(Download(content.node, content.root, 0, 1)))
+        if opening.next < opening.segments:
+            ask = Download(content.node, content.root, opening.next, 0)
+            self.open.append(connection.send(ask))
 
 
 class _Opening:
@@ -255,9 +363,20 @@ class _Opening:
         self._bound_to = stream.content_ad(file.keyed.node, self.content.version)
         self._name = str(file.path)
         self.segments = stream.stored_segment_count(self.content.sealed_size)
-        self.ended = False
+        self.kept = 0
+        """Segments that were there already, of an earlier attempt."""
+        self.hashed = 0
+        """How many of those have their leaves."""
+        self.next = 0
+        """The first segment that neither was there nor came."""
         self._opener: stream.StreamOpener | None = None
+        self._sealer: stream.StreamSealer | None = None
         self._leaves: list[bytes] = [b""] * self.segments
+
+    @property
+    def has_header(self) -> bool:
+        """Tell whether segment 0 came, which all others need."""
+        return self._opener is not None
 
     def segment_size(self, index: int) -> int:
         """Return how many bytes stored segment `index` must have."""
@@ -268,11 +387,25 @@ class _Opening:
         if index == 0 and self._opener is None:
             header = bytes(segment[: stream.HEADER_SIZE])
             self._opener = stream.StreamOpener(self._file_key, self._bound_to, header)
+            if self.kept:
+                self._sealer = stream.StreamSealer.again(self._file_key, self._bound_to, header)
         opener = self._opener
         if opener is None:
             raise RuntimeError("segment 0, which has the header, comes first")
         self._leaves[index] = integrity.leaf(self.content.salt, index, segment)
         return opener.open_into(index, segment, into, last=index == self.segments - 1)
+
+    def hash(self, index: int, plain: memoryview, into: memoryview) -> None:
+        """Take the leaf of a segment that was kept, by sealing it again; in any thread.
+
+        What is sealed here is only hashed, and leaves this machine for nowhere.
+        """
+        if self._sealer is None:
+            raise RuntimeError("segment 0, which has the header, comes first")
+        if len(plain) != self.segment_size(index) - stream.TAG_SIZE:
+            raise IntegrityError(f"What was kept of '{self._name}' was cut off meanwhile.")
+        size = self._sealer.seal_into(index, plain, into, last=index == self.segments - 1)
+        self._leaves[index] = integrity.leaf(self.content.salt, index, into[:size])
 
     def check(self) -> None:
         """Compare the salted hash of all that came with the one that was signed."""

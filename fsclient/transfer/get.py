@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from fsclient import ui
 from fsclient.errors import local_errors
+from fsclient.persistence import WORTH_KEEPING
 from fsclient.session import Session
 from fsclient.transfer.download import Downloader, Job, Writable
 from fsclient.transfer.failures import Failures
@@ -22,6 +23,7 @@ from fsclient.transfer.localfs import (
     same_file_key,
     written_whole,
 )
+from fsclient.transfer.partial import Partial, drop_partials
 from fsclient.transfer.progress import Progress
 from fsclient.tree import Located
 from fsproto.errors import ExistsError, FsError, NotFoundError, UsageError
@@ -99,6 +101,17 @@ class Get:
         finally:
             downloader.close()
 
+    def _job(self, found: Located, path: Path, facts: LocalFacts) -> Job:
+        """Return the job for one file, which is kept in parts if it is worth it."""
+        content, persistence = found.manifest.body.content, self._session.persistence
+        if facts.size < WORTH_KEEPING or content is None:
+            return Job(found, partial(_local, path, facts))
+        if not persistence.resumes:
+            drop_partials(path)
+            return Job(found, partial(_local, path, facts))
+        kept = Partial(path, facts, content.root, persistence)
+        return Job(found, lambda: kept, kept)
+
     def _jobs(self, found: Located, path: Path) -> Iterator[Job]:
         """Give everything under a node, making local folders on the way."""
         if not found.is_folder:
@@ -109,7 +122,7 @@ class Get:
                 )
             meta = found.metadata
             facts = LocalFacts(meta.size, meta.mtime_ns, meta.executable)
-            yield Job(found, partial(_local, path, facts))
+            yield self._job(found, path, facts)
             return
         if make_folder(path):
             self._progress.folder_done()

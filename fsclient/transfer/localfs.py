@@ -108,6 +108,22 @@ class Source:
         executable = not IS_WINDOWS and bool(mode & stat.S_IXUSR)
         return LocalFacts(self._before.st_size, self._before.st_mtime_ns, executable)
 
+    @property
+    def stat(self) -> os.stat_result:
+        """All that the system said of it when it was opened."""
+        return self._before
+
+    @property
+    def path(self) -> Path:
+        """Where it lies, as it was named."""
+        return self._path
+
+    def go_to(self, at: int) -> None:
+        """Go on reading at byte `at`."""
+        with local_errors(self._path):
+            self._file.seek(at)
+        self._read = at
+
     def read_into(self, room: memoryview) -> int:
         """Fill `room` with what comes next, not to its end only where the file ends."""
         with local_errors(self._path):
@@ -147,27 +163,44 @@ def fill(room: memoryview, file: BinaryIO) -> int:
     return have
 
 
-@contextmanager
-def written_whole(path: Path, facts: LocalFacts) -> Iterator[BinaryIO]:
-    """Give a file to write; it gets its name, times and mode only if the block ends well.
+class Target:
+    """Where a local file goes: what it replaces, and what it will be like.
 
     A link is followed, and what it leads to is replaced; only a regular file ever is.
     """
-    final, mode = _replaced(path)
-    temporary = final.parent / f".fs-{os.urandom(8).hex()}"
-    with local_errors(final.parent):
-        file = open(temporary, "xb", buffering=0, opener=_private)  # noqa: SIM115
+
+    def __init__(self, path: Path) -> None:
+        """Look at what is there; `ConflictError` for what is never replaced."""
+        self._path = path
+        self.final, self._mode = _replaced(path)
+        self.temporary = self.final.parent / f".fs-{os.urandom(8).hex()}"
+
+    def begin(self) -> BinaryIO:
+        """Open a new file beside it, which only we can read."""
+        return open(self.temporary, "xb", buffering=0, opener=_private)
+
+    def complete(self, written: Path, facts: LocalFacts) -> None:
+        """Give what was written its times and mode, and then its name."""
+        with local_errors(self._path):
+            if not IS_WINDOWS:
+                written.chmod(_mode(self._mode, executable=facts.executable))
+            os.utime(written, ns=(facts.mtime_ns, facts.mtime_ns))
+            written.replace(self.final)
+
+
+@contextmanager
+def written_whole(path: Path, facts: LocalFacts) -> Iterator[BinaryIO]:
+    """Give a file to write; it gets its name, times and mode only if the block ends well."""
+    target = Target(path)
+    with local_errors(target.final.parent):
+        file = target.begin()
     try:
         with file:
             yield file
-        with local_errors(path):
-            if not IS_WINDOWS:
-                temporary.chmod(_mode(mode, executable=facts.executable))
-            os.utime(temporary, ns=(facts.mtime_ns, facts.mtime_ns))
-            temporary.replace(final)
+        target.complete(target.temporary, facts)
     finally:
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            target.temporary.unlink(missing_ok=True)
 
 
 def _private(path: str, flags: int) -> int:

@@ -11,6 +11,7 @@ from fsclient.changes import Changes
 from fsclient.errors import local_errors
 from fsclient.session import Session
 from fsclient.transfer.failures import Failures
+from fsclient.transfer.journal import Journals
 from fsclient.transfer.localfs import Child, LocalFacts, Source, children, is_folder
 from fsclient.transfer.progress import Progress
 from fsclient.transfer.upload import NotCommittedError, Uploader
@@ -38,12 +39,18 @@ class _Place:
 class Put:
     """One `put` command."""
 
-    def __init__(self, session: Session, progress: Progress, failures: Failures) -> None:
-        """Take where to put, and whom to tell."""
+    def __init__(
+        self,
+        session: Session,
+        progress: Progress,
+        failures: Failures,
+        journals: Journals | None = None,
+    ) -> None:
+        """Take where to put, whom to tell, and where to keep how far large files have come."""
         self._session = session
         self._progress = progress
         self._failures = failures
-        self._uploader = Uploader(session, progress)
+        self._uploader = Uploader(session, progress, journals)
 
     def run(self, sources: Sequence[str], target: RemotePath) -> str:
         """Put local files and folders; into `target` if it is a folder, else as `target`.

@@ -3,55 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
-from fsclient.changes import Changes, Lately, NextVersion
+from fsclient.changes import Changes, Lately
+from fsclient.persistence import can_go_on
 from fsclient.session import Session
-from fsclient.transfer.buffers import Buffer, Buffers
-from fsclient.transfer.localfs import LocalFacts
+from fsclient.signing import NextVersion
+from fsclient.transfer.journal import Journal, Journals
+from fsclient.transfer.localfs import Source
 from fsclient.transfer.progress import Progress
-from fsclient.transfer.threads import Threads
+from fsclient.transfer.sealing import Readable, Sealing
+from fsclient.transfer.sending import Sending, Streamed, Workshop
 from fsclient.tree import Located
-from fsproto import crypto
 from fsproto.errors import FsError
 from fsproto.keys.tree import KeyedNode, new_node
 from fsproto.limits import MAX_INLINE_BLOB
-from fsproto.messages.base import Done
-from fsproto.messages.files import InlineBlob, Upload, UploadAbort, UploadEnd
+from fsproto.messages.files import InlineBlob
 from fsproto.sealed import integrity, stream
-from fsproto.sealed.manifest import Content, Metadata
-from fsproto.types import FileKey, NodeId, Root, Salt
-from fsproto.wire.connection import DATA_ROOM
+from fsproto.sealed.manifest import Metadata
 
-if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-AHEAD = 4
-"""Segments that are sealed ahead of the one being sent."""
-THREADS = 2
 BATCH_BYTES = 700_000
 BATCH_CHANGES = 400
 FLUSH_AFTER_BYTES = 64 << 20
 """After this many bytes of streams a commit is made, so that an interruption costs little."""
 _INLINE_PLAIN = MAX_INLINE_BLOB - stream.HEADER_SIZE - stream.TAG_SIZE
-
-
-class Readable(Protocol):
-    """What can be put: a local file, or a pipe."""
-
-    @property
-    def facts(self) -> LocalFacts:
-        """What is known of it before it was read."""
-
-    def read_into(self, room: memoryview) -> int:
-        """Fill `room` with what comes next, not to its end only where there is no more."""
-
-    def check_unchanged(self, size: int) -> None:
-        """Raise unless `size` bytes are all of it, as it is now."""
 
 
 class NotCommittedError(Exception):
@@ -64,52 +41,103 @@ class NotCommittedError(Exception):
         self.files = files
 
 
+@dataclass
+class _Batch:
+    """What is committed together."""
+
+    changes: Changes
+    files: int = 0
+    streamed: int = 0
+    """Bytes of its files that went as streams."""
+    journals: list[Journal] = field(default_factory=list)
+    """Those of its files that have one, until they are committed."""
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether it is as large as one commit should be."""
+        return (
+            self.changes.size > BATCH_BYTES
+            or len(self.changes) >= BATCH_CHANGES
+            or self.streamed > FLUSH_AFTER_BYTES
+        )
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Say of an error that all of the batch shares it."""
+        try:
+            yield
+        except FsError as error:
+            if not can_go_on(error):
+                self.remove_journals()
+            raise NotCommittedError(error, self.files) from error
+
+    def remove_journals(self) -> None:
+        """Forget how far its files had come: there is nothing to be gone on with."""
+        journals, self.journals = self.journals, []
+        for journal in journals:
+            journal.remove()
+
+
 class Uploader:
     """Puts files into folders of one's own tree, batch by batch."""
 
-    def __init__(self, session: Session, progress: Progress) -> None:
-        """Take where to put and whom to tell."""
+    def __init__(
+        self, session: Session, progress: Progress, journals: Journals | None = None
+    ) -> None:
+        """Take where to put, whom to tell, and where to keep how far it has come."""
         self._session = session
         self._progress = progress
-        self._threads = Threads(THREADS, "seal")
-        self._files = 0
-        self._streamed = 0
-        self._buffers = Buffers()
-        self.lately = Lately()
-        self.changes = Changes(session.tree, self.lately)
-        self._sent: tuple[Changes, int] | None = None
+        self._workshop = Workshop()
+        self._journals = journals
+        self._lately = Lately()
+        self._batch = self._next_batch()
+        self._sent: _Batch | None = None
+        """The batch that the server works on while the next one is sealed."""
 
     def close(self) -> None:
-        """Let the threads go."""
-        self._threads.close()
+        """Let the threads go; what was not committed can be gone on with, if it has a journal."""
+        self._workshop.close()
+        for batch in filter(None, (self._sent, self._batch)):
+            for journal in batch.journals:
+                if journal.is_open and journal.leaves:
+                    self._session.persistence.unfinished = True
+                journal.close()
+
+    @property
+    def changes(self) -> Changes:
+        """What is committed with the next batch."""
+        return self._batch.changes
+
+    def _next_batch(self) -> _Batch:
+        return _Batch(Changes(self._session.tree, self._lately))
 
     def put(self, parent: KeyedNode, name: str, before: Located | None, source: Readable) -> None:
         """Seal a file and send it; it is in its folder after the next `flush`."""
         file = before.keyed if before else new_node(os.urandom)
         version = before.manifest.body.version + 1 if before else 1
-        sealing = _Sealing(file.node, version)
         facts, inline = source.facts, None
         if 0 <= facts.size <= _INLINE_PLAIN:
             room = memoryview(bytearray(facts.size + 1))
+            sealing = Sealing.new(file.node, version)
             data = bytes(room[: source.read_into(room)])
             source.check_unchanged(len(data))
             inline = InlineBlob(sealing.salt, sealing.sealer.seal(0, data, last=True))
             size, root = len(data), integrity.blob_root(sealing.salt, inline.data)
             self._progress.advance(size)
         else:
-            size, root = self._stream(sealing, source)
-            self._streamed += size
+            sent = self._stream(parent, name, before, source)
+            file, sealing, size, root = sent.node, sent.sealing, sent.size, sent.root
+            self._batch.streamed += size
         metadata = Metadata(name, size, facts.mtime_ns, facts.executable, sealing.file_key)
         manifest = before.manifest if before else None
         content = sealing.content(version, root, size)
         self.changes.put_file(parent, NextVersion(file, manifest, metadata, content), inline)
-        self._files += 1
+        self._batch.files += 1
         self.flush_if_full()
 
     def flush_if_full(self) -> None:
         """Commit if the batch has become as large as one commit should be."""
-        full = self.changes.size > BATCH_BYTES or len(self.changes) >= BATCH_CHANGES
-        if full or self._streamed > FLUSH_AFTER_BYTES:
+        if self._batch.is_full:
             self._send()
 
     def flush(self) -> None:
@@ -118,124 +146,43 @@ class Uploader:
         self._finish()
 
     def _send(self) -> None:
-        """Send the batch, and see to the end of the one before: the server works on one
-        while the next is sealed.
-        """  # noqa: D205 - one sentence
-        changes, self.changes = self.changes, Changes(self._session.tree, self.lately)
-        files, self._files, self._streamed = self._files, 0, 0
-        with _together(files):
-            changes.send()
+        """Send the batch, and see to the end of the one before."""
+        with self._batch.together():
+            self._batch.changes.send()
         self._finish()
-        self._sent = changes, files
+        self._sent, self._batch = self._batch, self._next_batch()
 
     def _finish(self) -> None:
-        if self._sent is None:
+        batch = self._sent
+        if batch is None:
             return
-        (changes, files), self._sent = self._sent, None
-        with _together(files):
-            changes.finish()
-        for _ in range(files):
+        with batch.together():
+            batch.changes.finish()
+        self._sent = None
+        batch.remove_journals()
+        for _ in range(batch.files):
             self._progress.file_done()
 
-    def _stream(self, sealing: _Sealing, source: Readable) -> tuple[int, Root]:
-        connection = self._session.connection
-        request = connection.send(Upload(sealing.salt, resumable=False))
-        leaves: list[bytes] = []
-        plain = sealed_size = 0
+    def _stream(
+        self, parent: KeyedNode, name: str, before: Located | None, source: Readable
+    ) -> Streamed:
+        """Send a file as a stream, behind what was sent of it before if that can be known."""
+        known = None
+        if self._journals is not None and isinstance(source, Source):
+            known = self._journals.open(parent.node, parent.token(name), source)
+        if known is not None:
+            self._batch.journals.append(known)
         try:
-            for done in self._sealed(sealing, source):
-                connection.send_segment(request, len(leaves), done.record)
-                leaves.append(done.leaf)
-                plain += done.plain_size
-                sealed_size += len(done.record) - DATA_ROOM
-                self._progress.advance(done.plain_size)
-                self._buffers.give_back(done.buffer)
-            source.check_unchanged(plain)
-        except FsError:
-            if connection.usable:
-                with suppress(FsError):  # it is the first failure that counts
-                    connection.go_on(request, UploadAbort())
+            return Sending(
+                self._session,
+                self._progress,
+                self._workshop,
+                source=source,
+                journal=known,
+                before=before,
+            ).run()
+        except FsError as error:
+            if known is not None and not can_go_on(error):
+                self._batch.journals.remove(known)
+                known.remove()
             raise
-        root = integrity.root(sealing.salt, leaves, sealed_size)
-        connection.go_on(request, UploadEnd(root, sealed_size))
-        connection.answer(request, Done)
-        return plain, root
-
-    def _sealed(self, sealing: _Sealing, source: Readable) -> Iterator[_Sealed]:
-        """Give sealed segments in order, some sealed ahead in threads."""
-        window: deque[Future[_Sealed]] = deque()
-        for segment in segments(source.read_into, self._buffers.take):
-            window.append(self._threads.submit(sealing.seal, segment))
-            if len(window) > AHEAD:
-                yield window.popleft().result()
-        while window:
-            yield window.popleft().result()
-
-
-@contextmanager
-def _together(files: int) -> Iterator[None]:
-    try:
-        yield
-    except FsError as error:
-        raise NotCommittedError(error, files) from error
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Plaintext that was read, and where it stands in its stream."""
-
-    index: int
-    buffer: Buffer
-    size: int
-    last: bool
-
-
-@dataclass(frozen=True)
-class _Sealed:
-    """A sealed segment, behind room for its address, and its leaf."""
-
-    buffer: Buffer
-    record: memoryview
-    leaf: bytes
-    plain_size: int
-
-
-class _Sealing:
-    """The keys of one version of one file while it is sealed."""
-
-    def __init__(self, node: NodeId, version: int) -> None:
-        self.file_key = FileKey(os.urandom(crypto.KEY_SIZE))
-        self.salt = Salt(os.urandom(integrity.SALT_SIZE))
-        bound_to = stream.content_ad(node, version)
-        self.sealer = stream.StreamSealer(self.file_key, bound_to, os.urandom)
-
-    def seal(self, segment: Segment) -> _Sealed:
-        buffer, sealed = segment.buffer, segment.buffer.sealed[DATA_ROOM:]
-        plain = buffer.plain[: segment.size]
-        size = self.sealer.seal_into(segment.index, plain, sealed, last=segment.last)
-        leaf = integrity.leaf(self.salt, segment.index, sealed[:size])
-        return _Sealed(buffer, buffer.sealed[: DATA_ROOM + size], leaf, segment.size)
-
-    def content(self, version: int, root: Root, plain_size: int) -> Content:
-        commitment = stream.key_commitment(self.file_key, self.salt)
-        return Content(version, self.salt, root, stream.sealed_size(plain_size), commitment)
-
-
-def segments(
-    read_into: Callable[[memoryview], int], take: Callable[[], Buffer]
-) -> Iterator[Segment]:
-    """Cut what is read into the segments of a stream, each in a buffer of its own.
-
-    Which segment is the last is part of its seal, so one segment is read ahead.
-    """
-    index, buffer = 0, take()
-    size = read_into(buffer.plain[: stream.plain_length(0)])
-    while True:
-        following, more = buffer, 0
-        if size == stream.plain_length(index):
-            following = take()
-            more = read_into(following.plain[: stream.plain_length(index + 1)])
-        yield Segment(index, buffer, size, not more)
-        if not more:
-            return
-        index, buffer, size = index + 1, following, more

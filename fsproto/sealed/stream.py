@@ -52,6 +52,23 @@ def plain_length(index: int) -> int:
     return OTHER_PLAIN if index else FIRST_PLAIN
 
 
+def plain_start(index: int) -> int:
+    """Return where in the plaintext segment `index` begins."""
+    return FIRST_PLAIN + (index - 1) * OTHER_PLAIN if index else 0
+
+
+def plain_end(count: int, plain_size: int) -> int:
+    """Return where in a file of `plain_size` bytes the first `count` segments end."""
+    return min(plain_start(count), plain_size)
+
+
+def whole_segments(have: int, plain_size: int) -> int:
+    """Return how many segments of a file of `plain_size` bytes its first `have` bytes hold."""
+    if have >= plain_size:
+        return segment_count(plain_size)
+    return (have - FIRST_PLAIN) // OTHER_PLAIN + 1 if have >= FIRST_PLAIN else 0
+
+
 def sealed_size(plain_size: int) -> int:
     """Return the stored size in bytes of a file of `plain_size` bytes."""
     return HEADER_SIZE + plain_size + TAG_SIZE * segment_count(plain_size)

@@ -27,7 +27,8 @@ from fsd.services.transfers import Transfers
 from fsd.store.engine import Database
 from fsproto.link import Address
 from fsproto.messages import Message
-from fsproto.wire.connection import DATA_ROOM, Connection, Control, Data
+from fsproto.wire.connection import DATA_ROOM, Connection, Control, Data, Event
+from fsproto.wire.frames import Frame
 from fsproto.wire.handshake import ServerHandshake
 from tests.attacks.world import NOTES, Person, World
 
@@ -46,6 +47,9 @@ class Lie:
     def says(self, said: Said) -> Iterable[Said]:
         """Give what goes on the wire in place of `said`."""
         yield said
+
+    def hears(self, connection: object, event: Event) -> None:
+        """Take notice of what came over a connection."""
 
 
 class Bends(Lie):
@@ -129,6 +133,11 @@ class _Connection(Connection):
         self, stream: int, index: int, segment: memoryview, out: memoryview
     ) -> memoryview:
         return memoryview(self.send_data(stream, index, segment[DATA_ROOM:]))
+
+    def open_frame(self, frame: Frame, into: memoryview | None = None) -> Event:
+        event = super().open_frame(frame, into)
+        self._server.lie.hears(self, event)
+        return event
 
     def _said(self, honest: Said) -> bytes:
         return b"".join(self._record(said) for said in self._server.lie.says(honest))

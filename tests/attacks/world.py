@@ -23,6 +23,7 @@ from typing import Any
 
 from fsclient.app import App
 from fsclient.cli import run as run_client
+from fsclient.persistence import Patience
 from fsclient.session import Session
 from fsclient.tree import Located
 from fsproto.link import Address
@@ -99,6 +100,8 @@ class Person:
         self.client = home / "client"
         self.folder = home / "folder"
         self.app = app or Authenticator(added)
+        self.patience = Patience(give_up_s=0)
+        """How long a lost connection is made anew, by commands in this process."""
 
     def copy(self, to: Path) -> Person:
         """Return the same person with a copy of everything."""
@@ -130,7 +133,8 @@ class Person:
             io.TextIOWrapper(one, "utf-8", write_through=True) for one in (said, complained)
         )
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = run_client(App(), ["--home", str(client or self.client), *map(str, args)])
+            arguments = ["--home", str(client or self.client), *map(str, args)]
+            status = run_client(App(self.patience), arguments)
         return Ran(status, said.getvalue(), complained.getvalue().decode())
 
     def start(self, *args: str | Path, client: Path | None = None) -> subprocess.Popen[bytes]:

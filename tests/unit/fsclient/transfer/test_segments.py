@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsclient.transfer.buffers import Buffers
-from fsclient.transfer.upload import segments
+from fsclient.transfer.sealing import segments
 from fsproto.sealed import stream
 from tests.known import stretch
 

@@ -1,0 +1,109 @@
+"""Cutting what is put into segments, and sealing each of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from fsclient.transfer.buffers import Buffer
+from fsclient.transfer.localfs import LocalFacts
+from fsproto import crypto
+from fsproto.sealed import integrity, stream
+from fsproto.sealed.manifest import Content
+from fsproto.types import FileKey, NodeId, Root, Salt
+from fsproto.wire.connection import DATA_ROOM
+
+
+class Readable(Protocol):
+    """What can be put: a local file, or a pipe."""
+
+    @property
+    def facts(self) -> LocalFacts:
+        """What is known of it before it was read."""
+
+    def read_into(self, room: memoryview) -> int:
+        """Fill `room` with what comes next, not to its end only where there is no more."""
+
+    def check_unchanged(self, size: int) -> None:
+        """Raise unless `size` bytes are all of it, as it is now."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Plaintext that was read, and where it stands in its stream."""
+
+    index: int
+    buffer: Buffer
+    size: int
+    last: bool
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A sealed segment, behind room for its address, and its leaf."""
+
+    index: int
+    buffer: Buffer
+    record: memoryview
+    leaf: bytes
+    plain_size: int
+
+
+class Sealing:
+    """The keys of one version of one file while it is sealed."""
+
+    def __init__(self, file_key: FileKey, salt: Salt, sealer: stream.StreamSealer) -> None:
+        """Take the file key, the salt of the leaves, and what seals the segments."""
+        self.file_key = file_key
+        self.salt = salt
+        self.sealer = sealer
+
+    @classmethod
+    def new(cls, node: NodeId, version: int) -> Sealing:
+        """Draw new keys for a version of a file."""
+        key = FileKey(os.urandom(crypto.KEY_SIZE))
+        sealer = stream.StreamSealer(key, stream.content_ad(node, version), os.urandom)
+        return cls(key, Salt(os.urandom(integrity.SALT_SIZE)), sealer)
+
+    @classmethod
+    def again(
+        cls, node: NodeId, version: int, file_key: FileKey, salt: Salt, header: bytes
+    ) -> Sealing:
+        """Return the keys of an upload that has begun; see `StreamSealer.again` for the danger."""
+        bound_to = stream.content_ad(node, version)
+        return cls(file_key, salt, stream.StreamSealer.again(file_key, bound_to, header))
+
+    def seal(self, segment: Segment) -> Sealed:
+        """Seal one segment in its buffer; any thread may."""
+        buffer, sealed = segment.buffer, segment.buffer.sealed[DATA_ROOM:]
+        plain = buffer.plain[: segment.size]
+        size = self.sealer.seal_into(segment.index, plain, sealed, last=segment.last)
+        leaf = integrity.leaf(self.salt, segment.index, sealed[:size])
+        return Sealed(segment.index, buffer, buffer.sealed[: DATA_ROOM + size], leaf, segment.size)
+
+    def content(self, version: int, root: Root, plain_size: int) -> Content:
+        """Return what the manifest says of the content."""
+        commitment = stream.key_commitment(self.file_key, self.salt)
+        return Content(version, self.salt, root, stream.sealed_size(plain_size), commitment)
+
+
+def segments(
+    read_into: Callable[[memoryview], int], take: Callable[[], Buffer], first: int = 0
+) -> Iterator[Segment]:
+    """Cut what is read into the segments of a stream from `first` on, each in its own buffer.
+
+    Which segment is the last is part of its seal, so one segment is read ahead.
+    """
+    index, buffer = first, take()
+    size = read_into(buffer.plain[: stream.plain_length(index)])
+    while True:
+        following, more = buffer, 0
+        if size == stream.plain_length(index):
+            following = take()
+            more = read_into(following.plain[: stream.plain_length(index + 1)])
+        yield Segment(index, buffer, size, not more)
+        if not more:
+            return
+        index, buffer, size = index + 1, following, more

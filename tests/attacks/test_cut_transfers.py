@@ -1,0 +1,204 @@
+"""Connections are cut at any byte, in either direction, any number of times.
+
+Whatever is cut, what arrives is what was sent, and no key and nonce ever seal two plaintexts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fsclient.persistence import WORTH_KEEPING, Patience
+from fsproto.limits import SEGMENT_SIZE
+from fsproto.messages.files import Resume, Upload
+from fsproto.types import Salt
+from fsproto.wire.connection import Control, Data, Event
+from tests.attacks.lying import Lie, LyingServer
+from tests.attacks.proxy import To
+from tests.attacks.scissors import Cut, Scissors
+from tests.attacks.world import Person, World
+from tests.known import stretch
+
+LARGE = stretch("large", WORTH_KEEPING + 700_001)
+"""Five segments, and a sixth that is not full."""
+AT_ONCE = Patience(silence_s=20, give_up_s=30, first_pause_s=0.001, longest_pause_s=0.01)
+NEVER = Patience(give_up_s=0)
+LOGGED_IN = 8_000
+"""Bytes within which, in each direction, a client has logged in and found its folder."""
+LOST = 3
+
+
+class Witness(Lie):
+    """Tells what is said to whom, and remembers every sealed segment that ever came."""
+
+    def __init__(self) -> None:
+        """Begin with nothing seen."""
+        self._salts: dict[tuple[object, int], Salt] = {}
+        self.seen: dict[tuple[Salt, int], set[bytes]] = defaultdict(set)
+        """The ciphertexts by salt and number; a salt is drawn with each file key."""
+
+    def hears(self, connection: object, event: Event) -> None:
+        """Remember which upload a segment belongs to, and its hash."""
+        match event:
+            case Control(request, Upload(salt) | Resume(salt)):
+                self._salts[connection, request] = salt
+            case Data(stream, index, payload):
+                salt = self._salts[connection, stream]
+                self.seen[salt, index].add(hashlib.sha256(payload).digest())
+
+    def check(self) -> None:
+        """Check that under each key each segment had one ciphertext."""
+        assert self.seen
+        assert all(len(ciphertexts) == 1 for ciphertexts in self.seen.values())
+
+    @property
+    def salts(self) -> set[Salt]:
+        """Those of all keys under which anything came."""
+        return {salt for salt, _ in self.seen}
+
+
+@pytest.fixture
+def witness(liar: LyingServer) -> Iterator[Witness]:
+    """Remembers what came to the server."""
+    liar.lie = seen = Witness()
+    yield seen
+    seen.check()
+
+
+def first_cuts(most: int) -> st.SearchStrategy[Cut]:
+    """Cuts of a connection on which a transfer has begun."""
+    return st.builds(Cut, st.sampled_from(To), st.integers(LOGGED_IN, most))
+
+
+def cuts() -> st.SearchStrategy[list[Cut]]:
+    """Cuts of one connection after the other; the later ones before anything was done, too."""
+    later = st.builds(
+        Cut,
+        st.sampled_from(To),
+        st.one_of(st.integers(0, LOGGED_IN), st.integers(LOGGED_IN, 3 * SEGMENT_SIZE)),
+    )
+    return st.tuples(first_cuts(len(LARGE)), st.lists(later, max_size=4)).map(
+        lambda both: [both[0], *both[1]]
+    )
+
+
+few = settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def through(person: Person, server: LyingServer, cut: list[Cut]) -> Scissors:
+    """Let a person reach the server through scissors only."""
+    between = Scissors(server.address, cut)
+    person.meet(between.address)
+    return between
+
+
+@given(cut=cuts())
+@few
+def test_a_put_that_is_cut_anywhere_goes_on_by_itself(
+    world: World, liar: LyingServer, witness: Witness, cut: list[Cut]
+) -> None:
+    alice = world.alice
+    alice.patience = AT_ONCE
+    source = alice.write("large", LARGE)
+    with through(alice, liar, cut):
+        alice.run("put", source, "large").succeeds()
+    alice.meet(liar.address)
+    assert alice.cat("large") == LARGE
+    witness.check()
+    assert not world.staged()
+    assert world.kept() == world.known()
+    assert not list((alice.profile / "transfers").iterdir())
+
+
+@given(cut=cuts())
+@few
+def test_a_put_that_is_cut_anywhere_goes_on_with_the_next_command(
+    world: World, liar: LyingServer, witness: Witness, cut: list[Cut]
+) -> None:
+    alice = world.alice
+    alice.patience = NEVER
+    source = alice.write("large", LARGE)
+    with through(alice, liar, cut):
+        for _ in range(len(cut) + 1):
+            if alice.run("put", source, "large").status == 0:
+                break
+        else:
+            pytest.fail("it never came to its end")
+    alice.meet(liar.address)
+    assert alice.cat("large") == LARGE
+    witness.check()
+    assert not list((alice.profile / "transfers").iterdir())
+
+
+@given(cut=cuts(), stops=st.booleans())
+@few
+def test_a_get_that_is_cut_anywhere_goes_on(
+    world: World, liar: LyingServer, large: str, cut: list[Cut], stops: bool
+) -> None:
+    alice = world.alice
+    alice.patience = NEVER if stops else AT_ONCE
+    target = alice.folder / "here"
+    target.unlink(missing_ok=True)
+    with through(alice, liar, cut):
+        for _ in range(len(cut) + 1):
+            status = alice.run("get", large, target).status
+            if status == 0:
+                break
+            assert (stops, status) == (True, LOST)
+            assert not target.exists()
+    assert target.read_bytes() == LARGE
+    assert hidden(alice) == []
+
+
+@given(cut=cuts())
+@few
+def test_a_file_on_its_way_to_a_pipe_goes_on_and_nothing_comes_twice(
+    world: World, liar: LyingServer, large: str, cut: list[Cut]
+) -> None:
+    alice = world.alice
+    alice.patience = AT_ONCE
+    with through(alice, liar, cut):
+        assert alice.run("cat", large).succeeds() == LARGE
+
+
+@given(cut=cuts())
+@few
+def test_a_folder_of_small_and_large_files_goes_on_in_both_directions(
+    world: World, liar: LyingServer, witness: Witness, tmp_path: Path, cut: list[Cut]
+) -> None:
+    alice = world.alice
+    alice.patience = AT_ONCE
+    files = {f"many/{n}/small-{m}": stretch(f"{n} {m}", 9_000) for n in range(2) for m in range(9)}
+    files |= {"many/large": LARGE, "many/medium": stretch("medium", 1_500_000)}
+    for name, content in files.items():
+        alice.write(name, content)
+    with through(alice, liar, list(cut)):
+        alice.run("put", alice.folder / "many", "/").succeeds()
+    target = alice.folder / "back"
+    with through(alice, liar, list(cut)):
+        alice.run("get", "many", target).succeeds()
+    for name, content in files.items():
+        assert (target / Path(name).relative_to("many")).read_bytes() == content
+    witness.check()
+
+
+def hidden(person: Person) -> list[Path]:
+    """What a get has left beside its target."""
+    return [path for path in person.folder.iterdir() if path.name.startswith(".")]
+
+
+@pytest.fixture
+def large(world: World, liar: LyingServer) -> str:
+    """The name of a large file that is there already."""
+    world.alice.put("large", LARGE).succeeds()
+    return "large"
