@@ -27,6 +27,7 @@ from fsproto.sealed.manifest import (
     Kind,
     Manifest,
     Metadata,
+    Mode,
     VerifiedManifest,
     seal_metadata,
     sign_manifest,
@@ -84,7 +85,7 @@ class Changes:
         """Make a folder that is not there yet; return it, to put things into."""
         child = new_node(os.urandom)
         token = self._touch(parent, name)
-        metadata = Metadata(name, 0, mtime_ns, executable=False, file_key=None)
+        metadata = Metadata(name, 0, mtime_ns, Mode.REGULAR, file_key=None)
         self._folders[child.node] = child, []
         self._new.add(child.node)
 
@@ -141,7 +142,7 @@ class Changes:
         """Move a file or folder to another folder, another name, or both."""
         old, new = self._touch(source, found.metadata.name), self._touch(target, name)
         before, was = found.manifest, found.metadata
-        metadata = Metadata(name, was.size, was.mtime_ns, was.executable, was.file_key)
+        metadata = Metadata(name, was.size, was.mtime_ns, was.mode, was.file_key)
 
         def step(draft: _Draft) -> None:
             self._take_out(draft, source, old, found)

@@ -108,7 +108,7 @@ class Get:
                     "a file cannot take its place."
                 )
             meta = found.metadata
-            facts = LocalFacts(meta.size, meta.mtime_ns, meta.executable)
+            facts = LocalFacts(meta.size, meta.mtime_ns, meta.mode)
             yield Job(found, partial(_local, path, facts))
             return
         if make_folder(path):

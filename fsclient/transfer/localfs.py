@@ -14,6 +14,7 @@ from typing import BinaryIO
 from fsclient.errors import local_errors
 from fsproto.errors import ConflictError, InvalidNameError, SourceChangedError, UsageError
 from fsproto.names import clean_name, for_terminal
+from fsproto.sealed.manifest import Mode
 
 _WINDOWS_CHARACTERS = frozenset('<>:"/\\|?*')
 _WINDOWS_NAMES = frozenset(
@@ -31,7 +32,18 @@ class LocalFacts:
 
     size: int
     mtime_ns: int
-    executable: bool
+    mode: Mode
+
+
+def facts_of(found: os.stat_result) -> LocalFacts:
+    """Return what a file or link is like, by what the system says of it."""
+    if stat.S_ISLNK(found.st_mode):
+        mode = Mode.SYMLINK
+    elif found.st_mode & stat.S_IXUSR and not IS_WINDOWS:
+        mode = Mode.EXECUTABLE
+    else:
+        mode = Mode.REGULAR
+    return LocalFacts(found.st_size, found.st_mtime_ns, mode)
 
 
 def local_name(name: str, *, windows: bool = IS_WINDOWS) -> str:
@@ -104,9 +116,7 @@ class Source:
     @property
     def facts(self) -> LocalFacts:
         """What it was like when it was opened."""
-        mode = self._before.st_mode
-        executable = not IS_WINDOWS and bool(mode & stat.S_IXUSR)
-        return LocalFacts(self._before.st_size, self._before.st_mtime_ns, executable)
+        return facts_of(self._before)
 
     def read_into(self, room: memoryview) -> int:
         """Fill `room` with what comes next, not to its end only where the file ends."""
@@ -162,7 +172,7 @@ def written_whole(path: Path, facts: LocalFacts) -> Iterator[BinaryIO]:
             yield file
         with local_errors(path):
             if not IS_WINDOWS:
-                temporary.chmod(_mode(mode, executable=facts.executable))
+                temporary.chmod(_mode(mode, executable=facts.mode is Mode.EXECUTABLE))
             os.utime(temporary, ns=(facts.mtime_ns, facts.mtime_ns))
             temporary.replace(final)
     finally:

@@ -20,6 +20,7 @@ from fsproto.errors import ExistsError, FsError, InvalidNameError, NotFoundError
 from fsproto.keys.tree import KeyedNode
 from fsproto.limits import MAX_INLINE_BLOB, MAX_PATH_PARTS
 from fsproto.names import RemotePath, clean_name, for_terminal
+from fsproto.sealed.manifest import Mode
 
 _NAMES_AT_ONCE = 500
 _RACES = 8
@@ -202,7 +203,7 @@ class _Pipe:
         self._head = memoryview(bytearray(MAX_INLINE_BLOB))
         self._head = self._head[: self._fill(self._head)]
         size = len(self._head) if self._ended else -1
-        self.facts = LocalFacts(size, time.time_ns(), executable=False)
+        self.facts = LocalFacts(size, time.time_ns(), Mode.REGULAR)
 
     def read_into(self, room: memoryview) -> int:
         count = min(len(room), len(self._head))

@@ -97,7 +97,7 @@ class Uploader:
         else:
             size, root = self._stream(sealing, source)
             self._streamed += size
-        metadata = Metadata(name, size, facts.mtime_ns, facts.executable, sealing.file_key)
+        metadata = Metadata(name, size, facts.mtime_ns, facts.mode, sealing.file_key)
         manifest = before.manifest if before else None
         content = sealing.content(version, root, size)
         self.changes.put_file(parent, NextVersion(file, manifest, metadata, content), inline)
@@ -183,7 +183,7 @@ class _Sealing:
         self.file_key = FileKey(os.urandom(crypto.KEY_SIZE))
         self.salt = Salt(os.urandom(integrity.SALT_SIZE))
         bound_to = stream.content_ad(node, version)
-        self.sealer = stream.StreamSealer(self.file_key, bound_to, os.urandom)
+        self.sealer = stream.StreamSealer(self.file_key, bound_to, self.salt)
 
     def seal(self, segment: Segment) -> _Sealed:
         buffer, sealed = segment.buffer, segment.buffer.sealed[DATA_ROOM:]

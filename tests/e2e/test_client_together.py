@@ -21,6 +21,7 @@ from fsclient.transfer.upload import NotCommittedError, Uploader
 from fsclient.ui import Ui
 from fsproto.errors import ConflictError
 from fsproto.names import parse_path
+from fsproto.sealed.manifest import Mode
 from tests.clients import CONFLICT, Client
 from tests.known import stretch
 
@@ -73,7 +74,7 @@ class Interrupting:
     facts: LocalFacts = field(init=False)
 
     def __post_init__(self) -> None:
-        self.facts = LocalFacts(len(self.content), 0, executable=False)
+        self.facts = LocalFacts(len(self.content), 0, Mode.REGULAR)
 
     def read_into(self, room: memoryview) -> int:
         if self.given == 0:
