@@ -33,7 +33,7 @@ from fsproto.sealed.manifest import (
     sign_manifest,
 )
 from fsproto.sealed.prefixtree import Entry, PrefixTree
-from fsproto.types import NO_HASH, NodeId, Token
+from fsproto.types import NO_HASH, Hash, NodeId, Token
 
 _TRIES = 100
 _LONGEST_PAUSE_S = 0.25
@@ -81,8 +81,13 @@ class Changes:
     def __len__(self) -> int:
         return len(self._steps)
 
-    def make_folder(self, parent: KeyedNode, name: str, mtime_ns: int) -> KeyedNode:
-        """Make a folder that is not there yet; return it, to put things into."""
+    def make_folder(
+        self, parent: KeyedNode, name: str, mtime_ns: int, instead: Located | None = None
+    ) -> KeyedNode:
+        """Make a folder that is not there yet; return it, to put things into.
+
+        A file takes its leave for it only if it is the one given as `instead`.
+        """
         child = new_node(os.urandom)
         token = self._touch(parent, name)
         metadata = Metadata(name, 0, mtime_ns, Mode.REGULAR, file_key=None)
@@ -90,7 +95,7 @@ class Changes:
         self._new.add(child.node)
 
         def step(draft: _Draft) -> None:
-            if draft.trees[parent.node].get(token) is not None:
+            if _known(draft.trees[parent.node].get(token)) != _known(instead):
                 raise ExistsError(f"Somebody else made '{name}' meanwhile.")
             self._place(draft, parent, token, NextVersion(child, None, metadata, None))
 
@@ -102,8 +107,13 @@ class Changes:
         parent: KeyedNode,
         file: NextVersion,
         inline: InlineBlob | None,
+        instead: Located | None = None,
     ) -> None:
-        """Put a file, in place of the version it had before if there was one."""
+        """Put a file, in place of the version it had before if there was one.
+
+        What is no version of it, a folder with everything in it say, takes its leave for it only
+        if it is the one given as `instead`.
+        """
         before, name = file.before, file.metadata.name
         token = self._touch(parent, name)
         if inline is not None:
@@ -112,8 +122,7 @@ class Changes:
 
         def step(draft: _Draft) -> None:
             entry = draft.trees[parent.node].get(token)
-            known = (before.body.node, before.hash) if before else None
-            if (entry and (entry.node, entry.manifest)) != known:
+            if _known(entry) != (_known(instead) or _known(before)):
                 raise ConflictError(
                     f"Somebody else changed '{name}' meanwhile; yours was not put.",
                     hint="Look at theirs, then put yours again.",
@@ -121,6 +130,12 @@ class Changes:
             self._place(draft, parent, token, file)
 
         self._steps.append(step)
+
+    def describe(self, parent: KeyedNode, found: Located, metadata: Metadata) -> None:
+        """Give a file or folder other metadata, under the name and around the content it has."""
+        before = found.manifest
+        next_version = NextVersion(found.keyed, before, metadata, before.body.content)
+        self.put_file(parent, next_version, None)
 
     def remove(self, parent: KeyedNode, found: Located) -> None:
         """Remove a file, or a folder with everything in it."""
@@ -292,6 +307,18 @@ class Changes:
             raise ConflictError(f"Somebody else changed or removed '{found.path}' meanwhile.")
         draft.removals.append(Removal(parent.node, token))
         draft.trees[parent.node] = draft.trees[parent.node].remove(token)
+
+
+def _known(what: Entry | VerifiedManifest | Located | None) -> tuple[NodeId, Hash] | None:
+    """Return which version of which node an entry must name to be this one."""
+    match what:
+        case Entry():
+            return what.node, what.manifest
+        case Located():
+            return what.keyed.node, what.manifest.hash
+        case VerifiedManifest():
+            return what.body.node, what.hash
+    return None
 
 
 def _now_ms() -> int:

@@ -81,8 +81,18 @@ class Uploader:
         """Let the threads go."""
         self._threads.close()
 
-    def put(self, parent: KeyedNode, name: str, before: Located | None, source: Readable) -> None:
-        """Seal a file and send it; it is in its folder after the next `flush`."""
+    def put(
+        self,
+        parent: KeyedNode,
+        name: str,
+        before: Located | None,
+        source: Readable,
+        instead: Located | None = None,
+    ) -> None:
+        """Seal a file and send it; it is in its folder after the next `flush`.
+
+        It is the next version of `before`, or takes the place of `instead`, a folder.
+        """
         file = before.keyed if before else new_node(os.urandom)
         version = before.manifest.body.version + 1 if before else 1
         sealing = _Sealing(file.node, version)
@@ -100,7 +110,8 @@ class Uploader:
         metadata = Metadata(name, size, facts.mtime_ns, facts.mode, sealing.file_key)
         manifest = before.manifest if before else None
         content = sealing.content(version, root, size)
-        self.changes.put_file(parent, NextVersion(file, manifest, metadata, content), inline)
+        version_after = NextVersion(file, manifest, metadata, content)
+        self.changes.put_file(parent, version_after, inline, instead)
         self._files += 1
         self.flush_if_full()
 

@@ -137,7 +137,7 @@ def test_entries_of_a_folder_are_told_apart(tmp_path):
     assert [(child.name, child.kind) for child in children(tmp_path)] == [
         ("file", "file"),
         ("folder", "folder"),
-        ("link", "symbolic link"),
+        ("link", "link"),
         ("pipe", "special file"),
     ]
 
