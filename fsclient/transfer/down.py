@@ -147,13 +147,14 @@ class Down:
     def _leaf(self, found: Located, path: Path, relative: str, *, follow: bool) -> None:
         metadata = found.metadata
         follow = follow and metadata.mode is not Mode.SYMLINK
-        if kind_at(path, follow=follow) == FOLDER:
+        kind = kind_at(path, follow=follow)
+        if kind == FOLDER:
             self._check_replaceable(path, relative)
             remove = partial(self._removal.remove, path, relative)
             job = Job(found, partial(_in_place_of_folder, path, metadata, remove))
             self._add(job, path, what.REPLACE)
             return
-        there = local_facts(path, follow=follow)
+        there = local_facts(path, follow=follow) if kind else None
         if there is None or not self._is_same(found, path, there, follow=follow):
             job = Job(found, partial(_written, path, metadata, follow=follow))
             self._add(job, path, what.GET if there is None else what.REPLACE)

@@ -131,11 +131,8 @@ class Source:
                 hint="Pipe it: … | fsclient put - NAME",
             )
         self._before = os.fstat(self._file.fileno())
-
-    @property
-    def facts(self) -> LocalFacts:
+        self.facts = facts_of(self._before)
         """What it was like when it was opened."""
-        return facts_of(self._before)
 
     @property
     def is_sparse(self) -> bool:

@@ -18,7 +18,7 @@ from fsclient.transfer.actions import Actions
 from fsclient.transfer.compare import Comparer, same_facts, same_mode, same_time
 from fsclient.transfer.failures import Failures
 from fsclient.transfer.links import LinkSource, local_facts
-from fsclient.transfer.localfs import FOLDER, SPECIAL, Child, LocalFacts, Source, children
+from fsclient.transfer.localfs import FOLDER, LINK, SPECIAL, Child, LocalFacts, Source, children
 from fsclient.transfer.progress import Progress
 from fsclient.transfer.rules import Rules
 from fsclient.transfer.upload import NotCommittedError, Readable, Uploader
@@ -43,6 +43,19 @@ class Place:
 def place_of(folder: Located) -> Place:
     """Return a folder that is there as one to put into."""
     return Place(folder.keyed, folder.path, folder)
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """A local file or link that is to be put."""
+
+    path: Path
+    link: bool = False
+    follow: bool = False
+    """Whether it is put as what a link leads to."""
+
+    def open(self) -> Source | LinkSource:
+        return LinkSource(self.path) if self.link else Source(self.path, follow=self.follow)
 
 
 class Up:
@@ -96,31 +109,24 @@ class Up:
 
     def file(self, place: Place, path: Path, name: str, before: Located | None) -> None:
         """Put a local file; a link is followed, as it is where a person names one."""
-        self._leaf(place, path, name, before, relative=name, follow=True)
+        self._leaf(place, _Leaf(path, follow=True), name, before, name)
 
     def stream(self, place: Place, name: str, before: Located | None, source: Readable) -> None:
         """Put what comes from elsewhere, and cannot be compared."""
         self._send(place, name, before, source, None)
 
     def _leaf(
-        self,
-        place: Place,
-        path: Path,
-        name: str,
-        before: Located | None,
-        relative: str,
-        *,
-        follow: bool = False,
+        self, place: Place, leaf: _Leaf, name: str, before: Located | None, relative: str
     ) -> None:
         instead = None
         if before is not None and before.is_folder:
             instead, before = self._replaceable(place, before, relative), None
-        if before is not None and self._is_same(place, path, before, follow=follow):
+        if before is not None and self._is_same(place, leaf, before):
             return
-        source = _opened(path, follow=follow)
+        source = leaf.open()
         try:
             if isinstance(source, Source) and source.is_sparse:
-                self._actions.sparse(path)
+                self._actions.sparse(leaf.path)
             self._send(place, name, before, source, instead)
         finally:
             source.close()
@@ -139,18 +145,18 @@ class Up:
             self._progress.expect(source.facts.size)
             self._uploader.put(place.keyed, name, before, source, instead)
 
-    def _is_same(self, place: Place, path: Path, before: Located, *, follow: bool) -> bool:
+    def _is_same(self, place: Place, leaf: _Leaf, before: Located) -> bool:
         """Tell whether a file need not be put; what else differs of it is set."""
         if not (self._rules.update or self._rules.mirror):
             return False
-        facts = local_facts(path, follow=follow)
+        facts = local_facts(leaf.path, follow=leaf.follow)
         if facts is None:
             return False
         same = same_facts(facts, before.metadata)
         if not same or self._rules.checksum:
             if not self._rules.mirror or not self._compare.may_be_same(facts, before.metadata):
                 return False
-            source = _opened(path, follow=follow)
+            source = leaf.open()
             try:
                 if not self._compare.same_content(before, source):
                     return False
@@ -215,7 +221,8 @@ class Up:
                 if child.kind == FOLDER:
                     self.folder(here, child.path, clean, before, below)
                 else:
-                    self._leaf(here, child.path, clean, before, below)
+                    leaf = _Leaf(child.path, link=child.kind == LINK)
+                    self._leaf(here, leaf, clean, before, below)
             except FsError as error:
                 self._failures.note(error)
 
@@ -310,11 +317,3 @@ def cleaned(path: Path, name: str) -> str:
 
 def _below(relative: str, name: str) -> str:
     return f"{relative}/{name}" if relative else name
-
-
-def _opened(path: Path, *, follow: bool) -> Source | LinkSource:
-    if not follow:
-        with local_errors(path):
-            if path.is_symlink():
-                return LinkSource(path)
-    return Source(path, follow=follow)

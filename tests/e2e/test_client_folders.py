@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
-import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.clients import CONFLICT, NOT_ALLOWED, USAGE, Client, snapshot, without_root
+from fsclient.app import App
+from fsclient.session import Session
+from fsclient.transfer.actions import Actions
+from fsclient.transfer.failures import Failures
+from fsclient.transfer.progress import Progress
+from fsclient.transfer.put import Put
+from fsclient.transfer.rules import Rules
+from fsclient.ui import Ui
+from fsproto.names import parse_path
+from tests.clients import NOT_ALLOWED, USAGE, Client, snapshot, without_root
 from tests.known import stretch
 
 MIB = 1 << 20
@@ -138,27 +148,51 @@ def test_holes_are_told_of_and_come_back_as_zeros(client, tree):
 # --- sources that change
 
 
+class Meanwhile(Progress):
+    """Lets something happen to each file when it was opened and is about to be read."""
+
+    def __init__(self, happens: Callable[[], object]) -> None:
+        super().__init__(Ui(quiet=True), "put", "put")
+        self._happens = happens
+
+    def expect(self, size: int) -> None:
+        self._happens()
+        super().expect(size)
+
+
+@contextlib.contextmanager
+def session(client: Client) -> Iterator[Session]:
+    app = App()
+    app.options.home = client.home
+    with app.session() as found:
+        yield found
+
+
 @pytest.mark.parametrize("size", [10, 3 * MIB])
-def test_a_file_that_keeps_shrinking_and_growing_is_not_put_and_the_others_are(client, tree, size):
-    path, done = client.write("tree/m", stretch("m", size)), threading.Event()
+@pytest.mark.parametrize("change", ["shrinks", "grows", "is rewritten", "is touched"])
+def test_a_file_that_changes_while_it_is_read_is_not_put_and_the_others_are(client, change, size):
+    path = client.write("tree/m", stretch("m", size))
+    for name in ("a", "z"):
+        client.write(f"tree/{name}", name.encode())
 
-    def change() -> None:
-        while not done.is_set():
-            for length in (size // 2, size, size + 1):
-                os.truncate(path, length)
+    def happens() -> None:
+        match change:
+            case "shrinks":
+                os.truncate(path, size // 2)
+            case "grows":
+                os.truncate(path, path.stat().st_size + 1)
+            case "is rewritten":
+                path.write_bytes(os.urandom(size))
+                os.utime(path, ns=(0, path.stat().st_mtime_ns + 10_000_000))
+            case "is touched":
+                os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
 
-    writer = threading.Thread(target=change)
-    writer.start()
-    try:
-        ran = client.quick("put", "tree", client.room)
-    finally:
-        done.set()
-        writer.join()
-    if ran.status:  # the smallest may well be read between two changes
-        ran.fails(CONFLICT, "'tree/m' changed while it was read; it was not put.")
-        assert "m" not in client.names(client.room)
-    assert ran.status or size == 10
-    assert client.cat(f"{client.room}/large") == stretch("large", MIB + 5)
+    failures = Failures(Ui())
+    with session(client) as mine, Meanwhile(happens) as progress:
+        put = Put(mine, progress, failures, Actions(Ui()), Rules())
+        put.run([str(path.parent)], parse_path(client.room))
+    assert [failure["error"] for failure in failures.data] == ["source-changed"]
+    assert client.names(client.room) == ["a", "z"]
 
 
 # --- what is left out

@@ -13,6 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fsclient.app import App
+from fsclient.transfer.actions import Actions
+from fsclient.transfer.failures import Failures
+from fsclient.transfer.progress import Progress
+from fsclient.transfer.rules import Rules
+from fsclient.transfer.sync import Sync, which_way
+from fsclient.ui import Ui
+from fsproto.messages.account import GetStatus, Status
 from fsproto.names import parse_path
 from tests.clients import CONFLICT, NOT_FOUND, USAGE, Client, Ran, snapshot
 from tests.known import stretch
@@ -112,6 +119,27 @@ def test_the_second_time_nothing_moves_and_nothing_is_committed(pair):
             assert moved(result) == NOTHING
             assert result["skipped"] == 6
     assert pair.states() == before
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_each_folder_is_asked_for_once_and_nothing_else(pair, direction):
+    app = App()
+    app.options.home = pair.client.home
+    with app.session() as session, Progress(Ui(quiet=True), "put", "put") as progress:
+
+        def asked() -> int:
+            number = session.connection.send(GetStatus())
+            session.connection.answer(number, Status)
+            return number
+
+        before, ui = asked(), Ui(quiet=True)
+        sync = Sync(session, progress, Failures(ui), Actions(ui), Rules(mirror=True))
+        if direction == "up":
+            sync.up(which_way(str(pair.tree), pair.remote, down=False))
+        else:
+            sync.down(which_way(str(pair.copy), pair.remote, down=True))
+        on_the_way, folders = 2, 5
+        assert asked() - before - 1 == on_the_way + folders
 
 
 @pytest.mark.parametrize("size", [3, MIB + 7])
@@ -355,6 +383,19 @@ def test_both_are_folders(pair, client):
     client.quick("sync", "", pair.remote).fails(USAGE, "empty path")
 
 
+def test_a_local_folder_that_is_named_may_be_a_link(pair, client):
+    pair.copy.rename(client.folder / "real")
+    pair.copy.symlink_to("real")
+    (pair.tree / "a.txt").unlink()
+    client.write("tree/new", b"new")
+    pair.up("--delete")
+    pair.down("--delete")
+    assert pair.copy.is_symlink()
+    assert pair.same()
+    (client.folder / "also").symlink_to("tree")
+    assert moved(pair.run(str(client.folder / "also"), pair.remote).ok().json()) == NOTHING
+
+
 def test_folders_on_the_way_are_made(client, tree):
     client.quick("sync", "tree", f"{client.room}/x/y/z").ok()
     assert "a.txt" in client.names(f"{client.room}/x/y/z")
@@ -421,12 +462,12 @@ def test_a_sync_that_was_cut_off_is_run_again(client, direction):
 
 NAMES = st.sampled_from(["a", "b", "ü", "d.txt"])
 LEAVES = st.one_of(
-    st.tuples(st.just("file"), st.sampled_from([b"", b"x", b"y", b"xyz", stretch("l", 70_000)])),
+    st.tuples(st.just("file"), st.sampled_from(["", "x", "y", "xyz", "long"])),
     st.tuples(st.just("link"), st.sampled_from([b"a", b"../b", b"/nowhere"])),
 )
 TREES = st.recursive(
     LEAVES,
-    lambda inside: st.tuples(st.just("folder"), st.dictionaries(NAMES, inside, max_size=3)),
+    lambda inside: st.tuples(st.just("folder"), st.dictionaries(NAMES, inside, max_size=2)),
     max_leaves=6,
 )
 FOLDERS = st.dictionaries(NAMES, TREES, max_size=3)
@@ -441,7 +482,7 @@ def build(folder: Path, tree: dict[str, Any], data: st.DataObject) -> None:
         elif kind == "link":
             path.symlink_to(os.fsdecode(what))
         else:
-            path.write_bytes(what)
+            path.write_bytes(stretch("long", 70_000) if what == "long" else what.encode())
             path.chmod(data.draw(st.sampled_from([0o644, 0o755])))
         ns = data.draw(st.sampled_from([TIME_NS, TIME_NS + 1_000_000_000]))
         os.utime(path, ns=(ns, ns), follow_symlinks=False)
