@@ -93,7 +93,7 @@ class Sync:
         found = must_be_folder(self._session.tree.find(way.remote))
         if kind_at(path, follow=True) not in (FOLDER, None):
             raise ExistsError(f"The local '{for_terminal(way.local)}' is not a folder.")
-        local_place_for(path, self._actions)
+        local_place_for(path.parent, self._actions)
         down = Down(*self._parts)
         down.add(found, path, follow=True)
         down.finish()

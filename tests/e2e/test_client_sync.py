@@ -87,8 +87,10 @@ class Pair:
 def pair(client: Client, tree: Path) -> Pair:
     """The three, all the same."""
     pair = Pair(client, tree)
-    pair.up()
-    pair.down()
+    files, folders = 6, 5  # the top one among them, and not the room that it goes into
+    up, down = pair.up(), pair.down()
+    assert (up["files"], up["folders"], up["touched"]) == (files, folders, 0)
+    assert (down["files"], down["folders"], down["touched"]) == (files, folders, 0)
     assert pair.same()
     return pair
 
