@@ -24,8 +24,9 @@ from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, Found, InlineBlob, Lookup, Stale
 from fsproto.packing import unpack
 from fsproto.sealed.folder import FolderState
-from fsproto.sealed.manifest import Metadata
-from fsproto.types import NodeId, Token
+from fsproto.sealed.manifest import Metadata, Mode, VerifiedManifest
+from fsproto.sealed.prefixtree import Entry
+from fsproto.types import Hash, NodeId, Token
 
 _TRIES = 100
 _LONGEST_PAUSE_S = 0.25
@@ -94,16 +95,21 @@ class Changes:
     def __len__(self) -> int:
         return len(self._steps)
 
-    def make_folder(self, parent: KeyedNode, name: str, mtime_ns: int) -> KeyedNode:
-        """Make a folder that is not there yet; return it, to put things into."""
+    def make_folder(
+        self, parent: KeyedNode, name: str, mtime_ns: int, instead: Located | None = None
+    ) -> KeyedNode:
+        """Make a folder that is not there yet; return it, to put things into.
+
+        A file takes its leave for it only if it is the one given as `instead`.
+        """
         child = new_node(os.urandom)
         token = self._touch(parent, name)
-        metadata = Metadata(name, 0, mtime_ns, executable=False, file_key=None)
+        metadata = Metadata(name, 0, mtime_ns, Mode.REGULAR, file_key=None)
         self._folders[child.node] = child, []
         self._new.add(child.node)
 
         def step(draft: Draft) -> None:
-            if draft.entry(parent, token) is not None:
+            if _known(draft.entry(parent, token)) != _known(instead):
                 raise ExistsError(f"Somebody else made '{name}' meanwhile.")
             draft.place(parent, token, NextVersion(child, None, metadata, None))
 
@@ -115,8 +121,13 @@ class Changes:
         parent: KeyedNode,
         file: NextVersion,
         inline: InlineBlob | None,
+        instead: Located | None = None,
     ) -> None:
-        """Put a file, in place of the version it had before if there was one."""
+        """Put a file, in place of the version it had before if there was one.
+
+        What is no version of it, a folder with everything in it say, takes its leave for it only
+        if it is the one given as `instead`.
+        """
         before, name = file.before, file.metadata.name
         token = self._touch(parent, name)
         if inline is not None:
@@ -124,9 +135,7 @@ class Changes:
             self.size += len(inline.data) + 64
 
         def step(draft: Draft) -> None:
-            entry = draft.entry(parent, token)
-            known = (before.body.node, before.hash) if before else None
-            if (entry and (entry.node, entry.manifest)) != known:
+            if _known(draft.entry(parent, token)) != (_known(instead) or _known(before)):
                 raise ConflictError(
                     f"Somebody else changed '{name}' meanwhile; yours was not put.",
                     hint="Look at theirs, then put yours again.",
@@ -134,6 +143,12 @@ class Changes:
             draft.place(parent, token, file)
 
         self._steps.append(step)
+
+    def describe(self, parent: KeyedNode, found: Located, metadata: Metadata) -> None:
+        """Give a file or folder other metadata, under the name and around the content it has."""
+        before = found.manifest
+        next_version = NextVersion(found.keyed, before, metadata, before.body.content)
+        self.put_file(parent, next_version, None)
 
     def remove(self, parent: KeyedNode, found: Located) -> None:
         """Remove a file, or a folder with everything in it."""
@@ -155,7 +170,7 @@ class Changes:
         """Move a file or folder to another folder, another name, or both."""
         old, new = self._touch(source, found.metadata.name), self._touch(target, name)
         before, was = found.manifest, found.metadata
-        metadata = Metadata(name, was.size, was.mtime_ns, was.executable, was.file_key)
+        metadata = Metadata(name, was.size, was.mtime_ns, was.mode, was.file_key)
 
         def step(draft: Draft) -> None:
             draft.take_out(source, old, found)
@@ -310,3 +325,15 @@ class Changes:
         if all(view.state.hash == before[node].state.hash for node, view in views.items()):
             raise RemoteProtocolError("The server refused a change to what has not changed.")
         return views
+
+
+def _known(what: Entry | VerifiedManifest | Located | None) -> tuple[NodeId, Hash] | None:
+    """Return which version of which node an entry must name to be this one."""
+    match what:
+        case Entry():
+            return what.node, what.manifest
+        case Located():
+            return what.keyed.node, what.manifest.hash
+        case VerifiedManifest():
+            return what.body.node, what.hash
+    return None

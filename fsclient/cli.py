@@ -30,6 +30,7 @@ COMMANDS = {
     "status": "Show session, server and what is stored.",
     "put": "Seal local files and folders and send them.",
     "get": "Get files and folders and open them here.",
+    "sync": "Make one folder like another, here or there.",
     "cat": "Write files to standard output.",
     "ls": "List folders.",
     "mkdir": "Make folders, and those above them.",
@@ -40,6 +41,7 @@ COMMANDS = {
 }
 _ELSEWHERE = {
     "add": "put", "send": "put", "upload": "put", "download": "get", "fetch": "get",
+    "mirror": "sync", "rsync": "sync",
     "dir": "ls", "list": "ls", "move": "mv", "rename": "mv", "ren": "mv", "del": "rm",
     "delete": "rm", "remove": "rm", "rmdir": "rm", "register": "enroll", "info": "status",
 }  # fmt: skip

@@ -37,7 +37,7 @@ class PathCompleter(Completer):
         # What comes first is the source; what comes later may be another one or the target.
         later = any(not word.startswith("-") for word in before[1:])
         match before[0].lower():
-            case "put" | "send_file":
+            case "put" | "send_file" | "sync":
                 places = [local_names, self._remote] if later else [local_names]
             case "get" | "request_file":
                 places = [self._remote, local_names] if later else [self._remote]

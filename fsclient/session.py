@@ -30,7 +30,7 @@ from fsproto.messages.account import Enroll, Login, TreeRoot, Welcome
 from fsproto.sealed import folder as folders
 from fsproto.sealed import manifest as manifests
 from fsproto.sealed.folder import FolderState, sign_state
-from fsproto.sealed.manifest import Kind, Manifest, Metadata, seal_metadata, sign_manifest
+from fsproto.sealed.manifest import Kind, Manifest, Metadata, Mode, seal_metadata, sign_manifest
 from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN
 
 EARLY_MS = 5_000
@@ -248,7 +248,7 @@ def _local_end(welcome: Welcome) -> int:
 def _empty_tree(identity: Identity) -> TreeRoot:
     """Make a root folder that holds nothing, for a person's first keys."""
     root, now, key = new_node(os.urandom), _now_ms(), identity.signing
-    metadata = Metadata("", 0, time.time_ns(), executable=False, file_key=None)
+    metadata = Metadata("", 0, time.time_ns(), Mode.REGULAR, file_key=None)
     manifest = Manifest(
         format=manifests.FORMAT,
         node=root.node,

@@ -86,7 +86,7 @@ class Shell:
             raise UsageError(f"'{command}' cannot be used inside the shell.")
         if command == "put" and "-" in rest and not self._typed:
             raise UsageError("Standard input holds the commands here; it cannot be put.")
-        if command in ("put", "get"):
+        if command in ("put", "get", "sync"):
             rest = [os.path.expanduser(word) for word in rest]  # noqa: PTH111 - not all are paths
         return [command if command in (*self._names, "help") else words[0], *rest]
 

@@ -28,6 +28,7 @@ from fsproto.sealed.folder import VerifiedState, verify_state
 from fsproto.sealed.manifest import (
     Kind,
     Metadata,
+    Mode,
     VerifiedManifest,
     manifest_hash,
     open_metadata,
@@ -55,6 +56,13 @@ class Located:
     def is_folder(self) -> bool:
         """Tell a folder from a file."""
         return self.manifest.body.kind is Kind.FOLDER
+
+    @property
+    def kind(self) -> str:
+        """What it is: `folder`, `file` or `symlink`."""
+        if self.is_folder:
+            return "folder"
+        return "symlink" if self.metadata.mode is Mode.SYMLINK else "file"
 
 
 @dataclass(frozen=True)

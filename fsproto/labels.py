@@ -24,6 +24,7 @@ HASH_MANIFEST = b"fs/1 manifest hash"
 HASH_STATE = b"fs/1 folder state hash"
 
 CONTENT = b"fs/1 content"
+CONTENT_HEADER = b"fs/1 stream header"
 CONTENT_COMMITMENT = b"fs/1 key commitment"
 NODE_LINK_KEY = b"fs/1 node link key"
 NODE_NAME_KEY = b"fs/1 node name key"

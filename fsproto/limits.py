@@ -25,6 +25,8 @@ with the margin of RFC 8446 section 5.5)."""
 MAX_NAME_BYTES = 255
 """UTF-8 bytes of one name after NFC, as file systems have it."""
 MAX_PATH_PARTS = 128
+MAX_LINK_TARGET = 4096
+"""Bytes of where a symbolic link leads."""
 MAX_METADATA = 16 * 1024
 """Bytes of a node's sealed metadata."""
 METADATA_BLOCK = 128

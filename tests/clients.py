@@ -402,12 +402,15 @@ def _exactly(server: socket.socket, size: int) -> bytes:
 
 
 def snapshot(folder: Path) -> dict[str, tuple[Any, ...]]:
-    """Return everything in a folder by its path: content, time, whether it runs."""
+    """Return everything in a folder by its path: content, time, whether it runs; links as links."""
     found: dict[str, tuple[Any, ...]] = {}
     for path in sorted(folder.rglob("*")):
-        stat = path.stat()
+        stat = path.lstat()
         where = path.relative_to(folder).as_posix()
-        if path.is_dir():
+        if path.is_symlink():
+            target = os.readlink(os.fsencode(path))  # noqa: PTH115 - byte for byte
+            found[where] = ("link", target, stat.st_mtime_ns)
+        elif path.is_dir():
             found[where] = ("folder", stat.st_mtime_ns)
         else:
             found[where] = ("file", path.read_bytes(), stat.st_mtime_ns, bool(stat.st_mode & 0o100))

@@ -6,6 +6,7 @@ import pytest
 
 from fsproto.errors import IntegrityError
 from fsproto.limits import SEGMENT_SIZE
+from fsproto.sealed.integrity import SALT_SIZE
 from fsproto.sealed.stream import (
     HEADER_SIZE,
     StreamOpener,
@@ -13,7 +14,7 @@ from fsproto.sealed.stream import (
     plain_length,
     stored_segment_count,
 )
-from fsproto.types import FileKey, Random
+from fsproto.types import FileKey, Random, Salt
 
 
 def seal_stream(key: FileKey, associated_data: bytes, plaintext: bytes, random: Random) -> bytes:
@@ -25,7 +26,7 @@ def seal_segments(
     key: FileKey, associated_data: bytes, plaintext: bytes, random: Random
 ) -> list[bytes]:
     """Return the stored segments."""
-    sealer = StreamSealer(key, associated_data, random)
+    sealer = StreamSealer(key, associated_data, Salt(random(SALT_SIZE)))
     segments: list[bytes] = []
     at = 0
     while at < len(plaintext) or not segments:

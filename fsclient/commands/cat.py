@@ -11,13 +11,13 @@ from fsclient.app import App
 @click.argument("paths", nargs=-1, required=True, metavar="REMOTE…")
 @click.pass_obj
 def command(app: App, paths: tuple[str, ...]) -> None:
-    """Write files to standard output, one after the other.
+    """Write files to standard output, one after the other. Of a symbolic link it is where it leads.
 
     Every piece is verified before it is written; that nothing is missing at the end is known only
     at the end, so a program that reads this must look at the exit status.
     """
     from fsclient.transfer.failures import Failures
-    from fsclient.transfer.get import Get
+    from fsclient.transfer.get import to_stdout
     from fsclient.transfer.progress import Progress
     from fsproto.names import parse_path
 
@@ -25,5 +25,5 @@ def command(app: App, paths: tuple[str, ...]) -> None:
     app.content_goes_to_stdout()
     failures = Failures(app.ui)
     with app.transfer() as session, Progress(app.ui, "get", "got") as progress:
-        Get(session, progress, failures).to_stdout(places)
+        to_stdout(session, places, progress, failures)
     failures.raise_if_any()

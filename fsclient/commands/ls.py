@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from fsclient.tree import Located
 
 
+_MARKS = {"folder": "/", "file": "", "symlink": "@"}
+
+
 @click.command()
 @click.argument("paths", nargs=-1, metavar="[REMOTE]…")
 @click.option("-l", "long", is_flag=True, help="Show sizes and times as well.")
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
 def command(app: App, paths: tuple[str, ...], *, long: bool) -> None:
     """List folders, or show single files. Without a path: the top of your tree.
 
-    Names of folders end in '/'. What is shown was verified: the server can neither hide, add nor
+    Names of folders end in '/', those of symbolic links in '@'; 'cat' writes where a link leads.
+    What is shown was verified: the server can neither hide, add nor
     exchange anything.
     """
     from fsproto.names import parse_path
@@ -39,14 +43,16 @@ def command(app: App, paths: tuple[str, ...], *, long: bool) -> None:
 
 
 def _data(found: Located) -> dict[str, Any]:
+    from fsproto.sealed.manifest import Mode
+
     meta = found.metadata
     return {
         "name": meta.name,
         "path": str(found.path),
-        "kind": "folder" if found.is_folder else "file",
+        "kind": found.kind,
         "size": meta.size,
         "mtime_ns": meta.mtime_ns,
-        "executable": meta.executable,
+        "executable": meta.mode is Mode.EXECUTABLE,
         "version": found.manifest.body.version,
         "author": found.manifest.body.author,
     }
@@ -55,7 +61,7 @@ def _data(found: Located) -> dict[str, Any]:
 def _lines(inside: list[Located], *, long: bool) -> list[str]:
     from fsclient.ui import time_text
 
-    names = [one.metadata.name + ("/" if one.is_folder else "") for one in inside]
+    names = [one.metadata.name + _MARKS[one.kind] for one in inside]
     if not long:
         return names
     sizes = ["-" if one.is_folder else f"{one.metadata.size:,}" for one in inside]

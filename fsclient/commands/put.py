@@ -5,30 +5,37 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
+from fsclient.commands.options import Choices, choosing, resuming, update
 
 EXAMPLES = """\b
 Examples:
   fsclient put report.pdf                  at the top of your tree
   fsclient put report.pdf q3.pdf           under another name
   fsclient put *.jpg notes/ photos/2026/   several things into a folder
+  fsclient put -u --exclude '*.o' src      a folder, but what is there already
   pg_dump shop | fsclient put - shop.sql   what comes through a pipe
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("paths", nargs=-1, required=True, metavar="LOCAL… [REMOTE]")
-@click.option("--no-resume", is_flag=True, help="Begin anew, and end when the connection does.")
+@update
+@choosing
+@resuming
 @click.pass_obj
-def command(app: App, paths: tuple[str, ...], *, no_resume: bool) -> None:
+def command(
+    app: App, paths: tuple[str, ...], *, update: bool, choices: Choices, no_resume: bool
+) -> None:
     """Seal local files and folders here and send them.
 
     With one path it goes to the top of your tree under its own name. With more, the last one is
     where the others go: into it if it is a folder or ends in '/', else, if there is one other,
     under that name. '-' is standard input.
 
-    Folders go whole and are merged with what is there. A file that is there gets a new version.
-    Missing folders on the way are made. Symbolic links inside folders are left out, with a
-    warning. A whole file arrives, or nothing of it; if some fail, the others go on.
+    Folders go whole and are merged with what is there; 'sync' removes what is not here any more.
+    A file that is there gets a new version. Missing folders on the way are made. Times, the
+    execute bit and symbolic links inside folders are kept: a link is put as a link, but one that
+    you name is followed. A whole file arrives, or nothing of it; if some fail, the others go on.
 
     A lost connection is made anew. What was interrupted all the same goes on where it stopped, by
     itself, when the same command is given again within a day: files of 4 MiB and more that did not
@@ -38,20 +45,27 @@ def command(app: App, paths: tuple[str, ...], *, no_resume: bool) -> None:
     from fsclient.transfer.journal import Journals
     from fsclient.transfer.progress import Progress
     from fsclient.transfer.put import STDIN, Put
+    from fsclient.transfer.rules import Rules
+    from fsclient.transfer.task import Task
     from fsproto.names import parse_path
 
     sources, target = (paths[:-1], paths[-1]) if len(paths) > 1 else (paths, "/")
-    place, failures = parse_path(target), Failures(app.ui)
-    if STDIN in sources:
+    place, failures, actions = parse_path(target), Failures(app.ui), choices.actions(app.ui)
+    rules = Rules(choices.excludes(), update=update)
+    if STDIN in sources and not choices.dry_run:
         app.ui.announce_typing()
     with app.transfer(resume=not no_resume) as session, Progress(app.ui, "put", "put") as progress:
         journals = Journals(app.profile.folder / "transfers", session, keep=not no_resume)
-        where = Put(session, progress, failures, journals).run(sources, place)
-    progress.tell(where, failed=len(failures))
+        task = Task(session, progress, failures, actions, rules, journals)
+        where = Put(task).run(sources, place)
+    if not choices.dry_run:
+        progress.tell(where, failed=len(failures))
+    actions.tell()
     app.ui.result_of(
         files=progress.files,
         folders=progress.folders,
         bytes=progress.bytes,
+        **actions.result(),
         left_out=failures.left_out,
         failed=failures.data,
     )

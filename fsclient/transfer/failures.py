@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from fsclient.ui import Ui
 from fsproto.errors import (
     FsError,
@@ -36,10 +39,22 @@ class Failures:
         if self._worst is None or isinstance(error, SecurityError):
             self._worst = error
 
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note what goes wrong with the one thing that the block does."""
+        try:
+            yield
+        except FsError as error:
+            self.note(error)
+
     def skip(self, path: str, what: str) -> None:
         """Tell that something was left out on purpose."""
         self._ui.warn(f"Left out '{path}': it is a {what}.")
         self.left_out.append(path)
+
+    def removed_nothing(self) -> None:
+        """Tell that nothing was removed, because of what has failed."""
+        self._ui.warn("Not everything went well, so nothing was removed.")
 
     def raise_if_any(self) -> None:
         """End with the status of the worst failure; a failed security check is the worst."""

@@ -14,13 +14,18 @@ from typing import BinaryIO
 from fsclient.errors import local_errors
 from fsproto.errors import ConflictError, InvalidNameError, SourceChangedError, UsageError
 from fsproto.names import clean_name, for_terminal
+from fsproto.sealed.manifest import Mode
 
 _WINDOWS_CHARACTERS = frozenset('<>:"/\\|?*')
 _WINDOWS_NAMES = frozenset(
     ["con", "prn", "aux", "nul", "conin$", "conout$"]
     + [f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³"]
 )
+_HOLE_WORTH_TELLING = 64 * 1024
+"""Bytes; file systems keep the ends of files and short ones in ways of their own."""
 IS_WINDOWS = os.name == "nt"
+FILE, FOLDER, LINK, SPECIAL = "file", "folder", "link", "special file"
+"""What something in a local folder is."""
 FOLDS_CASE = IS_WINDOWS or sys.platform == "darwin"
 """Whether `A` and `a` usually are one file on this system."""
 
@@ -31,7 +36,18 @@ class LocalFacts:
 
     size: int
     mtime_ns: int
-    executable: bool
+    mode: Mode
+
+
+def facts_of(found: os.stat_result) -> LocalFacts:
+    """Return what a file or link is like, by what the system says of it."""
+    if stat.S_ISLNK(found.st_mode):
+        mode = Mode.SYMLINK
+    elif found.st_mode & stat.S_IXUSR and not IS_WINDOWS:
+        mode = Mode.EXECUTABLE
+    else:
+        mode = Mode.REGULAR
+    return LocalFacts(found.st_size, found.st_mtime_ns, mode)
 
 
 def local_name(name: str, *, windows: bool = IS_WINDOWS) -> str:
@@ -64,7 +80,7 @@ class Child:
     name: str
     path: Path
     kind: str
-    """`file`, `folder`, or what else it is in words."""
+    """`FILE`, `FOLDER`, `LINK` or `SPECIAL`."""
 
 
 def children(folder: Path) -> list[Child]:
@@ -74,39 +90,65 @@ def children(folder: Path) -> list[Child]:
         return [Child(entry.name, Path(entry.path), _kind(entry)) for entry in found]
 
 
+def kind_at(path: Path, *, follow: bool = False) -> str | None:
+    """Return what a path leads to, `FILE`, `FOLDER`, `LINK` or `SPECIAL`; None for nothing."""
+    with local_errors(path):
+        try:
+            mode = (path.stat() if follow else path.lstat()).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+    if stat.S_ISLNK(mode):
+        return LINK
+    if stat.S_ISDIR(mode):
+        return FOLDER
+    return FILE if stat.S_ISREG(mode) else SPECIAL
+
+
 def _kind(entry: os.DirEntry[str]) -> str:
     if entry.is_symlink():
-        return "symbolic link"
+        return LINK
     if entry.is_dir():
-        return "folder"
-    return "file" if entry.is_file() else "special file"
+        return FOLDER
+    return FILE if entry.is_file() else SPECIAL
 
 
 class Source:
     """A local file that is being read; tells if it changed under the reader's hands."""
 
-    def __init__(self, path: Path) -> None:
-        """Open it; `FsError` if that is impossible or it is no regular file."""
+    def __init__(self, path: Path, *, follow: bool = True) -> None:
+        """Open it, a link only if links are followed; `FsError` if it is no regular file."""
         self._path = path
         self._read = 0
         with local_errors(path):
             # Opening a named pipe would wait for somebody to write to it.
-            regular = stat.S_ISREG(path.stat().st_mode)
+            regular = stat.S_ISREG((path.stat() if follow else path.lstat()).st_mode)
             if regular:
-                self._file: BinaryIO = path.open("rb", buffering=0)
+                opener = None if follow else _unfollowed
+                self._file: BinaryIO = open(path, "rb", buffering=0, opener=opener)  # noqa: SIM115
         if not regular:
             raise UsageError(
                 f"The local '{for_terminal(str(path))}' is not a regular file.",
                 hint="Pipe it: … | fsclient put - NAME",
             )
         self._before = os.fstat(self._file.fileno())
+        self.facts = facts_of(self._before)
+        """What it was like when it was opened."""
 
     @property
-    def facts(self) -> LocalFacts:
-        """What it was like when it was opened."""
-        mode = self._before.st_mode
-        executable = not IS_WINDOWS and bool(mode & stat.S_IXUSR)
-        return LocalFacts(self._before.st_size, self._before.st_mtime_ns, executable)
+    def is_sparse(self) -> bool:
+        """Tell whether the file has holes, which no disk space stands behind."""
+        size = self._before.st_size
+        on_disk = getattr(self._before, "st_blocks", None)  # in units of 512 bytes
+        seek_hole = getattr(os, "SEEK_HOLE", None)
+        if on_disk is None or seek_hole is None or size - on_disk * 512 < _HOLE_WORTH_TELLING:
+            return False
+        # A file system that compresses takes less room, too; it knows where there are holes.
+        try:
+            return os.lseek(self._file.fileno(), 0, seek_hole) < size
+        except OSError:
+            return False
+        finally:
+            os.lseek(self._file.fileno(), 0, os.SEEK_SET)
 
     @property
     def stat(self) -> os.stat_result:
@@ -166,13 +208,14 @@ def fill(room: memoryview, file: BinaryIO) -> int:
 class Target:
     """Where a local file goes: what it replaces, and what it will be like.
 
-    A link is followed, and what it leads to is replaced; only a regular file ever is.
+    A link is followed, and what it leads to is replaced; or the link itself if `follow` is not
+    set. Only a regular file or such a link ever is.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, follow: bool = True) -> None:
         """Look at what is there; `ConflictError` for what is never replaced."""
         self._path = path
-        self.final, self._mode = _replaced(path)
+        self.final, self._mode = _replaced(path, follow=follow)
         self.temporary = self.final.parent / f".fs-{os.urandom(8).hex()}"
 
     def begin(self) -> BinaryIO:
@@ -183,15 +226,15 @@ class Target:
         """Give what was written its times and mode, and then its name."""
         with local_errors(self._path):
             if not IS_WINDOWS:
-                written.chmod(_mode(self._mode, executable=facts.executable))
+                written.chmod(permissions(self._mode, executable=facts.mode is Mode.EXECUTABLE))
             os.utime(written, ns=(facts.mtime_ns, facts.mtime_ns))
             written.replace(self.final)
 
 
 @contextmanager
-def written_whole(path: Path, facts: LocalFacts) -> Iterator[BinaryIO]:
+def written_whole(path: Path, facts: LocalFacts, *, follow: bool = True) -> Iterator[BinaryIO]:
     """Give a file to write; it gets its name, times and mode only if the block ends well."""
-    target = Target(path)
+    target = Target(path, follow=follow)
     with local_errors(target.final.parent):
         file = target.begin()
     try:
@@ -203,27 +246,60 @@ def written_whole(path: Path, facts: LocalFacts) -> Iterator[BinaryIO]:
             target.temporary.unlink(missing_ok=True)
 
 
+@dataclass
+class Written:
+    """A local file that says what went wrong in our own words."""
+
+    file: BinaryIO
+    called: Path | str
+
+    def write(self, data: bytes | memoryview, /) -> None:
+        """Write all of the data."""
+        view = memoryview(data)
+        with local_errors(self.called):
+            while view:
+                view = view[self.file.write(view) :]
+
+
+def set_facts(path: Path, facts: LocalFacts) -> None:
+    """Give a file, or a link itself, another time and mode."""
+    with local_errors(path):
+        before = path.lstat().st_mode
+        if not IS_WINDOWS and stat.S_ISREG(before):
+            path.chmod(permissions(before, executable=facts.mode is Mode.EXECUTABLE))
+        if not stat.S_ISLNK(before):
+            os.utime(path, ns=(facts.mtime_ns, facts.mtime_ns))
+        elif os.utime in os.supports_follow_symlinks:
+            os.utime(path, ns=(facts.mtime_ns, facts.mtime_ns), follow_symlinks=False)
+
+
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _replaced(path: Path) -> tuple[Path, int | None]:
+def _unfollowed(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
+
+
+def _replaced(path: Path, *, follow: bool) -> tuple[Path, int | None]:
     """Return where a file really goes, and the mode of the one that is there, if there is one."""
     with local_errors(path):
         try:
-            mode = path.stat().st_mode
+            mode = (path.stat() if follow else path.lstat()).st_mode
         except FileNotFoundError:
             return path, None
         if stat.S_ISREG(mode):
-            return (path.resolve() if path.is_symlink() else path), mode
+            return (path.resolve() if follow and path.is_symlink() else path), mode
+        if stat.S_ISLNK(mode):
+            return path, None
     raise ConflictError(
         f"The local '{for_terminal(str(path))}' is not a regular file and is not replaced.",
         hint="To write into it: fsclient cat NAME > FILE",
     )
 
 
-def _mode(before: int | None, *, executable: bool) -> int:
-    """Return a file's new mode: what it had, else what the umask allows, and whether it runs."""
+def permissions(before: int | None, *, executable: bool) -> int:
+    """Return a file's permissions: what it had, else what the umask allows; and whether it runs."""
     if before is None:
         umask = os.umask(0o077)
         os.umask(umask)
@@ -232,10 +308,18 @@ def _mode(before: int | None, *, executable: bool) -> int:
     return readable | ((readable & 0o444) >> 2 if executable else 0)
 
 
-def make_folder(path: Path) -> bool:
-    """Make a local folder unless it is there; tell whether it was made."""
-    with local_errors(path):
-        if path.is_dir():
-            return False
-        path.mkdir()
-        return True
+def is_folder_there(path: Path, *, follow: bool) -> bool:
+    """Tell whether a folder is there already; `ConflictError` if something else is in its place.
+
+    That is a link, too, unless `follow` is set: nothing is ever written through a link that was
+    not named by the person.
+    """
+    kind = kind_at(path, follow=follow)
+    if kind == LINK:
+        raise ConflictError(
+            f"The local '{for_terminal(str(path))}' is a symbolic link; it is not followed.",
+            hint="To write where it leads, name that place.",
+        )
+    if kind not in (FOLDER, None):
+        raise ConflictError(f"The local '{for_terminal(str(path))}' is in the way.")
+    return kind == FOLDER

@@ -33,9 +33,15 @@ _LONGEST_NAME = 255
 class Partial:
     """A file that is written to go on with it later; gets its name only if the block ends well."""
 
-    def __init__(self, path: Path, facts: LocalFacts, root: Root, persistence: Once) -> None:
-        """Take where it goes, what it will be like, and the root of its sealed content."""
+    def __init__(
+        self, path: Path, facts: LocalFacts, root: Root, persistence: Once, *, follow: bool
+    ) -> None:
+        """Take where it goes, what it will be like, and the root of its sealed content.
+
+        `follow` is as for a `Target`.
+        """
         self._path = path
+        self._follow = follow
         self._facts = facts
         self._root = root
         self._persistence = persistence
@@ -51,7 +57,8 @@ class Partial:
         """
         if self._fd is None and self._persistence.resumes:
             with suppress(OSError, FsError):
-                self._place = _place(Target(self._path).final, self._root)
+                target = Target(self._path, follow=self._follow)
+                self._place = _place(target.final, self._root)
                 self._fd = lock(self._place, make=False)
         if self._fd is None:
             return 0
@@ -67,7 +74,7 @@ class Partial:
 
     def __enter__(self) -> Self:
         """Open it for writing behind the segments that there are."""
-        self._target = target = Target(self._path)
+        self._target = target = Target(self._path, follow=self._follow)
         there = self.segments()
         with local_errors(target.final.parent):
             if self._fd is None and self._persistence.resumes:
@@ -133,10 +140,10 @@ class Partial:
         return self._file
 
 
-def drop_partials(path: Path) -> None:
+def drop_partials(path: Path, *, follow: bool) -> None:
     """Delete what was kept of any version of a file that goes to a place."""
     with suppress(OSError, FsError):
-        final = Target(path).final
+        final = Target(path, follow=follow).final
         _remove_others(_place(final, Root(bytes(crypto.HASH_SIZE))), all_of_them=True)
 
 

@@ -4,72 +4,49 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from fsclient.changes import Changes
 from fsclient.errors import local_errors
 from fsclient.session import Session
-from fsclient.transfer.failures import Failures
-from fsclient.transfer.journal import Journals
-from fsclient.transfer.localfs import Child, LocalFacts, Source, children, is_folder
-from fsclient.transfer.progress import Progress
-from fsclient.transfer.upload import NotCommittedError, Uploader
+from fsclient.transfer.actions import MAKE_FOLDER, PUT, REPLACE, Actions
+from fsclient.transfer.localfs import LocalFacts, is_folder
+from fsclient.transfer.task import Task
+from fsclient.transfer.up import Place, Up, cleaned, place_of
 from fsclient.tree import Located, must_be_folder
 from fsclient.ui import binary_stdin
-from fsproto.errors import ExistsError, FsError, InvalidNameError, NotFoundError, UsageError
-from fsproto.keys.tree import KeyedNode
-from fsproto.limits import MAX_INLINE_BLOB, MAX_PATH_PARTS
-from fsproto.names import RemotePath, clean_name, for_terminal
+from fsproto.errors import ExistsError, FsError, NotFoundError, UsageError
+from fsproto.limits import MAX_INLINE_BLOB
+from fsproto.names import RemotePath, for_terminal
+from fsproto.sealed.manifest import Mode
 
-_NAMES_AT_ONCE = 500
 _RACES = 8
 STDIN = "-"
-
-
-@dataclass(frozen=True)
-class _Place:
-    """A folder to put into; one that this very command makes holds nothing yet."""
-
-    keyed: KeyedNode
-    path: RemotePath
-    located: Located | None
 
 
 class Put:
     """One `put` command."""
 
-    def __init__(
-        self,
-        session: Session,
-        progress: Progress,
-        failures: Failures,
-        journals: Journals | None = None,
-    ) -> None:
-        """Take where to put, whom to tell, and where to keep how far large files have come."""
-        self._session = session
-        self._progress = progress
-        self._failures = failures
-        self._uploader = Uploader(session, progress, journals)
+    def __init__(self, task: Task) -> None:
+        """Take the command that this is."""
+        self._session = task.session
+        self._failures = task.failures
+        self._actions = task.actions
+        self._up = Up(task)
 
     def run(self, sources: Sequence[str], target: RemotePath) -> str:
         """Put local files and folders; into `target` if it is a folder, else as `target`.
 
         Returns in words where they went.
         """
-        try:
+        with self._up:
             into = self._goes_into(target, several=len(sources) > 1)
             found = [source for source in sources if self._is_there(source)]
             if found:
-                folder = ensure_folder(self._session, target if into else target.parent)
-                self._put_all(self._place(folder), found, "" if into else target.name)
-                self._uploader.flush()
-        except NotCommittedError as failed:
-            if failed.files > 1:
-                failed.error.hint = f"None of {failed.files} files that went with it was put."
-            raise failed.error from None
-        finally:
-            self._uploader.close()
+                folder = target if into else target.parent
+                place = place_for(self._session, folder, self._actions)
+                self._put_all(place, found, "" if into else target.name)
+                self._up.finish()
         if not into:
             return f"as {target}"
         return f"into {target}/" if target.parts else ""
@@ -97,7 +74,7 @@ class Put:
             return False
         return True
 
-    def _put_all(self, place: _Place, sources: Sequence[str], name: str) -> None:
+    def _put_all(self, place: Place, sources: Sequence[str], name: str) -> None:
         taken: set[str] = set()
         for source in sources:
             try:
@@ -124,80 +101,24 @@ class Put:
                 f"'{for_terminal(source)}' has no name of its own.",
                 hint=f"Give it one: fsclient put {for_terminal(source)} NAME",
             )
-        return _clean(path, name)
+        return cleaned(path, name)
 
-    def _put(self, place: _Place, source: str, name: str) -> None:
-        before = self._existing(place, [name])[name]
+    def _put(self, place: Place, source: str, name: str) -> None:
+        before = self._existing(place, name)
         if source == STDIN:
-            pipe = _Pipe()
-            self._progress.expect(pipe.facts.size)
-            self._uploader.put(place.keyed, name, _must_be_file(before), pipe)
+            if self._actions.dry_run:
+                self._actions.note(REPLACE if before else PUT, place.path.child(name))
+                return
+            self._up.stream(place, name, _must_be_file(before), _Pipe())
         elif is_folder(Path(source)):
-            self._put_folder(place, Path(source), name, before)
+            self._up.folder(place, Path(source), name, before)
         else:
-            self._put_file(place, Path(source), name, before)
+            self._up.file(place, Path(source), name, before)
 
-    def _put_file(self, place: _Place, path: Path, name: str, before: Located | None) -> None:
-        before = _must_be_file(before)
-        source = Source(path)
-        try:
-            self._progress.expect(source.facts.size)
-            self._uploader.put(place.keyed, name, before, source)
-        finally:
-            source.close()
-
-    def _put_folder(self, place: _Place, path: Path, name: str, before: Located | None) -> None:
-        inside = children(path)
-        if len(place.path.parts) >= MAX_PATH_PARTS:
-            raise InvalidNameError(
-                f"The local '{for_terminal(str(path))}' lies deeper than {MAX_PATH_PARTS} folders."
-            )
-        if before is not None:
-            here = self._place(must_be_folder(before))
-        else:
-            with local_errors(path):
-                mtime_ns = path.stat().st_mtime_ns
-            made = self._uploader.changes.make_folder(place.keyed, name, mtime_ns)
-            here = _Place(made, place.path.child(name), None)
-            self._progress.folder_done()
-            self._uploader.flush_if_full()
-        named = self._named(inside)
-        for at in range(0, len(named), _NAMES_AT_ONCE):
-            some = named[at : at + _NAMES_AT_ONCE]
-            known = self._existing(here, [clean for clean, _ in some])
-            for clean, child in some:
-                put = self._put_folder if child.kind == "folder" else self._put_file
-                try:
-                    put(here, child.path, clean, known[clean])
-                except FsError as error:
-                    self._failures.note(error)
-
-    def _named(self, inside: list[Child]) -> list[tuple[str, Child]]:
-        """Return what of a folder can be put, each under the name it will have."""
-        named: dict[str, Child] = {}
-        for child in inside:
-            if child.kind not in ("file", "folder"):
-                self._failures.skip(str(child.path), child.kind)
-                continue
-            try:
-                clean = _clean(child.path, child.name)
-                if clean in named:
-                    raise ExistsError(
-                        f"The local '{for_terminal(str(child.path))}' has the same name as another "
-                        "file there, but for how accents are written; only the first is put."
-                    )
-                named[clean] = child
-            except FsError as error:
-                self._failures.note(error)
-        return list(named.items())
-
-    def _existing(self, place: _Place, names: list[str]) -> dict[str, Located | None]:
+    def _existing(self, place: Place, name: str) -> Located | None:
         if place.located is None:
-            return dict.fromkeys(names)
-        return self._session.tree.look(place.located, names)
-
-    def _place(self, folder: Located) -> _Place:
-        return _Place(folder.keyed, folder.path, folder)
+            return None
+        return self._session.tree.look(place.located, [name])[name]
 
 
 class _Pipe:
@@ -209,7 +130,7 @@ class _Pipe:
         self._head = memoryview(bytearray(MAX_INLINE_BLOB))
         self._head = self._head[: self._fill(self._head)]
         size = len(self._head) if self._ended else -1
-        self.facts = LocalFacts(size, time.time_ns(), executable=False)
+        self.facts = LocalFacts(size, time.time_ns(), Mode.REGULAR)
 
     def read_into(self, room: memoryview) -> int:
         count = min(len(room), len(self._head))
@@ -228,21 +149,21 @@ class _Pipe:
         return count
 
 
-def _clean(path: Path, name: str) -> str:
-    """Return the name that a local file or folder will have."""
-    try:
-        return clean_name(name)
-    except InvalidNameError as error:
-        raise InvalidNameError(
-            f"The local '{for_terminal(str(path))}' cannot be put under its name.",
-            hint=error.sentence,
-        ) from None
-
-
 def _must_be_file(before: Located | None) -> Located | None:
     if before is not None and before.is_folder:
         raise ExistsError(f"'{before.path}' is a folder; a file cannot take its place.")
     return before
+
+
+def place_for(session: Session, path: RemotePath, actions: Actions) -> Place:
+    """Return the folder at `path` to put into, making what is missing of it."""
+    found = session.tree.reach(path)[-1]
+    there = len(found.path.parts)
+    for end in range(there + 1, len(path.parts) + 1):
+        actions.note(MAKE_FOLDER, f"{RemotePath(found.path.owner, path.parts[:end])}/")
+    if actions.dry_run and there < len(path.parts):
+        return Place(must_be_folder(found).keyed, RemotePath(found.path.owner, path.parts), None)
+    return place_of(ensure_folder(session, path))
 
 
 def ensure_folder(session: Session, path: RemotePath) -> Located:

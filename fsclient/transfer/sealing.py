@@ -63,9 +63,8 @@ class Sealing:
     @classmethod
     def new(cls, node: NodeId, version: int) -> Sealing:
         """Draw new keys for a version of a file."""
-        key = FileKey(os.urandom(crypto.KEY_SIZE))
-        sealer = stream.StreamSealer(key, stream.content_ad(node, version), os.urandom)
-        return cls(key, Salt(os.urandom(integrity.SALT_SIZE)), sealer)
+        key, salt = FileKey(os.urandom(crypto.KEY_SIZE)), Salt(os.urandom(integrity.SALT_SIZE))
+        return cls(key, salt, stream.StreamSealer(key, stream.content_ad(node, version), salt))
 
     @classmethod
     def again(

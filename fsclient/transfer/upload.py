@@ -111,8 +111,18 @@ class Uploader:
     def _next_batch(self) -> _Batch:
         return _Batch(Changes(self._session.tree, self._lately))
 
-    def put(self, parent: KeyedNode, name: str, before: Located | None, source: Readable) -> None:
-        """Seal a file and send it; it is in its folder after the next `flush`."""
+    def put(
+        self,
+        parent: KeyedNode,
+        name: str,
+        before: Located | None,
+        source: Readable,
+        instead: Located | None = None,
+    ) -> None:
+        """Seal a file and send it; it is in its folder after the next `flush`.
+
+        It is the next version of `before`, or takes the place of `instead`, a folder.
+        """
         file = before.keyed if before else new_node(os.urandom)
         version = before.manifest.body.version + 1 if before else 1
         facts, inline = source.facts, None
@@ -128,10 +138,11 @@ class Uploader:
             sent = self._stream(parent, name, before, source)
             file, sealing, size, root = sent.node, sent.sealing, sent.size, sent.root
             self._batch.streamed += size
-        metadata = Metadata(name, size, facts.mtime_ns, facts.executable, sealing.file_key)
+        metadata = Metadata(name, size, facts.mtime_ns, facts.mode, sealing.file_key)
         manifest = before.manifest if before else None
         content = sealing.content(version, root, size)
-        self.changes.put_file(parent, NextVersion(file, manifest, metadata, content), inline)
+        version_after = NextVersion(file, manifest, metadata, content)
+        self.changes.put_file(parent, version_after, inline, instead)
         self._batch.files += 1
         self.flush_if_full()
 

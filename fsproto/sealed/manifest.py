@@ -52,6 +52,15 @@ class Kind(enum.IntEnum):
     FOLDER = 2
 
 
+class Mode(enum.IntEnum):
+    """What a file's content is to be on a disk; the server cannot tell one from the other."""
+
+    REGULAR = 0
+    EXECUTABLE = 1
+    SYMLINK = 2
+    """A symbolic link: the content is where it leads, as the file system it comes from has it."""
+
+
 class Content(Record, frozen=True):
     """What ties a manifest to one sealed blob."""
 
@@ -103,7 +112,8 @@ class Metadata(Record, frozen=True):
     size: int
     """Bytes of plaintext; 0 for a folder."""
     mtime_ns: int
-    executable: bool
+    mode: Mode
+    """`REGULAR` for a folder."""
     file_key: FileKey | None
     """32 bytes; None for a folder."""
 
@@ -139,7 +149,8 @@ def open_metadata(key: bytes, manifest: Manifest) -> Metadata:
     metadata = unpack(filled[_FILLED.size : _FILLED.size + length], Metadata)
     if manifest.parent != NO_NODE:
         _check_name(metadata.name)
-    if (metadata.file_key is None) != (manifest.content is None):
+    is_folder = manifest.content is None
+    if (metadata.file_key is None) != is_folder or (is_folder and metadata.mode):
         raise RemoteProtocolError("A manifest and its metadata disagree about what they describe.")
     return metadata
 

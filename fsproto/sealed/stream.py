@@ -10,9 +10,10 @@ Vizár, "Online Authenticated-Encryption and its Nonce-Reuse Misuse-Resistance" 
 and Tink's "AES-GCM-HKDF Streaming AEAD".
 
 Why no nonce repeats: a file key is drawn for one version of one file, the stream key also
-depends on a fresh salt, and a segment's number and whether it is the last are in the nonce. So
-one segment must never be sealed twice with different plaintext: a sealer lives for one pass over
-one source and whoever resumes must prove that the source is the same (`StreamSealer.again`).
+depends on a salt drawn with it, and a segment's number and whether it is the last are in the nonce.
+So one segment must never be sealed twice with different plaintext and shown to anybody: a sealer
+lives for one pass over one source, whoever resumes must prove that the source is the same, and
+whoever compares keeps what they sealed to themselves.
 
 Segments are independent: any thread may seal or open any of them.
 """
@@ -27,7 +28,7 @@ from fsproto.errors import IntegrityError
 from fsproto.limits import MAX_SEGMENTS, SEGMENT_SIZE
 
 if TYPE_CHECKING:
-    from fsproto.types import FileKey, NodeId, Random
+    from fsproto.types import FileKey, NodeId, Salt
 
 SALT_SIZE = 32
 PREFIX_SIZE = 7
@@ -99,11 +100,17 @@ class _Stream:
 class StreamSealer(_Stream):
     """Seals one version of one file, segment by segment."""
 
-    def __init__(self, file_key: FileKey, associated_data: bytes, random: Random) -> None:
-        """Take the file key (32 bytes) and what the stream is bound to; draws 39 random bytes."""
-        salt, prefix = random(SALT_SIZE), random(PREFIX_SIZE)
-        super().__init__(file_key, associated_data, salt, prefix)
-        self.header: bytes = bytes([HEADER_SIZE]) + salt + prefix
+    def __init__(self, file_key: FileKey, associated_data: bytes, salt: Salt) -> None:
+        """Take the file key and the salt of the salted hash (32 bytes each), and the binding.
+
+        The header is derived from the two, so that who holds them can seal the same file to the
+        same bytes again, to compare them. `salt` is drawn with the key, for this version alone.
+        """
+        drawn = crypto.hkdf(
+            file_key, salt=salt, info=labels.CONTENT_HEADER, length=SALT_SIZE + PREFIX_SIZE
+        )
+        super().__init__(file_key, associated_data, drawn[:SALT_SIZE], drawn[SALT_SIZE:])
+        self.header: bytes = bytes([HEADER_SIZE]) + drawn
 
     @classmethod
     def again(cls, file_key: FileKey, associated_data: bytes, header: bytes) -> StreamSealer:
@@ -113,8 +120,12 @@ class StreamSealer(_Stream):
         machine only where it was found to be the same, or where nothing was sealed before.
         """
         _check_header(header)
-        drawn = iter((header[1 : 1 + SALT_SIZE], header[-PREFIX_SIZE:]))
-        return cls(file_key, associated_data, lambda _: next(drawn))
+        sealer = cls.__new__(cls)
+        _Stream.__init__(
+            sealer, file_key, associated_data, header[1 : 1 + SALT_SIZE], header[-PREFIX_SIZE:]
+        )
+        sealer.header = header
+        return sealer
 
     def seal(self, index: int, plaintext: bytes | memoryview, *, last: bool) -> bytes:
         """Return stored segment `index`; the first one begins with the header."""

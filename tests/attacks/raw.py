@@ -28,6 +28,7 @@ from fsproto.sealed.manifest import (
     Kind,
     Manifest,
     Metadata,
+    Mode,
     VerifiedManifest,
     seal_metadata,
     sign_manifest,
@@ -159,7 +160,7 @@ class Forger:
         node = node or new_node(os.urandom)
         version = before.body.version + 1 if before else 1
         key = FileKey(os.urandom(32)) if content else None
-        metadata = Metadata(name, 1, 1, executable=False, file_key=key)
+        metadata = Metadata(name, 1, 1, Mode.REGULAR, file_key=key)
         if content is not None and content.version == 1:
             content = replace(content, version=version)
         body = Manifest(

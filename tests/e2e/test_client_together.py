@@ -13,14 +13,17 @@ import pytest
 
 from fsclient.app import App
 from fsclient.session import Session
+from fsclient.transfer.actions import Actions
 from fsclient.transfer.failures import Failures
 from fsclient.transfer.localfs import LocalFacts
 from fsclient.transfer.progress import Progress
 from fsclient.transfer.put import Put
+from fsclient.transfer.task import Task
 from fsclient.transfer.upload import NotCommittedError, Uploader
 from fsclient.ui import Ui
 from fsproto.errors import ConflictError
 from fsproto.names import parse_path
+from fsproto.sealed.manifest import Mode
 from tests.clients import CONFLICT, Client
 from tests.known import stretch
 
@@ -73,7 +76,7 @@ class Interrupting:
     facts: LocalFacts = field(init=False)
 
     def __post_init__(self) -> None:
-        self.facts = LocalFacts(len(self.content), 0, executable=False)
+        self.facts = LocalFacts(len(self.content), 0, Mode.REGULAR)
 
     def read_into(self, room: memoryview) -> int:
         if self.given == 0:
@@ -166,7 +169,8 @@ def test_a_file_that_vanishes_under_way_is_told_and_the_rest_is_put(client, caps
         client.write(f"tree/{name}", name.encode())
     failures = Failures(Ui())
     with session(client) as mine, Vanishing(client.folder / "tree/vanishing") as progress:
-        Put(mine, progress, failures).run([str(client.folder / "tree")], parse_path(client.room))
+        job = Put(Task(mine, progress, failures, Actions(Ui())))
+        job.run([str(client.folder / "tree")], parse_path(client.room))
     assert [failure["error"] for failure in failures.data] == ["not-found"]
     assert "vanishing' does not exist." in capsys.readouterr().err
     assert client.names(client.room) == ["a", "z"]

@@ -20,6 +20,7 @@ from fsproto.sealed.folder import FolderState, sign_state, verify_state
 from fsproto.sealed.manifest import (
     Manifest,
     Metadata,
+    Mode,
     open_metadata,
     pinned_manifest,
     seal_metadata,
@@ -90,7 +91,7 @@ def test_the_size_of_metadata_tells_little_of_a_name(metadata: Metadata):
 @given(name=st.text() | our.hostile_text.map(lambda text: text.replace("\ud800", "")))
 def test_a_name_from_another_is_clean_or_their_fault(name: str):
     node = keyed_node("file")
-    metadata = Metadata(name, 0, 0, executable=False, file_key=FileKey(bytes(32)))
+    metadata = Metadata(name, 0, 0, Mode.REGULAR, file_key=FileKey(bytes(32)))
     manifest = sealed(node.metadata_key, node.node, 1, 1, metadata)
     error = our.outcome(lambda: open_metadata(node.metadata_key, manifest))
     refused = our.outcome(lambda: clean_name(name)) is not None or clean_name(name) != name

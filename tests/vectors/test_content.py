@@ -58,8 +58,7 @@ def _stored(vector: Vector) -> bytes:
 def test_a_stream_is_sealed_and_opened(vector: Vector):
     key, ad = FileKey(octets(vector, "file_key")), octets(vector, "associated_data")
     plaintext = _plaintext(vector)
-    draws = iter((octets(vector, "salt"), octets(vector, "prefix")))
-    stored = seal_stream(key, ad, plaintext, lambda _: next(draws))
+    stored = seal_stream(key, ad, plaintext, lambda _: octets(vector, "commitment_salt"))
     assert _same(vector, "plaintext", plaintext)
     assert _same(vector, "stored", stored)
     assert stored == _stored(vector)
@@ -74,6 +73,8 @@ def test_a_stream_is_bound_to_its_node_version_and_key(vector: Vector):
     assert content_ad(NodeId(node), vector["version"]) == ad == octets(vector, "associated_data")
     commitment = reference.hkdf(key, salt, b"fs/1 key commitment")
     assert key_commitment(FileKey(key), salt) == commitment == octets(vector, "commitment")
+    header = reference.hkdf(key, salt, b"fs/1 stream header", 39)
+    assert header == octets(vector, "salt") + octets(vector, "prefix")
 
 
 @bad("stream")

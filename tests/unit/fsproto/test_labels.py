@@ -23,7 +23,7 @@ KINDS = {
     },
     "keys of a node": {"NODE_LINK_KEY", "NODE_NAME_KEY", "NODE_METADATA_KEY"},
     "derived from secrets": {"CHANNEL_SECRET", "WRAP"},
-    "derived from a file key": {"CONTENT", "CONTENT_COMMITMENT"},
+    "derived from a file key": {"CONTENT", "CONTENT_COMMITMENT", "CONTENT_HEADER"},
     "associated data": {"LINK", "METADATA", "KEYFILE", "SERVER_OTP_SECRET"},
 }
 """Labels that stand at the front of one kind of input, where one could be taken for another."""

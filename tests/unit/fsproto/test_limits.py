@@ -5,7 +5,7 @@ from __future__ import annotations
 from fsproto import crypto, limits
 from fsproto.messages.account import GetStatus
 from fsproto.names import clean_name
-from fsproto.sealed.manifest import Metadata, seal_metadata
+from fsproto.sealed.manifest import Metadata, Mode, seal_metadata
 from fsproto.sealed.stream import FIRST_PLAIN, HEADER_SIZE, OTHER_PLAIN, TAG_SIZE
 from fsproto.types import FileKey, NodeId
 from fsproto.wire.connection import Data
@@ -48,7 +48,7 @@ def test_a_key_ratchets_well_within_what_one_key_may_seal():
 
 def test_the_metadata_of_the_longest_name_fits():
     name = clean_name("x" * limits.MAX_NAME_BYTES)
-    metadata = Metadata(name, (1 << 63) - 1, (1 << 63) - 1, True, FileKey(bytes(32)))
+    metadata = Metadata(name, (1 << 63) - 1, (1 << 63) - 1, Mode.SYMLINK, FileKey(bytes(32)))
     sealed = seal_metadata(bytes(32), NodeId(bytes(16)), 1, 1, metadata, random=Seeded("nonce"))
     assert len(sealed) <= limits.MAX_METADATA
 

@@ -17,6 +17,7 @@ from fsproto.sealed.manifest import (
     Kind,
     Manifest,
     Metadata,
+    Mode,
     seal_metadata,
     sign_manifest,
 )
@@ -65,12 +66,11 @@ def _streams() -> list[Vector]:
     node = NodeId(stretch("stream node", 16))
     key, other_key = FileKey(stretch("file key", 32)), FileKey(stretch("another file key", 32))
     ad = content_ad(node, 3)
-    salt = stretch("integrity salt", 32)
     streams = {}
     vectors: list[Vector] = []
     for name, size in SIZES.items():
-        plaintext = stretch(name, size)
-        streams[name] = stored = seal_stream(key, ad, plaintext, Seeded(f"{name} random"))
+        plaintext, salt = stretch(name, size), stretch(f"{name} salt", 32)
+        streams[name] = stored = seal_stream(key, ad, plaintext, Seeded(f"{name} salt"))
         vectors.append(
             {
                 "name": name,
@@ -187,7 +187,7 @@ def _manifests() -> list[Vector]:
         link=root.seal_link(folder, Seeded("folder link")),
         link_generation=1,
         generation=1,
-        metadata=_metadata(folder, 1, Metadata("reports", 0, 0, False, None)),
+        metadata=_metadata(folder, 1, Metadata("reports", 0, 0, Mode.REGULAR, None)),
         content=None,
         author="alice",
         author_key=alice.signing.public,
@@ -200,7 +200,7 @@ def _manifests() -> list[Vector]:
         parent=NO_NODE,
         token=NO_TOKEN,
         link=b"",
-        metadata=_metadata(root, 1, Metadata("", 0, 0, False, None)),
+        metadata=_metadata(root, 1, Metadata("", 0, 0, Mode.REGULAR, None)),
     )
 
     def vector(
@@ -253,6 +253,7 @@ def _manifests() -> list[Vector]:
     later = replaced(body.content, version=body.version + 1)
     nothing = replaced(body.content, sealed_size=0)
     described = file_metadata()
+    link = replaced(described, mode=Mode.SYMLINK)
     return [
         good("manifest_file", body, file, described),
         good(
@@ -261,8 +262,14 @@ def _manifests() -> list[Vector]:
             file,
             described,
         ),
-        good("manifest_folder", below, folder, Metadata("reports", 0, 0, False, None)),
-        good("manifest_root", top, root, Metadata("", 0, 0, False, None)),
+        good(
+            "manifest_symlink",
+            replaced(body, metadata=_metadata(file, 2, link)),
+            file,
+            link,
+        ),
+        good("manifest_folder", below, folder, Metadata("reports", 0, 0, Mode.REGULAR, None)),
+        good("manifest_root", top, root, Metadata("", 0, 0, Mode.REGULAR, None)),
         vector("manifest_signature_changed", Signed(packed, flipped), SignatureError),
         vector("manifest_signature_missing", Signed(packed, b""), SignatureError),
         vector("manifest_signed_as_state", as_state, SignatureError),
@@ -306,6 +313,7 @@ def _manifests() -> list[Vector]:
                 ("metadata_name_empty", {"name": ""}),
                 ("metadata_name_not_nfc", {"name": "u\u0308"}),
                 ("metadata_no_file_key", {"file_key": None}),
+                ("metadata_mode_unknown", {"mode": 3}),
             )
         ),
     ]
@@ -314,7 +322,7 @@ def _manifests() -> list[Vector]:
 def file_metadata() -> Metadata:
     """Return what is known of the sample file by those who hold its key."""
     key = FileKey(stretch("file key", 32))
-    return Metadata("q3 übersicht.pdf", 1000, 1_699_999_999_123_456_789, True, key)
+    return Metadata("q3 übersicht.pdf", 1000, 1_699_999_999_123_456_789, Mode.EXECUTABLE, key)
 
 
 def file_manifest() -> Manifest:

@@ -24,8 +24,9 @@ from fsproto.errors import (
     SourceChangedError,
     UsageError,
 )
+from fsproto.sealed.manifest import Mode
 
-FACTS = LocalFacts(3, 1_234_567_890_123_456_700, executable=False)
+FACTS = LocalFacts(3, 1_234_567_890_123_456_700, Mode.REGULAR)
 
 
 # --- names
@@ -84,7 +85,7 @@ def test_a_source_gives_all_of_a_file_and_what_it_is_like(tmp_path):
     path.chmod(0o755)
     source = Source(path)
     room = memoryview(bytearray(20))
-    assert source.facts == LocalFacts(7, path.stat().st_mtime_ns, executable=True)
+    assert source.facts == LocalFacts(7, path.stat().st_mtime_ns, Mode.EXECUTABLE)
     assert bytes(room[: source.read_into(room)]) == b"content"
     source.check_unchanged(7)
     source.close()
@@ -136,7 +137,7 @@ def test_entries_of_a_folder_are_told_apart(tmp_path):
     assert [(child.name, child.kind) for child in children(tmp_path)] == [
         ("file", "file"),
         ("folder", "folder"),
-        ("link", "symbolic link"),
+        ("link", "link"),
         ("pipe", "special file"),
     ]
 
@@ -161,7 +162,7 @@ def temporary(folder: Path) -> list[str]:
 
 def test_a_file_gets_its_name_time_and_mode_at_the_end(tmp_path):
     path = tmp_path / "x"
-    with written_whole(path, LocalFacts(3, FACTS.mtime_ns, executable=True)) as file:
+    with written_whole(path, LocalFacts(3, FACTS.mtime_ns, Mode.EXECUTABLE)) as file:
         file.write(b"new")
         assert not path.exists()
         (name,) = temporary(tmp_path)
@@ -196,7 +197,7 @@ def test_a_replaced_file_is_readable_by_whom_it_was(tmp_path, before, executable
     path = tmp_path / "x"
     path.touch()
     path.chmod(before)
-    with written_whole(path, LocalFacts(0, 0, executable=executable)):
+    with written_whole(path, LocalFacts(0, 0, Mode(executable))):
         pass
     assert stat.S_IMODE(path.stat().st_mode) == after
 

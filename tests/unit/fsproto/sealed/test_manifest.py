@@ -11,6 +11,7 @@ from fsproto.sealed.manifest import (
     Kind,
     Manifest,
     Metadata,
+    Mode,
     manifest_hash,
     open_metadata,
     pinned_manifest,
@@ -100,7 +101,7 @@ def test_a_bad_name_is_the_fault_of_whoever_wrote_it(name: str):
 
 
 def test_the_root_of_a_tree_has_no_name():
-    sealed = _sealed(Metadata("", 0, 0, executable=False, file_key=None))
+    sealed = _sealed(Metadata("", 0, 0, Mode.REGULAR, file_key=None))
     root = replaced(
         file_manifest(), parent=NO_NODE, kind=Kind.FOLDER, content=None, metadata=sealed
     )
@@ -114,6 +115,19 @@ def test_a_file_has_a_key_and_a_folder_has_none():
     with_key = _sealed(file_metadata())
     as_folder = replaced(file_manifest(), kind=Kind.FOLDER, content=None, metadata=with_key)
     for manifest in (replaced(file_manifest(), metadata=no_key), as_folder):
+        with pytest.raises(RemoteProtocolError):
+            open_metadata(FILE.metadata_key, manifest)
+
+
+def test_a_mode_is_one_of_three_and_a_folder_has_none():
+    for mode in Mode:
+        sealed = _sealed(replaced(file_metadata(), mode=mode))
+        opened = open_metadata(FILE.metadata_key, replaced(file_manifest(), metadata=sealed))
+        assert opened.mode is mode
+    unknown = _sealed(replaced(file_metadata(), mode=3))
+    bare = _sealed(replaced(file_metadata(), mode=Mode.SYMLINK, file_key=None))
+    as_folder = replaced(file_manifest(), kind=Kind.FOLDER, content=None, metadata=bare)
+    for manifest in (replaced(file_manifest(), metadata=unknown), as_folder):
         with pytest.raises(RemoteProtocolError):
             open_metadata(FILE.metadata_key, manifest)
 

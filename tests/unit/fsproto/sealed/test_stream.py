@@ -16,7 +16,7 @@ from fsproto.sealed.stream import (
     sealed_size,
     segment_count,
 )
-from fsproto.types import FileKey
+from fsproto.types import FileKey, Salt
 from tests.known import Seeded, stretch
 from tests.streams import open_stream, seal_stream
 
@@ -24,7 +24,7 @@ KEY = FileKey(stretch("file key", 32))
 
 
 def _sealer() -> StreamSealer:
-    return StreamSealer(KEY, b"bound to", Seeded("stream"))
+    return StreamSealer(KEY, b"bound to", Salt(stretch("salt", 32)))
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,13 @@ def test_an_empty_file_is_one_empty_segment():
     assert open_stream(KEY, b"", stored) == b""
 
 
-def test_a_header_says_its_length_salt_and_prefix():
+def test_a_header_says_its_length_and_follows_from_key_and_salt():
     header = _sealer().header
-    draw = Seeded("stream")
-    assert header == b"\x28" + draw(32) + draw(7)
-    assert len(header) == HEADER_SIZE == 40
+    assert header[0] == len(header) == HEADER_SIZE == 40
+    assert header == _sealer().header
+    other_salt = StreamSealer(KEY, b"bound to", Salt(stretch("another salt", 32)))
+    other_key = StreamSealer(FileKey(bytes(32)), b"bound to", Salt(stretch("salt", 32)))
+    assert len({header[1:], other_salt.header[1:], other_key.header[1:]}) == 3
 
 
 def test_two_streams_of_one_file_key_have_nothing_in_common():

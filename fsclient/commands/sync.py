@@ -1,0 +1,85 @@
+"""`fsclient sync`."""
+
+from __future__ import annotations
+
+import click
+
+from fsclient.app import App
+from fsclient.commands.options import Choices, choosing, resuming
+
+EXAMPLES = """\b
+Examples:
+  fsclient sync photos safe/photos               the remote like the local one
+  fsclient sync -n --delete photos safe/photos   what would that do?
+  fsclient sync --down photos safe/photos        the local like the remote one
+  fsclient sync alice:safe/photos photos         the same, if you are alice
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("local", metavar="LOCAL")
+@click.argument("remote", metavar="REMOTE")
+@click.option("--down", is_flag=True, help="Make LOCAL like REMOTE.")
+@click.option("--delete", is_flag=True, help="Remove what the source does not have.")
+@click.option(
+    "--checksum", is_flag=True, help="Compare contents even where size and time are the same."
+)
+@choosing
+@resuming
+@click.pass_obj
+def command(
+    app: App,
+    local: str,
+    remote: str,
+    *,
+    down: bool,
+    delete: bool,
+    checksum: bool,
+    choices: Choices,
+    no_resume: bool,
+) -> None:
+    """Make the remote folder REMOTE like the local folder LOCAL, moving only what differs.
+
+    What is in the one folder goes into the other, which is made if need be. With --down, or if
+    the first path is written with its owner ('alice:docs') and the second is not, it is the other
+    way round. A local name with a ':' in it is written './a:b'.
+
+    Files of the same size, time and mode are skipped. Where only time or mode differ, the content
+    is compared on this machine, by its salted hash, and if it is the same nothing but those is
+    set. Times of folders, the execute bit and symbolic links are kept.
+
+    With --delete, what the source does not have is removed once everything else went well: if
+    anything failed, nothing is. A file in place of a folder, or a folder in place of a file, is
+    replaced only then. Nothing that is excluded is ever removed.
+
+    A lost connection is made anew, and a sync that was interrupted is simply run again: large
+    files go on where they stopped, as with 'put' and 'get'. '--no-resume' does neither.
+    """
+    from fsclient.transfer.failures import Failures
+    from fsclient.transfer.journal import Journals
+    from fsclient.transfer.progress import Progress
+    from fsclient.transfer.rules import Rules
+    from fsclient.transfer.sync import Sync, which_way
+    from fsclient.transfer.task import Task
+
+    way = which_way(local, remote, down=down)
+    failures, actions = Failures(app.ui), choices.actions(app.ui)
+    rules = Rules(choices.excludes(), mirror=True, delete=delete, checksum=checksum)
+    verb, done = ("get", "got") if way.down else ("put", "put")
+    with app.transfer(resume=not no_resume) as session, Progress(app.ui, verb, done) as progress:
+        journals = Journals(app.profile.folder / "transfers", session, keep=not no_resume)
+        job = Sync(Task(session, progress, failures, actions, rules, journals))
+        where = job.down(way) if way.down else job.up(way)
+    if not choices.dry_run:
+        progress.tell(where, failed=len(failures))
+    actions.tell()
+    app.ui.result_of(
+        direction="down" if way.down else "up",
+        files=progress.files,
+        folders=progress.folders,
+        bytes=progress.bytes,
+        **actions.result(),
+        left_out=failures.left_out,
+        failed=failures.data,
+    )
+    failures.raise_if_any()

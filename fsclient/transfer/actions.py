@@ -1,0 +1,79 @@
+"""What is done to single files and folders, or would be: told line by line, and counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from fsclient.ui import Ui, count_text, size_text, write_out
+from fsproto.names import for_terminal
+
+MAKE_FOLDER, PUT, GET, REPLACE = "make-folder", "put", "get", "replace"
+TOUCH, SKIP, REMOVE = "touch", "skip", "remove"
+
+
+class Actions:
+    """The list of what one command does."""
+
+    def __init__(self, ui: Ui, *, dry_run: bool = False, verbose: bool = False) -> None:
+        """Take whom to tell, whether nothing is to be done, and whether each thing is told."""
+        self._ui = ui
+        self._verbose = verbose
+        self._counts: Counter[str] = Counter()
+        self._data: list[dict[str, Any]] = []
+        self._sparse: list[str] = []
+        self.dry_run = dry_run
+        """Whoever does something notes it here, and does it only if this is not set."""
+        self.excluded = 0
+
+    def note(self, action: str, path: object, size: int | None = None) -> None:
+        """Note one action on a path (a folder's ends in `/`), of so many bytes if any are moved."""
+        self._counts[action] += 1
+        if not self.dry_run and not self._verbose:
+            return
+        line = f"{action.replace('-', ' ')} {path}"
+        if size is not None and size >= 0:
+            line += f" ({size_text(size)})"
+        if action == SKIP:
+            line += " (same)"
+        if not self.dry_run:
+            self._ui.say(line)
+        elif self._ui.as_json:
+            self._data.append({"action": action, "path": str(path), "size": size})
+        else:
+            write_out(for_terminal(line) + "\n")
+
+    def sparse(self, path: object) -> None:
+        """Tell that a file has holes, which do not stay holes."""
+        self._ui.say(f"'{path}' is sparse; its holes are sent as zeros.")
+        self._sparse.append(str(path))
+
+    def tell(self) -> None:
+        """Say in all what was done beside moving files."""
+        counts = self._counts
+        parts = [
+            f"skipped {count_text(counts[SKIP], 'file')} that {_are(counts[SKIP])} the same",
+            f"set the time or mode of {counts[TOUCH]}",
+            f"removed {counts[REMOVE]}",
+            f"excluded {self.excluded}",
+        ]
+        numbers = counts[SKIP], counts[TOUCH], counts[REMOVE], self.excluded
+        told = [part for part, number in zip(parts, numbers, strict=True) if number]
+        if told and not self.dry_run:
+            self._ui.say(", ".join(told))
+
+    def result(self) -> dict[str, Any]:
+        """Return what programs are told of it."""
+        counts = self._counts
+        result: dict[str, Any] = {
+            "skipped": counts[SKIP],
+            "touched": counts[TOUCH],
+            "removed": counts[REMOVE],
+            "excluded": self.excluded,
+            "sparse": self._sparse,
+        }
+        return result | ({"actions": self._data} if self.dry_run else {})
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"

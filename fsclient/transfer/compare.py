@@ -1,0 +1,79 @@
+"""Whether a local file is the same as one in the tree, without anything leaving this machine.
+
+By size, time and mode first. Where only those differ, the local content is sealed once more under
+the key of the stored one, which gives the very same bytes if it is the same, and its salted hash is
+held against the one that was signed. What was sealed for that is thrown away.
+"""
+
+from __future__ import annotations
+
+from fsclient.session import Session
+from fsclient.transfer.buffers import Buffers
+from fsclient.transfer.download import checked_content
+from fsclient.transfer.localfs import IS_WINDOWS, LocalFacts
+from fsclient.transfer.sealing import Readable, segments
+from fsclient.tree import Located
+from fsproto import crypto
+from fsproto.sealed import integrity, stream
+from fsproto.sealed.manifest import Metadata, Mode, check_author
+from fsproto.sealed.signed import Verifier
+
+SAME_TIME_NS = 1_000
+"""Times that differ by less are the same: NTFS, for one, keeps them in steps of 100 ns."""
+
+
+def same_time(one_ns: int, other_ns: int) -> bool:
+    """Tell whether two times are the same, as far as file systems keep them."""
+    return abs(one_ns - other_ns) < SAME_TIME_NS
+
+
+def same_mode(one: Mode, other: Mode) -> bool:
+    """Tell whether two modes are the same on this system, which may not know of executing."""
+    return one is other or (IS_WINDOWS and Mode.SYMLINK not in (one, other))
+
+
+def same_facts(facts: LocalFacts, metadata: Metadata) -> bool:
+    """Tell whether size, time and mode are the same."""
+    return (
+        facts.size == metadata.size
+        and same_mode(facts.mode, metadata.mode)
+        and same_time(facts.mtime_ns, metadata.mtime_ns)
+    )
+
+
+class Comparer:
+    """Compares contents; its memory is used again and again."""
+
+    def __init__(self, session: Session) -> None:
+        """Take whose files they are."""
+        self._identity = session.identity
+        self._buffers = Buffers()
+
+    def may_be_same(self, facts: LocalFacts, metadata: Metadata) -> bool:
+        """Tell whether it is worth to compare contents."""
+        is_link = Mode.SYMLINK in (facts.mode, metadata.mode)
+        return facts.size == metadata.size and (facts.mode is metadata.mode or not is_link)
+
+    def same_content(self, found: Located, source: Readable) -> bool:
+        """Tell whether a source has the content of a file in the tree.
+
+        Raises what the source raises if it changes while it is read.
+        """
+        identity = self._identity
+        check_author(found.manifest, identity.user, Verifier(identity.signing.public))
+        content, key = checked_content(found, found.manifest.body.content)
+        bound_to = stream.content_ad(found.keyed.node, content.version)
+        sealer = stream.StreamSealer(key, bound_to, content.salt)
+        leaves: list[bytes] = []
+        read = sealed_size = 0
+        for segment in segments(source.read_into, self._buffers.take):
+            buffer = segment.buffer
+            plain = buffer.plain[: segment.size]
+            size = sealer.seal_into(segment.index, plain, buffer.sealed, last=segment.last)
+            leaves.append(integrity.leaf(content.salt, segment.index, buffer.sealed[:size]))
+            read += segment.size
+            sealed_size += size
+            self._buffers.give_back(buffer)
+        source.check_unchanged(read)
+        root = integrity.root(content.salt, leaves, sealed_size)
+        return crypto.equal(root, content.root)

@@ -1,0 +1,23 @@
+"""What the options of `put`, `get` and `sync` ask for, beside what goes where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fsclient.transfer.excludes import Excludes
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How what is there already is met."""
+
+    excludes: Excludes = field(default_factory=Excludes)
+    update: bool = False
+    """Skip files of the same size, time and mode."""
+    mirror: bool = False
+    """As `update`, and where only time or mode differ compare contents and set those alone, on
+    folders as well."""
+    checksum: bool = False
+    """Compare contents even where size, time and mode are the same."""
+    delete: bool = False
+    """Remove what the source does not have, and replace what there is something else of."""

@@ -1,0 +1,218 @@
+"""Trees made to write where they should not: whoever can write a folder that others get.
+
+Each test has a folder `into` that a tree is got into, and one `outside` beside it, of which nothing
+may change whatever the tree holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from fsclient.transfer.localfs import LocalFacts
+from fsclient.transfer.progress import Progress
+from fsclient.transfer.upload import Uploader
+from fsclient.ui import Ui
+from fsproto.keys.tree import new_node
+from fsproto.messages.base import Done
+from fsproto.messages.files import Commit
+from fsproto.names import parse_path
+from fsproto.sealed.manifest import Mode
+from tests.attacks.lying import LyingServer
+from tests.attacks.raw import Forger
+from tests.attacks.world import Person, Ran, World
+from tests.clients import snapshot
+
+CONFLICT, SECURITY = 8, 7
+
+
+@dataclass
+class Ground:
+    """Where a tree is got, and what it must not touch."""
+
+    alice: Person
+    into: Path
+    outside: Path
+    tree: Path
+
+    def put(self, *made: tuple[str, str | bytes | None]) -> None:
+        """Let the remote folder `tree` hold just this: links to a str, files of bytes, folders."""
+        shutil.rmtree(self.tree, ignore_errors=True)
+        for name, what in made:
+            path = self.tree / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            match what:
+                case str():
+                    path.symlink_to(what)
+                case bytes():
+                    path.write_bytes(what)
+                case None:
+                    path.mkdir()
+        self.alice.run("sync", "--delete", self.tree, "tree").succeeds()
+
+    def get(self, *command: str) -> Ran:
+        """Run a command in `into`."""
+        with contextlib.chdir(self.into):
+            return self.alice.run(*command)
+
+
+@pytest.fixture
+def ground(world: World, liar: LyingServer, tmp_path: Path):
+    """The folders, with something precious outside that is still there after the test."""
+    into, outside = tmp_path / "into", tmp_path / "outside"
+    into.mkdir()
+    (outside / "sub").mkdir(parents=True)
+    (outside / "precious").write_bytes(b"precious")
+    (outside / "sub/precious").write_bytes(b"precious as well")
+    before = snapshot(outside)
+    beside = {path.name for path in tmp_path.iterdir()}
+    yield Ground(world.alice, into, outside, tmp_path / "tree")
+    assert snapshot(outside) == before
+    assert {path.name for path in tmp_path.iterdir()} - beside <= {"tree"}
+    assert [path for path in tmp_path.rglob(".fs-*") if "client" not in path.parts] == []
+
+
+WAYS = [("get", "tree"), ("get", "-u", "tree", "."), ("sync", "--down", "tree", "tree")]
+"""Commands that get the folder `tree` to where it was got before."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_link_that_becomes_a_folder_is_not_written_through(ground, way):
+    ground.put(("x", str(ground.outside)), ("fine", b"1"))
+    ground.get(*way).succeeds()
+    assert (ground.into / "tree/x").readlink() == Path(str(ground.outside))
+    ground.put(
+        ("x/precious", b"EVIL"), ("x/new", b"EVIL"), ("x/sub/new", b"EVIL"), ("fine", b"two")
+    )
+    assert "x' is a symbolic link; it is not followed" in ground.get(*way).fails(CONFLICT)
+    assert (ground.into / "tree/fine").read_bytes() == b"two"
+    assert (ground.into / "tree/x").is_symlink()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_link_that_becomes_a_file_is_itself_replaced(ground, way):
+    ground.put(("x", str(ground.outside / "precious")))
+    ground.get(*way).succeeds()
+    ground.put(("x", b"EVIL"))
+    ground.get(*way).succeeds()
+    assert not (ground.into / "tree/x").is_symlink()
+    assert (ground.into / "tree/x").read_bytes() == b"EVIL"
+
+
+def test_a_link_got_by_its_name_is_not_written_through_by_the_next_get(ground):
+    ground.put(("x", str(ground.outside)), ("y", str(ground.outside / "precious")))
+    ground.get("get", "tree/x", "tree/y", ".").succeeds()
+    ground.put(("x/precious", b"EVIL"), ("y", b"EVIL"))
+    assert "not followed" in ground.get("get", "tree/x", "tree/y", ".").fails(CONFLICT)
+    assert (ground.into / "y").read_bytes() == b"EVIL"
+    assert "not followed" in ground.get("get", "tree/x").fails(CONFLICT)
+
+
+@pytest.mark.parametrize("target", ["..", "../..", "../../outside", ".", "/", "tree/../../outside"])
+def test_links_that_leave_the_tree_are_made_and_lead_no_file_out(ground, target):
+    ground.put(("a/x", target), ("b", b"b"))
+    for way in WAYS:
+        ground.get(*way).succeeds()
+    assert (ground.into / "tree/a/x").readlink() == Path(target)
+    ground.put(("a/x/outside/precious", b"EVIL"), ("a/x/precious", b"EVIL"), ("b", b"b"))
+    for way in WAYS:
+        assert "not followed" in ground.get(*way).fails(CONFLICT)
+
+
+def test_a_chain_of_links_leads_no_file_out(ground):
+    ground.put(("1", "2"), ("2", "3"), ("3", str(ground.outside)), ("deep/4", "../1"))
+    ground.get("get", "tree").succeeds()
+    ground.put(("1/precious", b"EVIL"), ("deep/4/precious", b"EVIL"), ("2", b"2"), ("3", b"3"))
+    ran = ground.get("get", "tree")
+    assert ran.status == CONFLICT
+    assert ran.err.count("not followed") == 2
+    assert (ground.into / "tree/3").read_bytes() == b"3"
+
+
+def test_a_folder_that_becomes_a_link_stays_and_what_was_in_it_too(ground):
+    ground.put(("x/in", b"in"))
+    ground.get("get", "tree").succeeds()
+    ground.put(("x", str(ground.outside)))
+    assert "is a folder" in ground.get("get", "tree").fails(CONFLICT)
+    assert (ground.into / "tree/x/in").read_bytes() == b"in"
+
+
+def test_replacing_and_removing_never_goes_through_a_link(ground):
+    sync = "sync", "--down", "--delete", "tree", "tree"
+    ground.put(("x", str(ground.outside)), ("y/z", str(ground.outside)), ("w/in", b"in"))
+    ground.get(*sync).succeeds()
+    ground.put(("x/precious", b"EVIL"), ("w", str(ground.outside)))
+    ground.get(*sync).succeeds()
+    assert (ground.into / "tree/x/precious").read_bytes() == b"EVIL"
+    assert not (ground.into / "tree/x").is_symlink()
+    assert not (ground.into / "tree/y").exists()
+    ground.put(("w/precious", b"EVIL"))
+    ground.get(*sync).succeeds()
+
+
+def test_a_link_in_the_local_folder_is_not_written_through_either(ground):
+    ground.put(("x/precious", b"EVIL"), ("x/sub/precious", b"EVIL"), ("d/sub/precious", b"EVIL"))
+    (ground.into / "tree/d").mkdir(parents=True)
+    (ground.into / "tree/x").symlink_to(ground.outside)
+    (ground.into / "tree/d/sub").symlink_to(ground.outside / "sub")
+    ran = ground.get("get", "tree")
+    assert (ran.status, ran.err.count("not followed")) == (CONFLICT, 2)
+
+
+@pytest.mark.parametrize(
+    "name", ["..", ".", "../outside/precious", "/tmp/evil", "a/../../outside/precious", "x\0y"]
+)
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_name_that_is_more_than_a_name_is_refused(ground, name, folder):
+    ground.put(("fine", b"fine"))
+    with ground.alice.session() as session:
+        forger, home = Forger(session), session.tree.find(parse_path("tree")).keyed
+        ask = forger.put(home, name)
+        if folder:
+            node = new_node(os.urandom)
+            made = forger.manifest(home, name, None, None, node=node)
+            ask = Commit(
+                [forger.state(home, made), forger.first_state(node)], [made.signed], [], []
+            )
+        session.connection.call(ask, Done)
+    for way in WAYS:
+        ran = ground.get(*way)
+        assert "name" in ran.fails(SECURITY)
+
+
+@dataclass
+class Claimed:
+    """Content that is said to be a link's."""
+
+    content: bytes
+    facts: LocalFacts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.facts = LocalFacts(len(self.content), 0, Mode.SYMLINK)
+        self._rest = self.content
+
+    def read_into(self, room: memoryview) -> int:
+        piece, self._rest = self._rest[: len(room)], self._rest[len(room) :]
+        room[: len(piece)] = piece
+        return len(piece)
+
+    def check_unchanged(self, size: int) -> None:
+        pass
+
+
+@pytest.mark.parametrize("target", [b"", b"\0", b"a\0b", b"x" * 4097, b"x" * 3_000_000])
+def test_a_link_that_cannot_be_one_is_refused_and_the_rest_is_got(ground, target):
+    ground.put(("fine", b"fine"), ("zz", b"zz"))
+    with ground.alice.session() as session:
+        uploader = Uploader(session, Progress(Ui(quiet=True), "put", "put"))
+        uploader.put(ground.alice.find("tree").keyed, "link", None, Claimed(target))
+        uploader.flush()
+        uploader.close()
+    for way in WAYS:
+        assert "holds what no link can" in ground.get(*way).fails(SECURITY)
+        assert sorted(path.name for path in (ground.into / "tree").iterdir()) == ["fine", "zz"]
