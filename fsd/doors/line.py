@@ -75,6 +75,8 @@ class Inbox:
         self._frame_s = frame_s
         self._frames: asyncio.Queue[Frame | BaseException] = asyncio.Queue(maxsize=1)
         self._at_work = False
+        self.peer_has_gone = False
+        """Whether nothing more will come, though something may still wait for its turn."""
         self._since = time.monotonic()
         self._receiving = asyncio.create_task(self._receive())
 
@@ -122,6 +124,7 @@ class Inbox:
             while True:
                 await self._frames.put(await self._line.frame())
         except Exception as error:  # noqa: BLE001 - raised where the frames are worked on
+            self.peer_has_gone = True
             await self._frames.put(error)
 
 

@@ -327,6 +327,8 @@ class _Peer:
                 await self._fetch(who, request, message)
             case files.Download():
                 await self._download(who, request, message)
+            case files.Commit() if self._inbox is not None and self._inbox.peer_has_gone:
+                pass  # whoever looks next must not meet changes of one who has left
             case _:
                 await self._say(
                     request, await self._in_thread(self._door.desk.answer, who, message)
