@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fsclient.screen import Screen
 from fsclient.ui import Ui
 from fsproto.errors import FsError, UsageError
 
@@ -39,6 +40,7 @@ class App:
     def __init__(self) -> None:
         """Begin with the options' defaults."""
         self.options = Options()
+        self._screen = Screen()
         self._kept: Session | None = None
         self._keeper: Keeper | None = None
         self._codes: tuple[tuple[str | None, Path | None], CodeSource] | None = None
@@ -47,7 +49,7 @@ class App:
     @property
     def ui(self) -> Ui:
         """Return whom to talk to, as the options have it."""
-        return Ui(as_json=self.options.as_json, quiet=self.options.quiet)
+        return Ui(as_json=self.options.as_json, quiet=self.options.quiet, screen=self._screen)
 
     @property
     def profile(self) -> Profile:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
+from fsclient.commands.options import progress_option
 
 EXAMPLES = """\b
 Examples:
@@ -17,8 +18,9 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("paths", nargs=-1, required=True, metavar="REMOTE… [LOCAL]")
+@progress_option
 @click.pass_obj
-def command(app: App, paths: tuple[str, ...]) -> None:
+def command(app: App, paths: tuple[str, ...], progress_wanted: str) -> None:
     """Get files and folders and open them here.
 
     With one path it comes into the current folder under its own name. With more, the last one is
@@ -38,14 +40,12 @@ def command(app: App, paths: tuple[str, ...]) -> None:
     if target == STDOUT:
         app.content_goes_to_stdout()
     failures = Failures(app.ui)
-    with app.session() as session, Progress(app.ui, "get", "got") as progress:
+    with app.session() as session, Progress(app.ui, "get", "got", progress_wanted) as progress:
         job = Get(session, progress, failures)
         where = job.to_stdout(places) if target == STDOUT else job.run(places, target)
     progress.tell(where, failed=len(failures))
     app.ui.result_of(
-        files=progress.files,
-        folders=progress.folders,
-        bytes=progress.bytes,
+        **progress.totals(),
         failed=failures.data,
     )
     failures.raise_if_any()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
+from fsclient.commands.options import progress_option
 
 EXAMPLES = """\b
 Examples:
@@ -17,8 +18,9 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("paths", nargs=-1, required=True, metavar="LOCAL… [REMOTE]")
+@progress_option
 @click.pass_obj
-def command(app: App, paths: tuple[str, ...]) -> None:
+def command(app: App, paths: tuple[str, ...], progress_wanted: str) -> None:
     """Seal local files and folders here and send them.
 
     With one path it goes to the top of your tree under its own name. With more, the last one is
@@ -38,13 +40,11 @@ def command(app: App, paths: tuple[str, ...]) -> None:
     place, failures = parse_path(target), Failures(app.ui)
     if STDIN in sources:
         app.ui.announce_typing()
-    with app.session() as session, Progress(app.ui, "put", "put") as progress:
+    with app.session() as session, Progress(app.ui, "put", "put", progress_wanted) as progress:
         where = Put(session, progress, failures).run(sources, place)
     progress.tell(where, failed=len(failures))
     app.ui.result_of(
-        files=progress.files,
-        folders=progress.folders,
-        bytes=progress.bytes,
+        **progress.totals(),
         left_out=failures.left_out,
         failed=failures.data,
     )

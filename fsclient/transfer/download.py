@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from fsclient.connection import ServerConnection
 from fsclient.session import Session
 from fsclient.transfer.buffers import Buffer, Buffers
-from fsclient.transfer.progress import Progress
+from fsclient.transfer.progress import Moving, Progress
 from fsclient.transfer.threads import Threads
 from fsclient.tree import Located
 from fsproto import crypto
@@ -125,7 +125,9 @@ class Downloader:
             raise IntegrityError("The server sent a file of another size than was signed.")
         with job.target() as target:
             room = memoryview(bytearray(len(blob)))
-            self._write(target, opening.open(0, memoryview(blob), room))
+            plain = opening.open(0, memoryview(blob), room)
+            target.write(plain)
+            self._progress.advance(len(plain))
             opening.check()
         self._progress.file_done()
 
@@ -141,16 +143,19 @@ class Downloader:
             failed(error)
 
     def _receive(self, job: Job, opening: _Opening, request: int) -> None:
-        with job.target() as target:
-            self._open_into(target, opening, request)
+        path, size = str(job.file.path), job.file.metadata.size
+        with job.target() as target, self._progress.begin_file(path, size) as moving:
+            self._open_into(target, opening, request, moving)
         self._progress.file_done()
 
-    def _open_into(self, target: Writable, opening: _Opening, request: int) -> None:
+    def _open_into(self, target: Writable, opening: _Opening, request: int, moving: Moving) -> None:
         window: deque[tuple[Buffer, Future[memoryview]]] = deque()
 
         def write_first() -> None:
-            buffer, plain = window.popleft()
-            self._write(target, plain.result())
+            buffer, opened = window.popleft()
+            plain = opened.result()
+            target.write(plain)
+            moving.advance(len(plain))
             self._buffers.give_back(buffer)
 
         for index in range(opening.segments):
@@ -166,10 +171,6 @@ class Downloader:
             write_first()
         self._end(opening, request)
         opening.check()
-
-    def _write(self, target: Writable, data: bytes | memoryview) -> None:
-        target.write(data)
-        self._progress.advance(len(data))
 
     def _next(self, opening: _Opening, request: int, index: int, into: memoryview) -> memoryview:
         event = self._event(opening, request, into)

@@ -82,6 +82,21 @@ def _kind(entry: os.DirEntry[str]) -> str:
     return "file" if entry.is_file() else "special file"
 
 
+def sizes(path: Path) -> Iterator[int]:
+    """Give the size of every regular file at or under a path, but for what cannot be read."""
+    with suppress(OSError):
+        if path.is_file():
+            yield path.stat().st_size
+    left = [str(path)]
+    while left:
+        with suppress(OSError), os.scandir(left.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(entry.path)
+                elif entry.is_file(follow_symlinks=False):
+                    yield entry.stat(follow_symlinks=False).st_size
+
+
 class Source:
     """A local file that is being read; tells if it changed under the reader's hands."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from fsclient.changes import Changes
 from fsclient.errors import local_errors
 from fsclient.session import Session
 from fsclient.transfer.failures import Failures
-from fsclient.transfer.localfs import Child, LocalFacts, Source, children, is_folder
+from fsclient.transfer.localfs import Child, LocalFacts, Source, children, is_folder, sizes
 from fsclient.transfer.progress import Progress
 from fsclient.transfer.upload import NotCommittedError, Uploader
 from fsclient.tree import Located, must_be_folder
@@ -54,6 +54,7 @@ class Put:
             into = self._goes_into(target, several=len(sources) > 1)
             found = [source for source in sources if self._is_there(source)]
             if found:
+                self._progress.look_ahead(_sizes(found))
                 folder = ensure_folder(self._session, target if into else target.parent)
                 self._put_all(self._place(folder), found, "" if into else target.name)
                 self._uploader.flush()
@@ -124,7 +125,8 @@ class Put:
         if source == STDIN:
             pipe = _Pipe()
             self._progress.expect(pipe.facts.size)
-            self._uploader.put(place.keyed, name, _must_be_file(before), pipe)
+            shown = str(place.path.child(name))
+            self._uploader.put(place.keyed, name, _must_be_file(before), pipe, path=shown)
         elif is_folder(Path(source)):
             self._put_folder(place, Path(source), name, before)
         else:
@@ -135,7 +137,8 @@ class Put:
         source = Source(path)
         try:
             self._progress.expect(source.facts.size)
-            self._uploader.put(place.keyed, name, before, source)
+            shown = str(place.path.child(name))
+            self._uploader.put(place.keyed, name, before, source, path=shown)
         finally:
             source.close()
 
@@ -219,6 +222,15 @@ class _Pipe:
             count: int = self._file.readinto(room)  # type: ignore[attr-defined]
         self._ended = count < len(room)  # what is buffered is filled, but for its end
         return count
+
+
+def _sizes(sources: Sequence[str]) -> Iterator[int]:
+    """Give the sizes of all local files under what is put, -1 for a pipe."""
+    for source in sources:
+        if source == STDIN:
+            yield -1
+        else:
+            yield from sizes(Path(source))
 
 
 def _clean(path: Path, name: str) -> str:

@@ -13,7 +13,7 @@ from fsclient.changes import Changes, NextVersion
 from fsclient.session import Session
 from fsclient.transfer.buffers import Buffer, Buffers
 from fsclient.transfer.localfs import LocalFacts
-from fsclient.transfer.progress import Progress
+from fsclient.transfer.progress import Moving, Progress
 from fsclient.transfer.threads import Threads
 from fsclient.tree import Located
 from fsproto import crypto
@@ -81,8 +81,19 @@ class Uploader:
         """Let the threads go."""
         self._threads.close()
 
-    def put(self, parent: KeyedNode, name: str, before: Located | None, source: Readable) -> None:
-        """Seal a file and send it; it is in its folder after the next `flush`."""
+    def put(
+        self,
+        parent: KeyedNode,
+        name: str,
+        before: Located | None,
+        source: Readable,
+        *,
+        path: str = "",
+    ) -> None:
+        """Seal a file and send it; it is in its folder after the next `flush`.
+
+        `path` is what it is called where its progress is told; else that is its name.
+        """
         file = before.keyed if before else new_node(os.urandom)
         version = before.manifest.body.version + 1 if before else 1
         sealing = _Sealing(file.node, version)
@@ -95,7 +106,8 @@ class Uploader:
             size, root = len(data), integrity.blob_root(sealing.salt, inline.data)
             self._progress.advance(size)
         else:
-            size, root = self._stream(sealing, source)
+            with self._progress.begin_file(path or name, facts.size) as moving:
+                size, root = self._stream(sealing, source, moving)
             self._streamed += size
         metadata = Metadata(name, size, facts.mtime_ns, facts.executable, sealing.file_key)
         manifest = before.manifest if before else None
@@ -121,7 +133,7 @@ class Uploader:
         for _ in range(files):
             self._progress.file_done()
 
-    def _stream(self, sealing: _Sealing, source: Readable) -> tuple[int, Root]:
+    def _stream(self, sealing: _Sealing, source: Readable, moving: Moving) -> tuple[int, Root]:
         connection = self._session.connection
         request = connection.send(Upload(sealing.salt))
         leaves: list[bytes] = []
@@ -132,7 +144,7 @@ class Uploader:
                 leaves.append(done.leaf)
                 plain += done.plain_size
                 sealed_size += len(done.record) - DATA_ROOM
-                self._progress.advance(done.plain_size)
+                moving.advance(done.plain_size)
                 self._buffers.give_back(done.buffer)
             source.check_unchanged(plain)
         except FsError:

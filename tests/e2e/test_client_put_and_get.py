@@ -346,13 +346,9 @@ def test_links_are_followed_where_they_are_named_and_left_out_inside_folders(cli
     os.mkfifo(tree / "fifo")
     done = client.run("put", "--json", "tree", f"{client.room}/").ok()
     left_out = ["tree/dangling", "tree/fifo", "tree/link"]
-    assert done.json() == {
-        "files": 1,
-        "folders": 1,
-        "bytes": 1,
-        "left_out": left_out,
-        "failed": [],
-    }
+    told = done.json()
+    assert (told["files"], told["folders"], told["bytes"]) == (1, 1, 1)
+    assert (told["left_out"], told["failed"]) == (left_out, [])
     assert [line.split("'")[1] for line in done.complaints] == left_out
     client.run("put", "tree/link", f"{client.room}/").ok()
     assert client.cat(f"{client.room}/link") == b"x"
