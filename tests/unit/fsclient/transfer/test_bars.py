@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsclient.screen import columns_of
-from fsclient.transfer.reports import ASCII, bar_lines
+from fsclient.transfer.bars import ASCII, bar_lines
 from fsclient.transfer.standing import FileStanding, Standing
 
 MB = 10**6
