@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fsclient.screen import Screen
 from fsclient.ui import Ui
 from fsproto.errors import FsError, Unreachable, UsageError
 
@@ -46,6 +47,7 @@ class App:
         self._patience = patience
         self._transfer: Once | None = None
         self.options = Options()
+        self._screen = Screen()
         self._kept: Session | None = None
         self._keeper: Keeper | None = None
         self._codes: tuple[tuple[str | None, Path | None], CodeSource] | None = None
@@ -54,7 +56,7 @@ class App:
     @property
     def ui(self) -> Ui:
         """Return whom to talk to, as the options have it."""
-        return Ui(as_json=self.options.as_json, quiet=self.options.quiet)
+        return Ui(as_json=self.options.as_json, quiet=self.options.quiet, screen=self._screen)
 
     @property
     def profile(self) -> Profile:

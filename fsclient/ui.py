@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO, TextIO
 
 from fsclient.errors import local_errors
+from fsclient.screen import Screen, is_terminal, write
 from fsproto.errors import FsError, Interrupted, UsageError
 from fsproto.names import for_terminal
 
@@ -29,15 +30,20 @@ _NARROWEST = 40
 _UNIT = 1000.0
 _ROUNDS_UP = 999.95
 """From here on a size would be written as 1000.0 of its unit."""
+_MINUTE_S = 60
+_WORTH_TELLING_S = 1.0
 
 
 class Ui:
     """One program's way of talking to the person in front of it."""
 
-    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
-        """Take the two switches that change what is said."""
+    def __init__(
+        self, *, as_json: bool = False, quiet: bool = False, screen: Screen | None = None
+    ) -> None:
+        """Take the two switches that change what is said, and where bars are drawn."""
         self.as_json = as_json
         self.quiet = quiet
+        self.screen = screen or Screen()
 
     # --- telling
 
@@ -57,32 +63,54 @@ class Ui:
     def say(self, sentence: str) -> None:
         """Tell what was done; nothing that a program would need."""
         if not self.quiet and not self.as_json:
-            _tell("", sentence)
+            self._tell("", sentence)
 
     def warn(self, sentence: str) -> None:
         """Tell something that the person should not overlook."""
-        _tell(_NAME, sentence)
+        self._tell(_NAME, sentence)
 
     def complain(self, error: FsError) -> None:
         """Tell an error and what can be done about it."""
         self.warn(error.sentence)
         if error.hint:
-            _tell(_INDENT, error.hint)
+            self._tell(_INDENT, error.hint)
 
     def announce_typing(self) -> None:
         """Tell that standard input is read, where it is a person who types."""
-        if _is_terminal(sys.stdin):
+        if is_terminal(sys.stdin):
             end = "Ctrl-Z and Return" if os.name == "nt" else "Ctrl-D"
             self.say(f"Reading what is typed; {end} at the beginning of a line ends it.")
 
     def end_line(self) -> None:
-        """Go to a new line where a terminal has shown `^C`."""
-        if _is_terminal(sys.stderr):
-            _tell("", "")
+        """Go to a new line where a terminal has shown `^C`; it went with bars, if there were."""
+        if is_terminal(sys.stderr) and not self.screen.erased:
+            self._tell("", "")
 
-    def wants_progress(self) -> bool:
-        """Tell whether a person is watching."""
-        return not self.quiet and not self.as_json and _is_terminal(sys.stderr)
+    def _tell(self, start: str, sentence: str) -> None:
+        """Write to stderr; nobody is left to be told where that is impossible."""
+        with self.screen.aside(), contextlib.suppress(OSError, ValueError):
+            write(sys.stderr, _fitted(start + for_terminal(sentence)) + "\n")
+
+    # --- progress
+
+    def progress_kind(self, wished: str) -> str:
+        """Return how to show progress: `bar`, `plain`, `json`, or `none`.
+
+        `wished` is one of these or `auto`; there are bars only on a terminal.
+        """
+        if self.quiet:
+            return "none"
+        if wished == "plain" and self.as_json:
+            return "json"
+        if wished == "auto":
+            dumb = os.environ.get("TERM") == "dumb"
+            wished = "none" if self.as_json or dumb else "bar"
+        return "none" if wished == "bar" and not self.screen.can_draw() else wished
+
+    def say_progress(self, line: str) -> None:
+        """Write a line that tells of progress, whole."""
+        with self.screen.aside(), contextlib.suppress(OSError, ValueError):
+            write(sys.stderr, for_terminal(line) + "\n")
 
     # --- asking
 
@@ -93,7 +121,7 @@ class Ui:
 
     def ask(self, question: str) -> str:
         """Ask for something that may be seen while it is typed; `Interrupted` at its end."""
-        with _terminal() as terminal:
+        with self.screen.aside(), _terminal() as terminal:
             _prompt(question)
             line = (terminal or sys.stdin).readline()
         if not line:
@@ -105,7 +133,8 @@ class Ui:
         import getpass
 
         try:
-            return getpass.getpass(question)
+            with self.screen.aside():
+                return getpass.getpass(question)
         except EOFError:
             raise _unanswered() from None
 
@@ -115,7 +144,7 @@ def write_out(text: str) -> None:
     if sys.stdout is None:
         raise _closed("output")
     with local_errors(STDOUT):
-        _write(sys.stdout, text)
+        write(sys.stdout, text)
 
 
 def binary_stdout() -> BinaryIO:
@@ -132,16 +161,10 @@ def binary_stdin() -> BinaryIO:
     return sys.stdin.buffer
 
 
-def _tell(start: str, sentence: str) -> None:
-    """Write to stderr; nobody is left to be told where that is impossible."""
-    with contextlib.suppress(OSError, ValueError):
-        _write(sys.stderr, _fitted(start + for_terminal(sentence)) + "\n")
-
-
 def _fitted(line: str) -> str:
     """Return a line broken between words where the terminal would break it anywhere."""
     columns = 0
-    if _is_terminal(sys.stderr):
+    if is_terminal(sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             columns = os.get_terminal_size(sys.stderr.fileno()).columns
     if columns < _NARROWEST or len(line) < columns:
@@ -158,13 +181,6 @@ def _fitted(line: str) -> str:
     )
 
 
-def _is_terminal(stream: TextIO | None) -> bool:
-    try:
-        return stream is not None and stream.isatty()
-    except ValueError:  # it was closed
-        return False
-
-
 def _unanswered() -> Interrupted:
     return Interrupted("The question was not answered; nothing was done.")
 
@@ -176,11 +192,11 @@ def _closed(which: str) -> UsageError:
 @contextlib.contextmanager
 def _terminal() -> Iterator[TextIO | None]:
     """Give the terminal to read answers from, even if stdin is a file or a pipe."""
-    if _is_terminal(sys.stdin):
+    if is_terminal(sys.stdin):
         yield sys.stdin
         return
     opened = None
-    if _is_terminal(sys.stderr):
+    if is_terminal(sys.stderr):
         with contextlib.suppress(OSError):
             opened = open("CONIN$" if os.name == "nt" else "/dev/tty")  # noqa: PTH123, SIM115
     try:
@@ -192,23 +208,14 @@ def _terminal() -> Iterator[TextIO | None]:
 
 def _prompt(question: str) -> None:
     """Show a question where the person sees it, even if stderr goes to a file."""
-    if not _is_terminal(sys.stderr):
+    if not is_terminal(sys.stderr):
         with (
             contextlib.suppress(OSError),
             open("CONOUT$" if os.name == "nt" else "/dev/tty", "w") as terminal,  # noqa: PTH123
         ):
-            _write(terminal, question)
+            write(terminal, question)
             return
-    _write(sys.stderr, question)
-
-
-def _write(stream: TextIO | None, text: str) -> None:
-    """Write what the stream's encoding can hold; the rest is written as escapes."""
-    if stream is None:
-        return
-    encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-    stream.flush()
+    write(sys.stderr, question)
 
 
 def size_text(size: float) -> str:
@@ -219,6 +226,24 @@ def size_text(size: float) -> str:
     while (size := size / _UNIT) >= _ROUNDS_UP and len(units) > 1:
         units.pop()
     return f"{size:.1f} {units[-1]}"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a time span as people read it: `5 s`, `1:05 min`, `2:03 h`."""
+    whole = round(seconds)
+    if whole < _MINUTE_S:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, _MINUTE_S)
+    if minutes < _MINUTE_S:
+        return f"{minutes}:{rest:02} min"
+    return f"{minutes // _MINUTE_S}:{minutes % _MINUTE_S:02} h"
+
+
+def took_text(size: float, seconds: float) -> str:
+    """Return `in 2.1 s (58.2 MB/s)`, or nothing for a time that says nothing of the rate."""
+    if seconds < _WORTH_TELLING_S:
+        return ""
+    return f"in {seconds:.1f} s ({size_text(size / seconds)}/s)"
 
 
 def time_text(time_ms: float) -> str:

@@ -246,7 +246,15 @@ _CONTROL = re.compile(rb"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\x1b\][^\x07]*\x07")
 class Terminal:
     """The client on a terminal of its own, with somebody who types."""
 
-    def __init__(self, client: Client, *args: str, columns: int = 80, **env: str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        *args: str,
+        columns: int = 80,
+        stdin: int | None = None,
+        **env: str,
+    ) -> None:
+        """Start it; standard input is the terminal as well, unless a file descriptor is given."""
         import fcntl
         import pty
         import termios
@@ -255,13 +263,13 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
 
         def take_terminal() -> None:
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            fcntl.ioctl(2, termios.TIOCSCTTY, 0)
 
         self.process = subprocess.Popen(
             client.command(*args),
-            env=client.environment(TERM="xterm", PROMPT_TOOLKIT_NO_CPR="1", **env),
+            env=client.environment(**{"TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1", **env}),
             cwd=client.folder,
-            stdin=slave,
+            stdin=slave if stdin is None else stdin,
             stdout=slave,
             stderr=slave,
             start_new_session=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
-from fsclient.commands.options import Choices, choosing, resuming, update
+from fsclient.commands.options import Choices, choosing, progress_option, resuming, update
 
 EXAMPLES = """\b
 Examples:
@@ -22,9 +22,16 @@ Examples:
 @update
 @choosing
 @resuming
+@progress_option
 @click.pass_obj
 def command(
-    app: App, paths: tuple[str, ...], *, update: bool, choices: Choices, no_resume: bool
+    app: App,
+    paths: tuple[str, ...],
+    *,
+    update: bool,
+    choices: Choices,
+    no_resume: bool,
+    progress_wanted: str,
 ) -> None:
     """Get files and folders and open them here.
 
@@ -56,7 +63,10 @@ def command(
         app.content_goes_to_stdout()
     failures, actions = Failures(app.ui), choices.actions(app.ui)
     rules = Rules(choices.excludes(), update=update)
-    with app.transfer(resume=not no_resume) as session, Progress(app.ui, "get", "got") as progress:
+    with (
+        app.transfer(resume=not no_resume) as session,
+        Progress(app.ui, "get", "got", progress_wanted) as progress,
+    ):
         if stdout:
             where = to_stdout(session, places, progress, failures)
         else:
@@ -65,9 +75,7 @@ def command(
         progress.tell(where, failed=len(failures))
     actions.tell()
     app.ui.result_of(
-        files=progress.files,
-        folders=progress.folders,
-        bytes=progress.bytes,
+        **progress.totals(),
         **actions.result(),
         left_out=failures.left_out,
         failed=failures.data,

@@ -64,6 +64,16 @@ resuming = click.option(
 update = click.option(
     "-u", "--update", is_flag=True, help="Skip files of the same size, time and mode."
 )
+progress_option = click.option(
+    "--progress",
+    "progress_wanted",
+    type=click.Choice(["auto", "bar", "plain", "json", "none"]),
+    default="auto",
+    metavar="HOW",
+    help="How progress is told, on stderr: auto (bars on a terminal), bar, plain (lines of words), "
+    "json (a line of JSON each) or none. With --json, auto is none and plain is json.",
+)
+"""A command takes it as `progress_wanted`, for `Progress`."""
 
 
 def choosing(command: Callable[P, R]) -> Callable[P, R]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
-from fsclient.commands.options import Choices, choosing, resuming, update
+from fsclient.commands.options import Choices, choosing, progress_option, resuming, update
 
 EXAMPLES = """\b
 Examples:
@@ -22,9 +22,16 @@ Examples:
 @update
 @choosing
 @resuming
+@progress_option
 @click.pass_obj
 def command(
-    app: App, paths: tuple[str, ...], *, update: bool, choices: Choices, no_resume: bool
+    app: App,
+    paths: tuple[str, ...],
+    *,
+    update: bool,
+    choices: Choices,
+    no_resume: bool,
+    progress_wanted: str,
 ) -> None:
     """Seal local files and folders here and send them.
 
@@ -54,7 +61,10 @@ def command(
     rules = Rules(choices.excludes(), update=update)
     if STDIN in sources and not choices.dry_run:
         app.ui.announce_typing()
-    with app.transfer(resume=not no_resume) as session, Progress(app.ui, "put", "put") as progress:
+    with (
+        app.transfer(resume=not no_resume) as session,
+        Progress(app.ui, "put", "put", progress_wanted) as progress,
+    ):
         journals = Journals(app.profile.folder / "transfers", session, keep=not no_resume)
         task = Task(session, progress, failures, actions, rules, journals)
         where = Put(task).run(sources, place)
@@ -62,9 +72,7 @@ def command(
         progress.tell(where, failed=len(failures))
     actions.tell()
     app.ui.result_of(
-        files=progress.files,
-        folders=progress.folders,
-        bytes=progress.bytes,
+        **progress.totals(),
         **actions.result(),
         left_out=failures.left_out,
         failed=failures.data,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
-from fsclient.commands.options import Choices, choosing, resuming
+from fsclient.commands.options import Choices, choosing, progress_option, resuming
 
 EXAMPLES = """\b
 Examples:
@@ -26,6 +26,7 @@ Examples:
 )
 @choosing
 @resuming
+@progress_option
 @click.pass_obj
 def command(
     app: App,
@@ -37,6 +38,7 @@ def command(
     checksum: bool,
     choices: Choices,
     no_resume: bool,
+    progress_wanted: str,
 ) -> None:
     """Make the remote folder REMOTE like the local folder LOCAL, moving only what differs.
 
@@ -66,7 +68,10 @@ def command(
     failures, actions = Failures(app.ui), choices.actions(app.ui)
     rules = Rules(choices.excludes(), mirror=True, delete=delete, checksum=checksum)
     verb, done = ("get", "got") if way.down else ("put", "put")
-    with app.transfer(resume=not no_resume) as session, Progress(app.ui, verb, done) as progress:
+    with (
+        app.transfer(resume=not no_resume) as session,
+        Progress(app.ui, verb, done, progress_wanted) as progress,
+    ):
         journals = Journals(app.profile.folder / "transfers", session, keep=not no_resume)
         job = Sync(Task(session, progress, failures, actions, rules, journals))
         where = job.down(way) if way.down else job.up(way)
@@ -75,9 +80,7 @@ def command(
     actions.tell()
     app.ui.result_of(
         direction="down" if way.down else "up",
-        files=progress.files,
-        folders=progress.folders,
-        bytes=progress.bytes,
+        **progress.totals(),
         **actions.result(),
         left_out=failures.left_out,
         failed=failures.data,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from fsclient.connection import ServerConnection
 from fsclient.session import Session
 from fsclient.transfer.buffers import Buffer, Buffers
-from fsclient.transfer.progress import Progress
+from fsclient.transfer.progress import Moving, Progress
 from fsclient.transfer.threads import Threads
 from fsclient.tree import Located
 from fsproto import crypto
@@ -172,7 +172,9 @@ class Downloader:
             raise IntegrityError("The server sent a file of another size than was signed.")
         with job.target() as target:
             room = memoryview(bytearray(len(blob)))
-            self._write(target, opening.open(0, memoryview(blob), room))
+            plain = opening.open(0, memoryview(blob), room)
+            target.write(plain)
+            self._progress.advance(len(plain))
             opening.check()
         self._progress.file_done()
 
@@ -196,18 +198,19 @@ class Downloader:
         return False
 
     def _receive(self, ask: _Ask, job: Job, opening: _Opening, asked: deque[_Ask]) -> None:
-        with job.target() as target:
+        path, size = str(job.file.path), job.file.metadata.size
+        with job.target() as target, self._progress.begin_file(path, size) as moving:
             while True:
                 try:
-                    self._take_kept(job, opening, ask)
-                    self._open_into(target, opening, ask)
+                    self._take_kept(job, opening, ask, moving)
+                    self._open_into(target, opening, ask, moving)
                     break
                 except Unreachable as lost:
                     self._ask_again(lost, [ask, *asked])
             opening.check()
         self._progress.file_done()
 
-    def _take_kept(self, job: Job, opening: _Opening, ask: _Ask) -> None:
+    def _take_kept(self, job: Job, opening: _Opening, ask: _Ask, moving: Moving) -> None:
         """Take the leaves of what was kept of a file, after segment 0 with the header."""
         kept = job.kept
         if kept is None or opening.hashed >= opening.kept:
@@ -216,7 +219,8 @@ class Downloader:
             buffer = self._buffers.take()
             plain = opening.open(0, self._next(opening, ask, 0, buffer.sealed), buffer.plain)
             kept.go_to(0)
-            self._write(kept, plain)
+            kept.write(plain)
+            moving.advance(len(plain))
             self._buffers.give_back(buffer)
             opening.hashed = 1
             self._end(opening, ask)
@@ -228,20 +232,22 @@ class Downloader:
                 work = self._threads.submit(opening.hash, opening.hashed, plain, buffer.sealed)
                 window.append((buffer, work))
                 opening.hashed += 1
-                self._progress.advance(len(plain))
+                moving.advance(len(plain))
             if len(window) > AHEAD or opening.hashed >= opening.kept:
                 buffer, work = window.popleft()
                 work.result()
                 self._buffers.give_back(buffer)
         kept.go_to(opening.kept)
 
-    def _open_into(self, target: Writable, opening: _Opening, ask: _Ask) -> None:
+    def _open_into(self, target: Writable, opening: _Opening, ask: _Ask, moving: Moving) -> None:
         """Receive what is missing; when the connection is lost, all that came was written."""
         window: deque[tuple[Buffer, Future[memoryview]]] = deque()
 
         def write_first() -> None:
-            buffer, plain = window.popleft()
-            self._write(target, plain.result())
+            buffer, opened = window.popleft()
+            plain = opened.result()
+            target.write(plain)
+            moving.advance(len(plain))
             self._buffers.give_back(buffer)
 
         if not ask.open:
@@ -264,10 +270,6 @@ class Downloader:
             while window:
                 write_first()
             raise
-
-    def _write(self, target: Writable, data: bytes | memoryview) -> None:
-        target.write(data)
-        self._progress.advance(len(data))
 
     def _next(self, opening: _Opening, ask: _Ask, index: int, into: memoryview) -> memoryview:
         event = self._event(ask, into)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fsclient.errors import local_errors
+from fsclient.transfer.excludes import Excludes
 from fsproto.errors import ConflictError, InvalidNameError, SourceChangedError, UsageError
 from fsproto.names import clean_name, for_terminal
 from fsproto.sealed.manifest import Mode
@@ -110,6 +111,25 @@ def _kind(entry: os.DirEntry[str]) -> str:
     if entry.is_dir():
         return FOLDER
     return FILE if entry.is_file() else SPECIAL
+
+
+def sizes(path: Path, excludes: Excludes) -> Iterator[int]:
+    """Give the size of every regular file at or under a path, but for what cannot be read."""
+    with suppress(OSError):
+        if path.is_file():
+            yield path.stat().st_size
+    left = [(str(path), "")]
+    while left:
+        folder, relative = left.pop()
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                is_folder = entry.is_dir(follow_symlinks=False)
+                if excludes and excludes.match(relative + entry.name, folder=is_folder):
+                    continue
+                if is_folder:
+                    left.append((entry.path, f"{relative}{entry.name}/"))
+                elif entry.is_file(follow_symlinks=False):
+                    yield entry.stat(follow_symlinks=False).st_size
 
 
 class Source:

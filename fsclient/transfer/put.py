@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fsclient.changes import Changes
 from fsclient.errors import local_errors
 from fsclient.session import Session
 from fsclient.transfer.actions import MAKE_FOLDER, PUT, REPLACE, Actions
-from fsclient.transfer.localfs import LocalFacts, is_folder
+from fsclient.transfer.localfs import LocalFacts, is_folder, sizes
 from fsclient.transfer.task import Task
 from fsclient.transfer.up import Place, Up, cleaned, place_of
 from fsclient.tree import Located, must_be_folder
@@ -32,6 +32,8 @@ class Put:
         self._session = task.session
         self._failures = task.failures
         self._actions = task.actions
+        self._progress = task.progress
+        self._excludes = task.rules.excludes
         self._up = Up(task)
 
     def run(self, sources: Sequence[str], target: RemotePath) -> str:
@@ -43,6 +45,7 @@ class Put:
             into = self._goes_into(target, several=len(sources) > 1)
             found = [source for source in sources if self._is_there(source)]
             if found:
+                self._look_ahead(found)
                 folder = target if into else target.parent
                 place = place_for(self._session, folder, self._actions)
                 self._put_all(place, found, "" if into else target.name)
@@ -64,6 +67,18 @@ class Put:
                 hint=f"The last path is where they go; '{target}/' has the folder made.",
             )
         return into
+
+    def _look_ahead(self, sources: Sequence[str]) -> None:
+        """Let whoever watches know how much there is to be put, as far as that can be known."""
+        if not self._actions.dry_run:
+            self._progress.look_ahead(self._sizes(sources))
+
+    def _sizes(self, sources: Sequence[str]) -> Iterator[int]:
+        for source in sources:
+            if source == STDIN:
+                yield -1
+            else:
+                yield from sizes(Path(source), self._excludes)
 
     def _is_there(self, source: str) -> bool:
         try:

@@ -22,7 +22,7 @@ from fsclient.session import Session
 from fsclient.transfer.buffers import Buffers
 from fsclient.transfer.journal import FORMAT, Begun, Journal
 from fsclient.transfer.localfs import Source
-from fsclient.transfer.progress import Progress
+from fsclient.transfer.progress import Moving
 from fsclient.transfer.sealing import Readable, Sealed, Sealing, segments
 from fsclient.transfer.threads import Threads
 from fsclient.tree import Located
@@ -74,7 +74,7 @@ class Sending:
     def __init__(
         self,
         session: Session,
-        progress: Progress,
+        moving: Moving,
         workshop: Workshop,
         *,
         source: Readable,
@@ -86,7 +86,7 @@ class Sending:
         What was sent then is compared with what there is now.
         """
         self._session = session
-        self._progress = progress
+        self._moving = moving
         self._workshop = workshop
         self._source = source
         self._journal = journal
@@ -260,7 +260,7 @@ class Sending:
     def _tell(self, done: Sealed) -> None:
         if done.index >= self._told:
             self._told = done.index + 1
-            self._progress.advance(done.plain_size)
+            self._moving.advance(done.plain_size)
 
     def _abort(self, connection: ServerConnection, request: int) -> None:
         if connection.usable:

@@ -133,7 +133,8 @@ class Up:
         self._actions.note(action, place.path.child(name), source.facts.size)
         if not self._actions.dry_run:
             self._progress.expect(source.facts.size)
-            self._uploader.put(place.keyed, name, before, source, instead)
+            path = str(place.path.child(name))
+            self._uploader.put(place.keyed, name, before, source, instead, path=path)
 
     def _is_same(self, place: Place, leaf: _Leaf, before: Located) -> bool:
         """Tell whether a file need not be put; what else differs of it is set."""
@@ -155,6 +156,7 @@ class Up:
                 source.close()
         if same_facts(facts, before.metadata):
             self._actions.note(what.SKIP, before.path)
+            self._progress.file_spared(facts.size)
         else:
             self._describe(place.keyed, before, facts)
         return True

@@ -13,7 +13,7 @@ from fsclient.session import Session
 from fsclient.signing import NextVersion
 from fsclient.transfer.journal import Journal, Journals
 from fsclient.transfer.localfs import Source
-from fsclient.transfer.progress import Progress
+from fsclient.transfer.progress import Moving, Progress
 from fsclient.transfer.sealing import Readable, Sealing
 from fsclient.transfer.sending import Sending, Streamed, Workshop
 from fsclient.tree import Located
@@ -118,10 +118,13 @@ class Uploader:
         before: Located | None,
         source: Readable,
         instead: Located | None = None,
+        *,
+        path: str = "",
     ) -> None:
         """Seal a file and send it; it is in its folder after the next `flush`.
 
-        It is the next version of `before`, or takes the place of `instead`, a folder.
+        It is the next version of `before`, or takes the place of `instead`, a folder. `path` is
+        what it is called where its progress is told; else that is its name.
         """
         file = before.keyed if before else new_node(os.urandom)
         version = before.manifest.body.version + 1 if before else 1
@@ -135,7 +138,8 @@ class Uploader:
             size, root = len(data), integrity.blob_root(sealing.salt, inline.data)
             self._progress.advance(size)
         else:
-            sent = self._stream(parent, name, before, source)
+            with self._progress.begin_file(path or name, facts.size) as moving:
+                sent = self._stream(parent, name, before, source, moving)
             file, sealing, size, root = sent.node, sent.sealing, sent.size, sent.root
             self._batch.streamed += size
         metadata = Metadata(name, size, facts.mtime_ns, facts.mode, sealing.file_key)
@@ -175,7 +179,12 @@ class Uploader:
             self._progress.file_done()
 
     def _stream(
-        self, parent: KeyedNode, name: str, before: Located | None, source: Readable
+        self,
+        parent: KeyedNode,
+        name: str,
+        before: Located | None,
+        source: Readable,
+        moving: Moving,
     ) -> Streamed:
         """Send a file as a stream, behind what was sent of it before if that can be known."""
         known = None
@@ -186,7 +195,7 @@ class Uploader:
         try:
             return Sending(
                 self._session,
-                self._progress,
+                moving,
                 self._workshop,
                 source=source,
                 journal=known,

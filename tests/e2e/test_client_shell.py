@@ -388,26 +388,6 @@ def test_long_sentences_are_broken_between_words(newcomer):
     assert all(line.startswith(" " * 10) for line in lines[1:])
 
 
-# --- the bar
-
-
-def test_a_long_transfer_draws_a_bar_and_takes_it_away(client):
-    with Terminal(client, "put", "-", f"{client.room}/x") as screen:
-        screen.type(f"a line{RETURN}" * 3)
-        screen.type(CTRL_D)
-        assert screen.ends() == 0
-    assert "━" not in screen.shown  # short ones need none
-    client.write("large", stretch("large", 1 << 20) * 200)
-    with Terminal(client, "put", "large", f"{client.room}/") as screen:
-        screen.wait_for("put ━")
-        screen.wait_for("/209.7 MB")
-        screen.wait_for("put 1 file, 209.7 MB, into")
-        assert screen.ends() == 0
-    assert screen.raw.rfind(b"\x1b[2K") > screen.raw.rfind("━".encode())
-    assert client.run("put", "large", f"{client.room}/").ok().err.count("\n") == 1
-    client.quick("rm", "-r", client.room).ok()
-
-
 def test_where_nothing_answers_the_shell_does_not_begin(client, tmp_path):
     import json
     import shutil
