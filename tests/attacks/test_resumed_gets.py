@@ -260,7 +260,10 @@ def test_a_get_whose_client_ends_goes_on_with_the_same_command(
         process = alice.start("get", "larger", target)
         assert hold.held.wait(60)
         # Some of what came is opened ahead of what is written.
-        until(lambda: [p for p in hidden(alice) if p.stat().st_size > HALF], "a part was written")
+        until(
+            lambda: [p for p in hidden(alice) if p.stat().st_size > 2 * SEGMENT_SIZE],
+            "a part was written",
+        )
         process.send_signal(how)
         ran = finish(process)
         hold.let_go.set()
