@@ -37,7 +37,6 @@ from fsproto.wire.handshake import ClientHandshake
 
 M = TypeVar("M", bound=Message)
 
-CONNECT_S = 10.0
 _LONGEST_SENTENCE = 500
 """Characters of a server's own words that a person is shown."""
 
@@ -65,7 +64,7 @@ class ServerConnection:
         self._record_room: bytearray | None = None
         self._opened = False
         with self._translated():
-            self._socket = _connected(link.address)
+            self._socket = _connected(link.address, self._patience.connect_s)
             self._opened = True
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
@@ -281,10 +280,10 @@ class ServerConnection:
             ) from None
 
 
-def _connected(address: Address) -> socket.socket:
+def _connected(address: Address, patience_s: float) -> socket.socket:
     # Of text, Python would load the tables of international names even where it is plain ASCII.
     host = address.host.encode() if address.host.isascii() else address.host
-    return socket.create_connection((host, address.port), CONNECT_S)  # type: ignore[arg-type]
+    return socket.create_connection((host, address.port), patience_s)  # type: ignore[arg-type]
 
 
 def _error(message: Failure) -> FsError:

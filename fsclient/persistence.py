@@ -21,6 +21,8 @@ WORTH_KEEPING = 4 << 20
 class Patience:
     """How long the client waits for what, in seconds."""
 
+    connect_s: float = 10.0
+    """For the server to be reached, and for its first word."""
     silence_s: float = 60.0
     """Without a byte from the server while it owes some."""
     frame_s: float = 600.0

@@ -3,6 +3,7 @@
     profiles/NAME/profile.json   user, address, host key, root of the tree (nothing secret)
     profiles/NAME/identity.key   the private keys, under a passphrase where one was set
     profiles/NAME/session        the ticket of the running session
+    profiles/NAME/transfers/     how far uploads have come (see `transfer.journal`)
     profiles/NAME/memory.db      versions seen, against rollback (see `trust.memory`)
 
 Files are 0600 in folders 0700; Windows keeps them to the user by the profile folder's own rights.

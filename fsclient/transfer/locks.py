@@ -28,6 +28,10 @@ def lock(path: Path, *, make: bool) -> int | None:
             if make:
                 raise
             return None
+        except OSError:
+            if os.path.lexists(path):
+                return None
+            raise
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Who held it until now may have taken it away, or given it another name.

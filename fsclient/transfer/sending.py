@@ -151,6 +151,8 @@ class Sending:
         begun = self._journal.begun if self._journal else None
         if self._journal is None or begun is None or begun.version != self._version:
             return None
+        if not self._journal.leaves:
+            return None  # nothing would be gained, so nothing is risked
         node = KeyedNode(begun.node, begun.generation, begun.node_key)
         if before is not None and node != self._node:
             return None

@@ -182,6 +182,7 @@ class LyingServer:
         self._stop = asyncio.Event()
         self._failed: BaseException | None = None
         self.address = Address("", 0)
+        self._door: _Door | None = None
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -193,6 +194,11 @@ class LyingServer:
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._door._peers) if self._door else 0
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -212,7 +218,7 @@ class LyingServer:
             Transfers(database, blobs, now_ms=now_ms),
             server=self,
         )
-        door = _Door(self, desk, home, self._policy)
+        self._door = door = _Door(self, desk, home, self._policy)
         self.address = Address(*await door.open("127.0.0.1", 0))
         self._opened.set()
         await self._stop.wait()

@@ -254,7 +254,11 @@ class Proxy:
         with contextlib.suppress(OSError):
             while True:
                 client = self._listener.accept()[0]
-                server = socket.create_connection((self._server.host, self._server.port))
+                try:
+                    server = socket.create_connection((self._server.host, self._server.port))
+                except OSError:  # it is not there just now
+                    _shut(client)
+                    continue
                 self._sockets += [client, server]
                 tamper = self._tamper()
                 self._start(self._pump, To.SERVER, client, server, tamper)

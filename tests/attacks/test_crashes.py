@@ -93,7 +93,8 @@ def test_a_server_that_is_killed_between_upload_and_commit_has_the_old_content(
     hold = Holds(To.SERVER, len(sizes) - 1)
     with Proxy(server.address, lambda: hold) as between:
         world.alice.meet(between.address)
-        put = world.alice.start("put", str(world.alice.write("source", NEW)), "draft.bin")
+        source = str(world.alice.write("source", NEW))
+        put = world.alice.start("put", "--no-resume", source, "draft.bin")
         assert hold.held.wait(60)
         server.kill()
         hold.let_go.set()

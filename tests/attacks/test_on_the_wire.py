@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from fsclient import connection
+from fsclient.persistence import Patience
 from fsproto import crypto
 from fsproto.link import Address
 from tests.attacks import proxy
@@ -186,11 +186,10 @@ def test_the_end_of_the_handshake_cannot_be_swapped_with_what_follows(
     ],
 )
 def test_a_message_that_never_arrives_is_missed(
-    world: World, liar: LyingServer, monkeypatch: pytest.MonkeyPatch, to: To, number: int, told: str
+    world: World, liar: LyingServer, to: To, number: int, told: str
 ) -> None:
-    if told == "does not answer":  # all that can be done is to wait; not for two minutes here
-        monkeypatch.setattr(connection, "CONNECT_S", 0.3)
-        monkeypatch.setattr(connection, "ANSWER_S", 0.3)
+    if told == "does not answer":  # all that can be done is to wait; not for a minute here
+        world.alice.patience = Patience(connect_s=0.3, silence_s=0.3, give_up_s=0)
     with between(world.alice, liar, lambda: At(to, number, proxy.drop)):
         assert told in world.alice.run("ls").fails(3, 7)
 
