@@ -14,7 +14,8 @@ from bench.plan import SMALL_FILE
 SIGNED_AT_ONCE = 64
 """Manifests under one signature."""
 HASHES = 12
-"""Of 64 bytes for each manifest: its leaf, its way to the signed root, its way in the folder."""
+"""Of 64 bytes for each manifest: its leaf, its way to the signed root, its way in the folder. As
+many again give the client three keys and a token: six times HMAC, two hashes each."""
 
 Rates = Mapping[str, float]
 
@@ -44,9 +45,10 @@ def small(one: Rates) -> tuple[float, float]:
     """Return files/s for put and get of small files.
 
     Put: read the file, seal and open 4 KiB three times, hash it twice; a share in a signature and
-    its check, and the hashes of its place at both ends; its rows in the database, which takes them
-    from one writer at a time. Get: its rows read, sealed and opened three times, hashed once; a
-    share in the check, the hashes of its place; its file created.
+    its check, the hashes of its place at both ends and of its keys at one; its rows in the
+    database, which takes them from one writer at a time. Get: its rows read, sealed and opened
+    three times, hashed once; a share in the check, the hashes of its place and its keys; its file
+    created.
     """
     megabytes = SMALL_FILE / 1e6
     sealed = 3 / one["aes_256_gcm_4_kib_s"]
@@ -58,7 +60,7 @@ def small(one: Rates) -> tuple[float, float]:
         + 2 * megabytes / one["sha_256_mb_s"]
         + 1 / one["ed25519_sign_s"] / SIGNED_AT_ONCE
         + check
-        + 2 * place
+        + 3 * place
         + 1 / one["sqlite_file_insert_s"]
     )
     get = (
@@ -66,7 +68,7 @@ def small(one: Rates) -> tuple[float, float]:
         + sealed
         + megabytes / one["sha_256_mb_s"]
         + check
-        + place
+        + 2 * place
         + 1 / one["small_file_create_s"]
     )
     return min(cores() / put, one["sqlite_file_insert_s"]), cores() / get

@@ -56,7 +56,7 @@ def _heading(found: dict[str, Any]) -> str:
     if skipped:
         names = skipped if isinstance(skipped, str) else ", ".join(skipped)
     return (
-        f"Commit {versions['commit']}, {found['date']}, {found['rounds']} rounds and more: "
+        f"Commit {versions['commit']}, {found['date']}, rounds: {found['rounds']} and more; "
         f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}; "
         f"Python {versions['python']}, cryptography {versions['cryptography']} "
         f"({versions['openssl_of_cryptography'].rpartition(' ')[0].split(' ', 2)[0]} "
