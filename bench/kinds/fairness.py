@@ -87,7 +87,7 @@ def fairness(lab: Lab) -> None:
 
     turns = [lambda p=p, g=g: turn(p, g) for p, g in zip(puts, gets, strict=True)]
     title = f"{plan.clients} at once, {size_of(plan.client_bytes)} each"
-    rounds(plan.rounds, turns, telling(title))
+    rounds((plan.rounds + 1) // 2, turns, telling(title))  # each has many samples
     source.unlink()
     size, (put_limit, get_limit) = plan.client_bytes, limits.large(lab.limits)
     lab.fairness = {
