@@ -61,7 +61,9 @@ def fairness(lab: Lab) -> None:
     plan, work = lab.plan, lab.folder("crowd")
     source = lab.random_file("crowd.bin", plan.client_bytes)
     say(f"enrolling {plan.clients} people")
-    people = [lab.server.enrol(f"person{number}") for number in range(plan.clients)]
+    with ThreadPoolExecutor(2) as pool:
+        names = [f"person{number}" for number in range(plan.clients)]
+        people = list(pool.map(lab.server.enrol, names))
     crowds = [
         [
             competitors.ours(work / str(number), lab.server, source, env)
