@@ -45,9 +45,9 @@ class Competitor:
                 path.unlink(missing_ok=True)
 
 
-def ours(work: Path, server: Fsd, source: Path) -> Competitor:
-    """`fsclient`; it goes whole into folders by itself."""
-    made = Competitor("fsclient", _folder(work, "fsclient"), server.pid, server.env)
+def ours(work: Path, server: Fsd, source: Path, env: Mapping[str, str] | None = None) -> Competitor:
+    """`fsclient`; it goes whole into folders by itself. `env` says who it is, if not the first."""
+    made = Competitor("fsclient", _folder(work, "fsclient"), server.pid, env or server.env)
     made.put = server.client("put", source, REMOTE)
     made.get = server.client("get", REMOTE, made.back)
     made.remove = server.client("rm", "-r", REMOTE)
@@ -91,5 +91,5 @@ def rsync(work: Path, server: Sshd, source: Path, cipher: str) -> Competitor:
 
 def _folder(work: Path, name: str) -> Path:
     folder = work / name
-    folder.mkdir()
+    folder.mkdir(parents=True)
     return folder

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import IO, Any
 
 SETTLE_S = 0.15
 """How long a server may take after its client has ended until its processor time is looked at."""
@@ -49,6 +49,11 @@ class Row:
     def cpu_s(self) -> float:
         """Median of the processor time of both ends together."""
         return median(sample.client_cpu_s + sample.server_cpu_s for sample in self.samples)
+
+    @property
+    def peak_kib(self) -> int:
+        """The most memory that the program ever took."""
+        return max(sample.client_peak_kib for sample in self.samples)
 
 
 @dataclass
@@ -101,12 +106,12 @@ class Comparison:
             "id": self.id,
             "title": self.title,
             "unit": self.unit,
-            "limit": None if self.limit is None else round(self.limit, 1),
+            "limit": None if self.limit is None else rounded(self.limit),
             "anchor": anchor.name if anchor else None,
             "rows": [
                 {
                     "name": row.name,
-                    "median": round(self.value(row.wall_s), 1),
+                    "median": rounded(self.value(row.wall_s)),
                     "ours_is_times_as_fast": None
                     if row.name in {self.ours, self.also_ours}
                     else round(self.ratio(row), 2),
@@ -120,25 +125,33 @@ class Comparison:
         }
 
 
+def rounded(value: float) -> float:
+    """Return four digits of it, which is more than a measurement is worth."""
+    return float(f"{value:.4g}")
+
+
 def run(
     command: Sequence[str],
     *,
     env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
     server: int | None = None,
+    stdin: IO[Any] | None = None,
+    stdout: IO[Any] | None = None,
 ) -> Sample:
     """Run a program to its end and measure it; `FailedError` with its words if it fails.
 
-    `server`: the process at the other end, whose processor time is counted as well.
+    `server`: the process at the other end, whose processor time is counted as well. `stdin` and
+    `stdout`: pipes; without them there is no input, and the output is kept for the error.
     """
     before = cpu_s(server)
     began = time.perf_counter()
     process = subprocess.Popen(
-        list(command), env=env, cwd=cwd, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        list(command), env=env, stdin=stdin or subprocess.DEVNULL,
+        stdout=stdout or subprocess.PIPE, stderr=subprocess.PIPE if stdout else subprocess.STDOUT,
     )  # fmt: skip
+    words_from = process.stdout or process.stderr
     try:
-        said = process.stdout.read() if process.stdout else b""
+        said = words_from.read() if words_from else b""
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -146,8 +159,8 @@ def run(
         end(process)
         raise
     finally:
-        if process.stdout:
-            process.stdout.close()
+        if words_from:
+            words_from.close()
     if process.returncode:
         words = said.decode(errors="replace").strip()[-2000:]
         name = Path(command[0]).name

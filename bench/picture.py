@@ -1,103 +1,200 @@
-"""The picture of a run: bars, written as SVG by hand."""
+"""The picture of a run: four charts, each of them there if it was measured.
+
+`python -m bench.picture [RESULTS.json]` draws it again, beside the results; without a file, those
+of latest.json.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
-WIDTH, MARGIN = 760, 24
-LABELS, VALUES = 170, 190
-"""Room left of the bars for names, and right of them for figures."""
-BAR, GAP = 18, 6
+from bench import charts
+from bench.charts import Bar, Chart, Group, Line, text
+from bench.plan import GIB, size_of
+from bench.report import LATEST, number
 
-STYLE = """
-  svg { background: #ffffff; font: 13px system-ui, "DejaVu Sans", sans-serif; }
-  .paper { fill: #ffffff; }
-  text { fill: #1f2328; }
-  .head { font-size: 17px; font-weight: 600; }
-  .title { font-weight: 600; }
-  .faint { fill: #59636e; font-size: 12px; }
-  .ours { fill: #0969da; }
-  .other { fill: #b1bac4; }
-  .axis { stroke: #8c959f; stroke-width: 1; }
-  @media (prefers-color-scheme: dark) {
-    svg { background: #0d1117; }
-    .paper { fill: #0d1117; }
-    text { fill: #e6edf3; }
-    .faint { fill: #9198a1; }
-    .ours { fill: #4493f8; }
-    .other { fill: #57606a; }
-    .axis { stroke: #6e7681; }
-  }
-"""
+MARGIN, BETWEEN = 24, 36
+TOP = 78
+WIDTH = 2 * (MARGIN + charts.WIDTH) + BETWEEN
+MIB_KIB = 1024
+GOAL_MIB = 64
+"""What a client and a server may take above idle."""
 
 
 def draw(found: dict[str, Any]) -> str:
-    """Return the picture."""
-    machine, load = found["machine"], max(found["load_before_and_after"])
-    parts = [
-        _text(MARGIN, 36, "fs beside OpenSSH and rsync", "head"),
-        _text(
-            MARGIN,
-            56,
-            f"{machine['cpu']}, {machine['cores']} cores, loopback; {found['date']}; "
-            f"load up to {load}; medians; limit: what the primitives alone would allow",
-            "faint",
-        ),
+    """Return the picture as SVG."""
+    compared = {one["id"]: one for one in found["comparisons"]}
+    drawn = [
+        _by_size(found.get("sizes") or []),
+        _small(compared),
+        _latency(compared),
+        _memory(found["memory"], found.get("scale")),
     ]
-    y = 72
-    for comparison in found["comparisons"]:
-        group, y = _group(comparison, y)
-        parts += group
-    height = y + 12
+    placed, height = _placed([chart for chart in drawn if chart])
+    machine, load = found["machine"], max(found["load_before_and_after"])
+    where = "files in memory" if machine["memory_file_system"] else "files on disk"
+    beside = (
+        f"Whole commands on one machine over the loopback: {machine['cpu']}, {machine['cores']} "
+        f"cores, {where}; medians, {found['date']}, load up to {load}"
+    )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-        f'width="{WIDTH}" height="{height}" role="img" '
-        f'aria-label="Throughput and latency of fs beside OpenSSH and rsync">\n'
-        f"<style>{STYLE}</style>\n"
+        f'width="{WIDTH}" height="{height}" role="img" aria-label="Throughput by size, files a '
+        f'second, latency and memory of fs beside OpenSSH and rsync">\n'
+        f"<style>{charts.STYLE}</style>\n"
         f'<rect class="paper" width="{WIDTH}" height="{height}"/>\n'
-        + "\n".join(parts)
+        + "\n".join(
+            [
+                text(MARGIN, 34, "fs beside OpenSSH and rsync", "head"),
+                text(MARGIN, 54, beside, "faint"),
+                *placed,
+            ]
+        )
         + "\n</svg>\n"
     )
 
 
-def _group(comparison: dict[str, Any], y: int) -> tuple[list[str], int]:
-    """Draw one comparison below `y`; return it and where it ends."""
-    unit, rows, limit = comparison["unit"], comparison["rows"], comparison["limit"]
-    better = "shorter is better" if unit == "ms" else "longer is better"
-    beside = f"{unit}, {better}" + (f"; limit {_number(limit)}" if limit else "")
-    parts = [
-        _text(MARGIN, y + 26, comparison["title"].replace("`", ""), "title"),
-        _text(WIDTH - MARGIN, y + 26, beside, "faint", anchor="end"),
+def _placed(drawn: Sequence[Chart]) -> tuple[list[str], int]:
+    """Return the charts in two columns, and where the picture ends."""
+    parts, y = [], TOP
+    for at in range(0, len(drawn), 2):
+        row = drawn[at : at + 2]
+        for column, chart in enumerate(row):
+            x = MARGIN + column * (charts.WIDTH + BETWEEN)
+            parts += [f'<g transform="translate({x} {y})">', *chart.parts, "</g>"]
+        y += max(chart.height for chart in row) + 22
+    return parts, y
+
+
+def _by_size(sizes: Sequence[dict[str, Any]]) -> Chart | None:
+    if not sizes:
+        return None
+    drawn = []
+    for index, who in enumerate(("ours", "other")):
+        for way in ("put", "get"):
+            measured = [one for one in sizes if len(one[way]["rows"]) > index]
+            points = [(one["bytes"], one[way]["rows"][index]["median"]) for one in measured]
+            if points:
+                program = measured[0][way]["rows"][index]["name"]
+                drawn.append(Line(f"{way}, {program}", points, f"{who} {way}"))
+    ticks = [(one["bytes"], size_of(one["bytes"])) for one in sizes]
+    return charts.lines(
+        "One file, by its size", "MB/s, with start and login in it; higher is better", drawn, ticks
+    )
+
+
+def _small(compared: dict[str, Any]) -> Chart | None:
+    groups = [
+        Group(way, [Bar(_deep(row["name"]), row["median"], _ours(row)) for row in one["rows"]])
+        for way in ("put", "get")
+        if (one := compared.get(f"small_{way}"))
     ]
-    top = y + 36
-    y, left = top, MARGIN + LABELS
-    room = WIDTH - MARGIN - VALUES - left
-    longest = max(row["median"] for row in rows)
-    for row in rows:
-        length = max(1.0, room * row["median"] / longest)
-        ratio = row["ours_is_times_as_fast"]
-        figure = _number(row["median"]) + ("" if ratio is None else f"  (ours {_times(ratio)})")
-        kind = "ours" if ratio is None else "other"
-        middle = y + BAR - 5
-        parts += [
-            _text(left - 8, middle, row["name"], "", anchor="end"),
-            f'<rect class="{kind}" x="{left}" y="{y}" width="{length:.1f}" height="{BAR}" rx="2"/>',
-            _text(round(left + length + 8), middle, figure, "" if ratio is None else "faint"),
-        ]
-        y += BAR + GAP
-    parts.append(f'<path class="axis" d="M{left} {top - 3}V{y - GAP + 3}"/>')
-    return parts, y + 4
+    if not groups:
+        return None
+    title = compared["small_put"]["title"].removeprefix("Put ")
+    return charts.bars(title, "files a second; longer is better", groups, number)
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"  # noqa: PLR2004
+def _latency(compared: dict[str, Any]) -> Chart | None:
+    wanted = {
+        "latency": "ask the server one thing",
+        "login": "connect and log in, within a program that runs",
+        "version": "start",
+        "listing": "",
+    }
+    groups = []
+    for name, title in wanted.items():
+        if name in compared:
+            one = compared[name]
+            bars = [
+                Bar(_plain(row["name"]), row["median"], _ours(row))
+                for row in one["rows"]
+                if name != "login" or row["name"] == "logged in"
+            ]
+            groups.append(Group(title or one["title"][0].lower() + one["title"][1:], bars))
+    if not groups:
+        return None
+    beside = "milliseconds until it is done; shorter is better"
+    return charts.bars("Latency", beside, groups, lambda value: f"{number(value)} ms")
 
 
-def _times(ratio: float) -> str:
-    return f"{ratio:.0f}x" if ratio >= 10 else f"{ratio:.2f}x"  # noqa: PLR2004
+def _memory(memory: dict[str, float | None], scale: dict[str, Any] | None) -> Chart | None:
+    groups = []
+    large = [
+        Bar(name, (over or 0) / MIB_KIB, ours=True)
+        for name, over in (_very_large(scale) or _large(memory)).items()
+    ]
+    if large:
+        biggest = (
+            f"while a file of {size_of(scale['rows'][-1]['bytes'])}"
+            if scale
+            else "while a large file"
+        )
+        groups.append(Group(f"{biggest} is put and got", large))
+    if memory.get("sessions"):
+        each = number(memory["kib_a_session"])
+        title = f"{memory['sessions']:,} sessions that do nothing, {each} KiB each"
+        grown = Bar("server", (memory["server_grown_kib"] or 0) / MIB_KIB, ours=True)
+        groups.append(Group(title, [grown]))
+    if not groups:
+        return None
+    return charts.bars(
+        "Memory",
+        "MiB over idle, at the most; shorter is better",
+        groups,
+        lambda value: f"{value:.1f} MiB",
+        (GOAL_MIB, f"goal: at most {GOAL_MIB}"),
+    )
 
 
-def _text(x: int, y: int, text: str, kind: str, *, anchor: str = "start") -> str:
-    named = f' class="{kind}"' if kind else ""
-    return f'<text x="{x}" y="{y}" text-anchor="{anchor}"{named}>{escape(text)}</text>'
+def _large(memory: dict[str, float | None]) -> dict[str, float]:
+    pairs = {
+        "client, put": ("client_idle_kib", "client_put_peak_kib"),
+        "client, get": ("client_idle_kib", "client_get_peak_kib"),
+        "server": ("server_idle_kib", "server_peak_kib"),
+    }
+    return {
+        name: (memory[peak] or 0) - (memory[idle] or 0)
+        for name, (idle, peak) in pairs.items()
+        if peak in memory
+    }
+
+
+def _very_large(scale: dict[str, Any] | None) -> dict[str, float]:
+    if not scale or scale["rows"][-1]["bytes"] < GIB:
+        return {}
+    row = scale["rows"][-1]
+    return {
+        "client, put": row["client_put_over_idle_kib"],
+        "client, get": row["client_get_over_idle_kib"],
+        "server": row["server_over_idle_kib"],
+    }
+
+
+def _ours(row: dict[str, Any]) -> bool:
+    return row["ours_is_times_as_fast"] is None
+
+
+def _plain(name: str) -> str:
+    """Return a program's name without its cipher."""
+    return {"logged in": "fsclient"}.get(name, name.partition(" aes")[0])
+
+
+def _deep(name: str) -> str:
+    """Return what a program is called when it goes through folders."""
+    return {"sftp": "sftp -r"}.get(_plain(name), _plain(name))
+
+
+def main() -> None:
+    """Draw."""
+    results = Path(sys.argv[1]) if sys.argv[1:] else LATEST
+    found = json.loads(results.read_text(encoding="utf-8"))
+    results.with_suffix(".svg").write_text(draw(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

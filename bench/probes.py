@@ -1,7 +1,8 @@
-"""What is measured inside a process of its own: primitives, logins, idle sessions.
+"""What is done in a process of its own: primitives, logins, idle sessions, made-up bytes.
 
-`python -m bench.probes primitives FOLDER | logins COUNT | sessions COUNT`; results go to standard
-output as JSON. Apart from `primitives`, FSCLIENT_HOME says who logs in.
+`python -m bench.probes primitives FOLDER`, `logins COUNT`, `sessions COUNT`: what was found goes
+to standard output as JSON; FSCLIENT_HOME says who logs in. `make BYTES` writes them there,
+`check BYTES` compares what comes from standard input with them.
 """
 
 from __future__ import annotations
@@ -10,131 +11,15 @@ import hashlib
 import json
 import os
 import platform
-import socket
 import ssl
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from multiprocessing import get_context
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-MIB = 1 << 20
-BLOCK = 256 * MIB
-LEAST_S = 0.2
-"""How long each primitive is tried at least."""
-MANY_FILES = 1000
-SMALL_FILE = 4096
-
-
-def rate(work: Callable[[], object], amount: float) -> float:
-    """Return how much of `amount` is done in a second; the best of several tries."""
-    best, began = float("inf"), time.perf_counter()
-    while time.perf_counter() - began < LEAST_S:
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return amount / best
-
-
-def primitives(folder: Path) -> dict[str, float]:
-    """Measure what everything else is made of: MB/s, or times a second."""
-    from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
-    from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-    from cryptography.hazmat.primitives.hashes import SHA256
-
-    plain, sealed = bytearray(MIB), bytearray(MIB + 16)
-    gcm, nonce, megabytes = AESGCM(bytes(32)), bytes(12), MIB / 1e6
-    signing = ed25519.Ed25519PrivateKey.generate()
-    public, signature = signing.public_key(), signing.sign(bytes(500))
-    key = rsa.generate_private_key(65537, 3072)
-    padding = OAEP(MGF1(SHA256()), SHA256(), None)
-    wrapped = key.public_key().encrypt(bytes(32), padding)
-    # Far larger than any cache, as a large file is.
-    far, away = memoryview(bytearray(64 * MIB)), memoryview(bytearray(64 * MIB))
-
-    def copy() -> None:
-        away[:] = far
-
-    write, read = _file_rates(folder)
-    return {
-        "aes_256_gcm_mb_s": rate(lambda: gcm.encrypt_into(nonce, plain, None, sealed), megabytes),
-        "sha_256_mb_s": rate(lambda: hashlib.sha256(plain).digest(), megabytes),
-        "memcpy_mb_s": rate(copy, 64 * megabytes),
-        "loopback_mb_s": _loopback(),
-        "file_write_mb_s": write,
-        "file_read_mb_s": read,
-        "ed25519_sign_s": rate(lambda: signing.sign(bytes(500)), 1),
-        "ed25519_verify_s": rate(lambda: public.verify(signature, bytes(500)), 1),
-        "rsa_3072_decrypt_s": rate(lambda: key.decrypt(wrapped, padding), 1),
-        "small_file_create_s": _small_files(folder),
-    }
-
-
-def _file_rates(folder: Path) -> tuple[float, float]:
-    file, room = folder / "probe", bytearray(MIB)
-
-    def write() -> None:
-        file.unlink(missing_ok=True)
-        with file.open("wb", buffering=0) as out:
-            for _ in range(BLOCK // MIB):
-                out.write(room)
-
-    def read() -> None:
-        with file.open("rb", buffering=0) as source:
-            while source.readinto(room):
-                pass
-
-    rates = rate(write, BLOCK / 1e6), rate(read, BLOCK / 1e6)
-    file.unlink()
-    return rates
-
-
-def _small_files(folder: Path) -> float:
-    data, best = bytes(SMALL_FILE), 0.0
-    for _ in range(3):
-        inside = folder / "many"
-        inside.mkdir()
-        began = time.perf_counter()
-        for number in range(MANY_FILES):
-            with (inside / str(number)).open("xb") as file:
-                file.write(data)
-        best = max(best, MANY_FILES / (time.perf_counter() - began))
-        for path in inside.iterdir():
-            path.unlink()
-        inside.rmdir()
-    return best
-
-
-def _loopback() -> float:
-    """Send through a loopback socket to another process, as client and server do."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        child = get_context("fork").Process(target=_sink, args=(listening,))
-        child.start()
-        room = bytearray(MIB)
-
-        def send() -> None:
-            with socket.create_connection(listening.getsockname()) as sock:
-                for _ in range(BLOCK // MIB):
-                    sock.sendall(room)
-                sock.shutdown(socket.SHUT_WR)
-                sock.recv(1)
-
-        best = rate(send, BLOCK / 1e6)
-        child.terminate()
-        child.join()
-    return best
-
-
-def _sink(listening: socket.socket) -> None:
-    room = bytearray(MIB)
-    while True:
-        sock, _ = listening.accept()
-        while sock.recv_into(room):
-            pass
-        sock.close()
+from bench.plan import MIB
 
 
 def facts() -> dict[str, Any]:
@@ -223,15 +108,44 @@ def sessions(count: int) -> dict[str, float]:
     return {}
 
 
+def _made_up(size: int) -> Iterator[bytearray]:
+    """Give `size` bytes, a MiB at a time; no two alike, and hardly any work."""
+    block = bytearray(hashlib.shake_256(b"made up").digest(MIB))
+    for index in range(0, size, MIB):
+        block[:8] = index.to_bytes(8)
+        yield block[: size - index]
+
+
+def make(size: int) -> None:
+    """Write made-up bytes to standard output."""
+    for block in _made_up(size):
+        sys.stdout.buffer.write(block)
+
+
+def check(size: int) -> None:
+    """Read standard input to its end; fail unless it is exactly what `make` writes."""
+    for block in _made_up(size):
+        if sys.stdin.buffer.read(len(block)) != block:
+            raise SystemExit("what came back differs")
+    if sys.stdin.buffer.read(1):
+        raise SystemExit("more came back than was sent")
+
+
 def main() -> None:
     """Do what was asked."""
     match sys.argv[1:]:
         case ["primitives", folder]:
+            from bench.primitives import primitives
+
             print(json.dumps({"versions": facts(), "limits": primitives(Path(folder))}))
         case ["logins", count]:
             print(json.dumps(logins(int(count))))
         case ["sessions", count]:
             sessions(int(count))
+        case ["make", size]:
+            make(int(size))
+        case ["check", size]:
+            check(int(size))
         case _:
             raise SystemExit(__doc__)
 

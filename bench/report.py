@@ -1,55 +1,237 @@
-"""The table that a run prints."""
+"""The figures of a run as Markdown tables: printed after it, and put into docs/performance.md.
+
+`python -m bench.report [RESULTS.json] [--into PAPER.md]`; without a file, those of latest.json.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-WIDTHS = (24, 12, 12, 14)
+from bench.goals import goals
+from bench.plan import GIB, size_of
+
+LATEST = Path(__file__).parent / "results" / "latest.json"
+BEGIN, END = "<!-- figures: python -m bench.report --into -->", "<!-- end of figures -->"
+"""Between these lines a paper has the tables."""
+MIB_KIB = 1024
+
+Row = Sequence[str]
 
 
-def table(found: dict[str, Any]) -> str:
-    """Return what was found as text."""
+def markdown(found: dict[str, Any]) -> str:
+    """Return all tables."""
+    parts = [
+        _heading(found),
+        _comparisons(found),
+        _sizes(found.get("sizes") or []),
+        _fairness(found.get("fairness")),
+        _memory(found["memory"]),
+        _scale(found.get("scale")),
+        _table(("goal", "here", ""), goals(found)),
+        _primitives(found["limits"]),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def number(value: float | None) -> str:
+    """Return a figure with as many digits as it is worth."""
+    if value is None:
+        return "unknown"
+    if value >= 100:  # noqa: PLR2004
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:#.2g}"  # noqa: PLR2004
+
+
+def _heading(found: dict[str, Any]) -> str:
     machine, versions = found["machine"], found["versions"]
     before, after = found["load_before_and_after"]
-    lines = [
-        "",
-        f"{machine['cpu']}, {machine['cores']} cores; Python {versions['python']}",
-        f"cryptography {versions['cryptography']}; {versions['openssh'] or 'no OpenSSH'}",
-        f"Medians of {found['rounds']} rounds and more; load {before} before, {after} after.",
-    ]
-    if found["skipped"]:
-        lines.append(f"SKIPPED: {found['skipped']} (why is told above)")
+    openssh = (versions["openssh"] or "no OpenSSH").partition(",")[0]
+    rsync = (versions["rsync"] or "no rsync").partition("  protocol")[0].replace("  version", "")
+    memory = "in memory" if machine["memory_file_system"] else "on disk"
+    skipped = found["skipped"]
+    if skipped:
+        names = skipped if isinstance(skipped, str) else ", ".join(skipped)
+    return (
+        f"Commit {versions['commit']}, {found['date']}, rounds: {found['rounds']} and more; "
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}; "
+        f"Python {versions['python']}, cryptography {versions['cryptography']} "
+        f"({versions['openssl_of_cryptography'].rpartition(' ')[0].split(' ', 2)[0]} "
+        f"{versions['openssl_of_cryptography'].split()[1]}); {openssh}, {rsync}; "
+        f"files {memory}; load {before} before, {after} after."
+        + (f" **Skipped: {names}.**" if skipped else "")
+    )
+
+
+def _comparisons(found: dict[str, Any]) -> str:
+    rows: list[Row] = []
     for comparison in found["comparisons"]:
-        limit = comparison["limit"]
-        beside = f"   (limit here: {limit:,.0f} {comparison['unit']})" if limit else ""
-        lines += ["", comparison["title"] + beside]
-        lines.append(_line("", comparison["unit"], "ours, times", "CPU s, both"))
-        for row in comparison["rows"]:
-            ratio = row["ours_is_times_as_fast"]
-            cpu = row["cpu_s_both_ends"]
-            lines.append(
-                _line(
-                    row["name"] + (" *" if row["name"] == comparison["anchor"] else ""),
-                    f"{row['median']:,.1f}",
+        unit = comparison["unit"]
+        for index, row in enumerate(comparison["rows"]):
+            mark = " *" if row["name"] == comparison["anchor"] else ""
+            ratio, cpu, limit = row["ours_is_times_as_fast"], row["cpu_s_both_ends"], ""
+            if not index and comparison["limit"]:
+                limit = f"{number(comparison['limit'])} {unit}"
+            rows.append(
+                (
+                    f"**{comparison['title']}**, {row['name']}"
+                    if not index
+                    else row["name"] + mark,
+                    f"{number(row['median'])} {unit}",
                     "" if ratio is None else f"{ratio:.2f}",
                     f"{cpu:.2f}" if cpu else "",
+                    limit,
                 )
             )
-    lines += ["", "Memory, KiB"]
-    lines += [
-        _fact(key.removesuffix("_kib"), "unknown" if value is None else f"{value:,}")
-        for key, value in found["memory"].items()
+    return _table(("", "median", "ours, times", "CPU s, both ends", "limit here"), rows)
+
+
+def _sizes(sizes: list[dict[str, Any]]) -> str:
+    rows = []
+    for one in sizes:
+        row = [size_of(one["bytes"])]
+        for way in ("put", "get"):
+            ours, *others = one[way]["rows"]
+            theirs = others[0] if others else None
+            row += [
+                number(ours["median"]),
+                number(theirs["median"]) if theirs else "",
+                f"{theirs['ours_is_times_as_fast']:.2f}" if theirs else "",
+                number(one[way]["limit"]),
+            ]
+        rows.append(row)
+    head = [
+        f"{way}, {what}" for way in ("put", "get") for what in ("MB/s", "sftp", "times", "limit")
     ]
-    lines += ["", "Primitives on one core (MB/s, or times a second)"]
-    lines += [_fact(key, f"{value:,.0f}") for key, value in found["limits"].items()]
-    lines += ["", "* what ours is measured against; times is the median of the rounds' ratios."]
-    return "\n".join(lines)
+    return _table(("one file of", *head), rows)
 
 
-def _line(*cells: str) -> str:
-    first, *others = zip(cells, WIDTHS, strict=True)
-    return f"  {first[0]:{first[1]}}" + "".join(f"{text:>{width}}" for text, width in others)
+def _fairness(found: dict[str, Any] | None) -> str:
+    if not found:
+        return ""
+    rows = [
+        (
+            f"{way}, `{row['name']}`",
+            f"{row['slowest_by_fastest']:.2f}",
+            f"{row['worst_slowest_by_fastest']:.2f}",
+            f"{number(row['mb_s_together'])} MB/s",
+            f"{row['median_s_each']:.2f} s",
+            f"{number(found[way]['limit'])} MB/s" if not index else "",
+        )
+        for way in ("put", "get")
+        for index, row in enumerate(found[way]["rows"])
+    ]
+    title = f"{found['clients']} at once, {size_of(found['bytes'])} each"
+    head = (title, "slowest / fastest", "worst round", "together", "median of each", "limit here")
+    return _table(head, rows)
 
 
-def _fact(name: str, value: str) -> str:
-    return f"  {name.replace('_', ' '):24}{value:>12}"
+def _memory(memory: dict[str, float | None]) -> str:
+    def mib(kib: float | None) -> str:
+        return "unknown" if kib is None else f"{kib / MIB_KIB:.1f} MiB"
+
+    rows: list[Row] = []
+    for what, idle, peak in (
+        ("client, put of the large file", "client_idle_kib", "client_put_peak_kib"),
+        ("client, get of the large file", "client_idle_kib", "client_get_peak_kib"),
+        ("server, puts and gets of it", "server_idle_kib", "server_peak_kib"),
+    ):
+        if peak in memory:
+            low, high = memory[idle], memory[peak]
+            over = None if low is None or high is None else high - low
+            rows.append((what, mib(low), mib(high), mib(over)))
+    if "sessions" in memory:
+        each, grown = memory["kib_a_session"], memory["server_grown_kib"]
+        what = f"server, {memory['sessions']:,} idle sessions: {number(each)} KiB each"
+        rows.append((what, "", "", mib(grown)))
+    return _table(("memory", "idle", "peak", "over idle"), rows)
+
+
+def _scale(found: dict[str, Any] | None) -> str:
+    if not found:
+        return ""
+
+    def mib(kib: float | None) -> str:
+        return "unknown" if kib is None else f"{kib / MIB_KIB:.1f} MiB"
+
+    rows = [
+        (
+            size_of(row["bytes"]),
+            f"{row['put_s_a_gib']:.2f} s",
+            f"{row['get_s_a_gib']:.2f} s",
+            f"{row['cpu_s_both_ends_put'] * GIB / row['bytes']:.2f} s",
+            f"{row['cpu_s_both_ends_get'] * GIB / row['bytes']:.2f} s",
+            mib(row["client_put_over_idle_kib"]),
+            mib(row["client_get_over_idle_kib"]),
+            mib(row["server_over_idle_kib"]),
+        )
+        for row in found["rows"]
+    ]
+    where = "in memory" if found["in_memory"] else "on disk"
+    synced = f"{GIB / 1e6 / found['write_and_sync_mb_s']:.2f} s"
+    head = (
+        f"through pipes, {where}", "put, a GiB", "get, a GiB", "CPU of a put, a GiB",
+        "CPU of a get, a GiB", "putting client over idle", "getting client", "server",
+    )  # fmt: skip
+    bare = ("a GiB written there and synced, by itself", synced, "", "", "", "", "", "")
+    return _table(head, [*rows, bare])
+
+
+def _primitives(limits: dict[str, float]) -> str:
+    rows = []
+    for key, value in limits.items():
+        per_second = "MB/s" if key.endswith("_mb_s") else "a second"
+        name = key.removesuffix("_s").removesuffix("_mb").replace("_", " ")
+        rows.append((name, f"{number(value)} {per_second}"))
+    return _table(("one primitive on one core, best of several tries", ""), rows)
+
+
+def _table(head: Row, rows: Sequence[Row]) -> str:
+    """Return a table whose columns stand below one another in a terminal as well."""
+    if not rows:
+        return ""
+    widths = [max(len(row[at]) for row in (head, *rows)) for at in range(len(head))]
+
+    def lines() -> Iterator[str]:
+        yield _line(head, widths)
+        yield "|" + "|".join("-" * w + ("-:" if at else "--") for at, w in enumerate(widths)) + "|"
+        for row in rows:
+            yield _line(row, widths)
+
+    return "\n".join(lines())
+
+
+def _line(cells: Row, widths: Sequence[int]) -> str:
+    first, *others = zip(cells, widths, strict=True)
+    padded = [f"{first[0]:<{first[1]}}", *(f"{text:>{width}}" for text, width in others)]
+    return "| " + " | ".join(padded) + " |"
+
+
+def put_into(paper: str, tables: str) -> str:
+    """Return a paper with the tables in place of those that it has."""
+    before, _, rest = paper.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise SystemExit(f"There is no place for them: no '{BEGIN}' and '{END}'.")
+    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
+
+
+def main() -> None:
+    """Print the tables of a run, or put them where a paper has them."""
+    parser = argparse.ArgumentParser(prog="bench.report", description=__doc__)
+    parser.add_argument("results", type=Path, nargs="?", default=LATEST)
+    parser.add_argument("--into", type=Path, metavar="PAPER.md")
+    options = parser.parse_args()
+    tables = markdown(json.loads(options.results.read_text(encoding="utf-8")))
+    if options.into is None:
+        print(tables)
+        return
+    paper = options.into.read_text(encoding="utf-8")
+    options.into.write_text(put_into(paper, tables), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.measure import FailedError, end, run
@@ -37,24 +37,18 @@ def environment(**more: str) -> dict[str, str]:
 
 @dataclass
 class Fsd:
-    """A running `fsd` and the person enrolled at it."""
+    """A running `fsd` and the first person enrolled at it."""
 
     home: Path
-    person: Path
     process: subprocess.Popen[str]
     address: str
+    env: dict[str, str] = field(default_factory=dict)
+    """What the person's `fsclient` is started with."""
 
     @property
     def pid(self) -> int:
         """Its process."""
         return self.process.pid
-
-    @property
-    def env(self) -> dict[str, str]:
-        """What the person's `fsclient` is started with."""
-        return environment(
-            FSCLIENT_HOME=str(self.person), FSCLIENT_OTP_SECRET_FILE=str(self.person) + ".otp"
-        )
 
     def client(self, *words: object) -> list[str]:
         """Return a command line of `fsclient`."""
@@ -65,19 +59,22 @@ class Fsd:
         end(self.process)
         self.process, self.address = _start(self.home, self.address)
 
-    def enrol(self) -> None:
-        """Make the person known and give them keys and a session."""
+    def enrol(self, name: str) -> dict[str, str]:
+        """Make a person known, give them keys and a session; return what they set to be them."""
         done = subprocess.run(
-            [str(BIN / "fsadmin"), "--home", str(self.home), "add-user", "alice", "--json"],
+            [str(BIN / "fsadmin"), "--home", str(self.home), "add-user", name, "--json"],
             env=environment(), capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode:
             raise FailedError(f"fsadmin add-user: {done.stderr}")
         added = json.loads(done.stdout)
-        secret = Path(str(self.person) + ".otp")
+        person = self.home.with_name(name)
+        secret = person.with_suffix(".otp")
         secret.touch(mode=0o600)
         secret.write_text(added["secret"], encoding="ascii")
-        run(self.client("enroll", added["enroll_link"], "--no-passphrase"), env=self.env)
+        env = environment(FSCLIENT_HOME=str(person), FSCLIENT_OTP_SECRET_FILE=str(secret))
+        run(self.client("enroll", added["enroll_link"], "--no-passphrase"), env=env)
+        return env
 
 
 @contextlib.contextmanager
@@ -85,9 +82,9 @@ def fsd(work: Path) -> Iterator[Fsd]:
     """Run an `fsd` with one person enrolled."""
     home = work / "fsd"
     process, address = _start(home, f"{LOOPBACK}:0")
-    server = Fsd(home, work / "alice", process, address)
+    server = Fsd(home, process, address)
     try:
-        server.enrol()
+        server.env = server.enrol("alice")
         yield server
     finally:
         end(server.process)
@@ -160,7 +157,7 @@ def _write_configs(folder: Path, port: int) -> Path:
         f"AuthorizedKeysFile {folder}/authorized_keys\nPidFile none\nUsePAM no\nStrictModes no\n"
         "PermitRootLogin prohibit-password\nPasswordAuthentication no\n"
         "KbdInteractiveAuthentication no\nUseDNS no\nPrintMotd no\nLogLevel ERROR\n"
-        "Subsystem sftp internal-sftp\n",
+        "MaxStartups 100\nSubsystem sftp internal-sftp\n",  # by itself it turns away some of 16
         encoding="utf-8",
     )
     config = folder / "ssh_config"

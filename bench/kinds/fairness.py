@@ -1,0 +1,100 @@
+"""Many people at once: whether everybody gets their share, and the machine loses nothing."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from bench import competitors, limits
+from bench.competitors import Competitor
+from bench.lab import Lab, same, say, telling
+from bench.measure import FailedError, Sample, rounded, rounds, run
+from bench.plan import size_of
+
+
+@dataclass
+class _Crowd:
+    """The same program, many times at once."""
+
+    name: str
+    everybody: list[Competitor]
+    slowest_by_fastest: list[float] = field(default_factory=list)
+    total_s: list[float] = field(default_factory=list)
+    """From the first start to the last end."""
+    times_s: list[float] = field(default_factory=list)
+
+    def all_do(self, commands: list[list[str]]) -> None:
+        """Start all commands, everybody's own, and wait for the last to end."""
+        began = time.perf_counter()
+        with ThreadPoolExecutor(len(commands)) as pool:
+            samples = list(pool.map(self._one, self.everybody, commands))
+        self.total_s.append(time.perf_counter() - began)
+        times = [sample.wall_s for sample in samples]
+        self.slowest_by_fastest.append(max(times) / min(times))
+        self.times_s += times
+
+    def tidy(self) -> None:
+        """Remove what was put and got."""
+        with ThreadPoolExecutor(len(self.everybody)) as pool:
+            list(pool.map(Competitor.tidy, self.everybody))
+
+    @staticmethod
+    def _one(who: Competitor, command: list[str]) -> Sample:
+        return run(command, env=who.env)
+
+    def as_json(self, size: int) -> dict[str, Any]:
+        """Return medians of the rounds."""
+        return {
+            "name": self.name,
+            "slowest_by_fastest": round(median(self.slowest_by_fastest), 2),
+            "worst_slowest_by_fastest": round(max(self.slowest_by_fastest), 2),
+            "mb_s_together": rounded(len(self.everybody) * size / 1e6 / median(self.total_s)),
+            "median_s_each": round(median(self.times_s), 3),
+        }
+
+
+def fairness(lab: Lab) -> None:
+    """Let many people put a file at once, then get it; the same with as many of sftp."""
+    plan, work = lab.plan, lab.folder("crowd")
+    source = lab.random_file("crowd.bin", plan.client_bytes)
+    say(f"enrolling {plan.clients} people")
+    with ThreadPoolExecutor(2) as pool:
+        names = [f"person{number}" for number in range(plan.clients)]
+        people = list(pool.map(lab.server.enrol, names))
+    crowds = [
+        [
+            competitors.ours(work / str(number), lab.server, source, env)
+            for number, env in enumerate(people)
+        ]
+    ]
+    if lab.ssh:
+        crowds.append(
+            [
+                competitors.sftp(work / str(number), lab.ssh, source, lab.cipher)
+                for number in range(plan.clients)
+            ]
+        )
+    puts = [_Crowd(everybody[0].name, everybody) for everybody in crowds]
+    gets = [_Crowd(everybody[0].name, everybody) for everybody in crowds]
+
+    def turn(put: _Crowd, get: _Crowd) -> None:
+        put.all_do([who.put for who in put.everybody])
+        get.all_do([who.get for who in get.everybody])
+        if len(get.total_s) == 1 and not all(same(source, who.back) for who in get.everybody):
+            raise FailedError(f"{get.name}: what came back differs")
+        put.tidy()
+
+    turns = [lambda p=p, g=g: turn(p, g) for p, g in zip(puts, gets, strict=True)]
+    title = f"{plan.clients} at once, {size_of(plan.client_bytes)} each"
+    rounds((plan.rounds + 1) // 2, turns, telling(title))  # each has many samples
+    source.unlink()
+    size, (put_limit, get_limit) = plan.client_bytes, limits.large(lab.limits)
+    lab.fairness = {
+        "clients": plan.clients,
+        "bytes": size,
+        "put": {"limit": rounded(put_limit), "rows": [crowd.as_json(size) for crowd in puts]},
+        "get": {"limit": rounded(get_limit), "rows": [crowd.as_json(size) for crowd in gets]},
+    }

@@ -1,0 +1,76 @@
+"""How much is measured: the plan of a full run, and of a quick one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+SMALL_FILE = 4 * KIB
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much, and how often."""
+
+    kind: str
+    """What the results are called."""
+    what: tuple[str, ...]
+    """Names of what is measured, in this order."""
+    rounds: int
+    short_rounds: int
+    """Of what takes less than a second."""
+    large: int
+    """Bytes of the one large file."""
+    sizes: tuple[int, ...]
+    """Bytes of the files whose throughput is compared."""
+    folders: int
+    files: int
+    sessions: int
+    listing: int
+    """Entries of the folder that is listed."""
+    clients: int
+    """How many put and get at the same time."""
+    client_bytes: int
+    scale: tuple[int, ...]
+    """Bytes of the files that show how cost grows."""
+
+
+EVERYTHING = ("large", "sizes", "small", "latency", "listing", "sessions", "fairness", "scale")
+FULL = Plan(
+    kind="latest",
+    what=EVERYTHING,
+    rounds=5,
+    short_rounds=15,
+    large=GIB,
+    sizes=(KIB, 64 * KIB, MIB, 16 * MIB, 128 * MIB, GIB),
+    folders=50,
+    files=5000,
+    sessions=1000,
+    listing=10_000,
+    clients=16,
+    client_bytes=64 * MIB,
+    scale=(GIB, 2 * GIB, 4 * GIB, 10 * GIB),
+)
+QUICK = Plan(
+    kind="quick",
+    what=("large", "sizes", "small", "latency", "sessions", "fairness"),
+    rounds=2,
+    short_rounds=3,
+    large=64 * MIB,
+    sizes=(KIB, MIB, 16 * MIB, 64 * MIB),
+    folders=5,
+    files=500,
+    sessions=50,
+    listing=1000,
+    clients=4,
+    client_bytes=16 * MIB,
+    scale=(GIB // 4, GIB),
+)
+
+
+def size_of(count: int) -> str:
+    """Return a number of bytes in the largest unit that divides it."""
+    for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+        if count % unit == 0:
+            return f"{count // unit} {name}"
+    return f"{count} bytes"

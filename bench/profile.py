@@ -1,0 +1,152 @@
+"""Where the time goes: our programs under py-spy, its samples sorted by what was being done.
+
+`python -m bench.profile` needs `py-spy` on the PATH (pip install py-spy) and may have to be root.
+A stack counts for the innermost of its frames that says what it is; threads that wait are left out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bench import competitors
+from bench.competitors import Competitor
+from bench.machine import MEMORY, load
+from bench.measure import FailedError, run
+from bench.plan import MIB, SMALL_FILE
+from bench.servers import BIN, fsd
+
+RATE = 200
+"""Samples a second."""
+LARGE = 512 * MIB
+FOLDERS, FILES = 30, 3000
+WORTH_TELLING = 0.02
+WAITING = re.compile(
+    r"^(_worker \(concurrent|Runner\.run \(asyncio|Condition\.wait \(|Thread\._wait_for|select)"
+)
+"""Innermost frames that wait for work, whatever the system says of their thread; uvloop's own code
+cannot be told from waiting in it."""
+WHAT = (
+    ("imports", r"importlib\._bootstrap|<frozen"),
+    ("AES-GCM", r"^Aead\.\w+ \(fsproto/crypto"),
+    ("SHA-256", r"^sha256 \(fsproto/crypto"),
+    ("HMAC and HKDF", r"^(hmac_sha256|hkdf\w*) \(fsproto/crypto"),
+    ("Ed25519", r"^(SigningKey\.\w+|verify) \(fsproto/crypto"),
+    ("other cryptography and keys", r"\(fsproto/(crypto|keys)"),
+    ("database", r"\((sqlalchemy|sqlite3|fsd/store)"),
+    ("local files", r"\((fsclient/transfer/localfs|fsd/blobs|pathlib|shutil|tempfile)"),
+    ("local files", r"^(_Local\.write \(fsclient/transfer/get|Download\.segment \(fsd/doors)"),
+    ("socket", r"\((fsclient/connection|fsproto/wire/frames|fsd/doors/line|socket)"),
+    ("messages", r"\(fsproto/(packing|messages|wire)"),
+    ("manifests and trees", r"\((fsproto/sealed|fsclient/(tree|changes|trust)|fsd/services)"),
+    (
+        "handing over to threads",
+        r"\((concurrent|threading|queue|asyncio|fsclient/transfer/threads)",
+    ),
+    ("requests", r"\(fsd/doors"),
+)
+"""What is being done, told by function and file; the first that fits counts."""
+HERE = re.compile(r"\(\S*/(?=fs(?:proto|client|d)/)|\(\S*/site-packages/|\(\S*/lib/python[\d.]+/")
+
+
+def shares(stacks: str) -> list[tuple[str, float, float]]:
+    """Return what was done, for how many seconds, and its share, from py-spy's raw stacks."""
+    found: Counter[str] = Counter()
+    for line in stacks.splitlines():
+        stack, _, count = line.rpartition(" ")
+        frames = [HERE.sub("(", frame) for frame in stack.split(";")]
+        if not WAITING.search(frames[-1]):
+            found[_doing(frames)] += int(count)
+    total = sum(found.values()) or 1
+    return [(name, count / RATE, count / total) for name, count in found.most_common()]
+
+
+def _doing(frames: Sequence[str]) -> str:
+    for frame in reversed(frames):
+        for name, pattern in WHAT:
+            if re.search(pattern, frame):
+                return name
+    return "the rest"
+
+
+def recorded(
+    command: Sequence[str], env: Mapping[str, str] | None, server: int, folder: Path
+) -> tuple[str, str]:
+    """Run a command under py-spy, and watch the server meanwhile; return both ends' stacks."""
+    mine, theirs = folder / "client", folder / "server"
+    spy = ["py-spy", "record", "--rate", str(RATE), "--format", "raw"]
+    watching = subprocess.Popen(
+        [*spy, "--output", str(theirs), "--pid", str(server)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        whole = [*spy, "--output", str(mine), "--", str(BIN / "python"), *command]
+        run(whole, env=env)
+    finally:
+        watching.send_signal(signal.SIGINT)  # it writes what it has, and ends
+        watching.wait()
+    return mine.read_text(encoding="utf-8"), theirs.read_text(encoding="utf-8")
+
+
+def tell(title: str, stacks: str) -> None:
+    """Print what was done, most first."""
+    found = shares(stacks)
+    seconds = sum(second for _, second, _ in found)
+    print(f"  {title}, {seconds:.1f} s of samples")
+    for name, second, share in found:
+        if share >= WORTH_TELLING:
+            print(f"    {share:4.0%}  {second:5.2f} s  {name}")
+
+
+def _sources(work: Path) -> dict[str, Path]:
+    large, small = work / "large.bin", work / "small"
+    with large.open("wb") as file:
+        for _ in range(LARGE // MIB):
+            file.write(os.urandom(MIB))
+    for number in range(FOLDERS):
+        inside = small / f"folder {number}"
+        inside.mkdir(parents=True)
+        for name in range(FILES // FOLDERS):
+            (inside / f"file {name}.txt").write_bytes(os.urandom(SMALL_FILE))
+    return {
+        f"one file of {LARGE // MIB} MiB": large,
+        f"{FILES:,} files of 4 KiB in {FOLDERS} folders": small,
+    }
+
+
+def main() -> int:
+    """Put and get a large file and many small ones, and tell where the time went."""
+    if shutil.which("py-spy") is None:
+        print("There is no py-spy here; pip install py-spy.", file=sys.stderr)
+        return 1
+    base = MEMORY if os.access(MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="fs-profile-", dir=base) as name:
+        work = Path(name)
+        with fsd(work) as server:
+            print(f"Load {load()} before.")
+            for number, (title, source) in enumerate(_sources(work).items()):
+                who: Competitor = competitors.ours(work / str(number), server, source)
+                for way, command in (("put", who.put), ("get", who.get)):
+                    print(f"\n{way}, {title}")
+                    try:
+                        mine, theirs = recorded(command, who.env, server.pid, work)
+                    except FailedError as error:
+                        print(f"bench.profile: {error}", file=sys.stderr)
+                        return 1
+                    tell("client", mine)
+                    tell("server", theirs)
+                who.tidy()
+            print(f"\nLoad {load()} after.")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
