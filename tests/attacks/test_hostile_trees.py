@@ -27,6 +27,7 @@ from tests.attacks.lying import LyingServer
 from tests.attacks.raw import Forger
 from tests.attacks.world import Person, Ran, World
 from tests.clients import snapshot
+from tests.known import stretch
 
 CONFLICT, SECURITY = 8, 7
 
@@ -162,6 +163,23 @@ def test_a_link_in_the_local_folder_is_not_written_through_either(ground):
     (ground.into / "tree/d/sub").symlink_to(ground.outside / "sub")
     ran = ground.get("get", "tree")
     assert (ran.status, ran.err.count("not followed")) == (CONFLICT, 2)
+
+
+def test_a_link_under_the_name_that_a_part_of_a_file_is_kept_under_is_not_followed(ground):
+    big = stretch("big", 5 << 20)
+    ground.put(("big", big))
+    content = ground.alice.find("tree/big").manifest.body.content
+    assert content is not None
+    hidden = f".big.{content.root.hex()[:16]}.fs-part"
+    ground.get("get", "tree").succeeds()
+    assert (ground.into / "tree/big").read_bytes() == big
+    (ground.into / "tree/big").unlink()
+    (ground.into / "tree" / hidden).symlink_to(ground.outside / "precious")
+    ran = ground.get("get", "tree")
+    assert not ran.status or "symbolic link" in ran.err
+    (ground.into / "tree" / hidden).unlink()
+    ground.get("get", "tree").succeeds()
+    assert (ground.into / "tree/big").read_bytes() == big
 
 
 @pytest.mark.parametrize(

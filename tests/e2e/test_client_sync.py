@@ -438,7 +438,30 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(swapped, client):
     ]
 
 
-# --- interrupted
+# --- many, and interrupted
+
+
+def test_more_changes_than_one_commit_holds_in_folders_that_are_there(client):
+    for n in range(900):
+        client.write(f"tree/{n % 9}/{n}", str(n).encode())
+    pair = Pair(client, client.folder / "tree")
+    pair.up()
+    pair.down()
+    for n in range(900):
+        path = pair.tree / f"{n % 9}/{n}"
+        if n % 3 == 0:
+            path.unlink()
+        elif n % 3 == 1:
+            os.utime(path, ns=(0, TIME_NS))
+        else:
+            path.write_bytes(b"new " + path.read_bytes())
+    with_files_removed = 3  # the folders 0, 3 and 6
+    up, down = pair.up("--delete"), pair.down("--delete")
+    for result in (up, down):
+        counts = result["files"], result["removed"], result["touched"]
+        assert counts == (300, 300, 300 + with_files_removed)
+    assert pair.same()
+    assert moved(pair.up("--delete")) == moved(pair.down("--delete")) == NOTHING
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])

@@ -25,6 +25,7 @@ KINDS = {
     "derived from secrets": {"CHANNEL_SECRET", "WRAP"},
     "derived from a file key": {"CONTENT", "CONTENT_COMMITMENT", "CONTENT_HEADER"},
     "associated data": {"LINK", "METADATA", "KEYFILE", "SERVER_OTP_SECRET"},
+    "derived from an identity": {"JOURNAL"},
 }
 """Labels that stand at the front of one kind of input, where one could be taken for another."""
 
