@@ -4,19 +4,22 @@ proofs, keys and memory. Nothing leaves this module that was not checked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fsclient.persistence import Once
 from fsclient.trust.memory import MANIFEST, STATE, Memory, Sighting
 from fsproto.errors import (
     ExistsError,
+    FsError,
     IntegrityError,
     NotFoundError,
     RemoteProtocolError,
     RollbackError,
+    Unreachable,
 )
 from fsproto.keys.grants import open_root_grant
 from fsproto.keys.identity import Identity
@@ -41,6 +44,11 @@ from fsproto.types import NO_NODE, NodeId, Token
 
 if TYPE_CHECKING:
     from fsclient.connection import ServerConnection
+
+T = TypeVar("T")
+
+_LISTINGS_AHEAD = 8
+"""Folders that are asked for before the first of them was looked at."""
 
 
 @dataclass(frozen=True)
@@ -152,9 +160,41 @@ class Tree:
         """Return everything in a folder, by name; nothing can be missing or added."""
         return self.persistence.run(partial(self._children, folder))
 
+    def listings(
+        self, folders: deque[tuple[Located, T]]
+    ) -> Iterator[tuple[T, list[Located] | FsError]]:
+        """Give everything in each of some folders, or why it cannot be had.
+
+        The next ones are asked for while the first are looked at, and more may be added meanwhile.
+        """
+        asked: deque[tuple[Located, T, int, int]] = deque()
+        while folders or asked:
+            try:
+                while folders and len(asked) < _LISTINGS_AHEAD:
+                    (folder, name), mark = folders[0], self.memory.mark()
+                    request = self.connection.send(List(folder.keyed.node))
+                    asked.append((folder, name, request, mark))
+                    folders.popleft()
+                folder, name, request, mark = asked[0]
+                found: list[Located] | FsError = self._listing(folder, request, mark)
+            except Unreachable as lost:
+                folders.extendleft((folder, name) for folder, name, *_ in reversed(asked))
+                asked.clear()
+                self.persistence.recover(lost)
+                continue
+            except FsError as error:
+                if not self.connection.usable:
+                    raise
+                found = error
+            asked.popleft()
+            self.persistence.progressed()
+            yield name, found
+
     def _children(self, folder: Located) -> list[Located]:
         mark = self.memory.mark()
-        request = self.connection.send(List(folder.keyed.node))
+        return self._listing(folder, self.connection.send(List(folder.keyed.node)), mark)
+
+    def _listing(self, folder: Located, request: int, mark: int) -> list[Located]:
         signed: list[Signed] = []
         while isinstance(answer := self.connection.answer(request, Entries, Listed), Entries):
             signed += answer.manifests

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -42,9 +44,21 @@ from fsclient.transfer.progress import Progress
 from fsclient.transfer.removal import Removal
 from fsclient.transfer.task import Task
 from fsclient.tree import Located
-from fsproto.errors import ExistsError, SourceChangedError
+from fsproto.errors import ExistsError, FsError, SourceChangedError
 from fsproto.names import for_terminal
 from fsproto.sealed.manifest import Metadata, Mode
+
+
+@dataclass
+class _Here:
+    """A folder on both sides; `relative` is its path from the top of what is got."""
+
+    found: Located
+    path: Path
+    relative: str
+    follow: bool = False
+    """Whether `path` was named by a person: a link there may lead elsewhere."""
+    was_there: bool = False
 
 
 class Down:
@@ -84,29 +98,47 @@ class Down:
         has named: a link there may lead elsewhere.
         """
         if found.is_folder:
-            self._folder(found, path, relative, follow=follow)
+            self._walk(_Here(found, path, relative, follow=follow))
         else:
             self._leaf(found, path, relative, follow=follow)
 
     # --- folders
 
-    def _folder(self, found: Located, path: Path, relative: str, *, follow: bool) -> None:
-        was_there = self._made_or_there(path, relative, follow=follow)
-        self._folders.append((path, found.metadata))
-        inside = self._session.tree.children(found)
-        if was_there and self._rules.mirror:
-            self._note_time(path, found.metadata)
-        if was_there and self._rules.delete:
-            self._note_extra(path, inside, relative)
+    def _walk(self, top: _Here) -> None:
+        todo: deque[tuple[Located, _Here]] = deque()
+        self._enter(top, todo)
+        for here, inside in self._session.tree.listings(todo):
+            with self._failures.noted():
+                if isinstance(inside, FsError):
+                    raise inside
+                self._contents(here, inside, todo)
+
+    def _enter(self, here: _Here, todo: deque[tuple[Located, _Here]]) -> None:
+        """Make a local folder unless it is there, and have it filled in its turn."""
+        here.was_there = self._made_or_there(here.path, here.relative, follow=here.follow)
+        self._folders.append((here.path, here.found.metadata))
+        todo.append((here.found, here))
+
+    def _contents(
+        self, here: _Here, inside: list[Located], todo: deque[tuple[Located, _Here]]
+    ) -> None:
+        if here.was_there and self._rules.mirror:
+            self._note_time(here.path, here.found.metadata)
+        if here.was_there and self._rules.delete:
+            self._note_extra(here.path, inside, here.relative)
         taken: set[str] = set()
         for child in inside:
             name = child.metadata.name
-            below = f"{relative}/{name}" if relative else name
+            below = f"{here.relative}/{name}" if here.relative else name
             if self._rules.excludes.match(below, folder=child.is_folder):
                 self._actions.excluded += 1
                 continue
             with self._failures.noted():
-                self.add(child, path / name_for(child, taken), below)
+                path = here.path / name_for(child, taken)
+                if child.is_folder:
+                    self._enter(_Here(child, path, below), todo)
+                else:
+                    self._leaf(child, path, below, follow=False)
 
     def _made_or_there(self, path: Path, relative: str, *, follow: bool) -> bool:
         """Make a local folder; tell whether it was there already."""

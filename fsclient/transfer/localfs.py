@@ -27,6 +27,8 @@ _HOLE_WORTH_TELLING = 64 * 1024
 IS_WINDOWS = os.name == "nt"
 FILE, FOLDER, LINK, SPECIAL = "file", "folder", "link", "special file"
 """What something in a local folder is."""
+_TAKES_NUMBERS = {os.chmod, os.utime} <= os.supports_fd
+"""Whether time and mode can be set on an open file, without looking its path up again."""
 FOLDS_CASE = IS_WINDOWS or sys.platform == "darwin"
 """Whether `A` and `a` usually are one file on this system."""
 
@@ -242,12 +244,17 @@ class Target:
         """Open a new file beside it, which only we can read."""
         return open(self.temporary, "xb", buffering=0, opener=_private)
 
+    def dress(self, written: Path | int, facts: LocalFacts) -> None:
+        """Give what was written, a path or an open file's number, its time and mode."""
+        if not IS_WINDOWS:
+            mode = permissions(self._mode, executable=facts.mode is Mode.EXECUTABLE)
+            os.chmod(written, mode)  # noqa: PTH101 - a path would have to be looked up again
+        os.utime(written, ns=(facts.mtime_ns, facts.mtime_ns))
+
     def complete(self, written: Path, facts: LocalFacts) -> None:
-        """Give what was written its times and mode, and then its name."""
+        """Give what was written its time and mode, and then its name."""
         with local_errors(self._path):
-            if not IS_WINDOWS:
-                written.chmod(permissions(self._mode, executable=facts.mode is Mode.EXECUTABLE))
-            os.utime(written, ns=(facts.mtime_ns, facts.mtime_ns))
+            self.dress(written, facts)
             written.replace(self.final)
 
 
@@ -255,15 +262,20 @@ class Target:
 def written_whole(path: Path, facts: LocalFacts, *, follow: bool = True) -> Iterator[BinaryIO]:
     """Give a file to write; it gets its name, times and mode only if the block ends well."""
     target = Target(path, follow=follow)
+    temporary = target.temporary
     with local_errors(target.final.parent):
         file = target.begin()
     try:
         with file:
             yield file
-        target.complete(target.temporary, facts)
-    finally:
+            with local_errors(path):
+                target.dress(file.fileno() if _TAKES_NUMBERS else temporary, facts)
+        with local_errors(path):
+            temporary.replace(target.final)
+    except BaseException:
         with suppress(OSError):
-            target.temporary.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 @dataclass
