@@ -116,7 +116,7 @@ class Keeper:
         """
         ticket = self._profile.ticket()
         if ticket is None:
-            raise LoginRefused("The session has ended meanwhile.")
+            raise _ended()
         facts, identity, lost = session.facts, session.identity, session.connection
         lost.close()
         with ExitStack() as undo:
@@ -125,7 +125,10 @@ class Keeper:
                 ServerConnection(facts.link, self._patience, after=lost.last_request)
             )
             signature = _sign(identity, labels.SIGN_LOGIN, connection.channel_id)
-            welcome = connection.call(Login(identity.user, signature, None, ticket), Welcome)
+            try:
+                welcome = connection.call(Login(identity.user, signature, None, ticket), Welcome)
+            except LoginRefused:
+                raise _ended() from None
             root, memory = welcome.tree, session.memory
             Tree(connection, identity, memory, root, expected=facts.root, mark=mark)
             undo.pop_all()
@@ -234,6 +237,13 @@ class Passphrase:
         if ui.ask_secret("The same again: ") != first:
             raise UsageError("The two passphrases differ; nothing was done.")
         return first
+
+
+def _ended() -> LoginRefused:
+    return LoginRefused(
+        "The connection was lost, and the session has ended meanwhile.",
+        hint="Give the same command again; it asks for a one-time password.",
+    )
 
 
 def _sign(identity: Identity, label: bytes, channel_id: bytes) -> bytes:
