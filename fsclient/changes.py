@@ -30,8 +30,6 @@ from fsproto.types import Hash, NodeId, Token
 
 _TRIES = 100
 _LONGEST_PAUSE_S = 0.25
-_REMEMBERED = 64
-"""Folders that a long put need not ask for again."""
 _MANIFEST_BYTES = 1400
 """More than a manifest and its removal take in a commit."""
 
@@ -49,36 +47,12 @@ class _Sent:
     signed: SignedChanges
 
 
-class Lately:
-    """Folders as they were last seen, or will be after what was sent, to change them further.
-
-    Nothing here is more than a guess: if somebody else changes a folder, the server says so.
-    """
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        self._views: dict[NodeId, View] = {}
-
-    def note(self, folder: NodeId, view: View) -> None:
-        """Note how a folder is now; those noted longest ago are forgotten."""
-        self._views.pop(folder, None)
-        self._views[folder] = view
-        if len(self._views) > _REMEMBERED:
-            del self._views[next(iter(self._views))]
-
-    def view(self, folder: NodeId, tokens: list[Token]) -> View | None:
-        """Return how a folder is, if as much of it is known as these names need."""
-        view = self._views.get(folder)
-        return view if view is not None and view.tree.shows(tokens) else None
-
-
 class Changes:
     """Changes to one's own tree that are committed together."""
 
-    def __init__(self, tree: Tree, lately: Lately | None = None) -> None:
-        """Begin with none; several that are committed one after the other share `lately`."""
+    def __init__(self, tree: Tree) -> None:
+        """Begin with none."""
         self._tree = tree
-        self._lately = lately
         self._sent: _Sent | None = None
         """The last commit that may have reached the server."""
         self._lost: Unreachable | None = None
@@ -253,9 +227,9 @@ class Changes:
         mark, link = self._tree.memory.mark(), self._tree.connection
         self._sent = _Sent(link, link.last_request + 1, mark, views, signed)
         link.send(ask, ahead=True)
-        if self._lately is not None:
+        if self._tree.lately is not None:
             for folder, view in signed.after.items():
-                self._lately.note(folder, view)
+                self._tree.lately.note(folder, view)
 
     def _answer(self) -> SignedChanges | dict[NodeId, View]:
         """Wait for the answer: what was made, or the folders as others have left them."""
@@ -283,9 +257,10 @@ class Changes:
 
     def _known(self) -> dict[NodeId, View]:
         """Return folders that need not be asked for."""
-        if self._lately is None:
+        lately = self._tree.lately
+        if lately is None:
             return {}
-        found = {node: self._lately.view(node, tokens) for node, (_, tokens) in self._old()}
+        found = {node: lately.view(node, tokens) for node, (_, tokens) in self._old()}
         return {node: view for node, view in found.items() if view is not None}
 
     def _old(self) -> list[tuple[NodeId, tuple[KeyedNode, list[Token]]]]:

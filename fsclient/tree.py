@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_REMEMBERED = 64
+"""Folders that a long put need not ask for again."""
 _LISTINGS_AHEAD = 8
 """Folders that are asked for before the first of them was looked at."""
 
@@ -82,6 +84,31 @@ class View:
     found: dict[Token, VerifiedManifest] = field(repr=False)
 
 
+class Lately:
+    """Folders as they were last seen, or will be after what was sent, to change them further.
+
+    Nothing here is more than a guess: if somebody else changes a folder, the server says so.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._views: dict[NodeId, View] = {}
+
+    def note(self, folder: NodeId, view: View, tokens: Sequence[Token] = ()) -> None:
+        """Note how a folder is now, as far as it was asked for; the oldest notes are forgotten."""
+        before = self._views.pop(folder, None)
+        if before and before.state.hash == view.state.hash and before.tree.shows(tokens):
+            view = before  # which may show more
+        self._views[folder] = view
+        if len(self._views) > _REMEMBERED:
+            del self._views[next(iter(self._views))]
+
+    def view(self, folder: NodeId, tokens: list[Token]) -> View | None:
+        """Return how a folder is, if as much of it is known as these names need."""
+        view = self._views.get(folder)
+        return view if view is not None and view.tree.shows(tokens) else None
+
+
 class Tree:
     """One person's own tree."""
 
@@ -102,6 +129,8 @@ class Tree:
         """
         self.connection = connection
         self.persistence = Once()
+        self.lately: Lately | None = None
+        """For as long as many changes are made one after the other."""
         self.identity = identity
         self.memory = memory
         keyed = open_root_grant(root.grant, identity)
@@ -203,10 +232,13 @@ class Tree:
         state = self._state(answer.state, folder.keyed.node)
         manifests = [pinned_manifest(one, manifest_hash(one)) for one in signed]
         entries = [Entry(m.body.token, m.body.node, m.hash) for m in manifests]
-        if PrefixTree.build(entries).root != state.body.root:
+        tree = PrefixTree.build(entries)
+        if tree.root != state.body.root:
             raise IntegrityError("The server hid, added or changed something in a folder.")
         seen = [_seen_state(state), *map(_seen_manifest, manifests)]
         self.memory.check(seen, mark)
+        if self.lately is not None:
+            self.lately.note(folder.keyed.node, View(state, tree, {}))
         found = [self._open(folder, manifest) for manifest in manifests]
         return sorted(found, key=lambda one: one.metadata.name)
 
@@ -236,7 +268,10 @@ class Tree:
                 raise IntegrityError("A folder names a manifest that belongs elsewhere.")
             manifests[entry.token] = manifest
         self.memory.check([_seen_state(state), *map(_seen_manifest, manifests.values())], mark)
-        return View(state, tree, manifests)
+        view = View(state, tree, manifests)
+        if self.lately is not None:
+            self.lately.note(folder.node, view, tokens)
+        return view
 
     def remember(self, states: list[VerifiedState], manifests: list[VerifiedManifest]) -> None:
         """Remember what the server has just committed for us."""

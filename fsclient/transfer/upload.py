@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from fsclient.changes import Changes, Lately
+from fsclient.changes import Changes
 from fsclient.persistence import can_go_on
 from fsclient.session import Session
 from fsclient.signing import NextVersion
@@ -16,7 +16,7 @@ from fsclient.transfer.localfs import Source
 from fsclient.transfer.progress import Moving, Progress
 from fsclient.transfer.sealing import Readable, Sealing
 from fsclient.transfer.sending import Sending, Streamed, Workshop
-from fsclient.tree import Located
+from fsclient.tree import Lately, Located
 from fsproto.errors import FsError
 from fsproto.keys.tree import KeyedNode, new_node
 from fsproto.limits import MAX_INLINE_BLOB
@@ -89,7 +89,7 @@ class Uploader:
         self._progress = progress
         self._workshop = Workshop()
         self._journals = journals
-        self._lately = Lately()
+        session.tree.lately = Lately()
         self._batch = self._next_batch()
         self._sent: _Batch | None = None
         """The batch that the server works on while the next one is sealed."""
@@ -97,6 +97,7 @@ class Uploader:
     def close(self) -> None:
         """Let the threads go; what was not committed can be gone on with, if it has a journal."""
         self._workshop.close()
+        self._session.tree.lately = None
         for batch in filter(None, (self._sent, self._batch)):
             for journal in batch.journals:
                 if journal.is_open and journal.leaves:
@@ -109,7 +110,7 @@ class Uploader:
         return self._batch.changes
 
     def _next_batch(self) -> _Batch:
-        return _Batch(Changes(self._session.tree, self._lately))
+        return _Batch(Changes(self._session.tree))
 
     def put(
         self,

@@ -22,6 +22,7 @@ from fsd.services.change import (
     check_versions,
     displaced,
     own_folder,
+    place,
 )
 from fsd.services.trees import TreeCache
 from fsd.store import models
@@ -149,7 +150,9 @@ class Files:
         moved = [
             node.id
             for node in before.values()
-            if node.id in change.manifests and node.parent_id is not None
+            if (manifest := change.manifests.get(NodeId(node.id))) is not None
+            and node.parent_id is not None
+            and (node.parent_id, node.token) != place(manifest)
         ]
         nodes.unplace(db, [*gone_from, *moved])
         self._take_contents(db, who, change, before)
