@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -74,6 +75,14 @@ def is_folder(path: Path) -> bool:
     """Tell whether a path leads to a folder; `FsError` if it cannot be known."""
     with local_errors(path):
         return stat.S_ISDIR(path.stat().st_mode)
+
+
+_PASSING = re.compile(r"\.(fs-[0-9a-f]{16}|.*\.[0-9a-f]{16}\.fs-part)", re.DOTALL)
+
+
+def is_passing(name: str) -> bool:
+    """Tell the name of what a `get` has not finished yet, and may have left behind."""
+    return name.startswith(".") and _PASSING.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,16 @@ from fsclient.errors import local_errors
 from fsclient.transfer import actions as what
 from fsclient.transfer.compare import Comparer, same_facts, same_mode, same_time
 from fsclient.transfer.links import LinkSource, local_facts
-from fsclient.transfer.localfs import FOLDER, LINK, SPECIAL, Child, LocalFacts, Source, children
+from fsclient.transfer.localfs import (
+    FOLDER,
+    LINK,
+    SPECIAL,
+    Child,
+    LocalFacts,
+    Source,
+    children,
+    is_passing,
+)
 from fsclient.transfer.sealing import Readable
 from fsclient.transfer.task import Task
 from fsclient.transfer.upload import NotCommittedError, Uploader
@@ -252,6 +261,9 @@ class Up:
                         f"The local '{for_terminal(str(child.path))}' has the same name as another "
                         "file there, but for how accents are written; only the first is put."
                     )
+                if is_passing(child.name):
+                    self._failures.skip(str(child.path), "part of a file that was not got whole")
+                    continue
                 if child.kind == SPECIAL:
                     self._failures.skip(str(child.path), child.kind)
                 named[clean] = child

@@ -198,6 +198,15 @@ def test_a_file_that_changes_while_it_is_read_is_not_put_and_the_others_are(clie
 # --- what is left out
 
 
+def test_what_a_get_has_left_behind_is_not_put(client):
+    left_over = [".big.0123456789abcdef.fs-part", ".fs-0123456789abcdef"]
+    for name in [*left_over, ".fs-notes", "big.fs-part"]:
+        client.write(f"tree/{name}", b"x")
+    done = client.run("put", "--json", "tree", client.room).ok().json()
+    assert done["left_out"] == [f"tree/{name}" for name in left_over]
+    assert client.names(client.room) == [".fs-notes", "big.fs-part"]
+
+
 @pytest.mark.parametrize(
     ("patterns", "gone"),
     [
