@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_REMEMBERED = 64
-"""Folders that a long put need not ask for again."""
+_REMEMBERED = 50_000
+"""Entries of folders that a long put need not ask for again; each takes about half a KiB."""
 _LISTINGS_AHEAD = 8
 """Folders that are asked for before the first of them was looked at."""
 
@@ -93,15 +93,23 @@ class Lately:
     def __init__(self) -> None:
         """Begin with none."""
         self._views: dict[NodeId, View] = {}
+        self._entries = 0
 
     def note(self, folder: NodeId, view: View, tokens: Sequence[Token] = ()) -> None:
         """Note how a folder is now, as far as it was asked for; the oldest notes are forgotten."""
-        before = self._views.pop(folder, None)
+        before = self._views.get(folder)
         if before and before.state.hash == view.state.hash and before.tree.shows(tokens):
             view = before  # which may show more
+        self._forget(folder)
         self._views[folder] = view
-        if len(self._views) > _REMEMBERED:
-            del self._views[next(iter(self._views))]
+        self._entries += view.tree.size + 1
+        while self._entries > _REMEMBERED and len(self._views) > 1:
+            self._forget(next(iter(self._views)))
+
+    def _forget(self, folder: NodeId) -> None:
+        before = self._views.pop(folder, None)
+        if before is not None:
+            self._entries -= before.tree.size + 1
 
     def view(self, folder: NodeId, tokens: list[Token]) -> View | None:
         """Return how a folder is, if as much of it is known as these names need."""

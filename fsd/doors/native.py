@@ -1,6 +1,7 @@
 """The native door: asyncio around `fsproto.wire.Connection`, one task a connection.
 
-The event loop moves bytes and nothing else; ciphers, hashes, disk and database run in threads.
+The event loop moves bytes and nothing else; ciphers, hashes, disk and database run in threads. Only
+records so small that handing them over would take longer than the cipher are opened and sealed here.
 One connection's requests are answered one after the other, in the order they came.
 """
 
@@ -57,6 +58,8 @@ T = TypeVar("T")
 ACCEPT_PAUSE_S = 0.1
 RECHECK_S = 1.0
 """How long a connection may go on after its session was ended elsewhere."""
+_LONG = files.Entries | files.Fetched | files.Found | files.Stale
+"""Answers that are packed and sealed in a thread; for others that takes longer than doing it."""
 DRAIN_IDLE_S = 0.5
 """While draining, how long a connection may think about its next request."""
 
@@ -203,7 +206,10 @@ class _Peer:
 
     async def _say(self, request: int, message: Message) -> None:
         try:
-            data = self._connection.send(request, message)
+            if isinstance(message, _LONG):
+                data = await self._in_thread(self._connection.send, request, message)
+            else:
+                data = self._connection.send(request, message)
         except ValueError:
             raise RemoteProtocolError(
                 "More was asked for at once than one answer can hold."

@@ -12,7 +12,8 @@ from collections import OrderedDict
 from fsproto.sealed.prefixtree import PrefixTree
 from fsproto.types import Hash, NodeId
 
-_MOST = 256
+_MOST_ENTRIES = 100_000
+"""In all trees together; an entry takes about half a KiB."""
 
 
 class TreeCache:
@@ -22,6 +23,7 @@ class TreeCache:
         """Start with none."""
         self._lock = threading.Lock()
         self._trees: OrderedDict[NodeId, tuple[Hash, PrefixTree]] = OrderedDict()
+        self._entries = 0
 
     def get(self, folder: NodeId, state: Hash) -> PrefixTree | None:
         """Return a folder's tree as of just this state."""
@@ -33,9 +35,19 @@ class TreeCache:
             return found[1]
 
     def put(self, folder: NodeId, state: Hash, tree: PrefixTree) -> None:
-        """Keep a folder's tree; the one used longest ago makes room."""
+        """Keep a folder's tree; those used longest ago make room."""
         with self._lock:
+            self._drop(folder)
             self._trees[folder] = state, tree
-            self._trees.move_to_end(folder)
-            if len(self._trees) > _MOST:
-                self._trees.popitem(last=False)
+            self._entries += _weight(tree)
+            while self._entries > _MOST_ENTRIES and len(self._trees) > 1:
+                self._drop(next(iter(self._trees)))
+
+    def _drop(self, folder: NodeId) -> None:
+        before = self._trees.pop(folder, None)
+        if before is not None:
+            self._entries -= _weight(before[1])
+
+
+def _weight(tree: PrefixTree) -> int:
+    return tree.size + 1

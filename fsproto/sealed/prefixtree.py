@@ -61,6 +61,8 @@ class _Branch(NamedTuple):
     zero: _Subtree
     one: _Subtree
     root: Hash
+    shown: int
+    """Entries in it, as far as they show."""
 
 
 _Subtree = Entry | _Opaque | _Branch | None
@@ -69,11 +71,15 @@ Changes = Mapping[Token, Entry | None]
 
 
 def _branch(zero: _Subtree, one: _Subtree) -> _Branch:
-    return _Branch(zero, one, _branch_root(_root(zero), _root(one)))
+    return _Branch(zero, one, _branch_root(_root(zero), _root(one)), _shown(zero) + _shown(one))
 
 
 def _branch_root(zero: Hash, one: Hash) -> Hash:
     return Hash(crypto.sha256(b"\x01", zero, one))
+
+
+def _shown(tree: _Subtree) -> int:
+    return tree.shown if isinstance(tree, _Branch) else int(isinstance(tree, Entry))
 
 
 def _root(tree: _Subtree) -> Hash:
@@ -118,6 +124,11 @@ class PrefixTree:
     def root(self) -> Hash:
         """The 32 bytes that a folder state names."""
         return _root(self._tree)
+
+    @property
+    def size(self) -> int:
+        """How many entries it shows."""
+        return _shown(self._tree)
 
     def get(self, token: Token) -> Entry | None:
         """Return the entry, or None if it is proved absent; `IntegrityError` if neither shows."""

@@ -1,0 +1,46 @@
+"""How many prefix trees the server keeps at hand."""
+
+from __future__ import annotations
+
+from fsd.services import trees
+from fsd.services.trees import TreeCache
+from fsproto.sealed.prefixtree import Entry, PrefixTree
+from fsproto.types import Hash, NodeId, Token
+from tests.known import stretch
+
+STATE = Hash(bytes(32))
+
+
+def tree(name: str, entries: int) -> tuple[NodeId, PrefixTree]:
+    made = [
+        Entry(Token(stretch(f"{name} {n}", 32)), NodeId(bytes(16)), Hash(bytes(32)))
+        for n in range(entries)
+    ]
+    return NodeId(stretch(name, 16)), PrefixTree.build(made)
+
+
+def test_the_trees_used_longest_ago_make_room_by_their_entries(monkeypatch):
+    monkeypatch.setattr(trees, "_MOST_ENTRIES", 250)
+    cache = TreeCache()
+    (a, tree_a), (b, tree_b), (c, tree_c) = (tree(name, 100) for name in "abc")
+    for folder, one in ((a, tree_a), (b, tree_b), (b, tree_b)):
+        cache.put(folder, STATE, one)
+    assert cache.get(a, STATE) is tree_a
+    cache.put(c, STATE, tree_c)
+    assert [cache.get(folder, STATE) for folder in (a, b, c)] == [tree_a, None, tree_c]
+
+
+def test_a_tree_that_is_larger_than_all_should_be_is_kept_alone(monkeypatch):
+    monkeypatch.setattr(trees, "_MOST_ENTRIES", 50)
+    cache = TreeCache()
+    (a, tree_a), (b, tree_b) = tree("a", 10), tree("b", 100)
+    cache.put(a, STATE, tree_a)
+    cache.put(b, STATE, tree_b)
+    assert [cache.get(folder, STATE) for folder in (a, b)] == [None, tree_b]
+
+
+def test_a_tree_of_another_state_is_none():
+    cache = TreeCache()
+    folder, one = tree("a", 1)
+    cache.put(folder, STATE, one)
+    assert cache.get(folder, Hash(stretch("another", 32))) is None
