@@ -1,8 +1,8 @@
 """The native door: asyncio around `fsproto.wire.Connection`, one task a connection.
 
 The event loop moves bytes and nothing else; ciphers, hashes, disk and database run in threads. Only
-records so small that handing them over would take longer than the cipher are opened and sealed here.
-One connection's requests are answered one after the other, in the order they came.
+records so small that handing them over would take longer than the cipher are opened and sealed in
+it. One connection's requests are answered one after the other, in the order they came.
 """
 
 from __future__ import annotations
