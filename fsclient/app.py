@@ -10,8 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsclient.screen import Screen
-from fsclient.ui import Ui
+from fsclient.ui import Screen, Ui
 from fsproto.errors import FsError, Unreachable, UsageError
 
 if TYPE_CHECKING:

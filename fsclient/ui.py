@@ -13,10 +13,10 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, TextIO
+from threading import RLock
+from typing import BinaryIO, Protocol, TextIO
 
 from fsclient.errors import local_errors
-from fsclient.screen import Screen, is_terminal, write
 from fsproto.errors import FsError, Interrupted, UsageError
 from fsproto.names import for_terminal
 
@@ -32,6 +32,48 @@ _ROUNDS_UP = 999.95
 """From here on a size would be written as 1000.0 of its unit."""
 _MINUTE_S = 60
 _WORTH_TELLING_S = 1.0
+
+
+class Shown(Protocol):
+    """What is drawn again and again, below everything else that is said."""
+
+    def say(self, text: str) -> None:
+        """Have a text stand above it."""
+
+    def hide(self) -> None:
+        """Take it away, for now."""
+
+
+class Screen:
+    """The terminal that stderr may be; all that is said in one program goes through one of these.
+
+    Whoever draws holds `lock` and puts itself into `shown`.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing drawn."""
+        self.lock = RLock()
+        self.shown: Shown | None = None
+        self.erased = False
+        """Whether the last thing that happened here is that what was drawn was taken away."""
+
+    def say(self, text: str) -> None:
+        """Write whole lines to stderr; nobody is left to be told where that is impossible."""
+        with self.lock, contextlib.suppress(OSError, ValueError):
+            if self.shown is not None:
+                self.shown.say(text)
+                return
+            self.erased = False
+            write(sys.stderr, text)
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Have nothing drawn as long as somebody is asked something."""
+        with self.lock:
+            if self.shown is not None:
+                self.shown.hide()
+            self.erased = False
+            yield
 
 
 class Ui:
@@ -87,30 +129,27 @@ class Ui:
             self._tell("", "")
 
     def _tell(self, start: str, sentence: str) -> None:
-        """Write to stderr; nobody is left to be told where that is impossible."""
-        with self.screen.aside(), contextlib.suppress(OSError, ValueError):
-            write(sys.stderr, _fitted(start + for_terminal(sentence)) + "\n")
+        self.screen.say(_fitted(start + for_terminal(sentence)) + "\n")
 
     # --- progress
 
     def progress_kind(self, wished: str) -> str:
         """Return how to show progress: `bar`, `plain`, `json`, or `none`.
 
-        `wished` is one of these or `auto`; there are bars only on a terminal.
+        `wished` is one of these or `auto`; there are bars only on a terminal that obeys.
         """
         if self.quiet:
             return "none"
         if wished == "plain" and self.as_json:
             return "json"
         if wished == "auto":
-            dumb = os.environ.get("TERM") == "dumb"
-            wished = "none" if self.as_json or dumb else "bar"
-        return "none" if wished == "bar" and not self.screen.can_draw() else wished
+            wished = "none" if self.as_json else "bar"
+        dumb = os.environ.get("TERM") in ("dumb", "unknown")
+        return "none" if wished == "bar" and (dumb or not is_terminal(sys.stderr)) else wished
 
     def say_progress(self, line: str) -> None:
         """Write a line that tells of progress, whole."""
-        with self.screen.aside(), contextlib.suppress(OSError, ValueError):
-            write(sys.stderr, for_terminal(line) + "\n")
+        self.screen.say(for_terminal(line) + "\n")
 
     # --- asking
 
@@ -137,6 +176,34 @@ class Ui:
                 return getpass.getpass(question)
         except EOFError:
             raise _unanswered() from None
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether a stream is a terminal."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # it was closed
+        return False
+
+
+def in_foreground() -> bool:
+    """Tell whether the terminal is this program's, and not one's that it runs in the back of."""
+    owner, own = getattr(os, "tcgetpgrp", None), getattr(os, "getpgrp", None)
+    if owner is None or own is None:
+        return True
+    try:
+        return bool(owner(sys.stderr.fileno()) == own())
+    except (OSError, ValueError):  # a terminal, but not the one that it was started from
+        return True
+
+
+def write(stream: TextIO | None, text: str) -> None:
+    """Write what the stream's encoding can hold; the rest is written as escapes."""
+    if stream is None:
+        return
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
 
 
 def write_out(text: str) -> None:

@@ -1,150 +1,152 @@
-"""Bars on a terminal: what fits into its columns and rows, as text."""
+"""Bars on a terminal, drawn by rich: which columns fit, and what stands aside for what is said."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import contextlib
 from math import ceil
+from typing import TYPE_CHECKING
 
-from fsclient.screen import columns_of, fit
 from fsclient.transfer.standing import FileStanding, Standing
-from fsclient.ui import Ui, count_text, duration_text, size_text
+from fsclient.ui import Ui, count_text, duration_text, in_foreground, size_text
 from fsproto.names import for_terminal
 
-FINE, ASCII = ("━", "─", "…"), ("#", "-", "~")
-"""What is there of a bar, what is not yet, and what stands for the middle of a long name."""
-_GAP = 2
-_LONGEST_BAR, _SHORTEST_LABEL = 40, 13
-_FIELDS = {"bar": 8, "percent": 4, "size": 8, "rate": 10, "left": 13, "short": 8}
-"""What may stand behind a label, and its columns: what it ever needs, or for bars the least."""
-_SIZED = (
-    ("bar", "percent", "size", "rate", "left"),
-    ("bar", "percent", "rate", "left"),
-    ("bar", "percent", "rate", "short"),
-    ("bar", "percent", "short"),
-    ("percent", "short"),
-    ("percent",),
-    (),
-)
-"""Layouts, from wide to narrow."""
-_UNSIZED = (("size", "rate"), ("size",), ())
-"""The same where no size is known."""
+if TYPE_CHECKING:  # it is loaded when bars are drawn, in the thread that looks
+    from rich.console import RenderableType
+    from rich.live import Live
+    from rich.table import Table
+
+_MOST_FILES = 4
+_SPARE = 2
+"""Columns at the end of a line, which `^C` takes without going on to the next one."""
+_WIDTHS = {"percent": 4, "size": 8, "rate": 10, "left": 14, "short": 9}
+_WIDE = (64, "bar percent size rate left")
+_SIZED = (_WIDE, (50, "bar percent rate short"), (30, "bar percent short"), (0, "percent"))
+_UNSIZED = (_WIDE, (30, "size rate"), (0, "size"))
+"""What stands behind a label from so many columns on; the latter where no size is known."""
 
 
 class Bars:
     """A bar for each large file and one for everything, drawn again and again."""
 
-    every_s = 0.1
+    every_s = 0.25
 
     def __init__(self, ui: Ui) -> None:
         """Take whose screen to draw on."""
         self._screen = ui.screen
-        self._style = FINE if self._screen.shows("".join(FINE)) else ASCII
+        self._live: Live | None = None
+        self._said: list[str] = []
+        self._over = False
 
     def tell(self, now: Standing) -> None:
-        """Draw how far everything is."""
-        columns, rows = self._screen.size()
-        self._screen.draw(bar_lines(now, columns - 1, rows - 1, self._style))
+        """Draw how far everything is, below what was said meanwhile."""
+        from rich.text import Text
+
+        with self._screen.lock, contextlib.suppress(OSError, ValueError):
+            if self._over or not in_foreground():
+                self.hide()
+                return
+            live = self._live = self._live or _begun()
+            self._screen.shown = self
+            (columns, rows), fine = live.console.size, not live.console.options.ascii_only
+            if self._said:
+                said, self._said = "".join(self._said), []
+                live.console.print(Text(said), end="", soft_wrap=True)
+            live.update(bars(now, max(columns - _SPARE, 1), rows, fine=fine), refresh=True)
+
+    def say(self, text: str) -> None:
+        """Have a text stand above the bars when they are drawn next: no line waits for that."""
+        self._said.append(text)
+
+    def hide(self) -> None:
+        """Take the bars away."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.console.quiet = not in_foreground()  # they are not what stands there now
+            with contextlib.suppress(OSError, ValueError):
+                live.stop()
+            self._screen.shown, self._screen.erased = None, True
+            said, self._said = self._said, []
+            for text in said:
+                self._screen.say(text)
 
     def moved(self, file: FileStanding, seconds: float) -> None:
         """Do nothing: its bar is gone with the next drawing."""
 
     def end(self, last: Standing | None) -> None:
-        """Take the bars away."""
-        self._screen.clear()
+        """Take the bars away for good."""
+        with self._screen.lock:
+            self._over = True
+            self.hide()
 
 
-@dataclass(frozen=True)
-class _Row:
-    label: str
-    brief: str
-    """What stands where the label has no room."""
-    bytes: int
-    size: int | None
-    rate: float | None = None
-    seconds_left: float | None = None
+def _begun() -> Live:
+    from rich.console import Console
+    from rich.live import Live
 
-    def field(self, name: str) -> str:
-        match name:
-            case "percent" if self.size is not None:
-                return f"{_share(self.bytes, self.size, 100)}%"
-            case "size":
-                return size_text(self.bytes)
-            case "rate" if self.rate is not None:
-                return f"{size_text(self.rate)}/s"
-            case "left" if self.seconds_left is not None:
-                return f"{duration_text(ceil(self.seconds_left))} left"
-            case "short" if self.seconds_left is not None:
-                return duration_text(ceil(self.seconds_left))
-        return ""
+    class Steady(Console):
+        def show_cursor(self, show: bool = True) -> bool:  # noqa: FBT001, FBT002 - as rich has it
+            """Leave the cursor: then nothing has to be repaired, whatever ends the program."""
+            return False
+
+    console = Steady(stderr=True, force_terminal=True, force_interactive=True, force_jupyter=False)
+    live = Live(
+        console=console,
+        auto_refresh=False,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    live.start()
+    return live
 
 
-def bar_lines(
-    now: Standing, columns: int, rows: int, style: tuple[str, str, str] = FINE
-) -> list[str]:
-    """Return the lines to show in so many columns and rows: large files, then everything."""
-    table = _table(now)
-    if len(table) > rows:
-        table = [*table[: max(rows - 1, 0)], table[-1]]
-    widths = _widths(columns, table)
-    if any(columns_of(row.label) > widths["label"] for row in table):
-        table = [
-            replace(row, label=row.brief) if columns_of(row.label) > widths["label"] else row
-            for row in table
-        ]
-        widths = _widths(columns, table)
-    return [_line(row, widths, style) for row in table]
+def bars(now: Standing, columns: int, rows: int, *, fine: bool = True) -> Table:
+    """Return what to show in so many columns and rows: large files, then everything.
+
+    Letters that not all terminals have are used only if they are `fine`.
+    """
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    layouts = _UNSIZED if now.bytes_expected is None else _SIZED
+    fields = next(fields for least, fields in layouts if columns >= least).split()
+    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    table.width = columns
+    table.add_column(ratio=3, no_wrap=True, overflow="ellipsis" if fine else "crop")
+    for field in fields:
+        width = _WIDTHS.get(field)
+        table.add_column(width=width, ratio=None if width else 2, no_wrap=True, justify="right")
+    for label, moved, size, known in _rows(now, columns // 4)[-rows:]:
+        cells: dict[str, RenderableType] = {name: Text(text) for name, text in known.items()}
+        cells["size"] = Text(size_text(moved))
+        if size is not None:
+            whole, there = (size, min(moved, size)) if size else (1, 1)
+            cells["bar"] = ProgressBar(total=whole, completed=there)
+            cells["percent"] = Text(f"{there * 100 // whole}%")
+        table.add_row(Text(label), *(cells.get(field, "") for field in fields))
+    return table
 
 
-def _widths(columns: int, table: list[_Row]) -> dict[str, int]:
-    """Return how wide what fits into a line is, from left to right; the label always does."""
-    longest = max(columns_of(row.label) for row in table)
-    sized = any(row.size is not None for row in table)
-    wanted = min(longest, _SHORTEST_LABEL)
-    for fields in _SIZED if sized else _UNSIZED:
-        room = columns - sum(_GAP + _FIELDS[field] for field in fields)
-        if room >= wanted:
-            break
-    widths = {"label": max(min(room, longest), 1), **{name: _FIELDS[name] for name in fields}}
-    if "bar" in widths:  # it gives to the label, and takes what the label does not need
-        room += _FIELDS["bar"]
-        label = min(longest, max(wanted, room * 3 // 5))
-        widths["bar"] = min(room - label, _LONGEST_BAR)
-        widths["label"] = min(longest, room - widths["bar"])
-    return widths
-
-
-def _table(now: Standing) -> list[_Row]:
-    label = brief = count_text(now.files, "file")
+def _rows(now: Standing, room: int) -> list[tuple[str, int, int | None, dict[str, str]]]:
+    """Return a label, bytes, their number in all, and more, for each line; last is everything."""
+    known = {}
+    if now.rate is not None:
+        known["rate"] = f"{size_text(now.rate)}/s"
+    if now.seconds_left is not None:
+        known["short"] = duration_text(ceil(now.seconds_left))
+        known["left"] = f"{known['short']} left"
+    label = count_text(now.files, "file")
     if now.files_expected is not None:
         label = f"{now.files} of {count_text(now.files_expected, 'file')}"
-        brief = f"{now.files}/{now.files_expected}"
-    whole = _Row(label, brief, now.bytes, now.bytes_expected, now.rate, now.seconds_left)
-    files = [_file_row(file) for file in now.under_way]
+        label = label if len(label) <= room else f"{now.files}/{now.files_expected}"
+    files = [(_name(file.name, room), file.bytes, file.size) for file in now.under_way]
     if len(files) == 1 and now.files_expected == 1:  # it is everything
-        return [replace(whole, label=files[0].label, brief=files[0].brief)]
-    return [*files, whole]
+        return [(files[0][0], now.bytes, now.bytes_expected, known)]
+    whole = (label, now.bytes, now.bytes_expected, known)
+    return [*((*file, {}) for file in files[:_MOST_FILES]), whole]
 
 
-def _file_row(file: FileStanding) -> _Row:
-    path = for_terminal(file.name)
-    return _Row(path, path.rsplit("/", 1)[-1], file.bytes, file.size)
-
-
-def _line(row: _Row, widths: dict[str, int], style: tuple[str, str, str]) -> str:
-    done, rest, gap = style
-    cells = []
-    for name, width in widths.items():
-        match name:
-            case "label":
-                cells.append(fit(row.label, width, gap=gap))
-            case "bar" if row.size is not None:
-                full = _share(row.bytes, row.size, width)
-                cells.append(done * full + rest * (width - full))
-            case _:
-                cells.append(row.field(name).rjust(width))
-    return (" " * _GAP).join(cells).rstrip()
-
-
-def _share(part: int, whole: int, of: int) -> int:
-    """Return how much of `of` a part of a whole is; all of it only when the whole is there."""
-    return min(part * of // whole, of) if whole else of
+def _name(path: str, room: int) -> str:
+    shown = for_terminal(path)
+    return shown if len(shown) <= room else shown.rsplit("/", 1)[-1]

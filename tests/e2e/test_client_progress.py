@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from tests.known import stretch
 MIB = 1 << 20
 CTRL_C = "\x03"
 BAR = "━"
-ERASED = re.compile(rb"\r(?:\x1b\[\d+A)?\x1b\[J")
+ERASED = re.compile(rb"\r(?:\x1b\[2K|\x1b\[1A)+")
 PIECE = stretch("piece", MIB)
 
 
@@ -110,7 +111,8 @@ def test_a_large_file_has_a_bar_and_all_together_have_one_with_rate_and_time_lef
     client.write("tree/large", PIECE * 50)
     valve = Valve(client, 10 * MIB)
     with valve, Terminal(valve.client, "put", "tree", f"{client.room}/") as screen:
-        screen.wait_for(f"{client.room}/tree/large  {BAR}")
+        screen.wait_for(f"{client.room}/tree/large  ")
+        screen.wait_for(BAR)
         screen.wait_for("\n0 of 2 files ")
         screen.wait_for(BAR)
         screen.wait_for("/s")
@@ -126,7 +128,8 @@ def test_what_is_got_is_shown_as_well(client):
     client.quick("put", "large", f"{client.room}/").ok()
     valve = Valve(client, 10 * MIB)
     with valve, Terminal(valve.client, "get", f"{client.room}/large", "back") as screen:
-        screen.wait_for(f"{client.room}/large  {BAR}")
+        screen.wait_for(f"{client.room}/large  ")
+        screen.wait_for(BAR)
         screen.wait_for(" left")
         valve.opened.set()
         screen.wait_for("got 1 file, 52.4 MB, as back")
@@ -161,7 +164,16 @@ def test_ctrl_c_takes_the_bars_away_and_leaves_the_terminal_as_it_was(client):
         assert screen.ends() == INTERRUPTED
     assert last_lines(screen) == "fsclient: Interrupted; nothing half-done was left in place.\r\n"
     assert b"\x1b[?25l" not in screen.raw
-    assert screen.raw.count(b"\x1b[?7l") == screen.raw.count(b"\x1b[?7h")
+
+
+def test_sigterm_takes_the_bars_away_too(client):
+    with fed(client, "put", "-", f"{client.room}/x") as (screen, pipe):
+        pipe.write(PIECE * 3)
+        screen.wait_for("/s")
+        screen.process.terminate()
+        assert screen.ends() == 128 + signal.SIGTERM
+    assert last_lines(screen) == ""
+    assert b"\x1b[?25l" not in screen.raw
 
 
 def test_what_is_said_meanwhile_stands_on_lines_of_its_own(client):
