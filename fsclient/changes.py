@@ -173,6 +173,12 @@ class Changes:
                 raise
             self._attempt({})  # what was known may be out of date
 
+    @property
+    def is_unsure(self) -> bool:
+        """Tell whether what was sent has lost its connection: nothing can build upon it then."""
+        gone = self._used is not self._tree.connection or not self._used.usable
+        return bool(self._steps) and (self._lost is not None or gone)
+
     def finish(self) -> None:
         """Wait for the end of what was sent; raises what `commit` does."""
         if not self._steps:

@@ -163,6 +163,8 @@ class Uploader:
 
     def _send(self) -> None:
         """Send the batch, and see to the end of the one before."""
+        if self._sent is not None and self._sent.changes.is_unsure:
+            self._finish()
         with self._batch.together():
             self._batch.changes.send()
         self._finish()

@@ -6,6 +6,8 @@ Whatever is cut, what arrives is what was sent, and no key and nonce ever seal t
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,6 +194,34 @@ def test_a_folder_of_small_and_large_files_goes_on_in_both_directions(
     for name, content in files.items():
         assert (target / Path(name).relative_to("many")).read_bytes() == content
     witness.check()
+
+
+MANY = {f"{n % 3}/{n}": stretch(f"file {n}", 50_000) for n in range(48)}
+"""Enough for several commits, which are sent before the one before them was answered."""
+
+
+@given(cut=st.lists(first_cuts(2_500_000), min_size=1, max_size=5), data=st.data())
+@few
+def test_commits_that_were_sent_ahead_are_made_once_wherever_they_are_cut(
+    world: World, liar: LyingServer, cut: list[Cut], data: st.DataObject
+) -> None:
+    alice = world.alice
+    alice.patience = AT_ONCE
+    many = alice.folder / "many"
+    shutil.rmtree(many, ignore_errors=True)
+    files = {name: content + data.draw(st.binary(max_size=2)) for name, content in MANY.items()}
+    for name, content in files.items():
+        alice.write(f"many/{name}", content)
+    with through(alice, liar, cut):
+        told = alice.run("put", many, "/")
+    assert told.status == 0, told.err
+    with through(alice, liar, [Cut(To.SERVER, 9_000), Cut(To.SERVER, 30_000)]):
+        alice.run("sync", "--delete", many, "many").succeeds()
+    alice.meet(liar.address)
+    target = alice.folder / f"back {os.urandom(4).hex()}"
+    alice.run("get", "many", target).succeeds()
+    got = {str(p.relative_to(target)): p.read_bytes() for p in target.rglob("*") if p.is_file()}
+    assert got == files
 
 
 def hidden(person: Person) -> list[Path]:
