@@ -54,17 +54,17 @@ class Bars:
             live.update(bars(now, max(columns - _SPARE, 1), rows, fine=fine), refresh=True)
 
     def say(self, text: str) -> None:
-        """Have a text stand above the bars when they are drawn next: no line waits for that."""
+        """Have a text stand above the bars from their next drawing on; nobody waits for that."""
         self._said.append(text)
 
     def hide(self) -> None:
         """Take the bars away."""
         live, self._live = self._live, None
         if live is not None:
-            live.console.quiet = not in_foreground()  # they are not what stands there now
+            self._screen.shown, self._screen.erased = None, True
+            live.console.quiet = not in_foreground()  # else it is not bars that stand there now
             with contextlib.suppress(OSError, ValueError):
                 live.stop()
-            self._screen.shown, self._screen.erased = None, True
             said, self._said = self._said, []
             for text in said:
                 self._screen.say(text)

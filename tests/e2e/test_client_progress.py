@@ -144,9 +144,17 @@ def test_a_short_transfer_draws_nothing(client):
     assert screen.raw == f"put 1 file, 1 B, into {client.room}/\r\n".encode()
 
 
-@pytest.mark.parametrize("how", [["--progress", "none"], ["--quiet"], ["--json"], []])
-def test_nobody_who_does_not_want_bars_gets_them(client, how):
-    term = "xterm" if how else "dumb"
+@pytest.mark.parametrize(
+    ("term", "how"),
+    [
+        ("xterm", ["--progress", "none"]),
+        ("xterm", ["--quiet"]),
+        ("xterm", ["--json"]),
+        ("dumb", []),
+        ("dumb", ["--progress", "bar"]),
+    ],
+)
+def test_nobody_who_does_not_want_bars_gets_them(client, term, how):
     with fed(client, "put", "-", f"{client.room}/x", *how, term=term) as (screen, pipe):
         for _ in range(40):
             pipe.write(PIECE)
