@@ -211,19 +211,10 @@ class Downloader:
         self._progress.file_done()
 
     def _take_kept(self, job: Job, opening: _Opening, ask: _Ask, moving: Moving) -> None:
-        """Take the leaves of what was kept of a file, after segment 0 with the header."""
+        """Take the leaves of what was kept of a file."""
         kept = job.kept
         if kept is None or opening.hashed >= opening.kept:
             return
-        if opening.hashed == 0:
-            buffer = self._buffers.take()
-            plain = opening.open(0, self._next(opening, ask, 0, buffer.sealed), buffer.plain)
-            kept.go_to(0)
-            kept.write(plain)
-            moving.advance(len(plain))
-            self._buffers.give_back(buffer)
-            opening.hashed = 1
-            self._end(opening, ask)
         window: deque[tuple[Buffer, Future[None]]] = deque()
         while window or opening.hashed < opening.kept:
             if opening.hashed < opening.kept:
@@ -250,7 +241,7 @@ class Downloader:
             moving.advance(len(plain))
             self._buffers.give_back(buffer)
 
-        if not ask.open:
+        if not ask.request:
             return
         try:
             for index in range(opening.next, opening.segments):
@@ -289,14 +280,13 @@ class Downloader:
 
     def _event(self, ask: _Ask, into: memoryview | None = None) -> Control | Data:
         """Return what comes next for the request whose turn it is."""
-        request = ask.open[0]
         try:
-            event = self._session.connection.next_of(request, into)
+            event = self._session.connection.next_of(ask.request, into)
         except FsError:
-            ask.open.remove(request)
+            ask.request = 0
             raise
         if isinstance(event, Control):
-            ask.open.remove(request)
+            ask.request = 0
             if not isinstance(event.message, Sent):
                 raise RemoteProtocolError("The server gave an answer to another question.")
         return event
@@ -307,16 +297,14 @@ class Downloader:
         False if they cannot be had: the connection is lost, or the rest does not end where the
         file does. What was wrong with the file counts then, and nothing more is asked.
         """
-        for request in list(ask.open):
-            for _ in range(opening.segments + 1):
-                if request not in ask.open:
-                    break
-                try:
-                    self._event(ask)
-                except FsError:
-                    if not self._session.connection.usable:
-                        return False
-        return not ask.open
+        for _ in range(opening.segments + 1):
+            if not ask.request:
+                break
+            try:
+                self._event(ask)
+            except FsError:
+                return self._session.connection.usable
+        return not ask.request
 
 
 @dataclass
@@ -326,10 +314,9 @@ class _Ask:
     small: bool
     wanted: list[tuple[Job, _Opening]] = field(default_factory=list)
     request: int = 0
+    """0 where nothing has to be asked for, or a large file was answered to its end."""
     size: int = 0
     """Bytes that will come."""
-    open: list[int] = field(default_factory=list)
-    """Of a large file, the requests that were not answered to the end yet."""
 
     def add(self, job: Job, opening: _Opening) -> None:
         """Ask for one more."""
@@ -346,13 +333,10 @@ class _Ask:
             return
         ((job, opening),), (content,) = self.wanted, contents
         if opening.next == 0 and job.kept is not None:
-            opening.kept = opening.next = job.kept.segments()
-        self.open = []
-        if opening.next > 0 and not opening.has_header:
-            self.open.append(connection.send(Download(content.node, content.root, 0, 1)))
+            opening.go_on_behind(job.kept.segments())
+        self.request = 0
         if opening.next < opening.segments:
-            ask = Download(content.node, content.root, opening.next, 0)
-            self.open.append(connection.send(ask))
+            self.request = connection.send(Download(content.node, content.root, opening.next))
 
 
 class _Opening:
@@ -375,10 +359,16 @@ class _Opening:
         self._sealer: stream.StreamSealer | None = None
         self._leaves: list[bytes] = [b""] * self.segments
 
-    @property
-    def has_header(self) -> bool:
-        """Tell whether segment 0 came, which all others need."""
-        return self._opener is not None
+    def go_on_behind(self, kept: int) -> None:
+        """Take the header as it should be, where the segment that has it was kept already.
+
+        If another was sent once, what comes will not open, and all of it is got again.
+        """
+        if kept:
+            self.kept = self.next = kept
+            self._sealer = stream.StreamSealer(self._file_key, self._bound_to, self.content.salt)
+            header = self._sealer.header
+            self._opener = stream.StreamOpener(self._file_key, self._bound_to, header)
 
     def segment_size(self, index: int) -> int:
         """Return how many bytes stored segment `index` must have."""
@@ -389,8 +379,6 @@ class _Opening:
         if index == 0 and self._opener is None:
             header = bytes(segment[: stream.HEADER_SIZE])
             self._opener = stream.StreamOpener(self._file_key, self._bound_to, header)
-            if self.kept:
-                self._sealer = stream.StreamSealer.again(self._file_key, self._bound_to, header)
         opener = self._opener
         if opener is None:
             raise RuntimeError("segment 0, which has the header, comes first")
@@ -403,8 +391,9 @@ class _Opening:
         What is sealed here is only hashed, and leaves this machine for nowhere.
         """
         if self._sealer is None:
-            raise RuntimeError("segment 0, which has the header, comes first")
-        if len(plain) != self.segment_size(index) - stream.TAG_SIZE:
+            raise RuntimeError("nothing was kept")
+        sealed = len(plain) + stream.TAG_SIZE + (0 if index else stream.HEADER_SIZE)
+        if sealed != self.segment_size(index):
             raise IntegrityError(f"What was kept of '{self._name}' was cut off meanwhile.")
         size = self._sealer.seal_into(index, plain, into, last=index == self.segments - 1)
         self._leaves[index] = integrity.leaf(self.content.salt, index, into[:size])

@@ -60,7 +60,6 @@ class Begun(Record, frozen=True):
     version: int
     file_key: FileKey
     salt: Salt
-    header: bytes
 
 
 class Journal:

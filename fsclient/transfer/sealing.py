@@ -54,25 +54,20 @@ class Sealed:
 class Sealing:
     """The keys of one version of one file while it is sealed."""
 
-    def __init__(self, file_key: FileKey, salt: Salt, sealer: stream.StreamSealer) -> None:
-        """Take the file key, the salt of the leaves, and what seals the segments."""
+    def __init__(self, node: NodeId, version: int, file_key: FileKey, salt: Salt) -> None:
+        """Take what is sealed, the file key and the salt.
+
+        Of what has begun they may be used again only to compare: see `StreamSealer`.
+        """
         self.file_key = file_key
         self.salt = salt
-        self.sealer = sealer
+        self.sealer = stream.StreamSealer(file_key, stream.content_ad(node, version), salt)
 
     @classmethod
     def new(cls, node: NodeId, version: int) -> Sealing:
         """Draw new keys for a version of a file."""
         key, salt = FileKey(os.urandom(crypto.KEY_SIZE)), Salt(os.urandom(integrity.SALT_SIZE))
-        return cls(key, salt, stream.StreamSealer(key, stream.content_ad(node, version), salt))
-
-    @classmethod
-    def again(
-        cls, node: NodeId, version: int, file_key: FileKey, salt: Salt, header: bytes
-    ) -> Sealing:
-        """Return the keys of an upload that has begun; see `StreamSealer.again` for the danger."""
-        bound_to = stream.content_ad(node, version)
-        return cls(file_key, salt, stream.StreamSealer.again(file_key, bound_to, header))
+        return cls(node, version, key, salt)
 
     def seal(self, segment: Segment) -> Sealed:
         """Seal one segment in its buffer; any thread may."""

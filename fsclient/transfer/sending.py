@@ -141,7 +141,6 @@ class Sending:
                     version=self._version,
                     file_key=sealing.file_key,
                     salt=sealing.salt,
-                    header=sealing.sealer.header,
                 )
             )
         return sealing
@@ -156,7 +155,7 @@ class Sending:
         node = KeyedNode(begun.node, begun.generation, begun.node_key)
         if before is not None and node != self._node:
             return None
-        sealing = Sealing.again(node.node, self._version, begun.file_key, begun.salt, begun.header)
+        sealing = Sealing(node.node, self._version, begun.file_key, begun.salt)
         self._leaves = list(self._journal.leaves)
         self._node = node
         if self._is_same(sealing):

@@ -58,16 +58,11 @@ class Desk:
         kept, blob = self.transfers.resume(who, salt)
         return kept, None if blob is None else Upload(self.transfers, blob)
 
-    def open_download(
-        self, who: Principal, node: NodeId, root: Root, first: int, count: int
-    ) -> Download:
-        """Begin to send a blob: `count` segments from `first` on, or all that follow if that is 0.
-
-        `RemoteProtocolError` if it does not have them.
-        """
+    def open_download(self, who: Principal, node: NodeId, root: Root, first: int) -> Download:
+        """Begin to send a blob from segment `first` on; `RemoteProtocolError` if it has none."""
         reader, size = self.transfers.open(who, node, root)
         try:
-            return Download(reader, size, first, count)
+            return Download(reader, size, first)
         except FsError:
             reader.close()
             raise
@@ -107,15 +102,15 @@ class Upload:
 class Download:
     """A blob that is being sent over some door."""
 
-    def __init__(self, reader: BlobReader, size: int, first: int, count: int) -> None:
-        """Take where it comes from, its size in stored bytes, and which segments are wanted."""
-        there = stored_segment_count(size) - first
-        if first < 0 or there < 1 or not 0 <= count <= there:
+    def __init__(self, reader: BlobReader, size: int, first: int) -> None:
+        """Take where it comes from, its size in stored bytes, and which segment is the first."""
+        self.segments = stored_segment_count(size) - first
+        """How many there are from the first on."""
+        if first < 0 or self.segments < 1:
             raise RemoteProtocolError("A part of a file was asked for that it does not have.")
         self._reader = reader
         self.size = size
         self.first = first
-        self.segments = count or there
         reader.seek(first * SEGMENT_SIZE)
 
     @property

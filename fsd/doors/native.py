@@ -364,7 +364,7 @@ class _Peer:
 
     async def _download(self, who: Principal, request: int, ask: files.Download) -> None:
         download = await self._in_thread(
-            self._door.desk.open_download, who, ask.node, ask.root, ask.first, ask.count
+            self._door.desk.open_download, who, ask.node, ask.root, ask.first
         )
 
         # The next segment is read and sealed while the one before it is sent, each in its own

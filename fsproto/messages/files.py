@@ -118,15 +118,11 @@ class UploadAbort(Message, frozen=True):
 
 
 class Download(Message, frozen=True):
-    """Ask for a node's content; answered by its segments as data records, then `Sent`.
-
-    From segment `first` on; `count` of them, or all there are if that is 0.
-    """
+    """Ask for a node's content from segment `first` on; answered by data records, then `Sent`."""
 
     node: NodeId
     root: Root
     first: int
-    count: int
 
 
 class Content(Record, frozen=True):

@@ -112,21 +112,6 @@ class StreamSealer(_Stream):
         super().__init__(file_key, associated_data, drawn[:SALT_SIZE], drawn[SALT_SIZE:])
         self.header: bytes = bytes([HEADER_SIZE]) + drawn
 
-    @classmethod
-    def again(cls, file_key: FileKey, associated_data: bytes, header: bytes) -> StreamSealer:
-        """Return the sealer of a stream that has begun, by its header (40 bytes).
-
-        What it seals may be compared with what was sealed before, by anybody. It may leave this
-        machine only where it was found to be the same, or where nothing was sealed before.
-        """
-        _check_header(header)
-        sealer = cls.__new__(cls)
-        _Stream.__init__(
-            sealer, file_key, associated_data, header[1 : 1 + SALT_SIZE], header[-PREFIX_SIZE:]
-        )
-        sealer.header = header
-        return sealer
-
     def seal(self, index: int, plaintext: bytes | memoryview, *, last: bool) -> bytes:
         """Return stored segment `index`; the first one begins with the header."""
         _check_length(index, len(plaintext), last=last)

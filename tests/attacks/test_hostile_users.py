@@ -143,9 +143,9 @@ def test_nobody_downloads_anothers_file(alice: Raw, world: World, places: Places
     their_file, mine = world.bob.find("draft.bin").manifest.body, places["draft.bin"].manifest.body
     assert their_file.content is not None
     assert mine.content is not None
-    assert alice.refusal(Download(their_file.node, their_file.content.root, 0, 0)) == "not-found"
-    assert alice.refusal(Download(mine.node, their_file.content.root, 0, 0)) == "conflict"
-    assert alice.refusal(Download(their_file.node, mine.content.root, 0, 0)) == "not-found"
+    assert alice.refusal(Download(their_file.node, their_file.content.root, 0)) == "not-found"
+    assert alice.refusal(Download(mine.node, their_file.content.root, 0)) == "conflict"
+    assert alice.refusal(Download(their_file.node, mine.content.root, 0)) == "not-found"
 
 
 def test_nobody_writes_into_anothers_folder(alice: Raw, forger: Forger, theirs: Session) -> None:
@@ -540,7 +540,7 @@ def test_names_of_a_wrong_length_are_refused(alice: Raw, places: Places) -> None
         assert alice.refusal(Lookup(home, [Token(token)])) == "protocol"
     for node in (b"", b"short", bytes(100_000)):
         assert alice.refusal(List(NodeId(node))) == "not-found"
-        assert alice.refusal(Download(NodeId(node), Root(node), 0, 0)) == "not-found"
+        assert alice.refusal(Download(NodeId(node), Root(node), 0)) == "not-found"
 
 
 def test_a_record_beyond_the_limit_ends_the_connection(alice: Raw) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fsclient.profile import Profile
+from fsproto import labels
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.files import Sent
 from fsproto.sealed.stream import plain_start
@@ -79,9 +80,22 @@ def test_the_same_command_goes_on_where_it_stopped(
     kept = partial(alice)
     assert kept.stat().st_size == plain_start(WHOLE_IN_HALF)
     assert kept.stat().st_mode & 0o777 == 0o600
-    # What is missing, and once more the first segment with the header.
-    most = len(LARGE) - (WHOLE_IN_HALF - 1) * SEGMENT_SIZE + SEGMENT_SIZE // 2
+    most = len(LARGE) - WHOLE_IN_HALF * SEGMENT_SIZE + SEGMENT_SIZE // 2
     assert received(alice, liar, target) < most
+    assert target.read_bytes() == LARGE
+
+
+def test_a_file_whose_header_another_client_drew_is_got_whole(
+    world: World, liar: LyingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = world.alice
+    with monkeypatch.context() as another_client:
+        another_client.setattr(labels, "CONTENT_HEADER", b"drawn in some other way")
+        alice.put("large", LARGE).succeeds()
+    target = alice.write("here", b"what is here")
+    interrupted_get(alice, target)
+    partial(alice)
+    assert received(alice, liar, target) > len(LARGE)
     assert target.read_bytes() == LARGE
 
 
@@ -208,11 +222,12 @@ class Adds(Lie):
 
 
 class Damages(Lie):
-    """Damages the header, which whoever goes on asks for again."""
+    """Damages all segments, those with a header behind it."""
 
     def says(self, said: Said) -> Iterator[Said]:
-        if isinstance(said, Data) and said.index == 0:
-            said = Data(said.stream, 0, memoryview(bytes([40, 1]) + bytes(said.payload[2:])))
+        if isinstance(said, Data):
+            damaged = bytes(said.payload[:50]) + bytes(9) + bytes(said.payload[59:])
+            said = Data(said.stream, said.index, memoryview(damaged))
         yield said
 
 
@@ -271,6 +286,6 @@ def test_a_get_whose_client_ends_goes_on_with_the_same_command(
         assert GOES_ON in ran.fails(INTERRUPTED)
     assert target.read_bytes() == b"what is here"
     partial(alice)
-    # Two segments at least are there, and the first of them comes again with the header.
+    # Two segments at least are there.
     assert received(alice, liar, target, "larger") < 2 * len(LARGE) - SEGMENT_SIZE // 2
     assert target.read_bytes() == LARGE + LARGE

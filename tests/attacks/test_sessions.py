@@ -85,7 +85,7 @@ def test_the_end_of_a_session_ends_a_download_under_way(
     large = world.alice.find("large").manifest.body
     assert large.content is not None
     with Raw.of(world.alice, liar.address) as raw:
-        raw.send(Download(large.node, large.content.root, 0, 0))
+        raw.send(Download(large.node, large.content.root, 0))
         assert isinstance(raw.receive(), Data)
         disable(world, "alice")
         received = 1

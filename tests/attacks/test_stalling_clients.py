@@ -116,28 +116,16 @@ def test_only_a_salt_names_what_is_gone_on_with(
 
 
 @pytest.mark.parametrize(
-    ("first", "count", "there"),
-    [
-        (0, 0, [0, 1, 2]),
-        (1, 0, [1, 2]),
-        (0, 1, [0]),
-        (1, 2, [1, 2]),
-        (2, 1, [2]),
-        (3, 0, None),
-        (0, 4, None),
-        (-1, 0, None),
-        (0, -1, None),
-        (1 << 62, 0, None),
-        (1, 1 << 62, None),
-    ],
+    ("first", "there"),
+    [(0, [0, 1, 2]), (1, [1, 2]), (2, [2]), (3, None), (-1, None), (1 << 62, None)],
 )
 def test_a_part_of_a_file_is_had_only_where_there_is_one(
-    world: World, liar: LyingServer, first: int, count: int, there: list[int] | None
+    world: World, liar: LyingServer, first: int, there: list[int] | None
 ) -> None:
     plan = world.alice.find("plan.bin").manifest.body
     assert plan.content is not None
     stored = world.blob(plan.content.root).read_bytes()
-    ask = Download(plan.node, plan.content.root, first, count)
+    ask = Download(plan.node, plan.content.root, first)
     with Raw.of(world.alice, liar.address) as raw:
         if there is None:
             assert raw.refusal(ask) == "protocol"
