@@ -15,7 +15,8 @@ from fsd.auth.vault import Vault
 from fsd.blobs.janitor import Janitor
 from fsd.blobs.local import LocalBlobs
 from fsd.doors.desk import Desk
-from fsd.doors.native import DoorPolicy, NativeDoor
+from fsd.doors.native import NativeDoor
+from fsd.doors.peer import DoorPolicy
 from fsd.home import Home
 from fsd.services.accounts import Accounts, LoginPolicy
 from fsd.services.files import Files

@@ -22,7 +22,7 @@ def file(app: App, path: str) -> None:
     shown; salt and root are those of the salted SHA-256, and the root is the blob's name at the
     server. Whoever has the key can read this version of the file, and no other.
     """
-    from fsclient.transfer.download import checked_content
+    from fsclient.transfer.opening import checked_content
     from fsproto.errors import UsageError
     from fsproto.names import parse_path
     from fsproto.sealed.manifest import check_author

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from fsclient.session import Session
 from fsclient.transfer.buffers import Buffers
-from fsclient.transfer.download import checked_content
 from fsclient.transfer.localfs import IS_WINDOWS, LocalFacts
+from fsclient.transfer.opening import checked_content
 from fsclient.transfer.sealing import Readable, segments
 from fsclient.tree import Located
 from fsproto import crypto

@@ -11,18 +11,15 @@ from typing import TYPE_CHECKING, Protocol
 from fsclient.connection import ServerConnection
 from fsclient.session import Session
 from fsclient.transfer.buffers import Buffer, Buffers
+from fsclient.transfer.opening import Opening
 from fsclient.transfer.progress import Moving, Progress
 from fsclient.transfer.threads import Threads
 from fsclient.tree import Located
-from fsproto import crypto
 from fsproto.errors import ConflictError, FsError, IntegrityError, RemoteProtocolError, Unreachable
-from fsproto.limits import MAX_FETCH, MAX_INLINE_BLOB, SEGMENT_SIZE
+from fsproto.limits import MAX_FETCH, MAX_INLINE_BLOB
 from fsproto.messages import files
 from fsproto.messages.files import Download, Fetch, Fetched, Sent
-from fsproto.sealed import integrity, stream
-from fsproto.sealed.manifest import Content, check_author
 from fsproto.sealed.signed import Verifier
-from fsproto.types import FileKey
 from fsproto.wire.connection import Control, Data
 
 if TYPE_CHECKING:
@@ -143,8 +140,8 @@ class Downloader:
         if some.wanted:
             yield some
 
-    def _opening(self, job: Job) -> _Opening:
-        return _Opening(job.file, self._session.identity.user, self._author)
+    def _opening(self, job: Job) -> Opening:
+        return Opening(job.file, self._session.identity.user, self._author)
 
     def _receive_small(
         self, ask: _Ask, asked: deque[_Ask], failed: Callable[[FsError], None]
@@ -165,7 +162,7 @@ class Downloader:
                 except FsError as error:
                     failed(error)
 
-    def _take_whole(self, job: Job, opening: _Opening, blob: bytes | None) -> None:
+    def _take_whole(self, job: Job, opening: Opening, blob: bytes | None) -> None:
         if blob is None:
             raise ConflictError(f"'{job.file.path}' was replaced or removed meanwhile.")
         if len(blob) != opening.content.sealed_size:
@@ -197,7 +194,7 @@ class Downloader:
             failed(error)
         return False
 
-    def _receive(self, ask: _Ask, job: Job, opening: _Opening, asked: deque[_Ask]) -> None:
+    def _receive(self, ask: _Ask, job: Job, opening: Opening, asked: deque[_Ask]) -> None:
         path, size = str(job.file.path), job.file.metadata.size
         with job.target() as target, self._progress.begin_file(path, size) as moving:
             while True:
@@ -210,7 +207,7 @@ class Downloader:
             opening.check()
         self._progress.file_done()
 
-    def _take_kept(self, job: Job, opening: _Opening, ask: _Ask, moving: Moving) -> None:
+    def _take_kept(self, job: Job, opening: Opening, ask: _Ask, moving: Moving) -> None:
         """Take the leaves of what was kept of a file."""
         kept = job.kept
         if kept is None or opening.hashed >= opening.kept:
@@ -230,7 +227,7 @@ class Downloader:
                 self._buffers.give_back(buffer)
         kept.go_to(opening.kept)
 
-    def _open_into(self, target: Writable, opening: _Opening, ask: _Ask, moving: Moving) -> None:
+    def _open_into(self, target: Writable, opening: Opening, ask: _Ask, moving: Moving) -> None:
         """Receive what is missing; when the connection is lost, all that came was written."""
         window: deque[tuple[Buffer, Future[memoryview]]] = deque()
 
@@ -262,7 +259,7 @@ class Downloader:
                 write_first()
             raise
 
-    def _next(self, opening: _Opening, ask: _Ask, index: int, into: memoryview) -> memoryview:
+    def _next(self, opening: Opening, ask: _Ask, index: int, into: memoryview) -> memoryview:
         event = self._event(ask, into)
         if not isinstance(event, Data) or event.index != index:
             raise IntegrityError("The server sent the segments of a file cut or out of order.")
@@ -271,7 +268,7 @@ class Downloader:
         self._session.persistence.progressed()
         return event.payload
 
-    def _end(self, opening: _Opening, ask: _Ask) -> None:
+    def _end(self, opening: Opening, ask: _Ask) -> None:
         event = self._event(ask)
         if isinstance(event, Data):
             raise IntegrityError("The server sent more of a file than was signed.")
@@ -291,7 +288,7 @@ class Downloader:
                 raise RemoteProtocolError("The server gave an answer to another question.")
         return event
 
-    def _drained(self, opening: _Opening, ask: _Ask) -> bool:
+    def _drained(self, opening: Opening, ask: _Ask) -> bool:
         """Receive the rest of a file that was given up, to get at the answers behind it.
 
         False if they cannot be had: the connection is lost, or the rest does not end where the
@@ -312,13 +309,13 @@ class _Ask:
     """One request for content: of one large file, or of many small ones."""
 
     small: bool
-    wanted: list[tuple[Job, _Opening]] = field(default_factory=list)
+    wanted: list[tuple[Job, Opening]] = field(default_factory=list)
     request: int = 0
     """0 where nothing has to be asked for, or a large file was answered to its end."""
     size: int = 0
     """Bytes that will come."""
 
-    def add(self, job: Job, opening: _Opening) -> None:
+    def add(self, job: Job, opening: Opening) -> None:
         """Ask for one more."""
         self.wanted.append((job, opening))
         self.size += opening.content.sealed_size
@@ -337,81 +334,3 @@ class _Ask:
         self.request = 0
         if opening.next < opening.segments:
             self.request = connection.send(Download(content.node, content.root, opening.next))
-
-
-class _Opening:
-    """One file while it is opened: everything about it that can be checked before is."""
-
-    def __init__(self, file: Located, author: str, key: Verifier) -> None:
-        """Check who signed it and that the key is the one that was committed to."""
-        check_author(file.manifest, author, key)
-        self.content, self._file_key = checked_content(file, file.manifest.body.content)
-        self._bound_to = stream.content_ad(file.keyed.node, self.content.version)
-        self._name = str(file.path)
-        self.segments = stream.stored_segment_count(self.content.sealed_size)
-        self.kept = 0
-        """Segments that were there already, of an earlier attempt."""
-        self.hashed = 0
-        """How many of those have their leaves."""
-        self.next = 0
-        """The first segment that neither was there nor came."""
-        self._opener: stream.StreamOpener | None = None
-        self._sealer: stream.StreamSealer | None = None
-        self._leaves: list[bytes] = [b""] * self.segments
-
-    def go_on_behind(self, kept: int) -> None:
-        """Take the header as it should be, where the segment that has it was kept already.
-
-        If another was sent once, what comes will not open, and all of it is got again.
-        """
-        if kept:
-            self.kept = self.next = kept
-            self._sealer = stream.StreamSealer(self._file_key, self._bound_to, self.content.salt)
-            header = self._sealer.header
-            self._opener = stream.StreamOpener(self._file_key, self._bound_to, header)
-
-    def segment_size(self, index: int) -> int:
-        """Return how many bytes stored segment `index` must have."""
-        return min(SEGMENT_SIZE, self.content.sealed_size - index * SEGMENT_SIZE)
-
-    def open(self, index: int, segment: memoryview, into: memoryview) -> memoryview:
-        """Open a segment and take its leaf; segment 0 first, the others in any thread."""
-        if index == 0 and self._opener is None:
-            header = bytes(segment[: stream.HEADER_SIZE])
-            self._opener = stream.StreamOpener(self._file_key, self._bound_to, header)
-        opener = self._opener
-        if opener is None:
-            raise RuntimeError("segment 0, which has the header, comes first")
-        self._leaves[index] = integrity.leaf(self.content.salt, index, segment)
-        return opener.open_into(index, segment, into, last=index == self.segments - 1)
-
-    def hash(self, index: int, plain: memoryview, into: memoryview) -> None:
-        """Take the leaf of a segment that was kept, by sealing it again; in any thread.
-
-        What is sealed here is only hashed, and leaves this machine for nowhere.
-        """
-        if self._sealer is None:
-            raise RuntimeError("nothing was kept")
-        sealed = len(plain) + stream.TAG_SIZE + (0 if index else stream.HEADER_SIZE)
-        if sealed != self.segment_size(index):
-            raise IntegrityError(f"What was kept of '{self._name}' was cut off meanwhile.")
-        size = self._sealer.seal_into(index, plain, into, last=index == self.segments - 1)
-        self._leaves[index] = integrity.leaf(self.content.salt, index, into[:size])
-
-    def check(self) -> None:
-        """Compare the salted hash of all that came with the one that was signed."""
-        root = integrity.root(self.content.salt, self._leaves, self.content.sealed_size)
-        if not crypto.equal(root, self.content.root):
-            raise IntegrityError(f"'{self._name}' does not have the salted hash that was signed.")
-
-
-def checked_content(file: Located, content: Content | None) -> tuple[Content, FileKey]:
-    """Return what a file's manifest says of its content, and its key, once they fit together."""
-    key = file.metadata.file_key
-    if content is None or key is None:
-        raise IntegrityError(f"'{file.path}' is a folder, not a file.")
-    if not crypto.equal(stream.key_commitment(key, content.salt), content.commitment):
-        raise IntegrityError(f"'{file.path}' was not sealed with the key that its author named.")
-    if stream.sealed_size(file.metadata.size) != content.sealed_size:
-        raise IntegrityError(f"'{file.path}' has another size than its author signed.")
-    return content, key

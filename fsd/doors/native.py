@@ -1,8 +1,6 @@
-"""The native door: asyncio around `fsproto.wire.Connection`, one task a connection.
+"""The native door: asyncio around `fsproto.wire.Connection`, one task a connection (`peer`).
 
-The event loop moves bytes and nothing else; ciphers, hashes, disk and database run in threads. Only
-records so small that handing them over would take longer than the cipher are opened and sealed in
-it. One connection's requests are answered one after the other, in the order they came.
+The event loop moves bytes and nothing else.
 """
 
 from __future__ import annotations
@@ -13,73 +11,20 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
-from typing import TypeVar
 
-from fsd.doors.desk import Desk, Upload
-from fsd.doors.line import Inbox, Line, listen
-from fsd.services.accounts import Principal
+from fsd.doors.desk import Desk
+from fsd.doors.line import listen
+from fsd.doors.peer import DoorPolicy, Inside, Peer
 from fsproto import crypto
-from fsproto.errors import (
-    ConnectionLost,
-    FsError,
-    InternalError,
-    LoginRefused,
-    OutOfSpaceError,
-    RemoteProtocolError,
-    SecurityError,
-    UsageError,
-)
-from fsproto.limits import MAX_RECORD, MAX_UPLOADS, PART_BYTES
-from fsproto.messages import Message, failure, files
-from fsproto.messages.account import Enroll, Login
-from fsproto.messages.base import Done
-from fsproto.types import NodeId
-from fsproto.wire.connection import (
-    DATA_ROOM,
-    RECORD_ROOM,
-    Connection,
-    ConnectionOver,
-    Control,
-    Data,
-    Event,
-    Reply,
-)
-from fsproto.wire.frames import SMALL, Frame
+from fsproto.wire.connection import Connection
 from fsproto.wire.handshake import ServerHandshake
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 ACCEPT_PAUSE_S = 0.1
-RECHECK_S = 1.0
-"""How long a connection may go on after its session was ended elsewhere."""
-_LONG = files.Entries | files.Fetched | files.Found | files.Stale
-"""Answers that are packed and sealed in a thread; for others that takes longer than doing it."""
 DRAIN_IDLE_S = 0.5
 """While draining, how long a connection may think about its next request."""
-
-
-@dataclass(frozen=True)
-class DoorPolicy:
-    """Times of the door, in seconds."""
-
-    login_s: float = 20.0
-    """From connecting to being logged in."""
-    refusal_s: float = 0.5
-    """After this long, and not before, a refused login is answered."""
-    idle_s: float = 1800.0
-    """Without a byte from the client, or to it while it is owed some."""
-    stall_s: float = 60.0
-    """Without a byte from the client while it has an upload under way."""
-    frame_s: float = 600.0
-    """From the first byte of a record or handshake message to its last."""
-    drain_s: float = 30.0
-    """For what is in flight when the server is told to stop."""
 
 
 class NativeDoor:
@@ -87,12 +32,11 @@ class NativeDoor:
 
     def __init__(self, desk: Desk, host_key: crypto.RsaKey, policy: DoorPolicy) -> None:
         """Take the services behind the door and the key that proves it."""
-        self.desk = desk
-        self.host_key = host_key
         self.policy = policy
-        self.draining = False
-        self.pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="fsd")
-        self._peers: dict[asyncio.Task[None], _Peer] = {}
+        self.host_key = host_key
+        self._pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="fsd")
+        self._inside = Inside(desk, policy, self._pool)
+        self._peers: dict[asyncio.Task[None], Peer] = {}
         self._listening: list[socket.socket] = []
         self._accepting: list[asyncio.Task[None]] = []
 
@@ -105,7 +49,6 @@ class NativeDoor:
 
     async def close(self) -> None:
         """Accept no more, let what is in flight finish, then close."""
-        self.draining = True
         for accepting in self._accepting:
             accepting.cancel()
         await asyncio.gather(*self._accepting, return_exceptions=True)
@@ -120,7 +63,7 @@ class NativeDoor:
         for task in list(self._peers):
             task.cancel()
         await asyncio.gather(*self._peers, return_exceptions=True)
-        self.pool.shutdown()
+        self._pool.shutdown()
 
     def connection(self) -> Connection:
         """Return the server's end of a new connection."""
@@ -138,275 +81,7 @@ class NativeDoor:
             sock.setblocking(False)  # noqa: FBT003 - the standard library's own signature
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer = _Peer(self, sock, str(address[0]))
+            peer = Peer(self._inside, self.connection(), sock, str(address[0]))
             task = asyncio.create_task(peer.serve())
             self._peers[task] = peer
             task.add_done_callback(self._peers.pop)
-
-
-class _Peer:
-    """One connection."""
-
-    def __init__(self, door: NativeDoor, sock: socket.socket, address: str) -> None:
-        self._door = door
-        self._address = address
-        self._connection = door.connection()
-        self._line = Line(sock, self._connection, door.policy.idle_s)
-        self._inbox: Inbox | None = None
-        self._uploads: dict[int, Upload] = {}
-        self._plain: bytearray | None = None
-        self._began = self._checked = time.monotonic()
-
-    def idle_for(self) -> float:
-        """How long, in seconds, nothing was asked of us; 0 while a request is being served."""
-        if self._uploads:
-            return 0.0  # however slowly its next segment comes
-        return self._inbox.idle_for() if self._inbox else time.monotonic() - self._began
-
-    async def serve(self) -> None:
-        """Serve the connection to its end; no error leaves here."""
-        where = {"address": self._address}
-        try:
-            async with asyncio.timeout(self._door.policy.login_s):
-                who = await self._log_in()
-            policy = self._door.policy
-            self._inbox = Inbox(self._line, policy.idle_s, policy.frame_s)
-            while True:
-                silence_s = self._door.policy.stall_s if self._uploads else None
-                await self._work_on(who, await self._inbox.next(silence_s))
-        except (ConnectionLost, ConnectionOver, ConnectionError, TimeoutError):
-            log.debug("connection ended", extra=where)
-        except LoginRefused:
-            pass  # logged where it was decided
-        except FsError as error:
-            log.warning("connection dropped: %s", error.sentence, extra=where)
-            with contextlib.suppress(OSError, TimeoutError):
-                await self._line.send(self._connection.refusal(error))
-        except Exception:
-            log.exception("connection failed", extra=where)
-        finally:
-            if self._inbox is not None:
-                await self._inbox.close()
-            for upload in self._uploads.values():
-                await self._in_thread(upload.suspend)
-            self._line.close()
-
-    # --- in and out
-
-    async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._door.pool, work, *args)
-
-    async def _event(self) -> Event:
-        """Return what the client says next; only while nothing else receives."""
-        frame = await self._line.frame()
-        if len(frame.body) <= SMALL:
-            return self._connection.open_frame(frame)
-        return await self._in_thread(self._connection.open_frame, frame)
-
-    async def _say(self, request: int, message: Message) -> None:
-        try:
-            if isinstance(message, _LONG):
-                data = await self._in_thread(self._connection.send, request, message)
-            else:
-                data = self._connection.send(request, message)
-        except ValueError:
-            raise RemoteProtocolError(
-                "More was asked for at once than one answer can hold."
-            ) from None
-        await self._line.send(data)
-
-    # --- logging in
-
-    async def _log_in(self) -> Principal:
-        for _ in range(2):  # client_hello, client_key
-            frame = await self._line.frame()
-            event = await self._in_thread(self._connection.open_frame, frame)
-            if not isinstance(event, Reply):
-                raise RemoteProtocolError("The exchange of keys was not completed.")
-            await self._line.send(event.data)
-        ask = await self._event()
-        answer_at = time.monotonic() + self._door.policy.refusal_s
-        if not isinstance(ask, Control) or not isinstance(ask.message, Login | Enroll):
-            raise RemoteProtocolError("The client did not begin with a login.")
-        try:
-            who, welcome = await self._in_thread(
-                self._door.desk.log_in, ask.message, self._connection.channel_id, self._address
-            )
-        except FsError as error:
-            # One answer for everything that can be wrong with a login, always after the same time.
-            theirs = isinstance(error, LoginRefused | SecurityError | UsageError)
-            told: FsError = LoginRefused() if theirs else InternalError()
-            if isinstance(error, OutOfSpaceError):
-                log.error("login failed: %s", error.sentence, extra={"address": self._address})  # noqa: TRY400
-                told = error
-            elif not theirs:
-                log.exception("login failed", extra={"address": self._address})
-            await asyncio.sleep(answer_at - time.monotonic())
-            await self._say(ask.request, failure(told))
-            raise LoginRefused from error
-        await self._say(ask.request, welcome)
-        return who
-
-    async def _check_session(self, who: Principal) -> None:
-        """End the connection of a session that was ended, or of a user who was disabled."""
-        if time.monotonic() - self._checked > RECHECK_S:
-            if not await self._in_thread(self._door.desk.accounts.still_in, who):
-                raise ConnectionLost
-            self._checked = time.monotonic()
-
-    # --- answering
-
-    async def _work_on(self, who: Principal, frame: Frame) -> None:
-        await self._check_session(who)
-        if len(frame.body) <= SMALL:
-            self._plain = None
-            event = self._connection.open_frame(frame)
-            taken = None
-            if isinstance(event, Data):
-                taken = await self._in_thread(self._segment, event)
-        else:
-            event, taken = await self._in_thread(self._take_in, frame)
-        if isinstance(event, Data):
-            if taken is not None:
-                await self._say(event.stream, failure(taken))
-            return
-        await self._answer(who, event)
-
-    def _take_in(self, frame: Frame) -> tuple[Event, FsError | None]:
-        """Open a large frame and, if it is a segment, take that; in a thread."""
-        if self._plain is None:
-            self._plain = bytearray(MAX_RECORD)
-        event = self._connection.open_frame(frame, memoryview(self._plain))
-        return event, self._segment(event) if isinstance(event, Data) else None
-
-    def _segment(self, data: Data) -> FsError | None:
-        """Take a segment of an upload; return what is to be told if that fails."""
-        upload = self._uploads.get(data.stream)
-        if upload is None or upload.failed:
-            return None  # its failure was told; what was under way already is dropped
-        try:
-            upload.add(data.index, data.payload)
-        except FsError as error:
-            upload.fail()
-            return error
-        return None
-
-    async def _answer(self, who: Principal, event: Event) -> None:
-        if not isinstance(event, Control):
-            raise RemoteProtocolError("The exchange of keys cannot be done twice.")
-        try:
-            await self._request(who, event.request, event.message)
-        except (ConnectionLost, ConnectionError, TimeoutError):
-            raise  # nobody is left to be told
-        except FsError as error:
-            await self._say(event.request, failure(error))
-        except (OSError, ValueError, LookupError, AssertionError, AttributeError, TypeError):
-            log.exception("request failed", extra={"user": who.user, "request": event.request})
-            await self._say(event.request, failure(InternalError()))
-
-    async def _request(self, who: Principal, request: int, message: Message) -> None:
-        match message:
-            case files.Upload(salt, resumable):
-                self._check_room_for(request)
-                begin = partial(self._door.desk.begin_upload, resumable=resumable)
-                self._uploads[request] = await self._in_thread(begin, who, salt)
-            case files.Resume(salt):
-                self._check_room_for(request)
-                kept, upload = await self._in_thread(self._door.desk.resume_upload, who, salt)
-                if upload is not None:
-                    self._uploads[request] = upload
-                await self._say(request, kept)
-            case files.UploadEnd(root, size):
-                upload = self._upload(request)
-                del self._uploads[request]
-                if not upload.failed:
-                    await self._in_thread(upload.finish, who, root, size)
-                    await self._say(request, Done())
-            case files.UploadAbort():
-                upload = self._upload(request)
-                del self._uploads[request]
-                await self._in_thread(upload.discard)
-            case files.List(folder):
-                await self._listing(who, request, folder)
-            case files.Fetch():
-                await self._fetch(who, request, message)
-            case files.Download():
-                await self._download(who, request, message)
-            case files.Commit() if self._inbox is not None and self._inbox.peer_has_gone:
-                pass  # whoever looks next must not meet changes of one who has left
-            case _:
-                await self._say(
-                    request, await self._in_thread(self._door.desk.answer, who, message)
-                )
-
-    def _check_room_for(self, request: int) -> None:
-        if request in self._uploads:
-            raise RemoteProtocolError("That upload has begun already.")
-        if len(self._uploads) >= MAX_UPLOADS:
-            raise RemoteProtocolError("Too many uploads were begun at once.")
-
-    def _upload(self, request: int) -> Upload:
-        if request not in self._uploads:
-            raise RemoteProtocolError("That upload was never begun.")
-        return self._uploads[request]
-
-    async def _listing(self, who: Principal, request: int, folder: NodeId) -> None:
-        manifests, end = await self._in_thread(self._door.desk.files.listing, who, folder)
-        for part in _parts(manifests, lambda manifest: len(manifest.payload)):
-            await self._say(request, files.Entries(part))
-        await self._say(request, end)
-
-    async def _fetch(self, who: Principal, request: int, ask: files.Fetch) -> None:
-        blobs = await self._in_thread(self._door.desk.transfers.fetch, who, ask.contents)
-        for part in _parts(blobs, lambda blob: len(blob or b"")):
-            await self._say(request, files.Fetched(part))
-
-    async def _download(self, who: Principal, request: int, ask: files.Download) -> None:
-        download = await self._in_thread(
-            self._door.desk.open_download, who, ask.node, ask.root, ask.first
-        )
-
-        # The next segment is read and sealed while the one before it is sent, each in its own
-        # memory, which is used again and again: new memory would cost more than the cipher.
-        rooms = [
-            (_room(DATA_ROOM + download.longest), _room(RECORD_ROOM + DATA_ROOM + download.longest))
-            for _ in range(2)
-        ]
-
-        def record(index: int) -> memoryview:
-            segment, sealed = rooms[index % 2]
-            size = download.segment_into(segment[DATA_ROOM:])
-            data = segment[: DATA_ROOM + size]
-            return self._connection.seal_segment(request, download.first + index, data, sealed)
-
-        ahead = asyncio.ensure_future(self._in_thread(record, 0))
-        try:
-            for index in range(1, download.segments + 1):
-                data = await ahead
-                if index < download.segments:
-                    ahead = asyncio.ensure_future(self._in_thread(record, index))
-                await self._line.send(data)
-                await self._check_session(who)
-            await self._say(request, files.Sent(download.size))
-        finally:
-            await asyncio.gather(ahead, return_exceptions=True)  # a thread may still read
-            await self._in_thread(download.close)
-
-
-def _room(size: int) -> memoryview:
-    return memoryview(bytearray(size))
-
-
-def _parts(items: list[T], size: Callable[[T], int]) -> Iterator[list[T]]:
-    """Cut an answer into parts of some 256 KiB, each small enough for one message."""
-    part: list[T] = []
-    so_far = 0
-    for item in items:
-        part.append(item)
-        so_far += size(item)
-        if so_far > PART_BYTES:
-            yield part
-            part, so_far = [], 0
-    if part:
-        yield part

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from fsd import app
-from fsd.doors import native
+from fsd.doors import peer
 from fsd.home import Home
 from fsd.services.accounts import LoginPolicy
 from fsproto import crypto
@@ -80,7 +80,7 @@ def test_a_session_that_was_ended_is_out_within_about_a_second(
 def test_the_end_of_a_session_ends_a_download_under_way(
     world: World, liar: LyingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(native, "RECHECK_S", 0.0)
+    monkeypatch.setattr(peer, "RECHECK_S", 0.0)
     world.alice.put("large", bytes(40 * SEGMENT_SIZE)).succeeds()
     large = world.alice.find("large").manifest.body
     assert large.content is not None
@@ -97,7 +97,7 @@ def test_the_end_of_a_session_ends_a_download_under_way(
 def test_the_end_of_a_session_ends_an_upload_under_way(
     world: World, liar: LyingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(native, "RECHECK_S", 0.0)
+    monkeypatch.setattr(peer, "RECHECK_S", 0.0)
     with Raw.of(world.alice, liar.address) as raw:
         request = raw.send(Upload(Salt(bytes(32)), resumable=False))
         raw.send_segment(request, 0, bytes(SEGMENT_SIZE))
