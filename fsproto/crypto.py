@@ -48,10 +48,7 @@ def sha256(*parts: Bytes) -> bytes:
 
 def hmac_sha256(key: bytes, *parts: bytes) -> bytes:
     """Return HMAC-SHA256 (RFC 2104) of the parts one after the other (32 bytes)."""
-    mac = _hmac.new(key, digestmod=hashlib.sha256)
-    for part in parts:
-        mac.update(part)
-    return mac.digest()
+    return _hmac.digest(key, b"".join(parts), "sha256")
 
 
 def equal(a: bytes, b: bytes) -> bool:

@@ -142,7 +142,7 @@ class Up:
         self._actions.note(action, place.path.child(name), source.facts.size)
         if not self._actions.dry_run:
             self._progress.expect(source.facts.size)
-            path = str(place.path.child(name))
+            path = place.path.child(name)
             self._uploader.put(place.keyed, name, before, source, instead, path=path)
 
     def _is_same(self, place: Place, leaf: _Leaf, before: Located) -> bool:

@@ -120,7 +120,7 @@ class Uploader:
         source: Readable,
         instead: Located | None = None,
         *,
-        path: str = "",
+        path: object = "",
     ) -> None:
         """Seal a file and send it; it is in its folder after the next `flush`.
 
@@ -139,7 +139,7 @@ class Uploader:
             size, root = len(data), integrity.blob_root(sealing.salt, inline.data)
             self._progress.advance(size)
         else:
-            with self._progress.begin_file(path or name, facts.size) as moving:
+            with self._progress.begin_file(str(path) or name, facts.size) as moving:
                 sent = self._stream(parent, name, before, source, moving)
             file, sealing, size, root = sent.node, sent.sealing, sent.size, sent.root
             self._batch.streamed += size

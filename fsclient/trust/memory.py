@@ -20,6 +20,10 @@ from fsproto.errors import FsError, IntegrityError, OutOfSpaceError, RollbackErr
 from fsproto.types import Hash, NodeId
 
 STATE, MANIFEST = 1, 2
+_Known = dict[tuple[NodeId, int], tuple[int, bytes, int]]
+_AT_ONCE = 500
+"""Nodes in one query."""
+_KNOWN = "SELECT node, what, version, hash, at FROM seen WHERE node IN"
 _BUSY_S = 30.0
 _NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 """On a full disk; the second is where WAL mode notices it first."""
@@ -74,35 +78,26 @@ class Memory:
         """
         seen = list(seen)
         with self._translated(), self._transaction():
-            fresh = [sighting for sighting in seen if self._is_news(sighting, mark)]
-            self._remember(fresh)
+            known = self._known(seen)
+            self._remember([one for one in seen if _is_news(one, known, mark)])
 
     def remember(self, seen: Iterable[Sighting]) -> None:
         """Remember what this client itself has just made the newest."""
         with self._translated(), self._transaction():
             self._remember(seen)
 
-    def _is_news(self, sighting: Sighting, mark: int) -> bool:
-        row = self._db.execute(
-            "SELECT version, hash, at FROM seen WHERE node = ? AND what = ?",
-            (sighting.node, sighting.what),
-        ).fetchone()
-        if row is None:
-            return True
-        version, known, at = row
-        if sighting.version == version and sighting.hash != known:
-            raise RollbackError(
-                "THE SERVER SHOWED TWO DIFFERENT HISTORIES of the same folder or file.",
-                hint="Stop and talk to your administrator: this does not happen by accident.",
-            )
-        if sighting.version < version and at <= mark:
-            raise RollbackError(
-                f"THE SERVER SHOWED AN OLDER STATE of a folder or file: version "
-                f"{sighting.version}, although this client has seen version {version}.",
-                hint="A backup may have been restored, or somebody undoes changes on purpose; "
-                "talk to your administrator.",
-            )
-        return bool(sighting.version > version)
+    def _known(self, seen: list[Sighting]) -> _Known:
+        """Return version, hash and time of what was seen before of the same nodes."""
+        known: _Known = {}
+        for start in range(0, len(seen), _AT_ONCE):
+            nodes = [one.node for one in seen[start : start + _AT_ONCE]]
+            marks = ", ".join("?" * len(nodes))
+            rows = self._db.execute(f"{_KNOWN} ({marks})", nodes)
+            known |= {
+                (node, what): (version, seen_hash, at)
+                for node, what, version, seen_hash, at in rows
+            }
+        return known
 
     def _remember(self, seen: Iterable[Sighting]) -> None:
         at = self._db.execute("SELECT coalesce(max(at), 0) + 1 FROM seen").fetchone()[0]
@@ -137,3 +132,23 @@ class Memory:
                 hint="Put it back from a copy. Deleting it gives up the protection against "
                 "being shown old states until each folder was seen again.",
             ) from None
+
+
+def _is_news(sighting: Sighting, known: _Known, mark: int) -> bool:
+    row = known.get((sighting.node, sighting.what))
+    if row is None:
+        return True
+    version, seen_hash, at = row
+    if sighting.version == version and sighting.hash != seen_hash:
+        raise RollbackError(
+            "THE SERVER SHOWED TWO DIFFERENT HISTORIES of the same folder or file.",
+            hint="Stop and talk to your administrator: this does not happen by accident.",
+        )
+    if sighting.version < version and at <= mark:
+        raise RollbackError(
+            f"THE SERVER SHOWED AN OLDER STATE of a folder or file: version "
+            f"{sighting.version}, although this client has seen version {version}.",
+            hint="A backup may have been restored, or somebody undoes changes on purpose; "
+            "talk to your administrator.",
+        )
+    return sighting.version > version

@@ -36,7 +36,9 @@ def root(salt: Salt, leaves: Sequence[bytes], size: int) -> Root:
 
 def blob_root(salt: Salt, blob: bytes | memoryview) -> Root:
     """Return the root of a whole blob that is at hand."""
+    if len(blob) <= SEGMENT_SIZE:
+        return root(salt, [leaf(salt, 0, blob)], len(blob))
     view = memoryview(blob)
-    starts = range(0, len(view), SEGMENT_SIZE) if view else range(1)
+    starts = range(0, len(view), SEGMENT_SIZE)
     leaves = [leaf(salt, i, view[at : at + SEGMENT_SIZE]) for i, at in enumerate(starts)]
     return root(salt, leaves, len(view))
