@@ -18,15 +18,22 @@ from functools import partial
 from fsclient.connection import ServerConnection
 from fsclient.signing import Draft, NextVersion, SignedChanges
 from fsclient.tree import Located, Tree, View
-from fsproto.errors import ConflictError, ExistsError, RemoteProtocolError, Unreachable
+from fsproto.errors import (
+    ConflictError,
+    ExistsError,
+    NotAllowedError,
+    RemoteProtocolError,
+    Unreachable,
+)
 from fsproto.keys.tree import KeyedNode, new_node
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, Found, InlineBlob, Lookup, Stale
+from fsproto.messages.shares import NewMembers
 from fsproto.packing import unpack
 from fsproto.sealed.folder import FolderState
 from fsproto.sealed.manifest import Metadata, Mode, VerifiedManifest
 from fsproto.sealed.prefixtree import Entry
-from fsproto.types import Hash, NodeId, Token
+from fsproto.types import NO_NODE, Hash, NodeId, Token
 
 _TRIES = 100
 _LONGEST_PAUSE_S = 0.25
@@ -60,6 +67,10 @@ class Changes:
         self._used = tree.connection
         """What the last attempt was made over."""
         self._folders: dict[NodeId, tuple[KeyedNode, list[Token]]] = {}
+        """Those that change, as they are before it, and what is asked of them."""
+        self._renewed: set[NodeId] = set()
+        """Those of them that take a new key."""
+        self._lists: list[Callable[[], NewMembers]] = []
         self._new: set[NodeId] = set()
         self._steps: list[_Step] = []
         self._blobs: list[InlineBlob] = []
@@ -67,7 +78,7 @@ class Changes:
         """About how many bytes the commit has so far."""
 
     def __len__(self) -> int:
-        return len(self._steps)
+        return len(self._steps) + len(self._lists)
 
     def make_folder(
         self, parent: KeyedNode, name: str, mtime_ns: int, instead: Located | None = None
@@ -77,15 +88,15 @@ class Changes:
         A file takes its leave for it only if it is the one given as `instead`.
         """
         child = new_node(os.urandom)
-        token = self._touch(parent, name)
+        tokens = self._touch(parent, name)
         metadata = Metadata(name, 0, mtime_ns, Mode.REGULAR, file_key=None)
         self._folders[child.node] = child, []
         self._new.add(child.node)
 
         def step(draft: Draft) -> None:
-            if _known(draft.entry(parent, token)) != _known(instead):
+            if _known(draft.entry(parent, tokens)) != _known(instead):
                 raise ExistsError(f"Somebody else made '{name}' meanwhile.")
-            draft.place(parent, token, NextVersion(child, None, metadata, None))
+            draft.place(parent, tokens, NextVersion(child, None, metadata, None))
 
         self._steps.append(step)
         return child
@@ -103,18 +114,20 @@ class Changes:
         if it is the one given as `instead`.
         """
         before, name = file.before, file.metadata.name
-        token = self._touch(parent, name)
+        if file.content is None:  # a folder
+            self._renew(file.node.node)
+        tokens = self._touch(parent, name)
         if inline is not None:
             self._blobs.append(inline)
             self.size += len(inline.data) + 64
 
         def step(draft: Draft) -> None:
-            if _known(draft.entry(parent, token)) != (_known(instead) or _known(before)):
+            if _known(draft.entry(parent, tokens)) != (_known(instead) or _known(before)):
                 raise ConflictError(
                     f"Somebody else changed '{name}' meanwhile; yours was not put.",
                     hint="Look at theirs, then put yours again.",
                 )
-            draft.place(parent, token, file)
+            draft.place(parent, tokens, file)
 
         self._steps.append(step)
 
@@ -126,10 +139,10 @@ class Changes:
 
     def remove(self, parent: KeyedNode, found: Located) -> None:
         """Remove a file, or a folder with everything in it."""
-        token = self._touch(parent, found.metadata.name)
+        tokens = self._touch(parent, found.metadata.name)
 
         def step(draft: Draft) -> None:
-            draft.take_out(parent, token, found)
+            draft.take_out(parent, tokens, found)
 
         self._steps.append(step)
 
@@ -140,8 +153,16 @@ class Changes:
         target: KeyedNode,
         name: str,
         replaced: Located | None,
+        *,
+        renew: bool = False,
     ) -> None:
-        """Move a file or folder to another folder, another name, or both."""
+        """Move a file or folder to another folder, another name, or both.
+
+        It takes a new key if it is to be seen by fewer people there (`renew`), or is due for one.
+        """
+        renew = renew or found.is_due
+        if renew and found.is_folder:
+            self._draw_key(found)
         old, new = self._touch(source, found.metadata.name), self._touch(target, name)
         before, was = found.manifest, found.metadata
         metadata = Metadata(name, was.size, was.mtime_ns, was.mode, was.file_key)
@@ -151,10 +172,32 @@ class Changes:
             entry = draft.entry(target, new)
             if (entry and entry.node) != (replaced and replaced.keyed.node):
                 raise ExistsError(f"There is a '{name}' already.")
-            moved = NextVersion(found.keyed, before, metadata, before.body.content)
+            moved = NextVersion(found.keyed, before, metadata, before.body.content, renew)
             draft.place(target, new, moved)
 
         self._steps.append(step)
+
+    def renew(self, found: Located) -> None:
+        """Give a file or folder a new key; what lies in a folder is due for one from then on."""
+        above = found.above
+        if above is None:
+            raise NotAllowedError(f"'{found.path}' takes its key from its owner alone.")
+        if found.is_folder:
+            self._draw_key(found)
+        tokens = self._touch(above.keyed, found.metadata.name)
+        before = found.manifest
+        what = NextVersion(found.keyed, before, found.metadata, before.body.content, renew=True)
+
+        def step(draft: Draft) -> None:
+            if _known(draft.entry(above.keyed, tokens)) != _known(found):
+                raise ConflictError(f"Somebody else changed '{found.path}' meanwhile; try again.")
+            draft.place(above.keyed, tokens, what)
+
+        self._steps.append(step)
+
+    def set_members(self, make: Callable[[], NewMembers]) -> None:
+        """Give a node the member list that `make` signs when the commit is signed."""
+        self._lists.append(make)
 
     def commit(self) -> None:
         """Sign and commit; `ConflictError` if what was to be changed was changed meanwhile."""
@@ -163,7 +206,7 @@ class Changes:
 
     def send(self) -> None:
         """Sign and send, without waiting for what becomes of it; `finish` tells."""
-        if not self._steps:
+        if not len(self):
             return
         known = self._known()
         try:
@@ -177,12 +220,19 @@ class Changes:
     def is_unsure(self) -> bool:
         """Tell whether what was sent has lost its connection: nothing can build upon it then."""
         gone = self._used is not self._tree.connection or not self._used.usable
-        return bool(self._steps) and (self._lost is not None or gone)
+        return bool(len(self)) and (self._lost is not None or gone)
 
     def finish(self) -> None:
         """Wait for the end of what was sent; raises what `commit` does."""
-        if not self._steps:
+        if not len(self):
             return
+        try:
+            self._finish()
+        except BaseException:
+            self._tree.renewals.forget(self._renewed)
+            raise
+
+    def _finish(self) -> None:
         unsure: list[SignedChanges] = []
         for attempt in range(_TRIES):
             try:
@@ -220,7 +270,7 @@ class Changes:
             self._lost = lost
 
     def _send(self, views: dict[NodeId, View]) -> None:
-        draft = Draft(self._tree.identity, views, self._new)
+        draft = Draft(self._tree, views, self._new)
         for step in self._steps:
             step(draft)
         signed = draft.sign([keyed for keyed, _ in self._folders.values()])
@@ -229,6 +279,7 @@ class Changes:
             [manifest.signed for manifest in signed.manifests],
             signed.removals,
             self._blobs,
+            [make() for make in self._lists],
         )
         mark, link = self._tree.memory.mark(), self._tree.connection
         self._sent = _Sent(link, link.last_request + 1, mark, views, signed)
@@ -255,11 +306,30 @@ class Changes:
             persistence.recover(lost)
         return persistence.run(partial(self._look, {}))
 
-    def _touch(self, folder: KeyedNode, name: str) -> Token:
-        token = folder.token(name)
-        self._folders.setdefault(folder.node, (folder, []))[1].append(token)
+    def _touch(self, folder: KeyedNode, name: str) -> list[Token]:
+        if folder.node == NO_NODE:
+            raise NotAllowedError(
+                "Only its owner can put something beside what is shared with you.",
+                hint="Put it into one of the shared folders, if you may write there.",
+            )
+        self._renew(folder.node)
+        folder = self._tree.renewals.now(folder)
+        tokens = folder.tokens(name)
+        self._folders.setdefault(folder.node, (folder, []))[1].extend(tokens)
         self.size += _MANIFEST_BYTES
-        return token
+        return tokens
+
+    def _renew(self, node: NodeId) -> None:
+        """Give a folder the new key that it is due for, and before that those it lies in."""
+        due = self._tree.renewals.due(node)
+        if due is not None:
+            self.renew(due)
+
+    def _draw_key(self, folder: Located) -> None:
+        node = folder.keyed.node
+        self._folders.setdefault(node, (self._tree.renewals.now(folder.keyed), []))
+        self._tree.renewals.renew(folder.keyed)
+        self._renewed.add(node)
 
     def _known(self) -> dict[NodeId, View]:
         """Return folders that need not be asked for."""

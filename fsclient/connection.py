@@ -6,6 +6,7 @@ import os
 import select
 import socket
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self, TypeVar
@@ -61,6 +62,8 @@ class ServerConnection:
         self._request = self._first = after
         self._awaited: set[int] = set()
         self._came: dict[int, Control] = {}
+        self._early: dict[int, deque[Control | Data]] = {}
+        """What came for requests that are asked about later, because one was put in between."""
         self._record_room: bytearray | None = None
         self._opened = False
         with self._translated():
@@ -186,6 +189,10 @@ class ServerConnection:
         A segment may come in `into`, if that is given.
         """
         event: Control | Data | None = self._came.pop(request, None)
+        if event is None and request in self._early:
+            event = self._early[request].popleft()
+            if not self._early[request]:
+                del self._early[request]
         while event is None:
             if request <= self._first:
                 raise ConnectionLost(f"The connection to {self._where} was lost.")
@@ -213,6 +220,24 @@ class ServerConnection:
     def call(self, message: Message, *kinds: type[M]) -> M:
         """Send a request and return its answer."""
         return self.answer(self.send(message), *kinds)
+
+    def interject(self, message: Message, *kinds: type[M]) -> M:
+        """Send a request and return its answer, whatever else is under way.
+
+        What comes before it is kept for those who asked for it.
+        """
+        request = self.send(message)
+        while True:
+            event = self._event()
+            number = event.request if isinstance(event, Control) else event.stream
+            if number == request or not 0 < number < request:
+                break
+            if isinstance(event, Data):  # its memory is used again
+                event = Data(event.stream, event.index, memoryview(bytes(event.payload)))
+            if not self._set_aside(event):
+                self._early.setdefault(number, deque()).append(event)
+        self._early.setdefault(number, deque()).append(event)
+        return self.answer(request, *kinds)
 
     def _event(self, into: memoryview | None = None) -> Control | Data:
         while True:

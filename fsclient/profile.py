@@ -5,6 +5,7 @@
     profiles/NAME/session        the ticket of the running session
     profiles/NAME/transfers/     how far uploads have come (see `transfer.journal`)
     profiles/NAME/memory.db      versions seen, against rollback (see `trust.memory`)
+    profiles/NAME/people.db      other people's keys (see `trust.store`)
 
 Files are 0600 in folders 0700; Windows keeps them to the user by the profile folder's own rights.
 """
@@ -16,6 +17,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from fsclient.errors import local_errors
 from fsproto.errors import ExistsError, IntegrityError, NotFoundError, UsageError
@@ -29,6 +31,13 @@ class Facts:
 
     link: EnrollLink
     root: NodeId
+
+
+class PendingFiles(NamedTuple):
+    """Files of an enrolment that is not complete."""
+
+    memory: Path
+    people: Path
 
 
 class Profile:
@@ -46,6 +55,11 @@ class Profile:
     def memory(self) -> Path:
         """Where the versions seen are kept."""
         return self.folder / "memory.db"
+
+    @property
+    def people(self) -> Path:
+        """Where other people's keys are kept."""
+        return self.folder / "people.db"
 
     def exists(self) -> bool:
         """Tell whether somebody was enrolled under this name."""
@@ -107,9 +121,9 @@ class Profile:
         return None
 
     @property
-    def pending_memory(self) -> Path:
-        """Where the versions seen are kept until the enrolment is complete."""
-        return self._pending / "memory.db"
+    def pending(self) -> PendingFiles:
+        """Where things are kept until the enrolment is complete."""
+        return PendingFiles(self._pending / "memory.db", self._pending / "people.db")
 
     def begin(self, link: EnrollLink, keyfile: bytes) -> None:
         """Put the new keys on disk; `ExistsError` where somebody has enrolled already."""

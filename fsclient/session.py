@@ -13,6 +13,7 @@ from fsclient.persistence import Once, Patience
 from fsclient.profile import Facts, Profile
 from fsclient.tree import Tree
 from fsclient.trust.memory import Memory
+from fsclient.trust.people import People
 from fsclient.ui import Ui
 from fsproto import labels
 from fsproto.errors import (
@@ -45,6 +46,7 @@ class Session:
     identity: Identity
     connection: ServerConnection
     memory: Memory
+    people: People
     tree: Tree
 
     @property
@@ -56,6 +58,7 @@ class Session:
         """Close connection and memory."""
         self.connection.close()
         self.memory.close()
+        self.people.close()
 
 
 class Keeper:
@@ -120,7 +123,7 @@ class Keeper:
         facts, identity, lost = session.facts, session.identity, session.connection
         lost.close()
         with ExitStack() as undo:
-            mark = session.memory.mark()
+            mark, known = session.memory.mark(), session.people.known()
             connection = undo.enter_context(
                 ServerConnection(facts.link, self._patience, after=lost.last_request)
             )
@@ -129,8 +132,9 @@ class Keeper:
                 welcome = connection.call(Login(identity.user, signature, None, ticket), Welcome)
             except LoginRefused:
                 raise _ended() from None
-            root, memory = welcome.tree, session.memory
-            Tree(connection, identity, memory, root, expected=facts.root, mark=mark)
+            root, memory, people = welcome.tree, session.memory, session.people
+            people.meet(connection, welcome.log, known)
+            Tree(connection, identity, memory, people, root, expected=facts.root, mark=mark)
             undo.pop_all()
         session.connection = session.tree.connection = connection
 
@@ -172,15 +176,18 @@ class Keeper:
     ) -> Session:
         with ExitStack() as undo:
             memory = undo.enter_context(closing(Memory(self._profile.memory)))
-            mark = memory.mark()
+            people = undo.enter_context(closing(People(self._profile.people, identity)))
+            mark, known = memory.mark(), people.known()
             connection = undo.enter_context(ServerConnection(facts.link, self._patience))
             signature = _sign(identity, labels.SIGN_LOGIN, connection.channel_id)
             welcome = connection.call(Login(identity.user, signature, code, ticket), Welcome)
-            tree = Tree(connection, identity, memory, welcome.tree, expected=facts.root, mark=mark)
+            people.meet(connection, welcome.log, known)
+            root = welcome.tree
+            tree = Tree(connection, identity, memory, people, root, expected=facts.root, mark=mark)
             if welcome.ticket is not None:
                 self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
             undo.pop_all()
-        return Session(facts, identity, connection, memory, tree)
+        return Session(facts, identity, connection, memory, people, tree)
 
     def _enroll(self, link: EnrollLink, identity: Identity, code: str) -> Session:
         with ExitStack() as undo:
@@ -189,15 +196,24 @@ class Keeper:
             bundle, planted = identity.bundle.signed, _empty_tree(identity)
             ask = Enroll(identity.user, signature, code, bundle, planted)
             welcome = connection.call(ask, Welcome)
-            with closing(Memory(self._profile.pending_memory)) as memory:
-                tree = Tree(connection, identity, memory, welcome.tree, expected=None, mark=0)
+            pending = self._profile.pending
+            with (
+                closing(Memory(pending.memory)) as memory,
+                closing(People(pending.people, identity)) as people,
+            ):
+                people.meet(connection, welcome.log, None)
+                tree = Tree(
+                    connection, identity, memory, people, welcome.tree, expected=None, mark=0
+                )
             facts = Facts(link, tree.root.keyed.node)
             self._profile.complete(facts)
             if welcome.ticket is not None:
                 self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
-            tree.memory = undo.enter_context(closing(Memory(self._profile.memory)))
+            memory = undo.enter_context(closing(Memory(self._profile.memory)))
+            people = undo.enter_context(closing(People(self._profile.people, identity)))
+            tree.remember_in(memory, people)
             undo.pop_all()
-        return Session(facts, identity, connection, tree.memory, tree)
+        return Session(facts, identity, connection, memory, people, tree)
 
 
 class Passphrase:
@@ -270,6 +286,8 @@ def _empty_tree(identity: Identity) -> TreeRoot:
         link=b"",
         link_generation=0,
         generation=root.generation,
+        names_since=root.generation,
+        former=b"",
         metadata=seal_metadata(
             root.metadata_key, root.node, 1, root.generation, metadata, random=os.urandom
         ),

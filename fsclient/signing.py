@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fsclient.tree import Located, View
+from fsclient.tree import Located, Tree, View
 from fsproto.errors import ConflictError
-from fsproto.keys.identity import Identity
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages.files import Removal
 from fsproto.sealed import folder as folders
@@ -40,6 +39,8 @@ class NextVersion:
     metadata: Metadata
     content: Content | None
     """None for a folder."""
+    renew: bool = False
+    """It takes a new key: fewer people are to see it than saw what it was before."""
 
 
 @dataclass(frozen=True)
@@ -69,25 +70,68 @@ class SignedChanges:
 class Draft:
     """A commit in the making, on top of folders as they are."""
 
-    def __init__(self, identity: Identity, views: Mapping[NodeId, View], new: set[NodeId]) -> None:
-        """Take who signs, the folders that are there, and those that this very commit makes."""
-        self._identity = identity
+    def __init__(self, tree: Tree, views: Mapping[NodeId, View], new: set[NodeId]) -> None:
+        """Take whose tree it is, the folders that are there, and those this very commit makes."""
+        self._identity = tree.identity
+        self._renewals = tree.renewals
+        self._authors = tree.authors
+        self._log_head = tree.people.log_head
         self._views = views
         self._edits = {node: view.tree.edit() for node, view in views.items()}
         self._edits |= {node: PrefixTree().edit() for node in new}
         self._manifests: list[DraftManifest] = []
         self._removals: list[Removal] = []
 
-    def entry(self, folder: KeyedNode, token: Token) -> Entry | None:
+    def entry(self, folder: KeyedNode, tokens: Sequence[Token]) -> Entry | None:
         """Return what a folder has under a name, changed as far as the draft has come."""
-        return self._edits[folder.node].get(token)
+        edit = self._edits[folder.node]
+        return next((found for token in tokens if (found := edit.get(token)) is not None), None)
 
-    def place(self, parent: KeyedNode, token: Token, what: NextVersion) -> None:
-        """Make a node's next version and enter it in its folder."""
-        node, before = what.node, what.before
-        version = before.body.version + 1 if before else 1
+    def place(self, parent: KeyedNode, tokens: Sequence[Token], what: NextVersion) -> None:
+        """Make a node's next version and enter it in its folder, under its newest token."""
+        parent, before = self._renewals.now(parent), what.before
         stays = before is not None and before.body.parent == parent.node
-        body = Manifest(
+        node = self._keyed(parent, what, stays=stays)
+        if before is not None and stays and before.body.token in tokens[1:]:
+            self._remove(parent, before.body.token)  # the name as an older key of the folder has it
+        body = self._manifest(parent, node, tokens[0], what)
+        drafted = draft_manifest(body)
+        self._manifests.append(drafted)
+        self._edits[parent.node].put(Entry(tokens[0], node.node, drafted.hash))
+        if body.kind is Kind.FOLDER:
+            self._authors.enter(parent.node, node, parent.generation)
+
+    def _keyed(self, parent: KeyedNode, what: NextVersion, *, stays: bool) -> KeyedNode:
+        """Return a node with the key that its next version has."""
+        before, node = what.before, self._renewals.now(what.node)
+        if what.content is None or before is None:
+            return node  # a folder's new key is drawn when the change is described
+        due = stays and before.body.link_generation < parent.generation
+        if (what.renew or due) and node.generation == before.body.generation:
+            return node.renewed(os.urandom)
+        return node
+
+    def _manifest(
+        self, parent: KeyedNode, node: KeyedNode, token: Token, what: NextVersion
+    ) -> Manifest:
+        before = what.before
+        version = before.body.version + 1 if before else 1
+        was = before.body if before else None
+        same_key = was is not None and was.generation == node.generation
+        same_link = (
+            same_key
+            and was is not None
+            and (was.parent, was.link_generation) == (parent.node, parent.generation)
+        )
+        sealed = seal_metadata(
+            node.metadata_key,
+            node.node,
+            version,
+            node.generation,
+            what.metadata,
+            random=os.urandom,
+        )
+        return Manifest(
             format=manifests.FORMAT,
             node=node.node,
             parent=parent.node,
@@ -95,32 +139,27 @@ class Draft:
             version=version,
             previous=before.hash if before else NO_HASH,
             token=token,
-            link=before.body.link if before and stays else parent.seal_link(node, os.urandom),
+            link=was.link if was and same_link else parent.seal_link(node, os.urandom),
             link_generation=parent.generation,
             generation=node.generation,
-            metadata=seal_metadata(
-                node.metadata_key,
-                node.node,
-                version,
-                node.generation,
-                what.metadata,
-                random=os.urandom,
-            ),
+            names_since=node.names_since,
+            former=was.former if was and same_key else node.seal_former(os.urandom),
+            metadata=sealed,
             content=what.content,
             author=self._identity.user,
             author_key=self._identity.signing.public,
             time_ms=_now_ms(),
-            log_head=b"",
+            log_head=self._log_head,
         )
-        drafted = draft_manifest(body)
-        self._manifests.append(drafted)
-        self._edits[parent.node].put(Entry(token, node.node, drafted.hash))
 
-    def take_out(self, parent: KeyedNode, token: Token, found: Located) -> None:
+    def take_out(self, parent: KeyedNode, tokens: Sequence[Token], found: Located) -> None:
         """Take a name out of its folder; `ConflictError` if it no longer is what was found."""
-        entry = self.entry(parent, token)
+        entry = self.entry(parent, tokens)
         if entry is None or (entry.node, entry.manifest) != (found.keyed.node, found.manifest.hash):
             raise ConflictError(f"Somebody else changed or removed '{found.path}' meanwhile.")
+        self._remove(parent, entry.token)
+
+    def _remove(self, parent: KeyedNode, token: Token) -> None:
         self._removals.append(Removal(parent.node, token))
         self._edits[parent.node].remove(token)
 
@@ -137,11 +176,11 @@ class Draft:
                     version=view.state.body.version + 1 if view else 1,
                     previous=view.state.hash if view else NO_HASH,
                     root=tree.root,
-                    generation=keyed.generation,
+                    generation=self._renewals.now(keyed).generation,
                     author=self._identity.user,
                     author_key=self._identity.signing.public,
                     time_ms=_now_ms(),
-                    log_head=b"",
+                    log_head=self._log_head,
                 ),
             )
             after[keyed.node] = View(state, tree, {})

@@ -5,13 +5,17 @@ proofs, keys and memory. Nothing leaves this module that was not checked.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from fsclient.persistence import Once
+from fsclient.renewals import Renewals
+from fsclient.shared import SharedWithMe
+from fsclient.trust.authors import Authors
 from fsclient.trust.memory import MANIFEST, STATE, Memory, Sighting
+from fsclient.trust.people import People
 from fsproto.errors import (
     ExistsError,
     FsError,
@@ -19,6 +23,7 @@ from fsproto.errors import (
     NotFoundError,
     RemoteProtocolError,
     RollbackError,
+    SignatureError,
     Unreachable,
 )
 from fsproto.keys.grants import open_root_grant
@@ -26,10 +31,12 @@ from fsproto.keys.identity import Identity
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages.account import TreeRoot
 from fsproto.messages.files import Entries, Found, List, Listed, Lookup
-from fsproto.names import RemotePath, for_terminal
-from fsproto.sealed.folder import VerifiedState, verify_state
+from fsproto.names import RemotePath
+from fsproto.packing import unpack
+from fsproto.sealed.folder import VerifiedState
 from fsproto.sealed.manifest import (
     Kind,
+    Manifest,
     Metadata,
     Mode,
     VerifiedManifest,
@@ -61,6 +68,14 @@ class Located:
     keyed: KeyedNode
     manifest: VerifiedManifest
     metadata: Metadata
+    above: Located | None = field(default=None, repr=False, compare=False)
+    """The folder it was found in; None for a root, and for what heads somebody's shares."""
+
+    @property
+    def is_due(self) -> bool:
+        """Tell whether it is to take a new key: its folder has taken one since."""
+        above = self.above
+        return above is not None and self.manifest.body.link_generation < above.keyed.generation
 
     @property
     def is_folder(self) -> bool:
@@ -118,13 +133,14 @@ class Lately:
 
 
 class Tree:
-    """One person's own tree."""
+    """One person's own tree, and what others share with them."""
 
     def __init__(
         self,
         connection: ServerConnection,
         identity: Identity,
         memory: Memory,
+        people: People,
         root: TreeRoot,
         *,
         expected: NodeId | None,
@@ -135,32 +151,54 @@ class Tree:
         `expected` is the root of the enrolment, None while enrolling; `mark` is the memory's from
         before the login was sent.
         """
-        self.connection = connection
+        self._connection = connection
         self.persistence = Once()
         self.lately: Lately | None = None
         """For as long as many changes are made one after the other."""
         self.identity = identity
         self.memory = memory
+        self.people = people
+        self.authors = Authors(connection, people, memory)
+        self.renewals = Renewals()
         keyed = open_root_grant(root.grant, identity)
-        manifest = verify_author(root.manifest, identity.user, identity.signing.public)
-        body = manifest.body
+        self.authors.enter_top(keyed, identity.user, None)
+        body = unpack(root.manifest.payload, Manifest)
         if keyed.node != body.node or body.parent != NO_NODE or body.kind is not Kind.FOLDER:
             raise IntegrityError("The server sent a root that is not the root of your tree.")
+        keys = people.identity_keys(identity.user)
+        if body.author_key not in keys:
+            raise SignatureError("The root of your tree was signed by somebody else.")
+        manifest = verify_author(root.manifest, identity.user, body.author_key)
         if expected is not None and keyed.node != expected:
             raise RollbackError(
                 "THE SERVER SHOWED ANOTHER TREE than the one this profile has enrolled with."
             )
-        state = self._state(root.state, keyed.node)
-        memory.check([_seen_manifest(manifest), _seen_state(state)], mark)
+        state = self.authors.state(root.state, keyed)
+        self._check([seen_manifest(manifest), _seen_state(state)], mark)
         metadata = open_metadata(keyed.metadata_key, body)
         self.root = Located(RemotePath(None, ()), keyed, manifest, metadata)
+        self.shared = SharedWithMe(self)
+
+    @property
+    def connection(self) -> ServerConnection:
+        """The connection to the server, which may be made anew."""
+        return self._connection
+
+    @connection.setter
+    def connection(self, connection: ServerConnection) -> None:
+        self._connection = self.authors.connection = connection
+
+    def remember_in(self, memory: Memory, people: People) -> None:
+        """Keep what is seen somewhere else from now on, as an enrolment does at its end."""
+        self.memory, self.people = memory, people
+        self.authors.remember_in(memory, people)
 
     # --- looking
 
     def find(self, path: RemotePath) -> Located:
         """Return what is at `path`; `NotFoundError` where there is nothing."""
         found = self.reach(path)[-1]
-        if found.path != RemotePath(None, path.parts):
+        if len(found.path.parts) < len(path.parts):
             missing = found.path.child(path.parts[len(found.path.parts)])
             raise NotFoundError(f"There is no '{missing}'.")
         if path.names_folder and not found.is_folder:
@@ -169,9 +207,8 @@ class Tree:
 
     def reach(self, path: RemotePath) -> list[Located]:
         """Return the nodes from the root towards `path`, as far as there are any."""
-        if path.owner not in (None, self.identity.user):
-            raise NotFoundError(f"'{for_terminal(path.owner or '')}' shares nothing with you.")
-        way = [self.root]
+        own = path.owner in (None, self.identity.user)
+        way = [self.root if own else self.shared.head(path.owner or "")]
         for name in path.parts:
             here = way[-1]
             if not here.is_folder:
@@ -184,17 +221,23 @@ class Tree:
 
     def look(self, folder: Located, names: Sequence[str]) -> dict[str, Located | None]:
         """Return what a folder holds under some names; None where it proved to hold nothing."""
-        tokens = {name: folder.keyed.token(name) for name in names}
-        view = self.view(folder.keyed, list(tokens.values()))
-        return {
-            name: self._open(folder, manifest, name)
-            if (manifest := view.found.get(token))
-            else None
-            for name, token in tokens.items()
-        }
+        if folder.keyed.node == NO_NODE:
+            tops = {one.path.name: one for one in self.children(folder)}
+            return {name: tops.get(name) for name in names}
+        tokens = {name: folder.keyed.tokens(name) for name in names}
+        view = self.view(folder.keyed, [token for some in tokens.values() for token in some])
+        found: dict[str, Located | None] = {}
+        for name, some in tokens.items():
+            there = [view.found[token] for token in some if token in view.found]
+            if len(there) > 1:
+                raise IntegrityError("A folder holds two things of one name.")
+            found[name] = self._open(folder, there[0], name) if there else None
+        return found
 
     def children(self, folder: Located) -> list[Located]:
         """Return everything in a folder, by name; nothing can be missing or added."""
+        if folder.keyed.node == NO_NODE:
+            return self.shared.tops(folder.path.owner or "")
         return self.persistence.run(partial(self._children, folder))
 
     def listings(
@@ -209,9 +252,17 @@ class Tree:
             try:
                 while folders and len(asked) < _LISTINGS_AHEAD:
                     (folder, name), mark = folders[0], self.memory.mark()
+                    if folder.keyed.node == NO_NODE:
+                        if asked:
+                            break
+                        folders.popleft()
+                        yield name, self.children(folder)
+                        continue
                     request = self.connection.send(List(folder.keyed.node))
                     asked.append((folder, name, request, mark))
                     folders.popleft()
+                if not asked:
+                    continue
                 folder, name, request, mark = asked[0]
                 found: list[Located] | FsError = self._listing(folder, request, mark)
             except Unreachable as lost:
@@ -237,14 +288,16 @@ class Tree:
             signed += answer.manifests
         if not isinstance(answer, Listed):
             raise RemoteProtocolError("The server did not end its listing.")
-        state = self._state(answer.state, folder.keyed.node)
+        state = self.authors.state(answer.state, folder.keyed)
         manifests = [pinned_manifest(one, manifest_hash(one)) for one in signed]
         entries = [Entry(m.body.token, m.body.node, m.hash) for m in manifests]
         tree = PrefixTree.build(entries)
         if tree.root != state.body.root:
             raise IntegrityError("The server hid, added or changed something in a folder.")
-        seen = [_seen_state(state), *map(_seen_manifest, manifests)]
-        self.memory.check(seen, mark)
+        self._check_heads(state, manifests)
+        self.authors.prepare(folder.keyed.node, manifests)
+        seen = [_seen_state(state), *map(seen_manifest, manifests)]
+        self._check(seen, mark)
         if self.lately is not None:
             self.lately.note(folder.keyed.node, View(state, tree, {}))
         found = [self._open(folder, manifest) for manifest in manifests]
@@ -263,7 +316,7 @@ class Tree:
         self, folder: KeyedNode, tokens: list[Token], found: Found, mark: int
     ) -> View:
         """Check what the server says about some tokens of a folder."""
-        state = self._state(found.state, folder.node)
+        state = self.authors.state(found.state, folder)
         tree = PrefixTree.from_proof(found.proof, state.body.root)
         asked = (tree.get(token) for token in sorted(set(tokens)))
         present = [entry for entry in asked if entry is not None]
@@ -275,7 +328,9 @@ class Tree:
             if (manifest.body.node, manifest.body.token) != (entry.node, entry.token):
                 raise IntegrityError("A folder names a manifest that belongs elsewhere.")
             manifests[entry.token] = manifest
-        self.memory.check([_seen_state(state), *map(_seen_manifest, manifests.values())], mark)
+        self._check_heads(state, manifests.values())
+        self.authors.prepare(folder.node, manifests.values())
+        self._check([_seen_state(state), *map(seen_manifest, manifests.values())], mark)
         view = View(state, tree, manifests)
         if self.lately is not None:
             self.lately.note(folder.node, view, tokens)
@@ -283,21 +338,31 @@ class Tree:
 
     def remember(self, states: list[VerifiedState], manifests: list[VerifiedManifest]) -> None:
         """Remember what the server has just committed for us."""
-        self.memory.remember([*map(_seen_state, states), *map(_seen_manifest, manifests)])
+        self.memory.remember([*map(_seen_state, states), *map(seen_manifest, manifests)])
 
     # --- checking
 
-    def _state(self, signed: Signed, folder: NodeId) -> VerifiedState:
-        return verify_state(signed, folder, self.identity.user, self.identity.signing.public)
+    def _check(self, seen: list[Sighting], mark: int) -> None:
+        self.memory.check(seen, mark, self.authors.frozen)
+
+    def _check_heads(self, state: VerifiedState, manifests: Iterable[VerifiedManifest]) -> None:
+        """Hold the key logs that others have seen against one's own."""
+        heads = {state.body.log_head, *(manifest.body.log_head for manifest in manifests)}
+        self.people.check_heads(self.connection, heads)
 
     def _open(self, folder: Located, manifest: VerifiedManifest, name: str = "") -> Located:
         keyed = folder.keyed.open_link(manifest.body)
         metadata = open_metadata(keyed.metadata_key, manifest.body)
-        if folder.keyed.token(metadata.name) != manifest.body.token or (
+        if manifest.body.token not in folder.keyed.tokens(metadata.name) or (
             name and metadata.name != name
         ):
             raise IntegrityError("Something lies in a folder under another name than its own.")
-        return Located(folder.path.child(metadata.name), keyed, manifest, metadata)
+        path = folder.path.child(metadata.name)
+        found = Located(path, keyed, manifest, metadata, folder)
+        if found.is_folder:
+            self.authors.enter(folder.keyed.node, keyed, manifest.body.link_generation)
+            self.renewals.met(found)
+        return found
 
 
 def must_be_folder(found: Located) -> Located:
@@ -311,5 +376,6 @@ def _seen_state(state: VerifiedState) -> Sighting:
     return Sighting(state.body.folder, STATE, state.body.version, state.hash)
 
 
-def _seen_manifest(manifest: VerifiedManifest) -> Sighting:
+def seen_manifest(manifest: VerifiedManifest) -> Sighting:
+    """Return what the memory keeps of a manifest."""
     return Sighting(manifest.body.node, MANIFEST, manifest.body.version, manifest.hash)

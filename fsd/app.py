@@ -20,7 +20,9 @@ from fsd.doors.peer import DoorPolicy
 from fsd.home import Home
 from fsd.services.accounts import Accounts, LoginPolicy
 from fsd.services.files import Files
+from fsd.services.keylog import KeyLogs, LogKeeper
 from fsd.services.people import People
+from fsd.services.shares import Sharing
 from fsd.services.transfers import Transfers
 from fsd.store import schema
 from fsd.store.engine import Database
@@ -85,7 +87,9 @@ def _shown(url: str) -> str:
 
 def people(home: Home, database: Database) -> People:
     """Build what an administrator needs."""
-    return People(database, _vault(home, database), LocalBlobs(home.blobs), now_ms=now_ms)
+    log_keeper = LogKeeper(home.log_key(), now_ms=now_ms)
+    blobs = LocalBlobs(home.blobs)
+    return People(database, _vault(home, database), blobs, log=log_keeper, now_ms=now_ms)
 
 
 def _vault(home: Home, database: Database) -> Vault:
@@ -126,10 +130,21 @@ async def _main(
     home, host_key = settings.home, settings.home.host_key()
     blobs = LocalBlobs(home.blobs)
     vault = _vault(home, database)
+    log_keeper = LogKeeper(home.log_key(), now_ms=now_ms)
+    log_keeper.catch_up(database)
     desk = Desk(
-        Accounts(database, vault, policy=settings.logins, now_ms=now_ms, random=os.urandom),
+        Accounts(
+            database,
+            vault,
+            policy=settings.logins,
+            log=log_keeper,
+            now_ms=now_ms,
+            random=os.urandom,
+        ),
         Files(database, blobs, now_ms=now_ms),
         Transfers(database, blobs, now_ms=now_ms),
+        Sharing(database),
+        KeyLogs(database, log_keeper),
     )
     janitor = Janitor(database, blobs, now_ms)
     # This home is ours alone, so whatever is still being received in it was interrupted.

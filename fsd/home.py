@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _HOST_KEY = "host.key"
 _MASTER_KEY = "master.key"
+_LOG_KEY = "log.key"
 
 
 class HomeError(FsError):
@@ -64,6 +65,7 @@ class Home:
             )
         self._make_once(_HOST_KEY, lambda: crypto.RsaKey.generate().der)
         self._make_once(_MASTER_KEY, lambda: os.urandom(crypto.KEY_SIZE))
+        self._make_once(_LOG_KEY, lambda: os.urandom(crypto.ED25519_SIZE))
 
     def _take_folder(self) -> None:
         """Make the folder, or close it to others if it is a home already or holds nothing."""
@@ -90,6 +92,13 @@ class Home:
         if len(key) != crypto.KEY_SIZE:
             raise IntegrityError(f"{self.path / _MASTER_KEY} is not a master key.")
         return key
+
+    def log_key(self) -> crypto.SigningKey:
+        """Return the key that signs the key log; `IntegrityError` if its file is damaged."""
+        seed = self._read(_LOG_KEY)
+        if len(seed) != crypto.ED25519_SIZE:
+            raise IntegrityError(f"{self.path / _LOG_KEY} is not the key of a key log.")
+        return crypto.SigningKey(seed)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

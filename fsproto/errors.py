@@ -158,6 +158,12 @@ class RollbackError(SecurityError):
     code = "rollback"
 
 
+class KeyChangedError(SecurityError):
+    """Somebody's keys are no longer those that were known."""
+
+    code = "key-changed"
+
+
 class ConflictError(FsError):
     """It was changed by somebody else meanwhile."""
 

@@ -32,6 +32,15 @@ MAX_METADATA = 16 * 1024
 METADATA_BLOCK = 128
 """Metadata is filled up to a multiple of this many bytes, so that its size hides a name's."""
 
+MAX_GENERATION = 1024
+"""Keys that one node can take in its life; each manifest carries those before the last."""
+MAX_FORMER = MAX_GENERATION * 32 + 28
+"""Bytes of a node's sealed former keys."""
+MAX_MEMBERS = 1000
+"""People in one member list."""
+LOG_HEAD_SIZE = 40
+"""Bytes by which an author names the key log that was seen: u64 size, root 32."""
+
 MAX_COMMIT_NODES = 1000
 """Manifests and removals in one commit."""
 MAX_FETCH = 500

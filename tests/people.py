@@ -15,6 +15,7 @@ from fsd.auth.vault import Vault
 from fsd.blobs.local import LocalBlobs
 from fsd.services.accounts import Accounts, LoginPolicy, Principal
 from fsd.services.files import Files
+from fsd.services.keylog import LogKeeper
 from fsd.services.people import People
 from fsd.services.transfers import Transfers
 from fsd.store.engine import Database
@@ -37,6 +38,7 @@ from tests import known
 CHANNEL = b"the channel they speak over".ljust(32)
 ADDRESS = "192.0.2.1"
 MASTER_KEY = known.stretch("master key", 32)
+LOG_KEY = crypto.SigningKey(known.stretch("log key", crypto.ED25519_SIZE))
 
 
 @dataclass
@@ -60,7 +62,8 @@ class Office:
         self.vault = Vault(MASTER_KEY, known.Seeded("vault"))
         self.blobs = LocalBlobs(folder)
         self.accounts = accounts(database, clock)
-        self.people = People(database, self.vault, self.blobs, now_ms=clock)
+        self.log = LogKeeper(LOG_KEY, now_ms=clock)
+        self.people = People(database, self.vault, self.blobs, log=self.log, now_ms=clock)
         self.files = Files(database, self.blobs, now_ms=clock)
         self.transfers = Transfers(database, self.blobs, now_ms=clock)
 
@@ -77,7 +80,8 @@ def accounts(
     vault = Vault(MASTER_KEY, known.Seeded("vault"))
     policy = policy or LoginPolicy()
     random = known.Seeded(f"{database.url}{id(database)}")
-    return Accounts(database, vault, policy=policy, now_ms=clock, random=random)
+    log = LogKeeper(LOG_KEY, now_ms=clock)
+    return Accounts(database, vault, policy=policy, log=log, now_ms=clock, random=random)
 
 
 def identity(name: str, keys: str = "first", version: int = 1) -> Identity:
@@ -174,7 +178,7 @@ class Resident:
         state = self._state(self.version)
         self.state = state.hash
         blobs = [InlineBlob(salt, blob)] if inline else []
-        return Commit([state.signed], [signed.signed], [], blobs)
+        return Commit([state.signed], [signed.signed], [], blobs, [])
 
     def _salt(self, blob: bytes) -> Salt:
         return Salt(known.stretch(f"{self.name} {len(blob)} salt", 32))
@@ -204,8 +208,10 @@ class Resident:
             previous=NO_HASH,
             token=token,
             link=b"",
-            link_generation=0,
+            link_generation=0 if parent == NO_NODE else 1,
             generation=1,
+            names_since=1,
+            former=b"",
             metadata=b"sealed, as far as a server can tell",
             content=content,
             author=self.name,

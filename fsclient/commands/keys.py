@@ -25,16 +25,13 @@ def file(app: App, path: str) -> None:
     from fsclient.transfer.opening import checked_content
     from fsproto.errors import UsageError
     from fsproto.names import parse_path
-    from fsproto.sealed.manifest import check_author
-    from fsproto.sealed.signed import Verifier
     from fsproto.sealed.stream import content_ad
 
     with app.session() as session:
         found = session.tree.find(parse_path(path))
         if found.is_folder:
             raise UsageError(f"'{found.path}' is a folder; only files have such a key.")
-        identity = session.identity
-        check_author(found.manifest, identity.user, Verifier(identity.signing.public))
+        session.tree.authors.check_manifest(found.manifest)
     content, key = checked_content(found, found.manifest.body.content)
     data = {
         "file_key": key.hex(),

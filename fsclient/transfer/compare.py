@@ -15,8 +15,7 @@ from fsclient.transfer.sealing import Readable, segments
 from fsclient.tree import Located
 from fsproto import crypto
 from fsproto.sealed import integrity, stream
-from fsproto.sealed.manifest import Metadata, Mode, check_author
-from fsproto.sealed.signed import Verifier
+from fsproto.sealed.manifest import Metadata, Mode
 
 SAME_TIME_NS = 1_000
 """Times that differ by less are the same: NTFS, for one, keeps them in steps of 100 ns."""
@@ -46,7 +45,7 @@ class Comparer:
 
     def __init__(self, session: Session) -> None:
         """Take whose files they are."""
-        self._identity = session.identity
+        self._authors = session.tree.authors
         self._buffers = Buffers()
 
     def may_be_same(self, facts: LocalFacts, metadata: Metadata) -> bool:
@@ -59,8 +58,7 @@ class Comparer:
 
         Raises what the source raises if it changes while it is read.
         """
-        identity = self._identity
-        check_author(found.manifest, identity.user, Verifier(identity.signing.public))
+        self._authors.check_manifest(found.manifest)
         content, key = checked_content(found, found.manifest.body.content)
         bound_to = stream.content_ad(found.keyed.node, content.version)
         sealer = stream.StreamSealer(key, bound_to, content.salt)

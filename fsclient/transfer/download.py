@@ -19,7 +19,6 @@ from fsproto.errors import ConflictError, FsError, IntegrityError, RemoteProtoco
 from fsproto.limits import MAX_FETCH, MAX_INLINE_BLOB
 from fsproto.messages import files
 from fsproto.messages.files import Download, Fetch, Fetched, Sent
-from fsproto.sealed.signed import Verifier
 from fsproto.wire.connection import Control, Data
 
 if TYPE_CHECKING:
@@ -71,7 +70,6 @@ class Downloader:
         self._progress = progress
         self._threads = Threads(THREADS, "open")
         self._buffers = Buffers()
-        self._author = Verifier(session.identity.signing.public)
 
     def close(self) -> None:
         """Let the threads go."""
@@ -141,7 +139,8 @@ class Downloader:
             yield some
 
     def _opening(self, job: Job) -> Opening:
-        return Opening(job.file, self._session.identity.user, self._author)
+        self._session.tree.authors.check_manifest(job.file.manifest)
+        return Opening(job.file)
 
     def _receive_small(
         self, ask: _Ask, asked: deque[_Ask], failed: Callable[[FsError], None]

@@ -7,17 +7,15 @@ from fsproto import crypto
 from fsproto.errors import IntegrityError
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.sealed import integrity, stream
-from fsproto.sealed.manifest import Content, check_author
-from fsproto.sealed.signed import Verifier
+from fsproto.sealed.manifest import Content
 from fsproto.types import FileKey
 
 
 class Opening:
     """One file while it is opened: everything about it that can be checked before is."""
 
-    def __init__(self, file: Located, author: str, key: Verifier) -> None:
-        """Check who signed it and that the key is the one that was committed to."""
-        check_author(file.manifest, author, key)
+    def __init__(self, file: Located) -> None:
+        """Check that the key is the one that was committed to; who signed it was checked before."""
         self.content, self._file_key = checked_content(file, file.manifest.body.content)
         self._bound_to = stream.content_ad(file.keyed.node, self.content.version)
         self._name = str(file.path)

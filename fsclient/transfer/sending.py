@@ -153,8 +153,10 @@ class Sending:
         if not self._journal.leaves:
             return None  # nothing would be gained, so nothing is risked
         node = KeyedNode(begun.node, begun.generation, begun.node_key)
-        if before is not None and node != self._node:
-            return None
+        if before is not None:
+            if (node.node, node.generation, node.key) != _of(self._node):
+                return None
+            node = self._node  # with the keys it had before
         sealing = Sealing(node.node, self._version, begun.file_key, begun.salt)
         self._leaves = list(self._journal.leaves)
         self._node = node
@@ -267,3 +269,7 @@ class Sending:
         if connection.usable:
             with suppress(FsError):  # it is the first failure that counts
                 connection.go_on(request, UploadAbort())
+
+
+def _of(keyed: KeyedNode) -> tuple[bytes, int, bytes]:
+    return keyed.node, keyed.generation, keyed.key

@@ -1,4 +1,4 @@
-"""The newest version of every folder and file this client has seen, against rollback.
+"""The newest version of every folder, file and member list this client has seen, against rollback.
 
 The server may refuse service, but it must not show an older state than it showed before, nor
 another one of the same version. Kept in SQLite, so that several commands at once agree.
@@ -11,15 +11,15 @@ only against what was known at that mark.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from fsproto.errors import FsError, IntegrityError, OutOfSpaceError, RollbackError
-from fsproto.types import Hash, NodeId
+from fsproto.types import NO_HASH, Hash, NodeId
 
-STATE, MANIFEST = 1, 2
+STATE, MANIFEST, LIST, AGE = 1, 2, 3, 4
 _Known = dict[tuple[NodeId, int], tuple[int, bytes, int]]
 _AT_ONCE = 500
 """Nodes in one query."""
@@ -38,11 +38,11 @@ CREATE INDEX IF NOT EXISTS seen_at ON seen (at);
 
 @dataclass(frozen=True)
 class Sighting:
-    """One version of a folder's state or of a node's manifest."""
+    """One version of a folder's state, of a node's manifest, or of its member list."""
 
     node: NodeId
     what: int
-    """`STATE` or `MANIFEST`."""
+    """`STATE`, `MANIFEST`, `LIST`, or `AGE`: the generation that a list was bound to."""
     version: int
     hash: Hash
 
@@ -71,15 +71,46 @@ class Memory:
             found = self._db.execute("SELECT max(at) FROM seen").fetchone()[0]
         return found or 0
 
-    def check(self, seen: Iterable[Sighting], mark: int) -> None:
+    def check(
+        self, seen: Iterable[Sighting], mark: int, frozen: Mapping[NodeId, NodeId] | None = None
+    ) -> None:
         """Hold an answer against what was known at `mark`, then remember it.
 
-        Raises `RollbackError` for an older version, or another one of the same version.
+        `frozen` are folders whose state was signed by somebody who may write there no more, each
+        with the node whose member list says so: what was seen of them since that list was known
+        must not change. Raises `RollbackError` for an older version, another one of the same
+        version, or such a change.
         """
         seen = list(seen)
         with self._translated(), self._transaction():
             known = self._known(seen)
-            self._remember([one for one in seen if _is_news(one, known, mark)])
+            news = [one for one in seen if _is_news(one, known, mark)]
+            if frozen:
+                self._check_frozen(seen, known, frozen)
+            self._remember(news)
+
+    def _check_frozen(
+        self, seen: list[Sighting], known: _Known, frozen: Mapping[NodeId, NodeId]
+    ) -> None:
+        ages = self._known([Sighting(node, AGE, 0, NO_HASH) for node in frozen.values()])
+        for one in seen:
+            before, said = known.get((one.node, STATE)), frozen.get(one.node)
+            if one.what != STATE or said is None or before is None:
+                continue
+            told = ages.get((said, AGE))
+            if told is None:
+                continue
+            if before[0] < one.version and before[2] > told[2]:
+                raise RollbackError(
+                    "SOMEBODY WHO WAS REMOVED from a shared folder has changed it, and the server "
+                    "lets them.",
+                    hint="Stop and talk to the owner; their 'fsclient unshare --now' ends it.",
+                )
+            # From now on it is known to have been looked at since.
+            self._db.execute(
+                "UPDATE seen SET at = (SELECT max(at) + 1 FROM seen) WHERE node = ? AND what = ?",
+                (one.node, STATE),
+            )
 
     def remember(self, seen: Iterable[Sighting]) -> None:
         """Remember what this client itself has just made the newest."""

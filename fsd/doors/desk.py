@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fsd.blobs.base import BlobReader
 from fsd.services.accounts import Accounts, Principal
 from fsd.services.files import Files
 from fsd.services.incoming import IncomingBlob, WholeBlob
+from fsd.services.keylog import KeyLogs
+from fsd.services.shares import Sharing
 from fsd.services.transfers import Transfers
 from fsproto.errors import FsError, IntegrityError, RemoteProtocolError
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.account import Enroll, GetStatus, Login, Logout, Welcome
 from fsproto.messages.base import Done, Message
 from fsproto.messages.files import Commit, Kept, Lookup
+from fsproto.messages.keylog import GetBundle, GetLog, Rotate
+from fsproto.messages.shares import GetMembers, GetShared, GetShares, Leave
 from fsproto.sealed.stream import stored_segment_count
 from fsproto.types import NodeId, Root, Salt
 
@@ -25,6 +30,8 @@ class Desk:
     accounts: Accounts
     files: Files
     transfers: Transfers
+    sharing: Sharing
+    log: KeyLogs
 
     def log_in(
         self, ask: Login | Enroll, channel_id: bytes, address: str
@@ -46,7 +53,27 @@ class Desk:
             case Logout():
                 self.accounts.logout(who)
                 return Done()
+            case GetLog(first):
+                return self.log.entries(first)
+            case GetBundle(user):
+                return self.log.bundle(user)
+            case Rotate():
+                self.accounts.rotate(who, ask)
+                return Done()
+            case GetMembers(asked):
+                return self.sharing.members(who, asked)
+            case Leave(node):
+                return self.sharing.leave(who, node)
         raise RemoteProtocolError(f"A client cannot send {type(ask).__name__} now.")
+
+    def answers(self, who: Principal, ask: Message) -> Sequence[Message]:
+        """Answer a message whose answer may come in several, or one of the others."""
+        match ask:
+            case GetShared():
+                return self.sharing.mine(who)
+            case GetShares():
+                return self.sharing.with_me(who, ask)
+        return [self.answer(who, ask)]
 
     def begin_upload(self, who: Principal, salt: Salt, *, resumable: bool) -> Upload:
         """Begin to receive a blob."""

@@ -280,9 +280,8 @@ class Peer:
             case files.Commit() if self._inbox is not None and self._inbox.peer_has_gone:
                 pass  # whoever looks next must not meet changes of one who has left
             case _:
-                await self._say(
-                    request, await self._in_thread(self._inside.desk.answer, who, message)
-                )
+                for part in await self._in_thread(self._inside.desk.answers, who, message):
+                    await self._say(request, part)
 
     def _check_room_for(self, request: int) -> None:
         if request in self._uploads:

@@ -16,20 +16,30 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.auth.otp import OtpSetting, matching_step, new_secret
 from fsd.auth.vault import Vault
+from fsd.services.keylog import LogKeeper
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.repos import nodes, sessions, users
 from fsproto import __version__, crypto, labels
-from fsproto.errors import FsError, InvalidNameError, LoginRefused, SecurityError
+from fsproto.errors import (
+    ConflictError,
+    FsError,
+    InvalidNameError,
+    LoginRefused,
+    RemoteProtocolError,
+    SecurityError,
+    SignatureError,
+)
 from fsproto.keys.grants import RootGrant
 from fsproto.keys.identity import VerifiedBundle, verify_bundle
 from fsproto.messages.account import Enroll, Login, Status, TreeRoot, Welcome
+from fsproto.messages.keylog import Rotate
 from fsproto.names import clean_user
 from fsproto.sealed.folder import verify_state
 from fsproto.sealed.manifest import Kind, verify_author
 from fsproto.sealed.prefixtree import PrefixTree
-from fsproto.sealed.signed import Signed, open_signed
-from fsproto.types import NO_NODE, Random
+from fsproto.sealed.signed import Signed, open_signed, payload_hash
+from fsproto.types import NO_NODE, Hash, Random
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +110,7 @@ class Accounts:
         vault: Vault,
         *,
         policy: LoginPolicy,
+        log: LogKeeper,
         now_ms: Callable[[], int],
         random: Random,
     ) -> None:
@@ -107,6 +118,7 @@ class Accounts:
         self._database = database
         self._vault = vault
         self._policy = policy
+        self._log = log
         self._now_ms = now_ms
         self._random = random
         self._decoy = OtpSetting(new_secret())
@@ -149,6 +161,31 @@ class Accounts:
                 folders=kinds.get(Kind.FOLDER, 0),
                 stored_bytes=stored,
             )
+
+    def rotate(self, who: Principal, ask: Rotate) -> None:
+        """Replace a person's keys by ones that the old key has signed; other sessions end."""
+        bundle = verify_bundle(ask.bundle, who.user)
+        grant = open_signed(ask.root, RootGrant, labels.SIGN_ROOT_GRANT, bundle.body.ed25519)
+        with self._database.write() as db:
+            before = users.bundle(db, who.user_id)
+            tree = users.tree(db, who.user_id)
+            if before is None or tree is None or before.ed25519 != who.ed25519:
+                raise ConflictError("Your keys were replaced or reset meanwhile.")
+            was = payload_hash(labels.HASH_BUNDLE, before.payload)
+            if not _signed_by_old(who.ed25519, ask.signature, was, bundle.hash):
+                raise SignatureError("The old key has not signed the new ones.")
+            fits = bundle.body.version == before.version + 1
+            if not fits or (grant.user, grant.node) != (who.user, tree.root_id):
+                raise RemoteProtocolError("The new keys do not follow the old ones.")
+            _register(db, who.user_id, bundle, self._now_ms())
+            key = bundle.body.ed25519
+            self._log.rotated(db, who.user, bundle.hash, key, ask.signature)
+            tree.payload, tree.signature = ask.root.payload, ask.root.signature
+            sessions.end_others(db, who.user_id, who.session_id)
+            session = db.get(models.Session, who.session_id)
+            if session is not None:
+                session.ed25519 = key
+        log.info("keys rotated", extra={"user": who.user})
 
     # --- one try
 
@@ -239,6 +276,7 @@ class Accounts:
         known = users.bundle(db, user.id)
         if known is None:
             _register(db, user.id, bundle, now)
+            self._log.enrolled(db, user.name, bundle.hash, key)
             _plant(db, user, ask.tree, key)
         elif known.payload != bundle.signed.payload:
             raise LoginRefused
@@ -281,7 +319,8 @@ class Accounts:
         state = nodes.state(db, tree.root_id)
         root = TreeRoot(Signed(tree.payload, tree.signature), manifest, nodes.signed(state))
         who = Principal(user.id, user.name, session.ed25519, session.id)
-        return who, Welcome(user.name, ticket, session.expires_ms, self._now_ms(), root)
+        head = self._log.head(db)
+        return who, Welcome(user.name, ticket, session.expires_ms, self._now_ms(), root, head)
 
 
 def _possible(user: str) -> str:
@@ -300,6 +339,14 @@ def _signed_by(key: bytes, signature: bytes, label: bytes, channel_id: bytes, us
     try:
         crypto.verify(key, signature, label, channel_id, user.encode())
     except (crypto.CryptoError, ValueError):  # ValueError: a name that is no UTF-8
+        return False
+    return True
+
+
+def _signed_by_old(key: bytes, signature: bytes, before: Hash, after: Hash) -> bool:
+    try:
+        crypto.verify(key, signature, labels.SIGN_ROTATION, before, after)
+    except crypto.CryptoError:
         return False
     return True
 

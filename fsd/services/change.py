@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fsd.services.accounts import Principal
+from fsd.services.members import NextList, verified_lists
 from fsd.store import models
 from fsd.store.repos.blobs import HeldBlob
 from fsd.store.repos.nodes import StoredState
@@ -30,13 +31,15 @@ class Change:
     removals: list[Removal] = field(default_factory=list)
     blobs: dict[bytes, InlineBlob] = field(default_factory=dict)
     """By root."""
+    lists: dict[NodeId, NextList] = field(default_factory=dict)
+    """The next member lists, by node."""
 
     @classmethod
     def verified(cls, who: Principal, ask: Commit) -> Change:
         """Check a commit by itself; `SignatureError` or `RemoteProtocolError` if it is bad."""
         if max(len(ask.manifests) + len(ask.removals), len(ask.blobs)) > MAX_COMMIT_NODES:
             raise RemoteProtocolError("That commit changes too much at once.")
-        change = cls(removals=ask.removals)
+        change = cls(removals=ask.removals, lists=verified_lists(who, ask.members))
         for signed in ask.states:
             folder = unpack(signed.payload, FolderState).folder
             change.states[folder] = verify_state(signed, folder, who.user, who.ed25519)
@@ -86,7 +89,13 @@ class Change:
     def nodes_before(self) -> list[NodeId]:
         """Return the nodes that must be there already: new ones are told from what they claim."""
         old = [node for node, m in self.manifests.items() if m.body.version > 1]
-        return old + [folder for folder in self.states if not self.makes_folder(folder)]
+        old += [folder for folder in self.states if not self.makes_folder(folder)]
+        return old + list(self.lists)
+
+    def generations(self, before: Mapping[bytes, models.Node]) -> dict[NodeId, int]:
+        """Return the generation that each node of the change is at once it is made."""
+        old = {NodeId(node): row.generation for node, row in before.items()}
+        return old | {node: m.body.generation for node, m in self.manifests.items()}
 
 
 def check_tokens(tokens: Iterable[Token]) -> None:
@@ -95,15 +104,7 @@ def check_tokens(tokens: Iterable[Token]) -> None:
         raise RemoteProtocolError("A name's token has 32 bytes.")
 
 
-def own_folder(node: models.Node | None, who: Principal) -> None:
-    """Raise unless this is a folder of that user."""
-    if node is None or node.owner_id != who.user_id:
-        raise NotFoundError("There is no such folder.")
-    if node.kind != Kind.FOLDER:
-        raise RemoteProtocolError("That is a file, not a folder.")
-
-
-def check_versions(who: Principal, change: Change, before: dict[bytes, models.Node]) -> None:
+def check_versions(owner_id: int, change: Change, before: dict[bytes, models.Node]) -> None:
     """Check that each manifest follows the one before it and changes only what may change."""
     for node, manifest in change.manifests.items():
         body, row = manifest.body, before.get(node)
@@ -111,13 +112,38 @@ def check_versions(who: Principal, change: Change, before: dict[bytes, models.No
             fits = body.version == 1 and body.previous == NO_HASH
             fits &= body.kind is Kind.FILE or node in change.states
         else:
-            if row.owner_id != who.user_id:
+            if row.owner_id != owner_id:
                 raise NotFoundError("There is no such file or folder.")
             if (body.version - 1, body.previous) != (row.version, row.manifest_hash):
                 raise ConflictError("It was changed by somebody else meanwhile.")
             fits = body.kind == row.kind and row.parent_id is not None
         if not fits:
             raise RemoteProtocolError("A manifest does not follow the version before it.")
+
+
+def check_generations(change: Change, before: dict[bytes, models.Node]) -> None:
+    """Refuse what is written under an older key than the one a folder has by now."""
+    now = change.generations(before)
+    for folder, state in change.states.items():
+        if state.body.generation != now[folder]:
+            raise _under_an_old_key()
+    for node, manifest in change.manifests.items():
+        body, row = manifest.body, before.get(node)
+        if body.link_generation != now[body.parent]:
+            raise _under_an_old_key()
+        was = row.generation if row is not None else 1
+        renewed = body.generation != was
+        if renewed and (row is None or body.generation != was + 1):
+            raise RemoteProtocolError("A node takes one new key at a time.")
+        if renewed and body.kind is Kind.FOLDER and node not in change.states:
+            raise RemoteProtocolError("A folder that takes a new key needs a new state.")
+
+
+def _under_an_old_key() -> ConflictError:
+    return ConflictError(
+        "The folder has taken a new key meanwhile, because it is shared with fewer people now.",
+        hint="Give the same command again.",
+    )
 
 
 def check_content(
@@ -130,14 +156,14 @@ def check_content(
     content: Content | None = manifest.body.content
     if content is None:
         return
-    if row is None or row.owner_id != who.user_id:
+    kept = before is not None and before.blob == content.root
+    if row is None or (row.owner_id != who.user_id and not kept):
         raise NotFoundError("The content of a file was never uploaded.")
     if (row.size, row.salt) != (content.sealed_size, content.salt):
         raise RemoteProtocolError("A manifest does not describe its content.")
     if row.node_id is None:
         fits = content.version == manifest.body.version
     else:
-        kept = before is not None and before.blob == content.root
         fits = kept and row.node_id == manifest.body.node
     if not fits:
         raise RemoteProtocolError("A manifest names content that belongs to another version.")

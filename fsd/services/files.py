@@ -17,21 +17,24 @@ from fsd.services.change import (
     Change,
     changed_trees,
     check_content,
+    check_generations,
     check_hangs_on_something,
     check_tokens,
     check_versions,
     displaced,
-    own_folder,
     place,
 )
+from fsd.services.members import check_lists, store_list
+from fsd.services.shares import folder_for
 from fsd.services.trees import TreeCache
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
-from fsd.store.repos import nodes
+from fsd.store.repos import nodes, shares
 from fsd.store.repos.blobs import HeldBlob
 from fsd.store.repos.nodes import StoredState
 from fsproto.errors import NotAllowedError, RemoteProtocolError
+from fsproto.keys.grants import Role
 from fsproto.limits import MAX_PATH_PARTS
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, Found, InlineBlob, Listed, Stale
@@ -55,13 +58,13 @@ class Files:
         """Return a folder's state with the proof and the manifests for some tokens."""
         check_tokens(tokens)
         with self._database.read() as db:
-            own_folder(nodes.get(db, folder), who)
+            folder_for(db, nodes.get(db, folder), who, Role.READER)
             return self._found(db, nodes.state(db, folder), tokens)
 
     def listing(self, who: Principal, folder: NodeId) -> tuple[list[Signed], Listed]:
         """Return the manifests of everything in a folder, and the state they belong to."""
         with self._database.read() as db:
-            own_folder(nodes.get(db, folder), who)
+            folder_for(db, nodes.get(db, folder), who, Role.READER)
             return nodes.listing(db, folder), Listed(nodes.signed(nodes.state(db, folder)))
 
     def commit(self, who: Principal, ask: Commit) -> Done | Stale:
@@ -101,7 +104,7 @@ class Files:
     ) -> Stale:
         found = []
         for folder, state in current.items():
-            own_folder(nodes.get(db, folder), who)
+            folder_for(db, nodes.get(db, folder), who, Role.WRITER)
             found.append(self._found(db, state, change.tokens_of(NodeId(folder))))
         return Stale(found)
 
@@ -110,17 +113,19 @@ class Files:
     def _stage(self, db: Db, who: Principal, change: Change) -> None:
         """Keep the small blobs that came with a commit that was not made."""
         known = blob_rows.known(db, list(change.blobs))
-        self._keep(db, who, [(blob, None) for blob in change.blobs.items() if blob[0] not in known])
+        self._keep(
+            db, who.user_id, [(blob, None) for blob in change.blobs.items() if blob[0] not in known]
+        )
 
     def _keep(
-        self, db: Db, who: Principal, blobs: Iterable[tuple[tuple[bytes, InlineBlob], bytes | None]]
+        self, db: Db, owner_id: int, blobs: Iterable[tuple[tuple[bytes, InlineBlob], bytes | None]]
     ) -> None:
         """Store small blobs, each with the node it belongs to, if there is one yet."""
         now_ms = self._now_ms()
         rows: list[dict[str, object]] = [
             {
                 "root": root,
-                "owner_id": who.user_id,
+                "owner_id": owner_id,
                 "node_id": node,
                 "salt": blob.salt,
                 "size": len(blob.data),
@@ -141,10 +146,11 @@ class Files:
         """Store a change that fits; return the new trees and the blobs to be deleted."""
         before = nodes.get_all(db, change.nodes_before())
         old = {NodeId(folder): self._tree(db, state) for folder, state in current.items()}
-        for folder in change.states:
-            if not change.makes_folder(folder):
-                own_folder(before.get(folder), who)
-        check_versions(who, change, before)
+        owner_id = _owner(db, who, change, before)
+        check_versions(owner_id, change, before)
+        check_generations(change, before)
+        check_lists(db, who, change.lists, before, change.generations(before))
+        self._check_renewed_lists(db, change, before)
         new = changed_trees(change, old)
         gone_from = displaced(change, old, before, new)
         moved = [
@@ -155,8 +161,10 @@ class Files:
             and (node.parent_id, node.token) != place(manifest)
         ]
         nodes.unplace(db, [*gone_from, *moved])
-        self._take_contents(db, who, change, before)
-        gone = self._write(db, who, change, before)
+        self._take_contents(db, who, owner_id, change, before)
+        gone = self._write(db, owner_id, change, before)
+        for new_list in change.lists.values():
+            store_list(db, who, new_list)
         self._check_no_cycle(db, change, before)
         doomed = nodes.below(db, gone_from)
         roots = blob_rows.of_nodes(db, doomed)
@@ -164,7 +172,12 @@ class Files:
         return new, gone + blob_rows.drop(db, roots)
 
     def _take_contents(
-        self, db: Db, who: Principal, change: Change, before: dict[bytes, models.Node]
+        self,
+        db: Db,
+        who: Principal,
+        owner_id: int,
+        change: Change,
+        before: dict[bytes, models.Node],
     ) -> None:
         """Give each file of the change its blob; refuse content that is not there."""
         wanted = {n: m.body.content for n, m in change.manifests.items() if m.body.content}
@@ -179,11 +192,14 @@ class Files:
             held[root] = HeldBlob(who.user_id, None, blob.salt, len(blob.data))
         for node, content in wanted.items():
             check_content(who, change.manifests[node], held.get(content.root), before.get(node))
-        self._keep(db, who, [(blob, owners.get(Root(blob[0]))) for blob in came.items()])
-        blob_rows.assign(db, {root: node for root, node in owners.items() if root not in came})
+        self._keep(db, owner_id, [(blob, owners.get(Root(blob[0]))) for blob in came.items()])
+        staged: dict[bytes, bytes] = {
+            root: node for root, node in owners.items() if root not in came
+        }
+        blob_rows.assign(db, owner_id, staged)
 
     def _write(
-        self, db: Db, who: Principal, change: Change, before: dict[bytes, models.Node]
+        self, db: Db, owner_id: int, change: Change, before: dict[bytes, models.Node]
     ) -> list[bytes]:
         """Store manifests and states; return blobs that were replaced."""
         replaced = []
@@ -192,10 +208,26 @@ class Files:
             if row is not None and row.blob and (content is None or row.blob != content.root):
                 replaced.append(row.blob)
         manifests = change.manifests.values()
-        nodes.insert_all(db, who.user_id, [m for m in manifests if m.body.node not in before])
+        nodes.insert_all(db, owner_id, [m for m in manifests if m.body.node not in before])
         nodes.replace_all(db, [m for m in manifests if m.body.node in before])
         nodes.put_states(db, list(change.states.values()))
         return blob_rows.drop(db, replaced)
+
+    def _check_renewed_lists(
+        self, db: Db, change: Change, before: dict[bytes, models.Node]
+    ) -> None:
+        """See to it that who is shown a node can open the key that it takes."""
+        renewed = [
+            node
+            for node, manifest in change.manifests.items()
+            if (row := before.get(node)) is not None
+            and row.generation != manifest.body.generation
+            and node not in change.lists
+        ]
+        if renewed and shares.lists(db, renewed):
+            raise NotAllowedError(
+                "Something in there is shared on its own; only its owner can give it a new key."
+            )
 
     def _check_no_cycle(self, db: Db, change: Change, before: dict[bytes, models.Node]) -> None:
         """Refuse to move a folder into itself, which would cut it off from every root."""
@@ -209,3 +241,15 @@ class Files:
             above = nodes.ancestors(db, manifest.body.node, MAX_PATH_PARTS + 1)
             if node in above or len(above) > MAX_PATH_PARTS:
                 raise NotAllowedError("A folder cannot be moved into itself.")
+
+
+def _owner(db: Db, who: Principal, change: Change, before: dict[bytes, models.Node]) -> int:
+    """Return whose tree a change is in; raise unless one may write to all of its folders."""
+    owners = {
+        folder_for(db, before.get(folder), who, Role.WRITER).owner_id
+        for folder in change.states
+        if not change.makes_folder(folder)
+    }
+    if len(owners) > 1:
+        raise NotAllowedError("Nothing can be moved from one person's tree to another's.")
+    return owners.pop() if owners else who.user_id

@@ -12,6 +12,7 @@ from fsd.auth.otp import OtpSetting, new_secret
 from fsd.auth.vault import Vault
 from fsd.blobs.base import BlobStore
 from fsd.services.incoming import drop_suspended
+from fsd.services.keylog import LogKeeper
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.repos import sessions, users
@@ -60,12 +61,14 @@ class People:
         vault: Vault,
         blobs: BlobStore,
         *,
+        log: LogKeeper,
         now_ms: Callable[[], int],
     ) -> None:
         """Take the parts."""
         self._database = database
         self._vault = vault
         self._blobs = blobs
+        self._log = log
         self._now_ms = now_ms
 
     def add(self, name: str, *, digits: int, period: int, algorithm: str) -> Enrolment:
@@ -117,6 +120,8 @@ class People:
             user = _user(db, name)
             roots = users.drop_tree(db, user.id)
             owner = user.id
+            if users.bundle(db, user.id) is not None:
+                self._log.reset(db, user.name)
             db.delete(user)
         self._delete_content(owner, roots)
 
@@ -140,6 +145,7 @@ class People:
                 raise NotFoundError(f"{name} has not enrolled yet; there are no keys to reset.")
             roots = users.drop_tree(db, user.id)
             users.drop_bundles(db, user.id)
+            self._log.reset(db, user.name)
             sessions.end_all(db, user.id)
             owner = user.id
         self._delete_content(owner, roots)

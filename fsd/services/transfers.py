@@ -14,7 +14,7 @@ from fsd.services.accounts import Principal
 from fsd.services.incoming import IncomingBlob, IncomingBlobs, UploadLimits, WholeBlob
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
-from fsd.store.repos import nodes
+from fsd.store.repos import nodes, shares
 from fsproto.errors import ConflictError, NotFoundError, RemoteProtocolError
 from fsproto.limits import MAX_FETCH
 from fsproto.messages.files import Content, Kept
@@ -105,7 +105,7 @@ class Transfers:
         """Return a reader of a node's content and its size in bytes."""
         with self._database.read() as db:
             found, blob = nodes.get(db, node), blob_rows.get(db, root)
-            if found is None or found.owner_id != who.user_id:
+            if found is None or not shares.readable(db, who.user_id, [found]):
                 raise NotFoundError("There is no such file.")
             if found.blob != root or blob is None:
                 raise ConflictError("The file was replaced or removed meanwhile.")
@@ -119,7 +119,9 @@ class Transfers:
         if len(contents) > MAX_FETCH:
             raise RemoteProtocolError("Too many files were asked for at once.")
         with self._database.read() as db:
-            found = blob_rows.small_ones(db, who.user_id, [one.node for one in contents])
+            there = nodes.get_all(db, [one.node for one in contents])
+            seen = shares.readable(db, who.user_id, list(there.values()))
+            found = blob_rows.small_ones(db, list(seen))
         return [found.get((one.node, one.root)) for one in contents]
 
 

@@ -164,6 +164,8 @@ class Node(Base):
     parent_id: Mapped[bytes | None] = mapped_column(Octets(16))
     token: Mapped[bytes | None] = mapped_column(Octets(32))
     kind: Mapped[int]
+    generation: Mapped[int] = mapped_column(default=1)
+    """Of its key."""
     version: Mapped[int] = mapped_column(BigInteger)
     manifest_hash: Mapped[bytes] = mapped_column(Octets(32))
     blob: Mapped[bytes | None] = mapped_column(Octets(32))
@@ -213,3 +215,55 @@ class Blob(Base):
     created_ms: Mapped[int] = mapped_column(BigInteger)
     data: Mapped[bytes | None] = mapped_column(Octets, deferred=True)
     """The blob itself if it is small; NULL if it lies in the blob store."""
+
+
+class LogEntry(Base):
+    """One entry of the key log, as it is hashed and sent."""
+
+    __tablename__ = "key_log"
+
+    index: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    user: Mapped[str] = mapped_column(String(64), index=True)
+    payload: Mapped[bytes] = mapped_column(Octets)
+    leaf: Mapped[bytes] = mapped_column(Octets(32))
+
+
+class LogHead(Base):
+    """The key log's head; the one row, which whoever adds an entry holds against others."""
+
+    __tablename__ = "key_log_head"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    size: Mapped[int] = mapped_column(BigInteger)
+    payload: Mapped[bytes] = mapped_column(Octets)
+    signature: Mapped[bytes] = mapped_column(Octets)
+
+
+class MemberList(Base):
+    """To whom a node is shared, as its owner signed it."""
+
+    __tablename__ = "member_lists"
+
+    node_id: Mapped[bytes] = mapped_column(
+        Octets(16), ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int] = mapped_column(BigInteger)
+    hash: Mapped[bytes] = mapped_column(Octets(32))
+    payload: Mapped[bytes] = mapped_column(Octets)
+    signature: Mapped[bytes] = mapped_column(Octets)
+
+
+class Grant(Base):
+    """A node's key sealed to one member of its list; gone when that person has left."""
+
+    __tablename__ = "grants"
+
+    node_id: Mapped[bytes] = mapped_column(
+        Octets(16), ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True
+    )
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    role: Mapped[int]
+    sealed_hash: Mapped[bytes] = mapped_column(Octets(32))
+    sealed: Mapped[bytes] = mapped_column(Octets)

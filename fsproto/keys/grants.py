@@ -39,6 +39,8 @@ class Role(enum.IntEnum):
     """What a grant lets a person do."""
 
     OWNER = 1
+    READER = 2
+    WRITER = 3
 
 
 class RootGrant(Record, frozen=True):

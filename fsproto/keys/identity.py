@@ -6,17 +6,17 @@ to, and is signed by the Ed25519 key it names.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fsproto import crypto, labels
-from fsproto.errors import RemoteProtocolError, SignatureError
+from fsproto.errors import IntegrityError, RemoteProtocolError, SignatureError
 from fsproto.names import clean_user
 from fsproto.packing import Record, unpack
 from fsproto.sealed.signed import Signed, open_signed, payload_hash, sign
 
 if TYPE_CHECKING:
-    from fsproto.types import Random
+    from fsproto.types import Hash, Random
 
 FORMAT = 1
 
@@ -44,7 +44,7 @@ class VerifiedBundle:
     signed: Signed = field(repr=False)
 
     @property
-    def hash(self) -> bytes:
+    def hash(self) -> Hash:
         """32 bytes that stand for exactly these keys."""
         return payload_hash(labels.HASH_BUNDLE, self.signed.payload)
 
@@ -78,12 +78,31 @@ class Identity:
     rsa: crypto.RsaKey = field(repr=False)
     kem: crypto.KemKey = field(repr=False)
     bundle: VerifiedBundle
+    former: tuple[Identity, ...] = field(default=(), repr=False)
+    """The keys before these, the newest first: what was sealed to them can still be opened."""
+
+    def holding(self, bundle: Hash) -> Identity:
+        """Return the private keys of a bundle that is or was one's own, or `IntegrityError`."""
+        for one in (self, *self.former):
+            if one.bundle.hash == bundle:
+                return one
+        raise IntegrityError(
+            "Something was sealed to keys that you do not have.",
+            hint="If your keys were reset, ask the owner to share it with you again.",
+        )
 
     @classmethod
-    def generate(cls, user: str, time_ms: int, random: Random) -> Identity:
+    def generate(cls, user: str, time_ms: int, random: Random, *, version: int = 1) -> Identity:
         """Make new keys; the RSA key comes from the operating system's randomness."""
         signing = crypto.SigningKey(random(crypto.ED25519_SIZE))
         rsa, kem = crypto.RsaKey.generate(), crypto.KemKey(random(crypto.KEM_SEED_SIZE))
-        body = Bundle(FORMAT, clean_user(user), 1, signing.public, rsa.public, kem.public, time_ms)
+        user = clean_user(user)
+        body = Bundle(FORMAT, user, version, signing.public, rsa.public, kem.public, time_ms)
         signed = sign(signing, labels.SIGN_BUNDLE, body)
         return cls(user, signing, rsa, kem, VerifiedBundle(body, signed))
+
+    def successor(self, time_ms: int, random: Random) -> Identity:
+        """Make the keys that are to replace these, which they keep as former ones."""
+        version = self.bundle.body.version + 1
+        new = Identity.generate(self.user, time_ms, random, version=version)
+        return replace(new, former=(replace(self, former=()), *self.former))

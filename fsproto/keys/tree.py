@@ -2,26 +2,33 @@
 
 A node key is 32 random bytes. Everything it is used for has a key of its own:
 
-    link key, name key, metadata key = HKDF-Expand(node key, "fs/1 node … key", 32)
-    token = HMAC-SHA256(name key of the folder, name in NFC, UTF-8)
-    link  = nonce 12 ‖ AES-256-GCM(link key of the parent, node key of the child,
-            associated data = "fs/1 link" ‖ parent ‖ child ‖ u32 generation of the parent's key
-                              ‖ u32 generation of the child's key)
+    link key, name key, metadata key, former key = HKDF-Expand(node key, "fs/1 node … key", 32)
+    token  = HMAC-SHA256(name key of the folder, name in NFC, UTF-8)
+    link   = nonce 12 ‖ AES-256-GCM(link key of the parent, node key of the child,
+             associated data = "fs/1 link" ‖ parent ‖ child ‖ u32 generation of the parent's key
+                               ‖ u32 generation of the child's key)
+    former = nonce 12 ‖ AES-256-GCM(former key of the node, its keys before this one, the newest
+             first, associated data = "fs/1 former keys" ‖ node ‖ u32 generation)
 
-Link nonces are random: a folder's key seals one link a new child or move, far fewer than 2^32.
-Compare Grolimund et al., "Cryptree" (SRDS 2006).
+A node whose readers have become fewer takes a key of the next generation. The new key opens those
+before it, so that what lies below need not be touched: a link that was sealed under an older
+generation still opens, and marks the child as due for a new key of its own.
+
+Nonces are random: a folder's key seals one link a new child or move, and one list of former keys
+a generation, far fewer than 2^32. Compare Grolimund et al., "Cryptree" (SRDS 2006).
 """
 
 from __future__ import annotations
 
 import struct
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fsproto import crypto, labels
-from fsproto.errors import IntegrityError
+from fsproto.errors import IntegrityError, NotAllowedError
+from fsproto.limits import MAX_GENERATION
 from fsproto.types import NodeId, NodeKey, Token
 
 if TYPE_CHECKING:
@@ -29,15 +36,20 @@ if TYPE_CHECKING:
     from fsproto.types import Random
 
 _GENERATIONS = struct.Struct(">II")
+_GENERATION = struct.Struct(">I")
 
 
 @dataclass(frozen=True)
 class KeyedNode:
-    """A node and its key: what one must hold to see into it."""
+    """A node and its keys: what one must hold to see into it."""
 
     node: NodeId
     generation: int
     key: NodeKey = field(repr=False)
+    former: tuple[NodeKey, ...] = field(default=(), repr=False)
+    """The keys of the generations before, the newest first, as far as one holds them."""
+    names_since: int = 1
+    """The oldest generation under which something in this folder may still have its token."""
 
     @cached_property
     def metadata_key(self) -> bytes:
@@ -52,10 +64,36 @@ class KeyedNode:
     def _name_key(self) -> bytes:
         return crypto.hkdf_expand(self.key, labels.NODE_NAME_KEY)
 
+    @cached_property
+    def _former_key(self) -> crypto.Aead:
+        return crypto.Aead(crypto.hkdf_expand(self.key, labels.NODE_FORMER_KEY))
+
+    @cached_property
+    def _ages(self) -> dict[int, KeyedNode]:
+        """This node at each of its generations whose key is held."""
+        ages = {self.generation: self}
+        for back, key in enumerate(self.former, 1):
+            ages[self.generation - back] = KeyedNode(self.node, self.generation - back, key)
+        return ages
+
+    def at(self, generation: int) -> KeyedNode:
+        """Return the node as it was at a generation; `IntegrityError` if its key is not held."""
+        found = self._ages.get(generation)
+        if found is None:
+            raise IntegrityError("Something was sealed under a key that its folder never had.")
+        return found
+
     def token(self, name: str) -> Token:
-        """Return what the server looks `name` up by in this folder."""
+        """Return what the server looks `name` up by in this folder, from now on."""
         normal = unicodedata.normalize("NFC", name)
         return Token(crypto.hmac_sha256(self._name_key, normal.encode()))
+
+    def tokens(self, name: str) -> list[Token]:
+        """Return everything that `name` may be found by, the newest first; nearly always one."""
+        if self.names_since == self.generation or not self.former:
+            return [self.token(name)]
+        ages = range(self.generation, self.names_since - 1, -1)
+        return [self._ages[age].token(name) for age in ages if age in self._ages]
 
     def seal_link(self, child: KeyedNode, random: Random) -> bytes:
         """Seal a child's key to this folder."""
@@ -64,21 +102,61 @@ class KeyedNode:
         return nonce + self._link.seal(nonce, child.key, binding)
 
     def open_link(self, manifest: Manifest) -> KeyedNode:
-        """Return the child with its key; `IntegrityError` if the link is not of this folder."""
-        link = manifest.link
-        binding = self._binding(manifest.node, manifest.generation)
+        """Return the child with its keys; `IntegrityError` if the link is not of this folder."""
         try:
-            if manifest.parent != self.node or manifest.link_generation != self.generation:
+            if manifest.parent != self.node:
                 raise crypto.CryptoError("a link of another folder")
-            key = self._link.open(link[: crypto.NONCE_SIZE], link[crypto.NONCE_SIZE :], binding)
-        except (crypto.CryptoError, ValueError):
+            key = self.at(manifest.link_generation).unlink(manifest)
+        except (crypto.CryptoError, ValueError, IntegrityError):
             raise IntegrityError(
                 "A file or folder was moved here by somebody who does not hold the folder's key."
             ) from None
-        return KeyedNode(manifest.node, manifest.generation, NodeKey(key))
+        return KeyedNode(manifest.node, manifest.generation, NodeKey(key)).with_former(manifest)
+
+    def unlink(self, manifest: Manifest) -> bytes:
+        """Open a link that was sealed under just this key; `CryptoError` if it was not."""
+        link, binding = manifest.link, self._binding(manifest.node, manifest.generation)
+        return self._link.open(link[: crypto.NONCE_SIZE], link[crypto.NONCE_SIZE :], binding)
+
+    def with_former(self, manifest: Manifest) -> KeyedNode:
+        """Return this node with the keys it had before, as its manifest has them sealed."""
+        if self.generation == 1 and not manifest.former:
+            return self
+        sealed, binding = manifest.former, self._former_binding()
+        try:
+            opened = self._former_key.open(
+                sealed[: crypto.NONCE_SIZE], sealed[crypto.NONCE_SIZE :], binding
+            )
+        except (crypto.CryptoError, ValueError):
+            raise IntegrityError("The former keys of a file or folder were changed.") from None
+        size = crypto.KEY_SIZE
+        keys = tuple(NodeKey(opened[at : at + size]) for at in range(0, len(opened), size))
+        if len(opened) % size or len(keys) != self.generation - 1:
+            raise IntegrityError("The former keys of a file or folder are not all there.")
+        return replace(self, former=keys, names_since=manifest.names_since)
+
+    def seal_former(self, random: Random) -> bytes:
+        """Seal the keys from before this one under it; nothing where it is the first."""
+        if not self.former:
+            return b""
+        nonce = random(crypto.NONCE_SIZE)
+        return nonce + self._former_key.seal(nonce, b"".join(self.former), self._former_binding())
+
+    def renewed(self, random: Random) -> KeyedNode:
+        """Return the node with a key of the next generation, which opens those before it."""
+        if self.generation >= MAX_GENERATION:
+            raise NotAllowedError(
+                f"This folder has taken {MAX_GENERATION} keys already and can take no other.",
+                hint="Move what is in it to a new folder.",
+            )
+        key, former = NodeKey(random(crypto.KEY_SIZE)), (self.key, *self.former)
+        return KeyedNode(self.node, self.generation + 1, key, former, self.names_since)
 
     def _binding(self, child: NodeId, generation: int) -> bytes:
         return labels.LINK + self.node + child + _GENERATIONS.pack(self.generation, generation)
+
+    def _former_binding(self) -> bytes:
+        return labels.FORMER + self.node + _GENERATION.pack(self.generation)
 
 
 def new_node(random: Random) -> KeyedNode:

@@ -8,10 +8,21 @@ import msgspec
 
 from fsproto.errors import FsError, InternalError, RemoteProtocolError
 from fsproto.limits import MAX_CONTROL
-from fsproto.messages import account, files
+from fsproto.messages import account, files, keylog, shares
 from fsproto.messages.base import Done, Failure, Message
 
-__all__ = ["Done", "Failure", "Message", "account", "decode", "encode", "failure", "files"]
+__all__ = [
+    "Done",
+    "Failure",
+    "Message",
+    "account",
+    "decode",
+    "encode",
+    "failure",
+    "files",
+    "keylog",
+    "shares",
+]
 
 MESSAGES: tuple[type[Message], ...] = (
     Done,
@@ -38,6 +49,18 @@ MESSAGES: tuple[type[Message], ...] = (
     files.Fetch,
     files.Fetched,
     files.Sent,
+    keylog.GetLog,
+    keylog.LogEntries,
+    keylog.GetBundle,
+    keylog.BundleOf,
+    keylog.Rotate,
+    shares.GetMembers,
+    shares.Members,
+    shares.GetShares,
+    shares.Shares,
+    shares.GetShared,
+    shares.Shared,
+    shares.Leave,
 )
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Any] | None = None

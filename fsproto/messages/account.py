@@ -49,6 +49,8 @@ class Welcome(Message, frozen=True):
     now_ms: int
     """The server's clock."""
     tree: TreeRoot
+    log: Signed
+    """The head of the key log."""
 
 
 class Logout(Message, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fsproto.messages.base import Message
+from fsproto.messages.shares import NewMembers
 from fsproto.packing import Record
 from fsproto.sealed.signed import Signed
 from fsproto.types import NodeId, Root, Salt, Token
@@ -62,7 +63,8 @@ class Commit(Message, frozen=True):
     """Change folders, all of it or nothing.
 
     `states` holds the next state of every folder that changes, `manifests` the next version of
-    every node that is new, changed or moved, `removals` the names that go. Content that a
+    every node that is new, changed or moved, `removals` the names that go, `members` the next
+    member list of nodes that are shared to others than before or took a new key. Content that a
     manifest names was uploaded before or is in `blobs`. Answered by `Done`; by `Stale` if a
     folder is no longer as the new state says it was (what came in `blobs` is then kept, and need
     not be sent again); or by `Failure`.
@@ -72,6 +74,7 @@ class Commit(Message, frozen=True):
     manifests: list[Signed]
     removals: list[Removal]
     blobs: list[InlineBlob]
+    members: list[NewMembers]
 
 
 class Stale(Message, frozen=True):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from fsproto import crypto, labels
 from fsproto.errors import RemoteProtocolError, SignatureError
+from fsproto.limits import LOG_HEAD_SIZE, MAX_GENERATION
 from fsproto.packing import Record
 from fsproto.sealed.signed import Signed, open_signed, payload_hash, sign
 from fsproto.types import NO_NODE, Hash, NodeId
@@ -29,13 +30,13 @@ class FolderState(Record, frozen=True):
     root: Hash
     """Root of the prefix tree over the entries."""
     generation: int
-    """Generation of the folder's key that the entries were written under."""
+    """Generation of the folder's key when this was signed."""
     author: str
     author_key: bytes
     """The author's Ed25519 public key, 32 bytes."""
     time_ms: int
     log_head: bytes
-    """Hash of the key log's head the author had seen; empty as long as there is no log."""
+    """Size and root of the key log the author had seen: u64 ‖ 32 bytes; empty if none."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def verify_state(signed: Signed, folder: NodeId, author: str, public: bytes) -> 
     if body.author != author or body.author_key != public or body.folder != folder:
         raise SignatureError("The server sent the state of another folder or of another author.")
     sizes = len(body.previous) == len(body.root) == crypto.HASH_SIZE
-    versions = 1 <= body.version < 1 << 63
+    versions = 1 <= body.version < 1 << 63 and 1 <= body.generation <= MAX_GENERATION
+    sizes &= len(body.log_head) in (0, LOG_HEAD_SIZE)
     if body.format != FORMAT or len(body.folder) != len(NO_NODE) or not sizes or not versions:
         raise RemoteProtocolError("A folder state from the server is malformed.")
     return VerifiedState(body, state_hash(signed), signed)

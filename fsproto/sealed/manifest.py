@@ -23,7 +23,13 @@ from fsproto.errors import (
     RemoteProtocolError,
     SignatureError,
 )
-from fsproto.limits import MAX_METADATA, METADATA_BLOCK
+from fsproto.limits import (
+    LOG_HEAD_SIZE,
+    MAX_FORMER,
+    MAX_GENERATION,
+    MAX_METADATA,
+    METADATA_BLOCK,
+)
 from fsproto.names import clean_name
 from fsproto.packing import Record, pack, unpack
 from fsproto.sealed.signed import (
@@ -92,7 +98,11 @@ class Manifest(Record, frozen=True):
     link_generation: int
     """Generation of the parent's key that sealed the link."""
     generation: int
-    """Generation of its own node key."""
+    """Generation of its own node key, from 1."""
+    names_since: int
+    """The oldest generation of its key under which something in it may have its token."""
+    former: bytes
+    """Its keys of the generations before, sealed under this one; empty in the first."""
     metadata: bytes
     content: Content | None
     """None for a folder."""
@@ -102,7 +112,7 @@ class Manifest(Record, frozen=True):
     time_ms: int
     """When the author signed it, by the author's clock: Unix time in milliseconds."""
     log_head: bytes
-    """Hash of the key log's head the author had seen; empty as long as there is no log."""
+    """Size and root of the key log the author had seen: u64 ‖ 32 bytes; empty if none."""
 
 
 class Metadata(Record, frozen=True):
@@ -259,7 +269,10 @@ def _checked(body: Manifest) -> Manifest:
         body.version >= 1,
         len(body.metadata) <= MAX_METADATA,
         (body.content is not None) == (body.kind is Kind.FILE),
-        0 <= body.generation < 1 << 32,
+        1 <= body.names_since <= body.generation <= MAX_GENERATION,
+        0 <= body.link_generation <= MAX_GENERATION,
+        len(body.former) <= MAX_FORMER,
+        len(body.log_head) in (0, LOG_HEAD_SIZE),
         body.version < 1 << 63,
     ]
     if body.content is not None:

@@ -27,6 +27,17 @@ def _node(left: bytes, right: bytes) -> Hash:
     return Hash(crypto.sha256(b"\x01" + left + right))
 
 
+def tree_root(leaves: Sequence[Hash]) -> Hash:
+    """Return the root over `leaves`; over none it is SHA-256 of nothing."""
+    if not leaves:
+        return Hash(crypto.sha256())
+    level = list(leaves)
+    while len(level) > 1:
+        above = [_node(level[at], level[at + 1]) for at in range(0, len(level) - 1, 2)]
+        level = above + level[len(level) & ~1 :]
+    return level[0]
+
+
 def root_and_paths(leaves: Sequence[Hash]) -> tuple[Hash, list[bytes]]:
     """Return the root over `leaves`, one or more, and each leaf's inclusion path.
 

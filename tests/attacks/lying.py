@@ -24,6 +24,8 @@ from fsd.doors.peer import DoorPolicy
 from fsd.home import Home
 from fsd.services.accounts import Accounts, LoginPolicy, Principal
 from fsd.services.files import Files
+from fsd.services.keylog import KeyLogs, LogKeeper
+from fsd.services.shares import Sharing
 from fsd.services.transfers import Transfers
 from fsd.store.engine import Database
 from fsproto.link import Address
@@ -213,10 +215,16 @@ class LyingServer:
     async def _serve(self) -> None:
         home, database = self._home, Database(self._home.database_url)
         blobs, vault = LocalBlobs(home.blobs), Vault(home.master_key(), os.urandom)
+        log = LogKeeper(home.log_key(), now_ms=now_ms)
+        accounts = Accounts(
+            database, vault, policy=self._logins, log=log, now_ms=now_ms, random=os.urandom
+        )
         desk = _Desk(
-            Accounts(database, vault, policy=self._logins, now_ms=now_ms, random=os.urandom),
+            accounts,
             Files(database, blobs, now_ms=now_ms),
             Transfers(database, blobs, now_ms=now_ms),
+            Sharing(database),
+            KeyLogs(database, log),
             server=self,
         )
         self._door = door = _Door(self, desk, home, self._policy)

@@ -158,6 +158,8 @@ class Forger:
     ) -> VerifiedManifest:
         """Sign a manifest for a name; `changes` are fields that are otherwise than they should."""
         node = node or new_node(os.urandom)
+        if content is None:
+            self.tree.authors.enter(parent.node, node, 1)
         version = before.body.version + 1 if before else 1
         key = FileKey(os.urandom(32)) if content else None
         metadata = Metadata(name, 1, 1, Mode.REGULAR, file_key=key)
@@ -174,6 +176,8 @@ class Forger:
             link=parent.seal_link(node, os.urandom),
             link_generation=1,
             generation=1,
+            names_since=1,
+            former=b"",
             metadata=seal_metadata(
                 node.metadata_key, node.node, version, 1, metadata, random=os.urandom
             ),
@@ -225,4 +229,4 @@ class Forger:
         made, blob = self.blob()
         manifest = self.manifest(folder, name, uploaded or made, before, **changes)
         blobs = [] if uploaded else [blob]
-        return Commit([self.state(folder, manifest)], [manifest.signed], [], blobs)
+        return Commit([self.state(folder, manifest)], [manifest.signed], [], blobs, [])

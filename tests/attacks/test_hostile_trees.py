@@ -195,7 +195,7 @@ def test_a_name_that_is_more_than_a_name_is_refused(ground, name, folder):
             node = new_node(os.urandom)
             made = forger.manifest(home, name, None, None, node=node)
             ask = Commit(
-                [forger.state(home, made), forger.first_state(node)], [made.signed], [], []
+                [forger.state(home, made), forger.first_state(node)], [made.signed], [], [], []
             )
         session.connection.call(ask, Done)
     for way in WAYS:

@@ -157,9 +157,9 @@ def test_nobody_writes_into_anothers_folder(alice: Raw, forger: Forger, theirs: 
     body = replace(now.body, author="alice", author_key=forger.key.public, previous=now.hash)
     for version in (now.body.version + 1, now.body.version + 9):
         state = sign_state(forger.key, replace(body, version=version)).signed
-        assert alice.refusal(Commit([state], [manifest.signed], [], [blob])) == "not-found"
+        assert alice.refusal(Commit([state], [manifest.signed], [], [blob], [])) == "not-found"
         removal = Removal(root.node, root.token("notes.txt"))
-        assert alice.refusal(Commit([state], [], [removal], [])) == "not-found"
+        assert alice.refusal(Commit([state], [], [removal], [], [])) == "not-found"
 
 
 def test_nobody_takes_anothers_file_into_their_own_folder(
@@ -240,7 +240,7 @@ def test_a_folders_state_must_follow_from_the_change(
     content, blob = forger.blob()
     manifest = forger.manifest(home, "forged", content)
     state = forger.state(home, manifest, **changes)
-    assert alice.refusal(Commit([state], [manifest.signed], [], [blob])) == code
+    assert alice.refusal(Commit([state], [manifest.signed], [], [blob], [])) == code
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_a_state_on_top_of_another_is_answered_with_the_true_one(
     home = places["/"].keyed
     manifest = forger.manifest(home, "forged", forger.blob()[0])
     state = forger.state(home, manifest, **changes)
-    assert isinstance(alice.ask(Commit([state], [manifest.signed], [], [])), Stale)
+    assert isinstance(alice.ask(Commit([state], [manifest.signed], [], [], [])), Stale)
 
 
 def test_the_parts_of_a_commit_must_belong_together(
@@ -273,7 +273,9 @@ def test_the_parts_of_a_commit_must_belong_together(
         replace(whole, states=[NO_SIGNATURE]),
         replace(whole, states=whole.manifests),
         replace(whole, manifests=whole.states),
-        Commit([forger.state(home, folder)], [folder.signed], [], []),  # a folder without a state
+        Commit(
+            [forger.state(home, folder)], [folder.signed], [], [], []
+        ),  # a folder without a state
     ):
         assert alice.refusal(commit) in ("protocol", "signature")
 
@@ -282,24 +284,26 @@ def test_one_name_is_not_given_to_two(alice: Raw, forger: Forger, places: Places
     home = places["/"].keyed
     made = [forger.blob() for _ in range(2)]
     two = [forger.manifest(home, "forged", content) for content, _ in made]
-    commit = Commit([forger.state(home, *two)], [m.signed for m in two], [], [b for _, b in made])
+    commit = Commit(
+        [forger.state(home, *two)], [m.signed for m in two], [], [b for _, b in made], []
+    )
     assert alice.refusal(commit) == "protocol"
 
 
 def test_what_is_not_there_cannot_be_removed(alice: Raw, forger: Forger, places: Places) -> None:
     home = places["/"].keyed
     removal = Removal(home.node, home.token("never was"))
-    assert alice.refusal(Commit([forger.state(home)], [], [removal], [])) == "conflict"
+    assert alice.refusal(Commit([forger.state(home)], [], [removal], [], [])) == "conflict"
 
 
 def test_too_many_changes_at_once_are_refused(alice: Raw, forger: Forger, places: Places) -> None:
     home = places["/"].keyed
     states = [forger.state(home)]
     removals = [Removal(home.node, Token(os.urandom(32))) for _ in range(MAX_COMMIT_NODES + 1)]
-    assert alice.refusal(Commit(states, [], removals, [])) == "protocol"
-    assert alice.refusal(Commit(states, [], removals * 15, [])) == "protocol"
+    assert alice.refusal(Commit(states, [], removals, [], [])) == "protocol"
+    assert alice.refusal(Commit(states, [], removals * 15, [], [])) == "protocol"
     many = [InlineBlob(Salt(os.urandom(32)), b"") for _ in range(20_000)]
-    assert alice.refusal(Commit(states, [], [], many)) == "protocol"
+    assert alice.refusal(Commit(states, [], [], many, [])) == "protocol"
 
 
 # --- content that does not fit
@@ -317,7 +321,7 @@ def test_content_belongs_to_one_file(alice: Raw, forger: Forger, places: Places)
     assert alice.refusal(forger.put(home, "notes.txt", before, uploaded=other)) == "protocol"
     content, blob = forger.blob()
     two = [forger.manifest(home, name, content) for name in ("one", "two")]
-    commit = Commit([forger.state(home, *two)], [m.signed for m in two], [], [blob])
+    commit = Commit([forger.state(home, *two)], [m.signed for m in two], [], [blob], [])
     assert alice.refusal(commit) == "protocol"
 
 
@@ -361,21 +365,21 @@ def test_a_folder_cannot_be_moved_into_itself(alice: Raw, forger: Forger, places
     out = Removal(home.node, folder.manifest.body.token)
     view = forger.tree.view(home, [out.token])
     left = forger.state(home, root=view.tree.remove(out.token).root)
-    commit = Commit([left, forger.state(folder.keyed, moved)], [moved.signed], [out], [])
+    commit = Commit([left, forger.state(folder.keyed, moved)], [moved.signed], [out], [], [])
     assert alice.refusal(commit) == "not-allowed"
 
 
 def test_new_folders_cannot_lie_in_one_another(alice: Raw, forger: Forger) -> None:
     one, other = new_node(os.urandom), new_node(os.urandom)
     itself = forger.manifest(one, "itself", None, node=one)
-    commit = Commit([forger.first_state(one, itself)], [itself.signed], [], [])
+    commit = Commit([forger.first_state(one, itself)], [itself.signed], [], [], [])
     assert alice.refusal(commit) == "not-allowed"
     pair = [
         forger.manifest(one, "a", None, node=other),
         forger.manifest(other, "b", None, node=one),
     ]
     states = [forger.first_state(one, pair[0]), forger.first_state(other, pair[1])]
-    assert alice.refusal(Commit(states, [m.signed for m in pair], [], [])) == "not-allowed"
+    assert alice.refusal(Commit(states, [m.signed for m in pair], [], [], [])) == "not-allowed"
 
 
 def test_what_moves_must_leave_its_old_folder(alice: Raw, forger: Forger, places: Places) -> None:
@@ -383,7 +387,7 @@ def test_what_moves_must_leave_its_old_folder(alice: Raw, forger: Forger, places
     moved = forger.manifest(
         archive, "q1.txt", file.manifest.body.content, file.manifest, file.keyed
     )
-    commit = Commit([forger.state(archive, moved)], [moved.signed], [], [])
+    commit = Commit([forger.state(archive, moved)], [moved.signed], [], [], [])
     assert alice.refusal(commit) == "protocol"
 
 
@@ -392,7 +396,7 @@ def test_a_file_cannot_hold_others(alice: Raw, forger: Forger, places: Places) -
     content, blob = forger.blob()
     inside = forger.manifest(file, "inside", content)
     state = forger.first_state(file, inside)
-    assert alice.refusal(Commit([state], [inside.signed], [], [blob])) == "protocol"
+    assert alice.refusal(Commit([state], [inside.signed], [], [blob], [])) == "protocol"
     assert alice.refusal(List(file.node)) == "protocol"
     assert alice.refusal(Lookup(file.node, [])) == "protocol"
 
@@ -400,7 +404,7 @@ def test_a_file_cannot_hold_others(alice: Raw, forger: Forger, places: Places) -
 def test_the_root_cannot_be_moved(alice: Raw, forger: Forger, places: Places) -> None:
     root, folder = places["/"], places["reports"].keyed
     moved = forger.manifest(folder, "root", None, root.manifest, root.keyed)
-    commit = Commit([forger.state(folder, moved)], [moved.signed], [], [])
+    commit = Commit([forger.state(folder, moved)], [moved.signed], [], [], [])
     assert alice.refusal(commit) == "protocol"
 
 
@@ -515,7 +519,7 @@ def test_what_only_a_server_says_is_refused(alice: Raw) -> None:
     messages: list[Message] = [
         Done(),
         Failure("integrity", "No."),
-        Welcome("alice", None, 0, 0, tree),
+        Welcome("alice", None, 0, 0, tree, NO_SIGNATURE),
         Status("", 0, 0, 0, 0),
         found,
         Entries([]),

@@ -282,12 +282,16 @@ def test_more_than_one_answer_can_hold_cannot_be_asked_for(world: World, liar: L
                 for name, (content, _) in zip(some, made, strict=True)
             ]
             signed, blobs = [one.signed for one in manifests], [blob for _, blob in made]
-            assert bob.ask(Commit([forger.state(home, *manifests)], signed, [], blobs)) == Done()
+            assert (
+                bob.ask(Commit([forger.state(home, *manifests)], signed, [], blobs, [])) == Done()
+            )
         tokens = [home.token(name) for name in names]
         assert bob.refusal(Lookup(home.node, tokens)) == "protocol"
         assert isinstance(bob.ask(Lookup(home.node, tokens[:9])), Found)
         removals = [Removal(home.node, token) for token in tokens]
-        assert bob.refusal(Commit([forger.state(home, version=1)], [], removals, [])) == "protocol"
+        assert (
+            bob.refusal(Commit([forger.state(home, version=1)], [], removals, [], [])) == "protocol"
+        )
     # He has only done it to himself.
     world.bob.run("ls").fails(7)
     assert world.alice.cat("notes.txt") == NOTES

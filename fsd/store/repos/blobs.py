@@ -38,7 +38,11 @@ _FACTS = select(_BLOBS.c.root, *(_BLOBS.c[name] for name in HeldBlob._fields)).w
 )
 _KNOWN = select(_BLOBS.c.root).where(_BLOBS.c.root.in_(SOME))
 _NEW = insert(_BLOBS)
-_ASSIGN = update(_BLOBS).where(_BLOBS.c.root == bindparam("of")).values(node_id=bindparam("to"))
+_ASSIGN = (
+    update(_BLOBS)
+    .where(_BLOBS.c.root == bindparam("of"))
+    .values(node_id=bindparam("to"), owner_id=bindparam("owner"))
+)
 
 
 def held(db: Db, roots: Iterable[bytes]) -> dict[bytes, HeldBlob]:
@@ -56,9 +60,12 @@ def add_all(db: Db, rows: Sequence[dict[str, object]]) -> None:
     for_each(db, _NEW, rows)
 
 
-def assign(db: Db, owners: Mapping[bytes, bytes]) -> None:
-    """Give staged blobs to nodes: node by root."""
-    for_each(db, _ASSIGN, [{"of": root, "to": node} for root, node in owners.items()])
+def assign(db: Db, owner_id: int, nodes: Mapping[bytes, bytes]) -> None:
+    """Give staged blobs to nodes (node by root) in the tree of a user."""
+    rows: list[dict[str, object]] = [
+        {"of": root, "to": node, "owner": owner_id} for root, node in nodes.items()
+    ]
+    for_each(db, _ASSIGN, rows)
 
 
 def drop(db: Db, roots: Sequence[bytes]) -> list[bytes]:
@@ -82,15 +89,15 @@ def of_nodes(db: Db, nodes: Sequence[bytes]) -> list[bytes]:
     ]
 
 
-def small_ones(db: Db, owner_id: int, nodes: Sequence[bytes]) -> dict[tuple[bytes, bytes], bytes]:
-    """Return the bytes of the small blobs that nodes of a user have now, by node and root."""
+def small_ones(db: Db, nodes: Sequence[bytes]) -> dict[tuple[bytes, bytes], bytes]:
+    """Return the bytes of the small blobs that nodes have now, by node and root."""
     return {
         (node, root): data
         for some in helpings(nodes)
         for node, root, data in db.execute(
             select(Node.id, Blob.root, Blob.data)
             .join(Blob, (Blob.root == Node.blob) & (Blob.node_id == Node.id))
-            .where(Node.id.in_(some), Node.owner_id == owner_id, Blob.data.is_not(None))
+            .where(Node.id.in_(some), Blob.data.is_not(None))
         )
         if data is not None
     }

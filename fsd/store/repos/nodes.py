@@ -199,6 +199,7 @@ def _columns(manifest: VerifiedManifest) -> dict[str, object]:
         "parent_id": None if at_root else body.parent,
         "token": None if at_root else body.token,
         "kind": int(body.kind),
+        "generation": body.generation,
         "version": body.version,
         "manifest_hash": manifest.hash,
         "blob": body.content.root if body.content else None,

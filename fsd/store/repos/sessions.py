@@ -31,6 +31,11 @@ def end_all(db: Db, user_id: int) -> None:
     db.execute(delete(Session).where(Session.user_id == user_id))
 
 
+def end_others(db: Db, user_id: int, session_id: int) -> None:
+    """End every session of a user but one."""
+    db.execute(delete(Session).where(Session.user_id == user_id, Session.id != session_id))
+
+
 def of_user(db: Db, user_id: int, now_ms: int) -> list[Session]:
     """Return a user's sessions that have not ended."""
     running = select(Session).where(Session.user_id == user_id, Session.expires_ms > now_ms)

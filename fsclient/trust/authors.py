@@ -1,0 +1,210 @@
+"""Who may have written what: owners, and the writers whom owners have named in signed lists.
+
+Every folder that is opened is entered here with the folder it lies in. What somebody else than the
+owner has signed counts if a list on the way from the folder up to the top names them as a writer,
+under the generation of the listed node's key that the way down from it hangs on: a writer who was
+removed is a writer of the generations before, and of nothing that was made since.
+
+    top (generation 3, list) ── a (its link was sealed under 3) ── folder
+        former writer until 2: what hangs on generation 3 cannot be theirs
+
+A way that still hangs on an older generation is due for new keys, and until it has them a removed
+writer's signature fits there. So what was seen there once, with the list that removed them known,
+must not change by their hand any more (`Memory`, frozen).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fsclient.connection import ServerConnection
+from fsclient.trust.memory import AGE, LIST, Memory, Sighting
+from fsclient.trust.people import People
+from fsproto.errors import RemoteProtocolError, RollbackError, SignatureError
+from fsproto.keys.members import MemberList, VerifiedMembers, verify_members
+from fsproto.keys.tree import KeyedNode
+from fsproto.messages.shares import GetMembers, Members
+from fsproto.packing import unpack
+from fsproto.sealed.folder import FolderState, VerifiedState, verify_state
+from fsproto.sealed.manifest import Manifest, VerifiedManifest, check_author
+from fsproto.sealed.signed import Signed, Verifier
+from fsproto.types import NO_HASH, NO_NODE, NodeId
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an opened node hangs."""
+
+    parent: NodeId
+    """`NO_NODE` for a root, or for the top of what somebody shares."""
+    owner: str
+    generation: int
+    link_generation: int
+
+
+class Authors:
+    """Decides whose signatures count where."""
+
+    def __init__(self, connection: ServerConnection, people: People, memory: Memory) -> None:
+        """Take whom to ask for lists, whose keys are known, and what was seen before."""
+        self.connection = connection
+        self._people = people
+        self._memory = memory
+        self._places: dict[NodeId, _Place] = {}
+        self._lists: dict[NodeId, VerifiedMembers | None] = {}
+        self._verifiers: dict[bytes, Verifier] = {}
+        self.frozen: dict[NodeId, NodeId] = {}
+        """Folders whose last author is a writer no more, and the node whose list says so."""
+
+    def remember_in(self, memory: Memory, people: People) -> None:
+        """Keep what is seen somewhere else from now on."""
+        self._memory, self._people = memory, people
+
+    # --- what is known of the way to a node
+
+    def enter_top(self, node: KeyedNode, owner: str, members: VerifiedMembers | None) -> None:
+        """Note the top of a tree: one's own, or one that is shared with its list."""
+        self._places[node.node] = _Place(NO_NODE, owner, node.generation, 0)
+        self._lists[node.node] = members
+
+    def enter(self, parent: NodeId, node: KeyedNode, link_generation: int) -> None:
+        """Note what lies in a folder that was entered."""
+        owner = self._places[parent].owner
+        self._places[node.node] = _Place(parent, owner, node.generation, link_generation)
+
+    def owner_of(self, node: NodeId) -> str:
+        """Return whose tree an entered node is in."""
+        return self._places[node].owner
+
+    def way_up(self, node: NodeId) -> list[NodeId]:
+        """Return an entered node and those above it, as far as they can be seen."""
+        way = []
+        while node != NO_NODE:
+            way.append(node)
+            node = self._places[node].parent
+        return way
+
+    # --- whose signature counts
+
+    def state(self, signed: Signed, folder: KeyedNode) -> VerifiedState:
+        """Verify a folder's state by whoever signed it; `SignatureError` if they must not."""
+        claimed = unpack(signed.payload, FolderState)
+        owner = self._places[folder.node].owner
+        if claimed.author != owner or claimed.author_key not in self._people.identity_keys(owner):
+            self._check_writer(folder.node, claimed, ever=False)
+        else:
+            self.frozen.pop(folder.node, None)
+        state = verify_state(signed, folder.node, claimed.author, claimed.author_key)
+        if state.body.generation != folder.generation:
+            raise RollbackError(
+                "A folder's state and its key are not of the same age.",
+                hint="It may have taken a new key at this very moment; try again.",
+            )
+        return state
+
+    def prepare(self, folder: NodeId, manifests: Iterable[VerifiedManifest]) -> None:
+        """Ask for the lists that tell who may have signed what lies in a folder."""
+        owner = self._places[folder].owner
+        if any(manifest.body.author != owner for manifest in manifests):
+            self._load(self.way_up(folder))
+
+    def check_manifest(self, manifest: VerifiedManifest) -> None:
+        """Check the own signature of something that lies in an entered folder, or is a top."""
+        body = manifest.body
+        folder = body.parent if body.parent in self._places else body.node
+        owner = self._places[folder].owner
+        if body.author != owner or body.author_key not in self._people.identity_keys(owner):
+            # The folder's state vouches that it belongs there now: whenever it was signed,
+            # its author need only have been a writer at some time.
+            self._check_writer(folder, body, ever=True)
+        key = self._verifiers.setdefault(body.author_key, Verifier(body.author_key))
+        check_author(manifest, body.author, key)
+
+    def list_of(self, node: NodeId) -> VerifiedMembers | None:
+        """Return the member list of an entered node, if it is shared on its own."""
+        self._load([node], fresh=True)
+        return self._lists[node]
+
+    def _check_writer(self, folder: NodeId, signed: FolderState | Manifest, *, ever: bool) -> None:
+        """Raise unless a list on the way up names who signed; `ever`: at whatever time."""
+        way = self.way_up(folder)
+        for fresh in (False, True):  # a list may be newer than when it was asked for
+            self._load(way, fresh=fresh)
+            old, generation = ever, 1
+            for node in way:
+                place, members = self._places[node], self._lists[node]
+                under = generation if old else place.generation
+                if members is not None and self._names(members, signed, under):
+                    self._note_frozen(folder, node, members, signed)
+                    return
+                above = self._places.get(place.parent)
+                hangs_back = above is not None and place.link_generation < above.generation
+                # From a link that is due on, generations above say nothing of what is below.
+                generation = place.link_generation if hangs_back and not old else 1
+                old = old or hangs_back
+        raise _nobody()
+
+    def _names(
+        self, members: VerifiedMembers, signed: FolderState | Manifest, generation: int
+    ) -> bool:
+        author, key = signed.author, signed.author_key
+        return any(
+            key == one or self._people.log.same_person(author, one, key)
+            for one in members.may_write(author, generation)
+        )
+
+    def _note_frozen(
+        self,
+        folder: NodeId,
+        node: NodeId,
+        members: VerifiedMembers,
+        signed: FolderState | Manifest,
+    ) -> None:
+        if not isinstance(signed, FolderState):
+            return
+        if self._names(members, signed, members.body.generation):
+            self.frozen.pop(folder, None)
+        else:
+            self.frozen[folder] = node
+
+    def _load(self, nodes: list[NodeId], *, fresh: bool = False) -> None:
+        """Ask for lists that are not known, or for all of them again, and verify them."""
+        wanted = [node for node in nodes if fresh or node not in self._lists]
+        if not wanted:
+            return
+        mark = self._memory.mark()
+        answer = self.connection.interject(GetMembers(wanted), Members)
+        found = {}
+        for signed in answer.lists:
+            node = unpack(signed.payload, MemberList).node
+            if node not in wanted or node in found:
+                raise RemoteProtocolError("The server sent a member list that was not asked for.")
+            found[node] = self.verified_list(signed, node, self._places[node].owner, mark)
+        for node in wanted:
+            members = found.get(node)
+            if members is not None and members.body.generation != self._places[node].generation:
+                raise RollbackError(
+                    "The list of who may write to a folder is older or newer than its key.",
+                    hint="It may have taken a new key at this very moment; try again.",
+                )
+            self._lists[node] = members
+
+    def verified_list(self, signed: Signed, node: NodeId, owner: str, mark: int) -> VerifiedMembers:
+        """Verify a member list that the server sent; `RollbackError` for an old one."""
+        claimed = unpack(signed.payload, MemberList)
+        if claimed.owner_key not in self._people.identity_keys(owner):
+            raise SignatureError("A member list was signed by somebody who is not the owner.")
+        members = verify_members(signed, node, owner, claimed.owner_key)
+        self._people.check_heads(self.connection, [members.body.log_head])
+        body = members.body
+        age = Sighting(node, AGE, body.generation, NO_HASH)
+        self._memory.check([Sighting(node, LIST, body.version, members.hash), age], mark)
+        return members
+
+
+def _nobody() -> SignatureError:
+    return SignatureError(
+        "Somebody who may not write there has signed a folder or file.",
+        hint="Stop and talk to the owner: an honest server would not have taken it.",
+    )

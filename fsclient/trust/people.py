@@ -1,0 +1,242 @@
+"""Whose keys are whose: the key log as far as it was read, held against pins and one's own keys.
+
+The log is read whole, so what the server says of anybody's keys is what it says to everybody, or a
+fork that shows as soon as people see each other's signatures. Keys are pinned when they are first
+used. From then on only keys that the pinned ones have signed are taken for the same person's;
+anything else stops everything that has to do with that person, until somebody has compared keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from fsclient.connection import ServerConnection
+from fsclient.trust.store import Pin, TrustStore
+from fsproto.errors import (
+    IntegrityError,
+    KeyChangedError,
+    NotFoundError,
+    RollbackError,
+    SecurityError,
+)
+from fsproto.keylog.entries import Entry, Keys
+from fsproto.keylog.head import Head, VerifiedHead, pack_log_head, unpack_log_head, verify_head
+from fsproto.keylog.log import KeyLog
+from fsproto.keys.identity import Identity, VerifiedBundle, verify_bundle
+from fsproto.messages.keylog import BundleOf, GetBundle, GetLog, LogEntries
+from fsproto.names import for_terminal
+from fsproto.packing import unpack
+from fsproto.sealed.signed import Signed
+
+
+class People:
+    """What one profile knows about everybody's keys."""
+
+    def __init__(self, path: Path, identity: Identity) -> None:
+        """Open what is known; asks nobody anything."""
+        self._store = TrustStore(path)
+        self._path = path
+        self._identity = identity
+        self._log: KeyLog | None = None
+        self._good_heads: set[bytes] = {b""}
+        self.notices: list[str] = []
+        """What the person should be told about keys that changed."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._store.close()
+
+    # --- the log
+
+    @property
+    def log(self) -> KeyLog:
+        """The log as far as it was read."""
+        if self._log is None:
+            log = KeyLog()
+            try:
+                log.extend(self._store.entries())
+                head = self._known_head()
+                if head is not None and (len(log), log.root(len(log))) != (head.size, head.root):
+                    raise IntegrityError("the log is not what its head says")
+            except SecurityError:
+                raise IntegrityError(
+                    f"'{self._path}', which remembers other people's keys, is damaged.",
+                    hint="Put it back from a copy. Deleting it means to compare everybody's keys "
+                    "again.",
+                ) from None
+            self._log = log
+        return self._log
+
+    @property
+    def log_head(self) -> bytes:
+        """What one's own signatures carry of the log (40 bytes, or none)."""
+        head = self._known_head()
+        return b"" if head is None else pack_log_head(head.size, head.root)
+
+    def known(self) -> Signed | None:
+        """Return the newest head that was seen; to be taken before a question is sent."""
+        return self._store.head()
+
+    def meet(self, connection: ServerConnection, said: Signed, known: Signed | None) -> None:
+        """Hold the head that came with a login against what is known, reading what is new.
+
+        `known` is what was known before the login was sent. Raises `RollbackError` for a log that
+        does not go on from it, `SecurityError` if it names other keys for oneself.
+        """
+        before = unpack(known.payload, Head) if known is not None else None
+        head = verify_head(said, before.key if before else None)
+        if before is not None:
+            if head.body.size < before.size:
+                raise RollbackError("THE SERVER SHOWED AN OLDER KEY LOG than it did before.")
+            if head.body.size == before.size:
+                if head.body.root != before.root:
+                    raise _forked()
+                return
+        self._read(connection, head)
+
+    def _read(self, connection: ServerConnection, head: VerifiedHead) -> None:
+        """Read on up to a head at least; nothing is believed before the root was computed."""
+        log, entries = self.log, list[bytes]()
+        first = len(log)
+        resets = len(log.resets)
+        while first + len(entries) < head.body.size:
+            answer = connection.interject(GetLog(first + len(entries)), LogEntries)
+            head = verify_head(answer.head, head.body.key)
+            if not answer.entries:
+                raise RollbackError("THE SERVER WITHHOLDS A PART OF ITS KEY LOG.")
+            entries += answer.entries
+        self._log = None  # if anything is wrong, what was read is forgotten
+        log.extend(entries)
+        if len(log) != head.body.size or log.root(len(log)) != head.body.root:
+            raise _forked()
+        mine = log.now(self._identity.user)
+        if mine is None or mine.bundle != self._identity.bundle.hash:
+            raise KeyChangedError(
+                "THE KEY LOG NAMES OTHER KEYS FOR YOU than the ones you have.",
+                hint="If you have new keys on another device, bring them here; if your "
+                "administrator reset them, enrol again; if neither, talk to your administrator.",
+            )
+        self._store.keep(first, entries, head.signed)
+        self._log = log
+        for entry in log.resets[resets:]:
+            self._note_reset(entry)
+
+    def _note_reset(self, entry: Entry) -> None:
+        if self._store.pin(entry.user) is not None:
+            self.notices.append(
+                f"THE KEYS OF {entry.user} WERE RESET by the administrator. Nothing is shared with "
+                f"them, or taken from them, until you have compared the new ones: fsclient verify "
+                f"{entry.user}"
+            )
+
+    def check_heads(self, connection: ServerConnection, heads: Iterable[bytes]) -> None:
+        """Hold the log that others have seen when they signed against one's own.
+
+        Raises `RollbackError` where the server has shown them another one.
+        """
+        for packed in set(heads) - self._good_heads:
+            seen = unpack_log_head(packed)
+            if seen is None:
+                continue
+            size, root = seen
+            if size > len(self.log):
+                known = self._known_head()
+                answer = connection.interject(GetLog(len(self.log)), LogEntries)
+                head = verify_head(answer.head, known.key if known else None)
+                if head.body.size > len(self.log):
+                    self._read(connection, head)
+            self.log.check_seen(size, root)
+            self._good_heads.add(packed)
+
+    def _known_head(self) -> Head | None:
+        signed = self._store.head()
+        return unpack(signed.payload, Head) if signed is not None else None
+
+    # --- people
+
+    def identity_keys(self, user: str) -> list[bytes]:
+        """Return the keys with which a person may have signed something; pins them if need be.
+
+        Raises `KeyChangedError` if they are no longer those of the person who was pinned.
+        """
+        if user == self._identity.user:
+            mine = self.log.all_of(user, self._identity.signing.public)
+            return [keys.ed25519 for keys in mine]
+        self.pinned(user)
+        pin = self._store.pin(user)
+        return [keys.ed25519 for keys in self.log.all_of(user, pin.ed25519)] if pin else []
+
+    def pinned(self, user: str) -> Keys:
+        """Return a person's keys, which are pinned now if they were not before.
+
+        Raises `NotFoundError` for somebody who has none, `KeyChangedError` for one whose keys have
+        changed without a word from those that were pinned.
+        """
+        now, pin = self.log.now(user), self._store.pin(user)
+        if pin is not None and (
+            now is None or not self.log.same_person(user, pin.ed25519, now.ed25519)
+        ):
+            raise KeyChangedError(
+                f"THE KEYS OF {user} ARE NO LONGER THOSE YOU KNOW: they were reset"
+                + (", and others took their place." if now else "."),
+                hint=f"Ask {user} whether that was so, compare words by 'fsclient verify {user}', "
+                "then add --confirm.",
+            )
+        if now is None:
+            raise NotFoundError(
+                f"There is nobody called {for_terminal(user)} with keys here.",
+                hint="They must have enrolled: ask your administrator to add them, and them to run "
+                "'fsclient enroll' with the link they get.",
+            )
+        if pin is None or pin.ed25519 != now.ed25519:
+            compared = pin is not None and pin.compared
+            self._store.set_pin(Pin(user, now.bundle, now.ed25519, compared))
+            if pin is None:
+                self.notices.append(
+                    f"The keys of {user} are used for the first time; words to compare: "
+                    f"fsclient verify {user}"
+                )
+        return now
+
+    def bundle(self, connection: ServerConnection, user: str) -> VerifiedBundle:
+        """Return the public keys of a person, to seal something to; pinned and in the log."""
+        keys = self.pinned(user)
+        return self._bundle(connection, user, keys)
+
+    def claimed_bundle(self, connection: ServerConnection, user: str) -> VerifiedBundle:
+        """Return the keys that the log names for a person, pinned or not: to be compared."""
+        keys = self.log.now(user)
+        if keys is None:
+            raise NotFoundError(f"There is nobody called {for_terminal(user)} with keys here.")
+        return self._bundle(connection, user, keys)
+
+    def _bundle(self, connection: ServerConnection, user: str, keys: Keys) -> VerifiedBundle:
+        bundle = verify_bundle(connection.interject(GetBundle(user), BundleOf).bundle, user)
+        if bundle.hash != keys.bundle or bundle.body.ed25519 != keys.ed25519:
+            raise KeyChangedError(
+                f"THE SERVER SENT OTHER KEYS FOR {user} than its own key log names.",
+                hint="Stop and talk to your administrator: this does not happen by accident.",
+            )
+        return bundle
+
+    def confirm(self, bundle: VerifiedBundle) -> None:
+        """Pin keys that somebody has compared with the person's own."""
+        body = bundle.body
+        self._store.set_pin(Pin(body.user, bundle.hash, body.ed25519, compared=True))
+
+    def pin_of(self, user: str) -> Pin | None:
+        """Return what is pinned of a person."""
+        return self._store.pin(user)
+
+    def is_current(self, user: str, ed25519: bytes) -> bool:
+        """Tell whether an identity key is a person's, or was and was replaced by themselves."""
+        now = self.log.now(user)
+        return now is not None and self.log.same_person(user, ed25519, now.ed25519)
+
+
+def _forked() -> RollbackError:
+    return RollbackError(
+        "THE SERVER SHOWED ANOTHER KEY LOG than it did before.",
+        hint="Stop and talk to your administrator: this does not happen by accident.",
+    )

@@ -1,0 +1,48 @@
+"""Queries on the key log."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session as Db
+
+from fsd.store.models import Bundle, LogEntry, LogHead, User
+
+_ONLY = 1
+"""The id of the one head."""
+
+
+def head(db: Db) -> LogHead:
+    """Return the head."""
+    return db.get_one(LogHead, _ONLY)
+
+
+def head_for_update(db: Db) -> LogHead:
+    """Return the head, held against others who would add an entry until the end of this."""
+    return db.get_one(LogHead, _ONLY, with_for_update=True, populate_existing=True)
+
+
+def leaves(db: Db) -> list[bytes]:
+    """Return the hashes of all entries, in their order."""
+    return list(db.scalars(select(LogEntry.leaf).order_by(LogEntry.index)))
+
+
+def entries(db: Db, first: int, count: int) -> list[bytes]:
+    """Return up to `count` entries from number `first` on."""
+    rows = select(LogEntry.payload).where(LogEntry.index >= first).order_by(LogEntry.index)
+    return list(db.scalars(rows.limit(count)))
+
+
+def last_of(db: Db, user: str) -> bytes | None:
+    """Return the newest entry about a person."""
+    newest = select(LogEntry.payload).where(LogEntry.user == user)
+    return db.scalar(newest.order_by(LogEntry.index.desc()).limit(1))
+
+
+def everybody(db: Db) -> list[tuple[User, Bundle]]:
+    """Return all people who have keys, with all their bundles, the oldest first."""
+    rows = db.execute(
+        select(User, Bundle)
+        .join(Bundle, Bundle.user_id == User.id)
+        .order_by(User.id, Bundle.version)
+    )
+    return [(user, bundle) for user, bundle in rows]

@@ -1,0 +1,158 @@
+"""Queries on member lists and grants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session as Db
+
+from fsd.store.models import Bundle, Grant, Manifest, MemberList, Node, User, table
+from fsd.store.repos.many import SOME, helpings, of_some
+from fsproto.keys.grants import Role
+from fsproto.sealed.signed import Signed
+
+_NODES, _GRANTS = table(Node), table(Grant)
+_LISTS = table(MemberList)
+_UP = select(_NODES.c.id, _NODES.c.parent_id).where(_NODES.c.id.in_(SOME)).cte("up", recursive=True)
+_UP = _UP.union(select(_NODES.c.id, _NODES.c.parent_id).join(_UP, _NODES.c.id == _UP.c.parent_id))
+
+
+def role(db: Db, user_id: int, node: bytes) -> Role | None:
+    """Return what grants on a node, or on a folder it lies in, let a person do."""
+    best = (
+        select(func.max(_GRANTS.c.role))
+        .join(_UP, _GRANTS.c.node_id == _UP.c.id)
+        .where(_GRANTS.c.user_id == user_id)
+    )
+    found = db.connection().execute(best, {"some": [node]}).scalar()
+    return None if found is None else Role(found)
+
+
+def readable(db: Db, user_id: int, nodes: Sequence[Node]) -> set[bytes]:
+    """Return those of the nodes that are a person's own or shared with them."""
+    mine = {node.id for node in nodes if node.owner_id == user_id}
+    theirs = [node for node in nodes if node.owner_id != user_id]
+    # Files that are asked for together lie in few folders; a grant is rarely on the file itself.
+    folders = {node.parent_id for node in theirs if node.parent_id is not None}
+    open_folders = {folder for folder in folders if role(db, user_id, folder) is not None}
+    for node in theirs:
+        if node.parent_id in open_folders or role(db, user_id, node.id) is not None:
+            mine.add(node.id)
+    return mine
+
+
+def lists(db: Db, nodes: Iterable[bytes]) -> dict[bytes, MemberList]:
+    """Return the member lists of those nodes that have one."""
+    return {
+        found.node_id: found
+        for some in helpings(list(nodes))
+        for found in db.scalars(select(MemberList).where(MemberList.node_id.in_(some)))
+    }
+
+
+_HELD = (
+    select(_LISTS.c.node_id, _LISTS.c.version, _LISTS.c.hash)
+    .where(_LISTS.c.node_id.in_(SOME))
+    .order_by(_LISTS.c.node_id)
+    .with_for_update()
+)
+
+
+def lists_for_update(db: Db, nodes: Iterable[bytes]) -> dict[bytes, tuple[int, bytes]]:
+    """Return version and hash of nodes' lists, held against other writers until the end."""
+    rows = of_some(db, _HELD, sorted(nodes))
+    return {row.node_id: (row.version, row.hash) for row in rows}
+
+
+class Holder(NamedTuple):
+    """Somebody who is to be a member."""
+
+    user_id: int
+    disabled: bool
+    bundle: bytes | None
+    """The payload of their bundle; None if they have not enrolled."""
+
+
+def holders(db: Db, names: Sequence[str]) -> dict[str, Holder]:
+    """Return the people of those names, with their newest bundles."""
+    newest = (
+        select(Bundle.user_id, func.max(Bundle.version).label("version"))
+        .group_by(Bundle.user_id)
+        .subquery()
+    )
+    rows = db.execute(
+        select(User.name, User.id, User.disabled, Bundle.payload)
+        .outerjoin(newest, newest.c.user_id == User.id)
+        .outerjoin(Bundle, (Bundle.user_id == User.id) & (Bundle.version == newest.c.version))
+        .where(User.name.in_(names))
+    )
+    return {name: Holder(user, disabled, keys) for name, user, disabled, keys in rows}
+
+
+def grants(db: Db, node: bytes) -> dict[int, Grant]:
+    """Return the grants on a node by the person's id."""
+    return {one.user_id: one for one in db.scalars(select(Grant).where(Grant.node_id == node))}
+
+
+def put_list(db: Db, node: bytes, version: int, list_hash: bytes, signed: Signed) -> None:
+    """Store a node's list in place of the one before."""
+    row = MemberList(
+        node_id=node,
+        version=version,
+        hash=list_hash,
+        payload=signed.payload,
+        signature=signed.signature,
+    )
+    db.merge(row)
+
+
+def drop_grants(db: Db, node: bytes, user_ids: Sequence[int]) -> None:
+    """Take away what people were given."""
+    if user_ids:
+        db.execute(delete(Grant).where(Grant.node_id == node, Grant.user_id.in_(user_ids)))
+
+
+class Given(NamedTuple):
+    """A grant, with what the person needs to open it."""
+
+    owner: str
+    members: Signed
+    sealed: bytes
+    manifest: Signed
+
+
+def given_to(db: Db, user_id: int, owner: str) -> list[Given]:
+    """Return what is shared with a person, by `owner` or (empty) by anybody."""
+    query = (
+        select(User.name, MemberList, Grant.sealed, Manifest)
+        .select_from(Grant)
+        .join(MemberList, MemberList.node_id == Grant.node_id)
+        .join(Node, Node.id == Grant.node_id)
+        .join(Manifest, (Manifest.node_id == Node.id) & (Manifest.version == Node.version))
+        .join(User, User.id == Node.owner_id)
+        .where(Grant.user_id == user_id)
+        .order_by(User.name, Node.id)
+    )
+    rows = db.execute(query.where(User.name == owner) if owner else query)
+    return [
+        Given(name, _signed(members), sealed, _signed(manifest))
+        for name, members, sealed, manifest in rows
+    ]
+
+
+def owned_by(db: Db, user_id: int) -> list[MemberList]:
+    """Return the lists of all nodes of a person that are shared."""
+    query = select(MemberList).join(Node, Node.id == MemberList.node_id)
+    return list(db.scalars(query.where(Node.owner_id == user_id).order_by(Node.id)))
+
+
+def holders_of(db: Db, node: bytes) -> set[str]:
+    """Return the names of those who hold a grant on a node."""
+    query = select(User.name).join(Grant, Grant.user_id == User.id).where(Grant.node_id == node)
+    return set(db.scalars(query))
+
+
+def _signed(row: MemberList | Manifest) -> Signed:
+    return Signed(row.payload, row.signature)

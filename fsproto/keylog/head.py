@@ -1,0 +1,77 @@
+"""Heads: what stands for the whole key log at one size, signed by the log's own key.
+
+    Head     = [format 1, key, size, root, time_ms]
+    root     = Merkle tree hash over the entries (RFC 9162 section 2.1.1)
+    log_head = u64 size ‖ root, as it is carried in what people sign
+
+The log's key is Ed25519, made by the server with its home. A client pins it with the first head
+it sees. The signature binds the server: two heads of one size that differ are proof of a fork
+that anybody can check.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+
+from fsproto import crypto, labels
+from fsproto.errors import RemoteProtocolError, SignatureError
+from fsproto.packing import Record, unpack
+from fsproto.sealed.signed import Signed, open_signed, sign
+from fsproto.types import Hash
+
+FORMAT = 1
+_SIZE = struct.Struct(">Q")
+
+
+class Head(Record, frozen=True):
+    """The key log at one size."""
+
+    format: int
+    key: bytes
+    """The log's Ed25519 public key, 32 bytes."""
+    size: int
+    """How many entries there are."""
+    root: Hash
+    time_ms: int
+
+
+@dataclass(frozen=True)
+class VerifiedHead:
+    """A head whose signature was checked; made only by `verify_head`."""
+
+    body: Head
+    signed: Signed = field(repr=False)
+
+
+def sign_head(key: crypto.SigningKey, size: int, root: Hash, time_ms: int) -> Signed:
+    """Sign the log as it is."""
+    return sign(key, labels.SIGN_LOG_HEAD, Head(FORMAT, key.public, size, root, time_ms))
+
+
+def verify_head(signed: Signed, pinned: bytes | None) -> VerifiedHead:
+    """Check a head; `SignatureError` unless the pinned key has signed it.
+
+    With nothing pinned (None) the key that the head itself names is believed, and is to be pinned.
+    """
+    claimed = unpack(signed.payload, Head)
+    if pinned is not None and claimed.key != pinned:
+        raise SignatureError("THE SERVER'S KEY LOG HAS ANOTHER KEY than the one seen before.")
+    body = open_signed(signed, Head, labels.SIGN_LOG_HEAD, claimed.key)
+    if body.format != FORMAT or len(body.root) != crypto.HASH_SIZE or not 0 <= body.size < 1 << 63:
+        raise RemoteProtocolError("A head of the key log is malformed.")
+    return VerifiedHead(body, signed)
+
+
+def pack_log_head(size: int, root: Hash) -> bytes:
+    """Return what people carry in what they sign (40 bytes); nothing for an empty log."""
+    return _SIZE.pack(size) + root if size else b""
+
+
+def unpack_log_head(packed: bytes) -> tuple[int, Hash] | None:
+    """Return the size and root somebody had seen; None if they had seen no log."""
+    if not packed:
+        return None
+    if len(packed) != _SIZE.size + crypto.HASH_SIZE:
+        raise RemoteProtocolError("The head of a key log that somebody signed is malformed.")
+    return _SIZE.unpack_from(packed)[0], Hash(packed[_SIZE.size :])
