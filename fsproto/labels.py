@@ -18,6 +18,7 @@ SIGN_MANIFEST = b"fs/1 manifest"
 SIGN_MANIFESTS = b"fs/1 many manifests"
 SIGN_STATE = b"fs/1 folder state"
 SIGN_ROOT_GRANT = b"fs/1 root grant"
+SIGN_RECOVER = b"fs/1 recover"
 
 HASH_BUNDLE = b"fs/1 bundle hash"
 HASH_MANIFEST = b"fs/1 manifest hash"
@@ -35,5 +36,9 @@ WRAP = b"fs/1 wrap to person"
 
 KEYFILE = b"fs/1 keyfile"
 JOURNAL = b"fs/1 upload journal"
+
+EXPORT = b"fs/1 export"
+RECOVERY_SIGNING = b"fs/1 recovery signing key"
+RECOVERY_KEY = b"fs/1 recovery backup key"
 
 SERVER_OTP_SECRET = b"fs/1 otp secret at rest"
