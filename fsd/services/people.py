@@ -14,7 +14,7 @@ from fsd.blobs.base import BlobStore
 from fsd.services.incoming import drop_suspended
 from fsd.store import models
 from fsd.store.engine import Database
-from fsd.store.repos import sessions, users
+from fsd.store.repos import key_backups, sessions, users
 from fsproto.errors import ExistsError, InvalidNameError, NotFoundError
 from fsproto.keys.identity import verify_bundle
 from fsproto.names import clean_user, for_terminal
@@ -140,6 +140,7 @@ class People:
                 raise NotFoundError(f"{name} has not enrolled yet; there are no keys to reset.")
             roots = users.drop_tree(db, user.id)
             users.drop_bundles(db, user.id)
+            key_backups.drop(db, user.id)
             sessions.end_all(db, user.id)
             owner = user.id
         self._delete_content(owner, roots)

@@ -38,6 +38,9 @@ MESSAGES: tuple[type[Message], ...] = (
     files.Fetch,
     files.Fetched,
     files.Sent,
+    account.Backup,
+    account.Recover,
+    account.Recovery,
 )
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Any] | None = None
