@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fsclient.otp import CodeSource
     from fsclient.persistence import Once, Patience
     from fsclient.profile import Profile
-    from fsclient.session import Keeper, Session
+    from fsclient.session import Keeper, Passphrase, Session
 
 
 GOES_ON = "The same command goes on where it stopped."
@@ -36,6 +36,8 @@ class Options:
     otp_secret_file: Path | None = None
     no_passphrase: bool = False
     passphrase: str | None = None
+    export_passphrase: str | None = None
+    recovery_phrase: str | None = None
 
 
 class App:
@@ -69,13 +71,19 @@ class App:
             )
         return Profile((self.options.home or default_home()).expanduser(), self.options.profile)
 
+    def passphrase(self) -> Passphrase:
+        """Return where the passphrase of the identity comes from."""
+        from fsclient.session import Passphrase
+
+        return Passphrase(self.options.passphrase, none=self.options.no_passphrase)
+
     def keeper(self) -> Keeper:
         """Return what opens sessions; it asks for the passphrase at most once."""
-        profile, options = self.profile, self.options
+        profile = self.profile
         if self._keeper is None:
-            from fsclient.session import Keeper, Passphrase
+            from fsclient.session import Keeper
 
-            phrase = Passphrase(options.passphrase, none=options.no_passphrase)
+            phrase = self.passphrase()
             self._keeper = Keeper(profile, self.ui, self._code_source(), phrase, self._patience)
         self._keeper.use(self.ui, self._code_source())
         return self._keeper

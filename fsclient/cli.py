@@ -36,7 +36,7 @@ COMMANDS = {
     "mkdir": "Make folders, and those above them.",
     "mv": "Move or rename files and folders.",
     "rm": "Remove files, or folders with -r.",
-    "keys": "Show the key of a file, for other programs.",
+    "keys": "Take your keys to another machine, back them up, recover them.",
     "shell": "Work interactively: connect once, log in once.",
 }
 _ELSEWHERE = {
@@ -173,8 +173,10 @@ cli = click.version_option(__version__, prog_name="fsclient", message="%(prog)s 
 def main() -> None:
     """Run one command and leave with its exit status."""
     app = App()
-    # Read here and taken away: programs that are started from here need not have it.
+    # Read here and taken away: programs that are started from here need not have them.
     app.options.passphrase = os.environ.pop("FSCLIENT_PASSPHRASE", None)
+    app.options.export_passphrase = os.environ.pop("FSCLIENT_EXPORT_PASSPHRASE", None)
+    app.options.recovery_phrase = os.environ.pop("FSCLIENT_RECOVERY_PHRASE", None)
     _end_cleanly_when_told()
     _leave_no_core()
     try:

@@ -12,9 +12,11 @@ Files are 0600 in folders 0700; Windows keeps them to the user by the profile fo
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -144,15 +146,7 @@ class Profile:
 
     def complete(self, facts: Facts) -> None:
         """Make the profile real, once the server has taken the keys."""
-        link = facts.link
-        raw = {
-            "user": link.user,
-            "host": link.address.host,
-            "port": link.address.port,
-            "host_key": link.host_key,
-            "root": facts.root.hex(),
-        }
-        write_private(self._pending / "profile.json", json.dumps(raw, indent=1).encode())
+        write_private(self._pending / "profile.json", _written(facts))
         with local_errors(self.folder):
             (self._pending / "link").unlink()
             self._pending.replace(self.folder)
@@ -163,10 +157,48 @@ class Profile:
 
         shutil.rmtree(self._pending, ignore_errors=True)
 
+    # --- keys that come from elsewhere
+
+    @contextlib.contextmanager
+    def arriving(self, facts: Facts, keyfile: bytes) -> Iterator[Path]:
+        """Give a folder that becomes this profile at the end of the block, or disappears.
+
+        `ExistsError` where somebody has enrolled already.
+        """
+        import shutil
+        import tempfile
+
+        self.check_free()
+        above = self.folder.parent
+        with local_errors(above):
+            make_private_folder(above)
+            folder = Path(tempfile.mkdtemp(prefix=f".{self.name}.arriving-", dir=above))
+        try:
+            write_private(folder / "identity.key", keyfile)
+            write_private(folder / "profile.json", _written(facts))
+            yield folder
+            self.check_free()
+            with local_errors(self.folder):
+                folder.replace(self.folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
     def _read(self, name: str) -> bytes:
         path = self.folder / name
         with local_errors(path):
             return path.read_bytes()
+
+
+def _written(facts: Facts) -> bytes:
+    link = facts.link
+    raw = {
+        "user": link.user,
+        "host": link.address.host,
+        "port": link.address.port,
+        "host_key": link.host_key,
+        "root": facts.root.hex(),
+    }
+    return json.dumps(raw, indent=1).encode()
 
 
 def default_home() -> Path:

@@ -19,20 +19,22 @@ from fsproto import labels
 from fsproto.errors import (
     LoginRefused,
     LoginRequired,
+    SecurityError,
     UsageError,
     WrongPassphraseError,
 )
 from fsproto.keys.grants import grant_root
 from fsproto.keys.identity import Identity
 from fsproto.keys.keyfile import needs_passphrase, open_identity, seal_identity
+from fsproto.keys.recovery import RecoverySecret
 from fsproto.keys.tree import new_node
 from fsproto.link import EnrollLink
-from fsproto.messages.account import Enroll, Login, TreeRoot, Welcome
+from fsproto.messages.account import Enroll, Login, Recover, Recovery, TreeRoot, Welcome
 from fsproto.sealed import folder as folders
 from fsproto.sealed import manifest as manifests
 from fsproto.sealed.folder import FolderState, sign_state
 from fsproto.sealed.manifest import Kind, Manifest, Metadata, Mode, seal_metadata, sign_manifest
-from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN
+from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, NodeId
 
 EARLY_MS = 5_000
 """A session that ends within this time is not begun a command on."""
@@ -163,6 +165,21 @@ class Keeper:
             raise
         raise LoginRefused
 
+    def recover(self, link: EnrollLink, secret: RecoverySecret) -> Session:
+        """Get the identity back from its backup at the server, and begin a session.
+
+        One code is used up. Raises `SecurityError`, and keeps nothing, if what the server sends is
+        not what was backed up under this very secret.
+        """
+        self._profile.check_free()
+        phrase = self._passphrase.new(self._ui)
+        for code in self._codes.codes(self._ui):
+            try:
+                return self._recover(link, secret, code, phrase)
+            except LoginRefused as error:
+                self._codes.refused(self._ui, error)
+        raise LoginRefused
+
     def _with_code(self, facts: Facts, identity: Identity) -> Session:
         for code in self._codes.codes(self._ui):
             try:
@@ -176,7 +193,7 @@ class Keeper:
     ) -> Session:
         with ExitStack() as undo:
             memory = undo.enter_context(closing(Memory(self._profile.memory)))
-            people = undo.enter_context(closing(People(self._profile.people, identity)))
+            people = undo.enter_context(closing(People(self._profile.people, identity, self._tell)))
             mark, known = memory.mark(), people.known()
             connection = undo.enter_context(ServerConnection(facts.link, self._patience))
             signature = _sign(identity, labels.SIGN_LOGIN, connection.channel_id)
@@ -199,7 +216,7 @@ class Keeper:
             pending = self._profile.pending
             with (
                 closing(Memory(pending.memory)) as memory,
-                closing(People(pending.people, identity)) as people,
+                closing(People(pending.people, identity, self._tell)) as people,
             ):
                 people.meet(connection, welcome.log, None)
                 tree = Tree(
@@ -209,11 +226,50 @@ class Keeper:
             self._profile.complete(facts)
             if welcome.ticket is not None:
                 self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
-            memory = undo.enter_context(closing(Memory(self._profile.memory)))
-            people = undo.enter_context(closing(People(self._profile.people, identity)))
-            tree.remember_in(memory, people)
+            memory, people = self._kept_by(undo, tree, identity)
             undo.pop_all()
         return Session(facts, identity, connection, memory, people, tree)
+
+    def _recover(
+        self, link: EnrollLink, secret: RecoverySecret, code: str, phrase: str | None
+    ) -> Session:
+        with ExitStack() as undo:
+            connection = undo.enter_context(ServerConnection(link, self._patience))
+            identity, root = _opened_backup(connection, secret, code)
+            facts = Facts(link, root)
+            signature = _sign(identity, labels.SIGN_LOGIN, connection.channel_id)
+            try:
+                welcome = connection.call(Login(link.user, signature, None, None), Welcome)
+            except LoginRefused:
+                raise SecurityError(
+                    "THE SERVER REFUSES THE IDENTITY that it has just handed out as your backup."
+                ) from None
+            keyfile = seal_identity(identity, phrase, os.urandom)
+            with (
+                self._profile.arriving(facts, keyfile) as folder,
+                closing(Memory(folder / "memory.db")) as memory,
+                closing(People(folder / "people.db", identity, self._tell)) as people,
+            ):
+                people.meet(connection, welcome.log, None)
+                tree = Tree(
+                    connection, identity, memory, people, welcome.tree, expected=root, mark=0
+                )
+            if welcome.ticket is not None:
+                self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
+            memory, people = self._kept_by(undo, tree, identity)
+            undo.pop_all()
+        self._identity = identity
+        return Session(facts, identity, connection, memory, people, tree)
+
+    def _kept_by(self, undo: ExitStack, tree: Tree, identity: Identity) -> tuple[Memory, People]:
+        """Open what the profile keeps, now that it is where it stays, and have the tree use it."""
+        memory = undo.enter_context(closing(Memory(self._profile.memory)))
+        people = People(self._profile.people, identity, self._tell)
+        tree.remember_in(memory, undo.enter_context(closing(people)))
+        return memory, people
+
+    def _tell(self, notice: str) -> None:
+        self._ui.warn(notice)
 
 
 class Passphrase:
@@ -260,6 +316,23 @@ def _ended() -> LoginRefused:
         "The connection was lost, and the session has ended meanwhile.",
         hint="Give the same command again; it asks for a one-time password.",
     )
+
+
+def _opened_backup(
+    connection: ServerConnection, secret: RecoverySecret, code: str
+) -> tuple[Identity, NodeId]:
+    """Return the identity that is backed up under a secret, and the root of its tree."""
+    user, key = secret.user, secret.signing
+    signature = key.sign(labels.SIGN_RECOVER, connection.channel_id, user.encode())
+    try:
+        found = connection.call(Recover(user, signature, code), Recovery)
+    except LoginRefused:
+        raise LoginRefused(
+            "The recovery was refused: wrong or used one-time password, another phrase than that "
+            "of your newest backup, no backup, or a disabled user."
+        ) from None
+    portable = secret.open(found.sealed)
+    return portable.identity, portable.root
 
 
 def _sign(identity: Identity, label: bytes, channel_id: bytes) -> bytes:

@@ -21,6 +21,7 @@ SIGN_ROOT_GRANT = b"fs/1 root grant"
 SIGN_MEMBERS = b"fs/1 member list"
 SIGN_ROTATION = b"fs/1 key rotation"
 SIGN_LOG_HEAD = b"fs/1 key log head"
+SIGN_RECOVER = b"fs/1 recover"
 
 HASH_BUNDLE = b"fs/1 bundle hash"
 HASH_MANIFEST = b"fs/1 manifest hash"
@@ -43,5 +44,9 @@ SAFETY_WORDS = b"fs/1 safety words"
 
 KEYFILE = b"fs/1 keyfile"
 JOURNAL = b"fs/1 upload journal"
+
+EXPORT = b"fs/1 export"
+RECOVERY_SIGNING = b"fs/1 recovery signing key"
+RECOVERY_KEY = b"fs/1 recovery backup key"
 
 SERVER_OTP_SECRET = b"fs/1 otp secret at rest"

@@ -50,6 +50,9 @@ MAX_UPLOADS = 16
 MAX_INLINE_BLOB = 64 * 1024
 """Sealed bytes up to which a blob travels inside its commit and lives in the database."""
 
+MAX_BACKUP = 64 * 1024
+"""Bytes of a sealed backup of somebody's identity, with what else is in it."""
+
 RSA_BITS = 3072
 RSA_CIPHERTEXT = RSA_BITS // 8
 

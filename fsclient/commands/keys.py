@@ -5,11 +5,22 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
+from fsclient.commands.keys_carried import export, import_
+from fsclient.commands.keys_recovery import backup, recover
 
 
 @click.group()
 def command() -> None:
-    """Show the key of a file, for other programs."""
+    """Take your keys to another machine, back them up, get them back.
+
+    Your identity is on this machine alone. With 'export' and 'import' you take it to another one
+    of yours. With 'backup' the server keeps it, sealed under words that you write down; with
+    those words and a one-time password, 'recover' gets it back on a new machine.
+    """
+
+
+for _child in (export, import_, backup, recover):
+    command.add_command(_child)
 
 
 @command.command("file", short_help="Show the key of a file.")

@@ -117,6 +117,12 @@ class Memory:
         with self._translated(), self._transaction():
             self._remember(seen)
 
+    def everything(self) -> list[Sighting]:
+        """Return all that is remembered, for another machine of the same person."""
+        with self._translated():
+            rows = self._db.execute("SELECT node, what, version, hash FROM seen").fetchall()
+        return [Sighting(node, what, version, seen_hash) for node, what, version, seen_hash in rows]
+
     def _known(self, seen: list[Sighting]) -> _Known:
         """Return version, hash and time of what was seen before of the same nodes."""
         known: _Known = {}

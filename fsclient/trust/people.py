@@ -8,7 +8,7 @@ anything else stops everything that has to do with that person, until somebody h
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from fsclient.connection import ServerConnection
@@ -33,15 +33,14 @@ from fsproto.sealed.signed import Signed
 class People:
     """What one profile knows about everybody's keys."""
 
-    def __init__(self, path: Path, identity: Identity) -> None:
-        """Open what is known; asks nobody anything."""
+    def __init__(self, path: Path, identity: Identity, tell: Callable[[str], None]) -> None:
+        """Open what is known, and take whom to tell of keys that changed; asks nobody anything."""
         self._store = TrustStore(path)
         self._path = path
         self._identity = identity
         self._log: KeyLog | None = None
         self._good_heads: set[bytes] = {b""}
-        self.notices: list[str] = []
-        """What the person should be told about keys that changed."""
+        self._tell = tell
 
     def close(self) -> None:
         """Close the file."""
@@ -124,7 +123,7 @@ class People:
 
     def _note_reset(self, entry: Entry) -> None:
         if self._store.pin(entry.user) is not None:
-            self.notices.append(
+            self._tell(
                 f"THE KEYS OF {entry.user} WERE RESET by the administrator. Nothing is shared with "
                 f"them, or taken from them, until you have compared the new ones: fsclient verify "
                 f"{entry.user}"
@@ -193,7 +192,7 @@ class People:
             compared = pin is not None and pin.compared
             self._store.set_pin(Pin(user, now.bundle, now.ed25519, compared))
             if pin is None:
-                self.notices.append(
+                self._tell(
                     f"The keys of {user} are used for the first time; words to compare: "
                     f"fsclient verify {user}"
                 )

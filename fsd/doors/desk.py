@@ -10,11 +10,21 @@ from fsd.services.accounts import Accounts, Principal
 from fsd.services.files import Files
 from fsd.services.incoming import IncomingBlob, WholeBlob
 from fsd.services.keylog import KeyLogs
+from fsd.services.recovery import Recovered
 from fsd.services.shares import Sharing
 from fsd.services.transfers import Transfers
 from fsproto.errors import FsError, IntegrityError, RemoteProtocolError
 from fsproto.limits import SEGMENT_SIZE
-from fsproto.messages.account import Enroll, GetStatus, Login, Logout, Welcome
+from fsproto.messages.account import (
+    Backup,
+    Enroll,
+    GetStatus,
+    Login,
+    Logout,
+    Recover,
+    Recovery,
+    Welcome,
+)
 from fsproto.messages.base import Done, Message
 from fsproto.messages.files import Commit, Kept, Lookup
 from fsproto.messages.keylog import GetBundle, GetLog, Rotate
@@ -41,6 +51,16 @@ class Desk:
             return self.accounts.enroll(ask, channel_id, address)
         return self.accounts.login(ask, channel_id, address)
 
+    def recover(self, ask: Recover, channel_id: bytes, address: str) -> tuple[Recovered, Recovery]:
+        """Answer a first message that asks for a backup; `log_in_recovered` comes next."""
+        return self.accounts.recover(ask, channel_id, address)
+
+    def log_in_recovered(
+        self, recovered: Recovered, ask: Login, channel_id: bytes, address: str
+    ) -> tuple[Principal, Welcome]:
+        """Answer the login that proves, over the same connection, that the backup was opened."""
+        return self.accounts.log_in_recovered(recovered, ask, channel_id, address)
+
     def answer(self, who: Principal, ask: Message) -> Message:
         """Answer a message that has one answer; raises what is to be told as a `Failure`."""
         match ask:
@@ -50,6 +70,9 @@ class Desk:
                 return self.files.commit(who, ask)
             case GetStatus():
                 return self.accounts.status(who)
+            case Backup():
+                self.accounts.keep_backup(who, ask)
+                return Done()
             case Logout():
                 self.accounts.logout(who)
                 return Done()

@@ -33,7 +33,7 @@ from fsproto.errors import (
 )
 from fsproto.limits import MAX_RECORD, MAX_UPLOADS, PART_BYTES
 from fsproto.messages import Message, failure, files
-from fsproto.messages.account import Enroll, Login
+from fsproto.messages.account import Enroll, Login, Recover
 from fsproto.messages.base import Done
 from fsproto.types import NodeId
 from fsproto.wire.connection import (
@@ -51,6 +51,7 @@ from fsproto.wire.frames import SMALL, Frame
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Message)
 
 RECHECK_S = 1.0
 """How long a connection may go on after its session was ended elsewhere."""
@@ -169,14 +170,32 @@ class Peer:
             if not isinstance(event, Reply):
                 raise RemoteProtocolError("The exchange of keys was not completed.")
             await self._line.send(event.data)
-        ask = await self._event()
-        answer_at = time.monotonic() + self._inside.policy.refusal_s
-        if not isinstance(ask, Control) or not isinstance(ask.message, Login | Enroll):
+        message: Login | Enroll | Recover
+        ask, message = await self._asked(Login, Enroll, Recover)
+        desk = self._inside.desk
+        if isinstance(message, Recover):
+            recovered, recovery = await self._let(ask, partial(desk.recover, message))
+            await self._say(ask, recovery)
+            ask, proof = await self._asked(Login)
+            enter = partial(desk.log_in_recovered, recovered, proof)
+        else:
+            enter = partial(desk.log_in, message)
+        who, welcome = await self._let(ask, enter)
+        await self._say(ask, welcome)
+        return who
+
+    async def _asked(self, *kinds: type[M]) -> tuple[int, M]:
+        """Return the next request's number and message, which must be of these kinds."""
+        event = await self._event()
+        if not isinstance(event, Control) or not isinstance(event.message, kinds):
             raise RemoteProtocolError("The client did not begin with a login.")
+        return event.request, event.message
+
+    async def _let(self, ask: int, enter: Callable[[bytes, str], T]) -> T:
+        """Let a thread decide over a request to enter; tell a refusal and raise it."""
+        answer_at = time.monotonic() + self._inside.policy.refusal_s
         try:
-            who, welcome = await self._in_thread(
-                self._inside.desk.log_in, ask.message, self._connection.channel_id, self._address
-            )
+            return await self._in_thread(enter, self._connection.channel_id, self._address)
         except FsError as error:
             # One answer for everything that can be wrong with a login, always after the same time.
             theirs = isinstance(error, LoginRefused | SecurityError | UsageError)
@@ -187,10 +206,8 @@ class Peer:
             elif not theirs:
                 log.exception("login failed", extra={"address": self._address})
             await asyncio.sleep(answer_at - time.monotonic())
-            await self._say(ask.request, failure(told))
+            await self._say(ask, failure(told))
             raise LoginRefused from error
-        await self._say(ask.request, welcome)
-        return who
 
     async def _check_session(self, who: Principal) -> None:
         """End the connection of a session that was ended, or of a user who was disabled."""

@@ -11,12 +11,15 @@ import ipaddress
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlalchemy.orm import Session as Db
 
 from fsd.auth.otp import OtpSetting, matching_step, new_secret
 from fsd.auth.vault import Vault
+from fsd.services import recovery
 from fsd.services.keylog import LogKeeper
+from fsd.services.recovery import Recovered
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.repos import nodes, sessions, users
@@ -32,7 +35,16 @@ from fsproto.errors import (
 )
 from fsproto.keys.grants import RootGrant
 from fsproto.keys.identity import VerifiedBundle, verify_bundle
-from fsproto.messages.account import Enroll, Login, Status, TreeRoot, Welcome
+from fsproto.messages.account import (
+    Backup,
+    Enroll,
+    Login,
+    Recover,
+    Recovery,
+    Status,
+    TreeRoot,
+    Welcome,
+)
 from fsproto.messages.keylog import Rotate
 from fsproto.names import clean_user
 from fsproto.sealed.folder import verify_state
@@ -69,6 +81,7 @@ class Principal:
 
 
 _Entered = tuple[Principal, Welcome]
+T = TypeVar("T")
 
 
 class _Throttled(LoginRefused):
@@ -136,6 +149,28 @@ class Accounts:
         a_try = _Try(_possible(ask.user), address, self._now_ms())
         return self._attempt(a_try, lambda db: self._enroll(db, ask, channel_id, a_try))
 
+    def recover(self, ask: Recover, channel_id: bytes, address: str) -> tuple[Recovered, Recovery]:
+        """Hand out somebody's backup, for a one-time password and their phrase's signature."""
+        a_try = _Try(_possible(ask.user), address, self._now_ms())
+        return self._attempt(
+            a_try, lambda db: self._recover(db, ask, channel_id, a_try), "handed out a backup"
+        )
+
+    def log_in_recovered(
+        self, recovered: Recovered, ask: Login, channel_id: bytes, address: str
+    ) -> tuple[Principal, Welcome]:
+        """Let in who has opened the backup that was handed out over the same connection."""
+        a_try = _Try(_possible(ask.user), address, self._now_ms())
+        return self._attempt(
+            a_try, lambda db: self._log_in_recovered(db, recovered, ask, channel_id, a_try)
+        )
+
+    def keep_backup(self, who: Principal, ask: Backup) -> None:
+        """Keep somebody's sealed identity, in place of one kept before."""
+        with self._database.write() as db:
+            recovery.keep(db, who.user_id, who.ed25519, ask, self._now_ms())
+        log.info("kept a backup of keys", extra={"user": who.user})
+
     def logout(self, who: Principal) -> None:
         """End the session for good."""
         with self._database.write() as db:
@@ -189,7 +224,7 @@ class Accounts:
 
     # --- one try
 
-    def _attempt(self, a_try: _Try, enter: Callable[[Db], _Entered]) -> _Entered:
+    def _attempt(self, a_try: _Try, enter: Callable[[Db], T], done: str = "logged in") -> T:
         """Let one try decide, in a transaction that counts it against the next if it fails.
 
         Tries for one name from one address pass here one after the other, so that a thousand at
@@ -210,7 +245,7 @@ class Accounts:
                 sessions.note_failure(db, a_try.user, a_try.network, a_try.at_ms)
         if refused is not None:
             raise refused
-        log.info("logged in", extra=a_try.shown)
+        log.info(done, extra=a_try.shown)
         return entered
 
     def _look_up(self, a_try: _Try, enter: Callable[[Db], _Entered]) -> _Entered:
@@ -281,6 +316,34 @@ class Accounts:
         elif known.payload != bundle.signed.payload:
             raise LoginRefused
         # The very same keys again: the answer to their enrolment was lost on its way.
+        session, ticket = self._new_session(db, user.id, key, a_try)
+        return self._welcome(db, user, session, ticket)
+
+    def _recover(
+        self, db: Db, ask: Recover, channel_id: bytes, a_try: _Try
+    ) -> tuple[Recovered, Recovery]:
+        now = a_try.at_ms
+        user = users.by_name(db, a_try.user)
+        backup = recovery.find(db, user)
+        key = backup.recovery_key if backup else self._decoy_key
+        signed = _signed_by(key, ask.signature, labels.SIGN_RECOVER, channel_id, ask.user)
+        step = self._step(user, ask.otp, now)
+        if user is None or backup is None or user.disabled or not signed or step is None:
+            raise LoginRefused
+        if not users.use_step(db, user.id, step, now):
+            raise LoginRefused
+        return Recovered(user.id), Recovery(backup.sealed)
+
+    def _log_in_recovered(
+        self, db: Db, recovered: Recovered, ask: Login, channel_id: bytes, a_try: _Try
+    ) -> _Entered:
+        user = users.by_name(db, a_try.user)
+        bundle = users.bundle(db, user.id) if user else None
+        if user is None or bundle is None or user.disabled or user.id != recovered.user_id:
+            raise LoginRefused
+        key, bare = bundle.ed25519, ask.otp is None and ask.ticket is None
+        if not bare or not _signed_by(key, ask.signature, labels.SIGN_LOGIN, channel_id, ask.user):
+            raise LoginRefused
         session, ticket = self._new_session(db, user.id, key, a_try)
         return self._welcome(db, user, session, ticket)
 

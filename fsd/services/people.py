@@ -15,7 +15,7 @@ from fsd.services.incoming import drop_suspended
 from fsd.services.keylog import LogKeeper
 from fsd.store import models
 from fsd.store.engine import Database
-from fsd.store.repos import sessions, users
+from fsd.store.repos import key_backups, sessions, users
 from fsproto.errors import ExistsError, InvalidNameError, NotFoundError
 from fsproto.keys.identity import verify_bundle
 from fsproto.names import clean_user, for_terminal
@@ -146,6 +146,7 @@ class People:
             roots = users.drop_tree(db, user.id)
             users.drop_bundles(db, user.id)
             self._log.reset(db, user.name)
+            key_backups.drop(db, user.id)
             sessions.end_all(db, user.id)
             owner = user.id
         self._delete_content(owner, roots)

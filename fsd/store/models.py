@@ -110,6 +110,22 @@ class Bundle(Base):
     created_ms: Mapped[int] = mapped_column(BigInteger)
 
 
+class KeyBackup(Base):
+    """A person's identity as they sealed it under their recovery phrase; one a person."""
+
+    __tablename__ = "key_backups"
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    ed25519: Mapped[bytes] = mapped_column(Octets(32))
+    """The identity key that is in it; with other keys in its place it is of no use any more."""
+    recovery_key: Mapped[bytes] = mapped_column(Octets(32))
+    """Ed25519 public key; who asks for the backup signs with its private half."""
+    sealed: Mapped[bytes] = mapped_column(Octets)
+    created_ms: Mapped[int] = mapped_column(BigInteger)
+
+
 class Session(Base):
     """A login that lasts: the ticket's hash, and the identity key it is bound to."""
 

@@ -61,6 +61,9 @@ MESSAGES: tuple[type[Message], ...] = (
     shares.GetShared,
     shares.Shared,
     shares.Leave,
+    account.Backup,
+    account.Recover,
+    account.Recovery,
 )
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Any] | None = None

@@ -3,6 +3,10 @@
 The first message of a connection is `Login` or `Enroll`; it is answered by `Welcome`, or by
 `Failure` with one and the same code whatever was wrong. Their signatures are Ed25519 by the
 user's identity key over "fs/1 login" or "fs/1 enroll" ‖ channel id ‖ user name.
+
+Who has lost the identity key begins with `Recover`, signed by the recovery phrase's key under
+"fs/1 recover". Its answer is `Recovery`, or the same `Failure`; then a `Login` with neither code
+nor ticket proves, over the same connection, that the backup was opened.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ class TreeRoot(Record, frozen=True):
 
 
 class Login(Message, frozen=True):
-    """Log in with a one-time password or with a session's ticket; exactly one of them."""
+    """Log in with a one-time password or a session's ticket, and behind `Recovery` with neither."""
 
     user: str
     signature: bytes
@@ -69,3 +73,26 @@ class Status(Message, frozen=True):
     files: int
     folders: int
     stored_bytes: int
+
+
+class Backup(Message, frozen=True):
+    """Keep this sealed identity, in place of one kept before; answered by `Done`."""
+
+    recovery_key: bytes
+    """Ed25519 public key of the recovery phrase, 32 bytes; its private half asks for the backup."""
+    sealed: bytes
+    """At most `MAX_BACKUP` bytes that the server cannot read."""
+
+
+class Recover(Message, frozen=True):
+    """Ask for one's backup, with a one-time password and signed by the recovery phrase's key."""
+
+    user: str
+    signature: bytes
+    otp: str
+
+
+class Recovery(Message, frozen=True):
+    """The backup, as it was given to be kept."""
+
+    sealed: bytes

@@ -15,7 +15,7 @@ import pytest
 from tests.attacks import tampering
 from tests.attacks.lying import LyingServer
 from tests.attacks.tampering import Places, node, refused
-from tests.attacks.world import World
+from tests.attacks.world import Person, World
 
 
 def test_a_removed_file_is_proved_to_be_gone(world: World, liar: LyingServer) -> None:
@@ -84,6 +84,26 @@ def test_the_whole_database_cannot_be_put_back(world: World, tmp_path: Path) -> 
         world.alice.put("another", b"new").fails(7)
         # Whoever has seen nothing newer can go on.
         assert world.bob.run("ls").status == 0
+
+
+def test_a_machine_that_keys_were_imported_on_cannot_be_shown_older_states(
+    world: World, tmp_path: Path
+) -> None:
+    older = shutil.copytree(world.home, tmp_path / "older")
+    new = Person(tmp_path / "new machine", world.alice.added, world.alice.app)
+    file, words = tmp_path / "keys.export", "for the journey"
+    with LyingServer(world.home) as server:
+        world.meet(server.address)
+        world.alice.put("notes.txt", b"newer").succeeds()
+        world.alice.run("keys", "export", file, export_passphrase=words).succeeds()
+    new.run("keys", "import", file, "--no-passphrase", export_passphrase=words).succeeds()
+    with LyingServer(older) as server:
+        new.meet(server.address)
+        assert "OLDER STATE" in new.run("--otp", new.app.fresh(), "login").fails(7)
+    with LyingServer(world.home) as server:
+        new.meet(server.address)
+        new.run("--otp", new.app.fresh(), "login").succeeds()
+        assert new.cat("notes.txt") == b"newer"
 
 
 def test_two_histories_are_not_shown_to_one_client(world: World, tmp_path: Path) -> None:

@@ -126,15 +126,21 @@ class Person:
         path.write_bytes(content)
         return path
 
-    def run(self, *args: str | Path, client: Path | None = None) -> Ran:
-        """Run a command of the client to its end, in this process."""
+    def run(self, *args: str | Path, client: Path | None = None, **options: str) -> Ran:
+        """Run a command of the client to its end, in this process.
+
+        `options` are what the client would find in its environment.
+        """
         said, complained = io.BytesIO(), io.BytesIO()
         out, err = (
             io.TextIOWrapper(one, "utf-8", write_through=True) for one in (said, complained)
         )
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             arguments = ["--home", str(client or self.client), *map(str, args)]
-            status = run_client(App(self.patience), arguments)
+            app = App(self.patience)
+            for name, value in options.items():
+                setattr(app.options, name, value)
+            status = run_client(app, arguments)
         return Ran(status, said.getvalue(), complained.getvalue().decode())
 
     def start(self, *args: str | Path, client: Path | None = None) -> subprocess.Popen[bytes]:

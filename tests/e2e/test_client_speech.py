@@ -25,7 +25,8 @@ def room(client: Client) -> str:
 
 
 def help_pages() -> list[list[str]]:
-    return [[], *([name] for name in COMMANDS), ["keys", "file"]]
+    keys = ["backup", "export", "file", "import", "recover"]
+    return [[], *([name] for name in COMMANDS), *(["keys", name] for name in keys)]
 
 
 @pytest.mark.parametrize("command", help_pages(), ids=" ".join)

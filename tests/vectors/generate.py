@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from tests.vectors import HERE, Vector, load
-from tests.vectors.makers import Files, Kept, channel, content, folders, keys, signing
+from tests.vectors.makers import Files, Kept, carried, channel, content, folders, keys, signing
 
 ABOUT = {
     "keys": "RSA-3072 private keys that the other vectors name.",
@@ -31,6 +31,8 @@ ABOUT = {
     "bundle": "Public keys of a person.",
     "keyfile": "Files that hold an identity.",
     "enroll": "Enrolment links.",
+    "export": "Exported profiles.",
+    "recovery": "Backups of an identity under a recovery phrase.",
 }
 
 
@@ -42,7 +44,7 @@ def present() -> Files:
 def make(kept: Kept) -> dict[str, str]:
     """Return the text of every file by its name; the RSA keys must be there already."""
     files: Files = {"keys": keys.make_rsa_keys(kept)}
-    for maker in (channel, content, folders, keys, signing):
+    for maker in (channel, content, folders, keys, signing, carried):
         files |= maker.make(kept)
     return {name: _text(name, vectors) for name, vectors in files.items()}
 

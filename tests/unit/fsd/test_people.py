@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 
 from fsd.store import models
 from fsproto.errors import ExistsError, InvalidNameError, LoginRefused, NotFoundError, UsageError
+from fsproto.messages.account import Backup
 from tests.people import ADDRESS, CHANNEL, Office, Resident, identity
 
 OF_PEOPLE = [
@@ -17,9 +18,11 @@ HUGE = "a" * 1_000_000
 
 
 def resident(office: Office, clock, name: str) -> Resident:
-    """Return a person with a session, files small and large, an upload, and a refused login."""
+    """Return a person with a session, a backup of keys, files, an upload, and a refused login."""
     person = office.add(name)
     person.enrol(office, clock(), -1)
+    assert person.principal is not None
+    office.accounts.keep_backup(person.principal, Backup(bytes(32), b"sealed keys"))
     person.put(office, "small", b"small and sealed")
     person.put(office, "large", LARGE, inline=False)
     person.stage(office, b"uploaded and never committed")

@@ -24,8 +24,9 @@ KINDS = {
     "keys of a node": {"NODE_LINK_KEY", "NODE_NAME_KEY", "NODE_METADATA_KEY"},
     "derived from secrets": {"CHANNEL_SECRET", "WRAP"},
     "derived from a file key": {"CONTENT", "CONTENT_COMMITMENT", "CONTENT_HEADER"},
-    "associated data": {"LINK", "METADATA", "KEYFILE", "SERVER_OTP_SECRET"},
+    "associated data": {"LINK", "METADATA", "KEYFILE", "EXPORT", "SERVER_OTP_SECRET"},
     "derived from an identity": {"JOURNAL"},
+    "derived from a recovery phrase": {"RECOVERY_SIGNING", "RECOVERY_KEY"},
 }
 """Labels that stand at the front of one kind of input, where one could be taken for another."""
 

@@ -1,0 +1,108 @@
+"""`fsclient keys backup` and `fsclient keys recover`: keys that outlive the machine they are on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from fsclient.app import App
+from fsclient.commands.enroll import LINK
+
+if TYPE_CHECKING:
+    from fsclient.ui import Ui
+
+_COLUMNS = 3
+
+
+@click.command(short_help="Have the server keep your keys, under words of yours.")
+@click.pass_obj
+def backup(app: App) -> None:
+    """Have the server keep your keys, sealed under a recovery phrase of 12 words.
+
+    The phrase is made here and shown once; the server never sees it. Write it down and keep it
+    where neither fire nor a thief finds it together with your authenticator app. A new backup
+    replaces the one before, and opens with its own phrase alone.
+    """
+    import os
+
+    from fsclient.phrase import phrase_of
+    from fsproto.errors import Unreachable
+    from fsproto.keys.portable import Portable
+    from fsproto.keys.recovery import SECRET_SIZE, RecoverySecret
+    from fsproto.messages.account import Backup
+    from fsproto.messages.base import Done
+
+    with app.session() as session:
+        facts, identity = session.facts, session.identity
+        secret = RecoverySecret(identity.user, os.urandom(SECRET_SIZE))
+        sealed = secret.seal(Portable(identity, facts.link, facts.root), os.urandom)
+        asked = session.connection.send(Backup(secret.signing.public, sealed))
+        try:
+            session.connection.answer(asked, Done)
+        except Unreachable as error:
+            # It may have been kept, and then an older phrase opens nothing any more.
+            error.hint = "It is not known whether a backup was made; make another one."
+            raise
+    words = phrase_of(secret.secret)
+    app.ui.say(
+        "The server keeps your keys, sealed under these words. Write them down, in this order; "
+        "they are not shown again, and earlier ones open nothing any more."
+    )
+    app.ui.result({"user": identity.user, "phrase": words}, _table(words.split()))
+
+
+@click.command(short_help="Get your keys back on a new machine.", epilog=LINK)
+@click.argument("link")
+@click.option("--no-passphrase", is_flag=True, help="Keep the identity without a passphrase.")
+@click.pass_obj
+def recover(app: App, link: str, *, no_passphrase: bool) -> None:
+    """Get the keys back that 'fsclient keys backup' had the server keep, and log in.
+
+    LINK is that of your enrolment; your administrator knows it. Asks for your recovery phrase
+    (for scripts: FSCLIENT_RECOVERY_PHRASE), for a passphrase to keep the identity under here
+    (FSCLIENT_PASSPHRASE or --no-passphrase), and for a single one-time password.
+    """
+    import contextlib
+
+    from fsproto.keys.recovery import RecoverySecret
+    from fsproto.link import parse_link
+
+    app.options.no_passphrase = no_passphrase
+    parsed = parse_link(link)
+    app.profile.check_free()
+    secret = RecoverySecret(parsed.user, _asked_secret(app.ui, app.options.recovery_phrase))
+    with contextlib.closing(app.keeper().recover(parsed, secret)) as session:
+        shown = session.identity.bundle.fingerprint
+    app.ui.say(f"{parsed.user} is back at {parsed.address}; your keys are in "
+               f"{app.profile.folder}. The phrase stays good until the next backup.")  # fmt: skip
+    app.ui.result(
+        {"user": parsed.user, "server": str(parsed.address), "fingerprint": shown},
+        f"fingerprint {shown}",
+    )
+
+
+def _asked_secret(ui: Ui, given: str | None) -> bytes:
+    """Return the secret of the phrase that was given, or that is typed: a slip costs no try."""
+    from fsclient.phrase import secret_of
+    from fsproto.errors import UsageError
+
+    if given is not None:
+        return secret_of(given)
+    if not ui.can_ask():
+        raise UsageError(
+            "There is no terminal to ask for the recovery phrase.",
+            hint="Set FSCLIENT_RECOVERY_PHRASE.",
+        )
+    while True:
+        try:
+            return secret_of(ui.ask("Recovery phrase (12 words): "), echo=True)
+        except UsageError as error:
+            ui.complain(error)
+
+
+def _table(words: list[str]) -> list[str]:
+    """Return the words in rows, each with its number."""
+    cells = [f"{number:2} {word:10}" for number, word in enumerate(words, 1)]
+    rows = range(0, len(cells), _COLUMNS)
+    return ["".join(cells[at : at + _COLUMNS]).rstrip() for at in rows]

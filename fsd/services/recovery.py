@@ -1,0 +1,50 @@
+"""Backups of identities: kept for those who made them, handed out to whoever knows their phrase.
+
+What a backup holds the server cannot read. It is handed out for a one-time password, which that
+uses up, *and* a signature by the key of the recovery phrase; the try itself (throttle, one answer
+for whatever is wrong) is `accounts.Accounts`' business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session as Db
+
+from fsd.store import models
+from fsd.store.repos import key_backups, users
+from fsproto import crypto
+from fsproto.errors import RemoteProtocolError
+from fsproto.limits import MAX_BACKUP
+from fsproto.messages.account import Backup
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """Somebody who was handed their backup over this connection, and can prove that it opened."""
+
+    user_id: int
+
+
+def keep(db: Db, user_id: int, ed25519: bytes, ask: Backup, now_ms: int) -> None:
+    """Keep the backup of somebody who is logged in with that identity key (32 bytes)."""
+    if len(ask.recovery_key) != crypto.ED25519_SIZE or not 0 < len(ask.sealed) <= MAX_BACKUP:
+        raise RemoteProtocolError("A backup is malformed or too large.")
+    backup = models.KeyBackup(
+        user_id=user_id,
+        ed25519=ed25519,
+        recovery_key=ask.recovery_key,
+        sealed=ask.sealed,
+        created_ms=now_ms,
+    )
+    key_backups.put(db, backup)
+
+
+def find(db: Db, user: models.User | None) -> models.KeyBackup | None:
+    """Return a user's backup, if it holds the keys that they have now."""
+    if user is None:
+        return None
+    backup, bundle = key_backups.of_user(db, user.id), users.bundle(db, user.id)
+    if backup is None or bundle is None or backup.ed25519 != bundle.ed25519:
+        return None
+    return backup

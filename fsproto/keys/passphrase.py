@@ -1,0 +1,69 @@
+"""Sealing under a passphrase: Argon2id and AES-256-GCM, for keyfiles and exports.
+
+    kdf    = (salt 16, passes, lanes, KiB)
+    sealed = AES-256-GCM(Argon2id(passphrase, kdf), nonce, plaintext, ad = label ‖ packed kdf)
+
+New costs are the second recommendation of RFC 9106 section 4: 3 passes, 4 lanes, 64 MiB. Salt and
+nonce are drawn for every sealing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fsproto import crypto
+from fsproto.errors import WrongPassphraseError
+from fsproto.packing import Record, pack
+
+if TYPE_CHECKING:
+    from fsproto.types import Random
+
+_PASSES, _LANES, _MEMORY_KIB = 3, 4, 64 * 1024
+_MAX_PASSES, _MAX_LANES, _MAX_MEMORY_KIB = 16, 16, 1024 * 1024
+
+
+class Kdf(Record, frozen=True):
+    """How a passphrase becomes a key."""
+
+    salt: bytes
+    passes: int
+    lanes: int
+    memory_kib: int
+
+    @property
+    def bearable(self) -> bool:
+        """Tell whether a reader can be asked to work that much."""
+        return (
+            0 < self.passes <= _MAX_PASSES
+            and 0 < self.lanes <= _MAX_LANES
+            and 0 < self.memory_kib <= _MAX_MEMORY_KIB
+        )
+
+
+def seal(
+    passphrase: str, label: bytes, plaintext: bytes, random: Random
+) -> tuple[Kdf, bytes, bytes]:
+    """Return how the key was made, the nonce (12 bytes), and what was sealed."""
+    kdf = Kdf(random(16), _PASSES, _LANES, _MEMORY_KIB)
+    nonce = random(crypto.NONCE_SIZE)
+    return kdf, nonce, _cipher(kdf, passphrase).seal(nonce, plaintext, label + pack(kdf))
+
+
+def unseal(passphrase: str, label: bytes, kdf: Kdf, nonce: bytes, sealed: bytes) -> bytes:
+    """Return the plaintext; `WrongPassphraseError` if it was not sealed just so."""
+    try:
+        return _cipher(kdf, passphrase).open(nonce, sealed, label + pack(kdf))
+    except (crypto.CryptoError, ValueError):
+        raise WrongPassphraseError from None
+
+
+def _cipher(kdf: Kdf, passphrase: str) -> crypto.Aead:
+    return crypto.Aead(
+        crypto.argon2id(
+            passphrase.encode(),
+            salt=kdf.salt,
+            passes=kdf.passes,
+            lanes=kdf.lanes,
+            memory_kib=kdf.memory_kib,
+        )
+    )

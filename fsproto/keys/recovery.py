@@ -1,0 +1,86 @@
+r"""A backup of an identity, sealed under the secret of a recovery phrase and kept by the server.
+
+    secret      = 16 random bytes, shown to the person as words, new for every backup
+    signing key = Ed25519 key whose seed is HKDF(secret, "", "fs/1 recovery signing key" ‖ user)
+    backup      = "FSBAK1\n" ‖ packed (salt 32, body)
+    body        = AES-256-GCM(key, twelve zero bytes, packed portable profile, "")
+    key         = HKDF(secret, salt, "fs/1 recovery backup key" ‖ user)
+
+The secret has 128 bits that nobody chose, so it needs no slow hash; a salt, and with it the key, is
+new for every backup, so its one nonce may be zero. Asking for the backup is signed by the signing
+key, whose public half the server has: a one-time password alone does not get it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from fsproto import crypto, labels
+from fsproto.errors import FsError, IntegrityError
+from fsproto.keys.portable import pack_portable, unpack_portable
+from fsproto.packing import Record, pack, unpack
+
+if TYPE_CHECKING:
+    from fsproto.keys.portable import Portable
+    from fsproto.types import Random
+
+MAGIC = b"FSBAK1\n"
+SECRET_SIZE = 16
+_SALT_SIZE = 32
+_NONCE = bytes(crypto.NONCE_SIZE)
+
+
+class _File(Record, frozen=True):
+    salt: bytes
+    body: bytes
+
+
+@dataclass(frozen=True)
+class RecoverySecret:
+    """What a recovery phrase stands for, as one person's."""
+
+    user: str
+    secret: bytes = field(repr=False)
+    """16 bytes."""
+
+    def __post_init__(self) -> None:
+        if len(self.secret) != SECRET_SIZE:
+            raise ValueError("a recovery secret has 16 bytes")
+
+    @cached_property
+    def signing(self) -> crypto.SigningKey:
+        """The key that asks for the backup."""
+        info = labels.RECOVERY_SIGNING + self.user.encode()
+        return crypto.SigningKey(crypto.hkdf(self.secret, salt=b"", info=info))
+
+    def seal(self, portable: Portable, random: Random) -> bytes:
+        """Return the backup's bytes."""
+        salt = random(_SALT_SIZE)
+        body = self._cipher(salt).seal(_NONCE, pack_portable(portable))
+        return MAGIC + pack(_File(salt, body))
+
+    def open(self, backup: bytes) -> Portable:
+        """Return the profile in a backup; `IntegrityError` if it is not this secret's and person's.
+
+        The server was asked in the name of this very secret, so it is the server's doing.
+        """
+        try:
+            if not backup.startswith(MAGIC):
+                raise ValueError("not a backup")
+            file = unpack(backup[len(MAGIC) :], _File)
+            portable = unpack_portable(self._cipher(file.salt).open(_NONCE, file.body))
+            if portable.identity.user != self.user:
+                raise ValueError("a backup of somebody else")
+        except (FsError, crypto.CryptoError, ValueError):
+            raise IntegrityError(
+                "THE SERVER SENT ANOTHER BACKUP than the one that this phrase was made for, or "
+                "changed it.",
+                hint="Stop and talk to your administrator: this does not happen by accident.",
+            ) from None
+        return portable
+
+    def _cipher(self, salt: bytes) -> crypto.Aead:
+        info = labels.RECOVERY_KEY + self.user.encode()
+        return crypto.Aead(crypto.hkdf(self.secret, salt=salt, info=info))
