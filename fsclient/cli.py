@@ -36,6 +36,11 @@ COMMANDS = {
     "mkdir": "Make folders, and those above them.",
     "mv": "Move or rename files and folders.",
     "rm": "Remove files, or folders with -r.",
+    "share": "Let somebody read, or change, a file or folder of yours.",
+    "unshare": "Share a file or folder with somebody no more.",
+    "shares": "Show what is shared by you and with you.",
+    "leave": "Leave what somebody shares with you.",
+    "verify": "Compare keys with somebody by words.",
     "keys": "Take your keys to another machine, back them up, recover them.",
     "shell": "Work interactively: connect once, log in once.",
 }

@@ -106,10 +106,12 @@ class Draft:
         before, node = what.before, self._renewals.now(what.node)
         if what.content is None or before is None:
             return node  # a folder's new key is drawn when the change is described
+        if node.generation > before.body.generation:
+            return node
+        if what.renew:
+            return self._renewals.renew(node)  # a member list may have to be sealed to it
         due = stays and before.body.link_generation < parent.generation
-        if (what.renew or due) and node.generation == before.body.generation:
-            return node.renewed(os.urandom)
-        return node
+        return node.renewed(os.urandom) if due else node
 
     def _manifest(
         self, parent: KeyedNode, node: KeyedNode, token: Token, what: NextVersion

@@ -234,6 +234,13 @@ class Tree:
             found[name] = self._open(folder, there[0], name) if there else None
         return found
 
+    def step(self, folder: Located, token: Token) -> Located:
+        """Return what a folder holds under a token that was named; `IntegrityError` if nothing."""
+        found = self.view(folder.keyed, [token]).found.get(token)
+        if found is None:
+            raise IntegrityError("The server named a place in your tree that is not there.")
+        return self._open(folder, found)
+
     def children(self, folder: Located) -> list[Located]:
         """Return everything in a folder, by name; nothing can be missing or added."""
         if folder.keyed.node == NO_NODE:

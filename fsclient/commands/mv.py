@@ -9,6 +9,7 @@ import click
 from fsclient.app import App
 
 if TYPE_CHECKING:
+    from fsclient.session import Session
     from fsclient.tree import Located, Tree
     from fsproto.names import RemotePath
 
@@ -42,7 +43,7 @@ def command(app: App, paths: tuple[str, ...], *, force: bool) -> None:
         folder, name = _target(session.tree, target, several=len(sources) > 1)
         for source in sources:
             try:
-                new = _move(session.tree, source, folder, name, force=force)
+                new = _move(app, session, source, folder, name, force=force)
             except FsError as error:
                 failures.note(error)
                 continue
@@ -63,13 +64,23 @@ def _target(tree: Tree, target: RemotePath, *, several: bool) -> tuple[Located, 
     return must_be_folder(folder), "" if into else target.name
 
 
-def _move(tree: Tree, source: RemotePath, folder: Located, name: str, *, force: bool) -> RemotePath:
+def _move(
+    app: App, session: Session, source: RemotePath, folder: Located, name: str, *, force: bool
+) -> RemotePath:
     from fsclient.changes import Changes
     from fsproto.errors import ExistsError, NotAllowedError
 
+    tree = session.tree
     found = tree.find(source)
     if not source.parts:
         raise NotAllowedError("The top of your tree cannot be moved.")
+    if found.path.owner != folder.path.owner:
+        raise NotAllowedError(
+            "Nothing can be moved from one person's tree to another's.",
+            hint="Get it and put it there.",
+        )
+    if found.above is None:
+        raise NotAllowedError(f"'{found.path}' is shared with you; only its owner can move it.")
     parent = tree.find(source.parent)
     name = name or found.metadata.name
     if found.is_folder and folder.path.parts[: len(source.parts)] == source.parts:
@@ -82,6 +93,12 @@ def _move(tree: Tree, source: RemotePath, folder: Located, name: str, *, force: 
             raise ExistsError(f"'{replaced.path}' exists already.", hint=hint)
     if replaced is None or replaced.keyed.node != found.keyed.node:
         changes = Changes(tree)
-        changes.move(found, parent.keyed, folder.keyed, name, replaced)
+        authors = tree.authors
+        loses = authors.readers(parent.keyed.node) - authors.readers(folder.keyed.node)
+        changes.move(found, parent.keyed, folder.keyed, name, replaced, renew=bool(loses))
+        if loses and found.path.owner is None:
+            from fsclient.sharing import Sharing
+
+            Sharing(session, app.ui).renew_shared(found, changes)
         changes.commit()
     return folder.path.child(name)

@@ -46,6 +46,11 @@ def _remove(tree: Tree, path: RemotePath, *, recursive: bool) -> None:
     found = tree.find(path)
     if not path.parts:
         raise NotAllowedError("The top of your tree cannot be removed.")
+    if found.above is None:
+        raise NotAllowedError(
+            f"'{path}' is shared with you; only its owner can remove it.",
+            hint=f"'fsclient leave {path}' takes it out of your sight.",
+        )
     if found.is_folder and not recursive:
         raise UsageError(f"'{path}' is a folder.", hint="Give -r to remove it whole.")
     changes = Changes(tree)

@@ -121,10 +121,16 @@ class Authors:
         key = self._verifiers.setdefault(body.author_key, Verifier(body.author_key))
         check_author(manifest, body.author, key)
 
-    def list_of(self, node: NodeId) -> VerifiedMembers | None:
-        """Return the member list of an entered node, if it is shared on its own."""
-        self._load([node], fresh=True)
-        return self._lists[node]
+    def readers(self, folder: NodeId) -> set[str]:
+        """Return who may see what lies in an entered folder, as far as that can be told."""
+        way = self.way_up(folder)
+        self._load(way, fresh=True)
+        lists = [self._lists[node] for node in way]
+        return {one.user for found in lists if found is not None for one in found.body.members}
+
+    def forget_lists(self) -> None:
+        """Ask for lists anew from now on."""
+        self._lists.clear()
 
     def _check_writer(self, folder: NodeId, signed: FolderState | Manifest, *, ever: bool) -> None:
         """Raise unless a list on the way up names who signed; `ever`: at whatever time."""

@@ -224,6 +224,10 @@ class People:
         body = bundle.body
         self._store.set_pin(Pin(body.user, bundle.hash, body.ed25519, compared=True))
 
+    def is_same(self, pin: Pin, bundle: VerifiedBundle) -> bool:
+        """Tell whether a bundle is that of the person who was pinned."""
+        return self.log.same_person(pin.user, pin.ed25519, bundle.body.ed25519)
+
     def pin_of(self, user: str) -> Pin | None:
         """Return what is pinned of a person."""
         return self._store.pin(user)

@@ -1,0 +1,33 @@
+"""`fsclient leave`."""
+
+from __future__ import annotations
+
+import click
+
+from fsclient.app import App
+
+
+@click.command()
+@click.argument("path", metavar="OWNER:NAME")
+@click.pass_obj
+def command(app: App, path: str) -> None:
+    """Leave something that somebody shares with you: you will not see it any more.
+
+    Only the owner can share it with you again. What you put there stays.
+    """
+    from fsproto.errors import UsageError
+    from fsproto.messages.base import Done
+    from fsproto.messages.shares import Leave
+    from fsproto.names import parse_path
+
+    place = parse_path(path)
+    if place.owner is None or len(place.parts) != 1:
+        raise UsageError(
+            "Name what was shared with you, as 'fsclient shares' does: fsclient leave alice:reports"
+        )
+    with app.session() as session:
+        found = session.tree.find(place)
+        session.connection.call(Leave(found.keyed.node), Done)
+        session.tree.shared.forget()
+    app.ui.say(f"You have left '{place}'.")
+    app.ui.result_of(left=str(place))

@@ -1,0 +1,102 @@
+"""`fsclient shares`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fsclient.app import App
+
+if TYPE_CHECKING:
+    from fsclient.session import Session
+    from fsclient.sharing import OwnShare
+
+
+@click.command()
+@click.argument("path", required=False, metavar="[REMOTE]")
+@click.pass_obj
+def command(app: App, path: str | None) -> None:
+    """Show what you share with whom, and what others share with you.
+
+    With REMOTE: who can see just that, because of its own share or that of a folder above it.
+    Who has new keys, signed by their old ones, is sealed to anew on this occasion.
+    """
+    from fsclient.sharing import Sharing
+    from fsproto.names import parse_path
+
+    with app.session() as session:
+        sharing = Sharing(session, app.ui)
+        if path is not None:
+            found = session.tree.find(parse_path(path))
+            own = [share for share in sharing.own() if share.shows(found)]
+            data = {"by_me": _by_me(session, own)}
+        else:
+            sharing.refresh()
+            data = {
+                "by_me": _by_me(session, sharing.own()),
+                "with_me": _with_me(session),
+            }
+    app.ui.result(data, _lines(data, whole=path is None))
+
+
+def _by_me(session: Session, own: list[OwnShare]) -> list[dict[str, Any]]:
+    return [_own_data(session, one) for one in own if one.members.body.members]
+
+
+def _own_data(session: Session, share: OwnShare) -> dict[str, Any]:
+    people = session.people
+    return {
+        "path": str(share.found.path),
+        "members": [
+            {
+                "user": one.user,
+                "role": one.role.name.lower(),
+                "compared": bool((pin := people.pin_of(one.user)) and pin.compared),
+                "state": _state(session, share, one.user, one.ed25519),
+            }
+            for one in share.members.body.members
+        ],
+    }
+
+
+def _state(session: Session, share: OwnShare, user: str, ed25519: bytes) -> str:
+    if user in share.left:
+        return "left"
+    return "ok" if session.people.is_current(user, ed25519) else "keys changed"
+
+
+def _with_me(session: Session) -> list[dict[str, Any]]:
+    me, found = session.identity.user, []
+    for members, top in session.tree.shared.everything():
+        member = members.member(me)
+        found.append(
+            {
+                "owner": members.body.owner,
+                "path": str(top.path) if top else None,
+                "kind": top.kind if top else None,
+                "role": member.role.name.lower() if member else None,
+                "state": "ok" if top else "sealed to keys you had before",
+            }
+        )
+    return found
+
+
+def _lines(data: dict[str, Any], *, whole: bool) -> list[str]:
+    lines = ["Shared by you:"] if whole else []
+    for share in data["by_me"]:
+        for one in share["members"]:
+            notes = [one["role"], *([] if one["compared"] else ["keys not compared"])]
+            notes += [one["state"]] if one["state"] != "ok" else []
+            lines.append(f"  {share['path']}  {one['user']} ({', '.join(notes)})")
+    if not data["by_me"]:
+        lines.append("  nothing" if whole else "Nobody but you can see it.")
+    if whole:
+        lines += ["Shared with you:"]
+        for one in data["with_me"]:
+            shown = one["path"] or f"{one['owner']}: something"
+            note = one["role"] if one["state"] == "ok" else f"{one['role']}, {one['state']}"
+            lines.append(f"  {shown}{'/' if one['kind'] == 'folder' else ''}  ({note})")
+        if not data["with_me"]:
+            lines.append("  nothing")
+    return lines

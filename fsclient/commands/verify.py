@@ -1,0 +1,78 @@
+"""`fsclient verify`."""
+
+from __future__ import annotations
+
+import click
+
+from fsclient.app import App
+
+EXAMPLES = """\b
+Read the words to each other, face to face or on the phone. If they are the same on both sides,
+nobody stands between you:
+  fsclient verify alice
+  fsclient verify alice --confirm
+"""
+_IN_A_ROW = 4
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("user")
+@click.option("--confirm", is_flag=True, help="You have compared: take these keys for theirs.")
+@click.option("--qr", is_flag=True, help="Show the words as a QR code as well.")
+@click.pass_obj
+def command(app: App, user: str, *, confirm: bool, qr: bool) -> None:
+    """Show words that only you and USER both see, and the fingerprints of your keys.
+
+    With --confirm the keys count as compared. That is also how you accept new keys of somebody
+    whose old ones were reset: ask them first whether that was so.
+    """
+    from fsclient.words_to_compare import safety_words
+    from fsproto.errors import UsageError
+    from fsproto.names import clean_user
+
+    user = clean_user(user)
+    with app.session() as session:
+        people, me = session.people, session.identity
+        if user == me.user:
+            raise UsageError("Your own fingerprint is shown by 'fsclient whoami'.")
+        bundle = people.claimed_bundle(session.connection, user)
+        if confirm:
+            people.confirm(bundle)
+        pin = people.pin_of(user)
+    words = safety_words(me.bundle, bundle)
+    state = "not used yet"
+    if pin is not None:
+        state = "compared" if pin.compared else "used, not compared"
+        if not people.is_same(pin, bundle):
+            state = "NOT THE ONES YOU KNOW"
+    rows = [" ".join(words[at : at + _IN_A_ROW]) for at in range(0, len(words), _IN_A_ROW)]
+    lines = [
+        f"words        {rows[0]}",
+        *(f"             {row}" for row in rows[1:]),
+        f"{user:12} {bundle.fingerprint}",
+        f"{'you':12} {me.bundle.fingerprint}",
+        f"keys         {state}",
+    ]
+    data = {
+        "user": user,
+        "words": words,
+        "fingerprint": bundle.fingerprint,
+        "own_fingerprint": me.bundle.fingerprint,
+        "state": state,
+        "compared": bool(pin and pin.compared),
+    }
+    app.ui.result(data, lines)
+    if qr and not app.options.as_json:
+        _show_qr(" ".join(words))
+
+
+def _show_qr(text: str) -> None:
+    import io
+
+    import segno
+
+    from fsclient.ui import write_out
+
+    drawn = io.StringIO()
+    segno.make(text, micro=False).terminal(out=drawn, compact=True)
+    write_out(drawn.getvalue())

@@ -1,0 +1,344 @@
+"""Sharing what is one's own: member lists signed anew, new keys for what fewer people may see.
+
+A list is signed as a whole, so every change of it is a new version. Whoever loses something makes
+the node take a new key, and with it every node below that is shared on its own: its members may be
+others, who keep seeing it. What else lies below is left alone, and is due for a new key with its
+next change. The lists below name who may write because of a list above, and follow it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from fsclient.changes import Changes
+from fsclient.session import Session
+from fsclient.tree import Located
+from fsclient.trust.memory import AGE, LIST, Sighting
+from fsclient.ui import Ui
+from fsproto.errors import (
+    KeyChangedError,
+    NotAllowedError,
+    NotFoundError,
+    RemoteProtocolError,
+    UsageError,
+)
+from fsproto.keys.grants import Role, wrap
+from fsproto.keys.identity import VerifiedBundle
+from fsproto.keys.members import (
+    FORMAT,
+    Former,
+    Member,
+    MemberList,
+    VerifiedMembers,
+    Writer,
+    sealed_hash,
+    sign_members,
+)
+from fsproto.messages.shares import GetShared, NewMembers, SealedKey, Shared
+from fsproto.packing import unpack
+from fsproto.types import NO_HASH, NodeId
+
+
+@dataclass(frozen=True)
+class OwnShare:
+    """Something of one's own that is shared."""
+
+    found: Located
+    members: VerifiedMembers
+    left: list[str]
+    """Members who want it no more, as the server says."""
+
+    def shows(self, found: Located) -> bool:
+        """Tell whether its members see some node because of it."""
+        return found.keyed.node == self.found.keyed.node or _is_below(found, self.found)
+
+    @property
+    def roles(self) -> dict[str, Role]:
+        """Who may do what, without those who have left."""
+        listed = self.members.body.members
+        return {one.user: one.role for one in listed if one.user not in self.left}
+
+
+@dataclass
+class _Revision:
+    """One node whose list is to be signed anew."""
+
+    found: Located
+    before: VerifiedMembers | None
+    roles: dict[str, Role]
+    bundles: dict[str, VerifiedBundle] = field(default_factory=dict)
+    above: dict[str, bytes] = field(default_factory=dict)
+    signed: VerifiedMembers | None = None
+
+    @property
+    def node(self) -> NodeId:
+        return self.found.keyed.node
+
+
+class Sharing:
+    """Shares what is one's own."""
+
+    def __init__(self, session: Session, ui: Ui) -> None:
+        """Take a session of the owner, and whom to tell what happens."""
+        self._session = session
+        self._tree = session.tree
+        self._people = session.people
+        self._ui = ui
+
+    # --- looking
+
+    def own(self) -> list[OwnShare]:
+        """Return everything of one's own that is shared, by its path."""
+        tree, me = self._tree, self._session.identity.user
+        mark = tree.memory.mark()
+        shares = []
+        request = tree.connection.send(GetShared())
+        answers = [answer := tree.connection.answer(request, Shared)]
+        while answer.more:
+            answers.append(answer := tree.connection.answer(request, Shared))
+        for own in (own for answer in answers for own in answer.shared):
+            found = tree.root
+            for token in own.tokens:
+                found = tree.step(found, token)
+            node, stated = found.keyed.node, unpack(own.members.payload, MemberList).node
+            if node != stated:
+                raise RemoteProtocolError("The server sent a member list for another place.")
+            members = tree.authors.verified_list(own.members, node, me, mark)
+            if members.body.generation != found.keyed.generation:
+                raise RemoteProtocolError("The server sent a member list for another key.")
+            shares.append(OwnShare(found, members, own.left))
+        return sorted(shares, key=lambda share: share.found.path.parts)
+
+    # --- changing
+
+    def refresh(self) -> None:
+        """Seal anew to those who have replaced their keys, and strike out those who have left."""
+        for share in self.own():
+            if share.left or any(self._is_behind(one) for one in share.members.body.members):
+                self._revise(share.found, self.own(), share.roles, renew=bool(share.left))
+
+    def _is_behind(self, member: Member) -> bool:
+        """Tell whether a member has replaced the keys that a node's key was sealed to."""
+        now = self._people.log.now(member.user)
+        return (
+            now is not None
+            and now.bundle != member.bundle
+            and self._people.is_current(member.user, member.ed25519)
+        )
+
+    def give(self, found: Located, user: str, role: Role) -> bool:
+        """Share a node with somebody; False if it is just so already."""
+        self._check(found, user)
+        if role is Role.WRITER and not found.is_folder:
+            raise NotAllowedError(
+                f"'{found.path}' is a file, and files alone can only be read by others.",
+                hint="Share the folder it lies in with --write.",
+            )
+        bundle = self._people.bundle(self._session.connection, user)
+        shares = self.own()
+        share = _of(found, shares)
+        had = share.members.member(user) if share and user not in share.left else None
+        if had is not None and (had.role, had.bundle) == (role, bundle.hash):
+            return False
+        roles = (share.roles if share else {}) | {user: role}
+        loses = had is not None and had.role is Role.WRITER and role is Role.READER
+        self._revise(found, shares, roles, renew=loses)
+        return True
+
+    def take(self, found: Located, user: str) -> bool:
+        """Share a node with somebody no more; False if it was not shared with them."""
+        self._check(found, user)
+        shares = self.own()
+        share = _of(found, shares)
+        if share is None or share.members.member(user) is None:
+            return False
+        roles = {name: role for name, role in share.roles.items() if name != user}
+        self._revise(found, shares, roles, renew=True)
+        return True
+
+    def renew_shared(self, found: Located, changes: Changes) -> None:
+        """Have what is shared below a folder take new keys with it, as it leaves others' sight."""
+        shares = self.own()
+        revisions = self._revisions(found, shares, None)
+        self._renew_below(changes, found, revisions)
+        self._sign_all(changes, revisions)
+
+    def _check(self, found: Located, user: str) -> None:
+        if found.path.owner is not None:
+            raise NotAllowedError(
+                f"'{found.path}' is {found.path.owner}'s; only its owner can share it."
+            )
+        if not found.path.parts:
+            raise NotAllowedError(
+                "The top of your tree cannot be shared.", hint="Share a folder in it."
+            )
+        if user == self._session.identity.user:
+            raise UsageError("It is yours already: there is no need to share it with yourself.")
+
+    def _revise(
+        self, found: Located, shares: list[OwnShare], roles: dict[str, Role], *, renew: bool
+    ) -> None:
+        revisions = self._revisions(found, shares, roles)
+        changes = Changes(self._tree)
+        if renew:
+            changes.renew(found)
+            self._renew_below(changes, found, revisions)
+        self._sign_all(changes, revisions)
+        changes.commit()
+        self._remember(revisions)
+
+    def _revisions(
+        self, top: Located, shares: list[OwnShare], roles: dict[str, Role] | None
+    ) -> list[_Revision]:
+        """Return the list of `top`, with new roles if they are given, and those below it."""
+        found = []
+        mine = _of(top, shares)
+        if roles is not None:
+            found.append(_Revision(top, mine.members if mine else None, roles))
+        elif mine is not None:
+            found.append(_Revision(top, mine.members, mine.roles))
+        found += [
+            _Revision(share.found, share.members, share.roles)
+            for share in shares
+            if _is_below(share.found, top)
+        ]
+        new = {one.node: one.roles for one in found}
+        for one in found:
+            one.above = self._writers_above(one.found, shares, new)
+            one.bundles = self._usable(one)
+        return found
+
+    def _writers_above(
+        self, found: Located, shares: list[OwnShare], new: Mapping[NodeId, dict[str, Role]]
+    ) -> dict[str, bytes]:
+        writers: dict[str, bytes] = {}
+        for share in shares:
+            if not _is_below(found, share.found):
+                continue
+            for user, role in new.get(share.found.keyed.node, share.roles).items():
+                if role is Role.WRITER and self._is_known(user):
+                    writers[user] = self._people.pinned(user).ed25519
+        for node, roles in new.items():  # a list that is not there yet
+            above = next((one for one in _above(found) if one.keyed.node == node), None)
+            for user, role in roles.items() if above is not None else ():
+                if role is Role.WRITER and self._is_known(user):
+                    writers[user] = self._people.pinned(user).ed25519
+        return writers
+
+    def _is_known(self, user: str) -> bool:
+        try:
+            self._people.pinned(user)
+        except (KeyChangedError, NotFoundError):
+            return False
+        return True
+
+    def _usable(self, revision: _Revision) -> dict[str, VerifiedBundle]:
+        """Return the keys of the members; who has no good ones any more is a member no more."""
+        bundles = {}
+        for user in list(revision.roles):
+            try:
+                bundles[user] = self._people.bundle(self._session.connection, user)
+            except (KeyChangedError, NotFoundError) as error:
+                self._ui.warn(f"{error.sentence} '{revision.found.path}' is shared with them no "
+                              "more.")  # fmt: skip
+                del revision.roles[user]
+        return bundles
+
+    def _renew_below(self, changes: Changes, top: Located, revisions: list[_Revision]) -> None:
+        """Give new keys to what is shared below, and to all folders on the way down to it."""
+        renewed = {top.keyed.node}
+        for revision in revisions:
+            way = [one for one in (*reversed(list(_above(revision.found))), revision.found)
+                   if _is_below(one, top)]  # fmt: skip
+            for one in way:
+                if one.keyed.node not in renewed:
+                    renewed.add(one.keyed.node)
+                    changes.renew(one)
+
+    def _sign_all(self, changes: Changes, revisions: list[_Revision]) -> None:
+        for revision in revisions:
+            changes.set_members(partial(self._sign, revision))
+
+    def _sign(self, revision: _Revision) -> NewMembers:
+        """Sign a node's next list, with the key that the node has or is about to take."""
+        before, identity = revision.before, self._session.identity
+        keyed = self._tree.renewals.now(revision.found.keyed)
+        members, sealed = [], []
+        for user, role in revision.roles.items():
+            bundle = revision.bundles[user]
+            had = before.member(user) if before else None
+            kept = before is not None and before.body.generation == keyed.generation
+            if kept and had is not None and (had.role, had.bundle) == (role, bundle.hash):
+                members.append(had)
+                continue
+            box = wrap(keyed, bundle, role, os.urandom)
+            sealed.append(SealedKey(user, box))
+            ed25519 = bundle.body.ed25519
+            members.append(Member(user, role, ed25519, bundle.hash, sealed_hash(box)))
+        body = MemberList(
+            format=FORMAT,
+            node=keyed.node,
+            version=before.body.version + 1 if before else 1,
+            previous=before.hash if before else NO_HASH,
+            generation=keyed.generation,
+            owner=identity.user,
+            owner_key=identity.signing.public,
+            members=members,
+            above=[Writer(user, key) for user, key in sorted(revision.above.items())],
+            former=_former(before, members, revision.above, keyed.generation),
+            time_ms=time.time_ns() // 1_000_000,
+            log_head=self._people.log_head,
+        )
+        revision.signed = sign_members(identity.signing, body)
+        return NewMembers(revision.signed.signed, sealed)
+
+    def _remember(self, revisions: list[_Revision]) -> None:
+        seen = []
+        for one in (revision.signed for revision in revisions):
+            if one is not None:
+                body = one.body
+                seen.append(Sighting(body.node, LIST, body.version, one.hash))
+                seen.append(Sighting(body.node, AGE, body.generation, NO_HASH))
+        self._tree.memory.remember(seen)
+        self._tree.authors.forget_lists()
+
+
+def _former(
+    before: VerifiedMembers | None,
+    members: list[Member],
+    above: Mapping[str, bytes],
+    generation: int,
+) -> list[Former]:
+    """Return who could write once; those who could until now could so until the key before."""
+    if before is None:
+        return []
+    writers = {(one.user, one.ed25519) for one in members if one.role is Role.WRITER}
+    writers |= set(above.items())
+    body = before.body
+    were = [(one.user, one.ed25519) for one in body.members if one.role is Role.WRITER]
+    were += [(one.user, one.ed25519) for one in body.above]
+    former = {(one.user, one.ed25519): one.generation for one in body.former}
+    if generation > body.generation:
+        former |= {who: body.generation for who in were if who not in writers}
+    return [Former(user, key, until) for (user, key), until in sorted(former.items())]
+
+
+def _of(found: Located, shares: list[OwnShare]) -> OwnShare | None:
+    node = found.keyed.node
+    return next((share for share in shares if share.found.keyed.node == node), None)
+
+
+def _above(found: Located) -> Iterator[Located]:
+    """Give the folders a node lies in, the nearest first."""
+    above = found.above
+    while above is not None:
+        yield above
+        above = above.above
+
+
+def _is_below(found: Located, top: Located) -> bool:
+    return any(above.keyed.node == top.keyed.node for above in _above(found))
