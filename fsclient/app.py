@@ -164,6 +164,10 @@ class App:
             self._kept.close()
             self._kept = None
 
+    def forget_keeper(self) -> None:
+        """Open the identity anew the next time: it is another one now."""
+        self._keeper = None
+
     def content_goes_to_stdout(self) -> None:
         """Keep everything else away from stdout, JSON too, and no bar drawn through it."""
         self.options.as_json, self.options.quiet = False, True

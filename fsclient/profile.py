@@ -89,6 +89,26 @@ class Profile:
         """Return the sealed identity."""
         return self._read("identity.key")
 
+    def next_keyfile(self) -> bytes | None:
+        """Return the sealed identity that was to replace it, if it is not known whether it has."""
+        try:
+            return self._read("identity.next")
+        except NotFoundError:
+            return None
+
+    def keep_next_keyfile(self, keyfile: bytes) -> None:
+        """Keep keys that are about to replace those there are."""
+        write_private(self.folder / "identity.next", keyfile)
+
+    def settle_keyfile(self, *, took_next: bool) -> None:
+        """Keep the one of the two that the server has."""
+        following = self.folder / "identity.next"
+        with local_errors(following):
+            if took_next:
+                following.replace(self.folder / "identity.key")
+            else:
+                following.unlink(missing_ok=True)
+
     def ticket(self) -> bytes | None:
         """Return the ticket of the running session, if there is one."""
         try:

@@ -81,6 +81,8 @@ class Keeper:
         self._passphrase = passphrase
         self._patience = patience
         self._identity: Identity | None = None
+        self.passphrase: str | None = None
+        """What the identity is kept under, once it was opened."""
 
     def use(self, ui: Ui, codes: CodeSource) -> None:
         """Ask somewhere else from now on: each line of the shell has options of its own."""
@@ -91,7 +93,7 @@ class Keeper:
         if self._identity is None:
             data = self._profile.keyfile()
             phrase = self._passphrase.existing(self._ui) if needs_passphrase(data) else None
-            self._identity = open_identity(data, phrase)
+            self._identity, self.passphrase = open_identity(data, phrase), phrase
         return self._identity
 
     def open(self, *, fresh: bool = False) -> Session:
@@ -189,6 +191,22 @@ class Keeper:
         raise LoginRefused
 
     def _log_in(
+        self, facts: Facts, identity: Identity, code: str | None, ticket: bytes | None
+    ) -> Session:
+        """Log in; where replacing the keys was interrupted, with whichever the server has."""
+        following = self._profile.next_keyfile()
+        if following is None:
+            return self._log_in_as(facts, identity, code, ticket)
+        new = open_identity(following, self.passphrase)
+        try:
+            session = self._log_in_as(facts, new, code, ticket)
+        except LoginRefused:
+            session = self._log_in_as(facts, identity, code, ticket)
+        self._identity = session.identity
+        self._profile.settle_keyfile(took_next=session.identity is new)
+        return session
+
+    def _log_in_as(
         self, facts: Facts, identity: Identity, code: str | None, ticket: bytes | None
     ) -> Session:
         with ExitStack() as undo:

@@ -7,6 +7,7 @@ import click
 from fsclient.app import App
 from fsclient.commands.keys_carried import export, import_
 from fsclient.commands.keys_recovery import backup, recover
+from fsclient.commands.keys_rotate import rotate
 
 
 @click.group()
@@ -15,11 +16,12 @@ def command() -> None:
 
     Your identity is on this machine alone. With 'export' and 'import' you take it to another one
     of yours. With 'backup' the server keeps it, sealed under words that you write down; with
-    those words and a one-time password, 'recover' gets it back on a new machine.
+    those words and a one-time password, 'recover' gets it back on a new machine. 'rotate' makes
+    new keys in place of the old.
     """
 
 
-for _child in (export, import_, backup, recover):
+for _child in (export, import_, backup, recover, rotate):
     command.add_command(_child)
 
 

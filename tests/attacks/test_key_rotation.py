@@ -1,0 +1,95 @@
+"""Keys that replace others: what others make of them, and answers that are lost or not true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from fsproto import crypto
+from fsproto.keylog.entries import Entry, entry_bytes
+from fsproto.keys.keyfile import open_identity
+from fsproto.messages.base import Done, Failure
+from fsproto.messages.keylog import LogEntries
+from fsproto.packing import unpack
+from tests.attacks.lying import Bends, Lie, LyingServer
+from tests.attacks.world import FILES, NOTES, World
+
+Q1 = FILES["alice"]["reports/q1.txt"]
+
+
+def fingerprint(profile: Path) -> str:
+    return open_identity((profile / "identity.key").read_bytes(), None).bundle.fingerprint
+
+
+def test_new_keys_open_and_sign_what_the_old_ones_did(world: World, liar: LyingServer) -> None:
+    alice, bob = world.alice, world.bob
+    alice.run("share", "reports", "bob", "--write").succeeds()
+    assert bob.cat("alice:reports/q1.txt") == Q1
+    before = fingerprint(bob.profile)
+    bob.run("keys", "rotate").succeeds()
+    assert fingerprint(bob.profile) != before
+    assert bob.cat("alice:reports/q1.txt") == Q1
+    bob.run("put", bob.write("later", b"later"), "alice:reports/").succeeds()
+    assert alice.cat("reports/later") == b"later"
+    bob.put("mine", b"mine").succeeds()
+    assert bob.cat("mine") == b"mine"
+
+
+def test_who_shares_seals_to_the_new_keys_and_then_the_old_ones_are_not_needed(
+    world: World, liar: LyingServer
+) -> None:
+    alice, bob = world.alice, world.bob
+    alice.run("share", "reports", "bob").succeeds()
+    bob.run("keys", "rotate").succeeds()
+
+    def sealed() -> bytes:
+        with world.database() as db:
+            found: bytes = db.execute("SELECT sealed FROM grants").fetchone()[0]
+            return found
+
+    before = sealed()
+    alice.run("shares").succeeds()
+    assert sealed() != before
+    assert bob.cat("alice:reports/q1.txt") == Q1
+
+
+def test_where_it_is_not_known_whether_the_keys_were_replaced_the_next_login_tells(
+    world: World, liar: LyingServer
+) -> None:
+    alice, before = world.alice, fingerprint(world.alice.profile)
+    liar.lie = Bends(Done, lambda _: Failure("internal", "It went wrong."))
+    alice.run("keys", "rotate").fails(1)
+    liar.lie = Lie()
+    assert (alice.profile / "identity.next").exists()
+    assert alice.cat("notes.txt") == NOTES
+    assert not (alice.profile / "identity.next").exists()
+    assert fingerprint(alice.profile) != before
+
+
+def test_keys_that_were_never_registered_are_forgotten(world: World, liar: LyingServer) -> None:
+    alice, before = world.alice, fingerprint(world.alice.profile)
+    bobs = (world.bob.profile / "identity.key").read_bytes()
+    (alice.profile / "identity.next").write_bytes(bobs)
+    assert alice.cat("notes.txt") == NOTES
+    assert not (alice.profile / "identity.next").exists()
+    assert fingerprint(alice.profile) == before
+
+
+def test_a_rotation_that_the_old_key_has_not_signed_is_refused_by_everybody(
+    world: World, liar: LyingServer
+) -> None:
+    """The server replaces a person's keys by its own (Backendal and others, S&P 2023)."""
+    alice, bob = world.alice, world.bob
+    alice.run("share", "reports", "bob").succeeds()
+    bob.run("keys", "rotate").succeeds()
+
+    def forged(said: LogEntries) -> LogEntries:
+        *others, last = said.entries
+        entry = unpack(last, Entry)
+        own = crypto.SigningKey(bytes(32)).public
+        return replace(said, entries=[*others, entry_bytes(replace(entry, ed25519=own))])
+
+    liar.lie = Bends(LogEntries, forged)
+    told = alice.run("ls").fails(7)
+    assert "KEY LOG" in told
