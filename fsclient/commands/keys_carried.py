@@ -12,7 +12,7 @@ from fsclient.app import App
 if TYPE_CHECKING:
     from fsclient.profile import Facts, Profile
     from fsclient.trust.memory import Sighting
-    from fsproto.keys.portable import Portable
+    from fsproto.keys.portable import KnownPeople, Portable
 
 _STANDARD = "-"
 
@@ -26,8 +26,8 @@ def export(app: App, file: str, *, force: bool) -> None:
 
     FILE ('-' is standard output) is always sealed under a passphrase, which is asked for twice
     (for scripts: FSCLIENT_EXPORT_PASSPHRASE). It holds your private keys, the address of the
-    server, and which versions of your files and folders were seen here. Your session stays here:
-    the other machine logs in by itself.
+    server, other people's keys as you know them, and which versions were seen here. Your session
+    stays here: the other machine logs in by itself.
     """
     import os
 
@@ -75,9 +75,9 @@ def import_(app: App, file: str, *, no_passphrase: bool) -> None:
     data = _read(file)
     check_export(data)
     portable = open_export(data, _given_passphrase(app))
-    seen = _seen(portable)
+    seen, people = _seen(portable), _people(portable)
     keyfile = seal_identity(portable.identity, app.passphrase().new(app.ui), os.urandom)
-    _settle(profile, Facts(portable.link, portable.root), keyfile, seen)
+    _settle(profile, Facts(portable.link, portable.root), keyfile, seen, people)
     user, shown = portable.identity.user, portable.identity.bundle.fingerprint
     app.ui.say(f"The keys of {user} are in {profile.folder}; 'fsclient login' begins a session.")
     app.ui.result(
@@ -91,13 +91,24 @@ def _portable(app: App) -> Portable:
     from contextlib import closing
 
     from fsclient.trust.memory import Memory
-    from fsproto.keys.portable import PART_SEEN, Portable, Seen, pack_seen
+    from fsclient.trust.store import TrustStore
+    from fsproto.keys.portable import (
+        PART_PEOPLE,
+        PART_SEEN,
+        Portable,
+        Seen,
+        pack_people,
+        pack_seen,
+    )
 
     facts = app.profile.facts()
     identity = app.keeper().identity()
     with closing(Memory(app.profile.memory)) as memory:
         seen = [Seen(one.node, one.what, one.version, one.hash) for one in memory.everything()]
-    return Portable(identity, facts.link, facts.root, {PART_SEEN: pack_seen(seen)})
+    with closing(TrustStore(app.profile.people)) as store:
+        people = pack_people(store.everything())
+    parts = {PART_SEEN: pack_seen(seen), PART_PEOPLE: people}
+    return Portable(identity, facts.link, facts.root, parts)
 
 
 def _seen(portable: Portable) -> list[Sighting]:
@@ -116,17 +127,40 @@ def _seen(portable: Portable) -> list[Sighting]:
     return [Sighting(NodeId(one.node), one.what, one.version, Hash(one.hash)) for one in seen]
 
 
-def _settle(profile: Profile, facts: Facts, keyfile: bytes, seen: list[Sighting]) -> None:
+def _people(portable: Portable) -> KnownPeople | None:
+    """Return whose keys the other machine had known; `IntegrityError` if that is malformed."""
+    from fsproto.errors import IntegrityError
+    from fsproto.keys.portable import PART_PEOPLE, unpack_people
+
+    if PART_PEOPLE not in portable.parts:
+        return None
+    try:
+        return unpack_people(portable.parts[PART_PEOPLE])
+    except ValueError:
+        raise IntegrityError("The exported profile is damaged.") from None
+
+
+def _settle(
+    profile: Profile,
+    facts: Facts,
+    keyfile: bytes,
+    seen: list[Sighting],
+    people: KnownPeople | None,
+) -> None:
     """Make the profile, whole or not at all."""
     from contextlib import closing
 
     from fsclient.trust.memory import Memory
+    from fsclient.trust.store import TrustStore
 
     with (
         profile.arriving(facts, keyfile) as folder,
         closing(Memory(folder / "memory.db")) as memory,
+        closing(TrustStore(folder / "people.db")) as store,
     ):
         memory.remember(seen)
+        if people is not None:
+            store.take_over(people)
 
 
 def _new_passphrase(app: App) -> str:

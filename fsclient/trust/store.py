@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsproto.errors import FsError, IntegrityError, OutOfSpaceError
+from fsproto.keys.portable import KnownPeople, Pinned
 from fsproto.sealed.signed import Signed
 from fsproto.types import Hash
 
@@ -87,6 +88,18 @@ class TrustStore:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
+
+    def everything(self) -> KnownPeople:
+        """Return all that is known, for another machine."""
+        pins = [Pinned(one.user, one.bundle, one.ed25519, one.compared) for one in self.pins()]
+        return KnownPeople(self.head(), self.entries(), pins)
+
+    def take_over(self, known: KnownPeople) -> None:
+        """Begin with what another machine has known."""
+        if known.head is not None:
+            self.keep(0, known.entries, known.head)
+        for pin in known.pins:
+            self.set_pin(Pin(pin.user, Hash(pin.bundle), pin.ed25519, pin.compared))
 
     def pin(self, user: str) -> Pin | None:
         """Return the pin of a person."""

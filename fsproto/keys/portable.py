@@ -19,6 +19,7 @@ from fsproto.errors import FsError
 from fsproto.keys.private import pack_identity, unpack_identity
 from fsproto.link import EnrollLink, parse_link
 from fsproto.packing import Record, pack, unpack
+from fsproto.sealed.signed import Signed
 from fsproto.types import NO_NODE, NodeId
 
 if TYPE_CHECKING:
@@ -30,6 +31,38 @@ FORMAT = 1
 _MAX_WHAT, _MAX_VERSION = 255, (1 << 63) - 1
 PART_SEEN = "seen"
 """The newest versions seen of folders and files, against rollback: `pack_seen`."""
+
+
+PART_PEOPLE = "people"
+"""Other people's keys: `pack_people`."""
+
+
+class Pinned(Record, frozen=True):
+    """The keys of somebody that were used, and whether they were compared with the person's own."""
+
+    user: str
+    bundle: bytes
+    """Hash of the bundle, 32 bytes."""
+    ed25519: bytes
+    """32 bytes."""
+    compared: bool
+
+
+class KnownPeople(Record, frozen=True):
+    """What is known of other people's keys: the key log as far as it was read, and the pins."""
+
+    head: Signed | None
+    """The newest head of the log; None if none of it was read."""
+    entries: list[bytes]
+    pins: list[Pinned]
+
+    @property
+    def possible(self) -> bool:
+        """Tell whether all pins can be ones; the log is checked by whoever reads it."""
+        return all(
+            len(pin.bundle) == crypto.HASH_SIZE and len(pin.ed25519) == crypto.ED25519_SIZE
+            for pin in self.pins
+        )
 
 
 class Seen(Record, frozen=True):
@@ -91,6 +124,22 @@ def unpack_portable(data: bytes) -> Portable:
     if body.format != FORMAT or len(body.root) != len(NO_NODE) or link.user != identity.user:
         raise ValueError("a portable profile whose parts do not fit together")
     return Portable(identity, link, NodeId(body.root), body.parts)
+
+
+def pack_people(people: KnownPeople) -> bytes:
+    """Return the bytes of the part `PART_PEOPLE`."""
+    return pack(people)
+
+
+def unpack_people(data: bytes) -> KnownPeople:
+    """Return what was packed; `ValueError` for anything else."""
+    try:
+        people = unpack(data, KnownPeople)
+    except FsError:
+        raise ValueError("not other people's keys") from None
+    if not people.possible:
+        raise ValueError("a pin is malformed")
+    return people
 
 
 def pack_seen(seen: Iterable[Seen]) -> bytes:

@@ -81,7 +81,8 @@ def test_exported_keys_are_the_same_person_on_another_machine(alice, laptop):
     laptop.quick("put", "y").ok()
     assert alice.cat("y") == b"from the laptop"
     files = {path.name: stat.S_IMODE(path.stat().st_mode) for path in laptop.profile.iterdir()}
-    assert files == dict.fromkeys(["identity.key", "memory.db", "profile.json", "session"], 0o600)
+    names = ["identity.key", "memory.db", "people.db", "profile.json", "session"]
+    assert files == dict.fromkeys(names, 0o600)
     assert stat.S_IMODE(laptop.profile.stat().st_mode) == 0o700
 
 
@@ -247,7 +248,7 @@ def test_the_phrase_and_one_code_give_everything_back(alice, laptop):
     laptop.write("y", b"new")
     laptop.run("put", "y").ok()
     names = {path.name for path in laptop.profile.iterdir()}
-    assert names == {"identity.key", "memory.db", "profile.json", "session"}
+    assert names == {"identity.key", "memory.db", "people.db", "profile.json", "session"}
     assert {path.name for path in (laptop.home / "profiles").iterdir()} == {"default"}
 
 

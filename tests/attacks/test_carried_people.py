@@ -1,0 +1,48 @@
+"""Whose keys are whose goes along to another machine, and with it what would give a server away."""
+
+from __future__ import annotations
+
+import shutil
+
+from msgspec.structs import replace
+
+from fsproto.messages.account import Welcome
+from fsproto.sealed.signed import Signed
+from tests.attacks.lying import Bends, LyingServer
+from tests.attacks.world import World
+
+PHRASE = "a passphrase for the file"
+
+
+def carried(world: World) -> None:
+    """Take the profile to another machine: an export, and an import in place of all there was."""
+    alice = world.alice
+    file = alice.folder / "exported"
+    alice.run("keys", "export", file, export_passphrase=PHRASE).succeeds()
+    shutil.rmtree(alice.profile)
+    alice.run("keys", "import", file, "--no-passphrase", export_passphrase=PHRASE).succeeds()
+    alice.run("--otp", alice.app.fresh(), "login").succeeds()
+
+
+def test_who_was_compared_is_compared_on_the_other_machine(world: World, liar: LyingServer) -> None:
+    world.alice.run("verify", "bob", "--confirm").succeeds()
+    carried(world)
+    assert b"compared" in world.alice.run("verify", "bob").succeeds()
+    assert b"not" not in world.alice.run("verify", "bob").succeeds().split(b"keys")[-1]
+
+
+def test_a_log_that_is_older_than_the_one_carried_along_is_refused(
+    world: World, liar: LyingServer
+) -> None:
+    heads: list[Signed] = []
+
+    def told(said: Welcome) -> Welcome:
+        heads.append(said.log)
+        return said
+
+    liar.lie = Bends(Welcome, told)
+    world.bob.run("keys", "rotate").succeeds()
+    world.alice.run("ls").succeeds()
+    carried(world)
+    liar.lie = Bends(Welcome, lambda said: replace(said, log=heads[0]))
+    assert "OLDER KEY LOG" in world.alice.run("ls").fails(7)
