@@ -101,7 +101,7 @@ def test_a_name_from_another_is_clean_or_their_fault(name: str):
 # --- links
 
 
-@given(parent=our.keyed_nodes, child=our.keyed_nodes)
+@given(parent=our.keyed_nodes, child=our.aged_nodes())
 def test_a_link_opens_for_its_own_folder_and_child(parent: KeyedNode, child: KeyedNode):
     assert parent.open_link(linked(parent, child)) == child
 
@@ -114,11 +114,13 @@ def linked(parent: KeyedNode, child: KeyedNode) -> Manifest:
         parent=parent.node,
         generation=child.generation,
         link_generation=parent.generation,
+        names_since=child.names_since,
         link=parent.seal_link(child, Seeded("link")),
+        former=child.seal_former(Seeded("former")),
     )
 
 
-@given(parent=our.keyed_nodes, child=our.keyed_nodes, other=our.keyed_nodes, data=st.data())
+@given(parent=our.keyed_nodes, child=our.aged_nodes(), other=our.keyed_nodes, data=st.data())
 def test_a_link_opens_nowhere_else(
     parent: KeyedNode, child: KeyedNode, other: KeyedNode, data: st.DataObject
 ):
