@@ -14,7 +14,7 @@ from fsclient.persistence import Once
 from fsclient.renewals import Renewals
 from fsclient.shared import SharedWithMe
 from fsclient.trust.authors import Authors
-from fsclient.trust.memory import MANIFEST, STATE, Memory, Sighting
+from fsclient.trust.memory import MANIFEST, STATE, Memory, Sighting, key_end
 from fsclient.trust.people import People
 from fsproto.errors import (
     ExistsError,
@@ -160,6 +160,7 @@ class Tree:
         self.people = people
         self.authors = Authors(connection, people, memory)
         self.renewals = Renewals()
+        memory.remember(key_end(index) for index in people.ended)
         keyed = open_root_grant(root.grant, identity)
         self.authors.enter_top(keyed, identity.user, None)
         body = unpack(root.manifest.payload, Manifest)
