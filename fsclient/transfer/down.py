@@ -21,7 +21,7 @@ from fsclient.persistence import WORTH_KEEPING
 from fsclient.session import Session
 from fsclient.transfer import actions as what
 from fsclient.transfer.compare import Comparer, same_facts, same_time
-from fsclient.transfer.download import Downloader, Job, Writable
+from fsclient.transfer.download import Downloader, Job
 from fsclient.transfer.failures import Failures
 from fsclient.transfer.links import LinkSource, link_made, local_facts
 from fsclient.transfer.localfs import (
@@ -43,6 +43,7 @@ from fsclient.transfer.partial import Partial, drop_partials
 from fsclient.transfer.progress import Progress
 from fsclient.transfer.removal import Removal
 from fsclient.transfer.task import Task
+from fsclient.transfer.writing import Writable
 from fsclient.tree import Located
 from fsproto.errors import ExistsError, FsError, SourceChangedError
 from fsproto.names import for_terminal

@@ -14,6 +14,7 @@ from fsclient.transfer.buffers import Buffer, Buffers
 from fsclient.transfer.opening import Opening
 from fsclient.transfer.progress import Moving, Progress
 from fsclient.transfer.threads import Threads
+from fsclient.transfer.writing import Writable, Writing
 from fsclient.tree import Located
 from fsproto.errors import ConflictError, FsError, IntegrityError, RemoteProtocolError, Unreachable
 from fsproto.limits import MAX_FETCH, MAX_INLINE_BLOB
@@ -30,13 +31,6 @@ WINDOW_BYTES = 4 << 20
 """How much may be asked for before the first of it was received."""
 AHEAD = 4
 THREADS = 2
-
-
-class Writable(Protocol):
-    """Where plaintext goes."""
-
-    def write(self, data: bytes | memoryview, /) -> object:
-        """Take all of the data."""
 
 
 class Kept(Writable, Protocol):
@@ -60,6 +54,8 @@ class Job:
     target: Callable[[], AbstractContextManager[Writable]]
     kept: Kept | None = None
     """What there may be of it already; the target then is the same."""
+    may_wait: bool = False
+    """Whether the target takes its time, a pipe say, and Ctrl-C must not wait for it."""
 
 
 class Downloader:
@@ -70,12 +66,14 @@ class Downloader:
         self._session = session
         self._progress = progress
         self._threads = Threads(THREADS, "open")
+        self._writer = Threads(1, "write")
         self._buffers = Buffers()
         self._author = Verifier(session.identity.signing.public)
 
     def close(self) -> None:
         """Let the threads go."""
         self._threads.close()
+        self._writer.close()
 
     def get_all(self, jobs: Iterable[Job], failed: Callable[[FsError], None]) -> None:
         """Get files; what concerns one of them alone goes to `failed`, all else is raised."""
@@ -196,11 +194,13 @@ class Downloader:
 
     def _receive(self, ask: _Ask, job: Job, opening: Opening, asked: deque[_Ask]) -> None:
         path, size = str(job.file.path), job.file.metadata.size
+        beside = None if job.may_wait else self._writer
         with job.target() as target, self._progress.begin_file(path, size) as moving:
             while True:
                 try:
                     self._take_kept(job, opening, ask, moving)
-                    self._open_into(target, opening, ask, moving)
+                    writing = Writing(target, moving, self._buffers, beside)
+                    self._open_into(opening, ask, writing)
                     break
                 except Unreachable as lost:
                     self._ask_again(lost, [ask, *asked])
@@ -227,17 +227,8 @@ class Downloader:
                 self._buffers.give_back(buffer)
         kept.go_to(opening.kept)
 
-    def _open_into(self, target: Writable, opening: Opening, ask: _Ask, moving: Moving) -> None:
+    def _open_into(self, opening: Opening, ask: _Ask, writing: Writing) -> None:
         """Receive what is missing; when the connection is lost, all that came was written."""
-        window: deque[tuple[Buffer, Future[memoryview]]] = deque()
-
-        def write_first() -> None:
-            buffer, opened = window.popleft()
-            plain = opened.result()
-            target.write(plain)
-            moving.advance(len(plain))
-            self._buffers.give_back(buffer)
-
         if not ask.request:
             return
         try:
@@ -245,19 +236,19 @@ class Downloader:
                 buffer = self._buffers.take()
                 segment = self._next(opening, ask, index, buffer.sealed)
                 work = self._threads.submit(opening.open, index, segment, buffer.plain)
-                window.append((buffer, work))
+                writing.add(buffer, work)
                 opening.next = index + 1
                 if index == 0:  # it has the header, which the others need
-                    write_first()
-                if len(window) > AHEAD:
-                    write_first()
-            while window:
-                write_first()
+                    writing.see_to_first()
+                if len(writing) > AHEAD:
+                    writing.see_to_first()
+            writing.finish()
             self._end(opening, ask)
         except Unreachable:
-            while window:
-                write_first()
+            writing.finish()
             raise
+        finally:
+            writing.stop()
 
     def _next(self, opening: Opening, ask: _Ask, index: int, into: memoryview) -> memoryview:
         event = self._event(ask, into)
