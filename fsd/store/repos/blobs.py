@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session as Db
 from fsd.store.models import Blob, Node, table
 from fsd.store.repos.many import SOME, for_each, helpings, of_some
 
-_BLOBS = table(Blob)
+_BLOBS, _NODES = table(Blob), table(Node)
 
 
 class HeldBlob(NamedTuple):
@@ -39,6 +39,14 @@ _FACTS = select(_BLOBS.c.root, *(_BLOBS.c[name] for name in HeldBlob._fields)).w
 _KNOWN = select(_BLOBS.c.root).where(_BLOBS.c.root.in_(SOME))
 _NEW = insert(_BLOBS)
 _ASSIGN = update(_BLOBS).where(_BLOBS.c.root == bindparam("of")).values(node_id=bindparam("to"))
+
+_SMALL = (
+    select(_NODES.c.id, _BLOBS.c.root, _BLOBS.c.data)
+    .join(_BLOBS, (_BLOBS.c.root == _NODES.c.blob) & (_BLOBS.c.node_id == _NODES.c.id))
+    .where(
+        _NODES.c.id.in_(SOME), _NODES.c.owner_id == bindparam("owner"), _BLOBS.c.data.is_not(None)
+    )
+)
 
 
 def held(db: Db, roots: Iterable[bytes]) -> dict[bytes, HeldBlob]:
@@ -84,16 +92,8 @@ def of_nodes(db: Db, nodes: Sequence[bytes]) -> list[bytes]:
 
 def small_ones(db: Db, owner_id: int, nodes: Sequence[bytes]) -> dict[tuple[bytes, bytes], bytes]:
     """Return the bytes of the small blobs that nodes of a user have now, by node and root."""
-    return {
-        (node, root): data
-        for some in helpings(nodes)
-        for node, root, data in db.execute(
-            select(Node.id, Blob.root, Blob.data)
-            .join(Blob, (Blob.root == Node.blob) & (Blob.node_id == Node.id))
-            .where(Node.id.in_(some), Node.owner_id == owner_id, Blob.data.is_not(None))
-        )
-        if data is not None
-    }
+    found = of_some(db, _SMALL, nodes, owner=owner_id)
+    return {(node, root): data for node, root, data in found}
 
 
 def staged_before(db: Db, before_ms: int) -> list[bytes]:
