@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from fsclient.tree import Located, View
 from fsproto.errors import ConflictError
@@ -28,10 +27,10 @@ from fsproto.sealed.manifest import (
 )
 from fsproto.sealed.prefixtree import Entry, PrefixTree
 from fsproto.types import NO_HASH, NodeId, Token
+from fsproto.values import Value
 
 
-@dataclass(frozen=True)
-class NextVersion:
+class NextVersion(Value, frozen=True):
     """What the next version of a node is to be."""
 
     node: KeyedNode
@@ -42,8 +41,7 @@ class NextVersion:
     """None for a folder."""
 
 
-@dataclass(frozen=True)
-class SignedChanges:
+class SignedChanges(Value, frozen=True):
     """A commit that is signed: all of it is made, or nothing."""
 
     states: list[VerifiedState]

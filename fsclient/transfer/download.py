@@ -21,6 +21,7 @@ from fsproto.limits import MAX_FETCH, MAX_INLINE_BLOB
 from fsproto.messages import files
 from fsproto.messages.files import Download, Fetch, Fetched, Sent
 from fsproto.sealed.signed import Verifier
+from fsproto.values import Value
 from fsproto.wire.connection import Control, Data
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ class Kept(Writable, Protocol):
         """Write that segment next."""
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Value, frozen=True):
     """One file to get, and where its plaintext goes."""
 
     file: Located

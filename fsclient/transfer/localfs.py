@@ -17,6 +17,7 @@ from fsclient.transfer.excludes import Excludes
 from fsproto.errors import ConflictError, InvalidNameError, SourceChangedError, UsageError
 from fsproto.names import clean_name, for_terminal
 from fsproto.sealed.manifest import Mode
+from fsproto.values import Value
 
 _WINDOWS_CHARACTERS = frozenset('<>:"/\\|?*')
 _WINDOWS_NAMES = frozenset(
@@ -34,8 +35,7 @@ FOLDS_CASE = IS_WINDOWS or sys.platform == "darwin"
 """Whether `A` and `a` usually are one file on this system."""
 
 
-@dataclass(frozen=True)
-class LocalFacts:
+class LocalFacts(Value, frozen=True):
     """What a local file or folder is like."""
 
     size: int
@@ -85,8 +85,7 @@ def is_passing(name: str) -> bool:
     return name.startswith(".") and _PASSING.fullmatch(name) is not None
 
 
-@dataclass(frozen=True)
-class Child:
+class Child(Value, frozen=True):
     """One entry of a local folder."""
 
     name: str

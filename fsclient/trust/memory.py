@@ -13,11 +13,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from fsproto.errors import FsError, IntegrityError, OutOfSpaceError, RollbackError
 from fsproto.types import Hash, NodeId
+from fsproto.values import Value
 
 STATE, MANIFEST = 1, 2
 _Known = dict[tuple[NodeId, int], tuple[int, bytes, int]]
@@ -36,8 +36,7 @@ CREATE INDEX IF NOT EXISTS seen_at ON seen (at);
 """
 
 
-@dataclass(frozen=True)
-class Sighting:
+class Sighting(Value, frozen=True):
     """One version of a folder's state or of a node's manifest."""
 
     node: NodeId

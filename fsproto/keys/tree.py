@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import struct
 import unicodedata
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fsproto import crypto, labels
 from fsproto.errors import IntegrityError
 from fsproto.types import NodeId, NodeKey, Token
+from fsproto.values import Value
 
 if TYPE_CHECKING:
     from fsproto.sealed.manifest import Manifest
@@ -31,13 +31,15 @@ if TYPE_CHECKING:
 _GENERATIONS = struct.Struct(">II")
 
 
-@dataclass(frozen=True)
-class KeyedNode:
+class KeyedNode(Value, frozen=True, dict=True):
     """A node and its key: what one must hold to see into it."""
 
     node: NodeId
     generation: int
-    key: NodeKey = field(repr=False)
+    key: NodeKey
+
+    def __repr__(self) -> str:
+        return f"KeyedNode(node={self.node!r}, generation={self.generation})"
 
     @cached_property
     def metadata_key(self) -> bytes:
