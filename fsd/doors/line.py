@@ -96,8 +96,8 @@ class Line:
 
     # --- in a thread
 
-    def frame_soon(self) -> Frame | None:
-        """Return the next frame if it comes within moments; raises what `frame` does.
+    def frame_soon(self, *, wait: bool) -> Frame | None:
+        """Return the next frame if it has come, or comes within moments; raises what `frame` does.
 
         Only while the line is lent.
         """
@@ -106,7 +106,7 @@ class Line:
             with self._threads:
                 self._check_open()
                 frame = self._frame_now()
-            if frame is not None:
+            if frame is not None or not wait:
                 return frame
             ends = ends or time.monotonic() + _SOON_S
             if not self._becomes(select.POLLIN, ends):

@@ -13,11 +13,14 @@ from collections.abc import Callable
 from fsd.doors.desk import Download
 from fsd.doors.line import Line
 from fsproto.errors import FsError
-from fsproto.limits import MAX_RECORD
+from fsproto.limits import MAX_RECORD, SEGMENT_SIZE
 from fsproto.wire.connection import DATA_ROOM, RECORD_ROOM, Connection, Data, Event
 from fsproto.wire.frames import Frame
 
 TURN_BYTES = 16 << 20
+_FRAME_COST = 4096
+"""Bytes that any frame counts for beside its own."""
+_WORTH_WAITING = SEGMENT_SIZE // 2
 
 
 class Incoming:
@@ -45,21 +48,26 @@ class Incoming:
         Return the first that is something else, or the first failure and whose it is, if there
         was one. What was not looked at stays in `frames`.
         """
-        taken = 0
-        while taken < TURN_BYTES:
-            frame = self._frame(frames, go_on=go_on)
+        left, size = TURN_BYTES, 0
+        while left > 0:
+            frame = self._frame(frames, size) if frames or go_on else None
             if frame is None:
                 break
             event, failed = self.open(frame)
             if failed or not isinstance(event, Data):
                 return event, failed
-            taken += len(event.payload)
+            size = len(event.payload)
+            left -= size + _FRAME_COST
         return None, None
 
-    def _frame(self, came: deque[Frame], *, go_on: bool) -> Frame | None:
+    def _frame(self, came: deque[Frame], size_before: int) -> Frame | None:
+        """Return the next frame; it is waited for only behind one that was worth it.
+
+        Else a few peers who send next to nothing, always in time, could keep all threads waiting.
+        """
         if came:
             return came.popleft()
-        return self._line.frame_soon() if go_on else None
+        return self._line.frame_soon(wait=size_before >= _WORTH_WAITING)
 
     def rest(self) -> None:
         """Let the memory go until there are segments again."""
