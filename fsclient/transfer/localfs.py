@@ -151,7 +151,7 @@ class Source:
         self._read = 0
         with local_errors(path):
             # Opening a named pipe would wait for somebody to write to it.
-            regular = stat.S_ISREG((path.stat() if follow else path.lstat()).st_mode)
+            regular = stat.S_ISREG(os.stat(path, follow_symlinks=follow).st_mode)  # noqa: PTH116
             if regular:
                 opener = None if follow else _unfollowed
                 self._file: BinaryIO = open(path, "rb", buffering=0, opener=opener)  # noqa: SIM115
