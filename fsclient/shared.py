@@ -75,7 +75,7 @@ class SharedWithMe:
         return found
 
     def _found(self, owner: str) -> list[Located]:
-        from dataclasses import replace
+        from msgspec.structs import replace
 
         tops = []
         for share, mark in self._ask(owner):

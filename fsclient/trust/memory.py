@@ -13,11 +13,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from fsproto.errors import FsError, IntegrityError, OutOfSpaceError, RollbackError
 from fsproto.types import NO_HASH, Hash, NodeId
+from fsproto.values import Value
 
 STATE, MANIFEST, LIST, AGE, KEYS = 1, 2, 3, 4, 5
 _Known = dict[tuple[NodeId, int], tuple[int, bytes, int]]
@@ -36,8 +36,7 @@ CREATE INDEX IF NOT EXISTS seen_at ON seen (at);
 """
 
 
-@dataclass(frozen=True)
-class Sighting:
+class Sighting(Value, frozen=True):
     """One version of a folder's state, of a node's manifest, or of its member list."""
 
     node: NodeId

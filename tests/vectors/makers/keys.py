@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import msgspec
+from msgspec.structs import replace
 
 from fsproto import crypto, labels
 from fsproto.errors import (
@@ -122,31 +121,31 @@ def _links() -> list[Vector]:
             "link_other_parent",
             link,
             IntegrityError,
-            parent=dataclasses.replace(parent, node=keyed_node("root").node),
+            parent=replace(parent, node=keyed_node("root").node),
         ),
         vector(
             "link_other_parent_key",
             link,
             IntegrityError,
-            parent=dataclasses.replace(parent, key=child.key),
+            parent=replace(parent, key=child.key),
         ),
         vector(
             "link_other_parent_generation",
             link,
             IntegrityError,
-            parent=dataclasses.replace(parent, generation=3),
+            parent=replace(parent, generation=3),
         ),
         vector(
             "link_other_child",
             link,
             IntegrityError,
-            child=dataclasses.replace(child, node=keyed_node("root").node),
+            child=replace(child, node=keyed_node("root").node),
         ),
         vector(
             "link_other_child_generation",
             link,
             IntegrityError,
-            child=dataclasses.replace(child, generation=4),
+            child=replace(child, generation=4),
         ),
         vector("link_byte_changed", link[:-1] + bytes([link[-1] ^ 1]), IntegrityError),
         vector("link_nonce_changed", bytes([link[0] ^ 1]) + link[1:], IntegrityError),
