@@ -164,8 +164,8 @@ def _members(kept: Kept) -> list[Vector]:
 
     def opening(name: str, to: str, sealed: bytes, body: MemberList = body) -> Vector:
         signed = sign_members(alice.signing, body).signed
-        fields = {"to": to, "sealed": sealed.hex(), "open_error": IntegrityError.code}
-        return vector(name, signed, **fields)
+        error = IntegrityError.code
+        return vector(name, signed, to=to, sealed=sealed.hex(), open_error=error)
 
     made, packed = sign_members(alice.signing, body), pack(body)
     erin = body.former[1]
