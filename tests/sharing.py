@@ -61,7 +61,13 @@ class SharedFolder:
 
     # --- what is sent
 
-    def list_of(self, *shares: Share, under: KeyedNode | None = None, **changes: Any) -> NewMembers:
+    def list_of(
+        self,
+        *shares: Share,
+        under: KeyedNode | None = None,
+        signer: Resident | None = None,
+        **changes: Any,
+    ) -> NewMembers:
         """Return the next member list, with a key sealed anew to each member."""
         keyed, before = under or self.keyed, self.members
         sealed = [wrap(keyed, who.identity.bundle, role, known.Seeded("w")) for who, role in shares]
@@ -89,7 +95,8 @@ class SharedFolder:
             time_ms=known.TIME_MS,
             log_head=b"",
         )
-        signed = sign_members(self.owner.identity.signing, replace(body, **changes))
+        signing = (signer or self.owner).identity.signing
+        signed = sign_members(signing, replace(body, **changes))
         keys = [SealedKey(who.name, key) for (who, _), key in zip(shares, sealed, strict=True)]
         return NewMembers(signed.signed, keys)
 
@@ -115,18 +122,15 @@ class SharedFolder:
 
     def next_state(self, who: Resident, entries: PrefixTree, **changes: Any) -> VerifiedState:
         """Return the folder's next state as somebody signs it."""
-        return sign_state(
-            who.identity.signing,
-            replace(
-                self.state.body,
-                version=self.state.body.version + 1,
-                previous=self.state.hash,
-                root=entries.root,
-                author=who.name,
-                author_key=who.identity.signing.public,
-                **changes,
-            ),
+        next_ = replace(
+            self.state.body,
+            version=self.state.body.version + 1,
+            previous=self.state.hash,
+            root=entries.root,
+            author=who.name,
+            author_key=who.identity.signing.public,
         )
+        return sign_state(who.identity.signing, replace(next_, **changes))
 
     def renewal(self, new: KeyedNode, *shares: Share, **changes: Any) -> Commit:
         """Return the commit by which its owner gives the folder a key, sealed to these."""
@@ -160,10 +164,11 @@ class SharedFolder:
         """Send a commit; if it is made, it is what comes after this that builds upon it."""
         answer = self.office.files.commit(who.who, ask)
         if isinstance(answer, Done):
-            self._follow(who, ask)
+            self.follow(who, ask)
         return answer
 
-    def _follow(self, who: Resident, ask: Commit) -> None:
+    def follow(self, who: Resident, ask: Commit) -> None:
+        """Take a commit of somebody's as made."""
         user, key = who.name, who.identity.signing.public
         for signed in ask.manifests:
             made = verify_author(signed, user, key)

@@ -32,6 +32,16 @@ def get(db: Db, node: bytes) -> Node | None:
     return db.get(Node, node)
 
 
+_HELD_NODES = select(_NODES.c.id).where(_NODES.c.id.in_(SOME)).order_by(_NODES.c.id)
+_HELD_NODES = _HELD_NODES.with_for_update()
+
+
+def hold(db: Db, ids: Iterable[bytes]) -> None:
+    """Hold nodes against other writers until the end of the transaction."""
+    for _ in of_some(db, _HELD_NODES, sorted(ids)):
+        pass
+
+
 _AS_IS = {"synchronize_session": False}
 """Rows that a session holds already are not looked up and changed as well."""
 
