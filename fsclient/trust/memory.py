@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS seen (
     at INTEGER NOT NULL, PRIMARY KEY (node, what)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS seen_at ON seen (at);
+CREATE INDEX IF NOT EXISTS seen_what ON seen (what, at);
 """
 
 
@@ -87,6 +88,7 @@ class Memory:
             news = [one for one in seen if _is_news(one, known, mark)]
             if frozen:
                 self._check_frozen(seen, known, frozen)
+            self._note_looked_at(seen, known)
             self._remember(news)
 
     def _check_frozen(
@@ -106,11 +108,24 @@ class Memory:
                     "lets them.",
                     hint="Stop and talk to the owner; their 'fsclient unshare --now' ends it.",
                 )
-            # From now on it is known to have been looked at since.
-            self._db.execute(
-                "UPDATE seen SET at = (SELECT max(at) + 1 FROM seen) WHERE node = ? AND what = ?",
-                (one.node, STATE),
-            )
+
+    def _note_looked_at(self, seen: list[Sighting], known: _Known) -> None:
+        """Note that folders were looked at since the newest list was known, whoever signed them."""
+        newest = self._db.execute("SELECT max(at) FROM seen WHERE what = ?", (AGE,)).fetchone()[0]
+        if newest is None:
+            return
+        looked_at = [
+            (one.node, STATE)
+            for one in seen
+            if one.what == STATE
+            and (before := known.get((one.node, STATE))) is not None
+            and before[0] == one.version
+            and before[2] <= newest
+        ]
+        self._db.executemany(
+            "UPDATE seen SET at = (SELECT max(at) + 1 FROM seen) WHERE node = ? AND what = ?",
+            looked_at,
+        )
 
     def remember(self, seen: Iterable[Sighting]) -> None:
         """Remember what this client itself has just made the newest."""
