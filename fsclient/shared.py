@@ -126,7 +126,7 @@ class SharedWithMe:
             raise IntegrityError("The server sent another folder or file than the one shared.")
         keyed = keyed.with_former(body)
         tree.authors.enter_top(keyed, share.owner, members)
-        tree.authors.check_manifest(manifest, top=True)
+        tree.authors.check_manifest(manifest)
         tree.people.check_heads(tree.connection, [body.log_head])
         tree.memory.check([seen_manifest(manifest)], mark)
         metadata = open_metadata(keyed.metadata_key, body)

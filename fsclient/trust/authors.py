@@ -21,10 +21,17 @@ from dataclasses import dataclass
 from fsclient.connection import ServerConnection
 from fsclient.trust.memory import AGE, LIST, Memory, Sighting, Since, key_end
 from fsclient.trust.people import People
-from fsproto.errors import RemoteProtocolError, RollbackError, SignatureError
+from fsproto.errors import (
+    ConflictError,
+    IntegrityError,
+    RemoteProtocolError,
+    RollbackError,
+    SignatureError,
+)
 from fsproto.keys.members import MemberList, VerifiedMembers, verify_members
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages.shares import GetMembers, Members
+from fsproto.names import for_terminal
 from fsproto.packing import unpack
 from fsproto.sealed.folder import FolderState, VerifiedState, verify_state
 from fsproto.sealed.manifest import Manifest, VerifiedManifest, check_author
@@ -41,6 +48,8 @@ class _Place:
     owner: str
     generation: int
     link_generation: int
+    torn: bool = False
+    """It was seen in another folder before: which of the two it lies in must be found anew."""
 
 
 class Authors:
@@ -52,6 +61,8 @@ class Authors:
         self._people = people
         self._memory = memory
         self._places: dict[NodeId, _Place] = {}
+        self._tops: set[NodeId] = set()
+        """Tops of trees: whoever may write there, their own lists say."""
         self._lists: dict[NodeId, VerifiedMembers | None] = {}
         self._verifiers: dict[bytes, Verifier] = {}
         self.frozen: dict[NodeId, Since] = {}
@@ -65,13 +76,27 @@ class Authors:
 
     def enter_top(self, node: KeyedNode, owner: str, members: VerifiedMembers | None) -> None:
         """Note the top of a tree: one's own, or one that is shared with its list."""
+        self._check_owner(node.node, owner)
         self._places[node.node] = _Place(NO_NODE, owner, node.generation, 0)
+        self._tops.add(node.node)
         self._lists[node.node] = members
 
     def enter(self, parent: NodeId, node: KeyedNode, link_generation: int) -> None:
         """Note what lies in a folder that was entered."""
-        owner = self._places[parent].owner
-        self._places[node.node] = _Place(parent, owner, node.generation, link_generation)
+        owner, before = self._places[parent].owner, self._places.get(node.node)
+        self._check_owner(node.node, owner)
+        moved = before is not None and before.parent not in (parent, NO_NODE)
+        self._places[node.node] = _Place(parent, owner, node.generation, link_generation, moved)
+
+    def _check_owner(self, node: NodeId, owner: str) -> None:
+        """Refuse a node that two people call their own: each could write for the other there."""
+        before = self._places.get(node)
+        if before is not None and before.owner != owner:
+            raise IntegrityError(
+                f"THE SERVER SHOWS ONE FOLDER OR FILE AS THAT OF BOTH "
+                f"{for_terminal(before.owner)} AND {for_terminal(owner)}.",
+                hint="Stop and talk to both: one of them claims what is the other's.",
+            )
 
     def owner_of(self, node: NodeId) -> str:
         """Return whose tree an entered node is in."""
@@ -88,7 +113,16 @@ class Authors:
     # --- whose signature counts
 
     def state(self, signed: Signed, folder: KeyedNode) -> VerifiedState:
-        """Verify a folder's state by whoever signed it; `SignatureError` if they must not."""
+        """Verify a folder's state by whoever signed it; `SignatureError` if they must not.
+
+        `ConflictError` for a folder that was found in two places: who may write to one of them
+        need not be somebody who may write to the other.
+        """
+        if any(self._places[node].torn for node in self.way_up(folder.node)):
+            raise ConflictError(
+                "A folder was found in two places: somebody may have moved it just now.",
+                hint="Give the same command again.",
+            )
         claimed = unpack(signed.payload, FolderState)
         owner = self._places[folder.node].owner
         if claimed.author != owner or claimed.author_key not in self._people.identity_keys(owner):
@@ -114,15 +148,15 @@ class Authors:
         if any(manifest.body.author != owner for manifest in manifests):
             self._load(self.way_up(folder))
 
-    def check_manifest(self, manifest: VerifiedManifest, *, top: bool = False) -> None:
+    def check_manifest(self, manifest: VerifiedManifest) -> None:
         """Check the own signature of something that lies in an entered folder, or is a top."""
         body = manifest.body
-        folder = body.parent if body.parent in self._places and not top else body.node
+        folder = body.node if body.node in self._tops else body.parent
         owner = self._places[folder].owner
         if body.author != owner or body.author_key not in self._people.identity_keys(owner):
             # A folder's state vouches that it belongs there now: whenever it was signed, its
             # author need only have been a writer at some time. Nothing vouches for a top.
-            self._check_writer(folder, body, ever=folder != body.node and not top)
+            self._check_writer(folder, body, ever=folder != body.node)
         key = self._verifiers.setdefault(body.author_key, Verifier(body.author_key))
         check_author(manifest, body.author, key)
 
@@ -139,7 +173,7 @@ class Authors:
 
     def _check_writer(self, folder: NodeId, signed: FolderState | Manifest, *, ever: bool) -> None:
         """Raise unless a list on the way up names who signed; `ever`: at whatever time."""
-        way = self.way_up(folder)
+        way = self._way_to_list(folder)
         for fresh in (False, True):  # a list may be newer than when it was asked for
             self._load(way, fresh=fresh)
             old, generation = ever, 1
@@ -155,6 +189,12 @@ class Authors:
                 generation = place.link_generation if hangs_back and not old else 1
                 old = old or hangs_back
         raise _nobody()
+
+    def _way_to_list(self, folder: NodeId) -> list[NodeId]:
+        """Return the way up to the first top: who may write above it, its own list names."""
+        way = self.way_up(folder)
+        top = next((at for at, node in enumerate(way) if node in self._tops), len(way))
+        return way[: top + 1]
 
     def _names(
         self, members: VerifiedMembers, signed: FolderState | Manifest, generation: int

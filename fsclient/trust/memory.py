@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS seen (
     at INTEGER NOT NULL, PRIMARY KEY (node, what)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS seen_at ON seen (at);
+CREATE INDEX IF NOT EXISTS seen_what ON seen (what, at);
 """
 
 
@@ -96,6 +97,7 @@ class Memory:
             news = [one for one in seen if _is_news(one, known, mark)]
             if frozen:
                 self._check_frozen(seen, known, frozen)
+            self._note_looked_at(seen, known)
             self._remember(news)
 
     def _check_frozen(
@@ -110,16 +112,27 @@ class Memory:
             if told is None:
                 continue
             if before[0] < one.version and before[2] > told[2]:
-                raise RollbackError(
-                    "A FOLDER WAS CHANGED by somebody who may not any more, or with keys that were "
-                    "replaced, and the server lets them.",
-                    hint="Stop and talk to the owner; their 'fsclient unshare --now' ends it.",
-                )
-            # From now on it is known to have been looked at since.
-            self._db.execute(
-                "UPDATE seen SET at = (SELECT max(at) + 1 FROM seen) WHERE node = ? AND what = ?",
-                (one.node, STATE),
-            )
+                raise _changed_since(said[1])
+
+    def _note_looked_at(self, seen: list[Sighting], known: _Known) -> None:
+        """Note that folders were looked at since the newest list or end of keys was known."""
+        newest = self._db.execute(
+            "SELECT max(at) FROM seen WHERE what IN (?, ?)", (AGE, KEYS)
+        ).fetchone()[0]
+        if newest is None:
+            return
+        looked_at = [
+            (one.node, STATE)
+            for one in seen
+            if one.what == STATE
+            and (before := known.get((one.node, STATE))) is not None
+            and before[0] == one.version
+            and before[2] <= newest
+        ]
+        self._db.executemany(
+            "UPDATE seen SET at = (SELECT max(at) + 1 FROM seen) WHERE node = ? AND what = ?",
+            looked_at,
+        )
 
     def remember(self, seen: Iterable[Sighting]) -> None:
         """Remember what this client itself has just made the newest."""
@@ -198,3 +211,15 @@ def _is_news(sighting: Sighting, known: _Known, mark: int) -> bool:
             "talk to your administrator.",
         )
     return sighting.version > version
+
+
+def _changed_since(what: int) -> RollbackError:
+    if what == KEYS:
+        return RollbackError(
+            "KEYS THAT WERE REPLACED have changed a folder, and the server lets them.",
+            hint="Stop and talk to whoever had those keys: somebody else may have got at them.",
+        )
+    return RollbackError(
+        "SOMEBODY WHO WAS REMOVED from a shared folder has changed it, and the server lets them.",
+        hint="Stop and talk to the owner; their 'fsclient unshare --now' ends it.",
+    )

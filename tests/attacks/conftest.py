@@ -12,6 +12,7 @@ import pytest
 from fsclient.tree import Located
 from fsproto.names import parse_path
 from tests.attacks.lying import LyingServer
+from tests.attacks.teams import gathered
 from tests.attacks.world import FILES, READY, World, until
 
 
@@ -40,6 +41,26 @@ def liar(world: World) -> Iterator[LyingServer]:
     """A server on the world, in this process; honest until it is told what to lie."""
     with LyingServer(world.home) as server:
         world.meet(server.address)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def first_team(first_world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The team that all others are copied from."""
+    return gathered(first_world.copy(tmp_path_factory.mktemp("first team")))
+
+
+@pytest.fixture
+def team(first_team: World, tmp_path: Path) -> World:
+    """A world where alice shares `reports` with bob, who may write there, and with carol."""
+    return first_team.copy(tmp_path)
+
+
+@pytest.fixture
+def server(team: World) -> Iterator[LyingServer]:
+    """A server on the team's home, in this process; honest until it is told what to lie."""
+    with LyingServer(team.home) as server:
+        team.meet(server.address)
         yield server
 
 

@@ -172,7 +172,7 @@ class Forger:
             previous=before.hash if before else NO_HASH,
             token=parent.token(name),
             link=parent.seal_link(node, os.urandom),
-            link_generation=1,
+            link_generation=parent.generation,
             generation=1,
             names_since=1,
             former=b"",

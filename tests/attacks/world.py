@@ -1,4 +1,4 @@
-"""A small world to attack: a server's home and two people with files in it, copied for each test.
+"""A small world to attack: a server's home and three people with files, copied for each test.
 
 The people are enrolled once by the real programs. In a test the real client runs on real sockets
 and disks: inside the test's process where there are many runs of it (`Person.run`), as a process
@@ -49,6 +49,7 @@ FILES = {
         "notes.txt": b"what bob had written before..\n",
         "draft.bin": stretch("bob's", 1_200_000),
     },
+    "carol": {"notes.txt": b"what carol had written before\n"},
 }
 READY = "ready.json"
 """Is there once the people and their files are."""
@@ -194,6 +195,7 @@ class World:
     home: Path
     alice: Person
     bob: Person
+    carol: Person
 
     @classmethod
     def create(cls, folder: Path) -> World:
@@ -233,13 +235,18 @@ class World:
     def copy(self, to: Path) -> World:
         """Return a copy of all of it; nothing may be running on this one."""
         shutil.copytree(self.home, to / "fsd")
-        (to / "fsd" / "run.json").unlink()  # it names the database of the first one
-        return World(to / "fsd", self.alice.copy(to / "alice"), self.bob.copy(to / "bob"))
+        (to / "fsd" / "run.json").unlink(missing_ok=True)  # it names the database of the first one
+        return World(to / "fsd", *(one.copy(to / one.name) for one in self.everybody))
+
+    @property
+    def everybody(self) -> tuple[Person, Person, Person]:
+        """Return the people."""
+        return self.alice, self.bob, self.carol
 
     def meet(self, address: Address) -> None:
         """Let everybody look for the server at an address."""
-        self.alice.meet(address)
-        self.bob.meet(address)
+        for one in self.everybody:
+            one.meet(address)
 
     @contextlib.contextmanager
     def process(self, *options: str) -> Iterator[RunningServer]:

@@ -1,0 +1,261 @@
+"""What lies where: folders that are claimed from elsewhere, moved, swapped, or slipped in.
+
+Known from Backendal, Haller, Paterson, "MEGA: Malleable Encryption Goes Awry" (S&P 2023), for files
+that a server frames somebody with; from Hofmann and Truong, "End-to-End Encrypted Cloud Storage in
+the Wild" (CCS 2024), for swapped and moved files, renamed ones, and files put into folders.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from msgspec.structs import replace
+
+from fsproto import labels
+from fsproto.keys.grants import Role, wrap
+from fsproto.keys.identity import Identity
+from fsproto.keys.keyfile import open_identity
+from fsproto.keys.members import FORMAT, Member, MemberList, sealed_hash, sign_members
+from fsproto.keys.tree import KeyedNode
+from fsproto.messages.files import Entries
+from fsproto.messages.shares import Share, Shares
+from fsproto.packing import pack, unpack
+from fsproto.sealed.manifest import Manifest, Metadata, Mode, seal_metadata
+from fsproto.sealed.signed import Signed
+from fsproto.types import NO_HASH
+from tests.attacks.lying import Bends, Lie, LyingServer, refused
+from tests.attacks.tampering import change_manifest, store_manifest, stored_manifest
+from tests.attacks.teams import Q1, Accomplice, store_node
+from tests.attacks.world import Person, World
+
+_LATE = 9
+"""A version that comes after whatever was seen."""
+
+
+def identity(person: Person) -> Identity:
+    return open_identity((person.profile / "identity.key").read_bytes(), None)
+
+
+def share_of(owner: Person, to: Person, what: KeyedNode, manifest: Signed) -> Share:
+    """Return a share that its owner has signed, whatever it is of."""
+    me, bundle = identity(owner), identity(to).bundle
+    sealed = wrap(what, bundle, Role.READER, os.urandom)
+    member = Member(to.name, Role.READER, bundle.body.ed25519, bundle.hash, sealed_hash(sealed))
+    body = MemberList(
+        format=FORMAT,
+        node=what.node,
+        version=_LATE,
+        previous=NO_HASH,
+        generation=what.generation,
+        owner=me.user,
+        owner_key=me.signing.public,
+        members=[member],
+        above=[],
+        former=[],
+        time_ms=1,
+        log_head=b"",
+    )
+    return Share(owner.name, sign_members(me.signing, body).signed, sealed, manifest)
+
+
+def as_ones_own(who: Person, folder: KeyedNode, world: World) -> Signed:
+    """Return a manifest by which somebody claims a folder of another as their own."""
+    forger = Accomplice(world, who)
+    metadata = Metadata("reports", 0, 1, Mode.REGULAR, file_key=None)
+    sealed = seal_metadata(folder.metadata_key, folder.node, _LATE, 1, metadata, random=os.urandom)
+    root = who.find("/").keyed
+    made = forger.manifest(root, "reports", forger.blob()[0], node=folder, metadata=sealed)
+    body = replace(made.body, kind=2, content=None, version=_LATE)
+    payload = pack(body)
+    return Signed(payload, forger.key.sign(labels.SIGN_MANIFEST, payload))
+
+
+def test_nobody_claims_anothers_folder_as_their_own(team: World, server: LyingServer) -> None:
+    # A reader has the folder's key. With a share of their own of the very same node, their
+    # signature would count in it for whoever looks at both.
+    reports = team.carol.find("alice:reports").keyed
+    theirs = share_of(team.carol, team.bob, reports, as_ones_own(team.carol, reports, team))
+
+    def added(said: Shares) -> Shares:
+        return said if said.shares else Shares([theirs], more=False)
+
+    server.lie = Bends(Shares, added)
+    Accomplice(team, team.carol).adds(reports)
+    ran = team.bob.run("ls", "alice:", "carol:reports", "alice:reports")
+    assert (ran.status, b"forged" in ran.out) == (7, False)
+    assert "BOTH" in ran.err
+
+
+def test_a_shared_file_is_not_replaced_by_whoever_shares_another_folder(
+    team: World, server: LyingServer
+) -> None:
+    # The manifest of a shared file names a parent that its reader has just looked into.
+    alice, bob, carol = team.alice, team.bob, team.carol
+    alice.run("share", "notes.txt", "bob").succeeds()
+    alice.run("share", "notes.txt", "carol").succeeds()
+    carol.run("mkdir", "hers").succeeds()
+    carol.run("share", "hers", "bob").succeeds()
+    hers, notes = carol.find("hers").keyed, carol.find("alice:notes.txt")
+    forger = Accomplice(team, carol)
+    forged = forger.manifest(hers, "notes.txt", forger.blob()[0], notes.manifest, node=notes.keyed)
+
+    def replaced(said: Shares) -> Shares:
+        return replace(
+            said,
+            shares=[
+                replace(one, manifest=forged.signed)
+                if unpack(one.manifest.payload, Manifest).node == notes.keyed.node
+                else one
+                for one in said.shares
+            ],
+        )
+
+    server.lie = Bends(Shares, replaced)
+    ran = bob.run("ls", "carol:hers", "alice:notes.txt")
+    assert (ran.status, ran.out) == (7, b"")
+    assert "may not write there" in ran.err
+    refused(bob, path="alice:notes.txt")
+
+
+def in_two_places(team: World) -> Bends:
+    """Have carol, who may write to `work` and read `reports`, put a folder of that into it."""
+    alice, carol = team.alice, team.carol
+    alice.run("mkdir", "work").succeeds()
+    alice.run("share", "work", "carol", "--write").succeeds()
+    alice.run("share", "work", "bob").succeeds()
+    q1 = carol.find("alice:reports/q1.txt").manifest
+    deep, work = carol.find("alice:reports/deep"), carol.find("alice:work").keyed
+    forger = Accomplice(team, carol)
+    made = forger.manifest(
+        work, "deep", forger.blob()[0], deep.manifest, node=deep.keyed, kind=2, content=None,
+        metadata=seal_metadata(
+            deep.keyed.metadata_key, deep.keyed.node, deep.manifest.body.version + 1, 1,
+            Metadata("deep", 0, 1, Mode.REGULAR, file_key=None), random=os.urandom,
+        ),
+    )  # fmt: skip
+    forger.writes(work, made)
+    forger.adds(deep.keyed)
+
+    def still_there(said: Entries) -> Entries:
+        nodes = {unpack(one.payload, Manifest).node for one in said.manifests}
+        is_reports = q1.body.node in nodes
+        return Entries([*said.manifests, deep.manifest.signed]) if is_reports else said
+
+    return Bends(Entries, still_there)
+
+
+@pytest.mark.parametrize("who", ["alice", "bob"])
+def test_a_folder_in_two_places_is_not_written_to_by_the_writer_of_one(
+    team: World, server: LyingServer, who: str
+) -> None:
+    server.lie = in_two_places(team)
+    person: Person = getattr(team, who)
+    back = person.folder / "back"
+    ran = person.run("get", "/" if who == "alice" else "alice:", back)
+    assert ran.status in (7, 8)
+    assert "two places" in ran.err
+    assert (back / "reports" / "q1.txt").read_bytes() == Q1
+    assert not list(back.rglob("forged"))
+    assert not [one for one in back.rglob("*") if one.name.startswith(".fs-")]
+    assert "forged" not in ran.err  # not even looked at
+
+
+# --- swapped, renamed, moved by the server
+
+
+def test_files_of_a_shared_folder_cannot_be_swapped(team: World, server: LyingServer) -> None:
+    paths = [f"alice:reports/{name}" for name in ("q1.txt", "q2.txt")]
+    one, other = (team.bob.find(path).keyed.node for path in paths)
+    with team.database() as db:
+        first, second = stored_manifest(db, one), stored_manifest(db, other)
+        store_manifest(db, one, second, hashed=True)
+        store_manifest(db, other, first, hashed=True)
+    refused(team.bob, path="alice:reports/q1.txt")
+    refused(team.carol, path="alice:reports/q2.txt")
+
+
+def test_a_shared_file_cannot_be_renamed_by_the_server(team: World, server: LyingServer) -> None:
+    q1 = team.bob.find("alice:reports/q1.txt").keyed.node
+    token = team.bob.find("alice:reports").keyed.token("q9.txt")
+    with team.database() as db:
+        change_manifest(db, q1, lambda _: {"token": token}, hashed=True)
+        db.execute("UPDATE nodes SET token = ? WHERE id = ?", (token, q1))
+    with LyingServer(team.home) as afresh:  # which has built no tree of the folder yet
+        team.meet(afresh.address)
+        for name in ("q1.txt", "q9.txt"):
+            refused(team.bob, path=f"alice:reports/{name}")
+        team.carol.run("ls", "alice:reports").fails(7)
+
+
+def test_a_shared_file_cannot_be_moved_by_the_server(team: World, server: LyingServer) -> None:
+    q1 = team.bob.find("alice:reports/q1.txt").keyed.node
+    deep = team.bob.find("alice:reports/deep").keyed.node
+    with team.database() as db:
+        db.execute("UPDATE nodes SET parent_id = ? WHERE id = ?", (deep, q1))
+    with LyingServer(team.home) as afresh:
+        team.meet(afresh.address)
+        refused(team.bob, path="alice:reports/q1.txt")
+        refused(team.bob, path="alice:reports/deep/q1.txt")
+        team.carol.run("ls", "alice:reports/deep").fails(7)
+
+
+@pytest.mark.parametrize("field", ["time_ms", "author", "version", "former", "names_since"])
+def test_the_manifest_of_what_is_shared_cannot_be_changed(
+    team: World, server: LyingServer, field: str
+) -> None:
+    changed = {"time_ms": 5, "author": "carol", "version": 7, "former": b"x", "names_since": 0}
+    reports = team.bob.find("alice:reports").keyed.node
+    with team.database() as db:
+        change_manifest(db, reports, lambda _: {field: changed[field]}, hashed=True)
+    refused(team.bob, path="alice:reports/q1.txt")
+    team.carol.run("ls", "alice:").fails(7)
+
+
+def test_a_file_of_somebody_else_cannot_be_put_into_a_shared_folder(
+    team: World, server: LyingServer
+) -> None:
+    theirs, reports = team.carol.find("notes.txt"), team.carol.find("alice:reports").keyed
+    with team.database() as db:
+        store_node(db, theirs.manifest)
+        db.execute("UPDATE nodes SET parent_id = ?, owner_id = 1 WHERE id = ?",
+                   (reports.node, theirs.keyed.node))  # fmt: skip
+    team.bob.run("ls", "alice:reports").fails(7)
+    refused(team.bob, path="alice:reports/notes.txt", status=7)
+    team.alice.run("ls", "reports").fails(7)
+
+
+# --- slipped into what people see of each other
+
+
+def test_nothing_is_shared_in_the_name_of_somebody_who_has_not_signed_it(
+    team: World, server: LyingServer
+) -> None:
+    hers = team.carol.find("notes.txt")
+    forged = share_of(team.carol, team.bob, hers.keyed, hers.manifest.signed)
+    as_alices = replace(forged, owner="alice")
+    server.lie = Bends(Shares, lambda said: replace(said, shares=[*said.shares, as_alices]))
+    team.bob.run("ls", "alice:").fails(7)
+    refused(team.bob, path="alice:notes.txt")
+    server.lie = Lie()
+    assert team.bob.cat("alice:reports/q1.txt") == Q1
+
+
+def test_nothing_shared_comes_into_ones_own_tree(team: World, server: LyingServer) -> None:
+    # Whatever others share lies under their name; nobody's signature but one's own counts at home.
+    own = team.bob.run("ls").succeeds()
+    team.carol.run("share", "notes.txt", "bob").succeeds()
+    assert team.bob.run("ls").succeeds() == own
+    gift, top = team.carol.find("notes.txt"), team.bob.find("/").keyed
+    Accomplice(team, team.carol).writes(top, gift.manifest)
+    refused(team.bob)
+
+
+def test_what_another_shares_is_not_shown_as_ones_own(team: World, server: LyingServer) -> None:
+    # The server says that one's own folder is shared by another, and the other way round.
+    reports = team.alice.find("reports")
+    mine = share_of(team.bob, team.alice, reports.keyed, reports.manifest.signed)
+    server.lie = Bends(Shares, lambda _: Shares([replace(mine, owner="alice")], more=False))
+    team.alice.run("shares").fails(7)
+    server.lie = Bends(Shares, lambda _: Shares([mine], more=False))
+    team.alice.run("ls", "bob:reports", "reports").fails(7)
