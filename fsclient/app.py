@@ -112,6 +112,7 @@ class App:
         if self._kept is None or not self._kept.connection.at_rest or self._has_ended():
             self.drop_session()
             self._kept = keeper.open()
+        self._kept.tree.begin()
         try:
             yield self._kept
         except FsError:

@@ -41,6 +41,7 @@ class SharedWithMe:
         """Take the tree whose connection and identity are used."""
         self._tree = tree
         self._tops: dict[str, list[Located]] = {}
+        self._owners: list[str] | None = None
 
     def head(self, owner: str) -> Located:
         """Return what stands for everything that somebody shares; `NotFoundError` if nothing."""
@@ -65,6 +66,13 @@ class SharedWithMe:
     def forget(self) -> None:
         """Ask anew from now on."""
         self._tops.clear()
+        self._owners = None
+
+    def owners(self) -> list[str]:
+        """Return who shares something with oneself, by name."""
+        if self._owners is None:
+            self._owners = sorted({members.body.owner for members, _ in self.everything()})
+        return self._owners
 
     def everything(self) -> list[tuple[VerifiedMembers, Located | None]]:
         """Return all that anybody shares; None for what was sealed to keys one has no more."""

@@ -130,7 +130,7 @@ class Down:
             self._note_extra(here.path, inside, here.relative)
         taken: set[str] = set()
         for child in inside:
-            name = child.metadata.name
+            name = child.path.name
             below = f"{here.relative}/{name}" if here.relative else name
             if self._rules.excludes.match(below, folder=child.is_folder):
                 self._actions.excluded += 1
@@ -164,7 +164,7 @@ class Down:
             self._actions.note(what.TOUCH, f"{path}{os.sep}")
 
     def _note_extra(self, path: Path, inside: list[Located], relative: str) -> None:
-        there = {_same_name(child.metadata.name) for child in inside}
+        there = {_same_name(child.path.name) for child in inside}
         for child in children(path):
             if _same_name(child.name) not in there:
                 below = f"{relative}/{child.name}" if relative else child.name
@@ -256,7 +256,7 @@ class Down:
 
 def name_for(found: Located, taken: set[str]) -> str:
     """Return the name that something gets in a local folder; `taken` are those given already."""
-    name = local_name(found.metadata.name)
+    name = local_name(found.path.name)
     key = same_file_key(name)
     if key in taken:
         raise ExistsError(f"'{found.path}' would replace what was got under the same name.")

@@ -49,7 +49,7 @@ class Get:
                     continue
                 place_for(Path(target), self._actions)
                 # The top of a tree has no name: what is in it goes right into the target.
-                if found.metadata.name:
+                if found.path.name:
                     self._down.add(found, Path(target) / name_for(found, taken))
                 else:
                     self._down.add(found, Path(target), follow=True)
