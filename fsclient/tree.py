@@ -193,7 +193,7 @@ class Tree:
         self.authors.remember_in(memory, people)
 
     def begin(self) -> None:
-        """Begin another command in a session that has lasted: what may have changed is asked anew."""
+        """Begin another command in a session that has lasted: ask anew what may have changed."""
         self.shared.forget()
         self.authors.forget_lists()
 
