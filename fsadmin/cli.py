@@ -9,23 +9,25 @@ import click
 from fsadmin import users
 from fsadmin.context import Admin, common_options
 from fsadmin.db import db
-from fsd.console import database_option, home_option, run
+from fsd.console import config_option, database_option, home_option, run
 from fsproto import __version__
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @home_option
+@config_option
 @database_option
 @common_options
 @click.version_option(__version__, prog_name="fsadmin", message="%(prog)s %(version)s")
 @click.pass_obj
-def command(admin: Admin, home: Path | None, database: str | None) -> None:
+def command(admin: Admin, home: Path | None, config: Path | None, database: str | None) -> None:
     """Enrol and manage the people of an fsd, on its own machine.
 
     It works on the server's home and database directly, whether or not fsd is running; what it
-    changes counts at once. It can let people in or keep them out. It cannot read their files.
+    changes counts at once. Home and database are those of fsd.toml, the environment, and the
+    options here. It can let people in or keep them out. It cannot read their files.
     """
-    admin.home_path, admin.database_url = home, database
+    admin.home_path, admin.config_path, admin.database_option = home, config, database
 
 
 @click.command("host-key", short_help="Show the fingerprint that clients pin.")

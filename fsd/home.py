@@ -15,6 +15,7 @@ from fsproto.errors import FsError, IntegrityError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+SETTINGS_FILE = "fsd.toml"
 _HOST_KEY = "host.key"
 _MASTER_KEY = "master.key"
 
@@ -70,7 +71,8 @@ class Home:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if os.name == "nt" or not self.path.stat().st_mode & 0o077:
             return
-        if not (self.path / _HOST_KEY).exists() and any(self.path.iterdir()):
+        others = {path.name for path in self.path.iterdir()} - {SETTINGS_FILE}
+        if not (self.path / _HOST_KEY).exists() and others:
             raise HomeError(
                 f"{self.path} holds other things and is open to others.",
                 hint="Give a folder of its own with --home; if this is it, chmod 700 it first.",

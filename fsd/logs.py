@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from fsproto.names import for_terminal
 
-_OWN = ("user", "address", "request", "count")
+_OWN = ("user", "address", "request", "count", "changed")
 
 
 class _Text(logging.Formatter):

@@ -40,6 +40,11 @@ class NativeDoor:
         self._listening: list[socket.socket] = []
         self._accepting: list[asyncio.Task[None]] = []
 
+    def renew(self, desk: Desk, host_key: crypto.RsaKey, policy: DoorPolicy) -> None:
+        """Take other parts for connections from now on; those there are keep theirs."""
+        self.policy, self.host_key = policy, host_key
+        self._inside = Inside(desk, policy, self._pool)
+
     async def open(self, host: str, port: int) -> tuple[str, int]:
         """Begin to accept; return the address, with the port that was picked for 0."""
         self._listening = listen(host, port)
