@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fsadmin import users
+from fsadmin import backups, users
 from fsadmin.context import Admin, common_options
 from fsadmin.db import db
 from fsd.console import config_option, database_option, home_option, run
@@ -51,6 +51,8 @@ for _command in (
     users.rotate_secret,
     users.reset_keys,
     host_key,
+    backups.backup,
+    backups.restore,
     db,
 ):
     command.add_command(_command)

@@ -72,9 +72,17 @@ class Admin(Console):
         """Hand out the administrator's use cases on a database brought to head."""
         from fsd import app
 
+        with self.database_at_head() as database:
+            yield app.people(self.home, database)
+
+    @contextmanager
+    def database_at_head(self) -> Iterator[Database]:
+        """Hand out the database, brought to this version's schema."""
+        from fsd import app
+
         database = app.open_database(self.home, self.database_url)
         try:
-            yield app.people(self.home, database)
+            yield database
         finally:
             database.close()
 

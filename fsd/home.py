@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SETTINGS_FILE = "fsd.toml"
-_HOST_KEY = "host.key"
-_MASTER_KEY = "master.key"
+HOST_KEY = "host.key"
+MASTER_KEY = "master.key"
+HOST_MOVES = "host.moves"
+"""Statements of former host keys (see `fsproto.keys.hostmove`)."""
 
 
 class HomeError(FsError):
@@ -50,6 +52,7 @@ class Home:
         self.blobs = path / "blobs"
         self.database_url = f"sqlite:///{(path / 'fsd.db').absolute()}"
         self._run = path / "run.json"
+        self._backup = path / "backup.json"
 
     def prepare(self) -> None:
         """Make what is missing; `HomeError` if that is impossible."""
@@ -57,14 +60,14 @@ class Home:
         with self._explained():
             self._take_folder()
             self.blobs.mkdir(mode=0o700, exist_ok=True)
-        if (self.path / _MASTER_KEY).exists() and not (self.path / _HOST_KEY).exists():
+        if (self.path / MASTER_KEY).exists() and not (self.path / HOST_KEY).exists():
             raise HomeError(  # a new one would look like an attack to every client
                 f"The host key is missing from {self.path}.",
-                hint=f"Put {_HOST_KEY} back from a copy: clients refuse any other key. If it is "
+                hint=f"Put {HOST_KEY} back from a copy: clients refuse any other key. If it is "
                 "lost, begin with a new home and enrol everybody anew.",
             )
-        self._make_once(_HOST_KEY, lambda: crypto.RsaKey.generate().der)
-        self._make_once(_MASTER_KEY, lambda: os.urandom(crypto.KEY_SIZE))
+        self._make_once(HOST_KEY, lambda: crypto.RsaKey.generate().der)
+        self._make_once(MASTER_KEY, lambda: os.urandom(crypto.KEY_SIZE))
 
     def _take_folder(self) -> None:
         """Make the folder, or close it to others if it is a home already or holds nothing."""
@@ -72,7 +75,7 @@ class Home:
         if os.name == "nt" or not self.path.stat().st_mode & 0o077:
             return
         others = {path.name for path in self.path.iterdir()} - {SETTINGS_FILE}
-        if not (self.path / _HOST_KEY).exists() and others:
+        if not (self.path / HOST_KEY).exists() and others:
             raise HomeError(
                 f"{self.path} holds other things and is open to others.",
                 hint="Give a folder of its own with --home; if this is it, chmod 700 it first.",
@@ -82,15 +85,15 @@ class Home:
     def host_key(self) -> crypto.RsaKey:
         """Return the host key; `IntegrityError` if its file is damaged."""
         try:
-            return crypto.RsaKey(self._read(_HOST_KEY))
+            return crypto.RsaKey(self._read(HOST_KEY))
         except crypto.CryptoError:
-            raise IntegrityError(f"{self.path / _HOST_KEY} is not a host key.") from None
+            raise IntegrityError(f"{self.path / HOST_KEY} is not a host key.") from None
 
     def master_key(self) -> bytes:
         """Return the master key, 32 bytes; `IntegrityError` if its file is damaged."""
-        key = self._read(_MASTER_KEY)
+        key = self._read(MASTER_KEY)
         if len(key) != crypto.KEY_SIZE:
-            raise IntegrityError(f"{self.path / _MASTER_KEY} is not a master key.")
+            raise IntegrityError(f"{self.path / MASTER_KEY} is not a master key.")
         return key
 
     @contextmanager
@@ -103,6 +106,24 @@ class Home:
                 _lock(file.fileno())
             except OSError:
                 raise HomeBusyError(f"Another fsd is running on {self.path}.") from None
+            yield
+
+    @contextmanager
+    def maintenance(self) -> Iterator[None]:
+        """Hold the home for one command that must be alone among its kind; fsd may run.
+
+        `HomeBusyError` while another such command runs.
+        """
+        with self._explained():
+            file = (self.path / "maintenance.lock").open("ab")
+        with file:
+            try:
+                _lock(file.fileno())
+            except OSError:
+                raise HomeBusyError(
+                    f"Another maintenance command is running on {self.path}.",
+                    hint="Wait for its end, and give this one again.",
+                ) from None
             yield
 
     def note_run(self, address: str, database: str | None) -> None:
@@ -121,6 +142,18 @@ class Home:
             return {}
         noted = found.items() if isinstance(found, dict) else ()
         return {key: value for key, value in noted if isinstance(value, str)}
+
+    def note_backup(self, at_ms: int) -> None:
+        """Note that a backup was made."""
+        with self._explained():
+            self._write(self._backup, json.dumps({"at_ms": at_ms}).encode())
+
+    def last_backup_ms(self) -> int | None:
+        """Return when the last backup was made; None if there was none."""
+        try:
+            return int(json.loads(self._backup.read_text())["at_ms"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def _read(self, name: str) -> bytes:
         with self._explained():

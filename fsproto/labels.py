@@ -18,6 +18,7 @@ SIGN_MANIFEST = b"fs/1 manifest"
 SIGN_MANIFESTS = b"fs/1 many manifests"
 SIGN_STATE = b"fs/1 folder state"
 SIGN_ROOT_GRANT = b"fs/1 root grant"
+SIGN_HOST_KEY_MOVE = b"fs/1 host key move"
 
 HASH_BUNDLE = b"fs/1 bundle hash"
 HASH_MANIFEST = b"fs/1 manifest hash"
@@ -37,3 +38,4 @@ KEYFILE = b"fs/1 keyfile"
 JOURNAL = b"fs/1 upload journal"
 
 SERVER_OTP_SECRET = b"fs/1 otp secret at rest"
+BACKUP = b"fs/1 backup"

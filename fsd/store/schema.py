@@ -38,15 +38,20 @@ def head() -> str:
 def current(database: Database) -> str | None:
     """Return the revision that the database has; None for an empty one."""
     with database.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return revision_of(connection)
 
 
-def upgrade(database: Database) -> None:
-    """Bring the database to `head`; `NewerDatabaseError` if it is beyond that."""
+def revision_of(connection: Connection) -> str | None:
+    """Return the revision that the database of a connection has; None for an empty one."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(database: Database, to: str = "head") -> None:
+    """Bring the database to `head`, or a revision; `NewerDatabaseError` if it is beyond that."""
     with database.connect() as connection:
         _hold(connection)
         _check_known(connection)
-        command.upgrade(_config(connection), "head")
+        command.upgrade(_config(connection), to)
         connection.commit()
 
 
@@ -69,7 +74,7 @@ def _hold(connection: Connection) -> None:
 
 
 def _check_known(connection: Connection) -> None:
-    found = MigrationContext.configure(connection).get_current_revision()
+    found = revision_of(connection)
     known = {script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
     if found is not None and found not in known:
         raise NewerDatabaseError
