@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fsadmin import backups, users
+from fsadmin import backups, checks, users
 from fsadmin.context import Admin, common_options
 from fsadmin.db import db
 from fsd.console import config_option, database_option, home_option, run
@@ -53,6 +53,7 @@ for _command in (
     host_key,
     backups.backup,
     backups.restore,
+    checks.check,
     db,
 ):
     command.add_command(_command)
