@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fsadmin import backups, checks, users
+from fsadmin import backups, checks, keys, users
 from fsadmin.context import Admin, common_options
 from fsadmin.db import db
 from fsd.console import config_option, database_option, home_option, run
@@ -30,17 +30,6 @@ def command(admin: Admin, home: Path | None, config: Path | None, database: str 
     admin.home_path, admin.config_path, admin.database_option = home, config, database
 
 
-@click.command("host-key", short_help="Show the fingerprint that clients pin.")
-@common_options
-@click.pass_obj
-def host_key(admin: Admin) -> None:
-    """Show the fingerprint of the server's host key, which clients pin. The key is not shown."""
-    from fsproto import crypto
-
-    fingerprint = crypto.fingerprint(admin.home.host_key().public)
-    admin.answer({"host_key": fingerprint}, lambda: fingerprint)
-
-
 for _command in (
     users.add_user,
     users.list_users,
@@ -50,7 +39,9 @@ for _command in (
     users.remove_user,
     users.rotate_secret,
     users.reset_keys,
-    host_key,
+    keys.host_key,
+    keys.rotate_host_key,
+    keys.rotate_master_key,
     backups.backup,
     backups.restore,
     checks.check,

@@ -72,7 +72,7 @@ class Admin(Console):
         """Hand out the administrator's use cases on a database brought to head."""
         from fsd import app
 
-        with self.database_at_head() as database:
+        with self.home.keys(), self.database_at_head() as database:
             yield app.people(self.home, database)
 
     @contextmanager

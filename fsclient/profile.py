@@ -69,6 +69,12 @@ class Profile:
                 hint="Put it back from a copy.",
             ) from None
 
+    def expect_host_key(self, fingerprint: str) -> None:
+        """Expect another host key of the same server from now on."""
+        raw = json.loads(self._read("profile.json"))
+        raw["host_key"] = fingerprint
+        write_private(self.folder / "profile.json", json.dumps(raw, indent=1).encode())
+
     def keyfile(self) -> bytes:
         """Return the sealed identity."""
         return self._read("identity.key")

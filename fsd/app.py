@@ -12,12 +12,13 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING
 
 from fsd import logs
-from fsd.auth.vault import Vault
 from fsd.blobs.janitor import Janitor
 from fsd.blobs.local import LocalBlobs
 from fsd.doors.desk import Desk
 from fsd.doors.native import NativeDoor
 from fsd.home import Home
+from fsd.hostkeys import HostKeys
+from fsd.masterkey import open_vault
 from fsd.services.accounts import Accounts
 from fsd.services.files import Files
 from fsd.services.people import People
@@ -25,7 +26,6 @@ from fsd.services.transfers import Transfers
 from fsd.settings.reload import compare
 from fsd.store import schema
 from fsd.store.engine import Database
-from fsd.store.repos import users
 from fsproto import crypto
 from fsproto.errors import BadSettingError, FsError
 from fsproto.link import Address
@@ -78,17 +78,7 @@ def _shown(url: str) -> str:
 
 def people(home: Home, database: Database) -> People:
     """Build what an administrator needs."""
-    return People(database, _vault(home, database), LocalBlobs(home.blobs), now_ms=now_ms)
-
-
-def _vault(home: Home, database: Database) -> Vault:
-    """Open a home's vault; `IntegrityError` if its master key is not the one of the database."""
-    vault = Vault(home.master_key(), os.urandom)
-    with database.read() as db:
-        user = users.anybody(db)
-        if user is not None:
-            vault.open(user.otp_secret, user.id)
-    return vault
+    return People(database, open_vault(home, database), LocalBlobs(home.blobs), now_ms=now_ms)
 
 
 def serve(
@@ -126,11 +116,12 @@ class _Server:
         self._database = database
         self._again = again
         self._blobs = LocalBlobs(settings.home.blobs)
-        self._vault = _vault(settings.home, database)
+        self._vault = open_vault(settings.home, database)
         # These last as long as the server: they know what is under way.
         self._files = Files(database, self._blobs, now_ms=now_ms)
         self._transfers = Transfers(database, self._blobs, now_ms=now_ms, limits=settings.uploads)
-        self._door = NativeDoor(self._desk(), settings.home.host_key(), settings.door)
+        keys = HostKeys(settings.home)
+        self._door = NativeDoor(self._desk(), keys.current(), settings.door, keys.moves())
         self._stop = asyncio.Event()
 
     def _desk(self) -> Desk:
@@ -175,14 +166,15 @@ class _Server:
         """Take over what can be of settings that were read again; change nothing if one is bad."""
         try:
             settings = self._again().checked()
-            host_key = self._settings.home.host_key()
+            keys = HostKeys(self._settings.home)
+            host_key, moves = keys.current(), keys.moves()
         except FsError as error:
             log.error("not reloaded: %s", error.sentence)  # noqa: TRY400 - it says all
             return
         changes = compare(self._settings, settings)
         self._settings = changes.settings
         logs.set_up(self._settings.log_format)
-        self._door.renew(self._desk(), host_key, self._settings.door)
+        self._door.renew(self._desk(), host_key, self._settings.door, moves)
         log.info("reloaded", extra={"changed": ", ".join(changes.taken) or "nothing"})
         if changes.waiting:
             log.warning("waits for a restart: %s", ", ".join(changes.waiting))

@@ -85,13 +85,13 @@ class Home:
     def host_key(self) -> crypto.RsaKey:
         """Return the host key; `IntegrityError` if its file is damaged."""
         try:
-            return crypto.RsaKey(self._read(HOST_KEY))
+            return crypto.RsaKey(self.read(HOST_KEY))
         except crypto.CryptoError:
             raise IntegrityError(f"{self.path / HOST_KEY} is not a host key.") from None
 
     def master_key(self) -> bytes:
         """Return the master key, 32 bytes; `IntegrityError` if its file is damaged."""
-        key = self._read(MASTER_KEY)
+        key = self.read(MASTER_KEY)
         if len(key) != crypto.KEY_SIZE:
             raise IntegrityError(f"{self.path / MASTER_KEY} is not a master key.")
         return key
@@ -126,6 +126,24 @@ class Home:
                 ) from None
             yield
 
+    @contextmanager
+    def keys(self, *, exclusive: bool = False) -> Iterator[None]:
+        """Hold the keys as they are while something is sealed under them, together with others.
+
+        `exclusive` is for who changes them; `HomeBusyError` if that cannot be had.
+        """
+        with self._explained():
+            file = (self.path / "keys.lock").open("ab")
+        with file:
+            try:
+                _lock(file.fileno(), shared=not exclusive)
+            except OSError:
+                raise HomeBusyError(
+                    f"The keys in {self.path} are in use by another command.",
+                    hint="Wait for its end, and give this one again.",
+                ) from None
+            yield
+
     def note_run(self, address: str, database: str | None) -> None:
         """Leave for fsadmin where the daemon listens and which database it uses (no secret).
 
@@ -155,9 +173,24 @@ class Home:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _read(self, name: str) -> bytes:
+    def read(self, name: str) -> bytes:
+        """Return a file of the home."""
         with self._explained():
             return (self.path / name).read_bytes()
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Write a file of the home (0600): what was there before stays, or this is there whole."""
+        with self._explained():
+            self._write(self.path / name, data)
+            self._sync()
+
+    def _sync(self) -> None:
+        if os.name != "nt":  # Windows has no such call, and journals the rename itself
+            fd = os.open(self.path, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
 
     def _make_once(self, name: str, make: Callable[[], bytes]) -> None:
         path = self.path / name
@@ -190,7 +223,7 @@ class Home:
             raise HomeError(f"{self.path} cannot be used as a home: {error.strerror}.") from None
 
 
-def _lock(fd: int) -> None:
+def _lock(fd: int, *, shared: bool = False) -> None:
     if os.name == "nt":
         import msvcrt
 
@@ -198,4 +231,4 @@ def _lock(fd: int) -> None:
     else:
         import fcntl
 
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

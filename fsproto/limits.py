@@ -41,6 +41,9 @@ MAX_UPLOADS = 16
 MAX_INLINE_BLOB = 64 * 1024
 """Sealed bytes up to which a blob travels inside its commit and lives in the database."""
 
+MAX_HOST_KEY_MOVES = 8
+"""Changes of the host key that one answer vouches for; so many fit into a handshake message."""
+
 RSA_BITS = 3072
 RSA_CIPHERTEXT = RSA_BITS // 8
 

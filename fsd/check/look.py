@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import select
 from sqlalchemy.orm import aliased
@@ -124,7 +124,9 @@ class Look:
             .outerjoin(Manifest, (Manifest.node_id == Node.id) & (Manifest.version == Node.version))
         )
         for row in db.execute(ask, execution_options=_SHORT):
-            node, kind, has, above, above_kind, digest, payload, owner = row
+            node, kind, has, above, above_kind, digest, payload, owner = cast(
+                "Any", row
+            )  # joined from outside
             self.nodes += 1
             if payload is None or payload_hash(labels.HASH_MANIFEST, payload) != digest:
                 yield Finding(Kind.NO_MANIFEST, node.hex(), owner)
