@@ -9,6 +9,7 @@ import click
 from fsadmin import backups, checks, keys, users
 from fsadmin.context import Admin, common_options
 from fsadmin.db import db
+from fsadmin.doctor import doctor
 from fsd.console import config_option, database_option, home_option, run
 from fsproto import __version__
 
@@ -45,6 +46,7 @@ for _command in (
     backups.backup,
     backups.restore,
     checks.check,
+    doctor,
     db,
 ):
     command.add_command(_command)

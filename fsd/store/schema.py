@@ -35,6 +35,12 @@ def head() -> str:
     return ScriptDirectory(str(_MIGRATIONS)).get_current_head() or ""
 
 
+def is_known(revision: str) -> bool:
+    """Tell whether this version knows a revision; one that it does not know is of a newer one."""
+    known = ScriptDirectory(str(_MIGRATIONS)).walk_revisions()
+    return any(script.revision == revision for script in known)
+
+
 def current(database: Database) -> str | None:
     """Return the revision that the database has; None for an empty one."""
     with database.connect() as connection:
@@ -75,8 +81,7 @@ def _hold(connection: Connection) -> None:
 
 def _check_known(connection: Connection) -> None:
     found = revision_of(connection)
-    known = {script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
-    if found is not None and found not in known:
+    if found is not None and not is_known(found):
         raise NewerDatabaseError
 
 
