@@ -45,8 +45,8 @@ def _look(admin: Admin) -> Iterator[Found]:
 
     check = "fsd --check-config tells more"
     try:
-        problems = admin.loaded.problems
-        place, url = admin.place, admin.database_url
+        problems, settings = admin.loaded.problems, admin.loaded.settings
+        place, url = settings.home, settings.database
     except FsError as error:
         yield bad("configuration", error.sentence, check)
         return

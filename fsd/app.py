@@ -31,6 +31,7 @@ from fsproto.errors import BadSettingError, FsError
 from fsproto.link import Address
 
 if TYPE_CHECKING:
+    from fsd.metrics.watch import Watch
     from fsd.settings.load import Loaded
     from fsd.settings.model import Settings
 
@@ -120,9 +121,10 @@ class _Server:
         # These last as long as the server: they know what is under way.
         self._files = Files(database, self._blobs, now_ms=now_ms)
         self._transfers = Transfers(database, self._blobs, now_ms=now_ms, limits=settings.uploads)
+        self._stop = asyncio.Event()
+        self._watch = _watch(settings, database, self._stop)
         keys = HostKeys(settings.home)
         self._door = NativeDoor(self._desk(), keys.current(), settings.door, keys.moves())
-        self._stop = asyncio.Event()
 
     def _desk(self) -> Desk:
         accounts = Accounts(
@@ -132,7 +134,8 @@ class _Server:
             now_ms=now_ms,
             random=os.urandom,
         )
-        return Desk(accounts, self._files, self._transfers)
+        desk = Desk(accounts, self._files, self._transfers)
+        return desk if self._watch is None else self._watch.beside(desk)
 
     async def run(self, ready: Callable[[Address, str], None]) -> None:
         """Serve until told to stop."""
@@ -142,6 +145,7 @@ class _Server:
         await asyncio.to_thread(janitor.run, unkept_s=0)
         _on_signals((signal.SIGTERM, signal.SIGINT), self._stop.set)
         bound = await self._open()
+        await self._open_watch()
         tidying = asyncio.create_task(_tidy_now_and_then(janitor))
         url = self._database.url.render_as_string(hide_password=True)
         settings.home.note_run(str(bound), url if settings.database else None)
@@ -153,6 +157,8 @@ class _Server:
         log.info("stopping: finishing what is in flight")
         tidying.cancel()
         await self._door.close()
+        if self._watch is not None:
+            await self._watch.close()
         log.info("stopped")
 
     async def _open(self) -> Address:
@@ -161,6 +167,19 @@ class _Server:
             return Address(*await self._door.open(where.host, where.port))
         except OSError as error:
             raise ListenError(f"Cannot listen on {where}: {error.strerror or error}.") from None
+
+    async def _open_watch(self) -> None:
+        where = self._settings.metrics_listen
+        if where is None or self._watch is None:
+            return
+        try:
+            bound = await self._watch.open(where, self._door)
+        except OSError as error:
+            raise ListenError(
+                f"Cannot serve metrics on {where}: {error.strerror or error}.",
+                hint="Give another address with --metrics-listen.",
+            ) from None
+        log.info("metrics on http://%s/metrics", bound)
 
     def _reload(self) -> None:
         """Take over what can be of settings that were read again; change nothing if one is bad."""
@@ -173,11 +192,19 @@ class _Server:
             return
         changes = compare(self._settings, settings)
         self._settings = changes.settings
-        logs.set_up(self._settings.log_format)
+        logs.set_up(self._settings.log_format, self._settings.log_level)
         self._door.renew(self._desk(), host_key, self._settings.door, moves)
         log.info("reloaded", extra={"changed": ", ".join(changes.taken) or "nothing"})
         if changes.waiting:
             log.warning("waits for a restart: %s", ", ".join(changes.waiting))
+
+
+def _watch(settings: Settings, database: Database, stop: asyncio.Event) -> Watch | None:
+    if settings.metrics_listen is None:
+        return None
+    from fsd.metrics.watch import Watch
+
+    return Watch(settings.home, database, stop.is_set)
 
 
 def _on_signals(numbers: tuple[signal.Signals, ...], act: Callable[[], None]) -> None:

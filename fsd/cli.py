@@ -94,7 +94,7 @@ def command(
 
     from fsd.app import serve
 
-    logs.set_up(found.log_format)
+    logs.set_up(found.log_format, found.log_level)
     serve(found, _ready, lambda: load(wanted))
     return 0
 

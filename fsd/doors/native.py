@@ -47,6 +47,8 @@ class NativeDoor:
         self._inside = Inside(desk, policy, self._pool)
         self._peers: dict[asyncio.Task[None], Peer] = {}
         self._listening: list[socket.socket] = []
+        self.accepted = 0
+        """Connections so far."""
         self._accepting: list[asyncio.Task[None]] = []
 
     def renew(
@@ -81,6 +83,11 @@ class NativeDoor:
         await asyncio.gather(*self._peers, return_exceptions=True)
         self._pool.shutdown()
 
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._peers)
+
     def connection(self) -> Connection:
         """Return the server's end of a new connection."""
         return Connection(ServerHandshake(self.host_key, os.urandom, self.moves))
@@ -94,6 +101,7 @@ class NativeDoor:
                 log.warning("cannot accept a connection: %s", error.strerror)
                 await asyncio.sleep(ACCEPT_PAUSE_S)
                 continue
+            self.accepted += 1
             sock.setblocking(False)  # noqa: FBT003 - the standard library's own signature
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

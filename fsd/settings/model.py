@@ -21,6 +21,7 @@ class Settings:
     database: str | None = None
     """SQLAlchemy URL; None: SQLite in the home."""
     log_format: str = "text"
+    log_level: str = "info"
     metrics_listen: Address | None = None
     """Where metrics and health are told; None: nowhere."""
     logins: LoginPolicy = field(default_factory=LoginPolicy)

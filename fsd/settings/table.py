@@ -60,6 +60,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("listen", "listen", Listening(), "Where clients are accepted."),
     Setting("database", "database", DatabaseUrl(), "The database; if empty, SQLite in the home.", secret=True),
     Setting("log_format", "log_format", OneOf(("text", "json")), "How logs are written to stderr.", reloads=True),
+    Setting("log_level", "log_level", OneOf(("debug", "info", "warning", "error")), "What is worth logging; `debug` has a line for every request.", reloads=True),
     Setting("metrics_listen", "metrics_listen", Listening(loopback=True), "Where `/metrics` (for Prometheus) and `/healthz` are served, without any login; nowhere if empty."),
 
     Setting("login.session", "logins.session_ms", Time(60, 90 * 86400, _MS), "How long a session lasts before a one-time password is asked for again.", reloads=True),
