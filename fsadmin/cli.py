@@ -10,6 +10,8 @@ from fsadmin import backups, checks, keys, users
 from fsadmin.context import Admin, common_options
 from fsadmin.db import db
 from fsadmin.doctor import doctor
+from fsadmin.install import completion, print_unit
+from fsadmin.manual import print_man
 from fsd.console import config_option, database_option, home_option, run
 from fsproto import __version__
 
@@ -47,6 +49,9 @@ for _command in (
     backups.restore,
     checks.check,
     doctor,
+    print_unit,
+    print_man,
+    completion,
     db,
 ):
     command.add_command(_command)

@@ -26,6 +26,7 @@ from fsd.services.transfers import Transfers
 from fsd.settings.reload import compare
 from fsd.store import schema
 from fsd.store.engine import Database
+from fsd.systemd.notify import READY, STOPPING, notify, reloading
 from fsproto import crypto
 from fsproto.errors import BadSettingError, FsError
 from fsproto.link import Address
@@ -152,8 +153,10 @@ class _Server:
         if hasattr(signal, "SIGHUP"):
             _on_signals((signal.SIGHUP,), self._reload)
         ready(bound, crypto.fingerprint(self._door.host_key.public))
+        notify(READY)
         log.info("ready")
         await self._stop.wait()
+        notify(STOPPING)
         log.info("stopping: finishing what is in flight")
         tidying.cancel()
         await self._door.close()
@@ -182,6 +185,12 @@ class _Server:
         log.info("metrics on http://%s/metrics", bound)
 
     def _reload(self) -> None:
+        """Tell systemd, too, of a reload."""
+        notify(reloading())
+        self._read_again()
+        notify(READY)
+
+    def _read_again(self) -> None:
         """Take over what can be of settings that were read again; change nothing if one is bad."""
         try:
             settings = self._again().checked()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import tomllib
 
 from tests.attacks.world import until
@@ -60,3 +61,17 @@ def test_fsadmin_finds_the_database_that_the_file_names(tmp_path):
     assert added.returncode == 0
     assert (tmp_path / "other.db").exists()
     assert not (home / "fsd.db").exists()
+
+
+def test_systemd_is_told_when_it_is_ready_reads_again_and_stops(tmp_path):
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(path)
+        told.settimeout(30)
+        with RunningServer.start(tmp_path / "home", env={"NOTIFY_SOCKET": path}) as server:
+            assert told.recv(200) == b"READY=1"
+            server.process.send_signal(signal.SIGHUP)
+            assert told.recv(200).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+            assert told.recv(200) == b"READY=1"
+            assert server.stop() == 0
+            assert told.recv(200) == b"STOPPING=1"
