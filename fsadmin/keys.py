@@ -11,6 +11,10 @@ _RELOAD = (
     "A running fsd shows the new key once it is told to: systemctl reload fsd, or SIGHUP. "
     "Clients that expect the old key move to the new one by themselves, and say so once."
 )
+_ALARM = (
+    "A running fsd shows the new key once it is told to: systemctl reload fsd, or SIGHUP. "
+    "Every client is alarmed until its person takes a new link: fsclient repin LINK."
+)
 
 
 @click.command("host-key", short_help="Show the fingerprint that clients pin.")
@@ -23,10 +27,11 @@ def host_key(admin: Admin) -> None:
 
 
 @click.command("rotate-host-key", short_help="Give the server another host key.")
+@click.option("--stolen", is_flag=True, help="Let the old key vouch for nothing.")
 @yes_option
 @common_options
 @click.pass_obj
-def rotate_host_key(admin: Admin, *, yes: bool) -> None:
+def rotate_host_key(admin: Admin, *, stolen: bool, yes: bool) -> None:
     """Make a new host key that the old one vouches for.
 
     The old key signs a statement that names the new one. A client that expects the old key checks
@@ -34,9 +39,10 @@ def rotate_host_key(admin: Admin, *, yes: bool) -> None:
     handed out stay good for eight changes. The old key itself is deleted; fsd takes the new one
     over on SIGHUP. It asks first.
 
-    This is for a key that has become old. Where it may have been stolen it does not help: the thief
-    can have it vouch for another key as well. Then move the home's host.key and host.moves away,
-    and hand out new links; docs/operations.md has the steps.
+    That is for a key that has become old. One that may have been stolen must not vouch for
+    anything, as the thief can have it vouch for a key of theirs: --stolen makes no statement and
+    drops all former ones. Every client then raises an alarm, until its person has taken a new link
+    over a way they trust: 'fsclient repin LINK'.
     """
     from fsd.app import now_ms
     from fsd.hostkeys import HostKeys
@@ -44,12 +50,15 @@ def rotate_host_key(admin: Admin, *, yes: bool) -> None:
     home = admin.home
     keys = HostKeys(home)
     keys.current()
-    admin.confirm("Give the server another host key?", yes=yes)
+    asked = "another host key, which is an alarm to every client" if stolen else "another host key"
+    admin.confirm(f"Give the server {asked}?", yes=yes)
     with home.maintenance():
-        before, after = keys.rotate(now_ms())
+        before, after = keys.rotate(now_ms(), stolen=stolen)
     admin.answer(
         {"before": before, "host_key": after},
-        lambda: f"The host key is {after} now; before it was {before}.\n{_RELOAD}",
+        lambda: (
+            f"The host key is {after} now; before it was {before}.\n{_ALARM if stolen else _RELOAD}"
+        ),
     )
 
 

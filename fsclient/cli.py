@@ -26,6 +26,7 @@ COMMANDS = {
     "enroll": "Make your identity and register it with a server, by a link.",
     "login": "Begin a new session with a one-time password.",
     "logout": "End the session.",
+    "repin": "Expect the server of a new link, and its host key.",
     "whoami": "Show who you are, to be compared with what others see.",
     "status": "Show session, server and what is stored.",
     "put": "Seal local files and folders and send them.",

@@ -69,10 +69,11 @@ class Profile:
                 hint="Put it back from a copy.",
             ) from None
 
-    def expect_host_key(self, fingerprint: str) -> None:
-        """Expect another host key of the same server from now on."""
+    def expect(self, link: EnrollLink) -> None:
+        """Expect the server there, with that host key, from now on."""
         raw = json.loads(self._read("profile.json"))
-        raw["host_key"] = fingerprint
+        host, port = link.address.host, link.address.port
+        raw |= {"host": host, "port": port, "host_key": link.host_key}
         write_private(self.folder / "profile.json", json.dumps(raw, indent=1).encode())
 
     def keyfile(self) -> bytes:

@@ -206,7 +206,7 @@ class Keeper:
                 connection.close()
                 raise
         if self._profile.exists():
-            self._profile.expect_host_key(moved.link.host_key)
+            self._profile.expect(moved.link)
         self._ui.warn(moved.sentence)
         return connection
 

@@ -49,13 +49,18 @@ class HostKeys:
             ) from None
         return moves
 
-    def rotate(self, now_ms: int) -> tuple[str, str]:
-        """Make a new key that the current one vouches for; return both fingerprints."""
+    def rotate(self, now_ms: int, *, stolen: bool = False) -> tuple[str, str]:
+        """Make a new key that the current one vouches for; return both fingerprints.
+
+        Of a key that was `stolen` no statement is made, and those of former keys are dropped: what
+        leads to the stolen key would lead to whoever has it.
+        """
         old, new = self.current(), crypto.RsaKey.generate()
-        moves = self.moves()
+        moves = [] if stolen else self.moves()
         before = crypto.fingerprint(old.public)
         # One that leads away from the current key is of a rotation that was interrupted.
         kept = [m for m in moves if crypto.fingerprint(verify_move(m).old) != before]
-        self._home.replace(HOST_MOVES, pack(Moves([*kept, sign_move(old, new.public, now_ms)])))
+        said = [] if stolen else [sign_move(old, new.public, now_ms)]
+        self._home.replace(HOST_MOVES, pack(Moves([*kept, *said])))
         self._home.replace(HOST_KEY, new.der)
         return before, crypto.fingerprint(new.public)

@@ -11,6 +11,7 @@ import io
 import struct
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -102,15 +103,15 @@ class _Backup:
         with self._database.read() as db:
             count, size = self._find_wanted(db)
             # Nothing was written before here, so that an attempt can be made again.
-            tar = _tar(self._sealed)
-            head = self._head(db, now_ms, count, size)
-            _add(tar, parts.HEAD, parts.as_json(head))
-            self._add_files(tar)
-            self._add_rows(tar, db)
-        self._add_blobs(tar)
-        end = End(self._missing, self._damaged)
-        _add(tar, parts.END, parts.as_json(end))
-        tar.close()
+            with _tar(self._sealed) as tar:
+                head = self._head(db, now_ms, count, size)
+                _add(tar, parts.HEAD, parts.as_json(head))
+                self._add_files(tar)
+                self._add_rows(tar, db)
+                db.close()  # blobs are held already, and take longer than a snapshot should last
+                self._add_blobs(tar)
+                end = End(self._missing, self._damaged)
+                _add(tar, parts.END, parts.as_json(end))
         self._sealed.finish()
         return Made(head, end, self._sealed.size)
 
@@ -172,11 +173,17 @@ class _Backup:
                 self._damaged.append(root.hex())
 
 
-def _tar(out: Sealed) -> tarfile.TarFile:
+@contextmanager
+def _tar(out: Sealed) -> Iterator[tarfile.TarFile]:
     tar = tarfile.open(fileobj=cast("Any", out), mode="w|", bufsize=SEGMENT_SIZE)  # noqa: SIM115
     # A blob is then read in just the pieces that its root is made of.
     cast("Any", tar).copybufsize = SEGMENT_SIZE
-    return tar
+    try:
+        yield tar
+        tar.close()
+    except BaseException:
+        cast("Any", tar).fileobj.closed = True  # or it would write its end when it is forgotten
+        raise
 
 
 def _records(path: Path) -> Iterator[tuple[bytes, bytes]]:

@@ -6,7 +6,7 @@ import json
 import signal
 
 from tests.attacks.world import until
-from tests.clients import LOGIN, SECURITY, Client
+from tests.clients import LOGIN, NOT_ALLOWED, SECURITY, Client
 from tests.servers import RunningServer, run
 
 
@@ -33,6 +33,22 @@ def test_clients_follow_a_new_host_key_once_the_server_shows_it(tmp_path):
     with server.restart() as again:
         assert again.host_key == told["host_key"]
         assert alice.run("cat", "file").ok().err == ""
+
+
+def test_a_stolen_host_key_vouches_for_nothing_and_a_new_link_is_taken(tmp_path):
+    with RunningServer.start(tmp_path / "home") as server:
+        alice = Client(server, "alice", tmp_path / "alice").enrol()
+        first = server.admin("rotate-host-key", "--yes", "--json")
+        assert first.returncode == 0
+        told = json.loads(server.admin("rotate-host-key", "--stolen", "--yes", "--json").stdout)
+    with server.restart():
+        alice.run("ls").fails(SECURITY, "HOST KEY HAS CHANGED")
+        link = alice.link.partition("?")[0] + f"?host-key={told['host_key']}"
+        other = link.replace("alice@", "bob@")
+        alice.run("repin", other).fails(NOT_ALLOWED, "bob")
+        alice.run("ls").fails(SECURITY)
+        assert alice.run("repin", link, "--json").ok().json()["before"] == server.host_key
+        assert alice.run("ls").ok().err == ""
 
 
 def test_a_host_key_that_nobody_vouches_for_is_an_alarm(tmp_path):
