@@ -26,6 +26,7 @@ COMMANDS = {
     "enroll": "Make your identity and register it with a server, by a link.",
     "login": "Begin a new session with a one-time password.",
     "logout": "End the session.",
+    "repin": "Expect the server of a new link, and its host key.",
     "whoami": "Show who you are, to be compared with what others see.",
     "status": "Show session, server and what is stored.",
     "put": "Seal local files and folders and send them.",
@@ -177,6 +178,8 @@ cli = click.version_option(__version__, prog_name="fsclient", message="%(prog)s 
 
 def main() -> None:
     """Run one command and leave with its exit status."""
+    if "_FSCLIENT_COMPLETE" in os.environ:  # a shell asks what could come next
+        _complete()
     app = App()
     # Read here and taken away: programs that are started from here need not have them.
     app.options.passphrase = os.environ.pop("FSCLIENT_PASSPHRASE", None)
@@ -191,6 +194,13 @@ def main() -> None:
     # Nothing is left to be tidied up, and nobody wants to see the interpreter's own end disturbed.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     raise SystemExit(status)
+
+
+def _complete() -> None:
+    """Answer a shell; where a line makes no sense there is nothing that could come next."""
+    with contextlib.suppress(FsError, click.ClickException):
+        cli.main(prog_name="fsclient", obj=App())
+    raise SystemExit
 
 
 def _leave_no_core() -> None:

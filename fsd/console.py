@@ -37,7 +37,6 @@ def home_option(command: F) -> F:
     return click.option(
         "--home",
         type=click.Path(path_type=Path, file_okay=False),
-        envvar="FSD_HOME",
         help="Folder for keys, database and blobs; made where it is missing.  [env: FSD_HOME]",
     )(command)
 
@@ -47,8 +46,28 @@ def database_option(command: F) -> F:
     return click.option(
         "--database",
         metavar="URL",
-        envvar="FSD_DATABASE",
         help="SQLAlchemy URL in place of SQLite in the home.  [env: FSD_DATABASE]",
+    )(command)
+
+
+def config_option(command: F) -> F:
+    """Add `--config`."""
+    return click.option(
+        "--config",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Read settings from here.  [env: FSD_CONFIG; default: fsd.toml in the home]",
+    )(command)
+
+
+def set_option(command: F) -> F:
+    """Add `--set`."""
+    return click.option(
+        "--set",
+        "settings",
+        metavar="NAME=VALUE",
+        multiple=True,
+        help="Set anything that a configuration file can, as login.session=8h; repeatable.",
     )(command)
 
 

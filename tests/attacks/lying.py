@@ -161,7 +161,8 @@ class _Door(NativeDoor):
         self._lying = server
 
     def connection(self) -> Connection:
-        return _Connection(self._lying, ServerHandshake(self.host_key, os.urandom))
+        handshake = ServerHandshake(self.host_key, os.urandom, self.moves)
+        return _Connection(self._lying, handshake)
 
 
 class LyingServer:
@@ -197,6 +198,13 @@ class LyingServer:
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
+
+    @property
+    def door(self) -> NativeDoor:
+        """What it listens with."""
+        if self._door is None:
+            raise AssertionError("it has not begun yet")
+        return self._door
 
     @property
     def connections(self) -> int:
