@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -139,9 +140,7 @@ async def _main(
     try:
         bound = Address(*await door.open(settings.listen.host, settings.listen.port))
     except OSError as error:
-        raise ListenError(
-            f"Cannot listen on {settings.listen}: {error.strerror or error}."
-        ) from None
+        raise ListenError(f"Cannot listen on {settings.listen}: {_reason(error)}.") from None
     tidying = asyncio.create_task(_tidy_now_and_then(janitor))
     given = database.url.render_as_string(hide_password=True) if settings.database else None
     home.note_run(str(bound), given)
@@ -152,6 +151,13 @@ async def _main(
     tidying.cancel()
     await door.close()
     log.info("stopped")
+
+
+def _reason(error: OSError) -> str:
+    """Return why there is no listening, without the address as asyncio writes it."""
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 def _stop_signal() -> asyncio.Event:
