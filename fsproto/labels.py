@@ -35,5 +35,6 @@ WRAP = b"fs/1 wrap to person"
 
 KEYFILE = b"fs/1 keyfile"
 JOURNAL = b"fs/1 upload journal"
+UNFINISHED = b"fs/1 unfinished command"
 
 SERVER_OTP_SECRET = b"fs/1 otp secret at rest"
