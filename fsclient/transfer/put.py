@@ -85,6 +85,8 @@ class Put:
 
     def _is_there(self, source: str) -> bool:
         try:
+            if not source:
+                raise UsageError("An empty path names nothing; '.' is the current folder.")
             if source != STDIN:
                 is_folder(Path(source))
         except FsError as error:
