@@ -35,6 +35,7 @@ class Task:
             and not self.actions.dry_run
         ):
             self.unfinished.begin(as_name=as_name)
+            self.session.persistence.unfinished = True
 
     @property
     def took_as_name(self) -> bool:
