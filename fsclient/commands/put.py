@@ -45,9 +45,9 @@ def command(
     you name is followed. A whole file arrives, or nothing of it; if some fail, the others go on.
 
     A lost connection is made anew. What was interrupted all the same goes on where it stopped, by
-    itself, when the same command is given again within a day in the same place: files that it has
-    put are passed over, and those of 4 MiB and more that did not change meanwhile go on in their
-    middle. '--no-resume' does neither.
+    itself, when the same command is given again within a day in the same place: what it has put is
+    passed over, and files of 4 MiB and more that did not change go on where they stopped.
+    '--no-resume' does neither.
     """
     from fsclient.transfer.failures import Failures
     from fsclient.transfer.journal import Journals
