@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -59,4 +61,7 @@ for _command in (
 
 def main() -> None:
     """Run, and turn what goes wrong into a sentence and an exit status."""
-    run(command, Admin())
+    admin = Admin()
+    # What is wrong with the line itself is told as JSON, too.
+    admin.json = "--json" in takewhile(lambda word: word != "--", sys.argv[1:])
+    run(command, admin)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -100,6 +100,14 @@ class Admin(Console):
     def answer(self, value: object, text: Callable[[], str]) -> None:
         """Print one JSON value, or what `text` returns for people."""
         click.echo(output.as_json(value) if self.json else text())
+
+    def complain(self, error: FsError) -> None:
+        """Tell what went wrong, to programs as well if they are who asks."""
+        super().complain(error)
+        if self.json:
+            told = {"error": error.code, "message": error.sentence, "hint": error.hint}
+            with suppress(OSError):  # stdout may be what went wrong
+                click.echo(output.as_json(told))
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Ask on the terminal, unless the answer was given with `--yes`.

@@ -100,6 +100,10 @@ class Changes:
         self._steps.append(step)
         return child
 
+    def makes(self, node: NodeId) -> bool:
+        """Tell whether a folder is one of those that are made."""
+        return node in self._new
+
     def put_file(
         self,
         parent: KeyedNode,

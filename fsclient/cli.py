@@ -82,13 +82,16 @@ class Commands(click.Group):
             return super().resolve_command(ctx, args)
         import difflib
 
+        from fsclient.shell import OUTSIDE
+
         known = {command: command for command in COMMANDS} | _ELSEWHERE
+        lists = "'fsclient --help' lists the commands."
+        if ctx.ensure_object(App).is_shell:
+            known = {name: command for name, command in known.items() if command not in OUTSIDE}
+            lists = "'help' lists the commands."
         near = difflib.get_close_matches(name.lower(), known, n=1)
-        meant = known[near[0]] if near else None
-        raise UsageError(
-            f"There is no command '{for_terminal(name)}'.",
-            hint=f"Did you mean '{meant}'?" if meant else "'fsclient --help' lists the commands.",
-        )
+        hint = f"Did you mean '{known[near[0]]}'?" if near else lists
+        raise UsageError(f"There is no command '{for_terminal(name)}'.", hint=hint)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""

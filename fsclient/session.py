@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import time
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from fsclient.connection import ServerConnection
 from fsclient.otp import CodeSource

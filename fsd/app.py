@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING
@@ -177,7 +178,7 @@ class _Server:
         try:
             return Address(*await self._door.open(where.host, where.port))
         except OSError as error:
-            raise ListenError(f"Cannot listen on {where}: {error.strerror or error}.") from None
+            raise ListenError(f"Cannot listen on {where}: {_reason(error)}.") from None
 
     async def _open_watch(self) -> None:
         where = self._settings.metrics_listen
@@ -187,7 +188,7 @@ class _Server:
             bound = await self._watch.open(where, self._door)
         except OSError as error:
             raise ListenError(
-                f"Cannot serve metrics on {where}: {error.strerror or error}.",
+                f"Cannot serve metrics on {where}: {_reason(error)}.",
                 hint="Give another address with --metrics-listen.",
             ) from None
         log.info("metrics on http://%s/metrics", bound)
@@ -214,6 +215,13 @@ class _Server:
         log.info("reloaded", extra={"changed": ", ".join(changes.taken) or "nothing"})
         if changes.waiting:
             log.warning("waits for a restart: %s", ", ".join(changes.waiting))
+
+
+def _reason(error: OSError) -> str:
+    """Return why there is no listening, without the address as asyncio writes it."""
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 def _watch(settings: Settings, database: Database, stop: asyncio.Event) -> Watch | None:

@@ -31,6 +31,12 @@ class Console:
         self.program = program
         self.debug = False
 
+    def complain(self, error: FsError) -> None:
+        """Tell what went wrong, and what can be done about it."""
+        click.echo(f"{self.program}: {for_terminal(error.sentence)}", err=True)
+        if error.hint:
+            click.echo(f"{' ' * len(self.program)}  {for_terminal(error.hint)}", err=True)
+
 
 def home_option(command: F) -> F:
     """Add `--home`."""
@@ -119,10 +125,13 @@ def _run(command: click.Command, console: Console) -> int:
         status = command.main(prog_name=console.program, standalone_mode=False, obj=console)
     except FsError as error:
         _trace(console)
-        _complain(console, error.sentence, error.hint)
+        console.complain(error)
         return error.exit_status
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return UsageError.exit_status
+    except click.ClickException as error:
+        console.complain(_misused(error))
         return UsageError.exit_status
     except (click.Abort, KeyboardInterrupt):
         return Interrupted.exit_status
@@ -131,15 +140,26 @@ def _run(command: click.Command, console: Console) -> int:
     return status if isinstance(status, int) else 0
 
 
+def _misused(error: click.ClickException) -> UsageError:
+    """Return what click says of a line that it does not understand, in our words' shape."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    sentence, hint = error.format_message().strip(), None
+    if context is not None:
+        usage = " ".join(context.get_usage().split())
+        hint = f"{usage}  ('{context.command_path} --help' tells more)"
+    return UsageError(sentence if sentence.endswith((".", "?")) else f"{sentence}.", hint=hint)
+
+
 def _unexpected(console: Console, error: Exception) -> int:
     _trace(console)
     # Of most errors only the kind: their words were not written for this and may quote a secret.
     words = error.strerror if isinstance(error, OSError) else None
     if not isinstance(error, BrokenPipeError):
-        _complain(
-            console,
-            f"Something unexpected went wrong: {words or type(error).__name__}.",
-            None if console.debug else "Run it again with --debug to see where.",
+        console.complain(
+            FsError(
+                f"Something unexpected went wrong: {words or type(error).__name__}.",
+                hint=None if console.debug else "Run it again with --debug to see where.",
+            )
         )
     return FsError.exit_status
 
@@ -147,12 +167,6 @@ def _unexpected(console: Console, error: Exception) -> int:
 def _trace(console: Console) -> None:
     if console.debug:
         traceback.print_exc()
-
-
-def _complain(console: Console, sentence: str, hint: str | None) -> None:
-    click.echo(f"{console.program}: {for_terminal(sentence)}", err=True)
-    if hint:
-        click.echo(f"{' ' * len(console.program)}  {for_terminal(hint)}", err=True)
 
 
 def _silence() -> None:

@@ -45,6 +45,7 @@ SAFETY_WORDS = b"fs/1 safety words"
 
 KEYFILE = b"fs/1 keyfile"
 JOURNAL = b"fs/1 upload journal"
+UNFINISHED = b"fs/1 unfinished command"
 
 EXPORT = b"fs/1 export"
 RECOVERY_SIGNING = b"fs/1 recovery signing key"

@@ -46,14 +46,16 @@ def command(
     error where a folder must go.
 
     A lost connection is made anew. What was interrupted all the same goes on where it stopped, by
-    itself, when the same command is given again: of files of 4 MiB and more, what came is kept
-    beside the target under a hidden name ('.NAME.….fs-part'). '--no-resume' does neither.
+    itself, when the same command is given again within a day in the same place: files that it has
+    got are passed over, and of those of 4 MiB and more, what came is kept beside the target under
+    a hidden name ('.NAME.….fs-part'). '--no-resume' does neither.
     """
     from fsclient.transfer.failures import Failures
     from fsclient.transfer.get import STDOUT, Get, to_stdout
     from fsclient.transfer.progress import Progress
     from fsclient.transfer.rules import Rules
     from fsclient.transfer.task import Task
+    from fsclient.transfer.unfinished import Unfinished
     from fsproto.names import parse_path
 
     sources, target = (paths[:-1], paths[-1]) if len(paths) > 1 else (paths, ".")
@@ -62,7 +64,10 @@ def command(
     if stdout:
         app.content_goes_to_stdout()
     failures, actions = Failures(app.ui), choices.actions(app.ui)
-    rules = Rules(choices.excludes(), update=update)
+    unfinished = Unfinished(app.profile.folder / "unfinished", "get", paths)
+    if no_resume:
+        unfinished.end()
+    rules = Rules(choices.excludes(), update=update, since_ns=unfinished.since_ns)
     with (
         app.transfer(resume=not no_resume) as session,
         Progress(app.ui, "get", "got", progress_wanted) as progress,
@@ -70,8 +75,11 @@ def command(
         if stdout:
             where = to_stdout(session, places, progress, failures)
         else:
-            where = Get(Task(session, progress, failures, actions, rules)).run(places, target)
+            task = Task(session, progress, failures, actions, rules, unfinished=unfinished)
+            where = Get(task).run(places, target)
     if not choices.dry_run:
+        if not failures:
+            unfinished.end()
         progress.tell(where, failed=len(failures))
     actions.tell()
     app.ui.result_of(

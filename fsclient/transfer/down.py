@@ -230,7 +230,7 @@ class Down:
     def _is_same(self, found: Located, path: Path, there: LocalFacts, *, follow: bool) -> bool:
         """Tell whether a file need not be got; what else differs of it is set."""
         metadata, rules = found.metadata, self._rules
-        if not (rules.update or rules.mirror):
+        if not (rules.update or rules.mirror or self._went_before(path)):
             return False
         same = same_facts(there, metadata)
         if not same or rules.checksum:
@@ -242,6 +242,12 @@ class Down:
         if not same and not self._actions.dry_run:
             set_facts(path, _facts(metadata))
         return True
+
+    def _went_before(self, path: Path) -> bool:
+        """Tell whether the command that this one goes on with may have got this."""
+        since_ns = self._rules.since_ns
+        with local_errors(path):
+            return since_ns is not None and path.lstat().st_ctime_ns >= since_ns
 
     def _has_content(self, found: Located, path: Path, *, follow: bool) -> bool:
         is_link = found.metadata.mode is Mode.SYMLINK

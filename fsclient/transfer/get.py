@@ -29,6 +29,7 @@ class Get:
 
     def __init__(self, task: Task) -> None:
         """Take the command that this is."""
+        self._task = task
         self._session = task.session
         self._failures = task.failures
         self._actions = task.actions
@@ -44,6 +45,8 @@ class Get:
         for source in sources:
             with self._failures.noted():
                 found = self._session.tree.find(source)
+                if len(sources) > 1 or found.is_folder:
+                    self._task.begin(as_name=not into)
                 if not into:
                     self._down.add(found, Path(target), follow=True)
                     continue
@@ -62,7 +65,9 @@ class Get:
         """Tell whether the target is a folder to put things into, rather than a new name."""
         if not target:
             raise UsageError("An empty path names nothing; '.' is the current folder.")
-        into = os.path.isdir(target) or target.endswith(("/", os.sep))  # noqa: PTH112 - never raises
+        into = target.endswith(("/", os.sep)) or (
+            os.path.isdir(target) and not self._task.took_as_name  # noqa: PTH112 - never raises
+        )
         if several and not into:
             if os.path.lexists(target):
                 raise ExistsError(f"The local '{for_terminal(target)}' is not a folder.")

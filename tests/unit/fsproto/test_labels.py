@@ -28,6 +28,7 @@ KINDS = {
     "associated data": {"LINK", "FORMER", "METADATA", "KEYFILE", "EXPORT", "SERVER_OTP_SECRET"},
     "derived from an identity": {"JOURNAL"},
     "derived from two identities": {"SAFETY_WORDS"},
+    "names of a client's own files": {"UNFINISHED"},
 }
 """Labels that stand at the front of one kind of input, where one could be taken for another."""
 
