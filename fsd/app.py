@@ -20,6 +20,8 @@ from fsd.doors.peer import DoorPolicy
 from fsd.home import Home
 from fsd.services.accounts import Accounts, LoginPolicy
 from fsd.services.files import Files
+from fsd.services.histories import Histories
+from fsd.services.keeping import KeepPolicy
 from fsd.services.keylog import KeyLogs, LogKeeper
 from fsd.services.people import People
 from fsd.services.shares import Sharing
@@ -53,6 +55,7 @@ class Settings:
     """SQLAlchemy URL; None: SQLite in the home."""
     logins: LoginPolicy = field(default_factory=LoginPolicy)
     door: DoorPolicy = field(default_factory=DoorPolicy)
+    keep: KeepPolicy = field(default_factory=KeepPolicy)
 
 
 def now_ms() -> int:
@@ -141,12 +144,13 @@ async def _main(
             now_ms=now_ms,
             random=os.urandom,
         ),
-        Files(database, blobs, now_ms=now_ms),
+        Files(database, blobs, now_ms=now_ms, keep=settings.keep),
         Transfers(database, blobs, now_ms=now_ms),
         Sharing(database),
         KeyLogs(database, log_keeper),
+        Histories(database),
     )
-    janitor = Janitor(database, blobs, now_ms)
+    janitor = Janitor(database, blobs, now_ms, settings.keep)
     # This home is ours alone, so whatever is still being received in it was interrupted.
     await asyncio.to_thread(janitor.run, unkept_s=0)
     door = NativeDoor(desk, host_key, settings.door)
