@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
-from fsclient.commands.options import Choices, choosing, progress_option, resuming, update
+from fsclient.commands.options import Choices, choosing, older, progress_option, resuming, update
 
 EXAMPLES = """\b
 Examples:
@@ -14,11 +14,13 @@ Examples:
   fsclient get photos notes.txt backup/    several things into a folder
   fsclient get -u photos .                 a folder, but what is here already
   fsclient get / everything                your whole tree
+  fsclient get --version 3 notes.txt old   as it was; 'fsclient history' tells the versions
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("paths", nargs=-1, required=True, metavar="REMOTE… [LOCAL]")
+@older
 @update
 @choosing
 @resuming
@@ -28,6 +30,7 @@ def command(
     app: App,
     paths: tuple[str, ...],
     *,
+    version: int | None,
     update: bool,
     choices: Choices,
     no_resume: bool,
@@ -68,9 +71,10 @@ def command(
         Progress(app.ui, "get", "got", progress_wanted) as progress,
     ):
         if stdout:
-            where = to_stdout(session, places, progress, failures)
+            where = to_stdout(session, places, progress, failures, version)
         else:
-            where = Get(Task(session, progress, failures, actions, rules)).run(places, target)
+            task = Task(session, progress, failures, actions, rules)
+            where = Get(task, version).run(places, target)
     if not choices.dry_run:
         progress.tell(where, failed=len(failures))
     actions.tell()

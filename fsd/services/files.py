@@ -313,14 +313,15 @@ def _brought_back(
 
 def _owner(db: Db, who: Principal, change: Change, before: dict[bytes, models.Node]) -> int:
     """Return whose tree a change is in; raise unless one may write to all of its folders."""
+    for node in (*change.states, *change.lists):
+        row = before.get(node)
+        if row is not None and row.removed_ms is not None and node not in change.manifests:
+            raise ConflictError("Somebody has removed that folder or file meanwhile.")
     owners = set()
     for folder in change.states:
         if change.makes_folder(folder):
             continue
-        row = before.get(folder)
-        owners.add(folder_for(db, row, who, Role.WRITER).owner_id)
-        if row is not None and row.removed_ms is not None and folder not in change.manifests:
-            raise ConflictError("Somebody has removed that folder meanwhile.")
+        owners.add(folder_for(db, before.get(folder), who, Role.WRITER).owner_id)
     if len(owners) > 1:
         raise NotAllowedError("Nothing can be moved from one person's tree to another's.")
     return owners.pop() if owners else who.user_id
