@@ -17,7 +17,7 @@ from fsclient.sharing import Sharing
 from fsclient.signing import NextVersion
 from fsclient.tree import Located, must_be_folder
 from fsclient.ui import Ui
-from fsproto.errors import ExistsError, NotAllowedError, NotFoundError, UsageError
+from fsproto.errors import ExistsError, NotAllowedError, UsageError
 from fsproto.names import RemotePath
 from fsproto.sealed.manifest import Metadata, renamed
 
@@ -77,7 +77,7 @@ class Restoring:
         changes = Changes(self._tree)
         what = NextVersion(found.keyed, found.manifest, older.metadata, content)
         changes.put_file(folder.keyed, what, None)
-        self._commit(changes, f"version {version} of '{found.path}'")
+        changes.commit()
         return Restored(found.path, version, was_removed=False)
 
     def _bring_back(
@@ -126,18 +126,12 @@ class Restoring:
             renew=found.is_due or loses or was_shared,
         )
         changes.bring_back(found, into.keyed, what)
-        self._commit(changes, f"'{found.path}'")
+        changes.commit()
         tree.authors.forget_lists()
         if was_shared:
             self._ui.warn(f"'{into.path.child(metadata.name)}' is shared with nobody any more.")
         if owns and found.is_folder:
             sharing.refresh()  # whoever saw something in it has it no more either
-
-    def _commit(self, changes: Changes, what: str) -> None:
-        try:
-            changes.commit()
-        except NotFoundError:
-            raise NotFoundError(f"The server no longer has {what}.") from None
 
     def _target(
         self, folder: Located, path: RemotePath, target: RemotePath | None

@@ -14,7 +14,7 @@ Examples:
   fsclient get photos notes.txt backup/    several things into a folder
   fsclient get -u photos .                 a folder, but what is here already
   fsclient get / everything                your whole tree
-  fsclient get --version 3 notes.txt old   as it was; 'fsclient history' tells the versions
+  fsclient get --version 3 notes.txt old   as 'fsclient history' numbers them
 """
 
 

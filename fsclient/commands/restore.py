@@ -9,9 +9,9 @@ from fsclient.commands.options import older
 
 EXAMPLES = """\b
 Examples:
-  fsclient restore notes.txt                    a file that was removed
-  fsclient restore notes.txt --version 3        as it was in version 3, as its newest
-  fsclient restore notes.txt --as notes-2.txt   where there is another notes.txt now
+  fsclient restore notes.txt                 a file that was removed
+  fsclient restore notes.txt --version 3     that version, as the newest
+  fsclient restore notes.txt --as notes-2    where there is a notes.txt now
 """
 
 
