@@ -77,13 +77,12 @@ class Removals:
 
     def _ask(self, folder: Located) -> tuple[list[Gone], int]:
         mark, connection = self._tree.memory.mark(), self._tree.connection
-        request = connection.send(GetRemoved(folder.keyed.node))
         gone: list[Gone] = []
         while True:
-            answer = connection.answer(request, Removed)
+            answer = connection.call(GetRemoved(folder.keyed.node, len(gone)), Removed)
             gone += answer.gone
             if not answer.more:
-                return gone, mark
+                return list(dict.fromkeys(gone)), mark  # one may have moved on meanwhile
             if not answer.gone:
                 raise RemoteProtocolError("The server sent a part of an answer with nothing in it.")
 

@@ -90,6 +90,8 @@ class Desk:
                 return self.sharing.members(who, asked)
             case Leave(node):
                 return self.sharing.leave(who, node)
+            case GetRemoved(folder, skip):
+                return self.histories.removed(who, folder, skip)
         raise RemoteProtocolError(f"A client cannot send {type(ask).__name__} now.")
 
     def answers(self, who: Principal, ask: Message) -> Sequence[Message]:
@@ -101,8 +103,6 @@ class Desk:
                 return self.sharing.with_me(who, ask)
             case GetHistory(node, version):
                 return self.histories.of_node(who, node, version)
-            case GetRemoved(folder):
-                return self.histories.removed(who, folder)
         return [self.answer(who, ask)]
 
     def begin_upload(self, who: Principal, salt: Salt, *, resumable: bool) -> Upload:

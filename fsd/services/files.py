@@ -238,14 +238,15 @@ class Files:
             held[root] = HeldBlob(who.user_id, None, blob.salt, len(blob.data))
         for node, content in wanted.items():
             check_content(who, change.manifests[node], held.get(content.root), before.get(node))
+        again = [r for r, n in owners.items() if r in held and held[r].node_id is not None
+                 and before[n].blob != r]  # fmt: skip
+        if again and not versions.is_newest_again(db, again):
+            raise NotFoundError("That version is no longer kept.")
         self._keep(db, owner_id, [(blob, owners.get(Root(blob[0]))) for blob in came.items()])
         staged: dict[bytes, bytes] = {
             root: node for root, node in owners.items() if root not in came
         }
         blob_rows.assign(db, owner_id, staged)
-        again = [r for r, n in owners.items() if r in held and held[r].node_id is not None
-                 and before[n].blob != r]  # fmt: skip
-        versions.is_newest_again(db, again)
 
     def _write(
         self, db: Db, owner_id: int, change: Change, before: dict[bytes, models.Node]

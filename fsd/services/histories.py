@@ -7,11 +7,14 @@ from fsd.services.parts import parts
 from fsd.services.shares import folder_for
 from fsd.store.engine import Database
 from fsd.store.repos import nodes, shares, versions
-from fsproto.errors import NotFoundError
+from fsproto.errors import NotFoundError, RemoteProtocolError
 from fsproto.keys.grants import Role
 from fsproto.messages.history import Gone, History, Removed
 from fsproto.sealed.signed import Signed
 from fsproto.types import NodeId
+
+_AT_ONCE = 100
+"""Removed nodes in one answer, if there is room."""
 
 
 class Histories:
@@ -30,12 +33,15 @@ class Histories:
             older = versions.before(db, node, min(version, found.version))
         return [History(part, more) for part, more in parts(older, _size)]
 
-    def removed(self, who: Principal, folder: NodeId) -> list[Removed]:
-        """Return what was removed from a folder, for whoever may read that."""
+    def removed(self, who: Principal, folder: NodeId, skip: int) -> Removed:
+        """Return what was removed from a folder, for whoever may read that; not all at once."""
+        if not 0 <= skip < 1 << 31:
+            raise RemoteProtocolError("Nobody knows as much as that already.")
         with self._database.read() as db:
             folder_for(db, nodes.get(db, folder), who, Role.READER)
-            gone = [Gone(*one) for one in versions.removed_from(db, folder)]
-        return [Removed(part, more) for part, more in parts(gone, _gone_size)]
+            found = versions.removed_from(db, folder, skip, _AT_ONCE + 1)
+        part, cut = next(parts([Gone(*one) for one in found[:_AT_ONCE]], _gone_size))
+        return Removed(part, cut or len(found) > _AT_ONCE)
 
 
 def _size(one: Signed) -> int:

@@ -29,6 +29,8 @@ class GetRemoved(Message, frozen=True):
     """Ask for what was removed from a folder and can be brought back; answered by `Removed`."""
 
     folder: NodeId
+    skip: int
+    """How many of the latest are known already."""
 
 
 class Gone(Record, frozen=True):
@@ -47,7 +49,7 @@ class Gone(Record, frozen=True):
 
 
 class Removed(Message, frozen=True):
-    """What was removed, the latest first; `more` says that another one follows."""
+    """What was removed, the latest first; `more` says that there is more to be asked for."""
 
     gone: list[Gone]
     more: bool

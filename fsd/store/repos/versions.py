@@ -29,8 +29,12 @@ _MANY = (
     .group_by(_OLDER.c.node_id)
     .having(func.count() > bindparam("keep"))
 )
-_OF_NODES = select(_OLDER.c.node_id, _OLDER.c.root, _OLDER.c.until).where(
-    _OLDER.c.node_id.in_(SOME)
+# Held, for an older content may become the newest again at this very moment.
+_OF_NODES = (
+    select(_OLDER.c.node_id, _OLDER.c.root, _OLDER.c.until)
+    .where(_OLDER.c.node_id.in_(SOME))
+    .order_by(_OLDER.c.root)
+    .with_for_update()
 )
 _FORGET = delete(_MANIFESTS).where(
     _MANIFESTS.c.node_id == bindparam("of"), _MANIFESTS.c.version < bindparam("cut")
@@ -53,12 +57,13 @@ def keep_older(db: Db, replaced: Iterable[tuple[bytes, bytes, int]]) -> None:
     for_each(db, _REPLACED, rows)
 
 
-def is_newest_again(db: Db, roots: Sequence[bytes]) -> None:
-    """Note that older contents are now those of the newest version."""
-    for some in helpings(roots):
-        db.execute(
-            delete(OlderContent).where(OlderContent.root.in_(some)), execution_options=_AS_IS
-        )
+def is_newest_again(db: Db, roots: Sequence[bytes]) -> bool:
+    """Note that older contents are now those of the newest version; False if one is gone."""
+    held = select(OlderContent.root).where(OlderContent.root.in_(roots)).with_for_update()
+    if len(db.scalars(held.order_by(OlderContent.root)).all()) != len(roots):
+        return False
+    db.execute(delete(OlderContent).where(OlderContent.root.in_(roots)), execution_options=_AS_IS)
+    return True
 
 
 def trim(db: Db, newest: Mapping[bytes, int], keep: int) -> list[bytes]:
@@ -91,6 +96,8 @@ def _cut(db: Db, many: Sequence[bytes], keep: int, cuts: dict[bytes, int]) -> li
     for row in of_some(db, _OF_NODES, {*many, *cuts}):
         older.setdefault(row.node_id, []).append((row.until, row.root))
     for node in many:
+        if len(older.get(node, ())) <= keep:
+            continue
         # The manifest that put another in the place of the last one that goes is the first to stay.
         until, _ = sorted(older[node], reverse=True)[keep]
         cuts[node] = max(until, cuts.get(node, 0))
@@ -170,14 +177,16 @@ class Gone(NamedTuple):
     after_proof: bytes
 
 
-def removed_from(db: Db, folder: bytes) -> list[Gone]:
-    """Return what was removed from a folder, the latest first."""
+def removed_from(db: Db, folder: bytes, skip: int, limit: int) -> list[Gone]:
+    """Return what was removed from a folder, the latest first, without the first `skip`."""
     rows = db.execute(
         select(Manifest.payload, Manifest.signature, Removal)
         .join(Node, (Node.id == Manifest.node_id) & (Node.version == Manifest.version))
         .join(Removal, Removal.node_id == Node.id)
         .where(Node.removed_from == folder)
         .order_by(Node.removed_ms.desc(), Node.id)
+        .offset(skip)
+        .limit(limit)
     )
     return [
         Gone(

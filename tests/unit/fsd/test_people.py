@@ -9,6 +9,7 @@ from fsd.store import models
 from fsproto.errors import ExistsError, InvalidNameError, LoginRefused, NotFoundError, UsageError
 from fsproto.messages.account import Backup
 from tests.people import ADDRESS, CHANNEL, Office, Resident, identity
+from tests.writing import Writer
 
 OF_PEOPLE = [
     table for table in models.Base.metadata.sorted_tables if table.name != "login_failures"
@@ -116,7 +117,12 @@ def test_a_name_that_nobody_has_is_not_found_and_quoted_safely(office, act):
 def test_removing_a_person_leaves_no_row_and_no_blob_and_others_whole(office, clock):
     resident(office, clock, "bob")
     before, blobs = rows(office), stored_blobs(office)
-    resident(office, clock, "alice")
+    alice = resident(office, clock, "alice")
+    writes = Writer(office, alice, office.files)
+    for content in (b"one", b"two"):
+        writes.write("replaced", content)
+    writes.write("removed", b"one")
+    writes.remove("removed")
     assert all(count > before[name] for name, count in rows(office).items())
     office.people.remove("alice")
     assert rows(office) == before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -14,140 +13,15 @@ from fsd.services.histories import Histories
 from fsd.services.keeping import KeepPolicy
 from fsd.store import schema
 from fsd.store.repos import versions as queries
-from fsproto.errors import (
-    BadSettingError,
-    ConflictError,
-    NotFoundError,
-    RemoteProtocolError,
-)
-from fsproto.messages.base import Done
-from fsproto.messages.files import Commit, Content, InlineBlob, Removal
-from fsproto.packing import unpack
-from fsproto.sealed import manifest
-from fsproto.sealed.integrity import blob_root
-from fsproto.sealed.manifest import Kind, Manifest, VerifiedManifest, sign_manifest
+from fsproto.errors import BadSettingError, NotFoundError, RemoteProtocolError
+from fsproto.sealed.manifest import sign_manifest
 from fsproto.sealed.prefixtree import Entry, PrefixTree
-from fsproto.types import NO_HASH, NodeId, Root, Salt, Token
-from tests import known
-from tests.people import Office, Resident
+from fsproto.types import NO_HASH
+from tests.people import Office
+from tests.writing import Writer
 
 LARGE = b"x" * 200_000
 DAY_S = 24 * 3600.0
-
-
-@dataclass
-class Writer:
-    """Somebody who writes at the top of their tree, and knows all manifests that they signed."""
-
-    office: Office
-    person: Resident
-    files: Files
-    chains: dict[str, list[VerifiedManifest]] = field(default_factory=dict)
-
-    def write(self, name: str, blob: bytes) -> Root:
-        """Store a new content of a file; return its root."""
-        chain = self.chains.setdefault(name, [])
-        salt = Salt(known.stretch(f"{name} {len(chain)} salt", 32))
-        root = blob_root(salt, blob)
-        content = manifest.Content(len(chain) + 1, salt, root, len(blob), bytes(32))
-        if len(blob) > 60_000:
-            who = self.person.principal
-            assert who is not None
-            incoming = self.office.transfers.begin(who, salt)
-            incoming.add(0, memoryview(blob))
-            self.office.transfers.finish(who, incoming, root, len(blob))
-            self.commit(name, content, [])
-        else:
-            self.commit(name, content, [InlineBlob(salt, blob)])
-        return root
-
-    def body(self, name: str, content: manifest.Content | None) -> Manifest:
-        """Return the next manifest of a file, or folder."""
-        chain = self.chains[name]
-        node = NodeId(known.stretch(f"{self.person.name} {name} id", 16))
-        token = Token(known.stretch(f"{self.person.name} {name} token", 32))
-        body = self.person._manifest(node, self.person.root.node, token, content)
-        previous = chain[-1].hash if chain else NO_HASH
-        kind = Kind.FILE if content else Kind.FOLDER
-        return replace(body, version=len(chain) + 1, previous=previous, kind=kind)
-
-    def commit(
-        self, name: str, content: manifest.Content | None, blobs: list[InlineBlob]
-    ) -> VerifiedManifest:
-        """Commit the next manifest of a file."""
-        self.chains.setdefault(name, [])
-        signed = sign_manifest(self.person.identity.signing, self.body(name, content))
-        body = signed.body
-        self._send([signed], [], blobs, put=Entry(body.token, body.node, signed.hash))
-        self.chains[name].append(signed)
-        return signed
-
-    def remove(self, name: str) -> None:
-        """Take a name out."""
-        token = self.chains[name][-1].body.token
-        self._send([], [Removal(self.person.root.node, token)], [], remove=token)
-
-    def _send(
-        self,
-        manifests: list[VerifiedManifest],
-        removals: list[Removal],
-        blobs: list[InlineBlob],
-        put: Entry | None = None,
-        remove: Token | None = None,
-    ) -> None:
-        person, before = self.person, self.person.entries
-        person.entries = before.put(put) if put else before.remove(remove or Token(b""))
-        state = person._state(person.version + 1)
-        ask = Commit([state.signed], [m.signed for m in manifests], removals, blobs, [])
-        assert person.principal is not None
-        try:
-            assert isinstance(self.files.commit(person.principal, ask), Done)
-        except BaseException:
-            person.entries = before
-            raise
-        person.version, person.state = person.version + 1, state.hash
-
-    # --- looking
-
-    def node(self, name: str) -> NodeId:
-        return self.chains[name][-1].body.node
-
-    def history(self, name: str) -> list[int]:
-        """Return the versions that there are before the newest."""
-        who, chain = self.person.principal, self.chains[name]
-        assert who is not None
-        answers = Histories(self.office.database).of_node(who, self.node(name), len(chain))
-        found = [signed for answer in answers for signed in answer.manifests]
-        numbers = [unpack(signed.payload, Manifest).version for signed in found]
-        assert found == [chain[number - 1].signed for number in numbers]
-        return numbers
-
-    def removed(self) -> list[str]:
-        """Return what was removed, by name, the latest first."""
-        assert self.person.principal is not None
-        answers = Histories(self.office.database).removed(
-            self.person.principal, self.person.root.node
-        )
-        found = []
-        for gone in (gone for answer in answers for gone in answer.gone):
-            body = unpack(gone.manifest.payload, Manifest)
-            found += [name for name in self.chains if self.node(name) == body.node]
-        return found
-
-    def can_be_had(self, name: str, root: Root) -> bool:
-        """Tell whether a content can be downloaded, in the one way and the other."""
-        assert self.person.principal is not None
-        try:
-            reader, _ = self.office.transfers.open(self.person.principal, self.node(name), root)
-            reader.close()
-        except (ConflictError, NotFoundError):
-            return False
-        return True
-
-    def fetched(self, name: str, root: Root) -> bytes | None:
-        assert self.person.principal is not None
-        asked = [Content(self.node(name), root)]
-        return self.office.transfers.fetch(self.person.principal, asked)[0]
 
 
 def writer(office: Office, clock, keep: KeepPolicy, name: str = "alice") -> Writer:
@@ -305,6 +179,17 @@ def test_what_was_removed_is_out_of_sight(office, clock):
     assert PrefixTree.from_proof(found.proof, NO_HASH).get(token) is None
 
 
+def test_of_much_that_was_removed_not_all_is_told_at_once(office, clock):
+    alice = writer(office, clock, KeepPolicy())
+    names = [f"f{number}" for number in range(130)]
+    for name in names:
+        alice.write(name, b"one")
+    for name in names:
+        clock.forward(1)
+        alice.remove(name)
+    assert alice.removed() == names[::-1]
+
+
 def test_it_can_be_brought_back_with_what_it_was(office, clock):
     alice = writer(office, clock, KeepPolicy())
     first = alice.write("f", b"one")
@@ -327,7 +212,7 @@ def test_nobody_else_brings_it_back_or_looks_at_it(office, clock):
     assert bob.person.principal is not None
     histories = Histories(office.database)
     with pytest.raises(NotFoundError):
-        histories.removed(bob.person.principal, alice.person.root.node)
+        histories.removed(bob.person.principal, alice.person.root.node, 0)
     with pytest.raises(NotFoundError):
         histories.of_node(bob.person.principal, alice.node("f"), 9)
     with pytest.raises(NotFoundError):
