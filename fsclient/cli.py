@@ -37,6 +37,8 @@ COMMANDS = {
     "mkdir": "Make folders, and those above them.",
     "mv": "Move or rename files and folders.",
     "rm": "Remove files, or folders with -r.",
+    "history": "Show the versions of a file, or what was removed from a folder.",
+    "restore": "Bring back an older version, or what was removed.",
     "share": "Let somebody read, or change, a file or folder of yours.",
     "unshare": "Share a file or folder with somebody no more.",
     "shares": "Show what is shared by you and with you.",
@@ -50,6 +52,7 @@ _ELSEWHERE = {
     "mirror": "sync", "rsync": "sync",
     "dir": "ls", "list": "ls", "move": "mv", "rename": "mv", "ren": "mv", "del": "rm",
     "delete": "rm", "remove": "rm", "rmdir": "rm", "register": "enroll", "info": "status",
+    "log": "history", "versions": "history", "undelete": "restore", "undo": "restore",
 }  # fmt: skip
 """What other programs call our commands, to suggest the right one."""
 

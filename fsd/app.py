@@ -22,6 +22,7 @@ from fsd.hostkeys import HostKeys
 from fsd.masterkey import open_vault
 from fsd.services.accounts import Accounts
 from fsd.services.files import Files
+from fsd.services.histories import Histories
 from fsd.services.keylog import KeyLogs, LogKeeper
 from fsd.services.people import People
 from fsd.services.shares import Sharing
@@ -125,7 +126,7 @@ class _Server:
         self._blobs = LocalBlobs(settings.home.blobs)
         self._vault = open_vault(settings.home, database)
         # These last as long as the server: they know what is under way.
-        self._files = Files(database, self._blobs, now_ms=now_ms)
+        self._files = Files(database, self._blobs, now_ms=now_ms, keep=settings.keep)
         self._transfers = Transfers(database, self._blobs, now_ms=now_ms, limits=settings.uploads)
         self._log = LogKeeper(settings.home.log_key(), now_ms=now_ms)
         self._log.catch_up(database)
@@ -144,13 +145,14 @@ class _Server:
             random=os.urandom,
         )
         sharing, keylog = Sharing(self._database), KeyLogs(self._database, self._log)
-        desk = Desk(accounts, self._files, self._transfers, sharing, keylog)
+        history = Histories(self._database)
+        desk = Desk(accounts, self._files, self._transfers, sharing, keylog, history)
         return desk if self._watch is None else self._watch.beside(desk)
 
     async def run(self, ready: Callable[[Address, str], None]) -> None:
         """Serve until told to stop."""
         settings = self._settings
-        janitor = Janitor(self._database, self._blobs, now_ms)
+        janitor = Janitor(self._database, self._blobs, now_ms, settings.keep)
         # This home is ours alone, so whatever is still being received in it was interrupted.
         await asyncio.to_thread(janitor.run, unkept_s=0)
         _on_signals((signal.SIGTERM, signal.SIGINT), self._stop.set)

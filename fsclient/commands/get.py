@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
-from fsclient.commands.options import Choices, choosing, progress_option, resuming, update
+from fsclient.commands.options import Choices, choosing, older, progress_option, resuming, update
 
 EXAMPLES = """\b
 Examples:
@@ -14,11 +14,13 @@ Examples:
   fsclient get photos notes.txt backup/    several things into a folder
   fsclient get -u photos .                 a folder, but what is here already
   fsclient get / everything                your whole tree
+  fsclient get --version 3 notes.txt old   as 'fsclient history' numbers them
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("paths", nargs=-1, required=True, metavar="REMOTE… [LOCAL]")
+@older
 @update
 @choosing
 @resuming
@@ -28,6 +30,7 @@ def command(
     app: App,
     paths: tuple[str, ...],
     *,
+    version: int | None,
     update: bool,
     choices: Choices,
     no_resume: bool,
@@ -73,10 +76,10 @@ def command(
         Progress(app.ui, "get", "got", progress_wanted) as progress,
     ):
         if stdout:
-            where = to_stdout(session, places, progress, failures)
+            where = to_stdout(session, places, progress, failures, version)
         else:
             task = Task(session, progress, failures, actions, rules, unfinished=unfinished)
-            where = Get(task).run(places, target)
+            where = Get(task, version).run(places, target)
     if not choices.dry_run:
         if not failures:
             unfinished.end()

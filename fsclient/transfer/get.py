@@ -18,6 +18,7 @@ from fsclient.transfer.localfs import Written
 from fsclient.transfer.progress import Progress
 from fsclient.transfer.task import Task
 from fsclient.transfer.writing import Writable
+from fsclient.tree import Located
 from fsproto.errors import ExistsError, NotFoundError, UsageError
 from fsproto.names import RemotePath, for_terminal
 
@@ -27,9 +28,10 @@ STDOUT = "-"
 class Get:
     """One `get` command."""
 
-    def __init__(self, task: Task) -> None:
-        """Take the command that this is."""
+    def __init__(self, task: Task, version: int | None = None) -> None:
+        """Take the command that this is, and which version of each file (None: the newest)."""
         self._task = task
+        self._version = version
         self._session = task.session
         self._failures = task.failures
         self._actions = task.actions
@@ -44,7 +46,7 @@ class Get:
         taken: set[str] = set()
         for source in sources:
             with self._failures.noted():
-                found = self._session.tree.find(source)
+                found = _found(self._session, source, self._version)
                 if len(sources) > 1 or found.is_folder:
                     self._task.begin(as_name=not into)
                 if not into:
@@ -78,15 +80,28 @@ class Get:
         return into
 
 
+def _found(session: Session, path: RemotePath, version: int | None) -> Located:
+    found = session.tree.find(path)
+    if version is None:
+        return found
+    from fsclient.history import Histories
+
+    return Histories(session.tree).at(found, version)
+
+
 def to_stdout(
-    session: Session, sources: Sequence[RemotePath], progress: Progress, failures: Failures
+    session: Session,
+    sources: Sequence[RemotePath],
+    progress: Progress,
+    failures: Failures,
+    version: int | None = None,
 ) -> str:
     """Write files to standard output, one after the other; of a link, where it leads.
 
     Each segment is verified before it is written, but that nothing was cut off at the end is
     known only at the end: whoever reads the pipe must look at the exit status.
     """
-    found = [session.tree.find(source) for source in sources]
+    found = [_found(session, source, version) for source in sources]
     if any(one.is_folder for one in found):
         raise UsageError("A folder cannot be written to standard output.")
     for one in found:  # the order counts, which is not kept among those asked for at once

@@ -8,6 +8,7 @@ from fsd.doors.peer import DoorPolicy
 from fsd.home import Home
 from fsd.services.accounts import LoginPolicy
 from fsd.services.incoming import UploadLimits
+from fsd.services.keeping import KeepPolicy
 from fsproto.limits import DEFAULT_PORT
 from fsproto.link import Address
 
@@ -27,3 +28,4 @@ class Settings:
     logins: LoginPolicy = field(default_factory=LoginPolicy)
     door: DoorPolicy = field(default_factory=DoorPolicy)
     uploads: UploadLimits = field(default_factory=UploadLimits)
+    keep: KeepPolicy = field(default_factory=KeepPolicy)

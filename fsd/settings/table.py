@@ -73,6 +73,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("door.frame", "door.frame_s", Time(10, 86400), "How long one message may take from its first byte to its last.", reloads=True),
     Setting("door.drain", "door.drain_s", Time(0, 3600), "For what is in flight when the server is told to stop.", reloads=True),
 
+    Setting("keep.versions", "keep.keep_versions", Whole(0, 500), "How many contents of each file are kept beside the one it has now; 0 keeps none."),
+    Setting("keep.removed_days", "keep.keep_removed_days", Whole(0, 36_500), "Days for which a removed file or folder can be brought back; 0 deletes it at once."),
+
     Setting("upload.active", "uploads.active", Whole(1, 10_000), "Uploads of one person under way at once, over all connections."),
     Setting("upload.suspended", "uploads.suspended", Whole(0, 10_000), "Broken-off uploads of one person that are kept to be gone on with; the oldest make room."),
 )  # fmt: skip

@@ -24,6 +24,7 @@ from fsd.doors.peer import DoorPolicy
 from fsd.home import Home
 from fsd.services.accounts import Accounts, LoginPolicy, Principal
 from fsd.services.files import Files
+from fsd.services.histories import Histories
 from fsd.services.keylog import KeyLogs, LogKeeper
 from fsd.services.shares import Sharing
 from fsd.services.transfers import Transfers
@@ -233,6 +234,7 @@ class LyingServer:
             Transfers(database, blobs, now_ms=now_ms),
             Sharing(database),
             KeyLogs(database, log),
+            Histories(database),
             server=self,
         )
         self._door = door = _Door(self, desk, home, self._policy)
