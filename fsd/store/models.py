@@ -184,7 +184,7 @@ class Node(Base):
     parent_id: Mapped[bytes | None] = mapped_column(Octets(16))
     token: Mapped[bytes | None] = mapped_column(Octets(32))
     kind: Mapped[int]
-    generation: Mapped[int] = mapped_column(default=1)
+    generation: Mapped[int] = mapped_column(default=1, server_default="1")
     """Of its key."""
     version: Mapped[int] = mapped_column(BigInteger)
     manifest_hash: Mapped[bytes] = mapped_column(Octets(32))
