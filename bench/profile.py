@@ -30,7 +30,8 @@ LARGE = 512 * MIB
 FOLDERS, FILES = 30, 3000
 WORTH_TELLING = 0.02
 WAITING = re.compile(
-    r"^(_worker \(concurrent|Runner\.run \(asyncio|Condition\.wait \(|Thread\._wait_for|select)"
+    r"^(_worker \(concurrent|Runner\.run \(asyncio|Condition\.wait \(|Thread\._wait_for|select"
+    r"|Line\._becomes \(fsd)"
 )
 """Innermost frames that wait for work, whatever the system says of their thread; uvloop's own code
 cannot be told from waiting in it."""
@@ -42,8 +43,11 @@ WHAT = (
     ("Ed25519", r"^(SigningKey\.\w+|verify) \(fsproto/crypto"),
     ("other cryptography and keys", r"\(fsproto/(crypto|keys)"),
     ("database", r"\((sqlalchemy|sqlite3|fsd/store)"),
-    ("local files", r"\((fsclient/transfer/localfs|fsd/blobs|pathlib|shutil|tempfile)"),
-    ("local files", r"^(_Local\.write \(fsclient/transfer/get|Download\.segment \(fsd/doors)"),
+    (
+        "local files",
+        r"\((fsclient/transfer/(localfs|wholefile|partial)|fsd/blobs|pathlib|shutil|tempfile)",
+    ),
+    ("local files", r"^Download\.segment_into \(fsd/doors"),
     ("socket", r"\((fsclient/connection|fsproto/wire/frames|fsd/doors/line|socket)"),
     ("messages", r"\(fsproto/(packing|messages|wire)"),
     ("manifests and trees", r"\((fsproto/sealed|fsclient/(tree|changes|trust)|fsd/services)"),

@@ -31,7 +31,9 @@ class MissingError(Exception):
 
 def environment(**more: str) -> dict[str, str]:
     """Return what our programs are started with: this checkout, none of the caller's settings."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("FS")}
+    # Without the interpreter's settings, too: an installed program keeps what it has compiled.
+    settings = ("FS", "PYTHON")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(settings)}
     return {**kept, "PYTHONPATH": str(ROOT), **more}
 
 

@@ -12,7 +12,6 @@ import os
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 from fsclient.connection import ServerConnection
@@ -34,6 +33,7 @@ from fsproto.sealed.folder import FolderState
 from fsproto.sealed.manifest import Metadata, Mode, VerifiedManifest
 from fsproto.sealed.prefixtree import Entry
 from fsproto.types import NO_NODE, Hash, NodeId, Token
+from fsproto.values import Value
 
 _TRIES = 100
 _LONGEST_PAUSE_S = 0.25
@@ -43,8 +43,7 @@ _MANIFEST_BYTES = 1400
 _Step = Callable[[Draft], None]
 
 
-@dataclass(frozen=True)
-class _Sent:
+class _Sent(Value, frozen=True):
     """A commit that was sent, and what it builds on; its answer is due, or was lost."""
 
     connection: ServerConnection

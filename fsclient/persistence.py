@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from fsclient.ui import Ui
 from fsproto.errors import FsError, LoginRefused, Unreachable, VersionMismatchError
+from fsproto.values import Value
 
 T = TypeVar("T")
 
@@ -17,8 +17,7 @@ WORTH_KEEPING = 4 << 20
 """Bytes; of smaller files nothing is kept, as it takes no longer to send them again."""
 
 
-@dataclass(frozen=True)
-class Patience:
+class Patience(Value, frozen=True):
     """How long the client waits for what, in seconds."""
 
     connect_s: float = 10.0

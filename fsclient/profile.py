@@ -17,7 +17,6 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,10 +24,10 @@ from fsclient.errors import local_errors
 from fsproto.errors import ExistsError, IntegrityError, NotFoundError, UsageError
 from fsproto.link import Address, EnrollLink
 from fsproto.types import NodeId
+from fsproto.values import Value
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(Value, frozen=True):
     """What a profile knows about account and server."""
 
     link: EnrollLink

@@ -8,7 +8,8 @@ command goes on there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from fsclient.changes import Changes
 from fsclient.tree import Located, Tree

@@ -75,7 +75,7 @@ class SharedWithMe:
         return found
 
     def _found(self, owner: str) -> list[Located]:
-        from dataclasses import replace
+        from msgspec.structs import replace
 
         tops = []
         for share, mark in self._ask(owner):
@@ -126,7 +126,7 @@ class SharedWithMe:
             raise IntegrityError("The server sent another folder or file than the one shared.")
         keyed = keyed.with_former(body)
         tree.authors.enter_top(keyed, share.owner, members)
-        tree.authors.check_manifest(manifest)
+        tree.authors.check_manifest(manifest, top=True)
         tree.people.check_heads(tree.connection, [body.log_head])
         tree.memory.check([seen_manifest(manifest)], mark)
         metadata = open_metadata(keyed.metadata_key, body)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from fsclient.tree import Located, Tree, View
 from fsproto.errors import ConflictError
@@ -27,10 +26,10 @@ from fsproto.sealed.manifest import (
 )
 from fsproto.sealed.prefixtree import Entry, PrefixTree
 from fsproto.types import NO_HASH, NodeId, Token
+from fsproto.values import Value
 
 
-@dataclass(frozen=True)
-class NextVersion:
+class NextVersion(Value, frozen=True):
     """What the next version of a node is to be."""
 
     node: KeyedNode
@@ -43,8 +42,7 @@ class NextVersion:
     """It takes a new key: fewer people are to see it than saw what it was before."""
 
 
-@dataclass(frozen=True)
-class SignedChanges:
+class SignedChanges(Value, frozen=True):
     """A commit that is signed: all of it is made, or nothing."""
 
     states: list[VerifiedState]

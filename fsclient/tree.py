@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,7 +13,7 @@ from fsclient.persistence import Once
 from fsclient.renewals import Renewals
 from fsclient.shared import SharedWithMe
 from fsclient.trust.authors import Authors
-from fsclient.trust.memory import MANIFEST, STATE, Memory, Sighting
+from fsclient.trust.memory import MANIFEST, STATE, Memory, Sighting, key_end
 from fsclient.trust.people import People
 from fsproto.errors import (
     ExistsError,
@@ -48,6 +47,7 @@ from fsproto.sealed.manifest import (
 from fsproto.sealed.prefixtree import Entry, PrefixTree
 from fsproto.sealed.signed import Signed
 from fsproto.types import NO_NODE, NodeId, Token
+from fsproto.values import Value
 
 if TYPE_CHECKING:
     from fsclient.connection import ServerConnection
@@ -60,15 +60,14 @@ _LISTINGS_AHEAD = 8
 """Folders that are asked for before the first of them was looked at."""
 
 
-@dataclass(frozen=True)
-class Located:
+class Located(Value, frozen=True):
     """A node that was found, verified and opened."""
 
     path: RemotePath
     keyed: KeyedNode
     manifest: VerifiedManifest
     metadata: Metadata
-    above: Located | None = field(default=None, repr=False, compare=False)
+    above: Located | None = None
     """The folder it was found in; None for a root, and for what heads somebody's shares."""
 
     @property
@@ -90,13 +89,12 @@ class Located:
         return "symlink" if self.metadata.mode is Mode.SYMLINK else "file"
 
 
-@dataclass(frozen=True)
-class View:
+class View(Value, frozen=True):
     """A folder as the server proved it to be: its state, and as much of its tree as was asked."""
 
     state: VerifiedState
-    tree: PrefixTree = field(repr=False)
-    found: dict[Token, VerifiedManifest] = field(repr=False)
+    tree: PrefixTree
+    found: dict[Token, VerifiedManifest]
 
 
 class Lately:
@@ -160,6 +158,7 @@ class Tree:
         self.people = people
         self.authors = Authors(connection, people, memory)
         self.renewals = Renewals()
+        memory.remember(key_end(index) for index in people.ended)
         keyed = open_root_grant(root.grant, identity)
         self.authors.enter_top(keyed, identity.user, None)
         body = unpack(root.manifest.payload, Manifest)

@@ -38,10 +38,10 @@ class CryptoError(Exception):
     """Something did not open, verify or parse; the caller says what that means."""
 
 
-def sha256(*parts: Bytes) -> bytes:
+def sha256(first: Bytes, *more: Bytes) -> bytes:
     """Return SHA-256 of the parts one after the other (32 bytes)."""
-    digest = hashlib.sha256()
-    for part in parts:
+    digest = hashlib.sha256(first)
+    for part in more:
         digest.update(part)
     return digest.digest()
 

@@ -6,6 +6,7 @@ RSA keys cannot be made from a seed, so they are kept with the test vectors.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import cache
 
 from fsproto import crypto, labels
@@ -66,3 +67,10 @@ def keyed_node(name: str, generation: int = 1) -> KeyedNode:
     return KeyedNode(
         NodeId(stretch(f"{name} id", 16)), generation, NodeKey(stretch(f"{name} key", 32))
     )
+
+
+def aged_node(name: str, generation: int, names_since: int = 1) -> KeyedNode:
+    """Return the node of that name with the keys of all generations before this one."""
+    ages = range(generation - 1, 0, -1)
+    former = tuple(NodeKey(stretch(f"{name} key {age}", 32)) for age in ages)
+    return replace(keyed_node(name, generation), former=former, names_since=names_since)

@@ -15,8 +15,9 @@ from fsd.auth.vault import Vault
 from fsd.blobs.local import LocalBlobs
 from fsd.services.accounts import Accounts, LoginPolicy, Principal
 from fsd.services.files import Files
-from fsd.services.keylog import LogKeeper
+from fsd.services.keylog import KeyLogs, LogKeeper
 from fsd.services.people import People
+from fsd.services.shares import Sharing
 from fsd.services.transfers import Transfers
 from fsd.store.engine import Database
 from fsproto import crypto, labels
@@ -66,6 +67,8 @@ class Office:
         self.people = People(database, self.vault, self.blobs, log=self.log, now_ms=clock)
         self.files = Files(database, self.blobs, now_ms=clock)
         self.transfers = Transfers(database, self.blobs, now_ms=clock)
+        self.sharing = Sharing(database)
+        self.key_log = KeyLogs(database, self.log)
 
     def add(self, name: str, digits: int = 6) -> Resident:
         """Have the administrator add a person."""
@@ -114,6 +117,13 @@ class Resident:
     def name(self) -> str:
         return self.identity.user
 
+    @property
+    def who(self) -> Principal:
+        """As whom the server knows them."""
+        if self.principal is None:
+            raise AssertionError("enrol first")
+        return self.principal
+
     def code(self, now_ms: int, offset: int = 0) -> str:
         """Return what the authenticator app shows, or showed or will show."""
         return self.otp.code(self.otp.step(now_ms) + offset)
@@ -143,8 +153,8 @@ class Resident:
     def empty_tree(self) -> TreeRoot:
         """Where their tree begins, as they enrol with it."""
         grant = grant_root(self.root, self.identity, known.TIME_MS, known.Seeded("grant"))
-        root = self._manifest(self.root.node, NO_NODE, NO_TOKEN, None)
-        state = self._state(1)
+        root = self.manifest(self.root.node, NO_NODE, NO_TOKEN, None)
+        state = self.root_state(1)
         self.state = state.hash
         return TreeRoot(grant, sign_manifest(self.identity.signing, root).signed, state.signed)
 
@@ -159,11 +169,9 @@ class Resident:
 
     def put(self, office: Office, name: str, blob: bytes, *, inline: bool = True) -> None:
         """Store a sealed file at the top of their tree, inside its commit or uploaded before."""
-        if self.principal is None:
-            raise AssertionError("enrol first")
         if not inline:
             self.stage(office, blob)
-        office.files.commit(self.principal, self.change(name, blob, inline=inline))
+        office.files.commit(self.who, self.change(name, blob, inline=inline))
 
     def change(self, name: str, blob: bytes, *, inline: bool = True) -> Commit:
         """Return the commit that stores a sealed file at the top of their tree."""
@@ -171,24 +179,26 @@ class Resident:
         token = Token(known.stretch(f"{self.name} {name} token", 32))
         salt = self._salt(blob)
         content = Content(1, salt, blob_root(salt, blob), len(blob), bytes(32))
-        body = self._manifest(node, self.root.node, token, content)
+        body = self.manifest(node, self.root.node, token, content)
         signed = sign_manifest(self.identity.signing, body)
-        self.entries = self.entries.put(Entry(token, node, signed.hash))
-        self.version += 1
-        state = self._state(self.version)
-        self.state = state.hash
+        state = self.enter(Entry(token, node, signed.hash))
         blobs = [InlineBlob(salt, blob)] if inline else []
         return Commit([state.signed], [signed.signed], [], blobs, [])
+
+    def enter(self, entry: Entry) -> folder.VerifiedState:
+        """Return the next state of the top of their tree, with one more entry in it."""
+        self.entries = self.entries.put(entry)
+        self.version += 1
+        state = self.root_state(self.version)
+        self.state = state.hash
+        return state
 
     def _salt(self, blob: bytes) -> Salt:
         return Salt(known.stretch(f"{self.name} {len(blob)} salt", 32))
 
     def stage(self, office: Office, blob: bytes) -> Root:
         """Upload a sealed blob that no commit names yet; return its root."""
-        who = self.principal
-        if who is None:
-            raise AssertionError("enrol first")
-        salt = self._salt(blob)
+        who, salt = self.who, self._salt(blob)
         root = blob_root(salt, blob)
         incoming = office.transfers.begin(who, salt)
         for index, start in enumerate(range(0, len(blob), SEGMENT_SIZE)):
@@ -196,9 +206,10 @@ class Resident:
         office.transfers.finish(who, incoming, root, len(blob))
         return root
 
-    def _manifest(
+    def manifest(
         self, node: NodeId, parent: NodeId, token: Token, content: Content | None
     ) -> Manifest:
+        """Return the first manifest of something of theirs, to be signed."""
         return Manifest(
             format=manifest.FORMAT,
             node=node,
@@ -220,7 +231,8 @@ class Resident:
             log_head=b"",
         )
 
-    def _state(self, version: int) -> folder.VerifiedState:
+    def root_state(self, version: int) -> folder.VerifiedState:
+        """Return a state of the top of their tree, with the entries it has now."""
         body = FolderState(
             format=folder.FORMAT,
             folder=self.root.node,

@@ -37,6 +37,17 @@ hashes = exactly(32).map(Hash)
 generations = st.integers(1, (1 << 32) - 1)
 versions = st.integers(1, (1 << 63) - 1)
 keyed_nodes = st.builds(KeyedNode, node_ids, generations, node_keys)
+"""Nodes of whose keys only the newest is held."""
+
+
+@st.composite
+def aged_nodes(draw: st.DrawFn, min_generation: int = 1) -> KeyedNode:
+    """Give a node with the keys of all its generations."""
+    generation = draw(st.integers(min_generation, min_generation + 4))
+    before = st.lists(node_keys, min_size=generation - 1, max_size=generation - 1).map(tuple)
+    since = st.integers(1, generation)
+    return KeyedNode(draw(node_ids), generation, draw(node_keys), draw(before), draw(since))
+
 
 packable_ints = st.integers(-(1 << 63), (1 << 64) - 1)
 """What msgpack has a form for."""

@@ -21,7 +21,7 @@ from fsclient.persistence import WORTH_KEEPING
 from fsclient.session import Session
 from fsclient.transfer import actions as what
 from fsclient.transfer.compare import Comparer, same_facts, same_time
-from fsclient.transfer.download import Downloader, Job, Writable
+from fsclient.transfer.download import Downloader, Job
 from fsclient.transfer.failures import Failures
 from fsclient.transfer.links import LinkSource, link_made, local_facts
 from fsclient.transfer.localfs import (
@@ -43,6 +43,8 @@ from fsclient.transfer.partial import Partial, drop_partials
 from fsclient.transfer.progress import Progress
 from fsclient.transfer.removal import Removal
 from fsclient.transfer.task import Task
+from fsclient.transfer.wholefile import write_whole
+from fsclient.transfer.writing import Writable
 from fsclient.tree import Located
 from fsproto.errors import ExistsError, FsError, SourceChangedError
 from fsproto.names import for_terminal
@@ -138,7 +140,7 @@ class Down:
                 if child.is_folder:
                     self._enter(_Here(child, path, below), todo)
                 else:
-                    self._leaf(child, path, below, follow=False)
+                    self._leaf(child, path, below, follow=False, empty=not here.was_there)
 
     def _made_or_there(self, path: Path, relative: str, *, follow: bool) -> bool:
         """Make a local folder; tell whether it was there already."""
@@ -170,10 +172,17 @@ class Down:
 
     # --- files
 
-    def _leaf(self, found: Located, path: Path, relative: str, *, follow: bool) -> None:
+    def _leaf(
+        self, found: Located, path: Path, relative: str, *, follow: bool, empty: bool = False
+    ) -> None:
+        """Note that a file is to be got, unless it is the same as what is there.
+
+        `empty` says that its folder was made just now. Who puts something there meanwhile is met
+        when the file is written, as anybody is who comes later.
+        """
         metadata = found.metadata
         follow = follow and metadata.mode is not Mode.SYMLINK
-        kind = kind_at(path, follow=follow)
+        kind = None if empty else kind_at(path, follow=follow)
         if kind == FOLDER:
             self._check_replaceable(path, relative)
             remove = partial(self._removal.remove, path, relative)
@@ -189,13 +198,16 @@ class Down:
         """Return the job for one file, which is kept in parts if it is worth it."""
         metadata, persistence = found.metadata, self._session.persistence
         content = found.manifest.body.content
-        whole = Job(found, partial(_written, path, metadata, follow=follow))
-        if metadata.size < WORTH_KEEPING or metadata.mode is Mode.SYMLINK or content is None:
-            return whole
+        target = partial(_written, path, metadata, follow=follow)
+        if metadata.mode is Mode.SYMLINK or content is None:
+            return Job(found, target)
+        if metadata.size < WORTH_KEEPING:
+            at_once = partial(write_whole, path, facts=_facts(metadata), follow=follow)
+            return Job(found, target, at_once=at_once)
         if not persistence.resumes:
             if not self._actions.dry_run:
                 drop_partials(path, follow=follow)
-            return whole
+            return Job(found, target)
         kept = Partial(path, _facts(metadata), content.root, persistence, follow=follow)
         return Job(found, lambda: kept, kept)
 

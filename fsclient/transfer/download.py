@@ -14,11 +14,13 @@ from fsclient.transfer.buffers import Buffer, Buffers
 from fsclient.transfer.opening import Opening
 from fsclient.transfer.progress import Moving, Progress
 from fsclient.transfer.threads import Threads
+from fsclient.transfer.writing import Writable, Writing
 from fsclient.tree import Located
 from fsproto.errors import ConflictError, FsError, IntegrityError, RemoteProtocolError, Unreachable
 from fsproto.limits import MAX_FETCH, MAX_INLINE_BLOB
 from fsproto.messages import files
 from fsproto.messages.files import Download, Fetch, Fetched, Sent
+from fsproto.values import Value
 from fsproto.wire.connection import Control, Data
 
 if TYPE_CHECKING:
@@ -29,13 +31,6 @@ WINDOW_BYTES = 4 << 20
 """How much may be asked for before the first of it was received."""
 AHEAD = 4
 THREADS = 2
-
-
-class Writable(Protocol):
-    """Where plaintext goes."""
-
-    def write(self, data: bytes | memoryview, /) -> object:
-        """Take all of the data."""
 
 
 class Kept(Writable, Protocol):
@@ -51,14 +46,17 @@ class Kept(Writable, Protocol):
         """Write that segment next."""
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Value, frozen=True):
     """One file to get, and where its plaintext goes."""
 
     file: Located
     target: Callable[[], AbstractContextManager[Writable]]
     kept: Kept | None = None
     """What there may be of it already; the target then is the same."""
+    at_once: Callable[[bytes], None] | None = None
+    """What takes a small file, whole and verified, with less ado than the target."""
+    may_wait: bool = False
+    """Whether the target takes its time, a pipe say, and Ctrl-C must not wait for it."""
 
 
 class Downloader:
@@ -69,11 +67,13 @@ class Downloader:
         self._session = session
         self._progress = progress
         self._threads = Threads(THREADS, "open")
+        self._writer = Threads(1, "write")
         self._buffers = Buffers()
 
     def close(self) -> None:
         """Let the threads go."""
         self._threads.close()
+        self._writer.close()
 
     def get_all(self, jobs: Iterable[Job], failed: Callable[[FsError], None]) -> None:
         """Get files; what concerns one of them alone goes to `failed`, all else is raised."""
@@ -164,14 +164,13 @@ class Downloader:
     def _take_whole(self, job: Job, opening: Opening, blob: bytes | None) -> None:
         if blob is None:
             raise ConflictError(f"'{job.file.path}' was replaced or removed meanwhile.")
-        if len(blob) != opening.content.sealed_size:
-            raise IntegrityError("The server sent a file of another size than was signed.")
-        with job.target() as target:
-            room = memoryview(bytearray(len(blob)))
-            plain = opening.open(0, memoryview(blob), room)
-            target.write(plain)
-            self._progress.advance(len(plain))
-            opening.check()
+        plain = opening.open_whole(blob)
+        if job.at_once is not None:
+            job.at_once(plain)
+        else:
+            with job.target() as target:
+                target.write(plain)
+        self._progress.advance(len(plain))
         self._progress.file_done()
 
     def _receive_large(
@@ -195,11 +194,13 @@ class Downloader:
 
     def _receive(self, ask: _Ask, job: Job, opening: Opening, asked: deque[_Ask]) -> None:
         path, size = str(job.file.path), job.file.metadata.size
+        beside = None if job.may_wait else self._writer
         with job.target() as target, self._progress.begin_file(path, size) as moving:
             while True:
                 try:
                     self._take_kept(job, opening, ask, moving)
-                    self._open_into(target, opening, ask, moving)
+                    writing = Writing(target, moving, self._buffers, beside)
+                    self._open_into(opening, ask, writing)
                     break
                 except Unreachable as lost:
                     self._ask_again(lost, [ask, *asked])
@@ -226,17 +227,8 @@ class Downloader:
                 self._buffers.give_back(buffer)
         kept.go_to(opening.kept)
 
-    def _open_into(self, target: Writable, opening: Opening, ask: _Ask, moving: Moving) -> None:
+    def _open_into(self, opening: Opening, ask: _Ask, writing: Writing) -> None:
         """Receive what is missing; when the connection is lost, all that came was written."""
-        window: deque[tuple[Buffer, Future[memoryview]]] = deque()
-
-        def write_first() -> None:
-            buffer, opened = window.popleft()
-            plain = opened.result()
-            target.write(plain)
-            moving.advance(len(plain))
-            self._buffers.give_back(buffer)
-
         if not ask.request:
             return
         try:
@@ -244,19 +236,19 @@ class Downloader:
                 buffer = self._buffers.take()
                 segment = self._next(opening, ask, index, buffer.sealed)
                 work = self._threads.submit(opening.open, index, segment, buffer.plain)
-                window.append((buffer, work))
+                writing.add(buffer, work)
                 opening.next = index + 1
                 if index == 0:  # it has the header, which the others need
-                    write_first()
-                if len(window) > AHEAD:
-                    write_first()
-            while window:
-                write_first()
+                    writing.see_to_first()
+                if len(writing) > AHEAD:
+                    writing.see_to_first()
+            writing.finish()
             self._end(opening, ask)
         except Unreachable:
-            while window:
-                write_first()
+            writing.finish()
             raise
+        finally:
+            writing.stop()
 
     def _next(self, opening: Opening, ask: _Ask, index: int, into: memoryview) -> memoryview:
         event = self._event(ask, into)

@@ -12,11 +12,12 @@ from fsclient.errors import local_errors
 from fsclient.session import Session
 from fsclient.transfer.actions import MAKE_FOLDER, Actions
 from fsclient.transfer.down import Down, get_all, name_for
-from fsclient.transfer.download import Job, Writable
+from fsclient.transfer.download import Job
 from fsclient.transfer.failures import Failures
 from fsclient.transfer.localfs import Written
 from fsclient.transfer.progress import Progress
 from fsclient.transfer.task import Task
+from fsclient.transfer.writing import Writable
 from fsproto.errors import ExistsError, NotFoundError, UsageError
 from fsproto.names import RemotePath, for_terminal
 
@@ -84,7 +85,7 @@ def to_stdout(
     if any(one.is_folder for one in found):
         raise UsageError("A folder cannot be written to standard output.")
     for one in found:  # the order counts, which is not kept among those asked for at once
-        get_all(session, [Job(one, _stdout)], progress, failures)
+        get_all(session, [Job(one, _stdout, may_wait=True)], progress, failures)
     return ""
 
 

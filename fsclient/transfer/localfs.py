@@ -17,6 +17,7 @@ from fsclient.transfer.excludes import Excludes
 from fsproto.errors import ConflictError, InvalidNameError, SourceChangedError, UsageError
 from fsproto.names import clean_name, for_terminal
 from fsproto.sealed.manifest import Mode
+from fsproto.values import Value
 
 _WINDOWS_CHARACTERS = frozenset('<>:"/\\|?*')
 _WINDOWS_NAMES = frozenset(
@@ -28,14 +29,13 @@ _HOLE_WORTH_TELLING = 64 * 1024
 IS_WINDOWS = os.name == "nt"
 FILE, FOLDER, LINK, SPECIAL = "file", "folder", "link", "special file"
 """What something in a local folder is."""
-_TAKES_NUMBERS = {os.chmod, os.utime} <= os.supports_fd
+TAKES_NUMBERS = {os.chmod, os.utime} <= os.supports_fd
 """Whether time and mode can be set on an open file, without looking its path up again."""
 FOLDS_CASE = IS_WINDOWS or sys.platform == "darwin"
 """Whether `A` and `a` usually are one file on this system."""
 
 
-@dataclass(frozen=True)
-class LocalFacts:
+class LocalFacts(Value, frozen=True):
     """What a local file or folder is like."""
 
     size: int
@@ -85,8 +85,7 @@ def is_passing(name: str) -> bool:
     return name.startswith(".") and _PASSING.fullmatch(name) is not None
 
 
-@dataclass(frozen=True)
-class Child:
+class Child(Value, frozen=True):
     """One entry of a local folder."""
 
     name: str
@@ -152,7 +151,7 @@ class Source:
         self._read = 0
         with local_errors(path):
             # Opening a named pipe would wait for somebody to write to it.
-            regular = stat.S_ISREG((path.stat() if follow else path.lstat()).st_mode)
+            regular = stat.S_ISREG(os.stat(path, follow_symlinks=follow).st_mode)  # noqa: PTH116
             if regular:
                 opener = None if follow else _unfollowed
                 self._file: BinaryIO = open(path, "rb", buffering=0, opener=opener)  # noqa: SIM115
@@ -247,7 +246,13 @@ class Target:
         """Look at what is there; `ConflictError` for what is never replaced."""
         self._path = path
         self.final, self._mode = _replaced(path, follow=follow)
-        self.temporary = self.final.parent / f".fs-{os.urandom(8).hex()}"
+        self.passing_name = f".fs-{os.urandom(8).hex()}"
+        """What it is called beside its place until it is whole."""
+
+    @property
+    def temporary(self) -> Path:
+        """Where it lies until it is whole."""
+        return self.final.parent / self.passing_name
 
     def begin(self) -> BinaryIO:
         """Open a new file beside it, which only we can read."""
@@ -278,7 +283,7 @@ def written_whole(path: Path, facts: LocalFacts, *, follow: bool = True) -> Iter
         with file:
             yield file
             with local_errors(path):
-                target.dress(file.fileno() if _TAKES_NUMBERS else temporary, facts)
+                target.dress(file.fileno() if TAKES_NUMBERS else temporary, facts)
         with local_errors(path):
             temporary.replace(target.final)
     except BaseException:
@@ -326,7 +331,7 @@ def _replaced(path: Path, *, follow: bool) -> tuple[Path, int | None]:
     """Return where a file really goes, and the mode of the one that is there, if there is one."""
     with local_errors(path):
         try:
-            mode = (path.stat() if follow else path.lstat()).st_mode
+            mode = os.stat(path, follow_symlinks=follow).st_mode  # noqa: PTH116 - of `Path` a detour
         except FileNotFoundError:
             return path, None
         if stat.S_ISREG(mode):

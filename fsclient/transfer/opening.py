@@ -8,7 +8,7 @@ from fsproto.errors import IntegrityError
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.sealed import integrity, stream
 from fsproto.sealed.manifest import Content
-from fsproto.types import FileKey
+from fsproto.types import FileKey, Root
 
 
 class Opening:
@@ -56,6 +56,14 @@ class Opening:
         self._leaves[index] = integrity.leaf(self.content.salt, index, segment)
         return opener.open_into(index, segment, into, last=index == self.segments - 1)
 
+    def open_whole(self, blob: bytes) -> bytes:
+        """Open a small file, all of it, once its salted hash is the one that was signed."""
+        if len(blob) != self.content.sealed_size:
+            raise IntegrityError("The server sent a file of another size than was signed.")
+        self._compare(integrity.blob_root(self.content.salt, blob))
+        opener = stream.StreamOpener(self._file_key, self._bound_to, blob[: stream.HEADER_SIZE])
+        return opener.open(0, blob, last=True)
+
     def hash(self, index: int, plain: memoryview, into: memoryview) -> None:
         """Take the leaf of a segment that was kept, by sealing it again; in any thread.
 
@@ -71,7 +79,9 @@ class Opening:
 
     def check(self) -> None:
         """Compare the salted hash of all that came with the one that was signed."""
-        root = integrity.root(self.content.salt, self._leaves, self.content.sealed_size)
+        self._compare(integrity.root(self.content.salt, self._leaves, self.content.sealed_size))
+
+    def _compare(self, root: Root) -> None:
         if not crypto.equal(root, self.content.root):
             raise IntegrityError(f"'{self._name}' does not have the salted hash that was signed.")
 

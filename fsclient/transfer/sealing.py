@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 from fsclient.transfer.buffers import Buffer
@@ -13,6 +12,7 @@ from fsproto import crypto
 from fsproto.sealed import integrity, stream
 from fsproto.sealed.manifest import Content
 from fsproto.types import FileKey, NodeId, Root, Salt
+from fsproto.values import Value
 from fsproto.wire.connection import DATA_ROOM
 
 
@@ -30,8 +30,7 @@ class Readable(Protocol):
         """Raise unless `size` bytes are all of it, as it is now."""
 
 
-@dataclass(frozen=True)
-class Segment:
+class Segment(Value, frozen=True):
     """Plaintext that was read, and where it stands in its stream."""
 
     index: int
@@ -40,8 +39,7 @@ class Segment:
     last: bool
 
 
-@dataclass(frozen=True)
-class Sealed:
+class Sealed(Value, frozen=True):
     """A sealed segment, behind room for its address, and its leaf."""
 
     index: int

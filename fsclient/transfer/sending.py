@@ -12,7 +12,6 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -32,6 +31,7 @@ from fsproto.messages.base import Done
 from fsproto.messages.files import Kept, Resume, Upload, UploadAbort, UploadEnd
 from fsproto.sealed import integrity, stream
 from fsproto.types import Root
+from fsproto.values import Value
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -54,8 +54,7 @@ class Workshop:
         self.threads.close()
 
 
-@dataclass(frozen=True)
-class Streamed:
+class Streamed(Value, frozen=True):
     """A file that the server has: its node, its keys, its size in plaintext bytes, its root."""
 
     node: KeyedNode

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+
+from fsproto.values import Value
 
 LATELY_S = 10.0
 """What the rate is measured over: long enough to be steady, short enough to notice a stall."""
@@ -11,8 +12,7 @@ LONGEST_S = 100 * 3600.0
 """A time left that is longer than this says only that hardly anything moves."""
 
 
-@dataclass(frozen=True)
-class FileStanding:
+class FileStanding(Value, frozen=True):
     """How far one large file is."""
 
     name: str
@@ -21,8 +21,7 @@ class FileStanding:
     """None while nobody knows."""
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(Value, frozen=True):
     """How far everything is."""
 
     verb: str

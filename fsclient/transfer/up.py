@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,12 +32,12 @@ from fsproto.errors import ExistsError, FsError, InvalidNameError
 from fsproto.keys.tree import KeyedNode
 from fsproto.limits import MAX_PATH_PARTS
 from fsproto.names import RemotePath, clean_name, for_terminal
+from fsproto.values import Value
 
 _NAMES_AT_ONCE = 500
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Value, frozen=True):
     """A folder to put into; one that this very command makes holds nothing yet."""
 
     keyed: KeyedNode
@@ -51,8 +50,7 @@ def place_of(folder: Located) -> Place:
     return Place(folder.keyed, folder.path, folder)
 
 
-@dataclass(frozen=True)
-class _Leaf:
+class _Leaf(Value, frozen=True):
     """A local file or link that is to be put."""
 
     path: Path

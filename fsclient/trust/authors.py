@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fsclient.connection import ServerConnection
-from fsclient.trust.memory import AGE, LIST, Memory, Sighting
+from fsclient.trust.memory import AGE, LIST, Memory, Sighting, Since, key_end
 from fsclient.trust.people import People
 from fsproto.errors import (
     ConflictError,
@@ -65,8 +65,8 @@ class Authors:
         """Tops of trees: whoever may write there, their own lists say."""
         self._lists: dict[NodeId, VerifiedMembers | None] = {}
         self._verifiers: dict[bytes, Verifier] = {}
-        self.frozen: dict[NodeId, NodeId] = {}
-        """Folders whose last author is a writer no more, and the node whose list says so."""
+        self.frozen: dict[NodeId, Since] = {}
+        """Folders whose last author, or that author's key, counts no more; and since when."""
 
     def remember_in(self, memory: Memory, people: People) -> None:
         """Keep what is seen somewhere else from now on."""
@@ -129,6 +129,11 @@ class Authors:
             self._check_writer(folder.node, claimed, ever=False)
         else:
             self.frozen.pop(folder.node, None)
+        ended = self._people.log.ended(claimed.author, claimed.author_key)
+        if ended is not None:
+            since = key_end(ended)
+            self._memory.remember([since])  # unless it is known already
+            self.frozen[folder.node] = since.node, since.what
         state = verify_state(signed, folder.node, claimed.author, claimed.author_key)
         if state.body.generation != folder.generation:
             raise RollbackError(
@@ -143,15 +148,15 @@ class Authors:
         if any(manifest.body.author != owner for manifest in manifests):
             self._load(self.way_up(folder))
 
-    def check_manifest(self, manifest: VerifiedManifest) -> None:
+    def check_manifest(self, manifest: VerifiedManifest, *, top: bool = False) -> None:
         """Check the own signature of something that lies in an entered folder, or is a top."""
         body = manifest.body
-        folder = body.node if body.node in self._tops else body.parent
+        folder = body.parent if body.parent in self._places and not top else body.node
         owner = self._places[folder].owner
         if body.author != owner or body.author_key not in self._people.identity_keys(owner):
-            # The folder's state vouches that it belongs there now: whenever it was signed,
-            # its author need only have been a writer at some time.
-            self._check_writer(folder, body, ever=True)
+            # A folder's state vouches that it belongs there now: whenever it was signed, its
+            # author need only have been a writer at some time. Nothing vouches for a top.
+            self._check_writer(folder, body, ever=folder != body.node and not top)
         key = self._verifiers.setdefault(body.author_key, Verifier(body.author_key))
         check_author(manifest, body.author, key)
 
@@ -212,7 +217,7 @@ class Authors:
         if self._names(members, signed, members.body.generation):
             self.frozen.pop(folder, None)
         else:
-            self.frozen[folder] = node
+            self.frozen[folder] = node, AGE
 
     def _load(self, nodes: list[NodeId], *, fresh: bool = False) -> None:
         """Ask for lists that are not known, or for all of them again, and verify them."""

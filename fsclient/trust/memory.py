@@ -13,13 +13,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from fsproto.errors import FsError, IntegrityError, OutOfSpaceError, RollbackError
 from fsproto.types import NO_HASH, Hash, NodeId
+from fsproto.values import Value
 
-STATE, MANIFEST, LIST, AGE = 1, 2, 3, 4
+STATE, MANIFEST, LIST, AGE, KEYS = 1, 2, 3, 4, 5
 _Known = dict[tuple[NodeId, int], tuple[int, bytes, int]]
 _AT_ONCE = 500
 """Nodes in one query."""
@@ -37,15 +37,24 @@ CREATE INDEX IF NOT EXISTS seen_what ON seen (what, at);
 """
 
 
-@dataclass(frozen=True)
-class Sighting:
+class Sighting(Value, frozen=True):
     """One version of a folder's state, of a node's manifest, or of its member list."""
 
     node: NodeId
     what: int
-    """`STATE`, `MANIFEST`, `LIST`, or `AGE`: the generation that a list was bound to."""
+    """`STATE`, `MANIFEST`, `LIST`, `AGE` (the generation that a list was bound to), or `KEYS` (that
+    somebody's keys came to an end; see `key_end`)."""
     version: int
     hash: Hash
+
+
+Since = tuple[NodeId, int]
+"""Which sighting, by node and what, tells since when something is known."""
+
+
+def key_end(index: int) -> Sighting:
+    """Return the sighting of an entry of the key log that put an end to somebody's keys."""
+    return Sighting(NodeId(index.to_bytes(16, "big")), KEYS, 1, NO_HASH)
 
 
 class Memory:
@@ -73,14 +82,14 @@ class Memory:
         return found or 0
 
     def check(
-        self, seen: Iterable[Sighting], mark: int, frozen: Mapping[NodeId, NodeId] | None = None
+        self, seen: Iterable[Sighting], mark: int, frozen: Mapping[NodeId, Since] | None = None
     ) -> None:
         """Hold an answer against what was known at `mark`, then remember it.
 
-        `frozen` are folders whose state was signed by somebody who may write there no more, each
-        with the node whose member list says so: what was seen of them since that list was known
-        must not change. Raises `RollbackError` for an older version, another one of the same
-        version, or such a change.
+        `frozen` are folders whose state was signed by somebody who may write there no more, or
+        with a key that holds no more, each with the sighting since which that is known: what was
+        seen of them since must not change. Raises `RollbackError` for an older version, another
+        one of the same version, or such a change.
         """
         seen = list(seen)
         with self._translated(), self._transaction():
@@ -92,27 +101,31 @@ class Memory:
             self._remember(news)
 
     def _check_frozen(
-        self, seen: list[Sighting], known: _Known, frozen: Mapping[NodeId, NodeId]
+        self, seen: list[Sighting], known: _Known, frozen: Mapping[NodeId, Since]
     ) -> None:
-        ages = self._known([Sighting(node, AGE, 0, NO_HASH) for node in frozen.values()])
+        known_since = self._known([Sighting(*since, 0, NO_HASH) for since in frozen.values()])
         for one in seen:
             before, said = known.get((one.node, STATE)), frozen.get(one.node)
             if one.what != STATE or said is None or before is None:
                 continue
-            told = ages.get((said, AGE))
+            told = known_since.get(said)
             if told is None:
                 continue
             if before[0] < one.version and before[2] > told[2]:
                 raise RollbackError(
-                    "SOMEBODY WHO WAS REMOVED from a shared folder has changed it, and the server "
-                    "lets them.",
+                    "A FOLDER WAS CHANGED by somebody who may not any more, or with keys that were "
+                    "replaced, and the server lets them.",
                     hint="Stop and talk to the owner; their 'fsclient unshare --now' ends it.",
                 )
 
     def _note_looked_at(self, seen: list[Sighting], known: _Known) -> None:
-        """Note that folders were looked at since the newest list was known, whoever signed them."""
-        newest = self._db.execute("SELECT max(at) FROM seen WHERE what = ?", (AGE,)).fetchone()[0]
-        if newest is None:
+        """Note that folders were looked at since somebody lost a right, whoever signed them."""
+        newest = max(
+            self._db.execute("SELECT coalesce(max(at), 0) FROM seen WHERE what = ?", (what,))
+            .fetchone()[0]
+            for what in (AGE, KEYS)
+        )  # fmt: skip
+        if not newest:
             return
         looked_at = [
             (one.node, STATE)

@@ -20,7 +20,7 @@ from fsproto.errors import (
     RollbackError,
     SecurityError,
 )
-from fsproto.keylog.entries import Entry, Keys
+from fsproto.keylog.entries import Entry, Event, Keys
 from fsproto.keylog.head import Head, VerifiedHead, pack_log_head, unpack_log_head, verify_head
 from fsproto.keylog.log import KeyLog
 from fsproto.keys.identity import Identity, VerifiedBundle, verify_bundle
@@ -41,6 +41,8 @@ class People:
         self._log: KeyLog | None = None
         self._good_heads: set[bytes] = {b""}
         self._tell = tell
+        self.ended: list[int] = []
+        """Entries read just now that put an end to somebody's keys, by their index."""
 
     def close(self) -> None:
         """Close the file."""
@@ -106,7 +108,7 @@ class People:
                 raise RollbackError("THE SERVER WITHHOLDS A PART OF ITS KEY LOG.")
             entries += answer.entries
         self._log = None  # if anything is wrong, what was read is forgotten
-        log.extend(entries)
+        read = log.extend(entries)
         if len(log) != head.body.size or log.root(len(log)) != head.body.root:
             raise _forked()
         mine = log.now(self._identity.user)
@@ -120,6 +122,7 @@ class People:
         self._log = log
         for entry in log.resets[resets:]:
             self._note_reset(entry)
+        self.ended += [entry.index for entry in read if entry.event is not Event.ENROLLED]
 
     def _note_reset(self, entry: Entry) -> None:
         if self._store.pin(entry.user) is not None:

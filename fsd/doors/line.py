@@ -1,22 +1,29 @@
-"""One connection's bytes: frames are received on the event loop while earlier ones are at work.
+"""One connection's bytes: received on the event loop, or by a thread that the line is lent to.
 
-A large frame is deciphered, hashed and written in a thread; meanwhile the next one is received.
-Frames are worked on strictly one after the other, so at most three large ones are in memory: one
-at work, one waiting, one coming in.
+Frames are worked on strictly one after the other, while the next ones are received; at most three
+large ones are in memory: one at work, two that wait or come in. Whoever works on segments of an
+upload receives them, too: waking another thread for each of them costs more than the cipher.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import socket
+import threading
 import time
+from collections import deque
 
+from fsproto.errors import ConnectionLost
 from fsproto.wire.connection import Connection
 from fsproto.wire.frames import Frame
 
 _LEFT_OVER = 1 << 16
 _LEFT_OVER_READS = 16
+_SOON_S = 0.002
+"""How long a thread waits for a peer before it is given to others; many peers share few threads."""
+_FRAMES_WAITING = 2
 
 
 class Line:
@@ -28,38 +35,127 @@ class Line:
         self._connection = connection
         self._silence_s = silence_s
         self._loop = asyncio.get_running_loop()
+        self._ours = asyncio.Event()
+        """Set unless a thread receives."""
+        self._ours.set()
+        self._threads = threading.Lock()
+        """Held by a thread at the socket, and to close it: the number of a closed one is given to
+        another connection, whose bytes the thread would meet."""
+        self._closed = False
         self.heard = time.monotonic()
         """When the last bytes came."""
         self.frame_began: float | None = None
         """When the first bytes came of the frame that is being received."""
 
+    # --- on the event loop
+
     async def frame(self) -> Frame:
         """Return the next frame, whole; raises the peer's error, or `ConnectionLost` at its end."""
-        while (frame := self._connection.take_frame()) is None:
-            room = self._connection.room()
-            self._connection.received(await self._loop.sock_recv_into(self._socket, room))
-            self.heard = time.monotonic()
-            if self.frame_began is None:
-                self.frame_began = self.heard
-        self.frame_began = None
-        return frame
+        while True:
+            await self._ours.wait()
+            frame = self._frame_now()
+            if frame is not None:
+                return frame
+            await self._readable()
+
+    async def _readable(self) -> None:
+        """Wait for bytes and leave them where they are: they may be for a thread by then."""
+        came = self._loop.create_future()
+        self._loop.add_reader(self._socket, _tell, came)
+        try:
+            await came
+        finally:
+            self._loop.remove_reader(self._socket)
 
     async def send(self, data: bytes | memoryview) -> None:
         """Send, waiting until the peer takes it."""
         async with asyncio.timeout(self._silence_s):
             await self._loop.sock_sendall(self._socket, data)
 
+    def lend(self) -> None:
+        """Receive no more, so that a thread can."""
+        self._ours.clear()
+
+    def take_back(self) -> None:
+        """Go on receiving."""
+        self._ours.set()
+
     def close(self) -> None:
         """Close the socket, so that what was said last still arrives.
 
         Closing on bytes that were not read resets the connection, and the peer loses our words.
         """
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
-            for _ in range(_LEFT_OVER_READS):
-                if not self._socket.recv(_LEFT_OVER):
-                    break
-        self._socket.close()
+        with self._threads:
+            self._closed = True
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)
+                for _ in range(_LEFT_OVER_READS):
+                    if not self._socket.recv(_LEFT_OVER):
+                        break
+            self._socket.close()
+
+    # --- in a thread
+
+    def frame_soon(self, *, wait: bool) -> Frame | None:
+        """Return the next frame if it has come, or comes within moments; raises what `frame` does.
+
+        Only while the line is lent.
+        """
+        ends = 0.0
+        while True:
+            with self._threads:
+                self._check_open()
+                frame = self._frame_now()
+            if frame is not None or not wait:
+                return frame
+            ends = ends or time.monotonic() + _SOON_S
+            if not self._becomes(select.POLLIN, ends):
+                return None
+
+    def send_soon(self, data: memoryview) -> memoryview:
+        """Send what the peer takes within moments; return the rest."""
+        ends = 0.0
+        while True:
+            with self._threads, contextlib.suppress(BlockingIOError):
+                self._check_open()
+                data = data[self._socket.send(data) :]
+            if not data:
+                return data
+            ends = ends or time.monotonic() + _SOON_S
+            if not self._becomes(select.POLLOUT, ends):
+                return data
+
+    def _becomes(self, what: int, ends: float) -> bool:
+        """Wait until there is something to be received, or room to send."""
+        wait_s = ends - time.monotonic()
+        poll = select.poll()
+        poll.register(self._socket, what)
+        return wait_s > 0 and bool(poll.poll(wait_s * 1000))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ConnectionLost
+
+    # --- either
+
+    def _frame_now(self) -> Frame | None:
+        """Return the next frame, if all of it has come."""
+        while (frame := self._connection.take_frame()) is None:
+            try:
+                count = self._socket.recv_into(self._connection.room())
+            except BlockingIOError:
+                return None
+            self._connection.received(count)
+            self.heard = time.monotonic()
+            if self.frame_began is None:
+                self.frame_began = self.heard
+        self.frame_began = None
+        return frame
+
+
+def _tell(came: asyncio.Future[None]) -> None:
+    if not came.done():
+        came.set_result(None)
 
 
 class Inbox:
@@ -73,7 +169,12 @@ class Inbox:
         self._line = line
         self._silence_s = silence_s
         self._frame_s = frame_s
-        self._frames: asyncio.Queue[Frame | BaseException] = asyncio.Queue(maxsize=1)
+        self._frames: deque[Frame | BaseException] = deque()
+        self._came = asyncio.Event()
+        """Set while there is a frame."""
+        self._room = asyncio.Event()
+        """Set while there is room for another."""
+        self._room.set()
         self._at_work = False
         self.peer_has_gone = False
         """Whether nothing more will come, though something may still wait for its turn."""
@@ -82,7 +183,7 @@ class Inbox:
 
     def idle_for(self) -> float:
         """How long, in seconds, nothing came and nothing was at work; 0 while something is."""
-        busy = self._at_work or not self._frames.empty()
+        busy = self._at_work or bool(self._frames)
         return 0.0 if busy else time.monotonic() - self._since
 
     async def next(self, silence_s: float | None = None) -> Frame:
@@ -92,18 +193,56 @@ class Inbox:
         """
         self._at_work, self._since = False, time.monotonic()
         silence_s = self._silence_s if silence_s is None else silence_s
-        while True:
+        while not self._frames:
             try:
                 async with asyncio.timeout(self._left(silence_s)):
-                    frame = await self._frames.get()
-                break
+                    await self._came.wait()
             except TimeoutError:
-                if self._left(silence_s) <= 0:
+                if self._left(silence_s) <= 0 and not self._frames:
                     raise
+        frame = self._take()
         self._at_work = True
         if isinstance(frame, BaseException):
             raise frame
         return frame
+
+    def _take(self) -> Frame | BaseException:
+        frame = self._frames.popleft()
+        self._settle()
+        return frame
+
+    def _put(self, frame: Frame | BaseException) -> None:
+        self._frames.append(frame)
+        self._settle()
+
+    def _settle(self) -> None:
+        for event, holds in (
+            (self._came, bool(self._frames)),
+            (self._room, len(self._frames) < _FRAMES_WAITING),
+        ):
+            if holds:
+                event.set()
+            else:
+                event.clear()
+
+    def lend(self) -> deque[Frame]:
+        """Have a thread receive until `take_back`; return what came already, to be worked on first.
+
+        It must not receive if `peer_has_gone`: what ended the line is told by `next`.
+        """
+        self._line.lend()
+        came: deque[Frame] = deque()
+        while self._frames and isinstance(frame := self._frames[0], Frame):
+            came.append(frame)
+            self._frames.popleft()
+        self._settle()
+        return came
+
+    def take_back(self, left: deque[Frame]) -> None:
+        """Receive again; `left` are frames that were not worked on."""
+        self._frames.extendleft(reversed(left))
+        self._settle()
+        self._line.take_back()
 
     def _left(self, silence_s: float) -> float:
         """How long, in seconds, may still be waited; bytes that come make it longer."""
@@ -122,10 +261,11 @@ class Inbox:
     async def _receive(self) -> None:
         try:
             while True:
-                await self._frames.put(await self._line.frame())
+                await self._room.wait()
+                self._put(await self._line.frame())
         except Exception as error:  # noqa: BLE001 - raised where the frames are worked on
             self.peer_has_gone = True
-            await self._frames.put(error)
+            self._put(error)
 
 
 def listen(host: str, port: int) -> list[socket.socket]:

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from fsd.doors.desk import Desk, Upload
 from fsd.doors.line import Inbox, Line
+from fsd.doors.streams import Incoming, Outgoing
 from fsd.services.accounts import Principal
 from fsproto.errors import (
     ConnectionLost,
@@ -31,14 +32,12 @@ from fsproto.errors import (
     SecurityError,
     UsageError,
 )
-from fsproto.limits import MAX_RECORD, MAX_UPLOADS, PART_BYTES
+from fsproto.limits import MAX_UPLOADS, PART_BYTES
 from fsproto.messages import Message, failure, files
 from fsproto.messages.account import Enroll, Login, Recover
 from fsproto.messages.base import Done
 from fsproto.types import NodeId
 from fsproto.wire.connection import (
-    DATA_ROOM,
-    RECORD_ROOM,
     Connection,
     ConnectionOver,
     Control,
@@ -99,7 +98,7 @@ class Peer:
         self._line = Line(sock, connection, inside.policy.idle_s)
         self._inbox: Inbox | None = None
         self._uploads: dict[int, Upload] = {}
-        self._plain: bytearray | None = None
+        self._incoming = Incoming(self._line, connection, self._segment)
         self._began = self._checked = time.monotonic()
 
     def idle_for(self) -> float:
@@ -115,10 +114,10 @@ class Peer:
             async with asyncio.timeout(self._inside.policy.login_s):
                 who = await self._log_in()
             policy = self._inside.policy
-            self._inbox = Inbox(self._line, policy.idle_s, policy.frame_s)
+            self._inbox = inbox = Inbox(self._line, policy.idle_s, policy.frame_s)
             while True:
                 silence_s = self._inside.policy.stall_s if self._uploads else None
-                await self._work_on(who, await self._inbox.next(silence_s))
+                await self._work_on(who, inbox, await inbox.next(silence_s))
         except (ConnectionLost, ConnectionOver, ConnectionError, TimeoutError):
             log.debug("connection ended", extra=where)
         except LoginRefused:
@@ -218,28 +217,34 @@ class Peer:
 
     # --- answering
 
-    async def _work_on(self, who: Principal, frame: Frame) -> None:
+    async def _work_on(self, who: Principal, inbox: Inbox, frame: Frame) -> None:
         await self._check_session(who)
-        if len(frame.body) <= SMALL:
-            self._plain = None
-            event = self._connection.open_frame(frame)
-            taken = None
-            if isinstance(event, Data):
-                taken = await self._in_thread(self._segment, event)
+        event: Event | None
+        failed: FsError | None = None
+        if len(frame.body) > SMALL and self._uploads:
+            event, failed = await self._turn(inbox, frame)
+        elif len(frame.body) > SMALL:
+            event, failed = await self._in_thread(self._incoming.open, frame)
         else:
-            event, taken = await self._in_thread(self._take_in, frame)
+            self._incoming.rest()
+            event = self._connection.open_frame(frame)
+            if isinstance(event, Data):
+                failed = await self._in_thread(self._segment, event)
         if isinstance(event, Data):
-            if taken is not None:
-                await self._say(event.stream, failure(taken))
-            return
-        await self._answer(who, event)
+            if failed is not None:
+                await self._say(event.stream, failure(failed))
+        elif event is not None:
+            await self._answer(who, event)
 
-    def _take_in(self, frame: Frame) -> tuple[Event, FsError | None]:
-        """Open a large frame and, if it is a segment, take that; in a thread."""
-        if self._plain is None:
-            self._plain = bytearray(MAX_RECORD)
-        event = self._connection.open_frame(frame, memoryview(self._plain))
-        return event, self._segment(event) if isinstance(event, Data) else None
+    async def _turn(self, inbox: Inbox, frame: Frame) -> tuple[Event | None, FsError | None]:
+        """Have a thread take in segments as long as they come."""
+        frames = inbox.lend()
+        frames.appendleft(frame)
+        turn = partial(self._incoming.turn, go_on=not inbox.peer_has_gone)
+        try:
+            return await self._in_thread(turn, frames)
+        finally:
+            inbox.take_back(frames)
 
     def _segment(self, data: Data) -> FsError | None:
         """Take a segment of an upload; return what is to be told if that fails."""
@@ -327,35 +332,19 @@ class Peer:
             self._inside.desk.open_download, who, ask.node, ask.root, ask.first
         )
 
-        # The next segment is read and sealed while the one before it is sent, each in its own
-        # memory, which is used again and again: new memory would cost more than the cipher.
-        rooms = [
-            (_room(DATA_ROOM + download.longest), _room(RECORD_ROOM + DATA_ROOM + download.longest))
-            for _ in range(2)
-        ]
-
-        def record(index: int) -> memoryview:
-            segment, sealed = rooms[index % 2]
-            size = download.segment_into(segment[DATA_ROOM:])
-            data = segment[: DATA_ROOM + size]
-            return self._connection.seal_segment(request, download.first + index, data, sealed)
-
-        ahead = asyncio.ensure_future(self._in_thread(record, 0))
+        outgoing = Outgoing(self._line, self._connection, request, download)
+        turn: asyncio.Future[memoryview] | None = None
         try:
-            for index in range(1, download.segments + 1):
-                data = await ahead
-                if index < download.segments:
-                    ahead = asyncio.ensure_future(self._in_thread(record, index))
-                await self._line.send(data)
+            while not outgoing.is_over:
+                turn = asyncio.ensure_future(self._in_thread(outgoing.turn))
+                if rest := await turn:
+                    await self._line.send(rest)
                 await self._check_session(who)
             await self._say(request, files.Sent(download.size))
         finally:
-            await asyncio.gather(ahead, return_exceptions=True)  # a thread may still read
+            if turn is not None:
+                await asyncio.gather(turn, return_exceptions=True)  # a thread may still read
             await self._in_thread(download.close)
-
-
-def _room(size: int) -> memoryview:
-    return memoryview(bytearray(size))
 
 
 def _parts(items: list[T], size: Callable[[T], int]) -> Iterator[list[T]]:

@@ -202,6 +202,7 @@ class Accounts:
         bundle = verify_bundle(ask.bundle, who.user)
         grant = open_signed(ask.root, RootGrant, labels.SIGN_ROOT_GRANT, bundle.body.ed25519)
         with self._database.write() as db:
+            users.hold(db, who.user_id)
             before = users.bundle(db, who.user_id)
             tree = users.tree(db, who.user_id)
             if before is None or tree is None or before.ed25519 != who.ed25519:

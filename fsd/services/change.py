@@ -92,6 +92,13 @@ class Change:
         old += [folder for folder in self.states if not self.makes_folder(folder)]
         return old + list(self.lists)
 
+    def nodes_to_hold(self) -> set[NodeId]:
+        """Return the nodes whose list may change, or whose key: one must not change alone."""
+        keys = {
+            n for n, m in self.manifests.items() if m.body.version > 1 and m.body.generation > 1
+        }
+        return keys | set(self.lists)
+
     def generations(self, before: Mapping[bytes, models.Node]) -> dict[NodeId, int]:
         """Return the generation that each node of the change is at once it is made."""
         old = {NodeId(node): row.generation for node, row in before.items()}

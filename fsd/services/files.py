@@ -144,6 +144,7 @@ class Files:
         current: dict[bytes, StoredState],
     ) -> tuple[dict[NodeId, PrefixTree], list[bytes]]:
         """Store a change that fits; return the new trees and the blobs to be deleted."""
+        nodes.hold(db, change.nodes_to_hold())
         before = nodes.get_all(db, change.nodes_before())
         old = {NodeId(folder): self._tree(db, state) for folder, state in current.items()}
         owner_id = _owner(db, who, change, before)

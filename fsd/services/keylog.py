@@ -58,10 +58,10 @@ class LogKeeper:
         `IntegrityError` if it is another key that has signed the log.
         """
         with database.write() as db:
+            head = rows.head_for_update(db)
             for user, bundle in rows.everybody(db):
                 if rows.last_of(db, user.name) is None:
                     self.enrolled(db, user.name, _bundle_hash(bundle), bundle.ed25519)
-            head = rows.head_for_update(db)
             if not head.payload:
                 self._sign(db, head)
             if unpack(head.payload, Head).key != self._key.public:

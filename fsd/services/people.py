@@ -15,7 +15,7 @@ from fsd.services.incoming import drop_suspended
 from fsd.services.keylog import LogKeeper
 from fsd.store import models
 from fsd.store.engine import Database
-from fsd.store.repos import key_backups, sessions, users
+from fsd.store.repos import key_backups, sessions, shares, users
 from fsproto.errors import ExistsError, InvalidNameError, NotFoundError
 from fsproto.keys.identity import verify_bundle
 from fsproto.names import clean_user, for_terminal
@@ -117,7 +117,7 @@ class People:
     def remove(self, name: str) -> None:
         """Delete an account with everything it owns."""
         with self._database.write() as db:
-            user = _user(db, name)
+            user = _held(db, name)
             roots = users.drop_tree(db, user.id)
             owner = user.id
             if users.bundle(db, user.id) is not None:
@@ -137,14 +137,16 @@ class People:
     def reset_keys(self, name: str) -> None:
         """Forget an account's public keys and its tree, so that the person can enrol anew.
 
-        What was sealed to the old keys cannot be opened by new ones, so it is deleted.
+        What was sealed to the old keys cannot be opened by new ones, so it is deleted; and what
+        others shared with them was not shared with whoever comes with new ones.
         """
         with self._database.write() as db:
-            user = _user(db, name)
+            user = _held(db, name)
             if users.bundle(db, user.id) is None:
                 raise NotFoundError(f"{name} has not enrolled yet; there are no keys to reset.")
             roots = users.drop_tree(db, user.id)
             users.drop_bundles(db, user.id)
+            shares.drop_grants_to(db, user.id)
             self._log.reset(db, user.name)
             key_backups.drop(db, user.id)
             sessions.end_all(db, user.id)
@@ -186,10 +188,22 @@ def _taken(name: str) -> ExistsError:
 def _user(db: Db, name: str) -> models.User:
     user = users.by_name(db, name) if _possible(name) else None
     if user is None:
-        raise NotFoundError(
-            f"There is no user {for_terminal(name[:80])}.", hint="'fsadmin list-users' shows all."
-        )
+        raise _nobody(name)
     return user
+
+
+def _held(db: Db, name: str) -> models.User:
+    """Return a user whose keys nobody else changes until the end of the transaction."""
+    user = users.hold(db, _user(db, name).id)
+    if user is None:
+        raise _nobody(name)
+    return user
+
+
+def _nobody(name: str) -> NotFoundError:
+    return NotFoundError(
+        f"There is no user {for_terminal(name[:80])}.", hint="'fsadmin list-users' shows all."
+    )
 
 
 def _possible(name: str) -> bool:

@@ -25,6 +25,8 @@ class KeyLog:
         self._now: dict[str, Keys] = {}
         self._chains: dict[str, list[list[Keys]]] = {}
         """For each person the sets of keys, oldest first, that follow from one another."""
+        self._ended: dict[tuple[str, bytes], int] = {}
+        """For a person and an identity key the index of the entry that put an end to it."""
         self._roots: dict[int, Hash] = {}
         self.resets: list[Entry] = []
 
@@ -36,7 +38,10 @@ class KeyLog:
         read = []
         for one in data:
             entry = read_entry(one, len(self._leaves))
-            keys = check_follows(entry, self._now.get(entry.user))
+            before = self._now.get(entry.user)
+            keys = check_follows(entry, before)
+            if before is not None:
+                self._ended[entry.user, before.ed25519] = entry.index
             self._leaves.append(merkle.leaf_hash(one))
             if keys is None:
                 del self._now[entry.user]
@@ -68,6 +73,10 @@ class KeyLog:
     def now(self, user: str) -> Keys | None:
         """Return the keys that a person has."""
         return self._now.get(user)
+
+    def ended(self, user: str, key: bytes) -> int | None:
+        """Return the index of the entry that ended an identity key; None if it holds."""
+        return self._ended.get((user, key))
 
     def people(self) -> list[str]:
         """Return everybody who has keys."""

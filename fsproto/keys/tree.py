@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import struct
 import unicodedata
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -30,6 +29,7 @@ from fsproto import crypto, labels
 from fsproto.errors import IntegrityError, NotAllowedError
 from fsproto.limits import MAX_GENERATION
 from fsproto.types import NodeId, NodeKey, Token
+from fsproto.values import Value
 
 if TYPE_CHECKING:
     from fsproto.sealed.manifest import Manifest
@@ -39,17 +39,19 @@ _GENERATIONS = struct.Struct(">II")
 _GENERATION = struct.Struct(">I")
 
 
-@dataclass(frozen=True)
-class KeyedNode:
+class KeyedNode(Value, frozen=True, dict=True):
     """A node and its keys: what one must hold to see into it."""
 
     node: NodeId
     generation: int
-    key: NodeKey = field(repr=False)
-    former: tuple[NodeKey, ...] = field(default=(), repr=False)
+    key: NodeKey
+    former: tuple[NodeKey, ...] = ()
     """The keys of the generations before, the newest first, as far as one holds them."""
     names_since: int = 1
     """The oldest generation under which something in this folder may still have its token."""
+
+    def __repr__(self) -> str:
+        return f"KeyedNode(node={self.node!r}, generation={self.generation})"
 
     @cached_property
     def metadata_key(self) -> bytes:
@@ -133,7 +135,7 @@ class KeyedNode:
         keys = tuple(NodeKey(opened[at : at + size]) for at in range(0, len(opened), size))
         if len(opened) % size or len(keys) != self.generation - 1:
             raise IntegrityError("The former keys of a file or folder are not all there.")
-        return replace(self, former=keys, names_since=manifest.names_since)
+        return KeyedNode(self.node, self.generation, self.key, keys, manifest.names_since)
 
     def seal_former(self, random: Random) -> bytes:
         """Seal the keys from before this one under it; nothing where it is the first."""

@@ -6,14 +6,13 @@ hidden, added, swapped or brought back without breaking the signature or the cha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from fsproto import crypto, labels
 from fsproto.errors import RemoteProtocolError, SignatureError
 from fsproto.limits import LOG_HEAD_SIZE, MAX_GENERATION
 from fsproto.packing import Record
 from fsproto.sealed.signed import Signed, open_signed, payload_hash, sign
 from fsproto.types import NO_NODE, Hash, NodeId
+from fsproto.values import Value
 
 FORMAT = 1
 
@@ -39,13 +38,12 @@ class FolderState(Record, frozen=True):
     """Size and root of the key log the author had seen: u64 ‖ 32 bytes; empty if none."""
 
 
-@dataclass(frozen=True)
-class VerifiedState:
+class VerifiedState(Value, frozen=True):
     """A folder state whose signature was checked; made only by the two functions below."""
 
     body: FolderState
     hash: Hash
-    signed: Signed = field(repr=False)
+    signed: Signed
 
 
 def state_hash(signed: Signed) -> Hash:

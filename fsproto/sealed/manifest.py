@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import enum
 import struct
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fsproto import crypto, labels
@@ -40,6 +39,7 @@ from fsproto.sealed.signed import (
     sign_many,
 )
 from fsproto.types import NO_NODE, FileKey, Hash, NodeId, Root, Salt, Token
+from fsproto.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,13 +175,12 @@ def _check_name(name: str) -> None:
         raise RemoteProtocolError("A file or folder has a name that is not in its normal form.")
 
 
-@dataclass(frozen=True)
-class VerifiedManifest:
+class VerifiedManifest(Value, frozen=True):
     """A manifest that something trusted vouches for; made only by the functions below."""
 
     body: Manifest
     hash: Hash
-    signed: Signed = field(repr=False)
+    signed: Signed
 
 
 def manifest_hash(signed: Signed) -> Hash:
@@ -195,12 +194,11 @@ def sign_manifest(key: crypto.SigningKey, body: Manifest) -> VerifiedManifest:
     return VerifiedManifest(body, manifest_hash(signed), signed)
 
 
-@dataclass(frozen=True)
-class DraftManifest:
+class DraftManifest(Value, frozen=True):
     """A manifest that is packed, so that its hash is known, and not yet signed."""
 
     body: Manifest
-    payload: bytes = field(repr=False)
+    payload: bytes
     hash: Hash
 
 

@@ -30,7 +30,7 @@ def _node(left: bytes, right: bytes) -> Hash:
 def tree_root(leaves: Sequence[Hash]) -> Hash:
     """Return the root over `leaves`; over none it is SHA-256 of nothing."""
     if not leaves:
-        return Hash(crypto.sha256())
+        return Hash(crypto.sha256(b""))
     level = list(leaves)
     while len(level) > 1:
         above = [_node(level[at], level[at + 1]) for at in range(0, len(level) - 1, 2)]

@@ -46,7 +46,7 @@ class Entry(NamedTuple):
     @property
     def root(self) -> Hash:
         """Root of the set of this entry alone."""
-        return Hash(crypto.sha256(b"\x00", self.token, self.node, self.manifest))
+        return Hash(crypto.sha256(b"\x00" + self.token + self.node + self.manifest))
 
 
 class _Opaque(NamedTuple):
@@ -75,7 +75,7 @@ def _branch(zero: _Subtree, one: _Subtree) -> _Branch:
 
 
 def _branch_root(zero: Hash, one: Hash) -> Hash:
-    return Hash(crypto.sha256(b"\x01", zero, one))
+    return Hash(crypto.sha256(b"\x01" + zero + one))
 
 
 def _shown(tree: _Subtree) -> int:

@@ -18,7 +18,6 @@ peer's bytes raises one `FsError` and closes for good.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Final
 
 from fsproto.crypto import TAG_SIZE
@@ -30,6 +29,7 @@ from fsproto.errors import (
 )
 from fsproto.limits import MAX_HANDSHAKE_MESSAGE, MAX_RECORD
 from fsproto.messages import Message, decode, encode
+from fsproto.values import Value
 from fsproto.wire.frames import SMALL, Frame, Incoming
 from fsproto.wire.handshake import REFUSAL, Channel, ClientHandshake, ServerHandshake
 from fsproto.wire.records import (
@@ -70,28 +70,24 @@ RECORD_ROOM = LENGTH.size + TAG_SIZE
 NEED_DATA: Final = NeedData.NEED_DATA
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(Value, frozen=True):
     """A handshake message that must be sent before anything else."""
 
     data: bytes
 
 
-@dataclass(frozen=True)
-class Ready:
+class Ready(Value, frozen=True):
     """The exchange is complete: the peer holds the same keys."""
 
 
-@dataclass(frozen=True)
-class Control:
+class Control(Value, frozen=True):
     """One message, with the number of the request that it makes or answers."""
 
     request: int
     message: Message
 
 
-@dataclass(frozen=True)
-class Data:
+class Data(Value, frozen=True):
     """One segment of a stream."""
 
     stream: int

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fsproto.errors import NotFsdError
 from fsproto.limits import MAX_HANDSHAKE_MESSAGE, MAX_RECORD
+from fsproto.values import Value
 from fsproto.wire.records import LENGTH, body_length
 
 SMALL = 16 * 1024
 """Bodies up to this many bytes are handled as they come, larger ones in buffers used again."""
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(Value, frozen=True):
     """One length and the body behind it, as they came."""
 
     header: bytes

@@ -158,8 +158,6 @@ class Forger:
     ) -> VerifiedManifest:
         """Sign a manifest for a name; `changes` are fields that are otherwise than they should."""
         node = node or new_node(os.urandom)
-        if content is None:
-            self.tree.authors.enter(parent.node, node, 1)
         version = before.body.version + 1 if before else 1
         key = FileKey(os.urandom(32)) if content else None
         metadata = Metadata(name, 1, 1, Mode.REGULAR, file_key=key)
@@ -192,6 +190,9 @@ class Forger:
     def state(self, folder: KeyedNode, /, *changed: VerifiedManifest, **changes: Any) -> Signed:
         """Sign the state of an existing folder in which these manifests are the newest."""
         changed = tuple(m for m in changed if len(m.body.token) == len(NO_TOKEN))
+        if folder.node != self.tree.root.keyed.node:
+            # Wherever it lies: this person's own signature counts in all of their tree.
+            self.tree.authors.enter(self.tree.root.keyed.node, folder, 1)
         view = self.tree.view(folder, [manifest.body.token for manifest in changed])
         tree, now = view.tree, view.state
         for manifest in changed:

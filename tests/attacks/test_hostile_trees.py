@@ -228,7 +228,8 @@ def test_a_link_that_cannot_be_one_is_refused_and_the_rest_is_got(ground, target
     ground.put(("fine", b"fine"), ("zz", b"zz"))
     with ground.alice.session() as session:
         uploader = Uploader(session, Progress(Ui(quiet=True), "put", "put"))
-        uploader.put(ground.alice.find("tree").keyed, "link", None, Claimed(target))
+        tree = session.tree.find(parse_path("tree")).keyed
+        uploader.put(tree, "link", None, Claimed(target))
         uploader.flush()
         uploader.close()
     for way in WAYS:

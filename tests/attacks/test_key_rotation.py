@@ -10,8 +10,13 @@ from fsproto import crypto
 from fsproto.keylog.entries import Entry, entry_bytes
 from fsproto.keys.keyfile import open_identity
 from fsproto.messages.base import Done, Failure
+from fsproto.messages.files import Found
 from fsproto.messages.keylog import LogEntries
+from fsproto.names import parse_path
 from fsproto.packing import unpack
+from fsproto.sealed.folder import sign_state
+from fsproto.sealed.prefixtree import PrefixTree
+from fsproto.types import NO_HASH
 from tests.attacks.lying import Bends, Lie, LyingServer
 from tests.attacks.world import FILES, NOTES, World
 
@@ -93,3 +98,27 @@ def test_a_rotation_that_the_old_key_has_not_signed_is_refused_by_everybody(
     liar.lie = Bends(LogEntries, forged)
     told = alice.run("ls").fails(7)
     assert "KEY LOG" in told
+
+
+def test_a_key_that_was_replaced_signs_nothing_new(world: World, liar: LyingServer) -> None:
+    """A thief of the old keys and the server change a folder that was seen since."""
+    alice, bob = world.alice, world.bob
+    alice.run("share", "reports", "bob").succeeds()
+    stolen = (alice.profile / "identity.key").read_bytes()
+    alice.run("keys", "rotate").succeeds()
+    assert bob.cat("alice:reports/q1.txt") == Q1  # under the old signature, as ever
+    thief = open_identity(stolen, None)
+    with bob.session() as session:
+        folder = session.tree.find(parse_path("alice:reports"))
+        view = session.tree.view(folder.keyed, [])
+    body = replace(
+        view.state.body,
+        version=view.state.body.version + 1,
+        previous=view.state.hash,
+        root=NO_HASH,
+    )
+    forged = sign_state(thief.signing, body).signed
+    nothing = PrefixTree().prove([])
+    liar.lie = Bends(Found, lambda _: Found(forged, nothing, []))
+    told = bob.run("cat", "alice:reports/q1.txt").fails(7)
+    assert "replaced" in told

@@ -6,10 +6,10 @@ import fcntl
 import os
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from fsclient.profile import Profile
 from fsproto import labels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 
@@ -10,7 +11,7 @@ import pytest
 from fsd.doors.peer import DoorPolicy
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.account import GetStatus, Status
-from fsproto.messages.base import Done
+from fsproto.messages.base import Done, Failure
 from fsproto.messages.files import Download, Kept, Resume, Sent, Upload, UploadEnd
 from fsproto.sealed import integrity
 from fsproto.types import Salt
@@ -21,8 +22,12 @@ from tests.attacks.world import World, until
 
 SALT = Salt(bytes(32))
 SEGMENT = bytes(SEGMENT_SIZE)
+UPLOAD = 2
+"""Number of the first request behind the login."""
 STALL_S = 0.3
 FRAME_S = 1.0
+MORE_THAN_THREADS = 40
+"""Connections; a server has 32 threads for all of them."""
 
 
 @pytest.fixture
@@ -84,6 +89,31 @@ def test_an_upload_that_trickles_is_ended_and_can_be_gone_on_with(
     goes_on(world, hasty)
 
 
+def test_many_who_send_half_a_segment_keep_nobody_waiting(world: World, liar: LyingServer) -> None:
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(begun(world, liar)) for _ in range(MORE_THAN_THREADS)]
+        for raw in slow:
+            record = raw.connection.send_data(UPLOAD, 1, SEGMENT)
+            raw.socket.sendall(record[: len(record) // 2])
+        with Raw.of(world.bob, liar.address) as bob:
+            assert isinstance(bob.ask(GetStatus()), Status)
+
+
+def test_segments_that_hold_nothing_are_refused_and_end_only_the_upload(
+    world: World, liar: LyingServer
+) -> None:
+    with begun(world, liar) as raw:
+        for index in (1, 2, 3):
+            raw.send_segment(UPLOAD, index, b"")
+        request = raw.send(GetStatus())
+        told = raw.receive()
+        assert isinstance(told, Control)
+        assert (told.request, isinstance(told.message, Failure)) == (UPLOAD, True)
+        answer = raw.receive()
+        assert isinstance(answer, Control)
+        assert answer.request == request
+
+
 def test_an_upload_goes_on_while_its_old_connection_is_still_open(
     world: World, liar: LyingServer
 ) -> None:
@@ -91,8 +121,8 @@ def test_an_upload_goes_on_while_its_old_connection_is_still_open(
         until(world.staged, "the upload began")
         assert isinstance(old.ask(GetStatus()), Status)  # so the segment was taken
         goes_on(world, liar)
-        old.send_segment(2, 1, b"of the old one")
-        request = old.send(UploadEnd(integrity.blob_root(SALT, SEGMENT), SEGMENT_SIZE), 2)
+        old.send_segment(UPLOAD, 1, b"of the old one")
+        request = old.send(UploadEnd(integrity.blob_root(SALT, SEGMENT), SEGMENT_SIZE), UPLOAD)
         assert isinstance(answer := old.receive(), Control)
         assert answer.request == request
 

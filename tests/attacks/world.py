@@ -213,6 +213,8 @@ class World:
                 for large in person.folder.glob("*.bin"):
                     large.unlink()  # copies of the world are made often
                 people.append(person)
+            for person in people:  # so that everybody has read of everybody's keys
+                person.run("ls").succeeds()
         finally:
             server.stop()
         made = {person.name: [person.added, person.app._last] for person in people}

@@ -65,7 +65,7 @@ def test_a_link_and_a_code_are_all_it_takes(newcomer):
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in client.home.rglob("*")}
     assert modes.pop("profiles") == modes.pop("default") == 0o700
     assert modes == dict.fromkeys(
-        ["identity.key", "memory.db", "profile.json", "session"],
+        ["identity.key", "memory.db", "people.db", "profile.json", "session"],
         0o600,
     )
 

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from fsproto import crypto, labels
 from fsproto.errors import IntegrityError, RemoteProtocolError, SecurityError, SignatureError
+from fsproto.keylog.head import Head, verify_head
 from fsproto.keys.grants import Role, RootGrant, open_root_grant, unwrap, wrap
 from fsproto.keys.identity import Bundle, verify_bundle
+from fsproto.keys.members import verify_members
 from fsproto.keys.tree import KeyedNode
 from fsproto.names import clean_name
 from fsproto.packing import Record
@@ -28,10 +30,11 @@ from fsproto.sealed.manifest import (
     verify_author,
 )
 from fsproto.sealed.signed import Signed, open_signed, sign
-from fsproto.types import NO_HASH, FileKey, NodeId
+from fsproto.types import NO_HASH, FileKey, Hash, NodeId
 from tests import strategies as our
 from tests.known import Seeded, keyed_node, person
 from tests.vectors.makers.content import file_manifest
+from tests.vectors.makers.shares import SHARED, member_list
 
 replace = msgspec.structs.replace
 MANIFEST = file_manifest()
@@ -101,7 +104,7 @@ def test_a_name_from_another_is_clean_or_their_fault(name: str):
 # --- links
 
 
-@given(parent=our.keyed_nodes, child=our.keyed_nodes)
+@given(parent=our.keyed_nodes, child=our.aged_nodes())
 def test_a_link_opens_for_its_own_folder_and_child(parent: KeyedNode, child: KeyedNode):
     assert parent.open_link(linked(parent, child)) == child
 
@@ -114,11 +117,13 @@ def linked(parent: KeyedNode, child: KeyedNode) -> Manifest:
         parent=parent.node,
         generation=child.generation,
         link_generation=parent.generation,
+        names_since=child.names_since,
         link=parent.seal_link(child, Seeded("link")),
+        former=child.seal_former(Seeded("former")),
     )
 
 
-@given(parent=our.keyed_nodes, child=our.keyed_nodes, other=our.keyed_nodes, data=st.data())
+@given(parent=our.keyed_nodes, child=our.aged_nodes(), other=our.keyed_nodes, data=st.data())
 def test_a_link_opens_nowhere_else(
     parent: KeyedNode, child: KeyedNode, other: KeyedNode, data: st.DataObject
 ):
@@ -151,6 +156,37 @@ def test_a_link_opens_nowhere_else(
     for folder, claimed in elsewhere.values():
         with pytest.raises(IntegrityError):
             folder.open_link(claimed)
+
+
+# --- former keys
+
+
+@given(node=our.aged_nodes())
+def test_former_keys_open_as_they_were_sealed(node: KeyedNode):
+    newest = KeyedNode(node.node, node.generation, node.key)
+    manifest = linked(keyed_node("folder"), node)
+    opened = newest.with_former(manifest)
+    assert opened == node
+    assert opened.tokens("name") == node.tokens("name")
+    assert node.renewed(Seeded("next")).former == (node.key, *node.former)
+
+
+@given(node=our.aged_nodes(2), other=our.keyed_nodes, data=st.data())
+def test_former_keys_open_nowhere_else(node: KeyedNode, other: KeyedNode, data: st.DataObject):
+    assume(other.node != node.node and other.key != node.key)
+    assume(other.generation not in (1, node.generation))
+    manifest = linked(keyed_node("folder"), node)
+    cut = manifest.former[: data.draw(st.integers(0, len(manifest.former) - 1))]
+    elsewhere: dict[str, tuple[KeyedNode, Manifest]] = {
+        "another node": (KeyedNode(other.node, node.generation, node.key), manifest),
+        "another generation": (KeyedNode(node.node, other.generation, node.key), manifest),
+        "another key": (KeyedNode(node.node, node.generation, other.key), manifest),
+        "changed": (node, replace(manifest, former=data.draw(our.flipped(manifest.former)))),
+        "cut": (node, replace(manifest, former=cut)),
+    }
+    for holder, claimed in elsewhere.values():
+        with pytest.raises(IntegrityError):
+            KeyedNode(holder.node, holder.generation, holder.key).with_former(claimed)
 
 
 # --- grants
@@ -226,6 +262,14 @@ KINDS: dict[bytes, tuple[Record, Callable[[Signed], object]]] = {
             0,
         ),
         lambda signed: open_root_grant(signed, ALICE),
+    ),
+    labels.SIGN_MEMBERS: (
+        member_list(),
+        lambda signed: verify_members(signed, SHARED.node, "alice", ALICE.signing.public),
+    ),
+    labels.SIGN_LOG_HEAD: (
+        Head(1, ALICE.signing.public, 3, Hash(bytes(32)), 0),
+        lambda signed: verify_head(signed, ALICE.signing.public),
     ),
 }
 every_kind = pytest.mark.parametrize("label", KINDS, ids=bytes.decode)

@@ -11,7 +11,17 @@ import json
 from pathlib import Path
 
 from tests.vectors import HERE, Vector, load
-from tests.vectors.makers import Files, Kept, carried, channel, content, folders, keys, signing
+from tests.vectors.makers import (
+    Files,
+    Kept,
+    carried,
+    channel,
+    content,
+    folders,
+    keys,
+    shares,
+    signing,
+)
 
 ABOUT = {
     "keys": "RSA-3072 private keys that the other vectors name.",
@@ -29,6 +39,10 @@ ABOUT = {
     "link": "Node keys sealed to their folder.",
     "grant": "Root grants.",
     "bundle": "Public keys of a person.",
+    "former": "A node's earlier keys, sealed under its newest.",
+    "members": "Signed member lists, and node keys sealed to members.",
+    "entry": "Entries of the key log, and what may follow what.",
+    "head": "Signed heads of the key log.",
     "keyfile": "Files that hold an identity.",
     "enroll": "Enrolment links.",
     "export": "Exported profiles.",
@@ -44,7 +58,7 @@ def present() -> Files:
 def make(kept: Kept) -> dict[str, str]:
     """Return the text of every file by its name; the RSA keys must be there already."""
     files: Files = {"keys": keys.make_rsa_keys(kept)}
-    for maker in (channel, content, folders, keys, signing, carried):
+    for maker in (channel, content, folders, keys, shares, signing, carried):
         files |= maker.make(kept)
     return {name: _text(name, vectors) for name, vectors in files.items()}
 

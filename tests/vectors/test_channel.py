@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
+from msgspec.structs import replace
 
 from fsproto import crypto
 from fsproto.errors import FsError
@@ -182,7 +181,7 @@ def test_a_data_record_is_packed_and_read(vector: Vector):
     assert event == Data(vector["stream"], vector["index"], memoryview(payload))
     sent = client.send_data(vector["stream"], vector["index"], payload)
     assert isinstance(event, Data)
-    assert list(joined.events(server, sent)) == [dataclasses.replace(event)]
+    assert list(joined.events(server, sent)) == [replace(event)]
 
 
 @bad("messages")

@@ -56,6 +56,7 @@ def _open_link(vector: Vector) -> KeyedNode:
         NodeId(octets(vector, "parent")),
         vector["parent_generation"],
         NodeKey(octets(vector, "parent_key")),
+        tuple(NodeKey(bytes.fromhex(key)) for key in vector["parent_former"]),
     )
     manifest = replaced(
         file_manifest(),
@@ -63,7 +64,8 @@ def _open_link(vector: Vector) -> KeyedNode:
         parent=parent.node,
         generation=vector["child_generation"],
         link=octets(vector, "link"),
-        link_generation=parent.generation,
+        link_generation=vector["link_generation"],
+        former=octets(vector, "former"),
     )
     return parent.open_link(manifest)
 

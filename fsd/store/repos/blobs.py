@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session as Db
 from fsd.store.models import Blob, Node, table
 from fsd.store.repos.many import SOME, for_each, helpings, of_some
 
-_BLOBS = table(Blob)
+_BLOBS, _NODES = table(Blob), table(Node)
 
 
 class HeldBlob(NamedTuple):
@@ -42,6 +42,12 @@ _ASSIGN = (
     update(_BLOBS)
     .where(_BLOBS.c.root == bindparam("of"))
     .values(node_id=bindparam("to"), owner_id=bindparam("owner"))
+)
+
+_SMALL = (
+    select(_NODES.c.id, _BLOBS.c.root, _BLOBS.c.data)
+    .join(_BLOBS, (_BLOBS.c.root == _NODES.c.blob) & (_BLOBS.c.node_id == _NODES.c.id))
+    .where(_NODES.c.id.in_(SOME), _BLOBS.c.data.is_not(None))
 )
 
 
@@ -91,16 +97,7 @@ def of_nodes(db: Db, nodes: Sequence[bytes]) -> list[bytes]:
 
 def small_ones(db: Db, nodes: Sequence[bytes]) -> dict[tuple[bytes, bytes], bytes]:
     """Return the bytes of the small blobs that nodes have now, by node and root."""
-    return {
-        (node, root): data
-        for some in helpings(nodes)
-        for node, root, data in db.execute(
-            select(Node.id, Blob.root, Blob.data)
-            .join(Blob, (Blob.root == Node.blob) & (Blob.node_id == Node.id))
-            .where(Node.id.in_(some), Blob.data.is_not(None))
-        )
-        if data is not None
-    }
+    return {(node, root): data for node, root, data in of_some(db, _SMALL, nodes)}
 
 
 def staged_before(db: Db, before_ms: int) -> list[bytes]:

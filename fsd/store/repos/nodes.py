@@ -32,6 +32,16 @@ def get(db: Db, node: bytes) -> Node | None:
     return db.get(Node, node)
 
 
+_HELD_NODES = select(_NODES.c.id).where(_NODES.c.id.in_(SOME)).order_by(_NODES.c.id)
+_HELD_NODES = _HELD_NODES.with_for_update()
+
+
+def hold(db: Db, ids: Iterable[bytes]) -> None:
+    """Hold nodes against other writers until the end of the transaction."""
+    for _ in of_some(db, _HELD_NODES, sorted(ids)):
+        pass
+
+
 _AS_IS = {"synchronize_session": False}
 """Rows that a session holds already are not looked up and changed as well."""
 
@@ -45,35 +55,39 @@ def get_all(db: Db, ids: Iterable[bytes]) -> dict[bytes, Node]:
     }
 
 
+_CURRENT = (_NODES.c.id == _MANIFESTS.c.node_id) & (_NODES.c.version == _MANIFESTS.c.version)
+_ENTRIES = select(_NODES.c.token, _NODES.c.id, _NODES.c.manifest_hash).where(
+    _NODES.c.parent_id == bindparam("folder")
+)
+_LISTING = (
+    select(_MANIFESTS.c.payload, _MANIFESTS.c.signature)
+    .join(_NODES, _CURRENT)
+    .where(_NODES.c.parent_id == bindparam("folder"))
+    .order_by(_NODES.c.token)
+)
+_SOME_MANIFESTS = (
+    select(_NODES.c.id, _MANIFESTS.c.payload, _MANIFESTS.c.signature)
+    .join(_MANIFESTS, _CURRENT)
+    .where(_NODES.c.id.in_(SOME))
+)
+
+
 def entries(db: Db, folder: bytes) -> list[Entry]:
     """Return what a folder holds."""
-    rows = db.execute(
-        select(Node.token, Node.id, Node.manifest_hash).where(Node.parent_id == folder)
-    )
+    rows = db.connection().execute(_ENTRIES, {"folder": folder})
     return [Entry(Token(t), NodeId(n), Hash(h)) for t, n, h in rows if t is not None]
 
 
 def listing(db: Db, folder: bytes) -> list[Signed]:
     """Return the manifests of everything in a folder, in the order of the tokens."""
-    rows = db.execute(
-        select(Manifest.payload, Manifest.signature)
-        .join(Node, (Node.id == Manifest.node_id) & (Node.version == Manifest.version))
-        .where(Node.parent_id == folder)
-        .order_by(Node.token)
-    )
+    rows = db.connection().execute(_LISTING, {"folder": folder})
     return [Signed(payload, signature) for payload, signature in rows]
 
 
 def manifests(db: Db, ids: Sequence[bytes]) -> list[Signed]:
     """Return the current manifests of nodes, in the order asked for."""
-    found: dict[bytes, Signed] = {}
-    for some in helpings(ids):
-        rows = db.execute(
-            select(Node.id, Manifest.payload, Manifest.signature)
-            .join(Manifest, (Node.id == Manifest.node_id) & (Node.version == Manifest.version))
-            .where(Node.id.in_(some))
-        )
-        found |= {node: Signed(payload, signature) for node, payload, signature in rows}
+    rows = of_some(db, _SOME_MANIFESTS, ids)
+    found = {node: Signed(payload, signature) for node, payload, signature in rows}
     return [found[node] for node in ids if node in found]
 
 

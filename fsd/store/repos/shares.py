@@ -114,6 +114,11 @@ def drop_grants(db: Db, node: bytes, user_ids: Sequence[int]) -> None:
         db.execute(delete(Grant).where(Grant.node_id == node, Grant.user_id.in_(user_ids)))
 
 
+def drop_grants_to(db: Db, user_id: int) -> None:
+    """Take away everything a person was given."""
+    db.execute(delete(Grant).where(Grant.user_id == user_id))
+
+
 class Given(NamedTuple):
     """A grant, with what the person needs to open it."""
 

@@ -23,6 +23,14 @@ def everybody(db: Db) -> list[User]:
     return list(db.scalars(select(User).order_by(User.name)))
 
 
+def hold(db: Db, user_id: int) -> User | None:
+    """Return a user, held against others who would change their keys until the end of this.
+
+    Who enrols holds them by the step that is used up.
+    """
+    return db.get(User, user_id, with_for_update=True, populate_existing=True)
+
+
 def bundle(db: Db, user_id: int) -> Bundle | None:
     """Return a user's current public keys."""
     newest = select(Bundle).where(Bundle.user_id == user_id).order_by(Bundle.version.desc())

@@ -57,9 +57,10 @@ def test_everything_in_it_is_the_owners_alone_whatever_the_umask(tmp_path):
         os.umask(before)
     assert mode(home.path) == mode(home.blobs) == 0o700
     secrets = {path.name: mode(path) for path in home.path.iterdir() if path.is_file()}
-    assert {"host.key", "master.key", "run.json"} <= set(secrets)
+    assert {"host.key", "master.key", "run.json", "log.key"} <= set(secrets)
     assert {name: bits for name, bits in secrets.items() if name != "fsd.lock"} == {
         "host.key": 0o600,
+        "log.key": 0o600,
         "master.key": 0o600,
         "run.json": 0o600,
     }

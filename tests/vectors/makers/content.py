@@ -278,7 +278,7 @@ def _manifests() -> list[Vector]:
         vector("manifest_signed_by_another", by_bob, SignatureError),
         vector("manifest_names_another_author", named_bob, SignatureError),
         vector("manifest_names_another_key", other_key, SignatureError),
-        malformed("manifest_field_missing", b"\xdc\x00\x0f" + packed[3:-2]),
+        malformed("manifest_field_missing", b"\xdc\x00\x11" + packed[3:-2]),
         malformed("manifest_bytes_behind_end", packed + b"\x00"),
         malformed("manifest_empty", b""),
         unlawful("manifest_format_2", format=2),

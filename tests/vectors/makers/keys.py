@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import msgspec
+from msgspec.structs import replace
 
 from fsproto import crypto, labels
 from fsproto.errors import (
@@ -21,7 +20,7 @@ from fsproto.keys.keyfile import MAGIC, seal_identity
 from fsproto.keys.tree import KeyedNode
 from fsproto.link import parse_link
 from fsproto.sealed.signed import Signed, sign
-from tests.known import TIME_MS, Seeded, keyed_node, person, rsa_key
+from tests.known import TIME_MS, Seeded, aged_node, keyed_node, person, rsa_key
 from tests.vectors import Vector
 from tests.vectors.fields import to_json
 from tests.vectors.makers import Files, Kept
@@ -85,7 +84,8 @@ def _nodes() -> list[Vector]:
 
 
 def _links() -> list[Vector]:
-    parent, child = keyed_node("folder", 2), keyed_node("file", 5)
+    parent, child = keyed_node("folder", 2), aged_node("file", 5)
+    later = aged_node("folder", 4)
 
     def vector(
         name: str,
@@ -93,51 +93,59 @@ def _links() -> list[Vector]:
         error: type[FsError] | None,
         parent: KeyedNode = parent,
         child: KeyedNode = child,
+        under: int | None = None,
     ) -> Vector:
         return {
             "name": name,
             "parent": parent.node.hex(),
             "parent_generation": parent.generation,
             "parent_key": parent.key.hex(),
+            "parent_former": [key.hex() for key in parent.former],
+            "link_generation": under or parent.generation,
             "child": child.node.hex(),
             "child_generation": child.generation,
             "child_key": None if error else child.key.hex(),
+            "former": former.hex(),
             "link": link.hex(),
             "error": error.code if error else None,
         }
 
-    link = parent.seal_link(child, Seeded("link"))
+    link, former = parent.seal_link(child, Seeded("link")), child.seal_former(Seeded("former"))
+    before = later.at(2).seal_link(child, Seeded("link of before"))
     return [
         vector("link", link, None),
+        vector("link_under_a_former_key", before, None, parent=later, under=2),
+        vector("link_under_another_former_key", before, IntegrityError, parent=later, under=3),
+        vector("link_under_a_key_never_had", before, IntegrityError, parent=later, under=5),
         vector(
             "link_other_parent",
             link,
             IntegrityError,
-            parent=dataclasses.replace(parent, node=keyed_node("root").node),
+            parent=replace(parent, node=keyed_node("root").node),
         ),
         vector(
             "link_other_parent_key",
             link,
             IntegrityError,
-            parent=dataclasses.replace(parent, key=child.key),
+            parent=replace(parent, key=child.key),
         ),
         vector(
             "link_other_parent_generation",
             link,
             IntegrityError,
-            parent=dataclasses.replace(parent, generation=3),
+            parent=replace(parent, generation=3),
         ),
         vector(
             "link_other_child",
             link,
             IntegrityError,
-            child=dataclasses.replace(child, node=keyed_node("root").node),
+            child=replace(child, node=keyed_node("root").node),
         ),
         vector(
             "link_other_child_generation",
             link,
             IntegrityError,
-            child=dataclasses.replace(child, generation=4),
+            child=replace(child, generation=4),
         ),
         vector("link_byte_changed", link[:-1] + bytes([link[-1] ^ 1]), IntegrityError),
         vector("link_nonce_changed", bytes([link[0] ^ 1]) + link[1:], IntegrityError),

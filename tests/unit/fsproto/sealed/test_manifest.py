@@ -62,7 +62,8 @@ def test_the_bytes_that_travel_are_the_bytes_that_were_signed():
     made = sign_manifest(ALICE.signing, file_manifest())
     assert made.signed.payload == pack(made.body)
     # The same fields in other bytes: a longer form of the same number, signed by nobody.
-    spelled = made.signed.payload.replace(b"\xdc\x00\x10\x01", b"\xdc\x00\x10\xcc\x01", 1)
+    spelled = made.signed.payload.replace(b"\xdc\x00\x12\x01", b"\xdc\x00\x12\xcc\x01", 1)
+    assert spelled != made.signed.payload
     assert unpack(spelled, Manifest) == made.body
     with pytest.raises(SignatureError):
         verify_author(Signed(spelled, made.signed.signature), "alice", ALICE.signing.public)

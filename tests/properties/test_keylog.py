@@ -1,0 +1,114 @@
+"""The key log: any history that may be is read back, and its roots are those of RFC 9162."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from fsproto.errors import SecurityError
+from fsproto.keylog.entries import Event
+from fsproto.keylog.head import pack_log_head, unpack_log_head
+from fsproto.keylog.log import KeyLog
+from fsproto.sealed import merkle
+from fsproto.types import Hash
+from tests import strategies as our
+from tests.reference import sha256, tree_hash
+from tests.unit.fsproto.keylog.test_log import Scribe, public
+
+MANY = [b"entry %d" % n for n in range(300)]
+Steps = Sequence[tuple[str, Event]]
+steps = st.lists(st.tuples(st.sampled_from(["alice", "bob", "carol"]), st.sampled_from(Event)))
+
+
+@pytest.mark.parametrize("size", [*range(1, 70), 127, 128, 129, 255, 256, 257, 300])
+def test_the_root_of_a_list_of_any_size_is_that_of_the_rfc(size: int):
+    leaves = [merkle.leaf_hash(data) for data in MANY[:size]]
+    assert merkle.tree_root(leaves) == tree_hash(MANY[:size])
+
+
+def test_the_root_of_nothing_is_the_hash_of_nothing():
+    assert merkle.tree_root([]) == sha256(b"")
+
+
+@given(st.lists(st.binary(max_size=40), min_size=1, max_size=40))
+def test_the_root_of_any_list_is_that_of_the_rfc_and_of_its_paths(data: list[bytes]):
+    leaves = [merkle.leaf_hash(one) for one in data]
+    assert merkle.tree_root(leaves) == tree_hash(data) == merkle.root_and_paths(leaves)[0]
+
+
+def write(steps: Steps) -> tuple[Scribe, dict[str, list[list[str]]]]:
+    """Write those of the steps that may be; return also the names of everybody's sets of keys."""
+    scribe, lives = Scribe(), dict[str, list[list[str]]]()
+    has_keys: set[str] = set()
+    for at, (user, event) in enumerate(steps):
+        if (event is Event.ENROLLED) == (user in has_keys):
+            continue
+        match event:
+            case Event.ENROLLED:
+                scribe.enrol(user, f"{at}")
+                lives.setdefault(user, []).append([f"{at}"])
+                has_keys.add(user)
+            case Event.ROTATED:
+                scribe.rotate(user, f"{at}")
+                lives[user][-1].append(f"{at}")
+            case Event.RESET:
+                scribe.reset(user)
+                has_keys.remove(user)
+    return scribe, lives
+
+
+@given(steps)
+def test_any_history_that_may_be_is_read_as_it_was(steps: Steps):
+    scribe, lives = write(steps)
+    log = KeyLog()
+    log.extend(scribe.data)
+    for user, chains in lives.items():
+        for chain in chains:
+            keys = [public(user, name) for name in chain]
+            for key in keys:
+                assert [found.ed25519 for found in log.all_of(user, key)] == keys
+        now = log.now(user)
+        assert now is None or now.ed25519 == public(user, chains[-1][-1])
+
+
+@given(steps, st.data())
+def test_two_histories_that_part_are_told_from_one_another(steps: Steps, data: st.DataObject):
+    scribe, _ = write(steps)
+    assume(scribe.data)
+    log, other = KeyLog(), KeyLog()
+    log.extend(scribe.data)
+    parted = data.draw(st.integers(0, len(scribe.data) - 1))
+    other.extend(scribe.data[:parted])
+    forked = Scribe()
+    forked.data = list(scribe.data[:parted])
+    forked.enrol("mallory", "slipped in")
+    other.extend(forked.data[parted:])
+    for size in range(1, parted + 1):
+        log.check_seen(size, other.root(size))
+    with pytest.raises(SecurityError):
+        log.check_seen(parted + 1, other.root(parted + 1))
+
+
+@given(steps, st.data())
+def test_a_log_with_an_entry_left_out_put_twice_or_exchanged_is_refused(
+    steps: Steps, data: st.DataObject
+):
+    scribe, _ = write(steps)
+    assume(len(scribe.data) > 1)
+    at = data.draw(st.integers(0, len(scribe.data) - 2))
+    whole = scribe.data
+    for wrong in (
+        whole[:at] + whole[at + 1 :],
+        whole[: at + 1] + whole[at:],
+        [*whole[:at], whole[at + 1], whole[at], *whole[at + 2 :]],
+    ):
+        with pytest.raises(SecurityError):
+            KeyLog().extend(wrong)
+
+
+@given(size=st.integers(1, (1 << 63) - 1), root=our.hashes)
+def test_what_people_carry_of_a_log_is_read_as_it_was_written(size: int, root: Hash):
+    assert unpack_log_head(pack_log_head(size, root)) == (size, root)

@@ -1,0 +1,426 @@
+"""The key log at the server: every change of keys is in it, one after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+from sqlalchemy import text
+
+from fsd.services.keylog import LogKeeper
+from fsd.store.engine import Database
+from fsproto import crypto, labels
+from fsproto.errors import (
+    ConflictError,
+    IntegrityError,
+    LoginRefused,
+    NotFoundError,
+    RemoteProtocolError,
+    SecurityError,
+    SignatureError,
+)
+from fsproto.keylog.entries import Event, sign_rotation
+from fsproto.keylog.head import Head, verify_head
+from fsproto.keylog.log import KeyLog
+from fsproto.keys.grants import grant_root
+from fsproto.keys.identity import Identity
+from fsproto.messages.keylog import Rotate
+from tests import known
+from tests.people import ADDRESS, CHANNEL, LOG_KEY, Clock, Office, Resident, identity
+
+RACERS = 20
+
+
+def read(office: Office) -> tuple[KeyLog, Head]:
+    """Read the whole log as a client does; it is checked against its head."""
+    log = KeyLog()
+    answer = office.key_log.entries(0)
+    log.extend(answer.entries)
+    head = verify_head(answer.head, LOG_KEY.public).body
+    assert (len(log), log.root(len(log))) == (head.size, head.root)
+    return log, head
+
+
+def events(office: Office) -> list[tuple[str, Event]]:
+    log = KeyLog()
+    return [(entry.user, entry.event) for entry in log.extend(office.key_log.entries(0).entries)]
+
+
+@pytest.fixture
+def alice(office: Office, clock: Clock) -> Resident:
+    person = office.add("alice")
+    person.enrol(office, clock())
+    return person
+
+
+def test_a_new_log_is_empty_and_signed(office):
+    office.log.catch_up(office.database)
+    log, head = read(office)
+    assert (len(log), head.size, head.key) == (0, 0, LOG_KEY.public)
+
+
+def test_who_enrols_is_in_it_and_told_its_head(office, clock):
+    person = office.add("alice")
+    welcome = person.enrol(office, clock())
+    log, head = read(office)
+    now = log.now("alice")
+    assert now is not None
+    assert (now.bundle, now.ed25519) == (
+        person.identity.bundle.hash,
+        person.identity.signing.public,
+    )
+    assert verify_head(welcome.log, LOG_KEY.public).body == head
+    assert head.time_ms == clock()
+
+
+def test_every_login_is_told_the_head(office, clock, alice):
+    office.add("bob").enrol(office, clock())
+    ask = alice.login(ticket=alice.ticket)
+    _, welcome = office.accounts.login(ask, CHANNEL, ADDRESS)
+    assert verify_head(welcome.log, LOG_KEY.public).body == read(office)[1]
+
+
+def test_an_enrolment_that_is_sent_again_is_in_it_once(office, clock, alice):
+    clock.forward(60)
+    alice.enrol(office, clock())
+    assert events(office) == [("alice", Event.ENROLLED)]
+
+
+def test_an_enrolment_that_is_refused_is_not_in_it(office, clock):
+    person = office.add("alice")
+    with pytest.raises(LoginRefused):
+        office.accounts.enroll(person.enrolment("000000"), CHANNEL, ADDRESS)
+    grant = office.add("bob").empty_tree.grant
+    tree = msgspec.structs.replace(person.empty_tree, grant=grant)
+    with pytest.raises((LoginRefused, SecurityError)):
+        office.accounts.enroll(person.enrolment(person.code(clock()), tree=tree), CHANNEL, ADDRESS)
+    assert events(office) == []
+
+
+@pytest.mark.parametrize("act", ["reset_keys", "remove"])
+def test_keys_that_are_taken_away_are_told_and_so_are_those_that_follow(office, clock, alice, act):
+    getattr(office.people, act)("alice")
+    assert read(office)[0].now("alice") is None
+    if act == "remove":
+        office.add("alice")
+    clock.forward(60)
+    otp = office.people.rotate_secret("alice").otp
+    new = Resident(identity("alice", "other"), otp)
+    new.enrol(office, clock())
+    assert events(office) == [
+        ("alice", Event.ENROLLED),
+        ("alice", Event.RESET),
+        ("alice", Event.ENROLLED),
+    ]
+    log, _ = read(office)
+    old, after = alice.identity.signing.public, new.identity.signing.public
+    assert not log.same_person("alice", old, after)
+
+
+def test_removing_somebody_who_never_had_keys_is_no_event(office):
+    office.add("alice")
+    office.people.remove("alice")
+    assert events(office) == []
+
+
+def test_a_change_that_is_rolled_back_leaves_no_entry(office, alice):
+    def begin_and_fail() -> None:
+        with office.database.write() as db:
+            office.log.reset(db, "alice")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        begin_and_fail()
+    assert events(office) == [("alice", Event.ENROLLED)]
+    read(office)
+
+
+def test_of_many_who_enrol_at_once_all_are_in_it_one_after_the_other(office, clock, url_at_head):
+    people = [office.add(f"person{n}") for n in range(RACERS)]
+    ready = threading.Barrier(RACERS)
+
+    def race(person: Resident) -> None:
+        ready.wait()
+        person.enrol(office, clock())
+
+    with ThreadPoolExecutor(RACERS) as pool:
+        list(pool.map(race, people))
+    log, head = read(office)
+    assert head.size == RACERS
+    assert log.people() == sorted(person.name for person in people)
+
+
+def test_of_many_who_enrol_and_are_reset_at_once_by_two_servers_every_entry_follows(
+    office, clock, url_at_head, tmp_path
+):
+    people = [office.add(f"person{n}") for n in range(8)]
+    for person in people[:4]:
+        person.enrol(office, clock())
+    ready = threading.Barrier(8)
+    with closing(Database(url_at_head)) as other:
+        second = Office(other, tmp_path / "second", clock)
+
+        def race(number: int) -> None:
+            ready.wait()
+            if number < 4:
+                second.people.reset_keys(f"person{number}")
+            else:
+                people[number].enrol((office, second)[number % 2], clock())
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(race, range(8)))
+    log, head = read(office)
+    assert head.size == 4 + 8
+    assert log.people() == [f"person{n}" for n in range(4, 8)]
+
+
+# --- reading it
+
+
+def test_it_is_read_from_any_entry_on(office, clock, alice):
+    for name in ("bob", "carol"):
+        office.add(name).enrol(office, clock())
+    whole = office.key_log.entries(0).entries
+    assert len(whole) == 3
+    for first in range(5):
+        assert office.key_log.entries(first).entries == whole[first:]
+
+
+@pytest.mark.parametrize("first", [-1, 1 << 63, 1 << 70])
+def test_there_is_no_such_entry(office, alice, first):
+    with pytest.raises(RemoteProtocolError):
+        office.key_log.entries(first)
+
+
+def test_a_persons_bundle_is_the_newest_one(office, alice):
+    assert office.key_log.bundle("alice").bundle == alice.identity.bundle.signed
+    new, ask = successor(alice)
+    office.accounts.rotate(alice.who, ask)
+    assert office.key_log.bundle("alice").bundle == new.bundle.signed
+
+
+@pytest.mark.parametrize("name", ["nobody", "dave", "ali\0ce", "", "Alice"])
+def test_who_has_no_keys_has_no_bundle(office, alice, name):
+    office.add("dave")
+    with pytest.raises(NotFoundError):
+        office.key_log.bundle(name)
+
+
+# --- replacing one's own keys
+
+
+def successor(person: Resident, keys: str = "second", version: int = 2) -> tuple[Identity, Rotate]:
+    """Return somebody's next keys, and the message that puts them in place of the old."""
+    old, new = person.identity, identity(person.name, keys, version)
+    word = sign_rotation(old.signing, old.bundle.hash, new.bundle.hash)
+    grant = grant_root(person.root, new, known.TIME_MS, known.Seeded("grant"))
+    return new, Rotate(new.bundle.signed, word, grant)
+
+
+def test_new_keys_that_the_old_one_signs_take_their_place(office, clock, alice):
+    new, ask = successor(alice)
+    office.accounts.rotate(alice.who, ask)
+    log, _ = read(office)
+    now = log.now("alice")
+    assert now is not None
+    assert now.bundle == new.bundle.hash
+    assert log.same_person("alice", alice.identity.signing.public, new.signing.public)
+    again = Resident(new, alice.otp)
+    _, welcome = office.accounts.login(again.login(ticket=alice.ticket), CHANNEL, ADDRESS)
+    assert welcome.tree.grant == ask.root
+    with pytest.raises(LoginRefused):
+        office.accounts.login(alice.login(ticket=alice.ticket), CHANNEL, ADDRESS)
+
+
+def test_new_keys_end_all_sessions_but_the_one_that_brought_them(office, clock, alice):
+    clock.forward(60)
+    other, _ = office.accounts.login(alice.login(alice.code(clock())), CHANNEL, ADDRESS)
+    assert office.accounts.still_in(other)
+    office.accounts.rotate(alice.who, successor(alice)[1])
+    assert not office.accounts.still_in(other)
+    assert office.accounts.still_in(alice.who)
+
+
+def _by_another_key(alice: Resident, ask: Rotate) -> Rotate:
+    bundle = identity("alice", "second", 2).bundle.hash
+    mallory = crypto.SigningKey(known.stretch("mallory", 32))
+    word = sign_rotation(mallory, alice.identity.bundle.hash, bundle)
+    return msgspec.structs.replace(ask, signature=word)
+
+
+def _for_other_keys(alice: Resident, ask: Rotate) -> Rotate:
+    other, _ = identity("alice", "third", 2), None
+    return msgspec.structs.replace(ask, bundle=other.bundle.signed)
+
+
+def _as_a_login(alice: Resident, ask: Rotate) -> Rotate:
+    return msgspec.structs.replace(ask, signature=alice.signature(labels.SIGN_LOGIN))
+
+
+def _of_somebody_else(alice: Resident, ask: Rotate) -> Rotate:
+    return msgspec.structs.replace(ask, bundle=identity("bob", "second", 2).bundle.signed)
+
+
+def _root_by_the_old_key(alice: Resident, ask: Rotate) -> Rotate:
+    grant = grant_root(alice.root, alice.identity, known.TIME_MS, known.Seeded("grant"))
+    return msgspec.structs.replace(ask, root=grant)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [_by_another_key, _for_other_keys, _as_a_login, _of_somebody_else, _root_by_the_old_key],
+)
+def test_new_keys_that_the_old_one_has_not_signed_are_refused(
+    office, alice, wrong: Callable[[Resident, Rotate], Rotate]
+):
+    _, ask = successor(alice)
+    with pytest.raises(SignatureError):
+        office.accounts.rotate(alice.who, wrong(alice, ask))
+    assert events(office) == [("alice", Event.ENROLLED)]
+    assert office.key_log.bundle("alice").bundle == alice.identity.bundle.signed
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_versions_of_keys_have_no_gap(office, alice, version):
+    _, ask = successor(alice, version=version)
+    with pytest.raises(RemoteProtocolError):
+        office.accounts.rotate(alice.who, ask)
+    assert events(office) == [("alice", Event.ENROLLED)]
+
+
+def test_new_keys_come_with_ones_own_root(office, clock, alice):
+    bob = office.add("bob")
+    bob.enrol(office, clock())
+    new, ask = successor(alice)
+    grant = grant_root(bob.root, new, known.TIME_MS, known.Seeded("grant"))
+    with pytest.raises(RemoteProtocolError):
+        office.accounts.rotate(alice.who, msgspec.structs.replace(ask, root=grant))
+
+
+def test_of_many_who_replace_the_same_keys_at_once_one_does(office, alice):
+    asks = [successor(alice, f"racer {n}")[1] for n in range(8)]
+    ready = threading.Barrier(8)
+
+    def race(ask: Rotate) -> bool:
+        ready.wait()
+        try:
+            office.accounts.rotate(alice.who, ask)
+        except ConflictError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(race, asks)) == 1
+    read(office)
+    assert events(office) == [("alice", Event.ENROLLED), ("alice", Event.ROTATED)]
+
+
+def test_of_many_who_reset_the_same_keys_at_once_one_does(office, alice):
+    ready = threading.Barrier(8)
+
+    def race(_: int) -> bool:
+        ready.wait()
+        try:
+            office.people.reset_keys("alice")
+        except NotFoundError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(race, range(8))) == 1
+    assert events(office) == [("alice", Event.ENROLLED), ("alice", Event.RESET)]
+
+
+def test_keys_that_are_replaced_reset_and_removed_at_once_leave_a_log_that_follows(
+    office, clock, url_at_head, tmp_path
+):
+    people = [office.add(f"person{n}") for n in range(4)]
+    for person in people:
+        person.enrol(office, clock())
+    ready = threading.Barrier(8)
+    with closing(Database(url_at_head)) as other:
+        second = Office(other, tmp_path / "second", clock)
+        acts: list[Callable[[], object]] = [
+            lambda: second.people.reset_keys("person0"),
+            lambda: office.accounts.rotate(people[0].who, successor(people[0])[1]),
+            lambda: office.people.remove("person1"),
+            lambda: second.accounts.rotate(people[1].who, successor(people[1])[1]),
+            lambda: office.people.reset_keys("person2"),
+            lambda: second.people.remove("person2"),
+            lambda: office.people.remove("person3"),
+            lambda: second.people.remove("person3"),
+        ]
+
+        def race(act: Callable[[], object]) -> None:
+            ready.wait()
+            with contextlib.suppress(NotFoundError, ConflictError):
+                act()
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(race, acts))
+    log, _ = read(office)
+    assert log.people() == []
+
+
+# --- people who enrolled before there was a log
+
+
+def forget_the_log(database: Database) -> None:
+    """Take the log away, as if nobody had kept one."""
+    with database.write() as db:
+        db.execute(text("DELETE FROM key_log"))
+        db.execute(
+            text("UPDATE key_log_head SET size = 0, payload = :none, signature = :none"),
+            {"none": b""},
+        )
+
+
+def test_who_enrolled_before_the_log_is_in_it_once_it_catches_up(office, clock, alice):
+    office.add("bob").enrol(office, clock())
+    office.add("newcomer")
+    forget_the_log(office.database)
+    for _ in range(2):
+        office.log.catch_up(office.database)
+        assert events(office) == [("alice", Event.ENROLLED), ("bob", Event.ENROLLED)]
+    now = read(office)[0].now("alice")
+    assert now is not None
+    assert now.bundle == alice.identity.bundle.hash
+
+
+def test_who_enrols_after_it_has_caught_up_follows(office, clock, alice):
+    forget_the_log(office.database)
+    office.log.catch_up(office.database)
+    office.add("bob").enrol(office, clock())
+    office.log.catch_up(office.database)
+    assert events(office) == [("alice", Event.ENROLLED), ("bob", Event.ENROLLED)]
+
+
+def test_a_log_key_of_another_home_is_told(office, clock, alice):
+    other = LogKeeper(crypto.SigningKey(known.stretch("another home", 32)), now_ms=clock)
+    with pytest.raises(IntegrityError, match="log key") as refusal:
+        other.catch_up(office.database)
+    assert refusal.value.hint
+
+
+def test_ten_who_catch_up_at_once_note_everybody_once(
+    office: Office, clock: Clock, alice: Resident, url_at_head: str, tmp_path: Path
+):
+    office.add("bob").enrol(office, clock())
+    forget_the_log(office.database)
+    ready = threading.Barrier(10)
+
+    def start(_: int) -> None:
+        with closing(Database(url_at_head)) as database:
+            ready.wait()
+            LogKeeper(LOG_KEY, now_ms=clock).catch_up(database)
+
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(start, range(10)))
+    assert len(events(office)) == 2
+    read(office)

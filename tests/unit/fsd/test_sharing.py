@@ -1,0 +1,690 @@
+"""Sharing at the server: who may see and change what, and which lists and keys it takes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+import pytest
+
+from fsproto import crypto, labels
+from fsproto.errors import (
+    ConflictError,
+    FsError,
+    NotAllowedError,
+    NotFoundError,
+    RemoteProtocolError,
+    SignatureError,
+)
+from fsproto.keys.grants import Role
+from fsproto.keys.members import Member, MemberList
+from fsproto.keys.tree import KeyedNode
+from fsproto.limits import MAX_PATH_PARTS, PART_BYTES
+from fsproto.messages.base import Done
+from fsproto.messages.files import Commit, Content, Removal, Stale
+from fsproto.messages.shares import GetShares, NewMembers, SealedKey
+from fsproto.packing import unpack
+from fsproto.sealed.manifest import Manifest, sign_manifest
+from fsproto.sealed.prefixtree import Entry, PrefixTree
+from fsproto.sealed.signed import sign
+from fsproto.types import NO_HASH, Hash, NodeId
+from tests import known
+from tests.people import Clock, Office, Resident, identity
+from tests.sharing import BLOB, SharedFolder, file_of, make_folder
+
+replace = msgspec.structs.replace
+NOBODYS = NodeId(bytes(16))
+
+
+@pytest.fixture
+def enrolled(office: Office, clock: Clock) -> Callable[[str], Resident]:
+    def someone(name: str) -> Resident:
+        person = office.add(name)
+        person.enrol(office, clock())
+        return person
+
+    return someone
+
+
+@pytest.fixture
+def alice(enrolled: Callable[[str], Resident]) -> Resident:
+    return enrolled("alice")
+
+
+@pytest.fixture
+def bob(enrolled: Callable[[str], Resident]) -> Resident:
+    return enrolled("bob")
+
+
+@pytest.fixture
+def carol(enrolled: Callable[[str], Resident]) -> Resident:
+    return enrolled("carol")
+
+
+@pytest.fixture
+def shared(office: Office, alice: Resident) -> SharedFolder:
+    """A folder of alice's with one file in it, shared with nobody yet."""
+    made = make_folder(office, alice)
+    made.send(alice, made.put(alice, "hers"))
+    return made
+
+
+def hers(shared: SharedFolder) -> Content:
+    """Return the content of alice's file in the folder."""
+    (manifest,) = shared.office.files.listing(shared.owner.who, shared.node)[0]
+    return Content(*file_of(Commit([], [manifest], [], [], [])))
+
+
+# --- who may see what
+
+Ask = Callable[[SharedFolder, Resident], object]
+REFUSED: dict[str, Ask] = {
+    "lookup": lambda f, p: f.office.files.lookup(p.who, f.node, [f.keyed.token("hers")]),
+    "list": lambda f, p: f.office.files.listing(p.who, f.node),
+    "download": lambda f, p: f.office.transfers.open(p.who, *msgspec.structs.astuple(hers(f))),
+    "put": lambda f, p: f.office.files.commit(p.who, f.put(p, "theirs")),
+    "put on an old state": lambda f, p: f.office.files.commit(
+        p.who, f.put(p, "theirs", state={"version": 1, "previous": NO_HASH})
+    ),
+    "remove": lambda f, p: f.office.files.commit(
+        p.who,
+        Commit(
+            [f.next_state(p, PrefixTree()).signed],
+            [],
+            [Removal(f.node, f.keyed.token("hers"))],
+            [],
+            [],
+        ),
+    ),
+    "share": lambda f, p: f.office.files.commit(
+        p.who,
+        Commit(
+            [], [], [], [], [f.list_of(signer=p, owner=p.name, owner_key=p.identity.signing.public)]
+        ),
+    ),
+    "leave": lambda f, p: f.office.sharing.leave(p.who, f.node),
+}
+"""Requests that say what is wrong."""
+
+
+def sees_nothing(shared: SharedFolder, person: Resident) -> None:
+    """Check that a folder is to somebody as if there were none."""
+    office, who = shared.office, person.who
+    for ask in REFUSED.values():
+        with pytest.raises(NotFoundError):
+            ask(shared, person)
+    assert office.sharing.members(who, [shared.node, hers(shared).node]).lists == []
+    assert office.transfers.fetch(who, [hers(shared)]) == [None]
+    assert office.sharing.with_me(who, GetShares(""))[0].shares == []
+    assert office.sharing.with_me(who, GetShares("alice"))[0].shares == []
+
+
+def sees_it(shared: SharedFolder, person: Resident) -> None:
+    """Check that somebody is shown a folder, what is in it, and the key to it."""
+    office, who, content = shared.office, person.who, hers(shared)
+    assert shared.members is not None
+    found = office.files.lookup(who, shared.node, shared.keyed.tokens("hers"))
+    listed, end = office.files.listing(who, shared.node)
+    assert found.manifests == listed
+    assert found.state == end.state == shared.state.signed
+    reader, size = office.transfers.open(who, content.node, content.root)
+    room = bytearray(size + 1)
+    assert reader.readinto(memoryview(room)) == size == len(BLOB)
+    assert room[:size] == BLOB
+    assert office.transfers.fetch(who, [content]) == [BLOB]
+    assert office.sharing.members(who, [shared.node]).lists == [shared.members.signed]
+    (share,) = office.sharing.with_me(who, GetShares("alice"))[0].shares
+    assert (share.owner, share.members) == ("alice", shared.members.signed)
+    assert share.manifest == shared.manifest.signed
+    assert shared.members.open(share.sealed, person.identity).key == shared.keyed.key
+
+
+def test_a_stranger_finds_nothing_whatever_is_asked(shared, bob, carol):
+    sees_nothing(shared, bob)
+    shared.share((carol, Role.READER))
+    sees_nothing(shared, bob)
+
+
+@pytest.mark.parametrize("name", ["lookup", "list", "download", "share", "leave"])
+def test_what_is_not_there_and_what_one_may_not_see_are_told_in_the_same_words(shared, bob, name):
+    nowhere = SharedFolder(
+        shared.office,
+        shared.owner,
+        KeyedNode(NOBODYS, 1, shared.keyed.key),
+        shared.manifest,
+        shared.state,
+    )
+    content = hers(shared)
+    asks: list[Callable[[], object]] = [
+        lambda: REFUSED[name](shared, bob),
+        lambda: REFUSED[name](nowhere, bob),
+    ]
+    if name == "download":
+        asks[1] = lambda: shared.office.transfers.open(bob.who, NOBODYS, content.root)
+    told = []
+    for ask in asks:
+        with pytest.raises(NotFoundError) as refusal:
+            ask()
+        told.append((refusal.value.sentence, refusal.value.hint))
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("role", [Role.READER, Role.WRITER])
+def test_a_member_sees_what_is_in_it(shared, bob, role):
+    shared.share((bob, role))
+    sees_it(shared, bob)
+
+
+def test_a_member_sees_folders_and_files_far_below(office, alice, bob, shared):
+    shared.share((bob, Role.READER))
+    below = folder_in(shared, "below")
+    sub = SharedFolder(office, alice, below.keyed, below.manifest, below.state)
+    sub.send(alice, sub.put(alice, "deep"))
+    manifests, _ = office.files.listing(bob.who, below.node)
+    content = Content(*file_of(Commit([], manifests, [], [], [])))
+    assert office.transfers.fetch(bob.who, [content]) == [BLOB]
+    assert office.files.lookup(bob.who, below.node, [below.keyed.token("deep")]).manifests
+
+
+def test_a_member_sees_nothing_beside_and_above_it(office, alice, bob, shared):
+    shared.share((bob, Role.WRITER))
+    beside = make_folder(office, alice, "beside")
+    for node in (alice.root.node, beside.node):
+        with pytest.raises(NotFoundError):
+            office.files.listing(bob.who, node)
+
+
+def test_a_file_is_shared_on_its_own(office, alice, bob, shared):
+    content = hers(shared)
+    manifest = office.files.listing(alice.who, shared.node)[0][0]
+    file = KeyedNode(content.node, 1, known.keyed_node("file").key)
+    one = SharedFolder(office, alice, file, shared.manifest, shared.state)
+    one.share((bob, Role.READER))
+    assert office.transfers.fetch(bob.who, [content]) == [BLOB]
+    (share,) = office.sharing.with_me(bob.who, GetShares(""))[0].shares
+    assert share.manifest == manifest
+    with pytest.raises(NotFoundError):
+        office.files.listing(bob.who, shared.node)
+
+
+def test_too_many_lists_at_once_are_refused(office, alice):
+    office.sharing.members(alice.who, [NOBODYS] * MAX_PATH_PARTS)
+    with pytest.raises(RemoteProtocolError):
+        office.sharing.members(alice.who, [NOBODYS] * (MAX_PATH_PARTS + 1))
+
+
+@pytest.mark.parametrize("owner", ["nobody", "ali\0ce", "bob", "\x1b[2J"])
+def test_of_somebody_who_shares_nothing_there_is_nothing(office, shared, bob, owner):
+    shared.share((bob, Role.READER))
+    (answer,) = office.sharing.with_me(bob.who, GetShares(owner))
+    assert (answer.shares, answer.more) == ([], False)
+
+
+def test_many_shares_come_in_parts_that_are_not_too_large(office, alice, bob):
+    count = PART_BYTES // 4096 + 5
+    made = [make_folder(office, alice, f"folder {n}") for n in range(count)]
+    for folder in made:
+        folder.share((bob, Role.READER))
+    nodes = {folder.node for folder in made}
+    for parts, seen in (
+        (office.sharing.with_me(bob.who, GetShares("")), "shares"),
+        (office.sharing.mine(alice.who), "shared"),
+    ):
+        assert [part.more for part in parts] == [True] * (len(parts) - 1) + [False]
+        assert len(parts) > 1
+        lists = [one.members for part in parts for one in getattr(part, seen)]
+        assert {unpack(one.payload, MemberList).node for one in lists} == nodes
+        assert len(lists) == count
+
+
+# --- who may change what
+
+
+def test_a_reader_may_look_but_not_change(shared, bob):
+    shared.share((bob, Role.READER))
+    for name in ("put", "put on an old state", "remove"):
+        with pytest.raises(NotAllowedError):
+            REFUSED[name](shared, bob)
+    sees_it(shared, bob)
+
+
+def test_a_writer_changes_it_and_what_is_put_is_the_owners(office, shared, alice, bob):
+    shared.share((bob, Role.WRITER))
+    used = {name: office.people.show(name).files for name in ("alice", "bob")}
+    assert shared.send(bob, shared.put(bob, "theirs")) == Done()
+    assert len(office.files.listing(alice.who, shared.node)[0]) == 2
+    assert office.people.show("alice").files == used["alice"] + 1
+    assert office.people.show("bob").files == used["bob"]
+    shared.send(alice, shared.put(alice, "after that"))
+    token = shared.keyed.token("theirs")
+    state = shared.next_state(bob, shared.entries.remove(token))
+    removal = Commit([state.signed], [], [Removal(shared.node, token)], [], [])
+    assert shared.send(bob, removal) == Done()
+    assert len(office.files.listing(alice.who, shared.node)[0]) == 2
+
+
+def test_a_writer_who_was_too_late_is_told_how_it_is_now(shared, alice, bob):
+    shared.share((bob, Role.WRITER))
+    late = shared.put(bob, "theirs")
+    shared.send(alice, shared.put(alice, "sooner"))
+    answer = shared.send(bob, late)
+    assert isinstance(answer, Stale)
+    assert [found.state for found in answer.folders] == [shared.state.signed]
+    assert shared.send(bob, shared.put(bob, "theirs")) == Done()
+
+
+def test_a_large_file_that_a_writer_uploaded_before_is_the_owners_then(office, shared, bob):
+    shared.share((bob, Role.WRITER))
+    root = bob.stage(office, BLOB * 3000)
+    ask = shared.put(bob, "large", BLOB * 3000)
+    body = unpack(ask.manifests[0].payload, Manifest)
+    assert body.content is not None
+    salt = known.stretch(f"bob {len(BLOB * 3000)} salt", 32)
+    content = msgspec.structs.replace(body.content, salt=salt, root=root)
+    ask = shared.put(bob, "large", BLOB * 3000, content=content)
+    before = office.people.show("alice").stored_bytes
+    shared.send(bob, replace(ask, blobs=[]))
+    assert office.people.show("alice").stored_bytes == before + len(BLOB * 3000)
+    assert office.people.show("bob").stored_bytes == 0
+
+
+def test_nobody_signs_for_somebody_else(office, shared, alice, bob):
+    shared.share((bob, Role.WRITER))
+    ask = shared.put(alice, "as alice")
+    with pytest.raises(SignatureError):
+        office.files.commit(bob.who, ask)
+    signed_by_bob = shared.put(
+        bob, "as alice", author="alice", author_key=alice.identity.signing.public
+    )
+    with pytest.raises(SignatureError):
+        office.files.commit(bob.who, signed_by_bob)
+
+
+def test_a_writer_shares_it_with_nobody(office, shared, bob, carol):
+    shared.share((bob, Role.WRITER))
+    by_bob = shared.list_of(
+        (carol, Role.READER),
+        signer=bob,
+        owner="bob",
+        owner_key=bob.identity.signing.public,
+    )
+    with pytest.raises(NotFoundError):
+        office.files.commit(bob.who, Commit([], [], [], [], [by_bob]))
+    for_alice = shared.list_of((carol, Role.READER), signer=bob)
+    with pytest.raises(SignatureError):
+        office.files.commit(bob.who, Commit([], [], [], [], [for_alice]))
+    sees_nothing(shared, carol)
+
+
+def test_nothing_moves_from_one_persons_tree_to_anothers(office, shared, alice, bob):
+    shared.share((bob, Role.WRITER))
+    his = make_folder(office, bob, "his")
+    both = [shared.put(bob, "a"), his.put(bob, "b")]
+    ask = Commit(
+        [*both[0].states, *both[1].states],
+        [*both[0].manifests, *both[1].manifests],
+        [],
+        [*both[0].blobs, *both[1].blobs],
+        [],
+    )
+    with pytest.raises(NotAllowedError):
+        office.files.commit(bob.who, ask)
+
+
+# --- at once
+
+
+def test_who_is_on_the_list_no_more_sees_nothing_at_once(shared, bob, carol):
+    shared.share((bob, Role.WRITER), (carol, Role.READER))
+    shared.renew((carol, Role.READER))
+    sees_nothing(shared, bob)
+    sees_it(shared, carol)
+
+
+def test_a_writer_who_is_made_a_reader_changes_nothing_any_more(shared, bob):
+    shared.share((bob, Role.WRITER))
+    shared.share((bob, Role.READER))
+    with pytest.raises(NotAllowedError):
+        shared.send(bob, shared.put(bob, "theirs"))
+    shared.share((bob, Role.WRITER))
+    assert shared.send(bob, shared.put(bob, "theirs")) == Done()
+
+
+def test_who_leaves_sees_nothing_and_the_owner_is_told(office, shared, alice, bob, carol):
+    shared.share((bob, Role.WRITER), (carol, Role.READER))
+    assert office.sharing.leave(bob.who, shared.node) == Done()
+    sees_nothing(shared, bob)
+    sees_it(shared, carol)
+    (answer,) = office.sharing.mine(alice.who)
+    (own,) = answer.shared
+    assert own.left == ["bob"]
+    assert own.tokens == [alice.root.token("shared")]
+
+
+def test_who_has_left_can_be_given_it_again(office, shared, bob):
+    shared.share((bob, Role.READER))
+    office.sharing.leave(bob.who, shared.node)
+    shared.share((bob, Role.READER))
+    sees_it(shared, bob)
+
+
+def test_nobody_leaves_twice_or_what_is_shared_further_up(office, shared, bob):
+    shared.share((bob, Role.READER))
+    below = folder_in(shared, "below")
+    with pytest.raises(NotFoundError):
+        office.sharing.leave(bob.who, below.node)
+    office.sharing.leave(bob.who, shared.node)
+    with pytest.raises(NotFoundError):
+        office.sharing.leave(bob.who, shared.node)
+
+
+def test_what_is_removed_is_shared_with_nobody(office, shared, alice, bob):
+    shared.share((bob, Role.READER))
+    token = alice.root.token("shared")
+    alice.entries = alice.entries.remove(token)
+    alice.version += 1
+    top = alice.root_state(alice.version)
+    ask = Commit([top.signed], [], [Removal(alice.root.node, token)], [], [])
+    assert office.files.commit(alice.who, ask) == Done()
+    with pytest.raises(NotFoundError):
+        office.files.listing(bob.who, shared.node)
+    assert office.sharing.with_me(bob.who, GetShares(""))[0].shares == []
+    assert office.sharing.mine(alice.who)[0].shared == []
+
+
+def test_who_enrols_after_a_reset_is_given_nothing_that_the_old_keys_were(
+    office, shared, bob, clock
+):
+    shared.share((bob, Role.WRITER))
+    office.people.reset_keys("bob")
+    clock.forward(60)
+    new = Resident(identity("bob", "other"), bob.otp)
+    new.enrol(office, clock())
+    sees_nothing(shared, new)
+
+
+def test_who_is_removed_and_added_again_is_somebody_else(office, shared, bob, enrolled):
+    shared.share((bob, Role.WRITER))
+    office.people.remove("bob")
+    sees_nothing(shared, enrolled("bob"))
+
+
+# --- lists
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"version": 1}, ConflictError),
+        ({"version": 3}, ConflictError),
+        ({"previous": NO_HASH}, ConflictError),
+        ({"previous": Hash(bytes(31) + b"\1")}, ConflictError),
+        ({"generation": 2}, ConflictError),
+        ({"node": NOBODYS}, NotFoundError),
+        ({"owner": "bob"}, SignatureError),
+        ({"owner_key": bytes(32)}, SignatureError),
+        ({"version": 0}, RemoteProtocolError),
+        ({"format": 2}, RemoteProtocolError),
+    ],
+    ids=lambda given: "".join(given) if isinstance(given, dict) else given.code,
+)
+def test_a_list_that_does_not_follow_is_refused(shared, bob, carol, changes, error):
+    shared.share((bob, Role.READER))
+    ask = Commit([], [], [], [], [shared.list_of((carol, Role.READER), **changes)])
+    with pytest.raises(error):
+        shared.send(shared.owner, ask)
+    sees_it(shared, bob)
+    sees_nothing(shared, carol)
+
+
+def test_the_first_list_is_version_1(shared, bob):
+    for changes in ({"version": 2}, {"previous": Hash(bytes(31) + b"\1")}):
+        ask = Commit([], [], [], [], [shared.list_of((bob, Role.READER), **changes)])
+        with pytest.raises(ConflictError):
+            shared.send(shared.owner, ask)
+
+
+def test_the_top_of_a_tree_is_not_shared(office, alice, bob, shared):
+    top = SharedFolder(office, alice, alice.root, shared.manifest, shared.state)
+    with pytest.raises(NotAllowedError):
+        top.share((bob, Role.READER))
+
+
+def test_a_list_signed_as_something_else_is_refused(shared, bob):
+    new = shared.list_of((bob, Role.READER))
+    body = unpack(new.members.payload, MemberList)
+    signed = sign(shared.owner.identity.signing, labels.SIGN_STATE, body)
+    with pytest.raises(SignatureError):
+        shared.send(shared.owner, Commit([], [], [], [], [NewMembers(signed, new.sealed)]))
+
+
+def test_two_lists_of_one_node_in_one_commit_are_refused(shared, bob, carol):
+    two = [shared.list_of((bob, Role.READER)), shared.list_of((carol, Role.READER))]
+    with pytest.raises(RemoteProtocolError):
+        shared.send(shared.owner, Commit([], [], [], [], two))
+
+
+def test_of_ten_first_lists_at_once_one_is_taken(office, shared, bob):
+    asks = [
+        Commit([], [], [], [], [shared.list_of((bob, Role.READER), time_ms=n)]) for n in range(10)
+    ]
+    ready = threading.Barrier(10)
+
+    def race(ask: Commit) -> type[FsError] | None:
+        ready.wait()
+        try:
+            office.files.commit(shared.owner.who, ask)
+        except FsError as error:
+            return type(error)
+        return None
+
+    with ThreadPoolExecutor(10) as pool:
+        ends = list(pool.map(race, asks))
+    assert ends.count(None) == 1
+    assert ends.count(ConflictError) == 9
+
+
+# --- sealed keys
+
+
+def test_a_key_that_is_there_need_not_come_again(shared, bob, carol):
+    shared.share((bob, Role.READER))
+    assert shared.members is not None
+    (his,) = shared.members.body.members
+    new = shared.list_of((carol, Role.READER))
+    (hers_,) = unpack(new.members.payload, MemberList).members
+    both = shared.list_of((carol, Role.READER), members=[his, hers_])
+    # The key that came with the list is sealed anew each time, so it must be the first one's.
+    shared.send(shared.owner, Commit([], [], [], [], [NewMembers(both.members, new.sealed)]))
+    sees_it(shared, bob)
+    sees_it(shared, carol)
+
+
+def _without(new: NewMembers) -> list[SealedKey]:
+    return []
+
+
+def _changed(new: NewMembers) -> list[SealedKey]:
+    return [SealedKey(one.user, one.sealed[:-1]) for one in new.sealed]
+
+
+def _twice(new: NewMembers) -> list[SealedKey]:
+    return new.sealed * 2
+
+
+def _for_nobody(new: NewMembers) -> list[SealedKey]:
+    return [*new.sealed, SealedKey("carol", b"")]
+
+
+@pytest.mark.parametrize("how", [_without, _changed, _twice, _for_nobody])
+def test_keys_are_those_that_the_list_names(shared, bob, carol, how):
+    new = shared.list_of((bob, Role.READER))
+    ask = Commit([], [], [], [], [NewMembers(new.members, how(new))])
+    with pytest.raises(RemoteProtocolError):
+        shared.send(shared.owner, ask)
+    sees_nothing(shared, bob)
+
+
+def test_a_key_sealed_under_the_old_key_of_a_folder_does_not_do_for_the_new_one(shared, bob):
+    shared.share((bob, Role.READER))
+    assert shared.members is not None
+    new = shared.keyed.renewed(known.Seeded("second"))
+    ask = shared.renewal(new, (bob, Role.READER))
+    without = replace(ask, members=[NewMembers(ask.members[0].members, [])])
+    with pytest.raises(RemoteProtocolError):
+        shared.send(shared.owner, without)
+
+
+def test_a_key_sealed_to_what_are_not_the_persons_keys_is_refused(shared, bob):
+    other = Resident(identity("bob", "other"), bob.otp)
+    with pytest.raises(ConflictError):
+        shared.share((other, Role.READER))
+
+
+def test_nobody_is_a_member_who_is_not_there_or_owns_it(office, shared, alice, bob):
+    dave = Resident(identity("dave"), bob.otp)
+    with pytest.raises(NotFoundError):
+        shared.share((dave, Role.READER))
+    office.add("dave")
+    with pytest.raises(NotFoundError, match="not enrolled"):
+        shared.share((dave, Role.READER))
+    with pytest.raises(RemoteProtocolError):
+        shared.share((alice, Role.READER))
+
+
+def test_who_is_disabled_is_not_given_anything_but_keeps_what_was(office, shared, bob, carol):
+    shared.share((bob, Role.READER))
+    for name in ("bob", "carol"):
+        office.people.set_disabled(name, disabled=True)
+    shared.share((bob, Role.WRITER))
+    with pytest.raises(NotAllowedError):
+        shared.share((bob, Role.WRITER), (carol, Role.READER))
+
+
+def test_a_list_that_is_refused_changes_nothing_of_its_commit(office, shared, alice, bob):
+    ask = shared.put(alice, "more")
+    bad = NewMembers(shared.list_of((bob, Role.READER)).members, [])
+    with pytest.raises(RemoteProtocolError):
+        shared.send(alice, replace(ask, members=[bad]))
+    assert len(office.files.listing(alice.who, shared.node)[0]) == 1
+    assert office.sharing.mine(alice.who)[0].shared == []
+
+
+# --- generations
+
+
+def folder_in(shared: SharedFolder, name: str) -> SharedFolder:
+    """Make a folder in a shared one."""
+    owner, office = shared.owner, shared.office
+    keyed = known.keyed_node(f"{name} below")
+    body = owner.manifest(keyed.node, shared.node, shared.keyed.token(name), None)
+    body = replace(body, link_generation=shared.keyed.generation)
+    made = sign_manifest(owner.identity.signing, body)
+    entries = shared.entries.put(Entry(body.token, keyed.node, made.hash))
+    top = shared.next_state(owner, entries)
+    blank = SharedFolder(office, owner, keyed, made, shared.state)
+    first = blank.next_state(owner, PrefixTree(), folder=keyed.node, generation=1)
+    body_state = replace(first.body, version=1, previous=NO_HASH)
+    signed = sign(owner.identity.signing, labels.SIGN_STATE, body_state)
+    shared.send(owner, Commit([top.signed, signed], [made.signed], [], [], []))
+    blank.follow(owner, Commit([signed], [], [], [], []))
+    return blank
+
+
+def test_a_new_key_needs_a_list_under_it(shared, alice, bob):
+    shared.share((bob, Role.READER))
+    new = shared.keyed.renewed(known.Seeded("second"))
+    entries, state, version = alice.entries, alice.state, alice.version
+    ask = shared.renewal(new, (bob, Role.READER))
+    with pytest.raises(NotAllowedError, match="shared on its own"):
+        shared.send(alice, replace(ask, members=[]))
+    alice.entries, alice.state, alice.version = entries, state, version
+    old_list = shared.list_of((bob, Role.READER))
+    with pytest.raises(ConflictError):
+        shared.send(alice, replace(ask, members=[old_list]))
+    assert shared.send(alice, ask) == Done()
+
+
+@pytest.mark.parametrize("generation", [0, 1, 3, 9])
+def test_a_node_takes_one_new_key_at_a_time(shared, generation, bob):
+    shared.renew((bob, Role.READER))
+    wrong = KeyedNode(shared.node, generation, shared.keyed.key, ())
+    if generation == shared.keyed.generation + 1:
+        wrong = shared.keyed.renewed(known.Seeded("third"))
+    ask = shared.renewal(wrong, (bob, Role.READER))
+    if generation == 3:
+        assert shared.send(shared.owner, ask) == Done()
+    else:
+        with pytest.raises(RemoteProtocolError):
+            shared.send(shared.owner, ask)
+
+
+def test_a_new_node_begins_with_its_first_key(shared, alice):
+    ask = shared.put(alice, "new", generation=2, former=os.urandom(60))
+    with pytest.raises(RemoteProtocolError):
+        shared.send(alice, ask)
+
+
+def test_a_folder_that_takes_a_new_key_comes_with_a_state_under_it(shared, alice, bob):
+    new = shared.keyed.renewed(known.Seeded("second"))
+    ask = shared.renewal(new, (bob, Role.READER))
+    top, own = ask.states
+    with pytest.raises(RemoteProtocolError):
+        shared.send(alice, replace(ask, states=[top]))
+    old = shared.next_state(alice, shared.entries, generation=1)
+    with pytest.raises(ConflictError):
+        shared.send(alice, replace(ask, states=[top, old.signed]))
+    assert shared.send(alice, replace(ask, states=[top, own])) == Done()
+
+
+def test_nothing_is_written_under_an_old_key(shared, alice, bob):
+    shared.renew((bob, Role.WRITER))
+    for who in (alice, bob):
+        for ask in (
+            shared.put(who, "new", link_generation=1),
+            shared.put(who, "new", state={"generation": 1}),
+            shared.put(who, "new", link_generation=3),
+            shared.put(who, "new", state={"generation": 3}),
+        ):
+            with pytest.raises(ConflictError):
+                shared.send(who, ask)
+        assert shared.send(who, shared.put(who, f"of {who.name}")) == Done()
+
+
+def test_a_writer_cannot_give_what_is_shared_on_its_own_a_new_key(office, shared, alice, bob):
+    shared.share((bob, Role.WRITER))
+    below = folder_in(shared, "below")
+    below.share((bob, Role.READER))
+    second = below.keyed.renewed(known.Seeded("second"))
+    body = replace(
+        below.manifest.body,
+        version=2,
+        previous=below.manifest.hash,
+        generation=2,
+        former=second.seal_former(known.Seeded("former")),
+        author="bob",
+        author_key=bob.identity.signing.public,
+    )
+    made = sign_manifest(bob.identity.signing, body)
+    entries = shared.entries.put(Entry(body.token, below.node, made.hash))
+    states = [
+        shared.next_state(bob, entries).signed,
+        below.next_state(bob, below.entries, generation=2).signed,
+    ]
+    with pytest.raises(NotAllowedError, match="only its owner"):
+        office.files.commit(bob.who, Commit(states, [made.signed], [], [], []))
+
+
+def test_a_member_key_of_another_person_does_not_matter_to_the_server_but_its_bundle_does(
+    shared, bob
+):
+    # The server seals nothing: what is in a key is for the client to find out.
+    new = shared.list_of((bob, Role.READER))
+    (member,) = unpack(new.members.payload, MemberList).members
+    odd = Member("bob", Role.READER, crypto.SigningKey(bytes(32)).public, NO_HASH, member.sealed)
+    signed = shared.list_of((bob, Role.READER), members=[odd])
+    with pytest.raises(ConflictError):
+        shared.send(shared.owner, Commit([], [], [], [], [NewMembers(signed.members, new.sealed)]))
