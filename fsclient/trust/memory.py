@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS seen (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS seen_at ON seen (at);
 CREATE INDEX IF NOT EXISTS seen_what ON seen (what, at);
+CREATE TABLE IF NOT EXISTS shared (node BLOB PRIMARY KEY, path TEXT NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -139,6 +140,29 @@ class Memory:
             "UPDATE seen SET at = (SELECT max(at) + 1 FROM seen) WHERE node = ? AND what = ?",
             looked_at,
         )
+
+    def had(self, nodes: Iterable[NodeId], what: int, mark: int) -> set[NodeId]:
+        """Return those of the nodes of which something was known at `mark`."""
+        with self._translated():
+            known = self._known([Sighting(node, what, 0, NO_HASH) for node in nodes])
+        return {node for (node, kind), (_, _, at) in known.items() if kind == what and at <= mark}
+
+    def shared(self) -> dict[NodeId, tuple[str, ...]]:
+        """Return what of one's own was shared when last seen, and where it was."""
+        with self._translated():
+            rows = self._db.execute("SELECT node, path FROM shared").fetchall()
+        return {node: tuple(path.split("/")) for node, path in rows}
+
+    def note_shared(
+        self, there: Mapping[NodeId, tuple[str, ...]], gone: Iterable[NodeId] = ()
+    ) -> None:
+        """Note where what is shared lies, and what of it is no longer there."""
+        with self._translated(), self._transaction():
+            self._db.executemany("DELETE FROM shared WHERE node = ?", [(node,) for node in gone])
+            self._db.executemany(
+                "INSERT OR REPLACE INTO shared VALUES (?, ?)",
+                [(node, "/".join(path)) for node, path in there.items()],
+            )
 
     def remember(self, seen: Iterable[Sighting]) -> None:
         """Remember what this client itself has just made the newest."""
