@@ -110,9 +110,9 @@ class Restoring:
         self, folder: Located, found: Located, into: Located, metadata: Metadata, older: Located
     ) -> None:
         tree, changes = self._tree, Changes(self._tree)
-        readers = tree.authors.readers
-        loses = into.keyed.node != folder.keyed.node and bool(
-            readers(folder.keyed.node) - readers(into.keyed.node)
+        audience = tree.authors.audience
+        loses = into.keyed.node != folder.keyed.node and audience(folder.keyed.node).loses(
+            audience(into.keyed.node)
         )
         sharing, owns = Sharing(self._session, self._ui), found.path.owner is None
         was_shared = owns and sharing.end_all(

@@ -6,9 +6,10 @@ into it. Each thing in it was sealed and signed by Alice for whoever reads it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError
+from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError, SecurityError
 from fsproto.keys.members import MemberList, VerifiedMembers
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages.shares import GetShares, Share, Shares
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
     from fsclient.tree import Located, Tree
 
 _NO_KEY = KeyedNode(NO_NODE, 1, NodeKey(bytes(32)))
+
+
+@dataclass(frozen=True)
+class RefusedShare:
+    """Something that is said to be shared with oneself, and why it is not shown."""
+
+    owner: str
+    error: SecurityError
 
 
 class SharedWithMe:
@@ -71,15 +80,28 @@ class SharedWithMe:
     def owners(self) -> list[str]:
         """Return who shares something with oneself, by name."""
         if self._owners is None:
-            self._owners = sorted({members.body.owner for members, _ in self.everything()})
+            good = [one for one in self.everything() if not isinstance(one, RefusedShare)]
+            self._owners = sorted({members.body.owner for members, _ in good})
         return self._owners
 
-    def everything(self) -> list[tuple[VerifiedMembers, Located | None]]:
-        """Return all that anybody shares; None for what was sealed to keys one has no more."""
-        found = []
+    def everything(self) -> list[tuple[VerifiedMembers, Located | None] | RefusedShare]:
+        """Return all that anybody shares; None for what was sealed to keys one has no more.
+
+        What is refused does not stand in the way of the rest: anybody can share anything with
+        anybody.
+        """
+        found: list[tuple[VerifiedMembers, Located | None] | RefusedShare] = []
         for share, mark in self._ask(""):
-            members = self._members(share, mark)
-            found.append((members, self._top(share, members, mark)))
+            try:
+                members = self._members(share, mark)
+                found.append((members, self._top(share, members, mark)))
+            except (SecurityError, NotFoundError) as error:
+                if not self._tree.connection.usable:
+                    raise
+                # Whoever shares it is to blame, whatever the server let through.
+                found.append(
+                    RefusedShare(share.owner, SecurityError(error.sentence, hint=error.hint))
+                )
         return found
 
     def _found(self, owner: str) -> list[Located]:

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+from msgspec.structs import replace
+
 from fsclient.changes import Changes
+from fsclient.ownshares import OwnShare, folders_above, is_below, own_shares
 from fsclient.session import Session
 from fsclient.tree import Located
 from fsclient.trust.memory import AGE, LIST, Sighting
@@ -23,7 +26,6 @@ from fsproto.errors import (
     KeyChangedError,
     NotAllowedError,
     NotFoundError,
-    RemoteProtocolError,
     UsageError,
 )
 from fsproto.keys.grants import Role, wrap
@@ -38,29 +40,8 @@ from fsproto.keys.members import (
     sealed_hash,
     sign_members,
 )
-from fsproto.messages.shares import GetShared, NewMembers, SealedKey, Shared
-from fsproto.packing import unpack
+from fsproto.messages.shares import NewMembers, SealedKey
 from fsproto.types import NO_HASH, NodeId
-
-
-@dataclass(frozen=True)
-class OwnShare:
-    """Something of one's own that is shared."""
-
-    found: Located
-    members: VerifiedMembers
-    left: list[str]
-    """Members who want it no more, as the server says."""
-
-    def shows(self, found: Located) -> bool:
-        """Tell whether its members see some node because of it."""
-        return found.keyed.node == self.found.keyed.node or _is_below(found, self.found)
-
-    @property
-    def roles(self) -> dict[str, Role]:
-        """Who may do what, without those who have left."""
-        listed = self.members.body.members
-        return {one.user: one.role for one in listed if one.user not in self.left}
 
 
 @dataclass
@@ -72,11 +53,35 @@ class _Revision:
     roles: dict[str, Role]
     bundles: dict[str, VerifiedBundle] = field(default_factory=dict)
     above: dict[str, bytes] = field(default_factory=dict)
+    heirs: set[tuple[str, bytes]] = field(default_factory=set)
+    """Who could write there because of lists above it, where it had none of its own."""
     signed: VerifiedMembers | None = None
 
     @property
     def node(self) -> NodeId:
         return self.found.keyed.node
+
+    @property
+    def writers(self) -> set[tuple[str, bytes]]:
+        """Who may write there from now on, with which key."""
+        roles = self.roles.items()
+        mine = {(user, self.bundles[user].body.ed25519) for user, r in roles if r is Role.WRITER}
+        return mine | set(self.above.items())
+
+    @property
+    def loses(self) -> bool:
+        """Tell whether somebody is to see it no more, or may write there no more."""
+        if self.before is None:
+            return bool(self.heirs - self.writers)
+        body = self.before.body
+        gone = {one.user for one in body.members} - self.roles.keys()
+        return bool(gone or {one.user for one in body.above} - {user for user, _ in self.writers})
+
+    @property
+    def has_others_above(self) -> bool:
+        """Tell whether others may write there because of lists above than its list says."""
+        named = self.before.body.above if self.before is not None else []
+        return {(one.user, one.ed25519) for one in named} != set(self.above.items())
 
 
 class Sharing:
@@ -93,25 +98,7 @@ class Sharing:
 
     def own(self) -> list[OwnShare]:
         """Return everything of one's own that is shared, by its path."""
-        tree, me = self._tree, self._session.identity.user
-        mark = tree.memory.mark()
-        shares = []
-        request = tree.connection.send(GetShared())
-        answers = [answer := tree.connection.answer(request, Shared)]
-        while answer.more:
-            answers.append(answer := tree.connection.answer(request, Shared))
-        for own in (own for answer in answers for own in answer.shared):
-            found = tree.root
-            for token in own.tokens:
-                found = tree.step(found, token)
-            node, stated = found.keyed.node, unpack(own.members.payload, MemberList).node
-            if node != stated:
-                raise RemoteProtocolError("The server sent a member list for another place.")
-            members = tree.authors.verified_list(own.members, node, me, mark)
-            if members.body.generation != found.keyed.generation:
-                raise RemoteProtocolError("The server sent a member list for another key.")
-            shares.append(OwnShare(found, members, own.left))
-        return sorted(shares, key=lambda share: share.found.path.parts)
+        return own_shares(self._tree)
 
     # --- changing
 
@@ -160,11 +147,20 @@ class Sharing:
         self._revise(found, shares, roles, renew=True)
         return True
 
-    def renew_shared(self, found: Located, changes: Changes) -> None:
-        """Have what is shared below a folder take new keys with it, as it leaves others' sight."""
+    def follow(
+        self, found: Located, to: Located, name: str, changes: Changes, *, renew: bool
+    ) -> None:
+        """Have the lists of what is shared follow a move: others may write there now.
+
+        With `renew` what moves takes a new key, and what is shared below it as well.
+        """
         shares = self.own()
-        revisions = self._revisions(found, shares, None)
-        self._renew_below(changes, found, revisions)
+        moved = replace(found, above=to, path=to.path.child(name))
+        revisions = self._revisions(found, shares, None, moved)
+        if renew:
+            self._renew_below(changes, found, revisions)
+        else:
+            revisions = [one for one in revisions if one.has_others_above]
         self._sign_all(changes, revisions)
 
     def end_all(self, found: Located, changes: Changes) -> bool:
@@ -197,7 +193,7 @@ class Sharing:
     ) -> None:
         revisions = self._revisions(found, shares, roles)
         changes = Changes(self._tree)
-        if renew:
+        if renew or any(one.loses for one in revisions):
             changes.renew(found)
             self._renew_below(changes, found, revisions)
         self._sign_all(changes, revisions)
@@ -205,20 +201,30 @@ class Sharing:
         self._remember(revisions)
 
     def _revisions(
-        self, top: Located, shares: list[OwnShare], roles: dict[str, Role] | None
+        self,
+        top: Located,
+        shares: list[OwnShare],
+        roles: dict[str, Role] | None,
+        moved: Located | None = None,
     ) -> list[_Revision]:
-        """Return the list of `top`, with new roles if they are given, and those below it."""
+        """Return the list of `top`, with new roles if they are given, and those below it.
+
+        `moved` is `top` as it will be, where it is about to move.
+        """
         found = []
-        mine = _of(top, shares)
-        if roles is not None:
-            found.append(_Revision(top, mine.members if mine else None, roles))
-        elif mine is not None:
-            found.append(_Revision(top, mine.members, mine.roles))
+        mine, heirs = _of(top, shares), _heirs(top, shares)
+        before = mine.members if mine else None
+        if roles is not None or mine is not None or (moved is not None and heirs):
+            kept = mine.roles if mine else {}
+            found.append(_Revision(top, before, kept if roles is None else roles))
+            found[0].heirs = heirs
         found += [
             _Revision(share.found, share.members, share.roles)
             for share in shares
-            if _is_below(share.found, top)
+            if is_below(share.found, top)
         ]
+        for one in found if moved is not None else ():
+            one.found = _relocated(one.found, moved or top)
         new = {one.node: one.roles for one in found}
         for one in found:
             one.above = self._writers_above(one.found, shares, new)
@@ -230,13 +236,13 @@ class Sharing:
     ) -> dict[str, bytes]:
         writers: dict[str, bytes] = {}
         for share in shares:
-            if not _is_below(found, share.found):
+            if not is_below(found, share.found):
                 continue
             for user, role in new.get(share.found.keyed.node, share.roles).items():
                 if role is Role.WRITER and self._is_known(user):
                     writers[user] = self._people.pinned(user).ed25519
         for node, roles in new.items():  # a list that is not there yet
-            above = next((one for one in _above(found) if one.keyed.node == node), None)
+            above = next((one for one in folders_above(found) if one.keyed.node == node), None)
             for user, role in roles.items() if above is not None else ():
                 if role is Role.WRITER and self._is_known(user):
                     writers[user] = self._people.pinned(user).ed25519
@@ -265,8 +271,8 @@ class Sharing:
         """Give new keys to what is shared below, and to all folders on the way down to it."""
         renewed = {top.keyed.node}
         for revision in revisions:
-            way = [one for one in (*reversed(list(_above(revision.found))), revision.found)
-                   if _is_below(one, top)]  # fmt: skip
+            way = [one for one in (*reversed(list(folders_above(revision.found))), revision.found)
+                   if is_below(one, top)]  # fmt: skip
             for one in way:
                 if one.keyed.node not in renewed:
                     renewed.add(one.keyed.node)
@@ -302,7 +308,7 @@ class Sharing:
             owner_key=identity.signing.public,
             members=members,
             above=[Writer(user, key) for user, key in sorted(revision.above.items())],
-            former=_former(before, members, revision.above, keyed.generation),
+            former=_former(revision, keyed.generation),
             time_ms=time.time_ns() // 1_000_000,
             log_head=self._people.log_head,
         )
@@ -317,41 +323,44 @@ class Sharing:
                 seen.append(Sighting(body.node, LIST, body.version, one.hash))
                 seen.append(Sighting(body.node, AGE, body.generation, NO_HASH))
         self._tree.memory.remember(seen)
+        places = {one.node: one.found.path.parts for one in revisions if one.signed is not None}
+        self._tree.memory.note_shared(places)
         self._tree.authors.forget_lists()
 
 
-def _former(
-    before: VerifiedMembers | None,
-    members: list[Member],
-    above: Mapping[str, bytes],
-    generation: int,
-) -> list[Former]:
+def _former(revision: _Revision, generation: int) -> list[Former]:
     """Return who could write once; those who could until now could so until the key before."""
-    if before is None:
-        return []
-    writers = {(one.user, one.ed25519) for one in members if one.role is Role.WRITER}
-    writers |= set(above.items())
-    body = before.body
-    were = [(one.user, one.ed25519) for one in body.members if one.role is Role.WRITER]
-    were += [(one.user, one.ed25519) for one in body.above]
-    former = {(one.user, one.ed25519): one.generation for one in body.former}
-    if generation > body.generation:
-        former |= {who: body.generation for who in were if who not in writers}
+    before, former = revision.before, dict[tuple[str, bytes], int]()
+    were, renewed = revision.heirs, generation > 1
+    if before is not None:
+        body = before.body
+        were = {(one.user, one.ed25519) for one in body.members if one.role is Role.WRITER}
+        were |= {(one.user, one.ed25519) for one in body.above}
+        former = {(one.user, one.ed25519): one.generation for one in body.former}
+        renewed = generation > body.generation
+    if renewed:
+        former |= dict.fromkeys(were - revision.writers, generation - 1)
     return [Former(user, key, until) for (user, key), until in sorted(former.items())]
+
+
+def _heirs(found: Located, shares: list[OwnShare]) -> set[tuple[str, bytes]]:
+    """Return who may write to a node, or could once, because of the lists above it."""
+    heirs = set[tuple[str, bytes]]()
+    for body in (share.members.body for share in shares if is_below(found, share.found)):
+        heirs |= {(one.user, one.ed25519) for one in body.members if one.role is Role.WRITER}
+        heirs |= {(one.user, one.ed25519) for one in body.above}
+        heirs |= {(one.user, one.ed25519) for one in body.former}
+    return heirs
+
+
+def _relocated(found: Located, moved: Located) -> Located:
+    """Return something that lies in what is about to move, or that itself, as it will be."""
+    if found.keyed.node == moved.keyed.node or found.above is None:
+        return moved
+    above = _relocated(found.above, moved)
+    return replace(found, above=above, path=above.path.child(found.metadata.name))
 
 
 def _of(found: Located, shares: list[OwnShare]) -> OwnShare | None:
     node = found.keyed.node
     return next((share for share in shares if share.found.keyed.node == node), None)
-
-
-def _above(found: Located) -> Iterator[Located]:
-    """Give the folders a node lies in, the nearest first."""
-    above = found.above
-    while above is not None:
-        yield above
-        above = above.above
-
-
-def _is_below(found: Located, top: Located) -> bool:
-    return any(above.keyed.node == top.keyed.node for above in _above(found))

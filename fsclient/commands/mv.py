@@ -92,13 +92,19 @@ def _move(
             hint = "Give -f to replace it." if both_files else None
             raise ExistsError(f"'{replaced.path}' exists already.", hint=hint)
     if replaced is None or replaced.keyed.node != found.keyed.node:
-        changes = Changes(tree)
-        authors = tree.authors
-        loses = authors.readers(parent.keyed.node) - authors.readers(folder.keyed.node)
-        changes.move(found, parent.keyed, folder.keyed, name, replaced, renew=bool(loses))
-        if loses and found.path.owner is None:
+        changes, authors = Changes(tree), tree.authors
+        before, after = authors.audience(parent.keyed.node), authors.audience(folder.keyed.node)
+        renew, mine = before.loses(after), found.path.owner is None
+        if not mine and found.is_folder and before.writers - after.writers:
+            raise NotAllowedError(
+                f"Others may write where '{found.path}' lies and not where it would: only its "
+                "owner can move it there.",
+                hint="Get it and put it there.",
+            )
+        changes.move(found, parent.keyed, folder.keyed, name, replaced, renew=renew)
+        if mine and before.lists != after.lists:
             from fsclient.sharing import Sharing
 
-            Sharing(session, app.ui).renew_shared(found, changes)
+            Sharing(session, app.ui).follow(found, folder, name, changes, renew=renew)
         changes.commit()
     return folder.path.child(name)

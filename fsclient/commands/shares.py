@@ -9,8 +9,10 @@ import click
 from fsclient.app import App
 
 if TYPE_CHECKING:
+    from fsclient.ownshares import OwnShare
     from fsclient.session import Session
-    from fsclient.sharing import OwnShare
+    from fsclient.transfer.failures import Failures
+    from fsclient.tree import Located
 
 
 @click.command()
@@ -23,8 +25,10 @@ def command(app: App, path: str | None) -> None:
     Who has new keys, signed by their old ones, is sealed to anew on this occasion.
     """
     from fsclient.sharing import Sharing
+    from fsclient.transfer.failures import Failures
     from fsproto.names import parse_path
 
+    failures = Failures(app.ui)
     with app.session() as session:
         sharing = Sharing(session, app.ui)
         if path is not None:
@@ -35,9 +39,10 @@ def command(app: App, path: str | None) -> None:
             sharing.refresh()
             data = {
                 "by_me": _by_me(session, sharing.own()),
-                "with_me": _with_me(session),
+                "with_me": _with_me(session, failures),
             }
     app.ui.result(data, _lines(data, whole=path is None))
+    failures.raise_if_any()
 
 
 def _by_me(session: Session, own: list[OwnShare]) -> list[dict[str, Any]]:
@@ -66,23 +71,31 @@ def _state(session: Session, share: OwnShare, user: str, ed25519: bytes) -> str:
     return "ok" if session.people.is_current(user, ed25519) else "keys changed"
 
 
-def _with_me(session: Session) -> list[dict[str, Any]]:
+def _with_me(session: Session, failures: Failures) -> list[dict[str, Any]]:
+    from fsclient.shared import RefusedShare
+
     me, found = session.identity.user, []
-    for members, top in session.tree.shared.everything():
+    for one in session.tree.shared.everything():
+        if isinstance(one, RefusedShare):
+            failures.note(one.error)
+            found.append(_shared_data(one.owner, None, None, "refused"))
+            continue
+        members, top = one
         member = members.member(me)
-        found.append(
-            {
-                "owner": members.body.owner,
-                "path": str(top.path) if top else None,
-                "kind": top.kind if top else None,
-                "role": member.role.name.lower() if member else None,
-                "state": "ok" if top else "sealed to keys you had before",
-            }
-        )
+        role = member.role.name.lower() if member else None
+        state = "ok" if top else "sealed to keys you had before"
+        found.append(_shared_data(members.body.owner, top, role, state))
     return found
 
 
+def _shared_data(owner: str, top: Located | None, role: str | None, state: str) -> dict[str, Any]:
+    path, kind = (str(top.path), top.kind) if top else (None, None)
+    return {"owner": owner, "path": path, "kind": kind, "role": role, "state": state}
+
+
 def _lines(data: dict[str, Any], *, whole: bool) -> list[str]:
+    from fsproto.names import for_terminal
+
     lines = ["Shared by you:"] if whole else []
     for share in data["by_me"]:
         for one in share["members"]:
@@ -94,8 +107,10 @@ def _lines(data: dict[str, Any], *, whole: bool) -> list[str]:
     if whole:
         lines += ["Shared with you:"]
         for one in data["with_me"]:
-            shown = one["path"] or f"{one['owner']}: something"
-            note = one["role"] if one["state"] == "ok" else f"{one['role']}, {one['state']}"
+            shown = one["path"] or f"{for_terminal(one['owner'])}: something"
+            notes = [one["role"]] if one["role"] else []
+            notes += [one["state"]] if one["state"] != "ok" else []
+            note = ", ".join(notes)
             lines.append(f"  {shown}{'/' if one['kind'] == 'folder' else ''}  ({note})")
         if not data["with_me"]:
             lines.append("  nothing")

@@ -38,6 +38,7 @@ def command(app: App, user: str, *, confirm: bool, qr: bool) -> None:
         bundle = people.claimed_bundle(session.connection, user)
         if confirm:
             people.confirm(bundle)
+        people.show(bundle)
         pin = people.pin_of(user)
     words = safety_words(me.bundle, bundle)
     state = "not used yet"

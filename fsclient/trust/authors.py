@@ -15,7 +15,7 @@ must not change by their hand any more (`Memory`, frozen).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fsclient.connection import ServerConnection
@@ -28,6 +28,7 @@ from fsproto.errors import (
     RollbackError,
     SignatureError,
 )
+from fsproto.keys.grants import Role
 from fsproto.keys.members import MemberList, VerifiedMembers, verify_members
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages.shares import GetMembers, Members
@@ -50,6 +51,30 @@ class _Place:
     link_generation: int
     torn: bool = False
     """It was seen in another folder before: which of the two it lies in must be found anew."""
+
+
+@dataclass(frozen=True)
+class Audience:
+    """Who sees a folder, and who writes there or did so once, by the lists on the way to it."""
+
+    lists: frozenset[NodeId]
+    """The nodes that have one."""
+    readers: frozenset[str]
+    writers: frozenset[str]
+
+    @classmethod
+    def of(cls, lists: Mapping[NodeId, VerifiedMembers | None]) -> Audience:
+        """Return who is on the lists of some nodes."""
+        bodies = {node: found.body for node, found in lists.items() if found is not None}
+        members = [one for body in bodies.values() for one in body.members]
+        writers = {one.user for one in members if one.role is Role.WRITER}
+        for body in bodies.values():
+            writers |= {one.user for one in body.above} | {one.user for one in body.former}
+        return cls(frozenset(bodies), frozenset(one.user for one in members), frozenset(writers))
+
+    def loses(self, other: Audience) -> bool:
+        """Tell whether somebody would see what moves from here to there no more, or not write."""
+        return bool(self.readers - other.readers or self.writers - other.writers)
 
 
 class Authors:
@@ -208,12 +233,11 @@ class Authors:
         self._load([node], fresh=True)
         return self._lists[node]
 
-    def readers(self, folder: NodeId) -> set[str]:
-        """Return who may see what lies in an entered folder, as far as that can be told."""
+    def audience(self, folder: NodeId) -> Audience:
+        """Return who has to do with what lies in an entered folder, as far as that can be told."""
         way = self.way_up(folder)
         self._load(way, fresh=True)
-        lists = [self._lists[node] for node in way]
-        return {one.user for found in lists if found is not None for one in found.body.members}
+        return Audience.of({node: self._lists[node] for node in way})
 
     def forget_lists(self) -> None:
         """Ask for lists anew from now on."""
@@ -281,6 +305,11 @@ class Authors:
             if node not in wanted or node in found:
                 raise RemoteProtocolError("The server sent a member list that was not asked for.")
             found[node] = self.verified_list(signed, node, self._places[node].owner, mark)
+        if self._memory.had(wanted, LIST, mark) - found.keys():
+            raise RollbackError(
+                "THE SERVER WITHHOLDS whom a folder is shared with, which it has told before.",
+                hint="Stop and talk to your administrator: this does not happen by accident.",
+            )
         for node in wanted:
             members = found.get(node)
             if members is not None and members.body.generation != self._places[node].generation:

@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS seen (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS seen_at ON seen (at);
 CREATE INDEX IF NOT EXISTS seen_what ON seen (what, at);
+CREATE TABLE IF NOT EXISTS shared (node BLOB PRIMARY KEY, path TEXT NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -115,11 +116,13 @@ class Memory:
                 raise _changed_since(said[1])
 
     def _note_looked_at(self, seen: list[Sighting], known: _Known) -> None:
-        """Note that folders were looked at since the newest list or end of keys was known."""
-        newest = self._db.execute(
-            "SELECT max(at) FROM seen WHERE what IN (?, ?)", (AGE, KEYS)
-        ).fetchone()[0]
-        if newest is None:
+        """Note that folders were looked at since somebody lost a right, whoever signed them."""
+        newest = max(
+            self._db.execute("SELECT coalesce(max(at), 0) FROM seen WHERE what = ?", (what,))
+            .fetchone()[0]
+            for what in (AGE, KEYS)
+        )  # fmt: skip
+        if not newest:
             return
         looked_at = [
             (one.node, STATE)
@@ -133,6 +136,29 @@ class Memory:
             "UPDATE seen SET at = (SELECT max(at) + 1 FROM seen) WHERE node = ? AND what = ?",
             looked_at,
         )
+
+    def had(self, nodes: Iterable[NodeId], what: int, mark: int) -> set[NodeId]:
+        """Return those of the nodes of which something was known at `mark`."""
+        with self._translated():
+            known = self._known([Sighting(node, what, 0, NO_HASH) for node in nodes])
+        return {node for (node, kind), (_, _, at) in known.items() if kind == what and at <= mark}
+
+    def shared(self) -> dict[NodeId, tuple[str, ...]]:
+        """Return what of one's own was shared when last seen, and where it was."""
+        with self._translated():
+            rows = self._db.execute("SELECT node, path FROM shared").fetchall()
+        return {node: tuple(path.split("/")) for node, path in rows}
+
+    def note_shared(
+        self, there: Mapping[NodeId, tuple[str, ...]], gone: Iterable[NodeId] = ()
+    ) -> None:
+        """Note where what is shared lies, and what of it is no longer there."""
+        with self._translated(), self._transaction():
+            self._db.executemany("DELETE FROM shared WHERE node = ?", [(node,) for node in gone])
+            self._db.executemany(
+                "INSERT OR REPLACE INTO shared VALUES (?, ?)",
+                [(node, "/".join(path)) for node, path in there.items()],
+            )
 
     def remember(self, seen: Iterable[Sighting]) -> None:
         """Remember what this client itself has just made the newest."""

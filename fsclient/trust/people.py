@@ -225,9 +225,23 @@ class People:
             )
         return bundle
 
+    def show(self, bundle: VerifiedBundle) -> None:
+        """Note that the words of these keys are shown, to be compared."""
+        self._store.set_shown(bundle.body.user, bundle.hash)
+
     def confirm(self, bundle: VerifiedBundle) -> None:
-        """Pin keys that somebody has compared with the person's own."""
+        """Pin keys that somebody has compared with the person's own.
+
+        Raises `KeyChangedError` if they are not those whose words were shown last.
+        """
         body = bundle.body
+        if self._store.shown(body.user) not in (None, bundle.hash):
+            raise KeyChangedError(
+                f"THE KEYS OF {body.user} ARE NOT THOSE WHOSE WORDS YOU WERE SHOWN: others took "
+                "their place since.",
+                hint=f"Compare the new words: 'fsclient verify {body.user}'. Keys do not change "
+                "between two commands by accident.",
+            )
         self._store.set_pin(Pin(body.user, bundle.hash, body.ed25519, compared=True))
 
     def is_same(self, pin: Pin, bundle: VerifiedBundle) -> bool:

@@ -3,6 +3,7 @@
     log   every entry of the key log, by its index
     head  the newest head, as the log's key signed it
     pins  for each person whose keys were used here: which, and whether they were compared
+    shown for each person the keys whose words were shown last, to be compared
 
 One SQLite file a profile, so that several commands at once agree.
 """
@@ -30,6 +31,7 @@ CREATE TABLE IF NOT EXISTS head (
 CREATE TABLE IF NOT EXISTS pins (
     user TEXT PRIMARY KEY, bundle BLOB NOT NULL, ed25519 BLOB NOT NULL, compared INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS shown (user TEXT PRIMARY KEY, bundle BLOB NOT NULL);
 """
 
 
@@ -124,6 +126,17 @@ class TrustStore:
                 "INSERT OR REPLACE INTO pins VALUES (?, ?, ?, ?)",
                 (pin.user, pin.bundle, pin.ed25519, pin.compared),
             )
+
+    def shown(self, user: str) -> Hash | None:
+        """Return the hash of the bundle whose words were shown last."""
+        with self._translated():
+            row = self._db.execute("SELECT bundle FROM shown WHERE user = ?", (user,)).fetchone()
+        return Hash(row[0]) if row else None
+
+    def set_shown(self, user: str, bundle: Hash) -> None:
+        """Note whose words are shown."""
+        with self._translated():
+            self._db.execute("INSERT OR REPLACE INTO shown VALUES (?, ?)", (user, bundle))
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

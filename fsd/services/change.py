@@ -99,6 +99,12 @@ class Change:
         }
         return keys | set(self.lists)
 
+    def log_heads(self) -> set[bytes]:
+        """Return the heads of the key log that the signatures carry."""
+        heads = {state.body.log_head for state in self.states.values()}
+        heads |= {manifest.body.log_head for manifest in self.manifests.values()}
+        return heads | {new.members.body.log_head for new in self.lists.values()}
+
     def generations(self, before: Mapping[bytes, models.Node]) -> dict[NodeId, int]:
         """Return the generation that each node of the change is at once it is made."""
         old = {NodeId(node): row.generation for node, row in before.items()}

@@ -31,7 +31,7 @@ from fsd.services.trees import TreeCache
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
-from fsd.store.repos import nodes, shares, versions
+from fsd.store.repos import keylog, nodes, shares, versions
 from fsd.store.repos.blobs import HeldBlob
 from fsd.store.repos.nodes import StoredState
 from fsd.store.repos.versions import MAX_CHAIN, Departure
@@ -41,14 +41,19 @@ from fsproto.errors import (
     NotFoundError,
     RemoteProtocolError,
 )
+from fsproto.keylog.head import unpack_log_head
 from fsproto.keys.grants import Role
 from fsproto.limits import MAX_PATH_PARTS
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, Found, InlineBlob, Listed, Stale
 from fsproto.sealed.manifest import Kind
+from fsproto.sealed.merkle import tree_root
 from fsproto.sealed.prefixtree import PrefixTree
 from fsproto.sealed.signed import Signed
-from fsproto.types import Hash, NodeId, Root, Token
+from fsproto.types import NO_HASH, Hash, NodeId, Root, Token
+
+_HEADS = 10_000
+"""Heads that are remembered to be true; each has 40 bytes."""
 
 
 class Files:
@@ -68,6 +73,8 @@ class Files:
         self._blobs = blobs
         self._now_ms = now_ms
         self._trees = TreeCache()
+        self._true_heads: set[bytes] = {b""}
+        """Heads of the key log, as people carry them, that are known to be true."""
 
     def lookup(self, who: Principal, folder: NodeId, tokens: list[Token]) -> Found:
         """Return a folder's state with the proof and the manifests for some tokens."""
@@ -163,6 +170,7 @@ class Files:
         before = nodes.get_all(db, change.nodes_before())
         old = {NodeId(folder): self._tree(db, state) for folder, state in current.items()}
         owner_id = _owner(db, who, change, before)
+        self._check_log_heads(db, change)
         check_versions(owner_id, change, before)
         check_generations(change, before)
         check_lists(db, who, change.lists, before, change.generations(before))
@@ -217,6 +225,20 @@ class Files:
         ]
         versions.set_aside(db, departures, self._now_ms())
         return []
+
+    def _check_log_heads(self, db: Db, change: Change) -> None:
+        """Refuse heads of the key log that it never had: readers would take it for a fork."""
+        unknown = change.log_heads() - self._true_heads
+        if not unknown:
+            return
+        leaves = [Hash(leaf) for leaf in keylog.leaves(db)]
+        for packed in unknown:
+            size, root = unpack_log_head(packed) or (0, NO_HASH)
+            if size > len(leaves) or tree_root(leaves[:size]) != root:
+                raise RemoteProtocolError("A commit names a head that the key log never had.")
+        if len(self._true_heads) > _HEADS:
+            self._true_heads = {b""}
+        self._true_heads |= unknown
 
     def _take_contents(
         self,

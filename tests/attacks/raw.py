@@ -190,8 +190,9 @@ class Forger:
     def state(self, folder: KeyedNode, /, *changed: VerifiedManifest, **changes: Any) -> Signed:
         """Sign the state of an existing folder in which these manifests are the newest."""
         changed = tuple(m for m in changed if len(m.body.token) == len(NO_TOKEN))
-        if folder.node != self.tree.root.keyed.node:
-            # Wherever it lies: this person's own signature counts in all of their tree.
+        try:
+            self.tree.authors.way_up(folder.node)
+        except KeyError:  # wherever it lies: one's own signature counts in all of one's tree
             self.tree.authors.enter(self.tree.root.keyed.node, folder, 1)
         view = self.tree.view(folder, [manifest.body.token for manifest in changed])
         tree, now = view.tree, view.state

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec.structs import replace
 
 from fsproto import labels
+from fsproto.keys.grants import Role, wrap
+from fsproto.keys.identity import Identity
 from fsproto.keys.keyfile import open_identity
+from fsproto.keys.members import FORMAT, Member, MemberList, sealed_hash, sign_members
 from fsproto.keys.tree import KeyedNode
+from fsproto.messages.shares import Share
 from fsproto.packing import unpack
 from fsproto.sealed.folder import FolderState, sign_state
 from fsproto.sealed.manifest import VerifiedManifest
 from fsproto.sealed.prefixtree import Entry, PrefixTree
 from fsproto.sealed.signed import Signed, payload_hash
-from fsproto.types import Hash, NodeId, Token
+from fsproto.types import NO_HASH, Hash, NodeId, Token
 from tests.attacks.lying import LyingServer
 from tests.attacks.raw import Forger
 from tests.attacks.world import FILES, Person, World
 
 Q1 = FILES["alice"]["reports/q1.txt"]
 DEEP = b"further down\n"
+LATE = 9
+"""A version that comes after whatever was seen."""
 _NODE = """INSERT OR REPLACE INTO nodes
 (id, owner_id, parent_id, token, kind, generation, version, manifest_hash, blob)
 VALUES (?, (SELECT owner_id FROM nodes WHERE id = ?), ?, ?, ?, ?, ?, ?, ?)"""
@@ -48,10 +55,9 @@ class Accomplice(Forger):
 
     def __init__(self, world: World, person: Person) -> None:
         """Take on whose server it is, and whom the server sides with."""
-        identity = open_identity((person.profile / "identity.key").read_bytes(), None)
         self._world = world
-        self.key = identity.signing
-        self.user = identity.user
+        self.key = identity(person).signing
+        self.user = person.name
 
     def writes(
         self,
@@ -87,6 +93,34 @@ class Accomplice(Forger):
     def adds(self, folder: KeyedNode, name: str = "forged", **changes: Any) -> None:
         """Put a file into a folder."""
         self.writes(folder, self.manifest(folder, name, self.blob()[0]), **changes)
+
+
+def identity(person: Person) -> Identity:
+    return open_identity((person.profile / "identity.key").read_bytes(), None)
+
+
+def share_of(
+    owner: Person, to: Person, what: KeyedNode, manifest: Signed, sealed: bytes = b""
+) -> Share:
+    """Return a share that its owner has signed, whatever it is of; `sealed` to hand out another."""
+    me, bundle = identity(owner), identity(to).bundle
+    sealed = sealed or wrap(what, bundle, Role.READER, os.urandom)
+    member = Member(to.name, Role.READER, bundle.body.ed25519, bundle.hash, sealed_hash(sealed))
+    body = MemberList(
+        format=FORMAT,
+        node=what.node,
+        version=LATE,
+        previous=NO_HASH,
+        generation=what.generation,
+        owner=me.user,
+        owner_key=me.signing.public,
+        members=[member],
+        above=[],
+        former=[],
+        time_ms=1,
+        log_head=b"",
+    )
+    return Share(owner.name, sign_members(me.signing, body).signed, sealed, manifest)
 
 
 def store_state(
@@ -129,12 +163,6 @@ def put_back(db: sqlite3.Connection, saved: dict[str, list[tuple[Any, ...]]]) ->
         db.execute(f"DELETE FROM {table}")
         marks = ", ".join("?" * len(values[0])) if values else ""
         db.executemany(f"INSERT INTO {table} VALUES ({marks})", values)
-
-
-def member(db: sqlite3.Connection, change: Callable[[bytes], bytes]) -> None:
-    """Change the payload of the one member list there is."""
-    (payload,) = db.execute("SELECT payload FROM member_lists").fetchone()
-    db.execute("UPDATE member_lists SET payload = ?", (change(payload),))
 
 
 def _payload(db: sqlite3.Connection, folder: NodeId) -> bytes:

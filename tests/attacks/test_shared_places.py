@@ -13,60 +13,26 @@ import pytest
 from msgspec.structs import replace
 
 from fsproto import labels
-from fsproto.keys.grants import Role, wrap
-from fsproto.keys.identity import Identity
-from fsproto.keys.keyfile import open_identity
-from fsproto.keys.members import FORMAT, Member, MemberList, sealed_hash, sign_members
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages.files import Entries
-from fsproto.messages.shares import Share, Shares
+from fsproto.messages.shares import Shares
 from fsproto.packing import pack, unpack
 from fsproto.sealed.manifest import Manifest, Metadata, Mode, seal_metadata
 from fsproto.sealed.signed import Signed
-from fsproto.types import NO_HASH
 from tests.attacks.lying import Bends, Lie, LyingServer, refused
 from tests.attacks.tampering import change_manifest, store_manifest, stored_manifest
-from tests.attacks.teams import Q1, Accomplice, store_node
+from tests.attacks.teams import LATE, Q1, Accomplice, share_of, store_node
 from tests.attacks.world import Person, World
-
-_LATE = 9
-"""A version that comes after whatever was seen."""
-
-
-def identity(person: Person) -> Identity:
-    return open_identity((person.profile / "identity.key").read_bytes(), None)
-
-
-def share_of(owner: Person, to: Person, what: KeyedNode, manifest: Signed) -> Share:
-    """Return a share that its owner has signed, whatever it is of."""
-    me, bundle = identity(owner), identity(to).bundle
-    sealed = wrap(what, bundle, Role.READER, os.urandom)
-    member = Member(to.name, Role.READER, bundle.body.ed25519, bundle.hash, sealed_hash(sealed))
-    body = MemberList(
-        format=FORMAT,
-        node=what.node,
-        version=_LATE,
-        previous=NO_HASH,
-        generation=what.generation,
-        owner=me.user,
-        owner_key=me.signing.public,
-        members=[member],
-        above=[],
-        former=[],
-        time_ms=1,
-        log_head=b"",
-    )
-    return Share(owner.name, sign_members(me.signing, body).signed, sealed, manifest)
 
 
 def as_ones_own(who: Person, folder: KeyedNode, world: World) -> Signed:
     """Return a manifest by which somebody claims a folder of another as their own."""
     forger = Accomplice(world, who)
     metadata = Metadata("reports", 0, 1, Mode.REGULAR, file_key=None)
-    sealed = seal_metadata(folder.metadata_key, folder.node, _LATE, 1, metadata, random=os.urandom)
+    sealed = seal_metadata(folder.metadata_key, folder.node, LATE, 1, metadata, random=os.urandom)
     root = who.find("/").keyed
     made = forger.manifest(root, "reports", forger.blob()[0], node=folder, metadata=sealed)
-    body = replace(made.body, kind=2, content=None, version=_LATE)
+    body = replace(made.body, kind=2, content=None, version=LATE)
     payload = pack(body)
     return Signed(payload, forger.key.sign(labels.SIGN_MANIFEST, payload))
 

@@ -87,3 +87,45 @@ def test_what_is_removed_and_older_versions_can_be_had_again(client, tmp_path: P
     client("restore", "tree")
     client("get", "tree", tmp_path / "back")
     assert contents(tmp_path / "back") == first
+
+
+@pytest.fixture
+def two(tmp_path: Path, postgres: Cluster):
+    server = RunningServer.start(tmp_path / "fsd", database=postgres.new_database())
+    people = []
+    for name in ("alice", "bob"):
+        person = enrol_person(server, name)
+        home = {"FSCLIENT_HOME": str(tmp_path / name)}
+        otp = {"FSCLIENT_OTP": Authenticator(person).fresh()}
+        link = person["enroll_link"]
+        done = run("fsclient", "enroll", link, "--no-passphrase", env={**home, **otp})
+        assert done.returncode == 0, done.stderr
+
+        def fsclient(*args: object, env: dict[str, str] = home, status: int = 0) -> str:
+            done = run("fsclient", *map(str, args), env=env)
+            assert done.returncode == status, done.stderr
+            return done.stdout
+
+        people.append(fsclient)
+    yield people
+    assert server.stop() == 0
+    assert "Traceback" not in server.log
+
+
+def test_a_folder_is_shared_written_to_by_both_and_taken_back(two, tmp_path: Path):
+    alice, bob = two
+    alice("put", make(tmp_path / "tree"))
+    alice("share", "tree", "bob", "--write")
+    bob("get", "alice:tree", tmp_path / "his")
+    assert contents(tmp_path / "his") == contents(tmp_path / "tree")
+    (tmp_path / "new").write_bytes(b"bob's")
+    bob("put", tmp_path / "new", "alice:tree/below/")
+    bob("mv", "alice:tree/below/7.txt", "alice:tree/seven")
+    assert alice("cat", "tree/below/new") == "bob's"
+    assert "bob (writer" in alice("shares", "tree")
+    alice("unshare", "tree", "bob", "--now")
+    bob("ls", "alice:tree", status=5)
+    alice("get", "tree", tmp_path / "hers")
+    expected = contents(tmp_path / "tree") | {"below/new": b"bob's"}
+    expected["seven"] = expected.pop("below/7.txt")
+    assert contents(tmp_path / "hers") == expected

@@ -125,7 +125,7 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
     server = Lists()
     server.enrol(ALICE, BOB, CAROL)
     with (
-        closing(People(tmp_path / "people.db", CAROL)) as people,
+        closing(People(tmp_path / "people.db", CAROL, print)) as people,
         closing(Memory(tmp_path / "memory.db")) as memory,
     ):
         people.meet(line(server), server.head(), None)

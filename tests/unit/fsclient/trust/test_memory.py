@@ -106,7 +106,7 @@ def test_a_memory_that_cannot_be_opened_is_told(tmp_path):
 # --- lists, and folders that somebody who was removed signed last
 
 SHARED = NodeId(b"s" * 16)
-FROZEN = {NODE: SHARED}
+FROZEN = {NODE: (SHARED, AGE)}
 """The folder was signed by somebody whom the list of the shared one does not name any more."""
 
 

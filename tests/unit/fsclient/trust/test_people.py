@@ -110,12 +110,20 @@ def server() -> Server:
     return Server().enrol(ALICE, BOB, CAROL)
 
 
+class Listening(People):
+    """Keeps what a person would be told."""
+
+    def __init__(self, path: Path, identity: Identity) -> None:
+        self.notices: list[str] = []
+        super().__init__(path, identity, self.notices.append)
+
+
 @pytest.fixture
-def open_people(tmp_path: Path) -> Iterator[Callable[[], People]]:
+def open_people(tmp_path: Path) -> Iterator[Callable[[], Listening]]:
     opened = []
 
-    def open_again() -> People:
-        opened.append(People(tmp_path / "people.db", ALICE))
+    def open_again() -> Listening:
+        opened.append(Listening(tmp_path / "people.db", ALICE))
         return opened[-1]
 
     yield open_again
@@ -395,6 +403,6 @@ def test_a_bundle_is_the_one_that_the_log_names(server, people):
 def test_ones_own_keys_are_all_that_one_ever_had(server, tmp_path):
     new = identity("alice", "second", 2)
     server.rotate(ALICE, new)
-    with closing(People(tmp_path / "other.db", new)) as people:
+    with closing(Listening(tmp_path / "other.db", new)) as people:
         meet(people, server)
         assert people.identity_keys("alice") == [ALICE.signing.public, new.signing.public]

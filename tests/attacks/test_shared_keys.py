@@ -1,0 +1,348 @@
+"""Whose keys are whose: keys substituted, stale or reset, and key logs that are forked or cut.
+
+Known from Hofmann and Truong, "End-to-End Encrypted Cloud Storage in the Wild" (CCS 2024): in five
+of five systems the server could put its own public keys in the place of a person's; Backendal,
+Haller, Paterson, "MEGA: Malleable Encryption Goes Awry" (S&P 2023); for logs of keys Melara and
+others, "CONIKS" (USENIX Security 2015), Chase and others, "SEEMless" (CCS 2019), and RFC 9162.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from fsclient.tree import Located
+from fsd.app import now_ms
+from fsd.home import Home
+from fsd.services.keylog import LogKeeper
+from fsd.store.engine import Database
+from fsproto import crypto
+from fsproto.errors import RemoteProtocolError
+from fsproto.keylog.entries import Entry, entry_bytes
+from fsproto.keylog.head import Head, sign_head
+from fsproto.keys.identity import Identity
+from fsproto.messages.account import Welcome
+from fsproto.messages.base import Done
+from fsproto.messages.files import Commit
+from fsproto.messages.keylog import BundleOf, LogEntries
+from fsproto.names import parse_path
+from fsproto.packing import unpack
+from fsproto.sealed.merkle import leaf_hash, tree_root
+from fsproto.sealed.signed import Signed
+from fsproto.types import Hash
+from tests.attacks.lying import Bends, Lie, LyingServer, Repeats, Said, refused
+from tests.attacks.raw import Forger
+from tests.attacks.teams import Q1, put_back, rows
+from tests.attacks.world import NOTES, Person, World
+from tests.servers import run
+
+FOLDERS = ("nodes", "manifests", "folder_states", "blobs")
+
+
+def admin(team: World, *command: str) -> None:
+    done = run("fsadmin", "--home", str(team.home), *command)
+    assert done.returncode == 0, done.stderr
+
+
+def with_log(home: Path, change: Callable[[LogKeeper, Database], None]) -> None:
+    """Let the server's operator add to its key log what they like, properly signed."""
+    kept = Home(home)
+    database = Database(f"sqlite:///{home / 'fsd.db'}")
+    change(LogKeeper(kept.log_key(), now_ms=now_ms), database)
+    database.close()
+
+
+def taken_over(home: Path, user: str) -> Identity:
+    """Put the server's own keys in the place of a person's, log and all."""
+    own = Identity.generate(user, 1, os.urandom)
+    body, signed = own.bundle.body, own.bundle.signed
+
+    def change(log: LogKeeper, database: Database) -> None:
+        with database.write() as db:
+            log.reset(db, user)
+            log.enrolled(db, user, own.bundle.hash, body.ed25519)
+
+    with_log(home, change)
+    with sqlite3.connect(home / "fsd.db") as db:
+        db.execute(
+            "UPDATE bundles SET payload = ?, signature = ?, ed25519 = ? "
+            "WHERE user_id = (SELECT id FROM users WHERE name = ?)",
+            (signed.payload, signed.signature, body.ed25519, user),
+        )
+    return own
+
+
+def words(person: Person, other: str) -> list[str]:
+    told: list[str] = json.loads(person.run("--json", "verify", other).succeeds())["words"]
+    return told
+
+
+# --- other keys than a person's
+
+
+def test_other_keys_than_the_log_names_are_not_sealed_to(team: World, server: LyingServer) -> None:
+    own = Identity.generate("carol", 1, os.urandom)
+    server.lie = Bends(BundleOf, lambda _: BundleOf(own.bundle.signed))
+    told = team.alice.run("share", "archive", "carol").fails(7)
+    assert "THE SERVER SENT OTHER KEYS FOR carol" in told
+    server.lie = Lie()
+    assert b"carol" not in team.alice.run("shares", "archive").succeeds()
+
+
+def test_keys_of_somebody_else_are_not_sealed_to(team: World, server: LyingServer) -> None:
+    bobs = server.lie = Repeats(BundleOf)
+    team.alice.run("verify", "bob").succeeds()
+    server.lie = Bends(BundleOf, lambda _: bobs.first[BundleOf])
+    team.alice.run("share", "archive", "carol").fails(7)
+
+
+def test_a_stale_bundle_is_not_sealed_to(team: World, server: LyingServer) -> None:
+    stale = server.lie = Repeats(BundleOf)
+    team.alice.run("verify", "carol").succeeds()
+    server.lie = Lie()
+    team.carol.run("keys", "rotate").succeeds()
+    server.lie = stale
+    assert "OTHER KEYS FOR carol" in team.alice.run("share", "archive", "carol").fails(7)
+    server.lie = Lie()
+    team.alice.run("share", "archive", "carol").succeeds()
+
+
+def test_keys_that_are_replaced_while_enrolling_are_noticed(
+    team: World, server: LyingServer
+) -> None:
+    # The server registers keys of its own in the place of those that were sent.
+    def replaced(said: LogEntries) -> LogEntries:
+        *others, last = said.entries
+        entry = unpack(last, Entry)
+        own = Identity.generate("dave", 1, os.urandom).bundle
+        forged = replace(entry, bundle=own.hash, ed25519=own.body.ed25519)
+        return signed_anew(team, [*others, entry_bytes(forged)])
+
+    done = run("fsadmin", "--home", str(team.home), "add-user", "dave", "--json")
+    dave = Person(team.alice.home.parent / "dave", json.loads(done.stdout))
+    link = f"fs://dave@{server.address}/?{dave.added['enroll_link'].partition('?')[2]}"
+
+    # One and the same forged log for the head at the login and for the entries.
+    forged: list[LogEntries] = []
+
+    def once(said: LogEntries) -> LogEntries:
+        return forged[0] if forged else said
+
+    def at_login(said: Welcome) -> Welcome:
+        with team.database() as db:
+            entries = [one for (one,) in db.execute('SELECT payload FROM key_log ORDER BY "index"')]
+        forged.append(replaced(LogEntries(entries, said.log)))
+        return replace(said, log=forged[0].head)
+
+    server.lie = Both(Bends(Welcome, at_login), Bends(LogEntries, once))
+    code = dave.app.fresh()
+    told = dave.run("--otp", code, "enroll", "--no-passphrase", link).fails(7)
+    assert "OTHER KEYS FOR YOU" in told
+    assert not dave.profile.exists()
+
+
+class Both(Lie):
+    """Two lies, one about what the other says."""
+
+    def __init__(self, one: Lie, other: Lie) -> None:
+        self._one = one
+        self._other = other
+
+    def says(self, said: Said) -> Iterable[Said]:
+        """Bend what was bent."""
+        for bent in self._one.says(said):
+            yield from self._other.says(bent)
+
+
+def signed_anew(team: World, entries: list[bytes]) -> LogEntries:
+    """Return another log than the true one, signed by the log's own key."""
+    root = tree_root([leaf_hash(one) for one in entries])
+    key = Home(team.home).log_key()
+    return LogEntries(entries, sign_head(key, len(entries), root, now_ms()))
+
+
+# --- reset
+
+
+def test_keys_that_were_reset_are_not_used_until_they_were_compared(
+    team: World, server: LyingServer
+) -> None:
+    alice, carol = team.alice, team.carol
+    words_before = words(alice, "carol")
+    admin(team, "reset-keys", "carol", "--yes")
+    ran = alice.run("ls")
+    assert ran.status == 0
+    assert "THE KEYS OF carol WERE RESET" in ran.err  # told to whoever had pinned them
+    assert "RESET" not in alice.run("ls").err  # once
+    assert "RESET" not in team.bob.run("ls").err  # bob never had to do with them
+    assert "ARE NO LONGER THOSE YOU KNOW" in alice.run("share", "archive", "carol").fails(7)
+    anew = Person(carol.home.parent / "carol anew", carol.added, carol.app)
+    link = f"fs://carol@{server.address}/?{carol.added['enroll_link'].partition('?')[2]}"
+    anew.run("--otp", anew.app.fresh(), "enroll", "--no-passphrase", link).succeeds()
+    for _ in range(2):  # it is final, not a hurdle that is taken by trying again
+        told = alice.run("share", "archive", "carol").fails(7)
+        assert "others took their place" in told
+    assert words(alice, "carol") == words(anew, "alice") != words_before
+    alice.run("share", "archive", "carol").fails(7)  # having looked is not enough
+    alice.run("verify", "carol", "--confirm").succeeds()
+    alice.run("share", "archive", "carol").succeeds()
+    assert anew.run("ls", "alice:archive").succeeds()
+
+
+def test_the_owner_of_a_share_whose_keys_were_reset_is_a_stranger(
+    team: World, server: LyingServer
+) -> None:
+    taken_over(team.home, "alice")
+    for person in (team.bob, team.carol):
+        told = person.run("ls", "alice:reports")
+        assert told.status == 7
+        assert "THE KEYS OF alice WERE RESET" in told.err
+        refused(person, path="alice:reports/q1.txt")
+        assert person.cat("notes.txt")  # one's own is not touched by it
+    team.alice.run("ls").fails(4)  # it cannot even log her in any more
+
+
+def test_words_differ_where_the_server_stands_between_two_people(
+    team: World, tmp_path: Path
+) -> None:
+    # Each is shown keys of the server as the other's; both have nothing pinned yet.
+    between = shutil.copytree(team.home, tmp_path / "between")
+    bob, carol = team.bob, team.carol
+    for person in (bob, carol):
+        (person.profile / "people.db").unlink()
+    with LyingServer(team.home) as server:
+        team.meet(server.address)
+        assert words(bob, "carol") == words(carol, "bob")
+        carols = words(carol, "bob")
+    taken_over(between, "carol")
+    (bob.profile / "people.db").unlink()
+    with LyingServer(between) as server:
+        team.meet(server.address)
+        assert words(bob, "carol") != carols
+
+
+def test_keys_that_change_between_comparing_and_confirming_are_not_confirmed(
+    team: World, server: LyingServer
+) -> None:
+    bob = team.bob
+    compared = words(bob, "carol")
+    taken_over(team.home, "carol")
+    told = bob.run("verify", "carol", "--confirm").fails(7)
+    assert "NOT THOSE WHOSE WORDS YOU WERE SHOWN" in told
+    assert json.loads(bob.run("--json", "verify", "carol").succeeds())["compared"] is False
+    assert words(bob, "carol") != compared
+
+
+# --- the log
+
+
+def test_an_older_key_log_is_refused(team: World, server: LyingServer) -> None:
+    with team.database() as db:
+        payload, signature = db.execute("SELECT payload, signature FROM key_log_head").fetchone()
+    team.carol.run("keys", "rotate").succeeds()
+    team.alice.run("ls").succeeds()
+    server.lie = Bends(Welcome, lambda said: replace(said, log=Signed(payload, signature)))
+    assert "OLDER KEY LOG" in team.alice.run("ls").fails(7)
+    refused(team.alice)
+
+
+def test_entries_of_the_key_log_cannot_be_withheld(team: World, server: LyingServer) -> None:
+    team.carol.run("keys", "rotate").succeeds()
+    server.lie = Bends(LogEntries, lambda said: replace(said, entries=[]))
+    assert "WITHHOLDS" in team.alice.run("ls").fails(7)
+    server.lie = Lie()
+    assert team.alice.cat("notes.txt") == NOTES
+
+
+def with_changed_entries(said: LogEntries, how: dict[str, object]) -> LogEntries:
+    entries = [replace(unpack(one, Entry), **how) for one in said.entries]
+    return replace(said, entries=[entry_bytes(one) for one in entries])
+
+
+def test_entries_of_the_key_log_cannot_be_changed(team: World, server: LyingServer) -> None:
+    team.carol.run("keys", "rotate").succeeds()
+    ways: tuple[dict[str, object], ...] = (
+        {"format": 2}, {"user": "bob"}, {"event": 1}, {"event": 3}, {"index": 0}, {"time_ms": 1},
+        {"bundle": bytes(32)}, {"signature": bytes(64)},
+    )  # fmt: skip
+    for how in ways:
+        server.lie = Bends(LogEntries, partial(with_changed_entries, how=how))
+        team.alice.run("ls").fails(7)
+    server.lie = Lie()
+    assert team.alice.cat("notes.txt") == NOTES
+
+
+def test_a_key_log_under_another_key_is_refused(team: World, server: LyingServer) -> None:
+    own = crypto.SigningKey(bytes(32))
+
+    def signed(said: Welcome) -> Welcome:
+        head = unpack(said.log.payload, Head)
+        return replace(said, log=sign_head(own, head.size, head.root, head.time_ms))
+
+    server.lie = Bends(Welcome, signed)
+    assert "ANOTHER KEY" in team.alice.run("ls").fails(7)
+
+
+def test_another_key_log_of_the_same_size_is_refused(team: World, server: LyingServer) -> None:
+    log = Home(team.home).log_key()
+
+    def forked(said: Welcome) -> Welcome:
+        head = unpack(said.log.payload, Head)
+        return replace(said, log=sign_head(log, head.size, Hash(bytes(32)), head.time_ms))
+
+    server.lie = Bends(Welcome, forked)
+    assert "ANOTHER KEY LOG" in team.alice.run("ls").fails(7)
+
+
+def test_two_people_who_are_shown_two_key_logs_notice_it(team: World, tmp_path: Path) -> None:
+    # Equivocation: each log is signed and consistent; heads carried in what people sign tell.
+    branch = shutil.copytree(team.home, tmp_path / "branch")
+    taken_over(branch, "carol")
+
+    def another(log: LogKeeper, database: Database) -> None:
+        with database.write() as db:
+            for name in ("one", "two"):
+                log.enrolled(db, name, Hash(os.urandom(32)), os.urandom(32))
+
+    with_log(team.home, another)
+    bob = team.bob
+    with LyingServer(branch) as server:
+        team.meet(server.address)
+        bob.run("put", bob.write("b", b"bob's"), "alice:reports/b").succeeds()
+    with sqlite3.connect(branch / "fsd.db") as db:
+        written = rows(db, *FOLDERS)
+    with team.database() as db:
+        put_back(db, written)
+    with LyingServer(team.home) as server:
+        team.meet(server.address)
+        for person, path in ((team.alice, "reports"), (team.carol, "alice:reports")):
+            assert "SHOWN ANOTHER KEY LOG" in person.run("ls", path).fails(7)
+            refused(person, path=f"{path}/b")
+
+
+def test_a_writer_cannot_make_it_look_as_if_the_server_had_forked_the_log(
+    team: World, server: LyingServer
+) -> None:
+    # An honest server takes no head that it never had, so nobody frames it with one.
+    with team.bob.session() as session:
+        reports: Located = session.tree.find(parse_path("alice:reports"))
+        for size, root in ((1, os.urandom(32)), (1 << 40, os.urandom(32))):
+            head = size.to_bytes(8, "big") + root
+            forger = Forger(session)
+            made, blob = forger.blob()
+            forged = forger.manifest(reports.keyed, "forged", made, log_head=head)
+            state = forger.state(
+                reports.keyed, forged, author=forger.user, author_key=forger.key.public
+            )
+            ask = Commit([state], [forged.signed], [], [blob], [])
+            with pytest.raises(RemoteProtocolError, match="never had"):
+                session.connection.call(ask, Done)
+    assert team.carol.cat("alice:reports/q1.txt") == Q1

@@ -1,0 +1,248 @@
+"""Sharing as people do it, with the real programs: all its verbs, and what goes wrong."""
+
+from __future__ import annotations
+
+import copy
+import json
+import signal
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from fsclient.app import App
+from fsproto.names import parse_path
+from tests.clients import (
+    CONFLICT,
+    INTERRUPTED,
+    NOT_ALLOWED,
+    NOT_FOUND,
+    SECURITY,
+    USAGE,
+    Client,
+    admin,
+)
+
+PEOPLE = 30
+
+
+@pytest.fixture(scope="module")
+def first_three(newcomer) -> list[Client]:
+    return [newcomer().enrol() for _ in range(3)]
+
+
+@pytest.fixture
+def three(first_three: list[Client], client: Client, tmp_path: Path) -> list[Client]:
+    """Three people with local folders of this test's own; `room` is a folder of the first."""
+    own = [copy.copy(one) for one in first_three]
+    for one in own:
+        one.folder = tmp_path / one.name
+        one.folder.mkdir()
+        one.room = client.room
+    own[0].quick("mkdir", client.room).ok()
+    return own
+
+
+def put(person: Client, path: str, content: bytes) -> None:
+    person.write("content", content)
+    person.quick("put", "content", path).ok()
+
+
+def test_the_ways_of_a_shared_folder(three: list[Client]):
+    alice, bob, carol = three
+    room, seen = alice.room, f"{alice.name}:{alice.room}"
+    put(alice, f"{room}/a", b"first")
+    alice.run("share", room, bob.name, "--write").ok()
+    alice.run("share", room, carol.name).ok()
+    assert alice.run("share", room, carol.name).ok().lines == []  # said once more, nothing changes
+    put(alice, f"{room}/later", b"shared at once")
+    assert bob.run("cat", f"{seen}/later").ok().out == b"shared at once"
+    bob.write("b", b"bob's")
+    bob.run("put", "b", f"{seen}/").ok()
+    bob.run("mkdir", f"{seen}/inner").ok()
+    bob.run("mv", f"{seen}/b", f"{seen}/inner/").ok()
+    carol.run("get", f"{seen}/inner/b", "got").ok()
+    assert (carol.folder / "got").read_bytes() == b"bob's"
+    carol.run("put", "got", f"{seen}/").fails(NOT_ALLOWED)
+    carol.run("rm", f"{seen}/a").fails(NOT_ALLOWED)
+    shares = alice.run("--json", "shares", room).ok().json()
+    roles = {one["user"]: one["role"] for one in shares["by_me"][0]["members"]}
+    assert roles == {bob.name: "writer", carol.name: "reader"}
+    assert f"{seen}/" in carol.run("shares").ok().text
+    carol.run("leave", seen).ok()
+    carol.run("ls", seen).fails(NOT_FOUND)
+    alice.run("unshare", room, bob.name).ok()
+    bob.run("ls", seen).fails(NOT_FOUND)
+    assert alice.cat(f"{room}/inner/b") == b"bob's"
+    assert alice.run("shares", room).ok().text == "Nobody but you can see it.\n"
+
+
+def test_a_file_alone_is_shared(three: list[Client]):
+    alice, bob, _ = three
+    put(alice, f"{alice.room}/one-{alice.room}", b"alone")
+    path = f"{alice.room}/one-{alice.room}"
+    alice.run("share", path, bob.name, "--write").fails(NOT_ALLOWED)
+    alice.run("share", path, bob.name).ok()
+    assert bob.run("cat", f"{alice.name}:one-{alice.room}").ok().out == b"alone"
+    put(alice, path, b"newer")
+    assert bob.run("cat", f"{alice.name}:one-{alice.room}").ok().out == b"newer"
+    alice.run("unshare", path, bob.name).ok()
+
+
+def test_shares_within_shares(three: list[Client]):
+    alice, bob, carol = three
+    room = alice.room
+    alice.quick("mkdir", "-p", f"{room}/outer/in-{room}").ok()
+    put(alice, f"{room}/outer/in-{room}/x", b"x")
+    alice.run("share", f"{room}/outer/in-{room}", carol.name).ok()
+    alice.run("share", f"{room}/outer", bob.name, "--write").ok()
+    bob.write("b", b"bob's")
+    bob.run("put", "b", f"{alice.name}:outer/in-{room}/").ok()
+    assert carol.run("cat", f"{alice.name}:in-{room}/b").ok().out == b"bob's"
+    alice.run("unshare", f"{room}/outer", bob.name).ok()
+    assert carol.run("cat", f"{alice.name}:in-{room}/b").ok().out == b"bob's"
+    put(alice, f"{room}/outer/in-{room}/y", b"y")
+    assert carol.run("cat", f"{alice.name}:in-{room}/y").ok().out == b"y"
+    alice.run("unshare", f"{room}/outer/in-{room}", carol.name).ok()
+
+
+def test_what_cannot_be_shared_is_said(three: list[Client], newcomer):
+    alice, bob, _ = three
+    room, seen = alice.room, f"{alice.name}:{alice.room}"
+    alice.run("share", room, "nobody-of-that-name").fails(NOT_FOUND, "enrol")
+    alice.run("share", room, newcomer().name).fails(NOT_FOUND, "enrol")
+    alice.run("share", room, alice.name).fails(USAGE, "yours already")
+    alice.run("share", "/", bob.name).fails(NOT_ALLOWED, "top of your tree")
+    alice.run("share", f"{room}/missing", bob.name).fails(NOT_FOUND)
+    alice.run("unshare", room, bob.name).fails(NOT_FOUND, "not shared")
+    alice.run("share", room, bob.name, "--write").ok()
+    bob.run("share", seen, "nobody").fails(NOT_ALLOWED, "only its owner")
+    bob.run("mv", seen, "mine").fails(NOT_ALLOWED)
+    bob.run("leave", f"{seen}/inner").fails(USAGE)
+    bob.run("mkdir", f"{seen}/one", f"{seen}/one/two").ok()
+    bob.run("mv", f"{seen}/one", f"{seen}/one/two/").fails(NOT_ALLOWED, "into itself")
+    alice.run("mv", room, f"{room}/one/").fails(NOT_ALLOWED, "into itself")
+    bob.write("b", b"b")
+    bob.run("put", "b", f"{alice.name}:").fails(NOT_ALLOWED)
+    alice.run("verify", alice.name).fails(USAGE)
+
+
+def test_people_who_are_disabled_or_whose_keys_were_reset(three: list[Client], newcomer):
+    alice, _, _ = three
+    other = newcomer().enrol()
+    admin(alice.server, "disable-user", other.name)
+    alice.run("share", alice.room, other.name).fails(NOT_ALLOWED, "disabled")
+    admin(alice.server, "enable-user", other.name)
+    alice.run("share", alice.room, other.name).ok()
+    admin(alice.server, "reset-keys", other.name, "--yes")
+    ran = alice.run("shares").ok()
+    assert f"THE KEYS OF {other.name} WERE RESET" in ran.err
+    alice.run("share", alice.room, other.name, "--write").fails(SECURITY, "NO LONGER THOSE")
+    put(alice, f"{alice.room}/still", b"mine")
+    assert alice.cat(f"{alice.room}/still") == b"mine"
+
+
+@pytest.mark.parametrize("file", ["people.db", "memory.db"])
+def test_a_damaged_memory_is_called_so_and_nothing_is_lost(three: list[Client], file: str):
+    alice, _, _ = three
+    put(alice, f"{alice.room}/x", b"x")
+    path = alice.profile / file
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for name in (f"{file}-wal", f"{file}-shm"):
+        (alice.profile / name).unlink(missing_ok=True)
+    whole = path.read_bytes()
+    path.write_bytes(b"no database at all" * 400)
+    alice.run("ls").fails(SECURITY, "damaged")
+    alice.run("share", alice.room, three[1].name).fails(SECURITY, "damaged")
+    path.write_bytes(whole)
+    assert alice.run("cat", f"{alice.room}/x").ok().out == b"x"
+
+
+def test_a_damaged_log_of_keys_is_called_so(three: list[Client]):
+    alice, bob, _ = three
+    path = alice.profile / "people.db"
+    with sqlite3.connect(path) as db:
+        (entry,) = db.execute("SELECT entry FROM log WHERE at = 0").fetchone()
+        db.execute("UPDATE log SET entry = ? WHERE at = 0", (entry[:-1] + b"\x01",))
+    alice.run("share", alice.room, bob.name).fails(SECURITY, "damaged")
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE log SET entry = ? WHERE at = 0", (entry,))
+    alice.run("share", alice.room, bob.name).ok()
+
+
+def test_two_who_replace_one_file_at_once_do_not_undo_each_other(three: list[Client]):
+    alice, bob, carol = three
+    room, seen = alice.room, f"{alice.name}:{alice.room}"
+    put(alice, f"{room}/plan", b"before")
+    for one in (bob, carol):
+        alice.run("share", room, one.name, "--write").ok()
+        one.write("mine", one.name.encode() * 300_000)
+    with ThreadPoolExecutor(2) as at_once:
+        ended = list(at_once.map(lambda one: one.run("put", "mine", f"{seen}/plan"), (bob, carol)))
+    won = alice.cat(f"{room}/plan")
+    assert {one.status for one in ended} <= {0, CONFLICT}
+    assert any(one.status == 0 for one in ended)
+    for one, end in zip((bob, carol), ended, strict=True):
+        assert (one.folder / "mine").read_bytes() == one.name.encode() * 300_000
+        if end.status == CONFLICT:
+            assert won != (one.folder / "mine").read_bytes()
+            one.run("put", "mine", f"{seen}/plan").ok()
+
+
+def test_new_keys_for_all_can_be_interrupted_and_taken_up_again(three: list[Client]):
+    alice, bob, carol = three
+    room = alice.room
+    for number in range(450):
+        alice.write(f"{room}/{number}", b"")
+    alice.quick("put", room, "/").ok()
+    for one in (bob, carol):
+        alice.run("share", room, one.name).ok()
+    process = alice.start("unshare", room, bob.name, "--now")
+    assert process.stderr is not None
+    while b"new keys so far" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) in (0, INTERRUPTED)
+    bob.run("ls", f"{alice.name}:{room}").fails(NOT_FOUND)
+    assert len(carol.names(f"{alice.name}:{room}")) == 450
+    done = alice.run("--json", "unshare", room, bob.name, "--now").ok().json()
+    assert 0 <= done["renewed"] <= 250
+    app = App()
+    app.options.home = alice.home
+    with app.session() as session:
+        top = session.tree.find(parse_path(room))
+        children = session.tree.children(top)
+    assert (top.keyed.generation, top.keyed.names_since) == (2, 2)
+    assert {(one.is_due, one.keyed.generation) for one in children} == {(False, 2)}
+    assert len(carol.names(f"{alice.name}:{room}")) == 450
+
+
+def test_thirty_people_write_into_one_folder_at_once(three: list[Client], newcomer):
+    alice = three[0]
+    room, seen = alice.room, f"{alice.name}:{alice.room}"
+    people = [newcomer() for _ in range(PEOPLE)]
+    with ThreadPoolExecutor(4) as some:
+        list(some.map(Client.enrol, people))
+    alice.script(*(f"share {room} {one.name} --write" for one in people)).ok()
+    for one in people:
+        one.write(one.name, one.name.encode())
+    with ThreadPoolExecutor(PEOPLE) as at_once:
+        ended = list(at_once.map(lambda one: one.run("put", one.name, f"{seen}/"), people))
+    assert [one.status for one in ended] == [0] * PEOPLE
+    alice.run("get", room, "all").ok()
+    got = {path.name: path.read_text() for path in (alice.folder / "all").iterdir()}
+    assert got == {one.name: one.name for one in people}
+
+
+def test_the_words_to_compare_are_the_same_on_both_sides(three: list[Client]):
+    alice, bob, _ = three
+    told = [
+        json.loads(one.run("--json", "verify", other.name).ok().text)
+        for one, other in ((alice, bob), (bob, alice))
+    ]
+    assert told[0]["words"] == told[1]["words"]
+    assert told[0]["fingerprint"] == told[1]["own_fingerprint"]
+    alice.run("verify", bob.name, "--confirm").ok()
+    assert "compared" in alice.run("verify", bob.name).ok().text

@@ -1,0 +1,65 @@
+"""What sharing costs does not grow with the folder: requests and bytes are counted, not seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fsproto.messages import Message
+from fsproto.packing import pack
+from fsproto.wire.connection import Control, Event
+from tests.attacks.lying import Lie, LyingServer
+from tests.attacks.world import World
+
+MANY = 10_000
+FEW = 10
+COMMANDS = (
+    ("share", "FOLDER", "bob", "--write"),
+    ("share", "FOLDER", "carol"),
+    ("shares", "FOLDER"),
+    ("unshare", "FOLDER", "bob"),
+)
+
+
+class Counts(Lie):
+    """An honest server that counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.size = 0
+
+    def hears(self, connection: object, event: Event) -> None:
+        if isinstance(event, Control):
+            message: Message = event.message
+            self.asked.append(type(message).__name__)
+            self.size += len(pack(message))
+
+
+def test_ten_thousand_files_are_shared_as_cheaply_as_ten(tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    first.mkdir()
+    world = World.create(first).copy(tmp_path)
+    alice, costs = world.alice, {}
+    for count in (FEW, MANY):
+        for number in range(count):
+            alice.write(f"f{count}/{number}", b"")
+    with LyingServer(world.home) as server:
+        world.meet(server.address)
+        alice.run("put", alice.folder / f"f{FEW}", alice.folder / f"f{MANY}", "/").succeeds()
+        for count in (FEW, MANY):
+            told = []
+            for command in COMMANDS:
+                server.lie = counts = Counts()
+                folder = f"f{count}"
+                alice.run(*(folder if one == "FOLDER" else one for one in command)).succeeds()
+                told.append((counts.asked, counts.size))
+            costs[count] = told
+            alice.run("unshare", f"f{count}", "carol").succeeds()
+        server.lie = Lie()
+        alice.run("share", f"f{MANY}", "bob").succeeds()
+        server.lie = counts = Counts()
+        assert len(world.bob.run("ls", f"alice:f{MANY}").succeeds().splitlines()) == MANY
+        assert len(counts.asked) <= 4
+    for few, many in zip(costs[FEW], costs[MANY], strict=True):
+        assert sorted(set(few[0])) == sorted(set(many[0]))
+        assert len(many[0]) <= len(few[0]) + 4  # the shares of the other folder are looked at too
+        assert many[1] <= few[1] + 1500
