@@ -6,8 +6,9 @@ RSA keys cannot be made from a seed, so they are kept with the test vectors.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from functools import cache
+
+from msgspec.structs import replace
 
 from fsproto import crypto, labels
 from fsproto.keys.identity import FORMAT, Bundle, Identity, verify_bundle

@@ -181,6 +181,8 @@ def count(database: Database, table: str) -> int:
 
 
 SINCE_SHARING = {"key_log", "key_log_head", "member_lists", "grants"}
+SINCE_SHARING |= {"key_backups", "older_contents", "removals"}
+"""What later revisions have made besides."""
 BEFORE_SHARING = sorted(set(Base.metadata.tables) - SINCE_SHARING)
 
 
