@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
+import sys
+from itertools import takewhile
 from pathlib import Path
 
 import click
 
-from fsadmin import users
+from fsadmin import backups, checks, keys, users
 from fsadmin.context import Admin, common_options
 from fsadmin.db import db
-from fsd.console import database_option, home_option, run
+from fsadmin.doctor import doctor
+from fsadmin.install import completion, print_unit
+from fsadmin.manual import print_man
+from fsd.console import config_option, database_option, home_option, run
 from fsproto import __version__
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @home_option
+@config_option
 @database_option
 @common_options
 @click.version_option(__version__, prog_name="fsadmin", message="%(prog)s %(version)s")
 @click.pass_obj
-def command(admin: Admin, home: Path | None, database: str | None) -> None:
+def command(admin: Admin, home: Path | None, config: Path | None, database: str | None) -> None:
     """Enrol and manage the people of an fsd, on its own machine.
 
     It works on the server's home and database directly, whether or not fsd is running; what it
-    changes counts at once. It can let people in or keep them out. It cannot read their files.
+    changes counts at once. Home and database are those of fsd.toml, the environment, and the
+    options here. It can let people in or keep them out. It cannot read their files.
     """
-    admin.home_path, admin.database_url = home, database
-
-
-@click.command("host-key", short_help="Show the fingerprint that clients pin.")
-@common_options
-@click.pass_obj
-def host_key(admin: Admin) -> None:
-    """Show the fingerprint of the server's host key, which clients pin. The key is not shown."""
-    from fsproto import crypto
-
-    fingerprint = crypto.fingerprint(admin.home.host_key().public)
-    admin.answer({"host_key": fingerprint}, lambda: fingerprint)
+    admin.home_path, admin.config_path, admin.database_option = home, config, database
 
 
 for _command in (
@@ -48,7 +44,16 @@ for _command in (
     users.remove_user,
     users.rotate_secret,
     users.reset_keys,
-    host_key,
+    keys.host_key,
+    keys.rotate_host_key,
+    keys.rotate_master_key,
+    backups.backup,
+    backups.restore,
+    checks.check,
+    doctor,
+    print_unit,
+    print_man,
+    completion,
     db,
 ):
     command.add_command(_command)
@@ -56,4 +61,7 @@ for _command in (
 
 def main() -> None:
     """Run, and turn what goes wrong into a sentence and an exit status."""
-    run(command, Admin())
+    admin = Admin()
+    # What is wrong with the line itself is told as JSON, too.
+    admin.json = "--json" in takewhile(lambda word: word != "--", sys.argv[1:])
+    run(command, admin)

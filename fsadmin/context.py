@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,11 +14,12 @@ import click
 
 from fsadmin import output
 from fsd.console import Console, debug_option
-from fsd.home import Home, default_home
+from fsd.home import Home
 from fsproto.errors import FsError, UsageError
 
 if TYPE_CHECKING:
     from fsd.services.people import People
+    from fsd.settings.load import Loaded
     from fsd.store.engine import Database
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -37,23 +39,50 @@ class Admin(Console):
         super().__init__("fsadmin")
         self.json = False
         self.home_path: Path | None = None
-        self.database_url: str | None = None
+        self.config_path: Path | None = None
+        self.database_option: str | None = None
+
+    @cached_property
+    def loaded(self) -> Loaded:
+        """The settings of the server, as `fsd` would find them with the same options."""
+        from fsd.settings.load import Wanted, load
+
+        options = {} if self.database_option is None else {"database": self.database_option}
+        flags = dict.fromkeys(options, "--database")
+        return load(Wanted(self.home_path, self.config_path, options, flags, os.environ))
+
+    @property
+    def database_url(self) -> str | None:
+        """The database, if it is not the home's own."""
+        return self.loaded.checked(("home", "database")).database
+
+    @property
+    def place(self) -> Home:
+        """The home as it is, or is not yet."""
+        return self.loaded.checked(("home", "database")).home
 
     @cached_property
     def home(self) -> Home:
         """The home, made ready if it is new."""
-        home = Home((self.home_path or default_home()).expanduser())
-        home.prepare()
-        return home
+        self.place.prepare()
+        return self.place
 
     @contextmanager
     def people(self) -> Iterator[People]:
         """Hand out the administrator's use cases on a database brought to head."""
         from fsd import app
 
+        with self.home.keys(), self.database_at_head() as database:
+            yield app.people(self.home, database)
+
+    @contextmanager
+    def database_at_head(self) -> Iterator[Database]:
+        """Hand out the database, brought to this version's schema."""
+        from fsd import app
+
         database = app.open_database(self.home, self.database_url)
         try:
-            yield app.people(self.home, database)
+            yield database
         finally:
             database.close()
 
@@ -71,6 +100,14 @@ class Admin(Console):
     def answer(self, value: object, text: Callable[[], str]) -> None:
         """Print one JSON value, or what `text` returns for people."""
         click.echo(output.as_json(value) if self.json else text())
+
+    def complain(self, error: FsError) -> None:
+        """Tell what went wrong, to programs as well if they are who asks."""
+        super().complain(error)
+        if self.json:
+            told = {"error": error.code, "message": error.sentence, "hint": error.hint}
+            with suppress(OSError):  # stdout may be what went wrong
+                click.echo(output.as_json(told))
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Ask on the terminal, unless the answer was given with `--yes`.

@@ -101,6 +101,11 @@ class App:
         """Keep one session and one profile for all commands from now on."""
         self._shell = self.options
 
+    @property
+    def is_shell(self) -> bool:
+        """Tell whether commands come from the interactive session."""
+        return self._shell is not None
+
     @contextlib.contextmanager
     def session(self) -> Iterator[Session]:
         """Give a session that is logged in; in the shell always the same one."""
@@ -112,6 +117,7 @@ class App:
         if self._kept is None or not self._kept.connection.at_rest or self._has_ended():
             self.drop_session()
             self._kept = keeper.open()
+        self._kept.tree.begin()
         try:
             yield self._kept
         except FsError:

@@ -30,7 +30,7 @@ from fsproto.messages.files import Commit, Found, InlineBlob, Lookup, Stale
 from fsproto.messages.shares import NewMembers
 from fsproto.packing import unpack
 from fsproto.sealed.folder import FolderState
-from fsproto.sealed.manifest import Metadata, Mode, VerifiedManifest
+from fsproto.sealed.manifest import Metadata, Mode, VerifiedManifest, renamed
 from fsproto.sealed.prefixtree import Entry
 from fsproto.types import NO_NODE, Hash, NodeId, Token
 from fsproto.values import Value
@@ -100,6 +100,10 @@ class Changes:
         self._steps.append(step)
         return child
 
+    def makes(self, node: NodeId) -> bool:
+        """Tell whether a folder is one of those that are made."""
+        return node in self._new
+
     def put_file(
         self,
         parent: KeyedNode,
@@ -163,8 +167,7 @@ class Changes:
         if renew and found.is_folder:
             self._draw_key(found)
         old, new = self._touch(source, found.metadata.name), self._touch(target, name)
-        before, was = found.manifest, found.metadata
-        metadata = Metadata(name, was.size, was.mtime_ns, was.mode, was.file_key)
+        before, metadata = found.manifest, renamed(found.metadata, name)
 
         def step(draft: Draft) -> None:
             draft.take_out(source, old, found)
@@ -173,6 +176,20 @@ class Changes:
                 raise ExistsError(f"There is a '{name}' already.")
             moved = NextVersion(found.keyed, before, metadata, before.body.content, renew)
             draft.place(target, new, moved)
+
+        self._steps.append(step)
+
+    def bring_back(self, found: Located, target: KeyedNode, what: NextVersion) -> None:
+        """Give something that was removed a place again; `ExistsError` if the name is taken."""
+        if what.renew and found.is_folder:
+            self._draw_key(found)
+        name = what.metadata.name
+        tokens = self._touch(target, name)
+
+        def step(draft: Draft) -> None:
+            if draft.entry(target, tokens) is not None:
+                raise ExistsError(f"There is a '{name}' already.")
+            draft.place(target, tokens, what)
 
         self._steps.append(step)
 

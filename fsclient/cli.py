@@ -26,6 +26,7 @@ COMMANDS = {
     "enroll": "Make your identity and register it with a server, by a link.",
     "login": "Begin a new session with a one-time password.",
     "logout": "End the session.",
+    "repin": "Expect the server of a new link, and its host key.",
     "whoami": "Show who you are, to be compared with what others see.",
     "status": "Show session, server and what is stored.",
     "put": "Seal local files and folders and send them.",
@@ -36,6 +37,8 @@ COMMANDS = {
     "mkdir": "Make folders, and those above them.",
     "mv": "Move or rename files and folders.",
     "rm": "Remove files, or folders with -r.",
+    "history": "Show the versions of a file, or what was removed from a folder.",
+    "restore": "Bring back an older version, or what was removed.",
     "share": "Let somebody read, or change, a file or folder of yours.",
     "unshare": "Share a file or folder with somebody no more.",
     "shares": "Show what is shared by you and with you.",
@@ -49,6 +52,7 @@ _ELSEWHERE = {
     "mirror": "sync", "rsync": "sync",
     "dir": "ls", "list": "ls", "move": "mv", "rename": "mv", "ren": "mv", "del": "rm",
     "delete": "rm", "remove": "rm", "rmdir": "rm", "register": "enroll", "info": "status",
+    "log": "history", "versions": "history", "undelete": "restore", "undo": "restore",
 }  # fmt: skip
 """What other programs call our commands, to suggest the right one."""
 
@@ -81,13 +85,16 @@ class Commands(click.Group):
             return super().resolve_command(ctx, args)
         import difflib
 
+        from fsclient.shell import OUTSIDE
+
         known = {command: command for command in COMMANDS} | _ELSEWHERE
+        lists = "'fsclient --help' lists the commands."
+        if ctx.ensure_object(App).is_shell:
+            known = {name: command for name, command in known.items() if command not in OUTSIDE}
+            lists = "'help' lists the commands."
         near = difflib.get_close_matches(name.lower(), known, n=1)
-        meant = known[near[0]] if near else None
-        raise UsageError(
-            f"There is no command '{for_terminal(name)}'.",
-            hint=f"Did you mean '{meant}'?" if meant else "'fsclient --help' lists the commands.",
-        )
+        hint = f"Did you mean '{known[near[0]]}'?" if near else lists
+        raise UsageError(f"There is no command '{for_terminal(name)}'.", hint=hint)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
@@ -177,6 +184,8 @@ cli = click.version_option(__version__, prog_name="fsclient", message="%(prog)s 
 
 def main() -> None:
     """Run one command and leave with its exit status."""
+    if "_FSCLIENT_COMPLETE" in os.environ:  # a shell asks what could come next
+        _complete()
     app = App()
     # Read here and taken away: programs that are started from here need not have them.
     app.options.passphrase = os.environ.pop("FSCLIENT_PASSPHRASE", None)
@@ -191,6 +200,13 @@ def main() -> None:
     # Nothing is left to be tidied up, and nobody wants to see the interpreter's own end disturbed.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     raise SystemExit(status)
+
+
+def _complete() -> None:
+    """Answer a shell; where a line makes no sense there is nothing that could come next."""
+    with contextlib.suppress(FsError, click.ClickException):
+        cli.main(prog_name="fsclient", obj=App())
+    raise SystemExit
 
 
 def _leave_no_core() -> None:

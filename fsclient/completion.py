@@ -48,6 +48,8 @@ class PathCompleter(Completer):
 
 def _paths(last: Word, names: Names) -> list[str]:
     folder, slash, start = last.text.rpartition("/")
+    if not slash and names is not local_names:  # what somebody shares: `alice:re…`
+        folder, slash, start = last.text.rpartition(":")
     above = folder + slash
     return [quoted(above + name, last.quote) for name in names(above) if name.startswith(start)]
 

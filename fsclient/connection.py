@@ -31,6 +31,7 @@ from fsproto.wire.connection import (
     Control,
     Data,
     Event,
+    Ready,
     Reply,
     State,
 )
@@ -56,6 +57,8 @@ class ServerConnection:
         Raises `Unreachable` and its kinds, and `HostKeyError` unless the host key is the pinned
         one; in that case nothing but a hello was sent.
         """
+        self.link = link
+        """Where it leads, and the host key that was shown there."""
         self._where = link.address
         self._patience = patience or Patience()
         self._connection = Connection(ClientHandshake(link.host_key, os.urandom))
@@ -67,7 +70,7 @@ class ServerConnection:
         self._record_room: bytearray | None = None
         self._opened = False
         with self._translated():
-            self._socket = _connected(link.address, self._patience.connect_s)
+            self._socket = connected(link.address, self._patience.connect_s)
             self._opened = True
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
@@ -111,6 +114,12 @@ class ServerConnection:
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
+
+    def confirm(self) -> None:
+        """Have the server prove at once that it holds its host key, before a message is sent."""
+        self._put(b"")
+        if not isinstance(self._next(), Ready):
+            raise self._broken("The server did not complete the exchange of keys.")
 
     # --- sending
 
@@ -305,7 +314,8 @@ class ServerConnection:
             ) from None
 
 
-def _connected(address: Address, patience_s: float) -> socket.socket:
+def connected(address: Address, patience_s: float) -> socket.socket:
+    """Return a socket that is connected to an address; `OSError` where that cannot be done."""
     # Of text, Python would load the tables of international names even where it is plain ASCII.
     host = address.host.encode() if address.host.isascii() else address.host
     return socket.create_connection((host, address.port), patience_s)  # type: ignore[arg-type]

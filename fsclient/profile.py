@@ -84,6 +84,13 @@ class Profile:
                 hint="Put it back from a copy.",
             ) from None
 
+    def expect(self, link: EnrollLink) -> None:
+        """Expect the server there, with that host key, from now on."""
+        raw = json.loads(self._read("profile.json"))
+        host, port = link.address.host, link.address.port
+        raw |= {"host": host, "port": port, "host_key": link.host_key}
+        write_private(self.folder / "profile.json", json.dumps(raw, indent=1).encode())
+
     def keyfile(self) -> bytes:
         """Return the sealed identity."""
         return self._read("identity.key")

@@ -7,6 +7,8 @@ import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from fsclient.connection import ServerConnection
 from fsclient.otp import CodeSource
 from fsclient.persistence import Once, Patience
@@ -17,6 +19,7 @@ from fsclient.trust.people import People
 from fsclient.ui import Ui
 from fsproto import labels
 from fsproto.errors import (
+    HostKeyError,
     LoginRefused,
     LoginRequired,
     SecurityError,
@@ -128,9 +131,7 @@ class Keeper:
         lost.close()
         with ExitStack() as undo:
             mark, known = session.memory.mark(), session.people.known()
-            connection = undo.enter_context(
-                ServerConnection(facts.link, self._patience, after=lost.last_request)
-            )
+            connection = undo.enter_context(self._connect(facts.link, after=lost.last_request))
             signature = _sign(identity, labels.SIGN_LOGIN, connection.channel_id)
             try:
                 welcome = connection.call(Login(identity.user, signature, None, ticket), Welcome)
@@ -141,6 +142,7 @@ class Keeper:
             Tree(connection, identity, memory, people, root, expected=facts.root, mark=mark)
             undo.pop_all()
         session.connection = session.tree.connection = connection
+        session.facts = replace(facts, link=connection.link)
 
     def enroll(self, link: EnrollLink) -> Session:
         """Make an identity, register its public keys, and begin a session."""
@@ -213,7 +215,7 @@ class Keeper:
             memory = undo.enter_context(closing(Memory(self._profile.memory)))
             people = undo.enter_context(closing(People(self._profile.people, identity, self._tell)))
             mark, known = memory.mark(), people.known()
-            connection = undo.enter_context(ServerConnection(facts.link, self._patience))
+            connection = undo.enter_context(self._connect(facts.link))
             signature = _sign(identity, labels.SIGN_LOGIN, connection.channel_id)
             welcome = connection.call(Login(identity.user, signature, code, ticket), Welcome)
             people.meet(connection, welcome.log, known)
@@ -222,11 +224,39 @@ class Keeper:
             if welcome.ticket is not None:
                 self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
             undo.pop_all()
+        facts = replace(facts, link=connection.link)
         return Session(facts, identity, connection, memory, people, tree)
+
+    def _connect(self, link: EnrollLink, *, after: int = 0) -> ServerConnection:
+        """Connect; where the host key was changed and the old one vouches for it, expect the new.
+
+        `HostKeyError` for any other key than the expected one.
+        """
+        try:
+            return ServerConnection(link, self._patience, after=after)
+        except HostKeyError as alarm:
+            from fsclient.hostkey import successor
+
+            moved = successor(link, self._patience or Patience())
+            if moved is None:
+                raise
+            try:
+                connection = ServerConnection(moved.link, self._patience, after=after)
+            except HostKeyError:
+                raise alarm from None
+            try:  # the statement is public: it moves nothing for one who does not hold the key
+                connection.confirm()
+            except BaseException:
+                connection.close()
+                raise
+        if self._profile.exists():
+            self._profile.expect(moved.link)
+        self._ui.warn(moved.sentence)
+        return connection
 
     def _enroll(self, link: EnrollLink, identity: Identity, code: str) -> Session:
         with ExitStack() as undo:
-            connection = undo.enter_context(ServerConnection(link, self._patience))
+            connection = undo.enter_context(self._connect(link))
             signature = _sign(identity, labels.SIGN_ENROLL, connection.channel_id)
             bundle, planted = identity.bundle.signed, _empty_tree(identity)
             ask = Enroll(identity.user, signature, code, bundle, planted)
@@ -240,7 +270,7 @@ class Keeper:
                 tree = Tree(
                     connection, identity, memory, people, welcome.tree, expected=None, mark=0
                 )
-            facts = Facts(link, tree.root.keyed.node)
+            facts = Facts(connection.link, tree.root.keyed.node)
             self._profile.complete(facts)
             if welcome.ticket is not None:
                 self._profile.keep_ticket(welcome.ticket, _local_end(welcome))

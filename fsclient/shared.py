@@ -50,6 +50,7 @@ class SharedWithMe:
         """Take the tree whose connection and identity are used."""
         self._tree = tree
         self._tops: dict[str, list[Located]] = {}
+        self._owners: list[str] | None = None
 
     def head(self, owner: str) -> Located:
         """Return what stands for everything that somebody shares; `NotFoundError` if nothing."""
@@ -74,6 +75,14 @@ class SharedWithMe:
     def forget(self) -> None:
         """Ask anew from now on."""
         self._tops.clear()
+        self._owners = None
+
+    def owners(self) -> list[str]:
+        """Return who shares something with oneself, by name."""
+        if self._owners is None:
+            good = [one for one in self.everything() if not isinstance(one, RefusedShare)]
+            self._owners = sorted({members.body.owner for members, _ in good})
+        return self._owners
 
     def everything(self) -> list[tuple[VerifiedMembers, Located | None] | RefusedShare]:
         """Return all that anybody shares; None for what was sealed to keys one has no more.
@@ -147,7 +156,7 @@ class SharedWithMe:
             raise IntegrityError("The server sent another folder or file than the one shared.")
         keyed = keyed.with_former(body)
         tree.authors.enter_top(keyed, share.owner, members)
-        tree.authors.check_manifest(manifest, top=True)
+        tree.authors.check_manifest(manifest)
         tree.people.check_heads(tree.connection, [body.log_head])
         tree.memory.check([seen_manifest(manifest)], mark)
         metadata = open_metadata(keyed.metadata_key, body)

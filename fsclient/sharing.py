@@ -163,6 +163,19 @@ class Sharing:
             revisions = [one for one in revisions if one.has_others_above]
         self._sign_all(changes, revisions)
 
+    def end_all(self, found: Located, changes: Changes) -> bool:
+        """Have what comes back be shared with nobody, whoever saw it when it was removed.
+
+        It takes a new key by the same changes. False if it was not shared on its own.
+        """
+        members = self._tree.authors.list_of(found.keyed.node)
+        if members is None:
+            return False
+        revision = _Revision(found, members, {})
+        revision.above = self._writers_above(found, self.own(), {})
+        self._sign_all(changes, [revision])
+        return True
+
     def _check(self, found: Located, user: str) -> None:
         if found.path.owner is not None:
             raise NotAllowedError(

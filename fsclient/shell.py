@@ -136,6 +136,9 @@ class Shell:
             with self._app.session_at_hand() as session:
                 found = session.tree.find(parse_path(folder or "/"))
                 inside = session.tree.children(found) if found.is_folder else []
-                return [one.metadata.name + ("/" if one.is_folder else "") for one in inside]
+                names = [one.path.name + ("/" if one.is_folder else "") for one in inside]
+                if not folder:
+                    names += [f"{owner}:" for owner in session.tree.shared.owners()]
+                return names
         except FsError:
             return []

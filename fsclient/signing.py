@@ -91,13 +91,19 @@ class Draft:
         stays = before is not None and before.body.parent == parent.node
         node = self._keyed(parent, what, stays=stays)
         if before is not None and stays and before.body.token in tokens[1:]:
-            self._remove(parent, before.body.token)  # the name as an older key of the folder has it
+            self._leave(parent, before)
         body = self._manifest(parent, node, tokens[0], what)
         drafted = draft_manifest(body)
         self._manifests.append(drafted)
         self._edits[parent.node].put(Entry(tokens[0], node.node, drafted.hash))
         if body.kind is Kind.FOLDER:
             self._authors.enter(parent.node, node, parent.generation)
+
+    def _leave(self, parent: KeyedNode, before: VerifiedManifest) -> None:
+        """Take out the name as an older key of the folder has it, if it is still there."""
+        entry = self._edits[parent.node].get(before.body.token)
+        if entry is not None and entry.node == before.body.node:
+            self._remove(parent, entry.token)
 
     def _keyed(self, parent: KeyedNode, what: NextVersion, *, stays: bool) -> KeyedNode:
         """Return a node with the key that its next version has."""

@@ -192,6 +192,11 @@ class Tree:
         self.memory, self.people = memory, people
         self.authors.remember_in(memory, people)
 
+    def begin(self) -> None:
+        """Begin another command in a session that has lasted: ask anew what may have changed."""
+        self.shared.forget()
+        self.authors.forget_lists()
+
     # --- looking
 
     def find(self, path: RemotePath) -> Located:

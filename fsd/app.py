@@ -7,29 +7,38 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from fsd.auth.vault import Vault
+from fsd import logs
 from fsd.blobs.janitor import Janitor
 from fsd.blobs.local import LocalBlobs
 from fsd.doors.desk import Desk
 from fsd.doors.native import NativeDoor
-from fsd.doors.peer import DoorPolicy
 from fsd.home import Home
-from fsd.services.accounts import Accounts, LoginPolicy
+from fsd.hostkeys import HostKeys
+from fsd.masterkey import open_vault
+from fsd.services.accounts import Accounts
 from fsd.services.files import Files
+from fsd.services.histories import Histories
 from fsd.services.keylog import KeyLogs, LogKeeper
 from fsd.services.people import People
 from fsd.services.shares import Sharing
 from fsd.services.transfers import Transfers
+from fsd.settings.reload import compare
 from fsd.store import schema
 from fsd.store.engine import Database
-from fsd.store.repos import users
+from fsd.systemd.notify import READY, STOPPING, notify, reloading
 from fsproto import crypto
 from fsproto.errors import BadSettingError, FsError
 from fsproto.link import Address
+
+if TYPE_CHECKING:
+    from fsd.metrics.watch import Watch
+    from fsd.settings.load import Loaded
+    from fsd.settings.model import Settings
 
 log = logging.getLogger(__name__)
 
@@ -41,18 +50,6 @@ class ListenError(FsError):
 
     code = "listen"
     default_hint = "Give another address with --listen; port 0 picks a free one."
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the operator decides."""
-
-    home: Home
-    listen: Address
-    database: str | None = None
-    """SQLAlchemy URL; None: SQLite in the home."""
-    logins: LoginPolicy = field(default_factory=LoginPolicy)
-    door: DoorPolicy = field(default_factory=DoorPolicy)
 
 
 def now_ms() -> int:
@@ -88,28 +85,23 @@ def _shown(url: str) -> str:
 def people(home: Home, database: Database) -> People:
     """Build what an administrator needs."""
     log_keeper = LogKeeper(home.log_key(), now_ms=now_ms)
-    blobs = LocalBlobs(home.blobs)
-    return People(database, _vault(home, database), blobs, log=log_keeper, now_ms=now_ms)
+    blobs, vault = LocalBlobs(home.blobs), open_vault(home, database)
+    return People(database, vault, blobs, log=log_keeper, now_ms=now_ms)
 
 
-def _vault(home: Home, database: Database) -> Vault:
-    """Open a home's vault; `IntegrityError` if its master key is not the one of the database."""
-    vault = Vault(home.master_key(), os.urandom)
-    with database.read() as db:
-        user = users.anybody(db)
-        if user is not None:
-            vault.open(user.otp_secret, user.id)
-    return vault
+def serve(
+    settings: Settings, ready: Callable[[Address, str], None], again: Callable[[], Loaded]
+) -> None:
+    """Run the daemon until it is told to stop; `ready` is called once it accepts connections.
 
-
-def serve(settings: Settings, ready: Callable[[Address, str], None]) -> None:
-    """Run the daemon until it is told to stop; `ready` is called once it accepts connections."""
+    `again` reads all settings once more.
+    """
     home = settings.home
     home.prepare()
     with home.lock():
         database = open_database(home, settings.database)
         try:
-            _run(_main(settings, database, ready))
+            _run(_Server(settings, database, again).run(ready))
         finally:
             database.close()
 
@@ -124,60 +116,131 @@ def _run(main: Coroutine[object, None, None]) -> None:
         runner.run(main)
 
 
-async def _main(
-    settings: Settings, database: Database, ready: Callable[[Address, str], None]
-) -> None:
-    home, host_key = settings.home, settings.home.host_key()
-    blobs = LocalBlobs(home.blobs)
-    vault = _vault(home, database)
-    log_keeper = LogKeeper(home.log_key(), now_ms=now_ms)
-    log_keeper.catch_up(database)
-    desk = Desk(
-        Accounts(
-            database,
-            vault,
-            policy=settings.logins,
-            log=log_keeper,
+class _Server:
+    """One running daemon."""
+
+    def __init__(self, settings: Settings, database: Database, again: Callable[[], Loaded]) -> None:
+        self._settings = settings
+        self._database = database
+        self._again = again
+        self._blobs = LocalBlobs(settings.home.blobs)
+        self._vault = open_vault(settings.home, database)
+        # These last as long as the server: they know what is under way.
+        self._files = Files(database, self._blobs, now_ms=now_ms, keep=settings.keep)
+        self._transfers = Transfers(database, self._blobs, now_ms=now_ms, limits=settings.uploads)
+        self._log = LogKeeper(settings.home.log_key(), now_ms=now_ms)
+        self._log.catch_up(database)
+        self._stop = asyncio.Event()
+        self._watch = _watch(settings, database, self._stop)
+        keys = HostKeys(settings.home)
+        self._door = NativeDoor(self._desk(), keys.current(), settings.door, keys.moves())
+
+    def _desk(self) -> Desk:
+        accounts = Accounts(
+            self._database,
+            self._vault,
+            policy=self._settings.logins,
+            log=self._log,
             now_ms=now_ms,
             random=os.urandom,
-        ),
-        Files(database, blobs, now_ms=now_ms),
-        Transfers(database, blobs, now_ms=now_ms),
-        Sharing(database),
-        KeyLogs(database, log_keeper),
-    )
-    janitor = Janitor(database, blobs, now_ms)
-    # This home is ours alone, so whatever is still being received in it was interrupted.
-    await asyncio.to_thread(janitor.run, unkept_s=0)
-    door = NativeDoor(desk, host_key, settings.door)
-    stop = _stop_signal()
-    try:
-        bound = Address(*await door.open(settings.listen.host, settings.listen.port))
-    except OSError as error:
-        raise ListenError(
-            f"Cannot listen on {settings.listen}: {error.strerror or error}."
-        ) from None
-    tidying = asyncio.create_task(_tidy_now_and_then(janitor))
-    given = database.url.render_as_string(hide_password=True) if settings.database else None
-    home.note_run(str(bound), given)
-    ready(bound, crypto.fingerprint(host_key.public))
-    log.info("ready")
-    await stop.wait()
-    log.info("stopping: finishing what is in flight")
-    tidying.cancel()
-    await door.close()
-    log.info("stopped")
+        )
+        sharing, keylog = Sharing(self._database), KeyLogs(self._database, self._log)
+        history = Histories(self._database)
+        desk = Desk(accounts, self._files, self._transfers, sharing, keylog, history)
+        return desk if self._watch is None else self._watch.beside(desk)
 
+    async def run(self, ready: Callable[[Address, str], None]) -> None:
+        """Serve until told to stop."""
+        settings = self._settings
+        janitor = Janitor(self._database, self._blobs, now_ms, settings.keep)
+        # This home is ours alone, so whatever is still being received in it was interrupted.
+        await asyncio.to_thread(janitor.run, unkept_s=0)
+        _on_signals((signal.SIGTERM, signal.SIGINT), self._stop.set)
+        bound = await self._open()
+        await self._open_watch()
+        tidying = asyncio.create_task(_tidy_now_and_then(janitor))
+        url = self._database.url.render_as_string(hide_password=True)
+        settings.home.note_run(str(bound), url if settings.database else None)
+        if hasattr(signal, "SIGHUP"):
+            _on_signals((signal.SIGHUP,), self._reload)
+        ready(bound, crypto.fingerprint(self._door.host_key.public))
+        notify(READY)
+        log.info("ready")
+        await self._stop.wait()
+        notify(STOPPING)
+        log.info("stopping: finishing what is in flight")
+        tidying.cancel()
+        await self._door.close()
+        if self._watch is not None:
+            await self._watch.close()
+        log.info("stopped")
 
-def _stop_signal() -> asyncio.Event:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    async def _open(self) -> Address:
+        where = self._settings.listen
         try:
-            loop.add_signal_handler(number, stop.set)
+            return Address(*await self._door.open(where.host, where.port))
+        except OSError as error:
+            raise ListenError(f"Cannot listen on {where}: {_reason(error)}.") from None
+
+    async def _open_watch(self) -> None:
+        where = self._settings.metrics_listen
+        if where is None or self._watch is None:
+            return
+        try:
+            bound = await self._watch.open(where, self._door)
+        except OSError as error:
+            raise ListenError(
+                f"Cannot serve metrics on {where}: {_reason(error)}.",
+                hint="Give another address with --metrics-listen.",
+            ) from None
+        log.info("metrics on http://%s/metrics", bound)
+
+    def _reload(self) -> None:
+        """Tell systemd, too, of a reload."""
+        notify(reloading())
+        self._read_again()
+        notify(READY)
+
+    def _read_again(self) -> None:
+        """Take over what can be of settings that were read again; change nothing if one is bad."""
+        try:
+            settings = self._again().checked()
+            keys = HostKeys(self._settings.home)
+            host_key, moves = keys.current(), keys.moves()
+        except FsError as error:
+            log.error("not reloaded: %s", error.sentence)  # noqa: TRY400 - it says all
+            return
+        changes = compare(self._settings, settings)
+        self._settings = changes.settings
+        logs.set_up(self._settings.log_format, self._settings.log_level)
+        self._door.renew(self._desk(), host_key, self._settings.door, moves)
+        log.info("reloaded", extra={"changed": ", ".join(changes.taken) or "nothing"})
+        if changes.waiting:
+            log.warning("waits for a restart: %s", ", ".join(changes.waiting))
+
+
+def _reason(error: OSError) -> str:
+    """Return why there is no listening, without the address as asyncio writes it."""
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
+
+
+def _watch(settings: Settings, database: Database, stop: asyncio.Event) -> Watch | None:
+    if settings.metrics_listen is None:
+        return None
+    from fsd.metrics.watch import Watch
+
+    return Watch(settings.home, database, stop.is_set)
+
+
+def _on_signals(numbers: tuple[signal.Signals, ...], act: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in numbers:
+        try:
+            loop.add_signal_handler(number, act)
         except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-    return stop
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(act))
 
 
 async def _tidy_now_and_then(janitor: Janitor) -> None:

@@ -2,52 +2,133 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fsd import logs
-from fsd.console import Console, database_option, debug_option, home_option, run
-from fsd.home import Home, default_home
+from fsd.console import (
+    Console,
+    config_option,
+    database_option,
+    debug_option,
+    home_option,
+    run,
+    set_option,
+)
 from fsproto import __version__
-from fsproto.link import Address, parse_address
+
+if TYPE_CHECKING:
+    from fsd.settings.load import Loaded, Wanted
+    from fsproto.link import Address
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @home_option
+@config_option
 @click.option(
     "--listen",
     metavar="HOST:PORT",
-    default="127.0.0.1:65432",
-    show_default=True,
-    help="Where to accept clients; port 0 picks a free one.",
+    help="Where to accept clients; port 0 picks a free one.  [default: 127.0.0.1:65432]",
 )
 @database_option
 @click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How logs are written to stderr.",
+    help="How logs are written to stderr.  [default: text]",
+)
+@click.option(
+    "--metrics-listen",
+    metavar="HOST:PORT",
+    help="Loopback address for /metrics (Prometheus) and /healthz.  [default: nowhere]",
+)
+@set_option
+@click.option(
+    "--check-config",
+    is_flag=True,
+    help="Check all settings, show those in force and where each comes from; start nothing.",
 )
 @debug_option
 @click.version_option(__version__, prog_name="fsd", message="%(prog)s %(version)s")
-def command(home: Path | None, listen: str, database: str | None, log_format: str) -> None:
+def command(
+    home: Path | None,
+    config: Path | None,
+    listen: str | None,
+    database: str | None,
+    log_format: str | None,
+    metrics_listen: str | None,
+    settings: tuple[str, ...],
+    check_config: bool,
+) -> int:
     """Serve a team's sealed files.
 
     When it accepts connections it prints one line, with the fingerprint that clients pin:
 
         fsd ready on HOST:PORT host-key SHA256:...
 
-    SIGTERM and SIGINT let what is in flight finish. Enrol people with fsadmin.
+    SIGTERM and SIGINT let what is in flight finish. SIGHUP has the configuration and the host key
+    read again. Enrol people with fsadmin.
+
+    Settings stand in fsd.toml in the home; the environment (FSD_LOGIN_SESSION for login.session)
+    goes above it, and what is said here above both. docs/configuration.md has them all.
     """
-    address = parse_address(listen)
+    from fsd.settings.load import load
 
-    from fsd.app import Settings, serve
+    wanted = _wanted(
+        home,
+        config,
+        settings,
+        {
+            "listen": listen,
+            "database": database,
+            "log_format": log_format,
+            "metrics_listen": metrics_listen,
+        },
+    )
+    loaded = load(wanted)
+    if check_config:
+        return _tell(loaded)
+    found = loaded.checked()
 
-    logs.set_up(log_format)
-    place = Home((home or default_home()).expanduser())
-    serve(Settings(place, address, database), _ready)
+    from fsd.app import serve
+
+    logs.set_up(found.log_format, found.log_level)
+    serve(found, _ready, lambda: load(wanted))
+    return 0
+
+
+def _wanted(
+    home: Path | None, config: Path | None, settings: tuple[str, ...], flags: dict[str, str | None]
+) -> Wanted:
+    from fsd.settings.load import Wanted, parse_set
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    return Wanted(
+        home,
+        config,
+        {**parse_set(settings), **given},
+        {name: f"--{name.replace('_', '-')}" for name in given},
+        os.environ,
+    )
+
+
+def _tell(loaded: Loaded) -> int:
+    """Tell of all settings, or of everything that is wrong; return the exit status."""
+    from fsd.settings.reference import in_force
+    from fsproto.errors import BadSettingError
+
+    for problem in loaded.problems:
+        click.echo(f"fsd: {problem.sentence}", err=True)
+    if loaded.problems:
+        return BadSettingError.exit_status
+    if loaded.file is None:
+        click.echo("# There is no configuration file, and nothing is wrong with the rest.")
+    else:
+        click.echo(f"# {loaded.file} is in order.")
+    click.echo(in_force(loaded))
+    return 0
 
 
 def _ready(address: Address, host_key: str) -> None:

@@ -31,13 +31,18 @@ class Console:
         self.program = program
         self.debug = False
 
+    def complain(self, error: FsError) -> None:
+        """Tell what went wrong, and what can be done about it."""
+        click.echo(f"{self.program}: {for_terminal(error.sentence)}", err=True)
+        if error.hint:
+            click.echo(f"{' ' * len(self.program)}  {for_terminal(error.hint)}", err=True)
+
 
 def home_option(command: F) -> F:
     """Add `--home`."""
     return click.option(
         "--home",
         type=click.Path(path_type=Path, file_okay=False),
-        envvar="FSD_HOME",
         help="Folder for keys, database and blobs; made where it is missing.  [env: FSD_HOME]",
     )(command)
 
@@ -47,8 +52,28 @@ def database_option(command: F) -> F:
     return click.option(
         "--database",
         metavar="URL",
-        envvar="FSD_DATABASE",
         help="SQLAlchemy URL in place of SQLite in the home.  [env: FSD_DATABASE]",
+    )(command)
+
+
+def config_option(command: F) -> F:
+    """Add `--config`."""
+    return click.option(
+        "--config",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Read settings from here.  [env: FSD_CONFIG; default: fsd.toml in the home]",
+    )(command)
+
+
+def set_option(command: F) -> F:
+    """Add `--set`."""
+    return click.option(
+        "--set",
+        "settings",
+        metavar="NAME=VALUE",
+        multiple=True,
+        help="Set anything that a configuration file can, as login.session=8h; repeatable.",
     )(command)
 
 
@@ -100,10 +125,13 @@ def _run(command: click.Command, console: Console) -> int:
         status = command.main(prog_name=console.program, standalone_mode=False, obj=console)
     except FsError as error:
         _trace(console)
-        _complain(console, error.sentence, error.hint)
+        console.complain(error)
         return error.exit_status
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return UsageError.exit_status
+    except click.ClickException as error:
+        console.complain(_misused(error))
         return UsageError.exit_status
     except (click.Abort, KeyboardInterrupt):
         return Interrupted.exit_status
@@ -112,15 +140,26 @@ def _run(command: click.Command, console: Console) -> int:
     return status if isinstance(status, int) else 0
 
 
+def _misused(error: click.ClickException) -> UsageError:
+    """Return what click says of a line that it does not understand, in our words' shape."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    sentence, hint = error.format_message().strip(), None
+    if context is not None:
+        usage = " ".join(context.get_usage().split())
+        hint = f"{usage}  ('{context.command_path} --help' tells more)"
+    return UsageError(sentence if sentence.endswith((".", "?")) else f"{sentence}.", hint=hint)
+
+
 def _unexpected(console: Console, error: Exception) -> int:
     _trace(console)
     # Of most errors only the kind: their words were not written for this and may quote a secret.
     words = error.strerror if isinstance(error, OSError) else None
     if not isinstance(error, BrokenPipeError):
-        _complain(
-            console,
-            f"Something unexpected went wrong: {words or type(error).__name__}.",
-            None if console.debug else "Run it again with --debug to see where.",
+        console.complain(
+            FsError(
+                f"Something unexpected went wrong: {words or type(error).__name__}.",
+                hint=None if console.debug else "Run it again with --debug to see where.",
+            )
         )
     return FsError.exit_status
 
@@ -128,12 +167,6 @@ def _unexpected(console: Console, error: Exception) -> int:
 def _trace(console: Console) -> None:
     if console.debug:
         traceback.print_exc()
-
-
-def _complain(console: Console, sentence: str, hint: str | None) -> None:
-    click.echo(f"{console.program}: {for_terminal(sentence)}", err=True)
-    if hint:
-        click.echo(f"{' ' * len(console.program)}  {for_terminal(hint)}", err=True)
 
 
 def _silence() -> None:

@@ -15,9 +15,12 @@ from fsproto.errors import FsError, IntegrityError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_HOST_KEY = "host.key"
-_MASTER_KEY = "master.key"
-_LOG_KEY = "log.key"
+SETTINGS_FILE = "fsd.toml"
+HOST_KEY = "host.key"
+MASTER_KEY = "master.key"
+LOG_KEY = "log.key"
+HOST_MOVES = "host.moves"
+"""Statements of former host keys (see `fsproto.keys.hostmove`)."""
 
 
 class HomeError(FsError):
@@ -50,6 +53,7 @@ class Home:
         self.blobs = path / "blobs"
         self.database_url = f"sqlite:///{(path / 'fsd.db').absolute()}"
         self._run = path / "run.json"
+        self._backup = path / "backup.json"
 
     def prepare(self) -> None:
         """Make what is missing; `HomeError` if that is impossible."""
@@ -57,22 +61,23 @@ class Home:
         with self._explained():
             self._take_folder()
             self.blobs.mkdir(mode=0o700, exist_ok=True)
-        if (self.path / _MASTER_KEY).exists() and not (self.path / _HOST_KEY).exists():
+        if (self.path / MASTER_KEY).exists() and not (self.path / HOST_KEY).exists():
             raise HomeError(  # a new one would look like an attack to every client
                 f"The host key is missing from {self.path}.",
-                hint=f"Put {_HOST_KEY} back from a copy: clients refuse any other key. If it is "
+                hint=f"Put {HOST_KEY} back from a copy: clients refuse any other key. If it is "
                 "lost, begin with a new home and enrol everybody anew.",
             )
-        self._make_once(_HOST_KEY, lambda: crypto.RsaKey.generate().der)
-        self._make_once(_MASTER_KEY, lambda: os.urandom(crypto.KEY_SIZE))
-        self._make_once(_LOG_KEY, lambda: os.urandom(crypto.ED25519_SIZE))
+        self._make_once(HOST_KEY, lambda: crypto.RsaKey.generate().der)
+        self._make_once(MASTER_KEY, lambda: os.urandom(crypto.KEY_SIZE))
+        self._make_once(LOG_KEY, lambda: os.urandom(crypto.ED25519_SIZE))
 
     def _take_folder(self) -> None:
         """Make the folder, or close it to others if it is a home already or holds nothing."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if os.name == "nt" or not self.path.stat().st_mode & 0o077:
             return
-        if not (self.path / _HOST_KEY).exists() and any(self.path.iterdir()):
+        others = {path.name for path in self.path.iterdir()} - {SETTINGS_FILE}
+        if not (self.path / HOST_KEY).exists() and others:
             raise HomeError(
                 f"{self.path} holds other things and is open to others.",
                 hint="Give a folder of its own with --home; if this is it, chmod 700 it first.",
@@ -82,22 +87,22 @@ class Home:
     def host_key(self) -> crypto.RsaKey:
         """Return the host key; `IntegrityError` if its file is damaged."""
         try:
-            return crypto.RsaKey(self._read(_HOST_KEY))
+            return crypto.RsaKey(self.read(HOST_KEY))
         except crypto.CryptoError:
-            raise IntegrityError(f"{self.path / _HOST_KEY} is not a host key.") from None
+            raise IntegrityError(f"{self.path / HOST_KEY} is not a host key.") from None
 
     def master_key(self) -> bytes:
         """Return the master key, 32 bytes; `IntegrityError` if its file is damaged."""
-        key = self._read(_MASTER_KEY)
+        key = self.read(MASTER_KEY)
         if len(key) != crypto.KEY_SIZE:
-            raise IntegrityError(f"{self.path / _MASTER_KEY} is not a master key.")
+            raise IntegrityError(f"{self.path / MASTER_KEY} is not a master key.")
         return key
 
     def log_key(self) -> crypto.SigningKey:
         """Return the key that signs the key log; `IntegrityError` if its file is damaged."""
-        seed = self._read(_LOG_KEY)
+        seed = self.read(LOG_KEY)
         if len(seed) != crypto.ED25519_SIZE:
-            raise IntegrityError(f"{self.path / _LOG_KEY} is not the key of a key log.")
+            raise IntegrityError(f"{self.path / LOG_KEY} is not the key of a key log.")
         return crypto.SigningKey(seed)
 
     @contextmanager
@@ -110,6 +115,42 @@ class Home:
                 _lock(file.fileno())
             except OSError:
                 raise HomeBusyError(f"Another fsd is running on {self.path}.") from None
+            yield
+
+    @contextmanager
+    def maintenance(self) -> Iterator[None]:
+        """Hold the home for one command that must be alone among its kind; fsd may run.
+
+        `HomeBusyError` while another such command runs.
+        """
+        with self._explained():
+            file = (self.path / "maintenance.lock").open("ab")
+        with file:
+            try:
+                _lock(file.fileno())
+            except OSError:
+                raise HomeBusyError(
+                    f"Another maintenance command is running on {self.path}.",
+                    hint="Wait for its end, and give this one again.",
+                ) from None
+            yield
+
+    @contextmanager
+    def keys(self, *, exclusive: bool = False) -> Iterator[None]:
+        """Hold the keys as they are while something is sealed under them, together with others.
+
+        `exclusive` is for who changes them; `HomeBusyError` if that cannot be had.
+        """
+        with self._explained():
+            file = (self.path / "keys.lock").open("ab")
+        with file:
+            try:
+                _lock(file.fileno(), shared=not exclusive)
+            except OSError:
+                raise HomeBusyError(
+                    f"The keys in {self.path} are in use by another command.",
+                    hint="Wait for its end, and give this one again.",
+                ) from None
             yield
 
     def note_run(self, address: str, database: str | None) -> None:
@@ -129,9 +170,36 @@ class Home:
         noted = found.items() if isinstance(found, dict) else ()
         return {key: value for key, value in noted if isinstance(value, str)}
 
-    def _read(self, name: str) -> bytes:
+    def note_backup(self, at_ms: int) -> None:
+        """Note that a backup was made."""
+        with self._explained():
+            self._write(self._backup, json.dumps({"at_ms": at_ms}).encode())
+
+    def last_backup_ms(self) -> int | None:
+        """Return when the last backup was made; None if there was none."""
+        try:
+            return int(json.loads(self._backup.read_text())["at_ms"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def read(self, name: str) -> bytes:
+        """Return a file of the home."""
         with self._explained():
             return (self.path / name).read_bytes()
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Write a file of the home (0600): what was there before stays, or this is there whole."""
+        with self._explained():
+            self._write(self.path / name, data)
+            self._sync()
+
+    def _sync(self) -> None:
+        if os.name != "nt":  # Windows has no such call, and journals the rename itself
+            fd = os.open(self.path, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
 
     def _make_once(self, name: str, make: Callable[[], bytes]) -> None:
         path = self.path / name
@@ -164,7 +232,7 @@ class Home:
             raise HomeError(f"{self.path} cannot be used as a home: {error.strerror}.") from None
 
 
-def _lock(fd: int) -> None:
+def _lock(fd: int, *, shared: bool = False) -> None:
     if os.name == "nt":
         import msvcrt
 
@@ -172,4 +240,4 @@ def _lock(fd: int) -> None:
     else:
         import fcntl
 
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

@@ -1,20 +1,36 @@
 """Logs go to stderr, a line an event: as text for people, as JSON for machines.
 
-What a stranger could choose (names, addresses) is escaped, so that no line can be forged. No
-secret is ever handed to a logger; there is nothing here to filter one out.
+What is logged for a connection has its id (12 hexadecimal digits), and for a request its number,
+so that all lines about one of them are found. What a stranger could choose (names, addresses) is
+escaped, so that no line can be forged. No secret is ever handed to a logger; there is nothing here
+to filter one out.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+from contextvars import ContextVar
 
 from typing_extensions import override
 
 from fsproto.names import for_terminal
 
-_OWN = ("user", "address", "request", "count")
+_OWN = ("user", "address", "request", "count", "changed", "kind", "ms")
+_CONNECTION: ContextVar[str | None] = ContextVar("connection", default=None)
+_REQUEST: ContextVar[int | None] = ContextVar("request", default=None)
+
+
+def begin_connection() -> None:
+    """Give all that is logged from here on, in this task, the id of a new connection."""
+    _CONNECTION.set(os.urandom(6).hex())
+
+
+def begin_request(number: int) -> None:
+    """Give all that is logged from here on, in this task, the number of a request."""
+    _REQUEST.set(number)
 
 
 class _Text(logging.Formatter):
@@ -45,13 +61,15 @@ class _Json(logging.Formatter):
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:
-    return {key: record.__dict__[key] for key in _OWN if key in record.__dict__}
+    where = {"connection": _CONNECTION.get(), "request": _REQUEST.get()}
+    said = {key: record.__dict__[key] for key in _OWN if key in record.__dict__}
+    return {key: value for key, value in {**where, **said}.items() if value is not None}
 
 
-def set_up(log_format: str) -> None:
-    """Send the logs of this process to stderr, as `text` or `json`."""
+def set_up(log_format: str, level: str = "info") -> None:
+    """Send the logs of this process to stderr, as `text` or `json`; `debug` has every request."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if log_format == "json" else _Text())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("asyncio").setLevel(logging.WARNING)

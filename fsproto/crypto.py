@@ -31,6 +31,7 @@ KEM_SEED_SIZE = 64
 KEM_PUBLIC_SIZE = 1184
 KEM_CIPHERTEXT_SIZE = 1088
 
+_PSS = padding.PSS(padding.MGF1(hashes.SHA256()), hashes.SHA256.digest_size)
 _OAEP = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
 
 
@@ -58,7 +59,23 @@ def equal(a: bytes, b: bytes) -> bool:
 
 def fingerprint(spki: bytes) -> str:
     """Return `SHA256:<base64 without padding>` of a public key's bytes, as OpenSSH does."""
-    return "SHA256:" + base64.b64encode(sha256(spki)).decode().rstrip("=")
+    return as_fingerprint(sha256(spki))
+
+
+def as_fingerprint(digest: bytes) -> str:
+    """Return a SHA-256 (32 bytes) as fingerprints are written."""
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+def digest_of(fingerprint: str) -> bytes:
+    """Return the SHA-256 that a fingerprint stands for; `CryptoError` if it is none."""
+    try:
+        digest = base64.b64decode(fingerprint.removeprefix("SHA256:") + "=", validate=True)
+    except ValueError:
+        raise CryptoError("not a fingerprint") from None
+    if len(digest) != HASH_SIZE:
+        raise CryptoError("not a fingerprint")
+    return digest
 
 
 def hkdf(ikm: bytes, *, salt: bytes, info: bytes, length: int = KEY_SIZE) -> bytes:
@@ -187,7 +204,7 @@ def kem_encapsulate(public: bytes) -> tuple[bytes, bytes]:
 
 
 class RsaKey:
-    """An RSA-3072 private key that opens what was sealed to it with OAEP-SHA256 (RFC 8017)."""
+    """An RSA-3072 private key: opens what was sealed to it with OAEP-SHA256; signs (RFC 8017)."""
 
     def __init__(self, der: bytes, *, intact: bool = False) -> None:
         """Take the key as unencrypted PKCS #8 DER; `CryptoError` if it is not one of ours.
@@ -229,13 +246,32 @@ class RsaKey:
         except ValueError:
             raise CryptoError("not sealed to this key") from None
 
+    def sign(self, *parts: bytes) -> bytes:
+        """Return the 384-byte RSA-PSS signature (SHA-256, salt of 32 bytes) over the parts."""
+        return self._key.sign(b"".join(parts), _PSS, hashes.SHA256())
+
+
+def rsa_verify(spki: bytes, signature: bytes, *parts: bytes) -> None:
+    """Raise `CryptoError` unless an RSA-3072 key (SPKI DER) signed the parts, as `RsaKey.sign`."""
+    try:
+        _rsa_public(spki).verify(signature, b"".join(parts), _PSS, hashes.SHA256())
+    except (InvalidSignature, ValueError):
+        raise CryptoError("the signature does not verify") from None
+
 
 def rsa_seal(spki: bytes, secret: bytes) -> bytes:
     """Return `secret` sealed with OAEP-SHA256 to an RSA-3072 public key (SPKI DER), 384 bytes."""
     try:
+        return _rsa_public(spki).encrypt(secret, _OAEP)
+    except ValueError:
+        raise CryptoError("not a public key") from None
+
+
+def _rsa_public(spki: bytes) -> rsa.RSAPublicKey:
+    try:
         key = serialization.load_der_public_key(spki)
-        if not isinstance(key, rsa.RSAPublicKey) or key.key_size != RSA_BITS:
-            raise CryptoError("not an RSA-3072 public key")
-        return key.encrypt(secret, _OAEP)
     except (ValueError, UnsupportedAlgorithm):
         raise CryptoError("not a public key") from None
+    if not isinstance(key, rsa.RSAPublicKey) or key.key_size != RSA_BITS:
+        raise CryptoError("not an RSA-3072 public key")
+    return key

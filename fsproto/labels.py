@@ -22,6 +22,7 @@ SIGN_MEMBERS = b"fs/1 member list"
 SIGN_ROTATION = b"fs/1 key rotation"
 SIGN_LOG_HEAD = b"fs/1 key log head"
 SIGN_RECOVER = b"fs/1 recover"
+SIGN_HOST_KEY_MOVE = b"fs/1 host key move"
 
 HASH_BUNDLE = b"fs/1 bundle hash"
 HASH_MANIFEST = b"fs/1 manifest hash"
@@ -44,9 +45,11 @@ SAFETY_WORDS = b"fs/1 safety words"
 
 KEYFILE = b"fs/1 keyfile"
 JOURNAL = b"fs/1 upload journal"
+UNFINISHED = b"fs/1 unfinished command"
 
 EXPORT = b"fs/1 export"
 RECOVERY_SIGNING = b"fs/1 recovery signing key"
 RECOVERY_KEY = b"fs/1 recovery backup key"
 
 SERVER_OTP_SECRET = b"fs/1 otp secret at rest"
+BACKUP = b"fs/1 backup"

@@ -52,6 +52,8 @@ MAX_INLINE_BLOB = 64 * 1024
 
 MAX_BACKUP = 64 * 1024
 """Bytes of a sealed backup of somebody's identity, with what else is in it."""
+MAX_HOST_KEY_MOVES = 8
+"""Changes of the host key that one answer vouches for; so many fit into a handshake message."""
 
 RSA_BITS = 3072
 RSA_CIPHERTEXT = RSA_BITS // 8

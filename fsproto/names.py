@@ -108,8 +108,13 @@ class RemotePath:
 def parse_path(text: str) -> RemotePath:
     """Read what a person typed; `InvalidNameError` where a part cannot be a name.
 
-    A leading `/` is one's root. A name with a `:` in its first part is written `./a:b`.
+    A leading `/` is one's root. A name with a `:` in its first part is written `./a:b`. Nothing at
+    all is no path: it comes from a variable that is not set, and must not mean everything.
     """
+    if not text:
+        raise InvalidNameError(
+            "An empty path names nothing.", hint="'/' is the top of your tree, '.' a local folder."
+        )
     owner = None
     if match := _OWNER.fullmatch(text):
         owner, text = clean_user(match[1]), match[2]

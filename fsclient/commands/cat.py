@@ -5,12 +5,14 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
+from fsclient.commands.options import older
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="REMOTE…")
+@older
 @click.pass_obj
-def command(app: App, paths: tuple[str, ...]) -> None:
+def command(app: App, paths: tuple[str, ...], *, version: int | None) -> None:
     """Write files to standard output, one after the other. Of a symbolic link it is where it leads.
 
     Every piece is verified before it is written; that nothing is missing at the end is known only
@@ -25,5 +27,5 @@ def command(app: App, paths: tuple[str, ...]) -> None:
     app.content_goes_to_stdout()
     failures = Failures(app.ui)
     with app.transfer() as session, Progress(app.ui, "get", "got") as progress:
-        to_stdout(session, places, progress, failures)
+        to_stdout(session, places, progress, failures, version)
     failures.raise_if_any()

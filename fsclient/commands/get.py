@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
-from fsclient.commands.options import Choices, choosing, progress_option, resuming, update
+from fsclient.commands.options import Choices, choosing, older, progress_option, resuming, update
 
 EXAMPLES = """\b
 Examples:
@@ -14,11 +14,13 @@ Examples:
   fsclient get photos notes.txt backup/    several things into a folder
   fsclient get -u photos .                 a folder, but what is here already
   fsclient get / everything                your whole tree
+  fsclient get --version 3 notes.txt old   as 'fsclient history' numbers them
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("paths", nargs=-1, required=True, metavar="REMOTE… [LOCAL]")
+@older
 @update
 @choosing
 @resuming
@@ -28,6 +30,7 @@ def command(
     app: App,
     paths: tuple[str, ...],
     *,
+    version: int | None,
     update: bool,
     choices: Choices,
     no_resume: bool,
@@ -46,14 +49,16 @@ def command(
     error where a folder must go.
 
     A lost connection is made anew. What was interrupted all the same goes on where it stopped, by
-    itself, when the same command is given again: of files of 4 MiB and more, what came is kept
-    beside the target under a hidden name ('.NAME.….fs-part'). '--no-resume' does neither.
+    itself, when the same command is given again within a day in the same place: files that it has
+    got are passed over, and of those of 4 MiB and more, what came is kept beside the target under
+    a hidden name ('.NAME.….fs-part'). '--no-resume' does neither.
     """
     from fsclient.transfer.failures import Failures
     from fsclient.transfer.get import STDOUT, Get, to_stdout
     from fsclient.transfer.progress import Progress
     from fsclient.transfer.rules import Rules
     from fsclient.transfer.task import Task
+    from fsclient.transfer.unfinished import Unfinished
     from fsproto.names import parse_path
 
     sources, target = (paths[:-1], paths[-1]) if len(paths) > 1 else (paths, ".")
@@ -62,16 +67,22 @@ def command(
     if stdout:
         app.content_goes_to_stdout()
     failures, actions = Failures(app.ui), choices.actions(app.ui)
-    rules = Rules(choices.excludes(), update=update)
+    unfinished = Unfinished(app.profile.folder / "unfinished", "get", paths)
+    if no_resume:
+        unfinished.end()
+    rules = Rules(choices.excludes(), update=update, since_ns=unfinished.since_ns)
     with (
         app.transfer(resume=not no_resume) as session,
         Progress(app.ui, "get", "got", progress_wanted) as progress,
     ):
         if stdout:
-            where = to_stdout(session, places, progress, failures)
+            where = to_stdout(session, places, progress, failures, version)
         else:
-            where = Get(Task(session, progress, failures, actions, rules)).run(places, target)
+            task = Task(session, progress, failures, actions, rules, unfinished=unfinished)
+            where = Get(task, version).run(places, target)
     if not choices.dry_run:
+        if not failures:
+            unfinished.end()
         progress.tell(where, failed=len(failures))
     actions.tell()
     app.ui.result_of(

@@ -47,7 +47,7 @@ def _data(found: Located) -> dict[str, Any]:
 
     meta = found.metadata
     return {
-        "name": meta.name,
+        "name": found.path.name,
         "path": str(found.path),
         "kind": found.kind,
         "size": meta.size,
@@ -61,7 +61,7 @@ def _data(found: Located) -> dict[str, Any]:
 def _lines(inside: list[Located], *, long: bool) -> list[str]:
     from fsclient.ui import time_text
 
-    names = [one.metadata.name + _MARKS[one.kind] for one in inside]
+    names = [one.path.name + _MARKS[one.kind] for one in inside]
     if not long:
         return names
     sizes = ["-" if one.is_folder else f"{one.metadata.size:,}" for one in inside]

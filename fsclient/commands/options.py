@@ -88,3 +88,11 @@ def choosing(command: Callable[P, R]) -> Callable[P, R]:
     for option in reversed(_OPTIONS):
         with_choices = option(with_choices)
     return with_choices
+
+
+older = click.option(
+    "--version",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="That version of a file, as 'fsclient history' numbers them.",
+)

@@ -45,8 +45,9 @@ def command(
     you name is followed. A whole file arrives, or nothing of it; if some fail, the others go on.
 
     A lost connection is made anew. What was interrupted all the same goes on where it stopped, by
-    itself, when the same command is given again within a day: files of 4 MiB and more that did not
-    change meanwhile. '--no-resume' does neither.
+    itself, when the same command is given again within a day in the same place: what it has put is
+    passed over, and files of 4 MiB and more that did not change go on where they stopped.
+    '--no-resume' does neither.
     """
     from fsclient.transfer.failures import Failures
     from fsclient.transfer.journal import Journals
@@ -54,11 +55,15 @@ def command(
     from fsclient.transfer.put import STDIN, Put
     from fsclient.transfer.rules import Rules
     from fsclient.transfer.task import Task
+    from fsclient.transfer.unfinished import Unfinished
     from fsproto.names import parse_path
 
     sources, target = (paths[:-1], paths[-1]) if len(paths) > 1 else (paths, "/")
     place, failures, actions = parse_path(target), Failures(app.ui), choices.actions(app.ui)
-    rules = Rules(choices.excludes(), update=update)
+    unfinished = Unfinished(app.profile.folder / "unfinished", "put", paths)
+    if no_resume:
+        unfinished.end()
+    rules = Rules(choices.excludes(), update=update, since_ns=unfinished.since_ns)
     if STDIN in sources and not choices.dry_run:
         app.ui.announce_typing()
     with (
@@ -66,9 +71,11 @@ def command(
         Progress(app.ui, "put", "put", progress_wanted) as progress,
     ):
         journals = Journals(app.profile.folder / "transfers", session, keep=not no_resume)
-        task = Task(session, progress, failures, actions, rules, journals)
+        task = Task(session, progress, failures, actions, rules, journals, unfinished)
         where = Put(task).run(sources, place)
     if not choices.dry_run:
+        if not failures:
+            unfinished.end()
         progress.tell(where, failed=len(failures))
     actions.tell()
     app.ui.result_of(

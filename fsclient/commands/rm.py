@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 @click.option("-f", "force", is_flag=True, help="It is no error if something is not there.")
 @click.pass_obj
 def command(app: App, paths: tuple[str, ...], *, recursive: bool, force: bool) -> None:
-    """Remove files, or folders with -r. What is removed cannot be brought back."""
+    """Remove files, or folders with -r.
+
+    The server keeps what was removed for a while: 'history' of the folder it was in shows it,
+    'restore' brings it back. It is shared with nobody from then on.
+    """
     from fsclient.transfer.failures import Failures
     from fsproto.errors import FsError, NotFoundError
     from fsproto.names import parse_path

@@ -130,7 +130,7 @@ class Down:
             self._note_extra(here.path, inside, here.relative)
         taken: set[str] = set()
         for child in inside:
-            name = child.metadata.name
+            name = child.path.name
             below = f"{here.relative}/{name}" if here.relative else name
             if self._rules.excludes.match(below, folder=child.is_folder):
                 self._actions.excluded += 1
@@ -164,7 +164,7 @@ class Down:
             self._actions.note(what.TOUCH, f"{path}{os.sep}")
 
     def _note_extra(self, path: Path, inside: list[Located], relative: str) -> None:
-        there = {_same_name(child.metadata.name) for child in inside}
+        there = {_same_name(child.path.name) for child in inside}
         for child in children(path):
             if _same_name(child.name) not in there:
                 below = f"{relative}/{child.name}" if relative else child.name
@@ -230,7 +230,7 @@ class Down:
     def _is_same(self, found: Located, path: Path, there: LocalFacts, *, follow: bool) -> bool:
         """Tell whether a file need not be got; what else differs of it is set."""
         metadata, rules = found.metadata, self._rules
-        if not (rules.update or rules.mirror):
+        if not (rules.update or rules.mirror or self._went_before(path)):
             return False
         same = same_facts(there, metadata)
         if not same or rules.checksum:
@@ -242,6 +242,12 @@ class Down:
         if not same and not self._actions.dry_run:
             set_facts(path, _facts(metadata))
         return True
+
+    def _went_before(self, path: Path) -> bool:
+        """Tell whether the command that this one goes on with may have got this."""
+        since_ns = self._rules.since_ns
+        with local_errors(path):
+            return since_ns is not None and path.lstat().st_ctime_ns >= since_ns
 
     def _has_content(self, found: Located, path: Path, *, follow: bool) -> bool:
         is_link = found.metadata.mode is Mode.SYMLINK
@@ -256,7 +262,7 @@ class Down:
 
 def name_for(found: Located, taken: set[str]) -> str:
     """Return the name that something gets in a local folder; `taken` are those given already."""
-    name = local_name(found.metadata.name)
+    name = local_name(found.path.name)
     key = same_file_key(name)
     if key in taken:
         raise ExistsError(f"'{found.path}' would replace what was got under the same name.")

@@ -18,6 +18,7 @@ from fsclient.transfer.localfs import Written
 from fsclient.transfer.progress import Progress
 from fsclient.transfer.task import Task
 from fsclient.transfer.writing import Writable
+from fsclient.tree import Located
 from fsproto.errors import ExistsError, NotFoundError, UsageError
 from fsproto.names import RemotePath, for_terminal
 
@@ -27,8 +28,10 @@ STDOUT = "-"
 class Get:
     """One `get` command."""
 
-    def __init__(self, task: Task) -> None:
-        """Take the command that this is."""
+    def __init__(self, task: Task, version: int | None = None) -> None:
+        """Take the command that this is, and which version of each file (None: the newest)."""
+        self._task = task
+        self._version = version
         self._session = task.session
         self._failures = task.failures
         self._actions = task.actions
@@ -43,13 +46,15 @@ class Get:
         taken: set[str] = set()
         for source in sources:
             with self._failures.noted():
-                found = self._session.tree.find(source)
+                found = _found(self._session, source, self._version)
+                if len(sources) > 1 or found.is_folder:
+                    self._task.begin(as_name=not into)
                 if not into:
                     self._down.add(found, Path(target), follow=True)
                     continue
                 place_for(Path(target), self._actions)
                 # The top of a tree has no name: what is in it goes right into the target.
-                if found.metadata.name:
+                if found.path.name:
                     self._down.add(found, Path(target) / name_for(found, taken))
                 else:
                     self._down.add(found, Path(target), follow=True)
@@ -62,7 +67,9 @@ class Get:
         """Tell whether the target is a folder to put things into, rather than a new name."""
         if not target:
             raise UsageError("An empty path names nothing; '.' is the current folder.")
-        into = os.path.isdir(target) or target.endswith(("/", os.sep))  # noqa: PTH112 - never raises
+        into = target.endswith(("/", os.sep)) or (
+            os.path.isdir(target) and not self._task.took_as_name  # noqa: PTH112 - never raises
+        )
         if several and not into:
             if os.path.lexists(target):
                 raise ExistsError(f"The local '{for_terminal(target)}' is not a folder.")
@@ -73,15 +80,28 @@ class Get:
         return into
 
 
+def _found(session: Session, path: RemotePath, version: int | None) -> Located:
+    found = session.tree.find(path)
+    if version is None:
+        return found
+    from fsclient.history import Histories
+
+    return Histories(session.tree).at(found, version)
+
+
 def to_stdout(
-    session: Session, sources: Sequence[RemotePath], progress: Progress, failures: Failures
+    session: Session,
+    sources: Sequence[RemotePath],
+    progress: Progress,
+    failures: Failures,
+    version: int | None = None,
 ) -> str:
     """Write files to standard output, one after the other; of a link, where it leads.
 
     Each segment is verified before it is written, but that nothing was cut off at the end is
     known only at the end: whoever reads the pipe must look at the exit status.
     """
-    found = [session.tree.find(source) for source in sources]
+    found = [_found(session, source, version) for source in sources]
     if any(one.is_folder for one in found):
         raise UsageError("A folder cannot be written to standard output.")
     for one in found:  # the order counts, which is not kept among those asked for at once

@@ -29,6 +29,7 @@ class Put:
 
     def __init__(self, task: Task) -> None:
         """Take the command that this is."""
+        self._task = task
         self._session = task.session
         self._failures = task.failures
         self._actions = task.actions
@@ -45,6 +46,8 @@ class Put:
             into = self._goes_into(target, several=len(sources) > 1)
             found = [source for source in sources if self._is_there(source)]
             if found:
+                if len(found) > 1 or (found != [STDIN] and is_folder(Path(found[0]))):
+                    self._task.begin(as_name=not into)
                 self._look_ahead(found)
                 folder = target if into else target.parent
                 place = place_for(self._session, folder, self._actions)
@@ -58,7 +61,7 @@ class Put:
         """Tell whether the target is a folder to put into, rather than the new name."""
         found = self._session.tree.reach(target)[-1]
         there = len(found.path.parts) == len(target.parts)
-        into = target.names_folder or (there and found.is_folder)
+        into = target.names_folder or (there and found.is_folder and not self._task.took_as_name)
         if several and not into:
             if there:
                 must_be_folder(found)
@@ -82,6 +85,8 @@ class Put:
 
     def _is_there(self, source: str) -> bool:
         try:
+            if not source:
+                raise UsageError("An empty path names nothing; '.' is the current folder.")
             if source != STDIN:
                 is_folder(Path(source))
         except FsError as error:

@@ -19,5 +19,7 @@ class Rules:
     folders as well."""
     checksum: bool = False
     """Compare contents even where size, time and mode are the same."""
+    since_ns: int | None = None
+    """Skip, of files as for `update`, those that went where they belong from this moment on."""
     delete: bool = False
     """Remove what the source does not have, and replace what there is something else of."""

@@ -10,6 +10,7 @@ from fsclient.transfer.failures import Failures
 from fsclient.transfer.journal import Journals
 from fsclient.transfer.progress import Progress
 from fsclient.transfer.rules import Rules
+from fsclient.transfer.unfinished import Unfinished
 
 
 @dataclass(frozen=True)
@@ -23,3 +24,20 @@ class Task:
     rules: Rules = field(default_factory=Rules)
     journals: Journals | None = None
     """Where it is kept how far large files have come; None keeps nothing."""
+    unfinished: Unfinished | None = None
+    """Where it is kept that the command has begun; None does not."""
+
+    def begin(self, *, as_name: bool) -> None:
+        """Note that it begins, unless nothing is to be done, or to be gone on with."""
+        if (
+            self.unfinished is not None
+            and self.session.persistence.resumes
+            and not self.actions.dry_run
+        ):
+            self.unfinished.begin(as_name=as_name)
+            self.session.persistence.unfinished = True
+
+    @property
+    def took_as_name(self) -> bool:
+        """Tell whether this goes on with a command that took its target for a new name."""
+        return self.unfinished is not None and self.unfinished.took_as_name

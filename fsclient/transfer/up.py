@@ -145,7 +145,7 @@ class Up:
 
     def _is_same(self, place: Place, leaf: _Leaf, before: Located) -> bool:
         """Tell whether a file need not be put; what else differs of it is set."""
-        if not (self._rules.update or self._rules.mirror):
+        if not (self._rules.update or self._rules.mirror or self._went_before(before)):
             return False
         facts = local_facts(leaf.path, follow=leaf.follow)
         if facts is None:
@@ -167,6 +167,11 @@ class Up:
         else:
             self._describe(place.keyed, before, facts)
         return True
+
+    def _went_before(self, before: Located) -> bool:
+        """Tell whether the command that this one goes on with may have put this."""
+        since_ns = self._rules.since_ns
+        return since_ns is not None and before.manifest.body.time_ms >= since_ns // 1_000_000
 
     def _describe(self, parent: KeyedNode, found: Located, facts: LocalFacts) -> None:
         was = found.metadata

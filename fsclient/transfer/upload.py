@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from fsclient.changes import Changes
-from fsclient.persistence import can_go_on
+from fsclient.persistence import WORTH_KEEPING, can_go_on
 from fsclient.session import Session
 from fsclient.signing import NextVersion
 from fsclient.transfer.journal import Journal, Journals
@@ -192,6 +192,9 @@ class Uploader:
         """Send a file as a stream, behind what was sent of it before if that can be known."""
         known = None
         if self._journals is not None and isinstance(source, Source):
+            # A journal is found again by its folder, so that must be there when this is broken off.
+            if source.facts.size >= WORTH_KEEPING and self.changes.makes(parent.node):
+                self._send()
             known = self._journals.open(parent.node, parent.token(name), source)
         if known is not None:
             self._batch.journals.append(known)

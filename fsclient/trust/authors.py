@@ -37,7 +37,7 @@ from fsproto.packing import unpack
 from fsproto.sealed.folder import FolderState, VerifiedState, verify_state
 from fsproto.sealed.manifest import Manifest, VerifiedManifest, check_author
 from fsproto.sealed.signed import Signed, Verifier
-from fsproto.types import NO_HASH, NO_NODE, NodeId
+from fsproto.types import NO_HASH, NO_NODE, Hash, NodeId
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,8 @@ class Authors:
         """Tops of trees: whoever may write there, their own lists say."""
         self._lists: dict[NodeId, VerifiedMembers | None] = {}
         self._verifiers: dict[bytes, Verifier] = {}
+        self._older: set[Hash] = set()
+        """Older versions that were checked along their chain."""
         self.frozen: dict[NodeId, Since] = {}
         """Folders whose last author, or that author's key, counts no more; and since when."""
 
@@ -173,17 +175,63 @@ class Authors:
         if any(manifest.body.author != owner for manifest in manifests):
             self._load(self.way_up(folder))
 
-    def check_manifest(self, manifest: VerifiedManifest, *, top: bool = False) -> None:
+    def check_manifest(self, manifest: VerifiedManifest) -> None:
         """Check the own signature of something that lies in an entered folder, or is a top."""
+        if manifest.hash in self._older:
+            return
         body = manifest.body
-        folder = body.parent if body.parent in self._places and not top else body.node
+        folder = body.node if body.node in self._tops else body.parent
         owner = self._places[folder].owner
         if body.author != owner or body.author_key not in self._people.identity_keys(owner):
             # A folder's state vouches that it belongs there now: whenever it was signed, its
             # author need only have been a writer at some time. Nothing vouches for a top.
-            self._check_writer(folder, body, ever=folder != body.node and not top)
+            self._check_writer(folder, body, ever=folder != body.node)
         key = self._verifiers.setdefault(body.author_key, Verifier(body.author_key))
         check_author(manifest, body.author, key)
+
+    def check_older(self, manifest: VerifiedManifest, now: VerifiedManifest) -> bool:
+        """Check the own signature of an older version, for which the newest (`now`) vouches.
+
+        Raises `SignatureError` if its author could not write where it lay then. False if nobody
+        can tell: it lay in a folder that is not on the way to where it lies now.
+        """
+        body = manifest.body
+        placed = self._was_writer(manifest, now)
+        key = self._verifiers.setdefault(body.author_key, Verifier(body.author_key))
+        check_author(manifest, body.author, key)
+        self._older.add(manifest.hash)
+        return placed
+
+    def _was_writer(self, manifest: VerifiedManifest, now: VerifiedManifest) -> bool:
+        body, here = manifest.body, now.body
+        place = here.parent if here.parent in self._places else here.node
+        owner = self._places[place].owner
+        if body.author == owner and body.author_key in self._people.identity_keys(owner):
+            return True
+        for folder in dict.fromkeys((body.parent, place)):
+            if folder not in self._places:
+                continue
+            try:
+                self._check_writer(folder, body, ever=True)
+            except SignatureError:
+                continue
+            return True
+        if body.author == owner or body.parent == here.parent or body.parent in self._places:
+            raise _nobody()
+        return False
+
+    def former_state(self, signed: Signed, folder: KeyedNode) -> VerifiedState:
+        """Verify a state that a folder once had; `SignatureError` if no writer of it signed it."""
+        claimed = unpack(signed.payload, FolderState)
+        owner = self._places[folder.node].owner
+        if claimed.author != owner or claimed.author_key not in self._people.identity_keys(owner):
+            self._check_writer(folder.node, claimed, ever=True)
+        return verify_state(signed, folder.node, claimed.author, claimed.author_key)
+
+    def list_of(self, node: NodeId) -> VerifiedMembers | None:
+        """Return the member list of an entered node, as it is now; None if it has none."""
+        self._load([node], fresh=True)
+        return self._lists[node]
 
     def audience(self, folder: NodeId) -> Audience:
         """Return who has to do with what lies in an entered folder, as far as that can be told."""
@@ -205,7 +253,8 @@ class Authors:
                 place, members = self._places[node], self._lists[node]
                 under = generation if old else place.generation
                 if members is not None and self._names(members, signed, under):
-                    self._note_frozen(folder, node, members, signed)
+                    if not ever:
+                        self._note_frozen(folder, node, members, signed)
                     return
                 above = self._places.get(place.parent)
                 hangs_back = above is not None and place.link_generation < above.generation

@@ -113,11 +113,7 @@ class Memory:
             if told is None:
                 continue
             if before[0] < one.version and before[2] > told[2]:
-                raise RollbackError(
-                    "A FOLDER WAS CHANGED by somebody who may not any more, or with keys that were "
-                    "replaced, and the server lets them.",
-                    hint="Stop and talk to the owner; their 'fsclient unshare --now' ends it.",
-                )
+                raise _changed_since(said[1])
 
     def _note_looked_at(self, seen: list[Sighting], known: _Known) -> None:
         """Note that folders were looked at since somebody lost a right, whoever signed them."""
@@ -241,3 +237,15 @@ def _is_news(sighting: Sighting, known: _Known, mark: int) -> bool:
             "talk to your administrator.",
         )
     return sighting.version > version
+
+
+def _changed_since(what: int) -> RollbackError:
+    if what == KEYS:
+        return RollbackError(
+            "KEYS THAT WERE REPLACED have changed a folder, and the server lets them.",
+            hint="Stop and talk to whoever had those keys: somebody else may have got at them.",
+        )
+    return RollbackError(
+        "SOMEBODY WHO WAS REMOVED from a shared folder has changed it, and the server lets them.",
+        hint="Stop and talk to the owner; their 'fsclient unshare --now' ends it.",
+    )

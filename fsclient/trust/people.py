@@ -101,15 +101,18 @@ class People:
         log, entries = self.log, list[bytes]()
         first = len(log)
         resets = len(log.resets)
+        said = [head]
         while first + len(entries) < head.body.size:
             answer = connection.interject(GetLog(first + len(entries)), LogEntries)
             head = verify_head(answer.head, head.body.key)
+            said.append(head)
             if not answer.entries:
                 raise RollbackError("THE SERVER WITHHOLDS A PART OF ITS KEY LOG.")
             entries += answer.entries
         self._log = None  # if anything is wrong, what was read is forgotten
         read = log.extend(entries)
-        if len(log) != head.body.size or log.root(len(log)) != head.body.root:
+        # Every head that the server signed must be one of this very log, not the last alone.
+        if len(log) != head.body.size or not all(_is_of(log, one.body) for one in said):
             raise _forked()
         mine = log.now(self._identity.user)
         if mine is None or mine.bundle != self._identity.bundle.hash:
@@ -253,6 +256,10 @@ class People:
         """Tell whether an identity key is a person's, or was and was replaced by themselves."""
         now = self.log.now(user)
         return now is not None and self.log.same_person(user, ed25519, now.ed25519)
+
+
+def _is_of(log: KeyLog, head: Head) -> bool:
+    return head.size <= len(log) and log.root(head.size) == head.root
 
 
 def _forked() -> RollbackError:

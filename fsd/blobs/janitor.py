@@ -1,6 +1,7 @@
 """Deletes what an interruption left behind: staged blobs, and blobs that no row knows.
 
-Nothing that a committed row names is ever touched.
+And what was kept for as long as the operator wanted it kept: older versions of files, and what was
+removed. Nothing else that a committed row names is ever touched.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import logging
 from collections.abc import Callable
 
 from fsd.blobs.base import BlobStore
+from fsd.services.keeping import KeepPolicy
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
-from fsd.store.repos import sessions, users
+from fsd.store.repos import sessions, users, versions
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +28,15 @@ FAILURE_S = 3600.0
 class Janitor:
     """Tidies one database and one blob store."""
 
-    def __init__(self, database: Database, blobs: BlobStore, now_ms: Callable[[], int]) -> None:
-        """Take what is to be tidied."""
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        now_ms: Callable[[], int],
+        keep: KeepPolicy | None = None,
+    ) -> None:
+        """Take what is to be tidied, and what is kept."""
+        self._keep = keep or KeepPolicy()
         self._database = database
         self._blobs = blobs
         self._now_ms = now_ms
@@ -47,6 +56,7 @@ class Janitor:
             users.drop_used(db, now - int(USED_OTP_S * 1000))
         for root in outside:
             self._blobs.delete(root)
+        self._drop_old(now)
         lying = list(self._blobs.names(min(unkept_s, ORPHAN_S)))
         with self._database.read() as db:
             known = blob_rows.known(db, lying)
@@ -58,3 +68,20 @@ class Janitor:
             self._blobs.delete(root)
         if stale or orphans:
             log.info("tidied up", extra={"count": len(stale) + len(orphans)})
+
+    def _drop_old(self, now: int) -> None:
+        """Delete what was kept long enough; each removed folder by itself, for it may be large."""
+        until = self._keep.removed_before(now)
+        with self._database.read() as db:
+            removed = versions.removed_before(db, until)
+        for top in removed:
+            with self._database.write() as db:
+                outside = versions.drop_removed(db, top, until)
+            for root in outside:
+                self._blobs.delete(root)
+        with self._database.write() as db:
+            outside = versions.trim_all(db, self._keep.keep_versions)
+        for root in outside:
+            self._blobs.delete(root)
+        if removed:
+            log.info("deleted what was removed long ago", extra={"count": len(removed)})

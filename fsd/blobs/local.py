@@ -30,13 +30,13 @@ class LocalBlobs:
 
     def stage(self, ticket: str | None = None) -> LocalStagedBlob:
         """Begin a blob; with a ticket, in place of whatever was staged under that."""
-        with _room():
+        with explained():
             if ticket is None:
                 fd, name = tempfile.mkstemp(dir=self._staging)
-                return LocalStagedBlob(Path(name), os.fdopen(fd, "wb", buffering=0), self._path)
+                return LocalStagedBlob(Path(name), os.fdopen(fd, "wb", buffering=0), self.path)
             path = self._ticket(ticket)
             path.unlink(missing_ok=True)  # whoever still has it open writes into nothing
-            return LocalStagedBlob(path, _opened(path, "x+b"), self._path)
+            return LocalStagedBlob(path, _opened(path, "x+b"), self.path)
 
     def staged(self, ticket: str) -> LocalStagedBlob | None:
         """Open what was let go of under a ticket, or left behind by a crash; None if it is gone."""
@@ -46,7 +46,7 @@ class LocalBlobs:
         except FileNotFoundError:
             return None
         os.utime(path)  # its time begins anew
-        return LocalStagedBlob(path, file, self._path)
+        return LocalStagedBlob(path, file, self.path)
 
     def tickets(self, beginning: str) -> list[str]:
         """Return the tickets that begin so, the one that was written to last at the end."""
@@ -61,13 +61,13 @@ class LocalBlobs:
     def open(self, root: bytes) -> FileIO:
         """Open a blob; `IntegrityError` if it has gone missing."""
         try:
-            return self._path(root).open("rb", buffering=0)
+            return self.path(root).open("rb", buffering=0)
         except FileNotFoundError:
             raise IntegrityError("The server has lost the content of this file.") from None
 
     def delete(self, root: bytes) -> None:
         """Delete a blob; one that is not there is deleted already."""
-        self._path(root).unlink(missing_ok=True)
+        self.path(root).unlink(missing_ok=True)
 
     def names(self, older_than_s: float) -> Iterator[bytes]:
         """Return the roots of blobs that were kept that long ago."""
@@ -85,7 +85,8 @@ class LocalBlobs:
     def _ticket(self, ticket: str) -> Path:
         return self._staging / f"{ticket}{_TICKET}"
 
-    def _path(self, root: bytes) -> Path:
+    def path(self, root: bytes) -> Path:
+        """Return where a blob lies, or would."""
         name = root.hex()
         return self._folder / name[:2] / name
 
@@ -102,7 +103,7 @@ class LocalStagedBlob:
     def write(self, data: bytes | memoryview) -> None:
         """Append; `OutOfSpaceError` if there is no room."""
         view = memoryview(data)
-        with _room():
+        with explained():
             while view:
                 view = view[self._file.write(view) :]
 
@@ -125,7 +126,7 @@ class LocalStagedBlob:
     def keep(self, root: bytes) -> None:
         """Make it durable under its name: the file is synced first, then the folder entry."""
         final = self._place(root)
-        with _room():
+        with explained():
             os.fsync(self._file.fileno())
             self._file.close()
             new_folder = not final.parent.exists()
@@ -174,7 +175,8 @@ def _age_s(path: Path) -> float:
 
 
 @contextmanager
-def _room() -> Iterator[None]:
+def explained() -> Iterator[None]:
+    """Turn "no space" into ours: `OutOfSpaceError`."""
     try:
         yield
     except OSError as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fsd.blobs.base import BlobReader
 from fsd.services.accounts import Accounts, Principal
 from fsd.services.files import Files
+from fsd.services.histories import Histories
 from fsd.services.incoming import IncomingBlob, WholeBlob
 from fsd.services.keylog import KeyLogs
 from fsd.services.recovery import Recovered
@@ -27,6 +28,7 @@ from fsproto.messages.account import (
 )
 from fsproto.messages.base import Done, Message
 from fsproto.messages.files import Commit, Kept, Lookup
+from fsproto.messages.history import GetHistory, GetRemoved
 from fsproto.messages.keylog import GetBundle, GetLog, Rotate
 from fsproto.messages.shares import GetMembers, GetShared, GetShares, Leave
 from fsproto.sealed.stream import stored_segment_count
@@ -42,6 +44,7 @@ class Desk:
     transfers: Transfers
     sharing: Sharing
     log: KeyLogs
+    histories: Histories
 
     def log_in(
         self, ask: Login | Enroll, channel_id: bytes, address: str
@@ -87,6 +90,8 @@ class Desk:
                 return self.sharing.members(who, asked)
             case Leave(node):
                 return self.sharing.leave(who, node)
+            case GetRemoved(folder, skip):
+                return self.histories.removed(who, folder, skip)
         raise RemoteProtocolError(f"A client cannot send {type(ask).__name__} now.")
 
     def answers(self, who: Principal, ask: Message) -> Sequence[Message]:
@@ -96,6 +101,8 @@ class Desk:
                 return self.sharing.mine(who)
             case GetShares():
                 return self.sharing.with_me(who, ask)
+            case GetHistory(node, version):
+                return self.histories.of_node(who, node, version)
         return [self.answer(who, ask)]
 
     def begin_upload(self, who: Principal, salt: Salt, *, resumable: bool) -> Upload:

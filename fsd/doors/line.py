@@ -127,9 +127,11 @@ class Line:
 
     def _becomes(self, what: int, ends: float) -> bool:
         """Wait until there is something to be received, or room to send."""
-        wait_s = ends - time.monotonic()
+        number, wait_s = self._socket.fileno(), ends - time.monotonic()
+        if number < 0:  # it was closed this very moment
+            raise ConnectionLost
         poll = select.poll()
-        poll.register(self._socket, what)
+        poll.register(number, what)
         return wait_s > 0 and bool(poll.poll(wait_s * 1000))
 
     def _check_open(self) -> None:

@@ -11,12 +11,14 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from fsd.doors.desk import Desk
 from fsd.doors.line import listen
 from fsd.doors.peer import DoorPolicy, Inside, Peer
 from fsproto import crypto
+from fsproto.keys.hostmove import Move
 from fsproto.wire.connection import Connection
 from fsproto.wire.handshake import ServerHandshake
 
@@ -30,15 +32,31 @@ DRAIN_IDLE_S = 0.5
 class NativeDoor:
     """Listens for clients that speak the native protocol."""
 
-    def __init__(self, desk: Desk, host_key: crypto.RsaKey, policy: DoorPolicy) -> None:
-        """Take the services behind the door and the key that proves it."""
+    def __init__(
+        self,
+        desk: Desk,
+        host_key: crypto.RsaKey,
+        policy: DoorPolicy,
+        moves: Sequence[Move] = (),
+    ) -> None:
+        """Take the services behind the door, the key that proves it, and who vouches for that."""
         self.policy = policy
         self.host_key = host_key
+        self.moves = moves
         self._pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="fsd")
         self._inside = Inside(desk, policy, self._pool)
         self._peers: dict[asyncio.Task[None], Peer] = {}
         self._listening: list[socket.socket] = []
+        self.accepted = 0
+        """Connections so far."""
         self._accepting: list[asyncio.Task[None]] = []
+
+    def renew(
+        self, desk: Desk, host_key: crypto.RsaKey, policy: DoorPolicy, moves: Sequence[Move]
+    ) -> None:
+        """Take other parts for connections from now on; those there are keep theirs."""
+        self.policy, self.host_key, self.moves = policy, host_key, moves
+        self._inside = Inside(desk, policy, self._pool)
 
     async def open(self, host: str, port: int) -> tuple[str, int]:
         """Begin to accept; return the address, with the port that was picked for 0."""
@@ -65,9 +83,14 @@ class NativeDoor:
         await asyncio.gather(*self._peers, return_exceptions=True)
         self._pool.shutdown()
 
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._peers)
+
     def connection(self) -> Connection:
         """Return the server's end of a new connection."""
-        return Connection(ServerHandshake(self.host_key, os.urandom))
+        return Connection(ServerHandshake(self.host_key, os.urandom, self.moves))
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -78,6 +101,7 @@ class NativeDoor:
                 log.warning("cannot accept a connection: %s", error.strerror)
                 await asyncio.sleep(ACCEPT_PAUSE_S)
                 continue
+            self.accepted += 1
             sock.setblocking(False)  # noqa: FBT003 - the standard library's own signature
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import socket
 import time
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from fsd import logs
 from fsd.doors.desk import Desk, Upload
 from fsd.doors.line import Inbox, Line
 from fsd.doors.streams import Incoming, Outgoing
@@ -109,6 +111,7 @@ class Peer:
 
     async def serve(self) -> None:
         """Serve the connection to its end; no error leaves here."""
+        logs.begin_connection()
         where = {"address": self._address}
         try:
             async with asyncio.timeout(self._inside.policy.login_s):
@@ -139,7 +142,9 @@ class Peer:
 
     async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._inside.pool, work, *args)
+        # With what is known of connection and request, for the logs.
+        run = contextvars.copy_context().run
+        return await loop.run_in_executor(self._inside.pool, run, work, *args)
 
     async def _event(self) -> Event:
         """Return what the client says next; only while nothing else receives."""
@@ -261,6 +266,7 @@ class Peer:
     async def _answer(self, who: Principal, event: Event) -> None:
         if not isinstance(event, Control):
             raise RemoteProtocolError("The exchange of keys cannot be done twice.")
+        logs.begin_request(event.request)
         try:
             await self._request(who, event.request, event.message)
         except (ConnectionLost, ConnectionError, TimeoutError):

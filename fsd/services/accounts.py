@@ -185,7 +185,11 @@ class Accounts:
             return user is not None and not user.disabled and holds
 
     def status(self, who: Principal) -> Status:
-        """Return what the server says of itself and of the account."""
+        """Return what the server says of itself and of the account.
+
+        Files and folders are those that are there; the bytes are all that is kept, so those of
+        older versions and of what was removed count until the janitor deletes them.
+        """
         with self._database.read() as db:
             session = db.get(models.Session, who.session_id)
             kinds, stored = users.usage(db, who.user_id)

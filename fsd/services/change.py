@@ -129,9 +129,13 @@ def check_versions(owner_id: int, change: Change, before: dict[bytes, models.Nod
                 raise NotFoundError("There is no such file or folder.")
             if (body.version - 1, body.previous) != (row.version, row.manifest_hash):
                 raise ConflictError("It was changed by somebody else meanwhile.")
-            fits = body.kind == row.kind and row.parent_id is not None
+            fits = body.kind == row.kind and not _is_root(row)
         if not fits:
             raise RemoteProtocolError("A manifest does not follow the version before it.")
+
+
+def _is_root(row: models.Node) -> bool:
+    return row.parent_id is None and row.removed_from is None
 
 
 def check_generations(change: Change, before: dict[bytes, models.Node]) -> None:
@@ -169,15 +173,13 @@ def check_content(
     content: Content | None = manifest.body.content
     if content is None:
         return
-    kept = before is not None and before.blob == content.root
+    # It has this content now, or had it once: then it is made the newest again.
+    kept = before is not None and row is not None and row.node_id == before.id
     if row is None or (row.owner_id != who.user_id and not kept):
         raise NotFoundError("The content of a file was never uploaded.")
     if (row.size, row.salt) != (content.sealed_size, content.salt):
         raise RemoteProtocolError("A manifest does not describe its content.")
-    if row.node_id is None:
-        fits = content.version == manifest.body.version
-    else:
-        fits = kept and row.node_id == manifest.body.node
+    fits = content.version == manifest.body.version if row.node_id is None else kept
     if not fits:
         raise RemoteProtocolError("A manifest names content that belongs to another version.")
 
@@ -204,8 +206,8 @@ def displaced(
     old: dict[NodeId, PrefixTree],
     before: dict[bytes, models.Node],
     new: dict[NodeId, PrefixTree],
-) -> list[bytes]:
-    """Return the nodes that lose their place; check that what moves left its old one."""
+) -> dict[bytes, tuple[NodeId, Token]]:
+    """Return the nodes that lose their place, and which; check that what moves left its old one."""
     for node in change.manifests:
         row = before.get(node)
         if row is None or row.parent_id is None or row.token is None:
@@ -215,13 +217,13 @@ def displaced(
         elsewhere = (row.parent_id, row.token) != place(change.manifests[node])
         if tree is None or (elsewhere and left is not None and left.node == node):
             raise RemoteProtocolError("Something is moved without leaving its old folder.")
-    gone = []
+    gone: dict[bytes, tuple[NodeId, Token]] = {}
     for folder, tree in old.items():
         for token in change.tokens_of(folder):
             entry = tree.get(token)
             if entry is not None and entry.node not in change.manifests:
-                gone.append(entry.node)
-    return list(dict.fromkeys(gone))
+                gone[entry.node] = folder, token
+    return gone
 
 
 def check_hangs_on_something(

@@ -24,16 +24,23 @@ from fsd.services.change import (
     displaced,
     place,
 )
+from fsd.services.keeping import KeepPolicy
 from fsd.services.members import check_lists, store_list
 from fsd.services.shares import folder_for
 from fsd.services.trees import TreeCache
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
-from fsd.store.repos import keylog, nodes, shares
+from fsd.store.repos import keylog, nodes, shares, versions
 from fsd.store.repos.blobs import HeldBlob
 from fsd.store.repos.nodes import StoredState
-from fsproto.errors import NotAllowedError, RemoteProtocolError
+from fsd.store.repos.versions import MAX_CHAIN, Departure
+from fsproto.errors import (
+    ConflictError,
+    NotAllowedError,
+    NotFoundError,
+    RemoteProtocolError,
+)
 from fsproto.keylog.head import unpack_log_head
 from fsproto.keys.grants import Role
 from fsproto.limits import MAX_PATH_PARTS
@@ -52,9 +59,17 @@ _HEADS = 10_000
 class Files:
     """Looking at folders and changing them; all calls block, none knows of sockets."""
 
-    def __init__(self, database: Database, blobs: BlobStore, *, now_ms: Callable[[], int]) -> None:
-        """Take the parts."""
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        *,
+        now_ms: Callable[[], int],
+        keep: KeepPolicy | None = None,
+    ) -> None:
+        """Take the parts, and what is kept of what a commit replaces or removes."""
         self._database = database
+        self._keeping = keep or KeepPolicy()
         self._blobs = blobs
         self._now_ms = now_ms
         self._trees = TreeCache()
@@ -169,16 +184,47 @@ class Files:
             and node.parent_id is not None
             and (node.parent_id, node.token) != place(manifest)
         ]
+        back = _brought_back(db, who, change, before)
         nodes.unplace(db, [*gone_from, *moved])
         self._take_contents(db, who, owner_id, change, before)
         gone = self._write(db, owner_id, change, before)
         for new_list in change.lists.values():
             store_list(db, who, new_list)
         self._check_no_cycle(db, change, before)
-        doomed = nodes.below(db, gone_from)
-        roots = blob_rows.of_nodes(db, doomed)
-        nodes.drop(db, doomed)
-        return new, gone + blob_rows.drop(db, roots)
+        if back:
+            versions.bring_back(db, back)
+        return new, gone + self._let_go(db, change, current, (old, new), gone_from)
+
+    def _let_go(
+        self,
+        db: Db,
+        change: Change,
+        current: dict[bytes, StoredState],
+        trees: tuple[dict[NodeId, PrefixTree], dict[NodeId, PrefixTree]],
+        gone_from: dict[bytes, tuple[NodeId, Token]],
+    ) -> list[bytes]:
+        """Put what has lost its place aside, or delete it; return blobs to be deleted."""
+        if not gone_from:
+            return []
+        if not self._keeping.keep_removed_days:
+            doomed = nodes.below(db, list(gone_from))
+            roots = blob_rows.of_nodes(db, doomed)
+            nodes.drop(db, doomed)
+            return blob_rows.drop(db, roots)
+        old, new = trees
+        departures = [
+            Departure(
+                node,
+                folder,
+                nodes.signed(current[folder]),
+                old[folder].prove([token]),
+                change.states[folder].signed,
+                new[folder].prove([token]),
+            )
+            for node, (folder, token) in gone_from.items()
+        ]
+        versions.set_aside(db, departures, self._now_ms())
+        return []
 
     def _check_log_heads(self, db: Db, change: Change) -> None:
         """Refuse heads of the key log that it never had: readers would take it for a fork."""
@@ -215,6 +261,10 @@ class Files:
             held[root] = HeldBlob(who.user_id, None, blob.salt, len(blob.data))
         for node, content in wanted.items():
             check_content(who, change.manifests[node], held.get(content.root), before.get(node))
+        again = [r for r, n in owners.items() if r in held and held[r].node_id is not None
+                 and before[n].blob != r]  # fmt: skip
+        if again and not versions.is_newest_again(db, again):
+            raise NotFoundError("That version is no longer kept.")
         self._keep(db, owner_id, [(blob, owners.get(Root(blob[0]))) for blob in came.items()])
         staged: dict[bytes, bytes] = {
             root: node for root, node in owners.items() if root not in came
@@ -224,17 +274,25 @@ class Files:
     def _write(
         self, db: Db, owner_id: int, change: Change, before: dict[bytes, models.Node]
     ) -> list[bytes]:
-        """Store manifests and states; return blobs that were replaced."""
-        replaced = []
+        """Store manifests and states; return blobs that are kept no more."""
+        keep = self._keeping.keep_versions
+        replaced: list[tuple[bytes, bytes, int]] = []
         for node, manifest in change.manifests.items():
             row, content = before.get(node), manifest.body.content
             if row is not None and row.blob and (content is None or row.blob != content.root):
-                replaced.append(row.blob)
+                replaced.append((node, row.blob, manifest.body.version))
         manifests = change.manifests.values()
         nodes.insert_all(db, owner_id, [m for m in manifests if m.body.node not in before])
-        nodes.replace_all(db, [m for m in manifests if m.body.node in before])
+        changed = [m for m in manifests if m.body.node in before]
+        forget = [m.body.node for m in changed if not keep or m.body.kind is Kind.FOLDER]
+        nodes.replace_all(db, changed, forget=forget)
         nodes.put_states(db, list(change.states.values()))
-        return blob_rows.drop(db, replaced)
+        if not keep:
+            return blob_rows.drop(db, [root for _, root, _ in replaced])
+        versions.keep_older(db, replaced)
+        newest: dict[bytes, int] = {node: until for node, _, until in replaced}
+        newest |= {m.body.node: m.body.version for m in changed if m.body.version > MAX_CHAIN}
+        return versions.trim(db, newest, keep)
 
     def _check_renewed_lists(
         self, db: Db, change: Change, before: dict[bytes, models.Node]
@@ -266,13 +324,28 @@ class Files:
                 raise NotAllowedError("A folder cannot be moved into itself.")
 
 
+def _brought_back(
+    db: Db, who: Principal, change: Change, before: dict[bytes, models.Node]
+) -> list[bytes]:
+    """Return the removed nodes that get a place; raise unless one may change where they were."""
+    back = [row for row in before.values() if row.removed_from and row.id in change.manifests]
+    for row in back:
+        if row.owner_id != who.user_id and shares.role(db, who.user_id, row.id) is not Role.WRITER:
+            raise NotFoundError("There is no such file or folder.")
+    return [row.id for row in back]
+
+
 def _owner(db: Db, who: Principal, change: Change, before: dict[bytes, models.Node]) -> int:
     """Return whose tree a change is in; raise unless one may write to all of its folders."""
-    owners = {
-        folder_for(db, before.get(folder), who, Role.WRITER).owner_id
-        for folder in change.states
-        if not change.makes_folder(folder)
-    }
+    for node in (*change.states, *change.lists):
+        row = before.get(node)
+        if row is not None and row.removed_ms is not None and node not in change.manifests:
+            raise ConflictError("Somebody has removed that folder or file meanwhile.")
+    owners = set()
+    for folder in change.states:
+        if change.makes_folder(folder):
+            continue
+        owners.add(folder_for(db, before.get(folder), who, Role.WRITER).owner_id)
     if len(owners) > 1:
         raise NotAllowedError("Nothing can be moved from one person's tree to another's.")
     return owners.pop() if owners else who.user_id

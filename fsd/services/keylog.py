@@ -44,7 +44,9 @@ class LogKeeper:
         self._add(db, user, Event.ROTATED, (bundle, ed25519, signature))
 
     def reset(self, db: Db, user: str) -> None:
-        """Note that somebody's keys were taken away."""
+        """Note that somebody's keys were taken away, if it was noted that they had any."""
+        if rows.last_of(db, user) is None:
+            return  # `catch_up` was not there yet, and finds none any more
         self._add(db, user, Event.RESET, (Hash(b""), b"", b""))
 
     def head(self, db: Db) -> Signed:
@@ -58,20 +60,15 @@ class LogKeeper:
         `IntegrityError` if it is another key that has signed the log.
         """
         with database.write() as db:
-            head = rows.head_for_update(db)
+            head = self._held(db)
             for user, bundle in rows.everybody(db):
                 if rows.last_of(db, user.name) is None:
                     self.enrolled(db, user.name, _bundle_hash(bundle), bundle.ed25519)
             if not head.payload:
                 self._sign(db, head)
-            if unpack(head.payload, Head).key != self._key.public:
-                raise IntegrityError(
-                    "The log key of the home is not the one of its database.",
-                    hint="Put log.key back from a copy: clients refuse any other.",
-                )
 
     def _add(self, db: Db, user: str, event: Event, keys: tuple[Hash, bytes, bytes]) -> None:
-        head = rows.head_for_update(db)
+        head = self._held(db)
         now = self._now_ms()
         entry = Entry(FORMAT, head.size, user, event, *keys, now)
         data = entry_bytes(entry)
@@ -80,6 +77,16 @@ class LogKeeper:
         db.flush()
         head.size += 1
         self._sign(db, head)
+
+    def _held(self, db: Db) -> models.LogHead:
+        """Return the head, held against others; `IntegrityError` if another key has signed it."""
+        head = rows.head_for_update(db)
+        if head.payload and unpack(head.payload, Head).key != self._key.public:
+            raise IntegrityError(
+                "The log key of the home is not the one of its database.",
+                hint="Put log.key back from a copy: clients refuse any other.",
+            )
+        return head
 
     def _sign(self, db: Db, head: models.LogHead) -> None:
         root = merkle.tree_root([Hash(leaf) for leaf in rows.leaves(db)])

@@ -63,7 +63,7 @@ def check_lists(
         body, row = new.members.body, before.get(node)
         if row is None or row.owner_id != who.user_id:
             raise NotFoundError("There is no such file or folder.")
-        if row.parent_id is None:
+        if row.parent_id is None and row.removed_from is None:
             raise NotAllowedError("The top of a tree cannot be shared; share a folder in it.")
         if (body.version - 1, body.previous) != stored.get(node, (0, NO_HASH)):
             raise ConflictError("It was shared in another way meanwhile; try again.")

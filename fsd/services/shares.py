@@ -6,29 +6,25 @@ person could still do with a server's help is for the keys to prevent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 from sqlalchemy.orm import Session as Db
 
 from fsd.services.accounts import Principal
+from fsd.services.parts import parts
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.repos import nodes, shares
 from fsproto.errors import NotAllowedError, NotFoundError, RemoteProtocolError
 from fsproto.keys.grants import Role
 from fsproto.keys.members import MemberList
-from fsproto.limits import MAX_PATH_PARTS, PART_BYTES
+from fsproto.limits import MAX_PATH_PARTS
 from fsproto.messages.base import Done
 from fsproto.messages.shares import GetShares, Members, Own, Share, Shared, Shares
 from fsproto.packing import unpack
 from fsproto.sealed.manifest import Kind
 from fsproto.sealed.signed import Signed
 from fsproto.types import NodeId, Token
-
-_REST = 4096
-"""Bytes that a share may have beside its list: a manifest, a sealed key."""
-T = TypeVar("T")
 
 
 def folder_for(db: Db, node: models.Node | None, who: Principal, role: Role) -> models.Node:
@@ -67,15 +63,15 @@ class Sharing:
         """Return what is shared with somebody, in one answer or several."""
         with self._database.read() as db:
             given = shares.given_to(db, who.user_id, ask.owner.replace("\0", "?"))
-        parts = _parts([Share(*one) for one in given], lambda one: len(one.members.payload))
-        return [Shares(part, more) for part, more in parts]
+        cut = parts([Share(*one) for one in given], lambda one: len(one.members.payload))
+        return [Shares(part, more) for part, more in cut]
 
     def mine(self, who: Principal) -> list[Shared]:
         """Return what somebody shares with others, in one answer or several."""
         with self._database.read() as db:
             found = [self._own(db, one) for one in shares.owned_by(db, who.user_id)]
-        parts = _parts(found, lambda one: len(one.members.payload))
-        return [Shared(part, more) for part, more in parts]
+        cut = parts(found, lambda one: len(one.members.payload))
+        return [Shared(part, more) for part, more in cut]
 
     def leave(self, who: Principal, node: NodeId) -> Done:
         """Take away what somebody was given, at their own wish."""
@@ -93,19 +89,6 @@ class Sharing:
         there = shares.holders_of(db, row.node_id)
         left = [one.user for one in body.members if one.user not in there]
         return Own(_signed(row), [Token(t) for t in tokens if t is not None], left)
-
-
-def _parts(items: list[T], size: Callable[[T], int]) -> Iterator[tuple[list[T], bool]]:
-    """Cut an answer into parts that fit into a message each, and tell whether more follow."""
-    part: list[T] = []
-    so_far = 0
-    for at, item in enumerate(items):
-        part.append(item)
-        so_far += size(item) + _REST
-        if so_far > PART_BYTES and at + 1 < len(items):
-            yield part, True
-            part, so_far = [], 0
-    yield part, False
 
 
 def _signed(row: models.MemberList) -> Signed:

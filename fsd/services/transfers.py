@@ -102,12 +102,12 @@ class Transfers:
                 raise ConflictError("This very content was uploaded before.")
 
     def open(self, who: Principal, node: NodeId, root: Root) -> tuple[BlobReader, int]:
-        """Return a reader of a node's content and its size in bytes."""
+        """Return a reader of a node's content, of now or one that is kept, and its size."""
         with self._database.read() as db:
             found, blob = nodes.get(db, node), blob_rows.get(db, root)
             if found is None or not shares.readable(db, who.user_id, [found]):
                 raise NotFoundError("There is no such file.")
-            if found.blob != root or blob is None:
+            if blob is None or blob.node_id != node:
                 raise ConflictError("The file was replaced or removed meanwhile.")
             if blob.data is not None:
                 return io.BytesIO(blob.data), blob.size
@@ -121,8 +121,9 @@ class Transfers:
         with self._database.read() as db:
             there = nodes.get_all(db, [one.node for one in contents])
             seen = shares.readable(db, who.user_id, list(there.values()))
-            found = blob_rows.small_ones(db, list(seen))
-        return [found.get((one.node, one.root)) for one in contents]
+            roots = {one.root for one in contents if one.node in seen}
+            found = blob_rows.small_ones(db, roots)
+        return [found.get((one.node, one.root)) if one.node in seen else None for one in contents]
 
 
 def _check_salt(salt: Salt) -> None:

@@ -112,9 +112,27 @@ def _translated() -> Iterator[None]:
     except DBAPIError as error:
         if _is_full(error.orig):
             raise OutOfSpaceError("The server has no space left.") from error
+        if sentence := _of_the_file(error.orig):
+            raise DatabaseError(
+                sentence, hint="Mend it, or restore a backup of the whole home."
+            ) from error
         raise DatabaseError(f"The database failed: {type(error.orig).__name__}.") from error
     except SQLAlchemyError as error:
         raise DatabaseError(f"The database failed: {type(error).__name__}.") from error
+
+
+def _of_the_file(error: BaseException | None) -> str | None:
+    """Return what is wrong with SQLite's file; it keeps no log that could be looked into."""
+    match getattr(error, "sqlite_errorname", "").split("_")[:2]:
+        case ["SQLITE", "NOTADB" | "CORRUPT"]:
+            return "The database is damaged."
+        case ["SQLITE", "READONLY"]:
+            return (
+                "The database may not be written: its file, or the folder it is in, is read-only."
+            )
+        case ["SQLITE", "CANTOPEN"]:
+            return "The database's file cannot be opened."
+    return None
 
 
 def _is_full(error: BaseException | None) -> bool:

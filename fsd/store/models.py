@@ -16,6 +16,7 @@ from sqlalchemy import (
     MetaData,
     String,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -171,7 +172,10 @@ class Tree(Base):
 
 
 class Node(Base):
-    """A file or folder as it is now. `parent_id` and `token` are NULL for a root."""
+    """A file or folder as it is now, or was when it was removed.
+
+    `parent_id` and `token` are NULL for a root, and for what was itself removed.
+    """
 
     __tablename__ = "nodes"
 
@@ -180,18 +184,30 @@ class Node(Base):
     parent_id: Mapped[bytes | None] = mapped_column(Octets(16))
     token: Mapped[bytes | None] = mapped_column(Octets(32))
     kind: Mapped[int]
-    generation: Mapped[int] = mapped_column(default=1)
+    generation: Mapped[int] = mapped_column(default=1, server_default="1")
     """Of its key."""
     version: Mapped[int] = mapped_column(BigInteger)
     manifest_hash: Mapped[bytes] = mapped_column(Octets(32))
     blob: Mapped[bytes | None] = mapped_column(Octets(32))
     """Root of the sealed content; NULL for a folder."""
+    removed_ms: Mapped[int | None] = mapped_column(BigInteger)
+    """When it, or a folder that it lies in, was removed; NULL as long as it is there."""
+    removed_from: Mapped[bytes | None] = mapped_column(Octets(16))
+    """The folder it was removed from; NULL for what lay under it, which keeps its parent."""
 
-    __table_args__ = (UniqueConstraint("parent_id", "token"),)
+    __table_args__ = (
+        UniqueConstraint("parent_id", "token"),
+        Index(
+            "ix_nodes_removed_from",
+            "removed_from",
+            sqlite_where=text("removed_from IS NOT NULL"),
+            postgresql_where=text("removed_from IS NOT NULL"),
+        ),
+    )
 
 
 class Manifest(Base):
-    """A node's manifest as its author signed it."""
+    """A node's manifest as its author signed it: the newest, and older ones that are kept."""
 
     __tablename__ = "manifests"
 
@@ -231,6 +247,38 @@ class Blob(Base):
     created_ms: Mapped[int] = mapped_column(BigInteger)
     data: Mapped[bytes | None] = mapped_column(Octets, deferred=True)
     """The blob itself if it is small; NULL if it lies in the blob store."""
+
+
+class OlderContent(Base):
+    """A blob that was replaced by a newer version of its file, and is kept.
+
+    Beside `blobs`, not in it: a column more there would have the small blobs written again.
+    """
+
+    __tablename__ = "older_contents"
+
+    root: Mapped[bytes] = mapped_column(
+        Octets(32), ForeignKey("blobs.root", ondelete="CASCADE"), primary_key=True
+    )
+    node_id: Mapped[bytes] = mapped_column(Octets(16), index=True)
+    until: Mapped[int] = mapped_column(BigInteger)
+    """The node's version that put another content in its place."""
+
+
+class Removal(Base):
+    """How a node was removed: the folder's state before and after, with proofs for its name."""
+
+    __tablename__ = "removals"
+
+    node_id: Mapped[bytes] = mapped_column(
+        Octets(16), ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True
+    )
+    before_payload: Mapped[bytes] = mapped_column(Octets)
+    before_signature: Mapped[bytes] = mapped_column(Octets)
+    before_proof: Mapped[bytes] = mapped_column(Octets)
+    after_payload: Mapped[bytes] = mapped_column(Octets)
+    after_signature: Mapped[bytes] = mapped_column(Octets)
+    after_proof: Mapped[bytes] = mapped_column(Octets)
 
 
 class LogEntry(Base):

@@ -35,18 +35,29 @@ def head() -> str:
     return ScriptDirectory(str(_MIGRATIONS)).get_current_head() or ""
 
 
+def is_known(revision: str) -> bool:
+    """Tell whether this version knows a revision; one that it does not know is of a newer one."""
+    known = ScriptDirectory(str(_MIGRATIONS)).walk_revisions()
+    return any(script.revision == revision for script in known)
+
+
 def current(database: Database) -> str | None:
     """Return the revision that the database has; None for an empty one."""
     with database.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return revision_of(connection)
 
 
-def upgrade(database: Database) -> None:
-    """Bring the database to `head`; `NewerDatabaseError` if it is beyond that."""
+def revision_of(connection: Connection) -> str | None:
+    """Return the revision that the database of a connection has; None for an empty one."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(database: Database, to: str = "head") -> None:
+    """Bring the database to `head`, or a revision; `NewerDatabaseError` if it is beyond that."""
     with database.connect() as connection:
         _hold(connection)
         _check_known(connection)
-        command.upgrade(_config(connection), "head")
+        command.upgrade(_config(connection), to)
         connection.commit()
 
 
@@ -69,9 +80,8 @@ def _hold(connection: Connection) -> None:
 
 
 def _check_known(connection: Connection) -> None:
-    found = MigrationContext.configure(connection).get_current_revision()
-    known = {script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
-    if found is not None and found not in known:
+    found = revision_of(connection)
+    if found is not None and not is_known(found):
         raise NewerDatabaseError
 
 

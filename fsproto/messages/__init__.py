@@ -8,7 +8,7 @@ import msgspec
 
 from fsproto.errors import FsError, InternalError, RemoteProtocolError
 from fsproto.limits import MAX_CONTROL
-from fsproto.messages import account, files, keylog, shares
+from fsproto.messages import account, files, history, keylog, shares
 from fsproto.messages.base import Done, Failure, Message
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "encode",
     "failure",
     "files",
+    "history",
     "keylog",
     "shares",
 ]
@@ -61,6 +62,10 @@ MESSAGES: tuple[type[Message], ...] = (
     shares.GetShared,
     shares.Shared,
     shares.Leave,
+    history.GetHistory,
+    history.History,
+    history.GetRemoved,
+    history.Removed,
     account.Backup,
     account.Recover,
     account.Recovery,

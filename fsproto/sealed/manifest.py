@@ -128,6 +128,11 @@ class Metadata(Record, frozen=True):
     """32 bytes; None for a folder."""
 
 
+def renamed(was: Metadata, name: str) -> Metadata:
+    """Return what metadata says, under another name."""
+    return Metadata(name, was.size, was.mtime_ns, was.mode, was.file_key)
+
+
 def seal_metadata(
     key: bytes, node: NodeId, version: int, generation: int, metadata: Metadata, *, random: Random
 ) -> bytes:
@@ -225,6 +230,20 @@ def pinned_manifest(signed: Signed, expected: Hash) -> VerifiedManifest:
     if not crypto.equal(manifest_hash(signed), expected):
         raise IntegrityError("The server sent another manifest than the folder's signature names.")
     return VerifiedManifest(_checked(unpack(signed.payload, Manifest)), expected, signed)
+
+
+def older_manifest(signed: Signed, newer: VerifiedManifest) -> VerifiedManifest:
+    """Read the version before `newer`, which names its hash; `IntegrityError` for any other.
+
+    Whoever signed `newer` vouches for it, as for `pinned_manifest`.
+    """
+    after = newer.body
+    if after.version == 1 or not crypto.equal(manifest_hash(signed), after.previous):
+        raise IntegrityError("The server changed, swapped or made up an older version.")
+    body = _checked(unpack(signed.payload, Manifest))
+    if (body.node, body.version, body.kind) != (after.node, after.version - 1, after.kind):
+        raise IntegrityError("A version names one before it that is of something else.")
+    return VerifiedManifest(body, after.previous, signed)
 
 
 def verify_author(signed: Signed, author: str, public: bytes | Verifier) -> VerifiedManifest:

@@ -5,7 +5,8 @@ Feed what arrived to `receive_data`, then call `next_event` until it returns `NE
 fill `room` instead, and may take a frame here and open it in another thread.
 
     state        client: what ends it                server: what ends it
-    HELLO        server_hello → CONFIRM               client_hello → KEY
+    HELLO        server_hello → CONFIRM               client_hello → KEY, or a question about
+                                                      former host keys → CLOSED
     KEY          -                                    client_key → OPEN
     CONFIRM      server_confirm → OPEN                -
     OPEN         (records)                            (records)
@@ -27,6 +28,7 @@ from fsproto.errors import (
     RemoteProtocolError,
     VersionMismatchError,
 )
+from fsproto.keys import hostmove
 from fsproto.limits import MAX_HANDSHAKE_MESSAGE, MAX_RECORD
 from fsproto.messages import Message, decode, encode
 from fsproto.values import Value
@@ -250,6 +252,10 @@ class Connection:
                 client.receive_confirm(message)
                 self._state = State.OPEN
                 return Ready()
+            case State.HELLO, ServerHandshake() as server if hostmove.is_question(message):
+                answer = server.receive_question(message)
+                self._state = State.CLOSED  # it was all that is said on such a connection
+                return Reply(_framed(answer))
             case State.HELLO, ServerHandshake() as server:
                 answer = server.receive_hello(message)
                 self._state = State.KEY

@@ -22,6 +22,7 @@ confirmation like any other wrong key, which leaves no oracle (RFC 5246 section 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fsproto import crypto, labels
@@ -31,6 +32,8 @@ from fsproto.errors import (
     RemoteProtocolError,
     VersionMismatchError,
 )
+from fsproto.keys import hostmove
+from fsproto.keys.hostmove import Move
 from fsproto.limits import PROTOCOL_VERSION, RSA_CIPHERTEXT
 from fsproto.types import Random
 from fsproto.wire.records import SECRET_SIZE, RecordOpener, RecordSealer
@@ -126,12 +129,18 @@ class ClientHandshake:
 class ServerHandshake:
     """The server's half: `receive_hello`, then `receive_key`."""
 
-    def __init__(self, host_key: crypto.RsaKey, random: Random) -> None:
-        """Take the host key, and 96 random bytes in three draws."""
+    def __init__(self, host_key: crypto.RsaKey, random: Random, moves: Sequence[Move] = ()) -> None:
+        """Take the host key, 96 random bytes in three draws, and what former keys have signed."""
         self._host_key = host_key
+        self._moves = moves
         self._x25519 = crypto.X25519(random(crypto.X25519_SIZE))
         self._random = random(32)
         self._decoy = random(crypto.KEY_SIZE)
+
+    def receive_question(self, question: bytes) -> bytes:
+        """Return the statements that lead from the host key that a client expects to ours."""
+        _check_version(question)
+        return hostmove.answer(question, self._moves, self._host_key.public)
 
     def receive_hello(self, hello: bytes) -> bytes:
         """Return server_hello for a client_hello; `VersionMismatchError` asks to send `REFUSAL`."""

@@ -24,6 +24,7 @@ from fsd.doors.peer import DoorPolicy
 from fsd.home import Home
 from fsd.services.accounts import Accounts, LoginPolicy, Principal
 from fsd.services.files import Files
+from fsd.services.histories import Histories
 from fsd.services.keylog import KeyLogs, LogKeeper
 from fsd.services.shares import Sharing
 from fsd.services.transfers import Transfers
@@ -161,7 +162,8 @@ class _Door(NativeDoor):
         self._lying = server
 
     def connection(self) -> Connection:
-        return _Connection(self._lying, ServerHandshake(self.host_key, os.urandom))
+        handshake = ServerHandshake(self.host_key, os.urandom, self.moves)
+        return _Connection(self._lying, handshake)
 
 
 class LyingServer:
@@ -199,6 +201,13 @@ class LyingServer:
         self._thread.join()
 
     @property
+    def door(self) -> NativeDoor:
+        """What it listens with."""
+        if self._door is None:
+            raise AssertionError("it has not begun yet")
+        return self._door
+
+    @property
     def connections(self) -> int:
         """How many there are."""
         return len(self._door._peers) if self._door else 0
@@ -225,6 +234,7 @@ class LyingServer:
             Transfers(database, blobs, now_ms=now_ms),
             Sharing(database),
             KeyLogs(database, log),
+            Histories(database),
             server=self,
         )
         self._door = door = _Door(self, desk, home, self._policy)

@@ -19,6 +19,7 @@ from typing import Self
 
 from fsproto import crypto
 from fsproto.errors import RemoteProtocolError
+from fsproto.keys import hostmove
 from fsproto.link import Address
 from fsproto.wire.handshake import ServerHandshake
 
@@ -134,14 +135,23 @@ class Holds(Tamper):
 class InTheMiddle(Tamper):
     """Plays the server, with a host key of its own; the true server hears nothing."""
 
-    def __init__(self, host_key: crypto.RsaKey, shown: bytes | None = None) -> None:
-        """Take the key to play with, and the public key to show in place of its own."""
+    def __init__(
+        self, host_key: crypto.RsaKey, shown: bytes | None = None, vouched: bytes = b""
+    ) -> None:
+        """Take the key to play with, the public key to show in place of its own, and an answer.
+
+        That is what is said to the question who vouches for the key.
+        """
+        self._vouched = vouched
         self._handshake = ServerHandshake(host_key, os.urandom)
         if shown is not None:
             host_key.public = shown
 
     def passes(self, frame: Frame) -> Iterable[bytes]:
         """Keep what the client says, and answer it."""
+        if frame.number == HELLO and hostmove.is_question(frame.body):
+            frame.back(framed(self._vouched))
+            raise Cut
         if frame.number == HELLO:
             frame.back(framed(self._handshake.receive_hello(frame.body)))
         elif frame.number == KEY:

@@ -17,7 +17,7 @@ import pytest
 from tests.attacks.lying import LyingServer
 from tests.attacks.world import DRAFT, NOTES, PLAN, World, until
 from tests.known import stretch
-from tests.servers import NotReadyError, RunningServer
+from tests.servers import NotReadyError, RunningServer, run
 
 LARGE = stretch("large", 1 << 20) * 20
 NO_SPACE = 9
@@ -50,6 +50,30 @@ def fill(disk: Path, leave: int = 0) -> Path:
         room = shutil.disk_usage(disk).free - leave
         os.posix_fallocate(file.fileno(), 0, room)
     return filler
+
+
+# --- backups
+
+
+def test_a_backup_that_does_not_fit_leaves_nothing(world: World, disk: Path) -> None:
+    fill(disk, leave=1 << 20)
+    phrase = {"FSADMIN_PASSPHRASE": "x"}
+    done = run("fsadmin", "--home", str(world.home), "backup", str(disk / "backup"), env=phrase)
+    assert (done.returncode, done.stdout) == (NO_SPACE, "")
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in disk.iterdir()] == ["filler"]
+    assert not list(world.home.glob(".held-*"))
+
+
+def test_a_backup_that_does_not_fit_back_leaves_nothing(world: World, disk: Path) -> None:
+    phrase = {"FSADMIN_PASSPHRASE": "x"}
+    file = str(world.home.parent / "backup")
+    assert not run("fsadmin", "--home", str(world.home), "backup", file, env=phrase).returncode
+    fill(disk, leave=2 << 20)
+    done = run("fsadmin", "--home", str(disk / "new"), "restore", file, env=phrase)
+    assert (done.returncode, done.stdout) == (NO_SPACE, "")
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in disk.iterdir()] == ["filler"]
 
 
 # --- the server's

@@ -121,4 +121,4 @@ def test_a_key_that_was_replaced_signs_nothing_new(world: World, liar: LyingServ
     nothing = PrefixTree().prove([])
     liar.lie = Bends(Found, lambda _: Found(forged, nothing, []))
     told = bob.run("cat", "alice:reports/q1.txt").fails(7)
-    assert "replaced" in told
+    assert "WERE REPLACED" in told

@@ -398,6 +398,15 @@ def test_a_target_that_cannot_be_is_told(client, shelf, target, status, words):
     client.quick("get", f"{shelf}/a.txt", target).fails(status, words)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("put", ""), ("put", "x", ""), ("get", ""), ("cat", ""), ("ls", ""), ("rm", "-r", "")],
+)
+def test_a_path_from_an_empty_variable_does_not_mean_everything(client, command):
+    client.write("x")
+    client.quick(*command).fails(USAGE, "An empty path names nothing")
+
+
 def test_what_is_not_there_is_told_and_the_rest_goes_on(client):
     client.write("x", b"x")
     done = client.run("put", "nothing", "x", f"{client.room}/").fails(NOT_FOUND, "'nothing'")

@@ -102,6 +102,14 @@ def test_help_is_at_hand(client):
     assert done.text.startswith("Usage: fsclient put")
 
 
+def test_a_command_that_there_is_not_leads_to_those_of_the_shell(client):
+    told = client.run("shell", given=b"shall\nlsit\nfrobnicate\n").fails(USAGE).err
+    assert "Did you mean 'ls'?" in told
+    assert "'shell'" not in told
+    assert "fsclient --help" not in told
+    assert told.count("'help' lists the commands.") == 2
+
+
 def test_an_option_of_one_line_is_not_one_of_the_next(client, room):
     done = client.script(f"ls --json {room}/a", f"ls {room}/a").ok()
     assert done.text.startswith("[{")

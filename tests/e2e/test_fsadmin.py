@@ -165,7 +165,8 @@ def test_a_no_on_the_terminal_keeps_the_account_and_a_yes_deletes_it(home):
 
 def test_control_c_at_the_question_deletes_nothing(home):
     status, _ = on_terminal(home, "remove-user", "first", answer=signal.SIGINT)
-    assert status == 130
+    # It is sent until the program ends, and the last one may come when that is ending already.
+    assert status in (130, -signal.SIGINT)
     assert admin(home, "show-user", "first").returncode == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -74,14 +75,15 @@ def test_its_help_names_every_option(tmp_path):
     told = run("fsd", "--help")
     assert told.returncode == 0
     assert set(re.findall(r"--[a-z-]+", told.stdout)) == {
-        *("--home", "--listen", "--database", "--log-format"),
+        *("--home", "--config", "--listen", "--database", "--log-format", "--metrics-listen"),
+        *("--set", "--check-config"),
         *("--debug", "--version", "--help"),
     }
 
 
 @pytest.mark.parametrize("listen", ["", "127.0.0.1:65536", "::1"])
 def test_what_is_no_address_is_a_usage_error(tmp_path, listen):
-    assert_refused(fsd(tmp_path / "home", listen=listen), 2, "is not an address")
+    assert_refused(fsd(tmp_path / "home", listen=listen), 2, "must be an address")
     assert not (tmp_path / "home").exists()
 
 
@@ -89,7 +91,7 @@ def test_a_port_in_use_is_a_sentence_with_a_hint(prepared):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         where = f"127.0.0.1:{taken.getsockname()[1]}"
         ended = fsd(prepared, listen=where)
-    assert_refused(ended, 1, f"Cannot listen on {where}")
+    assert_refused(ended, 1, f"Cannot listen on {where}: {os.strerror(errno.EADDRINUSE)}.")
     assert "--listen" in ended.stderr
 
 
@@ -128,18 +130,30 @@ def test_a_database_that_does_not_answer_is_a_sentence_without_its_password(prep
     assert "hunter2" not in ended.stderr
 
 
+@pytest.mark.parametrize("content", [b"no database at all" * 500, None], ids=["no database", "cut"])
+def test_a_damaged_database_is_a_sentence_that_says_so(prepared, content):
+    database = prepared / "fsd.db"
+    database.write_bytes(content or database.read_bytes()[:8192])
+    ended = fsd(prepared)
+    assert_refused(ended, 1, "The database is damaged")
+    assert "backup" in ended.stderr
+
+
+def test_a_database_that_may_not_be_written_is_a_sentence_that_says_so(prepared):
+    url = f"sqlite:///file:{prepared}/fsd.db?mode=ro&uri=true"
+    assert_refused(fsd(prepared, "--database", url), 1, "The database may not be written")
+
+
 def test_a_file_in_place_of_the_home_is_a_usage_error(tmp_path):
     (tmp_path / "home").write_text("a file")
-    ended = fsd(tmp_path / "home")
-    assert ended.returncode == 2
-    assert "Traceback" not in ended.stderr
+    assert_refused(fsd(tmp_path / "home"), 2, "is a file")
 
 
 def test_debug_shows_where_it_went_wrong(tmp_path):
     ended = fsd(tmp_path, "--debug", listen="nowhere:at all")
     assert ended.returncode == 2
     assert ended.stderr.startswith("Traceback")
-    assert ended.stderr.splitlines()[-1].startswith("fsd: 'nowhere:at all'")
+    assert "fsd: --listen: listen is 'nowhere:at all'" in ended.stderr
 
 
 @pytest.fixture(scope="module")

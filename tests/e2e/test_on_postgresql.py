@@ -73,12 +73,20 @@ def test_two_names_can_be_exchanged(client, tmp_path: Path):
     assert client("ls").split() == ["one", "two"]
 
 
-def test_what_is_removed_leaves_nothing_in_the_store(client, tmp_path: Path):
-    client("put", make(tmp_path / "tree"))
+def test_what_is_removed_and_older_versions_can_be_had_again(client, tmp_path: Path):
+    tree = make(tmp_path / "tree")
+    client("put", tree)
+    first = contents(tree)
+    (tree / "below" / "7.txt").write_bytes(b"another version")
+    (tree / "large").write_bytes(os.urandom(2_500_000))
+    client("put", tree)
+    client("restore", "--version", 1, "tree/large")
+    client("restore", "--version", 1, "tree/below/7.txt")
     client("rm", "-r", "tree")
     assert client("ls") == ""
-    blobs = tmp_path / "fsd" / "blobs"
-    assert [path for path in blobs.rglob("*") if path.is_file()] == []
+    client("restore", "tree")
+    client("get", "tree", tmp_path / "back")
+    assert contents(tmp_path / "back") == first
 
 
 @pytest.fixture

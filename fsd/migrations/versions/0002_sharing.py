@@ -10,13 +10,11 @@ depends_on = None
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("nodes", schema=None) as batch_op:
-        batch_op.add_column(
-            sa.Column("generation", sa.Integer(), nullable=False, server_default="1")
-        )
-    with op.batch_alter_table("nodes", schema=None) as batch_op:
-        batch_op.alter_column("generation", server_default=None)
-
+    # Not in a batch: SQLite would make the table anew, and what refers to the old one (every
+    # manifest, every state) would be deleted with it. So the default stays, too.
+    op.add_column(
+        "nodes", sa.Column("generation", sa.Integer(), nullable=False, server_default="1")
+    )
     op.create_table(
         "key_log",
         sa.Column("index", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -77,5 +75,4 @@ def downgrade() -> None:
     op.drop_table("member_lists")
     op.drop_table("key_log_head")
     op.drop_table("key_log")
-    with op.batch_alter_table("nodes", schema=None) as batch_op:
-        batch_op.drop_column("generation")
+    op.drop_column("nodes", "generation")

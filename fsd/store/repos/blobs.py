@@ -8,10 +8,10 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session as Db
 
-from fsd.store.models import Blob, Node, table
+from fsd.store.models import Blob, table
 from fsd.store.repos.many import SOME, for_each, helpings, of_some
 
-_BLOBS, _NODES = table(Blob), table(Node)
+_BLOBS = table(Blob)
 
 
 class HeldBlob(NamedTuple):
@@ -42,12 +42,6 @@ _ASSIGN = (
     update(_BLOBS)
     .where(_BLOBS.c.root == bindparam("of"))
     .values(node_id=bindparam("to"), owner_id=bindparam("owner"))
-)
-
-_SMALL = (
-    select(_NODES.c.id, _BLOBS.c.root, _BLOBS.c.data)
-    .join(_BLOBS, (_BLOBS.c.root == _NODES.c.blob) & (_BLOBS.c.node_id == _NODES.c.id))
-    .where(_NODES.c.id.in_(SOME), _BLOBS.c.data.is_not(None))
 )
 
 
@@ -95,9 +89,14 @@ def of_nodes(db: Db, nodes: Sequence[bytes]) -> list[bytes]:
     ]
 
 
-def small_ones(db: Db, nodes: Sequence[bytes]) -> dict[tuple[bytes, bytes], bytes]:
-    """Return the bytes of the small blobs that nodes have now, by node and root."""
-    return {(node, root): data for node, root, data in of_some(db, _SMALL, nodes)}
+_SMALL = select(_BLOBS.c.node_id, _BLOBS.c.root, _BLOBS.c.data).where(
+    _BLOBS.c.root.in_(SOME), _BLOBS.c.node_id.is_not(None), _BLOBS.c.data.is_not(None)
+)
+
+
+def small_ones(db: Db, roots: Iterable[bytes]) -> dict[tuple[bytes, bytes], bytes]:
+    """Return the bytes of small blobs by the node that they belong to, and by root."""
+    return {(row.node_id, row.root): row.data for row in of_some(db, _SMALL, roots)}
 
 
 def staged_before(db: Db, before_ms: int) -> list[bytes]:

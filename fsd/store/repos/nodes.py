@@ -153,14 +153,14 @@ def insert_all(db: Db, owner_id: int, new: Sequence[VerifiedManifest]) -> None:
     _insert_manifests(db, new)
 
 
-def replace_all(db: Db, changed: Sequence[VerifiedManifest]) -> None:
-    """Store the next versions of nodes; the manifests before them go."""
+def replace_all(db: Db, changed: Sequence[VerifiedManifest], *, forget: Sequence[NodeId]) -> None:
+    """Store the next versions of nodes; of those in `forget`, the manifests before them go."""
     for_each(
         db,
         _NEXT_NODE,
         [{"of": (row := _columns(m)).pop("id"), **row} for m in changed],
     )
-    for some in helpings([m.body.node for m in changed]):
+    for some in helpings(forget):
         db.execute(delete(Manifest).where(Manifest.node_id.in_(some)), execution_options=_AS_IS)
     _insert_manifests(db, changed)
 

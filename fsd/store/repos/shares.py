@@ -15,8 +15,10 @@ from fsproto.sealed.signed import Signed
 
 _NODES, _GRANTS = table(Node), table(Grant)
 _LISTS = table(MemberList)
-_UP = select(_NODES.c.id, _NODES.c.parent_id).where(_NODES.c.id.in_(SOME)).cte("up", recursive=True)
-_UP = _UP.union(select(_NODES.c.id, _NODES.c.parent_id).join(_UP, _NODES.c.id == _UP.c.parent_id))
+# What was removed can be seen by those who see the folder that it was removed from.
+_ABOVE = func.coalesce(_NODES.c.parent_id, _NODES.c.removed_from).label("above")
+_UP = select(_NODES.c.id, _ABOVE).where(_NODES.c.id.in_(SOME)).cte("up", recursive=True)
+_UP = _UP.union(select(_NODES.c.id, _ABOVE).join(_UP, _NODES.c.id == _UP.c.above))
 
 
 def role(db: Db, user_id: int, node: bytes) -> Role | None:
@@ -150,7 +152,8 @@ def given_to(db: Db, user_id: int, owner: str) -> list[Given]:
 def owned_by(db: Db, user_id: int) -> list[MemberList]:
     """Return the lists of all nodes of a person that are shared."""
     query = select(MemberList).join(Node, Node.id == MemberList.node_id)
-    return list(db.scalars(query.where(Node.owner_id == user_id).order_by(Node.id)))
+    there = (Node.owner_id == user_id) & Node.removed_ms.is_(None)
+    return list(db.scalars(query.where(there).order_by(Node.id)))
 
 
 def holders_of(db: Db, node: bytes) -> set[str]:

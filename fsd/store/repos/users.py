@@ -56,10 +56,14 @@ def tree(db: Db, user_id: int) -> Tree | None:
 
 
 def usage(db: Db, user_id: int) -> tuple[dict[int, int], int]:
-    """Return how many nodes of each kind a user owns (roots left out), and the bytes stored."""
+    """Return how many nodes of each kind a user owns (roots left out), and the bytes stored.
+
+    What was removed does not count as a node, but its bytes do as long as they are kept; so do
+    those of older versions.
+    """
     kinds = db.execute(
         select(Node.kind, func.count())
-        .where(Node.owner_id == user_id, Node.parent_id.is_not(None))
+        .where(Node.owner_id == user_id, Node.parent_id.is_not(None), Node.removed_ms.is_(None))
         .group_by(Node.kind)
     )
     stored = db.scalar(

@@ -135,6 +135,28 @@ def test_what_cannot_be_done_is_a_sentence_and_changes_nothing(admin, command, s
     assert admin("list-users", "--json") == before
 
 
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (("show-user", "nobody"), "not-found"),
+        (("add-user", "alice"), "exists"),
+        (("add-user", "bob", "--algorithm", "MD5"), "usage"),
+        (("add-user",), "usage"),
+        (("no-such-command",), "usage"),
+    ],
+    ids=lambda given: "-".join(given) if isinstance(given, tuple) else "",
+)
+def test_programs_are_told_what_went_wrong_as_json(admin, command, code):
+    _, without, told = admin(*command)
+    _, out, err = admin(*command, "--json")
+    assert without == ""
+    assert err == told
+    error = json.loads(out)
+    assert set(error) == {"error", "message", "hint"}
+    assert error["error"] == code
+    assert told.startswith(f"fsadmin: {error['message']}\n")
+
+
 def test_the_secret_is_shown_once_and_never_again(admin):
     secret = json.loads(admin("rotate-secret", "alice", "--json")[1])["secret"]
     for command in (

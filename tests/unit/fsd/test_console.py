@@ -84,4 +84,7 @@ def test_an_interruption_ends_with_130(ending, error):
 def test_wrong_usage_ends_with_2(ending):
     status, _, err = ending(lambda: None, "--no-such-option")
     assert status == 2
-    assert "no-such-option" in err
+    assert err.splitlines() == [
+        "fsx: No such option '--no-such-option'.",
+        "     Usage: fsx [OPTIONS]  ('fsx --help' tells more)",
+    ]

@@ -408,6 +408,34 @@ def test_a_log_key_of_another_home_is_told(office, clock, alice):
     assert refusal.value.hint
 
 
+def test_nothing_is_added_to_a_log_of_another_key(office, clock, alice, tmp_path):
+    office.add("bob").enrol(office, clock())
+    with office.database.write() as db:  # so that there is somebody to note
+        db.execute(text("""DELETE FROM key_log WHERE "index" = 1"""))
+        db.execute(text("UPDATE key_log_head SET size = 1"))
+    other = LogKeeper(crypto.SigningKey(known.stretch("another home", 32)), now_ms=clock)
+    before = office.key_log.entries(0)
+
+    def reset() -> None:
+        with office.database.write() as db:
+            other.reset(db, "alice")
+
+    for add in (reset, lambda: other.catch_up(office.database)):
+        with pytest.raises(IntegrityError, match="log key"):
+            add()
+        assert office.key_log.entries(0) == before
+
+
+def test_keys_that_are_reset_before_the_log_has_caught_up_were_never_in_it(office, clock, alice):
+    forget_the_log(office.database)
+    office.people.reset_keys("alice")
+    office.log.catch_up(office.database)
+    assert events(office) == []
+    clock.forward(60)
+    Resident(identity("alice", "other"), alice.otp).enrol(office, clock())
+    assert events(office) == [("alice", Event.ENROLLED)]
+
+
 def test_ten_who_catch_up_at_once_note_everybody_once(
     office: Office, clock: Clock, alice: Resident, url_at_head: str, tmp_path: Path
 ):

@@ -11,6 +11,7 @@ from fsproto.keys.grants import Role
 from fsproto.messages.account import Backup
 from tests.people import ADDRESS, CHANNEL, Office, Resident, identity
 from tests.sharing import make_folder
+from tests.writing import Writer
 
 KEPT = {"login_failures", "key_log", "key_log_head"}
 """What outlives a person: the key log forgets nobody."""
@@ -120,6 +121,11 @@ def test_removing_a_person_leaves_no_row_and_no_blob_and_others_whole(office, cl
     before, blobs = rows(office), stored_blobs(office)
     alice = resident(office, clock, "alice")
     make_folder(office, alice).share((bob, Role.READER))
+    writes = Writer(office, alice, office.files)
+    for content in (b"one", b"two"):
+        writes.write("replaced", content)
+    writes.write("removed", b"one")
+    writes.remove("removed")
     assert all(count > before[name] for name, count in rows(office).items())
     office.people.remove("alice")
     assert rows(office) == before

@@ -19,8 +19,11 @@ from fsd.store import schema
 from fsd.store.engine import Database, DatabaseError
 from fsd.store.models import Base
 from fsd.store.schema import NewerDatabaseError
-from fsproto.errors import BadSettingError, IntegrityError
+from fsproto.errors import BadSettingError, IntegrityError, NotFoundError
+from fsproto.keylog.log import KeyLog
+from fsproto.keys.grants import Role
 from tests.people import Office
+from tests.sharing import make_folder
 
 
 @pytest.fixture
@@ -167,3 +170,48 @@ def test_a_master_key_of_another_home_is_told_before_anybody_is_added_under_it(t
         with pytest.raises(IntegrityError, match="master key") as refusal:
             app.people(other, database)
         assert refusal.value.hint
+
+
+# --- sharing came later
+
+
+def count(database: Database, table: str) -> int:
+    with database.read() as db:
+        return db.scalar(text(f"SELECT count(*) FROM {table}")) or 0
+
+
+SINCE_SHARING = {"key_log", "key_log_head", "member_lists", "grants"}
+BEFORE_SHARING = sorted(set(Base.metadata.tables) - SINCE_SHARING)
+
+
+def test_sharing_comes_and_goes_with_people_and_files_in_the_database(empty, tmp_path, clock):
+    schema.upgrade(empty)
+    office = Office(empty, tmp_path / "blobs", clock)
+    alice, bob = office.add("alice"), office.add("bob")
+    for person in (alice, bob):
+        person.enrol(office, clock())
+    alice.put(office, "large", b"sealed" * 50_000, inline=False)
+    folder = make_folder(office, alice)
+    folder.send(alice, folder.put(alice, "hers"))
+    folder.share((bob, Role.READER))
+    rows = {table: count(empty, table) for table in BEFORE_SHARING}
+    listed = office.files.listing(alice.who, folder.node)
+
+    schema.downgrade(empty, "0001")
+    assert tables(empty) == {"alembic_version", *BEFORE_SHARING}
+    assert {table: count(empty, table) for table in BEFORE_SHARING} == rows
+
+    schema.upgrade(empty)
+    office.log.catch_up(empty)
+    assert {table: count(empty, table) for table in BEFORE_SHARING} == rows
+    assert office.files.listing(alice.who, folder.node) == listed
+    log = KeyLog()
+    log.extend(office.key_log.entries(0).entries)
+    assert log.people() == ["alice", "bob"]
+    with pytest.raises(NotFoundError):
+        office.files.listing(bob.who, folder.node)
+    folder.members = None
+    folder.share((bob, Role.WRITER))
+    folder.send(bob, folder.put(bob, "his"))
+    folder.renew((bob, Role.READER))
+    assert len(office.files.listing(bob.who, folder.node)[0]) == 2

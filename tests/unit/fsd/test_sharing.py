@@ -487,6 +487,29 @@ def test_of_ten_first_lists_at_once_one_is_taken(office, shared, bob):
     assert ends.count(ConflictError) == 9
 
 
+@pytest.mark.parametrize("_again", range(5))
+def test_of_a_first_list_and_a_new_key_without_one_at_once_one_is_taken(
+    office, shared, alice, bob, _again
+):
+    new = shared.keyed.renewed(known.Seeded("second"))
+    asks = [
+        Commit([], [], [], [], [shared.list_of((bob, Role.READER))]),
+        replace(shared.renewal(new), members=[]),
+    ]
+    ready = threading.Barrier(2)
+
+    def race(ask: Commit) -> bool:
+        ready.wait()
+        try:
+            office.files.commit(alice.who, ask)
+        except (ConflictError, NotAllowedError):
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sum(pool.map(race, asks)) == 1
+
+
 # --- sealed keys
 
 

@@ -23,11 +23,12 @@ KINDS = {
     },
     "keys of a node": {"NODE_LINK_KEY", "NODE_NAME_KEY", "NODE_METADATA_KEY", "NODE_FORMER_KEY"},
     "derived from secrets": {"CHANNEL_SECRET", "WRAP"},
-    "derived from a file key": {"CONTENT", "CONTENT_COMMITMENT", "CONTENT_HEADER"},
+    "derived from a file key": {"CONTENT", "CONTENT_COMMITMENT", "CONTENT_HEADER", "BACKUP"},
     "derived from a recovery phrase": {"RECOVERY_SIGNING", "RECOVERY_KEY"},
     "associated data": {"LINK", "FORMER", "METADATA", "KEYFILE", "EXPORT", "SERVER_OTP_SECRET"},
     "derived from an identity": {"JOURNAL"},
     "derived from two identities": {"SAFETY_WORDS"},
+    "names of a client's own files": {"UNFINISHED"},
 }
 """Labels that stand at the front of one kind of input, where one could be taken for another."""
 

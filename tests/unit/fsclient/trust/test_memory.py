@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.trust.memory import MANIFEST, STATE, Memory, Sighting
+from fsclient.trust.memory import AGE, LIST, MANIFEST, STATE, Memory, Sighting
 from fsproto.errors import FsError, IntegrityError, RollbackError
-from fsproto.types import Hash, NodeId
+from fsproto.types import NO_HASH, Hash, NodeId
 
 NODE = NodeId(b"n" * 16)
 
@@ -101,3 +101,103 @@ def test_a_damaged_memory_is_not_begun_anew(tmp_path, content):
 def test_a_memory_that_cannot_be_opened_is_told(tmp_path):
     with pytest.raises(FsError, match="cannot be used"):
         Memory(tmp_path / "no" / "memory.db")
+
+
+# --- lists, and folders that somebody who was removed signed last
+
+SHARED = NodeId(b"s" * 16)
+FROZEN = {NODE: (SHARED, AGE)}
+"""The folder was signed by somebody whom the list of the shared one does not name any more."""
+
+
+def told(memory: Memory, generation: int) -> None:
+    """Learn of a list that is bound to a generation."""
+    memory.check([Sighting(SHARED, AGE, generation, NO_HASH)], memory.mark())
+
+
+def look(memory: Memory, version: int, *, frozen: bool = True) -> None:
+    memory.check([seen(version)], memory.mark(), FROZEN if frozen else {})
+
+
+def test_lists_are_counted_apart_from_what_they_are_of(memory):
+    memory.check([seen(5), seen(3, what=LIST), seen(9, what=MANIFEST)], memory.mark())
+    memory.check([seen(4, what=LIST)], memory.mark())
+    with pytest.raises(RollbackError, match="OLDER"):
+        memory.check([seen(3, what=LIST)], memory.mark())
+
+
+def test_a_list_of_an_older_generation_than_was_known_is_a_rollback(memory):
+    told(memory, 2)
+    told(memory, 2)
+    with pytest.raises(RollbackError, match="OLDER"):
+        told(memory, 1)
+
+
+def test_what_was_looked_at_since_somebody_was_removed_they_change_no_more(memory):
+    told(memory, 2)
+    look(memory, 5)
+    with pytest.raises(RollbackError, match="WHO WAS REMOVED") as refusal:
+        look(memory, 6)
+    assert refusal.value.exit_status == 7
+    look(memory, 5)  # as it was it may be looked at for ever
+
+
+def test_what_they_wrote_before_they_were_removed_may_be_found_once(memory):
+    look(memory, 5, frozen=False)
+    told(memory, 2)
+    look(memory, 6)
+    with pytest.raises(RollbackError, match="WHO WAS REMOVED"):
+        look(memory, 7)
+
+
+def test_a_look_that_finds_nothing_new_is_a_look_since_then_as_well(memory):
+    look(memory, 5, frozen=False)
+    told(memory, 2)
+    look(memory, 5)
+    with pytest.raises(RollbackError, match="WHO WAS REMOVED"):
+        look(memory, 6)
+
+
+def test_what_others_change_there_is_believed(memory):
+    told(memory, 2)
+    look(memory, 5)
+    look(memory, 6, frozen=False)
+    with pytest.raises(RollbackError, match="WHO WAS REMOVED"):
+        look(memory, 7)
+
+
+def test_a_folder_that_was_never_looked_at_may_be_as_they_left_it(memory):
+    told(memory, 2)
+    look(memory, 9)
+
+
+def test_where_no_list_is_known_nobody_was_removed(memory):
+    look(memory, 5)
+    look(memory, 6)
+
+
+def test_other_folders_of_the_same_look_are_not_held_back(memory):
+    other = NodeId(b"o" * 16)
+    told(memory, 2)
+    memory.check([seen(5), Sighting(other, STATE, 1, NO_HASH)], memory.mark(), FROZEN)
+    newer = Sighting(other, STATE, 2, Hash(b"2" * 32))
+    memory.check([seen(5), newer], memory.mark(), FROZEN)
+    with pytest.raises(RollbackError, match="OLDER"):
+        memory.check([Sighting(other, STATE, 1, NO_HASH)], memory.mark())
+
+
+def test_nothing_is_remembered_of_a_change_that_was_refused(memory):
+    told(memory, 2)
+    look(memory, 5)
+    with pytest.raises(RollbackError):
+        look(memory, 6)
+    look(memory, 5)
+
+
+def test_that_somebody_was_removed_is_remembered_from_one_run_to_the_next(tmp_path):
+    path = tmp_path / "memory.db"
+    with closing(Memory(path)) as first:
+        told(first, 2)
+        look(first, 5)
+    with closing(Memory(path)) as second, pytest.raises(RollbackError, match="WHO WAS REMOVED"):
+        look(second, 6)

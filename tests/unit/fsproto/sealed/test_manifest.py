@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from fsproto import crypto, labels
 from fsproto.errors import IntegrityError, RemoteProtocolError, SignatureError
@@ -13,6 +14,7 @@ from fsproto.sealed.manifest import (
     Metadata,
     Mode,
     manifest_hash,
+    older_manifest,
     open_metadata,
     pinned_manifest,
     seal_metadata,
@@ -139,3 +141,35 @@ def test_metadata_that_is_no_metadata_is_refused_even_under_the_right_key(filled
     sealed = bytes(12) + crypto.Aead(FILE.metadata_key).seal(bytes(12), filled, binding)
     with pytest.raises((IntegrityError, RemoteProtocolError)):
         open_metadata(FILE.metadata_key, replaced(file_manifest(), metadata=sealed))
+
+
+# --- versions, one before the other
+
+
+def test_a_version_vouches_for_the_one_before_it_and_for_no_other():
+    first = sign_manifest(ALICE.signing, file_manifest())
+    body = first.body
+    follows = {"version": body.version + 1, "previous": first.hash}
+    second = sign_manifest(ALICE.signing, replace(body, **follows))
+    assert older_manifest(first.signed, second) == first
+    for other in (second.signed, sign_manifest(ALICE.signing, replace(body, time_ms=1)).signed):
+        with pytest.raises(IntegrityError):
+            older_manifest(other, second)
+
+
+def test_nothing_comes_before_the_first_version():
+    first = sign_manifest(ALICE.signing, file_manifest())
+    again = sign_manifest(ALICE.signing, replace(first.body, version=1, previous=first.hash))
+    with pytest.raises(IntegrityError):
+        older_manifest(first.signed, again)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"node": bytes(16)}, {"version": 7}, {"kind": Kind.FOLDER, "content": None}]
+)
+def test_an_author_cannot_name_a_version_of_something_else_as_the_one_before(wrong):
+    body = file_manifest()
+    other = sign_manifest(ALICE.signing, replace(body, **wrong))
+    newer = replace(body, version=body.version + 1, previous=other.hash)
+    with pytest.raises(IntegrityError, match="something else"):
+        older_manifest(other.signed, sign_manifest(ALICE.signing, newer))

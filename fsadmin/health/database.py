@@ -1,0 +1,87 @@
+"""The database: whether it answers, is whole, has the right schema, and agrees about the time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select, text
+
+from fsadmin.health.found import Found, bad, fine, note
+from fsd.masterkey import open_vault
+from fsd.store import schema
+from fsd.store.models import UsedOtp
+from fsproto.errors import FsError
+
+if TYPE_CHECKING:
+    from fsd.home import Home
+    from fsd.store.engine import Database
+
+_OFF_MS = 1000
+_FAR_OFF_MS = 15_000
+_SYNCHRONISE = "let chrony or systemd-timesyncd set the clock: one-time passwords depend on it"
+
+
+def database(home: Home, used: Database, now_ms: int) -> Iterator[Found]:
+    """Look at all of it; whatever fails ends the look."""
+    try:
+        found, head = schema.current(used), schema.head()
+        if found is None:
+            yield note("database", "The database is empty.", "start fsd, which makes it")
+            return
+        if not schema.is_known(found):
+            yield bad(
+                "database",
+                "The database was made by a newer version of fsd.",
+                "install that version, or put a backup from before the update back",
+            )
+            return
+        if found != head:
+            yield note(
+                "database",
+                f"The database is at revision {found}; this version needs {head}.",
+                "fsadmin backup FILE, and restart fsd, which upgrades it",
+            )
+            return
+        yield from _whole(used)
+        open_vault(home, used)
+        yield from _clocks(used, now_ms)
+    except FsError as error:
+        yield bad("database", error.sentence, error.hint or "See its log.")
+
+
+def _whole(used: Database) -> Iterator[Found]:
+    kind = used.url.get_backend_name()
+    if kind == "sqlite":
+        with used.read() as db:
+            said = db.scalar(text("PRAGMA quick_check(1)"))
+        if said != "ok":
+            yield bad(
+                "database",
+                "The database file is damaged.",
+                "stop fsd and put the newest backup back",
+            )
+            return
+    yield fine("database", f"The database ({kind}) answers, and is at {schema.head()}.")
+
+
+def _clocks(used: Database, now_ms: int) -> Iterator[Found]:
+    with used.read() as db:
+        newest = db.scalar(select(func.max(UsedOtp.used_ms))) or 0
+        theirs = None
+        if used.url.get_backend_name() == "postgresql":
+            theirs = db.scalar(text("SELECT extract(epoch FROM clock_timestamp()) * 1000"))
+    if newest > now_ms + _FAR_OFF_MS:
+        yield bad(
+            "clock",
+            f"The clock has gone back: a login was {(newest - now_ms) // 1000} s from now.",
+            _SYNCHRONISE,
+        )
+    if theirs is None:
+        return
+    off = abs(int(theirs) - now_ms)
+    if off > _OFF_MS:
+        say = bad if off > _FAR_OFF_MS else note
+        yield say("clock", f"The database's clock differs by {off} ms.", _SYNCHRONISE)
+    else:
+        yield fine("clock", "The database's clock agrees with this machine's.")

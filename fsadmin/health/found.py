@@ -1,0 +1,42 @@
+"""What a look at one thing comes to."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class State(enum.Enum):
+    """How it stands with one thing."""
+
+    FINE = "fine"
+    NOTE = "note"
+    """It works, and should be looked at."""
+    BAD = "bad"
+    """It does not work, or will not for long, or is not safe."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One thing that was looked at."""
+
+    name: str
+    state: State
+    sentence: str
+    advice: str | None = None
+    """What to do; nothing where all is well."""
+
+
+def fine(name: str, sentence: str) -> Found:
+    """Say that all is well with one thing."""
+    return Found(name, State.FINE, sentence)
+
+
+def note(name: str, sentence: str, advice: str) -> Found:
+    """Say that one thing should be looked at."""
+    return Found(name, State.NOTE, sentence, advice)
+
+
+def bad(name: str, sentence: str, advice: str) -> Found:
+    """Say that something must be done."""
+    return Found(name, State.BAD, sentence, advice)

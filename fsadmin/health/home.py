@@ -1,0 +1,130 @@
+"""The home: who may read it, its keys, the room on its disk, and when it was last backed up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fsadmin import output
+from fsadmin.health.found import Found, bad, fine, note
+from fsd.home import HOST_KEY, MASTER_KEY
+from fsd.hostkeys import HostKeys
+from fsd.masterkey import NEXT
+from fsproto.errors import FsError
+
+if TYPE_CHECKING:
+    from fsd.home import Home
+
+_DAY_MS = 86400 * 1000
+OLD_KEY_DAYS = 3 * 365
+OLD_BACKUP_DAYS = 7
+_FULL = 256 << 20
+_NEARLY_FULL = 0.05
+_OTHERS = 0o077
+
+
+def permissions(home: Home) -> Iterator[Found]:
+    """Look for what others could read, and for what belongs to somebody else."""
+    owner = home.path.stat().st_uid
+    open_to_others, foreign = [], []
+    for path in (home.path, *_inside(home.path)):
+        try:
+            stat = path.lstat()
+        except FileNotFoundError:  # it was there a moment ago
+            continue
+        if stat.st_mode & _OTHERS and not path.is_symlink():
+            open_to_others.append(path)
+        if stat.st_uid != owner:
+            foreign.append(path)
+    if open_to_others:
+        yield bad(
+            "permissions",
+            f"{_first(open_to_others)} can be reached by other users.",
+            f"chmod -R go-rwx {home.path}",
+        )
+    if foreign:
+        yield bad(
+            "permissions",
+            f"{_first(foreign)} belongs to another user than the home.",
+            f"chown -R --reference={home.path} {home.path}",
+        )
+    if not open_to_others and not foreign:
+        yield fine("permissions", "Nobody else can reach what is in the home.")
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    for above, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            yield Path(above, name)
+
+
+def _first(paths: list[Path]) -> str:
+    more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
+    return f"{paths[0]}{more}"
+
+
+def keys(home: Home, now_ms: int) -> Iterator[Found]:
+    """Look at the keys: whether they can be read, and how old they are."""
+    try:
+        keys = HostKeys(home)
+        keys.current()
+        keys.moves()
+        home.master_key()
+    except FsError as error:
+        yield bad("keys", error.sentence, error.hint or "Put it back from a backup.")
+        return
+    young = True
+    for name, command in ((HOST_KEY, "rotate-host-key"), (MASTER_KEY, "rotate-master-key")):
+        days = _age_days(home.path / name, now_ms)
+        if days > OLD_KEY_DAYS:
+            young = False
+            yield note("keys", f"{name} is {days} days old.", f"fsadmin {command}")
+    if (home.path / NEXT).exists():
+        young = False
+        yield note(
+            "keys",
+            "A rotation of the master key was interrupted; the key that counts was found.",
+            "fsadmin rotate-master-key, with fsd stopped, to complete it",
+        )
+    if young:
+        yield fine("keys", "The keys are whole, and none is old.")
+
+
+def _age_days(path: Path, now_ms: int) -> int:
+    return int((now_ms / 1000 - path.stat().st_mtime) // 86400)
+
+
+def disk(home: Home) -> Iterator[Found]:
+    """Look at the room that is left."""
+    usage = shutil.disk_usage(home.path)
+    left = output.size(usage.free)
+    advice = "make room, or move the home to a larger disk"
+    if usage.free < _FULL:
+        yield bad("disk", f"Only {left} are left for {home.path}.", advice)
+    elif usage.free < usage.total * _NEARLY_FULL:
+        yield note("disk", f"{left} are left for {home.path}.", advice)
+    else:
+        yield fine("disk", f"{left} are left.")
+    if home.blobs.exists() and home.blobs.stat().st_dev != home.path.stat().st_dev:
+        yield bad(
+            "disk",
+            "The blobs lie on another file system than the rest of the home.",
+            "move the whole home instead: 'fsadmin backup' needs them on one",
+        )
+
+
+def backup(home: Home, now_ms: int) -> Iterator[Found]:
+    """Look at the age of the last backup."""
+    last = home.last_backup_ms()
+    if last is None:
+        yield note("backup", "There was never a backup.", "fsadmin backup FILE, every day")
+        return
+    days = (now_ms - last) // _DAY_MS
+    said = f"The last backup is of {output.day(last)}."
+    if days >= OLD_BACKUP_DAYS:
+        yield note("backup", said, "fsadmin backup FILE, every day")
+    else:
+        yield fine("backup", said)

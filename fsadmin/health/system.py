@@ -1,0 +1,84 @@
+"""The machine and the running server: is the clock kept, and does the port answer rightly."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from fsadmin.health.found import Found, bad, fine, note
+from fsproto import crypto
+from fsproto.errors import FsError, HostKeyError
+from fsproto.link import Address, parse_address
+from fsproto.wire.connection import NEED_DATA, Connection
+from fsproto.wire.handshake import ClientHandshake
+
+if TYPE_CHECKING:
+    from fsd.home import Home
+
+_WITHIN_S = 5.0
+_TIME_ERROR = 5
+"""What Linux answers as long as nobody keeps its clock (adjtimex(2))."""
+_TIMEX_BYTES = 256
+"""More than `struct timex` has."""
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - this is where it is looked up
+
+
+def clock() -> Iterator[Found]:
+    """Ask the system whether its clock is kept, where it can tell."""
+    if not sys.platform.startswith("linux"):
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None, use_errno=True)
+        state = libc.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))  # all zero: only asks
+        if state == _TIME_ERROR:
+            yield note(
+                "clock",
+                "Nobody keeps this machine's clock.",
+                "let chrony or systemd-timesyncd set it: one-time passwords depend on it",
+            )
+        elif state >= 0:
+            yield fine("clock", "This machine's clock is kept by the system.")
+
+
+def port(home: Home) -> Iterator[Found]:
+    """Connect as a client does, up to the host key."""
+    last = home.last_run().get("address")
+    if not last:
+        yield note("port", "fsd has not run in this home yet.", "start fsd")
+        return
+    address = parse_address(last)
+    try:
+        expected = crypto.fingerprint(home.host_key().public)
+        _shake_hands(address, expected)
+    except HostKeyError:
+        yield bad(
+            "port",
+            f"fsd at {address} shows another host key than the one in the home.",
+            "systemctl reload fsd (or SIGHUP) has it take the new key over",
+        )
+    except FsError as error:
+        yield bad(
+            "port", f"What answers at {address} is not right: {error.sentence}", "see its log"
+        )
+    except OSError as error:
+        yield bad(
+            "port",
+            f"Nothing answers at {address}: {error.strerror or 'it takes too long'}.",
+            "start fsd (systemctl start fsd), or look into its log for why it ended",
+        )
+    else:
+        yield fine("port", f"fsd answers at {address} with the right host key.")
+
+
+def _shake_hands(address: Address, expected: str) -> None:
+    connection = Connection(ClientHandshake(expected, os.urandom))
+    host = _ANYWHERE.get(address.host, address.host)
+    with socket.create_connection((host, address.port), _WITHIN_S) as sock:
+        sock.sendall(connection.start())
+        while connection.next_event() is NEED_DATA:
+            connection.receive_data(sock.recv(1 << 16))

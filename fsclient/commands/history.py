@@ -1,0 +1,130 @@
+"""`fsclient history`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fsclient.app import App
+
+if TYPE_CHECKING:
+    from fsclient.history import Version
+    from fsclient.removed import RemovedNode
+    from fsclient.session import Session
+    from fsproto.names import RemotePath
+
+
+@click.command()
+@click.argument("path", metavar="REMOTE")
+@click.pass_obj
+def command(app: App, path: str) -> None:
+    """Show the versions of a file, or what was removed from a folder.
+
+    A file: each version that the server still has, with when it was signed, its size, by whom, and
+    what was changed; of a file that was removed as well. 'get --version N' gets one, 'restore
+    --version N' makes it the newest.
+
+    A folder: what was removed from it, when and by whom; 'restore' brings it back.
+
+    All of it was verified: the server can keep less than it should, but nothing else.
+    """
+    from fsproto.names import parse_path
+
+    with app.session() as session:
+        data, lines = _told(session, parse_path(path))
+    app.ui.result(data, lines)
+
+
+def _told(session: Session, path: RemotePath) -> tuple[dict[str, Any], list[str]]:
+    from fsclient.history import Histories
+    from fsclient.removed import Removals, reached
+
+    folder, there = reached(session.tree, path)
+    if there is not None and there.is_folder:
+        gone = Removals(session.tree).of(there)
+        data = [_removed_data(one) for one in gone]
+        return {"path": str(path), "kind": "folder", "removed": data}, _removed_lines(gone)
+    if there is not None:
+        session.tree.find(path)  # raises what is to be told of a file that was named as a folder
+    facts: dict[str, Any] = {"path": str(path)}
+    lines = []
+    if there is not None:
+        found = there
+    else:
+        removed = Removals(session.tree).named(folder, path)[0]
+        found = removed.found
+        facts["removed"] = _removed_data(removed)
+        lines = [_removed_line(removed, str(path))]
+    facts["kind"] = found.kind
+    versions = [] if found.is_folder else Histories(session.tree).of(found)
+    facts["versions"] = [_data(one) for one in versions]
+    facts["complete"] = bool(versions) and versions[-1].number == 1
+    return facts, lines + _lines(versions)
+
+
+def _data(version: Version) -> dict[str, Any]:
+    from fsproto.sealed.manifest import Mode
+
+    body, metadata = version.found.manifest.body, version.found.metadata
+    return {
+        "version": version.number,
+        "time_ms": body.time_ms,
+        "name": version.name,
+        "size": metadata.size,
+        "mtime_ns": metadata.mtime_ns,
+        "executable": metadata.mode is Mode.EXECUTABLE,
+        "author": body.author,
+        "author_checked": version.placed,
+        "changes": version.changes,
+    }
+
+
+def _lines(versions: list[Version]) -> list[str]:
+    from fsclient.ui import time_text
+
+    numbers = [str(one.number) for one in versions]
+    sizes = [f"{one.found.metadata.size:,}" for one in versions]
+    authors = [
+        one.found.manifest.body.author + ("" if one.placed else " (not checked)")
+        for one in versions
+    ]
+    widths = [max(map(len, some), default=0) for some in (numbers, sizes, authors)]
+    lines = [
+        f"{number:>{widths[0]}}  {time_text(one.found.manifest.body.time_ms)}  "
+        f"{size:>{widths[1]}}  {author:<{widths[2]}}  {', '.join(one.changes)}".rstrip()
+        for one, number, size, author in zip(versions, numbers, sizes, authors, strict=True)
+    ]
+    if versions and versions[-1].number > 1:
+        lines.append(f"The server no longer has versions before {versions[-1].number}.")
+    return lines
+
+
+def _removed_data(one: RemovedNode) -> dict[str, Any]:
+    found, body = one.found, one.state.body
+    return {
+        "name": found.metadata.name,
+        "path": str(found.path),
+        "kind": found.kind,
+        "size": found.metadata.size,
+        "version": found.manifest.body.version,
+        "id": one.id,
+        "removed_ms": body.time_ms,
+        "removed_by": body.author,
+        "replaced": one.replaced,
+    }
+
+
+def _removed_lines(gone: list[RemovedNode]) -> list[str]:
+    if not gone:
+        return ["Nothing was removed from it, or the server no longer has it."]
+    return [_removed_line(one, one.found.metadata.name + "/" * one.found.is_folder) for one in gone]
+
+
+def _removed_line(one: RemovedNode, name: str) -> str:
+    from fsclient.ui import time_text
+
+    how = "replaced" if one.replaced else "removed"
+    size = "-" if one.found.is_folder else f"{one.found.metadata.size:,}"
+    when = time_text(one.state.body.time_ms)
+    return f"{one.id}  {when}  {size:>12}  {how} by {one.state.body.author}  {name}"

@@ -1,0 +1,49 @@
+"""`fsclient restore`."""
+
+from __future__ import annotations
+
+import click
+
+from fsclient.app import App
+from fsclient.commands.options import older
+
+EXAMPLES = """\b
+Examples:
+  fsclient restore notes.txt                 a file that was removed
+  fsclient restore notes.txt --version 3     that version, as the newest
+  fsclient restore notes.txt --as notes-2    where there is a notes.txt now
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("path", metavar="REMOTE")
+@older
+@click.option("--as", "target", metavar="REMOTE", help="Bring it back under another name.")
+@click.option("--id", "chosen", default="", metavar="ID", help="Which one, of several removed.")
+@click.pass_obj
+def command(app: App, path: str, *, version: int | None, target: str | None, chosen: str) -> None:
+    """Bring back an older version, or what was removed.
+
+    What is there gets the content, time and mode of an older version as its newest; nothing of its
+    history is lost. What was removed comes back with its history, a folder with all that was in it.
+    Nothing is sent again. What comes back is shared with nobody but those who see its folder.
+    """
+    from fsclient.restoring import Restoring
+    from fsproto.names import parse_path
+
+    place = parse_path(target) if target is not None else None
+    with app.session() as session:
+        done = Restoring(session, app.ui).run(parse_path(path), version, place, chosen)
+    from_version = "" if done.version is None else f" as of version {done.version}"
+    if not done.changed:
+        app.ui.say(f"{done.path} is as in version {done.version} already")
+    elif done.was_removed:
+        app.ui.say(f"brought back {done.path}{from_version}")
+    else:
+        app.ui.say(f"{done.path} is{from_version} again")
+    app.ui.result_of(
+        path=str(done.path),
+        version=done.version,
+        was_removed=done.was_removed,
+        changed=done.changed,
+    )

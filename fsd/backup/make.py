@@ -1,0 +1,208 @@
+"""Makes a backup of a home and its database, while its server runs or not.
+
+Consistent: first all blobs that are stored are held on to (see `blobs.hold`), then one snapshot of
+the database is taken, and the blobs it names that came in between are held as well. So every row
+in the backup has its blob in it, whatever is replaced or removed while the backup is written.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from sqlalchemy import func, select
+
+from fsd.backup import parts, rows
+from fsd.backup.parts import End, Head
+from fsd.backup.seal import Sealed
+from fsd.blobs.check import Hashed
+from fsd.blobs.hold import Hold, let_go_of_leftovers
+from fsd.blobs.local import LocalBlobs
+from fsd.home import HOST_KEY, HOST_MOVES, LOG_KEY, MASTER_KEY, SETTINGS_FILE
+from fsd.store.models import Blob, User
+from fsd.store.schema import revision_of
+from fsproto import __version__, crypto
+from fsproto.errors import ConflictError
+from fsproto.limits import SEGMENT_SIZE
+from fsproto.types import Salt
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session as Db
+
+    from fsd.home import Home
+    from fsd.store.engine import Database
+    from fsproto.types import Random
+
+_ATTEMPTS = 5
+_WANTED = struct.Struct(">32s32s")
+_MODE = 0o600
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a backup came to."""
+
+    head: Head
+    end: End
+    size: int
+    """Bytes of the whole backup."""
+
+
+class Overtaken(Exception):
+    """A blob was stored and deleted again just around the snapshot; a new snapshot is needed."""
+
+
+def make(
+    home: Home,
+    database: Database,
+    out: BinaryIO,
+    passphrase: str,
+    *,
+    now_ms: Callable[[], int],
+    random: Random,
+) -> Made:
+    """Write a sealed backup to `out`, which need not be seekable.
+
+    `HomeBusyError` while another one is made.
+    """
+    with home.maintenance():
+        let_go_of_leftovers(home.path)
+        sealed = Sealed(out, passphrase, random)
+        for attempt in range(_ATTEMPTS):
+            with Hold(home.path, LocalBlobs(home.blobs)) as hold:
+                hold.all()
+                try:
+                    made = _Backup(home, database, hold, sealed).write(now_ms())
+                except Overtaken:
+                    if attempt + 1 == _ATTEMPTS:
+                        raise ConflictError(
+                            "Files change too quickly for a consistent backup; try again."
+                        ) from None
+                    continue
+            return made
+    raise AssertionError("the loop returns or raises")
+
+
+class _Backup:
+    def __init__(self, home: Home, database: Database, hold: Hold, sealed: Sealed) -> None:
+        self._home = home
+        self._database = database
+        self._hold = hold
+        self._sealed = sealed
+        self._wanted = hold.folder / "wanted"
+        self._missing: list[str] = []
+        self._damaged: list[str] = []
+
+    def write(self, now_ms: int) -> Made:
+        with self._database.read() as db:
+            count, size = self._find_wanted(db)
+            # Nothing was written before here, so that an attempt can be made again.
+            with _tar(self._sealed) as tar:
+                head = self._head(db, now_ms, count, size)
+                _add(tar, parts.HEAD, parts.as_json(head))
+                self._add_files(tar)
+                self._add_rows(tar, db)
+                db.close()  # blobs are held already, and take longer than a snapshot should last
+                self._add_blobs(tar)
+                end = End(self._missing, self._damaged)
+                _add(tar, parts.END, parts.as_json(end))
+        self._sealed.finish()
+        return Made(head, end, self._sealed.size)
+
+    def _find_wanted(self, db: Db) -> tuple[int, int]:
+        """Hold on to every blob of the snapshot; note them in a file, as there may be many."""
+        count = size = 0
+        ask = select(Blob.root, Blob.salt, Blob.size).where(Blob.data.is_(None))
+        with self._wanted.open("wb") as wanted:
+            for root, salt, length in db.execute(ask.execution_options(yield_per=1000)):
+                if self._hold.one(root):
+                    wanted.write(_WANTED.pack(root, salt))
+                    count, size = count + 1, size + length
+                elif self._still_there(root):
+                    self._missing.append(root.hex())
+                else:
+                    raise Overtaken
+        return count, size
+
+    def _still_there(self, root: bytes) -> bool:
+        """Tell whether a row is there now; if it is, its blob was lost and not just replaced."""
+        with self._database.read() as later:
+            return later.scalar(select(Blob.root).where(Blob.root == root)) is not None
+
+    def _head(self, db: Db, now_ms: int, count: int, size: int) -> Head:
+        return Head(
+            format=parts.FORMAT,
+            made_ms=now_ms,
+            version=__version__,
+            revision=revision_of(db.connection()) or "",
+            host_key=crypto.fingerprint(self._home.host_key().public),
+            elsewhere=self._database.url.render_as_string() != self._home.database_url,
+            people=db.scalar(select(func.count()).select_from(User)) or 0,
+            blobs=count,
+            blob_bytes=size,
+        )
+
+    def _add_files(self, tar: tarfile.TarFile) -> None:
+        for name in (HOST_KEY, MASTER_KEY, LOG_KEY, HOST_MOVES):
+            path = self._home.path / name
+            if path.exists():
+                _add(tar, f"keys/{name}", path.read_bytes())
+        settings = self._home.path / SETTINGS_FILE
+        if settings.exists():
+            _add(tar, SETTINGS_FILE, settings.read_bytes())
+
+    def _add_rows(self, tar: tarfile.TarFile, db: Db) -> None:
+        connection = db.connection()
+        for number, (table, data) in enumerate(rows.dump(connection)):
+            _add(tar, f"rows/{table}/{number:08}", data)
+        _add(tar, parts.NUMBERS, parts.as_json(rows.numbers(connection)))
+
+    def _add_blobs(self, tar: tarfile.TarFile) -> None:
+        for root, salt in _records(self._wanted):
+            with self._hold.open(root) as file:
+                hashed = Hashed(file, Salt(salt))
+                info = _info(f"blobs/{root.hex()}", Path(file.name).stat().st_size)
+                _put(tar, info, hashed)
+            if hashed.root != root:
+                self._damaged.append(root.hex())
+
+
+@contextmanager
+def _tar(out: Sealed) -> Iterator[tarfile.TarFile]:
+    tar = tarfile.open(fileobj=cast("Any", out), mode="w|", bufsize=SEGMENT_SIZE)  # noqa: SIM115
+    # A blob is then read in just the pieces that its root is made of.
+    cast("Any", tar).copybufsize = SEGMENT_SIZE
+    try:
+        yield tar
+        tar.close()
+    except BaseException:
+        cast("Any", tar).fileobj.closed = True  # or it would write its end when it is forgotten
+        raise
+
+
+def _records(path: Path) -> Iterator[tuple[bytes, bytes]]:
+    with path.open("rb") as file:
+        while record := file.read(_WANTED.size):
+            root, salt = _WANTED.unpack(record)
+            yield root, salt
+
+
+def _info(name: str, size: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, _MODE
+    return info
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    _put(tar, _info(name, len(data)), io.BytesIO(data))
+
+
+def _put(tar: tarfile.TarFile, info: tarfile.TarInfo, source: object) -> None:
+    tar.addfile(info, cast("Any", source))
+    cast("Any", tar).members.clear()  # it would remember all of them

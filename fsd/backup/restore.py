@@ -1,0 +1,228 @@
+"""Puts a backup back: into a home that is not there yet, and a database that holds nothing.
+
+Everything is written beside the home's place, and takes it with one rename once the backup was
+read and verified to its end. Where that fails or is interrupted, there is no home, and what was
+written is deleted.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+from sqlalchemy import inspect
+
+from fsd.backup import parts, rows
+from fsd.backup.parts import End, Head, Member
+from fsd.backup.seal import Unsealed
+from fsd.blobs.local import explained
+from fsd.home import SETTINGS_FILE, Home, HomeError
+from fsd.store import schema
+from fsd.store.engine import Database
+from fsproto.errors import BadSettingError, ConflictError, FsError, IntegrityError, UsageError
+from fsproto.limits import SEGMENT_SIZE
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+SET_ASIDE = "fsd.toml.from-backup"
+"""What a configuration is called that names another database than the one put back into."""
+_LARGEST_PART = 64 << 20
+"""Bytes of a part that is read as a whole."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What was put back."""
+
+    head: Head
+    end: End
+    rows: int
+    set_aside: bool
+    """Whether the configuration was, because it names another database."""
+
+
+def test(file: BinaryIO, passphrase: str) -> tuple[Head, End]:
+    """Read a backup to its end and verify it; write nothing."""
+    head = end = None
+    for member in parts.members(Unsealed(file, passphrase)):
+        if member.name == parts.HEAD:
+            head = _read(member, Head)
+        elif member.name == parts.END:
+            end = _read(member, End)
+        else:
+            while member.file.read(SEGMENT_SIZE):
+                pass
+    if head is None or end is None:
+        raise _incomplete()
+    return head, end
+
+
+def restore(file: BinaryIO, passphrase: str, home: Home, url: str | None, now_ms: int) -> Restored:
+    """Put a backup back into `home`, and into the database `url` (None: one in the home).
+
+    `ConflictError` for a home or database that is in use or holds anything.
+    """
+    check_free(home)
+    source = Unsealed(file, passphrase)
+    home.path.parent.mkdir(parents=True, exist_ok=True)
+    staged = Path(tempfile.mkdtemp(prefix=f".{home.path.name}.restoring-", dir=home.path.parent))
+    try:
+        with explained():
+            made = _Restoring(Home(staged), url, now_ms).put(source)
+            check_free(home)  # again: it took a while
+            staged.replace(home.path)
+    except BaseException:
+        shutil.rmtree(staged, ignore_errors=True)
+        raise
+    return made
+
+
+def check_free(home: Home) -> None:
+    """Raise `ConflictError` unless there is nothing where a home is to be put back."""
+    try:
+        found = next(home.path.iterdir(), None)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise HomeError(f"{home.path} cannot be used as a home: {error.strerror}.") from None
+    if found is not None:
+        raise ConflictError(
+            f"{home.path} is not empty; nothing was put back.",
+            hint="Stop its fsd and move it away, or give another place with --home.",
+        )
+
+
+class _Restoring:
+    """Puts one backup into a home that nobody uses yet."""
+
+    def __init__(self, home: Home, url: str | None, now_ms: int) -> None:
+        os.umask(0o077)  # also for what SQLite makes
+        self._home = home
+        self._url = url
+        self._now_ms = now_ms
+        self._rows = 0
+        self._set_aside = False
+        self._blobs = 0
+        home.blobs.mkdir(mode=0o700)
+
+    def put(self, source: Unsealed) -> Restored:
+        """Put all of it back; `IntegrityError` at anything that is not as it was backed up."""
+        members = parts.members(source)
+        head = _read(next(members), Head, parts.HEAD)
+        if head.format != parts.FORMAT:
+            raise ConflictError(
+                f"This backup is of another format, made by fsd {head.version}.",
+                hint="Put it back with that version, and update then.",
+            )
+        if head.elsewhere and self._url is None:
+            raise UsageError(
+                "This backup is of a server whose database is not in its home.",
+                hint="Give the URL of an empty one with --database, or sqlite:// for one in the "
+                "home.",
+            )
+        with closing(Database(self._home.database_url if self._own else str(self._url))) as db:
+            with _emptied_if_it_fails(db, head.revision):
+                end = self._put_members(members, db)
+                if end is None or self._blobs != head.blobs:
+                    raise _incomplete()
+                schema.upgrade(db)
+            if not self._own:  # so that fsadmin knows
+                self._home.note_run("", db.url.render_as_string(hide_password=True))
+        return Restored(head, end, self._rows, self._set_aside)
+
+    @property
+    def _own(self) -> bool:
+        return self._url in (None, "sqlite://")
+
+    def _put_members(self, members: Iterator[Member], database: Database) -> End | None:
+        end = None
+        with database.connect() as connection, connection.begin():
+            put_rows = rows.fill(connection)
+            for member in members:
+                kind, _, name = member.name.partition("/")
+                match kind:
+                    case "keys":
+                        self._write(self._home.path / name, member)
+                    case "rows":
+                        self._rows += put_rows(name.partition("/")[0], _whole(member))
+                    case "blobs":
+                        self._blobs += 1
+                        self._write(self._home.blobs / name[:2] / name, member)
+                    case "fsd.toml":
+                        self._put_settings(_whole(member))
+                    case "numbers.json":
+                        rows.go_on_from(connection, _read(member, dict[str, int]))
+                    case "end.json":
+                        end = _read(member, End)
+            rows.use_up_codes(connection, self._now_ms)
+        return end
+
+    def _put_settings(self, text: bytes) -> None:
+        """Put the configuration back, aside if it would lead to another database."""
+        from fsd.settings.load import Wanted, load
+
+        path = self._home.path / SETTINGS_FILE
+        path.write_bytes(text)
+        try:
+            named = load(Wanted(home=self._home.path)).settings.database
+        except BadSettingError:
+            named = None
+        if named != (None if self._own else self._url):
+            path.rename(self._home.path / SET_ASIDE)
+            self._set_aside = True
+
+    def _write(self, path: Path, member: Member) -> None:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        with path.open("xb") as file:
+            shutil.copyfileobj(member.file, file, SEGMENT_SIZE)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def _emptied_if_it_fails(database: Database, revision: str) -> Iterator[None]:
+    """Bring an empty database to a revision; take everything away again if the block raises."""
+    with database.connect() as connection:
+        _check_empty(connection)
+    schema.upgrade(database, revision)
+    try:
+        yield
+    except BaseException:
+        schema.downgrade(database, "base")
+        raise
+
+
+def _check_empty(connection: Connection) -> None:
+    found = set(inspect(connection).get_table_names()) - {"alembic_version"}
+    if found:
+        raise ConflictError(
+            "The database holds tables already; nothing was put back.",
+            hint="Make a new database for it.",
+        )
+
+
+def _whole(member: Member) -> bytes:
+    if member.size > _LARGEST_PART:
+        raise IntegrityError("A part of the backup is larger than any of its kind.")
+    return member.whole()
+
+
+def _read(member: Member, kind: type[parts.T], name: str | None = None) -> parts.T:
+    if name is not None and member.name != name:
+        raise _incomplete()
+    try:
+        return msgspec.json.decode(_whole(member), type=kind)
+    except msgspec.MsgspecError:
+        raise _incomplete() from None
+
+
+def _incomplete() -> FsError:
+    return IntegrityError("The backup lacks what every backup has.")

@@ -1,0 +1,151 @@
+"""All rows of a database as packed pieces, and back; from either kind of database into either.
+
+Tables are taken as the database has them, not as the models say: a backup made at an older
+revision is put back at that one and upgraded then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import MetaData, Table, delete, func, insert, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from fsproto.errors import IntegrityError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+LEFT_OUT = frozenset({"alembic_version", "sessions", "login_failures"})
+"""Not backed up: a session that was ended after the backup must not come back to life with it."""
+_PIECE = 1 << 20
+"""About how many bytes of rows are packed together."""
+_ROWS_AT_ONCE = 500
+
+
+class Piece(msgspec.Struct, frozen=True, array_like=True):
+    """Some rows of one table."""
+
+    columns: list[str]
+    rows: list[list[Any]]
+
+
+def tables(connection: Connection) -> list[Table]:
+    """Return the tables in an order in which rows can be put back."""
+    metadata = MetaData()
+    metadata.reflect(connection)
+    return [table for table in metadata.sorted_tables if table.name not in LEFT_OUT]
+
+
+def dump(connection: Connection) -> Iterator[tuple[str, bytes]]:
+    """Give the rows of all tables, in pieces, each with its table's name."""
+    encode = msgspec.msgpack.Encoder().encode
+    for table in tables(connection):
+        columns = [str(column.name) for column in table.columns]
+        ask = select(table).order_by(*table.primary_key.columns)
+        found = connection.execute(ask, execution_options={"yield_per": _ROWS_AT_ONCE})
+        piece: list[list[Any]] = []
+        size = 0
+        for row in found:
+            piece.append(list(row))
+            size += sum(len(v) if isinstance(v, bytes | str) else 8 for v in row)
+            if size >= _PIECE:
+                yield table.name, encode(Piece(columns, piece))
+                piece, size = [], 0
+        if piece:
+            yield table.name, encode(Piece(columns, piece))
+
+
+def fill(connection: Connection) -> Callable[[str, bytes], int]:
+    """Return what puts a piece back and says how many rows it had.
+
+    `IntegrityError` for rows that do not fit this database.
+    """
+    known = {table.name: table for table in tables(connection)}
+    for table in reversed(known.values()):  # what a new database begins with
+        connection.execute(delete(table))
+
+    def put(name: str, data: bytes) -> int:
+        try:
+            piece = msgspec.msgpack.decode(data, type=Piece)
+            rows = [dict(zip(piece.columns, row, strict=True)) for row in piece.rows]
+            for start in range(0, len(rows), _ROWS_AT_ONCE):
+                connection.execute(insert(known[name]), rows[start : start + _ROWS_AT_ONCE])
+        except (msgspec.MsgspecError, KeyError, ValueError, SQLAlchemyError) as error:
+            raise IntegrityError(
+                f"The backup's rows of the table {name} do not fit the database."
+            ) from error
+        return len(rows)
+
+    return put
+
+
+# --- the highest numbers given so far, which must not be given again
+
+
+def numbers(connection: Connection) -> dict[str, int]:
+    """Return for each table that numbers its rows the last number it has given."""
+    if connection.dialect.name == "sqlite":
+        if not connection.execute(
+            text("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'")
+        ).first():
+            return {}
+        found = connection.execute(text("SELECT name, seq FROM sqlite_sequence"))
+        return {name: number for name, number in found if name not in LEFT_OUT}
+    last: dict[str, int] = {}
+    for table in tables(connection):
+        sequence = _sequence(connection, table)
+        if sequence is not None:
+            number, called = connection.execute(
+                text(f"SELECT last_value, is_called FROM {sequence}")  # noqa: S608 - its own name
+            ).one()
+            last[table.name] = number if called else 0
+    return last
+
+
+def go_on_from(connection: Connection, last: dict[str, int]) -> None:
+    """Have each table number its rows from there on."""
+    for table in tables(connection):
+        number = last.get(table.name, 0)
+        if "id" in table.c and table.c.id.type.python_type is int:
+            highest = connection.scalar(select(func.max(table.c.id)))
+            number = max(number, highest or 0)
+        if number < 1:
+            continue
+        if connection.dialect.name == "sqlite":
+            _number_sqlite(connection, table.name, number)
+        elif (sequence := _sequence(connection, table)) is not None:
+            connection.execute(select(func.setval(sequence, number)))
+
+
+def _number_sqlite(connection: Connection, name: str, number: int) -> None:
+    values = {"name": name, "number": number}
+    changed = connection.execute(
+        text("UPDATE sqlite_sequence SET seq = :number WHERE name = :name"), values
+    )
+    if not changed.rowcount:
+        ask = text("SELECT sql FROM sqlite_master WHERE name = :name")
+        if "AUTOINCREMENT" in str(connection.scalar(ask, {"name": name})).upper():
+            connection.execute(
+                text("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :number)"), values
+            )
+
+
+def _sequence(connection: Connection, table: Table) -> str | None:
+    if "id" not in table.c or table.c.id.type.python_type is not int:
+        return None
+    found: str | None = connection.scalar(
+        select(func.pg_get_serial_sequence(f'"{table.name}"', "id"))
+    )
+    return found
+
+
+def use_up_codes(connection: Connection, now_ms: int) -> None:
+    """Have no code count that may have been used since the backup was made."""
+    users = next(table for table in tables(connection) if table.name == "users")
+    for period in connection.scalars(select(users.c.otp_period).distinct()).all():
+        step = now_ms // (1000 * period)
+        late = (users.c.otp_period == period) & (users.c.last_step < step)
+        connection.execute(update(users).where(late).values(last_step=step))

@@ -1,0 +1,51 @@
+"""Compares a stored blob with its root, a segment at a time."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from fsproto.limits import SEGMENT_SIZE
+from fsproto.sealed import integrity
+from fsproto.types import Root, Salt
+
+
+class Readable(Protocol):
+    """What bytes come from; fewer come only at the end."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """Return the next bytes."""
+
+
+class Hashed:
+    """Passes on what is read from a blob, whole segments at a time, and computes its root."""
+
+    def __init__(self, source: Readable, salt: Salt) -> None:
+        """Take where the blob comes from, and the salt of its hash (32 bytes)."""
+        self._source = source
+        self._salt = salt
+        self._leaves: list[bytes] = []
+        self.size = 0
+        """Bytes read so far."""
+
+    def read(self, size: int = SEGMENT_SIZE) -> bytes:
+        """Return the next segment; nothing at the end. Only the last one may be asked for short."""
+        data = b""
+        while len(data) < size and (more := self._source.read(size - len(data))):
+            data += more
+        if data:
+            self._leaves.append(integrity.leaf(self._salt, len(self._leaves), data))
+            self.size += len(data)
+        return data
+
+    @property
+    def root(self) -> Root:
+        """The root of what was read."""
+        return integrity.root(self._salt, self._leaves, self.size)
+
+
+def root_of(source: Readable, salt: Salt) -> tuple[Root, int]:
+    """Read a blob to its end; return its root and its size in bytes."""
+    hashed = Hashed(source, salt)
+    while hashed.read():
+        pass
+    return hashed.root, hashed.size

@@ -1,0 +1,125 @@
+"""Puts aside what a check has found, in a folder of the home; nothing is deleted.
+
+Content that belongs to a file stays the file's: its row remains, as only its owner can sign that
+it is gone or replaced. Of what belongs to nobody, the row goes into the report.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete
+
+from fsd.blobs.local import explained
+from fsd.check.findings import Finding, Kind
+from fsd.store.models import Blob
+from fsd.store.repos import blobs as blob_rows
+
+if TYPE_CHECKING:
+    from fsd.blobs.local import LocalBlobs
+    from fsd.home import Home
+    from fsd.store.engine import Database
+
+REPORT = "report.json"
+
+
+class Quarantine:
+    """Where one repair puts things."""
+
+    def __init__(self, home: Home, database: Database, blobs: LocalBlobs, now_ms: int) -> None:
+        """Take the home; the folder is made when there is something to put there."""
+        when = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        self.folder = home.path / "quarantine" / when
+        self._database = database
+        self._blobs = blobs
+        self._report: list[dict[str, object]] = []
+
+    def take(self, findings: Sequence[Finding]) -> list[str]:
+        """Put aside what can be; return for each finding what was done, or nothing."""
+        return [self._take(finding) for finding in findings]
+
+    def _take(self, finding: Finding) -> str:
+        root = bytes.fromhex(finding.what)
+        match finding.kind:
+            case Kind.ORPHAN:
+                return self._orphan(finding, root)
+            case Kind.UNOWNED:
+                return self._with_row(finding, root)
+            case Kind.MISSING | Kind.DAMAGED if finding.staged:
+                return self._with_row(finding, root)
+            case Kind.DAMAGED:
+                return self._content(finding, root)
+        return ""
+
+    def _orphan(self, finding: Finding, root: bytes) -> str:
+        with self._database.write() as db:  # nobody can give it a row meanwhile
+            if blob_rows.get(db, root) is not None:
+                return ""
+            self._move(root)
+        return self._note(finding, "moved to quarantine")
+
+    def _with_row(self, finding: Finding, root: bytes) -> str:
+        with self._database.write() as db:
+            row = blob_rows.get(db, root)
+            if row is None:
+                return ""
+            told: dict[str, object] = {
+                "owner_id": row.owner_id,
+                "node": row.node_id.hex() if row.node_id else None,
+                "salt": row.salt.hex(),
+                "size": row.size,
+                "created_ms": row.created_ms,
+            }
+            # The content is safe in its new place before the row goes.
+            self._keep(root, row.data)
+            action = self._note(finding, "moved to quarantine with its row", told)
+            db.execute(delete(Blob).where(Blob.root == root))
+        return action
+
+    def _content(self, finding: Finding, root: bytes) -> str:
+        with self._database.write() as db:
+            row = blob_rows.get(db, root)
+            if row is None:
+                return ""
+            self._keep(root, row.data)
+            inside = row.data is not None
+        return self._note(finding, "copied to quarantine" if inside else "moved to quarantine")
+
+    def _keep(self, root: bytes, data: bytes | None) -> None:
+        if data is None:
+            self._move(root)
+            return
+        with explained(), self._place(root).open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _move(self, root: bytes) -> None:
+        path = self._blobs.path(root)
+        if path.exists():
+            with explained():
+                path.replace(self._place(root))
+
+    def _place(self, root: bytes) -> Path:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self.folder / root.hex()
+
+    def _note(self, finding: Finding, action: str, row: dict[str, object] | None = None) -> str:
+        self._report.append(
+            {
+                "kind": finding.kind.value,
+                "what": finding.what,
+                "owner": finding.owner,
+                "done": action,
+                "row": row,
+            }
+        )
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with explained():
+            (self.folder / REPORT).write_text(json.dumps(self._report, indent=1))
+        return action

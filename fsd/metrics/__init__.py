@@ -1,0 +1,1 @@
+"""What the server tells of itself to who watches it: numbers and health, on a loopback listener."""

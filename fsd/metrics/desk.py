@@ -1,0 +1,103 @@
+"""The desk, with somebody beside it who counts."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from typing_extensions import override
+
+from fsd.doors.desk import Desk, Download, Upload
+from fsd.metrics.numbers import Numbers
+from fsd.services.accounts import Principal
+from fsproto.errors import FsError, LoginRefused, SecurityError, UsageError
+from fsproto.messages.account import Enroll, Login, Welcome
+from fsproto.messages.base import Message
+from fsproto.messages.files import Kept
+from fsproto.types import NodeId, Root, Salt
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CountingDesk(Desk):
+    """Answers as any desk does, and counts what it answers."""
+
+    numbers: Numbers
+
+    @contextmanager
+    def _counted(self, kind: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        except FsError as error:
+            self.numbers.failures.labels(kind, error.code).inc()
+            raise
+        finally:
+            took = time.perf_counter() - began
+            self.numbers.requests.labels(kind).observe(took)
+            log.debug("answered", extra={"kind": kind, "ms": round(took * 1000, 3)})
+
+    @override
+    def log_in(
+        self, ask: Login | Enroll, channel_id: bytes, address: str
+    ) -> tuple[Principal, Welcome]:
+        result = "failed"
+        try:
+            entered = super().log_in(ask, channel_id, address)
+            result = "ok"
+            return entered
+        except (LoginRefused, SecurityError, UsageError):
+            result = "refused"
+            raise
+        finally:
+            self.numbers.logins.labels(result).inc()
+
+    @override
+    def answer(self, who: Principal, ask: Message) -> Message:
+        with self._counted(type(ask).__name__.lower()):
+            return super().answer(who, ask)
+
+    @override
+    def begin_upload(self, who: Principal, salt: Salt, *, resumable: bool) -> Upload:
+        with self._counted("upload"):
+            upload = super().begin_upload(who, salt, resumable=resumable)
+        return _CountingUpload(upload, self.numbers)
+
+    @override
+    def resume_upload(self, who: Principal, salt: Salt) -> tuple[Kept, Upload | None]:
+        with self._counted("resume"):
+            kept, upload = super().resume_upload(who, salt)
+        return kept, None if upload is None else _CountingUpload(upload, self.numbers)
+
+    @override
+    def open_download(self, who: Principal, node: NodeId, root: Root, first: int) -> Download:
+        with self._counted("download"):
+            download = super().open_download(who, node, root, first)
+        return _CountingDownload(download, self.numbers)
+
+
+class _CountingUpload(Upload):
+    def __init__(self, upload: Upload, numbers: Numbers) -> None:
+        self.__dict__.update(vars(upload))
+        self._numbers = numbers
+
+    @override
+    def add(self, index: int, segment: memoryview) -> None:
+        super().add(index, segment)
+        self._numbers.received.inc(len(segment))
+
+
+class _CountingDownload(Download):
+    def __init__(self, download: Download, numbers: Numbers) -> None:
+        self.__dict__.update(vars(download))
+        self._numbers = numbers
+
+    @override
+    def segment_into(self, room: memoryview) -> int:
+        have = super().segment_into(room)
+        self._numbers.sent.inc(have)
+        return have

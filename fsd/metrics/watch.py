@@ -1,0 +1,49 @@
+"""Puts together what is needed to be watched; imported only where somebody watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fsd.metrics.desk import CountingDesk
+from fsd.metrics.listener import Listener
+from fsd.metrics.numbers import Gauges, Numbers, Watched, healthy
+
+if TYPE_CHECKING:
+    from fsd.doors.desk import Desk
+    from fsd.doors.native import NativeDoor
+    from fsd.home import Home
+    from fsd.store.engine import Database
+    from fsproto.link import Address
+
+
+class Watch:
+    """The numbers of one running server, and where they are told."""
+
+    def __init__(self, home: Home, database: Database, stopping: Callable[[], bool]) -> None:
+        """Take what is watched, and what tells whether the server is stopping."""
+        self._home = home
+        self._database = database
+        self._stopping = stopping
+        self._numbers = Numbers()
+        self._listener = Listener(self._numbers.page, self._wrong)
+
+    def beside(self, desk: Desk) -> Desk:
+        """Return a desk that counts what that one answers."""
+        parts = desk.accounts, desk.files, desk.transfers, desk.sharing, desk.log, desk.histories
+        return CountingDesk(*parts, self._numbers)
+
+    async def open(self, where: Address, door: NativeDoor) -> Address:
+        """Begin to tell; return the address. `OSError` where that cannot be listened on."""
+        watched = Watched(
+            self._home, self._database, lambda: door.connections, lambda: door.accepted
+        )
+        self._numbers.registry.register(Gauges(watched))
+        return await self._listener.open(where)
+
+    async def close(self) -> None:
+        """Tell nothing more."""
+        await self._listener.close()
+
+    def _wrong(self) -> str | None:
+        return "The server is stopping." if self._stopping() else healthy(self._database)

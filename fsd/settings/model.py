@@ -1,0 +1,31 @@
+"""What all settings come to, as the server's parts take it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fsd.doors.peer import DoorPolicy
+from fsd.home import Home
+from fsd.services.accounts import LoginPolicy
+from fsd.services.incoming import UploadLimits
+from fsd.services.keeping import KeepPolicy
+from fsproto.limits import DEFAULT_PORT
+from fsproto.link import Address
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the operator decides."""
+
+    home: Home
+    listen: Address = field(default_factory=lambda: Address("127.0.0.1", DEFAULT_PORT))
+    database: str | None = None
+    """SQLAlchemy URL; None: SQLite in the home."""
+    log_format: str = "text"
+    log_level: str = "info"
+    metrics_listen: Address | None = None
+    """Where metrics and health are told; None: nowhere."""
+    logins: LoginPolicy = field(default_factory=LoginPolicy)
+    door: DoorPolicy = field(default_factory=DoorPolicy)
+    uploads: UploadLimits = field(default_factory=UploadLimits)
+    keep: KeepPolicy = field(default_factory=KeepPolicy)

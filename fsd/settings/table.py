@@ -1,0 +1,85 @@
+"""The table of all settings.
+
+Each line says what a setting is called in the file (a dot is a section), where its value goes
+(a field of `Settings`, or of a policy in it), what is allowed, and what it means. The environment
+(`FSD_LOGIN_SESSION`), `--set`, `--check-config`, `docs/configuration.md` and their tests follow
+from here, defaults from the dataclasses: a new field needs one line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fsd.settings.kinds import (
+    DatabaseUrl,
+    HomeFolder,
+    Kind,
+    Listening,
+    OneOf,
+    Time,
+    Whole,
+)
+
+if TYPE_CHECKING:
+    from fsd.settings.model import Settings
+
+_MS = 1000
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting."""
+
+    name: str
+    onto: str
+    """Attributes from `Settings` to the value, joined by dots."""
+    kind: Kind
+    help: str
+    """A sentence or two."""
+    reloads: bool = False
+    """Whether SIGHUP makes a new value count, for connections from then on."""
+    secret: bool = False
+    """Whether the value may hold a secret and is not repeated in what is said of it."""
+
+    @property
+    def variable(self) -> str:
+        """What it is called in the environment."""
+        return "FSD_" + self.name.replace(".", "_").upper()
+
+    def of(self, settings: Settings) -> object:
+        """Return its value."""
+        value: object = settings
+        for part in self.onto.split("."):
+            value = getattr(value, part)
+        return value
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("home", "home", HomeFolder(), "Folder for keys, database and blobs; made where it is missing. In a file only where that was given with `--config`."),
+    Setting("listen", "listen", Listening(), "Where clients are accepted."),
+    Setting("database", "database", DatabaseUrl(), "The database; if empty, SQLite in the home.", secret=True),
+    Setting("log_format", "log_format", OneOf(("text", "json")), "How logs are written to stderr.", reloads=True),
+    Setting("log_level", "log_level", OneOf(("debug", "info", "warning", "error")), "What is worth logging; `debug` has a line for every request.", reloads=True),
+    Setting("metrics_listen", "metrics_listen", Listening(loopback=True), "Where `/metrics` (for Prometheus) and `/healthz` are served, without any login; nowhere if empty."),
+
+    Setting("login.session", "logins.session_ms", Time(60, 90 * 86400, _MS), "How long a session lasts before a one-time password is asked for again.", reloads=True),
+    Setting("login.tries_a_minute", "logins.tries_a_minute", Whole(1, 1000), "Refused logins of one name from one address after which all of them are refused for a minute.", reloads=True),
+
+    Setting("door.login", "door.login_s", Time(5, 300), "From connecting to being logged in.", reloads=True),
+    Setting("door.refusal", "door.refusal_s", Time(0.1, 4), "After this time, and not before, a refused login is answered.", reloads=True),
+    Setting("door.idle", "door.idle_s", Time(10, 86400), "How long a client may be silent, or take nothing that it is owed.", reloads=True),
+    Setting("door.stall", "door.stall_s", Time(5, 3600), "The same while an upload of the client is under way.", reloads=True),
+    Setting("door.frame", "door.frame_s", Time(10, 86400), "How long one message may take from its first byte to its last.", reloads=True),
+    Setting("door.drain", "door.drain_s", Time(0, 3600), "For what is in flight when the server is told to stop.", reloads=True),
+
+    Setting("keep.versions", "keep.keep_versions", Whole(0, 500), "How many contents of each file are kept beside the one it has now; 0 keeps none."),
+    Setting("keep.removed_days", "keep.keep_removed_days", Whole(0, 36_500), "Days for which a removed file or folder can be brought back; 0 deletes it at once."),
+
+    Setting("upload.active", "uploads.active", Whole(1, 10_000), "Uploads of one person under way at once, over all connections."),
+    Setting("upload.suspended", "uploads.suspended", Whole(0, 10_000), "Broken-off uploads of one person that are kept to be gone on with; the oldest make room."),
+)  # fmt: skip
+"""Every setting there is, in the order people read about them."""
+
+BY_NAME: dict[str, Setting] = {setting.name: setting for setting in SETTINGS}
+BY_VARIABLE: dict[str, Setting] = {setting.variable: setting for setting in SETTINGS}

@@ -1,0 +1,221 @@
+"""Queries on what was and can be had again: older versions of files, and what was removed.
+
+The manifests that are kept of a node have no gap, so that each is vouched for by the one behind it.
+Whatever goes, goes from the oldest on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy.orm import Session as Db
+
+from fsd.store.models import Grant, Manifest, Node, OlderContent, Removal, table
+from fsd.store.repos import blobs, nodes
+from fsd.store.repos.many import SOME, for_each, helpings, of_some
+from fsproto.sealed.signed import Signed
+
+MAX_CHAIN = 512
+"""Manifests that are kept of a node, were it only renamed again and again."""
+
+_NODES, _MANIFESTS, _GRANTS = table(Node), table(Manifest), table(Grant)
+_OLDER, _REMOVALS = table(OlderContent), table(Removal)
+_REPLACED = insert(_OLDER)
+_MANY = (
+    select(_OLDER.c.node_id)
+    .where(_OLDER.c.node_id.in_(SOME))
+    .group_by(_OLDER.c.node_id)
+    .having(func.count() > bindparam("keep"))
+)
+# Held, for an older content may become the newest again at this very moment.
+_OF_NODES = (
+    select(_OLDER.c.node_id, _OLDER.c.root, _OLDER.c.until)
+    .where(_OLDER.c.node_id.in_(SOME))
+    .order_by(_OLDER.c.root)
+    .with_for_update()
+)
+_FORGET = delete(_MANIFESTS).where(
+    _MANIFESTS.c.node_id == bindparam("of"), _MANIFESTS.c.version < bindparam("cut")
+)
+_LEAVE = (
+    update(_NODES).where(_NODES.c.id == bindparam("of")).values(removed_from=bindparam("was_in"))
+)
+_NEW_REMOVAL = insert(_REMOVALS)
+_AS_IS = {"synchronize_session": False}
+
+
+# --- older versions
+
+
+def keep_older(db: Db, replaced: Iterable[tuple[bytes, bytes, int]]) -> None:
+    """Note contents that were replaced: node, root, and the node's version that did it."""
+    rows: list[dict[str, object]] = [
+        {"root": root, "node_id": node, "until": until} for node, root, until in replaced
+    ]
+    for_each(db, _REPLACED, rows)
+
+
+def is_newest_again(db: Db, roots: Sequence[bytes]) -> bool:
+    """Note that older contents are now those of the newest version; False if one is gone."""
+    held = select(OlderContent.root).where(OlderContent.root.in_(roots)).with_for_update()
+    if len(db.scalars(held.order_by(OlderContent.root)).all()) != len(roots):
+        return False
+    db.execute(delete(OlderContent).where(OlderContent.root.in_(roots)), execution_options=_AS_IS)
+    return True
+
+
+def trim(db: Db, newest: Mapping[bytes, int], keep: int) -> list[bytes]:
+    """Have each of these nodes (with its newest version) keep that many older contents.
+
+    Returns the blobs that lie in the blob store, to be deleted there.
+    """
+    connection = db.connection()
+    many = [
+        node
+        for some in helpings(list(newest))
+        for (node,) in connection.execute(_MANY, {"some": some, "keep": keep})
+    ]
+    long = {node: version - MAX_CHAIN for node, version in newest.items() if version > MAX_CHAIN}
+    return _cut(db, many, keep, {node: version + 1 for node, version in long.items()})
+
+
+def trim_all(db: Db, keep: int) -> list[bytes]:
+    """Do so for all nodes: the number that is kept may be smaller than it was."""
+    many = select(OlderContent.node_id).group_by(OlderContent.node_id)
+    return _cut(db, list(db.scalars(many.having(func.count() > keep))), keep, {})
+
+
+def _cut(db: Db, many: Sequence[bytes], keep: int, cuts: dict[bytes, int]) -> list[bytes]:
+    """Drop manifests from before a version, and what only they name.
+
+    `cuts` is the oldest version to be kept, by node; those in `many` have too many contents.
+    """
+    older: dict[bytes, list[tuple[int, bytes]]] = {}
+    for row in of_some(db, _OF_NODES, {*many, *cuts}):
+        older.setdefault(row.node_id, []).append((row.until, row.root))
+    for node in many:
+        if len(older.get(node, ())) <= keep:
+            continue
+        # The manifest that put another in the place of the last one that goes is the first to stay.
+        until, _ = sorted(older[node], reverse=True)[keep]
+        cuts[node] = max(until, cuts.get(node, 0))
+    for_each(db, _FORGET, [{"of": node, "cut": cut} for node, cut in cuts.items()])
+    gone = [
+        root for node, cut in cuts.items() for until, root in older.get(node, ()) if until <= cut
+    ]
+    return blobs.drop(db, gone)
+
+
+def before(db: Db, node: bytes, version: int) -> list[Signed]:
+    """Return a node's manifests from before a version, the newest first."""
+    rows = db.execute(
+        select(Manifest.payload, Manifest.signature)
+        .where(Manifest.node_id == node, Manifest.version < version)
+        .order_by(Manifest.version.desc())
+    )
+    return [Signed(payload, signature) for payload, signature in rows]
+
+
+# --- what was removed
+
+
+class Departure(NamedTuple):
+    """How a node has left its folder."""
+
+    node: bytes
+    folder: bytes
+    before: Signed
+    """The folder's state that still has it, and the proof of that."""
+    before_proof: bytes
+    after: Signed
+    """The next state, which has it no more, and the proof of that."""
+    after_proof: bytes
+
+
+def set_aside(db: Db, departures: Sequence[Departure], now_ms: int) -> None:
+    """Keep nodes that have left their folders, with all under them, out of everybody's sight."""
+    tops = [one.node for one in departures]
+    for some in helpings(nodes.below(db, tops)):
+        hidden = update(Node).where(Node.id.in_(some)).values(removed_ms=now_ms)
+        db.execute(hidden, execution_options=_AS_IS)
+        # The lists stay: they tell who may have signed what is in there.
+        db.execute(delete(Grant).where(Grant.node_id.in_(some)), execution_options=_AS_IS)
+    for_each(db, _LEAVE, [{"of": one.node, "was_in": one.folder} for one in departures])
+    for_each(db, _NEW_REMOVAL, [_removal(one) for one in departures])
+
+
+def _removal(one: Departure) -> dict[str, object]:
+    return {
+        "node_id": one.node,
+        "before_payload": one.before.payload,
+        "before_signature": one.before.signature,
+        "before_proof": one.before_proof,
+        "after_payload": one.after.payload,
+        "after_signature": one.after.signature,
+        "after_proof": one.after_proof,
+    }
+
+
+def bring_back(db: Db, tops: Sequence[bytes]) -> None:
+    """Have removed nodes that got a place again be as all others are, with all under them."""
+    for some in helpings(nodes.below(db, tops)):
+        back = update(Node).where(Node.id.in_(some)).values(removed_ms=None, removed_from=None)
+        db.execute(back, execution_options=_AS_IS)
+    for some in helpings(tops):
+        db.execute(delete(Removal).where(Removal.node_id.in_(some)), execution_options=_AS_IS)
+
+
+class Gone(NamedTuple):
+    """A removed node as it is told of."""
+
+    manifest: Signed
+    before: Signed
+    before_proof: bytes
+    after: Signed
+    after_proof: bytes
+
+
+def removed_from(db: Db, folder: bytes, skip: int, limit: int) -> list[Gone]:
+    """Return what was removed from a folder, the latest first, without the first `skip`."""
+    rows = db.execute(
+        select(Manifest.payload, Manifest.signature, Removal)
+        .join(Node, (Node.id == Manifest.node_id) & (Node.version == Manifest.version))
+        .join(Removal, Removal.node_id == Node.id)
+        .where(Node.removed_from == folder)
+        .order_by(Node.removed_ms.desc(), Node.id)
+        .offset(skip)
+        .limit(limit)
+    )
+    return [
+        Gone(
+            Signed(payload, signature),
+            Signed(row.before_payload, row.before_signature),
+            row.before_proof,
+            Signed(row.after_payload, row.after_signature),
+            row.after_proof,
+        )
+        for payload, signature, row in rows
+    ]
+
+
+def removed_before(db: Db, time_ms: int) -> list[bytes]:
+    """Return what was removed at or before a time, without what lay under it."""
+    old = select(Node.id).where(Node.removed_from.is_not(None), Node.removed_ms <= time_ms)
+    return list(db.scalars(old))
+
+
+def drop_removed(db: Db, top: bytes, time_ms: int) -> list[bytes]:
+    """Delete a removed node with all under it; return blobs that lie in the blob store.
+
+    Nothing is done if somebody has brought it back meanwhile.
+    """
+    held = db.scalars(select(Node).where(Node.id == top).with_for_update()).first()
+    if held is None or held.removed_ms is None or held.removed_ms > time_ms:
+        return []
+    db.expunge(held)
+    doomed = nodes.below(db, [top])
+    roots = blobs.of_nodes(db, doomed)
+    nodes.drop(db, doomed)
+    return blobs.drop(db, roots)

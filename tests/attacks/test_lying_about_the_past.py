@@ -1,0 +1,298 @@
+"""The server is asked for what was, and lies: older versions, and what was removed.
+
+Known from: Haber and Stornetta, "How to Time-Stamp a Digital Document" (1991), for chains of
+hashes; Li, Krohn, Mazières, Shasha, "Secure Untrusted Data Repository (SUNDR)" (OSDI 2004); Hofmann
+and Truong, "End-to-End Encrypted Cloud Storage in the Wild" (CCS 2024).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from fsproto.messages import Message
+from fsproto.messages.base import Failure
+from fsproto.messages.files import Fetched
+from fsproto.messages.history import Gone, History, Removed
+from fsproto.packing import pack, unpack
+from fsproto.sealed.manifest import Manifest
+from fsproto.sealed.signed import Signed
+from tests.attacks.lying import Bends, Lie, LyingServer, refused
+from tests.attacks.world import NOTES, Person, World, finish, until
+
+ANOTHER = "another version of it\n"
+
+
+@dataclass
+class Past:
+    """What the server said truly, to lie with."""
+
+    notes: list[Signed]
+    """Manifests of `notes.txt` from before the newest, the newest first."""
+    other: list[Signed]
+    """Those of another file."""
+
+
+class Listens(Lie):
+    """Keeps the messages of one kind that were said."""
+
+    def __init__(self, kind: type[Message]) -> None:
+        self._kind = kind
+        self.said: list[Any] = []
+
+    def says(self, said):
+        if isinstance(getattr(said, "message", None), self._kind):
+            self.said.append(said.message)
+        yield said
+
+
+def overheard(liar: LyingServer, kind: type[Message], do: Callable[[], object]) -> Any:
+    """Return the one message of a kind that is said while something is done."""
+    liar.lie = listens = Listens(kind)
+    do()
+    liar.lie = Lie()
+    (said,) = listens.said
+    return said
+
+
+@pytest.fixture
+def past(world: World, liar: LyingServer) -> Past:
+    """Four versions of two files."""
+    alice = world.alice
+    for number in range(2, 5):
+        alice.put("notes.txt", ANOTHER.encode() + b"%d" % number).succeeds()
+        alice.run("put", alice.write("q", b"q1 %d" % number), "reports/q1.txt").succeeds()
+    notes = overheard(liar, History, lambda: alice.run("history", "notes.txt").succeeds())
+    other = overheard(liar, History, lambda: alice.run("history", "reports/q1.txt").succeeds())
+    assert len(notes.manifests) == len(other.manifests) == 3
+    return Past(notes.manifests, other.manifests)
+
+
+def says(liar: LyingServer, *manifests: Signed, more: bool = False) -> None:
+    liar.lie = Bends(History, lambda _: History(list(manifests), more))
+
+
+def changed(signed: Signed, **how: Any) -> Signed:
+    return Signed(pack(replace(unpack(signed.payload, Manifest), **how)), signed.signature)
+
+
+def everything_is_refused(alice: Person) -> None:
+    """Check that no command takes the chain for good."""
+    alice.run("history", "notes.txt").fails(7)
+    refused(alice, "get", "--version", "2", "notes.txt", str(alice.folder / "here"))
+    alice.run("cat", "--version", "1", "notes.txt").fails(7)
+    alice.run("restore", "notes.txt", "--version", "1").fails(7)
+
+
+# --- older versions
+
+
+def test_an_older_version_cannot_be_altered(world: World, liar: LyingServer, past: Past) -> None:
+    first, *rest = past.notes
+    says(liar, changed(first, time_ms=1), *rest)
+    everything_is_refused(world.alice)
+    liar.lie = Lie()
+    assert world.alice.run("cat", "--version", "1", "notes.txt").succeeds() == NOTES
+
+
+def test_older_versions_cannot_be_swapped_or_reordered(
+    world: World, liar: LyingServer, past: Past
+) -> None:
+    three, two, one = past.notes
+    for order in ((two, three, one), (three, one, two), (one, two, three)):
+        says(liar, *order)
+        everything_is_refused(world.alice)
+
+
+def test_no_version_in_the_middle_can_be_left_out(
+    world: World, liar: LyingServer, past: Past
+) -> None:
+    three, _, one = past.notes
+    says(liar, three, one)
+    everything_is_refused(world.alice)
+
+
+def test_an_older_version_cannot_be_served_as_another(
+    world: World, liar: LyingServer, past: Past
+) -> None:
+    # What is asked for as version 2 is version 1, by its true author's signature.
+    three, _, one = past.notes
+    says(liar, three, changed(one, version=2), one)
+    everything_is_refused(world.alice)
+    says(liar, three, one, one)
+    everything_is_refused(world.alice)
+
+
+def test_the_version_of_another_file_is_refused(
+    world: World, liar: LyingServer, past: Past
+) -> None:
+    three, _, one = past.notes
+    says(liar, three, past.other[1], one)
+    everything_is_refused(world.alice)
+    says(liar, *past.other)
+    everything_is_refused(world.alice)
+
+
+def test_no_version_can_be_made_up(world: World, liar: LyingServer, past: Past) -> None:
+    says(liar, *past.notes, past.notes[-1])  # before the first
+    everything_is_refused(world.alice)
+    says(liar, more=True)
+    world.alice.run("history", "notes.txt").fails(7)
+
+
+def test_older_versions_can_be_withheld_and_it_is_told(
+    world: World, liar: LyingServer, past: Past
+) -> None:
+    says(liar, past.notes[0])
+    told = world.alice.run("history", "notes.txt").succeeds()
+    assert b"no longer has versions before 3" in told
+    complaint = world.alice.run("cat", "--version", "2", "notes.txt").fails(5)
+    assert "The server no longer has version 2" in complaint
+    says(liar)
+    assert b"before 4" in world.alice.run("history", "notes.txt").succeeds()
+    liar.lie = Bends(History, lambda _: Failure("not-found", "There is no such file."))
+    world.alice.run("history", "notes.txt").fails(8)
+
+
+def test_the_content_of_another_version_is_refused(
+    world: World, liar: LyingServer, past: Past
+) -> None:
+    newest = overheard(liar, Fetched, lambda: world.alice.cat("notes.txt"))
+    two = ("get", "--version", "2", "notes.txt", str(world.alice.folder / "here"))
+    liar.lie = Bends(Fetched, lambda _: newest)
+    refused(world.alice, *two)
+    liar.lie = Bends(Fetched, lambda _: Fetched([None]))
+    refused(world.alice, *two, status=8)
+
+
+# --- what was removed
+
+
+@pytest.fixture
+def gone(world: World, liar: LyingServer) -> Gone:
+    """How `notes.txt` was removed, as an honest server tells it."""
+    world.alice.put("notes.txt", b"newer").succeeds()
+    world.alice.run("rm", "notes.txt").succeeds()
+    removed = overheard(liar, Removed, lambda: world.alice.run("history", "/").succeeds())
+    gone: Gone
+    (gone,) = removed.gone
+    return gone
+
+
+def is_refused(world: World, liar: LyingServer, *gone: Gone, status: int = 7) -> str:
+    liar.lie = Bends(Removed, lambda _: Removed(list(gone), more=False))
+    told = world.alice.run("history", "/").fails(status)
+    world.alice.run("restore", "notes.txt").fails(status)
+    liar.lie = Lie()
+    world.alice.run("cat", "notes.txt").fails(5)
+    return told
+
+
+def test_what_was_removed_never_comes_back_by_itself(
+    world: World, liar: LyingServer, gone: Gone
+) -> None:
+    world.alice.run("history", "/").succeeds()
+    world.alice.run("cat", "notes.txt").fails(5)
+    assert b"notes.txt" not in world.alice.run("ls").succeeds()
+    world.alice.run("restore", "notes.txt").succeeds()
+    assert world.alice.cat("notes.txt") == b"newer"
+
+
+def test_what_was_removed_cannot_come_back_as_an_older_version(
+    world: World, liar: LyingServer, gone: Gone
+) -> None:
+    history = overheard(liar, History, lambda: world.alice.run("history", "notes.txt").succeeds())
+    is_refused(world, liar, replace(gone, manifest=history.manifests[0]))
+
+
+def test_a_removal_cannot_be_altered(world: World, liar: LyingServer, gone: Gone) -> None:
+    for part in ("before_proof", "after_proof"):
+        is_refused(world, liar, replace(gone, **{part: getattr(gone, part)[:-1] + b"x"}))
+    is_refused(world, liar, replace(gone, before_proof=gone.after_proof))
+    is_refused(world, liar, replace(gone, after=gone.before, after_proof=gone.before_proof))
+    is_refused(world, liar, replace(gone, before=gone.after, after=gone.before))
+    forged = Signed(gone.after.payload, gone.before.signature)
+    is_refused(world, liar, replace(gone, after=forged))
+
+
+def test_the_states_of_a_removal_must_follow_each_other(
+    world: World, liar: LyingServer, gone: Gone
+) -> None:
+    world.alice.put("another", b"").succeeds()
+    world.alice.run("rm", "another").succeeds()
+    removed = overheard(liar, Removed, lambda: world.alice.run("history", "/").succeeds())
+    later = removed.gone[0]
+    # It would look as if it had been removed later, or by somebody else.
+    is_refused(world, liar, replace(gone, after=later.after, after_proof=later.after_proof))
+
+
+def test_what_is_there_cannot_be_told_to_be_removed(
+    world: World, liar: LyingServer, gone: Gone
+) -> None:
+    world.alice.run("restore", "notes.txt").succeeds()
+    liar.lie = Bends(Removed, lambda _: Removed([gone], more=False))
+    # It was so once, but a newer version of it was seen.
+    assert "OLDER STATE" in world.alice.run("history", "/").fails(7)
+    world.alice.run("restore", "notes.txt", "--as", "twice").fails(7)
+
+
+def test_what_was_removed_elsewhere_cannot_come_back_here(
+    world: World, liar: LyingServer, gone: Gone
+) -> None:
+    liar.lie = Bends(Removed, lambda _: Removed([gone], more=False))
+    world.alice.run("history", "reports").fails(7)
+    world.alice.run("restore", "reports/notes.txt").fails(7)
+
+
+def test_what_was_removed_can_be_withheld_and_nothing_else(
+    world: World, liar: LyingServer, gone: Gone
+) -> None:
+    is_refused_not_found(world, liar)
+    liar.lie = Bends(Removed, lambda _: Removed([], more=True))
+    world.alice.run("history", "/").fails(7)
+
+
+def is_refused_not_found(world: World, liar: LyingServer) -> None:
+    liar.lie = Bends(Removed, lambda _: Removed([], more=False))
+    assert b"no longer has it" in world.alice.run("history", "/").succeeds()
+    assert "is kept" in world.alice.run("restore", "notes.txt").fails(5)
+
+
+# --- crashes
+
+
+def test_a_server_that_is_killed_while_versions_are_put_keeps_a_whole_chain(world: World) -> None:
+    with world.process() as server:
+        put = world.alice.start("shell", "--quiet")
+        assert put.stdin is not None
+        for number in range(20):
+            source = world.alice.write(f"v{number}", b"%d" % (number % 10) * 30_000)
+            put.stdin.write(f"put {source} notes.txt\n".encode())
+        put.stdin.write(b"exit\n")
+        put.stdin.flush()
+        for killed_at in (3, 9):
+            until(partial(has_come_to, world, killed_at), "some versions were put")
+            server.kill()
+            server = server.restart()  # noqa: PLW2901 - the same one, and no other is left
+        assert finish(put).status == 0
+        told = json.loads(world.alice.run("history", "notes.txt", "--json").succeeds())
+        numbers = [one["version"] for one in told["versions"]]
+        assert numbers == list(range(21, 10, -1))
+        for number in numbers:
+            content = b"%d" % ((number - 2) % 10) * 30_000
+            assert world.alice.run("cat", "--version", str(number), "notes.txt").out == content
+        assert server.stop() == 0
+    assert world.kept() == world.known()
+
+
+def has_come_to(world: World, version: int) -> bool:
+    """Tell whether something has a version as high as that."""
+    with world.database() as db:
+        newest: int = db.execute("SELECT max(version) FROM manifests").fetchone()[0]
+        return newest >= version

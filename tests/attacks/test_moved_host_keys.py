@@ -1,0 +1,176 @@
+"""Clients move to a new host key if the one they expect vouches for it, and never otherwise."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+
+from fsproto import crypto
+from fsproto.keys import hostmove
+from fsproto.keys.hostmove import Move, Moves, sign_move
+from fsproto.limits import MAX_HOST_KEY_MOVES
+from fsproto.packing import pack
+from fsproto.wire.connection import Connection
+from fsproto.wire.handshake import ServerHandshake
+from tests.attacks.lying import LyingServer
+from tests.attacks.proxy import InTheMiddle, To
+from tests.attacks.test_on_the_wire import between
+from tests.attacks.world import NOTES, Person, World
+from tests.known import TIME_MS, rsa_key
+
+NEW, NEXT, THIEF = rsa_key("other-host"), rsa_key("alice"), rsa_key("bob")
+START = hostmove.question(bytes(32))[:6]
+
+
+@pytest.fixture
+def old(world: World) -> crypto.RsaKey:
+    """The key that everybody in the world expects."""
+    return crypto.RsaKey((world.home / "host.key").read_bytes())
+
+
+def step(old: crypto.RsaKey, new: crypto.RsaKey) -> Move:
+    return sign_move(old, new.public, TIME_MS)
+
+
+def expects(person: Person) -> str:
+    found: str = json.loads((person.profile / "profile.json").read_text())["host_key"]
+    return found
+
+
+def shows(liar: LyingServer, key: crypto.RsaKey, *moves: Move) -> None:
+    """Have the server show a key and vouch for it as an honest one would."""
+    liar.door.host_key, liar.door.moves = key, moves
+
+
+class _Answers(ServerHandshake):
+    def __init__(self, key: crypto.RsaKey, answer: bytes) -> None:
+        super().__init__(key, os.urandom)
+        self._says = answer
+
+    def receive_question(self, question: bytes) -> bytes:
+        return self._says
+
+
+def says(liar: LyingServer, key: crypto.RsaKey, answer: bytes) -> None:
+    """Have the server show a key, and answer anything to who vouches for it."""
+    liar.door.connection = lambda: Connection(_Answers(key, answer))  # type: ignore[method-assign]
+
+
+def answer(*moves: Move) -> bytes:
+    return START + pack(Moves(list(moves)))
+
+
+def is_alarmed(person: Person, before: str) -> None:
+    told = person.run("cat", "notes.txt").fails(7)
+    assert "HOST KEY HAS CHANGED" in told
+    assert "vouches" not in told
+    assert expects(person) == before
+
+
+def test_a_client_moves_to_the_next_key_and_says_so_once(world, liar, old):
+    shows(liar, NEW, step(old, NEW))
+    ran = world.alice.run("cat", "notes.txt")
+    assert ran.succeeds() == NOTES
+    (line,) = ran.err.splitlines()
+    assert "vouches for it" in line
+    assert crypto.fingerprint(NEW.public) in line
+    assert expects(world.alice) == crypto.fingerprint(NEW.public)
+    assert world.alice.run("cat", "notes.txt").err == ""
+
+
+def test_a_client_that_was_away_for_several_changes_follows_them_all(world, liar, old):
+    shows(liar, NEXT, step(THIEF, old), step(old, NEW), step(NEW, NEXT))
+    assert world.alice.cat("notes.txt") == NOTES
+    assert expects(world.alice) == crypto.fingerprint(NEXT.public)
+
+
+def test_a_link_with_an_older_key_still_enrols(world, liar, old):
+    shows(liar, NEW, step(old, NEW))
+    fresh = world.alice.home / "fresh"
+    link = world.alice.added["enroll_link"].partition("?")
+    there = f"fs://alice@{liar.address}/?{link[2]}"
+    code = world.alice.app.fresh()
+    # Her keys are registered already, so it is the login that is refused, behind the new key.
+    told = world.alice.run("--otp", code, "enroll", "--no-passphrase", there, client=fresh)
+    assert "vouches" in told.err
+    assert told.status == 4
+
+
+LIES: dict[str, Callable[[crypto.RsaKey], bytes]] = {
+    "nothing": lambda _: b"",
+    "nobody": lambda _: answer(),
+    "noise": lambda _: START + b"\x00\x01",
+    "another version": lambda old: b"FSP1\0\2" + answer(step(old, NEW))[6:],
+    "signed by another key": lambda old: answer(
+        Move(step(old, NEW).payload, step(THIEF, NEW).signature)
+    ),
+    "signed by the new key itself": lambda old: answer(
+        Move(step(old, NEW).payload, step(NEW, NEW).signature)
+    ),
+    "of another key": lambda _: answer(step(THIEF, NEW)),
+    "for another key": lambda old: answer(step(old, NEXT)),
+    "backwards": lambda old: answer(step(NEW, old)),
+    "changed": lambda old: answer(
+        Move(step(old, NEW).payload[:-1] + b"\1", step(old, NEW).signature)
+    ),
+    "changed signature": lambda old: answer(
+        Move(step(old, NEW).payload, step(old, NEW).signature[:-1] + b"\1")
+    ),
+    "cut": lambda old: answer(step(old, NEW))[:-1],
+    "cut signature": lambda old: answer(
+        Move(step(old, NEW).payload, step(old, NEW).signature[:-1])
+    ),
+    "longer": lambda old: answer(step(old, NEW)) + b"\0",
+    "with a gap": lambda old: answer(step(old, NEXT), step(THIEF, NEW)),
+    "the first step missing": lambda _: answer(step(NEXT, NEW)),
+    "the last step missing": lambda old: answer(step(old, NEXT), step(NEXT, THIEF)),
+    "in a circle": lambda old: answer(step(old, NEXT), step(NEXT, old), step(old, NEW)),
+    "signed under another label": lambda old: answer(
+        Move(step(old, NEW).payload, old.sign(b"fs/1 login", step(old, NEW).payload))
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_key_that_the_old_one_does_not_vouch_for_is_refused(world, liar, old, lie):
+    before = expects(world.alice)
+    says(liar, NEW, LIES[lie](old))
+    is_alarmed(world.alice, before)
+
+
+def test_too_many_steps_are_refused(world, liar, old):
+    before = expects(world.alice)
+    keys = [old, *(crypto.RsaKey.generate() for _ in range(MAX_HOST_KEY_MOVES)), NEW]
+    chain = [step(one, other) for one, other in pairwise(keys)]
+    shows(liar, NEW, *chain)
+    is_alarmed(world.alice, before)
+    shows(liar, keys[-2], *chain)
+    assert world.alice.cat("notes.txt") == NOTES
+
+
+def test_after_the_move_the_old_key_is_a_wrong_one(world, liar, old):
+    shows(liar, NEW, step(old, NEW))
+    world.alice.run("ls").succeeds()
+    moved = expects(world.alice)
+    shows(liar, old, step(old, NEW))
+    is_alarmed(world.alice, moved)
+    says(liar, old, answer(step(old, NEW)))
+    is_alarmed(world.alice, moved)
+
+
+def test_the_statement_is_of_no_use_to_those_who_do_not_hold_the_new_key(world, liar, old):
+    vouched = answer(step(old, NEW))
+    before = expects(world.alice)
+    mine = crypto.RsaKey(THIEF.der)
+    with between(world.alice, liar, lambda: InTheMiddle(mine, NEW.public, vouched)) as middle:
+        assert "could not prove" in world.alice.run("cat", "notes.txt").fails(7)
+    mine = crypto.RsaKey(THIEF.der)
+    with between(world.alice, liar, lambda: InTheMiddle(mine, vouched=vouched)) as middle:
+        world.alice.run("cat", "notes.txt").fails(7)
+    assert expects(world.alice) == before
+    said = b"".join(frame.data for frame in middle.frames(To.SERVER))
+    assert b"alice" not in said

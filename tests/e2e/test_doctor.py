@@ -1,0 +1,174 @@
+"""`fsadmin doctor`: what it finds on real homes and servers, and what it says is to be done."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fsadmin.health import database as of_database
+from fsadmin.health import home as of_home
+from fsadmin.health.found import State
+from fsd.home import Home
+from fsd.store.engine import Database
+from tests.servers import RunningServer, run
+
+
+def doctor(home: Path, *options: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
+    done = run("fsadmin", "--home", str(home), *options, "doctor", "--json")
+    assert "Traceback" not in done.stderr
+    found: dict[str, list[dict[str, Any]]] = {}
+    for one in json.loads(done.stdout):
+        assert one["sentence"].endswith((".", "?"))
+        assert bool(one["advice"]) == (one["state"] != "fine")
+        found.setdefault(one["name"], []).append(one)
+    return done.returncode, found
+
+
+def states(found: dict[str, list[dict[str, Any]]], *but: str) -> dict[str, set[str]]:
+    return {n: {one["state"] for one in all_of} for n, all_of in found.items() if n not in but}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    path = tmp_path / "home"
+    assert run("fsadmin", "--home", str(path), "add-user", "alice").returncode == 0
+    return path
+
+
+def test_all_is_well_with_a_server_that_runs_and_was_backed_up(tmp_path):
+    with RunningServer.start(tmp_path / "home") as server:
+        assert server.admin("add-user", "alice").returncode == 0
+        phrase = {"FSADMIN_PASSPHRASE": "x"}
+        file = str(tmp_path / "backup")
+        made = run("fsadmin", "--home", str(server.home), "backup", file, env=phrase)
+        assert made.returncode == 0
+        status, found = doctor(server.home)
+        assert status == 0
+        assert states(found, "clock", "disk") == {
+            name: {"fine"} for name in ("configuration", "permissions", "keys", "backup",
+                                        "database", "port")
+        }  # fmt: skip
+        told = server.admin("doctor")
+        assert told.returncode == 0
+        assert f"fsd answers at {server.address}" in told.stdout
+        assert server.admin("rotate-host-key", "--yes").returncode == 0
+        status, found = doctor(server.home)
+        assert (status, states(found)["port"]) == (1, {"bad"})
+        assert "reload" in found["port"][0]["advice"]
+
+
+def test_a_home_that_is_not_there_is_not_made(tmp_path):
+    status, found = doctor(tmp_path / "home")
+    assert (status, states(found)["home"]) == (1, {"bad"})
+    assert not (tmp_path / "home").exists()
+
+
+def test_what_others_can_read_is_told_with_the_command_against_it(home):
+    (home / "host.key").chmod(0o644)
+    (home / "blobs").chmod(0o755)
+    status, found = doctor(home)
+    assert status == 1
+    (told,) = found["permissions"]
+    assert "1 more" in told["sentence"]
+    assert told["advice"] == f"chmod -R go-rwx {home}"
+    assert os.system(told["advice"]) == 0
+    assert states(doctor(home)[1])["permissions"] == {"fine"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_files_of_another_user_are_told(home):
+    os.chown(home / "fsd.db", 12345, -1)
+    status, found = doctor(home)
+    assert (status, states(found)["permissions"]) == (1, {"bad"})
+    assert "fsd.db belongs" in found["permissions"][0]["sentence"]
+
+
+def test_old_keys_and_a_missing_backup_are_notes(home):
+    long_ago = time.time() - 4 * 365 * 86400
+    for name in ("host.key", "master.key"):
+        os.utime(home / name, (long_ago, long_ago))
+    _, found = doctor(home)
+    assert [one["advice"] for one in found["keys"]] == [
+        "fsadmin rotate-host-key",
+        "fsadmin rotate-master-key",
+    ]
+    assert states(found)["backup"] == {"note"}
+    (told,) = of_home.backup(Home(home), int(time.time() * 1000))
+    assert told.state is State.NOTE
+    Home(home).note_backup(int((time.time() - 8 * 86400) * 1000))
+    assert states(doctor(home)[1])["backup"] == {"note"}
+
+
+def test_a_server_that_does_not_answer_and_one_that_is_no_fsd_are_told(home):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        Home(home).note_run(f"127.0.0.1:{other.getsockname()[1]}", None)
+        other.close()
+        status, found = doctor(home)
+    assert (status, states(found)["port"]) == (1, {"bad"})
+    assert "Nothing answers" in found["port"][0]["sentence"]
+
+
+def test_a_damaged_key_and_a_key_of_another_home_are_told(home):
+    (home / "master.key").write_bytes(bytes(32))
+    status, found = doctor(home)
+    assert (status, states(found)["database"]) == (1, {"fine", "bad"})
+    (home / "host.key").write_bytes(b"no key")
+    assert states(doctor(home)[1])["keys"] == {"bad"}
+
+
+def test_an_old_a_newer_and_a_damaged_database_are_told(home):
+    def say(revision: str) -> None:
+        with sqlite3.connect(home / "fsd.db") as db:
+            db.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+        db.close()
+
+    say("9999")
+    status, found = doctor(home)
+    assert (status, states(found)["database"]) == (1, {"bad"})
+    assert "newer version" in found["database"][0]["sentence"]
+    with (home / "fsd.db").open("r+b") as file:
+        file.seek(4096)
+        file.write(b"x" * 40_000)
+    status, found = doctor(home)
+    assert (status, states(found)["database"]) == (1, {"bad"})
+
+
+def test_a_setting_that_is_wrong_is_told_and_the_rest_is_looked_at(home):
+    (home / "fsd.toml").write_text("[login]\nsesion = 1\n")
+    (home / "fsd.toml").chmod(0o600)
+    status, found = doctor(home)
+    assert (status, states(found)["configuration"]) == (1, {"bad"})
+    assert "login.session" in found["configuration"][0]["sentence"]
+    assert states(found)["keys"] == {"fine"}
+    (home / "fsd.toml").write_text("listen = ")
+    assert states(doctor(home)[1]) == {"configuration": {"bad"}}
+
+
+@pytest.mark.parametrize(
+    ("off", "state"), [(0, State.FINE), (5_000, State.NOTE), (60_000, State.BAD)]
+)
+def test_a_database_whose_clock_differs_is_told(postgres, tmp_path, off, state):
+    url = postgres.new_database()
+    home = Home(tmp_path / "home")
+    done = run("fsadmin", "--home", str(home.path), "--database", url, "add-user", "alice")
+    assert done.returncode == 0
+    database = Database(url)
+    found = list(of_database.database(home, database, int(time.time() * 1000) + off))
+    database.close()
+    assert [one.state for one in found if one.name == "clock"] == [state]
+
+
+def test_a_clock_that_has_gone_back_is_told(home):
+    with sqlite3.connect(home / "fsd.db") as db:
+        db.execute("INSERT INTO used_otps VALUES (1, 1, ?)", (int(time.time() * 1000) + 60_000,))
+    db.close()
+    status, found = doctor(home)
+    assert status == 1
+    assert "gone back" in " ".join(one["sentence"] for one in found["clock"])

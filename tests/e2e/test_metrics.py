@@ -1,0 +1,161 @@
+"""What a running server tells of itself: numbers, health, and lines that belong together."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from fsproto.link import Address, parse_address
+from tests.attacks.world import until
+from tests.clients import LOGIN, Client
+from tests.known import stretch
+from tests.servers import NotReadyError, RunningServer, run
+
+
+@pytest.fixture
+def watched(tmp_path):
+    options = (
+        "--metrics-listen",
+        "127.0.0.1:0",
+        "--log-format",
+        "json",
+        "--set",
+        "log_level=debug",
+    )
+    with RunningServer.start(tmp_path / "home", *options) as server:
+        yield server
+
+
+def listener(server: RunningServer) -> Address:
+    match = re.search(r"metrics on http://(\S+)/metrics", server.log)
+    assert match, server.log
+    return parse_address(match[1])
+
+
+def ask(where: Address, path: str, method: str = "GET", host: str | None = None):
+    connection = http.client.HTTPConnection(where.host, where.port, timeout=10)
+    connection.request(method, path, headers={"Host": host} if host else {})
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode()
+
+
+def numbers(where: Address) -> dict[str, float]:
+    """Return each sample of the page by its name and labels."""
+    status, page = ask(where, "/metrics")
+    assert status == 200
+    return {
+        sample.name + "".join(f" {key}={value}" for key, value in sorted(sample.labels.items())):
+            sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    }  # fmt: skip
+
+
+def test_what_people_do_is_counted_and_nobody_is_named(watched, tmp_path):
+    where = listener(watched)
+    before = numbers(where)
+    assert before["fsd_logins_total result=ok"] == 0
+    alice = Client(watched, "alice", tmp_path / "alice").enrol()
+    large = stretch("large", 3_000_000)
+    alice.write("large", large)
+    alice.run("put", "large").ok()
+    assert alice.run("cat", "large").ok().out == large
+    alice.run("login", "--otp", "000000").fails(LOGIN)
+    after = numbers(where)
+    assert after["fsd_logins_total result=ok"] == 3
+    assert after["fsd_logins_total result=refused"] >= 1
+    assert after["fsd_received_bytes_total"] > 3_000_000
+    assert after["fsd_sent_bytes_total"] > 3_000_000
+    assert after["fsd_request_seconds_count kind=commit"] == 1
+    assert after["fsd_accepted"] >= 4
+    assert after["fsd_disk_free_bytes"] > 0
+    assert after["process_resident_memory_bytes"] > 0
+    page = ask(where, "/metrics")[1]
+    assert "alice" not in page
+    assert "127.0.0.1" not in page
+
+
+def test_health_is_told(watched):
+    where = listener(watched)
+    assert ask(where, "/healthz") == (200, "ok\n")
+    assert ask(where, "/healthz", "HEAD") == (200, "")
+    assert ask(where, "/nothing")[0] == 404
+    assert ask(where, "/metrics", "POST")[0] == 405
+
+
+def test_a_database_that_does_not_answer_is_ill_health(tmp_path, postgres):
+    url = postgres.new_database()
+    options = ("--metrics-listen", "127.0.0.1:0")
+    with RunningServer.start(tmp_path / "home", *options, database=url) as server:
+        where = listener(server)
+        assert ask(where, "/healthz") == (200, "ok\n")
+        import psycopg
+
+        name = url.partition("@/")[2].partition("?")[0]
+        folder = url.partition("host=")[2]
+        with psycopg.connect(
+            f"host={folder} user=postgres dbname=postgres", autocommit=True
+        ) as connection:
+            connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'.encode())
+            connection.execute(
+                b"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+            )
+        status, told = ask(where, "/healthz")
+        assert status == 503
+        assert "database" in told
+        assert ask(where, "/metrics")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:9464", "127.0.0.1.evil.example", "localhost.evil:1"]
+)
+def test_a_page_in_a_browser_does_not_get_in_by_a_name_of_its_own(watched, host):
+    assert ask(listener(watched), "/metrics", host=host)[0] == 403
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"\r\n\r\n", b"GET /metrics\r\n\r\n", b"SSH-2.0-x\r\n\r\n", b"GET " + b"x" * 20_000],
+)
+def test_noise_gets_no_numbers_and_costs_nothing(watched, said):
+    where = listener(watched)
+    with socket.create_connection((where.host, where.port), 10) as sock:
+        sock.sendall(said)
+        sock.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: sock.recv(4096), b""))
+    assert b"200 OK" not in answer
+    assert ask(where, "/healthz") == (200, "ok\n")
+    assert "Traceback" not in watched.log
+
+
+def test_nothing_is_told_unless_it_was_asked_for_and_only_on_the_loopback(tmp_path):
+    with RunningServer.start(tmp_path / "home") as server:
+        assert "metrics" not in server.log
+    refused = run("fsd", "--home", str(tmp_path / "other"), "--metrics-listen", "0.0.0.0:0")
+    assert refused.returncode == 2
+    assert "loopback" in refused.stderr
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(NotReadyError, match="Cannot serve metrics"):
+            RunningServer.start(tmp_path / "home", "--metrics-listen", where)
+
+
+def test_all_lines_of_a_connection_and_a_request_are_found(watched, tmp_path):
+    alice = Client(watched, "alice", tmp_path / "alice").enrol()
+    alice.write("file", b"content")
+    alice.run("put", "file").ok()
+    until(lambda: '"kind": "commit"' in watched.log, "the commit was logged")
+    lines = [json.loads(line) for line in watched.log.splitlines()]
+    commit = next(line for line in lines if line.get("kind") == "commit")
+    assert re.fullmatch("[0-9a-f]{12}", commit["connection"])
+    assert commit["request"] > 1
+    own = [line for line in lines if line.get("connection") == commit["connection"]]
+    assert any(line.get("user") == "alice" for line in own)
+    ids = {line["connection"] for line in lines if "connection" in line}
+    assert len(ids) >= 2
+    assert "file" not in [word for line in lines for word in str(line.get("event")).split()]

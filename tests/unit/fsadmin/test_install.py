@@ -1,0 +1,139 @@
+"""What helps to install: a unit that systemd understands, completion, man pages, readiness."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from fsadmin.cli import main
+from fsadmin.manual import page
+from fsd.systemd.notify import READY, notify
+from tests.servers import environment, run
+
+
+@pytest.fixture
+def fsadmin(monkeypatch, capsys):
+    def call(*args: str) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fsadmin", *args])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return (ended.value.code, *capsys.readouterr())
+
+    return call
+
+
+def unit(text: str) -> dict[str, str]:
+    return dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
+
+
+def test_the_unit_starts_this_fsd_on_its_home_and_lets_it_write_there_alone(fsadmin, tmp_path):
+    status, text, _ = fsadmin("--home", str(tmp_path / "home"), "print-unit", "--user", "files")
+    assert status == 0
+    found = unit(text)
+    assert found["ExecStart"].endswith(f"/fsd --home {tmp_path / 'home'}")
+    assert (found["User"], found["ReadWritePaths"]) == ("files", str(tmp_path / "home"))
+    assert found["ProtectSystem"] == "strict"
+    assert "{" not in text
+    status, text, _ = fsadmin("print-unit")
+    assert unit(text)["StateDirectory"] == "fsd"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_understands_the_unit_and_finds_it_hard(fsadmin, tmp_path):
+    program = shutil.copy("/bin/true", tmp_path / "fsd")
+    _, text, _ = fsadmin("print-unit", "--program", str(program))
+    path = tmp_path / "fsd.service"
+    path.write_text(re.sub("^Documentation=.*\n", "", text, flags=re.MULTILINE))
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", str(path)], capture_output=True, text=True, check=False
+    )
+    assert "fsd.service:" not in verified.stderr
+    rated = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--threshold=20", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert rated.returncode == 0, rated.stdout[-300:]
+
+
+@pytest.mark.parametrize("bad", [("--user", "a b"), ("--program", "/a b"), ("--program", "/a%b")])
+def test_what_a_unit_would_take_for_something_else_is_refused(fsadmin, bad):
+    status, text, told = fsadmin("print-unit", *bad)
+    assert (status, text) == (2, "")
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_there_for_all_three_programs(fsadmin, shell):
+    status, text, _ = fsadmin("completion", shell)
+    assert status == 0
+    for variable in ("_FSD_COMPLETE", "_FSADMIN_COMPLETE", "_FSCLIENT_COMPLETE"):
+        assert variable in text
+
+
+@pytest.mark.parametrize(
+    ("program", "line", "expected"),
+    [
+        ("fsd", "fsd --check", "--check-config"),
+        ("fsadmin", "fsadmin rotate-h", "rotate-host-key"),
+        ("fsclient", "fsclient syn", "sync"),
+        ("fsclient", "fsclient put --dry", "--dry-run"),
+    ],
+)
+def test_a_shell_that_asks_is_answered(program, line, expected):
+    env = {
+        f"_{program.upper()}_COMPLETE": "bash_complete",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(line.count(" ")),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", f"from {program}.cli import main; main()"],
+        env=environment() | env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert expected in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_line_that_makes_no_sense_is_completed_by_nothing():
+    env = {"_FSCLIENT_COMPLETE": "bash_complete", "COMP_WORDS": "fsclient xx --", "COMP_CWORD": "2"}
+    done = run("fsclient", env=env)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("program", ["fsd", "fsadmin", "fsclient"])
+def test_the_man_page_names_every_option_and_is_roff(program):
+    text = page(program)
+    plain = text.replace("\\-", "-")
+    helped = run(program, "--help").stdout
+    for option in set(re.findall(r"--[a-z-]+", helped)):
+        assert option in plain
+    if shutil.which("groff"):
+        made = subprocess.run(
+            ["groff", "-man", "-Tutf8", "-ww"],
+            input=text.encode(),
+            capture_output=True,
+            check=False,
+        )
+        assert (made.returncode, made.stderr) == (0, b"")
+        assert program.encode() in made.stdout
+
+
+def test_systemd_is_told_and_nobody_else(tmp_path, monkeypatch):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    notify(READY)
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(path)
+        monkeypatch.setenv("NOTIFY_SOCKET", path)
+        notify(READY)
+        assert sock.recv(100) == b"READY=1"
+    notify(READY)  # nobody listens any more, and nothing is raised

@@ -1,0 +1,355 @@
+"""Whose signatures count where: owners, writers, and who was a writer once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from fsclient.trust.authors import Authors
+from fsclient.trust.memory import Memory
+from fsclient.trust.people import People
+from fsproto.errors import RemoteProtocolError, RollbackError, SignatureError
+from fsproto.keys.grants import Role
+from fsproto.keys.identity import Identity
+from fsproto.keys.members import Former, Member, MemberList, Writer, sign_members
+from fsproto.keys.tree import KeyedNode
+from fsproto.messages import Message
+from fsproto.messages.shares import GetMembers, Members
+from fsproto.sealed.folder import FolderState, sign_state
+from fsproto.sealed.manifest import VerifiedManifest, sign_manifest
+from fsproto.sealed.signed import Signed
+from fsproto.types import NO_HASH, Hash, NodeId
+from tests.known import TIME_MS, keyed_node, stretch
+from tests.people import identity
+from tests.unit.fsclient.trust.test_people import Server, line
+from tests.vectors.makers.content import file_manifest
+
+replace = msgspec.structs.replace
+
+ALICE, BOB, CAROL = (identity(name) for name in ("alice", "bob", "carol"))
+BOB_2 = identity("bob", "second", 2)
+TOP, MIDDLE, FOLDER = (keyed_node(name) for name in ("top", "middle", "folder"))
+
+
+def key(who: Identity) -> bytes:
+    return who.signing.public
+
+
+def member(who: Identity, role: Role) -> Member:
+    hash_ = Hash(stretch("sealed", 32))
+    return Member(who.user, role, key(who), who.bundle.hash, hash_)
+
+
+@dataclass
+class Lists(Server):
+    """A server that has member lists besides a key log."""
+
+    lists: dict[NodeId, Signed] = field(default_factory=dict)
+    asked: int = 0
+
+    def interject(self, message: Message, *kinds: type[Message]) -> Message:
+        if not isinstance(message, GetMembers):
+            return super().interject(message, *kinds)
+        self.asked += 1
+        return Members([self.lists[node] for node in message.nodes if node in self.lists])
+
+
+@dataclass
+class Ground:
+    """What carol, a reader of what alice shares, has open."""
+
+    server: Lists
+    people: People
+    authors: Authors
+
+    def enter(self, top: int, middle: tuple[int, int], folder: tuple[int, int]) -> KeyedNode:
+        """Open the way down, of these generations (and those of the links); return the folder."""
+        self.authors.enter_top(self.aged(TOP, top), "alice", None)
+        self.authors.enter(TOP.node, self.aged(MIDDLE, middle[0]), middle[1])
+        found = self.aged(FOLDER, folder[0])
+        self.authors.enter(MIDDLE.node, found, folder[1])
+        return found
+
+    @staticmethod
+    def aged(node: KeyedNode, generation: int) -> KeyedNode:
+        return KeyedNode(node.node, generation, node.key)
+
+    def list_of(self, *members: Member, signer: Identity = ALICE, **changes: Any) -> None:
+        """Give the server a list of the top, or of another node."""
+        body = MemberList(
+            format=1,
+            node=TOP.node,
+            version=1,
+            previous=NO_HASH,
+            generation=1,
+            owner="alice",
+            owner_key=key(signer),
+            members=list(members),
+            above=[],
+            former=[],
+            time_ms=TIME_MS,
+            log_head=b"",
+        )
+        body = replace(body, **changes)
+        self.server.lists[body.node] = sign_members(signer.signing, body).signed
+
+    def look(self, folder: KeyedNode, signer: Identity, **changes: Any) -> None:
+        """Accept a state of a folder that somebody signed, or raise."""
+        self.authors.state(state_of(folder, signer, **changes), folder)
+
+
+def state_of(folder: KeyedNode, signer: Identity, **changes: Any) -> Signed:
+    body = FolderState(
+        format=1,
+        folder=folder.node,
+        version=2,
+        previous=Hash(stretch("before", 32)),
+        root=NO_HASH,
+        generation=folder.generation,
+        author=signer.user,
+        author_key=key(signer),
+        time_ms=TIME_MS,
+        log_head=b"",
+    )
+    return sign_state(signer.signing, replace(body, **changes)).signed
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[Ground]:
+    server = Lists()
+    server.enrol(ALICE, BOB, CAROL)
+    with (
+        closing(People(tmp_path / "people.db", CAROL, print)) as people,
+        closing(Memory(tmp_path / "memory.db")) as memory,
+    ):
+        people.meet(line(server), server.head(), None)
+        yield Ground(server, people, Authors(line(server), people, memory))
+
+
+def test_the_owner_counts_everywhere_and_no_list_is_asked_for(ground):
+    folder = ground.enter(3, (2, 1), (1, 1))
+    ground.look(folder, ALICE)
+    assert ground.server.asked == 0
+
+
+def test_nobody_else_counts_where_nothing_is_shared(ground):
+    folder = ground.enter(1, (1, 1), (1, 1))
+    for who in (BOB, CAROL):
+        with pytest.raises(SignatureError, match="may not write"):
+            ground.look(folder, who)
+
+
+def test_a_signature_in_the_owners_name_by_another_key_does_not_count(ground):
+    folder = ground.enter(1, (1, 1), (1, 1))
+    for changes in ({"author": "alice"}, {"author": "alice", "author_key": key(ALICE)}):
+        with pytest.raises(SignatureError):
+            ground.look(folder, BOB, **changes)
+
+
+@pytest.mark.parametrize("where", [TOP, MIDDLE, FOLDER], ids=["top", "middle", "folder"])
+def test_a_writer_counts_below_the_list_that_names_them_and_a_reader_does_not(ground, where):
+    folder = ground.enter(1, (1, 1), (1, 1))
+    ground.list_of(member(BOB, Role.WRITER), member(CAROL, Role.READER), node=where.node)
+    ground.look(folder, BOB)
+    assert not ground.authors.frozen
+    with pytest.raises(SignatureError, match="may not write"):
+        ground.look(folder, CAROL)
+
+
+def test_a_writer_does_not_count_above_the_list_that_names_them(ground):
+    ground.enter(1, (1, 1), (1, 1))
+    ground.list_of(member(BOB, Role.WRITER), node=FOLDER.node)
+    for above in (TOP, MIDDLE):
+        with pytest.raises(SignatureError, match="may not write"):
+            ground.look(above, BOB)
+
+
+def test_who_may_write_because_of_a_list_that_cannot_be_seen_counts(ground):
+    folder = ground.enter(1, (1, 1), (1, 1))
+    ground.list_of(member(CAROL, Role.READER), above=[Writer("bob", key(BOB))])
+    ground.look(folder, BOB)
+
+
+def removed(ground: Ground, generation: int, last: int) -> None:
+    """Let the top's list say that bob wrote up to a generation, and does so no more."""
+    former = [Former("bob", key(BOB), last)]
+    ground.list_of(member(CAROL, Role.READER), generation=generation, former=former)
+
+
+@pytest.mark.parametrize(
+    ("way", "counts"),
+    [
+        pytest.param((2, (1, 2), (1, 1)), False, id="all of it has new keys"),
+        pytest.param((2, (2, 2), (2, 2)), False, id="all of it has taken new keys"),
+        pytest.param((2, (1, 1), (1, 1)), True, id="the middle is due"),
+        pytest.param((2, (2, 2), (1, 1)), True, id="the folder is due"),
+        pytest.param((3, (1, 2), (1, 1)), False, id="due since a later key than theirs"),
+        pytest.param((3, (1, 1), (1, 1)), True, id="due since their last key"),
+    ],
+)
+def test_who_was_removed_counts_for_what_hangs_on_the_keys_of_their_time(ground, way, counts):
+    folder = ground.enter(*way)
+    removed(ground, way[0], 1)
+    if counts:
+        ground.look(folder, BOB)
+        assert ground.authors.frozen == {FOLDER.node: TOP.node}
+    else:
+        with pytest.raises(SignatureError, match="may not write"):
+            ground.look(folder, BOB)
+
+
+def test_a_folder_that_its_owner_has_signed_since_is_frozen_no_more(ground):
+    folder = ground.enter(2, (1, 1), (1, 1))
+    removed(ground, 2, 1)
+    ground.look(folder, BOB)
+    ground.look(folder, ALICE)
+    assert not ground.authors.frozen
+
+
+def test_the_shared_folder_itself_is_closed_to_who_was_removed(ground):
+    ground.enter(2, (1, 1), (1, 1))
+    removed(ground, 2, 1)
+    with pytest.raises(SignatureError, match="may not write"):
+        ground.look(Ground.aged(TOP, 2), BOB)
+
+
+def test_a_list_that_is_newer_than_the_one_known_is_asked_for(ground):
+    folder = ground.enter(1, (1, 1), (1, 1))
+    ground.list_of(member(CAROL, Role.READER))
+    with pytest.raises(SignatureError):
+        ground.look(folder, BOB)
+    ground.list_of(member(BOB, Role.WRITER), version=2)
+    ground.look(folder, BOB)
+
+
+# --- the keys of a writer
+
+
+def test_a_writer_who_has_replaced_their_keys_counts_by_either(ground):
+    folder = ground.enter(1, (1, 1), (1, 1))
+    ground.list_of(member(BOB, Role.WRITER))
+    ground.server.rotate(BOB, BOB_2)
+    ground.people.meet(line(ground.server), ground.server.head(), ground.people.known())
+    for who in (BOB, BOB_2):
+        ground.look(folder, who)
+
+
+def test_who_has_a_writers_name_after_a_reset_does_not_count(ground):
+    folder = ground.enter(1, (1, 1), (1, 1))
+    ground.list_of(member(BOB, Role.WRITER))
+    other = identity("bob", "after a reset")
+    ground.server.reset("bob").enrol(other)
+    ground.people.meet(line(ground.server), ground.server.head(), ground.people.known())
+    with pytest.raises(SignatureError, match="may not write"):
+        ground.look(folder, other)
+
+
+# --- lists
+
+
+def test_a_list_is_signed_by_the_owner(ground):
+    folder = ground.enter(1, (1, 1), (1, 1))
+    for changes in ({}, {"owner": "bob"}, {"owner_key": key(ALICE)}):
+        ground.list_of(member(BOB, Role.WRITER), signer=BOB, **changes)
+        with pytest.raises(SignatureError):
+            ground.look(folder, BOB)
+
+
+@pytest.mark.parametrize("generation", [1, 3])
+def test_a_list_is_as_old_as_the_key_of_its_node(ground, generation):
+    folder = ground.enter(2, (1, 2), (1, 1))
+    ground.list_of(member(BOB, Role.WRITER), generation=generation)
+    with pytest.raises(RollbackError, match="older or newer than its key"):
+        ground.look(folder, BOB)
+
+
+def test_a_list_that_is_older_than_one_seen_is_a_rollback(ground):
+    folder = ground.enter(1, (1, 1), (1, 1))
+    ground.list_of(member(CAROL, Role.READER), version=2)
+    with pytest.raises(SignatureError):
+        ground.look(folder, BOB)
+    ground.list_of(member(BOB, Role.WRITER), version=1)
+    with pytest.raises(RollbackError, match="OLDER"):
+        ground.look(folder, BOB)
+
+
+def test_two_lists_of_one_version_are_two_histories(ground):
+    folder = ground.enter(1, (1, 1), (1, 1))
+    ground.list_of(member(CAROL, Role.READER))
+    with pytest.raises(SignatureError):
+        ground.look(folder, BOB)
+    ground.list_of(member(BOB, Role.WRITER))
+    with pytest.raises(RollbackError, match="TWO DIFFERENT HISTORIES"):
+        ground.look(folder, BOB)
+
+
+def test_a_list_that_was_not_asked_for_is_refused(ground):
+    folder = ground.enter(1, (1, 1), (1, 1))
+    ground.list_of(member(BOB, Role.WRITER), node=keyed_node("elsewhere").node)
+    (stray,) = ground.server.lists.values()
+    ground.server.lists = {TOP.node: stray}
+    with pytest.raises(RemoteProtocolError, match="not asked for"):
+        ground.look(folder, BOB)
+
+
+def test_a_list_that_has_seen_another_key_log_is_a_fork(ground):
+    folder = ground.enter(1, (1, 1), (1, 1))
+    other = ground.server.forked(2).enrol(identity("carol", "slipped in"))
+    ground.list_of(member(BOB, Role.WRITER), log_head=other.seen())
+    with pytest.raises(RollbackError, match="ANOTHER KEY LOG"):
+        ground.look(folder, BOB)
+
+
+# --- states and manifests
+
+
+@pytest.mark.parametrize("generation", [1, 3])
+def test_a_state_is_as_old_as_the_key_of_its_folder(ground, generation):
+    folder = ground.enter(2, (2, 2), (2, 2))
+    with pytest.raises(RollbackError, match="not of the same age"):
+        ground.look(folder, ALICE, generation=generation)
+
+
+def manifest_by(signer: Identity, **changes: Any) -> VerifiedManifest:
+    body = replace(
+        file_manifest(),
+        parent=FOLDER.node,
+        author=signer.user,
+        author_key=key(signer),
+        **changes,
+    )
+    return sign_manifest(signer.signing, body)
+
+
+def test_who_wrote_a_file_was_a_writer_at_some_time(ground):
+    ground.enter(3, (3, 3), (3, 3))
+    removed(ground, 3, 1)
+    ground.authors.check_manifest(manifest_by(ALICE))
+    ground.authors.check_manifest(manifest_by(BOB))
+    assert not ground.authors.frozen
+    with pytest.raises(SignatureError, match="may not write"):
+        ground.authors.check_manifest(manifest_by(CAROL))
+
+
+def test_who_wrote_a_file_has_signed_it(ground):
+    ground.enter(1, (1, 1), (1, 1))
+    ground.list_of(member(BOB, Role.WRITER))
+    forged = sign_manifest(BOB.signing, manifest_by(ALICE).body)
+    with pytest.raises(SignatureError):
+        ground.authors.check_manifest(forged)
+
+
+def test_lists_are_asked_for_at_once_where_others_than_the_owner_have_written(ground):
+    ground.enter(1, (1, 1), (1, 1))
+    ground.list_of(member(BOB, Role.WRITER), node=MIDDLE.node)
+    ground.authors.prepare(FOLDER.node, [manifest_by(ALICE)])
+    assert ground.server.asked == 0
+    ground.authors.prepare(FOLDER.node, [manifest_by(ALICE), manifest_by(BOB)])
+    ground.authors.check_manifest(manifest_by(BOB))
+    assert ground.server.asked == 1

@@ -1,0 +1,408 @@
+"""Whose keys are whose: what a client believes of a key log, and what it does not."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from fsclient.connection import ServerConnection
+from fsclient.trust.people import People
+from fsproto import crypto
+from fsproto.errors import (
+    IntegrityError,
+    KeyChangedError,
+    NotFoundError,
+    RemoteProtocolError,
+    RollbackError,
+    SecurityError,
+    SignatureError,
+)
+from fsproto.keylog.entries import Entry, Event, entry_bytes, sign_rotation
+from fsproto.keylog.head import pack_log_head, sign_head
+from fsproto.keys.identity import Identity
+from fsproto.messages import Message
+from fsproto.messages.keylog import BundleOf, GetBundle, GetLog, LogEntries
+from fsproto.sealed.signed import Signed
+from fsproto.types import Hash
+from tests.known import TIME_MS, stretch
+from tests.people import identity
+from tests.reference import sha256, tree_hash
+
+LOG = crypto.SigningKey(stretch("log", 32))
+ALICE, BOB, CAROL = (identity(name) for name in ("alice", "bob", "carol"))
+BOB_2, BOB_3 = (identity("bob", f"set {version}", version) for version in (2, 3))
+BOB_ANEW = identity("bob", "after a reset")
+
+
+@dataclass
+class Server:
+    """A key log that is written and answers; it does not mind what is written into it."""
+
+    data: list[bytes] = field(default_factory=list)
+    bundles: dict[str, Signed] = field(default_factory=dict)
+    key: crypto.SigningKey = LOG
+    at_once: int = 2
+
+    def enrol(self, *people: Identity) -> Server:
+        for who in people:
+            self._add(who, Event.ENROLLED, b"")
+        return self
+
+    def rotate(self, old: Identity, new: Identity) -> Server:
+        word = sign_rotation(old.signing, old.bundle.hash, new.bundle.hash)
+        return self._add(new, Event.ROTATED, word)
+
+    def reset(self, user: str) -> Server:
+        index = len(self.data)
+        entry = Entry(1, index, user, Event.RESET, Hash(b""), b"", b"", TIME_MS)
+        self.data.append(entry_bytes(entry))
+        return self
+
+    def _add(self, who: Identity, event: Event, word: bytes) -> Server:
+        bundle, key = who.bundle.hash, who.signing.public
+        entry = Entry(1, len(self.data), who.user, event, bundle, key, word, TIME_MS)
+        self.data.append(entry_bytes(entry))
+        self.bundles[who.user] = who.bundle.signed
+        return self
+
+    def forked(self, size: int) -> Server:
+        """Return a server whose log is the same up to a size."""
+        return Server(self.data[:size], dict(self.bundles), self.key, self.at_once)
+
+    def root(self, size: int | None = None) -> Hash:
+        data = self.data[: len(self.data) if size is None else size]
+        return Hash(tree_hash(data) if data else sha256(b""))
+
+    def head(self, size: int | None = None) -> Signed:
+        size = len(self.data) if size is None else size
+        return sign_head(self.key, size, self.root(size), TIME_MS)
+
+    def seen(self, size: int | None = None) -> bytes:
+        """Return what people carry of it in what they sign."""
+        size = len(self.data) if size is None else size
+        return pack_log_head(size, self.root(size))
+
+    def interject(self, message: Message, *kinds: type[Message]) -> Message:
+        match message:
+            case GetLog(first):
+                return LogEntries(self.data[first : first + self.at_once], self.head())
+            case GetBundle(user):
+                return BundleOf(self.bundles[user])
+        raise AssertionError(message)
+
+
+def line(server: Server) -> ServerConnection:
+    return cast("ServerConnection", server)
+
+
+def meet(people: People, server: Server, said: Signed | None = None) -> None:
+    people.meet(line(server), said or server.head(), people.known())
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server().enrol(ALICE, BOB, CAROL)
+
+
+class Listening(People):
+    """Keeps what a person would be told."""
+
+    def __init__(self, path: Path, identity: Identity) -> None:
+        self.notices: list[str] = []
+        super().__init__(path, identity, self.notices.append)
+
+
+@pytest.fixture
+def open_people(tmp_path: Path) -> Iterator[Callable[[], Listening]]:
+    opened = []
+
+    def open_again() -> Listening:
+        opened.append(Listening(tmp_path / "people.db", ALICE))
+        return opened[-1]
+
+    yield open_again
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def people(open_people: Callable[[], People]) -> People:
+    return open_people()
+
+
+# --- reading it
+
+
+def test_all_of_it_is_read_and_kept(server, people, open_people):
+    meet(people, server)
+    for one in (people, open_people()):
+        assert one.log.people() == ["alice", "bob", "carol"]
+        assert one.log_head == server.seen()
+
+
+def test_only_what_is_new_is_asked_for(server, people):
+    meet(people, server)
+    server.enrol(identity("dave"))
+    asked: list[int] = []
+
+    class Listening(Server):
+        def interject(self, message: Message, *kinds: type[Message]) -> Message:
+            if isinstance(message, GetLog):
+                asked.append(message.first)
+            return super().interject(message, *kinds)
+
+    meet(people, Listening(server.data, server.bundles))
+    meet(people, Listening(server.data, server.bundles))
+    assert asked == [3]
+
+
+def test_a_log_that_grows_while_it_is_read_is_read_to_its_end(server, people):
+    said = server.head()
+    server.enrol(identity("dave"))
+    meet(people, server, said)
+    assert people.log_head in (server.seen(3), server.seen(4))
+    assert people.log.root(3) == server.root(3)
+
+
+def test_a_shorter_log_than_before_is_refused(server, people):
+    meet(people, server)
+    with pytest.raises(RollbackError, match="OLDER"):
+        meet(people, server.forked(2))
+
+
+def test_a_log_that_was_under_way_while_another_command_read_on_is_no_attack(
+    server, people, open_people
+):
+    meet(people, server)
+    known, late = people.known(), server.head()
+    server.enrol(identity("dave"))
+    meet(open_people(), server)
+    people.meet(line(server), late, known)
+
+
+def test_another_log_of_the_same_size_is_refused(server, people):
+    meet(people, server)
+    with pytest.raises(RollbackError, match="ANOTHER"):
+        meet(people, server.forked(2).enrol(identity("carol", "slipped in")))
+
+
+def test_a_longer_log_that_does_not_go_on_from_the_one_before_is_refused(server, people):
+    meet(people, server)
+    before = people.log_head
+    forked = server.forked(1).enrol(identity("bob", "slipped in"), CAROL, identity("dave"))
+    with pytest.raises(SecurityError):
+        meet(people, forked)
+    assert people.log_head == before
+    assert people.log.root(3) == server.root(3)
+    meet(people, server.enrol(identity("dave")))  # nothing of the other one was kept
+
+
+def test_a_log_of_another_key_is_refused(server, people):
+    meet(people, server)
+    other = server.forked(3)
+    other.key = crypto.SigningKey(stretch("another log", 32))
+    for grown in (False, True):
+        if grown:
+            other.enrol(identity("dave"))
+        with pytest.raises(SignatureError, match="ANOTHER KEY"):
+            meet(people, other)
+
+
+def test_entries_that_are_held_back_are_missed(server, people):
+    server.at_once = 0
+    with pytest.raises(RollbackError, match="WITHHOLDS"):
+        meet(people, server)
+
+
+def test_a_head_that_was_said_must_be_that_of_the_log_that_is_shown(server, people):
+    other = server.forked(2).enrol(identity("carol", "slipped in"))
+    with pytest.raises(RollbackError):
+        meet(people, server, other.head())
+
+
+def test_a_log_that_is_shorter_than_was_said_is_refused(server, people):
+    with pytest.raises(RollbackError):
+        meet(people, server.forked(2), server.head())
+
+
+def test_entries_that_cannot_follow_are_refused(server, people):
+    with pytest.raises(SecurityError, match="OTHER KEYS"):
+        meet(people, server.enrol(identity("bob", "slipped in")))
+
+
+def test_a_log_that_names_other_keys_for_oneself_is_refused(people):
+    with pytest.raises(KeyChangedError, match="FOR YOU"):
+        meet(people, Server().enrol(identity("alice", "slipped in")))
+
+
+def test_a_log_without_oneself_is_refused(people):
+    with pytest.raises(KeyChangedError, match="FOR YOU"):
+        meet(people, Server().enrol(BOB))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM log WHERE at = 1",
+        "DELETE FROM log WHERE at = 2",
+        "UPDATE log SET entry = (SELECT entry FROM log WHERE at = 0) WHERE at = 1",
+        "UPDATE log SET entry = x'00' WHERE at = 2",
+    ],
+)
+def test_a_log_on_the_disk_that_is_not_what_its_head_says_is_damage(
+    server, people, open_people, tmp_path, damage
+):
+    meet(people, server)
+    with closing(sqlite3.connect(tmp_path / "people.db")) as db, db:
+        db.execute(damage)
+    with pytest.raises(IntegrityError, match=r"people\.db.* is damaged") as refusal:
+        assert open_people().log
+    assert refusal.value.exit_status == 7
+    assert refusal.value.hint
+
+
+# --- what others have seen of it
+
+
+def test_what_others_have_seen_of_the_same_log_is_well(server, people):
+    meet(people, server)
+    people.check_heads(line(server), [b"", *(server.seen(size) for size in (1, 2, 3))])
+
+
+def test_what_others_have_seen_of_another_log_is_a_fork(server, people):
+    meet(people, server)
+    forked = server.forked(2).enrol(identity("carol", "slipped in"))
+    with pytest.raises(RollbackError, match="somebody whose changes you see"):
+        people.check_heads(line(server), [forked.seen()])
+
+
+def test_who_has_read_further_is_caught_up_with(server, people):
+    meet(people, server)
+    server.enrol(identity("dave"), identity("erin"))
+    people.check_heads(line(server), [server.seen()])
+    assert people.log_head == server.seen()
+    assert people.log.now("erin") is not None
+
+
+def test_what_the_server_has_not_got_is_a_fork(server, people):
+    meet(people, server)
+    longer = server.forked(3).enrol(identity("dave"))
+    with pytest.raises(RollbackError):
+        people.check_heads(line(server), [longer.seen()])
+
+
+def test_what_is_no_head_is_refused(server, people):
+    meet(people, server)
+    with pytest.raises(RemoteProtocolError):
+        people.check_heads(line(server), [bytes(39)])
+
+
+# --- pins
+
+
+def test_keys_are_pinned_at_their_first_use_and_that_is_said(server, people, open_people):
+    meet(people, server)
+    assert people.notices == []
+    assert people.identity_keys("bob") == [BOB.signing.public]
+    (notice,) = people.notices
+    assert "bob" in notice
+    pin = open_people().pin_of("bob")
+    assert pin is not None
+    assert (pin.ed25519, pin.bundle, pin.compared) == (
+        BOB.signing.public,
+        BOB.bundle.hash,
+        False,
+    )
+
+
+def test_keys_that_the_old_ones_signed_take_their_place_without_a_word(server, people):
+    meet(people, server)
+    people.identity_keys("bob")
+    people.notices.clear()
+    meet(people, server.rotate(BOB, BOB_2).rotate(BOB_2, BOB_3))
+    chain = [one.signing.public for one in (BOB, BOB_2, BOB_3)]
+    assert people.identity_keys("bob") == chain
+    pin = people.pin_of("bob")
+    assert pin is not None
+    assert pin.ed25519 == BOB_3.signing.public
+    assert people.notices == []
+    assert people.is_current("bob", BOB.signing.public)
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_keys_that_were_reset_are_believed_no_more(server, people, anew):
+    meet(people, server)
+    people.identity_keys("bob")
+    server.reset("bob")
+    if anew:
+        server.enrol(BOB_ANEW)
+    meet(people, server)
+    assert any("RESET" in notice for notice in people.notices)
+    for ask in (people.identity_keys, people.pinned):
+        with pytest.raises(KeyChangedError, match="bob"):
+            ask("bob")
+    with pytest.raises(KeyChangedError):
+        people.bundle(line(server), "bob")
+    assert people.identity_keys("carol") == [CAROL.signing.public]
+
+
+def test_keys_that_were_compared_are_believed_again_and_the_old_ones_are_not(server, people):
+    meet(people, server)
+    people.identity_keys("bob")
+    meet(people, server.reset("bob").enrol(BOB_ANEW))
+    people.confirm(people.claimed_bundle(line(server), "bob"))
+    assert people.identity_keys("bob") == [BOB_ANEW.signing.public]
+    pin = people.pin_of("bob")
+    assert pin is not None
+    assert pin.compared
+    assert not people.is_current("bob", BOB.signing.public)
+
+
+def test_that_a_stranger_was_reset_is_nobodys_business(server, people):
+    meet(people, server.reset("carol"))
+    assert people.notices == []
+
+
+def test_that_keys_were_compared_is_kept_as_they_are_replaced(server, people):
+    meet(people, server)
+    people.confirm(people.claimed_bundle(line(server), "bob"))
+    meet(people, server.rotate(BOB, BOB_2))
+    people.identity_keys("bob")
+    pin = people.pin_of("bob")
+    assert pin is not None
+    assert (pin.ed25519, pin.compared) == (BOB_2.signing.public, True)
+
+
+def test_who_has_no_keys_is_not_found(server, people):
+    meet(people, server)
+    for ask in (people.pinned, people.identity_keys):
+        with pytest.raises(NotFoundError, match="nobody"):
+            ask("nobody")
+    with pytest.raises(NotFoundError):
+        people.claimed_bundle(line(server), "nobody")
+
+
+def test_a_bundle_is_the_one_that_the_log_names(server, people):
+    meet(people, server)
+    assert people.bundle(line(server), "bob").hash == BOB.bundle.hash
+    server.bundles["bob"] = BOB_2.bundle.signed
+    for ask in (people.bundle, people.claimed_bundle):
+        with pytest.raises(KeyChangedError, match="OTHER KEYS FOR bob"):
+            ask(line(server), "bob")
+    server.bundles["bob"] = CAROL.bundle.signed
+    with pytest.raises(SignatureError):
+        people.bundle(line(server), "bob")
+
+
+def test_ones_own_keys_are_all_that_one_ever_had(server, tmp_path):
+    new = identity("alice", "second", 2)
+    server.rotate(ALICE, new)
+    with closing(Listening(tmp_path / "other.db", new)) as people:
+        meet(people, server)
+        assert people.identity_keys("alice") == [ALICE.signing.public, new.signing.public]

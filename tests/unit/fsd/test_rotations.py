@@ -1,0 +1,154 @@
+"""New keys for a server: interrupted anywhere, the old one or the new one counts."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from fsd import app
+from fsd.home import Home, HomeBusyError
+from fsd.hostkeys import HostKeys
+from fsd.masterkey import NEXT, open_vault, rotate
+from fsd.store.engine import Database
+from fsd.store.repos import users
+from fsproto import crypto
+from fsproto.errors import IntegrityError
+from fsproto.keys.hostmove import answer, follow, question
+from tests.known import TIME_MS
+
+
+class Crash(Exception):
+    """The machine stopped here."""
+
+
+class Failing(Home):
+    """A home whose machine stops before it has written the n-th file."""
+
+    def __init__(self, path: Path, before: int) -> None:
+        super().__init__(path)
+        self._left = before
+
+    def replace(self, name: str, data: bytes) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise Crash
+        super().replace(name, data)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    made = Home(tmp_path / "home")
+    made.prepare()
+    return made
+
+
+@pytest.fixture
+def peopled(database: Database, home: Home) -> dict[str, str]:
+    """Three people; their secrets by name."""
+    people = app.people(home, database)
+    return {
+        name: people.add(name, digits=6, period=30, algorithm="SHA1").otp.secret
+        for name in ("alice", "bob", "carol")
+    }
+
+
+def secrets(home: Home, database: Database) -> dict[str, str]:
+    vault = open_vault(home, database)
+    with database.read() as db:
+        return {user.name: vault.open(user.otp_secret, user.id) for user in users.everybody(db)}
+
+
+# --- the master key
+
+
+def test_everything_is_sealed_under_the_new_master_key(database, home, peopled, tmp_path):
+    shutil.copytree(home.path, tmp_path / "before")
+    assert rotate(home, database) == 3
+    assert secrets(home, database) == peopled
+    assert not (home.path / NEXT).exists()
+    with pytest.raises(IntegrityError):
+        open_vault(Home(tmp_path / "before"), database)
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_a_rotation_that_was_interrupted_leaves_a_key_that_counts(database, home, peopled, before):
+    with pytest.raises(Crash):
+        rotate(Failing(home.path, before), database)
+    assert secrets(home, database) == peopled
+    assert secrets(home, database) == peopled
+    assert rotate(home, database) == 3
+    assert secrets(home, database) == peopled
+
+
+def test_a_secret_that_does_not_open_stops_it_all(database, home, peopled):
+    with database.write() as db:
+        users.everybody(db)[-1].otp_secret = bytes(60)
+    key = home.master_key()
+    with pytest.raises(IntegrityError):
+        rotate(home, database)
+    assert home.master_key() == key
+    with database.write() as db:
+        db.delete(users.everybody(db)[-1])
+    assert set(secrets(home, database)) == {"alice", "bob"}
+
+
+def test_it_waits_for_nobody_who_uses_the_key(database, home, peopled):
+    for held in (home.lock(), home.maintenance(), home.keys()):
+        with held, pytest.raises(HomeBusyError):
+            rotate(home, database)
+    with home.keys(), home.keys():
+        pass  # any number of those who only use it
+    assert secrets(home, database) == peopled
+
+
+# --- the host key
+
+
+def leads_to_now(home: Home, expected: str) -> bool:
+    keys = HostKeys(home)
+    told = answer(question(crypto.digest_of(expected)), keys.moves(), keys.current().public)
+    said = follow(told, expected)
+    now = crypto.fingerprint(keys.current().public)
+    return expected == now or (said is not None and said.successor == now)
+
+
+def test_every_former_key_leads_to_the_one_of_now(home):
+    seen = [crypto.fingerprint(home.host_key().public)]
+    for _ in range(3):
+        before, after = HostKeys(home).rotate(TIME_MS)
+        assert before == seen[-1]
+        seen.append(after)
+    assert len(set(seen)) == 4
+    assert all(leads_to_now(home, expected) for expected in seen)
+    for name in ("host.key", "host.moves"):
+        assert (home.path / name).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_a_host_key_whose_change_was_interrupted_stays(home, before):
+    first = crypto.fingerprint(home.host_key().public)
+    with pytest.raises(Crash):
+        HostKeys(Failing(home.path, before)).rotate(TIME_MS)
+    assert crypto.fingerprint(home.host_key().public) == first
+    HostKeys(home).rotate(TIME_MS)
+    assert leads_to_now(home, first)
+    assert len(HostKeys(home).moves()) == 1
+
+
+@pytest.mark.parametrize(
+    "change", [lambda data: data[:-1], lambda _: b"", lambda data: data + b"x"]
+)
+def test_damaged_statements_are_told(home, change):
+    HostKeys(home).rotate(TIME_MS)
+    path = home.path / "host.moves"
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(IntegrityError, match=r"host\.moves is damaged"):
+        HostKeys(home).moves()
+
+
+def test_the_home_s_own_database_is_rotated_as_well(home):
+    with closing(app.open_database(home, None)) as database:
+        assert rotate(home, database) == 0

@@ -1,0 +1,84 @@
+"""Statements about former host keys: who is answered what, and what is followed."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from fsproto import crypto
+from fsproto.errors import HostKeyError, RemoteProtocolError
+from fsproto.keys import hostmove
+from fsproto.keys.hostmove import Moves, answer, follow, question, sign_move, verify_move
+from fsproto.limits import MAX_HANDSHAKE_MESSAGE, MAX_HOST_KEY_MOVES
+from fsproto.packing import pack
+from tests.known import TIME_MS, rsa_key
+
+A, B, C = rsa_key("host"), rsa_key("other-host"), rsa_key("alice")
+A_B, B_C = sign_move(A, B.public, TIME_MS), sign_move(B, C.public, TIME_MS + 1)
+
+
+def asked(key: crypto.RsaKey) -> bytes:
+    return question(crypto.sha256(key.public))
+
+
+def fingerprint(key: crypto.RsaKey) -> str:
+    return crypto.fingerprint(key.public)
+
+
+def test_the_way_from_any_former_key_is_told_and_followed():
+    for start, steps in ((A, 2), (B, 1)):
+        told = answer(asked(start), [A_B, B_C], C.public)
+        said = follow(told, fingerprint(start))
+        assert said is not None
+        assert (said.successor, said.time_ms) == (fingerprint(C), TIME_MS + 1)
+        assert told.count(b"\xc5\x01\x80") == steps  # a signature of 384 bytes each
+
+
+@pytest.mark.parametrize(
+    ("start", "moves", "now"),
+    [(A, [], B), (C, [A_B], B), (A, [A_B], C), (A, [B_C], C), (A, [A_B], A)],
+)
+def test_where_no_way_leads_there_is_no_answer(start, moves, now):
+    assert follow(answer(asked(start), moves, now.public), fingerprint(start)) is None
+
+
+def test_of_two_statements_of_one_key_the_newer_counts():
+    stray = sign_move(A, rsa_key("bob").public, TIME_MS)
+    said = follow(answer(asked(A), [stray, A_B], B.public), fingerprint(A))
+    assert said is not None
+    assert said.successor == fingerprint(B)
+
+
+def test_the_longest_answer_fits_into_a_message_of_the_handshake():
+    moves = [sign_move(one, other.public, 2**53) for one, other in pairwise([A, B] * 5)]
+    assert len(pack(Moves(moves[:MAX_HOST_KEY_MOVES]))) + 6 < MAX_HANDSHAKE_MESSAGE
+
+
+def test_a_statement_holds_for_the_key_that_signed_it_alone():
+    assert verify_move(A_B).successor == fingerprint(B)
+    forged = hostmove.Move(A_B.payload, sign_move(C, B.public, TIME_MS).signature)
+    with pytest.raises(HostKeyError, match="not signed"):
+        verify_move(forged)
+
+
+def test_what_is_no_answer_is_refused():
+    for told in (b"", b"FSP1", b"HTTP/1.1 400"):
+        with pytest.raises(RemoteProtocolError):
+            follow(told, fingerprint(A))
+
+
+def test_a_question_is_told_from_a_hello():
+    assert hostmove.is_question(asked(A))
+    assert not hostmove.is_question(asked(A) + b"\0")
+    assert not hostmove.is_question(b"FSP1\0\1" + bytes(37))
+
+
+@pytest.mark.parametrize("text", ["", "SHA256:", "SHA256:AAAA", "SHA256:" + "!" * 43, "MD5:00"])
+def test_what_is_no_fingerprint_is_refused(text):
+    with pytest.raises(crypto.CryptoError):
+        crypto.digest_of(text)
+
+
+def test_a_fingerprint_and_its_digest_are_the_same():
+    assert crypto.digest_of(fingerprint(A)) == crypto.sha256(A.public)
