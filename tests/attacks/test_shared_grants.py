@@ -103,6 +103,7 @@ def test_a_file_that_was_removed_from_a_shared_folder_cannot_be_brought_back(
 def test_a_changed_member_list_is_refused(
     team: World, server: LyingServer, how: dict[str, object]
 ) -> None:
+    (team.carol.profile / "memory.db").unlink()  # that it is another one than before is not seen
     server.lie = Bends(
         Shares,
         lambda said: replace(
@@ -116,6 +117,8 @@ def test_a_changed_member_list_is_refused(
 
 
 def test_a_reader_cannot_be_made_a_writer_by_the_server(team: World, server: LyingServer) -> None:
+    for one in team.everybody:
+        (one.profile / "memory.db").unlink()
     with team.database() as db:
         (payload,) = db.execute("SELECT payload FROM member_lists").fetchone()
         body = unpack(payload, MemberList)

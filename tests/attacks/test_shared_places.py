@@ -172,6 +172,8 @@ def test_the_manifest_of_what_is_shared_cannot_be_changed(
 ) -> None:
     changed = {"time_ms": 5, "author": "carol", "version": 7, "former": b"x", "names_since": 0}
     reports = team.bob.find("alice:reports").keyed.node
+    for one in (team.bob, team.carol):
+        (one.profile / "memory.db").unlink()  # that it is another one than before is not seen
     with team.database() as db:
         change_manifest(db, reports, lambda _: {field: changed[field]}, hashed=True)
     refused(team.bob, path="alice:reports/q1.txt")
