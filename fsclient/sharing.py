@@ -20,7 +20,7 @@ from fsclient.changes import Changes
 from fsclient.ownshares import OwnShare, folders_above, is_below, own_shares
 from fsclient.session import Session
 from fsclient.tree import Located
-from fsclient.trust.memory import AGE, LIST, Sighting
+from fsclient.trust.memory import LIST, Sighting, age
 from fsclient.ui import Ui
 from fsproto.errors import (
     KeyChangedError,
@@ -321,7 +321,7 @@ class Sharing:
             if one is not None:
                 body = one.body
                 seen.append(Sighting(body.node, LIST, body.version, one.hash))
-                seen.append(Sighting(body.node, AGE, body.generation, NO_HASH))
+                seen += [age(body.node, one) for one in range(2, body.generation + 1)]
         self._tree.memory.remember(seen)
         places = {one.node: one.found.path.parts for one in revisions if one.signed is not None}
         self._tree.memory.note_shared(places)

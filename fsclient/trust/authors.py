@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fsclient.connection import ServerConnection
-from fsclient.trust.memory import AGE, LIST, Memory, Sighting, Since, key_end
+from fsclient.trust.memory import LIST, Memory, Sighting, Since, age, key_end
 from fsclient.trust.people import People
 from fsproto.errors import (
     ConflictError,
@@ -37,7 +37,7 @@ from fsproto.packing import unpack
 from fsproto.sealed.folder import FolderState, VerifiedState, verify_state
 from fsproto.sealed.manifest import Manifest, VerifiedManifest, check_author
 from fsproto.sealed.signed import Signed, Verifier
-from fsproto.types import NO_HASH, NO_NODE, Hash, NodeId
+from fsproto.types import NO_NODE, Hash, NodeId
 
 
 @dataclass(frozen=True)
@@ -290,7 +290,8 @@ class Authors:
         if self._names(members, signed, members.body.generation):
             self.frozen.pop(folder, None)
         else:
-            self.frozen[folder] = node, AGE
+            since = age(node, members.lost_at(signed.author))
+            self.frozen[folder] = since.node, since.what
 
     def _load(self, nodes: list[NodeId], *, fresh: bool = False) -> None:
         """Ask for lists that are not known, or for all of them again, and verify them."""
@@ -327,8 +328,8 @@ class Authors:
         members = verify_members(signed, node, owner, claimed.owner_key)
         self._people.check_heads(self.connection, [members.body.log_head])
         body = members.body
-        age = Sighting(node, AGE, body.generation, NO_HASH)
-        self._memory.check([Sighting(node, LIST, body.version, members.hash), age], mark)
+        ages = [age(node, generation) for generation in range(2, body.generation + 1)]
+        self._memory.check([Sighting(node, LIST, body.version, members.hash), *ages], mark)
         return members
 
 

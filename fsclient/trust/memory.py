@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from fsproto import crypto
 from fsproto.errors import FsError, IntegrityError, OutOfSpaceError, RollbackError
 from fsproto.types import NO_HASH, Hash, NodeId
 from fsproto.values import Value
@@ -43,14 +44,24 @@ class Sighting(Value, frozen=True):
 
     node: NodeId
     what: int
-    """`STATE`, `MANIFEST`, `LIST`, `AGE` (the generation that a list was bound to), or `KEYS` (that
-    somebody's keys came to an end; see `key_end`)."""
+    """`STATE`, `MANIFEST`, `LIST`, `AGE` (that a list has come to a generation; see `age`), or
+    `KEYS` (that somebody's keys came to an end; see `key_end`)."""
     version: int
     hash: Hash
 
 
 Since = tuple[NodeId, int]
 """Which sighting, by node and what, tells since when something is known."""
+
+
+def age(node: NodeId, generation: int) -> Sighting:
+    """Return the sighting of a node's member list having come to a generation of its key.
+
+    Each generation is remembered apart, since when it is known: who lost a right with one of them
+    does not get it back with the next.
+    """
+    marker = crypto.sha256(node, generation.to_bytes(4, "big"))
+    return Sighting(NodeId(marker[: len(node)]), AGE, 1, NO_HASH)
 
 
 def key_end(index: int) -> Sighting:

@@ -108,6 +108,10 @@ class VerifiedMembers:
         keys += [f.ed25519 for f in body.former if f.user == user and generation <= f.generation]
         return keys
 
+    def lost_at(self, user: str) -> int:
+        """Return the generation with which somebody who is a writer no more lost that."""
+        return 1 + max((one.generation for one in self.body.former if one.user == user), default=0)
+
     def open(self, sealed: bytes, reader: Identity) -> KeyedNode:
         """Open the node's key that was sealed to a member; `IntegrityError` if it is another.
 

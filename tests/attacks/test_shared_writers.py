@@ -106,7 +106,7 @@ def test_a_removed_writer_cannot_change_a_due_folder_that_was_seen_since(
     team.alice.run("unshare", "reports", "bob").succeeds()
     assert team.carol.cat("alice:reports/deep/b") == b"b"  # what he wrote before stays good
     Accomplice(team, team.bob).adds(deep)
-    assert "A FOLDER WAS CHANGED" in team.carol.run("ls", "alice:reports/deep").fails(7)
+    assert "WHO WAS REMOVED" in team.carol.run("ls", "alice:reports/deep").fails(7)
     refused(team.carol, path="alice:reports/deep/b")
 
 
@@ -117,7 +117,7 @@ def test_a_removed_writer_cannot_change_a_due_folder_that_somebody_else_had_chan
     team.alice.run("unshare", "reports", "bob").succeeds()
     assert team.carol.cat("alice:reports/deep/d.txt") == DEEP
     Accomplice(team, team.bob).adds(deep)
-    assert "A FOLDER WAS CHANGED" in team.carol.run("ls", "alice:reports/deep").fails(7)
+    assert "WHO WAS REMOVED" in team.carol.run("ls", "alice:reports/deep").fails(7)
     refused(team.carol, path="alice:reports/deep/d.txt")
 
 
@@ -132,7 +132,7 @@ def test_what_a_first_look_at_a_due_folder_cannot_tell(team: World, server: Lyin
     assert b"forged" in team.carol.run("ls", "alice:reports/deep").succeeds()
     # From here on it is as for any folder that was seen since.
     Accomplice(team, team.bob).adds(deep, "more")
-    assert "A FOLDER WAS CHANGED" in team.carol.run("ls", "alice:reports/deep").fails(7)
+    assert "WHO WAS REMOVED" in team.carol.run("ls", "alice:reports/deep").fails(7)
 
 
 def test_after_new_keys_for_all_a_removed_writer_cannot_write_anywhere(

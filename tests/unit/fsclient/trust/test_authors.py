@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from fsclient.trust.authors import Authors
-from fsclient.trust.memory import AGE, Memory
+from fsclient.trust.memory import Memory, age
 from fsclient.trust.people import People
 from fsproto.errors import RemoteProtocolError, RollbackError, SignatureError
 from fsproto.keys.grants import Role
@@ -198,7 +198,8 @@ def test_who_was_removed_counts_for_what_hangs_on_the_keys_of_their_time(ground,
     removed(ground, way[0], 1)
     if counts:
         ground.look(folder, BOB)
-        assert ground.authors.frozen == {FOLDER.node: (TOP.node, AGE)}
+        lost = age(TOP.node, 2)
+        assert ground.authors.frozen == {FOLDER.node: (lost.node, lost.what)}
     else:
         with pytest.raises(SignatureError, match="may not write"):
             ground.look(folder, BOB)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.trust.memory import AGE, LIST, MANIFEST, STATE, Memory, Sighting
+from fsclient.trust.memory import AGE, LIST, MANIFEST, STATE, Memory, Sighting, age
 from fsproto.errors import FsError, IntegrityError, RollbackError
 from fsproto.types import NO_HASH, Hash, NodeId
 
@@ -201,3 +201,13 @@ def test_that_somebody_was_removed_is_remembered_from_one_run_to_the_next(tmp_pa
         look(first, 5)
     with closing(Memory(path)) as second, pytest.raises(RollbackError, match="WHO WAS REMOVED"):
         look(second, 6)
+
+
+def test_what_was_lost_with_one_generation_does_not_come_back_with_the_next(memory):
+    lost = age(SHARED, 2)
+    frozen = {NODE: (lost.node, lost.what)}
+    memory.check([lost], memory.mark())
+    memory.check([seen(1)], memory.mark(), frozen)
+    memory.check([age(SHARED, 3)], memory.mark())
+    with pytest.raises(RollbackError, match="WHO WAS REMOVED"):
+        memory.check([seen(2)], memory.mark(), frozen)
