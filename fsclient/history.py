@@ -70,11 +70,19 @@ class Histories:
             raise NotFoundError(f"'{found.path}' has no version {number}: the newest is {newest}.")
         for version in self.of(found):
             if version.number == number:
+                self._warn_of(version)
                 return version.found
         raise NotFoundError(
             f"The server no longer has version {number} of '{found.path}'.",
             hint=f"'fsclient history {found.path}' shows what it has.",
         )
+
+    def _warn_of(self, version: Version) -> None:
+        if not version.placed:
+            self._tree.people.tell(
+                f"Whether {version.found.manifest.body.author} could write where version "
+                f"{version.number} of '{version.found.path}' lay then cannot be told any more."
+            )
 
     def _chain(self, newest: VerifiedManifest) -> list[VerifiedManifest]:
         """Ask for what was before, and hold each against the one behind it."""

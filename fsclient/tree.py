@@ -196,6 +196,7 @@ class Tree:
         """Begin another command in a session that has lasted: ask anew what may have changed."""
         self.shared.forget()
         self.authors.forget_lists()
+        self.people.catch_up(self.connection)
 
     # --- looking
 

@@ -22,7 +22,7 @@ BIN = Path(sys.executable).parent
 PHRASE = "The board meets on the 14th of May in Zürich."
 BIG = 50_000_000
 COLUMN = 44
-DONE, REFUSED = 0, 4
+DONE, REFUSED, GONE = 0, 4, 5
 
 
 def title(text: str) -> None:
@@ -90,19 +90,51 @@ def look_into(home: Path, names: list[str]) -> None:
             raise SystemExit("demo: the server can read that")
 
 
+def add_user(home: Path, name: str, env: dict[str, str], work: Path) -> dict[str, str]:
+    """Add somebody, and stand in for their authenticator app from then on."""
+    done = subprocess.run(
+        shown("fsadmin", "--home", home, "add-user", name, "--json"),
+        env=env, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    enrolment: dict[str, str] = json.loads(done.stdout)
+    print(f"    link    {enrolment['enroll_link']}")
+    print(f"    secret  (for {name}'s authenticator app; without --json it comes with a QR code)")
+    secret = work / f"{name}.otp"
+    secret.write_text(enrolment["secret"], encoding="ascii")
+    env["FSCLIENT_OTP_SECRET_FILE"] = str(secret)
+    return enrolment
+
+
+def share(home: Path, alices: dict[str, str], work: Path, folder: Path) -> None:
+    """Let a second person see the folder, and then no more."""
+    bobs = alices | {"FSCLIENT_HOME": str(work / "bob")}
+    title("Bob is enrolled too, and Alice shares the folder with him")
+    run("fsclient", "enroll", add_user(home, "bob", bobs, work)["enroll_link"],
+        "--no-passphrase", env=bobs)  # fmt: skip
+    run("fsclient", "share", "Vorstand", "bob", env=alices)
+    run("fsclient", "verify", "bob", env=alices)
+
+    title("On Bob's machine it is 'alice:Vorstand'; he sees the same words for Alice")
+    run("fsclient", "verify", "alice", env=bobs)
+    run("fsclient", "get", "alice:Vorstand", work / "bobs copy", env=bobs)
+    print(f"    {compare(folder, work / 'bobs copy')} files, every byte the same.")
+
+    title("She takes it back: the server refuses him, and the folder has a new key")
+    run("fsclient", "unshare", "Vorstand", "bob", env=alices)
+    done = subprocess.run(
+        shown("fsclient", "ls", "alice:Vorstand"), env=bobs, check=False,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    for line in done.stdout.splitlines():
+        print("    " + line)
+    if done.returncode != GONE:
+        raise SystemExit(f"demo: expected {GONE}, but got {done.returncode}")
+
+
 def tell(home: Path, env: dict[str, str], work: Path) -> None:
     """Go through it step by step."""
     title("The administrator enrols alice: one command gives a secret and a link")
-    done = subprocess.run(
-        shown("fsadmin", "--home", home, "add-user", "alice", "--json"),
-        env=env, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    enrolment = json.loads(done.stdout)
-    print(f"    link    {enrolment['enroll_link']}")
-    print("    secret  (for alice's authenticator app; without --json it comes with a QR code)")
-    secret = work / "alice.otp"
-    secret.write_text(enrolment["secret"], encoding="ascii")
-    env["FSCLIENT_OTP_SECRET_FILE"] = str(secret)  # stands in for alice's authenticator app
+    enrolment = add_user(home, "alice", env, work)
 
     title("Alice makes her keys and logs in: the server's key is checked, a code is used up")
     run("fsclient", "enroll", enrolment["enroll_link"], "--no-passphrase", env=env)
@@ -122,6 +154,8 @@ def tell(home: Path, env: dict[str, str], work: Path) -> None:
     run("fsclient", "get", "Vorstand", back, env=env)
     count = compare(folder, back)
     print(f"    {count} files, every byte the same.")
+
+    share(home, env, work, folder)
 
     title("A code works once; a second try with the same one is refused")
     # The step of now went into the enrolment; the next one is taken a little early.

@@ -40,7 +40,8 @@ class People:
         self._identity = identity
         self._log: KeyLog | None = None
         self._good_heads: set[bytes] = {b""}
-        self._tell = tell
+        self.tell = tell
+        """Tells the person something that they should not overlook."""
         self.ended: list[int] = []
         """Entries read just now that put an end to somebody's keys, by their index."""
 
@@ -129,7 +130,7 @@ class People:
 
     def _note_reset(self, entry: Entry) -> None:
         if self._store.pin(entry.user) is not None:
-            self._tell(
+            self.tell(
                 f"THE KEYS OF {entry.user} WERE RESET by the administrator. Nothing is shared with "
                 f"them, or taken from them, until you have compared the new ones: fsclient verify "
                 f"{entry.user}"
@@ -146,13 +147,17 @@ class People:
                 continue
             size, root = seen
             if size > len(self.log):
-                known = self._known_head()
-                answer = connection.interject(GetLog(len(self.log)), LogEntries)
-                head = verify_head(answer.head, known.key if known else None)
-                if head.body.size > len(self.log):
-                    self._read(connection, head)
+                self.catch_up(connection)
             self.log.check_seen(size, root)
             self._good_heads.add(packed)
+
+    def catch_up(self, connection: ServerConnection) -> None:
+        """Read what has come to the log since the login."""
+        known = self._known_head()
+        answer = connection.interject(GetLog(len(self.log)), LogEntries)
+        head = verify_head(answer.head, known.key if known else None)
+        if head.body.size > len(self.log):
+            self._read(connection, head)
 
     def _known_head(self) -> Head | None:
         signed = self._store.head()
@@ -198,7 +203,7 @@ class People:
             compared = pin is not None and pin.compared
             self._store.set_pin(Pin(user, now.bundle, now.ed25519, compared))
             if pin is None:
-                self._tell(
+                self.tell(
                     f"The keys of {user} are used for the first time; words to compare: "
                     f"fsclient verify {user}"
                 )
