@@ -1,0 +1,93 @@
+"""What other programs must be told to reach the gateway: files for OpenSSH, lines to copy."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from fsclient.gateway.keys import ALIAS, GatewayKeys, fingerprint
+from fsclient.profile import write_private
+from fsproto.link import Address
+
+CIPHERS = "aes128-gcm@openssh.com,aes256-gcm@openssh.com"
+"""The quickest that both ends have; OpenSSH would take a slower one first."""
+
+
+def config_file(keys: GatewayKeys) -> Path:
+    """Return where OpenSSH's configuration for the gateway is written."""
+    return keys.folder / "ssh_config"
+
+
+def known_hosts(keys: GatewayKeys) -> Path:
+    """Return where the gateway's public key is written as OpenSSH and rclone read it."""
+    return keys.folder / "known_hosts"
+
+
+def write_files(keys: GatewayKeys, user: str, address: Address) -> None:
+    """Write both, for a gateway that listens there."""
+    kind, blob, _ = keys.host_public.read_text("ascii").split()
+    names = [ALIAS, f"[{address.host}]:{address.port}"]
+    write_private(known_hosts(keys), f"{','.join(names)} {kind} {blob}\n".encode())
+    lines = [
+        f"Host {ALIAS}",
+        f"  HostName {address.host}",
+        f"  Port {address.port}",
+        f"  User {user}",
+        f"  HostKeyAlias {ALIAS}",
+        f"  UserKnownHostsFile {_quoted(known_hosts(keys))}",
+        "  GlobalKnownHostsFile /dev/null",
+        "  StrictHostKeyChecking yes",
+        f"  IdentityFile {_quoted(keys.client_key)}",
+        "  IdentitiesOnly yes",
+        "  PreferredAuthentications publickey",
+        "  ForwardAgent no",
+        f"  Ciphers ^{CIPHERS}",
+        "  Compression no",
+    ]
+    write_private(config_file(keys), "\n".join([*lines, ""]).encode())
+
+
+def lines(keys: GatewayKeys, user: str, address: Address) -> list[str]:
+    """Return lines that are ready to be copied, for each program."""
+    config = shlex.quote(str(config_file(keys)))
+    lftp = shlex.quote(f'set sftp:connect-program "ssh -a -x -F {config}"')
+    return [
+        "# sftp, scp, sshfs (OpenSSH)",
+        f"sftp -F {config} {ALIAS}",
+        f"scp -F {config} report.pdf {ALIAS}:/",
+        f"sshfs -F {config} {ALIAS}:/ MOUNTPOINT",
+        "",
+        "# rclone: once this line, then for example: rclone ls fs:",
+        f"rclone config create fs sftp {' '.join(rclone_options(keys, user, address))}",
+        "",
+        "# lftp",
+        f"lftp -e {lftp} sftp://{user}:@{ALIAS}",
+        "",
+        "# FileZilla: Site Manager, New site",
+        "#   Protocol    SFTP - SSH File Transfer Protocol",
+        f"#   Host        {address.host}    Port  {address.port}",
+        f"#   Logon type  Key file    User  {user}",
+        f"#   Key file    {keys.client_key}",
+        f"#   It shows the host key {fingerprint(keys.host_public)} at first.",
+    ]
+
+
+def rclone_options(keys: GatewayKeys, user: str, address: Address) -> list[str]:
+    """Return the options of an rclone remote, quoted for a shell."""
+    options = {
+        "host": address.host,
+        "port": str(address.port),
+        "user": user,
+        "key_file": str(keys.client_key),
+        "known_hosts_file": str(known_hosts(keys)),
+        # There is no shell to ask for them; just these two commands are understood.
+        "md5sum_command": "md5sum",
+        "sha1sum_command": "sha1sum",
+        "shell_type": "unix",
+    }
+    return [shlex.quote(f"{name}={value}") for name, value in options.items()]
+
+
+def _quoted(path: Path) -> str:
+    """Return a path as `ssh_config` takes one: in quotes, its per cent signs doubled."""
+    return '"' + str(path).replace("%", "%%") + '"'
