@@ -35,7 +35,7 @@ def command(
     Programs log in with a key that lies beside your identity; whoever can read that file on this
     machine can use the gateway while it runs.
     """
-    from fsclient.gateway.config import lines
+    from fsclient.gateway.config import ConfigFiles, lines
     from fsclient.gateway.keys import ensure_keys
     from fsclient.gateway.running import running
     from fsproto.link import parse_address
@@ -44,16 +44,14 @@ def command(
     if print_config:
         user = app.profile.facts().link.user
         keys = ensure_keys(app.profile.folder)
-        from fsclient.gateway.config import write_files
-
-        write_files(keys, user, address)
+        ConfigFiles(keys.folder).write(keys, user, address)
         text = lines(keys, user, address)
         app.ui.result({"lines": text, "key_file": str(keys.client_key)}, text)
         return
-    with running(app, address, read_only=read_only, allow_remote=allow_remote) as server:
+    with running(app, address, read_only=read_only, allow_remote=allow_remote) as gateway:
         app.ui.result(
-            {"address": str(server.address), "read_only": read_only},
-            f"fsclient gateway ready on {server.address}",
+            {"address": str(gateway.server.address), "read_only": read_only},
+            f"fsclient gateway ready on {gateway.server.address}",
         )
         app.ui.say("'fsclient gateway --print-config' shows how other programs reach it.")
-        server.serve()
+        gateway.server.serve()

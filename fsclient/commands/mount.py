@@ -24,8 +24,8 @@ def command(app: App, folder: Path, *, read_only: bool) -> None:
     from fsproto.link import Address
 
     with (
-        running(app, Address("127.0.0.1", 0), read_only=read_only) as server,
-        mounted(app, folder, server, read_only=read_only) as sshfs,
+        running(app, Address("127.0.0.1", 0), read_only=read_only, aside=True) as gateway,
+        mounted(gateway, folder, read_only=read_only) as sshfs,
     ):
         app.ui.result({"mounted": str(folder)}, f"mounted on {folder}")
         app.ui.say(f"Ctrl-C, or 'fusermount3 -u {folder}', ends it.")

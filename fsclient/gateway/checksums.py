@@ -84,10 +84,10 @@ def run(filesystem: Filesystem, command: str) -> tuple[int, str]:
 
 
 def _checksum(filesystem: Filesystem, name: str, path: str) -> str:
-    handle = filesystem.open(place_of(path), Open.READ)
+    handle = filesystem.opened.open(place_of(path), Open.READ)
     try:
         size = filesystem.facts_of(handle).size
-        read: Read = lambda offset, length: filesystem.read(handle, offset, length)  # noqa: E731
+        read: Read = lambda offset, length: filesystem.opened.read(handle, offset, length)  # noqa: E731
         return _digest(read, name, 0, size).hex()
     finally:
-        filesystem.close(handle)
+        filesystem.opened.close(handle)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 
+from fsclient.errors import local_errors
 from fsclient.gateway.keys import ALIAS, GatewayKeys, fingerprint
 from fsclient.profile import write_private
 from fsproto.link import Address
@@ -13,43 +15,50 @@ CIPHERS = "aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 """The quickest that both ends have; OpenSSH would take a slower one first."""
 
 
-def config_file(keys: GatewayKeys) -> Path:
-    """Return where OpenSSH's configuration for the gateway is written."""
-    return keys.folder / "ssh_config"
+@dataclass(frozen=True)
+class ConfigFiles:
+    """What OpenSSH reads about one gateway, and rclone too; in a folder that nobody else reads."""
 
+    folder: Path
 
-def known_hosts(keys: GatewayKeys) -> Path:
-    """Return where the gateway's public key is written as OpenSSH and rclone read it."""
-    return keys.folder / "known_hosts"
+    @property
+    def ssh_config(self) -> Path:
+        """OpenSSH's configuration."""
+        return self.folder / "ssh_config"
 
+    @property
+    def known_hosts(self) -> Path:
+        """The gateway's public key."""
+        return self.folder / "known_hosts"
 
-def write_files(keys: GatewayKeys, user: str, address: Address) -> None:
-    """Write both, for a gateway that listens there."""
-    kind, blob, _ = keys.host_public.read_text("ascii").split()
-    names = [ALIAS, f"[{address.host}]:{address.port}"]
-    write_private(known_hosts(keys), f"{','.join(names)} {kind} {blob}\n".encode())
-    lines = [
-        f"Host {ALIAS}",
-        f"  HostName {address.host}",
-        f"  Port {address.port}",
-        f"  User {user}",
-        f"  HostKeyAlias {ALIAS}",
-        f"  UserKnownHostsFile {_quoted(known_hosts(keys))}",
-        "  GlobalKnownHostsFile /dev/null",
-        "  StrictHostKeyChecking yes",
-        f"  IdentityFile {_quoted(keys.client_key)}",
-        "  IdentitiesOnly yes",
-        "  PreferredAuthentications publickey",
-        "  ForwardAgent no",
-        f"  Ciphers ^{CIPHERS}",
-        "  Compression no",
-    ]
-    write_private(config_file(keys), "\n".join([*lines, ""]).encode())
+    def write(self, keys: GatewayKeys, user: str, address: Address) -> None:
+        """Write both, for a gateway that listens there."""
+        with local_errors(keys.host_public):
+            kind, blob, _ = keys.host_public.read_text("ascii").split()
+        names = [ALIAS, f"[{address.host}]:{address.port}"]
+        write_private(self.known_hosts, f"{','.join(names)} {kind} {blob}\n".encode())
+        lines = [
+            f"Host {ALIAS}",
+            f"  HostName {address.host}",
+            f"  Port {address.port}",
+            f"  User {user}",
+            f"  HostKeyAlias {ALIAS}",
+            f"  UserKnownHostsFile {_quoted(self.known_hosts)}",
+            "  GlobalKnownHostsFile /dev/null",
+            "  StrictHostKeyChecking yes",
+            f"  IdentityFile {_quoted(keys.client_key)}",
+            "  IdentitiesOnly yes",
+            "  PreferredAuthentications publickey",
+            "  ForwardAgent no",
+            f"  Ciphers ^{CIPHERS}",
+            "  Compression no",
+        ]
+        write_private(self.ssh_config, "\n".join([*lines, ""]).encode())
 
 
 def lines(keys: GatewayKeys, user: str, address: Address) -> list[str]:
     """Return lines that are ready to be copied, for each program."""
-    config = shlex.quote(str(config_file(keys)))
+    config = shlex.quote(str(ConfigFiles(keys.folder).ssh_config))
     lftp = shlex.quote(f'set sftp:connect-program "ssh -a -x -F {config}"')
     return [
         "# sftp, scp, sshfs (OpenSSH)",
@@ -79,7 +88,7 @@ def rclone_options(keys: GatewayKeys, user: str, address: Address) -> list[str]:
         "port": str(address.port),
         "user": user,
         "key_file": str(keys.client_key),
-        "known_hosts_file": str(known_hosts(keys)),
+        "known_hosts_file": str(ConfigFiles(keys.folder).known_hosts),
         # There is no shell to ask for them; just these two commands are understood.
         "md5sum_command": "md5sum",
         "sha1sum_command": "sha1sum",

@@ -26,7 +26,7 @@ from fsclient.gateway.codes import (
 from fsclient.gateway.extensions import ANNOUNCED, Extensions
 from fsclient.gateway.facts import Facts
 from fsclient.gateway.filesystem import Filesystem
-from fsclient.gateway.handles import Handles, Listing, ReadHandle
+from fsclient.gateway.handles import Handles, Listing, ReadHandle, Turns
 from fsclient.gateway.names import attributes_of, long_name
 from fsclient.gateway.packets import BadPacketError, Fields, Packets, packet, string, u32
 from fsclient.gateway.paths import Place, place_of
@@ -58,6 +58,8 @@ class Conversation:
         self._packets = Packets()
         self._sending = threading.Lock()
         self._waiters = ThreadPoolExecutor(WAITERS, thread_name_prefix="sftp")
+        self._ready: list[bytes] = []
+        """Answers that go out together."""
         self._begun = False
         self._serve: dict[int, Callable[[int, Fields], bytes | None]] = {
             Ask.OPEN: self._open,
@@ -83,23 +85,26 @@ class Conversation:
 
     def feed(self, data: bytes) -> None:
         """Take what came; `BadPacketError` if nothing more can be understood."""
-        answers = []
         for one in self._packets.feed(data):
             answer = self._answer(one)
             if answer is not None:
-                answers.append(answer)
-                if sum(map(len, answers)) >= MAX_DATA:
-                    self._out(b"".join(answers))
-                    answers.clear()
-        if answers:
-            self._out(b"".join(answers))
+                self._ready.append(answer)
+                if sum(map(len, self._ready)) >= MAX_DATA:
+                    self._flush()
+        self._flush()
 
     def end(self) -> None:
         """Forget what is open: the client has gone. What it did not close is not kept."""
-        self._files.abandon(self._handles.clear())
+        self._files.opened.abandon(self._handles.clear())
         self._waiters.shutdown(wait=True)
 
     # --- one request
+
+    def _flush(self) -> None:
+        """Send the answers that are ready."""
+        ready, self._ready = self._ready, []
+        if ready:
+            self._out(b"".join(ready))
 
     def _out(self, data: bytes) -> None:
         with self._sending:
@@ -135,8 +140,12 @@ class Conversation:
             self._tell(failed)
             return _status(request, Status.FAILURE, failed.sentence)
 
-    def _later(self, request: int, work: Callable[[], bytes]) -> None:
-        """Do something beside what comes next, and answer when it is done."""
+    def _later(self, request: int, work: Callable[[], bytes], turns: Turns | None = None) -> None:
+        """Do something beside what comes next, and answer when it is done.
+
+        Things that take `turns` are done and answered in the order in which they were asked for.
+        """
+        self._flush()
 
         def do() -> None:
             answer = self._served(request, work)
@@ -146,13 +155,16 @@ class Conversation:
                 except (OSError, EOFError):
                     return  # the client has gone; its channel is told by whoever reads it
 
-        self._waiters.submit(do)
+        if turns is None:
+            self._waiters.submit(do)
+        else:
+            turns.take(do, self._waiters)
 
     # --- files
 
     def _open(self, request: int, fields: Fields) -> bytes:
         place, flags, wanted = _place(fields), Open(fields.u32() & 0x3F), fields.attributes()
-        name = self._handles.add(lambda: self._files.open(place, flags, wanted))
+        name = self._handles.add(lambda: self._files.opened.open(place, flags, wanted))
         return packet(Tell.HANDLE, u32(request), string(name))
 
     def _close(self, request: int, fields: Fields) -> bytes | None:
@@ -162,13 +174,13 @@ class Conversation:
 
         def close() -> bytes:
             try:
-                self._files.close(handle)
+                self._files.opened.close(handle)
             except FsError as error:
                 self._tell(error)  # not every program looks at what its close came to
                 raise
             return _status(request, Status.OK)
 
-        if not self._files.waits_at_close(handle):
+        if not self._files.opened.waits_at_close(handle):
             return close()
         self._later(request, close)
         return None
@@ -178,20 +190,23 @@ class Conversation:
         offset, length = fields.u64(), min(fields.u32(), MAX_DATA)
 
         def read() -> bytes:
-            data = self._files.read(handle, offset, length)
+            data = self._files.opened.read(handle, offset, length)
             if not data and length:
                 return _status(request, Status.EOF)
             return packet(Tell.DATA, u32(request), u32(len(data)), data)
 
-        if not isinstance(handle, ReadHandle) or handle.reading.has(offset, length):
+        if not isinstance(handle, ReadHandle):
             return read()
-        self._later(request, read)
+        # In order: OpenSSH's scp (9.2) cuts a file off behind the first piece that came too early.
+        if not handle.turns.busy and handle.reading.has(offset, length):
+            return read()
+        self._later(request, read, handle.turns)
         return None
 
     def _write(self, request: int, fields: Fields) -> bytes:
         handle = self._handles.get(bytes(fields.string()))
         offset, data = fields.u64(), fields.string()
-        self._files.write(handle, offset, data)
+        self._files.opened.write(handle, offset, data)
         return _status(request, Status.OK)
 
     def _fstat(self, request: int, fields: Fields) -> bytes:

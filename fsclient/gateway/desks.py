@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from fsclient.persistence import Patience, Persistent
 from fsclient.session import Keeper, Session
+from fsclient.tree import Lately
 from fsclient.ui import Ui
 from fsproto.errors import FsError, LoginRefused, Unreachable
 
@@ -56,6 +57,7 @@ class Sessions:
         anew = partial(self.reconnect, session)
         where = session.facts.link.address
         session.tree.persistence = Persistent(anew, where, self._ui, self._patience)
+        session.tree.lately = Lately()
         return session
 
     def reconnect(self, session: Session) -> None:

@@ -88,7 +88,7 @@ class Extensions:
 
     def _fsync(self, fields: Fields) -> Work:
         handle = self._handles.get(bytes(fields.string()))
-        return Work(partial(self._files.sync, handle), waits=True)
+        return Work(partial(self._files.opened.sync, handle), waits=True)
 
     def _lsetstat(self, fields: Fields) -> Work:
         place, wanted = place_of(fields.text()), fields.attributes()
@@ -113,20 +113,20 @@ class Extensions:
 
     def _check_handle(self, fields: Fields) -> Work:
         handle = self._handles.get(bytes(fields.string()))
-        read, size = partial(self._files.read, handle), self._files.facts_of(handle).size
+        read, size = partial(self._files.opened.read, handle), self._files.facts_of(handle).size
         return Work(check_file(read, size, fields), waits=True)
 
     def _check_name(self, fields: Fields) -> Work:
         place = place_of(fields.text())
-        handle = self._files.open(place, Open.READ)
+        handle = self._files.opened.open(place, Open.READ)
         work = check_file(
-            partial(self._files.read, handle), self._files.facts_of(handle).size, fields
+            partial(self._files.opened.read, handle), self._files.facts_of(handle).size, fields
         )
 
         def do() -> bytes:
             try:
                 return work()
             finally:
-                self._files.close(handle)
+                self._files.opened.close(handle)
 
         return Work(do, waits=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from fsclient.gateway.codes import MAX_HANDLES
@@ -18,6 +20,40 @@ class BadHandleError(FsError):
     """That handle is not open."""
 
 
+class Turns:
+    """Things that are done one after the other, by whichever thread of some is free."""
+
+    def __init__(self) -> None:
+        """Begin with nothing to do."""
+        self._left: deque[Callable[[], None]] = deque()
+        self._busy = False
+        self._lock = threading.Lock()
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether something is being done."""
+        with self._lock:
+            return self._busy
+
+    def take(self, work: Callable[[], None], threads: Executor) -> None:
+        """Have something done when its turn comes."""
+        with self._lock:
+            self._left.append(work)
+            if self._busy:
+                return
+            self._busy = True
+        threads.submit(self._run)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._left:
+                    self._busy = False
+                    return
+                work = self._left.popleft()
+            work()
+
+
 @dataclass(eq=False)
 class ReadHandle:
     """A file that is read, as it was when it was opened."""
@@ -25,6 +61,8 @@ class ReadHandle:
     place: Place
     reading: Reading
     facts: Facts
+    turns: Turns = field(default_factory=Turns)
+    """Pieces that are asked for come in this order."""
 
 
 @dataclass(eq=False)

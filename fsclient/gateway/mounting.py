@@ -11,11 +11,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from fsclient.app import App
 from fsclient.errors import local_errors
-from fsclient.gateway.config import config_file
-from fsclient.gateway.keys import ALIAS, ensure_keys
-from fsclient.gateway.server import Server
+from fsclient.gateway.keys import ALIAS
+from fsclient.gateway.running import Running
 from fsproto.errors import FsError, NotFoundError
 
 _MOUNTS_WITHIN_S = 20.0
@@ -25,7 +23,7 @@ _UNMOUNT = (("fusermount3", "-u"), ("fusermount", "-u"), ("umount",))
 
 @contextlib.contextmanager
 def mounted(
-    app: App, folder: Path, server: Server, *, read_only: bool
+    gateway: Running, folder: Path, *, read_only: bool
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Give an sshfs that has mounted the gateway on a folder; it is unmounted with the block.
 
@@ -40,8 +38,8 @@ def mounted(
         )
     with local_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    threading.Thread(target=server.serve, name="gateway", daemon=True).start()
-    config = config_file(ensure_keys(app.profile.folder))
+    threading.Thread(target=gateway.server.serve, name="gateway", daemon=True).start()
+    config = gateway.files.ssh_config
     options = [*(("-o", "ro") if read_only else ())]
     # `-f` stays in the foreground: sshfs ends with us.
     arguments = [program, "-f", "-F", str(config), *options, f"{ALIAS}:/", str(folder)]

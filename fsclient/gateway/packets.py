@@ -131,15 +131,14 @@ class Packets:
 
     def __init__(self) -> None:
         """Begin with nothing."""
-        self._came = bytearray()
+        self._came = b""
 
     def feed(self, data: bytes) -> list[memoryview]:
         """Return the packets that are whole now, type first; `BadPacketError` for one too long.
 
         After an error nothing more can be understood.
         """
-        self._came += data
-        came, at, whole = memoryview(bytes(self._came)), 0, []
+        came, at, whole = memoryview(self._came + data if self._came else data), 0, []
         while len(came) - at >= _HEAD.size:
             size = _U32.unpack_from(came, at)[0]
             if not 0 < size <= MAX_PACKET:
@@ -148,6 +147,5 @@ class Packets:
                 break
             whole.append(came[at + 4 : at + 4 + size])
             at += 4 + size
-        if at:
-            del self._came[:at]
+        self._came = bytes(came[at:])
         return whole

@@ -65,7 +65,9 @@ class Publisher:
         for _ in range(_TRIES):
             if sent is None and writing.size > _INLINE_PLAIN:
                 sent = self._sent(writing)
-            commit = partial(self._commit, writing=writing, sent=sent)
+            # Read here: what was there before may have to be asked for by the desk that commits.
+            data = b"" if sent is not None else writing.read(0, writing.size)
+            commit = partial(self._commit, writing=writing, sent=sent, data=data)
             if self._desks.tree.do(commit):
                 return
             sent = None  # it was sealed for a version that somebody else has made meanwhile
@@ -117,8 +119,10 @@ class Publisher:
 
     # --- committing
 
-    def _commit(self, session: Session, *, writing: Writing, sent: Sent | None) -> bool:
-        """Commit what was written; false if it must be sealed again, for another version."""
+    def _commit(
+        self, session: Session, *, writing: Writing, sent: Sent | None, data: bytes
+    ) -> bool:
+        """Commit what was sent, or `data`; false if it must be sealed for another version."""
         folder, now = self._as_it_is(session, writing)
         version = now.manifest.body.version + 1 if now else 1
         if sent is not None and sent.version != version:
@@ -127,7 +131,6 @@ class Publisher:
         name, inline = writing.place.name, None
         if sent is None:
             node = now.keyed if now else new_node(os.urandom)
-            data = writing.read(0, writing.size)
             sealing = Sealing.new(node.node, version)
             inline = InlineBlob(sealing.salt, sealing.sealer.seal(0, data, last=True))
             size, root = len(data), integrity.blob_root(sealing.salt, inline.data)
@@ -170,7 +173,8 @@ class Publisher:
         """Note what has become of it: what is written from now on goes out from that."""
         self._walker.forget(writing.place)
         name = writing.place.name
-        writing.published(session.tree.look(folder, [name])[name])
+        over = writing.closing  # nothing more is written
+        writing.published(None if over else session.tree.look(folder, [name])[name])
 
 
 def _content_of(found: Located | None) -> tuple[NodeId, Content | None] | None:

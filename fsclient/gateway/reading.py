@@ -42,6 +42,7 @@ class Reading:
         self._stream = 0
         """Number of the stream that counts; older ones end when they notice."""
         self._error: FsError | None = None
+        self._closed = False
 
     @property
     def size(self) -> int:
@@ -71,6 +72,7 @@ class Reading:
     def close(self) -> None:
         """Let go of everything; a stream that is under way ends."""
         with self._change:
+            self._closed = True
             self._stream += 1
             self._kept.clear()
             self._change.notify_all()
@@ -85,6 +87,8 @@ class Reading:
                 self._ahead = 1
             self._wanted, self._error = max(index, 0), None
             while (found := self._kept.get(index)) is None:
+                if self._closed:
+                    raise FsError("The file was closed meanwhile.")
                 if self._error is not None:
                     raise self._error
                 if not 0 <= self._next <= index <= self._next + AHEAD:

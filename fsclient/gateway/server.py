@@ -7,23 +7,31 @@ and checksums is served: no shell, no forwarding, no other subsystem.
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable
+from functools import partial
+from typing import ClassVar
 
 import paramiko
+from paramiko.common import MSG_CHANNEL_REQUEST
 
 from fsclient.gateway import checksums
 from fsclient.gateway.conversation import Conversation
-from fsclient.gateway.filesystem import Filesystem, House
+from fsclient.gateway.filesystem import Filesystem
+from fsclient.gateway.house import House
 from fsclient.gateway.keys import GatewayKeys, public_blob
 from fsclient.gateway.packets import BadPacketError
 from fsclient.gateway.status import sentence_of
 from fsproto.errors import ExistsError, FsError, NotAllowedError, UsageError
 from fsproto.link import Address
 
+DRAIN_S = 20.0
+"""Seconds for files that were closed already to become versions, when the gateway ends."""
 LOGIN_S = 20.0
 """Seconds from connecting to being logged in."""
 MOST_STRANGERS = 16
@@ -32,6 +40,9 @@ WINDOW = 8 << 20
 """Bytes a client may send before they were looked at."""
 LARGEST_PACKET = 256 * 1024
 """Bytes in one SSH packet of data."""
+ACCEPT_PAUSE_S = 0.1
+"""Seconds until another connection is taken, where there was no room for one."""
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ECONNABORTED, errno.ENOBUFS, errno.ENOMEM)
 _CIPHERS = (
     "aes128-gcm@openssh.com", "aes256-gcm@openssh.com",
     "aes128-ctr", "aes192-ctr", "aes256-ctr",
@@ -41,6 +52,7 @@ _MACS = (
     "hmac-sha2-256", "hmac-sha2-512",
 )  # fmt: skip
 _PIECE = 512 * 1024
+_BEGIN = "fs_begin"
 
 
 def listen(address: Address, *, allow_remote: bool) -> socket.socket:
@@ -57,7 +69,7 @@ def listen(address: Address, *, allow_remote: bool) -> socket.socket:
     family, _, _, _, where = found[0]
     if not allow_remote and not _is_loopback(str(where[0])):
         raise NotAllowedError(
-            f"{address} CAN BE REACHED BY OTHER MACHINES; the gateway listens on 127.0.0.1 alone.",
+            f"OTHER MACHINES COULD CONNECT to {address}; the gateway listens on 127.0.0.1 alone.",
             hint="It hands out everything opened to whoever has its key file. If that is what you "
             "want: --allow-remote.",
         )
@@ -101,10 +113,13 @@ class Server:
         while True:
             try:
                 connection, _ = self._listener.accept()
-            except OSError:
+            except OSError as error:
                 if self._closed:
                     return
-                raise
+                if error.errno not in _PASSING:
+                    raise
+                time.sleep(ACCEPT_PAUSE_S)
+                continue
             with self._lock:
                 strangers = sum(not guest.is_known for guest in self._guests)
                 guest = Guest(self._house, self._host_key, self._let_in, connection)
@@ -132,6 +147,9 @@ class Server:
             guests = list(self._guests)
         for guest in guests:
             guest.close()
+        ends = time.monotonic() + DRAIN_S
+        for guest in guests:
+            guest.wait(ends)
 
 
 class Guest:
@@ -146,6 +164,7 @@ class Guest:
         self._let_in = let_in
         self._connection = connection
         self._transport: paramiko.Transport | None = None
+        self._work: list[threading.Thread] = []
         self.is_known = False
 
     def serve(self) -> None:
@@ -153,12 +172,11 @@ class Guest:
         with contextlib.suppress(OSError):
             self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with contextlib.suppress(paramiko.SSHException, OSError, EOFError):
-            self._transport = transport = paramiko.Transport(
+            self._transport = transport = _Transport(
                 self._connection,
                 default_window_size=WINDOW,
                 default_max_packet_size=LARGEST_PACKET,
             )
-            transport.local_version = "SSH-2.0-fs_gateway"
             options = transport.get_security_options()
             options.ciphers, options.digests = _CIPHERS, _MACS
             transport.add_server_key(self._host_key)
@@ -182,7 +200,23 @@ class Guest:
             self._transport.close()
         self._connection.close()
 
+    def wait(self, ends: float) -> None:
+        """Wait, until that time of `time.monotonic` at most, for what is still done for it."""
+        for work in self._work:
+            work.join(max(0.0, ends - time.monotonic()))
+
     # --- channels
+
+    def prepare(self, channel: paramiko.Channel, work: Callable[[], None]) -> None:
+        """Serve a channel beside the others, as soon as its request was answered."""
+        self._work = [one for one in self._work if one.is_alive()]
+        thread = threading.Thread(target=work, daemon=True)
+
+        def begin() -> None:
+            thread.start()
+            self._work.append(thread)
+
+        setattr(channel, _BEGIN, begin)
 
     def converse(self, channel: paramiko.Channel) -> None:
         """Serve SFTP on a channel to its end."""
@@ -192,11 +226,13 @@ class Guest:
         try:
             while data := channel.recv(_PIECE):
                 conversation.feed(data)
+            channel.send_exit_status(0)  # scp takes it for that of the whole transfer
         except (BadPacketError, OSError, EOFError):
             pass  # what cannot be understood, or whoever cannot be told, is not gone on with
         finally:
             conversation.end()
-            channel.close()
+            with contextlib.suppress(OSError, EOFError):
+                channel.close()
 
     def checksum(self, channel: paramiko.Channel, command: str) -> None:
         """Run one of the few commands on a channel."""
@@ -211,7 +247,27 @@ class Guest:
             channel.sendall(said.encode("utf-8", "surrogateescape"))
             channel.send_exit_status(status)
             channel.shutdown_write()
-        channel.close()
+            channel.close()
+
+
+def _request(channel: paramiko.Channel, message: paramiko.Message) -> None:
+    """Answer a channel's request, then begin what it asked for.
+
+    paramiko asks whether it may, then answers; what began in between could end the channel first.
+    """
+    paramiko.Channel._handle_request(channel, message)  # noqa: SLF001 - there is no other place
+    begin = channel.__dict__.pop(_BEGIN, None)
+    if begin is not None:
+        begin()
+
+
+class _Transport(paramiko.Transport):  # type: ignore[misc]
+    """A connection whose channels are served once they were granted."""
+
+    _channel_handler_table: ClassVar = {
+        **paramiko.Transport._channel_handler_table,  # noqa: SLF001
+        MSG_CHANNEL_REQUEST: _request,
+    }
 
 
 class _Rules(paramiko.ServerInterface):  # type: ignore[misc]
@@ -239,17 +295,13 @@ class _Rules(paramiko.ServerInterface):  # type: ignore[misc]
     def check_channel_subsystem_request(self, channel: paramiko.Channel, name: str) -> bool:
         if name != "sftp":
             return False
-        _start(self._guest.converse, channel)
+        self._guest.prepare(channel, partial(self._guest.converse, channel))
         return True
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         text = command.decode("utf-8", "surrogateescape")
-        _start(self._guest.checksum, channel, text)
+        self._guest.prepare(channel, partial(self._guest.checksum, channel, text))
         return True
-
-
-def _start(work: Callable[..., None], *args: object) -> None:
-    threading.Thread(target=work, args=args, daemon=True).start()
 
 
 def _is_loopback(host: str) -> bool:

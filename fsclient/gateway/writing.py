@@ -19,7 +19,7 @@ from fsclient.gateway.reading import Reading
 from fsclient.gateway.staging import Staged
 from fsclient.transfer.localfs import LocalFacts
 from fsclient.tree import Located
-from fsproto.errors import SourceChangedError
+from fsproto.errors import FsError, SourceChangedError
 from fsproto.sealed.manifest import Mode
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ class Writing:
         """The last handle that writes it was closed; it is becoming a version."""
         self.orphaned = False
         """It was removed while it was open: what is written is of no use to anybody."""
+        self.failed: FsError | None = None
+        """Why something could not be written: nobody is to take the rest for all of it."""
         self.early: Early | None = None
         self.dirty = self.fresh = fresh
         self.described = False
