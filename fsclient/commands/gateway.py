@@ -8,9 +8,9 @@ from fsclient.app import App
 
 EXAMPLES = """\b
 Examples:
-  fsclient gateway                         until Ctrl-C
-  fsclient gateway --print-config          how sftp, sshfs, rclone, FileZilla reach it
-  fsclient gateway --read-only             for programs that shall change nothing
+  fsclient gateway                  until Ctrl-C
+  fsclient gateway --print-config   how sftp, sshfs, rclone reach it
+  fsclient gateway --read-only      for programs that shall change nothing
 """
 DEFAULT = "127.0.0.1:2022"
 

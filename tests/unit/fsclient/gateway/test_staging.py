@@ -11,13 +11,13 @@ from fsclient.gateway.staging import BLOCK, LARGEST, WARM, Staged
 from fsproto.errors import IntegrityError, OutOfSpaceError
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_whatever_is_written_cut_and_read_in_whatever_order_is_as_in_memory(seed, tmp_path):
     draw = random.Random(seed)
     base = draw.randbytes(BLOCK * 3 + 77)
     model = bytearray(base)
     staged = Staged(tmp_path, size=len(base), base=lambda at, size: base[at : at + size])
-    for _ in range(200):
+    for _ in range(120):
         offset = draw.randrange(BLOCK * (WARM + 8))
         match draw.choice(("write", "write", "read", "truncate")):
             case "write":
