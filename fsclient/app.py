@@ -97,6 +97,13 @@ class App:
             self._codes = given, CodeSource(*given)
         return self._codes[1]
 
+    @property
+    def patience(self) -> Patience:
+        """Return how long to wait for what."""
+        from fsclient.persistence import Patience
+
+        return self._patience or Patience()
+
     def enter_shell(self) -> None:
         """Keep one session and one profile for all commands from now on."""
         self._shell = self.options
@@ -130,9 +137,9 @@ class App:
     def transfer(self, *, resume: bool = True) -> Iterator[Session]:
         """Give a session that connects anew when it is lost, unless `resume` is false."""
         with self.session() as session:
-            from fsclient.persistence import Once, Patience, Persistent
+            from fsclient.persistence import Once, Persistent
 
-            patience = self._patience or Patience()
+            patience = self.patience
             if resume:
                 anew = partial(self.keeper().reconnect, session)
                 where = session.facts.link.address

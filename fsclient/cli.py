@@ -44,6 +44,8 @@ COMMANDS = {
     "shares": "Show what is shared by you and with you.",
     "leave": "Leave what somebody shares with you.",
     "verify": "Compare keys with somebody by words.",
+    "gateway": "Serve your tree to other programs of this machine, by SFTP.",
+    "mount": "Show your tree as a folder of this machine.",
     "keys": "Take your keys to another machine, back them up, recover them.",
     "shell": "Work interactively: connect once, log in once.",
 }

@@ -67,24 +67,13 @@ def _target(tree: Tree, target: RemotePath, *, several: bool) -> tuple[Located, 
 def _move(
     app: App, session: Session, source: RemotePath, folder: Located, name: str, *, force: bool
 ) -> RemotePath:
-    from fsclient.changes import Changes
-    from fsproto.errors import ExistsError, NotAllowedError
+    from fsclient.moving import check_movable, move
+    from fsproto.errors import ExistsError
 
     tree = session.tree
     found = tree.find(source)
-    if not source.parts:
-        raise NotAllowedError("The top of your tree cannot be moved.")
-    if found.path.owner != folder.path.owner:
-        raise NotAllowedError(
-            "Nothing can be moved from one person's tree to another's.",
-            hint="Get it and put it there.",
-        )
-    if found.above is None:
-        raise NotAllowedError(f"'{found.path}' is shared with you; only its owner can move it.")
-    parent = tree.find(source.parent)
+    check_movable(found, folder)
     name = name or found.metadata.name
-    if found.is_folder and folder.path.parts[: len(source.parts)] == source.parts:
-        raise NotAllowedError(f"'{found.path}' cannot be moved into itself.")
     replaced = tree.look(folder, [name])[name]
     if replaced is not None and replaced.keyed.node != found.keyed.node:
         both_files = not replaced.is_folder and not found.is_folder
@@ -92,19 +81,5 @@ def _move(
             hint = "Give -f to replace it." if both_files else None
             raise ExistsError(f"'{replaced.path}' exists already.", hint=hint)
     if replaced is None or replaced.keyed.node != found.keyed.node:
-        changes, authors = Changes(tree), tree.authors
-        before, after = authors.audience(parent.keyed.node), authors.audience(folder.keyed.node)
-        renew, mine = before.loses(after), found.path.owner is None
-        if not mine and found.is_folder and before.writers - after.writers:
-            raise NotAllowedError(
-                f"Others may write where '{found.path}' lies and not where it would: only its "
-                "owner can move it there.",
-                hint="Get it and put it there.",
-            )
-        changes.move(found, parent.keyed, folder.keyed, name, replaced, renew=renew)
-        if mine and before.lists != after.lists:
-            from fsclient.sharing import Sharing
-
-            Sharing(session, app.ui).follow(found, folder, name, changes, renew=renew)
-        changes.commit()
+        move(session, app.ui, found, folder=folder, name=name, replaced=replaced)
     return folder.path.child(name)

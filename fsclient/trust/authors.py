@@ -239,6 +239,21 @@ class Authors:
         self._load(way, fresh=True)
         return Audience.of({node: self._lists[node] for node in way})
 
+    def may_write(self, node: NodeId, user: str) -> bool:
+        """Tell whether the server would take what somebody writes into an entered folder, or a top.
+
+        The owner may; others if a list on the way up names them as writers now.
+        """
+        if self._places[node].owner == user:
+            return True
+        way = self.way_up(node)
+        self._load(way, fresh=True)
+        for one in way:
+            members = self._lists[one]
+            if members is not None and members.may_write(user, members.body.generation):
+                return True
+        return False
+
     def forget_lists(self) -> None:
         """Ask for lists anew from now on."""
         self._lists.clear()

@@ -1,0 +1,57 @@
+"""`fsclient gateway`."""
+
+from __future__ import annotations
+
+import click
+
+from fsclient.app import App
+
+EXAMPLES = """\b
+Examples:
+  fsclient gateway                  until Ctrl-C
+  fsclient gateway --print-config   how sftp, sshfs, rclone reach it
+  fsclient gateway --read-only      for programs that shall change nothing
+"""
+DEFAULT = "127.0.0.1:2022"
+
+
+@click.command(epilog=EXAMPLES)
+@click.option(
+    "--listen", default=DEFAULT, show_default=True, metavar="HOST:PORT", help="Where to listen."
+)
+@click.option("--read-only", is_flag=True, help="Let nothing be changed.")
+@click.option("--allow-remote", is_flag=True, help="Listen where other machines can connect, too.")
+@click.option("--print-config", is_flag=True, help="Show what other programs need, and end.")
+@click.pass_obj
+def command(
+    app: App, listen: str, *, read_only: bool, allow_remote: bool, print_config: bool
+) -> None:
+    """Serve your tree to other programs of this machine, as an SFTP server.
+
+    Everything is sealed and opened here: the server of your team sees no more than it does of
+    'put' and 'get'. Your own tree is at '/', what others share with you under '/@shared/'. A file
+    becomes a new version when the program closes it; one that was cut off becomes none.
+
+    Programs log in with a key that lies beside your identity; whoever can read that file on this
+    machine can use the gateway while it runs.
+    """
+    from fsclient.gateway.config import ConfigFiles, lines
+    from fsclient.gateway.keys import ensure_keys
+    from fsclient.gateway.running import running
+    from fsproto.link import parse_address
+
+    address = parse_address(listen)
+    if print_config:
+        user = app.profile.facts().link.user
+        keys = ensure_keys(app.profile.folder)
+        ConfigFiles(keys.folder).write(keys, user, address)
+        text = lines(keys, user, address)
+        app.ui.result({"lines": text, "key_file": str(keys.client_key)}, text)
+        return
+    with running(app, address, read_only=read_only, allow_remote=allow_remote) as gateway:
+        app.ui.result(
+            {"address": str(gateway.server.address), "read_only": read_only},
+            f"fsclient gateway ready on {gateway.server.address}",
+        )
+        app.ui.say("'fsclient gateway --print-config' shows how other programs reach it.")
+        gateway.server.serve()

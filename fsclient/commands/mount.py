@@ -1,0 +1,32 @@
+"""`fsclient mount`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fsclient.app import App
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--read-only", is_flag=True, help="Let nothing be changed.")
+@click.pass_obj
+def command(app: App, folder: Path, *, read_only: bool) -> None:
+    """Show your tree as a folder of this machine, until Ctrl-C or until it is unmounted.
+
+    It runs a gateway of its own and sshfs, which must be installed. DIR is an empty folder; it is
+    made if it is missing.
+    """
+    from fsclient.gateway.mounting import mounted
+    from fsclient.gateway.running import running
+    from fsproto.link import Address
+
+    with (
+        running(app, Address("127.0.0.1", 0), read_only=read_only, aside=True) as gateway,
+        mounted(gateway, folder, read_only=read_only) as sshfs,
+    ):
+        app.ui.result({"mounted": str(folder)}, f"mounted on {folder}")
+        app.ui.say(f"Ctrl-C, or 'fusermount3 -u {folder}', ends it.")
+        sshfs.wait()

@@ -1,0 +1,93 @@
+"""Checksums of content, for clients that compare: `check-file`, and what rclone asks a shell for.
+
+rclone runs `md5sum FILE` and the like beside its SFTP channel. There is no shell here; just these
+commands are understood, and `echo 'abc' | md5sum`, by which it finds out that they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Callable
+
+from fsclient.gateway.codes import MAX_DATA, MAX_PACKET, Open
+from fsclient.gateway.filesystem import Filesystem
+from fsclient.gateway.packets import BadPacketError, Fields, string
+from fsclient.gateway.paths import place_of
+from fsclient.gateway.status import UnsupportedError
+from fsproto.errors import FsError
+
+_ALGORITHMS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
+_SMALLEST_BLOCK = 256
+"""As the draft has it."""
+_COMMANDS = {f"{name}sum": name for name in _ALGORITHMS}
+
+Read = Callable[[int, int], bytes]
+
+
+def check_file(read: Read, size: int, fields: Fields) -> Callable[[], bytes]:
+    """Return what makes the reply to `check-file`: checksums of a file, or of each block of it.
+
+    Source: draft-ietf-secsh-filexfer-extensions-00, section 3.
+    """
+    wanted = fields.text().split(",")
+    start, length, block = fields.u64(), fields.u64(), fields.u32()
+    name = next((one for one in wanted if one in _ALGORITHMS), None)
+    if name is None:
+        raise UnsupportedError(f"None of these checksums is known; {', '.join(_ALGORITHMS)} are.")
+    if block and block < _SMALLEST_BLOCK:
+        raise BadPacketError("a block has at least 256 bytes")
+    end = min(start + length, size) if length else size
+    step = block or max(end - start, 1)
+    digest_size = hashlib.new(name, usedforsecurity=False).digest_size
+    if max(end - start, 0) // step * digest_size > MAX_PACKET // 2:
+        raise FsError("That are more checksums than one answer holds; ask for larger blocks.")
+
+    def work() -> bytes:
+        digests = [_digest(read, name, at, min(at + step, end)) for at in range(start, end, step)]
+        return (
+            string("check-file") + string(name) + b"".join(digests or [_digest(read, name, 0, 0)])
+        )
+
+    return work
+
+
+def _digest(read: Read, name: str, start: int, end: int) -> bytes:
+    digest = hashlib.new(name, usedforsecurity=False)
+    while start < end:
+        piece = read(start, min(MAX_DATA, end - start))
+        if not piece:
+            break
+        digest.update(piece)
+        start += len(piece)
+    return digest.digest()
+
+
+def run(filesystem: Filesystem, command: str) -> tuple[int, str]:
+    """Run one of the commands; return its exit status and what it says.
+
+    `UnsupportedError` for anything else.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    match words:
+        case ["echo", text, "|", name] if name in _COMMANDS:
+            digest = hashlib.new(_COMMANDS[name], f"{text}\n".encode(), usedforsecurity=False)
+            return 0, f"{digest.hexdigest()}  -\n"
+        case ["echo", "${ShellId}%ComSpec%"]:  # which shell this is: none that would replace it
+            return 0, "%ComSpec%\n"
+        case [name, path] | [name, "--", path] if name in _COMMANDS:
+            return 0, f"{_checksum(filesystem, _COMMANDS[name], path)}  {path}\n"
+    raise UnsupportedError("There is no shell here; SFTP is served, and checksums are.")
+
+
+def _checksum(filesystem: Filesystem, name: str, path: str) -> str:
+    handle = filesystem.opened.open(place_of(path), Open.READ)
+    try:
+        size = filesystem.facts_of(handle).size
+        read: Read = lambda offset, length: filesystem.opened.read(handle, offset, length)  # noqa: E731
+        return _digest(read, name, 0, size).hex()
+    finally:
+        filesystem.opened.close(handle)

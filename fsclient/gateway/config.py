@@ -1,0 +1,102 @@
+"""What other programs must be told to reach the gateway: files for OpenSSH, lines to copy."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from fsclient.errors import local_errors
+from fsclient.gateway.keys import ALIAS, GatewayKeys, fingerprint
+from fsclient.profile import write_private
+from fsproto.link import Address
+
+CIPHERS = "aes128-gcm@openssh.com,aes256-gcm@openssh.com"
+"""The quickest that both ends have; OpenSSH would take a slower one first."""
+
+
+@dataclass(frozen=True)
+class ConfigFiles:
+    """What OpenSSH reads about one gateway, and rclone too; in a folder that nobody else reads."""
+
+    folder: Path
+
+    @property
+    def ssh_config(self) -> Path:
+        """OpenSSH's configuration."""
+        return self.folder / "ssh_config"
+
+    @property
+    def known_hosts(self) -> Path:
+        """The gateway's public key."""
+        return self.folder / "known_hosts"
+
+    def write(self, keys: GatewayKeys, user: str, address: Address) -> None:
+        """Write both, for a gateway that listens there."""
+        with local_errors(keys.host_public):
+            kind, blob, _ = keys.host_public.read_text("ascii").split()
+        names = [ALIAS, f"[{address.host}]:{address.port}"]
+        write_private(self.known_hosts, f"{','.join(names)} {kind} {blob}\n".encode())
+        lines = [
+            f"Host {ALIAS}",
+            f"  HostName {address.host}",
+            f"  Port {address.port}",
+            f"  User {user}",
+            f"  HostKeyAlias {ALIAS}",
+            f"  UserKnownHostsFile {_quoted(self.known_hosts)}",
+            "  GlobalKnownHostsFile /dev/null",
+            "  StrictHostKeyChecking yes",
+            f"  IdentityFile {_quoted(keys.client_key)}",
+            "  IdentitiesOnly yes",
+            "  PreferredAuthentications publickey",
+            "  ForwardAgent no",
+            f"  Ciphers ^{CIPHERS}",
+            "  Compression no",
+        ]
+        write_private(self.ssh_config, "\n".join([*lines, ""]).encode())
+
+
+def lines(keys: GatewayKeys, user: str, address: Address) -> list[str]:
+    """Return lines that are ready to be copied, for each program."""
+    config = shlex.quote(str(ConfigFiles(keys.folder).ssh_config))
+    lftp = shlex.quote(f'set sftp:connect-program "ssh -a -x -F {config}"')
+    return [
+        "# sftp, scp, sshfs (OpenSSH)",
+        f"sftp -F {config} {ALIAS}",
+        f"scp -F {config} report.pdf {ALIAS}:/",
+        f"sshfs -F {config} {ALIAS}:/ MOUNTPOINT",
+        "",
+        "# rclone: once this line, then for example: rclone ls fs:",
+        f"rclone config create fs sftp {' '.join(rclone_options(keys, user, address))}",
+        "",
+        "# lftp",
+        f"lftp -e {lftp} sftp://{user}:@{ALIAS}",
+        "",
+        "# FileZilla: Site Manager, New site",
+        "#   Protocol    SFTP - SSH File Transfer Protocol",
+        f"#   Host        {address.host}    Port  {address.port}",
+        f"#   Logon type  Key file    User  {user}",
+        f"#   Key file    {keys.client_key}",
+        f"#   It shows the host key {fingerprint(keys.host_public)} at first.",
+    ]
+
+
+def rclone_options(keys: GatewayKeys, user: str, address: Address) -> list[str]:
+    """Return the options of an rclone remote, quoted for a shell."""
+    options = {
+        "host": address.host,
+        "port": str(address.port),
+        "user": user,
+        "key_file": str(keys.client_key),
+        "known_hosts_file": str(ConfigFiles(keys.folder).known_hosts),
+        # There is no shell to ask for them; just these two commands are understood.
+        "md5sum_command": "md5sum",
+        "sha1sum_command": "sha1sum",
+        "shell_type": "unix",
+    }
+    return [shlex.quote(f"{name}={value}") for name, value in options.items()]
+
+
+def _quoted(path: Path) -> str:
+    """Return a path as `ssh_config` takes one: in quotes, its per cent signs doubled."""
+    return '"' + str(path).replace("%", "%%") + '"'

@@ -1,0 +1,36 @@
+"""Content that comes whole: small files, and where symbolic links lead."""
+
+from __future__ import annotations
+
+from fsclient.gateway.contents import Contents
+from fsclient.session import Session
+from fsclient.tree import Located
+from fsproto.errors import ConflictError, IntegrityError, RemoteProtocolError
+from fsproto.limits import MAX_LINK_TARGET
+from fsproto.messages import files
+from fsproto.messages.files import Fetch, Fetched
+
+
+def contents_of(session: Session, file: Located) -> Contents:
+    """Return a file's content, who signed it being checked; nothing of it is asked for."""
+    session.tree.authors.check_manifest(file.manifest)
+    return Contents(file)
+
+
+def fetched(session: Session, contents: Contents) -> memoryview:
+    """Return all of a small file; `ConflictError` if it was replaced meanwhile."""
+    ask = Fetch([files.Content(contents.node, contents.content.root)])
+    blobs = session.persistence.run(lambda: session.connection.call(ask, Fetched)).blobs
+    if len(blobs) != 1:
+        raise RemoteProtocolError("The server sent more files than were asked for.")
+    if blobs[0] is None:
+        raise ConflictError("The file was replaced or removed meanwhile.")
+    return contents.open(0, memoryview(blobs[0]))
+
+
+def link_target(session: Session, link: Located) -> str:
+    """Return where a symbolic link leads, as its author wrote it."""
+    contents = contents_of(session, link)
+    if not 0 < contents.size <= MAX_LINK_TARGET:
+        raise IntegrityError(f"The symbolic link '{link.path}' holds what no link can.")
+    return bytes(fetched(session, contents)).decode("utf-8", "surrogateescape")

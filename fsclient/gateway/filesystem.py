@@ -1,0 +1,167 @@
+"""A sealed tree as a file system for one client: paths, and what is open.
+
+Nothing of SSH is known here. Any thread of the client's may call; looking and changing goes through
+the one desk that has the tree. A file that the client writes is seen by it at once, by everybody
+else when it has become a version.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+
+from fsclient.gateway.codes import Open
+from fsclient.gateway.facts import Facts, facts_of, facts_of_writing
+from fsclient.gateway.fetching import link_target
+from fsclient.gateway.handles import Handle, ReadHandle, WriteHandle
+from fsclient.gateway.house import House
+from fsclient.gateway.openfiles import OpenFiles, describe, wishes
+from fsclient.gateway.packets import Attributes
+from fsclient.gateway.paths import Place
+from fsclient.gateway.walking import Node
+from fsclient.session import Session
+from fsproto.errors import ConflictError, NotFoundError
+from fsproto.messages.account import GetStatus
+from fsproto.messages.account import Status as AccountStatus
+
+
+class Filesystem:
+    """What one client sees and does."""
+
+    def __init__(self, house: House) -> None:
+        """Begin with nothing open."""
+        self._house = house
+        self.opened = OpenFiles(house)
+
+    # --- looking
+
+    def facts(self, place: Place, *, follow: bool = True) -> Facts:
+        """Return what is at a place; `NotFoundError` if nothing is."""
+        writing = self.opened.written_at(place)
+        if writing is None:
+            find = self._house.walker.find
+            node = self._house.look(lambda session: find(session, place, follow=follow))
+            writing = self.opened.written_at(node.place)  # a link may have led to it
+            if writing is None:
+                return facts_of(node)
+        return facts_of_writing(writing)
+
+    def facts_of(self, handle: Handle) -> Facts:
+        """Return what is told of an open file, or of a folder that is listed."""
+        match handle:
+            case WriteHandle():
+                return facts_of_writing(handle.writing)
+            case ReadHandle():
+                return handle.facts
+        return self.facts(handle.place)
+
+    def canonical(self, place: Place) -> Place:
+        """Return a place with the links on its way resolved, as far as there is anything."""
+        with suppress(NotFoundError):
+            return self._house.look(lambda s: self._house.walker.reach(s, place, follow=True))[0]
+        return place
+
+    def listing(self, place: Place) -> list[tuple[str, Facts]]:
+        """Return everything in a folder, last name first; `NotFoundError` if there is none."""
+
+        def look(session: Session) -> tuple[Place, list[Node]]:
+            folder = self._house.walker.find(session, place, follow=True)
+            if folder.kind != "folder":
+                raise NotFoundError(f"'{place}' is not a folder.")
+            return folder.place, self._house.walker.inside(session, folder)
+
+        at, nodes = self._house.look(look)
+        found = {node.place.name: facts_of(node) for node in nodes}
+        found |= {one.place.name: facts_of_writing(one) for one in self.opened.written_in(at)}
+        return sorted(found.items(), reverse=True)
+
+    def link_target(self, place: Place) -> str:
+        """Return where a symbolic link leads."""
+
+        def look(session: Session) -> str:
+            node = self._house.walker.find(session, place, follow=False)
+            if node.found is None or node.kind != "symlink":
+                raise ConflictError(f"'{place}' is not a symbolic link.")
+            return link_target(session, node.found)
+
+        return self._house.look(look)
+
+    def stored_bytes(self) -> int:
+        """Return how many sealed bytes the server keeps for oneself."""
+
+        def ask(session: Session) -> int:
+            connection = session.connection
+            return connection.call(GetStatus(), AccountStatus).stored_bytes
+
+        return self._house.look(lambda s: s.persistence.run(partial(ask, s)))
+
+    @property
+    def read_only(self) -> bool:
+        """Tell whether nothing can be changed."""
+        return self._house.read_only
+
+    # --- changing
+
+    def make_folder(self, place: Place) -> None:
+        """Make a folder."""
+        self.opened.settle(place)
+        self._house.change(partial(self._house.changer.make_folder, place=place))
+
+    def make_link(self, place: Place, target: bytes) -> None:
+        """Make a symbolic link."""
+        self.opened.settle(place)
+        self._house.change(partial(self._house.changer.make_link, place=place, target=target))
+
+    def remove(self, place: Place, *, folder: bool = False) -> None:
+        """Remove a file; or a folder that is empty, which one that is written into is not."""
+        self._house.must_be_writable()
+        self.opened.settle(place)
+        if folder and self.opened.written_in(place):
+            raise ConflictError(f"The folder '{place}' is not empty.")
+        writing = self.opened.forget(place)
+        if writing is None or writing.base is not None:
+            self._house.change(partial(self._house.changer.remove, place=place, folder=folder))
+
+    def rename(self, old: Place, new: Place, *, replacing: bool) -> None:
+        """Move something; a file that is open is written at its new place."""
+        self._house.must_be_writable()
+        self.opened.settle(old)
+        self.opened.settle(new)
+        if self.opened.written_below(old):
+            raise ConflictError(f"Something in '{old}' is being written.")
+        if old != new and self.opened.written_at(new) is not None:
+            raise ConflictError(f"'{new}' is being written.")
+        writing = self.opened.written_at(old)
+        if writing is not None and writing.base is None:  # it is not there yet: it is made now
+            self._house.publisher.publish(writing)
+        move = self._house.changer.rename
+        self._house.change(partial(move, old=old, new=new, replacing=replacing))
+        if writing is not None:
+            find = self._house.walker.find
+            base = self._house.look(lambda session: find(session, new, follow=False)).found
+            self.opened.moved(writing, new, base)
+
+    def set_attributes(self, place: Place, wanted: Attributes, *, follow: bool = True) -> None:
+        """Set time and rights of a file or folder, as far as any are kept, and a file's size."""
+        self._house.must_be_writable()
+        if follow:
+            place = self.canonical(place)
+        self.opened.settle(place)
+        writing = self.opened.written_at(place)
+        if writing is not None:
+            describe(writing, wanted)
+        elif wanted.size is not None:
+            handle = self.opened.open(place, Open.WRITE)
+            self.set_attributes_of(handle, wanted)
+            self.opened.close(handle)
+        else:
+            mtime_ns, mode = wishes(wanted)
+            change = self._house.changer.describe
+            self._house.change(partial(change, place=place, mtime_ns=mtime_ns, mode=mode))
+
+    def set_attributes_of(self, handle: Handle, wanted: Attributes) -> None:
+        """Set time, rights and size of what is open."""
+        if isinstance(handle, WriteHandle) and handle.writes:
+            describe(handle.writing, wanted)
+        else:
+            self.set_attributes(handle.place, wanted)

@@ -1,0 +1,311 @@
+"""The gateway's door: an SSH server for one person, on this machine, with one key that opens it.
+
+paramiko speaks SSH; what goes through its channels is ours (`conversation.py`). Nothing but SFTP
+and checksums is served: no shell, no forwarding, no other subsystem.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar
+
+import paramiko
+from paramiko.common import MSG_CHANNEL_REQUEST
+
+from fsclient.gateway import checksums
+from fsclient.gateway.conversation import Conversation
+from fsclient.gateway.filesystem import Filesystem
+from fsclient.gateway.house import House
+from fsclient.gateway.keys import GatewayKeys, public_blob
+from fsclient.gateway.packets import BadPacketError
+from fsclient.gateway.status import sentence_of
+from fsproto.errors import ExistsError, FsError, NotAllowedError, UsageError
+from fsproto.link import Address
+
+DRAIN_S = 20.0
+"""Seconds for files that were closed already to become versions, when the gateway ends."""
+LOGIN_S = 20.0
+"""Seconds from connecting to being logged in."""
+MOST_STRANGERS = 16
+"""Connections that have not logged in; more are turned away."""
+WINDOW = 8 << 20
+"""Bytes a client may send before they were looked at."""
+LARGEST_PACKET = 256 * 1024
+"""Bytes in one SSH packet of data."""
+ACCEPT_PAUSE_S = 0.1
+"""Seconds until another connection is taken, where there was no room for one."""
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ECONNABORTED, errno.ENOBUFS, errno.ENOMEM)
+_CIPHERS = (
+    "aes128-gcm@openssh.com", "aes256-gcm@openssh.com",
+    "aes128-ctr", "aes192-ctr", "aes256-ctr",
+)  # fmt: skip
+_MACS = (
+    "hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com",
+    "hmac-sha2-256", "hmac-sha2-512",
+)  # fmt: skip
+_PIECE = 512 * 1024
+_BEGIN = "fs_begin"
+
+
+def listen(address: Address, *, allow_remote: bool) -> socket.socket:
+    """Return a socket that listens; `NotAllowedError` where others than this machine could connect.
+
+    `allow_remote` says that they may.
+    """
+    try:
+        found = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (socket.gaierror, UnicodeError):
+        raise UsageError(f"'{address.host}' is no address of this machine.") from None
+    family, _, _, _, where = found[0]
+    if not allow_remote and not _is_loopback(str(where[0])):
+        raise NotAllowedError(
+            f"OTHER MACHINES COULD CONNECT to {address}; the gateway listens on 127.0.0.1 alone.",
+            hint="It hands out everything opened to whoever has its key file. If that is what you "
+            "want: --allow-remote.",
+        )
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(where)
+        listener.listen(64)
+    except OSError as error:
+        listener.close()
+        raise ExistsError(
+            f"The gateway cannot listen on {address}: {error.strerror or error}.",
+            hint="Another gateway may run already; --listen 127.0.0.1:PORT takes another port.",
+        ) from None
+    return listener
+
+
+class Server:
+    """Accepts connections until it is closed."""
+
+    def __init__(self, house: House, keys: GatewayKeys, listener: socket.socket) -> None:
+        """Take what is served, the keys, and where to listen."""
+        # It logs what strangers send; what matters is told by us.
+        logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+        self._house = house
+        self._host_key = paramiko.Ed25519Key.from_private_key_file(str(keys.host_key))
+        self._let_in = public_blob(keys.client_public)
+        self._listener = listener
+        self._guests: set[Guest] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @property
+    def address(self) -> Address:
+        """Where it listens."""
+        host, port, *_ = self._listener.getsockname()
+        return Address(host, port)
+
+    def serve(self) -> None:
+        """Serve until the listener is closed."""
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError as error:
+                if self._closed:
+                    return
+                if error.errno not in _PASSING:
+                    raise
+                time.sleep(ACCEPT_PAUSE_S)
+                continue
+            with self._lock:
+                strangers = sum(not guest.is_known for guest in self._guests)
+                guest = Guest(self._house, self._host_key, self._let_in, connection)
+                if strangers < MOST_STRANGERS:
+                    self._guests.add(guest)
+                else:
+                    connection.close()
+                    continue
+            threading.Thread(target=self._entertain, args=(guest,), daemon=True).start()
+
+    def _entertain(self, guest: Guest) -> None:
+        try:
+            guest.serve()
+        finally:
+            with self._lock:
+                self._guests.discard(guest)
+
+    def close(self) -> None:
+        """Stop listening and end all connections; what was not closed is not kept."""
+        self._closed = True
+        with contextlib.suppress(OSError):  # wakes whoever waits in `accept`
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with self._lock:
+            guests = list(self._guests)
+        for guest in guests:
+            guest.close()
+        ends = time.monotonic() + DRAIN_S
+        for guest in guests:
+            guest.wait(ends)
+
+
+class Guest:
+    """One SSH connection."""
+
+    def __init__(
+        self, house: House, host_key: paramiko.PKey, let_in: bytes, connection: socket.socket
+    ) -> None:
+        """Take what is served, our key and theirs, and the connection; says nothing yet."""
+        self._house = house
+        self._host_key = host_key
+        self._let_in = let_in
+        self._connection = connection
+        self._transport: paramiko.Transport | None = None
+        self._work: list[threading.Thread] = []
+        self.is_known = False
+
+    def serve(self) -> None:
+        """Serve it to its end."""
+        with contextlib.suppress(OSError):
+            self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(paramiko.SSHException, OSError, EOFError):
+            self._transport = transport = _Transport(
+                self._connection,
+                default_window_size=WINDOW,
+                default_max_packet_size=LARGEST_PACKET,
+            )
+            options = transport.get_security_options()
+            options.ciphers, options.digests = _CIPHERS, _MACS
+            transport.add_server_key(self._host_key)
+            watch = threading.Timer(LOGIN_S, self._turn_away)
+            watch.daemon = True
+            watch.start()
+            try:
+                transport.start_server(server=_Rules(self, self._let_in))
+                transport.join()
+            finally:
+                watch.cancel()
+        self._connection.close()
+
+    def _turn_away(self) -> None:
+        if not self.is_known:
+            self.close()
+
+    def close(self) -> None:
+        """End it."""
+        if self._transport is not None:
+            self._transport.close()
+        self._connection.close()
+
+    def wait(self, ends: float) -> None:
+        """Wait, until that time of `time.monotonic` at most, for what is still done for it."""
+        for work in self._work:
+            work.join(max(0.0, ends - time.monotonic()))
+
+    # --- channels
+
+    def prepare(self, channel: paramiko.Channel, work: Callable[[], None]) -> None:
+        """Serve a channel beside the others, as soon as its request was answered."""
+        self._work = [one for one in self._work if one.is_alive()]
+        thread = threading.Thread(target=work, daemon=True)
+
+        def begin() -> None:
+            thread.start()
+            self._work.append(thread)
+
+        setattr(channel, _BEGIN, begin)
+
+    def converse(self, channel: paramiko.Channel) -> None:
+        """Serve SFTP on a channel to its end."""
+        conversation = Conversation(
+            Filesystem(self._house), channel.sendall, self._house.ui.complain
+        )
+        try:
+            while data := channel.recv(_PIECE):
+                conversation.feed(data)
+            channel.send_exit_status(0)  # scp takes it for that of the whole transfer
+        except (BadPacketError, OSError, EOFError):
+            pass  # what cannot be understood, or whoever cannot be told, is not gone on with
+        finally:
+            conversation.end()
+            with contextlib.suppress(OSError, EOFError):
+                channel.close()
+
+    def checksum(self, channel: paramiko.Channel, command: str) -> None:
+        """Run one of the few commands on a channel."""
+        filesystem = Filesystem(self._house)
+        try:
+            status, said = checksums.run(filesystem, command)
+        except FsError as error:
+            status, said = 1, ""
+            with contextlib.suppress(OSError, EOFError):
+                channel.sendall_stderr(f"{sentence_of(error)}\n".encode())
+        with contextlib.suppress(OSError, EOFError):
+            channel.sendall(said.encode("utf-8", "surrogateescape"))
+            channel.send_exit_status(status)
+            channel.shutdown_write()
+            channel.close()
+
+
+def _request(channel: paramiko.Channel, message: paramiko.Message) -> None:
+    """Answer a channel's request, then begin what it asked for.
+
+    paramiko asks whether it may, then answers; what began in between could end the channel first.
+    """
+    paramiko.Channel._handle_request(channel, message)  # noqa: SLF001 - there is no other place
+    begin = channel.__dict__.pop(_BEGIN, None)
+    if begin is not None:
+        begin()
+
+
+class _Transport(paramiko.Transport):  # type: ignore[misc]
+    """A connection whose channels are served once they were granted."""
+
+    _channel_handler_table: ClassVar = {
+        **paramiko.Transport._channel_handler_table,  # noqa: SLF001
+        MSG_CHANNEL_REQUEST: _request,
+    }
+
+
+class _Rules(paramiko.ServerInterface):  # type: ignore[misc]
+    """What paramiko asks: who may log in, and what may be opened."""
+
+    def __init__(self, guest: Guest, let_in: bytes) -> None:
+        """Take whose connection it is, and the key that is let in."""
+        self._guest = guest
+        self._let_in = let_in
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        if key.asbytes() != self._let_in:
+            return int(paramiko.AUTH_FAILED)
+        return int(paramiko.AUTH_SUCCESSFUL)
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        if kind == "session":
+            self._guest.is_known = True  # channels are opened by those who have logged in
+            return int(paramiko.OPEN_SUCCEEDED)
+        return int(paramiko.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED)
+
+    def check_channel_subsystem_request(self, channel: paramiko.Channel, name: str) -> bool:
+        if name != "sftp":
+            return False
+        self._guest.prepare(channel, partial(self._guest.converse, channel))
+        return True
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        text = command.decode("utf-8", "surrogateescape")
+        self._guest.prepare(channel, partial(self._guest.checksum, channel, text))
+        return True
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

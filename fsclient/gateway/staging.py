@@ -1,0 +1,202 @@
+"""A file while it is written: in blocks, sealed before they reach the disk, under a key in memory.
+
+    file  = slots of 12 + BLOCK + 16 bytes, one a block
+    block = AES-256-GCM(key, nonce = u32 0 ‖ u64 count, plaintext, associated data = u64 block)
+
+Why no nonce repeats: the key is drawn for one staged file of one run of the gateway, and `count`
+grows with every block that is sealed under it, however often it is the same one. The counts of the
+blocks are in memory with the key, so the disk can neither change, swap nor bring back any of them.
+Where the system allows it, the file has no name: whatever ends the gateway, nothing is left of it.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from fsclient.errors import local_errors
+from fsclient.transfer.localfs import fill
+from fsproto import crypto
+from fsproto.errors import FsError, IntegrityError, OutOfSpaceError
+
+BLOCK = 256 * 1024
+"""Bytes of plaintext in a block."""
+WARM = 32
+"""Blocks in memory; a file of no more than these never reaches the disk."""
+LARGEST = 1 << 44
+"""Bytes (16 TiB); who writes behind them has made a mistake."""
+_SLOT = BLOCK + crypto.TAG_SIZE
+_COUNT = struct.Struct(">IQ")
+_NUMBER = struct.Struct(">Q")
+_BEGINNING = "staged-"
+
+Base = Callable[[int, int], bytes]
+"""Reads what a file held before it was opened for writing: from an offset, so many bytes."""
+
+
+class Staged:
+    """Plaintext at any offset; one thread at a time uses it."""
+
+    def __init__(self, folder: Path, *, size: int = 0, base: Base | None = None) -> None:
+        """Begin with `size` bytes that `base` reads when they are needed.
+
+        `folder` is where the sealed blocks go, once there are more than memory is meant to hold.
+        """
+        self._folder = folder
+        self._base = base
+        self._base_size = size if base else 0
+        self.size = size
+        self._aead = crypto.Aead(os.urandom(crypto.KEY_SIZE))
+        self._count = 0
+        self._counts: dict[int, int] = {}
+        """Of each block on the disk, the count it was sealed with."""
+        self._warm: OrderedDict[int, bytearray] = OrderedDict()
+        """Blocks in memory, the one that was used longest ago first."""
+        self._dirty: set[int] = set()
+        """Those of them that the disk does not have as they are."""
+        self._file: BinaryIO | None = None
+        self._path: Path | None = None
+        self._slot = bytearray()
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset` on, fewer only where the file ends."""
+        room = bytearray(max(0, min(length, self.size - offset)))
+        return bytes(room[: self.read_into(offset, memoryview(room))])
+
+    def read_into(self, offset: int, room: memoryview) -> int:
+        """Fill `room` from `offset` on; return how much of it, less only where the file ends."""
+        size = done = max(0, min(len(room), self.size - offset))
+        while size:
+            index, start = divmod(offset, BLOCK)
+            piece = min(size, BLOCK - start)
+            block = self._block(index)
+            room[:piece] = memoryview(block)[start : start + piece]
+            room, offset, size = room[piece:], offset + piece, size - piece
+        return done
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Put bytes at an offset; what lies between the end so far and them is zeros."""
+        view = memoryview(data)
+        if offset + len(view) > LARGEST:
+            raise OutOfSpaceError("A file may not be that large.")
+        while view:
+            index, start = divmod(offset, BLOCK)
+            piece = min(len(view), BLOCK - start)
+            block = self._block(index, fresh=piece == BLOCK)
+            block[start : start + piece] = view[:piece]
+            self._dirty.add(index)
+            view, offset = view[piece:], offset + piece
+            self.size = max(self.size, offset)
+
+    def truncate(self, size: int) -> None:
+        """Cut the file off, or fill it up with zeros, to `size` bytes."""
+        if size > LARGEST:
+            raise OutOfSpaceError("A file may not be that large.")
+        if size < self.size:
+            index, start = divmod(size, BLOCK)
+            if start:  # what is cut off must not come back as the file grows again
+                self._block(index)[start:] = bytes(BLOCK - start)
+                self._dirty.add(index)
+                index += 1
+            for known in (self._warm, self._counts):
+                for one in [one for one in known if one >= index]:
+                    del known[one]
+            self._dirty = {one for one in self._dirty if one < index}
+            self._base_size = min(self._base_size, size)
+        self.size = size
+
+    def close(self) -> None:
+        """Forget it all; its key with it."""
+        self._warm.clear()
+        self._counts.clear()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        if self._path is not None:
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
+    # --- blocks
+
+    def _block(self, index: int, *, fresh: bool = False) -> bytearray:
+        """Return a block in memory; with `fresh`, all of it is about to be written over."""
+        block = self._warm.get(index)
+        if block is None:
+            self._make_room()
+            block = bytearray(BLOCK) if fresh else self._loaded(index)
+            self._warm[index] = block
+        self._warm.move_to_end(index)
+        return block
+
+    def _loaded(self, index: int) -> bytearray:
+        count, start = self._counts.get(index), index * BLOCK
+        block = bytearray(BLOCK)
+        if count is not None:
+            self._open(index, count, block)
+        elif self._base is not None and start < self._base_size:
+            piece = self._base(start, min(BLOCK, self._base_size - start))
+            block[: len(piece)] = piece
+            # Kept from now on: once what is written has become a version, nobody has the old one.
+            self._dirty.add(index)
+        return block
+
+    def _make_room(self) -> None:
+        while len(self._warm) >= WARM:
+            index, block = next(iter(self._warm.items()))
+            if index in self._dirty:
+                self._seal(index, block)
+                self._dirty.discard(index)
+            del self._warm[index]
+
+    def _seal(self, index: int, block: bytearray) -> None:
+        self._count += 1
+        number = _NUMBER.pack(index)
+        file = self._opened()
+        self._aead.seal_into(_COUNT.pack(0, self._count), block, number, self._slot)
+        with local_errors("The folder for files that are being written"):
+            file.seek(index * _SLOT)
+            left = memoryview(self._slot)
+            while left:
+                left = left[file.write(left) :]
+        self._counts[index] = self._count
+
+    def _open(self, index: int, count: int, block: bytearray) -> None:
+        file = self._opened()
+        with local_errors("The folder for files that are being written"):
+            file.seek(index * _SLOT)
+            read = fill(memoryview(self._slot), file)
+        try:
+            if read != _SLOT:
+                raise crypto.CryptoError("cut off")
+            self._aead.open_into(_COUNT.pack(0, count), self._slot, _NUMBER.pack(index), block)
+        except crypto.CryptoError:
+            raise IntegrityError("A file that is being written was changed on the disk.") from None
+
+    def _opened(self) -> BinaryIO:
+        if self._file is None:
+            with local_errors(self._folder):
+                fd, name = tempfile.mkstemp(prefix=_BEGINNING, dir=self._folder)
+                self._file = os.fdopen(fd, "w+b", buffering=0)
+                self._slot = bytearray(_SLOT)
+                self._path = Path(name)
+                with suppress(OSError):  # Windows keeps the name of an open file
+                    self._path.unlink()
+                    self._path = None
+        return self._file
+
+
+def sweep(folder: Path) -> None:
+    """Delete what a gateway that was ended by force has left; nobody has the keys to it any more.
+
+    A file that another gateway still writes is left alone where the system holds open files.
+    """
+    with suppress(OSError, FsError):
+        for left in folder.glob(f"{_BEGINNING}*"):
+            with suppress(OSError):
+                left.unlink()
