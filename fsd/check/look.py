@@ -16,7 +16,7 @@ from sqlalchemy.orm import aliased
 from fsd.blobs.check import root_of
 from fsd.blobs.janitor import ORPHAN_S
 from fsd.check.findings import Finding, Kind
-from fsd.store.models import Blob, FolderState, Manifest, Node, User
+from fsd.store.models import Blob, FolderState, Manifest, Node, OlderContent, User
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import nodes
 from fsproto import labels
@@ -61,17 +61,28 @@ class Look:
 
     def _rows_of_blobs(self, db: Db) -> Iterator[Finding]:
         ask = (
-            select(Blob.root, Blob.salt, Blob.size, Blob.node_id, Blob.data, Node.blob, User.name)
+            select(
+                Blob.root,
+                Blob.salt,
+                Blob.size,
+                Blob.node_id,
+                Blob.data,
+                Node.blob,
+                OlderContent.node_id,
+                User.name,
+            )
             .join(User, User.id == Blob.owner_id)
             .outerjoin(Node, Node.id == Blob.node_id)
+            .outerjoin(OlderContent, OlderContent.root == Blob.root)
         )
-        for root, salt, size, node, data, has, owner in db.execute(ask, execution_options=_SHORT):
+        for row in db.execute(ask, execution_options=_SHORT):
+            root, salt, size, node, data, has, older, owner = cast("Any", row)
             self.blobs += 1
             self.bytes += size
             wrong = self._compare(root, salt, size, data)
             if wrong is not None:
                 yield Finding(wrong, root.hex(), owner, staged=node is None)
-            elif node is not None and has != root:
+            elif node is not None and has != root and older != node:
                 yield Finding(Kind.UNOWNED, root.hex(), owner)
 
     def _compare(self, root: bytes, salt: bytes, size: int, data: bytes | None) -> Kind | None:
@@ -160,7 +171,9 @@ class Look:
                 case Kind.UNOWNED:
                     row = blob_rows.get(db, key)
                     node = nodes.get(db, row.node_id) if row and row.node_id else None
-                    return row is not None and (node is None or node.blob != key)
+                    older = db.get(OlderContent, key)
+                    kept = row is not None and older is not None and older.node_id == row.node_id
+                    return row is not None and (node is None or node.blob != key) and not kept
                 case Kind.NO_STATE | Kind.WRONG_ROOT:
                     return nodes.get(db, key) is not None and _folder(db, key) is finding.kind
         # One statement saw the node and what it lacks, so they were so at one moment.

@@ -16,6 +16,7 @@ from fsd.home import Home
 from fsproto.limits import SEGMENT_SIZE
 from tests.known import TIME_MS, stretch
 from tests.people import Office, Resident
+from tests.writing import Writer
 
 LARGE = "SELECT node_id FROM blobs WHERE data IS NULL"
 
@@ -66,6 +67,16 @@ def test_where_nothing_is_wrong_nothing_is_found(stocked):
     assert list(seen.findings()) == []
     assert (seen.blobs, seen.nodes) == (2, 3)
     assert seen.bytes == 2 * SEGMENT_SIZE + 5 + len(b"what is small")
+
+
+def test_older_versions_and_what_was_removed_are_nothing_wrong(stocked):
+    office, alice = stocked
+    writes = Writer(office, alice, office.files)
+    for content in (b"one", b"two"):
+        writes.write("replaced", content)
+    writes.write("removed", b"one")
+    writes.remove("removed")
+    assert look(office) == []
 
 
 @pytest.mark.parametrize("at", [0, SEGMENT_SIZE + 3, -1])
