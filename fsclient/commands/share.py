@@ -8,8 +8,8 @@ from fsclient.app import App
 
 EXAMPLES = """\b
 Examples:
-  fsclient share reports alice            alice may read the folder, and what comes into it later
-  fsclient share inbox alice --write      … and may put, replace and remove things in it
+  fsclient share reports alice         alice may read it, and what comes into it
+  fsclient share inbox alice --write   … and may change what is in it
 """
 
 

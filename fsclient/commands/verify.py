@@ -7,8 +7,8 @@ import click
 from fsclient.app import App
 
 EXAMPLES = """\b
-Read the words to each other, face to face or on the phone. If they are the same on both sides,
-nobody stands between you:
+Read the words to each other, face to face or on the phone. If they are the
+same on both sides, nobody stands between you:
   fsclient verify alice
   fsclient verify alice --confirm
 """

@@ -103,7 +103,7 @@ def test_help_is_at_hand(client):
 
 
 def test_a_command_that_there_is_not_leads_to_those_of_the_shell(client):
-    told = client.run("shell", given=b"shall\nlsit\nfrobnicate\n").fails(USAGE).err
+    told = client.run("shell", given=b"zzzz\nlsit\nfrobnicate\n").fails(USAGE).err
     assert "Did you mean 'ls'?" in told
     assert "'shell'" not in told
     assert "fsclient --help" not in told
