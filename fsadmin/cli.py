@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from fsadmin import users
+from fsadmin.audit import audit
 from fsadmin.context import Admin, common_options
 from fsadmin.db import db
 from fsd.console import database_option, home_option, run
@@ -49,6 +50,7 @@ for _command in (
     users.rotate_secret,
     users.reset_keys,
     host_key,
+    audit,
     db,
 ):
     command.add_command(_command)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ from fsd.home import Home, default_home
 from fsproto.errors import FsError, UsageError
 
 if TYPE_CHECKING:
+    from fsd.audit.keeping import AuditKeeper
     from fsd.services.people import People
     from fsd.store.engine import Database
 
@@ -53,9 +56,29 @@ class Admin(Console):
 
         database = app.open_database(self.home, self.database_url)
         try:
-            yield app.people(self.home, database)
+            yield app.people(self.home, database, self.actor)
         finally:
             database.close()
+
+    @contextmanager
+    def audit(self) -> Iterator[AuditKeeper]:
+        """Hand out the audit log of a database brought to head."""
+        from fsd import app
+
+        database = app.open_database(self.home, self.database_url)
+        try:
+            yield app.audit_keeper(self.home, database, self.actor)
+        finally:
+            database.close()
+
+    @property
+    def actor(self) -> str:
+        """Who is acting, for the audit log: the person behind sudo, where there is one."""
+        try:
+            name = os.environ.get("SUDO_USER") or getpass.getuser()
+        except (OSError, KeyError, ImportError):  # a user without a name, or without an entry
+            name = str(os.getuid()) if hasattr(os, "getuid") else "?"
+        return f"fsadmin:{name[:64]}"
 
     @contextmanager
     def database(self) -> Iterator[Database]:

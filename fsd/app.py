@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
+from fsd.audit.keeping import AuditKeeper
+from fsd.audit.log import AuditLog
 from fsd.auth.vault import Vault
 from fsd.blobs.janitor import Janitor
 from fsd.blobs.local import LocalBlobs
@@ -83,9 +85,16 @@ def _shown(url: str) -> str:
     return Database(url).url.render_as_string(hide_password=True)
 
 
-def people(home: Home, database: Database) -> People:
-    """Build what an administrator needs."""
-    return People(database, _vault(home, database), LocalBlobs(home.blobs), now_ms=now_ms)
+def people(home: Home, database: Database, actor: str = "fsadmin") -> People:
+    """Build what an administrator needs; `actor` is who that is, for the audit log."""
+    vault = _vault(home, database)
+    audit = AuditLog(vault, now_ms)
+    return People(database, vault, LocalBlobs(home.blobs), audit=audit, actor=actor, now_ms=now_ms)
+
+
+def audit_keeper(home: Home, database: Database, actor: str) -> AuditKeeper:
+    """Build what an administrator looks after the audit log with."""
+    return AuditKeeper(home, database, AuditLog(_vault(home, database), now_ms), actor)
 
 
 def _vault(home: Home, database: Database) -> Vault:
@@ -127,7 +136,14 @@ async def _main(
     blobs = LocalBlobs(home.blobs)
     vault = _vault(home, database)
     desk = Desk(
-        Accounts(database, vault, policy=settings.logins, now_ms=now_ms, random=os.urandom),
+        Accounts(
+            database,
+            vault,
+            audit=AuditLog(vault, now_ms),
+            policy=settings.logins,
+            now_ms=now_ms,
+            random=os.urandom,
+        ),
         Files(database, blobs, now_ms=now_ms),
         Transfers(database, blobs, now_ms=now_ms),
     )

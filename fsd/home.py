@@ -49,6 +49,7 @@ class Home:
         self.blobs = path / "blobs"
         self.database_url = f"sqlite:///{(path / 'fsd.db').absolute()}"
         self._run = path / "run.json"
+        self._audit = path / "audit-seen.json"
 
     def prepare(self) -> None:
         """Make what is missing; `HomeError` if that is impossible."""
@@ -119,6 +120,26 @@ class Home:
             return {}
         noted = found.items() if isinstance(found, dict) else ()
         return {key: value for key, value in noted if isinstance(value, str)}
+
+    def note_audit(self, last: int, last_hash: bytes) -> None:
+        """Note with which entry the audit log ended when it was found to be right."""
+        noted = {"last": last, "hash": last_hash.hex()}
+        with self._explained():
+            self._write(self._audit, json.dumps(noted).encode())
+
+    def seen_audit(self) -> tuple[int, bytes] | None:
+        """Return what `note_audit` left, if anything; `IntegrityError` if it is damaged."""
+        try:
+            with self._explained():
+                if not self._audit.exists():
+                    return None
+                found = json.loads(self._audit.read_bytes())
+            return int(found["last"]), bytes.fromhex(found["hash"])
+        except (ValueError, KeyError, TypeError):
+            raise IntegrityError(
+                f"{self._audit} is damaged.",
+                hint="Put it back from a copy, or delete it: what was seen is forgotten then.",
+            ) from None
 
     def _read(self, name: str) -> bytes:
         with self._explained():

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from fsd.audit.log import AuditLog
 from fsd.auth.otp import OtpSetting
 from fsd.auth.vault import Vault
 from fsd.blobs.local import LocalBlobs
@@ -59,8 +60,16 @@ class Office:
         self.database = database
         self.vault = Vault(MASTER_KEY, known.Seeded("vault"))
         self.blobs = LocalBlobs(folder)
+        self.audit = AuditLog(self.vault, clock)
         self.accounts = accounts(database, clock)
-        self.people = People(database, self.vault, self.blobs, now_ms=clock)
+        self.people = People(
+            database,
+            self.vault,
+            self.blobs,
+            audit=self.audit,
+            actor="fsadmin:tests",
+            now_ms=clock,
+        )
         self.files = Files(database, self.blobs, now_ms=clock)
         self.transfers = Transfers(database, self.blobs, now_ms=clock)
 
@@ -77,7 +86,8 @@ def accounts(
     vault = Vault(MASTER_KEY, known.Seeded("vault"))
     policy = policy or LoginPolicy()
     random = known.Seeded(f"{database.url}{id(database)}")
-    return Accounts(database, vault, policy=policy, now_ms=clock, random=random)
+    audit = AuditLog(vault, clock)
+    return Accounts(database, vault, audit=audit, policy=policy, now_ms=clock, random=random)
 
 
 def identity(name: str, keys: str = "first", version: int = 1) -> Identity:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session as Db
 
+from fsd.audit.events import Event
+from fsd.audit.log import AuditLog
 from fsd.auth.otp import OtpSetting, matching_step, new_secret
 from fsd.auth.vault import Vault
 from fsd.store import models
@@ -99,6 +101,7 @@ class Accounts:
         database: Database,
         vault: Vault,
         *,
+        audit: AuditLog,
         policy: LoginPolicy,
         now_ms: Callable[[], int],
         random: Random,
@@ -106,6 +109,7 @@ class Accounts:
         """Take the parts; makes the decoy that stands in for users who do not exist."""
         self._database = database
         self._vault = vault
+        self._audit = audit
         self._policy = policy
         self._now_ms = now_ms
         self._random = random
@@ -122,12 +126,15 @@ class Accounts:
     def enroll(self, ask: Enroll, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
         """Register a person's first keys and their empty tree, with a one-time password."""
         a_try = _Try(_possible(ask.user), address, self._now_ms())
-        return self._attempt(a_try, lambda db: self._enroll(db, ask, channel_id, a_try))
+        return self._attempt(
+            a_try, lambda db: self._enroll(db, ask, channel_id, a_try), Event.ENROLLED
+        )
 
     def logout(self, who: Principal) -> None:
         """End the session for good."""
         with self._database.write() as db:
             sessions.end(db, who.session_id)
+            self._audit.record(db, Event.LOGOUT, actor=who.user, subject=who.user)
         log.info("logged out", extra={"user": who.user})
 
     def still_in(self, who: Principal) -> bool:
@@ -152,7 +159,9 @@ class Accounts:
 
     # --- one try
 
-    def _attempt(self, a_try: _Try, enter: Callable[[Db], _Entered]) -> _Entered:
+    def _attempt(
+        self, a_try: _Try, enter: Callable[[Db], _Entered], event: Event = Event.LOGIN
+    ) -> _Entered:
         """Let one try decide, in a transaction that counts it against the next if it fails.
 
         Tries for one name from one address pass here one after the other, so that a thousand at
@@ -167,14 +176,20 @@ class Accounts:
             try:
                 with db.begin_nested():
                     entered = enter(db)
+                self._record(db, event, a_try)
             except (LoginRefused, SecurityError) as error:
                 refused = error
                 self._log_refusal(a_try, error)
+                self._record(db, Event.LOGIN_REFUSED, a_try)
                 sessions.note_failure(db, a_try.user, a_try.network, a_try.at_ms)
         if refused is not None:
             raise refused
         log.info("logged in", extra=a_try.shown)
         return entered
+
+    def _record(self, db: Db, event: Event, a_try: _Try) -> None:
+        user = a_try.user
+        self._audit.record(db, event, actor=user, subject=user, address=a_try.address)
 
     def _look_up(self, a_try: _Try, enter: Callable[[Db], _Entered]) -> _Entered:
         """Let a ticket decide, which changes nothing.

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Db
 
+from fsd.audit.events import Event
+from fsd.audit.log import AuditLog
 from fsd.auth.otp import OtpSetting, new_secret
 from fsd.auth.vault import Vault
 from fsd.blobs.base import BlobStore
@@ -60,12 +62,16 @@ class People:
         vault: Vault,
         blobs: BlobStore,
         *,
+        audit: AuditLog,
+        actor: str,
         now_ms: Callable[[], int],
     ) -> None:
-        """Take the parts."""
+        """Take the parts, and who is acting, as the audit log calls them."""
         self._database = database
         self._vault = vault
         self._blobs = blobs
+        self._audit = audit
+        self._actor = actor
         self._now_ms = now_ms
 
     def add(self, name: str, *, digits: int, period: int, algorithm: str) -> Enrolment:
@@ -91,6 +97,7 @@ class People:
             except IntegrityError:  # added by somebody else just now
                 raise _taken(name) from None
             user.otp_secret = self._vault.seal(setting.secret, user.id)
+            self._record(db, Event.USER_ADDED, name)
         return Enrolment(name, setting)
 
     def everybody(self) -> list[Person]:
@@ -110,6 +117,7 @@ class People:
             user.disabled = disabled
             if disabled:
                 sessions.end_all(db, user.id)
+            self._record(db, Event.USER_DISABLED if disabled else Event.USER_ENABLED, name)
 
     def remove(self, name: str) -> None:
         """Delete an account with everything it owns."""
@@ -118,6 +126,7 @@ class People:
             roots = users.drop_tree(db, user.id)
             owner = user.id
             db.delete(user)
+            self._record(db, Event.USER_REMOVED, name)
         self._delete_content(owner, roots)
 
     def rotate_secret(self, name: str) -> Enrolment:
@@ -127,6 +136,7 @@ class People:
             setting = OtpSetting(new_secret(), user.otp_digits, user.otp_period, user.otp_algorithm)
             # `last_step` stays: a step used with the old secret is not offered again.
             user.otp_secret = self._vault.seal(setting.secret, user.id)
+            self._record(db, Event.SECRET_REPLACED, name)
             return Enrolment(name, setting)
 
     def reset_keys(self, name: str) -> None:
@@ -141,8 +151,12 @@ class People:
             roots = users.drop_tree(db, user.id)
             users.drop_bundles(db, user.id)
             sessions.end_all(db, user.id)
+            self._record(db, Event.KEYS_RESET, name)
             owner = user.id
         self._delete_content(owner, roots)
+
+    def _record(self, db: Db, event: Event, name: str) -> None:
+        self._audit.record(db, event, actor=self._actor, subject=name)
 
     def _delete_content(self, owner: int, roots: list[bytes]) -> None:
         for root in roots:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from fsd.app import now_ms
+from fsd.audit.log import AuditLog
 from fsd.auth.vault import Vault
 from fsd.blobs.local import LocalBlobs
 from fsd.doors.desk import Desk
@@ -214,7 +215,14 @@ class LyingServer:
         home, database = self._home, Database(self._home.database_url)
         blobs, vault = LocalBlobs(home.blobs), Vault(home.master_key(), os.urandom)
         desk = _Desk(
-            Accounts(database, vault, policy=self._logins, now_ms=now_ms, random=os.urandom),
+            Accounts(
+                database,
+                vault,
+                audit=AuditLog(vault, now_ms),
+                policy=self._logins,
+                now_ms=now_ms,
+                random=os.urandom,
+            ),
             Files(database, blobs, now_ms=now_ms),
             Transfers(database, blobs, now_ms=now_ms),
             server=self,
