@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fsadmin import users
+from fsadmin import access, users
 from fsadmin.audit import audit
 from fsadmin.context import Admin, common_options
 from fsadmin.db import db
@@ -49,6 +49,10 @@ for _command in (
     users.remove_user,
     users.rotate_secret,
     users.reset_keys,
+    access.recovery_codes,
+    access.unlock_user,
+    access.sessions,
+    access.revoke,
     host_key,
     audit,
     db,

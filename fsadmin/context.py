@@ -20,6 +20,7 @@ from fsproto.errors import FsError, UsageError
 
 if TYPE_CHECKING:
     from fsd.audit.keeping import AuditKeeper
+    from fsd.services.access import Access
     from fsd.services.people import People
     from fsd.store.engine import Database
 
@@ -57,6 +58,17 @@ class Admin(Console):
         database = app.open_database(self.home, self.database_url)
         try:
             yield app.people(self.home, database, self.actor)
+        finally:
+            database.close()
+
+    @contextmanager
+    def access(self) -> Iterator[Access]:
+        """Hand out the use cases about the door on a database brought to head."""
+        from fsd import app
+
+        database = app.open_database(self.home, self.database_url)
+        try:
+            yield app.access(self.home, database, self.actor)
         finally:
             database.close()
 

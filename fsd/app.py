@@ -20,6 +20,7 @@ from fsd.doors.desk import Desk
 from fsd.doors.native import NativeDoor
 from fsd.doors.peer import DoorPolicy
 from fsd.home import Home
+from fsd.services.access import Access
 from fsd.services.accounts import Accounts, LoginPolicy
 from fsd.services.files import Files
 from fsd.services.people import People
@@ -90,6 +91,13 @@ def people(home: Home, database: Database, actor: str = "fsadmin") -> People:
     vault = _vault(home, database)
     audit = AuditLog(vault, now_ms)
     return People(database, vault, LocalBlobs(home.blobs), audit=audit, actor=actor, now_ms=now_ms)
+
+
+def access(home: Home, database: Database, actor: str = "fsadmin") -> Access:
+    """Build what an administrator needs to look after the door."""
+    vault = _vault(home, database)
+    audit = AuditLog(vault, now_ms)
+    return Access(database, vault, audit=audit, actor=actor, now_ms=now_ms, random=os.urandom)
 
 
 def audit_keeper(home: Home, database: Database, actor: str) -> AuditKeeper:

@@ -37,6 +37,7 @@ KEYFILE = b"fs/1 keyfile"
 JOURNAL = b"fs/1 upload journal"
 
 SERVER_OTP_SECRET = b"fs/1 otp secret at rest"
+SERVER_RECOVERY_CODE = b"fs/1 recovery code"
 SERVER_AUDIT_ENTRY = b"fs/1 audit entry"
 SERVER_AUDIT_HEAD = b"fs/1 audit head"
 SERVER_AUDIT_ARCHIVE = b"fs/1 audit archive"

@@ -14,6 +14,7 @@ from fsd.audit.log import AuditLog
 from fsd.auth.otp import OtpSetting
 from fsd.auth.vault import Vault
 from fsd.blobs.local import LocalBlobs
+from fsd.services.access import Access
 from fsd.services.accounts import Accounts, LoginPolicy, Principal
 from fsd.services.files import Files
 from fsd.services.people import People
@@ -69,6 +70,14 @@ class Office:
             audit=self.audit,
             actor="fsadmin:tests",
             now_ms=clock,
+        )
+        self.access = Access(
+            database,
+            self.vault,
+            audit=self.audit,
+            actor="fsadmin:tests",
+            now_ms=clock,
+            random=known.Seeded("access"),
         )
         self.files = Files(database, self.blobs, now_ms=clock)
         self.transfers = Transfers(database, self.blobs, now_ms=clock)

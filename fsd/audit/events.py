@@ -21,6 +21,8 @@ class Event(StrEnum):
     """A code that had been used already was tried again by somebody else."""
     CODE_WITHOUT_KEY = "code-without-key"
     """A right code came from somebody who does not have the identity key."""
+    TICKET_WITHOUT_KEY = "ticket-without-key"
+    """The ticket of a running session came from somebody who does not have the identity key."""
     RECOVERY_CODE_USED = "recovery-code-used"
     RECOVERY_CODES_MADE = "recovery-codes-made"
     SECRET_ROTATED = "secret-rotated"  # noqa: S105 - what happened to it

@@ -20,7 +20,7 @@ from fsd.auth.vault import Vault
 from fsd.store.audit_models import AuditHead
 from fsd.store.engine import Database, before_commit
 from fsd.store.repos import audit as rows
-from fsproto.errors import IntegrityError
+from fsproto.errors import FsError, IntegrityError
 
 AUDIT_KEY = 0
 """What stands for the log where the vault asks whose a secret is; no user has that number."""
@@ -28,10 +28,11 @@ _LONGEST = {"actor": 128, "subject": 64, "address": 64, "detail": 512}
 """Characters a column takes."""
 
 
-class AuditBrokenError(IntegrityError):
+class AuditBrokenError(FsError):
     """The audit log was altered; nothing is done that it would have to tell of."""
 
     code = "audit-broken"
+    exit_status = IntegrityError.exit_status
     default_hint = (
         "'fsadmin audit verify' says what is wrong; 'fsadmin audit rotate --broken FILE' puts "
         "the log aside as it is and begins a new one."

@@ -11,7 +11,18 @@ from fsd.services.incoming import IncomingBlob, WholeBlob
 from fsd.services.transfers import Transfers
 from fsproto.errors import FsError, IntegrityError, RemoteProtocolError
 from fsproto.limits import SEGMENT_SIZE
-from fsproto.messages.account import Enroll, GetStatus, Login, Logout, Welcome
+from fsproto.messages.account import (
+    ConfirmSecret,
+    EndSessions,
+    Enroll,
+    GetSessions,
+    GetStatus,
+    Login,
+    Logout,
+    MakeRecoveryCodes,
+    RotateSecret,
+    Welcome,
+)
 from fsproto.messages.base import Done, Message
 from fsproto.messages.files import Commit, Kept, Lookup
 from fsproto.sealed.stream import stored_segment_count
@@ -43,6 +54,18 @@ class Desk:
                 return self.files.commit(who, ask)
             case GetStatus():
                 return self.accounts.status(who)
+            case GetSessions():
+                return self.accounts.own.sessions(who)
+            case EndSessions():
+                self.accounts.own.end_sessions(who)
+                return Done()
+            case MakeRecoveryCodes(otp):
+                return self.accounts.own.make_recovery_codes(who, otp)
+            case RotateSecret(otp):
+                return self.accounts.own.rotate_secret(who, otp)
+            case ConfirmSecret(otp):
+                self.accounts.own.confirm_secret(who, otp)
+                return Done()
             case Logout():
                 self.accounts.logout(who)
                 return Done()

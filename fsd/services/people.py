@@ -16,7 +16,7 @@ from fsd.blobs.base import BlobStore
 from fsd.services.incoming import drop_suspended
 from fsd.store import models
 from fsd.store.engine import Database
-from fsd.store.repos import sessions, users
+from fsd.store.repos import logins, penalties, sessions, users
 from fsproto.errors import ExistsError, InvalidNameError, NotFoundError
 from fsproto.keys.identity import verify_bundle
 from fsproto.names import clean_user, for_terminal
@@ -46,6 +46,16 @@ class Person:
     digits: int
     period: int
     algorithm: str
+    clock_ms: int
+    """How far their clock is ahead of ours, as far as codes have shown."""
+    locked_ms: int | None
+    """Since when no code lets them in."""
+    held_until_ms: int
+    """Until when some of those who try are held up; 0: nobody is."""
+    new_secret_ms: int | None
+    """Since when a new secret waits for its first use."""
+    recovery_codes: int
+    """How many are left."""
     sessions: int
     """How many have not ended."""
     files: int
@@ -97,6 +107,7 @@ class People:
             except IntegrityError:  # added by somebody else just now
                 raise _taken(name) from None
             user.otp_secret = self._vault.seal(setting.secret, user.id)
+            logins.begin(db, user.id)
             self._record(db, Event.USER_ADDED, name)
         return Enrolment(name, setting)
 
@@ -108,12 +119,12 @@ class People:
     def show(self, name: str) -> Person:
         """Return one account; `NotFoundError` if there is none of that name."""
         with self._database.read() as db:
-            return self._person(db, _user(db, name))
+            return self._person(db, find_user(db, name))
 
     def set_disabled(self, name: str, *, disabled: bool) -> None:
         """Disable an account, which ends its sessions at once, or enable it again."""
         with self._database.write() as db:
-            user = _user(db, name)
+            user = _held(db, name)
             user.disabled = disabled
             if disabled:
                 sessions.end_all(db, user.id)
@@ -122,22 +133,12 @@ class People:
     def remove(self, name: str) -> None:
         """Delete an account with everything it owns."""
         with self._database.write() as db:
-            user = _user(db, name)
+            user = _held(db, name)
             roots = users.drop_tree(db, user.id)
             owner = user.id
             db.delete(user)
             self._record(db, Event.USER_REMOVED, name)
         self._delete_content(owner, roots)
-
-    def rotate_secret(self, name: str) -> Enrolment:
-        """Give an account a new one-time password secret; the old one ends at once."""
-        with self._database.write() as db:
-            user = _user(db, name)
-            setting = OtpSetting(new_secret(), user.otp_digits, user.otp_period, user.otp_algorithm)
-            # `last_step` stays: a step used with the old secret is not offered again.
-            user.otp_secret = self._vault.seal(setting.secret, user.id)
-            self._record(db, Event.SECRET_REPLACED, name)
-            return Enrolment(name, setting)
 
     def reset_keys(self, name: str) -> None:
         """Forget an account's public keys and its tree, so that the person can enrol anew.
@@ -145,7 +146,7 @@ class People:
         What was sealed to the old keys cannot be opened by new ones, so it is deleted.
         """
         with self._database.write() as db:
-            user = _user(db, name)
+            user = _held(db, name)
             if users.bundle(db, user.id) is None:
                 raise NotFoundError(f"{name} has not enrolled yet; there are no keys to reset.")
             roots = users.drop_tree(db, user.id)
@@ -170,6 +171,7 @@ class People:
             signed = Signed(bundle.payload, bundle.signature)
             shown = verify_bundle(signed, user.name).fingerprint
         kinds, stored = users.usage(db, user.id)
+        state = logins.state(db, user.id)
         return Person(
             name=user.name,
             disabled=user.disabled,
@@ -179,6 +181,11 @@ class People:
             digits=user.otp_digits,
             period=user.otp_period,
             algorithm=user.otp_algorithm,
+            clock_ms=state.drift_ms,
+            locked_ms=state.locked_ms,
+            held_until_ms=penalties.longest(db, user.name, self._now_ms()),
+            new_secret_ms=state.next_since_ms,
+            recovery_codes=logins.codes_left(db, user.id),
             sessions=len(sessions.of_user(db, user.id, self._now_ms())),
             files=kinds.get(Kind.FILE, 0),
             folders=kinds.get(Kind.FOLDER, 0),
@@ -190,13 +197,21 @@ def _taken(name: str) -> ExistsError:
     return ExistsError(f"There is already a user {name}.")
 
 
-def _user(db: Db, name: str) -> models.User:
+def find_user(db: Db, name: str) -> models.User:
+    """Return the user of that name; `NotFoundError` if there is none."""
     user = users.by_name(db, name) if _possible(name) else None
     if user is None:
         raise NotFoundError(
             f"There is no user {for_terminal(name[:80])}.", hint="'fsadmin list-users' shows all."
         )
     return user
+
+
+def _held(db: Db, name: str) -> models.User:
+    """Return a user who is about to be changed: who logs in holds the state before the user."""
+    if _possible(name):
+        logins.hold(db, name)
+    return find_user(db, name)
 
 
 def _possible(name: str) -> bool:

@@ -5,10 +5,10 @@ Times are Unix milliseconds. Node ids are 16 bytes; tokens, hashes and roots 32.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from fsd.store import audit_models  # noqa: F401 - so that all tables are known where these are
+from fsd.store import audit_models, login_models  # noqa: F401 - all tables are known together
 from fsd.store.base import BIG_ID, NEVER_AGAIN, Base, Octets, table
 
 __all__ = ["Base", "Octets", "table"]
@@ -25,6 +25,8 @@ class User(Base):
     created_ms: Mapped[int] = mapped_column(BigInteger)
     otp_secret: Mapped[bytes] = mapped_column(Octets)
     """Sealed under the master key, the user's id authenticated."""
+    next_secret: Mapped[bytes | None] = mapped_column(Octets)
+    """A new secret, sealed alike, that takes the place of the other at its first use."""
     otp_digits: Mapped[int]
     otp_period: Mapped[int]
     """Seconds a step lasts."""
@@ -43,6 +45,8 @@ class UsedOtp(Base):
     user_id: Mapped[int] = mapped_column(
         ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
     )
+    secret_no: Mapped[int] = mapped_column(primary_key=True)
+    """Number of the secret that it is a step of."""
     step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     used_ms: Mapped[int] = mapped_column(BigInteger)
 
@@ -73,23 +77,12 @@ class Session(Base):
     ed25519: Mapped[bytes] = mapped_column(Octets(32))
     created_ms: Mapped[int] = mapped_column(BigInteger)
     expires_ms: Mapped[int] = mapped_column(BigInteger)
+    used_ms: Mapped[int] = mapped_column(BigInteger)
+    """When it was last gone on with, to some ten minutes."""
     address: Mapped[str] = mapped_column(String(64))
+    """Where it was last gone on with from."""
 
     __table_args__ = NEVER_AGAIN
-
-
-class LoginFailure(Base):
-    """A refused login, kept for as long as it counts against further tries."""
-
-    __tablename__ = "login_failures"
-
-    id: Mapped[int] = mapped_column(BIG_ID, primary_key=True)
-    user: Mapped[str] = mapped_column(String(64))
-    """The name that was tried, whether or not there is such a user."""
-    address: Mapped[str] = mapped_column(String(64))
-    at_ms: Mapped[int] = mapped_column(BigInteger)
-
-    __table_args__ = (Index("ix_login_failures_user", "user", "address", "at_ms"),)
 
 
 class Tree(Base):

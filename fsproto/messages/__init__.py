@@ -38,6 +38,14 @@ MESSAGES: tuple[type[Message], ...] = (
     files.Fetch,
     files.Fetched,
     files.Sent,
+    account.GetSessions,
+    account.Sessions,
+    account.EndSessions,
+    account.MakeRecoveryCodes,
+    account.RecoveryCodes,
+    account.RotateSecret,
+    account.NewSecret,
+    account.ConfirmSecret,
 )
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Any] | None = None

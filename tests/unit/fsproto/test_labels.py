@@ -26,7 +26,12 @@ KINDS = {
     "derived from a file key": {"CONTENT", "CONTENT_COMMITMENT", "CONTENT_HEADER"},
     "associated data": {"LINK", "METADATA", "KEYFILE", "SERVER_OTP_SECRET"},
     "derived from an identity": {"JOURNAL"},
-    "the server's own": {"SERVER_AUDIT_ENTRY", "SERVER_AUDIT_HEAD", "SERVER_AUDIT_ARCHIVE"},
+    "the server's own": {
+        "SERVER_AUDIT_ENTRY",
+        "SERVER_AUDIT_HEAD",
+        "SERVER_AUDIT_ARCHIVE",
+        "SERVER_RECOVERY_CODE",
+    },
 }
 """Labels that stand at the front of one kind of input, where one could be taken for another."""
 
