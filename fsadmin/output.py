@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import sys
@@ -10,6 +9,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 from fsproto.names import for_terminal
+from fsproto.qr import drawn
 
 _KIB = 1024
 _GAP = "  "
@@ -72,13 +72,9 @@ def qr(text: str) -> str | None:
 
     That is where stdout's encoding has no blocks, or the terminal is too narrow for the code.
     """
-    import segno
-
-    drawing = io.StringIO()
-    segno.make(text, micro=False).terminal(drawing, compact=True)
-    lines = drawing.getvalue().splitlines()
+    lines = drawn(text)
     try:
-        drawing.getvalue().encode(sys.stdout.encoding or "ascii")
+        "".join(lines).encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
         return None
     if not sys.stdout.isatty():

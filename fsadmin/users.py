@@ -313,12 +313,12 @@ def _codes(person: Person) -> str:
     return f"{person.digits} digits, {person.period} s, {person.algorithm}"
 
 
-def _clock(ms: int) -> str:
-    """Return how far a person's clock is off, in whole seconds."""
-    seconds = round(abs(ms) / 1000)
-    if not seconds:
+def _clock(person: Person) -> str:
+    """Return how far a person's clock is off; less than half a step is not to be told from none."""
+    off_ms = abs(person.clock_ms)
+    if off_ms <= person.period * 500:
         return "right, as far as codes have shown"
-    return f"{seconds} s {'ahead' if ms > 0 else 'behind'}"
+    return f"about {round(off_ms / 1000)} s {'ahead' if person.clock_ms > 0 else 'behind'}"
 
 
 def _door(person: Person) -> str:
@@ -354,7 +354,7 @@ def _described(person: Person) -> str:
             ("State", _state(person)),
             ("Fingerprint", person.fingerprint or "-"),
             ("Codes", _codes(person)),
-            ("Clock", _clock(person.clock_ms)),
+            ("Clock", _clock(person)),
             ("Door", _door(person)),
             ("Recovery", output.count(person.recovery_codes, "code")),
             ("Sessions", str(person.sessions)),

@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 from fsclient.connection import ServerConnection
+from fsclient.notices import tell
 from fsclient.otp import CodeSource
 from fsclient.persistence import Once, Patience
 from fsclient.profile import Facts, Profile
@@ -132,6 +133,7 @@ class Keeper:
             root, memory = welcome.tree, session.memory
             Tree(connection, identity, memory, root, expected=facts.root, mark=mark)
             undo.pop_all()
+        tell(self._ui, welcome.notices)
         session.connection = session.tree.connection = connection
 
     def enroll(self, link: EnrollLink) -> Session:
@@ -180,6 +182,7 @@ class Keeper:
             if welcome.ticket is not None:
                 self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
             undo.pop_all()
+        tell(self._ui, welcome.notices)
         return Session(facts, identity, connection, memory, tree)
 
     def _enroll(self, link: EnrollLink, identity: Identity, code: str) -> Session:
@@ -197,6 +200,7 @@ class Keeper:
                 self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
             tree.memory = undo.enter_context(closing(Memory(self._profile.memory)))
             undo.pop_all()
+        tell(self._ui, welcome.notices)
         return Session(facts, identity, connection, tree.memory, tree)
 
 

@@ -106,11 +106,9 @@ def learned_drift(
 ) -> int:
     """Return how far a person's clock is ahead of ours, in ms, once a code of `step` was right.
 
-    What was known moves halfway to the nearest drift that explains the code, so that who once types
-    a code a little late is not taken for one whose clock is; and never beyond `most_ms` either way.
-    Compare RFC 6238, section 6.
+    What was known moves halfway to what the middle of the step says, never beyond `most_ms` either
+    way. A clock that is right is thus never found to be off by more than half a step, which
+    `matching_step` makes nothing of. Compare RFC 6238, section 6.
     """
-    begins, ends = step * setting.period * 1000, (step + 1) * setting.period * 1000 - 1
-    there = now_ms + drift_ms
-    off = begins - there if there < begins else min(ends - there, 0)
-    return max(-most_ms, min(most_ms, drift_ms + int(off / 2)))
+    said = step * setting.period * 1000 + setting.period * 500 - now_ms
+    return max(-most_ms, min(most_ms, (drift_ms + said) // 2))

@@ -13,6 +13,8 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from fsd.auth.throttle import network_of
+from fsd.doors.crowd import WaitingRoom
 from fsd.doors.desk import Desk
 from fsd.doors.line import listen
 from fsd.doors.peer import DoorPolicy, Inside, Peer
@@ -35,7 +37,10 @@ class NativeDoor:
         self.policy = policy
         self.host_key = host_key
         self._pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="fsd")
-        self._inside = Inside(desk, policy, self._pool)
+        self._inside = Inside.of(desk, policy, self._pool)
+        self._waiting: WaitingRoom[asyncio.Task[None]] = WaitingRoom(
+            most=policy.waiting, most_of_one=policy.waiting_of_one
+        )
         self._peers: dict[asyncio.Task[None], Peer] = {}
         self._listening: list[socket.socket] = []
         self._accepting: list[asyncio.Task[None]] = []
@@ -81,7 +86,21 @@ class NativeDoor:
             sock.setblocking(False)  # noqa: FBT003 - the standard library's own signature
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer = Peer(self._inside, self.connection(), sock, str(address[0]))
-            task = asyncio.create_task(peer.serve())
-            self._peers[task] = peer
-            task.add_done_callback(self._peers.pop)
+            self._let_in(sock, str(address[0]))
+
+    def _let_in(self, sock: socket.socket, address: str) -> None:
+        network = network_of(address)
+
+        def leave() -> None:
+            self._waiting.leave(network, task)
+
+        peer = Peer(self._inside, self.connection(), sock, address, logged_in=leave)
+        task = asyncio.create_task(peer.serve())
+        self._peers[task] = peer
+        task.add_done_callback(self._peers.pop)
+        task.add_done_callback(lambda _: leave())
+        task.add_done_callback(lambda _: sock.close())  # one that was ended before it began
+        crowded_out = self._waiting.enter(network, task)
+        if crowded_out is not None:
+            crowded_out.cancel()
+            log.debug("made room for another", extra={"address": address})
