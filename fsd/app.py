@@ -100,6 +100,19 @@ def access(home: Home, database: Database, actor: str = "fsadmin") -> Access:
     return Access(database, vault, audit=audit, actor=actor, now_ms=now_ms, random=os.urandom)
 
 
+def accounts(home: Home, database: Database, policy: LoginPolicy | None = None) -> Accounts:
+    """Build what people log in at."""
+    vault = _vault(home, database)
+    return Accounts(
+        database,
+        vault,
+        audit=AuditLog(vault, now_ms),
+        policy=policy or LoginPolicy(),
+        now_ms=now_ms,
+        random=os.urandom,
+    )
+
+
 def audit_keeper(home: Home, database: Database, actor: str) -> AuditKeeper:
     """Build what an administrator looks after the audit log with."""
     return AuditKeeper(home, database, AuditLog(_vault(home, database), now_ms), actor)
@@ -142,16 +155,8 @@ async def _main(
 ) -> None:
     home, host_key = settings.home, settings.home.host_key()
     blobs = LocalBlobs(home.blobs)
-    vault = _vault(home, database)
     desk = Desk(
-        Accounts(
-            database,
-            vault,
-            audit=AuditLog(vault, now_ms),
-            policy=settings.logins,
-            now_ms=now_ms,
-            random=os.urandom,
-        ),
+        accounts(home, database, settings.logins),
         Files(database, blobs, now_ms=now_ms),
         Transfers(database, blobs, now_ms=now_ms),
     )
