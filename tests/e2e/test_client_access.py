@@ -14,7 +14,8 @@ from tests.servers import code
 @pytest.fixture
 def alice(newcomer) -> Client:
     """Somebody of this test's own who has enrolled."""
-    return newcomer().enrol()
+    person: Client = newcomer()
+    return person.enrol()
 
 
 def test_recovery_codes_are_made_and_each_logs_in_once(alice):
