@@ -161,12 +161,14 @@ class _Server:
         self._again = again
         self._blobs = LocalBlobs(settings.home.blobs)
         self._vault = open_vault(settings.home, database)
+        self._audit = AuditLog(self._vault, now_ms)
         # These last as long as the server: they know what is under way.
-        self._files = Files(database, self._blobs, now_ms=now_ms, keep=settings.keep)
+        self._files = Files(
+            database, self._blobs, now_ms=now_ms, keep=settings.keep, audit=self._audit
+        )
         self._transfers = Transfers(database, self._blobs, now_ms=now_ms, limits=settings.uploads)
         self._log = LogKeeper(settings.home.log_key(), now_ms=now_ms)
         self._log.catch_up(database)
-        self._audit = AuditLog(self._vault, now_ms)
         self._stop = asyncio.Event()
         self._watch = _watch(settings, database, self._stop)
         keys = HostKeys(settings.home)
@@ -182,7 +184,7 @@ class _Server:
             now_ms=now_ms,
             random=os.urandom,
         )
-        sharing, keylog = Sharing(self._database), KeyLogs(self._database, self._log)
+        sharing, keylog = Sharing(self._database, self._audit), KeyLogs(self._database, self._log)
         history = Histories(self._database)
         desk = Desk(accounts, self._files, self._transfers, sharing, keylog, history)
         return desk if self._watch is None else self._watch.beside(desk)

@@ -84,9 +84,9 @@ class Office:
             now_ms=clock,
             random=known.Seeded("access"),
         )
-        self.files = Files(database, self.blobs, now_ms=clock)
+        self.files = Files(database, self.blobs, now_ms=clock, audit=self.audit)
         self.transfers = Transfers(database, self.blobs, now_ms=clock)
-        self.sharing = Sharing(database)
+        self.sharing = Sharing(database, self.audit)
         self.key_log = KeyLogs(database, self.log)
 
     def add(self, name: str, digits: int = 6) -> Resident:
