@@ -19,6 +19,7 @@ from fsd.auth.otp import OtpSetting
 from fsd.services.accounts import _register
 from fsd.services.recovery import Recovered
 from fsd.store import models, schema
+from fsd.store.audit_models import AuditEntry
 from fsd.store.engine import Database
 from fsd.store.login_models import LoginPenalty
 from fsproto import labels
@@ -259,6 +260,20 @@ def test_tries_count_together_with_those_of_logging_in(office, clock):
     assert refused(office, right, "203.0.113.9")
     clock.forward(30)
     office.accounts.recover(recovery(alice, alice.code(clock())), CHANNEL, ADDRESS)
+
+
+def test_every_kind_of_code_gets_a_backup_once(office, clock):
+    alice = backed_up(office, clock)
+    (code, *_) = office.access.recovery_codes("alice")
+    new = Resident(alice.identity, office.access.rotate_secret("alice").otp)
+    for right in (code, new.code(clock())):
+        office.accounts.recover(recovery(alice, right), CHANNEL, ADDRESS)
+        assert refused(office, recovery(alice, right))
+    with office.database.read() as db:
+        events = [event for (event,) in db.query(AuditEntry.event).order_by(AuditEntry.seq)]
+    assert events.count("key-backup-handed-out") == 2
+    assert "recovery-code-used" in events
+    assert "secret-replaced" in events
 
 
 # --- the proof behind it
