@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import MetaData, Table, delete, func, insert, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from fsd.store.repos.users import APART
 from fsproto.errors import IntegrityError
 
 if TYPE_CHECKING:
@@ -148,8 +149,8 @@ def _sequence(connection: Connection, table: Table) -> str | None:
 def use_up_codes(connection: Connection, now_ms: int) -> None:
     """Have no code count that may have been used since the backup was made.
 
-    Codes are shown early on a clock that is ahead; and a new secret's first code may be one of the
-    very step that the old secret had last (`users.move_to_next`), so that needs a later one.
+    Codes are shown early on a clock that is ahead; and a new secret's first code may be one of a
+    step a little before the old secret's last (`users.move_to_next`), so that needs a later one.
     """
     known = {table.name: table for table in tables(connection)}
     users, states = known["users"], known.get("login_states")
@@ -159,6 +160,6 @@ def use_up_codes(connection: Connection, now_ms: int) -> None:
     for user in connection.execute(select(users)).all():
         step = (now_ms + ahead.get(user.id, 0)) // (1000 * user.otp_period)
         if getattr(user, "next_secret", None) is not None:
-            step += 1
+            step += APART + 1
         if user.last_step < step:
             connection.execute(update(users).where(users.c.id == user.id).values(last_step=step))

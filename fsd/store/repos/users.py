@@ -7,6 +7,9 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import Blob, Bundle, Node, Tree, UsedOtp, User
 
+APART = 2
+"""By how many steps two right codes of one moment may be apart."""
+
 
 def by_name(db: Db, name: str) -> User | None:
     """Return the user of that name."""
@@ -53,11 +56,11 @@ def use_step(db: Db, user_id: int, secret_no: int, step: int, now_ms: int) -> bo
 def move_to_next(db: Db, user_id: int, secret_no: int, step: int, now_ms: int) -> bool:
     """Put the new secret, number `secret_no`, in the place of the old one, and use up its step.
 
-    False if there is none any more: of any number at once one finds it; and if a later step let
-    somebody in before.
+    False if there is none any more: of any number at once one finds it; and if a much later step
+    let somebody in before. (One a little later may have: of the old secret, by another clock.)
     """
     waiting = update(User).where(
-        User.id == user_id, User.next_secret.is_not(None), User.last_step <= step
+        User.id == user_id, User.next_secret.is_not(None), User.last_step <= step + APART
     )
     moved = waiting.values(otp_secret=User.next_secret, next_secret=None, last_step=step)
     if db.execute(moved.execution_options(synchronize_session=False)).rowcount != 1:  # type: ignore[attr-defined]

@@ -79,6 +79,8 @@ def test_a_secret_that_waits_and_the_audit_log_go_along(database, home, peopled)
     vault = open_vault(home, database)
     with database.read() as db:
         alice = users.by_name(db, "alice")
+        assert alice is not None
+        assert alice.next_secret is not None
         assert vault.open(alice.next_secret, alice.id) == waiting
     keeper = app.audit_keeper(home, database, "fsadmin:tests")
     assert keeper.verify([]).findings == []
