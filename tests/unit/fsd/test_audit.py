@@ -85,7 +85,7 @@ def test_logins_and_refusals_are_recorded_with_their_address(office, keeper, clo
     assert [(entry.event, entry.address) for entry in keeper.entries(after=2)] == [
         ("login", "203.0.113.7"),
         ("login-refused", ADDRESS),
-        ("logout", ""),
+        ("logout", "203.0.113.7"),
     ]
 
 
