@@ -69,8 +69,9 @@ def restore(admin: Admin, *, file: str, test: bool) -> None:
     standard input. A backup of one kind of database can be put into another: --database sqlite://
     is one in the home.
 
-    Everybody has to log in again, with a code that was not shown before now. Clients that have
-    seen newer states than the backup's report a rollback (exit status 7), as they must: a server
+    Everybody has to log in again, with a code that was not shown before now. Recovery codes are
+    void and have to be made anew, as they may have been used since. Clients that have seen newer
+    states than the backup's report a rollback (exit status 7), as they must: a server
     that goes back in time is what they guard against. docs/operations.md says how to go on.
     """
     from fsd.app import now_ms

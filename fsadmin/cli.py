@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from fsadmin import backups, checks, keys, users
+from fsadmin import access, backups, checks, keys, users
+from fsadmin.audit import audit
 from fsadmin.context import Admin, common_options
 from fsadmin.db import db
 from fsadmin.doctor import doctor
@@ -44,6 +45,10 @@ for _command in (
     users.remove_user,
     users.rotate_secret,
     users.reset_keys,
+    access.recovery_codes,
+    access.unlock_user,
+    access.sessions,
+    access.revoke,
     keys.host_key,
     keys.rotate_host_key,
     keys.rotate_master_key,
@@ -54,6 +59,7 @@ for _command in (
     print_unit,
     print_man,
     completion,
+    audit,
     db,
 ):
     command.add_command(_command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from fsd.home import Home
 from fsproto.errors import FsError, UsageError
 
 if TYPE_CHECKING:
+    from fsd.audit.keeping import AuditKeeper
+    from fsd.services.access import Access
     from fsd.services.people import People
     from fsd.settings.load import Loaded
     from fsd.store.engine import Database
@@ -73,7 +76,7 @@ class Admin(Console):
         from fsd import app
 
         with self.home.keys(), self.database_at_head() as database:
-            yield app.people(self.home, database)
+            yield app.people(self.home, database, self.actor)
 
     @contextmanager
     def database_at_head(self) -> Iterator[Database]:
@@ -85,6 +88,31 @@ class Admin(Console):
             yield database
         finally:
             database.close()
+
+    @contextmanager
+    def access(self) -> Iterator[Access]:
+        """Hand out the use cases about the door on a database brought to head."""
+        from fsd import app
+
+        with self.home.keys(), self.database_at_head() as database:
+            yield app.access(self.home, database, self.actor)
+
+    @contextmanager
+    def audit(self) -> Iterator[AuditKeeper]:
+        """Hand out the audit log of a database brought to head."""
+        from fsd import app
+
+        with self.home.keys(), self.database_at_head() as database:
+            yield app.audit_keeper(self.home, database, self.actor)
+
+    @property
+    def actor(self) -> str:
+        """Who is acting, for the audit log: the person behind sudo, where there is one."""
+        try:
+            name = os.environ.get("SUDO_USER") or getpass.getuser()
+        except (OSError, KeyError, ImportError):  # a user without a name, or without an entry
+            name = str(os.getuid()) if hasattr(os, "getuid") else "?"
+        return f"fsadmin:{name[:64]}"
 
     @contextmanager
     def database(self) -> Iterator[Database]:

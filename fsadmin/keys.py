@@ -76,6 +76,6 @@ def rotate_master_key(admin: Admin) -> None:
     from fsd.masterkey import rotate
 
     with admin.database_at_head() as database:
-        count = rotate(admin.home, database)
+        count = rotate(admin.home, database, actor=admin.actor)
     secrets = "1 secret is" if count == 1 else f"{count} secrets are"
     admin.answer({"secrets": count}, lambda: f"{secrets} sealed under a new master key.")

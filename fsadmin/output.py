@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import sys
@@ -10,6 +9,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 from fsproto.names import for_terminal
+from fsproto.qr import drawn
 
 _KIB = 1024
 _GAP = "  "
@@ -57,18 +57,24 @@ def day(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
+def second(ms: int) -> str:
+    """Return the second of a Unix time in milliseconds, in UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return `1 entry`, `2 entries`; `many` is `one` with an `s` where it is not given."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def qr(text: str) -> str | None:
     """Return a QR code as half blocks, two modules a character; None where it cannot be shown.
 
     That is where stdout's encoding has no blocks, or the terminal is too narrow for the code.
     """
-    import segno
-
-    drawing = io.StringIO()
-    segno.make(text, micro=False).terminal(drawing, compact=True)
-    lines = drawing.getvalue().splitlines()
+    lines = drawn(text)
     try:
-        drawing.getvalue().encode(sys.stdout.encoding or "ascii")
+        "".join(lines).encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
         return None
     if not sys.stdout.isatty():

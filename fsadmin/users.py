@@ -94,19 +94,22 @@ def add_user(
 
 @click.command("rotate-secret", short_help="Give a person a new one-time password secret.")
 @click.argument("name")
+@click.option("--now", "at_once", is_flag=True, help="Refuse codes of the old secret at once.")
 @_reach_options
 @common_options
 @click.pass_obj
-def rotate_secret(admin: Admin, *, name: str, host: str | None, issuer: str) -> None:
+def rotate_secret(admin: Admin, *, name: str, at_once: bool, host: str | None, issuer: str) -> None:
     """Give a person a new one-time password secret and show it as add-user does.
 
-    Codes of the old secret are refused from now on. Keys, files and running sessions stay as
-    they are; 'fsadmin disable-user' ends sessions.
+    Codes of the old secret work until the first one of the new secret is used: that ends the old
+    one for good. If somebody else may have the old secret, give --now. Keys, files and running
+    sessions stay as they are; 'fsadmin revoke --user NAME' ends sessions. People can do the same
+    by themselves, with 'fsclient otp rotate'.
     """
     reach = _reach(admin.home, host)
     _check_issuer(issuer)
-    with admin.people() as people:
-        rotated = people.rotate_secret(name)
+    with admin.access() as access:
+        rotated = access.rotate_secret(name, at_once=at_once)
     _hand_over(admin, rotated, reach, issuer)
 
 
@@ -287,6 +290,11 @@ def _as_json(person: Person) -> dict[str, object]:
         "period": person.period,
         "algorithm": person.algorithm,
         "fingerprint": person.fingerprint,
+        "clock_ms": person.clock_ms,
+        "locked_ms": person.locked_ms,
+        "held_until_ms": person.held_until_ms,
+        "new_secret_ms": person.new_secret_ms,
+        "recovery_codes": person.recovery_codes,
         "sessions": person.sessions,
         "files": person.files,
         "folders": person.folders,
@@ -295,12 +303,36 @@ def _as_json(person: Person) -> dict[str, object]:
 
 
 def _state(person: Person) -> str:
-    enrolled = "enrolled" if person.enrolled else "not enrolled"
-    return f"{enrolled}, disabled" if person.disabled else enrolled
+    words = ["enrolled" if person.enrolled else "not enrolled"]
+    words += ["disabled"] if person.disabled else []
+    words += ["locked"] if person.locked_ms is not None else []
+    return ", ".join(words)
 
 
 def _codes(person: Person) -> str:
     return f"{person.digits} digits, {person.period} s, {person.algorithm}"
+
+
+def _clock(person: Person) -> str:
+    """Return how far a person's clock is off; less than half a step is not to be told from none."""
+    off_ms = abs(person.clock_ms)
+    if off_ms <= person.period * 500:
+        return "right, as far as codes have shown"
+    return f"about {round(off_ms / 1000)} s {'ahead' if person.clock_ms > 0 else 'behind'}"
+
+
+def _door(person: Person) -> str:
+    """Return what holds up those who try codes."""
+    if person.locked_ms is not None:
+        since = output.day(person.locked_ms)
+        return f"locked since {since}; 'fsadmin unlock-user {person.name}' ends it"
+    words = []
+    if person.new_secret_ms is not None:
+        since = output.day(person.new_secret_ms)
+        words.append(f"a new secret waits for its first use since {since}")
+    if person.held_until_ms:
+        words.append(f"some tries are held up until {output.day(person.held_until_ms)}")
+    return "; ".join(words) or "open"
 
 
 def _row(person: Person) -> tuple[str, ...]:
@@ -322,6 +354,9 @@ def _described(person: Person) -> str:
             ("State", _state(person)),
             ("Fingerprint", person.fingerprint or "-"),
             ("Codes", _codes(person)),
+            ("Clock", _clock(person)),
+            ("Door", _door(person)),
+            ("Recovery", output.count(person.recovery_codes, "code")),
             ("Sessions", str(person.sessions)),
             ("Files", str(person.files)),
             ("Folders", str(person.folders)),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fsclient.ui import Screen, Ui
-from fsproto.errors import FsError, Unreachable, UsageError
+from fsproto.errors import FsError, LoginRefused, Unreachable, UsageError
 
 if TYPE_CHECKING:
     from fsclient.otp import CodeSource
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fsclient.profile import Profile
     from fsclient.session import Keeper, Passphrase, Session
 
+T = TypeVar("T")
 
 GOES_ON = "The same command goes on where it stopped."
 
@@ -170,6 +171,16 @@ class App:
             return
         with contextlib.closing(self.keeper().resume()) as session:
             yield session
+
+    def with_code(self, use: Callable[[str], T]) -> T:
+        """Do what takes a one-time password once more; `LoginRefused` if none is right."""
+        source = self._code_source()
+        for code in source.codes(self.ui):
+            try:
+                return use(code)
+            except LoginRefused as error:
+                source.refused(self.ui, error)
+        raise LoginRefused
 
     def drop_session(self) -> None:
         """Close the shell's session, if it has one."""

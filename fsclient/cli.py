@@ -27,6 +27,9 @@ COMMANDS = {
     "login": "Begin a new session with a one-time password.",
     "logout": "End the session.",
     "repin": "Expect the server of a new link, and its host key.",
+    "sessions": "Show who is logged in as you, since when and where from.",
+    "recovery-codes": "Make codes for the day on which your authenticator app is lost.",
+    "otp": "Give your authenticator app a new secret.",
     "whoami": "Show who you are, to be compared with what others see.",
     "status": "Show session, server and what is stored.",
     "put": "Seal local files and folders and send them.",
@@ -73,7 +76,7 @@ class Commands(click.Group):
         """Import and return one command."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"fsclient.commands.{cmd_name}")
+        module = importlib.import_module(f"fsclient.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         _add_common(command)
         return command

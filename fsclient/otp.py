@@ -13,6 +13,9 @@ from fsproto.names import for_terminal
 
 _TYPED_TRIES = 3
 _DIGITS = range(6, 9)
+_RECOVERY_CODE = 24
+"""Letters and digits of a recovery code."""
+_WHAT_IT_IS = "A one-time password has 6 to 8 digits, a recovery code 24 letters and digits"
 _MARGIN_S = 0.2
 """How far into a step its code is computed, so that no clock calls it early."""
 
@@ -31,7 +34,7 @@ class CodeSource:
         if self._given is not None:
             given, self._given = self._given, None  # a code works once
             if not _looks_right(given):
-                raise UsageError("A one-time password has 6 to 8 digits.")
+                raise UsageError(f"{_WHAT_IT_IS}.")
             self._more = False
             yield given
         elif self._secret_file is not None:
@@ -55,7 +58,7 @@ class CodeSource:
     def _typed(self, ui: Ui) -> str:
         """Ask until something is typed that can be a code: a slip costs no try."""
         while not _looks_right(code := ui.ask("One-time password: ")):
-            ui.warn("A one-time password has 6 to 8 digits; your authenticator app shows it.")
+            ui.warn(f"{_WHAT_IT_IS}; your authenticator app shows the first.")
         return code
 
     def _computed(self, ui: Ui, path: Path) -> Iterator[str]:
@@ -85,4 +88,6 @@ class CodeSource:
 
 def _looks_right(code: str) -> bool:
     """Tell whether this can be a code, however its digits are grouped; the server looks closer."""
+    if sum(character.isalnum() for character in code) == _RECOVERY_CODE:
+        return True
     return sum(character.isdecimal() for character in code) in _DIGITS

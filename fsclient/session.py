@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from fsclient.connection import ServerConnection
+from fsclient.notices import tell
 from fsclient.otp import CodeSource
 from fsclient.persistence import Once, Patience
 from fsclient.profile import Facts, Profile
@@ -141,6 +142,7 @@ class Keeper:
             people.meet(connection, welcome.log, known)
             Tree(connection, identity, memory, people, root, expected=facts.root, mark=mark)
             undo.pop_all()
+        tell(self._ui, welcome.notices)
         session.connection = session.tree.connection = connection
         session.facts = replace(facts, link=connection.link)
 
@@ -224,6 +226,7 @@ class Keeper:
             if welcome.ticket is not None:
                 self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
             undo.pop_all()
+        tell(self._ui, welcome.notices)
         facts = replace(facts, link=connection.link)
         return Session(facts, identity, connection, memory, people, tree)
 
@@ -276,6 +279,7 @@ class Keeper:
                 self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
             memory, people = self._kept_by(undo, tree, identity)
             undo.pop_all()
+        tell(self._ui, welcome.notices)
         return Session(facts, identity, connection, memory, people, tree)
 
     def _recover(

@@ -111,6 +111,20 @@ class Ui:
         """Tell something that the person should not overlook."""
         self._tell(_NAME, sentence)
 
+    def show(self, sentence: str) -> None:
+        """Tell what the person must see to go on, whatever the options; it is no result."""
+        self._tell("", sentence)
+
+    def draw(self, lines: list[str]) -> None:
+        """Draw a QR code in half blocks, where the terminal can show it."""
+        encoding = getattr(sys.stderr, "encoding", None) or "ascii"
+        with contextlib.suppress(UnicodeEncodeError, OSError, ValueError):
+            "".join(lines).encode(encoding)
+            if len(lines[0]) <= os.get_terminal_size(sys.stderr.fileno()).columns:
+                # White on black, both said outright: the same on a dark and a light background.
+                said = (f"\x1b[38;5;231;48;5;16m{line}\x1b[0m\n" for line in lines)
+                self.screen.say("".join(said))
+
     def complain(self, error: FsError) -> None:
         """Tell an error and what can be done about it."""
         self.warn(error.sentence)

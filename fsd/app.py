@@ -13,6 +13,8 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING
 
 from fsd import logs
+from fsd.audit.keeping import AuditKeeper
+from fsd.audit.log import AuditLog
 from fsd.blobs.janitor import Janitor
 from fsd.blobs.local import LocalBlobs
 from fsd.doors.desk import Desk
@@ -20,7 +22,8 @@ from fsd.doors.native import NativeDoor
 from fsd.home import Home
 from fsd.hostkeys import HostKeys
 from fsd.masterkey import open_vault
-from fsd.services.accounts import Accounts
+from fsd.services.access import Access
+from fsd.services.accounts import Accounts, LoginPolicy
 from fsd.services.files import Files
 from fsd.services.histories import Histories
 from fsd.services.keylog import KeyLogs, LogKeeper
@@ -82,11 +85,44 @@ def _shown(url: str) -> str:
     return Database(url).url.render_as_string(hide_password=True)
 
 
-def people(home: Home, database: Database) -> People:
-    """Build what an administrator needs."""
-    log_keeper = LogKeeper(home.log_key(), now_ms=now_ms)
-    blobs, vault = LocalBlobs(home.blobs), open_vault(home, database)
-    return People(database, vault, blobs, log=log_keeper, now_ms=now_ms)
+def people(home: Home, database: Database, actor: str = "fsadmin") -> People:
+    """Build what an administrator needs; `actor` is who that is, for the audit log."""
+    vault = open_vault(home, database)
+    return People(
+        database,
+        vault,
+        LocalBlobs(home.blobs),
+        log=LogKeeper(home.log_key(), now_ms=now_ms),
+        audit=AuditLog(vault, now_ms),
+        actor=actor,
+        now_ms=now_ms,
+    )
+
+
+def access(home: Home, database: Database, actor: str = "fsadmin") -> Access:
+    """Build what an administrator needs to look after the door."""
+    vault = open_vault(home, database)
+    audit = AuditLog(vault, now_ms)
+    return Access(database, vault, audit=audit, actor=actor, now_ms=now_ms, random=os.urandom)
+
+
+def accounts(home: Home, database: Database, policy: LoginPolicy | None = None) -> Accounts:
+    """Build what people log in at."""
+    vault = open_vault(home, database)
+    return Accounts(
+        database,
+        vault,
+        audit=AuditLog(vault, now_ms),
+        policy=policy or LoginPolicy(),
+        log=LogKeeper(home.log_key(), now_ms=now_ms),
+        now_ms=now_ms,
+        random=os.urandom,
+    )
+
+
+def audit_keeper(home: Home, database: Database, actor: str) -> AuditKeeper:
+    """Build what an administrator looks after the audit log with."""
+    return AuditKeeper(home, database, AuditLog(open_vault(home, database), now_ms), actor)
 
 
 def serve(
@@ -125,8 +161,11 @@ class _Server:
         self._again = again
         self._blobs = LocalBlobs(settings.home.blobs)
         self._vault = open_vault(settings.home, database)
+        self._audit = AuditLog(self._vault, now_ms)
         # These last as long as the server: they know what is under way.
-        self._files = Files(database, self._blobs, now_ms=now_ms, keep=settings.keep)
+        self._files = Files(
+            database, self._blobs, now_ms=now_ms, keep=settings.keep, audit=self._audit
+        )
         self._transfers = Transfers(database, self._blobs, now_ms=now_ms, limits=settings.uploads)
         self._log = LogKeeper(settings.home.log_key(), now_ms=now_ms)
         self._log.catch_up(database)
@@ -139,12 +178,13 @@ class _Server:
         accounts = Accounts(
             self._database,
             self._vault,
+            audit=self._audit,
             policy=self._settings.logins,
             log=self._log,
             now_ms=now_ms,
             random=os.urandom,
         )
-        sharing, keylog = Sharing(self._database), KeyLogs(self._database, self._log)
+        sharing, keylog = Sharing(self._database, self._audit), KeyLogs(self._database, self._log)
         history = Histories(self._database)
         desk = Desk(accounts, self._files, self._transfers, sharing, keylog, history)
         return desk if self._watch is None else self._watch.beside(desk)

@@ -54,6 +54,7 @@ class Home:
         self.database_url = f"sqlite:///{(path / 'fsd.db').absolute()}"
         self._run = path / "run.json"
         self._backup = path / "backup.json"
+        self._audit = path / "audit-seen.json"
 
     def prepare(self) -> None:
         """Make what is missing; `HomeError` if that is impossible."""
@@ -181,6 +182,26 @@ class Home:
             return int(json.loads(self._backup.read_text())["at_ms"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    def note_audit(self, last: int, last_hash: bytes) -> None:
+        """Note with which entry the audit log ended when it was found to be right."""
+        noted = {"last": last, "hash": last_hash.hex()}
+        with self._explained():
+            self._write(self._audit, json.dumps(noted).encode())
+
+    def seen_audit(self) -> tuple[int, bytes] | None:
+        """Return what `note_audit` left, if anything; `IntegrityError` if it is damaged."""
+        try:
+            with self._explained():
+                if not self._audit.exists():
+                    return None
+                found = json.loads(self._audit.read_bytes())
+            return int(found["last"]), bytes.fromhex(found["hash"])
+        except (ValueError, KeyError, TypeError):
+            raise IntegrityError(
+                f"{self._audit} is damaged.",
+                hint="Put it back from a copy, or delete it: what was seen is forgotten then.",
+            ) from None
 
     def read(self, name: str) -> bytes:
         """Return a file of the home."""

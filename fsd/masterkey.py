@@ -11,24 +11,30 @@ the database; whoever opens the vault next finds out which, and finishes what wa
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 
+from fsd.audit.events import Event
+from fsd.audit.log import AUDIT_KEY, AuditLog
 from fsd.auth.vault import Vault
 from fsd.home import MASTER_KEY
 from fsd.store.models import User
-from fsd.store.repos import users
+from fsd.store.repos import audit, users
 from fsproto import crypto
 from fsproto.errors import IntegrityError
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session as Db
+
     from fsd.home import Home
     from fsd.store.engine import Database
     from fsproto.types import Random
 
 NEXT = "master.key.next"
-SEALED = (User.otp_secret,)
+SEALED = (User.otp_secret, User.next_secret)
 """Columns of users that are sealed under the master key, the user's id authenticated."""
 
 
@@ -36,26 +42,42 @@ def open_vault(home: Home, database: Database, random: Random = os.urandom) -> V
     """Return a home's vault; `IntegrityError` if its master key is not the one of the database."""
     vault = Vault(home.master_key(), random)
     with database.read() as db:
-        user = users.anybody(db)
-    if user is None:
+        found = _anything(db)
+    if found is None:
         return vault
     try:
-        vault.open(user.otp_secret, user.id)
+        vault.open(*found)
     except IntegrityError:
         if not (home.path / NEXT).exists():
             raise
         key = home.read(NEXT)
         vault = Vault(key, random)
-        vault.open(user.otp_secret, user.id)
+        vault.open(*found)
         home.replace(MASTER_KEY, key)
     return vault
 
 
-def rotate(home: Home, database: Database, random: Random = os.urandom) -> int:
+def _anything(db: Db) -> tuple[bytes, int] | None:
+    """Return something that is sealed under the key that counts, and whose it is."""
+    user = users.anybody(db)
+    if user is not None:
+        return user.otp_secret, user.id
+    head = audit.head(db)
+    return None if head is None else (head.sealed_key, AUDIT_KEY)
+
+
+def rotate(
+    home: Home,
+    database: Database,
+    random: Random = os.urandom,
+    *,
+    actor: str = "fsadmin",
+    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+) -> int:
     """Seal everything under a new master key; return how many secrets there were.
 
     `HomeBusyError` while fsd, or a command that may seal something, runs on this home. If one
-    secret does not open, nothing is changed.
+    secret does not open, nothing is changed. The audit log's key is sealed anew as well.
     """
     with home.lock(), home.maintenance(), home.keys(exclusive=True):
         old = open_vault(home, database, random)
@@ -65,12 +87,19 @@ def rotate(home: Home, database: Database, random: Random = os.urandom) -> int:
         count = 0
         with database.write() as db:
             for column in SEALED:
-                rows = db.execute(select(User.id, column).where(column.is_not(None))).all()
+                rows = db.execute(select(User.id, column)).all()
                 for user, sealed in rows:
+                    if sealed is None:
+                        continue
                     again = new.seal(old.open(sealed, user), user)
                     change = update(User).where(User.id == user).values({column.key: again})
                     db.execute(change.execution_options(synchronize_session=False))
                     count += 1
+            head = audit.hold_head(db)
+            if head is not None:
+                head.sealed_key = new.seal(old.open(head.sealed_key, AUDIT_KEY), AUDIT_KEY)
+                db.flush()
+            AuditLog(new, now_ms).record(db, Event.MASTER_KEY_ROTATED, actor=actor)
         home.replace(MASTER_KEY, key)
         (home.path / NEXT).unlink()
         return count

@@ -53,3 +53,7 @@ RECOVERY_KEY = b"fs/1 recovery backup key"
 
 SERVER_OTP_SECRET = b"fs/1 otp secret at rest"
 BACKUP = b"fs/1 backup"
+SERVER_RECOVERY_CODE = b"fs/1 recovery code"
+SERVER_AUDIT_ENTRY = b"fs/1 audit entry"
+SERVER_AUDIT_HEAD = b"fs/1 audit head"
+SERVER_AUDIT_ARCHIVE = b"fs/1 audit archive"

@@ -16,6 +16,8 @@ MAX_HANDSHAKE_MESSAGE = 8 * 1024
 """Bytes of one handshake message; the largest, the server's hello, has about 1,600."""
 MAX_RECORD = SEGMENT_SIZE + 16 * 1024
 """Bytes of a sealed record without its length: a whole segment, its addressing and the tag."""
+MAX_LOGIN = 64 * 1024
+"""Bytes of a sealed record before the login was answered: strangers get no more memory."""
 MAX_CONTROL = SEGMENT_SIZE
 """Bytes of one packed control message."""
 RECORDS_PER_KEY = 4096

@@ -10,9 +10,11 @@ from typing import Any
 
 import msgspec
 
+from fsd.audit.log import AuditLog
 from fsd.auth.otp import OtpSetting
 from fsd.auth.vault import Vault
 from fsd.blobs.local import LocalBlobs
+from fsd.services.access import Access
 from fsd.services.accounts import Accounts, LoginPolicy, Principal
 from fsd.services.files import Files
 from fsd.services.keylog import KeyLogs, LogKeeper
@@ -62,12 +64,29 @@ class Office:
         self.database = database
         self.vault = Vault(MASTER_KEY, known.Seeded("vault"))
         self.blobs = LocalBlobs(folder)
+        self.audit = AuditLog(self.vault, clock)
         self.accounts = accounts(database, clock)
         self.log = LogKeeper(LOG_KEY, now_ms=clock)
-        self.people = People(database, self.vault, self.blobs, log=self.log, now_ms=clock)
-        self.files = Files(database, self.blobs, now_ms=clock)
+        self.people = People(
+            database,
+            self.vault,
+            self.blobs,
+            log=self.log,
+            audit=self.audit,
+            actor="fsadmin:tests",
+            now_ms=clock,
+        )
+        self.access = Access(
+            database,
+            self.vault,
+            audit=self.audit,
+            actor="fsadmin:tests",
+            now_ms=clock,
+            random=known.Seeded("access"),
+        )
+        self.files = Files(database, self.blobs, now_ms=clock, audit=self.audit)
         self.transfers = Transfers(database, self.blobs, now_ms=clock)
-        self.sharing = Sharing(database)
+        self.sharing = Sharing(database, self.audit)
         self.key_log = KeyLogs(database, self.log)
 
     def add(self, name: str, digits: int = 6) -> Resident:
@@ -83,8 +102,10 @@ def accounts(
     vault = Vault(MASTER_KEY, known.Seeded("vault"))
     policy = policy or LoginPolicy()
     random = known.Seeded(f"{database.url}{id(database)}")
-    log = LogKeeper(LOG_KEY, now_ms=clock)
-    return Accounts(database, vault, policy=policy, log=log, now_ms=clock, random=random)
+    log, audit = LogKeeper(LOG_KEY, now_ms=clock), AuditLog(vault, clock)
+    return Accounts(
+        database, vault, audit=audit, policy=policy, log=log, now_ms=clock, random=random
+    )
 
 
 def identity(name: str, keys: str = "first", version: int = 1) -> Identity:

@@ -8,15 +8,30 @@ from fsclient.app import App
 
 
 @click.command()
+@click.option("--everywhere", is_flag=True, help="End all your sessions, on other machines too.")
 @click.pass_obj
-def command(app: App) -> None:
-    """End the session, here and at the server."""
+def command(app: App, *, everywhere: bool) -> None:
+    """End the session, here and at the server.
+
+    With --everywhere, all sessions of yours end, within about a second; a one-time password is
+    asked for if there is none here to do it with. 'fsclient sessions' shows them.
+    """
     from fsproto.errors import LoginRefused, LoginRequired
-    from fsproto.messages.account import Logout
+    from fsproto.messages.account import EndSessions, Logout
     from fsproto.messages.base import Done
 
     profile = app.profile
     profile.facts()
+    if everywhere:
+        try:
+            with app.session() as session:
+                session.connection.call(EndSessions(), Done)
+        finally:
+            app.drop_session()
+        profile.drop_ticket()
+        app.ui.say("Logged out everywhere.")
+        app.ui.result_of(logged_out=True)
+        return
     if profile.ticket() is None:
         app.ui.say("There is no session to end.")
         app.ui.result_of(logged_out=False)

@@ -8,8 +8,8 @@ from fsclient.app import App
 
 EXAMPLES = """\b
 Examples:
-  fsclient share reports alice         alice may read it, and what comes into it
-  fsclient share inbox alice --write   … and may change what is in it
+  fsclient share reports alice         alice may read what is and comes there
+  fsclient share inbox alice --write   … and may change it
 """
 
 

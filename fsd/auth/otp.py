@@ -83,16 +83,32 @@ def normal(code: str) -> str:
     return "".join(str(unicodedata.decimal(c, c)) for c in _SEPARATORS.sub("", code))
 
 
-def matching_step(setting: OtpSetting, code: str, now_ms: int) -> int | None:
-    """Return the step whose code this is, at most one step from now; None if it is none of them.
+def matching_step(setting: OtpSetting, code: str, now_ms: int, drift_ms: int = 0) -> int | None:
+    """Return the step whose code this is; None if it is none of those that count now.
 
-    All candidates are compared, in constant time; of two equal ones the later counts, so that
-    neither can be used after the other.
+    These are the present one, one before and one after; and, where the person's clock is known to
+    be ahead of ours by `drift_ms` (or behind), as many more on that side. All candidates are
+    compared, in constant time; of two equal ones the later counts, so that neither can be used
+    after the other.
     """
     given = normal(code).encode(errors="replace")
-    now = setting.step(now_ms)
+    now, more = setting.step(now_ms), round(drift_ms / 1000 / setting.period)
+    first, last = now - DRIFT_STEPS + min(0, more), now + DRIFT_STEPS + max(0, more)
     found = None
-    for step in range(now - DRIFT_STEPS, now + DRIFT_STEPS + 1):
+    for step in range(first, last + 1):
         if hmac.compare_digest(setting.code(step).encode(), given):
             found = step
     return found
+
+
+def learned_drift(
+    setting: OtpSetting, step: int, now_ms: int, drift_ms: int, *, most_ms: int
+) -> int:
+    """Return how far a person's clock is ahead of ours, in ms, once a code of `step` was right.
+
+    What was known moves halfway to what the middle of the step says, never beyond `most_ms` either
+    way. A clock that is right is thus never found to be off by more than half a step, which
+    `matching_step` makes nothing of. Compare RFC 6238, section 6.
+    """
+    said = step * setting.period * 1000 + setting.period * 500 - now_ms
+    return max(-most_ms, min(most_ms, (drift_ms + said) // 2))

@@ -20,6 +20,10 @@ class Vault:
         nonce = self._random(crypto.NONCE_SIZE)
         return nonce + self._aead.seal(nonce, secret.encode(), _binding(user_id))
 
+    def new_key(self) -> bytes:
+        """Return a new random key, 32 bytes, that is to be sealed here."""
+        return self._random(crypto.KEY_SIZE)
+
     def open(self, sealed: bytes, user_id: int) -> str:
         """Return a user's secret; `IntegrityError` if it was sealed for another user or key."""
         nonce, body = sealed[: crypto.NONCE_SIZE], sealed[crypto.NONCE_SIZE :]

@@ -13,7 +13,7 @@ from fsd.blobs.base import BlobStore
 from fsd.services.keeping import KeepPolicy
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
-from fsd.store.repos import sessions, users, versions
+from fsd.store.repos import penalties, sessions, users, versions
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,8 @@ STAGED_S = 24 * 3600.0
 ORPHAN_S = 3600.0
 """How long a blob may lie in the store before its row is written."""
 USED_OTP_S = 24 * 3600.0
-FAILURE_S = 3600.0
+PENALTY_S = 24 * 3600.0
+"""How long a refused login is remembered at most; policies forget earlier."""
 
 
 class Janitor:
@@ -52,7 +53,8 @@ class Janitor:
         with self._database.write() as db:
             stale = blob_rows.staged_before(db, now - int(STAGED_S * 1000))
             outside = blob_rows.drop(db, stale)
-            sessions.tidy(db, now, now - int(FAILURE_S * 1000))
+            sessions.tidy(db, now)
+            penalties.tidy(db, now - int(PENALTY_S * 1000))
             users.drop_used(db, now - int(USED_OTP_S * 1000))
         for root in outside:
             self._blobs.delete(root)

@@ -18,12 +18,17 @@ from fsproto.errors import FsError, IntegrityError, RemoteProtocolError
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.account import (
     Backup,
+    ConfirmSecret,
+    EndSessions,
     Enroll,
+    GetSessions,
     GetStatus,
     Login,
     Logout,
+    MakeRecoveryCodes,
     Recover,
     Recovery,
+    RotateSecret,
     Welcome,
 )
 from fsproto.messages.base import Done, Message
@@ -71,28 +76,42 @@ class Desk:
                 return self.files.lookup(who, folder, tokens)
             case Commit():
                 return self.files.commit(who, ask)
-            case GetStatus():
-                return self.accounts.status(who)
-            case Backup():
-                self.accounts.keep_backup(who, ask)
-                return Done()
-            case Logout():
-                self.accounts.logout(who)
-                return Done()
             case GetLog(first):
                 return self.log.entries(first)
             case GetBundle(user):
                 return self.log.bundle(user)
-            case Rotate():
-                self.accounts.rotate(who, ask)
-                return Done()
             case GetMembers(asked):
                 return self.sharing.members(who, asked)
             case Leave(node):
                 return self.sharing.leave(who, node)
             case GetRemoved(folder, skip):
                 return self.histories.removed(who, folder, skip)
-        raise RemoteProtocolError(f"A client cannot send {type(ask).__name__} now.")
+        return self._of_account(who, ask)
+
+    def _of_account(self, who: Principal, ask: Message) -> Message:
+        """Answer what somebody asks or does about their own account."""
+        match ask:
+            case GetStatus():
+                return self.accounts.status(who)
+            case GetSessions():
+                return self.accounts.own.sessions(who)
+            case MakeRecoveryCodes(otp):
+                return self.accounts.own.make_recovery_codes(who, otp)
+            case RotateSecret(otp):
+                return self.accounts.own.rotate_secret(who, otp)
+            case ConfirmSecret(otp):
+                self.accounts.own.confirm_secret(who, otp)
+            case EndSessions():
+                self.accounts.own.end_sessions(who)
+            case Backup():
+                self.accounts.keep_backup(who, ask)
+            case Rotate():
+                self.accounts.rotate(who, ask)
+            case Logout():
+                self.accounts.logout(who)
+            case _:
+                raise RemoteProtocolError(f"A client cannot send {type(ask).__name__} now.")
+        return Done()
 
     def answers(self, who: Principal, ask: Message) -> Sequence[Message]:
         """Answer a message whose answer may come in several, or one of the others."""

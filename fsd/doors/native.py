@@ -14,6 +14,8 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from fsd.auth.throttle import network_of
+from fsd.doors.crowd import WaitingRoom
 from fsd.doors.desk import Desk
 from fsd.doors.line import listen
 from fsd.doors.peer import DoorPolicy, Inside, Peer
@@ -44,7 +46,10 @@ class NativeDoor:
         self.host_key = host_key
         self.moves = moves
         self._pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="fsd")
-        self._inside = Inside(desk, policy, self._pool)
+        self._inside = Inside.of(desk, policy, self._pool)
+        self._waiting: WaitingRoom[asyncio.Task[None]] = WaitingRoom(
+            most=policy.waiting, most_of_one=policy.waiting_of_one
+        )
         self._peers: dict[asyncio.Task[None], Peer] = {}
         self._listening: list[socket.socket] = []
         self.accepted = 0
@@ -56,7 +61,8 @@ class NativeDoor:
     ) -> None:
         """Take other parts for connections from now on; those there are keep theirs."""
         self.policy, self.host_key, self.moves = policy, host_key, moves
-        self._inside = Inside(desk, policy, self._pool)
+        self._inside = Inside.of(desk, policy, self._pool)
+        self._waiting.limit(most=policy.waiting, most_of_one=policy.waiting_of_one)
 
     async def open(self, host: str, port: int) -> tuple[str, int]:
         """Begin to accept; return the address, with the port that was picked for 0."""
@@ -105,7 +111,21 @@ class NativeDoor:
             sock.setblocking(False)  # noqa: FBT003 - the standard library's own signature
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer = Peer(self._inside, self.connection(), sock, str(address[0]))
-            task = asyncio.create_task(peer.serve())
-            self._peers[task] = peer
-            task.add_done_callback(self._peers.pop)
+            self._let_in(sock, str(address[0]))
+
+    def _let_in(self, sock: socket.socket, address: str) -> None:
+        network = network_of(address)
+
+        def leave() -> None:
+            self._waiting.leave(network, task)
+
+        peer = Peer(self._inside, self.connection(), sock, address, logged_in=leave)
+        task = asyncio.create_task(peer.serve())
+        self._peers[task] = peer
+        task.add_done_callback(self._peers.pop)
+        task.add_done_callback(lambda _: leave())
+        task.add_done_callback(lambda _: sock.close())  # one that was ended before it began
+        crowded_out = self._waiting.enter(network, task)
+        if crowded_out is not None:
+            crowded_out.cancel()
+            log.debug("made room for another", extra={"address": address})

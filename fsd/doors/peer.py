@@ -20,6 +20,8 @@ from functools import partial
 from typing import TypeVar
 
 from fsd import logs
+from fsd.auth.throttle import network_of
+from fsd.doors.crowd import Rate
 from fsd.doors.desk import Desk, Upload
 from fsd.doors.line import Inbox, Line
 from fsd.doors.streams import Incoming, Outgoing
@@ -34,7 +36,7 @@ from fsproto.errors import (
     SecurityError,
     UsageError,
 )
-from fsproto.limits import MAX_UPLOADS, PART_BYTES
+from fsproto.limits import MAX_LOGIN, MAX_RECORD, MAX_UPLOADS, PART_BYTES
 from fsproto.messages import Message, failure, files
 from fsproto.messages.account import Enroll, Login, Recover
 from fsproto.messages.base import Done
@@ -62,12 +64,22 @@ _LONG = files.Entries | files.Fetched | files.Found | files.Stale
 
 @dataclass(frozen=True)
 class DoorPolicy:
-    """Times of the door, in seconds."""
+    """Times of the door, in seconds, and what strangers may have of it."""
 
     login_s: float = 20.0
     """From connecting to being logged in."""
     refusal_s: float = 0.5
-    """After this long, and not before, a refused login is answered."""
+    """After this long, or a multiple of it, and not before, a refused login is answered."""
+    waiting: int = 512
+    """Connections that have not logged in; the oldest of the most crowded network makes room."""
+    waiting_of_one: int = 64
+    """The same from one address (of IPv6: its /64); its oldest one makes room."""
+    handshakes_a_second: int = 300
+    """Key exchanges; beyond that they wait, and as many seconds' worth as `login_s` may wait."""
+    handshakes_a_second_of_one: int = 100
+    """The same from one address (of IPv6: its /64)."""
+    handshakes_at_once: int = 1000
+    """Key exchanges that may come at once after a pause; half as many from one address."""
     idle_s: float = 1800.0
     """Without a byte from the client, or to it while it is owed some."""
     stall_s: float = 60.0
@@ -85,16 +97,43 @@ class Inside:
     desk: Desk
     policy: DoorPolicy
     pool: Executor
+    rates: tuple[Rate, Rate]
+    """Of key exchanges: of one network, and of all."""
+
+    @classmethod
+    def of(cls, desk: Desk, policy: DoorPolicy, pool: Executor) -> Inside:
+        """Build it as the policy has it."""
+        at_once, longest_s = policy.handshakes_at_once, policy.login_s
+        of_one, of_all = policy.handshakes_a_second_of_one, policy.handshakes_a_second
+        return cls(
+            desk,
+            policy,
+            pool,
+            (
+                Rate(of_one, max(1, at_once // 2), longest_s=longest_s),
+                Rate(of_all, at_once, longest_s=longest_s),
+            ),
+        )
 
 
 class Peer:
     """One connection."""
 
     def __init__(
-        self, inside: Inside, connection: Connection, sock: socket.socket, address: str
+        self,
+        inside: Inside,
+        connection: Connection,
+        sock: socket.socket,
+        address: str,
+        *,
+        logged_in: Callable[[], None],
     ) -> None:
-        """Take what it works with, our end of a new connection, and who is at the other."""
+        """Take what it works with, our end of a new connection, and who is at the other.
+
+        `logged_in` is called once that is done.
+        """
         self._inside = inside
+        self._logged_in = logged_in
         self._address = address
         self._connection = connection
         self._line = Line(sock, connection, inside.policy.idle_s)
@@ -116,6 +155,8 @@ class Peer:
         try:
             async with asyncio.timeout(self._inside.policy.login_s):
                 who = await self._log_in()
+            self._logged_in()
+            self._connection.longest = MAX_RECORD
             policy = self._inside.policy
             self._inbox = inbox = Inbox(self._line, policy.idle_s, policy.frame_s)
             while True:
@@ -168,8 +209,11 @@ class Peer:
     # --- logging in
 
     async def _log_in(self) -> Principal:
-        for _ in range(2):  # client_hello, client_key
+        self._connection.longest = MAX_LOGIN
+        for number in range(2):  # client_hello, client_key
             frame = await self._line.frame()
+            if number == 0:
+                await self._wait_for_turn()
             event = await self._in_thread(self._connection.open_frame, frame)
             if not isinstance(event, Reply):
                 raise RemoteProtocolError("The exchange of keys was not completed.")
@@ -197,7 +241,7 @@ class Peer:
 
     async def _let(self, ask: int, enter: Callable[[bytes, str], T]) -> T:
         """Let a thread decide over a request to enter; tell a refusal and raise it."""
-        answer_at = time.monotonic() + self._inside.policy.refusal_s
+        asked = time.monotonic()
         try:
             return await self._in_thread(enter, self._connection.channel_id, self._address)
         except FsError as error:
@@ -209,9 +253,22 @@ class Peer:
                 told = error
             elif not theirs:
                 log.exception("login failed", extra={"address": self._address})
-            await asyncio.sleep(answer_at - time.monotonic())
+            await asyncio.sleep(_until_answer(self._inside.policy.refusal_s, asked))
             await self._say(ask, failure(told))
             raise LoginRefused from error
+
+    async def _wait_for_turn(self) -> None:
+        """Wait for this connection's turn to exchange keys; `TimeoutError` if it would be too late.
+
+        First the network's own, so that who comes from elsewhere does not wait for those of one.
+        """
+        of_one, of_all = self._inside.rates
+        for rate, key in ((of_one, network_of(self._address)), (of_all, "")):
+            wait_s = rate.wait_s(key, time.monotonic())
+            if wait_s is None:
+                raise TimeoutError
+            if wait_s:
+                await asyncio.sleep(wait_s)
 
     async def _check_session(self, who: Principal) -> None:
         """End the connection of a session that was ended, or of a user who was disabled."""
@@ -351,6 +408,15 @@ class Peer:
             if turn is not None:
                 await asyncio.gather(turn, return_exceptions=True)  # a thread may still read
             await self._in_thread(download.close)
+
+
+def _until_answer(refusal_s: float, asked: float) -> float:
+    """Return how long to wait until the next multiple of the time after which refusals are told.
+
+    A multiple, so that work which takes longer than that time does not show to the millisecond.
+    """
+    took = time.monotonic() - asked
+    return refusal_s - took % refusal_s if refusal_s > 0 else 0.0
 
 
 def _parts(items: list[T], size: Callable[[T], int]) -> Iterator[list[T]]:

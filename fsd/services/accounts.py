@@ -7,30 +7,30 @@ wrong code (see `doors.native`).
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
 
 from sqlalchemy.orm import Session as Db
 
-from fsd.auth.otp import OtpSetting, matching_step, new_secret
+from fsd.audit.events import Event
+from fsd.audit.log import AuditLog
 from fsd.auth.vault import Vault
 from fsd.services import recovery
+from fsd.services.attempts import Attempts, LoginPolicy, Refused, Try, Why, possible
+from fsd.services.codes import Account, Codes
 from fsd.services.keylog import LogKeeper
+from fsd.services.own import OwnAccount, Principal
 from fsd.services.recovery import Recovered
 from fsd.store import models
 from fsd.store.engine import Database
-from fsd.store.repos import nodes, sessions, users
+from fsd.store.login_models import LoginState
+from fsd.store.repos import logins, nodes, sessions, users
 from fsproto import __version__, crypto, labels
 from fsproto.errors import (
     ConflictError,
     FsError,
-    InvalidNameError,
     LoginRefused,
     RemoteProtocolError,
-    SecurityError,
     SignatureError,
 )
 from fsproto.keys.grants import RootGrant
@@ -39,6 +39,7 @@ from fsproto.messages.account import (
     Backup,
     Enroll,
     Login,
+    Notice,
     Recover,
     Recovery,
     Status,
@@ -46,72 +47,22 @@ from fsproto.messages.account import (
     Welcome,
 )
 from fsproto.messages.keylog import Rotate
-from fsproto.names import clean_user
 from fsproto.sealed.folder import verify_state
 from fsproto.sealed.manifest import Kind, verify_author
 from fsproto.sealed.prefixtree import PrefixTree
 from fsproto.sealed.signed import Signed, open_signed, payload_hash
 from fsproto.types import NO_NODE, Hash, Random
 
+__all__ = ["Accounts", "LoginPolicy", "Principal"]
+
 log = logging.getLogger(__name__)
 
 TICKET_SIZE = 32
-FAILURE_WINDOW_MS = 60_000
-
-
-@dataclass(frozen=True)
-class LoginPolicy:
-    """What the operator decides about logins."""
-
-    session_ms: int = 12 * 3600 * 1000
-    """How long a session lasts."""
-    tries_a_minute: int = 5
-    """Refused logins of one name from one address after which all are refused for a minute."""
-
-
-@dataclass(frozen=True)
-class Principal:
-    """Who is speaking on a connection that logged in."""
-
-    user_id: int
-    user: str
-    ed25519: bytes
-    """The identity key, 32 bytes."""
-    session_id: int
+TOUCH_MS = 10 * 60_000
+"""How exactly it is known when a session was last gone on with."""
 
 
 _Entered = tuple[Principal, Welcome]
-T = TypeVar("T")
-
-
-class _Throttled(LoginRefused):
-    """Too many were refused; this one was not even looked at."""
-
-
-@dataclass(frozen=True)
-class _Try:
-    """One try to log in."""
-
-    user: str
-    """The name, or what stands for all that nobody can have."""
-    address: str
-    at_ms: int
-
-    @property
-    def network(self) -> str:
-        """What refusals count against: of IPv6 the 64 bits that one guesser has at least."""
-        try:
-            found = ipaddress.ip_address(self.address)
-        except ValueError:
-            return self.address
-        if isinstance(found, ipaddress.IPv4Address):
-            return str(found)
-        return str(found.ipv4_mapped or ipaddress.IPv6Network((int(found), 64), strict=False))
-
-    @property
-    def shown(self) -> dict[str, str]:
-        """What the log says of it."""
-        return {"user": self.user, "address": self.address}
 
 
 class Accounts:
@@ -122,6 +73,7 @@ class Accounts:
         database: Database,
         vault: Vault,
         *,
+        audit: AuditLog,
         policy: LoginPolicy,
         log: LogKeeper,
         now_ms: Callable[[], int],
@@ -129,52 +81,83 @@ class Accounts:
     ) -> None:
         """Take the parts; makes the decoy that stands in for users who do not exist."""
         self._database = database
-        self._vault = vault
+        self._audit = audit
         self._policy = policy
         self._log = log
         self._now_ms = now_ms
         self._random = random
-        self._decoy = OtpSetting(new_secret())
+        self._codes = Codes(vault, most_drift_ms=policy.most_drift_ms)
+        self._attempts = Attempts(database, audit, self._codes, policy)
         self._decoy_key = crypto.SigningKey(random(crypto.ED25519_SIZE)).public
+        self.own = OwnAccount(
+            database, vault, self._attempts, self._codes, now_ms=now_ms, random=random
+        )
+        """What people do about their own account, once they are logged in."""
 
     def login(self, ask: Login, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
         """Let somebody in with a one-time password or a ticket, and always the identity key."""
-        a_try = _Try(_possible(ask.user), address, self._now_ms())
-        # Only a code changes something; a ticket, which nobody can guess, need not wait in line.
-        attempt = self._look_up if ask.otp is None else self._attempt
-        return attempt(a_try, lambda db: self._login(db, ask, channel_id, a_try))
+        a_try = Try(possible(ask.user), address, self._now_ms())
+        known = self._is_known(a_try, ask, labels.SIGN_LOGIN, channel_id)
+        # A ticket is 256 random bits and of no use without the identity key, so it cannot be
+        # guessed: such tries are neither counted nor held up, or who guesses could end a session.
+        if ask.otp is None:
+            return self._go_on(ask, a_try, signed=known)
+        return self._attempts.attempt(
+            a_try,
+            lambda db, state: self._login(db, state, ask, a_try, signed=known),
+            known=known,
+            event=Event.LOGIN,
+        )
 
     def enroll(self, ask: Enroll, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
         """Register a person's first keys and their empty tree, with a one-time password."""
-        a_try = _Try(_possible(ask.user), address, self._now_ms())
-        return self._attempt(a_try, lambda db: self._enroll(db, ask, channel_id, a_try))
+        a_try = Try(possible(ask.user), address, self._now_ms())
+        # Whoever signs with keys that are registered already has an allowance of their own.
+        known = self._is_known(a_try, ask, labels.SIGN_ENROLL, channel_id)
+        return self._attempts.attempt(
+            a_try,
+            lambda db, state: self._enroll(db, state, ask, channel_id, a_try),
+            known=known,
+            event=Event.ENROLLED,
+        )
 
     def recover(self, ask: Recover, channel_id: bytes, address: str) -> tuple[Recovered, Recovery]:
-        """Hand out somebody's backup, for a one-time password and their phrase's signature."""
-        a_try = _Try(_possible(ask.user), address, self._now_ms())
-        return self._attempt(
-            a_try, lambda db: self._recover(db, ask, channel_id, a_try), "handed out a backup"
+        """Hand out somebody's backup, for a code and their phrase's signature."""
+        a_try = Try(possible(ask.user), address, self._now_ms())
+        # Like the identity key, which it leads to, the phrase has an allowance of its own.
+        known = self._knows_the_phrase(a_try, ask, channel_id)
+        return self._attempts.attempt(
+            a_try,
+            lambda db, state: self._recover(db, state, ask, a_try, signed=known),
+            known=known,
+            event=Event.BACKUP_HANDED_OUT,
         )
 
     def log_in_recovered(
         self, recovered: Recovered, ask: Login, channel_id: bytes, address: str
     ) -> tuple[Principal, Welcome]:
         """Let in who has opened the backup that was handed out over the same connection."""
-        a_try = _Try(_possible(ask.user), address, self._now_ms())
-        return self._attempt(
-            a_try, lambda db: self._log_in_recovered(db, recovered, ask, channel_id, a_try)
+        a_try = Try(possible(ask.user), address, self._now_ms())
+        known = self._is_known(a_try, ask, labels.SIGN_LOGIN, channel_id)
+        return self._attempts.attempt(
+            a_try,
+            lambda db, _: self._log_in_recovered(db, recovered, ask, a_try, signed=known),
+            known=known,
+            event=Event.LOGIN,
         )
 
     def keep_backup(self, who: Principal, ask: Backup) -> None:
         """Keep somebody's sealed identity, in place of one kept before."""
         with self._database.write() as db:
             recovery.keep(db, who.user_id, who.ed25519, ask, self._now_ms())
+            self._record(db, Event.BACKUP_KEPT, who)
         log.info("kept a backup of keys", extra={"user": who.user})
 
     def logout(self, who: Principal) -> None:
         """End the session for good."""
         with self._database.write() as db:
             sessions.end(db, who.session_id)
+            self._record(db, Event.LOGOUT, who)
         log.info("logged out", extra={"user": who.user})
 
     def still_in(self, who: Principal) -> bool:
@@ -206,6 +189,7 @@ class Accounts:
         bundle = verify_bundle(ask.bundle, who.user)
         grant = open_signed(ask.root, RootGrant, labels.SIGN_ROOT_GRANT, bundle.body.ed25519)
         with self._database.write() as db:
+            logins.hold(db, who.user)
             users.hold(db, who.user_id)
             before = users.bundle(db, who.user_id)
             tree = users.tree(db, who.user_id)
@@ -225,144 +209,156 @@ class Accounts:
             session = db.get(models.Session, who.session_id)
             if session is not None:
                 session.ed25519 = key
+            self._record(db, Event.KEYS_ROTATED, who)
         log.info("keys rotated", extra={"user": who.user})
+
+    def _record(self, db: Db, event: Event, who: Principal) -> None:
+        self._audit.record(db, event, actor=who.user, subject=who.user, address=who.address)
 
     # --- one try
 
-    def _attempt(self, a_try: _Try, enter: Callable[[Db], T], done: str = "logged in") -> T:
-        """Let one try decide, in a transaction that counts it against the next if it fails.
-
-        Tries for one name from one address pass here one after the other, so that a thousand at
-        once are no more than a thousand in a row.
-        """
-        refused: FsError | None = None
+    def _knows_the_phrase(self, a_try: Try, ask: Recover, channel_id: bytes) -> bool:
+        """Tell whether a try was signed by the recovery phrase of its account's backup."""
         with self._database.read() as db:
-            self._check_throttle(db, a_try)  # a flood of them does not get near those who write
-        with self._database.write() as db:
-            sessions.hold_failures(db, a_try.user, a_try.network)
-            self._check_throttle(db, a_try)
-            try:
-                with db.begin_nested():
-                    entered = enter(db)
-            except (LoginRefused, SecurityError) as error:
-                refused = error
-                self._log_refusal(a_try, error)
-                sessions.note_failure(db, a_try.user, a_try.network, a_try.at_ms)
-        if refused is not None:
-            raise refused
-        log.info(done, extra=a_try.shown)
-        return entered
+            backup = recovery.find(db, users.by_name(db, a_try.user))
+        key = backup.recovery_key if backup else self._decoy_key
+        signed = _signed_by(key, ask.signature, labels.SIGN_RECOVER, channel_id, ask.user)
+        return signed and backup is not None
 
-    def _look_up(self, a_try: _Try, enter: Callable[[Db], _Entered]) -> _Entered:
-        """Let a ticket decide, which changes nothing.
-
-        It is 256 random bits and of no use without the identity key, so it cannot be guessed: such
-        tries are neither counted nor held up, or whoever guesses codes could end a session.
-        """
-        try:
-            with self._database.read() as db:
-                entered = enter(db)
-        except (LoginRefused, SecurityError) as error:
-            self._log_refusal(a_try, error)
-            raise
-        log.info("logged in", extra=a_try.shown)
-        return entered
-
-    def _check_throttle(self, db: Db, a_try: _Try) -> None:
-        since = a_try.at_ms - FAILURE_WINDOW_MS
-        if sessions.failures(db, a_try.user, a_try.network, since) >= self._policy.tries_a_minute:
-            log.warning("login throttled", extra=a_try.shown)
-            raise _Throttled
-
-    def _log_refusal(self, a_try: _Try, error: FsError) -> None:
-        # Damage in our own records must not look like somebody's wrong code.
-        reason = f": {error.sentence}" if isinstance(error, SecurityError) else ""
-        log.warning("login refused%s", reason, extra=a_try.shown)
-
-    def _login(self, db: Db, ask: Login, channel_id: bytes, a_try: _Try) -> _Entered:
-        now = a_try.at_ms
-        user = users.by_name(db, a_try.user)
-        bundle = users.bundle(db, user.id) if user else None
+    def _is_known(self, a_try: Try, ask: Login | Enroll, label: bytes, channel_id: bytes) -> bool:
+        """Tell whether a try was signed by the identity key that its account has now."""
+        with self._database.read() as db:
+            user = users.by_name(db, a_try.user)
+            bundle = users.bundle(db, user.id) if user else None
         key = bundle.ed25519 if bundle else self._decoy_key
-        signed = _signed_by(key, ask.signature, labels.SIGN_LOGIN, channel_id, ask.user)
-        step = self._step(user, ask.otp or "", now)
-        session = None
-        if ask.ticket is not None:
-            session = sessions.by_ticket(db, crypto.sha256(ask.ticket), now)
-        if user is None or bundle is None or user.disabled or not signed:
-            raise LoginRefused
-        if session is not None and ask.otp is None:
-            if session.user_id != user.id or session.ed25519 != bundle.ed25519:
-                raise LoginRefused
-            ticket = None
-        elif ask.ticket is None and step is not None and users.use_step(db, user.id, step, now):
-            session, ticket = self._new_session(db, user.id, bundle.ed25519, a_try)
-        else:
-            raise LoginRefused
-        return self._welcome(db, user, session, ticket)
+        return _signed_by(key, ask.signature, label, channel_id, ask.user) and bundle is not None
 
-    def _enroll(self, db: Db, ask: Enroll, channel_id: bytes, a_try: _Try) -> _Entered:
-        now = a_try.at_ms
+    def _login(
+        self, db: Db, state: LoginState | None, ask: Login, a_try: Try, *, signed: bool
+    ) -> _Entered:
+        account = _account(db, a_try, state)
+        match = self._codes.match(db, account, ask.otp or "", a_try.at_ms)
+        if account is None:
+            raise Refused(Why.UNKNOWN)
+        user = account.user
+        bundle = users.bundle(db, user.id)
+        if bundle is None:
+            raise Refused(Why.NOT_ENROLLED)
+        if not signed:
+            raise Refused(Why.NO_KEY, right_code=match is not None)
+        if ask.ticket is not None:
+            raise Refused(Why.MALFORMED)
+        self._attempts.use(db, account, match, a_try)
+        session, ticket = self._new_session(db, user.id, bundle.ed25519, a_try)
+        return self._welcome(db, user, session, ticket, _told(db, user.id))
+
+    def _enroll(
+        self, db: Db, state: LoginState | None, ask: Enroll, channel_id: bytes, a_try: Try
+    ) -> _Entered:
         bundle = _checked_bundle(ask)
         key = bundle.body.ed25519
         if not _signed_by(key, ask.signature, labels.SIGN_ENROLL, channel_id, ask.user):
-            raise LoginRefused
-        user = users.by_name(db, a_try.user)
-        step = self._step(user, ask.otp, now)
-        if user is None or user.disabled or step is None:
-            raise LoginRefused
-        if not users.use_step(db, user.id, step, now):
-            raise LoginRefused
+            raise Refused(Why.MALFORMED)
+        account = _account(db, a_try, state)
+        match = self._codes.match(db, account, ask.otp, a_try.at_ms)
+        if account is None:
+            raise Refused(Why.UNKNOWN)
+        user = account.user
         known = users.bundle(db, user.id)
+        if known is not None and known.payload != bundle.signed.payload:
+            raise Refused(Why.OTHER_KEYS, right_code=match is not None)
+        self._attempts.use(db, account, match, a_try)
+        # The very same keys again: the answer to their enrolment was lost on its way.
         if known is None:
-            _register(db, user.id, bundle, now)
+            _register(db, user.id, bundle, a_try.at_ms)
             self._log.enrolled(db, user.name, bundle.hash, key)
             _plant(db, user, ask.tree, key)
-        elif known.payload != bundle.signed.payload:
-            raise LoginRefused
-        # The very same keys again: the answer to their enrolment was lost on its way.
         session, ticket = self._new_session(db, user.id, key, a_try)
         return self._welcome(db, user, session, ticket)
 
     def _recover(
-        self, db: Db, ask: Recover, channel_id: bytes, a_try: _Try
+        self, db: Db, state: LoginState | None, ask: Recover, a_try: Try, *, signed: bool
     ) -> tuple[Recovered, Recovery]:
-        now = a_try.at_ms
-        user = users.by_name(db, a_try.user)
-        backup = recovery.find(db, user)
-        key = backup.recovery_key if backup else self._decoy_key
-        signed = _signed_by(key, ask.signature, labels.SIGN_RECOVER, channel_id, ask.user)
-        step = self._step(user, ask.otp, now)
-        if user is None or backup is None or user.disabled or not signed or step is None:
-            raise LoginRefused
-        if not users.use_step(db, user.id, step, now):
-            raise LoginRefused
-        return Recovered(user.id), Recovery(backup.sealed)
+        account = _account(db, a_try, state)
+        match = self._codes.match(db, account, ask.otp, a_try.at_ms)
+        if account is None:
+            raise Refused(Why.UNKNOWN)
+        backup = recovery.find(db, account.user)
+        if backup is None:
+            raise Refused(Why.NO_BACKUP)
+        if not signed:
+            raise Refused(Why.NO_KEY, right_code=match is not None)
+        self._attempts.use(db, account, match, a_try)
+        return Recovered(account.user.id), Recovery(backup.sealed)
 
     def _log_in_recovered(
-        self, db: Db, recovered: Recovered, ask: Login, channel_id: bytes, a_try: _Try
+        self,
+        db: Db,
+        recovered: Recovered,
+        ask: Login,
+        a_try: Try,
+        *,
+        signed: bool,
     ) -> _Entered:
         user = users.by_name(db, a_try.user)
-        bundle = users.bundle(db, user.id) if user else None
-        if user is None or bundle is None or user.disabled or user.id != recovered.user_id:
-            raise LoginRefused
-        key, bare = bundle.ed25519, ask.otp is None and ask.ticket is None
-        if not bare or not _signed_by(key, ask.signature, labels.SIGN_LOGIN, channel_id, ask.user):
-            raise LoginRefused
-        session, ticket = self._new_session(db, user.id, key, a_try)
-        return self._welcome(db, user, session, ticket)
+        if user is None or user.id != recovered.user_id:
+            raise Refused(Why.UNKNOWN)
+        bundle = users.bundle(db, user.id)
+        if bundle is None:
+            raise Refused(Why.NOT_ENROLLED)
+        if user.disabled:
+            raise Refused(Why.DISABLED)
+        if ask.otp is not None or ask.ticket is not None:
+            raise Refused(Why.MALFORMED)
+        if not signed:
+            raise Refused(Why.NO_KEY)
+        session, ticket = self._new_session(db, user.id, bundle.ed25519, a_try)
+        return self._welcome(db, user, session, ticket, _told(db, user.id))
 
-    def _step(self, user: models.User | None, code: str, now_ms: int) -> int | None:
-        """Match a code; for a user who does not exist the same work is done on a decoy."""
-        if user is None:
-            matching_step(self._decoy, code, now_ms)
+    def _go_on(self, ask: Login, a_try: Try, *, signed: bool) -> _Entered:
+        """Let a ticket decide. That changes nothing, unless there is something to be noted."""
+        with self._database.read() as db:
+            held = self._holder(db, ask, a_try)
+            if held is not None and signed and not _to_note(db, held[1], a_try):
+                log.info("logged in", extra=a_try.shown)
+                return self._welcome(db, *held)
+        if held is None:
+            log.warning("login refused", extra=a_try.shown)
+            raise LoginRefused
+        with self._database.write() as db:
+            logins.hold(db, a_try.user)
+            held = self._holder(db, ask, a_try)
+            if held is None:
+                raise LoginRefused
+            if signed:
+                return self._note(db, *held, a_try)
+            self._attempts.record(db, Event.TICKET_WITHOUT_KEY, a_try)
+            told = Event.TICKET_WITHOUT_KEY.value
+            logins.notify(db, held[0].id, told, a_try.at_ms, a_try.address)
+        log.warning("login refused: a ticket without its identity key", extra=a_try.shown)
+        raise LoginRefused
+
+    def _holder(self, db: Db, ask: Login, a_try: Try) -> tuple[models.User, models.Session] | None:
+        """Return whose session a ticket is, if it is the session of who claims to have it."""
+        user = users.by_name(db, a_try.user)
+        bundle = users.bundle(db, user.id) if user else None
+        session = sessions.by_ticket(db, crypto.sha256(ask.ticket or b""), a_try.at_ms)
+        if user is None or bundle is None or session is None or user.disabled:
             return None
-        secret = self._vault.open(user.otp_secret, user.id)
-        setting = OtpSetting(secret, user.otp_digits, user.otp_period, user.otp_algorithm)
-        return matching_step(setting, code, now_ms)
+        if session.user_id != user.id or session.ed25519 != bundle.ed25519:
+            return None
+        return user, session
+
+    def _note(self, db: Db, user: models.User, session: models.Session, a_try: Try) -> _Entered:
+        if session.address != a_try.address:
+            detail = f"before from {session.address}"
+            self._attempts.record(db, Event.SESSION_MOVED, a_try, detail)
+        sessions.touch(db, session.id, a_try.at_ms, a_try.address)
+        log.info("logged in", extra=a_try.shown)
+        return self._welcome(db, user, session, told=_told(db, user.id))
 
     def _new_session(
-        self, db: Db, user_id: int, ed25519: bytes, a_try: _Try
+        self, db: Db, user_id: int, ed25519: bytes, a_try: Try
     ) -> tuple[models.Session, bytes]:
         ticket = self._random(TICKET_SIZE)
         session = models.Session(
@@ -371,6 +367,7 @@ class Accounts:
             ed25519=ed25519,
             created_ms=a_try.at_ms,
             expires_ms=a_try.at_ms + self._policy.session_ms,
+            used_ms=a_try.at_ms,
             address=a_try.address,
         )
         db.add(session)
@@ -378,29 +375,46 @@ class Accounts:
         return session, ticket
 
     def _welcome(
-        self, db: Db, user: models.User, session: models.Session, ticket: bytes | None
+        self,
+        db: Db,
+        user: models.User,
+        session: models.Session,
+        ticket: bytes | None = None,
+        told: list[Notice] | None = None,
     ) -> _Entered:
         tree = users.tree(db, user.id)
         if tree is None:
-            raise LoginRefused
+            raise Refused(Why.NOT_ENROLLED)
         (manifest,) = nodes.manifests(db, [tree.root_id])
         state = nodes.state(db, tree.root_id)
         root = TreeRoot(Signed(tree.payload, tree.signature), manifest, nodes.signed(state))
-        who = Principal(user.id, user.name, session.ed25519, session.id)
+        who = Principal(user.id, user.name, session.ed25519, session.id, session.address)
+        now_ms = self._now_ms()
         head = self._log.head(db)
-        return who, Welcome(user.name, ticket, session.expires_ms, self._now_ms(), root, head)
+        return who, Welcome(user.name, ticket, session.expires_ms, now_ms, root, head, told or [])
 
 
-def _possible(user: str) -> str:
-    """Return the name if there could be such a user, else one that nobody can have.
+def _account(db: Db, a_try: Try, state: LoginState | None) -> Account | None:
+    """Return whose account a try is about."""
+    user = users.by_name(db, a_try.user)
+    return None if user is None or state is None else Account(user, state)
 
-    What a stranger sends as a name goes no further: not into a query, a log or the table of
-    refused logins, which an endless name would fill and a NUL would break.
-    """
-    try:
-        return clean_user(user)
-    except InvalidNameError:
-        return "?"
+
+def _to_note(db: Db, session: models.Session, a_try: Try) -> bool:
+    """Tell whether something is to be written when a session is gone on with."""
+    moved = session.address != a_try.address
+    rested = a_try.at_ms - session.used_ms >= TOUCH_MS
+    return moved or rested or bool(logins.notices(db, session.user_id))
+
+
+def _told(db: Db, user_id: int) -> list[Notice]:
+    """Return what somebody is to be told, which is this one time."""
+    told = [
+        Notice(each.kind, each.at_ms, each.count, each.address)
+        for each in logins.notices(db, user_id)
+    ]
+    logins.drop_notices(db, user_id)
+    return told
 
 
 def _signed_by(key: bytes, signature: bytes, label: bytes, channel_id: bytes, user: str) -> bool:
@@ -423,9 +437,9 @@ def _checked_bundle(ask: Enroll) -> VerifiedBundle:
     try:
         bundle = verify_bundle(ask.bundle, ask.user)
     except FsError:
-        raise LoginRefused from None
+        raise Refused(Why.MALFORMED) from None
     if bundle.body.version != 1:
-        raise LoginRefused
+        raise Refused(Why.MALFORMED)
     return bundle
 
 
@@ -458,7 +472,7 @@ def _plant(db: Db, user: models.User, tree: TreeRoot, key: bytes) -> None:
         nodes.get(db, body.node) is None,
     )
     if not all(fits):
-        raise LoginRefused
+        raise Refused(Why.MALFORMED)
     nodes.insert_all(db, user.id, [manifest])
     nodes.put_states(db, [state])
     payload, signature = tree.grant.payload, tree.grant.signature

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 
 from sqlalchemy.orm import Session as Db
 
+from fsd.audit.events import Event
+from fsd.audit.log import AuditLog
 from fsd.blobs.base import BlobStore
 from fsd.services.accounts import Principal
 from fsd.services.change import (
@@ -25,7 +27,7 @@ from fsd.services.change import (
     place,
 )
 from fsd.services.keeping import KeepPolicy
-from fsd.services.members import check_lists, store_list
+from fsd.services.members import NextList, check_lists, store_list
 from fsd.services.shares import folder_for
 from fsd.services.trees import TreeCache
 from fsd.store import models
@@ -66,9 +68,14 @@ class Files:
         *,
         now_ms: Callable[[], int],
         keep: KeepPolicy | None = None,
+        audit: AuditLog | None = None,
     ) -> None:
-        """Take the parts, and what is kept of what a commit replaces or removes."""
+        """Take the parts, what is kept of what a commit replaces or removes, and the audit log.
+
+        Without a log it is not recorded whom people share with.
+        """
         self._database = database
+        self._audit = audit
         self._keeping = keep or KeepPolicy()
         self._blobs = blobs
         self._now_ms = now_ms
@@ -190,10 +197,27 @@ class Files:
         gone = self._write(db, owner_id, change, before)
         for new_list in change.lists.values():
             store_list(db, who, new_list)
+            self._record(db, who, new_list)
         self._check_no_cycle(db, change, before)
         if back:
             versions.bring_back(db, back)
         return new, gone + self._let_go(db, change, current, (old, new), gone_from)
+
+    def _record(self, db: Db, who: Principal, new: NextList) -> None:
+        """Record whom something is shared with from now on."""
+        if self._audit is None:
+            return
+        body = new.members.body
+        people = ", ".join(f"{one.user} ({one.role.name.lower()})" for one in body.members)
+        detail = f"{body.node.hex()} with {people or 'nobody'}"
+        self._audit.record(
+            db,
+            Event.SHARED,
+            actor=who.user,
+            subject=who.user,
+            address=who.address,
+            detail=detail,
+        )
 
     def _let_go(
         self,

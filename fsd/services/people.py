@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Db
 
+from fsd.audit.events import Event
+from fsd.audit.log import AuditLog
 from fsd.auth.otp import OtpSetting, new_secret
 from fsd.auth.vault import Vault
 from fsd.blobs.base import BlobStore
@@ -15,7 +17,7 @@ from fsd.services.incoming import drop_suspended
 from fsd.services.keylog import LogKeeper
 from fsd.store import models
 from fsd.store.engine import Database
-from fsd.store.repos import key_backups, sessions, shares, users
+from fsd.store.repos import key_backups, logins, penalties, sessions, shares, users
 from fsproto.errors import ExistsError, InvalidNameError, NotFoundError
 from fsproto.keys.identity import verify_bundle
 from fsproto.names import clean_user, for_terminal
@@ -45,6 +47,16 @@ class Person:
     digits: int
     period: int
     algorithm: str
+    clock_ms: int
+    """How far their clock is ahead of ours, as far as codes have shown."""
+    locked_ms: int | None
+    """Since when no code lets them in."""
+    held_until_ms: int
+    """Until when some of those who try are held up; 0: nobody is."""
+    new_secret_ms: int | None
+    """Since when a new secret waits for its first use."""
+    recovery_codes: int
+    """How many are left."""
     sessions: int
     """How many have not ended."""
     files: int
@@ -62,13 +74,17 @@ class People:
         blobs: BlobStore,
         *,
         log: LogKeeper,
+        audit: AuditLog,
+        actor: str,
         now_ms: Callable[[], int],
     ) -> None:
-        """Take the parts."""
+        """Take the parts, and who is acting, as the audit log calls them."""
         self._database = database
         self._vault = vault
         self._blobs = blobs
         self._log = log
+        self._audit = audit
+        self._actor = actor
         self._now_ms = now_ms
 
     def add(self, name: str, *, digits: int, period: int, algorithm: str) -> Enrolment:
@@ -94,6 +110,8 @@ class People:
             except IntegrityError:  # added by somebody else just now
                 raise _taken(name) from None
             user.otp_secret = self._vault.seal(setting.secret, user.id)
+            logins.begin(db, user.id)
+            self._record(db, Event.USER_ADDED, name)
         return Enrolment(name, setting)
 
     def everybody(self) -> list[Person]:
@@ -104,15 +122,16 @@ class People:
     def show(self, name: str) -> Person:
         """Return one account; `NotFoundError` if there is none of that name."""
         with self._database.read() as db:
-            return self._person(db, _user(db, name))
+            return self._person(db, find_user(db, name))
 
     def set_disabled(self, name: str, *, disabled: bool) -> None:
         """Disable an account, which ends its sessions at once, or enable it again."""
         with self._database.write() as db:
-            user = _user(db, name)
+            user = _held(db, name)
             user.disabled = disabled
             if disabled:
                 sessions.end_all(db, user.id)
+            self._record(db, Event.USER_DISABLED if disabled else Event.USER_ENABLED, name)
 
     def remove(self, name: str) -> None:
         """Delete an account with everything it owns."""
@@ -123,16 +142,8 @@ class People:
             if users.bundle(db, user.id) is not None:
                 self._log.reset(db, user.name)
             db.delete(user)
+            self._record(db, Event.USER_REMOVED, name)
         self._delete_content(owner, roots)
-
-    def rotate_secret(self, name: str) -> Enrolment:
-        """Give an account a new one-time password secret; the old one ends at once."""
-        with self._database.write() as db:
-            user = _user(db, name)
-            setting = OtpSetting(new_secret(), user.otp_digits, user.otp_period, user.otp_algorithm)
-            # `last_step` stays: a step used with the old secret is not offered again.
-            user.otp_secret = self._vault.seal(setting.secret, user.id)
-            return Enrolment(name, setting)
 
     def reset_keys(self, name: str) -> None:
         """Forget an account's public keys and its tree, so that the person can enrol anew.
@@ -150,8 +161,12 @@ class People:
             self._log.reset(db, user.name)
             key_backups.drop(db, user.id)
             sessions.end_all(db, user.id)
+            self._record(db, Event.KEYS_RESET, name)
             owner = user.id
         self._delete_content(owner, roots)
+
+    def _record(self, db: Db, event: Event, name: str) -> None:
+        self._audit.record(db, event, actor=self._actor, subject=name)
 
     def _delete_content(self, owner: int, roots: list[bytes]) -> None:
         for root in roots:
@@ -165,6 +180,7 @@ class People:
             signed = Signed(bundle.payload, bundle.signature)
             shown = verify_bundle(signed, user.name).fingerprint
         kinds, stored = users.usage(db, user.id)
+        state = logins.state(db, user.id)
         return Person(
             name=user.name,
             disabled=user.disabled,
@@ -174,6 +190,11 @@ class People:
             digits=user.otp_digits,
             period=user.otp_period,
             algorithm=user.otp_algorithm,
+            clock_ms=state.drift_ms,
+            locked_ms=state.locked_ms,
+            held_until_ms=penalties.longest(db, user.name, self._now_ms()),
+            new_secret_ms=state.next_since_ms,
+            recovery_codes=logins.codes_left(db, user.id),
             sessions=len(sessions.of_user(db, user.id, self._now_ms())),
             files=kinds.get(Kind.FILE, 0),
             folders=kinds.get(Kind.FOLDER, 0),
@@ -185,7 +206,8 @@ def _taken(name: str) -> ExistsError:
     return ExistsError(f"There is already a user {name}.")
 
 
-def _user(db: Db, name: str) -> models.User:
+def find_user(db: Db, name: str) -> models.User:
+    """Return the user of that name; `NotFoundError` if there is none."""
     user = users.by_name(db, name) if _possible(name) else None
     if user is None:
         raise _nobody(name)
@@ -193,8 +215,10 @@ def _user(db: Db, name: str) -> models.User:
 
 
 def _held(db: Db, name: str) -> models.User:
-    """Return a user whose keys nobody else changes until the end of the transaction."""
-    user = users.hold(db, _user(db, name).id)
+    """Return a user who is about to be changed: who logs in holds the state before the user."""
+    if _possible(name):
+        logins.hold(db, name)
+    user = users.hold(db, find_user(db, name).id)
     if user is None:
         raise _nobody(name)
     return user

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session as Db
 
+from fsd.audit.events import Event
+from fsd.audit.log import AuditLog
 from fsd.services.accounts import Principal
 from fsd.services.parts import parts
 from fsd.store import models
@@ -45,9 +47,10 @@ def folder_for(db: Db, node: models.Node | None, who: Principal, role: Role) -> 
 class Sharing:
     """What people ask about shares; all calls block."""
 
-    def __init__(self, database: Database) -> None:
-        """Take where the lists are."""
+    def __init__(self, database: Database, audit: AuditLog | None = None) -> None:
+        """Take where the lists are, and where it is recorded that somebody left, if anywhere."""
         self._database = database
+        self._audit = audit
 
     def members(self, who: Principal, asked: Sequence[NodeId]) -> Members:
         """Return the lists of those of the nodes that are shared and may be seen."""
@@ -79,6 +82,15 @@ class Sharing:
             if who.user_id not in shares.grants(db, node):
                 raise NotFoundError("That is not shared with you.")
             shares.drop_grants(db, node, [who.user_id])
+            if self._audit is not None:
+                self._audit.record(
+                    db,
+                    Event.SHARE_LEFT,
+                    actor=who.user,
+                    subject=who.user,
+                    address=who.address,
+                    detail=node.hex(),
+                )
         return Done()
 
     def _own(self, db: Db, row: models.MemberList) -> Own:

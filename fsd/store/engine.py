@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _BUSY_SECONDS = 60
 _CHECKPOINT = "wal_autocheckpoint=8000"
 """Pages, 32 MB: SQLite's own 1,000 would copy and sync the same pages at every larger commit."""
+
+_BEFORE_COMMIT = "before commit"
 
 
 class DatabaseError(FsError):
@@ -68,6 +70,8 @@ class Database:
         """One transaction: committed at the end, undone if the block raises."""
         with _translated(), self._one_writer, Session(self._writers) as session:
             yield session
+            for act in session.info.pop(_BEFORE_COMMIT, ()):
+                act(session)
             session.commit()
 
     @contextmanager
@@ -79,6 +83,11 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+def before_commit(db: Session, act: Callable[[Session], None]) -> None:
+    """Have something done last of all in the transaction of `Database.write` that `db` is in."""
+    db.info.setdefault(_BEFORE_COMMIT, []).append(act)
 
 
 def _sqlite(url: str) -> Engine:

@@ -5,62 +5,13 @@ Times are Unix milliseconds. Node ids are 16 bytes; tokens, hashes and roots 32.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
 
-from sqlalchemy import (
-    BigInteger,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    UniqueConstraint,
-    text,
-)
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from fsd.store import audit_models, login_models  # noqa: F401 - all tables are known together
+from fsd.store.base import BIG_ID, NEVER_AGAIN, Base, Octets, table
 
-if TYPE_CHECKING:
-    from sqlalchemy import Dialect, Table
-
-
-class Octets(LargeBinary):
-    """Bytes, handed to the driver as they are: all that we know take and give just those.
-
-    SQLAlchemy would wrap and copy each, for drivers of old, which is half the cost of a row.
-    """
-
-    cache_ok = True
-
-    def bind_processor(self, dialect: Dialect) -> None:
-        """Change nothing on the way in."""
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> None:
-        """Change nothing on the way out."""
-
-
-_BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys itself
-_NEVER_AGAIN = {"sqlite_autoincrement": True}
-"""SQLite would give the id of a deleted last row to the next one, and with it what a connection
-that is still open may do."""
-
-
-class Base(DeclarativeBase):
-    """All tables, with constraint names that migrations can refer to."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-
-
-def table(model: type[Base]) -> Table:
-    """Return a model's table, for statements that need no objects."""
-    return Base.metadata.tables[model.__tablename__]
+__all__ = ["Base", "Octets", "table"]
 
 
 class User(Base):
@@ -68,12 +19,14 @@ class User(Base):
 
     __tablename__ = "users"
 
-    id: Mapped[int] = mapped_column(_BigId, primary_key=True)
+    id: Mapped[int] = mapped_column(BIG_ID, primary_key=True)
     name: Mapped[str] = mapped_column(String(64), unique=True)
     disabled: Mapped[bool]
     created_ms: Mapped[int] = mapped_column(BigInteger)
     otp_secret: Mapped[bytes] = mapped_column(Octets)
     """Sealed under the master key, the user's id authenticated."""
+    next_secret: Mapped[bytes | None] = mapped_column(Octets)
+    """A new secret, sealed alike, that takes the place of the other at its first use."""
     otp_digits: Mapped[int]
     otp_period: Mapped[int]
     """Seconds a step lasts."""
@@ -81,7 +34,7 @@ class User(Base):
     last_step: Mapped[int] = mapped_column(BigInteger, default=0)
     """The last step that let somebody in; only later ones do."""
 
-    __table_args__ = _NEVER_AGAIN
+    __table_args__ = NEVER_AGAIN
 
 
 class UsedOtp(Base):
@@ -92,6 +45,8 @@ class UsedOtp(Base):
     user_id: Mapped[int] = mapped_column(
         ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
     )
+    secret_no: Mapped[int] = mapped_column(primary_key=True)
+    """Number of the secret that it is a step of."""
     step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     used_ms: Mapped[int] = mapped_column(BigInteger)
 
@@ -132,29 +87,18 @@ class Session(Base):
 
     __tablename__ = "sessions"
 
-    id: Mapped[int] = mapped_column(_BigId, primary_key=True)
+    id: Mapped[int] = mapped_column(BIG_ID, primary_key=True)
     ticket_hash: Mapped[bytes] = mapped_column(Octets(32), unique=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     ed25519: Mapped[bytes] = mapped_column(Octets(32))
     created_ms: Mapped[int] = mapped_column(BigInteger)
     expires_ms: Mapped[int] = mapped_column(BigInteger)
+    used_ms: Mapped[int] = mapped_column(BigInteger)
+    """When it was last gone on with, to some ten minutes."""
     address: Mapped[str] = mapped_column(String(64))
+    """Where it was last gone on with from."""
 
-    __table_args__ = _NEVER_AGAIN
-
-
-class LoginFailure(Base):
-    """A refused login, kept for as long as it counts against further tries."""
-
-    __tablename__ = "login_failures"
-
-    id: Mapped[int] = mapped_column(_BigId, primary_key=True)
-    user: Mapped[str] = mapped_column(String(64))
-    """The name that was tried, whether or not there is such a user."""
-    address: Mapped[str] = mapped_column(String(64))
-    at_ms: Mapped[int] = mapped_column(BigInteger)
-
-    __table_args__ = (Index("ix_login_failures_user", "user", "address", "at_ms"),)
+    __table_args__ = NEVER_AGAIN
 
 
 class Tree(Base):

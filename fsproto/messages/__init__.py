@@ -69,6 +69,14 @@ MESSAGES: tuple[type[Message], ...] = (
     account.Backup,
     account.Recover,
     account.Recovery,
+    account.GetSessions,
+    account.Sessions,
+    account.EndSessions,
+    account.MakeRecoveryCodes,
+    account.RecoveryCodes,
+    account.RotateSecret,
+    account.NewSecret,
+    account.ConfirmSecret,
 )
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Any] | None = None

@@ -24,6 +24,15 @@ class TreeRoot(Record, frozen=True):
     state: Signed
 
 
+class Notice(Record, frozen=True):
+    """Something that happened at an account: what, when last, how often, from where last."""
+
+    kind: str
+    at_ms: int
+    count: int
+    address: str
+
+
 class Login(Message, frozen=True):
     """Log in with a one-time password or a session's ticket, and behind `Recovery` with neither."""
 
@@ -55,6 +64,70 @@ class Welcome(Message, frozen=True):
     tree: TreeRoot
     log: Signed
     """The head of the key log."""
+    notices: list[Notice]
+    """What happened at the account that the person should know; each is told once."""
+
+
+class GetSessions(Message, frozen=True):
+    """Ask which sessions of the account are running; answered by `Sessions`."""
+
+
+class RunningSession(Record, frozen=True):
+    """A session that has not ended; times are Unix milliseconds by the server's clock."""
+
+    id: int
+    began_ms: int
+    used_ms: int
+    """When it was last gone on with, to some ten minutes."""
+    expires_ms: int
+    address: str
+    """Where it was last gone on with from."""
+    this: bool
+    """Whether it is the one that asks."""
+
+
+class Sessions(Message, frozen=True):
+    """The running sessions of the account, the oldest first."""
+
+    sessions: list[RunningSession]
+
+
+class EndSessions(Message, frozen=True):
+    """End all sessions of the account, this one too; answered by `Done`."""
+
+
+class MakeRecoveryCodes(Message, frozen=True):
+    """Make new recovery codes in place of all earlier ones; answered by `RecoveryCodes`."""
+
+    otp: str
+
+
+class RecoveryCodes(Message, frozen=True):
+    """Recovery codes as people write them down; the server keeps hashes alone."""
+
+    codes: list[str]
+
+
+class RotateSecret(Message, frozen=True):
+    """Make a new one-time password secret beside the one there is; answered by `NewSecret`."""
+
+    otp: str
+
+
+class NewSecret(Message, frozen=True):
+    """What an authenticator app needs; its first code that is used ends the old secret."""
+
+    secret: str
+    """Base32."""
+    digits: int
+    period: int
+    algorithm: str
+
+
+class ConfirmSecret(Message, frozen=True):
+    """Use a code of the new secret, which ends the old one; answered by `Done`."""
+
+    otp: str
 
 
 class Logout(Message, frozen=True):

@@ -114,6 +114,8 @@ class Connection:
         self._channel: Channel | None = None
         self._incoming = Incoming()
         self._pending = bytearray()
+        self.longest = MAX_RECORD
+        """Bytes of the longest record that is taken."""
 
     @property
     def state(self) -> State:
@@ -240,7 +242,7 @@ class Connection:
         return NEED_DATA if frame is None else self.open_frame(frame)
 
     def _limit(self) -> int:
-        return MAX_RECORD if self._state is State.OPEN else MAX_HANDSHAKE_MESSAGE
+        return self.longest if self._state is State.OPEN else MAX_HANDSHAKE_MESSAGE
 
     def _advance(self, message: bytes) -> Event:
         match self._state, self._handshake:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from fsd.app import now_ms
+from fsd.audit.log import AuditLog
 from fsd.auth.vault import Vault
 from fsd.blobs.local import LocalBlobs
 from fsd.doors.desk import Desk
@@ -226,7 +227,13 @@ class LyingServer:
         blobs, vault = LocalBlobs(home.blobs), Vault(home.master_key(), os.urandom)
         log = LogKeeper(home.log_key(), now_ms=now_ms)
         accounts = Accounts(
-            database, vault, policy=self._logins, log=log, now_ms=now_ms, random=os.urandom
+            database,
+            vault,
+            audit=AuditLog(vault, now_ms),
+            policy=self._logins,
+            log=log,
+            now_ms=now_ms,
+            random=os.urandom,
         )
         desk = _Desk(
             accounts,

@@ -519,7 +519,7 @@ def test_what_only_a_server_says_is_refused(alice: Raw) -> None:
     messages: list[Message] = [
         Done(),
         Failure("integrity", "No."),
-        Welcome("alice", None, 0, 0, tree, NO_SIGNATURE),
+        Welcome("alice", None, 0, 0, tree, NO_SIGNATURE, []),
         Status("", 0, 0, 0, 0),
         found,
         Entries([]),

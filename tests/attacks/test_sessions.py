@@ -43,6 +43,14 @@ def disable(world: World, name: str) -> None:
     database.close()
 
 
+def unlock(world: World, name: str) -> None:
+    """Let a person's codes be tried again, as `fsadmin unlock-user` does."""
+    home = Home(world.home)
+    database = app.find_database(home, None)
+    app.access(home, database).unlock(name)
+    database.close()
+
+
 def ends_soon(raw: Raw) -> bool:
     """Tell whether a connection that goes on asking is ended soon."""
     began = time.monotonic()
@@ -113,12 +121,12 @@ def test_the_end_of_a_session_ends_an_upload_under_way(
     [
         pytest.param({"ticket": bytes(32)}, id="guessed"),
         pytest.param({"ticket": b""}, id="empty"),
-        pytest.param({"ticket": bytes(900_000)}, id="endless"),
+        pytest.param({"ticket": bytes(60_000)}, id="endless"),
         pytest.param({"ticket": None}, id="none"),
         pytest.param({"otp": "000000"}, id="with a code"),
         pytest.param({"user": "bob"}, id="of another"),
         pytest.param({"user": "nobody"}, id="of nobody"),
-        pytest.param({"user": "\0" * 100_000}, id="of a name that cannot be"),
+        pytest.param({"user": "\0" * 60_000}, id="of a name that cannot be"),
         pytest.param({"signature": bytes(64)}, id="not signed"),
         pytest.param({"signature": b"short"}, id="half signed"),
     ],
@@ -224,21 +232,20 @@ def test_what_is_no_code_is_refused(world: World, liar: LyingServer, malformed: 
 def test_guessing_is_slowed_down_and_then_even_the_right_code_waits(
     world: World,
 ) -> None:
-    with LyingServer(world.home, logins=LoginPolicy(tries_a_minute=3)) as server:
+    with LyingServer(world.home, logins=LoginPolicy(free_tries=3)) as server:
         world.meet(server.address)
         for guess in ("000001", "000002", "000003"):
             assert log_in(world.alice, guess) == 4
         otp = world.alice.app.fresh()
         assert log_in(world.alice, otp) == 4
-        # Only for that name from that address.
+        # Only for that person's key.
         assert log_in(world.bob, world.bob.app.fresh()) == 0
-    with LyingServer(world.home, logins=LoginPolicy(tries_a_minute=30)) as server:
-        world.meet(server.address)
+        unlock(world, "alice")
         assert log_in(world.alice, otp) == 0  # it was never looked at, so it still works
 
 
 def test_who_guesses_codes_does_not_end_the_session_of_the_guessed_at(world: World) -> None:
-    with LyingServer(world.home, logins=LoginPolicy(tries_a_minute=3)) as server:
+    with LyingServer(world.home, logins=LoginPolicy(free_tries=3)) as server:
         world.meet(server.address)
         for _ in range(4):
             with Raw(server.address, host_key(world.alice)) as guesser:

@@ -296,7 +296,7 @@ def test_disabling_counts_at_once_also_for_a_connection_that_is_open(shared_serv
 def test_a_new_secret_counts_at_once(shared_server):
     member = Member(enrol_person(shared_server, "rotated"), shared_server)
     member.enrol_there().close()
-    rotated = json.loads(shared_server.admin("rotate-secret", "rotated", "--json").stdout)
+    rotated = json.loads(shared_server.admin("rotate-secret", "rotated", "--now", "--json").stdout)
     assert set(rotated) == HANDED_OVER
     with pytest.raises(LoginRefused):
         member.log_in()

@@ -19,12 +19,12 @@ def test_a_configuration_is_checked_and_nothing_is_started(tmp_path):
     assert (told.returncode, told.stderr) == (0, "")
     assert tomllib.loads(told.stdout)["login"]["session"] == "2 h"
     assert [path.name for path in home.iterdir()] == ["fsd.toml"]
-    (home / "fsd.toml").write_text("[login]\nsesion = '2 h'\ntries_a_minute = 0\n")
+    (home / "fsd.toml").write_text("[login]\nsesion = '2 h'\nfree_tries = 0\n")
     told = run("fsd", "--home", str(home), "--check-config")
     assert (told.returncode, told.stdout) == (2, "")
     first, second = told.stderr.splitlines()
     assert "line 2: 'login.sesion' is not a setting; did you mean 'login.session'?" in first
-    assert "line 3: login.tries_a_minute is '0', but must be" in second
+    assert "line 3: login.free_tries is '0', but must be" in second
     refused = run("fsd", "--home", str(home))
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "login.sesion" in refused.stderr

@@ -13,7 +13,7 @@ DOCS = ROOT / "docs"
 
 def test_every_test_that_the_threat_model_names_exists():
     named = set(re.findall(r"`(test_\w+)`", (DOCS / "threat-model.md").read_text()))
-    sources = "\n".join(path.read_text() for path in (ROOT / "tests" / "attacks").glob("*.py"))
+    sources = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     assert len(named) > 50
     assert {name for name in named if f"def {name}(" not in sources} == set()
 

@@ -1,11 +1,11 @@
-"""Queries on sessions and refused logins."""
+"""Queries on sessions."""
 
 from __future__ import annotations
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session as Db
 
-from fsd.store.models import LoginFailure, Session
+from fsd.store.models import Session, User
 
 
 def by_ticket(db: Db, ticket_hash: bytes, now_ms: int) -> Session | None:
@@ -42,29 +42,19 @@ def of_user(db: Db, user_id: int, now_ms: int) -> list[Session]:
     return list(db.scalars(running.order_by(Session.created_ms)))
 
 
-def hold_failures(db: Db, user: str, address: str) -> None:
-    """Have others who count the same failures, in order to add one, wait for the end of this.
-
-    On SQLite a writer's transaction is that already.
-    """
-    if db.get_bind().dialect.name == "postgresql":
-        db.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"{user} {address}"))))
+def everybodys(db: Db, now_ms: int) -> list[tuple[str, Session]]:
+    """Return all sessions that have not ended, with the name of their user."""
+    running = select(User.name, Session).join(User).where(Session.expires_ms > now_ms)
+    rows = db.execute(running.order_by(User.name, Session.created_ms, Session.id))
+    return [(name, session) for name, session in rows]
 
 
-def failures(db: Db, user: str, address: str, since_ms: int) -> int:
-    """Count the logins refused to a name from an address since a time."""
-    refused = select(func.count()).where(
-        LoginFailure.user == user, LoginFailure.address == address, LoginFailure.at_ms > since_ms
-    )
-    return db.scalar(refused) or 0
+def touch(db: Db, session_id: int, now_ms: int, address: str) -> None:
+    """Note when and where from a session was last gone on with."""
+    noted = update(Session).where(Session.id == session_id).values(used_ms=now_ms, address=address)
+    db.execute(noted.execution_options(synchronize_session=False))
 
 
-def note_failure(db: Db, user: str, address: str, at_ms: int) -> None:
-    """Remember a refused login."""
-    db.execute(insert(LoginFailure).values(user=user, address=address, at_ms=at_ms))
-
-
-def tidy(db: Db, now_ms: int, failures_before_ms: int) -> None:
-    """Delete sessions that have ended and failures that no longer count."""
+def tidy(db: Db, now_ms: int) -> None:
+    """Delete sessions that have ended."""
     db.execute(delete(Session).where(Session.expires_ms <= now_ms))
-    db.execute(delete(LoginFailure).where(LoginFailure.at_ms < failures_before_ms))

@@ -7,6 +7,9 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import Blob, Bundle, Node, Tree, UsedOtp, User
 
+APART = 2
+"""By how many steps two right codes of one moment may be apart."""
+
 
 def by_name(db: Db, name: str) -> User | None:
     """Return the user of that name."""
@@ -37,7 +40,7 @@ def bundle(db: Db, user_id: int) -> Bundle | None:
     return db.scalar(newest.limit(1))
 
 
-def use_step(db: Db, user_id: int, step: int, now_ms: int) -> bool:
+def use_step(db: Db, user_id: int, secret_no: int, step: int, now_ms: int) -> bool:
     """Use up a step; False if it, or a later one, was used before.
 
     One conditional update decides between any number of logins at the same moment, in whatever
@@ -46,8 +49,34 @@ def use_step(db: Db, user_id: int, step: int, now_ms: int) -> bool:
     later = update(User).where(User.id == user_id, User.last_step < step).values(last_step=step)
     if db.execute(later.execution_options(synchronize_session=False)).rowcount != 1:  # type: ignore[attr-defined]
         return False
-    db.execute(insert(UsedOtp).values(user_id=user_id, step=step, used_ms=now_ms))
+    _note_step(db, user_id, secret_no, step, now_ms)
     return True
+
+
+def move_to_next(db: Db, user_id: int, secret_no: int, step: int, now_ms: int) -> bool:
+    """Put the new secret, number `secret_no`, in the place of the old one, and use up its step.
+
+    False if there is none any more: of any number at once one finds it; and if a much later step
+    let somebody in before. (One a little later may have: of the old secret, by another clock.)
+    """
+    waiting = update(User).where(
+        User.id == user_id, User.next_secret.is_not(None), User.last_step <= step + APART
+    )
+    moved = waiting.values(otp_secret=User.next_secret, next_secret=None, last_step=step)
+    if db.execute(moved.execution_options(synchronize_session=False)).rowcount != 1:  # type: ignore[attr-defined]
+        return False
+    _note_step(db, user_id, secret_no, step, now_ms)
+    return True
+
+
+def _note_step(db: Db, user_id: int, secret_no: int, step: int, now_ms: int) -> None:
+    row = {"user_id": user_id, "secret_no": secret_no, "step": step, "used_ms": now_ms}
+    db.execute(insert(UsedOtp).values(row))
+
+
+def was_used(db: Db, user_id: int, secret_no: int, step: int) -> bool:
+    """Tell whether a step of a secret has let somebody in within the last day."""
+    return db.get(UsedOtp, (user_id, secret_no, step)) is not None
 
 
 def tree(db: Db, user_id: int) -> Tree | None:

@@ -20,6 +20,11 @@ PERSON = {
     "period",
     "algorithm",
     "fingerprint",
+    "clock_ms",
+    "locked_ms",
+    "held_until_ms",
+    "new_secret_ms",
+    "recovery_codes",
     "sessions",
     "files",
     "folders",
@@ -45,6 +50,10 @@ def admin(home_with_alice, tmp_path, monkeypatch, capsys):
 COMMANDS: dict[tuple[str, ...], set[str]] = {
     ("add-user", "bob"): HANDED_OVER,
     ("rotate-secret", "alice"): HANDED_OVER,
+    ("rotate-secret", "alice", "--now"): HANDED_OVER,
+    ("recovery-codes", "alice"): {"user", "recovery_codes"},
+    ("unlock-user", "alice"): {"user", "unlocked"},
+    ("revoke", "--user", "alice"): {"ended"},
     ("show-user", "alice"): PERSON,
     ("disable-user", "alice"): PERSON,
     ("enable-user", "alice"): PERSON,
@@ -93,6 +102,15 @@ def test_the_list_in_json_is_an_array_of_people(admin):
         (("enable-user", "nobody"), 5),
         (("remove-user", "nobody", "--yes"), 5),
         (("rotate-secret", "nobody"), 5),
+        (("recovery-codes", "nobody"), 5),
+        (("unlock-user", "nobody"), 5),
+        (("sessions", "--user", "nobody"), 5),
+        (("revoke", "--user", "nobody"), 5),
+        (("revoke", "4711"), 5),
+        (("revoke",), 2),
+        (("revoke", "0"), 2),
+        (("revoke", "one"), 2),
+        (("revoke", "1", "--user", "alice"), 2),
         (("reset-keys", "nobody", "--yes"), 5),
         (("reset-keys", "alice", "--yes"), 5),
         (("show-user", "\x1b[31malice"), 5),
@@ -196,8 +214,37 @@ def test_people_read_a_table(admin):
 
 
 def test_every_command_says_what_it_does(admin):
-    for command in (*COMMANDS, ("list-users",), ("reset-keys",), ("db",)):
-        words = [word for word in command if word not in ("alice", "bob", "--yes")]
+    for command in (*COMMANDS, ("list-users",), ("reset-keys",), ("sessions",), ("db",)):
+        words = [
+            word for word in command if word not in ("alice", "bob", "--yes", "--now", "--user")
+        ]
         status, out, _ = admin(*words, "--help")
         assert status == 0
         assert len(out.split("Options:")[0]) > 80
+
+
+def test_recovery_codes_are_shown_once_and_their_number_afterwards(admin):
+    codes = json.loads(admin("recovery-codes", "alice", "--json")[1])["recovery_codes"]
+    assert len(codes) == 10
+    shown = admin("show-user", "alice")[1]
+    assert "Recovery     10 codes" in shown
+    for command in (("show-user", "alice"), ("audit",), ("list-users",)):
+        told = "".join(admin(*command)[1:])
+        assert not any(code in told for code in codes)
+    printed = admin("recovery-codes", "alice")[1].splitlines()
+    assert [line.split()[0] for line in printed if line.startswith("  ")] == [
+        str(number) for number in range(1, 11)
+    ]
+
+
+def test_without_sessions_it_says_so(admin):
+    assert admin("sessions")[1] == "Nobody is logged in.\n"
+    assert admin("sessions", "--user", "alice")[1] == "alice is not logged in.\n"
+    assert json.loads(admin("sessions", "--json")[1]) == []
+
+
+def test_a_new_secret_that_waits_is_shown(admin):
+    admin("rotate-secret", "alice")
+    assert "a new secret waits for its first use since" in admin("show-user", "alice")[1]
+    admin("rotate-secret", "alice", "--now")
+    assert "Door         open" in admin("show-user", "alice")[1]

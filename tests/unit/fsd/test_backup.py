@@ -22,17 +22,19 @@ from fsd.blobs.hold import Hold
 from fsd.home import Home, HomeBusyError
 from fsd.store import models, schema
 from fsd.store.engine import Database
+from fsd.store.login_models import RecoveryCode
 from fsproto.errors import (
     ConflictError,
     FsError,
     IntegrityError,
+    LoginRefused,
     UsageError,
     WrongPassphraseError,
 )
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.sealed.stream import HEADER_SIZE
 from tests.known import TIME_MS, stretch
-from tests.people import Office
+from tests.people import ADDRESS, CHANNEL, Office, Resident, accounts
 
 PHRASE = "correct horse"
 
@@ -409,3 +411,24 @@ def test_what_is_sealed_is_opened_again(size):
     sealed.finish()
     opened = Unsealed(io.BytesIO(out.getvalue()), PHRASE)
     assert b"".join(iter(lambda: opened.read(70_000), b"")) == data
+
+
+def test_a_secret_that_waits_lets_nobody_in_with_a_code_from_before(
+    home, database, clock, tmp_path
+):
+    office = Office(database, home.blobs, clock)
+    alice = office.add("alice")
+    alice.enrol(office, clock(), -1)
+    office.access.recovery_codes("alice")
+    new = Resident(alice.identity, office.access.rotate_secret("alice").otp)
+    data = backed_up(home, database)
+    to = Home(tmp_path / "new" / "home")
+    put_back(data, to, "sqlite://")
+    with closing(Database(to.database_url)) as again:
+        behind = accounts(again, clock)
+        for steps in (-1, 0):
+            with pytest.raises(LoginRefused):
+                behind.login(alice.login(new.code(clock(), steps)), CHANNEL, ADDRESS)
+        with again.read() as db:
+            assert db.query(RecoveryCode).count() == 0
+        behind.login(alice.login(new.code(clock(), 1)), CHANNEL, ADDRESS)

@@ -10,8 +10,8 @@ from contextlib import closing
 import pytest
 
 from fsd.auth.otp import OtpSetting
-from fsd.store import models
 from fsd.store.engine import Database
+from fsd.store.login_models import LoginPenalty
 from fsproto.errors import ExistsError, LoginRefused
 from tests.people import CHANNEL, Office, Resident, accounts, identity
 
@@ -85,7 +85,8 @@ def test_of_a_hundred_guesses_at_once_five_are_looked_at(office, clock):
     with ThreadPoolExecutor(RACERS) as pool:
         list(pool.map(guess, range(5 * RACERS)))
     with office.database.read() as db:
-        assert db.query(models.LoginFailure).count() == 5
+        (penalty,) = db.query(LoginPenalty)
+        assert penalty.failures == 5
 
 
 def test_of_twenty_logins_with_one_code_from_one_address_exactly_one_wins(office, clock):

@@ -73,6 +73,33 @@ def test_everything_is_sealed_under_the_new_master_key(database, home, peopled, 
         open_vault(Home(tmp_path / "before"), database)
 
 
+def test_a_secret_that_waits_and_the_audit_log_go_along(database, home, peopled):
+    waiting = app.access(home, database).rotate_secret("alice").otp.secret
+    assert rotate(home, database, actor="fsadmin:tests") == 4
+    vault = open_vault(home, database)
+    with database.read() as db:
+        alice = users.by_name(db, "alice")
+        assert alice is not None
+        assert alice.next_secret is not None
+        assert vault.open(alice.next_secret, alice.id) == waiting
+    keeper = app.audit_keeper(home, database, "fsadmin:tests")
+    assert keeper.verify([]).findings == []
+    last = list(keeper.entries())[-1]
+    assert (last.event, last.actor) == ("master-key-rotated", "fsadmin:tests")
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_the_audit_log_goes_on_after_an_interrupted_rotation_with_nobody_left(
+    database, home, peopled, before
+):
+    people = app.people(home, database)
+    for name in peopled:
+        people.remove(name)
+    with pytest.raises(Crash):
+        rotate(Failing(home.path, before), database)
+    assert app.audit_keeper(home, database, "fsadmin:tests").verify([]).findings == []
+
+
 @pytest.mark.parametrize("before", [1, 2])
 def test_a_rotation_that_was_interrupted_leaves_a_key_that_counts(database, home, peopled, before):
     with pytest.raises(Crash):

@@ -36,7 +36,7 @@ def fields(owner: object, above: str = "") -> set[str]:
     found = set()
     for one in dataclasses.fields(owner):  # type: ignore[arg-type]
         value = getattr(owner, one.name)
-        if dataclasses.is_dataclass(value) and one.name in ("logins", "door", "uploads"):
+        if dataclasses.is_dataclass(value) and one.name in ("logins", "door", "uploads", "keep"):
             found |= fields(value, f"{above}{one.name}.")
         else:
             found.add(above + one.name)
@@ -80,7 +80,7 @@ def test_what_is_shown_as_in_force_is_a_file_that_says_the_same(file):
 
 
 def test_the_environment_goes_above_the_file_and_the_command_line_above_both(file):
-    text = "[login]\ntries_a_minute = 2\n[door]\nidle = 20\nstall = 20\n"
+    text = "[login]\nfree_tries = 2\n[door]\nidle = 20\nstall = 20\n"
     loaded = of_file(
         file,
         text,
@@ -88,9 +88,9 @@ def test_the_environment_goes_above_the_file_and_the_command_line_above_both(fil
         options={"door.stall": "40"},
     )
     found = loaded.checked()
-    assert (found.logins.tries_a_minute, found.door.idle_s, found.door.stall_s) == (2, 30, 40)
+    assert (found.logins.free_tries, found.door.idle_s, found.door.stall_s) == (2, 30, 40)
     assert loaded.sources == {
-        "login.tries_a_minute": f"{file}, line 2",
+        "login.free_tries": f"{file}, line 2",
         "door.idle": "FSD_DOOR_IDLE",
         "door.stall": "--set door.stall",
     }
@@ -127,9 +127,9 @@ def test_a_file_that_was_named_may_name_the_home_and_must_be_there(tmp_path, fil
             "# x\nlogin.session = '3 weeks'",
             r"line 2: login\.session is '3 weeks', .* 1 min to 90 d",
         ),
-        ("[login]\ntries_a_minute = 0", r"line 2: login\.tries_a_minute is '0', .* 1 to 1000"),
-        ("[login]\ntries_a_minute = true", "line 2"),
-        ("[login]\ntries_a_minute = '5'", "line 2"),
+        ("[login]\nfree_tries = 0", r"line 2: login\.free_tries is '0', .* 1 to 1000"),
+        ("[login]\nfree_tries = true", "line 2"),
+        ("[login]\nfree_tries = '5'", "line 2"),
         ("[door]\nidle = nan", "line 2: door.idle is 'nan'"),
         ("[door]\nidle = '-5 s'", "line 2"),
         ("listen = 'here:there'", r"listen is 'here:there', but must be an address"),

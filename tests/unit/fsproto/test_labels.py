@@ -29,6 +29,12 @@ KINDS = {
     "derived from an identity": {"JOURNAL"},
     "derived from two identities": {"SAFETY_WORDS"},
     "names of a client's own files": {"UNFINISHED"},
+    "the server's own": {
+        "SERVER_AUDIT_ENTRY",
+        "SERVER_AUDIT_HEAD",
+        "SERVER_AUDIT_ARCHIVE",
+        "SERVER_RECOVERY_CODE",
+    },
 }
 """Labels that stand at the front of one kind of input, where one could be taken for another."""
 

@@ -1,0 +1,96 @@
+"""`fsclient otp`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from fsclient.app import App
+from fsproto.errors import UsageError
+
+if TYPE_CHECKING:
+    from fsclient.session import Session
+    from fsproto.messages.account import NewSecret
+
+_TRIES = 3
+
+
+@click.group()
+def command() -> None:
+    """Give your authenticator app a new secret."""
+
+
+@command.command("rotate", short_help="Give your authenticator app a new secret.")
+@click.option("--issuer", metavar="NAME", default="fsd", show_default=True,
+              help="What an authenticator app calls the entry.")  # fmt: skip
+@click.pass_obj
+def rotate(app: App, issuer: str) -> None:
+    """Make a new one-time password secret, show it as a QR code, and use its first code.
+
+    Asks for a one-time password of the old secret, or a recovery code. The old secret works until a
+    code of the new one is used for the first time: so nothing is lost if you are interrupted, and
+    the same command begins anew. Without a terminal the new secret is given as a result, and
+    whatever uses its first code ends the old one.
+    """
+    from fsproto.messages.account import NewSecret, RotateSecret
+
+    with app.session() as session:
+        made = app.with_code(lambda code: session.connection.call(RotateSecret(code), NewSecret))
+        user = session.identity.user
+        uri = _uri(made, user, issuer)
+        confirmed = False
+        if app.ui.can_ask():
+            _show(app, made, uri)
+            _confirm(app, session)
+            confirmed = True
+    shown = [] if confirmed else [f"secret  {made.secret}", f"uri     {uri}"]
+    app.ui.result(
+        {"user": user, "secret": made.secret, "otpauth_uri": uri, "confirmed": confirmed},
+        shown or f"Codes of the old secret of {user} are refused from now on.",
+    )
+    if not confirmed:
+        app.ui.say("The old secret works until the first code of the new one is used.")
+
+
+def _uri(made: NewSecret, user: str, issuer: str) -> str:
+    import hashlib
+
+    import pyotp
+
+    digest = {"SHA1": hashlib.sha1, "SHA256": hashlib.sha256, "SHA512": hashlib.sha512}
+    if made.algorithm not in digest or not issuer.isprintable() or ":" in issuer:
+        raise UsageError("An issuer has printable characters other than ':'.")
+    totp = pyotp.TOTP(
+        made.secret, digits=made.digits, digest=digest[made.algorithm], interval=made.period
+    )
+    return totp.provisioning_uri(name=user, issuer_name=issuer)
+
+
+def _show(app: App, made: NewSecret, uri: str) -> None:
+    from fsproto.qr import drawn
+
+    app.ui.draw(drawn(uri))
+    app.ui.show(f"Scan this with your authenticator app, or type the secret: {made.secret}")
+    app.ui.show("It is not shown again. Remove the old entry only when this is done.")
+
+
+def _confirm(app: App, session: Session) -> None:
+    """Have the first code of the new secret used; that ends the old one."""
+    from fsproto.errors import LoginRefused
+    from fsproto.messages.account import ConfirmSecret
+    from fsproto.messages.base import Done
+
+    for tries_left in reversed(range(_TRIES)):
+        code = app.ui.ask("Code that the new entry shows: ")
+        try:
+            session.connection.call(ConfirmSecret(code), Done)
+        except LoginRefused:
+            if not tries_left:
+                raise LoginRefused(
+                    "The new secret was not confirmed; the old one goes on.",
+                    hint="Give the same command again, and scan the code that it shows then.",
+                ) from None
+            app.ui.warn("That is not the code of the new secret; compare the clock of your app.")
+        else:
+            return

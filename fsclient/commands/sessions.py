@@ -1,0 +1,41 @@
+"""`fsclient sessions`."""
+
+from __future__ import annotations
+
+import click
+
+from fsclient.app import App
+
+
+@click.command()
+@click.pass_obj
+def command(app: App) -> None:
+    """Show your running sessions: since when, when and where from last used, until when.
+
+    A session lets commands go on without a further one-time password on the machine that has your
+    identity key. If you do not know one of them: 'fsclient logout --everywhere'.
+    """
+    from fsclient.ui import time_text
+    from fsproto.messages.account import GetSessions, Sessions
+
+    with app.session() as session:
+        running = session.connection.call(GetSessions(), Sessions).sessions
+    app.ui.result(
+        [
+            {
+                "session": each.id,
+                "began_ms": each.began_ms,
+                "used_ms": each.used_ms,
+                "expires_ms": each.expires_ms,
+                "address": each.address,
+                "this": each.this,
+            }
+            for each in running
+        ],
+        [
+            f"{'*' if each.this else ' '} since {time_text(each.began_ms)}, "
+            f"used {time_text(each.used_ms)} from {each.address}, "
+            f"until {time_text(each.expires_ms)}"
+            for each in running
+        ],
+    )

@@ -1,0 +1,45 @@
+"""What the server tells at a login of what happened at the account, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fsclient.ui import Ui, count_text, time_text
+from fsproto.messages.account import Notice
+
+_LEAKED = "If that was not you, make a new secret with 'fsclient otp rotate'."
+
+
+def tell(ui: Ui, notices: Iterable[Notice]) -> None:
+    """Warn of each; what this version does not know of is nothing to it."""
+    for notice in notices:
+        sentence = _sentence(notice)
+        if sentence:
+            ui.warn(sentence)
+
+
+def _sentence(notice: Notice) -> str | None:
+    often = "" if notice.count == 1 else f" {notice.count} times, last"
+    when = f"{often} on {time_text(notice.at_ms)} from {notice.address}"
+    match notice.kind:
+        case "code-replayed":
+            return (
+                "A one-time password of yours was tried again after it had been used,"
+                f"{when}. Somebody may be watching your codes."
+            )
+        case "code-without-key":
+            return (
+                "Somebody without your identity key gave a right one-time password of yours,"
+                f"{when}. {_LEAKED}"
+            )
+        case "ticket-without-key":
+            return (
+                "Somebody without your identity key tried to go on with a session of yours,"
+                f"{when}. They have read your profile folder: end all sessions with "
+                "'fsclient logout --everywhere'."
+            )
+        case "recovery-codes-low":
+            left = count_text(notice.count, "recovery code") if notice.count else "no recovery code"
+            verb = "is" if notice.count <= 1 else "are"
+            return f"There {verb} {left} left; 'fsclient recovery-codes' makes new ones."
+    return None

@@ -1,0 +1,107 @@
+"""The chain, as pure functions: what an entry's hash is, what the head proves, what is wrong.
+
+    hash n = SHA-256("fs/1 audit entry" ‖ hash n-1 ‖ packed entry n), hash 0 = 32 random bytes
+    proof  = HMAC-SHA256(audit key, "fs/1 audit head" ‖ u64 base number ‖ base hash
+                                    ‖ u64 last number ‖ last hash)
+
+Anybody can follow the hashes; only who holds the audit key can say where they end. So whoever can
+write to the database and has no key cannot alter, remove, add or reorder entries, nor cut off the
+last ones, without the head telling. What they can do is to put back a copy of everything, head
+included, as it was at some time: that is told only by who has seen a later head (`seen.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from fsproto import crypto, labels
+from fsproto.packing import Record, pack
+
+NO_HASH = bytes(crypto.HASH_SIZE)
+"""Where there is no log."""
+
+
+class Entry(Record, frozen=True):
+    """One event."""
+
+    seq: int
+    """Its number; the first is 1, and none is left out."""
+    at_ms: int
+    """Unix time in milliseconds, by the clock of the node that recorded it."""
+    event: str
+    actor: str
+    """Who did it or tried to: a user's name, or `fsadmin:` and a name on the server's machine."""
+    subject: str
+    """Whose account it is about; empty where it is about none."""
+    address: str
+    """Where it came from; empty for what was done at the server."""
+    detail: str
+    """What else there is to say, in words."""
+
+    def hash(self, previous: bytes) -> bytes:
+        """Return the hash of this entry on top of the one before (32 bytes)."""
+        return crypto.sha256(labels.SERVER_AUDIT_ENTRY, previous, pack(self))
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of the chain: after entry `base`, up to entry `last`, with the hashes of both."""
+
+    base: int
+    base_hash: bytes
+    last: int
+    last_hash: bytes
+
+    def proof(self, key: bytes, label: bytes = labels.SERVER_AUDIT_HEAD) -> bytes:
+        """Return what only a holder of the audit key (32 bytes) can say of it (32 bytes)."""
+        return crypto.hmac_sha256(
+            key,
+            label,
+            self.base.to_bytes(8, "big"),
+            self.base_hash,
+            self.last.to_bytes(8, "big"),
+            self.last_hash,
+        )
+
+    def proved(self, key: bytes, proof: bytes, label: bytes = labels.SERVER_AUDIT_HEAD) -> bool:
+        """Tell whether `proof` is that of this stretch."""
+        return crypto.equal(self.proof(key, label), proof)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong with the chain."""
+
+    seq: int
+    """The entry at which it shows."""
+    sentence: str
+
+
+def faults(span: Span, entries: Iterable[tuple[Entry, bytes]]) -> Iterator[Finding]:
+    """Give all that is wrong with entries and their stored hashes, which come in ascending order.
+
+    Each entry is held against the stored hash of the one before, so that one that was altered is
+    told alone and not with everything after it.
+    """
+    before, hash_before = span.base, span.base_hash
+    for entry, stored in entries:
+        if entry.seq > before + 1:
+            yield Finding(before + 1, _missing(before + 1, entry.seq - 1))
+        elif entry.seq <= before:
+            yield Finding(entry.seq, f"Entry {entry.seq} is there although it was rotated away.")
+        elif entry.hash(hash_before) != stored:
+            yield Finding(entry.seq, f"Entry {entry.seq} was altered, or put in another's place.")
+        before, hash_before = entry.seq, stored
+    if before < span.last:
+        yield Finding(before + 1, _missing(before + 1, span.last))
+    elif before > span.last:
+        yield Finding(span.last + 1, f"Entries after {span.last} were added by somebody else.")
+    elif hash_before != span.last_hash:
+        yield Finding(span.last, f"Entry {span.last} is not the one that the log ended with.")
+
+
+def _missing(first: int, last: int) -> str:
+    if first == last:
+        return f"Entry {first} was removed."
+    return f"Entries {first} to {last} were removed."

@@ -1,0 +1,149 @@
+"""The log in the database: recording what happens, and looking at it again.
+
+An event is recorded in the transaction of what it tells of: where it cannot be written, what it
+tells of does not happen. The log's head is held by one transaction at a time, so entries are
+written last of all, right before the commit: then nobody waits for the head while they hold what
+another needs, and the head is held for as short as can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy.orm import Session as Db
+
+from fsd.audit.chain import NO_HASH, Entry, Finding, Span, faults
+from fsd.audit.events import Event
+from fsd.auth.vault import Vault
+from fsd.store.audit_models import AuditHead
+from fsd.store.engine import Database, before_commit
+from fsd.store.repos import audit as rows
+from fsproto.errors import FsError, IntegrityError
+
+AUDIT_KEY = 0
+"""What stands for the log where the vault asks whose a secret is; no user has that number."""
+_LONGEST = {"actor": 128, "subject": 64, "address": 64, "detail": 512}
+"""Characters a column takes."""
+
+
+class AuditBrokenError(FsError):
+    """The audit log was altered; nothing is done that it would have to tell of."""
+
+    code = "audit-broken"
+    exit_status = IntegrityError.exit_status
+    default_hint = (
+        "'fsadmin audit verify' says what is wrong; 'fsadmin audit rotate --broken FILE' puts "
+        "the log aside as it is and begins a new one."
+    )
+
+
+@dataclass(frozen=True)
+class Report:
+    """What looking at the whole log came to."""
+
+    span: Span
+    entries: int
+    findings: list[Finding]
+
+
+class AuditLog:
+    """The audit log of one database."""
+
+    def __init__(self, vault: Vault, now_ms: Callable[[], int]) -> None:
+        """Take what seals the log's key, and the clock."""
+        self._vault = vault
+        self.now_ms = now_ms
+        self._opened: tuple[bytes, bytes] | None = None
+
+    def record(
+        self,
+        db: Db,
+        event: Event,
+        *,
+        actor: str,
+        subject: str = "",
+        address: str = "",
+        detail: str = "",
+    ) -> None:
+        """Record an event together with what `db`'s transaction does.
+
+        It is written right before the commit, whatever becomes of savepoints until then. If it
+        cannot be, the transaction fails: `OutOfSpaceError`, `DatabaseError`, `AuditBrokenError`.
+        Nothing secret may be among the words.
+        """
+        words = {"actor": actor, "subject": subject, "address": address, "detail": detail}
+        kept = {name: _storable(word)[: _LONGEST[name]] for name, word in words.items()}
+        before_commit(db, partial(self._append, self.now_ms(), event.value, kept))
+
+    def key(self, head: AuditHead) -> bytes:
+        """Return the audit key; `IntegrityError` if it does not open under the master key."""
+        if self._opened is None or self._opened[0] != head.sealed_key:
+            opened = self._vault.open(head.sealed_key, AUDIT_KEY)
+            self._opened = head.sealed_key, bytes.fromhex(opened)
+        return self._opened[1]
+
+    def _append(self, at_ms: int, event: str, words: dict[str, str], db: Db) -> None:
+        head = rows.hold_head(db)
+        if head is None:
+            if not rows.is_empty(db):
+                raise AuditBrokenError  # there was a head once
+            head = self.begin(db, 0)
+        elif not rows.span(head).proved(self.key(head), head.proof):
+            raise AuditBrokenError  # to go on would give a proof to what somebody else wrote
+        entry = Entry(head.last + 1, at_ms, event, **words)
+        head.last, head.last_hash = entry.seq, entry.hash(head.last_hash)
+        rows.add(db, entry, head.last_hash)
+        self.prove(head)
+        db.flush()
+
+    def begin(self, db: Db, last: int, sealed_key: bytes | None = None) -> AuditHead:
+        """Make a new head, under a new key if there is none; the next entry follows `last`."""
+        if sealed_key is None:
+            sealed_key = self._vault.seal(self._vault.new_key().hex(), AUDIT_KEY)
+        beginning = self._vault.new_key()  # random: no two logs have an entry in common
+        head = AuditHead(
+            id=1,
+            base=last,
+            base_hash=beginning,
+            last=last,
+            last_hash=beginning,
+            proof=b"",
+            sealed_key=sealed_key,
+        )
+        self.prove(head)
+        db.add(head)
+        db.flush()
+        return head
+
+    def prove(self, head: AuditHead) -> None:
+        """Give a head the proof of what it says now."""
+        head.proof = rows.span(head).proof(self.key(head))
+
+    def look(self, database: Database) -> Report:
+        """Follow the whole chain, as it is at this moment."""
+        with database.read() as db:
+            head = rows.head(db)
+            if head is None:
+                lost = [] if rows.is_empty(db) else [Finding(0, "The head of the log was removed.")]
+                return Report(Span(0, NO_HASH, 0, NO_HASH), 0, lost)
+            span = rows.span(head)
+            count = 0
+            findings = []
+            if not span.proved(self.key(head), head.proof):
+                findings.append(Finding(span.last, "The head of the log was altered."))
+
+            def counted() -> Iterator[tuple[Entry, bytes]]:
+                nonlocal count
+                for pair in rows.entries(db):
+                    count += 1
+                    yield pair
+
+            findings += faults(span, counted())
+        return Report(span, count, findings)
+
+
+def _storable(word: str) -> str:
+    """Return words without what PostgreSQL cannot keep."""
+    return word.replace("\0", "").encode("utf-8", "replace").decode()

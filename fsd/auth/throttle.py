@@ -1,0 +1,76 @@
+"""How long those who were refused must wait: pure functions over what is remembered of them.
+
+Refusals are counted in lanes. A stranger's try is in two: that of the name and the network it came
+from, and that of the network whatever the name. A try that is signed by the account's identity
+key is in a third, of the account alone, so that no stranger can hold up the person whose account
+it is. In each lane some refusals are free; every further one doubles the wait.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What one lane allows; times in milliseconds."""
+
+    free: int
+    """Refusals before there is any wait."""
+    first_ms: int
+    longest_ms: int
+    forget_ms: int
+    """After this long without a refusal, all are forgotten."""
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """What is remembered of a lane; times are Unix milliseconds."""
+
+    failures: int = 0
+    last_ms: int = 0
+    until_ms: int = 0
+    """Until when tries are not even looked at."""
+
+    def holds(self, now_ms: int) -> bool:
+        """Tell whether a try must wait."""
+        return now_ms < self.until_ms
+
+    def after_refusal(self, allowance: Allowance, now_ms: int) -> Penalty:
+        """Return what is remembered once one more try was refused."""
+        forgotten = now_ms - self.last_ms >= allowance.forget_ms
+        failures = 1 if forgotten else self.failures + 1
+        wait_ms = 0
+        if failures >= allowance.free:
+            doubled = min(failures - allowance.free, 32)
+            wait_ms = min(allowance.first_ms << doubled, allowance.longest_ms)
+        return Penalty(failures, now_ms, now_ms + wait_ms)
+
+
+@dataclass(frozen=True, order=True)
+class Lane:
+    """Where refusals are counted together: of a user, of a network, or of both."""
+
+    user: str
+    """Empty: whatever the name."""
+    network: str
+    """Empty: wherever it comes from, since it was signed by the identity key."""
+
+
+def lanes(user: str, network: str, *, known: bool) -> list[Lane]:
+    """Return the lanes that a try is in, in the order in which they are to be held."""
+    if known:
+        return [Lane(user, "")]
+    return sorted((Lane(user, network), Lane("", network)))
+
+
+def network_of(address: str) -> str:
+    """Return what refusals count against: of IPv6 the 64 bits that one guesser has at least."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or ipaddress.IPv6Network((int(found), 64), strict=False))

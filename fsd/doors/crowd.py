@@ -1,0 +1,94 @@
+"""What strangers may have of the door: how many may wait inside it, and how fast it exchanges keys.
+
+Nobody is turned away for what others do from elsewhere. Where there is no more room, the oldest
+who has not logged in makes room, of the very network that has the most; where keys are exchanged
+too fast, the next one waits. Compare MaxStartups and PerSourcePenalties of OpenSSH.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T", bound=Hashable)
+
+
+class WaitingRoom(Generic[T]):
+    """Those who are connected and have not logged in, by the network they came from."""
+
+    def __init__(self, *, most: int, most_of_one: int) -> None:
+        """Take how many there may be in all, and of one network."""
+        self._most = most
+        self._most_of_one = most_of_one
+        self._waiting: defaultdict[str, dict[T, None]] = defaultdict(dict)  # in order of coming
+        self._count = 0
+
+    def limit(self, *, most: int, most_of_one: int) -> None:
+        """Take other limits for those who come from now on."""
+        self._most, self._most_of_one = most, most_of_one
+
+    def __len__(self) -> int:
+        return self._count
+
+    def enter(self, network: str, who: T) -> T | None:
+        """Let one more in; return who has to leave for that, and has left already here."""
+        self._waiting[network][who] = None
+        self._count += 1
+        crowded: str | None = None
+        if len(self._waiting[network]) > self._most_of_one:
+            crowded = network
+        elif self._count > self._most:
+            crowded = max(self._waiting, key=lambda each: len(self._waiting[each]))
+        if crowded is None:
+            return None
+        oldest = next(iter(self._waiting[crowded]))
+        self.leave(crowded, oldest)
+        return oldest
+
+    def leave(self, network: str, who: T) -> None:
+        """Let somebody go, who logged in or is gone; harmless if they have left before."""
+        group = self._waiting.get(network)
+        if group is None or who not in group:
+            return
+        del group[who]
+        self._count -= 1
+        if not group:
+            del self._waiting[network]
+
+
+@dataclass
+class _Bucket:
+    """When the next one of a kind may begin, if none of what is saved up were left."""
+
+    next_s: float
+
+
+class Rate:
+    """So many a second, a few more at once after a pause (a token bucket; GCRA of ITU-T I.371)."""
+
+    def __init__(self, per_second: float, at_once: int, *, longest_s: float) -> None:
+        """Take the rate, how many may come at once, and the longest that one is made to wait."""
+        self._each_s = 1.0 / per_second
+        self._saved_s = at_once / per_second
+        self._longest_s = longest_s
+        self._buckets: dict[str, _Bucket] = {}
+
+    def wait_s(self, key: str, now_s: float) -> float | None:
+        """Return how long the next one of `key` has to wait; None, and it has no turn: too long."""
+        if len(self._buckets) > _BUCKETS:
+            full = [key for key, each in self._buckets.items() if each.next_s <= now_s]
+            for each in full:  # as good as new
+                del self._buckets[each]
+        bucket = self._buckets.setdefault(key, _Bucket(now_s))
+        begins = max(bucket.next_s, now_s) - (self._saved_s - self._each_s)
+        wait = max(0.0, begins - now_s)
+        if wait > self._longest_s:
+            return None
+        bucket.next_s = max(bucket.next_s, now_s) + self._each_s
+        return wait
+
+
+_BUCKETS = 4096
+"""Networks whose rate is known, before those that have none to speak of are forgotten."""

@@ -1,0 +1,146 @@
+"""What people do about their own account, once they are logged in: sessions, codes, secret.
+
+A session alone is not enough to take an account over: what makes new codes or a new secret asks for
+a code once more, and one that is refused counts like one at the login.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlalchemy.orm import Session as Db
+
+from fsd.audit.events import Event
+from fsd.auth import recovery
+from fsd.auth.vault import Vault
+from fsd.services import codes
+from fsd.services.attempts import Attempts, Refused, Try, Why
+from fsd.services.codes import Account, Codes, Kind
+from fsd.store import models
+from fsd.store.engine import Database
+from fsd.store.login_models import LoginState
+from fsd.store.repos import logins, sessions
+from fsproto.messages.account import NewSecret, RecoveryCodes, RunningSession, Sessions
+from fsproto.types import Random
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who is speaking on a connection that logged in."""
+
+    user_id: int
+    user: str
+    ed25519: bytes
+    """The identity key, 32 bytes."""
+    session_id: int
+    address: str
+
+
+class OwnAccount:
+    """The own accounts of all people; all calls block."""
+
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        attempts: Attempts,
+        codes: Codes,
+        *,
+        now_ms: Callable[[], int],
+        random: Random,
+    ) -> None:
+        """Take the parts."""
+        self._database = database
+        self._vault = vault
+        self._attempts = attempts
+        self._codes = codes
+        self._now_ms = now_ms
+        self._random = random
+
+    def sessions(self, who: Principal) -> Sessions:
+        """Return the running sessions of who asks."""
+        with self._database.read() as db:
+            return Sessions(
+                [
+                    RunningSession(
+                        each.id,
+                        each.created_ms,
+                        each.used_ms,
+                        each.expires_ms,
+                        each.address,
+                        each.id == who.session_id,
+                    )
+                    for each in sessions.of_user(db, who.user_id, self._now_ms())
+                ]
+            )
+
+    def end_sessions(self, who: Principal) -> None:
+        """End all sessions of who asks, this one too."""
+        with self._database.write() as db:
+            sessions.end_all(db, who.user_id)
+            self._attempts.record(db, Event.SESSIONS_ENDED, self._try(who), "all, by themselves")
+
+    def make_recovery_codes(self, who: Principal, code: str) -> RecoveryCodes:
+        """Make new recovery codes; `LoginRefused` if the code is not right."""
+        made = recovery.new_codes(self._random)
+
+        def make(db: Db, account: Account) -> None:
+            user_id = account.user.id
+            logins.replace_codes(db, user_id, recovery.hashes(user_id, made), self._now_ms())
+
+        self._with_code(who, code, make, Event.RECOVERY_CODES_MADE)
+        return RecoveryCodes(made)
+
+    def rotate_secret(self, who: Principal, code: str) -> NewSecret:
+        """Make a new secret beside the old one; `LoginRefused` if the code is not right."""
+
+        def make(_: Db, account: Account) -> NewSecret:
+            made = codes.rotate(self._vault, account, self._now_ms())
+            return NewSecret(made.secret, made.digits, made.period, made.algorithm)
+
+        return self._with_code(who, code, make, Event.SECRET_ROTATED)
+
+    def confirm_secret(self, who: Principal, code: str) -> None:
+        """Use a code of the new secret, which ends the old one; `LoginRefused` if it is none."""
+
+        def confirm(db: Db, state: LoginState | None) -> None:
+            account = _account(db, who, state)
+            match = self._codes.match(db, account, code, self._now_ms())
+            if match is not None and match.kind is not Kind.NEXT:
+                raise Refused(Why.WRONG)
+            self._attempts.use(db, account, match, self._try(who))
+
+        self._attempts.attempt(self._try(who), confirm, known=True, event=None)
+
+    def _with_code(
+        self,
+        who: Principal,
+        code: str,
+        make: Callable[[Db, Account], T],
+        event: Event,
+    ) -> T:
+        """Do something for who gives a right code, which that uses up."""
+        a_try = self._try(who)
+
+        def with_code(db: Db, state: LoginState | None) -> T:
+            account = _account(db, who, state)
+            match = self._codes.match(db, account, code, a_try.at_ms)
+            self._attempts.use(db, account, match, a_try)
+            return make(db, account)
+
+        return self._attempts.attempt(a_try, with_code, known=True, event=event)
+
+    def _try(self, who: Principal) -> Try:
+        return Try(who.user, who.address, self._now_ms())
+
+
+def _account(db: Db, who: Principal, state: LoginState | None) -> Account:
+    """Return the account of who is logged in; `Refused` if it was removed meanwhile."""
+    user = db.get(models.User, who.user_id)
+    if user is None or state is None or state.user_id != user.id:
+        raise Refused(Why.UNKNOWN)
+    return Account(user, state)

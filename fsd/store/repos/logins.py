@@ -1,0 +1,87 @@
+"""Queries on what is known of each account's logins: state, notices, recovery codes."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.orm import Session as Db
+
+from fsd.store.login_models import LoginNotice, LoginState, RecoveryCode
+from fsd.store.models import User
+
+
+def begin(db: Db, user_id: int) -> None:
+    """Begin to keep the state of a new user."""
+    db.add(LoginState(user_id=user_id, failures=0, drift_ms=0, secret_no=1, last_network=""))
+    db.flush()
+
+
+def hold(db: Db, name: str) -> LoginState | None:
+    """Return a user's state, which nobody else changes before the end of this transaction.
+
+    Whoever changes an account holds its state first, so that no two wait for each other.
+    """
+    user = select(User.id).where(User.name == name).scalar_subquery()
+    held = select(LoginState).where(LoginState.user_id == user).with_for_update()
+    return db.scalar(held.execution_options(populate_existing=True))
+
+
+def state(db: Db, user_id: int) -> LoginState:
+    """Return a user's state as it is."""
+    return db.get_one(LoginState, user_id)
+
+
+# --- notices
+
+
+def notify(db: Db, user_id: int, kind: str, at_ms: int, address: str) -> None:
+    """Have a user told of something at their next login; their state is held."""
+    same = (LoginNotice.user_id == user_id, LoginNotice.kind == kind)
+    change = update(LoginNotice).where(*same)
+    change = change.values(count=LoginNotice.count + 1, at_ms=at_ms, address=address)
+    if not db.execute(change.execution_options(synchronize_session=False)).rowcount:  # type: ignore[attr-defined]
+        row = {"user_id": user_id, "kind": kind, "count": 1, "at_ms": at_ms, "address": address}
+        db.execute(insert(LoginNotice).values(row))
+
+
+def set_notice(db: Db, user_id: int, kind: str, count: int, at_ms: int) -> None:
+    """Have a user told of a number at their next login; their state is held."""
+    db.merge(LoginNotice(user_id=user_id, kind=kind, count=count, at_ms=at_ms, address=""))
+
+
+def notices(db: Db, user_id: int) -> list[LoginNotice]:
+    """Return what a user is to be told."""
+    wanted = select(LoginNotice).where(LoginNotice.user_id == user_id)
+    return list(db.scalars(wanted.order_by(LoginNotice.kind)))
+
+
+def drop_notices(db: Db, user_id: int) -> None:
+    """Forget what a user has been told."""
+    db.execute(delete(LoginNotice).where(LoginNotice.user_id == user_id))
+
+
+# --- recovery codes
+
+
+def use_code(db: Db, user_id: int, code_hash: bytes) -> bool:
+    """Use up a recovery code; False if there is none. Of any number at once one finds the row."""
+    same = (RecoveryCode.user_id == user_id, RecoveryCode.code_hash == code_hash)
+    return bool(db.execute(delete(RecoveryCode).where(*same)).rowcount)  # type: ignore[attr-defined]
+
+
+def has_code(db: Db, user_id: int, code_hash: bytes) -> bool:
+    """Tell whether a user has that recovery code."""
+    same = (RecoveryCode.user_id == user_id, RecoveryCode.code_hash == code_hash)
+    return db.scalar(select(RecoveryCode.made_ms).where(*same)) is not None
+
+
+def codes_left(db: Db, user_id: int) -> int:
+    """Return how many recovery codes a user has."""
+    owned = select(func.count()).select_from(RecoveryCode).where(RecoveryCode.user_id == user_id)
+    return db.scalar(owned) or 0
+
+
+def replace_codes(db: Db, user_id: int, hashes: list[bytes], now_ms: int) -> None:
+    """Give a user new recovery codes in place of all earlier ones."""
+    db.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+    rows = [{"user_id": user_id, "code_hash": each, "made_ms": now_ms} for each in hashes]
+    db.execute(insert(RecoveryCode), rows)

@@ -1,0 +1,156 @@
+"""Strangers in numbers at the server's port: what they may have, and that others get in.
+
+Known from: MaxStartups and PerSourcePenalties of OpenSSH (sshd_config(5)); Slowloris.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import statistics
+import time
+
+import pytest
+
+from fsd.doors.peer import DoorPolicy
+from fsproto.errors import ConnectionLost, RemoteProtocolError
+from fsproto.limits import MAX_LOGIN
+from fsproto.messages.account import Login
+from fsproto.messages.base import Failure
+from tests.attacks.lying import LyingServer
+from tests.attacks.raw import Raw
+from tests.attacks.test_at_the_door import HELLO, connected
+from tests.attacks.test_sessions import disable, host_key
+from tests.attacks.world import NOTES, World, until
+from tests.servers import enrol_person
+
+
+def is_closed(stranger: socket.socket) -> bool:
+    """Tell whether the server has ended a connection."""
+    stranger.setblocking(False)
+    try:
+        return stranger.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
+def test_who_waits_longest_without_logging_in_makes_room_for_others(world: World) -> None:
+    policy = DoorPolicy(refusal_s=0.05, waiting_of_one=5)
+    with LyingServer(world.home, policy=policy) as server, contextlib.ExitStack() as opened:
+        world.meet(server.address)
+        strangers = [opened.enter_context(connected(server.address)) for _ in range(20)]
+        until(lambda: server.connections <= 5, "only so many wait inside")
+        until(lambda: all(map(is_closed, strangers[:15])), "the oldest ones were shown out")
+        assert not any(map(is_closed, strangers[15:]))
+        assert world.alice.cat("notes.txt") == NOTES
+
+
+def test_who_has_logged_in_does_not_make_room_for_strangers(world: World) -> None:
+    policy = DoorPolicy(refusal_s=0.05, waiting=3, waiting_of_one=3)
+    with LyingServer(world.home, policy=policy) as server, contextlib.ExitStack() as opened:
+        world.meet(server.address)
+        with world.alice.session() as session:
+            for _ in range(10):
+                opened.enter_context(connected(server.address)).sendall(HELLO)
+            until(lambda: server.connections <= 4, "three strangers and she are there")
+            session.tree.find(session.tree.root.path)
+
+
+def test_keys_are_exchanged_no_faster_than_the_operator_says(world: World) -> None:
+    policy = DoorPolicy(handshakes_a_second_of_one=20, handshakes_at_once=2)
+    key = host_key(world.alice)
+    with LyingServer(world.home, policy=policy) as server:
+        began = time.monotonic()
+        for _ in range(9):
+            Raw(server.address, key).socket.close()
+        assert time.monotonic() - began >= 8 / 20  # one at once, and the others at the rate
+
+
+def test_more_keys_than_can_be_exchanged_in_time_are_not_waited_for(world: World) -> None:
+    policy = DoorPolicy(login_s=0.5, handshakes_a_second_of_one=1, handshakes_at_once=2)
+    with LyingServer(world.home, policy=policy) as server:
+        Raw(server.address, host_key(world.alice)).socket.close()
+        with pytest.raises(ConnectionLost):
+            Raw(server.address, host_key(world.alice))
+
+
+def test_before_the_login_nobody_makes_the_server_hold_much(world: World) -> None:
+    with LyingServer(world.home) as server:
+        with Raw(server.address, host_key(world.alice)) as raw:
+            ask = raw.login(world.alice, ticket=bytes(MAX_LOGIN - 2000))
+            assert isinstance(raw.ask(ask), Failure)
+        with Raw(server.address, host_key(world.alice)) as raw:
+            with contextlib.suppress(ConnectionError):  # it does not wait for all of it
+                raw.send(raw.login(world.alice, ticket=bytes(MAX_LOGIN)))
+            with contextlib.suppress(RemoteProtocolError):
+                assert raw.is_ended()
+
+
+# --- the same answer in the same time
+
+ROUNDS = 12
+
+
+def refusal_time(world: World, server: LyingServer, ask: Login) -> float:
+    """Log in with what is refused; return how long, in seconds, the answer took."""
+    with Raw(server.address, host_key(world.alice)) as raw:
+        identity = raw.login(world.alice)  # signed for this very channel, where it matters
+        signed = Login(ask.user, identity.signature, ask.otp, ask.ticket)
+        began = time.monotonic()
+        answer = raw.ask(signed)
+        took = time.monotonic() - began
+        assert isinstance(answer, Failure)
+        assert answer == Failure("login-refused", answer.sentence)
+        assert raw.is_ended()
+    return took
+
+
+def test_neither_words_nor_time_tell_why_a_login_is_refused(world: World) -> None:
+    """Of every reason, medians of interleaved tries lie closer together than any one work takes.
+
+    A rank test would find whatever a loaded machine does; the promise is a common delay, so what is
+    held is that no answer comes before it, and that no reason's median leaves the others'.
+    """
+    delay = 0.2
+    enrol_person_in(world, "carla")
+    disable(world, "bob")
+    policy, replayed = DoorPolicy(refusal_s=delay), world.alice.app.fresh()
+    with LyingServer(world.home, policy=policy) as server:
+        world.meet(server.address)
+        world.alice.run("--otp", replayed, "login").succeeds()
+        reasons = {
+            "unknown": Login("nobody", b"", "123456", None),
+            "wrong": Login("alice", b"", "000000", None),
+            "replayed": Login("alice", b"", replayed, None),
+            "disabled": Login("bob", b"", "123456", None),
+            "not enrolled": Login("carla", b"", "123456", None),
+            "a recovery code": Login("alice", b"", "0" * 24, None),
+            "no code": Login("alice", b"", "", None),
+            "a ticket": Login("alice", b"", None, bytes(32)),
+        }
+        took: dict[str, list[float]] = {reason: [] for reason in reasons}
+        for _ in range(ROUNDS):  # the later ones are held up, which must not show either
+            for reason, ask in reasons.items():
+                took[reason].append(refusal_time(world, server, ask))
+    assert min(map(min, took.values())) >= delay
+    medians = {reason: statistics.median(times) for reason, times in took.items()}
+    assert max(medians.values()) - min(medians.values()) < delay / 4, medians
+
+
+def enrol_person_in(world: World, name: str) -> None:
+    """Add somebody who never enrols."""
+    with world.process() as server:
+        enrol_person(server, name)
+
+
+def test_a_refusal_that_took_long_is_told_at_the_next_multiple_of_the_time() -> None:
+    from fsd.doors.peer import _until_answer
+
+    for took in (0.0, 0.3, 0.7, 1.2):
+        wait = _until_answer(0.5, time.monotonic() - took)
+        late = (took + wait) % 0.5
+        assert min(late, 0.5 - late) < 0.05
+        assert wait <= 0.5
+    assert _until_answer(0.0, time.monotonic()) == 0.0

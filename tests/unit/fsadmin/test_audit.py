@@ -1,0 +1,148 @@
+"""`fsadmin audit`: what it shows, how it ends, and that `verify` tells."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fsadmin.cli import main
+from tests.servers import ROOT, environment
+
+Ran = tuple[int | str | None, str, str]
+
+
+@pytest.fixture
+def home(home_with_alice: Path, tmp_path: Path) -> Path:
+    """A home of this test's own, whose log has one entry: alice was added."""
+    return Path(shutil.copytree(home_with_alice, tmp_path / "home"))
+
+
+@pytest.fixture
+def admin(home: Path, monkeypatch, capsys) -> Callable[..., Ran]:
+    """Run fsadmin on it; return its exit status and what it wrote."""
+
+    def run(*args: object) -> Ran:
+        words = ["fsadmin", "--home", str(home), *map(str, args)]
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return (ended.value.code, *capsys.readouterr())
+
+    return run
+
+
+def test_the_log_is_shown_a_line_an_entry(admin, monkeypatch):
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    admin("disable-user", "alice")
+    status, out, err = admin("audit")
+    first, second = out.splitlines()
+    assert (status, err) == (0, "")
+    assert first.endswith("user-added fsadmin alice")
+    assert second.endswith(f"user-disabled fsadmin:{getpass.getuser()} alice")
+
+
+def test_the_person_behind_sudo_is_who_acted(admin, monkeypatch):
+    monkeypatch.setenv("SUDO_USER", "carla")
+    admin("disable-user", "alice")
+    assert json.loads(admin("audit", "--json")[1])[1]["actor"] == "fsadmin:carla"
+
+
+def test_json_is_an_array_of_entries(admin):
+    (entry,) = json.loads(admin("audit", "--json")[1])
+    assert set(entry) == {"seq", "at_ms", "event", "actor", "subject", "address", "detail"}
+    assert (entry["seq"], entry["event"], entry["subject"]) == (1, "user-added", "alice")
+
+
+def test_entries_are_chosen_by_user_and_time(admin):
+    admin("add-user", "bob")
+    admin("disable-user", "alice")
+
+    def shown(*options: str) -> list[int]:
+        return [entry["seq"] for entry in json.loads(admin("audit", "--json", *options)[1])]
+
+    assert shown("--user", "alice") == [1, 3]
+    assert shown("--user", "nobody") == []
+    assert shown("--since", "1h") == [1, 2, 3]
+    assert shown("--since", "2020-01-01") == [1, 2, 3]
+    assert shown("--since", "9999-01-01 12:00") == []
+    assert shown("--since", "2020-01-01T00:00:00+02:00") == [1, 2, 3]
+
+
+@pytest.mark.parametrize("when", ["", "soon", "1y", "2026-13-01", "-5m", "9999999d", "\x1b[31m"])
+def test_a_time_that_is_none_is_a_sentence(admin, when):
+    status, out, err = admin("audit", "--since", when)
+    assert (status, out) == (2, "")
+    assert "is no time" in err
+    assert "\x1b" not in err
+
+
+def test_verify_says_how_the_log_ends_and_exits_with_7_where_it_was_changed(admin, home):
+    status, out, _ = admin("audit", "verify", "--json")
+    right = json.loads(out)
+    assert (status, right["right"], right["entries"]) == (0, True, 1)
+    assert right["end"] in admin("audit", "verify")[1]
+    with sqlite3.connect(home / "fsd.db") as db:
+        db.execute("UPDATE audit_entries SET subject = 'bob'")
+    status, out, err = admin("audit", "verify")
+    assert status == 7
+    assert out == "Entry 1 was altered, or put in another's place.\n"
+    assert "1 finding" in err
+    # What is wrong comes first, and then, as with every command that fails, the error.
+    wrong, _ = json.JSONDecoder().raw_decode(admin("audit", "verify", "--json")[1])
+    assert (wrong["right"], len(wrong["findings"])) == (False, 1)
+
+
+def test_a_changed_log_keeps_everything_else_from_being_done_until_it_is_put_aside(
+    admin, home, tmp_path
+):
+    with sqlite3.connect(home / "fsd.db") as db:
+        db.execute("UPDATE audit_head SET last = 0")
+    status, out, err = admin("add-user", "bob")
+    assert (status, out) == (7, "")
+    assert "audit rotate --broken" in err
+    assert admin("audit", "rotate", "--broken", tmp_path / "aside")[0] == 0
+    assert admin("add-user", "bob")[0] == 0
+    assert "audit-broken" in admin("audit")[1]
+
+
+def test_the_log_is_rotated_exported_and_verified_with_its_archives(admin, tmp_path):
+    assert admin("audit", "rotate", tmp_path / "one")[1].startswith("1 entry moved to ")
+    admin("add-user", "bob")
+    told = json.loads(admin("audit", "export", tmp_path / "two", "--json")[1])
+    assert (told["first"], told["last"], told["entries"]) == (2, 3, 2)
+    status, out, _ = admin("audit", "verify", tmp_path / "two", tmp_path / "one")
+    assert status == 0
+    assert "entries 2 to 3" in out.splitlines()[-2]
+    assert admin("audit", "rotate", tmp_path / "one")[0] == 8
+    assert admin("audit", "verify", tmp_path / "nowhere")[0] == 5
+    (tmp_path / "noise").write_bytes(bytes(100))
+    assert admin("audit", "verify", tmp_path / "noise")[0] == 7
+
+
+def test_options_of_the_list_are_not_silently_ignored_by_the_commands_below(admin):
+    assert admin("audit", "--user", "alice", "verify")[0] == 2
+
+
+def test_following_gives_new_entries_as_they_come(admin, home):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fsadmin", "--home", home, "audit", "--follow", "--json"],
+        stdout=subprocess.PIPE,
+        env=environment(),
+        cwd=ROOT,
+        text=True,
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        assert json.loads(process.stdout.readline())["event"] == "user-added"
+        admin("disable-user", "alice")
+        assert json.loads(process.stdout.readline())["event"] == "user-disabled"
+        process.terminate()
+        process.wait()

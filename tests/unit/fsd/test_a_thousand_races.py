@@ -1,0 +1,173 @@
+"""A thousand races for a code: in threads, in processes, and at two daemons on one database.
+
+In each, two try with one code at the same moment, and exactly one wins. Time is handed in, so
+each race has a code of its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from fsclient.connection import ServerConnection
+from fsd import app
+from fsd.auth.otp import OtpSetting
+from fsd.home import Home
+from fsd.services.accounts import LoginPolicy
+from fsd.store.engine import Database
+from fsproto import labels
+from fsproto.errors import LoginRefused
+from fsproto.link import EnrollLink
+from fsproto.messages.account import Welcome
+from tests import known
+from tests.people import CHANNEL, Clock, Office, Resident, accounts, identity
+from tests.servers import RunningServer
+
+THREADS, PROCESSES, DAEMONS = 500, 300, 200
+"""How many races each kind of racers has."""
+PATIENT = LoginPolicy(free_tries=10**6, source_free_tries=10**6, most_failures=10**6)
+"""It is the code that decides, and not the throttle."""
+
+
+def race(url: str, otp: OtpSetting, races: range, start: Callable[[], object]) -> list[int]:
+    """Try with the code of each race in its turn; return the races that were won."""
+    clock = Clock()
+    alice = Resident(identity("alice"), otp)
+    won = []
+    with closing(Database(url)) as database:
+        service = accounts(database, clock, PATIENT)
+        for number in races:
+            clock.ms = known.TIME_MS + number * 30_000
+            ask = alice.login(alice.code(clock()))
+            start()
+            try:
+                service.login(ask, CHANNEL, "192.0.2.1")
+            except LoginRefused:
+                continue
+            won.append(number)
+    return won
+
+
+def race_in_process(url: str, otp: OtpSetting, races: range, start, won) -> None:
+    won.put(race(url, otp, races, start.wait))
+
+
+def enrolled(office: Office) -> OtpSetting:
+    alice = office.add("alice")
+    alice.enrol(office, known.TIME_MS)
+    return alice.otp
+
+
+def sessions(office: Office) -> int:
+    with office.database.read() as db:
+        return int(db.scalar(text("SELECT count(*) FROM sessions")) or 0)
+
+
+def test_five_hundred_races_of_threads(office, url_at_head):
+    otp, together = enrolled(office), threading.Barrier(2)
+    races = range(1, 1 + THREADS // 2)  # on each kind of database
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(race, url_at_head, otp, races, together.wait) for _ in range(2)]
+        won = Counter(number for each in running for number in each.result())
+    assert won == dict.fromkeys(races, 1)
+    assert sessions(office) == len(races) + 1
+
+
+def test_three_hundred_races_of_processes(office, url_at_head):
+    otp, processes = enrolled(office), multiprocessing.get_context("spawn")
+    together, queue = processes.Barrier(2), processes.SimpleQueue()
+    races = range(1, 1 + PROCESSES // 2)
+    running = [
+        processes.Process(target=race_in_process, args=(url_at_head, otp, races, together, queue))
+        for _ in range(2)
+    ]
+    for process in running:
+        process.start()
+    won = Counter(number for _ in running for number in queue.get())
+    for process in running:
+        process.join()
+    assert won == dict.fromkeys(races, 1)
+    assert sessions(office) == len(races) + 1
+
+
+TRACKS = 5
+"""Races at once: a refusal is told after half a second, and nobody else need wait for that."""
+
+
+class Track:
+    """Races one after the other, each of another person, for one code that is drawn at the line."""
+
+    def __init__(self, racers: list[Resident]) -> None:
+        self.racers = racers
+        self.code = ""
+        self._drawn = iter(racers)
+        self.together = threading.Barrier(2, action=self._draw)
+
+    def _draw(self) -> None:
+        self.code = next(self._drawn).code(app.now_ms())
+
+
+def run(track: Track, daemon: RunningServer) -> list[str]:
+    """Run all races of a track at one daemon; return the names of those that were won there."""
+    won = []
+    for racer in track.racers:
+        link = EnrollLink(racer.name, daemon.address, daemon.host_key)
+        with ServerConnection(link) as connection:
+            signature = racer.signature(labels.SIGN_LOGIN, connection.channel_id)
+            track.together.wait()
+            try:
+                connection.call(racer.login(track.code, signature=signature), Welcome)
+            except LoginRefused:
+                continue
+            won.append(racer.name)
+    return won
+
+
+@pytest.fixture
+def two_daemons(postgres, tmp_path: Path):
+    """Two servers with homes of their own, the same keys, and one database."""
+    url = postgres.new_database()
+    with RunningServer.start(tmp_path / "one", database=url) as one:
+        other = Home(tmp_path / "two")
+        other.path.mkdir(mode=0o700)
+        for key in ("host.key", "master.key"):
+            (other.path / key).write_bytes((tmp_path / "one" / key).read_bytes())
+        with RunningServer.start(other.path, database=url) as two:
+            yield url, one, two
+
+
+def test_two_hundred_races_at_two_daemons_on_one_database(two_daemons, tmp_path):
+    """Real sockets and the real clock: each race is one of another person."""
+    url, *daemons = two_daemons
+    people = [f"user{number}" for number in range(DAEMONS)]
+    home = Home(tmp_path / "one")
+    with closing(Database(url)) as database:
+        everybody = app.people(home, database)
+        service = app.accounts(home, database)
+        racers = []
+        for name in people:
+            added = everybody.add(name, digits=6, period=30, algorithm="SHA1")
+            racers.append(Resident(identity(name), added.otp))
+            ask = racers[-1].enrolment(racers[-1].code(app.now_ms(), -1))
+            service.enroll(ask, CHANNEL, "192.0.2.1")
+    with ThreadPoolExecutor(2 * TRACKS) as pool:
+        running = [
+            pool.submit(run, track, daemon)
+            for track in [Track(racers[number::TRACKS]) for number in range(TRACKS)]
+            for daemon in daemons
+        ]
+        won = Counter(name for each in running for name in each.result())
+    assert won == dict.fromkeys(people, 1)
+    with closing(Database(url)) as database, database.read() as db:
+        used = db.scalar(text("SELECT count(*) FROM used_otps"))
+        begun = db.scalar(text("SELECT count(*) FROM sessions"))
+    assert used == begun == 2 * len(people)
+    assert all("Traceback" not in daemon.log for daemon in daemons)

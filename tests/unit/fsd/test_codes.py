@@ -1,0 +1,441 @@
+"""Codes of every kind work once: recovery codes, a second secret, clocks that are off."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import text
+
+from fsd.auth import recovery
+from fsd.auth.otp import OtpSetting, learned_drift, matching_step
+from fsd.services.accounts import Principal
+from fsd.store.login_models import RecoveryCode
+from fsproto.errors import LoginRefused, NotFoundError
+from fsproto.messages.account import Notice, Welcome
+from tests import known
+from tests.people import ADDRESS, CHANNEL, Clock, Office, Resident, identity
+
+ELSEWHERE = "203.0.113.9"
+STEP_MS = 30_000
+
+
+@pytest.fixture
+def alice(office: Office, clock: Clock) -> Resident:
+    """A person who enrolled with the code before this one."""
+    person = office.add("alice")
+    person.enrol(office, clock(), -1)
+    return person
+
+
+@pytest.fixture
+def log_in(office: Office, alice: Resident):
+    """Log alice in with a code."""
+
+    def log_in(code: str, address: str = ADDRESS) -> tuple[Principal, Welcome]:
+        return office.accounts.login(alice.login(code), CHANNEL, address)
+
+    return log_in
+
+
+def refused(log_in, *codes: str, address: str = ADDRESS) -> bool:
+    for code in codes:
+        with pytest.raises(LoginRefused):
+            log_in(code, address)
+    return True
+
+
+# --- recovery codes
+
+
+def test_a_recovery_code_has_120_bits_and_no_character_that_is_taken_for_another():
+    codes = recovery.new_codes(known.Seeded("codes"))
+    assert len(set(codes)) == recovery.COUNT == 10
+    assert all(len(code.replace("-", "")) == 24 for code in codes)
+    assert len(recovery.ALPHABET) == 32  # 5 bits each
+    assert not set("OILU") & set(recovery.ALPHABET)
+    assert set("".join(codes)) - {"-"} <= set(recovery.ALPHABET)
+
+
+@pytest.mark.parametrize("typed", ["", "A" * 23, "A" * 25, "U" * 24, "\u00e4" * 24, "0" * 6])
+def test_what_cannot_be_a_recovery_code_is_none(typed):
+    assert recovery.canonical(typed) is None
+
+
+def test_a_recovery_code_is_read_as_people_type_it():
+    assert recovery.canonical("oil0" * 6) == "0110" * 6
+
+
+def test_each_recovery_code_lets_its_owner_in_once(office, alice, log_in):
+    codes = office.access.recovery_codes("alice")
+    for code in codes:
+        log_in(code)
+        assert refused(log_in, code)
+        office.access.unlock("alice")
+    assert office.people.show("alice").recovery_codes == 0
+
+
+def test_a_recovery_code_typed_in_another_way_is_the_same_code(office, alice, log_in):
+    first, second, *_ = office.access.recovery_codes("alice")
+    log_in(f" {first.lower().replace('-', ' ')}\n")
+    assert refused(log_in, first, first.replace("-", ""), first.lower())
+    log_in(second.replace("0", "o").replace("1", "l"))
+    assert refused(log_in, second)
+
+
+def test_a_recovery_code_enrols_somebody_once(office, clock):
+    bob = office.add("bob")
+    code, *_ = office.access.recovery_codes("bob")
+    office.accounts.enroll(bob.enrolment(code), CHANNEL, ADDRESS)
+    with pytest.raises(LoginRefused):
+        office.accounts.enroll(bob.enrolment(code), CHANNEL, ADDRESS)
+
+
+def test_recovery_codes_are_of_no_use_to_others_or_without_the_key(office, alice, clock):
+    code, *_ = office.access.recovery_codes("alice")
+    bob = office.add("bob")
+    bob.enrol(office, clock(), -1)
+    thief = Resident(identity("alice", "other"), alice.otp)
+    for person in (bob, thief):
+        with pytest.raises(LoginRefused):
+            office.accounts.login(person.login(code), CHANNEL, ADDRESS)
+    office.accounts.login(alice.login(code), CHANNEL, ADDRESS)
+
+
+def test_new_recovery_codes_make_the_earlier_ones_void(office, alice, log_in):
+    old, *_ = office.access.recovery_codes("alice")
+    new, *_ = office.access.recovery_codes("alice")
+    assert refused(log_in, old)
+    log_in(new)
+
+
+def test_recovery_codes_lie_in_the_database_as_hashes(office, alice):
+    codes = office.access.recovery_codes("alice")
+    with office.database.read() as db:
+        hashes = [row.code_hash for row in db.query(RecoveryCode)]
+    assert len(hashes) == 10
+    everything = b"".join(hashes)
+    assert not any(code.replace("-", "").encode() in everything for code in codes)
+
+
+def test_of_twenty_who_race_with_one_recovery_code_exactly_one_wins(office, alice):
+    code, *_ = office.access.recovery_codes("alice")
+    ready = threading.Barrier(20)
+
+    def race(number: int) -> bool:
+        ready.wait()
+        try:
+            office.accounts.login(alice.login(code), CHANNEL, f"192.0.2.{number}")
+        except LoginRefused:
+            return False
+        return True
+
+    with ThreadPoolExecutor(20) as pool:
+        assert sum(pool.map(race, range(20))) == 1
+
+
+def test_people_make_recovery_codes_with_a_code_and_not_without(office, alice, clock, log_in):
+    assert alice.principal is not None
+    own = office.accounts.own
+    for wrong in ("000000", "", alice.code(clock(), -1)):
+        with pytest.raises(LoginRefused):
+            own.make_recovery_codes(alice.principal, wrong)
+    assert office.people.show("alice").recovery_codes == 0
+    code = alice.code(clock())
+    made = own.make_recovery_codes(alice.principal, code).codes
+    assert refused(log_in, code)  # it was used up
+    log_in(made[3])
+    again = own.make_recovery_codes(alice.principal, made[4]).codes
+    assert refused(log_in, made[5])
+    log_in(again[0])
+
+
+def test_guessing_over_a_session_is_held_up_like_guessing_at_the_door(office, alice, clock):
+    assert alice.principal is not None
+    own = office.accounts.own
+    for _ in range(5):
+        with pytest.raises(LoginRefused):
+            own.rotate_secret(alice.principal, "000000")
+    with pytest.raises(LoginRefused):
+        own.rotate_secret(alice.principal, alice.code(clock()))
+
+
+def test_who_was_removed_or_disabled_does_nothing_over_a_connection_that_is_open(
+    office, alice, clock
+):
+    assert alice.principal is not None
+    own = office.accounts.own
+    office.people.set_disabled("alice", disabled=True)
+    with pytest.raises(LoginRefused):
+        own.make_recovery_codes(alice.principal, alice.code(clock()))
+    office.people.remove("alice")
+    with pytest.raises(LoginRefused):
+        own.make_recovery_codes(alice.principal, alice.code(clock()))
+    office.add("alice")  # somebody else of that name
+    with pytest.raises(LoginRefused):
+        own.make_recovery_codes(alice.principal, alice.code(clock()))
+
+
+# --- a second secret
+
+
+def renewed(alice: Resident, otp: OtpSetting) -> Resident:
+    return Resident(alice.identity, otp)
+
+
+def test_the_old_secret_works_until_the_new_one_is_used(office, alice, clock, log_in):
+    new = renewed(alice, office.access.rotate_secret("alice").otp)
+    assert office.people.show("alice").new_secret_ms == clock()
+    log_in(alice.code(clock()))
+    clock.forward(60)
+    log_in(alice.code(clock()))
+    log_in(new.code(clock()))  # even of a step that the old one has used
+    assert office.people.show("alice").new_secret_ms is None
+    clock.forward(60)
+    assert refused(log_in, alice.code(clock()), alice.code(clock(), 1))
+    log_in(new.code(clock()))
+
+
+def test_the_first_code_of_the_new_secret_works_once_too(office, alice, clock, log_in):
+    new = renewed(alice, office.access.rotate_secret("alice").otp)
+    code = new.code(clock())
+    log_in(code)
+    assert refused(log_in, code, new.code(clock(), -1))
+
+
+def test_of_twenty_who_race_with_the_first_code_of_a_new_secret_exactly_one_wins(
+    office, alice, clock
+):
+    new = renewed(alice, office.access.rotate_secret("alice").otp)
+    ask, ready = alice.login(new.code(clock())), threading.Barrier(20)
+
+    def race(_: int) -> bool:
+        ready.wait()
+        try:
+            office.accounts.login(ask, CHANNEL, ADDRESS)
+        except LoginRefused:
+            return False
+        return True
+
+    with ThreadPoolExecutor(20) as pool:
+        assert sum(pool.map(race, range(20))) == 1
+
+
+def test_a_second_new_secret_replaces_the_first_that_was_never_used(office, alice, clock, log_in):
+    lost = renewed(alice, office.access.rotate_secret("alice").otp)
+    new = renewed(alice, office.access.rotate_secret("alice").otp)
+    assert refused(log_in, lost.code(clock()))
+    log_in(new.code(clock()))
+
+
+def test_at_once_ends_the_old_secret_and_one_that_waits(office, alice, clock, log_in):
+    waiting = renewed(alice, office.access.rotate_secret("alice").otp)
+    new = renewed(alice, office.access.rotate_secret("alice", at_once=True).otp)
+    assert refused(log_in, alice.code(clock()), waiting.code(clock()))
+    log_in(new.code(clock()))
+
+
+def test_people_make_a_new_secret_and_confirm_it(office, alice, clock, log_in):
+    assert alice.principal is not None
+    own = office.accounts.own
+    made = own.rotate_secret(alice.principal, alice.code(clock()))
+    new = renewed(alice, OtpSetting(made.secret, made.digits, made.period, made.algorithm))
+    for not_the_new_one in (alice.code(clock(), 1), "000000"):
+        with pytest.raises(LoginRefused):
+            own.confirm_secret(alice.principal, not_the_new_one)
+    log_in(alice.code(clock(), 1))  # the old one still works, and was not used up above
+    own.confirm_secret(alice.principal, new.code(clock()))
+    clock.forward(60)
+    assert refused(log_in, alice.code(clock()))
+    log_in(new.code(clock()))
+
+
+def test_without_a_new_secret_there_is_nothing_to_be_confirmed(office, alice, clock):
+    assert alice.principal is not None
+    with pytest.raises(LoginRefused):
+        office.accounts.own.confirm_secret(alice.principal, alice.code(clock()))
+
+
+def test_a_new_secret_is_sealed_like_the_other(office, alice):
+    made = office.access.rotate_secret("alice").otp
+    with office.database.read() as db:
+        (sealed,) = db.execute(text("SELECT next_secret FROM users")).scalars()
+    assert made.secret.encode() not in sealed
+    assert office.vault.open(sealed, alice.principal.user_id) == made.secret
+
+
+# --- clocks that are off
+
+
+def test_a_clock_that_goes_wrong_slowly_is_followed_and_shown(office, alice, clock, log_in):
+    for off_s in range(0, 100, 4):  # gains four seconds from one login to the next
+        clock.forward(3600)
+        log_in(alice.code(clock() + off_s * 1000))
+    shown = office.people.show("alice").clock_ms
+    assert 60_000 < shown <= 100_000
+    # By now its codes are of a time that nobody else's may be of.
+    clock.forward(3600)
+    log_in(alice.code(clock() + 90_000))
+
+
+def test_a_clock_that_is_far_off_at_once_is_refused(office, alice, clock, log_in):
+    clock.forward(3600)
+    assert refused(log_in, alice.code(clock() + 90_000), alice.code(clock() - 90_000))
+
+
+def test_a_clock_is_never_followed_beyond_two_minutes(office, alice, clock, log_in):
+    with contextlib.suppress(LoginRefused):
+        for off_s in range(0, 1000, 4):
+            clock.forward(3600)
+            log_in(alice.code(clock() + off_s * 1000))
+    assert 100_000 < office.people.show("alice").clock_ms <= 120_000
+
+
+def test_a_code_that_was_taken_for_a_clock_that_is_off_works_once(office, alice, clock, log_in):
+    for off_s in range(0, 80, 4):
+        clock.forward(3600)
+        code = alice.code(clock() + off_s * 1000)
+        log_in(code)
+        assert refused(log_in, code)
+
+
+def test_who_types_late_now_and_then_has_a_clock_that_is_right(office, alice, clock, log_in):
+    for late in (0, 1, 0, 0, 1, 0):
+        clock.forward(3610)
+        log_in(alice.code(clock() - late * STEP_MS))
+    assert abs(office.people.show("alice").clock_ms) <= STEP_MS
+    log_in(alice.code(clock(), 1))
+
+
+def test_a_known_drift_takes_nothing_from_the_codes_that_always_count():
+    otp = OtpSetting("A" * 32)
+    now = 1_000_000 * STEP_MS
+    for drift in (-120_000, -60_000, 0, 60_000, 120_000):
+        found = [matching_step(otp, otp.code(1_000_000 + off), now, drift) for off in (-1, 0, 1)]
+        assert None not in found
+
+
+@pytest.mark.parametrize(
+    ("drift_ms", "step", "learned"),
+    [
+        (0, 10, 2_500),  # now is 5 s before the middle of its step: half of that
+        (0, 11, 17_500),
+        (0, 9, -12_500),
+        (20_000, 11, 27_500),
+        (40_000, 10, 22_500),
+        (119_000, 20, 120_000),  # no more than there may be
+        (-119_000, 0, -120_000),
+    ],
+)
+def test_what_is_learned_of_a_clock(drift_ms, step, learned):
+    otp, now = OtpSetting("A" * 32), 10 * STEP_MS + 10_000
+    assert learned_drift(otp, step, now, drift_ms, most_ms=120_000) == pytest.approx(learned, abs=1)
+
+
+# --- what people are told
+
+
+def notices(office: Office, alice: Resident) -> list[Notice]:
+    _, welcome = office.accounts.login(alice.login(ticket=alice.ticket), CHANNEL, ADDRESS)
+    return welcome.notices
+
+
+def test_a_used_code_that_is_tried_from_elsewhere_is_told_once(office, alice, clock, log_in):
+    code = alice.code(clock())
+    log_in(code)
+    assert refused(log_in, code, code, address=ELSEWHERE)
+    assert notices(office, alice) == [Notice("code-replayed", clock(), 2, ELSEWHERE)]
+    assert notices(office, alice) == []
+
+
+def test_a_code_tried_again_from_where_it_was_used_is_no_alarm(office, alice, clock, log_in):
+    code = alice.code(clock())
+    log_in(code)
+    assert refused(log_in, code)
+    assert notices(office, alice) == []
+
+
+def test_a_wrong_code_is_no_alarm(office, alice, log_in):
+    assert refused(log_in, "000000", address=ELSEWHERE)
+    assert notices(office, alice) == []
+
+
+def test_a_right_code_without_the_key_is_told(office, alice, clock, log_in):
+    thief = Resident(identity("alice", "other"), alice.otp)
+    with pytest.raises(LoginRefused):
+        office.accounts.login(thief.login(alice.code(clock())), CHANNEL, ELSEWHERE)
+    with pytest.raises(LoginRefused):
+        office.accounts.enroll(thief.enrolment(alice.code(clock())), CHANNEL, ELSEWHERE)
+    _, welcome = log_in(alice.code(clock()))  # which was not used up by that
+    assert welcome.notices == [Notice("code-without-key", clock(), 2, ELSEWHERE)]
+
+
+def test_a_ticket_without_the_key_is_told_and_recorded(office, alice, clock):
+    thief = Resident(identity("alice", "other"), alice.otp)
+    with pytest.raises(LoginRefused):
+        office.accounts.login(thief.login(ticket=alice.ticket), CHANNEL, ELSEWHERE)
+    assert notices(office, alice) == [Notice("ticket-without-key", clock(), 1, ELSEWHERE)]
+
+
+def test_few_recovery_codes_left_are_told(office, alice, log_in):
+    codes = office.access.recovery_codes("alice")
+    told = [log_in(code)[1].notices for code in codes]
+    assert [len(each) for each in told] == [0] * 6 + [1] * 4
+    assert [each[0].count for each in told[6:]] == [3, 2, 1, 0]
+
+
+# --- sessions
+
+
+def test_people_see_their_sessions_and_end_them_all(office, alice, clock, log_in):
+    clock.forward(60)
+    second, _ = log_in(alice.code(clock()), ELSEWHERE)
+    first, other = office.accounts.own.sessions(second).sessions
+    assert (first.address, first.this, other.address, other.this) == (
+        ADDRESS,
+        False,
+        ELSEWHERE,
+        True,
+    )
+    assert other.began_ms == other.used_ms == clock()
+    bob = office.add("bob")
+    bob.enrol(office, clock())
+    office.accounts.own.end_sessions(second)
+    assert alice.principal is not None
+    assert not office.accounts.still_in(alice.principal)
+    assert not office.accounts.still_in(second)
+    assert bob.principal is not None
+    assert office.accounts.still_in(bob.principal)
+
+
+def test_where_and_when_a_session_was_used_is_kept(office, alice, clock):
+    ask = alice.login(ticket=alice.ticket)
+    began = clock()
+    clock.forward(599)
+    office.accounts.login(ask, CHANNEL, ADDRESS)
+    assert office.access.sessions("alice")[0].used_ms == began
+    clock.forward(1)
+    office.accounts.login(ask, CHANNEL, ADDRESS)
+    assert office.access.sessions("alice")[0].used_ms == clock()
+    clock.forward(1)
+    office.accounts.login(ask, CHANNEL, ELSEWHERE)
+    (session,) = office.access.sessions("alice")
+    assert (session.used_ms, session.address) == (clock(), ELSEWHERE)
+
+
+def test_administrators_end_sessions_by_number_or_all_of_a_person(office, alice, clock, log_in):
+    second, _ = log_in(alice.code(clock()))
+    assert alice.principal is not None
+    with pytest.raises(NotFoundError, match="none was ended"):
+        office.access.revoke([second.session_id, 4711])
+    assert office.accounts.still_in(second)
+    office.access.revoke([second.session_id, second.session_id])
+    assert not office.accounts.still_in(second)
+    assert office.accounts.still_in(alice.principal)
+    assert office.access.revoke_all("alice") == 1
+    assert not office.accounts.still_in(alice.principal)
+    assert office.access.sessions() == []
+    with pytest.raises(NotFoundError):
+        office.access.sessions("nobody")
