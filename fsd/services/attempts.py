@@ -146,7 +146,8 @@ class Attempts:
                 self._failed(db, a_try, among, state, error)
         if refused is not None:
             raise refused
-        log.info("logged in" if event is Event.LOGIN else "a code was used", extra=a_try.shown)
+        entered_now = event in (Event.LOGIN, Event.ENROLLED)
+        log.info("logged in" if entered_now else "a code was used", extra=a_try.shown)
         return entered
 
     def use(
