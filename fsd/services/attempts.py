@@ -82,7 +82,7 @@ class Refused(LoginRefused):
 
     def __init__(self, why: Why, *, right_code: bool = False) -> None:
         """Take the reason, and whether the code was right all the same, used before or not."""
-        super().__init__()
+        super().__init__(LoginRefused().sentence)
         self.why = why
         self.right_code = right_code
 

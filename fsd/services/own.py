@@ -6,7 +6,8 @@ a code once more, and one that is refused counts like one at the login.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.login_models import LoginState
 from fsd.store.repos import logins, sessions
+from fsproto.errors import LoginRefused
 from fsproto.messages.account import NewSecret, RecoveryCodes, RunningSession, Sessions
 from fsproto.types import Random
 
@@ -114,7 +116,8 @@ class OwnAccount:
                 raise Refused(Why.WRONG)
             self._attempts.use(db, account, match, self._try(who))
 
-        self._attempts.attempt(self._try(who), confirm, known=True, event=None)
+        with _one_answer():
+            self._attempts.attempt(self._try(who), confirm, known=True, event=None)
 
     def _with_code(
         self,
@@ -132,10 +135,22 @@ class OwnAccount:
             self._attempts.use(db, account, match, a_try)
             return make(db, account)
 
-        return self._attempts.attempt(a_try, with_code, known=True, event=event)
+        with _one_answer():
+            return self._attempts.attempt(a_try, with_code, known=True, event=event)
 
     def _try(self, who: Principal) -> Try:
         return Try(who.user, who.address, self._now_ms())
+
+
+@contextmanager
+def _one_answer() -> Iterator[None]:
+    """Tell the same whatever is wrong with a code, as the door does."""
+    try:
+        yield
+    except LoginRefused:
+        raise LoginRefused(
+            "The code was refused: it is wrong, or was used, or too many were tried before it."
+        ) from None
 
 
 def _account(db: Db, who: Principal, state: LoginState | None) -> Account:

@@ -37,7 +37,7 @@ def test_recovery_codes_of_the_administrator_enrol_somebody(newcomer):
 
 def test_making_recovery_codes_needs_a_code_though_a_session_runs(alice):
     alice.run("recovery-codes").fails(LOGIN, "one-time password")
-    alice.run("recovery-codes", "--otp", "000000").fails(LOGIN)
+    alice.run("recovery-codes", "--otp", "000000").fails(LOGIN, "The code was refused: it is")
     alice.run("recovery-codes", "--otp", "ABC").fails(USAGE, "recovery code")
     assert admin(alice.server, "show-user", alice.name)["recovery_codes"] == 0
 

@@ -72,7 +72,7 @@ def sessions(office: Office) -> int:
 
 
 def test_five_hundred_races_of_threads(office, url_at_head):
-    otp, together = enrolled(office), threading.Barrier(2)
+    otp, together = enrolled(office), threading.Barrier(2, timeout=60)
     races = range(1, 1 + THREADS // 2)  # on each kind of database
     with ThreadPoolExecutor(2) as pool:
         running = [pool.submit(race, url_at_head, otp, races, together.wait) for _ in range(2)]
@@ -83,7 +83,7 @@ def test_five_hundred_races_of_threads(office, url_at_head):
 
 def test_three_hundred_races_of_processes(office, url_at_head):
     otp, processes = enrolled(office), multiprocessing.get_context("spawn")
-    together, queue = processes.Barrier(2), processes.SimpleQueue()
+    together, queue = processes.Barrier(2, timeout=60), processes.SimpleQueue()
     races = range(1, 1 + PROCESSES // 2)
     running = [
         processes.Process(target=race_in_process, args=(url_at_head, otp, races, together, queue))
@@ -109,7 +109,7 @@ class Track:
         self.racers = racers
         self.code = ""
         self._drawn = iter(racers)
-        self.together = threading.Barrier(2, action=self._draw)
+        self.together = threading.Barrier(2, self._draw, timeout=60)
 
     def _draw(self) -> None:
         self.code = next(self._drawn).code(app.now_ms())
