@@ -28,7 +28,7 @@ COMMANDS = {
     "logout": "End the session.",
     "repin": "Expect the server of a new link, and its host key.",
     "sessions": "Show who is logged in as you, since when and where from.",
-    "recovery-codes": "Make codes for the day on which your authenticator app is lost.",
+    "recovery-codes": "Make codes for when your authenticator app is lost.",
     "otp": "Give your authenticator app a new secret.",
     "whoami": "Show who you are, to be compared with what others see.",
     "status": "Show session, server and what is stored.",
@@ -40,7 +40,7 @@ COMMANDS = {
     "mkdir": "Make folders, and those above them.",
     "mv": "Move or rename files and folders.",
     "rm": "Remove files, or folders with -r.",
-    "history": "Show the versions of a file, or what was removed from a folder.",
+    "history": "Show versions of a file, or what a folder has lost.",
     "restore": "Bring back an older version, or what was removed.",
     "share": "Let somebody read, or change, a file or folder of yours.",
     "unshare": "Share a file or folder with somebody no more.",
@@ -49,7 +49,7 @@ COMMANDS = {
     "verify": "Compare keys with somebody by words.",
     "gateway": "Serve your tree to other programs of this machine, by SFTP.",
     "mount": "Show your tree as a folder of this machine.",
-    "keys": "Take your keys to another machine, back them up, recover them.",
+    "keys": "Take your keys along, back them up, recover or replace them.",
     "shell": "Work interactively: connect once, log in once.",
 }
 _ELSEWHERE = {

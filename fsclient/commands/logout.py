@@ -13,8 +13,8 @@ from fsclient.app import App
 def command(app: App, *, everywhere: bool) -> None:
     """End the session, here and at the server.
 
-    With --everywhere, all sessions of yours end, within about a second; a one-time password is
-    asked for if there is none here to do it with. 'fsclient sessions' shows them.
+    With --everywhere, all sessions of yours end, within about a second; if there is none here to
+    do it with, a code is asked for. 'fsclient sessions' shows them.
     """
     from fsproto.errors import LoginRefused, LoginRequired
     from fsproto.messages.account import EndSessions, Logout

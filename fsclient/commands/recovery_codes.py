@@ -12,8 +12,8 @@ from fsclient.app import App
 def command(app: App) -> None:
     """Make ten recovery codes, for the day on which your authenticator app is lost.
 
-    Each works once, wherever a one-time password is asked for. Asks for a one-time password (or one
-    of the codes that are left). Codes made earlier are void. Print them, and keep them away from
+    Each works once, wherever a one-time password is asked for. Asks for a code (or for one of the
+    recovery codes that are left). Those made earlier are void. Print them, and keep them away from
     this machine: they are not shown again.
     """
     from fsproto.messages.account import MakeRecoveryCodes, RecoveryCodes

@@ -161,10 +161,10 @@ class Accounts:
         log.info("logged out", extra={"user": who.user})
 
     def still_in(self, who: Principal) -> bool:
-        """Tell whether a connection's session and its key still hold, and the user is let in."""
+        """Tell whether the session of a connection still holds, and its user is not disabled."""
         with self._database.read() as db:
             user = db.get(models.User, who.user_id)
-            holds = sessions.alive(db, who.session_id, who.ed25519, self._now_ms())
+            holds = sessions.alive(db, who.session_id, self._now_ms())
             return user is not None and not user.disabled and holds
 
     def status(self, who: Principal) -> Status:

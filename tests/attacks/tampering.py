@@ -54,8 +54,8 @@ def below(db: sqlite3.Connection, folder: bytes) -> list[bytes]:
 
 
 def stored_manifest(db: sqlite3.Connection, node: bytes) -> Signed:
-    """Return a node's manifest."""
-    sql = "SELECT payload, signature FROM manifests WHERE node_id = ?"
+    """Return a node's newest manifest."""
+    sql = "SELECT payload, signature FROM manifests WHERE node_id = ? ORDER BY version DESC"
     return Signed(*db.execute(sql, (node,)).fetchone())
 
 

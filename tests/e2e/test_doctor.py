@@ -167,7 +167,9 @@ def test_a_database_whose_clock_differs_is_told(postgres, tmp_path, off, state):
 
 def test_a_clock_that_has_gone_back_is_told(home):
     with sqlite3.connect(home / "fsd.db") as db:
-        db.execute("INSERT INTO used_otps VALUES (1, 1, ?)", (int(time.time() * 1000) + 60_000,))
+        ahead_ms = int(time.time() * 1000) + 60_000
+        columns = "user_id, secret_no, step, used_ms"
+        db.execute(f"INSERT INTO used_otps ({columns}) VALUES (1, 1, 1, ?)", (ahead_ms,))
     db.close()
     status, found = doctor(home)
     assert status == 1

@@ -138,7 +138,7 @@ def two_daemons(postgres, tmp_path: Path):
     with RunningServer.start(tmp_path / "one", database=url) as one:
         other = Home(tmp_path / "two")
         other.path.mkdir(mode=0o700)
-        for key in ("host.key", "master.key"):
+        for key in ("host.key", "master.key", "log.key"):
             (other.path / key).write_bytes((tmp_path / "one" / key).read_bytes())
         with RunningServer.start(other.path, database=url) as two:
             yield url, one, two
