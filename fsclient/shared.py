@@ -126,6 +126,7 @@ class SharedWithMe:
 
     def _ask(self, owner: str) -> list[tuple[Share, int]]:
         tree = self._tree
+        tree.catch_up()
         mark = tree.memory.mark()
         request = tree.connection.send(GetShares(owner))
         found: list[Share] = []

@@ -158,6 +158,8 @@ class Tree:
         self.people = people
         self.authors = Authors(connection, people, memory)
         self.renewals = Renewals()
+        self._behind = False
+        """Whether the key log may have gone on since it was read."""
         memory.remember(key_end(index) for index in people.ended)
         keyed = open_root_grant(root.grant, identity)
         self.authors.enter_top(keyed, identity.user, None)
@@ -193,10 +195,20 @@ class Tree:
         self.authors.remember_in(memory, people)
 
     def begin(self) -> None:
-        """Begin another command in a session that has lasted: ask anew what may have changed."""
+        """Begin another command in a session that has lasted: what may have changed is asked anew.
+
+        Nothing is asked before it is needed, so that a connection that was lost is made anew by
+        whatever the command does about that.
+        """
         self.shared.forget()
         self.authors.forget_lists()
-        self.people.catch_up(self.connection)
+        self._behind = True
+
+    def catch_up(self) -> None:
+        """Read on in the key log, where the session has lasted since it was read."""
+        if self._behind:
+            self.people.catch_up(self.connection)
+            self._behind = False
 
     # --- looking
 
@@ -291,6 +303,7 @@ class Tree:
             yield name, found
 
     def _children(self, folder: Located) -> list[Located]:
+        self.catch_up()
         mark = self.memory.mark()
         return self._listing(folder, self.connection.send(List(folder.keyed.node)), mark)
 
@@ -320,6 +333,7 @@ class Tree:
         return self.persistence.run(partial(self._view, folder, tokens))
 
     def _view(self, folder: KeyedNode, tokens: list[Token]) -> View:
+        self.catch_up()
         mark = self.memory.mark()
         found = self.connection.call(Lookup(folder.node, tokens), Found)
         return self.verified_view(folder, tokens, found, mark)
