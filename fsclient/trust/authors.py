@@ -151,11 +151,10 @@ class Authors:
                 hint="Give the same command again.",
             )
         claimed = unpack(signed.payload, FolderState)
-        owner = self._places[folder.node].owner
-        if claimed.author != owner or claimed.author_key not in self._people.identity_keys(owner):
-            self._check_writer(folder.node, claimed, ever=False)
-        else:
+        if self._is_owners(folder.node, claimed):
             self.frozen.pop(folder.node, None)
+        else:
+            self._check_writer(folder.node, claimed, ever=False)
         ended = self._people.log.ended(claimed.author, claimed.author_key)
         if ended is not None:
             since = key_end(ended)
@@ -180,14 +179,12 @@ class Authors:
         if manifest.hash in self._older:
             return
         body = manifest.body
-        folder = body.node if body.node in self._tops else body.parent
-        owner = self._places[folder].owner
-        if body.author != owner or body.author_key not in self._people.identity_keys(owner):
+        folder = self._place_of(body)
+        if not self._is_owners(folder, body):
             # A folder's state vouches that it belongs there now: whenever it was signed, its
             # author need only have been a writer at some time. Nothing vouches for a top.
             self._check_writer(folder, body, ever=folder != body.node)
-        key = self._verifiers.setdefault(body.author_key, Verifier(body.author_key))
-        check_author(manifest, body.author, key)
+        self._check_signature(manifest)
 
     def check_older(self, manifest: VerifiedManifest, now: VerifiedManifest) -> bool:
         """Check the own signature of an older version, for which the newest (`now`) vouches.
@@ -195,18 +192,15 @@ class Authors:
         Raises `SignatureError` if its author could not write where it lay then. False if nobody
         can tell: it lay in a folder that is not on the way to where it lies now.
         """
-        body = manifest.body
         placed = self._was_writer(manifest, now)
-        key = self._verifiers.setdefault(body.author_key, Verifier(body.author_key))
-        check_author(manifest, body.author, key)
+        self._check_signature(manifest)
         self._older.add(manifest.hash)
         return placed
 
     def _was_writer(self, manifest: VerifiedManifest, now: VerifiedManifest) -> bool:
         body, here = manifest.body, now.body
-        place = here.parent if here.parent in self._places else here.node
-        owner = self._places[place].owner
-        if body.author == owner and body.author_key in self._people.identity_keys(owner):
+        place = self._place_of(here)
+        if self._is_owners(place, body):
             return True
         for folder in dict.fromkeys((body.parent, place)):
             if folder not in self._places:
@@ -216,6 +210,7 @@ class Authors:
             except SignatureError:
                 continue
             return True
+        owner = self._places[place].owner
         if body.author == owner or body.parent == here.parent or body.parent in self._places:
             raise _nobody()
         return False
@@ -223,8 +218,7 @@ class Authors:
     def former_state(self, signed: Signed, folder: KeyedNode) -> VerifiedState:
         """Verify a state that a folder once had; `SignatureError` if no writer of it signed it."""
         claimed = unpack(signed.payload, FolderState)
-        owner = self._places[folder.node].owner
-        if claimed.author != owner or claimed.author_key not in self._people.identity_keys(owner):
+        if not self._is_owners(folder.node, claimed):
             self._check_writer(folder.node, claimed, ever=True)
         return verify_state(signed, folder.node, claimed.author, claimed.author_key)
 
@@ -257,6 +251,21 @@ class Authors:
     def forget_lists(self) -> None:
         """Ask for lists anew from now on."""
         self._lists.clear()
+
+    def _place_of(self, body: Manifest) -> NodeId:
+        """Return by whose lists it is decided who may sign a node: its folder's, or a top's own."""
+        return body.node if body.node in self._tops else body.parent
+
+    def _is_owners(self, node: NodeId, signed: FolderState | Manifest) -> bool:
+        """Tell whether something is said to be signed by the owner, with a key that is theirs."""
+        owner = self._places[node].owner
+        return signed.author == owner and signed.author_key in self._people.identity_keys(owner)
+
+    def _check_signature(self, manifest: VerifiedManifest) -> None:
+        """Verify who signed it, whoever that may be."""
+        body = manifest.body
+        key = self._verifiers.setdefault(body.author_key, Verifier(body.author_key))
+        check_author(manifest, body.author, key)
 
     def _check_writer(self, folder: NodeId, signed: FolderState | Manifest, *, ever: bool) -> None:
         """Raise unless a list on the way up names who signed; `ever`: at whatever time."""

@@ -10,13 +10,11 @@ only against what was known at that mark.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 
+from fsclient.trust.localdb import LocalDatabase
 from fsproto import crypto
-from fsproto.errors import FsError, IntegrityError, OutOfSpaceError, RollbackError
+from fsproto.errors import RollbackError
 from fsproto.types import NO_HASH, Hash, NodeId
 from fsproto.values import Value
 
@@ -25,9 +23,6 @@ _Known = dict[tuple[NodeId, int], tuple[int, bytes, int]]
 _AT_ONCE = 500
 """Nodes in one query."""
 _KNOWN = "SELECT node, what, version, hash, at FROM seen WHERE node IN"
-_BUSY_S = 30.0
-_NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
-"""On a full disk; the second is where WAL mode notices it first."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS seen (
     node BLOB NOT NULL, what INTEGER NOT NULL, version INTEGER NOT NULL, hash BLOB NOT NULL,
@@ -69,23 +64,15 @@ def key_end(index: int) -> Sighting:
     return Sighting(NodeId(index.to_bytes(16, "big")), KEYS, 1, NO_HASH)
 
 
-class Memory:
+class Memory(LocalDatabase):
     """What one profile has seen."""
 
-    def __init__(self, path: Path) -> None:
-        """Open, or begin, a memory; `IntegrityError` if its file is damaged."""
-        self._path = path
-        with self._translated():
-            self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.executescript(_SCHEMA)
-        if path.exists():
-            path.chmod(0o600)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+    schema = _SCHEMA
+    holds = "which remembers what the server has shown before"
+    without_it = (
+        "Deleting it gives up the protection against being shown old states until each folder was "
+        "seen again."
+    )
 
     def mark(self) -> int:
         """Return a point in what is known; taken before a question is sent."""
@@ -203,31 +190,6 @@ class Memory:
             "WHERE excluded.version > seen.version",
             [(s.node, s.what, s.version, s.hash, at) for s in seen],
         )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorname", "") in _NO_ROOM:
-                raise OutOfSpaceError(f"There is no space left for '{self._path}'.") from None
-            if isinstance(error, sqlite3.OperationalError):
-                raise FsError(f"The local '{self._path}' cannot be used: {error}.") from None
-            raise IntegrityError(
-                f"'{self._path}', which remembers what the server has shown before, is damaged.",
-                hint="Put it back from a copy. Deleting it gives up the protection against "
-                "being shown old states until each folder was seen again.",
-            ) from None
 
 
 def _is_news(sighting: Sighting, known: _Known, mark: int) -> bool:

@@ -14,7 +14,6 @@ from pathlib import Path
 from fsclient.connection import ServerConnection
 from fsclient.trust.store import Pin, TrustStore
 from fsproto.errors import (
-    IntegrityError,
     KeyChangedError,
     NotFoundError,
     RollbackError,
@@ -36,9 +35,10 @@ class People:
     def __init__(self, path: Path, identity: Identity, tell: Callable[[str], None]) -> None:
         """Open what is known, and take whom to tell of keys that changed; asks nobody anything."""
         self._store = TrustStore(path)
-        self._path = path
         self._identity = identity
         self._log: KeyLog | None = None
+        self._identity_keys: dict[tuple[str, int], list[bytes]] = {}
+        """By the person, and the size of the log that they were taken from."""
         self._good_heads: set[bytes] = {b""}
         self.tell = tell
         """Tells the person something that they should not overlook."""
@@ -57,16 +57,13 @@ class People:
         if self._log is None:
             log = KeyLog()
             try:
-                log.extend(self._store.entries())
-                head = self._known_head()
+                entries, signed = self._store.log()
+                log.extend(entries)
+                head = unpack(signed.payload, Head) if signed is not None else None
                 if head is not None and (len(log), log.root(len(log))) != (head.size, head.root):
-                    raise IntegrityError("the log is not what its head says")
+                    raise self._store.damaged
             except SecurityError:
-                raise IntegrityError(
-                    f"'{self._path}', which remembers other people's keys, is damaged.",
-                    hint="Put it back from a copy. Deleting it means to compare everybody's keys "
-                    "again.",
-                ) from None
+                raise self._store.damaged from None
             self._log = log
         return self._log
 
@@ -170,12 +167,12 @@ class People:
 
         Raises `KeyChangedError` if they are no longer those of the person who was pinned.
         """
-        if user == self._identity.user:
-            mine = self.log.all_of(user, self._identity.signing.public)
-            return [keys.ed25519 for keys in mine]
-        self.pinned(user)
-        pin = self._store.pin(user)
-        return [keys.ed25519 for keys in self.log.all_of(user, pin.ed25519)] if pin else []
+        at = user, len(self.log)
+        if at not in self._identity_keys:
+            own = user == self._identity.user
+            one = self._identity.signing.public if own else self.pinned(user).ed25519
+            self._identity_keys[at] = [keys.ed25519 for keys in self.log.all_of(user, one)]
+        return self._identity_keys[at]
 
     def pinned(self, user: str) -> Keys:
         """Return a person's keys, which are pinned now if they were not before.

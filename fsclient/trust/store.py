@@ -10,19 +10,17 @@ One SQLite file a profile, so that several commands at once agree.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fsproto.errors import FsError, IntegrityError, OutOfSpaceError
-from fsproto.keys.portable import KnownPeople, Pinned
+from fsclient.trust.localdb import LocalDatabase
 from fsproto.sealed.signed import Signed
 from fsproto.types import Hash
 
-_BUSY_S = 30.0
-_NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+if TYPE_CHECKING:
+    from fsproto.keys.portable import KnownPeople
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS log (at INTEGER PRIMARY KEY, entry BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS head (
@@ -46,23 +44,12 @@ class Pin:
     """Whether somebody compared them with the person's own."""
 
 
-class TrustStore:
+class TrustStore(LocalDatabase):
     """The file; `IntegrityError` wherever it turns out to be damaged."""
 
-    def __init__(self, path: Path) -> None:
-        """Open, or begin, a store."""
-        self._path = path
-        with self._translated():
-            self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.executescript(_SCHEMA)
-        if path.exists():
-            path.chmod(0o600)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+    schema = _SCHEMA
+    holds = "which remembers other people's keys"
+    without_it = "Deleting it means to compare everybody's keys again."
 
     def head(self) -> Signed | None:
         """Return the newest head."""
@@ -70,31 +57,33 @@ class TrustStore:
             row = self._db.execute("SELECT payload, signature FROM head").fetchone()
         return Signed(*row) if row else None
 
-    def entries(self, first: int = 0) -> list[bytes]:
-        """Return the entries that were read, from number `first` on."""
-        with self._translated():
-            rows = self._db.execute("SELECT entry FROM log WHERE at >= ? ORDER BY at", (first,))
-            return [entry for (entry,) in rows]
+    def log(self) -> tuple[list[bytes], Signed | None]:
+        """Return every entry that was read, and the head for them, as they are at one moment."""
+        with self._translated(), self._transaction("DEFERRED"):
+            rows = self._db.execute("SELECT entry FROM log ORDER BY at").fetchall()
+            return [entry for (entry,) in rows], self.head()
 
     def keep(self, first: int, entries: Sequence[bytes], head: Signed) -> None:
-        """Keep further entries and the head that stands for all of them."""
+        """Keep entries from number `first` on, and the head for all up to them.
+
+        Where another command has read further meanwhile, its head stays.
+        """
         rows = [(first + at, entry) for at, entry in enumerate(entries)]
-        with self._translated():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                self._db.executemany("INSERT OR REPLACE INTO log VALUES (?, ?)", rows)
+        with self._translated(), self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO log VALUES (?, ?)", rows)
+            kept = self._db.execute("SELECT count(*) FROM log").fetchone()[0]
+            if kept == first + len(rows):
                 self._db.execute(
                     "INSERT OR REPLACE INTO head VALUES (1, ?, ?)", (head.payload, head.signature)
                 )
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
 
     def everything(self) -> KnownPeople:
         """Return all that is known, for another machine."""
+        from fsproto.keys.portable import KnownPeople, Pinned
+
         pins = [Pinned(one.user, one.bundle, one.ed25519, one.compared) for one in self.pins()]
-        return KnownPeople(self.head(), self.entries(), pins)
+        entries, head = self.log()
+        return KnownPeople(head, entries, pins)
 
     def take_over(self, known: KnownPeople) -> None:
         """Begin with what another machine has known."""
@@ -137,21 +126,3 @@ class TrustStore:
         """Note whose words are shown."""
         with self._translated():
             self._db.execute("INSERT OR REPLACE INTO shown VALUES (?, ?)", (user, bundle))
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorname", "") in _NO_ROOM:
-                raise OutOfSpaceError(f"There is no space left for '{self._path}'.") from None
-            if isinstance(error, sqlite3.OperationalError):
-                raise FsError(f"The local '{self._path}' cannot be used: {error}.") from None
-            raise _damaged(self._path) from None
-
-
-def _damaged(path: Path) -> IntegrityError:
-    return IntegrityError(
-        f"'{path}', which remembers other people's keys, is damaged.",
-        hint="Put it back from a copy. Deleting it means to compare everybody's keys again.",
-    )

@@ -26,15 +26,21 @@ def store(tmp_path: Path) -> Iterator[TrustStore]:
 
 
 def test_a_new_one_knows_nobody(store):
-    assert (store.head(), store.entries(), store.pins(), store.pin("alice")) == (None, [], [], None)
+    assert (store.head(), store.log(), store.pins()) == (None, ([], None), [])
+    assert store.pin("alice") is None
 
 
 def test_entries_are_kept_in_their_order_with_the_newest_head(store):
     store.keep(0, [b"0", b"1"], HEAD)
     store.keep(2, [b"2"], NEWER)
-    assert store.entries() == [b"0", b"1", b"2"]
-    assert store.entries(1) == [b"1", b"2"]
+    assert store.log() == ([b"0", b"1", b"2"], NEWER)
     assert store.head() == NEWER
+
+
+def test_who_has_read_less_than_another_command_leaves_its_head(store):
+    store.keep(0, [b"0", b"1"], NEWER)
+    store.keep(0, [b"0"], HEAD)
+    assert store.log() == ([b"0", b"1"], NEWER)
 
 
 def test_a_pin_takes_the_place_of_the_one_before(store):
@@ -54,7 +60,7 @@ def test_it_is_remembered_from_one_run_to_the_next_for_the_owner_alone(tmp_path)
         first.set_pin(ALICE)
     assert path.stat().st_mode & 0o777 == 0o600
     with closing(TrustStore(path)) as second:
-        assert (second.entries(), second.head(), second.pins()) == ([b"0"], HEAD, [ALICE])
+        assert (second.log(), second.head(), second.pins()) == (([b"0"], HEAD), HEAD, [ALICE])
 
 
 def test_two_commands_at_once_share_it(tmp_path):
@@ -64,7 +70,7 @@ def test_two_commands_at_once_share_it(tmp_path):
         other.keep(0, [b"0"], HEAD)
         one.keep(0, [b"0", b"1"], NEWER)
         assert other.pins() == [ALICE]
-        assert other.entries() == [b"0", b"1"]
+        assert other.log() == ([b"0", b"1"], NEWER)
 
 
 def is_told_as_damage(error: FsError) -> None:
@@ -86,7 +92,7 @@ def test_a_damaged_file_is_not_begun_anew(tmp_path, content):
 @pytest.mark.parametrize(
     "act",
     [
-        lambda store: store.entries(),
+        lambda store: store.log(),
         lambda store: store.keep(0, [b"entry"], HEAD),
     ],
     ids=["read", "written"],

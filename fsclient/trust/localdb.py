@@ -1,0 +1,70 @@
+"""The SQLite files of a profile: opened alike, and whatever is wrong with one told in one way."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fsproto.errors import FsError, IntegrityError, OutOfSpaceError
+
+_BUSY_S = 30.0
+_NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+"""On a full disk; the second is where WAL mode notices it first."""
+
+
+class LocalDatabase:
+    """One file that several commands of the same person may use at once."""
+
+    schema = ""
+    """Makes the tables where there are none yet."""
+    holds = ""
+    """What is in it, as it is told of a damaged one: `which remembers …`."""
+    without_it = ""
+    """What it means to delete it, for whoever has no copy."""
+
+    def __init__(self, path: Path) -> None:
+        """Open, or begin, a file; `IntegrityError` if it is damaged."""
+        self._path = path
+        with self._translated():
+            self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(self.schema)
+        if path.exists():
+            path.chmod(0o600)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @property
+    def damaged(self) -> IntegrityError:
+        """The error for a file that does not hold what was written to it."""
+        return IntegrityError(
+            f"'{self._path}', {self.holds}, is damaged.",
+            hint=f"Put it back from a copy. {self.without_it}",
+        )
+
+    @contextmanager
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
+        """Do all of it or nothing; a `DEFERRED` one, for looking only, sees one moment."""
+        self._db.execute(f"BEGIN {kind}")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorname", "") in _NO_ROOM:
+                raise OutOfSpaceError(f"There is no space left for '{self._path}'.") from None
+            if isinstance(error, sqlite3.OperationalError):
+                raise FsError(f"The local '{self._path}' cannot be used: {error}.") from None
+            raise self.damaged from None
