@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from fsclient.connection import ServerConnection
@@ -225,12 +226,13 @@ class Changes:
         if not len(self):
             return
         known = self._known()
-        try:
-            self._attempt(known)
-        except (ConflictError, ExistsError):
-            if not known:
-                raise
-            self._attempt({})  # what was known may be out of date
+        with self._forgetting():
+            try:
+                self._attempt(known)
+            except (ConflictError, ExistsError):
+                if not known:
+                    raise
+                self._attempt({})  # what was known may be out of date
 
     @property
     def is_unsure(self) -> bool:
@@ -242,8 +244,14 @@ class Changes:
         """Wait for the end of what was sent; raises what `commit` does."""
         if not len(self):
             return
-        try:
+        with self._forgetting():
             self._finish()
+
+    @contextmanager
+    def _forgetting(self) -> Iterator[None]:
+        """Forget the keys that were drawn for a change that is not made."""
+        try:
+            yield
         except BaseException:
             self._tree.renewals.forget(self._renewed)
             raise
