@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -20,7 +21,8 @@ from fsclient.changes import Changes
 from fsclient.ownshares import OwnShare, folders_above, is_below, own_shares
 from fsclient.session import Session
 from fsclient.tree import Located
-from fsclient.trust.memory import LIST, Sighting, age
+from fsclient.trust.authors import seen_list
+from fsclient.trust.memory import Sighting
 from fsclient.ui import Ui
 from fsproto.errors import (
     KeyChangedError,
@@ -234,26 +236,14 @@ class Sharing:
     def _writers_above(
         self, found: Located, shares: list[OwnShare], new: Mapping[NodeId, dict[str, Role]]
     ) -> dict[str, bytes]:
+        lists = {share.found.keyed.node: share.roles for share in shares} | dict(new)
         writers: dict[str, bytes] = {}
-        for share in shares:
-            if not is_below(found, share.found):
-                continue
-            for user, role in new.get(share.found.keyed.node, share.roles).items():
-                if role is Role.WRITER and self._is_known(user):
-                    writers[user] = self._people.pinned(user).ed25519
-        for node, roles in new.items():  # a list that is not there yet
-            above = next((one for one in folders_above(found) if one.keyed.node == node), None)
-            for user, role in roles.items() if above is not None else ():
-                if role is Role.WRITER and self._is_known(user):
-                    writers[user] = self._people.pinned(user).ed25519
+        for above in folders_above(found):
+            for user, role in lists.get(above.keyed.node, {}).items():
+                if role is Role.WRITER:
+                    with suppress(KeyChangedError, NotFoundError):  # they write nowhere any more
+                        writers[user] = self._people.pinned(user).ed25519
         return writers
-
-    def _is_known(self, user: str) -> bool:
-        try:
-            self._people.pinned(user)
-        except (KeyChangedError, NotFoundError):
-            return False
-        return True
 
     def _usable(self, revision: _Revision) -> dict[str, VerifiedBundle]:
         """Return the keys of the members; who has no good ones any more is a member no more."""
@@ -316,12 +306,10 @@ class Sharing:
         return NewMembers(revision.signed.signed, sealed)
 
     def _remember(self, revisions: list[_Revision]) -> None:
-        seen = []
+        seen = list[Sighting]()
         for one in (revision.signed for revision in revisions):
             if one is not None:
-                body = one.body
-                seen.append(Sighting(body.node, LIST, body.version, one.hash))
-                seen += [age(body.node, one) for one in range(2, body.generation + 1)]
+                seen += seen_list(one)
         self._tree.memory.remember(seen)
         places = {one.node: one.found.path.parts for one in revisions if one.signed is not None}
         self._tree.memory.note_shared(places)

@@ -351,10 +351,15 @@ class Authors:
             raise SignatureError("A member list was signed by somebody who is not the owner.")
         members = verify_members(signed, node, owner, claimed.owner_key)
         self._people.check_heads(self.connection, [members.body.log_head])
-        body = members.body
-        ages = [age(node, generation) for generation in range(2, body.generation + 1)]
-        self._memory.check([Sighting(node, LIST, body.version, members.hash), *ages], mark)
+        self._memory.check(seen_list(members), mark)
         return members
+
+
+def seen_list(members: VerifiedMembers) -> list[Sighting]:
+    """Return what the memory keeps of a member list: itself, and each generation it has come to."""
+    body = members.body
+    ages = [age(body.node, generation) for generation in range(2, body.generation + 1)]
+    return [Sighting(body.node, LIST, body.version, members.hash), *ages]
 
 
 def _nobody() -> SignatureError:
