@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from sqlalchemy.orm import Session as Db
 
@@ -48,6 +49,18 @@ class Report:
     findings: list[Finding]
 
 
+class Somebody(Protocol):
+    """Who does something over a connection, or tries to."""
+
+    @property
+    def user(self) -> str:
+        """The name."""
+
+    @property
+    def address(self) -> str:
+        """Where from."""
+
+
 class AuditLog:
     """The audit log of one database."""
 
@@ -76,6 +89,11 @@ class AuditLog:
         words = {"actor": actor, "subject": subject, "address": address, "detail": detail}
         kept = {name: _storable(word)[: _LONGEST[name]] for name, word in words.items()}
         before_commit(db, partial(self._append, self.now_ms(), event.value, kept))
+
+    def record_own(self, db: Db, event: Event, who: Somebody, detail: str = "") -> None:
+        """Record what somebody did about what is theirs, as `record` does."""
+        user, address = who.user, who.address
+        self.record(db, event, actor=user, subject=user, address=address, detail=detail)
 
     def key(self, head: AuditHead) -> bytes:
         """Return the audit key; `IntegrityError` if it does not open under the master key."""

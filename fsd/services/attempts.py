@@ -184,10 +184,7 @@ class Attempts:
 
     def record(self, db: Db, event: Event, a_try: Try, detail: str = "") -> None:
         """Record an event that a try has come to."""
-        user = a_try.user
-        self._audit.record(
-            db, event, actor=user, subject=user, address=a_try.address, detail=detail
-        )
+        self._audit.record_own(db, event, a_try, detail)
 
     def _check(self, db: Db, a_try: Try, among: list[Lane]) -> None:
         if any(penalties.of(db, lane).holds(a_try.at_ms) for lane in among):

@@ -210,14 +210,7 @@ class Files:
         body = new.members.body
         people = ", ".join(f"{one.user} ({one.role.name.lower()})" for one in body.members)
         detail = f"{body.node.hex()} with {people or 'nobody'}"
-        self._audit.record(
-            db,
-            Event.SHARED,
-            actor=who.user,
-            subject=who.user,
-            address=who.address,
-            detail=detail,
-        )
+        self._audit.record_own(db, Event.SHARED, who, detail)
 
     def _let_go(
         self,

@@ -83,14 +83,7 @@ class Sharing:
                 raise NotFoundError("That is not shared with you.")
             shares.drop_grants(db, node, [who.user_id])
             if self._audit is not None:
-                self._audit.record(
-                    db,
-                    Event.SHARE_LEFT,
-                    actor=who.user,
-                    subject=who.user,
-                    address=who.address,
-                    detail=node.hex(),
-                )
+                self._audit.record_own(db, Event.SHARE_LEFT, who, node.hex())
         return Done()
 
     def _own(self, db: Db, row: models.MemberList) -> Own:
