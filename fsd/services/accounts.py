@@ -18,6 +18,7 @@ from fsd.auth.vault import Vault
 from fsd.services import recovery
 from fsd.services.attempts import Attempts, LoginPolicy, Refused, Try, Why, possible
 from fsd.services.codes import Account, Codes
+from fsd.services.identities import checked_bundle, plant, register, replace_keys, signed_by
 from fsd.services.keylog import LogKeeper
 from fsd.services.own import OwnAccount, Principal
 from fsd.services.recovery import Recovered
@@ -27,14 +28,8 @@ from fsd.store.login_models import LoginState
 from fsd.store.repos import logins, nodes, sessions, users
 from fsproto import __version__, crypto, labels
 from fsproto.errors import (
-    ConflictError,
-    FsError,
     LoginRefused,
-    RemoteProtocolError,
-    SignatureError,
 )
-from fsproto.keys.grants import RootGrant
-from fsproto.keys.identity import VerifiedBundle, verify_bundle
 from fsproto.messages.account import (
     Backup,
     Enroll,
@@ -47,11 +42,9 @@ from fsproto.messages.account import (
     Welcome,
 )
 from fsproto.messages.keylog import Rotate
-from fsproto.sealed.folder import verify_state
-from fsproto.sealed.manifest import Kind, verify_author
-from fsproto.sealed.prefixtree import PrefixTree
-from fsproto.sealed.signed import Signed, open_signed, payload_hash
-from fsproto.types import NO_NODE, Hash, Random
+from fsproto.sealed.manifest import Kind
+from fsproto.sealed.signed import Signed
+from fsproto.types import Random
 
 __all__ = ["Accounts", "LoginPolicy", "Principal"]
 
@@ -97,11 +90,11 @@ class Accounts:
     def login(self, ask: Login, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
         """Let somebody in with a one-time password or a ticket, and always the identity key."""
         a_try = Try(possible(ask.user), address, self._now_ms())
-        known = self._is_known(a_try, ask, labels.SIGN_LOGIN, channel_id)
         # A ticket is 256 random bits and of no use without the identity key, so it cannot be
         # guessed: such tries are neither counted nor held up, or who guesses could end a session.
         if ask.otp is None:
-            return self._go_on(ask, a_try, signed=known)
+            return self._go_on(ask, a_try, channel_id)
+        known = self._is_known(a_try, ask, labels.SIGN_LOGIN, channel_id)
         return self._attempts.attempt(
             a_try,
             lambda db, state: self._login(db, state, ask, a_try, signed=known),
@@ -150,14 +143,14 @@ class Accounts:
         """Keep somebody's sealed identity, in place of one kept before."""
         with self._database.write() as db:
             recovery.keep(db, who.user_id, who.ed25519, ask, self._now_ms())
-            self._record(db, Event.BACKUP_KEPT, who)
+            self._audit.record_own(db, Event.BACKUP_KEPT, who)
         log.info("kept a backup of keys", extra={"user": who.user})
 
     def logout(self, who: Principal) -> None:
         """End the session for good."""
         with self._database.write() as db:
             sessions.end(db, who.session_id)
-            self._record(db, Event.LOGOUT, who)
+            self._audit.record_own(db, Event.LOGOUT, who)
         log.info("logged out", extra={"user": who.user})
 
     def still_in(self, who: Principal) -> bool:
@@ -186,34 +179,17 @@ class Accounts:
 
     def rotate(self, who: Principal, ask: Rotate) -> None:
         """Replace a person's keys by ones that the old key has signed; other sessions end."""
-        bundle = verify_bundle(ask.bundle, who.user)
-        grant = open_signed(ask.root, RootGrant, labels.SIGN_ROOT_GRANT, bundle.body.ed25519)
         with self._database.write() as db:
             logins.hold(db, who.user)
-            users.hold(db, who.user_id)
-            before = users.bundle(db, who.user_id)
-            tree = users.tree(db, who.user_id)
-            if before is None or tree is None or before.ed25519 != who.ed25519:
-                raise ConflictError("Your keys were replaced or reset meanwhile.")
-            was = payload_hash(labels.HASH_BUNDLE, before.payload)
-            if not _signed_by_old(who.ed25519, ask.signature, was, bundle.hash):
-                raise SignatureError("The old key has not signed the new ones.")
-            fits = bundle.body.version == before.version + 1
-            if not fits or (grant.user, grant.node) != (who.user, tree.root_id):
-                raise RemoteProtocolError("The new keys do not follow the old ones.")
-            _register(db, who.user_id, bundle, self._now_ms())
-            key = bundle.body.ed25519
-            self._log.rotated(db, who.user, bundle.hash, key, ask.signature)
-            tree.payload, tree.signature = ask.root.payload, ask.root.signature
+            new = replace_keys(db, who, ask, self._now_ms())
+            key = new.body.ed25519
+            self._log.rotated(db, who.user, new.hash, key, ask.signature)
             sessions.end_others(db, who.user_id, who.session_id)
             session = db.get(models.Session, who.session_id)
             if session is not None:
                 session.ed25519 = key
-            self._record(db, Event.KEYS_ROTATED, who)
+            self._audit.record_own(db, Event.KEYS_ROTATED, who)
         log.info("keys rotated", extra={"user": who.user})
-
-    def _record(self, db: Db, event: Event, who: Principal) -> None:
-        self._audit.record(db, event, actor=who.user, subject=who.user, address=who.address)
 
     # --- one try
 
@@ -222,16 +198,21 @@ class Accounts:
         with self._database.read() as db:
             backup = recovery.find(db, users.by_name(db, a_try.user))
         key = backup.recovery_key if backup else self._decoy_key
-        signed = _signed_by(key, ask.signature, labels.SIGN_RECOVER, channel_id, ask.user)
+        signed = signed_by(key, ask.signature, labels.SIGN_RECOVER, channel_id, ask.user)
         return signed and backup is not None
 
     def _is_known(self, a_try: Try, ask: Login | Enroll, label: bytes, channel_id: bytes) -> bool:
         """Tell whether a try was signed by the identity key that its account has now."""
         with self._database.read() as db:
-            user = users.by_name(db, a_try.user)
-            bundle = users.bundle(db, user.id) if user else None
+            _, bundle = _named(db, a_try)
+        return self._has_signed(bundle, ask, label, channel_id)
+
+    def _has_signed(
+        self, bundle: models.Bundle | None, ask: Login | Enroll, label: bytes, channel_id: bytes
+    ) -> bool:
+        """Tell whether a try was signed by an identity key; none takes as long as one."""
         key = bundle.ed25519 if bundle else self._decoy_key
-        return _signed_by(key, ask.signature, label, channel_id, ask.user) and bundle is not None
+        return signed_by(key, ask.signature, label, channel_id, ask.user) and bundle is not None
 
     def _login(
         self, db: Db, state: LoginState | None, ask: Login, a_try: Try, *, signed: bool
@@ -255,9 +236,9 @@ class Accounts:
     def _enroll(
         self, db: Db, state: LoginState | None, ask: Enroll, channel_id: bytes, a_try: Try
     ) -> _Entered:
-        bundle = _checked_bundle(ask)
+        bundle = checked_bundle(ask)
         key = bundle.body.ed25519
-        if not _signed_by(key, ask.signature, labels.SIGN_ENROLL, channel_id, ask.user):
+        if not signed_by(key, ask.signature, labels.SIGN_ENROLL, channel_id, ask.user):
             raise Refused(Why.MALFORMED)
         account = _account(db, a_try, state)
         match = self._codes.match(db, account, ask.otp, a_try.at_ms)
@@ -270,9 +251,9 @@ class Accounts:
         self._attempts.use(db, account, match, a_try)
         # The very same keys again: the answer to their enrolment was lost on its way.
         if known is None:
-            _register(db, user.id, bundle, a_try.at_ms)
+            register(db, user.id, bundle, a_try.at_ms)
             self._log.enrolled(db, user.name, bundle.hash, key)
-            _plant(db, user, ask.tree, key)
+            plant(db, user, ask.tree, key)
         session, ticket = self._new_session(db, user.id, key, a_try)
         return self._welcome(db, user, session, ticket)
 
@@ -315,10 +296,12 @@ class Accounts:
         session, ticket = self._new_session(db, user.id, bundle.ed25519, a_try)
         return self._welcome(db, user, session, ticket, _told(db, user.id))
 
-    def _go_on(self, ask: Login, a_try: Try, *, signed: bool) -> _Entered:
+    def _go_on(self, ask: Login, a_try: Try, channel_id: bytes) -> _Entered:
         """Let a ticket decide. That changes nothing, unless there is something to be noted."""
         with self._database.read() as db:
-            held = self._holder(db, ask, a_try)
+            user, bundle = _named(db, a_try)
+            signed = self._has_signed(bundle, ask, labels.SIGN_LOGIN, channel_id)
+            held = _holder(db, user, bundle, ask, a_try)
             if held is not None and signed and not _to_note(db, held[1], a_try):
                 log.info("logged in", extra=a_try.shown)
                 return self._welcome(db, *held)
@@ -327,7 +310,7 @@ class Accounts:
             raise LoginRefused
         with self._database.write() as db:
             logins.hold(db, a_try.user)
-            held = self._holder(db, ask, a_try)
+            held = _holder(db, *_named(db, a_try), ask, a_try)
             if held is None:
                 raise LoginRefused
             if signed:
@@ -337,17 +320,6 @@ class Accounts:
             logins.notify(db, held[0].id, told, a_try.at_ms, a_try.address)
         log.warning("login refused: a ticket without its identity key", extra=a_try.shown)
         raise LoginRefused
-
-    def _holder(self, db: Db, ask: Login, a_try: Try) -> tuple[models.User, models.Session] | None:
-        """Return whose session a ticket is, if it is the session of who claims to have it."""
-        user = users.by_name(db, a_try.user)
-        bundle = users.bundle(db, user.id) if user else None
-        session = sessions.by_ticket(db, crypto.sha256(ask.ticket or b""), a_try.at_ms)
-        if user is None or bundle is None or session is None or user.disabled:
-            return None
-        if session.user_id != user.id or session.ed25519 != bundle.ed25519:
-            return None
-        return user, session
 
     def _note(self, db: Db, user: models.User, session: models.Session, a_try: Try) -> _Entered:
         if session.address != a_try.address:
@@ -394,6 +366,24 @@ class Accounts:
         return who, Welcome(user.name, ticket, session.expires_ms, now_ms, root, head, told or [])
 
 
+def _named(db: Db, a_try: Try) -> tuple[models.User | None, models.Bundle | None]:
+    """Return who a try says it is by, and their keys, as far as there are such."""
+    user = users.by_name(db, a_try.user)
+    return user, users.bundle(db, user.id) if user else None
+
+
+def _holder(
+    db: Db, user: models.User | None, bundle: models.Bundle | None, ask: Login, a_try: Try
+) -> tuple[models.User, models.Session] | None:
+    """Return whose session a ticket is, if it is the session of who claims to have it."""
+    session = sessions.by_ticket(db, crypto.sha256(ask.ticket or b""), a_try.at_ms)
+    if user is None or bundle is None or session is None or user.disabled:
+        return None
+    if session.user_id != user.id or session.ed25519 != bundle.ed25519:
+        return None
+    return user, session
+
+
 def _account(db: Db, a_try: Try, state: LoginState | None) -> Account | None:
     """Return whose account a try is about."""
     user = users.by_name(db, a_try.user)
@@ -415,65 +405,3 @@ def _told(db: Db, user_id: int) -> list[Notice]:
     ]
     logins.drop_notices(db, user_id)
     return told
-
-
-def _signed_by(key: bytes, signature: bytes, label: bytes, channel_id: bytes, user: str) -> bool:
-    try:
-        crypto.verify(key, signature, label, channel_id, user.encode())
-    except (crypto.CryptoError, ValueError):  # ValueError: a name that is no UTF-8
-        return False
-    return True
-
-
-def _signed_by_old(key: bytes, signature: bytes, before: Hash, after: Hash) -> bool:
-    try:
-        crypto.verify(key, signature, labels.SIGN_ROTATION, before, after)
-    except crypto.CryptoError:
-        return False
-    return True
-
-
-def _checked_bundle(ask: Enroll) -> VerifiedBundle:
-    try:
-        bundle = verify_bundle(ask.bundle, ask.user)
-    except FsError:
-        raise Refused(Why.MALFORMED) from None
-    if bundle.body.version != 1:
-        raise Refused(Why.MALFORMED)
-    return bundle
-
-
-def _register(db: Db, user_id: int, bundle: VerifiedBundle, now_ms: int) -> None:
-    db.add(
-        models.Bundle(
-            user_id=user_id,
-            version=bundle.body.version,
-            payload=bundle.signed.payload,
-            signature=bundle.signed.signature,
-            ed25519=bundle.body.ed25519,
-            created_ms=now_ms,
-        )
-    )
-
-
-def _plant(db: Db, user: models.User, tree: TreeRoot, key: bytes) -> None:
-    """Store a person's empty tree; `SecurityError` if its parts do not fit together."""
-    grant = open_signed(tree.grant, RootGrant, labels.SIGN_ROOT_GRANT, key)
-    manifest = verify_author(tree.manifest, user.name, key)
-    state = verify_state(tree.state, manifest.body.node, user.name, key)
-    body = manifest.body
-    fits = (
-        grant.node == body.node,
-        grant.user == user.name,
-        body.parent == NO_NODE,
-        body.kind is Kind.FOLDER,
-        body.version == state.body.version == 1,
-        state.body.root == PrefixTree().root,
-        nodes.get(db, body.node) is None,
-    )
-    if not all(fits):
-        raise Refused(Why.MALFORMED)
-    nodes.insert_all(db, user.id, [manifest])
-    nodes.put_states(db, [state])
-    payload, signature = tree.grant.payload, tree.grant.signature
-    db.add(models.Tree(user_id=user.id, root_id=body.node, payload=payload, signature=signature))

@@ -67,6 +67,11 @@ def sign_rotation(old: crypto.SigningKey, before: Hash, after: Hash) -> bytes:
     return old.sign(labels.SIGN_ROTATION, before, after)
 
 
+def verify_rotation(old: bytes, signature: bytes, before: Hash, after: Hash) -> None:
+    """Raise `CryptoError` unless that is the old key's (32 bytes) word for the bundle after."""
+    crypto.verify(old, signature, labels.SIGN_ROTATION, before, after)
+
+
 def entry_bytes(entry: Entry) -> bytes:
     """Return an entry as it is hashed, stored and sent."""
     return pack(entry)
@@ -101,9 +106,7 @@ def check_follows(entry: Entry, before: Keys | None) -> Keys | None:
         if before is None:
             raise SecurityError("The key log replaces keys that nobody had.")
         try:
-            crypto.verify(
-                before.ed25519, entry.signature, labels.SIGN_ROTATION, before.bundle, entry.bundle
-            )
+            verify_rotation(before.ed25519, entry.signature, before.bundle, entry.bundle)
         except crypto.CryptoError:
             raise SignatureError(
                 f"THE KEY LOG GIVES {entry.user} OTHER KEYS that the old key has not signed."

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from sqlalchemy import text
 
 from fsd.auth.otp import OtpSetting
-from fsd.services.accounts import _register
+from fsd.services.identities import register
 from fsd.services.recovery import Recovered
 from fsd.store import models, schema
 from fsd.store.audit_models import AuditEntry
@@ -233,7 +233,7 @@ def test_the_backup_of_keys_that_were_replaced_is_none(office, clock):
     alice = backed_up(office, clock)
     with office.database.write() as db:
         user = db.query(models.User).one()
-        _register(db, user.id, identity("alice", "second", version=2).bundle, clock())
+        register(db, user.id, identity("alice", "second", version=2).bundle, clock())
     assert refused(office, recovery(alice, alice.code(clock())))
 
 
