@@ -71,7 +71,8 @@ class _Person:
 def logins(count: int) -> dict[str, list[float]]:
     """Time from nothing to logged in, and to a tree that was verified as every command does."""
     from fsclient.otp import CodeSource
-    from fsclient.session import Keeper, Passphrase
+    from fsclient.passphrase import Passphrase
+    from fsclient.session import Keeper
     from fsclient.ui import Ui
 
     person = _Person()

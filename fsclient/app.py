@@ -15,9 +15,10 @@ from fsproto.errors import FsError, LoginRefused, Unreachable, UsageError
 
 if TYPE_CHECKING:
     from fsclient.otp import CodeSource
+    from fsclient.passphrase import Passphrase
     from fsclient.persistence import Once, Patience
     from fsclient.profile import Profile
-    from fsclient.session import Keeper, Passphrase, Session
+    from fsclient.session import Keeper, Session
 
 T = TypeVar("T")
 
@@ -74,7 +75,7 @@ class App:
 
     def passphrase(self) -> Passphrase:
         """Return where the passphrase of the identity comes from."""
-        from fsclient.session import Passphrase
+        from fsclient.passphrase import Passphrase
 
         return Passphrase(self.options.passphrase, none=self.options.no_passphrase)
 

@@ -6,13 +6,16 @@ import os
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from fsclient.connection import ServerConnection
 from fsclient.notices import tell
 from fsclient.otp import CodeSource
+from fsclient.passphrase import Passphrase
 from fsclient.persistence import Once, Patience
+from fsclient.planting import empty_tree
 from fsclient.profile import Facts, Profile
 from fsclient.tree import Tree
 from fsclient.trust.memory import Memory
@@ -25,20 +28,15 @@ from fsproto.errors import (
     LoginRequired,
     SecurityError,
     UsageError,
-    WrongPassphraseError,
 )
-from fsproto.keys.grants import grant_root
 from fsproto.keys.identity import Identity
 from fsproto.keys.keyfile import needs_passphrase, open_identity, seal_identity
-from fsproto.keys.recovery import RecoverySecret
-from fsproto.keys.tree import new_node
 from fsproto.link import EnrollLink
-from fsproto.messages.account import Enroll, Login, Recover, Recovery, TreeRoot, Welcome
-from fsproto.sealed import folder as folders
-from fsproto.sealed import manifest as manifests
-from fsproto.sealed.folder import FolderState, sign_state
-from fsproto.sealed.manifest import Kind, Manifest, Metadata, Mode, seal_metadata, sign_manifest
-from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, NodeId
+from fsproto.messages.account import Enroll, Login, Recover, Recovery, Welcome
+from fsproto.types import NodeId
+
+if TYPE_CHECKING:
+    from fsproto.keys.recovery import RecoverySecret
 
 EARLY_MS = 5_000
 """A session that ends within this time is not begun a command on."""
@@ -223,12 +221,15 @@ class Keeper:
             people.meet(connection, welcome.log, known)
             root = welcome.tree
             tree = Tree(connection, identity, memory, people, root, expected=facts.root, mark=mark)
-            if welcome.ticket is not None:
-                self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
-            undo.pop_all()
+            return self._entered(undo, replace(facts, link=connection.link), tree, welcome)
+
+    def _entered(self, undo: ExitStack, facts: Facts, tree: Tree, welcome: Welcome) -> Session:
+        """Keep the session that has begun, and tell what the server has told, this one time."""
+        if welcome.ticket is not None:
+            self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
+        undo.pop_all()
         tell(self._ui, welcome.notices)
-        facts = replace(facts, link=connection.link)
-        return Session(facts, identity, connection, memory, people, tree)
+        return Session(facts, tree.identity, tree.connection, tree.memory, tree.people, tree)
 
     def _connect(self, link: EnrollLink, *, after: int = 0) -> ServerConnection:
         """Connect; where the host key was changed and the old one vouches for it, expect the new.
@@ -261,7 +262,7 @@ class Keeper:
         with ExitStack() as undo:
             connection = undo.enter_context(self._connect(link))
             signature = _sign(identity, labels.SIGN_ENROLL, connection.channel_id)
-            bundle, planted = identity.bundle.signed, _empty_tree(identity)
+            bundle, planted = identity.bundle.signed, empty_tree(identity)
             ask = Enroll(identity.user, signature, code, bundle, planted)
             welcome = connection.call(ask, Welcome)
             pending = self._profile.pending
@@ -275,20 +276,16 @@ class Keeper:
                 )
             facts = Facts(connection.link, tree.root.keyed.node)
             self._profile.complete(facts)
-            if welcome.ticket is not None:
-                self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
-            memory, people = self._kept_by(undo, tree, identity)
-            undo.pop_all()
-        tell(self._ui, welcome.notices)
-        return Session(facts, identity, connection, memory, people, tree)
+            self._settle(undo, tree)
+            return self._entered(undo, facts, tree, welcome)
 
     def _recover(
         self, link: EnrollLink, secret: RecoverySecret, code: str, phrase: str | None
     ) -> Session:
         with ExitStack() as undo:
-            connection = undo.enter_context(ServerConnection(link, self._patience))
+            connection = undo.enter_context(self._connect(link))
             identity, root = _opened_backup(connection, secret, code)
-            facts = Facts(link, root)
+            facts = Facts(connection.link, root)
             signature = _sign(identity, labels.SIGN_LOGIN, connection.channel_id)
             try:
                 welcome = connection.call(Login(link.user, signature, None, None), Welcome)
@@ -306,61 +303,18 @@ class Keeper:
                 tree = Tree(
                     connection, identity, memory, people, welcome.tree, expected=root, mark=0
                 )
-            if welcome.ticket is not None:
-                self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
-            memory, people = self._kept_by(undo, tree, identity)
-            undo.pop_all()
-        self._identity = identity
-        return Session(facts, identity, connection, memory, people, tree)
+            self._settle(undo, tree)
+            self._identity = identity
+            return self._entered(undo, facts, tree, welcome)
 
-    def _kept_by(self, undo: ExitStack, tree: Tree, identity: Identity) -> tuple[Memory, People]:
+    def _settle(self, undo: ExitStack, tree: Tree) -> None:
         """Open what the profile keeps, now that it is where it stays, and have the tree use it."""
         memory = undo.enter_context(closing(Memory(self._profile.memory)))
-        people = People(self._profile.people, identity, self._tell)
+        people = People(self._profile.people, tree.identity, self._tell)
         tree.remember_in(memory, undo.enter_context(closing(people)))
-        return memory, people
 
     def _tell(self, notice: str) -> None:
         self._ui.warn(notice)
-
-
-class Passphrase:
-    """Where the passphrase of the identity comes from: the environment, or the person."""
-
-    def __init__(self, given: str | None, *, none: bool) -> None:
-        """Take one that was given, or that there shall be none."""
-        self._given = given
-        self._none = none
-
-    def existing(self, ui: Ui) -> str:
-        """Return the passphrase of an identity that has one."""
-        if self._given is not None:
-            return self._given
-        if not ui.can_ask():
-            raise WrongPassphraseError(
-                "The identity has a passphrase and there is no terminal to ask for it.",
-                hint="Set FSCLIENT_PASSPHRASE.",
-            )
-        return ui.ask_secret("Passphrase of your identity: ")
-
-    def new(self, ui: Ui) -> str | None:
-        """Return the passphrase of a new identity; None if it shall have none."""
-        if self._none:
-            return None
-        if self._given is not None:
-            return self._given or None
-        if not ui.can_ask():
-            raise UsageError(
-                "There is no terminal to ask for a passphrase.",
-                hint="Set FSCLIENT_PASSPHRASE, or give --no-passphrase.",
-            )
-        ui.say("Your identity can be kept under a passphrase, asked for at each command.")
-        first = ui.ask_secret("New passphrase (empty for none): ")
-        if not first:
-            return None
-        if ui.ask_secret("The same again: ") != first:
-            raise UsageError("The two passphrases differ; nothing was done.")
-        return first
 
 
 def _ended() -> LoginRefused:
@@ -394,48 +348,6 @@ def _sign(identity: Identity, label: bytes, channel_id: bytes) -> bytes:
 def _local_end(welcome: Welcome) -> int:
     """Return when the session ends by this machine's clock, which may differ from the server's."""
     return _now_ms() + welcome.expires_ms - welcome.now_ms
-
-
-def _empty_tree(identity: Identity) -> TreeRoot:
-    """Make a root folder that holds nothing, for a person's first keys."""
-    root, now, key = new_node(os.urandom), _now_ms(), identity.signing
-    metadata = Metadata("", 0, time.time_ns(), Mode.REGULAR, file_key=None)
-    manifest = Manifest(
-        format=manifests.FORMAT,
-        node=root.node,
-        parent=NO_NODE,
-        kind=Kind.FOLDER,
-        version=1,
-        previous=NO_HASH,
-        token=NO_TOKEN,
-        link=b"",
-        link_generation=0,
-        generation=root.generation,
-        names_since=root.generation,
-        former=b"",
-        metadata=seal_metadata(
-            root.metadata_key, root.node, 1, root.generation, metadata, random=os.urandom
-        ),
-        content=None,
-        author=identity.user,
-        author_key=key.public,
-        time_ms=now,
-        log_head=b"",
-    )
-    state = FolderState(
-        format=folders.FORMAT,
-        folder=root.node,
-        version=1,
-        previous=NO_HASH,
-        root=NO_HASH,
-        generation=root.generation,
-        author=identity.user,
-        author_key=key.public,
-        time_ms=now,
-        log_head=b"",
-    )
-    grant = grant_root(root, identity, now, os.urandom)
-    return TreeRoot(grant, sign_manifest(key, manifest).signed, sign_state(key, state).signed)
 
 
 def _now_ms() -> int:

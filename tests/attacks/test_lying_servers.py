@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import pytest
 from msgspec.structs import replace
 
-from fsclient.session import _empty_tree
+from fsclient.planting import empty_tree
 from fsclient.tree import Located
 from fsproto.keys.keyfile import open_identity
 from fsproto.messages import Message
@@ -290,7 +290,7 @@ def test_the_tree_of_somebody_else_is_refused(world: World, liar: LyingServer) -
 def test_another_tree_of_ones_own_is_refused(world: World, liar: LyingServer) -> None:
     # Whoever had to begin an enrolment twice has signed two roots, and the server has both.
     alice = open_identity((world.alice.profile / "identity.key").read_bytes(), None)
-    other = _empty_tree(alice)
+    other = empty_tree(alice)
     liar.lie = Bends(Welcome, lambda welcome: replace(welcome, tree=other))
     assert "ANOTHER TREE" in refused(world.alice)
     honest_again(world, liar)
