@@ -18,7 +18,8 @@ from fsd.auth.throttle import network_of
 from fsd.doors.crowd import WaitingRoom
 from fsd.doors.desk import Desk
 from fsd.doors.line import listen
-from fsd.doors.peer import DoorPolicy, Inside, Peer
+from fsd.doors.peer import Inside, Peer
+from fsd.doors.policy import DoorPolicy
 from fsproto import crypto
 from fsproto.keys.hostmove import Move
 from fsproto.wire.connection import Connection

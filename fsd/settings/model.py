@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fsd.doors.peer import DoorPolicy
+from fsd.doors.policy import DoorPolicy
 from fsd.home import Home
 from fsd.services.accounts import LoginPolicy
 from fsd.services.incoming import UploadLimits

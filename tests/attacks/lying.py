@@ -21,7 +21,7 @@ from fsd.auth.vault import Vault
 from fsd.blobs.local import LocalBlobs
 from fsd.doors.desk import Desk
 from fsd.doors.native import NativeDoor
-from fsd.doors.peer import DoorPolicy
+from fsd.doors.policy import DoorPolicy
 from fsd.home import Home
 from fsd.services.accounts import Accounts, LoginPolicy, Principal
 from fsd.services.files import Files

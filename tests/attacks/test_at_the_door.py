@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fsd.doors.peer import DoorPolicy
+from fsd.doors.policy import DoorPolicy
 from fsproto import crypto
 from fsproto.errors import VersionMismatchError
 from fsproto.link import Address

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from fsd.doors.peer import DoorPolicy
+from fsd.doors.policy import DoorPolicy
 from fsproto.errors import ConnectionLost, RemoteProtocolError
 from fsproto.limits import MAX_LOGIN
 from fsproto.messages.account import Login

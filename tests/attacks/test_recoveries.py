@@ -18,7 +18,7 @@ import pytest
 from msgspec.structs import replace
 
 from fsclient.phrase import secret_of
-from fsd.doors.peer import DoorPolicy
+from fsd.doors.policy import DoorPolicy
 from fsproto import labels
 from fsproto.errors import LoginRefused
 from fsproto.keys.identity import Identity

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fsd.doors.peer import DoorPolicy
+from fsd.doors.policy import DoorPolicy
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.account import GetStatus, Status
 from fsproto.messages.base import Done, Failure
