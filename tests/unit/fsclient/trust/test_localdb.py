@@ -1,0 +1,35 @@
+"""The SQLite files of a profile when several commands of one person begin at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+from contextlib import closing
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+from fsclient.trust.memory import STATE, Memory, Sighting
+from fsproto.types import Hash, NodeId
+
+_COMMANDS = 4
+_FILES = 40
+SEEN = Sighting(NodeId(bytes(16)), STATE, 1, Hash(bytes(32)))
+
+
+def _open_each(folder: Path, at_once: Barrier) -> None:
+    for number in range(_FILES):
+        at_once.wait()
+        with closing(Memory(folder / f"{number}.db")) as memory:
+            memory.check([SEEN], memory.mark())
+
+
+def test_commands_that_begin_the_same_file_wait_for_one_another(tmp_path: Path) -> None:
+    processes = multiprocessing.get_context("spawn")
+    at_once = processes.Barrier(_COMMANDS, timeout=20)
+    running = [
+        processes.Process(target=_open_each, args=(tmp_path, at_once)) for _ in range(_COMMANDS)
+    ]
+    for process in running:
+        process.start()
+    for process in running:
+        process.join()
+    assert [process.exitcode for process in running] == [0] * _COMMANDS
