@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -43,6 +42,7 @@ from tests.attacks.raw import Forger
 from tests.attacks.teams import Q1, put_back, rows
 from tests.attacks.world import NOTES, Person, World
 from tests.servers import run
+from tests.sqlitefiles import opened
 
 FOLDERS = ("nodes", "manifests", "folder_states", "blobs")
 
@@ -71,7 +71,7 @@ def taken_over(home: Path, user: str) -> Identity:
             log.enrolled(db, user, own.bundle.hash, body.ed25519)
 
     with_log(home, change)
-    with sqlite3.connect(home / "fsd.db") as db:
+    with opened(home / "fsd.db") as db:
         db.execute(
             "UPDATE bundles SET payload = ?, signature = ?, ed25519 = ? "
             "WHERE user_id = (SELECT id FROM users WHERE name = ?)",
@@ -317,7 +317,7 @@ def test_two_people_who_are_shown_two_key_logs_notice_it(team: World, tmp_path: 
     with LyingServer(branch) as server:
         team.meet(server.address)
         bob.run("put", bob.write("b", b"bob's"), "alice:reports/b").succeeds()
-    with sqlite3.connect(branch / "fsd.db") as db:
+    with opened(branch / "fsd.db") as db:
         written = rows(db, *FOLDERS)
     with team.database() as db:
         put_back(db, written)

@@ -30,6 +30,7 @@ from fsproto.link import Address
 from fsproto.names import parse_path
 from tests.known import stretch
 from tests.servers import ROOT, Authenticator, RunningServer, enrol_person, environment
+from tests.sqlitefiles import opened
 
 NOTES = b"what alice had written before\n"
 PLAN = stretch("plan", 2_400_000)
@@ -262,12 +263,8 @@ class World:
     @contextlib.contextmanager
     def database(self) -> Iterator[sqlite3.Connection]:
         """Open the server's database as its operator could, past the server."""
-        db = sqlite3.connect(self.home / "fsd.db", timeout=WITHIN_S)
-        try:
-            with db:
-                yield db
-        finally:
-            db.close()
+        with opened(self.home / "fsd.db") as db:
+            yield db
 
     def blob(self, root: bytes) -> Path:
         """Where the server keeps a large blob."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import signal
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from tests.clients import (
     Client,
     admin,
 )
+from tests.sqlitefiles import opened
 
 PEOPLE = 30
 
@@ -148,7 +148,7 @@ def test_a_damaged_memory_is_called_so_and_nothing_is_lost(three: list[Client], 
     alice, _, _ = three
     put(alice, f"{alice.room}/x", b"x")
     path = alice.profile / file
-    with sqlite3.connect(path) as db:
+    with opened(path) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for name in (f"{file}-wal", f"{file}-shm"):
         (alice.profile / name).unlink(missing_ok=True)
@@ -163,11 +163,11 @@ def test_a_damaged_memory_is_called_so_and_nothing_is_lost(three: list[Client], 
 def test_a_damaged_log_of_keys_is_called_so(three: list[Client]):
     alice, bob, _ = three
     path = alice.profile / "people.db"
-    with sqlite3.connect(path) as db:
+    with opened(path) as db:
         (entry,) = db.execute("SELECT entry FROM log WHERE at = 0").fetchone()
         db.execute("UPDATE log SET entry = ? WHERE at = 0", (entry[:-1] + b"\x01",))
     alice.run("share", alice.room, bob.name).fails(SECURITY, "damaged")
-    with sqlite3.connect(path) as db:
+    with opened(path) as db:
         db.execute("UPDATE log SET entry = ? WHERE at = 0", (entry,))
     alice.run("share", alice.room, bob.name).ok()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from fsadmin.health.found import State
 from fsd.home import Home
 from fsd.store.engine import Database
 from tests.servers import RunningServer, run
+from tests.sqlitefiles import opened
 
 
 def doctor(home: Path, *options: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
@@ -125,9 +125,8 @@ def test_a_damaged_key_and_a_key_of_another_home_are_told(home):
 
 def test_an_old_a_newer_and_a_damaged_database_are_told(home):
     def say(revision: str) -> None:
-        with sqlite3.connect(home / "fsd.db") as db:
+        with opened(home / "fsd.db") as db:
             db.execute("UPDATE alembic_version SET version_num = ?", (revision,))
-        db.close()
 
     say("9999")
     status, found = doctor(home)
@@ -166,11 +165,10 @@ def test_a_database_whose_clock_differs_is_told(postgres, tmp_path, off, state):
 
 
 def test_a_clock_that_has_gone_back_is_told(home):
-    with sqlite3.connect(home / "fsd.db") as db:
+    with opened(home / "fsd.db") as db:
         ahead_ms = int(time.time() * 1000) + 60_000
         columns = "user_id, secret_no, step, used_ms"
         db.execute(f"INSERT INTO used_otps ({columns}) VALUES (1, 1, 1, ?)", (ahead_ms,))
-    db.close()
     status, found = doctor(home)
     assert status == 1
     assert "gone back" in " ".join(one["sentence"] for one in found["clock"])

@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from tests.servers import (
     enrol_person,
     run,
 )
+from tests.sqlitefiles import opened
 
 
 def fsd(home: Path, *args: str, listen: str = "127.0.0.1:0") -> subprocess.CompletedProcess[str]:
@@ -102,9 +102,8 @@ def test_a_home_in_use_is_refused_and_its_server_goes_on(shared_server):
 
 
 def test_a_database_of_a_newer_version_is_refused_by_both_programs(prepared):
-    with sqlite3.connect(prepared / "fsd.db") as database:
+    with opened(prepared / "fsd.db") as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
-    database.close()
     ended = fsd(prepared)
     assert_refused(ended, 1, "newer version of fsd")
     assert "backup" in ended.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import json
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import pytest
 
 from fsadmin.cli import main
 from tests.servers import ROOT, environment
+from tests.sqlitefiles import opened
 
 Ran = tuple[int | str | None, str, str]
 
@@ -89,7 +89,7 @@ def test_verify_says_how_the_log_ends_and_exits_with_7_where_it_was_changed(admi
     right = json.loads(out)
     assert (status, right["right"], right["entries"]) == (0, True, 1)
     assert right["end"] in admin("audit", "verify")[1]
-    with sqlite3.connect(home / "fsd.db") as db:
+    with opened(home / "fsd.db") as db:
         db.execute("UPDATE audit_entries SET subject = 'bob'")
     status, out, err = admin("audit", "verify")
     assert status == 7
@@ -103,7 +103,7 @@ def test_verify_says_how_the_log_ends_and_exits_with_7_where_it_was_changed(admi
 def test_a_changed_log_keeps_everything_else_from_being_done_until_it_is_put_aside(
     admin, home, tmp_path
 ):
-    with sqlite3.connect(home / "fsd.db") as db:
+    with opened(home / "fsd.db") as db:
         db.execute("UPDATE audit_head SET last = 0")
     status, out, err = admin("add-user", "bob")
     assert (status, out) == (7, "")
