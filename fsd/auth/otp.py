@@ -6,6 +6,7 @@ That a step works only once is not decided here but by the database (`repos.user
 from __future__ import annotations
 
 import hmac
+import math
 import re
 import unicodedata
 from dataclasses import dataclass, field
@@ -87,12 +88,13 @@ def matching_step(setting: OtpSetting, code: str, now_ms: int, drift_ms: int = 0
     """Return the step whose code this is; None if it is none of those that count now.
 
     These are the present one, one before and one after; and, where the person's clock is known to
-    be ahead of ours by `drift_ms` (or behind), as many more on that side. All candidates are
-    compared, in constant time; of two equal ones the later counts, so that neither can be used
-    after the other.
+    be ahead of ours by `drift_ms` (or behind), as many more on that side: one from three quarters
+    of a step on, and so forth. All candidates are compared, in constant time; of two equal ones
+    the later counts, so that neither can be used after the other.
     """
     given = normal(code).encode(errors="replace")
-    now, more = setting.step(now_ms), round(drift_ms / 1000 / setting.period)
+    drift_steps = drift_ms / 1000 / setting.period
+    now, more = setting.step(now_ms), int(drift_steps + math.copysign(0.25, drift_steps))
     first, last = now - DRIFT_STEPS + min(0, more), now + DRIFT_STEPS + max(0, more)
     found = None
     for step in range(first, last + 1):
@@ -106,9 +108,12 @@ def learned_drift(
 ) -> int:
     """Return how far a person's clock is ahead of ours, in ms, once a code of `step` was right.
 
-    What was known moves halfway to what the middle of the step says, never beyond `most_ms` either
-    way. A clock that is right is thus never found to be off by more than half a step, which
-    `matching_step` makes nothing of. Compare RFC 6238, section 6.
+    What was known moves halfway to what the code says: nothing if it is of the present step, else
+    the way to the middle of its own; never beyond `most_ms` either way. One code that was typed
+    late tells of less than a step and a half, so that a clock that is right is not found to be off
+    by what `matching_step` would make something of. Compare RFC 6238, section 6.
     """
-    said = step * setting.period * 1000 + setting.period * 500 - now_ms
-    return max(-most_ms, min(most_ms, (drift_ms + said) // 2))
+    said = 0
+    if step != setting.step(now_ms):
+        said = step * setting.period * 1000 + setting.period * 500 - now_ms
+    return max(-most_ms, min(most_ms, int((drift_ms + said) / 2)))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fsd.home import Home
 from fsd.store.engine import Database
 from tests.people import Clock, Office
 
@@ -14,6 +15,14 @@ from tests.people import Clock, Office
 def clock() -> Clock:
     """A clock that moves when it is told to."""
     return Clock()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A home folder that is ready for use."""
+    made = Home(tmp_path / "home")
+    made.prepare()
+    return made
 
 
 @pytest.fixture

@@ -48,13 +48,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    made = Home(tmp_path / "home")
-    made.prepare()
-    return made
-
-
-@pytest.fixture
 def busy(database, home, clock) -> Office:
     """An office with two people, small files and large ones."""
     office = Office(database, home.blobs, clock)

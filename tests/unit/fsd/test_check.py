@@ -22,13 +22,6 @@ LARGE = "SELECT node_id FROM blobs WHERE data IS NULL"
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    made = Home(tmp_path / "home")
-    made.prepare()
-    return made
-
-
-@pytest.fixture
 def stocked(database, home, clock) -> tuple[Office, Resident]:
     office = Office(database, home.blobs, clock)
     alice = office.add("alice")

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import multiprocessing
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -16,11 +13,11 @@ from msgspec.structs import replace
 from sqlalchemy import text
 
 from fsd.auth.otp import OtpSetting
+from fsd.services.accounts import Accounts
 from fsd.services.identities import register
 from fsd.services.recovery import Recovered
 from fsd.store import models, schema
 from fsd.store.audit_models import AuditEntry
-from fsd.store.engine import Database
 from fsd.store.login_models import LoginPenalty
 from fsproto import labels
 from fsproto.errors import LoginRefused, RemoteProtocolError, SecurityError
@@ -28,11 +25,11 @@ from fsproto.keys.recovery import RecoverySecret
 from fsproto.limits import MAX_BACKUP
 from fsproto.messages.account import Backup, Recover
 from tests.known import stretch
-from tests.people import ADDRESS, CHANNEL, Clock, Office, Resident, accounts, identity
+from tests.people import ADDRESS, CHANNEL, Clock, Office, Resident, identity
+from tests.unit.fsd.racing import RACERS, entrants, winners, winners_in_processes
 
 PHRASE = stretch("phrase", 16)
 SEALED = b"sealed, as far as a server can tell"
-RACERS = 20
 HUGE = "a" * 1_000_000
 
 
@@ -330,70 +327,33 @@ def test_a_login_with_neither_code_nor_ticket_is_none(office, clock):
 # --- racing
 
 
-def _race(url: str, ask: Recover, now_ms: int, racers: range, start: Callable[[], object]) -> int:
-    ready = threading.Barrier(len(racers) + 1)
-
-    def race(number: int) -> bool:
-        ready.wait()
-        try:
-            # Each from an address of its own: it is the code that decides, not the throttle.
-            service.recover(ask, CHANNEL, f"192.0.2.{number}")
-        except LoginRefused:
-            return False
-        return True
-
-    with closing(Database(url)) as database, ThreadPoolExecutor(len(racers)) as pool:
-        service = accounts(database, lambda: now_ms)
-        running = [pool.submit(race, number) for number in racers]
-        start()
-        ready.wait()
-        return sum(each.result() for each in running)
-
-
-def _race_in_process(url: str, otp: OtpSetting, now_ms: int, first: int, start, won) -> None:
+def _race_in_process(url: str, otp: OtpSetting, now_ms: int, racers: range, start, won) -> None:
     alice = Resident(identity("alice"), otp)
-    racers = range(first, first + RACERS // 2)
-    won.put(_race(url, recovery(alice, alice.code(now_ms)), now_ms, racers, start.wait))
+    ask = recovery(alice, alice.code(now_ms))
+
+    def enter(service: Accounts, at: str) -> None:
+        service.recover(ask, CHANNEL, at)
+
+    won.put(entrants(url, now_ms, enter, racers, start))
 
 
 def test_of_twenty_who_recover_with_one_code_in_processes_exactly_one_wins(
     office, clock, url_at_head
 ):
     alice = backed_up(office, clock)
-    processes = multiprocessing.get_context("spawn")
-    start, won = processes.Barrier(2), processes.SimpleQueue()
-    running = [
-        processes.Process(
-            target=_race_in_process,
-            args=(url_at_head, alice.otp, clock(), number * RACERS // 2, start, won),
-        )
-        for number in range(2)
-    ]
-    for process in running:
-        process.start()
-    for process in running:
-        process.join()
-    assert [process.exitcode for process in running] == [0, 0]
-    assert sum(won.get() for _ in running) == 1
+    assert winners_in_processes(2, _race_in_process, url_at_head, alice.otp, clock()) == 1
 
 
 def test_of_those_who_recover_and_log_in_with_one_code_exactly_one_wins(office, clock):
     alice = backed_up(office, clock)
     code = alice.code(clock())
     asks = recovery(alice, code), alice.login(code)
-    ready = threading.Barrier(RACERS)
 
-    def race(number: int) -> bool:
-        ready.wait()
-        enter: Any = (office.accounts.recover, office.accounts.login)[number % 2]
-        try:
-            enter(asks[number % 2], CHANNEL, f"192.0.2.{number}")
-        except LoginRefused:
-            return False
-        return True
+    def enter(number: int) -> None:
+        way: Any = (office.accounts.recover, office.accounts.login)[number % 2]
+        way(asks[number % 2], CHANNEL, f"192.0.2.{number}")
 
-    with ThreadPoolExecutor(RACERS) as pool:
-        assert sum(pool.map(race, range(RACERS))) == 1
+    assert winners(enter) == 1
 
 
 # --- the table and the log

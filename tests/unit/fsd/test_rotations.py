@@ -39,13 +39,6 @@ class Failing(Home):
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    made = Home(tmp_path / "home")
-    made.prepare()
-    return made
-
-
-@pytest.fixture
 def peopled(database: Database, home: Home) -> dict[str, str]:
     """Three people; their secrets by name."""
     people = app.people(home, database)
