@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -33,8 +30,7 @@ from fsproto.keys.identity import Identity
 from fsproto.messages.keylog import Rotate
 from tests import known
 from tests.people import ADDRESS, CHANNEL, LOG_KEY, Clock, Office, Resident, identity
-
-RACERS = 20
+from tests.unit.fsd.racing import RACERS, winners
 
 
 def read(office: Office) -> tuple[KeyLog, Head]:
@@ -141,14 +137,7 @@ def test_a_change_that_is_rolled_back_leaves_no_entry(office, alice):
 
 def test_of_many_who_enrol_at_once_all_are_in_it_one_after_the_other(office, clock, url_at_head):
     people = [office.add(f"person{n}") for n in range(RACERS)]
-    ready = threading.Barrier(RACERS)
-
-    def race(person: Resident) -> None:
-        ready.wait()
-        person.enrol(office, clock())
-
-    with ThreadPoolExecutor(RACERS) as pool:
-        list(pool.map(race, people))
+    assert winners(lambda n: people[n].enrol(office, clock())) == RACERS
     log, head = read(office)
     assert head.size == RACERS
     assert log.people() == sorted(person.name for person in people)
@@ -160,19 +149,16 @@ def test_of_many_who_enrol_and_are_reset_at_once_by_two_servers_every_entry_foll
     people = [office.add(f"person{n}") for n in range(8)]
     for person in people[:4]:
         person.enrol(office, clock())
-    ready = threading.Barrier(8)
     with closing(Database(url_at_head)) as other:
         second = Office(other, tmp_path / "second", clock)
 
         def race(number: int) -> None:
-            ready.wait()
             if number < 4:
                 second.people.reset_keys(f"person{number}")
             else:
                 people[number].enrol((office, second)[number % 2], clock())
 
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(race, range(8)))
+        assert winners(race, range(8)) == 8
     log, head = read(office)
     assert head.size == 4 + 8
     assert log.people() == [f"person{n}" for n in range(4, 8)]
@@ -303,35 +289,15 @@ def test_new_keys_come_with_ones_own_root(office, clock, alice):
 
 def test_of_many_who_replace_the_same_keys_at_once_one_does(office, alice):
     asks = [successor(alice, f"racer {n}")[1] for n in range(8)]
-    ready = threading.Barrier(8)
-
-    def race(ask: Rotate) -> bool:
-        ready.wait()
-        try:
-            office.accounts.rotate(alice.who, ask)
-        except ConflictError:
-            return False
-        return True
-
-    with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(race, asks)) == 1
+    rotate = office.accounts.rotate
+    assert winners(lambda n: rotate(alice.who, asks[n]), range(8), refusal=ConflictError) == 1
     read(office)
     assert events(office) == [("alice", Event.ENROLLED), ("alice", Event.ROTATED)]
 
 
 def test_of_many_who_reset_the_same_keys_at_once_one_does(office, alice):
-    ready = threading.Barrier(8)
-
-    def race(_: int) -> bool:
-        ready.wait()
-        try:
-            office.people.reset_keys("alice")
-        except NotFoundError:
-            return False
-        return True
-
-    with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(race, range(8))) == 1
+    reset = office.people.reset_keys
+    assert winners(lambda _: reset("alice"), range(8), refusal=NotFoundError) == 1
     assert events(office) == [("alice", Event.ENROLLED), ("alice", Event.RESET)]
 
 
@@ -341,7 +307,6 @@ def test_keys_that_are_replaced_reset_and_removed_at_once_leave_a_log_that_follo
     people = [office.add(f"person{n}") for n in range(4)]
     for person in people:
         person.enrol(office, clock())
-    ready = threading.Barrier(8)
     with closing(Database(url_at_head)) as other:
         second = Office(other, tmp_path / "second", clock)
         acts: list[Callable[[], object]] = [
@@ -354,14 +319,7 @@ def test_keys_that_are_replaced_reset_and_removed_at_once_leave_a_log_that_follo
             lambda: office.people.remove("person3"),
             lambda: second.people.remove("person3"),
         ]
-
-        def race(act: Callable[[], object]) -> None:
-            ready.wait()
-            with contextlib.suppress(NotFoundError, ConflictError):
-                act()
-
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(race, acts))
+        winners(lambda n: acts[n](), range(8), refusal=(NotFoundError, ConflictError))
     log, _ = read(office)
     assert log.people() == []
 
@@ -439,14 +397,11 @@ def test_ten_who_catch_up_at_once_note_everybody_once(
 ):
     office.add("bob").enrol(office, clock())
     forget_the_log(office.database)
-    ready = threading.Barrier(10)
 
     def start(_: int) -> None:
         with closing(Database(url_at_head)) as database:
-            ready.wait()
             LogKeeper(LOG_KEY, now_ms=clock).catch_up(database)
 
-    with ThreadPoolExecutor(10) as pool:
-        list(pool.map(start, range(10)))
+    assert winners(start, range(10)) == 10
     assert len(events(office)) == 2
     read(office)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
@@ -13,7 +11,6 @@ import pytest
 from fsproto import crypto, labels
 from fsproto.errors import (
     ConflictError,
-    FsError,
     NotAllowedError,
     NotFoundError,
     RemoteProtocolError,
@@ -34,6 +31,7 @@ from fsproto.types import NO_HASH, Hash, NodeId
 from tests import known
 from tests.people import Clock, Office, Resident, identity
 from tests.sharing import BLOB, SharedFolder, file_of, make_folder
+from tests.unit.fsd.racing import winners
 
 replace = msgspec.structs.replace
 NOBODYS = NodeId(bytes(16))
@@ -471,20 +469,8 @@ def test_of_ten_first_lists_at_once_one_is_taken(office, shared, bob):
     asks = [
         Commit([], [], [], [], [shared.list_of((bob, Role.READER), time_ms=n)]) for n in range(10)
     ]
-    ready = threading.Barrier(10)
-
-    def race(ask: Commit) -> type[FsError] | None:
-        ready.wait()
-        try:
-            office.files.commit(shared.owner.who, ask)
-        except FsError as error:
-            return type(error)
-        return None
-
-    with ThreadPoolExecutor(10) as pool:
-        ends = list(pool.map(race, asks))
-    assert ends.count(None) == 1
-    assert ends.count(ConflictError) == 9
+    commit, owner = office.files.commit, shared.owner.who
+    assert winners(lambda n: commit(owner, asks[n]), range(10), refusal=ConflictError) == 1
 
 
 @pytest.mark.parametrize("_again", range(5))
@@ -496,18 +482,8 @@ def test_of_a_first_list_and_a_new_key_without_one_at_once_one_is_taken(
         Commit([], [], [], [], [shared.list_of((bob, Role.READER))]),
         replace(shared.renewal(new), members=[]),
     ]
-    ready = threading.Barrier(2)
-
-    def race(ask: Commit) -> bool:
-        ready.wait()
-        try:
-            office.files.commit(alice.who, ask)
-        except (ConflictError, NotAllowedError):
-            return False
-        return True
-
-    with ThreadPoolExecutor(2) as pool:
-        assert sum(pool.map(race, asks)) == 1
+    commit, refusal = office.files.commit, (ConflictError, NotAllowedError)
+    assert winners(lambda n: commit(alice.who, asks[n]), range(2), refusal=refusal) == 1
 
 
 # --- sealed keys
