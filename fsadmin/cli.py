@@ -40,6 +40,7 @@ for _command in (
     users.add_user,
     users.list_users,
     users.show_user,
+    users.change_user,
     users.disable_user,
     users.enable_user,
     users.remove_user,
