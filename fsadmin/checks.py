@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fsadmin import output
 from fsadmin.context import Admin, common_options
+from fsproto.amounts import size_text
 from fsproto.errors import IntegrityError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _text(look: Look, findings: list[Finding], done: list[str], where: str | Non
         f"{one.sentence}{f' ({did})' if did else ''}"
         for one, did in zip(findings, done, strict=True)
     ]
-    looked = f"{look.blobs} blobs ({output.size(look.bytes)}) and {look.nodes} nodes"
+    looked = f"{look.blobs} blobs ({size_text(look.bytes)}) and {look.nodes} nodes"
     lines.append(f"{looked} were looked at{'' if findings else '; nothing is wrong'}.")
     if where:
         lines.append(f"What was put aside is in {where}.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from fsadmin import access, backups, checks, keys, users
+from fsadmin import access, backups, bulk, checks, keys, users
 from fsadmin.audit import audit
 from fsadmin.context import Admin, common_options
 from fsadmin.db import db
@@ -38,8 +38,10 @@ def command(admin: Admin, home: Path | None, config: Path | None, database: str 
 
 for _command in (
     users.add_user,
+    bulk.add_users,
     users.list_users,
     users.show_user,
+    users.change_user,
     users.disable_user,
     users.enable_user,
     users.remove_user,

@@ -76,7 +76,8 @@ class Admin(Console):
         from fsd import app
 
         with self.home.keys(), self.database_at_head() as database:
-            yield app.people(self.home, database, self.actor)
+            quota = self.loaded.checked(("quota.bytes", "quota.files")).quota
+            yield app.people(self.home, database, self.actor, quota)
 
     @contextmanager
     def database_at_head(self) -> Iterator[Database]:
@@ -133,7 +134,8 @@ class Admin(Console):
         """Tell what went wrong, to programs as well if they are who asks."""
         super().complain(error)
         if self.json:
-            told = {"error": error.code, "message": error.sentence, "hint": error.hint}
+            told: dict[str, object] = {"error": error.code, "message": error.sentence}
+            told |= {"hint": error.hint} | ({"details": error.details} if error.details else {})
             with suppress(OSError):  # stdout may be what went wrong
                 click.echo(output.as_json(told))
 

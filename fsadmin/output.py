@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from fsproto.names import for_terminal
 from fsproto.qr import drawn
 
-_KIB = 1024
 _GAP = "  "
 _BLACK_ON_WHITE = "\x1b[38;5;231;48;5;16m{}\x1b[0m"
 """White blocks on black, both said outright: the same on a dark and on a light background."""
@@ -39,17 +38,6 @@ def facts(pairs: Sequence[tuple[str, str]]) -> str:
     """Return a line for each name and value, the values aligned."""
     width = max(len(name) for name, _ in pairs)
     return "\n".join(f"{name.ljust(width)}{_GAP}{for_terminal(value)}" for name, value in pairs)
-
-
-def size(count: int) -> str:
-    """Return a number of bytes as people say it: `0 B`, `17 B`, `3.4 MiB`."""
-    if count < _KIB:
-        return f"{count} B"
-    amount, units = float(count), iter(("KiB", "MiB", "GiB", "TiB", "PiB", "EiB"))
-    unit = ""
-    while amount >= _KIB and (bigger := next(units, "")):
-        amount, unit = amount / _KIB, bigger
-    return f"{amount:.1f} {unit}"
 
 
 def day(ms: int) -> str:

@@ -71,7 +71,8 @@ class Changes:
         self._renewed: set[NodeId] = set()
         """Those of them that take a new key."""
         self._lists: list[Callable[[], NewMembers]] = []
-        self._new: set[NodeId] = set()
+        self.above: dict[NodeId, NodeId] = {}
+        """The folders that are made, and what each of them lies in."""
         self._steps: list[_Step] = []
         self._blobs: list[InlineBlob] = []
         self.size = 0
@@ -91,7 +92,7 @@ class Changes:
         tokens = self._touch(parent, name)
         metadata = Metadata(name, 0, mtime_ns, Mode.REGULAR, file_key=None)
         self._folders[child.node] = child, []
-        self._new.add(child.node)
+        self.above[child.node] = parent.node
 
         def step(draft: Draft) -> None:
             if _known(draft.entry(parent, tokens)) != _known(instead):
@@ -103,7 +104,7 @@ class Changes:
 
     def makes(self, node: NodeId) -> bool:
         """Tell whether a folder is one of those that are made."""
-        return node in self._new
+        return node in self.above
 
     def put_file(
         self,
@@ -294,7 +295,7 @@ class Changes:
             self._lost = lost
 
     def _send(self, views: dict[NodeId, View]) -> None:
-        draft = Draft(self._tree, views, self._new)
+        draft = Draft(self._tree, views, set(self.above))
         for step in self._steps:
             step(draft)
         signed = draft.sign([keyed for keyed, _ in self._folders.values()])
@@ -365,7 +366,7 @@ class Changes:
 
     def _old(self) -> list[tuple[NodeId, tuple[KeyedNode, list[Token]]]]:
         """Return the folders that are there already."""
-        return [item for item in self._folders.items() if item[0] not in self._new]
+        return [item for item in self._folders.items() if item[0] not in self.above]
 
     def _look(self, known: dict[NodeId, View]) -> dict[NodeId, View]:
         """Ask for every folder that is not new nor known, all at once."""
@@ -386,13 +387,13 @@ class Changes:
         views: dict[NodeId, View] = {}
         for found in answer.folders:
             named = unpack(found.state.payload, FolderState).folder
-            if named not in self._folders or named in self._new:
+            if named not in self._folders or named in self.above:
                 raise RemoteProtocolError(
                     "The server answered for a folder that was not asked for."
                 )
             folder, tokens = self._folders[named]
             views[named] = self._tree.verified_view(folder, tokens, found, mark)
-        if len(views) != len(self._folders) - len(self._new):
+        if len(views) != len(self._folders) - len(self.above):
             raise ConflictError(
                 "The server no longer has a folder that was to be changed.",
                 hint="Somebody may have removed it at this very moment; try again.",

@@ -180,6 +180,10 @@ class Tree:
         self.root = Located(RemotePath(None, ()), keyed, manifest, metadata)
         self.shared = SharedWithMe(self)
 
+    def in_anothers(self, folder: NodeId) -> NodeId | None:
+        """Return a folder if it lies in somebody else's tree; None if it is one's own."""
+        return None if self.authors.owner_of(folder) == self.identity.user else folder
+
     @property
     def connection(self) -> ServerConnection:
         """The connection to the server, which may be made anew."""

@@ -28,6 +28,8 @@ from fsd.services.files import Files
 from fsd.services.histories import Histories
 from fsd.services.keylog import KeyLogs, LogKeeper
 from fsd.services.people import People
+from fsd.services.quota_policy import QuotaPolicy
+from fsd.services.quotas import RENEW_S, Quotas
 from fsd.services.shares import Sharing
 from fsd.services.transfers import Transfers
 from fsd.settings.reload import compare
@@ -85,7 +87,9 @@ def _shown(url: str) -> str:
     return Database(url).url.render_as_string(hide_password=True)
 
 
-def people(home: Home, database: Database, actor: str = "fsadmin") -> People:
+def people(
+    home: Home, database: Database, actor: str = "fsadmin", quota: QuotaPolicy | None = None
+) -> People:
     """Build what an administrator needs; `actor` is who that is, for the audit log."""
     vault = open_vault(home, database)
     return People(
@@ -96,6 +100,7 @@ def people(home: Home, database: Database, actor: str = "fsadmin") -> People:
         audit=AuditLog(vault, now_ms),
         actor=actor,
         now_ms=now_ms,
+        quota=quota,
     )
 
 
@@ -163,10 +168,20 @@ class _Server:
         self._vault = open_vault(settings.home, database)
         self._audit = AuditLog(self._vault, now_ms)
         # These last as long as the server: they know what is under way.
-        self._files = Files(
-            database, self._blobs, now_ms=now_ms, keep=settings.keep, audit=self._audit
+        self._quotas = Quotas(
+            database, now_ms=now_ms, policy=settings.quota, server=settings.home.name_among_others
         )
-        self._transfers = Transfers(database, self._blobs, now_ms=now_ms, limits=settings.uploads)
+        self._files = Files(
+            database,
+            self._blobs,
+            now_ms=now_ms,
+            keep=settings.keep,
+            audit=self._audit,
+            room=self._quotas,
+        )
+        self._transfers = Transfers(
+            database, self._blobs, now_ms=now_ms, limits=settings.uploads, quotas=self._quotas
+        )
         self._log = LogKeeper(settings.home.log_key(), now_ms=now_ms)
         self._log.catch_up(database)
         self._stop = asyncio.Event()
@@ -183,6 +198,7 @@ class _Server:
             log=self._log,
             now_ms=now_ms,
             random=os.urandom,
+            quota=self._settings.quota,
         )
         sharing, keylog = Sharing(self._database, self._audit), KeyLogs(self._database, self._log)
         history = Histories(self._database)
@@ -194,11 +210,13 @@ class _Server:
         settings = self._settings
         janitor = Janitor(self._database, self._blobs, now_ms, settings.keep)
         # This home is ours alone, so whatever is still being received in it was interrupted.
+        await asyncio.to_thread(self._quotas.begin)
         await asyncio.to_thread(janitor.run, unkept_s=0)
         _on_signals((signal.SIGTERM, signal.SIGINT), self._stop.set)
         bound = await self._open()
         await self._open_watch()
-        tidying = asyncio.create_task(_tidy_now_and_then(janitor))
+        tidying = asyncio.create_task(_now_and_then(janitor.run, TIDY_EVERY_S))
+        renewing = asyncio.create_task(_now_and_then(self._quotas.renew, RENEW_S))
         url = self._database.url.render_as_string(hide_password=True)
         settings.home.note_run(str(bound), url if settings.database else None)
         if hasattr(signal, "SIGHUP"):
@@ -211,6 +229,7 @@ class _Server:
         log.info("stopping: finishing what is in flight")
         tidying.cancel()
         await self._door.close()
+        renewing.cancel()
         if self._watch is not None:
             await self._watch.close()
         log.info("stopped")
@@ -253,6 +272,7 @@ class _Server:
         changes = compare(self._settings, settings)
         self._settings = changes.settings
         logs.set_up(self._settings.log_format, self._settings.log_level)
+        self._quotas.policy = self._settings.quota
         self._door.renew(self._desk(), host_key, self._settings.door, moves)
         log.info("reloaded", extra={"changed": ", ".join(changes.taken) or "nothing"})
         if changes.waiting:
@@ -283,10 +303,10 @@ def _on_signals(numbers: tuple[signal.Signals, ...], act: Callable[[], None]) ->
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(act))
 
 
-async def _tidy_now_and_then(janitor: Janitor) -> None:
+async def _now_and_then(work: Callable[[], None], every_s: float) -> None:
     while True:
-        await asyncio.sleep(TIDY_EVERY_S)
+        await asyncio.sleep(every_s)
         try:
-            await asyncio.to_thread(janitor.run)
+            await asyncio.to_thread(work)
         except FsError as error:
-            log.warning("tidying failed: %s", error.sentence)
+            log.warning("%s failed: %s", work.__qualname__, error.sentence)

@@ -33,6 +33,8 @@ class Console:
 
     def complain(self, error: FsError) -> None:
         """Tell what went wrong, and what can be done about it."""
+        for detail in error.details:
+            click.echo(for_terminal(detail), err=True)
         click.echo(f"{self.program}: {for_terminal(error.sentence)}", err=True)
         if error.hint:
             click.echo(f"{' ' * len(self.program)}  {for_terminal(error.hint)}", err=True)

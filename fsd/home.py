@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -84,6 +85,11 @@ class Home:
                 hint="Give a folder of its own with --home; if this is it, chmod 700 it first.",
             )
         self.path.chmod(0o700)
+
+    @property
+    def name_among_others(self) -> str:
+        """What tells it from the homes of other nodes on one database; always the same."""
+        return crypto.sha256(f"{platform.node()}:{self.path.resolve()}".encode()).hex()
 
     def host_key(self) -> crypto.RsaKey:
         """Return the host key; `IntegrityError` if its file is damaged."""

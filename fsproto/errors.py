@@ -17,6 +17,8 @@ class FsError(Exception):
     code: ClassVar[str] = "unexpected"
     exit_status: ClassVar[int] = 1
     default_hint: ClassVar[str | None] = None
+    details: tuple[str, ...] = ()
+    """What is told besides, a sentence each, where several things are wrong at once."""
 
     def __init__(self, sentence: str | None = None, *, hint: str | None = None) -> None:
         """Keep `sentence` (default: the class's own) and what the person can do about it."""
@@ -188,6 +190,16 @@ class OutOfSpaceError(FsError):
 
     code = "out-of-space"
     exit_status = 9
+
+
+class QuotaError(OutOfSpaceError):
+    """A quota is used up."""
+
+    code = "quota"
+    default_hint = (
+        "Remove what is not needed, or ask your administrator for more; 'fsclient status' shows "
+        "what is used and allowed."
+    )
 
 
 class Interrupted(FsError):

@@ -26,3 +26,14 @@ def drawn(text: str) -> list[str]:
     page = _Page()
     segno.make(text, micro=False).terminal(page, compact=True)  # type: ignore[arg-type]
     return page.lines()
+
+
+def svg(text: str) -> str:
+    """Return a QR code as an `svg` element to be put into HTML: black on white, with its margin.
+
+    It has no size of its own; the page gives it one. Nothing of the text is in it but the code.
+    """
+    import segno
+
+    code = segno.make(text, micro=False)
+    return code.svg_inline(dark="#000", light="#fff", omitsize=True, svgclass=None, lineclass=None)

@@ -13,6 +13,7 @@ from fsadmin.health.found import Found, bad, fine, note
 from fsd.home import HOST_KEY, MASTER_KEY
 from fsd.hostkeys import HostKeys
 from fsd.masterkey import NEXT
+from fsproto.amounts import size_text
 from fsproto.errors import FsError
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _age_days(path: Path, now_ms: int) -> int:
 def disk(home: Home) -> Iterator[Found]:
     """Look at the room that is left."""
     usage = shutil.disk_usage(home.path)
-    left = output.size(usage.free)
+    left = size_text(usage.free)
     advice = "make room, or move the home to a larger disk"
     if usage.free < _FULL:
         yield bad("disk", f"Only {left} are left for {home.path}.", advice)

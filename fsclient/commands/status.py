@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from fsclient.app import App
+
+if TYPE_CHECKING:
+    from fsproto.messages.account import Status
 
 
 @click.command()
 @click.pass_obj
 def command(app: App) -> None:
-    """Show how long the session lasts, which server answers, and what is stored there."""
+    """Show how long the session lasts, which server answers, and what is stored there.
+
+    What counts towards a quota is what is in your tree now: the sealed sizes of its files, and how
+    many they are. Older versions, and what was removed, are stored for a while and do not count.
+    """
     from fsclient.ui import count_text, size_text, time_text
-    from fsproto.messages.account import GetStatus, Status
+    from fsproto.messages.account import GetStatus
+    from fsproto.messages.account import Status as Answer
 
     with app.session() as session:
-        status = session.connection.call(GetStatus(), Status)
+        status = session.connection.call(GetStatus(), Answer)
     link = session.facts.link
     ends = app.profile.session_ends_ms() or status.expires_ms
     stored = (
@@ -31,11 +41,28 @@ def command(app: App) -> None:
             "files": status.files,
             "folders": status.folders,
             "stored_bytes": status.stored_bytes,
+            "used_bytes": status.used_bytes,
+            "quota_bytes": status.quota_bytes,
+            "quota_files": status.quota_files,
         },
         [
             f"user     {link.user}",
             f"server   {link.address} (fsd {status.server_version})",
             f"session  until {time_text(ends)}",
             f"stored   {stored}",
+            f"quota    {_quota(status)}",
         ],
     )
+
+
+def _quota(status: Status) -> str:
+    """Return what is used of what is allowed; in powers of 1024, as it was agreed upon."""
+    from fsproto.amounts import size_text
+
+    words = []
+    if status.quota_bytes is not None:
+        used, most = size_text(status.used_bytes), size_text(status.quota_bytes)
+        words.append(f"{used} of {most} used")
+    if status.quota_files is not None:
+        words.append(f"{status.files} of {status.quota_files} files")
+    return ", ".join(words) or f"none; {size_text(status.used_bytes)} used"

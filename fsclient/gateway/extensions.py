@@ -41,7 +41,10 @@ ANNOUNCED = [string(name) + string(version) for name, version in _ANNOUNCED.item
 
 _BLOCK = 4096
 _ROOM = 1 << 40
-"""Bytes (1 TiB) that are always said to be free: the server tells nobody how much room it has."""
+"""Bytes (1 TiB) that are said to be free to who has no quota: the server tells nobody how much
+room it has."""
+_FILES = 1 << 32
+"""The same of files."""
 _READ_ONLY, _NO_SETUID = 1, 2
 _LONGEST_NAME = 255
 
@@ -105,11 +108,17 @@ class Extensions:
         return Work(self._space)
 
     def _space(self) -> bytes:
-        used = -(-self._files.stored_bytes() // _BLOCK)
-        free, files = _ROOM // _BLOCK, 1 << 32
+        account = self._files.account()
+        used = -(-account.used_bytes // _BLOCK)
+        room, files = _ROOM // _BLOCK, _FILES
+        if account.quota_bytes is not None:
+            room = max(0, account.quota_bytes - account.used_bytes) // _BLOCK
+        if account.quota_files is not None:
+            files = max(0, account.quota_files - account.files)
         flags = _NO_SETUID | (_READ_ONLY if self._files.read_only else 0)
-        sizes = (_BLOCK, _BLOCK, used + free, free, free)
-        return b"".join(map(u64, (*sizes, files, files, files, 0, flags, _LONGEST_NAME)))
+        sizes = (_BLOCK, _BLOCK, used + room, room, room)
+        numbers = (account.files + files, files, files)
+        return b"".join(map(u64, (*sizes, *numbers, 0, flags, _LONGEST_NAME)))
 
     def _check_handle(self, fields: Fields) -> Work:
         handle = self._handles.get(bytes(fields.string()))

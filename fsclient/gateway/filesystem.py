@@ -86,12 +86,11 @@ class Filesystem:
 
         return self._house.look(look)
 
-    def stored_bytes(self) -> int:
-        """Return how many sealed bytes the server keeps for oneself."""
+    def account(self) -> AccountStatus:
+        """Return what the server says of one's account."""
 
-        def ask(session: Session) -> int:
-            connection = session.connection
-            return connection.call(GetStatus(), AccountStatus).stored_bytes
+        def ask(session: Session) -> AccountStatus:
+            return session.connection.call(GetStatus(), AccountStatus)
 
         return self._house.look(lambda s: s.persistence.run(partial(ask, s)))
 

@@ -51,8 +51,8 @@ class Publisher:
         desk = self._desks.take_free()
         if desk is None:
             return
-        source, base = writing.source(), writing.base
-        result = desk.start(lambda session: self._send(session, source, base))
+        source, base, folder = writing.source(), writing.base, self._folder_for(writing)
+        result = desk.start(lambda session: self._send(session, source, base, folder))
         writing.early = Early(source, result)
         result.add_done_callback(lambda _: self._desks.give_back(desk))
 
@@ -94,25 +94,49 @@ class Publisher:
     def _sent(self, writing: Writing) -> Sent:
         source = writing.source()
         source.finish()
+        folder = self._folder_for(writing)
         desk = self._desks.take()
         try:
-            return desk.do(lambda session: self._send_whole(session, source, writing.base))
+            return desk.do(lambda session: self._send_whole(session, source, writing.base, folder))
         finally:
             self._desks.give_back(desk)
 
-    def _send_whole(self, session: Session, source: WrittenSource, base: Located | None) -> Sent:
+    def _folder_for(self, writing: Writing) -> NodeId | None:
+        """Return the folder, if it is another's, so that the server knows whose room is needed."""
+
+        def find(session: Session) -> NodeId | None:
+            folder = self._walker.find(session, writing.place.parent, follow=True).folder()
+            return session.tree.in_anothers(folder.keyed.node)
+
+        return self._desks.tree.do(find)
+
+    def _send_whole(
+        self,
+        session: Session,
+        source: WrittenSource,
+        base: Located | None,
+        folder: NodeId | None,
+    ) -> Sent:
         """Send it all; with other keys over another connection, if one is lost."""
         while True:
             try:
-                return self._send(session, source, base)
+                return self._send(session, source, base, folder)
             except Unreachable as lost:
                 session.persistence.recover(lost)
                 source.at = 0
 
-    def _send(self, session: Session, source: WrittenSource, base: Located | None) -> Sent:
+    def _send(
+        self,
+        session: Session,
+        source: WrittenSource,
+        base: Located | None,
+        folder: NodeId | None,
+    ) -> Sent:
         shop, moving = Workshop(), Moving(self._progress, "", -1)
         try:
-            sending = Sending(session, moving, shop, source=source, journal=None, before=base)
+            sending = Sending(
+                session, moving, shop, source=source, journal=None, before=base, folder=folder
+            )
             return Sent(sending.run(), base.manifest.body.version + 1 if base else 1)
         finally:
             shop.close()

@@ -28,9 +28,9 @@ from fsclient.tree import Located
 from fsproto.errors import FsError, IntegrityError, RemoteProtocolError, Unreachable
 from fsproto.keys.tree import KeyedNode, new_node
 from fsproto.messages.base import Done
-from fsproto.messages.files import Kept, Resume, Upload, UploadAbort, UploadEnd
+from fsproto.messages.files import Kept, Resume, Room, Upload, UploadAbort, UploadEnd
 from fsproto.sealed import integrity, stream
-from fsproto.types import Root
+from fsproto.types import NodeId, Root
 from fsproto.values import Value
 
 if TYPE_CHECKING:
@@ -79,10 +79,12 @@ class Sending:
         source: Readable,
         journal: Journal | None,
         before: Located | None,
+        folder: NodeId | None,
     ) -> None:
         """Take what to send and in whose place, and how far that has come if it was tried before.
 
-        What was sent then is compared with what there is now.
+        What was sent then is compared with what there is now. `folder` is one of the tree that it
+        is for, if that is another's.
         """
         self._session = session
         self._moving = moving
@@ -91,6 +93,12 @@ class Sending:
         self._journal = journal
         self._node = before.keyed if before else new_node(os.urandom)
         self._version = before.manifest.body.version + 1 if before else 1
+        plain = source.facts.size
+        self._room = Room(
+            folder,
+            before.keyed.node if before else None,
+            stream.sealed_size(plain) if plain >= 0 else None,
+        )
         self._resumable = (
             isinstance(source, Source)
             and source.facts.size >= WORTH_KEEPING
@@ -163,7 +171,7 @@ class Sending:
             return sealing
         connection = self._session.connection
         with suppress(Unreachable):  # whoever speaks next will notice
-            request = connection.send(Upload(sealing.salt, resumable=True))
+            request = connection.send(Upload(sealing.salt, resumable=True, room=self._room))
             connection.go_on(request, UploadAbort())
         return None
 
@@ -209,7 +217,7 @@ class Sending:
         """Begin or go on; return the number of the request and the first segment to be sent."""
         self._continued = False
         if self._resumable and self._leaves:
-            request = connection.send(Resume(self._sealing.salt))
+            request = connection.send(Resume(self._sealing.salt, self._room))
             kept = connection.answer(request, Kept, slow=True)
             there = kept.segments
             all_of_it = stream.segment_count(self._source.facts.size)
@@ -225,7 +233,7 @@ class Sending:
             if there:
                 self._continued = True
                 return request, there
-        return connection.send(Upload(self._sealing.salt, self._resumable)), 0
+        return connection.send(Upload(self._sealing.salt, self._resumable, self._room)), 0
 
     def _go_to(self, first: int) -> int:
         """Go to where a segment begins in the source; return where that is."""

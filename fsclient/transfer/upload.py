@@ -23,6 +23,7 @@ from fsproto.limits import MAX_INLINE_BLOB
 from fsproto.messages.files import InlineBlob
 from fsproto.sealed import integrity, stream
 from fsproto.sealed.manifest import Metadata
+from fsproto.types import NodeId
 
 BATCH_BYTES = 700_000
 BATCH_CHANGES = 400
@@ -91,6 +92,8 @@ class Uploader:
         self._journals = journals
         session.tree.lately = Lately()
         self._batch = self._next_batch()
+        self._made: dict[NodeId, NodeId] = {}
+        """Folders that were made by former batches, and what each of them lies in."""
         self._sent: _Batch | None = None
         """The batch that the server works on while the next one is sealed."""
 
@@ -168,6 +171,7 @@ class Uploader:
         with self._batch.together():
             self._batch.changes.send()
         self._finish()
+        self._made |= self._batch.changes.above
         self._sent, self._batch = self._batch, self._next_batch()
 
     def _finish(self) -> None:
@@ -206,9 +210,20 @@ class Uploader:
                 source=source,
                 journal=known,
                 before=before,
+                folder=self._folder_for(parent),
             ).run()
         except FsError as error:
             if known is not None and not can_go_on(error):
                 self._batch.journals.remove(known)
                 known.remove()
             raise
+
+    def _folder_for(self, parent: KeyedNode) -> NodeId | None:
+        """Return a folder of others by which the server knows whose room is needed.
+
+        It is one that was there before this command, for the others may not be there yet.
+        """
+        folder, above = parent.node, self._made | self.changes.above
+        while folder in above:
+            folder = above[folder]
+        return self._session.tree.in_anothers(folder)

@@ -30,6 +30,8 @@ class Event(StrEnum):
     SECRET_REPLACED = "secret-replaced"  # noqa: S105 - as above
     """The new secret was used, or counts at once; the old one has ended."""
     USER_ADDED = "user-added"
+    USER_CHANGED = "user-changed"
+    """The terms of an account were set: quota, expiry, note."""
     USER_DISABLED = "user-disabled"
     USER_ENABLED = "user-enabled"
     USER_REMOVED = "user-removed"

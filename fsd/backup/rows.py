@@ -20,10 +20,17 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 LEFT_OUT = frozenset(
-    {"alembic_version", "sessions", "login_failures", "login_penalties", "recovery_codes"}
+    {
+        "alembic_version",
+        "sessions",
+        "login_failures",
+        "login_penalties",
+        "recovery_codes",
+        "reservations",
+    }
 )
 """Not backed up: a session that was ended after the backup, or a recovery code that was used since,
-must not come back to life with it."""
+must not come back to life with it; nor what uploads have reserved that will not go on."""
 _PIECE = 1 << 20
 """About how many bytes of rows are packed together."""
 _ROWS_AT_ONCE = 500

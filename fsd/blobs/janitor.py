@@ -13,7 +13,7 @@ from fsd.blobs.base import BlobStore
 from fsd.services.keeping import KeepPolicy
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
-from fsd.store.repos import penalties, sessions, users, versions
+from fsd.store.repos import penalties, quotas, sessions, users, versions
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ class Janitor:
             stale = blob_rows.staged_before(db, now - int(STAGED_S * 1000))
             outside = blob_rows.drop(db, stale)
             sessions.tidy(db, now)
+            quotas.tidy(db, now)
             penalties.tidy(db, now - int(PENALTY_S * 1000))
             users.drop_used(db, now - int(USED_OTP_S * 1000))
         for root in outside:

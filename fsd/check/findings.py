@@ -27,6 +27,8 @@ class Kind(enum.Enum):
     """A folder that does not hold what its signed state says."""
     NO_PARENT = "no-parent"
     """A node that lies in a folder which is not there."""
+    MISCOUNTED = "miscounted"
+    """Another amount is noted of somebody's files than there is."""
 
 
 SENTENCES = {
@@ -39,8 +41,9 @@ SENTENCES = {
     Kind.NO_STATE: "A folder of {owner} lacks its state: node {what}.",
     Kind.WRONG_ROOT: "A folder of {owner} does not hold what was signed: node {what}.",
     Kind.NO_PARENT: "A node of {owner} lies in no folder: {what}.",
+    Kind.MISCOUNTED: "What counts towards the quota of {owner} is not what is there: {what}.",
 }
-LOST = frozenset(Kind) - {Kind.ORPHAN, Kind.UNOWNED}
+LOST = frozenset(Kind) - {Kind.ORPHAN, Kind.UNOWNED, Kind.MISCOUNTED}
 """Kinds by which somebody has lost something, which no repair here brings back."""
 
 
@@ -50,7 +53,7 @@ class Finding:
 
     kind: Kind
     what: str
-    """The blob's root or the node's id, in hex."""
+    """The blob's root or the node's id, in hex; or what was counted, in words."""
     owner: str
     """The name of the person, or nothing."""
     staged: bool = False

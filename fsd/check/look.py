@@ -18,7 +18,7 @@ from fsd.blobs.janitor import ORPHAN_S
 from fsd.check.findings import Finding, Kind
 from fsd.store.models import Blob, FolderState, Manifest, Node, OlderContent, User
 from fsd.store.repos import blobs as blob_rows
-from fsd.store.repos import nodes
+from fsd.store.repos import nodes, quotas
 from fsproto import labels
 from fsproto.errors import FsError
 from fsproto.packing import unpack
@@ -56,6 +56,7 @@ class Look:
                     if self._still_so(finding):
                         yield finding
         yield from self._orphans()
+        yield from self._miscounted()
 
     # --- blobs
 
@@ -156,6 +157,16 @@ class Look:
             wrong = _folder(db, node)
             if wrong is not None:
                 yield Finding(wrong, node.hex(), owner)
+
+    # --- quotas
+
+    def _miscounted(self) -> Iterator[Finding]:
+        with self._database.read() as db:  # one snapshot: no later look could tell otherwise
+            found = quotas.differing(db)
+        for owner, noted, there in found:
+            amounts = f"{noted.files} files with {noted.size} bytes are noted"
+            what = f"{amounts}, {there.files} with {there.size} are there"
+            yield Finding(Kind.MISCOUNTED, what, owner)
 
     # --- what was so a moment ago
 

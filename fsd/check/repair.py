@@ -19,6 +19,7 @@ from fsd.blobs.local import explained
 from fsd.check.findings import Finding, Kind
 from fsd.store.models import Blob
 from fsd.store.repos import blobs as blob_rows
+from fsd.store.repos import quotas, users
 
 if TYPE_CHECKING:
     from fsd.blobs.local import LocalBlobs
@@ -44,6 +45,8 @@ class Quarantine:
         return [self._take(finding) for finding in findings]
 
     def _take(self, finding: Finding) -> str:
+        if finding.kind is Kind.MISCOUNTED:
+            return self._count_again(finding)
         root = bytes.fromhex(finding.what)
         match finding.kind:
             case Kind.ORPHAN:
@@ -55,6 +58,15 @@ class Quarantine:
             case Kind.DAMAGED:
                 return self._content(finding, root)
         return ""
+
+    def _count_again(self, finding: Finding) -> str:
+        with self._database.write() as db:
+            owner = users.by_name(db, finding.owner)
+            if owner is None:
+                return ""
+            quotas.hold(db, owner.id)
+            quotas.start_over(db, owner.id)
+        return self._note(finding, "counted again")
 
     def _orphan(self, finding: Finding, root: bytes) -> str:
         with self._database.write() as db:  # nobody can give it a row meanwhile

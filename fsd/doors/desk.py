@@ -32,12 +32,13 @@ from fsproto.messages.account import (
     Welcome,
 )
 from fsproto.messages.base import Done, Message
-from fsproto.messages.files import Commit, Kept, Lookup
+from fsproto.messages.files import Commit, Kept, Lookup, Resume
+from fsproto.messages.files import Upload as BeginUpload
 from fsproto.messages.history import GetHistory, GetRemoved
 from fsproto.messages.keylog import GetBundle, GetLog, Rotate
 from fsproto.messages.shares import GetMembers, GetShared, GetShares, Leave
 from fsproto.sealed.stream import stored_segment_count
-from fsproto.types import NodeId, Root, Salt
+from fsproto.types import NodeId, Root
 
 
 @dataclass(frozen=True)
@@ -124,15 +125,24 @@ class Desk:
                 return self.histories.of_node(who, node, version)
         return [self.answer(who, ask)]
 
-    def begin_upload(self, who: Principal, salt: Salt, *, resumable: bool) -> Upload:
-        """Begin to receive a blob."""
-        blob = self.transfers.begin(who, salt, resumable=resumable)
+    def begin_upload(self, who: Principal, ask: BeginUpload, line: bytes) -> Upload:
+        """Begin to receive a blob over the connection that `line` names."""
+        resumable = ask.resumable
+        blob = self.transfers.begin(who, ask.salt, ask.room, resumable=resumable, line=line)
         return Upload(self.transfers, blob)
 
-    def resume_upload(self, who: Principal, salt: Salt) -> tuple[Kept, Upload | None]:
+    def resume_upload(self, who: Principal, ask: Resume, line: bytes) -> tuple[Kept, Upload | None]:
         """Go on receiving a blob, if anything of it was kept."""
-        kept, blob = self.transfers.resume(who, salt)
+        kept, blob = self.transfers.resume(who, ask.salt, ask.room, line=line)
         return kept, None if blob is None else Upload(self.transfers, blob)
+
+    def end_line(self, line: bytes) -> None:
+        """Let go of what was reserved for uploads over a connection that has ended."""
+        self.transfers.let_go(line)
+
+    def refused_upload(self) -> Upload:
+        """Return what drops the segments that are under way of an upload that was refused."""
+        return Upload(self.transfers, None)
 
     def open_download(self, who: Principal, node: NodeId, root: Root, first: int) -> Download:
         """Begin to send a blob from segment `first` on; `RemoteProtocolError` if it has none."""
@@ -147,19 +157,21 @@ class Desk:
 class Upload:
     """A blob that is being received over some door."""
 
-    def __init__(self, transfers: Transfers, blob: IncomingBlob | WholeBlob) -> None:
-        """Take where it goes."""
+    def __init__(self, transfers: Transfers, blob: IncomingBlob | WholeBlob | None) -> None:
+        """Take where it goes; nothing comes of one that was refused, which has no blob."""
         self._transfers = transfers
         self._blob = blob
-        self.failed = False
+        self.failed = blob is None
 
     def add(self, index: int, segment: memoryview) -> None:
         """Take the next segment."""
-        self._blob.add(index, segment)
+        if self._blob is not None:
+            self._blob.add(index, segment)
 
     def finish(self, who: Principal, root: Root, size: int) -> None:
         """Keep it if it is what the sender says that it is."""
-        self._transfers.finish(who, self._blob, root, size)
+        if self._blob is not None:
+            self._transfers.finish(who, self._blob, root, size)
 
     def fail(self) -> None:
         """Give it up; what is still under way of it will be dropped."""
@@ -168,11 +180,13 @@ class Upload:
 
     def discard(self) -> None:
         """Forget it."""
-        self._transfers.discard(self._blob)
+        if self._blob is not None:
+            self._transfers.discard(self._blob)
 
     def suspend(self) -> None:
         """Keep what came of it, if it can be gone on with: its connection has ended."""
-        self._transfers.suspend(self._blob)
+        if self._blob is not None:
+            self._transfers.suspend(self._blob)
 
 
 class Download:

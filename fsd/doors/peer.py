@@ -112,6 +112,7 @@ class Peer:
         self._line = Line(sock, connection, inside.policy.idle_s)
         self._inbox: Inbox | None = None
         self._uploads: dict[int, Upload] = {}
+        self._has_uploaded = False
         self._incoming = Incoming(self._line, connection, self._segment)
         self._began = self._checked = time.monotonic()
 
@@ -148,9 +149,18 @@ class Peer:
         finally:
             if self._inbox is not None:
                 await self._inbox.close()
-            for upload in self._uploads.values():
-                await self._in_thread(upload.suspend)
+            await self._let_uploads_go()
             self._line.close()
+
+    async def _let_uploads_go(self) -> None:
+        """Keep what can be gone on with, and give back what was reserved for uploads."""
+        for upload in self._uploads.values():
+            await self._in_thread(upload.suspend)
+        if self._has_uploaded:
+            try:
+                await self._in_thread(self._inside.desk.end_line, self._connection.channel_id)
+            except FsError as error:
+                log.warning("reservations last a while: %s", error.sentence)
 
     # --- in and out
 
@@ -309,13 +319,17 @@ class Peer:
 
     async def _request(self, who: Principal, request: int, message: Message) -> None:
         match message:
-            case files.Upload(salt, resumable):
+            case files.Upload():
                 self._check_room_for(request)
-                begin = partial(self._inside.desk.begin_upload, resumable=resumable)
-                self._uploads[request] = await self._in_thread(begin, who, salt)
-            case files.Resume(salt):
+                desk, line = self._inside.desk, self._connection.channel_id
+                self._uploads[request] = desk.refused_upload()  # segments may be under way
+                self._uploads[request] = await self._in_thread(
+                    desk.begin_upload, who, message, line
+                )
+            case files.Resume():
                 self._check_room_for(request)
-                kept, upload = await self._in_thread(self._inside.desk.resume_upload, who, salt)
+                desk, line = self._inside.desk, self._connection.channel_id
+                kept, upload = await self._in_thread(desk.resume_upload, who, message, line)
                 if upload is not None:
                     self._uploads[request] = upload
                 await self._say(request, kept)
@@ -346,6 +360,7 @@ class Peer:
             raise RemoteProtocolError("That upload has begun already.")
         if len(self._uploads) >= MAX_UPLOADS:
             raise RemoteProtocolError("Too many uploads were begun at once.")
+        self._has_uploaded = True
 
     def _upload(self, request: int) -> Upload:
         if request not in self._uploads:

@@ -16,8 +16,9 @@ from fsd.services.accounts import Principal
 from fsproto.errors import FsError, LoginRefused, SecurityError, UsageError
 from fsproto.messages.account import Enroll, Login, Welcome
 from fsproto.messages.base import Message
-from fsproto.messages.files import Kept
-from fsproto.types import NodeId, Root, Salt
+from fsproto.messages.files import Kept, Resume
+from fsproto.messages.files import Upload as BeginUpload
+from fsproto.types import NodeId, Root
 
 log = logging.getLogger(__name__)
 
@@ -62,15 +63,15 @@ class CountingDesk(Desk):
             return super().answer(who, ask)
 
     @override
-    def begin_upload(self, who: Principal, salt: Salt, *, resumable: bool) -> Upload:
+    def begin_upload(self, who: Principal, ask: BeginUpload, line: bytes) -> Upload:
         with self._counted("upload"):
-            upload = super().begin_upload(who, salt, resumable=resumable)
+            upload = super().begin_upload(who, ask, line)
         return _CountingUpload(upload, self.numbers)
 
     @override
-    def resume_upload(self, who: Principal, salt: Salt) -> tuple[Kept, Upload | None]:
+    def resume_upload(self, who: Principal, ask: Resume, line: bytes) -> tuple[Kept, Upload | None]:
         with self._counted("resume"):
-            kept, upload = super().resume_upload(who, salt)
+            kept, upload = super().resume_upload(who, ask, line)
         return kept, None if upload is None else _CountingUpload(upload, self.numbers)
 
     @override

@@ -16,16 +16,25 @@ from fsd.audit.events import Event
 from fsd.audit.log import AuditLog
 from fsd.auth.vault import Vault
 from fsd.services import recovery
-from fsd.services.attempts import Attempts, LoginPolicy, Refused, Try, Why, possible
+from fsd.services.attempts import (
+    Attempts,
+    LoginPolicy,
+    Refused,
+    Try,
+    Why,
+    check_is_in,
+    possible,
+)
 from fsd.services.codes import Account, Codes
 from fsd.services.identities import checked_bundle, plant, register, replace_keys, signed_by
 from fsd.services.keylog import LogKeeper
 from fsd.services.own import OwnAccount, Principal
+from fsd.services.quota_policy import QuotaPolicy
 from fsd.services.recovery import Recovered
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.login_models import LoginState
-from fsd.store.repos import logins, nodes, sessions, users
+from fsd.store.repos import logins, nodes, quotas, sessions, users
 from fsproto import __version__, crypto, labels
 from fsproto.errors import (
     LoginRefused,
@@ -71,11 +80,13 @@ class Accounts:
         log: LogKeeper,
         now_ms: Callable[[], int],
         random: Random,
+        quota: QuotaPolicy | None = None,
     ) -> None:
         """Take the parts; makes the decoy that stands in for users who do not exist."""
         self._database = database
         self._audit = audit
         self._policy = policy
+        self._quota = quota or QuotaPolicy()
         self._log = log
         self._now_ms = now_ms
         self._random = random
@@ -154,11 +165,11 @@ class Accounts:
         log.info("logged out", extra={"user": who.user})
 
     def still_in(self, who: Principal) -> bool:
-        """Tell whether the session of a connection still holds, and its user is not disabled."""
+        """Tell whether the session of a connection still holds, and its user is let in."""
         with self._database.read() as db:
             user = db.get(models.User, who.user_id)
             holds = sessions.alive(db, who.session_id, self._now_ms())
-            return user is not None and not user.disabled and holds
+            return user is not None and not users.is_out(user, self._now_ms()) and holds
 
     def status(self, who: Principal) -> Status:
         """Return what the server says of itself and of the account.
@@ -169,12 +180,16 @@ class Accounts:
         with self._database.read() as db:
             session = db.get(models.Session, who.session_id)
             kinds, stored = users.usage(db, who.user_id)
+            row = quotas.get(db, who.user_id)
             return Status(
                 server_version=__version__,
                 expires_ms=session.expires_ms if session else 0,
                 files=kinds.get(Kind.FILE, 0),
                 folders=kinds.get(Kind.FOLDER, 0),
                 stored_bytes=stored,
+                used_bytes=row.used_bytes if row else 0,
+                quota_bytes=self._quota.bytes_of(row),
+                quota_files=self._quota.files_of(row),
             )
 
     def rotate(self, who: Principal, ask: Rotate) -> None:
@@ -230,7 +245,7 @@ class Accounts:
         if ask.ticket is not None:
             raise Refused(Why.MALFORMED)
         self._attempts.use(db, account, match, a_try)
-        session, ticket = self._new_session(db, user.id, bundle.ed25519, a_try)
+        session, ticket = self._new_session(db, user, bundle.ed25519, a_try)
         return self._welcome(db, user, session, ticket, _told(db, user.id))
 
     def _enroll(
@@ -254,7 +269,7 @@ class Accounts:
             register(db, user.id, bundle, a_try.at_ms)
             self._log.enrolled(db, user.name, bundle.hash, key)
             plant(db, user, ask.tree, key)
-        session, ticket = self._new_session(db, user.id, key, a_try)
+        session, ticket = self._new_session(db, user, key, a_try)
         return self._welcome(db, user, session, ticket)
 
     def _recover(
@@ -287,13 +302,12 @@ class Accounts:
         bundle = users.bundle(db, user.id)
         if bundle is None:
             raise Refused(Why.NOT_ENROLLED)
-        if user.disabled:
-            raise Refused(Why.DISABLED)
+        check_is_in(user, a_try)
         if ask.otp is not None or ask.ticket is not None:
             raise Refused(Why.MALFORMED)
         if not signed:
             raise Refused(Why.NO_KEY)
-        session, ticket = self._new_session(db, user.id, bundle.ed25519, a_try)
+        session, ticket = self._new_session(db, user, bundle.ed25519, a_try)
         return self._welcome(db, user, session, ticket, _told(db, user.id))
 
     def _go_on(self, ask: Login, a_try: Try, channel_id: bytes) -> _Entered:
@@ -330,15 +344,18 @@ class Accounts:
         return self._welcome(db, user, session, told=_told(db, user.id))
 
     def _new_session(
-        self, db: Db, user_id: int, ed25519: bytes, a_try: Try
+        self, db: Db, user: models.User, ed25519: bytes, a_try: Try
     ) -> tuple[models.Session, bytes]:
+        ends_ms = a_try.at_ms + self._policy.session_ms
+        if user.expires_ms is not None:
+            ends_ms = min(ends_ms, user.expires_ms)
         ticket = self._random(TICKET_SIZE)
         session = models.Session(
             ticket_hash=crypto.sha256(ticket),
-            user_id=user_id,
+            user_id=user.id,
             ed25519=ed25519,
             created_ms=a_try.at_ms,
-            expires_ms=a_try.at_ms + self._policy.session_ms,
+            expires_ms=ends_ms,
             used_ms=a_try.at_ms,
             address=a_try.address,
         )
@@ -377,7 +394,7 @@ def _holder(
 ) -> tuple[models.User, models.Session] | None:
     """Return whose session a ticket is, if it is the session of who claims to have it."""
     session = sessions.by_ticket(db, crypto.sha256(ask.ticket or b""), a_try.at_ms)
-    if user is None or bundle is None or session is None or user.disabled:
+    if user is None or bundle is None or session is None or users.is_out(user, a_try.at_ms):
         return None
     if session.user_id != user.id or session.ed25519 != bundle.ed25519:
         return None

@@ -20,7 +20,8 @@ from fsd.auth.throttle import Allowance, Lane, lanes, network_of
 from fsd.services.codes import Account, Codes, Kind, Match
 from fsd.store.engine import Database
 from fsd.store.login_models import LoginState
-from fsd.store.repos import logins, penalties
+from fsd.store.models import User
+from fsd.store.repos import logins, penalties, users
 from fsproto.errors import FsError, InvalidNameError, LoginRefused, SecurityError
 from fsproto.names import clean_user
 
@@ -69,6 +70,7 @@ class Why(StrEnum):
     NO_KEY = "not signed by the identity key"
     UNKNOWN = "no such user"
     DISABLED = "disabled"
+    EXPIRED = "expired"
     LOCKED = "locked"
     NOT_ENROLLED = "not enrolled"
     NO_BACKUP = "no backup of these keys"
@@ -165,8 +167,7 @@ class Attempts:
     ) -> None:
         """Use up a code that was looked at; `Refused` where it is not right, or does not count."""
         user, state = account.user, account.state
-        if user.disabled:
-            raise Refused(Why.DISABLED)
+        check_is_in(user, a_try)
         if state.locked_ms is not None:
             raise Refused(Why.LOCKED)
         if match is None:
@@ -240,6 +241,14 @@ class Attempts:
         policy = self._policy
         free = policy.free_tries if lane.user else policy.source_free_tries
         return Allowance(free, policy.first_wait_ms, policy.longest_wait_ms, policy.forget_ms)
+
+
+def check_is_in(user: User, a_try: Try) -> None:
+    """Raise `Refused` if an account is disabled or has expired."""
+    if user.disabled:
+        raise Refused(Why.DISABLED)
+    if users.is_expired(user, a_try.at_ms):
+        raise Refused(Why.EXPIRED)
 
 
 def possible(user: str) -> str:

@@ -10,6 +10,7 @@ from fsd.services.members import NextList, verified_lists
 from fsd.store import models
 from fsd.store.repos.blobs import HeldBlob
 from fsd.store.repos.nodes import StoredState
+from fsd.store.repos.quotas import Held
 from fsproto.errors import ConflictError, NotAllowedError, NotFoundError, RemoteProtocolError
 from fsproto.limits import MAX_COMMIT_NODES, MAX_INLINE_BLOB
 from fsproto.messages.files import Commit, InlineBlob, Removal
@@ -104,6 +105,17 @@ class Change:
         heads = {state.body.log_head for state in self.states.values()}
         heads |= {manifest.body.log_head for manifest in self.manifests.values()}
         return heads | {new.members.body.log_head for new in self.lists.values()}
+
+    def salts(self) -> set[bytes]:
+        """Return by which salts the contents are known that files get."""
+        contents = (manifest.body.content for manifest in self.manifests.values())
+        return {bytes(content.salt) for content in contents if content is not None}
+
+    def new_files(self, before: Mapping[bytes, models.Node]) -> Held:
+        """Return what the files come to that are not there yet; their contents are checked."""
+        new = [m.body.content for node, m in self.manifests.items() if node not in before]
+        sizes = [content.sealed_size for content in new if content is not None]
+        return Held(sum(sizes), len(sizes))
 
     def generations(self, before: Mapping[bytes, models.Node]) -> dict[NodeId, int]:
         """Return the generation that each node of the change is at once it is made."""

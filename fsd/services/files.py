@@ -28,12 +28,13 @@ from fsd.services.change import (
 )
 from fsd.services.keeping import KeepPolicy
 from fsd.services.members import NextList, check_lists, store_list
+from fsd.services.quotas import Quotas
 from fsd.services.shares import folder_for
 from fsd.services.trees import TreeCache
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
-from fsd.store.repos import keylog, nodes, shares, versions
+from fsd.store.repos import keylog, nodes, quotas, shares, versions
 from fsd.store.repos.blobs import HeldBlob
 from fsd.store.repos.nodes import StoredState
 from fsd.store.repos.versions import MAX_CHAIN, Departure
@@ -69,13 +70,15 @@ class Files:
         now_ms: Callable[[], int],
         keep: KeepPolicy | None = None,
         audit: AuditLog | None = None,
+        room: Quotas | None = None,
     ) -> None:
-        """Take the parts, what is kept of what a commit replaces or removes, and the audit log.
+        """Take the parts, what is kept of what a commit replaces or removes, the log, the quotas.
 
-        Without a log it is not recorded whom people share with.
+        Without an audit log it is not recorded whom people share with.
         """
         self._database = database
         self._audit = audit
+        self._room = room or Quotas(database, now_ms=now_ms)
         self._keeping = keep or KeepPolicy()
         self._blobs = blobs
         self._now_ms = now_ms
@@ -100,6 +103,7 @@ class Files:
         """Change folders, all of it or nothing; `Stale` if somebody was quicker."""
         change = Change.verified(who, ask)
         with self._database.write() as db:
+            quotas.hold(db, quotas.owner_of(db, list(change.states)) or who.user_id)
             current = nodes.states_for_update(db, change.states)
             if change.is_stale(current):
                 answer = self._stale(db, who, change, current)
@@ -192,16 +196,21 @@ class Files:
             and (node.parent_id, node.token) != place(manifest)
         ]
         back = _brought_back(db, who, change, before)
+        touched = _touched(db, change, before, [*gone_from, *back])
+        held = quotas.of_nodes(db, touched)
         nodes.unplace(db, [*gone_from, *moved])
         self._take_contents(db, who, owner_id, change, before)
         gone = self._write(db, owner_id, change, before)
         for new_list in change.lists.values():
-            store_list(db, who, new_list)
+            store_list(db, who, new_list, self._now_ms())
             self._record(db, who, new_list)
         self._check_no_cycle(db, change, before)
         if back:
             versions.bring_back(db, back)
-        return new, gone + self._let_go(db, change, current, (old, new), gone_from)
+        gone += self._let_go(db, change, current, (old, new), gone_from)
+        changed = quotas.of_nodes(db, touched).less(held).and_more(change.new_files(before))
+        self._room.settle(db, who, owner_id, changed, change.salts())
+        return new, gone
 
     def _record(self, db: Db, who: Principal, new: NextList) -> None:
         """Record whom something is shared with from now on."""
@@ -350,6 +359,17 @@ def _brought_back(
         if row.owner_id != who.user_id and shares.role(db, who.user_id, row.id) is not Role.WRITER:
             raise NotFoundError("There is no such file or folder.")
     return [row.id for row in back]
+
+
+def _touched(
+    db: Db, change: Change, before: dict[bytes, models.Node], tops: list[bytes]
+) -> set[bytes]:
+    """Return the nodes there are of which something changes that counts towards a quota.
+
+    `tops` are those that go, or come back, with all that is under them.
+    """
+    changed = {bytes(node) for node in change.manifests if node in before}
+    return changed | set(nodes.below(db, tops) if tops else ())
 
 
 def _owner(db: Db, who: Principal, change: Change, before: dict[bytes, models.Node]) -> int:

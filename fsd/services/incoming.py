@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from fsd.blobs.base import BlobStore, StagedBlob
+from fsd.services.quotas import Space
 from fsproto import crypto
 from fsproto.errors import ConflictError, IntegrityError, OutOfSpaceError, RemoteProtocolError
 from fsproto.limits import SEGMENT_SIZE
@@ -50,6 +51,8 @@ class IncomingBlob:
         """Held while it is written to, finished, or taken over."""
         self.over = False
         """Whether it was finished, given up, suspended, or taken over by another connection."""
+        self.space: Space | None = None
+        """The room that is reserved for it, once it is."""
         self._leaves = leaves or []
         self._size = len(self._leaves) * SEGMENT_SIZE
         self._most = most
@@ -64,6 +67,8 @@ class IncomingBlob:
                 raise RemoteProtocolError("A segment is empty or too long.")
             if self._most is not None and self._size + len(segment) > self._most:
                 raise OutOfSpaceError("The file is larger than this server takes.")
+            if self.space is not None:
+                self.space.cover(self._size + len(segment))
             self.staged.write(segment)
             self._leaves.append(integrity.leaf(self.salt, index, segment))
             self._size += len(segment)
@@ -161,16 +166,20 @@ class IncomingBlobs:
             else:
                 blob.staged.discard()
         self._leave(blob)
+        if blob.space is not None:
+            blob.space.let_go()
         if blob.resumable:
             self._make_room(blob.owner)
 
     def discard(self, blob: IncomingBlob) -> None:
         """Forget a blob; harmless once it is over."""
         with blob.lock:
-            if not blob.over:
-                blob.over = True
+            was_over, blob.over = blob.over, True
+            if not was_over:
                 blob.staged.discard()
         self._leave(blob)
+        if blob.space is not None and not was_over:
+            blob.space.let_go()
 
     def _find(self, owner: int, salt: Salt) -> IncomingBlob | None:
         with self._lock:

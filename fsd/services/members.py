@@ -71,7 +71,7 @@ def check_lists(
             raise ConflictError("It took a new key meanwhile; try again.")
 
 
-def store_list(db: Db, who: Principal, new: NextList) -> None:
+def store_list(db: Db, who: Principal, new: NextList, now_ms: int) -> None:
     """Store a list and the keys that came with it; who is not on it any more has none."""
     body = new.members.body
     people = shares.holders(db, [member.user for member in body.members])
@@ -81,7 +81,9 @@ def store_list(db: Db, who: Principal, new: NextList) -> None:
         grant = held.pop(holder.user_id, None)
         sealed = new.sealed.get(member.user)
         if sealed is not None and sealed_hash(sealed) == member.sealed:
-            _check_can_open(member, holder, new=grant is None)
+            _check_can_open(member, holder)
+            if grant is None:
+                _check_is_in(member, holder, now_ms)
             if grant is None:
                 grant = models.Grant(node_id=body.node, user_id=holder.user_id)
                 db.add(grant)
@@ -102,11 +104,17 @@ def _checked_holder(who: Principal, member: Member, holder: Holder | None) -> Ho
     return holder
 
 
-def _check_can_open(member: Member, holder: Holder, *, new: bool) -> None:
+def _check_can_open(member: Member, holder: Holder) -> None:
     """Refuse a key sealed to keys that are not the person's."""
     if holder.bundle is None:
         raise NotFoundError(f"{member.user} has not enrolled yet.")
-    if new and holder.disabled:
-        raise NotAllowedError(f"The account of {member.user} is disabled.")
     if payload_hash(labels.HASH_BUNDLE, holder.bundle) != member.bundle:
         raise ConflictError(f"{member.user} has got other keys meanwhile; try again.")
+
+
+def _check_is_in(member: Member, holder: Holder, now_ms: int) -> None:
+    """Refuse to share anew with somebody who is not let in."""
+    if holder.disabled:
+        raise NotAllowedError(f"The account of {member.user} is disabled.")
+    if holder.expires_ms is not None and holder.expires_ms <= now_ms:
+        raise NotAllowedError(f"The account of {member.user} has expired.")

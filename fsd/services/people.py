@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy.exc import IntegrityError
@@ -15,10 +15,12 @@ from fsd.auth.vault import Vault
 from fsd.blobs.base import BlobStore
 from fsd.services.incoming import drop_suspended
 from fsd.services.keylog import LogKeeper
+from fsd.services.quota_policy import QuotaPolicy
+from fsd.services.terms import Terms
 from fsd.store import models
 from fsd.store.engine import Database
-from fsd.store.repos import key_backups, logins, penalties, sessions, shares, users
-from fsproto.errors import ExistsError, InvalidNameError, NotFoundError
+from fsd.store.repos import key_backups, logins, penalties, quotas, sessions, shares, users
+from fsproto.errors import ExistsError, InvalidNameError, NotFoundError, UsageError
 from fsproto.keys.identity import verify_bundle
 from fsproto.names import clean_user, for_terminal
 from fsproto.sealed.manifest import Kind
@@ -39,6 +41,10 @@ class Person:
 
     name: str
     disabled: bool
+    expires_ms: int | None
+    """From when on they do not get in; None: never."""
+    expired: bool
+    note: str
     enrolled: bool
     """Whether keys were registered."""
     fingerprint: str | None
@@ -62,6 +68,14 @@ class Person:
     files: int
     folders: int
     stored_bytes: int
+    """All that is kept: also older versions, and what was removed."""
+    used_bytes: int
+    """Of the files that are there; what counts towards the quota."""
+    quota_bytes: int | None
+    quota_files: int | None
+    """How much there may be; None: any amount."""
+    quota_is_own: bool
+    """Whether one of the two was set for this person, and is not everybody's."""
 
 
 class People:
@@ -77,8 +91,9 @@ class People:
         audit: AuditLog,
         actor: str,
         now_ms: Callable[[], int],
+        quota: QuotaPolicy | None = None,
     ) -> None:
-        """Take the parts, and who is acting, as the audit log calls them."""
+        """Take the parts, who is acting, as the audit log calls them, and everybody's quota."""
         self._database = database
         self._vault = vault
         self._blobs = blobs
@@ -86,33 +101,73 @@ class People:
         self._audit = audit
         self._actor = actor
         self._now_ms = now_ms
+        self._quota = quota or QuotaPolicy()
 
-    def add(self, name: str, *, digits: int, period: int, algorithm: str) -> Enrolment:
+    def add(
+        self, name: str, *, digits: int, period: int, algorithm: str, terms: Terms | None = None
+    ) -> Enrolment:
         """Add a person; `ExistsError` if the name is taken."""
         clean_user(name)
         setting = OtpSetting(new_secret(), digits, period, algorithm)
         with self._database.write() as db:
             if users.by_name(db, name):
                 raise _taken(name)
-            user = models.User(
-                name=name,
-                disabled=False,
-                created_ms=self._now_ms(),
-                otp_secret=b"",
-                otp_digits=digits,
-                otp_period=period,
-                otp_algorithm=algorithm,
-                last_step=0,
-            )
-            db.add(user)
-            try:
-                db.flush()  # the id, which the sealed secret is bound to
-            except IntegrityError:  # added by somebody else just now
-                raise _taken(name) from None
-            user.otp_secret = self._vault.seal(setting.secret, user.id)
-            logins.begin(db, user.id)
-            self._record(db, Event.USER_ADDED, name)
+            self._add(db, name, setting, terms or Terms())
         return Enrolment(name, setting)
+
+    def add_all(
+        self,
+        new: Sequence[tuple[str, Terms]],
+        hand_over: Callable[[list[Enrolment]], None],
+        *,
+        digits: int,
+        period: int,
+        algorithm: str,
+    ) -> None:
+        """Add all of these people or none; `ExistsError` if a name is taken.
+
+        `hand_over` is given what they are to be handed before they are there for good: if it
+        raises, nobody was added.
+        """
+        made = [
+            Enrolment(clean_user(name), OtpSetting(new_secret(), digits, period, algorithm))
+            for name, _ in new
+        ]
+        with self._database.write() as db:
+            for one, (name, terms) in zip(made, new, strict=True):
+                if users.by_name(db, name):
+                    raise _taken(name)
+                self._add(db, name, one.otp, terms)
+            hand_over(made)
+
+    def taken(self, names: Collection[str]) -> set[str]:
+        """Return those of the names that people have."""
+        with self._database.read() as db:
+            return {user.name for user in users.everybody(db)} & set(names)
+
+    def _add(self, db: Db, name: str, setting: OtpSetting, terms: Terms) -> None:
+        if terms.ended(self._now_ms()):
+            raise UsageError(f"The account of {name} would have expired already.")
+        user = models.User(
+            name=name,
+            disabled=False,
+            created_ms=self._now_ms(),
+            otp_secret=b"",
+            otp_digits=setting.digits,
+            otp_period=setting.period,
+            otp_algorithm=setting.algorithm,
+            last_step=0,
+        )
+        db.add(user)
+        try:
+            db.flush()  # the id, which the sealed secret is bound to
+        except IntegrityError:  # added by somebody else just now
+            raise _taken(name) from None
+        user.otp_secret = self._vault.seal(setting.secret, user.id)
+        logins.begin(db, user.id)
+        quotas.begin(db, user.id)
+        terms.put(db, user)
+        self._record(db, Event.USER_ADDED, name, terms.told)
 
     def everybody(self) -> list[Person]:
         """Return all accounts by name."""
@@ -123,6 +178,13 @@ class People:
         """Return one account; `NotFoundError` if there is none of that name."""
         with self._database.read() as db:
             return self._person(db, find_user(db, name))
+
+    def change(self, name: str, terms: Terms) -> None:
+        """Set the terms of an account; sessions end with it."""
+        with self._database.write() as db:
+            user = _held(db, name, tree=True)
+            terms.put(db, user)
+            self._record(db, Event.USER_CHANGED, name, terms.told)
 
     def set_disabled(self, name: str, *, disabled: bool) -> None:
         """Disable an account, which ends its sessions at once, or enable it again."""
@@ -136,7 +198,7 @@ class People:
     def remove(self, name: str) -> None:
         """Delete an account with everything it owns."""
         with self._database.write() as db:
-            user = _held(db, name)
+            user = _held(db, name, tree=True)
             roots = users.drop_tree(db, user.id)
             owner = user.id
             if users.bundle(db, user.id) is not None:
@@ -152,10 +214,11 @@ class People:
         others shared with them was not shared with whoever comes with new ones.
         """
         with self._database.write() as db:
-            user = _held(db, name)
+            user = _held(db, name, tree=True)
             if users.bundle(db, user.id) is None:
                 raise NotFoundError(f"{name} has not enrolled yet; there are no keys to reset.")
             roots = users.drop_tree(db, user.id)
+            quotas.start_over(db, user.id)
             users.drop_bundles(db, user.id)
             shares.drop_grants_to(db, user.id)
             self._log.reset(db, user.name)
@@ -165,8 +228,8 @@ class People:
             owner = user.id
         self._delete_content(owner, roots)
 
-    def _record(self, db: Db, event: Event, name: str) -> None:
-        self._audit.record(db, event, actor=self._actor, subject=name)
+    def _record(self, db: Db, event: Event, name: str, detail: str = "") -> None:
+        self._audit.record(db, event, actor=self._actor, subject=name, detail=detail)
 
     def _delete_content(self, owner: int, roots: list[bytes]) -> None:
         for root in roots:
@@ -180,10 +243,14 @@ class People:
             signed = Signed(bundle.payload, bundle.signature)
             shown = verify_bundle(signed, user.name).fingerprint
         kinds, stored = users.usage(db, user.id)
-        state = logins.state(db, user.id)
+        state, quota = logins.state(db, user.id), quotas.get(db, user.id)
+        own = quota is not None and (quota.most_bytes, quota.most_files) != (None, None)
         return Person(
             name=user.name,
             disabled=user.disabled,
+            expires_ms=user.expires_ms,
+            expired=users.is_expired(user, self._now_ms()),
+            note=user.note,
             enrolled=bundle is not None,
             fingerprint=shown,
             created_ms=user.created_ms,
@@ -199,6 +266,10 @@ class People:
             files=kinds.get(Kind.FILE, 0),
             folders=kinds.get(Kind.FOLDER, 0),
             stored_bytes=stored,
+            used_bytes=quota.used_bytes if quota is not None else 0,
+            quota_bytes=self._quota.bytes_of(quota),
+            quota_files=self._quota.files_of(quota),
+            quota_is_own=own,
         )
 
 
@@ -214,8 +285,13 @@ def find_user(db: Db, name: str) -> models.User:
     return user
 
 
-def _held(db: Db, name: str) -> models.User:
-    """Return a user who is about to be changed: who logs in holds the state before the user."""
+def _held(db: Db, name: str, *, tree: bool = False) -> models.User:
+    """Return a user who is about to be changed: who logs in holds the state before the user.
+
+    `tree` says that their tree is, too: who commits holds the quota before all else.
+    """
+    if tree:
+        quotas.hold(db, find_user(db, name).id)
     if _possible(name):
         logins.hold(db, name)
     user = users.hold(db, find_user(db, name).id)

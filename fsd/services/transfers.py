@@ -12,12 +12,13 @@ from collections.abc import Callable
 from fsd.blobs.base import BlobReader, BlobStore
 from fsd.services.accounts import Principal
 from fsd.services.incoming import IncomingBlob, IncomingBlobs, UploadLimits, WholeBlob
+from fsd.services.quotas import Quotas
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import nodes, shares
 from fsproto.errors import ConflictError, NotFoundError, RemoteProtocolError
 from fsproto.limits import MAX_FETCH
-from fsproto.messages.files import Content, Kept
+from fsproto.messages.files import Content, Kept, Room
 from fsproto.sealed import integrity
 from fsproto.sealed.stream import stored_segment_count
 from fsproto.types import NodeId, Root, Salt
@@ -34,30 +35,67 @@ class Transfers:
         now_ms: Callable[[], int],
         max_blob: int | None = None,
         limits: UploadLimits | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
         """Take the parts, and the largest blob in bytes that is taken in (None: any)."""
         self._database = database
         self._blobs = blobs
         self._now_ms = now_ms
+        self._quotas = quotas or Quotas(database, now_ms=now_ms)
         self._incoming = IncomingBlobs(blobs, limits or UploadLimits(), max_blob)
 
-    def begin(self, who: Principal, salt: Salt, *, resumable: bool = False) -> IncomingBlob:
-        """Begin an upload, in place of what there is of it."""
-        _check_salt(salt)
-        return self._incoming.begin(who.user_id, salt, resumable=resumable)
+    def begin(
+        self,
+        who: Principal,
+        salt: Salt,
+        room: Room | None = None,
+        *,
+        resumable: bool = False,
+        line: bytes = b"",
+    ) -> IncomingBlob:
+        """Begin an upload, in place of what there is of it, if there is room for it.
 
-    def resume(self, who: Principal, salt: Salt) -> tuple[Kept, IncomingBlob | WholeBlob | None]:
-        """Go on with an upload that was broken off; None where nothing of it was kept."""
+        `line` names the connection over which it comes. `QuotaError` if there is no room; without
+        `room` as much is needed of one's own as comes.
+        """
+        _check_salt(salt)
+        space = self._quotas.reserve(who, salt, line, room)
+        try:
+            blob = self._incoming.begin(who.user_id, salt, resumable=resumable)
+        except BaseException:
+            space.let_go()
+            raise
+        blob.space = space
+        return blob
+
+    def resume(
+        self, who: Principal, salt: Salt, room: Room | None = None, *, line: bytes = b""
+    ) -> tuple[Kept, IncomingBlob | WholeBlob | None]:
+        """Go on with an upload that was broken off; None where nothing of it was kept.
+
+        `QuotaError` if there is no room for it now; what was kept stays.
+        """
         _check_salt(salt)
         found = self._incoming.resume(who.user_id, salt)
         if found is not None:
             blob, segments = found
+            try:
+                blob.space = self._quotas.reserve(who, salt, line, room)
+            except BaseException:
+                self._incoming.suspend(blob)
+                raise
             return Kept(segments, whole=False), blob
         with self._database.read() as db:
             row = blob_rows.staged_with(db, who.user_id, salt)
             if row is None:
                 return Kept(0, whole=False), None
-            return Kept(stored_segment_count(row.size), whole=True), WholeBlob(row.root, row.size)
+            root, size = row.root, row.size
+        self._quotas.reserve(who, salt, line, room)
+        return Kept(stored_segment_count(size), whole=True), WholeBlob(root, size)
+
+    def let_go(self, line: bytes) -> None:
+        """Give back the room that was reserved over a connection that has ended."""
+        self._quotas.let_go(line)
 
     def suspend(self, blob: IncomingBlob | WholeBlob) -> None:
         """Keep what came of an upload whose connection has ended, if it can be gone on with."""

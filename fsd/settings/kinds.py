@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Protocol
 
 from fsd.home import Home
+from fsproto.amounts import ALLOWED_BYTES, parse_size
 from fsproto.errors import FsError
 from fsproto.link import Address, parse_address
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _TIME = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*(ms|s|min|h|d)?")
+NO_LIMIT_WORD = "none"
 _LOOPBACK = ("localhost", "127.", "::1")
 
 
@@ -69,6 +71,37 @@ class Whole:
     def show(self, value: object) -> str:
         """Write the digits."""
         return str(value)
+
+
+@dataclass(frozen=True)
+class AtMost:
+    """A number that is not to be exceeded, or `"none"` where any is allowed."""
+
+    size: bool = False
+    """Whether it is of bytes, and may be written as people do: `"10G"`."""
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed."""
+        return f'"none", or {ALLOWED_BYTES if self.size else "a whole number of files"}'
+
+    def read(self, raw: object) -> int | None:
+        """Take a TOML integer or text."""
+        if isinstance(raw, int) and not isinstance(raw, bool):
+            raw = str(raw)
+        return self.parse(_text(raw))
+
+    def parse(self, word: str) -> int | None:
+        """Take a word."""
+        if word == NO_LIMIT_WORD:
+            return None
+        if not self.size and not word.strip().isdecimal():
+            raise ValueError("no number")
+        return parse_size(word)
+
+    def show(self, value: object) -> str:
+        """Write the number, or the word."""
+        return json.dumps(NO_LIMIT_WORD) if value is None else str(value)
 
 
 @dataclass(frozen=True)

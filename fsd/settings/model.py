@@ -9,6 +9,7 @@ from fsd.home import Home
 from fsd.services.accounts import LoginPolicy
 from fsd.services.incoming import UploadLimits
 from fsd.services.keeping import KeepPolicy
+from fsd.services.quota_policy import QuotaPolicy
 from fsproto.limits import DEFAULT_PORT
 from fsproto.link import Address
 
@@ -29,3 +30,4 @@ class Settings:
     door: DoorPolicy = field(default_factory=DoorPolicy)
     uploads: UploadLimits = field(default_factory=UploadLimits)
     keep: KeepPolicy = field(default_factory=KeepPolicy)
+    quota: QuotaPolicy = field(default_factory=QuotaPolicy)

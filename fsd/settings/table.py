@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fsd.settings.kinds import (
+    AtMost,
     DatabaseUrl,
     HomeFolder,
     Kind,
@@ -86,6 +87,9 @@ SETTINGS: tuple[Setting, ...] = (
 
     Setting("keep.versions", "keep.keep_versions", Whole(0, 500), "How many contents of each file are kept beside the one it has now; 0 keeps none."),
     Setting("keep.removed_days", "keep.keep_removed_days", Whole(0, 36_500), "Days for which a removed file or folder can be brought back; 0 deletes it at once."),
+
+    Setting("quota.bytes", "quota.most_bytes", AtMost(size=True), "Sealed bytes that everybody may hold for whom `fsadmin change-user` has set nothing else.", reloads=True),
+    Setting("quota.files", "quota.most_files", AtMost(), "Files that everybody may hold for whom nothing else was set.", reloads=True),
 
     Setting("upload.active", "uploads.active", Whole(1, 10_000), "Uploads of one person under way at once, over all connections."),
     Setting("upload.suspended", "uploads.suspended", Whole(0, 10_000), "Broken-off uploads of one person that are kept to be gone on with; the oldest make room."),

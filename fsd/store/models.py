@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from fsd.store import audit_models, login_models  # noqa: F401 - all tables are known together
+from fsd.store import audit_models, login_models, quota_models  # noqa: F401 - all tables are known together
 from fsd.store.base import BIG_ID, NEVER_AGAIN, Base, Octets, table
 
 __all__ = ["Base", "Octets", "table"]
@@ -33,6 +33,10 @@ class User(Base):
     otp_algorithm: Mapped[str] = mapped_column(String(8))
     last_step: Mapped[int] = mapped_column(BigInteger, default=0)
     """The last step that let somebody in; only later ones do."""
+    expires_ms: Mapped[int | None] = mapped_column(BigInteger)
+    """From when on nobody gets in; NULL: never."""
+    note: Mapped[str] = mapped_column(String(500), default="", server_default="")
+    """What administrators want to remember of it."""
 
     __table_args__ = NEVER_AGAIN
 

@@ -146,6 +146,12 @@ class Status(Message, frozen=True):
     files: int
     folders: int
     stored_bytes: int
+    """All that is kept for the account: also older versions, and what was removed."""
+    used_bytes: int
+    """Sealed sizes of the files that are there, which is what counts towards a quota."""
+    quota_bytes: int | None
+    quota_files: int | None
+    """How much the account may hold; None: any amount."""
 
 
 class Backup(Message, frozen=True):

@@ -83,20 +83,34 @@ class Stale(Message, frozen=True):
     folders: list[Found]
 
 
+class Room(Record, frozen=True):
+    """What an upload will need room for: where, in whose place, and how much."""
+
+    folder: NodeId | None
+    """A folder that is there, of the tree that it is for; None: one's own tree."""
+    instead: NodeId | None
+    """The file of which it will be the next content, if it is one's that is there."""
+    size: int | None
+    """Its sealed size in bytes; None if that is not known before its end."""
+
+
 class Upload(Message, frozen=True):
     """Begin a blob. Its segments follow as data records whose stream is this request's number.
 
-    With `resumable`, what has come of it when the connection breaks is kept for `Resume`.
+    With `resumable`, what has come of it when the connection breaks is kept for `Resume`. Where
+    the quota of the tree's owner has no room for it, `Failure` comes before any segment is taken.
     """
 
     salt: Salt
     resumable: bool
+    room: Room
 
 
 class Resume(Message, frozen=True):
     """Go on with a resumable upload that was broken off; answered by `Kept`."""
 
     salt: Salt
+    room: Room
 
 
 class Kept(Message, frozen=True):

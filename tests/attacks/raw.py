@@ -18,7 +18,7 @@ from fsproto.link import Address
 from fsproto.messages import Message
 from fsproto.messages.account import Login, Welcome
 from fsproto.messages.base import Failure
-from fsproto.messages.files import Commit, InlineBlob
+from fsproto.messages.files import Commit, InlineBlob, Room
 from fsproto.sealed import folder as folders
 from fsproto.sealed import manifest as manifests
 from fsproto.sealed.folder import FolderState, sign_state
@@ -39,6 +39,9 @@ from fsproto.types import NO_HASH, NO_TOKEN, FileKey, Salt
 from fsproto.wire.connection import NEED_DATA, Connection, Control, Data, Reply
 from fsproto.wire.handshake import ClientHandshake
 from tests.attacks.world import Person
+
+ANY_ROOM = Room(None, None, None)
+"""What an upload asks for that is for one's own tree and does not say how large it is."""
 
 
 class Raw:

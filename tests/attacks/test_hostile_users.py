@@ -43,7 +43,7 @@ from fsproto.sealed.signed import Signed
 from fsproto.types import NO_HASH, NO_NODE, Hash, NodeId, Root, Salt, Token
 from fsproto.wire.connection import Control
 from tests.attacks.lying import LyingServer
-from tests.attacks.raw import Forger, Raw
+from tests.attacks.raw import ANY_ROOM, Forger, Raw
 from tests.attacks.world import World, until
 
 Places = dict[str, Located]
@@ -119,7 +119,7 @@ def named(value: object) -> str:
 def upload(raw: Raw, blob: bytes) -> Content:
     """Upload content that is never committed; return what a manifest would say of it."""
     salt = Salt(os.urandom(32))
-    request = raw.send(Upload(salt, resumable=False))
+    request = raw.send(Upload(salt, resumable=False, room=ANY_ROOM))
     for index, at in enumerate(range(0, len(blob), SEGMENT_SIZE)):
         raw.send_segment(request, index, blob[at : at + SEGMENT_SIZE])
     root = integrity.blob_root(salt, blob)
@@ -414,7 +414,7 @@ def test_the_root_cannot_be_moved(alice: Raw, forger: Forger, places: Places) ->
 def begin(raw: Raw) -> tuple[int, Salt]:
     """Begin an upload; it is not answered."""
     salt = Salt(os.urandom(32))
-    return raw.send(Upload(salt, resumable=False)), salt
+    return raw.send(Upload(salt, resumable=False, room=ANY_ROOM)), salt
 
 
 @pytest.mark.parametrize(
@@ -472,7 +472,7 @@ def test_an_upload_of_nothing_is_refused(alice: Raw) -> None:
 
 def test_two_uploads_cannot_have_one_number(alice: Raw) -> None:
     request, salt = begin(alice)
-    alice.send(Upload(Salt(bytes(32)), resumable=False), request)
+    alice.send(Upload(Salt(bytes(32)), resumable=False, room=ANY_ROOM), request)
     answer = alice.receive()
     assert isinstance(answer, Control)
     assert answer.message.code == "protocol"  # type: ignore[attr-defined]
@@ -507,7 +507,7 @@ def test_an_upload_that_was_never_begun_does_not_end(alice: Raw) -> None:
 
 @pytest.mark.parametrize("length", [0, 31, 33, 100_000])
 def test_a_salt_has_its_size(alice: Raw, length: int) -> None:
-    assert alice.refusal(Upload(Salt(bytes(length)), resumable=False)) == "protocol"
+    assert alice.refusal(Upload(Salt(bytes(length)), resumable=False, room=ANY_ROOM)) == "protocol"
 
 
 # --- messages that do not belong here
@@ -520,7 +520,7 @@ def test_what_only_a_server_says_is_refused(alice: Raw) -> None:
         Done(),
         Failure("integrity", "No."),
         Welcome("alice", None, 0, 0, tree, NO_SIGNATURE, []),
-        Status("", 0, 0, 0, 0),
+        Status("", 0, 0, 0, 0, 0, None, None),
         found,
         Entries([]),
         Listed(NO_SIGNATURE),
@@ -578,7 +578,8 @@ def test_a_record_that_cannot_be_read_ends_the_connection(alice: Raw, plaintext:
     [
         pytest.param(lambda raw: raw.send(GetStatus()), id="a question"),
         pytest.param(
-            lambda raw: raw.send(Upload(Salt(bytes(32)), resumable=False)), id="an upload"
+            lambda raw: raw.send(Upload(Salt(bytes(32)), resumable=False, room=ANY_ROOM)),
+            id="an upload",
         ),
         pytest.param(lambda raw: raw.send_segment(1, 0, b"x" * SEGMENT_SIZE), id="a segment"),
         pytest.param(lambda raw: raw.send_plain(b""), id="nothing"),

@@ -20,7 +20,7 @@ from fsproto.messages.files import Commit, Download, Found, Lookup, Removal, Upl
 from fsproto.types import Salt
 from fsproto.wire.connection import Data
 from tests.attacks.lying import LyingServer
-from tests.attacks.raw import Forger, Raw
+from tests.attacks.raw import ANY_ROOM, Forger, Raw
 from tests.attacks.world import NOTES, Person, World, finish, until
 from tests.servers import code
 
@@ -107,7 +107,7 @@ def test_the_end_of_a_session_ends_an_upload_under_way(
 ) -> None:
     monkeypatch.setattr(peer, "RECHECK_S", 0.0)
     with Raw.of(world.alice, liar.address) as raw:
-        request = raw.send(Upload(Salt(bytes(32)), resumable=False))
+        request = raw.send(Upload(Salt(bytes(32)), resumable=False, room=ANY_ROOM))
         raw.send_segment(request, 0, bytes(SEGMENT_SIZE))
         until(world.staged, "the upload began")
         disable(world, "alice")

@@ -17,7 +17,7 @@ from fsproto.sealed import integrity
 from fsproto.types import Salt
 from fsproto.wire.connection import Control, Data
 from tests.attacks.lying import LyingServer
-from tests.attacks.raw import Raw
+from tests.attacks.raw import ANY_ROOM, Raw
 from tests.attacks.world import World, until
 
 SALT = Salt(bytes(32))
@@ -42,14 +42,14 @@ def hasty(world: World) -> Iterator[LyingServer]:
 def begun(world: World, server: LyingServer) -> Raw:
     """Begin an upload that can be gone on with, and send one segment."""
     raw = Raw.of(world.alice, server.address)
-    raw.send_segment(raw.send(Upload(SALT, resumable=True)), 0, SEGMENT)
+    raw.send_segment(raw.send(Upload(SALT, resumable=True, room=ANY_ROOM)), 0, SEGMENT)
     return raw
 
 
 def goes_on(world: World, server: LyingServer) -> None:
     """Check that one segment was kept, and finish the upload."""
     with Raw.of(world.alice, server.address) as raw:
-        request = raw.send(Resume(SALT))
+        request = raw.send(Resume(SALT, ANY_ROOM))
         assert raw.receive() == Control(request, Kept(1, whole=False))
         raw.send_segment(request, 1, b"the rest")
         root = integrity.blob_root(SALT, SEGMENT + b"the rest")
@@ -130,10 +130,10 @@ def test_an_upload_goes_on_while_its_old_connection_is_still_open(
 def test_nobody_goes_on_with_the_upload_of_another(world: World, liar: LyingServer) -> None:
     with begun(world, liar) as alice, Raw.of(world.bob, liar.address) as bob:
         assert isinstance(alice.ask(GetStatus()), Status)
-        assert bob.ask(Resume(SALT)) == Kept(0, whole=False)
+        assert bob.ask(Resume(SALT, ANY_ROOM)) == Kept(0, whole=False)
     until(lambda: [p.stat().st_size for p in world.staged()] == [SEGMENT_SIZE], "it is kept")
     with Raw.of(world.bob, liar.address) as bob:
-        assert bob.ask(Resume(SALT)) == Kept(0, whole=False)
+        assert bob.ask(Resume(SALT, ANY_ROOM)) == Kept(0, whole=False)
     goes_on(world, liar)
 
 
@@ -142,7 +142,7 @@ def test_only_a_salt_names_what_is_gone_on_with(
     world: World, liar: LyingServer, length: int
 ) -> None:
     with Raw.of(world.alice, liar.address) as raw:
-        assert raw.refusal(Resume(Salt(b"/" * length))) == "protocol"
+        assert raw.refusal(Resume(Salt(b"/" * length), ANY_ROOM)) == "protocol"
 
 
 @pytest.mark.parametrize(

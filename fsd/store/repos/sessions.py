@@ -31,6 +31,13 @@ def end_all(db: Db, user_id: int) -> None:
     db.execute(delete(Session).where(Session.user_id == user_id))
 
 
+def end_by(db: Db, user_id: int, at_ms: int) -> None:
+    """Have no session of a user last longer than to a time."""
+    longer = update(Session).where(Session.user_id == user_id, Session.expires_ms > at_ms)
+    ends = longer.values(expires_ms=at_ms)
+    db.execute(ends.execution_options(synchronize_session=False))
+
+
 def end_others(db: Db, user_id: int, session_id: int) -> None:
     """End every session of a user but one."""
     db.execute(delete(Session).where(Session.user_id == user_id, Session.id != session_id))

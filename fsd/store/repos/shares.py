@@ -73,6 +73,8 @@ class Holder(NamedTuple):
 
     user_id: int
     disabled: bool
+    expires_ms: int | None
+    """From when on the account is not let in; None: never."""
     bundle: bytes | None
     """The payload of their bundle; None if they have not enrolled."""
 
@@ -85,12 +87,12 @@ def holders(db: Db, names: Sequence[str]) -> dict[str, Holder]:
         .subquery()
     )
     rows = db.execute(
-        select(User.name, User.id, User.disabled, Bundle.payload)
+        select(User.name, User.id, User.disabled, User.expires_ms, Bundle.payload)
         .outerjoin(newest, newest.c.user_id == User.id)
         .outerjoin(Bundle, (Bundle.user_id == User.id) & (Bundle.version == newest.c.version))
         .where(User.name.in_(names))
     )
-    return {name: Holder(user, disabled, keys) for name, user, disabled, keys in rows}
+    return {row[0]: Holder(row[1], row[2], row[3], row[4]) for row in rows}
 
 
 def grants(db: Db, node: bytes) -> dict[int, Grant]:

@@ -16,6 +16,11 @@ def by_name(db: Db, name: str) -> User | None:
     return db.scalar(select(User).where(User.name == name))
 
 
+def name_of(db: Db, user_id: int) -> str:
+    """Return what a user is called."""
+    return db.scalar(select(User.name).where(User.id == user_id)) or "?"
+
+
 def anybody(db: Db) -> User | None:
     """Return the user who was added first."""
     return db.scalar(select(User).order_by(User.id).limit(1))
@@ -32,6 +37,16 @@ def hold(db: Db, user_id: int) -> User | None:
     Who enrols holds them by the step that is used up.
     """
     return db.get(User, user_id, with_for_update=True, populate_existing=True)
+
+
+def is_expired(user: User, now_ms: int) -> bool:
+    """Tell whether an account has expired."""
+    return user.expires_ms is not None and user.expires_ms <= now_ms
+
+
+def is_out(user: User, now_ms: int) -> bool:
+    """Tell whether an account is not let in: it is disabled, or has expired."""
+    return user.disabled or is_expired(user, now_ms)
 
 
 def bundle(db: Db, user_id: int) -> Bundle | None:

@@ -15,6 +15,9 @@ PERSON = {
     "user",
     "enrolled",
     "disabled",
+    "expires_ms",
+    "expired",
+    "note",
     "created_ms",
     "digits",
     "period",
@@ -29,6 +32,9 @@ PERSON = {
     "files",
     "folders",
     "stored_bytes",
+    "used_bytes",
+    "quota_bytes",
+    "quota_files",
 }
 HANDED_OVER = {"user", "secret", "otpauth_uri", "enroll_link"}
 
@@ -55,6 +61,7 @@ COMMANDS: dict[tuple[str, ...], set[str]] = {
     ("unlock-user", "alice"): {"user", "unlocked"},
     ("revoke", "--user", "alice"): {"ended"},
     ("show-user", "alice"): PERSON,
+    ("change-user", "alice", "--quota-bytes", "10G", "--note", "x"): PERSON,
     ("disable-user", "alice"): PERSON,
     ("enable-user", "alice"): PERSON,
     ("remove-user", "alice", "--yes"): {"user", "removed"},

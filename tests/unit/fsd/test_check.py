@@ -136,13 +136,27 @@ def test_a_row_of_a_blob_without_its_node_is_put_aside_with_the_blob(stocked, ho
     office, _ = stocked
     path = large(office)
     do(office, "UPDATE blobs SET node_id = :no WHERE data IS NULL", no=bytes(16))
-    assert kinds(office) == ["no-blob", "unowned"]
+    assert kinds(office) == ["miscounted", "no-blob", "unowned"]
     done, folder = repair(office, home)
-    assert sorted(done) == ["", "moved to quarantine with its row"]
+    assert sorted(done) == ["", "counted again", "moved to quarantine with its row"]
     assert (folder / path.name).stat().st_size == 2 * SEGMENT_SIZE + 5
     report = json.loads((folder / REPORT).read_text())
     assert report[0]["row"]["size"] == 2 * SEGMENT_SIZE + 5
     assert kinds(office) == ["no-blob"]
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE quotas SET used_bytes = 7, used_files = 7", "DELETE FROM quotas"]
+)
+def test_what_was_miscounted_is_nobodys_loss_and_is_counted_again(stocked, home, statement):
+    office, _ = stocked
+    do(office, statement)
+    (found,) = look(office)
+    assert (found.kind, found.owner, found.loses) == (Kind.MISCOUNTED, "alice", False)
+    assert repair(office, home)[0] == ["counted again"]
+    assert kinds(office) == []
+    person = office.people.show("alice")
+    assert (person.used_bytes, person.files) == (2 * SEGMENT_SIZE + 5 + 13, 2)
 
 
 def test_an_upload_that_waits_and_is_damaged_is_nobody_s_loss(stocked, home):
@@ -163,7 +177,10 @@ def test_an_upload_that_waits_and_is_damaged_is_nobody_s_loss(stocked, home):
         ("DELETE FROM folder_states", ["no-state"]),
         ("UPDATE folder_states SET payload = :x", ["no-state"]),
         (f"UPDATE nodes SET token = :x WHERE id IN ({LARGE})", ["wrong-root"]),
-        ("DELETE FROM blobs WHERE data IS NOT NULL", ["no-blob"]),
+        ("DELETE FROM blobs WHERE data IS NOT NULL", ["miscounted", "no-blob"]),
+        ("UPDATE quotas SET used_bytes = used_bytes + 1", ["miscounted"]),
+        ("UPDATE quotas SET used_files = 0", ["miscounted"]),
+        ("DELETE FROM quotas", ["miscounted"]),
         (f"UPDATE nodes SET parent_id = :no WHERE id IN ({LARGE})", ["no-parent", "wrong-root"]),
     ],
 )

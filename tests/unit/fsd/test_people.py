@@ -5,10 +5,14 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
+from fsd.services.quotas import Quotas
+from fsd.services.terms import Terms, To
 from fsd.store import models
 from fsproto.errors import ExistsError, InvalidNameError, LoginRefused, NotFoundError, UsageError
 from fsproto.keys.grants import Role
 from fsproto.messages.account import Backup
+from fsproto.messages.files import Room
+from fsproto.types import Salt
 from tests.people import ADDRESS, CHANNEL, Office, Resident, identity
 from tests.sharing import make_folder
 from tests.writing import Writer
@@ -129,6 +133,9 @@ def test_removing_a_person_leaves_no_row_and_no_blob_and_others_whole(office, cl
         writes.write("replaced", content)
     writes.write("removed", b"one")
     writes.remove("removed")
+    office.people.change("alice", Terms(quota_bytes=To(1 << 30)))
+    room = Quotas(office.database, now_ms=clock)
+    room.reserve(alice.who, Salt(bytes(32)), b"a connection".ljust(32), Room(None, None, 10))
     assert all(count > before[name] for name, count in rows(office).items())
     office.people.remove("alice")
     assert rows(office) == before

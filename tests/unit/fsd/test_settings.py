@@ -36,7 +36,8 @@ def fields(owner: object, above: str = "") -> set[str]:
     found = set()
     for one in dataclasses.fields(owner):  # type: ignore[arg-type]
         value = getattr(owner, one.name)
-        if dataclasses.is_dataclass(value) and one.name in ("logins", "door", "uploads", "keep"):
+        parted = dataclasses.is_dataclass(value)
+        if parted and one.name in ("logins", "door", "uploads", "keep", "quota"):
             found |= fields(value, f"{above}{one.name}.")
         else:
             found.add(above + one.name)

@@ -1,0 +1,157 @@
+"""A CSV file of people to be added: read as a whole, and every bad line of it told."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from fsadmin.terms import typed_values
+from fsd.services.terms import Terms
+from fsproto.errors import FsError, NotFoundError, UsageError
+from fsproto.names import clean_user, for_terminal
+
+NAME = "name"
+COLUMNS = {
+    "note": "note",
+    "expires": "expires_ms",
+    "quota_bytes": "quota_bytes",
+    "quota_files": "quota_files",
+}
+"""What a column is called, and the term it sets."""
+_LONGEST_FILE = 16 << 20
+_LONGEST_SHOWN = 80
+
+
+class Wrong(NamedTuple):
+    """What is wrong with a line."""
+
+    line: int
+    what: str
+    """A sentence that names the value, and what is allowed."""
+
+
+class BadRowsError(UsageError):
+    """Some lines cannot be used; nobody was added."""
+
+    code = "bad-rows"
+
+    def __init__(self, file: Path, wrong: list[Wrong]) -> None:
+        """Take what is wrong."""
+        count = len({one.line for one in wrong})
+        lines = "1 line" if count == 1 else f"{count} lines"
+        super().__init__(
+            f"{lines} of {file} cannot be used; nobody was added.",
+            hint="Mend what is listed above, and give the command again.",
+        )
+        self.details = tuple(f"line {one.line}: {one.what}" for one in sorted(wrong))
+
+
+@dataclass(frozen=True)
+class Row:
+    """Somebody to be added."""
+
+    line: int
+    name: str
+    terms: Terms
+
+
+def read(path: Path, now_ms: int) -> tuple[list[Row], list[Wrong]]:
+    """Return the people of a file, and what is wrong with lines of it.
+
+    `UsageError` for what is no such file at all, `NotFoundError` if it cannot be read.
+    """
+    lines = _lines(_text(path))
+    try:
+        _, header = next(lines)
+    except StopIteration:
+        raise UsageError(f"{path} is empty.", hint=_allowed()) from None
+    header = [cell.strip().lower() for cell in header]
+    _check_header(path, header)
+    rows: list[Row] = []
+    wrong: list[Wrong] = []
+    seen: dict[str, int] = {}
+    for line, cells in lines:
+        if not any(cell.strip() for cell in cells):
+            continue
+        row = _row(line, header, cells, wrong)
+        if row is None:
+            continue
+        first = seen.setdefault(row.name, line)
+        if first != line:
+            wrong.append(Wrong(line, f"'{row.name}' is in line {first} already."))
+        elif row.terms.ended(now_ms):
+            wrong.append(Wrong(line, "The account would have expired already."))
+        else:
+            rows.append(row)
+    return rows, wrong
+
+
+def taken(rows: Iterable[Row], names: set[str]) -> list[Wrong]:
+    """Return what is wrong with people whose names others have."""
+    there = "There is already a user"
+    return [Wrong(row.line, f"{there} {row.name}.") for row in rows if row.name in names]
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LONGEST_FILE + 1)
+    except OSError as error:
+        raise NotFoundError(f"{path} cannot be read: {error.strerror}.") from None
+    if len(data) > _LONGEST_FILE:
+        raise UsageError(f"{path} is too large for a list of people.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise UsageError(
+            f"{path} is not UTF-8 in line {line}.", hint="Save it as CSV in UTF-8."
+        ) from None
+
+
+def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Give the lines of CSV with their numbers; one with a quoted line end counts as its first."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    before = 0
+    try:
+        for cells in reader:
+            yield before + 1, cells
+            before = reader.line_num
+    except csv.Error as error:
+        raise UsageError(f"Line {before + 1} is not CSV: {error}.") from None
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    unknown = [cell for cell in header if cell != NAME and cell not in COLUMNS]
+    if unknown or NAME not in header or len(set(header)) != len(header):
+        shown = for_terminal(",".join(header)[:_LONGEST_SHOWN])
+        raise UsageError(f"'{shown}' in line 1 of {path} names no columns.", hint=_allowed())
+
+
+def _allowed() -> str:
+    return f"Line 1 is '{NAME}', and any of {', '.join(COLUMNS)}, with commas between."
+
+
+def _row(line: int, header: list[str], cells: list[str], wrong: list[Wrong]) -> Row | None:
+    """Return what a line says; None if that cannot be used, which is told in `wrong`."""
+    if len(cells) != len(header):
+        wrong.append(Wrong(line, f"{len(cells)} values stand under {len(header)} columns."))
+        return None
+    values = {column: cell.strip() for column, cell in zip(header, cells, strict=True)}
+    bad = []
+    try:
+        clean_user(values[NAME])
+    except FsError as error:
+        bad.append(f"{NAME}: {error.sentence} {error.hint}")
+    terms = Terms()
+    for column, term in COLUMNS.items():
+        try:
+            terms = replace(terms, **typed_values({term: values.get(column) or None}))
+        except FsError as error:
+            bad.append(f"{column}: {error.sentence}")
+    wrong += [Wrong(line, what) for what in bad]
+    return None if bad else Row(line, values[NAME], terms)

@@ -1,0 +1,94 @@
+"""The terms on which somebody has an account: how much, until when, and what is noted of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+from sqlalchemy.orm import Session as Db
+
+from fsd.store import models
+from fsd.store.repos import quotas, sessions
+from fsd.store.repos.quotas import NO_LIMIT
+from fsproto.amounts import size_text
+from fsproto.errors import UsageError
+
+T = TypeVar("T")
+
+MAX_NOTE = 500
+"""Characters of a note."""
+
+
+@dataclass(frozen=True)
+class To(Generic[T]):
+    """What something is set to."""
+
+    value: T
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is set; what is None stays as it is."""
+
+    quota_bytes: To[int | None] | None = None
+    quota_files: To[int | None] | None = None
+    """A number, `NO_LIMIT`, or (as None) what the settings say for everybody."""
+    expires_ms: To[int | None] | None = None
+    """From when on nobody gets in, in Unix milliseconds; None: never."""
+    note: str | None = None
+
+    def ended(self, now_ms: int) -> bool:
+        """Tell whether an account on these terms has expired."""
+        ends = self.expires_ms.value if self.expires_ms is not None else None
+        return ends is not None and ends <= now_ms
+
+    @property
+    def told(self) -> str:
+        """What is set, for the audit log; not what the note says."""
+        words = []
+        if self.quota_bytes is not None:
+            words.append(f"quota of bytes: {_limit(self.quota_bytes.value, size=True)}")
+        if self.quota_files is not None:
+            words.append(f"quota of files: {_limit(self.quota_files.value)}")
+        if self.expires_ms is not None:
+            words.append(f"expires: {moment(self.expires_ms.value)}")
+        if self.note is not None:
+            words.append("note")
+        return ", ".join(words)
+
+    def put(self, db: Db, user: models.User) -> None:
+        """Set it; the user's quota is held, as is what is known of their logins."""
+        row = quotas.get(db, user.id)
+        if row is not None and self.quota_bytes is not None:
+            row.most_bytes = self.quota_bytes.value
+        if row is not None and self.quota_files is not None:
+            row.most_files = self.quota_files.value
+        if self.expires_ms is not None:
+            user.expires_ms = self.expires_ms.value
+            if user.expires_ms is not None:
+                sessions.end_by(db, user.id, user.expires_ms)
+        if self.note is not None:
+            user.note = self.note
+
+
+def clean_note(text: str) -> str:
+    """Return a note if it can be one; `UsageError` otherwise. Terminals get it cleaned as well."""
+    if len(text) > MAX_NOTE or not text.isprintable():
+        raise UsageError(f"A note has at most {MAX_NOTE} printable characters, all in one line.")
+    return text
+
+
+def moment(at_ms: int | None) -> str:
+    """Return a time as people and the audit log read it."""
+    if at_ms is None:
+        return "never"
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _limit(value: int | None, *, size: bool = False) -> str:
+    if value is None:
+        return "default"
+    if value == NO_LIMIT:
+        return "none"
+    return size_text(value) if size else str(value)

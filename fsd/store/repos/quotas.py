@@ -1,0 +1,176 @@
+"""Queries on quotas: what trees hold and may hold, and what uploads have reserved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy.orm import Session as Db
+
+from fsd.store.models import Blob, Node, User, table
+from fsd.store.quota_models import Quota, Reservation
+from fsd.store.repos.many import SOME, of_some
+from fsproto.sealed.manifest import Kind
+
+NO_LIMIT = -1
+"""What stands for any number, where a NULL stands for what the settings say."""
+
+_NODES, _BLOBS = table(Node), table(Blob)
+_AS_IS = {"synchronize_session": False}
+
+
+class Held(NamedTuple):
+    """Some files: the sealed bytes of what they are now, and how many they are."""
+
+    size: int = 0
+    files: int = 0
+
+    def less(self, other: Held) -> Held:
+        """Return what it is more than another."""
+        return Held(self.size - other.size, self.files - other.files)
+
+    def and_more(self, other: Held) -> Held:
+        """Return both together."""
+        return Held(self.size + other.size, self.files + other.files)
+
+
+def _counted() -> Select[Any]:
+    """What counts: the content that a file has now, if it was not removed."""
+    size = func.coalesce(func.sum(_BLOBS.c.size), 0)
+    its_own = (_BLOBS.c.root == _NODES.c.blob) & (_BLOBS.c.node_id == _NODES.c.id)
+    joined = _NODES.outerjoin(_BLOBS, its_own)
+    there = (_NODES.c.kind == int(Kind.FILE)) & _NODES.c.removed_ms.is_(None)
+    return select(size, func.count()).select_from(joined).where(there)
+
+
+_OF_NODES = _counted().where(_NODES.c.id.in_(SOME))
+
+
+def of_nodes(db: Db, nodes: Iterable[bytes]) -> Held:
+    """Count those of the nodes that are files and are there; each must be given once."""
+    some = [Held(int(size), files) for size, files in of_some(db, _OF_NODES, nodes)]
+    return Held(sum(one.size for one in some), sum(one.files for one in some))
+
+
+def of_tree(db: Db, user_id: int) -> Held:
+    """Count all of somebody's tree: what `Quota.used_bytes` and `used_files` must say."""
+    size, files = db.execute(_counted().where(_NODES.c.owner_id == user_id)).one()
+    return Held(int(size), files)
+
+
+def differing(db: Db) -> list[tuple[str, Held, Held]]:
+    """Return the people of whom another amount was noted than there is: name, noted, there is."""
+    found = []
+    rows = db.execute(
+        select(User.name, User.id, Quota.used_bytes, Quota.used_files)
+        .outerjoin(Quota)
+        .order_by(User.name)
+    )
+    for name, user_id, used_bytes, used_files in rows.all():
+        noted, there = Held(used_bytes, used_files), of_tree(db, user_id)
+        if noted != there:
+            found.append((name, noted, there))
+    return found
+
+
+# --- one's own row
+
+
+def begin(db: Db, user_id: int) -> None:
+    """Begin to count for a new user."""
+    db.execute(insert(Quota).values(user_id=user_id, used_bytes=0, used_files=0))
+
+
+def get(db: Db, user_id: int) -> Quota | None:
+    """Return what is noted of a user."""
+    return db.get(Quota, user_id)
+
+
+def hold(db: Db, user_id: int) -> Quota | None:
+    """Return it, held against all others who change what is counted, until the end of this.
+
+    It is held before anything else, so that no two wait for each other; and what is read behind
+    it is what all before have left.
+    """
+    return db.get(Quota, user_id, with_for_update=True, populate_existing=True)
+
+
+def start_over(db: Db, user_id: int) -> None:
+    """Count all of somebody's tree anew, and end what is reserved in it; the row is held."""
+    size, files = of_tree(db, user_id)
+    known = update(Quota).where(Quota.user_id == user_id)
+    noted = db.execute(known.values(used_bytes=size, used_files=files))
+    if not noted.rowcount:  # type: ignore[attr-defined]
+        begin(db, user_id)
+        db.execute(known.values(used_bytes=size, used_files=files))
+    db.execute(delete(Reservation).where(Reservation.owner_id == user_id), execution_options=_AS_IS)
+
+
+def owner_of(db: Db, folders: Sequence[bytes]) -> int | None:
+    """Return who owns the first of some folders that is there."""
+    return db.scalar(select(Node.owner_id).where(Node.id.in_(folders[:500])).limit(1))
+
+
+# --- reservations
+
+
+def reserved(
+    db: Db, owner_id: int, now_ms: int, user_id: int, without: Iterable[bytes] = ()
+) -> Held:
+    """Count what is reserved in somebody's tree, without a user's own for some blobs."""
+    left_out = set(without)
+    rows = db.execute(
+        select(Reservation.user_id, Reservation.salt, Reservation.size, Reservation.files).where(
+            Reservation.owner_id == owner_id, Reservation.until_ms > now_ms
+        )
+    ).all()
+    counted = [row for row in rows if row.user_id != user_id or row.salt not in left_out]
+    return Held(sum(row.size for row in counted), sum(row.files for row in counted))
+
+
+def reserve(db: Db, row: Reservation) -> None:
+    """Reserve, in place of what the same user had reserved for the same blob."""
+    db.merge(row)
+
+
+def salts(db: Db, user_id: int) -> set[bytes]:
+    """Return for which blobs a user has reserved room."""
+    return set(db.scalars(select(Reservation.salt).where(Reservation.user_id == user_id)))
+
+
+def release(db: Db, user_id: int, blobs: Iterable[bytes]) -> None:
+    """End a user's reservations for blobs."""
+    for salt in blobs:
+        same = (Reservation.user_id == user_id, Reservation.salt == salt)
+        db.execute(delete(Reservation).where(*same), execution_options=_AS_IS)
+
+
+def release_line(db: Db, line: bytes, salt: bytes | None = None) -> None:
+    """End what was reserved over a connection, all of it or what is for one blob."""
+    gone = delete(Reservation).where(Reservation.line == line)
+    if salt is not None:
+        gone = gone.where(Reservation.salt == salt)
+    db.execute(gone, execution_options=_AS_IS)
+
+
+def of_server(db: Db, server: str) -> int:
+    """Count what was reserved over connections to one fsd."""
+    owned = select(func.count()).select_from(Reservation).where(Reservation.server == server)
+    return db.scalar(owned) or 0
+
+
+def release_server(db: Db, server: str) -> None:
+    """End what was reserved over connections to one fsd."""
+    db.execute(delete(Reservation).where(Reservation.server == server), execution_options=_AS_IS)
+
+
+def renew(db: Db, server: str, until_ms: int) -> None:
+    """Have what was reserved over connections to one fsd last longer."""
+    later = update(Reservation).where(Reservation.server == server).values(until_ms=until_ms)
+    db.execute(later, execution_options=_AS_IS)
+
+
+def tidy(db: Db, now_ms: int) -> None:
+    """Delete reservations that have ended by themselves."""
+    db.execute(delete(Reservation).where(Reservation.until_ms <= now_ms), execution_options=_AS_IS)

@@ -1,0 +1,281 @@
+"""Adding many people at once: all of them or none, and a sheet of paper for each."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from fsadmin import roster
+from fsadmin.cli import main
+from fsadmin.handover import Handover
+from fsadmin.sheets import Sheets, sheet
+from fsd.services.terms import Terms, To
+from fsd.store.repos.quotas import NO_LIMIT
+from fsproto import qr
+from fsproto.errors import ExistsError, FsError, NotFoundError, UsageError
+
+NOW_MS = 1_800_000_000_000
+"""In January 2027."""
+GIVEN = Handover("anna", "ABCDEFGHIJKLMNOP", "otpauth://totp/x", "fs://anna@h:1/?host-key=x", 6, 30)
+
+
+@pytest.fixture
+def admin(tmp_path, monkeypatch, capsys):
+    """Run fsadmin on a home of its own; return its exit status and what it wrote."""
+
+    def run(*args: object) -> tuple[int | str | None, str, str]:
+        home = str(tmp_path / "home")
+        monkeypatch.setattr(sys, "argv", ["fsadmin", "--home", home, *map(str, args)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return (ended.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "people.csv"
+
+
+def names(admin) -> list[str]:
+    return [person["user"] for person in json.loads(admin("list-users", "--json")[1])]
+
+
+# --- the file
+
+
+def test_a_line_says_what_the_options_of_add_user_say(file):
+    file.write_text(
+        "name,note,expires,quota_bytes,quota_files\n"
+        'anna,"in room 4, upstairs",2027-06-30,1.5G,10\n'
+        "ben , ,,none,default\n"
+        "\n"
+        ",,,,\n"
+        "cara,,none,,\n"
+    )
+    rows, wrong = roster.read(file, NOW_MS)
+    assert wrong == []
+    assert [(row.line, row.name, row.terms) for row in rows] == [
+        (
+            2,
+            "anna",
+            Terms(To(3 << 29), To(10), To(1_814_313_600_000), "in room 4, upstairs"),
+        ),
+        (3, "ben", Terms(quota_bytes=To(NO_LIMIT), quota_files=To(None))),
+        (6, "cara", Terms(expires_ms=To(None))),
+    ]
+
+
+@pytest.mark.parametrize("text", ["\ufeffname\nanna\n", "Name\r\nanna\r\n", "note,NAME\nx,anna"])
+def test_files_of_spreadsheets_are_read(file, text):
+    file.write_text(text, encoding="utf-8", newline="")
+    rows, wrong = roster.read(file, NOW_MS)
+    assert ([row.name for row in rows], wrong) == (["anna"], [])
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("Anna,,,,", "name: 'Anna' cannot name a user. Use 1 to 64 of a-z"),
+        ("x\x1b[31m,,,,", "name: 'x\\u001b[31m' cannot"),
+        ("anna,,soon,,", "expires: 'soon' is not when an account can expire; allowed is a date"),
+        ("anna,,2027-02-30,,", "expires: '2027-02-30' is not"),
+        ("anna,,2027-06-30T10:00,,", "a time with its zone"),
+        ("anna,,2026-06-30,,", "The account would have expired already."),
+        ("anna,,,10GB,", "quota_bytes: '10GB' is not a quota of bytes; allowed is a number"),
+        ("anna,,,-1,", "quota_bytes: '-1' is not"),
+        ("anna,,,,1.5", "quota_files: '1.5' is not a quota of files; allowed is a number"),
+        (f"anna,{'x' * 501},,,", "note: A note has at most 500 printable characters"),
+        ("anna,,", "3 values stand under 5 columns."),
+        ("anna,,,,,,", "7 values stand under 5 columns."),
+        ("ben,,,,", "'ben' is in line 2 already."),
+    ],
+)
+def test_a_bad_line_is_told_with_its_number_its_value_and_what_is_allowed(file, line, said):
+    file.write_text(f"name,note,expires,quota_bytes,quota_files\nben,,,,\n{line}\n")
+    rows, wrong = roster.read(file, NOW_MS)
+    assert [row.name for row in rows] == ["ben"]
+    assert [one.line for one in wrong] == [3]
+    assert said in wrong[0].what
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "is empty"),
+        (b"who\nanna\n", "'who' in line 1 of"),
+        (b"name;note\nanna;x\n", "'name;note' in line 1 of"),
+        (b"name,name\nanna,x\n", "names no columns"),
+        (b"note\nx\n", "names no columns"),
+        (b"name\nanna\nb\xffen\n", "is not UTF-8 in line 3"),
+        (b'name\n"anna\n', "Line 2 is not CSV"),
+        (b"name\n" + b"x" * (17 << 20), "too large"),
+    ],
+)
+def test_what_is_no_list_of_people_is_refused_with_a_sentence(file, data, said):
+    file.write_bytes(data)
+    with pytest.raises(UsageError) as refusal:
+        roster.read(file, NOW_MS)
+    assert said in refusal.value.sentence
+
+
+def test_a_file_that_is_not_there_is_told(file):
+    with pytest.raises(NotFoundError):
+        roster.read(file, NOW_MS)
+
+
+# --- all or none
+
+
+def test_all_are_added_with_a_sheet_each_that_nobody_else_reads(admin, file, tmp_path):
+    file.write_text("name,quota_bytes\nanna,10G\nben,\n")
+    sheets = tmp_path / "sheets"
+    status, out, err = admin("add-users", file, "--sheets", sheets, "--host", "files.example.org")
+    assert (status, err) == (0, "")
+    assert out.startswith("2 people were added.")
+    assert names(admin) == ["anna", "ben"]
+    assert sorted(path.name for path in sheets.iterdir()) == ["anna.html", "ben.html"]
+    assert stat.S_IMODE(sheets.stat().st_mode) == 0o700
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in sheets.iterdir())
+    assert json.loads(admin("show-user", "anna", "--json")[1])["quota_bytes"] == 10 << 30
+    shown = (sheets / "anna.html").read_text()
+    assert "fs://anna@files.example.org:65432/?host-key=SHA256:" in shown
+
+
+def test_programs_are_told_all_of_it(admin, file):
+    file.write_text("name\nanna\nben\n")
+    status, out, _ = admin("add-users", file, "--json")
+    assert status == 0
+    told = json.loads(out)
+    assert told["sheets"] is None
+    assert [one["user"] for one in told["added"]] == ["anna", "ben"]
+    assert len({one["secret"] for one in told["added"]}) == 2
+    assert set(told["added"][0]) == {"user", "secret", "otpauth_uri", "enroll_link"}
+
+
+def test_of_bad_lines_all_are_told_and_nobody_is_added(admin, file, tmp_path):
+    admin("add-user", "ben")
+    file.write_text("name,quota_bytes\nanna,\nben,\nAnna,10GB\nanna,\n")
+    sheets = tmp_path / "sheets"
+    status, out, err = admin("add-users", file, "--sheets", sheets)
+    assert (status, out) == (2, "")
+    assert [line.split(":")[0] for line in err.splitlines() if line.startswith("line")] == [
+        "line 3",
+        "line 4",
+        "line 4",
+        "line 5",
+    ]
+    assert f"fsadmin: 3 lines of {file} cannot be used; nobody was added.\n" in err
+    assert names(admin) == ["ben"]
+    assert not sheets.exists()
+    told = json.loads(admin("add-users", file, "--json")[1])
+    assert (told["error"], len(told["details"])) == ("bad-rows", 4)
+
+
+def test_secrets_that_would_be_lost_are_not_made(admin, file):
+    file.write_text("name\nanna\n")
+    status, _, err = admin("add-users", file)
+    assert status == 2
+    assert "Give --sheets DIR, or --json." in err
+    assert names(admin) == []
+
+
+def test_where_the_sheets_cannot_be_written_nobody_is_added(admin, file, tmp_path):
+    file.write_text("name\nanna\nben\n")
+    sheets = tmp_path / "sheets"
+    sheets.mkdir()
+    (sheets / "something").touch()
+    assert admin("add-users", file, "--sheets", sheets)[0] == 8
+    under = tmp_path / "a-file"
+    under.touch()
+    status, _, err = admin("add-users", file, "--sheets", under / "sheets")
+    assert status != 0
+    assert "Traceback" not in err
+    assert names(admin) == []
+
+
+def test_a_name_that_somebody_adds_at_that_very_moment_undoes_all(admin, file, tmp_path, capsys):
+    """Two administrators at once: who comes second changes nothing, sheets included."""
+    admin("add-user", "ben")
+    from contextlib import closing
+
+    from fsd import app
+    from fsd.home import Home
+
+    home = Home(tmp_path / "home")
+    sheets = Sheets(tmp_path / "sheets")
+    with closing(app.open_database(home, None)) as database:
+        people = app.people(home, database)
+        with pytest.raises(ExistsError):
+            people.add_all(
+                [("anna", Terms()), ("ben", Terms())],
+                lambda _: sheets.write([]),
+                digits=6,
+                period=30,
+                algorithm="SHA1",
+            )
+    assert names(admin) == ["ben"]
+
+
+def test_sheets_that_fail_in_the_middle_leave_none(tmp_path):
+    sheets = Sheets(tmp_path / "sheets")
+
+    def people():
+        yield GIVEN, ""
+        raise FsError("The QR code cannot be made.")
+
+    with pytest.raises(FsError):
+        sheets.write(people())
+    assert list(sheets.folder.iterdir()) == []
+
+
+# --- a sheet
+
+
+class Tags(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_a_sheet_runs_nothing_and_loads_nothing():
+    tags = Tags(sheet(GIVEN))
+    allowed = "html head meta title style body h1 h2 section div svg path p code pre footer"
+    assert {tag for tag, _ in tags.seen} <= set(allowed.split())
+    for _, attributes in tags.seen:
+        assert not {"src", "href", "xlink:href", "data", "srcset"} & set(attributes)
+        assert not [name for name in attributes if name.startswith("on")]
+    assert "default-src 'none'" in sheet(GIVEN)
+    assert "url(" not in sheet(GIVEN)
+    assert "@import" not in sheet(GIVEN)
+
+
+def test_a_sheet_says_what_is_needed():
+    text = Tags(sheet(GIVEN, "2027-06-30 00:00:00 UTC")).text
+    assert "ABCD EFGH IJKL MNOP" in text
+    assert f"fsclient enroll '{GIVEN.link}'" in text
+    assert "6-digit password every 30" in re.sub(r"\s+", " ", text)
+    assert "2027-06-30" in text
+    assert qr.svg(GIVEN.uri) in sheet(GIVEN)
+
+
+def test_whatever_a_value_is_it_stays_text():
+    bad = "<script>alert('&\"')</script>{user}"
+    shown = sheet(Handover(bad, bad, GIVEN.uri, bad, 6, 30), bad)
+    assert "<script" not in shown
+    assert Tags(shown).text.count(bad) >= 3

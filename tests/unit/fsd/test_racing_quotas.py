@@ -1,0 +1,207 @@
+"""Many who put at the same moment where there is room for a few: just these do, and no more.
+
+In threads and in processes; uploaded before and inside commits; with some that are broken off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from fsd.auth.otp import OtpSetting
+from fsd.blobs.local import LocalBlobs
+from fsd.services.files import Files
+from fsd.services.own import Principal
+from fsd.services.quotas import Quotas
+from fsd.services.terms import Terms, To
+from fsd.services.transfers import Transfers
+from fsd.store.engine import Database
+from fsd.store.models import User
+from fsd.store.repos import quotas as rows
+from fsd.store.repos.quotas import Held
+from fsproto import crypto
+from fsproto.errors import QuotaError
+from fsproto.messages.base import Done
+from fsproto.messages.files import Commit, InlineBlob, Room
+from fsproto.sealed.folder import VerifiedState, sign_state
+from fsproto.sealed.integrity import blob_root
+from fsproto.sealed.manifest import Content, sign_manifest
+from fsproto.sealed.prefixtree import Entry, PrefixTree
+from fsproto.types import NO_HASH, Hash, NodeId, Salt, Token
+from tests import known
+from tests.people import Clock, Office, Resident, identity
+from tests.unit.fsd.racing import winners, winners_in_processes
+
+PUTS, ROOM_FOR = 30, 10
+PROCESSES = 4
+LARGE, SMALL = 70_000, 1000
+NO_MANIFEST = Hash(NO_HASH)
+
+
+class Server:
+    """What one process has of the server, over one database and one blob store."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        clock = Clock()
+        room = Quotas(database, now_ms=clock)
+        blobs = LocalBlobs(folder)
+        self.transfers = Transfers(database, blobs, now_ms=clock, quotas=room)
+        self.files = Files(database, blobs, now_ms=clock, room=room)
+
+
+class Putting:
+    """Alice, with a folder for each file that she puts, so that nobody's commit is stale."""
+
+    def __init__(self, alice: Resident, size: int) -> None:
+        self.alice = alice
+        self.size = size
+
+    def make_folders(self, office: Office) -> None:
+        alice, manifests, states = self.alice, [], []
+        for number in range(PUTS):
+            token = Token(self._id(number, "folder token", 32))
+            body = alice.manifest(self._folder(number), alice.root.node, token, None)
+            manifests.append(sign_manifest(alice.identity.signing, body))
+            states.append(self._state(number, 1, PrefixTree(), NO_MANIFEST))
+            alice.entries = alice.entries.put(Entry(token, body.node, manifests[-1].hash))
+        top = alice.root_state(2)
+        signed = [state.signed for state in (top, *states)]
+        ask = Commit(signed, [made.signed for made in manifests], [], [], [])
+        assert office.files.commit(alice.who, ask) == Done()
+
+    def put(self, server: Server, number: int) -> None:
+        """Put the file of that number; `QuotaError` if there is no room."""
+        salt, blob = self._salt(number), bytes(self.size)
+        root = blob_root(salt, blob)
+        inline = [InlineBlob(salt, blob)]
+        if self.size == LARGE:
+            incoming = self.begin(server, number)
+            incoming.add(0, memoryview(blob))
+            server.transfers.finish(self.alice.who, incoming, root, self.size)
+            inline = []
+        node, token = NodeId(self._id(number, "file", 16)), Token(self._id(number, "token", 32))
+        content = Content(1, salt, root, self.size, bytes(32))
+        body = self.alice.manifest(node, self._folder(number), token, content)
+        signed = sign_manifest(self.alice.identity.signing, body)
+        before = self._state(number, 1, PrefixTree(), NO_MANIFEST)
+        tree = PrefixTree().put(Entry(token, node, signed.hash))
+        state = self._state(number, 2, tree, before.hash)
+        ask = Commit([state.signed], [signed.signed], [], inline, [])
+        assert server.files.commit(self.alice.who, ask) == Done()
+
+    def begin(self, server: Server, number: int):
+        salt = self._salt(number)
+        wanted, line = Room(None, None, self.size), crypto.sha256(salt)
+        return server.transfers.begin(self.alice.who, salt, wanted, line=line)
+
+    def _salt(self, number: int) -> Salt:
+        return Salt(self._id(number, "salt", 32))
+
+    def _folder(self, number: int) -> NodeId:
+        return NodeId(self._id(number, "folder", 16))
+
+    def _id(self, number: int, what: str, size: int) -> bytes:
+        return known.stretch(f"{number} {what}", size)
+
+    def _state(self, number: int, version: int, tree: PrefixTree, previous: Hash) -> VerifiedState:
+        body = replace(
+            self.alice.root_state(version).body,
+            folder=self._folder(number),
+            version=version,
+            previous=previous,
+            root=tree.root,
+        )
+        return sign_state(self.alice.identity.signing, body)
+
+
+@pytest.fixture
+def putting(office: Office, clock: Clock) -> Callable[[int], Putting]:
+    """Alice, who may hold so many bytes, with her folders."""
+
+    def begin(size: int) -> Putting:
+        alice = office.add("alice")
+        alice.enrol(office, clock())
+        made = Putting(alice, size)
+        made.make_folders(office)
+        office.people.change("alice", Terms(quota_bytes=To(size * ROOM_FOR)))
+        return made
+
+    return begin
+
+
+def held(database: Database) -> Held:
+    """Return what is counted, if it is what there is, and nothing is reserved."""
+    with database.read() as db:
+        assert rows.differing(db) == []
+        (user,) = db.query(User)
+        assert rows.salts(db, user.id) == set()
+        return rows.of_tree(db, user.id)
+
+
+@pytest.mark.parametrize("size", [LARGE, SMALL])
+def test_of_thirty_puts_in_threads_as_many_succeed_as_there_is_room_for(
+    office, tmp_path, putting, size
+):
+    hers, server = putting(size), Server(office.database, tmp_path / "blobs")
+    won = winners(lambda number: hers.put(server, number), range(PUTS), refusal=QuotaError)
+    assert won == ROOM_FOR
+    assert held(office.database) == (ROOM_FOR * size, ROOM_FOR)
+
+
+def test_puts_that_are_broken_off_leave_nothing_behind(office, tmp_path, putting):
+    hers, server = putting(LARGE), Server(office.database, tmp_path / "blobs")
+
+    def put(number: int) -> None:
+        if number % 3 == 0:
+            server.transfers.discard(hers.begin(server, number))  # Ctrl-C
+        elif number % 3 == 1:
+            incoming = hers.begin(server, number)
+            incoming.add(0, memoryview(bytes(LARGE // 2)))
+            server.transfers.suspend(incoming)  # the connection was lost
+        else:
+            hers.put(server, number)
+
+    winners(put, range(PUTS), refusal=QuotaError)
+    sum_before = held(office.database)
+    assert sum_before.files <= ROOM_FOR
+    # Nobody is there any more who holds room: what is left is to be had, to the last byte.
+    others = [number for number in range(PUTS) if number % 3 != 2]
+    won = winners_in_a_row(partial(hers.put, server), others)
+    assert sum_before.files + won == ROOM_FOR
+    assert held(office.database) == (ROOM_FOR * LARGE, ROOM_FOR)
+
+
+def winners_in_a_row(put: Callable[[int], None], numbers: list[int]) -> int:
+    won = 0
+    for number in numbers:
+        try:
+            put(number)
+        except QuotaError:
+            continue
+        won += 1
+    return won
+
+
+def _put_in_process(url, folder, otp, who, size, racers: range, start, won) -> None:
+    with closing(Database(url)) as database:
+        hers = Putting(Resident(identity("alice"), otp, who), size)
+        put = partial(hers.put, Server(database, folder))
+        won.put(winners(put, racers, start=start, refusal=QuotaError))
+
+
+@pytest.mark.parametrize("size", [LARGE, SMALL])
+def test_of_twenty_puts_in_processes_as_many_succeed_as_there_is_room_for(
+    office, tmp_path, url_at_head, putting, size
+):
+    hers = putting(size)
+    otp, who = hers.alice.otp, hers.alice.who
+    assert isinstance(otp, OtpSetting)
+    assert isinstance(who, Principal)
+    args = url_at_head, tmp_path / "blobs", otp, who, size
+    assert winners_in_processes(PROCESSES, _put_in_process, *args) == ROOM_FOR
+    assert held(office.database) == (ROOM_FOR * size, ROOM_FOR)
