@@ -35,7 +35,7 @@ from fsproto.messages.base import Done, Message
 from fsproto.messages.files import Commit, Kept, Lookup
 from fsproto.messages.history import GetHistory, GetRemoved
 from fsproto.messages.keylog import GetBundle, GetLog, Rotate
-from fsproto.messages.shares import GetMembers, GetShared, GetShares, Leave
+from fsproto.messages.shares import GetGroup, GetMembers, GetShared, GetShares, Leave
 from fsproto.sealed.stream import stored_segment_count
 from fsproto.types import NodeId, Root, Salt
 
@@ -82,6 +82,8 @@ class Desk:
                 return self.log.bundle(user)
             case GetMembers(asked):
                 return self.sharing.members(who, asked)
+            case GetGroup(name):
+                return self.sharing.group(name)
             case Leave(node):
                 return self.sharing.leave(who, node)
             case GetRemoved(folder, skip):

@@ -21,7 +21,7 @@ def winners(
     racers: range = range(RACERS),
     *,
     start: Callable[[], object] = lambda: None,
-    refusal: type[FsError] = LoginRefused,
+    refusal: type[FsError] | tuple[type[FsError], ...] = LoginRefused,
 ) -> int:
     """Have a thread for each racer attempt it, all at once; return how many were not refused.
 
