@@ -56,7 +56,7 @@ def remove_group(admin: Admin, *, name: str, yes: bool) -> None:
 @common_options
 @click.pass_obj
 def list_groups(admin: Admin) -> None:
-    """Show all groups, one a line."""
+    """Show all groups, one a line: how many people are in each, and its note."""
     with admin.groups() as groups:
         everything = groups.everything()
 

@@ -20,6 +20,7 @@ from fsproto.errors import FsError
 from fsproto.keys.grants import Role, unwrap
 from fsproto.keys.identity import Identity
 from fsproto.keys.members import Came, GroupedList, MemberList, stated_members
+from fsproto.limits import MAX_GROUP
 from fsproto.messages import Message
 from fsproto.messages.keylog import BundleOf
 from fsproto.messages.shares import GetShared, Group, Shared
@@ -120,7 +121,7 @@ def test_a_list_of_people_that_cannot_be_is_refused(team: World, night: LyingSer
         "group": ["bob", "@night"],
         "long": ["bob", "b" * 65],
         "ten thousand": [f"person{number}" for number in range(10_000)],
-        "one too many": [f"person{number}" for number in range(501)],
+        "one too many": [f"person{number}" for number in range(MAX_GROUP + 1)],
     }
     for people in lies.values():
         night.lie = Bends(Group, lambda _, people=people: Group(people))  # type: ignore[misc]
