@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from fsadmin import access, backups, bulk, checks, keys, users
+from fsadmin import access, backups, bulk, checks, groups, keys, users
 from fsadmin.audit import audit
 from fsadmin.context import Admin, common_options
 from fsadmin.db import db
@@ -51,6 +51,12 @@ for _command in (
     access.unlock_user,
     access.sessions,
     access.revoke,
+    groups.add_group,
+    groups.list_groups,
+    groups.show_group,
+    groups.remove_group,
+    groups.add_member,
+    groups.remove_member,
     keys.host_key,
     keys.rotate_host_key,
     keys.rotate_master_key,

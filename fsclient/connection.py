@@ -43,6 +43,10 @@ _LONGEST_SENTENCE = 500
 """Characters of a server's own words that a person is shown."""
 
 
+class SaidToBeAbsentError(ConflictError):
+    """The server says that it does not have what was asked for; nothing proves it."""
+
+
 class ServerConnection:
     """One connection; requests are numbered, and answered in the order they were sent."""
 
@@ -329,7 +333,7 @@ def _error(message: Failure) -> FsError:
     """
     error = from_wire(message.code, message.sentence[:_LONGEST_SENTENCE])
     if isinstance(error, NotFoundError):
-        return ConflictError(
+        return SaidToBeAbsentError(
             f"The server no longer has what was asked for: {error.sentence}",
             hint="Somebody may have removed it at this very moment; try again.",
         )

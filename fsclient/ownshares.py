@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 from fsproto.errors import NotFoundError, RemoteProtocolError, RollbackError
 from fsproto.keys.grants import Role
-from fsproto.keys.members import MemberList, VerifiedMembers
+from fsproto.keys.members import VerifiedMembers, stated_members
 from fsproto.messages.shares import GetShared, Own, Shared
 from fsproto.names import RemotePath
-from fsproto.packing import unpack
 from fsproto.types import NodeId
 
 if TYPE_CHECKING:
@@ -37,6 +36,11 @@ class OwnShare:
         return found.keyed.node == self.found.keyed.node or is_below(found, self.found)
 
     @property
+    def ways(self) -> dict[str, dict[str, Role]]:
+        """How each member came, and as what, without those who have left."""
+        return {user: self.members.ways(user) for user in self.roles}
+
+    @property
     def roles(self) -> dict[str, Role]:
         """Who may do what, without those who have left."""
         listed = self.members.body.members
@@ -51,7 +55,7 @@ def own_shares(tree: Tree) -> list[OwnShare]:
         found = tree.root
         for token in own.tokens:
             found = tree.step(found, token)
-        node, stated = found.keyed.node, unpack(own.members.payload, MemberList).node
+        node, stated = found.keyed.node, stated_members(own.members).node
         if node != stated:
             raise RemoteProtocolError("The server sent a member list for another place.")
         members = tree.authors.verified_list(own.members, node, tree.identity.user, mark)
@@ -96,3 +100,9 @@ def folders_above(found: Located) -> Iterator[Located]:
 def is_below(found: Located, top: Located) -> bool:
     """Tell whether a node lies in a folder, at whatever depth."""
     return any(above.keyed.node == top.keyed.node for above in folders_above(found))
+
+
+def of_node(found: Located, shares: list[OwnShare]) -> OwnShare | None:
+    """Return the share of just that node, if it has one."""
+    node = found.keyed.node
+    return next((share for share in shares if share.found.keyed.node == node), None)

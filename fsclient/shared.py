@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError, SecurityError
-from fsproto.keys.members import MemberList, VerifiedMembers
+from fsproto.keys.members import VerifiedMembers, stated_members
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages.shares import GetShares, Share, Shares
 from fsproto.names import RemotePath, clean_name, for_terminal
-from fsproto.packing import unpack
 from fsproto.sealed import manifest as manifests
 from fsproto.sealed.manifest import (
     Kind,
@@ -137,7 +136,7 @@ class SharedWithMe:
                 return [(share, mark) for share in found]
 
     def _members(self, share: Share, mark: int) -> VerifiedMembers:
-        node = unpack(share.members.payload, MemberList).node
+        node = stated_members(share.members).node
         return self._tree.authors.verified_list(share.members, node, share.owner, mark)
 
     def _top(self, share: Share, members: VerifiedMembers, mark: int) -> Located | None:

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from fsclient.changes import Changes
-from fsclient.ownshares import OwnShare, folders_above, is_below, own_shares
+from fsclient.ownshares import OwnShare, folders_above, is_below, of_node, own_shares
+from fsclient.revisions import Revision, Ways, former_writers, heirs_of, not_given, ways_by_groups
 from fsclient.session import Session
 from fsclient.tree import Located
 from fsclient.trust.authors import seen_list
@@ -33,57 +33,19 @@ from fsproto.errors import (
 from fsproto.keys.grants import Role, wrap
 from fsproto.keys.identity import VerifiedBundle
 from fsproto.keys.members import (
+    ALONE,
     FORMAT,
-    Former,
+    FORMAT_WITH_GROUPS,
+    GroupedList,
     Member,
     MemberList,
-    VerifiedMembers,
     Writer,
     sealed_hash,
     sign_members,
 )
+from fsproto.limits import MAX_GROUP
 from fsproto.messages.shares import NewMembers, SealedKey
 from fsproto.types import NO_HASH, NodeId
-
-
-@dataclass
-class _Revision:
-    """One node whose list is to be signed anew."""
-
-    found: Located
-    before: VerifiedMembers | None
-    roles: dict[str, Role]
-    bundles: dict[str, VerifiedBundle] = field(default_factory=dict)
-    above: dict[str, bytes] = field(default_factory=dict)
-    heirs: set[tuple[str, bytes]] = field(default_factory=set)
-    """Who could write there because of lists above it, where it had none of its own."""
-    signed: VerifiedMembers | None = None
-
-    @property
-    def node(self) -> NodeId:
-        return self.found.keyed.node
-
-    @property
-    def writers(self) -> set[tuple[str, bytes]]:
-        """Who may write there from now on, with which key."""
-        roles = self.roles.items()
-        mine = {(user, self.bundles[user].body.ed25519) for user, r in roles if r is Role.WRITER}
-        return mine | set(self.above.items())
-
-    @property
-    def loses(self) -> bool:
-        """Tell whether somebody is to see it no more, or may write there no more."""
-        if self.before is None:
-            return bool(self.heirs - self.writers)
-        body = self.before.body
-        gone = {one.user for one in body.members} - self.roles.keys()
-        return bool(gone or {one.user for one in body.above} - {user for user, _ in self.writers})
-
-    @property
-    def has_others_above(self) -> bool:
-        """Tell whether others may write there because of lists above than its list says."""
-        named = self.before.body.above if self.before is not None else []
-        return {(one.user, one.ed25519) for one in named} != set(self.above.items())
 
 
 class Sharing:
@@ -108,7 +70,7 @@ class Sharing:
         """Seal anew to those who have replaced their keys, and strike out those who have left."""
         for share in self.own():
             if share.left or any(self._is_behind(one) for one in share.members.body.members):
-                self._revise(share.found, self.own(), share.roles, renew=bool(share.left))
+                self._revise(share.found, self.own(), share.ways)
 
     def _is_behind(self, member: Member) -> bool:
         """Tell whether a member has replaced the keys that a node's key was sealed to."""
@@ -119,35 +81,72 @@ class Sharing:
             and self._people.is_current(member.user, member.ed25519)
         )
 
-    def give(self, found: Located, user: str, role: Role) -> bool:
-        """Share a node with somebody; False if it is just so already."""
+    def give(self, found: Located, user: str, role: Role) -> tuple[bool, Role]:
+        """Share a node with somebody; whether anything changed, and what they may do now.
+
+        That may be more than `role`, where they came by a group as well.
+        """
         self._check(found, user)
-        if role is Role.WRITER and not found.is_folder:
-            raise NotAllowedError(
-                f"'{found.path}' is a file, and files alone can only be read by others.",
-                hint="Share the folder it lies in with --write.",
-            )
+        self.check_role(found, role)
         bundle = self._people.bundle(self._session.connection, user)
         shares = self.own()
-        share = _of(found, shares)
-        had = share.members.member(user) if share and user not in share.left else None
-        if had is not None and (had.role, had.bundle) == (role, bundle.hash):
+        share = of_node(found, shares)
+        ways = (share.ways.get(user, {}) if share else {}) | {ALONE: role}
+        return self._give(found, shares, {user: bundle}, ALONE, role), max(ways.values())
+
+    def give_group(
+        self, found: Located, group: str, bundles: Mapping[str, VerifiedBundle], role: Role
+    ) -> bool:
+        """Share a node with people who come by a group, all at once; False if it is just so.
+
+        It is sealed to these bundles, which were looked up before, and to nobody else who comes
+        by the group. Raises what `People.use` does if one is no longer the person's.
+        """
+        shares = self.own()
+        self._people.use(bundles.values())
+        return self._give(found, shares, bundles, group, role)
+
+    def _give(
+        self,
+        found: Located,
+        shares: list[OwnShare],
+        bundles: Mapping[str, VerifiedBundle],
+        way: str,
+        role: Role,
+    ) -> bool:
+        share = of_node(found, shares)
+        if not not_given(share, bundles, way, role):
             return False
-        roles = (share.roles if share else {}) | {user: role}
-        loses = had is not None and had.role is Role.WRITER and role is Role.READER
-        self._revise(found, shares, roles, renew=loses)
+        ways = share.ways if share else {}
+        ways |= {user: ways.get(user, {}) | {way: role} for user in bundles}
+        if len(ways) > MAX_GROUP:  # or one commit could not hold all keys anew, to remove somebody
+            raise NotAllowedError(
+                f"'{found.path}' would be shared with {len(ways)} people; {MAX_GROUP} is the most."
+            )
+        self._revise(found, shares, ways, bundles)
         return True
 
     def take(self, found: Located, user: str) -> bool:
         """Share a node with somebody no more; False if it was not shared with them."""
         self._check(found, user)
         shares = self.own()
-        share = _of(found, shares)
+        share = of_node(found, shares)
         if share is None or share.members.member(user) is None:
             return False
-        roles = {name: role for name, role in share.roles.items() if name != user}
-        self._revise(found, shares, roles, renew=True)
+        ways = {name: ways for name, ways in share.ways.items() if name != user}
+        self._revise(found, shares, ways)
         return True
+
+    def take_group(self, found: Located, group: str, users: Collection[str]) -> None:
+        """Take away what some people have by a group; what they have in other ways stays."""
+        shares = self.own()
+        share = of_node(found, shares)
+        if share is None:
+            return
+        ways = dict(share.ways)
+        for user in users & ways.keys():
+            ways[user] = {way: role for way, role in ways[user].items() if way != group}
+        self._revise(found, shares, {user: left for user, left in ways.items() if left})
 
     def follow(
         self, found: Located, to: Located, name: str, changes: Changes, *, renew: bool
@@ -173,12 +172,21 @@ class Sharing:
         members = self._tree.authors.list_of(found.keyed.node)
         if members is None:
             return False
-        revision = _Revision(found, members, {})
+        revision = Revision(found, members, {})
         revision.above = self._writers_above(found, self.own(), {})
         self._sign_all(changes, [revision])
         return True
 
-    def _check(self, found: Located, user: str) -> None:
+    def check_role(self, found: Located, role: Role) -> None:
+        """Raise `NotAllowedError` where nobody can be given a role."""
+        if role is Role.WRITER and not found.is_folder:
+            raise NotAllowedError(
+                f"'{found.path}' is a file, and files alone can only be read by others.",
+                hint="Share the folder it lies in with --write.",
+            )
+
+    def check_place(self, found: Located) -> None:
+        """Raise `NotAllowedError` for what oneself cannot share."""
         if found.path.owner is not None:
             raise NotAllowedError(
                 f"'{found.path}' is {found.path.owner}'s; only its owner can share it."
@@ -187,15 +195,22 @@ class Sharing:
             raise NotAllowedError(
                 "The top of your tree cannot be shared.", hint="Share a folder in it."
             )
+
+    def _check(self, found: Located, user: str) -> None:
+        self.check_place(found)
         if user == self._session.identity.user:
             raise UsageError("It is yours already: there is no need to share it with yourself.")
 
     def _revise(
-        self, found: Located, shares: list[OwnShare], roles: dict[str, Role], *, renew: bool
+        self,
+        found: Located,
+        shares: list[OwnShare],
+        ways: Ways,
+        known: Mapping[str, VerifiedBundle] | None = None,
     ) -> None:
-        revisions = self._revisions(found, shares, roles)
+        revisions = self._revisions(found, shares, ways, known=known or {})
         changes = Changes(self._tree)
-        if renew or any(one.loses for one in revisions):
+        if any(one.loses for one in revisions):
             changes.renew(found)
             self._renew_below(changes, found, revisions)
         self._sign_all(changes, revisions)
@@ -206,22 +221,25 @@ class Sharing:
         self,
         top: Located,
         shares: list[OwnShare],
-        roles: dict[str, Role] | None,
+        ways: Ways | None,
         moved: Located | None = None,
-    ) -> list[_Revision]:
-        """Return the list of `top`, with new roles if they are given, and those below it.
+        *,
+        known: Mapping[str, VerifiedBundle] | None = None,
+    ) -> list[Revision]:
+        """Return the list of `top`, with new ways if they are given, and those below it.
 
-        `moved` is `top` as it will be, where it is about to move.
+        `moved` is `top` as it will be, where it is about to move. `known` are bundles of its
+        members that were verified and pinned just now.
         """
         found = []
-        mine, heirs = _of(top, shares), _heirs(top, shares)
+        mine, heirs = of_node(top, shares), heirs_of(top, shares)
         before = mine.members if mine else None
-        if roles is not None or mine is not None or (moved is not None and heirs):
-            kept = mine.roles if mine else {}
-            found.append(_Revision(top, before, kept if roles is None else roles))
+        if ways is not None or mine is not None or (moved is not None and heirs):
+            kept = mine.ways if mine else {}
+            found.append(Revision(top, before, kept if ways is None else ways))
             found[0].heirs = heirs
         found += [
-            _Revision(share.found, share.members, share.roles)
+            Revision(share.found, share.members, share.ways)
             for share in shares
             if is_below(share.found, top)
         ]
@@ -230,7 +248,7 @@ class Sharing:
         new = {one.node: one.roles for one in found}
         for one in found:
             one.above = self._writers_above(one.found, shares, new)
-            one.bundles = self._usable(one)
+            one.bundles = self._usable(one, known or {})
         return found
 
     def _writers_above(
@@ -245,19 +263,23 @@ class Sharing:
                         writers[user] = self._people.pinned(user).ed25519
         return writers
 
-    def _usable(self, revision: _Revision) -> dict[str, VerifiedBundle]:
+    def _usable(
+        self, revision: Revision, known: Mapping[str, VerifiedBundle]
+    ) -> dict[str, VerifiedBundle]:
         """Return the keys of the members; who has no good ones any more is a member no more."""
         bundles = {}
-        for user in list(revision.roles):
+        for user in list(revision.ways):
             try:
-                bundles[user] = self._people.bundle(self._session.connection, user)
+                bundles[user] = known.get(user) or self._people.bundle(
+                    self._session.connection, user
+                )
             except (KeyChangedError, NotFoundError) as error:
                 self._ui.warn(f"{error.sentence} '{revision.found.path}' is shared with them no "
                               "more.")  # fmt: skip
-                del revision.roles[user]
+                del revision.ways[user]
         return bundles
 
-    def _renew_below(self, changes: Changes, top: Located, revisions: list[_Revision]) -> None:
+    def _renew_below(self, changes: Changes, top: Located, revisions: list[Revision]) -> None:
         """Give new keys to what is shared below, and to all folders on the way down to it."""
         renewed = {top.keyed.node}
         for revision in revisions:
@@ -268,11 +290,11 @@ class Sharing:
                     renewed.add(one.keyed.node)
                     changes.renew(one)
 
-    def _sign_all(self, changes: Changes, revisions: list[_Revision]) -> None:
+    def _sign_all(self, changes: Changes, revisions: list[Revision]) -> None:
         for revision in revisions:
             changes.set_members(partial(self._sign, revision))
 
-    def _sign(self, revision: _Revision) -> NewMembers:
+    def _sign(self, revision: Revision) -> NewMembers:
         """Sign a node's next list, with the key that the node has or is about to take."""
         before, identity = revision.before, self._session.identity
         keyed = self._tree.renewals.now(revision.found.keyed)
@@ -288,6 +310,7 @@ class Sharing:
             sealed.append(SealedKey(user, box))
             ed25519 = bundle.body.ed25519
             members.append(Member(user, role, ed25519, bundle.hash, sealed_hash(box)))
+        came = ways_by_groups(revision)
         body = MemberList(
             format=FORMAT,
             node=keyed.node,
@@ -298,14 +321,17 @@ class Sharing:
             owner_key=identity.signing.public,
             members=members,
             above=[Writer(user, key) for user, key in sorted(revision.above.items())],
-            former=_former(revision, keyed.generation),
+            former=former_writers(revision, keyed.generation),
             time_ms=time.time_ns() // 1_000_000,
             log_head=self._people.log_head,
         )
+        if came:
+            fields = asdict(body) | {"format": FORMAT_WITH_GROUPS}
+            body = GroupedList(**fields, came=came)
         revision.signed = sign_members(identity.signing, body)
         return NewMembers(revision.signed.signed, sealed)
 
-    def _remember(self, revisions: list[_Revision]) -> None:
+    def _remember(self, revisions: list[Revision]) -> None:
         seen = list[Sighting]()
         for one in (revision.signed for revision in revisions):
             if one is not None:
@@ -316,39 +342,9 @@ class Sharing:
         self._tree.authors.forget_lists()
 
 
-def _former(revision: _Revision, generation: int) -> list[Former]:
-    """Return who could write once; those who could until now could so until the key before."""
-    before, former = revision.before, dict[tuple[str, bytes], int]()
-    were, renewed = revision.heirs, generation > 1
-    if before is not None:
-        body = before.body
-        were = {(one.user, one.ed25519) for one in body.members if one.role is Role.WRITER}
-        were |= {(one.user, one.ed25519) for one in body.above}
-        former = {(one.user, one.ed25519): one.generation for one in body.former}
-        renewed = generation > body.generation
-    if renewed:
-        former |= dict.fromkeys(were - revision.writers, generation - 1)
-    return [Former(user, key, until) for (user, key), until in sorted(former.items())]
-
-
-def _heirs(found: Located, shares: list[OwnShare]) -> set[tuple[str, bytes]]:
-    """Return who may write to a node, or could once, because of the lists above it."""
-    heirs = set[tuple[str, bytes]]()
-    for body in (share.members.body for share in shares if is_below(found, share.found)):
-        heirs |= {(one.user, one.ed25519) for one in body.members if one.role is Role.WRITER}
-        heirs |= {(one.user, one.ed25519) for one in body.above}
-        heirs |= {(one.user, one.ed25519) for one in body.former}
-    return heirs
-
-
 def _relocated(found: Located, moved: Located) -> Located:
     """Return something that lies in what is about to move, or that itself, as it will be."""
     if found.keyed.node == moved.keyed.node or found.above is None:
         return moved
     above = _relocated(found.above, moved)
     return replace(found, above=above, path=above.path.child(found.metadata.name))
-
-
-def _of(found: Located, shares: list[OwnShare]) -> OwnShare | None:
-    node = found.keyed.node
-    return next((share for share in shares if share.found.keyed.node == node), None)

@@ -20,6 +20,13 @@ from fsclient.errors import local_errors
 from fsproto.errors import FsError, Interrupted, UsageError
 from fsproto.names import for_terminal
 
+
+class NotConfirmedError(FsError):
+    """It was not confirmed; nothing was changed."""
+
+    code = "not-confirmed"
+
+
 STDOUT = "Standard output"
 """What errors call it."""
 
@@ -180,6 +187,21 @@ class Ui:
         if not line:
             raise _unanswered()
         return line.strip()
+
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Ask before something is done, unless the answer was given with `--yes`.
+
+        `UsageError` where there is nobody to ask; `NotConfirmedError` for anything but a yes.
+        """
+        if yes:
+            return
+        if not self.can_ask():
+            raise UsageError(
+                "This must be confirmed, and there is no terminal to ask on.",
+                hint="Give --yes if you are sure; nothing was changed.",
+            )
+        if self.ask(f"{question} [y/N] ").lower() not in ("y", "yes"):
+            raise NotConfirmedError
 
     def ask_secret(self, question: str) -> str:
         """Ask for something that must not be seen; `Interrupted` at the end of input."""

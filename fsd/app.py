@@ -25,6 +25,7 @@ from fsd.masterkey import open_vault
 from fsd.services.access import Access
 from fsd.services.accounts import Accounts, LoginPolicy
 from fsd.services.files import Files
+from fsd.services.groups import Groups
 from fsd.services.histories import Histories
 from fsd.services.keylog import KeyLogs, LogKeeper
 from fsd.services.people import People
@@ -109,6 +110,12 @@ def access(home: Home, database: Database, actor: str = "fsadmin") -> Access:
     vault = open_vault(home, database)
     audit = AuditLog(vault, now_ms)
     return Access(database, vault, audit=audit, actor=actor, now_ms=now_ms, random=os.urandom)
+
+
+def groups(home: Home, database: Database, actor: str = "fsadmin") -> Groups:
+    """Build what an administrator needs to put people into groups."""
+    audit = AuditLog(open_vault(home, database), now_ms)
+    return Groups(database, audit=audit, actor=actor, now_ms=now_ms)
 
 
 def accounts(home: Home, database: Database, policy: LoginPolicy | None = None) -> Accounts:

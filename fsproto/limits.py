@@ -40,6 +40,10 @@ MAX_FORMER = MAX_GENERATION * 32 + 28
 """Bytes of a node's sealed former keys."""
 MAX_MEMBERS = 1000
 """People in one member list."""
+MAX_GROUP = 400
+"""People in one group, or with whom a client shares a node; their sealed keys fit in a commit."""
+MAX_CAME = 4 * MAX_MEMBERS
+"""Ways by which the people in one member list came to it."""
 LOG_HEAD_SIZE = 40
 """Bytes by which an author names the key log that was seen: u64 size, root 32."""
 

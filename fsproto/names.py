@@ -18,11 +18,25 @@ _USER = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _OWNER = re.compile(r"([^/:]*):(.*)", re.DOTALL)
 
 
+def is_user(name: str) -> bool:
+    """Tell whether `name` can name a user, or a group of them."""
+    return _USER.fullmatch(name) is not None
+
+
 def clean_user(name: str) -> str:
     """Return `name` if it can name a user; `InvalidNameError` otherwise."""
-    if not _USER.fullmatch(name):
+    return _cleaned(name, "user")
+
+
+def clean_group(name: str) -> str:
+    """Return `name` if it can name a group of users, which follows the rules of their own names."""
+    return _cleaned(name, "group")
+
+
+def _cleaned(name: str, what: str) -> str:
+    if not is_user(name):
         raise InvalidNameError(
-            f"{_quoted(name)} cannot name a user.",
+            f"{_quoted(name)} cannot name a {what}.",
             hint="Use 1 to 64 of a-z, 0-9, '.', '_' and '-', a letter or digit at both ends.",
         )
     return name

@@ -17,6 +17,7 @@ from fsd.blobs.local import LocalBlobs
 from fsd.services.access import Access
 from fsd.services.accounts import Accounts, LoginPolicy, Principal
 from fsd.services.files import Files
+from fsd.services.groups import Groups
 from fsd.services.keylog import KeyLogs, LogKeeper
 from fsd.services.people import People
 from fsd.services.shares import Sharing
@@ -84,6 +85,7 @@ class Office:
             now_ms=clock,
             random=known.Seeded("access"),
         )
+        self.groups = Groups(database, audit=self.audit, actor="fsadmin:tests", now_ms=clock)
         self.files = Files(database, self.blobs, now_ms=clock, audit=self.audit)
         self.transfers = Transfers(database, self.blobs, now_ms=clock)
         self.sharing = Sharing(database, self.audit)

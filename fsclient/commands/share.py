@@ -2,46 +2,70 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from fsclient.app import App
+
+if TYPE_CHECKING:
+    from fsclient.groups import Candidate
+    from fsclient.session import Session
+    from fsclient.tree import Located
+    from fsproto.keys.grants import Role
 
 EXAMPLES = """\b
 Examples:
   fsclient share reports alice         alice may read what is and comes there
   fsclient share inbox alice --write   … and may change it
+  fsclient share reports @team         all who are in the group now, once you
+                                       have seen who that is
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("path", metavar="REMOTE")
-@click.argument("user")
+@click.argument("user", metavar="USER|@GROUP")
 @click.option("--write", is_flag=True, help="Let them change what is in the folder as well.")
+@click.option("--yes", "-y", is_flag=True, help="Share with all who are in the group, unasked.")
 @click.pass_obj
-def command(app: App, path: str, user: str, *, write: bool) -> None:
+def command(app: App, path: str, user: str, *, write: bool, yes: bool) -> None:
     """Share a file or folder of yours with somebody, under their name for you: 'YOU:REMOTE'.
 
     What is added to a shared folder later is shared at once. The key is sealed to the person's
     keys as the server's key log has them; those that were used once are pinned, and no others are
     taken for the same person's. Compare words with them once: 'fsclient verify USER'.
-    """
-    from fsclient.sharing import Sharing
-    from fsproto.keys.grants import Role
-    from fsproto.names import clean_user, parse_path
 
-    user, place = clean_user(user), parse_path(path)
+    With @GROUP, the server says who is in it, you are shown them and asked, and it is shared with
+    just those. Who joins the group later waits until you share with it again; 'fsclient shares'
+    tells you of them.
+    """
+    from fsclient.groups import SIGN
+    from fsproto.keys.grants import Role
+    from fsproto.names import clean_group, clean_user, parse_path
+
+    group = clean_group(user[1:]) if user.startswith(SIGN) else None
+    user = clean_user(user) if group is None else user
+    place = parse_path(path)
     role = Role.WRITER if write else Role.READER
     with app.session() as session:
         found = session.tree.find(place)
-        changed = Sharing(session, app.ui).give(found, user, role)
-        pin = session.people.pin_of(user)
-        me = session.identity.user
-    may = "may read and change" if write else "may read"
-    shown = f"{me}:{found.metadata.name}"
+        if group is None:
+            _share(app, session, found, user, role)
+        else:
+            _share_with_group(app, session, found, group, role, yes=yes)
+
+
+def _share(app: App, session: Session, found: Located, user: str, role: Role) -> None:
+    from fsclient.sharing import Sharing
+
+    changed, role = Sharing(session, app.ui).give(found, user, role)
+    pin = session.people.pin_of(user)
+    shown = _seen_as(session, found)
     if changed:
-        app.ui.say(f"{user} {may} '{found.path}', and sees it as '{shown}'.")
+        app.ui.say(f"{user} {_may(role)} '{found.path}', and sees it as '{shown}'.")
     else:
-        app.ui.say(f"{user} {may} '{found.path}' already.")
+        app.ui.say(f"{user} {_may(role)} '{found.path}' already.")
     app.ui.result_of(
         path=str(found.path),
         user=user,
@@ -50,3 +74,66 @@ def command(app: App, path: str, user: str, *, write: bool) -> None:
         compared=bool(pin and pin.compared),
         seen_as=shown,
     )
+
+
+def _share_with_group(
+    app: App, session: Session, found: Located, group: str, role: Role, *, yes: bool
+) -> None:
+    from fsclient.groups import candidates, listed
+    from fsclient.ownshares import of_node
+    from fsclient.revisions import not_given
+    from fsclient.sharing import Sharing
+    from fsproto.errors import NotFoundError
+
+    sharing = Sharing(session, app.ui)
+    sharing.check_place(found)
+    sharing.check_role(found, role)
+    share = of_node(found, sharing.own())
+    everybody = candidates(session, group, share)
+    _show(app, group, everybody, asks=not yes)
+    bundles = {one.user: one.bundle for one in everybody if one.bundle is not None}
+    if not bundles:
+        raise NotFoundError(
+            f"There is nobody in @{group} to share '{found.path}' with.",
+            hint="People must have enrolled first." if everybody else None,
+        )
+    new = not_given(share, bundles, group, role)
+    if new:
+        who = listed(new)
+        app.ui.confirm(f"Share '{found.path}' with {who}, who {_may(role)} it then?", yes=yes)
+        sharing.give_group(found, group, {user: bundles[user] for user in new}, role)
+    shown = _seen_as(session, found)
+    see = f"see{'s' if len(new or bundles) == 1 else ''} it as '{shown}'"
+    who, already = listed(new or list(bundles)), "" if new else f" by @{group} already"
+    app.ui.say(f"{who} {_may(role)} '{found.path}'{already}, and {see}.")
+    app.ui.result_of(
+        path=str(found.path),
+        group=group,
+        role=role.name.lower(),
+        changed=bool(new),
+        seen_as=shown,
+        members=[
+            {"user": one.user, "new": one.user in new, "known": one.known, "compared": one.compared}
+            for one in everybody
+            if one.bundle is not None
+        ],
+        left_out=[one.user for one in everybody if one.bundle is None],
+    )
+
+
+def _show(app: App, group: str, everybody: list[Candidate], *, asks: bool) -> None:
+    """Tell who is in the group; even with --quiet, where they are asked about next."""
+    tell = app.ui.show if asks else app.ui.say
+    width = max((len(one.user) for one in everybody), default=0)
+    for line in [f"In @{group}:", *(f"  {one.user:{width}}  {one.note}" for one in everybody)]:
+        tell(line)
+    if any(one.bundle is not None and not one.compared for one in everybody):
+        tell("Words to compare with somebody: 'fsclient verify NAME'.")
+
+
+def _may(role: Role) -> str:
+    return "may read and change" if role.name == "WRITER" else "may read"
+
+
+def _seen_as(session: Session, found: Located) -> str:
+    return f"{session.identity.user}:{found.metadata.name}"

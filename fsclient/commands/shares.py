@@ -22,7 +22,8 @@ def command(app: App, path: str | None) -> None:
     """Show what you share with whom, and what others share with you.
 
     With REMOTE: who can see just that, because of its own share or that of a folder above it.
-    Who has new keys, signed by their old ones, is sealed to anew on this occasion.
+    Who has new keys, signed by their old ones, is sealed to anew on this occasion. Where you
+    have shared with a group, it is told who is in it now and has not got it, and who has it still.
     """
     from fsclient.sharing import Sharing
     from fsclient.transfer.failures import Failures
@@ -46,10 +47,20 @@ def command(app: App, path: str | None) -> None:
 
 
 def _by_me(session: Session, own: list[OwnShare]) -> list[dict[str, Any]]:
-    return [_own_data(session, one) for one in own if one.members.body.members]
+    from fsclient.groups import groups_of, told_now
+
+    now = told_now(session, groups_of(own))
+    return [_own_data(session, one, now) for one in own if one.members.body.members]
 
 
-def _own_data(session: Session, share: OwnShare) -> dict[str, Any]:
+def _own_data(
+    session: Session, share: OwnShare, now: dict[str, list[str] | None]
+) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from fsclient.groups import standings
+    from fsproto.keys.members import ALONE
+
     people = session.people
     return {
         "path": str(share.found.path),
@@ -59,9 +70,12 @@ def _own_data(session: Session, share: OwnShare) -> dict[str, Any]:
                 "role": one.role.name.lower(),
                 "compared": bool((pin := people.pin_of(one.user)) and pin.compared),
                 "state": _state(session, share, one.user, one.ed25519),
+                "alone": ALONE in (ways := share.members.ways(one.user)),
+                "groups": sorted(ways.keys() - {ALONE}),
             }
             for one in share.members.body.members
         ],
+        "groups": [asdict(one) for one in standings(share, now, people)],
     }
 
 
@@ -99,9 +113,13 @@ def _lines(data: dict[str, Any], *, whole: bool) -> list[str]:
     lines = ["Shared by you:"] if whole else []
     for share in data["by_me"]:
         for one in share["members"]:
-            notes = [one["role"], *([] if one["compared"] else ["keys not compared"])]
+            notes = [one["role"]]
+            notes += [f"by {_groups(one)}"] if one["groups"] else []
+            notes += [*([] if one["compared"] else ["keys not compared"])]
             notes += [one["state"]] if one["state"] != "ok" else []
             lines.append(f"  {share['path']}  {one['user']} ({', '.join(notes)})")
+        for group in share["groups"]:
+            lines += [f"  {share['path']}  {told}" for told in _of_group(share["path"], group)]
     if not data["by_me"]:
         lines.append("  nothing" if whole else "Nobody but you can see it.")
     if whole:
@@ -114,4 +132,36 @@ def _lines(data: dict[str, Any], *, whole: bool) -> list[str]:
             lines.append(f"  {shown}{'/' if one['kind'] == 'folder' else ''}  ({note})")
         if not data["with_me"]:
             lines.append("  nothing")
+    return lines
+
+
+def _groups(member: dict[str, Any]) -> str:
+    ways = [f"@{group}" for group in member["groups"]]
+    return " and ".join([*ways, *(["alone"] if member["alone"] else [])])
+
+
+def _of_group(path: str, group: dict[str, Any]) -> list[str]:
+    """Return what is to be told of a group that has changed since it was shared with."""
+    from shlex import quote
+
+    from fsclient.groups import listed
+
+    name, lines = f"@{group['group']}", []
+    if not group["exists"]:
+        lines.append(f"{name} is no more; who came by it keeps it until you unshare it")
+    if group["waiting"]:
+        who = listed(group["waiting"])
+        write = " --write" if group["writes"] else ""
+        has = "is in" if len(group["waiting"]) == 1 else "are in"
+        lines.append(
+            f"{who} {has} {name} now and cannot see it: "
+            f"'fsclient share {quote(path)} {name}{write}' to let them in"
+        )
+    lines += [
+        f"{user} is not in {name} any more and still has it: "
+        f"'fsclient unshare {quote(path)} {user}' to take it away"
+        for user in group["gone"]
+    ]
+    if group["not_enrolled"]:
+        lines.append(f"{listed(group['not_enrolled'])} in {name} must enrol first")
     return lines

@@ -10,15 +10,18 @@ from fsclient.app import App
 
 if TYPE_CHECKING:
     from fsclient.session import Session
+    from fsclient.sharing import Sharing
+    from fsclient.tree import Located
     from fsproto.names import RemotePath
 
 
 @click.command()
 @click.argument("path", metavar="REMOTE")
-@click.argument("user")
+@click.argument("user", metavar="USER|@GROUP")
 @click.option("--now", is_flag=True, help="Give new keys to everything in the folder at once.")
+@click.option("--yes", "-y", is_flag=True, help="Take it from all who came by a group, unasked.")
 @click.pass_obj
-def command(app: App, path: str, user: str, *, now: bool) -> None:
+def command(app: App, path: str, user: str, *, now: bool, yes: bool) -> None:
     """Share a file or folder with somebody no more.
 
     The server refuses them at once, and the folder takes a new key: what is written from now on
@@ -26,24 +29,57 @@ def command(app: App, path: str, user: str, *, now: bool) -> None:
     they have read they may have kept. What lies in the folder takes new keys with its next change;
     with --now all of it does at once, names included, which takes time in a large folder and can
     be interrupted: the same command goes on.
+
+    With @GROUP, it is taken from those with whom you shared it by that group, whoever is in the
+    group now; you are shown them and asked. What somebody has in another way as well they keep.
     """
+    from fsclient.groups import SIGN, listed
     from fsclient.sharing import Sharing
     from fsproto.errors import NotFoundError
-    from fsproto.names import clean_user, parse_path
+    from fsproto.names import clean_group, clean_user, parse_path
 
-    user, place = clean_user(user), parse_path(path)
+    group = clean_group(user[1:]) if user.startswith(SIGN) else None
+    user = clean_user(user) if group is None else user
+    place = parse_path(path)
     with app.session() as session:
-        found = session.tree.find(place)
-        changed = Sharing(session, app.ui).take(found, user)
+        found, sharing = session.tree.find(place), Sharing(session, app.ui)
+        lost = [user] if group is None else []
+        if group is not None:
+            changed, lost = _take_group(app, sharing, found, group, yes=yes)
+        else:
+            changed = sharing.take(found, user)
         if not changed and not now:
             raise NotFoundError(
                 f"'{found.path}' is not shared with {user}.",
                 hint="'fsclient shares' shows what is shared with whom.",
             )
-        if changed:
-            app.ui.say(f"'{found.path}' is not shared with {user} any more.")
+        if changed and lost:
+            app.ui.say(f"'{found.path}' is not shared with {listed(lost)} any more.")
         renewed = _renew(app, session, place) if now else 0
-    app.ui.result_of(path=str(place), user=user, changed=changed, renewed=renewed)
+    whom = {"user": user} if group is None else {"group": group, "members": lost}
+    app.ui.result_of(path=str(place), **whom, changed=changed, renewed=renewed)
+
+
+def _take_group(
+    app: App, sharing: Sharing, found: Located, group: str, *, yes: bool
+) -> tuple[bool, list[str]]:
+    """Take a node from those who came by a group; whether there were any, and who lost it."""
+    from fsclient.groups import leaving, listed
+    from fsclient.ownshares import of_node
+
+    sharing.check_place(found)
+    those = leaving(of_node(found, sharing.own()), group)
+    if not those:
+        return False, []
+    tell = app.ui.say if yes else app.ui.show
+    lost = [one.user for one in those if one.stays is None]
+    for one in those:
+        role = None if one.stays is None else one.stays.name.lower()
+        tell(f"  {one.user}  " + ("loses it" if role is None else f"keeps it otherwise, as {role}"))
+    whom = listed(lost) if lost else f"nobody, and end what they have by @{group}"
+    app.ui.confirm(f"Take '{found.path}' from {whom}?", yes=yes)
+    sharing.take_group(found, group, [one.user for one in those])
+    return True, lost
 
 
 def _renew(app: App, session: Session, place: RemotePath) -> int:

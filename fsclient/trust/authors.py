@@ -29,7 +29,7 @@ from fsproto.errors import (
     SignatureError,
 )
 from fsproto.keys.grants import Role
-from fsproto.keys.members import MemberList, VerifiedMembers, verify_members
+from fsproto.keys.members import VerifiedMembers, stated_members, verify_members
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages.shares import GetMembers, Members
 from fsproto.names import for_terminal
@@ -326,7 +326,7 @@ class Authors:
         answer = self.connection.interject(GetMembers(wanted), Members)
         found = {}
         for signed in answer.lists:
-            node = unpack(signed.payload, MemberList).node
+            node = stated_members(signed).node
             if node not in wanted or node in found:
                 raise RemoteProtocolError("The server sent a member list that was not asked for.")
             found[node] = self.verified_list(signed, node, self._places[node].owner, mark)
@@ -346,7 +346,7 @@ class Authors:
 
     def verified_list(self, signed: Signed, node: NodeId, owner: str, mark: int) -> VerifiedMembers:
         """Verify a member list that the server sent; `RollbackError` for an old one."""
-        claimed = unpack(signed.payload, MemberList)
+        claimed = stated_members(signed)
         if claimed.owner_key not in self._people.identity_keys(owner):
             raise SignatureError("A member list was signed by somebody who is not the owner.")
         members = verify_members(signed, node, owner, claimed.owner_key)

@@ -8,12 +8,13 @@ anything else stops everything that has to do with that person, until somebody h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from fsclient.connection import ServerConnection
 from fsclient.trust.store import Pin, TrustStore
 from fsproto.errors import (
+    ConflictError,
     KeyChangedError,
     NotFoundError,
     RollbackError,
@@ -27,6 +28,9 @@ from fsproto.messages.keylog import BundleOf, GetBundle, GetLog, LogEntries
 from fsproto.names import for_terminal
 from fsproto.packing import unpack
 from fsproto.sealed.signed import Signed
+
+_ASKED_AHEAD = 64
+"""Bundles that are asked for before the first of them is read."""
 
 
 class People:
@@ -180,6 +184,19 @@ class People:
         Raises `NotFoundError` for somebody who has none, `KeyChangedError` for one whose keys have
         changed without a word from those that were pinned.
         """
+        now, pin = self._now(user), self._store.pin(user)
+        if pin is None or pin.ed25519 != now.ed25519:
+            compared = pin is not None and pin.compared
+            self._store.set_pin(Pin(user, now.bundle, now.ed25519, compared))
+            if pin is None:
+                self.tell(
+                    f"The keys of {user} are used for the first time; words to compare: "
+                    f"fsclient verify {user}"
+                )
+        return now
+
+    def _now(self, user: str) -> Keys:
+        """Return the keys that a person has now, held against the pin if there is one."""
         now, pin = self.log.now(user), self._store.pin(user)
         if pin is not None and (
             now is None or not self.log.same_person(user, pin.ed25519, now.ed25519)
@@ -196,15 +213,44 @@ class People:
                 hint="They must have enrolled: ask your administrator to add them, and them to run "
                 "'fsclient enroll' with the link they get.",
             )
-        if pin is None or pin.ed25519 != now.ed25519:
-            compared = pin is not None and pin.compared
-            self._store.set_pin(Pin(user, now.bundle, now.ed25519, compared))
-            if pin is None:
-                self.tell(
-                    f"The keys of {user} are used for the first time; words to compare: "
-                    f"fsclient verify {user}"
-                )
         return now
+
+    def looked_up(
+        self, connection: ServerConnection, users: Sequence[str]
+    ) -> dict[str, VerifiedBundle]:
+        """Return the public keys of people as `bundle` does; nobody is pinned by it.
+
+        `use` pins them, once somebody has said that they are to be used.
+        """
+        keys = {user: self._now(user) for user in users}
+        found = dict[str, VerifiedBundle]()
+        for at in range(0, len(users), _ASKED_AHEAD):
+            asked = [(user, connection.send(GetBundle(user))) for user in users[at:][:_ASKED_AHEAD]]
+            for user, request in asked:
+                answer = connection.answer(request, BundleOf)
+                found[user] = _checked_bundle(answer, user, keys[user])
+        return found
+
+    def use(self, bundles: Iterable[VerifiedBundle]) -> None:
+        """Pin keys that were looked up, none of them if one is no longer the person's.
+
+        Raises `KeyChangedError` if others have taken their place, `ConflictError` if the person
+        has replaced them meanwhile.
+        """
+        pins = []
+        for body, hashed in [(one.body, one.hash) for one in bundles]:
+            now, pin = self._now(body.user), self._store.pin(body.user)
+            if now.bundle != hashed:
+                if self.log.same_person(body.user, body.ed25519, now.ed25519):
+                    raise ConflictError(f"{body.user} has got other keys meanwhile; try again.")
+                raise KeyChangedError(
+                    f"THE KEYS OF {body.user} ARE NOT THOSE YOU WERE SHOWN: others took their "
+                    "place since.",
+                    hint="Stop and talk to your administrator: this does not happen by accident.",
+                )
+            pins.append(Pin(body.user, hashed, body.ed25519, bool(pin and pin.compared)))
+        for one in pins:
+            self._store.set_pin(one)
 
     def bundle(self, connection: ServerConnection, user: str) -> VerifiedBundle:
         """Return the public keys of a person, to seal something to; pinned and in the log."""
@@ -219,13 +265,7 @@ class People:
         return self._bundle(connection, user, keys)
 
     def _bundle(self, connection: ServerConnection, user: str, keys: Keys) -> VerifiedBundle:
-        bundle = verify_bundle(connection.interject(GetBundle(user), BundleOf).bundle, user)
-        if bundle.hash != keys.bundle or bundle.body.ed25519 != keys.ed25519:
-            raise KeyChangedError(
-                f"THE SERVER SENT OTHER KEYS FOR {user} than its own key log names.",
-                hint="Stop and talk to your administrator: this does not happen by accident.",
-            )
-        return bundle
+        return _checked_bundle(connection.interject(GetBundle(user), BundleOf), user, keys)
 
     def show(self, bundle: VerifiedBundle) -> None:
         """Note that the words of these keys are shown, to be compared."""
@@ -258,6 +298,17 @@ class People:
         """Tell whether an identity key is a person's, or was and was replaced by themselves."""
         now = self.log.now(user)
         return now is not None and self.log.same_person(user, ed25519, now.ed25519)
+
+
+def _checked_bundle(answer: BundleOf, user: str, keys: Keys) -> VerifiedBundle:
+    """Return a bundle that the server sent, which must be the one that the log names."""
+    bundle = verify_bundle(answer.bundle, user)
+    if bundle.hash != keys.bundle or bundle.body.ed25519 != keys.ed25519:
+        raise KeyChangedError(
+            f"THE SERVER SENT OTHER KEYS FOR {user} than its own key log names.",
+            hint="Stop and talk to your administrator: this does not happen by accident.",
+        )
+    return bundle
 
 
 def _is_of(log: KeyLog, head: Head) -> bool:

@@ -36,7 +36,7 @@ from fsproto.messages.files import Commit, Kept, Lookup, Resume
 from fsproto.messages.files import Upload as BeginUpload
 from fsproto.messages.history import GetHistory, GetRemoved
 from fsproto.messages.keylog import GetBundle, GetLog, Rotate
-from fsproto.messages.shares import GetMembers, GetShared, GetShares, Leave
+from fsproto.messages.shares import GetGroup, GetMembers, GetShared, GetShares, Leave
 from fsproto.sealed.stream import stored_segment_count
 from fsproto.types import NodeId, Root
 
@@ -83,6 +83,8 @@ class Desk:
                 return self.log.bundle(user)
             case GetMembers(asked):
                 return self.sharing.members(who, asked)
+            case GetGroup(name):
+                return self.sharing.group(name)
             case Leave(node):
                 return self.sharing.leave(who, node)
             case GetRemoved(folder, skip):

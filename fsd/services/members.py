@@ -13,10 +13,15 @@ from fsd.store.repos import shares
 from fsd.store.repos.shares import Holder
 from fsproto import labels
 from fsproto.errors import ConflictError, NotAllowedError, NotFoundError, RemoteProtocolError
-from fsproto.keys.members import Member, MemberList, VerifiedMembers, sealed_hash, verify_members
+from fsproto.keys.members import (
+    Member,
+    VerifiedMembers,
+    sealed_hash,
+    stated_members,
+    verify_members,
+)
 from fsproto.limits import MAX_COMMIT_NODES
 from fsproto.messages.shares import NewMembers
-from fsproto.packing import unpack
 from fsproto.sealed.signed import payload_hash
 from fsproto.types import NO_HASH, NodeId
 
@@ -36,7 +41,7 @@ def verified_lists(who: Principal, asks: list[NewMembers]) -> dict[NodeId, NextL
         raise RemoteProtocolError("That commit changes too much at once.")
     found = {}
     for ask in asks:
-        node = unpack(ask.members.payload, MemberList).node
+        node = stated_members(ask.members).node
         members = verify_members(ask.members, node, who.user, who.ed25519)
         sealed = {one.user: one.sealed for one in ask.sealed}
         if len(sealed) != len(ask.sealed) or any(members.member(user) is None for user in sealed):

@@ -19,7 +19,7 @@ from fsd.services.quota_policy import QuotaPolicy
 from fsd.services.terms import Terms
 from fsd.store import models
 from fsd.store.engine import Database
-from fsd.store.repos import key_backups, logins, penalties, quotas, sessions, shares, users
+from fsd.store.repos import groups, key_backups, logins, penalties, quotas, sessions, shares, users
 from fsproto.errors import ExistsError, InvalidNameError, NotFoundError, UsageError
 from fsproto.keys.identity import verify_bundle
 from fsproto.names import clean_user, for_terminal
@@ -203,6 +203,8 @@ class People:
             owner = user.id
             if users.bundle(db, user.id) is not None:
                 self._log.reset(db, user.name)
+            for group in groups.of_user(db, user.id):
+                self._record(db, Event.GROUP_MEMBER_REMOVED, name, f"@{group}")
             db.delete(user)
             self._record(db, Event.USER_REMOVED, name)
         self._delete_content(owner, roots)
@@ -281,7 +283,7 @@ def find_user(db: Db, name: str) -> models.User:
     """Return the user of that name; `NotFoundError` if there is none."""
     user = users.by_name(db, name) if _possible(name) else None
     if user is None:
-        raise _nobody(name)
+        raise nobody(name)
     return user
 
 
@@ -296,11 +298,12 @@ def _held(db: Db, name: str, *, tree: bool = False) -> models.User:
         logins.hold(db, name)
     user = users.hold(db, find_user(db, name).id)
     if user is None:
-        raise _nobody(name)
+        raise nobody(name)
     return user
 
 
-def _nobody(name: str) -> NotFoundError:
+def nobody(name: str) -> NotFoundError:
+    """Return what is told where there is no user of that name."""
     return NotFoundError(
         f"There is no user {for_terminal(name[:80])}.", hint="'fsadmin list-users' shows all."
     )

@@ -16,14 +16,14 @@ from fsd.services.accounts import Principal
 from fsd.services.parts import parts
 from fsd.store import models
 from fsd.store.engine import Database
-from fsd.store.repos import nodes, shares
+from fsd.store.repos import groups, nodes, shares
 from fsproto.errors import NotAllowedError, NotFoundError, RemoteProtocolError
 from fsproto.keys.grants import Role
-from fsproto.keys.members import MemberList
+from fsproto.keys.members import stated_members
 from fsproto.limits import MAX_PATH_PARTS
 from fsproto.messages.base import Done
-from fsproto.messages.shares import GetShares, Members, Own, Share, Shared, Shares
-from fsproto.packing import unpack
+from fsproto.messages.shares import GetShares, Group, Members, Own, Share, Shared, Shares
+from fsproto.names import is_user
 from fsproto.sealed.manifest import Kind
 from fsproto.sealed.signed import Signed
 from fsproto.types import NodeId, Token
@@ -76,6 +76,18 @@ class Sharing:
         cut = parts(found, lambda one: len(one.members.payload))
         return [Shared(part, more) for part, more in cut]
 
+    def group(self, name: str) -> Group:
+        """Return who is in a group and not disabled; `NotFoundError` if there is none.
+
+        Whoever is logged in may ask about a group whose name they know.
+        """
+        with self._database.read() as db:
+            found = groups.by_name(db, name) if is_user(name) else None
+            if found is None:
+                raise NotFoundError("There is no such group.")
+            members = groups.members(db, found.id)
+            return Group([one.user for one in members if not one.disabled])
+
     def leave(self, who: Principal, node: NodeId) -> Done:
         """Take away what somebody was given, at their own wish."""
         with self._database.write() as db:
@@ -90,7 +102,7 @@ class Sharing:
         way = [row.node_id, *nodes.ancestors(db, row.node_id, MAX_PATH_PARTS + 1)]
         on_it = nodes.get_all(db, way)
         tokens = [on_it[node].token for node in reversed(way)]
-        body = unpack(row.payload, MemberList)
+        body = stated_members(_signed(row))
         there = shares.holders_of(db, row.node_id)
         left = [one.user for one in body.members if one.user not in there]
         return Own(_signed(row), [Token(t) for t in tokens if t is not None], left)

@@ -77,6 +77,8 @@ MESSAGES: tuple[type[Message], ...] = (
     account.RotateSecret,
     account.NewSecret,
     account.ConfirmSecret,
+    shares.GetGroup,
+    shares.Group,
 )
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Any] | None = None

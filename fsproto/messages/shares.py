@@ -1,4 +1,4 @@
-"""Sharing: member lists, and what is shared with whom."""
+"""Sharing: member lists, what is shared with whom, and who is in a group."""
 
 from __future__ import annotations
 
@@ -81,3 +81,15 @@ class Leave(Message, frozen=True):
     """Have nothing to do any more with a node somebody shares; answered by `Done`."""
 
     node: NodeId
+
+
+class GetGroup(Message, frozen=True):
+    """Ask who is in a group that the administrator made; answered by `Group`."""
+
+    name: str
+
+
+class Group(Message, frozen=True):
+    """Who is in it now, by name. It opens nothing: whom to seal to is for people to say."""
+
+    members: list[str]

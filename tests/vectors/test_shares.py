@@ -10,7 +10,13 @@ from fsproto.errors import FsError
 from fsproto.keylog.entries import Entry, Event, Keys, check_follows, entry_bytes, read_entry
 from fsproto.keylog.head import Head, VerifiedHead, pack_log_head, unpack_log_head, verify_head
 from fsproto.keylog.log import KeyLog
-from fsproto.keys.members import MemberList, VerifiedMembers, sealed_hash, verify_members
+from fsproto.keys.members import (
+    GroupedList,
+    MemberList,
+    VerifiedMembers,
+    sealed_hash,
+    verify_members,
+)
 from fsproto.keys.tree import KeyedNode
 from fsproto.packing import pack
 from fsproto.sealed import merkle
@@ -74,7 +80,8 @@ def _verify(vector: Vector) -> VerifiedMembers:
 
 @good("members", lambda vector: "fields" in vector)
 def test_a_member_list_is_packed_and_verified(vector: Vector):
-    signed, body = _signed(vector), from_json(MemberList, vector["fields"])
+    kind = GroupedList if "came" in vector["fields"] else MemberList
+    signed, body = _signed(vector), from_json(kind, vector["fields"])
     verified = _verify(vector)
     assert pack(body) == signed.payload
     assert verified.body == body
@@ -90,6 +97,13 @@ def test_a_member_list_tells_who_may_write(vector: Vector):
     for case in vector["may_write"]:
         keys = members.may_write(case["user"], case["generation"])
         assert [key.hex() for key in keys] == case["keys"], case
+
+
+@good("members", lambda vector: "ways" in vector)
+def test_a_member_list_tells_by_which_groups_people_came(vector: Vector):
+    members = _verify(vector)
+    for user, ways in vector["ways"].items():
+        assert members.ways(user) == ways
 
 
 @good("members", lambda vector: "node_key" in vector)

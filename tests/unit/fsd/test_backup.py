@@ -56,6 +56,8 @@ def busy(database, home, clock) -> Office:
         person.enrol(office, clock())
         person.put(office, "small", f"what {name} has".encode())
         person.put(office, "large", stretch(name, 2 * SEGMENT_SIZE + 77), inline=False)
+    office.groups.add("team", "with a note")
+    office.groups.add_members("team", ["alice", "bob"])
     return office
 
 

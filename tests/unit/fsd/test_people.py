@@ -17,7 +17,7 @@ from tests.people import ADDRESS, CHANNEL, Office, Resident, identity
 from tests.sharing import make_folder
 from tests.writing import Writer
 
-KEPT = {"login_penalties", "audit_entries", "audit_head", "key_log", "key_log_head"}
+KEPT = {"login_penalties", "audit_entries", "audit_head", "key_log", "key_log_head", "user_groups"}
 """What outlives a person: the key log and the audit log forget nobody."""
 OF_PEOPLE = [table for table in models.Base.metadata.sorted_tables if table.name not in KEPT]
 LARGE = bytes(range(256)) * 5000
@@ -36,6 +36,9 @@ def resident(office: Office, clock, name: str) -> Resident:
     with pytest.raises(LoginRefused):
         office.accounts.login(person.login("000000"), CHANNEL, ADDRESS)
     office.access.recovery_codes(name)
+    if not office.groups.everything():
+        office.groups.add("everybody")
+    office.groups.add_members("everybody", [name])
     stranger = Resident(identity(name, "stranger"), person.otp)
     with pytest.raises(LoginRefused):  # a right code without the key: a notice is left
         office.accounts.login(stranger.login(person.code(clock())), CHANNEL, ADDRESS)

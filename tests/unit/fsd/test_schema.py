@@ -184,6 +184,7 @@ SINCE_SHARING = {"key_log", "key_log_head", "member_lists", "grants"}
 SINCE_SHARING |= {"key_backups", "older_contents", "removals", "audit_entries", "audit_head"}
 SINCE_SHARING |= {"login_penalties", "login_states", "login_notices", "recovery_codes"}
 SINCE_SHARING |= {"quotas", "reservations"}
+SINCE_SHARING |= {"user_groups", "group_members"}
 """What later revisions have made besides."""
 BEFORE_SHARING = sorted(set(Base.metadata.tables) - SINCE_SHARING)
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from fsproto import crypto, limits
+from fsproto.keys.grants import Role, wrap
+from fsproto.keys.members import Came, Former, GroupedList, Member
+from fsproto.keys.tree import KeyedNode
+from fsproto.messages import encode
 from fsproto.messages.account import GetStatus
+from fsproto.messages.files import Commit
+from fsproto.messages.shares import NewMembers, SealedKey
 from fsproto.names import clean_name
+from fsproto.packing import pack
 from fsproto.sealed.manifest import Metadata, Mode, seal_metadata
+from fsproto.sealed.signed import Signed
 from fsproto.sealed.stream import FIRST_PLAIN, HEADER_SIZE, OTHER_PLAIN, TAG_SIZE
-from fsproto.types import FileKey, NodeId
+from fsproto.types import FileKey, Hash, NodeId, NodeKey
 from fsproto.wire.connection import Data
 from fsproto.wire.records import CONTROL_HEADER, DATA_HEADER
 from tests import joined
-from tests.known import Seeded
+from tests.known import Seeded, person
 
 
 def test_a_full_segment_travels_in_one_record():
@@ -51,6 +59,33 @@ def test_the_metadata_of_the_longest_name_fits():
     metadata = Metadata(name, (1 << 63) - 1, (1 << 63) - 1, Mode.SYMLINK, FileKey(bytes(32)))
     sealed = seal_metadata(bytes(32), NodeId(bytes(16)), 1, 1, metadata, random=Seeded("nonce"))
     assert len(sealed) <= limits.MAX_METADATA
+
+
+def test_a_node_can_be_sealed_anew_to_all_of_the_largest_share_in_one_commit():
+    users = [f"{number:064}" for number in range(limits.MAX_GROUP)]
+    groups = ["", *(f"{number:064}" for number in range(3))]
+    h32, digest = bytes(32), Hash(bytes(32))
+    body = GroupedList(
+        format=2,
+        node=NodeId(bytes(16)),
+        version=(1 << 63) - 1,
+        previous=digest,
+        generation=limits.MAX_GENERATION,
+        owner="o" * 64,
+        owner_key=h32,
+        members=[Member(user, Role.WRITER, h32, digest, digest) for user in users],
+        above=[],
+        former=[Former(user, h32, limits.MAX_GENERATION) for user in users],
+        time_ms=(1 << 62),
+        log_head=bytes(limits.LOG_HEAD_SIZE),
+        came=[Came(user, group, Role.WRITER) for user in users for group in groups],
+    )
+    key = wrap(
+        KeyedNode(body.node, 1, NodeKey(h32)), person("bob").bundle, Role.WRITER, Seeded("w")
+    )
+    new = NewMembers(Signed(pack(body), bytes(64)), [SealedKey(user, key) for user in users])
+    manifest = Signed(bytes(limits.MAX_METADATA + limits.MAX_FORMER), bytes(64))
+    assert encode(Commit([manifest], [manifest], [], [], [new]))
 
 
 def test_an_inline_blob_is_one_segment():

@@ -19,7 +19,10 @@ from fsproto.keylog.entries import Entry, Event, Keys, entry_bytes, sign_rotatio
 from fsproto.keylog.head import Head, pack_log_head
 from fsproto.keys.grants import Role, unwrap, wrap
 from fsproto.keys.members import (
+    ALONE,
+    Came,
     Former,
+    GroupedList,
     Member,
     MemberList,
     Writer,
@@ -126,6 +129,18 @@ def member_list(sealed: bytes = b"the key of the sample folder, sealed to bob") 
     )
 
 
+def grouped_list() -> GroupedList:
+    """Return the sample list with bob come by a group and by himself, carol by two groups."""
+    fields = msgspec.structs.asdict(member_list()) | {"format": 2}
+    came = [
+        Came("bob", ALONE, Role.READER),
+        Came("bob", "team", Role.WRITER),
+        Came("carol", "team", Role.READER),
+        Came("carol", "night.shift", Role.READER),
+    ]
+    return GroupedList(**fields, came=came)
+
+
 def _public(user: str) -> bytes:
     return crypto.SigningKey(stretch(f"{user} ed25519", crypto.ED25519_SIZE)).public
 
@@ -162,6 +177,12 @@ def _members(kept: Kept) -> list[Vector]:
         first, *others = body.members
         return refused(name, members=[replaced(first, **changes), *others])
 
+    by_group = grouped_list()
+
+    def grouped(name: str, *came: Came, **changes: object) -> Vector:
+        body = replaced(by_group, **({"came": list(came) or by_group.came} | changes))
+        return vector(name, sign_members(alice.signing, body).signed, RemoteProtocolError)
+
     def opening(name: str, to: str, sealed: bytes, body: MemberList = body) -> Vector:
         signed = sign_members(alice.signing, body).signed
         error = IntegrityError.code
@@ -192,6 +213,17 @@ def _members(kept: Kept) -> list[Vector]:
             fields=to_json(first),
             hash=nobody.hash.hex(),
             may_write=[{"user": "bob", "generation": 3, "keys": []}],
+        ),
+        vector(
+            "members_by_groups",
+            sign_members(alice.signing, by_group).signed,
+            fields=to_json(by_group),
+            hash=sign_members(alice.signing, by_group).hash.hex(),
+            ways={
+                "bob": {"": 2, "team": 3},
+                "carol": {"team": 2, "night.shift": 2},
+                "erin": {},
+            },
         ),
         opening("members_opened_by_another", "alice", sealed),
         opening("members_other_sealed_key", "bob", sealed[:-1] + bytes([sealed[-1] ^ 1])),
@@ -233,6 +265,16 @@ def _members(kept: Kept) -> list[Vector]:
         refused("members_former_key_short", former=[replaced(erin, ed25519=bytes(31))]),
         refused("members_former_of_now", former=[replaced(erin, generation=3)]),
         refused("members_former_of_never", former=[replaced(erin, generation=0)]),
+        grouped("members_by_groups_format_1", format=1),
+        grouped("members_by_groups_format_3", format=3),
+        grouped("members_by_groups_nobody", came=[]),
+        grouped("members_by_groups_none_by_a_group", Came("bob", ALONE, Role.WRITER)),
+        grouped("members_by_groups_no_member", *by_group.came, Came("dave", "team", Role.READER)),
+        grouped("members_by_groups_one_way_twice", *by_group.came, by_group.came[-1]),
+        grouped("members_by_groups_less_than_the_role", Came("bob", "team", Role.READER)),
+        grouped("members_by_groups_more_than_the_role", Came("carol", "team", Role.WRITER)),
+        grouped("members_by_groups_as_owner", Came("carol", "team", Role.OWNER)),
+        grouped("members_by_groups_no_name", Came("carol", "Te am", Role.READER)),
     ]
 
 

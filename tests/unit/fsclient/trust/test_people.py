@@ -15,6 +15,7 @@ from fsclient.connection import ServerConnection
 from fsclient.trust.people import People
 from fsproto import crypto
 from fsproto.errors import (
+    ConflictError,
     IntegrityError,
     KeyChangedError,
     NotFoundError,
@@ -48,6 +49,7 @@ class Server:
     bundles: dict[str, Signed] = field(default_factory=dict)
     key: crypto.SigningKey = LOG
     at_once: int = 2
+    sent: list[Message] = field(default_factory=list)
 
     def enrol(self, *people: Identity) -> Server:
         for who in people:
@@ -87,6 +89,13 @@ class Server:
         """Return what people carry of it in what they sign."""
         size = len(self.data) if size is None else size
         return pack_log_head(size, self.root(size))
+
+    def send(self, message: Message) -> int:
+        self.sent.append(message)
+        return len(self.sent)
+
+    def answer(self, request: int, *kinds: type[Message]) -> Message:
+        return self.interject(self.sent[request - 1], *kinds)
 
     def interject(self, message: Message, *kinds: type[Message]) -> Message:
         match message:
@@ -406,3 +415,68 @@ def test_ones_own_keys_are_all_that_one_ever_had(server, tmp_path):
     with closing(Listening(tmp_path / "other.db", new)) as people:
         meet(people, server)
         assert people.identity_keys("alice") == [ALICE.signing.public, new.signing.public]
+
+
+# --- looked up before somebody has said that they are to be used
+
+
+def test_who_is_looked_up_is_pinned_only_when_they_are_used(people, server):
+    meet(people, server)
+    found = people.looked_up(line(server), ["bob", "carol"])
+    assert {user: one.hash for user, one in found.items()} == {
+        "bob": BOB.bundle.hash,
+        "carol": CAROL.bundle.hash,
+    }
+    assert (people.pin_of("bob"), people.pin_of("carol"), people.notices) == (None, None, [])
+    people.use([found["bob"]])
+    pin = people.pin_of("bob")
+    assert pin is not None
+    assert (pin.bundle, pin.ed25519, pin.compared) == (
+        BOB.bundle.hash,
+        BOB.signing.public,
+        False,
+    )
+    assert people.pin_of("carol") is None
+
+
+def test_who_was_compared_stays_so_when_they_are_used(people, server):
+    meet(people, server)
+    people.confirm(people.claimed_bundle(line(server), "bob"))
+    server.rotate(BOB, BOB_2)
+    people.catch_up(line(server))
+    people.use(people.looked_up(line(server), ["bob"]).values())
+    pin = people.pin_of("bob")
+    assert pin is not None
+    assert (pin.bundle, pin.compared) == (BOB_2.bundle.hash, True)
+
+
+def test_nobody_is_looked_up_where_one_has_other_keys(people, server):
+    meet(people, server)
+    people.bundle(line(server), "bob")
+    server.reset("bob").enrol(BOB_ANEW)
+    people.catch_up(line(server))
+    with pytest.raises(KeyChangedError):
+        people.looked_up(line(server), ["carol", "bob"])
+    assert server.sent == []
+    server.bundles["carol"] = BOB_3.bundle.signed
+    with pytest.raises(SecurityError):
+        people.looked_up(line(server), ["carol"])
+
+
+def test_keys_that_changed_since_they_were_looked_up_are_not_used(people, server):
+    meet(people, server)
+    both = people.looked_up(line(server), ["bob", "carol"])
+    server.rotate(BOB, BOB_2)
+    people.catch_up(line(server))
+    with pytest.raises(ConflictError):
+        people.use([both["carol"], both["bob"]])
+    assert people.pin_of("carol") is None  # all or nobody
+    server.reset("bob")
+    people.catch_up(line(server))
+    with pytest.raises(NotFoundError):
+        people.use(both.values())
+    server.enrol(BOB_ANEW)
+    people.catch_up(line(server))
+    with pytest.raises(KeyChangedError, match="NOT THOSE YOU WERE SHOWN"):
+        people.use(both.values())
+    assert (people.pin_of("bob"), people.pin_of("carol")) == (None, None)

@@ -1,0 +1,75 @@
+"""Queries on groups and who is in them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy import delete, exists, func, select
+from sqlalchemy.orm import Session as Db
+
+from fsd.store.group_models import GroupMember, UserGroup
+from fsd.store.models import Bundle, User
+
+
+class Member(NamedTuple):
+    """Somebody who is in a group."""
+
+    user: str
+    enrolled: bool
+    """Whether keys were registered."""
+    disabled: bool
+
+
+def by_name(db: Db, name: str) -> UserGroup | None:
+    """Return the group of that name."""
+    return db.scalar(select(UserGroup).where(UserGroup.name == name))
+
+
+def hold(db: Db, name: str) -> UserGroup | None:
+    """Return a group, held against others who would change it until the end of this."""
+    return db.scalar(select(UserGroup).where(UserGroup.name == name).with_for_update())
+
+
+def everything(db: Db) -> list[UserGroup]:
+    """Return all groups by name."""
+    return list(db.scalars(select(UserGroup).order_by(UserGroup.name)))
+
+
+def members(db: Db, group_id: int) -> list[Member]:
+    """Return who is in a group, by name."""
+    enrolled = exists().where(Bundle.user_id == User.id)
+    rows = db.execute(
+        select(User.name, enrolled, User.disabled)
+        .join(GroupMember, GroupMember.user_id == User.id)
+        .where(GroupMember.group_id == group_id)
+        .order_by(User.name)
+    )
+    return [Member(*row) for row in rows]
+
+
+def count(db: Db, group_id: int) -> int:
+    """Return how many people are in a group."""
+    ask = select(func.count()).select_from(GroupMember).where(GroupMember.group_id == group_id)
+    return db.scalar(ask) or 0
+
+
+def is_in(db: Db, group_id: int, user_id: int) -> bool:
+    """Tell whether somebody is in a group."""
+    return db.get(GroupMember, (group_id, user_id)) is not None
+
+
+def put_in(db: Db, group_id: int, user_id: int, now_ms: int) -> None:
+    """Put somebody into a group."""
+    db.add(GroupMember(group_id=group_id, user_id=user_id, added_ms=now_ms))
+
+
+def take_out(db: Db, group_id: int, user_id: int) -> None:
+    """Take somebody out of a group."""
+    here = (GroupMember.group_id == group_id) & (GroupMember.user_id == user_id)
+    db.execute(delete(GroupMember).where(here))
+
+
+def of_user(db: Db, user_id: int) -> list[str]:
+    """Return the names of the groups that somebody is in."""
+    query = select(UserGroup.name).join(GroupMember, GroupMember.group_id == UserGroup.id)
+    return list(db.scalars(query.where(GroupMember.user_id == user_id).order_by(UserGroup.name)))

@@ -1,0 +1,299 @@
+"""Sharing with a group, with the real programs: who is shown, asked about, let in, taken out."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients import (
+    CONFLICT,
+    NOT_ALLOWED,
+    NOT_FOUND,
+    USAGE,
+    Client,
+    Terminal,
+    admin,
+)
+
+_NUMBERS = itertools.count(1)
+Made = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def first_four(newcomer) -> list[Client]:
+    return [newcomer().enrol() for _ in range(4)]
+
+
+@pytest.fixture
+def four(first_four: list[Client], client: Client, tmp_path: Path) -> list[Client]:
+    """Four people with local folders of this test's own; `room` is a folder of the first."""
+    own = [copy.copy(one) for one in first_four]
+    for one in own:
+        one.folder = tmp_path / one.name
+        one.folder.mkdir()
+        one.room = client.room
+    own[0].quick("mkdir", client.room).ok()
+    own[0].write("a", b"hers")
+    own[0].quick("put", "a", f"{client.room}/a").ok()
+    return own
+
+
+@pytest.fixture
+def group(first_four: list[Client]) -> Made:
+    """Makes a group of some people; returns its name."""
+
+    def make(*people: Client) -> str:
+        name, server = f"team{next(_NUMBERS)}", first_four[0].server
+        admin(server, "add-group", name)
+        if people:
+            admin(server, "add-member", name, *(one.name for one in people))
+        return name
+
+    return make
+
+
+def roles(owner: Client, path: str) -> dict[str, tuple[str, list[str], bool]]:
+    """Return who has a share, with the role, the groups they came by, and whether alone too."""
+    shares = owner.quick("--json", "shares", path).ok().json()["by_me"]
+    return {
+        one["user"]: (one["role"], one["groups"], one["alone"])
+        for share in shares
+        for one in share["members"]
+    }
+
+
+def standing(owner: Client, path: str) -> dict[str, Any]:
+    """Return what `shares` tells of the one group of a share."""
+    ((told,),) = [
+        one["groups"] for one in owner.quick("--json", "shares", path).ok().json()["by_me"]
+    ]
+    return dict(told)
+
+
+def sees(person: Client, owner: Client) -> bool:
+    return person.quick("cat", f"{owner.name}:{owner.room}/a").status == 0
+
+
+def test_an_owner_with_three_people_shares_and_takes_it_back(four, group, newcomer):
+    alice, bob, carol, dave = four
+    late, room = newcomer(), alice.room
+    team = group(alice, bob, carol, late)
+    with Terminal(alice, "share", room, f"@{team}", columns=200) as terminal:
+        terminal.wait_for(f"{bob.name}")
+        terminal.wait_for("new to this client, words not compared")
+        terminal.wait_for(f"{late.name}")
+        terminal.wait_for("has not enrolled yet: left out")
+        terminal.wait_for(f"Share '{room}' with {bob.name} and {carol.name}, who may read it then?")
+        terminal.type("n\r")
+        assert terminal.ends() == 1
+        assert "nothing was changed" in terminal.shown
+        assert f"  {alice.name} " not in terminal.shown
+    assert not sees(bob, alice)
+    with Terminal(alice, "share", room, f"@{team}", columns=200) as terminal:
+        terminal.wait_for("[y/N]")
+        terminal.type("y\r")
+        terminal.wait_for(f"{bob.name} and {carol.name} may read '{room}'")
+        assert terminal.ends() == 0
+    assert (sees(bob, alice), sees(carol, alice), sees(dave, alice)) == (True, True, False)
+    again = alice.run("share", room, f"@{team}", "--yes").ok()
+    assert "already" in again.err
+
+    admin(alice.server, "add-member", team, dave.name)
+    admin(alice.server, "remove-member", team, carol.name)
+    told = alice.run("shares", room).ok().text
+    assert (
+        f"{dave.name} is in @{team} now and cannot see it: 'fsclient share {room} @{team}'" in told
+    )
+    assert (
+        f"{carol.name} is not in @{team} any more and still has it: 'fsclient unshare {room} "
+        in told
+    )
+    assert f"{late.name} in @{team} must enrol first" in told
+    assert (sees(dave, alice), sees(carol, alice)) == (False, True)
+
+    alice.run("verify", dave.name, "--confirm").ok()
+    ran = alice.run("share", room, f"@{team}", "--yes").ok()
+    assert f"{dave.name}  verified by safety words" in ran.err
+    assert f"{dave.name} may read '{room}'" in ran.err
+    alice.run("unshare", room, carol.name).ok()
+    assert (sees(dave, alice), sees(carol, alice), sees(bob, alice)) == (True, False, True)
+
+    alice.run("share", room, bob.name).ok()
+    with Terminal(alice, "unshare", room, f"@{team}", columns=200) as terminal:
+        terminal.wait_for(f"{bob.name}  keeps it otherwise, as reader")
+        terminal.wait_for(f"{dave.name}  loses it")
+        terminal.wait_for(f"Take '{room}' from {dave.name}?")
+        terminal.type("yes\r")
+        assert terminal.ends() == 0
+    assert (sees(dave, alice), sees(bob, alice)) == (False, True)
+    assert roles(alice, room) == {bob.name: ("reader", [], True)}
+    assert alice.cat(f"{room}/a") == b"hers"
+
+
+def test_who_joins_while_the_owner_is_asked_gets_nothing(four, group):
+    alice, bob, carol, _ = four
+    team = group(bob)
+    with Terminal(alice, "share", alice.room, f"@{team}", columns=200) as terminal:
+        terminal.wait_for("[y/N]")
+        admin(alice.server, "add-member", team, carol.name)
+        terminal.type("y\r")
+        terminal.wait_for(f"{bob.name} may read")
+        assert terminal.ends() == 0
+    assert (sees(bob, alice), sees(carol, alice)) == (True, False)
+    assert standing(alice, alice.room)["waiting"] == [carol.name]
+
+
+def test_a_person_whose_keys_change_while_the_owner_is_asked_is_not_sealed_to(
+    four, group, newcomer
+):
+    alice, bob, *_ = four
+    other = newcomer().enrol()
+    team = group(bob, other)
+    for change in ("rotate", "reset"):
+        with Terminal(alice, "share", alice.room, f"@{team}", columns=200) as terminal:
+            terminal.wait_for("[y/N]")
+            if change == "rotate":
+                other.quick("keys", "rotate").ok()
+            else:
+                admin(alice.server, "reset-keys", other.name, "--yes")
+            terminal.type("y\r")
+            assert terminal.ends() == CONFLICT
+        assert roles(alice, alice.room) == {}
+        assert not sees(bob, alice)
+    alice.run("share", alice.room, f"@{team}", "--yes").ok()
+    assert list(roles(alice, alice.room)) == [bob.name]
+
+
+def test_each_way_has_its_own_role_and_the_best_counts(four, group):
+    alice, bob, carol, _ = four
+    room = alice.room
+    readers, writers = group(bob, carol), group(bob)
+    alice.quick("share", room, carol.name, "--write").ok()
+    alice.quick("share", room, f"@{readers}", "--yes").ok()
+    assert roles(alice, room)[carol.name] == ("writer", [readers], True)
+    assert roles(alice, room)[bob.name] == ("reader", [readers], False)
+    alice.quick("share", room, f"@{writers}", "--yes", "--write").ok()
+    assert roles(alice, room)[bob.name] == ("writer", [readers, writers], False)
+    bob.write("b", b"his")
+    bob.quick("put", "b", f"{alice.name}:{room}/b").ok()
+    # To be named as a reader takes nothing of what one has by a group, and it is said.
+    told = alice.quick("--json", "share", room, bob.name).ok().json()
+    assert (told["role"], told["changed"]) == ("writer", True)
+    alice.quick("unshare", room, f"@{writers}", "--yes").ok()
+    assert roles(alice, room)[bob.name] == ("reader", [readers], True)
+    bob.quick("put", "b", f"{alice.name}:{room}/c").fails(NOT_ALLOWED)
+    assert alice.cat(f"{room}/b") == b"his"
+    alice.quick("unshare", room, f"@{readers}", "--yes").ok()
+    assert roles(alice, room) == {
+        bob.name: ("reader", [], True),
+        carol.name: ("writer", [], True),
+    }
+    alice.quick("share", room, f"@{readers}", "--yes").ok()
+    alice.quick("unshare", room, bob.name).ok()  # whatever way they came
+    assert list(roles(alice, room)) == [carol.name]
+
+
+def test_what_is_shared_with_a_group_keeps_that_as_it_moves_and_takes_new_keys(four, group):
+    alice, bob, carol, dave = four
+    room = alice.room
+    team = group(bob, carol)
+    alice.quick("mkdir", "-p", f"{room}/in", f"{room}/other").ok()
+    alice.quick("share", f"{room}/in", f"@{team}", "--yes").ok()
+    alice.quick("share", f"{room}/in", dave.name).ok()
+    alice.quick("mv", f"{room}/in", f"{room}/other/").ok()
+    bob.quick("keys", "rotate").ok()
+    alice.quick("shares").ok()
+    alice.quick("unshare", f"{room}/other/in", dave.name, "--now").ok()
+    assert roles(alice, f"{room}/other/in") == {
+        bob.name: ("reader", [team], False),
+        carol.name: ("reader", [team], False),
+    }
+    carol.quick("leave", f"{alice.name}:in").ok()
+    alice.quick("shares").ok()
+    assert standing(alice, f"{room}/other/in")["waiting"] == [carol.name]
+
+
+def test_another_device_knows_by_which_group_people_came(four, group, tmp_path):
+    alice, bob, carol, _ = four
+    team = group(bob, carol)
+    alice.quick("share", alice.room, f"@{team}", "--yes").ok()
+    alice.run("keys", "export", "alice.keys", FSCLIENT_EXPORT_PASSPHRASE="for the journey").ok()
+    device = copy.copy(alice)
+    device.home = tmp_path / "other device"
+    device.run(
+        "keys",
+        "import",
+        "alice.keys",
+        "--no-passphrase",
+        FSCLIENT_EXPORT_PASSPHRASE="for the journey",
+    ).ok()
+    device.run("login", "--otp", device.app.fresh()).ok()
+    assert roles(device, alice.room)[bob.name] == ("reader", [team], False)
+    device.quick("unshare", alice.room, f"@{team}", "--yes").ok()
+    assert not sees(bob, alice)
+    assert not sees(carol, alice)
+
+
+def test_what_cannot_be_shared_with_a_group_is_said(four, group, newcomer):
+    alice, bob, *_ = four
+    room, team = alice.room, group(bob)
+    lone, none, unready = group(alice), group(), group(newcomer())
+    ran = alice.run("share", room, f"@{team}").fails(USAGE, "no terminal", "--yes")
+    assert bob.name in ran.err  # they are shown all the same
+    alice.run("share", room, "@no-such-group", "--yes").fails(NOT_FOUND, "knows no group")
+    alice.quick("share", room, "@Te am", "--yes").fails(USAGE, "cannot name a group")
+    alice.quick("share", room, "@", "--yes").fails(USAGE, "cannot name a group")
+    for empty in (lone, none, unready):
+        alice.quick("share", room, f"@{empty}", "--yes").fails(NOT_FOUND, "nobody in")
+    alice.quick("share", "/", f"@{team}", "--yes").fails(NOT_ALLOWED, "top of your tree")
+    alice.quick("share", f"{room}/a", f"@{team}", "--yes", "--write").fails(
+        NOT_ALLOWED, "is a file"
+    )
+    alice.quick("share", f"{room}/none", f"@{team}", "--yes").fails(NOT_FOUND)
+    alice.quick("unshare", room, f"@{team}", "--yes").fails(NOT_FOUND, f"not shared with @{team}")
+    assert roles(alice, room) == {}
+    alice.quick("share", room, f"@{team}", "--yes").ok()
+    alice.run("unshare", room, f"@{team}").fails(USAGE, "no terminal")
+    bob.quick("share", f"{alice.name}:{room}", f"@{team}", "--yes").fails(
+        NOT_ALLOWED, "only its owner"
+    )
+    admin(alice.server, "remove-group", team, "--yes")
+    assert standing(alice, room)["exists"] is False
+    assert f"@{team} is no more" in alice.quick("shares", room).ok().text
+    alice.quick("unshare", room, f"@{team}", "--yes").ok()
+    assert roles(alice, room) == {}
+
+
+def test_who_is_disabled_or_removed_does_not_stop_the_others(four, group, newcomer):
+    alice, bob, *_ = four
+    gone, out = newcomer().enrol(), newcomer().enrol()
+    team = group(bob, gone, out)
+    admin(alice.server, "disable-user", out.name)
+    ran = alice.quick("share", alice.room, f"@{team}", "--yes").ok()
+    assert out.name not in ran.err
+    assert set(roles(alice, alice.room)) == {bob.name, gone.name}
+    admin(alice.server, "remove-user", gone.name, "--yes")
+    admin(alice.server, "enable-user", out.name)
+    told = standing(alice, alice.room)
+    assert (told["waiting"], told["gone"]) == ([out.name], [])  # who is removed has nothing left
+    alice.quick("share", alice.room, f"@{team}", "--yes").ok()
+    assert set(roles(alice, alice.room)) == {bob.name, out.name}
+
+
+def test_a_script_gets_it_as_json_and_a_shell_shares_in_its_session(four, group):
+    alice, bob, carol, _ = four
+    room, team = alice.room, group(alice, bob, carol)
+    told = alice.run("--json", "share", room, f"@{team}", "--yes", "--write").ok().json()
+    assert (told["group"], told["role"], told["changed"]) == (team, "writer", True)
+    assert [one["user"] for one in told["members"]] == [bob.name, carol.name]
+    assert all(one["new"] for one in told["members"])
+    assert told["left_out"] == []
+    ran = alice.script(f"--json unshare {room} @{team} --yes", f"--json share {room} @{team} --yes")
+    taken, given = (line for line in ran.ok().lines if line.startswith("{"))
+    assert f'"members": ["{bob.name}", "{carol.name}"]' in taken
+    assert '"role": "reader"' in given

@@ -1,0 +1,280 @@
+"""Groups at the server: made by administrators, several at once too, and told to those who ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select, text
+
+from fsd.audit.events import Event
+from fsd.services.groups import Groups
+from fsd.store import schema
+from fsd.store.audit_models import AuditEntry
+from fsd.store.engine import Database
+from fsd.store.group_models import GroupMember
+from fsproto.errors import (
+    ExistsError,
+    FsError,
+    InvalidNameError,
+    NotAllowedError,
+    NotFoundError,
+    UsageError,
+)
+from fsproto.limits import MAX_GROUP
+from fsproto.messages.shares import Group
+from tests.people import Clock, Office
+from tests.unit.fsd.racing import winners
+
+RACERS = range(6)
+
+
+@pytest.fixture
+def team(office: Office) -> Groups:
+    """A group of alice and bob; carol is there as well."""
+    for name in ("carol", "bob", "alice"):
+        office.add(name)
+    office.groups.add("team", "the night shift")
+    office.groups.add_members("team", ["bob", "alice"])
+    return office.groups
+
+
+@pytest.fixture
+def other_admins(url_at_head: str, office: Office, clock: Clock) -> Iterator[list[Groups]]:
+    """Administrators elsewhere, each with connections of their own."""
+    databases = [Database(url_at_head) for _ in RACERS]
+    yield [
+        Groups(database, audit=office.audit, actor="fsadmin:other", now_ms=clock)
+        for database in databases
+    ]
+    for database in databases:
+        database.close()
+
+
+def names(groups: Groups, group: str = "team") -> list[str]:
+    return [one.user for one in groups.show(group).members]
+
+
+def audited(office: Office, *events: Event) -> list[tuple[str, str, str]]:
+    wanted = [one.value for one in events]
+    with office.database.read() as db:
+        found = db.scalars(select(AuditEntry).order_by(AuditEntry.seq))
+        return [(one.event, one.subject, one.detail) for one in found if one.event in wanted]
+
+
+def test_a_group_is_made_and_people_are_put_in_and_taken_out(team, office, clock):
+    shown = team.show("team")
+    assert (shown.note, shown.created_ms) == ("the night shift", clock())
+    assert [one.user for one in shown.members] == ["alice", "bob"]
+    assert names(team) == ["alice", "bob"]
+    team.add_members("team", ["carol", "carol"])  # whoever is named twice is put in once
+    team.remove_members("team", ["alice", "bob"])
+    assert names(team) == ["carol"]
+    team.add("another")
+    assert [one.name for one in team.everything()] == ["another", "team"]
+    team.remove("team")
+    assert [one.name for one in team.everything()] == ["another"]
+    assert {one.name for one in office.people.everybody()} == {"alice", "bob", "carol"}
+
+
+def test_a_group_may_be_called_what_a_person_is(team):
+    team.add("alice")
+    team.add_members("alice", ["alice"])
+    assert names(team, "alice") == ["alice"]
+
+
+def test_what_is_wrong_is_said_and_all_or_nothing_is_done(team):
+    wrong: list[tuple[type[FsError], Callable[[], object]]] = [
+        (ExistsError, lambda: team.add("team")),
+        (InvalidNameError, lambda: team.add("Te am")),
+        (InvalidNameError, lambda: team.add("@team")),
+        (InvalidNameError, lambda: team.add("")),
+        (UsageError, lambda: team.add("new", "two\nlines")),
+        (UsageError, lambda: team.add("new", "n" * 257)),
+        (ExistsError, lambda: team.add_members("team", ["carol", "bob"])),
+        (NotFoundError, lambda: team.add_members("team", ["carol", "nobody"])),
+        (NotFoundError, lambda: team.add_members("team", ["carol", "\x1b[2J"])),
+        (NotFoundError, lambda: team.add_members("nothing", ["carol"])),
+        (NotFoundError, lambda: team.remove_members("team", ["alice", "carol"])),
+        (NotFoundError, lambda: team.remove_members("team", ["alice", "nobody"])),
+        (NotFoundError, lambda: team.remove_members("nothing", ["alice"])),
+    ]
+    for error, act in wrong:
+        with pytest.raises(error) as refusal:
+            act()
+        assert type(refusal.value) is error
+        assert refusal.value.sentence.isprintable()
+    assert names(team) == ["alice", "bob"]
+    assert [one.name for one in team.everything()] == ["team"]
+
+
+@pytest.mark.parametrize(
+    "act", [Groups.show, Groups.remove, lambda groups, name: groups.add_members(name, ["alice"])]
+)
+@pytest.mark.parametrize("name", ["nothing", "te\0am", "\x1b[2Jteam", "\ud800", "", "a" * 10_000])
+def test_a_group_that_is_not_there_is_not_found_and_quoted_safely(team, act, name):
+    with pytest.raises(NotFoundError) as refusal:
+        act(team, name)
+    assert refusal.value.sentence.isprintable()
+    assert len(refusal.value.sentence) < 600
+
+
+def test_a_group_has_an_end(office):
+    office.groups.add("all")
+    people = [f"p{number}" for number in range(3)]
+    for name in people:
+        office.add(name)
+    with office.database.write() as db:  # fill it up without making keys for each
+        db.execute(
+            text(
+                "INSERT INTO users (name, disabled, created_ms, otp_secret, otp_digits, "
+                "otp_period, otp_algorithm, last_step) SELECT 'u' || (id * 1000 + :n), false, 0, "
+                "otp_secret, 6, 30, 'SHA1', 0 FROM users WHERE name = 'p0'"
+            ),
+            [{"n": number} for number in range(MAX_GROUP - 1)],
+        )
+    office.groups.add_members("all", [f for f in _names(office) if f.startswith("u")])
+    with pytest.raises(NotAllowedError, match="nobody was added"):
+        office.groups.add_members("all", people[:2])
+    assert len(office.groups.add_members("all", people[:1]).members) == MAX_GROUP
+    assert len(office.sharing.group("all").members) == MAX_GROUP
+    with pytest.raises(NotAllowedError):
+        office.groups.add_members("all", people[1:2])
+
+
+def _names(office: Office) -> list[str]:
+    with office.database.read() as db:
+        return list(db.scalars(text("SELECT name FROM users ORDER BY id")))
+
+
+def test_who_is_removed_is_in_no_group_and_who_loses_their_keys_stays(team, office, clock):
+    alice = office.add("dora")
+    alice.enrol(office, clock())
+    team.add("other")
+    for group in ("team", "other"):
+        team.add_members(group, ["dora"])
+    office.people.reset_keys("dora")
+    assert "dora" in names(team)
+    office.people.remove("dora")
+    assert names(team) == ["alice", "bob"]
+    office.add("dora")  # somebody else, under the same name
+    assert names(team) == ["alice", "bob"]
+    removed = audited(office, Event.GROUP_MEMBER_REMOVED, Event.USER_REMOVED)
+    assert removed == [
+        ("group-member-removed", "dora", "@other"),
+        ("group-member-removed", "dora", "@team"),
+        ("user-removed", "dora", ""),
+    ]
+
+
+def test_everything_is_audited_and_what_was_refused_is_not(team, office):
+    with pytest.raises(ExistsError):
+        team.add_members("team", ["carol", "bob"])
+    team.remove_members("team", ["bob"])
+    team.remove("team")
+    assert audited(
+        office,
+        Event.GROUP_ADDED,
+        Event.GROUP_REMOVED,
+        Event.GROUP_MEMBER_ADDED,
+        Event.GROUP_MEMBER_REMOVED,
+    ) == [
+        ("group-added", "", "@team"),
+        ("group-member-added", "bob", "@team"),
+        ("group-member-added", "alice", "@team"),
+        ("group-member-removed", "bob", "@team"),
+        ("group-removed", "", "@team"),
+    ]
+    assert office.audit.look(office.database).findings == []
+
+
+# --- two administrators at once
+
+
+def test_of_several_who_make_one_group_one_does(other_admins, office):
+    assert winners(lambda n: other_admins[n].add("team"), RACERS, refusal=ExistsError) == 1
+    assert [one.name for one in office.groups.everything()] == ["team"]
+    assert len(audited(office, Event.GROUP_ADDED)) == 1
+
+
+def test_of_several_who_put_one_person_in_one_does(team, other_admins, office):
+    put = lambda n: other_admins[n].add_members("team", ["carol"])  # noqa: E731
+    assert winners(put, RACERS, refusal=ExistsError) == 1
+    assert names(team) == ["alice", "bob", "carol"]
+    taken = lambda n: other_admins[n].remove_members("team", ["carol"])  # noqa: E731
+    assert winners(taken, RACERS, refusal=NotFoundError) == 1
+    assert names(team) == ["alice", "bob"]
+
+
+def test_those_who_put_the_same_people_in_in_another_order_do_not_wait_for_each_other(
+    team, other_admins, office
+):
+    team.add("other")
+    many = [f"x{number}" for number in range(8)]
+    for name in many:
+        office.add(name)
+
+    def put(number: int) -> None:
+        group, people = ("team", many) if number % 2 else ("other", many[::-1])
+        other_admins[number].add_members(group, people)
+
+    assert winners(put, RACERS, refusal=ExistsError) == 2
+    assert set(many) <= set(names(team)) & set(names(team, "other"))
+
+
+def test_a_group_and_a_person_that_are_removed_meanwhile_leave_nothing_behind(
+    team, other_admins, office
+):
+    def act(number: int) -> None:
+        match number:
+            case 0:
+                team.remove("team")
+            case 1:
+                office.people.remove("carol")
+            case _:
+                other_admins[number].add_members("team", ["carol"])
+
+    assert winners(act, RACERS, refusal=(NotFoundError, ExistsError)) >= 2
+    assert team.everything() == []
+    with office.database.read() as db:
+        assert db.scalar(select(func.count()).select_from(GroupMember)) == 0
+    assert office.audit.look(office.database).findings == []
+
+
+# --- who asks
+
+
+def test_who_is_in_a_group_is_told_without_those_who_are_disabled(team, office):
+    assert office.sharing.group("team") == Group(["alice", "bob"])
+    office.people.set_disabled("bob", disabled=True)
+    assert office.sharing.group("team") == Group(["alice"])
+    office.people.set_disabled("bob", disabled=False)
+    assert office.sharing.group("team") == Group(["alice", "bob"])
+    for name in ("nothing", "te\0am", "\ud800", "", "Team"):
+        with pytest.raises(NotFoundError):
+            office.sharing.group(name)
+
+
+# --- the revision
+
+
+def test_down_and_up_leaves_people_and_their_files(database_url, tmp_path: Path, clock):
+    with closing(Database(database_url)) as database:
+        schema.upgrade(database)
+        office = Office(database, tmp_path / "blobs", clock)
+        alice = office.add("alice")
+        alice.enrol(office, clock())
+        alice.put(office, "small", b"sealed")
+        office.groups.add("team")
+        office.groups.add_members("team", ["alice"])
+        before = office.people.show("alice")
+        schema.downgrade(database, "0006")
+        schema.upgrade(database)
+        assert office.people.show("alice") == before
+        assert office.groups.everything() == []
+        office.groups.add("team")
+        office.groups.add_members("team", ["alice"])
+        office.people.remove("alice")
+        assert names(office.groups) == []
