@@ -24,6 +24,7 @@ from fsd.hostkeys import HostKeys
 from fsd.masterkey import open_vault
 from fsd.services.access import Access
 from fsd.services.accounts import Accounts, LoginPolicy
+from fsd.services.drops import Drops
 from fsd.services.files import Files
 from fsd.services.histories import Histories
 from fsd.services.keylog import KeyLogs, LogKeeper
@@ -167,6 +168,14 @@ class _Server:
             database, self._blobs, now_ms=now_ms, keep=settings.keep, audit=self._audit
         )
         self._transfers = Transfers(database, self._blobs, now_ms=now_ms, limits=settings.uploads)
+        self._drops = Drops(
+            database,
+            self._blobs,
+            policy=settings.drops,
+            audit=self._audit,
+            now_ms=now_ms,
+            random=os.urandom,
+        )
         self._log = LogKeeper(settings.home.log_key(), now_ms=now_ms)
         self._log.catch_up(database)
         self._stop = asyncio.Event()
@@ -186,13 +195,13 @@ class _Server:
         )
         sharing, keylog = Sharing(self._database, self._audit), KeyLogs(self._database, self._log)
         history = Histories(self._database)
-        desk = Desk(accounts, self._files, self._transfers, sharing, keylog, history)
+        desk = Desk(accounts, self._files, self._transfers, sharing, keylog, history, self._drops)
         return desk if self._watch is None else self._watch.beside(desk)
 
     async def run(self, ready: Callable[[Address, str], None]) -> None:
         """Serve until told to stop."""
         settings = self._settings
-        janitor = Janitor(self._database, self._blobs, now_ms, settings.keep)
+        janitor = Janitor(self._database, self._blobs, now_ms, settings.keep, settings.drops)
         # This home is ours alone, so whatever is still being received in it was interrupted.
         await asyncio.to_thread(janitor.run, unkept_s=0)
         _on_signals((signal.SIGTERM, signal.SIGINT), self._stop.set)

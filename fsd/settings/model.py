@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fsd.doors.policy import DoorPolicy
 from fsd.home import Home
 from fsd.services.accounts import LoginPolicy
+from fsd.services.drops import DropPolicy
 from fsd.services.incoming import UploadLimits
 from fsd.services.keeping import KeepPolicy
 from fsproto.limits import DEFAULT_PORT
@@ -29,3 +30,4 @@ class Settings:
     door: DoorPolicy = field(default_factory=DoorPolicy)
     uploads: UploadLimits = field(default_factory=UploadLimits)
     keep: KeepPolicy = field(default_factory=KeepPolicy)
+    drops: DropPolicy = field(default_factory=DropPolicy)

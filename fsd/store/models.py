@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from fsd.store import audit_models, login_models  # noqa: F401 - all tables are known together
+from fsd.store import audit_models, drop_models, login_models  # noqa: F401 - all tables are known together
 from fsd.store.base import BIG_ID, NEVER_AGAIN, Base, Octets, table
 
 __all__ = ["Base", "Octets", "table"]
