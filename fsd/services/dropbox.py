@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -150,12 +152,16 @@ class IncomingDrop:
 
 
 class DropBox:
-    """What one session drops for one person; any thread may call, one after the other."""
+    """What one session drops for one person; any thread may call.
+
+    Several connections may share it: clients open more than one, and look on one of them for what
+    they have sent over another.
+    """
 
     def __init__(
         self, service: Drops, user_id: int, bundle: VerifiedBundle, source: DropSource
     ) -> None:
-        """Take for whom, sealed to which keys, and who drops; made by `Drops.enter`."""
+        """Take for whom, sealed to which keys, and who drops; made by `Drops.enter` alone."""
         self._service = service
         self.user_id = user_id
         self.user = bundle.body.user
@@ -164,7 +170,14 @@ class DropBox:
         self.source = DropSource(cut[1], source.key[:MAX_DROP_TEXT], cut[0])
         self._lock = threading.RLock()
         self._mine: dict[str, MyDrop] = {}
-        self._open: set[IncomingDrop] = set()
+        self._open: dict[str, IncomingDrop] = {}
+        self._folders: Counter[str] = Counter()
+        """How many of both lie in each folder, or in one further down."""
+        self._made: set[str] = set()
+        self.users = 1
+        """Connections that share it; counted by `Drops`."""
+        self.left_ms = 0
+        """Since when nobody does."""
 
     def begin(self, name: str) -> IncomingDrop:
         """Begin a drop; one of the same name of this session is replaced when it is finished.
@@ -174,7 +187,7 @@ class DropBox:
         """
         name = self._clean(name)
         with self._lock:
-            if any(one.name == name for one in self._open):
+            if name in self._open:
                 raise ConflictError(f"'{for_terminal(name)}' is being written.")
             if len(self._mine) >= MOST_REMEMBERED:
                 raise NotAllowedError("Too much was dropped in one session; log in again.")
@@ -184,7 +197,8 @@ class DropBox:
             except BaseException:
                 self._service.release(self.user_id)
                 raise
-            self._open.add(one)
+            self._open[name] = one
+            self._folders.update(_above(name))
             return one
 
     def mine(self) -> dict[str, MyDrop]:
@@ -195,7 +209,35 @@ class DropBox:
     def under_way(self) -> dict[str, IncomingDrop]:
         """Return what this session drops just now, by name."""
         with self._lock:
-            return {one.name: one for one in self._open}
+            return dict(self._open)
+
+    def found(self, name: str) -> IncomingDrop | MyDrop | None:
+        """Return what this session drops, or has dropped, under a name."""
+        with self._lock:
+            return self._open.get(name) or self._mine.get(name)
+
+    def has_folder(self, name: str) -> bool:
+        """Tell whether a folder was made, or something of this session lies in it."""
+        with self._lock:
+            return name in self._made or self._folders[name] > 0
+
+    def made(self) -> set[str]:
+        """Return the folders that were made, with those that they lie in."""
+        with self._lock:
+            return set(self._made)
+
+    def make_folder(self, name: str) -> None:
+        """Remember a folder, and those it lies in, which need not hold anything."""
+        name = self._clean(name)
+        with self._lock:
+            if len(self._made) >= MOST_REMEMBERED:
+                raise NotAllowedError("Too many folders were made in one session.")
+            self._made |= {name, *_above(name)}
+
+    def forget_folder(self, name: str) -> None:
+        """Forget a folder that was made."""
+        with self._lock:
+            self._made.discard(name)
 
     def rename(self, names: dict[str, str], *, replacing: bool = False) -> None:
         """Give drops of this session other names, all or none.
@@ -208,7 +250,7 @@ class DropBox:
             found = {old: self._found(old) for old in names}
             left = self._mine.keys() - names.keys()
             taken = [name for name in new.values() if name in left]
-            busy = {one.name for one in self._open} & set(new.values())
+            busy = self._open.keys() & set(new.values())
             if len(set(new.values())) < len(new) or busy or (taken and not replacing):
                 raise ExistsError("There is something of that name already.")
             instead = [self._mine[name].drop for name in taken]
@@ -218,8 +260,9 @@ class DropBox:
             }
             self._service.change_notes(self, self._sealed(renamed), instead)
             for gone in (*names, *taken):
-                self._mine.pop(gone, None)
-            self._mine |= renamed
+                self._forget(gone)
+            for name, one in renamed.items():
+                self._note(name, one)
 
     def set_time(self, name: str, mtime_ns: int) -> None:
         """Say when a drop of this session was changed last; `NotFoundError` if there is none."""
@@ -233,13 +276,18 @@ class DropBox:
         """Take back a drop of this session; `NotFoundError` if there is none."""
         with self._lock:
             self._service.take_back(self, self._found(name).drop)
-            del self._mine[name]
+            self._forget(name)
+
+    def leave(self) -> None:
+        """End a connection of the session; its last one ends the session, a little later."""
+        self._service.leave(self)
 
     def close(self) -> None:
         """End the session: what is still under way was cut off, and is no drop."""
         with self._lock:
-            left = list(self._open)
-            self._mine.clear()
+            left = list(self._open.values())
+            for name in list(self._mine):
+                self._forget(name)
         for one in left:
             one.abort()
 
@@ -250,13 +298,23 @@ class DropBox:
         with self._lock:
             before = self._mine.get(mine.note.name)
             self._service.commit(self, made, [before.drop] if before else [])
-            self._mine[mine.note.name] = mine
+            self._note(mine.note.name, mine)
 
     def forget(self, one: IncomingDrop) -> None:
         """Note that something is not under way any more."""
         with self._lock:
-            self._open.discard(one)
+            del self._open[one.name]
+            self._folders.subtract(_above(one.name))
         self._service.release(self.user_id)
+
+    def _note(self, name: str, one: MyDrop) -> None:
+        if name not in self._mine:
+            self._folders.update(_above(name))
+        self._mine[name] = one
+
+    def _forget(self, name: str) -> None:
+        if self._mine.pop(name, None) is not None:
+            self._folders.subtract(_above(name))
 
     def _found(self, name: str) -> MyDrop:
         found = self._mine.get(name)
@@ -281,3 +339,11 @@ class DropBox:
                 f"A name may have {self._service.policy.longest_name} bytes here."
             )
         return name
+
+
+def _above(name: str) -> Iterator[str]:
+    """Give the folders that a name lies in."""
+    end = name.find("/")
+    while end > 0:
+        yield name[:end]
+        end = name.find("/", end + 1)

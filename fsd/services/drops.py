@@ -48,6 +48,8 @@ from fsproto.types import DropId, Hash, Random, Root, Salt
 
 _DAY_MS = 24 * 3600 * 1000
 _MIB = 1 << 20
+LINGER_MS = 10 * 60_000
+"""How long a session is remembered that nobody is connected to."""
 NOTICE = "dropped"
 """Kind of the notice that files came to the drop box."""
 
@@ -104,13 +106,16 @@ class Drops:
         self.random = random
         self._lock = threading.Lock()
         self._under_way: dict[int, int] = {}
+        self._sessions: dict[tuple[int, bytes, DropSource, str], DropBox] = {}
 
     # --- who uploads
 
-    def enter(self, user: str, source: DropSource) -> DropBox:
+    def enter(self, user: str, source: DropSource, session: str = "") -> DropBox:
         """Begin a session that drops for a person; who that is was found out by the door.
 
-        `NotAllowedError` if nothing can be dropped for them.
+        Connections that give the same `session`, of the same source, share one: it goes on until
+        some minutes after the last of them has left. Each is to call `leave` at its end. Without a
+        name it is a session of its own. `NotAllowedError` if nothing can be dropped for them.
         """
         if not self.policy.box:
             raise NotAllowedError("Nothing can be dropped at this server.")
@@ -120,7 +125,37 @@ class Drops:
             if found is None or found.disabled or bundle is None:
                 raise NotAllowedError("Nothing can be dropped for that person.")
             verified = verify_bundle(Signed(bundle.payload, bundle.signature), user)
-            return DropBox(self, found.id, verified, source)
+            user_id = found.id
+        with self._lock:
+            over = self._forgotten()
+            which = (user_id, verified.hash, source, session)
+            box = self._sessions.get(which) if session else None
+            if box is None:
+                box = DropBox(self, user_id, verified, source)
+                if session:
+                    self._sessions[which] = box
+            else:
+                box.users += 1
+        for one in over:
+            one.close()
+        return box
+
+    def leave(self, box: DropBox) -> None:
+        """Note that a connection has left a session."""
+        with self._lock:
+            box.users -= 1
+            box.left_ms = self.now_ms()
+            goes_on = box.users > 0 or box in self._sessions.values()
+        if not goes_on:
+            box.close()
+
+    def _forgotten(self) -> list[DropBox]:
+        """Take out the sessions that nobody has come back to; they are to be closed."""
+        until = self.now_ms() - LINGER_MS
+        over = {w: b for w, b in self._sessions.items() if b.users <= 0 and b.left_ms < until}
+        for which in over:
+            del self._sessions[which]
+        return list(over.values())
 
     def reserve(self, user_id: int) -> None:
         """Count one more that is under way; `OutOfSpaceError` if there are too many."""
