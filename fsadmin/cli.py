@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from fsadmin import access, backups, checks, keys, users
+from fsadmin import access, backups, checks, dropkeys, keys, users
 from fsadmin.audit import audit
 from fsadmin.context import Admin, common_options
 from fsadmin.db import db
@@ -49,6 +49,9 @@ for _command in (
     access.unlock_user,
     access.sessions,
     access.revoke,
+    dropkeys.add_drop_key,
+    dropkeys.list_drop_keys,
+    dropkeys.remove_drop_key,
     keys.host_key,
     keys.rotate_host_key,
     keys.rotate_master_key,

@@ -24,6 +24,7 @@ from fsd.hostkeys import HostKeys
 from fsd.masterkey import open_vault
 from fsd.services.access import Access
 from fsd.services.accounts import Accounts, LoginPolicy
+from fsd.services.dropkeys import DropKeyring
 from fsd.services.drops import Drops
 from fsd.services.files import Files
 from fsd.services.histories import Histories
@@ -105,6 +106,12 @@ def access(home: Home, database: Database, actor: str = "fsadmin") -> Access:
     vault = open_vault(home, database)
     audit = AuditLog(vault, now_ms)
     return Access(database, vault, audit=audit, actor=actor, now_ms=now_ms, random=os.urandom)
+
+
+def drop_keys(home: Home, database: Database, actor: str = "fsadmin") -> DropKeyring:
+    """Build what an administrator looks after the keys with that may drop for people."""
+    audit = AuditLog(open_vault(home, database), now_ms)
+    return DropKeyring(database, audit=audit, actor=actor, now_ms=now_ms)
 
 
 def accounts(home: Home, database: Database, policy: LoginPolicy | None = None) -> Accounts:

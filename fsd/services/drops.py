@@ -84,6 +84,14 @@ class DropPolicy:
         return now_ms - int(min(self.keep_days, 36_500) * _DAY_MS)
 
 
+@dataclass(frozen=True)
+class KeyHolder:
+    """For whom an SSH key may drop, and what the administrator calls it."""
+
+    user: str
+    label: str
+
+
 class Drops:
     """The drop boxes of all people; all calls block, none knows of sockets."""
 
@@ -109,6 +117,20 @@ class Drops:
         self._sessions: dict[tuple[int, bytes, DropSource, str], DropBox] = {}
 
     # --- who uploads
+
+    def key_holder(self, fingerprint: str) -> KeyHolder | None:
+        """Return for whom an SSH key may drop; None where it may not, or nothing may be dropped.
+
+        `fingerprint` is `SHA256:…`, as OpenSSH has it. What the key is good for ends here: it logs
+        in to nothing but the drop box.
+        """
+        if not self.policy.box:
+            return None
+        with self._database.read() as db:
+            found = rows.drop_key_user(db, fingerprint)
+            if found is None or found[0].disabled:
+                return None
+            return KeyHolder(found[0].name, found[1].label)
 
     def enter(self, user: str, source: DropSource, session: str = "") -> DropBox:
         """Begin a session that drops for a person; who that is was found out by the door.
