@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from fsadmin import access, backups, bulk, checks, groups, keys, users
+from fsadmin import access, backups, bulk, checks, dropkeys, groups, keys, users
 from fsadmin.audit import audit
 from fsadmin.context import Admin, common_options
 from fsadmin.db import db
@@ -57,6 +57,9 @@ for _command in (
     groups.remove_group,
     groups.add_member,
     groups.remove_member,
+    dropkeys.add_drop_key,
+    dropkeys.list_drop_keys,
+    dropkeys.remove_drop_key,
     keys.host_key,
     keys.rotate_host_key,
     keys.rotate_master_key,

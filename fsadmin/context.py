@@ -21,6 +21,7 @@ from fsproto.errors import FsError, UsageError
 if TYPE_CHECKING:
     from fsd.audit.keeping import AuditKeeper
     from fsd.services.access import Access
+    from fsd.services.dropkeys import DropKeyring
     from fsd.services.groups import Groups
     from fsd.services.people import People
     from fsd.settings.load import Loaded
@@ -106,6 +107,14 @@ class Admin(Console):
 
         with self.home.keys(), self.database_at_head() as database:
             yield app.groups(self.home, database, self.actor)
+
+    @contextmanager
+    def drop_keys(self) -> Iterator[DropKeyring]:
+        """Hand out the use cases about keys that may drop, on a database brought to head."""
+        from fsd import app
+
+        with self.home.keys(), self.database_at_head() as database:
+            yield app.drop_keys(self.home, database, self.actor)
 
     @contextmanager
     def audit(self) -> Iterator[AuditKeeper]:

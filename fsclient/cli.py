@@ -46,6 +46,7 @@ COMMANDS = {
     "unshare": "Share a file or folder with somebody no more.",
     "shares": "Show what is shared by you and with you.",
     "leave": "Leave what somebody shares with you.",
+    "inbox": "Show, accept or reject what was dropped for you.",
     "verify": "Compare keys with somebody by words.",
     "gateway": "Serve your tree to other programs of this machine, by SFTP.",
     "mount": "Show your tree as a folder of this machine.",
@@ -58,6 +59,7 @@ _ELSEWHERE = {
     "dir": "ls", "list": "ls", "move": "mv", "rename": "mv", "ren": "mv", "del": "rm",
     "delete": "rm", "remove": "rm", "rmdir": "rm", "register": "enroll", "info": "status",
     "log": "history", "versions": "history", "undelete": "restore", "undo": "restore",
+    "drops": "inbox", "accept": "inbox",
 }  # fmt: skip
 """What other programs call our commands, to suggest the right one."""
 

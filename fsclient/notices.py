@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from fsclient.ui import Ui, count_text, time_text
 from fsproto.messages.account import Notice
+from fsproto.names import for_terminal
 
 _LEAKED = "If that was not you, make a new secret with 'fsclient otp rotate'."
 
@@ -37,6 +38,12 @@ def _sentence(notice: Notice) -> str | None:
                 "Somebody without your identity key tried to go on with a session of yours,"
                 f"{when}. They have read your profile folder: end all sessions with "
                 "'fsclient logout --everywhere'."
+            )
+        case "dropped":
+            files = count_text(notice.count, "file")
+            return (
+                f"{files} came to your drop box, the last on {time_text(notice.at_ms)} from "
+                f"{for_terminal(notice.address)}: 'fsclient inbox' shows what waits."
             )
         case "recovery-codes-low":
             left = count_text(notice.count, "recovery code") if notice.count else "no recovery code"

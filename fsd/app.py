@@ -24,6 +24,8 @@ from fsd.hostkeys import HostKeys
 from fsd.masterkey import open_vault
 from fsd.services.access import Access
 from fsd.services.accounts import Accounts, LoginPolicy
+from fsd.services.dropkeys import DropKeyring
+from fsd.services.drops import Drops
 from fsd.services.files import Files
 from fsd.services.groups import Groups
 from fsd.services.histories import Histories
@@ -118,6 +120,12 @@ def groups(home: Home, database: Database, actor: str = "fsadmin") -> Groups:
     return Groups(database, audit=audit, actor=actor, now_ms=now_ms)
 
 
+def drop_keys(home: Home, database: Database, actor: str = "fsadmin") -> DropKeyring:
+    """Build what an administrator looks after the keys with that may drop for people."""
+    audit = AuditLog(open_vault(home, database), now_ms)
+    return DropKeyring(database, audit=audit, actor=actor, now_ms=now_ms)
+
+
 def accounts(home: Home, database: Database, policy: LoginPolicy | None = None) -> Accounts:
     """Build what people log in at."""
     vault = open_vault(home, database)
@@ -189,6 +197,14 @@ class _Server:
         self._transfers = Transfers(
             database, self._blobs, now_ms=now_ms, limits=settings.uploads, quotas=self._quotas
         )
+        self._drops = Drops(
+            database,
+            self._blobs,
+            policy=settings.drops,
+            audit=self._audit,
+            now_ms=now_ms,
+            random=os.urandom,
+        )
         self._log = LogKeeper(settings.home.log_key(), now_ms=now_ms)
         self._log.catch_up(database)
         self._stop = asyncio.Event()
@@ -209,13 +225,13 @@ class _Server:
         )
         sharing, keylog = Sharing(self._database, self._audit), KeyLogs(self._database, self._log)
         history = Histories(self._database)
-        desk = Desk(accounts, self._files, self._transfers, sharing, keylog, history)
+        desk = Desk(accounts, self._files, self._transfers, sharing, keylog, history, self._drops)
         return desk if self._watch is None else self._watch.beside(desk)
 
     async def run(self, ready: Callable[[Address, str], None]) -> None:
         """Serve until told to stop."""
         settings = self._settings
-        janitor = Janitor(self._database, self._blobs, now_ms, settings.keep)
+        janitor = Janitor(self._database, self._blobs, now_ms, settings.keep, settings.drops)
         # This home is ours alone, so whatever is still being received in it was interrupted.
         await asyncio.to_thread(self._quotas.begin)
         await asyncio.to_thread(janitor.run, unkept_s=0)

@@ -275,3 +275,24 @@ def _rsa_public(spki: bytes) -> rsa.RSAPublicKey:
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size != RSA_BITS:
         raise CryptoError("not an RSA-3072 public key")
     return key
+
+
+def ssh_public_key(line: bytes) -> tuple[str, int]:
+    """Return what an SSH public key in OpenSSH's format is: `ed25519`, `ecdsa` or `rsa`, its bits.
+
+    `CryptoError` for anything else; certificates and keys of DSA are something else.
+    """
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    try:
+        key = serialization.load_ssh_public_key(line)
+    except (ValueError, UnsupportedAlgorithm):
+        raise CryptoError("not a usable SSH public key") from None
+    match key:
+        case ed25519.Ed25519PublicKey():
+            return "ed25519", 256
+        case ec.EllipticCurvePublicKey():
+            return "ecdsa", key.key_size
+        case rsa.RSAPublicKey():
+            return "rsa", key.key_size
+    raise CryptoError("another kind of key")

@@ -61,6 +61,15 @@ MAX_BACKUP = 64 * 1024
 MAX_HOST_KEY_MOVES = 8
 """Changes of the host key that one answer vouches for; so many fit into a handshake message."""
 
+MAX_DROP_NAME = 1024
+"""UTF-8 bytes of a drop's name: one or several names joined by '/'."""
+MAX_DROP_PARTS = 32
+"""Names that a drop's name is made of, at most."""
+MAX_DROP_TEXT = 255
+"""Characters of what is said of where a drop came from."""
+MAX_DROPS_NAMED = 1000
+"""Drops that one `removedrops` names."""
+
 RSA_BITS = 3072
 RSA_CIPHERTEXT = RSA_BITS // 8
 

@@ -11,7 +11,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from fsproto.errors import InvalidNameError
-from fsproto.limits import MAX_NAME_BYTES, MAX_PATH_PARTS
+from fsproto.limits import MAX_DROP_NAME, MAX_DROP_PARTS, MAX_NAME_BYTES, MAX_PATH_PARTS
 
 _QUOTED = 80
 _USER = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
@@ -61,6 +61,20 @@ def clean_name(name: str) -> str:
     if len(name.encode()) > MAX_NAME_BYTES:
         raise InvalidNameError(f"{_quoted(given)} is longer than {MAX_NAME_BYTES} bytes of UTF-8.")
     return name
+
+
+def drop_parts(name: str) -> tuple[str, ...]:
+    """Return the names that a drop's name is made of; `InvalidNameError` if it cannot be one.
+
+    It is one name, or several joined by `/`: 1 to 32, with 1,024 bytes of UTF-8 in all. None of
+    them is empty, so it neither begins nor ends with a `/`.
+    """
+    parts = tuple(clean_name(part) for part in name.split("/"))
+    if len(parts) > MAX_DROP_PARTS:
+        raise InvalidNameError(f"{_quoted(name)} lies in more than {MAX_DROP_PARTS - 1} folders.")
+    if len("/".join(parts).encode()) > MAX_DROP_NAME:
+        raise InvalidNameError(f"{_quoted(name)} is longer than {MAX_DROP_NAME} bytes of UTF-8.")
+    return parts
 
 
 def _quoted(name: str) -> str:

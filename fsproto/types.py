@@ -7,6 +7,8 @@ from typing import NewType
 
 NodeId = NewType("NodeId", bytes)
 """16 random bytes that name a node for life."""
+DropId = NewType("DropId", bytes)
+"""16 random bytes that name a drop."""
 NodeKey = NewType("NodeKey", bytes)
 """32 random bytes; a folder's opens its children, a file's its metadata."""
 FileKey = NewType("FileKey", bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,7 @@ from fsd.auth.vault import Vault
 from fsd.blobs.local import LocalBlobs
 from fsd.services.access import Access
 from fsd.services.accounts import Accounts, LoginPolicy, Principal
+from fsd.services.drops import DropPolicy, Drops
 from fsd.services.files import Files
 from fsd.services.groups import Groups
 from fsd.services.keylog import KeyLogs, LogKeeper
@@ -88,6 +90,14 @@ class Office:
         self.groups = Groups(database, audit=self.audit, actor="fsadmin:tests", now_ms=clock)
         self.files = Files(database, self.blobs, now_ms=clock, audit=self.audit)
         self.transfers = Transfers(database, self.blobs, now_ms=clock)
+        self.drops = Drops(
+            database,
+            self.blobs,
+            policy=DropPolicy(box=True),
+            audit=self.audit,
+            now_ms=clock,
+            random=os.urandom,
+        )
         self.sharing = Sharing(database, self.audit)
         self.key_log = KeyLogs(database, self.log)
 

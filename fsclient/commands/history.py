@@ -64,6 +64,7 @@ def _told(session: Session, path: RemotePath) -> tuple[dict[str, Any], list[str]
 
 
 def _data(version: Version) -> dict[str, Any]:
+    from fsclient.inbox.marks import dropped_data
     from fsproto.sealed.manifest import Mode
 
     body, metadata = version.found.manifest.body, version.found.metadata
@@ -77,10 +78,12 @@ def _data(version: Version) -> dict[str, Any]:
         "author": body.author,
         "author_checked": version.placed,
         "changes": version.changes,
+        "dropped": dropped_data(metadata),
     }
 
 
 def _lines(versions: list[Version]) -> list[str]:
+    from fsclient.inbox.marks import mark
     from fsclient.ui import time_text
 
     numbers = [str(one.number) for one in versions]
@@ -90,10 +93,13 @@ def _lines(versions: list[Version]) -> list[str]:
         for one in versions
     ]
     widths = [max(map(len, some), default=0) for some in (numbers, sizes, authors)]
+    told = [", ".join(one.changes) + mark(one.found.metadata) for one in versions]
     lines = [
         f"{number:>{widths[0]}}  {time_text(one.found.manifest.body.time_ms)}  "
-        f"{size:>{widths[1]}}  {author:<{widths[2]}}  {', '.join(one.changes)}".rstrip()
-        for one, number, size, author in zip(versions, numbers, sizes, authors, strict=True)
+        f"{size:>{widths[1]}}  {author:<{widths[2]}}  {changes}".rstrip()
+        for one, number, size, author, changes in zip(
+            versions, numbers, sizes, authors, told, strict=True
+        )
     ]
     if versions and versions[-1].number > 1:
         lines.append(f"The server no longer has versions before {versions[-1].number}.")

@@ -23,8 +23,8 @@ def command(app: App, paths: tuple[str, ...], *, long: bool) -> None:
     """List folders, or show single files. Without a path: the top of your tree.
 
     Names of folders end in '/', those of symbolic links in '@'; 'cat' writes where a link leads.
-    What is shown was verified: the server can neither hide, add nor
-    exchange anything.
+    What is shown was verified: the server can neither hide, add nor exchange anything. With -l, a
+    file that came through the drop box, where the server has seen it, is marked as dropped.
     """
     from fsproto.names import parse_path
 
@@ -43,6 +43,7 @@ def command(app: App, paths: tuple[str, ...], *, long: bool) -> None:
 
 
 def _data(found: Located) -> dict[str, Any]:
+    from fsclient.inbox.marks import dropped_data
     from fsproto.sealed.manifest import Mode
 
     meta = found.metadata
@@ -55,15 +56,18 @@ def _data(found: Located) -> dict[str, Any]:
         "executable": meta.mode is Mode.EXECUTABLE,
         "version": found.manifest.body.version,
         "author": found.manifest.body.author,
+        "dropped": dropped_data(meta),
     }
 
 
 def _lines(inside: list[Located], *, long: bool) -> list[str]:
+    from fsclient.inbox.marks import mark
     from fsclient.ui import time_text
 
     names = [one.path.name + _MARKS[one.kind] for one in inside]
     if not long:
         return names
+    names = [name + mark(one.metadata) for one, name in zip(inside, names, strict=True)]
     sizes = ["-" if one.is_folder else f"{one.metadata.size:,}" for one in inside]
     width = max(map(len, sizes), default=0)
     return [

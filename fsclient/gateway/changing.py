@@ -22,7 +22,7 @@ from fsproto.keys.tree import new_node
 from fsproto.limits import MAX_LINK_TARGET
 from fsproto.messages.files import InlineBlob
 from fsproto.sealed import integrity
-from fsproto.sealed.manifest import Metadata, Mode
+from fsproto.sealed.manifest import Metadata, Mode, described
 
 
 class Changer:
@@ -137,4 +137,4 @@ class Changer:
 def replace_metadata(was: Metadata, mtime_ns: int | None, mode: Mode | None) -> Metadata:
     """Return metadata with another time and mode, where there are any."""
     time_ns = was.mtime_ns if mtime_ns is None else mtime_ns
-    return Metadata(was.name, was.size, time_ns, was.mode if mode is None else mode, was.file_key)
+    return described(was, time_ns, was.mode if mode is None else mode)

@@ -22,7 +22,7 @@ from fsproto.keys.tree import new_node
 from fsproto.limits import MAX_INLINE_BLOB
 from fsproto.messages.files import InlineBlob
 from fsproto.sealed import integrity, stream
-from fsproto.sealed.manifest import Content, Metadata
+from fsproto.sealed.manifest import Content, Metadata, described
 from fsproto.types import NodeId
 
 _INLINE_PLAIN = MAX_INLINE_BLOB - stream.HEADER_SIZE - stream.TAG_SIZE
@@ -174,9 +174,8 @@ class Publisher:
         folder, now = self._as_it_is(session, writing)
         if now is None:
             return
-        was = now.metadata
         changes = Changes(session.tree)
-        metadata = Metadata(was.name, was.size, writing.time_ns, writing.mode, was.file_key)
+        metadata = described(now.metadata, writing.time_ns, writing.mode)
         changes.describe(folder.keyed, now, metadata)
         changes.commit()
         self._note(session, writing, folder)

@@ -22,7 +22,7 @@ from fsproto.keys.tree import KeyedNode, new_node
 from fsproto.limits import MAX_INLINE_BLOB
 from fsproto.messages.files import InlineBlob
 from fsproto.sealed import integrity, stream
-from fsproto.sealed.manifest import Metadata
+from fsproto.sealed.manifest import Dropped, DroppedMetadata, Metadata
 from fsproto.types import NodeId
 
 BATCH_BYTES = 700_000
@@ -124,11 +124,13 @@ class Uploader:
         instead: Located | None = None,
         *,
         path: object = "",
+        dropped: Dropped | None = None,
     ) -> None:
         """Seal a file and send it; it is in its folder after the next `flush`.
 
         It is the next version of `before`, or takes the place of `instead`, a folder. `path` is
-        what it is called where its progress is told; else that is its name.
+        what it is called where its progress is told; else that is its name. `dropped` says where
+        its content came from, if it came through the drop box.
         """
         file = before.keyed if before else new_node(os.urandom)
         version = before.manifest.body.version + 1 if before else 1
@@ -146,7 +148,8 @@ class Uploader:
                 sent = self._stream(parent, name, before, source, moving)
             file, sealing, size, root = sent.node, sent.sealing, sent.size, sent.root
             self._batch.streamed += size
-        metadata = Metadata(name, size, facts.mtime_ns, facts.mode, sealing.file_key)
+        said = name, size, facts.mtime_ns, facts.mode, sealing.file_key
+        metadata = Metadata(*said) if dropped is None else DroppedMetadata(*said, dropped)
         manifest = before.manifest if before else None
         content = sealing.content(version, root, size)
         version_after = NextVersion(file, manifest, metadata, content)

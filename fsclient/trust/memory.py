@@ -15,10 +15,10 @@ from collections.abc import Iterable, Mapping
 from fsclient.trust.localdb import LocalDatabase
 from fsproto import crypto
 from fsproto.errors import RollbackError
-from fsproto.types import NO_HASH, Hash, NodeId
+from fsproto.types import NO_HASH, DropId, Hash, NodeId
 from fsproto.values import Value
 
-STATE, MANIFEST, LIST, AGE, KEYS = 1, 2, 3, 4, 5
+STATE, MANIFEST, LIST, AGE, KEYS, DROP = 1, 2, 3, 4, 5, 6
 _Known = dict[tuple[NodeId, int], tuple[int, bytes, int]]
 _AT_ONCE = 500
 """Nodes in one query."""
@@ -39,8 +39,8 @@ class Sighting(Value, frozen=True):
 
     node: NodeId
     what: int
-    """`STATE`, `MANIFEST`, `LIST`, `AGE` (that a list has come to a generation; see `age`), or
-    `KEYS` (that somebody's keys came to an end; see `key_end`)."""
+    """`STATE`, `MANIFEST`, `LIST`, `AGE` (that a list has come to a generation; see `age`),
+    `KEYS` (that somebody's keys came to an end; see `key_end`), or `DROP` (`accepted`)."""
     version: int
     hash: Hash
 
@@ -62,6 +62,11 @@ def age(node: NodeId, generation: int) -> Sighting:
 def key_end(index: int) -> Sighting:
     """Return the sighting of an entry of the key log that put an end to somebody's keys."""
     return Sighting(NodeId(index.to_bytes(16, "big")), KEYS, 1, NO_HASH)
+
+
+def accepted(drop: DropId) -> Sighting:
+    """Return the sighting of a drop that was accepted: whoever shows it again is too late."""
+    return Sighting(NodeId(drop), DROP, 1, NO_HASH)
 
 
 class Memory(LocalDatabase):

@@ -1,7 +1,8 @@
 """Deletes what an interruption left behind: staged blobs, and blobs that no row knows.
 
-And what was kept for as long as the operator wanted it kept: older versions of files, and what was
-removed. Nothing else that a committed row names is ever touched.
+And what was kept for as long as the operator wanted it kept: older versions of files, what was
+removed, and drops that nobody has accepted. Nothing else that a committed row names is ever
+touched.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import logging
 from collections.abc import Callable
 
 from fsd.blobs.base import BlobStore
+from fsd.services.drops import DropPolicy
 from fsd.services.keeping import KeepPolicy
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
-from fsd.store.repos import penalties, quotas, sessions, users, versions
+from fsd.store.repos import drops, penalties, quotas, sessions, users, versions
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +37,10 @@ class Janitor:
         blobs: BlobStore,
         now_ms: Callable[[], int],
         keep: KeepPolicy | None = None,
+        drops: DropPolicy | None = None,
     ) -> None:
-        """Take what is to be tidied, and what is kept."""
+        """Take what is to be tidied, what is kept, and for how long drops wait."""
+        self._drops = drops or DropPolicy()
         self._keep = keep or KeepPolicy()
         self._database = database
         self._blobs = blobs
@@ -60,6 +64,7 @@ class Janitor:
         for root in outside:
             self._blobs.delete(root)
         self._drop_old(now)
+        self._drop_unwanted(now)
         lying = list(self._blobs.names(min(unkept_s, ORPHAN_S)))
         with self._database.read() as db:
             known = blob_rows.known(db, lying)
@@ -88,3 +93,16 @@ class Janitor:
             self._blobs.delete(root)
         if removed:
             log.info("deleted what was removed long ago", extra={"count": len(removed)})
+
+    def _drop_unwanted(self, now: int) -> None:
+        """Delete drops that nobody has accepted in time."""
+        until = self._drops.before_ms(now)
+        with self._database.read() as db:
+            old = drops.older_than(db, until)
+        if not old:
+            return
+        with self._database.write() as db:
+            outside = drops.remove(db, old)
+        for root in outside:
+            self._blobs.delete(root)
+        log.info("deleted drops that nobody accepted", extra={"count": len(old)})

@@ -58,12 +58,16 @@ class Finding:
     """The name of the person, or nothing."""
     staged: bool = False
     """Whether it is a blob that was uploaded and not committed: nobody's file yet."""
+    drop: bool = False
+    """Whether it is the blob of a drop that waits."""
 
     @property
     def sentence(self) -> str:
         """What a person is told."""
         if self.staged:
             return f"An upload of {self.owner} that waits for its commit is damaged: {self.what}."
+        if self.drop:
+            return f"What was dropped for {self.owner} is {self.kind.value}: blob {self.what}."
         return SENTENCES[self.kind].format(what=self.what, owner=self.owner)
 
     @property

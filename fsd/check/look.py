@@ -16,6 +16,7 @@ from sqlalchemy.orm import aliased
 from fsd.blobs.check import root_of
 from fsd.blobs.janitor import ORPHAN_S
 from fsd.check.findings import Finding, Kind
+from fsd.store.drop_models import Drop
 from fsd.store.models import Blob, FolderState, Manifest, Node, OlderContent, User
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import nodes, quotas
@@ -70,20 +71,22 @@ class Look:
                 Blob.data,
                 Node.blob,
                 OlderContent.node_id,
+                Drop.id,
                 User.name,
             )
             .join(User, User.id == Blob.owner_id)
             .outerjoin(Node, Node.id == Blob.node_id)
             .outerjoin(OlderContent, OlderContent.root == Blob.root)
+            .outerjoin(Drop, (Drop.root == Blob.root) & (Drop.id == Blob.node_id))
         )
         for row in db.execute(ask, execution_options=_SHORT):
-            root, salt, size, node, data, has, older, owner = cast("Any", row)
+            root, salt, size, node, data, has, older, drop, owner = cast("Any", row)
             self.blobs += 1
             self.bytes += size
             wrong = self._compare(root, salt, size, data)
             if wrong is not None:
-                yield Finding(wrong, root.hex(), owner, staged=node is None)
-            elif node is not None and has != root and older != node:
+                yield Finding(wrong, root.hex(), owner, staged=node is None, drop=drop is not None)
+            elif node is not None and has != root and older != node and drop is None:
                 yield Finding(Kind.UNOWNED, root.hex(), owner)
 
     def _compare(self, root: bytes, salt: bytes, size: int, data: bytes | None) -> Kind | None:
@@ -184,6 +187,8 @@ class Look:
                     node = nodes.get(db, row.node_id) if row and row.node_id else None
                     older = db.get(OlderContent, key)
                     kept = row is not None and older is not None and older.node_id == row.node_id
+                    dropped = row is not None and row.node_id and db.get(Drop, row.node_id)
+                    kept = kept or bool(dropped and dropped.root == key)
                     return row is not None and (node is None or node.blob != key) and not kept
                 case Kind.NO_STATE | Kind.WRONG_ROOT:
                     return nodes.get(db, key) is not None and _folder(db, key) is finding.kind

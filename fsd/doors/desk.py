@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fsd.blobs.base import BlobReader
 from fsd.services.accounts import Accounts, Principal
+from fsd.services.drops import Drops
 from fsd.services.files import Files
 from fsd.services.histories import Histories
 from fsd.services.incoming import IncomingBlob, WholeBlob
@@ -32,6 +33,7 @@ from fsproto.messages.account import (
     Welcome,
 )
 from fsproto.messages.base import Done, Message
+from fsproto.messages.drops import GetDrops, RemoveDrops
 from fsproto.messages.files import Commit, Kept, Lookup, Resume
 from fsproto.messages.files import Upload as BeginUpload
 from fsproto.messages.history import GetHistory, GetRemoved
@@ -51,6 +53,7 @@ class Desk:
     sharing: Sharing
     log: KeyLogs
     histories: Histories
+    drops: Drops
 
     def log_in(
         self, ask: Login | Enroll, channel_id: bytes, address: str
@@ -87,6 +90,8 @@ class Desk:
                 return self.sharing.group(name)
             case Leave(node):
                 return self.sharing.leave(who, node)
+            case RemoveDrops(dropped):
+                return self.drops.remove(who, dropped)
             case GetRemoved(folder, skip):
                 return self.histories.removed(who, folder, skip)
         return self._of_account(who, ask)
@@ -123,6 +128,8 @@ class Desk:
                 return self.sharing.mine(who)
             case GetShares():
                 return self.sharing.with_me(who, ask)
+            case GetDrops():
+                return self.drops.waiting(who)
             case GetHistory(node, version):
                 return self.histories.of_node(who, node, version)
         return [self.answer(who, ask)]

@@ -31,7 +31,7 @@ class Watch:
     def beside(self, desk: Desk) -> Desk:
         """Return a desk that counts what that one answers."""
         parts = desk.accounts, desk.files, desk.transfers, desk.sharing, desk.log, desk.histories
-        return CountingDesk(*parts, self._numbers)
+        return CountingDesk(*parts, desk.drops, self._numbers)
 
     async def open(self, where: Address, door: NativeDoor) -> Address:
         """Begin to tell; return the address. `OSError` where that cannot be listened on."""

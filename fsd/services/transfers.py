@@ -15,7 +15,7 @@ from fsd.services.incoming import IncomingBlob, IncomingBlobs, UploadLimits, Who
 from fsd.services.quotas import Quotas
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
-from fsd.store.repos import nodes, shares
+from fsd.store.repos import drops, nodes, shares
 from fsproto.errors import ConflictError, NotFoundError, RemoteProtocolError
 from fsproto.limits import MAX_FETCH
 from fsproto.messages.files import Content, Kept, Room
@@ -140,10 +140,17 @@ class Transfers:
                 raise ConflictError("This very content was uploaded before.")
 
     def open(self, who: Principal, node: NodeId, root: Root) -> tuple[BlobReader, int]:
-        """Return a reader of a node's content, of now or one that is kept, and its size."""
+        """Return a reader of a node's content, of now or one that is kept, and its size.
+
+        A drop for who asks stands in the place of a node.
+        """
         with self._database.read() as db:
             found, blob = nodes.get(db, node), blob_rows.get(db, root)
-            if found is None or not shares.readable(db, who.user_id, [found]):
+            if found is None:
+                drop = drops.get(db, node)
+                if drop is None or drop.user_id != who.user_id:
+                    raise NotFoundError("There is no such file.")
+            elif not shares.readable(db, who.user_id, [found]):
                 raise NotFoundError("There is no such file.")
             if blob is None or blob.node_id != node:
                 raise ConflictError("The file was replaced or removed meanwhile.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fsd.doors.policy import DoorPolicy
 from fsd.home import Home
 from fsd.services.accounts import LoginPolicy
+from fsd.services.drops import DropPolicy
 from fsd.services.incoming import UploadLimits
 from fsd.services.keeping import KeepPolicy
 from fsd.services.quota_policy import QuotaPolicy
@@ -31,3 +32,4 @@ class Settings:
     uploads: UploadLimits = field(default_factory=UploadLimits)
     keep: KeepPolicy = field(default_factory=KeepPolicy)
     quota: QuotaPolicy = field(default_factory=QuotaPolicy)
+    drops: DropPolicy = field(default_factory=DropPolicy)

@@ -46,6 +46,10 @@ _SECTIONS = {
     "login": ("`[login]`", "Sessions, and what is held against guessing."),
     "door": ("`[door]`", "How long is waited for what."),
     "upload": ("`[upload]`", "How much one person may have on its way."),
+    "drops": (
+        "`[drops]`",
+        "What may be dropped, where `drop_box` allows it, and how long it waits.",
+    ),
 }
 _WIDTH = 34
 

@@ -18,6 +18,7 @@ from fsd.settings.kinds import (
     Kind,
     Listening,
     OneOf,
+    Switch,
     Time,
     Whole,
 )
@@ -63,6 +64,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("log_format", "log_format", OneOf(("text", "json")), "How logs are written to stderr.", reloads=True),
     Setting("log_level", "log_level", OneOf(("debug", "info", "warning", "error")), "What is worth logging; `debug` has a line for every request.", reloads=True),
     Setting("metrics_listen", "metrics_listen", Listening(loopback=True), "Where `/metrics` (for Prometheus) and `/healthz` are served, without any login; nowhere if empty."),
+    Setting("drop_box", "drops.box", Switch(), "Whether files can be dropped for people by those who have no `fsclient`. The server sees what is dropped as it comes, and seals it to the person's keys."),
 
     Setting("login.session", "logins.session_ms", Time(60, 90 * 86400, _MS), "How long a session lasts before a one-time password is asked for again.", reloads=True),
     Setting("login.free_tries", "logins.free_tries", Whole(1, 1000), "Refused logins of one name from one address, or with one identity key, before there is a wait.", reloads=True),
@@ -93,6 +95,13 @@ SETTINGS: tuple[Setting, ...] = (
 
     Setting("upload.active", "uploads.active", Whole(1, 10_000), "Uploads of one person under way at once, over all connections."),
     Setting("upload.suspended", "uploads.suspended", Whole(0, 10_000), "Broken-off uploads of one person that are kept to be gone on with; the oldest make room."),
+
+    Setting("drops.largest_mib", "drops.largest_mib", Whole(1, 1 << 24), "The largest drop, in MiB."),
+    Setting("drops.waiting", "drops.waiting", Whole(1, 1_000_000), "Drops that may wait for one person."),
+    Setting("drops.waiting_mib", "drops.waiting_mib", Whole(1, 1 << 30), "The same in MiB, as they are stored."),
+    Setting("drops.longest_name", "drops.longest_name", Whole(8, 1024), "Bytes of a drop's name, with the folders it was put in."),
+    Setting("drops.at_once", "drops.at_once", Whole(1, 1000), "Drops for one person that are under way at once."),
+    Setting("drops.keep_days", "drops.keep_days", Whole(1, 36_500), "Days after which a drop that its person has neither accepted nor rejected is deleted."),
 )  # fmt: skip
 """Every setting there is, in the order people read about them."""
 

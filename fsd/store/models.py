@@ -8,7 +8,13 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from fsd.store import audit_models, group_models, login_models, quota_models  # noqa: F401 - known together
+from fsd.store import (  # noqa: F401 - all tables are known together
+    audit_models,
+    drop_models,
+    group_models,
+    login_models,
+    quota_models,
+)
 from fsd.store.base import BIG_ID, NEVER_AGAIN, Base, Octets, table
 
 __all__ = ["Base", "Octets", "table"]

@@ -1,12 +1,9 @@
 """Grants: a node key sealed to one person.
 
-    sealed  = RSA-OAEP(secret 32) 384 ‖ ML-KEM ciphertext 1088 ‖ AES-256-GCM(key, node key)
-    key     = HKDF-SHA256(ikm = RSA secret ‖ ML-KEM secret, salt = hash of the person's bundle,
-              info = "fs/1 wrap to person" ‖ binding, 32)
-    binding = node 16 ‖ u32 generation ‖ u8 role ‖ the person's name, UTF-8
+It is sealed as `wrapping` does it, with
 
-The key is fresh for every grant, so its one nonce is 12 zero bytes. Opening needs both private
-keys: a quantum computer alone, or a flaw in ML-KEM alone, does not open it.
+    info    = "fs/1 wrap to person" ‖ binding
+    binding = node 16 ‖ u32 generation ‖ u8 role ‖ the person's name, UTF-8
 
 A person's own tree hangs on a root grant: the root's key sealed to the person, signed by the
 person, so that the server cannot put another tree in its place.
@@ -21,7 +18,7 @@ from typing import TYPE_CHECKING
 from fsproto import crypto, labels
 from fsproto.errors import IntegrityError, RemoteProtocolError, SignatureError
 from fsproto.keys.tree import KeyedNode
-from fsproto.limits import RSA_CIPHERTEXT
+from fsproto.keys.wrapping import open_sealed, seal_to
 from fsproto.packing import Record
 from fsproto.sealed.signed import Signed, open_signed, sign
 from fsproto.types import NO_NODE, NodeId, NodeKey
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _BINDING = struct.Struct(">16sIB")
-_NONCE = bytes(crypto.NONCE_SIZE)
 
 
 class Role(enum.IntEnum):
@@ -56,9 +52,8 @@ class RootGrant(Record, frozen=True):
     time_ms: int
 
 
-def _key(rsa: bytes, kem: bytes, bundle: VerifiedBundle, role: Role, node: KeyedNode) -> bytes:
-    binding = _BINDING.pack(node.node, node.generation, role) + bundle.body.user.encode()
-    return crypto.hkdf(rsa + kem, salt=bundle.hash, info=labels.WRAP + binding)
+def _info(node: NodeId, generation: int, role: Role, user: str) -> bytes:
+    return labels.WRAP + _BINDING.pack(node, generation, role) + user.encode()
 
 
 def wrap(node: KeyedNode, to: VerifiedBundle, role: Role, random: Random) -> bytes:
@@ -66,25 +61,14 @@ def wrap(node: KeyedNode, to: VerifiedBundle, role: Role, random: Random) -> byt
 
     Raises `RemoteProtocolError` if what the bundle signs are no usable public keys.
     """
-    secret = random(crypto.KEY_SIZE)
-    try:
-        shared, ciphertext = crypto.kem_encapsulate(to.body.kem)
-        sealed = crypto.rsa_seal(to.body.rsa, secret)
-    except crypto.CryptoError as error:
-        raise RemoteProtocolError(f"Public keys of a person are no good: {error}.") from None
-    key = _key(secret, shared, to, role, node)
-    return sealed + ciphertext + crypto.Aead(key).seal(_NONCE, node.key)
+    info = _info(node.node, node.generation, role, to.body.user)
+    return seal_to(to, info, node.key, random)
 
 
 def unwrap(sealed: bytes, node: NodeId, generation: int, role: Role, to: Identity) -> KeyedNode:
     """Open a grant; `IntegrityError` if it is not for this person, node, generation and role."""
-    kem_end = RSA_CIPHERTEXT + crypto.KEM_CIPHERTEXT_SIZE
-    blank = KeyedNode(node, generation, NodeKey(b""))
     try:
-        secret = to.rsa.open(sealed[:RSA_CIPHERTEXT])
-        shared = to.kem.decapsulate(sealed[RSA_CIPHERTEXT:kem_end])
-        key = _key(secret, shared, to.bundle, role, blank)
-        opened = crypto.Aead(key).open(_NONCE, sealed[kem_end:])
+        opened = open_sealed(sealed, _info(node, generation, role, to.user), to)
     except crypto.CryptoError:
         raise IntegrityError("A grant was not sealed to this identity.") from None
     return KeyedNode(node, generation, NodeKey(opened))

@@ -8,7 +8,7 @@ import msgspec
 
 from fsproto.errors import FsError, InternalError, RemoteProtocolError
 from fsproto.limits import MAX_CONTROL
-from fsproto.messages import account, files, history, keylog, shares
+from fsproto.messages import account, drops, files, history, keylog, shares
 from fsproto.messages.base import Done, Failure, Message
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Message",
     "account",
     "decode",
+    "drops",
     "encode",
     "failure",
     "files",
@@ -79,6 +80,9 @@ MESSAGES: tuple[type[Message], ...] = (
     account.ConfirmSecret,
     shares.GetGroup,
     shares.Group,
+    drops.GetDrops,
+    drops.Drops,
+    drops.RemoveDrops,
 )
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Any] | None = None

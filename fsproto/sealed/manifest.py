@@ -15,6 +15,8 @@ import enum
 import struct
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from fsproto import crypto, labels
 from fsproto.errors import (
     IntegrityError,
@@ -38,7 +40,7 @@ from fsproto.sealed.signed import (
     sign,
     sign_many,
 )
-from fsproto.types import NO_NODE, FileKey, Hash, NodeId, Root, Salt, Token
+from fsproto.types import NO_NODE, DropId, FileKey, Hash, NodeId, Root, Salt, Token
 from fsproto.values import Value
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 _BINDING = struct.Struct(">QI")
 _FILLED = struct.Struct(">H")
+_SIX = b"\x96"
+"""How msgpack begins an array of six."""
 
 
 class Kind(enum.IntEnum):
@@ -128,9 +132,40 @@ class Metadata(Record, frozen=True):
     """32 bytes; None for a folder."""
 
 
+class Dropped(Record, frozen=True):
+    """Where a file came from that its author accepted from the drop box.
+
+    Its author had it from the server, which saw it as it came; nobody vouches for more.
+    """
+
+    drop: DropId
+    arrived_ms: int
+    key: str
+    """Fingerprint of the SSH key that logged in for it; empty for a one-time password."""
+    label: str
+    """What the administrator called that key."""
+    address: str
+
+
+class DroppedMetadata(Metadata, frozen=True):
+    """Metadata of a file that came through the drop box: one field more at the end."""
+
+    dropped: Dropped
+
+
+def dropped_of(metadata: Metadata) -> Dropped | None:
+    """Return where a file came from, if it came through the drop box."""
+    return metadata.dropped if isinstance(metadata, DroppedMetadata) else None
+
+
 def renamed(was: Metadata, name: str) -> Metadata:
     """Return what metadata says, under another name."""
-    return Metadata(name, was.size, was.mtime_ns, was.mode, was.file_key)
+    return replace(was, name=name)
+
+
+def described(was: Metadata, mtime_ns: int, mode: Mode) -> Metadata:
+    """Return what metadata says of the same content, with another time and mode."""
+    return replace(was, mtime_ns=mtime_ns, mode=mode)
 
 
 def seal_metadata(
@@ -161,11 +196,15 @@ def open_metadata(key: bytes, manifest: Manifest) -> Metadata:
     if len(filled) < _FILLED.size:
         raise IntegrityError("The sealed metadata of a file or folder is empty.")
     length = _FILLED.unpack_from(filled)[0]
-    metadata = unpack(filled[_FILLED.size : _FILLED.size + length], Metadata)
+    packed = filled[_FILLED.size : _FILLED.size + length]
+    # An array of six is of a file that was dropped, and one of five of any other.
+    metadata = unpack(packed, DroppedMetadata if packed[:1] == _SIX else Metadata)
     if manifest.parent != NO_NODE:
         _check_name(metadata.name)
     is_folder = manifest.content is None
-    if (metadata.file_key is None) != is_folder or (is_folder and metadata.mode):
+    if (metadata.file_key is None) != is_folder or (
+        is_folder and (metadata.mode or dropped_of(metadata))
+    ):
         raise RemoteProtocolError("A manifest and its metadata disagree about what they describe.")
     return metadata
 

@@ -24,6 +24,7 @@ from fsd.doors.native import NativeDoor
 from fsd.doors.policy import DoorPolicy
 from fsd.home import Home
 from fsd.services.accounts import Accounts, LoginPolicy, Principal
+from fsd.services.drops import DropPolicy, Drops
 from fsd.services.files import Files
 from fsd.services.histories import Histories
 from fsd.services.keylog import KeyLogs, LogKeeper
@@ -189,6 +190,7 @@ class LyingServer:
         self._failed: BaseException | None = None
         self.address = Address("", 0)
         self._door: _Door | None = None
+        self._drops: Drops | None = None
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -200,6 +202,13 @@ class LyingServer:
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
+
+    @property
+    def drops(self) -> Drops:
+        """Where files are dropped, behind whatever door."""
+        if self._drops is None:
+            raise AssertionError("it has not begun yet")
+        return self._drops
 
     @property
     def door(self) -> NativeDoor:
@@ -235,6 +244,14 @@ class LyingServer:
             now_ms=now_ms,
             random=os.urandom,
         )
+        self._drops = Drops(
+            database,
+            blobs,
+            policy=DropPolicy(box=True),
+            audit=AuditLog(vault, now_ms),
+            now_ms=now_ms,
+            random=os.urandom,
+        )
         desk = _Desk(
             accounts,
             Files(database, blobs, now_ms=now_ms),
@@ -242,6 +259,7 @@ class LyingServer:
             Sharing(database),
             KeyLogs(database, log),
             Histories(database),
+            self.drops,
             server=self,
         )
         self._door = door = _Door(self, desk, home, self._policy)

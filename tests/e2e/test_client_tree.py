@@ -77,6 +77,7 @@ def test_ls_gives_json(client, room):
         "executable": False,
         "version": 1,
         "author": client.name,
+        "dropped": None,
     }
     assert found["d"]["kind"] == "folder"
 

@@ -1,20 +1,20 @@
-"""What a client of the gateway is told of an error: one of SFTP's few codes, and our sentence."""
+"""What an SFTP client is told of an error: one of SFTP's few codes, and our sentence."""
 
 from __future__ import annotations
 
-from fsclient.gateway.codes import Status
 from fsproto.errors import FsError, LoginRefused, LoginRequired, NotAllowedError, NotFoundError
+from fsproto.sftp.codes import Status
 
 _SENTENCES = {
     Status.OK: "Done.",
     Status.EOF: "There is no more.",
-    Status.OP_UNSUPPORTED: "This gateway cannot do that.",
+    Status.OP_UNSUPPORTED: "This server cannot do that.",
     Status.BAD_MESSAGE: "That request cannot be read.",
 }
 
 
 class UnsupportedError(FsError):
-    """This gateway cannot do that."""
+    """This server cannot do that."""
 
 
 def status_of(error: FsError) -> Status:

@@ -1,0 +1,178 @@
+"""`fsclient inbox`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fsclient.app import App
+from fsclient.commands.options import progress_option
+
+if TYPE_CHECKING:
+    from fsclient.inbox.waiting import Waiting, Waits
+    from fsclient.transfer.failures import Failures
+    from fsproto.sealed.drop import DropNote
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """Show what was dropped for you: name, size, when, where from and how that logged in.
+
+    A drop is what a scanner, a build server or anybody with a stock SFTP client has uploaded for
+    you. The server has seen it as it came, and sealed it to your keys; nobody has signed it. It
+    waits until you accept it: then it becomes a file of yours in 'inbox/', marked as dropped.
+    """
+    if context.invoked_subcommand is None:
+        _show(context.find_object(App) or App())
+
+
+def _show(app: App) -> None:
+    from fsclient.inbox.waiting import Waits, waiting
+    from fsclient.transfer.failures import Failures
+
+    failures = Failures(app.ui)
+    with app.session() as session:
+        found = waiting(session)
+    _note_refused(found, failures)
+    waits = [one for one in found if isinstance(one, Waits)]
+    app.ui.result([_data(one) for one in found], _lines(waits) or ["Nothing waits for you."])
+    failures.raise_if_any()
+
+
+@command.command("accept", short_help="Make files in 'inbox/' of what was dropped.")
+@click.argument("names", nargs=-1, metavar="[NAME]…")
+@click.option("--all", "everything", is_flag=True, help="Accept all that waits.")
+@progress_option
+@click.pass_obj
+def accept(app: App, names: tuple[str, ...], *, everything: bool, progress_wanted: str) -> None:
+    """Make files of yours of what was dropped: in 'inbox/', under your own signature.
+
+    Each is verified first: that it is for you, that its name is one that a file may have, and that
+    its content is all of what its note says. Nothing that is there is replaced: a name that is
+    taken gets a number. What was accepted is deleted from the drop box; one that the server shows
+    a second time is known, and only deleted.
+    """
+    from fsclient.inbox.accepting import Accepting, alone
+    from fsclient.inbox.waiting import Refused, chosen, waiting
+    from fsclient.transfer.failures import Failures
+    from fsclient.transfer.progress import Progress
+    from fsproto.errors import FsError, UsageError
+
+    if bool(names) == everything:
+        raise UsageError("Give the names of drops, or --all.")
+    failures, done = Failures(app.ui), []
+    with (
+        app.session() as session,
+        alone(app.profile.folder),
+        Progress(app.ui, "accept", "accepted", progress_wanted) as progress,
+    ):
+        found = waiting(session)
+        accepting = Accepting(session, progress, app.profile.folder)
+        for one in found if everything else chosen(found, names):
+            if isinstance(one, Refused):
+                failures.note(one.error)
+                continue
+            try:
+                result = accepting.accept(one)
+            except FsError as error:
+                failures.note(error)
+                continue
+            done.append(
+                {
+                    "id": one.drop.hex(),
+                    "name": result.name,
+                    "path": None if result.path is None else str(result.path),
+                    "size": result.size,
+                }
+            )
+            app.ui.say(_said(one, str(result.path) if result.path else ""))
+    app.ui.result_of(accepted=done, failed=failures.data)
+    failures.raise_if_any()
+
+
+@command.command("reject", short_help="Delete what was dropped.")
+@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@click.pass_obj
+def reject(app: App, names: tuple[str, ...]) -> None:
+    """Delete what was dropped for you, unseen; it does not come back.
+
+    One that is refused, or of whose name there are several, can be named by the id that
+    'fsclient inbox' shows.
+    """
+    from fsclient.inbox.waiting import Waits, chosen, remove, waiting
+    from fsproto.names import for_terminal
+
+    with app.session() as session:
+        picked = chosen(waiting(session), names)
+        remove(session, [one.drop for one in picked])
+    told = []
+    for one in picked:
+        name = one.name if isinstance(one, Waits) else None
+        told.append({"id": one.drop.hex(), "name": name})
+        app.ui.say(f"rejected {for_terminal(name or one.id)}")
+    app.ui.result_of(rejected=told)
+
+
+def _said(one: Waits, path: str) -> str:
+    from fsproto.names import for_terminal
+
+    name = for_terminal(one.name)
+    if path:
+        return f"accepted {name} as {path}"
+    return f"{name} had been accepted before; it was only deleted from the drop box"
+
+
+def _note_refused(found: list[Waiting], failures: Failures) -> None:
+    from fsclient.inbox.waiting import Refused
+
+    for one in found:
+        if isinstance(one, Refused):
+            failures.note(one.error)
+
+
+def _data(one: Waiting) -> dict[str, Any]:
+    from fsclient.inbox.waiting import Refused
+
+    if isinstance(one, Refused):
+        return {"id": one.drop.hex(), "refused": one.error.sentence}
+    note = one.opened.note
+    return {
+        "id": one.drop.hex(),
+        "name": note.name,
+        "size": note.size,
+        "mtime_ns": note.mtime_ns,
+        "arrived_ms": note.arrived_ms,
+        "address": note.address,
+        "key": note.key or None,
+        "label": note.label or None,
+        "accepted_before": one.known,
+        "refused": None,
+    }
+
+
+def _lines(found: list[Waits]) -> list[str]:
+    from fsclient.ui import time_text
+    from fsproto.names import for_terminal
+
+    sizes = [f"{one.opened.note.size:,}" for one in found]
+    width = max(map(len, sizes), default=0)
+    lines = []
+    for one, size in zip(found, sizes, strict=True):
+        note = one.opened.note
+        again = "  (accepted before)" if one.known else ""
+        lines.append(
+            f"{one.id}  {size:>{width}}  {time_text(note.arrived_ms)}  {for_terminal(note.name)}"
+            f"  from {for_terminal(note.address)}, {how(note)}{again}"
+        )
+    return lines
+
+
+def how(note: DropNote) -> str:
+    """Return in words how whoever dropped something had logged in."""
+    from fsproto.names import for_terminal
+
+    if not note.key:
+        return "by one-time password"
+    return f"by key {for_terminal(note.label or note.key)}"

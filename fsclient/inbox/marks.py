@@ -1,0 +1,31 @@
+"""How it is shown that a file came through the drop box."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fsproto.names import for_terminal
+from fsproto.sealed.manifest import Metadata, dropped_of
+
+
+def dropped_data(metadata: Metadata) -> dict[str, Any] | None:
+    """Return what programs are told; None for a file that did not come that way."""
+    dropped = dropped_of(metadata)
+    if dropped is None:
+        return None
+    return {
+        "id": dropped.drop.hex(),
+        "arrived_ms": dropped.arrived_ms,
+        "address": dropped.address,
+        "key": dropped.key or None,
+        "label": dropped.label or None,
+    }
+
+
+def mark(metadata: Metadata) -> str:
+    """Return what is written behind a name; nothing for a file that did not come that way."""
+    dropped = dropped_of(metadata)
+    if dropped is None:
+        return ""
+    by = f" by {dropped.label or dropped.key}" if dropped.key else ""
+    return f"  (dropped{for_terminal(by)} from {for_terminal(dropped.address)})"

@@ -1,0 +1,7 @@
+"""The drop box as an SFTP server, behind whatever brings the bytes; no SSH, no sockets."""
+
+WORDS = (
+    "What is uploaded here is seen by this server as it comes. It is sealed to the keys of the "
+    "person it is for, who accepts or rejects it, and cannot be read back."
+)
+"""What a door tells whoever logs in to drop something."""

@@ -1,0 +1,83 @@
+"""SSH public keys as OpenSSH writes them (`ssh-ed25519 AAAA… comment`), for the drop box.
+
+Read strictly: one key, of a kind that is still good, and nothing before it that would change what
+it may do (options of `authorized_keys` mean nothing here, so they must not be there).
+"""
+
+from __future__ import annotations
+
+import base64
+
+from fsproto import crypto
+from fsproto.errors import UsageError
+from fsproto.values import Value
+
+LONGEST = 16 * 1024
+"""Bytes of a key file; one of RSA with 16,384 bits has 3,000."""
+_RSA_BITS = 2048
+_KINDS = {
+    "ssh-ed25519": "ed25519",
+    "ecdsa-sha2-nistp256": "ecdsa",
+    "ecdsa-sha2-nistp384": "ecdsa",
+    "ecdsa-sha2-nistp521": "ecdsa",
+    "ssh-rsa": "rsa",
+}
+
+
+class SshKey(Value, frozen=True):
+    """One public key."""
+
+    kind: str
+    """What OpenSSH calls its kind."""
+    public: bytes
+    """As it travels in SSH (RFC 4253, section 6.6)."""
+    comment: str
+
+    @property
+    def fingerprint(self) -> str:
+        """`SHA256:…`, as `ssh-keygen -l` shows it."""
+        return crypto.fingerprint(self.public)
+
+
+def read_ssh_key(data: bytes) -> SshKey:
+    """Read the one key of a key file; `UsageError` says what is wrong with it."""
+    if len(data) > LONGEST:
+        raise UsageError("That is too large for a file with an SSH public key.")
+    text = data.decode("utf-8", "replace")
+    if "PRIVATE KEY" in text:
+        raise UsageError(
+            "That is a private key, which belongs to nobody but its device.",
+            hint="Give the file beside it that ends in .pub.",
+        )
+    lines = [line for line in map(str.strip, text.splitlines()) if line and line[0] != "#"]
+    if any(line.startswith("---- BEGIN SSH2") for line in lines):
+        raise UsageError(
+            "That key is not in OpenSSH's format.", hint="'ssh-keygen -i -f FILE' converts it."
+        )
+    if len(lines) != 1:
+        raise UsageError(f"There must be one SSH public key in the file, not {len(lines)}.")
+    return _read(lines[0])
+
+
+def _read(line: str) -> SshKey:
+    kind, _, rest = line.partition(" ")
+    packed, _, comment = rest.strip().partition(" ")
+    if kind not in _KINDS:
+        raise UsageError(
+            "That is no SSH public key of a kind that is taken here.",
+            hint="It begins with ssh-ed25519, ecdsa-sha2-nistp256 (384, 521) or ssh-rsa; "
+            "'ssh-keygen -t ed25519' makes one.",
+        )
+    try:
+        public = base64.b64decode(packed, validate=True)
+        is_kind, bits = crypto.ssh_public_key(f"{kind} {packed}".encode())
+    except (ValueError, crypto.CryptoError):
+        raise UsageError("The SSH public key is damaged.") from None
+    if is_kind != _KINDS[kind]:
+        raise UsageError("The SSH public key is not of the kind that it names.")
+    if is_kind == "rsa" and bits < _RSA_BITS:
+        raise UsageError(
+            f"The RSA key has {bits} bits; {_RSA_BITS} are the least.",
+            hint="'ssh-keygen -t ed25519' makes a better one.",
+        )
+    return SshKey(kind, public, comment.strip())

@@ -1,0 +1,422 @@
+"""Servers that lie about what was dropped: nothing of it is believed, nothing leaves `inbox/`.
+
+A server that makes drops of its own cannot be told from one that was given them: it is where the
+plaintext comes by. What is tried here is what it could do to what was dropped before it lied.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+import pytest
+
+from fsclient.inbox import accepting
+from fsd.services.dropbox import DropSource
+from fsproto.limits import SEGMENT_SIZE
+from fsproto.messages.base import Done, Message
+from fsproto.messages.drops import Drops, GetDrops, RemoveDrops
+from fsproto.sealed import drop as sealed_drops
+from fsproto.sealed.drop import Drop, DropContent, DropKeys, DropNote, seal_note, wrap_drop
+from fsproto.sealed.integrity import blob_root
+from fsproto.sealed.stream import StreamSealer
+from fsproto.types import DropId, Hash, NodeId, Root, Salt
+from tests.attacks.lying import Bends, BendsSegments, Lie, LyingServer
+from tests.attacks.world import Person, World
+from tests.known import Seeded, stretch
+
+SCANNER = DropSource("192.0.2.7", "SHA256:" + "k" * 43, "scanner")
+LARGE = stretch("large drop", 2 * SEGMENT_SIZE + 5)
+
+
+def drop(server: LyingServer, person: Person, name: str, content: bytes) -> None:
+    """Drop a file for somebody, as a door does it for a stock client."""
+    box = server.drops.enter(person.name, SCANNER)
+    one = box.begin(name)
+    for at in range(0, len(content), 32_768):
+        one.write(at, content[at : at + 32_768])
+    one.finish()
+    box.close()
+
+
+def listed(person: Person, folder: str = "inbox") -> list[dict[str, Any]]:
+    """Return what lies in a folder of somebody's tree, as `ls --json` tells."""
+    ran = person.run("--json", "ls", folder)
+    found: list[dict[str, Any]] = [] if ran.status == 5 else json.loads(ran.succeeds())
+    return found
+
+
+def names(person: Person, folder: str = "inbox") -> list[str]:
+    return [one["name"] for one in listed(person, folder)]
+
+
+def waiting(person: Person) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(person.run("--json", "inbox").succeeds())
+    return found
+
+
+class Swaps(Bends):
+    """Bends each drop of a listing."""
+
+    def __init__(self, how: Callable[[list[Drop]], Iterable[Drop]]) -> None:
+        super().__init__(Drops, lambda said: Drops(list(how(said.drops)), said.more))
+
+
+replaced = msgspec.structs.replace
+
+
+# --- honest, so that the refusals below mean something
+
+
+def test_what_was_dropped_becomes_a_file_of_ones_own(world, liar):
+    drop(liar, world.alice, "scans/a.pdf", b"page 1")
+    drop(liar, world.alice, "large.bin", LARGE)
+    first = waiting(world.alice)
+    assert [(one["name"], one["size"], one["label"]) for one in first] == [
+        ("scans/a.pdf", 6, "scanner"),
+        ("large.bin", len(LARGE), "scanner"),
+    ]
+    told = world.alice.run("inbox")
+    assert b"scans/a.pdf  from 192.0.2.7, by key scanner" in told.succeeds()
+    world.alice.run("inbox", "accept", "--all").succeeds()
+    assert names(world.alice) == ["large.bin", "scans"]
+    assert world.alice.cat("inbox/scans/a.pdf") == b"page 1"
+    assert world.alice.cat("inbox/large.bin") == LARGE
+    (made,) = listed(world.alice, "inbox/scans")
+    assert made["author"] == "alice"
+    assert made["dropped"]["id"] == first[0]["id"]
+    assert (made["dropped"]["label"], made["dropped"]["address"]) == ("scanner", "192.0.2.7")
+    assert b"(dropped by scanner from 192.0.2.7)" in world.alice.run("ls", "-l", "inbox/scans").out
+    assert b"(dropped by scanner" in world.alice.run("history", "inbox/scans/a.pdf").out
+    assert waiting(world.alice) == []
+
+
+def test_the_mark_stays_with_the_content_and_goes_with_it(world, liar):
+    drop(liar, world.alice, "a.pdf", b"page 1")
+    world.alice.run("inbox", "accept", "a.pdf").succeeds()
+    world.alice.run("mv", "inbox/a.pdf", "b.pdf").succeeds()
+    (moved,) = (one for one in listed(world.alice, "/") if one["name"] == "b.pdf")
+    assert moved["dropped"]["label"] == "scanner"
+    world.alice.put("b.pdf", b"written anew").succeeds()
+    (anew,) = (one for one in listed(world.alice, "/") if one["name"] == "b.pdf")
+    assert anew["dropped"] is None
+
+
+def test_nothing_that_is_there_is_replaced(world, liar):
+    for content in (b"1", b"2", b"3"):
+        drop(liar, world.alice, "x/a.pdf", content)
+    drop(liar, world.alice, "x/a.pdf/b", b"4")
+    world.alice.run("inbox", "accept", "--all").succeeds()
+    assert names(world.alice, "inbox/x") == ["a (2).pdf", "a (3).pdf", "a (4).pdf", "a.pdf"]
+    assert world.alice.cat("inbox/x/a.pdf") == b"1"
+    assert world.alice.cat("inbox/x/a (4).pdf/b") == b"4"
+
+
+def test_what_is_rejected_is_gone(world, liar):
+    drop(liar, world.alice, "a", b"1")
+    drop(liar, world.alice, "b", b"2")
+    assert world.alice.run("inbox", "reject", "nothing").status == 5
+    world.alice.run("inbox", "reject", "a").succeeds()
+    assert [one["name"] for one in waiting(world.alice)] == ["b"]
+    assert names(world.alice) == []
+
+
+def test_who_logs_in_is_told_of_what_came(world, liar):
+    drop(liar, world.alice, "a", b"1")
+    told = world.alice.run("ls")
+    assert "1 file came to your drop box" in told.err
+    assert "192.0.2.7" in told.err
+    assert "drop box" not in world.alice.run("ls").err
+
+
+# --- lies
+
+
+def refused(person: Person) -> int:
+    """Check that nothing that waits is accepted; return how many drops were refused."""
+    ran = person.run("--json", "inbox", "accept", "--all")
+    assert ran.status == 7, (ran.status, ran.err)
+    assert "Traceback" not in ran.err
+    assert names(person) == []
+    said = json.loads(ran.out)
+    assert not said.get("accepted")
+    return len(said.get("failed", [said]))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        lambda a, b: [replaced(a, drop=b.drop), replaced(b, drop=a.drop)],
+        lambda a, b: [replaced(a, note=b.note), replaced(b, note=a.note)],
+        lambda a, b: [replaced(a, wrapped=b.wrapped), replaced(b, wrapped=a.wrapped)],
+        lambda a, b: [replaced(a, content=b.content), replaced(b, content=a.content)],
+        lambda a, b: [replaced(a, wrapped=b.wrapped, note=b.note), replaced(b, drop=a.drop)],
+    ],
+    ids=["ids", "notes", "keys", "contents", "all but the id"],
+)
+def test_parts_of_two_drops_cannot_be_swapped(world, liar, how):
+    drop(liar, world.alice, "a", b"content 1")
+    drop(liar, world.alice, "b", b"content 2")
+    liar.lie = Swaps(lambda drops: how(*drops))
+    assert refused(world.alice) == 2
+    liar.lie = Lie()
+    world.alice.run("inbox", "accept", "--all").succeeds()
+    assert world.alice.cat("inbox/a") == b"content 1"
+
+
+def segments(blob: bytes) -> list[bytes]:
+    return [blob[at : at + SEGMENT_SIZE] for at in range(0, len(blob), SEGMENT_SIZE)]
+
+
+def stored(world: World, root: bytes) -> bytes:
+    with world.database() as db:
+        ((data,),) = db.execute("SELECT data FROM blobs WHERE root = ?", (root,))
+    return world.blob(root).read_bytes() if data is None else data
+
+
+@pytest.mark.parametrize("size", [10, SEGMENT_SIZE + 10], ids=["small", "large"])
+def test_the_content_of_another_drop_is_refused(world, liar, size):
+    drop(liar, world.alice, "a", stretch("1", size))
+    drop(liar, world.alice, "b", stretch("2", size))
+    with world.alice.session() as session:
+        other = session.connection.call(GetDrops(), Drops).drops[1]
+    liar.lie = BendsSegments(lambda _: segments(stored(world, other.content.root)))
+    world.alice.run("inbox", "accept", "a").fails(7)
+    assert names(world.alice) == []
+    liar.lie = Lie()
+    world.alice.run("inbox", "accept", "a").succeeds()
+    assert world.alice.cat("inbox/a") == stretch("1", size)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(lambda s: [s[1], s[0], s[2]], id="order"),
+        pytest.param(lambda s: s[:-1], id="one less"),
+        pytest.param(lambda s: [*s, s[-1]], id="one more"),
+        pytest.param(lambda s: [s[0], s[1], s[2][:-1]], id="cut"),
+        pytest.param(lambda s: [s[0], s[1], s[2][:-1] + b"?"], id="changed at its end"),
+        pytest.param(lambda s: [b"?" + s[0][1:], *s[1:]], id="changed at its beginning"),
+        pytest.param(lambda s: [s[0], s[1], s[2] + b"?"], id="longer"),
+    ],
+)
+def test_content_that_is_not_what_came_is_refused(world, liar, how):
+    drop(liar, world.alice, "large.bin", LARGE)
+    liar.lie = BendsSegments(how)
+    refused(world.alice)
+    liar.lie = Lie()
+    world.alice.run("inbox", "accept", "--all").succeeds()
+    assert world.alice.cat("inbox/large.bin") == LARGE
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        lambda c: replaced(c, sealed_size=c.sealed_size + 1),
+        lambda c: replaced(c, sealed_size=0),
+        lambda c: replaced(c, sealed_size=1 << 63),
+        lambda c: replaced(c, root=Root(bytes(32))),
+        lambda c: replaced(c, root=Root(b"")),
+        lambda c: replaced(c, salt=Salt(bytes(32))),
+    ],
+)
+def test_size_root_and_salt_are_those_of_the_note(world, liar, how):
+    drop(liar, world.alice, "a", b"content")
+    liar.lie = Swaps(lambda drops: [replaced(one, content=how(one.content)) for one in drops])
+    assert refused(world.alice) == 1
+
+
+@pytest.mark.parametrize("field", ["wrapped", "note"])
+@pytest.mark.parametrize("at", [0, 384, -1])
+def test_a_changed_drop_is_refused(world, liar, field, at):
+    drop(liar, world.alice, "a", b"content")
+
+    def changed(one: Drop) -> Drop:
+        data = bytearray(getattr(one, field))
+        data[min(at, len(data) - 1)] ^= 1
+        return replaced(one, **{field: bytes(data)})
+
+    liar.lie = Swaps(lambda drops: map(changed, drops))
+    assert refused(world.alice) == 1
+    liar.lie = Swaps(lambda drops: [replaced(one, **{field: b""}) for one in drops])
+    assert refused(world.alice) == 1
+
+
+def test_a_drop_for_somebody_else_is_refused(world, liar):
+    drop(liar, world.bob, "a", b"for bob")
+    with world.bob.session() as session:
+        (his,) = session.connection.call(GetDrops(), Drops).drops
+    with world.alice.session() as session:
+        hers = session.identity.bundle.hash
+    liar.lie = Swaps(lambda _: [his, replaced(his, bundle=hers)])
+    assert refused(world.alice) == 2
+    liar.lie = Lie()
+    world.bob.run("inbox", "accept", "--all").succeeds()
+    assert world.bob.cat("inbox/a") == b"for bob"
+
+
+def test_one_bad_drop_does_not_hide_the_others_and_can_be_rejected(world, liar):
+    drop(liar, world.alice, "a", b"1")
+    drop(liar, world.alice, "b", b"2")
+    with world.database() as db:
+        db.execute("UPDATE drops SET note = ? WHERE created_ms IN (SELECT min(created_ms) "
+                   "FROM drops)", (bytes(200),))  # fmt: skip
+        db.commit()
+    shown = world.alice.run("--json", "inbox")
+    assert shown.status == 7
+    (bad,) = (one for one in json.loads(shown.out) if one["refused"])
+    ran = world.alice.run("inbox", "accept", "--all")
+    assert ran.status == 7
+    assert bad["id"][:8] in ran.err
+    assert names(world.alice) == ["b"]
+    world.alice.run("inbox", "reject", bad["id"][:8]).succeeds()
+    assert waiting(world.alice) == []
+
+
+class Replays(Lie):
+    """Shows a drop again and again, and says that it was deleted."""
+
+    def __init__(self) -> None:
+        self.shown: list[Drop] = []
+        self.blobs: dict[bytes, bytes] = {}
+
+    def answer(self, ask: Message, honestly: Callable[[Message], Message]) -> Message:
+        return Done() if isinstance(ask, RemoveDrops) else honestly(ask)
+
+
+def test_a_drop_that_was_accepted_is_known_when_it_is_shown_again(world, liar):
+    drop(liar, world.alice, "a", b"content")
+    liar.lie = Replays()
+    for _ in range(3):
+        world.alice.run("inbox", "accept", "--all").succeeds()
+    assert names(world.alice) == ["a"]
+    (shown,) = waiting(world.alice)
+    assert shown["accepted_before"]
+    # Wherever it is meanwhile, and if it is nowhere.
+    world.alice.run("rm", "inbox/a").succeeds()
+    ran = world.alice.run("inbox", "accept", "a")
+    assert ran.succeeds() == b"" or "accepted before" in ran.err + ran.out.decode()
+    assert names(world.alice) == []
+
+
+def test_a_drop_that_is_listed_twice_is_accepted_once(world, liar):
+    drop(liar, world.alice, "a", b"content")
+    liar.lie = Swaps(lambda drops: [*drops, *drops])
+    world.alice.run("inbox", "accept", "--all").succeeds()
+    assert names(world.alice) == ["a"]
+
+
+def test_a_drop_that_is_shown_again_on_another_machine_is_known_by_its_file(world, liar):
+    drop(liar, world.alice, "x/a", b"content")
+    liar.lie = Replays()
+    world.alice.run("inbox", "accept", "--all").succeeds()
+    (world.alice.profile / "memory.db").unlink()
+    assert not waiting(world.alice)[0]["accepted_before"]
+    world.alice.run("inbox", "accept", "--all").succeeds()
+    assert names(world.alice, "inbox/x") == ["a"]
+
+
+def test_an_accept_that_is_killed_before_the_server_was_told_makes_no_double(
+    world, liar, monkeypatch
+):
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    drop(liar, world.alice, "a", b"content")
+    for step in ("sighting", "remove"):
+        with monkeypatch.context() as patch:
+            patch.setattr(accepting, step, kill)
+            with pytest.raises(Killed):
+                world.alice.run("inbox", "accept", "--all")
+        assert names(world.alice) == ["a"]
+    assert len(waiting(world.alice)) == 1
+    world.alice.run("inbox", "accept", "--all").succeeds()
+    assert names(world.alice) == ["a"]
+    assert waiting(world.alice) == []
+
+
+# --- drops that the server made itself
+
+
+def forged(person: Person, name: str, **changes: Any) -> tuple[Drop, bytes]:
+    """Return a drop as a server can make one that knows somebody's public keys, and its blob."""
+    with person.session() as session:
+        bundle = session.identity.bundle
+    random = Seeded(f"forged {name}")
+    drop_id, secret, salt = DropId(random(16)), random(32), Salt(random(32))
+    keys = DropKeys.of(secret)
+    sealer = StreamSealer(keys.file_key, sealed_drops.content_ad(drop_id), salt)
+    blob = sealer.seal(0, b"forged", last=True)
+    content = DropContent(salt, blob_root(salt, blob), len(blob))
+    note = replaced(DropNote(name, 6, 0, 1, "", "", "192.0.2.9"), **changes)
+    sealed = seal_note(keys.note_key, drop_id, content, note, random)
+    wrapped = wrap_drop(drop_id, secret, bundle, random)
+    return Drop(drop_id, Hash(bundle.hash), wrapped, sealed, content), blob
+
+
+class Makes(Lie):
+    """Shows drops of its own making."""
+
+    def __init__(self, *made: tuple[Drop, bytes]) -> None:
+        self._made = [one for one, _ in made]
+        self._blobs = {NodeId(one.drop): blob for one, blob in made}
+
+    def answer(self, ask: Message, honestly: Callable[[Message], Message]) -> Message:
+        return Done() if isinstance(ask, RemoveDrops) else honestly(ask)
+
+    def says(self, said: Any) -> Iterable[Any]:
+        if isinstance(getattr(said, "message", None), Drops):
+            said = type(said)(said.request, Drops(self._made, more=False))
+        yield said
+
+
+BAD_NAMES = [
+    *("..", "../up", "a/../../up", "/absolute", "a/", "a//b", ".", "", "a/./b", "\x1b[2Jgone"),
+    *("line\nbreak", "zero\0", "x" * 256, "/".join(["x"] * 33), "/".join(["x" * 200] * 6)),
+    "e\u0301",
+]
+"""The last one is not in its normal form."""
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_name_that_leads_out_or_drives_a_terminal_is_refused(world, liar, name):
+    before = json.loads(world.alice.run("--json", "ls", "/").succeeds())
+    liar.lie = Makes(forged(world.alice, name))
+    assert refused(world.alice) == 1
+    shown = world.alice.run("inbox")
+    assert shown.status == 7
+    assert "\x1b" not in shown.err + shown.out.decode()
+    liar.lie = Lie()
+    assert json.loads(world.alice.run("--json", "ls", "/").succeeds()) == before
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"size": 7},
+        {"size": -1},
+        {"size": 1 << 62},
+        {"mtime_ns": 1 << 63},
+        {"arrived_ms": -1},
+        {"address": "x" * 256},
+        {"label": "x" * 5000},
+    ],
+    ids=str,
+)
+def test_a_note_that_cannot_be_is_refused(world, liar, changes):
+    liar.lie = Makes(forged(world.alice, "a", **changes))
+    assert refused(world.alice) == 1
+
+
+def test_words_in_a_note_cannot_take_over_the_terminal(world, liar):
+    liar.lie = Makes(
+        forged(world.alice, "a", address="\x1b[2J", label="\x1b]0;x\x07", key="\x1b[1m\u202e")
+    )
+    shown = world.alice.run("inbox")
+    assert b"\\u001b" in shown.succeeds()
+    assert b"\x1b" not in shown.out

@@ -1,0 +1,303 @@
+"""Programs that nobody here wrote drop files for somebody, who accepts them.
+
+OpenSSH's own programs and lftp talk over pipes to a server that they start; for the others there is
+an SSH server of this test's own, which lets everybody in: who may is the matter of a real door.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import asyncssh
+import paramiko
+import pytest
+
+from fsd import app
+from fsd.audit.log import AuditLog
+from fsd.blobs.local import LocalBlobs
+from fsd.doors.dropbox.conversation import Conversation
+from fsd.home import Home
+from fsd.masterkey import open_vault
+from fsd.services.drops import DropPolicy, Drops
+from tests.clients import Client
+from tests.dropserver import SOURCE
+from tests.gateways import needed
+from tests.servers import ROOT, environment
+
+MIB = 1 << 20
+OLD_NS = 1_234_567_890 * 10**9
+
+
+@pytest.fixture(scope="module")
+def person(newcomer) -> Client:
+    enrolled: Client = newcomer().enrol()
+    return enrolled
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """A folder with a bit of everything that can be dropped."""
+    draw = random.Random(1)
+    top = tmp_path / "mixed"
+    for name, size in {
+        "empty": 0,
+        "small.txt": 11,
+        "just inline": 65_480,
+        "deep/er/large.bin": 5 * MIB + 3,
+        "deep/named ünïcödé ✓": 300_000,
+        "-dash": 5,
+        'quote\'s "and" $sign': 70_000,
+    }.items():
+        path = top / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(draw.randbytes(size))
+        os.utime(path, ns=(OLD_NS, OLD_NS))
+    for number in range(20):
+        (top / "many").mkdir(exist_ok=True)
+        (top / "many" / f"{number}").write_bytes(draw.randbytes(number * 100))
+    return top
+
+
+def told(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def accepted(person: Client, folder: str, to: Path) -> dict[str, bytes]:
+    """Accept all that waits; return what came into a folder of the inbox."""
+    person.quick("inbox", "accept", "--all").ok()
+    person.quick("get", f"inbox/{folder}", str(to)).ok()
+    person.quick("rm", "-r", "inbox").ok()
+    return told(to)
+
+
+def program(person: Client, *policy: str) -> str:
+    """Return the command that serves the drop box of somebody over pipes."""
+    words = [sys.executable, "-m", "tests.dropserver", str(person.server.home), person.name]
+    return shlex.join([*words, *policy])
+
+
+def run(*command: str, given: str = "", fails: bool = False) -> str:
+    ran = subprocess.run(
+        command, input=given, capture_output=True, encoding="utf-8", timeout=120, check=False,
+        cwd=ROOT, env=environment(),
+    )  # fmt: skip
+    assert (ran.returncode != 0) is fails, (ran.returncode, ran.stdout, ran.stderr)
+    assert "Traceback" not in ran.stderr, ran.stderr
+    return ran.stdout + ran.stderr
+
+
+def sftp(person: Client, *lines: str, policy: tuple[str, ...] = (), fails: bool = False) -> str:
+    given = "".join(f"{line}\n" for line in lines)
+    return run("sftp", "-b", "-", "-D", program(person, *policy), "x", given=given, fails=fails)
+
+
+class _Subsystem(paramiko.SubsystemHandler):  # type: ignore[misc]
+    def __init__(self, channel, name, server, drops: Drops, user: str) -> None:
+        super().__init__(channel, name, server)
+        self._box = drops.enter(user, SOURCE, "of this key")
+
+    def start_subsystem(self, name, transport, channel) -> None:
+        Conversation(self._box).serve(lambda: channel.recv(1 << 18), channel.sendall)
+        self._box.leave()
+
+
+@contextmanager
+def ssh_server(person: Client) -> Iterator[int]:
+    """Give the port of an SSH server that lets everybody drop for somebody."""
+    home = Home(person.server.home)
+    key = paramiko.RSAKey.generate(2048)
+    with (
+        closing(app.open_database(home, None)) as database,
+        socket.create_server(("127.0.0.1", 0)) as listening,
+    ):
+        audit = AuditLog(open_vault(home, database), app.now_ms)
+        drops = Drops(
+            database, LocalBlobs(home.blobs), policy=DropPolicy(box=True), audit=audit,
+            now_ms=app.now_ms, random=os.urandom,
+        )  # fmt: skip
+        transports: list[paramiko.Transport] = []
+
+        def accept() -> None:
+            while True:
+                try:
+                    came, _ = listening.accept()
+                except OSError:
+                    return
+                transport = paramiko.Transport(came)
+                transport.add_server_key(key)
+                transport.set_subsystem_handler("sftp", _Subsystem, drops, person.name)
+                transports.append(transport)
+                with suppress(paramiko.SSHException, EOFError):
+                    transport.start_server(server=_Server())
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+        for transport in transports:
+            transport.close()
+            transport.join()
+
+
+class _Server(paramiko.ServerInterface):  # type: ignore[misc]
+    def get_allowed_auths(self, username: str) -> str:
+        return "password"
+
+    def check_auth_password(self, username: str, password: str) -> int:
+        return int(paramiko.AUTH_SUCCESSFUL)
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        return int(paramiko.OPEN_SUCCEEDED)
+
+
+# --- whole trees
+
+
+def test_sftp(person, mixed, tmp_path):
+    said = sftp(
+        person,
+        f"put -rp {mixed} sftp",
+        "ls -l sftp/deep",
+        "cd sftp",
+        "pwd",
+        "rename small.txt small.done",
+        "rm empty",
+        "mkdir q",
+        "rmdir q",
+        "-get small.done",
+        "-ln -s a b",
+        "-rm nothing",
+    )
+    assert "Remote working directory: /sftp" in said
+    assert "cannot be read back" in said or "ermission denied" in said
+    expected = told(mixed)
+    expected["small.done"] = expected.pop("small.txt")
+    del expected["empty"]
+    assert accepted(person, "sftp", tmp_path / "own") == expected
+    seconds = (tmp_path / "own" / "small.done").stat().st_mtime_ns // 10**9
+    assert seconds == OLD_NS // 10**9
+
+
+def test_scp(person, mixed, tmp_path):
+    wrapper = tmp_path / "server"
+    wrapper.write_text(f"#!/bin/sh\ncd {ROOT} && exec {program(person)}\n")
+    wrapper.chmod(0o755)
+    run("scp", "-p", "-r", "-D", str(wrapper), str(mixed), "x:scp")
+    assert accepted(person, "scp", tmp_path / "own") == told(mixed)
+
+
+def test_lftp(person, mixed, tmp_path):
+    needed("lftp")
+    script = (
+        f'set sftp:connect-program "{program(person)}"; set cmd:fail-exit true; '
+        f"open sftp://x:x@host; mirror -R --parallel=4 {mixed} lftp; cls -l lftp"
+    )
+    run("lftp", "-c", script)
+    assert accepted(person, "lftp", tmp_path / "own") == told(mixed)
+
+
+def test_rclone(person, mixed, tmp_path):
+    needed("rclone")
+    secret = run("rclone", "obscure", "x").strip()
+    with ssh_server(person) as port:
+        common = [
+            "--config", "/dev/null", "--sftp-host", "127.0.0.1", "--sftp-port", str(port),
+            "--sftp-user", "x", "--sftp-pass", secret, "--sftp-shell-type", "none",
+        ]  # fmt: skip
+        run("rclone", "copy", "--transfers", "4", *common, str(mixed), ":sftp:rclone")
+    assert accepted(person, "rclone", tmp_path / "own") == told(mixed)
+
+
+def test_paramiko_and_asyncssh(person, mixed, tmp_path):
+    with ssh_server(person) as port:
+        transport = paramiko.Transport(("127.0.0.1", port))
+        with closing(transport):
+            transport.connect(username="x", password="x")
+            client = paramiko.SFTPClient.from_transport(transport)
+            assert client is not None
+            client.mkdir("libraries")
+            seen = client.put(str(mixed / "deep/er/large.bin"), "libraries/paramiko", confirm=True)
+            assert seen.st_size == 5 * MIB + 3
+            with pytest.raises(PermissionError):
+                client.open("libraries/paramiko").read()
+
+        async def go() -> None:
+            async with (
+                asyncssh.connect(
+                    "127.0.0.1", port, username="x", password="x", known_hosts=None
+                ) as connection,
+                connection.start_sftp_client() as sftp,
+            ):
+                await sftp.put(str(mixed / "deep/er/large.bin"), "asyncssh")
+                assert await sftp.getsize("asyncssh") == 5 * MIB + 3
+
+        asyncio.run(go())
+    whole = (mixed / "deep/er/large.bin").read_bytes()
+    found = accepted(person, "", tmp_path / "own")
+    assert found == {"libraries/paramiko": whole, "asyncssh": whole}
+
+
+# --- what goes wrong
+
+
+def test_a_program_that_is_killed_leaves_no_drop(person, tmp_path):
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate(2_000 * MIB)
+    staging = person.server.home / "blobs" / "staging"
+    process = subprocess.Popen(
+        ["sftp", "-b", "-", "-D", program(person), "x"],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        cwd=ROOT, env=environment(), text=True,
+    )  # fmt: skip
+    assert process.stdin is not None
+    process.stdin.write(f"put {large} cut\n")
+    process.stdin.flush()
+    deadline = time.monotonic() + 30
+    while not any(path.stat().st_size > 8 * MIB for path in staging.iterdir()):
+        assert time.monotonic() < deadline
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdin.close()
+    while list(staging.iterdir()):
+        assert time.monotonic() < deadline
+    assert person.quick("--json", "inbox").ok().json() == []
+
+
+def test_a_limit_is_told_and_nothing_half_dropped_stays(person, tmp_path):
+    (tmp_path / "large").write_bytes(bytes(2 * MIB))
+    said = sftp(person, f"put {tmp_path / 'large'} large", policy=("largest_mib=1",), fails=True)
+    assert "larger than what may be dropped" in said or "ailure" in said
+    assert person.quick("--json", "inbox").ok().json() == []
+
+
+def test_names_that_cannot_be_are_refused(person, tmp_path):
+    (tmp_path / "x").write_bytes(b"x")
+    for name in ("y" * 256, "/".join(["z"] * 33)):
+        sftp(person, f"put {tmp_path / 'x'} {name}", fails=True)
+    sftp(person, f"put {tmp_path / 'x'} ../../../etc/passwd")
+    (one,) = person.quick("--json", "inbox").ok().json()
+    assert one["name"] == "etc/passwd"
+    person.quick("inbox", "reject", "etc/passwd").ok()
+
+
+def test_going_on_with_a_drop_is_refused(person, tmp_path):
+    (tmp_path / "x").write_bytes(b"0123456789")
+    (tmp_path / "half").write_bytes(b"01234")
+    said = sftp(person, f"put {tmp_path / 'half'} x", f"reput {tmp_path / 'x'} x", fails=True)
+    assert "denied" in said or "complete" in said
+    (one,) = person.quick("--json", "inbox").ok().json()
+    assert one["size"] == 5
+    person.quick("inbox", "reject", "x").ok()

@@ -1,0 +1,532 @@
+"""Drops at the server: what becomes one, what does not, and what the server keeps of it."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+
+from fsd.audit.events import Event
+from fsd.backup import seal
+from fsd.backup.make import make
+from fsd.backup.restore import restore
+from fsd.blobs.janitor import Janitor
+from fsd.check.findings import Kind
+from fsd.check.look import Look
+from fsd.services.dropping import WINDOW
+from fsd.services.drops import DropPolicy, Drops
+from fsd.store import schema
+from fsd.store.audit_models import AuditEntry
+from fsd.store.drop_models import Drop as Row
+from fsd.store.engine import Database
+from fsd.store.models import Base, Blob
+from fsproto.errors import (
+    ConflictError,
+    ExistsError,
+    FsError,
+    IntegrityError,
+    InvalidNameError,
+    NotAllowedError,
+    NotFoundError,
+    OutOfSpaceError,
+    RemoteProtocolError,
+)
+from fsproto.keylog.entries import sign_rotation
+from fsproto.keys.grants import grant_root
+from fsproto.limits import MAX_INLINE_BLOB, SEGMENT_SIZE
+from fsproto.messages.keylog import Rotate
+from fsproto.sealed.drop import open_drop
+from fsproto.sealed.stream import FIRST_PLAIN, OTHER_PLAIN
+from fsproto.types import DropId, NodeId
+from tests.drops import SCANNER, drop, enter, inbox, waiting, write
+from tests.known import TIME_MS, Seeded, stretch
+from tests.people import ADDRESS, CHANNEL, Clock, Office, Resident, identity
+
+SIZES = [
+    0,
+    1,
+    1000,
+    MAX_INLINE_BLOB - 56,
+    MAX_INLINE_BLOB - 55,
+    FIRST_PLAIN - 1,
+    FIRST_PLAIN,
+    FIRST_PLAIN + 1,
+    FIRST_PLAIN + OTHER_PLAIN,
+    3 * SEGMENT_SIZE,
+]
+
+
+@pytest.fixture
+def alice(office: Office, clock: Clock) -> Resident:
+    made = office.add("alice")
+    made.enrol(office, clock())
+    return made
+
+
+@pytest.fixture
+def bob(office: Office, clock: Clock) -> Resident:
+    made = office.add("bob")
+    made.enrol(office, clock())
+    return made
+
+
+def with_policy(office: Office, **policy: Any) -> None:
+    office.drops = Drops(
+        office.database,
+        office.blobs,
+        policy=DropPolicy(**{"box": True, **policy}),
+        audit=office.audit,
+        now_ms=office.drops.now_ms,
+        random=os.urandom,
+    )
+
+
+def files(office: Office) -> list[Path]:
+    """Everything the blob store has, staged or kept."""
+    return [path for path in office.blobs._folder.rglob("*") if path.is_file()]
+
+
+def rows(office: Office) -> tuple[int, int]:
+    with office.database.read() as db:
+        blobs = db.scalars(select(Blob.root)).all()
+        return len(db.scalars(select(Row.id)).all()), len(blobs)
+
+
+# --- what comes through
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_is_dropped_is_what_the_person_opens(office, alice, size):
+    whole = stretch("dropped", size)
+    drop(enter(office, alice, SCANNER), "scans/page 1.pdf", whole)
+    (sent,) = waiting(office, alice.who)
+    opened = open_drop(sent, alice.identity)
+    assert inbox(office, alice) == {"scans/page 1.pdf": whole}
+    note = opened.note
+    assert (note.size, note.arrived_ms, note.mtime_ns) == (size, TIME_MS, TIME_MS * 10**6)
+    assert (note.key, note.label, note.address) == (SCANNER.key, "scanner", SCANNER.address)
+    assert opened.parts == ("scans", "page 1.pdf")
+
+
+def test_what_is_written_a_little_out_of_order_comes_through(office, alice):
+    whole = stretch("order", 3 << 20)
+    one = enter(office, alice).begin("x")
+    pieces = [(at, whole[at : at + 32_768]) for at in range(0, len(whole), 32_768)]
+    for first in range(0, len(pieces), 16):
+        for offset, piece in reversed(pieces[first : first + 16]):
+            one.write(offset, piece)
+    one.finish()
+    assert inbox(office, alice) == {"x": whole}
+
+
+@pytest.mark.parametrize(
+    ("offset", "sentence"),
+    [(0, "written over"), (9, "written over"), (10 + WINDOW, "beginning to its end")],
+)
+def test_what_is_written_anywhere_else_is_refused_and_nothing_becomes_of_it(
+    office, alice, offset, sentence
+):
+    one = enter(office, alice).begin("x")
+    one.write(0, b"0123456789")
+    with pytest.raises(NotAllowedError, match=sentence):
+        one.write(offset, b"x")
+    with pytest.raises(ConflictError):
+        one.finish()
+    assert (rows(office), files(office)) == ((0, 0), [])
+
+
+def test_a_gap_makes_no_drop(office, alice):
+    one = enter(office, alice).begin("x")
+    one.write(0, bytes(2 * SEGMENT_SIZE))
+    one.write(2 * SEGMENT_SIZE + 1, b"behind a gap")
+    with pytest.raises(ConflictError, match="missing"):
+        one.finish()
+    assert (rows(office), files(office)) == ((0, 0), [])
+
+
+# --- what was cut off
+
+
+def test_what_is_cut_off_is_never_a_drop(office, alice):
+    box = enter(office, alice)
+    write(box.begin("cut"), bytes(2 * SEGMENT_SIZE))
+    assert len(files(office)) == 1
+    box.close()
+    assert (rows(office), files(office), waiting(office, alice.who)) == ((0, 0), [], [])
+
+
+def test_what_a_killed_server_leaves_is_tidied_up_when_it_starts(office, alice, clock):
+    one = enter(office, alice).begin("cut")
+    write(one, bytes(2 * SEGMENT_SIZE))  # and nobody is there any more to end it
+    Janitor(office.database, office.blobs, clock).run(unkept_s=0)
+    assert files(office) == []
+
+
+def test_a_drop_that_cannot_be_committed_leaves_nothing(office, alice):
+    one = enter(office, alice).begin("x")
+    write(one, bytes(2 * SEGMENT_SIZE))
+    with office.database.write() as db:
+        db.execute(text("UPDATE audit_head SET proof = :none"), {"none": bytes(32)})
+    with pytest.raises(FsError):
+        one.finish()
+    assert (rows(office), files(office)) == ((0, 0), [])
+
+
+def test_a_drop_is_durable_before_it_is_known(office, alice, monkeypatch):
+    """The blob has its name before the row that names it is there."""
+    one = enter(office, alice).begin("x")
+    write(one, bytes(2 * SEGMENT_SIZE))
+    there: list[bool] = []
+    commit = office.drops.commit
+
+    def looked(box, made, instead):
+        there.append(office.blobs.path(made.content.root).exists())
+        commit(box, made, instead)
+
+    monkeypatch.setattr(office.drops, "commit", looked)
+    one.finish()
+    assert there == [True]
+
+
+# --- what the server keeps
+
+
+def test_the_server_keeps_neither_name_nor_content_nor_a_key(office, alice):
+    secret, large = b"nobody else is to read this", stretch("large", SEGMENT_SIZE + 10) + b"the end"
+    box = enter(office, alice)
+    drop(box, "a name that is nobodys business", secret)
+    drop(box, "another of the same kind", large)
+    keys = [open_drop(one, alice.identity).file_key for one in waiting(office, alice.who)]
+    kept = b"".join(path.read_bytes() for path in files(office))
+    with office.database.read() as db:
+        for table in Base.metadata.sorted_tables:
+            for row in db.execute(select(table)):
+                kept += b"\n".join(
+                    value if isinstance(value, bytes) else str(value).encode() for value in row
+                )
+    for hidden in (secret, large[:64], large[-64:], b"nobodys", b"same kind", *keys):
+        assert hidden not in kept
+    assert not {mine.note_key for mine in box.mine().values()} & set(map(bytes, keys))
+
+
+def test_a_session_lists_its_own_drops_and_no_others(office, alice):
+    first, second = enter(office, alice), enter(office, alice)
+    drop(first, "mine", b"1")
+    drop(second, "theirs", b"2")
+    assert (set(first.mine()), set(second.mine())) == ({"mine"}, {"theirs"})
+    for act in (second.remove, lambda name: second.rename({name: "x"})):
+        with pytest.raises(NotFoundError):
+            act("mine")
+    assert set(inbox(office, alice)) == {"mine", "theirs"}
+
+
+# --- names
+
+
+def test_a_drop_can_be_renamed_and_a_folder_of_them(office, alice):
+    box = enter(office, alice)
+    drop(box, "a/x.part", b"1")
+    drop(box, "a/y.part", b"2")
+    box.rename({"a/x.part": "b/x", "a/y.part": "b/y"})
+    assert inbox(office, alice) == {"b/x": b"1", "b/y": b"2"}
+    assert set(box.mine()) == {"b/x", "b/y"}
+    with pytest.raises(ExistsError):
+        box.rename({"b/x": "b/y"})
+    box.rename({"b/x": "b/y"}, replacing=True)
+    assert inbox(office, alice) == {"b/y": b"1"}
+    assert rows(office) == (1, 1)
+
+
+def test_a_drop_that_was_accepted_can_be_neither_renamed_nor_brought_back(office, alice):
+    box = enter(office, alice)
+    drop(box, "x", b"1")
+    office.drops.remove(alice.who, [one.drop for one in waiting(office, alice.who)])
+    with pytest.raises(NotFoundError):
+        box.rename({"x": "y"})
+    with pytest.raises(NotFoundError):
+        box.set_time("x", 5)
+    assert rows(office) == (0, 0)
+
+
+def test_a_drop_of_the_same_name_takes_the_place_of_the_one_before(office, alice):
+    box = enter(office, alice)
+    drop(box, "x", b"first")
+    drop(box, "x", bytes(2 * SEGMENT_SIZE))
+    drop(box, "x", b"third")
+    assert inbox(office, alice) == {"x": b"third"}
+    assert (rows(office), files(office)) == ((1, 1), [])
+
+
+def test_two_of_one_name_are_not_written_at_once(office, alice):
+    box = enter(office, alice)
+    box.begin("x")
+    with pytest.raises(ConflictError):
+        box.begin("x")
+
+
+def test_time_is_kept_and_a_drop_can_be_taken_back(office, alice):
+    box = enter(office, alice)
+    one = box.begin("x")
+    one.mtime_ns = 7
+    one.finish()
+    assert open_drop(waiting(office, alice.who)[0], alice.identity).note.mtime_ns == 7
+    box.set_time("x", 8)
+    assert open_drop(waiting(office, alice.who)[0], alice.identity).note.mtime_ns == 8
+    box.remove("x")
+    assert (rows(office), box.mine()) == ((0, 0), {})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "/x", "x/", "a//b", "..", "../x", "a/../b", ".", "a\nb", "\x1b[2J", "\udcff"),
+        "x" * 256,
+        "a/" * 32 + "b",
+        "/".join(["x" * 200] * 6),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused(office, alice, name):
+    with pytest.raises(InvalidNameError):
+        enter(office, alice).begin(name)
+
+
+# --- limits
+
+
+def test_nothing_is_dropped_unless_the_operator_wants_it(office, alice):
+    assert DropPolicy().box is False
+    with_policy(office, box=False)
+    with pytest.raises(NotAllowedError):
+        enter(office, alice)
+
+
+def test_nothing_is_dropped_for_who_cannot_open_it(office, alice):
+    office.add("carol")
+    office.people.set_disabled("alice", disabled=True)
+    for name in ("alice", "carol", "nobody", "", "\0"):
+        with pytest.raises(NotAllowedError):
+            office.drops.enter(name, SCANNER)
+
+
+def test_who_is_disabled_meanwhile_gets_nothing_more(office, alice):
+    one = enter(office, alice).begin("x")
+    office.people.set_disabled("alice", disabled=True)
+    with pytest.raises(NotAllowedError):
+        one.finish()
+    assert rows(office) == (0, 0)
+
+
+def test_limits_of_size_number_and_name(office, alice):
+    with_policy(office, largest_mib=1, waiting=2, at_once=2, longest_name=20)
+    box = enter(office, alice)
+    with pytest.raises(OutOfSpaceError):
+        box.begin("large").write(0, bytes((1 << 20) + 1))
+    with pytest.raises(InvalidNameError):
+        box.begin("x" * 21)
+    box.begin("second")
+    with pytest.raises(OutOfSpaceError):
+        box.begin("third at once")
+    box.close()
+    box = enter(office, alice)
+    drop(box, "1", b"")
+    drop(box, "2", bytes(1 << 20))
+    with pytest.raises(OutOfSpaceError):
+        box.begin("3")
+    office.drops.remove(alice.who, [waiting(office, alice.who)[0].drop])
+    drop(box, "3", b"")
+
+
+def test_sealed_bytes_that_wait_are_limited(office, alice):
+    with_policy(office, waiting_mib=1)
+    box = enter(office, alice)
+    drop(box, "small", bytes(1000))
+    one = box.begin("too large")
+    write(one, bytes(1 << 20))
+    with pytest.raises(OutOfSpaceError):
+        one.finish()
+    assert set(inbox(office, alice)) == {"small"}
+    assert files(office) == []
+
+
+def test_of_many_at_once_no_more_get_in_than_there_is_room_for(office, alice):
+    with_policy(office, waiting=3, at_once=12)
+    begun = [enter(office, alice).begin(f"{number}") for number in range(12)]
+    ready = threading.Barrier(12)
+
+    def finish(one):
+        ready.wait()
+        try:
+            one.finish()
+        except OutOfSpaceError:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(12) as pool:
+        assert sum(pool.map(finish, begun)) == 3
+    assert rows(office) == (3, 3)
+
+
+# --- other people, other keys
+
+
+def test_a_drop_is_for_one_person_alone(office, alice, bob):
+    drop(enter(office, alice), "x", b"for alice")
+    (sent,) = waiting(office, alice.who)
+    assert waiting(office, bob.who) == []
+    with pytest.raises(NotFoundError):
+        office.transfers.open(bob.who, NodeId(sent.drop), sent.content.root)
+    office.drops.remove(bob.who, [sent.drop])
+    with pytest.raises(IntegrityError):
+        open_drop(sent, bob.identity)
+    assert inbox(office, alice) == {"x": b"for alice"}
+
+
+def test_no_more_drops_are_named_at_once_than_a_message_may(office, alice):
+    with pytest.raises(RemoteProtocolError):
+        office.drops.remove(alice.who, [DropId(bytes(16))] * 1001)
+
+
+def rotated(office: Office, alice: Resident) -> Resident:
+    new = identity("alice", "second", 2)
+    old, kept = alice.identity, (alice.identity,)
+    grant = grant_root(alice.root, new, TIME_MS, Seeded("again"))
+    word = sign_rotation(old.signing, old.bundle.hash, new.bundle.hash)
+    office.accounts.rotate(alice.who, Rotate(new.bundle.signed, word, grant))
+    again = Resident(
+        type(new)(new.user, new.signing, new.rsa, new.kem, new.bundle, kept), alice.otp
+    )
+    again.principal = alice.who
+    return again
+
+
+def test_after_new_keys_the_former_ones_open_what_waits(office, alice):
+    box = enter(office, alice)
+    drop(box, "before", b"1")
+    under_way = box.begin("meanwhile")
+    again = rotated(office, alice)
+    under_way.finish()
+    drop(enter(office, alice), "after", b"2")
+    assert inbox(office, again) == {"before": b"1", "meanwhile": b"", "after": b"2"}
+
+
+def test_keys_that_are_reset_take_with_them_what_waits(office, alice, clock):
+    box = enter(office, alice)
+    drop(box, "x", bytes(2 * SEGMENT_SIZE))
+    under_way = box.begin("meanwhile")
+    write(under_way, bytes(2 * SEGMENT_SIZE))
+    office.people.reset_keys("alice")
+    assert rows(office) == (0, 0)
+    with pytest.raises(ConflictError):
+        under_way.finish()
+    assert (rows(office), files(office)) == ((0, 0), [])
+
+
+def test_who_is_removed_takes_with_them_what_waits(office, alice):
+    drop(enter(office, alice), "x", bytes(2 * SEGMENT_SIZE))
+    office.people.remove("alice")
+    assert (rows(office), files(office)) == ((0, 0), [])
+
+
+# --- looking after it
+
+
+def test_what_nobody_accepts_is_deleted_in_the_end(office, alice, clock):
+    box = enter(office, alice)
+    drop(box, "old", bytes(2 * SEGMENT_SIZE))
+    clock.forward(29 * 86400)
+    drop(box, "young", b"1")
+    janitor = Janitor(office.database, office.blobs, clock, drops=DropPolicy(keep_days=30))
+    janitor.run()
+    assert set(inbox(office, alice)) == {"old", "young"}
+    clock.forward(2 * 86400)
+    janitor.run()
+    assert (set(inbox(office, alice)), files(office)) == ({"young"}, [])
+
+
+def test_a_check_knows_drops_and_finds_damage_in_them(office, alice):
+    box = enter(office, alice)
+    drop(box, "small", b"1")
+    drop(box, "large", bytes(2 * SEGMENT_SIZE))
+    assert list(Look(office.database, office.blobs).findings()) == []
+    (path,) = files(office)
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    (found,) = Look(office.database, office.blobs).findings()
+    assert (found.kind, found.loses, found.owner) == (Kind.DAMAGED, True, "alice")
+    assert "dropped for alice" in found.sentence
+    path.unlink()
+    (found,) = Look(office.database, office.blobs).findings()
+    assert found.kind is Kind.MISSING
+
+
+def test_what_waits_counts_as_stored(office, alice):
+    drop(enter(office, alice), "x", bytes(1000))
+    assert office.people.show("alice").stored_bytes == 1056
+
+
+def test_a_backup_carries_what_waits(database, home, clock, monkeypatch, tmp_path):
+    for name, value in (("_PASSES", 1), ("_LANES", 1), ("_MEMORY_KIB", 8)):
+        monkeypatch.setattr(seal, name, value)
+    office = Office(database, home.blobs, clock)
+    alice = office.add("alice")
+    alice.enrol(office, clock())
+    box = enter(office, alice)
+    whole = stretch("large", 2 * SEGMENT_SIZE)
+    drop(box, "small", b"1")
+    drop(box, "large", whole)
+    out = io.BytesIO()
+    make(home, database, out, "phrase", now_ms=clock, random=os.urandom)
+    out.seek(0)
+    target = type(home)(tmp_path / "other")
+    restore(out, "phrase", target, "sqlite://", clock())
+    with closing(Database(target.database_url)) as other:
+        again = Office(other, target.blobs, clock)
+        assert inbox(again, alice) == {"small": b"1", "large": whole}
+        assert list(Look(other, again.blobs).findings()) == []
+
+
+def test_what_comes_is_recorded_and_the_person_is_told(office, alice, clock):
+    box = enter(office, alice, SCANNER)
+    drop(box, "1", b"1")
+    drop(box, "2", b"2")
+    _, welcome = office.accounts.login(alice.login(ticket=alice.ticket), CHANNEL, ADDRESS)
+    (notice,) = welcome.notices
+    assert (notice.kind, notice.count, notice.address) == ("dropped", 2, SCANNER.address)
+    office.drops.remove(alice.who, [one.drop for one in waiting(office, alice.who)])
+    with office.database.read() as db:
+        entries = {(e.event, e.actor, e.subject) for e in db.scalars(select(AuditEntry))}
+    assert (Event.DROPPED, f"drop-key:{SCANNER.key}", "alice") in entries
+    assert (Event.DROPS_REMOVED, "alice", "alice") in entries
+    assert office.audit.look(office.database).findings == []
+
+
+# --- the revision
+
+
+def test_the_drop_box_comes_and_goes_with_something_in_it(database_url, tmp_path, clock):
+    with closing(Database(database_url)) as database:
+        schema.upgrade(database)
+        office = Office(database, tmp_path / "blobs", clock)
+        alice = office.add("alice")
+        alice.enrol(office, clock())
+        alice.put(office, "large", b"sealed" * 50_000, inline=False)
+        drop(enter(office, alice), "small", b"1")
+        drop(enter(office, alice), "large", bytes(2 * SEGMENT_SIZE))
+        schema.downgrade(database, "0006")
+        with database.read() as db:
+            assert len(db.execute(text("SELECT root FROM blobs")).all()) == 1
+        Janitor(database, office.blobs, clock)  # of a version that knows it; run after the way up
+        schema.upgrade(database)
+        assert waiting(office, alice.who) == []
+        for path in files(office):
+            os.utime(path, (0, 0))
+        Janitor(database, office.blobs, clock).run()
+        assert len(files(office)) == 1
+        drop(enter(office, alice), "again", b"2")
+        assert inbox(office, alice) == {"again": b"2"}
