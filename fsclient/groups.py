@@ -173,8 +173,8 @@ def groups_of(shares: Iterable[OwnShare]) -> list[str]:
     return sorted(found - {ALONE})
 
 
-def listed(users: Sequence[str], most: int = 10) -> str:
-    """Return `bob`, `bob and carol`, `bob, carol and 498 others`."""
+def listed(users: Sequence[str], most: int = 6) -> str:
+    """Return `bob`, `bob and carol`, `bob, carol, dave, erin, frank and 395 others`."""
     names = list(users)
     if len(names) > most:
         names = [*names[: most - 1], count_text(len(names) - most + 1, "other")]

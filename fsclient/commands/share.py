@@ -90,7 +90,8 @@ def _share_with_group(
     sharing.check_role(found, role)
     share = of_node(found, sharing.own())
     everybody = candidates(session, group, share)
-    _show(app, group, everybody, asks=not yes)
+    if everybody:
+        _show(app, group, everybody, asks=not yes)
     bundles = {one.user: one.bundle for one in everybody if one.bundle is not None}
     if not bundles:
         raise NotFoundError(
@@ -124,7 +125,7 @@ def _share_with_group(
 def _show(app: App, group: str, everybody: list[Candidate], *, asks: bool) -> None:
     """Tell who is in the group; even with --quiet, where they are asked about next."""
     tell = app.ui.show if asks else app.ui.say
-    width = max((len(one.user) for one in everybody), default=0)
+    width = max(len(one.user) for one in everybody)
     for line in [f"In @{group}:", *(f"  {one.user:{width}}  {one.note}" for one in everybody)]:
         tell(line)
     if any(one.bundle is not None and not one.compared for one in everybody):
