@@ -81,7 +81,7 @@ def _share_with_group(
 ) -> None:
     from fsclient.groups import candidates, listed
     from fsclient.ownshares import of_node
-    from fsclient.revisions import not_given
+    from fsclient.revisions import check_room, not_given
     from fsclient.sharing import Sharing
     from fsproto.errors import NotFoundError
 
@@ -100,6 +100,7 @@ def _share_with_group(
         )
     new = not_given(share, bundles, group, role)
     if new:
+        check_room(found, share, new)
         who = listed(new)
         app.ui.confirm(f"Share '{found.path}' with {who}, who {_may(role)} it then?", yes=yes)
         sharing.give_group(found, group, {user: bundles[user] for user in new}, role)
@@ -113,13 +114,18 @@ def _share_with_group(
         role=role.name.lower(),
         changed=bool(new),
         seen_as=shown,
-        members=[
-            {"user": one.user, "new": one.user in new, "known": one.known, "compared": one.compared}
-            for one in everybody
-            if one.bundle is not None
-        ],
+        members=[_as_json(one, new) for one in everybody if one.bundle is not None],
         left_out=[one.user for one in everybody if one.bundle is None],
     )
+
+
+def _as_json(one: Candidate, new: list[str]) -> dict[str, object]:
+    return {
+        "user": one.user,
+        "new": one.user in new,
+        "known": one.known,
+        "compared": one.compared,
+    }
 
 
 def _show(app: App, group: str, everybody: list[Candidate], *, asks: bool) -> None:
