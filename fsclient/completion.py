@@ -1,4 +1,4 @@
-"""Completion in the shell: commands, then local paths or names in one's tree."""
+"""Completion in the shell: commands, then local paths, names in one's tree, or groups."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ Names = Callable[[str], list[str]]
 class PathCompleter(Completer):
     """Completes the word before the cursor."""
 
-    def __init__(self, commands: list[str], remote: Names) -> None:
-        """Take the commands, and what lists a remote folder."""
+    def __init__(self, commands: list[str], remote: Names, groups: Callable[[], list[str]]) -> None:
+        """Take the commands, what lists a remote folder, and what groups were shared with."""
         self._commands = commands
         self._remote = remote
+        self._groups = groups
 
     @override
     def get_completions(
@@ -41,6 +42,9 @@ class PathCompleter(Completer):
                 places = [local_names, self._remote] if later else [local_names]
             case "get" | "request_file":
                 places = [self._remote, local_names] if later else [self._remote]
+            case "share" | "unshare" if later and last.text.startswith("@"):
+                groups = (f"@{group}" for group in self._groups())
+                return [group for group in groups if group.startswith(last.text)]
             case _:
                 places = [self._remote]
         return dict.fromkeys(path for names in places for path in _paths(last, names))

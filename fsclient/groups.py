@@ -40,18 +40,20 @@ def people_in(connection: ServerConnection, group: str) -> list[str]:
         people = connection.interject(GetGroup(group), Group).members
     except SaidToBeAbsentError:
         raise NotFoundError(
-            f"The server knows no group {SIGN}{group}.", hint="Your administrator makes groups."
+            f"The server knows no group @{group}.", hint="Your administrator makes groups."
         ) from None
+    wrong = None
     if len(people) > MAX_GROUP:
+        wrong = f"{len(people):,} people are in @{group}; {MAX_GROUP} is the most"
+    elif not all(map(is_user, people)):
+        wrong = f"somebody is in @{group} whose name nobody can have"
+    elif len(people) != len(set(people)):
+        wrong = f"somebody is in @{group} twice"
+    if wrong:
         raise RemoteProtocolError(
-            f"The server says that {len(people):,} people are in {SIGN}{group}; {MAX_GROUP} is the "
-            "most."
+            f"The server says that {wrong}.",
+            hint="Stop and talk to your administrator: this does not happen by accident.",
         )
-    if not all(map(is_user, people)):
-        raise RemoteProtocolError(f"The server says that something without a name is in "
-                                  f"{SIGN}{group}.")  # fmt: skip
-    if len(people) != len(set(people)):
-        raise RemoteProtocolError(f"The server says twice that somebody is in {SIGN}{group}.")
     return sorted(people)
 
 
@@ -173,8 +175,8 @@ def groups_of(shares: Iterable[OwnShare]) -> list[str]:
     return sorted(found - {ALONE})
 
 
-def listed(users: Sequence[str], most: int = 10) -> str:
-    """Return `bob`, `bob and carol`, `bob, carol and 498 others`."""
+def listed(users: Sequence[str], most: int = 6) -> str:
+    """Return `bob`, `bob and carol`, `bob, carol, dave, erin, frank and 395 others`."""
     names = list(users)
     if len(names) > most:
         names = [*names[: most - 1], count_text(len(names) - most + 1, "other")]

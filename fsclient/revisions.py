@@ -5,14 +5,16 @@ Members come by themselves or by groups, each way with a role of its own; the be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fsclient.ownshares import OwnShare, is_below
 from fsclient.tree import Located
+from fsproto.errors import NotAllowedError
 from fsproto.keys.grants import Role
 from fsproto.keys.identity import VerifiedBundle
 from fsproto.keys.members import ALONE, Came, Former, VerifiedMembers
+from fsproto.limits import MAX_GROUP
 from fsproto.types import NodeId
 
 Ways = dict[str, dict[str, Role]]
@@ -102,6 +104,19 @@ def not_given(
         for user, bundle in bundles.items()
         if (ways.get(user, {}).get(way), keys.get(user)) != (role, bundle.hash)
     ]
+
+
+def check_room(found: Located, share: OwnShare | None, users: Iterable[str]) -> None:
+    """Raise `NotAllowedError` where too many would have a share if some people got it, too.
+
+    One commit could not hold the key sealed anew to all of them, and so nobody could be removed.
+    """
+    together = {*users, *(share.roles if share else ())}
+    if len(together) > MAX_GROUP:
+        raise NotAllowedError(
+            f"'{found.path}' would be shared with {len(together)} people; {MAX_GROUP} is the most.",
+            hint="Share folders in it one by one, with fewer people each.",
+        )
 
 
 def heirs_of(found: Located, shares: list[OwnShare]) -> set[tuple[str, bytes]]:

@@ -18,7 +18,15 @@ from msgspec.structs import asdict, replace
 
 from fsclient.changes import Changes
 from fsclient.ownshares import OwnShare, folders_above, is_below, of_node, own_shares
-from fsclient.revisions import Revision, Ways, former_writers, heirs_of, not_given, ways_by_groups
+from fsclient.revisions import (
+    Revision,
+    Ways,
+    check_room,
+    former_writers,
+    heirs_of,
+    not_given,
+    ways_by_groups,
+)
 from fsclient.session import Session
 from fsclient.tree import Located
 from fsclient.trust.authors import seen_list
@@ -43,7 +51,6 @@ from fsproto.keys.members import (
     sealed_hash,
     sign_members,
 )
-from fsproto.limits import MAX_GROUP
 from fsproto.messages.shares import NewMembers, SealedKey
 from fsproto.types import NO_HASH, NodeId
 
@@ -117,12 +124,9 @@ class Sharing:
         share = of_node(found, shares)
         if not not_given(share, bundles, way, role):
             return False
+        check_room(found, share, bundles)
         ways = share.ways if share else {}
         ways |= {user: ways.get(user, {}) | {way: role} for user in bundles}
-        if len(ways) > MAX_GROUP:  # or one commit could not hold all keys anew, to remove somebody
-            raise NotAllowedError(
-                f"'{found.path}' would be shared with {len(ways)} people; {MAX_GROUP} is the most."
-            )
         self._revise(found, shares, ways, bundles)
         return True
 

@@ -126,7 +126,18 @@ class Shell:
         from fsclient.completion import PathCompleter
 
         words = [*self._names, "help", "SEND_FILE", "REQUEST_FILE", "EXIT"]
-        return PathCompleter(words, self._remote_names)
+        return PathCompleter(words, self._remote_names, self._groups)
+
+    def _groups(self) -> list[str]:
+        """Return the groups that something is shared with: the server lists none."""
+        from fsclient.groups import groups_of
+        from fsclient.ownshares import own_shares
+
+        try:
+            with self._app.session_at_hand() as session:
+                return groups_of(own_shares(session.tree))
+        except FsError:
+            return []
 
     def _remote_names(self, folder: str) -> list[str]:
         """Return what a remote folder holds, for completion; nothing if it cannot be known."""

@@ -81,7 +81,7 @@ def _share_with_group(
 ) -> None:
     from fsclient.groups import candidates, listed
     from fsclient.ownshares import of_node
-    from fsclient.revisions import not_given
+    from fsclient.revisions import check_room, not_given
     from fsclient.sharing import Sharing
     from fsproto.errors import NotFoundError
 
@@ -90,7 +90,8 @@ def _share_with_group(
     sharing.check_role(found, role)
     share = of_node(found, sharing.own())
     everybody = candidates(session, group, share)
-    _show(app, group, everybody, asks=not yes)
+    if everybody:
+        _show(app, group, everybody, asks=not yes)
     bundles = {one.user: one.bundle for one in everybody if one.bundle is not None}
     if not bundles:
         raise NotFoundError(
@@ -99,6 +100,7 @@ def _share_with_group(
         )
     new = not_given(share, bundles, group, role)
     if new:
+        check_room(found, share, new)
         who = listed(new)
         app.ui.confirm(f"Share '{found.path}' with {who}, who {_may(role)} it then?", yes=yes)
         sharing.give_group(found, group, {user: bundles[user] for user in new}, role)
@@ -112,19 +114,24 @@ def _share_with_group(
         role=role.name.lower(),
         changed=bool(new),
         seen_as=shown,
-        members=[
-            {"user": one.user, "new": one.user in new, "known": one.known, "compared": one.compared}
-            for one in everybody
-            if one.bundle is not None
-        ],
+        members=[_as_json(one, new) for one in everybody if one.bundle is not None],
         left_out=[one.user for one in everybody if one.bundle is None],
     )
+
+
+def _as_json(one: Candidate, new: list[str]) -> dict[str, object]:
+    return {
+        "user": one.user,
+        "new": one.user in new,
+        "known": one.known,
+        "compared": one.compared,
+    }
 
 
 def _show(app: App, group: str, everybody: list[Candidate], *, asks: bool) -> None:
     """Tell who is in the group; even with --quiet, where they are asked about next."""
     tell = app.ui.show if asks else app.ui.say
-    width = max((len(one.user) for one in everybody), default=0)
+    width = max(len(one.user) for one in everybody)
     for line in [f"In @{group}:", *(f"  {one.user:{width}}  {one.note}" for one in everybody)]:
         tell(line)
     if any(one.bundle is not None and not one.compared for one in everybody):

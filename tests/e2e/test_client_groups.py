@@ -48,7 +48,7 @@ def group(first_four: list[Client]) -> Made:
     """Makes a group of some people; returns its name."""
 
     def make(*people: Client) -> str:
-        name, server = f"team{next(_NUMBERS)}", first_four[0].server
+        name, server = f"crew{next(_NUMBERS)}-x", first_four[0].server
         admin(server, "add-group", name)
         if people:
             admin(server, "add-member", name, *(one.name for one in people))
@@ -297,3 +297,28 @@ def test_a_script_gets_it_as_json_and_a_shell_shares_in_its_session(four, group)
     taken, given = (line for line in ran.ok().lines if line.startswith("{"))
     assert f'"members": ["{bob.name}", "{carol.name}"]' in taken
     assert '"role": "reader"' in given
+
+
+def test_in_the_shell_people_are_asked_and_groups_are_completed(four, group):
+    alice, bob, *_ = four
+    room, team = alice.room, group(bob)
+    with Terminal(alice, "shell", columns=200) as screen:
+        screen.wait_for(f"{alice.name}>")
+        screen.type(f"share {room} @{team}\r")
+        screen.wait_for(f"Share '{room}' with {bob.name}")
+        screen.type("y\r")
+        screen.wait_for(f"{bob.name} may read '{room}'")
+        screen.wait_for(f"{alice.name}>")
+        screen.type(f"unshare {room} @{team[:-2]}\t")
+        screen.wait_for(f"@{team}")
+        screen.type("\r")
+        screen.wait_for(f"Take '{room}' from {bob.name}?")
+        screen.type("n\r")
+        screen.wait_for("nothing was changed")
+        screen.wait_for(f"{alice.name}>")
+        screen.type(f"unshare {room} @{team} --yes\r")
+        screen.wait_for("any more")
+        screen.wait_for(f"{alice.name}>")
+        screen.type("exit\r")
+        assert screen.ends() == 0
+    assert roles(alice, room) == {}

@@ -1,0 +1,146 @@
+"""What a client makes of a share and of who is said to be in a group: nothing is asked or sent."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+
+from fsclient.groups import Leaving, Standing, groups_of, leaving, listed, standings
+from fsclient.ownshares import OwnShare
+from fsclient.revisions import check_room, not_given
+from fsclient.tree import Located
+from fsclient.trust.people import People
+from fsproto.errors import NotAllowedError
+from fsproto.keys.grants import Role
+from fsproto.keys.identity import VerifiedBundle
+from fsproto.keys.members import (
+    ALONE,
+    FORMAT_WITH_GROUPS,
+    Came,
+    GroupedList,
+    Member,
+    sealed_hash,
+    sign_members,
+)
+from fsproto.limits import MAX_GROUP
+from fsproto.types import NO_HASH, NodeId
+from tests.people import identity
+
+ALICE = identity("alice")
+BUNDLES = {name: identity(name).bundle for name in ("bob", "carol", "dave", "erin")}
+READER, WRITER = Role.READER, Role.WRITER
+
+
+class Known:
+    """A key log in which everybody has keys whose name does not begin with `no-`."""
+
+    @property
+    def log(self) -> Known:
+        return self
+
+    def now(self, user: str) -> str | None:
+        return None if user.startswith("no-") else user
+
+
+class Place:
+    path = "reports"
+
+
+PEOPLE, FOUND = cast("People", Known()), cast("Located", Place())
+
+
+def share_of(*came: tuple[str, str, Role], left: tuple[str, ...] = ()) -> OwnShare:
+    """Return a share with members who came like that."""
+    roles = dict[str, Role]()
+    for user, _, role in came:
+        roles[user] = max(role, roles.get(user, role))
+    members = [
+        Member(user, role, bytes(32), BUNDLES[user].hash, sealed_hash(b""))
+        for user, role in roles.items()
+    ]
+    body = GroupedList(
+        format=FORMAT_WITH_GROUPS,
+        node=NodeId(bytes(16)),
+        version=1,
+        previous=NO_HASH,
+        generation=1,
+        owner="alice",
+        owner_key=ALICE.signing.public,
+        members=members,
+        above=[],
+        former=[],
+        time_ms=1,
+        log_head=b"",
+        came=[Came(*one) for one in came],
+    )
+    return OwnShare(FOUND, sign_members(ALICE.signing, body), list(left))
+
+
+SHARE = share_of(
+    ("bob", "team", READER),
+    ("bob", ALONE, WRITER),
+    ("carol", "team", WRITER),
+    ("dave", "team", READER),
+    ("dave", "crew", READER),
+    left=("erin",),
+)
+
+
+def test_who_leaves_with_a_group_keeps_what_they_have_otherwise():
+    assert leaving(SHARE, "team") == [
+        Leaving("bob", WRITER),
+        Leaving("carol", None),
+        Leaving("dave", READER),
+    ]
+    assert leaving(SHARE, "crew") == [Leaving("dave", READER)]
+    assert leaving(SHARE, "other") == leaving(None, "team") == []
+
+
+def test_a_share_is_held_against_who_is_in_its_groups_now():
+    assert groups_of([SHARE, SHARE]) == ["crew", "team"]
+    now: dict[str, list[str] | None] = {"crew": None, "team": ["bob", "dave", "erin", "no-keys"]}
+    assert standings(SHARE, now, PEOPLE) == [
+        Standing("crew", exists=False, waiting=[], not_enrolled=[], gone=[], writes=False),
+        Standing(
+            "team",
+            exists=True,
+            waiting=["erin"],
+            not_enrolled=["no-keys"],
+            gone=["carol"],
+            writes=True,
+        ),
+    ]
+
+
+def test_who_has_left_a_share_is_not_told_to_have_it_still():
+    share = share_of(("bob", "team", READER), ("carol", "team", READER), left=("carol",))
+    (told,) = standings(share, {"team": ["carol"]}, PEOPLE)
+    assert (told.waiting, told.gone) == (["carol"], ["bob"])
+
+
+def test_only_who_lacks_just_that_way_is_given_it():
+    def given(way: str, role: Role, **bundles: VerifiedBundle) -> list[str]:
+        return not_given(SHARE, BUNDLES | bundles, way, role)
+
+    assert given("team", READER) == ["carol", "erin"]
+    assert given("team", WRITER) == ["bob", "dave", "erin"]
+    assert given("crew", READER) == ["bob", "carol", "erin"]
+    other = identity("dave", "second", 2).bundle
+    assert given("crew", READER, dave=other) == ["bob", "carol", "dave", "erin"]
+    assert not_given(None, BUNDLES, "team", READER) == list(BUNDLES)
+
+
+def test_a_share_has_room_for_as_many_as_can_be_removed_again():
+    users = [f"user{number}" for number in range(MAX_GROUP)]
+    check_room(FOUND, None, users)
+    check_room(FOUND, SHARE, [*users[3:], "bob"])
+    with pytest.raises(NotAllowedError, match="401 people"):
+        check_room(FOUND, SHARE, users[2:])
+
+
+def test_names_are_listed_as_people_say_them():
+    assert listed(["bob"]) == "bob"
+    assert listed(["bob", "carol"]) == "bob and carol"
+    assert listed(list("abcdef")) == "a, b, c, d, e and f"
+    assert listed(list("abcdefg")) == "a, b, c, d, e and 2 others"
