@@ -198,7 +198,7 @@ class Peer:
             recovered, recovery = await self._let(ask, partial(desk.recover, message))
             await self._say(ask, recovery)
             ask, proof = await self._asked(Login)
-            enter = partial(desk.log_in_recovered, recovered, proof)
+            enter = partial(desk.log_in_after_code, recovered, proof)
         else:
             enter = partial(desk.log_in, message)
         who, welcome = await self._let(ask, enter)

@@ -17,11 +17,11 @@ from fsd.audit.log import AuditLog
 from fsd.auth.vault import Vault
 from fsd.services import recovery
 from fsd.services.attempts import Attempts, LoginPolicy, Refused, Try, Why, possible
-from fsd.services.codes import Account, Codes
+from fsd.services.codes import Account, Codes, CodeUsed
 from fsd.services.identities import checked_bundle, plant, register, replace_keys, signed_by
 from fsd.services.keylog import LogKeeper
 from fsd.services.own import OwnAccount, Principal
-from fsd.services.recovery import Recovered
+from fsd.services.sshlogins import SshLogins
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.login_models import LoginState
@@ -86,6 +86,10 @@ class Accounts:
             database, vault, self._attempts, self._codes, now_ms=now_ms, random=random
         )
         """What people do about their own account, once they are logged in."""
+        self.ssh = SshLogins(
+            database, self._attempts, self._codes, policy, now_ms=now_ms, random=random
+        )
+        """Logging in over SSH."""
 
     def login(self, ask: Login, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
         """Let somebody in with a one-time password or a ticket, and always the identity key."""
@@ -114,7 +118,7 @@ class Accounts:
             event=Event.ENROLLED,
         )
 
-    def recover(self, ask: Recover, channel_id: bytes, address: str) -> tuple[Recovered, Recovery]:
+    def recover(self, ask: Recover, channel_id: bytes, address: str) -> tuple[CodeUsed, Recovery]:
         """Hand out somebody's backup, for a code and their phrase's signature."""
         a_try = Try(possible(ask.user), address, self._now_ms())
         # Like the identity key, which it leads to, the phrase has an allowance of its own.
@@ -126,15 +130,18 @@ class Accounts:
             event=Event.BACKUP_HANDED_OUT,
         )
 
-    def log_in_recovered(
-        self, recovered: Recovered, ask: Login, channel_id: bytes, address: str
+    def log_in_after_code(
+        self, used: CodeUsed, ask: Login, channel_id: bytes, address: str
     ) -> tuple[Principal, Welcome]:
-        """Let in who has opened the backup that was handed out over the same connection."""
+        """Let in who used up a code over the same connection, and proves to have the identity key.
+
+        That code was for the backup of that key, or to get in over SSH.
+        """
         a_try = Try(possible(ask.user), address, self._now_ms())
         known = self._is_known(a_try, ask, labels.SIGN_LOGIN, channel_id)
         return self._attempts.attempt(
             a_try,
-            lambda db, _: self._log_in_recovered(db, recovered, ask, a_try, signed=known),
+            lambda db, _: self._log_in_after_code(db, used, ask, a_try, signed=known),
             known=known,
             event=Event.LOGIN,
         )
@@ -259,7 +266,7 @@ class Accounts:
 
     def _recover(
         self, db: Db, state: LoginState | None, ask: Recover, a_try: Try, *, signed: bool
-    ) -> tuple[Recovered, Recovery]:
+    ) -> tuple[CodeUsed, Recovery]:
         account = _account(db, a_try, state)
         match = self._codes.match(db, account, ask.otp, a_try.at_ms)
         if account is None:
@@ -270,19 +277,19 @@ class Accounts:
         if not signed:
             raise Refused(Why.NO_KEY, right_code=match is not None)
         self._attempts.use(db, account, match, a_try)
-        return Recovered(account.user.id), Recovery(backup.sealed)
+        return CodeUsed(account.user.id), Recovery(backup.sealed)
 
-    def _log_in_recovered(
+    def _log_in_after_code(
         self,
         db: Db,
-        recovered: Recovered,
+        used: CodeUsed,
         ask: Login,
         a_try: Try,
         *,
         signed: bool,
     ) -> _Entered:
         user = users.by_name(db, a_try.user)
-        if user is None or user.id != recovered.user_id:
+        if user is None or user.id != used.user_id:
             raise Refused(Why.UNKNOWN)
         bundle = users.bundle(db, user.id)
         if bundle is None:
