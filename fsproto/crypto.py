@@ -275,3 +275,36 @@ def _rsa_public(spki: bytes) -> rsa.RSAPublicKey:
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size != RSA_BITS:
         raise CryptoError("not an RSA-3072 public key")
     return key
+
+
+# --- keys of SSH servers, in OpenSSH's format (PROTOCOL.key)
+
+
+def new_ssh_ed25519() -> bytes:
+    """Return a new Ed25519 key of an SSH server, without a passphrase."""
+    return _openssh(ed25519.Ed25519PrivateKey.generate())
+
+
+def new_ssh_rsa() -> bytes:
+    """Return a new RSA-3072 key of an SSH server, without a passphrase."""
+    return _openssh(rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS))
+
+
+def ssh_public(private: bytes) -> bytes:
+    """Return the public half of such a key as SSH sends it; `CryptoError` if it is none."""
+    try:
+        key = serialization.load_ssh_private_key(private, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise CryptoError("not a private key of SSH") from None
+    line = key.public_key().public_bytes(
+        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    )
+    return base64.b64decode(line.split()[1])
+
+
+def _openssh(key: ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.OpenSSH,
+        serialization.NoEncryption(),
+    )

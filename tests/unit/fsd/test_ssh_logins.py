@@ -24,7 +24,7 @@ ELSEWHERE = "198.51.100.7"
 
 @pytest.fixture
 def alice(office, clock) -> Resident:
-    added = office.add("alice")
+    added: Resident = office.add("alice")
     added.enrol(office, clock(), -1)
     return added
 
