@@ -58,7 +58,7 @@ COMMANDS: dict[tuple[str, ...], set[str]] = {
     ("disable-user", "alice"): PERSON,
     ("enable-user", "alice"): PERSON,
     ("remove-user", "alice", "--yes"): {"user", "removed"},
-    ("host-key",): {"host_key"},
+    ("host-key",): {"host_key", "ssh"},
     ("db", "current"): {"current", "head"},
     ("db", "upgrade"): {"before", "current", "head"},
 }

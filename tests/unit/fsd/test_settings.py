@@ -36,7 +36,13 @@ def fields(owner: object, above: str = "") -> set[str]:
     found = set()
     for one in dataclasses.fields(owner):  # type: ignore[arg-type]
         value = getattr(owner, one.name)
-        if dataclasses.is_dataclass(value) and one.name in ("logins", "door", "uploads", "keep"):
+        if dataclasses.is_dataclass(value) and one.name in (
+            "logins",
+            "door",
+            "ssh",
+            "uploads",
+            "keep",
+        ):
             found |= fields(value, f"{above}{one.name}.")
         else:
             found.add(above + one.name)
