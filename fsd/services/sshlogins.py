@@ -134,7 +134,10 @@ class SshLogins:
         bundle = users.bundle(db, user.id)
         if bundle is None:
             raise Refused(Why.NOT_ENROLLED)
+        before = account.state.last_network
         self._attempts.use(db, account, match, a_try)
+        if before != a_try.network:  # a code is enough here: the person is to know
+            logins.notify(db, user.id, Event.SSH_SESSION.value, a_try.at_ms, a_try.address)
         if ssh_key:
             sessions.end_of_ssh_key(db, user.id, ssh_key)
             detail = f"bound to {crypto.as_fingerprint(ssh_key)}"

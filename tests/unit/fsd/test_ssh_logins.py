@@ -189,6 +189,16 @@ def test_a_session_that_moves_is_recorded(office, alice, clock):
     ]
 
 
+def test_a_session_that_begins_elsewhere_is_told_to_the_person(office, alice, clock):
+    ssh = office.accounts.ssh
+    ssh.with_code("alice", alice.code(clock()), KEY, ADDRESS)  # from where the enrolment was
+    _, welcome = office.accounts.login(alice.login(ticket=alice.ticket), CHANNEL, ADDRESS)
+    assert welcome.notices == []
+    ssh.with_code("alice", alice.code(clock(), 1), OTHER_KEY, ELSEWHERE)
+    _, welcome = office.accounts.login(alice.login(ticket=alice.ticket), CHANNEL, ADDRESS)
+    assert [(each.kind, each.address) for each in welcome.notices] == [("ssh-session", ELSEWHERE)]
+
+
 def test_the_ticket_of_no_native_login_is_that_of_a_session_over_ssh(office, alice, clock):
     office.accounts.ssh.with_code("alice", alice.code(clock()), KEY, ADDRESS)
     for ticket in (b"", KEY, bytes(32)):
