@@ -13,8 +13,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from fsclient.gateway import packets
-from fsclient.gateway.codes import (
+from fsclient.gateway.extensions import ANNOUNCED, Extensions
+from fsclient.gateway.facts import Facts
+from fsclient.gateway.filesystem import Filesystem
+from fsclient.gateway.handles import Handles, Listing, ReadHandle, Turns
+from fsclient.gateway.names import attributes_of, long_name
+from fsclient.gateway.paths import Place, place_of
+from fsclient.gateway.status import UnsupportedError, sentence_for, sentence_of, status_of
+from fsproto.errors import FsError, SecurityError
+from fsproto.sftp import packets
+from fsproto.sftp.codes import (
     MAX_DATA,
     NAMES_BYTES,
     VERSION,
@@ -23,15 +31,7 @@ from fsclient.gateway.codes import (
     Status,
     Tell,
 )
-from fsclient.gateway.extensions import ANNOUNCED, Extensions
-from fsclient.gateway.facts import Facts
-from fsclient.gateway.filesystem import Filesystem
-from fsclient.gateway.handles import Handles, Listing, ReadHandle, Turns
-from fsclient.gateway.names import attributes_of, long_name
-from fsclient.gateway.packets import BadPacketError, Fields, Packets, packet, string, u32
-from fsclient.gateway.paths import Place, place_of
-from fsclient.gateway.status import UnsupportedError, sentence_for, sentence_of, status_of
-from fsproto.errors import FsError, SecurityError
+from fsproto.sftp.packets import BadPacketError, Fields, Packets, packet, string, u32
 
 WAITERS = 4
 """Threads that wait for the network, for one client."""

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from fsclient.gateway.checksums import check_file
-from fsclient.gateway.codes import MAX_DATA, MAX_HANDLES, MAX_PACKET, Open
 from fsclient.gateway.filesystem import Filesystem
 from fsclient.gateway.handles import Handles
-from fsclient.gateway.packets import Fields, string, u64
 from fsclient.gateway.paths import place_of
 from fsclient.gateway.status import UnsupportedError
+from fsproto.sftp.codes import MAX_DATA, MAX_HANDLES, MAX_PACKET, Open
+from fsproto.sftp.packets import Fields, string, u64
 
 _ANNOUNCED = {
     "posix-rename@openssh.com": "1",

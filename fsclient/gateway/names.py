@@ -7,8 +7,8 @@ import stat
 import time
 
 from fsclient.gateway.facts import Facts
-from fsclient.gateway.packets import Attributes
 from fsproto.names import for_terminal
+from fsproto.sftp.packets import Attributes
 
 _NS = 1_000_000_000
 _HALF_A_YEAR_S = 183 * 24 * 3600

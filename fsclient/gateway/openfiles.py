@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import threading
 
-from fsclient.gateway.codes import Open
 from fsclient.gateway.facts import facts_of, mode_for
 from fsclient.gateway.fetching import contents_of
 from fsclient.gateway.handles import Handle, ReadHandle, WriteHandle
 from fsclient.gateway.house import House
-from fsclient.gateway.packets import Attributes
 from fsclient.gateway.paths import Place
 from fsclient.gateway.reading import Reading
 from fsclient.gateway.staging import Staged
@@ -19,6 +17,8 @@ from fsclient.session import Session
 from fsclient.tree import Located
 from fsproto.errors import ConflictError, ExistsError, FsError, NotAllowedError, NotFoundError
 from fsproto.sealed.manifest import Mode
+from fsproto.sftp.codes import Open
+from fsproto.sftp.packets import Attributes
 
 _NS = 1_000_000_000
 

@@ -25,10 +25,10 @@ from fsclient.gateway.conversation import Conversation
 from fsclient.gateway.filesystem import Filesystem
 from fsclient.gateway.house import House
 from fsclient.gateway.keys import GatewayKeys, public_blob
-from fsclient.gateway.packets import BadPacketError
 from fsclient.gateway.status import sentence_of
 from fsproto.errors import ExistsError, FsError, NotAllowedError, UsageError
 from fsproto.link import Address
+from fsproto.sftp.packets import BadPacketError
 
 DRAIN_S = 20.0
 """Seconds for files that were closed already to become versions, when the gateway ends."""

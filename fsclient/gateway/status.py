@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fsclient.gateway.codes import Status
 from fsproto.errors import FsError, LoginRefused, LoginRequired, NotAllowedError, NotFoundError
+from fsproto.sftp.codes import Status
 
 _SENTENCES = {
     Status.OK: "Done.",

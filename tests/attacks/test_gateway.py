@@ -13,13 +13,13 @@ import paramiko
 import pytest
 
 from fsclient.app import App
-from fsclient.gateway.codes import Ask, Open, Status, Tell
 from fsclient.gateway.contents import Contents
 from fsclient.gateway.keys import ensure_keys
-from fsclient.gateway.packets import Attributes, Fields, Packets, packet, string, u32, u64
 from fsproto.errors import IntegrityError
 from fsproto.names import parse_path
 from fsproto.sealed import stream
+from fsproto.sftp.codes import Ask, Open, Status, Tell
+from fsproto.sftp.packets import Attributes, Fields, Packets, packet, string, u32, u64
 from tests.clients import Client
 from tests.gateways import Gateway, at, gateway
 

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from fsclient.gateway.codes import Open
 from fsclient.gateway.filesystem import Filesystem
 from fsclient.gateway.handles import ReadHandle, WriteHandle
-from fsclient.gateway.packets import Attributes
 from fsproto.errors import (
     ConflictError,
     ExistsError,
@@ -19,6 +17,8 @@ from fsproto.errors import (
     NotAllowedError,
     NotFoundError,
 )
+from fsproto.sftp.codes import Open
+from fsproto.sftp.packets import Attributes
 from tests.clients import Client
 from tests.gateways import Gateway, at, gateway
 

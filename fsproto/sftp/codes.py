@@ -1,6 +1,6 @@
 """Numbers of SFTP version 3: draft-ietf-secsh-filexfer-02, and OpenSSH's PROTOCOL for what it adds.
 
-First what the drafts say, then what this gateway keeps to.
+First what the drafts say, then what we keep to.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Open(enum.IntFlag):
     EXCLUSIVE = 0x20
 
 
-# --- of this gateway ------------------------------------------------------------------------
+# --- of this implementation -----------------------------------------------------------------
 
 MAX_PACKET = 256 * 1024
 """Bytes of a packet without its length, as OpenSSH has it."""

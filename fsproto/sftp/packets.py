@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from fsclient.gateway.codes import MAX_PACKET, Has
+from fsproto.sftp.codes import MAX_PACKET, Has
 
 _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")

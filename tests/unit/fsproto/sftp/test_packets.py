@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fsclient.gateway.codes import MAX_PACKET
-from fsclient.gateway.packets import (
+from fsproto.sftp.codes import MAX_PACKET
+from fsproto.sftp.packets import (
     Attributes,
     BadPacketError,
     Fields,
