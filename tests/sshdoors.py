@@ -23,7 +23,7 @@ from fsproto.link import Address, parse_address
 from tests.clients import PATIENCE_S, Client, admin
 from tests.servers import RunningServer, environment
 
-REFUSAL_S = 0.1
+REFUSAL_S = 0.2
 _SSH = re.compile(
     r"fsd ssh on (?P<address>\S+) host-key (?P<ed25519>SHA256:\S+) \(ED25519\) "
     r"(?P<rsa>SHA256:\S+) \(RSA\)\n"

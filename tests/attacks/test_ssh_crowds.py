@@ -6,6 +6,7 @@ Known from: MaxStartups and LoginGraceTime of OpenSSH (sshd_config(5)); CVE-2023
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import struct
 import time
@@ -16,6 +17,7 @@ import paramiko
 import pytest
 
 from fsd.doors.ssh.transport import LONGEST_GREETING, LONGEST_PACKET
+from tests.clients import admin
 from tests.sshdoors import SshServer, Visitor, give_code, is_in, until
 
 FEW = 6
@@ -207,6 +209,24 @@ def test_only_modern_algorithms_are_offered(door):
     for old in ("sha1", "cbc", "3des", "md5", "ssh-rsa", "group1-", "group14-sha1", "dss", "zlib",
                 "arcfour", "-96", "group-exchange"):  # fmt: skip
         assert not [name for name in names if old in name], old
+
+
+def test_limits_that_are_read_again_count_for_those_who_come_then(door, alice):
+    (door.server.home / "fsd.toml").write_text("[login]\nsession = '5 min'\n")
+    with door.transport() as transport:
+        transport.auth_publickey(alice.name, alice.key)
+        give_code(transport, alice.name, alice.code())
+        door.server.process.send_signal(signal.SIGHUP)
+        until(lambda: "reloaded" in door.server.log, "the settings were read again")
+        assert is_in(transport)  # who was there stays
+    with door.transport() as transport:
+        give_code(transport, alice.name, alice.code())
+        sessions = {
+            each["door"].split()[0]: each["expires_ms"] - each["began_ms"]
+            for each in admin(door.server, "sessions")
+            if each["door"] == "ssh"
+        }
+        assert sessions == {"ssh": 5 * 60_000}
 
 
 def test_a_flood_does_not_keep_a_server_from_stopping(door, alice):

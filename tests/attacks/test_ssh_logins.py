@@ -7,6 +7,8 @@ and CVE-2018-7750 of paramiko (opening a channel without logging in).
 from __future__ import annotations
 
 import itertools
+import statistics
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from paramiko.common import (
 )
 
 from tests.clients import Client, admin
-from tests.sshdoors import SshServer, Visitor, give_code, is_in, new_key, until
+from tests.sshdoors import REFUSAL_S, SshServer, Visitor, give_code, is_in, new_key, until
 
 METHODS = ("none", "password", "publickey", "keyboard-interactive")
 
@@ -258,6 +260,39 @@ def test_a_wrong_code_three_times_ends_the_connection(door, alice):
     assert [detail for event, detail in door.events(alice.name) if event == "login-refused"] == [
         "door=ssh, wrong code"
     ] * 3
+
+
+def test_neither_words_nor_time_tell_why_a_code_is_refused(door, alice, tmp_path):
+    gone, never = (
+        Visitor.enrolled(door.server, f"gone{alice.name}", tmp_path / "gone"),
+        Client(door.server, f"never{alice.name}", tmp_path / "never"),
+    )
+    admin(door.server, "disable-user", gone.name)
+    used = alice.code()
+    with door.transport() as transport:
+        give_code(transport, alice.name, used)
+    reasons = {
+        "unknown": ("nobody", "123456"),
+        "wrong": (alice.name, "000000x"),
+        "used": (alice.name, used),
+        "disabled": (gone.name, gone.codes[0]),
+        "not enrolled": (never.name, never.app.fresh()),
+        "impossible": ("/" * 1000, "123456"),
+        "no code": (alice.name, ""),
+    }
+    took: dict[str, list[float]] = {reason: [] for reason in reasons}
+    said = set()
+    for _ in range(7):
+        for reason, (user, code) in reasons.items():
+            with door.transport() as transport:
+                told(transport, "none", user, "", None)
+                asked = time.monotonic()
+                said.add(told(transport, METHODS[3], user, code, None))
+                took[reason].append(time.monotonic() - asked)
+    assert len(said) == 1
+    assert min(map(min, took.values())) >= REFUSAL_S
+    medians = {reason: statistics.median(times) for reason, times in took.items()}
+    assert max(medians.values()) - min(medians.values()) < REFUSAL_S / 4, medians
 
 
 def test_requests_without_end_end_the_connection(door, alice):

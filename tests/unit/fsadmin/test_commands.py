@@ -22,6 +22,7 @@ PERSON = {
     "fingerprint",
     "clock_ms",
     "locked_ms",
+    "refused_over_ssh",
     "held_until_ms",
     "new_secret_ms",
     "recovery_codes",

@@ -235,7 +235,8 @@ def test_strangers_who_guess_shut_the_ssh_door_for_an_account_and_never_the_nati
     with pytest.raises(LoginRefused):
         strict.ssh.with_code("alice", alice.code(clock()), KEY, ADDRESS)
     assert events(office, "login-refused")[-1] == "door=ssh, locked"
-    assert office.people.show("alice").locked_ms is None
+    shown = office.people.show("alice")
+    assert (shown.locked_ms, shown.refused_over_ssh) == (None, 5)
     strict.login(alice.login(alice.code(clock())), CHANNEL, ADDRESS)  # which opens it again
     strict.ssh.with_code("alice", alice.code(clock(), 1), KEY, ADDRESS)
 
