@@ -67,7 +67,8 @@ def sessions(admin: Admin, *, user: str | None) -> None:
     """Show all running sessions: whose, since when, when and where from last used.
 
     A session lets commands go on without a further one-time password, on the machine that has the
-    person's identity key, until it ends. 'fsadmin revoke' ends one at once.
+    person's identity key, until it ends; one of the SSH door is of use to who has the SSH key that
+    is shown, and ends with its connection where none is. 'fsadmin revoke' ends one at once.
     """
     with admin.access() as access:
         running = access.sessions(user)
@@ -75,7 +76,7 @@ def sessions(admin: Admin, *, user: str | None) -> None:
     def text() -> str:
         if not running:
             return "Nobody is logged in." if user is None else f"{user} is not logged in."
-        headers = ("SESSION", "USER", "SINCE", "LAST USED", "UNTIL", "ADDRESS")
+        headers = ("SESSION", "USER", "SINCE", "LAST USED", "UNTIL", "ADDRESS", "DOOR")
         return output.table(headers, [_row(each) for each in running], right=("SESSION",))
 
     admin.answer([_as_json(each) for each in running], text)
@@ -111,6 +112,7 @@ def _as_json(session: RunningSession) -> dict[str, object]:
         "used_ms": session.used_ms,
         "expires_ms": session.expires_ms,
         "address": session.address,
+        "door": session.door,
     }
 
 
@@ -122,4 +124,5 @@ def _row(session: RunningSession) -> tuple[str, ...]:
         output.day(session.used_ms),
         output.day(session.expires_ms),
         session.address,
+        session.door,
     )

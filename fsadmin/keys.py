@@ -21,9 +21,16 @@ _ALARM = (
 @common_options
 @click.pass_obj
 def host_key(admin: Admin) -> None:
-    """Show the fingerprint of the server's host key, which clients pin. The key is not shown."""
+    """Show the fingerprint of the server's host key, which clients pin. The key is not shown.
+
+    Where the SSH door was ever open, those of its keys follow, as clients of SSH show them.
+    """
+    from fsd.sshkeys import ssh_host_keys
+
     fingerprint = crypto.fingerprint(admin.home.host_key().public)
-    admin.answer({"host_key": fingerprint}, lambda: fingerprint)
+    ssh = ssh_host_keys(admin.home)
+    told = {"host_key": fingerprint, "ssh": {key.kind: key.fingerprint for key in ssh}}
+    admin.answer(told, lambda: "\n".join([fingerprint, *(f"ssh {key}" for key in ssh)]))
 
 
 @click.command("rotate-host-key", short_help="Give the server another host key.")

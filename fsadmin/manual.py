@@ -25,6 +25,9 @@ Settings; see docs/configuration.md.
 .I HOME/host.key, HOME/host.moves, HOME/master.key
 Keys. Clients pin the first; what is sealed at rest needs the last.
 .TP
+.I HOME/ssh_host_ed25519_key, HOME/ssh_host_rsa_key
+The SSH door's keys, in OpenSSH's format.
+.TP
 .I HOME/fsd.db, HOME/blobs
 What is stored, unless the database is elsewhere.
 .SH SEE ALSO

@@ -29,6 +29,7 @@ def as_json(person: Person) -> dict[str, object]:
         "fingerprint": person.fingerprint,
         "clock_ms": person.clock_ms,
         "locked_ms": person.locked_ms,
+        "refused_over_ssh": person.refused_over_ssh,
         "held_until_ms": person.held_until_ms,
         "new_secret_ms": person.new_secret_ms,
         "recovery_codes": person.recovery_codes,
@@ -71,6 +72,9 @@ def _door(person: Person) -> str:
     if person.new_secret_ms is not None:
         since = output.day(person.new_secret_ms)
         words.append(f"a new secret waits for its first use since {since}")
+    if person.refused_over_ssh:
+        refused = output.count(person.refused_over_ssh, "code")
+        words.append(f"{refused} in a row refused over SSH")
     if person.held_until_ms:
         words.append(f"some tries are held up until {output.day(person.held_until_ms)}")
     return "; ".join(words) or "open"

@@ -34,6 +34,7 @@ class Options:
     as_json: bool = False
     quiet: bool = False
     debug: bool = False
+    via: str | None = None
     otp: str | None = None
     otp_secret_file: Path | None = None
     no_passphrase: bool = False
@@ -88,7 +89,13 @@ class App:
             phrase = self.passphrase()
             self._keeper = Keeper(profile, self.ui, self._code_source(), phrase, self._patience)
         self._keeper.use(self.ui, self._code_source())
+        self._keeper.via = self.options.via if self.options.via is not None else profile.via()
         return self._keeper
+
+    def keep_via(self) -> None:
+        """Keep what carries connections for the commands to come, if it was given."""
+        if self.options.via is not None:
+            self.profile.keep_via(self.options.via)
 
     def _code_source(self) -> CodeSource:
         """Return where codes come from; the same as before, which knows what is used up."""

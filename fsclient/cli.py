@@ -151,6 +151,10 @@ def _common(*, top: bool) -> list[click.Option]:
                 metavar="FILE", envvar="FSCLIENT_OTP_SECRET_FILE" if top else None,
                 help="Compute the code from this secret (Base32 or otpauth URI), for "
                 "unattended use.  [env: FSCLIENT_OTP_SECRET_FILE]"),
+        _option("via", "--via", hidden=not top, metavar="COMMAND",
+                envvar="FSCLIENT_VIA" if top else None,
+                help="Have a program carry the connection, like 'ssh -s alice@host fs'; "
+                "'enroll' and 'login' keep it, '' drops it.  [env: FSCLIENT_VIA]"),
     ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from fsclient.persistence import Patience
 from fsproto.errors import (
@@ -37,6 +37,9 @@ from fsproto.wire.connection import (
 )
 from fsproto.wire.handshake import ClientHandshake
 
+if TYPE_CHECKING:
+    from fsclient.via import Proxy
+
 M = TypeVar("M", bound=Message)
 
 _LONGEST_SENTENCE = 500
@@ -51,12 +54,18 @@ class ServerConnection:
     """One connection; requests are numbered, and answered in the order they were sent."""
 
     def __init__(
-        self, link: EnrollLink, patience: Patience | None = None, *, after: int = 0
+        self,
+        link: EnrollLink,
+        patience: Patience | None = None,
+        *,
+        after: int = 0,
+        via: str | None = None,
     ) -> None:
         """Connect and exchange keys up to where a first message can be sent.
 
         `after` is the `last_request` of the connection whose place this one takes, if there is
-        one: who still waits for an answer over that is told that it is lost.
+        one: who still waits for an answer over that is told that it is lost. `via` is the command
+        line of a program that carries the connection, if any does.
 
         Raises `Unreachable` and its kinds, and `HostKeyError` unless the host key is the pinned
         one; in that case nothing but a hello was sent.
@@ -73,17 +82,29 @@ class ServerConnection:
         """What came for requests that are asked about later, because one was put in between."""
         self._record_room: bytearray | None = None
         self._opened = False
+        self._proxy: Proxy | None = None
         with self._translated():
-            self._socket = connected(link.address, self._patience.connect_s)
+            if via:
+                from fsclient.via import Proxy
+
+                self._proxy = Proxy(via)
+                self._socket = self._proxy.socket
+                self._socket.settimeout(self._patience.via_s)
+            else:
+                self._socket = connected(link.address, self._patience.connect_s)
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._opened = True
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             with self._translated():
                 self._socket.sendall(self._connection.start())
                 self._held = self._reply()
                 self._socket.settimeout(self._patience.silence_s)
+        except ConnectionLost:
+            lost = self._ended_at_once()
+            self.close()
+            raise lost from None
         except BaseException:
-            self._socket.close()
+            self.close()
             raise
 
     def __enter__(self) -> Self:
@@ -118,6 +139,8 @@ class ServerConnection:
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
+        if self._proxy is not None:
+            self._proxy.close()
 
     def confirm(self) -> None:
         """Have the server prove at once that it holds its host key, before a message is sent."""
@@ -271,16 +294,18 @@ class ServerConnection:
         return connection.open_frame(frame, into)
 
     def _reply(self) -> bytes:
-        try:
-            event = self._next()
-        except ConnectionLost:
-            raise NotFsdError(
-                f"What answers at {self._where} ended the connection at once.",
-                hint="It may not be an fsd, or it may be overloaded; check host and port.",
-            ) from None
+        event = self._next()
         if not isinstance(event, Reply):
             raise RemoteProtocolError("The server did not complete the exchange of keys.")
         return event.data
+
+    def _ended_at_once(self) -> Unreachable:
+        if self._proxy is not None:
+            return self._proxy.failed()
+        return NotFsdError(
+            f"What answers at {self._where} ended the connection at once.",
+            hint="It may not be an fsd, or it may be overloaded; check host and port.",
+        )
 
     def _broken(self, sentence: str) -> RemoteProtocolError:
         """Close: whoever answers out of step is not asked again."""

@@ -40,21 +40,28 @@ class Moved:
         )
 
 
-def successor(link: EnrollLink, patience: Patience) -> Moved | None:
+def successor(link: EnrollLink, patience: Patience, via: str | None = None) -> Moved | None:
     """Ask the server who vouches for its host key; None if it is nobody who could.
 
     Nothing about the user is said. Whatever goes wrong, the key stays the wrong one.
     """
     with contextlib.suppress(FsError, OSError, crypto.CryptoError):
-        answer = _ask(link, hostmove.question(crypto.digest_of(link.host_key)), patience)
+        answer = _ask(link, hostmove.question(crypto.digest_of(link.host_key)), patience, via)
         said = hostmove.follow(answer, link.host_key)
         if said is not None:
             return Moved(replace(link, host_key=said.successor), said.time_ms)
     return None
 
 
-def _ask(link: EnrollLink, question: bytes, patience: Patience) -> bytes:
-    with connected(link.address, patience.connect_s) as sock:
+def _ask(link: EnrollLink, question: bytes, patience: Patience, via: str | None) -> bytes:
+    with contextlib.ExitStack() as opened:
+        if via:
+            from fsclient.via import Proxy
+
+            sock = opened.enter_context(Proxy(via)).socket
+            sock.settimeout(patience.via_s)
+        else:
+            sock = opened.enter_context(connected(link.address, patience.connect_s))
         sock.sendall(len(question).to_bytes(_LENGTH, "big") + question)
         with sock.makefile("rb") as file:
             length = int.from_bytes(file.read(_LENGTH), "big")

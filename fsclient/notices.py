@@ -45,6 +45,12 @@ def _sentence(notice: Notice) -> str | None:
                 f"{files} came to your drop box, the last on {time_text(notice.at_ms)} from "
                 f"{for_terminal(notice.address)}: 'fsclient inbox' shows what waits."
             )
+        case "ssh-session":
+            return (
+                "A one-time password of yours began a session over SSH from another network than "
+                f"the last one,{when}. If that was not you, end it with "
+                "'fsclient logout --everywhere', and make a new secret with 'fsclient otp rotate'."
+            )
         case "recovery-codes-low":
             left = count_text(notice.count, "recovery code") if notice.count else "no recovery code"
             verb = "is" if notice.count <= 1 else "are"

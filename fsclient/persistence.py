@@ -22,6 +22,8 @@ class Patience(Value, frozen=True):
 
     connect_s: float = 10.0
     """For the server to be reached, and for its first word."""
+    via_s: float = 180.0
+    """The same where a program carries the connection, which may ask for a password or code."""
     silence_s: float = 60.0
     """Without a byte from the server while it owes some."""
     frame_s: float = 600.0

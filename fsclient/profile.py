@@ -1,6 +1,7 @@
 """What the client keeps on disk: who one is, where, and what one has seen; one folder a profile.
 
-    profiles/NAME/profile.json   user, address, host key, root of the tree (nothing secret)
+    profiles/NAME/profile.json   user, address, host key, root of the tree (nothing secret); what
+                                 carries connections, where something does
     profiles/NAME/identity.key   the private keys, under a passphrase where one was set
     profiles/NAME/session        the ticket of the running session
     profiles/NAME/transfers/     how far uploads have come (see `transfer.journal`)
@@ -89,6 +90,21 @@ class Profile:
         raw = json.loads(self._read("profile.json"))
         host, port = link.address.host, link.address.port
         raw |= {"host": host, "port": port, "host_key": link.host_key}
+        write_private(self.folder / "profile.json", json.dumps(raw, indent=1).encode())
+
+    def via(self) -> str | None:
+        """Return the program that carries connections to the server, if one is kept."""
+        try:
+            kept = json.loads(self._read("profile.json"))["via"]
+        except (NotFoundError, ValueError, KeyError, TypeError):
+            return None
+        return kept if isinstance(kept, str) else None
+
+    def keep_via(self, command: str) -> None:
+        """Have a program carry connections to the server from now on; none if it is empty."""
+        raw = json.loads(self._read("profile.json")) | {"via": command}
+        if not command:
+            del raw["via"]
         write_private(self.folder / "profile.json", json.dumps(raw, indent=1).encode())
 
     def keyfile(self) -> bytes:

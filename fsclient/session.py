@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -83,6 +83,8 @@ class Keeper:
         self._passphrase = passphrase
         self._patience = patience
         self._identity: Identity | None = None
+        self.via: str | None = None
+        """Command line of a program that carries the connections, if any does."""
         self.passphrase: str | None = None
         """What the identity is kept under, once it was opened."""
 
@@ -185,6 +187,9 @@ class Keeper:
         raise LoginRefused
 
     def _with_code(self, facts: Facts, identity: Identity) -> Session:
+        if self.via:  # a code may have been used up already, to get in over SSH
+            with suppress(LoginRefused):
+                return self._log_in(facts, identity, None, None)
         for code in self._codes.codes(self._ui):
             try:
                 return self._log_in(facts, identity, code, None)
@@ -237,15 +242,15 @@ class Keeper:
         `HostKeyError` for any other key than the expected one.
         """
         try:
-            return ServerConnection(link, self._patience, after=after)
+            return ServerConnection(link, self._patience, after=after, via=self.via)
         except HostKeyError as alarm:
             from fsclient.hostkey import successor
 
-            moved = successor(link, self._patience or Patience())
+            moved = successor(link, self._patience or Patience(), self.via)
             if moved is None:
                 raise
             try:
-                connection = ServerConnection(moved.link, self._patience, after=after)
+                connection = ServerConnection(moved.link, self._patience, after=after, via=self.via)
             except HostKeyError:
                 raise alarm from None
             try:  # the statement is public: it moves nothing for one who does not hold the key

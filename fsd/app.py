@@ -9,7 +9,8 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fsd import logs
@@ -36,6 +37,7 @@ from fsd.services.quotas import RENEW_S, Quotas
 from fsd.services.shares import Sharing
 from fsd.services.transfers import Transfers
 from fsd.settings.reload import compare
+from fsd.sshkeys import SshHostKey, ssh_host_keys
 from fsd.store import schema
 from fsd.store.engine import Database
 from fsd.systemd.notify import READY, STOPPING, notify, reloading
@@ -44,6 +46,7 @@ from fsproto.errors import BadSettingError, FsError
 from fsproto.link import Address
 
 if TYPE_CHECKING:
+    from fsd.doors.ssh.door import SshDoor
     from fsd.metrics.watch import Watch
     from fsd.settings.load import Loaded
     from fsd.settings.model import Settings
@@ -145,9 +148,18 @@ def audit_keeper(home: Home, database: Database, actor: str) -> AuditKeeper:
     return AuditKeeper(home, database, AuditLog(open_vault(home, database), now_ms), actor)
 
 
-def serve(
-    settings: Settings, ready: Callable[[Address, str], None], again: Callable[[], Loaded]
-) -> None:
+@dataclass(frozen=True)
+class Open:
+    """Where a server accepts connections, and by which host keys it is known there."""
+
+    address: Address
+    host_key: str
+    ssh: Address | None
+    """Of the SSH door, where it is open."""
+    ssh_keys: Sequence[SshHostKey]
+
+
+def serve(settings: Settings, ready: Callable[[Open], None], again: Callable[[], Loaded]) -> None:
     """Run the daemon until it is told to stop; `ready` is called once it accepts connections.
 
     `again` reads all settings once more.
@@ -210,7 +222,17 @@ class _Server:
         self._stop = asyncio.Event()
         self._watch = _watch(settings, database, self._stop)
         keys = HostKeys(settings.home)
-        self._door = NativeDoor(self._desk(), keys.current(), settings.door, keys.moves())
+        desk = self._desk()
+        self._door = NativeDoor(desk, keys.current(), settings.door, keys.moves())
+        self._ssh_keys: list[SshHostKey] = []
+        self._ssh = None if settings.ssh_listen is None else self._ssh_door(settings, desk)
+
+    def _ssh_door(self, settings: Settings, desk: Desk) -> SshDoor:
+        from fsd.doors.ssh.door import SshDoor
+
+        settings.home.prepare_ssh()
+        self._ssh_keys = ssh_host_keys(settings.home)
+        return SshDoor(self._door, desk.accounts.ssh, self._ssh_keys, settings.door, settings.ssh)
 
     def _desk(self) -> Desk:
         accounts = Accounts(
@@ -228,7 +250,7 @@ class _Server:
         desk = Desk(accounts, self._files, self._transfers, sharing, keylog, history, self._drops)
         return desk if self._watch is None else self._watch.beside(desk)
 
-    async def run(self, ready: Callable[[Address, str], None]) -> None:
+    async def run(self, ready: Callable[[Open], None]) -> None:
         """Serve until told to stop."""
         settings = self._settings
         janitor = Janitor(self._database, self._blobs, now_ms, settings.keep, settings.drops)
@@ -237,6 +259,7 @@ class _Server:
         await asyncio.to_thread(janitor.run, unkept_s=0)
         _on_signals((signal.SIGTERM, signal.SIGINT), self._stop.set)
         bound = await self._open()
+        bound_ssh = await self._open_ssh()
         await self._open_watch()
         tidying = asyncio.create_task(_now_and_then(janitor.run, TIDY_EVERY_S))
         renewing = asyncio.create_task(_now_and_then(self._quotas.renew, RENEW_S))
@@ -244,15 +267,20 @@ class _Server:
         settings.home.note_run(str(bound), url if settings.database else None)
         if hasattr(signal, "SIGHUP"):
             _on_signals((signal.SIGHUP,), self._reload)
-        ready(bound, crypto.fingerprint(self._door.host_key.public))
+        host_key = crypto.fingerprint(self._door.host_key.public)
+        ready(Open(bound, host_key, bound_ssh, self._ssh_keys))
         notify(READY)
         log.info("ready")
         await self._stop.wait()
         notify(STOPPING)
         log.info("stopping: finishing what is in flight")
         tidying.cancel()
+        if self._ssh is not None:
+            await self._ssh.stop_accepting()
         await self._door.close()
         renewing.cancel()
+        if self._ssh is not None:
+            await self._ssh.close()
         if self._watch is not None:
             await self._watch.close()
         log.info("stopped")
@@ -263,6 +291,18 @@ class _Server:
             return Address(*await self._door.open(where.host, where.port))
         except OSError as error:
             raise ListenError(f"Cannot listen on {where}: {_reason(error)}.") from None
+
+    async def _open_ssh(self) -> Address | None:
+        where = self._settings.ssh_listen
+        if where is None or self._ssh is None:
+            return None
+        try:
+            return Address(*await self._ssh.open(where.host, where.port))
+        except OSError as error:
+            raise ListenError(
+                f"Cannot listen for SSH on {where}: {_reason(error)}.",
+                hint="Give another address with --ssh-listen; port 0 picks a free one.",
+            ) from None
 
     async def _open_watch(self) -> None:
         where = self._settings.metrics_listen
@@ -296,7 +336,10 @@ class _Server:
         self._settings = changes.settings
         logs.set_up(self._settings.log_format, self._settings.log_level)
         self._quotas.policy = self._settings.quota
-        self._door.renew(self._desk(), host_key, self._settings.door, moves)
+        desk = self._desk()
+        self._door.renew(desk, host_key, self._settings.door, moves)
+        if self._ssh is not None:
+            self._ssh.renew(desk.accounts.ssh, self._settings.door, self._settings.ssh)
         log.info("reloaded", extra={"changed": ", ".join(changes.taken) or "nothing"})
         if changes.waiting:
             log.warning("waits for a restart: %s", ", ".join(changes.waiting))

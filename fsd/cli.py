@@ -21,8 +21,8 @@ from fsd.console import (
 from fsproto import __version__
 
 if TYPE_CHECKING:
+    from fsd.app import Open
     from fsd.settings.load import Loaded, Wanted
-    from fsproto.link import Address
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,6 +44,11 @@ if TYPE_CHECKING:
     metavar="HOST:PORT",
     help="Loopback address for /metrics (Prometheus) and /healthz.  [default: nowhere]",
 )
+@click.option(
+    "--ssh-listen",
+    metavar="HOST:PORT",
+    help="Where to accept clients of SSH as well; port 0 picks a free one.  [default: nowhere]",
+)
 @set_option
 @click.option(
     "--check-config",
@@ -59,6 +64,7 @@ def command(
     database: str | None,
     log_format: str | None,
     metrics_listen: str | None,
+    ssh_listen: str | None,
     settings: tuple[str, ...],
     check_config: bool,
 ) -> int:
@@ -67,6 +73,10 @@ def command(
     When it accepts connections it prints one line, with the fingerprint that clients pin:
 
         fsd ready on HOST:PORT host-key SHA256:...
+
+    With --ssh-listen it prints another one, with the fingerprints that SSH clients show:
+
+        fsd ssh on HOST:PORT host-key SHA256:... (ED25519) SHA256:... (RSA)
 
     SIGTERM and SIGINT let what is in flight finish. SIGHUP has the configuration and the host key
     read again. Enrol people with fsadmin.
@@ -85,6 +95,7 @@ def command(
             "database": database,
             "log_format": log_format,
             "metrics_listen": metrics_listen,
+            "ssh.listen": ssh_listen,
         },
     )
     loaded = load(wanted)
@@ -109,7 +120,7 @@ def _wanted(
         home,
         config,
         {**parse_set(settings), **given},
-        {name: f"--{name.replace('_', '-')}" for name in given},
+        {name: f"--{name.replace('_', '-').replace('.', '-')}" for name in given},
         os.environ,
     )
 
@@ -131,8 +142,10 @@ def _tell(loaded: Loaded) -> int:
     return 0
 
 
-def _ready(address: Address, host_key: str) -> None:
-    click.echo(f"fsd ready on {address} host-key {host_key}")
+def _ready(where: Open) -> None:
+    click.echo(f"fsd ready on {where.address} host-key {where.host_key}")
+    if where.ssh is not None:
+        click.echo(f"fsd ssh on {where.ssh} host-key {' '.join(map(str, where.ssh_keys))}")
 
 
 def main() -> None:

@@ -20,6 +20,8 @@ SETTINGS_FILE = "fsd.toml"
 HOST_KEY = "host.key"
 MASTER_KEY = "master.key"
 LOG_KEY = "log.key"
+SSH_KEYS = ("ssh_host_ed25519_key", "ssh_host_rsa_key")
+"""Host keys of the SSH door (see `fsd.sshkeys`)."""
 HOST_MOVES = "host.moves"
 """Statements of former host keys (see `fsproto.keys.hostmove`)."""
 
@@ -72,6 +74,11 @@ class Home:
         self._make_once(HOST_KEY, lambda: crypto.RsaKey.generate().der)
         self._make_once(MASTER_KEY, lambda: os.urandom(crypto.KEY_SIZE))
         self._make_once(LOG_KEY, lambda: os.urandom(crypto.ED25519_SIZE))
+
+    def prepare_ssh(self) -> None:
+        """Make the host keys of the SSH door where they are missing; the home is prepared."""
+        for name, make in zip(SSH_KEYS, (crypto.new_ssh_ed25519, crypto.new_ssh_rsa), strict=True):
+            self._make_once(name, make)
 
     def _take_folder(self) -> None:
         """Make the folder, or close it to others if it is a home already or holds nothing."""

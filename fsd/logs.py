@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from fsproto.names import for_terminal
 
-_OWN = ("user", "address", "request", "count", "changed", "kind", "ms")
+_OWN = ("user", "address", "door", "request", "count", "changed", "kind", "ms")
 _CONNECTION: ContextVar[str | None] = ContextVar("connection", default=None)
 _REQUEST: ContextVar[int | None] = ContextVar("request", default=None)
 

@@ -277,6 +277,9 @@ def _rsa_public(spki: bytes) -> rsa.RSAPublicKey:
     return key
 
 
+# --- keys of SSH servers, in OpenSSH's format (PROTOCOL.key)
+
+
 def ssh_public_key(line: bytes) -> tuple[str, int]:
     """Return what an SSH public key in OpenSSH's format is: `ed25519`, `ecdsa` or `rsa`, its bits.
 
@@ -296,3 +299,33 @@ def ssh_public_key(line: bytes) -> tuple[str, int]:
         case rsa.RSAPublicKey():
             return "rsa", key.key_size
     raise CryptoError("another kind of key")
+
+
+def new_ssh_ed25519() -> bytes:
+    """Return a new Ed25519 key of an SSH server, without a passphrase."""
+    return _openssh(ed25519.Ed25519PrivateKey.generate())
+
+
+def new_ssh_rsa() -> bytes:
+    """Return a new RSA-3072 key of an SSH server, without a passphrase."""
+    return _openssh(rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS))
+
+
+def ssh_public(private: bytes) -> bytes:
+    """Return the public half of such a key as SSH sends it; `CryptoError` if it is none."""
+    try:
+        key = serialization.load_ssh_private_key(private, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise CryptoError("not a private key of SSH") from None
+    line = key.public_key().public_bytes(
+        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    )
+    return base64.b64decode(line.split()[1])
+
+
+def _openssh(key: ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.OpenSSH,
+        serialization.NoEncryption(),
+    )

@@ -13,6 +13,7 @@ from fsadmin.health.found import Found, bad, fine, note
 from fsd.home import HOST_KEY, MASTER_KEY
 from fsd.hostkeys import HostKeys
 from fsd.masterkey import NEXT
+from fsd.sshkeys import ssh_host_keys
 from fsproto.amounts import size_text
 from fsproto.errors import FsError
 
@@ -74,6 +75,7 @@ def keys(home: Home, now_ms: int) -> Iterator[Found]:
         keys.current()
         keys.moves()
         home.master_key()
+        ssh_host_keys(home)
     except FsError as error:
         yield bad("keys", error.sentence, error.hint or "Put it back from a backup.")
         return

@@ -32,6 +32,7 @@ def command(app: App, link: str, *, no_passphrase: bool) -> None:
     parsed = parse_link(link)
     with contextlib.closing(app.keeper().enroll(parsed)) as session:
         shown = session.identity.bundle.fingerprint
+    app.keep_via()
     app.ui.say(f"{parsed.user} is enrolled at {parsed.address}; your keys are in "
                f"{app.profile.folder}.")  # fmt: skip
     app.ui.result(

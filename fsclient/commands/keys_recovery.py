@@ -74,6 +74,7 @@ def recover(app: App, link: str, *, no_passphrase: bool) -> None:
     secret = RecoverySecret(parsed.user, _asked_secret(app.ui, app.options.recovery_phrase))
     with contextlib.closing(app.keeper().recover(parsed, secret)) as session:
         shown = session.identity.bundle.fingerprint
+    app.keep_via()
     app.ui.say(f"{parsed.user} is back at {parsed.address}; your keys are in "
                f"{app.profile.folder}. The phrase stays good until the next backup.")  # fmt: skip
     app.ui.result(

@@ -14,13 +14,15 @@ from fsclient.app import App
 def command(app: App) -> None:
     """Begin a new session with a one-time password.
 
-    Other commands do so by themselves when the session has ended.
+    Other commands do so by themselves when the session has ended. What is given with --via carries
+    their connections, too, from then on.
     """
     from fsclient.ui import time_text
 
     app.drop_session()
     with contextlib.closing(app.keeper().open(fresh=True)) as session:
         user = session.identity.user
+    app.keep_via()
     ends = app.profile.session_ends_ms() or 0
     app.ui.result(
         {"user": user, "session_ends_ms": ends},

@@ -5,6 +5,11 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
+from fsproto.names import for_terminal
+
+
+def _over(door: str) -> str:
+    return "" if door == "native" else f", over {for_terminal(door)}"
 
 
 @click.command()
@@ -13,7 +18,8 @@ def command(app: App) -> None:
     """Show your running sessions: since when, when and where from last used, until when.
 
     A session lets commands go on without a further one-time password on the machine that has your
-    identity key. If you do not know one of them: 'fsclient logout --everywhere'.
+    identity key; one that began over SSH is for who has the SSH key that is shown. If you do not
+    know one of them: 'fsclient logout --everywhere'.
     """
     from fsclient.ui import time_text
     from fsproto.messages.account import GetSessions, Sessions
@@ -29,13 +35,14 @@ def command(app: App) -> None:
                 "expires_ms": each.expires_ms,
                 "address": each.address,
                 "this": each.this,
+                "door": each.door,
             }
             for each in running
         ],
         [
             f"{'*' if each.this else ' '} since {time_text(each.began_ms)}, "
             f"used {time_text(each.used_ms)} from {each.address}, "
-            f"until {time_text(each.expires_ms)}"
+            f"until {time_text(each.expires_ms)}{_over(each.door)}"
             for each in running
         ],
     )

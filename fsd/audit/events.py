@@ -12,6 +12,8 @@ class Event(StrEnum):
     LOGIN_REFUSED = "login-refused"
     ENROLLED = "enrolled"
     LOGOUT = "logout"
+    SSH_SESSION = "ssh-session"
+    """A session of the SSH door began, bound to a key that gets in without a code until it ends."""
     SESSION_MOVED = "session-moved"
     """A running session was gone on with from another address."""
     SESSIONS_ENDED = "sessions-ended"

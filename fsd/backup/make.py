@@ -24,7 +24,7 @@ from fsd.backup.seal import Sealed
 from fsd.blobs.check import Hashed
 from fsd.blobs.hold import Hold, let_go_of_leftovers
 from fsd.blobs.local import LocalBlobs
-from fsd.home import HOST_KEY, HOST_MOVES, LOG_KEY, MASTER_KEY, SETTINGS_FILE
+from fsd.home import HOST_KEY, HOST_MOVES, LOG_KEY, MASTER_KEY, SETTINGS_FILE, SSH_KEYS
 from fsd.store.models import Blob, User
 from fsd.store.schema import revision_of
 from fsproto import __version__, crypto
@@ -149,7 +149,7 @@ class _Backup:
         )
 
     def _add_files(self, tar: tarfile.TarFile) -> None:
-        for name in (HOST_KEY, MASTER_KEY, LOG_KEY, HOST_MOVES):
+        for name in (HOST_KEY, MASTER_KEY, LOG_KEY, HOST_MOVES, *SSH_KEYS):
             path = self._home.path / name
             if path.exists():
                 _add(tar, f"keys/{name}", path.read_bytes())

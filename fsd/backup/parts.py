@@ -1,7 +1,7 @@
 """What a backup holds: a tar file whose members have these names, in this order.
 
 head.json                what, when, of which version
-keys/NAME                host.key, master.key, log.key, host.moves where there is one
+keys/NAME                host.key, master.key, log.key; host.moves, SSH host keys if there are any
 fsd.toml                 the configuration in the home, where there is one
 rows/TABLE/00000000      rows, packed (see `rows`)
 numbers.json             the last number each table has given
@@ -29,8 +29,8 @@ T = TypeVar("T")
 FORMAT = 1
 HEAD, NUMBERS, END = "head.json", "numbers.json", "end.json"
 _NAMES = re.compile(
-    r"head\.json|keys/(?:host\.key|master\.key|log\.key|host\.moves)|fsd\.toml|rows/[a-z_]{1,63}/[0-9]{8}"
-    r"|numbers\.json|blobs/[0-9a-f]{64}|end\.json"
+    r"head\.json|keys/(?:host\.key|master\.key|log\.key|host\.moves|ssh_host_(?:ed25519|rsa)_key)"
+    r"|fsd\.toml|rows/[a-z_]{1,63}/[0-9]{8}|numbers\.json|blobs/[0-9a-f]{64}|end\.json"
 )
 
 

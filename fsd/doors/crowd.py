@@ -7,6 +7,8 @@ too fast, the next one waits. Compare MaxStartups and PerSourcePenalties of Open
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -88,6 +90,27 @@ class Rate:
             return None
         bucket.next_s = max(bucket.next_s, now_s) + self._each_s
         return wait
+
+
+class Turns:
+    """Whose turn it is to exchange keys: first among one's own network, then among all.
+
+    So who comes from elsewhere does not wait for those of one network.
+    """
+
+    def __init__(self, *, of_one: float, of_all: float, at_once: int, longest_s: float) -> None:
+        """Take exchanges a second of one network and of all, and how many may come at once."""
+        self._of_one = Rate(of_one, max(1, at_once // 2), longest_s=longest_s)
+        self._of_all = Rate(of_all, at_once, longest_s=longest_s)
+
+    async def wait(self, network: str) -> None:
+        """Wait for the turn of somebody; `TimeoutError` if it would come too late."""
+        for rate, key in ((self._of_one, network), (self._of_all, "")):
+            wait_s = rate.wait_s(key, time.monotonic())
+            if wait_s is None:
+                raise TimeoutError
+            if wait_s:
+                await asyncio.sleep(wait_s)
 
 
 _BUCKETS = 4096

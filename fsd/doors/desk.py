@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from fsd.blobs.base import BlobReader
 from fsd.services.accounts import Accounts, Principal
+from fsd.services.codes import CodeUsed
 from fsd.services.drops import Drops
 from fsd.services.files import Files
 from fsd.services.histories import Histories
 from fsd.services.incoming import IncomingBlob, WholeBlob
 from fsd.services.keylog import KeyLogs
-from fsd.services.recovery import Recovered
 from fsd.services.shares import Sharing
 from fsd.services.transfers import Transfers
 from fsproto.errors import FsError, IntegrityError, RemoteProtocolError
@@ -63,15 +63,15 @@ class Desk:
             return self.accounts.enroll(ask, channel_id, address)
         return self.accounts.login(ask, channel_id, address)
 
-    def recover(self, ask: Recover, channel_id: bytes, address: str) -> tuple[Recovered, Recovery]:
-        """Answer a first message that asks for a backup; `log_in_recovered` comes next."""
+    def recover(self, ask: Recover, channel_id: bytes, address: str) -> tuple[CodeUsed, Recovery]:
+        """Answer a first message that asks for a backup; `log_in_after_code` comes next."""
         return self.accounts.recover(ask, channel_id, address)
 
-    def log_in_recovered(
-        self, recovered: Recovered, ask: Login, channel_id: bytes, address: str
+    def log_in_after_code(
+        self, recovered: CodeUsed, ask: Login, channel_id: bytes, address: str
     ) -> tuple[Principal, Welcome]:
-        """Answer the login that proves, over the same connection, that the backup was opened."""
-        return self.accounts.log_in_recovered(recovered, ask, channel_id, address)
+        """Answer a login without a code, by who used one up over the same connection."""
+        return self.accounts.log_in_after_code(recovered, ask, channel_id, address)
 
     def answer(self, who: Principal, ask: Message) -> Message:
         """Answer a message that has one answer; raises what is to be told as a `Failure`."""

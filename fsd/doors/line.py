@@ -268,20 +268,3 @@ class Inbox:
         except Exception as error:  # noqa: BLE001 - raised where the frames are worked on
             self.peer_has_gone = True
             self._put(error)
-
-
-def listen(host: str, port: int) -> list[socket.socket]:
-    """Return listening sockets on every address of `host`; `OSError` if there is none."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    places = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
-    # A port that is picked is picked once: two families would get two different ones.
-    sockets: list[socket.socket] = []
-    try:
-        for family, address in places[: 1 if port == 0 else None]:
-            sockets.append(socket.create_server(address, family=family, backlog=512))
-            sockets[-1].setblocking(False)  # noqa: FBT003 - the standard library's own signature
-    except BaseException:
-        for sock in sockets:
-            sock.close()
-        raise
-    return sockets

@@ -6,7 +6,6 @@ The event loop moves bytes and nothing else.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
@@ -17,9 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from fsd.auth.throttle import network_of
 from fsd.doors.crowd import WaitingRoom
 from fsd.doors.desk import Desk
-from fsd.doors.line import listen
+from fsd.doors.listening import accept, listen
 from fsd.doors.peer import Inside, Peer
 from fsd.doors.policy import DoorPolicy
+from fsd.doors.voucher import Voucher
 from fsproto import crypto
 from fsproto.keys.hostmove import Move
 from fsproto.wire.connection import Connection
@@ -27,7 +27,6 @@ from fsproto.wire.handshake import ServerHandshake
 
 log = logging.getLogger(__name__)
 
-ACCEPT_PAUSE_S = 0.1
 DRAIN_IDLE_S = 0.5
 """While draining, how long a connection may think about its next request."""
 
@@ -68,7 +67,9 @@ class NativeDoor:
     async def open(self, host: str, port: int) -> tuple[str, int]:
         """Begin to accept; return the address, with the port that was picked for 0."""
         self._listening = listen(host, port)
-        self._accepting = [asyncio.create_task(self._accept(sock)) for sock in self._listening]
+        self._accepting = [
+            asyncio.create_task(accept(sock, self._came_in)) for sock in self._listening
+        ]
         bound = self._listening[0].getsockname()
         return bound[0], bound[1]
 
@@ -99,28 +100,24 @@ class NativeDoor:
         """Return the server's end of a new connection."""
         return Connection(ServerHandshake(self.host_key, os.urandom, self.moves))
 
-    async def _accept(self, listening: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                sock, address = await loop.sock_accept(listening)
-            except OSError as error:  # too many open files, say: those there are go on
-                log.warning("cannot accept a connection: %s", error.strerror)
-                await asyncio.sleep(ACCEPT_PAUSE_S)
-                continue
-            self.accepted += 1
-            sock.setblocking(False)  # noqa: FBT003 - the standard library's own signature
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._let_in(sock, str(address[0]))
+    def _came_in(self, sock: socket.socket, address: str) -> None:
+        self.accepted += 1
+        self._let_in(sock, address)
 
-    def _let_in(self, sock: socket.socket, address: str) -> None:
+    def take_in(self, sock: socket.socket, address: str, voucher: Voucher | None) -> None:
+        """Serve a connection that another door carries; `sock` is our end of it."""
+        sock.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+        self._let_in(sock, address, voucher)
+
+    def _let_in(self, sock: socket.socket, address: str, voucher: Voucher | None = None) -> None:
         network = network_of(address)
 
         def leave() -> None:
             self._waiting.leave(network, task)
 
-        peer = Peer(self._inside, self.connection(), sock, address, logged_in=leave)
+        peer = Peer(
+            self._inside, self.connection(), sock, address, logged_in=leave, voucher=voucher
+        )
         task = asyncio.create_task(peer.serve())
         self._peers[task] = peer
         task.add_done_callback(self._peers.pop)

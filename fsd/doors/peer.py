@@ -21,12 +21,14 @@ from typing import TypeVar
 
 from fsd import logs
 from fsd.auth.throttle import network_of
-from fsd.doors.crowd import Rate
+from fsd.doors.crowd import Turns
 from fsd.doors.desk import Desk, Upload
 from fsd.doors.line import Inbox, Line
-from fsd.doors.policy import DoorPolicy
+from fsd.doors.policy import DoorPolicy, until_answer
 from fsd.doors.streams import Incoming, Outgoing
+from fsd.doors.voucher import Voucher
 from fsd.services.accounts import Principal
+from fsd.services.codes import CodeUsed
 from fsproto.errors import (
     ConnectionLost,
     FsError,
@@ -70,23 +72,13 @@ class Inside:
     desk: Desk
     policy: DoorPolicy
     pool: Executor
-    rates: tuple[Rate, Rate]
-    """Of key exchanges: of one network, and of all."""
+    turns: Turns
+    """Of key exchanges."""
 
     @classmethod
     def of(cls, desk: Desk, policy: DoorPolicy, pool: Executor) -> Inside:
         """Build it as the policy has it."""
-        at_once, longest_s = policy.handshakes_at_once, policy.login_s
-        of_one, of_all = policy.handshakes_a_second_of_one, policy.handshakes_a_second
-        return cls(
-            desk,
-            policy,
-            pool,
-            (
-                Rate(of_one, max(1, at_once // 2), longest_s=longest_s),
-                Rate(of_all, at_once, longest_s=longest_s),
-            ),
-        )
+        return cls(desk, policy, pool, policy.turns())
 
 
 class Peer:
@@ -100,11 +92,14 @@ class Peer:
         address: str,
         *,
         logged_in: Callable[[], None],
+        voucher: Voucher | None = None,
     ) -> None:
         """Take what it works with, our end of a new connection, and who is at the other.
 
-        `logged_in` is called once that is done.
+        `logged_in` is called once that is done. `voucher` is of the connection, if any, that this
+        one is carried by.
         """
+        self._voucher = voucher
         self._inside = inside
         self._logged_in = logged_in
         self._address = address
@@ -196,7 +191,7 @@ class Peer:
         for number in range(2):  # client_hello, client_key
             frame = await self._line.frame()
             if number == 0:
-                await self._wait_for_turn()
+                await self._inside.turns.wait(network_of(self._address))
             event = await self._in_thread(self._connection.open_frame, frame)
             if not isinstance(event, Reply):
                 raise RemoteProtocolError("The exchange of keys was not completed.")
@@ -204,16 +199,24 @@ class Peer:
         message: Login | Enroll | Recover
         ask, message = await self._asked(Login, Enroll, Recover)
         desk = self._inside.desk
-        if isinstance(message, Recover):
+        used = self._vouched(message)
+        if used is not None and isinstance(message, Login):
+            enter = partial(desk.log_in_after_code, used, message)
+        elif isinstance(message, Recover):
             recovered, recovery = await self._let(ask, partial(desk.recover, message))
             await self._say(ask, recovery)
             ask, proof = await self._asked(Login)
-            enter = partial(desk.log_in_recovered, recovered, proof)
+            enter = partial(desk.log_in_after_code, recovered, proof)
         else:
             enter = partial(desk.log_in, message)
         who, welcome = await self._let(ask, enter)
         await self._say(ask, welcome)
         return who
+
+    def _vouched(self, message: Message) -> CodeUsed | None:
+        """Return whose code was used up to carry this connection, if nothing else is offered."""
+        offers = not isinstance(message, Login) or (message.otp, message.ticket) != (None, None)
+        return None if self._voucher is None or offers else self._voucher.take()
 
     async def _asked(self, *kinds: type[M]) -> tuple[int, M]:
         """Return the next request's number and message, which must be of these kinds."""
@@ -236,22 +239,9 @@ class Peer:
                 told = error
             elif not theirs:
                 log.exception("login failed", extra={"address": self._address})
-            await asyncio.sleep(_until_answer(self._inside.policy.refusal_s, asked))
+            await asyncio.sleep(until_answer(self._inside.policy.refusal_s, asked))
             await self._say(ask, failure(told))
             raise LoginRefused from error
-
-    async def _wait_for_turn(self) -> None:
-        """Wait for this connection's turn to exchange keys; `TimeoutError` if it would be too late.
-
-        First the network's own, so that who comes from elsewhere does not wait for those of one.
-        """
-        of_one, of_all = self._inside.rates
-        for rate, key in ((of_one, network_of(self._address)), (of_all, "")):
-            wait_s = rate.wait_s(key, time.monotonic())
-            if wait_s is None:
-                raise TimeoutError
-            if wait_s:
-                await asyncio.sleep(wait_s)
 
     async def _check_session(self, who: Principal) -> None:
         """End the connection of a session that was ended, or of a user who was disabled."""
@@ -396,15 +386,6 @@ class Peer:
             if turn is not None:
                 await asyncio.gather(turn, return_exceptions=True)  # a thread may still read
             await self._in_thread(download.close)
-
-
-def _until_answer(refusal_s: float, asked: float) -> float:
-    """Return how long to wait until the next multiple of the time after which refusals are told.
-
-    A multiple, so that work which takes longer than that time does not show to the millisecond.
-    """
-    took = time.monotonic() - asked
-    return refusal_s - took % refusal_s if refusal_s > 0 else 0.0
 
 
 def _parts(items: list[T], size: Callable[[T], int]) -> Iterator[list[T]]:

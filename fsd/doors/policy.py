@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+
+from fsd.doors.crowd import Turns
 
 
 @dataclass(frozen=True)
@@ -31,3 +34,32 @@ class DoorPolicy:
     """From the first byte of a record or handshake message to its last."""
     drain_s: float = 30.0
     """For what is in flight when the server is told to stop."""
+
+    def turns(self) -> Turns:
+        """Return what lets those of one door exchange keys as fast as this allows."""
+        return Turns(
+            of_one=self.handshakes_a_second_of_one,
+            of_all=self.handshakes_a_second,
+            at_once=self.handshakes_at_once,
+            longest_s=self.login_s,
+        )
+
+
+@dataclass(frozen=True)
+class SshPolicy:
+    """What the SSH door does otherwise than the native one, which asks for codes beforehand."""
+
+    login_s: float = 90.0
+    """From connecting to being logged in, a code being typed meanwhile."""
+    connections: int = 32
+    """Those of one person at once that have logged in; each takes a thread."""
+
+
+def until_answer(refusal_s: float, asked: float) -> float:
+    """Return how long to wait until the next multiple of the time after which refusals are told.
+
+    A multiple, so that work which takes longer than that time does not show to the millisecond.
+    `asked` is of `time.monotonic`.
+    """
+    took = time.monotonic() - asked
+    return refusal_s - took % refusal_s if refusal_s > 0 else 0.0

@@ -14,6 +14,7 @@ from fsd.auth.vault import Vault
 from fsd.services import codes
 from fsd.services.codes import Account
 from fsd.services.people import Enrolment, find_user
+from fsd.services.sshlogins import how
 from fsd.store.engine import Database
 from fsd.store.repos import logins, penalties, sessions
 from fsproto.errors import NotFoundError
@@ -32,6 +33,8 @@ class RunningSession:
     expires_ms: int
     address: str
     """Where it was last gone on with from."""
+    door: str
+    """`native`; `ssh`, or `ssh ` and the fingerprint of the key that it is bound to."""
 
 
 class Access:
@@ -83,7 +86,7 @@ class Access:
         """Let codes of an account be tried again at once, wherever they come from."""
         with self._database.write() as db:
             state = _held(db, name).state
-            state.failures, state.locked_ms = 0, None
+            state.failures, state.keyless_failures, state.locked_ms = 0, 0, None
             penalties.forget_user(db, name)
             self._record(db, Event.ACCOUNT_UNLOCKED, name)
 
@@ -94,7 +97,13 @@ class Access:
                 find_user(db, name)
             return [
                 RunningSession(
-                    each.id, user, each.created_ms, each.used_ms, each.expires_ms, each.address
+                    each.id,
+                    user,
+                    each.created_ms,
+                    each.used_ms,
+                    each.expires_ms,
+                    each.address,
+                    how(each.ssh_key),
                 )
                 for user, each in sessions.everybodys(db, self._now_ms())
                 if name in (None, user)

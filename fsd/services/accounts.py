@@ -24,13 +24,14 @@ from fsd.services.attempts import (
     Why,
     check_is_in,
     possible,
+    session_ends_ms,
 )
-from fsd.services.codes import Account, Codes
+from fsd.services.codes import Account, Codes, CodeUsed
 from fsd.services.identities import checked_bundle, plant, register, replace_keys, signed_by
 from fsd.services.keylog import LogKeeper
 from fsd.services.own import OwnAccount, Principal
 from fsd.services.quota_policy import QuotaPolicy
-from fsd.services.recovery import Recovered
+from fsd.services.sshlogins import SshLogins
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.login_models import LoginState
@@ -97,6 +98,10 @@ class Accounts:
             database, vault, self._attempts, self._codes, now_ms=now_ms, random=random
         )
         """What people do about their own account, once they are logged in."""
+        self.ssh = SshLogins(
+            database, self._attempts, self._codes, policy, now_ms=now_ms, random=random
+        )
+        """Logging in over SSH."""
 
     def login(self, ask: Login, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
         """Let somebody in with a one-time password or a ticket, and always the identity key."""
@@ -125,7 +130,7 @@ class Accounts:
             event=Event.ENROLLED,
         )
 
-    def recover(self, ask: Recover, channel_id: bytes, address: str) -> tuple[Recovered, Recovery]:
+    def recover(self, ask: Recover, channel_id: bytes, address: str) -> tuple[CodeUsed, Recovery]:
         """Hand out somebody's backup, for a code and their phrase's signature."""
         a_try = Try(possible(ask.user), address, self._now_ms())
         # Like the identity key, which it leads to, the phrase has an allowance of its own.
@@ -137,15 +142,18 @@ class Accounts:
             event=Event.BACKUP_HANDED_OUT,
         )
 
-    def log_in_recovered(
-        self, recovered: Recovered, ask: Login, channel_id: bytes, address: str
+    def log_in_after_code(
+        self, used: CodeUsed, ask: Login, channel_id: bytes, address: str
     ) -> tuple[Principal, Welcome]:
-        """Let in who has opened the backup that was handed out over the same connection."""
+        """Let in who used up a code over the same connection, and proves to have the identity key.
+
+        That code was for the backup of that key, or to get in over SSH.
+        """
         a_try = Try(possible(ask.user), address, self._now_ms())
         known = self._is_known(a_try, ask, labels.SIGN_LOGIN, channel_id)
         return self._attempts.attempt(
             a_try,
-            lambda db, _: self._log_in_recovered(db, recovered, ask, a_try, signed=known),
+            lambda db, _: self._log_in_after_code(db, used, ask, a_try, signed=known),
             known=known,
             event=Event.LOGIN,
         )
@@ -274,7 +282,7 @@ class Accounts:
 
     def _recover(
         self, db: Db, state: LoginState | None, ask: Recover, a_try: Try, *, signed: bool
-    ) -> tuple[Recovered, Recovery]:
+    ) -> tuple[CodeUsed, Recovery]:
         account = _account(db, a_try, state)
         match = self._codes.match(db, account, ask.otp, a_try.at_ms)
         if account is None:
@@ -285,19 +293,19 @@ class Accounts:
         if not signed:
             raise Refused(Why.NO_KEY, right_code=match is not None)
         self._attempts.use(db, account, match, a_try)
-        return Recovered(account.user.id), Recovery(backup.sealed)
+        return CodeUsed(account.user.id), Recovery(backup.sealed)
 
-    def _log_in_recovered(
+    def _log_in_after_code(
         self,
         db: Db,
-        recovered: Recovered,
+        used: CodeUsed,
         ask: Login,
         a_try: Try,
         *,
         signed: bool,
     ) -> _Entered:
         user = users.by_name(db, a_try.user)
-        if user is None or user.id != recovered.user_id:
+        if user is None or user.id != used.user_id:
             raise Refused(Why.UNKNOWN)
         bundle = users.bundle(db, user.id)
         if bundle is None:
@@ -346,16 +354,13 @@ class Accounts:
     def _new_session(
         self, db: Db, user: models.User, ed25519: bytes, a_try: Try
     ) -> tuple[models.Session, bytes]:
-        ends_ms = a_try.at_ms + self._policy.session_ms
-        if user.expires_ms is not None:
-            ends_ms = min(ends_ms, user.expires_ms)
         ticket = self._random(TICKET_SIZE)
         session = models.Session(
             ticket_hash=crypto.sha256(ticket),
             user_id=user.id,
             ed25519=ed25519,
             created_ms=a_try.at_ms,
-            expires_ms=ends_ms,
+            expires_ms=session_ends_ms(user, a_try.at_ms, self._policy),
             used_ms=a_try.at_ms,
             address=a_try.address,
         )

@@ -62,6 +62,14 @@ class LoginPolicy:
     """By how much a person's clock may be found to be off."""
 
 
+class Door(StrEnum):
+    """Where a try was made."""
+
+    NATIVE = "native"
+    SSH = "ssh"
+    """Which asks for a code, and not for the identity key."""
+
+
 class Why(StrEnum):
     """Why a try was refused, as the audit log says it."""
 
@@ -101,6 +109,7 @@ class Try:
     """The name, or what stands for all that nobody can have."""
     address: str
     at_ms: int
+    door: Door = Door.NATIVE
 
     @property
     def network(self) -> str:
@@ -110,7 +119,8 @@ class Try:
     @property
     def shown(self) -> dict[str, str]:
         """What the log says of it."""
-        return {"user": self.user, "address": self.address}
+        shown = {"user": self.user, "address": self.address}
+        return shown if self.door is Door.NATIVE else {**shown, "door": self.door}
 
 
 class Attempts:
@@ -168,7 +178,7 @@ class Attempts:
         """Use up a code that was looked at; `Refused` where it is not right, or does not count."""
         user, state = account.user, account.state
         check_is_in(user, a_try)
-        if state.locked_ms is not None:
+        if state.locked_ms is not None or self._is_shut(state, a_try):
             raise Refused(Why.LOCKED)
         if match is None:
             raise Refused(Why.WRONG)
@@ -184,8 +194,14 @@ class Attempts:
                 logins.set_notice(db, user.id, CODES_LOW, left, a_try.at_ms)
 
     def record(self, db: Db, event: Event, a_try: Try, detail: str = "") -> None:
-        """Record an event that a try has come to."""
+        """Record an event that a try has come to; of other doors than the native one, which."""
+        if a_try.door is not Door.NATIVE:
+            detail = f"door={a_try.door}, {detail}" if detail else f"door={a_try.door}"
         self._audit.record_own(db, event, a_try, detail)
+
+    def _is_shut(self, state: LoginState, a_try: Try) -> bool:
+        """Tell whether an account's codes are not taken any more without its identity key."""
+        return a_try.door is Door.SSH and state.keyless_failures >= self._policy.most_failures
 
     def _check(self, db: Db, a_try: Try, among: list[Lane]) -> None:
         if any(penalties.of(db, lane).holds(a_try.at_ms) for lane in among):
@@ -198,7 +214,9 @@ class Attempts:
         """Forget what was refused before in the lane of this person alone, never of others."""
         penalties.forget(db, Lane(a_try.user, "" if known else a_try.network))
         if state is not None:
-            state.failures = 0
+            state.keyless_failures = 0
+            if a_try.door is Door.NATIVE:
+                state.failures = 0
         if event is not None:
             self.record(db, event, a_try)
 
@@ -218,11 +236,23 @@ class Attempts:
         db.refresh(state)  # what the savepoint undid
         if isinstance(error, Refused) and error.right_code:
             self._tell(db, a_try, state, why)
-        if why in (Why.WRONG, Why.USED):
+        if why in (Why.WRONG, Why.USED) and a_try.door is Door.SSH:
+            self._failed_without_key(db, a_try, state)
+        elif why in (Why.WRONG, Why.USED):
             state.failures += 1
             if state.failures >= self._policy.most_failures and state.locked_ms is None:
                 state.locked_ms = a_try.at_ms
                 self.record(db, Event.ACCOUNT_LOCKED, a_try, f"after {state.failures} refusals")
+
+    def _failed_without_key(self, db: Db, a_try: Try, state: LoginState) -> None:
+        """Count what anybody could have tried: it shuts the door that it was tried at, no other.
+
+        Whoever has the identity key still gets in at the native door, and that opens both again.
+        """
+        state.keyless_failures += 1
+        if state.keyless_failures == self._policy.most_failures:
+            detail = f"this door alone, after {state.keyless_failures} refusals"
+            self.record(db, Event.ACCOUNT_LOCKED, a_try, detail)
 
     def _tell(self, db: Db, a_try: Try, state: LoginState, why: Why) -> None:
         """Have the person told that a right code was in other hands than theirs."""
@@ -249,6 +279,12 @@ def check_is_in(user: User, a_try: Try) -> None:
         raise Refused(Why.DISABLED)
     if users.is_expired(user, a_try.at_ms):
         raise Refused(Why.EXPIRED)
+
+
+def session_ends_ms(user: User, at_ms: int, policy: LoginPolicy) -> int:
+    """Return when a session that begins now ends: with the account, at the latest."""
+    ends_ms = at_ms + policy.session_ms
+    return ends_ms if user.expires_ms is None else min(ends_ms, user.expires_ms)
 
 
 def possible(user: str) -> str:

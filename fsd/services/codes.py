@@ -38,6 +38,16 @@ class Match:
 
 
 @dataclass(frozen=True)
+class CodeUsed:
+    """Somebody of whom a code was used up over this very connection, to get at something else.
+
+    With their identity key they log in once without another code.
+    """
+
+    user_id: int
+
+
+@dataclass(frozen=True)
 class Account:
     """A user and what is known of their logins, which is held."""
 

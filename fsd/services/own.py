@@ -19,6 +19,7 @@ from fsd.auth.vault import Vault
 from fsd.services import codes
 from fsd.services.attempts import Attempts, Refused, Try, Why
 from fsd.services.codes import Account, Codes, Kind
+from fsd.services.sshlogins import how
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.login_models import LoginState
@@ -75,6 +76,7 @@ class OwnAccount:
                         each.expires_ms,
                         each.address,
                         each.id == who.session_id,
+                        how(each.ssh_key),
                     )
                     for each in sessions.of_user(db, who.user_id, self._now_ms())
                 ]

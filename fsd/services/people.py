@@ -57,6 +57,8 @@ class Person:
     """How far their clock is ahead of ours, as far as codes have shown."""
     locked_ms: int | None
     """Since when no code lets them in."""
+    refused_over_ssh: int
+    """How many codes in a row were refused at the SSH door, by whomever they were tried."""
     held_until_ms: int
     """Until when some of those who try are held up; 0: nobody is."""
     new_secret_ms: int | None
@@ -261,6 +263,7 @@ class People:
             algorithm=user.otp_algorithm,
             clock_ms=state.drift_ms,
             locked_ms=state.locked_ms,
+            refused_over_ssh=state.keyless_failures,
             held_until_ms=penalties.longest(db, user.name, self._now_ms()),
             new_secret_ms=state.next_since_ms,
             recovery_codes=logins.codes_left(db, user.id),

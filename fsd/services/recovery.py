@@ -7,8 +7,6 @@ for whatever is wrong) is `accounts.Accounts`' business.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sqlalchemy.orm import Session as Db
 
 from fsd.store import models
@@ -17,13 +15,6 @@ from fsproto import crypto
 from fsproto.errors import RemoteProtocolError
 from fsproto.limits import MAX_BACKUP
 from fsproto.messages.account import Backup
-
-
-@dataclass(frozen=True)
-class Recovered:
-    """Somebody who was handed their backup over this connection, and can prove that it opened."""
-
-    user_id: int
 
 
 def keep(db: Db, user_id: int, ed25519: bytes, ask: Backup, now_ms: int) -> None:

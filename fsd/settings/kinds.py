@@ -207,19 +207,25 @@ class Listening:
     """Where to accept connections."""
 
     loopback: bool = False
-    """Whether it must be on this machine alone; then it may be empty: nowhere."""
+    """Whether it must be on this machine alone."""
+    optional: bool = False
+    """Whether it may be empty: nowhere."""
 
     @property
     def allowed(self) -> str:
         """What is allowed."""
         if self.loopback:
             return 'empty, or a loopback address like "127.0.0.1:9464"'
+        if self.optional:
+            return (
+                'empty, or an address like "0.0.0.0:2022" or "[::]:2022"; port 0 picks a free one'
+            )
         return 'an address like "0.0.0.0:65432" or "[::]:65432"; port 0 picks a free one'
 
     def read(self, raw: object) -> Address | None:
         """Take HOST, HOST:PORT or [IPv6]:PORT."""
         word = _text(raw)
-        if self.loopback and not word:
+        if self.optional and not word:
             return None
         try:
             address = parse_address(word)

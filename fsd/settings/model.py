@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fsd.doors.policy import DoorPolicy
+from fsd.doors.policy import DoorPolicy, SshPolicy
 from fsd.home import Home
 from fsd.services.accounts import LoginPolicy
 from fsd.services.drops import DropPolicy
@@ -27,6 +27,9 @@ class Settings:
     log_level: str = "info"
     metrics_listen: Address | None = None
     """Where metrics and health are told; None: nowhere."""
+    ssh_listen: Address | None = None
+    """Where clients of SSH are accepted; None: nowhere."""
+    ssh: SshPolicy = field(default_factory=SshPolicy)
     logins: LoginPolicy = field(default_factory=LoginPolicy)
     door: DoorPolicy = field(default_factory=DoorPolicy)
     uploads: UploadLimits = field(default_factory=UploadLimits)

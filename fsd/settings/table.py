@@ -63,7 +63,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("database", "database", DatabaseUrl(), "The database; if empty, SQLite in the home.", secret=True),
     Setting("log_format", "log_format", OneOf(("text", "json")), "How logs are written to stderr.", reloads=True),
     Setting("log_level", "log_level", OneOf(("debug", "info", "warning", "error")), "What is worth logging; `debug` has a line for every request.", reloads=True),
-    Setting("metrics_listen", "metrics_listen", Listening(loopback=True), "Where `/metrics` (for Prometheus) and `/healthz` are served, without any login; nowhere if empty."),
+    Setting("metrics_listen", "metrics_listen", Listening(loopback=True, optional=True), "Where `/metrics` (for Prometheus) and `/healthz` are served, without any login; nowhere if empty."),
     Setting("drop_box", "drops.box", Switch(), "Whether files can be dropped for people by those who have no `fsclient`. The server sees what is dropped as it comes, and seals it to the person's keys."),
 
     Setting("login.session", "logins.session_ms", Time(60, 90 * 86400, _MS), "How long a session lasts before a one-time password is asked for again.", reloads=True),
@@ -86,6 +86,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("door.stall", "door.stall_s", Time(5, 3600), "The same while an upload of the client is under way.", reloads=True),
     Setting("door.frame", "door.frame_s", Time(10, 86400), "How long one message may take from its first byte to its last.", reloads=True),
     Setting("door.drain", "door.drain_s", Time(0, 3600), "For what is in flight when the server is told to stop.", reloads=True),
+
+    Setting("ssh.listen", "ssh_listen", Listening(optional=True), "Where clients of SSH are accepted; nowhere if empty."),
+    Setting("ssh.login", "ssh.login_s", Time(5, 600), "From connecting over SSH to being logged in, the code being typed meanwhile.", reloads=True),
+    Setting("ssh.connections", "ssh.connections", Whole(1, 1000), "SSH connections of one person at once that have logged in; each takes a thread.", reloads=True),
 
     Setting("keep.versions", "keep.keep_versions", Whole(0, 500), "How many contents of each file are kept beside the one it has now; 0 keeps none."),
     Setting("keep.removed_days", "keep.keep_removed_days", Whole(0, 36_500), "Days for which a removed file or folder can be brought back; 0 deletes it at once."),

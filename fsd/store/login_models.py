@@ -34,6 +34,8 @@ class LoginState(Base):
     )
     failures: Mapped[int] = mapped_column(default=0)
     """Refused in a row, with nothing wrong but the code."""
+    keyless_failures: Mapped[int] = mapped_column(default=0, server_default="0")
+    """The same at a door that asks for no identity key."""
     locked_ms: Mapped[int | None] = mapped_column(BigInteger)
     """Since when no code lets anybody in; NULL: it is not locked."""
     drift_ms: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -93,7 +93,11 @@ class KeyBackup(Base):
 
 
 class Session(Base):
-    """A login that lasts: the ticket's hash, and the identity key it is bound to."""
+    """A login that lasts: of the native door, or of the SSH door where `ssh_key` is not NULL.
+
+    The former has a ticket and is bound to the identity key; the latter has a ticket that nobody
+    knows, and is bound to a public key of SSH.
+    """
 
     __tablename__ = "sessions"
 
@@ -107,6 +111,8 @@ class Session(Base):
     """When it was last gone on with, to some ten minutes."""
     address: Mapped[str] = mapped_column(String(64))
     """Where it was last gone on with from."""
+    ssh_key: Mapped[bytes | None] = mapped_column(Octets(32), index=True)
+    """SHA-256 of the public key that it is bound to; empty: none, it ends with its connection."""
 
     __table_args__ = NEVER_AGAIN
 

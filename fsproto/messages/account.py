@@ -84,6 +84,8 @@ class RunningSession(Record, frozen=True):
     """Where it was last gone on with from."""
     this: bool
     """Whether it is the one that asks."""
+    door: str
+    """`native`; `ssh`, or `ssh ` and the fingerprint of the key that it is bound to."""
 
 
 class Sessions(Message, frozen=True):

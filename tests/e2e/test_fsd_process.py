@@ -65,6 +65,19 @@ def test_it_takes_its_settings_from_the_environment(tmp_path):
     assert (tmp_path / "other.db").exists()
 
 
+def test_an_address_that_ssh_cannot_be_served_at_is_told_and_nothing_is_ready(tmp_path):
+    ended = run("fsd", "--home", str(tmp_path / "home"), "--listen", "127.0.0.1:0",
+                "--ssh-listen", "192.0.2.1:0")  # fmt: skip
+    assert_refused(ended, 1, "Cannot listen for SSH on 192.0.2.1:0")
+    assert "--ssh-listen" in ended.stderr
+
+
+def test_a_server_that_does_not_open_it_has_no_keys_of_ssh(tmp_path):
+    with RunningServer.start(tmp_path / "home") as server:
+        assert not list(server.home.glob("ssh_host*"))
+        assert json.loads(server.admin("host-key", "--json").stdout)["ssh"] == {}
+
+
 @pytest.mark.parametrize("program", ["fsd", "fsadmin"])
 def test_it_tells_its_version(program):
     told = run(program, "--version")
@@ -76,7 +89,7 @@ def test_its_help_names_every_option(tmp_path):
     assert told.returncode == 0
     assert set(re.findall(r"--[a-z-]+", told.stdout)) == {
         *("--home", "--config", "--listen", "--database", "--log-format", "--metrics-listen"),
-        *("--set", "--check-config"),
+        *("--ssh-listen", "--set", "--check-config"),
         *("--debug", "--version", "--help"),
     }
 

@@ -15,6 +15,25 @@ def by_ticket(db: Db, ticket_hash: bytes, now_ms: int) -> Session | None:
     )
 
 
+def by_ssh_key(db: Db, ssh_key: bytes, now_ms: int) -> list[tuple[User, Session]]:
+    """Return the sessions that are bound to a public key (its SHA-256), with their users."""
+    bound = select(User, Session).join(User, Session.user_id == User.id)
+    rows = db.execute(bound.where(Session.ssh_key == ssh_key, Session.expires_ms > now_ms))
+    return [(user, session) for user, session in rows]
+
+
+def end_of_ssh_key(db: Db, user_id: int, ssh_key: bytes) -> None:
+    """End the sessions of a user that are bound to a public key."""
+    db.execute(delete(Session).where(Session.user_id == user_id, Session.ssh_key == ssh_key))
+
+
+def running(db: Db, ids: list[int], now_ms: int) -> set[int]:
+    """Return which of some sessions still hold and are of a user who is not disabled."""
+    held = select(Session.id).join(User, Session.user_id == User.id)
+    held = held.where(Session.expires_ms > now_ms, User.disabled.is_(False))
+    return set(db.scalars(held.where(Session.id.in_(ids))))
+
+
 def end(db: Db, session_id: int) -> None:
     """End one session."""
     db.execute(delete(Session).where(Session.id == session_id))

@@ -25,6 +25,7 @@ PERSON = {
     "fingerprint",
     "clock_ms",
     "locked_ms",
+    "refused_over_ssh",
     "held_until_ms",
     "new_secret_ms",
     "recovery_codes",
@@ -65,7 +66,7 @@ COMMANDS: dict[tuple[str, ...], set[str]] = {
     ("disable-user", "alice"): PERSON,
     ("enable-user", "alice"): PERSON,
     ("remove-user", "alice", "--yes"): {"user", "removed"},
-    ("host-key",): {"host_key"},
+    ("host-key",): {"host_key", "ssh"},
     ("db", "current"): {"current", "head"},
     ("db", "upgrade"): {"before", "current", "head"},
 }

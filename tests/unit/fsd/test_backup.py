@@ -19,7 +19,7 @@ from fsd.backup.make import make
 from fsd.backup.restore import restore
 from fsd.backup.seal import Sealed, Unsealed
 from fsd.blobs.hold import Hold
-from fsd.home import Home, HomeBusyError
+from fsd.home import SSH_KEYS, Home, HomeBusyError
 from fsd.store import models, schema
 from fsd.store.engine import Database
 from fsd.store.login_models import RecoveryCode
@@ -89,6 +89,7 @@ def put_back(data: bytes, home: Home, url: str | None = None, phrase: str = PHRA
 
 @pytest.mark.parametrize("into", ["sqlite", "postgresql"])
 def test_everything_comes_back_whatever_the_database(busy, home, tmp_path, into, request):
+    home.prepare_ssh()
     data = backed_up(home, busy.database)
     url = "sqlite://" if into == "sqlite" else request.getfixturevalue("postgres").new_database()
     to = Home(tmp_path / "new" / "home")
@@ -96,6 +97,9 @@ def test_everything_comes_back_whatever_the_database(busy, home, tmp_path, into,
     assert done.head.people == 2
     assert done.head.blobs == 2
     assert (to.host_key().der, to.master_key()) == (home.host_key().der, home.master_key())
+    for name in SSH_KEYS:
+        assert (to.path / name).read_bytes() == (home.path / name).read_bytes()
+        assert (to.path / name).stat().st_mode & 0o777 == 0o600
     assert blobs_of(to) == blobs_of(home)
     with closing(Database(to.database_url if into == "sqlite" else url)) as again:
         before, after = all_rows(busy.database), all_rows(again)

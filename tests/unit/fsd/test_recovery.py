@@ -14,8 +14,8 @@ from sqlalchemy import text
 
 from fsd.auth.otp import OtpSetting
 from fsd.services.accounts import Accounts
+from fsd.services.codes import CodeUsed
 from fsd.services.identities import register
-from fsd.services.recovery import Recovered
 from fsd.store import models, schema
 from fsd.store.audit_models import AuditEntry
 from fsd.store.login_models import LoginPenalty
@@ -66,9 +66,9 @@ def refused(office: Office, ask: Recover, address: str = ADDRESS) -> bool:
     return True
 
 
-def proves(office: Office, recovered: Recovered, person: Resident, **changes: Any):
+def proves(office: Office, recovered: CodeUsed, person: Resident, **changes: Any):
     ask = person.login(**changes)
-    return office.accounts.log_in_recovered(recovered, ask, CHANNEL, ADDRESS)
+    return office.accounts.log_in_after_code(recovered, ask, CHANNEL, ADDRESS)
 
 
 # --- keeping
@@ -276,7 +276,7 @@ def test_every_kind_of_code_gets_a_backup_once(office, clock):
 # --- the proof behind it
 
 
-def recovering(office: Office, clock: Clock) -> tuple[Resident, Recovered]:
+def recovering(office: Office, clock: Clock) -> tuple[Resident, CodeUsed]:
     alice = backed_up(office, clock)
     ask = recovery(alice, alice.code(clock()))
     return alice, office.accounts.recover(ask, CHANNEL, ADDRESS)[0]

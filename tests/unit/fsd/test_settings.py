@@ -37,7 +37,7 @@ def fields(owner: object, above: str = "") -> set[str]:
     for one in dataclasses.fields(owner):  # type: ignore[arg-type]
         value = getattr(owner, one.name)
         parted = dataclasses.is_dataclass(value)
-        if parted and one.name in ("logins", "door", "uploads", "keep", "quota", "drops"):
+        if parted and one.name in ("logins", "door", "ssh", "uploads", "keep", "quota", "drops"):
             found |= fields(value, f"{above}{one.name}.")
         else:
             found.add(above + one.name)

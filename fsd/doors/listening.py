@@ -1,0 +1,46 @@
+"""Listening and accepting, which all doors do alike."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+ACCEPT_PAUSE_S = 0.1
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Return listening sockets on every address of `host`; `OSError` if there is none."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    places = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+    # A port that is picked is picked once: two families would get two different ones.
+    sockets: list[socket.socket] = []
+    try:
+        for family, address in places[: 1 if port == 0 else None]:
+            sockets.append(socket.create_server(address, family=family, backlog=512))
+            sockets[-1].setblocking(False)  # noqa: FBT003 - the standard library's own signature
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+async def accept(listening: socket.socket, let_in: Callable[[socket.socket, str], None]) -> None:
+    """Accept until cancelled; `let_in` takes each connection, not blocking, and its address."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            sock, address = await loop.sock_accept(listening)
+        except OSError as error:  # too many open files, say: those there are go on
+            log.warning("cannot accept a connection: %s", error.strerror)
+            await asyncio.sleep(ACCEPT_PAUSE_S)
+            continue
+        sock.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        let_in(sock, str(address[0]))

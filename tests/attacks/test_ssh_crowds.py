@@ -1,0 +1,241 @@
+"""Strangers in numbers at the SSH door, slow ones, rude ones: others get in, and nothing grows.
+
+Known from: MaxStartups and LoginGraceTime of OpenSSH (sshd_config(5)); CVE-2023-48795 (Terrapin).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import paramiko
+import pytest
+
+from fsd.doors.ssh.transport import LONGEST_GREETING, LONGEST_PACKET
+from tests.clients import admin
+from tests.sshdoors import SshServer, Visitor, give_code, is_in, until
+
+FEW = 6
+
+
+def is_closed(stranger: socket.socket) -> bool:
+    """Tell whether the server has ended a connection, whatever it said before."""
+    stranger.setblocking(False)
+    try:
+        while stranger.recv(65_536):
+            pass
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        pass
+    return True
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[SshServer]:
+    limits = ("--set", f"door.waiting_of_one={FEW}", "--set", "ssh.login=5")
+    door = SshServer.start(tmp_path / "home", *limits, "--set", "ssh.connections=3")
+    with door.server:
+        yield door
+
+
+@pytest.fixture
+def alice(door: SshServer, tmp_path: Path) -> Visitor:
+    return Visitor.enrolled(door.server, "alice", tmp_path / "alice")
+
+
+def gets_in(door: SshServer, visitor: Visitor) -> bool:
+    with door.transport() as transport:
+        give_code(transport, visitor.name, visitor.code())
+        return is_in(transport)
+
+
+HALF_OPEN = {
+    "silent": b"",
+    "half a greeting": b"SSH-2.0-",
+    "greeting alone": b"SSH-2.0-stranger\r\n",
+    "half a packet": b"SSH-2.0-stranger\r\n" + struct.pack(">I", 1020) + b"\x04\x14",
+}
+
+
+@pytest.mark.parametrize("said", HALF_OPEN.values(), ids=HALF_OPEN.keys())
+def test_those_who_come_and_say_nothing_make_room_and_take_few_threads(door, alice, said):
+    before = door.threads
+    with contextlib.ExitStack() as opened:
+        strangers = []
+        for _ in range(60):
+            strangers.append(opened.enter_context(door.knock()))
+            strangers[-1].sendall(said)
+        greeted = [stranger.recv(64) for stranger in strangers[-FEW:]]
+        assert all(each.startswith(b"SSH-2.0-fsd") for each in greeted)
+        until(lambda: door.threads <= before + FEW + 10, "few threads are left", within_s=5)
+        assert gets_in(door, alice)
+        until(lambda: all(map(is_closed, strangers[: 60 - FEW])), "the oldest were shown out")
+
+
+def test_who_does_not_log_in_is_shown_out_after_a_while(door):
+    began = time.monotonic()
+    with door.knock() as stranger, door.transport() as transport:
+        with contextlib.suppress(OSError):
+            while stranger.recv(4096):
+                pass
+        until(lambda: not transport.is_active(), "who exchanged keys and then was silent, too")
+    assert 4 < time.monotonic() - began < 15
+
+
+ENDLESS = {
+    "a line without end": b"x" * (LONGEST_GREETING + 4096),
+    "a packet without end": HALF_OPEN["greeting alone"]
+    + struct.pack(">I", LONGEST_PACKET + 4096)
+    + b"\x04\x14",
+    "a packet of 4 GiB": HALF_OPEN["greeting alone"] + b"\xff\xff\xff\xfc\x04\x14",
+    "noise": HALF_OPEN["greeting alone"] + bytes(range(256)) * 64,
+    "another protocol": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 200,
+}
+
+
+@pytest.mark.parametrize("said", ENDLESS.values(), ids=ENDLESS.keys())
+def test_who_sends_more_than_anybody_needs_to_is_shown_out_at_once(door, alice, said):
+    with door.knock() as stranger:
+        stranger.settimeout(4)  # before the time to log in is over
+        with contextlib.suppress(ConnectionError):
+            stranger.sendall(said)
+            stranger.sendall(bytes(4096))
+            while stranger.recv(4096):
+                pass
+    assert gets_in(door, alice)
+
+
+@pytest.mark.parametrize("name", ["a" * 65_536, "nul\0", "", "\N{GRINNING FACE}" * 1000])
+def test_a_name_that_nobody_can_have_is_refused_like_any(door, name):
+    with door.transport() as transport:
+        assert transport.auth_publickey(name, paramiko.RSAKey.generate(2048)) == [
+            "keyboard-interactive"
+        ]
+        with pytest.raises(paramiko.AuthenticationException):
+            give_code(transport, name, "123456")
+        assert not is_in(transport)
+
+
+def test_a_connection_that_is_cut_while_a_code_is_decided_on_leaves_nothing(door, alice):
+    for code in (alice.code(), "000000x"):
+        with door.transport() as transport:
+            transport.auth_handler = None
+
+            def answer(_title, _why, asked, code=code, transport=transport):
+                transport.sock.shutdown(socket.SHUT_RD)
+                return [code] * len(asked)
+
+            with pytest.raises((paramiko.SSHException, EOFError, OSError)):
+                transport.auth_interactive(alice.name, answer)
+    until(lambda: door.doors(alice.name) == ["native"], "no session is left of either")
+    assert gets_in(door, alice)
+
+
+def test_one_person_has_only_so_many_connections(door, alice):
+    with contextlib.ExitStack() as opened:
+        first = opened.enter_context(door.transport())
+        first.auth_publickey(alice.name, alice.key)
+        give_code(first, alice.name, alice.code())
+        for _ in range(2):
+            assert opened.enter_context(door.transport()).auth_publickey(
+                alice.name, alice.key) == []  # fmt: skip
+        with door.transport() as one_more, contextlib.suppress(paramiko.SSHException, EOFError):
+            one_more.auth_publickey(alice.name, alice.key)
+            assert not is_in(one_more)
+        assert is_in(first)
+
+
+def test_one_connection_has_only_so_many_channels(door, alice):
+    with door.transport() as transport:
+        give_code(transport, alice.name, alice.code())
+        channels = [transport.open_session() for _ in range(10)]
+        with pytest.raises(paramiko.ChannelException):
+            transport.open_session()
+        channels.pop().close()
+        until(lambda: is_in(transport), "there is room again")
+
+
+def test_nothing_is_forwarded_and_there_is_no_shell(door, alice):
+    here = ("127.0.0.1", door.address.port)
+    with door.transport() as transport:
+        give_code(transport, alice.name, alice.code())
+        for kind in ("direct-tcpip", "forwarded-tcpip", "x11", "auth-agent@openssh.com", "tun"):
+            with pytest.raises(paramiko.ChannelException):
+                transport.open_channel(kind, here, here, timeout=10)
+        with pytest.raises(paramiko.SSHException):
+            transport.request_port_forward("127.0.0.1", 0)
+        for ask in (
+            lambda channel: channel.get_pty(),
+            lambda channel: channel.request_x11(handler=lambda *_: None),
+            lambda channel: channel.invoke_subsystem("netconf"),
+        ):
+            with pytest.raises((paramiko.SSHException, EOFError)):
+                ask(transport.open_session())
+        for wanted, word in (
+            ("shell", "no shell"),
+            ("exec", "no shell"),
+            ("sftp", "drop box is off"),
+        ):
+            channel = transport.open_session()
+            match wanted:
+                case "shell":
+                    channel.invoke_shell()
+                case "exec":
+                    channel.exec_command("id")
+                case _:
+                    channel.invoke_subsystem("sftp")
+            assert channel.recv_exit_status() == 1
+            assert word in channel.recv_stderr(1000).decode()
+            assert channel.recv(1) == b""
+
+
+def test_only_modern_algorithms_are_offered(door):
+    with door.knock() as stranger:
+        stranger.sendall(HALF_OPEN["greeting alone"])
+        file = stranger.makefile("rb")
+        assert file.readline().startswith(b"SSH-2.0-fsd")
+        length = struct.unpack(">I", file.read(4))[0]
+        offered = paramiko.Message(file.read(length)[1 + 1 + 16 :])
+    lists = [offered.get_list() for _ in range(8)]
+    names = {name for each in lists for name in each}
+    assert {"ssh-ed25519", "rsa-sha2-512"} <= set(lists[1])
+    assert "kex-strict-s-v00@openssh.com" in lists[0]
+    for old in ("sha1", "cbc", "3des", "md5", "ssh-rsa", "group1-", "group14-sha1", "dss", "zlib",
+                "arcfour", "-96", "group-exchange"):  # fmt: skip
+        assert not [name for name in names if old in name], old
+
+
+def test_limits_that_are_read_again_count_for_those_who_come_then(door, alice):
+    (door.server.home / "fsd.toml").write_text("[login]\nsession = '5 min'\n")
+    with door.transport() as transport:
+        transport.auth_publickey(alice.name, alice.key)
+        give_code(transport, alice.name, alice.code())
+        door.server.process.send_signal(signal.SIGHUP)
+        until(lambda: "reloaded" in door.server.log, "the settings were read again")
+        assert is_in(transport)  # who was there stays
+    with door.transport() as transport:
+        give_code(transport, alice.name, alice.code())
+        sessions = {
+            each["door"].split()[0]: each["expires_ms"] - each["began_ms"]
+            for each in admin(door.server, "sessions")
+            if each["door"] == "ssh"
+        }
+        assert sessions == {"ssh": 5 * 60_000}
+
+
+def test_a_flood_does_not_keep_a_server_from_stopping(door, alice):
+    with contextlib.ExitStack() as opened:
+        known = opened.enter_context(door.transport())
+        give_code(known, alice.name, alice.code())
+        for _ in range(30):
+            opened.enter_context(door.knock())
+        began = time.monotonic()
+        assert door.server.stop() == 0
+        assert time.monotonic() - began < 10
+    assert "Traceback" not in door.server.log
