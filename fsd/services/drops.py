@@ -128,7 +128,7 @@ class Drops:
             return None
         with self._database.read() as db:
             found = rows.drop_key_user(db, fingerprint)
-            if found is None or found[0].disabled:
+            if found is None or users.is_out(found[0], self.now_ms()):
                 return None
             return KeyHolder(found[0].name, found[1].label)
 
@@ -144,7 +144,7 @@ class Drops:
         with self._database.read() as db:
             found = users.by_name(db, user) if _possible(user) else None
             bundle = users.bundle(db, found.id) if found else None
-            if found is None or found.disabled or bundle is None:
+            if found is None or users.is_out(found, self.now_ms()) or bundle is None:
                 raise NotAllowedError("Nothing can be dropped for that person.")
             verified = verify_bundle(Signed(bundle.payload, bundle.signature), user)
             user_id = found.id
@@ -277,7 +277,7 @@ class Drops:
         """Hold a person against changes; `NotAllowedError` if nothing can be dropped any more."""
         logins.hold(db, bundle.body.user)
         user = users.hold(db, user_id)
-        if user is None or user.disabled:
+        if user is None or users.is_out(user, self.now_ms()):
             raise NotAllowedError("Nothing can be dropped for that person any more.")
         # Keys that were rotated meanwhile still open it; those that were reset do not.
         row = db.get(models.Bundle, (user_id, bundle.body.version))

@@ -88,7 +88,7 @@ def test_a_backup_of_keys_is_not_handed_out_and_lets_nobody_in(office, clock, al
     recovered, _ = office.accounts.recover(ask, CHANNEL, ADDRESS)
     expire_at(office, clock())
     with pytest.raises(LoginRefused):
-        office.accounts.log_in_recovered(recovered, alice.login(), CHANNEL, ADDRESS)
+        office.accounts.log_in_after_code(recovered, alice.login(), CHANNEL, ADDRESS)
     assert refused(office, recovery(alice, alice.code(clock(), 1)))
     assert refusals(office) == ["expired", "expired"]
 
