@@ -43,13 +43,16 @@ def backup(admin: Admin, *, file: str) -> None:
     While it reads, every blob is compared with its root. One that is missing or damaged is told,
     with exit status 7; the backup is complete but for that. Sessions are not in it.
     """
-    from fsd.app import now_ms
+    from fsd.app import audit_keeper, now_ms
+    from fsd.audit.events import Event
     from fsd.backup.make import make
 
     phrase = passphrase.new()
     home = admin.home
     with admin.database_at_head() as database, _new_file(file) as out:
         made = make(home, database, out, phrase, now_ms=now_ms, random=os.urandom)
+        with home.keys():  # the file has no name yet: without a record there is no backup
+            audit_keeper(home, database, admin.actor).note(Event.BACKED_UP, _audited(made.head))
     home.note_backup(made.head.made_ms)
     told = {**_as_json(made.head, made.end), "size": made.size}
     text = f"{_described(made.head)} is in {file} ({size_text(made.size)})."
@@ -87,10 +90,18 @@ def restore(admin: Admin, *, file: str, test: bool) -> None:
     place, url = admin.place, admin.database_url
     with _old_file(file) as source:
         work.check_free(place)
-        done = work.restore(source, passphrase.existing(), place, url, now_ms())
+        phrase = passphrase.existing()
+        done = work.restore(source, phrase, place, url, now_ms(), actor=admin.actor)
     told = {**_as_json(done.head, done.end), "home": str(place.path), "rows": done.rows}
     admin.answer(told, lambda: _restored(done, place.path))
     _fail_for(done.end)
+    if not done.recorded:
+        raise IntegrityError(
+            "Everything is put back, but the audit log in the backup was altered, and goes on with "
+            "no record of that.",
+            hint="'fsadmin audit verify' says what is wrong; 'fsadmin audit rotate --broken FILE' "
+            "begins a new log.",
+        )
 
 
 def _restored(done: Restored, place: Path) -> str:
@@ -106,6 +117,11 @@ def _described(head: Head) -> str:
     blobs = "1 blob" if head.blobs == 1 else f"{head.blobs} blobs"
     people = "1 person" if head.people == 1 else f"{head.people} people"
     return f"The backup of {output.day(head.made_ms)} with {people} and {blobs}"
+
+
+def _audited(head: Head) -> str:
+    """Return what the audit log says of a backup."""
+    return f"{head.people} people, {head.blobs} blobs with {head.blob_bytes} bytes"
 
 
 def _as_json(head: Head, end: End) -> dict[str, object]:

@@ -12,6 +12,8 @@ from fsproto.amounts import size_text
 from fsproto.errors import IntegrityError
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session as Db
+
     from fsd.check.findings import Finding
     from fsd.check.look import Look
 
@@ -32,17 +34,27 @@ def check(admin: Admin, *, repair: bool) -> None:
     theirs to put again, from a backup or their own disk: only they can sign for it. The exit status
     is 7 as long as somebody has lost something, and with anything found that was not put aside.
     """
-    from fsd.app import now_ms
+    from fsd.app import audit_keeper, now_ms
+    from fsd.audit.events import Event
     from fsd.blobs.local import LocalBlobs
     from fsd.check.look import Look
     from fsd.check.repair import Quarantine
 
     home = admin.home
     blobs = LocalBlobs(home.blobs)
-    with admin.database_at_head() as database, home.maintenance() if repair else nullcontext():
+    with (
+        home.keys(),
+        admin.database_at_head() as database,
+        home.maintenance() if repair else nullcontext(),
+    ):
         look = Look(database, blobs)
         findings = list(look.findings())
-        quarantine = Quarantine(home, database, blobs, now_ms())
+        audit = audit_keeper(home, database, admin.actor)
+
+        def record(db: Db, detail: str) -> None:
+            audit.note_in(db, Event.REPAIRED, detail)
+
+        quarantine = Quarantine(home, database, blobs, now_ms(), record)
         done = quarantine.take(findings) if repair else [""] * len(findings)
     where = str(quarantine.folder) if any(done) else None
     admin.answer(

@@ -50,8 +50,11 @@ def rotate_host_key(admin: Admin, *, stolen: bool, yes: bool) -> None:
     anything, as the thief can have it vouch for a key of theirs: --stolen makes no statement and
     drops all former ones. Every client then raises an alarm, until its person has taken a new link
     over a way they trust: 'fsclient repin LINK'.
+
+    It is in the audit log before it is done; where it cannot be recorded, it is not done.
     """
     from fsd.app import now_ms
+    from fsd.audit.events import Event
     from fsd.hostkeys import HostKeys
 
     home = admin.home
@@ -59,8 +62,13 @@ def rotate_host_key(admin: Admin, *, stolen: bool, yes: bool) -> None:
     keys.current()
     asked = "another host key, which is an alarm to every client" if stolen else "another host key"
     admin.confirm(f"Give the server {asked}?", yes=yes)
-    with home.maintenance():
-        before, after = keys.rotate(now_ms(), stolen=stolen)
+    with home.maintenance(), admin.audit() as audit:
+
+        def record(before: str, after: str) -> None:
+            detail = f"{after} after {before}{', which may have been stolen' if stolen else ''}"
+            audit.note(Event.HOST_KEY_ROTATED, detail)
+
+        before, after = keys.rotate(now_ms(), stolen=stolen, record=record)
     admin.answer(
         {"before": before, "host_key": after},
         lambda: (

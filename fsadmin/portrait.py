@@ -8,7 +8,7 @@ from fsadmin import output
 from fsproto.amounts import size_text
 
 if TYPE_CHECKING:
-    from fsd.services.people import Person
+    from fsd.services.people import Belongings, Person
 
 _NOTE_IN_ROW = 30
 
@@ -150,7 +150,11 @@ def described(person: Person) -> str:
     )
 
 
-def belongings(person: Person) -> str:
-    """Return what would go with an account."""
-    files = "1 file" if person.files == 1 else f"{person.files} files"
-    return f"{files} ({size_text(person.stored_bytes)})"
+def belongings(what: Belongings) -> str:
+    """Return what goes with an account."""
+    words = f"{output.count(what.files, 'file')} ({size_text(what.stored_bytes)} stored)"
+    if what.shared:
+        things = output.count(what.shared, "file or folder", "files or folders")
+        people = output.count(what.shared_with, "person", "people")
+        words += f"; {things} of them shared with {people}"
+    return words

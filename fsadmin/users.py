@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 from fsadmin import output
@@ -172,14 +174,18 @@ def enable_user(admin: Admin, *, name: str) -> None:
 def remove_user(admin: Admin, *, name: str, yes: bool) -> None:
     """Delete a person's account with all their files, for good.
 
-    It asks first. Nobody can bring the files back; to keep a person out and the files where they
-    are, use 'fsadmin disable-user'.
+    It says what goes and asks first. Nobody can bring the files back, and who had something of
+    them shared with them has it no more. To keep a person out and the files where they are, for
+    those who see them, use 'fsadmin disable-user'.
     """
     with admin.people() as people:
-        person = people.show(name)
-        admin.confirm(f"Delete {name} with {belongings(person)}?", yes=yes)
-        people.remove(name)
-    admin.answer({"user": name, "removed": True}, lambda: f"{name} was removed.")
+        would_go = belongings(people.belongings(name))
+        admin.confirm(f"Delete {name} with {would_go}?", yes=yes)
+        gone = people.remove(name)
+    admin.answer(
+        {"user": name, "removed": True, **asdict(gone)},
+        lambda: f"{name} was removed, with {belongings(gone)}.",
+    )
 
 
 @click.command("reset-keys", short_help="Forget a person's keys and files, to enrol anew.")
@@ -194,8 +200,8 @@ def reset_keys(admin: Admin, *, name: str, yes: bool) -> None:
     sessions end. The one-time password secret stays.
     """
     with admin.people() as people:
-        person = people.show(name)
-        admin.confirm(f"Forget the keys of {name} and delete {belongings(person)}?", yes=yes)
+        would_go = belongings(people.belongings(name))
+        admin.confirm(f"Forget the keys of {name} and delete {would_go}?", yes=yes)
         people.reset_keys(name)
         after = people.show(name)
     admin.answer(

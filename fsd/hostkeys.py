@@ -18,6 +18,8 @@ from fsproto.keys.hostmove import Move, Moves, sign_move, verify_move
 from fsproto.packing import pack, unpack
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fsd.home import Home
 
 
@@ -49,8 +51,16 @@ class HostKeys:
             ) from None
         return moves
 
-    def rotate(self, now_ms: int, *, stolen: bool = False) -> tuple[str, str]:
+    def rotate(
+        self,
+        now_ms: int,
+        *,
+        stolen: bool = False,
+        record: Callable[[str, str], None] = lambda _before, _after: None,
+    ) -> tuple[str, str]:
         """Make a new key that the current one vouches for; return both fingerprints.
+
+        `record` is given both first of all; if it raises, nothing is changed.
 
         Of a key that was `stolen` no statement is made, and those of former keys are dropped: what
         leads to the stolen key would lead to whoever has it.
@@ -61,6 +71,8 @@ class HostKeys:
         # One that leads away from the current key is of a rotation that was interrupted.
         kept = [m for m in moves if crypto.fingerprint(verify_move(m).old) != before]
         said = [] if stolen else [sign_move(old, new.public, now_ms)]
+        after = crypto.fingerprint(new.public)
+        record(before, after)
         self._home.replace(HOST_MOVES, pack(Moves([*kept, *said])))
         self._home.replace(HOST_KEY, new.der)
-        return before, crypto.fingerprint(new.public)
+        return before, after

@@ -60,6 +60,15 @@ class AuditKeeper:
         """Return the time that entries are given."""
         return self._log.now_ms()
 
+    def note(self, event: Event, detail: str = "") -> None:
+        """Record an act that no transaction belongs to; it is done once this has returned."""
+        with self._database.write() as db:
+            self.note_in(db, event, detail)
+
+    def note_in(self, db: Db, event: Event, detail: str = "") -> None:
+        """Record an act in the transaction that it is done in."""
+        self._log.record(db, event, actor=self._actor, detail=detail)
+
     def entries(
         self, *, after: int = 0, since_ms: int | None = None, about: str | None = None
     ) -> Iterator[Entry]:

@@ -13,17 +13,21 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 from sqlalchemy import inspect
 
+from fsd.audit.events import Event
+from fsd.audit.log import AuditBrokenError, AuditLog
 from fsd.backup import parts, rows
 from fsd.backup.parts import End, Head, Member
 from fsd.backup.seal import Unsealed
 from fsd.blobs.local import explained
 from fsd.home import SETTINGS_FILE, Home, HomeError
+from fsd.masterkey import open_vault
 from fsd.store import schema
 from fsd.store.engine import Database
 from fsproto.errors import BadSettingError, ConflictError, FsError, IntegrityError, UsageError
@@ -47,6 +51,8 @@ class Restored:
     rows: int
     set_aside: bool
     """Whether the configuration was, because it names another database."""
+    recorded: bool
+    """Whether the audit log tells of it; False only if the backup's own was altered."""
 
 
 def test(file: BinaryIO, passphrase: str) -> tuple[Head, End]:
@@ -65,8 +71,18 @@ def test(file: BinaryIO, passphrase: str) -> tuple[Head, End]:
     return head, end
 
 
-def restore(file: BinaryIO, passphrase: str, home: Home, url: str | None, now_ms: int) -> Restored:
+def restore(
+    file: BinaryIO,
+    passphrase: str,
+    home: Home,
+    url: str | None,
+    now_ms: int,
+    *,
+    actor: str = "fsadmin",
+) -> Restored:
     """Put a backup back into `home`, and into the database `url` (None: one in the home).
+
+    The audit log that is put back goes on with a record of that, by `actor`.
 
     `ConflictError` for a home or database that is in use or holds anything.
     """
@@ -76,7 +92,7 @@ def restore(file: BinaryIO, passphrase: str, home: Home, url: str | None, now_ms
     staged = Path(tempfile.mkdtemp(prefix=f".{home.path.name}.restoring-", dir=home.path.parent))
     try:
         with explained():
-            made = _Restoring(Home(staged), url, now_ms).put(source)
+            made = _Restoring(Home(staged), url, now_ms, actor).put(source)
             check_free(home)  # again: it took a while
             staged.replace(home.path)
     except BaseException:
@@ -103,11 +119,12 @@ def check_free(home: Home) -> None:
 class _Restoring:
     """Puts one backup into a home that nobody uses yet."""
 
-    def __init__(self, home: Home, url: str | None, now_ms: int) -> None:
+    def __init__(self, home: Home, url: str | None, now_ms: int, actor: str) -> None:
         os.umask(0o077)  # also for what SQLite makes
         self._home = home
         self._url = url
         self._now_ms = now_ms
+        self._actor = actor
         self._rows = 0
         self._set_aside = False
         self._blobs = 0
@@ -134,9 +151,21 @@ class _Restoring:
                 if end is None or self._blobs != head.blobs:
                     raise _incomplete()
                 schema.upgrade(db)
+                recorded = self._record(db, head)
             if not self._own:  # so that fsadmin knows
                 self._home.note_run("", db.url.render_as_string(hide_password=True))
-        return Restored(head, end, self._rows, self._set_aside)
+        return Restored(head, end, self._rows, self._set_aside, recorded)
+
+    def _record(self, database: Database, head: Head) -> bool:
+        """Have the audit log go on with what was done; False if it was altered already."""
+        made = datetime.fromtimestamp(head.made_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        try:
+            audit = AuditLog(open_vault(self._home, database), lambda: self._now_ms)
+            with database.write() as db:
+                audit.record(db, Event.RESTORED, actor=self._actor, detail=f"as of {made}")
+        except (AuditBrokenError, IntegrityError):
+            return False
+        return True
 
     @property
     def _own(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +17,14 @@ from sqlalchemy import delete
 
 from fsd.blobs.local import explained
 from fsd.check.findings import Finding, Kind
+from fsd.store.engine import before_commit
 from fsd.store.models import Blob
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import quotas, users
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session as Db
+
     from fsd.blobs.local import LocalBlobs
     from fsd.home import Home
     from fsd.store.engine import Database
@@ -32,12 +35,23 @@ REPORT = "report.json"
 class Quarantine:
     """Where one repair puts things."""
 
-    def __init__(self, home: Home, database: Database, blobs: LocalBlobs, now_ms: int) -> None:
-        """Take the home; the folder is made when there is something to put there."""
+    def __init__(
+        self,
+        home: Home,
+        database: Database,
+        blobs: LocalBlobs,
+        now_ms: int,
+        record: Callable[[Db, str], None],
+    ) -> None:
+        """Take the home, and what records a repair in the transaction that it is done in.
+
+        The folder is made when there is something to put there.
+        """
         when = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         self.folder = home.path / "quarantine" / when
         self._database = database
         self._blobs = blobs
+        self._record = record
         self._report: list[dict[str, object]] = []
 
     def take(self, findings: Sequence[Finding]) -> list[str]:
@@ -66,13 +80,15 @@ class Quarantine:
                 return ""
             quotas.hold(db, owner.id)
             quotas.start_over(db, owner.id)
+            self._record(db, f"{finding.kind.value}: {finding.owner}")
         return self._note(finding, "counted again")
 
     def _orphan(self, finding: Finding, root: bytes) -> str:
         with self._database.write() as db:  # nobody can give it a row meanwhile
             if blob_rows.get(db, root) is not None:
                 return ""
-            self._move(root)
+            self._record(db, f"{finding.kind.value}: {finding.what}")
+            before_commit(db, lambda _: self._move(root))  # once it is recorded
         return self._note(finding, "moved to quarantine")
 
     def _with_row(self, finding: Finding, root: bytes) -> str:
@@ -91,6 +107,7 @@ class Quarantine:
             self._keep(root, row.data)
             action = self._note(finding, "moved to quarantine with its row", told)
             db.execute(delete(Blob).where(Blob.root == root))
+            self._record(db, f"{finding.kind.value}: {finding.what} of {finding.owner}")
         return action
 
     def _content(self, finding: Finding, root: bytes) -> str:
@@ -98,8 +115,10 @@ class Quarantine:
             row = blob_rows.get(db, root)
             if row is None:
                 return ""
-            self._keep(root, row.data)
-            inside = row.data is not None
+            self._record(db, f"{finding.kind.value}: {finding.what} of {finding.owner}")
+            data = row.data
+            before_commit(db, lambda _: self._keep(root, data))
+        inside = data is not None
         return self._note(finding, "copied to quarantine" if inside else "moved to quarantine")
 
     def _keep(self, root: bytes, data: bytes | None) -> None:

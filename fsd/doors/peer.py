@@ -107,7 +107,8 @@ class Peer:
         self._line = Line(sock, connection, inside.policy.idle_s)
         self._inbox: Inbox | None = None
         self._uploads: dict[int, Upload] = {}
-        self._has_uploaded = False
+        self._channel: bytes | None = None
+        """The channel id, once room may be reserved for uploads; it is not told after the end."""
         self._incoming = Incoming(self._line, connection, self._segment)
         self._began = self._checked = time.monotonic()
 
@@ -149,13 +150,14 @@ class Peer:
 
     async def _let_uploads_go(self) -> None:
         """Keep what can be gone on with, and give back what was reserved for uploads."""
-        for upload in self._uploads.values():
-            await self._in_thread(upload.suspend)
-        if self._has_uploaded:
+        ends = [upload.suspend for upload in self._uploads.values()]
+        if self._channel is not None:
+            ends.append(partial(self._inside.desk.end_line, self._channel))
+        for end in ends:
             try:
-                await self._in_thread(self._inside.desk.end_line, self._connection.channel_id)
+                await self._in_thread(end)
             except FsError as error:
-                log.warning("reservations last a while: %s", error.sentence)
+                log.warning("what was reserved for uploads lasts a while: %s", error.sentence)
 
     # --- in and out
 
@@ -310,15 +312,13 @@ class Peer:
     async def _request(self, who: Principal, request: int, message: Message) -> None:
         match message:
             case files.Upload():
-                self._check_room_for(request)
-                desk, line = self._inside.desk, self._connection.channel_id
+                desk, line = self._inside.desk, self._channel_for(request)
                 self._uploads[request] = desk.refused_upload()  # segments may be under way
                 self._uploads[request] = await self._in_thread(
                     desk.begin_upload, who, message, line
                 )
             case files.Resume():
-                self._check_room_for(request)
-                desk, line = self._inside.desk, self._connection.channel_id
+                desk, line = self._inside.desk, self._channel_for(request)
                 kept, upload = await self._in_thread(desk.resume_upload, who, message, line)
                 if upload is not None:
                     self._uploads[request] = upload
@@ -345,12 +345,14 @@ class Peer:
                 for part in await self._in_thread(self._inside.desk.answers, who, message):
                     await self._say(request, part)
 
-    def _check_room_for(self, request: int) -> None:
+    def _channel_for(self, request: int) -> bytes:
+        """Return what room for a new upload is bound to; `RemoteProtocolError` for one too many."""
         if request in self._uploads:
             raise RemoteProtocolError("That upload has begun already.")
         if len(self._uploads) >= MAX_UPLOADS:
             raise RemoteProtocolError("Too many uploads were begun at once.")
-        self._has_uploaded = True
+        self._channel = self._connection.channel_id
+        return self._channel
 
     def _upload(self, request: int) -> Upload:
         if request not in self._uploads:

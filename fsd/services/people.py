@@ -80,6 +80,26 @@ class Person:
     """Whether one of the two was set for this person, and is not everybody's."""
 
 
+@dataclass(frozen=True)
+class Belongings:
+    """What goes with an account, or its keys."""
+
+    files: int
+    folders: int
+    stored_bytes: int
+    """With older versions, and with what was removed."""
+    shared: int
+    """Files and folders that others see."""
+    shared_with: int
+    """How many people these are."""
+
+    @property
+    def told(self) -> str:
+        """What the audit log says of them."""
+        shared = f"{self.shared} shares with {self.shared_with} people"
+        return f"{self.files} files, {self.stored_bytes} bytes stored, {shared}"
+
+
 class People:
     """The administrator's use cases; all calls block."""
 
@@ -197,10 +217,16 @@ class People:
                 sessions.end_all(db, user.id)
             self._record(db, Event.USER_DISABLED if disabled else Event.USER_ENABLED, name)
 
-    def remove(self, name: str) -> None:
-        """Delete an account with everything it owns."""
+    def belongings(self, name: str) -> Belongings:
+        """Return what would go with an account."""
+        with self._database.read() as db:
+            return _belongings(db, find_user(db, name))
+
+    def remove(self, name: str) -> Belongings:
+        """Delete an account with everything it owns; return what that was."""
         with self._database.write() as db:
             user = _held(db, name, tree=True)
+            gone = _belongings(db, user)
             roots = users.drop_tree(db, user.id)
             owner = user.id
             if users.bundle(db, user.id) is not None:
@@ -208,8 +234,9 @@ class People:
             for group in groups.of_user(db, user.id):
                 self._record(db, Event.GROUP_MEMBER_REMOVED, name, f"@{group}")
             db.delete(user)
-            self._record(db, Event.USER_REMOVED, name)
+            self._record(db, Event.USER_REMOVED, name, gone.told)
         self._delete_content(owner, roots)
+        return gone
 
     def reset_keys(self, name: str) -> None:
         """Forget an account's public keys and its tree, so that the person can enrol anew.
@@ -221,6 +248,7 @@ class People:
             user = _held(db, name, tree=True)
             if users.bundle(db, user.id) is None:
                 raise NotFoundError(f"{name} has not enrolled yet; there are no keys to reset.")
+            gone = _belongings(db, user)
             roots = users.drop_tree(db, user.id)
             quotas.start_over(db, user.id)
             users.drop_bundles(db, user.id)
@@ -228,7 +256,7 @@ class People:
             self._log.reset(db, user.name)
             key_backups.drop(db, user.id)
             sessions.end_all(db, user.id)
-            self._record(db, Event.KEYS_RESET, name)
+            self._record(db, Event.KEYS_RESET, name, gone.told)
             owner = user.id
         self._delete_content(owner, roots)
 
@@ -276,6 +304,12 @@ class People:
             quota_files=self._quota.files_of(quota),
             quota_is_own=own,
         )
+
+
+def _belongings(db: Db, user: models.User) -> Belongings:
+    kinds, stored = users.usage(db, user.id)
+    files, folders = kinds.get(Kind.FILE, 0), kinds.get(Kind.FOLDER, 0)
+    return Belongings(files, folders, stored, *shares.extent(db, user.id))
 
 
 def _taken(name: str) -> ExistsError:

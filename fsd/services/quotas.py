@@ -215,12 +215,15 @@ class Quotas:
             quotas.release_server(db, self._server)
 
     def renew(self) -> None:
-        """Say that this fsd is still there, for what was reserved over its connections."""
-        with self._database.read() as db:
-            if not quotas.of_server(db, self._server):
-                return
-        with self._database.write() as db:
-            quotas.renew(db, self._server, self._now_ms() + LEASE_MS)
+        """Say that this fsd is still there, for what was reserved over connections that last.
+
+        What could not be released at the end of a connection then ends by itself.
+        """
+        with self._lock:
+            lines = list(self._lines)
+        if lines:
+            with self._database.write() as db:
+                quotas.renew(db, lines, self._now_ms() + LEASE_MS)
 
 
 def _bytes_told(used: Held, others: Held, needs: Held, most: int) -> str:

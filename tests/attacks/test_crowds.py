@@ -20,7 +20,7 @@ from fsproto.messages.base import Failure
 from tests.attacks.lying import LyingServer
 from tests.attacks.raw import Raw
 from tests.attacks.test_at_the_door import HELLO, connected
-from tests.attacks.test_sessions import disable, host_key
+from tests.attacks.test_sessions import disable, expire, host_key
 from tests.attacks.world import NOTES, World, until
 from tests.servers import enrol_person
 
@@ -116,6 +116,7 @@ def test_neither_words_nor_time_tell_why_a_login_is_refused(world: World) -> Non
     delay = 0.2
     enrol_person_in(world, "carla")
     disable(world, "bob")
+    expire(world, "carol")
     policy, replayed = DoorPolicy(refusal_s=delay), world.alice.app.fresh()
     with LyingServer(world.home, policy=policy) as server:
         world.meet(server.address)
@@ -125,6 +126,7 @@ def test_neither_words_nor_time_tell_why_a_login_is_refused(world: World) -> Non
             "wrong": Login("alice", b"", "000000", None),
             "replayed": Login("alice", b"", replayed, None),
             "disabled": Login("bob", b"", "123456", None),
+            "expired": Login("carol", b"", "123456", None),
             "not enrolled": Login("carla", b"", "123456", None),
             "a recovery code": Login("alice", b"", "0" * 24, None),
             "no code": Login("alice", b"", "", None),

@@ -11,6 +11,7 @@ from fsd import app
 from fsd.doors import peer
 from fsd.home import Home
 from fsd.services.accounts import LoginPolicy
+from fsd.services.terms import Terms, To
 from fsproto import crypto
 from fsproto.errors import ConnectionLost
 from fsproto.limits import SEGMENT_SIZE
@@ -43,6 +44,14 @@ def disable(world: World, name: str) -> None:
     database.close()
 
 
+def expire(world: World, name: str, in_ms: int = 0) -> None:
+    """Have an account expire, as `fsadmin change-user --expires` does."""
+    home = Home(world.home)
+    database = app.find_database(home, None)
+    app.people(home, database).change(name, Terms(expires_ms=To(app.now_ms() + in_ms)))
+    database.close()
+
+
 def unlock(world: World, name: str) -> None:
     """Let a person's codes be tried again, as `fsadmin unlock-user` does."""
     home = Home(world.home)
@@ -69,6 +78,16 @@ def ends_soon(raw: Raw) -> bool:
 def test_a_disabled_person_is_out_within_about_a_second(world: World, liar: LyingServer) -> None:
     with Raw.of(world.alice, liar.address) as raw:
         disable(world, "alice")
+        assert ends_soon(raw)
+    world.alice.run("ls").fails(4)
+    assert world.bob.run("ls").status == 0
+
+
+def test_a_person_whose_account_expires_is_out_within_about_a_second(
+    world: World, liar: LyingServer
+) -> None:
+    with Raw.of(world.alice, liar.address) as raw:
+        expire(world, "alice", in_ms=300)
         assert ends_soon(raw)
     world.alice.run("ls").fails(4)
     assert world.bob.run("ls").status == 0

@@ -156,10 +156,11 @@ def test_a_no_on_the_terminal_keeps_the_account_and_a_yes_deletes_it(home):
     admin(home, "add-user", "asked")
     status, screen = on_terminal(home, "remove-user", "asked", answer="n\n")
     assert status == 1
-    assert "Delete asked with 0 files (0 B)? [y/N]" in screen
+    assert "Delete asked with 0 files (0 B stored)? [y/N]" in screen
     assert "nothing was changed" in screen
     status, screen = on_terminal(home, "remove-user", "asked", answer="y\n")
-    assert (status, screen.splitlines()[-1]) == (0, "asked was removed.")
+    last = screen.splitlines()[-1]
+    assert (status, last) == (0, "asked was removed, with 0 files (0 B stored).")
     assert admin(home, "show-user", "asked").returncode == 5
 
 
@@ -332,7 +333,9 @@ def test_a_person_is_removed_with_everything_while_logged_in(shared_server):
         shown = json.loads(shared_server.admin("show-user", "gone", "--json").stdout)
         assert (shown["files"], shown["stored_bytes"]) == (1, 6)
         removed = shared_server.admin("remove-user", "gone", "--yes", "--json")
-        assert json.loads(removed.stdout) == {"user": "gone", "removed": True}
+        told = json.loads(removed.stdout)
+        assert (told["user"], told["removed"]) == ("gone", True)
+        assert (told["files"], told["stored_bytes"], told["shared"]) == (1, 6, 0)
         assert_ended(connection)
     assert shared_server.admin("show-user", "gone").returncode == 5
     again = Member(enrol_person(shared_server, "gone"), shared_server)

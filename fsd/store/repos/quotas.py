@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import Blob, Node, User, table
 from fsd.store.quota_models import Quota, Reservation
-from fsd.store.repos.many import SOME, of_some
+from fsd.store.repos.many import SOME, helpings, of_some
 from fsproto.sealed.manifest import Kind
 
 NO_LIMIT = -1
@@ -154,21 +154,16 @@ def release_line(db: Db, line: bytes, salt: bytes | None = None) -> None:
     db.execute(gone, execution_options=_AS_IS)
 
 
-def of_server(db: Db, server: str) -> int:
-    """Count what was reserved over connections to one fsd."""
-    owned = select(func.count()).select_from(Reservation).where(Reservation.server == server)
-    return db.scalar(owned) or 0
-
-
 def release_server(db: Db, server: str) -> None:
     """End what was reserved over connections to one fsd."""
     db.execute(delete(Reservation).where(Reservation.server == server), execution_options=_AS_IS)
 
 
-def renew(db: Db, server: str, until_ms: int) -> None:
-    """Have what was reserved over connections to one fsd last longer."""
-    later = update(Reservation).where(Reservation.server == server).values(until_ms=until_ms)
-    db.execute(later, execution_options=_AS_IS)
+def renew(db: Db, lines: Sequence[bytes], until_ms: int) -> None:
+    """Have what was reserved over connections last longer."""
+    for some in helpings(lines):
+        later = update(Reservation).where(Reservation.line.in_(some)).values(until_ms=until_ms)
+        db.execute(later, execution_options=_AS_IS)
 
 
 def tidy(db: Db, now_ms: int) -> None:

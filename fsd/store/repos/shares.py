@@ -158,6 +158,16 @@ def owned_by(db: Db, user_id: int) -> list[MemberList]:
     return list(db.scalars(query.where(there).order_by(Node.id)))
 
 
+def extent(db: Db, user_id: int) -> tuple[int, int]:
+    """Return how many things of a person are shared, and with how many people."""
+    there = (Node.owner_id == user_id) & Node.removed_ms.is_(None)
+    counted = select(
+        func.count(Grant.node_id.distinct()), func.count(Grant.user_id.distinct())
+    ).join(Node, Node.id == Grant.node_id)
+    things, people = db.execute(counted.where(there)).one()
+    return things, people
+
+
 def holders_of(db: Db, node: bytes) -> set[str]:
     """Return the names of those who hold a grant on a node."""
     query = select(User.name).join(Grant, Grant.user_id == User.id).where(Grant.node_id == node)

@@ -37,6 +37,7 @@ PERSON = {
     "quota_bytes",
     "quota_files",
 }
+GONE = {"user", "removed", "files", "folders", "stored_bytes", "shared", "shared_with"}
 HANDED_OVER = {"user", "secret", "otpauth_uri", "enroll_link"}
 
 
@@ -65,7 +66,7 @@ COMMANDS: dict[tuple[str, ...], set[str]] = {
     ("change-user", "alice", "--quota-bytes", "10G", "--note", "x"): PERSON,
     ("disable-user", "alice"): PERSON,
     ("enable-user", "alice"): PERSON,
-    ("remove-user", "alice", "--yes"): {"user", "removed"},
+    ("remove-user", "alice", "--yes"): GONE,
     ("host-key",): {"host_key", "ssh"},
     ("db", "current"): {"current", "head"},
     ("db", "upgrade"): {"before", "current", "head"},

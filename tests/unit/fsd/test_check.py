@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from fsd.audit.events import Event
 from fsd.check.findings import Finding, Kind
 from fsd.check.look import Look
 from fsd.check.repair import REPORT, Quarantine
@@ -50,7 +51,11 @@ def large(office: Office) -> Path:
 
 
 def repair(office: Office, home: Home) -> tuple[list[str], Path]:
-    quarantine = Quarantine(home, office.database, office.blobs, TIME_MS)
+
+    def record(db, detail: str) -> None:
+        office.audit.record(db, Event.REPAIRED, actor="fsadmin:tests", detail=detail)
+
+    quarantine = Quarantine(home, office.database, office.blobs, TIME_MS, record)
     return quarantine.take(look(office)), quarantine.folder
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
+from fsd.services.people import Belongings
 from fsd.services.quotas import Quotas
 from fsd.services.terms import Terms, To
 from fsd.store import models
+from fsd.store.audit_models import AuditEntry
 from fsproto.errors import ExistsError, InvalidNameError, LoginRefused, NotFoundError, UsageError
 from fsproto.keys.grants import Role
 from fsproto.messages.account import Backup
@@ -144,6 +146,21 @@ def test_removing_a_person_leaves_no_row_and_no_blob_and_others_whole(office, cl
     assert rows(office) == before
     assert stored_blobs(office) == blobs
     assert office.people.show("bob").files == 2
+
+
+def test_it_is_told_what_goes_with_a_person(office, clock):
+    alice, bob = resident(office, clock, "alice"), resident(office, clock, "bob")
+    carol = resident(office, clock, "carol")
+    folder = make_folder(office, alice)
+    folder.send(alice, folder.put(alice, "in it", b"x" * 9))
+    folder.share((bob, Role.READER), (carol, Role.WRITER))
+    would_go = office.people.belongings("alice")
+    stored = len(b"small and sealed") + len(LARGE) + 9
+    assert would_go == Belongings(3, 1, stored, shared=1, shared_with=2)
+    assert office.people.remove("alice") == would_go
+    with office.database.read() as db:
+        (entry,) = db.query(AuditEntry).filter(AuditEntry.event == "user-removed")
+    assert entry.detail == f"3 files, {stored} bytes stored, 1 shares with 2 people"
 
 
 def test_a_removed_name_can_be_given_again_to_somebody_else(office, clock):

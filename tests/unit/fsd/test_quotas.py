@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import text
 
 from fsd.blobs.janitor import Janitor
 from fsd.services.files import Files
@@ -11,6 +12,7 @@ from fsd.services.quota_policy import QuotaPolicy
 from fsd.services.quotas import LEASE_MS, STEP, Quotas
 from fsd.services.terms import Terms, To
 from fsd.services.transfers import Transfers
+from fsd.store.engine import DatabaseError
 from fsd.store.models import User
 from fsd.store.repos import quotas as rows
 from fsd.store.repos.quotas import NO_LIMIT, Held
@@ -396,7 +398,26 @@ def test_one_that_never_starts_again_reserves_nothing_after_a_while(office, alic
     assert reserved(office, "alice", clock) == (0, 0)
     Janitor(office.database, office.blobs, clock).run()
     with office.database.read() as db:
-        assert rows.of_server(db, "gone") == 0
+        assert db.scalar(text("SELECT count(*) FROM reservations")) == 0
+
+
+def test_room_that_cannot_be_given_back_ends_by_itself(office, alice, clock):
+    """A database that fails at the end of a connection must not cost anybody their room."""
+    allowed(office, "alice", size=100 * KB)
+    keeper = Quotas(office.database, now_ms=clock)
+    keeper.reserve(alice.person.who, salt("1"), OVER_LINE, room(60 * KB))
+    rename(office, "reservations", "away")
+    with pytest.raises(DatabaseError):
+        keeper.let_go(OVER_LINE)
+    rename(office, "away", "reservations")
+    keeper.renew()
+    clock.forward(LEASE_MS / 1000)
+    assert reserved(office, "alice", clock) == (0, 0)
+
+
+def rename(office: Office, table: str, name: str) -> None:
+    with office.database.write() as db:
+        db.execute(text(f"ALTER TABLE {table} RENAME TO {name}"))
 
 
 # --- in somebody's shared folder

@@ -1,0 +1,79 @@
+"""Administrators who act at the same moment: nothing of what one has set is lost by the other."""
+
+from __future__ import annotations
+
+import pytest
+
+from fsd.services.terms import Terms, To
+from fsd.store.audit_models import AuditEntry
+from fsproto.errors import ExistsError, FsError, NotFoundError
+from tests.people import Office
+from tests.unit.fsd.racing import winners
+
+ACTS = 20
+KIND = {"digits": 6, "period": 30, "algorithm": "SHA1"}
+
+
+def events(office: Office, event: str) -> int:
+    with office.database.read() as db:
+        return db.query(AuditEntry).filter(AuditEntry.event == event).count()
+
+
+def test_each_sets_something_else_and_all_of_it_counts(office):
+    office.add("alice")
+    terms = [
+        Terms(quota_bytes=To(10)),
+        Terms(quota_files=To(20)),
+        Terms(expires_ms=To(30_000_000_000_000)),
+        Terms(note="a note"),
+    ]
+
+    def change(number: int) -> None:
+        office.people.change("alice", terms[number % len(terms)])
+
+    assert winners(change, range(ACTS), refusal=FsError) == ACTS
+    shown = office.people.show("alice")
+    assert (shown.quota_bytes, shown.quota_files) == (10, 20)
+    assert (shown.expires_ms, shown.note) == (30_000_000_000_000, "a note")
+    assert events(office, "user-changed") == ACTS
+
+
+def test_of_those_who_add_overlapping_lists_one_does_and_the_others_change_nothing(office):
+    def add(number: int) -> None:
+        new = [(f"of{number}", Terms()), ("common", Terms()), (f"also{number}", Terms())]
+        office.people.add_all(new, lambda _: None, **KIND)
+
+    assert winners(add, range(ACTS), refusal=ExistsError) == 1
+    names = [person.name for person in office.people.everybody()]
+    assert len(names) == 3
+    assert "common" in names
+    assert events(office, "user-added") == 3
+
+
+def test_of_those_who_remove_somebody_one_does(office, clock):
+    alice = office.add("alice")
+    alice.enrol(office, clock())
+    alice.put(office, "small", b"x" * 9)
+
+    def remove(_: int) -> None:
+        assert office.people.remove("alice").files == 1
+
+    assert winners(remove, range(ACTS), refusal=NotFoundError) == 1
+    assert events(office, "user-removed") == 1
+
+
+def test_who_is_changed_while_they_are_removed_is_gone_or_was_not_there(office, clock):
+    for _ in range(5):
+        alice = office.add("alice")
+        alice.enrol(office, clock())
+
+        def act(number: int) -> None:
+            if number:
+                office.people.change("alice", Terms(quota_bytes=To(number)))
+            else:
+                office.people.remove("alice")
+
+        assert winners(act, range(6), refusal=NotFoundError) >= 1
+        with pytest.raises(NotFoundError):
+            office.people.show("alice")
+        clock.forward(60)
