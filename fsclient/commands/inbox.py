@@ -25,7 +25,8 @@ def command(context: click.Context) -> None:
     waits until you accept it: then it becomes a file of yours in 'inbox/', marked as dropped.
     """
     if context.invoked_subcommand is None:
-        _show(context.find_object(App) or App())
+        app: App = context.obj
+        _show(app)
 
 
 def _show(app: App) -> None:

@@ -38,6 +38,8 @@ class SealedOnTheFly:
         self._stored = 0
         self._staged: StagedBlob | None = None
         self._early: dict[int, bytes] = {}
+        self._waiting = 0
+        """Bytes in them."""
         self.size = 0
         """Bytes that have come without a gap."""
 
@@ -57,7 +59,9 @@ class SealedOnTheFly:
                 hint="A drop is written once, from its beginning to its end.",
             )
         if offset > self.size:
-            if end > self.size + WINDOW:
+            # Counted as well, or many that overlap would come to more than the window.
+            self._waiting += len(data)
+            if end > self.size + WINDOW or self._waiting > WINDOW:
                 raise NotAllowedError(
                     "A drop must be written from its beginning to its end.",
                     hint="This one was written far behind its end; nothing of it is kept.",
@@ -66,6 +70,7 @@ class SealedOnTheFly:
             return
         self._take(memoryview(data))
         while (early := self._early.pop(self.size, None)) is not None:
+            self._waiting -= len(early)
             self._take(memoryview(early))
 
     def finish(self) -> tuple[DropContent, bytes | None]:

@@ -23,14 +23,18 @@ from pathlib import Path
 import asyncssh
 import paramiko
 import pytest
+from sqlalchemy import func, select
 
 from fsd import app
 from fsd.audit.log import AuditLog
 from fsd.blobs.local import LocalBlobs
+from fsd.check.look import Look
 from fsd.doors.dropbox.conversation import Conversation
 from fsd.home import Home
 from fsd.masterkey import open_vault
 from fsd.services.drops import DropPolicy, Drops
+from fsd.store.drop_models import Drop
+from fsd.store.engine import Database
 from tests.clients import Client
 from tests.dropserver import SOURCE
 from tests.gateways import needed
@@ -274,6 +278,40 @@ def test_a_program_that_is_killed_leaves_no_drop(person, tmp_path):
     while list(staging.iterdir()):
         assert time.monotonic() < deadline
     assert person.quick("--json", "inbox").ok().json() == []
+
+
+@pytest.mark.parametrize("after", [1, 10, 25])
+def test_a_server_that_is_killed_has_whole_drops_and_no_others(person, tmp_path, after):
+    draw = random.Random(after)
+    source = tmp_path / "killed"
+    source.mkdir()
+    for number in range(60):
+        (source / f"{number}").write_bytes(draw.randbytes(200_000 + number))
+    pid, wrapper = tmp_path / "pid", tmp_path / "server"
+    wrapper.write_text(f"#!/bin/sh\necho $$ > {pid}; cd {ROOT} && exec {program(person)}\n")
+    wrapper.chmod(0o755)
+    process = subprocess.Popen(
+        ["sftp", "-b", "-", "-D", str(wrapper), "x"], stdin=subprocess.PIPE, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT, env=environment(),
+    )  # fmt: skip
+    assert process.stdin is not None
+    process.stdin.write(f"put -r {source} killed\n")
+    process.stdin.close()
+    with closing(Database(Home(person.server.home).database_url)) as database:
+        deadline = time.monotonic() + 60
+        while True:
+            with database.read() as db:
+                there = db.scalar(select(func.count()).select_from(Drop)) or 0
+            if there >= after:
+                break
+            assert time.monotonic() < deadline
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+        assert process.wait(timeout=60) != 0
+        blobs = LocalBlobs(Home(person.server.home).blobs)
+        assert [one for one in Look(database, blobs).findings() if one.loses] == []
+    found = accepted(person, "killed", tmp_path / "own")
+    assert len(found) >= after
+    assert found.items() <= told(source).items()
 
 
 def test_a_limit_is_told_and_nothing_half_dropped_stays(person, tmp_path):

@@ -17,6 +17,7 @@ from tests.vectors.makers import (
     carried,
     channel,
     content,
+    drops,
     folders,
     keys,
     shares,
@@ -46,6 +47,7 @@ ABOUT = {
     "keyfile": "Files that hold an identity.",
     "enroll": "Enrolment links.",
     "export": "Exported profiles.",
+    "drop": "Drops, with their content.",
     "recovery": "Backups of an identity under a recovery phrase.",
 }
 
@@ -58,7 +60,7 @@ def present() -> Files:
 def make(kept: Kept) -> dict[str, str]:
     """Return the text of every file by its name; the RSA keys must be there already."""
     files: Files = {"keys": keys.make_rsa_keys(kept)}
-    for maker in (channel, content, folders, keys, shares, signing, carried):
+    for maker in (channel, content, folders, keys, shares, signing, carried, drops):
         files |= maker.make(kept)
     return {name: _text(name, vectors) for name, vectors in files.items()}
 

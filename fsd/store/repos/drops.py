@@ -83,11 +83,6 @@ def add_key(db: Db, key: DropKey) -> None:
     db.flush()
 
 
-def key(db: Db, fingerprint: str) -> DropKey | None:
-    """Return a key by its fingerprint (`SHA256:…`)."""
-    return db.get(DropKey, fingerprint)
-
-
 def keys(db: Db, user_ids: Iterable[int] | None = None) -> list[tuple[str, DropKey]]:
     """Return keys with the name of whom they drop for, by name and age: of some users, or all."""
     ask = select(User.name, DropKey).join(User, User.id == DropKey.user_id)

@@ -142,6 +142,16 @@ def test_what_is_written_anywhere_else_is_refused_and_nothing_becomes_of_it(
     assert (rows(office), files(office)) == ((0, 0), [])
 
 
+def test_writes_that_overlap_do_not_fill_the_memory(office, alice):
+    one = enter(office, alice).begin("x")
+    room = WINDOW // 200_000
+    for offset in range(1, room + 1):
+        one.write(offset, bytes(200_000))
+    with pytest.raises(NotAllowedError):
+        one.write(room + 1, bytes(200_000))
+    assert sum(map(len, one._content._early.values())) <= WINDOW
+
+
 def test_a_gap_makes_no_drop(office, alice):
     one = enter(office, alice).begin("x")
     one.write(0, bytes(2 * SEGMENT_SIZE))

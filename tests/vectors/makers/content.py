@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import msgspec
+from msgspec.structs import asdict
 
 from fsproto import labels
 from fsproto.errors import FsError, IntegrityError, RemoteProtocolError, SignatureError
@@ -14,6 +16,8 @@ from fsproto.packing import pack
 from fsproto.sealed.integrity import blob_root, leaf
 from fsproto.sealed.manifest import (
     Content,
+    Dropped,
+    DroppedMetadata,
     Kind,
     Manifest,
     Metadata,
@@ -29,7 +33,7 @@ from fsproto.sealed.stream import (
     content_ad,
     key_commitment,
 )
-from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, FileKey, Hash, NodeId, Root, Salt
+from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, DropId, FileKey, Hash, NodeId, Root, Salt
 from tests.known import TIME_MS, Seeded, keyed_node, person, stretch
 from tests.streams import seal_stream
 from tests.vectors import Vector
@@ -256,6 +260,9 @@ def _manifests() -> list[Vector]:
     nothing = replaced(body.content, sealed_size=0)
     described = file_metadata()
     link = replaced(described, mode=Mode.SYMLINK)
+    came = Dropped(DropId(stretch("drop id", 16)), TIME_MS, "", "", "192.0.2.7")
+    fields: dict[str, Any] = asdict(described)
+    dropped = DroppedMetadata(**fields, dropped=came)
     return [
         good("manifest_file", body, file, described),
         good(
@@ -269,6 +276,12 @@ def _manifests() -> list[Vector]:
             replaced(body, metadata=_metadata(file, 2, link)),
             file,
             link,
+        ),
+        good(
+            "manifest_of_a_dropped_file",
+            replaced(body, metadata=_metadata(file, 2, dropped)),
+            file,
+            dropped,
         ),
         good("manifest_folder", below, folder, Metadata("reports", 0, 0, Mode.REGULAR, None)),
         good("manifest_root", top, root, Metadata("", 0, 0, Mode.REGULAR, None)),
