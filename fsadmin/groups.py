@@ -118,7 +118,12 @@ def _as_json(group: GroupShown) -> dict[str, object]:
         "note": group.note,
         "created_ms": group.created_ms,
         "members": [
-            {"user": one.user, "enrolled": one.enrolled, "disabled": one.disabled}
+            {
+                "user": one.user,
+                "enrolled": one.enrolled,
+                "disabled": one.disabled,
+                "expired": one.expired,
+            }
             for one in group.members
         ],
     }
@@ -138,7 +143,8 @@ def _listed(names: tuple[str, ...]) -> str:
 
 def _state(one: Member) -> str:
     words = ["enrolled" if one.enrolled else "not enrolled"]
-    return ", ".join(words + (["disabled"] if one.disabled else []))
+    words += ["disabled"] if one.disabled else []
+    return ", ".join(words + (["expired"] if one.expired else []))
 
 
 def _described(group: GroupShown) -> str:

@@ -245,9 +245,15 @@ class _Server:
             random=os.urandom,
             quota=self._settings.quota,
         )
-        sharing, keylog = Sharing(self._database, self._audit), KeyLogs(self._database, self._log)
-        history = Histories(self._database)
-        desk = Desk(accounts, self._files, self._transfers, sharing, keylog, history, self._drops)
+        desk = Desk(
+            accounts,
+            self._files,
+            self._transfers,
+            Sharing(self._database, self._audit, now_ms=now_ms),
+            KeyLogs(self._database, self._log),
+            Histories(self._database),
+            self._drops,
+        )
         return desk if self._watch is None else self._watch.beside(desk)
 
     async def run(self, ready: Callable[[Open], None]) -> None:

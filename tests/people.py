@@ -98,7 +98,7 @@ class Office:
             now_ms=clock,
             random=os.urandom,
         )
-        self.sharing = Sharing(database, self.audit)
+        self.sharing = Sharing(database, self.audit, now_ms=clock)
         self.key_log = KeyLogs(database, self.log)
 
     def add(self, name: str, digits: int = 6) -> Resident:

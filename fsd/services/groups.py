@@ -65,7 +65,7 @@ class Groups:
             except IntegrityError:  # made by somebody else just now
                 raise _taken(name) from None
             self._record(db, Event.GROUP_ADDED, name)
-            return _shown(db, group)
+            return self._shown(db, group)
 
     def remove(self, name: str) -> None:
         """Remove a group; who is in it, and what was shared with them, stays as it is."""
@@ -77,7 +77,7 @@ class Groups:
     def everything(self) -> list[GroupShown]:
         """Return all groups by name."""
         with self._database.read() as db:
-            return [_shown(db, group) for group in groups.everything(db)]
+            return [self._shown(db, group) for group in groups.everything(db)]
 
     def show(self, name: str) -> GroupShown:
         """Return one group; `NotFoundError` if there is none of that name."""
@@ -85,7 +85,7 @@ class Groups:
             group = groups.by_name(db, name) if is_user(name) else None
             if group is None:
                 raise _no_group(name)
-            return _shown(db, group)
+            return self._shown(db, group)
 
     def add_members(self, name: str, people: Sequence[str]) -> GroupShown:
         """Put people into a group, all of them or, where one cannot be, none."""
@@ -103,7 +103,7 @@ class Groups:
                     f"A group has at most {MAX_GROUP} people; nobody was added.",
                     hint="Make a second group; people can share with both.",
                 )
-            return _shown(db, group)
+            return self._shown(db, group)
 
     def remove_members(self, name: str, people: Sequence[str]) -> GroupShown:
         """Take people out of a group, all of them or, where one is not in it, none."""
@@ -117,14 +117,14 @@ class Groups:
                     )
                 groups.take_out(db, group.id, user.id)
                 self._record(db, Event.GROUP_MEMBER_REMOVED, name, user.name)
-            return _shown(db, group)
+            return self._shown(db, group)
+
+    def _shown(self, db: Db, group: UserGroup) -> GroupShown:
+        members = groups.members(db, group.id, self._now_ms())
+        return GroupShown(group.name, group.note, group.created_ms, members)
 
     def _record(self, db: Db, event: Event, group: str, user: str = "") -> None:
         self._audit.record(db, event, actor=self._actor, subject=user, detail=f"@{group}")
-
-
-def _shown(db: Db, group: UserGroup) -> GroupShown:
-    return GroupShown(group.name, group.note, group.created_ms, groups.members(db, group.id))
 
 
 def _held(db: Db, name: str) -> UserGroup:

@@ -6,7 +6,7 @@ person could still do with a server's help is for the keys to prevent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy.orm import Session as Db
 
@@ -47,10 +47,13 @@ def folder_for(db: Db, node: models.Node | None, who: Principal, role: Role) -> 
 class Sharing:
     """What people ask about shares; all calls block."""
 
-    def __init__(self, database: Database, audit: AuditLog | None = None) -> None:
+    def __init__(
+        self, database: Database, audit: AuditLog | None = None, *, now_ms: Callable[[], int]
+    ) -> None:
         """Take where the lists are, and where it is recorded that somebody left, if anywhere."""
         self._database = database
         self._audit = audit
+        self._now_ms = now_ms
 
     def members(self, who: Principal, asked: Sequence[NodeId]) -> Members:
         """Return the lists of those of the nodes that are shared and may be seen."""
@@ -77,7 +80,7 @@ class Sharing:
         return [Shared(part, more) for part, more in cut]
 
     def group(self, name: str) -> Group:
-        """Return who is in a group and not disabled; `NotFoundError` if there is none.
+        """Return who is in a group and would be let in; `NotFoundError` if there is none.
 
         Whoever is logged in may ask about a group whose name they know.
         """
@@ -85,8 +88,8 @@ class Sharing:
             found = groups.by_name(db, name) if is_user(name) else None
             if found is None:
                 raise NotFoundError("There is no such group.")
-            members = groups.members(db, found.id)
-            return Group([one.user for one in members if not one.disabled])
+            members = groups.members(db, found.id, self._now_ms())
+            return Group([one.user for one in members if not one.is_out])
 
     def leave(self, who: Principal, node: NodeId) -> Done:
         """Take away what somebody was given, at their own wish."""

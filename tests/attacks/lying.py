@@ -256,7 +256,7 @@ class LyingServer:
             accounts,
             Files(database, blobs, now_ms=now_ms),
             Transfers(database, blobs, now_ms=now_ms),
-            Sharing(database),
+            Sharing(database, now_ms=now_ms),
             KeyLogs(database, log),
             Histories(database),
             self.drops,

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.store.group_models import GroupMember, UserGroup
 from fsd.store.models import Bundle, User
+from fsd.store.repos.users import is_expired
 
 
 class Member(NamedTuple):
@@ -18,6 +19,12 @@ class Member(NamedTuple):
     enrolled: bool
     """Whether keys were registered."""
     disabled: bool
+    expired: bool
+
+    @property
+    def is_out(self) -> bool:
+        """Tell whether they are not let in."""
+        return self.disabled or self.expired
 
 
 def by_name(db: Db, name: str) -> UserGroup | None:
@@ -35,16 +42,16 @@ def everything(db: Db) -> list[UserGroup]:
     return list(db.scalars(select(UserGroup).order_by(UserGroup.name)))
 
 
-def members(db: Db, group_id: int) -> list[Member]:
+def members(db: Db, group_id: int, now_ms: int) -> list[Member]:
     """Return who is in a group, by name."""
     enrolled = exists().where(Bundle.user_id == User.id)
     rows = db.execute(
-        select(User.name, enrolled, User.disabled)
+        select(User, enrolled)
         .join(GroupMember, GroupMember.user_id == User.id)
         .where(GroupMember.group_id == group_id)
         .order_by(User.name)
     )
-    return [Member(*row) for row in rows]
+    return [Member(one.name, has, one.disabled, is_expired(one, now_ms)) for one, has in rows]
 
 
 def count(db: Db, group_id: int) -> int:

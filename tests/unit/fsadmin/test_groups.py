@@ -68,7 +68,9 @@ def test_groups_are_listed_and_shown(admin):
     assert header.split() == ["NAME", "PEOPLE", "NOTE"]
     told = json.loads(admin("list-groups", "--json")[1])
     assert [(one["group"], len(one["members"])) for one in told] == [("another", 0), ("team", 1)]
-    assert told[1]["members"] == [{"user": "alice", "enrolled": False, "disabled": False}]
+    assert told[1]["members"] == [
+        {"user": "alice", "enrolled": False, "disabled": False, "expired": False}
+    ]
     admin("disable-user", "alice")
     shown = admin("show-group", "team")[1]
     assert re.search("^Note +the night shift$", shown, re.MULTILINE)

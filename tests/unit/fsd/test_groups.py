@@ -11,6 +11,7 @@ from sqlalchemy import func, select, text
 
 from fsd.audit.events import Event
 from fsd.services.groups import Groups
+from fsd.services.terms import Terms, To
 from fsd.store import schema
 from fsd.store.audit_models import AuditEntry
 from fsd.store.engine import Database
@@ -165,7 +166,7 @@ def test_who_is_removed_is_in_no_group_and_who_loses_their_keys_stays(team, offi
     assert removed == [
         ("group-member-removed", "dora", "@other"),
         ("group-member-removed", "dora", "@team"),
-        ("user-removed", "dora", ""),
+        ("user-removed", "dora", "0 files, 0 bytes stored, 0 shares with 0 people"),
     ]
 
 
@@ -244,6 +245,13 @@ def test_a_group_and_a_person_that_are_removed_meanwhile_leave_nothing_behind(
 
 
 # --- who asks
+
+
+def test_who_is_in_a_group_is_told_without_those_whose_account_has_expired(team, office, clock):
+    office.people.change("bob", Terms(expires_ms=To(clock() + 1)))
+    assert office.sharing.group("team") == Group(["alice", "bob"])
+    clock.forward(1)
+    assert office.sharing.group("team") == Group(["alice"])
 
 
 def test_who_is_in_a_group_is_told_without_those_who_are_disabled(team, office):
