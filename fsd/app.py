@@ -231,7 +231,8 @@ class _Server:
         await self._open_watch()
         tidying = asyncio.create_task(_tidy_now_and_then(janitor))
         url = self._database.url.render_as_string(hide_password=True)
-        settings.home.note_run(str(bound), url if settings.database else None)
+        over_ssh = None if bound_ssh is None else str(bound_ssh)
+        settings.home.note_run(str(bound), url if settings.database else None, over_ssh)
         if hasattr(signal, "SIGHUP"):
             _on_signals((signal.SIGHUP,), self._reload)
         host_key = crypto.fingerprint(self._door.host_key.public)

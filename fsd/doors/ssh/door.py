@@ -162,6 +162,9 @@ class SshDoor:
             except FsError as error:
                 log.warning("sessions could not be looked at: %s", error.sentence)
                 continue
+            except Exception:  # whatever it was, the next look is due in a second
+                log.exception("sessions could not be looked at")
+                continue
             for guest, entry in known.items():
                 if entry.session_id not in running or guest.idle_for() > self._policy.idle_s:
                     guest.hang_up()
