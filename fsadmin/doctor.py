@@ -71,6 +71,7 @@ def _look(admin: Admin) -> Iterator[Found]:
         return
     yield from system.clock()
     yield from system.port(place)
+    yield from system.ssh(place)
 
 
 def _text(one: Found) -> str:

@@ -232,7 +232,15 @@ class _Server:
 
         settings.home.prepare_ssh()
         self._ssh_keys = ssh_host_keys(settings.home)
-        return SshDoor(self._door, desk.accounts.ssh, self._ssh_keys, settings.door, settings.ssh)
+        counted = _nothing if self._watch is None else self._watch.login_over_ssh
+        return SshDoor(
+            self._door,
+            desk.accounts.ssh,
+            self._ssh_keys,
+            policy=settings.door,
+            own=settings.ssh,
+            counted=counted,
+        )
 
     def _desk(self) -> Desk:
         accounts = Accounts(
@@ -270,7 +278,8 @@ class _Server:
         tidying = asyncio.create_task(_now_and_then(janitor.run, TIDY_EVERY_S))
         renewing = asyncio.create_task(_now_and_then(self._quotas.renew, RENEW_S))
         url = self._database.url.render_as_string(hide_password=True)
-        settings.home.note_run(str(bound), url if settings.database else None)
+        over_ssh = None if bound_ssh is None else str(bound_ssh)
+        settings.home.note_run(str(bound), url if settings.database else None, over_ssh)
         if hasattr(signal, "SIGHUP"):
             _on_signals((signal.SIGHUP,), self._reload)
         host_key = crypto.fingerprint(self._door.host_key.public)
@@ -315,7 +324,7 @@ class _Server:
         if where is None or self._watch is None:
             return
         try:
-            bound = await self._watch.open(where, self._door)
+            bound = await self._watch.open(where, self._door, self._ssh)
         except OSError as error:
             raise ListenError(
                 f"Cannot serve metrics on {where}: {_reason(error)}.",
@@ -356,6 +365,10 @@ def _reason(error: OSError) -> str:
     if error.errno is None or isinstance(error, socket.gaierror):
         return error.strerror or str(error)
     return os.strerror(error.errno)
+
+
+def _nothing(_: str) -> None:
+    """Count nothing: nobody watches."""
 
 
 def _watch(settings: Settings, database: Database, stop: asyncio.Event) -> Watch | None:

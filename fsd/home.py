@@ -167,13 +167,14 @@ class Home:
                 ) from None
             yield
 
-    def note_run(self, address: str, database: str | None) -> None:
+    def note_run(self, address: str, database: str | None, ssh: str | None = None) -> None:
         """Leave for fsadmin where the daemon listens and which database it uses (no secret).
 
-        None is the home's own database, wherever the home is moved to.
+        None is the home's own database, wherever the home is moved to; and no SSH door.
         """
+        noted = {"address": address, "database": database, "ssh": ssh}
         with self._explained():
-            self._write(self._run, json.dumps({"address": address, "database": database}).encode())
+            self._write(self._run, json.dumps(noted).encode())
 
     def last_run(self) -> dict[str, str]:
         """Return what `note_run` left, or nothing."""

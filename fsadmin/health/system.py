@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from fsd.home import Home
 
 _WITHIN_S = 5.0
+_GREETING = 255
+"""Bytes of the first line of SSH at most (RFC 4253, 4.2)."""
 _TIME_ERROR = 5
 """What Linux answers as long as nobody keeps its clock (adjtimex(2))."""
 _TIMEX_BYTES = 256
@@ -73,6 +75,29 @@ def port(home: Home) -> Iterator[Found]:
         )
     else:
         yield fine("port", f"fsd answers at {address} with the right host key.")
+
+
+def ssh(home: Home) -> Iterator[Found]:
+    """Look whether fsd greets those who come to its SSH door, if it was opened."""
+    last = home.last_run().get("ssh")
+    if last is None:
+        return
+    address = parse_address(last)
+    host = _ANYWHERE.get(address.host, address.host)
+    try:
+        with socket.create_connection((host, address.port), _WITHIN_S) as sock:
+            greeting = sock.makefile("rb").readline(_GREETING)
+    except OSError as error:
+        yield bad(
+            "ssh",
+            f"Nothing speaks SSH at {address}: {error.strerror or 'it takes too long'}.",
+            "start fsd (systemctl start fsd), or look into its log for why it ended",
+        )
+        return
+    if greeting.startswith(b"SSH-2.0-fsd"):
+        yield fine("ssh", f"fsd speaks SSH at {address}.")
+    else:
+        yield bad("ssh", f"What speaks at {address} is no fsd.", "give fsd an address of its own")
 
 
 def _shake_hands(address: Address, expected: str) -> None:

@@ -71,6 +71,8 @@ class Watched:
     database: Database
     connections: Callable[[], int]
     accepted: Callable[[], int]
+    over_ssh: Callable[[], int] | None
+    """Connections of the SSH door, where it is open."""
 
 
 class Gauges(Collector):
@@ -87,6 +89,9 @@ class Gauges(Collector):
         watched = self._watched
         yield _gauge("fsd_connections", "Connections there are.", watched.connections())
         yield _gauge("fsd_accepted", "Connections accepted since the start.", watched.accepted())
+        if watched.over_ssh is not None:
+            ssh = watched.over_ssh()
+            yield _gauge("fsd_ssh_connections", "Connections of SSH there are.", ssh)
         try:
             free = shutil.disk_usage(watched.home.path).free
             yield _gauge("fsd_disk_free_bytes", "Room left on the disk of the home.", free)

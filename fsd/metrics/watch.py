@@ -12,6 +12,7 @@ from fsd.metrics.numbers import Gauges, Numbers, Watched, healthy
 if TYPE_CHECKING:
     from fsd.doors.desk import Desk
     from fsd.doors.native import NativeDoor
+    from fsd.doors.ssh.door import SshDoor
     from fsd.home import Home
     from fsd.store.engine import Database
     from fsproto.link import Address
@@ -33,10 +34,18 @@ class Watch:
         parts = desk.accounts, desk.files, desk.transfers, desk.sharing, desk.log, desk.histories
         return CountingDesk(*parts, desk.drops, self._numbers)
 
-    async def open(self, where: Address, door: NativeDoor) -> Address:
+    def login_over_ssh(self, result: str) -> None:
+        """Count a login at the SSH door: `ok`, `refused` or `failed`."""
+        self._numbers.logins.labels(result).inc()
+
+    async def open(self, where: Address, door: NativeDoor, ssh: SshDoor | None) -> Address:
         """Begin to tell; return the address. `OSError` where that cannot be listened on."""
         watched = Watched(
-            self._home, self._database, lambda: door.connections, lambda: door.accepted
+            self._home,
+            self._database,
+            lambda: door.connections,
+            lambda: door.accepted,
+            None if ssh is None else lambda: ssh.connections,
         )
         self._numbers.registry.register(Gauges(watched))
         return await self._listener.open(where)

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from fsd.home import Home
 from fsd.store.engine import Database
 from tests.servers import RunningServer, run
 from tests.sqlitefiles import opened
+from tests.sshdoors import SshServer
 
 
 def doctor(home: Path, *options: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
@@ -113,6 +115,22 @@ def test_a_server_that_does_not_answer_and_one_that_is_no_fsd_are_told(home):
         status, found = doctor(home)
     assert (status, states(found)["port"]) == (1, {"bad"})
     assert "Nothing answers" in found["port"][0]["sentence"]
+
+
+def test_the_ssh_door_is_looked_at_where_it_was_opened(tmp_path):
+    door = SshServer.start(tmp_path / "home")
+    with door.server:
+        assert states(doctor(door.server.home)[1])["ssh"] == {"fine"}
+        (door.server.home / "ssh_host_rsa_key").write_bytes(b"no key")
+        found = doctor(door.server.home)[1]
+        assert "ssh_host_rsa_key" in found["keys"][0]["sentence"]
+    status, found = doctor(door.server.home)
+    assert (status, states(found)["ssh"]) == (1, {"bad"})
+    where = ("127.0.0.1", door.address.port)
+    with socket.create_server(where) as other, ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: other.accept()[0].sendall(b"220 mail.example.org\r\n"))
+        found = doctor(door.server.home)[1]
+    assert "is no fsd" in found["ssh"][0]["sentence"]
 
 
 def test_a_damaged_key_and_a_key_of_another_home_are_told(home):

@@ -7,6 +7,7 @@ import json
 import re
 import socket
 
+import paramiko
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -15,6 +16,7 @@ from tests.attacks.world import until
 from tests.clients import LOGIN, Client
 from tests.known import stretch
 from tests.servers import NotReadyError, RunningServer, run
+from tests.sshdoors import SshServer, Visitor, give_code
 
 
 @pytest.fixture
@@ -78,6 +80,26 @@ def test_what_people_do_is_counted_and_nobody_is_named(watched, tmp_path):
     page = ask(where, "/metrics")[1]
     assert "alice" not in page
     assert "127.0.0.1" not in page
+
+
+def test_logins_over_ssh_are_counted_with_the_others(tmp_path):
+    door = SshServer.start(tmp_path / "home", "--metrics-listen", "127.0.0.1:0")
+    with door.server:
+        where = listener(door.server)
+        alice = Visitor.enrolled(door.server, "alice", tmp_path / "alice")
+        before = numbers(where)
+        with door.transport() as transport:
+            with pytest.raises(paramiko.AuthenticationException):
+                give_code(transport, "alice", "000000x")
+            transport.auth_publickey("alice", alice.key)
+            give_code(transport, "alice", alice.code())
+            after = numbers(where)
+            assert after["fsd_ssh_connections"] == 1
+        for result in ("ok", "refused"):
+            name = f"fsd_logins_total result={result}"
+            assert after[name] == before[name] + 1
+        assert after["fsd_logins_total result=failed"] == 0
+        until(lambda: numbers(where)["fsd_ssh_connections"] == 0, "it is gone")
 
 
 def test_health_is_told(watched):

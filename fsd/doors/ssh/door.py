@@ -12,7 +12,7 @@ import io
 import logging
 import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import paramiko
@@ -46,13 +46,19 @@ class SshDoor:
         native: NativeDoor,
         logins: SshLogins,
         keys: Sequence[SshHostKey],
+        *,
         policy: DoorPolicy,
         own: SshPolicy,
+        counted: Callable[[str], None],
     ) -> None:
-        """Take the door behind this one, who decides over logins, host keys, and its limits."""
+        """Take the door behind this one, who decides over logins, host keys, and its limits.
+
+        `counted` is told what came of each login: `ok`, `refused` or `failed`.
+        """
         quiet()
         self._native = native
         self._policy, self._own = policy, own
+        self._counted = counted
         self._pool = ThreadPoolExecutor(max_workers=_POOL, thread_name_prefix="fsd-ssh")
         self._keys = [_opened(key) for key in keys]
         self._loop: asyncio.AbstractEventLoop
@@ -74,7 +80,14 @@ class SshDoor:
 
     def _built(self, logins: SshLogins) -> Rooms:
         return Rooms(
-            logins, self._policy, self._pool, self._keys, self._carried, self._enter, self._left
+            logins,
+            self._policy,
+            self._pool,
+            self._keys,
+            native=self._carried,
+            enter=self._enter,
+            left=self._left,
+            counted=self._counted,
         )
 
     @property
@@ -148,6 +161,9 @@ class SshDoor:
                 )
             except FsError as error:
                 log.warning("sessions could not be looked at: %s", error.sentence)
+                continue
+            except Exception:  # whatever it was, the next look is due in a second
+                log.exception("sessions could not be looked at")
                 continue
             for guest, entry in known.items():
                 if entry.session_id not in running or guest.idle_for() > self._policy.idle_s:

@@ -46,6 +46,8 @@ class Rooms:
     """Called when somebody got in; tells whether there is room for them."""
     left: Callable[[Guest], None]
     """Called when a connection has ended."""
+    counted: Callable[[str], None]
+    """Called with what came of a login: `ok`, `refused` or `failed`."""
 
 
 class Guest:
@@ -72,8 +74,14 @@ class Guest:
         if self._over.is_set():
             self._rooms.left(self)
             return
-        self._transport = Transport(self._sock, self._rooms.keys, self._ended)
-        self._transport.start_server(event=threading.Event(), server=Rules(self))
+        transport = Transport(self._sock, self._rooms.keys, self._ended)
+        try:
+            transport.start_server(event=threading.Event(), server=Rules(self))
+        except RuntimeError:  # there is no room for a thread
+            log.warning("no thread for a connection", extra={"address": self.address})
+            self._ended()
+        else:
+            self._transport = transport
 
     def hang_up(self) -> None:
         """End it; its thread notices at once."""
@@ -120,14 +128,20 @@ class Guest:
         except RuntimeError:  # the server is stopping
             self.hang_up()
             return None
+        result = "failed"
         try:
-            return deciding.result()
+            entry = deciding.result()
         except LoginRefused:
-            pass  # logged where it was decided
+            result = "refused"  # logged where it was decided
         except FsError as error:
             log.error("login failed: %s", error.sentence, extra={"address": self.address})  # noqa: TRY400
         except Exception:  # nobody else would say it: paramiko takes it for the client's fault
             log.exception("login failed", extra={"address": self.address})
+        else:
+            if entry is not None:  # a key of which there is no session is no login yet
+                self._rooms.counted("ok")
+            return entry
+        self._rooms.counted(result)
         return None
 
     def _enter(self, entry: SshEntry) -> bool:

@@ -16,8 +16,6 @@ from paramiko.auth_handler import AuthHandler
 from paramiko.common import MSG_CHANNEL_REQUEST
 from paramiko.packet import Packetizer
 
-from fsproto import __version__
-
 if TYPE_CHECKING:
     from fsd.doors.ssh.rules import Rules
 
@@ -134,7 +132,7 @@ def _request(channel: paramiko.Channel, message: paramiko.Message) -> None:
 class Transport(paramiko.Transport):  # type: ignore[misc]
     """One connection; its thread ends when the socket does."""
 
-    _CLIENT_ID: ClassVar = f"fsd_{__version__}"
+    _CLIENT_ID: ClassVar = "fsd"  # which version is nobody's business before a login
     _channel_handler_table: ClassVar = {
         **paramiko.Transport._channel_handler_table,  # noqa: SLF001
         MSG_CHANNEL_REQUEST: _request,

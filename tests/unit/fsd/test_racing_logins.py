@@ -62,6 +62,21 @@ def test_of_twenty_logins_with_one_code_from_one_address_exactly_one_wins(office
     assert winners(lambda _: office.accounts.login(ask, CHANNEL, "192.0.2.1")) == 1
 
 
+def test_of_twenty_who_use_one_code_at_either_door_exactly_one_wins(office, clock):
+    alice = _enrolled(office, clock())
+    code = alice.code(clock())
+
+    def enter(number: int) -> None:
+        address = f"192.0.2.{number}"
+        if number % 2:
+            office.accounts.login(alice.login(code), CHANNEL, address)
+        else:
+            office.accounts.ssh.with_code("alice", code, bytes([number]) * 32, address)
+
+    assert winners(enter) == 1
+    assert office.people.show("alice").sessions == 2
+
+
 def test_of_twenty_enrolments_with_one_code_exactly_one_wins(office, clock):
     alice = office.add("alice")
     ask = alice.enrolment(alice.code(clock()))
