@@ -236,6 +236,7 @@ class _Server:
         return SshDoor(
             self._door,
             desk.accounts.ssh,
+            self._drops,
             self._ssh_keys,
             policy=settings.door,
             own=settings.ssh,

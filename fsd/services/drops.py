@@ -11,7 +11,7 @@ so that this one can list, rename and take back what is its own. No session can 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session as Db
@@ -88,8 +88,14 @@ class DropPolicy:
 class KeyHolder:
     """For whom an SSH key may drop, and what the administrator calls it."""
 
+    user_id: int
     user: str
+    fingerprint: str
     label: str
+
+    def source(self, address: str) -> DropSource:
+        """Return who drops, if it is from there."""
+        return DropSource(address, self.fingerprint, self.label)
 
 
 class Drops:
@@ -127,10 +133,14 @@ class Drops:
         if not self.policy.box:
             return None
         with self._database.read() as db:
-            found = rows.drop_key_user(db, fingerprint)
-            if found is None or users.is_out(found[0], self.now_ms()):
-                return None
-            return KeyHolder(found[0].name, found[1].label)
+            return self._holder(db, fingerprint)
+
+    def still_held(self, holders: Collection[KeyHolder]) -> set[KeyHolder]:
+        """Return those of them whose key is still what it was when it was looked up."""
+        if not holders or not self.policy.box:
+            return set()
+        with self._database.read() as db:
+            return {one for one in holders if self._holder(db, one.fingerprint) == one}
 
     def enter(self, user: str, source: DropSource, session: str = "") -> DropBox:
         """Begin a session that drops for a person; who that is was found out by the door.
@@ -272,6 +282,13 @@ class Drops:
         return Done()
 
     # --- how
+
+    def _holder(self, db: Db, fingerprint: str) -> KeyHolder | None:
+        found = rows.drop_key_user(db, fingerprint)
+        if found is None or users.is_out(found[0], self.now_ms()):
+            return None
+        user, key = found
+        return KeyHolder(user.id, user.name, key.fingerprint, key.label)
 
     def _hold(self, db: Db, user_id: int, bundle: VerifiedBundle) -> None:
         """Hold a person against changes; `NotAllowedError` if nothing can be dropped any more."""

@@ -22,10 +22,11 @@ from fsd.doors.crowd import WaitingRoom
 from fsd.doors.listening import accept, listen
 from fsd.doors.native import NativeDoor
 from fsd.doors.policy import DoorPolicy, SshPolicy
-from fsd.doors.ssh.guest import Guest, Rooms
+from fsd.doors.ssh.guest import Entry, Guest, Rooms
 from fsd.doors.ssh.transport import quiet
 from fsd.doors.voucher import Voucher
-from fsd.services.sshlogins import SshLogins
+from fsd.services.drops import Drops, KeyHolder
+from fsd.services.sshlogins import SshEntry, SshLogins
 from fsd.sshkeys import SshHostKey
 from fsproto.errors import FsError
 
@@ -45,18 +46,20 @@ class SshDoor:
         self,
         native: NativeDoor,
         logins: SshLogins,
+        drops: Drops,
         keys: Sequence[SshHostKey],
         *,
         policy: DoorPolicy,
         own: SshPolicy,
         counted: Callable[[str], None],
     ) -> None:
-        """Take the door behind this one, who decides over logins, host keys, and its limits.
+        """Take the door behind this one, logins, drop boxes, host keys, and its limits.
 
         `counted` is told what came of each login: `ok`, `refused` or `failed`.
         """
         quiet()
         self._native = native
+        self._drops = drops
         self._policy, self._own = policy, own
         self._counted = counted
         self._pool = ThreadPoolExecutor(max_workers=_POOL, thread_name_prefix="fsd-ssh")
@@ -81,6 +84,7 @@ class SshDoor:
     def _built(self, logins: SshLogins) -> Rooms:
         return Rooms(
             logins,
+            self._drops,
             self._policy,
             self._pool,
             self._keys,
@@ -150,14 +154,16 @@ class SshDoor:
             guest.hang_up()
 
     async def _look_after(self) -> None:
-        """End connections whose session has ended, or on which nothing has been open for long."""
+        """End connections whose session has ended, or on which nothing has been open for long.
+
+        So ends one of a key that may drop no more.
+        """
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             known = {guest: guest.entry for guest in self._guests if guest.entry is not None}
-            ids = {entry.session_id for entry in known.values()}
             try:
-                running = await self._loop.run_in_executor(
-                    self._pool, self._rooms.logins.running, ids
+                held = await self._loop.run_in_executor(
+                    self._pool, self._still_in, set(known.values())
                 )
             except FsError as error:
                 log.warning("sessions could not be looked at: %s", error.sentence)
@@ -166,10 +172,17 @@ class SshDoor:
                 log.exception("sessions could not be looked at")
                 continue
             for guest, entry in known.items():
-                if entry.session_id not in running or guest.idle_for() > self._policy.idle_s:
+                if entry not in held or guest.idle_for() > self._policy.idle_s:
                     guest.hang_up()
 
-    # --- in the guests' threads
+    # --- in other threads
+
+    def _still_in(self, entries: set[Entry]) -> set[Entry]:
+        holders = {one for one in entries if isinstance(one, KeyHolder)}
+        people = {one for one in entries if isinstance(one, SshEntry)}
+        running = self._rooms.logins.running({one.session_id for one in people})
+        held = {one for one in people if one.session_id in running}
+        return held | self._drops.still_held(holders)
 
     def _carried(self, sock: socket.socket, address: str, voucher: Voucher | None) -> None:
         if self._closing:
@@ -186,7 +199,7 @@ class SshDoor:
     def _left(self, guest: Guest) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended before
             self._loop.call_soon_threadsafe(self._gone, guest)
-        if guest.entry is not None:
+        if isinstance(guest.entry, SshEntry):
             try:
                 self._rooms.logins.left(guest.entry)
             except FsError as error:

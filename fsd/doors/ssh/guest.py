@@ -19,16 +19,28 @@ from functools import partial
 import paramiko
 
 from fsd import logs
+from fsd.doors.dropbox import WORDS
 from fsd.doors.policy import DoorPolicy, until_answer
 from fsd.doors.ssh.bridge import bridge
+from fsd.doors.ssh.dropping import drop
 from fsd.doors.ssh.rules import MOST_CHANNELS, Rules
 from fsd.doors.ssh.transport import Transport
 from fsd.doors.voucher import Voucher
 from fsd.services.codes import CodeUsed
+from fsd.services.dropbox import DropSource
+from fsd.services.drops import Drops, KeyHolder
 from fsd.services.sshlogins import SshEntry, SshLogins
+from fsproto import crypto
 from fsproto.errors import FsError, LoginRefused
+from fsproto.sftp.status import sentence_of
 
 log = logging.getLogger(__name__)
+
+Entry = SshEntry | KeyHolder
+"""Who got in: a person, by a session, or a key that may drop files for one and nothing else."""
+_LATE = "The server is stopping."
+_NO_DROPS = "The drop box is off; files go through fsclient, or through its gateway."
+_DROPS_ALONE = "That key may drop files, and nothing else."
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,7 @@ class Rooms:
     """What is behind the door."""
 
     logins: SshLogins
+    drops: Drops
     policy: DoorPolicy
     pool: Executor
     """Threads for the database: as many strangers as there are wait for these few."""
@@ -58,8 +71,8 @@ class Guest:
         self._rooms = rooms
         self._sock = sock
         self.address = address
-        self.entry: SshEntry | None = None
-        """Who got in, and by which session; None as long as nobody has."""
+        self.entry: Entry | None = None
+        """Who got in: by which session, or by which key to drop files; None if nobody has yet."""
         self.voucher: Voucher | None = None
         """Vouches for one native login inside, where a code was used up over this connection."""
         self.quiet_since = time.monotonic()
@@ -109,7 +122,7 @@ class Guest:
         ask = partial(self._rooms.logins.with_code, user, code, ssh_key, self.address)
         asked = time.monotonic()
         entry = self._decided(ask)
-        if entry is None:
+        if not isinstance(entry, SshEntry):
             self._over.wait(until_answer(self._rooms.policy.refusal_s, asked))
             return False
         self.voucher = Voucher(CodeUsed(entry.user_id))
@@ -117,10 +130,20 @@ class Guest:
 
     def try_key(self, user: str, ssh_key: bytes) -> bool:
         """Let a key decide that was proved."""
-        entry = self._decided(partial(self._rooms.logins.with_key, user, ssh_key, self.address))
+        entry = self._decided(partial(self._by_key, user, ssh_key))
         return entry is not None and self._enter(entry)
 
-    def _decided(self, ask: Callable[[], SshEntry | None]) -> SshEntry | None:
+    def _by_key(self, user: str, ssh_key: bytes) -> Entry | None:
+        entry = self._rooms.logins.with_key(user, ssh_key, self.address)
+        if entry is not None:
+            return entry
+        holder = self._rooms.drops.key_holder(crypto.as_fingerprint(ssh_key))
+        if holder is None or holder.user != user:
+            return None
+        log.info("a key that drops logged in", extra={"user": user, "address": self.address})
+        return holder
+
+    def _decided(self, ask: Callable[[], Entry | None]) -> Entry | None:
         """Return who got in; None if nobody did, for whatever reason."""
         logs.begin_connection()
         try:
@@ -144,7 +167,7 @@ class Guest:
         self._rooms.counted(result)
         return None
 
-    def _enter(self, entry: SshEntry) -> bool:
+    def _enter(self, entry: Entry) -> bool:
         self.entry = entry
         if self._rooms.enter(self):
             return True
@@ -165,16 +188,44 @@ class Guest:
         running = self._transport.running() if self._transport is not None else []
         return self._over.is_set() or len(running) >= MOST_CHANNELS
 
-    def carry(self, channel: paramiko.Channel) -> bool:
-        """Have a channel carry the native protocol."""
+    @property
+    def banner(self) -> str:
+        """What everybody is told before they log in."""
+        return WORDS if self._rooms.drops.policy.box else ""
+
+    def carry(self, channel: paramiko.Channel) -> str:
+        """Have a channel carry the native protocol; return why not, if that cannot be."""
         if self.entry is None or self._over.is_set():
-            return False
+            return _LATE
+        if isinstance(self.entry, KeyHolder):
+            return _DROPS_ALONE
         ours, theirs = socket.socketpair()
         try:
             self._rooms.native(theirs, self.address, self.voucher)
         except RuntimeError:  # the server is stopping
             ours.close()
             theirs.close()
-            return False
+            return _LATE
         bridge(channel, ours, self._rooms.policy.idle_s)
-        return True
+        return ""
+
+    def drop(self, channel: paramiko.Channel) -> str:
+        """Have a channel speak with the drop box; return why not, if that cannot be.
+
+        All connections of one session, or of one key from one address, see what these dropped.
+        """
+        entry, drops = self.entry, self._rooms.drops
+        if entry is None or self._over.is_set():
+            return _LATE
+        if not drops.policy.box:
+            return _NO_DROPS
+        if isinstance(entry, KeyHolder):
+            source, session = entry.source(self.address), entry.fingerprint
+        else:
+            source, session = DropSource(self.address), str(entry.session_id)
+        try:
+            box = drops.enter(entry.user, source, session)
+        except FsError as error:
+            return sentence_of(error)
+        drop(channel, box, self._rooms.policy.idle_s, partial(drops.leave, box))
+        return ""

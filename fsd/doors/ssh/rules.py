@@ -2,7 +2,8 @@
 
 A code always comes by keyboard-interactive. A public key never gets in by itself: proved, it goes
 on with a session that a code has begun for it, or else the code is asked for, and the key is what
-the session is bound to. Which methods there are is the same whoever asks.
+the session is bound to. But for one that the administrator has added for dropping files, which is
+in at once, and may do just that. Which methods there are is the same whoever asks.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ MOST_CHANNELS = 10
 WEAKEST_RSA = 2048
 _METHODS = "publickey,keyboard-interactive"
 _REFUSED = int(paramiko.AUTH_FAILED)
-_NO_DROPS = "The drop box is off; files go through fsclient, or through its gateway."
 _NO_SHELL = "There is no shell here, and no command is run: fsd serves files alone."
 
 
@@ -40,8 +40,15 @@ class House(Protocol):
     def try_key(self, user: str, ssh_key: bytes) -> bool:
         """Let a key decide that was proved; return whether it let them in."""
 
-    def carry(self, channel: paramiko.Channel) -> bool:
-        """Have a channel carry the native protocol; return whether that is possible."""
+    @property
+    def banner(self) -> str:
+        """What everybody is told before they log in; nothing if there is nothing to tell."""
+
+    def carry(self, channel: paramiko.Channel) -> str:
+        """Have a channel carry the native protocol; return why not, if that cannot be."""
+
+    def drop(self, channel: paramiko.Channel) -> str:
+        """Have a channel speak with a drop box; return why not, if that cannot be."""
 
 
 class Rules(paramiko.ServerInterface):  # type: ignore[misc]
@@ -59,6 +66,11 @@ class Rules(paramiko.ServerInterface):  # type: ignore[misc]
         self._codes = 0
 
     # --- logging in
+
+    def get_banner(self) -> tuple[str, str]:
+        """Say what is to be known before anything is uploaded."""
+        banner = self._house.banner
+        return (f"{banner}\r\n", "en") if banner else ("", "")
 
     @property
     def is_exhausted(self) -> bool:
@@ -125,12 +137,12 @@ class Rules(paramiko.ServerInterface):  # type: ignore[misc]
         return int(paramiko.OPEN_SUCCEEDED)
 
     def check_channel_subsystem_request(self, channel: paramiko.Channel, name: str) -> bool:
-        """Have `fs` carry the native protocol; there is no other subsystem."""
-        if name == "fs":
-            return self._house.carry(channel)
-        if name == "sftp":
-            return _refuse(channel, _NO_DROPS)
-        return False
+        """Have `fs` carry the native protocol, and `sftp` drop files; there is nothing else."""
+        serve = {"fs": self._house.carry, "sftp": self._house.drop}.get(name)
+        if serve is None:
+            return False
+        why_not = serve(channel)
+        return _refuse(channel, why_not) if why_not else True
 
     def check_channel_shell_request(self, channel: paramiko.Channel) -> bool:
         """Refuse, in words."""
