@@ -121,7 +121,7 @@ def _described(head: Head) -> str:
 
 def _audited(head: Head) -> str:
     """Return what the audit log says of a backup."""
-    return f"{head.people} people, {head.blobs} blobs with {head.blob_bytes} bytes"
+    return f"people: {head.people}, blobs: {head.blobs} with {head.blob_bytes} bytes"
 
 
 def _as_json(head: Head, end: End) -> dict[str, object]:

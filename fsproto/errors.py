@@ -197,8 +197,8 @@ class QuotaError(OutOfSpaceError):
 
     code = "quota"
     default_hint = (
-        "Remove what is not needed, or ask your administrator for more; 'fsclient status' shows "
-        "what is used and allowed."
+        "Removing something makes room at once, and the administrator can allow more; "
+        "'fsclient status' shows what is used of your own."
     )
 
 

@@ -48,10 +48,14 @@ class Publisher:
 
     def begin_early(self, writing: Writing) -> None:
         """Send a file while it is still written, if somebody is free to do that."""
+        try:
+            folder = self._folder_for(writing)
+        except FsError:  # what is wrong with the folder is told at the close
+            return
         desk = self._desks.take_free()
         if desk is None:
             return
-        source, base, folder = writing.source(), writing.base, self._folder_for(writing)
+        source, base = writing.source(), writing.base
         result = desk.start(lambda session: self._send(session, source, base, folder))
         writing.early = Early(source, result)
         result.add_done_callback(lambda _: self._desks.give_back(desk))

@@ -100,7 +100,7 @@ class Desk:
         """Answer what somebody asks or does about their own account."""
         match ask:
             case GetStatus():
-                return self.accounts.status(who)
+                return self.accounts.own.status(who)
             case GetSessions():
                 return self.accounts.own.sessions(who)
             case MakeRecoveryCodes(otp):

@@ -35,8 +35,8 @@ from fsd.services.sshlogins import SshLogins
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.login_models import LoginState
-from fsd.store.repos import logins, nodes, quotas, sessions, users
-from fsproto import __version__, crypto, labels
+from fsd.store.repos import logins, nodes, sessions, users
+from fsproto import crypto, labels
 from fsproto.errors import (
     LoginRefused,
 )
@@ -47,12 +47,10 @@ from fsproto.messages.account import (
     Notice,
     Recover,
     Recovery,
-    Status,
     TreeRoot,
     Welcome,
 )
 from fsproto.messages.keylog import Rotate
-from fsproto.sealed.manifest import Kind
 from fsproto.sealed.signed import Signed
 from fsproto.types import Random
 
@@ -87,7 +85,6 @@ class Accounts:
         self._database = database
         self._audit = audit
         self._policy = policy
-        self._quota = quota or QuotaPolicy()
         self._log = log
         self._now_ms = now_ms
         self._random = random
@@ -95,7 +92,13 @@ class Accounts:
         self._attempts = Attempts(database, audit, self._codes, policy)
         self._decoy_key = crypto.SigningKey(random(crypto.ED25519_SIZE)).public
         self.own = OwnAccount(
-            database, vault, self._attempts, self._codes, now_ms=now_ms, random=random
+            database,
+            vault,
+            self._attempts,
+            self._codes,
+            now_ms=now_ms,
+            random=random,
+            quota=quota or QuotaPolicy(),
         )
         """What people do about their own account, once they are logged in."""
         self.ssh = SshLogins(
@@ -178,27 +181,6 @@ class Accounts:
             user = db.get(models.User, who.user_id)
             holds = sessions.alive(db, who.session_id, self._now_ms())
             return user is not None and not users.is_out(user, self._now_ms()) and holds
-
-    def status(self, who: Principal) -> Status:
-        """Return what the server says of itself and of the account.
-
-        Files and folders are those that are there; the bytes are all that is kept, so those of
-        older versions and of what was removed count until the janitor deletes them.
-        """
-        with self._database.read() as db:
-            session = db.get(models.Session, who.session_id)
-            kinds, stored = users.usage(db, who.user_id)
-            row = quotas.get(db, who.user_id)
-            return Status(
-                server_version=__version__,
-                expires_ms=session.expires_ms if session else 0,
-                files=kinds.get(Kind.FILE, 0),
-                folders=kinds.get(Kind.FOLDER, 0),
-                stored_bytes=stored,
-                used_bytes=row.used_bytes if row else 0,
-                quota_bytes=self._quota.bytes_of(row),
-                quota_files=self._quota.files_of(row),
-            )
 
     def rotate(self, who: Principal, ask: Rotate) -> None:
         """Replace a person's keys by ones that the old key has signed; other sessions end."""

@@ -87,11 +87,14 @@ class Change:
             and manifest.body.kind is Kind.FOLDER
         )
 
+    def standing_folders(self) -> list[NodeId]:
+        """Return the folders of the change that must be there already."""
+        return [folder for folder in self.states if not self.makes_folder(folder)]
+
     def nodes_before(self) -> list[NodeId]:
         """Return the nodes that must be there already: new ones are told from what they claim."""
         old = [node for node, m in self.manifests.items() if m.body.version > 1]
-        old += [folder for folder in self.states if not self.makes_folder(folder)]
-        return old + list(self.lists)
+        return old + self.standing_folders() + list(self.lists)
 
     def nodes_to_hold(self) -> set[NodeId]:
         """Return the nodes whose list may change, or whose key: one must not change alone."""

@@ -103,7 +103,7 @@ class Files:
         """Change folders, all of it or nothing; `Stale` if somebody was quicker."""
         change = Change.verified(who, ask)
         with self._database.write() as db:
-            quotas.hold(db, quotas.owner_of(db, list(change.states)) or who.user_id)
+            quotas.hold(db, quotas.owner_of(db, change.standing_folders()) or who.user_id)
             current = nodes.states_for_update(db, change.states)
             if change.is_stale(current):
                 answer = self._stale(db, who, change, current)

@@ -19,13 +19,16 @@ from fsd.auth.vault import Vault
 from fsd.services import codes
 from fsd.services.attempts import Attempts, Refused, Try, Why
 from fsd.services.codes import Account, Codes, Kind
+from fsd.services.quota_policy import QuotaPolicy
 from fsd.services.sshlogins import how
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.login_models import LoginState
-from fsd.store.repos import logins, sessions
+from fsd.store.repos import logins, quotas, sessions, users
+from fsproto import __version__
 from fsproto.errors import LoginRefused
-from fsproto.messages.account import NewSecret, RecoveryCodes, RunningSession, Sessions
+from fsproto.messages.account import NewSecret, RecoveryCodes, RunningSession, Sessions, Status
+from fsproto.sealed.manifest import Kind as NodeKind
 from fsproto.types import Random
 
 T = TypeVar("T")
@@ -55,14 +58,37 @@ class OwnAccount:
         *,
         now_ms: Callable[[], int],
         random: Random,
+        quota: QuotaPolicy,
     ) -> None:
-        """Take the parts."""
+        """Take the parts, and everybody's quota."""
         self._database = database
         self._vault = vault
         self._attempts = attempts
         self._codes = codes
         self._now_ms = now_ms
         self._random = random
+        self._quota = quota
+
+    def status(self, who: Principal) -> Status:
+        """Return what the server says of itself and of the account.
+
+        Files and folders are those that are there; the bytes are all that is kept, so those of
+        older versions and of what was removed count until the janitor deletes them.
+        """
+        with self._database.read() as db:
+            session = db.get(models.Session, who.session_id)
+            kinds, stored = users.usage(db, who.user_id)
+            row = quotas.get(db, who.user_id)
+            return Status(
+                server_version=__version__,
+                expires_ms=session.expires_ms if session else 0,
+                files=kinds.get(NodeKind.FILE, 0),
+                folders=kinds.get(NodeKind.FOLDER, 0),
+                stored_bytes=stored,
+                used_bytes=row.used_bytes if row else 0,
+                quota_bytes=self._quota.bytes_of(row),
+                quota_files=self._quota.files_of(row),
+            )
 
     def sessions(self, who: Principal) -> Sessions:
         """Return the running sessions of who asks."""

@@ -96,8 +96,8 @@ class Belongings:
     @property
     def told(self) -> str:
         """What the audit log says of them."""
-        shared = f"{self.shared} shares with {self.shared_with} people"
-        return f"{self.files} files, {self.stored_bytes} bytes stored, {shared}"
+        shared = f"shared: {self.shared}, with people: {self.shared_with}"
+        return f"files: {self.files}, stored bytes: {self.stored_bytes}, {shared}"
 
 
 class People:

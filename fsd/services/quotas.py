@@ -202,10 +202,7 @@ class Quotas:
         if row.user_id == who.user_id:
             return QuotaError(f"Your quota is used up: {told}.")
         owner = users.name_of(db, row.user_id)
-        return QuotaError(
-            f"The quota of {owner}, whose folder this is, is used up.",
-            hint=f"Ask {owner} to remove what is not needed.",
-        )
+        return QuotaError(f"The quota of {owner}, whose folder this is, is used up.")
 
     # --- what was left behind
 

@@ -108,7 +108,7 @@ def start_over(db: Db, user_id: int) -> None:
 
 
 def owner_of(db: Db, folders: Sequence[bytes]) -> int | None:
-    """Return who owns the first of some folders that is there."""
+    """Return who owns one of some folders, which must all be somebody's; None if none is there."""
     return db.scalar(select(Node.owner_id).where(Node.id.in_(folders[:500])).limit(1))
 
 

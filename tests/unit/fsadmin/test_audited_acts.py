@@ -66,7 +66,7 @@ def break_log(home: Path) -> None:
 
 def test_a_backup_is_recorded_and_one_that_cannot_be_is_not_there(admin, home, tmp_path):
     assert admin("backup", tmp_path / "one")[0] == 0
-    assert entries(admin) == [("backed-up", "1 people, 0 blobs with 0 bytes")]
+    assert entries(admin) == [("backed-up", "people: 1, blobs: 0 with 0 bytes")]
     break_log(home)
     status, _, err = admin("backup", tmp_path / "two")
     assert (status, "Traceback" in err) == (7, False)

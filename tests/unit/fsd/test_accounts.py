@@ -45,7 +45,7 @@ def test_a_person_enrols_and_finds_an_empty_tree(office, clock):
     assert (welcome.user, welcome.now_ms) == ("alice", clock())
     assert welcome.tree == alice.empty_tree
     assert alice.principal is not None
-    status = office.accounts.status(alice.principal)
+    status = office.accounts.own.status(alice.principal)
     assert (status.files, status.folders, status.stored_bytes) == (0, 0, 0)
 
 

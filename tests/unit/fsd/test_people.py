@@ -160,7 +160,7 @@ def test_it_is_told_what_goes_with_a_person(office, clock):
     assert office.people.remove("alice") == would_go
     with office.database.read() as db:
         (entry,) = db.query(AuditEntry).filter(AuditEntry.event == "user-removed")
-    assert entry.detail == f"3 files, {stored} bytes stored, 1 shares with 2 people"
+    assert entry.detail == f"files: 3, stored bytes: {stored}, shared: 1, with people: 2"
 
 
 def test_a_removed_name_can_be_given_again_to_somebody_else(office, clock):
