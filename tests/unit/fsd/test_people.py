@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
+from fsd.services.dropkeys import DropKeyring
 from fsd.store import models
 from fsproto.errors import ExistsError, InvalidNameError, LoginRefused, NotFoundError, UsageError
 from fsproto.keys.grants import Role
+from fsproto.keys.sshkeys import SshKey
 from fsproto.messages.account import Backup
+from tests.drops import drop, enter
 from tests.people import ADDRESS, CHANNEL, Office, Resident, identity
 from tests.sharing import make_folder
 from tests.writing import Writer
@@ -129,6 +132,9 @@ def test_removing_a_person_leaves_no_row_and_no_blob_and_others_whole(office, cl
         writes.write("replaced", content)
     writes.write("removed", b"one")
     writes.remove("removed")
+    drop(enter(office, alice), "dropped", bytes(100_000))
+    ring = DropKeyring(office.database, audit=office.audit, actor="tests", now_ms=clock)
+    ring.add("alice", SshKey("ssh-ed25519", b"its key", ""), "")
     assert all(count > before[name] for name, count in rows(office).items())
     office.people.remove("alice")
     assert rows(office) == before
