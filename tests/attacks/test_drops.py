@@ -7,65 +7,20 @@ plaintext comes by. What is tried here is what it could do to what was dropped b
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
-import msgspec
 import pytest
 
 from fsclient.inbox import accepting
-from fsd.services.dropbox import DropSource
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.base import Done, Message
 from fsproto.messages.drops import Drops, GetDrops, RemoveDrops
-from fsproto.sealed import drop as sealed_drops
-from fsproto.sealed.drop import Drop, DropContent, DropKeys, DropNote, seal_note, wrap_drop
-from fsproto.sealed.integrity import blob_root
-from fsproto.sealed.stream import StreamSealer
-from fsproto.types import DropId, Hash, NodeId, Root, Salt
-from tests.attacks.lying import Bends, BendsSegments, Lie, LyingServer
-from tests.attacks.world import Person, World
-from tests.known import Seeded, stretch
-
-SCANNER = DropSource("192.0.2.7", "SHA256:" + "k" * 43, "scanner")
-LARGE = stretch("large drop", 2 * SEGMENT_SIZE + 5)
-
-
-def drop(server: LyingServer, person: Person, name: str, content: bytes) -> None:
-    """Drop a file for somebody, as a door does it for a stock client."""
-    box = server.drops.enter(person.name, SCANNER)
-    one = box.begin(name)
-    for at in range(0, len(content), 32_768):
-        one.write(at, content[at : at + 32_768])
-    one.finish()
-    box.close()
-
-
-def listed(person: Person, folder: str = "inbox") -> list[dict[str, Any]]:
-    """Return what lies in a folder of somebody's tree, as `ls --json` tells."""
-    ran = person.run("--json", "ls", folder)
-    found: list[dict[str, Any]] = [] if ran.status == 5 else json.loads(ran.succeeds())
-    return found
-
-
-def names(person: Person, folder: str = "inbox") -> list[str]:
-    return [one["name"] for one in listed(person, folder)]
-
-
-def waiting(person: Person) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(person.run("--json", "inbox").succeeds())
-    return found
-
-
-class Swaps(Bends):
-    """Bends each drop of a listing."""
-
-    def __init__(self, how: Callable[[list[Drop]], Iterable[Drop]]) -> None:
-        super().__init__(Drops, lambda said: Drops(list(how(said.drops)), said.more))
-
-
-replaced = msgspec.structs.replace
-
+from fsproto.sealed.drop import Drop
+from fsproto.types import Root, Salt
+from tests.attacks.dropped import LARGE, Swaps, drop, listed, names, refused, replaced, waiting
+from tests.attacks.lying import BendsSegments, Lie
+from tests.attacks.world import World
+from tests.known import stretch
 
 # --- honest, so that the refusals below mean something
 
@@ -132,17 +87,6 @@ def test_who_logs_in_is_told_of_what_came(world, liar):
 
 
 # --- lies
-
-
-def refused(person: Person) -> int:
-    """Check that nothing that waits is accepted; return how many drops were refused."""
-    ran = person.run("--json", "inbox", "accept", "--all")
-    assert ran.status == 7, (ran.status, ran.err)
-    assert "Traceback" not in ran.err
-    assert names(person) == []
-    said = json.loads(ran.out)
-    assert not said.get("accepted")
-    return len(said.get("failed", [said]))
 
 
 @pytest.mark.parametrize(
@@ -339,116 +283,3 @@ def test_an_accept_that_is_killed_before_the_server_was_told_makes_no_double(
     world.alice.run("inbox", "accept", "--all").succeeds()
     assert names(world.alice) == ["a"]
     assert waiting(world.alice) == []
-
-
-# --- drops that the server made itself
-
-
-def forged(
-    person: Person, name: str, root: Root | None = None, **changes: Any
-) -> tuple[Drop, bytes]:
-    """Return a drop as a server can make one that knows somebody's public keys, and its blob."""
-    with person.session() as session:
-        bundle = session.identity.bundle
-    random = Seeded(f"forged {name}")
-    drop_id, secret, salt = DropId(random(16)), random(32), Salt(random(32))
-    keys = DropKeys.of(secret)
-    sealer = StreamSealer(keys.file_key, sealed_drops.content_ad(drop_id), salt)
-    blob = sealer.seal(0, b"forged", last=True)
-    content = DropContent(salt, root or blob_root(salt, blob), len(blob))
-    note = replaced(DropNote(name, 6, 0, 1, "", "", "192.0.2.9"), **changes)
-    sealed = seal_note(keys.note_key, drop_id, content, note, random)
-    wrapped = wrap_drop(drop_id, secret, bundle, random)
-    return Drop(drop_id, Hash(bundle.hash), wrapped, sealed, content), blob
-
-
-class Makes(Lie):
-    """Shows drops of its own making."""
-
-    def __init__(self, *made: tuple[Drop, bytes]) -> None:
-        self._made = [one for one, _ in made]
-        self._blobs = {NodeId(one.drop): blob for one, blob in made}
-
-    def answer(self, ask: Message, honestly: Callable[[Message], Message]) -> Message:
-        return Done() if isinstance(ask, RemoveDrops) else honestly(ask)
-
-    def says(self, said: Any) -> Iterable[Any]:
-        if isinstance(getattr(said, "message", None), Drops):
-            said = type(said)(said.request, Drops(self._made, more=False))
-        yield said
-
-
-BAD_NAMES = [
-    *("..", "../up", "a/../../up", "/absolute", "a/", "a//b", ".", "", "a/./b", "\x1b[2Jgone"),
-    *("line\nbreak", "zero\0", "x" * 256, "/".join(["x"] * 33), "/".join(["x" * 200] * 6)),
-    "e\u0301",
-]
-"""The last one is not in its normal form."""
-
-
-@pytest.mark.parametrize("name", BAD_NAMES)
-def test_a_name_that_leads_out_or_drives_a_terminal_is_refused(world, liar, name):
-    before = json.loads(world.alice.run("--json", "ls", "/").succeeds())
-    liar.lie = Makes(forged(world.alice, name))
-    assert refused(world.alice) == 1
-    shown = world.alice.run("inbox")
-    assert shown.status == 7
-    assert "\x1b" not in shown.err + shown.out.decode()
-    liar.lie = Lie()
-    assert json.loads(world.alice.run("--json", "ls", "/").succeeds()) == before
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"size": 7},
-        {"size": -1},
-        {"size": 1 << 62},
-        {"mtime_ns": 1 << 63},
-        {"arrived_ms": -1},
-        {"address": "x" * 256},
-        {"label": "x" * 5000},
-    ],
-    ids=str,
-)
-def test_a_note_that_cannot_be_is_refused(world, liar, changes):
-    liar.lie = Makes(forged(world.alice, "a", **changes))
-    assert refused(world.alice) == 1
-
-
-def stored_at(world: World, made: Drop, blob: bytes) -> None:
-    """Put a drop into the server's database, as its operator could."""
-    with world.database() as db:
-        ((owner,),) = db.execute("SELECT id FROM users WHERE name = 'alice'")
-        content = made.content
-        db.execute(
-            "INSERT INTO blobs (root, owner_id, node_id, salt, size, created_ms, data) "
-            "VALUES (?, ?, ?, ?, ?, 1, ?)",
-            (content.root, owner, made.drop, content.salt, content.sealed_size, blob),
-        )
-        db.execute(
-            "INSERT INTO drops (id, user_id, root, bundle_hash, wrapped, note, created_ms) "
-            "VALUES (?, ?, ?, ?, ?, ?, 1)",
-            (made.drop, owner, content.root, made.bundle, made.wrapped, made.note),
-        )
-        db.commit()
-
-
-def test_content_must_have_the_root_that_the_note_names(world, liar):
-    honest, blob = forged(world.alice, "a")
-    stored_at(world, honest, blob)
-    other, blob = forged(world.alice, "b", root=Root(b"r" * 32))
-    stored_at(world, other, blob)
-    ran = world.alice.run("inbox", "accept", "--all")
-    assert ran.status == 7
-    assert "salted hash" in ran.err
-    assert names(world.alice) == ["a"]
-
-
-def test_words_in_a_note_cannot_take_over_the_terminal(world, liar):
-    liar.lie = Makes(
-        forged(world.alice, "a", address="\x1b[2J", label="\x1b]0;x\x07", key="\x1b[1m\u202e")
-    )
-    shown = world.alice.run("inbox")
-    assert b"\\u001b" in shown.succeeds()
-    assert b"\x1b" not in shown.out

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import asyncssh
 import pytest
 
-from fsclient.gateway.codes import Open
 from fsproto.errors import QuotaError
+from fsproto.sftp.codes import Open
 from tests.clients import Client
 from tests.gateways import Gateway, at, gateway
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
+from fsd.services.dropkeys import DropKeyring
 from fsd.services.people import Belongings
 from fsd.services.quotas import Quotas
 from fsd.services.terms import Terms, To
@@ -12,9 +13,11 @@ from fsd.store import models
 from fsd.store.audit_models import AuditEntry
 from fsproto.errors import ExistsError, InvalidNameError, LoginRefused, NotFoundError, UsageError
 from fsproto.keys.grants import Role
+from fsproto.keys.sshkeys import SshKey
 from fsproto.messages.account import Backup
 from fsproto.messages.files import Room
 from fsproto.types import Salt
+from tests.drops import drop, enter
 from tests.people import ADDRESS, CHANNEL, Office, Resident, identity
 from tests.sharing import make_folder
 from tests.writing import Writer
@@ -141,6 +144,9 @@ def test_removing_a_person_leaves_no_row_and_no_blob_and_others_whole(office, cl
     office.people.change("alice", Terms(quota_bytes=To(1 << 30)))
     room = Quotas(office.database, now_ms=clock)
     room.reserve(alice.who, Salt(bytes(32)), b"a connection".ljust(32), Room(None, None, 10))
+    drop(enter(office, alice), "dropped", bytes(100_000))
+    ring = DropKeyring(office.database, audit=office.audit, actor="tests", now_ms=clock)
+    ring.add("alice", SshKey("ssh-ed25519", b"its key", ""), "")
     assert all(count > before[name] for name, count in rows(office).items())
     office.people.remove("alice")
     assert rows(office) == before
