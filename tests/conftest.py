@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import text
 
 from fsd.store import schema
@@ -18,6 +19,17 @@ from tests.servers import RunningServer
 
 if TYPE_CHECKING:
     from tests.postgres import Cluster
+
+
+# How much hypothesis tries: enough to find what is there, little enough to run all the time.
+settings.register_profile(
+    "here",
+    # A slow machine is no failure, and neither is a strategy that filters a little.
+    deadline=None,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("here")
 
 
 @pytest.fixture
