@@ -40,11 +40,15 @@ def as_json(person: Person) -> dict[str, object]:
         "used_bytes": person.used_bytes,
         "quota_bytes": person.quota_bytes,
         "quota_files": person.quota_files,
+        "handed_over_to": person.handed_over_to,
+        "holds": person.holds,
     }
 
 
 def _state(person: Person) -> str:
     words = ["enrolled" if person.enrolled else "not enrolled"]
+    if person.handed_over_to is not None:
+        return f"closed, held by {person.handed_over_to}"
     words += ["disabled"] if person.disabled else []
     words += ["expired"] if person.expired else []
     words += ["locked"] if person.locked_ms is not None else []
@@ -143,6 +147,7 @@ def described(person: Person) -> str:
                 "Stored",
                 f"{size_text(person.stored_bytes)}, with what was replaced or removed",
             ),
+            ("Holds", ", ".join(person.holds) or "-"),
             ("Expires", "never" if person.expires_ms is None else output.day(person.expires_ms)),
             ("Note", person.note or "-"),
             ("Added", output.day(person.created_ms)),

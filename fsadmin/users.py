@@ -168,23 +168,49 @@ def enable_user(admin: Admin, *, name: str) -> None:
 
 @click.command("remove-user", short_help="Delete an account with all its files.")
 @click.argument("name")
+@click.option(
+    "--hand-over-to",
+    "heir",
+    metavar="OTHER",
+    help="Close the account instead, and keep its files in the quota of OTHER.",
+)
 @yes_option
 @common_options
 @click.pass_obj
-def remove_user(admin: Admin, *, name: str, yes: bool) -> None:
+def remove_user(admin: Admin, *, name: str, heir: str | None, yes: bool) -> None:
     """Delete a person's account with all their files, for good.
 
     It says what goes and asks first. Nobody can bring the files back, and who had something of
-    them shared with them has it no more. To keep a person out and the files where they are, for
-    those who see them, use 'fsadmin disable-user'.
+    them shared with them has it no more. To keep a person out for a while, use 'fsadmin
+    disable-user'.
+
+    With --hand-over-to, nobody ever logs in with the account again, but its files stay, under its
+    name, for those whom they are shared with; from now on they count in the quota of OTHER. The
+    server cannot open them for anybody: what was shared with nobody is read by nobody. The name
+    stays taken until a second 'remove-user NAME' deletes all of it.
     """
+    if heir is not None:
+        _hand_over(admin, name, heir, yes=yes)
+        return
     with admin.people() as people:
         would_go = belongings(people.belongings(name))
         admin.confirm(f"Delete {name} with {would_go}?", yes=yes)
         gone = people.remove(name)
     admin.answer(
-        {"user": name, "removed": True, **asdict(gone)},
+        {"user": name, "removed": True, "handed_over_to": None, **asdict(gone)},
         lambda: f"{name} was removed, with {belongings(gone)}.",
+    )
+
+
+def _hand_over(admin: Admin, name: str, heir: str, *, yes: bool) -> None:
+    with admin.people() as people:
+        would_stay = belongings(people.belongings(name))
+        question = f"Close the account of {name} for good, and have {heir} hold {would_stay}?"
+        admin.confirm(question, yes=yes)
+        kept = people.hand_over(name, heir)
+    admin.answer(
+        {"user": name, "removed": False, "handed_over_to": heir, **asdict(kept)},
+        lambda: f"The account of {name} is closed; {heir} holds {belongings(kept)}.",
     )
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from sqlalchemy import select
 
+from fsd.audit.events import Event
 from fsd.audit.log import AuditLog
 from fsd.auth.otp import OtpSetting
 from fsd.auth.vault import Vault
@@ -24,6 +26,7 @@ from fsd.services.keylog import KeyLogs, LogKeeper
 from fsd.services.people import People
 from fsd.services.shares import Sharing
 from fsd.services.transfers import Transfers
+from fsd.store.audit_models import AuditEntry
 from fsd.store.engine import Database
 from fsproto import crypto, labels
 from fsproto.keys.grants import grant_root
@@ -279,3 +282,11 @@ class Resident:
             log_head=b"",
         )
         return sign_state(self.identity.signing, body)
+
+
+def audited(office: Office, *events: Event) -> list[tuple[str, str, str]]:
+    """Return what was recorded of these kinds: event, subject and detail, the oldest first."""
+    wanted = [one.value for one in events]
+    with office.database.read() as db:
+        found = db.scalars(select(AuditEntry).order_by(AuditEntry.seq))
+        return [(one.event, one.subject, one.detail) for one in found if one.event in wanted]

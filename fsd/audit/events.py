@@ -37,6 +37,8 @@ class Event(StrEnum):
     USER_DISABLED = "user-disabled"
     USER_ENABLED = "user-enabled"
     USER_REMOVED = "user-removed"
+    USER_HANDED_OVER = "user-handed-over"
+    """An account was closed, and what it holds counts for another."""
     KEYS_RESET = "keys-reset"
     KEYS_ROTATED = "keys-rotated"
     """A person's keys were replaced by ones that the old key has signed."""

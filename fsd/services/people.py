@@ -13,6 +13,7 @@ from fsd.audit.log import AuditLog
 from fsd.auth.otp import OtpSetting, new_secret
 from fsd.auth.vault import Vault
 from fsd.blobs.base import BlobStore
+from fsd.services import closing
 from fsd.services.incoming import drop_suspended
 from fsd.services.keylog import LogKeeper
 from fsd.services.quota_policy import QuotaPolicy
@@ -78,6 +79,10 @@ class Person:
     """How much there may be; None: any amount."""
     quota_is_own: bool
     """Whether one of the two was set for this person, and is not everybody's."""
+    handed_over_to: str | None
+    """In whose quota it counts, once the account is closed; None: it is not."""
+    holds: list[str]
+    """The closed accounts that count in this one's quota."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +210,7 @@ class People:
         """Set the terms of an account; sessions end with it."""
         with self._database.write() as db:
             user = _held(db, name, tree=True)
+            closing.check_open(db, user)
             terms.put(db, user)
             self._record(db, Event.USER_CHANGED, name, terms.told)
 
@@ -212,6 +218,7 @@ class People:
         """Disable an account, which ends its sessions at once, or enable it again."""
         with self._database.write() as db:
             user = _held(db, name)
+            closing.check_open(db, user)
             user.disabled = disabled
             if disabled:
                 sessions.end_all(db, user.id)
@@ -226,17 +233,45 @@ class People:
         """Delete an account with everything it owns; return what that was."""
         with self._database.write() as db:
             user = _held(db, name, tree=True)
+            closing.check_holds_nothing(db, user)
             gone = _belongings(db, user)
             roots = users.drop_tree(db, user.id)
             owner = user.id
+            quotas.start_over(db, quotas.payer_of(db, owner))
             if users.bundle(db, user.id) is not None:
                 self._log.reset(db, user.name)
-            for group in groups.of_user(db, user.id):
-                self._record(db, Event.GROUP_MEMBER_REMOVED, name, f"@{group}")
+            self._leave_groups(db, user)
             db.delete(user)
             self._record(db, Event.USER_REMOVED, name, gone.told)
         self._delete_content(owner, roots)
         return gone
+
+    def hand_over(self, name: str, heir: str) -> Belongings:
+        """Close an account for good, and have what it holds count in the quota of another.
+
+        Its name, keys and tree stay, for whoever sees something of it. `NotAllowedError` if the
+        other account is closed itself.
+        """
+        if name == heir:
+            raise UsageError("Nobody is handed over to themselves.")
+        with self._database.write() as db:
+            pair = sorted((name, heir), key=lambda one: find_user(db, one).id)
+            for one in pair:
+                quotas.hold(db, find_user(db, one).id)
+            held = {one: _held(db, one) for one in pair}
+            user, other = held[name], held[heir]
+            closing.check_open(db, other)
+            what = _belongings(db, user)
+            self._leave_groups(db, user)
+            roots = closing.close(db, user, other, self._now_ms())
+            self._record(db, Event.USER_HANDED_OVER, name, f"to {heir}; {what.told}")
+            owner = user.id
+        self._delete_content(owner, roots)
+        return what
+
+    def _leave_groups(self, db: Db, user: models.User) -> None:
+        for group in groups.leave_all(db, user.id):
+            self._record(db, Event.GROUP_MEMBER_REMOVED, user.name, f"@{group}")
 
     def reset_keys(self, name: str) -> None:
         """Forget an account's public keys and its tree, so that the person can enrol anew.
@@ -246,6 +281,7 @@ class People:
         """
         with self._database.write() as db:
             user = _held(db, name, tree=True)
+            closing.check_open(db, user)
             if users.bundle(db, user.id) is None:
                 raise NotFoundError(f"{name} has not enrolled yet; there are no keys to reset.")
             gone = _belongings(db, user)
@@ -276,6 +312,7 @@ class People:
             shown = verify_bundle(signed, user.name).fingerprint
         kinds, stored = users.usage(db, user.id)
         state, quota = logins.state(db, user.id), quotas.get(db, user.id)
+        handover = quotas.handover(db, user.id)
         own = quota is not None and (quota.most_bytes, quota.most_files) != (None, None)
         return Person(
             name=user.name,
@@ -303,6 +340,8 @@ class People:
             quota_bytes=self._quota.bytes_of(quota),
             quota_files=self._quota.files_of(quota),
             quota_is_own=own,
+            handed_over_to=users.name_of(db, handover.payer_id) if handover else None,
+            holds=sorted(users.name_of(db, one) for one in quotas.handed_to(db, user.id)),
         )
 
 

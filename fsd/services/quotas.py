@@ -45,7 +45,8 @@ class Space:
         """Take whose upload it is, over which connection, and what it said that it needs."""
         self._quotas = quotas
         self.who, self.salt, self.line, self.room = who, salt, line, room
-        self.owner_id = who.user_id
+        self.payer_id = who.user_id
+        """In whose quota it counts."""
         self.credit = Held()
         """What leaves its place to it."""
         self.is_reserved = False
@@ -104,13 +105,13 @@ class Quotas:
         with self._database.read() as db:
             if space.room.folder is not None:
                 folder = folder_for(db, nodes.get(db, space.room.folder), who, Role.WRITER)
-                space.owner_id = folder.owner_id
-            if not self.policy.limits(quotas.get(db, space.owner_id)):
+                space.payer_id = quotas.payer_of(db, folder.owner_id)
+            if not self.policy.limits(quotas.get(db, space.payer_id)):
                 return space
         with self._lock:
             self._lines.add(line)
         with self._database.write() as db:
-            row = quotas.hold(db, space.owner_id)
+            row = quotas.hold(db, space.payer_id)
             space.credit = self._credit(db, space)
             self._reserve(db, space, row, space.room.size or 0)
         space.is_reserved = True
@@ -119,7 +120,7 @@ class Quotas:
     def extend(self, space: Space, size: int) -> int:
         """Reserve more for an upload whose size is not known; return for how many bytes it is."""
         with self._database.write() as db:
-            row = quotas.hold(db, space.owner_id)
+            row = quotas.hold(db, space.payer_id)
             try:
                 self._reserve(db, space, row, size + STEP)
             except QuotaError:
@@ -140,21 +141,21 @@ class Quotas:
     def _credit(self, db: Db, space: Space) -> Held:
         """Return what the file holds that the upload will be the next content of."""
         instead = nodes.get(db, space.room.instead) if space.room.instead else None
-        if instead is None or instead.owner_id != space.owner_id:
+        if instead is None or quotas.payer_of(db, instead.owner_id) != space.payer_id:
             return Held()
         return quotas.of_nodes(db, [instead.id])
 
     def _reserve(self, db: Db, space: Space, row: Quota | None, size: int) -> None:
         needs = Held(max(0, size - space.credit.size), 0 if space.credit.files else 1)
         who = space.who
-        others = quotas.reserved(db, space.owner_id, self._now_ms(), who.user_id, [space.salt])
+        others = quotas.reserved(db, space.payer_id, self._now_ms(), who.user_id, [space.salt])
         self._check(db, who, row, needs, others)
         quotas.reserve(
             db,
             Reservation(
                 user_id=who.user_id,
                 salt=space.salt,
-                owner_id=space.owner_id,
+                owner_id=space.payer_id,
                 size=needs.size,
                 files=needs.files,
                 line=space.line,
@@ -168,16 +169,17 @@ class Quotas:
     def settle(
         self, db: Db, who: Principal, owner_id: int, change: Held, salts: Iterable[bytes]
     ) -> None:
-        """Note by how much a commit changes what a tree holds; the owner's row is held.
+        """Note by how much a commit changes what a tree holds; the row it counts in is held.
 
         What was reserved for the blobs with these salts is used up. `QuotaError` if it comes to
         more than is allowed and more than before; the transaction must be undone then.
         """
-        row = quotas.get(db, owner_id)
+        payer_id = quotas.payer_of(db, owner_id)
+        row = quotas.get(db, payer_id)
         used_up = quotas.salts(db, who.user_id).intersection(salts)
         grows = Held(max(0, change.size), max(0, change.files))
         if any(grows) and self.policy.limits(row):
-            others = quotas.reserved(db, owner_id, self._now_ms(), who.user_id, used_up)
+            others = quotas.reserved(db, payer_id, self._now_ms(), who.user_id, used_up)
             self._check(db, who, row, grows, others)
         if row is not None and any(change):
             row.used_bytes += change.size
@@ -202,7 +204,7 @@ class Quotas:
         if row.user_id == who.user_id:
             return QuotaError(f"Your quota is used up: {told}.")
         owner = users.name_of(db, row.user_id)
-        return QuotaError(f"The quota of {owner}, whose folder this is, is used up.")
+        return QuotaError(f"The quota of {owner}, in which this folder counts, is used up.")
 
     # --- what was left behind
 

@@ -1,4 +1,4 @@
-"""The tables of quotas: what each tree holds and may hold, and what uploads have reserved."""
+"""The tables of quotas: what people hold and may hold, for whom else, and what is reserved."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fsd.store.base import Base, Octets
 
 
 class Quota(Base):
-    """What somebody's tree holds, and how much it may; one row a user.
+    """What somebody's tree holds, with those handed over to them, and how much it may; one a user.
 
     Both `used` are changed in the transaction that changes the files they count. Whoever does that
     holds this row before anything else.
@@ -29,6 +29,19 @@ class Quota(Base):
     used_files: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
+class Handover(Base):
+    """An account that was closed: nobody logs in with it, and what it holds counts elsewhere."""
+
+    __tablename__ = "handovers"
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    payer_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    """In whose quota; never somebody whose account is closed as well."""
+    closed_ms: Mapped[int] = mapped_column(BigInteger)
+
+
 class Reservation(Base):
     """Room that an upload will need, from before its first byte to its commit."""
 
@@ -41,7 +54,7 @@ class Reservation(Base):
     salt: Mapped[bytes] = mapped_column(Octets(32), primary_key=True)
     """Of the blob."""
     owner_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    """In whose tree it will be."""
+    """In whose quota it will be."""
     size: Mapped[int] = mapped_column(BigInteger)
     files: Mapped[int]
     line: Mapped[bytes] = mapped_column(Octets(32))

@@ -175,5 +175,5 @@ def test_who_writes_into_anothers_folder_uses_that_ones_quota(team: World) -> No
         assert used(server, "alice") > before + len(BIG)
         told = bob.run("put", bob.write("huge.bin", BIG * 2), "alice:reports/huge.bin")
         sentence = told.fails(SPACE)
-        assert "The quota of alice, whose folder this is, is used up." in sentence
+        assert "The quota of alice, in which this folder counts, is used up." in sentence
         adds_up(server)

@@ -94,5 +94,5 @@ def test_what_is_written_into_anothers_folder_takes_that_ones_room(
     path = f"@shared/{sharer.name}/theirs/large"
     put(running, path, b"x" * 6 * MIB)
     assert sharer.cat("theirs/large") == b"x" * 6 * MIB
-    with pytest.raises(QuotaError, match="whose folder this is"):
+    with pytest.raises(QuotaError, match="in which this folder counts"):
         put(running, f"{path}2", b"y" * 6 * MIB)

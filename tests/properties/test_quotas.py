@@ -67,7 +67,7 @@ def test_what_is_counted_is_what_is_there(
             del alice.chains[name]
         with database.read() as db:
             assert rows.differing(db) == []
-            held = rows.of_tree(db, person.who.user_id)
+            held = rows.of_trees(db, person.who.user_id)
         assert held == Held(sum(there.values()), len(there))
         assert held.size <= MOST
         assert held.files <= 4

@@ -76,7 +76,9 @@ def take_out(db: Db, group_id: int, user_id: int) -> None:
     db.execute(delete(GroupMember).where(here))
 
 
-def of_user(db: Db, user_id: int) -> list[str]:
-    """Return the names of the groups that somebody is in."""
+def leave_all(db: Db, user_id: int) -> list[str]:
+    """Take somebody out of all groups; return the names of those that they were in."""
     query = select(UserGroup.name).join(GroupMember, GroupMember.group_id == UserGroup.id)
-    return list(db.scalars(query.where(GroupMember.user_id == user_id).order_by(UserGroup.name)))
+    left = list(db.scalars(query.where(GroupMember.user_id == user_id).order_by(UserGroup.name)))
+    db.execute(delete(GroupMember).where(GroupMember.user_id == user_id))
+    return left

@@ -80,8 +80,13 @@ def codes_left(db: Db, user_id: int) -> int:
     return db.scalar(owned) or 0
 
 
+def drop_codes(db: Db, user_id: int) -> None:
+    """Take away a user's recovery codes."""
+    db.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+
+
 def replace_codes(db: Db, user_id: int, hashes: list[bytes], now_ms: int) -> None:
     """Give a user new recovery codes in place of all earlier ones."""
-    db.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+    drop_codes(db, user_id)
     rows = [{"user_id": user_id, "code_hash": each, "made_ms": now_ms} for each in hashes]
     db.execute(insert(RecoveryCode), rows)

@@ -9,7 +9,7 @@ from sqlalchemy import Select, delete, func, insert, select, update
 from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import Blob, Node, User, table
-from fsd.store.quota_models import Quota, Reservation
+from fsd.store.quota_models import Handover, Quota, Reservation
 from fsd.store.repos.many import SOME, helpings, of_some
 from fsproto.sealed.manifest import Kind
 
@@ -53,9 +53,11 @@ def of_nodes(db: Db, nodes: Iterable[bytes]) -> Held:
     return Held(sum(one.size for one in some), sum(one.files for one in some))
 
 
-def of_tree(db: Db, user_id: int) -> Held:
-    """Count all of somebody's tree: what `Quota.used_bytes` and `used_files` must say."""
-    size, files = db.execute(_counted().where(_NODES.c.owner_id == user_id)).one()
+def of_trees(db: Db, user_id: int) -> Held:
+    """Count all trees that count for a user: what `Quota.used_bytes` and `used_files` must say."""
+    owners = handed_to(db, user_id)
+    owners += [user_id] if payer_of(db, user_id) == user_id else []
+    size, files = db.execute(_counted().where(_NODES.c.owner_id.in_(owners))).one()
     return Held(int(size), files)
 
 
@@ -68,7 +70,7 @@ def differing(db: Db) -> list[tuple[str, Held, Held]]:
         .order_by(User.name)
     )
     for name, user_id, used_bytes, used_files in rows.all():
-        noted, there = Held(used_bytes, used_files), of_tree(db, user_id)
+        noted, there = Held(used_bytes, used_files), of_trees(db, user_id)
         if noted != there:
             found.append((name, noted, there))
     return found
@@ -88,17 +90,21 @@ def get(db: Db, user_id: int) -> Quota | None:
 
 
 def hold(db: Db, user_id: int) -> Quota | None:
-    """Return it, held against all others who change what is counted, until the end of this.
+    """Return the row that their tree counts in, held against all others who change what is counted.
 
     It is held before anything else, so that no two wait for each other; and what is read behind
     it is what all before have left.
     """
-    return db.get(Quota, user_id, with_for_update=True, populate_existing=True)
+    while True:
+        payer = payer_of(db, user_id)
+        row = db.get(Quota, payer, with_for_update=True, populate_existing=True)
+        if payer_of(db, user_id) == payer:  # nobody has handed the tree over meanwhile
+            return row
 
 
 def start_over(db: Db, user_id: int) -> None:
-    """Count all of somebody's tree anew, and end what is reserved in it; the row is held."""
-    size, files = of_tree(db, user_id)
+    """Count all anew that counts for a user, and end what is reserved in it; the row is held."""
+    size, files = of_trees(db, user_id)
     known = update(Quota).where(Quota.user_id == user_id)
     noted = db.execute(known.values(used_bytes=size, used_files=files))
     if not noted.rowcount:  # type: ignore[attr-defined]
@@ -110,6 +116,37 @@ def start_over(db: Db, user_id: int) -> None:
 def owner_of(db: Db, folders: Sequence[bytes]) -> int | None:
     """Return who owns one of some folders, which must all be somebody's; None if none is there."""
     return db.scalar(select(Node.owner_id).where(Node.id.in_(folders[:500])).limit(1))
+
+
+# --- trees that count for somebody else
+
+
+def handover(db: Db, user_id: int) -> Handover | None:
+    """Return to whom a closed account was handed over; None for one that is not closed."""
+    return db.get(Handover, user_id, populate_existing=True)
+
+
+def payer_of(db: Db, owner_id: int) -> int:
+    """Return in whose quota somebody's tree counts: their own, if it was not handed over."""
+    payer = db.scalar(select(Handover.payer_id).where(Handover.user_id == owner_id))
+    return owner_id if payer is None else payer
+
+
+def handed_to(db: Db, user_id: int) -> list[int]:
+    """Return whose trees count for a user, besides their own."""
+    return list(db.scalars(select(Handover.user_id).where(Handover.payer_id == user_id)))
+
+
+def hand_over(db: Db, user_id: int, payer_id: int, now_ms: int) -> None:
+    """Have all that counts for a user count for another; both rows are held."""
+    db.execute(
+        update(Handover).where(Handover.payer_id == user_id).values(payer_id=payer_id),
+        execution_options=_AS_IS,
+    )
+    db.add(Handover(user_id=user_id, payer_id=payer_id, closed_ms=now_ms))
+    db.flush()
+    start_over(db, user_id)
+    start_over(db, payer_id)
 
 
 # --- reservations

@@ -13,6 +13,8 @@ from fsadmin.cli import main
 
 PERSON = {
     "user",
+    "handed_over_to",
+    "holds",
     "enrolled",
     "disabled",
     "expires_ms",
@@ -37,7 +39,16 @@ PERSON = {
     "quota_bytes",
     "quota_files",
 }
-GONE = {"user", "removed", "files", "folders", "stored_bytes", "shared", "shared_with"}
+GONE = {
+    "user",
+    "removed",
+    "handed_over_to",
+    "files",
+    "folders",
+    "stored_bytes",
+    "shared",
+    "shared_with",
+}
 HANDED_OVER = {"user", "secret", "otpauth_uri", "enroll_link"}
 
 

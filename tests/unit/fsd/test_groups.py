@@ -13,7 +13,6 @@ from fsd.audit.events import Event
 from fsd.services.groups import Groups
 from fsd.services.terms import Terms, To
 from fsd.store import schema
-from fsd.store.audit_models import AuditEntry
 from fsd.store.engine import Database
 from fsd.store.group_models import GroupMember
 from fsproto.errors import (
@@ -26,7 +25,7 @@ from fsproto.errors import (
 )
 from fsproto.limits import MAX_GROUP
 from fsproto.messages.shares import Group
-from tests.people import Clock, Office
+from tests.people import Clock, Office, audited
 from tests.unit.fsd.racing import winners
 
 RACERS = range(6)
@@ -56,13 +55,6 @@ def other_admins(url_at_head: str, office: Office, clock: Clock) -> Iterator[lis
 
 def names(groups: Groups, group: str = "team") -> list[str]:
     return [one.user for one in groups.show(group).members]
-
-
-def audited(office: Office, *events: Event) -> list[tuple[str, str, str]]:
-    wanted = [one.value for one in events]
-    with office.database.read() as db:
-        found = db.scalars(select(AuditEntry).order_by(AuditEntry.seq))
-        return [(one.event, one.subject, one.detail) for one in found if one.event in wanted]
 
 
 def test_a_group_is_made_and_people_are_put_in_and_taken_out(team, office, clock):
@@ -166,7 +158,7 @@ def test_who_is_removed_is_in_no_group_and_who_loses_their_keys_stays(team, offi
     assert removed == [
         ("group-member-removed", "dora", "@other"),
         ("group-member-removed", "dora", "@team"),
-        ("user-removed", "dora", "0 files, 0 bytes stored, 0 shares with 0 people"),
+        ("user-removed", "dora", "files: 0, stored bytes: 0, shared: 0, with people: 0"),
     ]
 
 

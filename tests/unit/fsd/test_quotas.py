@@ -441,7 +441,7 @@ def test_a_writer_uses_the_quota_of_the_owner(office, shared, clock):
     made.send(bob, made.put(bob, "theirs", b"x" * 60))
     assert held(office) == (60, 1)
     assert held(office, "bob") == (0, 0)
-    with pytest.raises(QuotaError, match="quota of alice, whose folder this is") as refusal:
+    with pytest.raises(QuotaError, match="quota of alice, in which this folder counts") as refusal:
         office.files.commit(bob.who, made.put(bob, "more", b"x" * 41))
     assert "60" not in refusal.value.sentence  # how much she has is hers to know
     wanted = room(40, folder=made.node)

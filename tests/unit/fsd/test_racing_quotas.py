@@ -140,7 +140,7 @@ def held(database: Database) -> Held:
         assert rows.differing(db) == []
         (user,) = db.query(User)
         assert rows.salts(db, user.id) == set()
-        return rows.of_tree(db, user.id)
+        return rows.of_trees(db, user.id)
 
 
 @pytest.mark.parametrize("size", [LARGE, SMALL])

@@ -183,7 +183,7 @@ def count(database: Database, table: str) -> int:
 SINCE_SHARING = {"key_log", "key_log_head", "member_lists", "grants"}
 SINCE_SHARING |= {"key_backups", "older_contents", "removals", "audit_entries", "audit_head"}
 SINCE_SHARING |= {"login_penalties", "login_states", "login_notices", "recovery_codes"}
-SINCE_SHARING |= {"quotas", "reservations"}
+SINCE_SHARING |= {"quotas", "reservations", "handovers"}
 SINCE_SHARING |= {"user_groups", "group_members"}
 SINCE_SHARING |= {"drops", "drop_keys"}
 """What later revisions have made besides."""
