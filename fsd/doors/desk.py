@@ -13,6 +13,7 @@ from fsd.services.files import Files
 from fsd.services.histories import Histories
 from fsd.services.incoming import IncomingBlob, WholeBlob
 from fsd.services.keylog import KeyLogs
+from fsd.services.parts import parts
 from fsd.services.shares import Sharing
 from fsd.services.transfers import Transfers
 from fsproto.errors import FsError, IntegrityError, RemoteProtocolError
@@ -34,7 +35,16 @@ from fsproto.messages.account import (
 )
 from fsproto.messages.base import Done, Message
 from fsproto.messages.drops import GetDrops, RemoveDrops
-from fsproto.messages.files import Commit, Kept, Lookup, Resume
+from fsproto.messages.files import (
+    Commit,
+    Entries,
+    Fetch,
+    Fetched,
+    Kept,
+    List,
+    Lookup,
+    Resume,
+)
 from fsproto.messages.files import Upload as BeginUpload
 from fsproto.messages.history import GetHistory, GetRemoved
 from fsproto.messages.keylog import GetBundle, GetLog, Rotate
@@ -132,6 +142,14 @@ class Desk:
                 return self.drops.waiting(who)
             case GetHistory(node, version):
                 return self.histories.of_node(who, node, version)
+            case List(folder):
+                manifests, end = self.files.listing(who, folder)
+                cut = parts(manifests, lambda one: len(one.payload), rest=0)
+                return [*(Entries(some) for some, _ in cut if some), end]
+            case Fetch(contents):
+                blobs = self.transfers.fetch(who, contents)
+                cut_blobs = parts(blobs, lambda one: len(one or b""), rest=0)
+                return [Fetched(some) for some, _ in cut_blobs if some]
         return [self.answer(who, ask)]
 
     def begin_upload(self, who: Principal, ask: BeginUpload, line: bytes) -> Upload:

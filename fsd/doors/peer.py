@@ -13,7 +13,7 @@ import contextvars
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -39,11 +39,10 @@ from fsproto.errors import (
     SecurityError,
     UsageError,
 )
-from fsproto.limits import MAX_LOGIN, MAX_RECORD, MAX_UPLOADS, PART_BYTES
+from fsproto.limits import MAX_LOGIN, MAX_RECORD, MAX_UPLOADS
 from fsproto.messages import Message, failure, files
 from fsproto.messages.account import Enroll, Login, Recover
 from fsproto.messages.base import Done
-from fsproto.types import NodeId
 from fsproto.wire.connection import (
     Connection,
     ConnectionOver,
@@ -333,10 +332,6 @@ class Peer:
                 upload = self._upload(request)
                 del self._uploads[request]
                 await self._in_thread(upload.discard)
-            case files.List(folder):
-                await self._listing(who, request, folder)
-            case files.Fetch():
-                await self._fetch(who, request, message)
             case files.Download():
                 await self._download(who, request, message)
             case files.Commit() if self._inbox is not None and self._inbox.peer_has_gone:
@@ -359,17 +354,6 @@ class Peer:
             raise RemoteProtocolError("That upload was never begun.")
         return self._uploads[request]
 
-    async def _listing(self, who: Principal, request: int, folder: NodeId) -> None:
-        manifests, end = await self._in_thread(self._inside.desk.files.listing, who, folder)
-        for part in _parts(manifests, lambda manifest: len(manifest.payload)):
-            await self._say(request, files.Entries(part))
-        await self._say(request, end)
-
-    async def _fetch(self, who: Principal, request: int, ask: files.Fetch) -> None:
-        blobs = await self._in_thread(self._inside.desk.transfers.fetch, who, ask.contents)
-        for part in _parts(blobs, lambda blob: len(blob or b"")):
-            await self._say(request, files.Fetched(part))
-
     async def _download(self, who: Principal, request: int, ask: files.Download) -> None:
         download = await self._in_thread(
             self._inside.desk.open_download, who, ask.node, ask.root, ask.first
@@ -388,17 +372,3 @@ class Peer:
             if turn is not None:
                 await asyncio.gather(turn, return_exceptions=True)  # a thread may still read
             await self._in_thread(download.close)
-
-
-def _parts(items: list[T], size: Callable[[T], int]) -> Iterator[list[T]]:
-    """Cut an answer into parts of some 256 KiB, each small enough for one message."""
-    part: list[T] = []
-    so_far = 0
-    for item in items:
-        part.append(item)
-        so_far += size(item)
-        if so_far > PART_BYTES:
-            yield part
-            part, so_far = [], 0
-    if part:
-        yield part

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,8 +13,9 @@ from typing_extensions import override
 from fsd.doors.desk import Desk, Download, Upload
 from fsd.metrics.numbers import Numbers
 from fsd.services.accounts import Principal
+from fsd.services.codes import CodeUsed
 from fsproto.errors import FsError, LoginRefused, SecurityError, UsageError
-from fsproto.messages.account import Enroll, Login, Welcome
+from fsproto.messages.account import Enroll, Login, Recover, Recovery, Welcome
 from fsproto.messages.base import Message
 from fsproto.messages.files import Kept, Resume
 from fsproto.messages.files import Upload as BeginUpload
@@ -42,15 +43,12 @@ class CountingDesk(Desk):
             self.numbers.requests.labels(kind).observe(took)
             log.debug("answered", extra={"kind": kind, "ms": round(took * 1000, 3)})
 
-    @override
-    def log_in(
-        self, ask: Login | Enroll, channel_id: bytes, address: str
-    ) -> tuple[Principal, Welcome]:
+    @contextmanager
+    def _login_counted(self) -> Iterator[None]:
         result = "failed"
         try:
-            entered = super().log_in(ask, channel_id, address)
+            yield
             result = "ok"
-            return entered
         except (LoginRefused, SecurityError, UsageError):
             result = "refused"
             raise
@@ -58,9 +56,28 @@ class CountingDesk(Desk):
             self.numbers.logins.labels(result).inc()
 
     @override
-    def answer(self, who: Principal, ask: Message) -> Message:
+    def log_in(
+        self, ask: Login | Enroll, channel_id: bytes, address: str
+    ) -> tuple[Principal, Welcome]:
+        with self._login_counted():
+            return super().log_in(ask, channel_id, address)
+
+    @override
+    def log_in_after_code(
+        self, recovered: CodeUsed, ask: Login, channel_id: bytes, address: str
+    ) -> tuple[Principal, Welcome]:
+        with self._login_counted():
+            return super().log_in_after_code(recovered, ask, channel_id, address)
+
+    @override
+    def recover(self, ask: Recover, channel_id: bytes, address: str) -> tuple[CodeUsed, Recovery]:
+        with self._counted("recover"):
+            return super().recover(ask, channel_id, address)
+
+    @override
+    def answers(self, who: Principal, ask: Message) -> Sequence[Message]:
         with self._counted(type(ask).__name__.lower()):
-            return super().answer(who, ask)
+            return super().answers(who, ask)
 
     @override
     def begin_upload(self, who: Principal, ask: BeginUpload, line: bytes) -> Upload:

@@ -12,13 +12,18 @@ _REST = 4096
 T = TypeVar("T")
 
 
-def parts(items: list[T], size: Callable[[T], int]) -> Iterator[tuple[list[T], bool]]:
-    """Cut an answer into parts, and tell whether more follow; nothing is one empty part."""
+def parts(
+    items: list[T], size: Callable[[T], int], *, rest: int = _REST
+) -> Iterator[tuple[list[T], bool]]:
+    """Cut an answer into parts, and tell whether more follow; nothing is one empty part.
+
+    Of each item so many bytes are counted as `size` says, and a `rest` beside them.
+    """
     part: list[T] = []
     so_far = 0
     for at, item in enumerate(items):
         part.append(item)
-        so_far += size(item) + _REST
+        so_far += size(item) + rest
         if so_far > PART_BYTES and at + 1 < len(items):
             yield part, True
             part, so_far = [], 0

@@ -67,13 +67,20 @@ def test_what_people_do_is_counted_and_nobody_is_named(watched, tmp_path):
     alice.write("large", large)
     alice.run("put", "large").ok()
     assert alice.run("cat", "large").ok().out == large
+    alice.write("small", b"small")
+    alice.run("put", "small").ok()
+    assert alice.run("cat", "small").ok().out == b"small"
+    alice.run("ls").ok()
+    alice.run("shares").ok()
     alice.run("login", "--otp", "000000").fails(LOGIN)
     after = numbers(where)
-    assert after["fsd_logins_total result=ok"] == 3
+    assert after["fsd_logins_total result=ok"] == 7
     assert after["fsd_logins_total result=refused"] >= 1
     assert after["fsd_received_bytes_total"] > 3_000_000
     assert after["fsd_sent_bytes_total"] > 3_000_000
-    assert after["fsd_request_seconds_count kind=commit"] == 1
+    assert after["fsd_request_seconds_count kind=commit"] == 2
+    for kind in ("list", "fetch", "getshared", "download", "lookup"):
+        assert after[f"fsd_request_seconds_count kind={kind}"] >= 1
     assert after["fsd_accepted"] >= 4
     assert after["fsd_disk_free_bytes"] > 0
     assert after["process_resident_memory_bytes"] > 0
