@@ -83,6 +83,36 @@ def test_a_device_drops_by_its_key_and_the_person_accepts(door, person, scanner)
     assert event == "dropped"
 
 
+def test_rclone_drops_over_several_connections_and_finds_what_it_has_dropped(
+    door, person, scanner, tmp_path
+):
+    needed("rclone")
+    top = tmp_path / "top"
+    for number in range(30):
+        path = top / f"{number % 3}" / f"scan {number}.pdf"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(CONTENT[: number * 3000])
+    common = ["--config", "/dev/null", "--sftp-host", door.address.host]
+    common += ["--sftp-port", str(door.address.port), "--sftp-user", person.name]
+    common += ["--sftp-key-file", str(scanner), "--sftp-shell-type", "none", "--transfers", "4"]
+    for _ in range(2):  # the second time there is nothing left to do
+        copying = ["rclone", "copy", "-v", *common, str(top), ":sftp:top"]
+        done = subprocess.run(
+            copying, env=environment(), capture_output=True, encoding="utf-8",
+            timeout=PATIENCE_S, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert "Copied (new)" not in done.stderr
+    person.client.quick("inbox", "accept", "--all").ok()
+    person.client.quick("get", "inbox/top", str(tmp_path / "back")).ok()
+    assert whole(tmp_path / "back") == whole(top)
+
+
+def whole(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
 def test_nothing_can_be_read_back_and_another_login_sees_nothing(door, person, scanner, tmp_path):
     (scanner.parent / "x").write_bytes(CONTENT)
     assert sftp(door, person, scanner, "put x").returncode == 0
