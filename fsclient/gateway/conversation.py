@@ -31,7 +31,7 @@ from fsproto.sftp.codes import (
     Tell,
 )
 from fsproto.sftp.packets import BadPacketError, Fields, Packets, packet, string, u32
-from fsproto.sftp.status import UnsupportedError, sentence_for, sentence_of, status_of
+from fsproto.sftp.status import UnsupportedError, sentence_of, status_of, told
 
 WAITERS = 4
 """Threads that wait for the network, for one client."""
@@ -121,7 +121,7 @@ class Conversation:
         request = fields.u32()
         serve = self._serve.get(kind)
         if serve is None:
-            return _status(request, Status.OP_UNSUPPORTED)
+            return told(request, Status.OP_UNSUPPORTED)
         return self._served(request, lambda: serve(request, fields))
 
     def _served(self, request: int, work: Callable[[], bytes | None]) -> bytes | None:
@@ -129,16 +129,16 @@ class Conversation:
         try:
             return work()
         except BadPacketError:
-            return _status(request, Status.BAD_MESSAGE)
+            return told(request, Status.BAD_MESSAGE)
         except FsError as error:
             if isinstance(error, SecurityError):
                 self._tell(error)
-            return _status(request, status_of(error), sentence_of(error))
+            return told(request, status_of(error), sentence_of(error))
         except Exception as error:  # noqa: BLE001 - the client must be answered, whatever it was
             failed = FsError(f"Something unexpected went wrong ({type(error).__name__}).")
             failed.__cause__ = error
             self._tell(failed)
-            return _status(request, Status.FAILURE, failed.sentence)
+            return told(request, Status.FAILURE, failed.sentence)
 
     def _later(self, request: int, work: Callable[[], bytes], turns: Turns | None = None) -> None:
         """Do something beside what comes next, and answer when it is done.
@@ -170,7 +170,7 @@ class Conversation:
     def _close(self, request: int, fields: Fields) -> bytes | None:
         handle = self._handles.remove(bytes(fields.string()))
         if isinstance(handle, Listing):
-            return _status(request, Status.OK)
+            return told(request, Status.OK)
 
         def close() -> bytes:
             try:
@@ -178,7 +178,7 @@ class Conversation:
             except FsError as error:
                 self._tell(error)  # not every program looks at what its close came to
                 raise
-            return _status(request, Status.OK)
+            return told(request, Status.OK)
 
         if not self._files.opened.waits_at_close(handle):
             return close()
@@ -192,7 +192,7 @@ class Conversation:
         def read() -> bytes:
             data = self._files.opened.read(handle, offset, length)
             if not data and length:
-                return _status(request, Status.EOF)
+                return told(request, Status.EOF)
             return packet(Tell.DATA, u32(request), u32(len(data)), data)
 
         if not isinstance(handle, ReadHandle):
@@ -207,7 +207,7 @@ class Conversation:
         handle = self._handles.get(bytes(fields.string()))
         offset, data = fields.u64(), fields.string()
         self._files.opened.write(handle, offset, data)
-        return _status(request, Status.OK)
+        return told(request, Status.OK)
 
     def _fstat(self, request: int, fields: Fields) -> bytes:
         facts = self._files.facts_of(self._handles.get(bytes(fields.string())))
@@ -216,7 +216,7 @@ class Conversation:
     def _fsetstat(self, request: int, fields: Fields) -> bytes:
         handle = self._handles.get(bytes(fields.string()))
         self._files.set_attributes_of(handle, fields.attributes())
-        return _status(request, Status.OK)
+        return told(request, Status.OK)
 
     # --- paths
 
@@ -228,23 +228,23 @@ class Conversation:
 
     def _setstat(self, request: int, fields: Fields) -> bytes:
         self._files.set_attributes(_place(fields), fields.attributes())
-        return _status(request, Status.OK)
+        return told(request, Status.OK)
 
     def _remove(self, request: int, fields: Fields) -> bytes:
         self._files.remove(_place(fields))
-        return _status(request, Status.OK)
+        return told(request, Status.OK)
 
     def _rmdir(self, request: int, fields: Fields) -> bytes:
         self._files.remove(_place(fields), folder=True)
-        return _status(request, Status.OK)
+        return told(request, Status.OK)
 
     def _mkdir(self, request: int, fields: Fields) -> bytes:
         self._files.make_folder(_place(fields))
-        return _status(request, Status.OK)
+        return told(request, Status.OK)
 
     def _rename(self, request: int, fields: Fields) -> bytes:
         self._files.rename(_place(fields), _place(fields), replacing=False)
-        return _status(request, Status.OK)
+        return told(request, Status.OK)
 
     def _realpath(self, request: int, fields: Fields) -> bytes:
         path = str(self._files.canonical(_place(fields)))
@@ -259,7 +259,7 @@ class Conversation:
         # (PROTOCOL, section 4.1).
         target = bytes(fields.string())
         self._files.make_link(_place(fields), target)
-        return _status(request, Status.OK)
+        return told(request, Status.OK)
 
     def _opendir(self, request: int, fields: Fields) -> bytes:
         place = _place(fields)
@@ -278,7 +278,7 @@ class Conversation:
             entries.append(entry + attributes_of(facts).packed())
             size += len(entries[-1])
         if not entries:
-            return _status(request, Status.EOF)
+            return told(request, Status.EOF)
         return packet(Tell.NAME, u32(request), u32(len(entries)), *entries)
 
     def _extended(self, request: int, fields: Fields) -> bytes | None:
@@ -288,7 +288,7 @@ class Conversation:
         def do() -> bytes:
             data = work.do()
             if data is None:
-                return _status(request, Status.OK)
+                return told(request, Status.OK)
             return packet(Tell.EXTENDED_REPLY, u32(request), data)
 
         if not work.waits:
@@ -306,8 +306,3 @@ def _place(fields: Fields) -> Place:
 
 def _attributes(request: int, facts: Facts) -> bytes:
     return packet(Tell.ATTRS, u32(request), attributes_of(facts).packed())
-
-
-def _status(request: int, status: Status, sentence: str | None = None) -> bytes:
-    said = string(sentence or sentence_for(status))
-    return packet(Tell.STATUS, u32(request), u32(status), said, string("en"))

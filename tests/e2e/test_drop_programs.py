@@ -38,10 +38,8 @@ from fsd.store.engine import Database
 from tests.clients import Client
 from tests.dropserver import SOURCE
 from tests.gateways import needed
+from tests.mixed import MIB, OLD_NS, make_mixed
 from tests.servers import ROOT, environment
-
-MIB = 1 << 20
-OLD_NS = 1_234_567_890 * 10**9
 
 
 @pytest.fixture(scope="module")
@@ -53,25 +51,7 @@ def person(newcomer) -> Client:
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
     """A folder with a bit of everything that can be dropped."""
-    draw = random.Random(1)
-    top = tmp_path / "mixed"
-    for name, size in {
-        "empty": 0,
-        "small.txt": 11,
-        "just inline": 65_480,
-        "deep/er/large.bin": 5 * MIB + 3,
-        "deep/named ünïcödé ✓": 300_000,
-        "-dash": 5,
-        'quote\'s "and" $sign': 70_000,
-    }.items():
-        path = top / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(draw.randbytes(size))
-        os.utime(path, ns=(OLD_NS, OLD_NS))
-    for number in range(20):
-        (top / "many").mkdir(exist_ok=True)
-        (top / "many" / f"{number}").write_bytes(draw.randbytes(number * 100))
-    return top
+    return make_mixed(tmp_path / "mixed")
 
 
 def told(folder: Path) -> dict[str, bytes]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import random
 import stat
 from collections.abc import Iterator
@@ -17,9 +16,7 @@ from fsclient.gateway.config import rclone_options
 from fsclient.gateway.keys import ALIAS
 from tests.clients import Client
 from tests.gateways import Gateway, gateway, needed
-
-MIB = 1 << 20
-OLD_NS = 1_234_567_890 * 10**9
+from tests.mixed import MIB, OLD_NS, make_mixed
 
 
 @pytest.fixture(scope="module")
@@ -38,24 +35,7 @@ def running(served: Gateway, tmp_path: Path) -> Gateway:
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
     """A folder with a bit of everything that all of them carry."""
-    draw = random.Random(1)
-    top = tmp_path / "mixed"
-    for name, size in {
-        "empty": 0,
-        "small.txt": 11,
-        "just inline": 65_464,
-        "deep/er/large.bin": 5 * MIB + 3,
-        "deep/named ünïcödé ✓": 300_000,
-        "-dash": 5,
-        'quote\'s "and" $sign': 70_000,
-    }.items():
-        path = top / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(draw.randbytes(size))
-        os.utime(path, ns=(OLD_NS, OLD_NS))
-    for number in range(30):
-        (top / "many").mkdir(exist_ok=True)
-        (top / "many" / f"{number}").write_bytes(draw.randbytes(number * 100))
+    top = make_mixed(tmp_path / "mixed")
     (top / "nothing in it").mkdir()
     script = top / "run.sh"
     script.write_bytes(b"#!/bin/sh\n")

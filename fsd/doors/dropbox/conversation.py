@@ -27,7 +27,7 @@ from fsproto.sftp.packets import (
     u32,
     u64,
 )
-from fsproto.sftp.status import UnsupportedError, sentence_for, sentence_of, status_of
+from fsproto.sftp.status import UnsupportedError, sentence_of, status_of, told
 
 log = logging.getLogger(__name__)
 
@@ -139,18 +139,18 @@ class Conversation:
         request = fields.u32()
         serve = self._serve.get(kind)
         if serve is None:
-            return _status(request, Status.OP_UNSUPPORTED)
+            return told(request, Status.OP_UNSUPPORTED)
         try:
             return serve(request, fields)
         except BadPacketError:
-            return _status(request, Status.BAD_MESSAGE)
+            return told(request, Status.BAD_MESSAGE)
         except FsError as error:
             if isinstance(error, SecurityError):
                 log.warning("drop refused: %s", error.sentence)
-            return _status(request, status_of(error), sentence_of(error))
+            return told(request, status_of(error), sentence_of(error))
         except Exception:
             log.exception("drop failed")
-            return _status(request, Status.FAILURE, "Something unexpected went wrong.")
+            return told(request, Status.FAILURE, "Something unexpected went wrong.")
 
     def _add(self, one: _Writing | _Listing) -> bytes:
         self._last += 1  # no name is given twice: one that was closed stays closed
@@ -189,7 +189,7 @@ class Conversation:
             raise BadHandleError
         if isinstance(found, _Writing):
             found.drop.finish()
-        return _status(request, Status.OK)
+        return told(request, Status.OK)
 
     def _read(self, request: int, fields: Fields) -> bytes:
         self._handle(fields)
@@ -199,7 +199,7 @@ class Conversation:
         one = self._writing(fields)
         offset, data = fields.u64(), fields.string()
         one.drop.write(one.drop.size if one.appends else offset, data)
-        return _status(request, Status.OK)
+        return told(request, Status.OK)
 
     def _fstat(self, request: int, fields: Fields) -> bytes:
         found = self._handle(fields)
@@ -209,7 +209,7 @@ class Conversation:
     def _fsetstat(self, request: int, fields: Fields) -> bytes:
         one = self._writing(fields)
         self._tree.describe(one.drop, fields.attributes())
-        return _status(request, Status.OK)
+        return told(request, Status.OK)
 
     # --- paths
 
@@ -218,23 +218,23 @@ class Conversation:
 
     def _setstat(self, request: int, fields: Fields) -> bytes:
         self._tree.set_attributes(_place(fields), fields.attributes())
-        return _status(request, Status.OK)
+        return told(request, Status.OK)
 
     def _remove(self, request: int, fields: Fields) -> bytes:
         self._tree.remove(_place(fields))
-        return _status(request, Status.OK)
+        return told(request, Status.OK)
 
     def _rmdir(self, request: int, fields: Fields) -> bytes:
         self._tree.remove_folder(_place(fields))
-        return _status(request, Status.OK)
+        return told(request, Status.OK)
 
     def _mkdir(self, request: int, fields: Fields) -> bytes:
         self._tree.make_folder(_place(fields))
-        return _status(request, Status.OK)
+        return told(request, Status.OK)
 
     def _rename(self, request: int, fields: Fields) -> bytes:
         self._tree.rename(_place(fields), _place(fields), replacing=False)
-        return _status(request, Status.OK)
+        return told(request, Status.OK)
 
     def _realpath(self, request: int, fields: Fields) -> bytes:
         path = path_of(_place(fields))
@@ -261,7 +261,7 @@ class Conversation:
             entries.append(entry + facts.attributes().packed())
             size += len(entries[-1])
         if not entries:
-            return _status(request, Status.EOF)
+            return told(request, Status.EOF)
         return packet(Tell.NAME, u32(request), u32(len(entries)), *entries)
 
     # --- beyond version 3
@@ -270,7 +270,7 @@ class Conversation:
         match fields.text():
             case "posix-rename@openssh.com":
                 self._tree.rename(_place(fields), _place(fields), replacing=True)
-                return _status(request, Status.OK)
+                return told(request, Status.OK)
             case "lsetstat@openssh.com":
                 return self._setstat(request, fields)
             case "limits@openssh.com":
@@ -287,11 +287,6 @@ def _place(fields: Fields) -> Place:
 
 def _attributes(request: int, facts: Facts) -> bytes:
     return packet(Tell.ATTRS, u32(request), facts.attributes().packed())
-
-
-def _status(request: int, status: Status, sentence: str | None = None) -> bytes:
-    said = string(sentence or sentence_for(status))
-    return packet(Tell.STATUS, u32(request), u32(status), said, string("en"))
 
 
 def _long_name(name: str, facts: Facts, now_s: float) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from fsadmin.cli import main
 from fsd import app
 from fsd.home import Home
 
@@ -26,3 +30,22 @@ def home_with_alice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with closing(app.open_database(home, None)) as database:
         app.people(home, database).add("alice", digits=6, period=30, algorithm="SHA1")
     return home.path
+
+
+@pytest.fixture
+def admin(
+    home_with_alice: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., tuple[int | str | None, str, str]]:
+    """Run fsadmin on a home of its own; return its exit status and what it wrote."""
+    home = shutil.copytree(home_with_alice, tmp_path / "home")
+
+    def run(*args: str) -> tuple[int | str | None, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fsadmin", "--home", str(home), *args])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return (ended.value.code, *capsys.readouterr())
+
+    return run

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import sys
 
 import pytest
-
-from fsadmin.cli import main
 
 PERSON = {
     "user",
@@ -50,20 +46,6 @@ GONE = {
     "shared_with",
 }
 HANDED_OVER = {"user", "secret", "otpauth_uri", "enroll_link"}
-
-
-@pytest.fixture
-def admin(home_with_alice, tmp_path, monkeypatch, capsys):
-    """Run fsadmin on a home of its own; return its exit status and what it wrote."""
-    home = shutil.copytree(home_with_alice, tmp_path / "home")
-
-    def run(*args: str) -> tuple[int | str | None, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fsadmin", "--home", str(home), *args])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return (ended.value.code, *capsys.readouterr())
-
-    return run
 
 
 COMMANDS: dict[tuple[str, ...], set[str]] = {

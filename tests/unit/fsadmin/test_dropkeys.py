@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 
 import pytest
-
-from fsadmin.cli import main
 
 LINE = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f scanner\n"
 KEY = {"user", "fingerprint", "kind", "note", "added_ms"}
@@ -19,20 +15,6 @@ def keyfile(tmp_path):
     path = tmp_path / "scanner.pub"
     path.write_text(LINE)
     return str(path)
-
-
-@pytest.fixture
-def admin(home_with_alice, tmp_path, monkeypatch, capsys):
-    """Run fsadmin on a home of its own; return its exit status and what it wrote."""
-    home = shutil.copytree(home_with_alice, tmp_path / "home")
-
-    def run(*args: str) -> tuple[int | str | None, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fsadmin", "--home", str(home), *args])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return (ended.value.code, *capsys.readouterr())
-
-    return run
 
 
 def test_a_key_is_added_shown_and_removed(admin, keyfile):

@@ -4,34 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import sys
 
 import pytest
-
-from fsadmin.cli import main
 
 GROUP = {"group", "note", "created_ms", "members"}
 
 
 @pytest.fixture
-def admin(home_with_alice, tmp_path, monkeypatch, capsys):
+def admin(admin):
     """Run fsadmin on a home with alice in `team` and anna in no group."""
-    home = shutil.copytree(home_with_alice, tmp_path / "home")
-
-    def run(*args: str) -> tuple[int | str | None, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fsadmin", "--home", str(home), *args])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return (ended.value.code, *capsys.readouterr())
-
     for command in (
         ("add-user", "anna"),
         ("add-group", "team", "--note", "the night shift"),
         ("add-member", "team", "alice"),
     ):
-        assert run(*command)[0] == 0
-    return run
+        assert admin(*command)[0] == 0
+    return admin
 
 
 COMMANDS: dict[tuple[str, ...], set[str]] = {
