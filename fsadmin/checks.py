@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fsadmin import output
 from fsadmin.context import Admin, common_options
 from fsproto.amounts import size_text
 from fsproto.errors import IntegrityError
@@ -78,7 +79,8 @@ def _text(look: Look, findings: list[Finding], done: list[str], where: str | Non
         f"{one.sentence}{f' ({did})' if did else ''}"
         for one, did in zip(findings, done, strict=True)
     ]
-    looked = f"{look.blobs} blobs ({size_text(look.bytes)}) and {look.nodes} nodes"
+    blobs, nodes = output.count(look.blobs, "blob"), output.count(look.nodes, "node")
+    looked = f"{blobs} ({size_text(look.bytes)}) and {nodes}"
     lines.append(f"{looked} were looked at{'' if findings else '; nothing is wrong'}.")
     if where:
         lines.append(f"What was put aside is in {where}.")

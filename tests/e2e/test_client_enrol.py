@@ -316,7 +316,8 @@ def test_status_counts_what_is_stored(newcomer):
     assert shown["stored_bytes"] > 3_001_000
     lines = client.run("status").ok().lines
     assert lines[0].split() == ["user", client.name]
-    assert lines[-1].startswith("stored   2 files in 1 folder, 3.0 MB")
+    assert lines[-2].startswith("stored   2 files in 1 folder, 3.0 MB")
+    assert lines[-1] == "quota    none; 2.9 MiB used"
 
 
 # --- a home that was touched
