@@ -31,7 +31,7 @@ class Penalty:
     failures: int = 0
     last_ms: int = 0
     until_ms: int = 0
-    """Until when tries are not even looked at."""
+    """Until when tries are not even looked at; 0: there is no wait."""
 
     def holds(self, now_ms: int) -> bool:
         """Tell whether a try must wait."""
@@ -41,10 +41,10 @@ class Penalty:
         """Return what is remembered once one more try was refused."""
         forgotten = now_ms - self.last_ms >= allowance.forget_ms
         failures = 1 if forgotten else self.failures + 1
-        wait_ms = 0
-        if failures >= allowance.free:
-            doubled = min(failures - allowance.free, 32)
-            wait_ms = min(allowance.first_ms << doubled, allowance.longest_ms)
+        if failures < allowance.free:
+            return Penalty(failures, now_ms)  # nobody waits, not even who began a moment before
+        doubled = min(failures - allowance.free, 32)
+        wait_ms = min(allowance.first_ms << doubled, allowance.longest_ms)
         return Penalty(failures, now_ms, now_ms + wait_ms)
 
 

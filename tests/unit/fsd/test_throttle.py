@@ -56,8 +56,16 @@ def test_a_few_refusals_are_free_and_every_further_one_doubles_the_wait():
     penalty, waits = Penalty(), []
     for now in range(8):
         penalty = penalty.after_refusal(ALLOWED, now)
-        waits.append(penalty.until_ms - now)
+        waits.append(max(0, penalty.until_ms - now))
     assert waits == [0, 0, 10, 20, 40, 80, 100, 100]
+
+
+def test_who_began_before_another_was_refused_does_not_wait_as_long_as_refusals_are_free():
+    penalty = Penalty()
+    for _ in range(ALLOWED.free - 1):
+        penalty = penalty.after_refusal(ALLOWED, 1_000)
+        assert not penalty.holds(999)
+    assert penalty.after_refusal(ALLOWED, 1_000).holds(999)
 
 
 def test_a_wait_does_not_overflow_after_ever_so_many_refusals():
@@ -68,7 +76,7 @@ def test_a_wait_does_not_overflow_after_ever_so_many_refusals():
 def test_refusals_are_forgotten_after_a_quiet_time():
     penalty = Penalty(50, 1000, 1100)
     assert penalty.after_refusal(ALLOWED, 1999).failures == 51
-    assert penalty.after_refusal(ALLOWED, 2000) == Penalty(1, 2000, 2000)
+    assert penalty.after_refusal(ALLOWED, 2000) == Penalty(1, 2000)
 
 
 def test_a_wait_ends_when_it_is_over():
