@@ -17,21 +17,20 @@ from fsclient.gateway.extensions import ANNOUNCED, Extensions
 from fsclient.gateway.facts import Facts
 from fsclient.gateway.filesystem import Filesystem
 from fsclient.gateway.handles import Handles, Listing, ReadHandle, Turns
-from fsclient.gateway.names import attributes_of, long_name
+from fsclient.gateway.names import attributes_of, time_of
 from fsclient.gateway.paths import Place, place_of
 from fsproto.errors import FsError, SecurityError
 from fsproto.sftp import packets
+from fsproto.sftp.answers import begun, named, names, told
 from fsproto.sftp.codes import (
     MAX_DATA,
-    NAMES_BYTES,
-    VERSION,
     Ask,
     Open,
     Status,
     Tell,
 )
 from fsproto.sftp.packets import BadPacketError, Fields, Packets, packet, string, u32
-from fsproto.sftp.status import UnsupportedError, sentence_of, status_of, told
+from fsproto.sftp.status import UnsupportedError, sentence_of, status_of
 
 WAITERS = 4
 """Threads that wait for the network, for one client."""
@@ -113,11 +112,9 @@ class Conversation:
     def _answer(self, one: memoryview) -> bytes | None:
         kind, fields = one[0], Fields(one[1:])
         if not self._begun:
-            if kind != Ask.INIT:
-                raise BadPacketError("the conversation does not begin with INIT")
+            answer = begun(kind, ANNOUNCED)
             self._begun = True
-            # Its own version and extensions say nothing that would change what is served.
-            return packet(Tell.VERSION, u32(VERSION), *ANNOUNCED)
+            return answer
         request = fields.u32()
         serve = self._serve.get(kind)
         if serve is None:
@@ -270,16 +267,13 @@ class Conversation:
         handle = self._handles.get(bytes(fields.string()))
         if not isinstance(handle, Listing):
             raise UnsupportedError("That is a file, not a folder.")
-        entries: list[bytes] = []
-        size, now = 0, time.time()
-        while handle.left and size < NAMES_BYTES:
-            name, facts = handle.left.pop()
-            entry = string(name) + string(long_name(name, facts, now))
-            entries.append(entry + attributes_of(facts).packed())
-            size += len(entries[-1])
-        if not entries:
-            return told(request, Status.EOF)
-        return packet(Tell.NAME, u32(request), u32(len(entries)), *entries)
+        now = time.time()
+
+        def entry(one: tuple[str, Facts]) -> bytes:
+            name, facts = one
+            return named(name, attributes_of(facts), time_of(facts, now))
+
+        return names(request, handle.left, entry)
 
     def _extended(self, request: int, fields: Fields) -> bytes | None:
         name = fields.text()

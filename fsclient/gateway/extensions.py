@@ -25,10 +25,10 @@ from fsclient.gateway.filesystem import Filesystem
 from fsclient.gateway.handles import Handles
 from fsclient.gateway.paths import place_of
 from fsproto.sftp.codes import MAX_DATA, MAX_HANDLES, MAX_PACKET, Open
-from fsproto.sftp.packets import Fields, string, u64
+from fsproto.sftp.packets import Fields, u64
 from fsproto.sftp.status import UnsupportedError
 
-_ANNOUNCED = {
+ANNOUNCED = {
     "posix-rename@openssh.com": "1",
     "statvfs@openssh.com": "2",
     "fstatvfs@openssh.com": "2",
@@ -37,7 +37,6 @@ _ANNOUNCED = {
     "limits@openssh.com": "1",
     "check-file": "check-file-handle,check-file-name",
 }
-ANNOUNCED = [string(name) + string(version) for name, version in _ANNOUNCED.items()]
 
 _BLOCK = 4096
 _ROOM = 1 << 40

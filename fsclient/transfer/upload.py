@@ -226,7 +226,7 @@ class Uploader:
 
         It is one that was there before this command, for the others may not be there yet.
         """
-        folder, above = parent.node, self._made | self.changes.above
-        while folder in above:
-            folder = above[folder]
+        folder, made, makes = parent.node, self._made, self.changes.above
+        while (above := made.get(folder) or makes.get(folder)) is not None:
+            folder = above
         return self._session.tree.in_anothers(folder)

@@ -22,8 +22,8 @@ from fsd.store.engine import Database
 from fsd.store.login_models import LoginState
 from fsd.store.models import User
 from fsd.store.repos import logins, penalties, users
-from fsproto.errors import FsError, InvalidNameError, LoginRefused, SecurityError
-from fsproto.names import clean_user
+from fsproto.errors import FsError, LoginRefused, SecurityError
+from fsproto.names import is_user
 
 log = logging.getLogger(__name__)
 
@@ -277,7 +277,7 @@ def check_is_in(user: User, a_try: Try) -> None:
     """Raise `Refused` if an account is disabled or has expired."""
     if user.disabled:
         raise Refused(Why.DISABLED)
-    if users.is_expired(user, a_try.at_ms):
+    if users.is_expired(user.expires_ms, a_try.at_ms):
         raise Refused(Why.EXPIRED)
 
 
@@ -293,7 +293,4 @@ def possible(user: str) -> str:
     What a stranger sends as a name goes no further: not into a query, a log or the table of
     penalties, which an endless name would fill and a NUL would break.
     """
-    try:
-        return clean_user(user)
-    except InvalidNameError:
-        return "?"
+    return user if is_user(user) else "?"

@@ -31,7 +31,6 @@ from fsd.store.repos import logins, users
 from fsproto.errors import (
     BadSettingError,
     ConflictError,
-    InvalidNameError,
     NotAllowedError,
     NotFoundError,
     OutOfSpaceError,
@@ -41,7 +40,7 @@ from fsproto.keys.identity import VerifiedBundle, verify_bundle
 from fsproto.limits import MAX_DROP_NAME, MAX_DROPS_NAMED
 from fsproto.messages.base import Done
 from fsproto.messages.drops import Drops as Waiting
-from fsproto.names import clean_user
+from fsproto.names import is_user
 from fsproto.sealed.drop import Drop, DropContent
 from fsproto.sealed.signed import Signed
 from fsproto.types import DropId, Hash, Random, Root, Salt
@@ -152,7 +151,7 @@ class Drops:
         if not self.policy.box:
             raise NotAllowedError("Nothing can be dropped at this server.")
         with self._database.read() as db:
-            found = users.by_name(db, user) if _possible(user) else None
+            found = users.by_name(db, user) if is_user(user) else None
             bundle = users.bundle(db, found.id) if found else None
             if found is None or users.is_out(found, self.now_ms()) or bundle is None:
                 raise NotAllowedError("Nothing can be dropped for that person.")
@@ -338,11 +337,3 @@ class Drops:
 def _drop(row: Row, blob: models.Blob) -> Drop:
     content = DropContent(Salt(blob.salt), Root(blob.root), blob.size)
     return Drop(DropId(row.id), Hash(row.bundle_hash), row.wrapped, row.note, content)
-
-
-def _possible(name: str) -> bool:
-    try:
-        clean_user(name)
-    except InvalidNameError:
-        return False
-    return True

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.services.accounts import Principal
 from fsd.store import models
-from fsd.store.repos import shares
+from fsd.store.repos import shares, users
 from fsd.store.repos.shares import Holder
 from fsproto import labels
 from fsproto.errors import ConflictError, NotAllowedError, NotFoundError, RemoteProtocolError
@@ -121,5 +121,5 @@ def _check_is_in(member: Member, holder: Holder, now_ms: int) -> None:
     """Refuse to share anew with somebody who is not let in."""
     if holder.disabled:
         raise NotAllowedError(f"The account of {member.user} is disabled.")
-    if holder.expires_ms is not None and holder.expires_ms <= now_ms:
+    if users.is_expired(holder.expires_ms, now_ms):
         raise NotAllowedError(f"The account of {member.user} has expired.")

@@ -21,9 +21,9 @@ from fsd.services.terms import Terms
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.repos import groups, key_backups, logins, penalties, quotas, sessions, shares, users
-from fsproto.errors import ExistsError, InvalidNameError, NotFoundError, UsageError
+from fsproto.errors import ExistsError, NotFoundError, UsageError
 from fsproto.keys.identity import verify_bundle
-from fsproto.names import clean_user, for_terminal
+from fsproto.names import clean_user, for_terminal, is_user
 from fsproto.sealed.manifest import Kind
 from fsproto.sealed.signed import Signed
 
@@ -318,7 +318,7 @@ class People:
             name=user.name,
             disabled=user.disabled,
             expires_ms=user.expires_ms,
-            expired=users.is_expired(user, self._now_ms()),
+            expired=users.is_expired(user.expires_ms, self._now_ms()),
             note=user.note,
             enrolled=bundle is not None,
             fingerprint=shown,
@@ -357,7 +357,8 @@ def _taken(name: str) -> ExistsError:
 
 def find_user(db: Db, name: str) -> models.User:
     """Return the user of that name; `NotFoundError` if there is none."""
-    user = users.by_name(db, name) if _possible(name) else None
+    # What nobody can be called goes no further, and into no query.
+    user = users.by_name(db, name) if is_user(name) else None
     if user is None:
         raise nobody(name)
     return user
@@ -370,7 +371,7 @@ def _held(db: Db, name: str, *, tree: bool = False) -> models.User:
     """
     if tree:
         quotas.hold(db, find_user(db, name).id)
-    if _possible(name):
+    if is_user(name):
         logins.hold(db, name)
     user = users.hold(db, find_user(db, name).id)
     if user is None:
@@ -383,12 +384,3 @@ def nobody(name: str) -> NotFoundError:
     return NotFoundError(
         f"There is no user {for_terminal(name[:80])}.", hint="'fsadmin list-users' shows all."
     )
-
-
-def _possible(name: str) -> bool:
-    """Tell whether a user could have that name; any other goes no further, and into no query."""
-    try:
-        clean_user(name)
-    except InvalidNameError:
-        return False
-    return True

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from fsproto.errors import FsError, LoginRefused, LoginRequired, NotAllowedError, NotFoundError
-from fsproto.sftp.codes import Status, Tell
-from fsproto.sftp.packets import packet, string, u32
+from fsproto.sftp.codes import Status
 
 _SENTENCES = {
     Status.OK: "Done.",
@@ -42,9 +41,3 @@ def sentence_of(error: FsError) -> str:
 def sentence_for(status: Status) -> str:
     """Return what is said where nothing more exact is known."""
     return _SENTENCES.get(status, "It was not done.")
-
-
-def told(request: int, status: Status, sentence: str | None = None) -> bytes:
-    """Return the packet that ends a request with a status."""
-    said = string(sentence or sentence_for(status))
-    return packet(Tell.STATUS, u32(request), u32(status), said, string("en"))

@@ -7,7 +7,6 @@ what it returns, or leaves both to `serve`. It blocks: a close waits for the dis
 from __future__ import annotations
 
 import logging
-import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,8 +14,8 @@ from dataclasses import dataclass, field
 from fsd.doors.dropbox.tree import DropTree, Facts, Place, path_of, place_of
 from fsd.services.dropbox import DropBox, IncomingDrop
 from fsproto.errors import FsError, NotAllowedError, SecurityError
-from fsproto.names import for_terminal
-from fsproto.sftp.codes import MAX_DATA, MAX_PACKET, NAMES_BYTES, VERSION, Ask, Open, Status, Tell
+from fsproto.sftp.answers import begun, named, names, told
+from fsproto.sftp.codes import MAX_DATA, MAX_PACKET, Ask, Open, Status, Tell
 from fsproto.sftp.packets import (
     Attributes,
     BadPacketError,
@@ -27,7 +26,7 @@ from fsproto.sftp.packets import (
     u32,
     u64,
 )
-from fsproto.sftp.status import UnsupportedError, sentence_of, status_of, told
+from fsproto.sftp.status import UnsupportedError, sentence_of, status_of
 
 log = logging.getLogger(__name__)
 
@@ -131,11 +130,9 @@ class Conversation:
     def _answer(self, one: memoryview) -> bytes:
         kind, fields = one[0], Fields(one[1:])
         if not self._begun:
-            if kind != Ask.INIT:
-                raise BadPacketError("the conversation does not begin with INIT")
+            answer = begun(kind, _ANNOUNCED)
             self._begun = True
-            extensions = [string(name) + string(says) for name, says in _ANNOUNCED.items()]
-            return packet(Tell.VERSION, u32(VERSION), *extensions)
+            return answer
         request = fields.u32()
         serve = self._serve.get(kind)
         if serve is None:
@@ -253,16 +250,13 @@ class Conversation:
         found = self._handle(fields)
         if not isinstance(found, _Listing):
             raise UnsupportedError("That is a file, not a folder.")
-        entries: list[bytes] = []
-        size, now = 0, self._now_s()
-        while found.left and size < NAMES_BYTES:
-            name, facts = found.left.pop()
-            entry = string(name) + string(_long_name(name, facts, now))
-            entries.append(entry + facts.attributes().packed())
-            size += len(entries[-1])
-        if not entries:
-            return told(request, Status.EOF)
-        return packet(Tell.NAME, u32(request), u32(len(entries)), *entries)
+        now = self._now_s()
+
+        def entry(one: tuple[str, Facts]) -> bytes:
+            name, facts = one
+            return named(name, facts.attributes(), _time_of(facts, now))
+
+        return names(request, found.left, entry)
 
     # --- beyond version 3
 
@@ -289,10 +283,8 @@ def _attributes(request: int, facts: Facts) -> bytes:
     return packet(Tell.ATTRS, u32(request), facts.attributes().packed())
 
 
-def _long_name(name: str, facts: Facts, now_s: float) -> str:
-    """Return the line of `ls -l` that version 3 wants (draft-ietf-secsh-filexfer-02, section 7)."""
+def _time_of(facts: Facts, now_s: float) -> str:
+    """Return when it was changed, as `ls -l` has it; in UTC, for who knows where the client is."""
     seconds = min(max(facts.mtime_ns // 1_000_000_000, 0), 0xFFFFFFFF)
     recent = abs(now_s - seconds) < _HALF_A_YEAR_S
-    when = time.strftime("%b %e %H:%M" if recent else "%b %e  %Y", time.gmtime(seconds))
-    rights = stat.filemode(facts.mode)
-    return f"{rights} 1 0        0        {facts.size:>8} {when} {for_terminal(name)}"
+    return time.strftime("%b %e %H:%M" if recent else "%b %e  %Y", time.gmtime(seconds))

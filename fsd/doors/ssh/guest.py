@@ -227,5 +227,5 @@ class Guest:
             box = drops.enter(entry.user, source, session)
         except FsError as error:
             return sentence_of(error)
-        drop(channel, box, self._rooms.policy.idle_s, partial(drops.leave, box))
+        drop(channel, box, self._rooms.policy.idle_s, box.leave)
         return ""

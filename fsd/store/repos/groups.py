@@ -51,7 +51,9 @@ def members(db: Db, group_id: int, now_ms: int) -> list[Member]:
         .where(GroupMember.group_id == group_id)
         .order_by(User.name)
     )
-    return [Member(one.name, has, one.disabled, is_expired(one, now_ms)) for one, has in rows]
+    return [
+        Member(one.name, has, one.disabled, is_expired(one.expires_ms, now_ms)) for one, has in rows
+    ]
 
 
 def count(db: Db, group_id: int) -> int:

@@ -39,14 +39,14 @@ def hold(db: Db, user_id: int) -> User | None:
     return db.get(User, user_id, with_for_update=True, populate_existing=True)
 
 
-def is_expired(user: User, now_ms: int) -> bool:
-    """Tell whether an account has expired."""
-    return user.expires_ms is not None and user.expires_ms <= now_ms
+def is_expired(expires_ms: int | None, now_ms: int) -> bool:
+    """Tell whether an account has expired; None: it never does."""
+    return expires_ms is not None and expires_ms <= now_ms
 
 
 def is_out(user: User, now_ms: int) -> bool:
     """Tell whether an account is not let in: it is disabled, or has expired."""
-    return user.disabled or is_expired(user, now_ms)
+    return user.disabled or is_expired(user.expires_ms, now_ms)
 
 
 def bundle(db: Db, user_id: int) -> Bundle | None:
