@@ -9,17 +9,17 @@ import click
 
 from fsadmin import output
 from fsadmin.context import Admin, common_options
-from fsadmin.handover import (
+from fsadmin.handouts import (
     check_issuer,
     codes_options,
-    handover,
+    handout,
     reach_of,
     reach_options,
 )
 from fsproto.errors import UsageError
 
 if TYPE_CHECKING:
-    from fsadmin.handover import Handover
+    from fsadmin.handouts import Handout
     from fsadmin.roster import Row
     from fsd.services.people import Enrolment
 
@@ -71,10 +71,10 @@ def add_users(
     check_issuer(issuer)
     rows, wrong = roster.read(file, now_ms())
     folder = None if sheets is None else Sheets(sheets)
-    handed: list[Handover] = []
+    handed: list[Handout] = []
 
-    def hand_over(made: list[Enrolment]) -> None:
-        handed.extend(handover(admin.home, one, reach, issuer) for one in made)
+    def hand_out(made: list[Enrolment]) -> None:
+        handed.extend(handout(admin.home, one, reach, issuer) for one in made)
         if folder is not None:
             folder.write(zip(handed, map(_ends, rows), strict=True))
 
@@ -86,7 +86,7 @@ def add_users(
             raise UsageError(f"{file} has nobody in it.")
         new = [(row.name, row.terms) for row in rows]
         try:
-            people.add_all(new, hand_over, digits=digits, period=period, algorithm=algorithm)
+            people.add_all(new, hand_out, digits=digits, period=period, algorithm=algorithm)
         except BaseException:
             if folder is not None and handed:
                 folder.discard()

@@ -8,7 +8,7 @@ import click
 
 from fsadmin import output
 from fsadmin.context import Admin, common_options, yes_option
-from fsadmin.handover import check_issuer, codes_options, hand_over, reach_of, reach_options
+from fsadmin.handouts import check_issuer, codes_options, hand_out, reach_of, reach_options
 from fsadmin.portrait import HEADERS, RIGHT, as_json, belongings, described, row
 from fsadmin.terms import terms_options, typed_terms
 from fsproto.errors import UsageError
@@ -49,7 +49,7 @@ def add_user(
     check_issuer(issuer)
     with admin.people() as people:
         added = people.add(name, digits=digits, period=period, algorithm=algorithm, terms=terms)
-    hand_over(admin, added, reach, issuer)
+    hand_out(admin, added, reach, issuer)
 
 
 @click.command("rotate-secret", short_help="Give a person a new one-time password secret.")
@@ -70,7 +70,7 @@ def rotate_secret(admin: Admin, *, name: str, at_once: bool, host: str | None, i
     check_issuer(issuer)
     with admin.access() as access:
         rotated = access.rotate_secret(name, at_once=at_once)
-    hand_over(admin, rotated, reach, issuer)
+    hand_out(admin, rotated, reach, issuer)
 
 
 @click.command("list-users", short_help="Show all accounts.")

@@ -84,15 +84,7 @@ class ServerConnection:
         self._opened = False
         self._proxy: Proxy | None = None
         with self._translated():
-            if via:
-                from fsclient.via import Proxy
-
-                self._proxy = Proxy(via)
-                self._socket = self._proxy.socket
-                self._socket.settimeout(self._patience.via_s)
-            else:
-                self._socket = connected(link.address, self._patience.connect_s)
-                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket, self._proxy = line_to(link.address, self._patience, via)
             self._opened = True
         try:
             with self._translated():
@@ -341,6 +333,21 @@ class ServerConnection:
                 f"The server at {self._where} cannot be reached: {error.strerror or error}.",
                 hint="Is it running, and does the network reach it?",
             ) from None
+
+
+def line_to(
+    address: Address, patience: Patience, via: str | None
+) -> tuple[socket.socket, Proxy | None]:
+    """Open what bytes go over to a server: a connection, or the program that carries one."""
+    if via:
+        from fsclient.via import Proxy
+
+        proxy = Proxy(via)
+        proxy.socket.settimeout(patience.via_s)
+        return proxy.socket, proxy
+    sock = connected(address, patience.connect_s)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock, None
 
 
 def connected(address: Address, patience_s: float) -> socket.socket:

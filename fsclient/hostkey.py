@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, replace
 
-from fsclient.connection import connected
+from fsclient.connection import line_to
 from fsclient.persistence import Patience
 from fsclient.ui import time_text
 from fsproto import crypto
@@ -54,14 +54,8 @@ def successor(link: EnrollLink, patience: Patience, via: str | None = None) -> M
 
 
 def _ask(link: EnrollLink, question: bytes, patience: Patience, via: str | None) -> bytes:
-    with contextlib.ExitStack() as opened:
-        if via:
-            from fsclient.via import Proxy
-
-            sock = opened.enter_context(Proxy(via)).socket
-            sock.settimeout(patience.via_s)
-        else:
-            sock = opened.enter_context(connected(link.address, patience.connect_s))
+    sock, proxy = line_to(link.address, patience, via)
+    with contextlib.closing(proxy or sock):
         sock.sendall(len(question).to_bytes(_LENGTH, "big") + question)
         with sock.makefile("rb") as file:
             length = int.from_bytes(file.read(_LENGTH), "big")

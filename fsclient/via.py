@@ -12,7 +12,6 @@ import shlex
 import socket
 import subprocess
 import tempfile
-from typing import Self
 
 from fsproto.errors import Unreachable, UsageError
 from fsproto.names import for_terminal
@@ -52,12 +51,6 @@ class Proxy:
             ) from None
         finally:
             theirs.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def failed(self) -> Unreachable:
         """Return why there is no connection, in the program's own last words."""

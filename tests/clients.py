@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import ctypes
 import io
 import json
@@ -201,6 +202,17 @@ BYTECODE: dict[str, str] = {}
 
 def keep_bytecode_in(folder: Path) -> None:
     BYTECODE.update({"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder)})
+
+
+def with_a_room(people: list[Client], room: str, folder: Path) -> list[Client]:
+    """Return people with local folders of one test's own, and `room`, a new folder of the first."""
+    own = [copy.copy(one) for one in people]
+    for one in own:
+        one.folder = folder / one.name
+        one.folder.mkdir()
+        one.room = room
+    own[0].quick("mkdir", room).ok()
+    return own
 
 
 def finish(process: subprocess.Popen[bytes], given: bytes | None = None) -> Ran:

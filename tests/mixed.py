@@ -33,3 +33,9 @@ def make_mixed(top: Path) -> Path:
     for number in range(_MANY):
         (top / "many" / f"{number}").write_bytes(draw.randbytes(number * 100))
     return top
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """Return the content of every file, by its path in the folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}

@@ -145,7 +145,7 @@ class People:
     def add_all(
         self,
         new: Sequence[tuple[str, Terms]],
-        hand_over: Callable[[list[Enrolment]], None],
+        hand_out: Callable[[list[Enrolment]], None],
         *,
         digits: int,
         period: int,
@@ -153,7 +153,7 @@ class People:
     ) -> None:
         """Add all of these people or none; `ExistsError` if a name is taken.
 
-        `hand_over` is given what they are to be handed before they are there for good: if it
+        `hand_out` is given what they are to be handed before they are there for good: if it
         raises, nobody was added.
         """
         made = [
@@ -165,7 +165,7 @@ class People:
                 if users.by_name(db, name):
                     raise _taken(name)
                 self._add(db, name, one.otp, terms)
-            hand_over(made)
+            hand_out(made)
 
     def taken(self, names: Collection[str]) -> set[str]:
         """Return those of the names that people have."""

@@ -18,6 +18,7 @@ from tests.clients import (
     Client,
     Terminal,
     admin,
+    with_a_room,
 )
 
 _NUMBERS = itertools.count(1)
@@ -32,12 +33,7 @@ def first_four(newcomer) -> list[Client]:
 @pytest.fixture
 def four(first_four: list[Client], client: Client, tmp_path: Path) -> list[Client]:
     """Four people with local folders of this test's own; `room` is a folder of the first."""
-    own = [copy.copy(one) for one in first_four]
-    for one in own:
-        one.folder = tmp_path / one.name
-        one.folder.mkdir()
-        one.room = client.room
-    own[0].quick("mkdir", client.room).ok()
+    own = with_a_room(first_four, client.room, tmp_path)
     own[0].write("a", b"hers")
     own[0].quick("put", "a", f"{client.room}/a").ok()
     return own

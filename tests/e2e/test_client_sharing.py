@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from tests.clients import (
     USAGE,
     Client,
     admin,
+    with_a_room,
 )
 from tests.sqlitefiles import opened
 
@@ -35,13 +35,7 @@ def first_three(newcomer) -> list[Client]:
 @pytest.fixture
 def three(first_three: list[Client], client: Client, tmp_path: Path) -> list[Client]:
     """Three people with local folders of this test's own; `room` is a folder of the first."""
-    own = [copy.copy(one) for one in first_three]
-    for one in own:
-        one.folder = tmp_path / one.name
-        one.folder.mkdir()
-        one.room = client.room
-    own[0].quick("mkdir", client.room).ok()
-    return own
+    return with_a_room(first_three, client.room, tmp_path)
 
 
 def put(person: Client, path: str, content: bytes) -> None:

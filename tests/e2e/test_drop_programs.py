@@ -38,7 +38,7 @@ from fsd.store.engine import Database
 from tests.clients import Client
 from tests.dropserver import SOURCE
 from tests.gateways import needed
-from tests.mixed import MIB, OLD_NS, make_mixed
+from tests.mixed import MIB, OLD_NS, files_in, make_mixed
 from tests.servers import ROOT, environment
 
 
@@ -54,17 +54,12 @@ def mixed(tmp_path: Path) -> Path:
     return make_mixed(tmp_path / "mixed")
 
 
-def told(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
 def accepted(person: Client, folder: str, to: Path) -> dict[str, bytes]:
     """Accept all that waits; return what came into a folder of the inbox."""
     person.quick("inbox", "accept", "--all").ok()
     person.quick("get", f"inbox/{folder}", str(to)).ok()
     person.quick("rm", "-r", "inbox").ok()
-    return told(to)
+    return files_in(to)
 
 
 def program(person: Client, *policy: str) -> str:
@@ -166,7 +161,7 @@ def test_sftp(person, mixed, tmp_path):
     )
     assert "Remote working directory: /sftp" in said
     assert "cannot be read back" in said or "ermission denied" in said
-    expected = told(mixed)
+    expected = files_in(mixed)
     expected["small.done"] = expected.pop("small.txt")
     del expected["empty"]
     assert accepted(person, "sftp", tmp_path / "own") == expected
@@ -179,7 +174,7 @@ def test_scp(person, mixed, tmp_path):
     wrapper.write_text(f"#!/bin/sh\ncd {ROOT} && exec {program(person)}\n")
     wrapper.chmod(0o755)
     run("scp", "-p", "-r", "-D", str(wrapper), str(mixed), "x:scp")
-    assert accepted(person, "scp", tmp_path / "own") == told(mixed)
+    assert accepted(person, "scp", tmp_path / "own") == files_in(mixed)
 
 
 def test_lftp(person, mixed, tmp_path):
@@ -189,7 +184,7 @@ def test_lftp(person, mixed, tmp_path):
         f"open sftp://x:x@host; mirror -R --parallel=4 {mixed} lftp; cls -l lftp"
     )
     run("lftp", "-c", script)
-    assert accepted(person, "lftp", tmp_path / "own") == told(mixed)
+    assert accepted(person, "lftp", tmp_path / "own") == files_in(mixed)
 
 
 def test_rclone(person, mixed, tmp_path):
@@ -201,7 +196,7 @@ def test_rclone(person, mixed, tmp_path):
             "--sftp-user", "x", "--sftp-pass", secret, "--sftp-shell-type", "none",
         ]  # fmt: skip
         run("rclone", "copy", "--transfers", "4", *common, str(mixed), ":sftp:rclone")
-    assert accepted(person, "rclone", tmp_path / "own") == told(mixed)
+    assert accepted(person, "rclone", tmp_path / "own") == files_in(mixed)
 
 
 def test_paramiko_and_asyncssh(person, mixed, tmp_path):
@@ -291,7 +286,7 @@ def test_a_server_that_is_killed_has_whole_drops_and_no_others(person, tmp_path,
         assert [one for one in Look(database, blobs).findings() if one.loses] == []
     found = accepted(person, "killed", tmp_path / "own")
     assert len(found) >= after
-    assert found.items() <= told(source).items()
+    assert found.items() <= files_in(source).items()
 
 
 def test_a_limit_is_told_and_nothing_half_dropped_stays(person, tmp_path):

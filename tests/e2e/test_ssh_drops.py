@@ -12,6 +12,7 @@ import pytest
 
 from tests.clients import PATIENCE_S, admin
 from tests.gateways import needed
+from tests.mixed import files_in
 from tests.servers import environment
 from tests.sshdoors import SshServer, Visitor, give_code, is_in, new_key, until
 
@@ -105,12 +106,7 @@ def test_rclone_drops_over_several_connections_and_finds_what_it_has_dropped(
     assert "Copied (new)" not in done.stderr
     person.client.quick("inbox", "accept", "--all").ok()
     person.client.quick("get", "inbox/top", str(tmp_path / "back")).ok()
-    assert whole(tmp_path / "back") == whole(top)
-
-
-def whole(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+    assert files_in(tmp_path / "back") == files_in(top)
 
 
 def test_nothing_can_be_read_back_and_another_login_sees_nothing(door, person, scanner, tmp_path):

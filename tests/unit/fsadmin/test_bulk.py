@@ -13,7 +13,7 @@ import pytest
 
 from fsadmin import roster
 from fsadmin.cli import main
-from fsadmin.handover import Handover
+from fsadmin.handouts import Handout
 from fsadmin.sheets import Sheets, sheet
 from fsd.services.terms import Terms, To
 from fsd.store.repos.quotas import NO_LIMIT
@@ -22,7 +22,7 @@ from fsproto.errors import ExistsError, FsError, NotFoundError, UsageError
 
 NOW_MS = 1_800_000_000_000
 """In January 2027."""
-GIVEN = Handover("anna", "ABCDEFGHIJKLMNOP", "otpauth://totp/x", "fs://anna@h:1/?host-key=x", 6, 30)
+GIVEN = Handout("anna", "ABCDEFGHIJKLMNOP", "otpauth://totp/x", "fs://anna@h:1/?host-key=x", 6, 30)
 
 
 @pytest.fixture
@@ -276,6 +276,6 @@ def test_a_sheet_says_what_is_needed():
 
 def test_whatever_a_value_is_it_stays_text():
     bad = "<script>alert('&\"')</script>{user}"
-    shown = sheet(Handover(bad, bad, GIVEN.uri, bad, 6, 30), bad)
+    shown = sheet(Handout(bad, bad, GIVEN.uri, bad, 6, 30), bad)
     assert "<script" not in shown
     assert Tags(shown).text.count(bad) >= 3

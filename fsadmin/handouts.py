@@ -114,7 +114,7 @@ def check_issuer(issuer: str) -> None:
 
 
 @dataclass(frozen=True)
-class Handover:
+class Handout:
     """What one person is handed."""
 
     user: str
@@ -138,21 +138,21 @@ class Handover:
         }
 
 
-def handover(home: Home, enrolment: Enrolment, reach: Address, issuer: str) -> Handover:
+def handout(home: Home, enrolment: Enrolment, reach: Address, issuer: str) -> Handout:
     """Return what a person is handed who was given this secret."""
     link = EnrollLink(enrolment.user, reach, crypto.fingerprint(home.host_key().public))
     otp = enrolment.otp
     uri = otp.uri(enrolment.user, issuer)
-    return Handover(enrolment.user, otp.secret, uri, str(link), otp.digits, otp.period)
+    return Handout(enrolment.user, otp.secret, uri, str(link), otp.digits, otp.period)
 
 
-def hand_over(admin: Admin, enrolment: Enrolment, reach: Address, issuer: str) -> None:
+def hand_out(admin: Admin, enrolment: Enrolment, reach: Address, issuer: str) -> None:
     """Show what a person is handed."""
-    given = handover(admin.home, enrolment, reach, issuer)
+    given = handout(admin.home, enrolment, reach, issuer)
     admin.answer(given.as_json, lambda: _text(given))
 
 
-def _text(given: Handover) -> str:
+def _text(given: Handout) -> str:
     facts = [
         ("User", given.user),
         ("Secret", given.secret),
