@@ -75,3 +75,8 @@ def aged_node(name: str, generation: int, names_since: int = 1) -> KeyedNode:
     ages = range(generation - 1, 0, -1)
     former = tuple(NodeKey(stretch(f"{name} key {age}", 32)) for age in ages)
     return replace(keyed_node(name, generation), former=former, names_since=names_since)
+
+
+def turned(data: bytes) -> bytes:
+    """Return bytes with one bit of the last one changed, whatever that was."""
+    return data[:-1] + bytes([data[-1] ^ 1])

@@ -20,7 +20,7 @@ from fsproto.types import Root, Salt
 from tests.attacks.dropped import LARGE, Swaps, drop, listed, names, refused, replaced, waiting
 from tests.attacks.lying import BendsSegments, Lie
 from tests.attacks.world import World
-from tests.known import stretch
+from tests.known import stretch, turned
 
 # --- honest, so that the refusals below mean something
 
@@ -141,7 +141,7 @@ def test_the_content_of_another_drop_is_refused(world, liar, size):
         pytest.param(lambda s: s[:-1], id="one less"),
         pytest.param(lambda s: [*s, s[-1]], id="one more"),
         pytest.param(lambda s: [s[0], s[1], s[2][:-1]], id="cut"),
-        pytest.param(lambda s: [s[0], s[1], s[2][:-1] + b"?"], id="changed at its end"),
+        pytest.param(lambda s: [s[0], s[1], turned(s[2])], id="changed at its end"),
         pytest.param(lambda s: [b"?" + s[0][1:], *s[1:]], id="changed at its beginning"),
         pytest.param(lambda s: [s[0], s[1], s[2] + b"?"], id="longer"),
     ],

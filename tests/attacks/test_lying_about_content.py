@@ -23,7 +23,7 @@ from tests.attacks.lying import (
     refused,
 )
 from tests.attacks.world import DRAFT, FILES, NOTES, World
-from tests.known import stretch
+from tests.known import stretch, turned
 
 Places = dict[str, Located]
 QUARTERS = [content for path, content in FILES["alice"].items() if path.startswith("reports")]
@@ -50,7 +50,7 @@ def spliced(other: bytes) -> Callable[[list[bytes]], list[bytes]]:
         pytest.param(lambda s: [*s[:2], s[2] + b"\0"], id="the last one longer"),
         pytest.param(lambda s: [s[0][:-1], *s[1:]], id="the first one shorter"),
         pytest.param(lambda s: [b"", *s], id="an empty one before"),
-        pytest.param(lambda s: [*s[:2], s[2][:-1] + b"\0"], id="another tag"),
+        pytest.param(lambda s: [*s[:2], turned(s[2])], id="another tag"),
         pytest.param(lambda s: [*s, *[s[1]] * 40], id="very many more"),
         pytest.param(spliced(stretch("another file", 2 << 20)), id="one of another file"),
     ],
@@ -76,7 +76,7 @@ def fetched(how: Callable[[list[bytes]], list[bytes | None]]) -> Lie:
         pytest.param(lambda _: [], id="none"),
         pytest.param(lambda b: [b[0][:-1], b[1][:-1]], id="shorter"),
         pytest.param(lambda b: [one + b"\0" for one in b], id="longer"),
-        pytest.param(lambda b: [one[:-1] + bytes([one[-1] ^ 1]) for one in b], id="a bit turned"),
+        pytest.param(lambda b: [turned(one) for one in b], id="a bit turned"),
         pytest.param(lambda _: [b"", b""], id="empty"),
         pytest.param(lambda b: [one[:40] for one in b], id="headers alone"),
         pytest.param(lambda b: [bytes(1_000_000), b[1]], id="very large"),

@@ -20,7 +20,7 @@ from tests.attacks.lying import LyingServer
 from tests.attacks.proxy import InTheMiddle, To
 from tests.attacks.test_on_the_wire import between
 from tests.attacks.world import NOTES, Person, World
-from tests.known import TIME_MS, rsa_key
+from tests.known import TIME_MS, rsa_key, turned
 
 NEW, NEXT, THIEF = rsa_key("other-host"), rsa_key("alice"), rsa_key("bob")
 START = hostmove.question(bytes(32))[:6]
@@ -115,10 +115,10 @@ LIES: dict[str, Callable[[crypto.RsaKey], bytes]] = {
     "for another key": lambda old: answer(step(old, NEXT)),
     "backwards": lambda old: answer(step(NEW, old)),
     "changed": lambda old: answer(
-        Move(step(old, NEW).payload[:-1] + b"\1", step(old, NEW).signature)
+        Move(turned(step(old, NEW).payload), step(old, NEW).signature)
     ),
     "changed signature": lambda old: answer(
-        Move(step(old, NEW).payload, step(old, NEW).signature[:-1] + b"\1")
+        Move(step(old, NEW).payload, turned(step(old, NEW).signature))
     ),
     "cut": lambda old: answer(step(old, NEW))[:-1],
     "cut signature": lambda old: answer(

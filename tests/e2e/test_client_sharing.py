@@ -22,6 +22,7 @@ from tests.clients import (
     admin,
     with_a_room,
 )
+from tests.known import turned
 from tests.sqlitefiles import opened
 
 PEOPLE = 30
@@ -159,7 +160,7 @@ def test_a_damaged_log_of_keys_is_called_so(three: list[Client]):
     path = alice.profile / "people.db"
     with opened(path) as db:
         (entry,) = db.execute("SELECT entry FROM log WHERE at = 0").fetchone()
-        db.execute("UPDATE log SET entry = ? WHERE at = 0", (entry[:-1] + b"\x01",))
+        db.execute("UPDATE log SET entry = ? WHERE at = 0", (turned(entry),))
     alice.run("share", alice.room, bob.name).fails(SECURITY, "damaged")
     with opened(path) as db:
         db.execute("UPDATE log SET entry = ? WHERE at = 0", (entry,))

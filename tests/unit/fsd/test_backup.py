@@ -33,7 +33,7 @@ from fsproto.errors import (
 )
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.sealed.stream import HEADER_SIZE
-from tests.known import TIME_MS, stretch
+from tests.known import TIME_MS, stretch, turned
 from tests.people import ADDRESS, CHANNEL, Office, Resident, accounts
 
 PHRASE = "correct horse"
@@ -216,7 +216,7 @@ def test_a_blob_that_came_and_went_around_the_snapshot_makes_another_one(
 def test_a_lost_and_a_damaged_blob_are_told_and_the_rest_is_backed_up(busy, home, tmp_path):
     lost, damaged = sorted(p for p in home.blobs.rglob("*") if p.is_file())
     lost.unlink()
-    damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
+    damaged.write_bytes(turned(damaged.read_bytes()))
     done = put_back(backed_up(home, busy.database), Home(tmp_path / "new"), "sqlite://")
     assert (done.end.missing, done.end.damaged) == ([lost.name], [damaged.name])
 

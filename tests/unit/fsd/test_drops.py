@@ -46,7 +46,7 @@ from fsproto.sealed.drop import open_drop
 from fsproto.sealed.stream import FIRST_PLAIN, OTHER_PLAIN
 from fsproto.types import DropId, NodeId
 from tests.drops import SCANNER, drop, enter, inbox, waiting, write
-from tests.known import TIME_MS, Seeded, stretch
+from tests.known import TIME_MS, Seeded, stretch, turned
 from tests.people import ADDRESS, CHANNEL, Clock, Office, Resident, identity
 
 SIZES = [
@@ -466,7 +466,7 @@ def test_a_check_knows_drops_and_finds_damage_in_them(office, alice):
     drop(box, "large", bytes(2 * SEGMENT_SIZE))
     assert list(Look(office.database, office.blobs).findings()) == []
     (path,) = files(office)
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    path.write_bytes(turned(path.read_bytes()))
     (found,) = Look(office.database, office.blobs).findings()
     assert (found.kind, found.loses, found.owner) == (Kind.DAMAGED, True, "alice")
     assert "dropped for alice" in found.sentence
