@@ -90,6 +90,11 @@ class Scissors:
                     self.passed[to] += len(data)
                 if left is not None:
                     left -= len(data)
+        # What each is still saying is taken and dropped: to one whose writing fails, all that came
+        # before the cut and was not read yet would be lost, or not, as it happens.
         for one in (source, sink):
             with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+                one.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):
+            while source.recv(_PIECE):
+                pass
