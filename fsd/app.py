@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -284,6 +285,9 @@ class _Server:
         if hasattr(signal, "SIGHUP"):
             _on_signals((signal.SIGHUP,), self._reload)
         host_key = crypto.fingerprint(self._door.host_key.public)
+        # What is there by now stays: going through it for garbage, again and again, finds none.
+        gc.collect()
+        gc.freeze()
         ready(Open(bound, host_key, bound_ssh, self._ssh_keys))
         notify(READY)
         log.info("ready")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,9 +25,14 @@ _WINDOWS_NAMES = frozenset(
     ["con", "prn", "aux", "nul", "conin$", "conout$"]
     + [f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³"]
 )
+_AT_ONCE = 64 * 1024
+"""Bytes; fewer are copied in less time than it takes to have them read where they go."""
 _HOLE_WORTH_TELLING = 64 * 1024
 """Bytes; file systems keep the ends of files and short ones in ways of their own."""
 IS_WINDOWS = os.name == "nt"
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_READ |= getattr(os, "O_NONBLOCK", 0)  # a named pipe would wait for somebody to write to it
 FILE, FOLDER, LINK, SPECIAL = "file", "folder", "link", "special file"
 """What something in a local folder is."""
 TAKES_NUMBERS = {os.chmod, os.utime} <= os.supports_fd
@@ -77,12 +83,18 @@ def is_folder(path: Path) -> bool:
         return stat.S_ISDIR(path.stat().st_mode)
 
 
+_PASSING_NUMBERS = count(int.from_bytes(os.urandom(7)))
 _PASSING = re.compile(r"\.(fs-[0-9a-f]{16}|.*\.[0-9a-f]{16}\.fs-part)", re.DOTALL)
 
 
 def is_passing(name: str) -> bool:
     """Tell the name of what a `get` has not finished yet, and may have left behind."""
     return name.startswith(".") and _PASSING.fullmatch(name) is not None
+
+
+def passing_name() -> str:
+    """Return a name for what is on its way, which nothing else has."""
+    return f".fs-{next(_PASSING_NUMBERS):016x}"
 
 
 class Child(Value, frozen=True):
@@ -149,18 +161,20 @@ class Source:
         """Open it, a link only if links are followed; `FsError` if it is no regular file."""
         self._path = path
         self._read = 0
+        self._number = -1
         with local_errors(path):
-            # Opening a named pipe would wait for somebody to write to it.
-            regular = stat.S_ISREG(os.stat(path, follow_symlinks=follow).st_mode)  # noqa: PTH116
+            # What a person named may be a device, which does things when it is opened.
+            regular = not follow or stat.S_ISREG(path.stat().st_mode)
             if regular:
-                opener = None if follow else _unfollowed
-                self._file: BinaryIO = open(path, "rb", buffering=0, opener=opener)  # noqa: SIM115
+                self._number = os.open(path, _READ if follow else _READ | _NO_FOLLOW)
+                self._before = os.fstat(self._number)
+                regular = stat.S_ISREG(self._before.st_mode)
         if not regular:
+            self.close()
             raise UsageError(
                 f"The local '{for_terminal(str(path))}' is not a regular file.",
                 hint="Pipe it: … | fsclient put - NAME",
             )
-        self._before = os.fstat(self._file.fileno())
         self.facts = facts_of(self._before)
         """What it was like when it was opened."""
 
@@ -174,11 +188,11 @@ class Source:
             return False
         # A file system that compresses takes less room, too; it knows where there are holes.
         try:
-            return os.lseek(self._file.fileno(), 0, seek_hole) < size
+            return os.lseek(self._number, 0, seek_hole) < size
         except OSError:
             return False
         finally:
-            os.lseek(self._file.fileno(), 0, os.SEEK_SET)
+            os.lseek(self._number, 0, os.SEEK_SET)
 
     @property
     def stat(self) -> os.stat_result:
@@ -193,21 +207,26 @@ class Source:
     def go_to(self, at: int) -> None:
         """Go on reading at byte `at`."""
         with local_errors(self._path):
-            self._file.seek(at)
+            os.lseek(self._number, at, os.SEEK_SET)
         self._read = at
 
     def read_into(self, room: memoryview) -> int:
         """Fill `room` with what comes next, not to its end only where the file ends."""
+        have = 0
         with local_errors(self._path):
-            count = fill(room, self._file)
-        self._read += count
+            while have < len(room) and (count := _read_into(self._number, room[have:])):
+                have += count
+                # Where it ended when it was opened, it will not go on; if it does, that is noticed.
+                if have < len(room) and self._read + have == self._before.st_size:
+                    break
+        self._read += have
         if self._read > self._before.st_size:  # it grows, and its end may never be reached
             raise self._changed()
-        return count
+        return have
 
     def check_unchanged(self, size: int) -> None:
         """Raise `SourceChangedError` unless what was read is the file as it is."""
-        now, before = os.fstat(self._file.fileno()), self._before
+        now, before = os.fstat(self._number), self._before
         if (size, now.st_size, now.st_mtime_ns) != (
             before.st_size,
             before.st_size,
@@ -224,7 +243,18 @@ class Source:
 
     def close(self) -> None:
         """Close it."""
-        self._file.close()
+        number, self._number = self._number, -1  # which may soon be that of another file
+        if number >= 0:
+            os.close(number)
+
+
+def _read_into(number: int, room: memoryview) -> int:
+    """Read once from an open file; a file object would take longer to make than a small one."""
+    if len(room) > _AT_ONCE and hasattr(os, "readv"):
+        return os.readv(number, [room])
+    data = os.read(number, len(room))
+    room[: len(data)] = data
+    return len(data)
 
 
 def fill(room: memoryview, file: BinaryIO) -> int:
@@ -246,7 +276,7 @@ class Target:
         """Look at what is there; `ConflictError` for what is never replaced."""
         self._path = path
         self.final, self._mode = _replaced(path, follow=follow)
-        self.passing_name = f".fs-{os.urandom(8).hex()}"
+        self.passing_name = passing_name()
         """What it is called beside its place until it is whole."""
 
     @property
@@ -321,10 +351,6 @@ def set_facts(path: Path, facts: LocalFacts) -> None:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
-
-
-def _unfollowed(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
 
 
 def _replaced(path: Path, *, follow: bool) -> tuple[Path, int | None]:

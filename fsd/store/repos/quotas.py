@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy import Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import Blob, Node, User, table
@@ -16,7 +16,7 @@ from fsproto.sealed.manifest import Kind
 NO_LIMIT = -1
 """What stands for any number, where a NULL stands for what the settings say."""
 
-_NODES, _BLOBS = table(Node), table(Blob)
+_NODES, _BLOBS, _HANDOVERS = table(Node), table(Blob), table(Handover)
 _AS_IS = {"synchronize_session": False}
 
 
@@ -113,9 +113,12 @@ def start_over(db: Db, user_id: int) -> None:
     db.execute(delete(Reservation).where(Reservation.owner_id == user_id), execution_options=_AS_IS)
 
 
+_AN_OWNER = select(_NODES.c.owner_id).where(_NODES.c.id.in_(SOME)).limit(1)
+
+
 def owner_of(db: Db, folders: Sequence[bytes]) -> int | None:
     """Return who owns one of some folders, which must all be somebody's; None if none is there."""
-    return db.scalar(select(Node.owner_id).where(Node.id.in_(folders[:500])).limit(1))
+    return next(of_some(db, _AN_OWNER, folders), (None,))[0]
 
 
 # --- trees that count for somebody else
@@ -126,9 +129,12 @@ def handover(db: Db, user_id: int) -> Handover | None:
     return db.get(Handover, user_id, populate_existing=True)
 
 
+_PAYER = select(_HANDOVERS.c.payer_id).where(_HANDOVERS.c.user_id == bindparam("owner"))
+
+
 def payer_of(db: Db, owner_id: int) -> int:
     """Return in whose quota somebody's tree counts: their own, if it was not handed over."""
-    payer = db.scalar(select(Handover.payer_id).where(Handover.user_id == owner_id))
+    payer = db.connection().execute(_PAYER, {"owner": owner_id}).scalar()
     return owner_id if payer is None else payer
 
 
