@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -208,9 +208,22 @@ def main() -> None:
         status = run(app, sys.argv[1:])
     except KeyboardInterrupt:  # in the midst of telling of the first one
         status = Interrupted.exit_status
-    # Nothing is left to be tidied up, and nobody wants to see the interpreter's own end disturbed.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    raise SystemExit(status)
+    _leave(status)
+
+
+def _leave(status: int) -> NoReturn:
+    """End here and now: nothing is left to be tidied up.
+
+    The interpreter would take itself apart first, which a small command would have to wait for, and
+    a second Ctrl-C could disturb.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):  # what it still held cannot be written
+            status = status or FsError.exit_status
+    os._exit(status)
 
 
 def _complete() -> None:

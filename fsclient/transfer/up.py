@@ -137,10 +137,10 @@ class Up:
         instead: Located | None,
     ) -> None:
         action = what.REPLACE if before or instead else what.PUT
-        self._actions.note(action, place.path.child(name), source.facts.size)
+        path = place.path.child(name)
+        self._actions.note(action, path, source.facts.size)
         if not self._actions.dry_run:
             self._progress.expect(source.facts.size)
-            path = place.path.child(name)
             self._uploader.put(place.keyed, name, before, source, instead, path=path)
 
     def _is_same(self, place: Place, leaf: _Leaf, before: Located) -> bool:

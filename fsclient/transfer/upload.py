@@ -25,7 +25,7 @@ from fsproto.sealed import integrity, stream
 from fsproto.sealed.manifest import Dropped, DroppedMetadata, Metadata
 from fsproto.types import NodeId
 
-BATCH_BYTES = 700_000
+BATCH_BYTES = 900_000
 BATCH_CHANGES = 400
 FLUSH_AFTER_BYTES = 64 << 20
 """After this many bytes of streams a commit is made, so that an interruption costs little."""
