@@ -7,6 +7,7 @@ used: the program must start as fast as a small tool feels.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import signal
@@ -63,6 +64,8 @@ _ELSEWHERE = {
 }  # fmt: skip
 """What other programs call our commands, to suggest the right one."""
 
+_COLLECT_AFTER = 10_000
+"""Objects more than before, until those are looked for that refer to each other alone."""
 _READER_GONE = 128 + 13
 """Exit status of a program that SIGPIPE ends."""
 
@@ -204,6 +207,8 @@ def main() -> None:
     app.options.recovery_phrase = os.environ.pop("FSCLIENT_RECOVERY_PHRASE", None)
     _end_cleanly_when_told()
     _leave_no_core()
+    # Next to nothing here refers to itself, and a command ends soon: looking for it costs more.
+    gc.set_threshold(_COLLECT_AFTER)
     try:
         status = run(app, sys.argv[1:])
     except KeyboardInterrupt:  # in the midst of telling of the first one

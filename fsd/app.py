@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TIDY_EVERY_S = 600.0
+_COLLECT_AFTER = 10_000
+"""Objects more than before, until those are looked for that refer to each other alone."""
 
 
 class ListenError(FsError):
@@ -285,9 +287,11 @@ class _Server:
         if hasattr(signal, "SIGHUP"):
             _on_signals((signal.SIGHUP,), self._reload)
         host_key = crypto.fingerprint(self._door.host_key.public)
-        # What is there by now stays: going through it for garbage, again and again, finds none.
+        # What is there by now stays, and next to nothing that comes refers to itself: going through
+        # all of it for garbage, again and again, took a tenth of the time and found none.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(_COLLECT_AFTER)
         ready(Open(bound, host_key, bound_ssh, self._ssh_keys))
         notify(READY)
         log.info("ready")
