@@ -43,7 +43,7 @@ from fsclient.transfer.partial import Partial, drop_partials
 from fsclient.transfer.progress import Progress
 from fsclient.transfer.removal import Removal
 from fsclient.transfer.task import Task
-from fsclient.transfer.wholefile import write_whole
+from fsclient.transfer.wholefile import write_new, write_whole
 from fsclient.transfer.writing import Writable
 from fsclient.tree import Located
 from fsproto.errors import ExistsError, FsError, SourceChangedError
@@ -129,18 +129,23 @@ class Down:
         if here.was_there and self._rules.delete:
             self._note_extra(here.path, inside, here.relative)
         taken: set[str] = set()
+        beginning = str(here.path / "_")[:-1]
         for child in inside:
             name = child.path.name
             below = f"{here.relative}/{name}" if here.relative else name
             if self._rules.excludes.match(below, folder=child.is_folder):
                 self._actions.excluded += 1
                 continue
-            with self._failures.noted():
-                path = here.path / name_for(child, taken)
+            try:
+                place = beginning + name_for(child, taken)
                 if child.is_folder:
-                    self._enter(_Here(child, path, below), todo)
+                    self._enter(_Here(child, Path(place), below), todo)
+                elif here.was_there:
+                    self._leaf(child, Path(place), below, follow=False)
                 else:
-                    self._leaf(child, path, below, follow=False, empty=not here.was_there)
+                    self._new(child, place)
+            except FsError as error:
+                self._failures.note(error)
 
     def _made_or_there(self, path: Path, relative: str, *, follow: bool) -> bool:
         """Make a local folder; tell whether it was there already."""
@@ -172,17 +177,24 @@ class Down:
 
     # --- files
 
-    def _leaf(
-        self, found: Located, path: Path, relative: str, *, follow: bool, empty: bool = False
-    ) -> None:
-        """Note that a file is to be got, unless it is the same as what is there.
+    def _new(self, found: Located, place: str) -> None:
+        """Note that a file is to be got into a folder that was made just now.
 
-        `empty` says that its folder was made just now. Who puts something there meanwhile is met
-        when the file is written, as anybody is who comes later.
+        Its path is text, and no `Path` is made of it where none is needed: these are many.
         """
         metadata = found.metadata
+        if metadata.size >= WORTH_KEEPING or metadata.mode is Mode.SYMLINK:
+            job = self._job(found, Path(place), follow=False)
+        else:
+            at_once = partial(write_new, place, facts=_facts(metadata))
+            job = Job(found, partial(_written, place, metadata), at_once=at_once)
+        self._add(job, place, what.GET)
+
+    def _leaf(self, found: Located, path: Path, relative: str, *, follow: bool) -> None:
+        """Note that a file is to be got, unless it is the same as what is there."""
+        metadata = found.metadata
         follow = follow and metadata.mode is not Mode.SYMLINK
-        kind = None if empty else kind_at(path, follow=follow)
+        kind = kind_at(path, follow=follow)
         if kind == FOLDER:
             self._check_replaceable(path, relative)
             remove = partial(self._removal.remove, path, relative)
@@ -211,7 +223,7 @@ class Down:
         kept = Partial(path, _facts(metadata), content.root, persistence, follow=follow)
         return Job(found, lambda: kept, kept)
 
-    def _add(self, job: Job, path: Path, action: str) -> None:
+    def _add(self, job: Job, path: Path | str, action: str) -> None:
         self._actions.note(action, path, job.file.metadata.size)
         if not self._actions.dry_run:
             self._jobs.append(job)
@@ -282,8 +294,9 @@ def get_all(session: Session, jobs: list[Job], progress: Progress, failures: Fai
 
 
 @contextmanager
-def _written(path: Path, metadata: Metadata, *, follow: bool = False) -> Iterator[Writable]:
+def _written(place: Path | str, metadata: Metadata, *, follow: bool = False) -> Iterator[Writable]:
     """Give what takes a file's content, or a link's; it is there only if the block ends well."""
+    path = Path(place)
     if metadata.mode is Mode.SYMLINK:
         with link_made(path, metadata.mtime_ns) as link:
             yield link

@@ -7,7 +7,9 @@ here: taking a `Path` apart and joining it again costs more than making the file
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from fsclient.errors import local_errors
@@ -33,42 +35,51 @@ def write_whole(path: Path, data: bytes | memoryview, facts: LocalFacts, *, foll
         with written_whole(path, facts, follow=follow) as file, local_errors(path):
             file.write(data)
         return
-    final = os.fspath(path)
-    # A new file has from the umask what it would be given else; two calls of the system less.
-    is_new = facts.mode is Mode.REGULAR and not _is_there(final)
-    target = None if is_new else Target(path, follow=follow)
-    if target is not None:
-        final = os.fspath(target.final)
+    target = Target(path, follow=follow)
+    dress = partial(target.dress, facts=facts)
+    _write_beside(path, os.fspath(target.final), data, dress, 0o600)
+
+
+def write_new(path: str, data: bytes | memoryview, facts: LocalFacts) -> None:
+    """Do as `write_whole`, where nothing is yet: in a folder that was made just now.
+
+    Whoever puts a file or a link there meanwhile is as late as who does so after it was written:
+    that is replaced, and never followed.
+    """
+    if not TAKES_NUMBERS or facts.mode is not Mode.REGULAR:
+        write_whole(Path(path), data, facts, follow=False)
+        return
+    # From the umask it has what it would be given else.
+    dress = partial(os.utime, ns=(facts.mtime_ns, facts.mtime_ns))
+    _write_beside(path, path, data, dress, 0o666)
+
+
+def _write_beside(
+    named: Path | str,
+    final: str,
+    data: bytes | memoryview,
+    dress: Callable[[int], None],
+    permissions: int,
+) -> None:
+    """Write a new file beside where it goes, have it dressed, and let it take its place."""
     folder = os.path.dirname(final)  # noqa: PTH120
     temporary = os.path.join(folder, passing_name())  # noqa: PTH118
     try:
-        number = os.open(temporary, _NEW, 0o600 if target else 0o666)
+        number = os.open(temporary, _NEW, permissions)
     except OSError:
         with local_errors(Path(folder)):
             raise
     try:
-        with local_errors(path):
-            try:
-                _write(number, data)
-                if target is not None:
-                    target.dress(number, facts)
-                else:
-                    os.utime(number, ns=(facts.mtime_ns, facts.mtime_ns))
-            finally:
-                os.close(number)
-            os.replace(temporary, final)  # noqa: PTH105
+        try:
+            done = os.write(number, data)
+            while done < len(data):  # a signal, or a disk that is filling
+                done += os.write(number, data[done:])
+            dress(number)
+        finally:
+            os.close(number)
+        os.replace(temporary, final)  # noqa: PTH105
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)  # noqa: PTH108
-        raise
-
-
-def _is_there(path: str) -> bool:
-    """Tell whether a path leads to anything, a link included, in half the time of a `stat`."""
-    return os.access(path, os.F_OK, follow_symlinks=False)
-
-
-def _write(number: int, data: bytes | memoryview) -> None:
-    done = os.write(number, data)
-    while done < len(data):  # a signal, or a disk that is filling
-        done += os.write(number, data[done:])
+        with local_errors(Path(named)):
+            raise

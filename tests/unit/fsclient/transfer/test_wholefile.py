@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fsclient.transfer.localfs import LocalFacts
-from fsclient.transfer.wholefile import write_whole
+from fsclient.transfer.wholefile import write_new, write_whole
 from fsproto.errors import ConflictError, FsError, NotFoundError
 from fsproto.sealed.manifest import Mode
 
@@ -44,6 +44,45 @@ def test_a_replaced_file_is_readable_by_whom_it_was(tmp_path, before, executable
     assert stat.S_IMODE(path.stat().st_mode) == after
 
 
+@pytest.mark.parametrize(
+    ("umask", "mode", "after"),
+    [
+        (0o022, Mode.REGULAR, 0o644),
+        (0o077, Mode.REGULAR, 0o600),
+        (0o027, Mode.EXECUTABLE, 0o750),
+    ],
+)
+def test_a_new_file_is_readable_by_whom_the_umask_lets(tmp_path, umask, mode, after):
+    before = os.umask(umask)
+    try:
+        write_new(str(tmp_path / "x"), b"new", LocalFacts(3, FACTS.mtime_ns, mode))
+    finally:
+        os.umask(before)
+    found = (tmp_path / "x").stat()
+    assert (stat.S_IMODE(found.st_mode), found.st_mtime_ns) == (after, FACTS.mtime_ns)
+    assert (tmp_path / "x").read_bytes() == b"new"
+    assert names(tmp_path) == ["x"]
+
+
+@pytest.mark.parametrize("mode", [Mode.REGULAR, Mode.EXECUTABLE])
+def test_what_came_in_the_way_of_a_new_file_is_replaced_and_never_followed(tmp_path, mode):
+    folder = tmp_path / "made"
+    folder.mkdir()
+    (tmp_path / "outside").write_bytes(b"untouched")
+    (folder / "link").symlink_to("../outside")
+    facts = LocalFacts(3, FACTS.mtime_ns, mode)
+    write_new(str(folder / "link"), b"new", facts)
+    assert not (folder / "link").is_symlink()
+    assert (folder / "link").read_bytes() == b"new"
+    assert (tmp_path / "outside").read_bytes() == b"untouched"
+    (folder / "folder").mkdir()
+    with pytest.raises(FsError, match="The local '.*/made/folder' is"):
+        write_new(str(folder / "folder"), b"new", facts)
+    with pytest.raises(NotFoundError, match="no' does not exist"):
+        write_new(str(folder / "no" / "x"), b"", facts)
+    assert names(folder) == ["folder", "link"]
+
+
 def test_a_file_that_finds_no_room_leaves_the_old_one_and_nothing_else(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"old")
@@ -52,6 +91,8 @@ def test_a_file_that_finds_no_room_leaves_the_old_one_and_nothing_else(tmp_path)
     try:
         with pytest.raises(FsError, match="may not be that large"):
             write_whole(path, bytes(2000), FACTS, follow=False)
+        with pytest.raises(FsError, match="may not be that large"):
+            write_new(str(tmp_path / "new"), bytes(2000), FACTS)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == b"old"
