@@ -29,7 +29,6 @@ from fsclient.transfer.localfs import (
     FOLDER,
     LINK,
     LocalFacts,
-    Source,
     Written,
     children,
     is_folder_there,
@@ -42,6 +41,7 @@ from fsclient.transfer.localfs import (
 from fsclient.transfer.partial import Partial, drop_partials
 from fsclient.transfer.progress import Progress
 from fsclient.transfer.removal import Removal
+from fsclient.transfer.source import Source
 from fsclient.transfer.task import Task
 from fsclient.transfer.wholefile import write_new, write_whole
 from fsclient.transfer.writing import Writable

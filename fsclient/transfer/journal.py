@@ -22,8 +22,8 @@ from pathlib import Path
 
 from fsclient.persistence import WORTH_KEEPING
 from fsclient.session import Session
-from fsclient.transfer.localfs import Source
 from fsclient.transfer.locks import lock, remove_unless_held
+from fsclient.transfer.source import Source
 from fsproto import crypto, labels
 from fsproto.errors import RemoteProtocolError
 from fsproto.packing import Record, pack, unpack

@@ -34,15 +34,15 @@ class Removal:
         kind = kind_at(path)
         if kind is None:
             return True
-        return self._remove(Child(path.name, path, kind), relative)
+        return self._remove(Child(path.name, str(path), kind), relative)
 
     def _remove(self, child: Child, relative: str) -> bool:
         if not self._may_go(child, relative):
             if child.kind == SPECIAL:
-                self._failures.skip(str(child.path), SPECIAL)
+                self._failures.skip(child.place, SPECIAL)
             return False
         if child.kind != FOLDER:
-            self._actions.note(REMOVE, child.path)
+            self._actions.note(REMOVE, child.place)
             if not self._actions.dry_run:
                 with local_errors(child.path):
                     child.path.unlink(missing_ok=True)
@@ -50,7 +50,7 @@ class Removal:
         went = [self._remove(one, below) for one, below in _inside(child.path, relative)]
         if not all(went):
             return False
-        self._actions.note(REMOVE, f"{child.path}{os.sep}")
+        self._actions.note(REMOVE, f"{child.place}{os.sep}")
         if not self._actions.dry_run:
             with local_errors(child.path):
                 child.path.rmdir()

@@ -20,9 +20,9 @@ from fsclient.persistence import WORTH_KEEPING
 from fsclient.session import Session
 from fsclient.transfer.buffers import Buffers
 from fsclient.transfer.journal import FORMAT, Begun, Journal
-from fsclient.transfer.localfs import Source
 from fsclient.transfer.progress import Moving
 from fsclient.transfer.sealing import Readable, Sealed, Sealing, segments
+from fsclient.transfer.source import Source
 from fsclient.transfer.threads import Threads
 from fsclient.tree import Located
 from fsproto.errors import FsError, IntegrityError, RemoteProtocolError, Unreachable

@@ -14,17 +14,9 @@ from fsclient.errors import local_errors
 from fsclient.transfer import actions as what
 from fsclient.transfer.compare import Comparer, same_facts, same_mode, same_time
 from fsclient.transfer.links import LinkSource, local_facts
-from fsclient.transfer.localfs import (
-    FOLDER,
-    LINK,
-    SPECIAL,
-    Child,
-    LocalFacts,
-    Source,
-    children,
-    is_passing,
-)
+from fsclient.transfer.localfs import FOLDER, LINK, SPECIAL, Child, LocalFacts, children, is_passing
 from fsclient.transfer.sealing import Readable
+from fsclient.transfer.source import Source
 from fsclient.transfer.task import Task
 from fsclient.transfer.upload import NotCommittedError, Uploader
 from fsclient.tree import Located
@@ -53,13 +45,14 @@ def place_of(folder: Located) -> Place:
 class _Leaf(Value, frozen=True):
     """A local file or link that is to be put."""
 
-    path: Path
+    place: str
+    """Its path."""
     link: bool = False
     follow: bool = False
     """Whether it is put as what a link leads to."""
 
     def open(self) -> Source | LinkSource:
-        return LinkSource(self.path) if self.link else Source(self.path, follow=self.follow)
+        return LinkSource(Path(self.place)) if self.link else Source(self.place, follow=self.follow)
 
 
 class Up:
@@ -106,7 +99,7 @@ class Up:
 
     def file(self, place: Place, path: Path, name: str, before: Located | None) -> None:
         """Put a local file; a link is followed, as it is where a person names one."""
-        self._leaf(place, _Leaf(path, follow=True), name, before, name)
+        self._leaf(place, _Leaf(str(path), follow=True), name, before, name)
 
     def stream(self, place: Place, name: str, before: Located | None, source: Readable) -> None:
         """Put what comes from elsewhere, and cannot be compared."""
@@ -123,7 +116,7 @@ class Up:
         source = leaf.open()
         try:
             if isinstance(source, Source) and source.is_sparse:
-                self._actions.sparse(leaf.path)
+                self._actions.sparse(leaf.place)
             self._send(place, name, before, source, instead)
         finally:
             source.close()
@@ -147,7 +140,7 @@ class Up:
         """Tell whether a file need not be put; what else differs of it is set."""
         if not (self._rules.update or self._rules.mirror or self._went_before(before)):
             return False
-        facts = local_facts(leaf.path, follow=leaf.follow)
+        facts = local_facts(Path(leaf.place), follow=leaf.follow)
         if facts is None:
             return False
         same = same_facts(facts, before.metadata)
@@ -225,7 +218,7 @@ class Up:
                 if child.kind == FOLDER:
                     self.folder(here, child.path, clean, before, below)
                 else:
-                    leaf = _Leaf(child.path, link=child.kind == LINK)
+                    leaf = _Leaf(child.place, link=child.kind == LINK)
                     self._leaf(here, leaf, clean, before, below)
             except FsError as error:
                 self._failures.note(error)
@@ -258,17 +251,17 @@ class Up:
                 self._actions.excluded += 1
                 continue
             try:
-                clean = cleaned(child.path, child.name)
+                clean = cleaned(child.place, child.name)
                 if clean in named:
                     raise ExistsError(
-                        f"The local '{for_terminal(str(child.path))}' has the same name as another "
+                        f"The local '{for_terminal(child.place)}' has the same name as another "
                         "file there, but for how accents are written; only the first is put."
                     )
                 if is_passing(child.name):
-                    self._failures.skip(str(child.path), "part of a file that was not got whole")
+                    self._failures.skip(child.place, "part of a file that was not got whole")
                     continue
                 if child.kind == SPECIAL:
-                    self._failures.skip(str(child.path), child.kind)
+                    self._failures.skip(child.place, child.kind)
                 named[clean] = child
             except FsError as error:
                 self._failures.note(error)
@@ -311,7 +304,7 @@ class Up:
         return before
 
 
-def cleaned(path: Path, name: str) -> str:
+def cleaned(path: Path | str, name: str) -> str:
     """Return the name that a local file or folder will have."""
     try:
         return clean_name(name)

@@ -12,10 +12,10 @@ from fsclient.persistence import WORTH_KEEPING, can_go_on
 from fsclient.session import Session
 from fsclient.signing import NextVersion
 from fsclient.transfer.journal import Journal, Journals
-from fsclient.transfer.localfs import Source
 from fsclient.transfer.progress import Moving, Progress
 from fsclient.transfer.sealing import Readable, Sealing
 from fsclient.transfer.sending import Sending, Streamed, Workshop
+from fsclient.transfer.source import Source
 from fsclient.tree import Lately, Located
 from fsproto.errors import FsError
 from fsproto.keys.tree import KeyedNode, new_node

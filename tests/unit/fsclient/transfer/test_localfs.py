@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from fsclient.transfer.localfs import (
     LocalFacts,
-    Source,
     children,
     fill,
     local_name,
     same_file_key,
     written_whole,
 )
+from fsclient.transfer.source import Source
 from fsproto.errors import (
     ConflictError,
     InvalidNameError,

@@ -76,7 +76,7 @@ def test_what_came_in_the_way_of_a_new_file_is_replaced_and_never_followed(tmp_p
     assert (folder / "link").read_bytes() == b"new"
     assert (tmp_path / "outside").read_bytes() == b"untouched"
     (folder / "folder").mkdir()
-    with pytest.raises(FsError, match="The local '.*/made/folder' is"):
+    with pytest.raises(FsError, match="made/folder' is"):
         write_new(str(folder / "folder"), b"new", facts)
     with pytest.raises(NotFoundError, match="no' does not exist"):
         write_new(str(folder / "no" / "x"), b"", facts)
