@@ -6,7 +6,6 @@ into it. Each thing in it was sealed and signed by Alice for whoever reads it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError, SecurityError
@@ -27,6 +26,7 @@ from fsproto.sealed.manifest import (
 )
 from fsproto.sealed.signed import Signed
 from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, NodeKey
+from fsproto.values import Value
 
 if TYPE_CHECKING:
     from fsclient.tree import Located, Tree
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 _NO_KEY = KeyedNode(NO_NODE, 1, NodeKey(bytes(32)))
 
 
-@dataclass(frozen=True)
-class RefusedShare:
+class RefusedShare(Value, frozen=True):
     """Something that is said to be shared with oneself, and why it is not shown."""
 
     owner: str

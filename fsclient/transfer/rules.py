@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from fsclient.transfer.excludes import Excludes
+from fsproto.values import Value
 
 
-@dataclass(frozen=True)
-class Rules:
+class Rules(Value, frozen=True):
     """How what is there already is met."""
 
-    excludes: Excludes = field(default_factory=Excludes)
+    excludes: Excludes = msgspec.field(default_factory=Excludes)
     update: bool = False
     """Skip files of the same size, time and mode."""
     mirror: bool = False

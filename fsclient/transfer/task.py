@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from fsclient.session import Session
 from fsclient.transfer.actions import Actions
@@ -11,17 +11,17 @@ from fsclient.transfer.journal import Journals
 from fsclient.transfer.progress import Progress
 from fsclient.transfer.rules import Rules
 from fsclient.transfer.unfinished import Unfinished
+from fsproto.values import Value
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(Value, frozen=True):
     """One command: who works, whom to tell of what, and how what is there is met."""
 
     session: Session
     progress: Progress
     failures: Failures
     actions: Actions
-    rules: Rules = field(default_factory=Rules)
+    rules: Rules = msgspec.field(default_factory=Rules)
     journals: Journals | None = None
     """Where it is kept how far large files have come; None keeps nothing."""
     unfinished: Unfinished | None = None

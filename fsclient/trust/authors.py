@@ -16,7 +16,6 @@ must not change by their hand any more (`Memory`, frozen).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from fsclient.connection import ServerConnection
 from fsclient.trust.memory import LIST, Memory, Sighting, Since, age, key_end
@@ -38,10 +37,10 @@ from fsproto.sealed.folder import FolderState, VerifiedState, verify_state
 from fsproto.sealed.manifest import Manifest, VerifiedManifest, check_author
 from fsproto.sealed.signed import Signed, Verifier
 from fsproto.types import NO_NODE, Hash, NodeId
+from fsproto.values import Value
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(Value, frozen=True):
     """Where an opened node hangs."""
 
     parent: NodeId
@@ -53,8 +52,7 @@ class _Place:
     """It was seen in another folder before: which of the two it lies in must be found anew."""
 
 
-@dataclass(frozen=True)
-class Audience:
+class Audience(Value, frozen=True):
     """Who sees a folder, and who writes there or did so once, by the lists on the way to it."""
 
     lists: frozenset[NodeId]

@@ -11,12 +11,12 @@ One SQLite file a profile, so that several commands at once agree.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fsclient.trust.localdb import LocalDatabase
 from fsproto.sealed.signed import Signed
 from fsproto.types import Hash
+from fsproto.values import Value
 
 if TYPE_CHECKING:
     from fsproto.keys.portable import KnownPeople
@@ -33,8 +33,7 @@ CREATE TABLE IF NOT EXISTS shown (user TEXT PRIMARY KEY, bundle BLOB NOT NULL);
 """
 
 
-@dataclass(frozen=True)
-class Pin:
+class Pin(Value, frozen=True):
     """The keys of a person that were used here."""
 
     user: str

@@ -16,12 +16,12 @@ An index counts from 0. Whatever does not follow is refused: `SecurityError`.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 from fsproto import crypto, labels
 from fsproto.errors import RemoteProtocolError, SecurityError, SignatureError
 from fsproto.packing import Record, pack, unpack
 from fsproto.types import Hash
+from fsproto.values import Value
 
 FORMAT = 1
 
@@ -51,8 +51,7 @@ class Entry(Record, frozen=True):
     """When, by the server's clock."""
 
 
-@dataclass(frozen=True)
-class Keys:
+class Keys(Value, frozen=True):
     """The keys that the log names for a person."""
 
     user: str

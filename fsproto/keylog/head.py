@@ -12,13 +12,13 @@ that anybody can check.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 
 from fsproto import crypto, labels
 from fsproto.errors import RemoteProtocolError, SignatureError
 from fsproto.packing import Record, unpack
 from fsproto.sealed.signed import Signed, open_signed, sign
 from fsproto.types import Hash
+from fsproto.values import Value
 
 FORMAT = 1
 _SIZE = struct.Struct(">Q")
@@ -36,12 +36,11 @@ class Head(Record, frozen=True):
     time_ms: int
 
 
-@dataclass(frozen=True)
-class VerifiedHead:
+class VerifiedHead(Value, frozen=True):
     """A head whose signature was checked; made only by `verify_head`."""
 
     body: Head
-    signed: Signed = field(repr=False)
+    signed: Signed
 
 
 def sign_head(key: crypto.SigningKey, size: int, root: Hash, time_ms: int) -> Signed:

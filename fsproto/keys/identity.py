@@ -14,6 +14,7 @@ from fsproto.errors import IntegrityError, RemoteProtocolError, SignatureError
 from fsproto.names import clean_user
 from fsproto.packing import Record, unpack
 from fsproto.sealed.signed import Signed, open_signed, payload_hash, sign
+from fsproto.values import Value
 
 if TYPE_CHECKING:
     from fsproto.types import Hash, Random
@@ -36,12 +37,11 @@ class Bundle(Record, frozen=True):
     time_ms: int
 
 
-@dataclass(frozen=True)
-class VerifiedBundle:
+class VerifiedBundle(Value, frozen=True):
     """A bundle that its own key signed; made only by `verify_bundle` and `Identity`."""
 
     body: Bundle
-    signed: Signed = field(repr=False)
+    signed: Signed
 
     @property
     def hash(self) -> Hash:

@@ -22,7 +22,6 @@ the list names its hash.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fsproto import crypto, labels
@@ -33,6 +32,7 @@ from fsproto.names import is_user
 from fsproto.packing import Record, unpack
 from fsproto.sealed.signed import Signed, open_signed, payload_hash, sign
 from fsproto.types import NO_NODE, Hash, NodeId
+from fsproto.values import Value
 
 if TYPE_CHECKING:
     from fsproto.keys.identity import Identity
@@ -118,13 +118,12 @@ class GroupedList(MemberList, frozen=True):
     """Of whoever came by a group, every way; who is not here was named alone."""
 
 
-@dataclass(frozen=True)
-class VerifiedMembers:
+class VerifiedMembers(Value, frozen=True):
     """A member list whose signature was checked; made only by the two functions below."""
 
     body: MemberList
     hash: Hash
-    signed: Signed = field(repr=False)
+    signed: Signed
 
     def member(self, user: str) -> Member | None:
         """Return what the list says of a person."""
