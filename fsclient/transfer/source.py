@@ -14,6 +14,7 @@ from fsproto.names import for_terminal
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _READ |= getattr(os, "O_NONBLOCK", 0)  # a named pipe would wait for somebody to write to it
+_READ_INTO = getattr(os, "readv", None)  # Windows has none
 _AT_ONCE = 64 * 1024
 """Bytes; fewer are copied in less time than it takes to have them read where they go."""
 _HOLE_WORTH_TELLING = 64 * 1024
@@ -118,8 +119,8 @@ class Source:
 
 def _read_into(number: int, room: memoryview) -> int:
     """Read once from an open file; a file object would take longer to make than a small one."""
-    if len(room) > _AT_ONCE and hasattr(os, "readv"):
-        return os.readv(number, [room])
+    if len(room) > _AT_ONCE and _READ_INTO is not None:
+        return int(_READ_INTO(number, [room]))
     data = os.read(number, len(room))
     room[: len(data)] = data
     return len(data)
