@@ -83,7 +83,10 @@ class Draft:
     def entry(self, folder: KeyedNode, tokens: Sequence[Token]) -> Entry | None:
         """Return what a folder has under a name, changed as far as the draft has come."""
         edit = self._edits[folder.node]
-        return next((found for token in tokens if (found := edit.get(token)) is not None), None)
+        for token in tokens:
+            if (found := edit.get(token)) is not None:
+                return found
+        return None
 
     def place(self, parent: KeyedNode, tokens: Sequence[Token], what: NextVersion) -> None:
         """Make a node's next version and enter it in its folder, under its newest token."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fsproto.errors import InvalidNameError
 from fsproto.limits import MAX_DROP_NAME, MAX_DROP_PARTS, MAX_NAME_BYTES, MAX_PATH_PARTS
@@ -101,8 +101,7 @@ def _is_plain(c: str) -> bool:
     return category not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") or c in "\u00ad\u200c\u200d"
 
 
-@dataclass(frozen=True)
-class RemotePath:
+class RemotePath(NamedTuple):
     """A place in somebody's tree: `owner` (None: one's own) and names from its root down."""
 
     owner: str | None
