@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from fsproto.errors import UsageError
 from fsproto.limits import DEFAULT_PORT
 from fsproto.names import clean_user, for_terminal
+from fsproto.values import Value
 
 _LINK = re.compile(
     r"fs://(?P<user>[^@/]+)@(?P<address>\[[0-9A-Fa-f:.%]+\](?::[0-9]+)?|[^/:@\[\]]+(?::[0-9]+)?)/?"
@@ -16,8 +16,7 @@ _LINK = re.compile(
 _MAX_PORT = 65535
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(Value, frozen=True):
     """A host and a TCP port."""
 
     host: str
@@ -28,8 +27,7 @@ class Address:
         return f"{host}:{self.port}"
 
 
-@dataclass(frozen=True)
-class EnrollLink:
+class EnrollLink(Value, frozen=True):
     """Whom to enrol, where, and the host key to expect there."""
 
     user: str

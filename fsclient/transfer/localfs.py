@@ -8,7 +8,6 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
@@ -223,8 +222,7 @@ def written_whole(path: Path, facts: LocalFacts, *, follow: bool = True) -> Iter
         raise
 
 
-@dataclass
-class Written:
+class Written(Value, frozen=True):
     """A local file that says what went wrong in our own words."""
 
     file: BinaryIO

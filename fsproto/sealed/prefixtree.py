@@ -17,7 +17,7 @@ et al., USENIX Security 2015) for the shape and its proofs of absence.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import insort
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from operator import itemgetter
@@ -92,7 +92,16 @@ def _bit(token: bytes, depth: int) -> int:
 
 def _split(ordered: Sequence[_T], token: Callable[[_T], bytes], depth: int) -> int:
     """Return where those begin whose token's bit at `depth` is 1; they agree in all before."""
-    return bisect_left(ordered, 1, key=lambda one: _bit(token(one), depth))
+    # `bisect` would call a function of ours for each that it looks at.
+    byte, bit = depth >> 3, 0x80 >> (depth & 7)
+    low, high = 0, len(ordered)
+    while low < high:
+        middle = (low + high) >> 1
+        if token(ordered[middle])[byte] & bit:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 class PrefixTree:
