@@ -45,7 +45,7 @@ WHAT = (
     ("database", r"\((sqlalchemy|sqlite3|fsd/store)"),
     (
         "local files",
-        r"\((fsclient/transfer/(localfs|wholefile|partial)|fsd/blobs|pathlib|shutil|tempfile)",
+        r"\((fsclient/transfer/(localfs|source|wholefile|partial)|fsd/blobs|pathlib|shutil|tempfile)",
     ),
     ("local files", r"^Download\.segment_into \(fsd/doors"),
     ("socket", r"\((fsclient/connection|fsproto/wire/frames|fsd/doors/line|socket)"),
