@@ -29,7 +29,7 @@ from fsclient.cli import run as run_client
 from fsproto.link import Address
 from tests.servers import Authenticator, RunningServer, environment
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 USAGE, UNREACHABLE, LOGIN, NOT_FOUND, NOT_ALLOWED, SECURITY, CONFLICT, SPACE = range(2, 10)
 INTERRUPTED = 130

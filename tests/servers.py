@@ -184,7 +184,7 @@ class Authenticator:
     on to the latest; three logins are had at once, the next ones as the clock allows.
     """
 
-    SAFE_S = 3.0
+    SAFE_S = 6.0
     """The step before this one is left out if it would be too old this soon."""
 
     def __init__(self, person: Mapping[str, Any]) -> None:

@@ -25,8 +25,8 @@ from tests.attacks.raw import ANY_ROOM, Forger, Raw
 from tests.attacks.world import NOTES, Person, World, finish, until
 from tests.servers import code
 
-SOON_S = 5.0
-"""A session that was ended elsewhere is ended everywhere within about a second, or a few on a
+SOON_S = 15.0
+"""A session that was ended elsewhere is ended everywhere within about a second, or more on a
 machine that has other things to do."""
 
 
@@ -227,12 +227,10 @@ def test_a_code_typed_in_another_way_is_the_same_code(world: World, liar: LyingS
 
 @pytest.mark.parametrize("offset", [-3, -2, 2, 3])
 def test_a_code_of_another_time_is_refused(world: World, liar: LyingServer, offset: int) -> None:
-    # Computed at the beginning of a step, so that no clock moves it into the window.
-    secret = world.alice.added["secret"]
-    now = int(time.time()) // 30
-    otp = code(secret, offset)
-    if int(time.time()) // 30 == now:
-        assert log_in(world.alice, otp) == 4
+    began = int(time.time()) // 30
+    status = log_in(world.alice, code(world.alice.added["secret"], offset))
+    if int(time.time()) // 30 == began:  # else the next step may have moved it into the window
+        assert status == 4
 
 
 @pytest.mark.parametrize(

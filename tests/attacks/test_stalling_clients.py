@@ -24,8 +24,8 @@ SALT = Salt(bytes(32))
 SEGMENT = bytes(SEGMENT_SIZE)
 UPLOAD = 2
 """Number of the first request behind the login."""
-STALL_S = 0.3
-FRAME_S = 1.0
+STALL_S = 0.6
+FRAME_S = 2.0
 MORE_THAN_THREADS = 40
 """Connections; a server has 32 threads for all of them."""
 

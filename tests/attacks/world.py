@@ -54,7 +54,7 @@ FILES = {
 }
 READY = "ready.json"
 """Is there once the people and their files are."""
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 def until(condition: Callable[[], object], what: str, within_s: float = WITHIN_S) -> None:

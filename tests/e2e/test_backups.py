@@ -139,7 +139,7 @@ def test_a_server_on_postgresql_is_backed_up_and_put_back(tmp_path, postgres):
         alice.server, alice.name, alice.added = server, "alice", added
         alice.home, alice.folder = tmp_path / "alice", tmp_path / "work"
         alice.folder.mkdir()
-        alice.run("enroll", alice.link, "--no-passphrase", "--otp", code(added["secret"], -1)).ok()
+        alice.run("enroll", alice.link, "--no-passphrase", "--otp", code(added["secret"])).ok()
         alice.write("file", b"what alice has")
         alice.run("put", "file").ok()
         made = backup(server.home, tmp_path / "backup", "--database", url)
