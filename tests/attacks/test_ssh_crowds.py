@@ -73,7 +73,7 @@ def test_those_who_come_and_say_nothing_make_room_and_take_few_threads(door, ali
             strangers[-1].sendall(said)
         greeted = [stranger.recv(64) for stranger in strangers[-FEW:]]
         assert all(each.startswith(b"SSH-2.0-fsd") for each in greeted)
-        until(lambda: door.threads <= before + FEW + 10, "few threads are left", within_s=5)
+        until(lambda: door.threads <= before + FEW + 10, "few threads are left")
         assert gets_in(door, alice)
         until(lambda: all(map(is_closed, strangers[: 60 - FEW])), "the oldest were shown out")
 
