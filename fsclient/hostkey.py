@@ -7,7 +7,9 @@ says; see `fsproto.keys.hostmove`.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from fsclient.connection import line_to
 from fsclient.persistence import Patience
