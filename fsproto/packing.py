@@ -6,7 +6,8 @@ none missing, none too many, of exactly the declared types, and nothing behind t
 
 from __future__ import annotations
 
-from typing import TypeVar
+import threading
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,6 +23,21 @@ class Record(
 R = TypeVar("R", bound=Record)
 
 _encoder = msgspec.msgpack.Encoder()
+_decoders: dict[object, msgspec.msgpack.Decoder[Any]] = {}
+_making = threading.Lock()
+
+
+def decoder_of(kind: Any) -> msgspec.msgpack.Decoder[Any]:  # noqa: ANN401 - a class, or a union of some
+    """Return what reads records of a kind, or of one of several; anybody may use it at any time.
+
+    One thread at a time makes them: msgspec (0.22) keeps what it knows of a type before it knows
+    all of it, and a thread that reads such a one in that moment ends the whole program.
+    """
+    found = _decoders.get(kind)
+    if found is None:
+        with _making:
+            found = _decoders[kind] = msgspec.msgpack.Decoder(kind)
+    return found
 
 
 def pack(record: Record) -> bytes:
@@ -32,8 +48,9 @@ def pack(record: Record) -> bytes:
 def unpack(data: bytes | memoryview, kind: type[R]) -> R:
     """Return the record of that kind; `RemoteProtocolError` if the bytes are not exactly one."""
     try:
-        return msgspec.msgpack.decode(data, type=kind)
+        read: R = decoder_of(kind).decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise RemoteProtocolError(
             f"The other end sent a {kind.__name__} that cannot be read."
         ) from None
+    return read

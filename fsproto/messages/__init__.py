@@ -10,6 +10,7 @@ from fsproto.errors import FsError, InternalError, RemoteProtocolError
 from fsproto.limits import MAX_CONTROL
 from fsproto.messages import account, drops, files, history, keylog, shares
 from fsproto.messages.base import Done, Failure, Message
+from fsproto.packing import decoder_of
 
 __all__ = [
     "Done",
@@ -103,7 +104,7 @@ def decode(packed: bytes | memoryview) -> Message:
         union: Any = MESSAGES[0]
         for kind in MESSAGES[1:]:
             union |= kind
-        _decoder = msgspec.msgpack.Decoder(union)
+        _decoder = decoder_of(union)
     if len(packed) > MAX_CONTROL:
         raise RemoteProtocolError("The other end sent a message that is too long.")
     try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import msgspec
 import pytest
 
@@ -45,3 +48,41 @@ def test_bytes_behind_a_record_are_refused(behind: bytes):
 def test_a_record_cannot_be_changed():
     with pytest.raises(AttributeError):
         _Pair(5).number = 6  # type: ignore[misc]
+
+
+_MANY_AT_ONCE = """
+import sys, threading, types
+from fsproto.packing import unpack
+
+def race(number):
+    kinds = sys.modules[f"kinds{number}"] = types.ModuleType(f"kinds{number}")
+    exec(
+        "from __future__ import annotations\\n"
+        "from fsproto.packing import Record\\n"
+        "class Inner(Record): a: bytes; b: int\\n"
+        "class Outer(Record): one: Inner; some: list[Inner]; c: bytes\\n",
+        kinds.__dict__,
+    )
+    packed = b"\\x93\\x92\\xc4\\x01x\\x05\\x91\\x92\\xc4\\x01x\\x05\\xc4\\x01y"
+    together = threading.Barrier(8)
+    def read():
+        together.wait()
+        read_so.append(unpack(packed, kinds.Outer).c)
+    read_so = []
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert read_so == [b"y"] * 8
+
+sys.setswitchinterval(1e-6)
+for number in range(300):
+    race(number)
+"""
+
+
+def test_many_threads_may_be_the_first_to_read_a_record_of_a_kind():
+    # In a program of its own: what it is about ends the program, not the test.
+    done = subprocess.run([sys.executable, "-c", _MANY_AT_ONCE], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
