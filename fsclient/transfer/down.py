@@ -34,6 +34,7 @@ from fsclient.transfer.localfs import (
     is_folder_there,
     kind_at,
     local_name,
+    passing_name,
     same_file_key,
     set_facts,
     written_whole,
@@ -142,8 +143,8 @@ class Down:
                     self._enter(_Here(child, Path(place), below), todo)
                 elif here.was_there:
                     self._leaf(child, Path(place), below, follow=False)
-                else:
-                    self._new(child, place)
+                else:  # made just now: nothing is there to be looked at
+                    self._add(self._job(child, place, is_new=True), place, what.GET)
             except FsError as error:
                 self._failures.note(error)
 
@@ -177,19 +178,6 @@ class Down:
 
     # --- files
 
-    def _new(self, found: Located, place: str) -> None:
-        """Note that a file is to be got into a folder that was made just now.
-
-        Its path is text, and no `Path` is made of it where none is needed: these are many.
-        """
-        metadata = found.metadata
-        if metadata.size >= WORTH_KEEPING or metadata.mode is Mode.SYMLINK:
-            job = self._job(found, Path(place), follow=False)
-        else:
-            at_once = partial(write_new, place, facts=_facts(metadata))
-            job = Job(found, partial(_written, place, metadata), at_once=at_once)
-        self._add(job, place, what.GET)
-
     def _leaf(self, found: Located, path: Path, relative: str, *, follow: bool) -> None:
         """Note that a file is to be got, unless it is the same as what is there."""
         metadata = found.metadata
@@ -206,16 +194,26 @@ class Down:
             job = self._job(found, path, follow=follow)
             self._add(job, path, what.GET if there is None else what.REPLACE)
 
-    def _job(self, found: Located, path: Path, *, follow: bool) -> Job:
-        """Return the job for one file, which is kept in parts if it is worth it."""
+    def _job(
+        self, found: Located, place: Path | str, *, follow: bool = False, is_new: bool = False
+    ) -> Job:
+        """Return the job for one file, which is kept in parts if it is worth it.
+
+        `is_new` says that its folder was made just now. Its path may be text, and no `Path` is made
+        of it where none is needed: these are many.
+        """
         metadata, persistence = found.metadata, self._session.persistence
         content = found.manifest.body.content
-        target = partial(_written, path, metadata, follow=follow)
+        target = partial(_written, place, metadata, follow=follow)
         if metadata.mode is Mode.SYMLINK or content is None:
             return Job(found, target)
         if metadata.size < WORTH_KEEPING:
-            at_once = partial(write_whole, path, facts=_facts(metadata), follow=follow)
+            facts = _facts(metadata)
+            if is_new:
+                return Job(found, target, at_once=partial(write_new, str(place), facts=facts))
+            at_once = partial(write_whole, Path(place), facts=facts, follow=follow)
             return Job(found, target, at_once=at_once)
+        path = Path(place)
         if not persistence.resumes:
             if not self._actions.dry_run:
                 drop_partials(path, follow=follow)
@@ -310,7 +308,7 @@ def _in_place_of_folder(
     path: Path, metadata: Metadata, remove: partial[bool]
 ) -> Iterator[Writable]:
     """As `_written`, where a folder goes once all of the file was verified."""
-    beside = path.with_name(f".fs-{os.urandom(8).hex()}")
+    beside = path.with_name(passing_name())
     try:
         with _written(beside, metadata) as target:
             yield target

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fsclient.errors import local_errors
-from fsclient.transfer.localfs import LocalFacts, facts_of
+from fsclient.transfer.localfs import LocalFacts, facts_of, passing_name
 from fsproto.errors import (
     ConflictError,
     IntegrityError,
@@ -103,7 +103,7 @@ def link_made(path: Path, mtime_ns: int) -> Iterator[_Target]:
             f"The symbolic link for the local '{for_terminal(str(path))}' holds what no link can."
         )
     _must_be_replaceable(path)
-    temporary = path.parent / f".fs-{os.urandom(8).hex()}"
+    temporary = path.parent / passing_name()
     try:
         _make(bytes(target), temporary, path)
         with local_errors(path):

@@ -8,6 +8,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
@@ -176,13 +177,11 @@ class Target:
         """Look at what is there; `ConflictError` for what is never replaced."""
         self._path = path
         self.final, self._mode = _replaced(path, follow=follow)
-        self.passing_name = passing_name()
-        """What it is called beside its place until it is whole."""
 
-    @property
+    @cached_property
     def temporary(self) -> Path:
         """Where it lies until it is whole."""
-        return self.final.parent / self.passing_name
+        return self.final.parent / passing_name()
 
     def begin(self) -> BinaryIO:
         """Open a new file beside it, which only we can read."""

@@ -12,7 +12,7 @@ from fsproto.errors import SourceChangedError, UsageError
 from fsproto.names import for_terminal
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
-_READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _READ |= getattr(os, "O_NONBLOCK", 0)  # a named pipe would wait for somebody to write to it
 _READ_INTO = getattr(os, "readv", None)  # Windows has none
 _AT_ONCE = 64 * 1024

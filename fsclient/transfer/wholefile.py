@@ -23,7 +23,7 @@ from fsclient.transfer.localfs import (
 from fsproto.sealed.manifest import Mode
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-_NEW |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_NEW |= getattr(os, "O_BINARY", 0)
 
 
 def write_whole(path: Path, data: bytes | memoryview, facts: LocalFacts, *, follow: bool) -> None:
