@@ -38,6 +38,7 @@ from fsd.services.quotas import RENEW_S, Quotas
 from fsd.services.shares import Sharing
 from fsd.services.transfers import Transfers
 from fsd.settings.reload import compare
+from fsd.spare import SpareThreads
 from fsd.sshkeys import SshHostKey, ssh_host_keys
 from fsd.store import schema
 from fsd.store.engine import Database
@@ -209,8 +210,14 @@ class _Server:
             audit=self._audit,
             room=self._quotas,
         )
+        self._spare = SpareThreads.of_this_machine()
         self._transfers = Transfers(
-            database, self._blobs, now_ms=now_ms, limits=settings.uploads, quotas=self._quotas
+            database,
+            self._blobs,
+            now_ms=now_ms,
+            limits=settings.uploads,
+            quotas=self._quotas,
+            spare=self._spare,
         )
         self._drops = Drops(
             database,
@@ -226,7 +233,7 @@ class _Server:
         self._watch = _watch(settings, database, self._stop)
         keys = HostKeys(settings.home)
         desk = self._desk()
-        self._door = NativeDoor(desk, keys.current(), settings.door, keys.moves())
+        self._door = NativeDoor(desk, keys.current(), settings.door, keys.moves(), self._spare)
         self._ssh_keys: list[SshHostKey] = []
         self._ssh = None if settings.ssh_listen is None else self._ssh_door(settings, desk)
 

@@ -20,6 +20,7 @@ from fsd.doors.listening import accept, listen
 from fsd.doors.peer import Inside, Peer
 from fsd.doors.policy import DoorPolicy
 from fsd.doors.voucher import Voucher
+from fsd.spare import SpareThreads
 from fsproto import crypto
 from fsproto.keys.hostmove import Move
 from fsproto.wire.connection import Connection
@@ -39,14 +40,19 @@ class NativeDoor:
         desk: Desk,
         host_key: crypto.RsaKey,
         policy: DoorPolicy,
-        moves: Sequence[Move] = (),
+        moves: Sequence[Move],
+        spare: SpareThreads,
     ) -> None:
-        """Take the services behind the door, the key that proves it, and who vouches for that."""
+        """Take the services behind the door, the key that proves it, and who vouches for that.
+
+        `spare` may help with what comes in.
+        """
         self.policy = policy
         self.host_key = host_key
         self.moves = moves
         self._pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="fsd")
-        self._inside = Inside.of(desk, policy, self._pool)
+        self._spare = spare
+        self._inside = Inside.of(desk, policy, self._pool, self._spare)
         self._waiting: WaitingRoom[asyncio.Task[None]] = WaitingRoom(
             most=policy.waiting, most_of_one=policy.waiting_of_one
         )
@@ -61,7 +67,7 @@ class NativeDoor:
     ) -> None:
         """Take other parts for connections from now on; those there are keep theirs."""
         self.policy, self.host_key, self.moves = policy, host_key, moves
-        self._inside = Inside.of(desk, policy, self._pool)
+        self._inside = Inside.of(desk, policy, self._pool, self._spare)
         self._waiting.limit(most=policy.waiting, most_of_one=policy.waiting_of_one)
 
     async def open(self, host: str, port: int) -> tuple[str, int]:

@@ -13,6 +13,7 @@ import contextvars
 import logging
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -25,10 +26,11 @@ from fsd.doors.crowd import Turns
 from fsd.doors.desk import Desk, Upload
 from fsd.doors.line import Inbox, Line
 from fsd.doors.policy import DoorPolicy, until_answer
-from fsd.doors.streams import Incoming, Outgoing
+from fsd.doors.streams import Failed, Incoming, Outgoing
 from fsd.doors.voucher import Voucher
 from fsd.services.accounts import Principal
 from fsd.services.codes import CodeUsed
+from fsd.spare import SpareThreads
 from fsproto.errors import (
     ConnectionLost,
     FsError,
@@ -71,13 +73,14 @@ class Inside:
     desk: Desk
     policy: DoorPolicy
     pool: Executor
+    spare: SpareThreads
     turns: Turns
     """Of key exchanges."""
 
     @classmethod
-    def of(cls, desk: Desk, policy: DoorPolicy, pool: Executor) -> Inside:
+    def of(cls, desk: Desk, policy: DoorPolicy, pool: Executor, spare: SpareThreads) -> Inside:
         """Build it as the policy has it."""
-        return cls(desk, policy, pool, policy.turns())
+        return cls(desk, policy, pool, spare, policy.turns())
 
 
 class Peer:
@@ -108,7 +111,7 @@ class Peer:
         self._uploads: dict[int, Upload] = {}
         self._channel: bytes | None = None
         """The channel id, once room may be reserved for uploads; it is not told after the end."""
-        self._incoming = Incoming(self._line, connection, self._segment)
+        self._incoming = Incoming(self._line, connection, self._segment, inside.spare)
         self._began = self._checked = time.monotonic()
 
     def idle_for(self) -> float:
@@ -256,23 +259,22 @@ class Peer:
     async def _work_on(self, who: Principal, inbox: Inbox, frame: Frame) -> None:
         await self._check_session(who)
         event: Event | None
-        failed: FsError | None = None
         if len(frame.body) > SMALL and self._uploads:
             event, failed = await self._turn(inbox, frame)
         elif len(frame.body) > SMALL:
-            event, failed = await self._in_thread(self._incoming.open, frame)
+            turn = partial(self._incoming.turn, go_on=False)
+            event, failed = await self._in_thread(turn, deque((frame,)))
         else:
             self._incoming.rest()
-            event = self._connection.open_frame(frame)
-            if isinstance(event, Data):
-                failed = await self._in_thread(self._segment, event)
-        if isinstance(event, Data):
-            if failed is not None:
-                await self._say(event.stream, failure(failed))
-        elif event is not None:
+            event, failed = self._connection.open_frame(frame), []
+            if isinstance(event, Data) and (error := await self._in_thread(self._segment, event)):
+                failed = [(event.stream, error)]
+        for stream, error in failed:
+            await self._say(stream, failure(error))
+        if event is not None and not isinstance(event, Data):
             await self._answer(who, event)
 
-    async def _turn(self, inbox: Inbox, frame: Frame) -> tuple[Event | None, FsError | None]:
+    async def _turn(self, inbox: Inbox, frame: Frame) -> tuple[Event | None, list[Failed]]:
         """Have a thread take in segments as long as they come."""
         frames = inbox.lend()
         frames.appendleft(frame)

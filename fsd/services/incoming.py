@@ -8,10 +8,12 @@ nobody else. Its leaves live in memory alone, and are computed again from what w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 
 from fsd.blobs.base import BlobStore, StagedBlob
 from fsd.services.quotas import Space
+from fsd.spare import SpareThreads
 from fsproto import crypto
 from fsproto.errors import ConflictError, IntegrityError, OutOfSpaceError, RemoteProtocolError
 from fsproto.limits import SEGMENT_SIZE
@@ -38,11 +40,15 @@ class IncomingBlob:
         salt: Salt,
         staged: StagedBlob,
         most: int | None,
+        spare: SpareThreads,
         *,
         resumable: bool = False,
         leaves: list[bytes] | None = None,
     ) -> None:
-        """Take the place it is written to, and the leaves of what is there already."""
+        """Take the place it is written to, and the leaves of what is there already.
+
+        `spare` may hash while it is written.
+        """
         self.owner = owner
         self.salt = salt
         self.staged = staged
@@ -56,6 +62,7 @@ class IncomingBlob:
         self._leaves = leaves or []
         self._size = len(self._leaves) * SEGMENT_SIZE
         self._most = most
+        self._spare = spare
 
     def add(self, index: int, segment: memoryview) -> None:
         """Take the next segment; `RemoteProtocolError` for any but that one."""
@@ -69,8 +76,11 @@ class IncomingBlob:
                 raise OutOfSpaceError("The file is larger than this server takes.")
             if self.space is not None:
                 self.space.cover(self._size + len(segment))
-            self.staged.write(segment)
-            self._leaves.append(integrity.leaf(self.salt, index, segment))
+            leaf = self._spare.beside(
+                partial(integrity.leaf, self.salt, index, segment),
+                partial(self.staged.write, segment),
+            )
+            self._leaves.append(leaf)
             self._size += len(segment)
 
     def must_go_on(self) -> None:
@@ -113,23 +123,26 @@ class WholeBlob:
 class IncomingBlobs:
     """All blobs that are being received by this process, and what is suspended in the store."""
 
-    def __init__(self, store: BlobStore, limits: UploadLimits, most: int | None) -> None:
-        """Take where they are staged, and the largest blob in bytes that is taken in."""
+    def __init__(
+        self, store: BlobStore, limits: UploadLimits, most: int | None, spare: SpareThreads
+    ) -> None:
+        """Take where they are staged, the largest blob in bytes that is taken in, and helpers."""
         self._store = store
         self._limits = limits
         self._most = most
+        self._spare = spare
         self._lock = Lock()
         self._active: dict[int, set[IncomingBlob]] = {}
 
     def begin(self, owner: int, salt: Salt, *, resumable: bool) -> IncomingBlob:
         """Begin a blob, in place of what there is of it."""
         if not resumable:
-            return self._enter(IncomingBlob(owner, salt, self._store.stage(), self._most))
+            return self._enter(self._blob(owner, salt, self._store.stage()))
         before = self._find(owner, salt)
         if before is not None:
             self.discard(before)
         staged = self._store.stage(_ticket(owner, salt))
-        return self._enter(IncomingBlob(owner, salt, staged, self._most, resumable=True))
+        return self._enter(self._blob(owner, salt, staged, resumable=True))
 
     def resume(self, owner: int, salt: Salt) -> tuple[IncomingBlob, int] | None:
         """Go on with a resumable blob; return it and how many segments there are; None if none.
@@ -149,7 +162,7 @@ class IncomingBlobs:
             if found is None:
                 return None
             leaves, staged = _hashed(salt, found), found
-        blob = IncomingBlob(owner, salt, staged, self._most, resumable=True, leaves=leaves)
+        blob = self._blob(owner, salt, staged, resumable=True, leaves=leaves)
         if not leaves:
             staged.discard()
             return None
@@ -180,6 +193,19 @@ class IncomingBlobs:
         self._leave(blob)
         if blob.space is not None and not was_over:
             blob.space.let_go()
+
+    def _blob(
+        self,
+        owner: int,
+        salt: Salt,
+        staged: StagedBlob,
+        *,
+        resumable: bool = False,
+        leaves: list[bytes] | None = None,
+    ) -> IncomingBlob:
+        return IncomingBlob(
+            owner, salt, staged, self._most, self._spare, resumable=resumable, leaves=leaves
+        )
 
     def _find(self, owner: int, salt: Salt) -> IncomingBlob | None:
         with self._lock:

@@ -13,6 +13,7 @@ from fsd.blobs.base import BlobReader, BlobStore
 from fsd.services.accounts import Principal
 from fsd.services.incoming import IncomingBlob, IncomingBlobs, UploadLimits, WholeBlob
 from fsd.services.quotas import Quotas
+from fsd.spare import SpareThreads
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import drops, nodes, shares
@@ -36,13 +37,19 @@ class Transfers:
         max_blob: int | None = None,
         limits: UploadLimits | None = None,
         quotas: Quotas | None = None,
+        spare: SpareThreads | None = None,
     ) -> None:
-        """Take the parts, and the largest blob in bytes that is taken in (None: any)."""
+        """Take the parts, and the largest blob in bytes that is taken in (None: any).
+
+        `spare` may hash what comes in while it is written.
+        """
         self._database = database
         self._blobs = blobs
         self._now_ms = now_ms
         self._quotas = quotas or Quotas(database, now_ms=now_ms)
-        self._incoming = IncomingBlobs(blobs, limits or UploadLimits(), max_blob)
+        self._incoming = IncomingBlobs(
+            blobs, limits or UploadLimits(), max_blob, spare or SpareThreads(0)
+        )
 
     def begin(
         self,

@@ -30,6 +30,7 @@ from fsd.services.histories import Histories
 from fsd.services.keylog import KeyLogs, LogKeeper
 from fsd.services.shares import Sharing
 from fsd.services.transfers import Transfers
+from fsd.spare import SpareThreads
 from fsd.store.engine import Database
 from fsproto.link import Address
 from fsproto.messages import Message
@@ -160,7 +161,7 @@ class _Door(NativeDoor):
     """The native door, with ends that lie."""
 
     def __init__(self, server: LyingServer, desk: Desk, home: Home, policy: DoorPolicy) -> None:
-        super().__init__(desk, home.host_key(), policy)
+        super().__init__(desk, home.host_key(), policy, (), SpareThreads(1))
         self._lying = server
 
     def connection(self) -> Connection:
