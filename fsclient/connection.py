@@ -35,6 +35,7 @@ from fsproto.wire.connection import (
     Reply,
     State,
 )
+from fsproto.wire.frames import SMALL, Outgoing
 from fsproto.wire.handshake import ClientHandshake
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ class ServerConnection:
         self._came: dict[int, Control] = {}
         self._early: dict[int, deque[Control | Data]] = {}
         """What came for requests that are asked about later, because one was put in between."""
-        self._record_room: bytearray | None = None
+        self._outgoing = Outgoing()
+        self._plain: memoryview | None = None
+        """What large messages are opened in."""
         self._opened = False
         self._proxy: Proxy | None = None
         with self._translated():
@@ -151,21 +154,19 @@ class ServerConnection:
         self._request += 1
         if ahead:
             self._awaited.add(self._request)
-        self._put(self._connection.send(self._request, message))
+        self.go_on(self._request, message)
         return self._request
 
     def go_on(self, request: int, message: Message) -> None:
         """Send a further message of a request that has begun."""
-        self._put(self._connection.send(request, message))
+        self._put(self._connection.send_in(self._outgoing, request, message))
 
     def send_segment(self, request: int, index: int, segment: memoryview) -> None:
         """Send a segment of an upload; raises the upload's failure if it was told meanwhile.
 
         `segment` begins with `DATA_ROOM` bytes of room, so that it need not be copied.
         """
-        if self._record_room is None:
-            self._record_room = bytearray(MAX_RECORD + RECORD_ROOM)
-        record = memoryview(self._record_room)[: len(segment) + RECORD_ROOM]
+        record = self._outgoing.frame(len(segment) + RECORD_ROOM)
         self._put(self._connection.seal_segment(request, index, segment, record))
         self._awaited.add(request)
         while self._readable():
@@ -260,8 +261,8 @@ class ServerConnection:
             number = event.request if isinstance(event, Control) else event.stream
             if number == request or not 0 < number < request:
                 break
-            if isinstance(event, Data):  # its memory is used again
-                event = Data(event.stream, event.index, memoryview(bytes(event.payload)))
+            if isinstance(event, Data):
+                event = _kept(event)
             if not self._set_aside(event):
                 self._early.setdefault(number, deque()).append(event)
         self._early.setdefault(number, deque()).append(event)
@@ -283,7 +284,12 @@ class ServerConnection:
                 ends = ends or now + self._patience.frame_s
                 if now > ends:
                     raise TimeoutError
-        return connection.open_frame(frame, into)
+        if into is not None or len(frame.body) <= SMALL:
+            return connection.open_frame(frame, into)
+        if self._plain is None:
+            self._plain = memoryview(bytearray(MAX_RECORD))
+        event = connection.open_frame(frame, self._plain)
+        return _kept(event) if isinstance(event, Data) else event
 
     def _reply(self) -> bytes:
         event = self._next()
@@ -333,6 +339,11 @@ class ServerConnection:
                 f"The server at {self._where} cannot be reached: {error.strerror or error}.",
                 hint="Is it running, and does the network reach it?",
             ) from None
+
+
+def _kept(segment: Data) -> Data:
+    """Return a segment with memory of its own: that which it came in is used again."""
+    return Data(segment.stream, segment.index, memoryview(bytes(segment.payload)))
 
 
 def line_to(

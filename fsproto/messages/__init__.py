@@ -92,9 +92,23 @@ _decoder: msgspec.msgpack.Decoder[Any] | None = None
 def encode(message: Message) -> bytes:
     """Return the packed message; `ValueError` if it is longer than a control record may be."""
     packed = _encoder.encode(message)
-    if len(packed) > MAX_CONTROL:
-        raise ValueError(f"a {type(message).__name__} of {len(packed)} bytes is too long")
+    _check_length(message, len(packed))
     return packed
+
+
+def encode_behind(head: bytes, message: Message, into: bytearray) -> None:
+    """Make `into` be some bytes and the packed message behind them; `ValueError` as for `encode`.
+
+    The memory it has is used again.
+    """
+    into[: len(head)] = head
+    _encoder.encode_into(message, into, len(head))
+    _check_length(message, len(into) - len(head))
+
+
+def _check_length(message: Message, length: int) -> None:
+    if length > MAX_CONTROL:
+        raise ValueError(f"a {type(message).__name__} of {length} bytes is too long")
 
 
 def decode(packed: bytes | memoryview) -> Message:

@@ -30,9 +30,9 @@ from fsproto.errors import (
 )
 from fsproto.keys import hostmove
 from fsproto.limits import MAX_HANDSHAKE_MESSAGE, MAX_RECORD
-from fsproto.messages import Message, decode, encode
+from fsproto.messages import Message, decode, encode, encode_behind
 from fsproto.values import Value
-from fsproto.wire.frames import SMALL, Frame, Incoming
+from fsproto.wire.frames import SMALL, Frame, Incoming, Outgoing
 from fsproto.wire.handshake import REFUSAL, Channel, ClientHandshake, ServerHandshake
 from fsproto.wire.records import (
     CONTROL,
@@ -138,6 +138,14 @@ class Connection:
     def send(self, request: int, message: Message) -> bytes:
         """Return the record that carries `message`; `ValueError` if it does not fit in one."""
         return self._keys().sealer.seal(CONTROL_HEADER.pack(CONTROL, request) + encode(message))
+
+    def send_in(self, out: Outgoing, request: int, message: Message) -> bytes | memoryview:
+        """Do what `send` does, with the memory of `out` for a large record."""
+        sealer = self._keys().sealer
+        encode_behind(CONTROL_HEADER.pack(CONTROL, request), message, out.packed)
+        if len(out.packed) <= SMALL:
+            return sealer.seal(out.packed)
+        return sealer.seal_into(out.packed, out.frame(len(out.packed) + RECORD_ROOM))
 
     def send_data(self, stream: int, index: int, payload: bytes | memoryview) -> bytes:
         """Return the record that carries one segment."""

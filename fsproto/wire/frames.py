@@ -1,4 +1,7 @@
-"""Frames on their way in: a length, a body, and the memory that bodies are received into."""
+"""Frames, a length and a body each, and the memory that large ones are received into or made in.
+
+Memory that is new costs more than the cipher, so large frames use again what large ones used.
+"""
 
 from __future__ import annotations
 
@@ -76,6 +79,25 @@ class Incoming:
             self._spare.clear()
         else:
             self._spare.append(frame.buffer)
+
+
+class Outgoing:
+    """The memory that large frames are made in, one after the other.
+
+    What was made in it holds until the next one is, or until it is let go of.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.packed = bytearray()
+        """A message before it is sealed."""
+        self._frame = bytearray()
+
+    def frame(self, size: int) -> memoryview:
+        """Return room for a frame of `size` bytes."""
+        if size > len(self._frame):
+            self._frame = bytearray(max(size, MAX_RECORD + LENGTH.size))
+        return memoryview(self._frame)[:size]
 
 
 def _check_hello_length(header: bytearray) -> None:

@@ -54,7 +54,7 @@ class _Direction:
 class RecordSealer(_Direction):
     """Makes the records of the direction one sends in."""
 
-    def seal(self, plaintext: bytes) -> bytes:
+    def seal(self, plaintext: crypto.Bytes) -> bytes:
         """Return the whole record for `plaintext` (type byte included)."""
         length = len(plaintext) + crypto.TAG_SIZE
         if length > MAX_RECORD:
@@ -63,7 +63,7 @@ class RecordSealer(_Direction):
         aead, nonce = self._next()
         return header + aead.seal(nonce, plaintext, header)
 
-    def seal_into(self, plaintext: memoryview, out: memoryview) -> memoryview:
+    def seal_into(self, plaintext: crypto.Bytes, out: memoryview) -> memoryview:
         """Make the record in `out`, which has 20 bytes more than `plaintext`; return all of it."""
         length = len(plaintext) + crypto.TAG_SIZE
         if length > MAX_RECORD:

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 import pytest
 
 from fsproto.errors import ConnectionLost, NotFsdError, RemoteProtocolError
-from fsproto.limits import MAX_HANDSHAKE_MESSAGE, MAX_RECORD, SEGMENT_SIZE
+from fsproto.limits import MAX_CONTROL, MAX_HANDSHAKE_MESSAGE, MAX_RECORD, SEGMENT_SIZE
 from fsproto.messages import Done, files
 from fsproto.types import NodeId, Token
 from fsproto.wire.connection import (
@@ -20,7 +20,7 @@ from fsproto.wire.connection import (
     Data,
     State,
 )
-from fsproto.wire.frames import Frame
+from fsproto.wire.frames import SMALL, Frame, Outgoing
 from tests import joined
 from tests.known import stretch
 
@@ -180,6 +180,8 @@ def _fill(end: Connection, data: bytes) -> list[Frame]:
 
 
 LARGE = stretch("a large segment", 100_000)
+LARGE_ENOUGH = SMALL + 1
+"""Bytes of a token that make a message a large one."""
 
 
 def test_frames_taken_first_may_be_opened_later():
@@ -226,6 +228,40 @@ def test_a_message_outlives_the_memory_it_was_opened_in():
     event = server.open_frame(frame, memoryview(memory))
     memory[:] = bytes(len(memory))
     assert event == Control(1, message)
+
+
+def _lookup(size: int) -> files.Lookup:
+    return files.Lookup(NodeId(stretch("node", 16)), [Token(stretch("token", size))])
+
+
+def test_records_made_in_memory_that_is_used_again_say_what_they_should():
+    client, server = joined.opened()
+    out = Outgoing()
+    sizes = [MAX_CONTROL - 100, 5, LARGE_ENOUGH, 200_000, LARGE_ENOUGH - 1, MAX_CONTROL - 100, 0]
+    for number, size in enumerate(sizes):
+        record = bytes(client.send_in(out, number, _lookup(size)))
+        assert list(joined.events(server, record)) == [Control(number, _lookup(size))]
+
+
+def test_large_records_are_made_in_the_same_memory_and_small_ones_are_not():
+    client, _ = joined.opened()
+    out = Outgoing()
+    large = client.send_in(out, 1, _lookup(LARGE_ENOUGH))
+    before = bytes(large)
+    small = client.send_in(out, 2, _lookup(10))
+    assert isinstance(small, bytes)
+    assert large == before
+    client.send_in(out, 3, _lookup(LARGE_ENOUGH))
+    assert large != before
+
+
+def test_what_is_too_long_for_a_record_leaves_the_connection_as_it_was():
+    client, server = joined.opened()
+    out = Outgoing()
+    with pytest.raises(ValueError, match="too long"):
+        client.send_in(out, 1, _lookup(MAX_CONTROL))
+    sent = bytes(client.send_in(out, 2, _lookup(LARGE_ENOUGH)))
+    assert list(joined.events(server, sent)) == [Control(2, _lookup(LARGE_ENOUGH))]
 
 
 def test_memory_is_used_again_while_large_records_come_and_let_go_after_them():
