@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ from fsproto.types import NodeId
 
 BATCH_BYTES = 900_000
 BATCH_CHANGES = 400
+COMMITS_AHEAD = 3
+"""Commits that are under way while the next one is made: a distant server is not waited for after
+each, nor one whose disk takes its time now and then."""
 FLUSH_AFTER_BYTES = 64 << 20
 """After this many bytes of streams a commit is made, so that an interruption costs little."""
 _INLINE_PLAIN = MAX_INLINE_BLOB - stream.HEADER_SIZE - stream.TAG_SIZE
@@ -94,14 +98,14 @@ class Uploader:
         self._batch = self._next_batch()
         self._made: dict[NodeId, NodeId] = {}
         """Folders that were made by former batches, and what each of them lies in."""
-        self._sent: _Batch | None = None
-        """The batch that the server works on while the next one is sealed."""
+        self._sent: deque[_Batch] = deque()
+        """Batches that the server works on while the next ones are sealed."""
 
     def close(self) -> None:
         """Let the threads go; what was not committed can be gone on with, if it has a journal."""
         self._workshop.close()
         self._session.tree.lately = None
-        for batch in filter(None, (self._sent, self._batch)):
+        for batch in (*self._sent, self._batch):
             for journal in batch.journals:
                 if journal.is_open and journal.leaves:
                     self._session.persistence.unfinished = True
@@ -165,28 +169,29 @@ class Uploader:
     def flush(self) -> None:
         """Commit what was put so far, and see to its end."""
         self._send()
-        self._finish()
+        self._finish(leave=0)
 
     def _send(self) -> None:
-        """Send the batch, and see to the end of the one before."""
-        if self._sent is not None and self._sent.changes.is_unsure:
-            self._finish()
+        """Send the batch, and see to the end of those before, but for the last few."""
+        if any(batch.changes.is_unsure for batch in self._sent):
+            self._finish(leave=0)
         with self._batch.together():
             self._batch.changes.send()
-        self._finish()
         self._made |= self._batch.changes.above
-        self._sent, self._batch = self._batch, self._next_batch()
+        self._sent.append(self._batch)
+        self._batch = self._next_batch()
+        self._finish(leave=COMMITS_AHEAD)
 
-    def _finish(self) -> None:
-        batch = self._sent
-        if batch is None:
-            return
-        with batch.together():
-            batch.changes.finish()
-        self._sent = None
-        batch.remove_journals()
-        for _ in range(batch.files):
-            self._progress.file_done()
+    def _finish(self, *, leave: int) -> None:
+        """See to the end of batches that were sent, first the oldest, until few are left."""
+        while len(self._sent) > leave:
+            batch = self._sent[0]
+            with batch.together():
+                batch.changes.finish()
+            self._sent.popleft()
+            batch.remove_journals()
+            for _ in range(batch.files):
+                self._progress.file_done()
 
     def _stream(
         self,

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fsclient.persistence import WORTH_KEEPING, Patience
+from fsclient.transfer.upload import BATCH_BYTES, COMMITS_AHEAD
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.files import Resume, Upload
 from fsproto.types import Salt
@@ -196,11 +197,12 @@ def test_a_folder_of_small_and_large_files_goes_on_in_both_directions(
     witness.check()
 
 
-MANY = {f"{n % 3}/{n}": stretch(f"file {n}", 50_000) for n in range(48)}
-"""Enough for several commits, which are sent before the one before them was answered."""
+MANY = {f"{n % 3}/{n}": stretch(f"file {n}", 50_000) for n in range(108)}
+"""Enough for more commits than are sent before the first of them was answered."""
+assert len(MANY) * 50_000 > (COMMITS_AHEAD + 2) * BATCH_BYTES
 
 
-@given(cut=st.lists(first_cuts(2_500_000), min_size=1, max_size=5), data=st.data())
+@given(cut=st.lists(first_cuts(5_500_000), min_size=1, max_size=5), data=st.data())
 @few
 def test_commits_that_were_sent_ahead_are_made_once_wherever_they_are_cut(
     world: World, liar: LyingServer, cut: list[Cut], data: st.DataObject

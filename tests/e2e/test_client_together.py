@@ -19,7 +19,12 @@ from fsclient.transfer.localfs import LocalFacts
 from fsclient.transfer.progress import Progress
 from fsclient.transfer.put import Put
 from fsclient.transfer.task import Task
-from fsclient.transfer.upload import NotCommittedError, Uploader
+from fsclient.transfer.upload import (
+    BATCH_CHANGES,
+    COMMITS_AHEAD,
+    NotCommittedError,
+    Uploader,
+)
 from fsclient.ui import Ui
 from fsproto.errors import ConflictError
 from fsproto.names import parse_path
@@ -208,6 +213,24 @@ def test_two_who_make_the_same_folders_both_succeed(client):
     with ThreadPoolExecutor(2) as people:
         list(people.map(work, range(2)))
     assert client.names(f"{client.room}/a/b/c") == ["0", "1"]
+
+
+def test_two_who_put_many_into_one_folder_at_once_both_succeed(client):
+    many = BATCH_CHANGES * (COMMITS_AHEAD + 1) + 1
+    for n in range(2 * many):
+        client.write(f"{n % 2}/all/{n}", b"%d" % n)
+    client.quick("mkdir", "-p", f"{client.room}/all").ok()
+    meet = threading.Barrier(2)
+
+    def work(n: int) -> None:
+        meet.wait()
+        client.run("put", f"{n}/all", f"{client.room}/").ok()
+
+    with ThreadPoolExecutor(2) as people:
+        list(people.map(work, range(2)))
+    client.quick("get", f"{client.room}/all", "back").ok()
+    got = {path.name: path.read_bytes() for path in (client.folder / "back").iterdir()}
+    assert got == {f"{n}": b"%d" % n for n in range(2 * many)}
 
 
 def test_a_folder_that_is_removed_meanwhile_is_told(client):
