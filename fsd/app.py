@@ -309,6 +309,7 @@ class _Server:
         if self._ssh is not None:
             await self._ssh.stop_accepting()
         await self._door.close()
+        self._spare.close()
         renewing.cancel()
         if self._ssh is not None:
             await self._ssh.close()

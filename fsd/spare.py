@@ -26,7 +26,9 @@ class SpareThreads:
 
     @classmethod
     def of_this_machine(cls) -> SpareThreads:
-        """Return as many as there are cores beside the one of whoever has work."""
+        """Return as many as this process may use cores beside the one of whoever has work."""
+        if hasattr(os, "sched_getaffinity"):
+            return cls(len(os.sched_getaffinity(0)) - 1)
         return cls((os.cpu_count() or 1) - 1)
 
     def lend(self, work: Callable[..., T], *args: object) -> Future[T] | None:
