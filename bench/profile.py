@@ -31,7 +31,7 @@ FOLDERS, FILES = 30, 3000
 WORTH_TELLING = 0.02
 WAITING = re.compile(
     r"^(_worker \(concurrent|Runner\.run \(asyncio|Condition\.wait \(|Thread\._wait_for|select"
-    r"|Line\._becomes \(fsd)"
+    r"|Line\._becomes \(fsd|_Rooms\.take \(fsd|_Taking\._take_all \(fsd)"
 )
 """Innermost frames that wait for work, whatever the system says of their thread; uvloop's own code
 cannot be told from waiting in it."""
