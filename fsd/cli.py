@@ -21,7 +21,7 @@ from fsd.console import (
 from fsproto import __version__
 
 if TYPE_CHECKING:
-    from fsd.app import Open
+    from fsd.server import Open
     from fsd.settings.load import Loaded, Wanted
 
 
@@ -103,7 +103,7 @@ def command(
         return _tell(loaded)
     found = loaded.checked()
 
-    from fsd.app import serve
+    from fsd.server import serve
 
     logs.set_up(found.log_format, found.log_level)
     serve(found, _ready, lambda: load(wanted))

@@ -1,0 +1,321 @@
+"""One running daemon, from its first connection to its last."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fsd import logs
+from fsd.app import now_ms, open_database
+from fsd.audit.log import AuditLog
+from fsd.blobs.janitor import Janitor
+from fsd.blobs.local import LocalBlobs
+from fsd.doors.desk import Desk
+from fsd.doors.native import NativeDoor
+from fsd.hostkeys import HostKeys
+from fsd.masterkey import open_vault
+from fsd.services.accounts import Accounts
+from fsd.services.drops import Drops
+from fsd.services.files import Files
+from fsd.services.histories import Histories
+from fsd.services.keylog import KeyLogs, LogKeeper
+from fsd.services.quotas import RENEW_S, Quotas
+from fsd.services.shares import Sharing
+from fsd.services.transfers import Transfers
+from fsd.settings.reload import compare
+from fsd.spare import SpareThreads
+from fsd.sshkeys import SshHostKey, ssh_host_keys
+from fsd.store.engine import Database
+from fsd.systemd.notify import READY, STOPPING, notify, reloading
+from fsproto import crypto
+from fsproto.errors import FsError
+from fsproto.link import Address
+
+if TYPE_CHECKING:
+    from fsd.doors.ssh.door import SshDoor
+    from fsd.metrics.watch import Watch
+    from fsd.settings.load import Loaded
+    from fsd.settings.model import Settings
+
+log = logging.getLogger(__name__)
+
+TIDY_EVERY_S = 600.0
+_COLLECT_AFTER = 10_000
+"""Objects more than before, until those are looked for that refer to each other alone."""
+
+
+class ListenError(FsError):
+    """The server cannot listen there."""
+
+    code = "listen"
+    default_hint = "Give another address with --listen; port 0 picks a free one."
+
+
+@dataclass(frozen=True)
+class Open:
+    """Where a server accepts connections, and by which host keys it is known there."""
+
+    address: Address
+    host_key: str
+    ssh: Address | None
+    """Of the SSH door, where it is open."""
+    ssh_keys: Sequence[SshHostKey]
+
+
+def serve(settings: Settings, ready: Callable[[Open], None], again: Callable[[], Loaded]) -> None:
+    """Run the daemon until it is told to stop; `ready` is called once it accepts connections.
+
+    `again` reads all settings once more.
+    """
+    home = settings.home
+    home.prepare()
+    with home.lock():
+        database = open_database(home, settings.database)
+        try:
+            _run(_Server(settings, database, again).run(ready))
+        finally:
+            database.close()
+
+
+def _run(main: Coroutine[object, None, None]) -> None:
+    factory = None
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main)
+
+
+class _Server:
+    """One running daemon."""
+
+    def __init__(self, settings: Settings, database: Database, again: Callable[[], Loaded]) -> None:
+        self._settings = settings
+        self._database = database
+        self._again = again
+        self._blobs = LocalBlobs(settings.home.blobs)
+        self._vault = open_vault(settings.home, database)
+        self._audit = AuditLog(self._vault, now_ms)
+        # These last as long as the server: they know what is under way.
+        self._quotas = Quotas(
+            database, now_ms=now_ms, policy=settings.quota, server=settings.home.name_among_others
+        )
+        self._files = Files(
+            database,
+            self._blobs,
+            now_ms=now_ms,
+            keep=settings.keep,
+            audit=self._audit,
+            room=self._quotas,
+        )
+        self._spare = SpareThreads.of_this_machine()
+        self._transfers = Transfers(
+            database,
+            self._blobs,
+            now_ms=now_ms,
+            limits=settings.uploads,
+            quotas=self._quotas,
+            spare=self._spare,
+        )
+        self._drops = Drops(
+            database,
+            self._blobs,
+            policy=settings.drops,
+            audit=self._audit,
+            now_ms=now_ms,
+            random=os.urandom,
+        )
+        self._log = LogKeeper(settings.home.log_key(), now_ms=now_ms)
+        self._log.catch_up(database)
+        self._stop = asyncio.Event()
+        self._watch = _watch(settings, database, self._stop)
+        keys = HostKeys(settings.home)
+        desk = self._desk()
+        self._door = NativeDoor(desk, keys.current(), settings.door, keys.moves(), self._spare)
+        self._ssh_keys: list[SshHostKey] = []
+        self._ssh = None if settings.ssh_listen is None else self._ssh_door(settings, desk)
+
+    def _ssh_door(self, settings: Settings, desk: Desk) -> SshDoor:
+        from fsd.doors.ssh.door import SshDoor
+
+        settings.home.prepare_ssh()
+        self._ssh_keys = ssh_host_keys(settings.home)
+        counted = _nothing if self._watch is None else self._watch.login_over_ssh
+        return SshDoor(
+            self._door,
+            desk.accounts.ssh,
+            self._drops,
+            self._ssh_keys,
+            policy=settings.door,
+            own=settings.ssh,
+            counted=counted,
+        )
+
+    def _desk(self) -> Desk:
+        accounts = Accounts(
+            self._database,
+            self._vault,
+            audit=self._audit,
+            policy=self._settings.logins,
+            log=self._log,
+            now_ms=now_ms,
+            random=os.urandom,
+            quota=self._settings.quota,
+        )
+        desk = Desk(
+            accounts,
+            self._files,
+            self._transfers,
+            Sharing(self._database, self._audit, now_ms=now_ms),
+            KeyLogs(self._database, self._log),
+            Histories(self._database),
+            self._drops,
+        )
+        return desk if self._watch is None else self._watch.beside(desk)
+
+    async def run(self, ready: Callable[[Open], None]) -> None:
+        """Serve until told to stop."""
+        settings = self._settings
+        janitor = Janitor(self._database, self._blobs, now_ms, settings.keep, settings.drops)
+        # This home is ours alone, so whatever is still being received in it was interrupted.
+        await asyncio.to_thread(self._quotas.begin)
+        await asyncio.to_thread(janitor.run, unkept_s=0)
+        _on_signals((signal.SIGTERM, signal.SIGINT), self._stop.set)
+        bound = await self._open()
+        bound_ssh = await self._open_ssh()
+        await self._open_watch()
+        tidying = asyncio.create_task(_now_and_then(janitor.run, TIDY_EVERY_S))
+        renewing = asyncio.create_task(_now_and_then(self._quotas.renew, RENEW_S))
+        url = self._database.url.render_as_string(hide_password=True)
+        over_ssh = None if bound_ssh is None else str(bound_ssh)
+        settings.home.note_run(str(bound), url if settings.database else None, over_ssh)
+        if hasattr(signal, "SIGHUP"):
+            _on_signals((signal.SIGHUP,), self._reload)
+        host_key = crypto.fingerprint(self._door.host_key.public)
+        # What is there by now stays, and next to nothing that comes refers to itself: going through
+        # all of it for garbage, again and again, took a tenth of the time and found none.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_COLLECT_AFTER)
+        ready(Open(bound, host_key, bound_ssh, self._ssh_keys))
+        notify(READY)
+        log.info("ready")
+        await self._stop.wait()
+        notify(STOPPING)
+        log.info("stopping: finishing what is in flight")
+        tidying.cancel()
+        if self._ssh is not None:
+            await self._ssh.stop_accepting()
+        await self._door.close()
+        self._spare.close()
+        renewing.cancel()
+        if self._ssh is not None:
+            await self._ssh.close()
+        if self._watch is not None:
+            await self._watch.close()
+        log.info("stopped")
+
+    async def _open(self) -> Address:
+        where = self._settings.listen
+        try:
+            return Address(*await self._door.open(where.host, where.port))
+        except OSError as error:
+            raise ListenError(f"Cannot listen on {where}: {_reason(error)}.") from None
+
+    async def _open_ssh(self) -> Address | None:
+        where = self._settings.ssh_listen
+        if where is None or self._ssh is None:
+            return None
+        try:
+            return Address(*await self._ssh.open(where.host, where.port))
+        except OSError as error:
+            raise ListenError(
+                f"Cannot listen for SSH on {where}: {_reason(error)}.",
+                hint="Give another address with --ssh-listen; port 0 picks a free one.",
+            ) from None
+
+    async def _open_watch(self) -> None:
+        where = self._settings.metrics_listen
+        if where is None or self._watch is None:
+            return
+        try:
+            bound = await self._watch.open(where, self._door, self._ssh)
+        except OSError as error:
+            raise ListenError(
+                f"Cannot serve metrics on {where}: {_reason(error)}.",
+                hint="Give another address with --metrics-listen.",
+            ) from None
+        log.info("metrics on http://%s/metrics", bound)
+
+    def _reload(self) -> None:
+        """Tell systemd, too, of a reload."""
+        notify(reloading())
+        self._read_again()
+        notify(READY)
+
+    def _read_again(self) -> None:
+        """Take over what can be of settings that were read again; change nothing if one is bad."""
+        try:
+            settings = self._again().checked()
+            keys = HostKeys(self._settings.home)
+            host_key, moves = keys.current(), keys.moves()
+        except FsError as error:
+            log.error("not reloaded: %s", error.sentence)  # noqa: TRY400 - it says all
+            return
+        changes = compare(self._settings, settings)
+        self._settings = changes.settings
+        logs.set_up(self._settings.log_format, self._settings.log_level)
+        self._quotas.policy = self._settings.quota
+        desk = self._desk()
+        self._door.renew(desk, host_key, self._settings.door, moves)
+        if self._ssh is not None:
+            self._ssh.renew(desk.accounts.ssh, self._settings.door, self._settings.ssh)
+        log.info("reloaded", extra={"changed": ", ".join(changes.taken) or "nothing"})
+        if changes.waiting:
+            log.warning("waits for a restart: %s", ", ".join(changes.waiting))
+
+
+def _reason(error: OSError) -> str:
+    """Return why there is no listening, without the address as asyncio writes it."""
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
+
+
+def _nothing(_: str) -> None:
+    """Count nothing: nobody watches."""
+
+
+def _watch(settings: Settings, database: Database, stop: asyncio.Event) -> Watch | None:
+    if settings.metrics_listen is None:
+        return None
+    from fsd.metrics.watch import Watch
+
+    return Watch(settings.home, database, stop.is_set)
+
+
+def _on_signals(numbers: tuple[signal.Signals, ...], act: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in numbers:
+        try:
+            loop.add_signal_handler(number, act)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(act))
+
+
+async def _now_and_then(work: Callable[[], None], every_s: float) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            await asyncio.to_thread(work)
+        except FsError as error:
+            log.warning("%s failed: %s", work.__qualname__, error.sentence)
