@@ -20,6 +20,9 @@ MAX_LOGIN = 64 * 1024
 """Bytes of a sealed record before the login was answered: strangers get no more memory."""
 MAX_CONTROL = SEGMENT_SIZE
 """Bytes of one packed control message."""
+RECORDS_AHEAD = 2
+"""Records that a server receives while nobody takes its answer to the one before: who sends no more
+long ones ahead than that never waits for a server that waits for them."""
 RECORDS_PER_KEY = 4096
 """Records under one key before it ratchets: at most 2^28 AES blocks, far below 2^34 (SP 800-38D
 with the margin of RFC 8446 section 5.5)."""

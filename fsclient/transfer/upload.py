@@ -20,7 +20,7 @@ from fsclient.transfer.source import Source
 from fsclient.tree import Lately, Located
 from fsproto.errors import FsError
 from fsproto.keys.tree import KeyedNode, new_node
-from fsproto.limits import MAX_INLINE_BLOB
+from fsproto.limits import MAX_INLINE_BLOB, RECORDS_AHEAD
 from fsproto.messages.files import InlineBlob
 from fsproto.sealed import integrity, stream
 from fsproto.sealed.manifest import Dropped, DroppedMetadata, Metadata
@@ -28,7 +28,7 @@ from fsproto.types import NodeId
 
 BATCH_BYTES = 900_000
 BATCH_CHANGES = 400
-COMMITS_AHEAD = 3
+COMMITS_AHEAD = RECORDS_AHEAD
 """Commits that are under way while the next one is made: a distant server is not waited for after
 each, nor one whose disk takes its time now and then."""
 FLUSH_AFTER_BYTES = 64 << 20

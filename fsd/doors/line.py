@@ -16,6 +16,7 @@ import time
 from collections import deque
 
 from fsproto.errors import ConnectionLost
+from fsproto.limits import RECORDS_AHEAD
 from fsproto.wire.connection import Connection
 from fsproto.wire.frames import Frame
 
@@ -23,7 +24,6 @@ _LEFT_OVER = 1 << 16
 _LEFT_OVER_READS = 16
 _SOON_S = 0.002
 """How long a thread waits for a peer before it is given to others; many peers share few threads."""
-_FRAMES_WAITING = 2
 
 
 class Line:
@@ -220,7 +220,7 @@ class Inbox:
     def _settle(self) -> None:
         for event, holds in (
             (self._came, bool(self._frames)),
-            (self._room, len(self._frames) < _FRAMES_WAITING),
+            (self._room, len(self._frames) < RECORDS_AHEAD),
         ):
             if holds:
                 event.set()

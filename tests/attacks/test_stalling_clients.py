@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from fsd.doors.policy import DoorPolicy
-from fsproto.limits import SEGMENT_SIZE
+from fsproto.limits import RECORDS_AHEAD, SEGMENT_SIZE
 from fsproto.messages.account import GetStatus, Status
 from fsproto.messages.base import Done, Failure
-from fsproto.messages.files import Download, Kept, Resume, Sent, Upload, UploadEnd
+from fsproto.messages.files import Download, Kept, Lookup, Resume, Sent, Upload, UploadEnd
 from fsproto.sealed import integrity
-from fsproto.types import Salt
+from fsproto.types import NodeId, Salt, Token
 from fsproto.wire.connection import Control, Data
 from tests.attacks.lying import LyingServer
 from tests.attacks.raw import ANY_ROOM, Raw
@@ -26,6 +26,8 @@ UPLOAD = 2
 """Number of the first request behind the login."""
 STALL_S = 0.6
 FRAME_S = 2.0
+LONG = 16 << 20
+"""Bytes that do not fit into what the system keeps for either end of a connection."""
 MORE_THAN_THREADS = 40
 """Connections; a server has 32 threads for all of them."""
 
@@ -87,6 +89,23 @@ def test_an_upload_that_trickles_is_ended_and_can_be_gone_on_with(
         assert ended
         assert time.monotonic() - began > FRAME_S / 2  # it was not taken for a stall
     goes_on(world, hasty)
+
+
+def test_long_requests_are_received_while_an_answer_is_not_taken(
+    world: World, liar: LyingServer
+) -> None:
+    world.alice.put("long", bytes(LONG)).succeeds()
+    long = world.alice.find("long").manifest.body
+    assert long.content is not None
+    nowhere = Lookup(NodeId(bytes(16)), [Token(bytes(32))] * 30_000)
+    with Raw.of(world.alice, liar.address) as raw:
+        raw.send(Download(long.node, long.content.root, 0))
+        asked = [raw.send(nowhere) for _ in range(RECORDS_AHEAD)]  # raises if it takes too long
+        events = iter(raw.receive, None)
+        sent = next(event for event in events if isinstance(event, Control))
+        assert sent.message == Sent(long.content.sealed_size)
+        told = [raw.receive() for _ in asked]
+        assert [isinstance(one, Control) and one.request for one in told] == asked
 
 
 def test_many_who_send_half_a_segment_keep_nobody_waiting(world: World, liar: LyingServer) -> None:
