@@ -33,6 +33,7 @@ from fsclient.trust.authors import seen_list
 from fsclient.trust.memory import Sighting
 from fsclient.ui import Ui
 from fsproto.errors import (
+    FsError,
     KeyChangedError,
     NotAllowedError,
     NotFoundError,
@@ -271,17 +272,15 @@ class Sharing:
         self, revision: Revision, known: Mapping[str, VerifiedBundle]
     ) -> dict[str, VerifiedBundle]:
         """Return the keys of the members; who has no good ones any more is a member no more."""
-        bundles = {}
-        for user in list(revision.ways):
-            try:
-                bundles[user] = known.get(user) or self._people.bundle(
-                    self._session.connection, user
-                )
-            except (KeyChangedError, NotFoundError) as error:
-                self._ui.warn(f"{error.sentence} '{revision.found.path}' is shared with them no "
-                              "more.")  # fmt: skip
-                del revision.ways[user]
-        return bundles
+
+        def refused(user: str, error: FsError) -> None:
+            path = revision.found.path
+            self._ui.warn(f"{error.sentence} '{path}' is shared with them no more.")
+            del revision.ways[user]
+
+        wanted = [user for user in revision.ways if user not in known]
+        found = self._people.bundles(self._session.connection, wanted, refused)
+        return {user: known.get(user) or found[user] for user in revision.ways}
 
     def _renew_below(self, changes: Changes, top: Located, revisions: list[Revision]) -> None:
         """Give new keys to what is shared below, and to all folders on the way down to it."""

@@ -8,13 +8,15 @@ anything else stops everything that has to do with that person, until somebody h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fsclient.connection import ServerConnection
 from fsclient.trust.store import Pin, TrustStore
 from fsproto.errors import (
     ConflictError,
+    FsError,
     KeyChangedError,
     NotFoundError,
     RollbackError,
@@ -223,13 +225,10 @@ class People:
         `use` pins them, once somebody has said that they are to be used.
         """
         keys = {user: self._now(user) for user in users}
-        found = dict[str, VerifiedBundle]()
-        for at in range(0, len(users), _ASKED_AHEAD):
-            asked = [(user, connection.send(GetBundle(user))) for user in users[at:][:_ASKED_AHEAD]]
-            for user, request in asked:
-                answer = connection.answer(request, BundleOf)
-                found[user] = _checked_bundle(answer, user, keys[user])
-        return found
+        return {
+            user: _checked_bundle(connection.answer(request, BundleOf), user, keys[user])
+            for user, request in _asked_for(connection, keys)
+        }
 
     def use(self, bundles: Iterable[VerifiedBundle]) -> None:
         """Pin keys that were looked up, none of them if one is no longer the person's.
@@ -256,6 +255,31 @@ class People:
         """Return the public keys of a person, to seal something to; pinned and in the log."""
         keys = self.pinned(user)
         return self._bundle(connection, user, keys)
+
+    def bundles(
+        self,
+        connection: ServerConnection,
+        users: Iterable[str],
+        refused: Callable[[str, FsError], None],
+    ) -> dict[str, VerifiedBundle]:
+        """Return the public keys of people as `bundle` does, of those who have good ones.
+
+        `refused` is told of the others, and why: what `bundle` would raise.
+        """
+        keys = dict[str, Keys]()
+        found = dict[str, VerifiedBundle]()
+        for user in users:
+            try:
+                keys[user] = self.pinned(user)
+            except (KeyChangedError, NotFoundError) as error:
+                refused(user, error)
+        for user, request in _asked_for(connection, keys):
+            try:
+                answer = connection.answer(request, BundleOf)
+                found[user] = _checked_bundle(answer, user, keys[user])
+            except (KeyChangedError, NotFoundError) as error:
+                refused(user, error)
+        return found
 
     def claimed_bundle(self, connection: ServerConnection, user: str) -> VerifiedBundle:
         """Return the keys that the log names for a person, pinned or not: to be compared."""
@@ -298,6 +322,16 @@ class People:
         """Tell whether an identity key is a person's, or was and was replaced by themselves."""
         now = self.log.now(user)
         return now is not None and self.log.same_person(user, ed25519, now.ed25519)
+
+
+def _asked_for(connection: ServerConnection, users: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Ask for bundles, some ahead; give each person with the request whose answer is due next."""
+    left, asked = deque(users), deque[tuple[str, int]]()
+    while left or asked:
+        while left and len(asked) < _ASKED_AHEAD:
+            user = left.popleft()
+            asked.append((user, connection.send(GetBundle(user))))
+        yield asked.popleft()
 
 
 def _checked_bundle(answer: BundleOf, user: str, keys: Keys) -> VerifiedBundle:

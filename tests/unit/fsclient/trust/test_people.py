@@ -16,6 +16,7 @@ from fsclient.trust.people import People
 from fsproto import crypto
 from fsproto.errors import (
     ConflictError,
+    FsError,
     IntegrityError,
     KeyChangedError,
     NotFoundError,
@@ -407,6 +408,34 @@ def test_a_bundle_is_the_one_that_the_log_names(server, people):
     server.bundles["bob"] = CAROL.bundle.signed
     with pytest.raises(SignatureError):
         people.bundle(line(server), "bob")
+
+
+def test_bundles_of_several_are_asked_for_ahead_and_each_is_good_or_refused(server, people):
+    meet(people, server)
+    people.bundle(line(server), "bob")
+    server.reset("bob").enrol(BOB_ANEW)
+    people.catch_up(line(server))
+    server.sent.clear()
+    refused: dict[str, FsError] = {}
+    asked = people.bundles(line(server), ["bob", "carol", "nobody"], refused.__setitem__)
+    assert {user: one.hash for user, one in asked.items()} == {"carol": CAROL.bundle.hash}
+    assert {user: type(error) for user, error in refused.items()} == {
+        "bob": KeyChangedError,
+        "nobody": NotFoundError,
+    }
+    assert server.sent == [GetBundle("carol")]
+
+
+def test_of_several_bundles_one_that_the_log_does_not_name_is_refused_alone(server, people):
+    meet(people, server)
+    server.bundles["bob"] = BOB_2.bundle.signed
+    refused: dict[str, FsError] = {}
+    found = people.bundles(line(server), ["bob", "carol"], refused.__setitem__)
+    assert list(found) == ["carol"]
+    assert isinstance(refused["bob"], KeyChangedError)
+    server.bundles["bob"] = CAROL.bundle.signed
+    with pytest.raises(SignatureError):
+        people.bundles(line(server), ["carol", "bob"], refused.__setitem__)
 
 
 def test_ones_own_keys_are_all_that_one_ever_had(server, tmp_path):
