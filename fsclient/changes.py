@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from fsclient.connection import ServerConnection
+from fsclient.lately import Asked
 from fsclient.signing import Draft, NextVersion, SignedChanges
 from fsclient.tree import Located, Tree, View
 from fsproto.errors import (
@@ -47,8 +47,7 @@ _Step = Callable[[Draft], None]
 class _Sent(Value, frozen=True):
     """A commit that was sent, and what it builds on; its answer is due, or was lost."""
 
-    connection: ServerConnection
-    request: int
+    asked: Asked
     mark: int
     views: dict[NodeId, View]
     signed: SignedChanges
@@ -307,7 +306,7 @@ class Changes:
             [make() for make in self._lists],
         )
         mark, link = self._tree.memory.mark(), self._tree.connection
-        self._sent = _Sent(link, link.last_request + 1, mark, views, signed)
+        self._sent = _Sent(Asked(link, link.last_request + 1), mark, views, signed)
         link.send(ask, ahead=True)
         if self._tree.lately is not None:
             for folder, view in signed.after.items():
@@ -318,11 +317,12 @@ class Changes:
         sent = self._sent
         if sent is None or self._lost is not None:
             raise self._lost or Unreachable("Nothing was sent.")
-        answer = sent.connection.answer(sent.request, Done, Stale)
+        answer = sent.asked.connection.answer(sent.asked.request, Done, Stale)
         if not isinstance(answer, Stale):
+            self._note_made(sent)
             return sent.signed
         self._blobs = []  # the server has kept them
-        return self._again(answer, sent.views, sent.mark)
+        return self._again(answer, sent)
 
     def _after(self, lost: Unreachable) -> dict[NodeId, View]:
         """Return the folders as they are, over another connection than the one that was lost."""
@@ -382,9 +382,15 @@ class Changes:
             for folder, tokens, number in asked
         }
 
-    def _again(self, answer: Stale, before: dict[NodeId, View], mark: int) -> dict[NodeId, View]:
+    def _note_made(self, sent: _Sent) -> None:
+        if self._tree.lately is not None:
+            for state in sent.signed.states:
+                self._tree.lately.note_made(state.body.folder, state.body.version, sent.asked)
+
+    def _again(self, answer: Stale, sent: _Sent) -> dict[NodeId, View]:
         """Check the folders that the server says have changed."""
         views: dict[NodeId, View] = {}
+        lately, is_new = self._tree.lately, True
         for found in answer.folders:
             named = unpack(found.state.payload, FolderState).folder
             if named not in self._folders or named in self.above:
@@ -392,13 +398,14 @@ class Changes:
                     "The server answered for a folder that was not asked for."
                 )
             folder, tokens = self._folders[named]
-            views[named] = self._tree.verified_view(folder, tokens, found, mark)
-        if len(views) != len(self._folders) - len(self.above):
-            raise ConflictError(
-                "The server no longer has a folder that was to be changed.",
-                hint="Somebody may have removed it at this very moment; try again.",
-            )
-        if all(view.state.hash == before[node].state.hash for node, view in views.items()):
+            views[named] = view = self._tree.verified_view(folder, tokens, found, sent.mark)
+            if lately is not None:
+                is_new &= lately.shows_all(named, view.state.body.version, sent.asked)
+        if not is_new or len(views) != len(self._folders) - len(self.above):
+            # A commit before this one was too late as well, and has been made since: so has,
+            # perhaps, a folder that the answer lacks.
+            return self._look({})
+        if all(view.state.hash == sent.views[node].state.hash for node, view in views.items()):
             raise RemoteProtocolError("The server refused a change to what has not changed.")
         return views
 

@@ -182,17 +182,33 @@ class ServerConnection:
         with self._translated():
             if self._held:  # the end of the handshake and a login go together
                 data, self._held = self._held + bytes(data), b""
-            left = memoryview(data)[self._socket.send(data) :]
-            if left:
-                self._put_rest(left)
+            self._put_all(memoryview(data))
 
-    def _put_rest(self, left: memoryview) -> None:
-        """Send the rest of a message, slowly perhaps; `sendall` would count all of it as one."""
-        ends = time.monotonic() + self._patience.frame_s
+    def _put_all(self, left: memoryview) -> None:
+        """Send a message, slowly perhaps; `sendall` would allow no more time than for a part."""
+        ends = 0.0
         while left:
+            if self._awaited:
+                self._receive_until_room()
             left = left[self._socket.send(left) :]
-            if time.monotonic() > ends:
+            if left:
+                ends = ends or time.monotonic() + self._patience.frame_s
+                if time.monotonic() > ends:
+                    raise TimeoutError
+
+    def _receive_until_room(self) -> None:
+        """Wait until there is room to send, and keep the answers that come before there is.
+
+        A server whose answer is not taken receives no more; each end would wait for the other.
+        """
+        while True:
+            silence_s = self._socket.gettimeout()
+            came, room, _ = select.select([self._socket], [self._socket], [], silence_s)
+            if room:
+                return
+            if not came:
                 raise TimeoutError
+            self._keep(self._event())
 
     # --- receiving
 
@@ -258,15 +274,15 @@ class ServerConnection:
         request = self.send(message)
         while True:
             event = self._event()
-            number = event.request if isinstance(event, Control) else event.stream
-            if number == request or not 0 < number < request:
-                break
-            if isinstance(event, Data):
-                event = _kept(event)
-            if not self._set_aside(event):
-                self._early.setdefault(number, deque()).append(event)
-        self._early.setdefault(number, deque()).append(event)
-        return self.answer(request, *kinds)
+            self._keep(event)
+            if not 0 < _number_of(event) < request:
+                return self.answer(request, *kinds)
+
+    def _keep(self, event: Control | Data) -> None:
+        """Keep what came for a request until it is asked for."""
+        if not self._set_aside(event):
+            event = _kept(event) if isinstance(event, Data) else event
+            self._early.setdefault(_number_of(event), deque()).append(event)
 
     def _event(self, into: memoryview | None = None) -> Control | Data:
         while True:
@@ -339,6 +355,10 @@ class ServerConnection:
                 f"The server at {self._where} cannot be reached: {error.strerror or error}.",
                 hint="Is it running, and does the network reach it?",
             ) from None
+
+
+def _number_of(event: Control | Data) -> int:
+    return event.request if isinstance(event, Control) else event.stream
 
 
 def _kept(segment: Data) -> Data:

@@ -52,7 +52,10 @@ class SignedChanges(Value, frozen=True):
     """The folders as it leaves them."""
 
     def was_made(self, views: Mapping[NodeId, View]) -> bool:
-        """Tell whether folders show that it was made: its states, or what it put there."""
+        """Tell whether folders show that it was made: its states, or what it put there.
+
+        Where it put nothing anywhere, that what it took out is not there, whoever took it.
+        """
         for state in self.states:
             view = views.get(state.body.folder)
             if view is not None and view.state.hash == state.hash:
@@ -62,7 +65,12 @@ class SignedChanges(Value, frozen=True):
             entry = view.tree.get(manifest.body.token) if view else None
             if entry is not None and entry.manifest == manifest.hash:
                 return True
-        return False
+        if self.manifests or not self.removals:
+            return False
+        return all(
+            (view := views.get(gone.folder)) is not None and view.tree.get(gone.token) is None
+            for gone in self.removals
+        )
 
 
 class Draft:

@@ -51,11 +51,10 @@ from fsproto.values import Value
 
 if TYPE_CHECKING:
     from fsclient.connection import ServerConnection
+    from fsclient.lately import Lately
 
 T = TypeVar("T")
 
-_REMEMBERED = 50_000
-"""Entries of folders that a long put need not ask for again; each takes about half a KiB."""
 _LISTINGS_AHEAD = 8
 """Folders that are asked for before the first of them was looked at."""
 
@@ -95,39 +94,6 @@ class View(Value, frozen=True):
     state: VerifiedState
     tree: PrefixTree
     found: dict[Token, VerifiedManifest]
-
-
-class Lately:
-    """Folders as they were last seen, or will be after what was sent, to change them further.
-
-    Nothing here is more than a guess: if somebody else changes a folder, the server says so.
-    """
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        self._views: dict[NodeId, View] = {}
-        self._entries = 0
-
-    def note(self, folder: NodeId, view: View, tokens: Sequence[Token] = ()) -> None:
-        """Note how a folder is now, as far as it was asked for; the oldest notes are forgotten."""
-        before = self._views.get(folder)
-        if before and before.state.hash == view.state.hash and before.tree.shows(tokens):
-            view = before  # which may show more
-        self._forget(folder)
-        self._views[folder] = view
-        self._entries += view.tree.size + 1
-        while self._entries > _REMEMBERED and len(self._views) > 1:
-            self._forget(next(iter(self._views)))
-
-    def _forget(self, folder: NodeId) -> None:
-        before = self._views.pop(folder, None)
-        if before is not None:
-            self._entries -= before.tree.size + 1
-
-    def view(self, folder: NodeId, tokens: list[Token]) -> View | None:
-        """Return how a folder is, if as much of it is known as these names need."""
-        view = self._views.get(folder)
-        return view if view is not None and view.tree.shows(tokens) else None
 
 
 class Tree:

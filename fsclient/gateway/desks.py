@@ -17,9 +17,9 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from fsclient.lately import Lately
 from fsclient.persistence import Patience, Persistent
 from fsclient.session import Keeper, Session
-from fsclient.tree import Lately
 from fsclient.ui import Ui
 from fsproto.errors import FsError, LoginRefused, Unreachable
 

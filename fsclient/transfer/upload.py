@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from fsclient.changes import Changes
+from fsclient.lately import Lately
 from fsclient.persistence import WORTH_KEEPING, can_go_on
 from fsclient.session import Session
 from fsclient.signing import NextVersion
@@ -17,8 +18,8 @@ from fsclient.transfer.progress import Moving, Progress
 from fsclient.transfer.sealing import Readable, Sealing
 from fsclient.transfer.sending import Sending, Streamed, Workshop
 from fsclient.transfer.source import Source
-from fsclient.tree import Lately, Located
-from fsproto.errors import FsError
+from fsclient.tree import Located
+from fsproto.errors import FsError, SecurityError
 from fsproto.keys.tree import KeyedNode, new_node
 from fsproto.limits import MAX_INLINE_BLOB, RECORDS_AHEAD
 from fsproto.messages.files import InlineBlob
@@ -175,8 +176,12 @@ class Uploader:
         """Send the batch, and see to the end of those before, but for the last few."""
         if any(batch.changes.is_unsure for batch in self._sent):
             self._finish(leave=0)
-        with self._batch.together():
-            self._batch.changes.send()
+        try:
+            with self._batch.together():
+                self._batch.changes.send()
+        except NotCommittedError as failed:
+            self._see_to_others(failed)
+            raise
         self._made |= self._batch.changes.above
         self._sent.append(self._batch)
         self._batch = self._next_batch()
@@ -185,13 +190,38 @@ class Uploader:
     def _finish(self, *, leave: int) -> None:
         """See to the end of batches that were sent, first the oldest, until few are left."""
         while len(self._sent) > leave:
-            batch = self._sent[0]
+            try:
+                self._finish_first()
+            except NotCommittedError as failed:
+                self._see_to_others(failed)
+                raise
+
+    def _finish_first(self) -> None:
+        batch = self._sent[0]
+        try:
             with batch.together():
                 batch.changes.finish()
-            self._sent.popleft()
-            batch.remove_journals()
-            for _ in range(batch.files):
-                self._progress.file_done()
+        except NotCommittedError as failed:
+            if not can_go_on(failed.error):
+                self._sent.popleft()
+            raise
+        self._sent.popleft()
+        batch.remove_journals()
+        for _ in range(batch.files):
+            self._progress.file_done()
+
+    def _see_to_others(self, failed: NotCommittedError) -> None:
+        """See to the end of all that was sent, beside a batch that has failed, to know of it.
+
+        Not if there is nobody to ask any more, or nobody who can be believed.
+        """
+        while self._sent and not can_go_on(failed.error):
+            if isinstance(failed.error, SecurityError):
+                return
+            try:
+                self._finish_first()
+            except NotCommittedError as another:
+                failed = another
 
     def _stream(
         self,

@@ -208,13 +208,18 @@ def _is_news(sighting: Sighting, known: _Known, mark: int) -> bool:
             hint="Stop and talk to your administrator: this does not happen by accident.",
         )
     if sighting.version < version and at <= mark:
-        raise RollbackError(
-            f"THE SERVER SHOWED AN OLDER STATE of a folder or file: version "
-            f"{sighting.version}, although this client has seen version {version}.",
-            hint="A backup may have been restored, or somebody undoes changes on purpose; "
-            "talk to your administrator.",
-        )
+        raise shown_older(sighting.version, version)
     return sighting.version > version
+
+
+def shown_older(shown: int, seen: int) -> RollbackError:
+    """Return the error for a version that is older than one that was seen."""
+    return RollbackError(
+        f"THE SERVER SHOWED AN OLDER STATE of a folder or file: version "
+        f"{shown}, although this client has seen version {seen}.",
+        hint="A backup may have been restored, or somebody undoes changes on purpose; "
+        "talk to your administrator.",
+    )
 
 
 def _changed_since(what: int) -> RollbackError:

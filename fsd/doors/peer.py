@@ -261,6 +261,8 @@ class Peer:
         event: Event | None
         if len(frame.body) > SMALL and self._uploads:
             event, failed = await self._turn(inbox, frame)
+            if event is not None:
+                self._incoming.rest()
         elif len(frame.body) > SMALL:
             turn = partial(self._incoming.turn, go_on=False)
             event, failed = await self._in_thread(turn, deque((frame,)))

@@ -160,8 +160,15 @@ class _Connection(Connection):
 class _Door(NativeDoor):
     """The native door, with ends that lie."""
 
-    def __init__(self, server: LyingServer, desk: Desk, home: Home, policy: DoorPolicy) -> None:
-        super().__init__(desk, home.host_key(), policy, (), SpareThreads(1))
+    def __init__(
+        self,
+        server: LyingServer,
+        desk: Desk,
+        home: Home,
+        policy: DoorPolicy,
+        spare: SpareThreads,
+    ) -> None:
+        super().__init__(desk, home.host_key(), policy, (), spare)
         self._lying = server
 
     def connection(self) -> Connection:
@@ -253,21 +260,23 @@ class LyingServer:
             now_ms=now_ms,
             random=os.urandom,
         )
+        spare = SpareThreads(3)  # more than cores: whatever can be done beside is
         desk = _Desk(
             accounts,
             Files(database, blobs, now_ms=now_ms),
-            Transfers(database, blobs, now_ms=now_ms),
+            Transfers(database, blobs, now_ms=now_ms, spare=spare),
             Sharing(database, now_ms=now_ms),
             KeyLogs(database, log),
             Histories(database),
             self.drops,
             server=self,
         )
-        self._door = door = _Door(self, desk, home, self._policy)
+        self._door = door = _Door(self, desk, home, self._policy, spare)
         self.address = Address(*await door.open("127.0.0.1", 0))
         self._opened.set()
         await self._stop.wait()
         await door.close()
+        spare.close()
         database.close()
 
 

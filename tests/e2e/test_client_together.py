@@ -215,21 +215,24 @@ def test_two_who_make_the_same_folders_both_succeed(client):
     assert client.names(f"{client.room}/a/b/c") == ["0", "1"]
 
 
-def test_two_who_put_many_into_one_folder_at_once_both_succeed(client):
+@pytest.mark.parametrize("same", [True, False])
+def test_two_who_put_many_at_once_both_succeed(client, same):
+    """Into one folder, or each into one that is new, beside that of the other."""
     many = BATCH_CHANGES * (COMMITS_AHEAD + 1) + 1
+    names = ["all", "all"] if same else ["these", "those"]
     for n in range(2 * many):
-        client.write(f"{n % 2}/all/{n}", b"%d" % n)
-    client.quick("mkdir", "-p", f"{client.room}/all").ok()
+        client.write(f"{n % 2}/{names[n % 2]}/{n}", b"%d" % n)
+    client.quick("mkdir", "-p", client.room, *([f"{client.room}/all"] if same else [])).ok()
     meet = threading.Barrier(2)
 
     def work(n: int) -> None:
         meet.wait()
-        client.run("put", f"{n}/all", f"{client.room}/").ok()
+        client.run("put", f"{n}/{names[n]}", f"{client.room}/").ok()
 
     with ThreadPoolExecutor(2) as people:
         list(people.map(work, range(2)))
-    client.quick("get", f"{client.room}/all", "back").ok()
-    got = {path.name: path.read_bytes() for path in (client.folder / "back").iterdir()}
+    client.quick("get", client.room, "back").ok()
+    got = {path.name: path.read_bytes() for path in (client.folder / "back").glob("*/*")}
     assert got == {f"{n}": b"%d" % n for n in range(2 * many)}
 
 

@@ -1,0 +1,139 @@
+"""Several commits are under way at once, and the first of them does not end as it should."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from fsclient.persistence import Patience
+from fsclient.transfer import upload
+from fsproto.errors import ConnectionLost, OutOfSpaceError
+from fsproto.messages import Message
+from fsproto.messages.base import Done
+from fsproto.messages.files import Commit
+from tests.attacks.lying import Lie, LyingServer, Said
+from tests.attacks.world import Person, World, finish
+
+BATCH = 3
+"""Changes in a commit here."""
+COUNT = BATCH * (upload.COMMITS_AHEAD + 3) + 1
+"""Changes in all: more commits than are under way at once."""
+AT_ONCE = Patience(silence_s=20, give_up_s=30, first_pause_s=0.001, longest_pause_s=0.01)
+
+
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "BATCH_CHANGES", BATCH)
+
+
+class First(Lie):
+    """Does something when the first commit comes, before it is looked at."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self._act: Callable[[], object] | None = act
+
+    def answer(self, ask: Message, honestly: Callable[[Message], Message]) -> Message:
+        if isinstance(ask, Commit) and self._act is not None:
+            act, self._act = self._act, None
+            act()
+        return honestly(ask)
+
+
+class Forgets(Lie):
+    """Says that the first commit is made, and does not make it."""
+
+    def __init__(self) -> None:
+        self.commits = 0
+
+    def answer(self, ask: Message, honestly: Callable[[Message], Message]) -> Message:
+        self.commits += isinstance(ask, Commit)
+        return Done() if isinstance(ask, Commit) and self.commits == 1 else honestly(ask)
+
+
+def many(alice: Person, folder: str = "many") -> list[str]:
+    """Write as many files as take several commits; return their names."""
+    names = [f"{n:03}" for n in range(COUNT)]
+    for name in names:
+        alice.write(f"{folder}/{name}", name.encode())
+    return names
+
+
+def named(person: Person, folder: str) -> list[str]:
+    return person.run("ls", folder).succeeds().decode().split()
+
+
+def test_a_new_folder_is_put_while_somebody_changes_what_it_lies_in(
+    world: World, liar: LyingServer
+) -> None:
+    alice = world.alice
+    names, other = many(alice), alice.write("other", b"other")
+    liar.lie = First(lambda: finish(alice.start("put", other, "other")).succeeds())
+    alice.run("put", alice.folder / "many", "/").succeeds()
+    assert named(alice, "many") == names
+    assert alice.cat("other") == b"other"
+
+
+@pytest.mark.parametrize("folders", [True, False])
+def test_what_was_sent_beside_a_commit_that_is_refused_is_seen_to(
+    world: World, liar: LyingServer, folders: bool
+) -> None:
+    def refuse() -> None:
+        raise OutOfSpaceError("No room.")
+
+    alice = world.alice
+    for n in range(COUNT):
+        alice.write(f"many/{n // BATCH}/{n}" if folders else f"many/{n}", b"x")
+    made = [f"many/{n}" for n in range(COUNT // BATCH + 1)] if folders else []
+    alice.run("mkdir", "many", *made).succeeds()
+    liar.lie = First(refuse)
+    told = alice.run("put", alice.folder / "many", "/")
+    assert told.status == 9
+    assert f"None of {BATCH} files that went with it was put." in told.err
+    inside = [name for folder in made or ["many"] for name in named(alice, folder)]
+    assert len(inside) == BATCH * upload.COMMITS_AHEAD
+
+
+def test_a_server_that_forgets_what_it_has_said_is_made_is_caught_by_its_next_answer(
+    world: World, liar: LyingServer
+) -> None:
+    alice = world.alice
+    many(alice, "reports")
+    liar.lie = lie = Forgets()
+    told = alice.run("put", alice.folder / "reports", "/").fails(7)
+    assert "OLDER STATE" in told
+    assert lie.commits <= upload.COMMITS_AHEAD + 1  # nothing is signed upon the older state
+
+
+class Mute(Lie):
+    """Makes the first commits that remove something, says so of none, and ends the connection."""
+
+    def __init__(self) -> None:
+        self._left = upload.COMMITS_AHEAD
+        self._mute = False
+
+    def answer(self, ask: Message, honestly: Callable[[Message], Message]) -> Message:
+        self._mute = isinstance(ask, Commit) and bool(ask.removals) and self._left > 0
+        return honestly(ask)
+
+    def says(self, said: Said) -> Iterable[Said]:
+        if not self._mute:
+            yield said
+            return
+        self._mute, self._left = False, self._left - 1
+        if not self._left:
+            raise ConnectionLost
+
+
+def test_removals_of_which_nobody_has_told_are_not_taken_for_somebody_elses(
+    world: World, liar: LyingServer
+) -> None:
+    alice = world.alice
+    names = many(alice)
+    alice.run("put", alice.folder / "many", "/").succeeds()
+    for name in names[1:]:
+        (alice.folder / "many" / name).unlink()
+    alice.patience = AT_ONCE
+    liar.lie = Mute()
+    alice.run("sync", "--delete", alice.folder / "many", "many").succeeds()
+    assert named(alice, "many") == names[:1]
