@@ -67,8 +67,9 @@ def add_users(
             "It was not said what becomes of the secrets, which are shown this one time.",
             hint="Give --sheets DIR, or --json.",
         )
-    reach = reach_of(admin.home, host)
     check_issuer(issuer)
+    admin.begin()
+    reach = reach_of(admin.home, host)
     rows, wrong = roster.read(file, now_ms())
     folder = None if sheets is None else Sheets(sheets)
     handed: list[Handout] = []

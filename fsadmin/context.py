@@ -15,7 +15,7 @@ import click
 
 from fsadmin import output
 from fsd.console import Console, debug_option
-from fsd.home import Home
+from fsd.home import Home, HomeError
 from fsproto.errors import FsError, UsageError
 
 if TYPE_CHECKING:
@@ -68,9 +68,21 @@ class Admin(Console):
 
     @cached_property
     def home(self) -> Home:
-        """The home, made ready if it is new."""
+        """The home, made ready; `HomeError` if there is none: a wrong path must not begin one."""
+        if not self.place.is_there:
+            raise HomeError(
+                f"There is no home of a server at {self.place.path}.",
+                hint="Give the right one with --home or FSD_HOME; one begins when fsd starts, or "
+                "with the first 'add-user'.",
+            )
         self.place.prepare()
         return self.place
+
+    def begin(self) -> None:
+        """Make the home if there is none: the first person may be added before fsd has run."""
+        if not self.place.is_there:
+            self.place.prepare()
+            click.echo(f"There was no home at {self.place.path}; it begins now.", err=True)
 
     @contextmanager
     def people(self) -> Iterator[People]:

@@ -25,6 +25,7 @@ def upgrade(admin: Admin) -> None:
     """
     from fsd.store import schema
 
+    admin.begin()
     with admin.database() as database:
         before = schema.current(database)
         schema.upgrade(database)

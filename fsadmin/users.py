@@ -45,8 +45,9 @@ def add_user(
     """
     typed = {"quota_bytes": quota_bytes, "quota_files": quota_files}
     terms = typed_terms(typed | {"expires_ms": expires, "note": note})
-    reach = reach_of(admin.home, host)
     check_issuer(issuer)
+    admin.begin()
+    reach = reach_of(admin.home, host)
     with admin.people() as people:
         added = people.add(name, digits=digits, period=period, algorithm=algorithm, terms=terms)
     hand_out(admin, added, reach, issuer)

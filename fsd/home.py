@@ -59,6 +59,11 @@ class Home:
         self._backup = path / "backup.json"
         self._audit = path / "audit-seen.json"
 
+    @property
+    def is_there(self) -> bool:
+        """Whether a server has begun in it, whatever may be missing by now."""
+        return any((self.path / name).exists() for name in (HOST_KEY, MASTER_KEY))
+
     def prepare(self) -> None:
         """Make what is missing; `HomeError` if that is impossible."""
         os.umask(0o077)  # also for what SQLite makes

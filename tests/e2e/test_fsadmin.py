@@ -32,6 +32,7 @@ from fsproto.messages.account import GetStatus, Status, Welcome
 from tests.people import Resident, identity
 from tests.servers import ROOT, Authenticator, RunningServer, enrol_person, environment, run
 
+PASSPHRASE = {"FSADMIN_PASSPHRASE": "a passphrase"}
 HANDED_OVER = {"user", "secret", "otpauth_uri", "enroll_link"}
 
 
@@ -53,7 +54,8 @@ def admin(home: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str
 def test_a_first_person_is_added_to_a_home_that_was_not_there(tmp_path):
     home = tmp_path / "new" / "home"
     added = admin(home, "add-user", "first", "--json")
-    assert (added.returncode, added.stderr) == (0, "")
+    begun = f"There was no home at {home}; it begins now.\n"
+    assert (added.returncode, added.stderr) == (0, begun)
     handed = json.loads(added.stdout)
     assert set(handed) == HANDED_OVER
     link = parse_link(handed["enroll_link"])
@@ -61,6 +63,31 @@ def test_a_first_person_is_added_to_a_home_that_was_not_there(tmp_path):
     assert link.host_key == admin(home, "host-key").stdout.strip()
     assert handed["secret"] in handed["otpauth_uri"]
     assert home.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "list-users",
+        "show-user alice",
+        "remove-user alice --yes",
+        "host-key",
+        "rotate-host-key --yes",
+        "check",
+        "audit verify",
+        "sessions",
+        "list-groups",
+        "backup {}/backup",
+        "db current",
+        "doctor",
+    ],
+)
+def test_a_home_that_is_not_there_is_told_and_not_begun(tmp_path, command):
+    home = tmp_path / "typo"
+    asked = run("fsadmin", "--home", str(home), *command.format(tmp_path).split(), env=PASSPHRASE)
+    assert asked.returncode != 0
+    assert "There is no home" in asked.stdout + asked.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_printed_for_people_is_everything_they_need(home):
@@ -194,8 +221,6 @@ def test_home_and_database_may_come_from_the_environment(tmp_path):
 
 
 def test_the_schema_is_shown_and_upgraded(tmp_path):
-    before = admin(tmp_path / "home", "db", "current", "--json")
-    assert json.loads(before.stdout)["current"] is None
     upgraded = json.loads(admin(tmp_path / "home", "db", "upgrade", "--json").stdout)
     assert upgraded["before"] is None
     assert upgraded["current"] == upgraded["head"]

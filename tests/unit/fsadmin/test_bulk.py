@@ -138,7 +138,8 @@ def test_all_are_added_with_a_sheet_each_that_nobody_else_reads(admin, file, tmp
     file.write_text("name,quota_bytes\nanna,10G\nben,\n")
     sheets = tmp_path / "sheets"
     status, out, err = admin("add-users", file, "--sheets", sheets, "--host", "files.example.org")
-    assert (status, err) == (0, "")
+    assert status == 0
+    assert re.fullmatch("There was no home at .*; it begins now.\n", err)
     assert out.startswith("2 people were added.")
     assert names(admin) == ["anna", "ben"]
     assert sorted(path.name for path in sheets.iterdir()) == ["anna.html", "ben.html"]
@@ -184,7 +185,7 @@ def test_secrets_that_would_be_lost_are_not_made(admin, file):
     status, _, err = admin("add-users", file)
     assert status == 2
     assert "Give --sheets DIR, or --json." in err
-    assert names(admin) == []
+    assert "There is no home" in admin("list-users")[2]
 
 
 def test_where_the_sheets_cannot_be_written_nobody_is_added(admin, file, tmp_path):
