@@ -66,6 +66,8 @@ _ELSEWHERE = {
 
 _COLLECT_AFTER = 10_000
 """Objects more than before, until those are looked for that refer to each other alone."""
+_ALIKE = 0.7
+"""How alike a word and a command must be for that to be what was meant: `clear` is not `leave`."""
 _READER_GONE = 128 + 13
 """Exit status of a program that SIGPIPE ends."""
 
@@ -102,7 +104,7 @@ class Commands(click.Group):
         if ctx.ensure_object(App).is_shell:
             known = {name: command for name, command in known.items() if command not in OUTSIDE}
             lists = "'help' lists the commands."
-        near = difflib.get_close_matches(name.lower(), known, n=1)
+        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=_ALIKE)
         hint = f"Did you mean '{known[near[0]]}'?" if near else lists
         raise UsageError(f"There is no command '{for_terminal(name)}'.", hint=hint)
 

@@ -89,10 +89,11 @@ class Sharing:
             and self._people.is_current(member.user, member.ed25519)
         )
 
-    def give(self, found: Located, user: str, role: Role) -> tuple[bool, Role]:
-        """Share a node with somebody; whether anything changed, and what they may do now.
+    def give(self, found: Located, user: str, role: Role) -> tuple[bool, Role, Role | None]:
+        """Share a node with somebody; whether anything changed, what they may do now, and might.
 
-        That may be more than `role`, where they came by a group as well.
+        What they may do may be more than `role`, where they came by a group as well; None for
+        somebody with whom it was not shared before.
         """
         self._check(found, user)
         self.check_role(found, role)
@@ -100,7 +101,8 @@ class Sharing:
         shares = self.own()
         share = of_node(found, shares)
         ways = (share.ways.get(user, {}) if share else {}) | {ALONE: role}
-        return self._give(found, shares, {user: bundle}, ALONE, role), max(ways.values())
+        before = share.roles.get(user) if share else None
+        return self._give(found, shares, {user: bundle}, ALONE, role), max(ways.values()), before
 
     def give_group(
         self, found: Located, group: str, bundles: Mapping[str, VerifiedBundle], role: Role

@@ -91,7 +91,10 @@ class LoginRefused(FsError):
 
     code = "login-refused"
     exit_status = 4
-    default_hint = "Wait for the next code and try again; if it goes on, ask your administrator."
+    default_hint = (
+        "Wait for the next code and try again, some minutes after several refusals. If you gave "
+        "yourself new keys elsewhere, import them here; if it goes on, ask your administrator."
+    )
 
 
 class LoginRequired(FsError):

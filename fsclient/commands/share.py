@@ -10,6 +10,7 @@ from fsclient.app import App
 
 if TYPE_CHECKING:
     from fsclient.groups import Candidate
+    from fsclient.ownshares import OwnShare
     from fsclient.session import Session
     from fsclient.tree import Located
     from fsproto.keys.grants import Role
@@ -59,11 +60,14 @@ def command(app: App, path: str, user: str, *, write: bool, yes: bool) -> None:
 def _share(app: App, session: Session, found: Located, user: str, role: Role) -> None:
     from fsclient.sharing import Sharing
 
-    changed, role = Sharing(session, app.ui).give(found, user, role)
+    changed, role, before = Sharing(session, app.ui).give(found, user, role)
     pin = session.people.pin_of(user)
     shown = _seen_as(session, found)
     if changed:
-        app.ui.say(f"{user} {_may(role)} '{found.path}', and sees it as '{shown}'.")
+        less = before is not None and role < before
+        may = "may only read" if less else _may(role)
+        since = " from now on" if less else ""
+        app.ui.say(f"{user} {may} '{found.path}'{since}, and sees it as '{shown}'.")
     else:
         app.ui.say(f"{user} {_may(role)} '{found.path}' already.")
     app.ui.result_of(
@@ -108,6 +112,9 @@ def _share_with_group(
     see = f"see{'s' if len(new or bundles) == 1 else ''} it as '{shown}'"
     who, already = listed(new or list(bundles)), "" if new else f" by @{group} already"
     app.ui.say(f"{who} {_may(role)} '{found.path}'{already}, and {see}.")
+    more = [user for user in new or bundles if _by_another_way(share, user, group) > role]
+    if more:
+        app.ui.say(f"{listed(more)} may change it all the same, by another way: 'fsclient shares'.")
     app.ui.result_of(
         path=str(found.path),
         group=group,
@@ -117,6 +124,12 @@ def _share_with_group(
         members=[_as_json(one, new) for one in everybody if one.bundle is not None],
         left_out=[one.user for one in everybody if one.bundle is None],
     )
+
+
+def _by_another_way(share: OwnShare | None, user: str, group: str) -> int:
+    """Return what somebody may do who did not come by this group."""
+    ways = share.ways.get(user, {}) if share else {}
+    return max((role for way, role in ways.items() if way != group), default=0)
 
 
 def _as_json(one: Candidate, new: list[str]) -> dict[str, object]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from fsclient.errors import local_errors
 from fsclient.gateway.keys import ALIAS
 from fsclient.gateway.running import Running
-from fsproto.errors import FsError, NotFoundError
+from fsproto.errors import ExistsError, FsError, NotFoundError
+from fsproto.names import for_terminal
 
 _MOUNTS_WITHIN_S = 20.0
 _LOOKS_EVERY_S = 0.05
@@ -38,6 +39,12 @@ def mounted(
         )
     with local_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise ExistsError(
+                f"The folder '{for_terminal(str(folder))}' is not empty; what is in it would be "
+                "hidden.",
+                hint="Name an empty folder, or one that is not there yet.",
+            )
     threading.Thread(target=gateway.server.serve, name="gateway", daemon=True).start()
     config = gateway.files.ssh_config
     options = [*(("-o", "ro") if read_only else ())]

@@ -132,7 +132,15 @@ class People:
         self.ended += [entry.index for entry in read if entry.event is not Event.ENROLLED]
 
     def _note_reset(self, entry: Entry) -> None:
-        if self._store.pin(entry.user) is not None:
+        if self._store.pin(entry.user) is None:
+            return
+        if self.log.now(entry.user) is None:
+            self.tell(
+                f"THE KEYS OF {entry.user} WERE RESET by the administrator, or the account was "
+                "removed: nobody has keys under that name now, and nothing is shared with them, or "
+                "taken from them."
+            )
+        else:
             self.tell(
                 f"THE KEYS OF {entry.user} WERE RESET by the administrator. Nothing is shared with "
                 f"them, or taken from them, until you have compared the new ones: fsclient verify "
@@ -205,9 +213,11 @@ class People:
         ):
             raise KeyChangedError(
                 f"THE KEYS OF {user} ARE NO LONGER THOSE YOU KNOW: they were reset"
-                + (", and others took their place." if now else "."),
+                + (", and others took their place." if now else ", and there are no others."),
                 hint=f"Ask {user} whether that was so, compare words by 'fsclient verify {user}', "
-                "then add --confirm.",
+                "then add --confirm."
+                if now
+                else f"If the account was removed, that is all; if not, {user} must enrol again.",
             )
         if now is None:
             raise NotFoundError(

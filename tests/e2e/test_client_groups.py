@@ -170,7 +170,8 @@ def test_each_way_has_its_own_role_and_the_best_counts(four, group):
     room = alice.room
     readers, writers = group(bob, carol), group(bob)
     alice.quick("share", room, carol.name, "--write").ok()
-    alice.quick("share", room, f"@{readers}", "--yes").ok()
+    told = alice.quick("share", room, f"@{readers}", "--yes").ok().err
+    assert f"{carol.name} may change it all the same, by another way" in told
     assert roles(alice, room)[carol.name] == ("writer", [readers], True)
     assert roles(alice, room)[bob.name] == ("reader", [readers], False)
     alice.quick("share", room, f"@{writers}", "--yes", "--write").ok()

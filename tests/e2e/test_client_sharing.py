@@ -138,6 +138,29 @@ def test_people_who_are_disabled_or_whose_keys_were_reset(three: list[Client], n
     assert alice.cat(f"{alice.room}/still") == b"mine"
 
 
+def test_of_somebody_who_was_removed_nothing_is_asked_that_cannot_be_done(
+    three: list[Client], newcomer
+):
+    alice, _, _ = three
+    other = newcomer().enrol()
+    alice.run("share", alice.room, other.name).ok()
+    admin(alice.server, "remove-user", other.name, "--yes")
+    ran = alice.run("shares").ok()
+    assert f"THE KEYS OF {other.name} WERE RESET by the administrator, or the account" in ran.err
+    assert "fsclient verify" not in ran.err
+    told = alice.run("share", alice.room, other.name).fails(SECURITY, "there are no others").err
+    assert "If the account was removed, that is all" in told
+    assert "fsclient verify" not in told
+
+
+def test_it_is_said_when_somebody_may_do_less_than_before(three: list[Client]):
+    alice, bob, _ = three
+    told = alice.run("share", alice.room, bob.name, "--write").ok().err
+    assert f"{bob.name} may read and change '{alice.room}', and sees" in told
+    told = alice.run("share", alice.room, bob.name).ok().err
+    assert f"{bob.name} may only read '{alice.room}' from now on, and sees" in told
+
+
 @pytest.mark.parametrize("file", ["people.db", "memory.db"])
 def test_a_damaged_memory_is_called_so_and_nothing_is_lost(three: list[Client], file: str):
     alice, _, _ = three

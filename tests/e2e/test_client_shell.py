@@ -57,7 +57,7 @@ def test_the_old_commands_take_their_argument_from_the_next_line_or_behind_them(
     client.script("rm 'sent file' 'sent too'").ok()
 
 
-@pytest.mark.parametrize("end", ["EXIT", "exit", "Quit", "bye"])
+@pytest.mark.parametrize("end", ["EXIT", "exit", "Quit", "bye", "exit 3"])
 def test_exit_ends_it_in_any_case(client, end):
     assert client.script("ls --json nothing-there-1", end, "frobnicate").status == NOT_FOUND
 

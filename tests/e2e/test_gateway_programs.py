@@ -14,7 +14,7 @@ import pytest
 
 from fsclient.gateway.config import rclone_options
 from fsclient.gateway.keys import ALIAS
-from tests.clients import Client
+from tests.clients import CONFLICT, Client
 from tests.gateways import Gateway, gateway, needed
 from tests.mixed import MIB, OLD_NS, make_mixed
 
@@ -192,6 +192,13 @@ def test_asyncsshs_client(running, mixed, tmp_path):
     asyncio.run(work())
     assert told(tmp_path / "back") == told(mixed)
     assert running.client.cat("asyncssh/small.txt").startswith(b"synced")
+
+
+def test_what_is_in_a_folder_is_not_hidden_by_a_mount(running, tmp_path):
+    needed("sshfs")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    running.client.run("mount", str(tmp_path / "full")).fails(CONFLICT, "is not empty")
 
 
 def test_sshfs(running, mixed, tmp_path):
