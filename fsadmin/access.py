@@ -66,6 +66,8 @@ def unlock_user(admin: Admin, *, name: str) -> None:
 def sessions(admin: Admin, *, user: str | None) -> None:
     """Show all running sessions: whose, since when, when and where from last used.
 
+    When one was last used is noted every ten minutes at most.
+
     A session lets commands go on without a further one-time password, on the machine that has the
     person's identity key, until it ends; one of the SSH door is of use to who has the SSH key that
     is shown, and ends with its connection where none is. 'fsadmin revoke' ends one at once.

@@ -39,7 +39,7 @@ def add_drop_key(admin: Admin, *, name: str, keyfile: Path, note: str) -> None:
     def text() -> str:
         lines = [f"{known.fingerprint} ({known.kind}) may drop for {name}."]
         if not allowed:
-            lines.append("Nothing can be dropped until 'drop_box = true' is in the configuration.")
+            lines.append("Nothing can be dropped unless fsd runs with 'drop_box = true'.")
         return "\n".join(lines)
 
     admin.answer(_as_json(known), text)

@@ -247,6 +247,13 @@ class Keeper:
             from fsclient.hostkey import successor
 
             moved = successor(link, self._patience or Patience(), self.via)
+            if moved is None and not self._profile.exists():
+                raise HostKeyError(  # it is not the key that was known, but the link that differs
+                    "THE SERVER'S HOST KEY IS NOT THE ONE IN THE LINK. "
+                    + alarm.sentence.partition(". ")[2],
+                    hint="The link may be mistyped or out of date, or somebody is in the middle. "
+                    "Nothing was sent. Compare it with what your administrator gave you.",
+                ) from None
             if moved is None:
                 raise
             try:

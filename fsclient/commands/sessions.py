@@ -17,6 +17,8 @@ def _over(door: str) -> str:
 def command(app: App) -> None:
     """Show your running sessions: since when, when and where from last used, until when.
 
+    When one was last used is noted every ten minutes at most.
+
     A session lets commands go on without a further one-time password on the machine that has your
     identity key; one that began over SSH is for who has the SSH key that is shown. If you do not
     know one of them: 'fsclient logout --everywhere'.

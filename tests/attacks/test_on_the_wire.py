@@ -253,7 +253,7 @@ def test_another_host_key_is_refused_while_enrolling(world: World, liar: LyingSe
         link = alice.added["enroll_link"].partition("?")
         there = f"fs://alice@{middle.address}/?{link[2]}"
         told = alice.run("--otp", "123456", "enroll", "--no-passphrase", there, client=fresh)
-    assert "HOST KEY HAS CHANGED" in told.fails(7)
+    assert "HOST KEY IS NOT THE ONE IN THE LINK" in told.fails(7)
     only_asked_for_the_key(middle, world)
     assert not (fresh / "profiles" / "default").exists()
 
