@@ -208,7 +208,10 @@ class ServerConnection:
                 return
             if not came:
                 raise TimeoutError
-            self._keep(self._event())
+            event = self._event()
+            if not 0 < _number_of(event) <= self._request:
+                raise self._broken("The server spoke without being asked.")
+            self._keep(event)
 
     # --- receiving
 

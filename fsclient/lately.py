@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from fsclient.trust.memory import shown_older
 from fsproto.types import NodeId, Token
@@ -34,7 +35,8 @@ class Lately:
         """Begin with none."""
         self._views: dict[NodeId, View] = {}
         self._entries = 0
-        self._made: dict[NodeId, tuple[int, Asked]] = {}
+        self._made: dict[NodeId, tuple[int, ref[ServerConnection], int]] = {}
+        """The version of a folder that was made last, over which connection, by which request."""
 
     def note(self, folder: NodeId, view: View, tokens: Sequence[Token] = ()) -> None:
         """Note how a folder is now, as far as it was asked for; the oldest notes are forgotten."""
@@ -54,7 +56,7 @@ class Lately:
 
     def note_made(self, folder: NodeId, version: int, asked: Asked) -> None:
         """Note that the server says it has made a version of a folder, and what it was asked by."""
-        self._made[folder] = version, asked
+        self._made[folder] = version, ref(asked.connection), asked.request
 
     def shows_all(self, folder: NodeId, version: int, asked: Asked) -> bool:
         """Tell whether an answer that shows a version of a folder shows all that was made of it.
@@ -62,12 +64,12 @@ class Lately:
         If it does not, that may be because it was given before. `RollbackError` if it was not: a
         connection's requests are answered in their order.
         """
-        made, by = self._made.get(folder, (0, asked))
-        if version >= made:
+        if folder not in self._made:
             return True
-        if by.connection is asked.connection and by.request < asked.request:
+        made, connection, request = self._made[folder]
+        if version < made and connection() is asked.connection and request < asked.request:
             raise shown_older(version, made)
-        return False
+        return version >= made
 
     def view(self, folder: NodeId, tokens: list[Token]) -> View | None:
         """Return how a folder is, if as much of it is known as these names need."""

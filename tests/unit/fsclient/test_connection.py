@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 from fsclient.connection import ServerConnection
 from fsclient.persistence import Patience
 from fsproto import crypto
+from fsproto.errors import RemoteProtocolError
 from fsproto.link import Address, EnrollLink
 from fsproto.messages import Message
 from fsproto.messages.account import GetStatus, Recovery
@@ -130,3 +132,17 @@ def test_an_answer_that_comes_meanwhile_is_kept_for_who_asks_for_it_in_turn() ->
         assert connection.answer(first, Recovery) == Recovery(b"1" * LONG)
         assert connection.answer(last, Done) == Done()
         assert connection.answer(ahead, Recovery) == Recovery(b"2" * LONG)
+
+
+def test_a_server_that_answers_what_was_not_asked_is_not_listened_to() -> None:
+    def serve(server: Server) -> None:
+        server.hear()
+        with contextlib.suppress(OSError):
+            for _ in range(3):
+                server.say(1000, Recovery(bytes(LONG)))
+
+    with connected(serve) as connection:
+        connection.send(GetStatus(), ahead=True)
+        with pytest.raises(RemoteProtocolError, match="spoke without being asked"):
+            connection.send(long_question())
+        assert not connection.usable
