@@ -18,7 +18,7 @@ import struct
 from typing import TYPE_CHECKING, BinaryIO
 
 from fsproto import crypto, labels
-from fsproto.errors import FsError, IntegrityError, UsageError, WrongPassphraseError
+from fsproto.errors import FsError, IntegrityError, WrongPassphraseError
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.packing import Record, pack, unpack
 from fsproto.sealed.stream import (
@@ -92,13 +92,12 @@ class Unsealed:
     def __init__(self, file: BinaryIO, passphrase: str) -> None:
         """Read the head.
 
-        `WrongPassphraseError`, `UsageError` for what is no backup, `IntegrityError` for a damaged
-        one.
+        `WrongPassphraseError`, or `IntegrityError` for what is no backup.
         """
         self._file = file
         start = _exactly(file, len(MAGIC) + _LENGTH.size)
         if not start.startswith(MAGIC):
-            raise UsageError("This is not a backup of an fsd.")
+            raise IntegrityError("This is not a backup of an fsd.")
         head = _exactly(file, _LENGTH.unpack_from(start, len(MAGIC))[0])
         read = _read_head(head)
         key = _key(passphrase, read.kdf_salt, read.passes, read.lanes, read.memory_kib)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 _BUSY_SECONDS = 60
+_LOOK_AGAIN_S = 0.005
 _CHECKPOINT = "wal_autocheckpoint=8000"
 """Pages, 32 MB: SQLite's own 1,000 would copy and sync the same pages at every larger commit."""
 
@@ -101,7 +104,8 @@ def _sqlite(url: str) -> Engine:
     def _connected(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own
         # The driver would begin transactions by itself, and too late; we say when.
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", _CHECKPOINT):
+        _use_wal(connection)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", _CHECKPOINT):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -111,6 +115,20 @@ def _sqlite(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Change to write-ahead logging; in a new file SQLite waits for nobody else who does so."""
+    until = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > until:
+                raise
+            time.sleep(_LOOK_AGAIN_S)
+        else:
+            return
 
 
 @contextmanager

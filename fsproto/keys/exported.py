@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fsproto import crypto, labels
-from fsproto.errors import FsError, IntegrityError, UsageError, WrongPassphraseError
+from fsproto.errors import FsError, IntegrityError, WrongPassphraseError
 from fsproto.keys.passphrase import Kdf, seal, unseal
 from fsproto.keys.portable import pack_portable, unpack_portable
 from fsproto.packing import Record, pack, unpack
@@ -43,10 +43,7 @@ def seal_export(portable: Portable, passphrase: str, random: Random) -> bytes:
 
 
 def check_export(data: bytes) -> None:
-    """Raise `UsageError` if this is no export, `IntegrityError` for a part of one.
-
-    Needs no passphrase.
-    """
+    """Raise `IntegrityError` if this is no whole export; needs no passphrase."""
     _read(data)
 
 
@@ -65,7 +62,7 @@ def open_export(data: bytes, passphrase: str) -> Portable:
 
 def _read(data: bytes) -> _File:
     if not data.startswith(MAGIC) or len(data) > MAX_EXPORT:
-        raise UsageError(
+        raise IntegrityError(
             "That is not an exported profile.", hint="'fsclient keys export FILE' makes one."
         )
     try:

@@ -86,6 +86,19 @@ def test_ten_who_start_on_one_empty_database_at_once_all_find_it_at_head(databas
         assert set(pool.map(start, range(10))) == {schema.head()}
 
 
+def test_ten_who_open_a_new_file_at_once_wait_for_each_other(tmp_path):
+    for number in range(20):
+        ready = threading.Barrier(10)
+
+        def look(_: int, ready: threading.Barrier = ready, number: int = number) -> str | None:
+            with closing(Database(f"sqlite:///{tmp_path}/{number}.db")) as database:
+                ready.wait()
+                return schema.current(database)
+
+        with ThreadPoolExecutor(10) as pool:
+            assert set(pool.map(look, range(10))) == {None}
+
+
 @pytest.mark.parametrize(
     "act", [schema.upgrade, lambda database: schema.downgrade(database, "base")]
 )

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from fsproto import crypto
-from fsproto.errors import IntegrityError, UsageError, WrongPassphraseError
+from fsproto.errors import IntegrityError, WrongPassphraseError
 from fsproto.keys.exported import MAGIC, check_export, open_export, seal_export
 from tests.known import Seeded, person
 from tests.unit.fsproto.keys.test_portable import LINK, ROOT, alices
@@ -75,6 +75,6 @@ def test_a_file_cannot_make_its_reader_work_for_ever(costs):
 
 def test_what_is_no_export_at_all_is_told_so():
     for other in (b"", b"FSKEY1\n" + exported()[7:], b"-----BEGIN PGP-----"):
-        with pytest.raises(UsageError, match="not an exported profile") as refused:
+        with pytest.raises(IntegrityError, match="not an exported profile") as refused:
             check_export(other)
         assert "keys export" in str(refused.value.hint)
