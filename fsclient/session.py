@@ -247,15 +247,15 @@ class Keeper:
             from fsclient.hostkey import successor
 
             moved = successor(link, self._patience or Patience(), self.via)
-            if moved is None and not self._profile.exists():
-                raise HostKeyError(  # it is not the key that was known, but the link that differs
-                    "THE SERVER'S HOST KEY IS NOT THE ONE IN THE LINK. "
-                    + alarm.sentence.partition(". ")[2],
+            if moved is None:
+                if self._profile.exists():
+                    raise
+                raise HostKeyError(  # none was known before that could have changed
+                    f"THE SERVER'S HOST KEY IS NOT THE ONE IN THE LINK. Expected {link.host_key}, "
+                    f"but the server showed {alarm.shown}.",
                     hint="The link may be mistyped or out of date, or somebody is in the middle. "
                     "Nothing was sent. Compare it with what your administrator gave you.",
                 ) from None
-            if moved is None:
-                raise
             try:
                 connection = ServerConnection(moved.link, self._patience, after=after, via=self.via)
             except HostKeyError:

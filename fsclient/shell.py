@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 Run = Callable[[App, list[str]], int]
 ENDS = ("exit", "quit", "bye")
-_ENDINGS = [[word] for word in ENDS]
-"""The first word of a line that ends the shell; what follows it, such as a status, is not read."""
 OUTSIDE = ("shell", "enroll")
 _ASKING = {
     "send_file": ("put", "Path of the file to send: "),
@@ -52,7 +50,9 @@ class Shell:
                 user, where = session.identity.user, session.facts.link.address
             self._app.ui.say(f"Connected to {where} as {user}. 'help' lists commands, EXIT ends.")
             for line in self._lines(f"{user}> "):
-                if line.lower().split(maxsplit=1)[:1] in _ENDINGS:
+                if (
+                    line.lower().partition(" ")[0] in ENDS
+                ):  # what follows, a status say, is not read
                     break
                 status = self._line(line, status)
         finally:

@@ -37,7 +37,7 @@ class HomeBusyError(HomeError):
     """Another fsd is running on this home."""
 
     code = "home-busy"
-    default_hint = "Stop it first, or give this one another home with --home."
+    default_hint = "Stop it first; a second fsd needs a home of its own, given with --home."
 
 
 def default_home() -> Path:

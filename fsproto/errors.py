@@ -137,6 +137,8 @@ class HostKeyError(SecurityError):
     """The server's host key is not the one that was expected."""
 
     code = "host-key"
+    shown: str | None = None
+    """Fingerprint of the key that was shown in its place, where one was."""
 
 
 class RemoteProtocolError(SecurityError):

@@ -39,9 +39,9 @@ class IncomingBlob:
         owner: int,
         salt: Salt,
         staged: StagedBlob,
+        *,
         most: int | None,
         spare: SpareThreads,
-        *,
         resumable: bool = False,
         leaves: list[bytes] | None = None,
     ) -> None:
@@ -129,8 +129,7 @@ class IncomingBlobs:
         """Take where they are staged, the largest blob in bytes that is taken in, and helpers."""
         self._store = store
         self._limits = limits
-        self._most = most
-        self._spare = spare
+        self._blob = partial(IncomingBlob, most=most, spare=spare)
         self._lock = Lock()
         self._active: dict[int, set[IncomingBlob]] = {}
 
@@ -193,19 +192,6 @@ class IncomingBlobs:
         self._leave(blob)
         if blob.space is not None and not was_over:
             blob.space.let_go()
-
-    def _blob(
-        self,
-        owner: int,
-        salt: Salt,
-        staged: StagedBlob,
-        *,
-        resumable: bool = False,
-        leaves: list[bytes] | None = None,
-    ) -> IncomingBlob:
-        return IncomingBlob(
-            owner, salt, staged, self._most, self._spare, resumable=resumable, leaves=leaves
-        )
 
     def _find(self, owner: int, salt: Salt) -> IncomingBlob | None:
         with self._lock:

@@ -102,12 +102,14 @@ class ClientHandshake:
         if len(spki) != length:
             raise RemoteProtocolError("The server's hello has the wrong length.")
         if not crypto.equal(crypto.fingerprint(spki).encode(), self._host_key.encode()):
-            raise HostKeyError(
+            alarm = HostKeyError(
                 f"THE SERVER'S HOST KEY HAS CHANGED. Expected {self._host_key}, "
                 f"but the server showed {crypto.fingerprint(spki)}.",
                 hint="Somebody may be in the middle. Nothing was sent. Ask your administrator, "
                 "over another way, whether the key was changed on purpose.",
             )
+            alarm.shown = crypto.fingerprint(spki)
+            raise alarm
         try:
             secrets = self._secret + self._x25519.exchange(x25519) + self._kem.decapsulate(kem)
             sealed = crypto.rsa_seal(spki, self._secret)

@@ -201,17 +201,22 @@ def test_of_two_processes_that_replace_one_file_one_wins_and_one_ends_with_a_con
     assert client.cat(f"{client.room}/x") == contents[0]
 
 
+def two_at_once(work: Callable[[int], object]) -> None:
+    """Do something as number 0 and as number 1, both from the same moment on."""
+    meet = threading.Barrier(2)
+
+    def work_of(n: int) -> None:
+        meet.wait()
+        work(n)
+
+    with ThreadPoolExecutor(2) as people:
+        list(people.map(work_of, range(2)))
+
+
 def test_two_who_make_the_same_folders_both_succeed(client):
     for n in range(2):
         client.write(f"{n}", b"%d" % n)
-    meet = threading.Barrier(2)
-
-    def work(n: int) -> None:
-        meet.wait()
-        client.run("put", f"{n}", f"{client.room}/a/b/c/").ok()
-
-    with ThreadPoolExecutor(2) as people:
-        list(people.map(work, range(2)))
+    two_at_once(lambda n: client.run("put", f"{n}", f"{client.room}/a/b/c/").ok())
     assert client.names(f"{client.room}/a/b/c") == ["0", "1"]
 
 
@@ -223,14 +228,7 @@ def test_two_who_put_many_at_once_both_succeed(client, same):
     for n in range(2 * many):
         client.write(f"{n % 2}/{names[n % 2]}/{n}", b"%d" % n)
     client.quick("mkdir", "-p", client.room, *([f"{client.room}/all"] if same else [])).ok()
-    meet = threading.Barrier(2)
-
-    def work(n: int) -> None:
-        meet.wait()
-        client.run("put", f"{n}/{names[n]}", f"{client.room}/").ok()
-
-    with ThreadPoolExecutor(2) as people:
-        list(people.map(work, range(2)))
+    two_at_once(lambda n: client.run("put", f"{n}/{names[n]}", f"{client.room}/").ok())
     client.quick("get", client.room, "back").ok()
     got = {path.name: path.read_bytes() for path in (client.folder / "back").glob("*/*")}
     assert got == {f"{n}": b"%d" % n for n in range(2 * many)}
