@@ -46,7 +46,7 @@ class _Person:
 
     def __init__(self) -> None:
         from fsclient.profile import Profile
-        from fsproto.keys.keyfile import open_identity
+        from fsproto.keys.key_file import open_identity
 
         self.profile = Profile(Path(os.environ["FSCLIENT_HOME"]), "default")
         self.link = self.profile.facts().link
@@ -55,7 +55,7 @@ class _Person:
 
     def log_in(self) -> Any:  # noqa: ANN401 - a connection; its type is imported late
         """Connect, exchange keys, log in with the ticket; return the connection."""
-        from fsclient.connection import ServerConnection
+        from fsclient.connection.connection import ServerConnection
         from fsproto import labels
         from fsproto.messages.account import Login, Welcome
 
@@ -70,9 +70,9 @@ class _Person:
 
 def logins(count: int) -> dict[str, list[float]]:
     """Time from nothing to logged in, and to a tree that was verified as every command does."""
-    from fsclient.otp import CodeSource
-    from fsclient.passphrase import Passphrase
-    from fsclient.session import Keeper
+    from fsclient.session.login import Keeper
+    from fsclient.session.otp import CodeSource
+    from fsclient.session.passphrase import Passphrase
     from fsclient.ui import Ui
 
     person = _Person()

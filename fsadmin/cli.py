@@ -8,14 +8,14 @@ from pathlib import Path
 
 import click
 
-from fsadmin import access, backups, bulk, checks, dropkeys, groups, keys, users
-from fsadmin.audit import audit
+from fsadmin.commands import access, add_users, backups, check, drop_keys, groups, keys, users
+from fsadmin.commands.audit import audit
+from fsadmin.commands.db import db
+from fsadmin.commands.doctor import doctor
+from fsadmin.commands.install import completion, print_unit
+from fsadmin.commands.man import print_man
 from fsadmin.context import Admin, common_options
-from fsadmin.db import db
-from fsadmin.doctor import doctor
-from fsadmin.install import completion, print_unit
-from fsadmin.manual import print_man
-from fsd.console import config_option, database_option, home_option, run
+from fskit.console import config_option, database_option, home_option, run
 from fsproto import __version__
 
 
@@ -38,7 +38,7 @@ def command(admin: Admin, home: Path | None, config: Path | None, database: str 
 
 for _command in (
     users.add_user,
-    bulk.add_users,
+    add_users.add_users,
     users.list_users,
     users.show_user,
     users.change_user,
@@ -57,15 +57,15 @@ for _command in (
     groups.remove_group,
     groups.add_member,
     groups.remove_member,
-    dropkeys.add_drop_key,
-    dropkeys.list_drop_keys,
-    dropkeys.remove_drop_key,
+    drop_keys.add_drop_key,
+    drop_keys.list_drop_keys,
+    drop_keys.remove_drop_key,
     keys.host_key,
     keys.rotate_host_key,
     keys.rotate_master_key,
     backups.backup,
     backups.restore,
-    checks.check,
+    check.check,
     doctor,
     print_unit,
     print_man,

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fsadmin import output
-from fsd.console import Console, debug_option
-from fsd.home import Home, HomeError
+from fsd.home.home import Home, HomeError
+from fskit.console import Console, debug_option
 from fsproto.errors import FsError, UsageError
 
 if TYPE_CHECKING:
-    from fsd.audit.keeping import AuditKeeper
-    from fsd.services.access import Access
-    from fsd.services.dropkeys import DropKeyring
-    from fsd.services.groups import Groups
-    from fsd.services.people import People
+    from fsd.audit.admin import AuditKeeper
+    from fsd.services.accounts.access import Access
+    from fsd.services.accounts.groups import Groups
+    from fsd.services.accounts.users import People
+    from fsd.services.drops.keys import DropKeyring
     from fsd.settings.load import Loaded
     from fsd.store.engine import Database
 
@@ -87,18 +87,18 @@ class Admin(Console):
     @contextmanager
     def people(self) -> Iterator[People]:
         """Hand out the administrator's use cases on a database brought to head."""
-        from fsd import app
+        from fsd import factory
 
         with self.home.keys(), self.database_at_head() as database:
             quota = self.loaded.checked(("quota.bytes", "quota.files")).quota
-            yield app.people(self.home, database, self.actor, quota)
+            yield factory.people(self.home, database, self.actor, quota)
 
     @contextmanager
     def database_at_head(self) -> Iterator[Database]:
         """Hand out the database, brought to this version's schema."""
-        from fsd import app
+        from fsd import factory
 
-        database = app.open_database(self.home, self.database_url)
+        database = factory.open_database(self.home, self.database_url)
         try:
             yield database
         finally:
@@ -107,34 +107,34 @@ class Admin(Console):
     @contextmanager
     def access(self) -> Iterator[Access]:
         """Hand out the use cases about the door on a database brought to head."""
-        from fsd import app
+        from fsd import factory
 
         with self.home.keys(), self.database_at_head() as database:
-            yield app.access(self.home, database, self.actor)
+            yield factory.access(self.home, database, self.actor)
 
     @contextmanager
     def groups(self) -> Iterator[Groups]:
         """Hand out the use cases about groups on a database brought to head."""
-        from fsd import app
+        from fsd import factory
 
         with self.home.keys(), self.database_at_head() as database:
-            yield app.groups(self.home, database, self.actor)
+            yield factory.groups(self.home, database, self.actor)
 
     @contextmanager
     def drop_keys(self) -> Iterator[DropKeyring]:
         """Hand out the use cases about keys that may drop, on a database brought to head."""
-        from fsd import app
+        from fsd import factory
 
         with self.home.keys(), self.database_at_head() as database:
-            yield app.drop_keys(self.home, database, self.actor)
+            yield factory.drop_keys(self.home, database, self.actor)
 
     @contextmanager
     def audit(self) -> Iterator[AuditKeeper]:
         """Hand out the audit log of a database brought to head."""
-        from fsd import app
+        from fsd import factory
 
         with self.home.keys(), self.database_at_head() as database:
-            yield app.audit_keeper(self.home, database, self.actor)
+            yield factory.audit_keeper(self.home, database, self.actor)
 
     @property
     def actor(self) -> str:
@@ -148,9 +148,9 @@ class Admin(Console):
     @contextmanager
     def database(self) -> Iterator[Database]:
         """Hand out the database as it is."""
-        from fsd import app
+        from fsd import factory
 
-        database = app.find_database(self.home, self.database_url)
+        database = factory.find_database(self.home, self.database_url)
         try:
             yield database
         finally:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from fsadmin.terms import typed_values
-from fsd.services.terms import Terms
+from fsadmin.account_options import typed_values
+from fsd.services.accounts.terms import Terms
 from fsproto.errors import FsError, NotFoundError, UsageError
 from fsproto.names import clean_user, for_terminal
 

@@ -14,11 +14,11 @@ from fsclient.ui import Screen, Ui
 from fsproto.errors import FsError, LoginRefused, Unreachable, UsageError
 
 if TYPE_CHECKING:
-    from fsclient.otp import CodeSource
-    from fsclient.passphrase import Passphrase
-    from fsclient.persistence import Once, Patience
+    from fsclient.connection.retry import Once, Patience
     from fsclient.profile import Profile
-    from fsclient.session import Keeper, Session
+    from fsclient.session.login import Keeper, Session
+    from fsclient.session.otp import CodeSource
+    from fsclient.session.passphrase import Passphrase
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ class App:
 
     def passphrase(self) -> Passphrase:
         """Return where the passphrase of the identity comes from."""
-        from fsclient.passphrase import Passphrase
+        from fsclient.session.passphrase import Passphrase
 
         return Passphrase(self.options.passphrase, none=self.options.no_passphrase)
 
@@ -84,7 +84,7 @@ class App:
         """Return what opens sessions; it asks for the passphrase at most once."""
         profile = self.profile
         if self._keeper is None:
-            from fsclient.session import Keeper
+            from fsclient.session.login import Keeper
 
             phrase = self.passphrase()
             self._keeper = Keeper(profile, self.ui, self._code_source(), phrase, self._patience)
@@ -99,7 +99,7 @@ class App:
 
     def _code_source(self) -> CodeSource:
         """Return where codes come from; the same as before, which knows what is used up."""
-        from fsclient.otp import CodeSource
+        from fsclient.session.otp import CodeSource
 
         given = self.options.otp, self.options.otp_secret_file
         if self._codes is None or self._codes[0] != given:
@@ -109,7 +109,7 @@ class App:
     @property
     def patience(self) -> Patience:
         """Return how long to wait for what."""
-        from fsclient.persistence import Patience
+        from fsclient.connection.retry import Patience
 
         return self._patience or Patience()
 
@@ -146,7 +146,7 @@ class App:
     def transfer(self, *, resume: bool = True) -> Iterator[Session]:
         """Give a session that connects anew when it is lost, unless `resume` is false."""
         with self.session() as session:
-            from fsclient.persistence import Once, Persistent
+            from fsclient.connection.retry import Once, Persistent
 
             patience = self.patience
             if resume:

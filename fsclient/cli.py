@@ -97,7 +97,7 @@ class Commands(click.Group):
             return super().resolve_command(ctx, args)
         import difflib
 
-        from fsclient.shell import OUTSIDE
+        from fsclient.shell.repl import OUTSIDE
 
         known = {command: command for command in COMMANDS} | _ELSEWHERE
         lists = "'fsclient --help' lists the commands."

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from fsclient.errors import local_errors
+from fsclient.local_errors import local_errors
 from fsproto.errors import ExistsError, IntegrityError, NotFoundError, UsageError
 from fsproto.link import Address, EnrollLink
 from fsproto.types import NodeId

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from threading import RLock
 from typing import BinaryIO, Protocol, TextIO
 
-from fsclient.errors import local_errors
+from fsclient.local_errors import local_errors
 from fsproto.errors import FsError, Interrupted, UsageError
 from fsproto.names import for_terminal
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fsd import logs
-from fsd.console import (
+from fskit.console import (
     Console,
     config_option,
     database_option,

@@ -14,34 +14,34 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fsd import logs
-from fsd.app import now_ms, open_database
 from fsd.audit.log import AuditLog
 from fsd.blobs.janitor import Janitor
 from fsd.blobs.local import LocalBlobs
-from fsd.doors.desk import Desk
-from fsd.doors.native import NativeDoor
-from fsd.hostkeys import HostKeys
-from fsd.masterkey import open_vault
-from fsd.services.accounts import Accounts
-from fsd.services.drops import Drops
-from fsd.services.files import Files
-from fsd.services.histories import Histories
-from fsd.services.keylog import KeyLogs, LogKeeper
-from fsd.services.quotas import RENEW_S, Quotas
-from fsd.services.shares import Sharing
-from fsd.services.transfers import Transfers
+from fsd.factory import now_ms, open_database
+from fsd.home.host_keys import HostKeys
+from fsd.home.master_key import open_vault
+from fsd.home.ssh_host_keys import SshHostKey, ssh_host_keys
+from fsd.net.dispatch import Desk
+from fsd.net.server import NativeDoor
+from fsd.services.drops.service import Drops
+from fsd.services.files.commits import Files
+from fsd.services.files.history import Histories
+from fsd.services.files.key_log import KeyLogs, LogKeeper
+from fsd.services.files.quotas import RENEW_S, Quotas
+from fsd.services.files.shares import Sharing
+from fsd.services.files.transfers import Transfers
+from fsd.services.login.login import Accounts
 from fsd.settings.reload import compare
-from fsd.spare import SpareThreads
-from fsd.sshkeys import SshHostKey, ssh_host_keys
 from fsd.store.engine import Database
 from fsd.systemd.notify import READY, STOPPING, notify, reloading
+from fsd.workers import SpareThreads
 from fsproto import crypto
 from fsproto.errors import FsError
 from fsproto.link import Address
 
 if TYPE_CHECKING:
-    from fsd.doors.ssh.door import SshDoor
-    from fsd.metrics.watch import Watch
+    from fsd.metrics.metrics import Watch
+    from fsd.net.ssh.server import SshDoor
     from fsd.settings.load import Loaded
     from fsd.settings.model import Settings
 
@@ -145,7 +145,7 @@ class _Server:
         self._ssh = None if settings.ssh_listen is None else self._ssh_door(settings, desk)
 
     def _ssh_door(self, settings: Settings, desk: Desk) -> SshDoor:
-        from fsd.doors.ssh.door import SshDoor
+        from fsd.net.ssh.server import SshDoor
 
         settings.home.prepare_ssh()
         self._ssh_keys = ssh_host_keys(settings.home)
@@ -298,7 +298,7 @@ def _nothing(_: str) -> None:
 def _watch(settings: Settings, database: Database, stop: asyncio.Event) -> Watch | None:
     if settings.metrics_listen is None:
         return None
-    from fsd.metrics.watch import Watch
+    from fsd.metrics.metrics import Watch
 
     return Watch(settings.home, database, stop.is_set)
 

@@ -15,10 +15,10 @@ from sqlalchemy import text
 from fsd.store import schema
 from fsd.store.engine import Database
 from fsd.store.models import Base
-from tests.servers import RunningServer
+from tests.support.servers import RunningServer
 
 if TYPE_CHECKING:
-    from tests.postgres import Cluster
+    from tests.support.postgres import Cluster
 
 
 # How much hypothesis tries: enough to find what is there, little enough to run all the time.
@@ -49,7 +49,7 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Cluster]:
     """A PostgreSQL cluster of our own, one for each worker; skips where there are no binaries."""
-    from tests.postgres import Cluster
+    from tests.support.postgres import Cluster
 
     cluster = Cluster()
     try:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, text
 
-from fsadmin.health.found import Found, bad, fine, note
-from fsd.masterkey import open_vault
+from fsadmin.health.report import Found, bad, fine, note
+from fsd.home.master_key import open_vault
 from fsd.store import schema
 from fsd.store.models import UsedOtp
 from fsproto.errors import FsError
 
 if TYPE_CHECKING:
-    from fsd.home import Home
+    from fsd.home.home import Home
     from fsd.store.engine import Database
 
 _OFF_MS = 1000

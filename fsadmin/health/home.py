@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsadmin import output
-from fsadmin.health.found import Found, bad, fine, note
-from fsd.home import HOST_KEY, MASTER_KEY
-from fsd.hostkeys import HostKeys
-from fsd.masterkey import NEXT
-from fsd.sshkeys import ssh_host_keys
+from fsadmin.health.report import Found, bad, fine, note
+from fsd.home.home import HOST_KEY, MASTER_KEY
+from fsd.home.host_keys import HostKeys
+from fsd.home.master_key import NEXT
+from fsd.home.ssh_host_keys import ssh_host_keys
 from fsproto.amounts import size_text
 from fsproto.errors import FsError
 
 if TYPE_CHECKING:
-    from fsd.home import Home
+    from fsd.home.home import Home
 
 _DAY_MS = 86400 * 1000
 OLD_KEY_DAYS = 3 * 365

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fsadmin.health.found import Found, bad, fine, note
+from fsadmin.health.report import Found, bad, fine, note
 from fsproto import crypto
 from fsproto.errors import FsError, HostKeyError
 from fsproto.link import Address, parse_address
@@ -18,7 +18,7 @@ from fsproto.wire.connection import NEED_DATA, Connection
 from fsproto.wire.handshake import ClientHandshake
 
 if TYPE_CHECKING:
-    from fsd.home import Home
+    from fsd.home.home import Home
 
 _WITHIN_S = 5.0
 _GREETING = 255

@@ -18,9 +18,9 @@ def command(app: App, paths: tuple[str, ...], *, version: int | None) -> None:
     Every piece is verified before it is written; that nothing is missing at the end is known only
     at the end, so a program that reads this must look at the exit status.
     """
-    from fsclient.transfer.failures import Failures
     from fsclient.transfer.get import to_stdout
-    from fsclient.transfer.progress import Progress
+    from fsclient.transfer.report.failures import Failures
+    from fsclient.transfer.report.progress import Progress
     from fsproto.names import parse_path
 
     places = [parse_path(path) for path in paths]

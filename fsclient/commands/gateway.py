@@ -36,8 +36,8 @@ def command(
     machine can use the gateway while it runs.
     """
     from fsclient.gateway.config import ConfigFiles, lines
+    from fsclient.gateway.gateway import running
     from fsclient.gateway.keys import ensure_keys
-    from fsclient.gateway.running import running
     from fsproto.link import parse_address
 
     address = parse_address(listen)

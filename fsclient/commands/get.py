@@ -53,12 +53,12 @@ def command(
     got are passed over, and of those of 4 MiB and more, what came is kept beside the target under
     a hidden name ('.NAME.….fs-part'). '--no-resume' does neither.
     """
-    from fsclient.transfer.failures import Failures
     from fsclient.transfer.get import STDOUT, Get, to_stdout
-    from fsclient.transfer.progress import Progress
-    from fsclient.transfer.rules import Rules
-    from fsclient.transfer.task import Task
-    from fsclient.transfer.unfinished import Unfinished
+    from fsclient.transfer.options import Rules
+    from fsclient.transfer.report.failures import Failures
+    from fsclient.transfer.report.progress import Progress
+    from fsclient.transfer.resume import Unfinished
+    from fsclient.transfer.run import Task
     from fsproto.names import parse_path
 
     sources, target = (paths[:-1], paths[-1]) if len(paths) > 1 else (paths, ".")

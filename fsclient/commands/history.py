@@ -9,9 +9,9 @@ import click
 from fsclient.app import App
 
 if TYPE_CHECKING:
-    from fsclient.history import Version
-    from fsclient.removed import RemovedNode
-    from fsclient.session import Session
+    from fsclient.session.login import Session
+    from fsclient.tree.history import Version
+    from fsclient.tree.removed import RemovedNode
     from fsproto.names import RemotePath
 
 
@@ -37,8 +37,8 @@ def command(app: App, path: str) -> None:
 
 
 def _told(session: Session, path: RemotePath) -> tuple[dict[str, Any], list[str]]:
-    from fsclient.history import Histories
-    from fsclient.removed import Removals, reached
+    from fsclient.tree.history import Histories
+    from fsclient.tree.removed import Removals, reached
 
     folder, there = reached(session.tree, path)
     if there is not None and there.is_folder:

@@ -10,9 +10,9 @@ from fsclient.app import App
 from fsclient.commands.options import progress_option
 
 if TYPE_CHECKING:
-    from fsclient.inbox.waiting import Waiting, Waits
-    from fsclient.transfer.failures import Failures
-    from fsproto.sealed.drop import DropNote
+    from fsclient.inbox.listing import Waiting, Waits
+    from fsclient.transfer.report.failures import Failures
+    from fsproto.drop import DropNote
 
 
 @click.group(invoke_without_command=True)
@@ -30,8 +30,8 @@ def command(context: click.Context) -> None:
 
 
 def _show(app: App) -> None:
-    from fsclient.inbox.waiting import Waits, waiting
-    from fsclient.transfer.failures import Failures
+    from fsclient.inbox.listing import Waits, waiting
+    from fsclient.transfer.report.failures import Failures
 
     failures = Failures(app.ui)
     with app.session() as session:
@@ -55,10 +55,10 @@ def accept(app: App, names: tuple[str, ...], *, everything: bool, progress_wante
     taken gets a number. What was accepted is deleted from the drop box; one that the server shows
     a second time is known, and only deleted.
     """
-    from fsclient.inbox.accepting import Accepting, alone
-    from fsclient.inbox.waiting import Refused, chosen, waiting
-    from fsclient.transfer.failures import Failures
-    from fsclient.transfer.progress import Progress
+    from fsclient.inbox.accept import Accepting, alone
+    from fsclient.inbox.listing import Refused, chosen, waiting
+    from fsclient.transfer.report.failures import Failures
+    from fsclient.transfer.report.progress import Progress
     from fsproto.errors import FsError, UsageError
 
     if bool(names) == everything:
@@ -102,7 +102,7 @@ def reject(app: App, names: tuple[str, ...]) -> None:
     One that is refused, or of whose name there are several, can be named by the id that
     'fsclient inbox' shows.
     """
-    from fsclient.inbox.waiting import Waits, chosen, remove, waiting
+    from fsclient.inbox.listing import Waits, chosen, remove, waiting
     from fsproto.names import for_terminal
 
     with app.session() as session:
@@ -126,7 +126,7 @@ def _said(one: Waits, path: str) -> str:
 
 
 def _note_refused(found: list[Waiting], failures: Failures) -> None:
-    from fsclient.inbox.waiting import Refused
+    from fsclient.inbox.listing import Refused
 
     for one in found:
         if isinstance(one, Refused):
@@ -134,7 +134,7 @@ def _note_refused(found: list[Waiting], failures: Failures) -> None:
 
 
 def _data(one: Waiting) -> dict[str, Any]:
-    from fsclient.inbox.waiting import Refused
+    from fsclient.inbox.listing import Refused
 
     if isinstance(one, Refused):
         return {"id": one.drop.hex(), "refused": one.error.sentence}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
-from fsclient.commands.keys_carried import export, import_
 from fsclient.commands.keys_recovery import backup, recover
 from fsclient.commands.keys_rotate import rotate
+from fsclient.commands.keys_transfer import export, import_
 
 
 @click.group()
@@ -35,7 +35,7 @@ def file(app: App, path: str) -> None:
     shown; salt and root are those of the salted SHA-256, and the root is the blob's name at the
     server. Whoever has the key can read this version of the file, and no other.
     """
-    from fsclient.transfer.opening import checked_content
+    from fsclient.transfer.down.decrypt import checked_content
     from fsproto.errors import UsageError
     from fsproto.names import parse_path
     from fsproto.sealed.stream import content_ad

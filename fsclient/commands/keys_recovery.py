@@ -26,7 +26,7 @@ def backup(app: App) -> None:
     """
     import os
 
-    from fsclient.phrase import phrase_of
+    from fsclient.trust.bip39 import phrase_of
     from fsproto.errors import Unreachable
     from fsproto.keys.portable import Portable
     from fsproto.keys.recovery import SECRET_SIZE, RecoverySecret
@@ -85,7 +85,7 @@ def recover(app: App, link: str, *, no_passphrase: bool) -> None:
 
 def _asked_secret(ui: Ui, given: str | None) -> bytes:
     """Return the secret of the phrase that was given, or that is typed: a slip costs no try."""
-    from fsclient.phrase import secret_of
+    from fsclient.trust.bip39 import secret_of
     from fsproto.errors import UsageError
 
     if given is not None:

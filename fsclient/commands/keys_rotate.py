@@ -17,7 +17,7 @@ def rotate(app: App) -> None:
     look at their shares. Your other sessions end. Other machines of yours need the new keys
     ('fsclient keys export' and 'import'), and a backup has to be made anew.
     """
-    from fsclient.rotation import rotate as replace_keys
+    from fsclient.session.key_rotation import rotate as replace_keys
 
     with app.session() as session:
         new = replace_keys(session, app.profile, app.keeper().passphrase)

@@ -9,7 +9,7 @@ import click
 from fsclient.app import App
 
 if TYPE_CHECKING:
-    from fsclient.tree import Located
+    from fsclient.tree.tree import Located
 
 
 _MARKS = {"folder": "/", "file": "", "symlink": "@"}

@@ -19,8 +19,8 @@ def command(app: App, folder: Path, *, read_only: bool) -> None:
     It runs a gateway of its own and sshfs, which must be installed. DIR is an empty folder; it is
     made if it is missing.
     """
-    from fsclient.gateway.mounting import mounted
-    from fsclient.gateway.running import running
+    from fsclient.gateway.gateway import running
+    from fsclient.gateway.mount import mounted
     from fsproto.link import Address
 
     with (

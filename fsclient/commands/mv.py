@@ -9,8 +9,8 @@ import click
 from fsclient.app import App
 
 if TYPE_CHECKING:
-    from fsclient.session import Session
-    from fsclient.tree import Located, Tree
+    from fsclient.session.login import Session
+    from fsclient.tree.tree import Located, Tree
     from fsproto.names import RemotePath
 
 EXAMPLES = """\b
@@ -31,7 +31,7 @@ def command(app: App, paths: tuple[str, ...], *, force: bool) -> None:
     name. A file in the way is replaced by a file only with -f, a folder never. Content is not
     sent again.
     """
-    from fsclient.transfer.failures import Failures
+    from fsclient.transfer.report.failures import Failures
     from fsproto.errors import FsError, UsageError
     from fsproto.names import parse_path
 
@@ -55,7 +55,7 @@ def command(app: App, paths: tuple[str, ...], *, force: bool) -> None:
 
 def _target(tree: Tree, target: RemotePath, *, several: bool) -> tuple[Located, str]:
     """Return the folder to move into, and the new name there; the empty one to keep the old."""
-    from fsclient.tree import must_be_folder
+    from fsclient.tree.tree import must_be_folder
 
     reached = tree.reach(target)[-1]
     there = len(reached.path.parts) == len(target.parts)
@@ -67,7 +67,7 @@ def _target(tree: Tree, target: RemotePath, *, several: bool) -> tuple[Located, 
 def _move(
     app: App, session: Session, source: RemotePath, folder: Located, name: str, *, force: bool
 ) -> RemotePath:
-    from fsclient.moving import check_movable, move
+    from fsclient.operations.move import check_movable, move
     from fsproto.errors import ExistsError
 
     tree = session.tree

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from fsclient.transfer.actions import Actions
     from fsclient.transfer.excludes import Excludes
+    from fsclient.transfer.report.actions import Actions
     from fsclient.ui import Ui
 
 P = ParamSpec("P")
@@ -36,7 +36,7 @@ class Choices:
 
     def actions(self, ui: Ui) -> Actions:
         """Return what tells of the actions."""
-        from fsclient.transfer.actions import Actions
+        from fsclient.transfer.report.actions import Actions
 
         return Actions(ui, dry_run=self.dry_run, verbose=self.verbose)
 

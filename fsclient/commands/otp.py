@@ -10,7 +10,7 @@ from fsclient.app import App
 from fsproto.errors import UsageError
 
 if TYPE_CHECKING:
-    from fsclient.session import Session
+    from fsclient.session.login import Session
     from fsproto.messages.account import NewSecret
 
 _TRIES = 3

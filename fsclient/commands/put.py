@@ -49,13 +49,13 @@ def command(
     passed over, and files of 4 MiB and more that did not change go on where they stopped.
     '--no-resume' does neither.
     """
-    from fsclient.transfer.failures import Failures
-    from fsclient.transfer.journal import Journals
-    from fsclient.transfer.progress import Progress
+    from fsclient.transfer.options import Rules
     from fsclient.transfer.put import STDIN, Put
-    from fsclient.transfer.rules import Rules
-    from fsclient.transfer.task import Task
-    from fsclient.transfer.unfinished import Unfinished
+    from fsclient.transfer.report.failures import Failures
+    from fsclient.transfer.report.progress import Progress
+    from fsclient.transfer.resume import Unfinished
+    from fsclient.transfer.run import Task
+    from fsclient.transfer.up.journal import Journals
     from fsproto.names import parse_path
 
     sources, target = (paths[:-1], paths[-1]) if len(paths) > 1 else (paths, "/")

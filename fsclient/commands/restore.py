@@ -28,7 +28,7 @@ def command(app: App, path: str, *, version: int | None, target: str | None, cho
     history is lost. What was removed comes back with its history, a folder with all that was in it.
     Nothing is sent again. What comes back is shared with nobody but those who see its folder.
     """
-    from fsclient.restoring import Restoring
+    from fsclient.operations.restore import Restoring
     from fsproto.names import parse_path
 
     place = parse_path(target) if target is not None else None

@@ -9,7 +9,7 @@ import click
 from fsclient.app import App
 
 if TYPE_CHECKING:
-    from fsclient.tree import Tree
+    from fsclient.tree.tree import Tree
     from fsproto.names import RemotePath
 
 
@@ -24,7 +24,7 @@ def command(app: App, paths: tuple[str, ...], *, recursive: bool, force: bool) -
     The server keeps what was removed for a while: 'history' of the folder it was in shows it,
     'restore' brings it back. It is shared with nobody from then on.
     """
-    from fsclient.transfer.failures import Failures
+    from fsclient.transfer.report.failures import Failures
     from fsproto.errors import FsError, NotFoundError
     from fsproto.names import parse_path
 
@@ -44,7 +44,7 @@ def command(app: App, paths: tuple[str, ...], *, recursive: bool, force: bool) -
 
 
 def _remove(tree: Tree, path: RemotePath, *, recursive: bool) -> None:
-    from fsclient.changes import Changes
+    from fsclient.tree.commit import Changes
     from fsproto.errors import NotAllowedError, UsageError
 
     found = tree.find(path)

@@ -9,10 +9,10 @@ import click
 from fsclient.app import App
 
 if TYPE_CHECKING:
-    from fsclient.groups import Candidate
-    from fsclient.ownshares import OwnShare
-    from fsclient.session import Session
-    from fsclient.tree import Located
+    from fsclient.session.login import Session
+    from fsclient.sharing.groups import Candidate
+    from fsclient.sharing.own_shares import OwnShare
+    from fsclient.tree.tree import Located
     from fsproto.keys.grants import Role
 
 EXAMPLES = """\b
@@ -41,7 +41,7 @@ def command(app: App, path: str, user: str, *, write: bool, yes: bool) -> None:
     just those. Who joins the group later waits until you share with it again; 'fsclient shares'
     tells you of them.
     """
-    from fsclient.groups import SIGN
+    from fsclient.sharing.groups import SIGN
     from fsproto.keys.grants import Role
     from fsproto.names import clean_group, clean_user, parse_path
 
@@ -58,7 +58,7 @@ def command(app: App, path: str, user: str, *, write: bool, yes: bool) -> None:
 
 
 def _share(app: App, session: Session, found: Located, user: str, role: Role) -> None:
-    from fsclient.sharing import Sharing
+    from fsclient.sharing.share import Sharing
 
     changed, role, before = Sharing(session, app.ui).give(found, user, role)
     pin = session.people.pin_of(user)
@@ -83,10 +83,10 @@ def _share(app: App, session: Session, found: Located, user: str, role: Role) ->
 def _share_with_group(
     app: App, session: Session, found: Located, group: str, role: Role, *, yes: bool
 ) -> None:
-    from fsclient.groups import candidates, listed
-    from fsclient.ownshares import of_node
-    from fsclient.revisions import check_room, not_given
-    from fsclient.sharing import Sharing
+    from fsclient.sharing.groups import candidates, listed
+    from fsclient.sharing.member_lists import check_room, not_given
+    from fsclient.sharing.own_shares import of_node
+    from fsclient.sharing.share import Sharing
     from fsproto.errors import NotFoundError
 
     sharing = Sharing(session, app.ui)

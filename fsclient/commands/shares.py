@@ -9,10 +9,10 @@ import click
 from fsclient.app import App
 
 if TYPE_CHECKING:
-    from fsclient.ownshares import OwnShare
-    from fsclient.session import Session
-    from fsclient.transfer.failures import Failures
-    from fsclient.tree import Located
+    from fsclient.session.login import Session
+    from fsclient.sharing.own_shares import OwnShare
+    from fsclient.transfer.report.failures import Failures
+    from fsclient.tree.tree import Located
 
 
 @click.command()
@@ -25,8 +25,8 @@ def command(app: App, path: str | None) -> None:
     Who has new keys, signed by their old ones, is sealed to anew on this occasion. Where you
     have shared with a group, it is told who is in it now and has not got it, and who has it still.
     """
-    from fsclient.sharing import Sharing
-    from fsclient.transfer.failures import Failures
+    from fsclient.sharing.share import Sharing
+    from fsclient.transfer.report.failures import Failures
     from fsproto.names import parse_path
 
     failures = Failures(app.ui)
@@ -47,7 +47,7 @@ def command(app: App, path: str | None) -> None:
 
 
 def _by_me(session: Session, own: list[OwnShare]) -> list[dict[str, Any]]:
-    from fsclient.groups import groups_of, told_now
+    from fsclient.sharing.groups import groups_of, told_now
 
     now = told_now(session, groups_of(own))
     return [_own_data(session, one, now) for one in own if one.members.body.members]
@@ -58,8 +58,8 @@ def _own_data(
 ) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from fsclient.groups import standings
-    from fsproto.keys.members import ALONE
+    from fsclient.sharing.groups import standings
+    from fsproto.keys.member_list import ALONE
 
     people = session.people
     return {
@@ -86,7 +86,7 @@ def _state(session: Session, share: OwnShare, user: str, ed25519: bytes) -> str:
 
 
 def _with_me(session: Session, failures: Failures) -> list[dict[str, Any]]:
-    from fsclient.shared import RefusedShare
+    from fsclient.tree.shared_with_me import RefusedShare
 
     me, found = session.identity.user, []
     for one in session.tree.shared.everything():
@@ -144,7 +144,7 @@ def _of_group(path: str, group: dict[str, Any]) -> list[str]:
     """Return what is to be told of a group that has changed since it was shared with."""
     from shlex import quote
 
-    from fsclient.groups import listed
+    from fsclient.sharing.groups import listed
 
     name, lines = f"@{group['group']}", []
     if not group["exists"]:

@@ -17,7 +17,7 @@ def command(ctx: click.Context) -> None:
     Commands can come through a pipe as well; the exit status is then that of the last one.
     """
     from fsclient.cli import COMMANDS, run
-    from fsclient.shell import Shell
+    from fsclient.shell.repl import Shell
 
     app: App = ctx.obj
     ctx.exit(Shell(app, run, list(COMMANDS)).loop())

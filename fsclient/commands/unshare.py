@@ -9,9 +9,9 @@ import click
 from fsclient.app import App
 
 if TYPE_CHECKING:
-    from fsclient.session import Session
-    from fsclient.sharing import Sharing
-    from fsclient.tree import Located
+    from fsclient.session.login import Session
+    from fsclient.sharing.share import Sharing
+    from fsclient.tree.tree import Located
     from fsproto.names import RemotePath
 
 
@@ -33,8 +33,8 @@ def command(app: App, path: str, user: str, *, now: bool, yes: bool) -> None:
     With @GROUP, it is taken from those with whom you shared it by that group, whoever is in the
     group now; you are shown them and asked. What somebody has in another way as well they keep.
     """
-    from fsclient.groups import SIGN, listed
-    from fsclient.sharing import Sharing
+    from fsclient.sharing.groups import SIGN, listed
+    from fsclient.sharing.share import Sharing
     from fsproto.errors import NotFoundError
     from fsproto.names import clean_group, clean_user, parse_path
 
@@ -64,8 +64,8 @@ def _take_group(
     app: App, sharing: Sharing, found: Located, group: str, *, yes: bool
 ) -> tuple[bool, list[str]]:
     """Take a node from those who came by a group; whether there were any, and who lost it."""
-    from fsclient.groups import leaving, listed
-    from fsclient.ownshares import of_node
+    from fsclient.sharing.groups import leaving, listed
+    from fsclient.sharing.own_shares import of_node
 
     sharing.check_place(found)
     those = leaving(of_node(found, sharing.own()), group)
@@ -83,7 +83,7 @@ def _take_group(
 
 
 def _renew(app: App, session: Session, place: RemotePath) -> int:
-    from fsclient.rekeying import renew_everything
+    from fsclient.operations.rekey import renew_everything
 
     top = session.tree.find(place)
     if not top.is_folder:

@@ -26,7 +26,7 @@ def command(app: App, user: str, *, confirm: bool, qr: bool) -> None:
     With --confirm the keys count as compared. That is also how you accept new keys of somebody
     whose old ones were reset: ask them first whether that was so.
     """
-    from fsclient.words_to_compare import safety_words
+    from fsclient.trust.words_to_compare import safety_words
     from fsproto.errors import UsageError
     from fsproto.names import clean_user
 

@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 from fsclient.gateway.filesystem import Filesystem
 from fsclient.gateway.paths import place_of
+from fskit.sftp.codes import MAX_DATA, MAX_PACKET, Open
+from fskit.sftp.packets import BadPacketError, Fields, string
+from fskit.sftp.status import UnsupportedError
 from fsproto.errors import FsError
-from fsproto.sftp.codes import MAX_DATA, MAX_PACKET, Open
-from fsproto.sftp.packets import BadPacketError, Fields, string
-from fsproto.sftp.status import UnsupportedError
 
 _ALGORITHMS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 _SMALLEST_BLOCK = 256

@@ -6,8 +6,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from fsclient.errors import local_errors
 from fsclient.gateway.keys import ALIAS, GatewayKeys, fingerprint
+from fsclient.local_errors import local_errors
 from fsclient.profile import write_private
 from fsproto.link import Address
 

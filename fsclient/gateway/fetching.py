@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fsclient.gateway.contents import Contents
-from fsclient.session import Session
-from fsclient.tree import Located
+from fsclient.gateway.content import Contents
+from fsclient.session.login import Session
+from fsclient.tree.tree import Located
 from fsproto.errors import ConflictError, IntegrityError, RemoteProtocolError
 from fsproto.limits import MAX_LINK_TARGET
 from fsproto.messages import files

@@ -10,19 +10,19 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 
-from fsclient.gateway.facts import Facts, facts_of, facts_of_writing
+from fsclient.gateway.attributes import Facts, facts_of, facts_of_writing
+from fsclient.gateway.backend import House
 from fsclient.gateway.fetching import link_target
 from fsclient.gateway.handles import Handle, ReadHandle, WriteHandle
-from fsclient.gateway.house import House
-from fsclient.gateway.openfiles import OpenFiles, describe, wishes
+from fsclient.gateway.lookup import Node
+from fsclient.gateway.open_files import OpenFiles, describe, wishes
 from fsclient.gateway.paths import Place
-from fsclient.gateway.walking import Node
-from fsclient.session import Session
+from fsclient.session.login import Session
+from fskit.sftp.codes import Open
+from fskit.sftp.packets import Attributes
 from fsproto.errors import ConflictError, NotFoundError
 from fsproto.messages.account import GetStatus
 from fsproto.messages.account import Status as AccountStatus
-from fsproto.sftp.codes import Open
-from fsproto.sftp.packets import Attributes
 
 
 class Filesystem:

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from fsclient.gateway.facts import Facts
+from fsclient.gateway.attributes import Facts
+from fsclient.gateway.open_write import Writing
 from fsclient.gateway.paths import Place
-from fsclient.gateway.reading import Reading
-from fsclient.gateway.writing import Writing
+from fsclient.gateway.read_stream import Reading
+from fskit.sftp.codes import MAX_HANDLES
 from fsproto.errors import FsError, NotAllowedError
-from fsproto.sftp.codes import MAX_HANDLES
 
 
 class BadHandleError(FsError):

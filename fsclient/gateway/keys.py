@@ -16,7 +16,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from fsclient.errors import local_errors
+from fsclient.local_errors import local_errors
 from fsclient.profile import make_private_folder, write_private
 from fsproto import crypto
 

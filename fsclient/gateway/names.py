@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 
-from fsclient.gateway.facts import Facts
-from fsproto.sftp.packets import Attributes
+from fsclient.gateway.attributes import Facts
+from fskit.sftp.packets import Attributes
 
 _NS = 1_000_000_000
 _HALF_A_YEAR_S = 183 * 24 * 3600

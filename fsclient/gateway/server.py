@@ -21,14 +21,14 @@ import paramiko
 from paramiko.common import MSG_CHANNEL_REQUEST
 
 from fsclient.gateway import checksums
-from fsclient.gateway.conversation import Conversation
+from fsclient.gateway.backend import House
 from fsclient.gateway.filesystem import Filesystem
-from fsclient.gateway.house import House
 from fsclient.gateway.keys import GatewayKeys, public_blob
+from fsclient.gateway.sftp_session import Conversation
+from fskit.sftp.packets import BadPacketError
+from fskit.sftp.status import sentence_of
 from fsproto.errors import ExistsError, FsError, NotAllowedError, UsageError
 from fsproto.link import Address
-from fsproto.sftp.packets import BadPacketError
-from fsproto.sftp.status import sentence_of
 
 DRAIN_S = 20.0
 """Seconds for files that were closed already to become versions, when the gateway ends."""

@@ -20,8 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from fsclient.errors import local_errors
-from fsclient.transfer.localfs import fill
+from fsclient.local_errors import local_errors
+from fsclient.transfer.local.files import fill
 from fsproto import crypto
 from fsproto.errors import FsError, IntegrityError, OutOfSpaceError
 

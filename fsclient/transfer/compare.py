@@ -7,12 +7,12 @@ held against the one that was signed. What was sealed for that is thrown away.
 
 from __future__ import annotations
 
-from fsclient.session import Session
+from fsclient.session.login import Session
 from fsclient.transfer.buffers import Buffers
-from fsclient.transfer.localfs import IS_WINDOWS, LocalFacts
-from fsclient.transfer.opening import checked_content
-from fsclient.transfer.sealing import Readable, segments
-from fsclient.tree import Located
+from fsclient.transfer.down.decrypt import checked_content
+from fsclient.transfer.local.files import IS_WINDOWS, LocalFacts
+from fsclient.transfer.up.encrypt import Readable, segments
+from fsclient.tree.tree import Located
 from fsproto import crypto
 from fsproto.sealed import integrity, stream
 from fsproto.sealed.manifest import Metadata, Mode

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsclient.errors import local_errors
+from fsclient.local_errors import local_errors
 from fsproto.errors import UsageError
 from fsproto.names import for_terminal
 

@@ -8,17 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fsclient import ui
-from fsclient.errors import local_errors
-from fsclient.session import Session
-from fsclient.transfer.actions import MAKE_FOLDER, Actions
-from fsclient.transfer.down import Down, get_all, name_for
-from fsclient.transfer.download import Job
-from fsclient.transfer.failures import Failures
-from fsclient.transfer.localfs import Written
-from fsclient.transfer.progress import Progress
-from fsclient.transfer.task import Task
-from fsclient.transfer.writing import Writable
-from fsclient.tree import Located
+from fsclient.local_errors import local_errors
+from fsclient.session.login import Session
+from fsclient.transfer.down.files import Job
+from fsclient.transfer.down.tree import Down, get_all, name_for
+from fsclient.transfer.down.write_behind import Writable
+from fsclient.transfer.local.files import Written
+from fsclient.transfer.report.actions import MAKE_FOLDER, Actions
+from fsclient.transfer.report.failures import Failures
+from fsclient.transfer.report.progress import Progress
+from fsclient.transfer.run import Task
+from fsclient.tree.tree import Located
 from fsproto.errors import ExistsError, NotFoundError, UsageError
 from fsproto.names import RemotePath, for_terminal
 
@@ -84,7 +84,7 @@ def _found(session: Session, path: RemotePath, version: int | None) -> Located:
     found = session.tree.find(path)
     if version is None:
         return found
-    from fsclient.history import Histories
+    from fsclient.tree.history import Histories
 
     return Histories(session.tree).at(found, version)
 

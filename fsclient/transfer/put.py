@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fsclient.changes import Changes
-from fsclient.errors import local_errors
-from fsclient.session import Session
-from fsclient.transfer.actions import MAKE_FOLDER, PUT, REPLACE, Actions
-from fsclient.transfer.localfs import LocalFacts, is_folder, sizes
-from fsclient.transfer.task import Task
-from fsclient.transfer.up import Place, Up, cleaned, place_of
-from fsclient.tree import Located, must_be_folder
+from fsclient.local_errors import local_errors
+from fsclient.session.login import Session
+from fsclient.transfer.local.files import LocalFacts, is_folder, sizes
+from fsclient.transfer.report.actions import MAKE_FOLDER, PUT, REPLACE, Actions
+from fsclient.transfer.run import Task
+from fsclient.transfer.up.tree import Place, Up, cleaned, place_of
+from fsclient.tree.commit import Changes
+from fsclient.tree.tree import Located, must_be_folder
 from fsclient.ui import binary_stdin
 from fsproto.errors import ExistsError, FsError, NotFoundError, UsageError
 from fsproto.limits import MAX_INLINE_BLOB

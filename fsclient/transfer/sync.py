@@ -7,13 +7,13 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from fsclient.transfer.down import Down
+from fsclient.transfer.down.tree import Down
 from fsclient.transfer.get import place_for as local_place_for
-from fsclient.transfer.localfs import FOLDER, children, kind_at
+from fsclient.transfer.local.files import FOLDER, children, kind_at
 from fsclient.transfer.put import place_for
-from fsclient.transfer.task import Task
-from fsclient.transfer.up import Up, place_of
-from fsclient.tree import must_be_folder
+from fsclient.transfer.run import Task
+from fsclient.transfer.up.tree import Up, place_of
+from fsclient.tree.tree import must_be_folder
 from fsproto.errors import ExistsError, FsError, NotFoundError, UsageError
 from fsproto.names import RemotePath, for_terminal, parse_path
 

@@ -15,12 +15,12 @@ from typing import Protocol
 
 from sqlalchemy.orm import Session as Db
 
+from fsd.audit import rows
 from fsd.audit.chain import NO_HASH, Entry, Finding, Span, faults
 from fsd.audit.events import Event
 from fsd.auth.vault import Vault
 from fsd.store.audit_models import AuditHead
 from fsd.store.engine import Database, before_commit
-from fsd.store.repos import audit as rows
 from fsproto.errors import FsError, IntegrityError
 
 AUDIT_KEY = 0

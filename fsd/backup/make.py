@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from sqlalchemy import func, select
 
-from fsd.backup import parts, rows
-from fsd.backup.parts import End, Head
-from fsd.backup.seal import Sealed
+from fsd.backup import layout, rows
+from fsd.backup.encrypt import Sealed
+from fsd.backup.layout import End, Head
 from fsd.blobs.check import Hashed
-from fsd.blobs.hold import Hold, let_go_of_leftovers
 from fsd.blobs.local import LocalBlobs
-from fsd.home import HOST_KEY, HOST_MOVES, LOG_KEY, MASTER_KEY, SETTINGS_FILE, SSH_KEYS
+from fsd.blobs.pin import Hold, let_go_of_leftovers
+from fsd.home.home import HOST_KEY, HOST_MOVES, LOG_KEY, MASTER_KEY, SETTINGS_FILE, SSH_KEYS
 from fsd.store.models import Blob, User
 from fsd.store.schema import revision_of
 from fsproto import __version__, crypto
@@ -35,7 +35,7 @@ from fsproto.types import Salt
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session as Db
 
-    from fsd.home import Home
+    from fsd.home.home import Home
     from fsd.store.engine import Database
     from fsproto.types import Random
 
@@ -105,13 +105,13 @@ class _Backup:
             # Nothing was written before here, so that an attempt can be made again.
             with _tar(self._sealed) as tar:
                 head = self._head(db, now_ms, count, size)
-                _add(tar, parts.HEAD, parts.as_json(head))
+                _add(tar, layout.HEAD, layout.as_json(head))
                 self._add_files(tar)
                 self._add_rows(tar, db)
                 db.close()  # blobs are held already, and take longer than a snapshot should last
                 self._add_blobs(tar)
                 end = End(self._missing, self._damaged)
-                _add(tar, parts.END, parts.as_json(end))
+                _add(tar, layout.END, layout.as_json(end))
         self._sealed.finish()
         return Made(head, end, self._sealed.size)
 
@@ -137,7 +137,7 @@ class _Backup:
 
     def _head(self, db: Db, now_ms: int, count: int, size: int) -> Head:
         return Head(
-            format=parts.FORMAT,
+            format=layout.FORMAT,
             made_ms=now_ms,
             version=__version__,
             revision=revision_of(db.connection()) or "",
@@ -161,7 +161,7 @@ class _Backup:
         connection = db.connection()
         for number, (table, data) in enumerate(rows.dump(connection)):
             _add(tar, f"rows/{table}/{number:08}", data)
-        _add(tar, parts.NUMBERS, parts.as_json(rows.numbers(connection)))
+        _add(tar, layout.NUMBERS, layout.as_json(rows.numbers(connection)))
 
     def _add_blobs(self, tar: tarfile.TarFile) -> None:
         for root, salt in _records(self._wanted):

@@ -22,12 +22,12 @@ from sqlalchemy import inspect
 
 from fsd.audit.events import Event
 from fsd.audit.log import AuditBrokenError, AuditLog
-from fsd.backup import parts, rows
-from fsd.backup.parts import End, Head, Member
-from fsd.backup.seal import Unsealed
+from fsd.backup import layout, rows
+from fsd.backup.encrypt import Unsealed
+from fsd.backup.layout import End, Head, Member
 from fsd.blobs.local import explained
-from fsd.home import SETTINGS_FILE, Home, HomeError
-from fsd.masterkey import open_vault
+from fsd.home.home import SETTINGS_FILE, Home, HomeError
+from fsd.home.master_key import open_vault
 from fsd.store import schema
 from fsd.store.engine import Database
 from fsproto.errors import BadSettingError, ConflictError, FsError, IntegrityError, UsageError
@@ -58,10 +58,10 @@ class Restored:
 def test(file: BinaryIO, passphrase: str) -> tuple[Head, End]:
     """Read a backup to its end and verify it; write nothing."""
     head = end = None
-    for member in parts.members(Unsealed(file, passphrase)):
-        if member.name == parts.HEAD:
+    for member in layout.members(Unsealed(file, passphrase)):
+        if member.name == layout.HEAD:
             head = _read(member, Head)
-        elif member.name == parts.END:
+        elif member.name == layout.END:
             end = _read(member, End)
         else:
             while member.file.read(SEGMENT_SIZE):
@@ -132,9 +132,9 @@ class _Restoring:
 
     def put(self, source: Unsealed) -> Restored:
         """Put all of it back; `IntegrityError` at anything that is not as it was backed up."""
-        members = parts.members(source)
-        head = _read(next(members), Head, parts.HEAD)
-        if head.format != parts.FORMAT:
+        members = layout.members(source)
+        head = _read(next(members), Head, layout.HEAD)
+        if head.format != layout.FORMAT:
             raise ConflictError(
                 f"This backup is of another format, made by fsd {head.version}.",
                 hint="Put it back with that version, and update then.",
@@ -244,7 +244,7 @@ def _whole(member: Member) -> bytes:
     return member.whole()
 
 
-def _read(member: Member, kind: type[parts.T], name: str | None = None) -> parts.T:
+def _read(member: Member, kind: type[layout.T], name: str | None = None) -> layout.T:
     if name is not None and member.name != name:
         raise _incomplete()
     try:

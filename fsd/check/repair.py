@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session as Db
 
     from fsd.blobs.local import LocalBlobs
-    from fsd.home import Home
+    from fsd.home.home import Home
     from fsd.store.engine import Database
 
 REPORT = "report.json"

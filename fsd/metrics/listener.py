@@ -11,7 +11,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from fsd.metrics.numbers import CONTENT_TYPE
+from fsd.metrics.counters import CONTENT_TYPE
 from fsproto.link import Address
 
 log = logging.getLogger(__name__)

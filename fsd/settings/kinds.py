@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from fsd.home import Home
+from fsd.home.home import Home
 from fsproto.amounts import ALLOWED_BYTES, parse_size
 from fsproto.errors import FsError
 from fsproto.link import Address, parse_address

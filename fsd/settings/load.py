@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fsd.home import SETTINGS_FILE, Home, default_home
+from fsd.home.home import SETTINGS_FILE, Home, default_home
 from fsd.settings import tomlfile
 from fsd.settings.model import Settings
 from fsd.settings.table import BY_NAME, BY_VARIABLE, SETTINGS, Setting

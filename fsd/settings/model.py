@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fsd.doors.policy import DoorPolicy, SshPolicy
-from fsd.home import Home
-from fsd.services.accounts import LoginPolicy
-from fsd.services.drops import DropPolicy
-from fsd.services.incoming import UploadLimits
+from fsd.home.home import Home
+from fsd.net.timing import DoorPolicy, SshPolicy
+from fsd.services.drops.service import DropPolicy
+from fsd.services.files.uploads import UploadLimits
 from fsd.services.keeping import KeepPolicy
+from fsd.services.login.login import LoginPolicy
 from fsd.services.quota_policy import QuotaPolicy
 from fsproto.limits import DEFAULT_PORT
 from fsproto.link import Address

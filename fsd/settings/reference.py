@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from fsd.home import Home, default_home
+from fsd.home.home import Home, default_home
 from fsd.settings.load import Loaded
 from fsd.settings.model import Settings
 from fsd.settings.table import SETTINGS, Setting

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fsd.home import Home
+from fsd.home.home import Home
 from fsd.settings.load import put
 from fsd.settings.table import SETTINGS
 

@@ -16,7 +16,7 @@ import struct
 from fsproto import crypto, labels
 from fsproto.errors import RemoteProtocolError, SignatureError
 from fsproto.packing import Record, unpack
-from fsproto.sealed.signed import Signed, open_signed, sign
+from fsproto.signed import Signed, open_signed, sign
 from fsproto.types import Hash
 from fsproto.values import Value
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from fsproto.errors import RollbackError
 from fsproto.keylog.entries import Entry, Event, Keys, check_follows, read_entry
-from fsproto.sealed import merkle
+from fsproto.proofs import merkle
 from fsproto.types import Hash
 
 

@@ -20,7 +20,7 @@ from fsproto.errors import IntegrityError, RemoteProtocolError, SignatureError
 from fsproto.keys.tree import KeyedNode
 from fsproto.keys.wrapping import open_sealed, seal_to
 from fsproto.packing import Record
-from fsproto.sealed.signed import Signed, open_signed, sign
+from fsproto.signed import Signed, open_signed, sign
 from fsproto.types import NO_NODE, NodeId, NodeKey
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from fsproto import crypto, labels
 from fsproto.errors import IntegrityError, RemoteProtocolError, SignatureError
 from fsproto.names import clean_user
 from fsproto.packing import Record, unpack
-from fsproto.sealed.signed import Signed, open_signed, payload_hash, sign
+from fsproto.signed import Signed, open_signed, payload_hash, sign
 from fsproto.values import Value
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from fsproto.errors import FsError
 from fsproto.keys.private import pack_identity, unpack_identity
 from fsproto.link import EnrollLink, parse_link
 from fsproto.packing import Record, pack, unpack
-from fsproto.sealed.signed import Signed
+from fsproto.signed import Signed
 from fsproto.types import NO_NODE, NodeId
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from fsproto import crypto
 from fsproto.errors import FsError
 from fsproto.keys.identity import Identity, verify_bundle
 from fsproto.packing import Record, pack, unpack
-from fsproto.sealed.signed import Signed
+from fsproto.signed import Signed
 
 
 class _Keys(Record, frozen=True):

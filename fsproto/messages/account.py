@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from fsproto.messages.base import Message
 from fsproto.packing import Record
-from fsproto.sealed.signed import Signed
+from fsproto.signed import Signed
 
 
 class TreeRoot(Record, frozen=True):

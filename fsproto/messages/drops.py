@@ -5,8 +5,8 @@ A drop's content comes as a node's does: by a `Download` that names the drop in 
 
 from __future__ import annotations
 
+from fsproto.drop import Drop
 from fsproto.messages.base import Message
-from fsproto.sealed.drop import Drop
 from fsproto.types import DropId
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fsproto.messages.base import Message
 from fsproto.messages.shares import NewMembers
 from fsproto.packing import Record
-from fsproto.sealed.signed import Signed
+from fsproto.signed import Signed
 from fsproto.types import NodeId, Root, Salt, Token
 
 

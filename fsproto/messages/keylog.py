@@ -6,7 +6,7 @@ The log's head comes with `Welcome`; who has read less than it says asks for the
 from __future__ import annotations
 
 from fsproto.messages.base import Message
-from fsproto.sealed.signed import Signed
+from fsproto.signed import Signed
 
 
 class GetLog(Message, frozen=True):

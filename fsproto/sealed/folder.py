@@ -10,7 +10,7 @@ from fsproto import crypto, labels
 from fsproto.errors import RemoteProtocolError, SignatureError
 from fsproto.limits import LOG_HEAD_SIZE, MAX_GENERATION
 from fsproto.packing import Record
-from fsproto.sealed.signed import Signed, open_signed, payload_hash, sign
+from fsproto.signed import Signed, open_signed, payload_hash, sign
 from fsproto.types import NO_NODE, Hash, NodeId
 from fsproto.values import Value
 

@@ -33,13 +33,7 @@ from fsproto.limits import (
 )
 from fsproto.names import clean_name
 from fsproto.packing import Record, pack, unpack
-from fsproto.sealed.signed import (
-    Signed,
-    Verifier,
-    payload_hash,
-    sign,
-    sign_many,
-)
+from fsproto.signed import Signed, Verifier, payload_hash, sign, sign_many
 from fsproto.types import NO_NODE, DropId, FileKey, Hash, NodeId, Root, Salt, Token
 from fsproto.values import Value
 

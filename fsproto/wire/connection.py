@@ -21,6 +21,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
+from fsproto import host_key_moves
 from fsproto.crypto import TAG_SIZE
 from fsproto.errors import (
     ConnectionLost,
@@ -28,7 +29,6 @@ from fsproto.errors import (
     RemoteProtocolError,
     VersionMismatchError,
 )
-from fsproto.keys import hostmove
 from fsproto.limits import MAX_HANDSHAKE_MESSAGE, MAX_RECORD
 from fsproto.messages import Message, decode, encode, encode_behind
 from fsproto.values import Value
@@ -262,7 +262,7 @@ class Connection:
                 client.receive_confirm(message)
                 self._state = State.OPEN
                 return Ready()
-            case State.HELLO, ServerHandshake() as server if hostmove.is_question(message):
+            case State.HELLO, ServerHandshake() as server if host_key_moves.is_question(message):
                 answer = server.receive_question(message)
                 self._state = State.CLOSED  # it was all that is said on such a connection
                 return Reply(_framed(answer))

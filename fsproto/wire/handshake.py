@@ -25,15 +25,14 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fsproto import crypto, labels
+from fsproto import crypto, host_key_moves, labels
 from fsproto.errors import (
     HostKeyError,
     NotFsdError,
     RemoteProtocolError,
     VersionMismatchError,
 )
-from fsproto.keys import hostmove
-from fsproto.keys.hostmove import Move
+from fsproto.host_key_moves import Move
 from fsproto.limits import PROTOCOL_VERSION, RSA_CIPHERTEXT
 from fsproto.types import Random
 from fsproto.wire.records import SECRET_SIZE, RecordOpener, RecordSealer
@@ -142,7 +141,7 @@ class ServerHandshake:
     def receive_question(self, question: bytes) -> bytes:
         """Return the statements that lead from the host key that a client expects to ours."""
         _check_version(question)
-        return hostmove.answer(question, self._moves, self._host_key.public)
+        return host_key_moves.answer(question, self._moves, self._host_key.public)
 
     def receive_hello(self, hello: bytes) -> bytes:
         """Return server_hello for a client_hello; `VersionMismatchError` asks to send `REFUSAL`."""

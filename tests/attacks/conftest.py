@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.tree import Located
+from fsclient.tree.tree import Located
 from fsproto.names import parse_path
-from tests.attacks.lying import LyingServer
-from tests.attacks.teams import gathered
-from tests.attacks.world import FILES, READY, World, until
+from tests.support.hostile_server import LyingServer
+from tests.support.team import gathered
+from tests.support.world import FILES, READY, World, until
 
 
 @pytest.fixture(scope="session")

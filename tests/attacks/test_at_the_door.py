@@ -14,16 +14,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from fsd.doors.policy import DoorPolicy
+from fsd.net.timing import DoorPolicy
 from fsproto import crypto
 from fsproto.errors import VersionMismatchError
 from fsproto.link import Address
 from fsproto.wire.handshake import ClientHandshake
-from tests.attacks.lying import LyingServer
-from tests.attacks.proxy import framed
-from tests.attacks.world import NOTES, World, until
-from tests.known import rsa_key, stretch
-from tests.servers import RunningServer
+from tests.support.fixed_keys import rsa_key, stretch
+from tests.support.hostile_server import LyingServer
+from tests.support.proxy import framed
+from tests.support.servers import RunningServer
+from tests.support.world import NOTES, World, until
 
 HELLO = framed(ClientHandshake(crypto.fingerprint(rsa_key("host").public), os.urandom).hello)
 TLS_HELLO = bytes.fromhex("16030100f8010000f40303") + stretch("tls", 240)

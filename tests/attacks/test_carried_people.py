@@ -7,9 +7,9 @@ import shutil
 from msgspec.structs import replace
 
 from fsproto.messages.account import Welcome
-from fsproto.sealed.signed import Signed
-from tests.attacks.lying import Bends, LyingServer
-from tests.attacks.world import World
+from fsproto.signed import Signed
+from tests.support.hostile_server import Bends, LyingServer
+from tests.support.world import World
 
 PHRASE = "a passphrase for the file"
 

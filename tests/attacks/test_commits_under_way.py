@@ -6,25 +6,25 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from fsclient.persistence import Patience
-from fsclient.transfer import upload
+from fsclient.connection.retry import Patience
+from fsclient.transfer.up import batch
 from fsproto.errors import ConnectionLost, OutOfSpaceError
 from fsproto.messages import Message
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit
-from tests.attacks.lying import Lie, LyingServer, Said
-from tests.attacks.world import Person, World, finish
+from tests.support.hostile_server import Lie, LyingServer, Said
+from tests.support.world import Person, World, finish
 
 BATCH = 3
 """Changes in a commit here."""
-COUNT = BATCH * (upload.COMMITS_AHEAD + 3) + 1
+COUNT = BATCH * (batch.COMMITS_AHEAD + 3) + 1
 """Changes in all: more commits than are under way at once."""
 AT_ONCE = Patience(silence_s=20, give_up_s=30, first_pause_s=0.001, longest_pause_s=0.01)
 
 
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload, "BATCH_CHANGES", BATCH)
+    monkeypatch.setattr(batch, "BATCH_CHANGES", BATCH)
 
 
 class First(Lie):
@@ -91,7 +91,7 @@ def test_what_was_sent_beside_a_commit_that_is_refused_is_seen_to(
     assert told.status == 9
     assert f"None of {BATCH} files that went with it was put." in told.err
     inside = [name for folder in made or ["many"] for name in named(alice, folder)]
-    assert len(inside) == BATCH * upload.COMMITS_AHEAD
+    assert len(inside) == BATCH * batch.COMMITS_AHEAD
 
 
 def test_a_server_that_forgets_what_it_has_said_is_made_is_caught_by_its_next_answer(
@@ -102,14 +102,14 @@ def test_a_server_that_forgets_what_it_has_said_is_made_is_caught_by_its_next_an
     liar.lie = lie = Forgets()
     told = alice.run("put", alice.folder / "reports", "/").fails(7)
     assert "OLDER STATE" in told
-    assert lie.commits <= upload.COMMITS_AHEAD + 1  # nothing is signed upon the older state
+    assert lie.commits <= batch.COMMITS_AHEAD + 1  # nothing is signed upon the older state
 
 
 class Mute(Lie):
     """Makes the first commits that remove something, says so of none, and ends the connection."""
 
     def __init__(self) -> None:
-        self._left = upload.COMMITS_AHEAD
+        self._left = batch.COMMITS_AHEAD
         self._mute = False
 
     def answer(self, ask: Message, honestly: Callable[[Message], Message]) -> Message:

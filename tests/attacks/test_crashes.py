@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from fsd.doors.native import DRAIN_IDLE_S
-from tests.attacks import proxy
-from tests.attacks.proxy import Holds, Proxy, To
-from tests.attacks.world import DRAFT, NOTES, Person, World, finish, until
-from tests.known import stretch
-from tests.servers import RunningServer
+from fsd.net.server import DRAIN_IDLE_S
+from tests.support import proxy
+from tests.support.fixed_keys import stretch
+from tests.support.proxy import Holds, Proxy, To
+from tests.support.servers import RunningServer
+from tests.support.world import DRAFT, NOTES, Person, World, finish, until
 
 SEGMENT = 1 << 20
 NEW = stretch("new", 11 * SEGMENT)

@@ -12,17 +12,17 @@ import time
 
 import pytest
 
-from fsd.doors.policy import DoorPolicy
+from fsd.net.timing import DoorPolicy
 from fsproto.errors import ConnectionLost, RemoteProtocolError
 from fsproto.limits import MAX_LOGIN
 from fsproto.messages.account import Login
 from fsproto.messages.base import Failure
-from tests.attacks.lying import LyingServer
-from tests.attacks.raw import Raw
 from tests.attacks.test_at_the_door import HELLO, connected
 from tests.attacks.test_sessions import disable, expire, host_key
-from tests.attacks.world import NOTES, World, until
-from tests.servers import enrol_person
+from tests.support.hostile_server import LyingServer
+from tests.support.raw_client import Raw
+from tests.support.servers import enrol_person
+from tests.support.world import NOTES, World, until
 
 
 def is_closed(stranger: socket.socket) -> bool:
@@ -148,7 +148,7 @@ def enrol_person_in(world: World, name: str) -> None:
 
 
 def test_a_refusal_that_took_long_is_told_at_the_next_multiple_of_the_time() -> None:
-    from fsd.doors.policy import until_answer
+    from fsd.net.timing import until_answer
 
     for took in (0.0, 0.3, 0.7, 1.2):
         wait = until_answer(0.5, time.monotonic() - took)

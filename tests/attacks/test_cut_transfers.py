@@ -16,17 +16,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fsclient.persistence import WORTH_KEEPING, Patience
-from fsclient.transfer.upload import BATCH_BYTES, COMMITS_AHEAD
+from fsclient.connection.retry import WORTH_KEEPING, Patience
+from fsclient.transfer.up.batch import BATCH_BYTES, COMMITS_AHEAD
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.files import Resume, Upload
 from fsproto.types import Salt
 from fsproto.wire.connection import Control, Data, Event
-from tests.attacks.lying import Lie, LyingServer
-from tests.attacks.proxy import To
-from tests.attacks.scissors import Cut, Scissors
-from tests.attacks.world import Person, World
-from tests.known import stretch
+from tests.support.cutting_proxy import Cut, Scissors
+from tests.support.fixed_keys import stretch
+from tests.support.hostile_server import Lie, LyingServer
+from tests.support.proxy import To
+from tests.support.world import Person, World
 
 LARGE = stretch("large", WORTH_KEEPING + 700_001)
 """Five segments, and a sixth that is not full."""

@@ -11,16 +11,25 @@ from collections.abc import Callable
 
 import pytest
 
-from fsclient.inbox import accepting
+from fsclient.inbox import accept
+from fsproto.drop import Drop
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.base import Done, Message
 from fsproto.messages.drops import Drops, GetDrops, RemoveDrops
-from fsproto.sealed.drop import Drop
 from fsproto.types import Root, Salt
-from tests.attacks.dropped import LARGE, Swaps, drop, listed, names, refused, replaced, waiting
-from tests.attacks.lying import BendsSegments, Lie
-from tests.attacks.world import World
-from tests.known import stretch, turned
+from tests.support.dropped_files import (
+    LARGE,
+    Swaps,
+    drop,
+    listed,
+    names,
+    refused,
+    replaced,
+    waiting,
+)
+from tests.support.fixed_keys import stretch, turned
+from tests.support.hostile_server import BendsSegments, Lie
+from tests.support.world import World
 
 # --- honest, so that the refusals below mean something
 
@@ -275,7 +284,7 @@ def test_an_accept_that_is_killed_before_the_server_was_told_makes_no_double(
     drop(liar, world.alice, "a", b"content")
     for step in ("sighting", "remove"):
         with monkeypatch.context() as patch:
-            patch.setattr(accepting, step, kill)
+            patch.setattr(accept, step, kill)
             with pytest.raises(Killed):
                 world.alice.run("inbox", "accept", "--all")
         assert names(world.alice) == ["a"]

@@ -12,24 +12,16 @@ from typing import Any
 
 import pytest
 
+from fsproto.drop import Drop, DropContent, DropKeys, DropNote, content_ad, seal_note, wrap_drop
 from fsproto.messages.base import Done, Message
 from fsproto.messages.drops import Drops, RemoveDrops
-from fsproto.sealed.drop import (
-    Drop,
-    DropContent,
-    DropKeys,
-    DropNote,
-    content_ad,
-    seal_note,
-    wrap_drop,
-)
 from fsproto.sealed.integrity import blob_root
 from fsproto.sealed.stream import StreamSealer
 from fsproto.types import DropId, Hash, NodeId, Root, Salt
-from tests.attacks.dropped import names, refused, replaced
-from tests.attacks.lying import Lie
-from tests.attacks.world import Person, World
-from tests.known import Seeded
+from tests.support.dropped_files import names, refused, replaced
+from tests.support.fixed_keys import Seeded
+from tests.support.hostile_server import Lie
+from tests.support.world import Person, World
 
 
 def forged(

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.lying import LyingServer
-from tests.attacks.world import DRAFT, NOTES, PLAN, World, until
-from tests.known import stretch
-from tests.servers import NotReadyError, RunningServer, run
+from tests.support.fixed_keys import stretch
+from tests.support.hostile_server import LyingServer
+from tests.support.servers import NotReadyError, RunningServer, run
+from tests.support.world import DRAFT, NOTES, PLAN, World, until
 
 LARGE = stretch("large", 1 << 20) * 20
 NO_SPACE = 9

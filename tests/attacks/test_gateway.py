@@ -13,15 +13,15 @@ import paramiko
 import pytest
 
 from fsclient.app import App
-from fsclient.gateway.contents import Contents
+from fsclient.gateway.content import Contents
 from fsclient.gateway.keys import ensure_keys
+from fskit.sftp.codes import Ask, Open, Status, Tell
+from fskit.sftp.packets import Attributes, Fields, Packets, packet, string, u32, u64
 from fsproto.errors import IntegrityError
 from fsproto.names import parse_path
 from fsproto.sealed import stream
-from fsproto.sftp.codes import Ask, Open, Status, Tell
-from fsproto.sftp.packets import Attributes, Fields, Packets, packet, string, u32, u64
-from tests.clients import Client
-from tests.gateways import Gateway, at, gateway
+from tests.support.client_processes import Client
+from tests.support.gateways import Gateway, at, gateway
 
 MIB = 1 << 20
 _NO_ATTRIBUTES = Attributes().packed()

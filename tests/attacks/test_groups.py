@@ -14,22 +14,22 @@ from contextlib import closing
 import pytest
 from msgspec.structs import replace
 
-from fsd import app
-from fsd.home import Home
+from fsd import factory
+from fsd.home.home import Home
 from fsproto.errors import FsError
 from fsproto.keys.grants import Role, unwrap
 from fsproto.keys.identity import Identity
-from fsproto.keys.members import Came, GroupedList, MemberList, stated_members
+from fsproto.keys.member_list import Came, GroupedList, MemberList, stated_members
 from fsproto.limits import MAX_GROUP
 from fsproto.messages import Message
 from fsproto.messages.keylog import BundleOf
 from fsproto.messages.shares import GetShared, Group, Shared
 from fsproto.packing import pack
-from fsproto.sealed.signed import Signed
-from tests.attacks.lying import Bends, Lie, LyingServer
-from tests.attacks.teams import Q1
+from fsproto.signed import Signed
 from tests.attacks.test_shared_keys import admin, taken_over
-from tests.attacks.world import FILES, Person, World
+from tests.support.hostile_server import Bends, Lie, LyingServer
+from tests.support.team import Q1
+from tests.support.world import FILES, Person, World
 
 OLD = FILES["alice"]["archive/old.txt"]
 
@@ -38,9 +38,9 @@ OLD = FILES["alice"]["archive/old.txt"]
 def night(team: World, server: LyingServer) -> LyingServer:
     """The server, with a group of alice, bob and dora, who has not enrolled."""
     home = Home(team.home)
-    with closing(app.open_database(home, None)) as database:
-        app.people(home, database).add("dora", digits=6, period=30, algorithm="SHA1")
-        groups = app.groups(home, database)
+    with closing(factory.open_database(home, None)) as database:
+        factory.people(home, database).add("dora", digits=6, period=30, algorithm="SHA1")
+        groups = factory.groups(home, database)
         groups.add("night")
         groups.add_members("night", ["alice", "bob", "dora"])
     return server
@@ -150,7 +150,7 @@ def test_the_owner_and_who_has_not_enrolled_are_left_out(team: World, night: Lyi
 
 
 def pinned(person: Person) -> list[str]:
-    from fsclient.trust.store import TrustStore
+    from fsclient.trust.pins import TrustStore
 
     store = TrustStore(person.profile / "people.db")
     try:

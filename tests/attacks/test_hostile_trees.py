@@ -14,20 +14,20 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.transfer.localfs import LocalFacts
-from fsclient.transfer.progress import Progress
-from fsclient.transfer.upload import Uploader
+from fsclient.transfer.local.files import LocalFacts
+from fsclient.transfer.report.progress import Progress
+from fsclient.transfer.up.batch import Uploader
 from fsclient.ui import Ui
 from fsproto.keys.tree import new_node
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit
 from fsproto.names import parse_path
 from fsproto.sealed.manifest import Mode
-from tests.attacks.lying import LyingServer
-from tests.attacks.raw import Forger
-from tests.attacks.world import Person, Ran, World
-from tests.clients import snapshot
-from tests.known import stretch
+from tests.support.client_processes import snapshot
+from tests.support.fixed_keys import stretch
+from tests.support.hostile_server import LyingServer
+from tests.support.raw_client import Forger
+from tests.support.world import Person, Ran, World
 
 CONFLICT, SECURITY = 8, 7
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from fsclient.session import Session
-from fsclient.tree import Located
+from fsclient.session.login import Session
+from fsclient.tree.tree import Located
 from fsproto.keys.tree import new_node
 from fsproto.limits import MAX_COMMIT_NODES, MAX_CONTROL, MAX_RECORD, MAX_UPLOADS, SEGMENT_SIZE
 from fsproto.messages import Message
@@ -39,12 +39,12 @@ from fsproto.messages.files import (
 from fsproto.sealed import integrity
 from fsproto.sealed.folder import sign_state
 from fsproto.sealed.manifest import Content
-from fsproto.sealed.signed import Signed
+from fsproto.signed import Signed
 from fsproto.types import NO_HASH, NO_NODE, Hash, NodeId, Root, Salt, Token
 from fsproto.wire.connection import Control
-from tests.attacks.lying import LyingServer
-from tests.attacks.raw import ANY_ROOM, Forger, Raw
-from tests.attacks.world import World, until
+from tests.support.hostile_server import LyingServer
+from tests.support.raw_client import ANY_ROOM, Forger, Raw
+from tests.support.world import World, until
 
 Places = dict[str, Located]
 NOBODYS = NodeId(bytes(15) + b"\1")

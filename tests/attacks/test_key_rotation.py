@@ -8,17 +8,17 @@ from msgspec.structs import replace
 
 from fsproto import crypto
 from fsproto.keylog.entries import Entry, entry_bytes
-from fsproto.keys.keyfile import open_identity
+from fsproto.keys.key_file import open_identity
 from fsproto.messages.base import Done, Failure
 from fsproto.messages.files import Found
 from fsproto.messages.keylog import LogEntries
 from fsproto.names import parse_path
 from fsproto.packing import unpack
+from fsproto.proofs.prefix_tree import PrefixTree
 from fsproto.sealed.folder import sign_state
-from fsproto.sealed.prefixtree import PrefixTree
 from fsproto.types import NO_HASH
-from tests.attacks.lying import Bends, Lie, LyingServer
-from tests.attacks.world import FILES, NOTES, World
+from tests.support.hostile_server import Bends, Lie, LyingServer
+from tests.support.world import FILES, NOTES, World
 
 Q1 = FILES["alice"]["reports/q1.txt"]
 

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from fsclient.tree import Located
+from fsclient.tree.tree import Located
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.files import Fetched, Sent
 from fsproto.wire.connection import Data
-from tests.attacks.lying import (
+from tests.support.fixed_keys import stretch, turned
+from tests.support.hostile_server import (
     Bends,
     BendsSegments,
     Lie,
@@ -22,8 +23,7 @@ from tests.attacks.lying import (
     honest_again,
     refused,
 )
-from tests.attacks.world import DRAFT, FILES, NOTES, World
-from tests.known import stretch, turned
+from tests.support.world import DRAFT, FILES, NOTES, World
 
 Places = dict[str, Located]
 QUARTERS = [content for path, content in FILES["alice"].items() if path.startswith("reports")]

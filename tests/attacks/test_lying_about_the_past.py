@@ -22,10 +22,10 @@ from fsproto.messages.files import Fetched
 from fsproto.messages.history import Gone, History, Removed
 from fsproto.packing import pack, unpack
 from fsproto.sealed.manifest import Manifest
-from fsproto.sealed.signed import Signed
-from tests.attacks.lying import Bends, Lie, LyingServer, refused
-from tests.attacks.world import NOTES, Person, World, finish, until
-from tests.known import turned
+from fsproto.signed import Signed
+from tests.support.fixed_keys import turned
+from tests.support.hostile_server import Bends, Lie, LyingServer, refused
+from tests.support.world import NOTES, Person, World, finish, until
 
 ANOTHER = "another version of it\n"
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 import pytest
 from msgspec.structs import replace
 
-from fsclient.planting import empty_tree
-from fsclient.tree import Located
-from fsproto.keys.keyfile import open_identity
+from fsclient.tree.root import empty_tree
+from fsclient.tree.tree import Located
+from fsproto.keys.key_file import open_identity
 from fsproto.messages import Message
 from fsproto.messages.account import Logout, Welcome
 from fsproto.messages.base import Done, Failure
@@ -29,12 +29,12 @@ from fsproto.messages.files import (
     Stale,
 )
 from fsproto.packing import unpack
+from fsproto.proofs.prefix_tree import PrefixTree
 from fsproto.sealed.folder import FolderState, sign_state
 from fsproto.sealed.manifest import Manifest
-from fsproto.sealed.prefixtree import PrefixTree
 from fsproto.types import NO_HASH
 from fsproto.wire.connection import Control, Data
-from tests.attacks.lying import (
+from tests.support.hostile_server import (
     Bends,
     Lie,
     LyingServer,
@@ -44,7 +44,7 @@ from tests.attacks.lying import (
     putting,
     refused,
 )
-from tests.attacks.world import World
+from tests.support.world import World
 
 Places = dict[str, Located]
 NOTHING_THERE = PrefixTree().prove([])

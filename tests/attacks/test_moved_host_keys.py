@@ -9,21 +9,20 @@ from itertools import pairwise
 
 import pytest
 
-from fsproto import crypto
-from fsproto.keys import hostmove
-from fsproto.keys.hostmove import Move, Moves, sign_move
+from fsproto import crypto, host_key_moves
+from fsproto.host_key_moves import Move, Moves, sign_move
 from fsproto.limits import MAX_HOST_KEY_MOVES
 from fsproto.packing import pack
 from fsproto.wire.connection import Connection
 from fsproto.wire.handshake import ServerHandshake
-from tests.attacks.lying import LyingServer
-from tests.attacks.proxy import InTheMiddle, To
 from tests.attacks.test_on_the_wire import between
-from tests.attacks.world import NOTES, Person, World
-from tests.known import TIME_MS, rsa_key, turned
+from tests.support.fixed_keys import TIME_MS, rsa_key, turned
+from tests.support.hostile_server import LyingServer
+from tests.support.proxy import InTheMiddle, To
+from tests.support.world import NOTES, Person, World
 
 NEW, NEXT, THIEF = rsa_key("other-host"), rsa_key("alice"), rsa_key("bob")
-START = hostmove.question(bytes(32))[:6]
+START = host_key_moves.question(bytes(32))[:6]
 
 
 @pytest.fixture

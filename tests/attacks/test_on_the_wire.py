@@ -13,16 +13,15 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from fsclient.persistence import Patience
-from fsproto import crypto
-from fsproto.keys import hostmove
+from fsclient.connection.retry import Patience
+from fsproto import crypto, host_key_moves
 from fsproto.link import Address
 from fsproto.wire.handshake import ClientHandshake
-from tests.attacks import proxy
-from tests.attacks.lying import LyingServer
-from tests.attacks.proxy import At, Holds, InTheMiddle, Proxy, Swap, Tamper, To
-from tests.attacks.world import DRAFT, PLAN, Person, World, finish, until
-from tests.known import rsa_key, stretch
+from tests.support import proxy
+from tests.support.fixed_keys import rsa_key, stretch
+from tests.support.hostile_server import LyingServer
+from tests.support.proxy import At, Holds, InTheMiddle, Proxy, Swap, Tamper, To
+from tests.support.world import DRAFT, PLAN, Person, World, finish, until
 
 Damage = Callable[[bytes], Iterable[bytes]]
 ON_THE_HANDSHAKE: list[Damage] = [
@@ -228,7 +227,7 @@ def only_asked_for_the_key(middle: Proxy, world: World) -> None:
     expected = crypto.sha256(crypto.RsaKey((world.home / "host.key").read_bytes()).public)
     hello, question = middle.frames(To.SERVER)
     assert len(hello.body) == len(ClientHandshake("", os.urandom).hello)
-    assert question.body == hostmove.question(expected)
+    assert question.body == host_key_moves.question(expected)
 
 
 def test_another_host_key_is_refused_loudly_before_anything_is_sent(

@@ -15,11 +15,11 @@ from fsproto.messages.account import GetStatus, Status
 from fsproto.messages.files import Room, Upload
 from fsproto.types import Salt
 from fsproto.wire.connection import Control
-from tests.attacks.raw import Raw
 from tests.attacks.test_crashes import Putting
-from tests.attacks.world import NOTES, World, finish, until
-from tests.known import stretch
-from tests.servers import RunningServer
+from tests.support.fixed_keys import stretch
+from tests.support.raw_client import Raw
+from tests.support.servers import RunningServer
+from tests.support.world import NOTES, World, finish, until
 
 SPACE = 9
 BIG = stretch("big", 3 * SEGMENT_SIZE)

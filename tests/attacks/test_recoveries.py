@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from fsclient.phrase import secret_of
-from fsd.doors.policy import DoorPolicy
+from fsclient.trust.bip39 import secret_of
+from fsd.net.timing import DoorPolicy
 from fsproto import labels
 from fsproto.errors import LoginRefused
 from fsproto.keys.identity import Identity
-from fsproto.keys.keyfile import open_identity
+from fsproto.keys.key_file import open_identity
 from fsproto.keys.portable import Portable
 from fsproto.keys.recovery import RecoverySecret
 from fsproto.link import parse_link
@@ -30,10 +30,10 @@ from fsproto.messages import Message
 from fsproto.messages.account import Backup, GetStatus, Login, Recover, Recovery, Welcome
 from fsproto.messages.base import Done, Failure
 from fsproto.types import NodeId
-from tests.attacks.lying import Bends, Lie, LyingServer
-from tests.attacks.raw import Raw
-from tests.attacks.world import NOTES, Person, World
-from tests.known import identity, rsa_key
+from tests.support.fixed_keys import identity, rsa_key
+from tests.support.hostile_server import Bends, Lie, LyingServer
+from tests.support.raw_client import Raw
+from tests.support.world import NOTES, Person, World
 
 
 def back_up(person: Person) -> str:

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.transfer import unfinished, upload
+from fsclient.transfer import resume
+from fsclient.transfer.up import batch
 from fsproto.limits import SEGMENT_SIZE
-from tests.attacks.lying import LyingServer
-from tests.attacks.proxy import To
-from tests.attacks.scissors import Cut, Scissors
 from tests.attacks.test_cut_transfers import LARGE, LOST, NEVER
 from tests.attacks.test_resumed_puts import GOES_ON
-from tests.attacks.world import Person, World, until
-from tests.known import stretch
+from tests.support.cutting_proxy import Cut, Scissors
+from tests.support.fixed_keys import stretch
+from tests.support.hostile_server import LyingServer
+from tests.support.proxy import To
+from tests.support.world import Person, World, until
 
 OTHER = stretch("other", len(LARGE))
 HALF = 4 * SEGMENT_SIZE
@@ -27,7 +28,7 @@ def alice(world: World, monkeypatch: pytest.MonkeyPatch) -> Person:
     """Alice, who gives up at the first lost connection and has a folder of large files."""
     monkeypatch.chdir(world.alice.folder)
     # Each large file is committed with the next one, as if it were larger.
-    monkeypatch.setattr(upload, "FLUSH_AFTER_BYTES", len(LARGE) - 1)
+    monkeypatch.setattr(batch, "FLUSH_AFTER_BYTES", len(LARGE) - 1)
     for name, content in FILES.items():
         world.alice.write(f"box/{name}", content)
     world.alice.patience = NEVER
@@ -135,7 +136,7 @@ def test_another_command_means_what_it_says(
         interrupt(alice, liar, Cut(To.SERVER, len(LARGE) + HALF), *command)
     match way:
         case "after a day":
-            monkeypatch.setattr(unfinished, "_OLDEST_S", -1.0)
+            monkeypatch.setattr(resume, "_OLDEST_S", -1.0)
         case "in another place":
             monkeypatch.chdir(alice.home)
         case "not kept":

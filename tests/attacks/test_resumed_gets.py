@@ -17,14 +17,14 @@ from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.files import Sent
 from fsproto.sealed.stream import plain_start
 from fsproto.wire.connection import Control, Data
-from tests.attacks import proxy
-from tests.attacks.lying import Lie, LyingServer, Said
-from tests.attacks.proxy import Holds, Proxy, To
-from tests.attacks.scissors import Cut, Scissors
 from tests.attacks.test_cut_transfers import AT_ONCE, LARGE, LOST, NEVER, hidden
 from tests.attacks.test_resumed_puts import GOES_ON, INTERRUPTED
-from tests.attacks.world import Person, World, finish, until
-from tests.known import stretch
+from tests.support import proxy
+from tests.support.cutting_proxy import Cut, Scissors
+from tests.support.fixed_keys import stretch
+from tests.support.hostile_server import Lie, LyingServer, Said
+from tests.support.proxy import Holds, Proxy, To
+from tests.support.world import Person, World, finish, until
 
 HALF = 3 * SEGMENT_SIZE + SEGMENT_SIZE // 2
 WHOLE_IN_HALF = 3

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from fsclient.persistence import WORTH_KEEPING, Patience
-from fsclient.transfer import journal
+from fsclient.connection.retry import WORTH_KEEPING, Patience
+from fsclient.transfer.up import journal
 from fsproto import crypto
 from fsproto.errors import ConnectionLost
 from fsproto.limits import SEGMENT_SIZE
@@ -23,13 +23,13 @@ from fsproto.messages import Message
 from fsproto.messages.files import Commit, Kept, Resume
 from fsproto.sealed import stream
 from fsproto.wire.connection import Control, Event
-from tests.attacks import proxy
-from tests.attacks.lying import Lie, LyingServer, Said
-from tests.attacks.proxy import Holds, Proxy, To
-from tests.attacks.scissors import Cut, Scissors
 from tests.attacks.test_cut_transfers import AT_ONCE, LARGE, LOST, NEVER, Witness
-from tests.attacks.world import Person, World, finish, until
-from tests.servers import RunningServer
+from tests.support import proxy
+from tests.support.cutting_proxy import Cut, Scissors
+from tests.support.hostile_server import Lie, LyingServer, Said
+from tests.support.proxy import Holds, Proxy, To
+from tests.support.servers import RunningServer
+from tests.support.world import Person, World, finish, until
 
 GOES_ON = "The same command goes on where it stopped."
 HALF = 4 * SEGMENT_SIZE

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks import tampering
-from tests.attacks.lying import LyingServer
-from tests.attacks.tampering import Places, node, refused
-from tests.attacks.world import Person, World
+from tests.support import tampering
+from tests.support.hostile_server import LyingServer
+from tests.support.tampering import Places, node, refused
+from tests.support.world import Person, World
 
 
 def test_a_removed_file_is_proved_to_be_gone(world: World, liar: LyingServer) -> None:

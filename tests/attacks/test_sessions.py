@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from fsd import app
-from fsd.doors import peer
-from fsd.home import Home
-from fsd.services.accounts import LoginPolicy
-from fsd.services.terms import Terms, To
+from fsd import factory
+from fsd.home.home import Home
+from fsd.net import connection
+from fsd.services.accounts.terms import Terms, To
+from fsd.services.login.login import LoginPolicy
 from fsproto import crypto
 from fsproto.errors import ConnectionLost
 from fsproto.limits import SEGMENT_SIZE
@@ -20,10 +20,10 @@ from fsproto.messages.base import Done, Failure
 from fsproto.messages.files import Commit, Download, Found, Lookup, Removal, Upload
 from fsproto.types import Salt
 from fsproto.wire.connection import Data
-from tests.attacks.lying import LyingServer
-from tests.attacks.raw import ANY_ROOM, Forger, Raw
-from tests.attacks.world import NOTES, Person, World, finish, until
-from tests.servers import code
+from tests.support.hostile_server import LyingServer
+from tests.support.raw_client import ANY_ROOM, Forger, Raw
+from tests.support.servers import code
+from tests.support.world import NOTES, Person, World, finish, until
 
 SOON_S = 15.0
 """A session that was ended elsewhere is ended everywhere within about a second, or more on a
@@ -39,24 +39,24 @@ def host_key(person: Person) -> str:
 def disable(world: World, name: str) -> None:
     """Keep a person out, as `fsadmin disable-user` does."""
     home = Home(world.home)
-    database = app.find_database(home, None)
-    app.people(home, database).set_disabled(name, disabled=True)
+    database = factory.find_database(home, None)
+    factory.people(home, database).set_disabled(name, disabled=True)
     database.close()
 
 
 def expire(world: World, name: str, in_ms: int = 0) -> None:
     """Have an account expire, as `fsadmin change-user --expires` does."""
     home = Home(world.home)
-    database = app.find_database(home, None)
-    app.people(home, database).change(name, Terms(expires_ms=To(app.now_ms() + in_ms)))
+    database = factory.find_database(home, None)
+    factory.people(home, database).change(name, Terms(expires_ms=To(factory.now_ms() + in_ms)))
     database.close()
 
 
 def unlock(world: World, name: str) -> None:
     """Let a person's codes be tried again, as `fsadmin unlock-user` does."""
     home = Home(world.home)
-    database = app.find_database(home, None)
-    app.access(home, database).unlock(name)
+    database = factory.find_database(home, None)
+    factory.access(home, database).unlock(name)
     database.close()
 
 
@@ -107,7 +107,7 @@ def test_a_session_that_was_ended_is_out_within_about_a_second(
 def test_the_end_of_a_session_ends_a_download_under_way(
     world: World, liar: LyingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(peer, "RECHECK_S", 0.0)
+    monkeypatch.setattr(connection, "RECHECK_S", 0.0)
     world.alice.put("large", bytes(40 * SEGMENT_SIZE)).succeeds()
     large = world.alice.find("large").manifest.body
     assert large.content is not None
@@ -124,7 +124,7 @@ def test_the_end_of_a_session_ends_a_download_under_way(
 def test_the_end_of_a_session_ends_an_upload_under_way(
     world: World, liar: LyingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(peer, "RECHECK_S", 0.0)
+    monkeypatch.setattr(connection, "RECHECK_S", 0.0)
     with Raw.of(world.alice, liar.address) as raw:
         request = raw.send(Upload(Salt(bytes(32)), resumable=False, room=ANY_ROOM))
         raw.send_segment(request, 0, bytes(SEGMENT_SIZE))

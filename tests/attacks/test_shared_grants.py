@@ -14,14 +14,14 @@ import pytest
 from msgspec.structs import replace
 
 from fsproto.keys.grants import Role
-from fsproto.keys.members import MemberList
+from fsproto.keys.member_list import MemberList
 from fsproto.messages.shares import Members, Own, Shared, Shares
 from fsproto.packing import pack, unpack
-from fsproto.sealed.signed import Signed
-from tests.attacks.lying import Bends, Lie, LyingServer, Repeats, refused
-from tests.attacks.teams import DEEP, Q1, Accomplice, put_back, rows, share_of
-from tests.attacks.world import FILES, World
-from tests.servers import run
+from fsproto.signed import Signed
+from tests.support.hostile_server import Bends, Lie, LyingServer, Repeats, refused
+from tests.support.servers import run
+from tests.support.team import DEEP, Q1, Accomplice, put_back, rows, share_of
+from tests.support.world import FILES, World
 
 OLD = FILES["alice"]["archive/old.txt"]
 EVERYTHING = ("nodes", "manifests", "folder_states", "member_lists", "grants")

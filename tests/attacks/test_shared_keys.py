@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from fsclient.tree import Located
-from fsd.app import now_ms
-from fsd.home import Home
-from fsd.services.keylog import LogKeeper
+from fsclient.tree.tree import Located
+from fsd.factory import now_ms
+from fsd.home.home import Home
+from fsd.services.files.key_log import LogKeeper
 from fsd.store.engine import Database
 from fsproto import crypto
 from fsproto.errors import RemoteProtocolError
@@ -34,15 +34,15 @@ from fsproto.messages.files import Commit
 from fsproto.messages.keylog import BundleOf, LogEntries
 from fsproto.names import parse_path
 from fsproto.packing import unpack
-from fsproto.sealed.merkle import leaf_hash, tree_root
-from fsproto.sealed.signed import Signed
+from fsproto.proofs.merkle import leaf_hash, tree_root
+from fsproto.signed import Signed
 from fsproto.types import Hash
-from tests.attacks.lying import Bends, Lie, LyingServer, Repeats, Said, refused
-from tests.attacks.raw import Forger
-from tests.attacks.teams import Q1, put_back, rows
-from tests.attacks.world import NOTES, Person, World
-from tests.servers import run
-from tests.sqlitefiles import opened
+from tests.support.hostile_server import Bends, Lie, LyingServer, Repeats, Said, refused
+from tests.support.raw_client import Forger
+from tests.support.servers import run
+from tests.support.sqlite_files import opened
+from tests.support.team import Q1, put_back, rows
+from tests.support.world import NOTES, Person, World
 
 FOLDERS = ("nodes", "manifests", "folder_states", "blobs")
 

@@ -15,9 +15,9 @@ from fsproto.errors import IntegrityError
 from fsproto.keys.tree import KeyedNode
 from fsproto.packing import unpack
 from fsproto.sealed.manifest import Manifest, Metadata, open_metadata
-from tests.attacks.lying import LyingServer
-from tests.attacks.tampering import stored_manifest
-from tests.attacks.world import Person, World
+from tests.support.hostile_server import LyingServer
+from tests.support.tampering import stored_manifest
+from tests.support.world import Person, World
 
 
 def keys_of(person: Person, *paths: str) -> list[KeyedNode]:

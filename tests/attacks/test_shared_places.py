@@ -18,11 +18,11 @@ from fsproto.messages.files import Entries
 from fsproto.messages.shares import Shares
 from fsproto.packing import pack, unpack
 from fsproto.sealed.manifest import Manifest, Metadata, Mode, seal_metadata
-from fsproto.sealed.signed import Signed
-from tests.attacks.lying import Bends, Lie, LyingServer, refused
-from tests.attacks.tampering import change_manifest, store_manifest, stored_manifest
-from tests.attacks.teams import LATE, Q1, Accomplice, share_of, store_node
-from tests.attacks.world import Person, World
+from fsproto.signed import Signed
+from tests.support.hostile_server import Bends, Lie, LyingServer, refused
+from tests.support.tampering import change_manifest, store_manifest, stored_manifest
+from tests.support.team import LATE, Q1, Accomplice, share_of, store_node
+from tests.support.world import Person, World
 
 
 def as_ones_own(who: Person, folder: KeyedNode, world: World) -> Signed:

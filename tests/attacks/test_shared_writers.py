@@ -8,9 +8,9 @@ others, "Cryptree" (SRDS 2006), for what lazy revocation leaves to somebody who 
 
 from __future__ import annotations
 
-from tests.attacks.lying import LyingServer, refused
-from tests.attacks.teams import DEEP, Accomplice
-from tests.attacks.world import Person, World
+from tests.support.hostile_server import LyingServer, refused
+from tests.support.team import DEEP, Accomplice
+from tests.support.world import Person, World
 
 NOBODY = "may not write there"
 

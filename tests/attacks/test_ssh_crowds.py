@@ -16,9 +16,9 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from fsd.doors.ssh.transport import LONGEST_GREETING, LONGEST_PACKET
-from tests.clients import admin
-from tests.sshdoors import SshServer, Visitor, give_code, is_in, until
+from fsd.net.ssh.transport import LONGEST_GREETING, LONGEST_PACKET
+from tests.support.client_processes import admin
+from tests.support.ssh_servers import SshServer, Visitor, give_code, is_in, until
 
 FEW = 6
 

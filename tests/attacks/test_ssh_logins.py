@@ -20,8 +20,16 @@ from paramiko.common import (
     cMSG_USERAUTH_SUCCESS,
 )
 
-from tests.clients import Client, admin
-from tests.sshdoors import REFUSAL_S, SshServer, Visitor, give_code, is_in, new_key, until
+from tests.support.client_processes import Client, admin
+from tests.support.ssh_servers import (
+    REFUSAL_S,
+    SshServer,
+    Visitor,
+    give_code,
+    is_in,
+    new_key,
+    until,
+)
 
 METHODS = ("none", "password", "publickey", "keyboard-interactive")
 

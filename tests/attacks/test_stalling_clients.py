@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fsd.doors.policy import DoorPolicy
+from fsd.net.timing import DoorPolicy
 from fsproto.limits import RECORDS_AHEAD, SEGMENT_SIZE
 from fsproto.messages.account import GetStatus, Status
 from fsproto.messages.base import Done, Failure
@@ -16,9 +16,9 @@ from fsproto.messages.files import Download, Kept, Lookup, Resume, Sent, Upload,
 from fsproto.sealed import integrity
 from fsproto.types import NodeId, Salt, Token
 from fsproto.wire.connection import Control, Data
-from tests.attacks.lying import LyingServer
-from tests.attacks.raw import ANY_ROOM, Raw
-from tests.attacks.world import World, until
+from tests.support.hostile_server import LyingServer
+from tests.support.raw_client import ANY_ROOM, Raw
+from tests.support.world import World, until
 
 SALT = Salt(bytes(32))
 SEGMENT = bytes(SEGMENT_SIZE)

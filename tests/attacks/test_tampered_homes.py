@@ -20,18 +20,18 @@ import msgspec
 import pytest
 
 from fsproto import crypto
-from fsproto.keys.keyfile import open_identity
+from fsproto.keys.key_file import open_identity
 from fsproto.packing import unpack
 from fsproto.sealed.folder import FolderState, sign_state, state_hash
 from fsproto.sealed.manifest import Manifest, sign_manifest
-from fsproto.sealed.signed import Signed
+from fsproto.signed import Signed
 from fsproto.types import FileKey
-from tests.attacks import tampering
-from tests.attacks.lying import LyingServer
-from tests.attacks.tampering import Places, look_at_everything, node, refused, root
-from tests.attacks.world import DRAFT, NOTES, PLAN, Person, World
-from tests.known import rsa_key
-from tests.streams import open_stream, seal_stream
+from tests.support import tampering
+from tests.support.fixed_keys import rsa_key
+from tests.support.hostile_server import LyingServer
+from tests.support.sealed_streams import open_stream, seal_stream
+from tests.support.tampering import Places, look_at_everything, node, refused, root
+from tests.support.world import DRAFT, NOTES, PLAN, Person, World
 
 Change = Callable[[sqlite3.Connection], object]
 Attacked = Callable[[Change], AbstractContextManager[LyingServer]]

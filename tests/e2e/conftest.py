@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients import Client, keep_bytecode_in
-from tests.servers import RunningServer
+from tests.support.client_processes import Client, keep_bytecode_in
+from tests.support.servers import RunningServer
 
 Newcomer = Callable[[], Client]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients import SECURITY, Client
-from tests.known import stretch
-from tests.servers import RunningServer, code, environment, run
+from tests.support.client_processes import SECURITY, Client
+from tests.support.fixed_keys import stretch
+from tests.support.servers import RunningServer, code, environment, run
 
 PHRASE = {"FSADMIN_PASSPHRASE": "a phrase for tests"}
 

@@ -7,8 +7,8 @@ import time
 import pyotp
 import pytest
 
-from tests.clients import LOGIN, USAGE, Client, Terminal, admin
-from tests.servers import code
+from tests.support.client_processes import LOGIN, USAGE, Client, Terminal, admin
+from tests.support.servers import code
 
 
 @pytest.fixture

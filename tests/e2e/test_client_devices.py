@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from fsclient.phrase import phrase_of
-from fsclient.trust.memory import Memory
-from fsproto.keys.exported import open_export
-from tests.clients import (
+from fsclient.trust.bip39 import phrase_of
+from fsclient.trust.seen import Memory
+from fsproto.keys.export import open_export
+from tests.support.client_processes import (
     CONFLICT,
     INTERRUPTED,
     LOGIN,

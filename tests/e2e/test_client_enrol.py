@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients import (
+from tests.support.client_processes import (
     CONFLICT,
     LOGIN,
     NOT_FOUND,
@@ -28,7 +28,7 @@ from tests.clients import (
     finish,
     without_root,
 )
-from tests.servers import code
+from tests.support.servers import code
 
 WELCOME = 3
 """The server's messages on a connection: its hello, its confirmation, and the answer to a login."""

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from fsclient.app import App
-from fsclient.session import Session
-from fsclient.transfer.actions import Actions
-from fsclient.transfer.failures import Failures
-from fsclient.transfer.progress import Progress
+from fsclient.session.login import Session
 from fsclient.transfer.put import Put
-from fsclient.transfer.task import Task
+from fsclient.transfer.report.actions import Actions
+from fsclient.transfer.report.failures import Failures
+from fsclient.transfer.report.progress import Progress
+from fsclient.transfer.run import Task
 from fsclient.ui import Ui
 from fsproto.names import parse_path
-from tests.clients import NOT_ALLOWED, USAGE, Client, snapshot, without_root
-from tests.known import stretch
+from tests.support.client_processes import NOT_ALLOWED, USAGE, Client, snapshot, without_root
+from tests.support.fixed_keys import stretch
 
 MIB = 1 << 20
 TIME_NS = 1_234_567_890_123_456_789

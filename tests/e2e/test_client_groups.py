@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients import (
+from tests.support.client_processes import (
     CONFLICT,
     NOT_ALLOWED,
     NOT_FOUND,

@@ -9,9 +9,9 @@ from contextlib import closing
 
 import pytest
 
-from tests import reference
-from tests.clients import NOT_FOUND, USAGE, Client
-from tests.known import stretch
+from tests.support import reference
+from tests.support.client_processes import NOT_FOUND, USAGE, Client
+from tests.support.fixed_keys import stretch
 
 MIB = 1 << 20
 SIZES = [0, 1, 65_480, 65_481, MIB - 56, MIB - 55, 3 * MIB + 5]

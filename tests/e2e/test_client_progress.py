@@ -17,8 +17,8 @@ from typing import BinaryIO, Self
 
 import pytest
 
-from tests.clients import INTERRUPTED, NOT_FOUND, Client, Terminal, finish
-from tests.known import stretch
+from tests.support.client_processes import INTERRUPTED, NOT_FOUND, Client, Terminal, finish
+from tests.support.fixed_keys import stretch
 
 MIB = 1 << 20
 CTRL_C = "\x03"

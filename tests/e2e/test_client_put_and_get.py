@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients import (
+from tests.support.client_processes import (
     CONFLICT,
     NOT_ALLOWED,
     NOT_FOUND,
@@ -24,7 +24,7 @@ from tests.clients import (
     snapshot,
     without_root,
 )
-from tests.known import stretch
+from tests.support.fixed_keys import stretch
 
 MIB = 1 << 20
 INLINE = 64 * 1024 - 40 - 16

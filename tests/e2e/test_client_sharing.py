@@ -11,7 +11,7 @@ import pytest
 
 from fsclient.app import App
 from fsproto.names import parse_path
-from tests.clients import (
+from tests.support.client_processes import (
     CONFLICT,
     INTERRUPTED,
     NOT_ALLOWED,
@@ -22,8 +22,8 @@ from tests.clients import (
     admin,
     with_a_room,
 )
-from tests.known import turned
-from tests.sqlitefiles import opened
+from tests.support.fixed_keys import turned
+from tests.support.sqlite_files import opened
 
 PEOPLE = 30
 

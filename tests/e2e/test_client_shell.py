@@ -7,9 +7,17 @@ import signal
 
 import pytest
 
-from tests.clients import LOGIN, NOT_FOUND, UNREACHABLE, USAGE, Client, Terminal, admin
-from tests.known import stretch
-from tests.servers import RunningServer
+from tests.support.client_processes import (
+    LOGIN,
+    NOT_FOUND,
+    UNREACHABLE,
+    USAGE,
+    Client,
+    Terminal,
+    admin,
+)
+from tests.support.fixed_keys import stretch
+from tests.support.servers import RunningServer
 
 RETURN, CTRL_C, CTRL_D, TAB, UP = "\r", "\x03", "\x04", "\t", "\x1b[A"
 

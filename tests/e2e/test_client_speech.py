@@ -10,7 +10,7 @@ import pytest
 
 from fsclient.cli import COMMANDS
 from fsproto import __version__
-from tests.clients import NOT_FOUND, READER_GONE, USAGE, Client
+from tests.support.client_processes import NOT_FOUND, READER_GONE, USAGE, Client
 
 
 @pytest.fixture

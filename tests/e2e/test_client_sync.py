@@ -13,17 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fsclient.app import App
-from fsclient.transfer.actions import Actions
-from fsclient.transfer.failures import Failures
-from fsclient.transfer.progress import Progress
-from fsclient.transfer.rules import Rules
+from fsclient.transfer.options import Rules
+from fsclient.transfer.report.actions import Actions
+from fsclient.transfer.report.failures import Failures
+from fsclient.transfer.report.progress import Progress
+from fsclient.transfer.run import Task
 from fsclient.transfer.sync import Sync, which_way
-from fsclient.transfer.task import Task
 from fsclient.ui import Ui
 from fsproto.messages.account import GetStatus, Status
 from fsproto.names import parse_path
-from tests.clients import CONFLICT, NOT_FOUND, USAGE, Client, Ran, snapshot
-from tests.known import stretch
+from tests.support.client_processes import CONFLICT, NOT_FOUND, USAGE, Client, Ran, snapshot
+from tests.support.fixed_keys import stretch
 
 MIB = 1 << 20
 TIME_NS = 1_234_567_890_123_456_789

@@ -12,25 +12,20 @@ from pathlib import Path
 import pytest
 
 from fsclient.app import App
-from fsclient.session import Session
-from fsclient.transfer.actions import Actions
-from fsclient.transfer.failures import Failures
-from fsclient.transfer.localfs import LocalFacts
-from fsclient.transfer.progress import Progress
+from fsclient.session.login import Session
+from fsclient.transfer.local.files import LocalFacts
 from fsclient.transfer.put import Put
-from fsclient.transfer.task import Task
-from fsclient.transfer.upload import (
-    BATCH_CHANGES,
-    COMMITS_AHEAD,
-    NotCommittedError,
-    Uploader,
-)
+from fsclient.transfer.report.actions import Actions
+from fsclient.transfer.report.failures import Failures
+from fsclient.transfer.report.progress import Progress
+from fsclient.transfer.run import Task
+from fsclient.transfer.up.batch import BATCH_CHANGES, COMMITS_AHEAD, NotCommittedError, Uploader
 from fsclient.ui import Ui
 from fsproto.errors import ConflictError
 from fsproto.names import parse_path
 from fsproto.sealed.manifest import Mode
-from tests.clients import CONFLICT, Client
-from tests.known import stretch
+from tests.support.client_processes import CONFLICT, Client
+from tests.support.fixed_keys import stretch
 
 MIB = 1 << 20
 CLIENTS = 50

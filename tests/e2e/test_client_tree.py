@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.clients import CONFLICT, NOT_ALLOWED, NOT_FOUND, USAGE
+from tests.support.client_processes import CONFLICT, NOT_ALLOWED, NOT_FOUND, USAGE
 
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d"
 

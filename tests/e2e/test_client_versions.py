@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients import CONFLICT, NOT_FOUND, USAGE, Client
+from tests.support.client_processes import CONFLICT, NOT_FOUND, USAGE, Client
 
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d"
 

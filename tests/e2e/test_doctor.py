@@ -14,12 +14,12 @@ import pytest
 
 from fsadmin.health import database as of_database
 from fsadmin.health import home as of_home
-from fsadmin.health.found import State
-from fsd.home import Home
+from fsadmin.health.report import State
+from fsd.home.home import Home
 from fsd.store.engine import Database
-from tests.servers import RunningServer, run
-from tests.sqlitefiles import opened
-from tests.sshdoors import SshServer
+from tests.support.servers import RunningServer, run
+from tests.support.sqlite_files import opened
+from tests.support.ssh_servers import SshServer
 
 
 def doctor(home: Path, *options: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:

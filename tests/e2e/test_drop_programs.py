@@ -25,21 +25,21 @@ import paramiko
 import pytest
 from sqlalchemy import func, select
 
-from fsd import app
+from fsd import factory
 from fsd.audit.log import AuditLog
 from fsd.blobs.local import LocalBlobs
-from fsd.check.look import Look
-from fsd.doors.dropbox.conversation import Conversation
-from fsd.home import Home
-from fsd.masterkey import open_vault
-from fsd.services.drops import DropPolicy, Drops
+from fsd.check.scan import Look
+from fsd.home.home import Home
+from fsd.home.master_key import open_vault
+from fsd.net.dropbox.sftp_session import Conversation
+from fsd.services.drops.service import DropPolicy, Drops
 from fsd.store.drop_models import Drop
 from fsd.store.engine import Database
-from tests.clients import Client
-from tests.dropserver import SOURCE
-from tests.gateways import needed
-from tests.mixed import MIB, OLD_NS, files_in, make_mixed
-from tests.servers import ROOT, environment
+from tests.support.client_processes import Client
+from tests.support.drop_server import SOURCE
+from tests.support.gateways import needed
+from tests.support.sample_tree import MIB, OLD_NS, files_in, make_mixed
+from tests.support.servers import ROOT, environment
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,13 @@ def accepted(person: Client, folder: str, to: Path) -> dict[str, bytes]:
 
 def program(person: Client, *policy: str) -> str:
     """Return the command that serves the drop box of somebody over pipes."""
-    words = [sys.executable, "-m", "tests.dropserver", str(person.server.home), person.name]
+    words = [
+        sys.executable,
+        "-m",
+        "tests.support.drop_server",
+        str(person.server.home),
+        person.name,
+    ]
     return shlex.join([*words, *policy])
 
 
@@ -99,13 +105,13 @@ def ssh_server(person: Client) -> Iterator[int]:
     home = Home(person.server.home)
     key = paramiko.RSAKey.generate(2048)
     with (
-        closing(app.open_database(home, None)) as database,
+        closing(factory.open_database(home, None)) as database,
         socket.create_server(("127.0.0.1", 0)) as listening,
     ):
-        audit = AuditLog(open_vault(home, database), app.now_ms)
+        audit = AuditLog(open_vault(home, database), factory.now_ms)
         drops = Drops(
             database, LocalBlobs(home.blobs), policy=DropPolicy(box=True), audit=audit,
-            now_ms=app.now_ms, random=os.urandom,
+            now_ms=factory.now_ms, random=os.urandom,
         )  # fmt: skip
         transports: list[paramiko.Transport] = []
 

@@ -22,15 +22,15 @@ from pathlib import Path
 import pytest
 import segno
 
-from fsclient.connection import ServerConnection
+from fsclient.connection.connection import ServerConnection
 from fsd.auth.otp import OtpSetting
 from fsproto import labels
 from fsproto.errors import ConnectionLost, FsError, LoginRefused
 from fsproto.link import parse_link
 from fsproto.messages import Done
 from fsproto.messages.account import GetStatus, Status, Welcome
-from tests.people import Resident, identity
-from tests.servers import ROOT, Authenticator, RunningServer, enrol_person, environment, run
+from tests.support.servers import ROOT, Authenticator, RunningServer, enrol_person, environment, run
+from tests.support.services import Resident, identity
 
 PASSPHRASE = {"FSADMIN_PASSPHRASE": "a passphrase"}
 HANDED_OVER = {"user", "secret", "otpauth_uri", "enroll_link"}

@@ -14,21 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.connection import ServerConnection
+from fsclient.connection.connection import ServerConnection
 from fsd.auth.otp import OtpSetting
 from fsproto import __version__, labels
 from fsproto.errors import HostKeyError, LoginRefused
 from fsproto.link import EnrollLink
 from fsproto.messages.account import Welcome
-from tests.people import Resident, identity
-from tests.servers import (
-    Authenticator,
-    NotReadyError,
-    RunningServer,
-    enrol_person,
-    run,
-)
-from tests.sqlitefiles import opened
+from tests.support.servers import Authenticator, NotReadyError, RunningServer, enrol_person, run
+from tests.support.services import Resident, identity
+from tests.support.sqlite_files import opened
 
 
 def fsd(home: Path, *args: str, listen: str = "127.0.0.1:0") -> subprocess.CompletedProcess[str]:

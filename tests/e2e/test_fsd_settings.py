@@ -6,9 +6,9 @@ import signal
 import socket
 import tomllib
 
-from tests.attacks.world import until
-from tests.clients import Client
-from tests.servers import RunningServer, run
+from tests.support.client_processes import Client
+from tests.support.servers import RunningServer, run
+from tests.support.world import until
 
 
 def test_a_configuration_is_checked_and_nothing_is_started(tmp_path):

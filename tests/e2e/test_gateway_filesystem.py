@@ -10,6 +10,8 @@ import pytest
 
 from fsclient.gateway.filesystem import Filesystem
 from fsclient.gateway.handles import ReadHandle, WriteHandle
+from fskit.sftp.codes import Open
+from fskit.sftp.packets import Attributes
 from fsproto.errors import (
     ConflictError,
     ExistsError,
@@ -17,10 +19,8 @@ from fsproto.errors import (
     NotAllowedError,
     NotFoundError,
 )
-from fsproto.sftp.codes import Open
-from fsproto.sftp.packets import Attributes
-from tests.clients import Client
-from tests.gateways import Gateway, at, gateway
+from tests.support.client_processes import Client
+from tests.support.gateways import Gateway, at, gateway
 
 NEW = Open.WRITE | Open.CREATE | Open.TRUNCATE
 MIB = 1 << 20

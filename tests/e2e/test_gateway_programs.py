@@ -14,9 +14,9 @@ import pytest
 
 from fsclient.gateway.config import rclone_options
 from fsclient.gateway.keys import ALIAS
-from tests.clients import CONFLICT, Client
-from tests.gateways import Gateway, gateway, needed
-from tests.mixed import MIB, OLD_NS, make_mixed
+from tests.support.client_processes import CONFLICT, Client
+from tests.support.gateways import Gateway, gateway, needed
+from tests.support.sample_tree import MIB, OLD_NS, make_mixed
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import asyncssh
 import pytest
 
+from fskit.sftp.codes import Open
 from fsproto.errors import QuotaError
-from fsproto.sftp.codes import Open
-from tests.clients import Client
-from tests.gateways import Gateway, at, gateway
+from tests.support.client_processes import Client
+from tests.support.gateways import Gateway, at, gateway
 
 MIB = 1 << 20
 NEW = Open.WRITE | Open.CREATE | Open.TRUNCATE

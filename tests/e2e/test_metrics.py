@@ -12,11 +12,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fsproto.link import Address, parse_address
-from tests.attacks.world import until
-from tests.clients import LOGIN, Client
-from tests.known import stretch
-from tests.servers import NotReadyError, RunningServer, run
-from tests.sshdoors import SshServer, Visitor, give_code
+from tests.support.client_processes import LOGIN, Client
+from tests.support.fixed_keys import stretch
+from tests.support.servers import NotReadyError, RunningServer, run
+from tests.support.ssh_servers import SshServer, Visitor, give_code
+from tests.support.world import until
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.postgres import Cluster
-from tests.servers import Authenticator, RunningServer, enrol_person, run
+from tests.support.postgres import Cluster
+from tests.support.servers import Authenticator, RunningServer, enrol_person, run
 
 
 @pytest.fixture

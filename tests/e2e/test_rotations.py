@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import signal
 
-from tests.attacks.world import until
-from tests.clients import LOGIN, NOT_ALLOWED, SECURITY, Client
-from tests.servers import RunningServer, run
+from tests.support.client_processes import LOGIN, NOT_ALLOWED, SECURITY, Client
+from tests.support.servers import RunningServer, run
+from tests.support.world import until
 
 
 def test_clients_follow_a_new_host_key_once_the_server_shows_it(tmp_path):

@@ -7,8 +7,8 @@ from pathlib import Path
 from fsproto.messages import Message
 from fsproto.packing import pack
 from fsproto.wire.connection import Control, Event
-from tests.attacks.lying import Lie, LyingServer
-from tests.attacks.world import World
+from tests.support.hostile_server import Lie, LyingServer
+from tests.support.world import World
 
 MANY = 10_000
 FEW = 10

@@ -10,11 +10,11 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from tests.clients import PATIENCE_S, admin
-from tests.gateways import needed
-from tests.mixed import files_in
-from tests.servers import environment
-from tests.sshdoors import SshServer, Visitor, give_code, is_in, new_key, until
+from tests.support.client_processes import PATIENCE_S, admin
+from tests.support.gateways import needed
+from tests.support.sample_tree import files_in
+from tests.support.servers import environment
+from tests.support.ssh_servers import SshServer, Visitor, give_code, is_in, new_key, until
 
 CONTENT = bytes(range(256)) * 9000
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients import LOGIN, SECURITY, UNREACHABLE, USAGE, Ran, admin
-from tests.sshdoors import OpenSsh, SshServer, Visitor, until
+from tests.support.client_processes import LOGIN, SECURITY, UNREACHABLE, USAGE, Ran, admin
+from tests.support.ssh_servers import OpenSsh, SshServer, Visitor, until
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from fsproto.errors import IntegrityError, RemoteProtocolError, SecurityError, S
 from fsproto.keylog.head import Head, verify_head
 from fsproto.keys.grants import Role, RootGrant, open_root_grant, unwrap, wrap
 from fsproto.keys.identity import Bundle, verify_bundle
-from fsproto.keys.members import verify_members
+from fsproto.keys.member_list import verify_members
 from fsproto.keys.tree import KeyedNode
 from fsproto.names import clean_name
 from fsproto.packing import Record
@@ -29,10 +29,10 @@ from fsproto.sealed.manifest import (
     sign_manifest,
     verify_author,
 )
-from fsproto.sealed.signed import Signed, open_signed, sign
+from fsproto.signed import Signed, open_signed, sign
 from fsproto.types import NO_HASH, FileKey, Hash, NodeId
-from tests import strategies as our
-from tests.known import Seeded, keyed_node, person
+from tests.support import strategies as our
+from tests.support.fixed_keys import Seeded, keyed_node, person
 from tests.vectors.makers.content import file_manifest
 from tests.vectors.makers.shares import SHARED, member_list
 

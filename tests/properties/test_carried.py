@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsproto.errors import IntegrityError, WrongPassphraseError
-from fsproto.keys.exported import check_export, open_export
+from fsproto.keys.export import check_export, open_export
 from fsproto.keys.portable import (
     Portable,
     Seen,
@@ -23,9 +23,9 @@ from fsproto.keys.portable import (
 )
 from fsproto.keys.recovery import RecoverySecret
 from fsproto.link import Address, EnrollLink
-from tests import reference
-from tests import strategies as our
-from tests.known import Seeded, keyed_node, person, stretch
+from tests.support import reference
+from tests.support import strategies as our
+from tests.support.fixed_keys import Seeded, keyed_node, person, stretch
 
 PASSPHRASE = "correct horse"
 SECRET = RecoverySecret("alice", stretch("phrase", 16))

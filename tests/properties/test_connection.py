@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from fsproto.errors import ConnectionLost, RemoteProtocolError
 from fsproto.limits import MAX_RECORD
 from fsproto.wire.connection import NEED_DATA, Connection, Control, Data, Event, State
-from tests import joined
-from tests import strategies as our
+from tests.support import connection_pair
+from tests.support import strategies as our
 
 controls = st.builds(Control, st.integers(0, (1 << 32) - 1), our.messages)
 data_parts = st.builds(
@@ -37,10 +37,10 @@ def records_of(end: Connection, said: list[Event]) -> list[bytes]:
 def test_records_mean_the_same_in_whatever_pieces_they_arrive(
     data: st.DataObject, said: list[Event]
 ):
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     arrived: list[Event] = []
     for piece in data.draw(our.cuttings(b"".join(records_of(client, said)))):
-        arrived += joined.events(server, piece)
+        arrived += connection_pair.events(server, piece)
     assert arrived == said
 
 
@@ -48,7 +48,7 @@ def test_records_mean_the_same_in_whatever_pieces_they_arrive(
 def test_records_mean_the_same_in_whatever_shares_of_the_room_they_arrive(
     data: st.DataObject, said: list[Event]
 ):
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     stream = b"".join(records_of(client, said))
     arrived: list[Event] = []
     into = memoryview(bytearray(MAX_RECORD))
@@ -67,12 +67,12 @@ def test_records_mean_the_same_in_whatever_shares_of_the_room_they_arrive(
 
 @given(data=st.data())
 def test_a_handshake_succeeds_in_whatever_pieces_it_arrives(data: st.DataObject):
-    client, server = joined.ends()
+    client, server = connection_pair.ends()
     moving = client.start()
     for end in (server, client, server, client):
         answer = b""
         for piece in data.draw(our.cuttings(moving)):
-            answer += joined.replies(end, piece)
+            answer += connection_pair.replies(end, piece)
         moving = answer
     assert client.state is server.state is State.OPEN
     assert client.channel_id == server.channel_id
@@ -82,7 +82,7 @@ def test_a_handshake_succeeds_in_whatever_pieces_it_arrives(data: st.DataObject)
 def test_a_reader_that_asks_for_what_is_wanted_never_reads_too_much_or_too_little(
     said: list[Event],
 ):
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     stream = b"".join(records_of(client, said))
     arrived: list[Event] = []
     while stream:
@@ -134,7 +134,7 @@ def tampered(draw: st.DrawFn, records: list[bytes]) -> bytes:
 def test_whatever_is_done_to_records_ends_the_connection_and_nothing_wrong_gets_through(
     data: st.DataObject, said: list[Event]
 ):
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     arrives = data.draw(tampered(records_of(client, said)))
     arrived: list[Event] = []
     pieces = data.draw(our.cuttings(arrives))
@@ -156,10 +156,10 @@ def test_whatever_is_done_to_records_ends_the_connection_and_nothing_wrong_gets_
 
 @given(data=st.data(), said=said)
 def test_a_cut_is_told_from_an_end_by_the_error_alone(data: st.DataObject, said: list[Event]):
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     stream = b"".join(records_of(client, said))
     cut = stream[: data.draw(st.integers(0, len(stream) - 1))]
-    arrived = list(joined.events(server, cut))
+    arrived = list(connection_pair.events(server, cut))
     with pytest.raises(ConnectionLost):
         server.receive_data(b"")
     assert arrived == said[: len(arrived)]
@@ -169,7 +169,7 @@ def test_a_cut_is_told_from_an_end_by_the_error_alone(data: st.DataObject, said:
 
 @given(said=said)
 def test_a_record_that_comes_back_to_its_sender_is_refused(said: list[Event]):
-    client, _ = joined.opened()
+    client, _ = connection_pair.opened()
     client.receive_data(records_of(client, said)[0])
     with pytest.raises(RemoteProtocolError):
         client.next_event()
@@ -177,7 +177,7 @@ def test_a_record_that_comes_back_to_its_sender_is_refused(said: list[Event]):
 
 @given(said=said)
 def test_a_record_of_another_connection_is_refused(said: list[Event]):
-    (client, _), (_, server) = joined.opened(), joined.opened()
+    (client, _), (_, server) = connection_pair.opened(), connection_pair.opened()
     server.receive_data(records_of(client, said)[0])
     with pytest.raises(RemoteProtocolError):
         server.next_event()
@@ -185,8 +185,8 @@ def test_a_record_of_another_connection_is_refused(said: list[Event]):
 
 @given(plaintext=st.binary(max_size=60))
 def test_any_plaintext_in_a_record_is_an_event_or_ends_the_connection(plaintext: bytes):
-    client, server = joined.opened()
-    server.receive_data(joined.raw(client, plaintext))
+    client, server = connection_pair.opened()
+    server.receive_data(connection_pair.raw(client, plaintext))
     try:
         assert isinstance(server.next_event(), Control | Data)
     except RemoteProtocolError:
@@ -195,7 +195,7 @@ def test_any_plaintext_in_a_record_is_an_event_or_ends_the_connection(plaintext:
 
 def _stays_closed(end: Connection, peer: Connection) -> None:
     assert end.state is State.CLOSED
-    end.receive_data(joined.raw(peer, b"\x02" + bytes(12)))
+    end.receive_data(connection_pair.raw(peer, b"\x02" + bytes(12)))
     for _ in range(2):
         with pytest.raises(ConnectionLost):
             end.next_event()

@@ -15,8 +15,8 @@ from fsproto.errors import (
     VersionMismatchError,
 )
 from fsproto.wire.connection import Connection, State
-from tests import joined
-from tests import strategies as our
+from tests.support import connection_pair
+from tests.support import strategies as our
 
 TO_SERVER, TO_CLIENT = (0, 2), (1, 3)
 HOST_KEY_AT = 4 + 38 + 32 + 1088 + 2
@@ -25,7 +25,7 @@ HOST_KEY_AT = 4 + 38 + 32 + 1088 + 2
 
 def exchange(change: dict[int, bytes]) -> tuple[Connection, Connection, list[FsError]]:
     """Run a handshake with some of its four messages changed; return both ends and the errors."""
-    client, server = joined.ends()
+    client, server = connection_pair.ends()
     errors: list[FsError] = []
     moving = client.start()
     for number in range(4):
@@ -34,7 +34,7 @@ def exchange(change: dict[int, bytes]) -> tuple[Connection, Connection, list[FsE
         if not moving:
             break
         try:
-            moving = joined.replies(end, moving)
+            moving = connection_pair.replies(end, moving)
         except FsError as error:
             errors.append(error)
             break
@@ -43,18 +43,18 @@ def exchange(change: dict[int, bytes]) -> tuple[Connection, Connection, list[FsE
 
 def messages() -> list[bytes]:
     """Return the four messages of a handshake that nobody touched."""
-    client, server = joined.ends()
+    client, server = connection_pair.ends()
     hello = client.start()
-    answer = joined.replies(server, hello)
-    key = joined.replies(client, answer)
-    return [hello, answer, key, joined.replies(server, key)]
+    answer = connection_pair.replies(server, hello)
+    key = connection_pair.replies(client, answer)
+    return [hello, answer, key, connection_pair.replies(server, key)]
 
 
 @pytest.mark.parametrize("number", range(4))
 @settings(max_examples=40)
 @given(data=st.data())
 def test_both_ends_never_open_over_a_changed_message(number: int, data: st.DataObject):
-    client, server = joined.ends()
+    client, server = connection_pair.ends()
     moving = client.start()
     for step in range(4):
         end = server if step in TO_SERVER else client
@@ -62,7 +62,7 @@ def test_both_ends_never_open_over_a_changed_message(number: int, data: st.DataO
             moving = data.draw(our.flipped(moving))
         error = None
         try:
-            moving = joined.replies(end, moving)
+            moving = connection_pair.replies(end, moving)
         except FsError as caught:
             error = caught
         if error or not moving:
@@ -81,8 +81,8 @@ def test_both_ends_never_open_over_a_changed_message(number: int, data: st.DataO
 @settings(max_examples=40)
 @given(data=st.data())
 def test_a_host_key_changed_anywhere_is_not_the_pinned_one(data: st.DataObject):
-    client, server = joined.ends()
-    hello = joined.replies(server, client.start())
+    client, server = connection_pair.ends()
+    hello = connection_pair.replies(server, client.start())
     client.receive_data(data.draw(our.flipped(hello, start=HOST_KEY_AT)))
     with pytest.raises(HostKeyError):
         client.next_event()
@@ -91,9 +91,9 @@ def test_a_host_key_changed_anywhere_is_not_the_pinned_one(data: st.DataObject):
 
 @given(version=st.integers(0, 65535).filter(lambda version: version != 1))
 def test_any_other_version_is_named_as_such_by_either_end(version: int):
-    client, server = joined.ends()
+    client, server = connection_pair.ends()
     hello = client.start()
-    answer = joined.replies(joined.server_end(), hello)
+    answer = connection_pair.replies(connection_pair.server_end(), hello)
     for end, message in ((server, hello), (client, answer)):
         end.receive_data(message[:8] + version.to_bytes(2, "big") + message[10:])
         with pytest.raises(VersionMismatchError, match=str(version)):
@@ -108,7 +108,7 @@ def test_any_other_version_is_named_as_such_by_either_end(version: int):
     .map(lambda data: len(data).to_bytes(4, "big") + data)
 )
 def test_another_protocol_is_told_from_an_attack(banner: bytes):
-    for end in joined.ends():
+    for end in connection_pair.ends():
         end.receive_data(banner)
         with pytest.raises(NotFsdError):
             end.next_event()
@@ -131,13 +131,16 @@ def test_arbitrary_bytes_in_place_of_a_message_open_nothing(arrives: bytes, numb
 def test_a_message_of_another_exchange_opens_nothing(number: int):
     # Fresh randomness at the ends, so that a recording is of other keys.
     recorded = messages()
-    client, server = joined.client_end("other client"), joined.server_end("other server")
+    client, server = (
+        connection_pair.client_end("other client"),
+        connection_pair.server_end("other server"),
+    )
     moving = client.start()
     errors = []
     for step in range(4):
         end = server if step in TO_SERVER else client
         try:
-            moving = joined.replies(end, recorded[step] if step == number else moving)
+            moving = connection_pair.replies(end, recorded[step] if step == number else moving)
         except FsError as error:
             errors.append(error)
             break
@@ -148,12 +151,12 @@ def test_a_message_of_another_exchange_opens_nothing(number: int):
 @given(data=st.data())
 def test_a_handshake_that_is_cut_ends_in_a_lost_connection(data: st.DataObject):
     number = data.draw(st.integers(0, 3))
-    client, server = joined.ends()
+    client, server = connection_pair.ends()
     moving = client.start()
     for step in range(number):
-        moving = joined.replies(server if step in TO_SERVER else client, moving)
+        moving = connection_pair.replies(server if step in TO_SERVER else client, moving)
     end = server if number in TO_SERVER else client
-    assert joined.replies(end, moving[: data.draw(st.integers(1, len(moving) - 1))]) == b""
+    assert connection_pair.replies(end, moving[: data.draw(st.integers(1, len(moving) - 1))]) == b""
     with pytest.raises(ConnectionLost):
         end.receive_data(b"")
     assert end.state is State.CLOSED

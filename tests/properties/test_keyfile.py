@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsproto.errors import IntegrityError, WrongPassphraseError
-from fsproto.keys.keyfile import needs_passphrase, open_identity, seal_identity
-from tests import strategies as our
-from tests.known import Seeded, person, stretch
+from fsproto.keys.key_file import needs_passphrase, open_identity, seal_identity
+from tests.support import strategies as our
+from tests.support.fixed_keys import Seeded, person, stretch
 
 PASSPHRASE = "correct horse"
 MAGIC = b"FSKEY1\n"

@@ -12,10 +12,10 @@ from fsproto.errors import SecurityError
 from fsproto.keylog.entries import Event
 from fsproto.keylog.head import pack_log_head, unpack_log_head
 from fsproto.keylog.log import KeyLog
-from fsproto.sealed import merkle
+from fsproto.proofs import merkle
 from fsproto.types import Hash
-from tests import strategies as our
-from tests.reference import sha256, tree_hash
+from tests.support import strategies as our
+from tests.support.reference import sha256, tree_hash
 from tests.unit.fsproto.keylog.test_log import Scribe, public
 
 MANY = [b"entry %d" % n for n in range(300)]

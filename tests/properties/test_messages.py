@@ -14,8 +14,8 @@ from fsproto.messages import MESSAGES, Message, decode, encode
 from fsproto.packing import Record, pack, unpack
 from fsproto.sealed.folder import FolderState
 from fsproto.sealed.manifest import Manifest, Metadata
-from fsproto.sealed.signed import Signed
-from tests import strategies as our
+from fsproto.signed import Signed
+from tests.support import strategies as our
 
 PACKED = [Signed, Manifest, Metadata, FolderState, Bundle, RootGrant]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fsproto.errors import InvalidNameError, UsageError
 from fsproto.link import Address, EnrollLink, parse_address, parse_link
 from fsproto.names import RemotePath, clean_name, clean_user, for_terminal, parse_path
-from tests import strategies as our
+from tests.support import strategies as our
 
 typed = our.any_text | our.hostile_text
 OBEYED = ("Cc", "Cs", "Co", "Zl", "Zp")

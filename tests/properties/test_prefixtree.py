@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsproto.errors import IntegrityError, RemoteProtocolError
-from fsproto.sealed.prefixtree import Entry, PrefixTree
+from fsproto.proofs.prefix_tree import Entry, PrefixTree
 from fsproto.types import NO_HASH, Hash, NodeId, Token
-from tests import reference
-from tests import strategies as our
+from tests.support import reference
+from tests.support import strategies as our
 
 Model = dict[Token, Entry]
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from fsd.blobs.janitor import Janitor
-from fsd.services.files import Files
+from fsd.services.accounts.terms import Terms, To
+from fsd.services.files.commits import Files
 from fsd.services.keeping import KeepPolicy
-from fsd.services.terms import Terms, To
 from fsd.store.engine import Database
 from fsd.store.repos import quotas as rows
 from fsd.store.repos.quotas import Held
 from fsproto.errors import ConflictError, NotFoundError, QuotaError, RemoteProtocolError
-from tests.people import Clock, Office
-from tests.writing import Writer
+from tests.support.services import Clock, Office
+from tests.support.writers import Writer
 
 MOST = 400_000
 STEPS = 60

@@ -24,9 +24,9 @@ from fsproto.sealed.stream import (
     stored_segment_count,
 )
 from fsproto.types import FileKey, NodeId, Salt
-from tests import strategies as our
-from tests.known import Seeded, stretch
-from tests.streams import open_stream, seal_segments, seal_stream
+from tests.support import strategies as our
+from tests.support.fixed_keys import Seeded, stretch
+from tests.support.sealed_streams import open_stream, seal_segments, seal_stream
 
 KEY = FileKey(stretch("key of the streams", 32))
 AD = content_ad(NodeId(stretch("node of the streams", 16)), 7)

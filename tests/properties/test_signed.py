@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from fsproto import labels
 from fsproto.crypto import CryptoError
-from fsproto.sealed import merkle
-from fsproto.sealed.signed import SIGNED_AT_ONCE, Signed, Verifier, sign_many
-from tests import reference
-from tests import strategies as our
-from tests.known import person
+from fsproto.proofs import merkle
+from fsproto.signed import SIGNED_AT_ONCE, Signed, Verifier, sign_many
+from tests.support import reference
+from tests.support import strategies as our
+from tests.support.fixed_keys import person
 
 ALICE, BOB = person("alice"), person("bob")
 LABELS = labels.SIGN_MANIFEST, labels.SIGN_MANIFESTS

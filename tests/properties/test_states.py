@@ -9,8 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from fsproto.errors import ConnectionLost, NotFsdError, SecurityError, VersionMismatchError
 from fsproto.messages import Message
 from fsproto.wire.connection import NEED_DATA, Connection, Control, Data, Ready, Reply, State
-from tests import joined
-from tests import strategies as our
+from tests.support import connection_pair
+from tests.support import strategies as our
 
 MAY_RAISE = (ConnectionLost, NotFsdError, VersionMismatchError, SecurityError)
 NEXT = {
@@ -38,7 +38,7 @@ class TwoEnds(RuleBasedStateMachine):
 
     @initialize(arrived=st.integers(0, 4))
     def connect(self, arrived: int) -> None:
-        client, server = joined.ends()
+        client, server = connection_pair.ends()
         self.sides = _Side(client), _Side(server)
         self.sides[1].on_its_way = client.start()
         for to in (1, 0, 1, 0)[:arrived]:

@@ -11,7 +11,7 @@ from bench import limits, picture, report
 from bench.goals import goals
 from bench.machine import cores
 from bench.plan import GIB, KIB, MIB
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 RESULTS = ROOT / "bench" / "results"
 LATEST = json.loads((RESULTS / "latest.json").read_text(encoding="utf-8"))

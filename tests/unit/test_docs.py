@@ -6,7 +6,7 @@ import re
 
 from fsproto.errors import ERRORS
 from fsproto.messages import MESSAGES
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 DOCS = ROOT / "docs"
 

@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 ONE_SYSTEM_ONLY = {
     *("curses", "fcntl", "grp", "posix", "pty", "pwd", "readline", "resource", "syslog"),

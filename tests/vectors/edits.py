@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.reference import SEGMENT
+from tests.support.reference import SEGMENT
 from tests.vectors import Vector
 
 

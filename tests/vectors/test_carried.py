@@ -7,12 +7,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from fsclient.phrase import phrase_of, secret_of
+from fsclient.trust.bip39 import phrase_of, secret_of
 from fsproto.errors import FsError
-from fsproto.keys.exported import open_export
+from fsproto.keys.export import open_export
 from fsproto.keys.recovery import RecoverySecret
-from tests import reference
-from tests.known import person
+from tests.support import reference
+from tests.support.fixed_keys import person
 from tests.vectors import Vector
 from tests.vectors.cases import bad, good, named_error, octets
 

@@ -18,8 +18,8 @@ from fsproto.wire.records import (
     RecordSealer,
     body_length,
 )
-from tests import joined, reference
-from tests.known import rsa_key
+from tests.support import connection_pair, reference
+from tests.support.fixed_keys import rsa_key
 from tests.vectors import Vector, named
 from tests.vectors.cases import bad, good, named_error, octets
 from tests.vectors.fields import from_json, to_json
@@ -166,8 +166,8 @@ def test_a_message_is_packed_and_read(vector: Vector):
     message = from_json(kind, vector["fields"])
     plaintext = octets(vector, "plaintext")
     assert CONTROL_HEADER.pack(CONTROL, vector["request"]) + encode(message) == plaintext
-    client, server = joined.opened()
-    (event,) = joined.events(server, joined.raw(client, plaintext))
+    client, server = connection_pair.opened()
+    (event,) = connection_pair.events(server, connection_pair.raw(client, plaintext))
     assert event == Control(vector["request"], message)
     assert isinstance(event, Control)
     assert to_json(event.message) == vector["fields"]
@@ -175,19 +175,19 @@ def test_a_message_is_packed_and_read(vector: Vector):
 
 @good("messages", lambda vector: "stream" in vector)
 def test_a_data_record_is_packed_and_read(vector: Vector):
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     payload, plaintext = octets(vector, "payload"), octets(vector, "plaintext")
-    (event,) = joined.events(server, joined.raw(client, plaintext))
+    (event,) = connection_pair.events(server, connection_pair.raw(client, plaintext))
     assert event == Data(vector["stream"], vector["index"], memoryview(payload))
     sent = client.send_data(vector["stream"], vector["index"], payload)
     assert isinstance(event, Data)
-    assert list(joined.events(server, sent)) == [replace(event)]
+    assert list(connection_pair.events(server, sent)) == [replace(event)]
 
 
 @bad("messages")
 def test_a_faulty_plaintext_ends_the_connection(vector: Vector):
-    client, server = joined.opened()
-    server.receive_data(joined.raw(client, octets(vector, "plaintext")))
+    client, server = connection_pair.opened()
+    server.receive_data(connection_pair.raw(client, octets(vector, "plaintext")))
     with pytest.raises(FsError) as refused:
         server.next_event()
     assert type(refused.value) is named_error(vector)

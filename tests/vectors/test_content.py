@@ -18,12 +18,12 @@ from fsproto.sealed.manifest import (
     pinned_manifest,
     verify_author,
 )
-from fsproto.sealed.signed import Signed
 from fsproto.sealed.stream import content_ad, key_commitment
+from fsproto.signed import Signed
 from fsproto.types import FileKey, NodeId, Salt
-from tests import reference
-from tests.known import stretch
-from tests.streams import open_stream, seal_stream
+from tests.support import reference
+from tests.support.fixed_keys import stretch
+from tests.support.sealed_streams import open_stream, seal_stream
 from tests.vectors import Vector, load, named
 from tests.vectors.cases import bad, good, named_error, octets
 from tests.vectors.edits import edited

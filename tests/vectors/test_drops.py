@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from fsproto.drop import Drop, DropContent, DropNote, OpenedDrop, content_ad, open_drop
 from fsproto.errors import FsError
 from fsproto.packing import pack
-from fsproto.sealed.drop import Drop, DropContent, DropNote, OpenedDrop, content_ad, open_drop
 from fsproto.sealed.integrity import blob_root
 from fsproto.sealed.stream import HEADER_SIZE, StreamOpener
 from fsproto.types import DropId, Hash
-from tests import reference
-from tests.known import person
+from tests.support import reference
+from tests.support.fixed_keys import person
 from tests.vectors import Vector
 from tests.vectors.cases import bad, good, named_error, octets
 from tests.vectors.fields import from_json

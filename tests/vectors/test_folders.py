@@ -6,12 +6,12 @@ import pytest
 
 from fsproto.errors import FsError
 from fsproto.packing import pack
+from fsproto.proofs.prefix_tree import Entry, PrefixTree
 from fsproto.sealed.folder import FolderState, state_hash, verify_state
-from fsproto.sealed.prefixtree import Entry, PrefixTree
-from fsproto.sealed.signed import Signed
+from fsproto.signed import Signed
 from fsproto.types import Hash, NodeId, Token
-from tests import reference
-from tests.known import stretch
+from tests.support import reference
+from tests.support.fixed_keys import stretch
 from tests.vectors import Vector, named
 from tests.vectors.cases import bad, good, named_error, octets
 from tests.vectors.fields import from_json, to_json

@@ -12,14 +12,14 @@ from fsproto import crypto
 from fsproto.errors import FsError
 from fsproto.keys.grants import RootGrant, open_root_grant
 from fsproto.keys.identity import Bundle, verify_bundle
-from fsproto.keys.keyfile import needs_passphrase, open_identity
+from fsproto.keys.key_file import needs_passphrase, open_identity
 from fsproto.keys.tree import KeyedNode
 from fsproto.link import parse_link
 from fsproto.packing import pack
-from fsproto.sealed.signed import Signed
+from fsproto.signed import Signed
 from fsproto.types import NodeId, NodeKey
-from tests import reference
-from tests.known import person, rsa_key
+from tests.support import reference
+from tests.support.fixed_keys import person, rsa_key
 from tests.vectors import Vector
 from tests.vectors.cases import bad, good, named_error, octets
 from tests.vectors.fields import from_json, to_json

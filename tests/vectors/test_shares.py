@@ -10,7 +10,7 @@ from fsproto.errors import FsError
 from fsproto.keylog.entries import Entry, Event, Keys, check_follows, entry_bytes, read_entry
 from fsproto.keylog.head import Head, VerifiedHead, pack_log_head, unpack_log_head, verify_head
 from fsproto.keylog.log import KeyLog
-from fsproto.keys.members import (
+from fsproto.keys.member_list import (
     GroupedList,
     MemberList,
     VerifiedMembers,
@@ -19,11 +19,11 @@ from fsproto.keys.members import (
 )
 from fsproto.keys.tree import KeyedNode
 from fsproto.packing import pack
-from fsproto.sealed import merkle
-from fsproto.sealed.signed import Signed
+from fsproto.proofs import merkle
+from fsproto.signed import Signed
 from fsproto.types import Hash, NodeId, NodeKey
-from tests import reference
-from tests.known import person
+from tests.support import reference
+from tests.support.fixed_keys import person
 from tests.vectors import Vector
 from tests.vectors.cases import bad, good, named_error, octets
 from tests.vectors.fields import from_json, to_json

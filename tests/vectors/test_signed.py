@@ -7,8 +7,8 @@ import pytest
 from fsproto import labels
 from fsproto.crypto import CryptoError
 from fsproto.errors import SignatureError
-from fsproto.sealed.signed import Signed, Verifier
-from tests import reference
+from fsproto.signed import Signed, Verifier
+from tests.support import reference
 from tests.vectors import Vector
 from tests.vectors.cases import bad, good, named_error, octets
 

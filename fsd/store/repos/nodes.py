@@ -13,10 +13,10 @@ from sqlalchemy.orm import Session as Db
 from fsd.store.models import FolderState, Manifest, Node, table
 from fsd.store.repos.many import SOME, for_each, helpings, of_some
 from fsproto.errors import ConflictError
+from fsproto.proofs.prefix_tree import Entry
 from fsproto.sealed.folder import VerifiedState
 from fsproto.sealed.manifest import VerifiedManifest
-from fsproto.sealed.prefixtree import Entry
-from fsproto.sealed.signed import Signed
+from fsproto.signed import Signed
 from fsproto.types import NO_NODE, Hash, NodeId, Token
 
 _NODES, _MANIFESTS, _STATES = table(Node), table(Manifest), table(FolderState)

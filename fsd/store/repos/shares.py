@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session as Db
 from fsd.store.models import Bundle, Grant, Manifest, MemberList, Node, User, table
 from fsd.store.repos.many import SOME, helpings, of_some
 from fsproto.keys.grants import Role
-from fsproto.sealed.signed import Signed
+from fsproto.signed import Signed
 
 _NODES, _GRANTS = table(Node), table(Grant)
 _LISTS = table(MemberList)

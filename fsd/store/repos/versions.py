@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session as Db
 from fsd.store.models import Grant, Manifest, Node, OlderContent, Removal, table
 from fsd.store.repos import blobs, nodes
 from fsd.store.repos.many import SOME, for_each, helpings, of_some
-from fsproto.sealed.signed import Signed
+from fsproto.signed import Signed
 
 MAX_CHAIN = 512
 """Manifests that are kept of a node, were it only renamed again and again."""

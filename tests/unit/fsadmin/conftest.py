@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from fsadmin.cli import main
-from fsd import app
-from fsd.home import Home
+from fsd import factory
+from fsd.home.home import Home
 
 
 @pytest.fixture(autouse=True)
@@ -27,8 +27,8 @@ def home_with_alice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home where nothing ran yet, with one account; to be copied and not to be used."""
     home = Home(tmp_path_factory.mktemp("prepared") / "home")
     home.prepare()
-    with closing(app.open_database(home, None)) as database:
-        app.people(home, database).add("alice", digits=6, period=30, algorithm="SHA1")
+    with closing(factory.open_database(home, None)) as database:
+        factory.people(home, database).add("alice", digits=6, period=30, algorithm="SHA1")
     return home.path
 
 

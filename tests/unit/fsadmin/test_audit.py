@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from fsadmin.cli import main
-from tests.servers import ROOT, environment
-from tests.sqlitefiles import opened
+from tests.support.servers import ROOT, environment
+from tests.support.sqlite_files import opened
 
 Ran = tuple[int | str | None, str, str]
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from fsadmin.cli import main
-from fsd.audit.keeping import AuditKeeper
-from fsd.backup import seal
-from fsd.home import HOST_KEY, HOST_MOVES
-from tests.sqlitefiles import opened
+from fsd.audit.admin import AuditKeeper
+from fsd.backup import encrypt
+from fsd.home.home import HOST_KEY, HOST_MOVES
+from tests.support.sqlite_files import opened
 
 Ran = tuple[int | str | None, str, str]
 
@@ -25,7 +25,7 @@ Ran = tuple[int | str | None, str, str]
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Argon2id at its cheapest: its cost is not what these tests are about."""
     for name, value in (("_PASSES", 1), ("_LANES", 1), ("_MEMORY_KIB", 8)):
-        monkeypatch.setattr(seal, name, value)
+        monkeypatch.setattr(encrypt, name, value)
     monkeypatch.delenv("SUDO_USER", raising=False)
 
 

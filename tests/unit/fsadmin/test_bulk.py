@@ -13,9 +13,9 @@ import pytest
 
 from fsadmin import roster
 from fsadmin.cli import main
-from fsadmin.handouts import Handout
-from fsadmin.sheets import Sheets, sheet
-from fsd.services.terms import Terms, To
+from fsadmin.enrolment import Handout
+from fsadmin.enrolment_sheets import Sheets, sheet
+from fsd.services.accounts.terms import Terms, To
 from fsd.store.repos.quotas import NO_LIMIT
 from fsproto import qr
 from fsproto.errors import ExistsError, FsError, NotFoundError, UsageError
@@ -207,13 +207,13 @@ def test_a_name_that_somebody_adds_at_that_very_moment_undoes_all(admin, file, t
     admin("add-user", "ben")
     from contextlib import closing
 
-    from fsd import app
-    from fsd.home import Home
+    from fsd import factory
+    from fsd.home.home import Home
 
     home = Home(tmp_path / "home")
     sheets = Sheets(tmp_path / "sheets")
-    with closing(app.open_database(home, None)) as database:
-        people = app.people(home, database)
+    with closing(factory.open_database(home, None)) as database:
+        people = factory.people(home, database)
         with pytest.raises(ExistsError):
             people.add_all(
                 [("anna", Terms()), ("ben", Terms())],

@@ -11,9 +11,9 @@ import sys
 import pytest
 
 from fsadmin.cli import main
-from fsadmin.manual import page
+from fsadmin.commands.man import page
 from fsd.systemd.notify import READY, notify
-from tests.servers import environment, run
+from tests.support.servers import environment, run
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from fsadmin import output
 from fsadmin.cli import main
-from fsd.home import Home
+from fsd.home.home import Home
 from fsproto import crypto
 from fsproto.amounts import size_text
 from fsproto.link import parse_link

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from fsclient.connection import ServerConnection
-from fsclient.persistence import Patience
+from fsclient.connection.connection import ServerConnection
+from fsclient.connection.retry import Patience
 from fsproto import crypto
 from fsproto.errors import RemoteProtocolError
 from fsproto.link import Address, EnrollLink
@@ -21,8 +21,8 @@ from fsproto.messages.base import Done
 from fsproto.messages.files import Lookup
 from fsproto.types import NodeId, Token
 from fsproto.wire.connection import NEED_DATA, Connection, Control, Event, Reply
-from tests.joined import server_end
-from tests.known import host_key
+from tests.support.connection_pair import server_end
+from tests.support.fixed_keys import host_key
 
 LONG = 1_000_000
 """Bytes of a message that no end has room for which does not receive."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.errors import local_errors
+from fsclient.local_errors import local_errors
 from fsproto.errors import FsError
 
 

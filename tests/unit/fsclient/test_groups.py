@@ -6,15 +6,15 @@ from typing import cast
 
 import pytest
 
-from fsclient.groups import Leaving, Standing, groups_of, leaving, listed, standings
-from fsclient.ownshares import OwnShare
-from fsclient.revisions import check_room, not_given
-from fsclient.tree import Located
-from fsclient.trust.people import People
+from fsclient.sharing.groups import Leaving, Standing, groups_of, leaving, listed, standings
+from fsclient.sharing.member_lists import check_room, not_given
+from fsclient.sharing.own_shares import OwnShare
+from fsclient.tree.tree import Located
+from fsclient.trust.key_directory import People
 from fsproto.errors import NotAllowedError
 from fsproto.keys.grants import Role
 from fsproto.keys.identity import VerifiedBundle
-from fsproto.keys.members import (
+from fsproto.keys.member_list import (
     ALONE,
     FORMAT_WITH_GROUPS,
     Came,
@@ -25,7 +25,7 @@ from fsproto.keys.members import (
 )
 from fsproto.limits import MAX_GROUP
 from fsproto.types import NO_HASH, NodeId
-from tests.people import identity
+from tests.support.services import identity
 
 ALICE = identity("alice")
 BUNDLES = {name: identity(name).bundle for name in ("bob", "carol", "dave", "erin")}

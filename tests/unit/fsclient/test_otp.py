@@ -8,7 +8,7 @@ from pathlib import Path
 import pyotp
 import pytest
 
-from fsclient.otp import CodeSource
+from fsclient.session.otp import CodeSource
 from fsclient.ui import Ui
 from fsproto.errors import FsError, LoginRefused, LoginRequired, NotFoundError, UsageError
 

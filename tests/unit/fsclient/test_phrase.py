@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mnemonic import Mnemonic
 
-from fsclient.phrase import phrase_of, secret_of
+from fsclient.trust.bip39 import phrase_of, secret_of
 from fsproto.errors import UsageError
-from tests import strategies as our
+from tests.support import strategies as our
 
 # https://github.com/trezor/python-mnemonic/blob/master/vectors.json
 BIP39 = {

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsclient.words import Word, quoted, split, split_unfinished
+from fsclient.shell.words import Word, quoted, split, split_unfinished
 from fsproto.errors import UsageError
 from fsproto.names import clean_name
 

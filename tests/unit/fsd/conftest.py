@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fsd.home import Home
+from fsd.home.home import Home
 from fsd.store.engine import Database
-from tests.people import Clock, Office
+from tests.support.services import Clock, Office
 
 
 @pytest.fixture

@@ -17,19 +17,19 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from fsclient.connection import ServerConnection
-from fsd import app
+from fsclient.connection.connection import ServerConnection
+from fsd import factory
 from fsd.auth.otp import OtpSetting
-from fsd.home import Home
-from fsd.services.accounts import LoginPolicy
+from fsd.home.home import Home
+from fsd.services.login.login import LoginPolicy
 from fsd.store.engine import Database
 from fsproto import labels
 from fsproto.errors import LoginRefused
 from fsproto.link import EnrollLink
 from fsproto.messages.account import Welcome
-from tests import known
-from tests.people import CHANNEL, Clock, Office, Resident, accounts, identity
-from tests.servers import RunningServer
+from tests.support import fixed_keys
+from tests.support.servers import RunningServer
+from tests.support.services import CHANNEL, Clock, Office, Resident, accounts, identity
 
 THREADS, PROCESSES, DAEMONS = 500, 300, 200
 """How many races each kind of racers has."""
@@ -45,7 +45,7 @@ def race(url: str, otp: OtpSetting, races: range, start: Callable[[], object]) -
     with closing(Database(url)) as database:
         service = accounts(database, clock, PATIENT)
         for number in races:
-            clock.ms = known.TIME_MS + number * 30_000
+            clock.ms = fixed_keys.TIME_MS + number * 30_000
             ask = alice.login(alice.code(clock()))
             start()
             try:
@@ -62,7 +62,7 @@ def race_in_process(url: str, otp: OtpSetting, races: range, start, won) -> None
 
 def enrolled(office: Office) -> OtpSetting:
     alice = office.add("alice")
-    alice.enrol(office, known.TIME_MS)
+    alice.enrol(office, fixed_keys.TIME_MS)
     return alice.otp
 
 
@@ -112,7 +112,7 @@ class Track:
         self.together = threading.Barrier(2, self._draw, timeout=60)
 
     def _draw(self) -> None:
-        self.code = next(self._drawn).code(app.now_ms())
+        self.code = next(self._drawn).code(factory.now_ms())
 
 
 def run(track: Track, daemon: RunningServer) -> list[str]:
@@ -150,13 +150,13 @@ def test_two_hundred_races_at_two_daemons_on_one_database(two_daemons, tmp_path)
     people = [f"user{number}" for number in range(DAEMONS)]
     home = Home(tmp_path / "one")
     with closing(Database(url)) as database:
-        everybody = app.people(home, database)
-        service = app.accounts(home, database)
+        everybody = factory.people(home, database)
+        service = factory.accounts(home, database)
         racers = []
         for name in people:
             added = everybody.add(name, digits=6, period=30, algorithm="SHA1")
             racers.append(Resident(identity(name), added.otp))
-            ask = racers[-1].enrolment(racers[-1].code(app.now_ms(), -1))
+            ask = racers[-1].enrolment(racers[-1].code(factory.now_ms(), -1))
             service.enroll(ask, CHANNEL, "192.0.2.1")
     with ThreadPoolExecutor(2 * TRACKS) as pool:
         running = [

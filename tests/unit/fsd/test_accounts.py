@@ -9,13 +9,13 @@ import pytest
 
 from fsd.auth.otp import OtpSetting
 from fsd.blobs.janitor import Janitor
-from fsd.services.accounts import LoginPolicy
+from fsd.services.login.login import LoginPolicy
 from fsd.store import models
 from fsd.store.engine import Database, DatabaseError
 from fsproto import labels
 from fsproto.errors import LoginRefused, SecurityError
-from fsproto.sealed.signed import Signed
-from tests.people import ADDRESS, CHANNEL, Clock, Office, Resident, accounts, identity
+from fsproto.signed import Signed
+from tests.support.services import ADDRESS, CHANNEL, Clock, Office, Resident, accounts, identity
 
 REFUSED = (LoginRefused, SecurityError)
 """What the door turns into one answer."""

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from fsd.audit.admin import AuditKeeper
 from fsd.audit.events import Event
-from fsd.audit.keeping import AuditKeeper
 from fsd.audit.log import AuditBrokenError, AuditLog
 from fsd.auth.vault import Vault
-from fsd.home import Home
+from fsd.home.home import Home
 from fsd.store.engine import Database
 from fsproto.errors import (
     ExistsError,
@@ -26,8 +26,8 @@ from fsproto.errors import (
     NotFoundError,
     OutOfSpaceError,
 )
-from tests import known
-from tests.people import ADDRESS, CHANNEL, MASTER_KEY, Office
+from tests.support import fixed_keys
+from tests.support.services import ADDRESS, CHANNEL, MASTER_KEY, Office
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_many_who_record_at_once_make_one_chain(office, keeper, url_at_head, clo
     def record(number: int) -> None:
         # A node of its own: nothing but the database is shared.
         with closing(Database(url_at_head)) as database:
-            log = AuditLog(Vault(MASTER_KEY, known.Seeded(f"vault {number}")), clock)
+            log = AuditLog(Vault(MASTER_KEY, fixed_keys.Seeded(f"vault {number}")), clock)
             ready.wait()
             for _ in range(each):
                 with database.write() as db:
@@ -379,7 +379,7 @@ def test_a_broken_log_is_put_aside_and_the_new_one_says_so(office, keeper, tmp_p
 
 def test_another_master_key_does_not_prove_anything(office, keeper, clock):
     fill(office, 1)
-    other = AuditLog(Vault(bytes(32), known.Seeded("vault")), clock)
+    other = AuditLog(Vault(bytes(32), fixed_keys.Seeded("vault")), clock)
     with pytest.raises(IntegrityError, match="master key"), office.database.write() as db:
         other.record(db, Event.LOGIN, actor="alice")
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 
+from fsd.backup import encrypt, rows
 from fsd.backup import make as making
 from fsd.backup import restore as putting
-from fsd.backup import rows, seal
+from fsd.backup.encrypt import Sealed, Unsealed
 from fsd.backup.make import make
 from fsd.backup.restore import restore
-from fsd.backup.seal import Sealed, Unsealed
-from fsd.blobs.hold import Hold
-from fsd.home import SSH_KEYS, Home, HomeBusyError
+from fsd.blobs.pin import Hold
+from fsd.home.home import SSH_KEYS, Home, HomeBusyError
 from fsd.store import models, schema
 from fsd.store.engine import Database
 from fsd.store.login_models import RecoveryCode
@@ -33,8 +33,8 @@ from fsproto.errors import (
 )
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.sealed.stream import HEADER_SIZE
-from tests.known import TIME_MS, stretch, turned
-from tests.people import ADDRESS, CHANNEL, Office, Resident, accounts
+from tests.support.fixed_keys import TIME_MS, stretch, turned
+from tests.support.services import ADDRESS, CHANNEL, Office, Resident, accounts
 
 PHRASE = "correct horse"
 
@@ -42,9 +42,9 @@ PHRASE = "correct horse"
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Argon2id at its cheapest: its cost is not what these tests are about."""
-    monkeypatch.setattr(seal, "_PASSES", 1)
-    monkeypatch.setattr(seal, "_LANES", 1)
-    monkeypatch.setattr(seal, "_MEMORY_KIB", 8)
+    monkeypatch.setattr(encrypt, "_PASSES", 1)
+    monkeypatch.setattr(encrypt, "_LANES", 1)
+    monkeypatch.setattr(encrypt, "_MEMORY_KIB", 8)
 
 
 @pytest.fixture
@@ -270,14 +270,14 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         out = io.BytesIO()
         with pytest.MonkeyPatch.context() as patch:
             for name, value in (("_PASSES", 1), ("_LANES", 1), ("_MEMORY_KIB", 8)):
-                patch.setattr(seal, name, value)
+                patch.setattr(encrypt, name, value)
             make(home, database, out, PHRASE, now_ms=lambda: TIME_MS, random=os.urandom)
     return out.getvalue()
 
 
 def start_of(data: bytes) -> int:
     """Return where the stream begins."""
-    at = len(seal.MAGIC)
+    at = len(encrypt.MAGIC)
     return at + 2 + int.from_bytes(data[at : at + 2], "big")
 
 
@@ -394,7 +394,7 @@ def test_the_costs_of_a_passphrase_are_bounded_before_they_are_paid():
     out = io.BytesIO()
     Sealed(out, PHRASE, os.urandom).finish()
     data = out.getvalue()
-    at = data.index(b"\x01\x01\x08", len(seal.MAGIC))
+    at = data.index(b"\x01\x01\x08", len(encrypt.MAGIC))
     for costs in (b"\x7f\x01\x08", b"\x01\x7f\x08", b"\x01\x01\x01"):
         with pytest.raises(IntegrityError, match="beginning"):
             Unsealed(io.BytesIO(data[:at] + costs + data[at + 3 :]), PHRASE)

@@ -11,13 +11,13 @@ from sqlalchemy import text
 
 from fsd.audit.events import Event
 from fsd.check.findings import Finding, Kind
-from fsd.check.look import Look
 from fsd.check.repair import REPORT, Quarantine
-from fsd.home import Home
+from fsd.check.scan import Look
+from fsd.home.home import Home
 from fsproto.limits import SEGMENT_SIZE
-from tests.known import TIME_MS, stretch
-from tests.people import Office, Resident
-from tests.writing import Writer
+from tests.support.fixed_keys import TIME_MS, stretch
+from tests.support.services import Office, Resident
+from tests.support.writers import Writer
 
 LARGE = "SELECT node_id FROM blobs WHERE data IS NULL"
 

@@ -7,15 +7,15 @@ import contextlib
 import pytest
 from sqlalchemy import text
 
-from fsd.auth import recovery
+from fsd.auth import recovery_codes
 from fsd.auth.otp import OtpSetting, learned_drift, matching_step
-from fsd.services.accounts import Principal
+from fsd.services.login.login import Principal
 from fsd.store.login_models import RecoveryCode
 from fsproto.errors import LoginRefused, NotFoundError
 from fsproto.messages.account import Notice, Welcome
-from tests import known
-from tests.people import ADDRESS, CHANNEL, Clock, Office, Resident, identity
-from tests.unit.fsd.racing import winners
+from tests.support import fixed_keys
+from tests.support.races import winners
+from tests.support.services import ADDRESS, CHANNEL, Clock, Office, Resident, identity
 
 ELSEWHERE = "203.0.113.9"
 STEP_MS = 30_000
@@ -50,21 +50,21 @@ def refused(log_in, *codes: str, address: str = ADDRESS) -> bool:
 
 
 def test_a_recovery_code_has_120_bits_and_no_character_that_is_taken_for_another():
-    codes = recovery.new_codes(known.Seeded("codes"))
-    assert len(set(codes)) == recovery.COUNT == 10
+    codes = recovery_codes.new_codes(fixed_keys.Seeded("codes"))
+    assert len(set(codes)) == recovery_codes.COUNT == 10
     assert all(len(code.replace("-", "")) == 24 for code in codes)
-    assert len(recovery.ALPHABET) == 32  # 5 bits each
-    assert not set("OILU") & set(recovery.ALPHABET)
-    assert set("".join(codes)) - {"-"} <= set(recovery.ALPHABET)
+    assert len(recovery_codes.ALPHABET) == 32  # 5 bits each
+    assert not set("OILU") & set(recovery_codes.ALPHABET)
+    assert set("".join(codes)) - {"-"} <= set(recovery_codes.ALPHABET)
 
 
 @pytest.mark.parametrize("typed", ["", "A" * 23, "A" * 25, "U" * 24, "\u00e4" * 24, "0" * 6])
 def test_what_cannot_be_a_recovery_code_is_none(typed):
-    assert recovery.canonical(typed) is None
+    assert recovery_codes.canonical(typed) is None
 
 
 def test_a_recovery_code_is_read_as_people_type_it():
-    assert recovery.canonical("oil0" * 6) == "0110" * 6
+    assert recovery_codes.canonical("oil0" * 6) == "0110" * 6
 
 
 def test_each_recovery_code_lets_its_owner_in_once(office, alice, log_in):

@@ -7,7 +7,7 @@ import sys
 import click
 import pytest
 
-from fsd.console import Console, debug_option, run
+from fskit.console import Console, debug_option, run
 from fsproto.errors import ERRORS, FsError, IntegrityError
 
 

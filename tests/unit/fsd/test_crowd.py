@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fsd.doors.crowd import Rate, WaitingRoom
+from fsd.net.limits import Rate, WaitingRoom
 
 
 def test_there_is_room_until_one_network_has_too_many_and_then_its_oldest_leaves():

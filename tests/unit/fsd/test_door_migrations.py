@@ -13,7 +13,7 @@ from fsd.auth.otp import OtpSetting
 from fsd.store import schema
 from fsd.store.engine import Database
 from fsproto.errors import LoginRefused
-from tests.people import ADDRESS, CHANNEL, Clock, Office, Resident
+from tests.support.services import ADDRESS, CHANNEL, Clock, Office, Resident
 
 
 @pytest.fixture

@@ -9,22 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fsd.doors.dropbox.conversation import MAX_HANDLES, Conversation
-from fsd.services.dropping import WINDOW
-from fsd.services.drops import LINGER_MS
-from fsproto.sftp.codes import Ask, Open, Status, Tell
-from fsproto.sftp.packets import (
-    Attributes,
-    BadPacketError,
-    Fields,
-    Packets,
-    packet,
-    string,
-    u32,
-    u64,
-)
-from tests.drops import BY_CODE, SCANNER, enter, inbox
-from tests.people import Office, Resident
+from fsd.net.dropbox.sftp_session import MAX_HANDLES, Conversation
+from fsd.services.drops.incoming import WINDOW
+from fsd.services.drops.service import LINGER_MS
+from fskit.sftp.codes import Ask, Open, Status, Tell
+from fskit.sftp.packets import Attributes, BadPacketError, Fields, Packets, packet, string, u32, u64
+from tests.support.drops import BY_CODE, SCANNER, enter, inbox
+from tests.support.services import Office, Resident
 
 NEW = Open.WRITE | Open.CREATE | Open.TRUNCATE
 NONE = Attributes().packed()

@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy import select
 
 from fsd.audit.events import Event
-from fsd.services.dropkeys import DropKeyring
-from fsd.services.drops import DropPolicy, Drops
+from fsd.services.drops.keys import DropKeyring
+from fsd.services.drops.service import DropPolicy, Drops
 from fsd.store.audit_models import AuditEntry
 from fsproto.errors import ExistsError, NotFoundError, UsageError
-from fsproto.keys.sshkeys import SshKey
-from tests.known import TIME_MS, stretch
-from tests.people import Office
+from fsproto.keys.ssh_keys import SshKey
+from tests.support.fixed_keys import TIME_MS, stretch
+from tests.support.services import Office
 
 
 def key(name: str) -> SshKey:

@@ -14,19 +14,20 @@ import pytest
 from sqlalchemy import select, text
 
 from fsd.audit.events import Event
-from fsd.backup import seal
+from fsd.backup import encrypt
 from fsd.backup.make import make
 from fsd.backup.restore import restore
 from fsd.blobs.janitor import Janitor
 from fsd.check.findings import Kind
-from fsd.check.look import Look
-from fsd.services.dropping import WINDOW
-from fsd.services.drops import DropPolicy, Drops
+from fsd.check.scan import Look
+from fsd.services.drops.incoming import WINDOW
+from fsd.services.drops.service import DropPolicy, Drops
 from fsd.store import schema
 from fsd.store.audit_models import AuditEntry
 from fsd.store.drop_models import Drop as Row
 from fsd.store.engine import Database
 from fsd.store.models import Base, Blob
+from fsproto.drop import open_drop
 from fsproto.errors import (
     ConflictError,
     ExistsError,
@@ -42,12 +43,11 @@ from fsproto.keylog.entries import sign_rotation
 from fsproto.keys.grants import grant_root
 from fsproto.limits import MAX_INLINE_BLOB, SEGMENT_SIZE
 from fsproto.messages.keylog import Rotate
-from fsproto.sealed.drop import open_drop
 from fsproto.sealed.stream import FIRST_PLAIN, OTHER_PLAIN
 from fsproto.types import DropId, NodeId
-from tests.drops import SCANNER, drop, enter, inbox, waiting, write
-from tests.known import TIME_MS, Seeded, stretch, turned
-from tests.people import ADDRESS, CHANNEL, Clock, Office, Resident, identity
+from tests.support.drops import SCANNER, drop, enter, inbox, waiting, write
+from tests.support.fixed_keys import TIME_MS, Seeded, stretch, turned
+from tests.support.services import ADDRESS, CHANNEL, Clock, Office, Resident, identity
 
 SIZES = [
     0,
@@ -482,7 +482,7 @@ def test_what_waits_counts_as_stored(office, alice):
 
 def test_a_backup_carries_what_waits(database, home, clock, monkeypatch, tmp_path):
     for name, value in (("_PASSES", 1), ("_LANES", 1), ("_MEMORY_KIB", 8)):
-        monkeypatch.setattr(seal, name, value)
+        monkeypatch.setattr(encrypt, name, value)
     office = Office(database, home.blobs, clock)
     alice = office.add("alice")
     alice.enrol(office, clock())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from fsd.services.terms import Terms, To, clean_note
+from fsd.services.accounts.terms import Terms, To, clean_note
 from fsd.store.audit_models import AuditEntry
 from fsproto.errors import LoginRefused, NotAllowedError, UsageError
 from fsproto.keys.grants import Role
-from tests.people import ADDRESS, CHANNEL, Clock, Office, Resident
-from tests.sharing import make_folder
+from tests.support.services import ADDRESS, CHANNEL, Clock, Office, Resident
+from tests.support.shared_folder import make_folder
 from tests.unit.fsd.test_recovery import keep, recovery, refused
 
 HOUR_S = 3600

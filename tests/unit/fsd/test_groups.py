@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import func, select, text
 
 from fsd.audit.events import Event
-from fsd.services.groups import Groups
-from fsd.services.terms import Terms, To
+from fsd.services.accounts.groups import Groups
+from fsd.services.accounts.terms import Terms, To
 from fsd.store import schema
 from fsd.store.engine import Database
 from fsd.store.group_models import GroupMember
@@ -25,8 +25,8 @@ from fsproto.errors import (
 )
 from fsproto.limits import MAX_GROUP
 from fsproto.messages.shares import Group
-from tests.people import Clock, Office, audited
-from tests.unit.fsd.racing import winners
+from tests.support.races import winners
+from tests.support.services import Clock, Office, audited
 
 RACERS = range(6)
 

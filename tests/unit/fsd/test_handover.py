@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import text
 
 from fsd.audit.events import Event
-from fsd.services.dropbox import DropSource
-from fsd.services.files import Files
-from fsd.services.terms import Terms, To
+from fsd.services.accounts.terms import Terms, To
+from fsd.services.drops.session import DropSource
+from fsd.services.files.commits import Files
 from fsd.store import schema
 from fsd.store.engine import Database
 from fsd.store.repos import quotas as rows
@@ -25,11 +25,11 @@ from fsproto.errors import (
     UsageError,
 )
 from fsproto.keys.grants import Role
-from tests.drops import drop, enter
-from tests.people import ADDRESS, CHANNEL, Clock, Office, Resident, audited
-from tests.sharing import make_folder
-from tests.unit.fsd.racing import winners
-from tests.writing import Writer
+from tests.support.drops import drop, enter
+from tests.support.races import winners
+from tests.support.services import ADDRESS, CHANNEL, Clock, Office, Resident, audited
+from tests.support.shared_folder import make_folder
+from tests.support.writers import Writer
 
 
 def used(office: Office, name: str) -> int:

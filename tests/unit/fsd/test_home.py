@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from fsd.home import Home, HomeBusyError, HomeError
+from fsd.home.home import Home, HomeBusyError, HomeError
 from fsproto.errors import IntegrityError
-from tests.servers import environment
+from tests.support.servers import environment
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no permission bits")
 

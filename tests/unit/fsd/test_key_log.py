@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
-from fsd.services.keylog import LogKeeper
+from fsd.services.files.key_log import LogKeeper
 from fsd.store.engine import Database
 from fsproto import crypto, labels
 from fsproto.errors import (
@@ -28,9 +28,9 @@ from fsproto.keylog.log import KeyLog
 from fsproto.keys.grants import grant_root
 from fsproto.keys.identity import Identity
 from fsproto.messages.keylog import Rotate
-from tests import known
-from tests.people import ADDRESS, CHANNEL, LOG_KEY, Clock, Office, Resident, identity
-from tests.unit.fsd.racing import RACERS, winners
+from tests.support import fixed_keys
+from tests.support.races import RACERS, winners
+from tests.support.services import ADDRESS, CHANNEL, LOG_KEY, Clock, Office, Resident, identity
 
 
 def read(office: Office) -> tuple[KeyLog, Head]:
@@ -203,7 +203,7 @@ def successor(person: Resident, keys: str = "second", version: int = 2) -> tuple
     """Return somebody's next keys, and the message that puts them in place of the old."""
     old, new = person.identity, identity(person.name, keys, version)
     word = sign_rotation(old.signing, old.bundle.hash, new.bundle.hash)
-    grant = grant_root(person.root, new, known.TIME_MS, known.Seeded("grant"))
+    grant = grant_root(person.root, new, fixed_keys.TIME_MS, fixed_keys.Seeded("grant"))
     return new, Rotate(new.bundle.signed, word, grant)
 
 
@@ -233,7 +233,7 @@ def test_new_keys_end_all_sessions_but_the_one_that_brought_them(office, clock, 
 
 def _by_another_key(alice: Resident, ask: Rotate) -> Rotate:
     bundle = identity("alice", "second", 2).bundle.hash
-    mallory = crypto.SigningKey(known.stretch("mallory", 32))
+    mallory = crypto.SigningKey(fixed_keys.stretch("mallory", 32))
     word = sign_rotation(mallory, alice.identity.bundle.hash, bundle)
     return msgspec.structs.replace(ask, signature=word)
 
@@ -252,7 +252,7 @@ def _of_somebody_else(alice: Resident, ask: Rotate) -> Rotate:
 
 
 def _root_by_the_old_key(alice: Resident, ask: Rotate) -> Rotate:
-    grant = grant_root(alice.root, alice.identity, known.TIME_MS, known.Seeded("grant"))
+    grant = grant_root(alice.root, alice.identity, fixed_keys.TIME_MS, fixed_keys.Seeded("grant"))
     return msgspec.structs.replace(ask, root=grant)
 
 
@@ -282,7 +282,7 @@ def test_new_keys_come_with_ones_own_root(office, clock, alice):
     bob = office.add("bob")
     bob.enrol(office, clock())
     new, ask = successor(alice)
-    grant = grant_root(bob.root, new, known.TIME_MS, known.Seeded("grant"))
+    grant = grant_root(bob.root, new, fixed_keys.TIME_MS, fixed_keys.Seeded("grant"))
     with pytest.raises(RemoteProtocolError):
         office.accounts.rotate(alice.who, msgspec.structs.replace(ask, root=grant))
 
@@ -358,7 +358,7 @@ def test_who_enrols_after_it_has_caught_up_follows(office, clock, alice):
 
 
 def test_a_log_key_of_another_home_is_told(office, clock, alice):
-    other = LogKeeper(crypto.SigningKey(known.stretch("another home", 32)), now_ms=clock)
+    other = LogKeeper(crypto.SigningKey(fixed_keys.stretch("another home", 32)), now_ms=clock)
     with pytest.raises(IntegrityError, match="log key") as refusal:
         other.catch_up(office.database)
     assert refusal.value.hint
@@ -369,7 +369,7 @@ def test_nothing_is_added_to_a_log_of_another_key(office, clock, alice, tmp_path
     with office.database.write() as db:  # so that there is somebody to note
         db.execute(text("""DELETE FROM key_log WHERE "index" = 1"""))
         db.execute(text("UPDATE key_log_head SET size = 1"))
-    other = LogKeeper(crypto.SigningKey(known.stretch("another home", 32)), now_ms=clock)
+    other = LogKeeper(crypto.SigningKey(fixed_keys.stretch("another home", 32)), now_ms=clock)
     before = office.key_log.entries(0)
 
     def reset() -> None:

@@ -5,22 +5,22 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
-from fsd.services.dropkeys import DropKeyring
-from fsd.services.people import Belongings
-from fsd.services.quotas import Quotas
-from fsd.services.terms import Terms, To
+from fsd.services.accounts.terms import Terms, To
+from fsd.services.accounts.users import Belongings
+from fsd.services.drops.keys import DropKeyring
+from fsd.services.files.quotas import Quotas
 from fsd.store import models
 from fsd.store.audit_models import AuditEntry
 from fsproto.errors import ExistsError, InvalidNameError, LoginRefused, NotFoundError, UsageError
 from fsproto.keys.grants import Role
-from fsproto.keys.sshkeys import SshKey
+from fsproto.keys.ssh_keys import SshKey
 from fsproto.messages.account import Backup
 from fsproto.messages.files import Room
 from fsproto.types import Salt
-from tests.drops import drop, enter
-from tests.people import ADDRESS, CHANNEL, Office, Resident, identity
-from tests.sharing import make_folder
-from tests.writing import Writer
+from tests.support.drops import drop, enter
+from tests.support.services import ADDRESS, CHANNEL, Office, Resident, identity
+from tests.support.shared_folder import make_folder
+from tests.support.writers import Writer
 
 KEPT = {"login_penalties", "audit_entries", "audit_head", "key_log", "key_log_head", "user_groups"}
 """What outlives a person: the key log and the audit log forget nobody."""

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from fsd.services.files import Files
-from fsd.services.terms import Terms, To
+from fsd.services.accounts.terms import Terms, To
+from fsd.services.files.commits import Files
 from fsd.store import schema
 from fsd.store.engine import Database
 from fsd.store.repos import quotas as rows
-from tests.people import ADDRESS, CHANNEL, Clock, Office
-from tests.writing import Writer
+from tests.support.services import ADDRESS, CHANNEL, Clock, Office
+from tests.support.writers import Writer
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import pytest
 from sqlalchemy import text
 
 from fsd.blobs.janitor import Janitor
-from fsd.services.files import Files
+from fsd.services.accounts.terms import Terms, To
+from fsd.services.files.commits import Files
+from fsd.services.files.quotas import LEASE_MS, STEP, Quotas
+from fsd.services.files.transfers import Transfers
 from fsd.services.keeping import KeepPolicy
 from fsd.services.quota_policy import QuotaPolicy
-from fsd.services.quotas import LEASE_MS, STEP, Quotas
-from fsd.services.terms import Terms, To
-from fsd.services.transfers import Transfers
 from fsd.store.engine import DatabaseError
 from fsd.store.models import User
 from fsd.store.repos import quotas as rows
@@ -31,10 +31,10 @@ from fsproto.messages.files import Room
 from fsproto.sealed import manifest
 from fsproto.sealed.integrity import blob_root
 from fsproto.types import NodeId, Salt
-from tests import known
-from tests.people import Clock, Office, Resident
-from tests.sharing import make_folder
-from tests.writing import Writer
+from tests.support import fixed_keys
+from tests.support.services import Clock, Office, Resident
+from tests.support.shared_folder import make_folder
+from tests.support.writers import Writer
 
 KB = 1000
 OVER_LINE = b"one connection".ljust(32)
@@ -62,7 +62,7 @@ def reserved(office: Office, name: str, clock: Clock) -> Held:
 
 
 def salt(name: str) -> Salt:
-    return Salt(known.stretch(name, 32))
+    return Salt(fixed_keys.stretch(name, 32))
 
 
 def room(size: int | None, folder: NodeId | None = None, instead: NodeId | None = None) -> Room:
@@ -264,7 +264,7 @@ def test_what_was_reserved_is_what_is_used_once_it_is_committed(office, alice, c
     allowed(office, "alice", size=140 * KB, files=2)
     blob = b"x" * 70 * KB
     for name in ("f", "g"):
-        who, mark = alice.person.who, Salt(known.stretch(f"{name} 0 salt", 32))
+        who, mark = alice.person.who, Salt(fixed_keys.stretch(f"{name} 0 salt", 32))
         incoming = office.transfers.begin(who, mark, room(len(blob)), line=OVER_LINE)
         incoming.add(0, memoryview(blob))
         office.transfers.finish(who, incoming, blob_root(mark, blob), len(blob))

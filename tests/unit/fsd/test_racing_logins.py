@@ -10,8 +10,8 @@ import pytest
 from fsd.auth.otp import OtpSetting
 from fsd.store.login_models import LoginPenalty
 from fsproto.errors import ExistsError, LoginRefused
-from tests.people import CHANNEL, Office, Resident, identity
-from tests.unit.fsd.racing import RACERS, entrants, winners, winners_in_processes
+from tests.support.races import RACERS, entrants, winners, winners_in_processes
+from tests.support.services import CHANNEL, Office, Resident, identity
 
 PROCESSES = 4
 

@@ -15,11 +15,11 @@ from msgspec.structs import replace
 
 from fsd.auth.otp import OtpSetting
 from fsd.blobs.local import LocalBlobs
-from fsd.services.files import Files
-from fsd.services.own import Principal
-from fsd.services.quotas import Quotas
-from fsd.services.terms import Terms, To
-from fsd.services.transfers import Transfers
+from fsd.services.accounts.terms import Terms, To
+from fsd.services.files.commits import Files
+from fsd.services.files.quotas import Quotas
+from fsd.services.files.transfers import Transfers
+from fsd.services.login.own_account import Principal
 from fsd.store.engine import Database
 from fsd.store.models import User
 from fsd.store.repos import quotas as rows
@@ -28,14 +28,14 @@ from fsproto import crypto
 from fsproto.errors import QuotaError
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, InlineBlob, Room
+from fsproto.proofs.prefix_tree import Entry, PrefixTree
 from fsproto.sealed.folder import VerifiedState, sign_state
 from fsproto.sealed.integrity import blob_root
 from fsproto.sealed.manifest import Content, sign_manifest
-from fsproto.sealed.prefixtree import Entry, PrefixTree
 from fsproto.types import NO_HASH, Hash, NodeId, Salt, Token
-from tests import known
-from tests.people import Clock, Office, Resident, identity
-from tests.unit.fsd.racing import winners, winners_in_processes
+from tests.support import fixed_keys
+from tests.support.races import winners, winners_in_processes
+from tests.support.services import Clock, Office, Resident, identity
 
 PUTS, ROOM_FOR = 30, 10
 PROCESSES = 4
@@ -106,7 +106,7 @@ class Putting:
         return NodeId(self._id(number, "folder", 16))
 
     def _id(self, number: int, what: str, size: int) -> bytes:
-        return known.stretch(f"{number} {what}", size)
+        return fixed_keys.stretch(f"{number} {what}", size)
 
     def _state(self, number: int, version: int, tree: PrefixTree, previous: Hash) -> VerifiedState:
         body = replace(

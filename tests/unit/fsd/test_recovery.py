@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from sqlalchemy import text
 
 from fsd.auth.otp import OtpSetting
-from fsd.services.accounts import Accounts
-from fsd.services.codes import CodeUsed
-from fsd.services.identities import register
+from fsd.services.login.codes import CodeUsed
+from fsd.services.login.identities import register
+from fsd.services.login.login import Accounts
 from fsd.store import models, schema
 from fsd.store.audit_models import AuditEntry
 from fsd.store.login_models import LoginPenalty
@@ -24,9 +24,9 @@ from fsproto.errors import LoginRefused, RemoteProtocolError, SecurityError
 from fsproto.keys.recovery import RecoverySecret
 from fsproto.limits import MAX_BACKUP
 from fsproto.messages.account import Backup, Recover
-from tests.known import stretch
-from tests.people import ADDRESS, CHANNEL, Clock, Office, Resident, identity
-from tests.unit.fsd.racing import RACERS, entrants, winners, winners_in_processes
+from tests.support.fixed_keys import stretch
+from tests.support.races import RACERS, entrants, winners, winners_in_processes
+from tests.support.services import ADDRESS, CHANNEL, Clock, Office, Resident, identity
 
 PHRASE = stretch("phrase", 16)
 SEALED = b"sealed, as far as a server can tell"

@@ -7,16 +7,16 @@ from collections.abc import Callable
 import pytest
 
 from fsd.blobs.janitor import STAGED_S, Janitor
-from fsd.services.accounts import Principal
-from fsd.services.incoming import IncomingBlob, UploadLimits, WholeBlob
-from fsd.services.transfers import Transfers
+from fsd.services.files.transfers import Transfers
+from fsd.services.files.uploads import IncomingBlob, UploadLimits, WholeBlob
+from fsd.services.login.login import Principal
 from fsproto.errors import ConflictError, IntegrityError, OutOfSpaceError, RemoteProtocolError
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.files import Kept
 from fsproto.sealed import integrity
 from fsproto.types import Salt
-from tests.known import stretch
-from tests.people import Clock, Office
+from tests.support.fixed_keys import stretch
+from tests.support.services import Clock, Office
 
 SALT = Salt(stretch("salt", 32))
 BLOB = stretch("sealed", 3 * SEGMENT_SIZE + 77)

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from fsd import app
-from fsd.home import Home, HomeBusyError
-from fsd.hostkeys import HostKeys
-from fsd.masterkey import NEXT, open_vault, rotate
+from fsd import factory
+from fsd.home.home import Home, HomeBusyError
+from fsd.home.host_keys import HostKeys
+from fsd.home.master_key import NEXT, open_vault, rotate
 from fsd.store.engine import Database
 from fsd.store.repos import users
 from fsproto import crypto
 from fsproto.errors import IntegrityError
-from fsproto.keys.hostmove import answer, follow, question
-from tests.known import TIME_MS
+from fsproto.host_key_moves import answer, follow, question
+from tests.support.fixed_keys import TIME_MS
 
 
 class Crash(Exception):
@@ -41,7 +41,7 @@ class Failing(Home):
 @pytest.fixture
 def peopled(database: Database, home: Home) -> dict[str, str]:
     """Three people; their secrets by name."""
-    people = app.people(home, database)
+    people = factory.people(home, database)
     return {
         name: people.add(name, digits=6, period=30, algorithm="SHA1").otp.secret
         for name in ("alice", "bob", "carol")
@@ -67,7 +67,7 @@ def test_everything_is_sealed_under_the_new_master_key(database, home, peopled, 
 
 
 def test_a_secret_that_waits_and_the_audit_log_go_along(database, home, peopled):
-    waiting = app.access(home, database).rotate_secret("alice").otp.secret
+    waiting = factory.access(home, database).rotate_secret("alice").otp.secret
     assert rotate(home, database, actor="fsadmin:tests") == 4
     vault = open_vault(home, database)
     with database.read() as db:
@@ -75,7 +75,7 @@ def test_a_secret_that_waits_and_the_audit_log_go_along(database, home, peopled)
         assert alice is not None
         assert alice.next_secret is not None
         assert vault.open(alice.next_secret, alice.id) == waiting
-    keeper = app.audit_keeper(home, database, "fsadmin:tests")
+    keeper = factory.audit_keeper(home, database, "fsadmin:tests")
     assert keeper.verify([]).findings == []
     last = list(keeper.entries())[-1]
     assert (last.event, last.actor) == ("master-key-rotated", "fsadmin:tests")
@@ -85,12 +85,12 @@ def test_a_secret_that_waits_and_the_audit_log_go_along(database, home, peopled)
 def test_the_audit_log_goes_on_after_an_interrupted_rotation_with_nobody_left(
     database, home, peopled, before
 ):
-    people = app.people(home, database)
+    people = factory.people(home, database)
     for name in peopled:
         people.remove(name)
     with pytest.raises(Crash):
         rotate(Failing(home.path, before), database)
-    assert app.audit_keeper(home, database, "fsadmin:tests").verify([]).findings == []
+    assert factory.audit_keeper(home, database, "fsadmin:tests").verify([]).findings == []
 
 
 @pytest.mark.parametrize("before", [1, 2])
@@ -170,5 +170,5 @@ def test_damaged_statements_are_told(home, change):
 
 
 def test_the_home_s_own_database_is_rotated_as_well(home):
-    with closing(app.open_database(home, None)) as database:
+    with closing(factory.open_database(home, None)) as database:
         assert rotate(home, database) == 0

@@ -13,8 +13,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
-from fsd import app
-from fsd.home import Home
+from fsd import factory
+from fsd.home.home import Home
 from fsd.store import schema
 from fsd.store.engine import Database, DatabaseError
 from fsd.store.models import Base
@@ -22,8 +22,8 @@ from fsd.store.schema import NewerDatabaseError
 from fsproto.errors import BadSettingError, IntegrityError, NotFoundError
 from fsproto.keylog.log import KeyLog
 from fsproto.keys.grants import Role
-from tests.people import Office
-from tests.sharing import make_folder
+from tests.support.services import Office
+from tests.support.shared_folder import make_folder
 
 
 @pytest.fixture
@@ -162,26 +162,26 @@ def test_the_database_that_the_daemon_was_given_must_be_given_here_too(tmp_path)
     home = home_at(tmp_path / "home")
     home.note_run("127.0.0.1:1", f"sqlite:///{tmp_path / 'elsewhere.db'}")
     with pytest.raises(BadSettingError, match=r"elsewhere\.db") as refusal:
-        app.open_database(home, None)
+        factory.open_database(home, None)
     assert refusal.value.hint
-    app.open_database(home, f"sqlite:///{tmp_path / 'elsewhere.db'}").close()
+    factory.open_database(home, f"sqlite:///{tmp_path / 'elsewhere.db'}").close()
 
 
 def test_a_home_can_be_moved(tmp_path):
     home = home_at(tmp_path / "before")
     home.note_run("127.0.0.1:1", None)
     (tmp_path / "before").rename(tmp_path / "after")
-    app.open_database(Home(tmp_path / "after"), None).close()
+    factory.open_database(Home(tmp_path / "after"), None).close()
 
 
 def test_a_master_key_of_another_home_is_told_before_anybody_is_added_under_it(tmp_path):
     home = home_at(tmp_path / "home")
-    with closing(app.open_database(home, None)) as database:
-        app.people(home, database).add("alice", digits=6, period=30, algorithm="SHA1")
-        app.people(home, database)
+    with closing(factory.open_database(home, None)) as database:
+        factory.people(home, database).add("alice", digits=6, period=30, algorithm="SHA1")
+        factory.people(home, database)
         other = home_at(tmp_path / "other")
         with pytest.raises(IntegrityError, match="master key") as refusal:
-            app.people(other, database)
+            factory.people(other, database)
         assert refusal.value.hint
 
 

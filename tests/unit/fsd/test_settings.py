@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from fsd.home import Home
+from fsd.home.home import Home
 from fsd.settings import reference
 from fsd.settings.load import Loaded, Wanted, load, parse_set
 from fsd.settings.model import Settings
 from fsd.settings.reload import compare
 from fsd.settings.table import BY_NAME, BY_VARIABLE, SETTINGS, Setting
 from fsproto.errors import BadSettingError, UsageError
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 
 def of_file(path: Path, text: str, **more) -> Loaded:

@@ -17,21 +17,21 @@ from fsproto.errors import (
     SignatureError,
 )
 from fsproto.keys.grants import Role
-from fsproto.keys.members import Member, MemberList
+from fsproto.keys.member_list import Member, MemberList
 from fsproto.keys.tree import KeyedNode
 from fsproto.limits import MAX_PATH_PARTS, PART_BYTES
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, Content, Removal, Stale
 from fsproto.messages.shares import GetShares, NewMembers, SealedKey
 from fsproto.packing import unpack
+from fsproto.proofs.prefix_tree import Entry, PrefixTree
 from fsproto.sealed.manifest import Manifest, sign_manifest
-from fsproto.sealed.prefixtree import Entry, PrefixTree
-from fsproto.sealed.signed import sign
+from fsproto.signed import sign
 from fsproto.types import NO_HASH, Hash, NodeId
-from tests import known
-from tests.people import Clock, Office, Resident, identity
-from tests.sharing import BLOB, SharedFolder, file_of, make_folder
-from tests.unit.fsd.racing import winners
+from tests.support import fixed_keys
+from tests.support.races import winners
+from tests.support.services import Clock, Office, Resident, identity
+from tests.support.shared_folder import BLOB, SharedFolder, file_of, make_folder
 
 replace = msgspec.structs.replace
 NOBODYS = NodeId(bytes(16))
@@ -198,7 +198,7 @@ def test_a_member_sees_nothing_beside_and_above_it(office, alice, bob, shared):
 def test_a_file_is_shared_on_its_own(office, alice, bob, shared):
     content = hers(shared)
     manifest = office.files.listing(alice.who, shared.node)[0][0]
-    file = KeyedNode(content.node, 1, known.keyed_node("file").key)
+    file = KeyedNode(content.node, 1, fixed_keys.keyed_node("file").key)
     one = SharedFolder(office, alice, file, shared.manifest, shared.state)
     one.share((bob, Role.READER))
     assert office.transfers.fetch(bob.who, [content]) == [BLOB]
@@ -280,7 +280,7 @@ def test_a_large_file_that_a_writer_uploaded_before_is_the_owners_then(office, s
     ask = shared.put(bob, "large", BLOB * 3000)
     body = unpack(ask.manifests[0].payload, Manifest)
     assert body.content is not None
-    salt = known.stretch(f"bob {len(BLOB * 3000)} salt", 32)
+    salt = fixed_keys.stretch(f"bob {len(BLOB * 3000)} salt", 32)
     content = msgspec.structs.replace(body.content, salt=salt, root=root)
     ask = shared.put(bob, "large", BLOB * 3000, content=content)
     before = office.people.show("alice").stored_bytes
@@ -477,7 +477,7 @@ def test_of_ten_first_lists_at_once_one_is_taken(office, shared, bob):
 def test_of_a_first_list_and_a_new_key_without_one_at_once_one_is_taken(
     office, shared, alice, bob, _again
 ):
-    new = shared.keyed.renewed(known.Seeded("second"))
+    new = shared.keyed.renewed(fixed_keys.Seeded("second"))
     asks = [
         Commit([], [], [], [], [shared.list_of((bob, Role.READER))]),
         replace(shared.renewal(new), members=[]),
@@ -530,7 +530,7 @@ def test_keys_are_those_that_the_list_names(shared, bob, carol, how):
 def test_a_key_sealed_under_the_old_key_of_a_folder_does_not_do_for_the_new_one(shared, bob):
     shared.share((bob, Role.READER))
     assert shared.members is not None
-    new = shared.keyed.renewed(known.Seeded("second"))
+    new = shared.keyed.renewed(fixed_keys.Seeded("second"))
     ask = shared.renewal(new, (bob, Role.READER))
     without = replace(ask, members=[NewMembers(ask.members[0].members, [])])
     with pytest.raises(RemoteProtocolError):
@@ -578,7 +578,7 @@ def test_a_list_that_is_refused_changes_nothing_of_its_commit(office, shared, al
 def folder_in(shared: SharedFolder, name: str) -> SharedFolder:
     """Make a folder in a shared one."""
     owner, office = shared.owner, shared.office
-    keyed = known.keyed_node(f"{name} below")
+    keyed = fixed_keys.keyed_node(f"{name} below")
     body = owner.manifest(keyed.node, shared.node, shared.keyed.token(name), None)
     body = replace(body, link_generation=shared.keyed.generation)
     made = sign_manifest(owner.identity.signing, body)
@@ -595,7 +595,7 @@ def folder_in(shared: SharedFolder, name: str) -> SharedFolder:
 
 def test_a_new_key_needs_a_list_under_it(shared, alice, bob):
     shared.share((bob, Role.READER))
-    new = shared.keyed.renewed(known.Seeded("second"))
+    new = shared.keyed.renewed(fixed_keys.Seeded("second"))
     entries, state, version = alice.entries, alice.state, alice.version
     ask = shared.renewal(new, (bob, Role.READER))
     with pytest.raises(NotAllowedError, match="shared on its own"):
@@ -612,7 +612,7 @@ def test_a_node_takes_one_new_key_at_a_time(shared, generation, bob):
     shared.renew((bob, Role.READER))
     wrong = KeyedNode(shared.node, generation, shared.keyed.key, ())
     if generation == shared.keyed.generation + 1:
-        wrong = shared.keyed.renewed(known.Seeded("third"))
+        wrong = shared.keyed.renewed(fixed_keys.Seeded("third"))
     ask = shared.renewal(wrong, (bob, Role.READER))
     if generation == 3:
         assert shared.send(shared.owner, ask) == Done()
@@ -628,7 +628,7 @@ def test_a_new_node_begins_with_its_first_key(shared, alice):
 
 
 def test_a_folder_that_takes_a_new_key_comes_with_a_state_under_it(shared, alice, bob):
-    new = shared.keyed.renewed(known.Seeded("second"))
+    new = shared.keyed.renewed(fixed_keys.Seeded("second"))
     ask = shared.renewal(new, (bob, Role.READER))
     top, own = ask.states
     with pytest.raises(RemoteProtocolError):
@@ -657,13 +657,13 @@ def test_a_writer_cannot_give_what_is_shared_on_its_own_a_new_key(office, shared
     shared.share((bob, Role.WRITER))
     below = folder_in(shared, "below")
     below.share((bob, Role.READER))
-    second = below.keyed.renewed(known.Seeded("second"))
+    second = below.keyed.renewed(fixed_keys.Seeded("second"))
     body = replace(
         below.manifest.body,
         version=2,
         previous=below.manifest.hash,
         generation=2,
-        former=second.seal_former(known.Seeded("former")),
+        former=second.seal_former(fixed_keys.Seeded("former")),
         author="bob",
         author_key=bob.identity.signing.public,
     )

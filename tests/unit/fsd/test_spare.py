@@ -6,7 +6,7 @@ from threading import Event, get_ident
 
 import pytest
 
-from fsd.spare import SpareThreads
+from fsd.workers import SpareThreads
 
 known: ContextVar[str] = ContextVar("known", default="nothing")
 

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from fsd.home import SSH_KEYS
-from fsd.sshkeys import ssh_host_keys
+from fsd.home.home import SSH_KEYS
+from fsd.home.ssh_host_keys import ssh_host_keys
 from fsproto import crypto
 from fsproto.errors import IntegrityError
 

@@ -8,15 +8,15 @@ from contextlib import closing
 import pytest
 from sqlalchemy import text
 
-from fsd.services.accounts import Accounts
-from fsd.services.attempts import LoginPolicy
-from fsd.services.codes import CodeUsed
-from fsd.services.sshlogins import NO_KEY
+from fsd.services.login.attempts import LoginPolicy
+from fsd.services.login.codes import CodeUsed
+from fsd.services.login.login import Accounts
+from fsd.services.login.ssh_login import NO_KEY
 from fsd.store import schema
 from fsd.store.engine import Database
 from fsproto import crypto
 from fsproto.errors import LoginRefused
-from tests.people import ADDRESS, CHANNEL, Office, Resident, accounts
+from tests.support.services import ADDRESS, CHANNEL, Office, Resident, accounts
 
 KEY, OTHER_KEY = crypto.sha256(b"a public key"), crypto.sha256(b"another one")
 ELSEWHERE = "198.51.100.7"

@@ -9,15 +9,15 @@ from hashlib import sha256
 
 import pytest
 
-from fsd.doors.line import Line
-from fsd.doors.streams import TURN_BYTES, Failed, Incoming, Take
-from fsd.spare import SpareThreads
+from fsd.net.segments import TURN_BYTES, Failed, Incoming, Take
+from fsd.net.transport import Line
+from fsd.workers import SpareThreads
 from fsproto.errors import FsError, OutOfSpaceError
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.account import GetStatus
 from fsproto.wire.connection import Control, Data, Event
-from tests.joined import opened
-from tests.known import stretch
+from tests.support.connection_pair import opened
+from tests.support.fixed_keys import stretch
 
 Segment = tuple[int, int, bytes]
 """Stream, index, content."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from fsd.audit.keeping import AuditKeeper
+from fsd.audit.admin import AuditKeeper
 from fsd.auth.throttle import Allowance, Lane, Penalty, lanes, network_of
 from fsd.blobs.janitor import Janitor
-from fsd.home import Home
-from fsd.services.accounts import LoginPolicy
+from fsd.home.home import Home
+from fsd.services.login.login import LoginPolicy
 from fsd.store.login_models import LoginPenalty
 from fsproto.errors import LoginRefused, NotFoundError, SecurityError
-from tests.people import ADDRESS, CHANNEL, Clock, Office, Resident, accounts, identity
+from tests.support.services import ADDRESS, CHANNEL, Clock, Office, Resident, accounts, identity
 
 GUESSER = "203.0.113.9"
 HUGE = "a" * 1_000_000

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fsd.services import trees
-from fsd.services.trees import TreeCache
-from fsproto.sealed.prefixtree import Entry, PrefixTree
+from fsd.services.files import tree_cache
+from fsd.services.files.tree_cache import TreeCache
+from fsproto.proofs.prefix_tree import Entry, PrefixTree
 from fsproto.types import Hash, NodeId, Token
-from tests.known import stretch
+from tests.support.fixed_keys import stretch
 
 STATE = Hash(bytes(32))
 
@@ -20,7 +20,7 @@ def tree(name: str, entries: int) -> tuple[NodeId, PrefixTree]:
 
 
 def test_the_trees_used_longest_ago_make_room_by_their_entries(monkeypatch):
-    monkeypatch.setattr(trees, "_MOST_ENTRIES", 250)
+    monkeypatch.setattr(tree_cache, "_MOST_ENTRIES", 250)
     cache = TreeCache()
     (a, tree_a), (b, tree_b), (c, tree_c) = (tree(name, 100) for name in "abc")
     for folder, one in ((a, tree_a), (b, tree_b), (b, tree_b)):
@@ -31,7 +31,7 @@ def test_the_trees_used_longest_ago_make_room_by_their_entries(monkeypatch):
 
 
 def test_a_tree_that_is_larger_than_all_should_be_is_kept_alone(monkeypatch):
-    monkeypatch.setattr(trees, "_MOST_ENTRIES", 50)
+    monkeypatch.setattr(tree_cache, "_MOST_ENTRIES", 50)
     cache = TreeCache()
     (a, tree_a), (b, tree_b) = tree("a", 10), tree("b", 100)
     cache.put(a, STATE, tree_a)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from fsd.services.terms import Terms, To
+from fsd.services.accounts.terms import Terms, To
 from fsd.store.audit_models import AuditEntry
 from fsproto.errors import ExistsError, FsError, NotFoundError
-from tests.people import Office
-from tests.unit.fsd.racing import winners
+from tests.support.races import winners
+from tests.support.services import Office
 
 ACTS = 20
 KIND = {"digits": 6, "period": 30, "algorithm": "SHA1"}

@@ -8,17 +8,17 @@ import pytest
 from msgspec.structs import replace
 
 from fsd.blobs.janitor import Janitor
-from fsd.services.files import Files
-from fsd.services.histories import Histories
+from fsd.services.files.commits import Files
+from fsd.services.files.history import Histories
 from fsd.services.keeping import KeepPolicy
 from fsd.store import schema
 from fsd.store.repos import versions as queries
 from fsproto.errors import BadSettingError, NotFoundError, RemoteProtocolError
+from fsproto.proofs.prefix_tree import Entry, PrefixTree
 from fsproto.sealed.manifest import sign_manifest
-from fsproto.sealed.prefixtree import Entry, PrefixTree
 from fsproto.types import NO_HASH
-from tests.people import Office
-from tests.writing import Writer
+from tests.support.services import Office
+from tests.support.writers import Writer
 
 LARGE = b"x" * 200_000
 DAY_S = 24 * 3600.0
@@ -82,7 +82,7 @@ def test_manifests_around_one_content_count_as_one(office, clock):
 
 def test_a_file_that_is_only_renamed_again_and_again_has_an_end_too(office, clock, monkeypatch):
     monkeypatch.setattr(queries, "MAX_CHAIN", 4)
-    monkeypatch.setattr("fsd.services.files.MAX_CHAIN", 4)
+    monkeypatch.setattr("fsd.services.files.commits.MAX_CHAIN", 4)
     alice = writer(office, clock, KeepPolicy())
     first = alice.write("f", b"one")
     alice.write("f", b"two")

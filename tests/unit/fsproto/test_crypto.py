@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from fsproto import crypto
 from fsproto.crypto import CryptoError
-from tests.known import rsa_key, stretch
+from tests.support.fixed_keys import rsa_key, stretch
 
 h = bytes.fromhex
 

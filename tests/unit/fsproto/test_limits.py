@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fsproto import crypto, limits
 from fsproto.keys.grants import Role, wrap
-from fsproto.keys.members import Came, Former, GroupedList, Member
+from fsproto.keys.member_list import Came, Former, GroupedList, Member
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages import encode
 from fsproto.messages.account import GetStatus
@@ -13,19 +13,19 @@ from fsproto.messages.shares import NewMembers, SealedKey
 from fsproto.names import clean_name
 from fsproto.packing import pack
 from fsproto.sealed.manifest import Metadata, Mode, seal_metadata
-from fsproto.sealed.signed import Signed
 from fsproto.sealed.stream import FIRST_PLAIN, HEADER_SIZE, OTHER_PLAIN, TAG_SIZE
+from fsproto.signed import Signed
 from fsproto.types import FileKey, Hash, NodeId, NodeKey
 from fsproto.wire.connection import Data
 from fsproto.wire.records import CONTROL_HEADER, DATA_HEADER
-from tests import joined
-from tests.known import Seeded, person
+from tests.support import connection_pair
+from tests.support.fixed_keys import Seeded, person
 
 
 def test_a_full_segment_travels_in_one_record():
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     segment = bytes(limits.SEGMENT_SIZE)
-    (event,) = joined.events(server, client.send_data(1, 0, segment))
+    (event,) = connection_pair.events(server, client.send_data(1, 0, segment))
     assert event == Data(1, 0, memoryview(segment))
     assert limits.SEGMENT_SIZE + DATA_HEADER.size + crypto.TAG_SIZE <= limits.MAX_RECORD
 
@@ -39,10 +39,10 @@ def test_a_full_segment_has_the_stored_size_to_the_byte():
 
 
 def test_every_message_of_a_handshake_fits():
-    client, server = joined.ends()
+    client, server = connection_pair.ends()
     hello = client.start()
-    answer = joined.replies(server, hello)
-    key = joined.replies(client, answer)
+    answer = connection_pair.replies(server, hello)
+    key = connection_pair.replies(client, answer)
     assert max(map(len, (hello, answer, key))) <= limits.MAX_HANDSHAKE_MESSAGE
     assert client.send(1, GetStatus())
 

@@ -6,12 +6,12 @@ import msgspec
 
 from fsproto import crypto, labels
 from fsproto.errors import FsError, IntegrityError, WrongPassphraseError
-from fsproto.keys.exported import MAGIC, seal_export
+from fsproto.keys.export import MAGIC, seal_export
 from fsproto.keys.portable import PART_SEEN, Portable, Seen, pack_portable, pack_seen
 from fsproto.keys.recovery import MAGIC as BACKUP_MAGIC
 from fsproto.keys.recovery import RecoverySecret
 from fsproto.link import Address, EnrollLink
-from tests.known import Seeded, keyed_node, person, rsa_key, stretch
+from tests.support.fixed_keys import Seeded, keyed_node, person, rsa_key, stretch
 from tests.vectors import Vector
 from tests.vectors.makers import Files, Kept
 

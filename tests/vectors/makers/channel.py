@@ -14,9 +14,9 @@ from fsproto.messages import MESSAGES, Message, account, encode, files
 from fsproto.packing import Record
 from fsproto.wire.handshake import ClientHandshake
 from fsproto.wire.records import CONTROL, CONTROL_HEADER, DATA, DATA_HEADER, RecordSealer
-from tests import reference
-from tests.known import Seeded, host_key, rsa_key, stretch
-from tests.reference import u16, u32
+from tests.support import reference
+from tests.support.fixed_keys import Seeded, host_key, rsa_key, stretch
+from tests.support.reference import u16, u32
 from tests.vectors import Vector
 from tests.vectors.fields import declared, to_json
 from tests.vectors.makers import Files, Kept

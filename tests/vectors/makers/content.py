@@ -25,7 +25,6 @@ from fsproto.sealed.manifest import (
     seal_metadata,
     sign_manifest,
 )
-from fsproto.sealed.signed import Signed
 from fsproto.sealed.stream import (
     FIRST_PLAIN,
     HEADER_SIZE,
@@ -33,9 +32,10 @@ from fsproto.sealed.stream import (
     content_ad,
     key_commitment,
 )
+from fsproto.signed import Signed
 from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, DropId, FileKey, Hash, NodeId, Root, Salt
-from tests.known import TIME_MS, Seeded, keyed_node, person, stretch
-from tests.streams import seal_stream
+from tests.support.fixed_keys import TIME_MS, Seeded, keyed_node, person, stretch
+from tests.support.sealed_streams import seal_stream
 from tests.vectors import Vector
 from tests.vectors.edits import edited
 from tests.vectors.fields import to_json

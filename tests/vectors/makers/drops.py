@@ -7,9 +7,7 @@ import struct
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fsproto import labels
-from fsproto.errors import FsError, IntegrityError, RemoteProtocolError
-from fsproto.packing import pack
-from fsproto.sealed.drop import (
+from fsproto.drop import (
     Drop,
     DropContent,
     DropKeys,
@@ -19,10 +17,12 @@ from fsproto.sealed.drop import (
     seal_note,
     wrap_drop,
 )
+from fsproto.errors import FsError, IntegrityError, RemoteProtocolError
+from fsproto.packing import pack
 from fsproto.sealed.integrity import blob_root
 from fsproto.sealed.stream import StreamSealer
 from fsproto.types import DropId, Root, Salt
-from tests.known import TIME_MS, Seeded, person, stretch
+from tests.support.fixed_keys import TIME_MS, Seeded, person, stretch
 from tests.vectors import Vector
 from tests.vectors.fields import to_json
 from tests.vectors.makers import Files, Kept

@@ -5,12 +5,12 @@ from __future__ import annotations
 from fsproto import labels
 from fsproto.errors import FsError, IntegrityError, RemoteProtocolError, SignatureError
 from fsproto.packing import pack
+from fsproto.proofs.prefix_tree import Entry, PrefixTree
 from fsproto.sealed.folder import FolderState, sign_state
-from fsproto.sealed.prefixtree import Entry, PrefixTree
-from fsproto.sealed.signed import Signed
+from fsproto.signed import Signed
 from fsproto.types import NO_HASH, Hash, NodeId, Token
-from tests.known import TIME_MS, keyed_node, person, stretch
-from tests.reference import sha256
+from tests.support.fixed_keys import TIME_MS, keyed_node, person, stretch
+from tests.support.reference import sha256
 from tests.vectors import Vector
 from tests.vectors.fields import to_json
 from tests.vectors.makers import Files, Kept

@@ -16,11 +16,11 @@ from fsproto.errors import (
 )
 from fsproto.errors import InvalidNameError as BadName
 from fsproto.keys.grants import FORMAT, Role, RootGrant, unwrap, wrap
-from fsproto.keys.keyfile import MAGIC, seal_identity
+from fsproto.keys.key_file import MAGIC, seal_identity
 from fsproto.keys.tree import KeyedNode
 from fsproto.link import parse_link
-from fsproto.sealed.signed import Signed, sign
-from tests.known import TIME_MS, Seeded, aged_node, keyed_node, person, rsa_key
+from fsproto.signed import Signed, sign
+from tests.support.fixed_keys import TIME_MS, Seeded, aged_node, keyed_node, person, rsa_key
 from tests.vectors import Vector
 from tests.vectors.fields import to_json
 from tests.vectors.makers import Files, Kept

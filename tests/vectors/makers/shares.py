@@ -18,7 +18,7 @@ from fsproto.errors import (
 from fsproto.keylog.entries import Entry, Event, Keys, entry_bytes, sign_rotation
 from fsproto.keylog.head import Head, pack_log_head
 from fsproto.keys.grants import Role, unwrap, wrap
-from fsproto.keys.members import (
+from fsproto.keys.member_list import (
     ALONE,
     Came,
     Former,
@@ -31,10 +31,10 @@ from fsproto.keys.members import (
 )
 from fsproto.keys.tree import KeyedNode
 from fsproto.packing import pack
-from fsproto.sealed.signed import Signed, sign
+from fsproto.signed import Signed, sign
 from fsproto.types import NO_HASH, Hash
-from tests import reference
-from tests.known import TIME_MS, Seeded, aged_node, keyed_node, person, stretch
+from tests.support import reference
+from tests.support.fixed_keys import TIME_MS, Seeded, aged_node, keyed_node, person, stretch
 from tests.vectors import Vector
 from tests.vectors.fields import to_json
 from tests.vectors.makers import Files, Kept

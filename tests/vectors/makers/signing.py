@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fsproto import crypto, labels
 from fsproto.errors import FsError, SignatureError
-from fsproto.sealed import merkle
-from fsproto.sealed.signed import Signed, sign_many
-from tests.known import person, stretch
+from fsproto.proofs import merkle
+from fsproto.signed import Signed, sign_many
+from tests.support.fixed_keys import person, stretch
 from tests.vectors import Vector
 from tests.vectors.makers import Files, Kept
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from fsclient.transfer.bars import Bars, bars
-from fsclient.transfer.standing import FileStanding, Standing
+from fsclient.transfer.report.bars import Bars, bars
+from fsclient.transfer.report.rate import FileStanding, Standing
 from fsclient.ui import Ui
 
 MB = 10**6

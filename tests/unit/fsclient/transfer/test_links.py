@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.transfer.links import LinkSource, link_made, local_facts
-from fsclient.transfer.localfs import LocalFacts
+from fsclient.transfer.local.files import LocalFacts
+from fsclient.transfer.local.symlinks import LinkSource, link_made, local_facts
 from fsproto.errors import ConflictError, IntegrityError, NotAllowedError, SourceChangedError
 from fsproto.sealed.manifest import Mode
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsclient.transfer.localfs import (
+from fsclient.transfer.local.files import (
     LocalFacts,
     children,
     fill,
@@ -16,7 +16,7 @@ from fsclient.transfer.localfs import (
     same_file_key,
     written_whole,
 )
-from fsclient.transfer.source import Source
+from fsclient.transfer.local.source import Source
 from fsproto.errors import (
     ConflictError,
     InvalidNameError,

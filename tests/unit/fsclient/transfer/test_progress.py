@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from fsclient.transfer.progress import LARGE, Progress
+from fsclient.transfer.report.progress import LARGE, Progress
 from fsclient.ui import Ui
 from fsproto.errors import FsError
 

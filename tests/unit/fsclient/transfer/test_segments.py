@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsclient.transfer.buffers import Buffers
-from fsclient.transfer.sealing import segments
+from fsclient.transfer.up.encrypt import segments
 from fsproto.sealed import stream
-from tests.known import stretch
+from tests.support.fixed_keys import stretch
 
 FIRST, OTHER = stream.plain_length(0), stream.plain_length(1)
 EDGES = [0, FIRST, FIRST + OTHER, FIRST + 2 * OTHER]

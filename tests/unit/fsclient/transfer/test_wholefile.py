@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.transfer.localfs import LocalFacts
-from fsclient.transfer.wholefile import write_new, write_whole
+from fsclient.transfer.local.files import LocalFacts
+from fsclient.transfer.local.small_files import write_new, write_whole
 from fsproto.errors import ConflictError, FsError, NotFoundError
 from fsproto.sealed.manifest import Mode
 

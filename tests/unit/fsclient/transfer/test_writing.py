@@ -8,9 +8,9 @@ from concurrent.futures import Future
 import pytest
 
 from fsclient.transfer.buffers import Buffers
-from fsclient.transfer.progress import Progress
-from fsclient.transfer.threads import Threads
-from fsclient.transfer.writing import Writing
+from fsclient.transfer.down.write_behind import Writing
+from fsclient.transfer.report.progress import Progress
+from fsclient.transfer.workers import Threads
 from fsclient.ui import Screen, Ui
 from fsproto.errors import IntegrityError, OutOfSpaceError
 

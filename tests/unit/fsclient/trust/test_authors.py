@@ -11,22 +11,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from fsclient.trust.authors import Authors
-from fsclient.trust.memory import Memory, age
-from fsclient.trust.people import People
+from fsclient.trust.authorship import Authors
+from fsclient.trust.key_directory import People
+from fsclient.trust.seen import Memory, age
 from fsproto.errors import RemoteProtocolError, RollbackError, SignatureError
 from fsproto.keys.grants import Role
 from fsproto.keys.identity import Identity
-from fsproto.keys.members import Former, Member, MemberList, Writer, sign_members
+from fsproto.keys.member_list import Former, Member, MemberList, Writer, sign_members
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages import Message
 from fsproto.messages.shares import GetMembers, Members
 from fsproto.sealed.folder import FolderState, sign_state
 from fsproto.sealed.manifest import VerifiedManifest, sign_manifest
-from fsproto.sealed.signed import Signed
+from fsproto.signed import Signed
 from fsproto.types import NO_HASH, Hash, NodeId
-from tests.known import TIME_MS, keyed_node, stretch
-from tests.people import identity
+from tests.support.fixed_keys import TIME_MS, keyed_node, stretch
+from tests.support.services import identity
 from tests.unit.fsclient.trust.test_people import Server, line
 from tests.vectors.makers.content import file_manifest
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from fsclient.trust.memory import STATE, Memory, Sighting
+from fsclient.trust.seen import STATE, Memory, Sighting
 from fsproto.types import Hash, NodeId
 
 _COMMANDS = 4

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.trust.memory import AGE, LIST, MANIFEST, STATE, Memory, Sighting, age
+from fsclient.trust.seen import AGE, LIST, MANIFEST, STATE, Memory, Sighting, age
 from fsproto.errors import FsError, IntegrityError, RollbackError
 from fsproto.types import NO_HASH, Hash, NodeId
 

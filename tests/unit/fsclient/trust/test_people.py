@@ -11,8 +11,8 @@ from typing import cast
 
 import pytest
 
-from fsclient.connection import ServerConnection
-from fsclient.trust.people import People
+from fsclient.connection.connection import ServerConnection
+from fsclient.trust.key_directory import People
 from fsproto import crypto
 from fsproto.errors import (
     ConflictError,
@@ -30,11 +30,11 @@ from fsproto.keylog.head import pack_log_head, sign_head
 from fsproto.keys.identity import Identity
 from fsproto.messages import Message
 from fsproto.messages.keylog import BundleOf, GetBundle, GetLog, LogEntries
-from fsproto.sealed.signed import Signed
+from fsproto.signed import Signed
 from fsproto.types import Hash
-from tests.known import TIME_MS, stretch
-from tests.people import identity
-from tests.reference import sha256, tree_hash
+from tests.support.fixed_keys import TIME_MS, stretch
+from tests.support.reference import sha256, tree_hash
+from tests.support.services import identity
 
 LOG = crypto.SigningKey(stretch("log", 32))
 ALICE, BOB, CAROL = (identity(name) for name in ("alice", "bob", "carol"))

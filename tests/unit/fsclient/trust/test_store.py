@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.trust.store import Pin, TrustStore
+from fsclient.trust.pins import Pin, TrustStore
 from fsproto.errors import FsError, IntegrityError
-from fsproto.sealed.signed import Signed
+from fsproto.signed import Signed
 from fsproto.types import Hash
 
 ALICE = Pin("alice", Hash(b"a" * 32), b"k" * 32, compared=False)

@@ -19,7 +19,7 @@ from fsproto.keylog.entries import (
     sign_rotation,
 )
 from fsproto.types import Hash
-from tests.known import TIME_MS, stretch
+from tests.support.fixed_keys import TIME_MS, stretch
 
 replace = msgspec.structs.replace
 

@@ -10,10 +10,10 @@ import pytest
 from fsproto import crypto, labels
 from fsproto.errors import RemoteProtocolError, SignatureError
 from fsproto.keylog.head import Head, pack_log_head, sign_head, unpack_log_head, verify_head
-from fsproto.sealed.signed import sign
+from fsproto.signed import sign
 from fsproto.types import Hash
-from tests.known import TIME_MS, stretch
-from tests.reference import u64
+from tests.support.fixed_keys import TIME_MS, stretch
+from tests.support.reference import u64
 
 LOG = crypto.SigningKey(stretch("log", 32))
 OTHER = crypto.SigningKey(stretch("another log", 32))

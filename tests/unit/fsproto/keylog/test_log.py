@@ -9,8 +9,8 @@ from fsproto.errors import RemoteProtocolError, RollbackError, SecurityError
 from fsproto.keylog.entries import Entry, Event, entry_bytes, sign_rotation
 from fsproto.keylog.log import KeyLog
 from fsproto.types import Hash
-from tests.known import TIME_MS, stretch
-from tests.reference import tree_hash
+from tests.support.fixed_keys import TIME_MS, stretch
+from tests.support.reference import tree_hash
 
 
 class Scribe:

@@ -9,8 +9,8 @@ import pytest
 
 from fsproto import crypto
 from fsproto.errors import IntegrityError, WrongPassphraseError
-from fsproto.keys.exported import MAGIC, check_export, open_export, seal_export
-from tests.known import Seeded, person
+from fsproto.keys.export import MAGIC, check_export, open_export, seal_export
+from tests.support.fixed_keys import Seeded, person
 from tests.unit.fsproto.keys.test_portable import LINK, ROOT, alices
 
 PASSPHRASE = "correct horse bättery staple"

@@ -9,8 +9,8 @@ from fsproto.errors import IntegrityError, RemoteProtocolError, SecurityError, S
 from fsproto.keys.grants import Role, RootGrant, grant_root, open_root_grant, unwrap, wrap
 from fsproto.keys.identity import verify_bundle
 from fsproto.packing import unpack
-from fsproto.sealed.signed import sign
-from tests.known import TIME_MS, Seeded, identity, keyed_node, person, rsa_key, stretch
+from fsproto.signed import sign
+from tests.support.fixed_keys import TIME_MS, Seeded, identity, keyed_node, person, rsa_key, stretch
 from tests.vectors.makers.content import replaced
 
 ALICE, BOB = person("alice"), person("bob")

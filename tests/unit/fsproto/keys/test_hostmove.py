@@ -6,13 +6,12 @@ from itertools import pairwise
 
 import pytest
 
-from fsproto import crypto
+from fsproto import crypto, host_key_moves
 from fsproto.errors import HostKeyError, RemoteProtocolError
-from fsproto.keys import hostmove
-from fsproto.keys.hostmove import Moves, answer, follow, question, sign_move, verify_move
+from fsproto.host_key_moves import Moves, answer, follow, question, sign_move, verify_move
 from fsproto.limits import MAX_HANDSHAKE_MESSAGE, MAX_HOST_KEY_MOVES
 from fsproto.packing import pack
-from tests.known import TIME_MS, rsa_key
+from tests.support.fixed_keys import TIME_MS, rsa_key
 
 A, B, C = rsa_key("host"), rsa_key("other-host"), rsa_key("alice")
 A_B, B_C = sign_move(A, B.public, TIME_MS), sign_move(B, C.public, TIME_MS + 1)
@@ -57,7 +56,7 @@ def test_the_longest_answer_fits_into_a_message_of_the_handshake():
 
 def test_a_statement_holds_for_the_key_that_signed_it_alone():
     assert verify_move(A_B).successor == fingerprint(B)
-    forged = hostmove.Move(A_B.payload, sign_move(C, B.public, TIME_MS).signature)
+    forged = host_key_moves.Move(A_B.payload, sign_move(C, B.public, TIME_MS).signature)
     with pytest.raises(HostKeyError, match="not signed"):
         verify_move(forged)
 
@@ -69,9 +68,9 @@ def test_what_is_no_answer_is_refused():
 
 
 def test_a_question_is_told_from_a_hello():
-    assert hostmove.is_question(asked(A))
-    assert not hostmove.is_question(asked(A) + b"\0")
-    assert not hostmove.is_question(b"FSP1\0\1" + bytes(37))
+    assert host_key_moves.is_question(asked(A))
+    assert not host_key_moves.is_question(asked(A) + b"\0")
+    assert not host_key_moves.is_question(b"FSP1\0\1" + bytes(37))
 
 
 @pytest.mark.parametrize("text", ["", "SHA256:", "SHA256:AAAA", "SHA256:" + "!" * 43, "MD5:00"])

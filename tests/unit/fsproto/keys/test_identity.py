@@ -8,8 +8,8 @@ from fsproto import crypto, labels
 from fsproto.errors import InvalidNameError, RemoteProtocolError, SignatureError
 from fsproto.keys.grants import grant_root, open_root_grant
 from fsproto.keys.identity import Identity, verify_bundle
-from fsproto.sealed.signed import Signed, sign
-from tests.known import TIME_MS, Seeded, keyed_node, person
+from fsproto.signed import Signed, sign
+from tests.support.fixed_keys import TIME_MS, Seeded, keyed_node, person
 from tests.vectors.makers.content import replaced
 
 ALICE, BOB = person("alice"), person("bob")

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from fsproto.errors import IntegrityError, WrongPassphraseError
-from fsproto.keys.keyfile import MAGIC, needs_passphrase, open_identity, seal_identity
-from tests.known import Seeded, person
+from fsproto.keys.key_file import MAGIC, needs_passphrase, open_identity, seal_identity
+from tests.support.fixed_keys import Seeded, person
 
 ALICE = person("alice")
 PASSPHRASE = "correct horse bättery staple"

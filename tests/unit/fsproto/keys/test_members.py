@@ -13,7 +13,7 @@ from fsproto import crypto
 from fsproto.errors import IntegrityError, RemoteProtocolError
 from fsproto.keys.grants import Role, wrap
 from fsproto.keys.identity import Identity
-from fsproto.keys.members import (
+from fsproto.keys.member_list import (
     Former,
     Member,
     VerifiedMembers,
@@ -23,9 +23,9 @@ from fsproto.keys.members import (
     verify_members,
 )
 from fsproto.limits import MAX_GENERATION, MAX_MEMBERS
-from tests import strategies as our
-from tests.known import Seeded, person, stretch
-from tests.people import identity
+from tests.support import strategies as our
+from tests.support.fixed_keys import Seeded, person, stretch
+from tests.support.services import identity
 from tests.vectors.makers.shares import SHARED, member_list
 
 replace = msgspec.structs.replace

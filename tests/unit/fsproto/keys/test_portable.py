@@ -15,7 +15,7 @@ from fsproto.keys.portable import (
     unpack_seen,
 )
 from fsproto.link import Address, EnrollLink
-from tests.known import keyed_node, person, stretch
+from tests.support.fixed_keys import keyed_node, person, stretch
 
 LINK = EnrollLink("alice", Address("files.example.org", 2222), "SHA256:" + "A" * 43)
 ROOT = keyed_node("root").node

@@ -12,8 +12,8 @@ from fsproto.errors import IntegrityError
 from fsproto.keys.portable import Portable, pack_portable
 from fsproto.keys.recovery import MAGIC, RecoverySecret
 from fsproto.limits import MAX_BACKUP
-from tests import reference
-from tests.known import Seeded, person, stretch
+from tests.support import reference
+from tests.support.fixed_keys import Seeded, person, stretch
 from tests.unit.fsproto.keys.test_portable import LINK, ROOT, alices
 
 BYTES = stretch("phrase", 16)

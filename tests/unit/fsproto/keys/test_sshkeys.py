@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from fsproto.errors import UsageError
-from fsproto.keys.sshkeys import LONGEST, read_ssh_key
+from fsproto.keys.ssh_keys import LONGEST, read_ssh_key
 
 ED25519 = (
     b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f scanner\n"

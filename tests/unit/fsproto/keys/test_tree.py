@@ -11,8 +11,8 @@ from fsproto.keys.tree import KeyedNode, new_node
 from fsproto.limits import MAX_GENERATION
 from fsproto.sealed.manifest import Manifest
 from fsproto.types import NodeId, NodeKey
-from tests import reference
-from tests.known import Seeded, aged_node, keyed_node
+from tests.support import reference
+from tests.support.fixed_keys import Seeded, aged_node, keyed_node
 from tests.vectors.makers.content import file_manifest
 
 FOLDER = keyed_node("folder")

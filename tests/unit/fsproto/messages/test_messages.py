@@ -8,7 +8,7 @@ from fsproto.errors import RemoteProtocolError
 from fsproto.limits import MAX_CONTROL
 from fsproto.messages import MESSAGES, Done, Message, decode, encode
 from fsproto.messages.files import Found, Lookup, Sent
-from fsproto.sealed.signed import Signed
+from fsproto.signed import Signed
 from fsproto.types import NodeId, Token
 
 

@@ -7,10 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fsproto import crypto
-from fsproto.errors import IntegrityError, RemoteProtocolError, SecurityError
-from fsproto.keys.wrapping import OVERHEAD, open_sealed
-from fsproto.packing import pack, unpack
-from fsproto.sealed.drop import (
+from fsproto.drop import (
     Drop,
     DropContent,
     DropKeys,
@@ -20,6 +17,9 @@ from fsproto.sealed.drop import (
     seal_note,
     wrap_drop,
 )
+from fsproto.errors import IntegrityError, RemoteProtocolError, SecurityError
+from fsproto.keys.wrapping import OVERHEAD, open_sealed
+from fsproto.packing import pack, unpack
 from fsproto.sealed.manifest import (
     Dropped,
     DroppedMetadata,
@@ -31,8 +31,8 @@ from fsproto.sealed.manifest import (
 )
 from fsproto.sealed.stream import sealed_size
 from fsproto.types import DropId, FileKey, Hash, Root, Salt
-from tests import reference
-from tests.known import TIME_MS, Seeded, person, stretch
+from tests.support import reference
+from tests.support.fixed_keys import TIME_MS, Seeded, person, stretch
 
 ALICE = person("alice")
 ID, SECRET = DropId(stretch("drop", 16)), stretch("secret", 32)

@@ -6,9 +6,9 @@ import pytest
 
 from fsproto.errors import RemoteProtocolError, SignatureError
 from fsproto.sealed.folder import FolderState, sign_state, state_hash, verify_state
-from fsproto.sealed.signed import Signed
+from fsproto.signed import Signed
 from fsproto.types import NO_HASH, Hash, NodeId
-from tests.known import TIME_MS, keyed_node, person
+from tests.support.fixed_keys import TIME_MS, keyed_node, person
 from tests.vectors.makers.content import replaced
 
 ALICE, BOB = person("alice"), person("bob")

@@ -7,7 +7,7 @@ import hashlib
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.sealed.integrity import blob_root, leaf, root
 from fsproto.types import Salt
-from tests.known import stretch
+from tests.support.fixed_keys import stretch
 
 SALT = Salt(stretch("salt", 32))
 

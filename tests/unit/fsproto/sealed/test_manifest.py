@@ -21,9 +21,9 @@ from fsproto.sealed.manifest import (
     sign_manifest,
     verify_author,
 )
-from fsproto.sealed.signed import Signed
+from fsproto.signed import Signed
 from fsproto.types import NO_NODE
-from tests.known import Seeded, keyed_node, person
+from tests.support.fixed_keys import Seeded, keyed_node, person
 from tests.vectors.makers.content import file_manifest, file_metadata, replaced
 
 ALICE, BOB = person("alice"), person("bob")

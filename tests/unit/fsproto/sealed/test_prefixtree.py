@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fsproto.errors import IntegrityError
-from fsproto.sealed.prefixtree import Entry, PrefixTree
+from fsproto.proofs.prefix_tree import Entry, PrefixTree
 from fsproto.types import NO_HASH, Hash, NodeId, Token
-from tests.known import stretch
+from tests.support.fixed_keys import stretch
 
 
 def entry(name: str) -> Entry:

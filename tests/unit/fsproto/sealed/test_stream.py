@@ -17,8 +17,8 @@ from fsproto.sealed.stream import (
     segment_count,
 )
 from fsproto.types import FileKey, Salt
-from tests.known import Seeded, stretch
-from tests.streams import open_stream, seal_stream
+from tests.support.fixed_keys import Seeded, stretch
+from tests.support.sealed_streams import open_stream, seal_stream
 
 KEY = FileKey(stretch("file key", 32))
 

@@ -9,8 +9,8 @@ import pytest
 from fsproto.errors import IntegrityError
 from fsproto.sealed.stream import FIRST_PLAIN, OTHER_PLAIN, content_ad, sealed_size
 from fsproto.types import FileKey, NodeId
-from tests.known import Seeded, stretch
-from tests.streams import open_stream, seal_stream
+from tests.support.fixed_keys import Seeded, stretch
+from tests.support.sealed_streams import open_stream, seal_stream
 
 tink = pytest.importorskip(
     "tink", reason="TINK IS NOT INSTALLED: that others can open sealed content goes unchecked here"

@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fsproto.sftp.codes import MAX_PACKET
-from fsproto.sftp.packets import (
-    Attributes,
-    BadPacketError,
-    Fields,
-    Packets,
-    packet,
-    string,
-    u32,
-    u64,
-)
+from fskit.sftp.codes import MAX_PACKET
+from fskit.sftp.packets import Attributes, BadPacketError, Fields, Packets, packet, string, u32, u64
 
 
 @pytest.mark.parametrize(

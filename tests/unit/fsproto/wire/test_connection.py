@@ -21,23 +21,23 @@ from fsproto.wire.connection import (
     State,
 )
 from fsproto.wire.frames import SMALL, Frame, Outgoing
-from tests import joined
-from tests.known import stretch
+from tests.support import connection_pair
+from tests.support.fixed_keys import stretch
 
 
 def test_a_server_waits_for_the_client_to_begin():
-    client, server = joined.ends()
+    client, server = connection_pair.ends()
     assert server.start() == b""
     assert server.next_event() is NEED_DATA
     assert client.start()
 
 
 def test_the_states_follow_each_other_as_the_table_says():
-    client, server = joined.ends()
+    client, server = connection_pair.ends()
     seen = [(client.state, server.state)]
     moving = client.start()
     for end in (server, client, server, client):
-        moving = joined.replies(end, moving)
+        moving = connection_pair.replies(end, moving)
         seen.append((client.state, server.state))
     assert seen == [
         (State.HELLO, State.HELLO),
@@ -49,9 +49,9 @@ def test_the_states_follow_each_other_as_the_table_says():
 
 
 def _before_keys() -> list[Connection]:
-    client, server = joined.ends()
-    waiting = joined.server_end()
-    joined.replies(waiting, client.start())
+    client, server = connection_pair.ends()
+    waiting = connection_pair.server_end()
+    connection_pair.replies(waiting, client.start())
     return [client, server, waiting]
 
 
@@ -66,7 +66,7 @@ def test_nobody_speaks_or_has_a_name_before_there_are_keys():
 
 
 def test_nobody_speaks_once_it_is_over():
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     for end in (client, server):
         with pytest.raises(ConnectionLost):
             end.receive_data(b"")
@@ -81,7 +81,7 @@ def test_nobody_speaks_once_it_is_over():
     "banner", [b"HTTP/1.1 400 Bad Request\r\n", b"SSH-2.0-x\r\n", b"\x16\x03\x01\x00"]
 )
 def test_a_stranger_is_known_by_the_first_four_bytes(banner: bytes):
-    for end in joined.ends():
+    for end in connection_pair.ends():
         end.receive_data(banner[: end.wanted()])
         # Nothing more is waited for: a stranger may have nothing more to say.
         assert end.wanted() == 0
@@ -91,9 +91,9 @@ def test_a_stranger_is_known_by_the_first_four_bytes(banner: bytes):
 
 
 def test_a_handshake_message_may_not_be_longer_than_its_limit():
-    client, server = joined.ends()
+    client, server = connection_pair.ends()
     hello = client.start()
-    joined.replies(server, hello)
+    connection_pair.replies(server, hello)
     server.receive_data((MAX_HANDSHAKE_MESSAGE + 1).to_bytes(4, "big"))
     assert server.wanted() == 0
     with pytest.raises(RemoteProtocolError):
@@ -102,7 +102,7 @@ def test_a_handshake_message_may_not_be_longer_than_its_limit():
 
 @pytest.mark.parametrize("length", [0, MAX_RECORD + 1, (1 << 32) - 1])
 def test_a_record_of_no_possible_length_is_refused_before_it_arrives(length: int):
-    for end in joined.opened():
+    for end in connection_pair.opened():
         end.receive_data(length.to_bytes(4, "big"))
         assert end.wanted() == 0
         with pytest.raises(RemoteProtocolError):
@@ -110,7 +110,7 @@ def test_a_record_of_no_possible_length_is_refused_before_it_arrives(length: int
 
 
 def test_what_is_wanted_is_a_length_and_then_the_rest():
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     record = client.send(7, Done())
     assert server.wanted() == 4
     server.receive_data(record[:3])
@@ -125,16 +125,16 @@ def test_what_is_wanted_is_a_length_and_then_the_rest():
 
 
 def test_the_longest_record_arrives_whole():
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     payload = bytes(MAX_RECORD - 16 - 13)
-    (event,) = joined.events(server, client.send_data(1, 2, payload))
+    (event,) = connection_pair.events(server, client.send_data(1, 2, payload))
     assert event == Data(1, 2, memoryview(payload))
     with pytest.raises(ValueError, match="cannot hold"):
         client.send_data(1, 2, payload + b"\0")
 
 
 def test_a_segment_outlives_the_buffer_it_came_in():
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     server.receive_data(client.send_data(1, 0, b"first") + client.send_data(1, 1, b"second"))
     first, second = server.next_event(), server.next_event()
     assert first == Data(1, 0, memoryview(b"first"))
@@ -142,7 +142,7 @@ def test_a_segment_outlives_the_buffer_it_came_in():
 
 
 def test_an_end_that_failed_does_not_listen_again():
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     good = client.send(1, Done())
     server.receive_data(b"\x00\x00\x00\x20" + bytes(32))
     with pytest.raises(RemoteProtocolError):
@@ -153,12 +153,12 @@ def test_an_end_that_failed_does_not_listen_again():
 
 
 def test_both_ends_speak_and_listen_at_the_same_time():
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     to_server = b"".join(client.send(number, Done()) for number in range(50))
     to_client = b"".join(server.send(number, Done()) for number in range(50))
     expected = [Control(number, Done()) for number in range(50)]
-    assert list(joined.events(server, to_server)) == expected
-    assert list(joined.events(client, to_client)) == expected
+    assert list(connection_pair.events(server, to_server)) == expected
+    assert list(connection_pair.events(client, to_client)) == expected
 
 
 # --- frames, for a reader in a hurry
@@ -185,7 +185,7 @@ LARGE_ENOUGH = SMALL + 1
 
 
 def test_frames_taken_first_may_be_opened_later():
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     sent = [client.send_data(1, index, LARGE[index:]) for index in range(5)]
     frames = _fill(server, b"".join(sent))
     events = [server.open_frame(frame) for frame in frames]
@@ -193,7 +193,7 @@ def test_frames_taken_first_may_be_opened_later():
 
 
 def test_frames_opened_out_of_order_are_refused():
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     first, second = _fill(server, client.send(1, Done()) + client.send(2, Done()))
     with pytest.raises(RemoteProtocolError):
         server.open_frame(second)
@@ -203,7 +203,7 @@ def test_frames_opened_out_of_order_are_refused():
 
 
 def test_a_large_record_is_opened_in_the_memory_that_is_given():
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     (frame,) = _fill(server, client.send_data(1, 2, LARGE))
     memory = bytearray(MAX_RECORD)
     event = server.open_frame(frame, memoryview(memory))
@@ -212,7 +212,7 @@ def test_a_large_record_is_opened_in_the_memory_that_is_given():
 
 
 def test_what_was_opened_without_given_memory_outlives_what_comes_next():
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     (first,) = _fill(server, client.send_data(1, 0, LARGE))
     event = server.open_frame(first)
     (second,) = _fill(server, client.send_data(1, 1, bytes(len(LARGE))))
@@ -221,7 +221,7 @@ def test_what_was_opened_without_given_memory_outlives_what_comes_next():
 
 
 def test_a_message_outlives_the_memory_it_was_opened_in():
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     message = files.Lookup(NodeId(stretch("node", 16)), [Token(LARGE)])
     (frame,) = _fill(server, client.send(1, message))
     memory = bytearray(MAX_RECORD)
@@ -235,16 +235,16 @@ def _lookup(size: int) -> files.Lookup:
 
 
 def test_records_made_in_memory_that_is_used_again_say_what_they_should():
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     out = Outgoing()
     sizes = [MAX_CONTROL - 100, 5, LARGE_ENOUGH, 200_000, LARGE_ENOUGH - 1, MAX_CONTROL - 100, 0]
     for number, size in enumerate(sizes):
         record = bytes(client.send_in(out, number, _lookup(size)))
-        assert list(joined.events(server, record)) == [Control(number, _lookup(size))]
+        assert list(connection_pair.events(server, record)) == [Control(number, _lookup(size))]
 
 
 def test_large_records_are_made_in_the_same_memory_and_small_ones_are_not():
-    client, _ = joined.opened()
+    client, _ = connection_pair.opened()
     out = Outgoing()
     large = client.send_in(out, 1, _lookup(LARGE_ENOUGH))
     before = bytes(large)
@@ -256,16 +256,16 @@ def test_large_records_are_made_in_the_same_memory_and_small_ones_are_not():
 
 
 def test_what_is_too_long_for_a_record_leaves_the_connection_as_it_was():
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     out = Outgoing()
     with pytest.raises(ValueError, match="too long"):
         client.send_in(out, 1, _lookup(MAX_CONTROL))
     sent = bytes(client.send_in(out, 2, _lookup(LARGE_ENOUGH)))
-    assert list(joined.events(server, sent)) == [Control(2, _lookup(LARGE_ENOUGH))]
+    assert list(connection_pair.events(server, sent)) == [Control(2, _lookup(LARGE_ENOUGH))]
 
 
 def test_memory_is_used_again_while_large_records_come_and_let_go_after_them():
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     buffers = set()
     for index in range(4):
         (frame,) = _fill(server, client.send_data(1, index, LARGE))
@@ -279,7 +279,7 @@ def test_memory_is_used_again_while_large_records_come_and_let_go_after_them():
 
 
 def test_nobody_is_given_much_memory_before_the_keys_are_agreed():
-    client, server = joined.ends()
+    client, server = connection_pair.ends()
     for end, message in ((server, client.start()), (client, b"")):
         end.receive_data(message[:4] or (1600).to_bytes(4, "big"))
         assert end.take_frame() is None
@@ -287,7 +287,7 @@ def test_nobody_is_given_much_memory_before_the_keys_are_agreed():
 
 
 def test_a_damaged_frame_ends_the_connection_wherever_it_is_opened():
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     record = bytearray(client.send_data(1, 0, LARGE))
     record[50_000] ^= 1
     (frame,) = _fill(server, bytes(record))
@@ -300,20 +300,22 @@ def test_a_damaged_frame_ends_the_connection_wherever_it_is_opened():
 
 @pytest.mark.parametrize("size", [0, 1, 1000, SEGMENT_SIZE])
 def test_a_segment_sealed_where_it_lies_is_the_same_record(size: int):
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     plaintext = stretch("segment", size)
     segment = memoryview(bytearray(DATA_ROOM) + plaintext)
     out = memoryview(bytearray(len(segment) + RECORD_ROOM + 5))
     for index in range(2):
         record = client.seal_segment(7, index, segment, out)
         assert len(record) == len(segment) + RECORD_ROOM
-        assert list(joined.events(server, bytes(record))) == [Data(7, index, memoryview(plaintext))]
+        assert list(connection_pair.events(server, bytes(record))) == [
+            Data(7, index, memoryview(plaintext))
+        ]
     said = client.send(1, Done())
-    assert list(joined.events(server, said)) == [Control(1, Done())]
+    assert list(connection_pair.events(server, said)) == [Control(1, Done())]
 
 
 def test_one_thread_may_open_frames_while_another_receives_the_next():
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     count = 200
     sent = iter([client.send_data(1, n, LARGE[: 1 + n * 211 % 40_000]) for n in range(count)])
     frames: SimpleQueue[Frame | None] = SimpleQueue()

@@ -15,23 +15,26 @@ from fsproto.errors import (
 from fsproto.messages import Done
 from fsproto.wire.connection import Control, Ready, Reply, State
 from fsproto.wire.handshake import ClientHandshake, ServerHandshake
-from tests import joined
-from tests.known import Seeded, host_key, rsa_key
+from tests.support import connection_pair
+from tests.support.fixed_keys import Seeded, host_key, rsa_key
 
 
 def test_a_client_may_speak_right_behind_its_key_and_is_answered_at_once():
-    client, server = joined.ends()
-    answer = joined.replies(server, client.start())
-    flight = joined.replies(client, answer) + client.send(1, Done())
-    confirm, heard = joined.events(server, flight)
+    client, server = connection_pair.ends()
+    answer = connection_pair.replies(server, client.start())
+    flight = connection_pair.replies(client, answer) + client.send(1, Done())
+    confirm, heard = connection_pair.events(server, flight)
     assert isinstance(confirm, Reply)
     assert heard == Control(1, Done())
     said = server.send(1, Done())
-    assert list(joined.events(client, confirm.data + said)) == [Ready(), Control(1, Done())]
+    assert list(connection_pair.events(client, confirm.data + said)) == [
+        Ready(),
+        Control(1, Done()),
+    ]
 
 
 def test_both_ends_know_the_channel_by_a_name_that_no_other_has():
-    pairs = [joined.opened() for _ in range(2)]
+    pairs = [connection_pair.opened() for _ in range(2)]
     for client, server in pairs:
         assert client.channel_id == server.channel_id
         assert len(client.channel_id) == 32
@@ -40,13 +43,15 @@ def test_both_ends_know_the_channel_by_a_name_that_no_other_has():
 
 
 def test_the_two_directions_have_keys_of_their_own():
-    client, server = joined.opened()
+    client, server = connection_pair.opened()
     assert client.send(1, Done()) != server.send(1, Done())
 
 
 def test_a_client_says_nothing_more_to_a_server_with_another_host_key():
-    client = joined.client_end(fingerprint=crypto.fingerprint(rsa_key("other-host").public))
-    answer = joined.replies(joined.server_end(), client.start())
+    client = connection_pair.client_end(
+        fingerprint=crypto.fingerprint(rsa_key("other-host").public)
+    )
+    answer = connection_pair.replies(connection_pair.server_end(), client.start())
     client.receive_data(answer)
     with pytest.raises(HostKeyError) as refused:
         client.next_event()
@@ -110,20 +115,22 @@ def test_a_secret_of_another_length_is_answered_alike(length: int):
 
 
 def test_everything_a_client_ever_sent_says_nothing_to_another_server():
-    client, server = joined.ends()
+    client, server = connection_pair.ends()
     hello = client.start()
-    flight = joined.replies(client, joined.replies(server, hello)) + client.send(1, Done())
-    assert len(list(joined.events(server, flight))) == 2
+    flight = connection_pair.replies(client, connection_pair.replies(server, hello)) + client.send(
+        1, Done()
+    )
+    assert len(list(connection_pair.events(server, flight))) == 2
     # Even one that draws the same random bytes: its encapsulated secret is another.
-    again = joined.server_end()
-    joined.replies(again, hello)
+    again = connection_pair.server_end()
+    connection_pair.replies(again, hello)
     again.receive_data(flight)
     with pytest.raises(RemoteProtocolError):
         again.next_event()
 
 
 def test_a_server_tells_a_client_of_another_version_its_own():
-    client, server = joined.ends()
+    client, server = connection_pair.ends()
     hello = client.start()
     server.receive_data(hello[:8] + b"\x00\x02" + hello[10:])
     with pytest.raises(VersionMismatchError) as refused:
@@ -136,7 +143,7 @@ def test_a_server_tells_a_client_of_another_version_its_own():
 
 
 def test_a_server_says_nothing_to_what_does_not_speak_the_protocol():
-    _, server = joined.ends()
+    _, server = connection_pair.ends()
     for error in (NotFsdError(), RemoteProtocolError(), HostKeyError()):
         assert server.refusal(error) == b""
 

@@ -7,7 +7,7 @@ import pytest
 from fsproto.errors import RemoteProtocolError
 from fsproto.limits import MAX_RECORD, RECORDS_PER_KEY
 from fsproto.wire.records import SECRET_SIZE, RecordOpener, RecordSealer, body_length
-from tests.known import stretch
+from tests.support.fixed_keys import stretch
 
 SECRET = stretch("secret", SECRET_SIZE)
 

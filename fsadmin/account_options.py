@@ -1,0 +1,110 @@
+"""The terms of an account as they are typed: on the command line, or in a line of a CSV file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+
+from fsd.services.accounts.terms import Terms, To, clean_note
+from fsd.store.repos.quotas import NO_LIMIT
+from fsproto.amounts import ALLOWED_BYTES, MAX_BYTES, parse_size
+from fsproto.errors import UsageError
+from fsproto.names import for_terminal
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+NONE, DEFAULT = "none", "default"
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:[Zz]|[+-]\d\d:\d\d)")
+_LONGEST_SHOWN = 80
+
+
+def terms_options(command: F) -> F:
+    """Add the options that set terms; `typed_terms` reads them."""
+    options = (
+        click.option(
+            "--quota-bytes",
+            metavar="SIZE",
+            help="How much they may hold, in sealed bytes: 500M, 10G, 'none' for any amount, "
+            "'default' for what the settings say.",
+        ),
+        click.option(
+            "--quota-files",
+            metavar="N",
+            help="How many files they may hold: a number, 'none' or 'default'.",
+        ),
+        click.option(
+            "--expires",
+            metavar="DATE",
+            help="From when on they do not get in: 2026-12-31 (from 00:00 UTC on), "
+            "2026-12-31T18:00+01:00, or 'none'.",
+        ),
+        click.option("--note", metavar="TEXT", help="Something to remember; '' for nothing."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def typed_terms(typed: Mapping[str, str | None]) -> Terms:
+    """Read what was typed, by what it is called in `READERS`; `UsageError` for the first bad one.
+
+    What is None was not typed.
+    """
+    return Terms(**typed_values(typed))
+
+
+def typed_values(typed: Mapping[str, str | None]) -> dict[str, Any]:
+    """Read what was typed, as the fields of `Terms` take it."""
+    return {name: READERS[name](word) for name, word in typed.items() if word is not None}
+
+
+def _quota_bytes(word: str) -> To[int | None]:
+    if word in (NONE, DEFAULT):
+        return To(NO_LIMIT if word == NONE else None)
+    try:
+        return To(parse_size(word))
+    except ValueError:
+        raise _refused(word, "a quota of bytes", f"{ALLOWED_BYTES}, 'none', 'default'") from None
+
+
+def _quota_files(word: str) -> To[int | None]:
+    if word in (NONE, DEFAULT):
+        return To(NO_LIMIT if word == NONE else None)
+    if not (word.isascii() and word.isdecimal()) or int(word[:20]) > MAX_BYTES:
+        raise _refused(word, "a quota of files", "a number, 'none', 'default'")
+    return To(int(word))
+
+
+def _expires(word: str) -> To[int | None]:
+    if word == NONE:
+        return To(None)
+    try:
+        if _DATE.fullmatch(word):
+            when = datetime.fromisoformat(word).replace(tzinfo=UTC)
+        elif _TIME.fullmatch(word):
+            when = datetime.fromisoformat(word.upper())
+        else:
+            raise ValueError("another form")
+        return To(int(when.timestamp() * 1000))
+    except (ValueError, OverflowError):
+        allowed = "a date like 2026-12-31, a time with its zone like 2026-12-31T18:00Z, 'none'"
+        raise _refused(word, "when an account can expire", allowed) from None
+
+
+def _refused(word: str, what: str, allowed: str) -> UsageError:
+    shown = for_terminal(word[:_LONGEST_SHOWN])
+    return UsageError(f"'{shown}' is not {what}; allowed is {allowed}.")
+
+
+READERS: dict[str, Callable[[str], Any]] = {
+    "quota_bytes": _quota_bytes,
+    "quota_files": _quota_files,
+    "expires_ms": _expires,
+    "note": clean_note,
+}
+"""What reads each of the terms."""

@@ -1,0 +1,165 @@
+"""How accounts look: to people as tables and facts, to programs as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fsadmin import output
+from fsproto.amounts import size_text
+
+if TYPE_CHECKING:
+    from fsd.services.accounts.users import Belongings, Person
+
+_NOTE_IN_ROW = 30
+
+
+def as_json(person: Person) -> dict[str, object]:
+    """Return what programs are told of an account."""
+    return {
+        "user": person.name,
+        "enrolled": person.enrolled,
+        "disabled": person.disabled,
+        "expires_ms": person.expires_ms,
+        "expired": person.expired,
+        "note": person.note,
+        "created_ms": person.created_ms,
+        "digits": person.digits,
+        "period": person.period,
+        "algorithm": person.algorithm,
+        "fingerprint": person.fingerprint,
+        "clock_ms": person.clock_ms,
+        "locked_ms": person.locked_ms,
+        "refused_over_ssh": person.refused_over_ssh,
+        "held_until_ms": person.held_until_ms,
+        "new_secret_ms": person.new_secret_ms,
+        "recovery_codes": person.recovery_codes,
+        "sessions": person.sessions,
+        "files": person.files,
+        "folders": person.folders,
+        "stored_bytes": person.stored_bytes,
+        "used_bytes": person.used_bytes,
+        "quota_bytes": person.quota_bytes,
+        "quota_files": person.quota_files,
+        "handed_over_to": person.handed_over_to,
+        "holds": person.holds,
+    }
+
+
+def _state(person: Person) -> str:
+    words = ["enrolled" if person.enrolled else "not enrolled"]
+    if person.handed_over_to is not None:
+        return f"closed, held by {person.handed_over_to}"
+    words += ["disabled"] if person.disabled else []
+    words += ["expired"] if person.expired else []
+    words += ["locked"] if person.locked_ms is not None else []
+    return ", ".join(words)
+
+
+def _codes(person: Person) -> str:
+    return f"{person.digits} digits, {person.period} s, {person.algorithm}"
+
+
+def _clock(person: Person) -> str:
+    """Return how far a person's clock is off; less than half a step is not to be told from none."""
+    off_ms = abs(person.clock_ms)
+    if off_ms <= person.period * 500:
+        return "right, as far as codes have shown"
+    return f"about {round(off_ms / 1000)} s {'ahead' if person.clock_ms > 0 else 'behind'}"
+
+
+def _door(person: Person) -> str:
+    """Return what holds up those who try codes."""
+    if person.locked_ms is not None:
+        since = output.day(person.locked_ms)
+        return f"locked since {since}; 'fsadmin unlock-user {person.name}' ends it"
+    words = []
+    if person.new_secret_ms is not None:
+        since = output.day(person.new_secret_ms)
+        words.append(f"a new secret waits for its first use since {since}")
+    if person.refused_over_ssh:
+        refused = output.count(person.refused_over_ssh, "code")
+        words.append(f"{refused} in a row refused over SSH")
+    if person.held_until_ms:
+        words.append(f"some tries are held up until {output.day(person.held_until_ms)}")
+    return "; ".join(words) or "open"
+
+
+HEADERS = ("NAME", "STATE", "CODES", "SESSIONS", "FILES", "USED", "FINGERPRINT", "NOTE")
+RIGHT = ("SESSIONS", "FILES", "USED")
+
+
+def row(person: Person) -> tuple[str, ...]:
+    """Return a line under `HEADERS`."""
+    return (
+        person.name,
+        _state(person),
+        _codes(person),
+        str(person.sessions),
+        _of(str(person.files), _number(person.quota_files)),
+        _of(size_text(person.used_bytes), _size(person.quota_bytes)),
+        person.fingerprint or "-",
+        _short(person.note),
+    )
+
+
+def _size(count: int | None) -> str | None:
+    return None if count is None else size_text(count)
+
+
+def _number(count: int | None) -> str | None:
+    return None if count is None else str(count)
+
+
+def _of(used: str, most: str | None) -> str:
+    return used if most is None else f"{used} of {most}"
+
+
+def _short(note: str) -> str:
+    return note if len(note) <= _NOTE_IN_ROW else note[: _NOTE_IN_ROW - 1] + "…"
+
+
+def _quota(person: Person) -> str:
+    """Return how much somebody may hold, and who says so."""
+    most = [_size(person.quota_bytes), None]
+    if person.quota_files is not None:
+        most[1] = output.count(person.quota_files, "file")
+    words = ", ".join(word for word in most if word is not None) or "none"
+    return words if person.quota_is_own or words == "none" else f"{words} (as everybody)"
+
+
+def described(person: Person) -> str:
+    """Return all there is to say of one account."""
+    return output.facts(
+        [
+            ("User", person.name),
+            ("State", _state(person)),
+            ("Fingerprint", person.fingerprint or "-"),
+            ("Codes", _codes(person)),
+            ("Clock", _clock(person)),
+            ("Door", _door(person)),
+            ("Recovery", output.count(person.recovery_codes, "code")),
+            ("Sessions", str(person.sessions)),
+            ("Files", str(person.files)),
+            ("Folders", str(person.folders)),
+            ("Used", size_text(person.used_bytes)),
+            ("Quota", _quota(person)),
+            (
+                "Stored",
+                f"{size_text(person.stored_bytes)}, with what was replaced or removed",
+            ),
+            ("Holds", ", ".join(person.holds) or "-"),
+            ("Expires", "never" if person.expires_ms is None else output.day(person.expires_ms)),
+            ("Note", person.note or "-"),
+            ("Added", output.day(person.created_ms)),
+        ]
+    )
+
+
+def belongings(what: Belongings) -> str:
+    """Return what goes with an account."""
+    words = f"{output.count(what.files, 'file')} ({size_text(what.stored_bytes)} stored)"
+    if what.shared:
+        things = output.count(what.shared, "file or folder", "files or folders")
+        people = output.count(what.shared_with, "person", "people")
+        words += f"; {things} of them shared with {people}"
+    return words

@@ -1,0 +1,1 @@
+"""The commands of fsadmin, one file a noun."""

@@ -1,0 +1,130 @@
+"""The commands about how people get in: recovery codes, locks, sessions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from fsadmin import output
+from fsadmin.context import Admin, common_options
+from fsproto.errors import UsageError
+
+if TYPE_CHECKING:
+    from fsd.services.accounts.access import RunningSession
+
+
+@click.command("recovery-codes", short_help="Make recovery codes for a person.")
+@click.argument("name")
+@common_options
+@click.pass_obj
+def recovery_codes(admin: Admin, *, name: str) -> None:
+    """Make ten recovery codes for a person and show them, this one time.
+
+    Each works once, wherever a one-time password is asked for, for somebody whose authenticator
+    app is lost; the identity key is needed as ever. Codes made earlier are void. The server keeps
+    hashes. People make new ones by themselves with 'fsclient recovery-codes'.
+    """
+    with admin.access() as access:
+        made = access.recovery_codes(name)
+
+    def text() -> str:
+        lines = [f"  {number:2}  {code}" for number, code in enumerate(made, 1)]
+        return "\n".join(
+            [
+                f"Recovery codes of {name}; each works once:",
+                "",
+                *lines,
+                "",
+                "Hand them over in person or on paper: they are not shown again.",
+            ]
+        )
+
+    admin.answer({"user": name, "recovery_codes": made}, text)
+
+
+@click.command("unlock-user", short_help="Let a person's codes be tried again at once.")
+@click.argument("name")
+@common_options
+@click.pass_obj
+def unlock_user(admin: Admin, *, name: str) -> None:
+    """Let codes for an account be tried again at once, wherever they come from.
+
+    An account is locked after 100 refusals in a row that nothing but the code was wrong with; that
+    takes its identity key, or that it is not enrolled yet. Waits after fewer refusals end too.
+    'fsadmin audit --user NAME' shows who tried what.
+    """
+    with admin.access() as access:
+        access.unlock(name)
+    admin.answer({"user": name, "unlocked": True}, lambda: f"{name} can log in again.")
+
+
+@click.command("sessions", short_help="Show who is logged in, since when and where from.")
+@click.option("--user", metavar="NAME", help="Only those of one person.")
+@common_options
+@click.pass_obj
+def sessions(admin: Admin, *, user: str | None) -> None:
+    """Show all running sessions: whose, since when, when and where from last used.
+
+    When one was last used is noted every ten minutes at most.
+
+    A session lets commands go on without a further one-time password, on the machine that has the
+    person's identity key, until it ends; one of the SSH door is of use to who has the SSH key that
+    is shown, and ends with its connection where none is. 'fsadmin revoke' ends one at once.
+    """
+    with admin.access() as access:
+        running = access.sessions(user)
+
+    def text() -> str:
+        if not running:
+            return "Nobody is logged in." if user is None else f"{user} is not logged in."
+        headers = ("SESSION", "USER", "SINCE", "LAST USED", "UNTIL", "ADDRESS", "DOOR")
+        return output.table(headers, [_row(each) for each in running], right=("SESSION",))
+
+    admin.answer([_as_json(each) for each in running], text)
+
+
+@click.command("revoke", short_help="End sessions at once.")
+@click.argument("numbers", nargs=-1, type=click.IntRange(min=1), metavar="[SESSION]...")
+@click.option("--user", metavar="NAME", help="All sessions of one person.")
+@common_options
+@click.pass_obj
+def revoke(admin: Admin, *, numbers: tuple[int, ...], user: str | None) -> None:
+    """End sessions at once: some by the numbers that 'fsadmin sessions' shows, or all of a person.
+
+    Transfers under way over them end within about a second. The person can log in again; to keep
+    them out, use 'fsadmin disable-user'.
+    """
+    if bool(numbers) == (user is not None):
+        raise UsageError("Give the numbers of sessions, or --user NAME.")
+    with admin.access() as access:
+        if user is not None:
+            count = access.revoke_all(user)
+        else:
+            access.revoke(list(numbers))
+            count = len(set(numbers))
+    admin.answer({"ended": count}, lambda: f"{output.count(count, 'session')} ended.")
+
+
+def _as_json(session: RunningSession) -> dict[str, object]:
+    return {
+        "session": session.id,
+        "user": session.user,
+        "began_ms": session.began_ms,
+        "used_ms": session.used_ms,
+        "expires_ms": session.expires_ms,
+        "address": session.address,
+        "door": session.door,
+    }
+
+
+def _row(session: RunningSession) -> tuple[str, ...]:
+    return (
+        str(session.id),
+        session.user,
+        output.day(session.began_ms),
+        output.day(session.used_ms),
+        output.day(session.expires_ms),
+        session.address,
+        session.door,
+    )

@@ -1,0 +1,104 @@
+"""The command that adds many people at once, from a CSV file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fsadmin import output
+from fsadmin.context import Admin, common_options
+from fsadmin.enrolment import check_issuer, codes_options, handout, reach_of, reach_options
+from fsproto.errors import UsageError
+
+if TYPE_CHECKING:
+    from fsadmin.enrolment import Handout
+    from fsadmin.roster import Row
+    from fsd.services.accounts.users import Enrolment
+
+
+@click.command("add-users", short_help="Make accounts for all people of a CSV file.")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--sheets",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write a sheet to be printed for each person into this new folder.",
+)
+@codes_options
+@reach_options
+@common_options
+@click.pass_obj
+def add_users(
+    admin: Admin,
+    *,
+    file: Path,
+    sheets: Path | None,
+    digits: int,
+    period: int,
+    algorithm: str,
+    host: str | None,
+    issuer: str,
+) -> None:
+    """Make accounts for all people of a CSV file, or for none.
+
+    Line 1 of FILE names its columns: 'name', and any of 'note', 'expires', 'quota_bytes' and
+    'quota_files', whose values are those of the options of add-user; what is empty is not set. If
+    any line cannot be used, all such lines are told, and nobody is added.
+
+    --sheets writes an HTML file for each person, to be printed and handed over: the QR code and the
+    secret for an authenticator app, the link, and what to do. They are in a folder that nobody else
+    can read; delete it when they are printed. With --json, all of that is the answer instead, or
+    as well. One of the two must be given, since secrets are shown this one time.
+    """
+    from fsadmin import roster
+    from fsadmin.enrolment_sheets import Sheets
+    from fsd.factory import now_ms
+
+    if sheets is None and not admin.json:
+        raise UsageError(
+            "It was not said what becomes of the secrets, which are shown this one time.",
+            hint="Give --sheets DIR, or --json.",
+        )
+    check_issuer(issuer)
+    admin.begin()
+    reach = reach_of(admin.home, host)
+    rows, wrong = roster.read(file, now_ms())
+    folder = None if sheets is None else Sheets(sheets)
+    handed: list[Handout] = []
+
+    def hand_out(made: list[Enrolment]) -> None:
+        handed.extend(handout(admin.home, one, reach, issuer) for one in made)
+        if folder is not None:
+            folder.write(zip(handed, map(_ends, rows), strict=True))
+
+    with admin.people() as people:
+        wrong += roster.taken(rows, people.taken({row.name for row in rows}))
+        if wrong:
+            raise roster.BadRowsError(file, wrong)
+        if not rows:
+            raise UsageError(f"{file} has nobody in it.")
+        new = [(row.name, row.terms) for row in rows]
+        try:
+            people.add_all(new, hand_out, digits=digits, period=period, algorithm=algorithm)
+        except BaseException:
+            if folder is not None and handed:
+                folder.discard()
+            raise
+    where = None if folder is None else str(folder.folder)
+    admin.answer(
+        {"added": [person.as_json for person in handed], "sheets": where},
+        lambda: (
+            f"{output.count(len(handed), 'person was', 'people were')} added. Their sheets are in "
+            f"{where}; print them, hand them over, and delete them."
+        ),
+    )
+
+
+def _ends(row: Row) -> str:
+    """Return when an account ends, as its sheet says it; nothing where it does not."""
+    from fsd.services.accounts.terms import moment
+
+    expires = row.terms.expires_ms
+    return "" if expires is None or expires.value is None else moment(expires.value)

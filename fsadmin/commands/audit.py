@@ -1,0 +1,217 @@
+"""The commands about the audit log: reading it, verifying it, exporting and rotating it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fsadmin import output
+from fsadmin.context import Admin, common_options
+from fsproto.errors import IntegrityError, UsageError
+from fsproto.names import for_terminal
+
+if TYPE_CHECKING:
+    from fsd.audit.admin import Verified
+    from fsd.audit.archive import Archive
+    from fsd.audit.chain import Entry
+
+_AGO = re.compile(r"(\d{1,6})([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+_new_file = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.group(
+    invoke_without_command=True,
+    short_help="Show what happened: logins, refusals, and what administrators did.",
+)
+@click.option("-f", "--follow", is_flag=True, help="Go on with every new entry as it comes.")
+@click.option(
+    "--since",
+    metavar="WHEN",
+    help="From then on: 2026-11-25, '2026-11-25 14:30' (UTC), or how long ago: 90m, 12h, 7d.",
+)
+@click.option("--user", metavar="NAME", help="Only what this name did, or what was done to it.")
+@common_options
+@click.pass_context
+def audit(context: click.Context, *, follow: bool, since: str | None, user: str | None) -> None:
+    """Show the audit log, the oldest entry first.
+
+    Every login, refusal, enrolment and new secret, every session that was ended, and everything
+    that was done with fsadmin is in it, with time, actor, address and whose account it was about.
+    An entry is written together with what it tells of, or that is not done. No secret is in it.
+
+    With --json: an array of entries; with --follow, one entry a line, for as long as it runs.
+    'verify' tells whether anything in it was changed afterwards.
+    """
+    if context.invoked_subcommand is not None:
+        if follow or since or user:
+            raise UsageError("--follow, --since and --user are for showing the log alone.")
+        return
+    admin = context.find_object(Admin)
+    if admin is None:
+        raise AssertionError("it is made before any command")
+    with admin.audit() as keeper:
+        since_ms = None if since is None else _moment(since, keeper.now_ms())
+        if follow:
+            for entry in keeper.follow(since_ms=since_ms, about=user):
+                click.echo(json.dumps(_as_json(entry)) if admin.json else _line(entry))
+        else:
+            _show(admin, keeper.entries(since_ms=since_ms, about=user))
+
+
+def _show(admin: Admin, entries: Iterable[Entry]) -> None:
+    if admin.json:
+        click.echo(output.as_json([_as_json(entry) for entry in entries]))
+        return
+    for entry in entries:
+        click.echo(_line(entry))
+
+
+@audit.command(short_help="Tell whether anything in the log was changed afterwards.")
+@click.argument("archives", nargs=-1, metavar="[ARCHIVE]...", type=_new_file)
+@click.option(
+    "--restored",
+    is_flag=True,
+    help="The database was put back from a backup: forget what was seen of the log since.",
+)
+@common_options
+@click.pass_obj
+def verify(admin: Admin, *, archives: tuple[Path, ...], restored: bool) -> None:
+    """Follow the chain of the log, and of ARCHIVEs that rotations and exports have made.
+
+    It finds every entry that was altered, removed, added or put in another's place, the last ones
+    too, by whoever could write to the database without the server's master key. An older copy of
+    the whole database is found if a newer log was verified with this home before: what it ended
+    with is remembered here. Run it every day, and note the end that it shows somewhere else: who
+    has the master key as well can write the log anew, and only such a note tells.
+
+    Exit status 7 if anything is wrong; each finding is a line.
+    """
+    with admin.audit() as keeper:
+        found = keeper.verify(list(archives), restored=restored)
+    admin.answer(_verified_json(found), lambda: _verified_text(found))
+    if found.findings:
+        told = output.count(len(found.findings), "finding")
+        raise IntegrityError(f"The audit log is not as it was written: {told}.")
+
+
+@audit.command(short_help="Copy the log into a file.")
+@click.argument("file", type=_new_file)
+@common_options
+@click.pass_obj
+def export(admin: Admin, *, file: Path) -> None:
+    """Copy the log into FILE, a new one, an entry a line in JSON, the chain with it.
+
+    'fsadmin audit verify FILE' tells later whether it is whole and unaltered.
+    """
+    with admin.audit() as keeper:
+        written = keeper.export(file)
+    _written(admin, written, "copied to")
+
+
+@audit.command(short_help="Move the log into a file.")
+@click.argument("file", type=_new_file)
+@click.option(
+    "--broken",
+    is_flag=True,
+    help="The log was altered: put it aside as it is, and begin a new one that says so.",
+)
+@common_options
+@click.pass_obj
+def rotate(admin: Admin, *, file: Path, broken: bool) -> None:
+    """Move the log into FILE, a new one, as export writes it; the log goes on from there.
+
+    The next entry stands on the last one that was moved, so the chain can be followed through all
+    archives into the log: 'fsadmin audit verify ARCHIVE...'. Nothing is moved before the file is
+    on the disk, and nothing of a log that was altered, unless --broken is given.
+    """
+    with admin.audit() as keeper:
+        written = keeper.put_aside(file) if broken else keeper.rotate(file)
+    _written(admin, written, "put aside in" if broken else "moved to")
+
+
+# --- how it looks
+
+
+def _moment(text: str, now_ms: int) -> int:
+    """Return the time that was meant, in Unix milliseconds."""
+    if ago := _AGO.fullmatch(text):
+        return now_ms - int(ago[1]) * _SECONDS[ago[2]] * 1000
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"'{for_terminal(text[:80])}' is no time.",
+            hint="Write 2026-11-25, '2026-11-25 14:30', or how long ago: 90m, 12h, 7d.",
+        ) from None
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _as_json(entry: Entry) -> dict[str, object]:
+    from fsd.audit.archive import as_fields
+
+    return as_fields(entry)
+
+
+def _line(entry: Entry) -> str:
+    at = output.second(entry.at_ms)
+    who = entry.actor if entry.actor == entry.subject else f"{entry.actor} {entry.subject}".strip()
+    where = f" from {entry.address}" if entry.address else ""
+    detail = f": {entry.detail}" if entry.detail else ""
+    return for_terminal(f"{entry.seq:6} {at} {entry.event} {who}{where}{detail}")
+
+
+def _verified_json(found: Verified) -> dict[str, object]:
+    span = found.log.span
+    return {
+        "right": not found.findings,
+        "first": span.base + 1,
+        "last": span.last,
+        "end": span.last_hash.hex(),
+        "entries": found.log.entries,
+        "archives": [
+            {"file": str(one.path), "first": one.span.base + 1, "last": one.span.last}
+            for one in found.archives
+        ],
+        "findings": found.findings,
+    }
+
+
+def _verified_text(found: Verified) -> str:
+    if found.findings:
+        return "\n".join(for_terminal(sentence) for sentence in found.findings)
+    span = found.log.span
+    if not span.last:
+        return "The audit log is empty."
+    lines = [
+        f"{one.path}: entries {one.span.base + 1} to {one.span.last}" for one in found.archives
+    ]
+    shown = f"entries {span.base + 1} to {span.last}" if found.log.entries else "no entries"
+    return "\n".join(
+        [
+            *map(for_terminal, lines),
+            f"The audit log is as it was written: {shown}.",
+            f"It ends with {span.last_hash.hex()}.",
+        ]
+    )
+
+
+def _written(admin: Admin, written: Archive, done: str) -> None:
+    admin.answer(
+        {
+            "file": str(written.path),
+            "first": written.span.base + 1,
+            "last": written.span.last,
+            "entries": written.entries,
+        },
+        lambda: for_terminal(
+            f"{output.count(written.entries, 'entry', 'entries')} {done} {written.path}."
+        ),
+    )

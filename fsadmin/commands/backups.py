@@ -1,0 +1,201 @@
+"""The commands about backups: making one, testing one, putting one back."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from fsadmin import output, passphrase
+from fsadmin.context import Admin, common_options
+from fsproto.amounts import size_text
+from fsproto.errors import ExistsError, FsError, IntegrityError, NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from fsd.backup.layout import End, Head
+    from fsd.backup.restore import Restored
+
+_STREAM = "-"
+_ROLLBACK = (
+    "Whoever has worked with the server since then is told of a rollback (exit status 7) where "
+    "they had seen newer states: see docs/operations.md. People disabled since then are not."
+)
+
+
+@click.command(short_help="Back everything up, sealed under a passphrase.")
+@click.argument("file")
+@common_options
+@click.pass_obj
+def backup(admin: Admin, *, file: str) -> None:
+    """Write everything that the server is into FILE, sealed under a passphrase.
+
+    That is the database, all blobs, the host key, the master key and fsd.toml, as they were at one
+    moment; fsd goes on serving meanwhile. FILE must not exist; '-' is standard output. The
+    passphrase is asked for twice, or taken from FSADMIN_PASSPHRASE. Without it the backup is of no
+    use to anybody, and nobody can bring it back.
+
+    While it reads, every blob is compared with its root. One that is missing or damaged is told,
+    with exit status 7; the backup is complete but for that. Sessions are not in it.
+    """
+    from fsd.audit.events import Event
+    from fsd.backup.make import make
+    from fsd.factory import audit_keeper, now_ms
+
+    phrase = passphrase.new()
+    home = admin.home
+    with admin.database_at_head() as database, _new_file(file) as out:
+        made = make(home, database, out, phrase, now_ms=now_ms, random=os.urandom)
+        with home.keys():  # the file has no name yet: without a record there is no backup
+            audit_keeper(home, database, admin.actor).note(Event.BACKED_UP, _audited(made.head))
+    home.note_backup(made.head.made_ms)
+    told = {**_as_json(made.head, made.end), "size": made.size}
+    text = f"{_described(made.head)} is in {file} ({size_text(made.size)})."
+    _answer(admin, told, text, to_stderr=file == _STREAM)
+    _fail_for(made.end)
+
+
+@click.command(short_help="Put a backup back, or test one.")
+@click.argument("file")
+@click.option("--test", is_flag=True, help="Only verify that it is whole; write nothing.")
+@common_options
+@click.pass_obj
+def restore(admin: Admin, *, file: str, test: bool) -> None:
+    """Put the backup in FILE back, as the home that --home names.
+
+    That home must not exist or be empty, and with --database the database must be as well. What is
+    put back appears there at once, or not at all if FILE was cut short or changed. FILE may be '-',
+    standard input. A backup of one kind of database can be put into another: --database sqlite://
+    is one in the home.
+
+    Everybody has to log in again, with a code that was not shown before now. Recovery codes are
+    void and have to be made anew, as they may have been used since. Clients that have seen newer
+    states than the backup's report a rollback (exit status 7), as they must: a server
+    that goes back in time is what they guard against. docs/operations.md says how to go on.
+    """
+    from fsd.backup import restore as work
+    from fsd.factory import now_ms
+
+    if test:
+        with _old_file(file) as source:
+            head, end = work.test(source, passphrase.existing())
+        admin.answer(_as_json(head, end), lambda: f"{_described(head)} is whole in {file}.")
+        _fail_for(end)
+        return
+    place, url = admin.place, admin.database_url
+    with _old_file(file) as source:
+        work.check_free(place)
+        phrase = passphrase.existing()
+        done = work.restore(source, phrase, place, url, now_ms(), actor=admin.actor)
+    told = {**_as_json(done.head, done.end), "home": str(place.path), "rows": done.rows}
+    admin.answer(told, lambda: _restored(done, place.path))
+    _fail_for(done.end)
+    if not done.recorded:
+        raise IntegrityError(
+            "Everything is put back, but the audit log in the backup was altered, and goes on with "
+            "no record of that.",
+            hint="'fsadmin audit verify' says what is wrong; 'fsadmin audit rotate --broken FILE' "
+            "begins a new log.",
+        )
+
+
+def _restored(done: Restored, place: Path) -> str:
+    from fsd.backup.restore import SET_ASIDE
+
+    lines = [f"{_described(done.head)} is put back in {place}.", "", _ROLLBACK]
+    if done.set_aside:
+        lines += ["", f"Its configuration names another database and is now {SET_ASIDE}."]
+    return "\n".join(lines)
+
+
+def _described(head: Head) -> str:
+    blobs = "1 blob" if head.blobs == 1 else f"{head.blobs} blobs"
+    people = "1 person" if head.people == 1 else f"{head.people} people"
+    return f"The backup of {output.day(head.made_ms)} with {people} and {blobs}"
+
+
+def _audited(head: Head) -> str:
+    """Return what the audit log says of a backup."""
+    return f"people: {head.people}, blobs: {head.blobs} with {head.blob_bytes} bytes"
+
+
+def _as_json(head: Head, end: End) -> dict[str, object]:
+    return {
+        "made_ms": head.made_ms,
+        "version": head.version,
+        "revision": head.revision,
+        "host_key": head.host_key,
+        "people": head.people,
+        "blobs": head.blobs,
+        "blob_bytes": head.blob_bytes,
+        "missing": end.missing,
+        "damaged": end.damaged,
+    }
+
+
+def _answer(admin: Admin, value: object, text: str, *, to_stderr: bool) -> None:
+    if to_stderr:
+        click.echo(output.as_json(value) if admin.json else text, err=True)
+    else:
+        admin.answer(value, lambda: text)
+
+
+def _fail_for(end: End) -> None:
+    lost = len(end.missing) + len(end.damaged)
+    if lost:
+        raise IntegrityError(
+            f"{lost} of the blobs in it {'was' if lost == 1 else 'were'} missing or damaged.",
+            hint="'fsadmin check' tells whose; an older backup may have them whole.",
+        )
+
+
+@contextmanager
+def _new_file(name: str) -> Iterator[BinaryIO]:
+    """Give a file that gets its name only when it is whole and safe on disk."""
+    if name == _STREAM:
+        if sys.stdout.isatty():
+            raise UsageError("A backup does not go to a terminal.", hint="Redirect it to a file.")
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    path = Path(name)
+    if path.exists():
+        raise ExistsError(f"{path} exists already; nothing was done.", hint="Give another name.")
+    try:
+        fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise NotFoundError(f"{path} cannot be written: {error.strerror}.") from None
+    try:
+        from fsd.blobs.local import explained
+
+        with explained(), os.fdopen(fd, "wb", buffering=0) as file:
+            yield file
+            os.fsync(file.fileno())
+        os.link(temporary, path)  # unlike a rename it never replaces what came meanwhile
+    except FileExistsError:
+        raise ExistsError(f"{path} exists by now; nothing was done.") from None
+    finally:
+        with suppress(OSError):
+            Path(temporary).unlink()
+
+
+@contextmanager
+def _old_file(name: str) -> Iterator[BinaryIO]:
+    if name == _STREAM:
+        yield sys.stdin.buffer
+        return
+    try:
+        file = Path(name).open("rb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise _unreadable(name, error) from None
+    with file:
+        yield file
+
+
+def _unreadable(name: str, error: OSError) -> FsError:
+    return NotFoundError(f"{name} cannot be read: {error.strerror}.")

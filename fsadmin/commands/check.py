@@ -1,0 +1,103 @@
+"""The command that holds everything stored against what is said of it."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import click
+
+from fsadmin import output
+from fsadmin.context import Admin, common_options
+from fsproto.amounts import size_text
+from fsproto.errors import IntegrityError
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session as Db
+
+    from fsd.check.findings import Finding
+    from fsd.check.scan import Look
+
+
+@click.command(short_help="Compare everything that is stored with what is said of it.")
+@click.option("--repair", is_flag=True, help="Put aside what belongs to nothing or is damaged.")
+@common_options
+@click.pass_obj
+def check(admin: Admin, *, repair: bool) -> None:
+    """Read every blob and compare it with its root; compare rows, blobs and folders.
+
+    It tells of content that is missing or damaged and whose it is, of blobs that belong to
+    nothing, and of folders that do not hold what was signed. fsd may run meanwhile. All content
+    is read, which takes as long as it takes.
+
+    --repair moves what belongs to nothing, and what is damaged, into a new folder under
+    'quarantine' in the home, with a report; nothing is deleted. What a person has lost stays
+    theirs to put again, from a backup or their own disk: only they can sign for it. The exit status
+    is 7 as long as somebody has lost something, and with anything found that was not put aside.
+    """
+    from fsd.audit.events import Event
+    from fsd.blobs.local import LocalBlobs
+    from fsd.check.repair import Quarantine
+    from fsd.check.scan import Look
+    from fsd.factory import audit_keeper, now_ms
+
+    home = admin.home
+    blobs = LocalBlobs(home.blobs)
+    with (
+        home.keys(),
+        admin.database_at_head() as database,
+        home.maintenance() if repair else nullcontext(),
+    ):
+        look = Look(database, blobs)
+        findings = list(look.findings())
+        audit = audit_keeper(home, database, admin.actor)
+
+        def record(db: Db, detail: str) -> None:
+            audit.note_in(db, Event.REPAIRED, detail)
+
+        quarantine = Quarantine(home, database, blobs, now_ms(), record)
+        done = quarantine.take(findings) if repair else [""] * len(findings)
+    where = str(quarantine.folder) if any(done) else None
+    admin.answer(
+        {
+            "blobs": look.blobs,
+            "bytes": look.bytes,
+            "nodes": look.nodes,
+            "findings": [
+                {"kind": one.kind.value, "what": one.what, "owner": one.owner, "done": did or None}
+                for one, did in zip(findings, done, strict=True)
+            ],
+            "quarantine": where,
+        },
+        lambda: _text(look, findings, done, where),
+    )
+    _fail_for(findings, done)
+
+
+def _text(look: Look, findings: list[Finding], done: list[str], where: str | None) -> str:
+    lines = [
+        f"{one.sentence}{f' ({did})' if did else ''}"
+        for one, did in zip(findings, done, strict=True)
+    ]
+    blobs, nodes = output.count(look.blobs, "blob"), output.count(look.nodes, "node")
+    looked = f"{blobs} ({size_text(look.bytes)}) and {nodes}"
+    lines.append(f"{looked} were looked at{'' if findings else '; nothing is wrong'}.")
+    if where:
+        lines.append(f"What was put aside is in {where}.")
+    return "\n".join(lines)
+
+
+def _fail_for(findings: list[Finding], done: list[str]) -> None:
+    lost = sum(one.loses for one in findings)
+    left = sum(not did for did in done)
+    if lost:
+        raise IntegrityError(
+            f"{lost} of the things that people have stored {'is' if lost == 1 else 'are'} lost.",
+            hint="Put an older backup back elsewhere to get at them, or ask their owners to put "
+            "them again.",
+        )
+    if left:
+        raise IntegrityError(
+            f"{left} of these {'is' if left == 1 else 'are'} left as before.",
+            hint="'fsadmin check --repair' puts them aside.",
+        )

@@ -1,0 +1,88 @@
+"""The command that looks whether all is well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import click
+
+from fsadmin.context import Admin, common_options
+from fsproto.errors import FsError
+
+if TYPE_CHECKING:
+    from fsadmin.health.report import Found
+
+_SIGNS = {"fine": "  ", "note": "? ", "bad": "! "}
+
+
+@click.command(short_help="Look whether all is well, and say what to do where it is not.")
+@common_options
+@click.pass_obj
+def doctor(admin: Admin) -> int:
+    """Look whether all is well with the server, and say for each finding what to do.
+
+    It looks at the configuration, at who may read the home, at the keys and their age, the room on
+    the disk, the last backup, the database and its schema, the clock (against the database's, and
+    whether the system keeps it), and whether fsd answers with the right host key. Nothing is
+    changed. The content of blobs is for 'fsadmin check'.
+
+    A line that begins with '!' must be seen to, one with '?' should be. The exit status is 1 if
+    there is one with '!', and else 0.
+    """
+    from fsadmin.health.report import State
+
+    found = list(_look(admin))
+    admin.answer([_as_json(one) for one in found], lambda: "\n".join(map(_text, found)))
+    return int(any(one.state is State.BAD for one in found))
+
+
+def _look(admin: Admin) -> Iterator[Found]:
+    from fsadmin.health import database, home, system
+    from fsadmin.health.report import bad, fine
+    from fsd.factory import find_database, now_ms
+
+    check = "fsd --check-config tells more"
+    try:
+        problems, settings = admin.loaded.problems, admin.loaded.settings
+        place, url = settings.home, settings.database
+    except FsError as error:
+        yield bad("configuration", error.sentence, check)
+        return
+    for problem in problems:
+        yield bad("configuration", problem.sentence, check)
+    if not problems:
+        yield fine("configuration", "The configuration is in order.")
+    if not place.path.is_dir():
+        yield bad("home", f"There is no home at {place.path}.", "start fsd, or give --home")
+        return
+    try:
+        yield from home.permissions(place)
+        yield from home.keys(place, now_ms())
+        yield from home.disk(place)
+        yield from home.backup(place, now_ms())
+        with closing(find_database(place, url)) as used:
+            yield from database.database(place, used, now_ms())
+    except FsError as error:
+        yield bad("database", error.sentence, error.hint or check)
+    except OSError as error:
+        yield bad("home", f"{place.path} cannot be read: {error.strerror}.", "run it as fsd's user")
+        return
+    yield from system.clock()
+    yield from system.port(place)
+    yield from system.ssh(place)
+
+
+def _text(one: Found) -> str:
+    line = f"{_SIGNS[one.state.value]}{one.name:13} {one.sentence}"
+    return f"{line}\n{'':16}→ {one.advice}" if one.advice else line
+
+
+def _as_json(one: Found) -> dict[str, str | None]:
+    return {
+        "name": one.name,
+        "state": one.state.value,
+        "sentence": one.sentence,
+        "advice": one.advice,
+    }

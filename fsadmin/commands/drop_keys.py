@@ -1,0 +1,105 @@
+"""The commands about SSH keys by which devices drop files for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fsadmin import output
+from fsadmin.context import Admin, common_options
+from fsproto.errors import UsageError
+
+if TYPE_CHECKING:
+    from fsd.services.drops.keys import KnownKey
+
+
+@click.command("add-drop-key", short_help="Let a device drop files for a person by its SSH key.")
+@click.argument("name")
+@click.argument("keyfile", type=click.Path(path_type=Path))
+@click.option("--note", default="", metavar="TEXT", help="What the device is: 'scanner', say.")
+@common_options
+@click.pass_obj
+def add_drop_key(admin: Admin, *, name: str, keyfile: Path, note: str) -> None:
+    """Let a device drop files for a person by its SSH key, without any one-time password.
+
+    KEYFILE holds the device's public key, in OpenSSH's format: Ed25519, ECDSA, or RSA with 2048
+    bits or more. The key is good for the drop box and for nothing else: who has it can upload, and
+    neither read nor list what others have dropped. The server sees what is dropped as it comes, so
+    all of this is off unless 'drop_box' is on. Without --note, the key's own comment is taken.
+    """
+    from fsproto.keys.ssh_keys import read_ssh_key
+
+    key = read_ssh_key(_content(keyfile))
+    with admin.drop_keys() as keys:
+        known = keys.add(name, key, note or key.comment)
+    allowed = admin.loaded.checked(("drop_box",)).drops.box
+
+    def text() -> str:
+        lines = [f"{known.fingerprint} ({known.kind}) may drop for {name}."]
+        if not allowed:
+            lines.append("Nothing can be dropped unless fsd runs with 'drop_box = true'.")
+        return "\n".join(lines)
+
+    admin.answer(_as_json(known), text)
+
+
+@click.command("list-drop-keys", short_help="Show which SSH keys may drop files for whom.")
+@click.option("--user", metavar="NAME", help="Only those of one person.")
+@common_options
+@click.pass_obj
+def list_drop_keys(admin: Admin, *, user: str | None) -> None:
+    """Show which SSH keys may drop files for whom, and since when."""
+    with admin.drop_keys() as keys:
+        found = keys.listed(user)
+
+    def text() -> str:
+        if not found:
+            return "No key may drop anything."
+        headers = ("USER", "KEY", "KIND", "SINCE", "NOTE")
+        rows = [
+            (one.user, one.fingerprint, one.kind, output.day(one.added_ms), one.label)
+            for one in found
+        ]
+        return output.table(headers, rows, right=())
+
+    admin.answer([_as_json(one) for one in found], text)
+
+
+@click.command("remove-drop-key", short_help="Let an SSH key drop files no more.")
+@click.argument("fingerprint", metavar="SHA256:...")
+@common_options
+@click.pass_obj
+def remove_drop_key(admin: Admin, *, fingerprint: str) -> None:
+    """Let an SSH key drop files no more, from its next login on.
+
+    FINGERPRINT is that of 'fsadmin list-drop-keys' and 'ssh-keygen -l'. What was dropped with the
+    key waits as before.
+    """
+    with admin.drop_keys() as keys:
+        known = keys.remove(fingerprint)
+    admin.answer(
+        _as_json(known) | {"removed": True},
+        lambda: f"{known.fingerprint} may not drop for {known.user} any more.",
+    )
+
+
+def _content(path: Path) -> bytes:
+    from fsproto.keys.ssh_keys import LONGEST
+
+    try:
+        with path.open("rb") as file:
+            return file.read(LONGEST + 1)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def _as_json(known: KnownKey) -> dict[str, object]:
+    return {
+        "user": known.user,
+        "fingerprint": known.fingerprint,
+        "kind": known.kind,
+        "note": known.label,
+        "added_ms": known.added_ms,
+    }

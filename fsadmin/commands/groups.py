@@ -1,0 +1,159 @@
+"""The commands about groups: making them, and putting people into them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from fsadmin import output
+from fsadmin.context import Admin, common_options, yes_option
+
+if TYPE_CHECKING:
+    from fsd.services.accounts.groups import GroupShown
+    from fsd.store.repos.groups import Member
+
+
+@click.command("add-group", short_help="Make a group of people.")
+@click.argument("name")
+@click.option("--note", default="", metavar="TEXT", help="What it is for; shown to you alone.")
+@common_options
+@click.pass_obj
+def add_group(admin: Admin, *, name: str, note: str) -> None:
+    """Make a group, so that people can share with all who are in it: 'fsclient share x @NAME'.
+
+    A group opens nothing by itself. Whoever shares with it is shown who is in it, and what they
+    share is sealed to those alone; who is put in later waits until they say so. Whoever is logged
+    in and knows the name can ask who is in it.
+    """
+    with admin.groups() as groups:
+        made = groups.add(name, note)
+    admin.answer(
+        _as_json(made),
+        lambda: f"There is a group {name} now; 'fsadmin add-member {name} NAME' puts people in.",
+    )
+
+
+@click.command("remove-group", short_help="Remove a group; what was shared stays shared.")
+@click.argument("name")
+@yes_option
+@common_options
+@click.pass_obj
+def remove_group(admin: Admin, *, name: str, yes: bool) -> None:
+    """Remove a group. It asks first.
+
+    People keep their accounts, and what was shared with them by way of the group: only whoever
+    shares it can take that away, with 'fsclient unshare x @NAME'.
+    """
+    with admin.groups() as groups:
+        count = len(groups.show(name).members)
+        admin.confirm(f"Remove the group {name} ({_people(count)} in it)?", yes=yes)
+        groups.remove(name)
+    admin.answer({"group": name, "removed": True}, lambda: f"The group {name} was removed.")
+
+
+@click.command("list-groups", short_help="Show all groups.")
+@common_options
+@click.pass_obj
+def list_groups(admin: Admin) -> None:
+    """Show all groups, one a line: how many people are in each, and its note."""
+    with admin.groups() as groups:
+        everything = groups.everything()
+
+    def text() -> str:
+        if not everything:
+            return "There are no groups yet; 'fsadmin add-group NAME' makes one."
+        rows = [(one.name, str(len(one.members)), one.note) for one in everything]
+        return output.table(("NAME", "PEOPLE", "NOTE"), rows, right=("PEOPLE",))
+
+    admin.answer([_as_json(one) for one in everything], text)
+
+
+@click.command("show-group", short_help="Show who is in a group.")
+@click.argument("name")
+@common_options
+@click.pass_obj
+def show_group(admin: Admin, *, name: str) -> None:
+    """Show who is in a group, and whether they can be shared with."""
+    with admin.groups() as groups:
+        shown = groups.show(name)
+    admin.answer(_as_json(shown), lambda: _described(shown))
+
+
+@click.command("add-member", short_help="Put people into a group.")
+@click.argument("group")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@common_options
+@click.pass_obj
+def add_member(admin: Admin, *, group: str, names: tuple[str, ...]) -> None:
+    """Put people into a group: all of them or, where one cannot be, none.
+
+    What is shared with the group already opens for them only when its owner shares it again;
+    'fsclient shares' tells the owner.
+    """
+    with admin.groups() as groups:
+        shown = groups.add_members(group, names)
+    admin.answer(_as_json(shown), lambda: f"{_listed(names)}: now in {_counted(shown)}.")
+
+
+@click.command("remove-member", short_help="Take people out of a group.")
+@click.argument("group")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@common_options
+@click.pass_obj
+def remove_member(admin: Admin, *, group: str, names: tuple[str, ...]) -> None:
+    """Take people out of a group: all of them or, where one is not in it, none.
+
+    They keep what was shared with them until its owner takes it away; 'fsclient shares' tells the
+    owner. To keep a person out at once, use 'fsadmin disable-user'.
+    """
+    with admin.groups() as groups:
+        shown = groups.remove_members(group, names)
+    admin.answer(_as_json(shown), lambda: f"{_listed(names)}: no more in {_counted(shown)}.")
+
+
+def _as_json(group: GroupShown) -> dict[str, object]:
+    return {
+        "group": group.name,
+        "note": group.note,
+        "created_ms": group.created_ms,
+        "members": [
+            {
+                "user": one.user,
+                "enrolled": one.enrolled,
+                "disabled": one.disabled,
+                "expired": one.expired,
+            }
+            for one in group.members
+        ],
+    }
+
+
+def _people(count: int) -> str:
+    return output.count(count, "person", "people")
+
+
+def _counted(group: GroupShown) -> str:
+    return f"the group {group.name} ({_people(len(group.members))})"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(dict.fromkeys(names))
+
+
+def _state(one: Member) -> str:
+    words = ["enrolled" if one.enrolled else "not enrolled"]
+    words += ["disabled"] if one.disabled else []
+    return ", ".join(words + (["expired"] if one.expired else []))
+
+
+def _described(group: GroupShown) -> str:
+    facts = [
+        ("Group", group.name),
+        ("Note", group.note or "-"),
+        ("Made", output.day(group.created_ms)),
+        ("People", str(len(group.members))),
+    ]
+    rows = [(one.user, _state(one)) for one in group.members]
+    table = ["", output.table(("NAME", "STATE"), rows, right=())] if rows else []
+    return "\n".join([output.facts(facts), *table])

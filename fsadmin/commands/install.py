@@ -1,0 +1,91 @@
+"""The commands that help to install the programs on a machine: a unit, completion."""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+import sys
+from pathlib import Path
+
+import click
+
+from fsadmin.context import Admin
+from fskit.console import debug_option
+from fsproto.errors import NotFoundError, UsageError
+
+_STATE = Path("/var/lib")
+_USER_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_PROGRAMS = ("fsd", "fsadmin", "fsclient")
+
+
+@click.command("print-unit", short_help="Print a hardened systemd unit for fsd.")
+@click.option("--user", default="fsd", show_default=True, help="Whom fsd runs as.")
+@click.option("--program", type=click.Path(path_type=Path), help="Where fsd is.  [default: here]")
+@debug_option
+@click.pass_obj
+def print_unit(admin: Admin, *, user: str, program: Path | None) -> None:
+    r"""Print a systemd unit for fsd on the home that --home names, or /var/lib/fsd.
+
+    \b
+        useradd --system --home-dir /var/lib/fsd --shell /usr/sbin/nologin fsd
+        fsadmin print-unit > /etc/systemd/system/fsd.service
+        systemctl daemon-reload && systemctl enable --now fsd
+
+    fsd then has no more of the machine than its home and the network. 'systemctl reload fsd' has
+    it read its settings and host key again. Run fsadmin as the same user: sudo -u fsd fsadmin ...
+    """
+    if not _USER_NAME.fullmatch(user):
+        raise UsageError(f"'{user}' is not the name of a user.")
+    home = (admin.home_path or _STATE / "fsd").absolute()
+    found = program or _beside("fsd")
+    for path in (home, found):
+        if re.search(r"[\s%\"'\\$]", str(path)):
+            raise UsageError(f"A unit cannot name '{path}': it has a character with a meaning.")
+    click.echo(_unit(home, found, user), nl=False)
+
+
+def _unit(home: Path, program: Path, user: str) -> str:
+    text = importlib.resources.files("fsd.systemd").joinpath("fsd.service").read_text("utf-8")
+    if home.parent == _STATE:
+        writable = f"StateDirectory={home.name}\nStateDirectoryMode=0700"
+    else:
+        writable = f"ReadWritePaths={home}"
+    below_home = home.is_relative_to("/home") or home.is_relative_to("/root")
+    return text.format(
+        home=home,
+        program=program.absolute(),
+        user=user,
+        writable=writable,
+        protect_home="no" if below_home else "yes",
+    )
+
+
+def _beside(name: str) -> Path:
+    path = Path(sys.executable).with_name(name)
+    if not path.exists():
+        raise NotFoundError(f"There is no {name} at {path}.", hint="Say where with --program.")
+    return path
+
+
+@click.command(short_help="Print shell completion for all three programs.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@debug_option
+@click.pass_context
+def completion(context: click.Context, *, shell: str) -> None:
+    r"""Print what makes a shell complete the commands and options of fsd, fsadmin and fsclient.
+
+    \b
+        bash:  fsadmin completion bash > /etc/bash_completion.d/fs
+        zsh:   fsadmin completion zsh  > /usr/local/share/zsh/site-functions/_fs
+        fish:  fsadmin completion fish > ~/.config/fish/conf.d/fs.fish
+
+    It needs bash 4.4 or newer, zsh, or fish.
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise UsageError(f"There is no completion for {shell}.")
+    for name in _PROGRAMS:
+        made = kind(context.find_root().command, {}, name, f"_{name.upper()}_COMPLETE")
+        click.echo(made.source())

@@ -1,0 +1,96 @@
+"""The commands about the server's own keys."""
+
+from __future__ import annotations
+
+import click
+
+from fsadmin.context import Admin, common_options, yes_option
+from fsproto import crypto
+
+_RELOAD = (
+    "A running fsd shows the new key once it is told to: systemctl reload fsd, or SIGHUP. "
+    "Clients that expect the old key move to the new one by themselves, and say so once."
+)
+_ALARM = (
+    "A running fsd shows the new key once it is told to: systemctl reload fsd, or SIGHUP. "
+    "Every client is alarmed until its person takes a new link: fsclient repin LINK."
+)
+
+
+@click.command("host-key", short_help="Show the fingerprint that clients pin.")
+@common_options
+@click.pass_obj
+def host_key(admin: Admin) -> None:
+    """Show the fingerprint of the server's host key, which clients pin. The key is not shown.
+
+    Where the SSH door was ever open, those of its keys follow, as clients of SSH show them.
+    """
+    from fsd.home.ssh_host_keys import ssh_host_keys
+
+    fingerprint = crypto.fingerprint(admin.home.host_key().public)
+    ssh = ssh_host_keys(admin.home)
+    told = {"host_key": fingerprint, "ssh": {key.kind: key.fingerprint for key in ssh}}
+    admin.answer(told, lambda: "\n".join([fingerprint, *(f"ssh {key}" for key in ssh)]))
+
+
+@click.command("rotate-host-key", short_help="Give the server another host key.")
+@click.option("--stolen", is_flag=True, help="Let the old key vouch for nothing.")
+@yes_option
+@common_options
+@click.pass_obj
+def rotate_host_key(admin: Admin, *, stolen: bool, yes: bool) -> None:
+    """Make a new host key that the old one vouches for.
+
+    The old key signs a statement that names the new one. A client that expects the old key checks
+    it, expects the new key from then on, and tells the person so in one line. Links that were
+    handed out stay good for eight changes. The old key itself is deleted; fsd takes the new one
+    over on SIGHUP. It asks first.
+
+    That is for a key that has become old. One that may have been stolen must not vouch for
+    anything, as the thief can have it vouch for a key of theirs: --stolen makes no statement and
+    drops all former ones. Every client then raises an alarm, until its person has taken a new link
+    over a way they trust: 'fsclient repin LINK'.
+
+    It is in the audit log before it is done; where it cannot be recorded, it is not done.
+    """
+    from fsd.audit.events import Event
+    from fsd.factory import now_ms
+    from fsd.home.host_keys import HostKeys
+
+    home = admin.home
+    keys = HostKeys(home)
+    keys.current()
+    asked = "another host key, which is an alarm to every client" if stolen else "another host key"
+    admin.confirm(f"Give the server {asked}?", yes=yes)
+    with home.maintenance(), admin.audit() as audit:
+
+        def record(before: str, after: str) -> None:
+            detail = f"{after} after {before}{', which may have been stolen' if stolen else ''}"
+            audit.note(Event.HOST_KEY_ROTATED, detail)
+
+        before, after = keys.rotate(now_ms(), stolen=stolen, record=record)
+    admin.answer(
+        {"before": before, "host_key": after},
+        lambda: (
+            f"The host key is {after} now; before it was {before}.\n{_ALARM if stolen else _RELOAD}"
+        ),
+    )
+
+
+@click.command("rotate-master-key", short_help="Seal the secrets at rest under another key.")
+@common_options
+@click.pass_obj
+def rotate_master_key(admin: Admin) -> None:
+    """Make a new master key and seal all one-time password secrets under it.
+
+    fsd must be stopped, on all nodes that share the database: they need the new master.key. All
+    secrets are sealed anew in one transaction; interrupted anywhere, either the old or the new key
+    counts, and the next start finds out which. Nobody notices anything. Backups made before hold
+    the old key, and keep it useful: delete those that are not needed.
+    """
+    from fsd.home.master_key import rotate
+
+    with admin.database_at_head() as database:
+        count = rotate(admin.home, database, actor=admin.actor)
+    secrets = "1 secret is" if count == 1 else f"{count} secrets are"
+    admin.answer({"secrets": count}, lambda: f"{secrets} sealed under a new master key.")

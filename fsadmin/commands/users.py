@@ -1,0 +1,245 @@
+"""The commands about people: adding them, looking at them, letting them in or not."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from fsadmin import output
+from fsadmin.account_options import terms_options, typed_terms
+from fsadmin.account_view import HEADERS, RIGHT, as_json, belongings, described, row
+from fsadmin.context import Admin, common_options, yes_option
+from fsadmin.enrolment import check_issuer, codes_options, hand_out, reach_of, reach_options
+from fsproto.errors import UsageError
+
+
+@click.command("add-user", short_help="Make an account and show what a person needs to enrol.")
+@click.argument("name")
+@codes_options
+@terms_options
+@reach_options
+@common_options
+@click.pass_obj
+def add_user(
+    admin: Admin,
+    *,
+    name: str,
+    digits: int,
+    period: int,
+    algorithm: str,
+    host: str | None,
+    issuer: str,
+    quota_bytes: str | None,
+    quota_files: str | None,
+    expires: str | None,
+    note: str | None,
+) -> None:
+    """Make an account for a person and show what they need to enrol.
+
+    That is the secret of their one-time passwords, once as text and once as a QR code for any
+    authenticator app, and a link that says whom to enrol, where, and which host key to expect.
+    The secret is shown this one time. The link is no secret. Their keys are made on their own
+    machine when they enrol; neither this command nor the server ever holds them. For many people
+    at once there is 'fsadmin add-users'.
+    """
+    typed = {"quota_bytes": quota_bytes, "quota_files": quota_files}
+    terms = typed_terms(typed | {"expires_ms": expires, "note": note})
+    check_issuer(issuer)
+    admin.begin()
+    reach = reach_of(admin.home, host)
+    with admin.people() as people:
+        added = people.add(name, digits=digits, period=period, algorithm=algorithm, terms=terms)
+    hand_out(admin, added, reach, issuer)
+
+
+@click.command("rotate-secret", short_help="Give a person a new one-time password secret.")
+@click.argument("name")
+@click.option("--now", "at_once", is_flag=True, help="Refuse codes of the old secret at once.")
+@reach_options
+@common_options
+@click.pass_obj
+def rotate_secret(admin: Admin, *, name: str, at_once: bool, host: str | None, issuer: str) -> None:
+    """Give a person a new one-time password secret and show it as add-user does.
+
+    Codes of the old secret work until the first one of the new secret is used: that ends the old
+    one for good. If somebody else may have the old secret, give --now. Keys, files and running
+    sessions stay as they are; 'fsadmin revoke --user NAME' ends sessions. People can do the same
+    by themselves, with 'fsclient otp rotate'.
+    """
+    reach = reach_of(admin.home, host)
+    check_issuer(issuer)
+    with admin.access() as access:
+        rotated = access.rotate_secret(name, at_once=at_once)
+    hand_out(admin, rotated, reach, issuer)
+
+
+@click.command("list-users", short_help="Show all accounts.")
+@common_options
+@click.pass_obj
+def list_users(admin: Admin) -> None:
+    """Show all accounts, one a line. No secret is shown."""
+    with admin.people() as people:
+        everybody = people.everybody()
+
+    def text() -> str:
+        if not everybody:
+            return "There are no users yet; 'fsadmin add-user NAME' makes one."
+        return output.table(HEADERS, [row(person) for person in everybody], right=RIGHT)
+
+    admin.answer([as_json(person) for person in everybody], text)
+
+
+@click.command("show-user", short_help="Show one account.")
+@click.argument("name")
+@common_options
+@click.pass_obj
+def show_user(admin: Admin, *, name: str) -> None:
+    """Show one account: whether it is enrolled and enabled, its keys' fingerprint, what it uses.
+
+    'Used' is what counts towards the quota: the sealed sizes of the files that are there now.
+    The one-time password secret is not shown, and names and content of files cannot be.
+    """
+    with admin.people() as people:
+        person = people.show(name)
+    admin.answer(as_json(person), lambda: described(person))
+
+
+@click.command("change-user", short_help="Set a person's quota, expiry, or note.")
+@click.argument("name")
+@terms_options
+@common_options
+@click.pass_obj
+def change_user(
+    admin: Admin,
+    *,
+    name: str,
+    quota_bytes: str | None,
+    quota_files: str | None,
+    expires: str | None,
+    note: str | None,
+) -> None:
+    """Set how much a person may hold, until when they get in, or what is noted about them.
+
+    What is not given stays as it is. What counts towards a quota is what is in their tree now:
+    the sealed sizes of its files, and how many they are. Older versions, and what was removed, do
+    not count. Who writes into somebody's shared folder uses the quota of its owner. A quota below
+    what is there already takes nothing away; until there is less, nothing can be added.
+
+    An account that has expired is refused like a disabled one, and its sessions have ended; keys
+    and files stay as they are. A date means its first moment, 00:00 UTC.
+    """
+    typed = {"quota_bytes": quota_bytes, "quota_files": quota_files}
+    typed |= {"expires_ms": expires, "note": note}
+    if set(typed.values()) == {None}:
+        raise UsageError(
+            "Nothing to be changed was given.",
+            hint="Give --quota-bytes, --quota-files, --expires or --note.",
+        )
+    terms = typed_terms(typed)
+    with admin.people() as people:
+        people.change(name, terms)
+        person = people.show(name)
+    admin.answer(as_json(person), lambda: described(person))
+
+
+@click.command("disable-user", short_help="Keep a person out and end their sessions.")
+@click.argument("name")
+@common_options
+@click.pass_obj
+def disable_user(admin: Admin, *, name: str) -> None:
+    """Refuse a person's logins from now on and end their sessions at once.
+
+    Keys and files stay as they are; 'fsadmin enable-user' lets the person in again.
+    """
+    _set_disabled(admin, name, disabled=True)
+
+
+@click.command("enable-user", short_help="Let a disabled person log in again.")
+@click.argument("name")
+@common_options
+@click.pass_obj
+def enable_user(admin: Admin, *, name: str) -> None:
+    """Let a disabled person log in again, with the same secret, keys and files.
+
+    Sessions that were ended do not come back.
+    """
+    _set_disabled(admin, name, disabled=False)
+
+
+@click.command("remove-user", short_help="Delete an account with all its files.")
+@click.argument("name")
+@click.option(
+    "--hand-over-to",
+    "heir",
+    metavar="OTHER",
+    help="Close the account instead, and keep its files in the quota of OTHER.",
+)
+@yes_option
+@common_options
+@click.pass_obj
+def remove_user(admin: Admin, *, name: str, heir: str | None, yes: bool) -> None:
+    """Delete a person's account with all their files, for good.
+
+    It says what goes and asks first. Nobody can bring the files back, and who had something of
+    them shared with them has it no more. To keep a person out for a while, use 'fsadmin
+    disable-user'.
+
+    With --hand-over-to, nobody ever logs in with the account again, but its files stay, under its
+    name, for those whom they are shared with; from now on they count in the quota of OTHER. The
+    server cannot open them for anybody: what was shared with nobody is read by nobody. The name
+    stays taken until a second 'remove-user NAME' deletes all of it.
+    """
+    if heir is not None:
+        _hand_over(admin, name, heir, yes=yes)
+        return
+    with admin.people() as people:
+        would_go = belongings(people.belongings(name))
+        admin.confirm(f"Delete {name} with {would_go}?", yes=yes)
+        gone = people.remove(name)
+    admin.answer(
+        {"user": name, "removed": True, "handed_over_to": None, **asdict(gone)},
+        lambda: f"{name} was removed, with {belongings(gone)}.",
+    )
+
+
+def _hand_over(admin: Admin, name: str, heir: str, *, yes: bool) -> None:
+    with admin.people() as people:
+        would_stay = belongings(people.belongings(name))
+        question = f"Close the account of {name} for good, and have {heir} hold {would_stay}?"
+        admin.confirm(question, yes=yes)
+        kept = people.hand_over(name, heir)
+    admin.answer(
+        {"user": name, "removed": False, "handed_over_to": heir, **asdict(kept)},
+        lambda: f"The account of {name} is closed; {heir} holds {belongings(kept)}.",
+    )
+
+
+@click.command("reset-keys", short_help="Forget a person's keys and files, to enrol anew.")
+@click.argument("name")
+@yes_option
+@common_options
+@click.pass_obj
+def reset_keys(admin: Admin, *, name: str, yes: bool) -> None:
+    """Forget a person's public keys so that they can enrol anew, for one who lost the private ones.
+
+    It asks first. What was sealed to the old keys can be opened by nobody else and is deleted;
+    sessions end. The one-time password secret stays.
+    """
+    with admin.people() as people:
+        would_go = belongings(people.belongings(name))
+        admin.confirm(f"Forget the keys of {name} and delete {would_go}?", yes=yes)
+        people.reset_keys(name)
+        after = people.show(name)
+    admin.answer(
+        as_json(after),
+        lambda: f"The keys of {name} were forgotten; the link of add-user enrols new ones.",
+    )
+
+
+def _set_disabled(admin: Admin, name: str, *, disabled: bool) -> None:
+    with admin.people() as people:
+        people.set_disabled(name, disabled=disabled)
+        person = people.show(name)
+    done = "disabled; all sessions have ended" if disabled else "enabled"
+    admin.answer(as_json(person), lambda: f"{name} is {done}.")

@@ -1,0 +1,175 @@
+"""What people are handed to enrol: secret, QR code, link; and where that leads."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import click
+
+from fsadmin import output
+from fsadmin.context import Admin
+from fsd.auth.otp import ALGORITHMS
+from fsproto import crypto
+from fsproto.errors import UsageError
+from fsproto.limits import DEFAULT_PORT
+from fsproto.link import Address, EnrollLink, parse_address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    from fsd.home.home import Home
+    from fsd.services.accounts.users import Enrolment
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
+_HOST = re.compile(r"[\w.:%-]+")
+_MAX_ISSUER = 64
+
+
+def codes_options(command: F) -> F:
+    """Add the options that say what codes are like."""
+    options = (
+        click.option(
+            "--digits",
+            type=int,
+            default=6,
+            show_default=True,
+            metavar="N",
+            help="Of a code: 6, 7 or 8.",
+        ),
+        click.option(
+            "--period",
+            type=int,
+            default=30,
+            show_default=True,
+            metavar="S",
+            help="Seconds a code lasts: 15 to 120.",
+        ),
+        click.option(
+            "--algorithm",
+            type=click.Choice(list(ALGORITHMS), case_sensitive=False),
+            default="SHA1",
+            show_default=True,
+            help="Of the code. Many authenticator apps know only SHA1.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def reach_options(command: F) -> F:
+    """Add the options that say where a link leads and what an app calls the entry."""
+    host = click.option(
+        "--host",
+        metavar="HOST[:PORT]",
+        help="Where people reach the server, for the link.  [default: where it last listened]",
+    )
+    issuer = click.option(
+        "--issuer",
+        metavar="NAME",
+        default="fsd",
+        show_default=True,
+        help="What an authenticator app calls the entry.",
+    )
+    return host(issuer(command))
+
+
+def reach_of(home: Home, host: str | None) -> Address:
+    """Return the address that goes into a link; a warning where it may be of no use."""
+    last = home.last_run().get("address")
+    listened = parse_address(last) if last else Address("127.0.0.1", DEFAULT_PORT)
+    if host is None:
+        if _is_wildcard(listened.host):
+            click.echo(
+                f"fsadmin: fsd listens on {listened}, which people may not reach; "
+                "give --host for a link that works.",
+                err=True,
+            )
+        return listened
+    try:
+        reach = parse_address(f"{host}:{listened.port}")
+    except UsageError:  # it names a port itself
+        reach = parse_address(host)
+    if not _HOST.fullmatch(reach.host):
+        raise UsageError(f"'{reach.host}' is not the name or address of a host.")
+    return reach
+
+
+def _is_wildcard(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def check_issuer(issuer: str) -> None:
+    """Raise `UsageError` unless an authenticator app can call an entry so."""
+    if not issuer.isprintable() or ":" in issuer or not 0 < len(issuer) <= _MAX_ISSUER:
+        raise UsageError(f"An issuer has 1 to {_MAX_ISSUER} printable characters other than ':'.")
+
+
+@dataclass(frozen=True)
+class Handout:
+    """What one person is handed."""
+
+    user: str
+    secret: str = field(repr=False)
+    """Base32."""
+    uri: str = field(repr=False)
+    """What an authenticator app scans."""
+    link: str
+    digits: int
+    period: int
+    """Seconds a code lasts."""
+
+    @property
+    def as_json(self) -> dict[str, str]:
+        """What programs are told."""
+        return {
+            "user": self.user,
+            "secret": self.secret,
+            "otpauth_uri": self.uri,
+            "enroll_link": self.link,
+        }
+
+
+def handout(home: Home, enrolment: Enrolment, reach: Address, issuer: str) -> Handout:
+    """Return what a person is handed who was given this secret."""
+    link = EnrollLink(enrolment.user, reach, crypto.fingerprint(home.host_key().public))
+    otp = enrolment.otp
+    uri = otp.uri(enrolment.user, issuer)
+    return Handout(enrolment.user, otp.secret, uri, str(link), otp.digits, otp.period)
+
+
+def hand_out(admin: Admin, enrolment: Enrolment, reach: Address, issuer: str) -> None:
+    """Show what a person is handed."""
+    given = handout(admin.home, enrolment, reach, issuer)
+    admin.answer(given.as_json, lambda: _text(given))
+
+
+def _text(given: Handout) -> str:
+    facts = [
+        ("User", given.user),
+        ("Secret", given.secret),
+        ("URI", given.uri),
+        ("Link", given.link),
+    ]
+    picture = output.qr(given.uri)
+    return "\n".join(
+        [
+            output.facts(facts),
+            "",
+            picture or "(This terminal cannot show the QR code; the secret can be typed instead.)",
+            "",
+            f"Give {given.user} the QR code or the secret for an authenticator app, in person or",
+            "over a channel you trust: it is not shown again. Give them the link too; they enrol",
+            "with",
+            "",
+            f"    fsclient enroll '{given.link}'",
+        ]
+    )

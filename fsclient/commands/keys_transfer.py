@@ -1,0 +1,246 @@
+"""`fsclient keys export` and `fsclient keys import`: the same person on another machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fsclient.app import App
+
+if TYPE_CHECKING:
+    from fsclient.profile import Facts, Profile
+    from fsclient.trust.seen import Sighting
+    from fsproto.keys.portable import KnownPeople, Portable
+
+_STANDARD = "-"
+
+
+@click.command(short_help="Write your keys to a file, for another machine.")
+@click.argument("file", metavar="FILE")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+@click.pass_obj
+def export(app: App, file: str, *, force: bool) -> None:
+    """Write your identity to FILE, to be imported on another machine of yours.
+
+    FILE ('-' is standard output) is always sealed under a passphrase, which is asked for twice
+    (for scripts: FSCLIENT_EXPORT_PASSPHRASE). It holds your private keys, the address of the
+    server, other people's keys as you know them, and which versions were seen here. Your session
+    stays here: the other machine logs in by itself.
+    """
+    import os
+
+    from fsclient.ui import binary_stdout
+    from fsproto.keys.export import seal_export
+
+    if file == _STANDARD:
+        app.content_goes_to_stdout()
+    else:
+        _check_target(Path(file), force=force)
+    portable = _portable(app)
+    data = seal_export(portable, _new_passphrase(app), os.urandom)
+    if file == _STANDARD:
+        out = binary_stdout()
+        out.write(data)
+        out.flush()
+        return
+    _write(Path(file), data, force=force)
+    app.ui.say(f"Your keys are in '{file}'; on the other machine: fsclient keys import FILE")
+    shown = portable.identity.bundle.fingerprint
+    app.ui.result_of(user=portable.identity.user, file=file, fingerprint=shown)
+
+
+@click.command("import", short_help="Take over keys that were exported elsewhere.")
+@click.argument("file", metavar="FILE")
+@click.option("--no-passphrase", is_flag=True, help="Keep the identity without a passphrase.")
+@click.pass_obj
+def import_(app: App, file: str, *, no_passphrase: bool) -> None:
+    """Make a profile here of what 'fsclient keys export' has written on another machine.
+
+    Asks for the passphrase of FILE ('-' is standard input; for scripts:
+    FSCLIENT_EXPORT_PASSPHRASE), and for a passphrase to keep the identity under on this machine
+    (FSCLIENT_PASSPHRASE or --no-passphrase). Then 'fsclient login' begins a session. A profile
+    that is there is never replaced: with --profile NAME it becomes another one beside that.
+    """
+    import os
+
+    from fsclient.profile import Facts
+    from fsproto.keys.export import check_export, open_export
+    from fsproto.keys.key_file import seal_identity
+
+    app.options.no_passphrase = no_passphrase
+    profile = app.profile
+    profile.check_free()
+    data = _read(file)
+    check_export(data)
+    portable = open_export(data, _given_passphrase(app))
+    seen, people = _seen(portable), _people(portable)
+    keyfile = seal_identity(portable.identity, app.passphrase().new(app.ui), os.urandom)
+    _settle(profile, Facts(portable.link, portable.root), keyfile, seen, people)
+    user, shown = portable.identity.user, portable.identity.bundle.fingerprint
+    app.ui.say(f"The keys of {user} are in {profile.folder}; 'fsclient login' begins a session.")
+    app.ui.result(
+        {"user": user, "server": str(portable.link.address), "fingerprint": shown},
+        f"fingerprint {shown}",
+    )
+
+
+def _portable(app: App) -> Portable:
+    """Return what this profile has to take along."""
+    from contextlib import closing
+
+    from fsclient.trust.pins import TrustStore
+    from fsclient.trust.seen import Memory
+    from fsproto.keys.portable import (
+        PART_PEOPLE,
+        PART_SEEN,
+        Portable,
+        Seen,
+        pack_people,
+        pack_seen,
+    )
+
+    facts = app.profile.facts()
+    identity = app.keeper().identity()
+    with closing(Memory(app.profile.memory)) as memory:
+        seen = [Seen(one.node, one.what, one.version, one.hash) for one in memory.everything()]
+    with closing(TrustStore(app.profile.people)) as store:
+        people = pack_people(store.everything())
+    parts = {PART_SEEN: pack_seen(seen), PART_PEOPLE: people}
+    return Portable(identity, facts.link, facts.root, parts)
+
+
+def _seen(portable: Portable) -> list[Sighting]:
+    """Return which versions the other machine had seen; `IntegrityError` if that is malformed."""
+    from fsclient.trust.seen import Sighting
+    from fsproto.errors import IntegrityError
+    from fsproto.keys.portable import PART_SEEN, unpack_seen
+    from fsproto.types import Hash, NodeId
+
+    if PART_SEEN not in portable.parts:
+        return []
+    try:
+        seen = unpack_seen(portable.parts[PART_SEEN])
+    except ValueError:
+        raise IntegrityError("The exported profile is damaged.") from None
+    return [Sighting(NodeId(one.node), one.what, one.version, Hash(one.hash)) for one in seen]
+
+
+def _people(portable: Portable) -> KnownPeople | None:
+    """Return whose keys the other machine had known; `IntegrityError` if that is malformed."""
+    from fsproto.errors import IntegrityError
+    from fsproto.keys.portable import PART_PEOPLE, unpack_people
+
+    if PART_PEOPLE not in portable.parts:
+        return None
+    try:
+        return unpack_people(portable.parts[PART_PEOPLE])
+    except ValueError:
+        raise IntegrityError("The exported profile is damaged.") from None
+
+
+def _settle(
+    profile: Profile,
+    facts: Facts,
+    keyfile: bytes,
+    seen: list[Sighting],
+    people: KnownPeople | None,
+) -> None:
+    """Make the profile, whole or not at all."""
+    from contextlib import closing
+
+    from fsclient.trust.pins import TrustStore
+    from fsclient.trust.seen import Memory
+
+    with (
+        profile.arriving(facts, keyfile) as folder,
+        closing(Memory(folder / "memory.db")) as memory,
+        closing(TrustStore(folder / "people.db")) as store,
+    ):
+        memory.remember(seen)
+        if people is not None:
+            store.take_over(people)
+
+
+def _new_passphrase(app: App) -> str:
+    """Return a passphrase for the file; `UsageError` where there is none."""
+    from fsproto.errors import UsageError
+
+    ui, given = app.ui, app.options.export_passphrase
+    if given is None and not ui.can_ask():
+        raise UsageError(
+            "There is no terminal to ask for a passphrase for the file.",
+            hint="Set FSCLIENT_EXPORT_PASSPHRASE.",
+        )
+    first = ui.ask_secret("Passphrase for the file: ") if given is None else given
+    if not first:
+        raise UsageError("Keys are not exported without a passphrase; nothing was written.")
+    if given is None and ui.ask_secret("The same again: ") != first:
+        raise UsageError("The two passphrases differ; nothing was written.")
+    return first
+
+
+def _given_passphrase(app: App) -> str:
+    """Return the passphrase that the file was sealed under, as far as the person knows."""
+    from fsproto.errors import WrongPassphraseError
+
+    if app.options.export_passphrase is not None:
+        return app.options.export_passphrase
+    if not app.ui.can_ask():
+        raise WrongPassphraseError(
+            "The file has a passphrase and there is no terminal to ask for it.",
+            hint="Set FSCLIENT_EXPORT_PASSPHRASE.",
+        )
+    return app.ui.ask_secret("Passphrase of the file: ")
+
+
+def _check_target(path: Path, *, force: bool) -> None:
+    """Raise `ExistsError` where something is that would have to be replaced, or cannot be."""
+    import os
+
+    from fsproto.errors import ExistsError, UsageError
+    from fsproto.names import for_terminal
+
+    shown = for_terminal(str(path))
+    if path.is_dir():
+        raise UsageError(f"The local '{shown}' is a folder.", hint="Give the name of a file.")
+    if not force and os.path.lexists(path):
+        raise ExistsError(
+            f"The local '{shown}' exists already.",
+            hint="Choose another name, or give --force to replace it.",
+        )
+
+
+def _write(path: Path, data: bytes, *, force: bool) -> None:
+    """Write a file (0600) that is whole or not there."""
+    import os
+
+    from fsclient.local_errors import local_errors
+    from fsclient.profile import write_private
+
+    if force:
+        write_private(path, data)
+        return
+    with local_errors(path):
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        try:
+            with os.fdopen(fd, "wb") as out:
+                out.write(data)
+                out.flush()
+                os.fsync(out.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+
+def _read(file: str) -> bytes:
+    """Return the bytes of an exported profile; of something far too long, only its beginning."""
+    from fsclient.local_errors import local_errors
+    from fsclient.ui import binary_stdin
+    from fsproto.keys.export import MAX_EXPORT
+
+    if file == _STANDARD:
+        return binary_stdin().read(MAX_EXPORT + 1)
+    with local_errors(Path(file)), Path(file).open("rb") as source:
+        return source.read(MAX_EXPORT + 1)

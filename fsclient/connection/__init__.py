@@ -1,0 +1,1 @@
+"""The connection to the server: a blocking socket, proxy commands, reconnecting."""

@@ -1,0 +1,406 @@
+"""A blocking connection to the server: messages in both directions over one socket."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from fsclient.connection.retry import Patience
+from fsproto.errors import (
+    ConflictError,
+    ConnectionLost,
+    FsError,
+    NotFoundError,
+    NotFsdError,
+    RemoteProtocolError,
+    Unreachable,
+    from_wire,
+)
+from fsproto.limits import MAX_RECORD
+from fsproto.link import Address, EnrollLink
+from fsproto.messages import Failure, Message
+from fsproto.wire.connection import (
+    RECORD_ROOM,
+    Connection,
+    Control,
+    Data,
+    Event,
+    Ready,
+    Reply,
+    State,
+)
+from fsproto.wire.frames import SMALL, Outgoing
+from fsproto.wire.handshake import ClientHandshake
+
+if TYPE_CHECKING:
+    from fsclient.connection.proxy_command import Proxy
+
+M = TypeVar("M", bound=Message)
+
+_LONGEST_SENTENCE = 500
+"""Characters of a server's own words that a person is shown."""
+
+
+class SaidToBeAbsentError(ConflictError):
+    """The server says that it does not have what was asked for; nothing proves it."""
+
+
+class ServerConnection:
+    """One connection; requests are numbered, and answered in the order they were sent."""
+
+    def __init__(
+        self,
+        link: EnrollLink,
+        patience: Patience | None = None,
+        *,
+        after: int = 0,
+        via: str | None = None,
+    ) -> None:
+        """Connect and exchange keys up to where a first message can be sent.
+
+        `after` is the `last_request` of the connection whose place this one takes, if there is
+        one: who still waits for an answer over that is told that it is lost. `via` is the command
+        line of a program that carries the connection, if any does.
+
+        Raises `Unreachable` and its kinds, and `HostKeyError` unless the host key is the pinned
+        one; in that case nothing but a hello was sent.
+        """
+        self.link = link
+        """Where it leads, and the host key that was shown there."""
+        self._where = link.address
+        self._patience = patience or Patience()
+        self._connection = Connection(ClientHandshake(link.host_key, os.urandom))
+        self._request = self._first = after
+        self._awaited: set[int] = set()
+        self._came: dict[int, Control] = {}
+        self._early: dict[int, deque[Control | Data]] = {}
+        """What came for requests that are asked about later, because one was put in between."""
+        self._outgoing = Outgoing()
+        self._plain: memoryview | None = None
+        """What large messages are opened in."""
+        self._opened = False
+        self._proxy: Proxy | None = None
+        with self._translated():
+            self._socket, self._proxy = line_to(link.address, self._patience, via)
+            self._opened = True
+        try:
+            with self._translated():
+                self._socket.sendall(self._connection.start())
+                self._held = self._reply()
+                self._socket.settimeout(self._patience.silence_s)
+        except ConnectionLost:
+            lost = self._ended_at_once()
+            self.close()
+            raise lost from None
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def channel_id(self) -> bytes:
+        """32 bytes that name this connection; a login signs them."""
+        return self._connection.channel_id
+
+    @property
+    def last_request(self) -> int:
+        """The number of the request that was sent last."""
+        return self._request
+
+    @property
+    def usable(self) -> bool:
+        """Tell whether the connection has neither ended nor failed."""
+        return self._connection.state is not State.CLOSED and self._socket.fileno() >= 0
+
+    @property
+    def at_rest(self) -> bool:
+        """Tell whether it is usable and, no answer being due, the server has said nothing more.
+
+        What can be read then is its end: the server stopped, or ended the session.
+        """
+        return self.usable and not self._readable()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+        if self._proxy is not None:
+            self._proxy.close()
+
+    def confirm(self) -> None:
+        """Have the server prove at once that it holds its host key, before a message is sent."""
+        self._put(b"")
+        if not isinstance(self._next(), Ready):
+            raise self._broken("The server did not complete the exchange of keys.")
+
+    # --- sending
+
+    def send(self, message: Message, *, ahead: bool = False) -> int:
+        """Send a request without waiting; return its number.
+
+        The one answer of a request that is sent `ahead` may be asked for after those of later
+        requests; all others are asked for in the order in which they were sent.
+        """
+        self._request += 1
+        if ahead:
+            self._awaited.add(self._request)
+        self.go_on(self._request, message)
+        return self._request
+
+    def go_on(self, request: int, message: Message) -> None:
+        """Send a further message of a request that has begun."""
+        self._put(self._connection.send_in(self._outgoing, request, message))
+
+    def send_segment(self, request: int, index: int, segment: memoryview) -> None:
+        """Send a segment of an upload; raises the upload's failure if it was told meanwhile.
+
+        `segment` begins with `DATA_ROOM` bytes of room, so that it need not be copied.
+        """
+        record = self._outgoing.frame(len(segment) + RECORD_ROOM)
+        self._put(self._connection.seal_segment(request, index, segment, record))
+        self._awaited.add(request)
+        while self._readable():
+            if not self._set_aside(self._event()):
+                raise self._broken("The server spoke without being asked.")
+        failed = self._came.pop(request, None)
+        if failed is not None:
+            if isinstance(failed.message, Failure):
+                raise _error(failed.message)
+            raise self._broken("The server gave an answer to another question.")
+
+    def _put(self, data: bytes | memoryview) -> None:
+        with self._translated():
+            if self._held:  # the end of the handshake and a login go together
+                data, self._held = self._held + bytes(data), b""
+            self._put_all(memoryview(data))
+
+    def _put_all(self, left: memoryview) -> None:
+        """Send a message, slowly perhaps; `sendall` would allow no more time than for a part."""
+        ends = 0.0
+        while left:
+            if self._awaited:
+                self._receive_until_room()
+            left = left[self._socket.send(left) :]
+            if left:
+                ends = ends or time.monotonic() + self._patience.frame_s
+                if time.monotonic() > ends:
+                    raise TimeoutError
+
+    def _receive_until_room(self) -> None:
+        """Wait until there is room to send, and keep the answers that come before there is.
+
+        A server whose answer is not taken receives no more; each end would wait for the other.
+        """
+        while True:
+            silence_s = self._socket.gettimeout()
+            came, room, _ = select.select([self._socket], [self._socket], [], silence_s)
+            if room:
+                return
+            if not came:
+                raise TimeoutError
+            event = self._event()
+            if not 0 < _number_of(event) <= self._request:
+                raise self._broken("The server spoke without being asked.")
+            self._keep(event)
+
+    # --- receiving
+
+    def answer(self, request: int, *kinds: type[M], slow: bool = False) -> M:
+        """Return the answer to a request; raises what the server says went wrong.
+
+        `slow` says that the server may have a whole file to read or to put on its disk first.
+        """
+        if slow and self.usable:
+            self._socket.settimeout(self._patience.frame_s)
+        try:
+            event = self.next_of(request)
+        finally:
+            if slow and self.usable:
+                self._socket.settimeout(self._patience.silence_s)
+        if isinstance(event, Control) and isinstance(event.message, kinds):
+            return event.message
+        raise self._broken("The server gave an answer to another question.")
+
+    def next_of(self, request: int, into: memoryview | None = None) -> Control | Data:
+        """Return what comes next, which must belong to `request`; raises its failure.
+
+        A segment may come in `into`, if that is given.
+        """
+        event: Control | Data | None = self._came.pop(request, None)
+        if event is None and request in self._early:
+            event = self._early[request].popleft()
+            if not self._early[request]:
+                del self._early[request]
+        while event is None:
+            if request <= self._first:
+                raise ConnectionLost(f"The connection to {self._where} was lost.")
+            self._awaited.discard(request)
+            event = self._event(into)
+            if self._set_aside(event):
+                event = None
+        match event:
+            case Control(number, message) if number == request:
+                if isinstance(message, Failure):
+                    raise _error(message)
+                return event
+            case Data(stream) if stream == request:
+                return event
+        raise self._broken("The server answered something that was not asked now.")
+
+    def _set_aside(self, event: Control | Data) -> bool:
+        """Keep an answer that will be asked for later; tell whether it is one."""
+        if not isinstance(event, Control) or event.request not in self._awaited:
+            return False
+        self._awaited.remove(event.request)
+        self._came[event.request] = event
+        return True
+
+    def call(self, message: Message, *kinds: type[M]) -> M:
+        """Send a request and return its answer."""
+        return self.answer(self.send(message), *kinds)
+
+    def interject(self, message: Message, *kinds: type[M]) -> M:
+        """Send a request and return its answer, whatever else is under way.
+
+        What comes before it is kept for those who asked for it.
+        """
+        request = self.send(message)
+        while True:
+            event = self._event()
+            self._keep(event)
+            if not 0 < _number_of(event) < request:
+                return self.answer(request, *kinds)
+
+    def _keep(self, event: Control | Data) -> None:
+        """Keep what came for a request until it is asked for."""
+        if not self._set_aside(event):
+            event = _kept(event) if isinstance(event, Data) else event
+            self._early.setdefault(_number_of(event), deque()).append(event)
+
+    def _event(self, into: memoryview | None = None) -> Control | Data:
+        while True:
+            event = self._next(into)
+            if isinstance(event, Control | Data):
+                return event
+
+    def _next(self, into: memoryview | None = None) -> Event:
+        connection = self._connection
+        ends = 0.0
+        while (frame := connection.take_frame()) is None:
+            with self._translated():
+                connection.received(self._socket.recv_into(connection.room()))
+                now = time.monotonic()
+                ends = ends or now + self._patience.frame_s
+                if now > ends:
+                    raise TimeoutError
+        if into is not None or len(frame.body) <= SMALL:
+            return connection.open_frame(frame, into)
+        if self._plain is None:
+            self._plain = memoryview(bytearray(MAX_RECORD))
+        event = connection.open_frame(frame, self._plain)
+        return _kept(event) if isinstance(event, Data) else event
+
+    def _reply(self) -> bytes:
+        event = self._next()
+        if not isinstance(event, Reply):
+            raise RemoteProtocolError("The server did not complete the exchange of keys.")
+        return event.data
+
+    def _ended_at_once(self) -> Unreachable:
+        if self._proxy is not None:
+            return self._proxy.failed()
+        return NotFsdError(
+            f"What answers at {self._where} ended the connection at once.",
+            hint="It may not be an fsd, or it may be overloaded; check host and port.",
+        )
+
+    def _broken(self, sentence: str) -> RemoteProtocolError:
+        """Close: whoever answers out of step is not asked again."""
+        self.close()
+        return RemoteProtocolError(sentence)
+
+    def _readable(self) -> bool:
+        with self._translated():
+            return bool(select.select([self._socket], [], [], 0)[0])
+
+    def _give_up(self) -> None:
+        """Close, if it was ever open: a message may have been cut in the middle."""
+        if self._opened:
+            self._socket.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError:
+            self._give_up()
+            raise Unreachable(f"The server at {self._where} does not answer.") from None
+        except (socket.gaierror, UnicodeError):
+            raise Unreachable(
+                f"The host {self._where.host} is not known.", hint="Check the name and the network."
+            ) from None
+        except (ConnectionResetError, BrokenPipeError, ConnectionAbortedError):
+            self._give_up()
+            raise ConnectionLost(f"The connection to {self._where} was lost.") from None
+        except OSError as error:
+            self._give_up()
+            raise Unreachable(
+                f"The server at {self._where} cannot be reached: {error.strerror or error}.",
+                hint="Is it running, and does the network reach it?",
+            ) from None
+
+
+def _number_of(event: Control | Data) -> int:
+    return event.request if isinstance(event, Control) else event.stream
+
+
+def _kept(segment: Data) -> Data:
+    """Return a segment with memory of its own: that which it came in is used again."""
+    return Data(segment.stream, segment.index, memoryview(bytes(segment.payload)))
+
+
+def line_to(
+    address: Address, patience: Patience, via: str | None
+) -> tuple[socket.socket, Proxy | None]:
+    """Open what bytes go over to a server: a connection, or the program that carries one."""
+    if via:
+        from fsclient.connection.proxy_command import Proxy
+
+        proxy = Proxy(via)
+        proxy.socket.settimeout(patience.via_s)
+        return proxy.socket, proxy
+    sock = connected(address, patience.connect_s)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock, None
+
+
+def connected(address: Address, patience_s: float) -> socket.socket:
+    """Return a socket that is connected to an address; `OSError` where that cannot be done."""
+    # Of text, Python would load the tables of international names even where it is plain ASCII.
+    host = address.host.encode() if address.host.isascii() else address.host
+    return socket.create_connection((host, address.port), patience_s)  # type: ignore[arg-type]
+
+
+def _error(message: Failure) -> FsError:
+    """Return what the server says went wrong.
+
+    That something is absent is proved by a folder's signature, never by the server's word: what
+    was proved to be there and is refused now was removed meanwhile, or is withheld.
+    """
+    error = from_wire(message.code, message.sentence[:_LONGEST_SENTENCE])
+    if isinstance(error, NotFoundError):
+        return SaidToBeAbsentError(
+            f"The server no longer has what was asked for: {error.sentence}",
+            hint="Somebody may have removed it at this very moment; try again.",
+        )
+    return error

@@ -1,0 +1,63 @@
+"""What all clients of one gateway share: who has the tree, who finds, changes and publishes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from fsclient.gateway.edits import Changer
+from fsclient.gateway.lookup import Walker
+from fsclient.gateway.publish import Publisher
+from fsclient.gateway.session_pool import Desks
+from fsclient.session.login import Session
+from fsclient.ui import Ui
+from fsproto.errors import ConflictError, FsError, NotAllowedError, SecurityError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class House:
+    """What all clients of one gateway share."""
+
+    desks: Desks
+    walker: Walker
+    changer: Changer
+    publisher: Publisher
+    staging: Path
+    read_only: bool
+    ui: Ui
+
+    @classmethod
+    def build(cls, desks: Desks, staging: Path, ui: Ui, *, read_only: bool) -> House:
+        """Build it on sessions, and a folder for what is being written."""
+        walker = Walker()
+        changer, publisher = Changer(walker, ui), Publisher(desks, walker, ui)
+        return cls(desks, walker, changer, publisher, staging, read_only, ui)
+
+    def look(self, work: Callable[[Session], T]) -> T:
+        """Ask something of the tree, once more if what was known of the way there was too old."""
+        try:
+            return self.desks.tree.do(work)
+        except (SecurityError, ConflictError):
+            self._forget()
+            return self.desks.tree.do(work)
+
+    def change(self, work: Callable[[Session], None]) -> None:
+        """Change something, unless nothing may be."""
+        self.must_be_writable()
+        try:
+            self.desks.tree.do(work)
+        except FsError:
+            self._forget()
+            raise
+
+    def must_be_writable(self) -> None:
+        """Raise `NotAllowedError` if nothing may be changed."""
+        if self.read_only:
+            raise NotAllowedError("This gateway was started read-only.")
+
+    def _forget(self) -> None:
+        self.desks.tree.do(lambda _: self.walker.forget_all())

@@ -1,0 +1,68 @@
+"""A gateway from its parts; the one place that knows them all."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fsclient.app import App
+from fsclient.gateway.backend import House
+from fsclient.gateway.config import ConfigFiles
+from fsclient.gateway.keys import GatewayKeys, ensure_keys
+from fsclient.gateway.server import Server, listen
+from fsclient.gateway.session_pool import Desks, Sessions
+from fsclient.gateway.staging import sweep
+from fsproto.link import Address
+
+
+@dataclass(frozen=True)
+class Running:
+    """A gateway, and what there is to know about it."""
+
+    server: Server
+    house: House
+    keys: GatewayKeys
+    files: ConfigFiles
+
+
+@contextmanager
+def running(
+    app: App,
+    address: Address,
+    *,
+    read_only: bool,
+    allow_remote: bool = False,
+    aside: bool = False,
+) -> Iterator[Running]:
+    """Give a gateway that listens and is logged in; `serve` it. All of it ends with the block.
+
+    One-time password and passphrase are asked for before the block begins. Beside another gateway
+    of the same profile, one that is `aside` leaves that one's configuration files alone.
+    """
+    listener = listen(address, allow_remote=allow_remote)
+    try:
+        with app.session() as session:
+            user = session.identity.user
+        keys = ensure_keys(app.profile.folder)
+        sweep(keys.staging)
+        computes = app.options.otp_secret_file is not None
+        desks = Desks(Sessions(app.keeper(), app.ui, app.patience, computes=computes))
+        house = House.build(desks, keys.staging, app.ui, read_only=read_only)
+        server = Server(house, keys, listener)
+        folder = Path(tempfile.mkdtemp(prefix="aside-", dir=keys.folder)) if aside else keys.folder
+        files = ConfigFiles(folder)
+        files.write(keys, user, server.address)
+    except BaseException:
+        listener.close()
+        raise
+    try:
+        yield Running(server, house, keys, files)
+    finally:
+        server.close()
+        desks.close()
+        if aside:
+            shutil.rmtree(folder, ignore_errors=True)

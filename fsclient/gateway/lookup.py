@@ -1,0 +1,174 @@
+"""From the gateway's paths to verified nodes, through symbolic links where there are any.
+
+A link is resolved inside the gateway's own tree: `/` in it is the top of that, so none leads to the
+disk of this machine. What was seen a moment ago is not asked for again: programs look at each file
+several times in a row, and at the folders above it each time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fsclient.gateway.fetching import link_target
+from fsclient.gateway.paths import SHARED, Place, place_of
+from fsclient.session.login import Session
+from fsclient.tree.shared_with_me import RefusedShare
+from fsclient.tree.tree import Located
+from fsproto.errors import InvalidNameError, NotFoundError
+
+FRESH_S = 1.0
+"""Seconds for which something is taken to be as it was seen."""
+_MOST_LINKS = 40
+"""Links on one path, as Linux has it."""
+_MOST_KNOWN = 50_000
+
+
+@dataclass(frozen=True)
+class Node:
+    """What is at a place."""
+
+    place: Place
+    found: Located | None
+    """None for the folder of those who share, which is in nobody's tree."""
+
+    @property
+    def kind(self) -> str:
+        """What it is: `folder`, `file` or `symlink`."""
+        return self.found.kind if self.found is not None else "folder"
+
+    def folder(self) -> Located:
+        """Return a folder that things can be in; `NotFoundError` for what is none."""
+        if self.found is None or not self.found.is_folder:
+            raise NotFoundError(f"'{self.place}' is not a folder of anybody's.")
+        return self.found
+
+
+class Walker:
+    """Finds nodes; only the thread of the session that it is given uses it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Know nothing; `clock` gives seconds."""
+        self._clock = clock
+        self._known: dict[Place, tuple[float, Node]] = {}
+        self._shares_asked = -FRESH_S
+
+    def find(self, session: Session, place: Place, *, follow: bool) -> Node:
+        """Return what is at a place; `follow` says whether a link there is followed, too."""
+        at, node = self.reach(session, place, follow=follow)
+        if node is None:
+            raise NotFoundError(f"There is no '{at}'.")
+        return node
+
+    def reach(self, session: Session, place: Place, *, follow: bool) -> tuple[Place, Node | None]:
+        """Return where a path leads, links resolved, and what is there, if anything.
+
+        Raises `NotFoundError` if there is not even a folder that it could be in.
+        """
+        here, left, links = self._top(session), deque(place.parts), 0
+        while left:
+            name = left.popleft()
+            below = self._below(session, here, name)
+            if below is None:
+                if left:
+                    raise NotFoundError(f"There is no '{here.place.child(name)}'.")
+                return here.place.child(name), None
+            if below.found is not None and below.kind == "symlink" and (left or follow):
+                links += 1
+                if links > _MOST_LINKS:
+                    raise NotFoundError(f"'{place}' leads through too many symbolic links.")
+                left = deque((*_led_to(session, below.found, here.place).parts, *left))
+                here = self._top(session)
+                continue
+            if left and below.kind != "folder":
+                raise NotFoundError(f"'{below.place}' is not a folder.")
+            here = below
+        return here.place, here
+
+    def inside(self, session: Session, node: Node) -> list[Node]:
+        """Return everything in a folder, by name."""
+        place = node.place
+        if place.is_sharers:
+            owners = self._sharers(session)
+            return [self._note(self._head(session, place, owner)) for owner in sorted(owners)]
+        if place.parts[:1] == (SHARED,):
+            self._look_at_shares_anew(session)
+        children = session.tree.children(node.folder())
+        # What heads somebody's shares names each by where it is, not by what its owner calls it.
+        nodes = [Node(place.child(child.path.name), child) for child in children]
+        nodes = [self._note(one) for one in nodes]
+        if not place.parts:
+            nodes = [one for one in nodes if one.place.name != SHARED]
+            if self._sharers(session):
+                nodes.append(Node(Place((SHARED,)), None))
+        return nodes
+
+    def forget(self, *places: Place) -> None:
+        """Look anew at places and what lies under them, since they were changed."""
+        for place in places:
+            for known in [known for known in self._known if known.within(place)]:
+                del self._known[known]
+
+    def forget_all(self) -> None:
+        """Look anew at everything."""
+        self._known.clear()
+        self._shares_asked = -FRESH_S
+
+    # --- one step
+
+    def _top(self, session: Session) -> Node:
+        return Node(Place(()), session.tree.root)
+
+    def _below(self, session: Session, here: Node, name: str) -> Node | None:
+        place = here.place.child(name)
+        known = self._known.get(place)
+        if known is not None and self._clock() - known[0] < FRESH_S:
+            return known[1]
+        if place.is_sharers:
+            return Node(place, None)
+        if here.place.is_sharers:
+            try:
+                return self._note(self._head(session, here.place, name))
+            except (NotFoundError, InvalidNameError):
+                return None
+        if place.parts[:1] == (SHARED,):
+            self._look_at_shares_anew(session)
+        found = session.tree.look(here.folder(), [name])[name]
+        return None if found is None else self._note(Node(place, found))
+
+    def _head(self, session: Session, sharers: Place, owner: str) -> Node:
+        """Return what heads everything that somebody shares."""
+        if owner == session.identity.user:
+            raise NotFoundError("One's own tree is at the top.")
+        self._look_at_shares_anew(session)
+        remote = sharers.child(owner).remote()
+        head = session.persistence.run(lambda: session.tree.shared.head(remote.owner or ""))
+        return Node(sharers.child(owner), head)
+
+    def _sharers(self, session: Session) -> set[str]:
+        """Return who shares something that can be opened."""
+        everything = session.persistence.run(session.tree.shared.everything)
+        opened = [one for one in everything if not isinstance(one, RefusedShare)]
+        return {members.body.owner for members, top in opened if top is not None}
+
+    def _look_at_shares_anew(self, session: Session) -> None:
+        """Ask for what others share, if that was last done more than a moment ago."""
+        now = self._clock()
+        if now - self._shares_asked >= FRESH_S:
+            self._shares_asked = now
+            session.tree.begin()
+
+    def _note(self, node: Node) -> Node:
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[node.place] = self._clock(), node
+        return node
+
+
+def _led_to(session: Session, link: Located, folder: Place) -> Place:
+    try:
+        return place_of(link_target(session, link), folder)
+    except InvalidNameError:
+        raise NotFoundError(f"The symbolic link '{link.path}' leads nowhere.") from None

@@ -1,0 +1,283 @@
+"""The files that one client has open: read as they were, or staged until they become a version."""
+
+from __future__ import annotations
+
+import threading
+
+from fsclient.gateway.attributes import facts_of, mode_for
+from fsclient.gateway.backend import House
+from fsclient.gateway.fetching import contents_of
+from fsclient.gateway.handles import Handle, ReadHandle, WriteHandle
+from fsclient.gateway.lookup import Node
+from fsclient.gateway.open_write import Writing
+from fsclient.gateway.paths import Place
+from fsclient.gateway.read_stream import Reading
+from fsclient.gateway.staging import Staged
+from fsclient.session.login import Session
+from fsclient.tree.tree import Located
+from fskit.sftp.codes import Open
+from fskit.sftp.packets import Attributes
+from fsproto.errors import ConflictError, ExistsError, FsError, NotAllowedError, NotFoundError
+from fsproto.sealed.manifest import Mode
+
+_NS = 1_000_000_000
+
+
+class OpenFiles:
+    """One client's; any of its threads may call."""
+
+    def __init__(self, house: House) -> None:
+        """Begin with none."""
+        self._house = house
+        self._writings: dict[Place, Writing] = {}
+        self._change = threading.Condition()
+
+    # --- what is being written
+
+    def written_at(self, place: Place) -> Writing | None:
+        """Return what is being written at a place."""
+        with self._change:
+            return self._writings.get(place)
+
+    def written_in(self, folder: Place) -> list[Writing]:
+        """Return what is being written right in a folder."""
+        with self._change:
+            return [one for one in self._writings.values() if one.place.parent == folder]
+
+    def written_below(self, folder: Place) -> bool:
+        """Tell whether something is being written in a folder or further down."""
+        with self._change:
+            return any(one != folder and one.within(folder) for one in self._writings)
+
+    def forget(self, place: Place) -> Writing | None:
+        """Note that a file that is being written was removed; return it."""
+        with self._change:
+            writing = self._writings.pop(place, None)
+        if writing is not None:
+            writing.orphaned = True
+            writing.give_up_early()
+        return writing
+
+    def moved(self, writing: Writing, new: Place, base: Located | None) -> None:
+        """Note that a file that is being written is elsewhere, and goes out from this version."""
+        with self._change:
+            self._writings.pop(writing.place, None)
+            self._writings[new] = writing
+            writing.place, writing.base = new, base
+
+    def settle(self, place: Place) -> None:
+        """Wait until what was closed at a place, or under it, has become a version or has not."""
+        with self._change:
+            while any(
+                one.closing and (one.place.within(place) or place.within(one.place))
+                for one in self._writings.values()
+            ):
+                self._change.wait()
+
+    # --- opening
+
+    def open(
+        self, place: Place, flags: Open, wanted: Attributes | None = None
+    ) -> ReadHandle | WriteHandle:
+        """Open a file; `NotFoundError` if it is not there and is not to be made.
+
+        `wanted` is what it is to be like if it is made.
+        """
+        place = self._led_to(place)
+        self.settle(place)
+        writes = bool(flags & (Open.WRITE | Open.APPEND))
+        if writes or flags & (Open.CREATE | Open.TRUNCATE):
+            self._house.must_be_writable()
+            if place.is_fixed:
+                raise NotAllowedError(f"'{place}' is a folder.")
+        with self._change:
+            writing = self._writings.get(place)
+            if writing is not None:
+                if flags & Open.EXCLUSIVE and flags & Open.CREATE:
+                    raise ExistsError(f"'{place}' exists already.")
+                return self._join(writing, flags)
+        if not writes:
+            return self._open_to_read(place)
+        handle = self._open_to_write(place, flags)
+        if wanted is not None and wanted.permissions is not None and handle.writing.base is None:
+            handle.writing.mode = mode_for(wanted.permissions)
+        return handle
+
+    def _led_to(self, place: Place) -> Place:
+        """Return where a file is opened: where a link leads, if there is one."""
+        if self.written_at(place) is not None:
+            return place
+        reach = self._house.walker.reach
+        return self._house.look(lambda session: reach(session, place, follow=True))[0]
+
+    def _open_to_read(self, place: Place) -> ReadHandle:
+        def look(session: Session) -> ReadHandle:
+            node = self._house.walker.find(session, place, follow=True)
+            contents = contents_of(session, _file_at(node))
+            return ReadHandle(place, Reading(contents, self._house.desks), facts_of(node))
+
+        return self._house.look(look)
+
+    def _open_to_write(self, place: Place, flags: Open) -> WriteHandle:
+        def look(session: Session) -> tuple[Located | None, Reading | None]:
+            self._house.walker.forget(place)
+            _, node = self._house.walker.reach(session, place, follow=True)
+            if node is None:
+                if not flags & Open.CREATE:
+                    raise NotFoundError(f"There is no '{place}'.")
+                folder = self._house.walker.find(session, place.parent, follow=True).folder()
+                _must_take_files(session, folder, place)
+                return None, None
+            if flags & Open.CREATE and flags & Open.EXCLUSIVE:
+                raise ExistsError(f"'{place}' exists already.")
+            found = _file_at(node)
+            _must_take_files(session, found, place)
+            if flags & Open.TRUNCATE:
+                return found, None
+            return found, Reading(contents_of(session, found), self._house.desks)
+
+        base, reading = self._house.look(look)
+        staged = Staged(
+            self._house.staging,
+            size=reading.size if reading else 0,
+            base=reading.read if reading else None,
+        )
+        writing = Writing(place, base, staged, fresh=reading is None, under=reading)
+        with self._change:
+            known = self._writings.setdefault(place, writing)  # another may have been quicker
+            return self._join(known, flags)
+
+    def _join(self, writing: Writing, flags: Open) -> WriteHandle:
+        writes = bool(flags & (Open.WRITE | Open.APPEND))
+        reads = bool(flags & Open.READ)
+        if writes:
+            writing.writers += 1
+            if flags & Open.TRUNCATE:
+                writing.truncate(0)
+        else:
+            writing.readers += 1
+        appends = bool(flags & Open.APPEND)
+        return WriteHandle(writing.place, writing, reads=reads, writes=writes, appends=appends)
+
+    def read(self, handle: Handle, offset: int, length: int) -> bytes:
+        """Return a piece of an open file; empty behind its end."""
+        match handle:
+            case ReadHandle():
+                return handle.reading.read(offset, length)
+            case WriteHandle(reads=True):
+                return handle.writing.read(offset, length)
+        raise NotAllowedError("That was not opened for reading.")
+
+    def write(self, handle: Handle, offset: int, data: bytes | memoryview) -> None:
+        """Write a piece of an open file."""
+        if not isinstance(handle, WriteHandle):
+            raise NotAllowedError("That was not opened for writing.")
+        writing = handle.writing
+        try:
+            handle.write(offset, data)
+        except NotAllowedError:
+            raise
+        except FsError as error:
+            writing.failed = error
+            raise
+        if writing.is_early and not writing.orphaned:
+            self._house.publisher.begin_early(writing)
+
+    def sync(self, handle: Handle) -> None:
+        """Make what was written so far a version, as safe as any; the file stays open."""
+        if isinstance(handle, WriteHandle) and handle.writes and not handle.writing.orphaned:
+            self._publish(handle.writing)
+
+    def waits_at_close(self, handle: Handle) -> bool:
+        """Tell whether closing has more to do than to forget; it then begins with this answer."""
+        if not isinstance(handle, WriteHandle) or not handle.writes:
+            return False
+        with self._change:
+            if handle.writing.writers == 1:
+                handle.writing.closing = True
+        return True
+
+    def close(self, handle: Handle) -> None:
+        """Close; what was written becomes a version with the last handle that wrote it."""
+        match handle:
+            case ReadHandle():
+                handle.reading.close()
+            case WriteHandle():
+                self._leave(handle, publish=True)
+
+    def abandon(self, handles: list[Handle]) -> None:
+        """Forget what was open, and what was written: nobody has said that it is whole."""
+        for handle in handles:
+            if isinstance(handle, ReadHandle):
+                handle.reading.close()
+            elif isinstance(handle, WriteHandle):
+                handle.writing.orphaned = True
+                self._leave(handle, publish=False)
+
+    def _leave(self, handle: WriteHandle, *, publish: bool) -> None:
+        writing = handle.writing
+        with self._change:
+            if handle.writes:
+                writing.writers -= 1
+            else:
+                writing.readers -= 1
+            last_writer = handle.writes and not writing.writers
+            writing.closing = writing.closing or last_writer
+        try:
+            if last_writer and publish and not writing.orphaned:
+                self._publish(writing)
+        finally:
+            with self._change:
+                if last_writer and self._writings.get(writing.place) is writing:
+                    del self._writings[writing.place]
+                over = not writing.writers and not writing.readers
+                self._change.notify_all()
+            if over:
+                writing.close()
+
+    def _publish(self, writing: Writing) -> None:
+        if writing.failed is not None:
+            raise FsError(
+                f"'{writing.place}' was not put: a part of it could not be written.",
+                hint=writing.failed.sentence,
+            )
+        if writing.dirty:
+            self._house.publisher.publish(writing)
+        elif writing.described:
+            self._house.publisher.describe(writing)
+
+
+def _file_at(node: Node) -> Located:
+    if node.found is None or node.kind != "file":
+        raise ConflictError(f"'{node.place}' is a {node.kind}, not a file.")
+    return node.found
+
+
+def _must_take_files(session: Session, found: Located, place: Place) -> None:
+    """Refuse at once what the server would refuse at the close, when nobody may look any more."""
+    if place.parent.is_fixed and place.parent.parts:
+        raise NotAllowedError(
+            "Only its owner can put something beside what is shared with you.",
+            hint="Put it into one of the shared folders, if you may write there.",
+        )
+    if found.path.owner is None:
+        return
+    folder = found if found.is_folder or found.above is None else found.above
+    if not session.tree.authors.may_write(folder.keyed.node, session.identity.user):
+        raise NotAllowedError(f"'{found.path.owner}' lets you read '{place}', and not change it.")
+
+
+def wishes(wanted: Attributes) -> tuple[int | None, Mode | None]:
+    """Return the time and the mode that are wanted; owners and times of access are not kept."""
+    mtime_ns = wanted.times[1] * _NS if wanted.times is not None else None
+    mode = mode_for(wanted.permissions) if wanted.permissions is not None else None
+    return mtime_ns, mode
+
+
+def describe(writing: Writing, wanted: Attributes) -> None:
+    """Set size, time and rights of what is being written."""
+    if wanted.size is not None:
+        writing.truncate(wanted.size)
+    mtime_ns, mode = wishes(wanted)
+    if mtime_ns is not None or mode is not None:
+        writing.describe(mtime_ns, mode)

@@ -1,0 +1,210 @@
+"""Reading a sealed file at any offset: its segments come as a stream that runs ahead of the reader.
+
+The protocol has no way to stop an answer but to end its connection. So a stream goes on as long as
+it is read roughly in order; a jump ends it and begins another one there, which costs a login. How
+far it runs ahead grows as the reader goes on in order, so that a look at a few bytes moves little.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from fsclient.gateway.content import Contents
+from fsclient.gateway.fetching import fetched
+from fsclient.gateway.session_pool import Desk, Desks
+from fsclient.session.login import Session
+from fsproto.errors import FsError, IntegrityError, Unreachable
+from fsproto.messages.files import Download, Sent
+from fsproto.wire.connection import Data
+
+AHEAD = 8
+"""Segments that are kept ahead of the reader, at most; each is a MiB."""
+BEHIND = 2
+"""Segments that are kept behind: clients ask for several pieces at once, in no strict order."""
+LINGER_S = 5.0
+"""Seconds that a stream waits for its reader; then it ends, and leaves its desk to others."""
+
+
+class Reading:
+    """One file that is being read, by any thread; `close` it."""
+
+    def __init__(self, contents: Contents, desks: Desks) -> None:
+        """Take what is read, and who gets it; asks for nothing yet."""
+        self._contents = contents
+        self._desks = desks
+        self._change = threading.Condition()
+        self._kept: dict[int, memoryview] = {}
+        self._wanted = 0
+        """The segment that is asked for."""
+        self._ahead = 1
+        self._next = -1
+        """The segment that the stream brings next; -1 where there is no stream."""
+        self._stream = 0
+        """Number of the stream that counts; older ones end when they notice."""
+        self._error: FsError | None = None
+        self._closed = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of plaintext."""
+        return self._contents.size
+
+    def has(self, offset: int, length: int) -> bool:
+        """Tell whether a piece can be had without waiting."""
+        if offset >= self.size or not length:
+            return True
+        first, _ = self._contents.segment_at(offset)
+        last, _ = self._contents.segment_at(min(offset + length, self.size) - 1)
+        with self._change:
+            return first in self._kept and last in self._kept
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset` on, fewer only where the file ends."""
+        length = max(0, min(length, self.size - offset))
+        pieces: list[memoryview] = []
+        while length:
+            index, start = self._contents.segment_at(offset)
+            piece = self._segment(index)[start : start + length]
+            pieces.append(piece)
+            offset, length = offset + len(piece), length - len(piece)
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        """Let go of everything; a stream that is under way ends."""
+        with self._change:
+            self._closed = True
+            self._stream += 1
+            self._kept.clear()
+            self._change.notify_all()
+
+    # --- for the reader
+
+    def _segment(self, index: int) -> memoryview:
+        with self._change:
+            if index == self._wanted + 1:
+                self._ahead = min(2 * self._ahead, AHEAD)
+            elif not self._wanted - BEHIND <= index <= self._wanted:
+                self._ahead = 1
+            self._wanted, self._error = max(index, 0), None
+            while (found := self._kept.get(index)) is None:
+                if self._closed:
+                    raise FsError("The file was closed meanwhile.")
+                if self._error is not None:
+                    raise self._error
+                if not 0 <= self._next <= index <= self._next + AHEAD:
+                    self._begin(index)
+                self._change.notify_all()
+                self._change.wait()
+            self._change.notify_all()  # the stream may go on
+            return found
+
+    def _begin(self, index: int) -> None:
+        """Begin a stream; the one before ends."""
+        self._stream += 1
+        self._next = index
+        number = self._stream
+        threading.Thread(target=self._run, args=(number, index), daemon=True).start()
+
+    # --- the stream
+
+    def _run(self, number: int, first: int) -> None:
+        desk: Desk | None = None
+        try:
+            if self._contents.is_small:
+                self._desks.tree.do(self._fetch)
+                return
+            desk = self._desks.take()
+            desk.do(lambda session: self._flow(session, number, first))
+        except FsError as error:
+            self._fail(number, error)
+        except Exception as error:  # noqa: BLE001 - the reader must not wait for ever
+            failed = FsError(f"The file could not be read ({type(error).__name__}).")
+            self._fail(number, failed)
+        finally:
+            if desk is not None:
+                self._desks.give_back(desk)
+
+    def _fail(self, number: int, error: FsError) -> None:
+        with self._change:
+            if number == self._stream:
+                self._error, self._next = error, -1
+                self._change.notify_all()
+
+    def _fetch(self, session: Session) -> None:
+        self._put(0, fetched(session, self._contents))
+        with self._change:
+            self._next = -1
+
+    def _flow(self, session: Session, number: int, first: int) -> None:
+        """Bring segments until nobody wants more; over as many connections as it takes."""
+        while True:
+            try:
+                first = self._flow_once(session, number, first)
+                return
+            except _LostAtError as lost:
+                session.persistence.recover(lost.error)
+                first = lost.index
+
+    def _flow_once(self, session: Session, number: int, first: int) -> int:
+        contents, index = self._contents, first
+        connection = session.connection
+        with self._change:
+            if number != self._stream:  # its turn has come too late
+                return first
+        try:
+            request = connection.send(Download(contents.node, contents.content.root, first))
+            for index in range(first, contents.segments):
+                if not self._may_go_on(number, index):
+                    connection.close()
+                    return index
+                event = connection.next_of(request)
+                if not isinstance(event, Data) or event.index != index:
+                    raise IntegrityError("The server sent segments of a file out of order.")
+                session.persistence.progressed()
+                self._put(index, contents.open(index, event.payload), number)
+            end = connection.next_of(request)
+        except Unreachable as lost:
+            raise _LostAtError(lost, index) from lost
+        except IntegrityError:
+            connection.close()
+            raise
+        if isinstance(end, Data) or end.message != Sent(contents.content.sealed_size):
+            raise IntegrityError("The server names another size of a file than was signed.")
+        with self._change:
+            if number == self._stream:
+                self._next = -1
+        return contents.segments
+
+    def _may_go_on(self, number: int, index: int) -> bool:
+        """Wait until the next segment is wanted; false if it will not be."""
+        with self._change:
+            while number == self._stream and index > self._wanted + self._ahead:
+                if not self._change.wait(LINGER_S) or self._desks.crowded:
+                    break
+            if number != self._stream:
+                return False
+            if index > self._wanted + self._ahead:
+                self._next = -1
+                return False
+            return True
+
+    def _put(self, index: int, plain: memoryview, number: int | None = None) -> None:
+        with self._change:
+            if number is not None and number != self._stream:
+                return
+            self._kept[index] = plain
+            self._next = index + 1
+            for old in [one for one in self._kept if one < self._wanted - BEHIND]:
+                del self._kept[old]
+            for far in [one for one in self._kept if one > self._wanted + 2 * AHEAD]:
+                del self._kept[far]
+            self._change.notify_all()
+
+
+class _LostAtError(Exception):
+    """The connection was lost before this segment."""
+
+    def __init__(self, error: Unreachable, index: int) -> None:
+        super().__init__(error.sentence)
+        self.error = error
+        self.index = index

@@ -1,0 +1,185 @@
+"""Sessions with the server, each with a thread that alone uses it.
+
+A connection, a tree and the files that remember what was seen belong to one thread. One desk looks
+and changes; others, made when there is work for them, move content beside it, so that a question
+does not wait behind a large file.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from fsclient.connection.retry import Patience, Persistent
+from fsclient.session.login import Keeper, Session
+from fsclient.tree.folder_cache import Lately
+from fsclient.ui import Ui
+from fsproto.errors import FsError, LoginRefused, Unreachable
+
+T = TypeVar("T")
+
+MOVERS = 8
+"""Desks that move content, at most."""
+GIVE_UP_S = 20.0
+"""Seconds without the server until whoever asks is told so: programs do not wait for minutes."""
+
+
+class Sessions:
+    """Opens sessions and connects them anew; any thread may ask."""
+
+    def __init__(self, keeper: Keeper, ui: Ui, patience: Patience, *, computes: bool) -> None:
+        """Take what logs in, and whom to tell.
+
+        `computes` says that one-time passwords come out of a file, so that a session that has ended
+        can be begun anew without anybody. Otherwise the person logs in beside, and it goes on.
+        """
+        self._keeper = keeper
+        self._ui = ui
+        self._patience = replace(patience, give_up_s=min(patience.give_up_s, GIVE_UP_S))
+        self._computes = computes
+        self._one_at_a_time = threading.Lock()
+
+    def open(self) -> Session:
+        """Return another session, over a connection of its own."""
+        with self._one_at_a_time:
+            try:
+                session = self._keeper.resume()
+            except LoginRefused:
+                if not self._computes:
+                    raise _ended() from None
+                session = self._keeper.open()
+        anew = partial(self.reconnect, session)
+        where = session.facts.link.address
+        session.tree.persistence = Persistent(anew, where, self._ui, self._patience)
+        session.tree.lately = Lately()
+        return session
+
+    def reconnect(self, session: Session) -> None:
+        """Put a new connection in the place of a session's that is of no use any more."""
+        with self._one_at_a_time:
+            try:
+                self._keeper.reconnect(session)
+            except LoginRefused:
+                if not self._computes:
+                    raise _ended() from None
+                self._keeper.open().close()  # which leaves its ticket
+                self._keeper.reconnect(session)
+
+
+class Desk:
+    """One session and its thread; both begin with the first thing to do."""
+
+    def __init__(self, sessions: Sessions, name: str) -> None:
+        """Take where the session comes from, and what to call the thread."""
+        self._sessions = sessions
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._session: Session | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def start(self, work: Callable[[Session], T]) -> Future[T]:
+        """Have something done, after what was asked for before; return where its result will be."""
+        result: Future[T] = Future()
+
+        def do() -> None:
+            try:
+                result.set_result(work(self._ready()))
+            except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+                result.set_exception(error)
+
+        self._work.put(do)
+        return result
+
+    def do(self, work: Callable[[Session], T]) -> T:
+        """Have something done, and wait for it."""
+        return self.start(work).result()
+
+    def close(self) -> None:
+        """Close the session, after what is under way."""
+        self._work.put(None)
+        self._thread.join(GIVE_UP_S)
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()
+        if self._session is not None:
+            self._session.close()
+
+    def _ready(self) -> Session:
+        """Return the session, connected: the server ends connections that are idle for long."""
+        session = self._session
+        if session is None:
+            session = self._session = self._sessions.open()
+        elif not session.connection.at_rest:
+            try:
+                self._sessions.reconnect(session)
+            except Unreachable as lost:
+                session.persistence.recover(lost)
+        return session
+
+
+class Desks:
+    """All desks of one gateway."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        """Take where sessions come from; opens none yet."""
+        self._sessions = sessions
+        self.tree = Desk(sessions, "tree")
+        self._free: list[Desk] = []
+        self._movers: list[Desk] = []
+        self._change = threading.Condition()
+
+    def take(self) -> Desk:
+        """Return a desk to move content with, which nobody else uses; waits for one."""
+        with self._change:
+            while (desk := self._found()) is None:
+                self._change.wait()
+        return desk
+
+    def take_free(self) -> Desk | None:
+        """Return such a desk if there is one at once, and others are left."""
+        with self._change:
+            if len(self._movers) - len(self._free) >= MOVERS // 2:
+                return None
+            return self._found()
+
+    def _found(self) -> Desk | None:
+        if self._free:
+            return self._free.pop()
+        if len(self._movers) >= MOVERS:
+            return None
+        desk = Desk(self._sessions, f"mover-{len(self._movers) + 1}")
+        self._movers.append(desk)
+        return desk
+
+    def give_back(self, desk: Desk) -> None:
+        """Say that a desk is free for others."""
+        with self._change:
+            self._free.append(desk)
+            self._change.notify()
+
+    @property
+    def crowded(self) -> bool:
+        """Tell whether all of them are in use."""
+        with self._change:
+            return not self._free and len(self._movers) >= MOVERS
+
+    def close(self) -> None:
+        """Close all sessions."""
+        for desk in (self.tree, *self._movers):
+            with suppress(FsError):
+                desk.close()
+
+
+def _ended() -> LoginRefused:
+    return LoginRefused(
+        "The session has ended.",
+        hint="Give 'fsclient login' beside the gateway, which goes on by itself then.",
+    )

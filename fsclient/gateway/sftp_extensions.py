@@ -1,0 +1,140 @@
+"""Requests beyond version 3 that real clients make.
+
+    posix-rename@openssh.com   string old ‖ string new
+    fsync@openssh.com          string handle
+    statvfs@openssh.com        string path               fstatvfs@openssh.com   string handle
+    limits@openssh.com         nothing
+    lsetstat@openssh.com       string path ‖ attrs
+    check-file-handle          string handle ‖ string algorithms ‖ u64 start ‖ u64 length ‖
+                               u32 block
+    check-file-name            string path ‖ the same     check-file   as paramiko has it: a handle
+
+Source: OpenSSH's PROTOCOL, section 4; draft-ietf-secsh-filexfer-extensions-00, section 3, and, for
+the words before its answer, what ProFTPD and paramiko send. `hardlink@openssh.com` is not announced
+and is refused: a file here has one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from fsclient.gateway.checksums import check_file
+from fsclient.gateway.filesystem import Filesystem
+from fsclient.gateway.handles import Handles
+from fsclient.gateway.paths import place_of
+from fskit.sftp.codes import MAX_DATA, MAX_HANDLES, MAX_PACKET, Open
+from fskit.sftp.packets import Fields, u64
+from fskit.sftp.status import UnsupportedError
+
+ANNOUNCED = {
+    "posix-rename@openssh.com": "1",
+    "statvfs@openssh.com": "2",
+    "fstatvfs@openssh.com": "2",
+    "fsync@openssh.com": "1",
+    "lsetstat@openssh.com": "1",
+    "limits@openssh.com": "1",
+    "check-file": "check-file-handle,check-file-name",
+}
+
+_BLOCK = 4096
+_ROOM = 1 << 40
+"""Bytes (1 TiB) that are said to be free to who has no quota: the server tells nobody how much
+room it has."""
+_FILES = 1 << 32
+"""The same of files."""
+_READ_ONLY, _NO_SETUID = 1, 2
+_LONGEST_NAME = 255
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an extension comes to; done, it gives the reply, or None for a mere status."""
+
+    do: Callable[[], bytes | None]
+    waits: bool = False
+    """It may take long, and need not keep others waiting."""
+
+
+class Extensions:
+    """The extensions of one conversation."""
+
+    def __init__(self, filesystem: Filesystem, handles: Handles) -> None:
+        """Take what is served and what is open."""
+        self._files = filesystem
+        self._handles = handles
+        self._known: dict[str, Callable[[Fields], Work]] = {
+            "posix-rename@openssh.com": self._posix_rename,
+            "statvfs@openssh.com": self._statvfs,
+            "fstatvfs@openssh.com": self._statvfs,
+            "fsync@openssh.com": self._fsync,
+            "lsetstat@openssh.com": self._lsetstat,
+            "limits@openssh.com": self._limits,
+            "hardlink@openssh.com": self._hardlink,
+            "check-file": self._check_handle,
+            "check-file-handle": self._check_handle,
+            "check-file-name": self._check_name,
+        }
+
+    def find(self, name: str, fields: Fields) -> Work:
+        """Return what a request comes to; `UnsupportedError` for one that is not known."""
+        known = self._known.get(name)
+        if known is None:
+            raise UnsupportedError
+        return known(fields)
+
+    def _posix_rename(self, fields: Fields) -> Work:
+        old, new = place_of(fields.text()), place_of(fields.text())
+        return Work(partial(self._files.rename, old, new, replacing=True))
+
+    def _fsync(self, fields: Fields) -> Work:
+        handle = self._handles.get(bytes(fields.string()))
+        return Work(partial(self._files.opened.sync, handle), waits=True)
+
+    def _lsetstat(self, fields: Fields) -> Work:
+        place, wanted = place_of(fields.text()), fields.attributes()
+        return Work(partial(self._files.set_attributes, place, wanted, follow=False))
+
+    def _limits(self, fields: Fields) -> Work:
+        numbers = (MAX_PACKET, MAX_DATA, MAX_DATA, MAX_HANDLES)
+        return Work(lambda: b"".join(map(u64, numbers)))
+
+    def _hardlink(self, fields: Fields) -> Work:
+        raise UnsupportedError("A file has one place here: there are no hard links.")
+
+    def _statvfs(self, fields: Fields) -> Work:
+        return Work(self._space)
+
+    def _space(self) -> bytes:
+        account = self._files.account()
+        used = -(-account.used_bytes // _BLOCK)
+        room, files = _ROOM // _BLOCK, _FILES
+        if account.quota_bytes is not None:
+            room = max(0, account.quota_bytes - account.used_bytes) // _BLOCK
+        if account.quota_files is not None:
+            files = max(0, account.quota_files - account.files)
+        flags = _NO_SETUID | (_READ_ONLY if self._files.read_only else 0)
+        sizes = (_BLOCK, _BLOCK, used + room, room, room)
+        numbers = (account.files + files, files, files)
+        return b"".join(map(u64, (*sizes, *numbers, 0, flags, _LONGEST_NAME)))
+
+    def _check_handle(self, fields: Fields) -> Work:
+        handle = self._handles.get(bytes(fields.string()))
+        read, size = partial(self._files.opened.read, handle), self._files.facts_of(handle).size
+        return Work(check_file(read, size, fields), waits=True)
+
+    def _check_name(self, fields: Fields) -> Work:
+        place = place_of(fields.text())
+        handle = self._files.opened.open(place, Open.READ)
+        work = check_file(
+            partial(self._files.opened.read, handle), self._files.facts_of(handle).size, fields
+        )
+
+        def do() -> bytes:
+            try:
+                return work()
+            finally:
+                self._files.opened.close(handle)
+
+        return Work(do, waits=True)

@@ -1,0 +1,296 @@
+"""One client's SFTP conversation: requests in, calls on the file system, answers out. No sockets.
+
+Requests are served in the order in which they come, but for what waits for the network: a piece of
+a file that is not here yet, and a close with something to send. Those go to a few threads, and
+their answers come when they are ready (draft-ietf-secsh-filexfer-02, section 2, allows any order).
+What concerns a file that is being closed waits for that by itself (`Filesystem`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from fsclient.gateway.attributes import Facts
+from fsclient.gateway.filesystem import Filesystem
+from fsclient.gateway.handles import Handles, Listing, ReadHandle, Turns
+from fsclient.gateway.names import attributes_of, time_of
+from fsclient.gateway.paths import Place, place_of
+from fsclient.gateway.sftp_extensions import ANNOUNCED, Extensions
+from fskit.sftp import packets
+from fskit.sftp.codes import MAX_DATA, Ask, Open, Status, Tell
+from fskit.sftp.packets import BadPacketError, Fields, Packets, packet, string, u32
+from fskit.sftp.replies import begun, named, names, told
+from fskit.sftp.status import UnsupportedError, sentence_of, status_of
+from fsproto.errors import FsError, SecurityError
+
+WAITERS = 4
+"""Threads that wait for the network, for one client."""
+
+
+class Conversation:
+    """One SFTP channel."""
+
+    def __init__(
+        self,
+        filesystem: Filesystem,
+        send: Callable[[bytes], None],
+        tell: Callable[[FsError], None],
+    ) -> None:
+        """Take what is served, what sends bytes to the client, and who hears of what went wrong.
+
+        `send` is called by several threads, one at a time.
+        """
+        self._files = filesystem
+        self._send = send
+        self._tell = tell
+        self._handles = Handles()
+        self._extensions = Extensions(filesystem, self._handles)
+        self._packets = Packets()
+        self._sending = threading.Lock()
+        self._waiters = ThreadPoolExecutor(WAITERS, thread_name_prefix="sftp")
+        self._ready: list[bytes] = []
+        """Answers that go out together."""
+        self._begun = False
+        self._serve: dict[int, Callable[[int, Fields], bytes | None]] = {
+            Ask.OPEN: self._open,
+            Ask.CLOSE: self._close,
+            Ask.READ: self._read,
+            Ask.WRITE: self._write,
+            Ask.LSTAT: self._lstat,
+            Ask.STAT: self._stat,
+            Ask.FSTAT: self._fstat,
+            Ask.SETSTAT: self._setstat,
+            Ask.FSETSTAT: self._fsetstat,
+            Ask.OPENDIR: self._opendir,
+            Ask.READDIR: self._readdir,
+            Ask.REMOVE: self._remove,
+            Ask.MKDIR: self._mkdir,
+            Ask.RMDIR: self._rmdir,
+            Ask.REALPATH: self._realpath,
+            Ask.RENAME: self._rename,
+            Ask.READLINK: self._readlink,
+            Ask.SYMLINK: self._symlink,
+            Ask.EXTENDED: self._extended,
+        }
+
+    def feed(self, data: bytes) -> None:
+        """Take what came; `BadPacketError` if nothing more can be understood."""
+        for one in self._packets.feed(data):
+            answer = self._answer(one)
+            if answer is not None:
+                self._ready.append(answer)
+                if sum(map(len, self._ready)) >= MAX_DATA:
+                    self._flush()
+        self._flush()
+
+    def end(self) -> None:
+        """Forget what is open: the client has gone. What it did not close is not kept."""
+        self._files.opened.abandon(self._handles.clear())
+        self._waiters.shutdown(wait=True)
+
+    # --- one request
+
+    def _flush(self) -> None:
+        """Send the answers that are ready."""
+        ready, self._ready = self._ready, []
+        if ready:
+            self._out(b"".join(ready))
+
+    def _out(self, data: bytes) -> None:
+        with self._sending:
+            self._send(data)
+
+    def _answer(self, one: memoryview) -> bytes | None:
+        kind, fields = one[0], Fields(one[1:])
+        if not self._begun:
+            answer = begun(kind, ANNOUNCED)
+            self._begun = True
+            return answer
+        request = fields.u32()
+        serve = self._serve.get(kind)
+        if serve is None:
+            return told(request, Status.OP_UNSUPPORTED)
+        return self._served(request, lambda: serve(request, fields))
+
+    def _served(self, request: int, work: Callable[[], bytes | None]) -> bytes | None:
+        """Do what was asked; whatever goes wrong becomes a status."""
+        try:
+            return work()
+        except BadPacketError:
+            return told(request, Status.BAD_MESSAGE)
+        except FsError as error:
+            if isinstance(error, SecurityError):
+                self._tell(error)
+            return told(request, status_of(error), sentence_of(error))
+        except Exception as error:  # noqa: BLE001 - the client must be answered, whatever it was
+            failed = FsError(f"Something unexpected went wrong ({type(error).__name__}).")
+            failed.__cause__ = error
+            self._tell(failed)
+            return told(request, Status.FAILURE, failed.sentence)
+
+    def _later(self, request: int, work: Callable[[], bytes], turns: Turns | None = None) -> None:
+        """Do something beside what comes next, and answer when it is done.
+
+        Things that take `turns` are done and answered in the order in which they were asked for.
+        """
+        self._flush()
+
+        def do() -> None:
+            answer = self._served(request, work)
+            if answer is not None:
+                try:
+                    self._out(answer)
+                except (OSError, EOFError):
+                    return  # the client has gone; its channel is told by whoever reads it
+
+        if turns is None:
+            self._waiters.submit(do)
+        else:
+            turns.take(do, self._waiters)
+
+    # --- files
+
+    def _open(self, request: int, fields: Fields) -> bytes:
+        place, flags, wanted = _place(fields), Open(fields.u32() & 0x3F), fields.attributes()
+        name = self._handles.add(lambda: self._files.opened.open(place, flags, wanted))
+        return packet(Tell.HANDLE, u32(request), string(name))
+
+    def _close(self, request: int, fields: Fields) -> bytes | None:
+        handle = self._handles.remove(bytes(fields.string()))
+        if isinstance(handle, Listing):
+            return told(request, Status.OK)
+
+        def close() -> bytes:
+            try:
+                self._files.opened.close(handle)
+            except FsError as error:
+                self._tell(error)  # not every program looks at what its close came to
+                raise
+            return told(request, Status.OK)
+
+        if not self._files.opened.waits_at_close(handle):
+            return close()
+        self._later(request, close)
+        return None
+
+    def _read(self, request: int, fields: Fields) -> bytes | None:
+        handle = self._handles.get(bytes(fields.string()))
+        offset, length = fields.u64(), min(fields.u32(), MAX_DATA)
+
+        def read() -> bytes:
+            data = self._files.opened.read(handle, offset, length)
+            if not data and length:
+                return told(request, Status.EOF)
+            return packet(Tell.DATA, u32(request), u32(len(data)), data)
+
+        if not isinstance(handle, ReadHandle):
+            return read()
+        # In order: OpenSSH's scp (9.2) cuts a file off behind the first piece that came too early.
+        if not handle.turns.busy and handle.reading.has(offset, length):
+            return read()
+        self._later(request, read, handle.turns)
+        return None
+
+    def _write(self, request: int, fields: Fields) -> bytes:
+        handle = self._handles.get(bytes(fields.string()))
+        offset, data = fields.u64(), fields.string()
+        self._files.opened.write(handle, offset, data)
+        return told(request, Status.OK)
+
+    def _fstat(self, request: int, fields: Fields) -> bytes:
+        facts = self._files.facts_of(self._handles.get(bytes(fields.string())))
+        return _attributes(request, facts)
+
+    def _fsetstat(self, request: int, fields: Fields) -> bytes:
+        handle = self._handles.get(bytes(fields.string()))
+        self._files.set_attributes_of(handle, fields.attributes())
+        return told(request, Status.OK)
+
+    # --- paths
+
+    def _stat(self, request: int, fields: Fields) -> bytes:
+        return _attributes(request, self._files.facts(_place(fields)))
+
+    def _lstat(self, request: int, fields: Fields) -> bytes:
+        return _attributes(request, self._files.facts(_place(fields), follow=False))
+
+    def _setstat(self, request: int, fields: Fields) -> bytes:
+        self._files.set_attributes(_place(fields), fields.attributes())
+        return told(request, Status.OK)
+
+    def _remove(self, request: int, fields: Fields) -> bytes:
+        self._files.remove(_place(fields))
+        return told(request, Status.OK)
+
+    def _rmdir(self, request: int, fields: Fields) -> bytes:
+        self._files.remove(_place(fields), folder=True)
+        return told(request, Status.OK)
+
+    def _mkdir(self, request: int, fields: Fields) -> bytes:
+        self._files.make_folder(_place(fields))
+        return told(request, Status.OK)
+
+    def _rename(self, request: int, fields: Fields) -> bytes:
+        self._files.rename(_place(fields), _place(fields), replacing=False)
+        return told(request, Status.OK)
+
+    def _realpath(self, request: int, fields: Fields) -> bytes:
+        path = str(self._files.canonical(_place(fields)))
+        return packet(Tell.NAME, u32(request), u32(1), string(path) * 2, _NOTHING)
+
+    def _readlink(self, request: int, fields: Fields) -> bytes:
+        target = string(self._files.link_target(_place(fields)))
+        return packet(Tell.NAME, u32(request), u32(1), target * 2, _NOTHING)
+
+    def _symlink(self, request: int, fields: Fields) -> bytes:
+        # OpenSSH sends where it leads first, against the draft; everybody does as it does since
+        # (PROTOCOL, section 4.1).
+        target = bytes(fields.string())
+        self._files.make_link(_place(fields), target)
+        return told(request, Status.OK)
+
+    def _opendir(self, request: int, fields: Fields) -> bytes:
+        place = _place(fields)
+        name = self._handles.add(lambda: Listing(place, self._files.listing(place)))
+        return packet(Tell.HANDLE, u32(request), string(name))
+
+    def _readdir(self, request: int, fields: Fields) -> bytes:
+        handle = self._handles.get(bytes(fields.string()))
+        if not isinstance(handle, Listing):
+            raise UnsupportedError("That is a file, not a folder.")
+        now = time.time()
+
+        def entry(one: tuple[str, Facts]) -> bytes:
+            name, facts = one
+            return named(name, attributes_of(facts), time_of(facts, now))
+
+        return names(request, handle.left, entry)
+
+    def _extended(self, request: int, fields: Fields) -> bytes | None:
+        name = fields.text()
+        work = self._extensions.find(name, fields)
+
+        def do() -> bytes:
+            data = work.do()
+            if data is None:
+                return told(request, Status.OK)
+            return packet(Tell.EXTENDED_REPLY, u32(request), data)
+
+        if not work.waits:
+            return do()
+        self._later(request, do)
+        return None
+
+
+_NOTHING = packets.Attributes().packed()
+
+
+def _place(fields: Fields) -> Place:
+    return place_of(fields.text())
+
+
+def _attributes(request: int, facts: Facts) -> bytes:
+    return packet(Tell.ATTRS, u32(request), attributes_of(facts).packed())

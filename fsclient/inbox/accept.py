@@ -1,0 +1,167 @@
+"""Accepting drops: into `inbox/`, as files of one's own, under one's own signature.
+
+Order, so that whatever is interrupted costs nothing and makes nothing twice: the drop is verified,
+its file is committed with the drop's id in its metadata, that it was accepted is noted on this
+machine, and then the server is told to delete it. One that is shown again is known by the note, or,
+where that was not written any more, by the file in `inbox/`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from fsclient.inbox.fetch import fetched
+from fsclient.inbox.listing import Waits, remove
+from fsclient.session.login import Session
+from fsclient.transfer.local.locks import lock
+from fsclient.transfer.put import ensure_folder
+from fsclient.transfer.report.progress import Progress
+from fsclient.transfer.up.batch import NotCommittedError, Uploader
+from fsclient.tree.commit import Changes
+from fsclient.tree.tree import Located
+from fsclient.trust.seen import accepted as sighting
+from fsproto.errors import ConflictError, ExistsError, FsError, Unreachable
+from fsproto.limits import MAX_NAME_BYTES
+from fsproto.names import RemotePath
+from fsproto.sealed.manifest import Dropped, dropped_of
+from fsproto.types import DropId
+
+FOLDER = RemotePath(None, ("inbox",))
+_RACES = 8
+_MOST_NUMBERS = 10_000
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What became of a drop."""
+
+    name: str
+    """What it was called."""
+    path: RemotePath | None
+    """Where it lies now; None: it was accepted before, and is only deleted."""
+    size: int
+
+
+class Accepting:
+    """One `inbox accept` command."""
+
+    def __init__(self, session: Session, progress: Progress, folder: Path) -> None:
+        """Take a session, whom to tell, and where content is kept while it is verified."""
+        self._session = session
+        self._progress = progress
+        self._folder = folder
+        self._known: set[DropId] | None = None
+
+    def accept(self, one: Waits) -> Accepted:
+        """Accept a drop; raises, and puts nothing, if it is not what it should be."""
+        note = one.opened.note
+        if one.known or one.drop in self._accepted():
+            self._done(one)
+            return Accepted(note.name, None, note.size)
+        try:
+            path = self._put(one)
+        except Unreachable as lost:
+            lost.hint = "Give the same command again: what was accepted stays, the rest follows."
+            raise
+        self._done(one)
+        return Accepted(note.name, path, note.size)
+
+    def _accepted(self) -> set[DropId]:
+        """Return the drops that files in `inbox/` say they were, in whatever folder of it."""
+        if self._known is None:
+            tree, self._known = self._session.tree, set()
+            found = tree.reach(FOLDER)[-1]
+            folders: deque[tuple[Located, None]] = deque()
+            if found.path.parts and found.is_folder:
+                folders.append((found, None))
+            for _, inside in tree.listings(folders):
+                if isinstance(inside, FsError):
+                    raise inside
+                folders.extend((child, None) for child in inside if child.is_folder)
+                self._known |= {d.drop for c in inside if (d := dropped_of(c.metadata))}
+        return self._known
+
+    def _done(self, one: Waits) -> None:
+        self._session.memory.remember([sighting(one.drop)])
+        if self._known is not None:
+            self._known.add(one.drop)
+        remove(self._session, [one.drop])
+
+    def _put(self, one: Waits) -> RemotePath:
+        note, (*above, name) = one.opened.note, one.opened.parts
+        dropped = Dropped(one.drop, note.arrived_ms, note.key, note.label, note.address)
+        with fetched(self._session, one.opened, self._folder) as plain:
+            for _ in range(_RACES):
+                folder = self._into(above)
+                free = self._free(folder, name)
+                uploader = Uploader(self._session, self._progress)
+                try:
+                    uploader.put(folder.keyed, free, None, plain, path=free, dropped=dropped)
+                    uploader.flush()
+                except NotCommittedError as failed:
+                    if not isinstance(failed.error, ConflictError):
+                        raise failed.error from None
+                    plain.begin_again()  # somebody else has taken the name at this very moment
+                    continue
+                finally:
+                    uploader.close()
+                return folder.path.child(free)
+        raise ConflictError("Too many others change the inbox right now; try again.")
+
+    def _into(self, names: list[str]) -> Located:
+        """Return the folder in `inbox/` that a drop goes to; no file makes room for it."""
+        folder = ensure_folder(self._session, FOLDER)
+        for name in names:
+            for candidate in numbered(name):
+                found = self._session.tree.look(folder, [candidate])[candidate]
+                if found is None:
+                    found = self._made(folder, candidate)
+                if found.is_folder:
+                    folder = found
+                    break
+        return folder
+
+    def _made(self, folder: Located, name: str) -> Located:
+        changes = Changes(self._session.tree)
+        changes.make_folder(folder.keyed, name, time.time_ns())
+        with suppress(ExistsError):  # somebody else has made it, or something else, just now
+            changes.commit()
+        return self._session.tree.find(folder.path.child(name))
+
+    def _free(self, folder: Located, name: str) -> str:
+        look = self._session.tree.look
+        return next(one for one in numbered(name) if look(folder, [one])[one] is None)
+
+
+def numbered(name: str) -> Iterator[str]:
+    """Give a name, then the same with numbers in it: `a.pdf`, `a (2).pdf`, `a (3).pdf`."""
+    yield name
+    stem, dot, ending = name.rpartition(".")
+    if not stem:
+        stem, dot, ending = name, "", ""
+    for number in range(2, _MOST_NUMBERS):
+        end = f" ({number}){dot}{ending}"
+        if len(end.encode()) >= MAX_NAME_BYTES:  # an ending that leaves no room
+            stem, end = name, f" ({number})"
+        kept = stem.encode()[: MAX_NAME_BYTES - len(end.encode())].decode(errors="ignore")
+        yield kept + end
+    raise ConflictError(f"There are too many files of the name '{name}' in the inbox.")
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Be the only command of a profile that accepts drops; `ConflictError` if another one does."""
+    fd = lock(folder / "inbox.lock", make=True)
+    if fd is None and os.name != "nt":
+        raise ConflictError("Another command of this profile accepts drops just now.")
+    try:
+        yield
+    finally:
+        if fd is not None:
+            os.close(fd)

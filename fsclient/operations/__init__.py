@@ -1,0 +1,1 @@
+"""Operations that need more than one commit: move, restore, re-key."""

@@ -1,0 +1,58 @@
+"""Moving within a tree: what may go where, and who is to see less of it from then on."""
+
+from __future__ import annotations
+
+from fsclient.session.login import Session
+from fsclient.tree.commit import Changes
+from fsclient.tree.tree import Located
+from fsclient.ui import Ui
+from fsproto.errors import NotAllowedError
+
+
+def check_movable(found: Located, folder: Located) -> None:
+    """Raise `NotAllowedError` unless something can be moved into a folder."""
+    if not found.path.parts:
+        raise NotAllowedError("The top of your tree cannot be moved.")
+    if found.path.owner != folder.path.owner:
+        raise NotAllowedError(
+            "Nothing can be moved from one person's tree to another's.",
+            hint="Get it and put it there.",
+        )
+    if found.above is None:
+        raise NotAllowedError(f"'{found.path}' is shared with you; only its owner can move it.")
+    parts = found.path.parts
+    if found.is_folder and folder.path.parts[: len(parts)] == parts:
+        raise NotAllowedError(f"'{found.path}' cannot be moved into itself.")
+
+
+def move(
+    session: Session,
+    ui: Ui,
+    found: Located,
+    *,
+    folder: Located,
+    name: str,
+    replaced: Located | None,
+) -> None:
+    """Move a file or folder; it takes the place of `replaced`, and a new key if fewer see it there.
+
+    `check_movable` was asked before.
+    """
+    tree, above = session.tree, found.above
+    if above is None:
+        raise RuntimeError("check_movable comes first")
+    changes, authors = Changes(tree), tree.authors
+    before, after = authors.audience(above.keyed.node), authors.audience(folder.keyed.node)
+    renew, mine = before.loses(after), found.path.owner is None
+    if not mine and found.is_folder and before.writers - after.writers:
+        raise NotAllowedError(
+            f"Others may write where '{found.path}' lies and not where it would: only its "
+            "owner can move it there.",
+            hint="Get it and put it there.",
+        )
+    changes.move(found, above.keyed, folder.keyed, name, replaced, renew=renew)
+    if mine and before.lists != after.lists:
+        from fsclient.sharing.share import Sharing
+
+        Sharing(session, ui).follow(found, folder, name, changes, renew=renew)
+    changes.commit()

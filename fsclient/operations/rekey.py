@@ -1,0 +1,61 @@
+"""New keys at once for everything in a folder, names included, rather than with its next change.
+
+Each folder's entries go under its newest key in commits of some hundreds, then the folder says that
+no name in it is under an older key. What an interruption leaves undone is still due, so the same
+command goes on there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from fsclient.tree.commit import Changes
+from fsclient.tree.tree import Located, Tree
+
+_AT_ONCE = 200
+"""Entries in one commit."""
+
+
+def renew_everything(tree: Tree, top: Located, tell: Callable[[int], None]) -> int:
+    """Give new keys to all below a folder that is due; return to how many.
+
+    `tell` is told after each commit how many there are so far.
+    """
+    done = 0
+    folders = [top]
+    while folders:
+        folder = folders.pop()
+        children = tree.children(folder)
+        due = [one for one in children if _is_due(folder, one)]
+        for at in range(0, len(due), _AT_ONCE):
+            changes = Changes(tree)
+            for one in due[at : at + _AT_ONCE]:
+                changes.renew(one)
+            changes.commit()
+            done += len(due[at : at + _AT_ONCE])
+            tell(done)
+        if folder.keyed.names_since < folder.keyed.generation and folder.above is not None:
+            _settle(tree, folder)
+        children = tree.children(folder) if due else children
+        folders += [one for one in children if one.is_folder]
+    return done
+
+
+def _is_due(folder: Located, child: Located) -> bool:
+    return child.is_due or child.manifest.body.token != folder.keyed.token(child.metadata.name)
+
+
+def _settle(tree: Tree, folder: Located) -> None:
+    """Have a folder say that all names in it are under its newest key."""
+    above = folder.above
+    if above is None:
+        return
+    now = tree.look(above, [folder.metadata.name])[folder.metadata.name]
+    if now is None or now.keyed.node != folder.keyed.node:
+        return  # somebody has moved or removed it meanwhile
+    settled = replace(now, keyed=replace(now.keyed, names_since=now.keyed.generation))
+    changes = Changes(tree)
+    changes.describe(above.keyed, settled, settled.metadata)
+    changes.commit()

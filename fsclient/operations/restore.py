@@ -1,0 +1,154 @@
+"""Making an older version the newest, and bringing back what was removed.
+
+Nothing is sent again and nothing is changed in the past: a new version is signed, on top of the
+newest one, around content that the server has kept. Its file key is the old one, which everybody
+who may read the new version could have learnt from the old one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fsclient.session.login import Session
+from fsclient.sharing.share import Sharing
+from fsclient.tree.commit import Changes
+from fsclient.tree.draft import NextVersion
+from fsclient.tree.history import Histories
+from fsclient.tree.removed import Removals, reached
+from fsclient.tree.tree import Located, must_be_folder
+from fsclient.ui import Ui
+from fsproto.errors import ExistsError, NotAllowedError, UsageError
+from fsproto.names import RemotePath
+from fsproto.sealed.manifest import Metadata, renamed
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What came of it."""
+
+    path: RemotePath
+    version: int | None
+    """The version whose content is the newest again; None for that of when it was removed."""
+    was_removed: bool
+    changed: bool = True
+    """False if the newest version was just like that."""
+
+
+class Restoring:
+    """One `restore` command."""
+
+    def __init__(self, session: Session, ui: Ui) -> None:
+        """Take a session, and whom to tell what else happens."""
+        self._session = session
+        self._tree = session.tree
+        self._ui = ui
+
+    def run(
+        self, path: RemotePath, version: int | None, target: RemotePath | None, chosen: str
+    ) -> Restored:
+        """Restore a version of what is there, or what was removed from there.
+
+        `target` is the place where what was removed comes back (None: its own); `chosen` the id of
+        one of several of a name.
+        """
+        folder, there = reached(self._tree, path)
+        if there is None or target is not None or chosen:
+            return self._bring_back(folder, path, version, target, chosen)
+        if there.is_folder:
+            raise UsageError(
+                f"'{path}' is there, and folders have no versions.",
+                hint=f"'fsclient history {path}' shows what was removed from it.",
+            )
+        if version is None:
+            raise UsageError(
+                f"Which version of '{path}' is to be its newest? Give --version N.",
+                hint=f"'fsclient history {path}' shows them; --as NAME brings back one that was "
+                "removed under this name.",
+            )
+        return self._make_newest(folder, there, version)
+
+    def _make_newest(self, folder: Located, found: Located, version: int) -> Restored:
+        older = Histories(self._tree).at(found, version)
+        content = older.manifest.body.content
+        if (content, older.metadata) == (found.manifest.body.content, found.metadata):
+            return Restored(found.path, version, was_removed=False, changed=False)
+        if found.above is None:
+            raise NotAllowedError(f"'{found.path}' is shared with you; only its owner can do that.")
+        changes = Changes(self._tree)
+        what = NextVersion(found.keyed, found.manifest, older.metadata, content)
+        changes.put_file(folder.keyed, what, None)
+        changes.commit()
+        return Restored(found.path, version, was_removed=False)
+
+    def _bring_back(
+        self,
+        folder: Located,
+        path: RemotePath,
+        version: int | None,
+        target: RemotePath | None,
+        chosen: str,
+    ) -> Restored:
+        removed, *others = Removals(self._tree).named(folder, path, chosen)
+        if others:
+            self._ui.warn(
+                f"'{path}' was removed {len(others) + 1} times; the latest comes back. "
+                f"'fsclient history {folder.path}' shows all, --id brings back another."
+            )
+        found = removed.found
+        older = found if version is None else Histories(self._tree).at(found, version)
+        into, name = self._target(folder, path, target)
+        if self._tree.look(into, [name])[name] is not None:
+            raise ExistsError(
+                f"'{into.path.child(name)}' exists already.",
+                hint="Give --as NAME to bring it back under another name.",
+            )
+        metadata = renamed(older.metadata, name)
+        self._place(folder, found, into, metadata, older)
+        return Restored(into.path.child(name), version, was_removed=True)
+
+    def _place(
+        self, folder: Located, found: Located, into: Located, metadata: Metadata, older: Located
+    ) -> None:
+        tree, changes = self._tree, Changes(self._tree)
+        audience = tree.authors.audience
+        loses = into.keyed.node != folder.keyed.node and audience(folder.keyed.node).loses(
+            audience(into.keyed.node)
+        )
+        sharing, owns = Sharing(self._session, self._ui), found.path.owner is None
+        was_shared = owns and sharing.end_all(
+            Located(found.path, found.keyed, found.manifest, metadata, into), changes
+        )
+        what = NextVersion(
+            found.keyed,
+            found.manifest,
+            metadata,
+            older.manifest.body.content,
+            renew=found.is_due or loses or was_shared,
+        )
+        changes.bring_back(found, into.keyed, what)
+        changes.commit()
+        tree.authors.forget_lists()
+        if was_shared:
+            self._ui.warn(f"'{into.path.child(metadata.name)}' is shared with nobody any more.")
+        if owns and found.is_folder:
+            sharing.refresh()  # whoever saw something in it has it no more either
+
+    def _target(
+        self, folder: Located, path: RemotePath, target: RemotePath | None
+    ) -> tuple[Located, str]:
+        """Return the folder that something comes back to, and its name there."""
+        if target is None:
+            return folder, path.name
+        tree, place = self._tree, target
+        if target.owner is None and len(target.parts) == 1 and not target.names_folder:
+            # Just another name.
+            if (there := tree.look(folder, [target.name])[target.name]) is None:
+                return folder, target.name
+            return (there, path.name) if there.is_folder else (folder, target.name)
+        if place.owner != path.owner:
+            raise NotAllowedError("Nothing can be moved from one person's tree to another's.")
+        way = tree.reach(place)
+        there = way[-1] if len(way[-1].path.parts) == len(place.parts) else None
+        if place.names_folder or (there is not None and there.is_folder):
+            return must_be_folder(tree.find(place)), path.name
+        return must_be_folder(tree.find(place.parent)), place.name

@@ -1,0 +1,1 @@
+"""Logged-in sessions: login, one-time passwords, host keys, key rotation."""

@@ -1,0 +1,366 @@
+"""Logging in: enrolling, one-time passwords and tickets; and what a command then works with."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from fsclient.connection.connection import ServerConnection
+from fsclient.connection.retry import Once, Patience
+from fsclient.profile import Facts, Profile
+from fsclient.session.notices import tell
+from fsclient.session.otp import CodeSource
+from fsclient.session.passphrase import Passphrase
+from fsclient.tree.root import empty_tree
+from fsclient.tree.tree import Tree
+from fsclient.trust.key_directory import People
+from fsclient.trust.seen import Memory
+from fsclient.ui import Ui
+from fsproto import labels
+from fsproto.errors import (
+    HostKeyError,
+    LoginRefused,
+    LoginRequired,
+    SecurityError,
+    UsageError,
+)
+from fsproto.keys.identity import Identity
+from fsproto.keys.key_file import needs_passphrase, open_identity, seal_identity
+from fsproto.link import EnrollLink
+from fsproto.messages.account import Enroll, Login, Recover, Recovery, Welcome
+from fsproto.types import NodeId
+
+if TYPE_CHECKING:
+    from fsproto.keys.recovery import RecoverySecret
+
+EARLY_MS = 5_000
+"""A session that ends within this time is not begun a command on."""
+
+
+@dataclass
+class Session:
+    """A connection that is logged in, with the identity and the tree it is about."""
+
+    facts: Facts
+    identity: Identity
+    connection: ServerConnection
+    memory: Memory
+    people: People
+    tree: Tree
+
+    @property
+    def persistence(self) -> Once:
+        """What becomes of the work under way when the connection is lost."""
+        return self.tree.persistence
+
+    def close(self) -> None:
+        """Close connection and memory."""
+        self.connection.close()
+        self.memory.close()
+        self.people.close()
+
+
+class Keeper:
+    """Opens sessions for one profile."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        ui: Ui,
+        codes: CodeSource,
+        passphrase: Passphrase,
+        patience: Patience | None = None,
+    ) -> None:
+        """Take the profile, whom to ask, and where codes and passphrase come from."""
+        self._profile = profile
+        self._ui = ui
+        self._codes = codes
+        self._passphrase = passphrase
+        self._patience = patience
+        self._identity: Identity | None = None
+        self.via: str | None = None
+        """Command line of a program that carries the connections, if any does."""
+        self.passphrase: str | None = None
+        """What the identity is kept under, once it was opened."""
+
+    def use(self, ui: Ui, codes: CodeSource) -> None:
+        """Ask somewhere else from now on: each line of the shell has options of its own."""
+        self._ui, self._codes = ui, codes
+
+    def identity(self) -> Identity:
+        """Open the identity, asking for its passphrase where it has one; once."""
+        if self._identity is None:
+            data = self._profile.keyfile()
+            phrase = self._passphrase.existing(self._ui) if needs_passphrase(data) else None
+            self._identity, self.passphrase = open_identity(data, phrase), phrase
+        return self._identity
+
+    def open(self, *, fresh: bool = False) -> Session:
+        """Log in, with the running session where there is one; `fresh` always begins another."""
+        facts = self._profile.facts()
+        identity = self.identity()
+        ticket = None if fresh else self._profile.ticket()
+        ends = self._profile.session_ends_ms() or 0
+        if ticket is not None and ends > _now_ms() + EARLY_MS:
+            try:
+                return self._log_in(facts, identity, None, ticket)
+            except LoginRefused:
+                self._profile.drop_ticket()
+        return self._with_code(facts, identity)
+
+    def resume(self) -> Session:
+        """Go on with the running session; `LoginRefused` if there is none any more."""
+        ticket = self._profile.ticket()
+        if ticket is None:
+            raise LoginRefused("There is no session.")
+        return self._log_in(self._profile.facts(), self.identity(), None, ticket)
+
+    def reconnect(self, session: Session) -> None:
+        """Put a new connection in the place of one that was lost, with the running session.
+
+        `LoginRefused` if that has ended; requests that were not answered are lost.
+        """
+        ticket = self._profile.ticket()
+        if ticket is None:
+            raise _ended()
+        facts, identity, lost = session.facts, session.identity, session.connection
+        lost.close()
+        with ExitStack() as undo:
+            mark, known = session.memory.mark(), session.people.known()
+            connection = undo.enter_context(self._connect(facts.link, after=lost.last_request))
+            signature = _sign(identity, labels.SIGN_LOGIN, connection.channel_id)
+            try:
+                welcome = connection.call(Login(identity.user, signature, None, ticket), Welcome)
+            except LoginRefused:
+                raise _ended() from None
+            root, memory, people = welcome.tree, session.memory, session.people
+            people.meet(connection, welcome.log, known)
+            Tree(connection, identity, memory, people, root, expected=facts.root, mark=mark)
+            undo.pop_all()
+        tell(self._ui, welcome.notices)
+        session.connection = session.tree.connection = connection
+        session.facts = replace(facts, link=connection.link)
+
+    def enroll(self, link: EnrollLink) -> Session:
+        """Make an identity, register its public keys, and begin a session."""
+        self._profile.check_free()
+        found = self._profile.pending_keyfile(link)
+        if found is None:
+            phrase = self._passphrase.new(self._ui)
+            identity = Identity.generate(link.user, _now_ms(), os.urandom)
+            self._profile.begin(link, seal_identity(identity, phrase, os.urandom))
+        else:
+            self._ui.say("Going on with the keys of an enrolment that was interrupted.")
+            phrase = self._passphrase.existing(self._ui) if needs_passphrase(found) else None
+            identity = open_identity(found, phrase)
+        self._identity = identity
+        try:
+            for code in self._codes.codes(self._ui):
+                try:
+                    return self._enroll(link, identity, code)
+                except LoginRefused as error:
+                    self._codes.refused(self._ui, error)
+        except (LoginRefused, LoginRequired, UsageError):
+            if found is None:  # these keys were never registered anywhere
+                self._profile.abandon()
+            raise
+        raise LoginRefused
+
+    def recover(self, link: EnrollLink, secret: RecoverySecret) -> Session:
+        """Get the identity back from its backup at the server, and begin a session.
+
+        One code is used up. Raises `SecurityError`, and keeps nothing, if what the server sends is
+        not what was backed up under this very secret.
+        """
+        self._profile.check_free()
+        phrase = self._passphrase.new(self._ui)
+        for code in self._codes.codes(self._ui):
+            try:
+                return self._recover(link, secret, code, phrase)
+            except LoginRefused as error:
+                self._codes.refused(self._ui, error)
+        raise LoginRefused
+
+    def _with_code(self, facts: Facts, identity: Identity) -> Session:
+        if self.via:  # a code may have been used up already, to get in over SSH
+            with suppress(LoginRefused):
+                return self._log_in(facts, identity, None, None)
+        for code in self._codes.codes(self._ui):
+            try:
+                return self._log_in(facts, identity, code, None)
+            except LoginRefused as error:
+                self._codes.refused(self._ui, error)
+        raise LoginRefused
+
+    def _log_in(
+        self, facts: Facts, identity: Identity, code: str | None, ticket: bytes | None
+    ) -> Session:
+        """Log in; where replacing the keys was interrupted, with whichever the server has."""
+        following = self._profile.next_keyfile()
+        if following is None:
+            return self._log_in_as(facts, identity, code, ticket)
+        new = open_identity(following, self.passphrase)
+        try:
+            session = self._log_in_as(facts, new, code, ticket)
+        except LoginRefused:
+            session = self._log_in_as(facts, identity, code, ticket)
+        self._identity = session.identity
+        self._profile.settle_keyfile(took_next=session.identity is new)
+        return session
+
+    def _log_in_as(
+        self, facts: Facts, identity: Identity, code: str | None, ticket: bytes | None
+    ) -> Session:
+        with ExitStack() as undo:
+            memory = undo.enter_context(closing(Memory(self._profile.memory)))
+            people = undo.enter_context(closing(People(self._profile.people, identity, self._tell)))
+            mark, known = memory.mark(), people.known()
+            connection = undo.enter_context(self._connect(facts.link))
+            signature = _sign(identity, labels.SIGN_LOGIN, connection.channel_id)
+            welcome = connection.call(Login(identity.user, signature, code, ticket), Welcome)
+            people.meet(connection, welcome.log, known)
+            root = welcome.tree
+            tree = Tree(connection, identity, memory, people, root, expected=facts.root, mark=mark)
+            return self._entered(undo, replace(facts, link=connection.link), tree, welcome)
+
+    def _entered(self, undo: ExitStack, facts: Facts, tree: Tree, welcome: Welcome) -> Session:
+        """Keep the session that has begun, and tell what the server has told, this one time."""
+        if welcome.ticket is not None:
+            self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
+        undo.pop_all()
+        tell(self._ui, welcome.notices)
+        return Session(facts, tree.identity, tree.connection, tree.memory, tree.people, tree)
+
+    def _connect(self, link: EnrollLink, *, after: int = 0) -> ServerConnection:
+        """Connect; where the host key was changed and the old one vouches for it, expect the new.
+
+        `HostKeyError` for any other key than the expected one.
+        """
+        try:
+            return ServerConnection(link, self._patience, after=after, via=self.via)
+        except HostKeyError as alarm:
+            from fsclient.session.host_key import successor
+
+            moved = successor(link, self._patience or Patience(), self.via)
+            if moved is None:
+                if self._profile.exists():
+                    raise
+                raise HostKeyError(  # none was known before that could have changed
+                    f"THE SERVER'S HOST KEY IS NOT THE ONE IN THE LINK. Expected {link.host_key}, "
+                    f"but the server showed {alarm.shown}.",
+                    hint="The link may be mistyped or out of date, or somebody is in the middle. "
+                    "Nothing was sent. Compare it with what your administrator gave you.",
+                ) from None
+            try:
+                connection = ServerConnection(moved.link, self._patience, after=after, via=self.via)
+            except HostKeyError:
+                raise alarm from None
+            try:  # the statement is public: it moves nothing for one who does not hold the key
+                connection.confirm()
+            except BaseException:
+                connection.close()
+                raise
+        if self._profile.exists():
+            self._profile.expect(moved.link)
+        self._ui.warn(moved.sentence)
+        return connection
+
+    def _enroll(self, link: EnrollLink, identity: Identity, code: str) -> Session:
+        with ExitStack() as undo:
+            connection = undo.enter_context(self._connect(link))
+            signature = _sign(identity, labels.SIGN_ENROLL, connection.channel_id)
+            bundle, planted = identity.bundle.signed, empty_tree(identity)
+            ask = Enroll(identity.user, signature, code, bundle, planted)
+            welcome = connection.call(ask, Welcome)
+            pending = self._profile.pending
+            with (
+                closing(Memory(pending.memory)) as memory,
+                closing(People(pending.people, identity, self._tell)) as people,
+            ):
+                people.meet(connection, welcome.log, None)
+                tree = Tree(
+                    connection, identity, memory, people, welcome.tree, expected=None, mark=0
+                )
+            facts = Facts(connection.link, tree.root.keyed.node)
+            self._profile.complete(facts)
+            self._settle(undo, tree)
+            return self._entered(undo, facts, tree, welcome)
+
+    def _recover(
+        self, link: EnrollLink, secret: RecoverySecret, code: str, phrase: str | None
+    ) -> Session:
+        with ExitStack() as undo:
+            connection = undo.enter_context(self._connect(link))
+            identity, root = _opened_backup(connection, secret, code)
+            facts = Facts(connection.link, root)
+            signature = _sign(identity, labels.SIGN_LOGIN, connection.channel_id)
+            try:
+                welcome = connection.call(Login(link.user, signature, None, None), Welcome)
+            except LoginRefused:
+                raise SecurityError(
+                    "THE SERVER REFUSES THE IDENTITY that it has just handed out as your backup."
+                ) from None
+            keyfile = seal_identity(identity, phrase, os.urandom)
+            with (
+                self._profile.arriving(facts, keyfile) as folder,
+                closing(Memory(folder / "memory.db")) as memory,
+                closing(People(folder / "people.db", identity, self._tell)) as people,
+            ):
+                people.meet(connection, welcome.log, None)
+                tree = Tree(
+                    connection, identity, memory, people, welcome.tree, expected=root, mark=0
+                )
+            self._settle(undo, tree)
+            self._identity = identity
+            return self._entered(undo, facts, tree, welcome)
+
+    def _settle(self, undo: ExitStack, tree: Tree) -> None:
+        """Open what the profile keeps, now that it is where it stays, and have the tree use it."""
+        memory = undo.enter_context(closing(Memory(self._profile.memory)))
+        people = People(self._profile.people, tree.identity, self._tell)
+        tree.remember_in(memory, undo.enter_context(closing(people)))
+
+    def _tell(self, notice: str) -> None:
+        self._ui.warn(notice)
+
+
+def _ended() -> LoginRefused:
+    return LoginRefused(
+        "The connection was lost, and the session has ended meanwhile.",
+        hint="Give the same command again; it asks for a one-time password.",
+    )
+
+
+def _opened_backup(
+    connection: ServerConnection, secret: RecoverySecret, code: str
+) -> tuple[Identity, NodeId]:
+    """Return the identity that is backed up under a secret, and the root of its tree."""
+    user, key = secret.user, secret.signing
+    signature = key.sign(labels.SIGN_RECOVER, connection.channel_id, user.encode())
+    try:
+        found = connection.call(Recover(user, signature, code), Recovery)
+    except LoginRefused:
+        raise LoginRefused(
+            "The recovery was refused: wrong or used one-time password, another phrase than that "
+            "of your newest backup, no backup, or a disabled user."
+        ) from None
+    portable = secret.open(found.sealed)
+    return portable.identity, portable.root
+
+
+def _sign(identity: Identity, label: bytes, channel_id: bytes) -> bytes:
+    return identity.signing.sign(label, channel_id, identity.user.encode())
+
+
+def _local_end(welcome: Welcome) -> int:
+    """Return when the session ends by this machine's clock, which may differ from the server's."""
+    return _now_ms() + welcome.expires_ms - welcome.now_ms
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

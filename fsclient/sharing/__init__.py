@@ -1,0 +1,1 @@
+"""Sharing: member lists, the user's own shares, groups."""

@@ -1,0 +1,108 @@
+"""What of one's own is shared with whom, as one has signed it; nothing of it can be withheld.
+
+The server names the lists. What this client has seen shared before and is not named now was
+removed or moved by somebody, which the folders prove, or is withheld.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fsproto.errors import NotFoundError, RemoteProtocolError, RollbackError
+from fsproto.keys.grants import Role
+from fsproto.keys.member_list import VerifiedMembers, stated_members
+from fsproto.messages.shares import GetShared, Own, Shared
+from fsproto.names import RemotePath
+from fsproto.types import NodeId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fsclient.tree.tree import Located, Tree
+
+
+@dataclass(frozen=True)
+class OwnShare:
+    """Something of one's own that is shared."""
+
+    found: Located
+    members: VerifiedMembers
+    left: list[str]
+    """Members who want it no more, as the server says."""
+
+    def shows(self, found: Located) -> bool:
+        """Tell whether its members see some node because of it."""
+        return found.keyed.node == self.found.keyed.node or is_below(found, self.found)
+
+    @property
+    def ways(self) -> dict[str, dict[str, Role]]:
+        """How each member came, and as what, without those who have left."""
+        return {user: self.members.ways(user) for user in self.roles}
+
+    @property
+    def roles(self) -> dict[str, Role]:
+        """Who may do what, without those who have left."""
+        listed = self.members.body.members
+        return {one.user: one.role for one in listed if one.user not in self.left}
+
+
+def own_shares(tree: Tree) -> list[OwnShare]:
+    """Return everything of one's own that is shared, by its path; `RollbackError` if not all."""
+    expected, mark = tree.memory.shared(), tree.memory.mark()
+    shares = []
+    for own in _told(tree):
+        found = tree.root
+        for token in own.tokens:
+            found = tree.step(found, token)
+        node, stated = found.keyed.node, stated_members(own.members).node
+        if node != stated:
+            raise RemoteProtocolError("The server sent a member list for another place.")
+        members = tree.authors.verified_list(own.members, node, tree.identity.user, mark)
+        if members.body.generation != found.keyed.generation:
+            raise RemoteProtocolError("The server sent a member list for another key.")
+        shares.append(OwnShare(found, members, own.left))
+    told = {share.found.keyed.node: share.found.path.parts for share in shares}
+    for node in expected.keys() - told.keys():
+        _check_gone(tree, node, expected[node])
+    tree.memory.note_shared(told, gone=expected.keys() - told.keys())
+    return sorted(shares, key=lambda share: share.found.path.parts)
+
+
+def _told(tree: Tree) -> list[Own]:
+    request = tree.connection.send(GetShared())
+    answers = [answer := tree.connection.answer(request, Shared)]
+    while answer.more:
+        answers.append(answer := tree.connection.answer(request, Shared))
+    return [own for answer in answers for own in answer.shared]
+
+
+def _check_gone(tree: Tree, node: NodeId, parts: tuple[str, ...]) -> None:
+    try:
+        found = tree.find(RemotePath(None, parts))
+    except NotFoundError:
+        return
+    if found.keyed.node == node:
+        raise RollbackError(
+            f"THE SERVER WITHHOLDS whom '{found.path}' is shared with.",
+            hint="Stop and talk to your administrator: this does not happen by accident.",
+        )
+
+
+def folders_above(found: Located) -> Iterator[Located]:
+    """Give the folders a node lies in, the nearest first."""
+    above = found.above
+    while above is not None:
+        yield above
+        above = above.above
+
+
+def is_below(found: Located, top: Located) -> bool:
+    """Tell whether a node lies in a folder, at whatever depth."""
+    return any(above.keyed.node == top.keyed.node for above in folders_above(found))
+
+
+def of_node(found: Located, shares: list[OwnShare]) -> OwnShare | None:
+    """Return the share of just that node, if it has one."""
+    node = found.keyed.node
+    return next((share for share in shares if share.found.keyed.node == node), None)

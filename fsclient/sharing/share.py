@@ -1,0 +1,355 @@
+"""Sharing what is one's own: member lists signed anew, new keys for what fewer people may see.
+
+A list is signed as a whole, so every change of it is a new version. Whoever loses something makes
+the node take a new key, and with it every node below that is shared on its own: its members may be
+others, who keep seeing it. What else lies below is left alone, and is due for a new key with its
+next change. The lists below name who may write because of a list above, and follow it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from functools import partial
+
+from msgspec.structs import asdict, replace
+
+from fsclient.session.login import Session
+from fsclient.sharing.member_lists import (
+    Revision,
+    Ways,
+    check_room,
+    former_writers,
+    heirs_of,
+    not_given,
+    ways_by_groups,
+)
+from fsclient.sharing.own_shares import OwnShare, folders_above, is_below, of_node, own_shares
+from fsclient.tree.commit import Changes
+from fsclient.tree.tree import Located
+from fsclient.trust.authorship import seen_list
+from fsclient.trust.seen import Sighting
+from fsclient.ui import Ui
+from fsproto.errors import (
+    FsError,
+    KeyChangedError,
+    NotAllowedError,
+    NotFoundError,
+    UsageError,
+)
+from fsproto.keys.grants import Role, wrap
+from fsproto.keys.identity import VerifiedBundle
+from fsproto.keys.member_list import (
+    ALONE,
+    FORMAT,
+    FORMAT_WITH_GROUPS,
+    GroupedList,
+    Member,
+    MemberList,
+    Writer,
+    sealed_hash,
+    sign_members,
+)
+from fsproto.messages.shares import NewMembers, SealedKey
+from fsproto.types import NO_HASH, NodeId
+
+
+class Sharing:
+    """Shares what is one's own."""
+
+    def __init__(self, session: Session, ui: Ui) -> None:
+        """Take a session of the owner, and whom to tell what happens."""
+        self._session = session
+        self._tree = session.tree
+        self._people = session.people
+        self._ui = ui
+
+    # --- looking
+
+    def own(self) -> list[OwnShare]:
+        """Return everything of one's own that is shared, by its path."""
+        return own_shares(self._tree)
+
+    # --- changing
+
+    def refresh(self) -> None:
+        """Seal anew to those who have replaced their keys, and strike out those who have left."""
+        for share in self.own():
+            if share.left or any(self._is_behind(one) for one in share.members.body.members):
+                self._revise(share.found, self.own(), share.ways)
+
+    def _is_behind(self, member: Member) -> bool:
+        """Tell whether a member has replaced the keys that a node's key was sealed to."""
+        now = self._people.log.now(member.user)
+        return (
+            now is not None
+            and now.bundle != member.bundle
+            and self._people.is_current(member.user, member.ed25519)
+        )
+
+    def give(self, found: Located, user: str, role: Role) -> tuple[bool, Role, Role | None]:
+        """Share a node with somebody; whether anything changed, what they may do now, and might.
+
+        What they may do may be more than `role`, where they came by a group as well; None for
+        somebody with whom it was not shared before.
+        """
+        self._check(found, user)
+        self.check_role(found, role)
+        bundle = self._people.bundle(self._session.connection, user)
+        shares = self.own()
+        share = of_node(found, shares)
+        ways = (share.ways.get(user, {}) if share else {}) | {ALONE: role}
+        before = share.roles.get(user) if share else None
+        return self._give(found, shares, {user: bundle}, ALONE, role), max(ways.values()), before
+
+    def give_group(
+        self, found: Located, group: str, bundles: Mapping[str, VerifiedBundle], role: Role
+    ) -> bool:
+        """Share a node with people who come by a group, all at once; False if it is just so.
+
+        It is sealed to these bundles, which were looked up before, and to nobody else who comes
+        by the group. Raises what `People.use` does if one is no longer the person's.
+        """
+        shares = self.own()
+        self._people.use(bundles.values())
+        return self._give(found, shares, bundles, group, role)
+
+    def _give(
+        self,
+        found: Located,
+        shares: list[OwnShare],
+        bundles: Mapping[str, VerifiedBundle],
+        way: str,
+        role: Role,
+    ) -> bool:
+        share = of_node(found, shares)
+        if not not_given(share, bundles, way, role):
+            return False
+        check_room(found, share, bundles)
+        ways = share.ways if share else {}
+        ways |= {user: ways.get(user, {}) | {way: role} for user in bundles}
+        self._revise(found, shares, ways, bundles)
+        return True
+
+    def take(self, found: Located, user: str) -> bool:
+        """Share a node with somebody no more; False if it was not shared with them."""
+        self._check(found, user)
+        shares = self.own()
+        share = of_node(found, shares)
+        if share is None or share.members.member(user) is None:
+            return False
+        ways = {name: ways for name, ways in share.ways.items() if name != user}
+        self._revise(found, shares, ways)
+        return True
+
+    def take_group(self, found: Located, group: str, users: Collection[str]) -> None:
+        """Take away what some people have by a group; what they have in other ways stays."""
+        shares = self.own()
+        share = of_node(found, shares)
+        if share is None:
+            return
+        ways = dict(share.ways)
+        for user in users & ways.keys():
+            ways[user] = {way: role for way, role in ways[user].items() if way != group}
+        self._revise(found, shares, {user: left for user, left in ways.items() if left})
+
+    def follow(
+        self, found: Located, to: Located, name: str, changes: Changes, *, renew: bool
+    ) -> None:
+        """Have the lists of what is shared follow a move: others may write there now.
+
+        With `renew` what moves takes a new key, and what is shared below it as well.
+        """
+        shares = self.own()
+        moved = replace(found, above=to, path=to.path.child(name))
+        revisions = self._revisions(found, shares, None, moved)
+        if renew:
+            self._renew_below(changes, found, revisions)
+        else:
+            revisions = [one for one in revisions if one.has_others_above]
+        self._sign_all(changes, revisions)
+
+    def end_all(self, found: Located, changes: Changes) -> bool:
+        """Have what comes back be shared with nobody, whoever saw it when it was removed.
+
+        It takes a new key by the same changes. False if it was not shared on its own.
+        """
+        members = self._tree.authors.list_of(found.keyed.node)
+        if members is None:
+            return False
+        revision = Revision(found, members, {})
+        revision.above = self._writers_above(found, self.own(), {})
+        self._sign_all(changes, [revision])
+        return True
+
+    def check_role(self, found: Located, role: Role) -> None:
+        """Raise `NotAllowedError` where nobody can be given a role."""
+        if role is Role.WRITER and not found.is_folder:
+            raise NotAllowedError(
+                f"'{found.path}' is a file, and files alone can only be read by others.",
+                hint="Share the folder it lies in with --write.",
+            )
+
+    def check_place(self, found: Located) -> None:
+        """Raise `NotAllowedError` for what oneself cannot share."""
+        if found.path.owner is not None:
+            raise NotAllowedError(
+                f"'{found.path}' is {found.path.owner}'s; only its owner can share it."
+            )
+        if not found.path.parts:
+            raise NotAllowedError(
+                "The top of your tree cannot be shared.", hint="Share a folder in it."
+            )
+
+    def _check(self, found: Located, user: str) -> None:
+        self.check_place(found)
+        if user == self._session.identity.user:
+            raise UsageError("It is yours already: there is no need to share it with yourself.")
+
+    def _revise(
+        self,
+        found: Located,
+        shares: list[OwnShare],
+        ways: Ways,
+        known: Mapping[str, VerifiedBundle] | None = None,
+    ) -> None:
+        revisions = self._revisions(found, shares, ways, known=known or {})
+        changes = Changes(self._tree)
+        if any(one.loses for one in revisions):
+            changes.renew(found)
+            self._renew_below(changes, found, revisions)
+        self._sign_all(changes, revisions)
+        changes.commit()
+        self._remember(revisions)
+
+    def _revisions(
+        self,
+        top: Located,
+        shares: list[OwnShare],
+        ways: Ways | None,
+        moved: Located | None = None,
+        *,
+        known: Mapping[str, VerifiedBundle] | None = None,
+    ) -> list[Revision]:
+        """Return the list of `top`, with new ways if they are given, and those below it.
+
+        `moved` is `top` as it will be, where it is about to move. `known` are bundles of its
+        members that were verified and pinned just now.
+        """
+        found = []
+        mine, heirs = of_node(top, shares), heirs_of(top, shares)
+        before = mine.members if mine else None
+        if ways is not None or mine is not None or (moved is not None and heirs):
+            kept = mine.ways if mine else {}
+            found.append(Revision(top, before, kept if ways is None else ways))
+            found[0].heirs = heirs
+        found += [
+            Revision(share.found, share.members, share.ways)
+            for share in shares
+            if is_below(share.found, top)
+        ]
+        for one in found if moved is not None else ():
+            one.found = _relocated(one.found, moved or top)
+        new = {one.node: one.roles for one in found}
+        for one in found:
+            one.above = self._writers_above(one.found, shares, new)
+            one.bundles = self._usable(one, known or {})
+        return found
+
+    def _writers_above(
+        self, found: Located, shares: list[OwnShare], new: Mapping[NodeId, dict[str, Role]]
+    ) -> dict[str, bytes]:
+        lists = {share.found.keyed.node: share.roles for share in shares} | dict(new)
+        writers: dict[str, bytes] = {}
+        for above in folders_above(found):
+            for user, role in lists.get(above.keyed.node, {}).items():
+                if role is Role.WRITER:
+                    with suppress(KeyChangedError, NotFoundError):  # they write nowhere any more
+                        writers[user] = self._people.pinned(user).ed25519
+        return writers
+
+    def _usable(
+        self, revision: Revision, known: Mapping[str, VerifiedBundle]
+    ) -> dict[str, VerifiedBundle]:
+        """Return the keys of the members; who has no good ones any more is a member no more."""
+
+        def refused(user: str, error: FsError) -> None:
+            path = revision.found.path
+            self._ui.warn(f"{error.sentence} '{path}' is shared with them no more.")
+            del revision.ways[user]
+
+        wanted = [user for user in revision.ways if user not in known]
+        found = self._people.bundles(self._session.connection, wanted, refused)
+        return {user: known.get(user) or found[user] for user in revision.ways}
+
+    def _renew_below(self, changes: Changes, top: Located, revisions: list[Revision]) -> None:
+        """Give new keys to what is shared below, and to all folders on the way down to it."""
+        renewed = {top.keyed.node}
+        for revision in revisions:
+            way = [one for one in (*reversed(list(folders_above(revision.found))), revision.found)
+                   if is_below(one, top)]  # fmt: skip
+            for one in way:
+                if one.keyed.node not in renewed:
+                    renewed.add(one.keyed.node)
+                    changes.renew(one)
+
+    def _sign_all(self, changes: Changes, revisions: list[Revision]) -> None:
+        for revision in revisions:
+            changes.set_members(partial(self._sign, revision))
+
+    def _sign(self, revision: Revision) -> NewMembers:
+        """Sign a node's next list, with the key that the node has or is about to take."""
+        before, identity = revision.before, self._session.identity
+        keyed = self._tree.renewals.now(revision.found.keyed)
+        members, sealed = [], []
+        for user, role in revision.roles.items():
+            bundle = revision.bundles[user]
+            had = before.member(user) if before else None
+            kept = before is not None and before.body.generation == keyed.generation
+            if kept and had is not None and (had.role, had.bundle) == (role, bundle.hash):
+                members.append(had)
+                continue
+            box = wrap(keyed, bundle, role, os.urandom)
+            sealed.append(SealedKey(user, box))
+            ed25519 = bundle.body.ed25519
+            members.append(Member(user, role, ed25519, bundle.hash, sealed_hash(box)))
+        came = ways_by_groups(revision)
+        body = MemberList(
+            format=FORMAT,
+            node=keyed.node,
+            version=before.body.version + 1 if before else 1,
+            previous=before.hash if before else NO_HASH,
+            generation=keyed.generation,
+            owner=identity.user,
+            owner_key=identity.signing.public,
+            members=members,
+            above=[Writer(user, key) for user, key in sorted(revision.above.items())],
+            former=former_writers(revision, keyed.generation),
+            time_ms=time.time_ns() // 1_000_000,
+            log_head=self._people.log_head,
+        )
+        if came:
+            fields = asdict(body) | {"format": FORMAT_WITH_GROUPS}
+            body = GroupedList(**fields, came=came)
+        revision.signed = sign_members(identity.signing, body)
+        return NewMembers(revision.signed.signed, sealed)
+
+    def _remember(self, revisions: list[Revision]) -> None:
+        seen = list[Sighting]()
+        for one in (revision.signed for revision in revisions):
+            if one is not None:
+                seen += seen_list(one)
+        self._tree.memory.remember(seen)
+        places = {one.node: one.found.path.parts for one in revisions if one.signed is not None}
+        self._tree.memory.note_shared(places)
+        self._tree.authors.forget_lists()
+
+
+def _relocated(found: Located, moved: Located) -> Located:
+    """Return something that lies in what is about to move, or that itself, as it will be."""
+    if found.keyed.node == moved.keyed.node or found.above is None:
+        return moved
+    above = _relocated(found.above, moved)
+    return replace(found, above=above, path=above.path.child(found.metadata.name))

@@ -1,0 +1,1 @@
+"""The interactive shell: reading lines, splitting and completing them."""

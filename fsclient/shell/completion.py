@@ -1,0 +1,67 @@
+"""Completion in the shell: commands, then local paths, names in one's tree, or groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from typing_extensions import override
+
+from fsclient.shell.words import Word, quoted, split_unfinished
+
+Names = Callable[[str], list[str]]
+
+
+class PathCompleter(Completer):
+    """Completes the word before the cursor."""
+
+    def __init__(self, commands: list[str], remote: Names, groups: Callable[[], list[str]]) -> None:
+        """Take the commands, what lists a remote folder, and what groups were shared with."""
+        self._commands = commands
+        self._remote = remote
+        self._groups = groups
+
+    @override
+    def get_completions(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> Iterable[Completion]:
+        before, last = split_unfinished(document.text_before_cursor)
+        for one in self._found(before, last):
+            yield Completion(one, start_position=-last.length)
+
+    def _found(self, before: list[str], last: Word) -> Iterable[str]:
+        if not before:
+            start = last.text.lower()
+            return [name for name in self._commands if name.lower().startswith(start)]
+        # What comes first is the source; what comes later may be another one or the target.
+        later = any(not word.startswith("-") for word in before[1:])
+        match before[0].lower():
+            case "put" | "send_file" | "sync":
+                places = [local_names, self._remote] if later else [local_names]
+            case "get" | "request_file":
+                places = [self._remote, local_names] if later else [self._remote]
+            case "share" | "unshare" if later and last.text.startswith("@"):
+                groups = (f"@{group}" for group in self._groups())
+                return [group for group in groups if group.startswith(last.text)]
+            case _:
+                places = [self._remote]
+        return dict.fromkeys(path for names in places for path in _paths(last, names))
+
+
+def _paths(last: Word, names: Names) -> list[str]:
+    folder, slash, start = last.text.rpartition("/")
+    if not slash and names is not local_names:  # what somebody shares: `alice:re…`
+        folder, slash, start = last.text.rpartition(":")
+    above = folder + slash
+    return [quoted(above + name, last.quote) for name in names(above) if name.startswith(start)]
+
+
+def local_names(folder: str) -> list[str]:
+    """Return what a local folder holds, folders with a `/`; nothing if it cannot be known."""
+    try:
+        entries = sorted(Path(folder or ".").expanduser().iterdir())
+        return [entry.name + ("/" if entry.is_dir() else "") for entry in entries]
+    except (OSError, RuntimeError):
+        return []

@@ -1,0 +1,1 @@
+"""Downloads: walking a remote tree, decrypting, writing files."""

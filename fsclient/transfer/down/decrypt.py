@@ -1,0 +1,98 @@
+"""One file while it is opened: its keys, its leaves, and the checks that end with its root."""
+
+from __future__ import annotations
+
+from fsclient.tree.tree import Located
+from fsproto import crypto
+from fsproto.errors import IntegrityError
+from fsproto.limits import SEGMENT_SIZE
+from fsproto.sealed import integrity, stream
+from fsproto.sealed.manifest import Content
+from fsproto.types import FileKey, Root
+
+
+class Opening:
+    """One file while it is opened: everything about it that can be checked before is."""
+
+    def __init__(self, file: Located) -> None:
+        """Check that the key is the one that was committed to; who signed it was checked before."""
+        self.content, self._file_key = checked_content(file, file.manifest.body.content)
+        self._bound_to = stream.content_ad(file.keyed.node, self.content.version)
+        self._name = str(file.path)
+        self.segments = stream.stored_segment_count(self.content.sealed_size)
+        self.kept = 0
+        """Segments that were there already, of an earlier attempt."""
+        self.hashed = 0
+        """How many of those have their leaves."""
+        self.next = 0
+        """The first segment that neither was there nor came."""
+        self._opener: stream.StreamOpener | None = None
+        self._sealer: stream.StreamSealer | None = None
+        self._leaves: list[bytes] = [b""] * self.segments
+
+    def go_on_behind(self, kept: int) -> None:
+        """Take the header as it should be, where the segment that has it was kept already.
+
+        If another was sent once, what comes will not open, and all of it is got again.
+        """
+        if kept:
+            self.kept = self.next = kept
+            self._sealer = stream.StreamSealer(self._file_key, self._bound_to, self.content.salt)
+            header = self._sealer.header
+            self._opener = stream.StreamOpener(self._file_key, self._bound_to, header)
+
+    def segment_size(self, index: int) -> int:
+        """Return how many bytes stored segment `index` must have."""
+        return min(SEGMENT_SIZE, self.content.sealed_size - index * SEGMENT_SIZE)
+
+    def open(self, index: int, segment: memoryview, into: memoryview) -> memoryview:
+        """Open a segment and take its leaf; segment 0 first, the others in any thread."""
+        if index == 0 and self._opener is None:
+            header = bytes(segment[: stream.HEADER_SIZE])
+            self._opener = stream.StreamOpener(self._file_key, self._bound_to, header)
+        opener = self._opener
+        if opener is None:
+            raise RuntimeError("segment 0, which has the header, comes first")
+        self._leaves[index] = integrity.leaf(self.content.salt, index, segment)
+        return opener.open_into(index, segment, into, last=index == self.segments - 1)
+
+    def open_whole(self, blob: bytes) -> bytes:
+        """Open a small file, all of it, once its salted hash is the one that was signed."""
+        if len(blob) != self.content.sealed_size:
+            raise IntegrityError("The server sent a file of another size than was signed.")
+        self._compare(integrity.blob_root(self.content.salt, blob))
+        opener = stream.StreamOpener(self._file_key, self._bound_to, blob[: stream.HEADER_SIZE])
+        return opener.open(0, blob, last=True)
+
+    def hash(self, index: int, plain: memoryview, into: memoryview) -> None:
+        """Take the leaf of a segment that was kept, by sealing it again; in any thread.
+
+        What is sealed here is only hashed, and leaves this machine for nowhere.
+        """
+        if self._sealer is None:
+            raise RuntimeError("nothing was kept")
+        sealed = len(plain) + stream.TAG_SIZE + (0 if index else stream.HEADER_SIZE)
+        if sealed != self.segment_size(index):
+            raise IntegrityError(f"What was kept of '{self._name}' was cut off meanwhile.")
+        size = self._sealer.seal_into(index, plain, into, last=index == self.segments - 1)
+        self._leaves[index] = integrity.leaf(self.content.salt, index, into[:size])
+
+    def check(self) -> None:
+        """Compare the salted hash of all that came with the one that was signed."""
+        self._compare(integrity.root(self.content.salt, self._leaves, self.content.sealed_size))
+
+    def _compare(self, root: Root) -> None:
+        if not crypto.equal(root, self.content.root):
+            raise IntegrityError(f"'{self._name}' does not have the salted hash that was signed.")
+
+
+def checked_content(file: Located, content: Content | None) -> tuple[Content, FileKey]:
+    """Return what a file's manifest says of its content, and its key, once they fit together."""
+    key = file.metadata.file_key
+    if content is None or key is None:
+        raise IntegrityError(f"'{file.path}' is a folder, not a file.")
+    if not crypto.equal(stream.key_commitment(key, content.salt), content.commitment):
+        raise IntegrityError(f"'{file.path}' was not sealed with the key that its author named.")
+    if stream.sealed_size(file.metadata.size) != content.sealed_size:
+        raise IntegrityError(f"'{file.path}' has another size than its author signed.")
+    return content, key

@@ -1,0 +1,327 @@
+"""Receiving sealed files and opening them; nothing gets its name before all of it was verified."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from fsclient.connection.connection import ServerConnection
+from fsclient.session.login import Session
+from fsclient.transfer.buffers import Buffer, Buffers
+from fsclient.transfer.down.decrypt import Opening
+from fsclient.transfer.down.write_behind import Writable, Writing
+from fsclient.transfer.report.progress import Moving, Progress
+from fsclient.transfer.workers import Threads
+from fsclient.tree.tree import Located
+from fsproto.errors import ConflictError, FsError, IntegrityError, RemoteProtocolError, Unreachable
+from fsproto.limits import MAX_FETCH, MAX_INLINE_BLOB
+from fsproto.messages import files
+from fsproto.messages.files import Download, Fetch, Fetched, Sent
+from fsproto.values import Value
+from fsproto.wire.connection import Control, Data
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+FETCH_BYTES = 512 * 1024
+WINDOW_BYTES = 4 << 20
+"""How much may be asked for before the first of it was received."""
+AHEAD = 4
+THREADS = 2
+
+
+class Kept(Writable, Protocol):
+    """Where plaintext goes behind what went there before."""
+
+    def segments(self) -> int:
+        """Return how many segments there are, and hold them; 0 where there are none."""
+
+    def read(self, index: int, room: memoryview) -> memoryview:
+        """Return the plaintext of one of them."""
+
+    def go_to(self, index: int) -> None:
+        """Write that segment next."""
+
+
+class Job(Value, frozen=True):
+    """One file to get, and where its plaintext goes."""
+
+    file: Located
+    target: Callable[[], AbstractContextManager[Writable]]
+    kept: Kept | None = None
+    """What there may be of it already; the target then is the same."""
+    at_once: Callable[[bytes], None] | None = None
+    """What takes a small file, whole and verified, with less ado than the target."""
+    may_wait: bool = False
+    """Whether the target takes its time, a pipe say, and Ctrl-C must not wait for it."""
+
+
+class Downloader:
+    """Gets files; asks for the next ones while it receives the first."""
+
+    def __init__(self, session: Session, progress: Progress) -> None:
+        """Take where to get from and whom to tell."""
+        self._session = session
+        self._progress = progress
+        self._threads = Threads(THREADS, "open")
+        self._writer = Threads(1, "write")
+        self._buffers = Buffers()
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._threads.close()
+        self._writer.close()
+
+    def get_all(self, jobs: Iterable[Job], failed: Callable[[FsError], None]) -> None:
+        """Get files; what concerns one of them alone goes to `failed`, all else is raised."""
+        waiting = self._asks(jobs, failed)
+        asked: deque[_Ask] = deque()
+        under_way = 0
+        while True:
+            while not asked or under_way < WINDOW_BYTES:
+                ask = next(waiting, None)
+                if ask is None:
+                    break
+                self._ask(ask, asked)
+                under_way += ask.size
+            if not asked:
+                return
+            ask = asked.popleft()
+            under_way -= ask.size
+            if ask.small:
+                self._receive_small(ask, asked, failed)
+            elif self._receive_large(ask, asked, failed):
+                self._ask(ask, asked)
+                under_way += ask.size
+
+    def _ask(self, ask: _Ask, asked: deque[_Ask]) -> None:
+        """Ask for something, behind what was asked already."""
+        asked.append(ask)
+        try:
+            ask.send(self._session.connection)
+        except Unreachable as lost:
+            self._ask_again(lost, asked)
+
+    def _ask_again(self, lost: Unreachable, asked: Iterable[_Ask]) -> None:
+        """Get a new connection, and ask for all that has not come yet."""
+        while True:
+            self._session.persistence.recover(lost)
+            try:
+                for ask in asked:
+                    ask.send(self._session.connection)
+            except Unreachable as again:
+                lost = again
+            else:
+                return
+
+    def _asks(self, jobs: Iterable[Job], failed: Callable[[FsError], None]) -> Iterator[_Ask]:
+        """Give what to ask for: a large file by itself, small ones many at once."""
+        some = _Ask(small=True)
+        for job in jobs:
+            try:
+                opening = self._opening(job)
+            except FsError as error:
+                failed(error)
+                continue
+            if opening.content.sealed_size > MAX_INLINE_BLOB:
+                large = _Ask(small=False)
+                large.add(job, opening)
+                yield large
+                continue
+            some.add(job, opening)
+            if len(some.wanted) == MAX_FETCH or some.size > FETCH_BYTES:
+                yield some
+                some = _Ask(small=True)
+        if some.wanted:
+            yield some
+
+    def _opening(self, job: Job) -> Opening:
+        self._session.tree.authors.check_manifest(job.file.manifest)
+        return Opening(job.file)
+
+    def _receive_small(
+        self, ask: _Ask, asked: deque[_Ask], failed: Callable[[FsError], None]
+    ) -> None:
+        while ask.wanted:
+            try:
+                blobs = self._session.connection.answer(ask.request, Fetched).blobs
+            except Unreachable as lost:
+                self._ask_again(lost, [ask, *asked])
+                continue
+            if not 0 < len(blobs) <= len(ask.wanted):
+                raise RemoteProtocolError("The server sent more files than were asked for.")
+            self._session.persistence.progressed()
+            wanted, ask.wanted = ask.wanted[: len(blobs)], ask.wanted[len(blobs) :]
+            for blob, (job, opening) in zip(blobs, wanted, strict=True):
+                try:
+                    self._take_whole(job, opening, blob)
+                except FsError as error:
+                    failed(error)
+
+    def _take_whole(self, job: Job, opening: Opening, blob: bytes | None) -> None:
+        if blob is None:
+            raise ConflictError(f"'{job.file.path}' was replaced or removed meanwhile.")
+        plain = opening.open_whole(blob)
+        if job.at_once is not None:
+            job.at_once(plain)
+        else:
+            with job.target() as target:
+                target.write(plain)
+        self._progress.advance(len(plain))
+        self._progress.file_done()
+
+    def _receive_large(
+        self, ask: _Ask, asked: deque[_Ask], failed: Callable[[FsError], None]
+    ) -> bool:
+        """Receive a large file; tell whether it must be asked for again, from its beginning."""
+        ((job, opening),) = ask.wanted
+        try:
+            self._receive(ask, job, opening, asked)
+        except (Unreachable, RemoteProtocolError):
+            raise
+        except FsError as error:
+            if not self._drained(opening, ask):
+                raise
+            if isinstance(error, IntegrityError) and opening.kept:
+                # What was kept of it may have been changed; it is no more now.
+                ask.wanted = [(job, self._opening(job))]
+                return True
+            failed(error)
+        return False
+
+    def _receive(self, ask: _Ask, job: Job, opening: Opening, asked: deque[_Ask]) -> None:
+        path, size = str(job.file.path), job.file.metadata.size
+        beside = None if job.may_wait else self._writer
+        with job.target() as target, self._progress.begin_file(path, size) as moving:
+            while True:
+                try:
+                    self._take_kept(job, opening, ask, moving)
+                    writing = Writing(target, moving, self._buffers, beside)
+                    self._open_into(opening, ask, writing)
+                    break
+                except Unreachable as lost:
+                    self._ask_again(lost, [ask, *asked])
+            opening.check()
+        self._progress.file_done()
+
+    def _take_kept(self, job: Job, opening: Opening, ask: _Ask, moving: Moving) -> None:
+        """Take the leaves of what was kept of a file."""
+        kept = job.kept
+        if kept is None or opening.hashed >= opening.kept:
+            return
+        window: deque[tuple[Buffer, Future[None]]] = deque()
+        while window or opening.hashed < opening.kept:
+            if opening.hashed < opening.kept:
+                buffer = self._buffers.take()
+                plain = kept.read(opening.hashed, buffer.plain)
+                work = self._threads.submit(opening.hash, opening.hashed, plain, buffer.sealed)
+                window.append((buffer, work))
+                opening.hashed += 1
+                moving.advance(len(plain))
+            if len(window) > AHEAD or opening.hashed >= opening.kept:
+                buffer, work = window.popleft()
+                work.result()
+                self._buffers.give_back(buffer)
+        kept.go_to(opening.kept)
+
+    def _open_into(self, opening: Opening, ask: _Ask, writing: Writing) -> None:
+        """Receive what is missing; when the connection is lost, all that came was written."""
+        if not ask.request:
+            return
+        try:
+            for index in range(opening.next, opening.segments):
+                buffer = self._buffers.take()
+                segment = self._next(opening, ask, index, buffer.sealed)
+                work = self._threads.submit(opening.open, index, segment, buffer.plain)
+                writing.add(buffer, work)
+                opening.next = index + 1
+                if index == 0:  # it has the header, which the others need
+                    writing.see_to_first()
+                if len(writing) > AHEAD:
+                    writing.see_to_first()
+            writing.finish()
+            self._end(opening, ask)
+        except Unreachable:
+            writing.finish()
+            raise
+        finally:
+            writing.stop()
+
+    def _next(self, opening: Opening, ask: _Ask, index: int, into: memoryview) -> memoryview:
+        event = self._event(ask, into)
+        if not isinstance(event, Data) or event.index != index:
+            raise IntegrityError("The server sent the segments of a file cut or out of order.")
+        if len(event.payload) != opening.segment_size(index):
+            raise IntegrityError("The server sent a segment of another size than was signed.")
+        self._session.persistence.progressed()
+        return event.payload
+
+    def _end(self, opening: Opening, ask: _Ask) -> None:
+        event = self._event(ask)
+        if isinstance(event, Data):
+            raise IntegrityError("The server sent more of a file than was signed.")
+        if event.message != Sent(opening.content.sealed_size):
+            raise IntegrityError("The server names another size of a file than was signed.")
+
+    def _event(self, ask: _Ask, into: memoryview | None = None) -> Control | Data:
+        """Return what comes next for the request whose turn it is."""
+        try:
+            event = self._session.connection.next_of(ask.request, into)
+        except FsError:
+            ask.request = 0
+            raise
+        if isinstance(event, Control):
+            ask.request = 0
+            if not isinstance(event.message, Sent):
+                raise RemoteProtocolError("The server gave an answer to another question.")
+        return event
+
+    def _drained(self, opening: Opening, ask: _Ask) -> bool:
+        """Receive the rest of a file that was given up, to get at the answers behind it.
+
+        False if they cannot be had: the connection is lost, or the rest does not end where the
+        file does. What was wrong with the file counts then, and nothing more is asked.
+        """
+        for _ in range(opening.segments + 1):
+            if not ask.request:
+                break
+            try:
+                self._event(ask)
+            except FsError:
+                return self._session.connection.usable
+        return not ask.request
+
+
+@dataclass
+class _Ask:
+    """One request for content: of one large file, or of many small ones."""
+
+    small: bool
+    wanted: list[tuple[Job, Opening]] = field(default_factory=list)
+    request: int = 0
+    """0 where nothing has to be asked for, or a large file was answered to its end."""
+    size: int = 0
+    """Bytes that will come."""
+
+    def add(self, job: Job, opening: Opening) -> None:
+        """Ask for one more."""
+        self.wanted.append((job, opening))
+        self.size += opening.content.sealed_size
+
+    def send(self, connection: ServerConnection) -> None:
+        """Ask for what has not come yet."""
+        contents = [
+            files.Content(job.file.keyed.node, opening.content.root) for job, opening in self.wanted
+        ]
+        if self.small:
+            self.request = connection.send(Fetch(contents))
+            return
+        ((job, opening),), (content,) = self.wanted, contents
+        if opening.next == 0 and job.kept is not None:
+            opening.go_on_behind(job.kept.segments())
+        self.request = 0
+        if opening.next < opening.segments:
+            self.request = connection.send(Download(content.node, content.root, opening.next))

@@ -1,0 +1,173 @@
+"""What came of a large file, kept beside its target until the rest has come.
+
+`.NAME.ROOT.fs-part`, where ROOT is the beginning of the content's root: so another version of the
+file is never taken for this one. It holds plaintext that was verified segment by segment, but
+whoever goes on with it does not believe that: all of it is sealed again, and the root over the
+leaves is compared before the file gets its name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from fsclient.connection.retry import Once, can_go_on
+from fsclient.local_errors import local_errors
+from fsclient.transfer.local.files import LocalFacts, Target, fill
+from fsclient.transfer.local.locks import lock, remove_unless_held
+from fsproto import crypto
+from fsproto.errors import FsError
+from fsproto.sealed import stream
+from fsproto.types import Root
+
+_SUFFIX = ".fs-part"
+_ROOT_DIGITS = 16
+_LONGEST_NAME = 255
+"""Bytes of a name on all file systems that matter here."""
+
+
+class Partial:
+    """A file that is written to go on with it later; gets its name only if the block ends well."""
+
+    def __init__(
+        self, path: Path, facts: LocalFacts, root: Root, persistence: Once, *, follow: bool
+    ) -> None:
+        """Take where it goes, what it will be like, and the root of its sealed content.
+
+        `follow` is as for a `Target`.
+        """
+        self._path = path
+        self._follow = follow
+        self._facts = facts
+        self._root = root
+        self._persistence = persistence
+        self._fd: int | None = None
+        self._place: Path | None = None
+        self._target: Target | None = None
+        self._file: BinaryIO | None = None
+
+    def segments(self) -> int:
+        """Open what there is and return how many whole segments it has; 0 if it is of no use.
+
+        It is locked from now on, so that what was asked for because of it stays right.
+        """
+        if self._fd is None and self._persistence.resumes:
+            with suppress(OSError, FsError):
+                target = Target(self._path, follow=self._follow)
+                self._place = _place(target.final, self._root)
+                self._fd = lock(self._place, make=False)
+        if self._fd is None:
+            return 0
+        size = os.fstat(self._fd).st_size
+        return 0 if size > self._facts.size else stream.whole_segments(size, self._facts.size)
+
+    def forget(self) -> None:
+        """Delete what there is: it was not what it should have been."""
+        if self._fd is not None and self._place is not None:
+            self._place.unlink(missing_ok=True)
+            os.close(self._fd)
+            self._fd = None
+
+    def __enter__(self) -> Self:
+        """Open it for writing behind the segments that there are."""
+        self._target = target = Target(self._path, follow=self._follow)
+        there = self.segments()
+        with local_errors(target.final.parent):
+            if self._fd is None and self._persistence.resumes:
+                self._place = _place(target.final, self._root)
+                _remove_others(self._place)
+                self._fd = lock(self._place, make=True)
+            if self._fd is None:  # another process gets the same file, say
+                self._place = None
+                self._file = target.begin()
+            else:
+                self._file = os.fdopen(self._fd, "r+b", buffering=0)
+                self._file.truncate(stream.plain_end(there, self._facts.size))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        """Give it its name, or keep it, or delete it, as the block has ended."""
+        if self._target is None or self._file is None:
+            raise RuntimeError("it was never entered")
+        written = self._place or self._target.temporary
+        keep = self._place is not None and kind is not None and _is_interruption(error)
+        try:
+            if self._place is None:
+                self._file.close()  # Windows renames no file that is open
+            if kind is None:
+                self._target.complete(written, self._facts)
+            elif keep and os.fstat(self._file.fileno()).st_size:
+                self._persistence.unfinished = True
+            else:
+                keep = False
+        finally:
+            if not keep:
+                with suppress(OSError):
+                    written.unlink(missing_ok=True)
+            self._file.close()
+            self._fd = self._file = None
+
+    def write(self, data: bytes | memoryview, /) -> None:
+        """Write what comes next."""
+        view = memoryview(data)
+        with local_errors(self._path):
+            while view:
+                view = view[self._opened.write(view) :]
+
+    def read(self, index: int, room: memoryview) -> memoryview:
+        """Return the plaintext of a segment that was kept, in `room`."""
+        start = stream.plain_start(index)
+        end = stream.plain_end(index + 1, self._facts.size)
+        with local_errors(self._path):
+            self._opened.seek(start)
+            return room[: fill(room[: end - start], self._opened)]
+
+    def go_to(self, index: int) -> None:
+        """Write segment `index` next."""
+        with local_errors(self._path):
+            self._opened.seek(stream.plain_start(index))
+
+    @property
+    def _opened(self) -> BinaryIO:
+        if self._file is None:
+            raise RuntimeError("it is not open")
+        return self._file
+
+
+def drop_partials(path: Path, *, follow: bool) -> None:
+    """Delete what was kept of any version of a file that goes to a place."""
+    with suppress(OSError, FsError):
+        final = Target(path, follow=follow).final
+        _remove_others(_place(final, Root(bytes(crypto.HASH_SIZE))), all_of_them=True)
+
+
+def _is_interruption(error: BaseException | None) -> bool:
+    """Tell an end that comes from outside from one that says that something is wrong."""
+    if isinstance(error, FsError):
+        return can_go_on(error)
+    return isinstance(error, KeyboardInterrupt | SystemExit)
+
+
+def _place(final: Path, root: Root) -> Path:
+    end = f".{root.hex()[:_ROOT_DIGITS]}{_SUFFIX}"
+    longest = _LONGEST_NAME - len(end) - 1
+    name = os.fsencode(final.name)[:longest].decode("utf-8", "ignore")
+    return final.parent / f".{name}{end}"
+
+
+def _remove_others(place: Path, *, all_of_them: bool = False) -> None:
+    """Delete what was kept of other versions of the same file, and is held by nobody."""
+    beginning = place.name.removesuffix(_SUFFIX).rpartition(".")[0]
+    pattern = re.compile(re.escape(beginning) + rf"\.[0-9a-f]{{{_ROOT_DIGITS}}}\{_SUFFIX}")
+    with os.scandir(place.parent) as entries:
+        found = [entry.name for entry in entries if pattern.fullmatch(entry.name)]
+    for name in found:
+        if all_of_them or name != place.name:
+            with suppress(OSError):
+                remove_unless_held(place.parent / name)

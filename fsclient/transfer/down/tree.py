@@ -1,0 +1,328 @@
+"""What is in a remote folder goes into a local one: compared, and what differs is got.
+
+Nothing is ever written through a link that lies inside the local folder: where a folder must go,
+a link in its place is an error, and where a file must go the link itself is replaced. All folders
+are made before the first file or link is, so no link of a tree can redirect another entry of it.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from fsclient.connection.retry import WORTH_KEEPING
+from fsclient.local_errors import local_errors
+from fsclient.session.login import Session
+from fsclient.transfer.compare import Comparer, same_facts, same_time
+from fsclient.transfer.down.files import Downloader, Job
+from fsclient.transfer.down.partial import Partial, drop_partials
+from fsclient.transfer.down.write_behind import Writable
+from fsclient.transfer.local.delete import Removal
+from fsclient.transfer.local.files import (
+    FILE,
+    FOLDER,
+    LINK,
+    LocalFacts,
+    Written,
+    children,
+    is_folder_there,
+    kind_at,
+    local_name,
+    passing_name,
+    same_file_key,
+    set_facts,
+    written_whole,
+)
+from fsclient.transfer.local.small_files import write_new, write_whole
+from fsclient.transfer.local.source import Source
+from fsclient.transfer.local.symlinks import LinkSource, link_made, local_facts
+from fsclient.transfer.report import actions as what
+from fsclient.transfer.report.failures import Failures
+from fsclient.transfer.report.progress import Progress
+from fsclient.transfer.run import Task
+from fsclient.tree.tree import Located
+from fsproto.errors import ExistsError, FsError, SourceChangedError
+from fsproto.names import for_terminal
+from fsproto.sealed.manifest import Metadata, Mode
+
+
+@dataclass
+class _Here:
+    """A folder on both sides; `relative` is its path from the top of what is got."""
+
+    found: Located
+    path: Path
+    relative: str
+    follow: bool = False
+    """Whether `path` was named by a person: a link there may lead elsewhere."""
+    was_there: bool = False
+
+
+class Down:
+    """Gets files, links and folders where they belong, as far as they are not there already."""
+
+    def __init__(self, task: Task) -> None:
+        """Take the command that this is a part of."""
+        self._session = task.session
+        self._progress = task.progress
+        self._failures = task.failures
+        self._actions = task.actions
+        self._rules = task.rules
+        self._removal = Removal(task.actions, task.failures, task.rules.excludes)
+        self._compare = Comparer(task.session)
+        self._jobs: list[Job] = []
+        self._folders: list[tuple[Path, Metadata]] = []
+        self._extra: list[tuple[Path, str]] = []
+
+    def finish(self) -> None:
+        """Get what was found to be missing or different; then remove what is to be removed."""
+        get_all(self._session, self._jobs, self._progress, self._failures)
+        if self._extra and len(self._failures):
+            self._failures.removed_nothing()
+            self._extra = []
+        for path, relative in self._extra:
+            with self._failures.noted():
+                self._removal.remove(path, relative)
+        if not self._actions.dry_run:
+            for path, metadata in reversed(self._folders):
+                with self._failures.noted(), local_errors(path):
+                    os.utime(path, ns=(metadata.mtime_ns, metadata.mtime_ns))
+
+    def add(self, found: Located, path: Path, relative: str = "", *, follow: bool = False) -> None:
+        """Make folders for everything under a node, and note what is to be got.
+
+        `relative` is the path from the top of what is got. `follow` is for a `path` that a person
+        has named: a link there may lead elsewhere.
+        """
+        if found.is_folder:
+            self._walk(_Here(found, path, relative, follow=follow))
+        else:
+            self._leaf(found, path, relative, follow=follow)
+
+    # --- folders
+
+    def _walk(self, top: _Here) -> None:
+        todo: deque[tuple[Located, _Here]] = deque()
+        self._enter(top, todo)
+        for here, inside in self._session.tree.listings(todo):
+            with self._failures.noted():
+                if isinstance(inside, FsError):
+                    raise inside
+                self._contents(here, inside, todo)
+
+    def _enter(self, here: _Here, todo: deque[tuple[Located, _Here]]) -> None:
+        """Make a local folder unless it is there, and have it filled in its turn."""
+        here.was_there = self._made_or_there(here.path, here.relative, follow=here.follow)
+        self._folders.append((here.path, here.found.metadata))
+        todo.append((here.found, here))
+
+    def _contents(
+        self, here: _Here, inside: list[Located], todo: deque[tuple[Located, _Here]]
+    ) -> None:
+        if here.was_there and self._rules.mirror:
+            self._note_time(here.path, here.found.metadata)
+        if here.was_there and self._rules.delete:
+            self._note_extra(here.path, inside, here.relative)
+        taken: set[str] = set()
+        beginning = str(here.path / "_")[:-1]
+        for child in inside:
+            name = child.path.name
+            below = f"{here.relative}/{name}" if here.relative else name
+            if self._rules.excludes.match(below, folder=child.is_folder):
+                self._actions.excluded += 1
+                continue
+            try:
+                place = beginning + name_for(child, taken)
+                if child.is_folder:
+                    self._enter(_Here(child, Path(place), below), todo)
+                elif here.was_there:
+                    self._leaf(child, Path(place), below, follow=False)
+                else:  # made just now: nothing is there to be looked at
+                    self._add(self._job(child, place, is_new=True), place, what.GET)
+            except FsError as error:
+                self._failures.note(error)
+
+    def _made_or_there(self, path: Path, relative: str, *, follow: bool) -> bool:
+        """Make a local folder; tell whether it was there already."""
+        may_replace = self._rules.delete and not follow
+        goes = may_replace and kind_at(path) in (FILE, LINK)
+        if not (goes and self._removal.remove(path, relative)) and is_folder_there(
+            path, follow=follow
+        ):
+            return True
+        self._actions.note(what.MAKE_FOLDER, f"{path}{os.sep}")
+        if not self._actions.dry_run:
+            with local_errors(path):
+                path.mkdir()
+            self._progress.folder_done()
+        return False
+
+    def _note_time(self, path: Path, metadata: Metadata) -> None:
+        with local_errors(path):
+            mtime_ns = path.stat().st_mtime_ns
+        if not same_time(mtime_ns, metadata.mtime_ns):
+            self._actions.note(what.TOUCH, f"{path}{os.sep}")
+
+    def _note_extra(self, path: Path, inside: list[Located], relative: str) -> None:
+        there = {_same_name(child.path.name) for child in inside}
+        for child in children(path):
+            if _same_name(child.name) not in there:
+                below = f"{relative}/{child.name}" if relative else child.name
+                self._extra.append((child.path, below))
+
+    # --- files
+
+    def _leaf(self, found: Located, path: Path, relative: str, *, follow: bool) -> None:
+        """Note that a file is to be got, unless it is the same as what is there."""
+        metadata = found.metadata
+        follow = follow and metadata.mode is not Mode.SYMLINK
+        kind = kind_at(path, follow=follow)
+        if kind == FOLDER:
+            self._check_replaceable(path, relative)
+            remove = partial(self._removal.remove, path, relative)
+            job = Job(found, partial(_in_place_of_folder, path, metadata, remove))
+            self._add(job, path, what.REPLACE)
+            return
+        there = local_facts(path, follow=follow) if kind else None
+        if there is None or not self._is_same(found, path, there, follow=follow):
+            job = self._job(found, path, follow=follow)
+            self._add(job, path, what.GET if there is None else what.REPLACE)
+
+    def _job(
+        self, found: Located, place: Path | str, *, follow: bool = False, is_new: bool = False
+    ) -> Job:
+        """Return the job for one file, which is kept in parts if it is worth it.
+
+        `is_new` says that its folder was made just now. Its path may be text, and no `Path` is made
+        of it where none is needed: these are many.
+        """
+        metadata, persistence = found.metadata, self._session.persistence
+        content = found.manifest.body.content
+        target = partial(_written, place, metadata, follow=follow)
+        if metadata.mode is Mode.SYMLINK or content is None:
+            return Job(found, target)
+        if metadata.size < WORTH_KEEPING:
+            facts = _facts(metadata)
+            if is_new:
+                return Job(found, target, at_once=partial(write_new, str(place), facts=facts))
+            at_once = partial(write_whole, Path(place), facts=facts, follow=follow)
+            return Job(found, target, at_once=at_once)
+        path = Path(place)
+        if not persistence.resumes:
+            if not self._actions.dry_run:
+                drop_partials(path, follow=follow)
+            return Job(found, target)
+        kept = Partial(path, _facts(metadata), content.root, persistence, follow=follow)
+        return Job(found, lambda: kept, kept)
+
+    def _add(self, job: Job, path: Path | str, action: str) -> None:
+        self._actions.note(action, path, job.file.metadata.size)
+        if not self._actions.dry_run:
+            self._jobs.append(job)
+
+    def _check_replaceable(self, path: Path, relative: str) -> None:
+        """Raise `ExistsError` unless a file may take the place of this folder."""
+        sentence = (
+            f"The local '{for_terminal(str(path))}' is a folder; a file cannot take its place"
+        )
+        if not self._rules.delete:
+            hint = "Give --delete to have it replaced." if self._rules.mirror else None
+            raise ExistsError(f"{sentence}.", hint=hint)
+        if not self._removal.goes_whole(path, relative):
+            raise ExistsError(f"{sentence}: it holds what is excluded, or what is no file.")
+
+    def _is_same(self, found: Located, path: Path, there: LocalFacts, *, follow: bool) -> bool:
+        """Tell whether a file need not be got; what else differs of it is set."""
+        metadata, rules = found.metadata, self._rules
+        if not (rules.update or rules.mirror or self._went_before(path)):
+            return False
+        same = same_facts(there, metadata)
+        if not same or rules.checksum:
+            if not rules.mirror or not self._compare.may_be_same(there, metadata):
+                return False
+            if not self._has_content(found, path, follow=follow):
+                return False
+        self._actions.note(what.SKIP if same else what.TOUCH, path)
+        if not same and not self._actions.dry_run:
+            set_facts(path, _facts(metadata))
+        return True
+
+    def _went_before(self, path: Path) -> bool:
+        """Tell whether the command that this one goes on with may have got this."""
+        since_ns = self._rules.since_ns
+        with local_errors(path):
+            return since_ns is not None and path.lstat().st_ctime_ns >= since_ns
+
+    def _has_content(self, found: Located, path: Path, *, follow: bool) -> bool:
+        is_link = found.metadata.mode is Mode.SYMLINK
+        source = LinkSource(path) if is_link else Source(path, follow=follow)
+        try:
+            return self._compare.same_content(found, source)
+        except SourceChangedError:
+            return False
+        finally:
+            source.close()
+
+
+def name_for(found: Located, taken: set[str]) -> str:
+    """Return the name that something gets in a local folder; `taken` are those given already."""
+    name = local_name(found.path.name)
+    key = same_file_key(name)
+    if key in taken:
+        raise ExistsError(f"'{found.path}' would replace what was got under the same name.")
+    taken.add(key)
+    return name
+
+
+def get_all(session: Session, jobs: list[Job], progress: Progress, failures: Failures) -> None:
+    """Get files; what concerns one of them alone is noted."""
+    for job in jobs:
+        progress.expect(job.file.metadata.size)
+    downloader = Downloader(session, progress)
+    try:
+        downloader.get_all(jobs, failures.note)
+    finally:
+        downloader.close()
+
+
+@contextmanager
+def _written(place: Path | str, metadata: Metadata, *, follow: bool = False) -> Iterator[Writable]:
+    """Give what takes a file's content, or a link's; it is there only if the block ends well."""
+    path = Path(place)
+    if metadata.mode is Mode.SYMLINK:
+        with link_made(path, metadata.mtime_ns) as link:
+            yield link
+        return
+    with written_whole(path, _facts(metadata), follow=follow) as file:
+        yield Written(file, path)
+
+
+@contextmanager
+def _in_place_of_folder(
+    path: Path, metadata: Metadata, remove: partial[bool]
+) -> Iterator[Writable]:
+    """As `_written`, where a folder goes once all of the file was verified."""
+    beside = path.with_name(passing_name())
+    try:
+        with _written(beside, metadata) as target:
+            yield target
+        remove()
+        with local_errors(path):
+            beside.replace(path)
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def _facts(metadata: Metadata) -> LocalFacts:
+    return LocalFacts(metadata.size, metadata.mtime_ns, metadata.mode)
+
+
+def _same_name(name: str) -> str:
+    return same_file_key(unicodedata.normalize("NFC", name))

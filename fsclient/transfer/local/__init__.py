@@ -1,0 +1,1 @@
+"""Files and symbolic links of the local disk."""

@@ -1,0 +1,65 @@
+"""Removing local files and folders: never through a link, and nothing that is excluded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fsclient.local_errors import local_errors
+from fsclient.transfer.excludes import Excludes
+from fsclient.transfer.local.files import FOLDER, SPECIAL, Child, children, kind_at
+from fsclient.transfer.report.actions import REMOVE, Actions
+from fsclient.transfer.report.failures import Failures
+
+
+class Removal:
+    """Removes what it is told to, as far as it may."""
+
+    def __init__(self, actions: Actions, failures: Failures, excludes: Excludes) -> None:
+        """Take whom to tell, and what is to stay."""
+        self._actions = actions
+        self._failures = failures
+        self._excludes = excludes
+
+    def goes_whole(self, path: Path, relative: str) -> bool:
+        """Tell whether all of a folder may go; `relative` is its path from the top one."""
+        return all(
+            self._may_go(child, below)
+            and (child.kind != FOLDER or self.goes_whole(child.path, below))
+            for child, below in _inside(path, relative)
+        )
+
+    def remove(self, path: Path, relative: str) -> bool:
+        """Remove what is at a path, folders from below; tell whether all of it went."""
+        kind = kind_at(path)
+        if kind is None:
+            return True
+        return self._remove(Child(path.name, str(path), kind), relative)
+
+    def _remove(self, child: Child, relative: str) -> bool:
+        if not self._may_go(child, relative):
+            if child.kind == SPECIAL:
+                self._failures.skip(child.place, SPECIAL)
+            return False
+        if child.kind != FOLDER:
+            self._actions.note(REMOVE, child.place)
+            if not self._actions.dry_run:
+                with local_errors(child.path):
+                    child.path.unlink(missing_ok=True)
+            return True
+        went = [self._remove(one, below) for one, below in _inside(child.path, relative)]
+        if not all(went):
+            return False
+        self._actions.note(REMOVE, f"{child.place}{os.sep}")
+        if not self._actions.dry_run:
+            with local_errors(child.path):
+                child.path.rmdir()
+        return True
+
+    def _may_go(self, child: Child, relative: str) -> bool:
+        excluded = self._excludes.match(relative, folder=child.kind == FOLDER)
+        return child.kind != SPECIAL and not excluded
+
+
+def _inside(path: Path, relative: str) -> list[tuple[Child, str]]:
+    return [(child, f"{relative}/{child.name}") for child in children(path)]

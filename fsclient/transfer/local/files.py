@@ -1,0 +1,295 @@
+"""The local side of transfers: what there is, and writing targets that are whole or not there."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+from typing import BinaryIO
+
+from fsclient.local_errors import local_errors
+from fsclient.transfer.excludes import Excludes
+from fsproto.errors import ConflictError, InvalidNameError
+from fsproto.names import clean_name, for_terminal
+from fsproto.sealed.manifest import Mode
+from fsproto.values import Value
+
+_WINDOWS_CHARACTERS = frozenset('<>:"/\\|?*')
+_WINDOWS_NAMES = frozenset(
+    ["con", "prn", "aux", "nul", "conin$", "conout$"]
+    + [f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³"]
+)
+IS_WINDOWS = os.name == "nt"
+FILE, FOLDER, LINK, SPECIAL = "file", "folder", "link", "special file"
+"""What something in a local folder is."""
+TAKES_NUMBERS = {os.chmod, os.utime} <= os.supports_fd
+"""Whether time and mode can be set on an open file, without looking its path up again."""
+FOLDS_CASE = IS_WINDOWS or sys.platform == "darwin"
+"""Whether `A` and `a` usually are one file on this system."""
+
+
+class LocalFacts(Value, frozen=True):
+    """What a local file or folder is like."""
+
+    size: int
+    mtime_ns: int
+    mode: Mode
+
+
+def facts_of(found: os.stat_result) -> LocalFacts:
+    """Return what a file or link is like, by what the system says of it."""
+    if stat.S_ISLNK(found.st_mode):
+        mode = Mode.SYMLINK
+    elif found.st_mode & stat.S_IXUSR and not IS_WINDOWS:
+        mode = Mode.EXECUTABLE
+    else:
+        mode = Mode.REGULAR
+    return LocalFacts(found.st_size, found.st_mtime_ns, mode)
+
+
+def local_name(name: str, *, windows: bool = IS_WINDOWS) -> str:
+    """Return a name from a tree as one of this machine; `InvalidNameError` if it cannot be one."""
+    clean_name(name)
+    if windows and (
+        _WINDOWS_CHARACTERS & set(name)
+        or name[-1] in ". "
+        or name.split(".", maxsplit=1)[0].rstrip(" ").lower() in _WINDOWS_NAMES
+    ):
+        raise InvalidNameError(f"Windows takes no file named '{for_terminal(name)}'.")
+    return name
+
+
+def same_file_key(name: str, *, folds_case: bool = FOLDS_CASE) -> str:
+    """Return what two names have in common that would be one file in a local folder."""
+    return name.casefold() if folds_case else name
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether a path leads to a folder; `FsError` if it cannot be known."""
+    with local_errors(path):
+        return stat.S_ISDIR(path.stat().st_mode)
+
+
+_PASSING_NUMBERS = count(int.from_bytes(os.urandom(7)))
+_PASSING = re.compile(r"\.(fs-[0-9a-f]{16}|.*\.[0-9a-f]{16}\.fs-part)", re.DOTALL)
+
+
+def is_passing(name: str) -> bool:
+    """Tell the name of what a `get` has not finished yet, and may have left behind."""
+    return name.startswith(".") and _PASSING.fullmatch(name) is not None
+
+
+def passing_name() -> str:
+    """Return a name for what is on its way, which nothing else has."""
+    return f".fs-{next(_PASSING_NUMBERS):016x}"
+
+
+class Child(Value, frozen=True):
+    """One entry of a local folder."""
+
+    name: str
+    place: str
+    """Its path as text: many have no use for a `Path`, which takes long to make."""
+    kind: str
+    """`FILE`, `FOLDER`, `LINK` or `SPECIAL`."""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return Path(self.place)
+
+
+def children(folder: Path) -> list[Child]:
+    """Return a folder's entries by name."""
+    with local_errors(folder), os.scandir(folder) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+        return [Child(entry.name, _plain(entry.path), _kind(entry)) for entry in found]
+
+
+def _plain(path: str) -> str:
+    """Return what a scan gives as a `Path` would be written."""
+    return path.removeprefix(f".{os.sep}")
+
+
+def kind_at(path: Path, *, follow: bool = False) -> str | None:
+    """Return what a path leads to, `FILE`, `FOLDER`, `LINK` or `SPECIAL`; None for nothing."""
+    with local_errors(path):
+        try:
+            mode = (path.stat() if follow else path.lstat()).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+    if stat.S_ISLNK(mode):
+        return LINK
+    if stat.S_ISDIR(mode):
+        return FOLDER
+    return FILE if stat.S_ISREG(mode) else SPECIAL
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    if entry.is_symlink():
+        return LINK
+    if entry.is_dir():
+        return FOLDER
+    return FILE if entry.is_file() else SPECIAL
+
+
+def sizes(path: Path, excludes: Excludes) -> Iterator[int]:
+    """Give the size of every regular file at or under a path, but for what cannot be read."""
+    with suppress(OSError):
+        if path.is_file():
+            yield path.stat().st_size
+    left = [(str(path), "")]
+    while left:
+        folder, relative = left.pop()
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                is_folder = entry.is_dir(follow_symlinks=False)
+                if excludes and excludes.match(relative + entry.name, folder=is_folder):
+                    continue
+                if is_folder:
+                    left.append((entry.path, f"{relative}{entry.name}/"))
+                elif entry.is_file(follow_symlinks=False):
+                    yield entry.stat(follow_symlinks=False).st_size
+
+
+def fill(room: memoryview, file: BinaryIO) -> int:
+    """Fill `room` from a file or pipe; return how much came, less than its size at the end only."""
+    have = 0
+    while have < len(room) and (count := file.readinto(room[have:])):  # type: ignore[attr-defined]
+        have += count
+    return have
+
+
+class Target:
+    """Where a local file goes: what it replaces, and what it will be like.
+
+    A link is followed, and what it leads to is replaced; or the link itself if `follow` is not
+    set. Only a regular file or such a link ever is.
+    """
+
+    def __init__(self, path: Path, *, follow: bool = True) -> None:
+        """Look at what is there; `ConflictError` for what is never replaced."""
+        self._path = path
+        self.final, self._mode = _replaced(path, follow=follow)
+
+    @cached_property
+    def temporary(self) -> Path:
+        """Where it lies until it is whole."""
+        return self.final.parent / passing_name()
+
+    def begin(self) -> BinaryIO:
+        """Open a new file beside it, which only we can read."""
+        return open(self.temporary, "xb", buffering=0, opener=_private)
+
+    def dress(self, written: Path | int, facts: LocalFacts) -> None:
+        """Give what was written, a path or an open file's number, its time and mode."""
+        if not IS_WINDOWS:
+            mode = permissions(self._mode, executable=facts.mode is Mode.EXECUTABLE)
+            os.chmod(written, mode)  # noqa: PTH101 - a path would have to be looked up again
+        os.utime(written, ns=(facts.mtime_ns, facts.mtime_ns))
+
+    def complete(self, written: Path, facts: LocalFacts) -> None:
+        """Give what was written its time and mode, and then its name."""
+        with local_errors(self._path):
+            self.dress(written, facts)
+            written.replace(self.final)
+
+
+@contextmanager
+def written_whole(path: Path, facts: LocalFacts, *, follow: bool = True) -> Iterator[BinaryIO]:
+    """Give a file to write; it gets its name, times and mode only if the block ends well."""
+    target = Target(path, follow=follow)
+    temporary = target.temporary
+    with local_errors(target.final.parent):
+        file = target.begin()
+    try:
+        with file:
+            yield file
+            with local_errors(path):
+                target.dress(file.fileno() if TAKES_NUMBERS else temporary, facts)
+        with local_errors(path):
+            temporary.replace(target.final)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+class Written(Value, frozen=True):
+    """A local file that says what went wrong in our own words."""
+
+    file: BinaryIO
+    called: Path | str
+
+    def write(self, data: bytes | memoryview, /) -> None:
+        """Write all of the data."""
+        view = memoryview(data)
+        with local_errors(self.called):
+            while view:
+                view = view[self.file.write(view) :]
+
+
+def set_facts(path: Path, facts: LocalFacts) -> None:
+    """Give a file, or a link itself, another time and mode."""
+    with local_errors(path):
+        before = path.lstat().st_mode
+        if not IS_WINDOWS and stat.S_ISREG(before):
+            path.chmod(permissions(before, executable=facts.mode is Mode.EXECUTABLE))
+        if not stat.S_ISLNK(before):
+            os.utime(path, ns=(facts.mtime_ns, facts.mtime_ns))
+        elif os.utime in os.supports_follow_symlinks:
+            os.utime(path, ns=(facts.mtime_ns, facts.mtime_ns), follow_symlinks=False)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _replaced(path: Path, *, follow: bool) -> tuple[Path, int | None]:
+    """Return where a file really goes, and the mode of the one that is there, if there is one."""
+    with local_errors(path):
+        try:
+            mode = os.stat(path, follow_symlinks=follow).st_mode  # noqa: PTH116 - of `Path` a detour
+        except FileNotFoundError:
+            return path, None
+        if stat.S_ISREG(mode):
+            return (path.resolve() if follow and path.is_symlink() else path), mode
+        if stat.S_ISLNK(mode):
+            return path, None
+    raise ConflictError(
+        f"The local '{for_terminal(str(path))}' is not a regular file and is not replaced.",
+        hint="To write into it: fsclient cat NAME > FILE",
+    )
+
+
+def permissions(before: int | None, *, executable: bool) -> int:
+    """Return a file's permissions: what it had, else what the umask allows; and whether it runs."""
+    if before is None:
+        umask = os.umask(0o077)
+        os.umask(umask)
+        before = 0o666 & ~umask
+    readable = before & 0o666
+    return readable | ((readable & 0o444) >> 2 if executable else 0)
+
+
+def is_folder_there(path: Path, *, follow: bool) -> bool:
+    """Tell whether a folder is there already; `ConflictError` if something else is in its place.
+
+    That is a link, too, unless `follow` is set: nothing is ever written through a link that was
+    not named by the person.
+    """
+    kind = kind_at(path, follow=follow)
+    if kind == LINK:
+        raise ConflictError(
+            f"The local '{for_terminal(str(path))}' is a symbolic link; it is not followed.",
+            hint="To write where it leads, name that place.",
+        )
+    if kind not in (FOLDER, None):
+        raise ConflictError(f"The local '{for_terminal(str(path))}' is in the way.")
+    return kind == FOLDER

@@ -1,0 +1,85 @@
+"""Writing a small file that is at hand, all of it verified: whole or not there, in few calls.
+
+For what comes piece by piece there is `localfs.written_whole`, which does the same. Paths are text
+here: taking a `Path` apart and joining it again costs more than making the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from fsclient.local_errors import local_errors
+from fsclient.transfer.local.files import (
+    TAKES_NUMBERS,
+    LocalFacts,
+    Target,
+    passing_name,
+    written_whole,
+)
+from fsproto.sealed.manifest import Mode
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+_NEW |= getattr(os, "O_BINARY", 0)
+
+
+def write_whole(path: Path, data: bytes | memoryview, facts: LocalFacts, *, follow: bool) -> None:
+    """Write a file that gets its name, time and mode once all of it is written.
+
+    `follow` is as for a `Target`.
+    """
+    if not TAKES_NUMBERS:
+        with written_whole(path, facts, follow=follow) as file, local_errors(path):
+            file.write(data)
+        return
+    target = Target(path, follow=follow)
+    dress = partial(target.dress, facts=facts)
+    _write_beside(path, os.fspath(target.final), data, dress, 0o600)
+
+
+def write_new(path: str, data: bytes | memoryview, facts: LocalFacts) -> None:
+    """Do as `write_whole`, where nothing is yet: in a folder that was made just now.
+
+    Whoever puts a file or a link there meanwhile is as late as who does so after it was written:
+    that is replaced, and never followed.
+    """
+    if not TAKES_NUMBERS or facts.mode is not Mode.REGULAR:
+        write_whole(Path(path), data, facts, follow=False)
+        return
+    # From the umask it has what it would be given else.
+    dress = partial(os.utime, ns=(facts.mtime_ns, facts.mtime_ns))
+    _write_beside(path, path, data, dress, 0o666)
+
+
+def _write_beside(
+    named: Path | str,
+    final: str,
+    data: bytes | memoryview,
+    dress: Callable[[int], None],
+    permissions: int,
+) -> None:
+    """Write a new file beside where it goes, have it dressed, and let it take its place."""
+    folder = os.path.dirname(final)  # noqa: PTH120
+    temporary = os.path.join(folder, passing_name())  # noqa: PTH118
+    try:
+        number = os.open(temporary, _NEW, permissions)
+    except OSError:
+        with local_errors(Path(folder)):
+            raise
+    try:
+        try:
+            done = os.write(number, data)
+            while done < len(data):  # a signal, or a disk that is filling
+                done += os.write(number, data[done:])
+            dress(number)
+        finally:
+            os.close(number)
+        os.replace(temporary, final)  # noqa: PTH105
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)  # noqa: PTH108
+        with local_errors(Path(named)):
+            raise

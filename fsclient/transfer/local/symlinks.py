@@ -1,0 +1,146 @@
+"""Symbolic links of this machine: read as what they are, and made whole or not at all.
+
+A link travels as a small file whose content is where it leads. It is never followed here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from fsclient.local_errors import local_errors
+from fsclient.transfer.local.files import LocalFacts, facts_of, passing_name
+from fsproto.errors import (
+    ConflictError,
+    IntegrityError,
+    InvalidNameError,
+    NotAllowedError,
+    SourceChangedError,
+)
+from fsproto.limits import MAX_LINK_TARGET
+from fsproto.names import for_terminal
+from fsproto.sealed.manifest import Mode
+
+_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+
+
+class LinkSource:
+    """A local link that is put: what is read of it is where it leads."""
+
+    def __init__(self, path: Path) -> None:
+        """Read it; `FsError` if that is impossible or it leads too far."""
+        self._path = path
+        with local_errors(path):
+            mtime_ns = path.lstat().st_mtime_ns
+        self._target = self._rest = _target(path)
+        if len(self._target) > MAX_LINK_TARGET:
+            raise InvalidNameError(
+                f"The local '{for_terminal(str(path))}' is a symbolic link to a path of more than "
+                f"{MAX_LINK_TARGET} bytes."
+            )
+        self.facts = LocalFacts(len(self._target), mtime_ns, Mode.SYMLINK)
+
+    def read_into(self, room: memoryview) -> int:
+        """Fill `room` with what comes next of the target."""
+        piece, self._rest = self._rest[: len(room)], self._rest[len(room) :]
+        room[: len(piece)] = piece
+        return len(piece)
+
+    def check_unchanged(self, size: int) -> None:
+        """Raise `SourceChangedError` unless it still leads there."""
+        if size != len(self._target) or _target(self._path) != self._target:
+            raise SourceChangedError(
+                f"The local '{for_terminal(str(self._path))}' changed while it was read; "
+                "it was not put."
+            )
+
+    def close(self) -> None:
+        """Do nothing: a link is not held open."""
+
+
+def local_facts(path: Path, *, follow: bool = False) -> LocalFacts | None:
+    """Return what lies at a path, a link as itself; None for nothing, or for what is no file."""
+    with local_errors(path):
+        try:
+            found = path.stat() if follow else path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+    if stat.S_ISLNK(found.st_mode):  # whose size says nothing on some systems
+        return LocalFacts(len(_target(path)), found.st_mtime_ns, Mode.SYMLINK)
+    return facts_of(found) if stat.S_ISREG(found.st_mode) else None
+
+
+def _target(path: Path) -> bytes:
+    with local_errors(path):
+        return os.readlink(os.fsencode(path))  # noqa: PTH115 - a `Path` would drop a './'
+
+
+class _Target(bytearray):
+    """Takes what is written as where a link leads."""
+
+    def write(self, data: bytes | memoryview, /) -> None:
+        if len(self) + len(data) <= MAX_LINK_TARGET:
+            self.extend(data)
+        else:
+            self[:] = bytes(MAX_LINK_TARGET + 1)  # refused in the end, and no longer than that
+
+
+@contextmanager
+def link_made(path: Path, mtime_ns: int) -> Iterator[_Target]:
+    """Give what takes the target of a link; the link is there only if the block ends well.
+
+    It takes the place of a file or link. `FsError` if it cannot be made, or leads nowhere that a
+    link can lead.
+    """
+    target = _Target()
+    yield target
+    if not 0 < len(target) <= MAX_LINK_TARGET or 0 in target:
+        raise IntegrityError(
+            f"The symbolic link for the local '{for_terminal(str(path))}' holds what no link can."
+        )
+    _must_be_replaceable(path)
+    temporary = path.parent / passing_name()
+    try:
+        _make(bytes(target), temporary, path)
+        with local_errors(path):
+            if os.utime in os.supports_follow_symlinks:
+                os.utime(temporary, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
+            temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _make(target: bytes, temporary: Path, path: Path) -> None:
+    with local_errors(path.parent):
+        try:
+            temporary.symlink_to(os.fsdecode(target))
+        except (NotImplementedError, ValueError):
+            raise _not_here(path) from None
+        except OSError as error:
+            if error.errno in _NO_LINKS:
+                raise _not_here(path) from None
+            raise
+
+
+def _not_here(path: Path) -> NotAllowedError:
+    return NotAllowedError(
+        f"The local '{for_terminal(str(path))}' would be a symbolic link, "
+        "and such a link cannot be made there."
+    )
+
+
+def _must_be_replaceable(path: Path) -> None:
+    with local_errors(path):
+        try:
+            mode = path.lstat().st_mode
+        except FileNotFoundError:
+            return
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        raise ConflictError(
+            f"The local '{for_terminal(str(path))}' is not a regular file and is not replaced."
+        )

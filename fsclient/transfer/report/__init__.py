@@ -1,0 +1,1 @@
+"""What a transfer reports: progress, rates, lines and bars, failures."""

@@ -1,0 +1,107 @@
+"""Who is told how far a transfer is, and in which words: plain lines, lines of JSON."""
+
+from __future__ import annotations
+
+import json
+from math import ceil
+from typing import Protocol
+
+from fsclient.transfer.report.rate import FileStanding, Standing
+from fsclient.ui import Ui, count_text, duration_text, size_text, took_text
+
+
+class Report(Protocol):
+    """Somebody who is told how far a transfer is."""
+
+    every_s: float
+    """How often to tell."""
+
+    def tell(self, now: Standing) -> None:
+        """Take how far everything is."""
+
+    def moved(self, file: FileStanding, seconds: float) -> None:
+        """Take that all of a large file has been moved, and how long it took."""
+
+    def end(self, last: Standing | None) -> None:
+        """Take that it is over; None if it did not end well."""
+
+
+def report_of(kind: str, ui: Ui) -> Report | None:
+    """Return what tells of progress in the way that `Ui.progress_kind` names."""
+    match kind:
+        case "bar":
+            from fsclient.transfer.report.bars import Bars
+
+            return Bars(ui)
+        case "plain":
+            return PlainLines(ui)
+        case "json":
+            return JsonLines(ui)
+    return None
+
+
+class PlainLines:
+    """A line of words now and then, and one for each large file."""
+
+    every_s = 2.0
+
+    def __init__(self, ui: Ui) -> None:
+        """Take who says it."""
+        self._ui = ui
+
+    def tell(self, now: Standing) -> None:
+        """Say how far everything is."""
+        files, moved = str(now.files), size_text(now.bytes)
+        if now.files_expected is not None:
+            files = f"{files} of {count_text(now.files_expected, 'file')}"
+        else:
+            files = count_text(now.files, "file")
+        if now.bytes_expected is not None:
+            moved = f"{moved} of {size_text(now.bytes_expected)}"
+        parts = [f"{now.verb} {files}", moved]
+        if now.rate is not None:
+            parts.append(f"{size_text(now.rate)}/s")
+        if now.seconds_left is not None:
+            parts.append(f"{duration_text(ceil(now.seconds_left))} left")
+        self._ui.say_progress(", ".join(parts))
+
+    def moved(self, file: FileStanding, seconds: float) -> None:
+        """Say that a file has been moved."""
+        parts = [file.name, size_text(file.bytes), took_text(file.bytes, seconds)]
+        self._ui.say_progress(", ".join(filter(None, parts)))
+
+    def end(self, last: Standing | None) -> None:
+        """Say nothing: the totals come next."""
+
+
+class JsonLines:
+    """An object on a line of its own now and then, one for each large file, and one at the end."""
+
+    every_s = 1.0
+
+    def __init__(self, ui: Ui) -> None:
+        """Take who says it."""
+        self._ui = ui
+
+    def tell(self, now: Standing) -> None:
+        """Say how far everything is."""
+        self._say(
+            event="progress",
+            files=now.files,
+            files_expected=now.files_expected,
+            bytes=now.bytes,
+            bytes_expected=now.bytes_expected,
+            seconds=round(now.seconds, 3),
+        )
+
+    def moved(self, file: FileStanding, seconds: float) -> None:
+        """Say that a file has been moved."""
+        self._say(event="file", path=file.name, bytes=file.bytes, seconds=round(seconds, 3))
+
+    def end(self, last: Standing | None) -> None:
+        """Say how far it came."""
+        if last is not None:
+            self.tell(last)
+
+    def _say(self, **event: object) -> None:
+        self._ui.say_progress(json.dumps(event))

@@ -1,0 +1,267 @@
+"""Sealing files and sending them; several small ones in one commit, large ones as streams."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from fsclient.connection.retry import WORTH_KEEPING, can_go_on
+from fsclient.session.login import Session
+from fsclient.transfer.local.source import Source
+from fsclient.transfer.report.progress import Moving, Progress
+from fsclient.transfer.up.encrypt import Readable, Sealing
+from fsclient.transfer.up.journal import Journal, Journals
+from fsclient.transfer.up.stream import Sending, Streamed, Workshop
+from fsclient.tree.commit import Changes
+from fsclient.tree.draft import NextVersion
+from fsclient.tree.folder_cache import Lately
+from fsclient.tree.tree import Located
+from fsproto.errors import FsError, SecurityError
+from fsproto.keys.tree import KeyedNode, new_node
+from fsproto.limits import MAX_INLINE_BLOB, RECORDS_AHEAD
+from fsproto.messages.files import InlineBlob
+from fsproto.sealed import integrity, stream
+from fsproto.sealed.manifest import Dropped, DroppedMetadata, Metadata
+from fsproto.types import NodeId
+
+BATCH_BYTES = 900_000
+BATCH_CHANGES = 400
+COMMITS_AHEAD = RECORDS_AHEAD
+"""Commits that are under way while the next one is made: a distant server is not waited for after
+each, nor one whose disk takes its time now and then."""
+FLUSH_AFTER_BYTES = 64 << 20
+"""After this many bytes of streams a commit is made, so that an interruption costs little."""
+_INLINE_PLAIN = MAX_INLINE_BLOB - stream.HEADER_SIZE - stream.TAG_SIZE
+
+
+class NotCommittedError(Exception):
+    """A commit failed, and with it everything in it; what is wrong with one file stays its own."""
+
+    def __init__(self, error: FsError, files: int) -> None:
+        """Take why it failed, and how many files were in it."""
+        super().__init__(error.sentence)
+        self.error = error
+        self.files = files
+
+
+@dataclass
+class _Batch:
+    """What is committed together."""
+
+    changes: Changes
+    files: int = 0
+    streamed: int = 0
+    """Bytes of its files that went as streams."""
+    journals: list[Journal] = field(default_factory=list)
+    """Those of its files that have one, until they are committed."""
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether it is as large as one commit should be."""
+        return (
+            self.changes.size > BATCH_BYTES
+            or len(self.changes) >= BATCH_CHANGES
+            or self.streamed > FLUSH_AFTER_BYTES
+        )
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Say of an error that all of the batch shares it."""
+        try:
+            yield
+        except FsError as error:
+            if not can_go_on(error):
+                self.remove_journals()
+            raise NotCommittedError(error, self.files) from error
+
+    def remove_journals(self) -> None:
+        """Forget how far its files had come: there is nothing to be gone on with."""
+        journals, self.journals = self.journals, []
+        for journal in journals:
+            journal.remove()
+
+
+class Uploader:
+    """Puts files into folders of one's own tree, batch by batch."""
+
+    def __init__(
+        self, session: Session, progress: Progress, journals: Journals | None = None
+    ) -> None:
+        """Take where to put, whom to tell, and where to keep how far it has come."""
+        self._session = session
+        self._progress = progress
+        self._workshop = Workshop()
+        self._journals = journals
+        session.tree.lately = Lately()
+        self._batch = self._next_batch()
+        self._made: dict[NodeId, NodeId] = {}
+        """Folders that were made by former batches, and what each of them lies in."""
+        self._sent: deque[_Batch] = deque()
+        """Batches that the server works on while the next ones are sealed."""
+
+    def close(self) -> None:
+        """Let the threads go; what was not committed can be gone on with, if it has a journal."""
+        self._workshop.close()
+        self._session.tree.lately = None
+        for batch in (*self._sent, self._batch):
+            for journal in batch.journals:
+                if journal.is_open and journal.leaves:
+                    self._session.persistence.unfinished = True
+                journal.close()
+
+    @property
+    def changes(self) -> Changes:
+        """What is committed with the next batch."""
+        return self._batch.changes
+
+    def _next_batch(self) -> _Batch:
+        return _Batch(Changes(self._session.tree))
+
+    def put(
+        self,
+        parent: KeyedNode,
+        name: str,
+        before: Located | None,
+        source: Readable,
+        instead: Located | None = None,
+        *,
+        path: object = "",
+        dropped: Dropped | None = None,
+    ) -> None:
+        """Seal a file and send it; it is in its folder after the next `flush`.
+
+        It is the next version of `before`, or takes the place of `instead`, a folder. `path` is
+        what it is called where its progress is told; else that is its name. `dropped` says where
+        its content came from, if it came through the drop box.
+        """
+        file = before.keyed if before else new_node(os.urandom)
+        version = before.manifest.body.version + 1 if before else 1
+        facts, inline = source.facts, None
+        if 0 <= facts.size <= _INLINE_PLAIN:
+            room = memoryview(bytearray(facts.size + 1))
+            sealing = Sealing.new(file.node, version)
+            data = bytes(room[: source.read_into(room)])
+            source.check_unchanged(len(data))
+            inline = InlineBlob(sealing.salt, sealing.sealer.seal(0, data, last=True))
+            size, root = len(data), integrity.blob_root(sealing.salt, inline.data)
+            self._progress.advance(size)
+        else:
+            with self._progress.begin_file(str(path) or name, facts.size) as moving:
+                sent = self._stream(parent, name, before, source, moving)
+            file, sealing, size, root = sent.node, sent.sealing, sent.size, sent.root
+            self._batch.streamed += size
+        said = name, size, facts.mtime_ns, facts.mode, sealing.file_key
+        metadata = Metadata(*said) if dropped is None else DroppedMetadata(*said, dropped)
+        manifest = before.manifest if before else None
+        content = sealing.content(version, root, size)
+        version_after = NextVersion(file, manifest, metadata, content)
+        self.changes.put_file(parent, version_after, inline, instead)
+        self._batch.files += 1
+        self.flush_if_full()
+
+    def flush_if_full(self) -> None:
+        """Commit if the batch has become as large as one commit should be."""
+        if self._batch.is_full:
+            self._send()
+
+    def flush(self) -> None:
+        """Commit what was put so far, and see to its end."""
+        self._send()
+        self._finish(leave=0)
+
+    def _send(self) -> None:
+        """Send the batch, and see to the end of those before, but for the last few."""
+        if any(batch.changes.is_unsure for batch in self._sent):
+            self._finish(leave=0)
+        try:
+            with self._batch.together():
+                self._batch.changes.send()
+        except NotCommittedError as failed:
+            self._see_to_others(failed)
+            raise
+        self._made |= self._batch.changes.above
+        self._sent.append(self._batch)
+        self._batch = self._next_batch()
+        self._finish(leave=COMMITS_AHEAD)
+
+    def _finish(self, *, leave: int) -> None:
+        """See to the end of batches that were sent, first the oldest, until few are left."""
+        while len(self._sent) > leave:
+            try:
+                self._finish_first()
+            except NotCommittedError as failed:
+                self._see_to_others(failed)
+                raise
+
+    def _finish_first(self) -> None:
+        batch = self._sent[0]
+        try:
+            with batch.together():
+                batch.changes.finish()
+        except NotCommittedError as failed:
+            if not can_go_on(failed.error):
+                self._sent.popleft()
+            raise
+        self._sent.popleft()
+        batch.remove_journals()
+        for _ in range(batch.files):
+            self._progress.file_done()
+
+    def _see_to_others(self, failed: NotCommittedError) -> None:
+        """See to the end of all that was sent, beside a batch that has failed, to know of it.
+
+        Not if there is nobody to ask any more, or nobody who can be believed.
+        """
+        while self._sent and not can_go_on(failed.error):
+            if isinstance(failed.error, SecurityError):
+                return
+            try:
+                self._finish_first()
+            except NotCommittedError as another:
+                failed = another
+
+    def _stream(
+        self,
+        parent: KeyedNode,
+        name: str,
+        before: Located | None,
+        source: Readable,
+        moving: Moving,
+    ) -> Streamed:
+        """Send a file as a stream, behind what was sent of it before if that can be known."""
+        known = None
+        if self._journals is not None and isinstance(source, Source):
+            # A journal is found again by its folder, so that must be there when this is broken off.
+            if source.facts.size >= WORTH_KEEPING and self.changes.makes(parent.node):
+                self._send()
+            known = self._journals.open(parent.node, parent.token(name), source)
+        if known is not None:
+            self._batch.journals.append(known)
+        try:
+            return Sending(
+                self._session,
+                moving,
+                self._workshop,
+                source=source,
+                journal=known,
+                before=before,
+                folder=self._folder_for(parent),
+            ).run()
+        except FsError as error:
+            if known is not None and not can_go_on(error):
+                self._batch.journals.remove(known)
+                known.remove()
+            raise
+
+    def _folder_for(self, parent: KeyedNode) -> NodeId | None:
+        """Return a folder of others by which the server knows whose room is needed.
+
+        It is one that was there before this command, for the others may not be there yet.
+        """
+        folder, made, makes = parent.node, self._made, self.changes.above
+        while (above := made.get(folder) or makes.get(folder)) is not None:
+            folder = above
+        return self._session.tree.in_anothers(folder)

@@ -1,0 +1,101 @@
+"""Cutting what is put into segments, and sealing each of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from fsclient.transfer.buffers import Buffer
+from fsclient.transfer.local.files import LocalFacts
+from fsproto import crypto
+from fsproto.sealed import integrity, stream
+from fsproto.sealed.manifest import Content
+from fsproto.types import FileKey, NodeId, Root, Salt
+from fsproto.values import Value
+from fsproto.wire.connection import DATA_ROOM
+
+
+class Readable(Protocol):
+    """What can be put: a local file, or a pipe."""
+
+    @property
+    def facts(self) -> LocalFacts:
+        """What is known of it before it was read."""
+
+    def read_into(self, room: memoryview) -> int:
+        """Fill `room` with what comes next, not to its end only where there is no more."""
+
+    def check_unchanged(self, size: int) -> None:
+        """Raise unless `size` bytes are all of it, as it is now."""
+
+
+class Segment(Value, frozen=True):
+    """Plaintext that was read, and where it stands in its stream."""
+
+    index: int
+    buffer: Buffer
+    size: int
+    last: bool
+
+
+class Sealed(Value, frozen=True):
+    """A sealed segment, behind room for its address, and its leaf."""
+
+    index: int
+    buffer: Buffer
+    record: memoryview
+    leaf: bytes
+    plain_size: int
+
+
+class Sealing:
+    """The keys of one version of one file while it is sealed."""
+
+    def __init__(self, node: NodeId, version: int, file_key: FileKey, salt: Salt) -> None:
+        """Take what is sealed, the file key and the salt.
+
+        Of what has begun they may be used again only to compare: see `StreamSealer`.
+        """
+        self.file_key = file_key
+        self.salt = salt
+        self.sealer = stream.StreamSealer(file_key, stream.content_ad(node, version), salt)
+
+    @classmethod
+    def new(cls, node: NodeId, version: int) -> Sealing:
+        """Draw new keys for a version of a file."""
+        key, salt = FileKey(os.urandom(crypto.KEY_SIZE)), Salt(os.urandom(integrity.SALT_SIZE))
+        return cls(node, version, key, salt)
+
+    def seal(self, segment: Segment) -> Sealed:
+        """Seal one segment in its buffer; any thread may."""
+        buffer, sealed = segment.buffer, segment.buffer.sealed[DATA_ROOM:]
+        plain = buffer.plain[: segment.size]
+        size = self.sealer.seal_into(segment.index, plain, sealed, last=segment.last)
+        leaf = integrity.leaf(self.salt, segment.index, sealed[:size])
+        return Sealed(segment.index, buffer, buffer.sealed[: DATA_ROOM + size], leaf, segment.size)
+
+    def content(self, version: int, root: Root, plain_size: int) -> Content:
+        """Return what the manifest says of the content."""
+        commitment = stream.key_commitment(self.file_key, self.salt)
+        return Content(version, self.salt, root, stream.sealed_size(plain_size), commitment)
+
+
+def segments(
+    read_into: Callable[[memoryview], int], take: Callable[[], Buffer], first: int = 0
+) -> Iterator[Segment]:
+    """Cut what is read into the segments of a stream from `first` on, each in its own buffer.
+
+    Which segment is the last is part of its seal, so one segment is read ahead.
+    """
+    index, buffer = first, take()
+    size = read_into(buffer.plain[: stream.plain_length(index)])
+    while True:
+        following, more = buffer, 0
+        if size == stream.plain_length(index):
+            following = take()
+            more = read_into(following.plain[: stream.plain_length(index + 1)])
+        yield Segment(index, buffer, size, not more)
+        if not more:
+            return
+        index, buffer, size = index + 1, following, more

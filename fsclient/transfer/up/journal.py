@@ -1,0 +1,225 @@
+"""How far an upload has come, on disk: so that the same command goes on where the last one stopped.
+
+One small file for each, `transfers/NAME` in the profile, NAME being a hash of server, user, parent,
+name token and local path:
+
+    u32 length ‖ nonce 12 ‖ GCM(key, nonce, packed Begun, NAME) ‖ leaf 0 ‖ leaf 1 ‖ …
+
+The key follows from the identity: the file keys in there are of no use to a thief of the disk. A
+leaf is written before its segment is sent, in one write and unbuffered, so that whatever has left
+this process is in the journal. Nothing is synced: after a crash of the machine the end may be
+missing, which is why a journal is good only until the next boot, and where a system cannot tell
+its boots apart there are none.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from fsclient.connection.retry import WORTH_KEEPING
+from fsclient.session.login import Session
+from fsclient.transfer.local.locks import lock, remove_unless_held
+from fsclient.transfer.local.source import Source
+from fsproto import crypto, labels
+from fsproto.errors import RemoteProtocolError
+from fsproto.packing import Record, pack, unpack
+from fsproto.types import FileKey, NodeId, NodeKey, Salt, Token
+
+FORMAT = 1
+OLDEST_S = 7 * 24 * 3600.0
+"""After this long nobody comes back; the server has forgotten it long before."""
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_LENGTH = struct.Struct(">I")
+_LONGEST_HEADER = 64 * 1024
+
+
+class Facts(Record, frozen=True):
+    """What must be as it was for a local file to be the same one, unchanged; not proof enough."""
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    device: int
+    boot: str
+
+
+class Begun(Record, frozen=True):
+    """An upload that has begun: what it is of, and all its keys."""
+
+    format: int
+    facts: Facts
+    node: NodeId
+    generation: int
+    node_key: NodeKey
+    version: int
+    file_key: FileKey
+    salt: Salt
+
+
+class Journal:
+    """One upload's journal, which this process alone works on."""
+
+    def __init__(self, path: Path, fd: int, key: bytes, facts: Facts) -> None:
+        """Take the file, open and locked, and read what it says of the file as it is now."""
+        self._path = path
+        self._fd = fd
+        self._aead = crypto.Aead(key)
+        self._name = path.name.encode()
+        self.facts = facts
+        self.begun: Begun | None = None
+        """What it holds; None if it holds nothing, or nothing that could be gone on with."""
+        self.leaves: list[bytes] = []
+        """Those of all segments that may have been sent."""
+        self._read()
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether it was neither removed nor closed."""
+        return self._fd >= 0
+
+    def begin(self, begun: Begun) -> None:
+        """Begin anew, with keys that nothing was sealed with so far."""
+        self.begun, self.leaves = begun, []
+        nonce = os.urandom(crypto.NONCE_SIZE)
+        sealed = nonce + self._aead.seal(nonce, pack(begun), self._name)
+        try:
+            os.ftruncate(self._fd, 0)
+            os.lseek(self._fd, 0, os.SEEK_SET)
+            self._write(_LENGTH.pack(len(sealed)) + sealed)
+        except OSError:
+            self.remove()
+
+    def append(self, leaf: bytes) -> None:
+        """Note a segment that is about to be sent."""
+        self.leaves.append(leaf)
+        if self._fd >= 0:
+            try:
+                self._write(leaf)
+            except OSError:
+                self.remove()  # better none than one that does not know all that was sent
+
+    def remove(self) -> None:
+        """Delete it: what it is about was committed, or cannot be gone on with."""
+        if self._fd >= 0:
+            self._path.unlink(missing_ok=True)
+            self.leaves = []
+            self.close()
+
+    def close(self) -> None:
+        """Leave it to the next command."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _write(self, data: bytes) -> None:
+        if os.write(self._fd, data) != len(data):
+            raise OSError("there is no room")
+
+    def _read(self) -> None:
+        """Read it; what is damaged, of another boot, or of another file holds nothing."""
+        with suppress(OSError):
+            with os.fdopen(os.dup(self._fd), "rb") as file:
+                file.seek(0)
+                begun = _opened(self._aead, file.read(_LONGEST_HEADER), self._name)
+                if begun is None or begun[0].facts != self.facts:
+                    return
+                file.seek(begun[1])
+                rest = file.read()
+            size = crypto.HASH_SIZE
+            if len(rest) % size == 0:
+                os.lseek(self._fd, 0, os.SEEK_END)
+                self.begun = begun[0]
+                self.leaves = [rest[at : at + size] for at in range(0, len(rest), size)]
+
+
+class Journals:
+    """A profile's journals."""
+
+    def __init__(self, folder: Path, session: Session, *, keep: bool) -> None:
+        """Take where they lie and whose they are; without `keep`, those there were are deleted."""
+        self._folder = folder
+        self._session = session
+        self._keep = keep
+        self._tidied = False
+
+    def open(self, parent: NodeId, token: Token, source: Source) -> Journal | None:
+        """Return the journal for putting a file under a name; None where there is to be none.
+
+        That is for a file too small to be worth it, on a system that cannot tell its boots apart,
+        while another process puts the same file, and where nothing can be written.
+        """
+        boot = _boot_id()
+        if boot is None or source.stat.st_size < WORTH_KEEPING:
+            return None
+        where = os.fsencode(os.path.abspath(source.path))  # noqa: PTH100 - a link is not followed
+        link, user = self._session.facts.link, self._session.identity.user.encode()
+        told = (link.host_key.encode(), user, parent, token, where)
+        sized = b"".join(_LENGTH.pack(len(part)) + part for part in told)
+        path = self._folder / crypto.sha256(labels.JOURNAL, sized).hex()
+        with suppress(OSError):
+            if not self._keep:
+                remove_unless_held(path)
+                return None
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            self._tidy()
+            fd = lock(path, make=True)
+            if fd is not None:
+                return Journal(path, fd, self._key(), _facts(where, source.stat, boot))
+        return None
+
+    def _key(self) -> bytes:
+        return crypto.hkdf(self._session.identity.signing.seed, salt=b"", info=labels.JOURNAL)
+
+    def _tidy(self) -> None:
+        """Delete those that nobody comes back to; once a command."""
+        if self._tidied:
+            return
+        self._tidied = True
+        aead = crypto.Aead(self._key())
+        for path in self._folder.iterdir():
+            with suppress(OSError):
+                with path.open("rb") as file:
+                    begun = _opened(aead, file.read(_LONGEST_HEADER), path.name.encode())
+                old = time.time() - path.stat().st_mtime > OLDEST_S
+                if old or begun is None or not os.path.lexists(begun[0].facts.path):
+                    remove_unless_held(path)
+
+
+def _opened(aead: crypto.Aead, data: bytes, name: bytes) -> tuple[Begun, int] | None:
+    """Return what a journal's beginning says, and where the leaves begin; None if it is damaged."""
+    if len(data) < _LENGTH.size:
+        return None
+    end = _LENGTH.size + _LENGTH.unpack_from(data)[0]
+    nonce, sealed = data[_LENGTH.size :][: crypto.NONCE_SIZE], data[:end][_LENGTH.size :]
+    if end > len(data) or len(nonce) < crypto.NONCE_SIZE:
+        return None
+    try:
+        begun = unpack(aead.open(nonce, sealed[crypto.NONCE_SIZE :], name), Begun)
+    except (crypto.CryptoError, RemoteProtocolError):
+        return None
+    return (begun, end) if begun.format == FORMAT else None
+
+
+def _facts(where: bytes, stat: os.stat_result, boot: str) -> Facts:
+    return Facts(
+        path=where,
+        size=stat.st_size,
+        mtime_ns=stat.st_mtime_ns,
+        ctime_ns=stat.st_ctime_ns,
+        inode=stat.st_ino,
+        device=stat.st_dev,
+        boot=boot,
+    )
+
+
+def _boot_id() -> str | None:
+    """Return what names the time since the machine was started; None where nothing does."""
+    with suppress(OSError, UnicodeDecodeError):
+        return _BOOT_ID.read_text("ascii").strip() or None
+    return None

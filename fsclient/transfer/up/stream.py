@@ -1,0 +1,282 @@
+"""Sending one file as a stream, over as many connections as it takes.
+
+The danger in going on is that a segment is sealed a second time. It leaves this machine a second
+time only if it is what was sealed the first time: its leaf, noted before it was sent, is compared
+before it is sent again. If one differs, or if the server has what was never noted, everything
+starts over with a new file key.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from fsclient.connection.connection import ServerConnection
+from fsclient.connection.retry import WORTH_KEEPING
+from fsclient.session.login import Session
+from fsclient.transfer.buffers import Buffers
+from fsclient.transfer.local.source import Source
+from fsclient.transfer.report.progress import Moving
+from fsclient.transfer.up.encrypt import Readable, Sealed, Sealing, segments
+from fsclient.transfer.up.journal import FORMAT, Begun, Journal
+from fsclient.transfer.workers import Threads
+from fsclient.tree.tree import Located
+from fsproto.errors import FsError, IntegrityError, RemoteProtocolError, Unreachable
+from fsproto.keys.tree import KeyedNode, new_node
+from fsproto.messages.base import Done
+from fsproto.messages.files import Kept, Resume, Room, Upload, UploadAbort, UploadEnd
+from fsproto.sealed import integrity, stream
+from fsproto.types import NodeId, Root
+from fsproto.values import Value
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+AHEAD = 4
+"""Segments that are sealed ahead of the one being sent."""
+THREADS = 2
+
+
+class Workshop:
+    """The threads that seal, and the memory they do it in."""
+
+    def __init__(self) -> None:
+        """Begin with none; they are made when they are first needed."""
+        self.threads = Threads(THREADS, "seal")
+        self.buffers = Buffers()
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self.threads.close()
+
+
+class Streamed(Value, frozen=True):
+    """A file that the server has: its node, its keys, its size in plaintext bytes, its root."""
+
+    node: KeyedNode
+    sealing: Sealing
+    size: int
+    root: Root
+
+
+class _NotTheSameError(Exception):
+    """What was sealed before is not what there is now; its keys must not be used again."""
+
+
+class Sending:
+    """One file on its way."""
+
+    def __init__(
+        self,
+        session: Session,
+        moving: Moving,
+        workshop: Workshop,
+        *,
+        source: Readable,
+        journal: Journal | None,
+        before: Located | None,
+        folder: NodeId | None,
+    ) -> None:
+        """Take what to send and in whose place, and how far that has come if it was tried before.
+
+        What was sent then is compared with what there is now. `folder` is one of the tree that it
+        is for, if that is another's.
+        """
+        self._session = session
+        self._moving = moving
+        self._workshop = workshop
+        self._source = source
+        self._journal = journal
+        self._node = before.keyed if before else new_node(os.urandom)
+        self._version = before.manifest.body.version + 1 if before else 1
+        plain = source.facts.size
+        self._room = Room(
+            folder,
+            before.keyed.node if before else None,
+            stream.sealed_size(plain) if plain >= 0 else None,
+        )
+        self._resumable = (
+            isinstance(source, Source)
+            and source.facts.size >= WORTH_KEEPING
+            and session.persistence.resumes
+        )
+        self._leaves: list[bytes] = []
+        """Those of all segments that were sent, or were about to be."""
+        self._told = 0
+        """Segments that were told to whoever watches."""
+        self._kept = 0
+        """The most segments that the server ever said it has."""
+        self._continued = self._started_over = False
+        self._sealing = self._begun(before) or self._anew()
+
+    def run(self) -> Streamed:
+        """Send it all; `SourceChangedError` if it changes meanwhile."""
+        while True:
+            try:
+                return self._over_this_connection()
+            except Unreachable as lost:
+                if not isinstance(self._source, Source):
+                    lost.hint = "What came through a pipe cannot be read again: run it all again."
+                    raise
+                self._session.persistence.recover(lost)
+            except _NotTheSameError:
+                if self._started_over:
+                    raise RemoteProtocolError(
+                        "The server has more of an upload than was ever sent."
+                    ) from None
+                self._started_over = True
+                self._sealing = self._anew()
+
+    # --- keys
+
+    def _anew(self) -> Sealing:
+        """Draw keys that nothing was sealed with, and forget what was."""
+        sealing = Sealing.new(self._node.node, self._version)
+        self._leaves, self._kept = [], 0
+        if self._journal is not None:
+            self._journal.begin(
+                Begun(
+                    format=FORMAT,
+                    facts=self._journal.facts,
+                    node=self._node.node,
+                    generation=self._node.generation,
+                    node_key=self._node.key,
+                    version=self._version,
+                    file_key=sealing.file_key,
+                    salt=sealing.salt,
+                )
+            )
+        return sealing
+
+    def _begun(self, before: Located | None) -> Sealing | None:
+        """Return the keys of an upload that was broken off, if it is of this very file."""
+        begun = self._journal.begun if self._journal else None
+        if self._journal is None or begun is None or begun.version != self._version:
+            return None
+        if not self._journal.leaves:
+            return None  # nothing would be gained, so nothing is risked
+        node = KeyedNode(begun.node, begun.generation, begun.node_key)
+        if before is not None:
+            if (node.node, node.generation, node.key) != _of(self._node):
+                return None
+            node = self._node  # with the keys it had before
+        sealing = Sealing(node.node, self._version, begun.file_key, begun.salt)
+        self._leaves = list(self._journal.leaves)
+        self._node = node
+        if self._is_same(sealing):
+            return sealing
+        connection = self._session.connection
+        with suppress(Unreachable):  # whoever speaks next will notice
+            request = connection.send(Upload(sealing.salt, resumable=True, room=self._room))
+            connection.go_on(request, UploadAbort())
+        return None
+
+    def _is_same(self, sealing: Sealing) -> bool:
+        """Seal again what was sealed before, and compare."""
+        if len(self._leaves) > stream.segment_count(self._source.facts.size):
+            return False
+        for done in islice(self._sealed(sealing, 0), len(self._leaves)):
+            if done.leaf != self._leaves[done.index]:
+                return False
+            self._tell(done)
+        return True
+
+    # --- sending
+
+    def _over_this_connection(self) -> Streamed:
+        connection = self._session.connection
+        request, first = self._open(connection)
+        plain = self._go_to(first)
+        try:
+            for done in self._sealed(self._sealing, first):
+                self._note(done)
+                connection.send_segment(request, done.index, done.record)
+                plain += done.plain_size
+                self._tell(done)
+            self._source.check_unchanged(plain)
+        except (FsError, _NotTheSameError):
+            self._abort(connection, request)
+            raise
+        size = stream.sealed_size(plain)
+        root = integrity.root(self._sealing.salt, self._leaves, size)
+        connection.go_on(request, UploadEnd(root, size))
+        try:
+            connection.answer(request, Done, slow=True)
+        except IntegrityError:
+            if self._continued:  # what was kept of it may have been damaged since
+                raise _NotTheSameError from None
+            raise
+        self._session.persistence.progressed()
+        return Streamed(self._node, self._sealing, plain, root)
+
+    def _open(self, connection: ServerConnection) -> tuple[int, int]:
+        """Begin or go on; return the number of the request and the first segment to be sent."""
+        self._continued = False
+        if self._resumable and self._leaves:
+            request = connection.send(Resume(self._sealing.salt, self._room))
+            kept = connection.answer(request, Kept, slow=True)
+            there = kept.segments
+            all_of_it = stream.segment_count(self._source.facts.size)
+            if there < 0:
+                raise RemoteProtocolError("The server has less than nothing of an upload.")
+            if there > len(self._leaves) or (kept.whole and there != all_of_it):
+                if there:
+                    self._abort(connection, request)
+                raise _NotTheSameError
+            if there > self._kept:
+                self._kept = there
+                self._session.persistence.progressed()
+            if there:
+                self._continued = True
+                return request, there
+        return connection.send(Upload(self._sealing.salt, self._resumable, self._room)), 0
+
+    def _go_to(self, first: int) -> int:
+        """Go to where a segment begins in the source; return where that is."""
+        at = min(stream.plain_start(first), max(self._source.facts.size, 0))
+        if isinstance(self._source, Source):
+            self._source.go_to(at)
+        return at
+
+    def _sealed(self, sealing: Sealing, first: int) -> Iterator[Sealed]:
+        """Give sealed segments in order, some sealed ahead in threads."""
+        if first and first >= stream.segment_count(self._source.facts.size):
+            return
+        shop = self._workshop
+        window: deque[Future[Sealed]] = deque()
+        for segment in segments(self._source.read_into, shop.buffers.take, first):
+            window.append(shop.threads.submit(sealing.seal, segment))
+            if len(window) > AHEAD:
+                yield (done := window.popleft().result())
+                shop.buffers.give_back(done.buffer)
+        while window:
+            yield (done := window.popleft().result())
+            shop.buffers.give_back(done.buffer)
+
+    def _note(self, done: Sealed) -> None:
+        """Note a segment before it is sent; one that is sent again must be the same."""
+        if done.index < len(self._leaves):
+            if done.leaf != self._leaves[done.index]:
+                raise _NotTheSameError
+            return
+        if self._journal is not None:
+            self._journal.append(done.leaf)
+        self._leaves.append(done.leaf)
+
+    def _tell(self, done: Sealed) -> None:
+        if done.index >= self._told:
+            self._told = done.index + 1
+            self._moving.advance(done.plain_size)
+
+    def _abort(self, connection: ServerConnection, request: int) -> None:
+        if connection.usable:
+            with suppress(FsError):  # it is the first failure that counts
+                connection.go_on(request, UploadAbort())
+
+
+def _of(keyed: KeyedNode) -> tuple[bytes, int, bytes]:
+    return keyed.node, keyed.generation, keyed.key

@@ -1,0 +1,327 @@
+"""What is in a local folder goes into a remote one: compared, and what differs is put."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from msgspec.structs import replace
+
+from fsclient.local_errors import local_errors
+from fsclient.transfer.compare import Comparer, same_facts, same_mode, same_time
+from fsclient.transfer.local.files import (
+    FOLDER,
+    LINK,
+    SPECIAL,
+    Child,
+    LocalFacts,
+    children,
+    is_passing,
+)
+from fsclient.transfer.local.source import Source
+from fsclient.transfer.local.symlinks import LinkSource, local_facts
+from fsclient.transfer.report import actions as what
+from fsclient.transfer.run import Task
+from fsclient.transfer.up.batch import NotCommittedError, Uploader
+from fsclient.transfer.up.encrypt import Readable
+from fsclient.tree.tree import Located
+from fsproto.errors import ExistsError, FsError, InvalidNameError
+from fsproto.keys.tree import KeyedNode
+from fsproto.limits import MAX_PATH_PARTS
+from fsproto.names import RemotePath, clean_name, for_terminal
+from fsproto.values import Value
+
+_NAMES_AT_ONCE = 500
+
+
+class Place(Value, frozen=True):
+    """A folder to put into; one that this very command makes holds nothing yet."""
+
+    keyed: KeyedNode
+    path: RemotePath
+    located: Located | None
+
+
+def place_of(folder: Located) -> Place:
+    """Return a folder that is there as one to put into."""
+    return Place(folder.keyed, folder.path, folder)
+
+
+class _Leaf(Value, frozen=True):
+    """A local file or link that is to be put."""
+
+    place: str
+    """Its path."""
+    link: bool = False
+    follow: bool = False
+    """Whether it is put as what a link leads to."""
+
+    def open(self) -> Source | LinkSource:
+        return LinkSource(Path(self.place)) if self.link else Source(self.place, follow=self.follow)
+
+
+class Up:
+    """Puts files, links and folders where they belong, as far as they are not there already."""
+
+    def __init__(self, task: Task) -> None:
+        """Take the command that this is a part of."""
+        self._tree = task.session.tree
+        self._progress = task.progress
+        self._failures = task.failures
+        self._actions = task.actions
+        self._rules = task.rules
+        self._compare = Comparer(task.session)
+        self._extra: list[tuple[KeyedNode, Located]] = []
+        self._uploader = Uploader(task.session, task.progress, task.journals)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        """Let go of what sending has taken; a commit that failed is told by what was wrong."""
+        self._uploader.close()
+        if isinstance(error, NotCommittedError):
+            if error.files > 1:
+                error.error.hint = f"None of {error.files} files that went with it was put."
+            raise error.error from None
+
+    def finish(self) -> None:
+        """Commit what was put; then, if all of it went well, remove what is to be removed."""
+        self._uploader.flush()
+        if self._extra and len(self._failures):
+            self._failures.removed_nothing()
+            return
+        for parent, found in self._extra:
+            self._actions.note(what.REMOVE, f"{found.path}{'/' * found.is_folder}")
+            if not self._actions.dry_run:
+                self._uploader.changes.remove(parent, found)
+                self._uploader.flush_if_full()
+        self._uploader.flush()
+
+    # --- files
+
+    def file(self, place: Place, path: Path, name: str, before: Located | None) -> None:
+        """Put a local file; a link is followed, as it is where a person names one."""
+        self._leaf(place, _Leaf(str(path), follow=True), name, before, name)
+
+    def stream(self, place: Place, name: str, before: Located | None, source: Readable) -> None:
+        """Put what comes from elsewhere, and cannot be compared."""
+        self._send(place, name, before, source, None)
+
+    def _leaf(
+        self, place: Place, leaf: _Leaf, name: str, before: Located | None, relative: str
+    ) -> None:
+        instead = None
+        if before is not None and before.is_folder:
+            instead, before = self._replaceable(place, before, relative), None
+        if before is not None and self._is_same(place, leaf, before):
+            return
+        source = leaf.open()
+        try:
+            if isinstance(source, Source) and source.is_sparse:
+                self._actions.sparse(leaf.place)
+            self._send(place, name, before, source, instead)
+        finally:
+            source.close()
+
+    def _send(
+        self,
+        place: Place,
+        name: str,
+        before: Located | None,
+        source: Readable,
+        instead: Located | None,
+    ) -> None:
+        action = what.REPLACE if before or instead else what.PUT
+        path = place.path.child(name)
+        self._actions.note(action, path, source.facts.size)
+        if not self._actions.dry_run:
+            self._progress.expect(source.facts.size)
+            self._uploader.put(place.keyed, name, before, source, instead, path=path)
+
+    def _is_same(self, place: Place, leaf: _Leaf, before: Located) -> bool:
+        """Tell whether a file need not be put; what else differs of it is set."""
+        if not (self._rules.update or self._rules.mirror or self._went_before(before)):
+            return False
+        facts = local_facts(Path(leaf.place), follow=leaf.follow)
+        if facts is None:
+            return False
+        same = same_facts(facts, before.metadata)
+        if not same or self._rules.checksum:
+            if not self._rules.mirror or not self._compare.may_be_same(facts, before.metadata):
+                return False
+            source = leaf.open()
+            try:
+                if not self._compare.same_content(before, source):
+                    return False
+                facts = source.facts
+            finally:
+                source.close()
+        if same_facts(facts, before.metadata):
+            self._actions.note(what.SKIP, before.path)
+            self._progress.file_spared(facts.size)
+        else:
+            self._describe(place.keyed, before, facts)
+        return True
+
+    def _went_before(self, before: Located) -> bool:
+        """Tell whether the command that this one goes on with may have put this."""
+        since_ns = self._rules.since_ns
+        return since_ns is not None and before.manifest.body.time_ms >= since_ns // 1_000_000
+
+    def _describe(self, parent: KeyedNode, found: Located, facts: LocalFacts) -> None:
+        was = found.metadata
+        mode = was.mode if same_mode(was.mode, facts.mode) else facts.mode
+        self._actions.note(what.TOUCH, f"{found.path}{'/' * found.is_folder}")
+        if not self._actions.dry_run:
+            metadata = replace(was, mtime_ns=facts.mtime_ns, mode=mode)
+            self._uploader.changes.describe(parent, found, metadata)
+            self._uploader.flush_if_full()
+
+    # --- folders
+
+    def folder(
+        self, place: Place, path: Path, name: str, before: Located | None, relative: str = ""
+    ) -> None:
+        """Put a local folder and what is in it; `relative` is its path from the top one."""
+        inside = children(path)
+        if len(place.path.parts) >= MAX_PATH_PARTS:
+            raise InvalidNameError(
+                f"The local '{for_terminal(str(path))}' lies deeper than {MAX_PATH_PARTS} folders."
+            )
+        with local_errors(path):
+            mtime_ns = path.stat().st_mtime_ns
+        if before is not None and before.is_folder:
+            here = place_of(before)
+            if self._rules.mirror and not same_time(mtime_ns, before.metadata.mtime_ns):
+                self._describe(place.keyed, before, LocalFacts(0, mtime_ns, before.metadata.mode))
+        else:
+            here = self._made(place, name, mtime_ns, before, relative)
+        self.contents(here, inside, relative)
+
+    def _made(
+        self, place: Place, name: str, mtime_ns: int, before: Located | None, relative: str
+    ) -> Place:
+        instead = None if before is None else self._replaceable(place, before, relative)
+        path = place.path.child(name)
+        self._actions.note(what.MAKE_FOLDER, f"{path}/")
+        if self._actions.dry_run:  # nothing is asked about what is not there
+            return Place(place.keyed, path, None)
+        made = self._uploader.changes.make_folder(place.keyed, name, mtime_ns, instead)
+        self._progress.folder_done()
+        self._uploader.flush_if_full()
+        return Place(made, path, None)
+
+    def contents(self, here: Place, inside: list[Child], relative: str = "") -> None:
+        """Put what is in a local folder into a remote one."""
+        named = self._named(inside, relative)
+        for clean, child, before in self._met(here, named, relative):
+            below = _below(relative, clean)
+            try:
+                if child.kind == FOLDER:
+                    self.folder(here, child.path, clean, before, below)
+                else:
+                    leaf = _Leaf(child.place, link=child.kind == LINK)
+                    self._leaf(here, leaf, clean, before, below)
+            except FsError as error:
+                self._failures.note(error)
+
+    def _met(
+        self, here: Place, named: dict[str, Child], relative: str
+    ) -> Iterator[tuple[str, Child, Located | None]]:
+        """Give each child that is put, with what is there under its name."""
+        put = [(name, child) for name, child in named.items() if child.kind != SPECIAL]
+        if here.located is None:
+            yield from ((name, child, None) for name, child in put)
+        elif self._rules.mirror:
+            there = {one.metadata.name: one for one in self._tree.children(here.located)}
+            self._note_extra(
+                here, [one for name, one in there.items() if name not in named], relative
+            )
+            yield from ((name, child, there.get(name)) for name, child in put)
+        else:
+            for at in range(0, len(put), _NAMES_AT_ONCE):
+                some = put[at : at + _NAMES_AT_ONCE]
+                there_or_not = self._tree.look(here.located, [name for name, _ in some])
+                yield from ((name, child, there_or_not[name]) for name, child in some)
+
+    def _named(self, inside: list[Child], relative: str) -> dict[str, Child]:
+        """Return what of a folder counts, each under the name it will have."""
+        named: dict[str, Child] = {}
+        for child in inside:
+            normal = unicodedata.normalize("NFC", child.name)
+            if self._rules.excludes.match(_below(relative, normal), folder=child.kind == FOLDER):
+                self._actions.excluded += 1
+                continue
+            try:
+                clean = cleaned(child.place, child.name)
+                if clean in named:
+                    raise ExistsError(
+                        f"The local '{for_terminal(child.place)}' has the same name as another "
+                        "file there, but for how accents are written; only the first is put."
+                    )
+                if is_passing(child.name):
+                    self._failures.skip(child.place, "part of a file that was not got whole")
+                    continue
+                if child.kind == SPECIAL:
+                    self._failures.skip(child.place, child.kind)
+                named[clean] = child
+            except FsError as error:
+                self._failures.note(error)
+        return named
+
+    # --- what the source does not have
+
+    def _note_extra(self, here: Place, extra: list[Located], relative: str) -> None:
+        if self._rules.delete:
+            for found in extra:
+                below = _below(relative, found.metadata.name)
+                self._extra += self._removable(here.keyed, found, below)[0]
+
+    def _removable(
+        self, parent: KeyedNode, found: Located, relative: str
+    ) -> tuple[list[tuple[KeyedNode, Located]], bool]:
+        """Return what goes of something, and whether all of it does: what is excluded stays."""
+        excludes = self._rules.excludes
+        if excludes.match(relative, folder=found.is_folder):
+            return [], False
+        if not excludes or not found.is_folder:
+            return [(parent, found)], True
+        parts = [
+            self._removable(found.keyed, child, _below(relative, child.metadata.name))
+            for child in self._tree.children(found)
+        ]
+        if all(whole for _, whole in parts):
+            return [(parent, found)], True
+        return [one for some, _ in parts for one in some], False
+
+    def _replaceable(self, place: Place, before: Located, relative: str) -> Located:
+        """Return what something of another kind may replace; `ExistsError` if it may not."""
+        kinds = ("folder", "file") if before.is_folder else ("file", "folder")
+        sentence = f"'{before.path}' is a {kinds[0]}; a {kinds[1]} cannot take its place"
+        if not self._rules.delete:
+            hint = "Give --delete to have it replaced." if self._rules.mirror else None
+            raise ExistsError(f"{sentence}.", hint=hint)
+        if not self._removable(place.keyed, before, relative)[1]:
+            raise ExistsError(f"{sentence}: it holds what is excluded.")
+        return before
+
+
+def cleaned(path: Path | str, name: str) -> str:
+    """Return the name that a local file or folder will have."""
+    try:
+        return clean_name(name)
+    except InvalidNameError as error:
+        raise InvalidNameError(
+            f"The local '{for_terminal(str(path))}' cannot be put under its name.",
+            hint=error.sentence,
+        ) from None
+
+
+def _below(relative: str, name: str) -> str:
+    return f"{relative}/{name}" if relative else name

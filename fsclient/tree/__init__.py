@@ -1,0 +1,1 @@
+"""The tree of nodes: from paths to verified nodes, and signed changes of them."""

@@ -1,0 +1,209 @@
+"""From what is to change to what is signed: the next manifests and folder states of one commit."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+
+from fsclient.tree.tree import Located, Tree, View
+from fsproto.errors import ConflictError
+from fsproto.keys.tree import KeyedNode
+from fsproto.messages.files import Removal
+from fsproto.proofs.prefix_tree import Entry, PrefixTree
+from fsproto.sealed import folder as folders
+from fsproto.sealed import manifest as manifests
+from fsproto.sealed.folder import FolderState, VerifiedState, sign_state
+from fsproto.sealed.manifest import (
+    Content,
+    DraftManifest,
+    Kind,
+    Manifest,
+    Metadata,
+    VerifiedManifest,
+    draft_manifest,
+    seal_metadata,
+    sign_manifests,
+)
+from fsproto.types import NO_HASH, NodeId, Token
+from fsproto.values import Value
+
+
+class NextVersion(Value, frozen=True):
+    """What the next version of a node is to be."""
+
+    node: KeyedNode
+    before: VerifiedManifest | None
+    """The version it follows; None for a new node."""
+    metadata: Metadata
+    content: Content | None
+    """None for a folder."""
+    renew: bool = False
+    """It takes a new key: fewer people are to see it than saw what it was before."""
+
+
+class SignedChanges(Value, frozen=True):
+    """A commit that is signed: all of it is made, or nothing."""
+
+    states: list[VerifiedState]
+    manifests: list[VerifiedManifest]
+    removals: list[Removal]
+    after: dict[NodeId, View]
+    """The folders as it leaves them."""
+
+    def was_made(self, views: Mapping[NodeId, View]) -> bool:
+        """Tell whether folders show that it was made: its states, or what it put there.
+
+        Where it put nothing anywhere, that what it took out is not there, whoever took it.
+        """
+        for state in self.states:
+            view = views.get(state.body.folder)
+            if view is not None and view.state.hash == state.hash:
+                return True
+        for manifest in self.manifests:
+            view = views.get(manifest.body.parent)
+            entry = view.tree.get(manifest.body.token) if view else None
+            if entry is not None and entry.manifest == manifest.hash:
+                return True
+        if self.manifests or not self.removals:
+            return False
+        return all(
+            (view := views.get(gone.folder)) is not None and view.tree.get(gone.token) is None
+            for gone in self.removals
+        )
+
+
+class Draft:
+    """A commit in the making, on top of folders as they are."""
+
+    def __init__(self, tree: Tree, views: Mapping[NodeId, View], new: set[NodeId]) -> None:
+        """Take whose tree it is, the folders that are there, and those this very commit makes."""
+        self._identity = tree.identity
+        self._renewals = tree.renewals
+        self._authors = tree.authors
+        self._log_head = tree.people.log_head
+        self._views = views
+        self._edits = {node: view.tree.edit() for node, view in views.items()}
+        self._edits |= {node: PrefixTree().edit() for node in new}
+        self._manifests: list[DraftManifest] = []
+        self._removals: list[Removal] = []
+
+    def entry(self, folder: KeyedNode, tokens: Sequence[Token]) -> Entry | None:
+        """Return what a folder has under a name, changed as far as the draft has come."""
+        edit = self._edits[folder.node]
+        for token in tokens:
+            if (found := edit.get(token)) is not None:
+                return found
+        return None
+
+    def place(self, parent: KeyedNode, tokens: Sequence[Token], what: NextVersion) -> None:
+        """Make a node's next version and enter it in its folder, under its newest token."""
+        parent, before = self._renewals.now(parent), what.before
+        stays = before is not None and before.body.parent == parent.node
+        node = self._keyed(parent, what, stays=stays)
+        if before is not None and stays and before.body.token in tokens[1:]:
+            self._leave(parent, before)
+        body = self._manifest(parent, node, tokens[0], what)
+        drafted = draft_manifest(body)
+        self._manifests.append(drafted)
+        self._edits[parent.node].put(Entry(tokens[0], node.node, drafted.hash))
+        if body.kind is Kind.FOLDER:
+            self._authors.enter(parent.node, node, parent.generation)
+
+    def _leave(self, parent: KeyedNode, before: VerifiedManifest) -> None:
+        """Take out the name as an older key of the folder has it, if it is still there."""
+        entry = self._edits[parent.node].get(before.body.token)
+        if entry is not None and entry.node == before.body.node:
+            self._remove(parent, entry.token)
+
+    def _keyed(self, parent: KeyedNode, what: NextVersion, *, stays: bool) -> KeyedNode:
+        """Return a node with the key that its next version has."""
+        before, node = what.before, self._renewals.now(what.node)
+        if what.content is None or before is None:
+            return node  # a folder's new key is drawn when the change is described
+        if node.generation > before.body.generation:
+            return node
+        if what.renew:
+            return self._renewals.renew(node)  # a member list may have to be sealed to it
+        due = stays and before.body.link_generation < parent.generation
+        return node.renewed(os.urandom) if due else node
+
+    def _manifest(
+        self, parent: KeyedNode, node: KeyedNode, token: Token, what: NextVersion
+    ) -> Manifest:
+        before = what.before
+        version = before.body.version + 1 if before else 1
+        was = before.body if before else None
+        same_key = was is not None and was.generation == node.generation
+        same_link = (
+            same_key
+            and was is not None
+            and (was.parent, was.link_generation) == (parent.node, parent.generation)
+        )
+        sealed = seal_metadata(
+            node.metadata_key,
+            node.node,
+            version,
+            node.generation,
+            what.metadata,
+            random=os.urandom,
+        )
+        return Manifest(
+            format=manifests.FORMAT,
+            node=node.node,
+            parent=parent.node,
+            kind=Kind.FOLDER if what.content is None else Kind.FILE,
+            version=version,
+            previous=before.hash if before else NO_HASH,
+            token=token,
+            link=was.link if was and same_link else parent.seal_link(node, os.urandom),
+            link_generation=parent.generation,
+            generation=node.generation,
+            names_since=node.names_since,
+            former=was.former if was and same_key else node.seal_former(os.urandom),
+            metadata=sealed,
+            content=what.content,
+            author=self._identity.user,
+            author_key=self._identity.signing.public,
+            time_ms=_now_ms(),
+            log_head=self._log_head,
+        )
+
+    def take_out(self, parent: KeyedNode, tokens: Sequence[Token], found: Located) -> None:
+        """Take a name out of its folder; `ConflictError` if it no longer is what was found."""
+        entry = self.entry(parent, tokens)
+        if entry is None or (entry.node, entry.manifest) != (found.keyed.node, found.manifest.hash):
+            raise ConflictError(f"Somebody else changed or removed '{found.path}' meanwhile.")
+        self._remove(parent, entry.token)
+
+    def _remove(self, parent: KeyedNode, token: Token) -> None:
+        self._removals.append(Removal(parent.node, token))
+        self._edits[parent.node].remove(token)
+
+    def sign(self, touched: list[KeyedNode]) -> SignedChanges:
+        """Sign everything: the manifests, and the next state of each folder that was touched."""
+        after = {}
+        for keyed in touched:
+            tree, view = self._edits[keyed.node].tree(), self._views.get(keyed.node)
+            state = sign_state(
+                self._identity.signing,
+                FolderState(
+                    format=folders.FORMAT,
+                    folder=keyed.node,
+                    version=view.state.body.version + 1 if view else 1,
+                    previous=view.state.hash if view else NO_HASH,
+                    root=tree.root,
+                    generation=self._renewals.now(keyed).generation,
+                    author=self._identity.user,
+                    author_key=self._identity.signing.public,
+                    time_ms=_now_ms(),
+                    log_head=self._log_head,
+                ),
+            )
+            after[keyed.node] = View(state, tree, {})
+        signed = sign_manifests(self._identity.signing, self._manifests)
+        return SignedChanges([view.state for view in after.values()], signed, self._removals, after)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

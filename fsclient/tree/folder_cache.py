@@ -1,0 +1,77 @@
+"""What a command that changes one folder after the other knows of them without asking again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from weakref import ref
+
+from fsclient.trust.seen import shown_older
+from fsproto.types import NodeId, Token
+from fsproto.values import Value
+
+if TYPE_CHECKING:
+    from fsclient.connection.connection import ServerConnection
+    from fsclient.tree.tree import View
+
+_REMEMBERED = 50_000
+"""Entries of folders that a long put need not ask for again; each takes about half a KiB."""
+
+
+class Asked(Value, frozen=True):
+    """A request, and the connection that it was sent over."""
+
+    connection: ServerConnection
+    request: int
+
+
+class Lately:
+    """Folders as they were last seen, or will be after what was sent, to change them further.
+
+    Nothing here is more than a guess: if somebody else changes a folder, the server says so.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._views: dict[NodeId, View] = {}
+        self._entries = 0
+        self._made: dict[NodeId, tuple[int, ref[ServerConnection], int]] = {}
+        """The version of a folder that was made last, over which connection, by which request."""
+
+    def note(self, folder: NodeId, view: View, tokens: Sequence[Token] = ()) -> None:
+        """Note how a folder is now, as far as it was asked for; the oldest notes are forgotten."""
+        before = self._views.get(folder)
+        if before and before.state.hash == view.state.hash and before.tree.shows(tokens):
+            view = before  # which may show more
+        self._forget(folder)
+        self._views[folder] = view
+        self._entries += view.tree.size + 1
+        while self._entries > _REMEMBERED and len(self._views) > 1:
+            self._forget(next(iter(self._views)))
+
+    def _forget(self, folder: NodeId) -> None:
+        before = self._views.pop(folder, None)
+        if before is not None:
+            self._entries -= before.tree.size + 1
+
+    def note_made(self, folder: NodeId, version: int, asked: Asked) -> None:
+        """Note that the server says it has made a version of a folder, and what it was asked by."""
+        self._made[folder] = version, ref(asked.connection), asked.request
+
+    def shows_all(self, folder: NodeId, version: int, asked: Asked) -> bool:
+        """Tell whether an answer that shows a version of a folder shows all that was made of it.
+
+        If it does not, that may be because it was given before. `RollbackError` if it was not: a
+        connection's requests are answered in their order.
+        """
+        if folder not in self._made:
+            return True
+        made, connection, request = self._made[folder]
+        if version < made and connection() is asked.connection and request < asked.request:
+            raise shown_older(version, made)
+        return version >= made
+
+    def view(self, folder: NodeId, tokens: list[Token]) -> View | None:
+        """Return how a folder is, if as much of it is known as these names need."""
+        view = self._views.get(folder)
+        return view if view is not None and view.tree.shows(tokens) else None

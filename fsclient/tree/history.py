@@ -1,0 +1,139 @@
+"""Looking back: the versions of a file, each vouched for by the next, and what was removed.
+
+    folder state ── newest manifest ── previous ── previous ── …
+
+The state of its folder names the newest manifest, and each names the one before it by its hash. So
+the server can withhold what is old, from some version on backwards, but neither change nor swap nor
+reorder it, nor make anything up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from fsclient.tree.tree import Located, Tree
+from fsproto.errors import NotFoundError, RemoteProtocolError, UsageError
+from fsproto.messages.history import GetHistory, History
+from fsproto.sealed.manifest import Mode, VerifiedManifest, older_manifest, open_metadata, renamed
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a file."""
+
+    found: Located
+    """The file as it was, under the name that it has now."""
+    name: str
+    """The name that it had."""
+    placed: bool
+    """Whether its author is known to have been somebody who could write there; False where it lay
+    in a folder that is not on the way to where it lies now."""
+    changes: list[str]
+    """What is different from the version before, in words; empty if that is not there any more."""
+
+    @property
+    def number(self) -> int:
+        """Its version."""
+        return self.found.manifest.body.version
+
+
+class Histories:
+    """Asks for the history of files, and verifies it."""
+
+    def __init__(self, tree: Tree) -> None:
+        """Take the tree that they are found in."""
+        self._tree = tree
+
+    def of(self, found: Located) -> list[Version]:
+        """Return the versions of a file, the newest first, as far back as the server has them."""
+        if found.is_folder:
+            raise UsageError(f"'{found.path}' is a folder; only files have versions.")
+        chain = self._tree.persistence.run(partial(self._chain, found.manifest))
+        opened = [self._open(found, manifest) for manifest in chain]
+        versions = []
+        for at, (then, name, placed) in enumerate(opened):
+            changes = ["new"] if then.manifest.body.version == 1 else []
+            if at + 1 < len(opened):
+                earlier = opened[at + 1 :]
+                changes = _changes(then, name, *earlier[0][:2], [one for one, *_ in earlier])
+            versions.append(Version(then, name, placed, changes))
+        return versions
+
+    def at(self, found: Located, number: int) -> Located:
+        """Return a file as it was in some version; `NotFoundError` if the server has it no more."""
+        newest = found.manifest.body.version
+        if number == newest and not found.is_folder:
+            return found
+        if not 1 <= number <= newest and not found.is_folder:
+            raise NotFoundError(f"'{found.path}' has no version {number}: the newest is {newest}.")
+        for version in self.of(found):
+            if version.number == number:
+                self._warn_of(version)
+                return version.found
+        raise NotFoundError(
+            f"The server no longer has version {number} of '{found.path}'.",
+            hint=f"'fsclient history {found.path}' shows what it has.",
+        )
+
+    def _warn_of(self, version: Version) -> None:
+        if not version.placed:
+            self._tree.people.tell(
+                f"Whether {version.found.manifest.body.author} could write where version "
+                f"{version.number} of '{version.found.path}' lay then cannot be told any more."
+            )
+
+    def _chain(self, newest: VerifiedManifest) -> list[VerifiedManifest]:
+        """Ask for what was before, and hold each against the one behind it."""
+        connection, chain = self._tree.connection, [newest]
+        request = connection.send(GetHistory(newest.body.node, newest.body.version))
+        while True:
+            answer = connection.answer(request, History)
+            for signed in answer.manifests:
+                chain.append(older_manifest(signed, chain[-1]))
+            if not answer.more:
+                break
+            if not answer.manifests:
+                raise RemoteProtocolError("The server sent a part of an answer with nothing in it.")
+        heads = {manifest.body.log_head for manifest in chain}
+        self._tree.people.check_heads(connection, heads)
+        return chain
+
+    def _open(self, found: Located, manifest: VerifiedManifest) -> tuple[Located, str, bool]:
+        body = manifest.body
+        placed = self._tree.authors.check_older(manifest, found.manifest)
+        keyed = found.keyed.at(body.generation)
+        metadata = open_metadata(keyed.metadata_key, body)
+        now = renamed(metadata, found.metadata.name)
+        return Located(found.path, keyed, manifest, now, found.above), metadata.name, placed
+
+
+def _changes(
+    then: Located, name: str, before: Located, name_before: str, earlier: Iterable[Located]
+) -> list[str]:
+    """Return in words how a version differs from the one before it."""
+    was, now = before.manifest.body, then.manifest.body
+    changes = []
+    if now.content != was.content:
+        again = next((one for one in earlier if one.manifest.body.content == now.content), None)
+        restored = again and f"content of version {again.manifest.body.version}"
+        changes.append(restored or "content")
+    if name != name_before:
+        changes.append(f"renamed from '{name_before}'")
+    if now.parent != was.parent:
+        changes.append("moved")
+    if then.metadata.mode is not before.metadata.mode:
+        changes.append(_MODES[then.metadata.mode])
+    if not changes and then.metadata.mtime_ns != before.metadata.mtime_ns:
+        changes.append("time")
+    if now.generation != was.generation:
+        changes.append("new key")
+    return changes or ["signed anew"]
+
+
+_MODES = {
+    Mode.REGULAR: "not executable",
+    Mode.EXECUTABLE: "executable",
+    Mode.SYMLINK: "symbolic link",
+}

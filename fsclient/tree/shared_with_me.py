@@ -1,0 +1,191 @@
+"""What others share with oneself: the tops of their trees that can be seen, under their names.
+
+`alice:` is no folder that anybody has signed, but the list of what Alice shares; nothing can be put
+into it. Each thing in it was sealed and signed by Alice for whoever reads it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError, SecurityError
+from fsproto.keys.member_list import VerifiedMembers, stated_members
+from fsproto.keys.tree import KeyedNode
+from fsproto.messages.shares import GetShares, Share, Shares
+from fsproto.names import RemotePath, clean_name, for_terminal
+from fsproto.sealed import manifest as manifests
+from fsproto.sealed.manifest import (
+    Kind,
+    Manifest,
+    Metadata,
+    Mode,
+    VerifiedManifest,
+    manifest_hash,
+    open_metadata,
+    pinned_manifest,
+)
+from fsproto.signed import Signed
+from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, NodeKey
+from fsproto.values import Value
+
+if TYPE_CHECKING:
+    from fsclient.tree.tree import Located, Tree
+
+_NO_KEY = KeyedNode(NO_NODE, 1, NodeKey(bytes(32)))
+
+
+class RefusedShare(Value, frozen=True):
+    """Something that is said to be shared with oneself, and why it is not shown."""
+
+    owner: str
+    error: SecurityError
+
+
+class SharedWithMe:
+    """Looks up what others share."""
+
+    def __init__(self, tree: Tree) -> None:
+        """Take the tree whose connection and identity are used."""
+        self._tree = tree
+        self._tops: dict[str, list[Located]] = {}
+        self._owners: list[str] | None = None
+
+    def head(self, owner: str) -> Located:
+        """Return what stands for everything that somebody shares; `NotFoundError` if nothing."""
+        from fsclient.tree.tree import Located
+
+        if not self.tops(owner):
+            raise NotFoundError(
+                f"'{for_terminal(owner)}' shares nothing with you.",
+                hint="'fsclient shares' lists what is shared with you.",
+            )
+        return Located(
+            RemotePath(owner, (), names_folder=True), _NO_KEY, _heading(owner), _NAMELESS
+        )
+
+    def tops(self, owner: str) -> list[Located]:
+        """Return what somebody shares, by name."""
+        found = self._tops.get(owner)
+        if found is None:
+            found = self._tops[owner] = self._found(owner)
+        return found
+
+    def forget(self) -> None:
+        """Ask anew from now on."""
+        self._tops.clear()
+        self._owners = None
+
+    def owners(self) -> list[str]:
+        """Return who shares something with oneself, by name."""
+        if self._owners is None:
+            good = [one for one in self.everything() if not isinstance(one, RefusedShare)]
+            self._owners = sorted({members.body.owner for members, _ in good})
+        return self._owners
+
+    def everything(self) -> list[tuple[VerifiedMembers, Located | None] | RefusedShare]:
+        """Return all that anybody shares; None for what was sealed to keys one has no more.
+
+        What is refused does not stand in the way of the rest: anybody can share anything with
+        anybody.
+        """
+        found: list[tuple[VerifiedMembers, Located | None] | RefusedShare] = []
+        for share, mark in self._ask(""):
+            try:
+                members = self._members(share, mark)
+                found.append((members, self._top(share, members, mark)))
+            except (SecurityError, NotFoundError) as error:
+                if not self._tree.connection.usable:
+                    raise
+                # Whoever shares it is to blame, whatever the server let through.
+                found.append(
+                    RefusedShare(share.owner, SecurityError(error.sentence, hint=error.hint))
+                )
+        return found
+
+    def _found(self, owner: str) -> list[Located]:
+        from msgspec.structs import replace
+
+        tops = []
+        for share, mark in self._ask(owner):
+            if share.owner != owner:
+                raise RemoteProtocolError("The server sent a share that was not asked for.")
+            top = self._top(share, self._members(share, mark), mark)
+            if top is not None:
+                tops.append(top)
+        tops.sort(key=lambda top: (top.metadata.name, top.keyed.node))
+        taken: set[str] = set()
+        for at, top in enumerate(tops):
+            name = top.metadata.name
+            if name in taken:  # two shares of one name: the second is told apart by its node
+                name = f"{name}~{top.keyed.node.hex()[:8]}"
+            taken.add(name)
+            tops[at] = replace(top, path=RemotePath(owner, (clean_name(name),)))
+        return tops
+
+    def _ask(self, owner: str) -> list[tuple[Share, int]]:
+        tree = self._tree
+        tree.catch_up()
+        mark = tree.memory.mark()
+        request = tree.connection.send(GetShares(owner))
+        found: list[Share] = []
+        while True:
+            answer = tree.connection.answer(request, Shares)
+            found += answer.shares
+            if not answer.more:
+                return [(share, mark) for share in found]
+
+    def _members(self, share: Share, mark: int) -> VerifiedMembers:
+        node = stated_members(share.members).node
+        return self._tree.authors.verified_list(share.members, node, share.owner, mark)
+
+    def _top(self, share: Share, members: VerifiedMembers, mark: int) -> Located | None:
+        """Open one share; None if it was sealed to keys that one has no more."""
+        from fsclient.tree.tree import Located, seen_manifest
+
+        tree, me = self._tree, self._tree.identity
+        member = members.member(me.user)
+        if member is None:
+            raise IntegrityError("The server sent a share whose owner does not name you.")
+        if member.bundle not in [one.bundle.hash for one in (me, *me.former)]:
+            return None
+        keyed = members.open(share.sealed, me)
+        manifest = pinned_manifest(share.manifest, manifest_hash(share.manifest))
+        body = manifest.body
+        if (body.node, body.generation) != (keyed.node, keyed.generation):
+            raise IntegrityError("The server sent another folder or file than the one shared.")
+        keyed = keyed.with_former(body)
+        tree.authors.enter_top(keyed, share.owner, members)
+        tree.authors.check_manifest(manifest)
+        tree.people.check_heads(tree.connection, [body.log_head])
+        tree.memory.check([seen_manifest(manifest)], mark)
+        metadata = open_metadata(keyed.metadata_key, body)
+        path = RemotePath(share.owner, (metadata.name,))
+        return Located(path, keyed, manifest, metadata)
+
+
+_NAMELESS = Metadata("", 0, 0, Mode.REGULAR, file_key=None)
+
+
+def _heading(owner: str) -> VerifiedManifest:
+    """Return what stands in for a manifest where there is no node: nobody has signed it."""
+    body = Manifest(
+        format=manifests.FORMAT,
+        node=NO_NODE,
+        parent=NO_NODE,
+        kind=Kind.FOLDER,
+        version=1,
+        previous=NO_HASH,
+        token=NO_TOKEN,
+        link=b"",
+        link_generation=0,
+        generation=1,
+        names_since=1,
+        former=b"",
+        metadata=b"",
+        content=None,
+        author=owner,
+        author_key=b"",
+        time_ms=0,
+        log_head=b"",
+    )
+    return VerifiedManifest(body, NO_HASH, Signed(b"", b""))

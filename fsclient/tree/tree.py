@@ -1,0 +1,377 @@
+"""From paths to verified nodes: what the server says about folders, held against signatures,
+proofs, keys and memory. Nothing leaves this module that was not checked.
+"""  # noqa: D205 - one sentence says what lives here
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from fsclient.connection.retry import Once
+from fsclient.tree.pending_keys import Renewals
+from fsclient.tree.shared_with_me import SharedWithMe
+from fsclient.trust.authorship import Authors
+from fsclient.trust.key_directory import People
+from fsclient.trust.seen import MANIFEST, STATE, Memory, Sighting, key_end
+from fsproto.errors import (
+    ExistsError,
+    FsError,
+    IntegrityError,
+    NotFoundError,
+    RemoteProtocolError,
+    RollbackError,
+    SignatureError,
+    Unreachable,
+)
+from fsproto.keys.grants import open_root_grant
+from fsproto.keys.identity import Identity
+from fsproto.keys.tree import KeyedNode
+from fsproto.messages.account import TreeRoot
+from fsproto.messages.files import Entries, Found, List, Listed, Lookup
+from fsproto.names import RemotePath
+from fsproto.packing import unpack
+from fsproto.proofs.prefix_tree import Entry, PrefixTree
+from fsproto.sealed.folder import VerifiedState
+from fsproto.sealed.manifest import (
+    Kind,
+    Manifest,
+    Metadata,
+    Mode,
+    VerifiedManifest,
+    manifest_hash,
+    open_metadata,
+    pinned_manifest,
+    verify_author,
+)
+from fsproto.signed import Signed
+from fsproto.types import NO_NODE, NodeId, Token
+from fsproto.values import Value
+
+if TYPE_CHECKING:
+    from fsclient.connection.connection import ServerConnection
+    from fsclient.tree.folder_cache import Lately
+
+T = TypeVar("T")
+
+_LISTINGS_AHEAD = 8
+"""Folders that are asked for before the first of them was looked at."""
+
+
+class Located(Value, frozen=True):
+    """A node that was found, verified and opened."""
+
+    path: RemotePath
+    keyed: KeyedNode
+    manifest: VerifiedManifest
+    metadata: Metadata
+    above: Located | None = None
+    """The folder it was found in; None for a root, and for what heads somebody's shares."""
+
+    @property
+    def is_due(self) -> bool:
+        """Tell whether it is to take a new key: its folder has taken one since."""
+        above = self.above
+        return above is not None and self.manifest.body.link_generation < above.keyed.generation
+
+    @property
+    def is_folder(self) -> bool:
+        """Tell a folder from a file."""
+        return self.manifest.body.kind is Kind.FOLDER
+
+    @property
+    def kind(self) -> str:
+        """What it is: `folder`, `file` or `symlink`."""
+        if self.is_folder:
+            return "folder"
+        return "symlink" if self.metadata.mode is Mode.SYMLINK else "file"
+
+
+class View(Value, frozen=True):
+    """A folder as the server proved it to be: its state, and as much of its tree as was asked."""
+
+    state: VerifiedState
+    tree: PrefixTree
+    found: dict[Token, VerifiedManifest]
+
+
+class Tree:
+    """One person's own tree, and what others share with them."""
+
+    def __init__(
+        self,
+        connection: ServerConnection,
+        identity: Identity,
+        memory: Memory,
+        people: People,
+        root: TreeRoot,
+        *,
+        expected: NodeId | None,
+        mark: int,
+    ) -> None:
+        """Open the root that came with the login.
+
+        `expected` is the root of the enrolment, None while enrolling; `mark` is the memory's from
+        before the login was sent.
+        """
+        self._connection = connection
+        self.persistence = Once()
+        self.lately: Lately | None = None
+        """For as long as many changes are made one after the other."""
+        self.identity = identity
+        self.memory = memory
+        self.people = people
+        self.authors = Authors(connection, people, memory)
+        self.renewals = Renewals()
+        self._behind = False
+        """Whether the key log may have gone on since it was read."""
+        memory.remember(key_end(index) for index in people.ended)
+        keyed = open_root_grant(root.grant, identity)
+        self.authors.enter_top(keyed, identity.user, None)
+        body = unpack(root.manifest.payload, Manifest)
+        if keyed.node != body.node or body.parent != NO_NODE or body.kind is not Kind.FOLDER:
+            raise IntegrityError("The server sent a root that is not the root of your tree.")
+        keys = people.identity_keys(identity.user)
+        if body.author_key not in keys:
+            raise SignatureError("The root of your tree was signed by somebody else.")
+        manifest = verify_author(root.manifest, identity.user, body.author_key)
+        if expected is not None and keyed.node != expected:
+            raise RollbackError(
+                "THE SERVER SHOWED ANOTHER TREE than the one this profile has enrolled with."
+            )
+        state = self.authors.state(root.state, keyed)
+        self._check([seen_manifest(manifest), _seen_state(state)], mark)
+        metadata = open_metadata(keyed.metadata_key, body)
+        self.root = Located(RemotePath(None, ()), keyed, manifest, metadata)
+        self.shared = SharedWithMe(self)
+
+    def in_anothers(self, folder: NodeId) -> NodeId | None:
+        """Return a folder if it lies in somebody else's tree; None if it is one's own."""
+        return None if self.authors.owner_of(folder) == self.identity.user else folder
+
+    @property
+    def connection(self) -> ServerConnection:
+        """The connection to the server, which may be made anew."""
+        return self._connection
+
+    @connection.setter
+    def connection(self, connection: ServerConnection) -> None:
+        self._connection = self.authors.connection = connection
+
+    def remember_in(self, memory: Memory, people: People) -> None:
+        """Keep what is seen somewhere else from now on, as an enrolment does at its end."""
+        self.memory, self.people = memory, people
+        self.authors.remember_in(memory, people)
+
+    def begin(self) -> None:
+        """Begin another command in a session that has lasted: what may have changed is asked anew.
+
+        Nothing is asked before it is needed, so that a connection that was lost is made anew by
+        whatever the command does about that.
+        """
+        self.shared.forget()
+        self.authors.forget_lists()
+        self._behind = True
+
+    def catch_up(self) -> None:
+        """Read on in the key log, where the session has lasted since it was read."""
+        if self._behind:
+            self.people.catch_up(self.connection)
+            self._behind = False
+
+    # --- looking
+
+    def find(self, path: RemotePath) -> Located:
+        """Return what is at `path`; `NotFoundError` where there is nothing."""
+        found = self.reach(path)[-1]
+        if len(found.path.parts) < len(path.parts):
+            missing = found.path.child(path.parts[len(found.path.parts)])
+            raise NotFoundError(f"There is no '{missing}'.")
+        if path.names_folder and not found.is_folder:
+            raise NotFoundError(f"'{found.path}' is a file, not a folder.")
+        return found
+
+    def reach(self, path: RemotePath) -> list[Located]:
+        """Return the nodes from the root towards `path`, as far as there are any."""
+        own = path.owner in (None, self.identity.user)
+        way = [self.root if own else self.shared.head(path.owner or "")]
+        for name in path.parts:
+            here = way[-1]
+            if not here.is_folder:
+                raise NotFoundError(f"'{here.path}' is a file, not a folder.")
+            below = self.look(here, [name])[name]
+            if below is None:
+                break
+            way.append(below)
+        return way
+
+    def look(self, folder: Located, names: Sequence[str]) -> dict[str, Located | None]:
+        """Return what a folder holds under some names; None where it proved to hold nothing."""
+        if folder.keyed.node == NO_NODE:
+            tops = {one.path.name: one for one in self.children(folder)}
+            return {name: tops.get(name) for name in names}
+        tokens = {name: folder.keyed.tokens(name) for name in names}
+        view = self.view(folder.keyed, [token for some in tokens.values() for token in some])
+        found: dict[str, Located | None] = {}
+        for name, some in tokens.items():
+            there = [view.found[token] for token in some if token in view.found]
+            if len(there) > 1:
+                raise IntegrityError("A folder holds two things of one name.")
+            found[name] = self._open(folder, there[0], name) if there else None
+        return found
+
+    def step(self, folder: Located, token: Token) -> Located:
+        """Return what a folder holds under a token that was named; `IntegrityError` if nothing."""
+        found = self.view(folder.keyed, [token]).found.get(token)
+        if found is None:
+            raise IntegrityError("The server named a place in your tree that is not there.")
+        return self._open(folder, found)
+
+    def children(self, folder: Located) -> list[Located]:
+        """Return everything in a folder, by name; nothing can be missing or added."""
+        if folder.keyed.node == NO_NODE:
+            return self.shared.tops(folder.path.owner or "")
+        return self.persistence.run(partial(self._children, folder))
+
+    def listings(
+        self, folders: deque[tuple[Located, T]]
+    ) -> Iterator[tuple[T, list[Located] | FsError]]:
+        """Give everything in each of some folders, or why it cannot be had.
+
+        The next ones are asked for while the first are looked at, and more may be added meanwhile.
+        """
+        asked: deque[tuple[Located, T, int, int]] = deque()
+        while folders or asked:
+            try:
+                while folders and len(asked) < _LISTINGS_AHEAD:
+                    (folder, name), mark = folders[0], self.memory.mark()
+                    if folder.keyed.node == NO_NODE:
+                        if asked:
+                            break
+                        folders.popleft()
+                        yield name, self.children(folder)
+                        continue
+                    request = self.connection.send(List(folder.keyed.node))
+                    asked.append((folder, name, request, mark))
+                    folders.popleft()
+                if not asked:
+                    continue
+                folder, name, request, mark = asked[0]
+                found: list[Located] | FsError = self._listing(folder, request, mark)
+            except Unreachable as lost:
+                folders.extendleft((folder, name) for folder, name, *_ in reversed(asked))
+                asked.clear()
+                self.persistence.recover(lost)
+                continue
+            except FsError as error:
+                if not self.connection.usable:
+                    raise
+                found = error
+            asked.popleft()
+            self.persistence.progressed()
+            yield name, found
+
+    def _children(self, folder: Located) -> list[Located]:
+        self.catch_up()
+        mark = self.memory.mark()
+        return self._listing(folder, self.connection.send(List(folder.keyed.node)), mark)
+
+    def _listing(self, folder: Located, request: int, mark: int) -> list[Located]:
+        signed: list[Signed] = []
+        while isinstance(answer := self.connection.answer(request, Entries, Listed), Entries):
+            signed += answer.manifests
+        if not isinstance(answer, Listed):
+            raise RemoteProtocolError("The server did not end its listing.")
+        state = self.authors.state(answer.state, folder.keyed)
+        manifests = [pinned_manifest(one, manifest_hash(one)) for one in signed]
+        entries = [Entry(m.body.token, m.body.node, m.hash) for m in manifests]
+        tree = PrefixTree.build(entries)
+        if tree.root != state.body.root:
+            raise IntegrityError("The server hid, added or changed something in a folder.")
+        self._check_heads(state, manifests)
+        self.authors.prepare(folder.keyed.node, manifests)
+        seen = [_seen_state(state), *map(seen_manifest, manifests)]
+        self._check(seen, mark)
+        if self.lately is not None:
+            self.lately.note(folder.keyed.node, View(state, tree, {}))
+        found = [self._open(folder, manifest) for manifest in manifests]
+        return sorted(found, key=lambda one: one.metadata.name)
+
+    def view(self, folder: KeyedNode, tokens: list[Token]) -> View:
+        """Ask for some tokens of a folder."""
+        return self.persistence.run(partial(self._view, folder, tokens))
+
+    def _view(self, folder: KeyedNode, tokens: list[Token]) -> View:
+        self.catch_up()
+        mark = self.memory.mark()
+        found = self.connection.call(Lookup(folder.node, tokens), Found)
+        return self.verified_view(folder, tokens, found, mark)
+
+    def verified_view(
+        self, folder: KeyedNode, tokens: list[Token], found: Found, mark: int
+    ) -> View:
+        """Check what the server says about some tokens of a folder."""
+        state = self.authors.state(found.state, folder)
+        tree = PrefixTree.from_proof(found.proof, state.body.root)
+        asked = (tree.get(token) for token in sorted(set(tokens)))
+        present = [entry for entry in asked if entry is not None]
+        if len(present) != len(found.manifests):
+            raise IntegrityError("The server left out a manifest that its proof names.")
+        manifests = {}
+        for entry, signed in zip(present, found.manifests, strict=True):
+            manifest = pinned_manifest(signed, entry.manifest)
+            if (manifest.body.node, manifest.body.token) != (entry.node, entry.token):
+                raise IntegrityError("A folder names a manifest that belongs elsewhere.")
+            manifests[entry.token] = manifest
+        self._check_heads(state, manifests.values())
+        self.authors.prepare(folder.node, manifests.values())
+        self._check([_seen_state(state), *map(seen_manifest, manifests.values())], mark)
+        view = View(state, tree, manifests)
+        if self.lately is not None:
+            self.lately.note(folder.node, view, tokens)
+        return view
+
+    def remember(self, states: list[VerifiedState], manifests: list[VerifiedManifest]) -> None:
+        """Remember what the server has just committed for us."""
+        self.memory.remember([*map(_seen_state, states), *map(seen_manifest, manifests)])
+
+    # --- checking
+
+    def _check(self, seen: list[Sighting], mark: int) -> None:
+        self.memory.check(seen, mark, self.authors.frozen)
+
+    def _check_heads(self, state: VerifiedState, manifests: Iterable[VerifiedManifest]) -> None:
+        """Hold the key logs that others have seen against one's own."""
+        heads = {state.body.log_head, *(manifest.body.log_head for manifest in manifests)}
+        self.people.check_heads(self.connection, heads)
+
+    def _open(self, folder: Located, manifest: VerifiedManifest, name: str = "") -> Located:
+        keyed = folder.keyed.open_link(manifest.body)
+        metadata = open_metadata(keyed.metadata_key, manifest.body)
+        if manifest.body.token not in folder.keyed.tokens(metadata.name) or (
+            name and metadata.name != name
+        ):
+            raise IntegrityError("Something lies in a folder under another name than its own.")
+        path = folder.path.child(metadata.name)
+        found = Located(path, keyed, manifest, metadata, folder)
+        if found.is_folder:
+            self.authors.enter(folder.keyed.node, keyed, manifest.body.link_generation)
+            self.renewals.met(found)
+        return found
+
+
+def must_be_folder(found: Located) -> Located:
+    """Return a folder; `ExistsError` if a file is in its place."""
+    if not found.is_folder:
+        raise ExistsError(f"'{found.path}' is a file, not a folder.")
+    return found
+
+
+def _seen_state(state: VerifiedState) -> Sighting:
+    return Sighting(state.body.folder, STATE, state.body.version, state.hash)
+
+
+def seen_manifest(manifest: VerifiedManifest) -> Sighting:
+    """Return what the memory keeps of a manifest."""
+    return Sighting(manifest.body.node, MANIFEST, manifest.body.version, manifest.hash)

@@ -1,0 +1,367 @@
+"""Who may have written what: owners, and the writers whom owners have named in signed lists.
+
+Every folder that is opened is entered here with the folder it lies in. What somebody else than the
+owner has signed counts if a list on the way from the folder up to the top names them as a writer,
+under the generation of the listed node's key that the way down from it hangs on: a writer who was
+removed is a writer of the generations before, and of nothing that was made since.
+
+    top (generation 3, list) ── a (its link was sealed under 3) ── folder
+        former writer until 2: what hangs on generation 3 cannot be theirs
+
+A way that still hangs on an older generation is due for new keys, and until it has them a removed
+writer's signature fits there. So what was seen there once, with the list that removed them known,
+must not change by their hand any more (`Memory`, frozen).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from fsclient.connection.connection import ServerConnection
+from fsclient.trust.key_directory import People
+from fsclient.trust.seen import LIST, Memory, Sighting, Since, age, key_end
+from fsproto.errors import (
+    ConflictError,
+    IntegrityError,
+    RemoteProtocolError,
+    RollbackError,
+    SignatureError,
+)
+from fsproto.keys.grants import Role
+from fsproto.keys.member_list import VerifiedMembers, stated_members, verify_members
+from fsproto.keys.tree import KeyedNode
+from fsproto.messages.shares import GetMembers, Members
+from fsproto.names import for_terminal
+from fsproto.packing import unpack
+from fsproto.sealed.folder import FolderState, VerifiedState, verify_state
+from fsproto.sealed.manifest import Manifest, VerifiedManifest, check_author
+from fsproto.signed import Signed, Verifier
+from fsproto.types import NO_NODE, Hash, NodeId
+from fsproto.values import Value
+
+
+class _Place(Value, frozen=True):
+    """Where an opened node hangs."""
+
+    parent: NodeId
+    """`NO_NODE` for a root, or for the top of what somebody shares."""
+    owner: str
+    generation: int
+    link_generation: int
+    torn: bool = False
+    """It was seen in another folder before: which of the two it lies in must be found anew."""
+
+
+class Audience(Value, frozen=True):
+    """Who sees a folder, and who writes there or did so once, by the lists on the way to it."""
+
+    lists: frozenset[NodeId]
+    """The nodes that have one."""
+    readers: frozenset[str]
+    writers: frozenset[str]
+
+    @classmethod
+    def of(cls, lists: Mapping[NodeId, VerifiedMembers | None]) -> Audience:
+        """Return who is on the lists of some nodes."""
+        bodies = {node: found.body for node, found in lists.items() if found is not None}
+        members = [one for body in bodies.values() for one in body.members]
+        writers = {one.user for one in members if one.role is Role.WRITER}
+        for body in bodies.values():
+            writers |= {one.user for one in body.above} | {one.user for one in body.former}
+        return cls(frozenset(bodies), frozenset(one.user for one in members), frozenset(writers))
+
+    def loses(self, other: Audience) -> bool:
+        """Tell whether somebody would see what moves from here to there no more, or not write."""
+        return bool(self.readers - other.readers or self.writers - other.writers)
+
+
+class Authors:
+    """Decides whose signatures count where."""
+
+    def __init__(self, connection: ServerConnection, people: People, memory: Memory) -> None:
+        """Take whom to ask for lists, whose keys are known, and what was seen before."""
+        self.connection = connection
+        self._people = people
+        self._memory = memory
+        self._places: dict[NodeId, _Place] = {}
+        self._tops: set[NodeId] = set()
+        """Tops of trees: whoever may write there, their own lists say."""
+        self._lists: dict[NodeId, VerifiedMembers | None] = {}
+        self._verifiers: dict[bytes, Verifier] = {}
+        self._older: set[Hash] = set()
+        """Older versions that were checked along their chain."""
+        self.frozen: dict[NodeId, Since] = {}
+        """Folders whose last author, or that author's key, counts no more; and since when."""
+
+    def remember_in(self, memory: Memory, people: People) -> None:
+        """Keep what is seen somewhere else from now on."""
+        self._memory, self._people = memory, people
+
+    # --- what is known of the way to a node
+
+    def enter_top(self, node: KeyedNode, owner: str, members: VerifiedMembers | None) -> None:
+        """Note the top of a tree: one's own, or one that is shared with its list."""
+        self._check_owner(node.node, owner)
+        self._places[node.node] = _Place(NO_NODE, owner, node.generation, 0)
+        self._tops.add(node.node)
+        self._lists[node.node] = members
+
+    def enter(self, parent: NodeId, node: KeyedNode, link_generation: int) -> None:
+        """Note what lies in a folder that was entered."""
+        owner, before = self._places[parent].owner, self._places.get(node.node)
+        self._check_owner(node.node, owner)
+        moved = before is not None and before.parent not in (parent, NO_NODE)
+        self._places[node.node] = _Place(parent, owner, node.generation, link_generation, moved)
+
+    def _check_owner(self, node: NodeId, owner: str) -> None:
+        """Refuse a node that two people call their own: each could write for the other there."""
+        before = self._places.get(node)
+        if before is not None and before.owner != owner:
+            raise IntegrityError(
+                f"THE SERVER SHOWS ONE FOLDER OR FILE AS THAT OF BOTH "
+                f"{for_terminal(before.owner)} AND {for_terminal(owner)}.",
+                hint="Stop and talk to both: one of them claims what is the other's.",
+            )
+
+    def owner_of(self, node: NodeId) -> str:
+        """Return whose tree an entered node is in."""
+        return self._places[node].owner
+
+    def way_up(self, node: NodeId) -> list[NodeId]:
+        """Return an entered node and those above it, as far as they can be seen."""
+        way = []
+        while node != NO_NODE:
+            way.append(node)
+            node = self._places[node].parent
+        return way
+
+    # --- whose signature counts
+
+    def state(self, signed: Signed, folder: KeyedNode) -> VerifiedState:
+        """Verify a folder's state by whoever signed it; `SignatureError` if they must not.
+
+        `ConflictError` for a folder that was found in two places: who may write to one of them
+        need not be somebody who may write to the other.
+        """
+        if any(self._places[node].torn for node in self.way_up(folder.node)):
+            raise ConflictError(
+                "A folder was found in two places: somebody may have moved it just now.",
+                hint="Give the same command again.",
+            )
+        claimed = unpack(signed.payload, FolderState)
+        if self._is_owners(folder.node, claimed):
+            self.frozen.pop(folder.node, None)
+        else:
+            self._check_writer(folder.node, claimed, ever=False)
+        ended = self._people.log.ended(claimed.author, claimed.author_key)
+        if ended is not None:
+            since = key_end(ended)
+            self._memory.remember([since])  # unless it is known already
+            self.frozen[folder.node] = since.node, since.what
+        state = verify_state(signed, folder.node, claimed.author, claimed.author_key)
+        if state.body.generation != folder.generation:
+            raise RollbackError(
+                "A folder's state and its key are not of the same age.",
+                hint="It may have taken a new key at this very moment; try again.",
+            )
+        return state
+
+    def prepare(self, folder: NodeId, manifests: Iterable[VerifiedManifest]) -> None:
+        """Ask for the lists that tell who may have signed what lies in a folder."""
+        owner = self._places[folder].owner
+        if any(manifest.body.author != owner for manifest in manifests):
+            self._load(self.way_up(folder))
+
+    def check_manifest(self, manifest: VerifiedManifest) -> None:
+        """Check the own signature of something that lies in an entered folder, or is a top."""
+        if manifest.hash in self._older:
+            return
+        body = manifest.body
+        folder = self._place_of(body)
+        if not self._is_owners(folder, body):
+            # A folder's state vouches that it belongs there now: whenever it was signed, its
+            # author need only have been a writer at some time. Nothing vouches for a top.
+            self._check_writer(folder, body, ever=folder != body.node)
+        self._check_signature(manifest)
+
+    def check_older(self, manifest: VerifiedManifest, now: VerifiedManifest) -> bool:
+        """Check the own signature of an older version, for which the newest (`now`) vouches.
+
+        Raises `SignatureError` if its author could not write where it lay then. False if nobody
+        can tell: it lay in a folder that is not on the way to where it lies now.
+        """
+        placed = self._was_writer(manifest, now)
+        self._check_signature(manifest)
+        self._older.add(manifest.hash)
+        return placed
+
+    def _was_writer(self, manifest: VerifiedManifest, now: VerifiedManifest) -> bool:
+        body, here = manifest.body, now.body
+        place = self._place_of(here)
+        if self._is_owners(place, body):
+            return True
+        for folder in dict.fromkeys((body.parent, place)):
+            if folder not in self._places:
+                continue
+            try:
+                self._check_writer(folder, body, ever=True)
+            except SignatureError:
+                continue
+            return True
+        owner = self._places[place].owner
+        if body.author == owner or body.parent == here.parent or body.parent in self._places:
+            raise _nobody()
+        return False
+
+    def former_state(self, signed: Signed, folder: KeyedNode) -> VerifiedState:
+        """Verify a state that a folder once had; `SignatureError` if no writer of it signed it."""
+        claimed = unpack(signed.payload, FolderState)
+        if not self._is_owners(folder.node, claimed):
+            self._check_writer(folder.node, claimed, ever=True)
+        return verify_state(signed, folder.node, claimed.author, claimed.author_key)
+
+    def list_of(self, node: NodeId) -> VerifiedMembers | None:
+        """Return the member list of an entered node, as it is now; None if it has none."""
+        self._load([node], fresh=True)
+        return self._lists[node]
+
+    def audience(self, folder: NodeId) -> Audience:
+        """Return who has to do with what lies in an entered folder, as far as that can be told."""
+        way = self.way_up(folder)
+        self._load(way, fresh=True)
+        return Audience.of({node: self._lists[node] for node in way})
+
+    def may_write(self, node: NodeId, user: str) -> bool:
+        """Tell whether the server would take what somebody writes into an entered folder, or a top.
+
+        The owner may; others if a list on the way up names them as writers now.
+        """
+        if self._places[node].owner == user:
+            return True
+        way = self.way_up(node)
+        self._load(way, fresh=True)
+        for one in way:
+            members = self._lists[one]
+            if members is not None and members.may_write(user, members.body.generation):
+                return True
+        return False
+
+    def forget_lists(self) -> None:
+        """Ask for lists anew from now on."""
+        self._lists.clear()
+
+    def _place_of(self, body: Manifest) -> NodeId:
+        """Return by whose lists it is decided who may sign a node: its folder's, or a top's own."""
+        return body.node if body.node in self._tops else body.parent
+
+    def _is_owners(self, node: NodeId, signed: FolderState | Manifest) -> bool:
+        """Tell whether something is said to be signed by the owner, with a key that is theirs."""
+        owner = self._places[node].owner
+        return signed.author == owner and signed.author_key in self._people.identity_keys(owner)
+
+    def _check_signature(self, manifest: VerifiedManifest) -> None:
+        """Verify who signed it, whoever that may be."""
+        body = manifest.body
+        key = self._verifiers.setdefault(body.author_key, Verifier(body.author_key))
+        check_author(manifest, body.author, key)
+
+    def _check_writer(self, folder: NodeId, signed: FolderState | Manifest, *, ever: bool) -> None:
+        """Raise unless a list on the way up names who signed; `ever`: at whatever time."""
+        way = self._way_to_list(folder)
+        for fresh in (False, True):  # a list may be newer than when it was asked for
+            self._load(way, fresh=fresh)
+            old, generation = ever, 1
+            for node in way:
+                place, members = self._places[node], self._lists[node]
+                under = generation if old else place.generation
+                if members is not None and self._names(members, signed, under):
+                    if not ever:
+                        self._note_frozen(folder, node, members, signed)
+                    return
+                above = self._places.get(place.parent)
+                hangs_back = above is not None and place.link_generation < above.generation
+                # From a link that is due on, generations above say nothing of what is below.
+                generation = place.link_generation if hangs_back and not old else 1
+                old = old or hangs_back
+        raise _nobody()
+
+    def _way_to_list(self, folder: NodeId) -> list[NodeId]:
+        """Return the way up to the first top: who may write above it, its own list names."""
+        way = self.way_up(folder)
+        top = next((at for at, node in enumerate(way) if node in self._tops), len(way))
+        return way[: top + 1]
+
+    def _names(
+        self, members: VerifiedMembers, signed: FolderState | Manifest, generation: int
+    ) -> bool:
+        author, key = signed.author, signed.author_key
+        return any(
+            key == one or self._people.log.same_person(author, one, key)
+            for one in members.may_write(author, generation)
+        )
+
+    def _note_frozen(
+        self,
+        folder: NodeId,
+        node: NodeId,
+        members: VerifiedMembers,
+        signed: FolderState | Manifest,
+    ) -> None:
+        if not isinstance(signed, FolderState):
+            return
+        if self._names(members, signed, members.body.generation):
+            self.frozen.pop(folder, None)
+        else:
+            since = age(node, members.lost_at(signed.author))
+            self.frozen[folder] = since.node, since.what
+
+    def _load(self, nodes: list[NodeId], *, fresh: bool = False) -> None:
+        """Ask for lists that are not known, or for all of them again, and verify them."""
+        wanted = [node for node in nodes if fresh or node not in self._lists]
+        if not wanted:
+            return
+        mark = self._memory.mark()
+        answer = self.connection.interject(GetMembers(wanted), Members)
+        found = {}
+        for signed in answer.lists:
+            node = stated_members(signed).node
+            if node not in wanted or node in found:
+                raise RemoteProtocolError("The server sent a member list that was not asked for.")
+            found[node] = self.verified_list(signed, node, self._places[node].owner, mark)
+        if self._memory.had(wanted, LIST, mark) - found.keys():
+            raise RollbackError(
+                "THE SERVER WITHHOLDS whom a folder is shared with, which it has told before.",
+                hint="Stop and talk to your administrator: this does not happen by accident.",
+            )
+        for node in wanted:
+            members = found.get(node)
+            if members is not None and members.body.generation != self._places[node].generation:
+                raise RollbackError(
+                    "The list of who may write to a folder is older or newer than its key.",
+                    hint="It may have taken a new key at this very moment; try again.",
+                )
+            self._lists[node] = members
+
+    def verified_list(self, signed: Signed, node: NodeId, owner: str, mark: int) -> VerifiedMembers:
+        """Verify a member list that the server sent; `RollbackError` for an old one."""
+        claimed = stated_members(signed)
+        if claimed.owner_key not in self._people.identity_keys(owner):
+            raise SignatureError("A member list was signed by somebody who is not the owner.")
+        members = verify_members(signed, node, owner, claimed.owner_key)
+        self._people.check_heads(self.connection, [members.body.log_head])
+        self._memory.check(seen_list(members), mark)
+        return members
+
+
+def seen_list(members: VerifiedMembers) -> list[Sighting]:
+    """Return what the memory keeps of a member list: itself, and each generation it has come to."""
+    body = members.body
+    ages = [age(body.node, generation) for generation in range(2, body.generation + 1)]
+    return [Sighting(body.node, LIST, body.version, members.hash), *ages]
+
+
+def _nobody() -> SignatureError:
+    return SignatureError(
+        "Somebody who may not write there has signed a folder or file.",
+        hint="Stop and talk to the owner: an honest server would not have taken it.",
+    )

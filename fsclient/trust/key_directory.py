@@ -1,0 +1,366 @@
+"""Whose keys are whose: the key log as far as it was read, held against pins and one's own keys.
+
+The log is read whole, so what the server says of anybody's keys is what it says to everybody, or a
+fork that shows as soon as people see each other's signatures. Keys are pinned when they are first
+used. From then on only keys that the pinned ones have signed are taken for the same person's;
+anything else stops everything that has to do with that person, until somebody has compared keys.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from fsclient.connection.connection import ServerConnection
+from fsclient.trust.pins import Pin, TrustStore
+from fsproto.errors import (
+    ConflictError,
+    FsError,
+    KeyChangedError,
+    NotFoundError,
+    RollbackError,
+    SecurityError,
+)
+from fsproto.keylog.entries import Entry, Event, Keys
+from fsproto.keylog.head import Head, VerifiedHead, pack_log_head, unpack_log_head, verify_head
+from fsproto.keylog.log import KeyLog
+from fsproto.keys.identity import Identity, VerifiedBundle, verify_bundle
+from fsproto.messages.keylog import BundleOf, GetBundle, GetLog, LogEntries
+from fsproto.names import for_terminal
+from fsproto.packing import unpack
+from fsproto.signed import Signed
+
+_ASKED_AHEAD = 64
+"""Bundles that are asked for before the first of them is read."""
+
+
+class People:
+    """What one profile knows about everybody's keys."""
+
+    def __init__(self, path: Path, identity: Identity, tell: Callable[[str], None]) -> None:
+        """Open what is known, and take whom to tell of keys that changed; asks nobody anything."""
+        self._store = TrustStore(path)
+        self._identity = identity
+        self._log: KeyLog | None = None
+        self._identity_keys: dict[tuple[str, int], list[bytes]] = {}
+        """By the person, and the size of the log that they were taken from."""
+        self._good_heads: set[bytes] = {b""}
+        self.tell = tell
+        """Tells the person something that they should not overlook."""
+        self.ended: list[int] = []
+        """Entries read just now that put an end to somebody's keys, by their index."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._store.close()
+
+    # --- the log
+
+    @property
+    def log(self) -> KeyLog:
+        """The log as far as it was read."""
+        if self._log is None:
+            log = KeyLog()
+            try:
+                entries, signed = self._store.log()
+                log.extend(entries)
+                head = unpack(signed.payload, Head) if signed is not None else None
+                if head is not None and (len(log), log.root(len(log))) != (head.size, head.root):
+                    raise self._store.damaged
+            except SecurityError:
+                raise self._store.damaged from None
+            self._log = log
+        return self._log
+
+    @property
+    def log_head(self) -> bytes:
+        """What one's own signatures carry of the log (40 bytes, or none)."""
+        head = self._known_head()
+        return b"" if head is None else pack_log_head(head.size, head.root)
+
+    def known(self) -> Signed | None:
+        """Return the newest head that was seen; to be taken before a question is sent."""
+        return self._store.head()
+
+    def meet(self, connection: ServerConnection, said: Signed, known: Signed | None) -> None:
+        """Hold the head that came with a login against what is known, reading what is new.
+
+        `known` is what was known before the login was sent. Raises `RollbackError` for a log that
+        does not go on from it, `SecurityError` if it names other keys for oneself.
+        """
+        before = unpack(known.payload, Head) if known is not None else None
+        head = verify_head(said, before.key if before else None)
+        if before is not None:
+            if head.body.size < before.size:
+                raise RollbackError("THE SERVER SHOWED AN OLDER KEY LOG than it did before.")
+            if head.body.size == before.size:
+                if head.body.root != before.root:
+                    raise _forked()
+                return
+        self._read(connection, head)
+
+    def _read(self, connection: ServerConnection, head: VerifiedHead) -> None:
+        """Read on up to a head at least; nothing is believed before the root was computed."""
+        log, entries = self.log, list[bytes]()
+        first = len(log)
+        resets = len(log.resets)
+        said = [head]
+        while first + len(entries) < head.body.size:
+            answer = connection.interject(GetLog(first + len(entries)), LogEntries)
+            head = verify_head(answer.head, head.body.key)
+            said.append(head)
+            if not answer.entries:
+                raise RollbackError("THE SERVER WITHHOLDS A PART OF ITS KEY LOG.")
+            entries += answer.entries
+        self._log = None  # if anything is wrong, what was read is forgotten
+        read = log.extend(entries)
+        # Every head that the server signed must be one of this very log, not the last alone.
+        if len(log) != head.body.size or not all(_is_of(log, one.body) for one in said):
+            raise _forked()
+        mine = log.now(self._identity.user)
+        if mine is None or mine.bundle != self._identity.bundle.hash:
+            raise KeyChangedError(
+                "THE KEY LOG NAMES OTHER KEYS FOR YOU than the ones you have.",
+                hint="If you have new keys on another device, bring them here; if your "
+                "administrator reset them, enrol again; if neither, talk to your administrator.",
+            )
+        self._store.keep(first, entries, head.signed)
+        self._log = log
+        for entry in log.resets[resets:]:
+            self._note_reset(entry)
+        self.ended += [entry.index for entry in read if entry.event is not Event.ENROLLED]
+
+    def _note_reset(self, entry: Entry) -> None:
+        if self._store.pin(entry.user) is None:
+            return
+        if self.log.now(entry.user) is None:
+            self.tell(
+                f"THE KEYS OF {entry.user} WERE RESET by the administrator, or the account was "
+                "removed: nobody has keys under that name now, and nothing is shared with them, or "
+                "taken from them."
+            )
+        else:
+            self.tell(
+                f"THE KEYS OF {entry.user} WERE RESET by the administrator. Nothing is shared with "
+                f"them, or taken from them, until you have compared the new ones: fsclient verify "
+                f"{entry.user}"
+            )
+
+    def check_heads(self, connection: ServerConnection, heads: Iterable[bytes]) -> None:
+        """Hold the log that others have seen when they signed against one's own.
+
+        Raises `RollbackError` where the server has shown them another one.
+        """
+        for packed in set(heads) - self._good_heads:
+            seen = unpack_log_head(packed)
+            if seen is None:
+                continue
+            size, root = seen
+            if size > len(self.log):
+                self.catch_up(connection)
+            self.log.check_seen(size, root)
+            self._good_heads.add(packed)
+
+    def catch_up(self, connection: ServerConnection) -> None:
+        """Read what has come to the log since the login."""
+        known = self._known_head()
+        answer = connection.interject(GetLog(len(self.log)), LogEntries)
+        head = verify_head(answer.head, known.key if known else None)
+        if head.body.size > len(self.log):
+            self._read(connection, head)
+
+    def _known_head(self) -> Head | None:
+        signed = self._store.head()
+        return unpack(signed.payload, Head) if signed is not None else None
+
+    # --- people
+
+    def identity_keys(self, user: str) -> list[bytes]:
+        """Return the keys with which a person may have signed something; pins them if need be.
+
+        Raises `KeyChangedError` if they are no longer those of the person who was pinned.
+        """
+        at = user, len(self.log)
+        if at not in self._identity_keys:
+            own = user == self._identity.user
+            one = self._identity.signing.public if own else self.pinned(user).ed25519
+            self._identity_keys[at] = [keys.ed25519 for keys in self.log.all_of(user, one)]
+        return self._identity_keys[at]
+
+    def pinned(self, user: str) -> Keys:
+        """Return a person's keys, which are pinned now if they were not before.
+
+        Raises `NotFoundError` for somebody who has none, `KeyChangedError` for one whose keys have
+        changed without a word from those that were pinned.
+        """
+        now, pin = self._now(user), self._store.pin(user)
+        if pin is None or pin.ed25519 != now.ed25519:
+            compared = pin is not None and pin.compared
+            self._store.set_pin(Pin(user, now.bundle, now.ed25519, compared))
+            if pin is None:
+                self.tell(
+                    f"The keys of {user} are used for the first time; words to compare: "
+                    f"fsclient verify {user}"
+                )
+        return now
+
+    def _now(self, user: str) -> Keys:
+        """Return the keys that a person has now, held against the pin if there is one."""
+        now, pin = self.log.now(user), self._store.pin(user)
+        if pin is not None and (
+            now is None or not self.log.same_person(user, pin.ed25519, now.ed25519)
+        ):
+            raise KeyChangedError(
+                f"THE KEYS OF {user} ARE NO LONGER THOSE YOU KNOW: they were reset"
+                + (", and others took their place." if now else ", and there are no others."),
+                hint=f"Ask {user} whether that was so, compare words by 'fsclient verify {user}', "
+                "then add --confirm."
+                if now
+                else f"If the account was removed, that is all; if not, {user} must enrol again.",
+            )
+        if now is None:
+            raise NotFoundError(
+                f"There is nobody called {for_terminal(user)} with keys here.",
+                hint="They must have enrolled: ask your administrator to add them, and them to run "
+                "'fsclient enroll' with the link they get.",
+            )
+        return now
+
+    def looked_up(
+        self, connection: ServerConnection, users: Sequence[str]
+    ) -> dict[str, VerifiedBundle]:
+        """Return the public keys of people as `bundle` does; nobody is pinned by it.
+
+        `use` pins them, once somebody has said that they are to be used.
+        """
+        keys = {user: self._now(user) for user in users}
+        return {
+            user: _checked_bundle(connection.answer(request, BundleOf), user, keys[user])
+            for user, request in _asked_for(connection, keys)
+        }
+
+    def use(self, bundles: Iterable[VerifiedBundle]) -> None:
+        """Pin keys that were looked up, none of them if one is no longer the person's.
+
+        Raises `KeyChangedError` if others have taken their place, `ConflictError` if the person
+        has replaced them meanwhile.
+        """
+        pins = []
+        for body, hashed in [(one.body, one.hash) for one in bundles]:
+            now, pin = self._now(body.user), self._store.pin(body.user)
+            if now.bundle != hashed:
+                if self.log.same_person(body.user, body.ed25519, now.ed25519):
+                    raise ConflictError(f"{body.user} has got other keys meanwhile; try again.")
+                raise KeyChangedError(
+                    f"THE KEYS OF {body.user} ARE NOT THOSE YOU WERE SHOWN: others took their "
+                    "place since.",
+                    hint="Stop and talk to your administrator: this does not happen by accident.",
+                )
+            pins.append(Pin(body.user, hashed, body.ed25519, bool(pin and pin.compared)))
+        for one in pins:
+            self._store.set_pin(one)
+
+    def bundle(self, connection: ServerConnection, user: str) -> VerifiedBundle:
+        """Return the public keys of a person, to seal something to; pinned and in the log."""
+        keys = self.pinned(user)
+        return self._bundle(connection, user, keys)
+
+    def bundles(
+        self,
+        connection: ServerConnection,
+        users: Iterable[str],
+        refused: Callable[[str, FsError], None],
+    ) -> dict[str, VerifiedBundle]:
+        """Return the public keys of people as `bundle` does, of those who have good ones.
+
+        `refused` is told of the others, and why: what `bundle` would raise.
+        """
+        keys = dict[str, Keys]()
+        found = dict[str, VerifiedBundle]()
+        for user in users:
+            try:
+                keys[user] = self.pinned(user)
+            except (KeyChangedError, NotFoundError) as error:
+                refused(user, error)
+        for user, request in _asked_for(connection, keys):
+            try:
+                answer = connection.answer(request, BundleOf)
+                found[user] = _checked_bundle(answer, user, keys[user])
+            except (KeyChangedError, NotFoundError) as error:
+                refused(user, error)
+        return found
+
+    def claimed_bundle(self, connection: ServerConnection, user: str) -> VerifiedBundle:
+        """Return the keys that the log names for a person, pinned or not: to be compared."""
+        keys = self.log.now(user)
+        if keys is None:
+            raise NotFoundError(f"There is nobody called {for_terminal(user)} with keys here.")
+        return self._bundle(connection, user, keys)
+
+    def _bundle(self, connection: ServerConnection, user: str, keys: Keys) -> VerifiedBundle:
+        return _checked_bundle(connection.interject(GetBundle(user), BundleOf), user, keys)
+
+    def show(self, bundle: VerifiedBundle) -> None:
+        """Note that the words of these keys are shown, to be compared."""
+        self._store.set_shown(bundle.body.user, bundle.hash)
+
+    def confirm(self, bundle: VerifiedBundle) -> None:
+        """Pin keys that somebody has compared with the person's own.
+
+        Raises `KeyChangedError` if they are not those whose words were shown last.
+        """
+        body = bundle.body
+        if self._store.shown(body.user) not in (None, bundle.hash):
+            raise KeyChangedError(
+                f"THE KEYS OF {body.user} ARE NOT THOSE WHOSE WORDS YOU WERE SHOWN: others took "
+                "their place since.",
+                hint=f"Compare the new words: 'fsclient verify {body.user}'. Keys do not change "
+                "between two commands by accident.",
+            )
+        self._store.set_pin(Pin(body.user, bundle.hash, body.ed25519, compared=True))
+
+    def is_same(self, pin: Pin, bundle: VerifiedBundle) -> bool:
+        """Tell whether a bundle is that of the person who was pinned."""
+        return self.log.same_person(pin.user, pin.ed25519, bundle.body.ed25519)
+
+    def pin_of(self, user: str) -> Pin | None:
+        """Return what is pinned of a person."""
+        return self._store.pin(user)
+
+    def is_current(self, user: str, ed25519: bytes) -> bool:
+        """Tell whether an identity key is a person's, or was and was replaced by themselves."""
+        now = self.log.now(user)
+        return now is not None and self.log.same_person(user, ed25519, now.ed25519)
+
+
+def _asked_for(connection: ServerConnection, users: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Ask for bundles, some ahead; give each person with the request whose answer is due next."""
+    left, asked = deque(users), deque[tuple[str, int]]()
+    while left or asked:
+        while left and len(asked) < _ASKED_AHEAD:
+            user = left.popleft()
+            asked.append((user, connection.send(GetBundle(user))))
+        yield asked.popleft()
+
+
+def _checked_bundle(answer: BundleOf, user: str, keys: Keys) -> VerifiedBundle:
+    """Return a bundle that the server sent, which must be the one that the log names."""
+    bundle = verify_bundle(answer.bundle, user)
+    if bundle.hash != keys.bundle or bundle.body.ed25519 != keys.ed25519:
+        raise KeyChangedError(
+            f"THE SERVER SENT OTHER KEYS FOR {user} than its own key log names.",
+            hint="Stop and talk to your administrator: this does not happen by accident.",
+        )
+    return bundle
+
+
+def _is_of(log: KeyLog, head: Head) -> bool:
+    return head.size <= len(log) and log.root(head.size) == head.root
+
+
+def _forked() -> RollbackError:
+    return RollbackError(
+        "THE SERVER SHOWED ANOTHER KEY LOG than it did before.",
+        hint="Stop and talk to your administrator: this does not happen by accident.",
+    )

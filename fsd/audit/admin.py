@@ -1,0 +1,220 @@
+"""What an administrator does with the log: verifying it, exporting it, rotating it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from sqlalchemy.orm import Session as Db
+
+from fsd.audit import archive, rows
+from fsd.audit.archive import Archive
+from fsd.audit.chain import NO_HASH, Entry, Finding, Span, faults
+from fsd.audit.events import Event
+from fsd.audit.log import AuditBrokenError, AuditLog, Report
+from fsd.home.home import Home
+from fsd.store.audit_models import AuditHead
+from fsd.store.engine import Database
+from fsproto import labels
+from fsproto.errors import NotFoundError
+
+FOLLOW_S = 1.0
+"""How often `follow` looks for more."""
+_FIRST = 3
+"""How many findings are told within an entry."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What `verify` found, in the log, in the archives, and between them."""
+
+    log: Report
+    archives: list[Archive]
+    between: list[Finding]
+
+    @property
+    def findings(self) -> list[str]:
+        """Everything that is wrong, as sentences."""
+        own = [finding.sentence for finding in (*self.log.findings, *self.between)]
+        theirs = [
+            f"{a.path.name}: {finding.sentence}" for a in self.archives for finding in a.findings
+        ]
+        return own + theirs
+
+
+class AuditKeeper:
+    """The audit log as it is kept: one database, and what this home has seen of it."""
+
+    def __init__(self, home: Home, database: Database, log: AuditLog, actor: str) -> None:
+        """Take them, and who is acting."""
+        self._home = home
+        self._database = database
+        self._log = log
+        self._actor = actor
+
+    def now_ms(self) -> int:
+        """Return the time that entries are given."""
+        return self._log.now_ms()
+
+    def note(self, event: Event, detail: str = "") -> None:
+        """Record an act that no transaction belongs to; it is done once this has returned."""
+        with self._database.write() as db:
+            self.note_in(db, event, detail)
+
+    def note_in(self, db: Db, event: Event, detail: str = "") -> None:
+        """Record an act in the transaction that it is done in."""
+        self._log.record(db, event, actor=self._actor, detail=detail)
+
+    def entries(
+        self, *, after: int = 0, since_ms: int | None = None, about: str | None = None
+    ) -> Iterator[Entry]:
+        """Give the entries there are, the oldest first."""
+        with self._database.read() as db:
+            for entry, _ in rows.entries(db, after=after, since_ms=since_ms, about=about):
+                yield entry
+
+    def follow(
+        self,
+        *,
+        since_ms: int | None = None,
+        about: str | None = None,
+        wait: Callable[[float], object] = time.sleep,
+    ) -> Iterator[Entry]:
+        """Give the entries there are, and then every new one as it comes, for ever."""
+        after = 0
+        while True:
+            for entry in self.entries(after=after, since_ms=since_ms, about=about):
+                after = entry.seq
+                yield entry
+            wait(FOLLOW_S)
+
+    def verify(self, files: list[Path], *, restored: bool = False) -> Verified:
+        """Follow the chain through archives, which may come in any order, and the log.
+
+        What it ended with is remembered in the home, for the next time; `restored` says that an
+        older copy of the database was put back on purpose, so what was seen before is forgotten.
+        """
+        report = self._log.look(self._database)
+        archives: list[Archive] = []
+        between: list[Finding] = []
+        with self._database.read() as db:
+            head = rows.head(db)
+            if files:
+                if head is None:
+                    raise NotFoundError("The log has no entry yet, so it has no archives either.")
+                key = self._log.key(head)
+                archives = [archive.read(path, key) for path in files]
+                archives.sort(key=lambda found: found.span.base)
+                between += _joints(db, archives, report.span)
+            if not restored:
+                between += self._against_seen(db, report.span)
+        result = Verified(report, archives, between)
+        if not result.findings:
+            self._home.note_audit(report.span.last, report.span.last_hash)
+        return result
+
+    def _against_seen(self, db: Db, span: Span) -> Iterator[Finding]:
+        seen = self._home.seen_audit()
+        if seen is None or seen[0] < span.base:
+            return
+        last, last_hash = seen
+        if last > span.last:
+            yield Finding(
+                span.last,
+                f"The log had {last} entries when it was last verified here and has {span.last} "
+                "now: an older copy was put in its place.",
+            )
+        elif last_hash != (span.base_hash if last == span.base else rows.hash_of(db, last)):
+            yield Finding(
+                last, f"Entry {last} is another one than when the log was last verified here."
+            )
+
+    def export(self, path: Path) -> Archive:
+        """Copy the log into a new file as it is; one that was altered is told by its findings."""
+        with self._database.read() as db:
+            head = rows.head(db)
+            if head is None:
+                raise _nothing()
+            return self._write(db, head, path)
+
+    def rotate(self, path: Path) -> Archive:
+        """Move the log into a new file; the next entry stands on the last one that went.
+
+        `AuditBrokenError` if the log is altered; it stays as it is then.
+        """
+        with self._database.write() as db:
+            head = rows.hold_head(db)
+            if head is None or head.last == head.base:
+                raise _nothing()
+            span = rows.span(head)
+            if not span.proved(self._log.key(head), head.proof) or any(
+                faults(span, rows.entries(db))
+            ):
+                raise AuditBrokenError
+            moved = self._write(db, head, path)
+            try:
+                self._stand_on(db, head, span.last, span.last_hash)
+                detail = f"entries {span.base + 1} to {span.last}"
+                self._log.record(db, Event.AUDIT_ROTATED, actor=self._actor, detail=detail)
+                db.flush()
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+        return moved
+
+    def put_aside(self, path: Path) -> Archive:
+        """Copy a log that was altered into a file as it is, and begin a new one that says so."""
+        found = self._log.look(self._database)
+        with self._database.write() as db:
+            head = rows.hold_head(db)
+            span = rows.span(head) if head else Span(0, NO_HASH, 0, NO_HASH)
+            archive.write(path, span, b"", rows.entries(db))
+            last = max(span.last, rows.newest(db))
+            sealed_key = head.sealed_key if head else None
+            if head is not None:
+                db.delete(head)
+            rows.drop_until(db, last)
+            db.flush()
+            self._log.begin(db, last, sealed_key)
+            told = " ".join(finding.sentence for finding in found.findings[:_FIRST])
+            self._log.record(db, Event.AUDIT_BROKEN, actor=self._actor, detail=told)
+        return Archive(path, span, found.entries, found.findings)
+
+    def _stand_on(self, db: Db, head: AuditHead, last: int, last_hash: bytes) -> None:
+        rows.drop_until(db, last)
+        head.base, head.base_hash = last, last_hash
+        self._log.prove(head)
+
+    def _write(self, db: Db, head: AuditHead, path: Path) -> Archive:
+        span, key = rows.span(head), self._log.key(head)
+        proof = span.proof(key, labels.SERVER_AUDIT_ARCHIVE)
+        if not span.proved(key, head.proof):
+            proof = b""  # none that would make it look right
+        archive.write(path, span, proof, rows.entries(db))
+        return archive.read(path, key)
+
+
+def _joints(db: Db, archives: list[Archive], log: Span) -> Iterator[Finding]:
+    """Give what is wrong between archives, and between the last one and the log."""
+    for one, other in pairwise(archives):
+        if other.span.base > one.span.last:
+            yield Finding(one.span.last, _gap(one.span.last, other.span.base))
+        elif other.span.base == one.span.last and other.span.base_hash != one.span.last_hash:
+            yield Finding(one.span.last, f"{other.path.name} does not follow {one.path.name}.")
+    newest = max(archives, key=lambda found: found.span.last)
+    last, last_hash = newest.span.last, newest.span.last_hash
+    if last < log.base:
+        yield Finding(last, _gap(last, log.base))
+    elif last_hash != (log.base_hash if last == log.base else rows.hash_of(db, last)):
+        yield Finding(last, f"The log does not follow {newest.path.name}.")
+
+
+def _gap(last: int, base: int) -> str:
+    return f"Entries {last + 1} to {base} are in none of the archives given."
+
+
+def _nothing() -> NotFoundError:
+    return NotFoundError("The log has no entries to be written.")

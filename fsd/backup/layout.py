@@ -1,0 +1,93 @@
+"""What a backup holds: a tar file whose members have these names, in this order.
+
+head.json                what, when, of which version
+keys/NAME                host.key, master.key, log.key; host.moves, SSH host keys if there are any
+fsd.toml                 the configuration in the home, where there is one
+rows/TABLE/00000000      rows, packed (see `rows`)
+numbers.json             the last number each table has given
+blobs/ROOT               blobs that lie outside the database, as they are
+end.json                 which blobs were found to be missing or damaged
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any, TypeVar, cast
+
+import msgspec
+
+from fsd.backup.encrypt import Unsealed
+from fsproto.errors import IntegrityError
+from fsproto.limits import SEGMENT_SIZE
+
+T = TypeVar("T")
+
+FORMAT = 1
+HEAD, NUMBERS, END = "head.json", "numbers.json", "end.json"
+_NAMES = re.compile(
+    r"head\.json|keys/(?:host\.key|master\.key|log\.key|host\.moves|ssh_host_(?:ed25519|rsa)_key)"
+    r"|fsd\.toml|rows/[a-z_]{1,63}/[0-9]{8}|numbers\.json|blobs/[0-9a-f]{64}|end\.json"
+)
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What is backed up."""
+
+    format: int
+    made_ms: int
+    version: str
+    """Of the fsd that made it."""
+    revision: str
+    """Of the database's schema."""
+    host_key: str
+    """Fingerprint."""
+    elsewhere: bool
+    """Whether the database was not the home's own."""
+    people: int
+    blobs: int
+    """Outside the database."""
+    blob_bytes: int
+
+
+class End(msgspec.Struct, frozen=True):
+    """What was found while the blobs were read: roots in hex."""
+
+    missing: list[str]
+    damaged: list[str]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One part of a backup that is being read."""
+
+    name: str
+    size: int
+    file: IO[bytes]
+
+    def whole(self) -> bytes:
+        """Return its bytes; only for what is known to be small."""
+        return self.file.read()
+
+
+def members(source: Unsealed) -> Iterator[Member]:
+    """Give the parts of a backup, each to be read before the next; `IntegrityError` for others."""
+    try:
+        with tarfile.open(fileobj=cast("Any", source), mode="r|", bufsize=SEGMENT_SIZE) as tar:
+            while (found := tar.next()) is not None:
+                cast("Any", tar).members.clear()  # it would remember all of them
+                file = tar.extractfile(found) if found.isfile() else None
+                if file is None or not _NAMES.fullmatch(found.name):
+                    raise IntegrityError("The backup holds what no backup holds.")
+                yield Member(found.name, found.size, file)
+    except tarfile.TarError:
+        raise IntegrityError("The backup's parts cannot be read.") from None
+    source.finish()
+
+
+def as_json(value: object) -> bytes:
+    """Pack one of the parts that are JSON."""
+    return json.dumps(msgspec.to_builtins(value), indent=1).encode()

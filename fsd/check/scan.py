@@ -1,0 +1,210 @@
+"""Looks at everything: every blob against its root, every row against every blob, every folder.
+
+It may look while the server runs. What is found in one snapshot counts only if it is still so
+in a later one: files are replaced and removed meanwhile.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+from sqlalchemy import select
+from sqlalchemy.orm import aliased
+
+from fsd.blobs.check import root_of
+from fsd.blobs.janitor import ORPHAN_S
+from fsd.check.findings import Finding, Kind
+from fsd.store.drop_models import Drop
+from fsd.store.models import Blob, FolderState, Manifest, Node, OlderContent, User
+from fsd.store.repos import blobs as blob_rows
+from fsd.store.repos import nodes, quotas
+from fsproto import labels
+from fsproto.errors import FsError
+from fsproto.packing import unpack
+from fsproto.proofs.prefix_tree import PrefixTree
+from fsproto.sealed.folder import FolderState as State
+from fsproto.sealed.manifest import Kind as NodeKind
+from fsproto.signed import payload_hash
+from fsproto.types import Salt
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session as Db
+
+    from fsd.blobs.local import LocalBlobs
+    from fsd.store.engine import Database
+
+_SOME = 500
+_SHORT = {"yield_per": _SOME}
+
+
+class Look:
+    """One look at a database and its blobs."""
+
+    def __init__(self, database: Database, blobs: LocalBlobs) -> None:
+        """Take what is looked at."""
+        self._database = database
+        self._blobs = blobs
+        self.blobs = self.bytes = self.nodes = 0
+        """How much was looked at so far."""
+
+    def findings(self) -> Iterator[Finding]:
+        """Give all that is wrong, as it is found."""
+        for look in (self._rows_of_blobs, self._files, self._folders):
+            with self._database.read() as db:
+                for finding in look(db):
+                    if self._still_so(finding):
+                        yield finding
+        yield from self._orphans()
+        yield from self._miscounted()
+
+    # --- blobs
+
+    def _rows_of_blobs(self, db: Db) -> Iterator[Finding]:
+        ask = (
+            select(
+                Blob.root,
+                Blob.salt,
+                Blob.size,
+                Blob.node_id,
+                Blob.data,
+                Node.blob,
+                OlderContent.node_id,
+                Drop.id,
+                User.name,
+            )
+            .join(User, User.id == Blob.owner_id)
+            .outerjoin(Node, Node.id == Blob.node_id)
+            .outerjoin(OlderContent, OlderContent.root == Blob.root)
+            .outerjoin(Drop, (Drop.root == Blob.root) & (Drop.id == Blob.node_id))
+        )
+        for row in db.execute(ask, execution_options=_SHORT):
+            root, salt, size, node, data, has, older, drop, owner = cast("Any", row)
+            self.blobs += 1
+            self.bytes += size
+            wrong = self._compare(root, salt, size, data)
+            if wrong is not None:
+                yield Finding(wrong, root.hex(), owner, staged=node is None, drop=drop is not None)
+            elif node is not None and has != root and older != node and drop is None:
+                yield Finding(Kind.UNOWNED, root.hex(), owner)
+
+    def _compare(self, root: bytes, salt: bytes, size: int, data: bytes | None) -> Kind | None:
+        if data is not None:
+            found = root_of(io.BytesIO(data), Salt(salt))
+        else:
+            try:
+                with self._blobs.path(root).open("rb") as file:
+                    found = root_of(file, Salt(salt))
+            except FileNotFoundError:
+                return Kind.MISSING
+            except OSError:  # a disk that cannot read it
+                return Kind.DAMAGED
+        return None if found == (root, size) else Kind.DAMAGED
+
+    def _orphans(self) -> Iterator[Finding]:
+        lying: list[bytes] = []
+        for root in self._blobs.names(ORPHAN_S):
+            lying.append(root)
+            if len(lying) == _SOME:
+                yield from self._unknown(lying)
+                lying = []
+        yield from self._unknown(lying)
+
+    def _unknown(self, lying: list[bytes]) -> Iterator[Finding]:
+        with self._database.read() as db:
+            known = blob_rows.known(db, lying)
+        for root in lying:
+            if root not in known and self._blobs.path(root).exists():
+                yield Finding(Kind.ORPHAN, root.hex(), "")
+
+    # --- nodes
+
+    def _files(self, db: Db) -> Iterator[Finding]:
+        parent = aliased(Node)
+        ask = (
+            select(
+                Node.id,
+                Node.kind,
+                Blob.root,
+                Node.parent_id,
+                parent.kind,
+                Node.manifest_hash,
+                Manifest.payload,
+                User.name,
+            )
+            .join(User, User.id == Node.owner_id)
+            .outerjoin(Blob, (Blob.root == Node.blob) & (Blob.node_id == Node.id))
+            .outerjoin(parent, parent.id == Node.parent_id)
+            .outerjoin(Manifest, (Manifest.node_id == Node.id) & (Manifest.version == Node.version))
+        )
+        for row in db.execute(ask, execution_options=_SHORT):
+            node, kind, has, above, above_kind, digest, payload, owner = cast(
+                "Any", row
+            )  # joined from outside
+            self.nodes += 1
+            if payload is None or payload_hash(labels.HASH_MANIFEST, payload) != digest:
+                yield Finding(Kind.NO_MANIFEST, node.hex(), owner)
+            if kind == NodeKind.FILE and has is None:
+                yield Finding(Kind.NO_BLOB, node.hex(), owner)
+            if above is not None and above_kind != NodeKind.FOLDER:
+                yield Finding(Kind.NO_PARENT, node.hex(), owner)
+
+    def _folders(self, db: Db) -> Iterator[Finding]:
+        ask = (
+            select(Node.id, User.name)
+            .join(User, User.id == Node.owner_id)
+            .where(Node.kind == NodeKind.FOLDER)
+        )
+        for node, owner in db.execute(ask, execution_options=_SHORT):
+            wrong = _folder(db, node)
+            if wrong is not None:
+                yield Finding(wrong, node.hex(), owner)
+
+    # --- quotas
+
+    def _miscounted(self) -> Iterator[Finding]:
+        with self._database.read() as db:  # one snapshot: no later look could tell otherwise
+            found = quotas.differing(db)
+        for owner, noted, there in found:
+            amounts = f"{noted.files} files with {noted.size} bytes are noted"
+            what = f"{amounts}, {there.files} with {there.size} are there"
+            yield Finding(Kind.MISCOUNTED, what, owner)
+
+    # --- what was so a moment ago
+
+    def _still_so(self, finding: Finding) -> bool:
+        key = bytes.fromhex(finding.what)
+        with self._database.read() as db:
+            match finding.kind:
+                case Kind.MISSING | Kind.DAMAGED:
+                    row = blob_rows.get(db, key)
+                    return row is not None and (
+                        self._compare(key, row.salt, row.size, row.data) is finding.kind
+                    )
+                case Kind.UNOWNED:
+                    row = blob_rows.get(db, key)
+                    node = nodes.get(db, row.node_id) if row and row.node_id else None
+                    older = db.get(OlderContent, key)
+                    kept = row is not None and older is not None and older.node_id == row.node_id
+                    dropped = row is not None and row.node_id and db.get(Drop, row.node_id)
+                    kept = kept or bool(dropped and dropped.root == key)
+                    return row is not None and (node is None or node.blob != key) and not kept
+                case Kind.NO_STATE | Kind.WRONG_ROOT:
+                    return nodes.get(db, key) is not None and _folder(db, key) is finding.kind
+        # One statement saw the node and what it lacks, so they were so at one moment.
+        return True
+
+
+def _folder(db: Db, folder: bytes) -> Kind | None:
+    """Compare a folder's entries with what its author signed."""
+    state = db.get(FolderState, folder)
+    if state is None or payload_hash(labels.HASH_STATE, state.payload) != state.hash:
+        return Kind.NO_STATE
+    try:
+        signed = unpack(state.payload, State)
+    except FsError:
+        return Kind.NO_STATE
+    held = PrefixTree.build(nodes.entries(db, folder)).root
+    db.expunge_all()
+    return None if held == signed.root else Kind.WRONG_ROOT

@@ -1,0 +1,283 @@
+"""The server's home folder: keys, database and blobs, readable by nobody else."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fsproto import crypto
+from fsproto.errors import FsError, IntegrityError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SETTINGS_FILE = "fsd.toml"
+HOST_KEY = "host.key"
+MASTER_KEY = "master.key"
+LOG_KEY = "log.key"
+SSH_KEYS = ("ssh_host_ed25519_key", "ssh_host_rsa_key")
+"""Host keys of the SSH door (see `fsd.home.ssh_host_keys`)."""
+HOST_MOVES = "host.moves"
+"""Statements of former host keys (see `fsproto.host_key_moves`)."""
+
+
+class HomeError(FsError):
+    """The home folder cannot be used."""
+
+    code = "home"
+    default_hint = "Give another one with --home or FSD_HOME, or mend its permissions."
+
+
+class HomeBusyError(HomeError):
+    """Another fsd is running on this home."""
+
+    code = "home-busy"
+    default_hint = "Stop it first; a second fsd needs a home of its own, given with --home."
+
+
+def default_home() -> Path:
+    """Return where the home is when nothing says otherwise."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("fsd", appauthor=False))
+
+
+class Home:
+    """Paths of the home, and the secrets in it."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the folder; touches nothing yet."""
+        self.path = path
+        self.blobs = path / "blobs"
+        self.database_url = f"sqlite:///{(path / 'fsd.db').absolute()}"
+        self._run = path / "run.json"
+        self._backup = path / "backup.json"
+        self._audit = path / "audit-seen.json"
+
+    @property
+    def is_there(self) -> bool:
+        """Whether a server has begun in it, whatever may be missing by now."""
+        return any((self.path / name).exists() for name in (HOST_KEY, MASTER_KEY))
+
+    def prepare(self) -> None:
+        """Make what is missing; `HomeError` if that is impossible."""
+        os.umask(0o077)  # also for what SQLite makes
+        with self._explained():
+            self._take_folder()
+            self.blobs.mkdir(mode=0o700, exist_ok=True)
+        if (self.path / MASTER_KEY).exists() and not (self.path / HOST_KEY).exists():
+            raise HomeError(  # a new one would look like an attack to every client
+                f"The host key is missing from {self.path}.",
+                hint=f"Put {HOST_KEY} back from a copy: clients refuse any other key. If it is "
+                "lost, begin with a new home and enrol everybody anew.",
+            )
+        self._make_once(HOST_KEY, lambda: crypto.RsaKey.generate().der)
+        self._make_once(MASTER_KEY, lambda: os.urandom(crypto.KEY_SIZE))
+        self._make_once(LOG_KEY, lambda: os.urandom(crypto.ED25519_SIZE))
+
+    def prepare_ssh(self) -> None:
+        """Make the host keys of the SSH door where they are missing; the home is prepared."""
+        for name, make in zip(SSH_KEYS, (crypto.new_ssh_ed25519, crypto.new_ssh_rsa), strict=True):
+            self._make_once(name, make)
+
+    def _take_folder(self) -> None:
+        """Make the folder, or close it to others if it is a home already or holds nothing."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.name == "nt" or not self.path.stat().st_mode & 0o077:
+            return
+        others = {path.name for path in self.path.iterdir()} - {SETTINGS_FILE}
+        if not (self.path / HOST_KEY).exists() and others:
+            raise HomeError(
+                f"{self.path} holds other things and is open to others.",
+                hint="Give a folder of its own with --home; if this is it, chmod 700 it first.",
+            )
+        self.path.chmod(0o700)
+
+    @property
+    def name_among_others(self) -> str:
+        """What tells it from the homes of other nodes on one database; always the same."""
+        return crypto.sha256(f"{platform.node()}:{self.path.resolve()}".encode()).hex()
+
+    def host_key(self) -> crypto.RsaKey:
+        """Return the host key; `IntegrityError` if its file is damaged."""
+        try:
+            return crypto.RsaKey(self.read(HOST_KEY))
+        except crypto.CryptoError:
+            raise IntegrityError(f"{self.path / HOST_KEY} is not a host key.") from None
+
+    def master_key(self) -> bytes:
+        """Return the master key, 32 bytes; `IntegrityError` if its file is damaged."""
+        key = self.read(MASTER_KEY)
+        if len(key) != crypto.KEY_SIZE:
+            raise IntegrityError(f"{self.path / MASTER_KEY} is not a master key.")
+        return key
+
+    def log_key(self) -> crypto.SigningKey:
+        """Return the key that signs the key log; `IntegrityError` if its file is damaged."""
+        seed = self.read(LOG_KEY)
+        if len(seed) != crypto.ED25519_SIZE:
+            raise IntegrityError(f"{self.path / LOG_KEY} is not the key of a key log.")
+        return crypto.SigningKey(seed)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the home for one daemon; `HomeBusyError` if another does."""
+        with self._explained():
+            file = (self.path / "fsd.lock").open("ab")
+        with file:
+            try:
+                _lock(file.fileno())
+            except OSError:
+                raise HomeBusyError(f"Another fsd is running on {self.path}.") from None
+            yield
+
+    @contextmanager
+    def maintenance(self) -> Iterator[None]:
+        """Hold the home for one command that must be alone among its kind; fsd may run.
+
+        `HomeBusyError` while another such command runs.
+        """
+        with self._explained():
+            file = (self.path / "maintenance.lock").open("ab")
+        with file:
+            try:
+                _lock(file.fileno())
+            except OSError:
+                raise HomeBusyError(
+                    f"Another maintenance command is running on {self.path}.",
+                    hint="Wait for its end, and give this one again.",
+                ) from None
+            yield
+
+    @contextmanager
+    def keys(self, *, exclusive: bool = False) -> Iterator[None]:
+        """Hold the keys as they are while something is sealed under them, together with others.
+
+        `exclusive` is for who changes them; `HomeBusyError` if that cannot be had.
+        """
+        with self._explained():
+            file = (self.path / "keys.lock").open("ab")
+        with file:
+            try:
+                _lock(file.fileno(), shared=not exclusive)
+            except OSError:
+                raise HomeBusyError(
+                    f"The keys in {self.path} are in use by another command.",
+                    hint="Wait for its end, and give this one again.",
+                ) from None
+            yield
+
+    def note_run(self, address: str, database: str | None, ssh: str | None = None) -> None:
+        """Leave for fsadmin where the daemon listens and which database it uses (no secret).
+
+        None is the home's own database, wherever the home is moved to; and no SSH door.
+        """
+        noted = {"address": address, "database": database, "ssh": ssh}
+        with self._explained():
+            self._write(self._run, json.dumps(noted).encode())
+
+    def last_run(self) -> dict[str, str]:
+        """Return what `note_run` left, or nothing."""
+        try:
+            found = json.loads(self._run.read_text())
+        except (OSError, ValueError):
+            return {}
+        noted = found.items() if isinstance(found, dict) else ()
+        return {key: value for key, value in noted if isinstance(value, str)}
+
+    def note_backup(self, at_ms: int) -> None:
+        """Note that a backup was made."""
+        with self._explained():
+            self._write(self._backup, json.dumps({"at_ms": at_ms}).encode())
+
+    def last_backup_ms(self) -> int | None:
+        """Return when the last backup was made; None if there was none."""
+        try:
+            return int(json.loads(self._backup.read_text())["at_ms"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def note_audit(self, last: int, last_hash: bytes) -> None:
+        """Note with which entry the audit log ended when it was found to be right."""
+        noted = {"last": last, "hash": last_hash.hex()}
+        with self._explained():
+            self._write(self._audit, json.dumps(noted).encode())
+
+    def seen_audit(self) -> tuple[int, bytes] | None:
+        """Return what `note_audit` left, if anything; `IntegrityError` if it is damaged."""
+        try:
+            with self._explained():
+                if not self._audit.exists():
+                    return None
+                found = json.loads(self._audit.read_bytes())
+            return int(found["last"]), bytes.fromhex(found["hash"])
+        except (ValueError, KeyError, TypeError):
+            raise IntegrityError(
+                f"{self._audit} is damaged.",
+                hint="Put it back from a copy, or delete it: what was seen is forgotten then.",
+            ) from None
+
+    def read(self, name: str) -> bytes:
+        """Return a file of the home."""
+        with self._explained():
+            return (self.path / name).read_bytes()
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Write a file of the home (0600): what was there before stays, or this is there whole."""
+        with self._explained():
+            self._write(self.path / name, data)
+            self._sync()
+
+    def _sync(self) -> None:
+        if os.name != "nt":  # Windows has no such call, and journals the rename itself
+            fd = os.open(self.path, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def _make_once(self, name: str, make: Callable[[], bytes]) -> None:
+        path = self.path / name
+        with self._explained():
+            if not path.exists():
+                self._write(path, make(), replace=False)
+
+    def _write(self, path: Path, data: bytes, *, replace: bool = True) -> None:
+        """Write a file (0600) that is whole or not there; the first of two makers wins."""
+        fd, name = tempfile.mkstemp(dir=self.path, prefix=".new-")
+        temporary = Path(name)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if replace:
+                temporary.replace(path)
+            else:
+                with suppress(FileExistsError):
+                    os.link(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise HomeError(f"{self.path} cannot be used as a home: {error.strerror}.") from None
+
+
+def _lock(fd: int, *, shared: bool = False) -> None:
+    if os.name == "nt":
+        import msvcrt
+
+        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+    else:
+        import fcntl
+
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

@@ -1,0 +1,106 @@
+"""The master key, under which one-time password secrets are sealed at rest, and its successor.
+
+    master.key        the key that counts
+    master.key.next   while a rotation is under way: the one that is about to count
+
+A rotation writes the new key beside the old one, seals every secret anew in one transaction, and
+then puts the new key in place. Whenever it is interrupted, one of the two files opens what is in
+the database; whoever opens the vault next finds out which, and finishes what was begun.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, update
+
+from fsd.audit import rows as audit_rows
+from fsd.audit.events import Event
+from fsd.audit.log import AUDIT_KEY, AuditLog
+from fsd.auth.vault import Vault
+from fsd.home.home import MASTER_KEY
+from fsd.store.models import User
+from fsd.store.repos import users
+from fsproto import crypto
+from fsproto.errors import IntegrityError
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session as Db
+
+    from fsd.home.home import Home
+    from fsd.store.engine import Database
+    from fsproto.types import Random
+
+NEXT = "master.key.next"
+SEALED = (User.otp_secret, User.next_secret)
+"""Columns of users that are sealed under the master key, the user's id authenticated."""
+
+
+def open_vault(home: Home, database: Database, random: Random = os.urandom) -> Vault:
+    """Return a home's vault; `IntegrityError` if its master key is not the one of the database."""
+    vault = Vault(home.master_key(), random)
+    with database.read() as db:
+        found = _anything(db)
+    if found is None:
+        return vault
+    try:
+        vault.open(*found)
+    except IntegrityError:
+        if not (home.path / NEXT).exists():
+            raise
+        key = home.read(NEXT)
+        vault = Vault(key, random)
+        vault.open(*found)
+        home.replace(MASTER_KEY, key)
+    return vault
+
+
+def _anything(db: Db) -> tuple[bytes, int] | None:
+    """Return something that is sealed under the key that counts, and whose it is."""
+    user = users.anybody(db)
+    if user is not None:
+        return user.otp_secret, user.id
+    head = audit_rows.head(db)
+    return None if head is None else (head.sealed_key, AUDIT_KEY)
+
+
+def rotate(
+    home: Home,
+    database: Database,
+    random: Random = os.urandom,
+    *,
+    actor: str = "fsadmin",
+    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+) -> int:
+    """Seal everything under a new master key; return how many secrets there were.
+
+    `HomeBusyError` while fsd, or a command that may seal something, runs on this home. If one
+    secret does not open, nothing is changed. The audit log's key is sealed anew as well.
+    """
+    with home.lock(), home.maintenance(), home.keys(exclusive=True):
+        old = open_vault(home, database, random)
+        key = random(crypto.KEY_SIZE)
+        home.replace(NEXT, key)
+        new = Vault(key, random)
+        count = 0
+        with database.write() as db:
+            for column in SEALED:
+                rows = db.execute(select(User.id, column)).all()
+                for user, sealed in rows:
+                    if sealed is None:
+                        continue
+                    again = new.seal(old.open(sealed, user), user)
+                    change = update(User).where(User.id == user).values({column.key: again})
+                    db.execute(change.execution_options(synchronize_session=False))
+                    count += 1
+            head = audit_rows.hold_head(db)
+            if head is not None:
+                head.sealed_key = new.seal(old.open(head.sealed_key, AUDIT_KEY), AUDIT_KEY)
+                db.flush()
+            AuditLog(new, now_ms).record(db, Event.MASTER_KEY_ROTATED, actor=actor)
+        home.replace(MASTER_KEY, key)
+        (home.path / NEXT).unlink()
+        return count

@@ -1,0 +1,59 @@
+"""The SSH door's host keys on disk, in OpenSSH's format, as those of another sshd are.
+
+    ssh_host_ed25519_key    what clients meet
+    ssh_host_rsa_key        RSA-3072, for clients that know nothing newer
+
+They are made when the door is opened for the first time. Keys that people know already can be put
+in their place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fsd.home.home import SSH_KEYS
+from fsproto import crypto
+from fsproto.errors import IntegrityError
+
+if TYPE_CHECKING:
+    from fsd.home.home import Home
+
+_KINDS = ("ED25519", "RSA")
+
+
+@dataclass(frozen=True)
+class SshHostKey:
+    """One host key."""
+
+    kind: str
+    """As OpenSSH calls it."""
+    fingerprint: str
+    """As OpenSSH shows it."""
+    private: str
+    """The file's text."""
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+    def __str__(self) -> str:
+        return f"{self.fingerprint} ({self.kind})"
+
+
+def ssh_host_keys(home: Home) -> list[SshHostKey]:
+    """Return the host keys of a home, none if there are none yet; `IntegrityError` for damage."""
+    if not any((home.path / name).exists() for name in SSH_KEYS):
+        return []
+    keys = []
+    for kind, name in zip(_KINDS, SSH_KEYS, strict=True):
+        private = home.read(name)
+        try:
+            public = crypto.ssh_public(private)
+            keys.append(SshHostKey(kind, crypto.fingerprint(public), private.decode("ascii")))
+        except (crypto.CryptoError, UnicodeDecodeError):
+            raise IntegrityError(
+                f"{home.path / name} is not a private key of SSH without a passphrase.",
+                hint="Put it back from a backup; without the file, a new key is made, which "
+                "clients have to be told of.",
+            ) from None
+    return keys

@@ -1,0 +1,121 @@
+"""The desk, with somebody beside it who counts."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from typing_extensions import override
+
+from fsd.metrics.counters import Numbers
+from fsd.net.dispatch import Desk, Download, Upload
+from fsd.services.login.codes import CodeUsed
+from fsd.services.login.login import Principal
+from fsproto.errors import FsError, LoginRefused, SecurityError, UsageError
+from fsproto.messages.account import Enroll, Login, Recover, Recovery, Welcome
+from fsproto.messages.base import Message
+from fsproto.messages.files import Kept, Resume
+from fsproto.messages.files import Upload as BeginUpload
+from fsproto.types import NodeId, Root
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CountingDesk(Desk):
+    """Answers as any desk does, and counts what it answers."""
+
+    numbers: Numbers
+
+    @contextmanager
+    def _counted(self, kind: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        except FsError as error:
+            self.numbers.failures.labels(kind, error.code).inc()
+            raise
+        finally:
+            took = time.perf_counter() - began
+            self.numbers.requests.labels(kind).observe(took)
+            log.debug("answered", extra={"kind": kind, "ms": round(took * 1000, 3)})
+
+    @contextmanager
+    def _login_counted(self) -> Iterator[None]:
+        result = "failed"
+        try:
+            yield
+            result = "ok"
+        except (LoginRefused, SecurityError, UsageError):
+            result = "refused"
+            raise
+        finally:
+            self.numbers.logins.labels(result).inc()
+
+    @override
+    def log_in(
+        self, ask: Login | Enroll, channel_id: bytes, address: str
+    ) -> tuple[Principal, Welcome]:
+        with self._login_counted():
+            return super().log_in(ask, channel_id, address)
+
+    @override
+    def log_in_after_code(
+        self, recovered: CodeUsed, ask: Login, channel_id: bytes, address: str
+    ) -> tuple[Principal, Welcome]:
+        with self._login_counted():
+            return super().log_in_after_code(recovered, ask, channel_id, address)
+
+    @override
+    def recover(self, ask: Recover, channel_id: bytes, address: str) -> tuple[CodeUsed, Recovery]:
+        with self._counted("recover"):
+            return super().recover(ask, channel_id, address)
+
+    @override
+    def answers(self, who: Principal, ask: Message) -> Sequence[Message]:
+        with self._counted(type(ask).__name__.lower()):
+            return super().answers(who, ask)
+
+    @override
+    def begin_upload(self, who: Principal, ask: BeginUpload, line: bytes) -> Upload:
+        with self._counted("upload"):
+            upload = super().begin_upload(who, ask, line)
+        return _CountingUpload(upload, self.numbers)
+
+    @override
+    def resume_upload(self, who: Principal, ask: Resume, line: bytes) -> tuple[Kept, Upload | None]:
+        with self._counted("resume"):
+            kept, upload = super().resume_upload(who, ask, line)
+        return kept, None if upload is None else _CountingUpload(upload, self.numbers)
+
+    @override
+    def open_download(self, who: Principal, node: NodeId, root: Root, first: int) -> Download:
+        with self._counted("download"):
+            download = super().open_download(who, node, root, first)
+        return _CountingDownload(download, self.numbers)
+
+
+class _CountingUpload(Upload):
+    def __init__(self, upload: Upload, numbers: Numbers) -> None:
+        self.__dict__.update(vars(upload))
+        self._numbers = numbers
+
+    @override
+    def add(self, index: int, segment: memoryview) -> None:
+        super().add(index, segment)
+        self._numbers.received.inc(len(segment))
+
+
+class _CountingDownload(Download):
+    def __init__(self, download: Download, numbers: Numbers) -> None:
+        self.__dict__.update(vars(download))
+        self._numbers = numbers
+
+    @override
+    def segment_into(self, room: memoryview) -> int:
+        have = super().segment_into(room)
+        self._numbers.sent.inc(have)
+        return have

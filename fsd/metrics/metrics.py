@@ -1,0 +1,58 @@
+"""Puts together what is needed to be watched; imported only where somebody watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fsd.metrics.counters import Gauges, Numbers, Watched, healthy
+from fsd.metrics.dispatch import CountingDesk
+from fsd.metrics.listener import Listener
+
+if TYPE_CHECKING:
+    from fsd.home.home import Home
+    from fsd.net.dispatch import Desk
+    from fsd.net.server import NativeDoor
+    from fsd.net.ssh.server import SshDoor
+    from fsd.store.engine import Database
+    from fsproto.link import Address
+
+
+class Watch:
+    """The numbers of one running server, and where they are told."""
+
+    def __init__(self, home: Home, database: Database, stopping: Callable[[], bool]) -> None:
+        """Take what is watched, and what tells whether the server is stopping."""
+        self._home = home
+        self._database = database
+        self._stopping = stopping
+        self._numbers = Numbers()
+        self._listener = Listener(self._numbers.page, self._wrong)
+
+    def beside(self, desk: Desk) -> Desk:
+        """Return a desk that counts what that one answers."""
+        parts = desk.accounts, desk.files, desk.transfers, desk.sharing, desk.log, desk.histories
+        return CountingDesk(*parts, desk.drops, self._numbers)
+
+    def login_over_ssh(self, result: str) -> None:
+        """Count a login at the SSH door: `ok`, `refused` or `failed`."""
+        self._numbers.logins.labels(result).inc()
+
+    async def open(self, where: Address, door: NativeDoor, ssh: SshDoor | None) -> Address:
+        """Begin to tell; return the address. `OSError` where that cannot be listened on."""
+        watched = Watched(
+            self._home,
+            self._database,
+            lambda: door.connections,
+            lambda: door.accepted,
+            None if ssh is None else lambda: ssh.connections,
+        )
+        self._numbers.registry.register(Gauges(watched))
+        return await self._listener.open(where)
+
+    async def close(self) -> None:
+        """Tell nothing more."""
+        await self._listener.close()
+
+    def _wrong(self) -> str | None:
+        return "The server is stopping." if self._stopping() else healthy(self._database)

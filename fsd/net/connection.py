@@ -1,0 +1,378 @@
+"""One connection of the native door, from its first byte to its last.
+
+Ciphers, hashes, disk and database run in threads. Only records so small that handing them over
+would take longer than the cipher are opened and sealed in the event loop. Requests are answered one
+after the other, in the order they came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from fsd import logs
+from fsd.auth.throttle import network_of
+from fsd.net.dispatch import Desk, Upload
+from fsd.net.limits import Turns
+from fsd.net.segments import Failed, Incoming, Outgoing
+from fsd.net.timing import DoorPolicy, until_answer
+from fsd.net.transport import Inbox, Line
+from fsd.net.used_code import Voucher
+from fsd.services.login.codes import CodeUsed
+from fsd.services.login.login import Principal
+from fsd.workers import SpareThreads
+from fsproto.errors import (
+    ConnectionLost,
+    FsError,
+    InternalError,
+    LoginRefused,
+    OutOfSpaceError,
+    RemoteProtocolError,
+    SecurityError,
+    UsageError,
+)
+from fsproto.limits import MAX_LOGIN, MAX_RECORD, MAX_UPLOADS
+from fsproto.messages import Message, failure, files
+from fsproto.messages.account import Enroll, Login, Recover
+from fsproto.messages.base import Done
+from fsproto.wire.connection import (
+    Connection,
+    ConnectionOver,
+    Control,
+    Data,
+    Event,
+    Reply,
+)
+from fsproto.wire.frames import SMALL, Frame
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Message)
+
+RECHECK_S = 1.0
+"""How long a connection may go on after its session was ended elsewhere."""
+_LONG = files.Entries | files.Fetched | files.Found | files.Stale
+"""Answers that are packed and sealed in a thread; for others that takes longer than doing it."""
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What is behind the door."""
+
+    desk: Desk
+    policy: DoorPolicy
+    pool: Executor
+    spare: SpareThreads
+    turns: Turns
+    """Of key exchanges."""
+
+    @classmethod
+    def of(cls, desk: Desk, policy: DoorPolicy, pool: Executor, spare: SpareThreads) -> Inside:
+        """Build it as the policy has it."""
+        return cls(desk, policy, pool, spare, policy.turns())
+
+
+class Peer:
+    """One connection."""
+
+    def __init__(
+        self,
+        inside: Inside,
+        connection: Connection,
+        sock: socket.socket,
+        address: str,
+        *,
+        logged_in: Callable[[], None],
+        voucher: Voucher | None = None,
+    ) -> None:
+        """Take what it works with, our end of a new connection, and who is at the other.
+
+        `logged_in` is called once that is done. `voucher` is of the connection, if any, that this
+        one is carried by.
+        """
+        self._voucher = voucher
+        self._inside = inside
+        self._logged_in = logged_in
+        self._address = address
+        self._connection = connection
+        self._line = Line(sock, connection, inside.policy.idle_s)
+        self._inbox: Inbox | None = None
+        self._uploads: dict[int, Upload] = {}
+        self._channel: bytes | None = None
+        """The channel id, once room may be reserved for uploads; it is not told after the end."""
+        self._incoming = Incoming(self._line, connection, self._segment, inside.spare)
+        self._began = self._checked = time.monotonic()
+
+    def idle_for(self) -> float:
+        """How long, in seconds, nothing was asked of us; 0 while a request is being served."""
+        if self._uploads:
+            return 0.0  # however slowly its next segment comes
+        return self._inbox.idle_for() if self._inbox else time.monotonic() - self._began
+
+    async def serve(self) -> None:
+        """Serve the connection to its end; no error leaves here."""
+        logs.begin_connection()
+        where = {"address": self._address}
+        try:
+            async with asyncio.timeout(self._inside.policy.login_s):
+                who = await self._log_in()
+            self._logged_in()
+            self._connection.longest = MAX_RECORD
+            policy = self._inside.policy
+            self._inbox = inbox = Inbox(self._line, policy.idle_s, policy.frame_s)
+            while True:
+                silence_s = self._inside.policy.stall_s if self._uploads else None
+                await self._work_on(who, inbox, await inbox.next(silence_s))
+        except (ConnectionLost, ConnectionOver, ConnectionError, TimeoutError):
+            log.debug("connection ended", extra=where)
+        except LoginRefused:
+            pass  # logged where it was decided
+        except FsError as error:
+            log.warning("connection dropped: %s", error.sentence, extra=where)
+            with contextlib.suppress(OSError, TimeoutError):
+                await self._line.send(self._connection.refusal(error))
+        except Exception:
+            log.exception("connection failed", extra=where)
+        finally:
+            if self._inbox is not None:
+                await self._inbox.close()
+            await self._let_uploads_go()
+            self._line.close()
+
+    async def _let_uploads_go(self) -> None:
+        """Keep what can be gone on with, and give back what was reserved for uploads."""
+        ends = [upload.suspend for upload in self._uploads.values()]
+        if self._channel is not None:
+            ends.append(partial(self._inside.desk.end_line, self._channel))
+        for end in ends:
+            try:
+                await self._in_thread(end)
+            except FsError as error:
+                log.warning("what was reserved for uploads lasts a while: %s", error.sentence)
+
+    # --- in and out
+
+    async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
+        loop = asyncio.get_running_loop()
+        # With what is known of connection and request, for the logs.
+        run = contextvars.copy_context().run
+        return await loop.run_in_executor(self._inside.pool, run, work, *args)
+
+    async def _event(self) -> Event:
+        """Return what the client says next; only while nothing else receives."""
+        frame = await self._line.frame()
+        if len(frame.body) <= SMALL:
+            return self._connection.open_frame(frame)
+        return await self._in_thread(self._connection.open_frame, frame)
+
+    async def _say(self, request: int, message: Message) -> None:
+        try:
+            if isinstance(message, _LONG):
+                data = await self._in_thread(self._connection.send, request, message)
+            else:
+                data = self._connection.send(request, message)
+        except ValueError:
+            raise RemoteProtocolError(
+                "More was asked for at once than one answer can hold."
+            ) from None
+        await self._line.send(data)
+
+    # --- logging in
+
+    async def _log_in(self) -> Principal:
+        self._connection.longest = MAX_LOGIN
+        for number in range(2):  # client_hello, client_key
+            frame = await self._line.frame()
+            if number == 0:
+                await self._inside.turns.wait(network_of(self._address))
+            event = await self._in_thread(self._connection.open_frame, frame)
+            if not isinstance(event, Reply):
+                raise RemoteProtocolError("The exchange of keys was not completed.")
+            await self._line.send(event.data)
+        message: Login | Enroll | Recover
+        ask, message = await self._asked(Login, Enroll, Recover)
+        desk = self._inside.desk
+        used = self._vouched(message)
+        if used is not None and isinstance(message, Login):
+            enter = partial(desk.log_in_after_code, used, message)
+        elif isinstance(message, Recover):
+            recovered, recovery = await self._let(ask, partial(desk.recover, message))
+            await self._say(ask, recovery)
+            ask, proof = await self._asked(Login)
+            enter = partial(desk.log_in_after_code, recovered, proof)
+        else:
+            enter = partial(desk.log_in, message)
+        who, welcome = await self._let(ask, enter)
+        await self._say(ask, welcome)
+        return who
+
+    def _vouched(self, message: Message) -> CodeUsed | None:
+        """Return whose code was used up to carry this connection, if nothing else is offered."""
+        offers = not isinstance(message, Login) or (message.otp, message.ticket) != (None, None)
+        return None if self._voucher is None or offers else self._voucher.take()
+
+    async def _asked(self, *kinds: type[M]) -> tuple[int, M]:
+        """Return the next request's number and message, which must be of these kinds."""
+        event = await self._event()
+        if not isinstance(event, Control) or not isinstance(event.message, kinds):
+            raise RemoteProtocolError("The client did not begin with a login.")
+        return event.request, event.message
+
+    async def _let(self, ask: int, enter: Callable[[bytes, str], T]) -> T:
+        """Let a thread decide over a request to enter; tell a refusal and raise it."""
+        asked = time.monotonic()
+        try:
+            return await self._in_thread(enter, self._connection.channel_id, self._address)
+        except FsError as error:
+            # One answer for everything that can be wrong with a login, always after the same time.
+            theirs = isinstance(error, LoginRefused | SecurityError | UsageError)
+            told: FsError = LoginRefused() if theirs else InternalError()
+            if isinstance(error, OutOfSpaceError):
+                log.error("login failed: %s", error.sentence, extra={"address": self._address})  # noqa: TRY400
+                told = error
+            elif not theirs:
+                log.exception("login failed", extra={"address": self._address})
+            await asyncio.sleep(until_answer(self._inside.policy.refusal_s, asked))
+            await self._say(ask, failure(told))
+            raise LoginRefused from error
+
+    async def _check_session(self, who: Principal) -> None:
+        """End the connection of a session that was ended, or of a user who was disabled."""
+        if time.monotonic() - self._checked > RECHECK_S:
+            if not await self._in_thread(self._inside.desk.accounts.still_in, who):
+                raise ConnectionLost
+            self._checked = time.monotonic()
+
+    # --- answering
+
+    async def _work_on(self, who: Principal, inbox: Inbox, frame: Frame) -> None:
+        await self._check_session(who)
+        event: Event | None
+        if len(frame.body) > SMALL and self._uploads:
+            event, failed = await self._turn(inbox, frame)
+            if event is not None:
+                self._incoming.rest()
+        elif len(frame.body) > SMALL:
+            turn = partial(self._incoming.turn, go_on=False)
+            event, failed = await self._in_thread(turn, deque((frame,)))
+        else:
+            self._incoming.rest()
+            event, failed = self._connection.open_frame(frame), []
+            if isinstance(event, Data) and (error := await self._in_thread(self._segment, event)):
+                failed = [(event.stream, error)]
+        for stream, error in failed:
+            await self._say(stream, failure(error))
+        if event is not None and not isinstance(event, Data):
+            await self._answer(who, event)
+
+    async def _turn(self, inbox: Inbox, frame: Frame) -> tuple[Event | None, list[Failed]]:
+        """Have a thread take in segments as long as they come."""
+        frames = inbox.lend()
+        frames.appendleft(frame)
+        turn = partial(self._incoming.turn, go_on=not inbox.peer_has_gone)
+        try:
+            return await self._in_thread(turn, frames)
+        finally:
+            inbox.take_back(frames)
+
+    def _segment(self, data: Data) -> FsError | None:
+        """Take a segment of an upload; return what is to be told if that fails."""
+        upload = self._uploads.get(data.stream)
+        if upload is None or upload.failed:
+            return None  # its failure was told; what was under way already is dropped
+        try:
+            upload.add(data.index, data.payload)
+        except FsError as error:
+            upload.fail()
+            return error
+        return None
+
+    async def _answer(self, who: Principal, event: Event) -> None:
+        if not isinstance(event, Control):
+            raise RemoteProtocolError("The exchange of keys cannot be done twice.")
+        logs.begin_request(event.request)
+        try:
+            await self._request(who, event.request, event.message)
+        except (ConnectionLost, ConnectionError, TimeoutError):
+            raise  # nobody is left to be told
+        except FsError as error:
+            await self._say(event.request, failure(error))
+        except (OSError, ValueError, LookupError, AssertionError, AttributeError, TypeError):
+            log.exception("request failed", extra={"user": who.user, "request": event.request})
+            await self._say(event.request, failure(InternalError()))
+
+    async def _request(self, who: Principal, request: int, message: Message) -> None:
+        match message:
+            case files.Upload():
+                desk, line = self._inside.desk, self._channel_for(request)
+                self._uploads[request] = desk.refused_upload()  # segments may be under way
+                self._uploads[request] = await self._in_thread(
+                    desk.begin_upload, who, message, line
+                )
+            case files.Resume():
+                desk, line = self._inside.desk, self._channel_for(request)
+                kept, upload = await self._in_thread(desk.resume_upload, who, message, line)
+                if upload is not None:
+                    self._uploads[request] = upload
+                await self._say(request, kept)
+            case files.UploadEnd(root, size):
+                upload = self._upload(request)
+                del self._uploads[request]
+                if not upload.failed:
+                    await self._in_thread(upload.finish, who, root, size)
+                    await self._say(request, Done())
+            case files.UploadAbort():
+                upload = self._upload(request)
+                del self._uploads[request]
+                await self._in_thread(upload.discard)
+            case files.Download():
+                await self._download(who, request, message)
+            case files.Commit() if self._inbox is not None and self._inbox.peer_has_gone:
+                pass  # whoever looks next must not meet changes of one who has left
+            case _:
+                for part in await self._in_thread(self._inside.desk.answers, who, message):
+                    await self._say(request, part)
+
+    def _channel_for(self, request: int) -> bytes:
+        """Return what room for a new upload is bound to; `RemoteProtocolError` for one too many."""
+        if request in self._uploads:
+            raise RemoteProtocolError("That upload has begun already.")
+        if len(self._uploads) >= MAX_UPLOADS:
+            raise RemoteProtocolError("Too many uploads were begun at once.")
+        self._channel = self._connection.channel_id
+        return self._channel
+
+    def _upload(self, request: int) -> Upload:
+        if request not in self._uploads:
+            raise RemoteProtocolError("That upload was never begun.")
+        return self._uploads[request]
+
+    async def _download(self, who: Principal, request: int, ask: files.Download) -> None:
+        download = await self._in_thread(
+            self._inside.desk.open_download, who, ask.node, ask.root, ask.first
+        )
+
+        outgoing = Outgoing(self._line, self._connection, request, download)
+        turn: asyncio.Future[memoryview] | None = None
+        try:
+            while not outgoing.is_over:
+                turn = asyncio.ensure_future(self._in_thread(outgoing.turn))
+                if rest := await turn:
+                    await self._line.send(rest)
+                await self._check_session(who)
+            await self._say(request, files.Sent(download.size))
+        finally:
+            if turn is not None:
+                await asyncio.gather(turn, return_exceptions=True)  # a thread may still read
+            await self._in_thread(download.close)

@@ -1,0 +1,252 @@
+"""What every door hands requests to: messages in, messages out; it blocks and knows no sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fsd.blobs.base import BlobReader
+from fsd.services.drops.service import Drops
+from fsd.services.files.commits import Files
+from fsd.services.files.history import Histories
+from fsd.services.files.key_log import KeyLogs
+from fsd.services.files.shares import Sharing
+from fsd.services.files.transfers import Transfers
+from fsd.services.files.uploads import IncomingBlob, WholeBlob
+from fsd.services.login.codes import CodeUsed
+from fsd.services.login.login import Accounts, Principal
+from fsd.services.paging import parts
+from fsproto.errors import FsError, IntegrityError, RemoteProtocolError
+from fsproto.limits import SEGMENT_SIZE
+from fsproto.messages.account import (
+    Backup,
+    ConfirmSecret,
+    EndSessions,
+    Enroll,
+    GetSessions,
+    GetStatus,
+    Login,
+    Logout,
+    MakeRecoveryCodes,
+    Recover,
+    Recovery,
+    RotateSecret,
+    Welcome,
+)
+from fsproto.messages.base import Done, Message
+from fsproto.messages.drops import GetDrops, RemoveDrops
+from fsproto.messages.files import (
+    Commit,
+    Entries,
+    Fetch,
+    Fetched,
+    Kept,
+    List,
+    Lookup,
+    Resume,
+)
+from fsproto.messages.files import Upload as BeginUpload
+from fsproto.messages.history import GetHistory, GetRemoved
+from fsproto.messages.keylog import GetBundle, GetLog, Rotate
+from fsproto.messages.shares import GetGroup, GetMembers, GetShared, GetShares, Leave
+from fsproto.sealed.stream import stored_segment_count
+from fsproto.types import NodeId, Root
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The services together."""
+
+    accounts: Accounts
+    files: Files
+    transfers: Transfers
+    sharing: Sharing
+    log: KeyLogs
+    histories: Histories
+    drops: Drops
+
+    def log_in(
+        self, ask: Login | Enroll, channel_id: bytes, address: str
+    ) -> tuple[Principal, Welcome]:
+        """Answer the first message of a connection."""
+        if isinstance(ask, Enroll):
+            return self.accounts.enroll(ask, channel_id, address)
+        return self.accounts.login(ask, channel_id, address)
+
+    def recover(self, ask: Recover, channel_id: bytes, address: str) -> tuple[CodeUsed, Recovery]:
+        """Answer a first message that asks for a backup; `log_in_after_code` comes next."""
+        return self.accounts.recover(ask, channel_id, address)
+
+    def log_in_after_code(
+        self, recovered: CodeUsed, ask: Login, channel_id: bytes, address: str
+    ) -> tuple[Principal, Welcome]:
+        """Answer a login without a code, by who used one up over the same connection."""
+        return self.accounts.log_in_after_code(recovered, ask, channel_id, address)
+
+    def answer(self, who: Principal, ask: Message) -> Message:
+        """Answer a message that has one answer; raises what is to be told as a `Failure`."""
+        match ask:
+            case Lookup(folder, tokens):
+                return self.files.lookup(who, folder, tokens)
+            case Commit():
+                return self.files.commit(who, ask)
+            case GetLog(first):
+                return self.log.entries(first)
+            case GetBundle(user):
+                return self.log.bundle(user)
+            case GetMembers(asked):
+                return self.sharing.members(who, asked)
+            case GetGroup(name):
+                return self.sharing.group(name)
+            case Leave(node):
+                return self.sharing.leave(who, node)
+            case RemoveDrops(dropped):
+                return self.drops.remove(who, dropped)
+            case GetRemoved(folder, skip):
+                return self.histories.removed(who, folder, skip)
+        return self._of_account(who, ask)
+
+    def _of_account(self, who: Principal, ask: Message) -> Message:
+        """Answer what somebody asks or does about their own account."""
+        match ask:
+            case GetStatus():
+                return self.accounts.own.status(who)
+            case GetSessions():
+                return self.accounts.own.sessions(who)
+            case MakeRecoveryCodes(otp):
+                return self.accounts.own.make_recovery_codes(who, otp)
+            case RotateSecret(otp):
+                return self.accounts.own.rotate_secret(who, otp)
+            case ConfirmSecret(otp):
+                self.accounts.own.confirm_secret(who, otp)
+            case EndSessions():
+                self.accounts.own.end_sessions(who)
+            case Backup():
+                self.accounts.keep_backup(who, ask)
+            case Rotate():
+                self.accounts.rotate(who, ask)
+            case Logout():
+                self.accounts.logout(who)
+            case _:
+                raise RemoteProtocolError(f"A client cannot send {type(ask).__name__} now.")
+        return Done()
+
+    def answers(self, who: Principal, ask: Message) -> Sequence[Message]:
+        """Answer a message whose answer may come in several, or one of the others."""
+        match ask:
+            case GetShared():
+                return self.sharing.mine(who)
+            case GetShares():
+                return self.sharing.with_me(who, ask)
+            case GetDrops():
+                return self.drops.waiting(who)
+            case GetHistory(node, version):
+                return self.histories.of_node(who, node, version)
+            case List(folder):
+                manifests, end = self.files.listing(who, folder)
+                cut = parts(manifests, lambda one: len(one.payload), rest=0)
+                return [*(Entries(some) for some, _ in cut if some), end]
+            case Fetch(contents):
+                blobs = self.transfers.fetch(who, contents)
+                cut_blobs = parts(blobs, lambda one: len(one or b""), rest=0)
+                return [Fetched(some) for some, _ in cut_blobs if some]
+        return [self.answer(who, ask)]
+
+    def begin_upload(self, who: Principal, ask: BeginUpload, line: bytes) -> Upload:
+        """Begin to receive a blob over the connection that `line` names."""
+        resumable = ask.resumable
+        blob = self.transfers.begin(who, ask.salt, ask.room, resumable=resumable, line=line)
+        return Upload(self.transfers, blob)
+
+    def resume_upload(self, who: Principal, ask: Resume, line: bytes) -> tuple[Kept, Upload | None]:
+        """Go on receiving a blob, if anything of it was kept."""
+        kept, blob = self.transfers.resume(who, ask.salt, ask.room, line=line)
+        return kept, None if blob is None else Upload(self.transfers, blob)
+
+    def end_line(self, line: bytes) -> None:
+        """Let go of what was reserved for uploads over a connection that has ended."""
+        self.transfers.let_go(line)
+
+    def refused_upload(self) -> Upload:
+        """Return what drops the segments that are under way of an upload that was refused."""
+        return Upload(self.transfers, None)
+
+    def open_download(self, who: Principal, node: NodeId, root: Root, first: int) -> Download:
+        """Begin to send a blob from segment `first` on; `RemoteProtocolError` if it has none."""
+        reader, size = self.transfers.open(who, node, root)
+        try:
+            return Download(reader, size, first)
+        except FsError:
+            reader.close()
+            raise
+
+
+class Upload:
+    """A blob that is being received over some door."""
+
+    def __init__(self, transfers: Transfers, blob: IncomingBlob | WholeBlob | None) -> None:
+        """Take where it goes; nothing comes of one that was refused, which has no blob."""
+        self._transfers = transfers
+        self._blob = blob
+        self.failed = blob is None
+
+    def add(self, index: int, segment: memoryview) -> None:
+        """Take the next segment."""
+        if self._blob is not None:
+            self._blob.add(index, segment)
+
+    def finish(self, who: Principal, root: Root, size: int) -> None:
+        """Keep it if it is what the sender says that it is."""
+        if self._blob is not None:
+            self._transfers.finish(who, self._blob, root, size)
+
+    def fail(self) -> None:
+        """Give it up; what is still under way of it will be dropped."""
+        self.failed = True
+        self.discard()
+
+    def discard(self) -> None:
+        """Forget it."""
+        if self._blob is not None:
+            self._transfers.discard(self._blob)
+
+    def suspend(self) -> None:
+        """Keep what came of it, if it can be gone on with: its connection has ended."""
+        if self._blob is not None:
+            self._transfers.suspend(self._blob)
+
+
+class Download:
+    """A blob that is being sent over some door."""
+
+    def __init__(self, reader: BlobReader, size: int, first: int) -> None:
+        """Take where it comes from, its size in stored bytes, and which segment is the first."""
+        self.segments = stored_segment_count(size) - first
+        """How many there are from the first on."""
+        if first < 0 or self.segments < 1:
+            raise RemoteProtocolError("A part of a file was asked for that it does not have.")
+        self._reader = reader
+        self.size = size
+        self.first = first
+        reader.seek(first * SEGMENT_SIZE)
+
+    @property
+    def longest(self) -> int:
+        """Bytes of its longest segment."""
+        return min(SEGMENT_SIZE, self.size)
+
+    def segment_into(self, room: memoryview) -> int:
+        """Read the next stored segment, for which there is `room`; return how long it is.
+
+        `IntegrityError` if the blob ends too early.
+        """
+        have = 0
+        while have < len(room) and (more := self._reader.readinto(room[have:])):
+            have += more
+        if not have:
+            raise IntegrityError("The server has lost a part of this file.")
+        return have
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._reader.close()

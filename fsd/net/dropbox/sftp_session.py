@@ -1,0 +1,281 @@
+"""One client's SFTP conversation with the drop box: bytes in, bytes out.
+
+Whoever brings the bytes (a channel of SSH, a pair of pipes) gives what comes to `feed` and sends
+what it returns, or leaves both to `serve`. It blocks: a close waits for the disk and the database.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fsd.net.dropbox.tree import DropTree, Facts, Place, path_of, place_of
+from fsd.services.drops.session import DropBox, IncomingDrop
+from fskit.sftp.codes import MAX_DATA, MAX_PACKET, Ask, Open, Status, Tell
+from fskit.sftp.packets import Attributes, BadPacketError, Fields, Packets, packet, string, u32, u64
+from fskit.sftp.replies import begun, named, names, told
+from fskit.sftp.status import UnsupportedError, sentence_of, status_of
+from fsproto.errors import FsError, NotAllowedError, SecurityError
+
+log = logging.getLogger(__name__)
+
+MAX_HANDLES = 64
+"""Handles of one client that are open at once."""
+_ANNOUNCED = {
+    "posix-rename@openssh.com": "1",
+    "lsetstat@openssh.com": "1",
+    "limits@openssh.com": "1",
+}
+_HALF_A_YEAR_S = 183 * 24 * 3600
+_NOTHING = Attributes().packed()
+
+
+class BadHandleError(FsError):
+    """That handle is not open."""
+
+
+@dataclass(eq=False)
+class _Writing:
+    """A drop that comes."""
+
+    drop: IncomingDrop
+    appends: bool
+
+
+@dataclass(eq=False)
+class _Listing:
+    """A folder that is listed: what is left of it to be told, the first at the end."""
+
+    place: Place
+    left: list[tuple[str, Facts]] = field(repr=False)
+
+
+class Conversation:
+    """One SFTP channel to a drop box."""
+
+    def __init__(self, box: DropBox, now_s: Callable[[], float] = time.time) -> None:
+        """Take the drop box of the session that the channel belongs to, and a clock in seconds.
+
+        `end` ends what this channel has under way, not the session.
+        """
+        self._now_s = now_s
+        self._tree = DropTree(box, int(now_s()) * 1_000_000_000)
+        self._box = box
+        self._packets = Packets()
+        self._begun = False
+        self._open: dict[bytes, _Writing | _Listing] = {}
+        self._last = 0
+        self._serve: dict[int, Callable[[int, Fields], bytes]] = {
+            Ask.OPEN: self._opened,
+            Ask.CLOSE: self._close,
+            Ask.READ: self._read,
+            Ask.WRITE: self._write,
+            Ask.LSTAT: self._stat,
+            Ask.STAT: self._stat,
+            Ask.FSTAT: self._fstat,
+            Ask.SETSTAT: self._setstat,
+            Ask.FSETSTAT: self._fsetstat,
+            Ask.OPENDIR: self._opendir,
+            Ask.READDIR: self._readdir,
+            Ask.REMOVE: self._remove,
+            Ask.MKDIR: self._mkdir,
+            Ask.RMDIR: self._rmdir,
+            Ask.REALPATH: self._realpath,
+            Ask.RENAME: self._rename,
+            Ask.READLINK: self._link,
+            Ask.SYMLINK: self._link,
+            Ask.EXTENDED: self._extended,
+        }
+
+    def serve(self, recv: Callable[[], bytes], send: Callable[[bytes], object]) -> None:
+        """Converse until `recv` returns nothing, or nothing more can be understood."""
+        try:
+            while data := recv():
+                answer = self.feed(data)
+                if answer:
+                    send(answer)
+        except BadPacketError as error:
+            log.warning("a drop box's client makes no sense: %s", error)
+        finally:
+            self.end()
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what came; return the answers. `BadPacketError` if nothing more can be understood.
+
+        After that, as after the last bytes, `end` is to be called.
+        """
+        return b"".join([self._answer(one) for one in self._packets.feed(data)])
+
+    def end(self) -> None:
+        """Forget what is open: the client has gone. What it did not close is no drop."""
+        left = list(self._open.values())
+        self._open.clear()
+        for one in left:
+            if isinstance(one, _Writing):
+                one.drop.abort()
+
+    # --- one request
+
+    def _answer(self, one: memoryview) -> bytes:
+        kind, fields = one[0], Fields(one[1:])
+        if not self._begun:
+            answer = begun(kind, _ANNOUNCED)
+            self._begun = True
+            return answer
+        request = fields.u32()
+        serve = self._serve.get(kind)
+        if serve is None:
+            return told(request, Status.OP_UNSUPPORTED)
+        try:
+            return serve(request, fields)
+        except BadPacketError:
+            return told(request, Status.BAD_MESSAGE)
+        except FsError as error:
+            if isinstance(error, SecurityError):
+                log.warning("drop refused: %s", error.sentence)
+            return told(request, status_of(error), sentence_of(error))
+        except Exception:
+            log.exception("drop failed")
+            return told(request, Status.FAILURE, "Something unexpected went wrong.")
+
+    def _add(self, one: _Writing | _Listing) -> bytes:
+        self._last += 1  # no name is given twice: one that was closed stays closed
+        name = self._last.to_bytes(8, "big")
+        self._open[name] = one
+        return name
+
+    def _room(self) -> None:
+        if len(self._open) >= MAX_HANDLES:
+            raise NotAllowedError(f"More than {MAX_HANDLES} files are open.")
+
+    def _handle(self, fields: Fields) -> _Writing | _Listing:
+        found = self._open.get(bytes(fields.string()))
+        if found is None:
+            raise BadHandleError
+        return found
+
+    def _writing(self, fields: Fields) -> _Writing:
+        found = self._handle(fields)
+        if not isinstance(found, _Writing):
+            raise UnsupportedError("That is a folder, not a file.")
+        return found
+
+    # --- files
+
+    def _opened(self, request: int, fields: Fields) -> bytes:
+        place, flags, wanted = _place(fields), Open(fields.u32() & 0x3F), fields.attributes()
+        self._room()
+        drop = self._tree.open(place, flags, wanted)
+        name = self._add(_Writing(drop, bool(flags & Open.APPEND)))
+        return packet(Tell.HANDLE, u32(request), string(name))
+
+    def _close(self, request: int, fields: Fields) -> bytes:
+        found = self._open.pop(bytes(fields.string()), None)
+        if found is None:
+            raise BadHandleError
+        if isinstance(found, _Writing):
+            found.drop.finish()
+        return told(request, Status.OK)
+
+    def _read(self, request: int, fields: Fields) -> bytes:
+        self._handle(fields)
+        raise NotAllowedError("What was dropped cannot be read back.")
+
+    def _write(self, request: int, fields: Fields) -> bytes:
+        one = self._writing(fields)
+        offset, data = fields.u64(), fields.string()
+        one.drop.write(one.drop.size if one.appends else offset, data)
+        return told(request, Status.OK)
+
+    def _fstat(self, request: int, fields: Fields) -> bytes:
+        found = self._handle(fields)
+        place = found.place if isinstance(found, _Listing) else tuple(found.drop.name.split("/"))
+        return _attributes(request, self._tree.facts(place))
+
+    def _fsetstat(self, request: int, fields: Fields) -> bytes:
+        one = self._writing(fields)
+        self._tree.describe(one.drop, fields.attributes())
+        return told(request, Status.OK)
+
+    # --- paths
+
+    def _stat(self, request: int, fields: Fields) -> bytes:
+        return _attributes(request, self._tree.facts(_place(fields)))
+
+    def _setstat(self, request: int, fields: Fields) -> bytes:
+        self._tree.set_attributes(_place(fields), fields.attributes())
+        return told(request, Status.OK)
+
+    def _remove(self, request: int, fields: Fields) -> bytes:
+        self._tree.remove(_place(fields))
+        return told(request, Status.OK)
+
+    def _rmdir(self, request: int, fields: Fields) -> bytes:
+        self._tree.remove_folder(_place(fields))
+        return told(request, Status.OK)
+
+    def _mkdir(self, request: int, fields: Fields) -> bytes:
+        self._tree.make_folder(_place(fields))
+        return told(request, Status.OK)
+
+    def _rename(self, request: int, fields: Fields) -> bytes:
+        self._tree.rename(_place(fields), _place(fields), replacing=False)
+        return told(request, Status.OK)
+
+    def _realpath(self, request: int, fields: Fields) -> bytes:
+        path = path_of(_place(fields))
+        return packet(Tell.NAME, u32(request), u32(1), string(path) * 2, _NOTHING)
+
+    def _link(self, request: int, fields: Fields) -> bytes:
+        raise NotAllowedError("There are no symbolic links in a drop box.")
+
+    def _opendir(self, request: int, fields: Fields) -> bytes:
+        place = _place(fields)
+        self._room()
+        name = self._add(_Listing(place, self._tree.listing(place)[::-1]))
+        return packet(Tell.HANDLE, u32(request), string(name))
+
+    def _readdir(self, request: int, fields: Fields) -> bytes:
+        found = self._handle(fields)
+        if not isinstance(found, _Listing):
+            raise UnsupportedError("That is a file, not a folder.")
+        now = self._now_s()
+
+        def entry(one: tuple[str, Facts]) -> bytes:
+            name, facts = one
+            return named(name, facts.attributes(), _time_of(facts, now))
+
+        return names(request, found.left, entry)
+
+    # --- beyond version 3
+
+    def _extended(self, request: int, fields: Fields) -> bytes:
+        match fields.text():
+            case "posix-rename@openssh.com":
+                self._tree.rename(_place(fields), _place(fields), replacing=True)
+                return told(request, Status.OK)
+            case "lsetstat@openssh.com":
+                return self._setstat(request, fields)
+            case "limits@openssh.com":
+                numbers = (MAX_PACKET, MAX_DATA, MAX_DATA, MAX_HANDLES)
+                return packet(Tell.EXTENDED_REPLY, u32(request), *map(u64, numbers))
+            case "hardlink@openssh.com":
+                raise NotAllowedError("There are no links in a drop box.")
+        raise UnsupportedError
+
+
+def _place(fields: Fields) -> Place:
+    return place_of(fields.text())
+
+
+def _attributes(request: int, facts: Facts) -> bytes:
+    return packet(Tell.ATTRS, u32(request), facts.attributes().packed())
+
+
+def _time_of(facts: Facts, now_s: float) -> str:
+    """Return when it was changed, as `ls -l` has it; in UTC, for who knows where the client is."""
+    seconds = min(max(facts.mtime_ns // 1_000_000_000, 0), 0xFFFFFFFF)
+    recent = abs(now_s - seconds) < _HALF_A_YEAR_S
+    return time.strftime("%b %e %H:%M" if recent else "%b %e  %Y", time.gmtime(seconds))

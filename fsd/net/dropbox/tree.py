@@ -1,0 +1,227 @@
+"""What one session sees of the drop box: what it has dropped itself, as files in folders.
+
+Folders are nothing but parts of names; one that was made and has nothing in it is the session's
+memory and no more.
+"""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+
+from fsd.services.drops.session import DropBox, IncomingDrop, MyDrop
+from fskit.sftp.codes import Open
+from fskit.sftp.packets import Attributes
+from fskit.sftp.status import UnsupportedError
+from fsproto.errors import ConflictError, ExistsError, NotAllowedError, NotFoundError
+from fsproto.names import clean_name, drop_parts, for_terminal
+
+Place = tuple[str, ...]
+"""Names from the top down; none for the top itself."""
+
+_NS = 1_000_000_000
+_FILE, _FOLDER = stat.S_IFREG | 0o600, stat.S_IFDIR | 0o700
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is told of a file or folder."""
+
+    mode: int
+    """`st_mode`: the kind of file, and rights."""
+    size: int
+    mtime_ns: int
+
+    @property
+    def is_folder(self) -> bool:
+        """Tell a folder from a file."""
+        return stat.S_ISDIR(self.mode)
+
+    def attributes(self) -> Attributes:
+        """Return what a client is told; everything belongs to nobody in particular."""
+        seconds = self.mtime_ns // _NS
+        return Attributes(self.size, (0, 0), self.mode, (seconds, seconds))
+
+
+def place_of(path: str) -> Place:
+    """Return the place that a path names; above the top there is nothing but the top.
+
+    `InvalidNameError` for a part that cannot be a name.
+    """
+    place: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            del place[-1:]
+        elif part not in ("", "."):
+            place.append(clean_name(part))
+    return tuple(place)
+
+
+def path_of(place: Place) -> str:
+    """Return how a place is written."""
+    return "/" + "/".join(place)
+
+
+class DropTree:
+    """The files and folders of one session."""
+
+    def __init__(self, box: DropBox, now_ns: int) -> None:
+        """Take the session's drop box, and what time folders are to have."""
+        self._box = box
+        self._now_ns = now_ns
+
+    # --- looking
+
+    def facts(self, place: Place) -> Facts:
+        """Return what is at a place; `NotFoundError` if nothing of this session is."""
+        found = self._file(place)
+        if found is not None:
+            return found
+        if self._is_folder(place):
+            return Facts(_FOLDER, 0, self._now_ns)
+        raise _nothing(place)
+
+    def listing(self, place: Place) -> list[tuple[str, Facts]]:
+        """Return what is in a folder, by name; `NotFoundError` if there is no such folder."""
+        if not self._is_folder(place):
+            raise _nothing(place)
+        deep = len(place)
+        names = {one[deep] for one in self._all() if len(one) > deep and one[:deep] == place}
+        return [(name, self.facts((*place, name))) for name in sorted(names)]
+
+    def _file(self, place: Place) -> Facts | None:
+        match self._box.found("/".join(place)):
+            case IncomingDrop() as writing:
+                return _facts_of(writing)
+            case MyDrop() as mine:
+                return Facts(_FILE, mine.note.size, mine.note.mtime_ns)
+        return None
+
+    def _all(self) -> set[Place]:
+        names = self._box.mine().keys() | self._box.under_way().keys()
+        return {tuple(name.split("/")) for name in names | self._box.made()}
+
+    def _is_folder(self, place: Place) -> bool:
+        return not place or self._box.has_folder("/".join(place))
+
+    # --- changing
+
+    def make_folder(self, place: Place) -> None:
+        """Make a folder; `ExistsError` if there is something."""
+        self._check_free(place)
+        self._box.make_folder("/".join(place))
+
+    def remove_folder(self, place: Place) -> None:
+        """Remove a folder; `ConflictError` if there is something in it."""
+        if self._file(place) is not None or not self._is_folder(place):
+            raise _nothing(place)
+        if not place or self.listing(place):
+            raise ConflictError(f"The folder '{for_terminal(path_of(place))}' is not empty.")
+        self._box.forget_folder("/".join(place))
+
+    def remove(self, place: Place) -> None:
+        """Take back what this session has dropped."""
+        if "/".join(place) in self._box.under_way():
+            raise ConflictError("It is being written.")
+        if self._file(place) is None:
+            raise _nothing(place)
+        self._box.remove("/".join(place))
+
+    def rename(self, old: Place, new: Place, *, replacing: bool) -> None:
+        """Give a file, or a folder with all that is in it, another name."""
+        facts = self.facts(old)
+        if old == new:
+            return
+        if facts.is_folder:
+            self._rename_folder(old, new)
+            return
+        self._check_above(new)
+        if self._file(new) is None:
+            self._check_free(new)
+        self._box.rename({"/".join(old): "/".join(new)}, replacing=replacing)
+
+    def _rename_folder(self, old: Place, new: Place) -> None:
+        if not old or new[: len(old)] == old:
+            raise NotAllowedError("A folder cannot be moved into itself.")
+        self._check_free(new)
+        inside = [one for one in self._all() if one[: len(old)] == old]
+        mine = self._box.mine()
+        moved = {one: (*new, *one[len(old) :]) for one in inside}
+        names = {"/".join(a): "/".join(b) for a, b in moved.items() if "/".join(a) in mine}
+        if any("/".join(one) in self._box.under_way() for one in inside):
+            raise ConflictError("Something in that folder is being written.")
+        if names:
+            self._box.rename(names)
+        for was, now in moved.items():
+            if self._file(now) is None:
+                self._box.forget_folder("/".join(was))
+                self._box.make_folder("/".join(now))
+        self._box.forget_folder("/".join(old))
+        self._box.make_folder("/".join(new))
+
+    def open(self, place: Place, flags: Open, wanted: Attributes) -> IncomingDrop:
+        """Begin a drop; what is there can only be written anew, never read or gone on with."""
+        if not flags & Open.WRITE:
+            raise NotAllowedError("What was dropped cannot be read back.")
+        there = self._file(place)
+        if there is None and not flags & Open.CREATE:
+            raise _nothing(place)
+        if there is None:
+            self._check_free(place)
+        elif flags & Open.EXCLUSIVE:
+            raise ExistsError(f"There is a '{for_terminal(path_of(place))}' already.")
+        elif not flags & Open.TRUNCATE:
+            raise NotAllowedError(
+                "A drop that is complete cannot be written to any more.",
+                hint="Send all of it again, or remove it first.",
+            )
+        one = self._box.begin("/".join(place))
+        self.describe(one, Attributes(times=wanted.times))
+        return one
+
+    def set_attributes(self, place: Place, wanted: Attributes) -> None:
+        """Set the time of a file; rights are not kept, and a size can only be what it is."""
+        facts = self.facts(place)
+        name = "/".join(place)
+        writing = self._box.under_way().get(name)
+        if writing is not None:
+            self.describe(writing, wanted)
+            return
+        if wanted.size is not None and (facts.is_folder or wanted.size != facts.size):
+            raise _no_size()
+        if wanted.times is not None and not facts.is_folder:
+            self._box.set_time(name, wanted.times[1] * _NS)
+
+    def describe(self, one: IncomingDrop, wanted: Attributes) -> None:
+        """The same for what is being written."""
+        if wanted.size is not None and wanted.size != one.size:
+            raise _no_size()
+        if wanted.times is not None:
+            one.mtime_ns = wanted.times[1] * _NS
+
+    def _check_free(self, place: Place) -> None:
+        """Raise unless something of that name can be made."""
+        if not place or self._file(place) is not None or self._is_folder(place):
+            raise ExistsError(f"There is a '{for_terminal(path_of(place))}' already.")
+        drop_parts("/".join(place))
+        self._check_above(place)
+
+    def _check_above(self, place: Place) -> None:
+        if any(self._file(place[:end]) is not None for end in range(1, len(place))):
+            raise NotFoundError("A folder on the way there is a file.")
+
+
+def _facts_of(writing: IncomingDrop) -> Facts:
+    set_ns = writing.mtime_ns
+    return Facts(_FILE, writing.size, writing.began_ms * 1_000_000 if set_ns is None else set_ns)
+
+
+def _nothing(place: Place) -> NotFoundError:
+    return NotFoundError(
+        f"There is no '{for_terminal(path_of(place))}' here: "
+        "a session sees nothing but what it has dropped itself."
+    )
+
+
+def _no_size() -> UnsupportedError:
+    return UnsupportedError("A drop has the size that was sent; it is neither cut nor filled up.")

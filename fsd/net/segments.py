@@ -1,0 +1,195 @@
+"""Segments that a thread moves by itself for a while: it receives what it works on, or sends it.
+
+Who is fast is served by one thread for a whole turn. For who is slow the thread waits a moment at
+most; the event loop does the rest of the waiting. A turn ends after some megabytes, so that many
+take turns.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+
+from fsd.net.dispatch import Download
+from fsd.net.transport import Line
+from fsd.workers import SpareThreads
+from fsproto.errors import FsError
+from fsproto.limits import MAX_RECORD, SEGMENT_SIZE
+from fsproto.wire.connection import DATA_ROOM, RECORD_ROOM, Connection, Data, Event
+from fsproto.wire.frames import Frame
+
+TURN_BYTES = 16 << 20
+_FRAME_COST = 4096
+"""Bytes that any frame counts for beside its own."""
+_WORTH_WAITING = SEGMENT_SIZE // 2
+_ROOMS = 4
+"""Segments of one connection in memory: one that is opened, one that is taken, two between them."""
+
+Take = Callable[[Data], FsError | None]
+"""What takes a segment, and returns what is to be told of it if that fails."""
+Failed = tuple[int, FsError]
+"""The number of an upload, and what is to be told of it."""
+
+
+class Incoming:
+    """The segments of one connection's uploads on their way in."""
+
+    def __init__(self, line: Line, connection: Connection, take: Take, spare: SpareThreads) -> None:
+        """Take where they come from, what takes one, and the threads that may help."""
+        self._line = line
+        self._connection = connection
+        self._take = take
+        self._spare = spare
+        self._rooms: _Rooms | None = None
+
+    def turn(self, frames: deque[Frame], *, go_on: bool) -> tuple[Event | None, list[Failed]]:
+        """Open frames and, with `go_on`, those that follow, as long as they are segments.
+
+        Return the first that is something else, if there was one, and what could not be taken;
+        what was opened behind that already was taken, too. What was not looked at is in `frames`.
+        """
+        rooms = self._rooms = self._rooms or _Rooms()
+        taking = _Taking(self._take, rooms, self._spare)
+        left, size = TURN_BYTES, 0
+        try:
+            while left > 0 and not taking.over:
+                frame = self._frame(frames, size) if frames or go_on else None
+                if frame is None:
+                    break
+                room = rooms.take()
+                event = self._connection.open_frame(frame, room)
+                if not isinstance(event, Data):
+                    rooms.give_back(room)
+                    return event, taking.failed
+                taking.add(event, room)
+                size = len(event.payload)
+                left -= size + _FRAME_COST
+        finally:
+            taking.finish()
+        return None, taking.failed
+
+    def _frame(self, came: deque[Frame], size_before: int) -> Frame | None:
+        """Return the next frame; it is waited for only behind one that was worth it.
+
+        Else a few peers who send next to nothing, always in time, could keep all threads waiting.
+        """
+        if came:
+            return came.popleft()
+        return self._line.frame_soon(wait=size_before >= _WORTH_WAITING)
+
+    def rest(self) -> None:
+        """Let the memory go until there are segments again."""
+        self._rooms = None
+
+
+class _Rooms:
+    """Memory for segments, made as it is needed; one thread takes it, any gives it back."""
+
+    def __init__(self) -> None:
+        self._free: SimpleQueue[memoryview] = SimpleQueue()
+        self._made = 0
+
+    def take(self) -> memoryview:
+        """Return room for one; where all there may be is in use, as soon as it is given back."""
+        if self._made < _ROOMS and self._free.empty():
+            self._made += 1
+            return memoryview(bytearray(MAX_RECORD))
+        return self._free.get()
+
+    def give_back(self, room: memoryview) -> None:
+        """Take back what nobody looks at any more."""
+        self._free.put(room)
+
+
+class _Taking:
+    """Segments that were opened on their way to where they are kept: one after the other.
+
+    That is done in another thread, if one is free, while the next ones are received and opened; for
+    a segment that is not full, and so the last of its file, it is not worth waking one.
+    """
+
+    def __init__(self, take: Take, rooms: _Rooms, spare: SpareThreads) -> None:
+        """Take what takes a segment, where its memory goes back to, and the threads."""
+        self.failed: list[Failed] = []
+        """What could not be taken."""
+        self._error: Exception | None = None
+        """What nobody expected; it is raised at the end, in the thread that waits for that."""
+        self._take = take
+        self._rooms = rooms
+        self._spare = spare
+        self._waiting: SimpleQueue[tuple[Data, memoryview] | None] = SimpleQueue()
+        self._thread: Future[None] | None = None
+
+    def add(self, data: Data, room: memoryview) -> None:
+        """Take a segment, now or behind those before it; its memory is `room`."""
+        if self._thread is None and len(data.payload) == SEGMENT_SIZE:
+            self._thread = self._spare.lend(self._take_all)
+        if self._thread is None:
+            self._take_one(data, room)
+        else:
+            self._waiting.put((data, room))
+
+    @property
+    def over(self) -> bool:
+        """Whether no more should be added, as something went wrong."""
+        return bool(self.failed) or self._error is not None
+
+    def finish(self) -> None:
+        """Wait until all that was added was taken; raises what was not expected of that."""
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.result()
+        if self._error is not None:
+            raise self._error
+
+    def _take_all(self) -> None:
+        while segment := self._waiting.get():
+            self._take_one(*segment)
+
+    def _take_one(self, data: Data, room: memoryview) -> None:
+        try:
+            if self._error is None and (failed := self._take(data)):
+                self.failed.append((data.stream, failed))
+        except Exception as error:  # noqa: BLE001 - raised by `finish`
+            self._error = error
+        finally:
+            self._rooms.give_back(room)
+
+
+class Outgoing:
+    """One download on its way out; it all travels through the same memory."""
+
+    def __init__(
+        self, line: Line, connection: Connection, request: int, download: Download
+    ) -> None:
+        """Take where it goes, and what goes there."""
+        self._line = line
+        self._connection = connection
+        self._request = request
+        self._download = download
+        self._next = download.first
+        self._segment = memoryview(bytearray(DATA_ROOM + download.longest))
+        self._record = memoryview(bytearray(RECORD_ROOM + DATA_ROOM + download.longest))
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether there is nothing more to be read."""
+        return self._next == self._download.first + self._download.segments
+
+    def turn(self) -> memoryview:
+        """Read, seal and send; return what the peer has not taken yet of the last record."""
+        sent = 0
+        while sent < TURN_BYTES and not self.is_over:
+            record = self._sealed()
+            sent += len(record)
+            if rest := self._line.send_soon(record):
+                return rest
+        return self._record[:0]
+
+    def _sealed(self) -> memoryview:
+        size = self._download.segment_into(self._segment[DATA_ROOM:])
+        index, self._next = self._next, self._next + 1
+        data = self._segment[: DATA_ROOM + size]
+        return self._connection.seal_segment(self._request, index, data, self._record)

@@ -1,0 +1,135 @@
+"""The native door: asyncio around `fsproto.wire.Connection`, one task a connection (`peer`).
+
+The event loop moves bytes and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from fsd.auth.throttle import network_of
+from fsd.net.connection import Inside, Peer
+from fsd.net.dispatch import Desk
+from fsd.net.limits import WaitingRoom
+from fsd.net.listen import accept, listen
+from fsd.net.timing import DoorPolicy
+from fsd.net.used_code import Voucher
+from fsd.workers import SpareThreads
+from fsproto import crypto
+from fsproto.host_key_moves import Move
+from fsproto.wire.connection import Connection
+from fsproto.wire.handshake import ServerHandshake
+
+log = logging.getLogger(__name__)
+
+DRAIN_IDLE_S = 0.5
+"""While draining, how long a connection may think about its next request."""
+
+
+class NativeDoor:
+    """Listens for clients that speak the native protocol."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        host_key: crypto.RsaKey,
+        policy: DoorPolicy,
+        moves: Sequence[Move],
+        spare: SpareThreads,
+    ) -> None:
+        """Take the services behind the door, the key that proves it, and who vouches for that.
+
+        `spare` may help with what comes in.
+        """
+        self.policy = policy
+        self.host_key = host_key
+        self.moves = moves
+        self._pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="fsd")
+        self._spare = spare
+        self._inside = Inside.of(desk, policy, self._pool, self._spare)
+        self._waiting: WaitingRoom[asyncio.Task[None]] = WaitingRoom(
+            most=policy.waiting, most_of_one=policy.waiting_of_one
+        )
+        self._peers: dict[asyncio.Task[None], Peer] = {}
+        self._listening: list[socket.socket] = []
+        self.accepted = 0
+        """Connections so far."""
+        self._accepting: list[asyncio.Task[None]] = []
+
+    def renew(
+        self, desk: Desk, host_key: crypto.RsaKey, policy: DoorPolicy, moves: Sequence[Move]
+    ) -> None:
+        """Take other parts for connections from now on; those there are keep theirs."""
+        self.policy, self.host_key, self.moves = policy, host_key, moves
+        self._inside = Inside.of(desk, policy, self._pool, self._spare)
+        self._waiting.limit(most=policy.waiting, most_of_one=policy.waiting_of_one)
+
+    async def open(self, host: str, port: int) -> tuple[str, int]:
+        """Begin to accept; return the address, with the port that was picked for 0."""
+        self._listening = listen(host, port)
+        self._accepting = [
+            asyncio.create_task(accept(sock, self._came_in)) for sock in self._listening
+        ]
+        bound = self._listening[0].getsockname()
+        return bound[0], bound[1]
+
+    async def close(self) -> None:
+        """Accept no more, let what is in flight finish, then close."""
+        for accepting in self._accepting:
+            accepting.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+        for listening in self._listening:
+            listening.close()
+        deadline = time.monotonic() + self.policy.drain_s
+        while self._peers and time.monotonic() < deadline:
+            for task, peer in list(self._peers.items()):
+                if peer.idle_for() > DRAIN_IDLE_S:
+                    task.cancel()
+            await asyncio.sleep(0.05)
+        for task in list(self._peers):
+            task.cancel()
+        await asyncio.gather(*self._peers, return_exceptions=True)
+        self._pool.shutdown()
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._peers)
+
+    def connection(self) -> Connection:
+        """Return the server's end of a new connection."""
+        return Connection(ServerHandshake(self.host_key, os.urandom, self.moves))
+
+    def _came_in(self, sock: socket.socket, address: str) -> None:
+        self.accepted += 1
+        self._let_in(sock, address)
+
+    def take_in(self, sock: socket.socket, address: str, voucher: Voucher | None) -> None:
+        """Serve a connection that another door carries; `sock` is our end of it."""
+        sock.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+        self._let_in(sock, address, voucher)
+
+    def _let_in(self, sock: socket.socket, address: str, voucher: Voucher | None = None) -> None:
+        network = network_of(address)
+
+        def leave() -> None:
+            self._waiting.leave(network, task)
+
+        peer = Peer(
+            self._inside, self.connection(), sock, address, logged_in=leave, voucher=voucher
+        )
+        task = asyncio.create_task(peer.serve())
+        self._peers[task] = peer
+        task.add_done_callback(self._peers.pop)
+        task.add_done_callback(lambda _: leave())
+        task.add_done_callback(lambda _: sock.close())  # one that was ended before it began
+        crowded_out = self._waiting.enter(network, task)
+        if crowded_out is not None:
+            crowded_out.cancel()
+            log.debug("made room for another", extra={"address": address})

@@ -1,0 +1,60 @@
+"""Carries a channel's bytes to a socket and back: a thread for each direction."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+from functools import partial
+
+import paramiko
+
+from fsd.net.ssh.transport import BEGIN
+
+log = logging.getLogger(__name__)
+
+_PIECE = 256 * 1024
+
+
+def bridge(channel: paramiko.Channel, sock: socket.socket, silence_s: float) -> None:
+    """Carry bytes once the channel's request was answered, until either side ends.
+
+    `silence_s` is how long the client may take nothing of what it is sent.
+    """
+    channel.settimeout(silence_s)
+    sock.setblocking(True)  # noqa: FBT003 - the standard library's own signature
+
+    def begin() -> None:
+        for work in (_inwards, _outwards):
+            threading.Thread(target=partial(work, channel, sock), daemon=True).start()
+
+    setattr(channel, BEGIN, begin)
+
+
+def _inwards(channel: paramiko.Channel, sock: socket.socket) -> None:
+    """Carry what the client says."""
+    with contextlib.suppress(OSError, EOFError):
+        while True:
+            try:
+                data = channel.recv(_PIECE)
+            except TimeoutError:  # it may be silent as long as it likes, or the socket's end
+                continue
+            if not data:
+                break
+            sock.sendall(data)
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_WR)
+
+
+def _outwards(channel: paramiko.Channel, sock: socket.socket) -> None:
+    """Carry what the client is told; ends the channel, and with it the other thread."""
+    try:
+        with contextlib.suppress(OSError, EOFError):
+            while data := sock.recv(_PIECE):
+                channel.sendall(data)
+            channel.send_exit_status(0)
+    finally:
+        with contextlib.suppress(OSError, EOFError):
+            channel.close()
+        sock.close()

@@ -1,0 +1,45 @@
+"""The subsystem `sftp`: a channel that speaks SFTP with a drop box, in a thread of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+
+import paramiko
+
+from fsd.net.dropbox.sftp_session import Conversation
+from fsd.net.ssh.transport import BEGIN
+from fsd.services.drops.session import DropBox
+from fsproto.errors import FsError
+
+log = logging.getLogger(__name__)
+
+_PIECE = 256 * 1024
+
+
+def drop(
+    channel: paramiko.Channel, box: DropBox, silence_s: float, left: Callable[[], None]
+) -> None:
+    """Have a channel speak with a drop box once its request was answered, until either side ends.
+
+    `silence_s` is how long the client may say nothing, or take nothing of what it is told. `left`
+    is called at the end.
+    """
+    channel.settimeout(silence_s)
+
+    def converse() -> None:
+        try:
+            with contextlib.suppress(OSError, EOFError):
+                Conversation(box).serve(lambda: bytes(channel.recv(_PIECE)), channel.sendall)
+                channel.send_exit_status(0)
+        finally:
+            with contextlib.suppress(OSError, EOFError):
+                channel.close()
+            try:
+                left()
+            except FsError as error:
+                log.warning("a drop box was not left in order: %s", error.sentence)
+
+    setattr(channel, BEGIN, lambda: threading.Thread(target=converse, daemon=True).start())

@@ -1,0 +1,217 @@
+"""The SSH door: accepts on the event loop, and gives each connection a thread that speaks SSH.
+
+Strangers are bounded as at the native door (`crowd`), by the same settings; whoever has logged in
+is looked after each second: a session that was ended elsewhere ends its connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import logging
+import socket
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import paramiko
+
+from fsd.auth.throttle import network_of
+from fsd.home.ssh_host_keys import SshHostKey
+from fsd.net.limits import WaitingRoom
+from fsd.net.listen import accept, listen
+from fsd.net.server import NativeDoor
+from fsd.net.ssh.connection import Entry, Guest, Rooms
+from fsd.net.ssh.transport import quiet
+from fsd.net.timing import DoorPolicy, SshPolicy
+from fsd.net.used_code import Voucher
+from fsd.services.drops.service import Drops, KeyHolder
+from fsd.services.login.ssh_login import SshEntry, SshLogins
+from fsproto.errors import FsError
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
+"""How long a connection may go on after its session was ended elsewhere."""
+GOODBYE_S = 5.0
+"""For connections to end once they were hung up."""
+_POOL = 8
+
+
+class SshDoor:
+    """Listens for clients that speak SSH."""
+
+    def __init__(
+        self,
+        native: NativeDoor,
+        logins: SshLogins,
+        drops: Drops,
+        keys: Sequence[SshHostKey],
+        *,
+        policy: DoorPolicy,
+        own: SshPolicy,
+        counted: Callable[[str], None],
+    ) -> None:
+        """Take the door behind this one, logins, drop boxes, host keys, and its limits.
+
+        `counted` is told what came of each login: `ok`, `refused` or `failed`.
+        """
+        quiet()
+        self._native = native
+        self._drops = drops
+        self._policy, self._own = policy, own
+        self._counted = counted
+        self._pool = ThreadPoolExecutor(max_workers=_POOL, thread_name_prefix="fsd-ssh")
+        self._keys = [_opened(key) for key in keys]
+        self._loop: asyncio.AbstractEventLoop
+        self._rooms = self._built(logins)
+        self._turns = policy.turns()
+        self._waiting: WaitingRoom[Guest] = WaitingRoom(
+            most=policy.waiting, most_of_one=policy.waiting_of_one
+        )
+        self._guests: dict[Guest, asyncio.Task[None]] = {}
+        self._listening: list[socket.socket] = []
+        self._closing = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def renew(self, logins: SshLogins, policy: DoorPolicy, own: SshPolicy) -> None:
+        """Take other parts for connections from now on; those there are keep theirs."""
+        self._policy, self._own = policy, own
+        self._rooms, self._turns = self._built(logins), policy.turns()
+        self._waiting.limit(most=policy.waiting, most_of_one=policy.waiting_of_one)
+
+    def _built(self, logins: SshLogins) -> Rooms:
+        return Rooms(
+            logins,
+            self._drops,
+            self._policy,
+            self._pool,
+            self._keys,
+            native=self._carried,
+            enter=self._enter,
+            left=self._left,
+            counted=self._counted,
+        )
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._guests)
+
+    async def open(self, host: str, port: int) -> tuple[str, int]:
+        """Begin to accept; return the address, with the port that was picked for 0."""
+        self._loop = asyncio.get_running_loop()
+        self._listening = listen(host, port)
+        self._tasks = [asyncio.create_task(accept(sock, self._let_in)) for sock in self._listening]
+        self._tasks.append(asyncio.create_task(self._look_after()))
+        bound = self._listening[0].getsockname()
+        return bound[0], bound[1]
+
+    async def stop_accepting(self) -> None:
+        """Let nobody in any more, and show out who has not logged in."""
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for listening in self._listening:
+            listening.close()
+        for guest in list(self._guests):
+            if guest.entry is None:
+                guest.hang_up()
+
+    async def close(self) -> None:
+        """End all connections; what they carry has been ended by the native door before."""
+        await self.stop_accepting()
+        ends = self._loop.time() + GOODBYE_S
+        while self._guests and self._loop.time() < ends:
+            for guest in self._guests:
+                if not guest.is_busy or self._loop.time() > ends - GOODBYE_S / 2:
+                    guest.hang_up()
+            await asyncio.sleep(0.02)
+        await asyncio.to_thread(self._pool.shutdown)
+
+    # --- on the event loop
+
+    def _let_in(self, sock: socket.socket, address: str) -> None:
+        guest = Guest(self._rooms, sock, address)
+        self._guests[guest] = asyncio.create_task(self._receive(guest))
+        crowded_out = self._waiting.enter(network_of(address), guest)
+        if crowded_out is not None:
+            crowded_out.hang_up()
+            log.debug("made room for another", extra={"address": address})
+
+    async def _receive(self, guest: Guest) -> None:
+        """Have a guest exchange keys when it is their turn, and show them out if they dawdle."""
+        began = self._loop.time()
+        try:
+            await self._turns.wait(network_of(guest.address))
+        except TimeoutError:
+            guest.hang_up()
+        guest.begin()
+        await asyncio.sleep(max(0.0, began + self._own.login_s - self._loop.time()))
+        if guest.entry is None:
+            guest.hang_up()
+
+    async def _look_after(self) -> None:
+        """End connections whose session has ended, or on which nothing has been open for long.
+
+        So ends one of a key that may drop no more.
+        """
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            known = {guest: guest.entry for guest in self._guests if guest.entry is not None}
+            try:
+                held = await self._loop.run_in_executor(
+                    self._pool, self._still_in, set(known.values())
+                )
+            except FsError as error:
+                log.warning("sessions could not be looked at: %s", error.sentence)
+                continue
+            except Exception:  # whatever it was, the next look is due in a second
+                log.exception("sessions could not be looked at")
+                continue
+            for guest, entry in known.items():
+                if entry not in held or guest.idle_for() > self._policy.idle_s:
+                    guest.hang_up()
+
+    # --- in other threads
+
+    def _still_in(self, entries: set[Entry]) -> set[Entry]:
+        holders = {one for one in entries if isinstance(one, KeyHolder)}
+        people = {one for one in entries if isinstance(one, SshEntry)}
+        running = self._rooms.logins.running({one.session_id for one in people})
+        held = {one for one in people if one.session_id in running}
+        return held | self._drops.still_held(holders)
+
+    def _carried(self, sock: socket.socket, address: str, voucher: Voucher | None) -> None:
+        if self._closing:
+            raise RuntimeError("the door is being closed")
+        self._loop.call_soon_threadsafe(self._native.take_in, sock, address, voucher)
+
+    def _enter(self, guest: Guest) -> bool:
+        """Count somebody in, who is a stranger no more; False if they are here too often."""
+        self._loop.call_soon_threadsafe(self._waiting.leave, network_of(guest.address), guest)
+        entries = [each.entry for each in list(self._guests) if each.entry is not None]
+        here = Counter(entry.user_id for entry in entries)
+        return guest.entry is not None and here[guest.entry.user_id] <= self._own.connections
+
+    def _left(self, guest: Guest) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended before
+            self._loop.call_soon_threadsafe(self._gone, guest)
+        if isinstance(guest.entry, SshEntry):
+            try:
+                self._rooms.logins.left(guest.entry)
+            except FsError as error:
+                log.warning("a session could not be ended: %s", error.sentence)
+
+    def _gone(self, guest: Guest) -> None:
+        self._waiting.leave(network_of(guest.address), guest)
+        task = self._guests.pop(guest, None)
+        if task is not None:
+            task.cancel()
+
+
+def _opened(key: SshHostKey) -> paramiko.PKey:
+    kinds = {"ED25519": paramiko.Ed25519Key, "RSA": paramiko.RSAKey}
+    return kinds[key.kind].from_private_key(io.StringIO(key.private))

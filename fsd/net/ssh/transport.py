@@ -1,0 +1,180 @@
+"""SSH's transport as the door speaks it: paramiko's, with what strangers may have of it bounded.
+
+Whatever paramiko does before a login with numbers that the client chose is bounded here: the length
+of a packet and of the first line, the answers to a question, the requests to log in.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import paramiko
+from paramiko.auth_handler import AuthHandler
+from paramiko.common import MSG_CHANNEL_REQUEST
+from paramiko.packet import Packetizer
+
+if TYPE_CHECKING:
+    from fsd.net.ssh.auth import Rules
+
+CIPHERS = (
+    "aes128-gcm@openssh.com", "aes256-gcm@openssh.com",
+    "aes128-ctr", "aes192-ctr", "aes256-ctr",
+)  # fmt: skip
+MACS = (
+    "hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com",
+    "hmac-sha2-256", "hmac-sha2-512",
+)  # fmt: skip
+EXCHANGES = (
+    "mlkem768x25519-sha256", "curve25519-sha256@libssh.org",
+    "ecdh-sha2-nistp256", "ecdh-sha2-nistp384", "ecdh-sha2-nistp521",
+    "diffie-hellman-group16-sha512", "diffie-hellman-group14-sha256",
+)  # fmt: skip
+"""Of those, what paramiko has. Nothing with SHA-1 is among any of these, no CBC, and no group of
+fewer than 2,048 bits."""
+HOST_KEYS = ("ssh-ed25519", "rsa-sha2-512", "rsa-sha2-256")
+CLIENT_KEYS = (
+    "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
+    "rsa-sha2-512", "rsa-sha2-256",
+)  # fmt: skip
+
+LONGEST_PACKET = 256 * 1024 + 64
+"""Bytes; RFC 4253 asks for 35,000, and OpenSSH takes no more than this."""
+LONGEST_GREETING = 16 * 1024
+"""Bytes of what comes before the first packet."""
+MOST_REQUESTS = 24
+"""Requests to log in over one connection: an agent may offer some keys before the code is asked."""
+WINDOW = 2 << 20
+"""Bytes a client may send over one channel before they were looked at."""
+_POLL_S = 2.0
+"""How often a thread that waits for its client looks up. Closing wakes it at once."""
+BEGIN = "fs_begin"
+"""Attribute of a channel: what is to be begun once its request was answered."""
+
+
+class Bounded(Packetizer):  # type: ignore[misc]
+    """Packets, none of which is longer than any needs to be."""
+
+    _greeted = 0
+
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:  # noqa: FBT001, FBT002
+        """Read just so many bytes; an exception ends the connection where that is too many."""
+        if not 0 <= n <= LONGEST_PACKET:
+            raise paramiko.SSHException("a packet is too long")
+        return bytes(super().read_all(n, check_rekey))
+
+    def start_handshake(self, timeout: float) -> None:
+        """Start no thread that looks at the time: the door does, for all its connections."""
+
+    def _read_timeout(self, timeout: float) -> bytes:
+        data = bytes(super()._read_timeout(timeout))
+        self._greeted += len(data)
+        if self._greeted > LONGEST_GREETING:
+            raise paramiko.SSHException("the first line does not end")
+        return data
+
+
+class Unusable:
+    """Stands for a key that cannot be read, which then is one that does not let in."""
+
+
+class Auth(AuthHandler):  # type: ignore[misc]
+    """Requests to log in; what they come to is decided by `Rules`."""
+
+    _asked = 0
+
+    @property
+    def _rules(self) -> Rules:
+        rules: Rules = self.transport.server_object
+        return rules
+
+    def _parse_userauth_request(self, m: paramiko.Message) -> None:
+        self._asked += 1
+        if self._asked > MOST_REQUESTS:
+            self._disconnect_no_more_auth()
+        else:
+            super()._parse_userauth_request(m)
+
+    def _generate_key_from_request(self, algorithm: str, keyblob: bytes) -> object:
+        try:  # whoever offers a key of another kind may have another way in
+            return super()._generate_key_from_request(algorithm, keyblob) or Unusable()
+        except Exception:  # noqa: BLE001 - whatever a library makes of a stranger's bytes
+            return Unusable()
+
+    def _parse_userauth_info_response(self, m: paramiko.Message) -> None:
+        # paramiko would read as many answers as the client says there are, up to 2^32.
+        count = m.get_int()
+        answers = [m.get_text()] if count == 1 else []
+        result = self._rules.check_auth_interactive_response(answers)
+        self._send_auth_result(self.auth_username, "keyboard-interactive", result)
+
+    def _send_auth_result(self, username: str, method: str, result: int) -> None:
+        if method == "publickey" and result == paramiko.AUTH_PARTIALLY_SUCCESSFUL:
+            result = self._rules.proved()  # the signature was verified just now
+        super()._send_auth_result(username, method, result)
+        if self._rules.is_exhausted:
+            self._disconnect_no_more_auth()
+
+
+def _request(channel: paramiko.Channel, message: paramiko.Message) -> None:
+    """Answer a channel's request, then begin what it asked for.
+
+    paramiko asks whether it may, then answers; what began in between could end the channel first.
+    """
+    paramiko.Channel._handle_request(channel, message)  # noqa: SLF001 - there is no other place
+    begin = channel.__dict__.pop(BEGIN, None)
+    if begin is not None:
+        begin()
+
+
+class Transport(paramiko.Transport):  # type: ignore[misc]
+    """One connection; its thread ends when the socket does."""
+
+    _CLIENT_ID: ClassVar = "fsd"  # which version is nobody's business before a login
+    _channel_handler_table: ClassVar = {
+        **paramiko.Transport._channel_handler_table,  # noqa: SLF001
+        MSG_CHANNEL_REQUEST: _request,
+    }
+
+    def __init__(
+        self, sock: socket.socket, keys: list[paramiko.PKey], ended: Callable[[], None]
+    ) -> None:
+        """Take the connection, the host keys, and whom to tell of its end, in its own thread."""
+        super().__init__(sock, default_window_size=WINDOW, packetizer_class=Bounded)
+        sock.settimeout(_POLL_S)
+        self._ended = ended
+        options = self.get_security_options()
+        options.ciphers, options.digests, options.key_types = CIPHERS, MACS, HOST_KEYS
+        options.kex = tuple(each for each in EXCHANGES if each in options.kex)
+        self._preferred_pubkeys = CLIENT_KEYS
+        for key in keys:
+            self.add_server_key(key)
+        self.opened: list[paramiko.Channel] = []
+        """Channels; paramiko itself holds none of them."""
+
+    def run(self) -> None:
+        """Speak until the end."""
+        try:
+            super().run()
+        finally:
+            self._ended()
+
+    def _parse_newkeys(self, m: paramiko.Message) -> None:
+        if not self.initial_kex_done:  # not before: nobody logs in where nothing is secret yet
+            self.auth_handler = Auth(self)
+        super()._parse_newkeys(m)
+
+    def _queue_incoming_channel(self, channel: Any) -> None:  # noqa: ANN401 - paramiko's
+        """Keep a channel that was opened; its requests say what it is for."""
+        self.opened = [*self.running(), channel]
+
+    def running(self) -> list[paramiko.Channel]:
+        """Return the channels that are open."""
+        return [channel for channel in self.opened if not channel.closed]
+
+
+def quiet() -> None:
+    """Keep paramiko from logging what strangers send; what matters is told by us."""
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)

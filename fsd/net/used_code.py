@@ -1,0 +1,24 @@
+"""What one connection says for those that it carries: that a code was used up over it."""
+
+from __future__ import annotations
+
+import time
+
+from fsd.services.login.codes import CodeUsed
+
+HOLDS_S = 60.0
+"""From the code to the login inside it."""
+
+
+class Voucher:
+    """Vouches for one login, soon after the code was used; for the event loop's thread alone."""
+
+    def __init__(self, used: CodeUsed) -> None:
+        """Take whose code was used up, just now."""
+        self._used: CodeUsed | None = used
+        self._ends = time.monotonic() + HOLDS_S
+
+    def take(self) -> CodeUsed | None:
+        """Return whose code was used up, the first time; None after that, or too late."""
+        used, self._used = self._used, None
+        return used if time.monotonic() < self._ends else None

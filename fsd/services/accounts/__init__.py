@@ -1,0 +1,1 @@
+"""Use cases of administration: users, groups, access, hand-over."""

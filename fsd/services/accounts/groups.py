@@ -1,0 +1,167 @@
+"""Groups as the administrator has them: making them, and saying who is in them.
+
+A group opens nothing. It is a list of names that the server hands to whoever wants to share with
+all of them; whom something is sealed to is for that person to say, one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session as Db
+
+from fsd.audit.events import Event
+from fsd.audit.log import AuditLog
+from fsd.services.accounts.users import find_user, nobody
+from fsd.store import models
+from fsd.store.engine import Database
+from fsd.store.group_models import UserGroup
+from fsd.store.repos import groups, users
+from fsd.store.repos.groups import Member
+from fsproto.errors import ExistsError, NotAllowedError, NotFoundError, UsageError
+from fsproto.limits import MAX_GROUP
+from fsproto.names import clean_group, for_terminal, is_user
+
+MAX_NOTE = 256
+"""Characters of a group's note."""
+
+
+@dataclass(frozen=True)
+class GroupShown:
+    """What an administrator may know of a group."""
+
+    name: str
+    note: str
+    created_ms: int
+    members: list[Member]
+
+
+class Groups:
+    """The administrator's use cases about groups; all calls block."""
+
+    def __init__(
+        self, database: Database, *, audit: AuditLog, actor: str, now_ms: Callable[[], int]
+    ) -> None:
+        """Take the parts, and who is acting, as the audit log calls them."""
+        self._database = database
+        self._audit = audit
+        self._actor = actor
+        self._now_ms = now_ms
+
+    def add(self, name: str, note: str = "") -> GroupShown:
+        """Make a group with nobody in it; `ExistsError` if the name is taken."""
+        clean_group(name)
+        if len(note) > MAX_NOTE or not note.isprintable():
+            raise UsageError(f"A note has at most {MAX_NOTE} printable characters, on one line.")
+        with self._database.write() as db:
+            if groups.by_name(db, name):
+                raise _taken(name)
+            group = UserGroup(name=name, note=note, created_ms=self._now_ms())
+            db.add(group)
+            try:
+                db.flush()
+            except IntegrityError:  # made by somebody else just now
+                raise _taken(name) from None
+            self._record(db, Event.GROUP_ADDED, name)
+            return self._shown(db, group)
+
+    def remove(self, name: str) -> None:
+        """Remove a group; who is in it, and what was shared with them, stays as it is."""
+        with self._database.write() as db:
+            group = _held(db, name)
+            db.delete(group)
+            self._record(db, Event.GROUP_REMOVED, name)
+
+    def everything(self) -> list[GroupShown]:
+        """Return all groups by name."""
+        with self._database.read() as db:
+            return [self._shown(db, group) for group in groups.everything(db)]
+
+    def show(self, name: str) -> GroupShown:
+        """Return one group; `NotFoundError` if there is none of that name."""
+        with self._database.read() as db:
+            group = groups.by_name(db, name) if is_user(name) else None
+            if group is None:
+                raise _no_group(name)
+            return self._shown(db, group)
+
+    def add_members(self, name: str, people: Sequence[str]) -> GroupShown:
+        """Put people into a group, all of them or, where one cannot be, none."""
+        with self._database.write() as db:
+            group = _held(db, name)
+            for user in _held_users(db, people, "nobody was added"):
+                if groups.is_in(db, group.id, user.id):
+                    raise ExistsError(f"{user.name} is in the group {name} already; nobody was "
+                                      "added.")  # fmt: skip
+                groups.put_in(db, group.id, user.id, self._now_ms())
+                self._record(db, Event.GROUP_MEMBER_ADDED, name, user.name)
+            db.flush()
+            if groups.count(db, group.id) > MAX_GROUP:
+                raise NotAllowedError(
+                    f"A group has at most {MAX_GROUP} people; nobody was added.",
+                    hint="Make a second group; people can share with both.",
+                )
+            return self._shown(db, group)
+
+    def remove_members(self, name: str, people: Sequence[str]) -> GroupShown:
+        """Take people out of a group, all of them or, where one is not in it, none."""
+        with self._database.write() as db:
+            group = _held(db, name)
+            for user in _held_users(db, people, "nobody was removed"):
+                if not groups.is_in(db, group.id, user.id):
+                    raise NotFoundError(
+                        f"{user.name} is not in the group {name}; nobody was removed.",
+                        hint=f"'fsadmin show-group {name}' shows who is.",
+                    )
+                groups.take_out(db, group.id, user.id)
+                self._record(db, Event.GROUP_MEMBER_REMOVED, name, user.name)
+            return self._shown(db, group)
+
+    def _shown(self, db: Db, group: UserGroup) -> GroupShown:
+        members = groups.members(db, group.id, self._now_ms())
+        return GroupShown(group.name, group.note, group.created_ms, members)
+
+    def _record(self, db: Db, event: Event, group: str, user: str = "") -> None:
+        self._audit.record(db, event, actor=self._actor, subject=user, detail=f"@{group}")
+
+
+def _held(db: Db, name: str) -> UserGroup:
+    """Return a group that nobody else changes meanwhile."""
+    group = groups.hold(db, name) if is_user(name) else None
+    if group is None:
+        raise _no_group(name)
+    return group
+
+
+def _held_users(db: Db, names: Sequence[str], what: str) -> list[models.User]:
+    """Return the users of those names, none of whom is removed meanwhile.
+
+    They are held in the order of their ids: two who change two groups wait for each other in one
+    direction only.
+    """
+    found = {}
+    for name in dict.fromkeys(names):
+        try:
+            found[find_user(db, name).id] = name
+        except NotFoundError as error:
+            error.sentence = f"{error.sentence[:-1]}; {what}."
+            raise
+    held = []
+    for number, name in sorted(found.items()):
+        user = users.hold(db, number)
+        if user is None:
+            raise nobody(name)
+        held.append(user)
+    return held
+
+
+def _taken(name: str) -> ExistsError:
+    return ExistsError(f"There is already a group {name}.")
+
+
+def _no_group(name: str) -> NotFoundError:
+    return NotFoundError(
+        f"There is no group {for_terminal(name[:80])}.", hint="'fsadmin list-groups' shows all."
+    )

@@ -1,0 +1,386 @@
+"""Accounts as the administrator sees them: adding people, disabling them, new secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session as Db
+
+from fsd.audit.events import Event
+from fsd.audit.log import AuditLog
+from fsd.auth.otp import OtpSetting, new_secret
+from fsd.auth.vault import Vault
+from fsd.blobs.base import BlobStore
+from fsd.services.accounts import handover
+from fsd.services.accounts.terms import Terms
+from fsd.services.files.key_log import LogKeeper
+from fsd.services.files.uploads import drop_suspended
+from fsd.services.quota_policy import QuotaPolicy
+from fsd.store import models
+from fsd.store.engine import Database
+from fsd.store.repos import groups, key_backups, logins, penalties, quotas, sessions, shares, users
+from fsproto.errors import ExistsError, NotFoundError, UsageError
+from fsproto.keys.identity import verify_bundle
+from fsproto.names import clean_user, for_terminal, is_user
+from fsproto.sealed.manifest import Kind
+from fsproto.signed import Signed
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """What is handed to a person: their name and what their authenticator app needs."""
+
+    user: str
+    otp: OtpSetting = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Person:
+    """What an administrator may know of an account."""
+
+    name: str
+    disabled: bool
+    expires_ms: int | None
+    """From when on they do not get in; None: never."""
+    expired: bool
+    note: str
+    enrolled: bool
+    """Whether keys were registered."""
+    fingerprint: str | None
+    """Of the public keys, as the person sees it in `fsclient whoami`."""
+    created_ms: int
+    digits: int
+    period: int
+    algorithm: str
+    clock_ms: int
+    """How far their clock is ahead of ours, as far as codes have shown."""
+    locked_ms: int | None
+    """Since when no code lets them in."""
+    refused_over_ssh: int
+    """How many codes in a row were refused at the SSH door, by whomever they were tried."""
+    held_until_ms: int
+    """Until when some of those who try are held up; 0: nobody is."""
+    new_secret_ms: int | None
+    """Since when a new secret waits for its first use."""
+    recovery_codes: int
+    """How many are left."""
+    sessions: int
+    """How many have not ended."""
+    files: int
+    folders: int
+    stored_bytes: int
+    """All that is kept: also older versions, and what was removed."""
+    used_bytes: int
+    """Of the files that are there; what counts towards the quota."""
+    quota_bytes: int | None
+    quota_files: int | None
+    """How much there may be; None: any amount."""
+    quota_is_own: bool
+    """Whether one of the two was set for this person, and is not everybody's."""
+    handed_over_to: str | None
+    """In whose quota it counts, once the account is closed; None: it is not."""
+    holds: list[str]
+    """The closed accounts that count in this one's quota."""
+
+
+@dataclass(frozen=True)
+class Belongings:
+    """What goes with an account, or its keys."""
+
+    files: int
+    folders: int
+    stored_bytes: int
+    """With older versions, and with what was removed."""
+    shared: int
+    """Files and folders that others see."""
+    shared_with: int
+    """How many people these are."""
+
+    @property
+    def told(self) -> str:
+        """What the audit log says of them."""
+        shared = f"shared: {self.shared}, with people: {self.shared_with}"
+        return f"files: {self.files}, stored bytes: {self.stored_bytes}, {shared}"
+
+
+class People:
+    """The administrator's use cases; all calls block."""
+
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        blobs: BlobStore,
+        *,
+        log: LogKeeper,
+        audit: AuditLog,
+        actor: str,
+        now_ms: Callable[[], int],
+        quota: QuotaPolicy | None = None,
+    ) -> None:
+        """Take the parts, who is acting, as the audit log calls them, and everybody's quota."""
+        self._database = database
+        self._vault = vault
+        self._blobs = blobs
+        self._log = log
+        self._audit = audit
+        self._actor = actor
+        self._now_ms = now_ms
+        self._quota = quota or QuotaPolicy()
+
+    def add(
+        self, name: str, *, digits: int, period: int, algorithm: str, terms: Terms | None = None
+    ) -> Enrolment:
+        """Add a person; `ExistsError` if the name is taken."""
+        clean_user(name)
+        setting = OtpSetting(new_secret(), digits, period, algorithm)
+        with self._database.write() as db:
+            if users.by_name(db, name):
+                raise _taken(name)
+            self._add(db, name, setting, terms or Terms())
+        return Enrolment(name, setting)
+
+    def add_all(
+        self,
+        new: Sequence[tuple[str, Terms]],
+        hand_out: Callable[[list[Enrolment]], None],
+        *,
+        digits: int,
+        period: int,
+        algorithm: str,
+    ) -> None:
+        """Add all of these people or none; `ExistsError` if a name is taken.
+
+        `hand_out` is given what they are to be handed before they are there for good: if it
+        raises, nobody was added.
+        """
+        made = [
+            Enrolment(clean_user(name), OtpSetting(new_secret(), digits, period, algorithm))
+            for name, _ in new
+        ]
+        with self._database.write() as db:
+            for one, (name, terms) in zip(made, new, strict=True):
+                if users.by_name(db, name):
+                    raise _taken(name)
+                self._add(db, name, one.otp, terms)
+            hand_out(made)
+
+    def taken(self, names: Collection[str]) -> set[str]:
+        """Return those of the names that people have."""
+        with self._database.read() as db:
+            return {user.name for user in users.everybody(db)} & set(names)
+
+    def _add(self, db: Db, name: str, setting: OtpSetting, terms: Terms) -> None:
+        if terms.ended(self._now_ms()):
+            raise UsageError(f"The account of {name} would have expired already.")
+        user = models.User(
+            name=name,
+            disabled=False,
+            created_ms=self._now_ms(),
+            otp_secret=b"",
+            otp_digits=setting.digits,
+            otp_period=setting.period,
+            otp_algorithm=setting.algorithm,
+            last_step=0,
+        )
+        db.add(user)
+        try:
+            db.flush()  # the id, which the sealed secret is bound to
+        except IntegrityError:  # added by somebody else just now
+            raise _taken(name) from None
+        user.otp_secret = self._vault.seal(setting.secret, user.id)
+        logins.begin(db, user.id)
+        quotas.begin(db, user.id)
+        terms.put(db, user)
+        self._record(db, Event.USER_ADDED, name, terms.told)
+
+    def everybody(self) -> list[Person]:
+        """Return all accounts by name."""
+        with self._database.read() as db:
+            return [self._person(db, user) for user in users.everybody(db)]
+
+    def show(self, name: str) -> Person:
+        """Return one account; `NotFoundError` if there is none of that name."""
+        with self._database.read() as db:
+            return self._person(db, find_user(db, name))
+
+    def change(self, name: str, terms: Terms) -> None:
+        """Set the terms of an account; sessions end with it."""
+        with self._database.write() as db:
+            user = _held(db, name, tree=True)
+            handover.check_open(db, user)
+            terms.put(db, user)
+            self._record(db, Event.USER_CHANGED, name, terms.told)
+
+    def set_disabled(self, name: str, *, disabled: bool) -> None:
+        """Disable an account, which ends its sessions at once, or enable it again."""
+        with self._database.write() as db:
+            user = _held(db, name)
+            handover.check_open(db, user)
+            user.disabled = disabled
+            if disabled:
+                sessions.end_all(db, user.id)
+            self._record(db, Event.USER_DISABLED if disabled else Event.USER_ENABLED, name)
+
+    def belongings(self, name: str) -> Belongings:
+        """Return what would go with an account."""
+        with self._database.read() as db:
+            return _belongings(db, find_user(db, name))
+
+    def remove(self, name: str) -> Belongings:
+        """Delete an account with everything it owns; return what that was."""
+        with self._database.write() as db:
+            user = _held(db, name, tree=True)
+            handover.check_holds_nothing(db, user)
+            gone = _belongings(db, user)
+            roots = users.drop_tree(db, user.id)
+            owner = user.id
+            quotas.start_over(db, quotas.payer_of(db, owner))
+            if users.bundle(db, user.id) is not None:
+                self._log.reset(db, user.name)
+            self._leave_groups(db, user)
+            db.delete(user)
+            self._record(db, Event.USER_REMOVED, name, gone.told)
+        self._delete_content(owner, roots)
+        return gone
+
+    def hand_over(self, name: str, heir: str) -> Belongings:
+        """Close an account for good, and have what it holds count in the quota of another.
+
+        Its name, keys and tree stay, for whoever sees something of it. `NotAllowedError` if the
+        other account is closed itself.
+        """
+        if name == heir:
+            raise UsageError("Nobody is handed over to themselves.")
+        with self._database.write() as db:
+            pair = sorted((name, heir), key=lambda one: find_user(db, one).id)
+            for one in pair:
+                quotas.hold(db, find_user(db, one).id)
+            held = {one: _held(db, one) for one in pair}
+            user, other = held[name], held[heir]
+            handover.check_open(db, other)
+            what = _belongings(db, user)
+            self._leave_groups(db, user)
+            roots = handover.close(db, user, other, self._now_ms())
+            self._record(db, Event.USER_HANDED_OVER, name, f"to {heir}; {what.told}")
+            owner = user.id
+        self._delete_content(owner, roots)
+        return what
+
+    def _leave_groups(self, db: Db, user: models.User) -> None:
+        for group in groups.leave_all(db, user.id):
+            self._record(db, Event.GROUP_MEMBER_REMOVED, user.name, f"@{group}")
+
+    def reset_keys(self, name: str) -> None:
+        """Forget an account's public keys and its tree, so that the person can enrol anew.
+
+        What was sealed to the old keys cannot be opened by new ones, so it is deleted; and what
+        others shared with them was not shared with whoever comes with new ones.
+        """
+        with self._database.write() as db:
+            user = _held(db, name, tree=True)
+            handover.check_open(db, user)
+            if users.bundle(db, user.id) is None:
+                raise NotFoundError(f"{name} has not enrolled yet; there are no keys to reset.")
+            gone = _belongings(db, user)
+            roots = users.drop_tree(db, user.id)
+            quotas.start_over(db, user.id)
+            users.drop_bundles(db, user.id)
+            shares.drop_grants_to(db, user.id)
+            self._log.reset(db, user.name)
+            key_backups.drop(db, user.id)
+            sessions.end_all(db, user.id)
+            self._record(db, Event.KEYS_RESET, name, gone.told)
+            owner = user.id
+        self._delete_content(owner, roots)
+
+    def _record(self, db: Db, event: Event, name: str, detail: str = "") -> None:
+        self._audit.record(db, event, actor=self._actor, subject=name, detail=detail)
+
+    def _delete_content(self, owner: int, roots: list[bytes]) -> None:
+        for root in roots:
+            self._blobs.delete(root)
+        drop_suspended(self._blobs, owner)
+
+    def _person(self, db: Db, user: models.User) -> Person:
+        bundle = users.bundle(db, user.id)
+        shown = None
+        if bundle is not None:
+            signed = Signed(bundle.payload, bundle.signature)
+            shown = verify_bundle(signed, user.name).fingerprint
+        kinds, stored = users.usage(db, user.id)
+        state, quota = logins.state(db, user.id), quotas.get(db, user.id)
+        handover = quotas.handover(db, user.id)
+        own = quota is not None and (quota.most_bytes, quota.most_files) != (None, None)
+        return Person(
+            name=user.name,
+            disabled=user.disabled,
+            expires_ms=user.expires_ms,
+            expired=users.is_expired(user.expires_ms, self._now_ms()),
+            note=user.note,
+            enrolled=bundle is not None,
+            fingerprint=shown,
+            created_ms=user.created_ms,
+            digits=user.otp_digits,
+            period=user.otp_period,
+            algorithm=user.otp_algorithm,
+            clock_ms=state.drift_ms,
+            locked_ms=state.locked_ms,
+            refused_over_ssh=state.keyless_failures,
+            held_until_ms=penalties.longest(db, user.name, self._now_ms()),
+            new_secret_ms=state.next_since_ms,
+            recovery_codes=logins.codes_left(db, user.id),
+            sessions=len(sessions.of_user(db, user.id, self._now_ms())),
+            files=kinds.get(Kind.FILE, 0),
+            folders=kinds.get(Kind.FOLDER, 0),
+            stored_bytes=stored,
+            used_bytes=quota.used_bytes if quota is not None else 0,
+            quota_bytes=self._quota.bytes_of(quota),
+            quota_files=self._quota.files_of(quota),
+            quota_is_own=own,
+            handed_over_to=users.name_of(db, handover.payer_id) if handover else None,
+            holds=sorted(users.name_of(db, one) for one in quotas.handed_to(db, user.id)),
+        )
+
+
+def _belongings(db: Db, user: models.User) -> Belongings:
+    kinds, stored = users.usage(db, user.id)
+    files, folders = kinds.get(Kind.FILE, 0), kinds.get(Kind.FOLDER, 0)
+    return Belongings(files, folders, stored, *shares.extent(db, user.id))
+
+
+def _taken(name: str) -> ExistsError:
+    return ExistsError(f"There is already a user {name}.")
+
+
+def find_user(db: Db, name: str) -> models.User:
+    """Return the user of that name; `NotFoundError` if there is none."""
+    # What nobody can be called goes no further, and into no query.
+    user = users.by_name(db, name) if is_user(name) else None
+    if user is None:
+        raise nobody(name)
+    return user
+
+
+def _held(db: Db, name: str, *, tree: bool = False) -> models.User:
+    """Return a user who is about to be changed: who logs in holds the state before the user.
+
+    `tree` says that their tree is, too: who commits holds the quota before all else.
+    """
+    if tree:
+        quotas.hold(db, find_user(db, name).id)
+    if is_user(name):
+        logins.hold(db, name)
+    user = users.hold(db, find_user(db, name).id)
+    if user is None:
+        raise nobody(name)
+    return user
+
+
+def nobody(name: str) -> NotFoundError:
+    """Return what is told where there is no user of that name."""
+    return NotFoundError(
+        f"There is no user {for_terminal(name[:80])}.", hint="'fsadmin list-users' shows all."
+    )

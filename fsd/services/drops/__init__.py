@@ -1,0 +1,1 @@
+"""Use cases of the drop box: sessions, incoming drops, their keys."""

@@ -1,0 +1,132 @@
+"""A drop while it comes: plaintext in, in order; sealed segments to the disk, nothing else kept.
+
+Clients send several writes at once, and may send them a little out of order. What comes early
+waits in memory, up to a few MiB; what would have to be written over was sealed already, and is
+refused: one segment is never sealed twice (`fsproto.sealed.stream` says why).
+"""
+
+from __future__ import annotations
+
+from fsd.blobs.base import BlobStore, StagedBlob
+from fsproto.drop import DropContent, content_ad
+from fsproto.errors import ConflictError, NotAllowedError, OutOfSpaceError
+from fsproto.limits import MAX_INLINE_BLOB, SEGMENT_SIZE
+from fsproto.sealed import integrity, stream
+from fsproto.types import DropId, FileKey, Salt
+
+WINDOW = 4 << 20
+"""Bytes that may have come before those that belong in front of them."""
+
+
+class SealedOnTheFly:
+    """Seals what is written to it, from its beginning to its end."""
+
+    def __init__(
+        self, blobs: BlobStore, drop: DropId, file_key: FileKey, salt: Salt, most: int
+    ) -> None:
+        """Take where it goes, its keys, and the most bytes of plaintext that are taken in."""
+        self._blobs = blobs
+        self._salt = salt
+        self._most = most
+        self._sealer: stream.StreamSealer | None = stream.StreamSealer(
+            file_key, content_ad(drop), salt
+        )
+        self._plain = bytearray()
+        """What belongs to the segment that comes next."""
+        self._sealed = memoryview(b"")
+        self._leaves: list[bytes] = []
+        self._stored = 0
+        self._staged: StagedBlob | None = None
+        self._early: dict[int, bytes] = {}
+        self._waiting = 0
+        """Bytes in them."""
+        self.size = 0
+        """Bytes that have come without a gap."""
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Take bytes at an offset: where the last ones ended, or a little behind that.
+
+        `NotAllowedError` for any other place; `OutOfSpaceError` for too much.
+        """
+        end = offset + len(data)
+        if end > self._most:
+            raise OutOfSpaceError("The file is larger than what may be dropped here.")
+        if not data:
+            return
+        if offset < self.size or offset in self._early:
+            raise NotAllowedError(
+                "What was sent once was sealed and cannot be written over.",
+                hint="A drop is written once, from its beginning to its end.",
+            )
+        if offset > self.size:
+            # Counted as well, or many that overlap would come to more than the window.
+            self._waiting += len(data)
+            if end > self.size + WINDOW or self._waiting > WINDOW:
+                raise NotAllowedError(
+                    "A drop must be written from its beginning to its end.",
+                    hint="This one was written far behind its end; nothing of it is kept.",
+                )
+            self._early[offset] = bytes(data)
+            return
+        self._take(memoryview(data))
+        while (early := self._early.pop(self.size, None)) is not None:
+            self._waiting -= len(early)
+            self._take(memoryview(early))
+
+    def finish(self) -> tuple[DropContent, bytes | None]:
+        """Seal the end and make it durable; return what it is known by, and all of it if small.
+
+        What is not small lies in the blob store from now on. `ConflictError` if bytes are missing.
+        """
+        if self._early:
+            raise ConflictError(
+                "Bytes are missing in the middle of the file; nothing of it was kept."
+            )
+        segment = self._seal(last=True)
+        self._sealer = None  # and the key with it
+        whole = bytes(segment) if self._staged is None else None
+        if whole is None or len(whole) > MAX_INLINE_BLOB:
+            self._store(segment)
+            whole = None
+        root = integrity.root(self._salt, self._leaves, self._stored)
+        if self._staged is not None:
+            self._staged.keep(root)
+        self._plain, self._sealed = bytearray(), memoryview(b"")
+        return DropContent(self._salt, root, self._stored), whole
+
+    def abort(self) -> None:
+        """Forget it; harmless once it was finished."""
+        self._sealer = None
+        self._early.clear()
+        self._plain, self._sealed = bytearray(), memoryview(b"")
+        if self._staged is not None:
+            self._staged.discard()
+
+    def _take(self, data: memoryview) -> None:
+        self.size += len(data)
+        while data:
+            room = stream.plain_length(len(self._leaves)) - len(self._plain)
+            if not room:  # there is more, so this one is not the last
+                self._store(self._seal(last=False))
+                self._plain.clear()
+                continue
+            self._plain += data[:room]
+            data = data[room:]
+
+    def _seal(self, *, last: bool) -> memoryview:
+        if self._sealer is None:
+            raise ConflictError("This drop is over.")
+        index, plain = len(self._leaves), memoryview(bytes(self._plain))
+        need = len(plain) + stream.HEADER_SIZE + stream.TAG_SIZE
+        if len(self._sealed) < need:
+            self._sealed = memoryview(bytearray(need if last else SEGMENT_SIZE))
+        size = self._sealer.seal_into(index, plain, self._sealed, last=last)
+        segment = self._sealed[:size]
+        self._leaves.append(integrity.leaf(self._salt, index, segment))
+        self._stored += size
+        return segment
+
+    def _store(self, segment: memoryview) -> None:
+        if self._staged is None:
+            self._staged = self._blobs.stage()
+        self._staged.write(segment)

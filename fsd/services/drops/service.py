@@ -1,0 +1,339 @@
+"""The drop box: use cases of who uploads, over whatever door, and of the person it is for.
+
+Commit order as for files: staged → root → synced → one transaction → answer. What was cut off
+anywhere before that transaction is no drop, and what it leaves is deleted by the janitor.
+
+The server has a drop's plaintext while it comes, and its file key until it is committed; then both
+are forgotten. Name, size and note key of a drop are in the memory of the session that uploaded it,
+so that this one can list, rename and take back what is its own. No session can read anything back.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session as Db
+
+from fsd.audit.events import Event
+from fsd.audit.log import AuditLog
+from fsd.blobs.base import BlobStore
+from fsd.services.drops.session import DropBox, DropSource, Finished
+from fsd.services.login.own_account import Principal
+from fsd.services.paging import parts
+from fsd.store import models
+from fsd.store.drop_models import Drop as Row
+from fsd.store.engine import Database
+from fsd.store.repos import blobs as blob_rows
+from fsd.store.repos import drops as rows
+from fsd.store.repos import logins, users
+from fsproto.drop import Drop, DropContent
+from fsproto.errors import (
+    BadSettingError,
+    ConflictError,
+    NotAllowedError,
+    NotFoundError,
+    OutOfSpaceError,
+    RemoteProtocolError,
+)
+from fsproto.keys.identity import VerifiedBundle, verify_bundle
+from fsproto.limits import MAX_DROP_NAME, MAX_DROPS_NAMED
+from fsproto.messages.base import Done
+from fsproto.messages.drops import Drops as Waiting
+from fsproto.names import is_user
+from fsproto.signed import Signed
+from fsproto.types import DropId, Hash, Random, Root, Salt
+
+_DAY_MS = 24 * 3600 * 1000
+_MIB = 1 << 20
+LINGER_MS = 10 * 60_000
+"""How long a session is remembered that nobody is connected to."""
+NOTICE = "dropped"
+"""Kind of the notice that files came to the drop box."""
+
+
+@dataclass(frozen=True)
+class DropPolicy:
+    """What the operator decides about drops; `BadSettingError` for what cannot be meant."""
+
+    box: bool = False
+    """Whether anything can be dropped at all: the server sees it in passing."""
+    largest_mib: int = 10 * 1024
+    """Plaintext of one drop, in MiB."""
+    waiting: int = 1000
+    """Drops that may wait for one person."""
+    waiting_mib: int = 100 * 1024
+    """Their sealed bytes, in MiB."""
+    longest_name: int = MAX_DROP_NAME
+    """Bytes of UTF-8 of a drop's name, folders counted."""
+    at_once: int = 16
+    """Drops for one person that are under way at once."""
+    keep_days: float = 30
+    """Days after which a drop that nobody has accepted is deleted."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        numbers = (self.largest_mib, self.waiting, self.waiting_mib, self.at_once, self.keep_days)
+        if min(numbers) <= 0 or not 0 < self.longest_name <= MAX_DROP_NAME:
+            raise BadSettingError("Of drops, nothing can be less than something.")
+
+    def before_ms(self, now_ms: int) -> int:
+        """Return the time, in Unix milliseconds, before which drops have waited long enough."""
+        return now_ms - int(min(self.keep_days, 36_500) * _DAY_MS)
+
+
+@dataclass(frozen=True)
+class KeyHolder:
+    """For whom an SSH key may drop, and what the administrator calls it."""
+
+    user_id: int
+    user: str
+    fingerprint: str
+    label: str
+
+    def source(self, address: str) -> DropSource:
+        """Return who drops, if it is from there."""
+        return DropSource(address, self.fingerprint, self.label)
+
+
+class Drops:
+    """The drop boxes of all people; all calls block, none knows of sockets."""
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        *,
+        policy: DropPolicy,
+        audit: AuditLog,
+        now_ms: Callable[[], int],
+        random: Random,
+    ) -> None:
+        """Take the parts."""
+        self._database = database
+        self.blobs = blobs
+        self.policy = policy
+        self._audit = audit
+        self.now_ms = now_ms
+        self.random = random
+        self._lock = threading.Lock()
+        self._under_way: dict[int, int] = {}
+        self._sessions: dict[tuple[int, bytes, DropSource, str], DropBox] = {}
+
+    # --- who uploads
+
+    def key_holder(self, fingerprint: str) -> KeyHolder | None:
+        """Return for whom an SSH key may drop; None where it may not, or nothing may be dropped.
+
+        `fingerprint` is `SHA256:…`, as OpenSSH has it. What the key is good for ends here: it logs
+        in to nothing but the drop box.
+        """
+        if not self.policy.box:
+            return None
+        with self._database.read() as db:
+            return self._holder(db, fingerprint)
+
+    def still_held(self, holders: Collection[KeyHolder]) -> set[KeyHolder]:
+        """Return those of them whose key is still what it was when it was looked up."""
+        if not holders or not self.policy.box:
+            return set()
+        with self._database.read() as db:
+            return {one for one in holders if self._holder(db, one.fingerprint) == one}
+
+    def enter(self, user: str, source: DropSource, session: str = "") -> DropBox:
+        """Begin a session that drops for a person; who that is was found out by the door.
+
+        Connections that give the same `session`, of the same source, share one: it goes on until
+        some minutes after the last of them has left. Each is to call `leave` at its end. Without a
+        name it is a session of its own. `NotAllowedError` if nothing can be dropped for them.
+        """
+        if not self.policy.box:
+            raise NotAllowedError("Nothing can be dropped at this server.")
+        with self._database.read() as db:
+            found = users.by_name(db, user) if is_user(user) else None
+            bundle = users.bundle(db, found.id) if found else None
+            if found is None or users.is_out(found, self.now_ms()) or bundle is None:
+                raise NotAllowedError("Nothing can be dropped for that person.")
+            verified = verify_bundle(Signed(bundle.payload, bundle.signature), user)
+            user_id = found.id
+        with self._lock:
+            over = self._forgotten()
+            which = (user_id, verified.hash, source, session)
+            box = self._sessions.get(which) if session else None
+            if box is None:
+                box = DropBox(self, user_id, verified, source)
+                if session:
+                    self._sessions[which] = box
+            else:
+                box.users += 1
+        for one in over:
+            one.close()
+        return box
+
+    def leave(self, box: DropBox) -> None:
+        """Note that a connection has left a session."""
+        with self._lock:
+            box.users -= 1
+            box.left_ms = self.now_ms()
+            goes_on = box.users > 0 or box in self._sessions.values()
+        if not goes_on:
+            box.close()
+
+    def _forgotten(self) -> list[DropBox]:
+        """Take out the sessions that nobody has come back to; they are to be closed."""
+        until = self.now_ms() - LINGER_MS
+        over = {w: b for w, b in self._sessions.items() if b.users <= 0 and b.left_ms < until}
+        for which in over:
+            del self._sessions[which]
+        return list(over.values())
+
+    def reserve(self, user_id: int) -> None:
+        """Count one more that is under way; `OutOfSpaceError` if there are too many."""
+        with self._lock:
+            count = self._under_way.get(user_id, 0)
+            if count >= self.policy.at_once:
+                raise OutOfSpaceError(
+                    "As many files as this server allows are being dropped for that person."
+                )
+            self._under_way[user_id] = count + 1
+        try:
+            with self._database.read() as db:
+                self._check_room(db, user_id, 0)
+        except BaseException:
+            self.release(user_id)
+            raise
+
+    def release(self, user_id: int) -> None:
+        """Count one less."""
+        with self._lock:
+            left = self._under_way.get(user_id, 0) - 1
+            if left > 0:
+                self._under_way[user_id] = left
+            else:
+                self._under_way.pop(user_id, None)
+
+    def commit(self, box: DropBox, made: Finished, instead: list[DropId]) -> None:
+        """Make a drop known, in place of others of the same session; it is durable already."""
+        data = made.data
+        try:
+            with self._database.write() as db:
+                self._hold(db, box.user_id, box.bundle)
+                gone = rows.remove(db, instead)
+                self._check_room(db, box.user_id, made.content.sealed_size)
+                self._store(db, box, made)
+                logins.notify(db, box.user_id, NOTICE, made.arrived_ms, box.source.address)
+                self._audit.record(
+                    db,
+                    Event.DROPPED,
+                    actor=box.source.actor(box.user),
+                    subject=box.user,
+                    address=box.source.address,
+                    detail=f"{made.content.sealed_size} sealed bytes",
+                )
+        except BaseException:
+            if data is None:
+                self.blobs.delete(made.content.root)
+            raise
+        for root in gone:
+            self.blobs.delete(root)
+
+    def change_notes(self, box: DropBox, notes: dict[DropId, bytes], instead: list[DropId]) -> None:
+        """Give drops of a session other notes; `NotFoundError` if one is not there any more."""
+        with self._database.write() as db:
+            gone = rows.remove(db, instead)
+            for drop, note in notes.items():
+                row = rows.hold(db, drop)
+                if row is None or row.user_id != box.user_id:
+                    raise NotFoundError("It was accepted or removed meanwhile.")
+                row.note = note
+        for root in gone:
+            self.blobs.delete(root)
+
+    def take_back(self, box: DropBox, drop: DropId) -> None:
+        """Delete a drop of a session; one that was accepted meanwhile is gone already."""
+        with self._database.write() as db:
+            gone = rows.remove(db, rows.of_user(db, box.user_id, [drop]))
+        for root in gone:
+            self.blobs.delete(root)
+
+    # --- the person it is for
+
+    def waiting(self, who: Principal) -> list[Waiting]:
+        """Return what waits for who asks."""
+        with self._database.read() as db:
+            found = [_drop(drop, blob) for drop, blob in rows.waiting(db, who.user_id)]
+        cut = parts(found, lambda one: len(one.wrapped) + len(one.note))
+        return [Waiting(part, more) for part, more in cut]
+
+    def remove(self, who: Principal, drops: list[DropId]) -> Done:
+        """Delete drops for who asks; what is not there is no error."""
+        if len(drops) > MAX_DROPS_NAMED:
+            raise RemoteProtocolError("Too many drops were named at once.")
+        with self._database.write() as db:
+            mine = rows.of_user(db, who.user_id, drops)
+            gone = rows.remove(db, mine)
+            if mine:
+                detail = f"{len(mine)}"
+                self._audit.record_own(db, Event.DROPS_REMOVED, who, detail)
+        for root in gone:
+            self.blobs.delete(root)
+        return Done()
+
+    # --- how
+
+    def _holder(self, db: Db, fingerprint: str) -> KeyHolder | None:
+        found = rows.drop_key_user(db, fingerprint)
+        if found is None or users.is_out(found[0], self.now_ms()):
+            return None
+        user, key = found
+        return KeyHolder(user.id, user.name, key.fingerprint, key.label)
+
+    def _hold(self, db: Db, user_id: int, bundle: VerifiedBundle) -> None:
+        """Hold a person against changes; `NotAllowedError` if nothing can be dropped any more."""
+        logins.hold(db, bundle.body.user)
+        user = users.hold(db, user_id)
+        if user is None or users.is_out(user, self.now_ms()):
+            raise NotAllowedError("Nothing can be dropped for that person any more.")
+        # Keys that were rotated meanwhile still open it; those that were reset do not.
+        row = db.get(models.Bundle, (user_id, bundle.body.version))
+        if row is None or row.payload != bundle.signed.payload:
+            raise ConflictError("The keys of that person were reset meanwhile; log in again.")
+
+    def _check_room(self, db: Db, user_id: int, size: int) -> None:
+        policy = self.policy
+        count, stored = rows.load(db, user_id)
+        if count >= policy.waiting or stored + size > policy.waiting_mib * _MIB:
+            raise OutOfSpaceError(
+                "As much as this server allows waits for that person already.",
+                hint="They make room with 'fsclient inbox accept' or 'inbox reject'.",
+            )
+
+    def _store(self, db: Db, box: DropBox, made: Finished) -> None:
+        blob = {
+            "root": made.content.root,
+            "owner_id": box.user_id,
+            "node_id": made.drop,
+            "salt": made.content.salt,
+            "size": made.content.sealed_size,
+            "created_ms": made.arrived_ms,
+            "data": made.data,
+        }
+        blob_rows.add_all(db, [blob])
+        db.add(
+            Row(
+                id=made.drop,
+                user_id=box.user_id,
+                root=made.content.root,
+                bundle_hash=box.bundle.hash,
+                wrapped=made.wrapped,
+                note=made.note,
+                created_ms=made.arrived_ms,
+            )
+        )
+        db.flush()
+
+
+def _drop(row: Row, blob: models.Blob) -> Drop:
+    content = DropContent(Salt(blob.salt), Root(blob.root), blob.size)
+    return Drop(DropId(row.id), Hash(row.bundle_hash), row.wrapped, row.note, content)

@@ -1,0 +1,342 @@
+"""One session that drops for one person: what it has under way, and what it has dropped."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from fsd.services.drops.incoming import SealedOnTheFly
+from fsproto import crypto
+from fsproto.drop import DROP_ID_SIZE, DropContent, DropKeys, DropNote, seal_note, wrap_drop
+from fsproto.errors import (
+    ConflictError,
+    ExistsError,
+    InvalidNameError,
+    NotAllowedError,
+    NotFoundError,
+)
+from fsproto.keys.identity import VerifiedBundle
+from fsproto.limits import MAX_DROP_TEXT
+from fsproto.names import drop_parts, for_terminal
+from fsproto.sealed import integrity
+from fsproto.types import DropId, Salt
+
+if TYPE_CHECKING:
+    from fsd.services.drops.service import Drops
+
+MOST_REMEMBERED = 10_000
+"""Drops that one session can still list, rename and take back."""
+
+
+@dataclass(frozen=True)
+class DropSource:
+    """Who drops, as the door found out."""
+
+    address: str
+    key: str = ""
+    """Fingerprint of the SSH key that logged in; empty: a one-time password did."""
+    label: str = ""
+    """What the administrator calls that key."""
+
+    def actor(self, user: str) -> str:
+        """Return who that is for the audit log."""
+        return f"drop-key:{self.key}" if self.key else user
+
+
+@dataclass(frozen=True)
+class MyDrop:
+    """A drop as the session that uploaded it knows it."""
+
+    drop: DropId
+    content: DropContent
+    note: DropNote
+    note_key: bytes = field(repr=False)
+    """Seals another note, and opens nothing but notes."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """All that is stored of a drop."""
+
+    drop: DropId
+    content: DropContent
+    wrapped: bytes
+    note: bytes
+    arrived_ms: int
+    data: bytes | None
+    """The sealed content if it is small; None if it lies in the blob store."""
+
+
+class IncomingDrop:
+    """A drop while it comes; made by `DropBox.begin`."""
+
+    def __init__(self, box: DropBox, service: Drops, name: str) -> None:
+        """Take whose it is and what it is called."""
+        self._box = box
+        self._service = service
+        self.name = name
+        self.mtime_ns: int | None = None
+        """As the client has set it."""
+        self.began_ms = service.now_ms()
+        random = service.random
+        self._drop = DropId(random(DROP_ID_SIZE))
+        secret = random(crypto.KEY_SIZE)
+        keys, salt = DropKeys.of(secret), Salt(random(integrity.SALT_SIZE))
+        # Sealed at once, so that nothing needs the secret any longer.
+        self._wrapped = wrap_drop(self._drop, secret, box.bundle, random)
+        self._note_key = keys.note_key
+        most = service.policy.largest_mib << 20
+        self._content = SealedOnTheFly(service.blobs, self._drop, keys.file_key, salt, most)
+        self._over = False
+        self._failed = False
+
+    @property
+    def size(self) -> int:
+        """Bytes that have come without a gap."""
+        return self._content.size
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Take bytes: see `SealedOnTheFly.write`. After an error, nothing becomes a drop of it."""
+        self._must_go_on()
+        try:
+            self._content.write(offset, data)
+        except BaseException:
+            self._failed = True
+            raise
+
+    def finish(self) -> None:
+        """Make it a drop: durable, known, announced; raise, and keep nothing, if it cannot be."""
+        self._must_go_on()
+        self._over = True
+        try:
+            if self._failed:
+                raise ConflictError("A part of the file was refused; nothing of it was kept.")
+            content, data = self._content.finish()
+            self._commit(content, data)
+        finally:
+            self._content.abort()
+            self._box.forget(self)
+
+    def abort(self) -> None:
+        """Forget it; harmless once it is over."""
+        if not self._over:
+            self._over = True
+            self._content.abort()
+            self._box.forget(self)
+
+    def _commit(self, content: DropContent, data: bytes | None) -> None:
+        service, source = self._service, self._box.source
+        now = service.now_ms()
+        mtime_ns = now * 1_000_000 if self.mtime_ns is None else self.mtime_ns
+        size = self.size
+        note = DropNote(self.name, size, mtime_ns, now, source.key, source.label, source.address)
+        sealed = seal_note(self._note_key, self._drop, content, note, service.random)
+        made = Finished(self._drop, content, self._wrapped, sealed, now, data)
+        self._box.commit(made, MyDrop(self._drop, content, note, self._note_key))
+
+    def _must_go_on(self) -> None:
+        if self._over:
+            raise ConflictError("This drop is over.")
+
+
+class DropBox:
+    """What one session drops for one person; any thread may call.
+
+    Several connections may share it: clients open more than one, and look on one of them for what
+    they have sent over another.
+    """
+
+    def __init__(
+        self, service: Drops, user_id: int, bundle: VerifiedBundle, source: DropSource
+    ) -> None:
+        """Take for whom, sealed to which keys, and who drops; made by `Drops.enter` alone."""
+        self._service = service
+        self.user_id = user_id
+        self.user = bundle.body.user
+        self.bundle = bundle
+        cut = source.label[:MAX_DROP_TEXT], source.address[:MAX_DROP_TEXT]
+        self.source = DropSource(cut[1], source.key[:MAX_DROP_TEXT], cut[0])
+        self._lock = threading.RLock()
+        self._mine: dict[str, MyDrop] = {}
+        self._open: dict[str, IncomingDrop] = {}
+        self._folders: Counter[str] = Counter()
+        """How many of both lie in each folder, or in one further down."""
+        self._made: set[str] = set()
+        self.users = 1
+        """Connections that share it; counted by `Drops`."""
+        self.left_ms = 0
+        """Since when nobody does."""
+
+    def begin(self, name: str) -> IncomingDrop:
+        """Begin a drop; one of the same name of this session is replaced when it is finished.
+
+        Raises `InvalidNameError`, `OutOfSpaceError`, and `ConflictError` while one of that name is
+        still under way.
+        """
+        name = self._clean(name)
+        with self._lock:
+            if name in self._open:
+                raise ConflictError(f"'{for_terminal(name)}' is being written.")
+            if len(self._mine) >= MOST_REMEMBERED:
+                raise NotAllowedError("Too much was dropped in one session; log in again.")
+            self._service.reserve(self.user_id)
+            try:
+                one = IncomingDrop(self, self._service, name)
+            except BaseException:
+                self._service.release(self.user_id)
+                raise
+            self._open[name] = one
+            self._folders.update(_above(name))
+            return one
+
+    def mine(self) -> dict[str, MyDrop]:
+        """Return what this session has dropped, by name."""
+        with self._lock:
+            return dict(self._mine)
+
+    def under_way(self) -> dict[str, IncomingDrop]:
+        """Return what this session drops just now, by name."""
+        with self._lock:
+            return dict(self._open)
+
+    def found(self, name: str) -> IncomingDrop | MyDrop | None:
+        """Return what this session drops, or has dropped, under a name."""
+        with self._lock:
+            return self._open.get(name) or self._mine.get(name)
+
+    def has_folder(self, name: str) -> bool:
+        """Tell whether a folder was made, or something of this session lies in it."""
+        with self._lock:
+            return name in self._made or self._folders[name] > 0
+
+    def made(self) -> set[str]:
+        """Return the folders that were made, with those that they lie in."""
+        with self._lock:
+            return set(self._made)
+
+    def make_folder(self, name: str) -> None:
+        """Remember a folder, and those it lies in, which need not hold anything."""
+        name = self._clean(name)
+        with self._lock:
+            if len(self._made) >= MOST_REMEMBERED:
+                raise NotAllowedError("Too many folders were made in one session.")
+            self._made |= {name, *_above(name)}
+
+    def forget_folder(self, name: str) -> None:
+        """Forget a folder that was made."""
+        with self._lock:
+            self._made.discard(name)
+
+    def rename(self, names: dict[str, str], *, replacing: bool = False) -> None:
+        """Give drops of this session other names, all or none.
+
+        `NotFoundError` if one is not there any more, `ExistsError` if a name is taken, unless
+        `replacing`: then what has it makes room.
+        """
+        new = {old: self._clean(name) for old, name in names.items()}
+        with self._lock:
+            found = {old: self._found(old) for old in names}
+            left = self._mine.keys() - names.keys()
+            taken = [name for name in new.values() if name in left]
+            busy = self._open.keys() & set(new.values())
+            if len(set(new.values())) < len(new) or busy or (taken and not replacing):
+                raise ExistsError("There is something of that name already.")
+            instead = [self._mine[name].drop for name in taken]
+            renamed = {
+                name: self._noted(found[old], replace(found[old].note, name=name))
+                for old, name in new.items()
+            }
+            self._service.change_notes(self, self._sealed(renamed), instead)
+            for gone in (*names, *taken):
+                self._forget(gone)
+            for name, one in renamed.items():
+                self._note(name, one)
+
+    def set_time(self, name: str, mtime_ns: int) -> None:
+        """Say when a drop of this session was changed last; `NotFoundError` if there is none."""
+        with self._lock:
+            was = self._found(name)
+            now = {name: self._noted(was, replace(was.note, mtime_ns=mtime_ns))}
+            self._service.change_notes(self, self._sealed(now), [])
+            self._mine |= now
+
+    def remove(self, name: str) -> None:
+        """Take back a drop of this session; `NotFoundError` if there is none."""
+        with self._lock:
+            self._service.take_back(self, self._found(name).drop)
+            self._forget(name)
+
+    def leave(self) -> None:
+        """End a connection of the session; its last one ends the session, a little later."""
+        self._service.leave(self)
+
+    def close(self) -> None:
+        """End the session: what is still under way was cut off, and is no drop."""
+        with self._lock:
+            left = list(self._open.values())
+            for name in list(self._mine):
+                self._forget(name)
+        for one in left:
+            one.abort()
+
+    # --- for what is under way
+
+    def commit(self, made: Finished, mine: MyDrop) -> None:
+        """Make a drop known, in place of one of the same name."""
+        with self._lock:
+            before = self._mine.get(mine.note.name)
+            self._service.commit(self, made, [before.drop] if before else [])
+            self._note(mine.note.name, mine)
+
+    def forget(self, one: IncomingDrop) -> None:
+        """Note that something is not under way any more."""
+        with self._lock:
+            del self._open[one.name]
+            self._folders.subtract(_above(one.name))
+        self._service.release(self.user_id)
+
+    def _note(self, name: str, one: MyDrop) -> None:
+        if name not in self._mine:
+            self._folders.update(_above(name))
+        self._mine[name] = one
+
+    def _forget(self, name: str) -> None:
+        if self._mine.pop(name, None) is not None:
+            self._folders.subtract(_above(name))
+
+    def _found(self, name: str) -> MyDrop:
+        found = self._mine.get(name)
+        if found is None:
+            raise NotFoundError(f"There is no '{for_terminal(name)}' of this session.")
+        return found
+
+    def _noted(self, was: MyDrop, note: DropNote) -> MyDrop:
+        return MyDrop(was.drop, was.content, note, was.note_key)
+
+    def _sealed(self, drops: dict[str, MyDrop]) -> dict[DropId, bytes]:
+        random = self._service.random
+        return {
+            one.drop: seal_note(one.note_key, one.drop, one.content, one.note, random)
+            for one in drops.values()
+        }
+
+    def _clean(self, name: str) -> str:
+        name = "/".join(drop_parts(name))
+        if len(name.encode()) > self._service.policy.longest_name:
+            raise InvalidNameError(
+                f"A name may have {self._service.policy.longest_name} bytes here."
+            )
+        return name
+
+
+def _above(name: str) -> Iterator[str]:
+    """Give the folders that a name lies in."""
+    end = name.find("/")
+    while end > 0:
+        yield name[:end]
+        end = name.find("/", end + 1)

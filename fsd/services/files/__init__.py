@@ -1,0 +1,1 @@
+"""Use cases on files: commits, uploads, history, shares, the key log, quotas."""

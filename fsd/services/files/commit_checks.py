@@ -1,0 +1,258 @@
+"""What a commit wants to change, and whether it may: everything that needs no database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from fsd.services.files.member_lists import NextList, verified_lists
+from fsd.services.login.login import Principal
+from fsd.store import models
+from fsd.store.repos.blobs import HeldBlob
+from fsd.store.repos.nodes import StoredState
+from fsd.store.repos.quotas import Held
+from fsproto.errors import ConflictError, NotAllowedError, NotFoundError, RemoteProtocolError
+from fsproto.limits import MAX_COMMIT_NODES, MAX_INLINE_BLOB
+from fsproto.messages.files import Commit, InlineBlob, Removal
+from fsproto.packing import unpack
+from fsproto.proofs.prefix_tree import Entry, PrefixTree
+from fsproto.sealed.folder import FolderState, VerifiedState, verify_state
+from fsproto.sealed.integrity import blob_root
+from fsproto.sealed.manifest import Content, Kind, VerifiedManifest, verify_author
+from fsproto.signed import Verifier
+from fsproto.types import NO_HASH, NO_TOKEN, NodeId, Token
+
+
+@dataclass
+class Change:
+    """A commit whose signatures, shapes and small blobs were checked."""
+
+    states: dict[NodeId, VerifiedState] = field(default_factory=dict)
+    manifests: dict[NodeId, VerifiedManifest] = field(default_factory=dict)
+    removals: list[Removal] = field(default_factory=list)
+    blobs: dict[bytes, InlineBlob] = field(default_factory=dict)
+    """By root."""
+    lists: dict[NodeId, NextList] = field(default_factory=dict)
+    """The next member lists, by node."""
+
+    @classmethod
+    def verified(cls, who: Principal, ask: Commit) -> Change:
+        """Check a commit by itself; `SignatureError` or `RemoteProtocolError` if it is bad."""
+        if max(len(ask.manifests) + len(ask.removals), len(ask.blobs)) > MAX_COMMIT_NODES:
+            raise RemoteProtocolError("That commit changes too much at once.")
+        change = cls(removals=ask.removals, lists=verified_lists(who, ask.members))
+        for signed in ask.states:
+            folder = unpack(signed.payload, FolderState).folder
+            change.states[folder] = verify_state(signed, folder, who.user, who.ed25519)
+        key = Verifier(who.ed25519)
+        for signed in ask.manifests:
+            manifest = verify_author(signed, who.user, key)
+            change.manifests[manifest.body.node] = manifest
+        for blob in ask.blobs:
+            if len(blob.data) > MAX_INLINE_BLOB:
+                raise RemoteProtocolError("A blob of that size must be uploaded on its own.")
+            change.blobs[blob_root(blob.salt, blob.data)] = blob
+        check_tokens(removal.token for removal in ask.removals)
+        folders = set(change.states)
+        if (
+            len(folders) != len(ask.states)
+            or len(change.manifests) != len(ask.manifests)
+            or len({place(m) for m in change.manifests.values()}) != len(change.manifests)
+            or not {m.body.parent for m in change.manifests.values()} <= folders
+            or not {removal.folder for removal in ask.removals} <= folders
+        ):
+            raise RemoteProtocolError("The parts of that commit do not belong together.")
+        return change
+
+    def is_stale(self, current: dict[bytes, StoredState]) -> bool:
+        """Tell whether a folder is no longer as its new state says that it was."""
+        for folder, state in self.states.items():
+            row = current.get(folder)
+            was = (row.version, row.hash) if row else (0, NO_HASH)
+            if (state.body.version - 1, state.body.previous) != was:
+                return True
+        return False
+
+    def tokens_of(self, folder: NodeId) -> list[Token]:
+        """Return the tokens of a folder that this change touches."""
+        touched = [m.body.token for m in self.manifests.values() if m.body.parent == folder]
+        return touched + [r.token for r in self.removals if r.folder == folder]
+
+    def makes_folder(self, folder: NodeId) -> bool:
+        """Tell whether a folder comes into being by this very change."""
+        manifest = self.manifests.get(folder)
+        return (
+            manifest is not None
+            and manifest.body.version == 1
+            and manifest.body.kind is Kind.FOLDER
+        )
+
+    def standing_folders(self) -> list[NodeId]:
+        """Return the folders of the change that must be there already."""
+        return [folder for folder in self.states if not self.makes_folder(folder)]
+
+    def nodes_before(self) -> list[NodeId]:
+        """Return the nodes that must be there already: new ones are told from what they claim."""
+        old = [node for node, m in self.manifests.items() if m.body.version > 1]
+        return old + self.standing_folders() + list(self.lists)
+
+    def nodes_to_hold(self) -> set[NodeId]:
+        """Return the nodes whose list may change, or whose key: one must not change alone."""
+        keys = {
+            n for n, m in self.manifests.items() if m.body.version > 1 and m.body.generation > 1
+        }
+        return keys | set(self.lists)
+
+    def log_heads(self) -> set[bytes]:
+        """Return the heads of the key log that the signatures carry."""
+        heads = {state.body.log_head for state in self.states.values()}
+        heads |= {manifest.body.log_head for manifest in self.manifests.values()}
+        return heads | {new.members.body.log_head for new in self.lists.values()}
+
+    def salts(self) -> set[bytes]:
+        """Return by which salts the contents are known that files get."""
+        contents = (manifest.body.content for manifest in self.manifests.values())
+        return {bytes(content.salt) for content in contents if content is not None}
+
+    def new_files(self, before: Mapping[bytes, models.Node]) -> Held:
+        """Return what the files come to that are not there yet; their contents are checked."""
+        new = [m.body.content for node, m in self.manifests.items() if node not in before]
+        sizes = [content.sealed_size for content in new if content is not None]
+        return Held(sum(sizes), len(sizes))
+
+    def generations(self, before: Mapping[bytes, models.Node]) -> dict[NodeId, int]:
+        """Return the generation that each node of the change is at once it is made."""
+        old = {NodeId(node): row.generation for node, row in before.items()}
+        return old | {node: m.body.generation for node, m in self.manifests.items()}
+
+
+def check_tokens(tokens: Iterable[Token]) -> None:
+    """Raise unless these can be tokens."""
+    if any(len(token) != len(NO_TOKEN) for token in tokens):
+        raise RemoteProtocolError("A name's token has 32 bytes.")
+
+
+def check_versions(owner_id: int, change: Change, before: dict[bytes, models.Node]) -> None:
+    """Check that each manifest follows the one before it and changes only what may change."""
+    for node, manifest in change.manifests.items():
+        body, row = manifest.body, before.get(node)
+        if row is None:
+            fits = body.version == 1 and body.previous == NO_HASH
+            fits &= body.kind is Kind.FILE or node in change.states
+        else:
+            if row.owner_id != owner_id:
+                raise NotFoundError("There is no such file or folder.")
+            if (body.version - 1, body.previous) != (row.version, row.manifest_hash):
+                raise ConflictError("It was changed by somebody else meanwhile.")
+            fits = body.kind == row.kind and not _is_root(row)
+        if not fits:
+            raise RemoteProtocolError("A manifest does not follow the version before it.")
+
+
+def _is_root(row: models.Node) -> bool:
+    return row.parent_id is None and row.removed_from is None
+
+
+def check_generations(change: Change, before: dict[bytes, models.Node]) -> None:
+    """Refuse what is written under an older key than the one a folder has by now."""
+    now = change.generations(before)
+    for folder, state in change.states.items():
+        if state.body.generation != now[folder]:
+            raise _under_an_old_key()
+    for node, manifest in change.manifests.items():
+        body, row = manifest.body, before.get(node)
+        if body.link_generation != now[body.parent]:
+            raise _under_an_old_key()
+        was = row.generation if row is not None else 1
+        renewed = body.generation != was
+        if renewed and (row is None or body.generation != was + 1):
+            raise RemoteProtocolError("A node takes one new key at a time.")
+        if renewed and body.kind is Kind.FOLDER and node not in change.states:
+            raise RemoteProtocolError("A folder that takes a new key needs a new state.")
+
+
+def _under_an_old_key() -> ConflictError:
+    return ConflictError(
+        "The folder has taken a new key meanwhile, because it is shared with fewer people now.",
+        hint="Give the same command again.",
+    )
+
+
+def check_content(
+    who: Principal,
+    manifest: VerifiedManifest,
+    row: HeldBlob | None,
+    before: models.Node | None,
+) -> None:
+    """Check that a file's content is there, is what its manifest says, and is its own."""
+    content: Content | None = manifest.body.content
+    if content is None:
+        return
+    # It has this content now, or had it once: then it is made the newest again.
+    kept = before is not None and row is not None and row.node_id == before.id
+    if row is None or (row.owner_id != who.user_id and not kept):
+        raise NotFoundError("The content of a file was never uploaded.")
+    if (row.size, row.salt) != (content.sealed_size, content.salt):
+        raise RemoteProtocolError("A manifest does not describe its content.")
+    fits = content.version == manifest.body.version if row.node_id is None else kept
+    if not fits:
+        raise RemoteProtocolError("A manifest names content that belongs to another version.")
+
+
+def changed_trees(change: Change, old: Mapping[NodeId, PrefixTree]) -> dict[NodeId, PrefixTree]:
+    """Apply the change to the trees; refuse it unless they get the roots that were signed."""
+    trees = {folder: old.get(folder, PrefixTree()) for folder in change.states}
+    changes: dict[NodeId, dict[Token, Entry | None]] = {folder: {} for folder in trees}
+    for folder, token in ((removal.folder, removal.token) for removal in change.removals):
+        if token in changes[folder] or trees[folder].get(token) is None:
+            raise ConflictError("What was to be removed is not there any more.")
+        changes[folder][token] = None
+    for manifest in change.manifests.values():
+        body = manifest.body
+        changes[body.parent][body.token] = Entry(body.token, body.node, manifest.hash)
+    new = {folder: tree.update(changes[folder]) for folder, tree in trees.items()}
+    if any(new[folder].root != state.body.root for folder, state in change.states.items()):
+        raise RemoteProtocolError("A folder's new state does not follow from the change.")
+    return new
+
+
+def displaced(
+    change: Change,
+    old: dict[NodeId, PrefixTree],
+    before: dict[bytes, models.Node],
+    new: dict[NodeId, PrefixTree],
+) -> dict[bytes, tuple[NodeId, Token]]:
+    """Return the nodes that lose their place, and which; check that what moves left its old one."""
+    for node in change.manifests:
+        row = before.get(node)
+        if row is None or row.parent_id is None or row.token is None:
+            continue
+        tree = new.get(NodeId(row.parent_id))
+        left = tree.get(Token(row.token)) if tree is not None else None
+        elsewhere = (row.parent_id, row.token) != place(change.manifests[node])
+        if tree is None or (elsewhere and left is not None and left.node == node):
+            raise RemoteProtocolError("Something is moved without leaving its old folder.")
+    gone: dict[bytes, tuple[NodeId, Token]] = {}
+    for folder, tree in old.items():
+        for token in change.tokens_of(folder):
+            entry = tree.get(token)
+            if entry is not None and entry.node not in change.manifests:
+                gone[entry.node] = folder, token
+    return gone
+
+
+def check_hangs_on_something(
+    change: Change, node: NodeId, before: dict[bytes, models.Node]
+) -> None:
+    """Refuse new folders that lie only in one another, where no path leads to."""
+    seen = set()
+    while node in change.manifests and node not in before:
+        if node in seen:
+            raise NotAllowedError("A folder cannot lie in itself.")
+        seen.add(node)
+        node = change.manifests[node].body.parent
+
+
+def place(manifest: VerifiedManifest) -> tuple[bytes, bytes]:
+    """Return folder and token of what a manifest is about."""
+    return manifest.body.parent, manifest.body.token

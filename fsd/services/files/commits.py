@@ -1,0 +1,388 @@
+"""Folders: looking names up, listing, and changing several at once.
+
+The server cannot read names or content, but it need not take everything either: it checks each
+signature, each chain of versions and each folder's root before it commits, so that an honest
+server never stores what a client would refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from sqlalchemy.orm import Session as Db
+
+from fsd.audit.events import Event
+from fsd.audit.log import AuditLog
+from fsd.blobs.base import BlobStore
+from fsd.services.files.commit_checks import (
+    Change,
+    changed_trees,
+    check_content,
+    check_generations,
+    check_hangs_on_something,
+    check_tokens,
+    check_versions,
+    displaced,
+    place,
+)
+from fsd.services.files.member_lists import NextList, check_lists, store_list
+from fsd.services.files.quotas import Quotas
+from fsd.services.files.shares import folder_for
+from fsd.services.files.tree_cache import TreeCache
+from fsd.services.keeping import KeepPolicy
+from fsd.services.login.login import Principal
+from fsd.store import models
+from fsd.store.engine import Database
+from fsd.store.repos import blobs as blob_rows
+from fsd.store.repos import keylog, nodes, quotas, shares, versions
+from fsd.store.repos.blobs import HeldBlob
+from fsd.store.repos.nodes import StoredState
+from fsd.store.repos.versions import MAX_CHAIN, Departure
+from fsproto.errors import (
+    ConflictError,
+    NotAllowedError,
+    NotFoundError,
+    RemoteProtocolError,
+)
+from fsproto.keylog.head import unpack_log_head
+from fsproto.keys.grants import Role
+from fsproto.limits import MAX_PATH_PARTS
+from fsproto.messages.base import Done
+from fsproto.messages.files import Commit, Found, InlineBlob, Listed, Stale
+from fsproto.proofs.merkle import tree_root
+from fsproto.proofs.prefix_tree import PrefixTree
+from fsproto.sealed.manifest import Kind
+from fsproto.signed import Signed
+from fsproto.types import NO_HASH, Hash, NodeId, Root, Token
+
+_HEADS = 10_000
+"""Heads that are remembered to be true; each has 40 bytes."""
+
+
+class Files:
+    """Looking at folders and changing them; all calls block, none knows of sockets."""
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        *,
+        now_ms: Callable[[], int],
+        keep: KeepPolicy | None = None,
+        audit: AuditLog | None = None,
+        room: Quotas | None = None,
+    ) -> None:
+        """Take the parts, what is kept of what a commit replaces or removes, the log, the quotas.
+
+        Without an audit log it is not recorded whom people share with.
+        """
+        self._database = database
+        self._audit = audit
+        self._room = room or Quotas(database, now_ms=now_ms)
+        self._keeping = keep or KeepPolicy()
+        self._blobs = blobs
+        self._now_ms = now_ms
+        self._trees = TreeCache()
+        self._true_heads: set[bytes] = {b""}
+        """Heads of the key log, as people carry them, that are known to be true."""
+
+    def lookup(self, who: Principal, folder: NodeId, tokens: list[Token]) -> Found:
+        """Return a folder's state with the proof and the manifests for some tokens."""
+        check_tokens(tokens)
+        with self._database.read() as db:
+            folder_for(db, nodes.get(db, folder), who, Role.READER)
+            return self._found(db, nodes.state(db, folder), tokens)
+
+    def listing(self, who: Principal, folder: NodeId) -> tuple[list[Signed], Listed]:
+        """Return the manifests of everything in a folder, and the state they belong to."""
+        with self._database.read() as db:
+            folder_for(db, nodes.get(db, folder), who, Role.READER)
+            return nodes.listing(db, folder), Listed(nodes.signed(nodes.state(db, folder)))
+
+    def commit(self, who: Principal, ask: Commit) -> Done | Stale:
+        """Change folders, all of it or nothing; `Stale` if somebody was quicker."""
+        change = Change.verified(who, ask)
+        with self._database.write() as db:
+            quotas.hold(db, quotas.owner_of(db, change.standing_folders()) or who.user_id)
+            current = nodes.states_for_update(db, change.states)
+            if change.is_stale(current):
+                answer = self._stale(db, who, change, current)
+                self._stage(db, who, change)
+                return answer
+            trees, gone = self._apply(db, who, change, current)
+        for root in gone:
+            self._blobs.delete(root)
+        for folder, tree in trees.items():
+            self._trees.put(folder, change.states[folder].hash, tree)
+        return Done()
+
+    # --- looking
+
+    def _found(self, db: Db, state: models.FolderState | StoredState, tokens: list[Token]) -> Found:
+        tree = self._tree(db, state)
+        entries = (tree.get(token) for token in sorted(set(tokens)))
+        present = [entry.node for entry in entries if entry is not None]
+        return Found(nodes.signed(state), tree.prove(tokens), nodes.manifests(db, present))
+
+    def _tree(self, db: Db, state: models.FolderState | StoredState) -> PrefixTree:
+        key = NodeId(state.folder_id), Hash(state.hash)
+        tree = self._trees.get(*key)
+        if tree is None:
+            tree = PrefixTree.build(nodes.entries(db, state.folder_id))
+            self._trees.put(*key, tree)
+        return tree
+
+    def _stale(
+        self, db: Db, who: Principal, change: Change, current: dict[bytes, StoredState]
+    ) -> Stale:
+        found = []
+        for folder, state in current.items():
+            folder_for(db, nodes.get(db, folder), who, Role.WRITER)
+            found.append(self._found(db, state, change.tokens_of(NodeId(folder))))
+        return Stale(found)
+
+    # --- changing
+
+    def _stage(self, db: Db, who: Principal, change: Change) -> None:
+        """Keep the small blobs that came with a commit that was not made."""
+        known = blob_rows.known(db, list(change.blobs))
+        self._keep(
+            db, who.user_id, [(blob, None) for blob in change.blobs.items() if blob[0] not in known]
+        )
+
+    def _keep(
+        self, db: Db, owner_id: int, blobs: Iterable[tuple[tuple[bytes, InlineBlob], bytes | None]]
+    ) -> None:
+        """Store small blobs, each with the node it belongs to, if there is one yet."""
+        now_ms = self._now_ms()
+        rows: list[dict[str, object]] = [
+            {
+                "root": root,
+                "owner_id": owner_id,
+                "node_id": node,
+                "salt": blob.salt,
+                "size": len(blob.data),
+                "created_ms": now_ms,
+                "data": blob.data,
+            }
+            for (root, blob), node in blobs
+        ]
+        blob_rows.add_all(db, rows)
+
+    def _apply(
+        self,
+        db: Db,
+        who: Principal,
+        change: Change,
+        current: dict[bytes, StoredState],
+    ) -> tuple[dict[NodeId, PrefixTree], list[bytes]]:
+        """Store a change that fits; return the new trees and the blobs to be deleted."""
+        nodes.hold(db, change.nodes_to_hold())
+        before = nodes.get_all(db, change.nodes_before())
+        old = {NodeId(folder): self._tree(db, state) for folder, state in current.items()}
+        owner_id = _owner(db, who, change, before)
+        self._check_log_heads(db, change)
+        check_versions(owner_id, change, before)
+        check_generations(change, before)
+        check_lists(db, who, change.lists, before, change.generations(before))
+        self._check_renewed_lists(db, change, before)
+        new = changed_trees(change, old)
+        gone_from = displaced(change, old, before, new)
+        moved = [
+            node.id
+            for node in before.values()
+            if (manifest := change.manifests.get(NodeId(node.id))) is not None
+            and node.parent_id is not None
+            and (node.parent_id, node.token) != place(manifest)
+        ]
+        back = _brought_back(db, who, change, before)
+        touched = _touched(db, change, before, [*gone_from, *back])
+        held = quotas.of_nodes(db, touched)
+        nodes.unplace(db, [*gone_from, *moved])
+        self._take_contents(db, who, owner_id, change, before)
+        gone = self._write(db, owner_id, change, before)
+        for new_list in change.lists.values():
+            store_list(db, who, new_list, self._now_ms())
+            self._record(db, who, new_list)
+        self._check_no_cycle(db, change, before)
+        if back:
+            versions.bring_back(db, back)
+        gone += self._let_go(db, change, current, (old, new), gone_from)
+        changed = quotas.of_nodes(db, touched).less(held).and_more(change.new_files(before))
+        self._room.settle(db, who, owner_id, changed, change.salts())
+        return new, gone
+
+    def _record(self, db: Db, who: Principal, new: NextList) -> None:
+        """Record whom something is shared with from now on."""
+        if self._audit is None:
+            return
+        body = new.members.body
+        people = ", ".join(f"{one.user} ({one.role.name.lower()})" for one in body.members)
+        detail = f"{body.node.hex()} with {people or 'nobody'}"
+        self._audit.record_own(db, Event.SHARED, who, detail)
+
+    def _let_go(
+        self,
+        db: Db,
+        change: Change,
+        current: dict[bytes, StoredState],
+        trees: tuple[dict[NodeId, PrefixTree], dict[NodeId, PrefixTree]],
+        gone_from: dict[bytes, tuple[NodeId, Token]],
+    ) -> list[bytes]:
+        """Put what has lost its place aside, or delete it; return blobs to be deleted."""
+        if not gone_from:
+            return []
+        if not self._keeping.keep_removed_days:
+            doomed = nodes.below(db, list(gone_from))
+            roots = blob_rows.of_nodes(db, doomed)
+            nodes.drop(db, doomed)
+            return blob_rows.drop(db, roots)
+        old, new = trees
+        departures = [
+            Departure(
+                node,
+                folder,
+                nodes.signed(current[folder]),
+                old[folder].prove([token]),
+                change.states[folder].signed,
+                new[folder].prove([token]),
+            )
+            for node, (folder, token) in gone_from.items()
+        ]
+        versions.set_aside(db, departures, self._now_ms())
+        return []
+
+    def _check_log_heads(self, db: Db, change: Change) -> None:
+        """Refuse heads of the key log that it never had: readers would take it for a fork."""
+        unknown = change.log_heads() - self._true_heads
+        if not unknown:
+            return
+        leaves = [Hash(leaf) for leaf in keylog.leaves(db)]
+        for packed in unknown:
+            size, root = unpack_log_head(packed) or (0, NO_HASH)
+            if size > len(leaves) or tree_root(leaves[:size]) != root:
+                raise RemoteProtocolError("A commit names a head that the key log never had.")
+        if len(self._true_heads) > _HEADS:
+            self._true_heads = {b""}
+        self._true_heads |= unknown
+
+    def _take_contents(
+        self,
+        db: Db,
+        who: Principal,
+        owner_id: int,
+        change: Change,
+        before: dict[bytes, models.Node],
+    ) -> None:
+        """Give each file of the change its blob; refuse content that is not there."""
+        wanted = {n: m.body.content for n, m in change.manifests.items() if m.body.content}
+        owners = {content.root: node for node, content in wanted.items()}
+        if len(owners) != len(wanted):
+            raise RemoteProtocolError("Two files of one commit name the same content.")
+        # What came along is new, unless an earlier try of this commit was too late.
+        known = blob_rows.known(db, list(change.blobs))
+        came = {root: blob for root, blob in change.blobs.items() if root not in known}
+        held = blob_rows.held(db, [root for root in owners if root not in came])
+        for root, blob in came.items():
+            held[root] = HeldBlob(who.user_id, None, blob.salt, len(blob.data))
+        for node, content in wanted.items():
+            check_content(who, change.manifests[node], held.get(content.root), before.get(node))
+        again = [r for r, n in owners.items() if r in held and held[r].node_id is not None
+                 and before[n].blob != r]  # fmt: skip
+        if again and not versions.is_newest_again(db, again):
+            raise NotFoundError("That version is no longer kept.")
+        self._keep(db, owner_id, [(blob, owners.get(Root(blob[0]))) for blob in came.items()])
+        staged: dict[bytes, bytes] = {
+            root: node for root, node in owners.items() if root not in came
+        }
+        blob_rows.assign(db, owner_id, staged)
+
+    def _write(
+        self, db: Db, owner_id: int, change: Change, before: dict[bytes, models.Node]
+    ) -> list[bytes]:
+        """Store manifests and states; return blobs that are kept no more."""
+        keep = self._keeping.keep_versions
+        replaced: list[tuple[bytes, bytes, int]] = []
+        for node, manifest in change.manifests.items():
+            row, content = before.get(node), manifest.body.content
+            if row is not None and row.blob and (content is None or row.blob != content.root):
+                replaced.append((node, row.blob, manifest.body.version))
+        manifests = change.manifests.values()
+        nodes.insert_all(db, owner_id, [m for m in manifests if m.body.node not in before])
+        changed = [m for m in manifests if m.body.node in before]
+        forget = [m.body.node for m in changed if not keep or m.body.kind is Kind.FOLDER]
+        nodes.replace_all(db, changed, forget=forget)
+        nodes.put_states(db, list(change.states.values()))
+        if not keep:
+            return blob_rows.drop(db, [root for _, root, _ in replaced])
+        versions.keep_older(db, replaced)
+        newest: dict[bytes, int] = {node: until for node, _, until in replaced}
+        newest |= {m.body.node: m.body.version for m in changed if m.body.version > MAX_CHAIN}
+        return versions.trim(db, newest, keep)
+
+    def _check_renewed_lists(
+        self, db: Db, change: Change, before: dict[bytes, models.Node]
+    ) -> None:
+        """See to it that who is shown a node can open the key that it takes."""
+        renewed = [
+            node
+            for node, manifest in change.manifests.items()
+            if (row := before.get(node)) is not None
+            and row.generation != manifest.body.generation
+            and node not in change.lists
+        ]
+        if renewed and shares.lists(db, renewed):
+            raise NotAllowedError(
+                "Something in there is shared on its own; only its owner can give it a new key."
+            )
+
+    def _check_no_cycle(self, db: Db, change: Change, before: dict[bytes, models.Node]) -> None:
+        """Refuse to move a folder into itself, which would cut it off from every root."""
+        for node, manifest in change.manifests.items():
+            row = before.get(node)
+            if row is None:
+                check_hangs_on_something(change, node, before)
+                continue
+            if row.kind != Kind.FOLDER:
+                continue
+            above = nodes.ancestors(db, manifest.body.node, MAX_PATH_PARTS + 1)
+            if node in above or len(above) > MAX_PATH_PARTS:
+                raise NotAllowedError("A folder cannot be moved into itself.")
+
+
+def _brought_back(
+    db: Db, who: Principal, change: Change, before: dict[bytes, models.Node]
+) -> list[bytes]:
+    """Return the removed nodes that get a place; raise unless one may change where they were."""
+    back = [row for row in before.values() if row.removed_from and row.id in change.manifests]
+    for row in back:
+        if row.owner_id != who.user_id and shares.role(db, who.user_id, row.id) is not Role.WRITER:
+            raise NotFoundError("There is no such file or folder.")
+    return [row.id for row in back]
+
+
+def _touched(
+    db: Db, change: Change, before: dict[bytes, models.Node], tops: list[bytes]
+) -> set[bytes]:
+    """Return the nodes there are of which something changes that counts towards a quota.
+
+    `tops` are those that go, or come back, with all that is under them.
+    """
+    changed = {bytes(node) for node in change.manifests if node in before}
+    return changed | set(nodes.below(db, tops) if tops else ())
+
+
+def _owner(db: Db, who: Principal, change: Change, before: dict[bytes, models.Node]) -> int:
+    """Return whose tree a change is in; raise unless one may write to all of its folders."""
+    for node in (*change.states, *change.lists):
+        row = before.get(node)
+        if row is not None and row.removed_ms is not None and node not in change.manifests:
+            raise ConflictError("Somebody has removed that folder or file meanwhile.")
+    owners = set()
+    for folder in change.states:
+        if change.makes_folder(folder):
+            continue
+        owners.add(folder_for(db, before.get(folder), who, Role.WRITER).owner_id)
+    if len(owners) > 1:
+        raise NotAllowedError("Nothing can be moved from one person's tree to another's.")
+    return owners.pop() if owners else who.user_id

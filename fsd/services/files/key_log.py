@@ -1,0 +1,124 @@
+"""The key log as the server keeps it: every change of anybody's keys is an entry in it.
+
+An entry is made in the transaction that changes the keys, so there is no such change without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy.orm import Session as Db
+
+from fsd.store import models
+from fsd.store.engine import Database
+from fsd.store.repos import keylog as rows
+from fsd.store.repos import users
+from fsproto import crypto, labels
+from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError
+from fsproto.keylog.entries import FORMAT, Entry, Event, entry_bytes
+from fsproto.keylog.head import Head, sign_head
+from fsproto.messages.keylog import BundleOf, LogEntries
+from fsproto.packing import unpack
+from fsproto.proofs import merkle
+from fsproto.signed import Signed, payload_hash
+from fsproto.types import Hash
+
+_AT_ONCE = 1000
+"""Entries in one answer; each has some 150 bytes."""
+
+
+class LogKeeper:
+    """Adds to the key log and reads from it."""
+
+    def __init__(self, key: crypto.SigningKey, *, now_ms: Callable[[], int]) -> None:
+        """Take the log's own key."""
+        self._key = key
+        self._now_ms = now_ms
+
+    def enrolled(self, db: Db, user: str, bundle: Hash, ed25519: bytes) -> None:
+        """Note the keys of somebody who had none."""
+        self._add(db, user, Event.ENROLLED, (bundle, ed25519, b""))
+
+    def rotated(self, db: Db, user: str, bundle: Hash, ed25519: bytes, signature: bytes) -> None:
+        """Note keys that replace others, with the word of the old one for them."""
+        self._add(db, user, Event.ROTATED, (bundle, ed25519, signature))
+
+    def reset(self, db: Db, user: str) -> None:
+        """Note that somebody's keys were taken away, if it was noted that they had any."""
+        if rows.last_of(db, user) is None:
+            return  # `catch_up` was not there yet, and finds none any more
+        self._add(db, user, Event.RESET, (Hash(b""), b"", b""))
+
+    def head(self, db: Db) -> Signed:
+        """Return the head."""
+        found = rows.head(db)
+        return Signed(found.payload, found.signature)
+
+    def catch_up(self, database: Database) -> None:
+        """Note the keys of people who enrolled before there was a log.
+
+        `IntegrityError` if it is another key that has signed the log.
+        """
+        with database.write() as db:
+            head = self._held(db)
+            for user, bundle in rows.everybody(db):
+                if rows.last_of(db, user.name) is None:
+                    self.enrolled(db, user.name, _bundle_hash(bundle), bundle.ed25519)
+            if not head.payload:
+                self._sign(db, head)
+
+    def _add(self, db: Db, user: str, event: Event, keys: tuple[Hash, bytes, bytes]) -> None:
+        head = self._held(db)
+        now = self._now_ms()
+        entry = Entry(FORMAT, head.size, user, event, *keys, now)
+        data = entry_bytes(entry)
+        leaf = merkle.leaf_hash(data)
+        db.add(models.LogEntry(index=head.size, user=user, payload=data, leaf=leaf))
+        db.flush()
+        head.size += 1
+        self._sign(db, head)
+
+    def _held(self, db: Db) -> models.LogHead:
+        """Return the head, held against others; `IntegrityError` if another key has signed it."""
+        head = rows.head_for_update(db)
+        if head.payload and unpack(head.payload, Head).key != self._key.public:
+            raise IntegrityError(
+                "The log key of the home is not the one of its database.",
+                hint="Put log.key back from a copy: clients refuse any other.",
+            )
+        return head
+
+    def _sign(self, db: Db, head: models.LogHead) -> None:
+        root = merkle.tree_root([Hash(leaf) for leaf in rows.leaves(db)])
+        signed = sign_head(self._key, head.size, root, self._now_ms())
+        head.payload, head.signature = signed.payload, signed.signature
+        db.flush()
+
+
+class KeyLogs:
+    """What anybody who is logged in may read of the log; all calls block."""
+
+    def __init__(self, database: Database, keeper: LogKeeper) -> None:
+        """Take the parts."""
+        self._database = database
+        self._keeper = keeper
+
+    def entries(self, first: int) -> LogEntries:
+        """Return entries from number `first` on, and the head."""
+        if not 0 <= first < 1 << 63:
+            raise RemoteProtocolError("The key log has no such entry.")
+        with self._database.read() as db:
+            return LogEntries(rows.entries(db, first, _AT_ONCE), self._keeper.head(db))
+
+    def bundle(self, name: str) -> BundleOf:
+        """Return somebody's public keys; `NotFoundError` if there are none."""
+        with self._database.read() as db:
+            user = users.by_name(db, name) if "\0" not in name else None
+            bundle = users.bundle(db, user.id) if user else None
+            if bundle is None:
+                raise NotFoundError("There are no keys of that person.")
+            return BundleOf(Signed(bundle.payload, bundle.signature))
+
+
+def _bundle_hash(bundle: models.Bundle) -> Hash:
+    return payload_hash(labels.HASH_BUNDLE, bundle.payload)

@@ -1,0 +1,125 @@
+"""What a commit may do to member lists: whether the next list of a node follows and can be kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session as Db
+
+from fsd.services.login.login import Principal
+from fsd.store import models
+from fsd.store.repos import shares, users
+from fsd.store.repos.shares import Holder
+from fsproto import labels
+from fsproto.errors import ConflictError, NotAllowedError, NotFoundError, RemoteProtocolError
+from fsproto.keys.member_list import (
+    Member,
+    VerifiedMembers,
+    sealed_hash,
+    stated_members,
+    verify_members,
+)
+from fsproto.limits import MAX_COMMIT_NODES
+from fsproto.messages.shares import NewMembers
+from fsproto.signed import payload_hash
+from fsproto.types import NO_HASH, NodeId
+
+
+@dataclass(frozen=True)
+class NextList:
+    """The next member list of a node whose signature was checked, and the keys that came along."""
+
+    members: VerifiedMembers
+    sealed: dict[str, bytes]
+    """The node's key, sealed; by the member's name."""
+
+
+def verified_lists(who: Principal, asks: list[NewMembers]) -> dict[NodeId, NextList]:
+    """Check lists by themselves; `SignatureError` or `RemoteProtocolError` if one is bad."""
+    if len(asks) > MAX_COMMIT_NODES:
+        raise RemoteProtocolError("That commit changes too much at once.")
+    found = {}
+    for ask in asks:
+        node = stated_members(ask.members).node
+        members = verify_members(ask.members, node, who.user, who.ed25519)
+        sealed = {one.user: one.sealed for one in ask.sealed}
+        if len(sealed) != len(ask.sealed) or any(members.member(user) is None for user in sealed):
+            raise RemoteProtocolError("A key was sealed to somebody who is no member.")
+        found[node] = NextList(members, sealed)
+    if len(found) != len(asks):
+        raise RemoteProtocolError("A commit has two member lists of one node.")
+    return found
+
+
+def check_lists(
+    db: Db,
+    who: Principal,
+    lists: Mapping[NodeId, NextList],
+    before: Mapping[bytes, models.Node],
+    generations: Mapping[NodeId, int],
+) -> None:
+    """Check that lists are of the owner's nodes and follow those that are there.
+
+    `generations` has the generation each node is at once the rest of the commit is made.
+    """
+    stored = shares.lists_for_update(db, lists)
+    for node, new in lists.items():
+        body, row = new.members.body, before.get(node)
+        if row is None or row.owner_id != who.user_id:
+            raise NotFoundError("There is no such file or folder.")
+        if row.parent_id is None and row.removed_from is None:
+            raise NotAllowedError("The top of a tree cannot be shared; share a folder in it.")
+        if (body.version - 1, body.previous) != stored.get(node, (0, NO_HASH)):
+            raise ConflictError("It was shared in another way meanwhile; try again.")
+        if body.generation != generations[node]:
+            raise ConflictError("It took a new key meanwhile; try again.")
+
+
+def store_list(db: Db, who: Principal, new: NextList, now_ms: int) -> None:
+    """Store a list and the keys that came with it; who is not on it any more has none."""
+    body = new.members.body
+    people = shares.holders(db, [member.user for member in body.members])
+    held = shares.grants(db, body.node)
+    for member in body.members:
+        holder = _checked_holder(who, member, people.get(member.user))
+        grant = held.pop(holder.user_id, None)
+        sealed = new.sealed.get(member.user)
+        if sealed is not None and sealed_hash(sealed) == member.sealed:
+            _check_can_open(member, holder)
+            if grant is None:
+                _check_is_in(member, holder, now_ms)
+            if grant is None:
+                grant = models.Grant(node_id=body.node, user_id=holder.user_id)
+                db.add(grant)
+            grant.sealed_hash, grant.sealed = member.sealed, sealed
+        elif grant is None or grant.sealed_hash != member.sealed:
+            raise RemoteProtocolError("A member list names a sealed key that did not come with it.")
+        grant.role = int(member.role)
+    shares.drop_grants(db, body.node, list(held))
+    shares.put_list(db, body.node, body.version, new.members.hash, new.members.signed)
+    db.flush()
+
+
+def _checked_holder(who: Principal, member: Member, holder: Holder | None) -> Holder:
+    if holder is None:
+        raise NotFoundError(f"There is no user {member.user} any more.")
+    if holder.user_id == who.user_id:
+        raise RemoteProtocolError("Nobody is a member of what they own.")
+    return holder
+
+
+def _check_can_open(member: Member, holder: Holder) -> None:
+    """Refuse a key sealed to keys that are not the person's."""
+    if holder.bundle is None:
+        raise NotFoundError(f"{member.user} has not enrolled yet.")
+    if payload_hash(labels.HASH_BUNDLE, holder.bundle) != member.bundle:
+        raise ConflictError(f"{member.user} has got other keys meanwhile; try again.")
+
+
+def _check_is_in(member: Member, holder: Holder, now_ms: int) -> None:
+    """Refuse to share anew with somebody who is not let in."""
+    if holder.disabled:
+        raise NotAllowedError(f"The account of {member.user} is disabled.")
+    if users.is_expired(holder.expires_ms, now_ms):
+        raise NotAllowedError(f"The account of {member.user} has expired.")

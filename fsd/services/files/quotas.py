@@ -1,0 +1,232 @@
+"""How much each tree may hold: reserved before an upload begins, settled when it is committed.
+
+What counts is what the tree holds: the sealed sizes of the contents that its files have now, and
+how many files there are. Whoever changes that, settles the difference in the same transaction, with
+the owner's row held from its beginning: so the number that is kept is never another than the one
+that would be counted, and no commit makes it larger than is allowed.
+
+A reservation is what lets an upload be refused before its first byte. It is bound to the
+connection and ends with it, or with its commit; who goes on with an upload reserves anew. Nothing
+relies on reservations for being exact.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+from sqlalchemy.orm import Session as Db
+
+from fsd.services.files.shares import folder_for
+from fsd.services.login.own_account import Principal
+from fsd.services.quota_policy import QuotaPolicy
+from fsd.store.engine import Database
+from fsd.store.quota_models import Quota, Reservation
+from fsd.store.repos import nodes, quotas, users
+from fsd.store.repos.quotas import Held
+from fsproto.amounts import MAX_BYTES, size_text
+from fsproto.errors import ConflictError, QuotaError, RemoteProtocolError
+from fsproto.keys.grants import Role
+from fsproto.messages.files import Room
+from fsproto.types import Salt
+
+LEASE_MS = 120_000
+"""After this long without a word from its fsd, a reservation ends by itself."""
+RENEW_S = 30.0
+STEP = 16 << 20
+"""Bytes that are reserved at a time where the size is not known beforehand."""
+_ANYWHERE = Room(None, None, None)
+
+
+class Space:
+    """What one upload may fill: as much as was announced, or as can be reserved step by step."""
+
+    def __init__(self, quotas: Quotas, who: Principal, salt: Salt, line: bytes, room: Room) -> None:
+        """Take whose upload it is, over which connection, and what it said that it needs."""
+        self._quotas = quotas
+        self.who, self.salt, self.line, self.room = who, salt, line, room
+        self.payer_id = who.user_id
+        """In whose quota it counts."""
+        self.credit = Held()
+        """What leaves its place to it."""
+        self.is_reserved = False
+        self._covered = 0
+
+    def cover(self, size: int) -> None:
+        """Make sure that there is room for so many bytes.
+
+        `QuotaError` if there is none; `ConflictError` if more comes than was announced.
+        """
+        if self.room.size is not None:
+            if size > self.room.size:
+                raise ConflictError("More came of the file than it had when its upload began.")
+        elif self.is_reserved and size > self._covered:
+            self._covered = self._quotas.extend(self, size)
+
+    def let_go(self) -> None:
+        """Give the room back; harmless when it was given back, or taken over."""
+        if self.is_reserved:
+            self.is_reserved = False
+            self._quotas.let_go(self.line, self.salt)
+
+
+class Quotas:
+    """Who may hold how much; all calls block."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        now_ms: Callable[[], int],
+        policy: QuotaPolicy | None = None,
+        server: str = "",
+    ) -> None:
+        """Take the parts, what is allowed in general, and what tells this fsd from others."""
+        self._database = database
+        self._now_ms = now_ms
+        self.policy = policy or QuotaPolicy()
+        """May be another one from one moment to the next."""
+        self._server = server
+        self._lock = threading.Lock()
+        self._lines: set[bytes] = set()
+        """Connections over which something was reserved."""
+
+    # --- uploads
+
+    def reserve(self, who: Principal, salt: Salt, line: bytes, room: Room | None) -> Space:
+        """Reserve room for an upload, if its tree has a quota.
+
+        `QuotaError` if there is none; `NotFoundError` or `NotAllowedError` for a folder that
+        one may not write to.
+        """
+        space = Space(self, who, salt, line, room or _ANYWHERE)
+        if space.room.size is not None and not 0 < space.room.size <= MAX_BYTES:
+            raise RemoteProtocolError("An upload of an impossible size was announced.")
+        with self._database.read() as db:
+            if space.room.folder is not None:
+                folder = folder_for(db, nodes.get(db, space.room.folder), who, Role.WRITER)
+                space.payer_id = quotas.payer_of(db, folder.owner_id)
+            if not self.policy.limits(quotas.get(db, space.payer_id)):
+                return space
+        with self._lock:
+            self._lines.add(line)
+        with self._database.write() as db:
+            row = quotas.hold(db, space.payer_id)
+            space.credit = self._credit(db, space)
+            self._reserve(db, space, row, space.room.size or 0)
+        space.is_reserved = True
+        return space
+
+    def extend(self, space: Space, size: int) -> int:
+        """Reserve more for an upload whose size is not known; return for how many bytes it is."""
+        with self._database.write() as db:
+            row = quotas.hold(db, space.payer_id)
+            try:
+                self._reserve(db, space, row, size + STEP)
+            except QuotaError:
+                self._reserve(db, space, row, size)
+                return size
+        return size + STEP
+
+    def let_go(self, line: bytes, salt: Salt | None = None) -> None:
+        """End what was reserved over a connection: all of it, or what is for one blob."""
+        with self._lock:
+            if line not in self._lines:
+                return
+            if salt is None:
+                self._lines.discard(line)
+        with self._database.write() as db:
+            quotas.release_line(db, line, salt)
+
+    def _credit(self, db: Db, space: Space) -> Held:
+        """Return what the file holds that the upload will be the next content of."""
+        instead = nodes.get(db, space.room.instead) if space.room.instead else None
+        if instead is None or quotas.payer_of(db, instead.owner_id) != space.payer_id:
+            return Held()
+        return quotas.of_nodes(db, [instead.id])
+
+    def _reserve(self, db: Db, space: Space, row: Quota | None, size: int) -> None:
+        needs = Held(max(0, size - space.credit.size), 0 if space.credit.files else 1)
+        who = space.who
+        others = quotas.reserved(db, space.payer_id, self._now_ms(), who.user_id, [space.salt])
+        self._check(db, who, row, needs, others)
+        quotas.reserve(
+            db,
+            Reservation(
+                user_id=who.user_id,
+                salt=space.salt,
+                owner_id=space.payer_id,
+                size=needs.size,
+                files=needs.files,
+                line=space.line,
+                server=self._server,
+                until_ms=self._now_ms() + LEASE_MS,
+            ),
+        )
+
+    # --- commits
+
+    def settle(
+        self, db: Db, who: Principal, owner_id: int, change: Held, salts: Iterable[bytes]
+    ) -> None:
+        """Note by how much a commit changes what a tree holds; the row it counts in is held.
+
+        What was reserved for the blobs with these salts is used up. `QuotaError` if it comes to
+        more than is allowed and more than before; the transaction must be undone then.
+        """
+        payer_id = quotas.payer_of(db, owner_id)
+        row = quotas.get(db, payer_id)
+        used_up = quotas.salts(db, who.user_id).intersection(salts)
+        grows = Held(max(0, change.size), max(0, change.files))
+        if any(grows) and self.policy.limits(row):
+            others = quotas.reserved(db, payer_id, self._now_ms(), who.user_id, used_up)
+            self._check(db, who, row, grows, others)
+        if row is not None and any(change):
+            row.used_bytes += change.size
+            row.used_files += change.files
+        quotas.release(db, who.user_id, used_up)
+        db.flush()
+
+    def _check(self, db: Db, who: Principal, row: Quota | None, needs: Held, others: Held) -> None:
+        """Raise unless there is room for so much more, beside what others have reserved."""
+        if row is None:
+            return
+        most_bytes, most_files = self.policy.bytes_of(row), self.policy.files_of(row)
+        used = Held(row.used_bytes, row.used_files)
+        taken = used.and_more(others)
+        if needs.size and most_bytes is not None and taken.size + needs.size > most_bytes:
+            raise self._used_up(db, who, row, _bytes_told(used, others, needs, most_bytes))
+        if needs.files and most_files is not None and taken.files + needs.files > most_files:
+            told = f"of {most_files} files, {taken.files} are there or on their way"
+            raise self._used_up(db, who, row, told)
+
+    def _used_up(self, db: Db, who: Principal, row: Quota, told: str) -> QuotaError:
+        if row.user_id == who.user_id:
+            return QuotaError(f"Your quota is used up: {told}.")
+        owner = users.name_of(db, row.user_id)
+        return QuotaError(f"The quota of {owner}, in which this folder counts, is used up.")
+
+    # --- what was left behind
+
+    def begin(self) -> None:
+        """End what an fsd on this home had reserved that did not stop as it should."""
+        with self._database.write() as db:
+            quotas.release_server(db, self._server)
+
+    def renew(self) -> None:
+        """Say that this fsd is still there, for what was reserved over connections that last.
+
+        What could not be released at the end of a connection then ends by itself.
+        """
+        with self._lock:
+            lines = list(self._lines)
+        if lines:
+            with self._database.write() as db:
+                quotas.renew(db, lines, self._now_ms() + LEASE_MS)
+
+
+def _bytes_told(used: Held, others: Held, needs: Held, most: int) -> str:
+    taken = f"{size_text(used.size)} of {size_text(most)} are taken"
+    if others.size:
+        taken += f", {size_text(others.size)} are reserved by uploads under way"
+    return f"{taken}, and this needs {size_text(needs.size)} more"

@@ -1,0 +1,115 @@
+"""Sharing: who may see and change whose folders, and what is told of it.
+
+The server enforces at once what the lists say; the clients do not rely on that. What a removed
+person could still do with a server's help is for the keys to prevent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy.orm import Session as Db
+
+from fsd.audit.events import Event
+from fsd.audit.log import AuditLog
+from fsd.services.login.login import Principal
+from fsd.services.paging import parts
+from fsd.store import models
+from fsd.store.engine import Database
+from fsd.store.repos import groups, nodes, shares
+from fsproto.errors import NotAllowedError, NotFoundError, RemoteProtocolError
+from fsproto.keys.grants import Role
+from fsproto.keys.member_list import stated_members
+from fsproto.limits import MAX_PATH_PARTS
+from fsproto.messages.base import Done
+from fsproto.messages.shares import GetShares, Group, Members, Own, Share, Shared, Shares
+from fsproto.names import is_user
+from fsproto.sealed.manifest import Kind
+from fsproto.signed import Signed
+from fsproto.types import NodeId, Token
+
+
+def folder_for(db: Db, node: models.Node | None, who: Principal, role: Role) -> models.Node:
+    """Return a folder that somebody may read, or write to; raise if it is not one."""
+    if node is None:
+        raise NotFoundError("There is no such folder.")
+    if node.owner_id != who.user_id:
+        have = shares.role(db, who.user_id, node.id)
+        if have is None:
+            raise NotFoundError("There is no such folder.")
+        if have < role:
+            raise NotAllowedError("You may look at that folder, but not change it.")
+    if node.kind != Kind.FOLDER:
+        raise RemoteProtocolError("That is a file, not a folder.")
+    return node
+
+
+class Sharing:
+    """What people ask about shares; all calls block."""
+
+    def __init__(
+        self, database: Database, audit: AuditLog | None = None, *, now_ms: Callable[[], int]
+    ) -> None:
+        """Take where the lists are, and where it is recorded that somebody left, if anywhere."""
+        self._database = database
+        self._audit = audit
+        self._now_ms = now_ms
+
+    def members(self, who: Principal, asked: Sequence[NodeId]) -> Members:
+        """Return the lists of those of the nodes that are shared and may be seen."""
+        if len(asked) > MAX_PATH_PARTS:
+            raise RemoteProtocolError("Too many member lists were asked for at once.")
+        with self._database.read() as db:
+            found = nodes.get_all(db, asked)
+            seen = shares.readable(db, who.user_id, list(found.values()))
+            lists = shares.lists(db, seen)
+            return Members([_signed(lists[node]) for node in asked if node in lists])
+
+    def with_me(self, who: Principal, ask: GetShares) -> list[Shares]:
+        """Return what is shared with somebody, in one answer or several."""
+        with self._database.read() as db:
+            given = shares.given_to(db, who.user_id, ask.owner.replace("\0", "?"))
+        cut = parts([Share(*one) for one in given], lambda one: len(one.members.payload))
+        return [Shares(part, more) for part, more in cut]
+
+    def mine(self, who: Principal) -> list[Shared]:
+        """Return what somebody shares with others, in one answer or several."""
+        with self._database.read() as db:
+            found = [self._own(db, one) for one in shares.owned_by(db, who.user_id)]
+        cut = parts(found, lambda one: len(one.members.payload))
+        return [Shared(part, more) for part, more in cut]
+
+    def group(self, name: str) -> Group:
+        """Return who is in a group and would be let in; `NotFoundError` if there is none.
+
+        Whoever is logged in may ask about a group whose name they know.
+        """
+        with self._database.read() as db:
+            found = groups.by_name(db, name) if is_user(name) else None
+            if found is None:
+                raise NotFoundError("There is no such group.")
+            members = groups.members(db, found.id, self._now_ms())
+            return Group([one.user for one in members if not one.is_out])
+
+    def leave(self, who: Principal, node: NodeId) -> Done:
+        """Take away what somebody was given, at their own wish."""
+        with self._database.write() as db:
+            if who.user_id not in shares.grants(db, node):
+                raise NotFoundError("That is not shared with you.")
+            shares.drop_grants(db, node, [who.user_id])
+            if self._audit is not None:
+                self._audit.record_own(db, Event.SHARE_LEFT, who, node.hex())
+        return Done()
+
+    def _own(self, db: Db, row: models.MemberList) -> Own:
+        way = [row.node_id, *nodes.ancestors(db, row.node_id, MAX_PATH_PARTS + 1)]
+        on_it = nodes.get_all(db, way)
+        tokens = [on_it[node].token for node in reversed(way)]
+        body = stated_members(_signed(row))
+        there = shares.holders_of(db, row.node_id)
+        left = [one.user for one in body.members if one.user not in there]
+        return Own(_signed(row), [Token(t) for t in tokens if t is not None], left)
+
+
+def _signed(row: models.MemberList) -> Signed:
+    return Signed(row.payload, row.signature)

@@ -1,0 +1,183 @@
+"""Sealed content on its way in and out.
+
+Commit order: staged, root verified, synced to disk, then one row that makes it known; what was
+interrupted anywhere before that row is found and deleted by the janitor.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+from fsd.blobs.base import BlobReader, BlobStore
+from fsd.services.files.quotas import Quotas
+from fsd.services.files.uploads import IncomingBlob, IncomingBlobs, UploadLimits, WholeBlob
+from fsd.services.login.login import Principal
+from fsd.store.engine import Database
+from fsd.store.repos import blobs as blob_rows
+from fsd.store.repos import drops, nodes, shares
+from fsd.workers import SpareThreads
+from fsproto.errors import ConflictError, NotFoundError, RemoteProtocolError
+from fsproto.limits import MAX_FETCH
+from fsproto.messages.files import Content, Kept, Room
+from fsproto.sealed import integrity
+from fsproto.sealed.stream import stored_segment_count
+from fsproto.types import NodeId, Root, Salt
+
+
+class Transfers:
+    """Uploads and downloads; all calls block, none knows of sockets."""
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        *,
+        now_ms: Callable[[], int],
+        max_blob: int | None = None,
+        limits: UploadLimits | None = None,
+        quotas: Quotas | None = None,
+        spare: SpareThreads | None = None,
+    ) -> None:
+        """Take the parts, and the largest blob in bytes that is taken in (None: any).
+
+        `spare` may hash what comes in while it is written.
+        """
+        self._database = database
+        self._blobs = blobs
+        self._now_ms = now_ms
+        self._quotas = quotas or Quotas(database, now_ms=now_ms)
+        self._incoming = IncomingBlobs(
+            blobs, limits or UploadLimits(), max_blob, spare or SpareThreads(0)
+        )
+
+    def begin(
+        self,
+        who: Principal,
+        salt: Salt,
+        room: Room | None = None,
+        *,
+        resumable: bool = False,
+        line: bytes = b"",
+    ) -> IncomingBlob:
+        """Begin an upload, in place of what there is of it, if there is room for it.
+
+        `line` names the connection over which it comes. `QuotaError` if there is no room; without
+        `room` as much is needed of one's own as comes.
+        """
+        _check_salt(salt)
+        space = self._quotas.reserve(who, salt, line, room)
+        try:
+            blob = self._incoming.begin(who.user_id, salt, resumable=resumable)
+        except BaseException:
+            space.let_go()
+            raise
+        blob.space = space
+        return blob
+
+    def resume(
+        self, who: Principal, salt: Salt, room: Room | None = None, *, line: bytes = b""
+    ) -> tuple[Kept, IncomingBlob | WholeBlob | None]:
+        """Go on with an upload that was broken off; None where nothing of it was kept.
+
+        `QuotaError` if there is no room for it now; what was kept stays.
+        """
+        _check_salt(salt)
+        found = self._incoming.resume(who.user_id, salt)
+        if found is not None:
+            blob, segments = found
+            try:
+                blob.space = self._quotas.reserve(who, salt, line, room)
+            except BaseException:
+                self._incoming.suspend(blob)
+                raise
+            return Kept(segments, whole=False), blob
+        with self._database.read() as db:
+            row = blob_rows.staged_with(db, who.user_id, salt)
+            if row is None:
+                return Kept(0, whole=False), None
+            root, size = row.root, row.size
+        self._quotas.reserve(who, salt, line, room)
+        return Kept(stored_segment_count(size), whole=True), WholeBlob(root, size)
+
+    def let_go(self, line: bytes) -> None:
+        """Give back the room that was reserved over a connection that has ended."""
+        self._quotas.let_go(line)
+
+    def suspend(self, blob: IncomingBlob | WholeBlob) -> None:
+        """Keep what came of an upload whose connection has ended, if it can be gone on with."""
+        if isinstance(blob, IncomingBlob):
+            self._incoming.suspend(blob)
+
+    def discard(self, blob: IncomingBlob | WholeBlob) -> None:
+        """Forget an upload; one that was finished waits for its commit, or for the janitor."""
+        if isinstance(blob, IncomingBlob):
+            self._incoming.discard(blob)
+
+    def finish(self, who: Principal, blob: IncomingBlob | WholeBlob, root: Root, size: int) -> None:
+        """Keep an upload for the commit to come, if it is what the sender says that it is."""
+        if isinstance(blob, WholeBlob):
+            blob.check(root, size)
+            return
+        try:
+            with blob.lock:
+                blob.must_go_on()
+                self._finish(who, blob, root, size)
+                blob.over = True
+        finally:
+            self._incoming.discard(blob)
+
+    def _finish(self, who: Principal, blob: IncomingBlob, root: Root, size: int) -> None:
+        blob.check(root, size)
+        blob.staged.keep(root)
+        row = {
+            "root": root,
+            "owner_id": who.user_id,
+            "node_id": None,
+            "salt": blob.salt,
+            "size": size,
+            "created_ms": self._now_ms(),
+            "data": None,
+        }
+        with self._database.write() as db:
+            known = blob_rows.get(db, root)
+            if known is None:
+                blob_rows.add_all(db, [row])
+            elif (known.owner_id, known.node_id) != (who.user_id, None):
+                raise ConflictError("This very content was uploaded before.")
+
+    def open(self, who: Principal, node: NodeId, root: Root) -> tuple[BlobReader, int]:
+        """Return a reader of a node's content, of now or one that is kept, and its size.
+
+        A drop for who asks stands in the place of a node.
+        """
+        with self._database.read() as db:
+            found, blob = nodes.get(db, node), blob_rows.get(db, root)
+            if found is None:
+                drop = drops.get(db, node)
+                if drop is None or drop.user_id != who.user_id:
+                    raise NotFoundError("There is no such file.")
+            elif not shares.readable(db, who.user_id, [found]):
+                raise NotFoundError("There is no such file.")
+            if blob is None or blob.node_id != node:
+                raise ConflictError("The file was replaced or removed meanwhile.")
+            if blob.data is not None:
+                return io.BytesIO(blob.data), blob.size
+            size = blob.size
+        return self._blobs.open(root), size
+
+    def fetch(self, who: Principal, contents: list[Content]) -> list[bytes | None]:
+        """Return small blobs in the order asked for; None for one that is not there any more."""
+        if len(contents) > MAX_FETCH:
+            raise RemoteProtocolError("Too many files were asked for at once.")
+        with self._database.read() as db:
+            there = nodes.get_all(db, [one.node for one in contents])
+            seen = shares.readable(db, who.user_id, list(there.values()))
+            roots = {one.root for one in contents if one.node in seen}
+            found = blob_rows.small_ones(db, roots)
+        return [found.get((one.node, one.root)) if one.node in seen else None for one in contents]
+
+
+def _check_salt(salt: Salt) -> None:
+    if len(salt) != integrity.SALT_SIZE:
+        raise RemoteProtocolError("A salt has 32 bytes.")

@@ -1,0 +1,53 @@
+"""Prefix trees of folders that were used lately, so that a look-up need not build one.
+
+A tree is kept under the hash of the state it belongs to, so it can never be out of date: after
+a change by another worker or node the state has another hash.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from fsproto.proofs.prefix_tree import PrefixTree
+from fsproto.types import Hash, NodeId
+
+_MOST_ENTRIES = 100_000
+"""In all trees together; an entry takes about half a KiB."""
+
+
+class TreeCache:
+    """The last trees used, by folder; for use by many threads."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._lock = threading.Lock()
+        self._trees: OrderedDict[NodeId, tuple[Hash, PrefixTree]] = OrderedDict()
+        self._entries = 0
+
+    def get(self, folder: NodeId, state: Hash) -> PrefixTree | None:
+        """Return a folder's tree as of just this state."""
+        with self._lock:
+            found = self._trees.get(folder)
+            if found is None or found[0] != state:
+                return None
+            self._trees.move_to_end(folder)
+            return found[1]
+
+    def put(self, folder: NodeId, state: Hash, tree: PrefixTree) -> None:
+        """Keep a folder's tree; those used longest ago make room."""
+        with self._lock:
+            self._drop(folder)
+            self._trees[folder] = state, tree
+            self._entries += _weight(tree)
+            while self._entries > _MOST_ENTRIES and len(self._trees) > 1:
+                self._drop(next(iter(self._trees)))
+
+    def _drop(self, folder: NodeId) -> None:
+        before = self._trees.pop(folder, None)
+        if before is not None:
+            self._entries -= _weight(before[1])
+
+
+def _weight(tree: PrefixTree) -> int:
+    return tree.size + 1

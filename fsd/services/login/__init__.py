@@ -1,0 +1,1 @@
+"""Use cases of logging in: codes, attempts, sessions, and the user's own account."""

@@ -1,0 +1,296 @@
+"""Tries that may be refused: held up, decided, counted, recorded.
+
+Whatever is wrong, who tries is told `LoginRefused` and nothing else. Why is for the audit log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+from sqlalchemy.orm import Session as Db
+
+from fsd.audit.events import Event
+from fsd.audit.log import AuditLog
+from fsd.auth.recovery_codes import LOW
+from fsd.auth.throttle import Allowance, Lane, lanes, network_of
+from fsd.services.login.codes import Account, Codes, Kind, Match
+from fsd.store.engine import Database
+from fsd.store.login_models import LoginState
+from fsd.store.models import User
+from fsd.store.repos import logins, penalties, users
+from fsproto.errors import FsError, LoginRefused, SecurityError
+from fsproto.names import is_user
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_DONE = {
+    Event.LOGIN: "logged in",
+    Event.ENROLLED: "logged in",
+    Event.BACKUP_HANDED_OUT: "handed out a backup",
+}
+"""What the log says of what a try came to."""
+CODES_LOW = "recovery-codes-low"
+"""Kind of the notice that few recovery codes are left."""
+
+
+@dataclass(frozen=True)
+class LoginPolicy:
+    """What the operator decides about logins. Times are in milliseconds."""
+
+    session_ms: int = 12 * 3600 * 1000
+    """How long a session lasts."""
+    free_tries: int = 5
+    """Refusals of one name from one address, or of one identity key, before there is a wait."""
+    source_free_tries: int = 20
+    """Refusals from one address (of IPv6: its /64), whatever the names, before there is a wait."""
+    first_wait_ms: int = 30_000
+    """The first wait; every further refusal doubles it."""
+    longest_wait_ms: int = 15 * 60_000
+    """No wait is longer."""
+    forget_ms: int = 3600 * 1000
+    """After this long without a refusal, those before are forgotten."""
+    most_failures: int = 100
+    """Refusals in a row, with nothing wrong but the code, after which an account is locked
+    (NIST SP 800-63B, 5.2.2: no more than 100)."""
+    most_drift_ms: int = 120_000
+    """By how much a person's clock may be found to be off."""
+
+
+class Door(StrEnum):
+    """Where a try was made."""
+
+    NATIVE = "native"
+    SSH = "ssh"
+    """Which asks for a code, and not for the identity key."""
+
+
+class Why(StrEnum):
+    """Why a try was refused, as the audit log says it."""
+
+    WRONG = "wrong code"
+    USED = "code used before"
+    NO_KEY = "not signed by the identity key"
+    UNKNOWN = "no such user"
+    DISABLED = "disabled"
+    EXPIRED = "expired"
+    LOCKED = "locked"
+    NOT_ENROLLED = "not enrolled"
+    NO_BACKUP = "no backup of these keys"
+    OTHER_KEYS = "enrolled with other keys"
+    MALFORMED = "malformed"
+    DAMAGED = "a damaged record of ours"
+
+
+class Refused(LoginRefused):
+    """A login that was refused, and what follows from that; the person is not told which it was."""
+
+    def __init__(self, why: Why, *, right_code: bool = False) -> None:
+        """Take the reason, and whether the code was right all the same, used before or not."""
+        super().__init__(LoginRefused().sentence)
+        self.why = why
+        self.right_code = right_code
+
+
+class Throttled(LoginRefused):
+    """Too many were refused; this one was not even looked at."""
+
+
+@dataclass(frozen=True)
+class Try:
+    """One try."""
+
+    user: str
+    """The name, or what stands for all that nobody can have."""
+    address: str
+    at_ms: int
+    door: Door = Door.NATIVE
+
+    @property
+    def network(self) -> str:
+        """What refusals count against."""
+        return network_of(self.address)
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """What the log says of it."""
+        shown = {"user": self.user, "address": self.address}
+        return shown if self.door is Door.NATIVE else {**shown, "door": self.door}
+
+
+class Attempts:
+    """Lets tries decide, one after the other where they count together."""
+
+    def __init__(
+        self, database: Database, audit: AuditLog, codes: Codes, policy: LoginPolicy
+    ) -> None:
+        """Take where it is counted and recorded, what codes are, and what is allowed."""
+        self._database = database
+        self._audit = audit
+        self._codes = codes
+        self._policy = policy
+
+    def attempt(
+        self,
+        a_try: Try,
+        enter: Callable[[Db, LoginState | None], T],
+        *,
+        known: bool,
+        event: Event | None,
+    ) -> T:
+        """Let one try decide, in a transaction that counts it against the next if it fails.
+
+        `known` says that it was signed by the account's identity key. Tries in one lane pass here
+        one after the other, so that a thousand at once are no more than a thousand in a row.
+        """
+        among = lanes(a_try.user, a_try.network, known=known)
+        refused: FsError | None = None
+        with self._database.read() as db:
+            self._check(db, a_try, among)  # a flood of them does not get near those who write
+        with self._database.write() as db:
+            penalties.hold(db, among)
+            self._check(db, a_try, among)
+            state = logins.hold(db, a_try.user)
+            try:
+                with db.begin_nested():
+                    entered = enter(db, state)
+                self._passed(db, a_try, state, event, known=known)
+            except (LoginRefused, SecurityError) as error:
+                refused = error
+                self._failed(db, a_try, among, state, error)
+        if refused is not None:
+            raise refused
+        log.info(_DONE.get(event or Event.SECRET_REPLACED, "a code was used"), extra=a_try.shown)
+        return entered
+
+    def use(
+        self,
+        db: Db,
+        account: Account,
+        match: Match | None,
+        a_try: Try,
+    ) -> None:
+        """Use up a code that was looked at; `Refused` where it is not right, or does not count."""
+        user, state = account.user, account.state
+        check_is_in(user, a_try)
+        if state.locked_ms is not None or self._is_shut(state, a_try):
+            raise Refused(Why.LOCKED)
+        if match is None:
+            raise Refused(Why.WRONG)
+        if not self._codes.use(db, account, match, a_try.at_ms):
+            raise Refused(Why.USED, right_code=self._codes.was_used(db, account, match))
+        state.last_network = a_try.network
+        if match.kind is Kind.NEXT:
+            self.record(db, Event.SECRET_REPLACED, a_try, "the new one was used")
+        elif match.kind is Kind.RECOVERY:
+            left = logins.codes_left(db, user.id)
+            self.record(db, Event.RECOVERY_CODE_USED, a_try, f"{left} are left")
+            if left <= LOW:
+                logins.set_notice(db, user.id, CODES_LOW, left, a_try.at_ms)
+
+    def record(self, db: Db, event: Event, a_try: Try, detail: str = "") -> None:
+        """Record an event that a try has come to; of other doors than the native one, which."""
+        if a_try.door is not Door.NATIVE:
+            detail = f"door={a_try.door}, {detail}" if detail else f"door={a_try.door}"
+        self._audit.record_own(db, event, a_try, detail)
+
+    def _is_shut(self, state: LoginState, a_try: Try) -> bool:
+        """Tell whether an account's codes are not taken any more without its identity key."""
+        return a_try.door is Door.SSH and state.keyless_failures >= self._policy.most_failures
+
+    def _check(self, db: Db, a_try: Try, among: list[Lane]) -> None:
+        if any(penalties.of(db, lane).holds(a_try.at_ms) for lane in among):
+            log.warning("login throttled", extra=a_try.shown)
+            raise Throttled
+
+    def _passed(
+        self, db: Db, a_try: Try, state: LoginState | None, event: Event | None, *, known: bool
+    ) -> None:
+        """Forget what was refused before in the lane of this person alone, never of others."""
+        penalties.forget(db, Lane(a_try.user, "" if known else a_try.network))
+        if state is not None:
+            state.keyless_failures = 0
+            if a_try.door is Door.NATIVE:
+                state.failures = 0
+        if event is not None:
+            self.record(db, event, a_try)
+
+    def _failed(
+        self, db: Db, a_try: Try, among: list[Lane], state: LoginState | None, error: FsError
+    ) -> None:
+        why = error.why if isinstance(error, Refused) else Why.DAMAGED
+        # Damage in our own records must not look like somebody's wrong code.
+        reason = f": {error.sentence}" if isinstance(error, SecurityError) else ""
+        log.warning("login refused%s", reason, extra=a_try.shown)
+        self.record(db, Event.LOGIN_REFUSED, a_try, why)
+        for lane in among:
+            before = penalties.of(db, lane)
+            penalties.put(db, lane, before.after_refusal(self._allowance(lane), a_try.at_ms))
+        if state is None:
+            return
+        db.refresh(state)  # what the savepoint undid
+        if isinstance(error, Refused) and error.right_code:
+            self._tell(db, a_try, state, why)
+        if why in (Why.WRONG, Why.USED) and a_try.door is Door.SSH:
+            self._failed_without_key(db, a_try, state)
+        elif why in (Why.WRONG, Why.USED):
+            state.failures += 1
+            if state.failures >= self._policy.most_failures and state.locked_ms is None:
+                state.locked_ms = a_try.at_ms
+                self.record(db, Event.ACCOUNT_LOCKED, a_try, f"after {state.failures} refusals")
+
+    def _failed_without_key(self, db: Db, a_try: Try, state: LoginState) -> None:
+        """Count what anybody could have tried: it shuts the door that it was tried at, no other.
+
+        Whoever has the identity key still gets in at the native door, and that opens both again.
+        """
+        state.keyless_failures += 1
+        if state.keyless_failures == self._policy.most_failures:
+            detail = f"this door alone, after {state.keyless_failures} refusals"
+            self.record(db, Event.ACCOUNT_LOCKED, a_try, detail)
+
+    def _tell(self, db: Db, a_try: Try, state: LoginState, why: Why) -> None:
+        """Have the person told that a right code was in other hands than theirs."""
+        if why is Why.USED:
+            if a_try.network == state.last_network:
+                return  # as happens to who gives two commands within one step
+            event = Event.CODE_REPLAYED
+        elif why in (Why.NO_KEY, Why.OTHER_KEYS):
+            event = Event.CODE_WITHOUT_KEY
+        else:
+            return
+        self.record(db, event, a_try)
+        logins.notify(db, state.user_id, event.value, a_try.at_ms, a_try.address)
+
+    def _allowance(self, lane: Lane) -> Allowance:
+        policy = self._policy
+        free = policy.free_tries if lane.user else policy.source_free_tries
+        return Allowance(free, policy.first_wait_ms, policy.longest_wait_ms, policy.forget_ms)
+
+
+def check_is_in(user: User, a_try: Try) -> None:
+    """Raise `Refused` if an account is disabled or has expired."""
+    if user.disabled:
+        raise Refused(Why.DISABLED)
+    if users.is_expired(user.expires_ms, a_try.at_ms):
+        raise Refused(Why.EXPIRED)
+
+
+def session_ends_ms(user: User, at_ms: int, policy: LoginPolicy) -> int:
+    """Return when a session that begins now ends: with the account, at the latest."""
+    ends_ms = at_ms + policy.session_ms
+    return ends_ms if user.expires_ms is None else min(ends_ms, user.expires_ms)
+
+
+def possible(user: str) -> str:
+    """Return the name if there could be such a user, else one that nobody can have.
+
+    What a stranger sends as a name goes no further: not into a query, a log or the table of
+    penalties, which an endless name would fill and a NUL would break.
+    """
+    return user if is_user(user) else "?"

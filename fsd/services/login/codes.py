@@ -1,0 +1,141 @@
+"""Codes are used up here and nowhere else: one-time passwords and recovery codes.
+
+Whatever asks for a code (login, enrolment, recovery codes, a new secret) comes here with the
+account's login state held. Looking whether a code is right is one thing, using it up another: what
+is wrong besides the code can then be refused without the code being lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from sqlalchemy.orm import Session as Db
+
+from fsd.auth import recovery_codes
+from fsd.auth.otp import OtpSetting, learned_drift, matching_step, new_secret, normal
+from fsd.auth.vault import Vault
+from fsd.store import models
+from fsd.store.login_models import LoginState
+from fsd.store.repos import logins, users
+
+
+class Kind(Enum):
+    """What a code turned out to be."""
+
+    CURRENT = "a one-time password"
+    NEXT = "a one-time password of the new secret"
+    RECOVERY = "a recovery code"
+
+
+@dataclass(frozen=True)
+class Match:
+    """A right code, which may have been used before."""
+
+    kind: Kind
+    step: int = 0
+    code_hash: bytes = b""
+
+
+@dataclass(frozen=True)
+class CodeUsed:
+    """Somebody of whom a code was used up over this very connection, to get at something else.
+
+    With their identity key they log in once without another code.
+    """
+
+    user_id: int
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user and what is known of their logins, which is held."""
+
+    user: models.User
+    state: LoginState
+
+
+class Codes:
+    """The codes of all accounts."""
+
+    def __init__(self, vault: Vault, *, most_drift_ms: int) -> None:
+        """Take what opens secrets, and how far a clock may be off."""
+        self._vault = vault
+        self._most_drift_ms = most_drift_ms
+        self._decoy = OtpSetting(new_secret())
+
+    def match(self, db: Db, account: Account | None, typed: str, now_ms: int) -> Match | None:
+        """Return what a code is, as typed; None if it is none of the account's.
+
+        For a user who does not exist the same work is done in vain.
+        """
+        code = normal(typed)
+        word = recovery_codes.canonical(code)
+        if word is not None:
+            user_id = account.user.id if account else 0
+            code_hash = recovery_codes.hashed(user_id, word)
+            found = logins.has_code(db, user_id, code_hash)
+            return Match(Kind.RECOVERY, code_hash=code_hash) if found else None
+        if account is None:
+            matching_step(self._decoy, code, now_ms)
+            return None
+        user, state = account.user, account.state
+        step = matching_step(self._setting(user), code, now_ms, state.drift_ms)
+        if step is not None:
+            return Match(Kind.CURRENT, step)
+        if user.next_secret is not None:
+            waiting = self._setting(user, user.next_secret)
+            step = matching_step(waiting, code, now_ms, state.drift_ms)
+        return None if step is None else Match(Kind.NEXT, step)
+
+    def use(self, db: Db, account: Account, match: Match, now_ms: int) -> bool:
+        """Use a code up; False if it, or a later one, was used before.
+
+        Of any number who try at the same moment one has it, by a conditional change of one row.
+        """
+        user, state = account.user, account.state
+        match match.kind:
+            case Kind.RECOVERY:
+                return logins.use_code(db, user.id, match.code_hash)
+            case Kind.CURRENT:
+                used = users.use_step(db, user.id, state.secret_no, match.step, now_ms)
+            case Kind.NEXT:
+                number = state.secret_no + 1
+                used = users.move_to_next(db, user.id, number, match.step, now_ms)
+                if used:
+                    state.secret_no, state.next_since_ms = number, None
+        if used:
+            db.refresh(user)
+            setting = self._setting(user)
+            state.drift_ms = learned_drift(
+                setting, match.step, now_ms, state.drift_ms, most_ms=self._most_drift_ms
+            )
+        return used
+
+    def was_used(self, db: Db, account: Account, match: Match) -> bool:
+        """Tell whether a code that was not to be had is one that has let somebody in before."""
+        if match.kind is not Kind.CURRENT:
+            return False
+        return users.was_used(db, account.user.id, account.state.secret_no, match.step)
+
+    def _setting(self, user: models.User, sealed: bytes | None = None) -> OtpSetting:
+        secret = self._vault.open(user.otp_secret if sealed is None else sealed, user.id)
+        return OtpSetting(secret, user.otp_digits, user.otp_period, user.otp_algorithm)
+
+
+def rotate(vault: Vault, account: Account, now_ms: int) -> OtpSetting:
+    """Put a new secret beside an account's own, in place of one that was never used."""
+    user, state = account.user, account.state
+    setting = OtpSetting(new_secret(), user.otp_digits, user.otp_period, user.otp_algorithm)
+    user.next_secret, state.next_since_ms = vault.seal(setting.secret, user.id), now_ms
+    return setting
+
+
+def replace(vault: Vault, account: Account) -> OtpSetting:
+    """Put a new secret in the place of an account's own, and of one beside it, at once."""
+    user, state = account.user, account.state
+    setting = OtpSetting(new_secret(), user.otp_digits, user.otp_period, user.otp_algorithm)
+    user.otp_secret, user.next_secret = vault.seal(setting.secret, user.id), None
+    user.last_step = 0
+    state.secret_no, state.next_since_ms, state.drift_ms = state.secret_no + 1, None, 0
+    return setting

@@ -1,0 +1,411 @@
+"""Accounts as the people who have them use them: enrolling, logging in, logging out.
+
+Whatever is wrong with a login, the answer is `LoginRefused` and nothing else; the door sends it
+at a fixed time after it was asked, so that neither words nor time tell an unknown user from a
+wrong code (see `doors.native`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from sqlalchemy.orm import Session as Db
+
+from fsd.audit.events import Event
+from fsd.audit.log import AuditLog
+from fsd.auth.vault import Vault
+from fsd.services.files.key_log import LogKeeper
+from fsd.services.login import key_backup
+from fsd.services.login.attempts import (
+    Attempts,
+    LoginPolicy,
+    Refused,
+    Try,
+    Why,
+    check_is_in,
+    possible,
+    session_ends_ms,
+)
+from fsd.services.login.codes import Account, Codes, CodeUsed
+from fsd.services.login.identities import checked_bundle, plant, register, replace_keys, signed_by
+from fsd.services.login.own_account import OwnAccount, Principal
+from fsd.services.login.ssh_login import SshLogins
+from fsd.services.quota_policy import QuotaPolicy
+from fsd.store import models
+from fsd.store.engine import Database
+from fsd.store.login_models import LoginState
+from fsd.store.repos import logins, nodes, sessions, users
+from fsproto import crypto, labels
+from fsproto.errors import (
+    LoginRefused,
+)
+from fsproto.messages.account import (
+    Backup,
+    Enroll,
+    Login,
+    Notice,
+    Recover,
+    Recovery,
+    TreeRoot,
+    Welcome,
+)
+from fsproto.messages.keylog import Rotate
+from fsproto.signed import Signed
+from fsproto.types import Random
+
+__all__ = ["Accounts", "LoginPolicy", "Principal"]
+
+log = logging.getLogger(__name__)
+
+TICKET_SIZE = 32
+TOUCH_MS = 10 * 60_000
+"""How exactly it is known when a session was last gone on with."""
+
+
+_Entered = tuple[Principal, Welcome]
+
+
+class Accounts:
+    """Enrolling and logging in; all calls block, none knows of sockets."""
+
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        *,
+        audit: AuditLog,
+        policy: LoginPolicy,
+        log: LogKeeper,
+        now_ms: Callable[[], int],
+        random: Random,
+        quota: QuotaPolicy | None = None,
+    ) -> None:
+        """Take the parts; makes the decoy that stands in for users who do not exist."""
+        self._database = database
+        self._audit = audit
+        self._policy = policy
+        self._log = log
+        self._now_ms = now_ms
+        self._random = random
+        self._codes = Codes(vault, most_drift_ms=policy.most_drift_ms)
+        self._attempts = Attempts(database, audit, self._codes, policy)
+        self._decoy_key = crypto.SigningKey(random(crypto.ED25519_SIZE)).public
+        self.own = OwnAccount(
+            database,
+            vault,
+            self._attempts,
+            self._codes,
+            now_ms=now_ms,
+            random=random,
+            quota=quota or QuotaPolicy(),
+        )
+        """What people do about their own account, once they are logged in."""
+        self.ssh = SshLogins(
+            database, self._attempts, self._codes, policy, now_ms=now_ms, random=random
+        )
+        """Logging in over SSH."""
+
+    def login(self, ask: Login, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
+        """Let somebody in with a one-time password or a ticket, and always the identity key."""
+        a_try = Try(possible(ask.user), address, self._now_ms())
+        # A ticket is 256 random bits and of no use without the identity key, so it cannot be
+        # guessed: such tries are neither counted nor held up, or who guesses could end a session.
+        if ask.otp is None:
+            return self._go_on(ask, a_try, channel_id)
+        known = self._is_known(a_try, ask, labels.SIGN_LOGIN, channel_id)
+        return self._attempts.attempt(
+            a_try,
+            lambda db, state: self._login(db, state, ask, a_try, signed=known),
+            known=known,
+            event=Event.LOGIN,
+        )
+
+    def enroll(self, ask: Enroll, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
+        """Register a person's first keys and their empty tree, with a one-time password."""
+        a_try = Try(possible(ask.user), address, self._now_ms())
+        # Whoever signs with keys that are registered already has an allowance of their own.
+        known = self._is_known(a_try, ask, labels.SIGN_ENROLL, channel_id)
+        return self._attempts.attempt(
+            a_try,
+            lambda db, state: self._enroll(db, state, ask, channel_id, a_try),
+            known=known,
+            event=Event.ENROLLED,
+        )
+
+    def recover(self, ask: Recover, channel_id: bytes, address: str) -> tuple[CodeUsed, Recovery]:
+        """Hand out somebody's backup, for a code and their phrase's signature."""
+        a_try = Try(possible(ask.user), address, self._now_ms())
+        # Like the identity key, which it leads to, the phrase has an allowance of its own.
+        known = self._knows_the_phrase(a_try, ask, channel_id)
+        return self._attempts.attempt(
+            a_try,
+            lambda db, state: self._recover(db, state, ask, a_try, signed=known),
+            known=known,
+            event=Event.BACKUP_HANDED_OUT,
+        )
+
+    def log_in_after_code(
+        self, used: CodeUsed, ask: Login, channel_id: bytes, address: str
+    ) -> tuple[Principal, Welcome]:
+        """Let in who used up a code over the same connection, and proves to have the identity key.
+
+        That code was for the backup of that key, or to get in over SSH.
+        """
+        a_try = Try(possible(ask.user), address, self._now_ms())
+        known = self._is_known(a_try, ask, labels.SIGN_LOGIN, channel_id)
+        return self._attempts.attempt(
+            a_try,
+            lambda db, _: self._log_in_after_code(db, used, ask, a_try, signed=known),
+            known=known,
+            event=Event.LOGIN,
+        )
+
+    def keep_backup(self, who: Principal, ask: Backup) -> None:
+        """Keep somebody's sealed identity, in place of one kept before."""
+        with self._database.write() as db:
+            key_backup.keep(db, who.user_id, who.ed25519, ask, self._now_ms())
+            self._audit.record_own(db, Event.BACKUP_KEPT, who)
+        log.info("kept a backup of keys", extra={"user": who.user})
+
+    def logout(self, who: Principal) -> None:
+        """End the session for good."""
+        with self._database.write() as db:
+            sessions.end(db, who.session_id)
+            self._audit.record_own(db, Event.LOGOUT, who)
+        log.info("logged out", extra={"user": who.user})
+
+    def still_in(self, who: Principal) -> bool:
+        """Tell whether the session of a connection still holds, and its user is let in."""
+        with self._database.read() as db:
+            user = db.get(models.User, who.user_id)
+            holds = sessions.alive(db, who.session_id, self._now_ms())
+            return user is not None and not users.is_out(user, self._now_ms()) and holds
+
+    def rotate(self, who: Principal, ask: Rotate) -> None:
+        """Replace a person's keys by ones that the old key has signed; other sessions end."""
+        with self._database.write() as db:
+            logins.hold(db, who.user)
+            new = replace_keys(db, who, ask, self._now_ms())
+            key = new.body.ed25519
+            self._log.rotated(db, who.user, new.hash, key, ask.signature)
+            sessions.end_others(db, who.user_id, who.session_id)
+            session = db.get(models.Session, who.session_id)
+            if session is not None:
+                session.ed25519 = key
+            self._audit.record_own(db, Event.KEYS_ROTATED, who)
+        log.info("keys rotated", extra={"user": who.user})
+
+    # --- one try
+
+    def _knows_the_phrase(self, a_try: Try, ask: Recover, channel_id: bytes) -> bool:
+        """Tell whether a try was signed by the recovery phrase of its account's backup."""
+        with self._database.read() as db:
+            backup = key_backup.find(db, users.by_name(db, a_try.user))
+        key = backup.recovery_key if backup else self._decoy_key
+        signed = signed_by(key, ask.signature, labels.SIGN_RECOVER, channel_id, ask.user)
+        return signed and backup is not None
+
+    def _is_known(self, a_try: Try, ask: Login | Enroll, label: bytes, channel_id: bytes) -> bool:
+        """Tell whether a try was signed by the identity key that its account has now."""
+        with self._database.read() as db:
+            _, bundle = _named(db, a_try)
+        return self._has_signed(bundle, ask, label, channel_id)
+
+    def _has_signed(
+        self, bundle: models.Bundle | None, ask: Login | Enroll, label: bytes, channel_id: bytes
+    ) -> bool:
+        """Tell whether a try was signed by an identity key; none takes as long as one."""
+        key = bundle.ed25519 if bundle else self._decoy_key
+        return signed_by(key, ask.signature, label, channel_id, ask.user) and bundle is not None
+
+    def _login(
+        self, db: Db, state: LoginState | None, ask: Login, a_try: Try, *, signed: bool
+    ) -> _Entered:
+        account = _account(db, a_try, state)
+        match = self._codes.match(db, account, ask.otp or "", a_try.at_ms)
+        if account is None:
+            raise Refused(Why.UNKNOWN)
+        user = account.user
+        bundle = users.bundle(db, user.id)
+        if bundle is None:
+            raise Refused(Why.NOT_ENROLLED)
+        if not signed:
+            raise Refused(Why.NO_KEY, right_code=match is not None)
+        if ask.ticket is not None:
+            raise Refused(Why.MALFORMED)
+        self._attempts.use(db, account, match, a_try)
+        session, ticket = self._new_session(db, user, bundle.ed25519, a_try)
+        return self._welcome(db, user, session, ticket, _told(db, user.id))
+
+    def _enroll(
+        self, db: Db, state: LoginState | None, ask: Enroll, channel_id: bytes, a_try: Try
+    ) -> _Entered:
+        bundle = checked_bundle(ask)
+        key = bundle.body.ed25519
+        if not signed_by(key, ask.signature, labels.SIGN_ENROLL, channel_id, ask.user):
+            raise Refused(Why.MALFORMED)
+        account = _account(db, a_try, state)
+        match = self._codes.match(db, account, ask.otp, a_try.at_ms)
+        if account is None:
+            raise Refused(Why.UNKNOWN)
+        user = account.user
+        known = users.bundle(db, user.id)
+        if known is not None and known.payload != bundle.signed.payload:
+            raise Refused(Why.OTHER_KEYS, right_code=match is not None)
+        self._attempts.use(db, account, match, a_try)
+        # The very same keys again: the answer to their enrolment was lost on its way.
+        if known is None:
+            register(db, user.id, bundle, a_try.at_ms)
+            self._log.enrolled(db, user.name, bundle.hash, key)
+            plant(db, user, ask.tree, key)
+        session, ticket = self._new_session(db, user, key, a_try)
+        return self._welcome(db, user, session, ticket)
+
+    def _recover(
+        self, db: Db, state: LoginState | None, ask: Recover, a_try: Try, *, signed: bool
+    ) -> tuple[CodeUsed, Recovery]:
+        account = _account(db, a_try, state)
+        match = self._codes.match(db, account, ask.otp, a_try.at_ms)
+        if account is None:
+            raise Refused(Why.UNKNOWN)
+        backup = key_backup.find(db, account.user)
+        if backup is None:
+            raise Refused(Why.NO_BACKUP)
+        if not signed:
+            raise Refused(Why.NO_KEY, right_code=match is not None)
+        self._attempts.use(db, account, match, a_try)
+        return CodeUsed(account.user.id), Recovery(backup.sealed)
+
+    def _log_in_after_code(
+        self,
+        db: Db,
+        used: CodeUsed,
+        ask: Login,
+        a_try: Try,
+        *,
+        signed: bool,
+    ) -> _Entered:
+        user = users.by_name(db, a_try.user)
+        if user is None or user.id != used.user_id:
+            raise Refused(Why.UNKNOWN)
+        bundle = users.bundle(db, user.id)
+        if bundle is None:
+            raise Refused(Why.NOT_ENROLLED)
+        check_is_in(user, a_try)
+        if ask.otp is not None or ask.ticket is not None:
+            raise Refused(Why.MALFORMED)
+        if not signed:
+            raise Refused(Why.NO_KEY)
+        session, ticket = self._new_session(db, user, bundle.ed25519, a_try)
+        return self._welcome(db, user, session, ticket, _told(db, user.id))
+
+    def _go_on(self, ask: Login, a_try: Try, channel_id: bytes) -> _Entered:
+        """Let a ticket decide. That changes nothing, unless there is something to be noted."""
+        with self._database.read() as db:
+            user, bundle = _named(db, a_try)
+            signed = self._has_signed(bundle, ask, labels.SIGN_LOGIN, channel_id)
+            held = _holder(db, user, bundle, ask, a_try)
+            if held is not None and signed and not _to_note(db, held[1], a_try):
+                log.info("logged in", extra=a_try.shown)
+                return self._welcome(db, *held)
+        if held is None:
+            log.warning("login refused", extra=a_try.shown)
+            raise LoginRefused
+        with self._database.write() as db:
+            logins.hold(db, a_try.user)
+            held = _holder(db, *_named(db, a_try), ask, a_try)
+            if held is None:
+                raise LoginRefused
+            if signed:
+                return self._note(db, *held, a_try)
+            self._attempts.record(db, Event.TICKET_WITHOUT_KEY, a_try)
+            told = Event.TICKET_WITHOUT_KEY.value
+            logins.notify(db, held[0].id, told, a_try.at_ms, a_try.address)
+        log.warning("login refused: a ticket without its identity key", extra=a_try.shown)
+        raise LoginRefused
+
+    def _note(self, db: Db, user: models.User, session: models.Session, a_try: Try) -> _Entered:
+        if session.address != a_try.address:
+            detail = f"before from {session.address}"
+            self._attempts.record(db, Event.SESSION_MOVED, a_try, detail)
+        sessions.touch(db, session.id, a_try.at_ms, a_try.address)
+        log.info("logged in", extra=a_try.shown)
+        return self._welcome(db, user, session, told=_told(db, user.id))
+
+    def _new_session(
+        self, db: Db, user: models.User, ed25519: bytes, a_try: Try
+    ) -> tuple[models.Session, bytes]:
+        ticket = self._random(TICKET_SIZE)
+        session = models.Session(
+            ticket_hash=crypto.sha256(ticket),
+            user_id=user.id,
+            ed25519=ed25519,
+            created_ms=a_try.at_ms,
+            expires_ms=session_ends_ms(user, a_try.at_ms, self._policy),
+            used_ms=a_try.at_ms,
+            address=a_try.address,
+        )
+        db.add(session)
+        db.flush()
+        return session, ticket
+
+    def _welcome(
+        self,
+        db: Db,
+        user: models.User,
+        session: models.Session,
+        ticket: bytes | None = None,
+        told: list[Notice] | None = None,
+    ) -> _Entered:
+        tree = users.tree(db, user.id)
+        if tree is None:
+            raise Refused(Why.NOT_ENROLLED)
+        (manifest,) = nodes.manifests(db, [tree.root_id])
+        state = nodes.state(db, tree.root_id)
+        root = TreeRoot(Signed(tree.payload, tree.signature), manifest, nodes.signed(state))
+        who = Principal(user.id, user.name, session.ed25519, session.id, session.address)
+        now_ms = self._now_ms()
+        head = self._log.head(db)
+        return who, Welcome(user.name, ticket, session.expires_ms, now_ms, root, head, told or [])
+
+
+def _named(db: Db, a_try: Try) -> tuple[models.User | None, models.Bundle | None]:
+    """Return who a try says it is by, and their keys, as far as there are such."""
+    user = users.by_name(db, a_try.user)
+    return user, users.bundle(db, user.id) if user else None
+
+
+def _holder(
+    db: Db, user: models.User | None, bundle: models.Bundle | None, ask: Login, a_try: Try
+) -> tuple[models.User, models.Session] | None:
+    """Return whose session a ticket is, if it is the session of who claims to have it."""
+    session = sessions.by_ticket(db, crypto.sha256(ask.ticket or b""), a_try.at_ms)
+    if user is None or bundle is None or session is None or users.is_out(user, a_try.at_ms):
+        return None
+    if session.user_id != user.id or session.ed25519 != bundle.ed25519:
+        return None
+    return user, session
+
+
+def _account(db: Db, a_try: Try, state: LoginState | None) -> Account | None:
+    """Return whose account a try is about."""
+    user = users.by_name(db, a_try.user)
+    return None if user is None or state is None else Account(user, state)
+
+
+def _to_note(db: Db, session: models.Session, a_try: Try) -> bool:
+    """Tell whether something is to be written when a session is gone on with."""
+    moved = session.address != a_try.address
+    rested = a_try.at_ms - session.used_ms >= TOUCH_MS
+    return moved or rested or bool(logins.notices(db, session.user_id))
+
+
+def _told(db: Db, user_id: int) -> list[Notice]:
+    """Return what somebody is to be told, which is this one time."""
+    told = [
+        Notice(each.kind, each.at_ms, each.count, each.address)
+        for each in logins.notices(db, user_id)
+    ]
+    logins.drop_notices(db, user_id)
+    return told

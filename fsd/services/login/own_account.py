@@ -1,0 +1,189 @@
+"""What people do about their own account, once they are logged in: sessions, codes, secret.
+
+A session alone is not enough to take an account over: what makes new codes or a new secret asks for
+a code once more, and one that is refused counts like one at the login.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlalchemy.orm import Session as Db
+
+from fsd.audit.events import Event
+from fsd.auth import recovery_codes
+from fsd.auth.vault import Vault
+from fsd.services.login import codes
+from fsd.services.login.attempts import Attempts, Refused, Try, Why
+from fsd.services.login.codes import Account, Codes, Kind
+from fsd.services.login.ssh_login import how
+from fsd.services.quota_policy import QuotaPolicy
+from fsd.store import models
+from fsd.store.engine import Database
+from fsd.store.login_models import LoginState
+from fsd.store.repos import logins, quotas, sessions, users
+from fsproto import __version__
+from fsproto.errors import LoginRefused
+from fsproto.messages.account import NewSecret, RecoveryCodes, RunningSession, Sessions, Status
+from fsproto.sealed.manifest import Kind as NodeKind
+from fsproto.types import Random
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who is speaking on a connection that logged in."""
+
+    user_id: int
+    user: str
+    ed25519: bytes
+    """The identity key, 32 bytes."""
+    session_id: int
+    address: str
+
+
+class OwnAccount:
+    """The own accounts of all people; all calls block."""
+
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        attempts: Attempts,
+        codes: Codes,
+        *,
+        now_ms: Callable[[], int],
+        random: Random,
+        quota: QuotaPolicy,
+    ) -> None:
+        """Take the parts, and everybody's quota."""
+        self._database = database
+        self._vault = vault
+        self._attempts = attempts
+        self._codes = codes
+        self._now_ms = now_ms
+        self._random = random
+        self._quota = quota
+
+    def status(self, who: Principal) -> Status:
+        """Return what the server says of itself and of the account.
+
+        Files and folders are those that are there; the bytes are all that is kept, so those of
+        older versions and of what was removed count until the janitor deletes them.
+        """
+        with self._database.read() as db:
+            session = db.get(models.Session, who.session_id)
+            kinds, stored = users.usage(db, who.user_id)
+            row = quotas.get(db, who.user_id)
+            return Status(
+                server_version=__version__,
+                expires_ms=session.expires_ms if session else 0,
+                files=kinds.get(NodeKind.FILE, 0),
+                folders=kinds.get(NodeKind.FOLDER, 0),
+                stored_bytes=stored,
+                used_bytes=row.used_bytes if row else 0,
+                quota_bytes=self._quota.bytes_of(row),
+                quota_files=self._quota.files_of(row),
+            )
+
+    def sessions(self, who: Principal) -> Sessions:
+        """Return the running sessions of who asks."""
+        with self._database.read() as db:
+            return Sessions(
+                [
+                    RunningSession(
+                        each.id,
+                        each.created_ms,
+                        each.used_ms,
+                        each.expires_ms,
+                        each.address,
+                        each.id == who.session_id,
+                        how(each.ssh_key),
+                    )
+                    for each in sessions.of_user(db, who.user_id, self._now_ms())
+                ]
+            )
+
+    def end_sessions(self, who: Principal) -> None:
+        """End all sessions of who asks, this one too."""
+        with self._database.write() as db:
+            sessions.end_all(db, who.user_id)
+            self._attempts.record(db, Event.SESSIONS_ENDED, self._try(who), "all, by themselves")
+
+    def make_recovery_codes(self, who: Principal, code: str) -> RecoveryCodes:
+        """Make new recovery codes; `LoginRefused` if the code is not right."""
+        made = recovery_codes.new_codes(self._random)
+
+        def make(db: Db, account: Account) -> None:
+            user_id = account.user.id
+            logins.replace_codes(db, user_id, recovery_codes.hashes(user_id, made), self._now_ms())
+
+        self._with_code(who, code, make, Event.RECOVERY_CODES_MADE)
+        return RecoveryCodes(made)
+
+    def rotate_secret(self, who: Principal, code: str) -> NewSecret:
+        """Make a new secret beside the old one; `LoginRefused` if the code is not right."""
+
+        def make(_: Db, account: Account) -> NewSecret:
+            made = codes.rotate(self._vault, account, self._now_ms())
+            return NewSecret(made.secret, made.digits, made.period, made.algorithm)
+
+        return self._with_code(who, code, make, Event.SECRET_ROTATED)
+
+    def confirm_secret(self, who: Principal, code: str) -> None:
+        """Use a code of the new secret, which ends the old one; `LoginRefused` if it is none."""
+
+        def confirm(db: Db, state: LoginState | None) -> None:
+            account = _account(db, who, state)
+            match = self._codes.match(db, account, code, self._now_ms())
+            if match is not None and match.kind is not Kind.NEXT:
+                raise Refused(Why.WRONG)
+            self._attempts.use(db, account, match, self._try(who))
+
+        with _one_answer():
+            self._attempts.attempt(self._try(who), confirm, known=True, event=None)
+
+    def _with_code(
+        self,
+        who: Principal,
+        code: str,
+        make: Callable[[Db, Account], T],
+        event: Event,
+    ) -> T:
+        """Do something for who gives a right code, which that uses up."""
+        a_try = self._try(who)
+
+        def with_code(db: Db, state: LoginState | None) -> T:
+            account = _account(db, who, state)
+            match = self._codes.match(db, account, code, a_try.at_ms)
+            self._attempts.use(db, account, match, a_try)
+            return make(db, account)
+
+        with _one_answer():
+            return self._attempts.attempt(a_try, with_code, known=True, event=event)
+
+    def _try(self, who: Principal) -> Try:
+        return Try(who.user, who.address, self._now_ms())
+
+
+@contextmanager
+def _one_answer() -> Iterator[None]:
+    """Tell the same whatever is wrong with a code, as the door does."""
+    try:
+        yield
+    except LoginRefused:
+        raise LoginRefused(
+            "The code was refused: it is wrong, or was used, or too many were tried before it."
+        ) from None
+
+
+def _account(db: Db, who: Principal, state: LoginState | None) -> Account:
+    """Return the account of who is logged in; `Refused` if it was removed meanwhile."""
+    user = db.get(models.User, who.user_id)
+    if user is None or state is None or state.user_id != user.id:
+        raise Refused(Why.UNKNOWN)
+    return Account(user, state)

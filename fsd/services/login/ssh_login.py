@@ -1,0 +1,193 @@
+"""Logins over SSH: by a code, or with the key of a session that a code has begun.
+
+An SSH client has no identity key, so what it may do once it is in is little: carry the native
+protocol, which asks for that key inside. A code is looked at by the same means as at the native
+door (`attempts`, `codes`), so one that was used there is refused here, and the other way round.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session as Db
+
+from fsd.audit.events import Event
+from fsd.services.login.attempts import (
+    Attempts,
+    Door,
+    LoginPolicy,
+    Refused,
+    Try,
+    Why,
+    possible,
+    session_ends_ms,
+)
+from fsd.services.login.codes import Account, Codes
+from fsd.store import models
+from fsd.store.engine import Database
+from fsd.store.login_models import LoginState
+from fsd.store.repos import logins, sessions, users
+from fsproto import crypto
+from fsproto.types import Random
+
+log = logging.getLogger(__name__)
+
+NO_KEY = b""
+"""In place of a key's hash: the session ends with its connection."""
+_TICKET_SIZE = 32
+TOUCH_MS = 10 * 60_000
+"""How exactly it is known when a session was last gone on with."""
+
+
+@dataclass(frozen=True)
+class SshEntry:
+    """Who got in over SSH, and by which session."""
+
+    user_id: int
+    user: str
+    session_id: int
+    address: str
+    by_code: bool
+    """Whether a code was used up on this very connection, or a session gone on with."""
+    lasts: bool
+    """Whether the session outlives the connection, since it is bound to a key."""
+
+
+class SshLogins:
+    """Logging in over SSH; all calls block, none knows of SSH."""
+
+    def __init__(
+        self,
+        database: Database,
+        attempts: Attempts,
+        codes: Codes,
+        policy: LoginPolicy,
+        *,
+        now_ms: Callable[[], int],
+        random: Random,
+    ) -> None:
+        """Take the parts; `attempts` and `codes` are those of the native door."""
+        self._database = database
+        self._attempts = attempts
+        self._codes = codes
+        self._policy = policy
+        self._now_ms = now_ms
+        self._random = random
+
+    def with_code(self, user: str, code: str, ssh_key: bytes, address: str) -> SshEntry:
+        """Let somebody in with a one-time password or recovery code; `LoginRefused` otherwise.
+
+        `ssh_key` is the SHA-256 of a public key that they have proved to hold, or `NO_KEY`. Who
+        has not enrolled yet does not get in: their code is for enrolling.
+        """
+        a_try = Try(possible(user), address, self._now_ms(), Door.SSH)
+        return self._attempts.attempt(
+            a_try,
+            lambda db, state: self._enter(db, state, code, ssh_key, a_try),
+            known=False,
+            event=Event.LOGIN,
+        )
+
+    def with_key(self, user: str, ssh_key: bytes, address: str) -> SshEntry | None:
+        """Go on with the session of a key (its SHA-256) that was proved; None if there is none.
+
+        Of a key that no session is bound to nothing is looked up that depends on the user.
+        """
+        a_try = Try(possible(user), address, self._now_ms(), Door.SSH)
+        with self._database.read() as db:
+            found = _bound(db, ssh_key, a_try)
+            if found is None:
+                return None
+            holder, session = found
+            if not _to_note(session, a_try):
+                log.info("logged in", extra=a_try.shown)
+                return _entry(holder, session, a_try, by_code=False)
+        with self._database.write() as db:
+            logins.hold(db, a_try.user)
+            found = _bound(db, ssh_key, a_try)
+            if found is None:
+                return None
+            holder, session = found
+            if session.address != a_try.address:
+                detail = f"before from {session.address}"
+                self._attempts.record(db, Event.SESSION_MOVED, a_try, detail)
+            sessions.touch(db, session.id, a_try.at_ms, a_try.address)
+            log.info("logged in", extra=a_try.shown)
+            return _entry(holder, session, a_try, by_code=False)
+
+    def running(self, ids: Collection[int]) -> set[int]:
+        """Return which of some sessions still hold, of users who are not disabled."""
+        if not ids:
+            return set()
+        with self._database.read() as db:
+            return sessions.running(db, list(ids), self._now_ms())
+
+    def left(self, entry: SshEntry) -> None:
+        """End a session that was bound to its connection, which has ended."""
+        if entry.lasts:
+            return
+        with self._database.write() as db:
+            sessions.end(db, entry.session_id)
+
+    def _enter(
+        self, db: Db, state: LoginState | None, code: str, ssh_key: bytes, a_try: Try
+    ) -> SshEntry:
+        user = users.by_name(db, a_try.user)
+        account = None if user is None or state is None else Account(user, state)
+        match = self._codes.match(db, account, code, a_try.at_ms)
+        if account is None:
+            raise Refused(Why.UNKNOWN)
+        user = account.user
+        bundle = users.bundle(db, user.id)
+        if bundle is None:
+            raise Refused(Why.NOT_ENROLLED)
+        before = account.state.last_network
+        self._attempts.use(db, account, match, a_try)
+        if before != a_try.network:  # a code is enough here: the person is to know
+            logins.notify(db, user.id, Event.SSH_SESSION.value, a_try.at_ms, a_try.address)
+        if ssh_key:
+            sessions.end_of_ssh_key(db, user.id, ssh_key)
+            detail = f"bound to {crypto.as_fingerprint(ssh_key)}"
+            self._attempts.record(db, Event.SSH_SESSION, a_try, detail)
+        session = models.Session(
+            ticket_hash=crypto.sha256(self._random(_TICKET_SIZE)),  # of a ticket that nobody gets
+            user_id=user.id,
+            ed25519=bundle.ed25519,
+            created_ms=a_try.at_ms,
+            expires_ms=session_ends_ms(user, a_try.at_ms, self._policy),
+            used_ms=a_try.at_ms,
+            address=a_try.address,
+            ssh_key=ssh_key,
+        )
+        db.add(session)
+        db.flush()
+        return _entry(user, session, a_try, by_code=True)
+
+
+def how(ssh_key: bytes | None) -> str:
+    """Return what a session is called: `native`, `ssh` or `ssh SHA256:…`."""
+    if ssh_key is None:
+        return "native"
+    return f"ssh {crypto.as_fingerprint(ssh_key)}" if ssh_key else "ssh"
+
+
+def _bound(db: Db, ssh_key: bytes, a_try: Try) -> tuple[models.User, models.Session] | None:
+    """Return the session of a key, if it is one of the user who claims to have it."""
+    if ssh_key == NO_KEY:
+        return None
+    for user, session in sessions.by_ssh_key(db, ssh_key, a_try.at_ms):
+        bundle = users.bundle(db, user.id)
+        if user.name == a_try.user and not users.is_out(user, a_try.at_ms) and bundle is not None:
+            return (user, session) if bundle.ed25519 == session.ed25519 else None
+    return None
+
+
+def _to_note(session: models.Session, a_try: Try) -> bool:
+    return session.address != a_try.address or a_try.at_ms - session.used_ms >= TOUCH_MS
+
+
+def _entry(user: models.User, session: models.Session, a_try: Try, *, by_code: bool) -> SshEntry:
+    lasts = bool(session.ssh_key)
+    return SshEntry(user.id, user.name, session.id, a_try.address, by_code, lasts)

@@ -1,0 +1,1 @@
+"""What the server's and the client's programs do alike on a machine."""

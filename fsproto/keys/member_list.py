@@ -1,0 +1,230 @@
+"""Member lists: to whom a node is shared, signed by its owner as a whole.
+
+    MemberList = [format, node, version, previous, generation, owner, owner_key,
+                  members: [Member], above: [Writer], former: [Former], time_ms, log_head]
+                 in format 1; in format 2, came: [Came] follows
+    Member     = [user, role (2 reader, 3 writer), Ed25519 key, hash of the bundle,
+                  hash of the sealed node key]
+    Writer     = [user, Ed25519 key]
+    Former     = [user, Ed25519 key, generation]
+    Came       = [user, group, role]
+
+`above` are people who may write here because they may write to a folder that this node lies in:
+who is shown this node alone cannot see those lists. `former` are people who could write once, and
+the last generation of this node's key under which what they wrote counts. The list is bound to
+one generation, and there is no list without one: who signs something here must have been a writer
+under the generation that it was written under. `came` says of members whom the owner took in with
+a group by which they came, and as what; it is for the owner alone to know whom to take out with it.
+
+The node's key sealed to a member (`grants.wrap`) travels apart from the list, to that member alone;
+the list names its hash.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fsproto import crypto, labels
+from fsproto.errors import IntegrityError, RemoteProtocolError, SignatureError
+from fsproto.keys.grants import Role, unwrap
+from fsproto.limits import LOG_HEAD_SIZE, MAX_CAME, MAX_GENERATION, MAX_MEMBERS
+from fsproto.names import is_user
+from fsproto.packing import Record, unpack
+from fsproto.signed import Signed, open_signed, payload_hash, sign
+from fsproto.types import NO_NODE, Hash, NodeId
+from fsproto.values import Value
+
+if TYPE_CHECKING:
+    from fsproto.keys.identity import Identity
+    from fsproto.keys.tree import KeyedNode
+
+FORMAT = 1
+FORMAT_WITH_GROUPS = 2
+_BEGINS_GROUPED = b"\x9d"
+"""How msgpack writes that an array of 13 follows: one more than a list of format 1 has."""
+ALONE = ""
+"""What stands for a group where a member was named by themselves."""
+
+
+class Member(Record, frozen=True):
+    """One person a node is shared with."""
+
+    user: str
+    role: Role
+    ed25519: bytes
+    """The person's identity key, 32 bytes."""
+    bundle: Hash
+    """Hash of the bundle that the node's key was sealed to."""
+    sealed: Hash
+    """Hash of the node's key sealed to the person."""
+
+
+class Writer(Record, frozen=True):
+    """Somebody who may write here because of a list further up."""
+
+    user: str
+    ed25519: bytes
+
+
+class Former(Record, frozen=True):
+    """Somebody who could write here once."""
+
+    user: str
+    ed25519: bytes
+    generation: int
+    """The last generation under which what they wrote counts."""
+
+
+class Came(Record, frozen=True):
+    """How a member came: by a group, or (`ALONE`) named by themselves beside one."""
+
+    user: str
+    group: str
+    role: Role
+
+
+class MemberList(Record, frozen=True):
+    """To whom a node is shared, as its owner signed it."""
+
+    format: int
+    """1; 2 if anybody came by a group."""
+    node: NodeId
+    version: int
+    """1, 2, 3 … without a gap."""
+    previous: Hash
+    """Hash of the list before; 32 zero bytes for the first."""
+    generation: int
+    """Generation of the node's key that was sealed to the members."""
+    owner: str
+    owner_key: bytes
+    """The owner's Ed25519 public key, 32 bytes."""
+    members: list[Member]
+    above: list[Writer]
+    former: list[Former]
+    time_ms: int
+    log_head: bytes
+    """Size and root of the key log the owner had seen: u64 ‖ 32 bytes; empty if none."""
+
+    @property
+    def came(self) -> list[Came]:
+        """How members came, where anybody came by a group."""
+        return []
+
+
+class GroupedList(MemberList, frozen=True):
+    """A member list on which somebody came by a group."""
+
+    came: list[Came]
+    """Of whoever came by a group, every way; who is not here was named alone."""
+
+
+class VerifiedMembers(Value, frozen=True):
+    """A member list whose signature was checked; made only by the two functions below."""
+
+    body: MemberList
+    hash: Hash
+    signed: Signed
+
+    def member(self, user: str) -> Member | None:
+        """Return what the list says of a person."""
+        return next((one for one in self.body.members if one.user == user), None)
+
+    def ways(self, user: str) -> dict[str, Role]:
+        """Return how a member came, and as what: by the group, or `ALONE`; nothing for others."""
+        ways = {one.group: one.role for one in self.body.came if one.user == user}
+        member = self.member(user)
+        return ways or ({} if member is None else {ALONE: member.role})
+
+    def may_write(self, user: str, generation: int) -> list[bytes]:
+        """Return the keys with which a person may sign what is written under a generation."""
+        body = self.body
+        keys = [m.ed25519 for m in body.members if m.user == user and m.role is Role.WRITER]
+        keys += [one.ed25519 for one in body.above if one.user == user]
+        keys += [f.ed25519 for f in body.former if f.user == user and generation <= f.generation]
+        return keys
+
+    def lost_at(self, user: str) -> int:
+        """Return the generation with which somebody who is a writer no more lost that."""
+        return 1 + max((one.generation for one in self.body.former if one.user == user), default=0)
+
+    def open(self, sealed: bytes, reader: Identity) -> KeyedNode:
+        """Open the node's key that was sealed to a member; `IntegrityError` if it is another.
+
+        The former keys come with the node's manifest (`KeyedNode.with_former`).
+        """
+        member = self.member(reader.user)
+        if member is None:
+            raise IntegrityError("The server sent a share whose owner does not name you.")
+        if not crypto.equal(crypto.sha256(labels.HASH_SEALED_KEY, sealed), member.sealed):
+            raise IntegrityError("The server sent another key than a share's owner has sealed.")
+        holder = reader.holding(member.bundle)
+        return unwrap(sealed, self.body.node, self.body.generation, member.role, holder)
+
+
+def sealed_hash(sealed: bytes) -> Hash:
+    """Return the hash by which a list names a node's key sealed to a member."""
+    return Hash(crypto.sha256(labels.HASH_SEALED_KEY, sealed))
+
+
+def sign_members(key: crypto.SigningKey, body: MemberList) -> VerifiedMembers:
+    """Sign one's own."""
+    signed = sign(key, labels.SIGN_MEMBERS, body)
+    return VerifiedMembers(body, payload_hash(labels.HASH_MEMBERS, signed.payload), signed)
+
+
+def verify_members(signed: Signed, node: NodeId, owner: str, public: bytes) -> VerifiedMembers:
+    """Check that `owner` signed this list of `node` with `public`; `SignatureError` if not."""
+    body = open_signed(signed, _kind(signed.payload), labels.SIGN_MEMBERS, public)
+    if (body.owner, body.owner_key, body.node) != (owner, public, node):
+        raise SignatureError("The server sent the members of another folder or file.")
+    if not _is_well_formed(body) or not _has_good_ways(body):
+        raise RemoteProtocolError("A list of members from the server is malformed.")
+    return VerifiedMembers(body, payload_hash(labels.HASH_MEMBERS, signed.payload), signed)
+
+
+def stated_members(signed: Signed) -> MemberList:
+    """Return what a list says before its signature was looked at: not to be believed."""
+    return unpack(signed.payload, _kind(signed.payload))
+
+
+def _kind(payload: bytes) -> type[MemberList]:
+    return GroupedList if payload.startswith(_BEGINS_GROUPED) else MemberList
+
+
+def _is_well_formed(body: MemberList) -> bool:
+    people = [one.user for one in body.members]
+    keys = [one.ed25519 for one in body.members]
+    keys += [one.ed25519 for one in body.above] + [one.ed25519 for one in body.former]
+    hashes = [one.bundle for one in body.members] + [one.sealed for one in body.members]
+    return (
+        len(body.node) == len(NO_NODE)
+        and len(body.previous) == crypto.HASH_SIZE
+        and 1 <= body.version < 1 << 63
+        and 1 <= body.generation <= MAX_GENERATION
+        and len(people) == len(set(people)) <= MAX_MEMBERS
+        and max(len(body.above), len(body.former)) <= MAX_MEMBERS
+        and all(len(key) == crypto.ED25519_SIZE for key in keys)
+        and all(len(one) == crypto.HASH_SIZE for one in hashes)
+        and all(one.role is not Role.OWNER for one in body.members)
+        and all(1 <= one.generation < body.generation for one in body.former)
+        and len(body.log_head) in (0, LOG_HEAD_SIZE)
+    )
+
+
+def _has_good_ways(body: MemberList) -> bool:
+    """Tell whether a list is of its format, and its members' roles follow from how they came."""
+    if not isinstance(body, GroupedList):
+        return body.format == FORMAT
+    roles = {one.user: one.role for one in body.members}
+    ways = [(one.user, one.group) for one in body.came]
+    best = dict[str, Role]()
+    for one in body.came:
+        best[one.user] = max(one.role, best.get(one.user, one.role))
+    return (
+        body.format == FORMAT_WITH_GROUPS
+        and 0 < len(ways) == len(set(ways)) <= MAX_CAME
+        and all(roles.get(user) is role for user, role in best.items())
+        and all(one.role is not Role.OWNER for one in body.came)
+        and best.keys() == {user for user, group in ways if group != ALONE}
+        and all(group == ALONE or is_user(group) for _, group in ways)
+    )

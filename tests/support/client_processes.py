@@ -1,0 +1,437 @@
+"""The real client as people use it: processes on a real server, with and without a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import ctypes
+import io
+import json
+import os
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from fsadmin.cli import command as fsadmin
+from fsadmin.context import Admin
+from fsclient.app import App
+from fsclient.cli import run as run_client
+from fsproto.link import Address
+from tests.support.servers import Authenticator, RunningServer, environment
+
+PATIENCE_S = 60.0
+
+USAGE, UNREACHABLE, LOGIN, NOT_FOUND, NOT_ALLOWED, SECURITY, CONFLICT, SPACE = range(2, 10)
+INTERRUPTED = 130
+READER_GONE = 141
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one run of the client came to."""
+
+    status: int
+    out: bytes
+    err: str
+
+    def __post_init__(self) -> None:
+        assert "Traceback" not in self.err, self.err
+
+    @property
+    def text(self) -> str:
+        return self.out.decode()
+
+    @property
+    def lines(self) -> list[str]:
+        return self.text.splitlines()
+
+    @property
+    def complaints(self) -> list[str]:
+        """What it said went wrong, each a sentence; hints are not among them."""
+        start = "fsclient: "
+        return [line[len(start) :] for line in self.err.splitlines() if line.startswith(start)]
+
+    def ok(self) -> Self:
+        assert self.status == 0, (self.status, self.text, self.err)
+        return self
+
+    def fails(self, status: int, *words: str) -> Self:
+        """Check that it ended so, having said it in sentences, with these words among them."""
+        assert self.status == status, (self.status, self.text, self.err)
+        assert self.complaints, self.err
+        for sentence in self.complaints:
+            assert sentence[0].isupper() or sentence[0] == "'", sentence
+            assert sentence.endswith((".", "!", "?", "?)")) or " fsclient " in sentence, sentence
+        for word in words:
+            assert word in self.err, (word, self.err)
+        return self
+
+    def json(self) -> Any:
+        """Return what stdout holds, which must be one JSON document and nothing else."""
+        return json.loads(self.text)
+
+
+class Client:
+    """Somebody with the client installed, an authenticator app, and a folder to work in."""
+
+    def __init__(self, server: RunningServer, name: str, folder: Path) -> None:
+        """Have the administrator add the person; they have not enrolled yet."""
+        self.server = server
+        self.name = name
+        self.home = folder / "home"
+        self.folder = folder / "work"
+        self.folder.mkdir(parents=True)
+        self.added: dict[str, Any] = admin(server, "add-user", name)
+        self.app = Authenticator(self.added)
+        self.room = ""
+        """A remote folder that is for one test alone, where tests share the person."""
+
+    @property
+    def link(self) -> str:
+        return str(self.added["enroll_link"])
+
+    @property
+    def profile(self) -> Path:
+        return self.home / "profiles" / "default"
+
+    def enrol(self) -> Self:
+        self.run("enroll", self.link, "--no-passphrase", "--otp", self.app.fresh()).ok()
+        return self
+
+    def command(self, *args: str | Path | bytes) -> list[str | bytes | Path]:
+        return [sys.executable, "-m", "fsclient", *args]
+
+    def environment(self, **env: str) -> dict[str, str]:
+        return environment({**BYTECODE, "FSCLIENT_HOME": str(self.home), **env})
+
+    def run(
+        self,
+        *args: str | Path | bytes,
+        given: bytes | None = None,
+        cwd: Path | None = None,
+        before: Callable[[], object] | None = None,
+        **env: str,
+    ) -> Ran:
+        """Run a command to its end, without a terminal; `given` is its standard input."""
+        process = self.start(*args, cwd=cwd, before=before, piped=given is not None, **env)
+        return finish(process, given)
+
+    def start(
+        self,
+        *args: str | Path | bytes,
+        cwd: Path | None = None,
+        before: Callable[[], object] | None = None,
+        piped: bool = False,
+        **env: str,
+    ) -> subprocess.Popen[bytes]:
+        """Start a command; its standard input is a pipe or nothing."""
+        return subprocess.Popen(
+            self.command(*args),
+            env=self.environment(**env),
+            cwd=cwd or self.folder,
+            stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=before,  # noqa: PLW1509 - it only sets what the program runs with
+        )
+
+    def quick(self, *args: str | Path | bytes) -> Ran:
+        """Run a command inside this process: for what is not what the test is about."""
+        said, told = io.BytesIO(), io.BytesIO()
+        out, err = (io.TextIOWrapper(one, "utf-8", write_through=True) for one in (said, told))
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            contextlib.chdir(self.folder),
+        ):
+            status = run_client(App(), ["--home", str(self.home), *map(os.fsdecode, args)])
+        return Ran(status, said.getvalue(), told.getvalue().decode())
+
+    def script(self, *lines: str) -> Ran:
+        """Run commands one after the other in one session, as the shell takes them from a pipe."""
+        return self.run("shell", "--quiet", given="".join(f"{line}\n" for line in lines).encode())
+
+    def shell_line(self, script: str, **env: str) -> Ran:
+        """Run a line of `sh` in which `fsclient` is the client."""
+        client = " ".join(map(str, self.command()))
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", f'fsclient() {{ {client} "$@"; }}\n{script}'],
+            env=self.environment(**env),
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        return finish(process)
+
+    def write(self, name: str | Path, content: bytes = b"") -> Path:
+        """Make a local file."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    def cat(self, path: str) -> bytes:
+        """Return a file's content, which must be there."""
+        return self.quick("cat", path).ok().out
+
+    def names(self, path: str = "/") -> list[str]:
+        """Return what `ls` shows."""
+        return self.quick("ls", path).ok().lines
+
+    def half_written(self) -> list[Path]:
+        """Return what a transfer may have left behind in the folder."""
+        return [path for path in self.folder.rglob("*") if path.name.startswith(".fs-")]
+
+
+BYTECODE: dict[str, str] = {}
+"""Where the client's modules are kept compiled; without it, each run would do so again."""
+
+
+def keep_bytecode_in(folder: Path) -> None:
+    BYTECODE.update({"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder)})
+
+
+def with_a_room(people: list[Client], room: str, folder: Path) -> list[Client]:
+    """Return people with local folders of one test's own, and `room`, a new folder of the first."""
+    own = [copy.copy(one) for one in people]
+    for one in own:
+        one.folder = folder / one.name
+        one.folder.mkdir()
+        one.room = room
+    own[0].quick("mkdir", room).ok()
+    return own
+
+
+def finish(process: subprocess.Popen[bytes], given: bytes | None = None) -> Ran:
+    """Wait for a client's process to end."""
+    out, err = process.communicate(given, timeout=PATIENCE_S)
+    return Ran(process.returncode, out, err.decode())
+
+
+def without_root() -> None:
+    """Give up, in the process to come, root's right to read and write everything.
+
+    A person who is not root has none to give up.
+    """
+    drop_from_bounding_set, read_and_write_all, read_all = 24, 1, 2
+    if os.geteuid() == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        for capability in (read_and_write_all, read_all):
+            if libc.prctl(drop_from_bounding_set, capability, 0, 0, 0):
+                raise OSError(ctypes.get_errno(), "prctl")
+
+
+def admin(server: RunningServer, *args: str) -> Any:
+    """Run `fsadmin` on a server's home, inside this process; return its answer."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        fsadmin.main(
+            ["--home", str(server.home), *args, "--json"], standalone_mode=False, obj=Admin()
+        )
+    return json.loads(out.getvalue())
+
+
+def fingerprint_at(server: RunningServer, name: str) -> str | None:
+    """Return the fingerprint that the server's administrator sees of a person."""
+    found: str | None = admin(server, "show-user", name)["fingerprint"]
+    return found
+
+
+# --- on a terminal
+
+_CONTROL = re.compile(rb"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\x1b\][^\x07]*\x07")
+
+
+class Terminal:
+    """The client on a terminal of its own, with somebody who types."""
+
+    def __init__(
+        self,
+        client: Client,
+        *args: str,
+        columns: int = 80,
+        stdin: int | None = None,
+        **env: str,
+    ) -> None:
+        """Start it; standard input is the terminal as well, unless a file descriptor is given."""
+        import fcntl
+        import pty
+        import termios
+
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+
+        def take_terminal() -> None:
+            fcntl.ioctl(2, termios.TIOCSCTTY, 0)
+
+        self.process = subprocess.Popen(
+            client.command(*args),
+            env=client.environment(**{"TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1", **env}),
+            cwd=client.folder,
+            stdin=slave if stdin is None else stdin,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=take_terminal,  # noqa: PLW1509 - there is no other way to do that
+        )
+        os.close(slave)
+        self.raw = b""
+        self._seen = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        os.close(self._master)
+
+    @property
+    def shown(self) -> str:
+        """All that was shown so far, without colours and movements of the cursor.
+
+        What is drawn again at the same place stands behind a carriage return.
+        """
+        return _CONTROL.sub(b"", self.raw).replace(b"\r\n", b"\n").decode(errors="replace")
+
+    def wait_for(self, text: str, patience_s: float = PATIENCE_S) -> None:
+        """Wait until a text is shown, behind what was waited for before."""
+        deadline = time.monotonic() + patience_s
+        while (at := self.shown.find(text, self._seen)) < 0:
+            if not self._read(deadline):
+                raise AssertionError(f"{text!r} was never shown: {self.shown[self._seen :]!r}")
+        # A newline at its end is also the one that the next text may begin with.
+        self._seen = at + len(text.rstrip("\n"))
+
+    def type(self, text: str) -> None:
+        """Type something; `\\r` is the return key, `\\x03` is Ctrl-C, `\\x04` Ctrl-D."""
+        os.write(self._master, text.encode())
+
+    def insist(self, key: str, text: str) -> None:
+        """Press a key until a text is shown: a signal just before a read is only noted."""
+        for _ in range(int(PATIENCE_S)):
+            self.type(key)
+            with contextlib.suppress(AssertionError):
+                return self.wait_for(text, patience_s=1)
+        raise AssertionError(f"{text!r} was never shown: {self.shown[self._seen :]!r}")
+
+    def ends(self) -> int:
+        """Wait for the program's end; return its exit status."""
+        deadline = time.monotonic() + PATIENCE_S
+        while self._read(deadline):
+            pass
+        status = self.process.wait(PATIENCE_S)
+        assert "Traceback" not in self.shown, self.shown
+        return status
+
+    def _read(self, deadline: float) -> bool:
+        if not select.select([self._master], [], [], max(0, deadline - time.monotonic()))[0]:
+            raise AssertionError(f"nothing more was shown after {self.shown[self._seen :]!r}")
+        try:
+            data = os.read(self._master, 1 << 16)
+        except OSError:  # how Linux says that the last of those who write has gone
+            data = b""
+        self.raw += data
+        return bool(data)
+
+
+# --- on the way
+
+
+class Cutter:
+    """A proxy that passes everything on but the server's n-th message, once.
+
+    When that message arrives, `reached` is set, `at_cut` is called, and then the connection is
+    closed on both sides. Messages are told apart by their lengths, which stand in front of them in
+    the clear.
+    """
+
+    def __init__(self, upstream: Address, message: int, at_cut: Callable[[], object]) -> None:
+        self._upstream = upstream
+        self._left = message
+        self._at_cut = at_cut
+        self.reached = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = Address("127.0.0.1", self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection((self._upstream.host, self._upstream.port))
+            for work in (self._up, self._down):
+                threading.Thread(target=work, args=(client, server), daemon=True).start()
+
+    def _up(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := client.recv(1 << 16):
+                server.sendall(data)
+            server.shutdown(socket.SHUT_WR)
+
+    def _down(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            for message in _messages(server):
+                self._left -= 1
+                if self._left == 0:
+                    self.reached.set()
+                    self._at_cut()
+                    break
+                client.sendall(message)
+        for one in (client, server):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+
+def _messages(server: socket.socket) -> Iterator[bytes]:
+    while head := _exactly(server, 4):
+        yield head + _exactly(server, int.from_bytes(head, "big"))
+
+
+def _exactly(server: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (more := server.recv(size - len(data))):
+        data += more
+    return data
+
+
+# --- trees on disk
+
+
+def snapshot(folder: Path) -> dict[str, tuple[Any, ...]]:
+    """Return everything in a folder by its path: content, time, whether it runs; links as links."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for path in sorted(folder.rglob("*")):
+        stat = path.lstat()
+        where = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            target = os.readlink(os.fsencode(path))  # noqa: PTH115 - byte for byte
+            found[where] = ("link", target, stat.st_mtime_ns)
+        elif path.is_dir():
+            found[where] = ("folder", stat.st_mtime_ns)
+        else:
+            found[where] = ("file", path.read_bytes(), stat.st_mtime_ns, bool(stat.st_mode & 0o100))
+    return found

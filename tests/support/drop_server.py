@@ -1,0 +1,55 @@
+"""The drop box over a pair of pipes, as `sftp -D` and the like run a server: no SSH is needed.
+
+    python -m tests.support.drop_server HOME USER [NAME=VALUE …]
+
+It works on the home of an `fsd` that may be running. What stands behind the user's name changes
+the policy; other arguments, which clients add for what they take to be `ssh`, mean nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import closing, suppress
+from pathlib import Path
+
+from fsd import factory
+from fsd.audit.log import AuditLog
+from fsd.blobs.local import LocalBlobs
+from fsd.home.home import Home
+from fsd.home.master_key import open_vault
+from fsd.net.dropbox.sftp_session import Conversation
+from fsd.services.drops.service import DropPolicy, Drops
+from fsd.services.drops.session import DropSource
+
+SOURCE = DropSource("192.0.2.7", "SHA256:" + "k" * 43, "scanner")
+
+
+def main(home_path: str, user: str, *more: str) -> None:
+    """Serve one client to its end."""
+    home = Home(Path(home_path))
+    given = dict(word.split("=") for word in more if "=" in word and not word.startswith("-"))
+    policy = DropPolicy(box=True, **{n: int(v) for n, v in given.items() if n.islower()})
+    with closing(factory.open_database(home, None)) as database:
+        drops = Drops(
+            database,
+            LocalBlobs(home.blobs),
+            policy=policy,
+            audit=AuditLog(open_vault(home, database), factory.now_ms),
+            now_ms=factory.now_ms,
+            random=os.urandom,
+        )
+        box = drops.enter(user, SOURCE)
+        with suppress(BrokenPipeError):
+            Conversation(box).serve(lambda: os.read(0, 1 << 18), _send)
+        box.leave()
+
+
+def _send(data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(1, left) :]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,303 @@
+"""A server that speaks the real protocol, has the real database and the real keys, and lies.
+
+It is built from the parts of `fsd`, so whatever it is not told to bend is exactly what an honest
+server says. A `Lie` comes in at two places: where a request is answered, and where an answer is
+put on the wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from fsd.audit.log import AuditLog
+from fsd.auth.vault import Vault
+from fsd.blobs.local import LocalBlobs
+from fsd.factory import now_ms
+from fsd.home.home import Home
+from fsd.net.dispatch import Desk
+from fsd.net.server import NativeDoor
+from fsd.net.timing import DoorPolicy
+from fsd.services.drops.service import DropPolicy, Drops
+from fsd.services.files.commits import Files
+from fsd.services.files.history import Histories
+from fsd.services.files.key_log import KeyLogs, LogKeeper
+from fsd.services.files.shares import Sharing
+from fsd.services.files.transfers import Transfers
+from fsd.services.login.login import Accounts, LoginPolicy, Principal
+from fsd.store.engine import Database
+from fsd.workers import SpareThreads
+from fsproto.link import Address
+from fsproto.messages import Message
+from fsproto.wire.connection import DATA_ROOM, Connection, Control, Data, Event
+from fsproto.wire.frames import Frame
+from fsproto.wire.handshake import ServerHandshake
+from tests.support.world import NOTES, Person, World
+
+Said = Control | Data | bytes
+"""What is put on the wire: a message, a segment, or any plaintext at all of a record."""
+QUICK = DoorPolicy(refusal_s=0.05)
+
+
+class Lie:
+    """What is said in place of the truth; this one is honest."""
+
+    def answer(self, ask: Message, honestly: Callable[[Message], Message]) -> Message:
+        """Answer a request; `honestly` does what it says, or what another one says."""
+        return honestly(ask)
+
+    def says(self, said: Said) -> Iterable[Said]:
+        """Give what goes on the wire in place of `said`."""
+        yield said
+
+    def hears(self, connection: object, event: Event) -> None:
+        """Take notice of what came over a connection."""
+
+
+class Bends(Lie):
+    """Puts something else in the place of each message of one kind."""
+
+    def __init__(self, kind: type[Message], how: Callable[[Any], Message | None]) -> None:
+        """Take the kind, and what makes the lie of it (None: nothing is said)."""
+        self._kind = kind
+        self._how = how
+        self.told = 0
+
+    def says(self, said: Said) -> Iterable[Said]:
+        """Bend it if it is of the kind."""
+        if not isinstance(said, Control) or not isinstance(said.message, self._kind):
+            yield said
+            return
+        self.told += 1
+        bent = self._how(said.message)
+        if bent is not None:
+            yield Control(said.request, bent)
+
+
+class BendsSegments(Lie):
+    """Puts others in the place of all the segments of a download."""
+
+    def __init__(self, how: Callable[[list[bytes]], Iterable[bytes]]) -> None:
+        """Take what makes of the true segments those that are sent, numbered as they come."""
+        self._how = how
+        self._held: list[bytes] = []
+
+    def says(self, said: Said) -> Iterable[Said]:
+        """Hold segments back until the last of them is known."""
+        if isinstance(said, Data):
+            self._held.append(bytes(said.payload))
+            return
+        if isinstance(said, Control) and self._held:
+            for index, segment in enumerate(self._how(self._held)):
+                yield Data(said.request, index, memoryview(segment))
+            self._held = []
+        yield said
+
+
+class Repeats(Lie):
+    """Gives the first answer to a kind of question again and again, as if time stood still."""
+
+    def __init__(self, *kinds: type[Message]) -> None:
+        """Take the kinds of answer."""
+        self._kinds = kinds
+        self.first: dict[type[Message], Any] = {}
+
+    def says(self, said: Said) -> Iterable[Said]:
+        """Say what was said the first time."""
+        if isinstance(said, Control) and isinstance(said.message, self._kinds):
+            first = self.first.setdefault(type(said.message), said.message)
+            said = Control(said.request, first)
+        yield said
+
+
+@dataclass(frozen=True)
+class _Desk(Desk):
+    server: LyingServer
+
+    def answer(self, who: Principal, ask: Message) -> Message:
+        return self.server.lie.answer(ask, lambda asked: super(_Desk, self).answer(who, asked))
+
+
+class _Connection(Connection):
+    """An end whose owner may say something else than it was told to."""
+
+    def __init__(self, server: LyingServer, handshake: ServerHandshake) -> None:
+        super().__init__(handshake)
+        self._server = server
+
+    def send(self, request: int, message: Message) -> bytes:
+        return self._said(Control(request, message))
+
+    def send_data(self, stream: int, index: int, payload: bytes | memoryview) -> bytes:
+        return self._said(Data(stream, index, memoryview(payload)))
+
+    def seal_segment(
+        self, stream: int, index: int, segment: memoryview, out: memoryview
+    ) -> memoryview:
+        return memoryview(self.send_data(stream, index, segment[DATA_ROOM:]))
+
+    def open_frame(self, frame: Frame, into: memoryview | None = None) -> Event:
+        event = super().open_frame(frame, into)
+        self._server.lie.hears(self, event)
+        return event
+
+    def _said(self, honest: Said) -> bytes:
+        return b"".join(self._record(said) for said in self._server.lie.says(honest))
+
+    def _record(self, said: Said) -> bytes:
+        if isinstance(said, bytes):
+            return bytes(self._keys().sealer.seal(said))
+        if isinstance(said, Control):
+            return super().send(said.request, said.message)
+        return super().send_data(said.stream, said.index, said.payload)
+
+
+class _Door(NativeDoor):
+    """The native door, with ends that lie."""
+
+    def __init__(
+        self,
+        server: LyingServer,
+        desk: Desk,
+        home: Home,
+        policy: DoorPolicy,
+        spare: SpareThreads,
+    ) -> None:
+        super().__init__(desk, home.host_key(), policy, (), spare)
+        self._lying = server
+
+    def connection(self) -> Connection:
+        handshake = ServerHandshake(self.host_key, os.urandom, self.moves)
+        return _Connection(self._lying, handshake)
+
+
+class LyingServer:
+    """A server on a home, in threads of this process; what it says is bent by `lie`."""
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        logins: LoginPolicy | None = None,
+        policy: DoorPolicy = QUICK,
+    ) -> None:
+        """Take a home that an `fsd` has made; nothing may be running on it."""
+        self.lie = Lie()
+        self._home = Home(home)
+        self._logins = logins or LoginPolicy()
+        self._policy = policy
+        self._thread = threading.Thread(target=self._run, name="lying server")
+        self._opened = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._failed: BaseException | None = None
+        self.address = Address("", 0)
+        self._door: _Door | None = None
+        self._drops: Drops | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._opened.wait()
+        if self._failed is not None:
+            raise self._failed
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    @property
+    def drops(self) -> Drops:
+        """Where files are dropped, behind whatever door."""
+        if self._drops is None:
+            raise AssertionError("it has not begun yet")
+        return self._drops
+
+    @property
+    def door(self) -> NativeDoor:
+        """What it listens with."""
+        if self._door is None:
+            raise AssertionError("it has not begun yet")
+        return self._door
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._door._peers) if self._door else 0
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            try:
+                runner.run(self._serve())
+            except BaseException as error:  # noqa: BLE001 - told to whoever waits for the opening
+                self._failed = error
+            finally:
+                self._opened.set()
+
+    async def _serve(self) -> None:
+        home, database = self._home, Database(self._home.database_url)
+        blobs, vault = LocalBlobs(home.blobs), Vault(home.master_key(), os.urandom)
+        log = LogKeeper(home.log_key(), now_ms=now_ms)
+        accounts = Accounts(
+            database,
+            vault,
+            audit=AuditLog(vault, now_ms),
+            policy=self._logins,
+            log=log,
+            now_ms=now_ms,
+            random=os.urandom,
+        )
+        self._drops = Drops(
+            database,
+            blobs,
+            policy=DropPolicy(box=True),
+            audit=AuditLog(vault, now_ms),
+            now_ms=now_ms,
+            random=os.urandom,
+        )
+        spare = SpareThreads(3)  # more than cores: whatever can be done beside is
+        desk = _Desk(
+            accounts,
+            Files(database, blobs, now_ms=now_ms),
+            Transfers(database, blobs, now_ms=now_ms, spare=spare),
+            Sharing(database, now_ms=now_ms),
+            KeyLogs(database, log),
+            Histories(database),
+            self.drops,
+            server=self,
+        )
+        self._door = door = _Door(self, desk, home, self._policy, spare)
+        self.address = Address(*await door.open("127.0.0.1", 0))
+        self._opened.set()
+        await self._stop.wait()
+        await door.close()
+        spare.close()
+        database.close()
+
+
+# --- what is checked of a client that was lied to
+
+
+def refused(person: Person, *command: str, path: str = "notes.txt", status: int = 7) -> str:
+    """Check that a get (or another command) is refused and leaves the local file alone."""
+    target = person.write("here", b"what is here")
+    told = person.run(*(command or ("get", path, str(target)))).fails(status)
+    assert target.read_bytes() == b"what is here"
+    assert not person.half_written()
+    return told
+
+
+def putting(person: Person, name: str = "notes.txt") -> tuple[str, ...]:
+    """Return the command that puts a new version of a file."""
+    return "put", str(person.write("new", b"new")), name
+
+
+def honest_again(world: World, server: LyingServer) -> None:
+    """Check that nothing was lost by it."""
+    server.lie = Lie()
+    assert world.alice.cat("notes.txt") == NOTES

@@ -1,0 +1,313 @@
+"""Somebody on the way between client and server: sees every byte, and does with it what they like.
+
+A `Proxy` takes connections on the loopback, makes one to the server for each, and cuts what
+flows into messages: a u32 length and as many bytes, for the exchange of keys and for records
+alike. Each message goes to a `Tamper`, and what that gives is sent on in its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Self
+
+from fsproto import crypto, host_key_moves
+from fsproto.errors import RemoteProtocolError
+from fsproto.link import Address
+from fsproto.wire.handshake import ServerHandshake
+
+_LENGTH = struct.Struct(">I")
+_LONGEST = 1 << 22
+
+
+class To(enum.Enum):
+    """Where a message is going."""
+
+    SERVER = enum.auto()
+    CLIENT = enum.auto()
+
+
+HELLO, KEY, LOGIN = 0, 1, 2
+"""The client's first messages by number."""
+CONFIRM, WELCOME = 1, 2
+"""The server's, behind its hello."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One message on its way."""
+
+    to: To
+    number: int
+    """From 0, for each connection and direction."""
+    data: bytes = field(repr=False)
+    """With its length in front."""
+    back: Callable[[bytes], None] = field(repr=False, compare=False)
+    """Sends bytes to where the message came from."""
+
+    @property
+    def body(self) -> bytes:
+        """The message without its length."""
+        return self.data[_LENGTH.size :]
+
+
+def framed(body: bytes) -> bytes:
+    """Put the length in front of a message."""
+    return _LENGTH.pack(len(body)) + body
+
+
+class Cut(Exception):
+    """The connection ends here, in both directions; `last` is still sent."""
+
+    def __init__(self, last: bytes = b"") -> None:
+        """Take the bytes to send before the end."""
+        super().__init__()
+        self.last = last
+
+
+class Tamper:
+    """What is done to the messages of one connection; this one passes them all."""
+
+    def passes(self, frame: Frame) -> Iterable[bytes]:
+        """Give what is sent on in place of a message; raise `Cut` to end it all."""
+        yield frame.data
+
+
+class At(Tamper):
+    """Does something to one message, and passes all others."""
+
+    def __init__(self, to: To, number: int, what: Callable[[bytes], Iterable[bytes]]) -> None:
+        """Take the direction, the message's number, and what is done to its bytes."""
+        self._where = to, number
+        self._what = what
+        self.seen = False
+
+    def passes(self, frame: Frame) -> Iterable[bytes]:
+        """Tamper with the one message."""
+        if (frame.to, frame.number) != self._where:
+            return [frame.data]
+        self.seen = True
+        return self._what(frame.data)
+
+
+class Swap(Tamper):
+    """Sends a message and the one that follows it the wrong way round."""
+
+    def __init__(self, to: To, number: int) -> None:
+        """Take the direction and the number of the first of the two."""
+        self._to, self._number = to, number
+        self._held = b""
+
+    def passes(self, frame: Frame) -> Iterable[bytes]:
+        """Hold the first until the second came."""
+        if frame.to is not self._to or frame.number not in (self._number, self._number + 1):
+            return [frame.data]
+        if frame.number == self._number:
+            self._held = frame.data
+            return []
+        return [frame.data, self._held]
+
+
+class Holds(Tamper):
+    """Holds a message back until it is let go."""
+
+    def __init__(self, to: To, number: int) -> None:
+        """Take the direction and the message's number."""
+        self._where = to, number
+        self.held = threading.Event()
+        self.let_go = threading.Event()
+
+    def passes(self, frame: Frame) -> Iterable[bytes]:
+        """Wait at the one message."""
+        if (frame.to, frame.number) == self._where:
+            self.held.set()
+            self.let_go.wait()
+        return [frame.data]
+
+
+class InTheMiddle(Tamper):
+    """Plays the server, with a host key of its own; the true server hears nothing."""
+
+    def __init__(
+        self, host_key: crypto.RsaKey, shown: bytes | None = None, vouched: bytes = b""
+    ) -> None:
+        """Take the key to play with, the public key to show in place of its own, and an answer.
+
+        That is what is said to the question who vouches for the key.
+        """
+        self._vouched = vouched
+        self._handshake = ServerHandshake(host_key, os.urandom)
+        if shown is not None:
+            host_key.public = shown
+
+    def passes(self, frame: Frame) -> Iterable[bytes]:
+        """Keep what the client says, and answer it."""
+        if frame.number == HELLO and host_key_moves.is_question(frame.body):
+            frame.back(framed(self._vouched))
+            raise Cut
+        if frame.number == HELLO:
+            frame.back(framed(self._handshake.receive_hello(frame.body)))
+        elif frame.number == KEY:
+            try:
+                confirm = self._handshake.receive_key(frame.body)[0]
+            except RemoteProtocolError:
+                confirm = os.urandom(32)
+            frame.back(framed(confirm))
+        return []
+
+
+# --- what can be done to one message
+
+
+def flip(data: bytes, at: int = -1) -> list[bytes]:
+    """Turn one bit over, by default in the last byte."""
+    changed = bytearray(data)
+    changed[at] ^= 1
+    return [bytes(changed)]
+
+
+def flip_first(data: bytes) -> list[bytes]:
+    """Turn over one bit of the first byte behind the length."""
+    return flip(data, _LENGTH.size)
+
+
+def lengthen(data: bytes) -> list[bytes]:
+    """Announce one byte more than there is, and send it."""
+    return [_LENGTH.pack(len(data) - _LENGTH.size + 1) + data[_LENGTH.size :] + b"\0"]
+
+
+def shorten(data: bytes) -> list[bytes]:
+    """Leave the last byte away, and announce so."""
+    return [framed(data[_LENGTH.size : -1])]
+
+
+def announce_much(data: bytes) -> list[bytes]:
+    """Announce four gigabytes."""
+    return [b"\xff\xff\xff\xff" + data[_LENGTH.size :]]
+
+
+def announce_nothing(data: bytes) -> list[bytes]:
+    """Announce an empty message."""
+    return [bytes(_LENGTH.size), data]
+
+
+def repeat(data: bytes) -> list[bytes]:
+    """Send it twice."""
+    return [data, data]
+
+
+def drop(data: bytes) -> list[bytes]:
+    """Send nothing."""
+    return []
+
+
+def inject(data: bytes) -> list[bytes]:
+    """Send something of one's own before it."""
+    return [framed(os.urandom(64)), data]
+
+
+def cut_before(data: bytes) -> list[bytes]:
+    """End the connection in its place."""
+    raise Cut
+
+
+def cut_inside(data: bytes) -> list[bytes]:
+    """End the connection in the middle of it."""
+    raise Cut(data[: len(data) // 2])
+
+
+# --- the proxy
+
+
+class Proxy:
+    """Listens on a free port of the loopback and stands before a server."""
+
+    def __init__(self, server: Address, tamper: Callable[[], Tamper] = Tamper) -> None:
+        """Take whom to stand before, and what makes the tamper of each connection."""
+        self._server = server
+        self._tamper = tamper
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._threads: list[threading.Thread] = []
+        self._sockets: list[socket.socket] = []
+        self.address = Address(*self._listener.getsockname()[:2])
+        self.recorded: list[Frame] = []
+        """Everything that came from either side, as it came."""
+
+    def __enter__(self) -> Self:
+        self._start(self._accept)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _shut(self._listener)
+        for one in self._sockets:
+            _shut(one)
+        for thread in self._threads:
+            thread.join()
+
+    def frames(self, to: To) -> list[Frame]:
+        """Return what came in one direction."""
+        return [frame for frame in self.recorded if frame.to is to]
+
+    def _start(self, work: Callable[..., None], *args: object) -> None:
+        thread = threading.Thread(target=work, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client = self._listener.accept()[0]
+                try:
+                    server = socket.create_connection((self._server.host, self._server.port))
+                except OSError:  # it is not there just now
+                    _shut(client)
+                    continue
+                self._sockets += [client, server]
+                tamper = self._tamper()
+                self._start(self._pump, To.SERVER, client, server, tamper)
+                self._start(self._pump, To.CLIENT, server, client, tamper)
+
+    def _pump(self, to: To, source: socket.socket, sink: socket.socket, tamper: Tamper) -> None:
+        number = 0
+        with contextlib.suppress(OSError):
+            source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            try:
+                while data := _message(source):
+                    frame = Frame(to, number, data, source.sendall)
+                    self.recorded.append(frame)
+                    for piece in tamper.passes(frame):
+                        sink.sendall(piece)
+                    number += 1
+            except Cut as cut:
+                sink.sendall(cut.last)
+                _shut(source)
+        _shut(sink)
+
+
+def _message(source: socket.socket) -> bytes:
+    """Return the next message with its length, or nothing at the end."""
+    header = _exactly(source, _LENGTH.size)
+    if len(header) < _LENGTH.size:
+        return b""
+    length: int = min(_LENGTH.unpack(header)[0], _LONGEST)
+    body = _exactly(source, length)
+    return header + body if len(body) == length else b""
+
+
+def _exactly(source: socket.socket, length: int) -> bytes:
+    data = bytearray()
+    while len(data) < length and (more := source.recv(min(length - len(data), 1 << 18))):
+        data += more
+    return bytes(data)
+
+
+def _shut(one: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
+    one.close()

@@ -1,0 +1,214 @@
+"""Real programs for tests: a running `fsd`, people enrolled on it with `fsadmin`, their codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import pyotp
+
+from fsproto.link import Address, parse_address
+
+ROOT = Path(__file__).parents[2]
+LOOPBACK = "127.0.0.1:0"
+STOPS_WITHIN_S = 60
+
+_READY = re.compile(r"fsd ready on (?P<address>\S+) host-key (?P<key>SHA256:[A-Za-z0-9+/]{43})\n")
+
+
+class NotReadyError(Exception):
+    """The server ended without saying that it is ready."""
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return what a program is started with: ours on the path, none of the caller's settings."""
+    ours = ("FS", "COLUMNS", "LINES", "PYTHONIOENCODING")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    return {**kept, "PYTHONPATH": str(ROOT), **(extra or {})}
+
+
+def run(
+    program: str,
+    *args: str,
+    env: Mapping[str, str] | None = None,
+    given: str = "",
+    timeout: float = 60,
+) -> subprocess.CompletedProcess[str]:
+    """Run `fsd`, `fsadmin` or `fsclient` to its end, without a terminal."""
+    return subprocess.run(
+        [sys.executable, "-m", program, *args],
+        env=environment(env),
+        cwd=ROOT,
+        input=given,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=timeout,
+        check=False,
+    )
+
+
+@dataclass
+class RunningServer:
+    """An `fsd` of its own process that accepts connections."""
+
+    home: Path
+    address: Address
+    host_key: str
+    process: subprocess.Popen[str]
+    database: str | None = None
+    """What it was given with `--database`."""
+    options: tuple[str, ...] = field(default=())
+    """What else it was started with."""
+
+    @classmethod
+    def start(
+        cls,
+        home: Path,
+        *options: str,
+        listen: str = LOOPBACK,
+        database: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> RunningServer:
+        """Start one on a free port of the loopback and wait for the line that says it is ready.
+
+        Its log goes to `HOME.log` beside the home; `NotReadyError` holds it if it fails.
+        """
+        wanted = [] if database is None else ["--database", database]
+        log = _log_of(home)
+        with log.open("ab") as file:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "fsd", "--home", str(home), "--listen", listen),
+                    *(*wanted, *options),
+                ],
+                env=environment(env),
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                encoding="utf-8",
+            )
+        if process.stdout is None:
+            raise AssertionError("it was asked for")
+        line = process.stdout.readline()
+        match = _READY.fullmatch(line)
+        if match is None:
+            process.kill()
+            process.communicate()
+            raise NotReadyError(f"{line!r}, exit {process.returncode}: {log.read_text()}")
+        address = parse_address(match["address"])
+        return cls(home, address, match["key"], process, database, options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.stop()
+
+    @property
+    def log(self) -> str:
+        """What it wrote to stderr so far."""
+        return _log_of(self.home).read_text()
+
+    def stop(self) -> int:
+        """Ask it to stop; return its exit status once it has. Harmless if it has ended already."""
+        self.process.terminate()
+        return self._ended()
+
+    def kill(self) -> int:
+        """End it at once, as a crash would."""
+        self.process.kill()
+        return self._ended()
+
+    def restart(self) -> RunningServer:
+        """Start it anew on the same home and port; it must have been stopped or killed."""
+        return RunningServer.start(
+            self.home, *self.options, listen=str(self.address), database=self.database
+        )
+
+    def admin(self, *args: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        """Run `fsadmin` on this server's home and database."""
+        database = [] if self.database is None else ["--database", self.database]
+        return run("fsadmin", "--home", str(self.home), *database, *args, given=given)
+
+    def _ended(self) -> int:
+        try:
+            self.process.communicate(timeout=STOPS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
+            raise
+        return self.process.returncode
+
+
+def _log_of(home: Path) -> Path:
+    return home.with_name(home.name + ".log")
+
+
+def enrol_person(server: RunningServer, name: str, *options: str) -> dict[str, Any]:
+    """Add a person with `fsadmin`; return `user`, `secret`, `otpauth_uri` and `enroll_link`.
+
+    `options` are those of `fsadmin add-user`, such as `"--period", "15"`.
+    """
+    done = server.admin("add-user", name, *options, "--json")
+    if done.returncode:
+        raise AssertionError(f"fsadmin add-user: exit {done.returncode}: {done.stderr}")
+    added: dict[str, Any] = json.loads(done.stdout)
+    return added
+
+
+def code(
+    secret: str, offset: int = 0, *, digits: int = 6, period: int = 30, algorithm: str = "SHA1"
+) -> str:
+    """Return the code of the step that is now, or of one `offset` steps from it."""
+    uri = f"otpauth://totp/x?secret={secret}&digits={digits}&period={period}&algorithm={algorithm}"
+    totp = pyotp.parse_uri(uri)
+    if not isinstance(totp, pyotp.TOTP):
+        raise AssertionError("the URI says that it is one")
+    return totp.generate_otp(int(time.time()) // period + offset)
+
+
+class Authenticator:
+    """A person's authenticator app, which never shows a code that was used already.
+
+    Steps count only upwards, so it begins with the earliest that the server still takes and goes
+    on to the latest; three logins are had at once, the next ones as the clock allows.
+    """
+
+    SAFE_S = 6.0
+    """The step before this one is left out if it would be too old this soon."""
+
+    def __init__(self, person: Mapping[str, Any]) -> None:
+        """Take what `enrol_person` returned."""
+        totp = pyotp.parse_uri(person["otpauth_uri"])
+        if not isinstance(totp, pyotp.TOTP):
+            raise AssertionError("an authenticator app was promised time-based codes")
+        self._totp = totp
+        self._last = 0
+
+    def skip(self, other: Authenticator) -> None:
+        """Take the codes that another app of the same person has shown as used."""
+        self._last = max(self._last, other._last)
+
+    def fresh(self) -> str:
+        """Return a code that was not used yet; waits for one if there is none."""
+        period = self._totp.interval
+        while True:
+            now = time.time()
+            step = int(now // period)
+            left = (step + 1) * period - now
+            earliest = step - 1 if left > self.SAFE_S else step
+            wanted = max(earliest, self._last + 1)
+            if wanted <= step + 1:
+                self._last = wanted
+                return self._totp.generate_otp(wanted)
+            time.sleep(left)

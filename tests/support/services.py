@@ -1,0 +1,292 @@
+"""People at the server's services, without sockets: their keys, and the messages they send."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+
+from fsd.audit.events import Event
+from fsd.audit.log import AuditLog
+from fsd.auth.otp import OtpSetting
+from fsd.auth.vault import Vault
+from fsd.blobs.local import LocalBlobs
+from fsd.services.accounts.access import Access
+from fsd.services.accounts.groups import Groups
+from fsd.services.accounts.users import People
+from fsd.services.drops.service import DropPolicy, Drops
+from fsd.services.files.commits import Files
+from fsd.services.files.key_log import KeyLogs, LogKeeper
+from fsd.services.files.shares import Sharing
+from fsd.services.files.transfers import Transfers
+from fsd.services.login.login import Accounts, LoginPolicy, Principal
+from fsd.store.audit_models import AuditEntry
+from fsd.store.engine import Database
+from fsproto import crypto, labels
+from fsproto.keys.grants import grant_root
+from fsproto.keys.identity import FORMAT, Bundle, Identity, verify_bundle
+from fsproto.keys.tree import KeyedNode
+from fsproto.limits import SEGMENT_SIZE
+from fsproto.messages.account import Enroll, Login, TreeRoot, Welcome
+from fsproto.messages.files import Commit, InlineBlob
+from fsproto.proofs.prefix_tree import Entry, PrefixTree
+from fsproto.sealed import folder, manifest
+from fsproto.sealed.folder import FolderState, sign_state
+from fsproto.sealed.integrity import blob_root
+from fsproto.sealed.manifest import Content, Kind, Manifest, sign_manifest
+from fsproto.signed import sign
+from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, Hash, NodeId, Root, Salt, Token
+from tests.support import fixed_keys
+
+CHANNEL = b"the channel they speak over".ljust(32)
+ADDRESS = "192.0.2.1"
+MASTER_KEY = fixed_keys.stretch("master key", 32)
+LOG_KEY = crypto.SigningKey(fixed_keys.stretch("log key", crypto.ED25519_SIZE))
+
+
+@dataclass
+class Clock:
+    """A clock that moves when it is told to."""
+
+    ms: int = fixed_keys.TIME_MS
+
+    def __call__(self) -> int:
+        return self.ms
+
+    def forward(self, seconds: float) -> None:
+        self.ms += int(seconds * 1000)
+
+
+class Office:
+    """The services of one server over one database."""
+
+    def __init__(self, database: Database, folder: Path, clock: Callable[[], int]) -> None:
+        self.database = database
+        self.vault = Vault(MASTER_KEY, fixed_keys.Seeded("vault"))
+        self.blobs = LocalBlobs(folder)
+        self.audit = AuditLog(self.vault, clock)
+        self.accounts = accounts(database, clock)
+        self.log = LogKeeper(LOG_KEY, now_ms=clock)
+        self.people = People(
+            database,
+            self.vault,
+            self.blobs,
+            log=self.log,
+            audit=self.audit,
+            actor="fsadmin:tests",
+            now_ms=clock,
+        )
+        self.access = Access(
+            database,
+            self.vault,
+            audit=self.audit,
+            actor="fsadmin:tests",
+            now_ms=clock,
+            random=fixed_keys.Seeded("access"),
+        )
+        self.groups = Groups(database, audit=self.audit, actor="fsadmin:tests", now_ms=clock)
+        self.files = Files(database, self.blobs, now_ms=clock, audit=self.audit)
+        self.transfers = Transfers(database, self.blobs, now_ms=clock)
+        self.drops = Drops(
+            database,
+            self.blobs,
+            policy=DropPolicy(box=True),
+            audit=self.audit,
+            now_ms=clock,
+            random=os.urandom,
+        )
+        self.sharing = Sharing(database, self.audit, now_ms=clock)
+        self.key_log = KeyLogs(database, self.log)
+
+    def add(self, name: str, digits: int = 6) -> Resident:
+        """Have the administrator add a person."""
+        added = self.people.add(name, digits=digits, period=30, algorithm="SHA1")
+        return Resident(identity(name), added.otp)
+
+
+def accounts(
+    database: Database, clock: Callable[[], int], policy: LoginPolicy | None = None
+) -> Accounts:
+    """Return the service that people log in at; its tickets are like those of no other."""
+    vault = Vault(MASTER_KEY, fixed_keys.Seeded("vault"))
+    policy = policy or LoginPolicy()
+    random = fixed_keys.Seeded(f"{database.url}{id(database)}")
+    log, audit = LogKeeper(LOG_KEY, now_ms=clock), AuditLog(vault, clock)
+    return Accounts(
+        database, vault, audit=audit, policy=policy, log=log, now_ms=clock, random=random
+    )
+
+
+def identity(name: str, keys: str = "first", version: int = 1) -> Identity:
+    """Return a person with the keys of that name; only the RSA key is everybody's."""
+    signing = crypto.SigningKey(fixed_keys.stretch(f"{name} {keys} ed25519", crypto.ED25519_SIZE))
+    kem = crypto.KemKey(fixed_keys.stretch(f"{name} {keys} kem", crypto.KEM_SEED_SIZE))
+    rsa = fixed_keys.rsa_key("alice")
+    body = Bundle(FORMAT, name, version, signing.public, rsa.public, kem.public, fixed_keys.TIME_MS)
+    bundle = verify_bundle(sign(signing, labels.SIGN_BUNDLE, body), name)
+    return Identity(name, signing, rsa, kem, bundle)
+
+
+@dataclass
+class Resident:
+    """A person with keys and an authenticator app."""
+
+    identity: Identity
+    otp: OtpSetting
+    principal: Principal | None = None
+    ticket: bytes = b""
+    root: KeyedNode = field(init=False)
+    entries: PrefixTree = field(default_factory=PrefixTree)
+    state: Hash = NO_HASH
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        self.root = fixed_keys.keyed_node(f"root of {self.name} {self.identity.bundle.fingerprint}")
+
+    @property
+    def name(self) -> str:
+        return self.identity.user
+
+    @property
+    def who(self) -> Principal:
+        """As whom the server knows them."""
+        if self.principal is None:
+            raise AssertionError("enrol first")
+        return self.principal
+
+    def code(self, now_ms: int, offset: int = 0) -> str:
+        """Return what the authenticator app shows, or showed or will show."""
+        return self.otp.code(self.otp.step(now_ms) + offset)
+
+    # --- messages
+
+    def enrolment(self, code: str, **changes: Any) -> Enroll:
+        """Return the message that enrols them."""
+        message = Enroll(
+            self.name,
+            self.signature(labels.SIGN_ENROLL),
+            code,
+            self.identity.bundle.signed,
+            self.empty_tree,
+        )
+        return msgspec.structs.replace(message, **changes)
+
+    def login(self, code: str | None = None, ticket: bytes | None = None, **changes: Any) -> Login:
+        """Return the message that logs them in."""
+        message = Login(self.name, self.signature(labels.SIGN_LOGIN), code, ticket)
+        return msgspec.structs.replace(message, **changes)
+
+    def signature(self, label: bytes, channel: bytes = CHANNEL) -> bytes:
+        return self.identity.signing.sign(label, channel, self.name.encode())
+
+    @cached_property
+    def empty_tree(self) -> TreeRoot:
+        """Where their tree begins, as they enrol with it."""
+        grant = grant_root(self.root, self.identity, fixed_keys.TIME_MS, fixed_keys.Seeded("grant"))
+        root = self.manifest(self.root.node, NO_NODE, NO_TOKEN, None)
+        state = self.root_state(1)
+        self.state = state.hash
+        return TreeRoot(grant, sign_manifest(self.identity.signing, root).signed, state.signed)
+
+    # --- doing it
+
+    def enrol(self, office: Office, now_ms: int, offset: int = 0) -> Welcome:
+        """Enrol with the code of now."""
+        ask = self.enrolment(self.code(now_ms, offset))
+        self.principal, welcome = office.accounts.enroll(ask, CHANNEL, ADDRESS)
+        self.ticket = welcome.ticket or b""
+        return welcome
+
+    def put(self, office: Office, name: str, blob: bytes, *, inline: bool = True) -> None:
+        """Store a sealed file at the top of their tree, inside its commit or uploaded before."""
+        if not inline:
+            self.stage(office, blob)
+        office.files.commit(self.who, self.change(name, blob, inline=inline))
+
+    def change(self, name: str, blob: bytes, *, inline: bool = True) -> Commit:
+        """Return the commit that stores a sealed file at the top of their tree."""
+        node = NodeId(fixed_keys.stretch(f"{self.name} {name} id", 16))
+        token = Token(fixed_keys.stretch(f"{self.name} {name} token", 32))
+        salt = self._salt(blob)
+        content = Content(1, salt, blob_root(salt, blob), len(blob), bytes(32))
+        body = self.manifest(node, self.root.node, token, content)
+        signed = sign_manifest(self.identity.signing, body)
+        state = self.enter(Entry(token, node, signed.hash))
+        blobs = [InlineBlob(salt, blob)] if inline else []
+        return Commit([state.signed], [signed.signed], [], blobs, [])
+
+    def enter(self, entry: Entry) -> folder.VerifiedState:
+        """Return the next state of the top of their tree, with one more entry in it."""
+        self.entries = self.entries.put(entry)
+        self.version += 1
+        state = self.root_state(self.version)
+        self.state = state.hash
+        return state
+
+    def _salt(self, blob: bytes) -> Salt:
+        return Salt(fixed_keys.stretch(f"{self.name} {len(blob)} salt", 32))
+
+    def stage(self, office: Office, blob: bytes) -> Root:
+        """Upload a sealed blob that no commit names yet; return its root."""
+        who, salt = self.who, self._salt(blob)
+        root = blob_root(salt, blob)
+        incoming = office.transfers.begin(who, salt)
+        for index, start in enumerate(range(0, len(blob), SEGMENT_SIZE)):
+            incoming.add(index, memoryview(blob)[start : start + SEGMENT_SIZE])
+        office.transfers.finish(who, incoming, root, len(blob))
+        return root
+
+    def manifest(
+        self, node: NodeId, parent: NodeId, token: Token, content: Content | None
+    ) -> Manifest:
+        """Return the first manifest of something of theirs, to be signed."""
+        return Manifest(
+            format=manifest.FORMAT,
+            node=node,
+            parent=parent,
+            kind=Kind.FOLDER if content is None else Kind.FILE,
+            version=1,
+            previous=NO_HASH,
+            token=token,
+            link=b"",
+            link_generation=0 if parent == NO_NODE else 1,
+            generation=1,
+            names_since=1,
+            former=b"",
+            metadata=b"sealed, as far as a server can tell",
+            content=content,
+            author=self.name,
+            author_key=self.identity.signing.public,
+            time_ms=fixed_keys.TIME_MS,
+            log_head=b"",
+        )
+
+    def root_state(self, version: int) -> folder.VerifiedState:
+        """Return a state of the top of their tree, with the entries it has now."""
+        body = FolderState(
+            format=folder.FORMAT,
+            folder=self.root.node,
+            version=version,
+            previous=self.state,
+            root=self.entries.root,
+            generation=1,
+            author=self.name,
+            author_key=self.identity.signing.public,
+            time_ms=fixed_keys.TIME_MS,
+            log_head=b"",
+        )
+        return sign_state(self.identity.signing, body)
+
+
+def audited(office: Office, *events: Event) -> list[tuple[str, str, str]]:
+    """Return what was recorded of these kinds: event, subject and detail, the oldest first."""
+    wanted = [one.value for one in events]
+    with office.database.read() as db:
+        found = db.scalars(select(AuditEntry).order_by(AuditEntry.seq))
+        return [(one.event, one.subject, one.detail) for one in found if one.event in wanted]

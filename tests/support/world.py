@@ -1,0 +1,284 @@
+"""A small world to attack: a server's home and three people with files, copied for each test.
+
+The people are enrolled once by the real programs. In a test the real client runs on real sockets
+and disks: inside the test's process where there are many runs of it (`Person.run`), as a process
+of its own where that matters (`Person.start`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from copy import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fsclient.app import App
+from fsclient.cli import run as run_client
+from fsclient.connection.retry import Patience
+from fsclient.session.login import Session
+from fsclient.tree.tree import Located
+from fsproto.link import Address
+from fsproto.names import parse_path
+from tests.support.fixed_keys import stretch
+from tests.support.servers import ROOT, Authenticator, RunningServer, enrol_person, environment
+from tests.support.sqlite_files import opened
+
+NOTES = b"what alice had written before\n"
+PLAN = stretch("plan", 2_400_000)
+"""Three segments."""
+DRAFT = stretch("draft", 1_200_000)
+"""Two segments; as many as bob's, and as long."""
+FILES = {
+    "alice": {
+        "notes.txt": NOTES,
+        "plan.bin": PLAN,
+        "draft.bin": DRAFT,
+        "reports/q1.txt": b"the first quarter\n",
+        "reports/q2.txt": b"the other quarter\n",
+        "archive/old.txt": b"long ago\n",
+    },
+    "bob": {
+        "notes.txt": b"what bob had written before..\n",
+        "draft.bin": stretch("bob's", 1_200_000),
+    },
+    "carol": {"notes.txt": b"what carol had written before\n"},
+}
+READY = "ready.json"
+"""Is there once the people and their files are."""
+WITHIN_S = 60.0
+
+
+def until(condition: Callable[[], object], what: str, within_s: float = WITHIN_S) -> None:
+    """Look again and again until `condition` holds; fails after a while."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"it never came true that {what}")
+        time.sleep(0.002)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one run of the client came to."""
+
+    status: int
+    out: bytes
+    err: str
+
+    def succeeds(self) -> bytes:
+        """Check that all went well; return what was written to stdout."""
+        assert self.status == 0, (self.status, self.err)
+        return self.out
+
+    def fails(self, *statuses: int) -> str:
+        """Check that it ended with one of these statuses and one sentence; return that."""
+        assert self.status in statuses, (self.status, self.out, self.err)
+        assert "Traceback" not in self.err
+        told = [line for line in self.err.splitlines() if line.startswith("fsclient: ")]
+        assert len(told) == 1, self.err
+        assert told[0].endswith((".", "!", "?")), told
+        return self.err
+
+
+class Person:
+    """Somebody with an authenticator app, a home for the client, and a folder to work in."""
+
+    def __init__(
+        self, home: Path, added: Mapping[str, Any], app: Authenticator | None = None
+    ) -> None:
+        """Take where everything of theirs lies and what `fsadmin add-user` printed."""
+        self.name: str = added["user"]
+        self.added = added
+        self.home = home
+        self.client = home / "client"
+        self.folder = home / "folder"
+        self.app = app or Authenticator(added)
+        self.patience = Patience(give_up_s=0)
+        """How long a lost connection is made anew, by commands in this process."""
+
+    def copy(self, to: Path) -> Person:
+        """Return the same person with a copy of everything."""
+        shutil.copytree(self.home, to)
+        return Person(to, self.added, copy(self.app))
+
+    @property
+    def profile(self) -> Path:
+        """The client's own folder."""
+        return self.client / "profiles" / "default"
+
+    def meet(self, address: Address) -> None:
+        """Let the client look for its server at another address."""
+        path = self.profile / "profile.json"
+        facts = json.loads(path.read_text())
+        path.write_text(json.dumps(facts | {"host": address.host, "port": address.port}))
+
+    def write(self, name: str, content: bytes) -> Path:
+        """Make a local file."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    def run(self, *args: str | Path, client: Path | None = None, **options: str) -> Ran:
+        """Run a command of the client to its end, in this process.
+
+        `options` are what the client would find in its environment.
+        """
+        said, complained = io.BytesIO(), io.BytesIO()
+        out, err = (
+            io.TextIOWrapper(one, "utf-8", write_through=True) for one in (said, complained)
+        )
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            arguments = ["--home", str(client or self.client), *map(str, args)]
+            app = App(self.patience)
+            for name, value in options.items():
+                setattr(app.options, name, value)
+            status = run_client(app, arguments)
+        return Ran(status, said.getvalue(), complained.getvalue().decode())
+
+    def start(self, *args: str | Path, client: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start a command of the client as a process; its stdin is a pipe."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            [sys.executable, "-m", "fsclient", "--home", client or self.client, *args],
+            env=environment(),
+            cwd=ROOT,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+        )
+
+    def put(self, name: str, content: bytes) -> Ran:
+        """Put content under a name at the top of the tree."""
+        return self.run("put", self.write(f"put-{name}", content), name)
+
+    def cat(self, path: str) -> bytes:
+        """Return a file's content, which must be there."""
+        return self.run("cat", path).succeeds()
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[Session]:
+        """Log in with the running session, to speak with the server as this person."""
+        app = App()
+        app.options.home = self.client
+        with app.session() as session:
+            yield session
+
+    def find(self, path: str) -> Located:
+        """Return what lies somewhere in one's tree."""
+        with self.session() as session:
+            return session.tree.find(parse_path(path))
+
+    def half_written(self) -> list[Path]:
+        """Return what a transfer may have left behind in the folder."""
+        return [path for path in self.folder.rglob("*") if path.name.startswith(".fs-")]
+
+
+def finish(process: subprocess.Popen[bytes], timeout: float = 60) -> Ran:
+    """Wait for a client's process to end."""
+    out, err = process.communicate(timeout=timeout)
+    return Ran(process.returncode, out, err.decode())
+
+
+@dataclass(frozen=True)
+class World:
+    """A server's home and its people; no server is running on it by itself."""
+
+    home: Path
+    alice: Person
+    bob: Person
+    carol: Person
+
+    @classmethod
+    def create(cls, folder: Path) -> World:
+        """Enrol the people with the real programs and let them put their files."""
+        server = RunningServer.start(folder / "fsd")
+        try:
+            people = []
+            for name, files in FILES.items():
+                person = Person(folder / name, enrol_person(server, name))
+                link, code = person.added["enroll_link"], person.app.fresh()
+                person.run("--otp", code, "enroll", "--no-passphrase", link).succeeds()
+                for path, content in files.items():
+                    person.write(path, content)
+                person.run("put", *sorted(person.folder.iterdir()), "/").succeeds()
+                for large in person.folder.glob("*.bin"):
+                    large.unlink()  # copies of the world are made often
+                people.append(person)
+            for person in people:  # so that everybody has read of everybody's keys
+                person.run("ls").succeeds()
+        finally:
+            server.stop()
+        made = {person.name: [person.added, person.app._last] for person in people}
+        (folder / "people.json").write_text(json.dumps(made))
+        (folder / "people.json").rename(folder / READY)
+        return cls(server.home, *people)
+
+    @classmethod
+    def created(cls, folder: Path) -> World:
+        """Return what `create` has made in a folder, in whatever process that was."""
+        people = []
+        for name, (added, last) in json.loads((folder / READY).read_text()).items():
+            person = Person(folder / name, added)
+            person.app._last = last
+            people.append(person)
+        return cls(folder / "fsd", *people)
+
+    def copy(self, to: Path) -> World:
+        """Return a copy of all of it; nothing may be running on this one."""
+        shutil.copytree(self.home, to / "fsd")
+        (to / "fsd" / "run.json").unlink(missing_ok=True)  # it names the database of the first one
+        return World(to / "fsd", *(one.copy(to / one.name) for one in self.everybody))
+
+    @property
+    def everybody(self) -> tuple[Person, Person, Person]:
+        """Return the people."""
+        return self.alice, self.bob, self.carol
+
+    def meet(self, address: Address) -> None:
+        """Let everybody look for the server at an address."""
+        for one in self.everybody:
+            one.meet(address)
+
+    @contextlib.contextmanager
+    def process(self, *options: str) -> Iterator[RunningServer]:
+        """Run the real `fsd` on the home."""
+        server = RunningServer.start(self.home, *options)
+        try:
+            self.meet(server.address)
+            yield server
+        finally:
+            if server.process.poll() is None:
+                server.stop()
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[sqlite3.Connection]:
+        """Open the server's database as its operator could, past the server."""
+        with opened(self.home / "fsd.db") as db:
+            yield db
+
+    def blob(self, root: bytes) -> Path:
+        """Where the server keeps a large blob."""
+        return self.home / "blobs" / root.hex()[:2] / root.hex()
+
+    def staged(self) -> list[Path]:
+        """What is being received right now."""
+        return list((self.home / "blobs" / "staging").iterdir())
+
+    def kept(self) -> set[str]:
+        """The names of all blobs in the store."""
+        return {path.name for path in (self.home / "blobs").glob("??/*")}
+
+    def known(self) -> set[str]:
+        """The names of all blobs that the database says are in the store."""
+        with self.database() as db:
+            return {r.hex() for (r,) in db.execute("SELECT root FROM blobs WHERE data IS NULL")}
