@@ -1,4 +1,4 @@
-"""The tables. Their history is in `fsd/migrations`; a test holds the two against each other.
+"""The tables. Their history is in `migrations/`; a test holds the two against each other.
 
 Times are Unix milliseconds. Node ids are 16 bytes; tokens, hashes and roots 32.
 """

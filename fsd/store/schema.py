@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
 _LOCK = 0x667364
 """Number of the lock that nodes on one PostgreSQL agree by: "fsd" in ASCII."""
-_MIGRATIONS = Path(__file__).parent.parent / "migrations"
+
+
+def _find_migrations() -> Path:
+    """Return the folder of revisions: inside `fsd` when installed, beside it in a checkout."""
+    package = Path(__file__).parent.parent
+    inside = package / "migrations"
+    return inside if inside.is_dir() else package.parent / "migrations"
+
+
+_MIGRATIONS = _find_migrations()
 
 
 class NewerDatabaseError(DatabaseError):
