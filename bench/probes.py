@@ -70,13 +70,15 @@ class _Person:
 
 def logins(count: int) -> dict[str, list[float]]:
     """Time from nothing to logged in, and to a tree that was verified as every command does."""
-    from fsclient.session.login import Keeper
+    from fsclient.session.login import SessionOpener
     from fsclient.session.otp import CodeSource
     from fsclient.session.passphrase import Passphrase
     from fsclient.ui import Ui
 
     person = _Person()
-    keeper = Keeper(person.profile, Ui(), CodeSource(None, None), Passphrase(None, none=True))
+    keeper = SessionOpener(
+        person.profile, Ui(), CodeSource(None, None), Passphrase(None, none=True)
+    )
     keeper.resume().close()
     logged_in, verified = [], []
     for _ in range(count):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from fsd.services.accounts.terms import Terms, To, clean_note
+from fsd.services.accounts.terms import AccountTerms, NewValue, clean_note
 from fsd.store.repos.quotas import NO_LIMIT
 from fsproto.amounts import ALLOWED_BYTES, MAX_BYTES, parse_size
 from fsproto.errors import UsageError
@@ -50,39 +50,39 @@ def terms_options(command: F) -> F:
     return command
 
 
-def typed_terms(typed: Mapping[str, str | None]) -> Terms:
+def typed_terms(typed: Mapping[str, str | None]) -> AccountTerms:
     """Read what was typed, by what it is called in `READERS`; `UsageError` for the first bad one.
 
     What is None was not typed.
     """
-    return Terms(**typed_values(typed))
+    return AccountTerms(**typed_values(typed))
 
 
 def typed_values(typed: Mapping[str, str | None]) -> dict[str, Any]:
-    """Read what was typed, as the fields of `Terms` take it."""
+    """Read what was typed, as the fields of `AccountTerms` take it."""
     return {name: READERS[name](word) for name, word in typed.items() if word is not None}
 
 
-def _quota_bytes(word: str) -> To[int | None]:
+def _quota_bytes(word: str) -> NewValue[int | None]:
     if word in (NONE, DEFAULT):
-        return To(NO_LIMIT if word == NONE else None)
+        return NewValue(NO_LIMIT if word == NONE else None)
     try:
-        return To(parse_size(word))
+        return NewValue(parse_size(word))
     except ValueError:
         raise _refused(word, "a quota of bytes", f"{ALLOWED_BYTES}, 'none', 'default'") from None
 
 
-def _quota_files(word: str) -> To[int | None]:
+def _quota_files(word: str) -> NewValue[int | None]:
     if word in (NONE, DEFAULT):
-        return To(NO_LIMIT if word == NONE else None)
+        return NewValue(NO_LIMIT if word == NONE else None)
     if not (word.isascii() and word.isdecimal()) or int(word[:20]) > MAX_BYTES:
         raise _refused(word, "a quota of files", "a number, 'none', 'default'")
-    return To(int(word))
+    return NewValue(int(word))
 
 
-def _expires(word: str) -> To[int | None]:
+def _expires(word: str) -> NewValue[int | None]:
     if word == NONE:
-        return To(None)
+        return NewValue(None)
     try:
         if _DATE.fullmatch(word):
             when = datetime.fromisoformat(word).replace(tzinfo=UTC)
@@ -90,7 +90,7 @@ def _expires(word: str) -> To[int | None]:
             when = datetime.fromisoformat(word.upper())
         else:
             raise ValueError("another form")
-        return To(int(when.timestamp() * 1000))
+        return NewValue(int(when.timestamp() * 1000))
     except (ValueError, OverflowError):
         allowed = "a date like 2026-12-31, a time with its zone like 2026-12-31T18:00Z, 'none'"
         raise _refused(word, "when an account can expire", allowed) from None

@@ -8,12 +8,12 @@ from fsadmin import output
 from fsproto.amounts import size_text
 
 if TYPE_CHECKING:
-    from fsd.services.accounts.users import Belongings, Person
+    from fsd.services.accounts.users import AccountView, Holdings
 
 _NOTE_IN_ROW = 30
 
 
-def as_json(person: Person) -> dict[str, object]:
+def as_json(person: AccountView) -> dict[str, object]:
     """Return what programs are told of an account."""
     return {
         "user": person.name,
@@ -45,7 +45,7 @@ def as_json(person: Person) -> dict[str, object]:
     }
 
 
-def _state(person: Person) -> str:
+def _state(person: AccountView) -> str:
     words = ["enrolled" if person.enrolled else "not enrolled"]
     if person.handed_over_to is not None:
         return f"closed, held by {person.handed_over_to}"
@@ -55,11 +55,11 @@ def _state(person: Person) -> str:
     return ", ".join(words)
 
 
-def _codes(person: Person) -> str:
+def _codes(person: AccountView) -> str:
     return f"{person.digits} digits, {person.period} s, {person.algorithm}"
 
 
-def _clock(person: Person) -> str:
+def _clock(person: AccountView) -> str:
     """Return how far a person's clock is off; less than half a step is not to be told from none."""
     off_ms = abs(person.clock_ms)
     if off_ms <= person.period * 500:
@@ -67,7 +67,7 @@ def _clock(person: Person) -> str:
     return f"about {round(off_ms / 1000)} s {'ahead' if person.clock_ms > 0 else 'behind'}"
 
 
-def _door(person: Person) -> str:
+def _door(person: AccountView) -> str:
     """Return what holds up those who try codes."""
     if person.locked_ms is not None:
         since = output.day(person.locked_ms)
@@ -88,7 +88,7 @@ HEADERS = ("NAME", "STATE", "CODES", "SESSIONS", "FILES", "USED", "FINGERPRINT",
 RIGHT = ("SESSIONS", "FILES", "USED")
 
 
-def row(person: Person) -> tuple[str, ...]:
+def row(person: AccountView) -> tuple[str, ...]:
     """Return a line under `HEADERS`."""
     return (
         person.name,
@@ -118,7 +118,7 @@ def _short(note: str) -> str:
     return note if len(note) <= _NOTE_IN_ROW else note[: _NOTE_IN_ROW - 1] + "…"
 
 
-def _quota(person: Person) -> str:
+def _quota(person: AccountView) -> str:
     """Return how much somebody may hold, and who says so."""
     most = [_size(person.quota_bytes), None]
     if person.quota_files is not None:
@@ -127,7 +127,7 @@ def _quota(person: Person) -> str:
     return words if person.quota_is_own or words == "none" else f"{words} (as everybody)"
 
 
-def described(person: Person) -> str:
+def described(person: AccountView) -> str:
     """Return all there is to say of one account."""
     return output.facts(
         [
@@ -155,7 +155,7 @@ def described(person: Person) -> str:
     )
 
 
-def belongings(what: Belongings) -> str:
+def belongings(what: Holdings) -> str:
     """Return what goes with an account."""
     words = f"{output.count(what.files, 'file')} ({size_text(what.stored_bytes)} stored)"
     if what.shared:

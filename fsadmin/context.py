@@ -19,11 +19,11 @@ from fskit.console import Console, debug_option
 from fsproto.errors import FsError, UsageError
 
 if TYPE_CHECKING:
-    from fsd.audit.admin import AuditKeeper
-    from fsd.services.accounts.access import Access
-    from fsd.services.accounts.groups import Groups
-    from fsd.services.accounts.users import People
-    from fsd.services.drops.keys import DropKeyring
+    from fsd.audit.admin import AuditAdmin
+    from fsd.services.accounts.access import AccessAdmin
+    from fsd.services.accounts.groups import GroupAdmin
+    from fsd.services.accounts.users import UserAdmin
+    from fsd.services.drops.keys import DropKeyAdmin
     from fsd.settings.load import Loaded
     from fsd.store.engine import Database
 
@@ -85,7 +85,7 @@ class Admin(Console):
             click.echo(f"There was no home at {self.place.path}; it begins now.", err=True)
 
     @contextmanager
-    def people(self) -> Iterator[People]:
+    def people(self) -> Iterator[UserAdmin]:
         """Hand out the administrator's use cases on a database brought to head."""
         from fsd import factory
 
@@ -105,7 +105,7 @@ class Admin(Console):
             database.close()
 
     @contextmanager
-    def access(self) -> Iterator[Access]:
+    def access(self) -> Iterator[AccessAdmin]:
         """Hand out the use cases about the door on a database brought to head."""
         from fsd import factory
 
@@ -113,7 +113,7 @@ class Admin(Console):
             yield factory.access(self.home, database, self.actor)
 
     @contextmanager
-    def groups(self) -> Iterator[Groups]:
+    def groups(self) -> Iterator[GroupAdmin]:
         """Hand out the use cases about groups on a database brought to head."""
         from fsd import factory
 
@@ -121,7 +121,7 @@ class Admin(Console):
             yield factory.groups(self.home, database, self.actor)
 
     @contextmanager
-    def drop_keys(self) -> Iterator[DropKeyring]:
+    def drop_keys(self) -> Iterator[DropKeyAdmin]:
         """Hand out the use cases about keys that may drop, on a database brought to head."""
         from fsd import factory
 
@@ -129,7 +129,7 @@ class Admin(Console):
             yield factory.drop_keys(self.home, database, self.actor)
 
     @contextmanager
-    def audit(self) -> Iterator[AuditKeeper]:
+    def audit(self) -> Iterator[AuditAdmin]:
         """Hand out the audit log of a database brought to head."""
         from fsd import factory
 

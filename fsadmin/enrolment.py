@@ -114,7 +114,7 @@ def check_issuer(issuer: str) -> None:
 
 
 @dataclass(frozen=True)
-class Handout:
+class EnrolmentHandout:
     """What one person is handed."""
 
     user: str
@@ -138,12 +138,12 @@ class Handout:
         }
 
 
-def handout(home: Home, enrolment: Enrolment, reach: Address, issuer: str) -> Handout:
+def handout(home: Home, enrolment: Enrolment, reach: Address, issuer: str) -> EnrolmentHandout:
     """Return what a person is handed who was given this secret."""
     link = EnrollLink(enrolment.user, reach, crypto.fingerprint(home.host_key().public))
     otp = enrolment.otp
     uri = otp.uri(enrolment.user, issuer)
-    return Handout(enrolment.user, otp.secret, uri, str(link), otp.digits, otp.period)
+    return EnrolmentHandout(enrolment.user, otp.secret, uri, str(link), otp.digits, otp.period)
 
 
 def hand_out(admin: Admin, enrolment: Enrolment, reach: Address, issuer: str) -> None:
@@ -152,7 +152,7 @@ def hand_out(admin: Admin, enrolment: Enrolment, reach: Address, issuer: str) ->
     admin.answer(given.as_json, lambda: _text(given))
 
 
-def _text(given: Handout) -> str:
+def _text(given: EnrolmentHandout) -> str:
     facts = [
         ("User", given.user),
         ("Secret", given.secret),

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
-from fsadmin.enrolment import Handout
+from fsadmin.enrolment import EnrolmentHandout
 from fsproto import qr
 from fsproto.errors import ExistsError, FsError, OutOfSpaceError
 
@@ -72,7 +72,7 @@ you have; what was scanned or typed is not needed again.{expires}</footer>
 """
 
 
-class Sheets:
+class SheetFolder:
     """A folder of sheets that is there as a whole or not at all."""
 
     def __init__(self, folder: Path) -> None:
@@ -90,7 +90,7 @@ class Sheets:
                 hint="Give a folder that is not there yet.",
             )
 
-    def write(self, people: Iterable[tuple[Handout, str]]) -> None:
+    def write(self, people: Iterable[tuple[EnrolmentHandout, str]]) -> None:
         """Write a sheet for each, and what it says of the end of the account; none if one fails."""
         made: list[Path] = []
         try:
@@ -113,7 +113,7 @@ class Sheets:
             path.unlink(missing_ok=True)
 
 
-def sheet(person: Handout, expires: str = "") -> str:
+def sheet(person: EnrolmentHandout, expires: str = "") -> str:
     """Return a sheet as HTML; `expires` is when the account ends, or nothing."""
     return _PAGE.format(
         style=_STYLE,

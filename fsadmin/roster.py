@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fsadmin.account_options import typed_values
-from fsd.services.accounts.terms import Terms
+from fsd.services.accounts.terms import AccountTerms
 from fsproto.errors import FsError, NotFoundError, UsageError
 from fsproto.names import clean_user, for_terminal
 
@@ -26,7 +26,7 @@ _LONGEST_FILE = 16 << 20
 _LONGEST_SHOWN = 80
 
 
-class Wrong(NamedTuple):
+class RowProblem(NamedTuple):
     """What is wrong with a line."""
 
     line: int
@@ -39,7 +39,7 @@ class BadRowsError(UsageError):
 
     code = "bad-rows"
 
-    def __init__(self, file: Path, wrong: list[Wrong]) -> None:
+    def __init__(self, file: Path, wrong: list[RowProblem]) -> None:
         """Take what is wrong."""
         count = len({one.line for one in wrong})
         lines = "1 line" if count == 1 else f"{count} lines"
@@ -51,15 +51,15 @@ class BadRowsError(UsageError):
 
 
 @dataclass(frozen=True)
-class Row:
+class UserRow:
     """Somebody to be added."""
 
     line: int
     name: str
-    terms: Terms
+    terms: AccountTerms
 
 
-def read(path: Path, now_ms: int) -> tuple[list[Row], list[Wrong]]:
+def read(path: Path, now_ms: int) -> tuple[list[UserRow], list[RowProblem]]:
     """Return the people of a file, and what is wrong with lines of it.
 
     `UsageError` for what is no such file at all, `NotFoundError` if it cannot be read.
@@ -71,8 +71,8 @@ def read(path: Path, now_ms: int) -> tuple[list[Row], list[Wrong]]:
         raise UsageError(f"{path} is empty.", hint=_allowed()) from None
     header = [cell.strip().lower() for cell in header]
     _check_header(path, header)
-    rows: list[Row] = []
-    wrong: list[Wrong] = []
+    rows: list[UserRow] = []
+    wrong: list[RowProblem] = []
     seen: dict[str, int] = {}
     for line, cells in lines:
         if not any(cell.strip() for cell in cells):
@@ -82,18 +82,18 @@ def read(path: Path, now_ms: int) -> tuple[list[Row], list[Wrong]]:
             continue
         first = seen.setdefault(row.name, line)
         if first != line:
-            wrong.append(Wrong(line, f"'{row.name}' is in line {first} already."))
+            wrong.append(RowProblem(line, f"'{row.name}' is in line {first} already."))
         elif row.terms.ended(now_ms):
-            wrong.append(Wrong(line, "The account would have expired already."))
+            wrong.append(RowProblem(line, "The account would have expired already."))
         else:
             rows.append(row)
     return rows, wrong
 
 
-def taken(rows: Iterable[Row], names: set[str]) -> list[Wrong]:
+def taken(rows: Iterable[UserRow], names: set[str]) -> list[RowProblem]:
     """Return what is wrong with people whose names others have."""
     there = "There is already a user"
-    return [Wrong(row.line, f"{there} {row.name}.") for row in rows if row.name in names]
+    return [RowProblem(row.line, f"{there} {row.name}.") for row in rows if row.name in names]
 
 
 def _text(path: Path) -> str:
@@ -136,10 +136,10 @@ def _allowed() -> str:
     return f"Line 1 is '{NAME}', and any of {', '.join(COLUMNS)}, with commas between."
 
 
-def _row(line: int, header: list[str], cells: list[str], wrong: list[Wrong]) -> Row | None:
+def _row(line: int, header: list[str], cells: list[str], wrong: list[RowProblem]) -> UserRow | None:
     """Return what a line says; None if that cannot be used, which is told in `wrong`."""
     if len(cells) != len(header):
-        wrong.append(Wrong(line, f"{len(cells)} values stand under {len(header)} columns."))
+        wrong.append(RowProblem(line, f"{len(cells)} values stand under {len(header)} columns."))
         return None
     values = {column: cell.strip() for column, cell in zip(header, cells, strict=True)}
     bad = []
@@ -147,11 +147,11 @@ def _row(line: int, header: list[str], cells: list[str], wrong: list[Wrong]) -> 
         clean_user(values[NAME])
     except FsError as error:
         bad.append(f"{NAME}: {error.sentence} {error.hint}")
-    terms = Terms()
+    terms = AccountTerms()
     for column, term in COLUMNS.items():
         try:
             terms = replace(terms, **typed_values({term: values.get(column) or None}))
         except FsError as error:
             bad.append(f"{column}: {error.sentence}")
-    wrong += [Wrong(line, what) for what in bad]
-    return None if bad else Row(line, values[NAME], terms)
+    wrong += [RowProblem(line, what) for what in bad]
+    return None if bad else UserRow(line, values[NAME], terms)

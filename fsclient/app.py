@@ -14,9 +14,9 @@ from fsclient.ui import Screen, Ui
 from fsproto.errors import FsError, LoginRefused, Unreachable, UsageError
 
 if TYPE_CHECKING:
-    from fsclient.connection.retry import Once, Patience
+    from fsclient.connection.retry import NoRetry, Timeouts
     from fsclient.profile import Profile
-    from fsclient.session.login import Keeper, Session
+    from fsclient.session.login import Session, SessionOpener
     from fsclient.session.otp import CodeSource
     from fsclient.session.passphrase import Passphrase
 
@@ -46,14 +46,14 @@ class Options:
 class App:
     """One run of the program; the shell keeps one for all its commands."""
 
-    def __init__(self, patience: Patience | None = None) -> None:
+    def __init__(self, patience: Timeouts | None = None) -> None:
         """Begin with the options' defaults, and the patience that people have."""
         self._patience = patience
-        self._transfer: Once | None = None
+        self._transfer: NoRetry | None = None
         self.options = Options()
         self._screen = Screen()
         self._kept: Session | None = None
-        self._keeper: Keeper | None = None
+        self._keeper: SessionOpener | None = None
         self._codes: tuple[tuple[str | None, Path | None], CodeSource] | None = None
         self._shell: Options | None = None
 
@@ -80,14 +80,16 @@ class App:
 
         return Passphrase(self.options.passphrase, none=self.options.no_passphrase)
 
-    def keeper(self) -> Keeper:
+    def keeper(self) -> SessionOpener:
         """Return what opens sessions; it asks for the passphrase at most once."""
         profile = self.profile
         if self._keeper is None:
-            from fsclient.session.login import Keeper
+            from fsclient.session.login import SessionOpener
 
             phrase = self.passphrase()
-            self._keeper = Keeper(profile, self.ui, self._code_source(), phrase, self._patience)
+            self._keeper = SessionOpener(
+                profile, self.ui, self._code_source(), phrase, self._patience
+            )
         self._keeper.use(self.ui, self._code_source())
         self._keeper.via = self.options.via if self.options.via is not None else profile.via()
         return self._keeper
@@ -107,11 +109,11 @@ class App:
         return self._codes[1]
 
     @property
-    def patience(self) -> Patience:
+    def patience(self) -> Timeouts:
         """Return how long to wait for what."""
-        from fsclient.connection.retry import Patience
+        from fsclient.connection.retry import Timeouts
 
-        return self._patience or Patience()
+        return self._patience or Timeouts()
 
     def enter_shell(self) -> None:
         """Keep one session and one profile for all commands from now on."""
@@ -146,18 +148,18 @@ class App:
     def transfer(self, *, resume: bool = True) -> Iterator[Session]:
         """Give a session that connects anew when it is lost, unless `resume` is false."""
         with self.session() as session:
-            from fsclient.connection.retry import Once, Persistent
+            from fsclient.connection.retry import NoRetry, Reconnecting
 
             patience = self.patience
             if resume:
                 anew = partial(self.keeper().reconnect, session)
                 where = session.facts.link.address
-                session.tree.persistence = Persistent(anew, where, self.ui, patience)
+                session.tree.persistence = Reconnecting(anew, where, self.ui, patience)
             self._transfer = session.tree.persistence
             try:
                 yield session
             finally:
-                session.tree.persistence = Once()
+                session.tree.persistence = NoRetry()
 
     def begin(self) -> None:
         """Begin a command: nothing of it has been done yet."""

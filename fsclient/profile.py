@@ -28,7 +28,7 @@ from fsproto.types import NodeId
 from fsproto.values import Value
 
 
-class Facts(Value, frozen=True):
+class AccountFacts(Value, frozen=True):
     """What a profile knows about account and server."""
 
     link: EnrollLink
@@ -67,13 +67,13 @@ class Profile:
         """Tell whether somebody was enrolled under this name."""
         return (self.folder / "profile.json").exists()
 
-    def facts(self) -> Facts:
+    def facts(self) -> AccountFacts:
         """Return account and server; `NotFoundError` where nobody has enrolled yet."""
         try:
             raw = json.loads(self._read("profile.json"))
             address = Address(raw["host"], raw["port"])
             link = EnrollLink(raw["user"], address, raw["host_key"])
-            return Facts(link, NodeId(bytes.fromhex(raw["root"])))
+            return AccountFacts(link, NodeId(bytes.fromhex(raw["root"])))
         except NotFoundError:
             raise NotFoundError(
                 f"Nobody has enrolled here yet (profile '{self.name}').",
@@ -186,7 +186,7 @@ class Profile:
                 hint="Choose another name with --profile NAME.",
             )
 
-    def complete(self, facts: Facts) -> None:
+    def complete(self, facts: AccountFacts) -> None:
         """Make the profile real, once the server has taken the keys."""
         write_private(self._pending / "profile.json", _written(facts))
         with local_errors(self.folder):
@@ -202,7 +202,7 @@ class Profile:
     # --- keys that come from elsewhere
 
     @contextlib.contextmanager
-    def arriving(self, facts: Facts, keyfile: bytes) -> Iterator[Path]:
+    def arriving(self, facts: AccountFacts, keyfile: bytes) -> Iterator[Path]:
         """Give a folder that becomes this profile at the end of the block, or disappears.
 
         `ExistsError` where somebody has enrolled already.
@@ -231,7 +231,7 @@ class Profile:
             return path.read_bytes()
 
 
-def _written(facts: Facts) -> bytes:
+def _written(facts: AccountFacts) -> bytes:
     link = facts.link
     raw = {
         "user": link.user,

@@ -41,7 +41,7 @@ _MINUTE_S = 60
 _WORTH_TELLING_S = 1.0
 
 
-class Shown(Protocol):
+class LiveDisplay(Protocol):
     """What is drawn again and again, below everything else that is said."""
 
     def say(self, text: str) -> None:
@@ -60,7 +60,7 @@ class Screen:
     def __init__(self) -> None:
         """Begin with nothing drawn."""
         self.lock = RLock()
-        self.shown: Shown | None = None
+        self.shown: LiveDisplay | None = None
         self.erased = False
         """Whether the last thing that happened here is that what was drawn was taken away."""
 

@@ -21,7 +21,7 @@ from fskit.console import (
 from fsproto import __version__
 
 if TYPE_CHECKING:
-    from fsd.server import Open
+    from fsd.server import Listeners
     from fsd.settings.load import Loaded, Wanted
 
 
@@ -142,7 +142,7 @@ def _tell(loaded: Loaded) -> int:
     return 0
 
 
-def _ready(where: Open) -> None:
+def _ready(where: Listeners) -> None:
     click.echo(f"fsd ready on {where.address} host-key {where.host_key}")
     if where.ssh is not None:
         click.echo(f"fsd ssh on {where.ssh} host-key {' '.join(map(str, where.ssh_keys))}")

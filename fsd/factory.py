@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import time
 
-from fsd.audit.admin import AuditKeeper
+from fsd.audit.admin import AuditAdmin
 from fsd.audit.log import AuditLog
 from fsd.blobs.local import LocalBlobs
 from fsd.home.home import Home
 from fsd.home.master_key import open_vault
-from fsd.services.accounts.access import Access
-from fsd.services.accounts.groups import Groups
-from fsd.services.accounts.users import People
-from fsd.services.drops.keys import DropKeyring
-from fsd.services.files.key_log import LogKeeper
-from fsd.services.login.login import Accounts, LoginPolicy
+from fsd.services.accounts.access import AccessAdmin
+from fsd.services.accounts.groups import GroupAdmin
+from fsd.services.accounts.users import UserAdmin
+from fsd.services.drops.keys import DropKeyAdmin
+from fsd.services.files.key_log import KeyLogWriter
+from fsd.services.login.login import LoginPolicy, LoginService
 from fsd.services.quota_policy import QuotaPolicy
 from fsd.store import schema
 from fsd.store.engine import Database
@@ -54,14 +54,14 @@ def _shown(url: str) -> str:
 
 def people(
     home: Home, database: Database, actor: str = "fsadmin", quota: QuotaPolicy | None = None
-) -> People:
+) -> UserAdmin:
     """Build what an administrator needs; `actor` is who that is, for the audit log."""
     vault = open_vault(home, database)
-    return People(
+    return UserAdmin(
         database,
         vault,
         LocalBlobs(home.blobs),
-        log=LogKeeper(home.log_key(), now_ms=now_ms),
+        log=KeyLogWriter(home.log_key(), now_ms=now_ms),
         audit=AuditLog(vault, now_ms),
         actor=actor,
         now_ms=now_ms,
@@ -69,39 +69,39 @@ def people(
     )
 
 
-def access(home: Home, database: Database, actor: str = "fsadmin") -> Access:
+def access(home: Home, database: Database, actor: str = "fsadmin") -> AccessAdmin:
     """Build what an administrator needs to look after the door."""
     vault = open_vault(home, database)
     audit = AuditLog(vault, now_ms)
-    return Access(database, vault, audit=audit, actor=actor, now_ms=now_ms, random=os.urandom)
+    return AccessAdmin(database, vault, audit=audit, actor=actor, now_ms=now_ms, random=os.urandom)
 
 
-def groups(home: Home, database: Database, actor: str = "fsadmin") -> Groups:
+def groups(home: Home, database: Database, actor: str = "fsadmin") -> GroupAdmin:
     """Build what an administrator needs to put people into groups."""
     audit = AuditLog(open_vault(home, database), now_ms)
-    return Groups(database, audit=audit, actor=actor, now_ms=now_ms)
+    return GroupAdmin(database, audit=audit, actor=actor, now_ms=now_ms)
 
 
-def drop_keys(home: Home, database: Database, actor: str = "fsadmin") -> DropKeyring:
+def drop_keys(home: Home, database: Database, actor: str = "fsadmin") -> DropKeyAdmin:
     """Build what an administrator looks after the keys with that may drop for people."""
     audit = AuditLog(open_vault(home, database), now_ms)
-    return DropKeyring(database, audit=audit, actor=actor, now_ms=now_ms)
+    return DropKeyAdmin(database, audit=audit, actor=actor, now_ms=now_ms)
 
 
-def accounts(home: Home, database: Database, policy: LoginPolicy | None = None) -> Accounts:
+def accounts(home: Home, database: Database, policy: LoginPolicy | None = None) -> LoginService:
     """Build what people log in at."""
     vault = open_vault(home, database)
-    return Accounts(
+    return LoginService(
         database,
         vault,
         audit=AuditLog(vault, now_ms),
         policy=policy or LoginPolicy(),
-        log=LogKeeper(home.log_key(), now_ms=now_ms),
+        log=KeyLogWriter(home.log_key(), now_ms=now_ms),
         now_ms=now_ms,
         random=os.urandom,
     )
 
 
-def audit_keeper(home: Home, database: Database, actor: str) -> AuditKeeper:
+def audit_keeper(home: Home, database: Database, actor: str) -> AuditAdmin:
     """Build what an administrator looks after the audit log with."""
-    return AuditKeeper(home, database, AuditLog(open_vault(home, database), now_ms), actor)
+    return AuditAdmin(home, database, AuditLog(open_vault(home, database), now_ms), actor)

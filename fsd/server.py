@@ -21,27 +21,27 @@ from fsd.factory import now_ms, open_database
 from fsd.home.host_keys import HostKeys
 from fsd.home.master_key import open_vault
 from fsd.home.ssh_host_keys import SshHostKey, ssh_host_keys
-from fsd.net.dispatch import Desk
-from fsd.net.server import NativeDoor
-from fsd.services.drops.service import Drops
-from fsd.services.files.commits import Files
-from fsd.services.files.history import Histories
-from fsd.services.files.key_log import KeyLogs, LogKeeper
+from fsd.net.dispatch import Dispatcher
+from fsd.net.server import NativeServer
+from fsd.services.drops.service import DropService
+from fsd.services.files.commits import FileService
+from fsd.services.files.history import HistoryService
+from fsd.services.files.key_log import KeyLogService, KeyLogWriter
 from fsd.services.files.quotas import RENEW_S, Quotas
-from fsd.services.files.shares import Sharing
-from fsd.services.files.transfers import Transfers
-from fsd.services.login.login import Accounts
+from fsd.services.files.shares import ShareService
+from fsd.services.files.transfers import TransferService
+from fsd.services.login.login import LoginService
 from fsd.settings.reload import compare
 from fsd.store.engine import Database
 from fsd.systemd.notify import READY, STOPPING, notify, reloading
-from fsd.workers import SpareThreads
+from fsd.workers import IdleWorkers
 from fsproto import crypto
 from fsproto.errors import FsError
 from fsproto.link import Address
 
 if TYPE_CHECKING:
-    from fsd.metrics.metrics import Watch
-    from fsd.net.ssh.server import SshDoor
+    from fsd.metrics.metrics import Metrics
+    from fsd.net.ssh.server import SshServer
     from fsd.settings.load import Loaded
     from fsd.settings.model import Settings
 
@@ -60,7 +60,7 @@ class ListenError(FsError):
 
 
 @dataclass(frozen=True)
-class Open:
+class Listeners:
     """Where a server accepts connections, and by which host keys it is known there."""
 
     address: Address
@@ -70,7 +70,9 @@ class Open:
     ssh_keys: Sequence[SshHostKey]
 
 
-def serve(settings: Settings, ready: Callable[[Open], None], again: Callable[[], Loaded]) -> None:
+def serve(
+    settings: Settings, ready: Callable[[Listeners], None], again: Callable[[], Loaded]
+) -> None:
     """Run the daemon until it is told to stop; `ready` is called once it accepts connections.
 
     `again` reads all settings once more.
@@ -109,7 +111,7 @@ class _Server:
         self._quotas = Quotas(
             database, now_ms=now_ms, policy=settings.quota, server=settings.home.name_among_others
         )
-        self._files = Files(
+        self._files = FileService(
             database,
             self._blobs,
             now_ms=now_ms,
@@ -117,8 +119,8 @@ class _Server:
             audit=self._audit,
             room=self._quotas,
         )
-        self._spare = SpareThreads.of_this_machine()
-        self._transfers = Transfers(
+        self._spare = IdleWorkers.of_this_machine()
+        self._transfers = TransferService(
             database,
             self._blobs,
             now_ms=now_ms,
@@ -126,7 +128,7 @@ class _Server:
             quotas=self._quotas,
             spare=self._spare,
         )
-        self._drops = Drops(
+        self._drops = DropService(
             database,
             self._blobs,
             policy=settings.drops,
@@ -134,23 +136,23 @@ class _Server:
             now_ms=now_ms,
             random=os.urandom,
         )
-        self._log = LogKeeper(settings.home.log_key(), now_ms=now_ms)
+        self._log = KeyLogWriter(settings.home.log_key(), now_ms=now_ms)
         self._log.catch_up(database)
         self._stop = asyncio.Event()
         self._watch = _watch(settings, database, self._stop)
         keys = HostKeys(settings.home)
         desk = self._desk()
-        self._door = NativeDoor(desk, keys.current(), settings.door, keys.moves(), self._spare)
+        self._door = NativeServer(desk, keys.current(), settings.door, keys.moves(), self._spare)
         self._ssh_keys: list[SshHostKey] = []
         self._ssh = None if settings.ssh_listen is None else self._ssh_door(settings, desk)
 
-    def _ssh_door(self, settings: Settings, desk: Desk) -> SshDoor:
-        from fsd.net.ssh.server import SshDoor
+    def _ssh_door(self, settings: Settings, desk: Dispatcher) -> SshServer:
+        from fsd.net.ssh.server import SshServer
 
         settings.home.prepare_ssh()
         self._ssh_keys = ssh_host_keys(settings.home)
         counted = _nothing if self._watch is None else self._watch.login_over_ssh
-        return SshDoor(
+        return SshServer(
             self._door,
             desk.accounts.ssh,
             self._drops,
@@ -160,8 +162,8 @@ class _Server:
             counted=counted,
         )
 
-    def _desk(self) -> Desk:
-        accounts = Accounts(
+    def _desk(self) -> Dispatcher:
+        accounts = LoginService(
             self._database,
             self._vault,
             audit=self._audit,
@@ -171,18 +173,18 @@ class _Server:
             random=os.urandom,
             quota=self._settings.quota,
         )
-        desk = Desk(
+        desk = Dispatcher(
             accounts,
             self._files,
             self._transfers,
-            Sharing(self._database, self._audit, now_ms=now_ms),
-            KeyLogs(self._database, self._log),
-            Histories(self._database),
+            ShareService(self._database, self._audit, now_ms=now_ms),
+            KeyLogService(self._database, self._log),
+            HistoryService(self._database),
             self._drops,
         )
         return desk if self._watch is None else self._watch.beside(desk)
 
-    async def run(self, ready: Callable[[Open], None]) -> None:
+    async def run(self, ready: Callable[[Listeners], None]) -> None:
         """Serve until told to stop."""
         settings = self._settings
         janitor = Janitor(self._database, self._blobs, now_ms, settings.keep, settings.drops)
@@ -206,7 +208,7 @@ class _Server:
         gc.collect()
         gc.freeze()
         gc.set_threshold(_COLLECT_AFTER)
-        ready(Open(bound, host_key, bound_ssh, self._ssh_keys))
+        ready(Listeners(bound, host_key, bound_ssh, self._ssh_keys))
         notify(READY)
         log.info("ready")
         await self._stop.wait()
@@ -295,12 +297,12 @@ def _nothing(_: str) -> None:
     """Count nothing: nobody watches."""
 
 
-def _watch(settings: Settings, database: Database, stop: asyncio.Event) -> Watch | None:
+def _watch(settings: Settings, database: Database, stop: asyncio.Event) -> Metrics | None:
     if settings.metrics_listen is None:
         return None
-    from fsd.metrics.metrics import Watch
+    from fsd.metrics.metrics import Metrics
 
-    return Watch(settings.home, database, stop.is_set)
+    return Metrics(settings.home, database, stop.is_set)
 
 
 def _on_signals(numbers: tuple[signal.Signals, ...], act: Callable[[], None]) -> None:

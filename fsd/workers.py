@@ -12,7 +12,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class SpareThreads:
+class IdleWorkers:
     """A few threads, for cores that would be idle while one thread does one thing after another.
 
     Work never waits for them: where none is free, whoever has it does it. So they share the work of
@@ -25,7 +25,7 @@ class SpareThreads:
         self._pool = ThreadPoolExecutor(max(count, 1), thread_name_prefix="fsd-spare")
 
     @classmethod
-    def of_this_machine(cls) -> SpareThreads:
+    def of_this_machine(cls) -> IdleWorkers:
         """Return as many as this process may use cores beside the one of whoever has work."""
         if hasattr(os, "sched_getaffinity"):
             return cls(len(os.sched_getaffinity(0)) - 1)

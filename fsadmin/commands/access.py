@@ -11,7 +11,7 @@ from fsadmin.context import Admin, common_options
 from fsproto.errors import UsageError
 
 if TYPE_CHECKING:
-    from fsd.services.accounts.access import RunningSession
+    from fsd.services.accounts.access import SessionView
 
 
 @click.command("recovery-codes", short_help="Make recovery codes for a person.")
@@ -106,7 +106,7 @@ def revoke(admin: Admin, *, numbers: tuple[int, ...], user: str | None) -> None:
     admin.answer({"ended": count}, lambda: f"{output.count(count, 'session')} ended.")
 
 
-def _as_json(session: RunningSession) -> dict[str, object]:
+def _as_json(session: SessionView) -> dict[str, object]:
     return {
         "session": session.id,
         "user": session.user,
@@ -118,7 +118,7 @@ def _as_json(session: RunningSession) -> dict[str, object]:
     }
 
 
-def _row(session: RunningSession) -> tuple[str, ...]:
+def _row(session: SessionView) -> tuple[str, ...]:
     return (
         str(session.id),
         session.user,

@@ -13,8 +13,8 @@ from fsadmin.enrolment import check_issuer, codes_options, handout, reach_of, re
 from fsproto.errors import UsageError
 
 if TYPE_CHECKING:
-    from fsadmin.enrolment import Handout
-    from fsadmin.roster import Row
+    from fsadmin.enrolment import EnrolmentHandout
+    from fsadmin.roster import UserRow
     from fsd.services.accounts.users import Enrolment
 
 
@@ -53,7 +53,7 @@ def add_users(
     as well. One of the two must be given, since secrets are shown this one time.
     """
     from fsadmin import roster
-    from fsadmin.enrolment_sheets import Sheets
+    from fsadmin.enrolment_sheets import SheetFolder
     from fsd.factory import now_ms
 
     if sheets is None and not admin.json:
@@ -65,8 +65,8 @@ def add_users(
     admin.begin()
     reach = reach_of(admin.home, host)
     rows, wrong = roster.read(file, now_ms())
-    folder = None if sheets is None else Sheets(sheets)
-    handed: list[Handout] = []
+    folder = None if sheets is None else SheetFolder(sheets)
+    handed: list[EnrolmentHandout] = []
 
     def hand_out(made: list[Enrolment]) -> None:
         handed.extend(handout(admin.home, one, reach, issuer) for one in made)
@@ -96,7 +96,7 @@ def add_users(
     )
 
 
-def _ends(row: Row) -> str:
+def _ends(row: UserRow) -> str:
     """Return when an account ends, as its sheet says it; nothing where it does not."""
     from fsd.services.accounts.terms import moment
 

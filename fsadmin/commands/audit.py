@@ -19,7 +19,7 @@ from fsproto.names import for_terminal
 if TYPE_CHECKING:
     from fsd.audit.admin import Verified
     from fsd.audit.archive import Archive
-    from fsd.audit.chain import Entry
+    from fsd.audit.chain import ChainEntry
 
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -66,7 +66,7 @@ def audit(context: click.Context, *, follow: bool, since: str | None, user: str 
             _show(admin, keeper.entries(since_ms=since_ms, about=user))
 
 
-def _show(admin: Admin, entries: Iterable[Entry]) -> None:
+def _show(admin: Admin, entries: Iterable[ChainEntry]) -> None:
     if admin.json:
         click.echo(output.as_json([_as_json(entry) for entry in entries]))
         return
@@ -154,13 +154,13 @@ def _moment(text: str, now_ms: int) -> int:
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def _as_json(entry: Entry) -> dict[str, object]:
+def _as_json(entry: ChainEntry) -> dict[str, object]:
     from fsd.audit.archive import as_fields
 
     return as_fields(entry)
 
 
-def _line(entry: Entry) -> str:
+def _line(entry: ChainEntry) -> str:
     at = output.second(entry.at_ms)
     who = entry.actor if entry.actor == entry.subject else f"{entry.actor} {entry.subject}".strip()
     where = f" from {entry.address}" if entry.address else ""

@@ -18,8 +18,8 @@ from fsproto.amounts import size_text
 from fsproto.errors import ExistsError, FsError, IntegrityError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from fsd.backup.layout import End, Head
-    from fsd.backup.restore import Restored
+    from fsd.backup.layout import BackupHeader, BackupTrailer
+    from fsd.backup.restore import RestoreSummary
 
 _STREAM = "-"
 _ROLLBACK = (
@@ -43,7 +43,7 @@ def backup(admin: Admin, *, file: str) -> None:
     While it reads, every blob is compared with its root. One that is missing or damaged is told,
     with exit status 7; the backup is complete but for that. Sessions are not in it.
     """
-    from fsd.audit.events import Event
+    from fsd.audit.events import AuditEvent
     from fsd.backup.make import make
     from fsd.factory import audit_keeper, now_ms
 
@@ -52,7 +52,9 @@ def backup(admin: Admin, *, file: str) -> None:
     with admin.database_at_head() as database, _new_file(file) as out:
         made = make(home, database, out, phrase, now_ms=now_ms, random=os.urandom)
         with home.keys():  # the file has no name yet: without a record there is no backup
-            audit_keeper(home, database, admin.actor).note(Event.BACKED_UP, _audited(made.head))
+            audit_keeper(home, database, admin.actor).note(
+                AuditEvent.BACKED_UP, _audited(made.head)
+            )
     home.note_backup(made.head.made_ms)
     told = {**_as_json(made.head, made.end), "size": made.size}
     text = f"{_described(made.head)} is in {file} ({size_text(made.size)})."
@@ -104,7 +106,7 @@ def restore(admin: Admin, *, file: str, test: bool) -> None:
         )
 
 
-def _restored(done: Restored, place: Path) -> str:
+def _restored(done: RestoreSummary, place: Path) -> str:
     from fsd.backup.restore import SET_ASIDE
 
     lines = [f"{_described(done.head)} is put back in {place}.", "", _ROLLBACK]
@@ -113,18 +115,18 @@ def _restored(done: Restored, place: Path) -> str:
     return "\n".join(lines)
 
 
-def _described(head: Head) -> str:
+def _described(head: BackupHeader) -> str:
     blobs = "1 blob" if head.blobs == 1 else f"{head.blobs} blobs"
     people = "1 person" if head.people == 1 else f"{head.people} people"
     return f"The backup of {output.day(head.made_ms)} with {people} and {blobs}"
 
 
-def _audited(head: Head) -> str:
+def _audited(head: BackupHeader) -> str:
     """Return what the audit log says of a backup."""
     return f"people: {head.people}, blobs: {head.blobs} with {head.blob_bytes} bytes"
 
 
-def _as_json(head: Head, end: End) -> dict[str, object]:
+def _as_json(head: BackupHeader, end: BackupTrailer) -> dict[str, object]:
     return {
         "made_ms": head.made_ms,
         "version": head.version,
@@ -145,7 +147,7 @@ def _answer(admin: Admin, value: object, text: str, *, to_stderr: bool) -> None:
         admin.answer(value, lambda: text)
 
 
-def _fail_for(end: End) -> None:
+def _fail_for(end: BackupTrailer) -> None:
     lost = len(end.missing) + len(end.damaged)
     if lost:
         raise IntegrityError(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session as Db
 
     from fsd.check.findings import Finding
-    from fsd.check.scan import Look
+    from fsd.check.scan import Scan
 
 
 @click.command(short_help="Compare everything that is stored with what is said of it.")
@@ -35,10 +35,10 @@ def check(admin: Admin, *, repair: bool) -> None:
     theirs to put again, from a backup or their own disk: only they can sign for it. The exit status
     is 7 as long as somebody has lost something, and with anything found that was not put aside.
     """
-    from fsd.audit.events import Event
+    from fsd.audit.events import AuditEvent
     from fsd.blobs.local import LocalBlobs
     from fsd.check.repair import Quarantine
-    from fsd.check.scan import Look
+    from fsd.check.scan import Scan
     from fsd.factory import audit_keeper, now_ms
 
     home = admin.home
@@ -48,12 +48,12 @@ def check(admin: Admin, *, repair: bool) -> None:
         admin.database_at_head() as database,
         home.maintenance() if repair else nullcontext(),
     ):
-        look = Look(database, blobs)
+        look = Scan(database, blobs)
         findings = list(look.findings())
         audit = audit_keeper(home, database, admin.actor)
 
         def record(db: Db, detail: str) -> None:
-            audit.note_in(db, Event.REPAIRED, detail)
+            audit.note_in(db, AuditEvent.REPAIRED, detail)
 
         quarantine = Quarantine(home, database, blobs, now_ms(), record)
         done = quarantine.take(findings) if repair else [""] * len(findings)
@@ -74,7 +74,7 @@ def check(admin: Admin, *, repair: bool) -> None:
     _fail_for(findings, done)
 
 
-def _text(look: Look, findings: list[Finding], done: list[str], where: str | None) -> str:
+def _text(look: Scan, findings: list[Finding], done: list[str], where: str | None) -> str:
     lines = [
         f"{one.sentence}{f' ({did})' if did else ''}"
         for one, did in zip(findings, done, strict=True)

@@ -12,7 +12,7 @@ from fsadmin.context import Admin, common_options
 from fsproto.errors import FsError
 
 if TYPE_CHECKING:
-    from fsadmin.health.report import Found
+    from fsadmin.health.report import CheckResult
 
 _SIGNS = {"fine": "  ", "note": "? ", "bad": "! "}
 
@@ -31,14 +31,14 @@ def doctor(admin: Admin) -> int:
     A line that begins with '!' must be seen to, one with '?' should be. The exit status is 1 if
     there is one with '!', and else 0.
     """
-    from fsadmin.health.report import State
+    from fsadmin.health.report import CheckState
 
     found = list(_look(admin))
     admin.answer([_as_json(one) for one in found], lambda: "\n".join(map(_text, found)))
-    return int(any(one.state is State.BAD for one in found))
+    return int(any(one.state is CheckState.BAD for one in found))
 
 
-def _look(admin: Admin) -> Iterator[Found]:
+def _look(admin: Admin) -> Iterator[CheckResult]:
     from fsadmin.health import database, home, system
     from fsadmin.health.report import bad, fine
     from fsd.factory import find_database, now_ms
@@ -74,12 +74,12 @@ def _look(admin: Admin) -> Iterator[Found]:
     yield from system.ssh(place)
 
 
-def _text(one: Found) -> str:
+def _text(one: CheckResult) -> str:
     line = f"{_SIGNS[one.state.value]}{one.name:13} {one.sentence}"
     return f"{line}\n{'':16}→ {one.advice}" if one.advice else line
 
 
-def _as_json(one: Found) -> dict[str, str | None]:
+def _as_json(one: CheckResult) -> dict[str, str | None]:
     return {
         "name": one.name,
         "state": one.state.value,

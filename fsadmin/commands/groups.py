@@ -10,8 +10,8 @@ from fsadmin import output
 from fsadmin.context import Admin, common_options, yes_option
 
 if TYPE_CHECKING:
-    from fsd.services.accounts.groups import GroupShown
-    from fsd.store.repos.groups import Member
+    from fsd.services.accounts.groups import GroupView
+    from fsd.store.repos.groups import GroupMembership
 
 
 @click.command("add-group", short_help="Make a group of people.")
@@ -112,7 +112,7 @@ def remove_member(admin: Admin, *, group: str, names: tuple[str, ...]) -> None:
     admin.answer(_as_json(shown), lambda: f"{_listed(names)}: no more in {_counted(shown)}.")
 
 
-def _as_json(group: GroupShown) -> dict[str, object]:
+def _as_json(group: GroupView) -> dict[str, object]:
     return {
         "group": group.name,
         "note": group.note,
@@ -133,7 +133,7 @@ def _people(count: int) -> str:
     return output.count(count, "person", "people")
 
 
-def _counted(group: GroupShown) -> str:
+def _counted(group: GroupView) -> str:
     return f"the group {group.name} ({_people(len(group.members))})"
 
 
@@ -141,13 +141,13 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def _state(one: Member) -> str:
+def _state(one: GroupMembership) -> str:
     words = ["enrolled" if one.enrolled else "not enrolled"]
     words += ["disabled"] if one.disabled else []
     return ", ".join(words + (["expired"] if one.expired else []))
 
 
-def _described(group: GroupShown) -> str:
+def _described(group: GroupView) -> str:
     facts = [
         ("Group", group.name),
         ("Note", group.note or "-"),

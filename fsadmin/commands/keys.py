@@ -53,7 +53,7 @@ def rotate_host_key(admin: Admin, *, stolen: bool, yes: bool) -> None:
 
     It is in the audit log before it is done; where it cannot be recorded, it is not done.
     """
-    from fsd.audit.events import Event
+    from fsd.audit.events import AuditEvent
     from fsd.factory import now_ms
     from fsd.home.host_keys import HostKeys
 
@@ -66,7 +66,7 @@ def rotate_host_key(admin: Admin, *, stolen: bool, yes: bool) -> None:
 
         def record(before: str, after: str) -> None:
             detail = f"{after} after {before}{', which may have been stolen' if stolen else ''}"
-            audit.note(Event.HOST_KEY_ROTATED, detail)
+            audit.note(AuditEvent.HOST_KEY_ROTATED, detail)
 
         before, after = keys.rotate(now_ms(), stolen=stolen, record=record)
     admin.answer(

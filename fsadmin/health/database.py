@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, text
 
-from fsadmin.health.report import Found, bad, fine, note
+from fsadmin.health.report import CheckResult, bad, fine, note
 from fsd.home.master_key import open_vault
 from fsd.store import schema
 from fsd.store.models import UsedOtp
@@ -22,7 +22,7 @@ _FAR_OFF_MS = 15_000
 _SYNCHRONISE = "let chrony or systemd-timesyncd set the clock: one-time passwords depend on it"
 
 
-def database(home: Home, used: Database, now_ms: int) -> Iterator[Found]:
+def database(home: Home, used: Database, now_ms: int) -> Iterator[CheckResult]:
     """Look at all of it; whatever fails ends the look."""
     try:
         found, head = schema.current(used), schema.head()
@@ -50,7 +50,7 @@ def database(home: Home, used: Database, now_ms: int) -> Iterator[Found]:
         yield bad("database", error.sentence, error.hint or "See its log.")
 
 
-def _whole(used: Database) -> Iterator[Found]:
+def _whole(used: Database) -> Iterator[CheckResult]:
     kind = used.url.get_backend_name()
     if kind == "sqlite":
         with used.read() as db:
@@ -65,7 +65,7 @@ def _whole(used: Database) -> Iterator[Found]:
     yield fine("database", f"The database ({kind}) answers, and is at {schema.head()}.")
 
 
-def _clocks(used: Database, now_ms: int) -> Iterator[Found]:
+def _clocks(used: Database, now_ms: int) -> Iterator[CheckResult]:
     with used.read() as db:
         newest = db.scalar(select(func.max(UsedOtp.used_ms))) or 0
         theirs = None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsadmin import output
-from fsadmin.health.report import Found, bad, fine, note
+from fsadmin.health.report import CheckResult, bad, fine, note
 from fsd.home.home import HOST_KEY, MASTER_KEY
 from fsd.home.host_keys import HostKeys
 from fsd.home.master_key import NEXT
@@ -28,7 +28,7 @@ _NEARLY_FULL = 0.05
 _OTHERS = 0o077
 
 
-def permissions(home: Home) -> Iterator[Found]:
+def permissions(home: Home) -> Iterator[CheckResult]:
     """Look for what others could read, and for what belongs to somebody else."""
     owner = home.path.stat().st_uid
     open_to_others, foreign = [], []
@@ -68,7 +68,7 @@ def _first(paths: list[Path]) -> str:
     return f"{paths[0]}{more}"
 
 
-def keys(home: Home, now_ms: int) -> Iterator[Found]:
+def keys(home: Home, now_ms: int) -> Iterator[CheckResult]:
     """Look at the keys: whether they can be read, and how old they are."""
     try:
         keys = HostKeys(home)
@@ -100,7 +100,7 @@ def _age_days(path: Path, now_ms: int) -> int:
     return int((now_ms / 1000 - path.stat().st_mtime) // 86400)
 
 
-def disk(home: Home) -> Iterator[Found]:
+def disk(home: Home) -> Iterator[CheckResult]:
     """Look at the room that is left."""
     usage = shutil.disk_usage(home.path)
     left = size_text(usage.free)
@@ -119,7 +119,7 @@ def disk(home: Home) -> Iterator[Found]:
         )
 
 
-def backup(home: Home, now_ms: int) -> Iterator[Found]:
+def backup(home: Home, now_ms: int) -> Iterator[CheckResult]:
     """Look at the age of the last backup."""
     last = home.last_backup_ms()
     if last is None:

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 
-class State(enum.Enum):
+class CheckState(enum.Enum):
     """How it stands with one thing."""
 
     FINE = "fine"
@@ -17,26 +17,26 @@ class State(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Found:
+class CheckResult:
     """One thing that was looked at."""
 
     name: str
-    state: State
+    state: CheckState
     sentence: str
     advice: str | None = None
     """What to do; nothing where all is well."""
 
 
-def fine(name: str, sentence: str) -> Found:
+def fine(name: str, sentence: str) -> CheckResult:
     """Say that all is well with one thing."""
-    return Found(name, State.FINE, sentence)
+    return CheckResult(name, CheckState.FINE, sentence)
 
 
-def note(name: str, sentence: str, advice: str) -> Found:
+def note(name: str, sentence: str, advice: str) -> CheckResult:
     """Say that one thing should be looked at."""
-    return Found(name, State.NOTE, sentence, advice)
+    return CheckResult(name, CheckState.NOTE, sentence, advice)
 
 
-def bad(name: str, sentence: str, advice: str) -> Found:
+def bad(name: str, sentence: str, advice: str) -> CheckResult:
     """Say that something must be done."""
-    return Found(name, State.BAD, sentence, advice)
+    return CheckResult(name, CheckState.BAD, sentence, advice)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fsadmin.health.report import Found, bad, fine, note
+from fsadmin.health.report import CheckResult, bad, fine, note
 from fsproto import crypto
 from fsproto.errors import FsError, HostKeyError
 from fsproto.link import Address, parse_address
@@ -30,7 +30,7 @@ _TIMEX_BYTES = 256
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - this is where it is looked up
 
 
-def clock() -> Iterator[Found]:
+def clock() -> Iterator[CheckResult]:
     """Ask the system whether its clock is kept, where it can tell."""
     if not sys.platform.startswith("linux"):
         return
@@ -47,7 +47,7 @@ def clock() -> Iterator[Found]:
             yield fine("clock", "This machine's clock is kept by the system.")
 
 
-def port(home: Home) -> Iterator[Found]:
+def port(home: Home) -> Iterator[CheckResult]:
     """Connect as a client does, up to the host key."""
     last = home.last_run().get("address")
     if not last:
@@ -77,7 +77,7 @@ def port(home: Home) -> Iterator[Found]:
         yield fine("port", f"fsd answers at {address} with the right host key.")
 
 
-def ssh(home: Home) -> Iterator[Found]:
+def ssh(home: Home) -> Iterator[CheckResult]:
     """Look whether fsd greets those who come to its SSH door, if it was opened."""
     last = home.last_run().get("ssh")
     if last is None:

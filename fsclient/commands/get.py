@@ -54,11 +54,11 @@ def command(
     a hidden name ('.NAME.….fs-part'). '--no-resume' does neither.
     """
     from fsclient.transfer.get import STDOUT, Get, to_stdout
-    from fsclient.transfer.options import Rules
+    from fsclient.transfer.options import TransferOptions
     from fsclient.transfer.report.failures import Failures
     from fsclient.transfer.report.progress import Progress
-    from fsclient.transfer.resume import Unfinished
-    from fsclient.transfer.run import Task
+    from fsclient.transfer.resume import ResumeMarker
+    from fsclient.transfer.run import TransferRun
     from fsproto.names import parse_path
 
     sources, target = (paths[:-1], paths[-1]) if len(paths) > 1 else (paths, ".")
@@ -67,10 +67,10 @@ def command(
     if stdout:
         app.content_goes_to_stdout()
     failures, actions = Failures(app.ui), choices.actions(app.ui)
-    unfinished = Unfinished(app.profile.folder / "unfinished", "get", paths)
+    unfinished = ResumeMarker(app.profile.folder / "unfinished", "get", paths)
     if no_resume:
         unfinished.end()
-    rules = Rules(choices.excludes(), update=update, since_ns=unfinished.since_ns)
+    rules = TransferOptions(choices.excludes(), update=update, since_ns=unfinished.since_ns)
     with (
         app.transfer(resume=not no_resume) as session,
         Progress(app.ui, "get", "got", progress_wanted) as progress,
@@ -78,7 +78,7 @@ def command(
         if stdout:
             where = to_stdout(session, places, progress, failures, version)
         else:
-            task = Task(session, progress, failures, actions, rules, unfinished=unfinished)
+            task = TransferRun(session, progress, failures, actions, rules, unfinished=unfinished)
             where = Get(task, version).run(places, target)
     if not choices.dry_run:
         if not failures:

@@ -37,12 +37,12 @@ def command(app: App, path: str) -> None:
 
 
 def _told(session: Session, path: RemotePath) -> tuple[dict[str, Any], list[str]]:
-    from fsclient.tree.history import Histories
-    from fsclient.tree.removed import Removals, reached
+    from fsclient.tree.history import FileHistory
+    from fsclient.tree.removed import RemovedLookup, reached
 
     folder, there = reached(session.tree, path)
     if there is not None and there.is_folder:
-        gone = Removals(session.tree).of(there)
+        gone = RemovedLookup(session.tree).of(there)
         data = [_removed_data(one) for one in gone]
         return {"path": str(path), "kind": "folder", "removed": data}, _removed_lines(gone)
     if there is not None:
@@ -52,12 +52,12 @@ def _told(session: Session, path: RemotePath) -> tuple[dict[str, Any], list[str]
     if there is not None:
         found = there
     else:
-        removed = Removals(session.tree).named(folder, path)[0]
+        removed = RemovedLookup(session.tree).named(folder, path)[0]
         found = removed.found
         facts["removed"] = _removed_data(removed)
         lines = [_removed_line(removed, str(path))]
     facts["kind"] = found.kind
-    versions = [] if found.is_folder else Histories(session.tree).of(found)
+    versions = [] if found.is_folder else FileHistory(session.tree).of(found)
     facts["versions"] = [_data(one) for one in versions]
     facts["complete"] = bool(versions) and versions[-1].number == 1
     return facts, lines + _lines(versions)

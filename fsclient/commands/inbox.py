@@ -10,7 +10,7 @@ from fsclient.app import App
 from fsclient.commands.options import progress_option
 
 if TYPE_CHECKING:
-    from fsclient.inbox.listing import Waiting, Waits
+    from fsclient.inbox.listing import PendingDrop, Waiting
     from fsclient.transfer.report.failures import Failures
     from fsproto.drop import DropNote
 
@@ -30,14 +30,14 @@ def command(context: click.Context) -> None:
 
 
 def _show(app: App) -> None:
-    from fsclient.inbox.listing import Waits, waiting
+    from fsclient.inbox.listing import PendingDrop, waiting
     from fsclient.transfer.report.failures import Failures
 
     failures = Failures(app.ui)
     with app.session() as session:
         found = waiting(session)
     _note_refused(found, failures)
-    waits = [one for one in found if isinstance(one, Waits)]
+    waits = [one for one in found if isinstance(one, PendingDrop)]
     app.ui.result([_data(one) for one in found], _lines(waits) or ["Nothing waits for you."])
     failures.raise_if_any()
 
@@ -55,8 +55,8 @@ def accept(app: App, names: tuple[str, ...], *, everything: bool, progress_wante
     taken gets a number. What was accepted is deleted from the drop box; one that the server shows
     a second time is known, and only deleted.
     """
-    from fsclient.inbox.accept import Accepting, alone
-    from fsclient.inbox.listing import Refused, chosen, waiting
+    from fsclient.inbox.accept import InboxAccept, alone
+    from fsclient.inbox.listing import RefusedDrop, chosen, waiting
     from fsclient.transfer.report.failures import Failures
     from fsclient.transfer.report.progress import Progress
     from fsproto.errors import FsError, UsageError
@@ -70,9 +70,9 @@ def accept(app: App, names: tuple[str, ...], *, everything: bool, progress_wante
         Progress(app.ui, "accept", "accepted", progress_wanted) as progress,
     ):
         found = waiting(session)
-        accepting = Accepting(session, progress, app.profile.folder)
+        accepting = InboxAccept(session, progress, app.profile.folder)
         for one in found if everything else chosen(found, names):
-            if isinstance(one, Refused):
+            if isinstance(one, RefusedDrop):
                 failures.note(one.error)
                 continue
             try:
@@ -102,7 +102,7 @@ def reject(app: App, names: tuple[str, ...]) -> None:
     One that is refused, or of whose name there are several, can be named by the id that
     'fsclient inbox' shows.
     """
-    from fsclient.inbox.listing import Waits, chosen, remove, waiting
+    from fsclient.inbox.listing import PendingDrop, chosen, remove, waiting
     from fsproto.names import for_terminal
 
     with app.session() as session:
@@ -110,13 +110,13 @@ def reject(app: App, names: tuple[str, ...]) -> None:
         remove(session, [one.drop for one in picked])
     told = []
     for one in picked:
-        name = one.name if isinstance(one, Waits) else None
+        name = one.name if isinstance(one, PendingDrop) else None
         told.append({"id": one.drop.hex(), "name": name})
         app.ui.say(f"rejected {for_terminal(name or one.id)}")
     app.ui.result_of(rejected=told)
 
 
-def _said(one: Waits, path: str) -> str:
+def _said(one: PendingDrop, path: str) -> str:
     from fsproto.names import for_terminal
 
     name = for_terminal(one.name)
@@ -126,17 +126,17 @@ def _said(one: Waits, path: str) -> str:
 
 
 def _note_refused(found: list[Waiting], failures: Failures) -> None:
-    from fsclient.inbox.listing import Refused
+    from fsclient.inbox.listing import RefusedDrop
 
     for one in found:
-        if isinstance(one, Refused):
+        if isinstance(one, RefusedDrop):
             failures.note(one.error)
 
 
 def _data(one: Waiting) -> dict[str, Any]:
-    from fsclient.inbox.listing import Refused
+    from fsclient.inbox.listing import RefusedDrop
 
-    if isinstance(one, Refused):
+    if isinstance(one, RefusedDrop):
         return {"id": one.drop.hex(), "refused": one.error.sentence}
     note = one.opened.note
     return {
@@ -153,7 +153,7 @@ def _data(one: Waiting) -> dict[str, Any]:
     }
 
 
-def _lines(found: list[Waits]) -> list[str]:
+def _lines(found: list[PendingDrop]) -> list[str]:
     from fsclient.ui import time_text
     from fsproto.names import for_terminal
 

@@ -10,7 +10,7 @@ import click
 from fsclient.app import App
 
 if TYPE_CHECKING:
-    from fsclient.profile import Facts, Profile
+    from fsclient.profile import AccountFacts, Profile
     from fsclient.trust.seen import Sighting
     from fsproto.keys.portable import KnownPeople, Portable
 
@@ -65,7 +65,7 @@ def import_(app: App, file: str, *, no_passphrase: bool) -> None:
     """
     import os
 
-    from fsclient.profile import Facts
+    from fsclient.profile import AccountFacts
     from fsproto.keys.export import check_export, open_export
     from fsproto.keys.key_file import seal_identity
 
@@ -77,7 +77,7 @@ def import_(app: App, file: str, *, no_passphrase: bool) -> None:
     portable = open_export(data, _given_passphrase(app))
     seen, people = _seen(portable), _people(portable)
     keyfile = seal_identity(portable.identity, app.passphrase().new(app.ui), os.urandom)
-    _settle(profile, Facts(portable.link, portable.root), keyfile, seen, people)
+    _settle(profile, AccountFacts(portable.link, portable.root), keyfile, seen, people)
     user, shown = portable.identity.user, portable.identity.bundle.fingerprint
     app.ui.say(f"The keys of {user} are in {profile.folder}; 'fsclient login' begins a session.")
     app.ui.result(
@@ -90,8 +90,8 @@ def _portable(app: App) -> Portable:
     """Return what this profile has to take along."""
     from contextlib import closing
 
-    from fsclient.trust.pins import TrustStore
-    from fsclient.trust.seen import Memory
+    from fsclient.trust.pins import PinStore
+    from fsclient.trust.seen import SeenVersions
     from fsproto.keys.portable import (
         PART_PEOPLE,
         PART_SEEN,
@@ -103,9 +103,9 @@ def _portable(app: App) -> Portable:
 
     facts = app.profile.facts()
     identity = app.keeper().identity()
-    with closing(Memory(app.profile.memory)) as memory:
+    with closing(SeenVersions(app.profile.memory)) as memory:
         seen = [Seen(one.node, one.what, one.version, one.hash) for one in memory.everything()]
-    with closing(TrustStore(app.profile.people)) as store:
+    with closing(PinStore(app.profile.people)) as store:
         people = pack_people(store.everything())
     parts = {PART_SEEN: pack_seen(seen), PART_PEOPLE: people}
     return Portable(identity, facts.link, facts.root, parts)
@@ -142,7 +142,7 @@ def _people(portable: Portable) -> KnownPeople | None:
 
 def _settle(
     profile: Profile,
-    facts: Facts,
+    facts: AccountFacts,
     keyfile: bytes,
     seen: list[Sighting],
     people: KnownPeople | None,
@@ -150,13 +150,13 @@ def _settle(
     """Make the profile, whole or not at all."""
     from contextlib import closing
 
-    from fsclient.trust.pins import TrustStore
-    from fsclient.trust.seen import Memory
+    from fsclient.trust.pins import PinStore
+    from fsclient.trust.seen import SeenVersions
 
     with (
         profile.arriving(facts, keyfile) as folder,
-        closing(Memory(folder / "memory.db")) as memory,
-        closing(TrustStore(folder / "people.db")) as store,
+        closing(SeenVersions(folder / "memory.db")) as memory,
+        closing(PinStore(folder / "people.db")) as store,
     ):
         memory.remember(seen)
         if people is not None:

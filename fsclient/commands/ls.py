@@ -9,7 +9,7 @@ import click
 from fsclient.app import App
 
 if TYPE_CHECKING:
-    from fsclient.tree.tree import Located
+    from fsclient.tree.tree import TreeNode
 
 
 _MARKS = {"folder": "/", "file": "", "symlink": "@"}
@@ -42,7 +42,7 @@ def command(app: App, paths: tuple[str, ...], *, long: bool) -> None:
     app.ui.result(data, lines)
 
 
-def _data(found: Located) -> dict[str, Any]:
+def _data(found: TreeNode) -> dict[str, Any]:
     from fsclient.inbox.marks import dropped_data
     from fsproto.sealed.manifest import Mode
 
@@ -60,7 +60,7 @@ def _data(found: Located) -> dict[str, Any]:
     }
 
 
-def _lines(inside: list[Located], *, long: bool) -> list[str]:
+def _lines(inside: list[TreeNode], *, long: bool) -> list[str]:
     from fsclient.inbox.marks import mark
     from fsclient.ui import time_text
 

@@ -10,7 +10,7 @@ from fsclient.app import App
 
 if TYPE_CHECKING:
     from fsclient.session.login import Session
-    from fsclient.tree.tree import Located, Tree
+    from fsclient.tree.tree import Tree, TreeNode
     from fsproto.names import RemotePath
 
 EXAMPLES = """\b
@@ -53,7 +53,7 @@ def command(app: App, paths: tuple[str, ...], *, force: bool) -> None:
     failures.raise_if_any()
 
 
-def _target(tree: Tree, target: RemotePath, *, several: bool) -> tuple[Located, str]:
+def _target(tree: Tree, target: RemotePath, *, several: bool) -> tuple[TreeNode, str]:
     """Return the folder to move into, and the new name there; the empty one to keep the old."""
     from fsclient.tree.tree import must_be_folder
 
@@ -65,7 +65,7 @@ def _target(tree: Tree, target: RemotePath, *, several: bool) -> tuple[Located, 
 
 
 def _move(
-    app: App, session: Session, source: RemotePath, folder: Located, name: str, *, force: bool
+    app: App, session: Session, source: RemotePath, folder: TreeNode, name: str, *, force: bool
 ) -> RemotePath:
     from fsclient.operations.move import check_movable, move
     from fsproto.errors import ExistsError

@@ -49,21 +49,21 @@ def command(
     passed over, and files of 4 MiB and more that did not change go on where they stopped.
     '--no-resume' does neither.
     """
-    from fsclient.transfer.options import Rules
+    from fsclient.transfer.options import TransferOptions
     from fsclient.transfer.put import STDIN, Put
     from fsclient.transfer.report.failures import Failures
     from fsclient.transfer.report.progress import Progress
-    from fsclient.transfer.resume import Unfinished
-    from fsclient.transfer.run import Task
+    from fsclient.transfer.resume import ResumeMarker
+    from fsclient.transfer.run import TransferRun
     from fsclient.transfer.up.journal import Journals
     from fsproto.names import parse_path
 
     sources, target = (paths[:-1], paths[-1]) if len(paths) > 1 else (paths, "/")
     place, failures, actions = parse_path(target), Failures(app.ui), choices.actions(app.ui)
-    unfinished = Unfinished(app.profile.folder / "unfinished", "put", paths)
+    unfinished = ResumeMarker(app.profile.folder / "unfinished", "put", paths)
     if no_resume:
         unfinished.end()
-    rules = Rules(choices.excludes(), update=update, since_ns=unfinished.since_ns)
+    rules = TransferOptions(choices.excludes(), update=update, since_ns=unfinished.since_ns)
     if STDIN in sources and not choices.dry_run:
         app.ui.announce_typing()
     with (
@@ -71,7 +71,7 @@ def command(
         Progress(app.ui, "put", "put", progress_wanted) as progress,
     ):
         journals = Journals(app.profile.folder / "transfers", session, keep=not no_resume)
-        task = Task(session, progress, failures, actions, rules, journals, unfinished)
+        task = TransferRun(session, progress, failures, actions, rules, journals, unfinished)
         where = Put(task).run(sources, place)
     if not choices.dry_run:
         if not failures:

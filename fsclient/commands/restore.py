@@ -28,12 +28,12 @@ def command(app: App, path: str, *, version: int | None, target: str | None, cho
     history is lost. What was removed comes back with its history, a folder with all that was in it.
     Nothing is sent again. What comes back is shared with nobody but those who see its folder.
     """
-    from fsclient.operations.restore import Restoring
+    from fsclient.operations.restore import RestoreOperation
     from fsproto.names import parse_path
 
     place = parse_path(target) if target is not None else None
     with app.session() as session:
-        done = Restoring(session, app.ui).run(parse_path(path), version, place, chosen)
+        done = RestoreOperation(session, app.ui).run(parse_path(path), version, place, chosen)
     from_version = "" if done.version is None else f" as of version {done.version}"
     if not done.changed:
         app.ui.say(f"{done.path} is as in version {done.version} already")

@@ -44,7 +44,7 @@ def command(app: App, paths: tuple[str, ...], *, recursive: bool, force: bool) -
 
 
 def _remove(tree: Tree, path: RemotePath, *, recursive: bool) -> None:
-    from fsclient.tree.commit import Changes
+    from fsclient.tree.commit import Committer
     from fsproto.errors import NotAllowedError, UsageError
 
     found = tree.find(path)
@@ -57,6 +57,6 @@ def _remove(tree: Tree, path: RemotePath, *, recursive: bool) -> None:
         )
     if found.is_folder and not recursive:
         raise UsageError(f"'{path}' is a folder.", hint="Give -r to remove it whole.")
-    changes = Changes(tree)
+    changes = Committer(tree)
     changes.remove(tree.find(path.parent).keyed, found)
     changes.commit()

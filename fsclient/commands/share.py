@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fsclient.session.login import Session
     from fsclient.sharing.groups import Candidate
     from fsclient.sharing.own_shares import OwnShare
-    from fsclient.tree.tree import Located
+    from fsclient.tree.tree import TreeNode
     from fsproto.keys.grants import Role
 
 EXAMPLES = """\b
@@ -57,7 +57,7 @@ def command(app: App, path: str, user: str, *, write: bool, yes: bool) -> None:
             _share_with_group(app, session, found, group, role, yes=yes)
 
 
-def _share(app: App, session: Session, found: Located, user: str, role: Role) -> None:
+def _share(app: App, session: Session, found: TreeNode, user: str, role: Role) -> None:
     from fsclient.sharing.share import Sharing
 
     changed, role, before = Sharing(session, app.ui).give(found, user, role)
@@ -81,7 +81,7 @@ def _share(app: App, session: Session, found: Located, user: str, role: Role) ->
 
 
 def _share_with_group(
-    app: App, session: Session, found: Located, group: str, role: Role, *, yes: bool
+    app: App, session: Session, found: TreeNode, group: str, role: Role, *, yes: bool
 ) -> None:
     from fsclient.sharing.groups import candidates, listed
     from fsclient.sharing.member_lists import check_room, not_given
@@ -155,5 +155,5 @@ def _may(role: Role) -> str:
     return "may read and change" if role.name == "WRITER" else "may read"
 
 
-def _seen_as(session: Session, found: Located) -> str:
+def _seen_as(session: Session, found: TreeNode) -> str:
     return f"{session.identity.user}:{found.metadata.name}"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fsclient.session.login import Session
     from fsclient.sharing.own_shares import OwnShare
     from fsclient.transfer.report.failures import Failures
-    from fsclient.tree.tree import Located
+    from fsclient.tree.tree import TreeNode
 
 
 @click.command()
@@ -102,7 +102,7 @@ def _with_me(session: Session, failures: Failures) -> list[dict[str, Any]]:
     return found
 
 
-def _shared_data(owner: str, top: Located | None, role: str | None, state: str) -> dict[str, Any]:
+def _shared_data(owner: str, top: TreeNode | None, role: str | None, state: str) -> dict[str, Any]:
     path, kind = (str(top.path), top.kind) if top else (None, None)
     return {"owner": owner, "path": path, "kind": kind, "role": role, "state": state}
 

@@ -57,23 +57,23 @@ def command(
     A lost connection is made anew, and a sync that was interrupted is simply run again: large
     files go on where they stopped, as with 'put' and 'get'. '--no-resume' does neither.
     """
-    from fsclient.transfer.options import Rules
+    from fsclient.transfer.options import TransferOptions
     from fsclient.transfer.report.failures import Failures
     from fsclient.transfer.report.progress import Progress
-    from fsclient.transfer.run import Task
+    from fsclient.transfer.run import TransferRun
     from fsclient.transfer.sync import Sync, which_way
     from fsclient.transfer.up.journal import Journals
 
     way = which_way(local, remote, down=down)
     failures, actions = Failures(app.ui), choices.actions(app.ui)
-    rules = Rules(choices.excludes(), mirror=True, delete=delete, checksum=checksum)
+    rules = TransferOptions(choices.excludes(), mirror=True, delete=delete, checksum=checksum)
     verb, done = ("get", "got") if way.down else ("put", "put")
     with (
         app.transfer(resume=not no_resume) as session,
         Progress(app.ui, verb, done, progress_wanted) as progress,
     ):
         journals = Journals(app.profile.folder / "transfers", session, keep=not no_resume)
-        job = Sync(Task(session, progress, failures, actions, rules, journals))
+        job = Sync(TransferRun(session, progress, failures, actions, rules, journals))
         where = job.down(way) if way.down else job.up(way)
     if not choices.dry_run:
         progress.tell(where, failed=len(failures))

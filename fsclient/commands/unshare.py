@@ -11,7 +11,7 @@ from fsclient.app import App
 if TYPE_CHECKING:
     from fsclient.session.login import Session
     from fsclient.sharing.share import Sharing
-    from fsclient.tree.tree import Located
+    from fsclient.tree.tree import TreeNode
     from fsproto.names import RemotePath
 
 
@@ -61,7 +61,7 @@ def command(app: App, path: str, user: str, *, now: bool, yes: bool) -> None:
 
 
 def _take_group(
-    app: App, sharing: Sharing, found: Located, group: str, *, yes: bool
+    app: App, sharing: Sharing, found: TreeNode, group: str, *, yes: bool
 ) -> tuple[bool, list[str]]:
     """Take a node from those who came by a group; whether there were any, and who lost it."""
     from fsclient.sharing.groups import leaving, listed

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from fsclient.connection.retry import Patience
+from fsclient.connection.retry import Timeouts
 from fsproto.errors import (
     ConflictError,
     ConnectionLost,
@@ -28,18 +28,18 @@ from fsproto.messages import Failure, Message
 from fsproto.wire.connection import (
     RECORD_ROOM,
     Connection,
+    ConnectionState,
     Control,
     Data,
     Event,
     Ready,
     Reply,
-    State,
 )
-from fsproto.wire.frames import SMALL, Outgoing
+from fsproto.wire.frames import SMALL, FrameBuffers
 from fsproto.wire.handshake import ClientHandshake
 
 if TYPE_CHECKING:
-    from fsclient.connection.proxy_command import Proxy
+    from fsclient.connection.proxy_command import ProxyCommand
 
 M = TypeVar("M", bound=Message)
 
@@ -57,7 +57,7 @@ class ServerConnection:
     def __init__(
         self,
         link: EnrollLink,
-        patience: Patience | None = None,
+        patience: Timeouts | None = None,
         *,
         after: int = 0,
         via: str | None = None,
@@ -74,18 +74,18 @@ class ServerConnection:
         self.link = link
         """Where it leads, and the host key that was shown there."""
         self._where = link.address
-        self._patience = patience or Patience()
+        self._patience = patience or Timeouts()
         self._connection = Connection(ClientHandshake(link.host_key, os.urandom))
         self._request = self._first = after
         self._awaited: set[int] = set()
         self._came: dict[int, Control] = {}
         self._early: dict[int, deque[Control | Data]] = {}
         """What came for requests that are asked about later, because one was put in between."""
-        self._outgoing = Outgoing()
+        self._outgoing = FrameBuffers()
         self._plain: memoryview | None = None
         """What large messages are opened in."""
         self._opened = False
-        self._proxy: Proxy | None = None
+        self._proxy: ProxyCommand | None = None
         with self._translated():
             self._socket, self._proxy = line_to(link.address, self._patience, via)
             self._opened = True
@@ -121,7 +121,7 @@ class ServerConnection:
     @property
     def usable(self) -> bool:
         """Tell whether the connection has neither ended nor failed."""
-        return self._connection.state is not State.CLOSED and self._socket.fileno() >= 0
+        return self._connection.state is not ConnectionState.CLOSED and self._socket.fileno() >= 0
 
     @property
     def at_rest(self) -> bool:
@@ -370,13 +370,13 @@ def _kept(segment: Data) -> Data:
 
 
 def line_to(
-    address: Address, patience: Patience, via: str | None
-) -> tuple[socket.socket, Proxy | None]:
+    address: Address, patience: Timeouts, via: str | None
+) -> tuple[socket.socket, ProxyCommand | None]:
     """Open what bytes go over to a server: a connection, or the program that carries one."""
     if via:
-        from fsclient.connection.proxy_command import Proxy
+        from fsclient.connection.proxy_command import ProxyCommand
 
-        proxy = Proxy(via)
+        proxy = ProxyCommand(via)
         proxy.socket.settimeout(patience.via_s)
         return proxy.socket, proxy
     sock = connected(address, patience.connect_s)

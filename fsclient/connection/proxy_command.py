@@ -26,7 +26,7 @@ _HINT = (
 )
 
 
-class Proxy:
+class ProxyCommand:
     """One run of such a program."""
 
     def __init__(self, command: str) -> None:

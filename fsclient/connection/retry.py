@@ -17,7 +17,7 @@ WORTH_KEEPING = 4 << 20
 """Bytes; of smaller files nothing is kept, as it takes no longer to send them again."""
 
 
-class Patience(Value, frozen=True):
+class Timeouts(Value, frozen=True):
     """How long the client waits for what, in seconds."""
 
     connect_s: float = 10.0
@@ -40,7 +40,7 @@ def can_go_on(error: FsError) -> bool:
     return isinstance(error, Unreachable | LoginRefused)
 
 
-class Once:
+class NoRetry:
     """Ends with the first connection that is lost; what all other transfers build on."""
 
     resumes = False
@@ -60,13 +60,13 @@ class Once:
         """Note that the connection was of use: the next loss is another one."""
 
 
-class Persistent(Once):
+class Reconnecting(NoRetry):
     """Connects and logs in anew, again and again, until nothing has moved for too long."""
 
     resumes = True
 
     def __init__(
-        self, reconnect: Callable[[], None], where: object, ui: Ui, patience: Patience
+        self, reconnect: Callable[[], None], where: object, ui: Ui, patience: Timeouts
     ) -> None:
         """Take what connects anew in place, the server's name, and whom to tell."""
         self._reconnect = reconnect

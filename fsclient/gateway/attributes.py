@@ -5,8 +5,8 @@ from __future__ import annotations
 import stat
 from dataclasses import dataclass
 
-from fsclient.gateway.lookup import Node
-from fsclient.gateway.open_write import Writing
+from fsclient.gateway.lookup import GatewayNode
+from fsclient.gateway.open_write import OpenWrite
 from fsproto.sealed.manifest import Mode
 
 _FOLDER = stat.S_IFDIR | 0o700
@@ -14,7 +14,7 @@ _LINK = stat.S_IFLNK | 0o777
 
 
 @dataclass(frozen=True)
-class Facts:
+class FileAttributes:
     """What `stat` shows of it."""
 
     mode: int
@@ -28,21 +28,21 @@ class Facts:
         return stat.S_ISDIR(self.mode)
 
 
-def facts_of(node: Node) -> Facts:
+def facts_of(node: GatewayNode) -> FileAttributes:
     """Return what is told of a node; of a folder that nobody made, nothing but that it is one."""
     if node.found is None:
-        return Facts(_FOLDER, 0, 0)
+        return FileAttributes(_FOLDER, 0, 0)
     metadata = node.found.metadata
     if node.kind == "folder":
-        return Facts(_FOLDER, 0, metadata.mtime_ns)
+        return FileAttributes(_FOLDER, 0, metadata.mtime_ns)
     if node.kind == "symlink":
-        return Facts(_LINK, metadata.size, metadata.mtime_ns)
-    return Facts(_file_mode(metadata.mode), metadata.size, metadata.mtime_ns)
+        return FileAttributes(_LINK, metadata.size, metadata.mtime_ns)
+    return FileAttributes(_file_mode(metadata.mode), metadata.size, metadata.mtime_ns)
 
 
-def facts_of_writing(writing: Writing) -> Facts:
+def facts_of_writing(writing: OpenWrite) -> FileAttributes:
     """Return what is told of a file that is being written."""
-    return Facts(_file_mode(writing.mode), writing.size, writing.time_ns)
+    return FileAttributes(_file_mode(writing.mode), writing.size, writing.time_ns)
 
 
 def _file_mode(mode: Mode) -> int:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from fsclient.gateway.edits import Changer
-from fsclient.gateway.lookup import Walker
+from fsclient.gateway.edits import Edits
+from fsclient.gateway.lookup import PathLookup
 from fsclient.gateway.publish import Publisher
-from fsclient.gateway.session_pool import Desks
+from fsclient.gateway.session_pool import SessionPool
 from fsclient.session.login import Session
 from fsclient.ui import Ui
 from fsproto.errors import ConflictError, FsError, NotAllowedError, SecurityError
@@ -19,22 +19,22 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class House:
+class Backend:
     """What all clients of one gateway share."""
 
-    desks: Desks
-    walker: Walker
-    changer: Changer
+    desks: SessionPool
+    walker: PathLookup
+    changer: Edits
     publisher: Publisher
     staging: Path
     read_only: bool
     ui: Ui
 
     @classmethod
-    def build(cls, desks: Desks, staging: Path, ui: Ui, *, read_only: bool) -> House:
+    def build(cls, desks: SessionPool, staging: Path, ui: Ui, *, read_only: bool) -> Backend:
         """Build it on sessions, and a folder for what is being written."""
-        walker = Walker()
-        changer, publisher = Changer(walker, ui), Publisher(desks, walker, ui)
+        walker = PathLookup()
+        changer, publisher = Edits(walker, ui), Publisher(desks, walker, ui)
         return cls(desks, walker, changer, publisher, staging, read_only, ui)
 
     def look(self, work: Callable[[Session], T]) -> T:

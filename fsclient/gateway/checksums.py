@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from fsclient.gateway.filesystem import Filesystem
 from fsclient.gateway.paths import place_of
-from fskit.sftp.codes import MAX_DATA, MAX_PACKET, Open
+from fskit.sftp.codes import MAX_DATA, MAX_PACKET, OpenFlag
 from fskit.sftp.packets import BadPacketError, Fields, string
 from fskit.sftp.status import UnsupportedError
 from fsproto.errors import FsError
@@ -84,7 +84,7 @@ def run(filesystem: Filesystem, command: str) -> tuple[int, str]:
 
 
 def _checksum(filesystem: Filesystem, name: str, path: str) -> str:
-    handle = filesystem.opened.open(place_of(path), Open.READ)
+    handle = filesystem.opened.open(place_of(path), OpenFlag.READ)
     try:
         size = filesystem.facts_of(handle).size
         read: Read = lambda offset, length: filesystem.opened.read(handle, offset, length)  # noqa: E731

@@ -11,17 +11,17 @@ who share the key.
 from __future__ import annotations
 
 from fsclient.transfer.down.decrypt import checked_content
-from fsclient.tree.tree import Located
+from fsclient.tree.tree import TreeNode
 from fsproto import crypto
 from fsproto.errors import IntegrityError
 from fsproto.limits import MAX_INLINE_BLOB, SEGMENT_SIZE
 from fsproto.sealed import integrity, stream
 
 
-class Contents:
+class SealedContent:
     """One version of a file, whose manifest was verified; one thread at a time opens segments."""
 
-    def __init__(self, file: Located) -> None:
+    def __init__(self, file: TreeNode) -> None:
         """Take a file whose author was checked; `IntegrityError` if its parts do not fit."""
         self.node = file.keyed.node
         self.content, self._key = checked_content(file, file.manifest.body.content)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import time
 
-from fsclient.gateway.lookup import Node, Walker
-from fsclient.gateway.paths import Place
+from fsclient.gateway.lookup import GatewayNode, PathLookup
+from fsclient.gateway.paths import GatewayPath
 from fsclient.operations.move import check_movable, move
 from fsclient.session.login import Session
-from fsclient.transfer.up.encrypt import Sealing
-from fsclient.tree.commit import Changes
+from fsclient.transfer.up.encrypt import FileEncryption
+from fsclient.tree.commit import Committer
 from fsclient.tree.draft import NextVersion
-from fsclient.tree.tree import Located
+from fsclient.tree.tree import TreeNode
 from fsclient.ui import Ui
 from fsproto.errors import ConflictError, ExistsError, InvalidNameError, NotAllowedError
 from fsproto.keys.tree import new_node
@@ -25,52 +25,54 @@ from fsproto.sealed import integrity
 from fsproto.sealed.manifest import Metadata, Mode, described
 
 
-class Changer:
+class Edits:
     """Makes changes; only the thread of the session that it is given uses it."""
 
-    def __init__(self, walker: Walker, ui: Ui) -> None:
+    def __init__(self, walker: PathLookup, ui: Ui) -> None:
         """Take what finds nodes, and whom to tell of what concerns sharing."""
         self._walker = walker
         self._ui = ui
 
-    def make_folder(self, session: Session, place: Place) -> None:
+    def make_folder(self, session: Session, place: GatewayPath) -> None:
         """Make a folder; `ExistsError` if something is there."""
         folder, name = self._free(session, place)
-        changes = Changes(session.tree)
+        changes = Committer(session.tree)
         changes.make_folder(folder.keyed, name, time.time_ns())
         changes.commit()
         self._walker.forget(place)
 
-    def make_link(self, session: Session, place: Place, target: bytes) -> None:
+    def make_link(self, session: Session, place: GatewayPath, target: bytes) -> None:
         """Make a symbolic link; `ExistsError` if something is there."""
         if not 0 < len(target) <= MAX_LINK_TARGET or 0 in target:
             raise InvalidNameError(f"A symbolic link leads to 1 to {MAX_LINK_TARGET} bytes.")
         folder, name = self._free(session, place)
         node = new_node(os.urandom)
-        sealing = Sealing.new(node.node, 1)
+        sealing = FileEncryption.new(node.node, 1)
         blob = sealing.sealer.seal(0, target, last=True)
         root = integrity.blob_root(sealing.salt, blob)
         metadata = Metadata(name, len(target), time.time_ns(), Mode.SYMLINK, sealing.file_key)
         content = sealing.content(1, root, len(target))
-        changes = Changes(session.tree)
+        changes = Committer(session.tree)
         first = NextVersion(node, None, metadata, content)
         changes.put_file(folder.keyed, first, InlineBlob(sealing.salt, blob))
         changes.commit()
         self._walker.forget(place)
 
-    def remove(self, session: Session, place: Place, *, folder: bool) -> None:
+    def remove(self, session: Session, place: GatewayPath, *, folder: bool) -> None:
         """Remove a file, or with `folder` a folder that is empty."""
         found, above = self._changeable(session, place)
         if found.is_folder != folder:
             raise ConflictError(f"'{place}' is {'not ' if folder else ''}a folder.")
         if folder and session.tree.children(found):
             raise ConflictError(f"The folder '{place}' is not empty.")
-        changes = Changes(session.tree)
+        changes = Committer(session.tree)
         changes.remove(above.keyed, found)
         changes.commit()
         self._walker.forget(place)
 
-    def rename(self, session: Session, old: Place, new: Place, *, replacing: bool) -> None:
+    def rename(
+        self, session: Session, old: GatewayPath, new: GatewayPath, *, replacing: bool
+    ) -> None:
         """Move something; with `replacing`, in place of what is there as POSIX has it.
 
         A file takes the place of a file, a folder that of an empty folder.
@@ -95,7 +97,7 @@ class Changer:
             self._walker.forget_all()  # keys may have changed on the way
 
     def describe(
-        self, session: Session, place: Place, *, mtime_ns: int | None, mode: Mode | None
+        self, session: Session, place: GatewayPath, *, mtime_ns: int | None, mode: Mode | None
     ) -> None:
         """Give a file or folder another time, and a file another mode."""
         found, above = self._changeable(session, place)
@@ -103,14 +105,14 @@ class Changer:
         now = replace_metadata(was, mtime_ns, mode if found.kind == "file" else None)
         if now == was:
             return
-        changes = Changes(session.tree)
+        changes = Committer(session.tree)
         changes.describe(above.keyed, found, now)
         changes.commit()
         self._walker.forget(place)
 
     # --- finding
 
-    def _free(self, session: Session, place: Place) -> tuple[Located, str]:
+    def _free(self, session: Session, place: GatewayPath) -> tuple[TreeNode, str]:
         """Return the folder and the name of a place where nothing is yet."""
         self._must_be_changeable(place)
         self._walker.forget(place)
@@ -119,17 +121,17 @@ class Changer:
             raise ExistsError(f"'{at}' exists already.")
         return self._walker.find(session, at.parent, follow=True).folder(), at.name
 
-    def _changeable(self, session: Session, place: Place) -> tuple[Located, Located]:
+    def _changeable(self, session: Session, place: GatewayPath) -> tuple[TreeNode, TreeNode]:
         """Return what is at a place as it is now, a link as itself, and its folder."""
         self._must_be_changeable(place)
         self._walker.forget(place)
-        node: Node = self._walker.find(session, place, follow=False)
+        node: GatewayNode = self._walker.find(session, place, follow=False)
         found = node.found
         if found is None or found.above is None:
             raise NotAllowedError(f"'{place}' is shared with you; only its owner can change that.")
         return found, found.above
 
-    def _must_be_changeable(self, place: Place) -> None:
+    def _must_be_changeable(self, place: GatewayPath) -> None:
         if place.is_fixed:
             raise NotAllowedError(f"'{place}' is always there and cannot be changed.")
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from fsclient.gateway.content import Contents
+from fsclient.gateway.content import SealedContent
 from fsclient.session.login import Session
-from fsclient.tree.tree import Located
+from fsclient.tree.tree import TreeNode
 from fsproto.errors import ConflictError, IntegrityError, RemoteProtocolError
 from fsproto.limits import MAX_LINK_TARGET
 from fsproto.messages import files
 from fsproto.messages.files import Fetch, Fetched
 
 
-def contents_of(session: Session, file: Located) -> Contents:
+def contents_of(session: Session, file: TreeNode) -> SealedContent:
     """Return a file's content, who signed it being checked; nothing of it is asked for."""
     session.tree.authors.check_manifest(file.manifest)
-    return Contents(file)
+    return SealedContent(file)
 
 
-def fetched(session: Session, contents: Contents) -> memoryview:
+def fetched(session: Session, contents: SealedContent) -> memoryview:
     """Return all of a small file; `ConflictError` if it was replaced meanwhile."""
     ask = Fetch([files.Content(contents.node, contents.content.root)])
     blobs = session.persistence.run(lambda: session.connection.call(ask, Fetched)).blobs
@@ -28,7 +28,7 @@ def fetched(session: Session, contents: Contents) -> memoryview:
     return contents.open(0, memoryview(blobs[0]))
 
 
-def link_target(session: Session, link: Located) -> str:
+def link_target(session: Session, link: TreeNode) -> str:
     """Return where a symbolic link leads, as its author wrote it."""
     contents = contents_of(session, link)
     if not 0 < contents.size <= MAX_LINK_TARGET:

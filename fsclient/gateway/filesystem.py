@@ -10,15 +10,15 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 
-from fsclient.gateway.attributes import Facts, facts_of, facts_of_writing
-from fsclient.gateway.backend import House
+from fsclient.gateway.attributes import FileAttributes, facts_of, facts_of_writing
+from fsclient.gateway.backend import Backend
 from fsclient.gateway.fetching import link_target
 from fsclient.gateway.handles import Handle, ReadHandle, WriteHandle
-from fsclient.gateway.lookup import Node
+from fsclient.gateway.lookup import GatewayNode
 from fsclient.gateway.open_files import OpenFiles, describe, wishes
-from fsclient.gateway.paths import Place
+from fsclient.gateway.paths import GatewayPath
 from fsclient.session.login import Session
-from fskit.sftp.codes import Open
+from fskit.sftp.codes import OpenFlag
 from fskit.sftp.packets import Attributes
 from fsproto.errors import ConflictError, NotFoundError
 from fsproto.messages.account import GetStatus
@@ -28,14 +28,14 @@ from fsproto.messages.account import Status as AccountStatus
 class Filesystem:
     """What one client sees and does."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Backend) -> None:
         """Begin with nothing open."""
         self._house = house
         self.opened = OpenFiles(house)
 
     # --- looking
 
-    def facts(self, place: Place, *, follow: bool = True) -> Facts:
+    def facts(self, place: GatewayPath, *, follow: bool = True) -> FileAttributes:
         """Return what is at a place; `NotFoundError` if nothing is."""
         writing = self.opened.written_at(place)
         if writing is None:
@@ -46,7 +46,7 @@ class Filesystem:
                 return facts_of(node)
         return facts_of_writing(writing)
 
-    def facts_of(self, handle: Handle) -> Facts:
+    def facts_of(self, handle: Handle) -> FileAttributes:
         """Return what is told of an open file, or of a folder that is listed."""
         match handle:
             case WriteHandle():
@@ -55,16 +55,16 @@ class Filesystem:
                 return handle.facts
         return self.facts(handle.place)
 
-    def canonical(self, place: Place) -> Place:
+    def canonical(self, place: GatewayPath) -> GatewayPath:
         """Return a place with the links on its way resolved, as far as there is anything."""
         with suppress(NotFoundError):
             return self._house.look(lambda s: self._house.walker.reach(s, place, follow=True))[0]
         return place
 
-    def listing(self, place: Place) -> list[tuple[str, Facts]]:
+    def listing(self, place: GatewayPath) -> list[tuple[str, FileAttributes]]:
         """Return everything in a folder, last name first; `NotFoundError` if there is none."""
 
-        def look(session: Session) -> tuple[Place, list[Node]]:
+        def look(session: Session) -> tuple[GatewayPath, list[GatewayNode]]:
             folder = self._house.walker.find(session, place, follow=True)
             if folder.kind != "folder":
                 raise NotFoundError(f"'{place}' is not a folder.")
@@ -75,7 +75,7 @@ class Filesystem:
         found |= {one.place.name: facts_of_writing(one) for one in self.opened.written_in(at)}
         return sorted(found.items(), reverse=True)
 
-    def link_target(self, place: Place) -> str:
+    def link_target(self, place: GatewayPath) -> str:
         """Return where a symbolic link leads."""
 
         def look(session: Session) -> str:
@@ -101,17 +101,17 @@ class Filesystem:
 
     # --- changing
 
-    def make_folder(self, place: Place) -> None:
+    def make_folder(self, place: GatewayPath) -> None:
         """Make a folder."""
         self.opened.settle(place)
         self._house.change(partial(self._house.changer.make_folder, place=place))
 
-    def make_link(self, place: Place, target: bytes) -> None:
+    def make_link(self, place: GatewayPath, target: bytes) -> None:
         """Make a symbolic link."""
         self.opened.settle(place)
         self._house.change(partial(self._house.changer.make_link, place=place, target=target))
 
-    def remove(self, place: Place, *, folder: bool = False) -> None:
+    def remove(self, place: GatewayPath, *, folder: bool = False) -> None:
         """Remove a file; or a folder that is empty, which one that is written into is not."""
         self._house.must_be_writable()
         self.opened.settle(place)
@@ -121,7 +121,7 @@ class Filesystem:
         if writing is None or writing.base is not None:
             self._house.change(partial(self._house.changer.remove, place=place, folder=folder))
 
-    def rename(self, old: Place, new: Place, *, replacing: bool) -> None:
+    def rename(self, old: GatewayPath, new: GatewayPath, *, replacing: bool) -> None:
         """Move something; a file that is open is written at its new place."""
         self._house.must_be_writable()
         self.opened.settle(old)
@@ -140,7 +140,9 @@ class Filesystem:
             base = self._house.look(lambda session: find(session, new, follow=False)).found
             self.opened.moved(writing, new, base)
 
-    def set_attributes(self, place: Place, wanted: Attributes, *, follow: bool = True) -> None:
+    def set_attributes(
+        self, place: GatewayPath, wanted: Attributes, *, follow: bool = True
+    ) -> None:
         """Set time and rights of a file or folder, as far as any are kept, and a file's size."""
         self._house.must_be_writable()
         if follow:
@@ -150,7 +152,7 @@ class Filesystem:
         if writing is not None:
             describe(writing, wanted)
         elif wanted.size is not None:
-            handle = self.opened.open(place, Open.WRITE)
+            handle = self.opened.open(place, OpenFlag.WRITE)
             self.set_attributes_of(handle, wanted)
             self.opened.close(handle)
         else:

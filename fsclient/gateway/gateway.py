@@ -10,21 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsclient.app import App
-from fsclient.gateway.backend import House
+from fsclient.gateway.backend import Backend
 from fsclient.gateway.config import ConfigFiles
 from fsclient.gateway.keys import GatewayKeys, ensure_keys
-from fsclient.gateway.server import Server, listen
-from fsclient.gateway.session_pool import Desks, Sessions
+from fsclient.gateway.server import GatewayServer, listen
+from fsclient.gateway.session_pool import SessionFactory, SessionPool
 from fsclient.gateway.staging import sweep
 from fsproto.link import Address
 
 
 @dataclass(frozen=True)
-class Running:
+class Gateway:
     """A gateway, and what there is to know about it."""
 
-    server: Server
-    house: House
+    server: GatewayServer
+    house: Backend
     keys: GatewayKeys
     files: ConfigFiles
 
@@ -37,7 +37,7 @@ def running(
     read_only: bool,
     allow_remote: bool = False,
     aside: bool = False,
-) -> Iterator[Running]:
+) -> Iterator[Gateway]:
     """Give a gateway that listens and is logged in; `serve` it. All of it ends with the block.
 
     One-time password and passphrase are asked for before the block begins. Beside another gateway
@@ -50,9 +50,9 @@ def running(
         keys = ensure_keys(app.profile.folder)
         sweep(keys.staging)
         computes = app.options.otp_secret_file is not None
-        desks = Desks(Sessions(app.keeper(), app.ui, app.patience, computes=computes))
-        house = House.build(desks, keys.staging, app.ui, read_only=read_only)
-        server = Server(house, keys, listener)
+        desks = SessionPool(SessionFactory(app.keeper(), app.ui, app.patience, computes=computes))
+        house = Backend.build(desks, keys.staging, app.ui, read_only=read_only)
+        server = GatewayServer(house, keys, listener)
         folder = Path(tempfile.mkdtemp(prefix="aside-", dir=keys.folder)) if aside else keys.folder
         files = ConfigFiles(folder)
         files.write(keys, user, server.address)
@@ -60,7 +60,7 @@ def running(
         listener.close()
         raise
     try:
-        yield Running(server, house, keys, files)
+        yield Gateway(server, house, keys, files)
     finally:
         server.close()
         desks.close()

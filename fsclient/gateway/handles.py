@@ -8,10 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from fsclient.gateway.attributes import Facts
-from fsclient.gateway.open_write import Writing
-from fsclient.gateway.paths import Place
-from fsclient.gateway.read_stream import Reading
+from fsclient.gateway.attributes import FileAttributes
+from fsclient.gateway.open_write import OpenWrite
+from fsclient.gateway.paths import GatewayPath
+from fsclient.gateway.read_stream import ReadStream
 from fskit.sftp.codes import MAX_HANDLES
 from fsproto.errors import FsError, NotAllowedError
 
@@ -20,7 +20,7 @@ class BadHandleError(FsError):
     """That handle is not open."""
 
 
-class Turns:
+class SerialQueue:
     """Things that are done one after the other, by whichever thread of some is free."""
 
     def __init__(self) -> None:
@@ -58,10 +58,10 @@ class Turns:
 class ReadHandle:
     """A file that is read, as it was when it was opened."""
 
-    place: Place
-    reading: Reading
-    facts: Facts
-    turns: Turns = field(default_factory=Turns)
+    place: GatewayPath
+    reading: ReadStream
+    facts: FileAttributes
+    turns: SerialQueue = field(default_factory=SerialQueue)
     """Pieces that are asked for come in this order."""
 
 
@@ -69,8 +69,8 @@ class ReadHandle:
 class WriteHandle:
     """A file that is written, or read while it is."""
 
-    place: Place
-    writing: Writing
+    place: GatewayPath
+    writing: OpenWrite
     reads: bool
     writes: bool
     appends: bool
@@ -86,8 +86,8 @@ class WriteHandle:
 class Listing:
     """A folder that is listed: what is left of it to be told."""
 
-    place: Place
-    left: list[tuple[str, Facts]] = field(repr=False)
+    place: GatewayPath
+    left: list[tuple[str, FileAttributes]] = field(repr=False)
 
 
 Handle = ReadHandle | WriteHandle | Listing

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fsclient.gateway.fetching import link_target
-from fsclient.gateway.paths import SHARED, Place, place_of
+from fsclient.gateway.paths import SHARED, GatewayPath, place_of
 from fsclient.session.login import Session
 from fsclient.tree.shared_with_me import RefusedShare
-from fsclient.tree.tree import Located
+from fsclient.tree.tree import TreeNode
 from fsproto.errors import InvalidNameError, NotFoundError
 
 FRESH_S = 1.0
@@ -27,11 +27,11 @@ _MOST_KNOWN = 50_000
 
 
 @dataclass(frozen=True)
-class Node:
+class GatewayNode:
     """What is at a place."""
 
-    place: Place
-    found: Located | None
+    place: GatewayPath
+    found: TreeNode | None
     """None for the folder of those who share, which is in nobody's tree."""
 
     @property
@@ -39,30 +39,32 @@ class Node:
         """What it is: `folder`, `file` or `symlink`."""
         return self.found.kind if self.found is not None else "folder"
 
-    def folder(self) -> Located:
+    def folder(self) -> TreeNode:
         """Return a folder that things can be in; `NotFoundError` for what is none."""
         if self.found is None or not self.found.is_folder:
             raise NotFoundError(f"'{self.place}' is not a folder of anybody's.")
         return self.found
 
 
-class Walker:
+class PathLookup:
     """Finds nodes; only the thread of the session that it is given uses it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Know nothing; `clock` gives seconds."""
         self._clock = clock
-        self._known: dict[Place, tuple[float, Node]] = {}
+        self._known: dict[GatewayPath, tuple[float, GatewayNode]] = {}
         self._shares_asked = -FRESH_S
 
-    def find(self, session: Session, place: Place, *, follow: bool) -> Node:
+    def find(self, session: Session, place: GatewayPath, *, follow: bool) -> GatewayNode:
         """Return what is at a place; `follow` says whether a link there is followed, too."""
         at, node = self.reach(session, place, follow=follow)
         if node is None:
             raise NotFoundError(f"There is no '{at}'.")
         return node
 
-    def reach(self, session: Session, place: Place, *, follow: bool) -> tuple[Place, Node | None]:
+    def reach(
+        self, session: Session, place: GatewayPath, *, follow: bool
+    ) -> tuple[GatewayPath, GatewayNode | None]:
         """Return where a path leads, links resolved, and what is there, if anything.
 
         Raises `NotFoundError` if there is not even a folder that it could be in.
@@ -87,7 +89,7 @@ class Walker:
             here = below
         return here.place, here
 
-    def inside(self, session: Session, node: Node) -> list[Node]:
+    def inside(self, session: Session, node: GatewayNode) -> list[GatewayNode]:
         """Return everything in a folder, by name."""
         place = node.place
         if place.is_sharers:
@@ -97,15 +99,15 @@ class Walker:
             self._look_at_shares_anew(session)
         children = session.tree.children(node.folder())
         # What heads somebody's shares names each by where it is, not by what its owner calls it.
-        nodes = [Node(place.child(child.path.name), child) for child in children]
+        nodes = [GatewayNode(place.child(child.path.name), child) for child in children]
         nodes = [self._note(one) for one in nodes]
         if not place.parts:
             nodes = [one for one in nodes if one.place.name != SHARED]
             if self._sharers(session):
-                nodes.append(Node(Place((SHARED,)), None))
+                nodes.append(GatewayNode(GatewayPath((SHARED,)), None))
         return nodes
 
-    def forget(self, *places: Place) -> None:
+    def forget(self, *places: GatewayPath) -> None:
         """Look anew at places and what lies under them, since they were changed."""
         for place in places:
             for known in [known for known in self._known if known.within(place)]:
@@ -118,16 +120,16 @@ class Walker:
 
     # --- one step
 
-    def _top(self, session: Session) -> Node:
-        return Node(Place(()), session.tree.root)
+    def _top(self, session: Session) -> GatewayNode:
+        return GatewayNode(GatewayPath(()), session.tree.root)
 
-    def _below(self, session: Session, here: Node, name: str) -> Node | None:
+    def _below(self, session: Session, here: GatewayNode, name: str) -> GatewayNode | None:
         place = here.place.child(name)
         known = self._known.get(place)
         if known is not None and self._clock() - known[0] < FRESH_S:
             return known[1]
         if place.is_sharers:
-            return Node(place, None)
+            return GatewayNode(place, None)
         if here.place.is_sharers:
             try:
                 return self._note(self._head(session, here.place, name))
@@ -136,16 +138,16 @@ class Walker:
         if place.parts[:1] == (SHARED,):
             self._look_at_shares_anew(session)
         found = session.tree.look(here.folder(), [name])[name]
-        return None if found is None else self._note(Node(place, found))
+        return None if found is None else self._note(GatewayNode(place, found))
 
-    def _head(self, session: Session, sharers: Place, owner: str) -> Node:
+    def _head(self, session: Session, sharers: GatewayPath, owner: str) -> GatewayNode:
         """Return what heads everything that somebody shares."""
         if owner == session.identity.user:
             raise NotFoundError("One's own tree is at the top.")
         self._look_at_shares_anew(session)
         remote = sharers.child(owner).remote()
         head = session.persistence.run(lambda: session.tree.shared.head(remote.owner or ""))
-        return Node(sharers.child(owner), head)
+        return GatewayNode(sharers.child(owner), head)
 
     def _sharers(self, session: Session) -> set[str]:
         """Return who shares something that can be opened."""
@@ -160,14 +162,14 @@ class Walker:
             self._shares_asked = now
             session.tree.begin()
 
-    def _note(self, node: Node) -> Node:
+    def _note(self, node: GatewayNode) -> GatewayNode:
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         self._known[node.place] = self._clock(), node
         return node
 
 
-def _led_to(session: Session, link: Located, folder: Place) -> Place:
+def _led_to(session: Session, link: TreeNode, folder: GatewayPath) -> GatewayPath:
     try:
         return place_of(link_target(session, link), folder)
     except InvalidNameError:

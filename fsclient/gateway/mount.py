@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from fsclient.gateway.gateway import Running
+from fsclient.gateway.gateway import Gateway
 from fsclient.gateway.keys import ALIAS
 from fsclient.local_errors import local_errors
 from fsproto.errors import ExistsError, FsError, NotFoundError
@@ -24,7 +24,7 @@ _UNMOUNT = (("fusermount3", "-u"), ("fusermount", "-u"), ("umount",))
 
 @contextlib.contextmanager
 def mounted(
-    gateway: Running, folder: Path, *, read_only: bool
+    gateway: Gateway, folder: Path, *, read_only: bool
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Give an sshfs that has mounted the gateway on a folder; it is unmounted with the block.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from fsclient.gateway.attributes import Facts
+from fsclient.gateway.attributes import FileAttributes
 from fskit.sftp.packets import Attributes
 
 _NS = 1_000_000_000
@@ -14,13 +14,13 @@ _OWNER = getattr(os, "getuid", lambda: 0)(), getattr(os, "getgid", lambda: 0)()
 """Everything belongs to whoever runs the gateway."""
 
 
-def attributes_of(facts: Facts) -> Attributes:
+def attributes_of(facts: FileAttributes) -> Attributes:
     """Return what a client is told."""
     seconds = facts.mtime_ns // _NS
     return Attributes(facts.size, _OWNER, facts.mode, (seconds, seconds))
 
 
-def time_of(facts: Facts, now: float) -> str:
+def time_of(facts: FileAttributes, now: float) -> str:
     """Return when it was changed, as `ls -l` has it here."""
     seconds = min(max(facts.mtime_ns // _NS, 0), 0xFFFFFFFF)
     recent = abs(now - seconds) < _HALF_A_YEAR_S

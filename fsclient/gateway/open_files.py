@@ -5,17 +5,17 @@ from __future__ import annotations
 import threading
 
 from fsclient.gateway.attributes import facts_of, mode_for
-from fsclient.gateway.backend import House
+from fsclient.gateway.backend import Backend
 from fsclient.gateway.fetching import contents_of
 from fsclient.gateway.handles import Handle, ReadHandle, WriteHandle
-from fsclient.gateway.lookup import Node
-from fsclient.gateway.open_write import Writing
-from fsclient.gateway.paths import Place
-from fsclient.gateway.read_stream import Reading
+from fsclient.gateway.lookup import GatewayNode
+from fsclient.gateway.open_write import OpenWrite
+from fsclient.gateway.paths import GatewayPath
+from fsclient.gateway.read_stream import ReadStream
 from fsclient.gateway.staging import Staged
 from fsclient.session.login import Session
-from fsclient.tree.tree import Located
-from fskit.sftp.codes import Open
+from fsclient.tree.tree import TreeNode
+from fskit.sftp.codes import OpenFlag
 from fskit.sftp.packets import Attributes
 from fsproto.errors import ConflictError, ExistsError, FsError, NotAllowedError, NotFoundError
 from fsproto.sealed.manifest import Mode
@@ -26,30 +26,30 @@ _NS = 1_000_000_000
 class OpenFiles:
     """One client's; any of its threads may call."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Backend) -> None:
         """Begin with none."""
         self._house = house
-        self._writings: dict[Place, Writing] = {}
+        self._writings: dict[GatewayPath, OpenWrite] = {}
         self._change = threading.Condition()
 
     # --- what is being written
 
-    def written_at(self, place: Place) -> Writing | None:
+    def written_at(self, place: GatewayPath) -> OpenWrite | None:
         """Return what is being written at a place."""
         with self._change:
             return self._writings.get(place)
 
-    def written_in(self, folder: Place) -> list[Writing]:
+    def written_in(self, folder: GatewayPath) -> list[OpenWrite]:
         """Return what is being written right in a folder."""
         with self._change:
             return [one for one in self._writings.values() if one.place.parent == folder]
 
-    def written_below(self, folder: Place) -> bool:
+    def written_below(self, folder: GatewayPath) -> bool:
         """Tell whether something is being written in a folder or further down."""
         with self._change:
             return any(one != folder and one.within(folder) for one in self._writings)
 
-    def forget(self, place: Place) -> Writing | None:
+    def forget(self, place: GatewayPath) -> OpenWrite | None:
         """Note that a file that is being written was removed; return it."""
         with self._change:
             writing = self._writings.pop(place, None)
@@ -58,14 +58,14 @@ class OpenFiles:
             writing.give_up_early()
         return writing
 
-    def moved(self, writing: Writing, new: Place, base: Located | None) -> None:
+    def moved(self, writing: OpenWrite, new: GatewayPath, base: TreeNode | None) -> None:
         """Note that a file that is being written is elsewhere, and goes out from this version."""
         with self._change:
             self._writings.pop(writing.place, None)
             self._writings[new] = writing
             writing.place, writing.base = new, base
 
-    def settle(self, place: Place) -> None:
+    def settle(self, place: GatewayPath) -> None:
         """Wait until what was closed at a place, or under it, has become a version or has not."""
         with self._change:
             while any(
@@ -77,7 +77,7 @@ class OpenFiles:
     # --- opening
 
     def open(
-        self, place: Place, flags: Open, wanted: Attributes | None = None
+        self, place: GatewayPath, flags: OpenFlag, wanted: Attributes | None = None
     ) -> ReadHandle | WriteHandle:
         """Open a file; `NotFoundError` if it is not there and is not to be made.
 
@@ -85,15 +85,15 @@ class OpenFiles:
         """
         place = self._led_to(place)
         self.settle(place)
-        writes = bool(flags & (Open.WRITE | Open.APPEND))
-        if writes or flags & (Open.CREATE | Open.TRUNCATE):
+        writes = bool(flags & (OpenFlag.WRITE | OpenFlag.APPEND))
+        if writes or flags & (OpenFlag.CREATE | OpenFlag.TRUNCATE):
             self._house.must_be_writable()
             if place.is_fixed:
                 raise NotAllowedError(f"'{place}' is a folder.")
         with self._change:
             writing = self._writings.get(place)
             if writing is not None:
-                if flags & Open.EXCLUSIVE and flags & Open.CREATE:
+                if flags & OpenFlag.EXCLUSIVE and flags & OpenFlag.CREATE:
                     raise ExistsError(f"'{place}' exists already.")
                 return self._join(writing, flags)
         if not writes:
@@ -103,38 +103,38 @@ class OpenFiles:
             handle.writing.mode = mode_for(wanted.permissions)
         return handle
 
-    def _led_to(self, place: Place) -> Place:
+    def _led_to(self, place: GatewayPath) -> GatewayPath:
         """Return where a file is opened: where a link leads, if there is one."""
         if self.written_at(place) is not None:
             return place
         reach = self._house.walker.reach
         return self._house.look(lambda session: reach(session, place, follow=True))[0]
 
-    def _open_to_read(self, place: Place) -> ReadHandle:
+    def _open_to_read(self, place: GatewayPath) -> ReadHandle:
         def look(session: Session) -> ReadHandle:
             node = self._house.walker.find(session, place, follow=True)
             contents = contents_of(session, _file_at(node))
-            return ReadHandle(place, Reading(contents, self._house.desks), facts_of(node))
+            return ReadHandle(place, ReadStream(contents, self._house.desks), facts_of(node))
 
         return self._house.look(look)
 
-    def _open_to_write(self, place: Place, flags: Open) -> WriteHandle:
-        def look(session: Session) -> tuple[Located | None, Reading | None]:
+    def _open_to_write(self, place: GatewayPath, flags: OpenFlag) -> WriteHandle:
+        def look(session: Session) -> tuple[TreeNode | None, ReadStream | None]:
             self._house.walker.forget(place)
             _, node = self._house.walker.reach(session, place, follow=True)
             if node is None:
-                if not flags & Open.CREATE:
+                if not flags & OpenFlag.CREATE:
                     raise NotFoundError(f"There is no '{place}'.")
                 folder = self._house.walker.find(session, place.parent, follow=True).folder()
                 _must_take_files(session, folder, place)
                 return None, None
-            if flags & Open.CREATE and flags & Open.EXCLUSIVE:
+            if flags & OpenFlag.CREATE and flags & OpenFlag.EXCLUSIVE:
                 raise ExistsError(f"'{place}' exists already.")
             found = _file_at(node)
             _must_take_files(session, found, place)
-            if flags & Open.TRUNCATE:
+            if flags & OpenFlag.TRUNCATE:
                 return found, None
-            return found, Reading(contents_of(session, found), self._house.desks)
+            return found, ReadStream(contents_of(session, found), self._house.desks)
 
         base, reading = self._house.look(look)
         staged = Staged(
@@ -142,21 +142,21 @@ class OpenFiles:
             size=reading.size if reading else 0,
             base=reading.read if reading else None,
         )
-        writing = Writing(place, base, staged, fresh=reading is None, under=reading)
+        writing = OpenWrite(place, base, staged, fresh=reading is None, under=reading)
         with self._change:
             known = self._writings.setdefault(place, writing)  # another may have been quicker
             return self._join(known, flags)
 
-    def _join(self, writing: Writing, flags: Open) -> WriteHandle:
-        writes = bool(flags & (Open.WRITE | Open.APPEND))
-        reads = bool(flags & Open.READ)
+    def _join(self, writing: OpenWrite, flags: OpenFlag) -> WriteHandle:
+        writes = bool(flags & (OpenFlag.WRITE | OpenFlag.APPEND))
+        reads = bool(flags & OpenFlag.READ)
         if writes:
             writing.writers += 1
-            if flags & Open.TRUNCATE:
+            if flags & OpenFlag.TRUNCATE:
                 writing.truncate(0)
         else:
             writing.readers += 1
-        appends = bool(flags & Open.APPEND)
+        appends = bool(flags & OpenFlag.APPEND)
         return WriteHandle(writing.place, writing, reads=reads, writes=writes, appends=appends)
 
     def read(self, handle: Handle, offset: int, length: int) -> bytes:
@@ -235,7 +235,7 @@ class OpenFiles:
             if over:
                 writing.close()
 
-    def _publish(self, writing: Writing) -> None:
+    def _publish(self, writing: OpenWrite) -> None:
         if writing.failed is not None:
             raise FsError(
                 f"'{writing.place}' was not put: a part of it could not be written.",
@@ -247,13 +247,13 @@ class OpenFiles:
             self._house.publisher.describe(writing)
 
 
-def _file_at(node: Node) -> Located:
+def _file_at(node: GatewayNode) -> TreeNode:
     if node.found is None or node.kind != "file":
         raise ConflictError(f"'{node.place}' is a {node.kind}, not a file.")
     return node.found
 
 
-def _must_take_files(session: Session, found: Located, place: Place) -> None:
+def _must_take_files(session: Session, found: TreeNode, place: GatewayPath) -> None:
     """Refuse at once what the server would refuse at the close, when nobody may look any more."""
     if place.parent.is_fixed and place.parent.parts:
         raise NotAllowedError(
@@ -274,7 +274,7 @@ def wishes(wanted: Attributes) -> tuple[int | None, Mode | None]:
     return mtime_ns, mode
 
 
-def describe(writing: Writing, wanted: Attributes) -> None:
+def describe(writing: OpenWrite, wanted: Attributes) -> None:
     """Set size, time and rights of what is being written."""
     if wanted.size is not None:
         writing.truncate(wanted.size)

@@ -14,40 +14,40 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fsclient.gateway.paths import Place
-from fsclient.gateway.read_stream import Reading
+from fsclient.gateway.paths import GatewayPath
+from fsclient.gateway.read_stream import ReadStream
 from fsclient.gateway.staging import Staged
-from fsclient.transfer.local.files import LocalFacts
-from fsclient.tree.tree import Located
+from fsclient.transfer.local.files import LocalStat
+from fsclient.tree.tree import TreeNode
 from fsproto.errors import FsError, SourceChangedError
 from fsproto.sealed.manifest import Mode
 
 if TYPE_CHECKING:
-    from fsclient.gateway.publish import Sent
+    from fsclient.gateway.publish import SentContent
 
 EARLY = 4 << 20
 """Bytes from the beginning on after which a file is sent while it is still written."""
 
 
 @dataclass
-class Early:
+class EarlyUpload:
     """What is sent while a file is still written."""
 
     source: WrittenSource
-    result: Future[Sent]
+    result: Future[SentContent]
 
 
-class Writing:
+class OpenWrite:
     """What one client writes to one file; any thread may use it."""
 
     def __init__(
         self,
-        place: Place,
-        base: Located | None,
+        place: GatewayPath,
+        base: TreeNode | None,
         staged: Staged,
         *,
         fresh: bool,
-        under: Reading | None = None,
+        under: ReadStream | None = None,
     ) -> None:
         """Take where it is, the version it goes out from if there is one, and its content so far.
 
@@ -65,7 +65,7 @@ class Writing:
         """It was removed while it was open: what is written is of no use to anybody."""
         self.failed: FsError | None = None
         """Why something could not be written: nobody is to take the rest for all of it."""
-        self.early: Early | None = None
+        self.early: EarlyUpload | None = None
         self.dirty = self.fresh = fresh
         self.described = False
         self.mtime_ns: int | None = None
@@ -128,7 +128,7 @@ class Writing:
         """Return a reader of it from its beginning on, which waits for what is not there yet."""
         return WrittenSource(self)
 
-    def give_up_early(self) -> Early | None:
+    def give_up_early(self) -> EarlyUpload | None:
         """End what is sent ahead, if anything is; return it."""
         with self.change:
             early, self.early = self.early, None
@@ -137,7 +137,7 @@ class Writing:
                 self.change.notify_all()
         return early
 
-    def published(self, found: Located | None) -> None:
+    def published(self, found: TreeNode | None) -> None:
         """Note that what is there is a version now; what comes is for the next one."""
         with self.change:
             self.base, self.early = found, None
@@ -178,7 +178,7 @@ class Writing:
 class WrittenSource:
     """A `Readable` of what is written, for a `Sending`."""
 
-    def __init__(self, writing: Writing) -> None:
+    def __init__(self, writing: OpenWrite) -> None:
         """Begin at the beginning."""
         self._writing = writing
         self.at = 0
@@ -188,7 +188,7 @@ class WrittenSource:
         self.finished = False
         """Nothing more is written."""
         # As of a pipe: that it ends is known when it does.
-        self.facts = LocalFacts(-1, writing.time_ns, writing.mode)
+        self.facts = LocalStat(-1, writing.time_ns, writing.mode)
 
     def finish(self) -> None:
         """Say that all is written."""

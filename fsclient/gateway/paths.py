@@ -20,7 +20,7 @@ SHARED = "@shared"
 
 
 @dataclass(frozen=True)
-class Place:
+class GatewayPath:
     """A place in the gateway's one tree: names from its top down, each a name that can be."""
 
     parts: tuple[str, ...]
@@ -31,9 +31,9 @@ class Place:
         return self.parts[-1] if self.parts else ""
 
     @property
-    def parent(self) -> Place:
+    def parent(self) -> GatewayPath:
         """The folder it lies in; the top's is itself."""
-        return Place(self.parts[:-1])
+        return GatewayPath(self.parts[:-1])
 
     @property
     def is_sharers(self) -> bool:
@@ -45,11 +45,11 @@ class Place:
         """Tell whether nobody has made it, so that nobody can change it either."""
         return not self.parts or (self.parts[0] == SHARED and len(self.parts) <= 2)  # noqa: PLR2004
 
-    def child(self, name: str) -> Place:
+    def child(self, name: str) -> GatewayPath:
         """The place of that name in it."""
-        return Place((*self.parts, name))
+        return GatewayPath((*self.parts, name))
 
-    def within(self, folder: Place) -> bool:
+    def within(self, folder: GatewayPath) -> bool:
         """Tell whether it is that folder or lies somewhere under it."""
         return self.parts[: len(folder.parts)] == folder.parts
 
@@ -67,7 +67,7 @@ class Place:
         return "/" + "/".join(self.parts)
 
 
-def place_of(path: str, start: Place | None = None) -> Place:
+def place_of(path: str, start: GatewayPath | None = None) -> GatewayPath:
     """Return the place that a path names, `start` (default: the top) being where it begins.
 
     Raises `InvalidNameError` where a part cannot be a name.
@@ -82,4 +82,4 @@ def place_of(path: str, start: Place | None = None) -> Place:
         parts.append(clean_name(piece))
     if len(parts) > MAX_PATH_PARTS:
         raise InvalidNameError(f"That path has more than {MAX_PATH_PARTS} parts.")
-    return Place(tuple(parts))
+    return GatewayPath(tuple(parts))

@@ -6,16 +6,16 @@ import os
 from dataclasses import dataclass
 from functools import partial
 
-from fsclient.gateway.lookup import Walker
-from fsclient.gateway.open_write import Early, Writing, WrittenSource
-from fsclient.gateway.session_pool import Desks
+from fsclient.gateway.lookup import PathLookup
+from fsclient.gateway.open_write import EarlyUpload, OpenWrite, WrittenSource
+from fsclient.gateway.session_pool import SessionPool
 from fsclient.session.login import Session
-from fsclient.transfer.report.progress import Moving, Progress
-from fsclient.transfer.up.encrypt import Sealing
-from fsclient.transfer.up.stream import Sending, Streamed, Workshop
-from fsclient.tree.commit import Changes
+from fsclient.transfer.report.progress import FileProgress, Progress
+from fsclient.transfer.up.encrypt import FileEncryption
+from fsclient.transfer.up.stream import SealingWorkers, StreamedFile, StreamUpload
+from fsclient.tree.commit import Committer
 from fsclient.tree.draft import NextVersion
-from fsclient.tree.tree import Located
+from fsclient.tree.tree import TreeNode
 from fsclient.ui import Ui
 from fsproto.errors import ConflictError, FsError, OutOfSpaceError, Unreachable
 from fsproto.keys.tree import new_node
@@ -30,23 +30,23 @@ _TRIES = 3
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentContent:
     """Content that the server has, and for which version of the file it was sealed."""
 
-    streamed: Streamed
+    streamed: StreamedFile
     version: int
 
 
 class Publisher:
     """Makes versions of what was written."""
 
-    def __init__(self, desks: Desks, walker: Walker, ui: Ui) -> None:
+    def __init__(self, desks: SessionPool, walker: PathLookup, ui: Ui) -> None:
         """Take who sends and commits, what finds nodes, and whom to tell."""
         self._desks = desks
         self._walker = walker
         self._progress = Progress(ui, "put", "put")
 
-    def begin_early(self, writing: Writing) -> None:
+    def begin_early(self, writing: OpenWrite) -> None:
         """Send a file while it is still written, if somebody is free to do that."""
         try:
             folder = self._folder_for(writing)
@@ -57,10 +57,10 @@ class Publisher:
             return
         source, base = writing.source(), writing.base
         result = desk.start(lambda session: self._send(session, source, base, folder))
-        writing.early = Early(source, result)
+        writing.early = EarlyUpload(source, result)
         result.add_done_callback(lambda _: self._desks.give_back(desk))
 
-    def publish(self, writing: Writing) -> None:
+    def publish(self, writing: OpenWrite) -> None:
         """Make what was written the newest version of its file.
 
         `ConflictError` if somebody else has changed that meanwhile; then nothing is done.
@@ -77,13 +77,13 @@ class Publisher:
             sent = None  # it was sealed for a version that somebody else has made meanwhile
         raise ConflictError(f"Too many others change '{writing.place}' right now; try again.")
 
-    def describe(self, writing: Writing) -> None:
+    def describe(self, writing: OpenWrite) -> None:
         """Give a file whose content was not changed the time and mode that were set."""
         self._desks.tree.do(partial(self._describe, writing=writing))
 
     # --- sending
 
-    def _finished(self, early: Early | None) -> Sent | None:
+    def _finished(self, early: EarlyUpload | None) -> SentContent | None:
         """Return what was sent early, once it is complete; None if it is of no use."""
         if early is None:
             return None
@@ -95,7 +95,7 @@ class Publisher:
         except FsError:  # it was written over, or its connection was lost: all of it is here
             return None
 
-    def _sent(self, writing: Writing) -> Sent:
+    def _sent(self, writing: OpenWrite) -> SentContent:
         source = writing.source()
         source.finish()
         folder = self._folder_for(writing)
@@ -105,7 +105,7 @@ class Publisher:
         finally:
             self._desks.give_back(desk)
 
-    def _folder_for(self, writing: Writing) -> NodeId | None:
+    def _folder_for(self, writing: OpenWrite) -> NodeId | None:
         """Return the folder, if it is another's, so that the server knows whose room is needed."""
 
         def find(session: Session) -> NodeId | None:
@@ -118,9 +118,9 @@ class Publisher:
         self,
         session: Session,
         source: WrittenSource,
-        base: Located | None,
+        base: TreeNode | None,
         folder: NodeId | None,
-    ) -> Sent:
+    ) -> SentContent:
         """Send it all; with other keys over another connection, if one is lost."""
         while True:
             try:
@@ -133,22 +133,22 @@ class Publisher:
         self,
         session: Session,
         source: WrittenSource,
-        base: Located | None,
+        base: TreeNode | None,
         folder: NodeId | None,
-    ) -> Sent:
-        shop, moving = Workshop(), Moving(self._progress, "", -1)
+    ) -> SentContent:
+        shop, moving = SealingWorkers(), FileProgress(self._progress, "", -1)
         try:
-            sending = Sending(
+            sending = StreamUpload(
                 session, moving, shop, source=source, journal=None, before=base, folder=folder
             )
-            return Sent(sending.run(), base.manifest.body.version + 1 if base else 1)
+            return SentContent(sending.run(), base.manifest.body.version + 1 if base else 1)
         finally:
             shop.close()
 
     # --- committing
 
     def _commit(
-        self, session: Session, *, writing: Writing, sent: Sent | None, data: bytes
+        self, session: Session, *, writing: OpenWrite, sent: SentContent | None, data: bytes
     ) -> bool:
         """Commit what was sent, or `data`; false if it must be sealed for another version."""
         folder, now = self._as_it_is(session, writing)
@@ -159,7 +159,7 @@ class Publisher:
         name, inline = writing.place.name, None
         if sent is None:
             node = now.keyed if now else new_node(os.urandom)
-            sealing = Sealing.new(node.node, version)
+            sealing = FileEncryption.new(node.node, version)
             inline = InlineBlob(sealing.salt, sealing.sealer.seal(0, data, last=True))
             size, root = len(data), integrity.blob_root(sealing.salt, inline.data)
         else:
@@ -168,23 +168,23 @@ class Publisher:
         metadata = Metadata(name, size, writing.time_ns, writing.mode, sealing.file_key)
         content = sealing.content(version, root, size)
         before = now.manifest if now else None
-        changes = Changes(session.tree)
+        changes = Committer(session.tree)
         changes.put_file(folder.keyed, NextVersion(node, before, metadata, content), inline)
         changes.commit()
         self._note(session, writing, folder)
         return True
 
-    def _describe(self, session: Session, *, writing: Writing) -> None:
+    def _describe(self, session: Session, *, writing: OpenWrite) -> None:
         folder, now = self._as_it_is(session, writing)
         if now is None:
             return
-        changes = Changes(session.tree)
+        changes = Committer(session.tree)
         metadata = described(now.metadata, writing.time_ns, writing.mode)
         changes.describe(folder.keyed, now, metadata)
         changes.commit()
         self._note(session, writing, folder)
 
-    def _as_it_is(self, session: Session, writing: Writing) -> tuple[Located, Located | None]:
+    def _as_it_is(self, session: Session, writing: OpenWrite) -> tuple[TreeNode, TreeNode | None]:
         """Return the folder and what is there now; `ConflictError` if others have changed it."""
         place = writing.place
         folder = self._walker.find(session, place.parent, follow=True).folder()
@@ -196,7 +196,7 @@ class Publisher:
             )
         return folder, now
 
-    def _note(self, session: Session, writing: Writing, folder: Located) -> None:
+    def _note(self, session: Session, writing: OpenWrite, folder: TreeNode) -> None:
         """Note what has become of it: what is written from now on goes out from that."""
         self._walker.forget(writing.place)
         name = writing.place.name
@@ -204,6 +204,6 @@ class Publisher:
         writing.published(None if over else session.tree.look(folder, [name])[name])
 
 
-def _content_of(found: Located | None) -> tuple[NodeId, Content | None] | None:
+def _content_of(found: TreeNode | None) -> tuple[NodeId, Content | None] | None:
     """Return what must be the same for what was written to go out from it."""
     return (found.keyed.node, found.manifest.body.content) if found else None

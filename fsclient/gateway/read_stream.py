@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import threading
 
-from fsclient.gateway.content import Contents
+from fsclient.gateway.content import SealedContent
 from fsclient.gateway.fetching import fetched
-from fsclient.gateway.session_pool import Desk, Desks
+from fsclient.gateway.session_pool import SessionPool, Worker
 from fsclient.session.login import Session
 from fsproto.errors import FsError, IntegrityError, Unreachable
 from fsproto.messages.files import Download, Sent
@@ -25,10 +25,10 @@ LINGER_S = 5.0
 """Seconds that a stream waits for its reader; then it ends, and leaves its desk to others."""
 
 
-class Reading:
+class ReadStream:
     """One file that is being read, by any thread; `close` it."""
 
-    def __init__(self, contents: Contents, desks: Desks) -> None:
+    def __init__(self, contents: SealedContent, desks: SessionPool) -> None:
         """Take what is read, and who gets it; asks for nothing yet."""
         self._contents = contents
         self._desks = desks
@@ -108,7 +108,7 @@ class Reading:
     # --- the stream
 
     def _run(self, number: int, first: int) -> None:
-        desk: Desk | None = None
+        desk: Worker | None = None
         try:
             if self._contents.is_small:
                 self._desks.tree.do(self._fetch)

@@ -21,10 +21,10 @@ import paramiko
 from paramiko.common import MSG_CHANNEL_REQUEST
 
 from fsclient.gateway import checksums
-from fsclient.gateway.backend import House
+from fsclient.gateway.backend import Backend
 from fsclient.gateway.filesystem import Filesystem
 from fsclient.gateway.keys import GatewayKeys, public_blob
-from fsclient.gateway.sftp_session import Conversation
+from fsclient.gateway.sftp_session import SftpSession
 from fskit.sftp.packets import BadPacketError
 from fskit.sftp.status import sentence_of
 from fsproto.errors import ExistsError, FsError, NotAllowedError, UsageError
@@ -87,10 +87,10 @@ def listen(address: Address, *, allow_remote: bool) -> socket.socket:
     return listener
 
 
-class Server:
+class GatewayServer:
     """Accepts connections until it is closed."""
 
-    def __init__(self, house: House, keys: GatewayKeys, listener: socket.socket) -> None:
+    def __init__(self, house: Backend, keys: GatewayKeys, listener: socket.socket) -> None:
         """Take what is served, the keys, and where to listen."""
         # It logs what strangers send; what matters is told by us.
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -98,7 +98,7 @@ class Server:
         self._host_key = paramiko.Ed25519Key.from_private_key_file(str(keys.host_key))
         self._let_in = public_blob(keys.client_public)
         self._listener = listener
-        self._guests: set[Guest] = set()
+        self._guests: set[GatewayConnection] = set()
         self._lock = threading.Lock()
         self._closed = False
 
@@ -122,7 +122,7 @@ class Server:
                 continue
             with self._lock:
                 strangers = sum(not guest.is_known for guest in self._guests)
-                guest = Guest(self._house, self._host_key, self._let_in, connection)
+                guest = GatewayConnection(self._house, self._host_key, self._let_in, connection)
                 if strangers < MOST_STRANGERS:
                     self._guests.add(guest)
                 else:
@@ -130,7 +130,7 @@ class Server:
                     continue
             threading.Thread(target=self._entertain, args=(guest,), daemon=True).start()
 
-    def _entertain(self, guest: Guest) -> None:
+    def _entertain(self, guest: GatewayConnection) -> None:
         try:
             guest.serve()
         finally:
@@ -152,11 +152,11 @@ class Server:
             guest.wait(ends)
 
 
-class Guest:
+class GatewayConnection:
     """One SSH connection."""
 
     def __init__(
-        self, house: House, host_key: paramiko.PKey, let_in: bytes, connection: socket.socket
+        self, house: Backend, host_key: paramiko.PKey, let_in: bytes, connection: socket.socket
     ) -> None:
         """Take what is served, our key and theirs, and the connection; says nothing yet."""
         self._house = house
@@ -220,7 +220,7 @@ class Guest:
 
     def converse(self, channel: paramiko.Channel) -> None:
         """Serve SFTP on a channel to its end."""
-        conversation = Conversation(
+        conversation = SftpSession(
             Filesystem(self._house), channel.sendall, self._house.ui.complain
         )
         try:
@@ -273,7 +273,7 @@ class _Transport(paramiko.Transport):  # type: ignore[misc]
 class _Rules(paramiko.ServerInterface):  # type: ignore[misc]
     """What paramiko asks: who may log in, and what may be opened."""
 
-    def __init__(self, guest: Guest, let_in: bytes) -> None:
+    def __init__(self, guest: GatewayConnection, let_in: bytes) -> None:
         """Take whose connection it is, and the key that is let in."""
         self._guest = guest
         self._let_in = let_in

@@ -17,9 +17,9 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from fsclient.connection.retry import Patience, Persistent
-from fsclient.session.login import Keeper, Session
-from fsclient.tree.folder_cache import Lately
+from fsclient.connection.retry import Reconnecting, Timeouts
+from fsclient.session.login import Session, SessionOpener
+from fsclient.tree.folder_cache import FolderCache
 from fsclient.ui import Ui
 from fsproto.errors import FsError, LoginRefused, Unreachable
 
@@ -31,10 +31,12 @@ GIVE_UP_S = 20.0
 """Seconds without the server until whoever asks is told so: programs do not wait for minutes."""
 
 
-class Sessions:
+class SessionFactory:
     """Opens sessions and connects them anew; any thread may ask."""
 
-    def __init__(self, keeper: Keeper, ui: Ui, patience: Patience, *, computes: bool) -> None:
+    def __init__(
+        self, keeper: SessionOpener, ui: Ui, patience: Timeouts, *, computes: bool
+    ) -> None:
         """Take what logs in, and whom to tell.
 
         `computes` says that one-time passwords come out of a file, so that a session that has ended
@@ -57,8 +59,8 @@ class Sessions:
                 session = self._keeper.open()
         anew = partial(self.reconnect, session)
         where = session.facts.link.address
-        session.tree.persistence = Persistent(anew, where, self._ui, self._patience)
-        session.tree.lately = Lately()
+        session.tree.persistence = Reconnecting(anew, where, self._ui, self._patience)
+        session.tree.lately = FolderCache()
         return session
 
     def reconnect(self, session: Session) -> None:
@@ -73,10 +75,10 @@ class Sessions:
                 self._keeper.reconnect(session)
 
 
-class Desk:
+class Worker:
     """One session and its thread; both begin with the first thing to do."""
 
-    def __init__(self, sessions: Sessions, name: str) -> None:
+    def __init__(self, sessions: SessionFactory, name: str) -> None:
         """Take where the session comes from, and what to call the thread."""
         self._sessions = sessions
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -125,41 +127,41 @@ class Desk:
         return session
 
 
-class Desks:
+class SessionPool:
     """All desks of one gateway."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: SessionFactory) -> None:
         """Take where sessions come from; opens none yet."""
         self._sessions = sessions
-        self.tree = Desk(sessions, "tree")
-        self._free: list[Desk] = []
-        self._movers: list[Desk] = []
+        self.tree = Worker(sessions, "tree")
+        self._free: list[Worker] = []
+        self._movers: list[Worker] = []
         self._change = threading.Condition()
 
-    def take(self) -> Desk:
+    def take(self) -> Worker:
         """Return a desk to move content with, which nobody else uses; waits for one."""
         with self._change:
             while (desk := self._found()) is None:
                 self._change.wait()
         return desk
 
-    def take_free(self) -> Desk | None:
+    def take_free(self) -> Worker | None:
         """Return such a desk if there is one at once, and others are left."""
         with self._change:
             if len(self._movers) - len(self._free) >= MOVERS // 2:
                 return None
             return self._found()
 
-    def _found(self) -> Desk | None:
+    def _found(self) -> Worker | None:
         if self._free:
             return self._free.pop()
         if len(self._movers) >= MOVERS:
             return None
-        desk = Desk(self._sessions, f"mover-{len(self._movers) + 1}")
+        desk = Worker(self._sessions, f"mover-{len(self._movers) + 1}")
         self._movers.append(desk)
         return desk
 
-    def give_back(self, desk: Desk) -> None:
+    def give_back(self, desk: Worker) -> None:
         """Say that a desk is free for others."""
         with self._change:
             self._free.append(desk)

@@ -24,7 +24,7 @@ from fsclient.gateway.checksums import check_file
 from fsclient.gateway.filesystem import Filesystem
 from fsclient.gateway.handles import Handles
 from fsclient.gateway.paths import place_of
-from fskit.sftp.codes import MAX_DATA, MAX_HANDLES, MAX_PACKET, Open
+from fskit.sftp.codes import MAX_DATA, MAX_HANDLES, MAX_PACKET, OpenFlag
 from fskit.sftp.packets import Fields, u64
 from fskit.sftp.status import UnsupportedError
 
@@ -126,7 +126,7 @@ class Extensions:
 
     def _check_name(self, fields: Fields) -> Work:
         place = place_of(fields.text())
-        handle = self._files.opened.open(place, Open.READ)
+        handle = self._files.opened.open(place, OpenFlag.READ)
         work = check_file(
             partial(self._files.opened.read, handle), self._files.facts_of(handle).size, fields
         )

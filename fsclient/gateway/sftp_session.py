@@ -13,16 +13,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from fsclient.gateway.attributes import Facts
+from fsclient.gateway.attributes import FileAttributes
 from fsclient.gateway.filesystem import Filesystem
-from fsclient.gateway.handles import Handles, Listing, ReadHandle, Turns
+from fsclient.gateway.handles import Handles, Listing, ReadHandle, SerialQueue
 from fsclient.gateway.names import attributes_of, time_of
-from fsclient.gateway.paths import Place, place_of
+from fsclient.gateway.paths import GatewayPath, place_of
 from fsclient.gateway.sftp_extensions import ANNOUNCED, Extensions
 from fskit.sftp import packets
-from fskit.sftp.codes import MAX_DATA, Ask, Open, Status, Tell
+from fskit.sftp.codes import MAX_DATA, OpenFlag, Request, Response, StatusCode
 from fskit.sftp.packets import BadPacketError, Fields, Packets, packet, string, u32
-from fskit.sftp.replies import begun, named, names, told
+from fskit.sftp.replies import name_entry, name_packet, status_packet, version_packet
 from fskit.sftp.status import UnsupportedError, sentence_of, status_of
 from fsproto.errors import FsError, SecurityError
 
@@ -30,7 +30,7 @@ WAITERS = 4
 """Threads that wait for the network, for one client."""
 
 
-class Conversation:
+class SftpSession:
     """One SFTP channel."""
 
     def __init__(
@@ -55,25 +55,25 @@ class Conversation:
         """Answers that go out together."""
         self._begun = False
         self._serve: dict[int, Callable[[int, Fields], bytes | None]] = {
-            Ask.OPEN: self._open,
-            Ask.CLOSE: self._close,
-            Ask.READ: self._read,
-            Ask.WRITE: self._write,
-            Ask.LSTAT: self._lstat,
-            Ask.STAT: self._stat,
-            Ask.FSTAT: self._fstat,
-            Ask.SETSTAT: self._setstat,
-            Ask.FSETSTAT: self._fsetstat,
-            Ask.OPENDIR: self._opendir,
-            Ask.READDIR: self._readdir,
-            Ask.REMOVE: self._remove,
-            Ask.MKDIR: self._mkdir,
-            Ask.RMDIR: self._rmdir,
-            Ask.REALPATH: self._realpath,
-            Ask.RENAME: self._rename,
-            Ask.READLINK: self._readlink,
-            Ask.SYMLINK: self._symlink,
-            Ask.EXTENDED: self._extended,
+            Request.OPEN: self._open,
+            Request.CLOSE: self._close,
+            Request.READ: self._read,
+            Request.WRITE: self._write,
+            Request.LSTAT: self._lstat,
+            Request.STAT: self._stat,
+            Request.FSTAT: self._fstat,
+            Request.SETSTAT: self._setstat,
+            Request.FSETSTAT: self._fsetstat,
+            Request.OPENDIR: self._opendir,
+            Request.READDIR: self._readdir,
+            Request.REMOVE: self._remove,
+            Request.MKDIR: self._mkdir,
+            Request.RMDIR: self._rmdir,
+            Request.REALPATH: self._realpath,
+            Request.RENAME: self._rename,
+            Request.READLINK: self._readlink,
+            Request.SYMLINK: self._symlink,
+            Request.EXTENDED: self._extended,
         }
 
     def feed(self, data: bytes) -> None:
@@ -106,13 +106,13 @@ class Conversation:
     def _answer(self, one: memoryview) -> bytes | None:
         kind, fields = one[0], Fields(one[1:])
         if not self._begun:
-            answer = begun(kind, ANNOUNCED)
+            answer = version_packet(kind, ANNOUNCED)
             self._begun = True
             return answer
         request = fields.u32()
         serve = self._serve.get(kind)
         if serve is None:
-            return told(request, Status.OP_UNSUPPORTED)
+            return status_packet(request, StatusCode.OP_UNSUPPORTED)
         return self._served(request, lambda: serve(request, fields))
 
     def _served(self, request: int, work: Callable[[], bytes | None]) -> bytes | None:
@@ -120,18 +120,20 @@ class Conversation:
         try:
             return work()
         except BadPacketError:
-            return told(request, Status.BAD_MESSAGE)
+            return status_packet(request, StatusCode.BAD_MESSAGE)
         except FsError as error:
             if isinstance(error, SecurityError):
                 self._tell(error)
-            return told(request, status_of(error), sentence_of(error))
+            return status_packet(request, status_of(error), sentence_of(error))
         except Exception as error:  # noqa: BLE001 - the client must be answered, whatever it was
             failed = FsError(f"Something unexpected went wrong ({type(error).__name__}).")
             failed.__cause__ = error
             self._tell(failed)
-            return told(request, Status.FAILURE, failed.sentence)
+            return status_packet(request, StatusCode.FAILURE, failed.sentence)
 
-    def _later(self, request: int, work: Callable[[], bytes], turns: Turns | None = None) -> None:
+    def _later(
+        self, request: int, work: Callable[[], bytes], turns: SerialQueue | None = None
+    ) -> None:
         """Do something beside what comes next, and answer when it is done.
 
         Things that take `turns` are done and answered in the order in which they were asked for.
@@ -154,14 +156,14 @@ class Conversation:
     # --- files
 
     def _open(self, request: int, fields: Fields) -> bytes:
-        place, flags, wanted = _place(fields), Open(fields.u32() & 0x3F), fields.attributes()
+        place, flags, wanted = _place(fields), OpenFlag(fields.u32() & 0x3F), fields.attributes()
         name = self._handles.add(lambda: self._files.opened.open(place, flags, wanted))
-        return packet(Tell.HANDLE, u32(request), string(name))
+        return packet(Response.HANDLE, u32(request), string(name))
 
     def _close(self, request: int, fields: Fields) -> bytes | None:
         handle = self._handles.remove(bytes(fields.string()))
         if isinstance(handle, Listing):
-            return told(request, Status.OK)
+            return status_packet(request, StatusCode.OK)
 
         def close() -> bytes:
             try:
@@ -169,7 +171,7 @@ class Conversation:
             except FsError as error:
                 self._tell(error)  # not every program looks at what its close came to
                 raise
-            return told(request, Status.OK)
+            return status_packet(request, StatusCode.OK)
 
         if not self._files.opened.waits_at_close(handle):
             return close()
@@ -183,8 +185,8 @@ class Conversation:
         def read() -> bytes:
             data = self._files.opened.read(handle, offset, length)
             if not data and length:
-                return told(request, Status.EOF)
-            return packet(Tell.DATA, u32(request), u32(len(data)), data)
+                return status_packet(request, StatusCode.EOF)
+            return packet(Response.DATA, u32(request), u32(len(data)), data)
 
         if not isinstance(handle, ReadHandle):
             return read()
@@ -198,7 +200,7 @@ class Conversation:
         handle = self._handles.get(bytes(fields.string()))
         offset, data = fields.u64(), fields.string()
         self._files.opened.write(handle, offset, data)
-        return told(request, Status.OK)
+        return status_packet(request, StatusCode.OK)
 
     def _fstat(self, request: int, fields: Fields) -> bytes:
         facts = self._files.facts_of(self._handles.get(bytes(fields.string())))
@@ -207,7 +209,7 @@ class Conversation:
     def _fsetstat(self, request: int, fields: Fields) -> bytes:
         handle = self._handles.get(bytes(fields.string()))
         self._files.set_attributes_of(handle, fields.attributes())
-        return told(request, Status.OK)
+        return status_packet(request, StatusCode.OK)
 
     # --- paths
 
@@ -219,43 +221,43 @@ class Conversation:
 
     def _setstat(self, request: int, fields: Fields) -> bytes:
         self._files.set_attributes(_place(fields), fields.attributes())
-        return told(request, Status.OK)
+        return status_packet(request, StatusCode.OK)
 
     def _remove(self, request: int, fields: Fields) -> bytes:
         self._files.remove(_place(fields))
-        return told(request, Status.OK)
+        return status_packet(request, StatusCode.OK)
 
     def _rmdir(self, request: int, fields: Fields) -> bytes:
         self._files.remove(_place(fields), folder=True)
-        return told(request, Status.OK)
+        return status_packet(request, StatusCode.OK)
 
     def _mkdir(self, request: int, fields: Fields) -> bytes:
         self._files.make_folder(_place(fields))
-        return told(request, Status.OK)
+        return status_packet(request, StatusCode.OK)
 
     def _rename(self, request: int, fields: Fields) -> bytes:
         self._files.rename(_place(fields), _place(fields), replacing=False)
-        return told(request, Status.OK)
+        return status_packet(request, StatusCode.OK)
 
     def _realpath(self, request: int, fields: Fields) -> bytes:
         path = str(self._files.canonical(_place(fields)))
-        return packet(Tell.NAME, u32(request), u32(1), string(path) * 2, _NOTHING)
+        return packet(Response.NAME, u32(request), u32(1), string(path) * 2, _NOTHING)
 
     def _readlink(self, request: int, fields: Fields) -> bytes:
         target = string(self._files.link_target(_place(fields)))
-        return packet(Tell.NAME, u32(request), u32(1), target * 2, _NOTHING)
+        return packet(Response.NAME, u32(request), u32(1), target * 2, _NOTHING)
 
     def _symlink(self, request: int, fields: Fields) -> bytes:
         # OpenSSH sends where it leads first, against the draft; everybody does as it does since
         # (PROTOCOL, section 4.1).
         target = bytes(fields.string())
         self._files.make_link(_place(fields), target)
-        return told(request, Status.OK)
+        return status_packet(request, StatusCode.OK)
 
     def _opendir(self, request: int, fields: Fields) -> bytes:
         place = _place(fields)
         name = self._handles.add(lambda: Listing(place, self._files.listing(place)))
-        return packet(Tell.HANDLE, u32(request), string(name))
+        return packet(Response.HANDLE, u32(request), string(name))
 
     def _readdir(self, request: int, fields: Fields) -> bytes:
         handle = self._handles.get(bytes(fields.string()))
@@ -263,11 +265,11 @@ class Conversation:
             raise UnsupportedError("That is a file, not a folder.")
         now = time.time()
 
-        def entry(one: tuple[str, Facts]) -> bytes:
+        def entry(one: tuple[str, FileAttributes]) -> bytes:
             name, facts = one
-            return named(name, attributes_of(facts), time_of(facts, now))
+            return name_entry(name, attributes_of(facts), time_of(facts, now))
 
-        return names(request, handle.left, entry)
+        return name_packet(request, handle.left, entry)
 
     def _extended(self, request: int, fields: Fields) -> bytes | None:
         name = fields.text()
@@ -276,8 +278,8 @@ class Conversation:
         def do() -> bytes:
             data = work.do()
             if data is None:
-                return told(request, Status.OK)
-            return packet(Tell.EXTENDED_REPLY, u32(request), data)
+                return status_packet(request, StatusCode.OK)
+            return packet(Response.EXTENDED_REPLY, u32(request), data)
 
         if not work.waits:
             return do()
@@ -288,9 +290,9 @@ class Conversation:
 _NOTHING = packets.Attributes().packed()
 
 
-def _place(fields: Fields) -> Place:
+def _place(fields: Fields) -> GatewayPath:
     return place_of(fields.text())
 
 
-def _attributes(request: int, facts: Facts) -> bytes:
-    return packet(Tell.ATTRS, u32(request), attributes_of(facts).packed())
+def _attributes(request: int, facts: FileAttributes) -> bytes:
+    return packet(Response.ATTRS, u32(request), attributes_of(facts).packed())

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsclient.inbox.fetch import fetched
-from fsclient.inbox.listing import Waits, remove
+from fsclient.inbox.listing import PendingDrop, remove
 from fsclient.session.login import Session
 from fsclient.transfer.local.locks import lock
 from fsclient.transfer.put import ensure_folder
 from fsclient.transfer.report.progress import Progress
-from fsclient.transfer.up.batch import NotCommittedError, Uploader
-from fsclient.tree.commit import Changes
-from fsclient.tree.tree import Located
+from fsclient.transfer.up.batch import BatchUploader, NotCommittedError
+from fsclient.tree.commit import Committer
+from fsclient.tree.tree import TreeNode
 from fsclient.trust.seen import accepted as sighting
 from fsproto.errors import ConflictError, ExistsError, FsError, Unreachable
 from fsproto.limits import MAX_NAME_BYTES
@@ -38,7 +38,7 @@ _MOST_NUMBERS = 10_000
 
 
 @dataclass(frozen=True)
-class Accepted:
+class AcceptedDrop:
     """What became of a drop."""
 
     name: str
@@ -48,7 +48,7 @@ class Accepted:
     size: int
 
 
-class Accepting:
+class InboxAccept:
     """One `inbox accept` command."""
 
     def __init__(self, session: Session, progress: Progress, folder: Path) -> None:
@@ -58,26 +58,26 @@ class Accepting:
         self._folder = folder
         self._known: set[DropId] | None = None
 
-    def accept(self, one: Waits) -> Accepted:
+    def accept(self, one: PendingDrop) -> AcceptedDrop:
         """Accept a drop; raises, and puts nothing, if it is not what it should be."""
         note = one.opened.note
         if one.known or one.drop in self._accepted():
             self._done(one)
-            return Accepted(note.name, None, note.size)
+            return AcceptedDrop(note.name, None, note.size)
         try:
             path = self._put(one)
         except Unreachable as lost:
             lost.hint = "Give the same command again: what was accepted stays, the rest follows."
             raise
         self._done(one)
-        return Accepted(note.name, path, note.size)
+        return AcceptedDrop(note.name, path, note.size)
 
     def _accepted(self) -> set[DropId]:
         """Return the drops that files in `inbox/` say they were, in whatever folder of it."""
         if self._known is None:
             tree, self._known = self._session.tree, set()
             found = tree.reach(FOLDER)[-1]
-            folders: deque[tuple[Located, None]] = deque()
+            folders: deque[tuple[TreeNode, None]] = deque()
             if found.path.parts and found.is_folder:
                 folders.append((found, None))
             for _, inside in tree.listings(folders):
@@ -87,20 +87,20 @@ class Accepting:
                 self._known |= {d.drop for c in inside if (d := dropped_of(c.metadata))}
         return self._known
 
-    def _done(self, one: Waits) -> None:
+    def _done(self, one: PendingDrop) -> None:
         self._session.memory.remember([sighting(one.drop)])
         if self._known is not None:
             self._known.add(one.drop)
         remove(self._session, [one.drop])
 
-    def _put(self, one: Waits) -> RemotePath:
+    def _put(self, one: PendingDrop) -> RemotePath:
         note, (*above, name) = one.opened.note, one.opened.parts
         dropped = Dropped(one.drop, note.arrived_ms, note.key, note.label, note.address)
         with fetched(self._session, one.opened, self._folder) as plain:
             for _ in range(_RACES):
                 folder = self._into(above)
                 free = self._free(folder, name)
-                uploader = Uploader(self._session, self._progress)
+                uploader = BatchUploader(self._session, self._progress)
                 try:
                     uploader.put(folder.keyed, free, None, plain, path=free, dropped=dropped)
                     uploader.flush()
@@ -114,7 +114,7 @@ class Accepting:
                 return folder.path.child(free)
         raise ConflictError("Too many others change the inbox right now; try again.")
 
-    def _into(self, names: list[str]) -> Located:
+    def _into(self, names: list[str]) -> TreeNode:
         """Return the folder in `inbox/` that a drop goes to; no file makes room for it."""
         folder = ensure_folder(self._session, FOLDER)
         for name in names:
@@ -127,14 +127,14 @@ class Accepting:
                     break
         return folder
 
-    def _made(self, folder: Located, name: str) -> Located:
-        changes = Changes(self._session.tree)
+    def _made(self, folder: TreeNode, name: str) -> TreeNode:
+        changes = Committer(self._session.tree)
         changes.make_folder(folder.keyed, name, time.time_ns())
         with suppress(ExistsError):  # somebody else has made it, or something else, just now
             changes.commit()
         return self._session.tree.find(folder.path.child(name))
 
-    def _free(self, folder: Located, name: str) -> str:
+    def _free(self, folder: TreeNode, name: str) -> str:
         look = self._session.tree.look
         return next(one for one in numbered(name) if look(folder, [one])[one] is None)
 

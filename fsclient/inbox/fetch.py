@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from fsclient.local_errors import local_errors
 from fsclient.session.login import Session
-from fsclient.transfer.local.files import LocalFacts, fill
+from fsclient.transfer.local.files import LocalStat, fill
 from fsproto import crypto
 from fsproto.drop import OpenedDrop, content_ad
 from fsproto.errors import IntegrityError, RemoteProtocolError
@@ -28,7 +28,7 @@ _FOLDER = "The folder for what comes from the drop box"
 
 
 @contextmanager
-def fetched(session: Session, drop: OpenedDrop, folder: Path) -> Iterator[Plain]:
+def fetched(session: Session, drop: OpenedDrop, folder: Path) -> Iterator[VerifiedDrop]:
     """Fetch a drop's content and give a reader of it, once all of it was verified.
 
     `IntegrityError` if it is not what its note says; `RemoteProtocolError` if what comes makes no
@@ -38,7 +38,7 @@ def fetched(session: Session, drop: OpenedDrop, folder: Path) -> Iterator[Plain]
         file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed below
     with file:
         opener = _Receiving(drop, file).all(session)
-        yield Plain(drop, file, opener)
+        yield VerifiedDrop(drop, file, opener)
 
 
 class _Receiving:
@@ -94,7 +94,7 @@ class _Receiving:
             self._wrong = error
 
 
-class Plain:
+class VerifiedDrop:
     """The plaintext of a drop that was verified, to be put: a `Readable`."""
 
     def __init__(self, drop: OpenedDrop, file: BinaryIO, opener: stream.StreamOpener) -> None:
@@ -104,7 +104,7 @@ class Plain:
         self._opener = opener
         self._count = stream.stored_segment_count(drop.content.sealed_size)
         self.begin_again()
-        self.facts = LocalFacts(drop.note.size, drop.note.mtime_ns, Mode.REGULAR)
+        self.facts = LocalStat(drop.note.size, drop.note.mtime_ns, Mode.REGULAR)
 
     def begin_again(self) -> None:
         """Read it from its beginning."""

@@ -20,7 +20,7 @@ _SHOWN = 8
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedDrop:
     """A drop that is not what it should be; nothing can be said of it but that."""
 
     drop: DropId
@@ -33,7 +33,7 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Waits:
+class PendingDrop:
     """A drop that waits."""
 
     opened: OpenedDrop
@@ -56,7 +56,7 @@ class Waits:
         return self.opened.note.name
 
 
-Waiting = Waits | Refused
+Waiting = PendingDrop | RefusedDrop
 
 
 def waiting(session: Session) -> list[Waiting]:
@@ -82,9 +82,9 @@ def waiting(session: Session) -> list[Waiting]:
         except SecurityError as error:
             # Of one drop, whatever it is: the others can be believed all the same.
             refused = IntegrityError(error.sentence, hint=_hint(sent.drop, error))
-            result.append(Refused(sent.drop, refused))
+            result.append(RefusedDrop(sent.drop, refused))
         else:
-            result.append(Waits(opened, NodeId(sent.drop) in known))
+            result.append(PendingDrop(opened, NodeId(sent.drop) in known))
     return result
 
 
@@ -100,7 +100,9 @@ def chosen(found: Sequence[Waiting], names: Iterable[str]) -> list[Waiting]:
     """
     picked: dict[DropId, Waiting] = {}
     for name in names:
-        some: list[Waiting] = [one for one in found if isinstance(one, Waits) and one.name == name]
+        some: list[Waiting] = [
+            one for one in found if isinstance(one, PendingDrop) and one.name == name
+        ]
         if not some and len(name) >= _SHOWN:
             some = [one for one in found if one.drop.hex().startswith(name.lower())]
         if not some:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from fsclient.session.login import Session
-from fsclient.tree.commit import Changes
-from fsclient.tree.tree import Located
+from fsclient.tree.commit import Committer
+from fsclient.tree.tree import TreeNode
 from fsclient.ui import Ui
 from fsproto.errors import NotAllowedError
 
 
-def check_movable(found: Located, folder: Located) -> None:
+def check_movable(found: TreeNode, folder: TreeNode) -> None:
     """Raise `NotAllowedError` unless something can be moved into a folder."""
     if not found.path.parts:
         raise NotAllowedError("The top of your tree cannot be moved.")
@@ -28,11 +28,11 @@ def check_movable(found: Located, folder: Located) -> None:
 def move(
     session: Session,
     ui: Ui,
-    found: Located,
+    found: TreeNode,
     *,
-    folder: Located,
+    folder: TreeNode,
     name: str,
-    replaced: Located | None,
+    replaced: TreeNode | None,
 ) -> None:
     """Move a file or folder; it takes the place of `replaced`, and a new key if fewer see it there.
 
@@ -41,7 +41,7 @@ def move(
     tree, above = session.tree, found.above
     if above is None:
         raise RuntimeError("check_movable comes first")
-    changes, authors = Changes(tree), tree.authors
+    changes, authors = Committer(tree), tree.authors
     before, after = authors.audience(above.keyed.node), authors.audience(folder.keyed.node)
     renew, mine = before.loses(after), found.path.owner is None
     if not mine and found.is_folder and before.writers - after.writers:

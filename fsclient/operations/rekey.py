@@ -11,14 +11,14 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from fsclient.tree.commit import Changes
-from fsclient.tree.tree import Located, Tree
+from fsclient.tree.commit import Committer
+from fsclient.tree.tree import Tree, TreeNode
 
 _AT_ONCE = 200
 """Entries in one commit."""
 
 
-def renew_everything(tree: Tree, top: Located, tell: Callable[[int], None]) -> int:
+def renew_everything(tree: Tree, top: TreeNode, tell: Callable[[int], None]) -> int:
     """Give new keys to all below a folder that is due; return to how many.
 
     `tell` is told after each commit how many there are so far.
@@ -30,7 +30,7 @@ def renew_everything(tree: Tree, top: Located, tell: Callable[[int], None]) -> i
         children = tree.children(folder)
         due = [one for one in children if _is_due(folder, one)]
         for at in range(0, len(due), _AT_ONCE):
-            changes = Changes(tree)
+            changes = Committer(tree)
             for one in due[at : at + _AT_ONCE]:
                 changes.renew(one)
             changes.commit()
@@ -43,11 +43,11 @@ def renew_everything(tree: Tree, top: Located, tell: Callable[[int], None]) -> i
     return done
 
 
-def _is_due(folder: Located, child: Located) -> bool:
+def _is_due(folder: TreeNode, child: TreeNode) -> bool:
     return child.is_due or child.manifest.body.token != folder.keyed.token(child.metadata.name)
 
 
-def _settle(tree: Tree, folder: Located) -> None:
+def _settle(tree: Tree, folder: TreeNode) -> None:
     """Have a folder say that all names in it are under its newest key."""
     above = folder.above
     if above is None:
@@ -56,6 +56,6 @@ def _settle(tree: Tree, folder: Located) -> None:
     if now is None or now.keyed.node != folder.keyed.node:
         return  # somebody has moved or removed it meanwhile
     settled = replace(now, keyed=replace(now.keyed, names_since=now.keyed.generation))
-    changes = Changes(tree)
+    changes = Committer(tree)
     changes.describe(above.keyed, settled, settled.metadata)
     changes.commit()

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from fsclient.session.login import Session
 from fsclient.sharing.share import Sharing
-from fsclient.tree.commit import Changes
+from fsclient.tree.commit import Committer
 from fsclient.tree.draft import NextVersion
-from fsclient.tree.history import Histories
-from fsclient.tree.removed import Removals, reached
-from fsclient.tree.tree import Located, must_be_folder
+from fsclient.tree.history import FileHistory
+from fsclient.tree.removed import RemovedLookup, reached
+from fsclient.tree.tree import TreeNode, must_be_folder
 from fsclient.ui import Ui
 from fsproto.errors import ExistsError, NotAllowedError, UsageError
 from fsproto.names import RemotePath
@@ -23,7 +23,7 @@ from fsproto.sealed.manifest import Metadata, renamed
 
 
 @dataclass(frozen=True)
-class Restored:
+class RestoreResult:
     """What came of it."""
 
     path: RemotePath
@@ -34,7 +34,7 @@ class Restored:
     """False if the newest version was just like that."""
 
 
-class Restoring:
+class RestoreOperation:
     """One `restore` command."""
 
     def __init__(self, session: Session, ui: Ui) -> None:
@@ -45,7 +45,7 @@ class Restoring:
 
     def run(
         self, path: RemotePath, version: int | None, target: RemotePath | None, chosen: str
-    ) -> Restored:
+    ) -> RestoreResult:
         """Restore a version of what is there, or what was removed from there.
 
         `target` is the place where what was removed comes back (None: its own); `chosen` the id of
@@ -67,35 +67,35 @@ class Restoring:
             )
         return self._make_newest(folder, there, version)
 
-    def _make_newest(self, folder: Located, found: Located, version: int) -> Restored:
-        older = Histories(self._tree).at(found, version)
+    def _make_newest(self, folder: TreeNode, found: TreeNode, version: int) -> RestoreResult:
+        older = FileHistory(self._tree).at(found, version)
         content = older.manifest.body.content
         if (content, older.metadata) == (found.manifest.body.content, found.metadata):
-            return Restored(found.path, version, was_removed=False, changed=False)
+            return RestoreResult(found.path, version, was_removed=False, changed=False)
         if found.above is None:
             raise NotAllowedError(f"'{found.path}' is shared with you; only its owner can do that.")
-        changes = Changes(self._tree)
+        changes = Committer(self._tree)
         what = NextVersion(found.keyed, found.manifest, older.metadata, content)
         changes.put_file(folder.keyed, what, None)
         changes.commit()
-        return Restored(found.path, version, was_removed=False)
+        return RestoreResult(found.path, version, was_removed=False)
 
     def _bring_back(
         self,
-        folder: Located,
+        folder: TreeNode,
         path: RemotePath,
         version: int | None,
         target: RemotePath | None,
         chosen: str,
-    ) -> Restored:
-        removed, *others = Removals(self._tree).named(folder, path, chosen)
+    ) -> RestoreResult:
+        removed, *others = RemovedLookup(self._tree).named(folder, path, chosen)
         if others:
             self._ui.warn(
                 f"'{path}' was removed {len(others) + 1} times; the latest comes back. "
                 f"'fsclient history {folder.path}' shows all, --id brings back another."
             )
         found = removed.found
-        older = found if version is None else Histories(self._tree).at(found, version)
+        older = found if version is None else FileHistory(self._tree).at(found, version)
         into, name = self._target(folder, path, target)
         if self._tree.look(into, [name])[name] is not None:
             raise ExistsError(
@@ -104,19 +104,19 @@ class Restoring:
             )
         metadata = renamed(older.metadata, name)
         self._place(folder, found, into, metadata, older)
-        return Restored(into.path.child(name), version, was_removed=True)
+        return RestoreResult(into.path.child(name), version, was_removed=True)
 
     def _place(
-        self, folder: Located, found: Located, into: Located, metadata: Metadata, older: Located
+        self, folder: TreeNode, found: TreeNode, into: TreeNode, metadata: Metadata, older: TreeNode
     ) -> None:
-        tree, changes = self._tree, Changes(self._tree)
+        tree, changes = self._tree, Committer(self._tree)
         audience = tree.authors.audience
         loses = into.keyed.node != folder.keyed.node and audience(folder.keyed.node).loses(
             audience(into.keyed.node)
         )
         sharing, owns = Sharing(self._session, self._ui), found.path.owner is None
         was_shared = owns and sharing.end_all(
-            Located(found.path, found.keyed, found.manifest, metadata, into), changes
+            TreeNode(found.path, found.keyed, found.manifest, metadata, into), changes
         )
         what = NextVersion(
             found.keyed,
@@ -134,8 +134,8 @@ class Restoring:
             sharing.refresh()  # whoever saw something in it has it no more either
 
     def _target(
-        self, folder: Located, path: RemotePath, target: RemotePath | None
-    ) -> tuple[Located, str]:
+        self, folder: TreeNode, path: RemotePath, target: RemotePath | None
+    ) -> tuple[TreeNode, str]:
         """Return the folder that something comes back to, and its name there."""
         if target is None:
             return folder, path.name

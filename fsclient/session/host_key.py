@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from fsclient.connection.connection import line_to
-from fsclient.connection.retry import Patience
+from fsclient.connection.retry import Timeouts
 from fsclient.ui import time_text
 from fsproto import crypto, host_key_moves
 from fsproto.errors import FsError
@@ -23,7 +23,7 @@ _LENGTH = 4
 
 
 @dataclass(frozen=True)
-class Moved:
+class MovedHostKey:
     """Where the server is found from now on, and since when."""
 
     link: EnrollLink
@@ -41,7 +41,7 @@ class Moved:
         )
 
 
-def successor(link: EnrollLink, patience: Patience, via: str | None = None) -> Moved | None:
+def successor(link: EnrollLink, patience: Timeouts, via: str | None = None) -> MovedHostKey | None:
     """Ask the server who vouches for its host key; None if it is nobody who could.
 
     Nothing about the user is said. Whatever goes wrong, the key stays the wrong one.
@@ -50,11 +50,11 @@ def successor(link: EnrollLink, patience: Patience, via: str | None = None) -> M
         answer = _ask(link, host_key_moves.question(crypto.digest_of(link.host_key)), patience, via)
         said = host_key_moves.follow(answer, link.host_key)
         if said is not None:
-            return Moved(replace(link, host_key=said.successor), said.time_ms)
+            return MovedHostKey(replace(link, host_key=said.successor), said.time_ms)
     return None
 
 
-def _ask(link: EnrollLink, question: bytes, patience: Patience, via: str | None) -> bytes:
+def _ask(link: EnrollLink, question: bytes, patience: Timeouts, via: str | None) -> bytes:
     sock, proxy = line_to(link.address, patience, via)
     with contextlib.closing(proxy or sock):
         sock.sendall(len(question).to_bytes(_LENGTH, "big") + question)

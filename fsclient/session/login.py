@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from fsclient.connection.connection import ServerConnection
-from fsclient.connection.retry import Once, Patience
-from fsclient.profile import Facts, Profile
+from fsclient.connection.retry import NoRetry, Timeouts
+from fsclient.profile import AccountFacts, Profile
 from fsclient.session.notices import tell
 from fsclient.session.otp import CodeSource
 from fsclient.session.passphrase import Passphrase
 from fsclient.tree.root import empty_tree
 from fsclient.tree.tree import Tree
-from fsclient.trust.key_directory import People
-from fsclient.trust.seen import Memory
+from fsclient.trust.key_directory import KeyDirectory
+from fsclient.trust.seen import SeenVersions
 from fsclient.ui import Ui
 from fsproto import labels
 from fsproto.errors import (
@@ -46,15 +46,15 @@ EARLY_MS = 5_000
 class Session:
     """A connection that is logged in, with the identity and the tree it is about."""
 
-    facts: Facts
+    facts: AccountFacts
     identity: Identity
     connection: ServerConnection
-    memory: Memory
-    people: People
+    memory: SeenVersions
+    people: KeyDirectory
     tree: Tree
 
     @property
-    def persistence(self) -> Once:
+    def persistence(self) -> NoRetry:
         """What becomes of the work under way when the connection is lost."""
         return self.tree.persistence
 
@@ -65,7 +65,7 @@ class Session:
         self.people.close()
 
 
-class Keeper:
+class SessionOpener:
     """Opens sessions for one profile."""
 
     def __init__(
@@ -74,7 +74,7 @@ class Keeper:
         ui: Ui,
         codes: CodeSource,
         passphrase: Passphrase,
-        patience: Patience | None = None,
+        patience: Timeouts | None = None,
     ) -> None:
         """Take the profile, whom to ask, and where codes and passphrase come from."""
         self._profile = profile
@@ -186,7 +186,7 @@ class Keeper:
                 self._codes.refused(self._ui, error)
         raise LoginRefused
 
-    def _with_code(self, facts: Facts, identity: Identity) -> Session:
+    def _with_code(self, facts: AccountFacts, identity: Identity) -> Session:
         if self.via:  # a code may have been used up already, to get in over SSH
             with suppress(LoginRefused):
                 return self._log_in(facts, identity, None, None)
@@ -198,7 +198,7 @@ class Keeper:
         raise LoginRefused
 
     def _log_in(
-        self, facts: Facts, identity: Identity, code: str | None, ticket: bytes | None
+        self, facts: AccountFacts, identity: Identity, code: str | None, ticket: bytes | None
     ) -> Session:
         """Log in; where replacing the keys was interrupted, with whichever the server has."""
         following = self._profile.next_keyfile()
@@ -214,11 +214,13 @@ class Keeper:
         return session
 
     def _log_in_as(
-        self, facts: Facts, identity: Identity, code: str | None, ticket: bytes | None
+        self, facts: AccountFacts, identity: Identity, code: str | None, ticket: bytes | None
     ) -> Session:
         with ExitStack() as undo:
-            memory = undo.enter_context(closing(Memory(self._profile.memory)))
-            people = undo.enter_context(closing(People(self._profile.people, identity, self._tell)))
+            memory = undo.enter_context(closing(SeenVersions(self._profile.memory)))
+            people = undo.enter_context(
+                closing(KeyDirectory(self._profile.people, identity, self._tell))
+            )
             mark, known = memory.mark(), people.known()
             connection = undo.enter_context(self._connect(facts.link))
             signature = _sign(identity, labels.SIGN_LOGIN, connection.channel_id)
@@ -228,7 +230,9 @@ class Keeper:
             tree = Tree(connection, identity, memory, people, root, expected=facts.root, mark=mark)
             return self._entered(undo, replace(facts, link=connection.link), tree, welcome)
 
-    def _entered(self, undo: ExitStack, facts: Facts, tree: Tree, welcome: Welcome) -> Session:
+    def _entered(
+        self, undo: ExitStack, facts: AccountFacts, tree: Tree, welcome: Welcome
+    ) -> Session:
         """Keep the session that has begun, and tell what the server has told, this one time."""
         if welcome.ticket is not None:
             self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
@@ -246,7 +250,7 @@ class Keeper:
         except HostKeyError as alarm:
             from fsclient.session.host_key import successor
 
-            moved = successor(link, self._patience or Patience(), self.via)
+            moved = successor(link, self._patience or Timeouts(), self.via)
             if moved is None:
                 if self._profile.exists():
                     raise
@@ -279,14 +283,14 @@ class Keeper:
             welcome = connection.call(ask, Welcome)
             pending = self._profile.pending
             with (
-                closing(Memory(pending.memory)) as memory,
-                closing(People(pending.people, identity, self._tell)) as people,
+                closing(SeenVersions(pending.memory)) as memory,
+                closing(KeyDirectory(pending.people, identity, self._tell)) as people,
             ):
                 people.meet(connection, welcome.log, None)
                 tree = Tree(
                     connection, identity, memory, people, welcome.tree, expected=None, mark=0
                 )
-            facts = Facts(connection.link, tree.root.keyed.node)
+            facts = AccountFacts(connection.link, tree.root.keyed.node)
             self._profile.complete(facts)
             self._settle(undo, tree)
             return self._entered(undo, facts, tree, welcome)
@@ -297,7 +301,7 @@ class Keeper:
         with ExitStack() as undo:
             connection = undo.enter_context(self._connect(link))
             identity, root = _opened_backup(connection, secret, code)
-            facts = Facts(connection.link, root)
+            facts = AccountFacts(connection.link, root)
             signature = _sign(identity, labels.SIGN_LOGIN, connection.channel_id)
             try:
                 welcome = connection.call(Login(link.user, signature, None, None), Welcome)
@@ -308,8 +312,8 @@ class Keeper:
             keyfile = seal_identity(identity, phrase, os.urandom)
             with (
                 self._profile.arriving(facts, keyfile) as folder,
-                closing(Memory(folder / "memory.db")) as memory,
-                closing(People(folder / "people.db", identity, self._tell)) as people,
+                closing(SeenVersions(folder / "memory.db")) as memory,
+                closing(KeyDirectory(folder / "people.db", identity, self._tell)) as people,
             ):
                 people.meet(connection, welcome.log, None)
                 tree = Tree(
@@ -321,8 +325,8 @@ class Keeper:
 
     def _settle(self, undo: ExitStack, tree: Tree) -> None:
         """Open what the profile keeps, now that it is where it stays, and have the tree use it."""
-        memory = undo.enter_context(closing(Memory(self._profile.memory)))
-        people = People(self._profile.people, tree.identity, self._tell)
+        memory = undo.enter_context(closing(SeenVersions(self._profile.memory)))
+        people = KeyDirectory(self._profile.people, tree.identity, self._tell)
         tree.remember_in(memory, undo.enter_context(closing(people)))
 
     def _tell(self, notice: str) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fsclient.connection.connection import ServerConnection
     from fsclient.session.login import Session
     from fsclient.sharing.own_shares import OwnShare
-    from fsclient.trust.key_directory import People
+    from fsclient.trust.key_directory import KeyDirectory
     from fsproto.keys.identity import VerifiedBundle
 
 SIGN = "@"
@@ -87,7 +87,7 @@ class Candidate:
 def candidates(session: Session, group: str, share: OwnShare | None) -> list[Candidate]:
     """Return who is in a group but oneself, their keys read and verified; pins nobody.
 
-    `share` is what is to be shared, as it is now. Raises what `People.looked_up` does, as
+    `share` is what is to be shared, as it is now. Raises what `KeyDirectory.looked_up` does, as
     soon as anything is wrong with anybody.
     """
     people = session.people
@@ -116,7 +116,7 @@ def told_now(session: Session, groups: Iterable[str]) -> dict[str, list[str] | N
 
 
 @dataclass(frozen=True)
-class Leaving:
+class LosingMember:
     """Somebody who came by a group that is about to lose a share."""
 
     user: str
@@ -124,18 +124,18 @@ class Leaving:
     """What they may do still, because they have it in another way; None: nothing."""
 
 
-def leaving(share: OwnShare | None, group: str) -> list[Leaving]:
+def leaving(share: OwnShare | None, group: str) -> list[LosingMember]:
     """Return whom a share would be taken from with a group, and who keeps it in another way."""
     found = []
     for user, ways in share.ways.items() if share else ():
         others = [role for way, role in ways.items() if way != group]
         if group in ways:
-            found.append(Leaving(user, max(others, default=None)))
+            found.append(LosingMember(user, max(others, default=None)))
     return found
 
 
 @dataclass(frozen=True)
-class Standing:
+class GroupDrift:
     """A group by which people have something, held against who is in it now."""
 
     group: str
@@ -149,7 +149,9 @@ class Standing:
     """Whether those who came by it may write."""
 
 
-def standings(share: OwnShare, now: dict[str, list[str] | None], people: People) -> list[Standing]:
+def standings(
+    share: OwnShare, now: dict[str, list[str] | None], people: KeyDirectory
+) -> list[GroupDrift]:
     """Hold the groups of a share against who is in them `now` (None: there is no such group)."""
     found = []
     for group in groups_of([share]):
@@ -157,7 +159,7 @@ def standings(share: OwnShare, now: dict[str, list[str] | None], people: People)
         came = {user: ways[group] for user, ways in share.ways.items() if group in ways}
         outside = [user for user in inside or () if user not in share.ways]
         found.append(
-            Standing(
+            GroupDrift(
                 group,
                 inside is not None,
                 [user for user in outside if people.log.now(user)],

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fsclient.sharing.own_shares import OwnShare, is_below
-from fsclient.tree.tree import Located
+from fsclient.tree.tree import TreeNode
 from fsproto.errors import NotAllowedError
 from fsproto.keys.grants import Role
 from fsproto.keys.identity import VerifiedBundle
-from fsproto.keys.member_list import ALONE, Came, Former, VerifiedMembers
+from fsproto.keys.member_list import ALONE, FormerWriter, MemberOrigin, VerifiedMembers
 from fsproto.limits import MAX_GROUP
 from fsproto.types import NodeId
 
@@ -22,10 +22,10 @@ Ways = dict[str, dict[str, Role]]
 
 
 @dataclass
-class Revision:
+class ListRevision:
     """One node whose list is to be signed anew."""
 
-    found: Located
+    found: TreeNode
     before: VerifiedMembers | None
     ways: Ways
     bundles: dict[str, VerifiedBundle] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Revision:
         return {(one.user, one.ed25519) for one in named} != set(self.above.items())
 
 
-def former_writers(revision: Revision, generation: int) -> list[Former]:
+def former_writers(revision: ListRevision, generation: int) -> list[FormerWriter]:
     """Return who could write once; those who could until now could so until the key before."""
     before, former = revision.before, dict[tuple[str, bytes], int]()
     were, renewed = revision.heirs, generation > 1
@@ -79,13 +79,13 @@ def former_writers(revision: Revision, generation: int) -> list[Former]:
         renewed = generation > body.generation
     if renewed:
         former |= dict.fromkeys(were - revision.writers, generation - 1)
-    return [Former(user, key, until) for (user, key), until in sorted(former.items())]
+    return [FormerWriter(user, key, until) for (user, key), until in sorted(former.items())]
 
 
-def ways_by_groups(revision: Revision) -> list[Came]:
+def ways_by_groups(revision: ListRevision) -> list[MemberOrigin]:
     """Return every way of whoever came by a group."""
     return [
-        Came(user, way, role)
+        MemberOrigin(user, way, role)
         for user, ways in revision.ways.items()
         for way, role in sorted(ways.items())
         if ways.keys() != {ALONE}
@@ -106,7 +106,7 @@ def not_given(
     ]
 
 
-def check_room(found: Located, share: OwnShare | None, users: Iterable[str]) -> None:
+def check_room(found: TreeNode, share: OwnShare | None, users: Iterable[str]) -> None:
     """Raise `NotAllowedError` where too many would have a share if some people got it, too.
 
     One commit could not hold the key sealed anew to all of them, and so nobody could be removed.
@@ -119,7 +119,7 @@ def check_room(found: Located, share: OwnShare | None, users: Iterable[str]) -> 
         )
 
 
-def heirs_of(found: Located, shares: list[OwnShare]) -> set[tuple[str, bytes]]:
+def heirs_of(found: TreeNode, shares: list[OwnShare]) -> set[tuple[str, bytes]]:
     """Return who may write to a node, or could once, because of the lists above it."""
     heirs = set[tuple[str, bytes]]()
     for body in (share.members.body for share in shares if is_below(found, share.found)):

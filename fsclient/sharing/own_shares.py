@@ -19,19 +19,19 @@ from fsproto.types import NodeId
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fsclient.tree.tree import Located, Tree
+    from fsclient.tree.tree import Tree, TreeNode
 
 
 @dataclass(frozen=True)
 class OwnShare:
     """Something of one's own that is shared."""
 
-    found: Located
+    found: TreeNode
     members: VerifiedMembers
     left: list[str]
     """Members who want it no more, as the server says."""
 
-    def shows(self, found: Located) -> bool:
+    def shows(self, found: TreeNode) -> bool:
         """Tell whether its members see some node because of it."""
         return found.keyed.node == self.found.keyed.node or is_below(found, self.found)
 
@@ -89,7 +89,7 @@ def _check_gone(tree: Tree, node: NodeId, parts: tuple[str, ...]) -> None:
         )
 
 
-def folders_above(found: Located) -> Iterator[Located]:
+def folders_above(found: TreeNode) -> Iterator[TreeNode]:
     """Give the folders a node lies in, the nearest first."""
     above = found.above
     while above is not None:
@@ -97,12 +97,12 @@ def folders_above(found: Located) -> Iterator[Located]:
         above = above.above
 
 
-def is_below(found: Located, top: Located) -> bool:
+def is_below(found: TreeNode, top: TreeNode) -> bool:
     """Tell whether a node lies in a folder, at whatever depth."""
     return any(above.keyed.node == top.keyed.node for above in folders_above(found))
 
 
-def of_node(found: Located, shares: list[OwnShare]) -> OwnShare | None:
+def of_node(found: TreeNode, shares: list[OwnShare]) -> OwnShare | None:
     """Return the share of just that node, if it has one."""
     node = found.keyed.node
     return next((share for share in shares if share.found.keyed.node == node), None)

@@ -18,7 +18,7 @@ from msgspec.structs import asdict, replace
 
 from fsclient.session.login import Session
 from fsclient.sharing.member_lists import (
-    Revision,
+    ListRevision,
     Ways,
     check_room,
     former_writers,
@@ -27,8 +27,8 @@ from fsclient.sharing.member_lists import (
     ways_by_groups,
 )
 from fsclient.sharing.own_shares import OwnShare, folders_above, is_below, of_node, own_shares
-from fsclient.tree.commit import Changes
-from fsclient.tree.tree import Located
+from fsclient.tree.commit import Committer
+from fsclient.tree.tree import TreeNode
 from fsclient.trust.authorship import seen_list
 from fsclient.trust.seen import Sighting
 from fsclient.ui import Ui
@@ -46,9 +46,9 @@ from fsproto.keys.member_list import (
     FORMAT,
     FORMAT_WITH_GROUPS,
     GroupedList,
+    InheritedWriter,
     Member,
     MemberList,
-    Writer,
     sealed_hash,
     sign_members,
 )
@@ -89,7 +89,7 @@ class Sharing:
             and self._people.is_current(member.user, member.ed25519)
         )
 
-    def give(self, found: Located, user: str, role: Role) -> tuple[bool, Role, Role | None]:
+    def give(self, found: TreeNode, user: str, role: Role) -> tuple[bool, Role, Role | None]:
         """Share a node with somebody; whether anything changed, what they may do now, and might.
 
         What they may do may be more than `role`, where they came by a group as well; None for
@@ -105,7 +105,7 @@ class Sharing:
         return self._give(found, shares, {user: bundle}, ALONE, role), max(ways.values()), before
 
     def give_group(
-        self, found: Located, group: str, bundles: Mapping[str, VerifiedBundle], role: Role
+        self, found: TreeNode, group: str, bundles: Mapping[str, VerifiedBundle], role: Role
     ) -> bool:
         """Share a node with people who come by a group, all at once; False if it is just so.
 
@@ -118,7 +118,7 @@ class Sharing:
 
     def _give(
         self,
-        found: Located,
+        found: TreeNode,
         shares: list[OwnShare],
         bundles: Mapping[str, VerifiedBundle],
         way: str,
@@ -133,7 +133,7 @@ class Sharing:
         self._revise(found, shares, ways, bundles)
         return True
 
-    def take(self, found: Located, user: str) -> bool:
+    def take(self, found: TreeNode, user: str) -> bool:
         """Share a node with somebody no more; False if it was not shared with them."""
         self._check(found, user)
         shares = self.own()
@@ -144,7 +144,7 @@ class Sharing:
         self._revise(found, shares, ways)
         return True
 
-    def take_group(self, found: Located, group: str, users: Collection[str]) -> None:
+    def take_group(self, found: TreeNode, group: str, users: Collection[str]) -> None:
         """Take away what some people have by a group; what they have in other ways stays."""
         shares = self.own()
         share = of_node(found, shares)
@@ -156,7 +156,7 @@ class Sharing:
         self._revise(found, shares, {user: left for user, left in ways.items() if left})
 
     def follow(
-        self, found: Located, to: Located, name: str, changes: Changes, *, renew: bool
+        self, found: TreeNode, to: TreeNode, name: str, changes: Committer, *, renew: bool
     ) -> None:
         """Have the lists of what is shared follow a move: others may write there now.
 
@@ -171,7 +171,7 @@ class Sharing:
             revisions = [one for one in revisions if one.has_others_above]
         self._sign_all(changes, revisions)
 
-    def end_all(self, found: Located, changes: Changes) -> bool:
+    def end_all(self, found: TreeNode, changes: Committer) -> bool:
         """Have what comes back be shared with nobody, whoever saw it when it was removed.
 
         It takes a new key by the same changes. False if it was not shared on its own.
@@ -179,12 +179,12 @@ class Sharing:
         members = self._tree.authors.list_of(found.keyed.node)
         if members is None:
             return False
-        revision = Revision(found, members, {})
+        revision = ListRevision(found, members, {})
         revision.above = self._writers_above(found, self.own(), {})
         self._sign_all(changes, [revision])
         return True
 
-    def check_role(self, found: Located, role: Role) -> None:
+    def check_role(self, found: TreeNode, role: Role) -> None:
         """Raise `NotAllowedError` where nobody can be given a role."""
         if role is Role.WRITER and not found.is_folder:
             raise NotAllowedError(
@@ -192,7 +192,7 @@ class Sharing:
                 hint="Share the folder it lies in with --write.",
             )
 
-    def check_place(self, found: Located) -> None:
+    def check_place(self, found: TreeNode) -> None:
         """Raise `NotAllowedError` for what oneself cannot share."""
         if found.path.owner is not None:
             raise NotAllowedError(
@@ -203,20 +203,20 @@ class Sharing:
                 "The top of your tree cannot be shared.", hint="Share a folder in it."
             )
 
-    def _check(self, found: Located, user: str) -> None:
+    def _check(self, found: TreeNode, user: str) -> None:
         self.check_place(found)
         if user == self._session.identity.user:
             raise UsageError("It is yours already: there is no need to share it with yourself.")
 
     def _revise(
         self,
-        found: Located,
+        found: TreeNode,
         shares: list[OwnShare],
         ways: Ways,
         known: Mapping[str, VerifiedBundle] | None = None,
     ) -> None:
         revisions = self._revisions(found, shares, ways, known=known or {})
-        changes = Changes(self._tree)
+        changes = Committer(self._tree)
         if any(one.loses for one in revisions):
             changes.renew(found)
             self._renew_below(changes, found, revisions)
@@ -226,13 +226,13 @@ class Sharing:
 
     def _revisions(
         self,
-        top: Located,
+        top: TreeNode,
         shares: list[OwnShare],
         ways: Ways | None,
-        moved: Located | None = None,
+        moved: TreeNode | None = None,
         *,
         known: Mapping[str, VerifiedBundle] | None = None,
-    ) -> list[Revision]:
+    ) -> list[ListRevision]:
         """Return the list of `top`, with new ways if they are given, and those below it.
 
         `moved` is `top` as it will be, where it is about to move. `known` are bundles of its
@@ -243,10 +243,10 @@ class Sharing:
         before = mine.members if mine else None
         if ways is not None or mine is not None or (moved is not None and heirs):
             kept = mine.ways if mine else {}
-            found.append(Revision(top, before, kept if ways is None else ways))
+            found.append(ListRevision(top, before, kept if ways is None else ways))
             found[0].heirs = heirs
         found += [
-            Revision(share.found, share.members, share.ways)
+            ListRevision(share.found, share.members, share.ways)
             for share in shares
             if is_below(share.found, top)
         ]
@@ -259,7 +259,7 @@ class Sharing:
         return found
 
     def _writers_above(
-        self, found: Located, shares: list[OwnShare], new: Mapping[NodeId, dict[str, Role]]
+        self, found: TreeNode, shares: list[OwnShare], new: Mapping[NodeId, dict[str, Role]]
     ) -> dict[str, bytes]:
         lists = {share.found.keyed.node: share.roles for share in shares} | dict(new)
         writers: dict[str, bytes] = {}
@@ -271,7 +271,7 @@ class Sharing:
         return writers
 
     def _usable(
-        self, revision: Revision, known: Mapping[str, VerifiedBundle]
+        self, revision: ListRevision, known: Mapping[str, VerifiedBundle]
     ) -> dict[str, VerifiedBundle]:
         """Return the keys of the members; who has no good ones any more is a member no more."""
 
@@ -284,7 +284,9 @@ class Sharing:
         found = self._people.bundles(self._session.connection, wanted, refused)
         return {user: known.get(user) or found[user] for user in revision.ways}
 
-    def _renew_below(self, changes: Changes, top: Located, revisions: list[Revision]) -> None:
+    def _renew_below(
+        self, changes: Committer, top: TreeNode, revisions: list[ListRevision]
+    ) -> None:
         """Give new keys to what is shared below, and to all folders on the way down to it."""
         renewed = {top.keyed.node}
         for revision in revisions:
@@ -295,11 +297,11 @@ class Sharing:
                     renewed.add(one.keyed.node)
                     changes.renew(one)
 
-    def _sign_all(self, changes: Changes, revisions: list[Revision]) -> None:
+    def _sign_all(self, changes: Committer, revisions: list[ListRevision]) -> None:
         for revision in revisions:
             changes.set_members(partial(self._sign, revision))
 
-    def _sign(self, revision: Revision) -> NewMembers:
+    def _sign(self, revision: ListRevision) -> NewMembers:
         """Sign a node's next list, with the key that the node has or is about to take."""
         before, identity = revision.before, self._session.identity
         keyed = self._tree.renewals.now(revision.found.keyed)
@@ -325,7 +327,7 @@ class Sharing:
             owner=identity.user,
             owner_key=identity.signing.public,
             members=members,
-            above=[Writer(user, key) for user, key in sorted(revision.above.items())],
+            above=[InheritedWriter(user, key) for user, key in sorted(revision.above.items())],
             former=former_writers(revision, keyed.generation),
             time_ms=time.time_ns() // 1_000_000,
             log_head=self._people.log_head,
@@ -336,7 +338,7 @@ class Sharing:
         revision.signed = sign_members(identity.signing, body)
         return NewMembers(revision.signed.signed, sealed)
 
-    def _remember(self, revisions: list[Revision]) -> None:
+    def _remember(self, revisions: list[ListRevision]) -> None:
         seen = list[Sighting]()
         for one in (revision.signed for revision in revisions):
             if one is not None:
@@ -347,7 +349,7 @@ class Sharing:
         self._tree.authors.forget_lists()
 
 
-def _relocated(found: Located, moved: Located) -> Located:
+def _relocated(found: TreeNode, moved: TreeNode) -> TreeNode:
     """Return something that lies in what is about to move, or that itself, as it will be."""
     if found.keyed.node == moved.keyed.node or found.above is None:
         return moved

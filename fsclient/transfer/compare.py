@@ -10,9 +10,9 @@ from __future__ import annotations
 from fsclient.session.login import Session
 from fsclient.transfer.buffers import Buffers
 from fsclient.transfer.down.decrypt import checked_content
-from fsclient.transfer.local.files import IS_WINDOWS, LocalFacts
-from fsclient.transfer.up.encrypt import Readable, segments
-from fsclient.tree.tree import Located
+from fsclient.transfer.local.files import IS_WINDOWS, LocalStat
+from fsclient.transfer.up.encrypt import PlaintextSource, segments
+from fsclient.tree.tree import TreeNode
 from fsproto import crypto
 from fsproto.sealed import integrity, stream
 from fsproto.sealed.manifest import Metadata, Mode
@@ -31,7 +31,7 @@ def same_mode(one: Mode, other: Mode) -> bool:
     return one is other or (IS_WINDOWS and Mode.SYMLINK not in (one, other))
 
 
-def same_facts(facts: LocalFacts, metadata: Metadata) -> bool:
+def same_facts(facts: LocalStat, metadata: Metadata) -> bool:
     """Tell whether size, time and mode are the same."""
     return (
         facts.size == metadata.size
@@ -40,7 +40,7 @@ def same_facts(facts: LocalFacts, metadata: Metadata) -> bool:
     )
 
 
-class Comparer:
+class ContentComparer:
     """Compares contents; its memory is used again and again."""
 
     def __init__(self, session: Session) -> None:
@@ -48,12 +48,12 @@ class Comparer:
         self._authors = session.tree.authors
         self._buffers = Buffers()
 
-    def may_be_same(self, facts: LocalFacts, metadata: Metadata) -> bool:
+    def may_be_same(self, facts: LocalStat, metadata: Metadata) -> bool:
         """Tell whether it is worth to compare contents."""
         is_link = Mode.SYMLINK in (facts.mode, metadata.mode)
         return facts.size == metadata.size and (facts.mode is metadata.mode or not is_link)
 
-    def same_content(self, found: Located, source: Readable) -> bool:
+    def same_content(self, found: TreeNode, source: PlaintextSource) -> bool:
         """Tell whether a source has the content of a file in the tree.
 
         Raises what the source raises if it changes while it is read.

@@ -10,15 +10,15 @@ from pathlib import Path
 from fsclient import ui
 from fsclient.local_errors import local_errors
 from fsclient.session.login import Session
-from fsclient.transfer.down.files import Job
-from fsclient.transfer.down.tree import Down, get_all, name_for
+from fsclient.transfer.down.files import DownloadJob
+from fsclient.transfer.down.tree import TreeDownload, get_all, name_for
 from fsclient.transfer.down.write_behind import Writable
-from fsclient.transfer.local.files import Written
+from fsclient.transfer.local.files import OutputFile
 from fsclient.transfer.report.actions import MAKE_FOLDER, Actions
 from fsclient.transfer.report.failures import Failures
 from fsclient.transfer.report.progress import Progress
-from fsclient.transfer.run import Task
-from fsclient.tree.tree import Located
+from fsclient.transfer.run import TransferRun
+from fsclient.tree.tree import TreeNode
 from fsproto.errors import ExistsError, NotFoundError, UsageError
 from fsproto.names import RemotePath, for_terminal
 
@@ -28,14 +28,14 @@ STDOUT = "-"
 class Get:
     """One `get` command."""
 
-    def __init__(self, task: Task, version: int | None = None) -> None:
+    def __init__(self, task: TransferRun, version: int | None = None) -> None:
         """Take the command that this is, and which version of each file (None: the newest)."""
         self._task = task
         self._version = version
         self._session = task.session
         self._failures = task.failures
         self._actions = task.actions
-        self._down = Down(task)
+        self._down = TreeDownload(task)
 
     def run(self, sources: Sequence[RemotePath], target: str) -> str:
         """Get files and folders; into `target` if it is a folder, else as `target`.
@@ -80,13 +80,13 @@ class Get:
         return into
 
 
-def _found(session: Session, path: RemotePath, version: int | None) -> Located:
+def _found(session: Session, path: RemotePath, version: int | None) -> TreeNode:
     found = session.tree.find(path)
     if version is None:
         return found
-    from fsclient.tree.history import Histories
+    from fsclient.tree.history import FileHistory
 
-    return Histories(session.tree).at(found, version)
+    return FileHistory(session.tree).at(found, version)
 
 
 def to_stdout(
@@ -105,7 +105,7 @@ def to_stdout(
     if any(one.is_folder for one in found):
         raise UsageError("A folder cannot be written to standard output.")
     for one in found:  # the order counts, which is not kept among those asked for at once
-        get_all(session, [Job(one, _stdout, may_wait=True)], progress, failures)
+        get_all(session, [DownloadJob(one, _stdout, may_wait=True)], progress, failures)
     return ""
 
 
@@ -122,6 +122,6 @@ def place_for(folder: Path, actions: Actions) -> None:
 @contextmanager
 def _stdout() -> Iterator[Writable]:
     stdout = ui.binary_stdout()
-    yield Written(stdout, ui.STDOUT)
+    yield OutputFile(stdout, ui.STDOUT)
     with local_errors(ui.STDOUT):
         stdout.flush()

@@ -8,7 +8,7 @@ from fsclient.transfer.excludes import Excludes
 from fsproto.values import Value
 
 
-class Rules(Value, frozen=True):
+class TransferOptions(Value, frozen=True):
     """How what is there already is met."""
 
     excludes: Excludes = msgspec.field(default_factory=Excludes)

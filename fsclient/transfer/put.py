@@ -8,12 +8,12 @@ from pathlib import Path
 
 from fsclient.local_errors import local_errors
 from fsclient.session.login import Session
-from fsclient.transfer.local.files import LocalFacts, is_folder, sizes
+from fsclient.transfer.local.files import LocalStat, is_folder, sizes
 from fsclient.transfer.report.actions import MAKE_FOLDER, PUT, REPLACE, Actions
-from fsclient.transfer.run import Task
-from fsclient.transfer.up.tree import Place, Up, cleaned, place_of
-from fsclient.tree.commit import Changes
-from fsclient.tree.tree import Located, must_be_folder
+from fsclient.transfer.run import TransferRun
+from fsclient.transfer.up.tree import TargetFolder, TreeUpload, cleaned, place_of
+from fsclient.tree.commit import Committer
+from fsclient.tree.tree import TreeNode, must_be_folder
 from fsclient.ui import binary_stdin
 from fsproto.errors import ExistsError, FsError, NotFoundError, UsageError
 from fsproto.limits import MAX_INLINE_BLOB
@@ -27,7 +27,7 @@ STDIN = "-"
 class Put:
     """One `put` command."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: TransferRun) -> None:
         """Take the command that this is."""
         self._task = task
         self._session = task.session
@@ -35,7 +35,7 @@ class Put:
         self._actions = task.actions
         self._progress = task.progress
         self._excludes = task.rules.excludes
-        self._up = Up(task)
+        self._up = TreeUpload(task)
 
     def run(self, sources: Sequence[str], target: RemotePath) -> str:
         """Put local files and folders; into `target` if it is a folder, else as `target`.
@@ -94,7 +94,7 @@ class Put:
             return False
         return True
 
-    def _put_all(self, place: Place, sources: Sequence[str], name: str) -> None:
+    def _put_all(self, place: TargetFolder, sources: Sequence[str], name: str) -> None:
         taken: set[str] = set()
         for source in sources:
             try:
@@ -123,7 +123,7 @@ class Put:
             )
         return cleaned(path, name)
 
-    def _put(self, place: Place, source: str, name: str) -> None:
+    def _put(self, place: TargetFolder, source: str, name: str) -> None:
         before = self._existing(place, name)
         if source == STDIN:
             if self._actions.dry_run:
@@ -135,7 +135,7 @@ class Put:
         else:
             self._up.file(place, Path(source), name, before)
 
-    def _existing(self, place: Place, name: str) -> Located | None:
+    def _existing(self, place: TargetFolder, name: str) -> TreeNode | None:
         if place.located is None:
             return None
         return self._session.tree.look(place.located, [name])[name]
@@ -150,7 +150,7 @@ class _Pipe:
         self._head = memoryview(bytearray(MAX_INLINE_BLOB))
         self._head = self._head[: self._fill(self._head)]
         size = len(self._head) if self._ended else -1
-        self.facts = LocalFacts(size, time.time_ns(), Mode.REGULAR)
+        self.facts = LocalStat(size, time.time_ns(), Mode.REGULAR)
 
     def read_into(self, room: memoryview) -> int:
         count = min(len(room), len(self._head))
@@ -169,31 +169,33 @@ class _Pipe:
         return count
 
 
-def _must_be_file(before: Located | None) -> Located | None:
+def _must_be_file(before: TreeNode | None) -> TreeNode | None:
     if before is not None and before.is_folder:
         raise ExistsError(f"'{before.path}' is a folder; a file cannot take its place.")
     return before
 
 
-def place_for(session: Session, path: RemotePath, actions: Actions) -> Place:
+def place_for(session: Session, path: RemotePath, actions: Actions) -> TargetFolder:
     """Return the folder at `path` to put into, making what is missing of it."""
     found = session.tree.reach(path)[-1]
     there = len(found.path.parts)
     for end in range(there + 1, len(path.parts) + 1):
         actions.note(MAKE_FOLDER, f"{RemotePath(found.path.owner, path.parts[:end])}/")
     if actions.dry_run and there < len(path.parts):
-        return Place(must_be_folder(found).keyed, RemotePath(found.path.owner, path.parts), None)
+        return TargetFolder(
+            must_be_folder(found).keyed, RemotePath(found.path.owner, path.parts), None
+        )
     return place_of(ensure_folder(session, path))
 
 
-def ensure_folder(session: Session, path: RemotePath) -> Located:
+def ensure_folder(session: Session, path: RemotePath) -> TreeNode:
     """Return the folder at `path`, making what is missing of it."""
     for _ in range(_RACES):
         found = must_be_folder(session.tree.reach(path)[-1])
         missing = path.parts[len(found.path.parts) :]
         if not missing:
             return found
-        changes, keyed = Changes(session.tree), found.keyed
+        changes, keyed = Committer(session.tree), found.keyed
         for name in missing:
             keyed = changes.make_folder(keyed, name, time.time_ns())
         try:

@@ -22,7 +22,7 @@ _LENGTH = struct.Struct(">I")
 _AS_NAME, _INTO = b"as its name", b"into it"
 
 
-class Unfinished:
+class ResumeMarker:
     """One command's note: an empty one, or what a command before it has left."""
 
     def __init__(self, folder: Path, verb: str, paths: Sequence[str]) -> None:

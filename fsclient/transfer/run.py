@@ -5,26 +5,26 @@ from __future__ import annotations
 import msgspec
 
 from fsclient.session.login import Session
-from fsclient.transfer.options import Rules
+from fsclient.transfer.options import TransferOptions
 from fsclient.transfer.report.actions import Actions
 from fsclient.transfer.report.failures import Failures
 from fsclient.transfer.report.progress import Progress
-from fsclient.transfer.resume import Unfinished
+from fsclient.transfer.resume import ResumeMarker
 from fsclient.transfer.up.journal import Journals
 from fsproto.values import Value
 
 
-class Task(Value, frozen=True):
+class TransferRun(Value, frozen=True):
     """One command: who works, whom to tell of what, and how what is there is met."""
 
     session: Session
     progress: Progress
     failures: Failures
     actions: Actions
-    rules: Rules = msgspec.field(default_factory=Rules)
+    rules: TransferOptions = msgspec.field(default_factory=TransferOptions)
     journals: Journals | None = None
     """Where it is kept how far large files have come; None keeps nothing."""
-    unfinished: Unfinished | None = None
+    unfinished: ResumeMarker | None = None
     """Where it is kept that the command has begun; None does not."""
 
     def begin(self, *, as_name: bool) -> None:

@@ -7,19 +7,19 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from fsclient.transfer.down.tree import Down
+from fsclient.transfer.down.tree import TreeDownload
 from fsclient.transfer.get import place_for as local_place_for
 from fsclient.transfer.local.files import FOLDER, children, kind_at
 from fsclient.transfer.put import place_for
-from fsclient.transfer.run import Task
-from fsclient.transfer.up.tree import Up, place_of
+from fsclient.transfer.run import TransferRun
+from fsclient.transfer.up.tree import TreeUpload, place_of
 from fsclient.tree.tree import must_be_folder
 from fsproto.errors import ExistsError, FsError, NotFoundError, UsageError
 from fsproto.names import RemotePath, for_terminal, parse_path
 
 
 @dataclass(frozen=True)
-class Way:
+class SyncPair:
     """The two folders, and whether the local one is made like the remote one."""
 
     local: str
@@ -27,7 +27,7 @@ class Way:
     down: bool
 
 
-def which_way(first: str, second: str, *, down: bool) -> Way:
+def which_way(first: str, second: str, *, down: bool) -> SyncPair:
     """Return what two paths say, local and remote one, unless the first alone names its owner."""
     if not first or not second:
         raise UsageError("An empty path names nothing; '.' is the current folder.")
@@ -36,8 +36,8 @@ def which_way(first: str, second: str, *, down: bool) -> Way:
             raise UsageError(
                 "Both paths are remote ones.", hint="A local name with a ':' is written './a:b'."
             )
-        return Way(second, parse_path(first), down=True)
-    return Way(first, parse_path(second), down=down)
+        return SyncPair(second, parse_path(first), down=True)
+    return SyncPair(first, parse_path(second), down=down)
 
 
 def _has_owner(path: str) -> bool:
@@ -52,20 +52,20 @@ def _has_owner(path: str) -> bool:
 class Sync:
     """One `sync` command."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: TransferRun) -> None:
         """Take the command that this is."""
         self._task = task
         self._session = task.session
         self._actions = task.actions
 
-    def up(self, way: Way) -> str:
+    def up(self, way: SyncPair) -> str:
         """Make the remote folder like the local one; return in words where things went."""
         path, remote = Path(way.local), way.remote
         self._must_be_local_folder(way)
         found = self._session.tree.reach(remote)
         is_there = len(found[-1].path.parts) == len(remote.parts)
         must_be_folder(found[-1])
-        with Up(self._task) as up:
+        with TreeUpload(self._task) as up:
             if not remote.parts:  # the top of a tree is there, and has no time of its own
                 up.contents(place_of(found[0]), children(path))
             elif is_there:
@@ -76,19 +76,19 @@ class Sync:
             up.finish()
         return f"into {remote}/" if remote.parts else ""
 
-    def down(self, way: Way) -> str:
+    def down(self, way: SyncPair) -> str:
         """Make the local folder like the remote one; return in words where things went."""
         path = Path(way.local)
         found = must_be_folder(self._session.tree.find(way.remote))
         if kind_at(path, follow=True) not in (FOLDER, None):
             raise ExistsError(f"The local '{for_terminal(way.local)}' is not a folder.")
         local_place_for(path.parent, self._actions)
-        down = Down(self._task)
+        down = TreeDownload(self._task)
         down.add(found, path, follow=True)
         down.finish()
         return "" if path == Path() else f"into {way.local.rstrip('/')}/"
 
-    def _must_be_local_folder(self, way: Way) -> None:
+    def _must_be_local_folder(self, way: SyncPair) -> None:
         kind = kind_at(Path(way.local), follow=True)
         shown = for_terminal(way.local)
         if kind is None:

@@ -12,7 +12,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Threads:
+class WorkerPool:
     """A few threads; small files need none, and loading what runs them takes its time."""
 
     def __init__(self, count: int, name: str) -> None:

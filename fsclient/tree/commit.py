@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from fsclient.tree.draft import Draft, NextVersion, SignedChanges
-from fsclient.tree.folder_cache import Asked
-from fsclient.tree.tree import Located, Tree, View
+from fsclient.tree.draft import Draft, NextVersion, SignedCommit
+from fsclient.tree.folder_cache import PendingRequest
+from fsclient.tree.tree import FolderView, Tree, TreeNode
 from fsproto.errors import (
     ConflictError,
     ExistsError,
@@ -30,7 +30,7 @@ from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, Found, InlineBlob, Lookup, Stale
 from fsproto.messages.shares import NewMembers
 from fsproto.packing import unpack
-from fsproto.proofs.prefix_tree import Entry
+from fsproto.proofs.prefix_tree import FolderEntry
 from fsproto.sealed.folder import FolderState
 from fsproto.sealed.manifest import Metadata, Mode, VerifiedManifest, renamed
 from fsproto.types import NO_NODE, Hash, NodeId, Token
@@ -47,13 +47,13 @@ _Step = Callable[[Draft], None]
 class _Sent(Value, frozen=True):
     """A commit that was sent, and what it builds on; its answer is due, or was lost."""
 
-    asked: Asked
+    asked: PendingRequest
     mark: int
-    views: dict[NodeId, View]
-    signed: SignedChanges
+    views: dict[NodeId, FolderView]
+    signed: SignedCommit
 
 
-class Changes:
+class Committer:
     """Changes to one's own tree that are committed together."""
 
     def __init__(self, tree: Tree) -> None:
@@ -81,7 +81,7 @@ class Changes:
         return len(self._steps) + len(self._lists)
 
     def make_folder(
-        self, parent: KeyedNode, name: str, mtime_ns: int, instead: Located | None = None
+        self, parent: KeyedNode, name: str, mtime_ns: int, instead: TreeNode | None = None
     ) -> KeyedNode:
         """Make a folder that is not there yet; return it, to put things into.
 
@@ -110,7 +110,7 @@ class Changes:
         parent: KeyedNode,
         file: NextVersion,
         inline: InlineBlob | None,
-        instead: Located | None = None,
+        instead: TreeNode | None = None,
     ) -> None:
         """Put a file, in place of the version it had before if there was one.
 
@@ -135,13 +135,13 @@ class Changes:
 
         self._steps.append(step)
 
-    def describe(self, parent: KeyedNode, found: Located, metadata: Metadata) -> None:
+    def describe(self, parent: KeyedNode, found: TreeNode, metadata: Metadata) -> None:
         """Give a file or folder other metadata, under the name and around the content it has."""
         before = found.manifest
         next_version = NextVersion(found.keyed, before, metadata, before.body.content)
         self.put_file(parent, next_version, None)
 
-    def remove(self, parent: KeyedNode, found: Located) -> None:
+    def remove(self, parent: KeyedNode, found: TreeNode) -> None:
         """Remove a file, or a folder with everything in it."""
         tokens = self._touch(parent, found.metadata.name)
 
@@ -152,11 +152,11 @@ class Changes:
 
     def move(
         self,
-        found: Located,
+        found: TreeNode,
         source: KeyedNode,
         target: KeyedNode,
         name: str,
-        replaced: Located | None,
+        replaced: TreeNode | None,
         *,
         renew: bool = False,
     ) -> None:
@@ -180,7 +180,7 @@ class Changes:
 
         self._steps.append(step)
 
-    def bring_back(self, found: Located, target: KeyedNode, what: NextVersion) -> None:
+    def bring_back(self, found: TreeNode, target: KeyedNode, what: NextVersion) -> None:
         """Give something that was removed a place again; `ExistsError` if the name is taken."""
         if what.renew and found.is_folder:
             self._draw_key(found)
@@ -194,7 +194,7 @@ class Changes:
 
         self._steps.append(step)
 
-    def renew(self, found: Located) -> None:
+    def renew(self, found: TreeNode) -> None:
         """Give a file or folder a new key; what lies in a folder is due for one from then on."""
         above = found.above
         if above is None:
@@ -257,15 +257,15 @@ class Changes:
             raise
 
     def _finish(self) -> None:
-        unsure: list[SignedChanges] = []
+        unsure: list[SignedCommit] = []
         for attempt in range(_TRIES):
             try:
                 answer = self._answer()
             except Unreachable as lost:
                 unsure += [self._sent.signed] if self._sent else []
                 answer = self._after(lost)
-            if isinstance(answer, SignedChanges):
-                made: SignedChanges | None = answer
+            if isinstance(answer, SignedCommit):
+                made: SignedCommit | None = answer
             else:
                 views = answer
                 made = next((one for one in unsure if one.was_made(views)), None)
@@ -280,7 +280,9 @@ class Changes:
 
     # --- how
 
-    def _attempt(self, known: dict[NodeId, View], views: dict[NodeId, View] | None = None) -> None:
+    def _attempt(
+        self, known: dict[NodeId, FolderView], views: dict[NodeId, FolderView] | None = None
+    ) -> None:
         """Sign and send, on top of `views`, or of what is known and what the server says.
 
         That the connection is lost is left to `finish`: what was sent before must be seen to
@@ -293,7 +295,7 @@ class Changes:
         except Unreachable as lost:
             self._lost = lost
 
-    def _send(self, views: dict[NodeId, View]) -> None:
+    def _send(self, views: dict[NodeId, FolderView]) -> None:
         draft = Draft(self._tree, views, set(self.above))
         for step in self._steps:
             step(draft)
@@ -306,13 +308,13 @@ class Changes:
             [make() for make in self._lists],
         )
         mark, link = self._tree.memory.mark(), self._tree.connection
-        self._sent = _Sent(Asked(link, link.last_request + 1), mark, views, signed)
+        self._sent = _Sent(PendingRequest(link, link.last_request + 1), mark, views, signed)
         link.send(ask, ahead=True)
         if self._tree.lately is not None:
             for folder, view in signed.after.items():
                 self._tree.lately.note(folder, view)
 
-    def _answer(self) -> SignedChanges | dict[NodeId, View]:
+    def _answer(self) -> SignedCommit | dict[NodeId, FolderView]:
         """Wait for the answer: what was made, or the folders as others have left them."""
         sent = self._sent
         if sent is None or self._lost is not None:
@@ -324,7 +326,7 @@ class Changes:
         self._blobs = []  # the server has kept them
         return self._again(answer, sent)
 
-    def _after(self, lost: Unreachable) -> dict[NodeId, View]:
+    def _after(self, lost: Unreachable) -> dict[NodeId, FolderView]:
         """Return the folders as they are, over another connection than the one that was lost."""
         persistence = self._tree.persistence
         if self._tree.connection is self._used:
@@ -350,13 +352,13 @@ class Changes:
         if due is not None:
             self.renew(due)
 
-    def _draw_key(self, folder: Located) -> None:
+    def _draw_key(self, folder: TreeNode) -> None:
         node = folder.keyed.node
         self._folders.setdefault(node, (self._tree.renewals.now(folder.keyed), []))
         self._tree.renewals.renew(folder.keyed)
         self._renewed.add(node)
 
-    def _known(self) -> dict[NodeId, View]:
+    def _known(self) -> dict[NodeId, FolderView]:
         """Return folders that need not be asked for."""
         lately = self._tree.lately
         if lately is None:
@@ -368,7 +370,7 @@ class Changes:
         """Return the folders that are there already."""
         return [item for item in self._folders.items() if item[0] not in self.above]
 
-    def _look(self, known: dict[NodeId, View]) -> dict[NodeId, View]:
+    def _look(self, known: dict[NodeId, FolderView]) -> dict[NodeId, FolderView]:
         """Ask for every folder that is not new nor known, all at once."""
         mark = self._tree.memory.mark()
         link = self._tree.connection
@@ -387,9 +389,9 @@ class Changes:
             for state in sent.signed.states:
                 self._tree.lately.note_made(state.body.folder, state.body.version, sent.asked)
 
-    def _again(self, answer: Stale, sent: _Sent) -> dict[NodeId, View]:
+    def _again(self, answer: Stale, sent: _Sent) -> dict[NodeId, FolderView]:
         """Check the folders that the server says have changed."""
-        views: dict[NodeId, View] = {}
+        views: dict[NodeId, FolderView] = {}
         lately, is_new = self._tree.lately, True
         for found in answer.folders:
             named = unpack(found.state.payload, FolderState).folder
@@ -410,12 +412,12 @@ class Changes:
         return views
 
 
-def _known(what: Entry | VerifiedManifest | Located | None) -> tuple[NodeId, Hash] | None:
+def _known(what: FolderEntry | VerifiedManifest | TreeNode | None) -> tuple[NodeId, Hash] | None:
     """Return which version of which node an entry must name to be this one."""
     match what:
-        case Entry():
+        case FolderEntry():
             return what.node, what.manifest
-        case Located():
+        case TreeNode():
             return what.keyed.node, what.manifest.hash
         case VerifiedManifest():
             return what.body.node, what.hash

@@ -6,20 +6,20 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 
-from fsclient.tree.tree import Located, Tree, View
+from fsclient.tree.tree import FolderView, Tree, TreeNode
 from fsproto.errors import ConflictError
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages.files import Removal
-from fsproto.proofs.prefix_tree import Entry, PrefixTree
+from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed import folder as folders
 from fsproto.sealed import manifest as manifests
 from fsproto.sealed.folder import FolderState, VerifiedState, sign_state
 from fsproto.sealed.manifest import (
     Content,
     DraftManifest,
-    Kind,
     Manifest,
     Metadata,
+    NodeKind,
     VerifiedManifest,
     draft_manifest,
     seal_metadata,
@@ -42,16 +42,16 @@ class NextVersion(Value, frozen=True):
     """It takes a new key: fewer people are to see it than saw what it was before."""
 
 
-class SignedChanges(Value, frozen=True):
+class SignedCommit(Value, frozen=True):
     """A commit that is signed: all of it is made, or nothing."""
 
     states: list[VerifiedState]
     manifests: list[VerifiedManifest]
     removals: list[Removal]
-    after: dict[NodeId, View]
+    after: dict[NodeId, FolderView]
     """The folders as it leaves them."""
 
-    def was_made(self, views: Mapping[NodeId, View]) -> bool:
+    def was_made(self, views: Mapping[NodeId, FolderView]) -> bool:
         """Tell whether folders show that it was made: its states, or what it put there.
 
         Where it put nothing anywhere, that what it took out is not there, whoever took it.
@@ -76,7 +76,7 @@ class SignedChanges(Value, frozen=True):
 class Draft:
     """A commit in the making, on top of folders as they are."""
 
-    def __init__(self, tree: Tree, views: Mapping[NodeId, View], new: set[NodeId]) -> None:
+    def __init__(self, tree: Tree, views: Mapping[NodeId, FolderView], new: set[NodeId]) -> None:
         """Take whose tree it is, the folders that are there, and those this very commit makes."""
         self._identity = tree.identity
         self._renewals = tree.renewals
@@ -88,7 +88,7 @@ class Draft:
         self._manifests: list[DraftManifest] = []
         self._removals: list[Removal] = []
 
-    def entry(self, folder: KeyedNode, tokens: Sequence[Token]) -> Entry | None:
+    def entry(self, folder: KeyedNode, tokens: Sequence[Token]) -> FolderEntry | None:
         """Return what a folder has under a name, changed as far as the draft has come."""
         edit = self._edits[folder.node]
         for token in tokens:
@@ -106,8 +106,8 @@ class Draft:
         body = self._manifest(parent, node, tokens[0], what)
         drafted = draft_manifest(body)
         self._manifests.append(drafted)
-        self._edits[parent.node].put(Entry(tokens[0], node.node, drafted.hash))
-        if body.kind is Kind.FOLDER:
+        self._edits[parent.node].put(FolderEntry(tokens[0], node.node, drafted.hash))
+        if body.kind is NodeKind.FOLDER:
             self._authors.enter(parent.node, node, parent.generation)
 
     def _leave(self, parent: KeyedNode, before: VerifiedManifest) -> None:
@@ -152,7 +152,7 @@ class Draft:
             format=manifests.FORMAT,
             node=node.node,
             parent=parent.node,
-            kind=Kind.FOLDER if what.content is None else Kind.FILE,
+            kind=NodeKind.FOLDER if what.content is None else NodeKind.FILE,
             version=version,
             previous=before.hash if before else NO_HASH,
             token=token,
@@ -169,7 +169,7 @@ class Draft:
             log_head=self._log_head,
         )
 
-    def take_out(self, parent: KeyedNode, tokens: Sequence[Token], found: Located) -> None:
+    def take_out(self, parent: KeyedNode, tokens: Sequence[Token], found: TreeNode) -> None:
         """Take a name out of its folder; `ConflictError` if it no longer is what was found."""
         entry = self.entry(parent, tokens)
         if entry is None or (entry.node, entry.manifest) != (found.keyed.node, found.manifest.hash):
@@ -180,7 +180,7 @@ class Draft:
         self._removals.append(Removal(parent.node, token))
         self._edits[parent.node].remove(token)
 
-    def sign(self, touched: list[KeyedNode]) -> SignedChanges:
+    def sign(self, touched: list[KeyedNode]) -> SignedCommit:
         """Sign everything: the manifests, and the next state of each folder that was touched."""
         after = {}
         for keyed in touched:
@@ -200,9 +200,9 @@ class Draft:
                     log_head=self._log_head,
                 ),
             )
-            after[keyed.node] = View(state, tree, {})
+            after[keyed.node] = FolderView(state, tree, {})
         signed = sign_manifests(self._identity.signing, self._manifests)
-        return SignedChanges([view.state for view in after.values()], signed, self._removals, after)
+        return SignedCommit([view.state for view in after.values()], signed, self._removals, after)
 
 
 def _now_ms() -> int:

@@ -12,20 +12,20 @@ from fsproto.values import Value
 
 if TYPE_CHECKING:
     from fsclient.connection.connection import ServerConnection
-    from fsclient.tree.tree import View
+    from fsclient.tree.tree import FolderView
 
 _REMEMBERED = 50_000
 """Entries of folders that a long put need not ask for again; each takes about half a KiB."""
 
 
-class Asked(Value, frozen=True):
+class PendingRequest(Value, frozen=True):
     """A request, and the connection that it was sent over."""
 
     connection: ServerConnection
     request: int
 
 
-class Lately:
+class FolderCache:
     """Folders as they were last seen, or will be after what was sent, to change them further.
 
     Nothing here is more than a guess: if somebody else changes a folder, the server says so.
@@ -33,12 +33,12 @@ class Lately:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._views: dict[NodeId, View] = {}
+        self._views: dict[NodeId, FolderView] = {}
         self._entries = 0
         self._made: dict[NodeId, tuple[int, ref[ServerConnection], int]] = {}
         """The version of a folder that was made last, over which connection, by which request."""
 
-    def note(self, folder: NodeId, view: View, tokens: Sequence[Token] = ()) -> None:
+    def note(self, folder: NodeId, view: FolderView, tokens: Sequence[Token] = ()) -> None:
         """Note how a folder is now, as far as it was asked for; the oldest notes are forgotten."""
         before = self._views.get(folder)
         if before and before.state.hash == view.state.hash and before.tree.shows(tokens):
@@ -54,11 +54,11 @@ class Lately:
         if before is not None:
             self._entries -= before.tree.size + 1
 
-    def note_made(self, folder: NodeId, version: int, asked: Asked) -> None:
+    def note_made(self, folder: NodeId, version: int, asked: PendingRequest) -> None:
         """Note that the server says it has made a version of a folder, and what it was asked by."""
         self._made[folder] = version, ref(asked.connection), asked.request
 
-    def shows_all(self, folder: NodeId, version: int, asked: Asked) -> bool:
+    def shows_all(self, folder: NodeId, version: int, asked: PendingRequest) -> bool:
         """Tell whether an answer that shows a version of a folder shows all that was made of it.
 
         If it does not, that may be because it was given before. `RollbackError` if it was not: a
@@ -71,7 +71,7 @@ class Lately:
             raise shown_older(version, made)
         return version >= made
 
-    def view(self, folder: NodeId, tokens: list[Token]) -> View | None:
+    def view(self, folder: NodeId, tokens: list[Token]) -> FolderView | None:
         """Return how a folder is, if as much of it is known as these names need."""
         view = self._views.get(folder)
         return view if view is not None and view.tree.shows(tokens) else None

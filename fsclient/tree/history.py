@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from fsclient.tree.tree import Located, Tree
+from fsclient.tree.tree import Tree, TreeNode
 from fsproto.errors import NotFoundError, RemoteProtocolError, UsageError
 from fsproto.messages.history import GetHistory, History
 from fsproto.sealed.manifest import Mode, VerifiedManifest, older_manifest, open_metadata, renamed
@@ -23,7 +23,7 @@ from fsproto.sealed.manifest import Mode, VerifiedManifest, older_manifest, open
 class Version:
     """One version of a file."""
 
-    found: Located
+    found: TreeNode
     """The file as it was, under the name that it has now."""
     name: str
     """The name that it had."""
@@ -39,14 +39,14 @@ class Version:
         return self.found.manifest.body.version
 
 
-class Histories:
+class FileHistory:
     """Asks for the history of files, and verifies it."""
 
     def __init__(self, tree: Tree) -> None:
         """Take the tree that they are found in."""
         self._tree = tree
 
-    def of(self, found: Located) -> list[Version]:
+    def of(self, found: TreeNode) -> list[Version]:
         """Return the versions of a file, the newest first, as far back as the server has them."""
         if found.is_folder:
             raise UsageError(f"'{found.path}' is a folder; only files have versions.")
@@ -61,7 +61,7 @@ class Histories:
             versions.append(Version(then, name, placed, changes))
         return versions
 
-    def at(self, found: Located, number: int) -> Located:
+    def at(self, found: TreeNode, number: int) -> TreeNode:
         """Return a file as it was in some version; `NotFoundError` if the server has it no more."""
         newest = found.manifest.body.version
         if number == newest and not found.is_folder:
@@ -100,17 +100,17 @@ class Histories:
         self._tree.people.check_heads(connection, heads)
         return chain
 
-    def _open(self, found: Located, manifest: VerifiedManifest) -> tuple[Located, str, bool]:
+    def _open(self, found: TreeNode, manifest: VerifiedManifest) -> tuple[TreeNode, str, bool]:
         body = manifest.body
         placed = self._tree.authors.check_older(manifest, found.manifest)
         keyed = found.keyed.at(body.generation)
         metadata = open_metadata(keyed.metadata_key, body)
         now = renamed(metadata, found.metadata.name)
-        return Located(found.path, keyed, manifest, now, found.above), metadata.name, placed
+        return TreeNode(found.path, keyed, manifest, now, found.above), metadata.name, placed
 
 
 def _changes(
-    then: Located, name: str, before: Located, name_before: str, earlier: Iterable[Located]
+    then: TreeNode, name: str, before: TreeNode, name_before: str, earlier: Iterable[TreeNode]
 ) -> list[str]:
     """Return in words how a version differs from the one before it."""
     was, now = before.manifest.body, then.manifest.body

@@ -15,18 +15,18 @@ from fsproto.keys.tree import KeyedNode
 from fsproto.types import NodeId
 
 if TYPE_CHECKING:
-    from fsclient.tree.tree import Located
+    from fsclient.tree.tree import TreeNode
 
 
-class Renewals:
+class PendingKeys:
     """What one session knows of it."""
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._due: dict[NodeId, Located] = {}
+        self._due: dict[NodeId, TreeNode] = {}
         self._renewed: dict[NodeId, KeyedNode] = {}
 
-    def met(self, folder: Located) -> None:
+    def met(self, folder: TreeNode) -> None:
         """Note a folder that was found, if it is due."""
         node = folder.keyed.node
         mine = self._renewed.get(node)
@@ -37,7 +37,7 @@ class Renewals:
         else:
             self._due.pop(node, None)
 
-    def due(self, node: NodeId) -> Located | None:
+    def due(self, node: NodeId) -> TreeNode | None:
         """Return a folder as it was found if it is due and has not taken its new key."""
         return None if node in self._renewed else self._due.get(node)
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from fsclient.tree.tree import Located, Tree, seen_manifest
+from fsclient.tree.tree import Tree, TreeNode, seen_manifest
 from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError, RollbackError
 from fsproto.messages.history import GetRemoved, Gone, Removed
 from fsproto.names import RemotePath
 from fsproto.packing import unpack
-from fsproto.proofs.prefix_tree import Entry, PrefixTree
+from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed.folder import VerifiedState
 from fsproto.sealed.manifest import Manifest, VerifiedManifest, open_metadata, pinned_manifest
 from fsproto.signed import Signed
@@ -26,7 +26,7 @@ from fsproto.types import NO_NODE, Token
 class RemovedNode:
     """A file or folder that was removed and can be brought back."""
 
-    found: Located
+    found: TreeNode
     """As it was, under the name that it had."""
     state: VerifiedState
     """The folder's state that had it no more: its author removed it, at its time."""
@@ -39,7 +39,7 @@ class RemovedNode:
         return self.found.keyed.node.hex()[:8]
 
 
-class Removals:
+class RemovedLookup:
     """Asks what was removed from folders, and verifies it."""
 
     def __init__(self, tree: Tree) -> None:
@@ -47,7 +47,7 @@ class Removals:
         self._tree = tree
         self._states: dict[bytes, VerifiedState] = {}
 
-    def of(self, folder: Located) -> list[RemovedNode]:
+    def of(self, folder: TreeNode) -> list[RemovedNode]:
         """Return what was removed from a folder and can be brought back, the latest first."""
         if folder.keyed.node == NO_NODE:
             return []
@@ -61,7 +61,7 @@ class Removals:
         self._tree.memory.check(map(seen_manifest, manifests), mark)
         return sorted(found, key=lambda one: -one.state.body.version)
 
-    def named(self, folder: Located, path: RemotePath, chosen: str = "") -> list[RemovedNode]:
+    def named(self, folder: TreeNode, path: RemotePath, chosen: str = "") -> list[RemovedNode]:
         """Return what was removed under a name, the latest first; `NotFoundError` if nothing.
 
         `chosen` is the beginning of the id of one of them.
@@ -75,7 +75,7 @@ class Removals:
             )
         return found
 
-    def _ask(self, folder: Located) -> tuple[list[Gone], int]:
+    def _ask(self, folder: TreeNode) -> tuple[list[Gone], int]:
         mark, connection = self._tree.memory.mark(), self._tree.connection
         gone: list[Gone] = []
         while True:
@@ -86,7 +86,7 @@ class Removals:
             if not answer.gone:
                 raise RemoteProtocolError("The server sent a part of an answer with nothing in it.")
 
-    def _checked(self, folder: Located, gone: Gone, present: VerifiedState) -> RemovedNode:
+    def _checked(self, folder: TreeNode, gone: Gone, present: VerifiedState) -> RemovedNode:
         before, after = self._state(gone.before, folder), self._state(gone.after, folder)
         follows = (after.body.version, after.body.previous) == (
             before.body.version + 1,
@@ -107,7 +107,7 @@ class Removals:
         manifest = pinned_manifest(gone.manifest, entry.manifest)
         return RemovedNode(self._open(folder, manifest), after, left is not None)
 
-    def _state(self, signed: Signed, folder: Located) -> VerifiedState:
+    def _state(self, signed: Signed, folder: TreeNode) -> VerifiedState:
         """Verify a state of the past; many things may have been removed by one change."""
         key = signed.payload + signed.signature
         found = self._states.get(key)
@@ -116,7 +116,7 @@ class Removals:
             self._states[key] = found
         return found
 
-    def _open(self, folder: Located, manifest: VerifiedManifest) -> Located:
+    def _open(self, folder: TreeNode, manifest: VerifiedManifest) -> TreeNode:
         body, above = manifest.body, folder.keyed
         keyed = above.open_link(body)
         self._tree.authors.enter(above.node, keyed, body.link_generation)
@@ -125,14 +125,14 @@ class Removals:
         ages = range(1, above.generation + 1)
         if body.token not in {above.at(age).token(metadata.name) for age in ages}:
             raise IntegrityError("Something lay in a folder under another name than its own.")
-        return Located(folder.path.child(metadata.name), keyed, manifest, metadata, folder)
+        return TreeNode(folder.path.child(metadata.name), keyed, manifest, metadata, folder)
 
 
-def _entry(proof: bytes, state: VerifiedState, token: Token) -> Entry | None:
+def _entry(proof: bytes, state: VerifiedState, token: Token) -> FolderEntry | None:
     return PrefixTree.from_proof(proof, state.body.root).get(token)
 
 
-def reached(tree: Tree, path: RemotePath) -> tuple[Located, Located | None]:
+def reached(tree: Tree, path: RemotePath) -> tuple[TreeNode, TreeNode | None]:
     """Return the folder that `path` lies in, and what is there now; None if nothing is."""
     way = tree.reach(path)
     if len(way[-1].path.parts) == len(path.parts):

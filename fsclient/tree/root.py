@@ -12,7 +12,7 @@ from fsproto.messages.account import TreeRoot
 from fsproto.sealed import folder as folders
 from fsproto.sealed import manifest as manifests
 from fsproto.sealed.folder import FolderState, sign_state
-from fsproto.sealed.manifest import Kind, Manifest, Metadata, Mode, seal_metadata, sign_manifest
+from fsproto.sealed.manifest import Manifest, Metadata, Mode, NodeKind, seal_metadata, sign_manifest
 from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN
 
 
@@ -24,7 +24,7 @@ def empty_tree(identity: Identity) -> TreeRoot:
         format=manifests.FORMAT,
         node=root.node,
         parent=NO_NODE,
-        kind=Kind.FOLDER,
+        kind=NodeKind.FOLDER,
         version=1,
         previous=NO_HASH,
         token=NO_TOKEN,

@@ -15,10 +15,10 @@ from fsproto.messages.shares import GetShares, Share, Shares
 from fsproto.names import RemotePath, clean_name, for_terminal
 from fsproto.sealed import manifest as manifests
 from fsproto.sealed.manifest import (
-    Kind,
     Manifest,
     Metadata,
     Mode,
+    NodeKind,
     VerifiedManifest,
     manifest_hash,
     open_metadata,
@@ -29,7 +29,7 @@ from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, NodeKey
 from fsproto.values import Value
 
 if TYPE_CHECKING:
-    from fsclient.tree.tree import Located, Tree
+    from fsclient.tree.tree import Tree, TreeNode
 
 _NO_KEY = KeyedNode(NO_NODE, 1, NodeKey(bytes(32)))
 
@@ -47,23 +47,23 @@ class SharedWithMe:
     def __init__(self, tree: Tree) -> None:
         """Take the tree whose connection and identity are used."""
         self._tree = tree
-        self._tops: dict[str, list[Located]] = {}
+        self._tops: dict[str, list[TreeNode]] = {}
         self._owners: list[str] | None = None
 
-    def head(self, owner: str) -> Located:
+    def head(self, owner: str) -> TreeNode:
         """Return what stands for everything that somebody shares; `NotFoundError` if nothing."""
-        from fsclient.tree.tree import Located
+        from fsclient.tree.tree import TreeNode
 
         if not self.tops(owner):
             raise NotFoundError(
                 f"'{for_terminal(owner)}' shares nothing with you.",
                 hint="'fsclient shares' lists what is shared with you.",
             )
-        return Located(
+        return TreeNode(
             RemotePath(owner, (), names_folder=True), _NO_KEY, _heading(owner), _NAMELESS
         )
 
-    def tops(self, owner: str) -> list[Located]:
+    def tops(self, owner: str) -> list[TreeNode]:
         """Return what somebody shares, by name."""
         found = self._tops.get(owner)
         if found is None:
@@ -82,13 +82,13 @@ class SharedWithMe:
             self._owners = sorted({members.body.owner for members, _ in good})
         return self._owners
 
-    def everything(self) -> list[tuple[VerifiedMembers, Located | None] | RefusedShare]:
+    def everything(self) -> list[tuple[VerifiedMembers, TreeNode | None] | RefusedShare]:
         """Return all that anybody shares; None for what was sealed to keys one has no more.
 
         What is refused does not stand in the way of the rest: anybody can share anything with
         anybody.
         """
-        found: list[tuple[VerifiedMembers, Located | None] | RefusedShare] = []
+        found: list[tuple[VerifiedMembers, TreeNode | None] | RefusedShare] = []
         for share, mark in self._ask(""):
             try:
                 members = self._members(share, mark)
@@ -102,7 +102,7 @@ class SharedWithMe:
                 )
         return found
 
-    def _found(self, owner: str) -> list[Located]:
+    def _found(self, owner: str) -> list[TreeNode]:
         from msgspec.structs import replace
 
         tops = []
@@ -138,9 +138,9 @@ class SharedWithMe:
         node = stated_members(share.members).node
         return self._tree.authors.verified_list(share.members, node, share.owner, mark)
 
-    def _top(self, share: Share, members: VerifiedMembers, mark: int) -> Located | None:
+    def _top(self, share: Share, members: VerifiedMembers, mark: int) -> TreeNode | None:
         """Open one share; None if it was sealed to keys that one has no more."""
-        from fsclient.tree.tree import Located, seen_manifest
+        from fsclient.tree.tree import TreeNode, seen_manifest
 
         tree, me = self._tree, self._tree.identity
         member = members.member(me.user)
@@ -160,7 +160,7 @@ class SharedWithMe:
         tree.memory.check([seen_manifest(manifest)], mark)
         metadata = open_metadata(keyed.metadata_key, body)
         path = RemotePath(share.owner, (metadata.name,))
-        return Located(path, keyed, manifest, metadata)
+        return TreeNode(path, keyed, manifest, metadata)
 
 
 _NAMELESS = Metadata("", 0, 0, Mode.REGULAR, file_key=None)
@@ -172,7 +172,7 @@ def _heading(owner: str) -> VerifiedManifest:
         format=manifests.FORMAT,
         node=NO_NODE,
         parent=NO_NODE,
-        kind=Kind.FOLDER,
+        kind=NodeKind.FOLDER,
         version=1,
         previous=NO_HASH,
         token=NO_TOKEN,

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from fsclient.connection.retry import Once
-from fsclient.tree.pending_keys import Renewals
+from fsclient.connection.retry import NoRetry
+from fsclient.tree.pending_keys import PendingKeys
 from fsclient.tree.shared_with_me import SharedWithMe
-from fsclient.trust.authorship import Authors
-from fsclient.trust.key_directory import People
-from fsclient.trust.seen import MANIFEST, STATE, Memory, Sighting, key_end
+from fsclient.trust.authorship import AuthorRules
+from fsclient.trust.key_directory import KeyDirectory
+from fsclient.trust.seen import MANIFEST, STATE, SeenVersions, Sighting, key_end
 from fsproto.errors import (
     ExistsError,
     FsError,
@@ -32,13 +32,13 @@ from fsproto.messages.account import TreeRoot
 from fsproto.messages.files import Entries, Found, List, Listed, Lookup
 from fsproto.names import RemotePath
 from fsproto.packing import unpack
-from fsproto.proofs.prefix_tree import Entry, PrefixTree
+from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed.folder import VerifiedState
 from fsproto.sealed.manifest import (
-    Kind,
     Manifest,
     Metadata,
     Mode,
+    NodeKind,
     VerifiedManifest,
     manifest_hash,
     open_metadata,
@@ -51,7 +51,7 @@ from fsproto.values import Value
 
 if TYPE_CHECKING:
     from fsclient.connection.connection import ServerConnection
-    from fsclient.tree.folder_cache import Lately
+    from fsclient.tree.folder_cache import FolderCache
 
 T = TypeVar("T")
 
@@ -59,14 +59,14 @@ _LISTINGS_AHEAD = 8
 """Folders that are asked for before the first of them was looked at."""
 
 
-class Located(Value, frozen=True):
+class TreeNode(Value, frozen=True):
     """A node that was found, verified and opened."""
 
     path: RemotePath
     keyed: KeyedNode
     manifest: VerifiedManifest
     metadata: Metadata
-    above: Located | None = None
+    above: TreeNode | None = None
     """The folder it was found in; None for a root, and for what heads somebody's shares."""
 
     @property
@@ -78,7 +78,7 @@ class Located(Value, frozen=True):
     @property
     def is_folder(self) -> bool:
         """Tell a folder from a file."""
-        return self.manifest.body.kind is Kind.FOLDER
+        return self.manifest.body.kind is NodeKind.FOLDER
 
     @property
     def kind(self) -> str:
@@ -88,7 +88,7 @@ class Located(Value, frozen=True):
         return "symlink" if self.metadata.mode is Mode.SYMLINK else "file"
 
 
-class View(Value, frozen=True):
+class FolderView(Value, frozen=True):
     """A folder as the server proved it to be: its state, and as much of its tree as was asked."""
 
     state: VerifiedState
@@ -103,8 +103,8 @@ class Tree:
         self,
         connection: ServerConnection,
         identity: Identity,
-        memory: Memory,
-        people: People,
+        memory: SeenVersions,
+        people: KeyDirectory,
         root: TreeRoot,
         *,
         expected: NodeId | None,
@@ -116,21 +116,21 @@ class Tree:
         before the login was sent.
         """
         self._connection = connection
-        self.persistence = Once()
-        self.lately: Lately | None = None
+        self.persistence = NoRetry()
+        self.lately: FolderCache | None = None
         """For as long as many changes are made one after the other."""
         self.identity = identity
         self.memory = memory
         self.people = people
-        self.authors = Authors(connection, people, memory)
-        self.renewals = Renewals()
+        self.authors = AuthorRules(connection, people, memory)
+        self.renewals = PendingKeys()
         self._behind = False
         """Whether the key log may have gone on since it was read."""
         memory.remember(key_end(index) for index in people.ended)
         keyed = open_root_grant(root.grant, identity)
         self.authors.enter_top(keyed, identity.user, None)
         body = unpack(root.manifest.payload, Manifest)
-        if keyed.node != body.node or body.parent != NO_NODE or body.kind is not Kind.FOLDER:
+        if keyed.node != body.node or body.parent != NO_NODE or body.kind is not NodeKind.FOLDER:
             raise IntegrityError("The server sent a root that is not the root of your tree.")
         keys = people.identity_keys(identity.user)
         if body.author_key not in keys:
@@ -143,7 +143,7 @@ class Tree:
         state = self.authors.state(root.state, keyed)
         self._check([seen_manifest(manifest), _seen_state(state)], mark)
         metadata = open_metadata(keyed.metadata_key, body)
-        self.root = Located(RemotePath(None, ()), keyed, manifest, metadata)
+        self.root = TreeNode(RemotePath(None, ()), keyed, manifest, metadata)
         self.shared = SharedWithMe(self)
 
     def in_anothers(self, folder: NodeId) -> NodeId | None:
@@ -159,7 +159,7 @@ class Tree:
     def connection(self, connection: ServerConnection) -> None:
         self._connection = self.authors.connection = connection
 
-    def remember_in(self, memory: Memory, people: People) -> None:
+    def remember_in(self, memory: SeenVersions, people: KeyDirectory) -> None:
         """Keep what is seen somewhere else from now on, as an enrolment does at its end."""
         self.memory, self.people = memory, people
         self.authors.remember_in(memory, people)
@@ -182,7 +182,7 @@ class Tree:
 
     # --- looking
 
-    def find(self, path: RemotePath) -> Located:
+    def find(self, path: RemotePath) -> TreeNode:
         """Return what is at `path`; `NotFoundError` where there is nothing."""
         found = self.reach(path)[-1]
         if len(found.path.parts) < len(path.parts):
@@ -192,7 +192,7 @@ class Tree:
             raise NotFoundError(f"'{found.path}' is a file, not a folder.")
         return found
 
-    def reach(self, path: RemotePath) -> list[Located]:
+    def reach(self, path: RemotePath) -> list[TreeNode]:
         """Return the nodes from the root towards `path`, as far as there are any."""
         own = path.owner in (None, self.identity.user)
         way = [self.root if own else self.shared.head(path.owner or "")]
@@ -206,14 +206,14 @@ class Tree:
             way.append(below)
         return way
 
-    def look(self, folder: Located, names: Sequence[str]) -> dict[str, Located | None]:
+    def look(self, folder: TreeNode, names: Sequence[str]) -> dict[str, TreeNode | None]:
         """Return what a folder holds under some names; None where it proved to hold nothing."""
         if folder.keyed.node == NO_NODE:
             tops = {one.path.name: one for one in self.children(folder)}
             return {name: tops.get(name) for name in names}
         tokens = {name: folder.keyed.tokens(name) for name in names}
         view = self.view(folder.keyed, [token for some in tokens.values() for token in some])
-        found: dict[str, Located | None] = {}
+        found: dict[str, TreeNode | None] = {}
         for name, some in tokens.items():
             there = [view.found[token] for token in some if token in view.found]
             if len(there) > 1:
@@ -221,27 +221,27 @@ class Tree:
             found[name] = self._open(folder, there[0], name) if there else None
         return found
 
-    def step(self, folder: Located, token: Token) -> Located:
+    def step(self, folder: TreeNode, token: Token) -> TreeNode:
         """Return what a folder holds under a token that was named; `IntegrityError` if nothing."""
         found = self.view(folder.keyed, [token]).found.get(token)
         if found is None:
             raise IntegrityError("The server named a place in your tree that is not there.")
         return self._open(folder, found)
 
-    def children(self, folder: Located) -> list[Located]:
+    def children(self, folder: TreeNode) -> list[TreeNode]:
         """Return everything in a folder, by name; nothing can be missing or added."""
         if folder.keyed.node == NO_NODE:
             return self.shared.tops(folder.path.owner or "")
         return self.persistence.run(partial(self._children, folder))
 
     def listings(
-        self, folders: deque[tuple[Located, T]]
-    ) -> Iterator[tuple[T, list[Located] | FsError]]:
+        self, folders: deque[tuple[TreeNode, T]]
+    ) -> Iterator[tuple[T, list[TreeNode] | FsError]]:
         """Give everything in each of some folders, or why it cannot be had.
 
         The next ones are asked for while the first are looked at, and more may be added meanwhile.
         """
-        asked: deque[tuple[Located, T, int, int]] = deque()
+        asked: deque[tuple[TreeNode, T, int, int]] = deque()
         while folders or asked:
             try:
                 while folders and len(asked) < _LISTINGS_AHEAD:
@@ -258,7 +258,7 @@ class Tree:
                 if not asked:
                     continue
                 folder, name, request, mark = asked[0]
-                found: list[Located] | FsError = self._listing(folder, request, mark)
+                found: list[TreeNode] | FsError = self._listing(folder, request, mark)
             except Unreachable as lost:
                 folders.extendleft((folder, name) for folder, name, *_ in reversed(asked))
                 asked.clear()
@@ -272,12 +272,12 @@ class Tree:
             self.persistence.progressed()
             yield name, found
 
-    def _children(self, folder: Located) -> list[Located]:
+    def _children(self, folder: TreeNode) -> list[TreeNode]:
         self.catch_up()
         mark = self.memory.mark()
         return self._listing(folder, self.connection.send(List(folder.keyed.node)), mark)
 
-    def _listing(self, folder: Located, request: int, mark: int) -> list[Located]:
+    def _listing(self, folder: TreeNode, request: int, mark: int) -> list[TreeNode]:
         signed: list[Signed] = []
         while isinstance(answer := self.connection.answer(request, Entries, Listed), Entries):
             signed += answer.manifests
@@ -285,7 +285,7 @@ class Tree:
             raise RemoteProtocolError("The server did not end its listing.")
         state = self.authors.state(answer.state, folder.keyed)
         manifests = [pinned_manifest(one, manifest_hash(one)) for one in signed]
-        entries = [Entry(m.body.token, m.body.node, m.hash) for m in manifests]
+        entries = [FolderEntry(m.body.token, m.body.node, m.hash) for m in manifests]
         tree = PrefixTree.build(entries)
         if tree.root != state.body.root:
             raise IntegrityError("The server hid, added or changed something in a folder.")
@@ -294,15 +294,15 @@ class Tree:
         seen = [_seen_state(state), *map(seen_manifest, manifests)]
         self._check(seen, mark)
         if self.lately is not None:
-            self.lately.note(folder.keyed.node, View(state, tree, {}))
+            self.lately.note(folder.keyed.node, FolderView(state, tree, {}))
         found = [self._open(folder, manifest) for manifest in manifests]
         return sorted(found, key=lambda one: one.metadata.name)
 
-    def view(self, folder: KeyedNode, tokens: list[Token]) -> View:
+    def view(self, folder: KeyedNode, tokens: list[Token]) -> FolderView:
         """Ask for some tokens of a folder."""
         return self.persistence.run(partial(self._view, folder, tokens))
 
-    def _view(self, folder: KeyedNode, tokens: list[Token]) -> View:
+    def _view(self, folder: KeyedNode, tokens: list[Token]) -> FolderView:
         self.catch_up()
         mark = self.memory.mark()
         found = self.connection.call(Lookup(folder.node, tokens), Found)
@@ -310,7 +310,7 @@ class Tree:
 
     def verified_view(
         self, folder: KeyedNode, tokens: list[Token], found: Found, mark: int
-    ) -> View:
+    ) -> FolderView:
         """Check what the server says about some tokens of a folder."""
         state = self.authors.state(found.state, folder)
         tree = PrefixTree.from_proof(found.proof, state.body.root)
@@ -327,7 +327,7 @@ class Tree:
         self._check_heads(state, manifests.values())
         self.authors.prepare(folder.node, manifests.values())
         self._check([_seen_state(state), *map(seen_manifest, manifests.values())], mark)
-        view = View(state, tree, manifests)
+        view = FolderView(state, tree, manifests)
         if self.lately is not None:
             self.lately.note(folder.node, view, tokens)
         return view
@@ -346,7 +346,7 @@ class Tree:
         heads = {state.body.log_head, *(manifest.body.log_head for manifest in manifests)}
         self.people.check_heads(self.connection, heads)
 
-    def _open(self, folder: Located, manifest: VerifiedManifest, name: str = "") -> Located:
+    def _open(self, folder: TreeNode, manifest: VerifiedManifest, name: str = "") -> TreeNode:
         keyed = folder.keyed.open_link(manifest.body)
         metadata = open_metadata(keyed.metadata_key, manifest.body)
         if manifest.body.token not in folder.keyed.tokens(metadata.name) or (
@@ -354,14 +354,14 @@ class Tree:
         ):
             raise IntegrityError("Something lies in a folder under another name than its own.")
         path = folder.path.child(metadata.name)
-        found = Located(path, keyed, manifest, metadata, folder)
+        found = TreeNode(path, keyed, manifest, metadata, folder)
         if found.is_folder:
             self.authors.enter(folder.keyed.node, keyed, manifest.body.link_generation)
             self.renewals.met(found)
         return found
 
 
-def must_be_folder(found: Located) -> Located:
+def must_be_folder(found: TreeNode) -> TreeNode:
     """Return a folder; `ExistsError` if a file is in its place."""
     if not found.is_folder:
         raise ExistsError(f"'{found.path}' is a file, not a folder.")

@@ -10,7 +10,7 @@ removed is a writer of the generations before, and of nothing that was made sinc
 
 A way that still hangs on an older generation is due for new keys, and until it has them a removed
 writer's signature fits there. So what was seen there once, with the list that removed them known,
-must not change by their hand any more (`Memory`, frozen).
+must not change by their hand any more (`SeenVersions`, frozen).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from fsclient.connection.connection import ServerConnection
-from fsclient.trust.key_directory import People
-from fsclient.trust.seen import LIST, Memory, Sighting, Since, age, key_end
+from fsclient.trust.key_directory import KeyDirectory
+from fsclient.trust.seen import LIST, SeenVersions, Sighting, Since, age, key_end
 from fsproto.errors import (
     ConflictError,
     IntegrityError,
@@ -75,10 +75,12 @@ class Audience(Value, frozen=True):
         return bool(self.readers - other.readers or self.writers - other.writers)
 
 
-class Authors:
+class AuthorRules:
     """Decides whose signatures count where."""
 
-    def __init__(self, connection: ServerConnection, people: People, memory: Memory) -> None:
+    def __init__(
+        self, connection: ServerConnection, people: KeyDirectory, memory: SeenVersions
+    ) -> None:
         """Take whom to ask for lists, whose keys are known, and what was seen before."""
         self.connection = connection
         self._people = people
@@ -93,7 +95,7 @@ class Authors:
         self.frozen: dict[NodeId, Since] = {}
         """Folders whose last author, or that author's key, counts no more; and since when."""
 
-    def remember_in(self, memory: Memory, people: People) -> None:
+    def remember_in(self, memory: SeenVersions, people: KeyDirectory) -> None:
         """Keep what is seen somewhere else from now on."""
         self._memory, self._people = memory, people
 

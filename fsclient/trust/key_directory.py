@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fsclient.connection.connection import ServerConnection
-from fsclient.trust.pins import Pin, TrustStore
+from fsclient.trust.pins import Pin, PinStore
 from fsproto.errors import (
     ConflictError,
     FsError,
@@ -22,8 +22,14 @@ from fsproto.errors import (
     RollbackError,
     SecurityError,
 )
-from fsproto.keylog.entries import Entry, Event, Keys
-from fsproto.keylog.head import Head, VerifiedHead, pack_log_head, unpack_log_head, verify_head
+from fsproto.keylog.entries import KeyEvent, KeyLogEntry, Keys
+from fsproto.keylog.head import (
+    KeyLogHead,
+    VerifiedHead,
+    pack_log_head,
+    unpack_log_head,
+    verify_head,
+)
 from fsproto.keylog.log import KeyLog
 from fsproto.keys.identity import Identity, VerifiedBundle, verify_bundle
 from fsproto.messages.keylog import BundleOf, GetBundle, GetLog, LogEntries
@@ -35,12 +41,12 @@ _ASKED_AHEAD = 64
 """Bundles that are asked for before the first of them is read."""
 
 
-class People:
+class KeyDirectory:
     """What one profile knows about everybody's keys."""
 
     def __init__(self, path: Path, identity: Identity, tell: Callable[[str], None]) -> None:
         """Open what is known, and take whom to tell of keys that changed; asks nobody anything."""
-        self._store = TrustStore(path)
+        self._store = PinStore(path)
         self._identity = identity
         self._log: KeyLog | None = None
         self._identity_keys: dict[tuple[str, int], list[bytes]] = {}
@@ -65,7 +71,7 @@ class People:
             try:
                 entries, signed = self._store.log()
                 log.extend(entries)
-                head = unpack(signed.payload, Head) if signed is not None else None
+                head = unpack(signed.payload, KeyLogHead) if signed is not None else None
                 if head is not None and (len(log), log.root(len(log))) != (head.size, head.root):
                     raise self._store.damaged
             except SecurityError:
@@ -89,7 +95,7 @@ class People:
         `known` is what was known before the login was sent. Raises `RollbackError` for a log that
         does not go on from it, `SecurityError` if it names other keys for oneself.
         """
-        before = unpack(known.payload, Head) if known is not None else None
+        before = unpack(known.payload, KeyLogHead) if known is not None else None
         head = verify_head(said, before.key if before else None)
         if before is not None:
             if head.body.size < before.size:
@@ -129,9 +135,9 @@ class People:
         self._log = log
         for entry in log.resets[resets:]:
             self._note_reset(entry)
-        self.ended += [entry.index for entry in read if entry.event is not Event.ENROLLED]
+        self.ended += [entry.index for entry in read if entry.event is not KeyEvent.ENROLLED]
 
-    def _note_reset(self, entry: Entry) -> None:
+    def _note_reset(self, entry: KeyLogEntry) -> None:
         if self._store.pin(entry.user) is None:
             return
         if self.log.now(entry.user) is None:
@@ -170,9 +176,9 @@ class People:
         if head.body.size > len(self.log):
             self._read(connection, head)
 
-    def _known_head(self) -> Head | None:
+    def _known_head(self) -> KeyLogHead | None:
         signed = self._store.head()
-        return unpack(signed.payload, Head) if signed is not None else None
+        return unpack(signed.payload, KeyLogHead) if signed is not None else None
 
     # --- people
 
@@ -355,7 +361,7 @@ def _checked_bundle(answer: BundleOf, user: str, keys: Keys) -> VerifiedBundle:
     return bundle
 
 
-def _is_of(log: KeyLog, head: Head) -> bool:
+def _is_of(log: KeyLog, head: KeyLogHead) -> bool:
     return head.size <= len(log) and log.root(head.size) == head.root
 
 

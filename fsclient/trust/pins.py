@@ -43,7 +43,7 @@ class Pin(Value, frozen=True):
     """Whether somebody compared them with the person's own."""
 
 
-class TrustStore(LocalDatabase):
+class PinStore(LocalDatabase):
     """The file; `IntegrityError` wherever it turns out to be damaged."""
 
     schema = _SCHEMA

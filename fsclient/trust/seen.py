@@ -69,7 +69,7 @@ def accepted(drop: DropId) -> Sighting:
     return Sighting(NodeId(drop), DROP, 1, NO_HASH)
 
 
-class Memory(LocalDatabase):
+class SeenVersions(LocalDatabase):
     """What one profile has seen."""
 
     schema = _SCHEMA

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.audit import archive, rows
 from fsd.audit.archive import Archive
-from fsd.audit.chain import NO_HASH, Entry, Finding, Span, faults
-from fsd.audit.events import Event
-from fsd.audit.log import AuditBrokenError, AuditLog, Report
+from fsd.audit.chain import NO_HASH, ChainEntry, ChainFinding, Span, faults
+from fsd.audit.events import AuditEvent
+from fsd.audit.log import AuditBrokenError, AuditLog, AuditReport
 from fsd.home.home import Home
 from fsd.store.audit_models import AuditHead
 from fsd.store.engine import Database
@@ -31,9 +31,9 @@ _FIRST = 3
 class Verified:
     """What `verify` found, in the log, in the archives, and between them."""
 
-    log: Report
+    log: AuditReport
     archives: list[Archive]
-    between: list[Finding]
+    between: list[ChainFinding]
 
     @property
     def findings(self) -> list[str]:
@@ -45,7 +45,7 @@ class Verified:
         return own + theirs
 
 
-class AuditKeeper:
+class AuditAdmin:
     """The audit log as it is kept: one database, and what this home has seen of it."""
 
     def __init__(self, home: Home, database: Database, log: AuditLog, actor: str) -> None:
@@ -59,18 +59,18 @@ class AuditKeeper:
         """Return the time that entries are given."""
         return self._log.now_ms()
 
-    def note(self, event: Event, detail: str = "") -> None:
+    def note(self, event: AuditEvent, detail: str = "") -> None:
         """Record an act that no transaction belongs to; it is done once this has returned."""
         with self._database.write() as db:
             self.note_in(db, event, detail)
 
-    def note_in(self, db: Db, event: Event, detail: str = "") -> None:
+    def note_in(self, db: Db, event: AuditEvent, detail: str = "") -> None:
         """Record an act in the transaction that it is done in."""
         self._log.record(db, event, actor=self._actor, detail=detail)
 
     def entries(
         self, *, after: int = 0, since_ms: int | None = None, about: str | None = None
-    ) -> Iterator[Entry]:
+    ) -> Iterator[ChainEntry]:
         """Give the entries there are, the oldest first."""
         with self._database.read() as db:
             for entry, _ in rows.entries(db, after=after, since_ms=since_ms, about=about):
@@ -82,7 +82,7 @@ class AuditKeeper:
         since_ms: int | None = None,
         about: str | None = None,
         wait: Callable[[float], object] = time.sleep,
-    ) -> Iterator[Entry]:
+    ) -> Iterator[ChainEntry]:
         """Give the entries there are, and then every new one as it comes, for ever."""
         after = 0
         while True:
@@ -99,7 +99,7 @@ class AuditKeeper:
         """
         report = self._log.look(self._database)
         archives: list[Archive] = []
-        between: list[Finding] = []
+        between: list[ChainFinding] = []
         with self._database.read() as db:
             head = rows.head(db)
             if files:
@@ -116,19 +116,19 @@ class AuditKeeper:
             self._home.note_audit(report.span.last, report.span.last_hash)
         return result
 
-    def _against_seen(self, db: Db, span: Span) -> Iterator[Finding]:
+    def _against_seen(self, db: Db, span: Span) -> Iterator[ChainFinding]:
         seen = self._home.seen_audit()
         if seen is None or seen[0] < span.base:
             return
         last, last_hash = seen
         if last > span.last:
-            yield Finding(
+            yield ChainFinding(
                 span.last,
                 f"The log had {last} entries when it was last verified here and has {span.last} "
                 "now: an older copy was put in its place.",
             )
         elif last_hash != (span.base_hash if last == span.base else rows.hash_of(db, last)):
-            yield Finding(
+            yield ChainFinding(
                 last, f"Entry {last} is another one than when the log was last verified here."
             )
 
@@ -158,7 +158,7 @@ class AuditKeeper:
             try:
                 self._stand_on(db, head, span.last, span.last_hash)
                 detail = f"entries {span.base + 1} to {span.last}"
-                self._log.record(db, Event.AUDIT_ROTATED, actor=self._actor, detail=detail)
+                self._log.record(db, AuditEvent.AUDIT_ROTATED, actor=self._actor, detail=detail)
                 db.flush()
             except BaseException:
                 path.unlink(missing_ok=True)
@@ -180,7 +180,7 @@ class AuditKeeper:
             db.flush()
             self._log.begin(db, last, sealed_key)
             told = " ".join(finding.sentence for finding in found.findings[:_FIRST])
-            self._log.record(db, Event.AUDIT_BROKEN, actor=self._actor, detail=told)
+            self._log.record(db, AuditEvent.AUDIT_BROKEN, actor=self._actor, detail=told)
         return Archive(path, span, found.entries, found.findings)
 
     def _stand_on(self, db: Db, head: AuditHead, last: int, last_hash: bytes) -> None:
@@ -197,19 +197,19 @@ class AuditKeeper:
         return archive.read(path, key)
 
 
-def _joints(db: Db, archives: list[Archive], log: Span) -> Iterator[Finding]:
+def _joints(db: Db, archives: list[Archive], log: Span) -> Iterator[ChainFinding]:
     """Give what is wrong between archives, and between the last one and the log."""
     for one, other in pairwise(archives):
         if other.span.base > one.span.last:
-            yield Finding(one.span.last, _gap(one.span.last, other.span.base))
+            yield ChainFinding(one.span.last, _gap(one.span.last, other.span.base))
         elif other.span.base == one.span.last and other.span.base_hash != one.span.last_hash:
-            yield Finding(one.span.last, f"{other.path.name} does not follow {one.path.name}.")
+            yield ChainFinding(one.span.last, f"{other.path.name} does not follow {one.path.name}.")
     newest = max(archives, key=lambda found: found.span.last)
     last, last_hash = newest.span.last, newest.span.last_hash
     if last < log.base:
-        yield Finding(last, _gap(last, log.base))
+        yield ChainFinding(last, _gap(last, log.base))
     elif last_hash != (log.base_hash if last == log.base else rows.hash_of(db, last)):
-        yield Finding(last, f"The log does not follow {newest.path.name}.")
+        yield ChainFinding(last, f"The log does not follow {newest.path.name}.")
 
 
 def _gap(last: int, base: int) -> str:

@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from fsd.audit.chain import Entry, Finding, Span, faults
+from fsd.audit.chain import ChainEntry, ChainFinding, Span, faults
 from fsproto import labels
 from fsproto.errors import ExistsError, FsError, IntegrityError, NotFoundError, OutOfSpaceError
 from fsproto.names import for_terminal
@@ -45,15 +45,15 @@ class Archive:
     path: Path
     span: Span
     entries: int
-    findings: list[Finding]
+    findings: list[ChainFinding]
 
 
-def as_fields(entry: Entry) -> dict[str, object]:
+def as_fields(entry: ChainEntry) -> dict[str, object]:
     """Return an entry as what is written in JSON, its hash left out."""
     return {name: getattr(entry, name) for name in entry.__struct_fields__}
 
 
-def write(path: Path, span: Span, proof: bytes, entries: Iterable[tuple[Entry, bytes]]) -> int:
+def write(path: Path, span: Span, proof: bytes, entries: Iterable[tuple[ChainEntry, bytes]]) -> int:
     """Write a new file (0600), whole and on the disk, or none; return how many entries it has.
 
     `ExistsError` if there is one of that name.
@@ -90,10 +90,10 @@ def read(path: Path, key: bytes) -> Archive:
         raise _damaged(path) from None
     findings = []
     if not proved:
-        findings.append(Finding(span.last, "The end of the archive was altered."))
+        findings.append(ChainFinding(span.last, "The end of the archive was altered."))
     count = 0
 
-    def counted() -> Iterator[tuple[Entry, bytes]]:
+    def counted() -> Iterator[tuple[ChainEntry, bytes]]:
         nonlocal count
         for pair in _entries(path):
             count += 1
@@ -117,7 +117,7 @@ def _ends(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return ends
 
 
-def _entries(path: Path) -> Iterator[tuple[Entry, bytes]]:
+def _entries(path: Path) -> Iterator[tuple[ChainEntry, bytes]]:
     with _explained(path), path.open("rb") as file:
         next(file)
         for line in file:
@@ -126,8 +126,8 @@ def _entries(path: Path) -> Iterator[tuple[Entry, bytes]]:
                 return
             try:
                 stored = bytes.fromhex(str(fields.pop("hash")))
-                values = [fields.pop(name) for name in Entry.__struct_fields__]
-                entry = msgspec.convert(values, Entry)
+                values = [fields.pop(name) for name in ChainEntry.__struct_fields__]
+                entry = msgspec.convert(values, ChainEntry)
             except (KeyError, ValueError, msgspec.ValidationError):
                 raise _damaged(path) from None
             if fields:

@@ -22,7 +22,7 @@ NO_HASH = bytes(crypto.HASH_SIZE)
 """Where there is no log."""
 
 
-class Entry(Record, frozen=True):
+class ChainEntry(Record, frozen=True):
     """One event."""
 
     seq: int
@@ -70,7 +70,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ChainFinding:
     """Something that is wrong with the chain."""
 
     seq: int
@@ -78,7 +78,7 @@ class Finding:
     sentence: str
 
 
-def faults(span: Span, entries: Iterable[tuple[Entry, bytes]]) -> Iterator[Finding]:
+def faults(span: Span, entries: Iterable[tuple[ChainEntry, bytes]]) -> Iterator[ChainFinding]:
     """Give all that is wrong with entries and their stored hashes, which come in ascending order.
 
     Each entry is held against the stored hash of the one before, so that one that was altered is
@@ -87,18 +87,22 @@ def faults(span: Span, entries: Iterable[tuple[Entry, bytes]]) -> Iterator[Findi
     before, hash_before = span.base, span.base_hash
     for entry, stored in entries:
         if entry.seq > before + 1:
-            yield Finding(before + 1, _missing(before + 1, entry.seq - 1))
+            yield ChainFinding(before + 1, _missing(before + 1, entry.seq - 1))
         elif entry.seq <= before:
-            yield Finding(entry.seq, f"Entry {entry.seq} is there although it was rotated away.")
+            yield ChainFinding(
+                entry.seq, f"Entry {entry.seq} is there although it was rotated away."
+            )
         elif entry.hash(hash_before) != stored:
-            yield Finding(entry.seq, f"Entry {entry.seq} was altered, or put in another's place.")
+            yield ChainFinding(
+                entry.seq, f"Entry {entry.seq} was altered, or put in another's place."
+            )
         before, hash_before = entry.seq, stored
     if before < span.last:
-        yield Finding(before + 1, _missing(before + 1, span.last))
+        yield ChainFinding(before + 1, _missing(before + 1, span.last))
     elif before > span.last:
-        yield Finding(span.last + 1, f"Entries after {span.last} were added by somebody else.")
+        yield ChainFinding(span.last + 1, f"Entries after {span.last} were added by somebody else.")
     elif hash_before != span.last_hash:
-        yield Finding(span.last, f"Entry {span.last} is not the one that the log ended with.")
+        yield ChainFinding(span.last, f"Entry {span.last} is not the one that the log ended with.")
 
 
 def _missing(first: int, last: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Event(StrEnum):
+class AuditEvent(StrEnum):
     """A security event; its value never changes, or old entries would no longer be found."""
 
     LOGIN = "login"

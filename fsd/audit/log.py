@@ -16,8 +16,8 @@ from typing import Protocol
 from sqlalchemy.orm import Session as Db
 
 from fsd.audit import rows
-from fsd.audit.chain import NO_HASH, Entry, Finding, Span, faults
-from fsd.audit.events import Event
+from fsd.audit.chain import NO_HASH, ChainEntry, ChainFinding, Span, faults
+from fsd.audit.events import AuditEvent
 from fsd.auth.vault import Vault
 from fsd.store.audit_models import AuditHead
 from fsd.store.engine import Database, before_commit
@@ -41,15 +41,15 @@ class AuditBrokenError(FsError):
 
 
 @dataclass(frozen=True)
-class Report:
+class AuditReport:
     """What looking at the whole log came to."""
 
     span: Span
     entries: int
-    findings: list[Finding]
+    findings: list[ChainFinding]
 
 
-class Somebody(Protocol):
+class Actor(Protocol):
     """Who does something over a connection, or tries to."""
 
     @property
@@ -73,7 +73,7 @@ class AuditLog:
     def record(
         self,
         db: Db,
-        event: Event,
+        event: AuditEvent,
         *,
         actor: str,
         subject: str = "",
@@ -90,7 +90,7 @@ class AuditLog:
         kept = {name: _storable(word)[: _LONGEST[name]] for name, word in words.items()}
         before_commit(db, partial(self._append, self.now_ms(), event.value, kept))
 
-    def record_own(self, db: Db, event: Event, who: Somebody, detail: str = "") -> None:
+    def record_own(self, db: Db, event: AuditEvent, who: Actor, detail: str = "") -> None:
         """Record what somebody did about what is theirs, as `record` does."""
         user, address = who.user, who.address
         self.record(db, event, actor=user, subject=user, address=address, detail=detail)
@@ -110,7 +110,7 @@ class AuditLog:
             head = self.begin(db, 0)
         elif not rows.span(head).proved(self.key(head), head.proof):
             raise AuditBrokenError  # to go on would give a proof to what somebody else wrote
-        entry = Entry(head.last + 1, at_ms, event, **words)
+        entry = ChainEntry(head.last + 1, at_ms, event, **words)
         head.last, head.last_hash = entry.seq, entry.hash(head.last_hash)
         rows.add(db, entry, head.last_hash)
         self.prove(head)
@@ -139,27 +139,31 @@ class AuditLog:
         """Give a head the proof of what it says now."""
         head.proof = rows.span(head).proof(self.key(head))
 
-    def look(self, database: Database) -> Report:
+    def look(self, database: Database) -> AuditReport:
         """Follow the whole chain, as it is at this moment."""
         with database.read() as db:
             head = rows.head(db)
             if head is None:
-                lost = [] if rows.is_empty(db) else [Finding(0, "The head of the log was removed.")]
-                return Report(Span(0, NO_HASH, 0, NO_HASH), 0, lost)
+                lost = (
+                    []
+                    if rows.is_empty(db)
+                    else [ChainFinding(0, "The head of the log was removed.")]
+                )
+                return AuditReport(Span(0, NO_HASH, 0, NO_HASH), 0, lost)
             span = rows.span(head)
             count = 0
             findings = []
             if not span.proved(self.key(head), head.proof):
-                findings.append(Finding(span.last, "The head of the log was altered."))
+                findings.append(ChainFinding(span.last, "The head of the log was altered."))
 
-            def counted() -> Iterator[tuple[Entry, bytes]]:
+            def counted() -> Iterator[tuple[ChainEntry, bytes]]:
                 nonlocal count
                 for pair in rows.entries(db):
                     count += 1
                     yield pair
 
             findings += faults(span, counted())
-        return Report(span, count, findings)
+        return AuditReport(span, count, findings)
 
 
 def _storable(word: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sqlalchemy import delete, func, insert, or_, select
 from sqlalchemy.orm import Session as Db
 
-from fsd.audit.chain import Entry, Span
+from fsd.audit.chain import ChainEntry, Span
 from fsd.store.audit_models import AuditEntry, AuditHead
 
 _LOCK = 0x66736461
@@ -37,7 +37,7 @@ def span(head: AuditHead) -> Span:
     return Span(head.base, head.base_hash, head.last, head.last_hash)
 
 
-def add(db: Db, entry: Entry, entry_hash: bytes) -> None:
+def add(db: Db, entry: ChainEntry, entry_hash: bytes) -> None:
     """Write an entry."""
     fields = {name: getattr(entry, name) for name in entry.__struct_fields__}
     db.execute(insert(AuditEntry).values(**fields, hash=entry_hash))
@@ -45,7 +45,7 @@ def add(db: Db, entry: Entry, entry_hash: bytes) -> None:
 
 def entries(
     db: Db, *, after: int = 0, since_ms: int | None = None, about: str | None = None
-) -> Iterator[tuple[Entry, bytes]]:
+) -> Iterator[tuple[ChainEntry, bytes]]:
     """Give entries and their stored hashes, in the order of their numbers.
 
     `about` leaves only those that a name has done or that are about it.
@@ -79,5 +79,7 @@ def drop_until(db: Db, seq: int) -> None:
     db.execute(delete(AuditEntry).where(AuditEntry.seq <= seq))
 
 
-def _entry(row: AuditEntry) -> Entry:
-    return Entry(row.seq, row.at_ms, row.event, row.actor, row.subject, row.address, row.detail)
+def _entry(row: AuditEntry) -> ChainEntry:
+    return ChainEntry(
+        row.seq, row.at_ms, row.event, row.actor, row.subject, row.address, row.detail
+    )

@@ -8,7 +8,7 @@ r"""How a backup is sealed: a Tink stream under a key that follows from a passph
 
 Both salts are drawn for each backup, so no key is ever used twice. A segment that was changed,
 moved, left out or put behind the end is noticed where it is, a cut at the latest at the end: what
-has been read counts only when `Unsealed.finish` has returned. AES-GCM does not commit to its
+has been read counts only when `BackupDecryptor.finish` has returned. AES-GCM does not commit to its
 key; the commitment tells a wrong passphrase from damage.
 """
 
@@ -49,7 +49,7 @@ class _Head(Record, frozen=True):
     commitment: bytes
 
 
-class Sealed:
+class BackupEncryptor:
     """Seals what is written to it, a segment at a time; memory stays the same however much."""
 
     def __init__(self, file: BinaryIO, passphrase: str, random: Random) -> None:
@@ -86,7 +86,7 @@ class Sealed:
         self._index += 1
 
 
-class Unsealed:
+class BackupDecryptor:
     """Opens a backup, a segment at a time."""
 
     def __init__(self, file: BinaryIO, passphrase: str) -> None:

@@ -20,7 +20,7 @@ from typing import IO, Any, TypeVar, cast
 
 import msgspec
 
-from fsd.backup.encrypt import Unsealed
+from fsd.backup.encrypt import BackupDecryptor
 from fsproto.errors import IntegrityError
 from fsproto.limits import SEGMENT_SIZE
 
@@ -34,7 +34,7 @@ _NAMES = re.compile(
 )
 
 
-class Head(msgspec.Struct, frozen=True):
+class BackupHeader(msgspec.Struct, frozen=True):
     """What is backed up."""
 
     format: int
@@ -53,7 +53,7 @@ class Head(msgspec.Struct, frozen=True):
     blob_bytes: int
 
 
-class End(msgspec.Struct, frozen=True):
+class BackupTrailer(msgspec.Struct, frozen=True):
     """What was found while the blobs were read: roots in hex."""
 
     missing: list[str]
@@ -61,7 +61,7 @@ class End(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Member:
+class BackupPart:
     """One part of a backup that is being read."""
 
     name: str
@@ -73,7 +73,7 @@ class Member:
         return self.file.read()
 
 
-def members(source: Unsealed) -> Iterator[Member]:
+def members(source: BackupDecryptor) -> Iterator[BackupPart]:
     """Give the parts of a backup, each to be read before the next; `IntegrityError` for others."""
     try:
         with tarfile.open(fileobj=cast("Any", source), mode="r|", bufsize=SEGMENT_SIZE) as tar:
@@ -82,7 +82,7 @@ def members(source: Unsealed) -> Iterator[Member]:
                 file = tar.extractfile(found) if found.isfile() else None
                 if file is None or not _NAMES.fullmatch(found.name):
                     raise IntegrityError("The backup holds what no backup holds.")
-                yield Member(found.name, found.size, file)
+                yield BackupPart(found.name, found.size, file)
     except tarfile.TarError:
         raise IntegrityError("The backup's parts cannot be read.") from None
     source.finish()

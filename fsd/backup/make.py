@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from sqlalchemy import func, select
 
 from fsd.backup import layout, rows
-from fsd.backup.encrypt import Sealed
-from fsd.backup.layout import End, Head
+from fsd.backup.encrypt import BackupEncryptor
+from fsd.backup.layout import BackupHeader, BackupTrailer
 from fsd.blobs.check import Hashed
 from fsd.blobs.local import LocalBlobs
-from fsd.blobs.pin import Hold, let_go_of_leftovers
+from fsd.blobs.pin import BlobPin, let_go_of_leftovers
 from fsd.home.home import HOST_KEY, HOST_MOVES, LOG_KEY, MASTER_KEY, SETTINGS_FILE, SSH_KEYS
 from fsd.store.models import Blob, User
 from fsd.store.schema import revision_of
@@ -45,11 +45,11 @@ _MODE = 0o600
 
 
 @dataclass(frozen=True)
-class Made:
+class BackupSummary:
     """What a backup came to."""
 
-    head: Head
-    end: End
+    head: BackupHeader
+    end: BackupTrailer
     size: int
     """Bytes of the whole backup."""
 
@@ -66,16 +66,16 @@ def make(
     *,
     now_ms: Callable[[], int],
     random: Random,
-) -> Made:
+) -> BackupSummary:
     """Write a sealed backup to `out`, which need not be seekable.
 
     `HomeBusyError` while another one is made.
     """
     with home.maintenance():
         let_go_of_leftovers(home.path)
-        sealed = Sealed(out, passphrase, random)
+        sealed = BackupEncryptor(out, passphrase, random)
         for attempt in range(_ATTEMPTS):
-            with Hold(home.path, LocalBlobs(home.blobs)) as hold:
+            with BlobPin(home.path, LocalBlobs(home.blobs)) as hold:
                 hold.all()
                 try:
                     made = _Backup(home, database, hold, sealed).write(now_ms())
@@ -90,7 +90,9 @@ def make(
 
 
 class _Backup:
-    def __init__(self, home: Home, database: Database, hold: Hold, sealed: Sealed) -> None:
+    def __init__(
+        self, home: Home, database: Database, hold: BlobPin, sealed: BackupEncryptor
+    ) -> None:
         self._home = home
         self._database = database
         self._hold = hold
@@ -99,7 +101,7 @@ class _Backup:
         self._missing: list[str] = []
         self._damaged: list[str] = []
 
-    def write(self, now_ms: int) -> Made:
+    def write(self, now_ms: int) -> BackupSummary:
         with self._database.read() as db:
             count, size = self._find_wanted(db)
             # Nothing was written before here, so that an attempt can be made again.
@@ -110,10 +112,10 @@ class _Backup:
                 self._add_rows(tar, db)
                 db.close()  # blobs are held already, and take longer than a snapshot should last
                 self._add_blobs(tar)
-                end = End(self._missing, self._damaged)
+                end = BackupTrailer(self._missing, self._damaged)
                 _add(tar, layout.END, layout.as_json(end))
         self._sealed.finish()
-        return Made(head, end, self._sealed.size)
+        return BackupSummary(head, end, self._sealed.size)
 
     def _find_wanted(self, db: Db) -> tuple[int, int]:
         """Hold on to every blob of the snapshot; note them in a file, as there may be many."""
@@ -135,8 +137,8 @@ class _Backup:
         with self._database.read() as later:
             return later.scalar(select(Blob.root).where(Blob.root == root)) is not None
 
-    def _head(self, db: Db, now_ms: int, count: int, size: int) -> Head:
-        return Head(
+    def _head(self, db: Db, now_ms: int, count: int, size: int) -> BackupHeader:
+        return BackupHeader(
             format=layout.FORMAT,
             made_ms=now_ms,
             version=__version__,
@@ -174,7 +176,7 @@ class _Backup:
 
 
 @contextmanager
-def _tar(out: Sealed) -> Iterator[tarfile.TarFile]:
+def _tar(out: BackupEncryptor) -> Iterator[tarfile.TarFile]:
     tar = tarfile.open(fileobj=cast("Any", out), mode="w|", bufsize=SEGMENT_SIZE)  # noqa: SIM115
     # A blob is then read in just the pieces that its root is made of.
     cast("Any", tar).copybufsize = SEGMENT_SIZE

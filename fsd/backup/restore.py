@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, BinaryIO
 import msgspec
 from sqlalchemy import inspect
 
-from fsd.audit.events import Event
+from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditBrokenError, AuditLog
 from fsd.backup import layout, rows
-from fsd.backup.encrypt import Unsealed
-from fsd.backup.layout import End, Head, Member
+from fsd.backup.encrypt import BackupDecryptor
+from fsd.backup.layout import BackupHeader, BackupPart, BackupTrailer
 from fsd.blobs.local import explained
 from fsd.home.home import SETTINGS_FILE, Home, HomeError
 from fsd.home.master_key import open_vault
@@ -43,11 +43,11 @@ _LARGEST_PART = 64 << 20
 
 
 @dataclass(frozen=True)
-class Restored:
+class RestoreSummary:
     """What was put back."""
 
-    head: Head
-    end: End
+    head: BackupHeader
+    end: BackupTrailer
     rows: int
     set_aside: bool
     """Whether the configuration was, because it names another database."""
@@ -55,14 +55,14 @@ class Restored:
     """Whether the audit log tells of it; False only if the backup's own was altered."""
 
 
-def test(file: BinaryIO, passphrase: str) -> tuple[Head, End]:
+def test(file: BinaryIO, passphrase: str) -> tuple[BackupHeader, BackupTrailer]:
     """Read a backup to its end and verify it; write nothing."""
     head = end = None
-    for member in layout.members(Unsealed(file, passphrase)):
+    for member in layout.members(BackupDecryptor(file, passphrase)):
         if member.name == layout.HEAD:
-            head = _read(member, Head)
+            head = _read(member, BackupHeader)
         elif member.name == layout.END:
-            end = _read(member, End)
+            end = _read(member, BackupTrailer)
         else:
             while member.file.read(SEGMENT_SIZE):
                 pass
@@ -79,7 +79,7 @@ def restore(
     now_ms: int,
     *,
     actor: str = "fsadmin",
-) -> Restored:
+) -> RestoreSummary:
     """Put a backup back into `home`, and into the database `url` (None: one in the home).
 
     The audit log that is put back goes on with a record of that, by `actor`.
@@ -87,7 +87,7 @@ def restore(
     `ConflictError` for a home or database that is in use or holds anything.
     """
     check_free(home)
-    source = Unsealed(file, passphrase)
+    source = BackupDecryptor(file, passphrase)
     home.path.parent.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=f".{home.path.name}.restoring-", dir=home.path.parent))
     try:
@@ -130,10 +130,10 @@ class _Restoring:
         self._blobs = 0
         home.blobs.mkdir(mode=0o700)
 
-    def put(self, source: Unsealed) -> Restored:
+    def put(self, source: BackupDecryptor) -> RestoreSummary:
         """Put all of it back; `IntegrityError` at anything that is not as it was backed up."""
         members = layout.members(source)
-        head = _read(next(members), Head, layout.HEAD)
+        head = _read(next(members), BackupHeader, layout.HEAD)
         if head.format != layout.FORMAT:
             raise ConflictError(
                 f"This backup is of another format, made by fsd {head.version}.",
@@ -154,15 +154,15 @@ class _Restoring:
                 recorded = self._record(db, head)
             if not self._own:  # so that fsadmin knows
                 self._home.note_run("", db.url.render_as_string(hide_password=True))
-        return Restored(head, end, self._rows, self._set_aside, recorded)
+        return RestoreSummary(head, end, self._rows, self._set_aside, recorded)
 
-    def _record(self, database: Database, head: Head) -> bool:
+    def _record(self, database: Database, head: BackupHeader) -> bool:
         """Have the audit log go on with what was done; False if it was altered already."""
         made = datetime.fromtimestamp(head.made_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         try:
             audit = AuditLog(open_vault(self._home, database), lambda: self._now_ms)
             with database.write() as db:
-                audit.record(db, Event.RESTORED, actor=self._actor, detail=f"as of {made}")
+                audit.record(db, AuditEvent.RESTORED, actor=self._actor, detail=f"as of {made}")
         except (AuditBrokenError, IntegrityError):
             return False
         return True
@@ -171,7 +171,9 @@ class _Restoring:
     def _own(self) -> bool:
         return self._url in (None, "sqlite://")
 
-    def _put_members(self, members: Iterator[Member], database: Database) -> End | None:
+    def _put_members(
+        self, members: Iterator[BackupPart], database: Database
+    ) -> BackupTrailer | None:
         end = None
         with database.connect() as connection, connection.begin():
             put_rows = rows.fill(connection)
@@ -190,7 +192,7 @@ class _Restoring:
                     case "numbers.json":
                         rows.go_on_from(connection, _read(member, dict[str, int]))
                     case "end.json":
-                        end = _read(member, End)
+                        end = _read(member, BackupTrailer)
             rows.use_up_codes(connection, self._now_ms)
         return end
 
@@ -208,7 +210,7 @@ class _Restoring:
             path.rename(self._home.path / SET_ASIDE)
             self._set_aside = True
 
-    def _write(self, path: Path, member: Member) -> None:
+    def _write(self, path: Path, member: BackupPart) -> None:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         with path.open("xb") as file:
             shutil.copyfileobj(member.file, file, SEGMENT_SIZE)
@@ -238,13 +240,13 @@ def _check_empty(connection: Connection) -> None:
         )
 
 
-def _whole(member: Member) -> bytes:
+def _whole(member: BackupPart) -> bytes:
     if member.size > _LARGEST_PART:
         raise IntegrityError("A part of the backup is larger than any of its kind.")
     return member.whole()
 
 
-def _read(member: Member, kind: type[layout.T], name: str | None = None) -> layout.T:
+def _read(member: BackupPart, kind: type[layout.T], name: str | None = None) -> layout.T:
     if name is not None and member.name != name:
         raise _incomplete()
     try:

@@ -9,7 +9,7 @@ from fsproto.sealed import integrity
 from fsproto.types import Root, Salt
 
 
-class Readable(Protocol):
+class ByteSource(Protocol):
     """What bytes come from; fewer come only at the end."""
 
     def read(self, size: int, /) -> bytes | None:
@@ -19,7 +19,7 @@ class Readable(Protocol):
 class Hashed:
     """Passes on what is read from a blob, whole segments at a time, and computes its root."""
 
-    def __init__(self, source: Readable, salt: Salt) -> None:
+    def __init__(self, source: ByteSource, salt: Salt) -> None:
         """Take where the blob comes from, and the salt of its hash (32 bytes)."""
         self._source = source
         self._salt = salt
@@ -43,7 +43,7 @@ class Hashed:
         return integrity.root(self._salt, self._leaves, self.size)
 
 
-def root_of(source: Readable, salt: Salt) -> tuple[Root, int]:
+def root_of(source: ByteSource, salt: Salt) -> tuple[Root, int]:
     """Read a blob to its end; return its root and its size in bytes."""
     hashed = Hashed(source, salt)
     while hashed.read():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PREFIX = ".held-"
 
 
-class Hold:
+class BlobPin:
     """Holds on to blobs until it is left; a context."""
 
     def __init__(self, home: Path, blobs: LocalBlobs) -> None:

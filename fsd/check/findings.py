@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 
-class Kind(enum.Enum):
+class FindingKind(enum.Enum):
     """What is wrong with one thing; the value is what it is called in JSON."""
 
     MISSING = "missing"
@@ -32,18 +32,18 @@ class Kind(enum.Enum):
 
 
 SENTENCES = {
-    Kind.MISSING: "The content of a file of {owner} is missing: blob {what}.",
-    Kind.DAMAGED: "The content of a file of {owner} is damaged: blob {what}.",
-    Kind.ORPHAN: "A stored blob belongs to nothing: {what}.",
-    Kind.UNOWNED: "A blob of {owner} belongs to a node that does not have it: {what}.",
-    Kind.NO_BLOB: "The content of a file of {owner} is unknown: node {what}.",
-    Kind.NO_MANIFEST: "A node of {owner} lacks its manifest: {what}.",
-    Kind.NO_STATE: "A folder of {owner} lacks its state: node {what}.",
-    Kind.WRONG_ROOT: "A folder of {owner} does not hold what was signed: node {what}.",
-    Kind.NO_PARENT: "A node of {owner} lies in no folder: {what}.",
-    Kind.MISCOUNTED: "What counts towards the quota of {owner} is not what is there: {what}.",
+    FindingKind.MISSING: "The content of a file of {owner} is missing: blob {what}.",
+    FindingKind.DAMAGED: "The content of a file of {owner} is damaged: blob {what}.",
+    FindingKind.ORPHAN: "A stored blob belongs to nothing: {what}.",
+    FindingKind.UNOWNED: "A blob of {owner} belongs to a node that does not have it: {what}.",
+    FindingKind.NO_BLOB: "The content of a file of {owner} is unknown: node {what}.",
+    FindingKind.NO_MANIFEST: "A node of {owner} lacks its manifest: {what}.",
+    FindingKind.NO_STATE: "A folder of {owner} lacks its state: node {what}.",
+    FindingKind.WRONG_ROOT: "A folder of {owner} does not hold what was signed: node {what}.",
+    FindingKind.NO_PARENT: "A node of {owner} lies in no folder: {what}.",
+    FindingKind.MISCOUNTED: "The quota of {owner} does not count what is stored: {what}.",
 }
-LOST = frozenset(Kind) - {Kind.ORPHAN, Kind.UNOWNED, Kind.MISCOUNTED}
+LOST = frozenset(FindingKind) - {FindingKind.ORPHAN, FindingKind.UNOWNED, FindingKind.MISCOUNTED}
 """Kinds by which somebody has lost something, which no repair here brings back."""
 
 
@@ -51,7 +51,7 @@ LOST = frozenset(Kind) - {Kind.ORPHAN, Kind.UNOWNED, Kind.MISCOUNTED}
 class Finding:
     """One thing that is wrong."""
 
-    kind: Kind
+    kind: FindingKind
     what: str
     """The blob's root or the node's id, in hex; or what was counted, in words."""
     owner: str

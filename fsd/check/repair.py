@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete
 
 from fsd.blobs.local import explained
-from fsd.check.findings import Finding, Kind
+from fsd.check.findings import Finding, FindingKind
 from fsd.store.engine import before_commit
 from fsd.store.models import Blob
 from fsd.store.repos import blobs as blob_rows
@@ -59,17 +59,17 @@ class Quarantine:
         return [self._take(finding) for finding in findings]
 
     def _take(self, finding: Finding) -> str:
-        if finding.kind is Kind.MISCOUNTED:
+        if finding.kind is FindingKind.MISCOUNTED:
             return self._count_again(finding)
         root = bytes.fromhex(finding.what)
         match finding.kind:
-            case Kind.ORPHAN:
+            case FindingKind.ORPHAN:
                 return self._orphan(finding, root)
-            case Kind.UNOWNED:
+            case FindingKind.UNOWNED:
                 return self._with_row(finding, root)
-            case Kind.MISSING | Kind.DAMAGED if finding.staged:
+            case FindingKind.MISSING | FindingKind.DAMAGED if finding.staged:
                 return self._with_row(finding, root)
-            case Kind.DAMAGED:
+            case FindingKind.DAMAGED:
                 return self._content(finding, root)
         return ""
 

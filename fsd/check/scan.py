@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 
 from fsd.blobs.check import root_of
 from fsd.blobs.janitor import ORPHAN_S
-from fsd.check.findings import Finding, Kind
+from fsd.check.findings import Finding, FindingKind
 from fsd.store.drop_models import Drop
 from fsd.store.models import Blob, FolderState, Manifest, Node, OlderContent, User
 from fsd.store.repos import blobs as blob_rows
@@ -25,7 +25,7 @@ from fsproto.errors import FsError
 from fsproto.packing import unpack
 from fsproto.proofs.prefix_tree import PrefixTree
 from fsproto.sealed.folder import FolderState as State
-from fsproto.sealed.manifest import Kind as NodeKind
+from fsproto.sealed.manifest import NodeKind
 from fsproto.signed import payload_hash
 from fsproto.types import Salt
 
@@ -39,7 +39,7 @@ _SOME = 500
 _SHORT = {"yield_per": _SOME}
 
 
-class Look:
+class Scan:
     """One look at a database and its blobs."""
 
     def __init__(self, database: Database, blobs: LocalBlobs) -> None:
@@ -87,9 +87,11 @@ class Look:
             if wrong is not None:
                 yield Finding(wrong, root.hex(), owner, staged=node is None, drop=drop is not None)
             elif node is not None and has != root and older != node and drop is None:
-                yield Finding(Kind.UNOWNED, root.hex(), owner)
+                yield Finding(FindingKind.UNOWNED, root.hex(), owner)
 
-    def _compare(self, root: bytes, salt: bytes, size: int, data: bytes | None) -> Kind | None:
+    def _compare(
+        self, root: bytes, salt: bytes, size: int, data: bytes | None
+    ) -> FindingKind | None:
         if data is not None:
             found = root_of(io.BytesIO(data), Salt(salt))
         else:
@@ -97,10 +99,10 @@ class Look:
                 with self._blobs.path(root).open("rb") as file:
                     found = root_of(file, Salt(salt))
             except FileNotFoundError:
-                return Kind.MISSING
+                return FindingKind.MISSING
             except OSError:  # a disk that cannot read it
-                return Kind.DAMAGED
-        return None if found == (root, size) else Kind.DAMAGED
+                return FindingKind.DAMAGED
+        return None if found == (root, size) else FindingKind.DAMAGED
 
     def _orphans(self) -> Iterator[Finding]:
         lying: list[bytes] = []
@@ -116,7 +118,7 @@ class Look:
             known = blob_rows.known(db, lying)
         for root in lying:
             if root not in known and self._blobs.path(root).exists():
-                yield Finding(Kind.ORPHAN, root.hex(), "")
+                yield Finding(FindingKind.ORPHAN, root.hex(), "")
 
     # --- nodes
 
@@ -144,11 +146,11 @@ class Look:
             )  # joined from outside
             self.nodes += 1
             if payload is None or payload_hash(labels.HASH_MANIFEST, payload) != digest:
-                yield Finding(Kind.NO_MANIFEST, node.hex(), owner)
+                yield Finding(FindingKind.NO_MANIFEST, node.hex(), owner)
             if kind == NodeKind.FILE and has is None:
-                yield Finding(Kind.NO_BLOB, node.hex(), owner)
+                yield Finding(FindingKind.NO_BLOB, node.hex(), owner)
             if above is not None and above_kind != NodeKind.FOLDER:
-                yield Finding(Kind.NO_PARENT, node.hex(), owner)
+                yield Finding(FindingKind.NO_PARENT, node.hex(), owner)
 
     def _folders(self, db: Db) -> Iterator[Finding]:
         ask = (
@@ -169,7 +171,7 @@ class Look:
         for owner, noted, there in found:
             amounts = f"{noted.files} files with {noted.size} bytes are noted"
             what = f"{amounts}, {there.files} with {there.size} are there"
-            yield Finding(Kind.MISCOUNTED, what, owner)
+            yield Finding(FindingKind.MISCOUNTED, what, owner)
 
     # --- what was so a moment ago
 
@@ -177,12 +179,12 @@ class Look:
         key = bytes.fromhex(finding.what)
         with self._database.read() as db:
             match finding.kind:
-                case Kind.MISSING | Kind.DAMAGED:
+                case FindingKind.MISSING | FindingKind.DAMAGED:
                     row = blob_rows.get(db, key)
                     return row is not None and (
                         self._compare(key, row.salt, row.size, row.data) is finding.kind
                     )
-                case Kind.UNOWNED:
+                case FindingKind.UNOWNED:
                     row = blob_rows.get(db, key)
                     node = nodes.get(db, row.node_id) if row and row.node_id else None
                     older = db.get(OlderContent, key)
@@ -190,21 +192,21 @@ class Look:
                     dropped = row is not None and row.node_id and db.get(Drop, row.node_id)
                     kept = kept or bool(dropped and dropped.root == key)
                     return row is not None and (node is None or node.blob != key) and not kept
-                case Kind.NO_STATE | Kind.WRONG_ROOT:
+                case FindingKind.NO_STATE | FindingKind.WRONG_ROOT:
                     return nodes.get(db, key) is not None and _folder(db, key) is finding.kind
         # One statement saw the node and what it lacks, so they were so at one moment.
         return True
 
 
-def _folder(db: Db, folder: bytes) -> Kind | None:
+def _folder(db: Db, folder: bytes) -> FindingKind | None:
     """Compare a folder's entries with what its author signed."""
     state = db.get(FolderState, folder)
     if state is None or payload_hash(labels.HASH_STATE, state.payload) != state.hash:
-        return Kind.NO_STATE
+        return FindingKind.NO_STATE
     try:
         signed = unpack(state.payload, State)
     except FsError:
-        return Kind.NO_STATE
+        return FindingKind.NO_STATE
     held = PrefixTree.build(nodes.entries(db, folder)).root
     db.expunge_all()
-    return None if held == signed.root else Kind.WRONG_ROOT
+    return None if held == signed.root else FindingKind.WRONG_ROOT

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select, update
 
 from fsd.audit import rows as audit_rows
-from fsd.audit.events import Event
+from fsd.audit.events import AuditEvent
 from fsd.audit.log import AUDIT_KEY, AuditLog
 from fsd.auth.vault import Vault
 from fsd.home.home import MASTER_KEY
@@ -100,7 +100,7 @@ def rotate(
             if head is not None:
                 head.sealed_key = new.seal(old.open(head.sealed_key, AUDIT_KEY), AUDIT_KEY)
                 db.flush()
-            AuditLog(new, now_ms).record(db, Event.MASTER_KEY_ROTATED, actor=actor)
+            AuditLog(new, now_ms).record(db, AuditEvent.MASTER_KEY_ROTATED, actor=actor)
         home.replace(MASTER_KEY, key)
         (home.path / NEXT).unlink()
         return count

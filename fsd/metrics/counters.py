@@ -27,7 +27,7 @@ _COUNT_EVERY_S = 60.0
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 
-class Numbers:
+class Counters:
     """All that is counted in one process."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Numbers:
 
 
 @dataclass(frozen=True)
-class Watched:
+class GaugeSource:
     """What is looked at when somebody asks."""
 
     home: Home
@@ -78,7 +78,7 @@ class Watched:
 class Gauges(Collector):
     """How things stand: looked up when asked for, and in the database once a minute at most."""
 
-    def __init__(self, watched: Watched) -> None:
+    def __init__(self, watched: GaugeSource) -> None:
         """Take what is looked at."""
         self._watched = watched
         self._counted = (0, 0, 0)

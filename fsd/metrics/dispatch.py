@@ -10,25 +10,24 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from fsd.metrics.counters import Numbers
-from fsd.net.dispatch import Desk, Download, Upload
+from fsd.metrics.counters import Counters
+from fsd.net.dispatch import BlobDownload, BlobUpload, Dispatcher
 from fsd.services.login.codes import CodeUsed
 from fsd.services.login.login import Principal
 from fsproto.errors import FsError, LoginRefused, SecurityError, UsageError
 from fsproto.messages.account import Enroll, Login, Recover, Recovery, Welcome
 from fsproto.messages.base import Message
-from fsproto.messages.files import Kept, Resume
-from fsproto.messages.files import Upload as BeginUpload
+from fsproto.messages.files import Kept, Resume, Upload
 from fsproto.types import NodeId, Root
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class CountingDesk(Desk):
+class CountingDispatcher(Dispatcher):
     """Answers as any desk does, and counts what it answers."""
 
-    numbers: Numbers
+    numbers: Counters
 
     @contextmanager
     def _counted(self, kind: str) -> Iterator[None]:
@@ -80,26 +79,28 @@ class CountingDesk(Desk):
             return super().answers(who, ask)
 
     @override
-    def begin_upload(self, who: Principal, ask: BeginUpload, line: bytes) -> Upload:
+    def begin_upload(self, who: Principal, ask: Upload, line: bytes) -> BlobUpload:
         with self._counted("upload"):
             upload = super().begin_upload(who, ask, line)
         return _CountingUpload(upload, self.numbers)
 
     @override
-    def resume_upload(self, who: Principal, ask: Resume, line: bytes) -> tuple[Kept, Upload | None]:
+    def resume_upload(
+        self, who: Principal, ask: Resume, line: bytes
+    ) -> tuple[Kept, BlobUpload | None]:
         with self._counted("resume"):
             kept, upload = super().resume_upload(who, ask, line)
         return kept, None if upload is None else _CountingUpload(upload, self.numbers)
 
     @override
-    def open_download(self, who: Principal, node: NodeId, root: Root, first: int) -> Download:
+    def open_download(self, who: Principal, node: NodeId, root: Root, first: int) -> BlobDownload:
         with self._counted("download"):
             download = super().open_download(who, node, root, first)
         return _CountingDownload(download, self.numbers)
 
 
-class _CountingUpload(Upload):
-    def __init__(self, upload: Upload, numbers: Numbers) -> None:
+class _CountingUpload(BlobUpload):
+    def __init__(self, upload: BlobUpload, numbers: Counters) -> None:
         self.__dict__.update(vars(upload))
         self._numbers = numbers
 
@@ -109,8 +110,8 @@ class _CountingUpload(Upload):
         self._numbers.received.inc(len(segment))
 
 
-class _CountingDownload(Download):
-    def __init__(self, download: Download, numbers: Numbers) -> None:
+class _CountingDownload(BlobDownload):
+    def __init__(self, download: BlobDownload, numbers: Counters) -> None:
         self.__dict__.update(vars(download))
         self._numbers = numbers
 

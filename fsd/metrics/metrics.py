@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fsd.metrics.counters import Gauges, Numbers, Watched, healthy
-from fsd.metrics.dispatch import CountingDesk
+from fsd.metrics.counters import Counters, Gauges, GaugeSource, healthy
+from fsd.metrics.dispatch import CountingDispatcher
 from fsd.metrics.listener import Listener
 
 if TYPE_CHECKING:
     from fsd.home.home import Home
-    from fsd.net.dispatch import Desk
-    from fsd.net.server import NativeDoor
-    from fsd.net.ssh.server import SshDoor
+    from fsd.net.dispatch import Dispatcher
+    from fsd.net.server import NativeServer
+    from fsd.net.ssh.server import SshServer
     from fsd.store.engine import Database
     from fsproto.link import Address
 
 
-class Watch:
+class Metrics:
     """The numbers of one running server, and where they are told."""
 
     def __init__(self, home: Home, database: Database, stopping: Callable[[], bool]) -> None:
@@ -26,21 +26,21 @@ class Watch:
         self._home = home
         self._database = database
         self._stopping = stopping
-        self._numbers = Numbers()
+        self._numbers = Counters()
         self._listener = Listener(self._numbers.page, self._wrong)
 
-    def beside(self, desk: Desk) -> Desk:
+    def beside(self, desk: Dispatcher) -> Dispatcher:
         """Return a desk that counts what that one answers."""
         parts = desk.accounts, desk.files, desk.transfers, desk.sharing, desk.log, desk.histories
-        return CountingDesk(*parts, desk.drops, self._numbers)
+        return CountingDispatcher(*parts, desk.drops, self._numbers)
 
     def login_over_ssh(self, result: str) -> None:
         """Count a login at the SSH door: `ok`, `refused` or `failed`."""
         self._numbers.logins.labels(result).inc()
 
-    async def open(self, where: Address, door: NativeDoor, ssh: SshDoor | None) -> Address:
+    async def open(self, where: Address, door: NativeServer, ssh: SshServer | None) -> Address:
         """Begin to tell; return the address. `OSError` where that cannot be listened on."""
-        watched = Watched(
+        watched = GaugeSource(
             self._home,
             self._database,
             lambda: door.connections,

@@ -22,15 +22,15 @@ from typing import TypeVar
 
 from fsd import logs
 from fsd.auth.throttle import network_of
-from fsd.net.dispatch import Desk, Upload
-from fsd.net.limits import Turns
-from fsd.net.segments import Failed, Incoming, Outgoing
-from fsd.net.timing import DoorPolicy, until_answer
-from fsd.net.transport import Inbox, Line
-from fsd.net.used_code import Voucher
+from fsd.net.dispatch import BlobUpload, Dispatcher
+from fsd.net.limits import HandshakeLimiter
+from fsd.net.segments import Failed, SegmentReceiver, SegmentSender
+from fsd.net.timing import ListenerPolicy, until_answer
+from fsd.net.transport import FrameQueue, Transport
+from fsd.net.used_code import UsedCode
 from fsd.services.login.codes import CodeUsed
 from fsd.services.login.login import Principal
-from fsd.workers import SpareThreads
+from fsd.workers import IdleWorkers
 from fsproto.errors import (
     ConnectionLost,
     FsError,
@@ -67,34 +67,36 @@ _LONG = files.Entries | files.Fetched | files.Found | files.Stale
 
 
 @dataclass(frozen=True)
-class Inside:
+class Services:
     """What is behind the door."""
 
-    desk: Desk
-    policy: DoorPolicy
+    desk: Dispatcher
+    policy: ListenerPolicy
     pool: Executor
-    spare: SpareThreads
-    turns: Turns
+    spare: IdleWorkers
+    turns: HandshakeLimiter
     """Of key exchanges."""
 
     @classmethod
-    def of(cls, desk: Desk, policy: DoorPolicy, pool: Executor, spare: SpareThreads) -> Inside:
+    def of(
+        cls, desk: Dispatcher, policy: ListenerPolicy, pool: Executor, spare: IdleWorkers
+    ) -> Services:
         """Build it as the policy has it."""
         return cls(desk, policy, pool, spare, policy.turns())
 
 
-class Peer:
+class ClientConnection:
     """One connection."""
 
     def __init__(
         self,
-        inside: Inside,
+        inside: Services,
         connection: Connection,
         sock: socket.socket,
         address: str,
         *,
         logged_in: Callable[[], None],
-        voucher: Voucher | None = None,
+        voucher: UsedCode | None = None,
     ) -> None:
         """Take what it works with, our end of a new connection, and who is at the other.
 
@@ -106,12 +108,12 @@ class Peer:
         self._logged_in = logged_in
         self._address = address
         self._connection = connection
-        self._line = Line(sock, connection, inside.policy.idle_s)
-        self._inbox: Inbox | None = None
-        self._uploads: dict[int, Upload] = {}
+        self._line = Transport(sock, connection, inside.policy.idle_s)
+        self._inbox: FrameQueue | None = None
+        self._uploads: dict[int, BlobUpload] = {}
         self._channel: bytes | None = None
         """The channel id, once room may be reserved for uploads; it is not told after the end."""
-        self._incoming = Incoming(self._line, connection, self._segment, inside.spare)
+        self._incoming = SegmentReceiver(self._line, connection, self._segment, inside.spare)
         self._began = self._checked = time.monotonic()
 
     def idle_for(self) -> float:
@@ -130,7 +132,7 @@ class Peer:
             self._logged_in()
             self._connection.longest = MAX_RECORD
             policy = self._inside.policy
-            self._inbox = inbox = Inbox(self._line, policy.idle_s, policy.frame_s)
+            self._inbox = inbox = FrameQueue(self._line, policy.idle_s, policy.frame_s)
             while True:
                 silence_s = self._inside.policy.stall_s if self._uploads else None
                 await self._work_on(who, inbox, await inbox.next(silence_s))
@@ -256,7 +258,7 @@ class Peer:
 
     # --- answering
 
-    async def _work_on(self, who: Principal, inbox: Inbox, frame: Frame) -> None:
+    async def _work_on(self, who: Principal, inbox: FrameQueue, frame: Frame) -> None:
         await self._check_session(who)
         event: Event | None
         if len(frame.body) > SMALL and self._uploads:
@@ -276,7 +278,7 @@ class Peer:
         if event is not None and not isinstance(event, Data):
             await self._answer(who, event)
 
-    async def _turn(self, inbox: Inbox, frame: Frame) -> tuple[Event | None, list[Failed]]:
+    async def _turn(self, inbox: FrameQueue, frame: Frame) -> tuple[Event | None, list[Failed]]:
         """Have a thread take in segments as long as they come."""
         frames = inbox.lend()
         frames.appendleft(frame)
@@ -353,7 +355,7 @@ class Peer:
         self._channel = self._connection.channel_id
         return self._channel
 
-    def _upload(self, request: int) -> Upload:
+    def _upload(self, request: int) -> BlobUpload:
         if request not in self._uploads:
             raise RemoteProtocolError("That upload was never begun.")
         return self._uploads[request]
@@ -363,7 +365,7 @@ class Peer:
             self._inside.desk.open_download, who, ask.node, ask.root, ask.first
         )
 
-        outgoing = Outgoing(self._line, self._connection, request, download)
+        outgoing = SegmentSender(self._line, self._connection, request, download)
         turn: asyncio.Future[memoryview] | None = None
         try:
             while not outgoing.is_over:

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fsd.blobs.base import BlobReader
-from fsd.services.drops.service import Drops
-from fsd.services.files.commits import Files
-from fsd.services.files.history import Histories
-from fsd.services.files.key_log import KeyLogs
-from fsd.services.files.shares import Sharing
-from fsd.services.files.transfers import Transfers
-from fsd.services.files.uploads import IncomingBlob, WholeBlob
+from fsd.services.drops.service import DropService
+from fsd.services.files.commits import FileService
+from fsd.services.files.history import HistoryService
+from fsd.services.files.key_log import KeyLogService
+from fsd.services.files.shares import ShareService
+from fsd.services.files.transfers import TransferService
+from fsd.services.files.uploads import FinishedUpload, StagedUpload
 from fsd.services.login.codes import CodeUsed
-from fsd.services.login.login import Accounts, Principal
+from fsd.services.login.login import LoginService, Principal
 from fsd.services.paging import parts
 from fsproto.errors import FsError, IntegrityError, RemoteProtocolError
 from fsproto.limits import SEGMENT_SIZE
@@ -44,8 +44,8 @@ from fsproto.messages.files import (
     List,
     Lookup,
     Resume,
+    Upload,
 )
-from fsproto.messages.files import Upload as BeginUpload
 from fsproto.messages.history import GetHistory, GetRemoved
 from fsproto.messages.keylog import GetBundle, GetLog, Rotate
 from fsproto.messages.shares import GetGroup, GetMembers, GetShared, GetShares, Leave
@@ -54,16 +54,16 @@ from fsproto.types import NodeId, Root
 
 
 @dataclass(frozen=True)
-class Desk:
+class Dispatcher:
     """The services together."""
 
-    accounts: Accounts
-    files: Files
-    transfers: Transfers
-    sharing: Sharing
-    log: KeyLogs
-    histories: Histories
-    drops: Drops
+    accounts: LoginService
+    files: FileService
+    transfers: TransferService
+    sharing: ShareService
+    log: KeyLogService
+    histories: HistoryService
+    drops: DropService
 
     def log_in(
         self, ask: Login | Enroll, channel_id: bytes, address: str
@@ -152,39 +152,43 @@ class Desk:
                 return [Fetched(some) for some, _ in cut_blobs if some]
         return [self.answer(who, ask)]
 
-    def begin_upload(self, who: Principal, ask: BeginUpload, line: bytes) -> Upload:
+    def begin_upload(self, who: Principal, ask: Upload, line: bytes) -> BlobUpload:
         """Begin to receive a blob over the connection that `line` names."""
         resumable = ask.resumable
         blob = self.transfers.begin(who, ask.salt, ask.room, resumable=resumable, line=line)
-        return Upload(self.transfers, blob)
+        return BlobUpload(self.transfers, blob)
 
-    def resume_upload(self, who: Principal, ask: Resume, line: bytes) -> tuple[Kept, Upload | None]:
+    def resume_upload(
+        self, who: Principal, ask: Resume, line: bytes
+    ) -> tuple[Kept, BlobUpload | None]:
         """Go on receiving a blob, if anything of it was kept."""
         kept, blob = self.transfers.resume(who, ask.salt, ask.room, line=line)
-        return kept, None if blob is None else Upload(self.transfers, blob)
+        return kept, None if blob is None else BlobUpload(self.transfers, blob)
 
     def end_line(self, line: bytes) -> None:
         """Let go of what was reserved for uploads over a connection that has ended."""
         self.transfers.let_go(line)
 
-    def refused_upload(self) -> Upload:
+    def refused_upload(self) -> BlobUpload:
         """Return what drops the segments that are under way of an upload that was refused."""
-        return Upload(self.transfers, None)
+        return BlobUpload(self.transfers, None)
 
-    def open_download(self, who: Principal, node: NodeId, root: Root, first: int) -> Download:
+    def open_download(self, who: Principal, node: NodeId, root: Root, first: int) -> BlobDownload:
         """Begin to send a blob from segment `first` on; `RemoteProtocolError` if it has none."""
         reader, size = self.transfers.open(who, node, root)
         try:
-            return Download(reader, size, first)
+            return BlobDownload(reader, size, first)
         except FsError:
             reader.close()
             raise
 
 
-class Upload:
+class BlobUpload:
     """A blob that is being received over some door."""
 
-    def __init__(self, transfers: Transfers, blob: IncomingBlob | WholeBlob | None) -> None:
+    def __init__(
+        self, transfers: TransferService, blob: StagedUpload | FinishedUpload | None
+    ) -> None:
         """Take where it goes; nothing comes of one that was refused, which has no blob."""
         self._transfers = transfers
         self._blob = blob
@@ -216,7 +220,7 @@ class Upload:
             self._transfers.suspend(self._blob)
 
 
-class Download:
+class BlobDownload:
     """A blob that is being sent over some door."""
 
     def __init__(self, reader: BlobReader, size: int, first: int) -> None:

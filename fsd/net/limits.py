@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T", bound=Hashable)
 
 
-class WaitingRoom(Generic[T]):
+class Unauthenticated(Generic[T]):
     """Those who are connected and have not logged in, by the network they came from."""
 
     def __init__(self, *, most: int, most_of_one: int) -> None:
@@ -67,7 +67,7 @@ class _Bucket:
     next_s: float
 
 
-class Rate:
+class RateLimit:
     """So many a second, a few more at once after a pause (a token bucket; GCRA of ITU-T I.371)."""
 
     def __init__(self, per_second: float, at_once: int, *, longest_s: float) -> None:
@@ -92,7 +92,7 @@ class Rate:
         return wait
 
 
-class Turns:
+class HandshakeLimiter:
     """Whose turn it is to exchange keys: first among one's own network, then among all.
 
     So who comes from elsewhere does not wait for those of one network.
@@ -100,8 +100,8 @@ class Turns:
 
     def __init__(self, *, of_one: float, of_all: float, at_once: int, longest_s: float) -> None:
         """Take exchanges a second of one network and of all, and how many may come at once."""
-        self._of_one = Rate(of_one, max(1, at_once // 2), longest_s=longest_s)
-        self._of_all = Rate(of_all, at_once, longest_s=longest_s)
+        self._of_one = RateLimit(of_one, max(1, at_once // 2), longest_s=longest_s)
+        self._of_all = RateLimit(of_all, at_once, longest_s=longest_s)
 
     async def wait(self, network: str) -> None:
         """Wait for the turn of somebody; `TimeoutError` if it would come too late."""

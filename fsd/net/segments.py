@@ -12,9 +12,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
 
-from fsd.net.dispatch import Download
-from fsd.net.transport import Line
-from fsd.workers import SpareThreads
+from fsd.net.dispatch import BlobDownload
+from fsd.net.transport import Transport
+from fsd.workers import IdleWorkers
 from fsproto.errors import FsError
 from fsproto.limits import MAX_RECORD, SEGMENT_SIZE
 from fsproto.wire.connection import DATA_ROOM, RECORD_ROOM, Connection, Data, Event
@@ -33,16 +33,18 @@ Failed = tuple[int, FsError]
 """The number of an upload, and what is to be told of it."""
 
 
-class Incoming:
+class SegmentReceiver:
     """The segments of one connection's uploads on their way in."""
 
-    def __init__(self, line: Line, connection: Connection, take: Take, spare: SpareThreads) -> None:
+    def __init__(
+        self, line: Transport, connection: Connection, take: Take, spare: IdleWorkers
+    ) -> None:
         """Take where they come from, what takes one, and the threads that may help."""
         self._line = line
         self._connection = connection
         self._take = take
         self._spare = spare
-        self._rooms: _Rooms | None = None
+        self._rooms: _Buffers | None = None
 
     def turn(self, frames: deque[Frame], *, go_on: bool) -> tuple[Event | None, list[Failed]]:
         """Open frames and, with `go_on`, those that follow, as long as they are segments.
@@ -50,7 +52,7 @@ class Incoming:
         Return the first that is something else, if there was one, and what could not be taken;
         what was opened behind that already was taken, too. What was not looked at is in `frames`.
         """
-        rooms = self._rooms = self._rooms or _Rooms()
+        rooms = self._rooms = self._rooms or _Buffers()
         taking = _Taking(self._take, rooms, self._spare)
         left, size = TURN_BYTES, 0
         try:
@@ -84,7 +86,7 @@ class Incoming:
         self._rooms = None
 
 
-class _Rooms:
+class _Buffers:
     """Memory for segments, made as it is needed; one thread takes it, any gives it back."""
 
     def __init__(self) -> None:
@@ -110,7 +112,7 @@ class _Taking:
     a segment that is not full, and so the last of its file, it is not worth waking one.
     """
 
-    def __init__(self, take: Take, rooms: _Rooms, spare: SpareThreads) -> None:
+    def __init__(self, take: Take, rooms: _Buffers, spare: IdleWorkers) -> None:
         """Take what takes a segment, where its memory goes back to, and the threads."""
         self.failed: list[Failed] = []
         """What could not be taken."""
@@ -158,11 +160,11 @@ class _Taking:
             self._rooms.give_back(room)
 
 
-class Outgoing:
+class SegmentSender:
     """One download on its way out; it all travels through the same memory."""
 
     def __init__(
-        self, line: Line, connection: Connection, request: int, download: Download
+        self, line: Transport, connection: Connection, request: int, download: BlobDownload
     ) -> None:
         """Take where it goes, and what goes there."""
         self._line = line

@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from fsd.auth.throttle import network_of
-from fsd.net.connection import Inside, Peer
-from fsd.net.dispatch import Desk
-from fsd.net.limits import WaitingRoom
+from fsd.net.connection import ClientConnection, Services
+from fsd.net.dispatch import Dispatcher
+from fsd.net.limits import Unauthenticated
 from fsd.net.listen import accept, listen
-from fsd.net.timing import DoorPolicy
-from fsd.net.used_code import Voucher
-from fsd.workers import SpareThreads
+from fsd.net.timing import ListenerPolicy
+from fsd.net.used_code import UsedCode
+from fsd.workers import IdleWorkers
 from fsproto import crypto
 from fsproto.host_key_moves import Move
 from fsproto.wire.connection import Connection
@@ -32,16 +32,16 @@ DRAIN_IDLE_S = 0.5
 """While draining, how long a connection may think about its next request."""
 
 
-class NativeDoor:
+class NativeServer:
     """Listens for clients that speak the native protocol."""
 
     def __init__(
         self,
-        desk: Desk,
+        desk: Dispatcher,
         host_key: crypto.RsaKey,
-        policy: DoorPolicy,
+        policy: ListenerPolicy,
         moves: Sequence[Move],
-        spare: SpareThreads,
+        spare: IdleWorkers,
     ) -> None:
         """Take the services behind the door, the key that proves it, and who vouches for that.
 
@@ -52,22 +52,26 @@ class NativeDoor:
         self.moves = moves
         self._pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="fsd")
         self._spare = spare
-        self._inside = Inside.of(desk, policy, self._pool, self._spare)
-        self._waiting: WaitingRoom[asyncio.Task[None]] = WaitingRoom(
+        self._inside = Services.of(desk, policy, self._pool, self._spare)
+        self._waiting: Unauthenticated[asyncio.Task[None]] = Unauthenticated(
             most=policy.waiting, most_of_one=policy.waiting_of_one
         )
-        self._peers: dict[asyncio.Task[None], Peer] = {}
+        self._peers: dict[asyncio.Task[None], ClientConnection] = {}
         self._listening: list[socket.socket] = []
         self.accepted = 0
         """Connections so far."""
         self._accepting: list[asyncio.Task[None]] = []
 
     def renew(
-        self, desk: Desk, host_key: crypto.RsaKey, policy: DoorPolicy, moves: Sequence[Move]
+        self,
+        desk: Dispatcher,
+        host_key: crypto.RsaKey,
+        policy: ListenerPolicy,
+        moves: Sequence[Move],
     ) -> None:
         """Take other parts for connections from now on; those there are keep theirs."""
         self.policy, self.host_key, self.moves = policy, host_key, moves
-        self._inside = Inside.of(desk, policy, self._pool, self._spare)
+        self._inside = Services.of(desk, policy, self._pool, self._spare)
         self._waiting.limit(most=policy.waiting, most_of_one=policy.waiting_of_one)
 
     async def open(self, host: str, port: int) -> tuple[str, int]:
@@ -110,18 +114,18 @@ class NativeDoor:
         self.accepted += 1
         self._let_in(sock, address)
 
-    def take_in(self, sock: socket.socket, address: str, voucher: Voucher | None) -> None:
+    def take_in(self, sock: socket.socket, address: str, voucher: UsedCode | None) -> None:
         """Serve a connection that another door carries; `sock` is our end of it."""
         sock.setblocking(False)  # noqa: FBT003 - the standard library's own signature
         self._let_in(sock, address, voucher)
 
-    def _let_in(self, sock: socket.socket, address: str, voucher: Voucher | None = None) -> None:
+    def _let_in(self, sock: socket.socket, address: str, voucher: UsedCode | None = None) -> None:
         network = network_of(address)
 
         def leave() -> None:
             self._waiting.leave(network, task)
 
-        peer = Peer(
+        peer = ClientConnection(
             self._inside, self.connection(), sock, address, logged_in=leave, voucher=voucher
         )
         task = asyncio.create_task(peer.serve())

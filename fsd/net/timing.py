@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from fsd.net.limits import Turns
+from fsd.net.limits import HandshakeLimiter
 
 
 @dataclass(frozen=True)
-class DoorPolicy:
+class ListenerPolicy:
     """Times of the door, in seconds, and what strangers may have of it."""
 
     login_s: float = 20.0
@@ -35,9 +35,9 @@ class DoorPolicy:
     drain_s: float = 30.0
     """For what is in flight when the server is told to stop."""
 
-    def turns(self) -> Turns:
+    def turns(self) -> HandshakeLimiter:
         """Return what lets those of one door exchange keys as fast as this allows."""
-        return Turns(
+        return HandshakeLimiter(
             of_one=self.handshakes_a_second_of_one,
             of_all=self.handshakes_a_second,
             at_once=self.handshakes_at_once,

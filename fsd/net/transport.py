@@ -26,7 +26,7 @@ _SOON_S = 0.002
 """How long a thread waits for a peer before it is given to others; many peers share few threads."""
 
 
-class Line:
+class Transport:
     """A socket and the connection that runs over it."""
 
     def __init__(self, sock: socket.socket, connection: Connection, silence_s: float) -> None:
@@ -160,10 +160,10 @@ def _tell(came: asyncio.Future[None]) -> None:
         came.set_result(None)
 
 
-class Inbox:
+class FrameQueue:
     """Frames that came and wait for their turn; what ends the line comes last, as an exception."""
 
-    def __init__(self, line: Line, silence_s: float, frame_s: float) -> None:
+    def __init__(self, line: Transport, silence_s: float, frame_s: float) -> None:
         """Begin to receive; `silence_s` is how long nothing may come while nothing is at work.
 
         `frame_s` is how long one frame may take from its first byte to its last.

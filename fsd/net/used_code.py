@@ -10,7 +10,7 @@ HOLDS_S = 60.0
 """From the code to the login inside it."""
 
 
-class Voucher:
+class UsedCode:
     """Vouches for one login, soon after the code was used; for the event loop's thread alone."""
 
     def __init__(self, used: CodeUsed) -> None:

@@ -23,7 +23,7 @@ NO_LIMIT_WORD = "none"
 _LOOPBACK = ("localhost", "127.", "::1")
 
 
-class Kind(Protocol):
+class ValueKind(Protocol):
     """What a kind of values can do."""
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fsd.home.home import Home
-from fsd.net.timing import DoorPolicy, SshPolicy
+from fsd.net.timing import ListenerPolicy, SshPolicy
 from fsd.services.drops.service import DropPolicy
 from fsd.services.files.uploads import UploadLimits
 from fsd.services.keeping import KeepPolicy
@@ -31,7 +31,7 @@ class Settings:
     """Where clients of SSH are accepted; None: nowhere."""
     ssh: SshPolicy = field(default_factory=SshPolicy)
     logins: LoginPolicy = field(default_factory=LoginPolicy)
-    door: DoorPolicy = field(default_factory=DoorPolicy)
+    door: ListenerPolicy = field(default_factory=ListenerPolicy)
     uploads: UploadLimits = field(default_factory=UploadLimits)
     keep: KeepPolicy = field(default_factory=KeepPolicy)
     quota: QuotaPolicy = field(default_factory=QuotaPolicy)

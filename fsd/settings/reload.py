@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Changes:
+class SettingChanges:
     """What is different, and what comes of it."""
 
     settings: Settings
@@ -26,7 +26,7 @@ class Changes:
     """Names of settings that have changed and count after a restart."""
 
 
-def compare(running: Settings, read: Settings) -> Changes:
+def compare(running: Settings, read: Settings) -> SettingChanges:
     """Take over what can be taken over."""
     now = dataclasses.replace(running)
     taken, waiting = [], []
@@ -39,7 +39,7 @@ def compare(running: Settings, read: Settings) -> Changes:
             taken.append(setting.name)
         else:
             waiting.append(setting.name)
-    return Changes(now, tuple(taken), tuple(waiting))
+    return SettingChanges(now, tuple(taken), tuple(waiting))
 
 
 def _same(one: object, other: object) -> bool:

@@ -15,11 +15,11 @@ from fsd.settings.kinds import (
     AtMost,
     DatabaseUrl,
     HomeFolder,
-    Kind,
     Listening,
     OneOf,
     Switch,
     Time,
+    ValueKind,
     Whole,
 )
 
@@ -36,7 +36,7 @@ class Setting:
     name: str
     onto: str
     """Attributes from `Settings` to the value, joined by dots."""
-    kind: Kind
+    kind: ValueKind
     help: str
     """A sentence or two."""
     reloads: bool = False

@@ -18,7 +18,7 @@ _KEY = re.compile(
 
 
 @dataclass(frozen=True)
-class Written:
+class FileValue:
     """One value as it stands in a file."""
 
     name: str
@@ -27,7 +27,7 @@ class Written:
     line: int
 
 
-def read(path: Path) -> list[Written]:
+def read(path: Path) -> list[FileValue]:
     """Return all that a file sets; `BadSettingError` if it cannot be read or is no TOML."""
     try:
         if path.stat().st_size > _LARGEST:
@@ -44,7 +44,7 @@ def read(path: Path) -> list[Written]:
             f"{path} is not TOML: {error}.", hint='A setting is written as: name = "value"'
         ) from None
     lines = _lines(text)
-    return [Written(name, value, _line(lines, name)) for name, value in _leaves(tree)]
+    return [FileValue(name, value, _line(lines, name)) for name, value in _leaves(tree)]
 
 
 def _leaves(tree: dict[str, object], above: str = "") -> Iterator[tuple[str, object]]:

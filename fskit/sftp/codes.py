@@ -10,7 +10,7 @@ import enum
 VERSION = 3
 
 
-class Ask(enum.IntEnum):
+class Request(enum.IntEnum):
     """What a client asks for (section 3)."""
 
     INIT = 1
@@ -35,7 +35,7 @@ class Ask(enum.IntEnum):
     EXTENDED = 200
 
 
-class Tell(enum.IntEnum):
+class Response(enum.IntEnum):
     """What it is answered."""
 
     VERSION = 2
@@ -47,7 +47,7 @@ class Tell(enum.IntEnum):
     EXTENDED_REPLY = 201
 
 
-class Status(enum.IntEnum):
+class StatusCode(enum.IntEnum):
     """How it went (section 7). 6 and 7 are for clients alone to use."""
 
     OK = 0
@@ -59,7 +59,7 @@ class Status(enum.IntEnum):
     OP_UNSUPPORTED = 8
 
 
-class Has(enum.IntFlag):
+class AttributeFlag(enum.IntFlag):
     """Which attributes follow (section 5)."""
 
     SIZE = 0x1
@@ -69,7 +69,7 @@ class Has(enum.IntFlag):
     EXTENDED = 0x80000000
 
 
-class Open(enum.IntFlag):
+class OpenFlag(enum.IntFlag):
     """How a file is opened (section 6.3)."""
 
     READ = 0x01

@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from fskit.sftp.codes import MAX_PACKET, Has
+from fskit.sftp.codes import MAX_PACKET, AttributeFlag
 
 _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")
@@ -38,18 +38,18 @@ class Attributes:
 
     def packed(self) -> bytes:
         """Return the attributes' bytes."""
-        flags, parts = Has(0), [b""]
+        flags, parts = AttributeFlag(0), [b""]
         if self.size is not None:
-            flags |= Has.SIZE
+            flags |= AttributeFlag.SIZE
             parts.append(_U64.pack(self.size))
         if self.owner is not None:
-            flags |= Has.UIDGID
+            flags |= AttributeFlag.UIDGID
             parts.append(struct.pack(">II", *(number & 0xFFFFFFFF for number in self.owner)))
         if self.permissions is not None:
-            flags |= Has.PERMISSIONS
+            flags |= AttributeFlag.PERMISSIONS
             parts.append(_U32.pack(self.permissions))
         if self.times is not None:
-            flags |= Has.TIMES
+            flags |= AttributeFlag.TIMES
             # 32 bits each: what is older than 1970 or younger than 2106 is at the edge.
             parts.append(struct.pack(">II", *(min(max(t, 0), 0xFFFFFFFF) for t in self.times)))
         parts[0] = _U32.pack(flags)
@@ -91,11 +91,11 @@ class Fields:
     def attributes(self) -> Attributes:
         """Return attributes; extensions of them are read and left alone."""
         flags = self.u32()
-        size = self.u64() if flags & Has.SIZE else None
-        owner = (self.u32(), self.u32()) if flags & Has.UIDGID else None
-        permissions = self.u32() if flags & Has.PERMISSIONS else None
-        times = (self.u32(), self.u32()) if flags & Has.TIMES else None
-        if flags & Has.EXTENDED:
+        size = self.u64() if flags & AttributeFlag.SIZE else None
+        owner = (self.u32(), self.u32()) if flags & AttributeFlag.UIDGID else None
+        permissions = self.u32() if flags & AttributeFlag.PERMISSIONS else None
+        times = (self.u32(), self.u32()) if flags & AttributeFlag.TIMES else None
+        if flags & AttributeFlag.EXTENDED:
             count = self.u32()
             if count > _MOST_EXTRAS:
                 raise BadPacketError("too many extended attributes")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from fskit.sftp.codes import Status
+from fskit.sftp.codes import StatusCode
 from fsproto.errors import FsError, LoginRefused, LoginRequired, NotAllowedError, NotFoundError
 
 _SENTENCES = {
-    Status.OK: "Done.",
-    Status.EOF: "There is no more.",
-    Status.OP_UNSUPPORTED: "This server cannot do that.",
-    Status.BAD_MESSAGE: "That request cannot be read.",
+    StatusCode.OK: "Done.",
+    StatusCode.EOF: "There is no more.",
+    StatusCode.OP_UNSUPPORTED: "This server cannot do that.",
+    StatusCode.BAD_MESSAGE: "That request cannot be read.",
 }
 
 
@@ -17,7 +17,7 @@ class UnsupportedError(FsError):
     """This server cannot do that."""
 
 
-def status_of(error: FsError) -> Status:
+def status_of(error: FsError) -> StatusCode:
     """Return the code that comes nearest.
 
     Version 3 has none for conflicts, for a full disk or for a server that cannot be reached: its
@@ -25,12 +25,12 @@ def status_of(error: FsError) -> Status:
     """
     match error:
         case NotFoundError():
-            return Status.NO_SUCH_FILE
+            return StatusCode.NO_SUCH_FILE
         case UnsupportedError():
-            return Status.OP_UNSUPPORTED
+            return StatusCode.OP_UNSUPPORTED
         case NotAllowedError() | LoginRefused() | LoginRequired():
-            return Status.PERMISSION_DENIED
-    return Status.FAILURE
+            return StatusCode.PERMISSION_DENIED
+    return StatusCode.FAILURE
 
 
 def sentence_of(error: FsError) -> str:
@@ -38,6 +38,6 @@ def sentence_of(error: FsError) -> str:
     return f"{error.sentence} {error.hint}" if error.hint else error.sentence
 
 
-def sentence_for(status: Status) -> str:
+def sentence_for(status: StatusCode) -> str:
     """Return what is said where nothing more exact is known."""
     return _SENTENCES.get(status, "It was not done.")

@@ -26,7 +26,7 @@ from fsproto.values import Value
 FORMAT = 1
 
 
-class Event(enum.IntEnum):
+class KeyEvent(enum.IntEnum):
     """What became of somebody's keys."""
 
     ENROLLED = 1
@@ -34,13 +34,13 @@ class Event(enum.IntEnum):
     RESET = 3
 
 
-class Entry(Record, frozen=True):
+class KeyLogEntry(Record, frozen=True):
     """One entry of the log."""
 
     format: int
     index: int
     user: str
-    event: Event
+    event: KeyEvent
     bundle: Hash
     """Hash of the bundle; empty for a reset."""
     ed25519: bytes
@@ -71,15 +71,15 @@ def verify_rotation(old: bytes, signature: bytes, before: Hash, after: Hash) -> 
     crypto.verify(old, signature, labels.SIGN_ROTATION, before, after)
 
 
-def entry_bytes(entry: Entry) -> bytes:
+def entry_bytes(entry: KeyLogEntry) -> bytes:
     """Return an entry as it is hashed, stored and sent."""
     return pack(entry)
 
 
-def read_entry(data: bytes, index: int) -> Entry:
+def read_entry(data: bytes, index: int) -> KeyLogEntry:
     """Read entry number `index`; `RemoteProtocolError` if it is malformed or another one."""
-    entry = unpack(data, Entry)
-    keyed, signed = entry.event is not Event.RESET, entry.event is Event.ROTATED
+    entry = unpack(data, KeyLogEntry)
+    keyed, signed = entry.event is not KeyEvent.RESET, entry.event is KeyEvent.ROTATED
     fits = (
         entry.format == FORMAT
         and entry.index == index
@@ -91,17 +91,17 @@ def read_entry(data: bytes, index: int) -> Entry:
     return entry
 
 
-def check_follows(entry: Entry, before: Keys | None) -> Keys | None:
+def check_follows(entry: KeyLogEntry, before: Keys | None) -> Keys | None:
     """Return the keys a person has after an entry, if it may follow those from before it."""
-    if entry.event is Event.RESET:
+    if entry.event is KeyEvent.RESET:
         if before is None:
             raise SecurityError("The key log takes keys away that nobody had.")
         return None
-    if entry.event is Event.ENROLLED and before is not None:
+    if entry.event is KeyEvent.ENROLLED and before is not None:
         raise SecurityError(
             f"THE KEY LOG GIVES {entry.user} OTHER KEYS without a word from the old."
         )
-    if entry.event is Event.ROTATED:
+    if entry.event is KeyEvent.ROTATED:
         if before is None:
             raise SecurityError("The key log replaces keys that nobody had.")
         try:

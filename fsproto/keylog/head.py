@@ -24,7 +24,7 @@ FORMAT = 1
 _SIZE = struct.Struct(">Q")
 
 
-class Head(Record, frozen=True):
+class KeyLogHead(Record, frozen=True):
     """The key log at one size."""
 
     format: int
@@ -39,13 +39,13 @@ class Head(Record, frozen=True):
 class VerifiedHead(Value, frozen=True):
     """A head whose signature was checked; made only by `verify_head`."""
 
-    body: Head
+    body: KeyLogHead
     signed: Signed
 
 
 def sign_head(key: crypto.SigningKey, size: int, root: Hash, time_ms: int) -> Signed:
     """Sign the log as it is."""
-    return sign(key, labels.SIGN_LOG_HEAD, Head(FORMAT, key.public, size, root, time_ms))
+    return sign(key, labels.SIGN_LOG_HEAD, KeyLogHead(FORMAT, key.public, size, root, time_ms))
 
 
 def verify_head(signed: Signed, pinned: bytes | None) -> VerifiedHead:
@@ -53,10 +53,10 @@ def verify_head(signed: Signed, pinned: bytes | None) -> VerifiedHead:
 
     With nothing pinned (None) the key that the head itself names is believed, and is to be pinned.
     """
-    claimed = unpack(signed.payload, Head)
+    claimed = unpack(signed.payload, KeyLogHead)
     if pinned is not None and claimed.key != pinned:
         raise SignatureError("THE SERVER'S KEY LOG HAS ANOTHER KEY than the one seen before.")
-    body = open_signed(signed, Head, labels.SIGN_LOG_HEAD, claimed.key)
+    body = open_signed(signed, KeyLogHead, labels.SIGN_LOG_HEAD, claimed.key)
     if body.format != FORMAT or len(body.root) != crypto.HASH_SIZE or not 0 <= body.size < 1 << 63:
         raise RemoteProtocolError("A head of the key log is malformed.")
     return VerifiedHead(body, signed)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fsproto.errors import RollbackError
-from fsproto.keylog.entries import Entry, Event, Keys, check_follows, read_entry
+from fsproto.keylog.entries import KeyEvent, KeyLogEntry, Keys, check_follows, read_entry
 from fsproto.proofs import merkle
 from fsproto.types import Hash
 
@@ -28,12 +28,12 @@ class KeyLog:
         self._ended: dict[tuple[str, bytes], int] = {}
         """For a person and an identity key the index of the entry that put an end to it."""
         self._roots: dict[int, Hash] = {}
-        self.resets: list[Entry] = []
+        self.resets: list[KeyLogEntry] = []
 
     def __len__(self) -> int:
         return len(self._leaves)
 
-    def extend(self, data: Iterable[bytes]) -> list[Entry]:
+    def extend(self, data: Iterable[bytes]) -> list[KeyLogEntry]:
         """Read further entries; a `SecurityError` says what cannot follow."""
         read = []
         for one in data:
@@ -48,7 +48,7 @@ class KeyLog:
                 self.resets.append(entry)
             else:
                 chains = self._chains.setdefault(entry.user, [])
-                if entry.event is Event.ENROLLED:
+                if entry.event is KeyEvent.ENROLLED:
                     chains.append([])
                 chains[-1].append(keys)
                 self._now[entry.user] = keys

@@ -59,14 +59,14 @@ class Member(Record, frozen=True):
     """Hash of the node's key sealed to the person."""
 
 
-class Writer(Record, frozen=True):
+class InheritedWriter(Record, frozen=True):
     """Somebody who may write here because of a list further up."""
 
     user: str
     ed25519: bytes
 
 
-class Former(Record, frozen=True):
+class FormerWriter(Record, frozen=True):
     """Somebody who could write here once."""
 
     user: str
@@ -75,7 +75,7 @@ class Former(Record, frozen=True):
     """The last generation under which what they wrote counts."""
 
 
-class Came(Record, frozen=True):
+class MemberOrigin(Record, frozen=True):
     """How a member came: by a group, or (`ALONE`) named by themselves beside one."""
 
     user: str
@@ -99,14 +99,14 @@ class MemberList(Record, frozen=True):
     owner_key: bytes
     """The owner's Ed25519 public key, 32 bytes."""
     members: list[Member]
-    above: list[Writer]
-    former: list[Former]
+    above: list[InheritedWriter]
+    former: list[FormerWriter]
     time_ms: int
     log_head: bytes
     """Size and root of the key log the owner had seen: u64 ‖ 32 bytes; empty if none."""
 
     @property
-    def came(self) -> list[Came]:
+    def came(self) -> list[MemberOrigin]:
         """How members came, where anybody came by a group."""
         return []
 
@@ -114,7 +114,7 @@ class MemberList(Record, frozen=True):
 class GroupedList(MemberList, frozen=True):
     """A member list on which somebody came by a group."""
 
-    came: list[Came]
+    came: list[MemberOrigin]
     """Of whoever came by a group, every way; who is not here was named alone."""
 
 

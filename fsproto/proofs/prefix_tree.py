@@ -36,7 +36,7 @@ TOKEN_BITS = 256
 _TOKEN, _NODE, _HASH = 32, 16, 32
 
 
-class Entry(NamedTuple):
+class FolderEntry(NamedTuple):
     """One name of a folder: the token of the name, the node it names, its manifest's hash."""
 
     token: Token
@@ -65,8 +65,8 @@ class _Branch(NamedTuple):
     """Entries in it, as far as they show."""
 
 
-_Subtree = Entry | _Opaque | _Branch | None
-Changes = Mapping[Token, Entry | None]
+_Subtree = FolderEntry | _Opaque | _Branch | None
+Changes = Mapping[Token, FolderEntry | None]
 """What names are to stand for: an entry, or nothing."""
 
 
@@ -79,7 +79,7 @@ def _branch_root(zero: Hash, one: Hash) -> Hash:
 
 
 def _shown(tree: _Subtree) -> int:
-    return tree.shown if isinstance(tree, _Branch) else int(isinstance(tree, Entry))
+    return tree.shown if isinstance(tree, _Branch) else int(isinstance(tree, FolderEntry))
 
 
 def _root(tree: _Subtree) -> Hash:
@@ -112,7 +112,7 @@ class PrefixTree:
         self._tree = tree
 
     @classmethod
-    def build(cls, entries: Iterable[Entry]) -> PrefixTree:
+    def build(cls, entries: Iterable[FolderEntry]) -> PrefixTree:
         """Return the whole tree over entries of different tokens."""
         ordered = sorted(entries, key=_token_of)
         if any(a.token == b.token for a, b in pairwise(ordered)):
@@ -139,7 +139,7 @@ class PrefixTree:
         """How many entries it shows."""
         return _shown(self._tree)
 
-    def get(self, token: Token) -> Entry | None:
+    def get(self, token: Token) -> FolderEntry | None:
         """Return the entry, or None if it is proved absent; `IntegrityError` if neither shows."""
         tree, depth = self._tree, 0
         while isinstance(tree, _Branch):
@@ -149,7 +149,7 @@ class PrefixTree:
             raise IntegrityError("The server's proof does not cover the name that was asked for.")
         return tree if tree is not None and tree.token == token else None
 
-    def put(self, entry: Entry) -> PrefixTree:
+    def put(self, entry: FolderEntry) -> PrefixTree:
         """Return the tree with `entry` added, or in place of the one with its token."""
         return self.update({entry.token: entry})
 
@@ -185,12 +185,12 @@ class PrefixTree:
         _prove(self._tree, sorted(set(tokens)), 0, out)
         return b"".join(out)
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[FolderEntry]:
         """Give every entry that shows, in the order of their tokens."""
         stack = [self._tree]
         while stack:
             match stack.pop():
-                case Entry() as entry:
+                case FolderEntry() as entry:
                     yield entry
                 case _Branch(zero, one):
                     stack += [one, zero]
@@ -202,13 +202,13 @@ class Edit:
     def __init__(self, tree: PrefixTree) -> None:
         """Take the tree as it is."""
         self._tree = tree
-        self._changes: dict[Token, Entry | None] = {}
+        self._changes: dict[Token, FolderEntry | None] = {}
 
-    def get(self, token: Token) -> Entry | None:
+    def get(self, token: Token) -> FolderEntry | None:
         """Return the entry as changed so far; otherwise as `PrefixTree.get` does."""
         return self._changes[token] if token in self._changes else self._tree.get(token)
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: FolderEntry) -> None:
         """Add an entry, or put it in place of the one with its token."""
         self._changes[entry.token] = entry
 
@@ -223,11 +223,11 @@ class Edit:
         return self._tree.update(self._changes)
 
 
-_Change = tuple[Token, Entry | None]
-_token_of: Callable[[Entry | _Change], Token] = itemgetter(0)
+_Change = tuple[Token, FolderEntry | None]
+_token_of: Callable[[FolderEntry | _Change], Token] = itemgetter(0)
 
 
-def _build(ordered: Sequence[Entry], depth: int) -> _Subtree:
+def _build(ordered: Sequence[FolderEntry], depth: int) -> _Subtree:
     if len(ordered) < 2:  # noqa: PLR2004 - none or one
         return ordered[0] if ordered else None
     split = _split(ordered, _token_of, depth)
@@ -254,9 +254,9 @@ def _update(tree: _Subtree, changes: Sequence[_Change], depth: int) -> _Subtree:
 
 def _joined(zero: _Subtree, one: _Subtree) -> _Subtree:
     """Return the tree of two sides; a lone entry takes the place of its branch."""
-    if zero is None and (one is None or isinstance(one, Entry)):
+    if zero is None and (one is None or isinstance(one, FolderEntry)):
         return one
-    if one is None and isinstance(zero, Entry):
+    if one is None and isinstance(zero, FolderEntry):
         return zero
     return _branch(zero, one)
 
@@ -265,7 +265,7 @@ def _prove(tree: _Subtree, tokens: list[Token], depth: int, out: list[bytes]) ->
     match tree:
         case None:
             out.append(b"\x00")
-        case Entry():
+        case FolderEntry():
             out.append(b"\x01" + tree.token + tree.node + tree.manifest)
         case _Branch(zero, one) if tokens:
             out.append(b"\x03")
@@ -296,7 +296,7 @@ class _ProofReader:
         if kind == b"\x00":
             return None
         if kind == b"\x01":
-            entry = Entry(
+            entry = FolderEntry(
                 Token(self._take(_TOKEN)), NodeId(self._take(_NODE)), Hash(self._take(_HASH))
             )
             if int.from_bytes(entry.token, "big") >> (TOKEN_BITS - depth) != path:
@@ -307,7 +307,7 @@ class _ProofReader:
             return _Opaque(zero_root, one_root, _branch_root(zero_root, one_root))
         if kind == b"\x03" and depth < TOKEN_BITS:
             match self.read(depth + 1, path << 1), self.read(depth + 1, path << 1 | 1):
-                case (None, None | Entry()) | (Entry(), None):
+                case (None, None | FolderEntry()) | (FolderEntry(), None):
                     # Under a branch lie two entries or more. A change computed from any other
                     # shape would be signed with a root that the entries do not have.
                     pass

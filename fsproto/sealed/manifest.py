@@ -49,7 +49,7 @@ _SIX = b"\x96"
 """How msgpack begins an array of six."""
 
 
-class Kind(enum.IntEnum):
+class NodeKind(enum.IntEnum):
     """What a node is."""
 
     FILE = 1
@@ -84,7 +84,7 @@ class Manifest(Record, frozen=True):
     node: NodeId
     parent: NodeId
     """The folder it lies in; 16 zero bytes for a root."""
-    kind: Kind
+    kind: NodeKind
     version: int
     """1, 2, 3 … without a gap."""
     previous: Hash
@@ -318,7 +318,7 @@ def _checked(body: Manifest) -> Manifest:
         len(body.previous) == len(body.token) == crypto.HASH_SIZE,
         body.version >= 1,
         len(body.metadata) <= MAX_METADATA,
-        (body.content is not None) == (body.kind is Kind.FILE),
+        (body.content is not None) == (body.kind is NodeKind.FILE),
         1 <= body.names_since <= body.generation <= MAX_GENERATION,
         0 <= body.link_generation <= MAX_GENERATION,
         len(body.former) <= MAX_FORMER,

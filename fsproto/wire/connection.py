@@ -32,7 +32,7 @@ from fsproto.errors import (
 from fsproto.limits import MAX_HANDSHAKE_MESSAGE, MAX_RECORD
 from fsproto.messages import Message, decode, encode, encode_behind
 from fsproto.values import Value
-from fsproto.wire.frames import SMALL, Frame, Incoming, Outgoing
+from fsproto.wire.frames import SMALL, Frame, FrameBuffers, FrameReceiver
 from fsproto.wire.handshake import REFUSAL, Channel, ClientHandshake, ServerHandshake
 from fsproto.wire.records import (
     CONTROL,
@@ -43,7 +43,7 @@ from fsproto.wire.records import (
 )
 
 
-class State(enum.Enum):
+class ConnectionState(enum.Enum):
     """Where a connection stands."""
 
     HELLO = enum.auto()
@@ -110,15 +110,15 @@ class Connection:
     def __init__(self, handshake: ClientHandshake | ServerHandshake) -> None:
         """Take the half of the handshake that makes this a client's or a server's end."""
         self._handshake = handshake
-        self._state = State.HELLO
+        self._state = ConnectionState.HELLO
         self._channel: Channel | None = None
-        self._incoming = Incoming()
+        self._incoming = FrameReceiver()
         self._pending = bytearray()
         self.longest = MAX_RECORD
         """Bytes of the longest record that is taken."""
 
     @property
-    def state(self) -> State:
+    def state(self) -> ConnectionState:
         """Where the connection stands."""
         return self._state
 
@@ -139,7 +139,7 @@ class Connection:
         """Return the record that carries `message`; `ValueError` if it does not fit in one."""
         return self._keys().sealer.seal(CONTROL_HEADER.pack(CONTROL, request) + encode(message))
 
-    def send_in(self, out: Outgoing, request: int, message: Message) -> bytes | memoryview:
+    def send_in(self, out: FrameBuffers, request: int, message: Message) -> bytes | memoryview:
         """Do what `send` does, with the memory of `out` for a large record."""
         sealer = self._keys().sealer
         encode_behind(CONTROL_HEADER.pack(CONTROL, request), message, out.packed)
@@ -165,7 +165,7 @@ class Connection:
     def _keys(self) -> Channel:
         if self._channel is None:
             raise RuntimeError("this connection cannot carry messages yet")
-        if self._state is State.CLOSED:
+        if self._state is ConnectionState.CLOSED:
             raise ConnectionOver
         return self._channel
 
@@ -182,7 +182,7 @@ class Connection:
     def received(self, count: int) -> None:
         """Say that so many bytes of `room` were filled; 0 means that no more will come."""
         if not count:
-            self._state = State.CLOSED
+            self._state = ConnectionState.CLOSED
             raise ConnectionLost
         self._incoming.filled(count)
 
@@ -205,17 +205,17 @@ class Connection:
         Frames must be opened in the order they were taken, but may be opened in another thread
         while the next one is being received.
         """
-        if self._state is State.CLOSED:
+        if self._state is ConnectionState.CLOSED:
             raise ConnectionLost
         try:
             return self._incoming.take() if self._whole() else None
         except FsError:
-            self._state = State.CLOSED
+            self._state = ConnectionState.CLOSED
             raise
 
     def _whole(self) -> bool:
         """Tell whether there is a whole frame, having used up what `receive_data` was given."""
-        incoming, hello = self._incoming, self._state is State.HELLO
+        incoming, hello = self._incoming, self._state is ConnectionState.HELLO
         while not (whole := incoming.whole(self._limit(), hello=hello)) and self._pending:
             room = incoming.room()
             count = min(len(room), len(self._pending))
@@ -230,16 +230,16 @@ class Connection:
         With `into`, a large record is opened there, and the event holds a view of it.
         """
         try:
-            if self._state is State.CLOSED:
+            if self._state is ConnectionState.CLOSED:
                 raise ConnectionOver
-            if self._state is not State.OPEN:
+            if self._state is not ConnectionState.OPEN:
                 return self._advance(bytes(frame.body))
             opener = self._keys().opener
             if into is not None and len(frame.body) > SMALL:
                 return _parse(opener.open_into(frame.header, frame.body, into))
             return _parse(memoryview(opener.open(frame.header, frame.body)))
         except FsError:
-            self._state = State.CLOSED
+            self._state = ConnectionState.CLOSED
             raise
         finally:
             self._incoming.give_back(frame)
@@ -250,29 +250,31 @@ class Connection:
         return NEED_DATA if frame is None else self.open_frame(frame)
 
     def _limit(self) -> int:
-        return self.longest if self._state is State.OPEN else MAX_HANDSHAKE_MESSAGE
+        return self.longest if self._state is ConnectionState.OPEN else MAX_HANDSHAKE_MESSAGE
 
     def _advance(self, message: bytes) -> Event:
         match self._state, self._handshake:
-            case State.HELLO, ClientHandshake() as client:
+            case ConnectionState.HELLO, ClientHandshake() as client:
                 answer, self._channel = client.receive_hello(message)
-                self._state = State.CONFIRM
+                self._state = ConnectionState.CONFIRM
                 return Reply(_framed(answer))
-            case State.CONFIRM, ClientHandshake() as client:
+            case ConnectionState.CONFIRM, ClientHandshake() as client:
                 client.receive_confirm(message)
-                self._state = State.OPEN
+                self._state = ConnectionState.OPEN
                 return Ready()
-            case State.HELLO, ServerHandshake() as server if host_key_moves.is_question(message):
+            case ConnectionState.HELLO, ServerHandshake() as server if host_key_moves.is_question(
+                message
+            ):
                 answer = server.receive_question(message)
-                self._state = State.CLOSED  # it was all that is said on such a connection
+                self._state = ConnectionState.CLOSED  # it was all that is said on such a connection
                 return Reply(_framed(answer))
-            case State.HELLO, ServerHandshake() as server:
+            case ConnectionState.HELLO, ServerHandshake() as server:
                 answer = server.receive_hello(message)
-                self._state = State.KEY
+                self._state = ConnectionState.KEY
                 return Reply(_framed(answer))
-            case State.KEY, ServerHandshake() as server:
+            case ConnectionState.KEY, ServerHandshake() as server:
                 confirm, self._channel = server.receive_key(message)
-                self._state = State.OPEN
+                self._state = ConnectionState.OPEN
                 return Reply(_framed(confirm))
         raise RuntimeError("no such state")  # the table above has no other pair
 

@@ -22,7 +22,7 @@ class Frame(Value, frozen=True):
     buffer: bytearray
 
 
-class Incoming:
+class FrameReceiver:
     """The frame that is being received, and the buffers large ones are received into.
 
     A large buffer is used again while large frames come (new memory would cost more than the
@@ -81,7 +81,7 @@ class Incoming:
             self._spare.append(frame.buffer)
 
 
-class Outgoing:
+class FrameBuffers:
     """The memory that large frames are made in, one after the other.
 
     What was made in it holds until the next one is, or until it is let go of.

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.tree.tree import Located
+from fsclient.tree.tree import TreeNode
 from fsproto.names import parse_path
-from tests.support.hostile_server import LyingServer
+from tests.support.hostile_server import HostileServer
 from tests.support.team import gathered
 from tests.support.world import FILES, READY, World, until
 
@@ -37,9 +37,9 @@ def world(first_world: World, tmp_path: Path) -> World:
 
 
 @pytest.fixture
-def liar(world: World) -> Iterator[LyingServer]:
+def liar(world: World) -> Iterator[HostileServer]:
     """A server on the world, in this process; honest until it is told what to lie."""
-    with LyingServer(world.home) as server:
+    with HostileServer(world.home) as server:
         world.meet(server.address)
         yield server
 
@@ -57,9 +57,9 @@ def team(first_team: World, tmp_path: Path) -> World:
 
 
 @pytest.fixture
-def server(team: World) -> Iterator[LyingServer]:
+def server(team: World) -> Iterator[HostileServer]:
     """A server on the team's home, in this process; honest until it is told what to lie."""
-    with LyingServer(team.home) as server:
+    with HostileServer(team.home) as server:
         team.meet(server.address)
         yield server
 
@@ -80,11 +80,11 @@ def _no_server_fails(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def places(first_world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Located]:
+def places(first_world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, TreeNode]:
     """What alice has, by its path; the same in every world."""
     world = first_world.copy(tmp_path_factory.mktemp("looked at"))
     paths = ["/", "reports", "archive", *FILES["alice"]]
-    with LyingServer(world.home) as server:
+    with HostileServer(world.home) as server:
         world.meet(server.address)
         with world.alice.session() as session:
             return {path: session.tree.find(parse_path(path)) for path in paths}

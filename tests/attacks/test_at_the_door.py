@@ -14,13 +14,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from fsd.net.timing import DoorPolicy
+from fsd.net.timing import ListenerPolicy
 from fsproto import crypto
 from fsproto.errors import VersionMismatchError
 from fsproto.link import Address
 from fsproto.wire.handshake import ClientHandshake
 from tests.support.fixed_keys import rsa_key, stretch
-from tests.support.hostile_server import LyingServer
+from tests.support.hostile_server import HostileServer
 from tests.support.proxy import framed
 from tests.support.servers import RunningServer
 from tests.support.world import NOTES, World, until
@@ -130,16 +130,16 @@ def test_more_connections_than_the_server_can_hold_do_not_end_it(world: World) -
 
 @pytest.mark.parametrize("so_far", [b"", HELLO[:2], HELLO[:-1], HELLO], ids=len)
 def test_who_does_not_log_in_in_time_is_shown_out(world: World, so_far: bytes) -> None:
-    policy = DoorPolicy(login_s=0.3)
-    with LyingServer(world.home, policy=policy) as server, connected(server.address) as stranger:
+    policy = ListenerPolicy(login_s=0.3)
+    with HostileServer(world.home, policy=policy) as server, connected(server.address) as stranger:
         stranger.sendall(so_far)
         received = b"".join(iter(lambda: stranger.recv(4096), b""))  # until it is closed
         assert bool(received) == (so_far == HELLO)
 
 
 def test_a_sender_of_single_bytes_is_shown_out_too(world: World) -> None:
-    policy = DoorPolicy(login_s=0.3)
-    with LyingServer(world.home, policy=policy) as server, connected(server.address) as stranger:
+    policy = ListenerPolicy(login_s=0.3)
+    with HostileServer(world.home, policy=policy) as server, connected(server.address) as stranger:
         sent = iter(HELLO)
 
         def shown_out() -> bool:

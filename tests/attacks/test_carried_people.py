@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from fsproto.messages.account import Welcome
 from fsproto.signed import Signed
-from tests.support.hostile_server import Bends, LyingServer
+from tests.support.hostile_server import HostileServer, Rewrites
 from tests.support.world import World
 
 PHRASE = "a passphrase for the file"
@@ -24,7 +24,9 @@ def carried(world: World) -> None:
     alice.run("--otp", alice.app.fresh(), "login").succeeds()
 
 
-def test_who_was_compared_is_compared_on_the_other_machine(world: World, liar: LyingServer) -> None:
+def test_who_was_compared_is_compared_on_the_other_machine(
+    world: World, liar: HostileServer
+) -> None:
     world.alice.run("verify", "bob", "--confirm").succeeds()
     carried(world)
     assert b"compared" in world.alice.run("verify", "bob").succeeds()
@@ -32,7 +34,7 @@ def test_who_was_compared_is_compared_on_the_other_machine(world: World, liar: L
 
 
 def test_a_log_that_is_older_than_the_one_carried_along_is_refused(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     heads: list[Signed] = []
 
@@ -40,9 +42,9 @@ def test_a_log_that_is_older_than_the_one_carried_along_is_refused(
         heads.append(said.log)
         return said
 
-    liar.lie = Bends(Welcome, told)
+    liar.lie = Rewrites(Welcome, told)
     world.bob.run("keys", "rotate").succeeds()
     world.alice.run("ls").succeeds()
     carried(world)
-    liar.lie = Bends(Welcome, lambda said: replace(said, log=heads[0]))
+    liar.lie = Rewrites(Welcome, lambda said: replace(said, log=heads[0]))
     assert "OLDER KEY LOG" in world.alice.run("ls").fails(7)

@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from fsclient.connection.retry import Patience
+from fsclient.connection.retry import Timeouts
 from fsclient.transfer.up import batch
 from fsproto.errors import ConnectionLost, OutOfSpaceError
 from fsproto.messages import Message
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit
-from tests.support.hostile_server import Lie, LyingServer, Said
+from tests.support.hostile_server import HostileServer, Lie, Said
 from tests.support.world import Person, World, finish
 
 BATCH = 3
 """Changes in a commit here."""
 COUNT = BATCH * (batch.COMMITS_AHEAD + 3) + 1
 """Changes in all: more commits than are under way at once."""
-AT_ONCE = Patience(silence_s=20, give_up_s=30, first_pause_s=0.001, longest_pause_s=0.01)
+AT_ONCE = Timeouts(silence_s=20, give_up_s=30, first_pause_s=0.001, longest_pause_s=0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,7 @@ def named(person: Person, folder: str) -> list[str]:
 
 
 def test_a_new_folder_is_put_while_somebody_changes_what_it_lies_in(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     alice = world.alice
     names, other = many(alice), alice.write("other", b"other")
@@ -76,7 +76,7 @@ def test_a_new_folder_is_put_while_somebody_changes_what_it_lies_in(
 
 @pytest.mark.parametrize("folders", [True, False])
 def test_what_was_sent_beside_a_commit_that_is_refused_is_seen_to(
-    world: World, liar: LyingServer, folders: bool
+    world: World, liar: HostileServer, folders: bool
 ) -> None:
     def refuse() -> None:
         raise OutOfSpaceError("No room.")
@@ -95,7 +95,7 @@ def test_what_was_sent_beside_a_commit_that_is_refused_is_seen_to(
 
 
 def test_a_server_that_forgets_what_it_has_said_is_made_is_caught_by_its_next_answer(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     alice = world.alice
     many(alice, "reports")
@@ -126,7 +126,7 @@ class Mute(Lie):
 
 
 def test_removals_of_which_nobody_has_told_are_not_taken_for_somebody_elses(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     alice = world.alice
     names = many(alice)

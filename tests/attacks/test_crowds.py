@@ -12,15 +12,15 @@ import time
 
 import pytest
 
-from fsd.net.timing import DoorPolicy
+from fsd.net.timing import ListenerPolicy
 from fsproto.errors import ConnectionLost, RemoteProtocolError
 from fsproto.limits import MAX_LOGIN
 from fsproto.messages.account import Login
 from fsproto.messages.base import Failure
 from tests.attacks.test_at_the_door import HELLO, connected
 from tests.attacks.test_sessions import disable, expire, host_key
-from tests.support.hostile_server import LyingServer
-from tests.support.raw_client import Raw
+from tests.support.hostile_server import HostileServer
+from tests.support.raw_client import RawClient
 from tests.support.servers import enrol_person
 from tests.support.world import NOTES, World, until
 
@@ -37,8 +37,8 @@ def is_closed(stranger: socket.socket) -> bool:
 
 
 def test_who_waits_longest_without_logging_in_makes_room_for_others(world: World) -> None:
-    policy = DoorPolicy(refusal_s=0.05, waiting_of_one=5)
-    with LyingServer(world.home, policy=policy) as server, contextlib.ExitStack() as opened:
+    policy = ListenerPolicy(refusal_s=0.05, waiting_of_one=5)
+    with HostileServer(world.home, policy=policy) as server, contextlib.ExitStack() as opened:
         world.meet(server.address)
         strangers = [opened.enter_context(connected(server.address)) for _ in range(20)]
         until(lambda: server.connections <= 5, "only so many wait inside")
@@ -48,8 +48,8 @@ def test_who_waits_longest_without_logging_in_makes_room_for_others(world: World
 
 
 def test_who_has_logged_in_does_not_make_room_for_strangers(world: World) -> None:
-    policy = DoorPolicy(refusal_s=0.05, waiting=3, waiting_of_one=3)
-    with LyingServer(world.home, policy=policy) as server, contextlib.ExitStack() as opened:
+    policy = ListenerPolicy(refusal_s=0.05, waiting=3, waiting_of_one=3)
+    with HostileServer(world.home, policy=policy) as server, contextlib.ExitStack() as opened:
         world.meet(server.address)
         with world.alice.session() as session:
             for _ in range(10):
@@ -59,29 +59,29 @@ def test_who_has_logged_in_does_not_make_room_for_strangers(world: World) -> Non
 
 
 def test_keys_are_exchanged_no_faster_than_the_operator_says(world: World) -> None:
-    policy = DoorPolicy(handshakes_a_second_of_one=20, handshakes_at_once=2)
+    policy = ListenerPolicy(handshakes_a_second_of_one=20, handshakes_at_once=2)
     key = host_key(world.alice)
-    with LyingServer(world.home, policy=policy) as server:
+    with HostileServer(world.home, policy=policy) as server:
         began = time.monotonic()
         for _ in range(9):
-            Raw(server.address, key).socket.close()
+            RawClient(server.address, key).socket.close()
         assert time.monotonic() - began >= 8 / 20  # one at once, and the others at the rate
 
 
 def test_more_keys_than_can_be_exchanged_in_time_are_not_waited_for(world: World) -> None:
-    policy = DoorPolicy(login_s=0.5, handshakes_a_second_of_one=1, handshakes_at_once=2)
-    with LyingServer(world.home, policy=policy) as server:
-        Raw(server.address, host_key(world.alice)).socket.close()
+    policy = ListenerPolicy(login_s=0.5, handshakes_a_second_of_one=1, handshakes_at_once=2)
+    with HostileServer(world.home, policy=policy) as server:
+        RawClient(server.address, host_key(world.alice)).socket.close()
         with pytest.raises(ConnectionLost):
-            Raw(server.address, host_key(world.alice))
+            RawClient(server.address, host_key(world.alice))
 
 
 def test_before_the_login_nobody_makes_the_server_hold_much(world: World) -> None:
-    with LyingServer(world.home) as server:
-        with Raw(server.address, host_key(world.alice)) as raw:
+    with HostileServer(world.home) as server:
+        with RawClient(server.address, host_key(world.alice)) as raw:
             ask = raw.login(world.alice, ticket=bytes(MAX_LOGIN - 2000))
             assert isinstance(raw.ask(ask), Failure)
-        with Raw(server.address, host_key(world.alice)) as raw:
+        with RawClient(server.address, host_key(world.alice)) as raw:
             with contextlib.suppress(ConnectionError):  # it does not wait for all of it
                 raw.send(raw.login(world.alice, ticket=bytes(MAX_LOGIN)))
             with contextlib.suppress(RemoteProtocolError):
@@ -93,9 +93,9 @@ def test_before_the_login_nobody_makes_the_server_hold_much(world: World) -> Non
 ROUNDS = 12
 
 
-def refusal_time(world: World, server: LyingServer, ask: Login) -> float:
+def refusal_time(world: World, server: HostileServer, ask: Login) -> float:
     """Log in with what is refused; return how long, in seconds, the answer took."""
-    with Raw(server.address, host_key(world.alice)) as raw:
+    with RawClient(server.address, host_key(world.alice)) as raw:
         identity = raw.login(world.alice)  # signed for this very channel, where it matters
         signed = Login(ask.user, identity.signature, ask.otp, ask.ticket)
         began = time.monotonic()
@@ -117,8 +117,8 @@ def test_neither_words_nor_time_tell_why_a_login_is_refused(world: World) -> Non
     enrol_person_in(world, "carla")
     disable(world, "bob")
     expire(world, "carol")
-    policy, replayed = DoorPolicy(refusal_s=delay), world.alice.app.fresh()
-    with LyingServer(world.home, policy=policy) as server:
+    policy, replayed = ListenerPolicy(refusal_s=delay), world.alice.app.fresh()
+    with HostileServer(world.home, policy=policy) as server:
         world.meet(server.address)
         world.alice.run("--otp", replayed, "login").succeeds()
         reasons = {

@@ -16,22 +16,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fsclient.connection.retry import WORTH_KEEPING, Patience
+from fsclient.connection.retry import WORTH_KEEPING, Timeouts
 from fsclient.transfer.up.batch import BATCH_BYTES, COMMITS_AHEAD
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.files import Resume, Upload
 from fsproto.types import Salt
 from fsproto.wire.connection import Control, Data, Event
-from tests.support.cutting_proxy import Cut, Scissors
+from tests.support.cutting_proxy import Cut, CuttingProxy
 from tests.support.fixed_keys import stretch
-from tests.support.hostile_server import Lie, LyingServer
+from tests.support.hostile_server import HostileServer, Lie
 from tests.support.proxy import To
 from tests.support.world import Person, World
 
 LARGE = stretch("large", WORTH_KEEPING + 700_001)
 """Five segments, and a sixth that is not full."""
-AT_ONCE = Patience(silence_s=20, give_up_s=30, first_pause_s=0.001, longest_pause_s=0.01)
-NEVER = Patience(give_up_s=0)
+AT_ONCE = Timeouts(silence_s=20, give_up_s=30, first_pause_s=0.001, longest_pause_s=0.01)
+NEVER = Timeouts(give_up_s=0)
 LOGGED_IN = 8_000
 """Bytes within which, in each direction, a client has logged in and found its folder."""
 LOST = 3
@@ -69,7 +69,7 @@ class Witness(Lie):
 
 
 @pytest.fixture
-def witness(liar: LyingServer) -> Iterator[Witness]:
+def witness(liar: HostileServer) -> Iterator[Witness]:
     """Remembers what came to the server."""
     liar.lie = seen = Witness()
     yield seen
@@ -100,9 +100,9 @@ few = settings(
 )
 
 
-def through(person: Person, server: LyingServer, cut: list[Cut]) -> Scissors:
+def through(person: Person, server: HostileServer, cut: list[Cut]) -> CuttingProxy:
     """Let a person reach the server through scissors only."""
-    between = Scissors(server.address, cut)
+    between = CuttingProxy(server.address, cut)
     person.meet(between.address)
     return between
 
@@ -110,7 +110,7 @@ def through(person: Person, server: LyingServer, cut: list[Cut]) -> Scissors:
 @given(cut=cuts())
 @few
 def test_a_put_that_is_cut_anywhere_goes_on_by_itself(
-    world: World, liar: LyingServer, witness: Witness, cut: list[Cut]
+    world: World, liar: HostileServer, witness: Witness, cut: list[Cut]
 ) -> None:
     alice = world.alice
     alice.patience = AT_ONCE
@@ -128,7 +128,7 @@ def test_a_put_that_is_cut_anywhere_goes_on_by_itself(
 @given(cut=cuts())
 @few
 def test_a_put_that_is_cut_anywhere_goes_on_with_the_next_command(
-    world: World, liar: LyingServer, witness: Witness, cut: list[Cut]
+    world: World, liar: HostileServer, witness: Witness, cut: list[Cut]
 ) -> None:
     alice = world.alice
     alice.patience = NEVER
@@ -148,7 +148,7 @@ def test_a_put_that_is_cut_anywhere_goes_on_with_the_next_command(
 @given(cut=cuts(), stops=st.booleans())
 @few
 def test_a_get_that_is_cut_anywhere_goes_on(
-    world: World, liar: LyingServer, large: str, cut: list[Cut], stops: bool
+    world: World, liar: HostileServer, large: str, cut: list[Cut], stops: bool
 ) -> None:
     alice = world.alice
     alice.patience = NEVER if stops else AT_ONCE
@@ -168,7 +168,7 @@ def test_a_get_that_is_cut_anywhere_goes_on(
 @given(cut=cuts())
 @few
 def test_a_file_on_its_way_to_a_pipe_goes_on_and_nothing_comes_twice(
-    world: World, liar: LyingServer, large: str, cut: list[Cut]
+    world: World, liar: HostileServer, large: str, cut: list[Cut]
 ) -> None:
     alice = world.alice
     alice.patience = AT_ONCE
@@ -179,7 +179,7 @@ def test_a_file_on_its_way_to_a_pipe_goes_on_and_nothing_comes_twice(
 @given(cut=cuts())
 @few
 def test_a_folder_of_small_and_large_files_goes_on_in_both_directions(
-    world: World, liar: LyingServer, witness: Witness, tmp_path: Path, cut: list[Cut]
+    world: World, liar: HostileServer, witness: Witness, tmp_path: Path, cut: list[Cut]
 ) -> None:
     alice = world.alice
     alice.patience = AT_ONCE
@@ -205,7 +205,7 @@ assert len(MANY) * 50_000 > (COMMITS_AHEAD + 2) * BATCH_BYTES
 @given(cut=st.lists(first_cuts(5_500_000), min_size=1, max_size=5), data=st.data())
 @few
 def test_commits_that_were_sent_ahead_are_made_once_wherever_they_are_cut(
-    world: World, liar: LyingServer, cut: list[Cut], data: st.DataObject
+    world: World, liar: HostileServer, cut: list[Cut], data: st.DataObject
 ) -> None:
     alice = world.alice
     alice.patience = AT_ONCE
@@ -232,7 +232,7 @@ def hidden(person: Person) -> list[Path]:
 
 
 @pytest.fixture
-def large(world: World, liar: LyingServer) -> str:
+def large(world: World, liar: HostileServer) -> str:
     """The name of a large file that is there already."""
     world.alice.put("large", LARGE).succeeds()
     return "large"

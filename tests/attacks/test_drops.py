@@ -28,7 +28,7 @@ from tests.support.dropped_files import (
     waiting,
 )
 from tests.support.fixed_keys import stretch, turned
-from tests.support.hostile_server import BendsSegments, Lie
+from tests.support.hostile_server import Lie, RewritesSegments
 from tests.support.world import World
 
 # --- honest, so that the refusals below mean something
@@ -135,7 +135,7 @@ def test_the_content_of_another_drop_is_refused(world, liar, size):
     drop(liar, world.alice, "b", stretch("2", size))
     with world.alice.session() as session:
         other = session.connection.call(GetDrops(), Drops).drops[1]
-    liar.lie = BendsSegments(lambda _: segments(stored(world, other.content.root)))
+    liar.lie = RewritesSegments(lambda _: segments(stored(world, other.content.root)))
     world.alice.run("inbox", "accept", "a").fails(7)
     assert names(world.alice) == []
     liar.lie = Lie()
@@ -157,7 +157,7 @@ def test_the_content_of_another_drop_is_refused(world, liar, size):
 )
 def test_content_that_is_not_what_came_is_refused(world, liar, how):
     drop(liar, world.alice, "large.bin", LARGE)
-    liar.lie = BendsSegments(how)
+    liar.lie = RewritesSegments(how)
     refused(world.alice)
     liar.lie = Lie()
     world.alice.run("inbox", "accept", "--all").succeeds()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fixed_keys import stretch
-from tests.support.hostile_server import LyingServer
+from tests.support.hostile_server import HostileServer
 from tests.support.servers import NotReadyError, RunningServer, run
 from tests.support.world import DRAFT, NOTES, PLAN, World, until
 
@@ -191,7 +191,7 @@ def limited(large: Path) -> Iterator[None]:
 
 
 def test_a_file_larger_than_the_disk_takes_leaves_the_old_one(
-    world: World, liar: LyingServer, limited: None
+    world: World, liar: HostileServer, limited: None
 ) -> None:
     target = world.alice.write("here", b"what is here")
     world.alice.run("get", "plan.bin", target).fails(NO_SPACE)
@@ -201,7 +201,7 @@ def test_a_file_larger_than_the_disk_takes_leaves_the_old_one(
 
 
 def test_a_file_larger_than_the_servers_disk_takes_is_refused(
-    world: World, liar: LyingServer, large: Path, limited: None
+    world: World, liar: HostileServer, large: Path, limited: None
 ) -> None:
     alice = world.alice
     alice.run("put", large, "draft.bin").fails(NO_SPACE)

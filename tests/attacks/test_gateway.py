@@ -13,23 +13,23 @@ import paramiko
 import pytest
 
 from fsclient.app import App
-from fsclient.gateway.content import Contents
+from fsclient.gateway.content import SealedContent
 from fsclient.gateway.keys import ensure_keys
-from fskit.sftp.codes import Ask, Open, Status, Tell
+from fskit.sftp.codes import OpenFlag, Request, Response, StatusCode
 from fskit.sftp.packets import Attributes, Fields, Packets, packet, string, u32, u64
 from fsproto.errors import IntegrityError
 from fsproto.names import parse_path
 from fsproto.sealed import stream
 from tests.support.client_processes import Client
-from tests.support.gateways import Gateway, at, gateway
+from tests.support.gateways import RunningGateway, at, gateway
 
 MIB = 1 << 20
 _NO_ATTRIBUTES = Attributes().packed()
-_NEW = Open.WRITE | Open.CREATE | Open.TRUNCATE
+_NEW = OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.TRUNCATE
 
 
 @pytest.fixture(scope="module")
-def running(shared_server, tmp_path_factory) -> Iterator[Gateway]:
+def running(shared_server, tmp_path_factory) -> Iterator[RunningGateway]:
     person = Client(shared_server, "gatewayed", tmp_path_factory.mktemp("gatewayed")).enrol()
     with gateway(person) as found:
         yield found
@@ -46,8 +46,8 @@ class Raw:
         self._came: list[memoryview] = []
 
     def begin(self) -> Raw:
-        self.channel.sendall(packet(Ask.INIT, u32(3)))
-        assert self.next()[0] == Tell.VERSION
+        self.channel.sendall(packet(Request.INIT, u32(3)))
+        assert self.next()[0] == Response.VERSION
         return self
 
     def ask(self, kind: int, *parts: bytes) -> tuple[int, Fields]:
@@ -62,12 +62,12 @@ class Raw:
 
     def status(self, kind: int, *parts: bytes) -> tuple[int, str]:
         found, fields = self.ask(kind, *parts)
-        assert found == Tell.STATUS
+        assert found == Response.STATUS
         return fields.u32(), fields.text()
 
-    def open(self, path: str, flags: Open) -> bytes:
-        kind, fields = self.ask(Ask.OPEN, string(path), u32(flags), _NO_ATTRIBUTES)
-        assert kind == Tell.HANDLE, (fields.u32(), fields.text())
+    def open(self, path: str, flags: OpenFlag) -> bytes:
+        kind, fields = self.ask(Request.OPEN, string(path), u32(flags), _NO_ATTRIBUTES)
+        assert kind == Response.HANDLE, (fields.u32(), fields.text())
         return bytes(fields.string())
 
     def next(self) -> memoryview:
@@ -142,10 +142,14 @@ def test_an_upload_that_is_cut_off_is_never_published(running):
         for name, pieces in (("cut-small", 1), ("cut-large", 40)):
             handle = raw.open(name, _NEW)
             for index in range(pieces):
-                status = raw.status(Ask.WRITE, string(handle), u64(index * len(data)), string(data))
-                assert status[0] == Status.OK
+                status = raw.status(
+                    Request.WRITE, string(handle), u64(index * len(data)), string(data)
+                )
+                assert status[0] == StatusCode.OK
         # The middle of a packet is the last that is heard.
-        raw.channel.sendall(packet(Ask.WRITE, u32(7), string(handle), u64(0), string(data))[:5000])
+        raw.channel.sendall(
+            packet(Request.WRITE, u32(7), string(handle), u64(0), string(data))[:5000]
+        )
         transport.sock.shutdown(socket.SHUT_RDWR)
     assert _settled(running)
     assert running.client.names() == before
@@ -162,7 +166,7 @@ def test_a_program_that_is_killed_leaves_the_old_version(running):
     assert running.client.cat("old") == b"as it was"
 
 
-def _settled(running: Gateway) -> bool:
+def _settled(running: RunningGateway) -> bool:
     """Wait until all connections that have ended are done with."""
     for guest in list(running.parts.server._guests):
         assert guest._transport is not None
@@ -174,42 +178,42 @@ def _settled(running: Gateway) -> bool:
 
 def test_a_handle_is_of_no_use_once_it_is_closed(raw):
     handle = raw.open("f", _NEW)
-    assert raw.status(Ask.CLOSE, string(handle))[0] == Status.OK
+    assert raw.status(Request.CLOSE, string(handle))[0] == StatusCode.OK
     for kind, rest in (
-        (Ask.CLOSE, b""),
-        (Ask.READ, u64(0) + u32(1)),
-        (Ask.WRITE, u64(0) + string(b"x")),
-        (Ask.FSTAT, b""),
-        (Ask.FSETSTAT, _NO_ATTRIBUTES),
-        (Ask.READDIR, b""),
+        (Request.CLOSE, b""),
+        (Request.READ, u64(0) + u32(1)),
+        (Request.WRITE, u64(0) + string(b"x")),
+        (Request.FSTAT, b""),
+        (Request.FSETSTAT, _NO_ATTRIBUTES),
+        (Request.READDIR, b""),
     ):
         status, sentence = raw.status(kind, string(handle), rest)
-        assert (status, sentence) == (Status.FAILURE, "That handle is not open.")
+        assert (status, sentence) == (StatusCode.FAILURE, "That handle is not open.")
     for name in (b"", b"x", b"\xff" * 256):
-        assert raw.status(Ask.CLOSE, string(name))[0] == Status.FAILURE
+        assert raw.status(Request.CLOSE, string(name))[0] == StatusCode.FAILURE
 
 
 def test_paths_lead_nowhere_else(raw):
     for path in ("/etc/passwd", "../../../../../etc/passwd", "a/../../etc/passwd"):
-        status, sentence = raw.status(Ask.STAT, string(path))
-        assert status == Status.NO_SUCH_FILE
+        status, sentence = raw.status(Request.STAT, string(path))
+        assert status == StatusCode.NO_SUCH_FILE
         assert "/etc" in sentence
-    kind, fields = raw.ask(Ask.REALPATH, string("../../.."))
-    assert kind == Tell.NAME
+    kind, fields = raw.ask(Request.REALPATH, string("../../.."))
+    assert kind == Response.NAME
     assert (fields.u32(), fields.text()) == (1, "/")
 
 
 @pytest.mark.parametrize("name", [b"x" * 65536, b"\xff\xfe", b"a\0b", b"\x1b[2J"], ids=len)
 def test_names_that_cannot_be_are_refused_in_a_sentence(raw, name):
     for kind, rest in (
-        (Ask.STAT, b""),
-        (Ask.MKDIR, _NO_ATTRIBUTES),
-        (Ask.OPEN, u32(_NEW) + _NO_ATTRIBUTES),
-        (Ask.OPENDIR, b""),
-        (Ask.RENAME, string("x")),
+        (Request.STAT, b""),
+        (Request.MKDIR, _NO_ATTRIBUTES),
+        (Request.OPEN, u32(_NEW) + _NO_ATTRIBUTES),
+        (Request.OPENDIR, b""),
+        (Request.RENAME, string("x")),
     ):
         status, sentence = raw.status(kind, string(name), rest)
-        assert status == Status.FAILURE
+        assert status == StatusCode.FAILURE
         assert sentence.endswith(".")
         assert len(sentence) < 300
         assert sentence.isprintable()
@@ -217,22 +221,22 @@ def test_names_that_cannot_be_are_refused_in_a_sentence(raw, name):
 
 def test_what_cannot_be_read_is_said_to_be_so_and_the_next_is_served(raw):
     for kind, payload in (
-        (Ask.OPEN, b""),
-        (Ask.READ, u32(0xFFFFFFFF)),
-        (Ask.STAT, string("x")[:-1]),
-        (Ask.SETSTAT, string("x") + u32(0x80000000) + u32(1 << 31)),
-        (Ask.EXTENDED, b"\0"),
+        (Request.OPEN, b""),
+        (Request.READ, u32(0xFFFFFFFF)),
+        (Request.STAT, string("x")[:-1]),
+        (Request.SETSTAT, string("x") + u32(0x80000000) + u32(1 << 31)),
+        (Request.EXTENDED, b"\0"),
     ):
-        assert raw.status(kind, payload)[0] == Status.BAD_MESSAGE
-    for unknown, payload in ((99, b""), (int(Ask.EXTENDED), string("nothing@known"))):
-        assert raw.status(unknown, payload)[0] == Status.OP_UNSUPPORTED
+        assert raw.status(kind, payload)[0] == StatusCode.BAD_MESSAGE
+    for unknown, payload in ((99, b""), (int(Request.EXTENDED), string("nothing@known"))):
+        assert raw.status(unknown, payload)[0] == StatusCode.OP_UNSUPPORTED
     hard = string("hardlink@openssh.com") + string("a") + string("b")
-    assert raw.status(Ask.EXTENDED, hard)[0] == Status.OP_UNSUPPORTED
-    assert raw.ask(Ask.STAT, string("/"))[0] == Tell.ATTRS
+    assert raw.status(Request.EXTENDED, hard)[0] == StatusCode.OP_UNSUPPORTED
+    assert raw.ask(Request.STAT, string("/"))[0] == Response.ATTRS
 
 
 def test_a_conversation_that_makes_no_sense_ends(running):
-    for nonsense in (packet(Ask.STAT, u32(1), string("/")), u32(1 << 31) + b"x", u32(0) + b"x"):
+    for nonsense in (packet(Request.STAT, u32(1), string("/")), u32(1 << 31) + b"x", u32(0) + b"x"):
         with running.ssh() as transport:
             raw = Raw(transport)
             raw.channel.sendall(nonsense)
@@ -241,17 +245,17 @@ def test_a_conversation_that_makes_no_sense_ends(running):
 
 
 def test_no_more_is_opened_than_there_is_room_for(raw):
-    raw.status(Ask.MKDIR, string("opened"), _NO_ATTRIBUTES)
+    raw.status(Request.MKDIR, string("opened"), _NO_ATTRIBUTES)
     handles = []
     while True:
-        kind, fields = raw.ask(Ask.OPENDIR, string("opened"))
-        if kind != Tell.HANDLE:
+        kind, fields = raw.ask(Request.OPENDIR, string("opened"))
+        if kind != Response.HANDLE:
             break
         handles.append(bytes(fields.string()))
     assert len(handles) == 1024
-    assert fields.u32() == Status.FAILURE
-    assert raw.status(Ask.CLOSE, string(handles[0]))[0] == Status.OK
-    assert raw.ask(Ask.OPENDIR, string("opened"))[0] == Tell.HANDLE
+    assert fields.u32() == StatusCode.FAILURE
+    assert raw.status(Request.CLOSE, string(handles[0]))[0] == StatusCode.OK
+    assert raw.ask(Request.OPENDIR, string("opened"))[0] == Response.HANDLE
 
 
 def test_whoever_reads_a_forged_file_to_its_end_is_told(running, tmp_path):
@@ -262,7 +266,7 @@ def test_whoever_reads_a_forged_file_to_its_end_is_told(running, tmp_path):
     app.options.home = running.client.home
     with app.session() as session:
         found = session.tree.find(parse_path("forged"))
-    honest, forged = Contents(found), Contents(found)
+    honest, forged = SealedContent(found), SealedContent(found)
     key, content = found.metadata.file_key, found.manifest.body.content
     assert key is not None
     assert content is not None
@@ -286,7 +290,7 @@ def test_a_forged_segment_is_not_read(running, tmp_path):
     (tmp_path / "f").write_bytes(bytes(MIB))
     running.client.quick("put", str(tmp_path / "f"), "d/f").ok()
     files = running.filesystem()
-    handle = files.opened.open(at("d/f"), Open.READ)
+    handle = files.opened.open(at("d/f"), OpenFlag.READ)
     contents = handle.reading._contents
     with pytest.raises(IntegrityError):
         contents.open(0, memoryview(bytes(MIB)))

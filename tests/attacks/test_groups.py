@@ -19,7 +19,7 @@ from fsd.home.home import Home
 from fsproto.errors import FsError
 from fsproto.keys.grants import Role, unwrap
 from fsproto.keys.identity import Identity
-from fsproto.keys.member_list import Came, GroupedList, MemberList, stated_members
+from fsproto.keys.member_list import GroupedList, MemberList, MemberOrigin, stated_members
 from fsproto.limits import MAX_GROUP
 from fsproto.messages import Message
 from fsproto.messages.keylog import BundleOf
@@ -27,7 +27,7 @@ from fsproto.messages.shares import GetShared, Group, Shared
 from fsproto.packing import pack
 from fsproto.signed import Signed
 from tests.attacks.test_shared_keys import admin, taken_over
-from tests.support.hostile_server import Bends, Lie, LyingServer
+from tests.support.hostile_server import HostileServer, Lie, Rewrites
 from tests.support.team import Q1
 from tests.support.world import FILES, Person, World
 
@@ -35,7 +35,7 @@ OLD = FILES["alice"]["archive/old.txt"]
 
 
 @pytest.fixture
-def night(team: World, server: LyingServer) -> LyingServer:
+def night(team: World, server: HostileServer) -> HostileServer:
     """The server, with a group of alice, bob and dora, who has not enrolled."""
     home = Home(team.home)
     with closing(factory.open_database(home, None)) as database:
@@ -77,7 +77,7 @@ class Grows(Lie):
 
 
 def test_who_is_added_between_showing_and_sealing_gets_nothing(
-    team: World, night: LyingServer
+    team: World, night: HostileServer
 ) -> None:
     night.lie = grows = Grows("carol")
     ran = team.alice.run("share", "archive", "@night", "--yes")
@@ -89,12 +89,12 @@ def test_who_is_added_between_showing_and_sealing_gets_nothing(
 
 
 def test_who_joins_later_gets_nothing_until_the_owner_shares_again(
-    team: World, night: LyingServer
+    team: World, night: HostileServer
 ) -> None:
     alice, bob, carol = team.alice, team.bob, team.carol
     alice.run("share", "archive", "@night", "--yes").succeeds()
     alice.run("share", "archive", "bob").succeeds()
-    night.lie = Bends(Group, lambda said: Group([*said.members, "carol"]))
+    night.lie = Rewrites(Group, lambda said: Group([*said.members, "carol"]))
     assert b"carol is in @night now and cannot see it" in alice.run("shares").succeeds()
     # Whatever the owner does that signs a new list or takes a new key: it stays as it was.
     alice.run("put", alice.write("new", b"new"), "archive/new").succeeds()
@@ -111,7 +111,7 @@ def test_who_joins_later_gets_nothing_until_the_owner_shares_again(
     assert carol.cat("alice:archive/old.txt") == OLD
 
 
-def test_a_list_of_people_that_cannot_be_is_refused(team: World, night: LyingServer) -> None:
+def test_a_list_of_people_that_cannot_be_is_refused(team: World, night: HostileServer) -> None:
     lies: dict[str, list[str]] = {
         "twice": ["bob", "bob"],
         "terminal": ["bob", "\x1b[2J\x1b]0;owned\x07"],
@@ -124,7 +124,7 @@ def test_a_list_of_people_that_cannot_be_is_refused(team: World, night: LyingSer
         "one too many": [f"person{number}" for number in range(MAX_GROUP + 1)],
     }
     for people in lies.values():
-        night.lie = Bends(Group, lambda _, people=people: Group(people))  # type: ignore[misc]
+        night.lie = Rewrites(Group, lambda _, people=people: Group(people))  # type: ignore[misc]
         told = team.alice.run("share", "archive", "@night", "--yes").fails(7)
         assert "\x1b" not in told
         assert members(team, "archive") is None
@@ -132,27 +132,27 @@ def test_a_list_of_people_that_cannot_be_is_refused(team: World, night: LyingSer
     night.lie = Lie()
     team.alice.run("share", "archive", "@night", "--yes").succeeds()
     for people in lies.values():
-        night.lie = Bends(Group, lambda _, people=people: Group(people))  # type: ignore[misc]
+        night.lie = Rewrites(Group, lambda _, people=people: Group(people))  # type: ignore[misc]
         assert "\x1b" not in team.alice.run("shares").fails(7)
     assert members(team, "archive") == ["bob"]
 
 
-def test_the_owner_and_who_has_not_enrolled_are_left_out(team: World, night: LyingServer) -> None:
+def test_the_owner_and_who_has_not_enrolled_are_left_out(team: World, night: HostileServer) -> None:
     ran = team.alice.run("share", "archive", "@night", "--yes")
     assert ran.status == 0
     assert "dora  has not enrolled yet: left out" in ran.err
     assert "  alice" not in ran.err
     assert members(team, "archive") == ["bob"]
     for people in (["alice"], ["dora"], [], ["nobody.at.all"]):
-        night.lie = Bends(Group, lambda _, people=people: Group(people))  # type: ignore[misc]
+        night.lie = Rewrites(Group, lambda _, people=people: Group(people))  # type: ignore[misc]
         team.alice.run("share", "reports/deep", "@night", "--yes").fails(5)
     assert members(team, "reports/deep") is None
 
 
 def pinned(person: Person) -> list[str]:
-    from fsclient.trust.pins import TrustStore
+    from fsclient.trust.pins import PinStore
 
-    store = TrustStore(person.profile / "people.db")
+    store = PinStore(person.profile / "people.db")
     try:
         return [pin.user for pin in store.pins()]
     finally:
@@ -160,7 +160,7 @@ def pinned(person: Person) -> list[str]:
 
 
 def test_other_keys_for_one_of_a_group_stop_the_whole_share(
-    team: World, night: LyingServer
+    team: World, night: HostileServer
 ) -> None:
     # Once by the answer alone, once with the key log on its side; bob is never shared with either.
     admin(team, "add-member", "night", "carol")
@@ -169,7 +169,7 @@ def test_other_keys_for_one_of_a_group_stop_the_whole_share(
     def other(said: BundleOf) -> BundleOf:
         return BundleOf(own.bundle.signed) if b"carol" in said.bundle.payload else said
 
-    night.lie = Bends(BundleOf, other)
+    night.lie = Rewrites(BundleOf, other)
     told = team.alice.run("share", "archive", "@night", "--yes").fails(7)
     assert "THE SERVER SENT OTHER KEYS FOR carol" in told
     assert members(team, "archive") is None
@@ -183,7 +183,7 @@ def test_other_keys_for_one_of_a_group_stop_the_whole_share(
 
 
 def test_nobody_of_a_group_is_pinned_before_the_owner_has_said_yes(
-    team: World, night: LyingServer
+    team: World, night: HostileServer
 ) -> None:
     (team.alice.profile / "people.db").unlink()
     ran = team.alice.run("share", "archive", "@night")
@@ -211,7 +211,7 @@ class Later(Lie):
 
 
 def test_keys_that_are_replaced_behind_the_yes_are_not_sealed_to(
-    team: World, night: LyingServer
+    team: World, night: HostileServer
 ) -> None:
     own: list[Identity] = []
     night.lie = Later(lambda: own.append(taken_over(team.home, "bob")))
@@ -222,7 +222,7 @@ def test_keys_that_are_replaced_behind_the_yes_are_not_sealed_to(
 
 
 def test_what_is_sealed_is_sealed_to_the_keys_that_were_shown(
-    team: World, night: LyingServer
+    team: World, night: HostileServer
 ) -> None:
     # A server that tells the truth of everybody's keys the first time it is asked, and lies then.
     own, asked = Identity.generate("bob", 1, os.urandom), list[BundleOf]()
@@ -231,7 +231,7 @@ def test_what_is_sealed_is_sealed_to_the_keys_that_were_shown(
         asked.append(said)
         return said if len(asked) == 1 else BundleOf(own.bundle.signed)
 
-    night.lie = Bends(BundleOf, other)
+    night.lie = Rewrites(BundleOf, other)
     team.alice.run("share", "archive", "@night", "--yes").succeeds()
     with team.database() as db:
         node = team.alice.find("archive").keyed.node
@@ -255,20 +255,20 @@ def bent(said: Shared, how: Callable[[MemberList], MemberList]) -> Shared:
 
 
 def changes() -> Iterator[Callable[[MemberList], MemberList]]:
-    def with_came(body: MemberList, came: Iterable[Came]) -> MemberList:
+    def with_came(body: MemberList, came: Iterable[MemberOrigin]) -> MemberList:
         return replace(body, came=list(came)) if isinstance(body, GroupedList) else body
 
-    yield lambda body: with_came(body, [Came("bob", "other", Role.READER)])
-    yield lambda body: with_came(body, [*body.came, Came("bob", "", Role.READER)])
+    yield lambda body: with_came(body, [MemberOrigin("bob", "other", Role.READER)])
+    yield lambda body: with_came(body, [*body.came, MemberOrigin("bob", "", Role.READER)])
     yield lambda body: with_came(body, [])
 
 
 def test_the_server_cannot_make_up_by_which_group_somebody_came(
-    team: World, night: LyingServer
+    team: World, night: HostileServer
 ) -> None:
     team.alice.run("share", "archive", "@night", "--yes").succeeds()
     for how in changes():
-        night.lie = Bends(Shared, lambda said, how=how: bent(said, how))  # type: ignore[misc]
+        night.lie = Rewrites(Shared, lambda said, how=how: bent(said, how))  # type: ignore[misc]
         for command in (("shares",), ("unshare", "archive", "@night", "--yes")):
             assert team.alice.run(*command).status == 7
     night.lie = Lie()
@@ -276,12 +276,12 @@ def test_the_server_cannot_make_up_by_which_group_somebody_came(
 
 
 def test_a_group_that_is_said_to_be_empty_or_gone_is_taken_out_all_the_same(
-    team: World, night: LyingServer
+    team: World, night: HostileServer
 ) -> None:
     admin(team, "add-member", "night", "carol")
     team.alice.run("share", "archive", "@night", "--yes").succeeds()
     assert team.carol.cat("alice:archive/old.txt") == OLD
-    night.lie = Bends(Group, lambda _: Group(["alice"]))
+    night.lie = Rewrites(Group, lambda _: Group(["alice"]))
     told = team.alice.run("shares", "archive").succeeds()
     assert told.count(b"is not in @night any more and still has it") == 2
     assert members(team, "archive") == ["bob", "carol"]

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.transfer.local.files import LocalFacts
+from fsclient.transfer.local.files import LocalStat
 from fsclient.transfer.report.progress import Progress
-from fsclient.transfer.up.batch import Uploader
+from fsclient.transfer.up.batch import BatchUploader
 from fsclient.ui import Ui
 from fsproto.keys.tree import new_node
 from fsproto.messages.base import Done
@@ -25,7 +25,7 @@ from fsproto.names import parse_path
 from fsproto.sealed.manifest import Mode
 from tests.support.client_processes import snapshot
 from tests.support.fixed_keys import stretch
-from tests.support.hostile_server import LyingServer
+from tests.support.hostile_server import HostileServer
 from tests.support.raw_client import Forger
 from tests.support.world import Person, Ran, World
 
@@ -63,7 +63,7 @@ class Ground:
 
 
 @pytest.fixture
-def ground(world: World, liar: LyingServer, tmp_path: Path):
+def ground(world: World, liar: HostileServer, tmp_path: Path):
     """The folders, with something precious outside that is still there after the test."""
     into, outside = tmp_path / "into", tmp_path / "outside"
     into.mkdir()
@@ -208,10 +208,10 @@ class Claimed:
     """Content that is said to be a link's."""
 
     content: bytes
-    facts: LocalFacts = field(init=False)
+    facts: LocalStat = field(init=False)
 
     def __post_init__(self) -> None:
-        self.facts = LocalFacts(len(self.content), 0, Mode.SYMLINK)
+        self.facts = LocalStat(len(self.content), 0, Mode.SYMLINK)
         self._rest = self.content
 
     def read_into(self, room: memoryview) -> int:
@@ -227,7 +227,7 @@ class Claimed:
 def test_a_link_that_cannot_be_one_is_refused_and_the_rest_is_got(ground, target):
     ground.put(("fine", b"fine"), ("zz", b"zz"))
     with ground.alice.session() as session:
-        uploader = Uploader(session, Progress(Ui(quiet=True), "put", "put"))
+        uploader = BatchUploader(session, Progress(Ui(quiet=True), "put", "put"))
         tree = session.tree.find(parse_path("tree")).keyed
         uploader.put(tree, "link", None, Claimed(target))
         uploader.flush()

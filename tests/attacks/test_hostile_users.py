@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from fsclient.session.login import Session
-from fsclient.tree.tree import Located
+from fsclient.tree.tree import TreeNode
 from fsproto.keys.tree import new_node
 from fsproto.limits import MAX_COMMIT_NODES, MAX_CONTROL, MAX_RECORD, MAX_UPLOADS, SEGMENT_SIZE
 from fsproto.messages import Message
@@ -42,11 +42,11 @@ from fsproto.sealed.manifest import Content
 from fsproto.signed import Signed
 from fsproto.types import NO_HASH, NO_NODE, Hash, NodeId, Root, Salt, Token
 from fsproto.wire.connection import Control
-from tests.support.hostile_server import LyingServer
-from tests.support.raw_client import ANY_ROOM, Forger, Raw
+from tests.support.hostile_server import HostileServer
+from tests.support.raw_client import ANY_ROOM, Forger, RawClient
 from tests.support.world import World, until
 
-Places = dict[str, Located]
+Places = dict[str, TreeNode]
 NOBODYS = NodeId(bytes(15) + b"\1")
 NO_SIGNATURE = Signed(b"", bytes(64))
 
@@ -58,15 +58,15 @@ def world(first_world: World, tmp_path_factory: pytest.TempPathFactory) -> World
 
 
 @pytest.fixture(scope="module")
-def liar(world: World) -> Iterator[LyingServer]:
+def liar(world: World) -> Iterator[HostileServer]:
     """A server on it, which is honest here."""
-    with LyingServer(world.home) as server:
+    with HostileServer(world.home) as server:
         world.meet(server.address)
         yield server
 
 
 @pytest.fixture(autouse=True)
-def _all_stays_as_it_is(world: World, liar: LyingServer) -> Iterator[None]:
+def _all_stays_as_it_is(world: World, liar: HostileServer) -> Iterator[None]:
     before = committed(world)
     yield
     assert committed(world) == before
@@ -84,28 +84,28 @@ def committed(world: World) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture
-def alice(world: World, liar: LyingServer) -> Iterator[Raw]:
+def alice(world: World, liar: HostileServer) -> Iterator[RawClient]:
     """Alice at a connection of her own."""
-    with Raw.of(world.alice, liar.address) as raw:
+    with RawClient.of(world.alice, liar.address) as raw:
         yield raw
 
 
 @pytest.fixture
-def bob(world: World, liar: LyingServer) -> Iterator[Raw]:
+def bob(world: World, liar: HostileServer) -> Iterator[RawClient]:
     """Bob at a connection of his own."""
-    with Raw.of(world.bob, liar.address) as raw:
+    with RawClient.of(world.bob, liar.address) as raw:
         yield raw
 
 
 @pytest.fixture
-def forger(world: World, liar: LyingServer) -> Iterator[Forger]:
+def forger(world: World, liar: HostileServer) -> Iterator[Forger]:
     """What makes commits that alice signs."""
     with world.alice.session() as session:
         yield Forger(session)
 
 
 @pytest.fixture
-def theirs(world: World, liar: LyingServer) -> Iterator[Session]:
+def theirs(world: World, liar: HostileServer) -> Iterator[Session]:
     """Bob's own session, to know what only he should."""
     with world.bob.session() as session:
         yield session
@@ -116,7 +116,7 @@ def named(value: object) -> str:
     return "-".join(value) if isinstance(value, dict) else str(value)
 
 
-def upload(raw: Raw, blob: bytes) -> Content:
+def upload(raw: RawClient, blob: bytes) -> Content:
     """Upload content that is never committed; return what a manifest would say of it."""
     salt = Salt(os.urandom(32))
     request = raw.send(Upload(salt, resumable=False, room=ANY_ROOM))
@@ -131,7 +131,7 @@ def upload(raw: Raw, blob: bytes) -> Content:
 # --- what is somebody else's
 
 
-def test_nobody_looks_into_anothers_folder(alice: Raw, theirs: Session) -> None:
+def test_nobody_looks_into_anothers_folder(alice: RawClient, theirs: Session) -> None:
     root = theirs.tree.root.keyed
     assert alice.refusal(List(root.node)) == "not-found"
     assert alice.refusal(Lookup(root.node, [root.token("notes.txt")])) == "not-found"
@@ -139,7 +139,7 @@ def test_nobody_looks_into_anothers_folder(alice: Raw, theirs: Session) -> None:
     assert alice.ask(List(NOBODYS)) == alice.ask(List(root.node))
 
 
-def test_nobody_downloads_anothers_file(alice: Raw, world: World, places: Places) -> None:
+def test_nobody_downloads_anothers_file(alice: RawClient, world: World, places: Places) -> None:
     their_file, mine = world.bob.find("draft.bin").manifest.body, places["draft.bin"].manifest.body
     assert their_file.content is not None
     assert mine.content is not None
@@ -148,7 +148,9 @@ def test_nobody_downloads_anothers_file(alice: Raw, world: World, places: Places
     assert alice.refusal(Download(their_file.node, mine.content.root, 0)) == "not-found"
 
 
-def test_nobody_writes_into_anothers_folder(alice: Raw, forger: Forger, theirs: Session) -> None:
+def test_nobody_writes_into_anothers_folder(
+    alice: RawClient, forger: Forger, theirs: Session
+) -> None:
     # Even with all that only bob knows: the key of his folder, its version and its hash.
     root = theirs.tree.root.keyed
     now = theirs.tree.view(root, [root.token("notes.txt")]).state
@@ -163,7 +165,7 @@ def test_nobody_writes_into_anothers_folder(alice: Raw, forger: Forger, theirs: 
 
 
 def test_nobody_takes_anothers_file_into_their_own_folder(
-    alice: Raw, forger: Forger, world: World, places: Places
+    alice: RawClient, forger: Forger, world: World, places: Places
 ) -> None:
     their_file, home = world.bob.find("notes.txt"), places["/"].keyed
     assert alice.refusal(forger.put(home, "mine", their_file.manifest)) == "not-found"
@@ -173,7 +175,7 @@ def test_nobody_takes_anothers_file_into_their_own_folder(
 
 
 def test_nobody_names_content_that_another_has_uploaded(
-    alice: Raw, bob: Raw, forger: Forger, places: Places, world: World
+    alice: RawClient, bob: RawClient, forger: Forger, places: Places, world: World
 ) -> None:
     content = upload(bob, b"bob's")
     assert alice.refusal(forger.put(places["/"].keyed, uploaded=content)) == "not-found"
@@ -182,7 +184,7 @@ def test_nobody_names_content_that_another_has_uploaded(
 
 
 def test_nobody_signs_with_anothers_key(
-    alice: Raw, forger: Forger, theirs: Session, places: Places
+    alice: RawClient, forger: Forger, theirs: Session, places: Places
 ) -> None:
     forger.key = theirs.identity.signing
     assert alice.refusal(forger.put(places["/"].keyed)) == "signature"
@@ -214,7 +216,7 @@ def test_nobody_signs_with_anothers_key(
     ids=named,
 )
 def test_a_manifest_must_follow_the_one_before_it(
-    alice: Raw, forger: Forger, places: Places, changes: dict[str, Any], code: str
+    alice: RawClient, forger: Forger, places: Places, changes: dict[str, Any], code: str
 ) -> None:
     home, before = places["/"].keyed, places["notes.txt"].manifest
     assert alice.refusal(forger.put(home, "notes.txt", before, **changes)) == code
@@ -234,7 +236,7 @@ def test_a_manifest_must_follow_the_one_before_it(
     ids=named,
 )
 def test_a_folders_state_must_follow_from_the_change(
-    alice: Raw, forger: Forger, places: Places, changes: dict[str, Any], code: str
+    alice: RawClient, forger: Forger, places: Places, changes: dict[str, Any], code: str
 ) -> None:
     home = places["/"].keyed
     content, blob = forger.blob()
@@ -247,7 +249,7 @@ def test_a_folders_state_must_follow_from_the_change(
     "changes", [{"version": 2}, {"version": 99}, {"previous": Hash(bytes(31) + b"1")}], ids=named
 )
 def test_a_state_on_top_of_another_is_answered_with_the_true_one(
-    alice: Raw, forger: Forger, places: Places, changes: dict[str, Any]
+    alice: RawClient, forger: Forger, places: Places, changes: dict[str, Any]
 ) -> None:
     home = places["/"].keyed
     manifest = forger.manifest(home, "forged", forger.blob()[0])
@@ -256,7 +258,7 @@ def test_a_state_on_top_of_another_is_answered_with_the_true_one(
 
 
 def test_the_parts_of_a_commit_must_belong_together(
-    alice: Raw, forger: Forger, places: Places
+    alice: RawClient, forger: Forger, places: Places
 ) -> None:
     home, whole = places["/"].keyed, forger.put(places["/"].keyed)
     twin = forger.manifest(home, "forged", forger.blob()[0])
@@ -280,7 +282,7 @@ def test_the_parts_of_a_commit_must_belong_together(
         assert alice.refusal(commit) in ("protocol", "signature")
 
 
-def test_one_name_is_not_given_to_two(alice: Raw, forger: Forger, places: Places) -> None:
+def test_one_name_is_not_given_to_two(alice: RawClient, forger: Forger, places: Places) -> None:
     home = places["/"].keyed
     made = [forger.blob() for _ in range(2)]
     two = [forger.manifest(home, "forged", content) for content, _ in made]
@@ -290,13 +292,17 @@ def test_one_name_is_not_given_to_two(alice: Raw, forger: Forger, places: Places
     assert alice.refusal(commit) == "protocol"
 
 
-def test_what_is_not_there_cannot_be_removed(alice: Raw, forger: Forger, places: Places) -> None:
+def test_what_is_not_there_cannot_be_removed(
+    alice: RawClient, forger: Forger, places: Places
+) -> None:
     home = places["/"].keyed
     removal = Removal(home.node, home.token("never was"))
     assert alice.refusal(Commit([forger.state(home)], [], [removal], [], [])) == "conflict"
 
 
-def test_too_many_changes_at_once_are_refused(alice: Raw, forger: Forger, places: Places) -> None:
+def test_too_many_changes_at_once_are_refused(
+    alice: RawClient, forger: Forger, places: Places
+) -> None:
     home = places["/"].keyed
     states = [forger.state(home)]
     removals = [Removal(home.node, Token(os.urandom(32))) for _ in range(MAX_COMMIT_NODES + 1)]
@@ -309,12 +315,12 @@ def test_too_many_changes_at_once_are_refused(alice: Raw, forger: Forger, places
 # --- content that does not fit
 
 
-def test_content_must_have_been_uploaded(alice: Raw, forger: Forger, places: Places) -> None:
+def test_content_must_have_been_uploaded(alice: RawClient, forger: Forger, places: Places) -> None:
     content, _ = forger.blob()
     assert alice.refusal(forger.put(places["/"].keyed, uploaded=content)) == "not-found"
 
 
-def test_content_belongs_to_one_file(alice: Raw, forger: Forger, places: Places) -> None:
+def test_content_belongs_to_one_file(alice: RawClient, forger: Forger, places: Places) -> None:
     home, other = places["/"].keyed, places["draft.bin"].manifest.body.content
     assert alice.refusal(forger.put(home, uploaded=other)) == "protocol"
     before = places["notes.txt"].manifest
@@ -340,7 +346,7 @@ def test_content_belongs_to_one_file(alice: Raw, forger: Forger, places: Places)
     ids=named,
 )
 def test_a_manifest_must_describe_its_content(
-    alice: Raw, forger: Forger, places: Places, changes: dict[str, Any]
+    alice: RawClient, forger: Forger, places: Places, changes: dict[str, Any]
 ) -> None:
     content, blob = forger.blob()
     commit = forger.put(places["/"].keyed, uploaded=replace(content, **changes))
@@ -348,7 +354,7 @@ def test_a_manifest_must_describe_its_content(
 
 
 def test_a_large_blob_does_not_go_into_the_database(
-    alice: Raw, forger: Forger, places: Places
+    alice: RawClient, forger: Forger, places: Places
 ) -> None:
     salt, data = Salt(os.urandom(32)), bytes(70_000)
     root = integrity.blob_root(salt, data)
@@ -359,7 +365,9 @@ def test_a_large_blob_does_not_go_into_the_database(
 # --- folders that do not hang on the tree
 
 
-def test_a_folder_cannot_be_moved_into_itself(alice: Raw, forger: Forger, places: Places) -> None:
+def test_a_folder_cannot_be_moved_into_itself(
+    alice: RawClient, forger: Forger, places: Places
+) -> None:
     home, folder = places["/"].keyed, places["reports"]
     moved = forger.manifest(folder.keyed, "inside", None, folder.manifest, folder.keyed)
     out = Removal(home.node, folder.manifest.body.token)
@@ -369,7 +377,7 @@ def test_a_folder_cannot_be_moved_into_itself(alice: Raw, forger: Forger, places
     assert alice.refusal(commit) == "not-allowed"
 
 
-def test_new_folders_cannot_lie_in_one_another(alice: Raw, forger: Forger) -> None:
+def test_new_folders_cannot_lie_in_one_another(alice: RawClient, forger: Forger) -> None:
     one, other = new_node(os.urandom), new_node(os.urandom)
     itself = forger.manifest(one, "itself", None, node=one)
     commit = Commit([forger.first_state(one, itself)], [itself.signed], [], [], [])
@@ -382,7 +390,9 @@ def test_new_folders_cannot_lie_in_one_another(alice: Raw, forger: Forger) -> No
     assert alice.refusal(Commit(states, [m.signed for m in pair], [], [], [])) == "not-allowed"
 
 
-def test_what_moves_must_leave_its_old_folder(alice: Raw, forger: Forger, places: Places) -> None:
+def test_what_moves_must_leave_its_old_folder(
+    alice: RawClient, forger: Forger, places: Places
+) -> None:
     file, archive = places["reports/q1.txt"], places["archive"].keyed
     moved = forger.manifest(
         archive, "q1.txt", file.manifest.body.content, file.manifest, file.keyed
@@ -391,7 +401,7 @@ def test_what_moves_must_leave_its_old_folder(alice: Raw, forger: Forger, places
     assert alice.refusal(commit) == "protocol"
 
 
-def test_a_file_cannot_hold_others(alice: Raw, forger: Forger, places: Places) -> None:
+def test_a_file_cannot_hold_others(alice: RawClient, forger: Forger, places: Places) -> None:
     file = places["notes.txt"].keyed
     content, blob = forger.blob()
     inside = forger.manifest(file, "inside", content)
@@ -401,7 +411,7 @@ def test_a_file_cannot_hold_others(alice: Raw, forger: Forger, places: Places) -
     assert alice.refusal(Lookup(file.node, [])) == "protocol"
 
 
-def test_the_root_cannot_be_moved(alice: Raw, forger: Forger, places: Places) -> None:
+def test_the_root_cannot_be_moved(alice: RawClient, forger: Forger, places: Places) -> None:
     root, folder = places["/"], places["reports"].keyed
     moved = forger.manifest(folder, "root", None, root.manifest, root.keyed)
     commit = Commit([forger.state(folder, moved)], [moved.signed], [], [], [])
@@ -411,7 +421,7 @@ def test_the_root_cannot_be_moved(alice: Raw, forger: Forger, places: Places) ->
 # --- uploads
 
 
-def begin(raw: Raw) -> tuple[int, Salt]:
+def begin(raw: RawClient) -> tuple[int, Salt]:
     """Begin an upload; it is not answered."""
     salt = Salt(os.urandom(32))
     return raw.send(Upload(salt, resumable=False, room=ANY_ROOM)), salt
@@ -430,7 +440,7 @@ def begin(raw: Raw) -> tuple[int, Salt]:
     ],
 )
 def test_segments_must_come_as_they_are_numbered(
-    alice: Raw, segments: list[tuple[int, bytes]]
+    alice: RawClient, segments: list[tuple[int, bytes]]
 ) -> None:
     request, _ = begin(alice)
     for index, segment in segments:
@@ -449,7 +459,7 @@ def test_segments_must_come_as_they_are_numbered(
     [(None, 6), (None, 4), (None, 0), (None, 1 << 63), (bytes(32), 5), (b"short", 5)],
 )
 def test_an_upload_must_be_what_it_is_said_to_be(
-    alice: Raw, world: World, root: bytes | None, size: int
+    alice: RawClient, world: World, root: bytes | None, size: int
 ) -> None:
     kept = world.kept()
     request, salt = begin(alice)
@@ -462,7 +472,7 @@ def test_an_upload_must_be_what_it_is_said_to_be(
     assert world.kept() == kept
 
 
-def test_an_upload_of_nothing_is_refused(alice: Raw) -> None:
+def test_an_upload_of_nothing_is_refused(alice: RawClient) -> None:
     request, salt = begin(alice)
     alice.send(UploadEnd(integrity.blob_root(salt, b""), 0), request)
     answer = alice.receive()
@@ -470,7 +480,7 @@ def test_an_upload_of_nothing_is_refused(alice: Raw) -> None:
     assert answer.message.code == "integrity"  # type: ignore[attr-defined]
 
 
-def test_two_uploads_cannot_have_one_number(alice: Raw) -> None:
+def test_two_uploads_cannot_have_one_number(alice: RawClient) -> None:
     request, salt = begin(alice)
     alice.send(Upload(Salt(bytes(32)), resumable=False, room=ANY_ROOM), request)
     answer = alice.receive()
@@ -482,7 +492,7 @@ def test_two_uploads_cannot_have_one_number(alice: Raw) -> None:
     assert alice.receive() == Control(request, Done())
 
 
-def test_uploads_that_are_begun_and_never_ended_are_few(alice: Raw, world: World) -> None:
+def test_uploads_that_are_begun_and_never_ended_are_few(alice: RawClient, world: World) -> None:
     first, *_ = [begin(alice)[0] for _ in range(3000)]
     end = alice.send(GetStatus())
     refused = 0
@@ -498,7 +508,7 @@ def test_uploads_that_are_begun_and_never_ended_are_few(alice: Raw, world: World
     assert alice.receive() == Control(request, Done())
 
 
-def test_an_upload_that_was_never_begun_does_not_end(alice: Raw) -> None:
+def test_an_upload_that_was_never_begun_does_not_end(alice: RawClient) -> None:
     assert alice.refusal(UploadEnd(Root(bytes(32)), 1)) == "protocol"
     assert alice.refusal(UploadAbort()) == "protocol"
     alice.send_segment(77, 0, b"into nothing")
@@ -506,14 +516,14 @@ def test_an_upload_that_was_never_begun_does_not_end(alice: Raw) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 31, 33, 100_000])
-def test_a_salt_has_its_size(alice: Raw, length: int) -> None:
+def test_a_salt_has_its_size(alice: RawClient, length: int) -> None:
     assert alice.refusal(Upload(Salt(bytes(length)), resumable=False, room=ANY_ROOM)) == "protocol"
 
 
 # --- messages that do not belong here
 
 
-def test_what_only_a_server_says_is_refused(alice: Raw) -> None:
+def test_what_only_a_server_says_is_refused(alice: RawClient) -> None:
     tree = TreeRoot(NO_SIGNATURE, NO_SIGNATURE, NO_SIGNATURE)
     found = Found(NO_SIGNATURE, b"", [])
     messages: list[Message] = [
@@ -531,14 +541,14 @@ def test_what_only_a_server_says_is_refused(alice: Raw) -> None:
         assert alice.refusal(message) == "protocol"
 
 
-def test_nobody_logs_in_twice(alice: Raw, world: World) -> None:
+def test_nobody_logs_in_twice(alice: RawClient, world: World) -> None:
     assert alice.refusal(alice.login(world.bob)) == "protocol"
     tree = TreeRoot(NO_SIGNATURE, NO_SIGNATURE, NO_SIGNATURE)
     assert alice.refusal(Enroll("bob", b"", "", NO_SIGNATURE, tree)) == "protocol"
     assert isinstance(alice.ask(GetStatus()), Status)
 
 
-def test_names_of_a_wrong_length_are_refused(alice: Raw, places: Places) -> None:
+def test_names_of_a_wrong_length_are_refused(alice: RawClient, places: Places) -> None:
     home = places["/"].keyed.node
     for token in (b"", b"short", bytes(31), bytes(33), bytes(100_000)):
         assert alice.refusal(Lookup(home, [Token(token)])) == "protocol"
@@ -547,7 +557,7 @@ def test_names_of_a_wrong_length_are_refused(alice: Raw, places: Places) -> None
         assert alice.refusal(Download(NodeId(node), Root(node), 0)) == "not-found"
 
 
-def test_a_record_beyond_the_limit_ends_the_connection(alice: Raw) -> None:
+def test_a_record_beyond_the_limit_ends_the_connection(alice: RawClient) -> None:
     alice.socket.sendall((MAX_RECORD + 1).to_bytes(4, "big"))
     assert alice.is_ended()
 
@@ -568,7 +578,9 @@ def test_a_record_beyond_the_limit_ends_the_connection(alice: Raw) -> None:
         pytest.param(b"\x09" + bytes(100), id="another kind"),
     ],
 )
-def test_a_record_that_cannot_be_read_ends_the_connection(alice: Raw, plaintext: bytes) -> None:
+def test_a_record_that_cannot_be_read_ends_the_connection(
+    alice: RawClient, plaintext: bytes
+) -> None:
     alice.send_plain(plaintext)
     assert alice.is_ended()
 
@@ -586,8 +598,8 @@ def test_a_record_that_cannot_be_read_ends_the_connection(alice: Raw, plaintext:
     ],
 )
 def test_nothing_is_done_for_who_did_not_log_in(
-    world: World, liar: LyingServer, first: Callable[[Raw], object]
+    world: World, liar: HostileServer, first: Callable[[RawClient], object]
 ) -> None:
-    with Raw(liar.address, world.alice.added["enroll_link"].partition("host-key=")[2]) as raw:
+    with RawClient(liar.address, world.alice.added["enroll_link"].partition("host-key=")[2]) as raw:
         first(raw)
         assert raw.is_ended()

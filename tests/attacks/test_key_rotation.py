@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from fsproto import crypto
-from fsproto.keylog.entries import Entry, entry_bytes
+from fsproto.keylog.entries import KeyLogEntry, entry_bytes
 from fsproto.keys.key_file import open_identity
 from fsproto.messages.base import Done, Failure
 from fsproto.messages.files import Found
@@ -17,7 +17,7 @@ from fsproto.packing import unpack
 from fsproto.proofs.prefix_tree import PrefixTree
 from fsproto.sealed.folder import sign_state
 from fsproto.types import NO_HASH
-from tests.support.hostile_server import Bends, Lie, LyingServer
+from tests.support.hostile_server import HostileServer, Lie, Rewrites
 from tests.support.world import FILES, NOTES, World
 
 Q1 = FILES["alice"]["reports/q1.txt"]
@@ -27,7 +27,7 @@ def fingerprint(profile: Path) -> str:
     return open_identity((profile / "identity.key").read_bytes(), None).bundle.fingerprint
 
 
-def test_new_keys_open_and_sign_what_the_old_ones_did(world: World, liar: LyingServer) -> None:
+def test_new_keys_open_and_sign_what_the_old_ones_did(world: World, liar: HostileServer) -> None:
     alice, bob = world.alice, world.bob
     alice.run("share", "reports", "bob", "--write").succeeds()
     assert bob.cat("alice:reports/q1.txt") == Q1
@@ -42,7 +42,7 @@ def test_new_keys_open_and_sign_what_the_old_ones_did(world: World, liar: LyingS
 
 
 def test_who_shares_seals_to_the_new_keys_and_then_the_old_ones_are_not_needed(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     alice, bob = world.alice, world.bob
     alice.run("share", "reports", "bob").succeeds()
@@ -60,10 +60,10 @@ def test_who_shares_seals_to_the_new_keys_and_then_the_old_ones_are_not_needed(
 
 
 def test_where_it_is_not_known_whether_the_keys_were_replaced_the_next_login_tells(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     alice, before = world.alice, fingerprint(world.alice.profile)
-    liar.lie = Bends(Done, lambda _: Failure("internal", "It went wrong."))
+    liar.lie = Rewrites(Done, lambda _: Failure("internal", "It went wrong."))
     alice.run("keys", "rotate").fails(1)
     liar.lie = Lie()
     assert (alice.profile / "identity.next").exists()
@@ -72,7 +72,7 @@ def test_where_it_is_not_known_whether_the_keys_were_replaced_the_next_login_tel
     assert fingerprint(alice.profile) != before
 
 
-def test_keys_that_were_never_registered_are_forgotten(world: World, liar: LyingServer) -> None:
+def test_keys_that_were_never_registered_are_forgotten(world: World, liar: HostileServer) -> None:
     alice, before = world.alice, fingerprint(world.alice.profile)
     bobs = (world.bob.profile / "identity.key").read_bytes()
     (alice.profile / "identity.next").write_bytes(bobs)
@@ -82,7 +82,7 @@ def test_keys_that_were_never_registered_are_forgotten(world: World, liar: Lying
 
 
 def test_a_rotation_that_the_old_key_has_not_signed_is_refused_by_everybody(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     """The server replaces a person's keys by its own (Backendal and others, S&P 2023)."""
     alice, bob = world.alice, world.bob
@@ -91,16 +91,16 @@ def test_a_rotation_that_the_old_key_has_not_signed_is_refused_by_everybody(
 
     def forged(said: LogEntries) -> LogEntries:
         *others, last = said.entries
-        entry = unpack(last, Entry)
+        entry = unpack(last, KeyLogEntry)
         own = crypto.SigningKey(bytes(32)).public
         return replace(said, entries=[*others, entry_bytes(replace(entry, ed25519=own))])
 
-    liar.lie = Bends(LogEntries, forged)
+    liar.lie = Rewrites(LogEntries, forged)
     told = alice.run("ls").fails(7)
     assert "KEY LOG" in told
 
 
-def test_a_key_that_was_replaced_signs_nothing_new(world: World, liar: LyingServer) -> None:
+def test_a_key_that_was_replaced_signs_nothing_new(world: World, liar: HostileServer) -> None:
     """A thief of the old keys and the server change a folder that was seen since."""
     alice, bob = world.alice, world.bob
     alice.run("share", "reports", "bob").succeeds()
@@ -119,6 +119,6 @@ def test_a_key_that_was_replaced_signs_nothing_new(world: World, liar: LyingServ
     )
     forged = sign_state(thief.signing, body).signed
     nothing = PrefixTree().prove([])
-    liar.lie = Bends(Found, lambda _: Found(forged, nothing, []))
+    liar.lie = Rewrites(Found, lambda _: Found(forged, nothing, []))
     told = bob.run("cat", "alice:reports/q1.txt").fails(7)
     assert "WERE REPLACED" in told

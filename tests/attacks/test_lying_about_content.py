@@ -9,23 +9,23 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from fsclient.tree.tree import Located
+from fsclient.tree.tree import TreeNode
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.files import Fetched, Sent
 from fsproto.wire.connection import Data
 from tests.support.fixed_keys import stretch, turned
 from tests.support.hostile_server import (
-    Bends,
-    BendsSegments,
+    HostileServer,
     Lie,
-    LyingServer,
+    Rewrites,
+    RewritesSegments,
     Said,
+    assert_refused,
     honest_again,
-    refused,
 )
 from tests.support.world import DRAFT, FILES, NOTES, World
 
-Places = dict[str, Located]
+Places = dict[str, TreeNode]
 QUARTERS = [content for path, content in FILES["alice"].items() if path.startswith("reports")]
 
 
@@ -56,15 +56,15 @@ def spliced(other: bytes) -> Callable[[list[bytes]], list[bytes]]:
     ],
 )
 def test_only_the_very_segments_that_were_signed_are_taken(
-    world: World, liar: LyingServer, how: Callable[[list[bytes]], list[bytes]]
+    world: World, liar: HostileServer, how: Callable[[list[bytes]], list[bytes]]
 ) -> None:
-    liar.lie = BendsSegments(how)
-    refused(world.alice, path="plan.bin")
+    liar.lie = RewritesSegments(how)
+    assert_refused(world.alice, path="plan.bin")
 
 
 def fetched(how: Callable[[list[bytes]], list[bytes | None]]) -> Lie:
     """Return the lie that puts other small blobs in the place of the true ones."""
-    return Bends(Fetched, lambda true: Fetched(how(true.blobs)))
+    return Rewrites(Fetched, lambda true: Fetched(how(true.blobs)))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def fetched(how: Callable[[list[bytes]], list[bytes | None]]) -> Lie:
     ],
 )
 def test_only_the_very_small_blobs_that_were_signed_are_taken(
-    world: World, liar: LyingServer, how: Callable[[list[bytes]], list[bytes | None]]
+    world: World, liar: HostileServer, how: Callable[[list[bytes]], list[bytes | None]]
 ) -> None:
     # Both files have the same size, so that only what is in them tells them apart.
     liar.lie = fetched(how)
@@ -96,44 +96,44 @@ def test_only_the_very_small_blobs_that_were_signed_are_taken(
 
 
 def test_a_small_file_cannot_be_called_gone_without_a_proof(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     liar.lie = fetched(lambda _: [None])
-    refused(world.alice, status=8)
+    assert_refused(world.alice, status=8)
     honest_again(world, liar)
 
 
-def test_segments_of_an_older_version_are_refused(world: World, liar: LyingServer) -> None:
+def test_segments_of_an_older_version_are_refused(world: World, liar: HostileServer) -> None:
     kept: list[bytes] = []
 
     def keep(true: list[bytes]) -> list[bytes]:
         kept.extend(true)
         return true
 
-    liar.lie = BendsSegments(keep)
+    liar.lie = RewritesSegments(keep)
     world.alice.cat("draft.bin")
     liar.lie = Lie()
     world.alice.put("draft.bin", bytes(len(DRAFT))).succeeds()
     for mixed in (lambda _: kept, lambda true: [true[0], kept[1]], lambda true: [kept[0], true[1]]):
-        liar.lie = BendsSegments(mixed)
-        refused(world.alice, path="draft.bin")
+        liar.lie = RewritesSegments(mixed)
+        assert_refused(world.alice, path="draft.bin")
 
 
-def test_segments_of_somebody_elses_file_are_refused(world: World, liar: LyingServer) -> None:
+def test_segments_of_somebody_elses_file_are_refused(world: World, liar: HostileServer) -> None:
     kept: list[bytes] = []
 
     def keep(true: list[bytes]) -> list[bytes]:
         kept.extend(true)
         return true
 
-    liar.lie = BendsSegments(keep)
+    liar.lie = RewritesSegments(keep)
     world.bob.cat("draft.bin")
-    liar.lie = BendsSegments(lambda _: kept)
-    refused(world.alice, path="draft.bin")
+    liar.lie = RewritesSegments(lambda _: kept)
+    assert_refused(world.alice, path="draft.bin")
 
 
 def test_a_file_that_is_damaged_and_then_cut_off_is_called_damaged(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     class DamagesAndLeaves(Lie):
         def says(self, said: Said) -> Iterable[Said]:
@@ -144,11 +144,11 @@ def test_a_file_that_is_damaged_and_then_cut_off_is_called_damaged(
             yield said
 
     liar.lie = DamagesAndLeaves()
-    refused(world.alice, path="plan.bin")
+    assert_refused(world.alice, path="plan.bin")
 
 
 def test_one_damaged_file_does_not_spoil_the_others(
-    world: World, liar: LyingServer, places: Places
+    world: World, liar: HostileServer, places: Places
 ) -> None:
     damaged = places["plan.bin"].manifest.body.content
     assert damaged is not None
@@ -165,13 +165,13 @@ def test_one_damaged_file_does_not_spoil_the_others(
 
 @pytest.mark.parametrize("size", [0, 1, 1 << 62])
 def test_the_end_of_a_file_with_another_size_is_refused(
-    world: World, liar: LyingServer, size: int
+    world: World, liar: HostileServer, size: int
 ) -> None:
-    liar.lie = Bends(Sent, lambda _: Sent(size))
-    refused(world.alice, path="plan.bin")
+    liar.lie = Rewrites(Sent, lambda _: Sent(size))
+    assert_refused(world.alice, path="plan.bin")
 
 
-def test_segments_under_other_numbers_are_refused(world: World, liar: LyingServer) -> None:
+def test_segments_under_other_numbers_are_refused(world: World, liar: HostileServer) -> None:
     class Renumbers(Lie):
         def says(self, said: Said) -> Iterable[Said]:
             if isinstance(said, Data):
@@ -179,4 +179,4 @@ def test_segments_under_other_numbers_are_refused(world: World, liar: LyingServe
             yield said
 
     liar.lie = Renumbers()
-    refused(world.alice, path="plan.bin")
+    assert_refused(world.alice, path="plan.bin")

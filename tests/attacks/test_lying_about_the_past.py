@@ -24,7 +24,7 @@ from fsproto.packing import pack, unpack
 from fsproto.sealed.manifest import Manifest
 from fsproto.signed import Signed
 from tests.support.fixed_keys import turned
-from tests.support.hostile_server import Bends, Lie, LyingServer, refused
+from tests.support.hostile_server import HostileServer, Lie, Rewrites, assert_refused
 from tests.support.world import NOTES, Person, World, finish, until
 
 ANOTHER = "another version of it\n"
@@ -53,7 +53,7 @@ class Listens(Lie):
         yield said
 
 
-def overheard(liar: LyingServer, kind: type[Message], do: Callable[[], object]) -> Any:
+def overheard(liar: HostileServer, kind: type[Message], do: Callable[[], object]) -> Any:
     """Return the one message of a kind that is said while something is done."""
     liar.lie = listens = Listens(kind)
     do()
@@ -63,7 +63,7 @@ def overheard(liar: LyingServer, kind: type[Message], do: Callable[[], object]) 
 
 
 @pytest.fixture
-def past(world: World, liar: LyingServer) -> Past:
+def past(world: World, liar: HostileServer) -> Past:
     """Four versions of two files."""
     alice = world.alice
     for number in range(2, 5):
@@ -75,8 +75,8 @@ def past(world: World, liar: LyingServer) -> Past:
     return Past(notes.manifests, other.manifests)
 
 
-def says(liar: LyingServer, *manifests: Signed, more: bool = False) -> None:
-    liar.lie = Bends(History, lambda _: History(list(manifests), more))
+def says(liar: HostileServer, *manifests: Signed, more: bool = False) -> None:
+    liar.lie = Rewrites(History, lambda _: History(list(manifests), more))
 
 
 def changed(signed: Signed, **how: Any) -> Signed:
@@ -86,7 +86,7 @@ def changed(signed: Signed, **how: Any) -> Signed:
 def everything_is_refused(alice: Person) -> None:
     """Check that no command takes the chain for good."""
     alice.run("history", "notes.txt").fails(7)
-    refused(alice, "get", "--version", "2", "notes.txt", str(alice.folder / "here"))
+    assert_refused(alice, "get", "--version", "2", "notes.txt", str(alice.folder / "here"))
     alice.run("cat", "--version", "1", "notes.txt").fails(7)
     alice.run("restore", "notes.txt", "--version", "1").fails(7)
 
@@ -94,7 +94,7 @@ def everything_is_refused(alice: Person) -> None:
 # --- older versions
 
 
-def test_an_older_version_cannot_be_altered(world: World, liar: LyingServer, past: Past) -> None:
+def test_an_older_version_cannot_be_altered(world: World, liar: HostileServer, past: Past) -> None:
     first, *rest = past.notes
     says(liar, changed(first, time_ms=1), *rest)
     everything_is_refused(world.alice)
@@ -103,7 +103,7 @@ def test_an_older_version_cannot_be_altered(world: World, liar: LyingServer, pas
 
 
 def test_older_versions_cannot_be_swapped_or_reordered(
-    world: World, liar: LyingServer, past: Past
+    world: World, liar: HostileServer, past: Past
 ) -> None:
     three, two, one = past.notes
     for order in ((two, three, one), (three, one, two), (one, two, three)):
@@ -112,7 +112,7 @@ def test_older_versions_cannot_be_swapped_or_reordered(
 
 
 def test_no_version_in_the_middle_can_be_left_out(
-    world: World, liar: LyingServer, past: Past
+    world: World, liar: HostileServer, past: Past
 ) -> None:
     three, _, one = past.notes
     says(liar, three, one)
@@ -120,7 +120,7 @@ def test_no_version_in_the_middle_can_be_left_out(
 
 
 def test_an_older_version_cannot_be_served_as_another(
-    world: World, liar: LyingServer, past: Past
+    world: World, liar: HostileServer, past: Past
 ) -> None:
     # What is asked for as version 2 is version 1, by its true author's signature.
     three, _, one = past.notes
@@ -131,7 +131,7 @@ def test_an_older_version_cannot_be_served_as_another(
 
 
 def test_the_version_of_another_file_is_refused(
-    world: World, liar: LyingServer, past: Past
+    world: World, liar: HostileServer, past: Past
 ) -> None:
     three, _, one = past.notes
     says(liar, three, past.other[1], one)
@@ -140,7 +140,7 @@ def test_the_version_of_another_file_is_refused(
     everything_is_refused(world.alice)
 
 
-def test_no_version_can_be_made_up(world: World, liar: LyingServer, past: Past) -> None:
+def test_no_version_can_be_made_up(world: World, liar: HostileServer, past: Past) -> None:
     says(liar, *past.notes, past.notes[-1])  # before the first
     everything_is_refused(world.alice)
     says(liar, more=True)
@@ -148,7 +148,7 @@ def test_no_version_can_be_made_up(world: World, liar: LyingServer, past: Past) 
 
 
 def test_older_versions_can_be_withheld_and_it_is_told(
-    world: World, liar: LyingServer, past: Past
+    world: World, liar: HostileServer, past: Past
 ) -> None:
     says(liar, past.notes[0])
     told = world.alice.run("history", "notes.txt").succeeds()
@@ -157,26 +157,26 @@ def test_older_versions_can_be_withheld_and_it_is_told(
     assert "The server no longer has version 2" in complaint
     says(liar)
     assert b"before 4" in world.alice.run("history", "notes.txt").succeeds()
-    liar.lie = Bends(History, lambda _: Failure("not-found", "There is no such file."))
+    liar.lie = Rewrites(History, lambda _: Failure("not-found", "There is no such file."))
     world.alice.run("history", "notes.txt").fails(8)
 
 
 def test_the_content_of_another_version_is_refused(
-    world: World, liar: LyingServer, past: Past
+    world: World, liar: HostileServer, past: Past
 ) -> None:
     newest = overheard(liar, Fetched, lambda: world.alice.cat("notes.txt"))
     two = ("get", "--version", "2", "notes.txt", str(world.alice.folder / "here"))
-    liar.lie = Bends(Fetched, lambda _: newest)
-    refused(world.alice, *two)
-    liar.lie = Bends(Fetched, lambda _: Fetched([None]))
-    refused(world.alice, *two, status=8)
+    liar.lie = Rewrites(Fetched, lambda _: newest)
+    assert_refused(world.alice, *two)
+    liar.lie = Rewrites(Fetched, lambda _: Fetched([None]))
+    assert_refused(world.alice, *two, status=8)
 
 
 # --- what was removed
 
 
 @pytest.fixture
-def gone(world: World, liar: LyingServer) -> Gone:
+def gone(world: World, liar: HostileServer) -> Gone:
     """How `notes.txt` was removed, as an honest server tells it."""
     world.alice.put("notes.txt", b"newer").succeeds()
     world.alice.run("rm", "notes.txt").succeeds()
@@ -186,8 +186,8 @@ def gone(world: World, liar: LyingServer) -> Gone:
     return gone
 
 
-def is_refused(world: World, liar: LyingServer, *gone: Gone, status: int = 7) -> str:
-    liar.lie = Bends(Removed, lambda _: Removed(list(gone), more=False))
+def is_refused(world: World, liar: HostileServer, *gone: Gone, status: int = 7) -> str:
+    liar.lie = Rewrites(Removed, lambda _: Removed(list(gone), more=False))
     told = world.alice.run("history", "/").fails(status)
     world.alice.run("restore", "notes.txt").fails(status)
     liar.lie = Lie()
@@ -196,7 +196,7 @@ def is_refused(world: World, liar: LyingServer, *gone: Gone, status: int = 7) ->
 
 
 def test_what_was_removed_never_comes_back_by_itself(
-    world: World, liar: LyingServer, gone: Gone
+    world: World, liar: HostileServer, gone: Gone
 ) -> None:
     world.alice.run("history", "/").succeeds()
     world.alice.run("cat", "notes.txt").fails(5)
@@ -206,13 +206,13 @@ def test_what_was_removed_never_comes_back_by_itself(
 
 
 def test_what_was_removed_cannot_come_back_as_an_older_version(
-    world: World, liar: LyingServer, gone: Gone
+    world: World, liar: HostileServer, gone: Gone
 ) -> None:
     history = overheard(liar, History, lambda: world.alice.run("history", "notes.txt").succeeds())
     is_refused(world, liar, replace(gone, manifest=history.manifests[0]))
 
 
-def test_a_removal_cannot_be_altered(world: World, liar: LyingServer, gone: Gone) -> None:
+def test_a_removal_cannot_be_altered(world: World, liar: HostileServer, gone: Gone) -> None:
     for part in ("before_proof", "after_proof"):
         is_refused(world, liar, replace(gone, **{part: turned(getattr(gone, part))}))
     is_refused(world, liar, replace(gone, before_proof=gone.after_proof))
@@ -223,7 +223,7 @@ def test_a_removal_cannot_be_altered(world: World, liar: LyingServer, gone: Gone
 
 
 def test_the_states_of_a_removal_must_follow_each_other(
-    world: World, liar: LyingServer, gone: Gone
+    world: World, liar: HostileServer, gone: Gone
 ) -> None:
     world.alice.put("another", b"").succeeds()
     world.alice.run("rm", "another").succeeds()
@@ -234,33 +234,33 @@ def test_the_states_of_a_removal_must_follow_each_other(
 
 
 def test_what_is_there_cannot_be_told_to_be_removed(
-    world: World, liar: LyingServer, gone: Gone
+    world: World, liar: HostileServer, gone: Gone
 ) -> None:
     world.alice.run("restore", "notes.txt").succeeds()
-    liar.lie = Bends(Removed, lambda _: Removed([gone], more=False))
+    liar.lie = Rewrites(Removed, lambda _: Removed([gone], more=False))
     # It was so once, but a newer version of it was seen.
     assert "OLDER STATE" in world.alice.run("history", "/").fails(7)
     world.alice.run("restore", "notes.txt", "--as", "twice").fails(7)
 
 
 def test_what_was_removed_elsewhere_cannot_come_back_here(
-    world: World, liar: LyingServer, gone: Gone
+    world: World, liar: HostileServer, gone: Gone
 ) -> None:
-    liar.lie = Bends(Removed, lambda _: Removed([gone], more=False))
+    liar.lie = Rewrites(Removed, lambda _: Removed([gone], more=False))
     world.alice.run("history", "reports").fails(7)
     world.alice.run("restore", "reports/notes.txt").fails(7)
 
 
 def test_what_was_removed_can_be_withheld_and_nothing_else(
-    world: World, liar: LyingServer, gone: Gone
+    world: World, liar: HostileServer, gone: Gone
 ) -> None:
     is_refused_not_found(world, liar)
-    liar.lie = Bends(Removed, lambda _: Removed([], more=True))
+    liar.lie = Rewrites(Removed, lambda _: Removed([], more=True))
     world.alice.run("history", "/").fails(7)
 
 
-def is_refused_not_found(world: World, liar: LyingServer) -> None:
-    liar.lie = Bends(Removed, lambda _: Removed([], more=False))
+def is_refused_not_found(world: World, liar: HostileServer) -> None:
+    liar.lie = Rewrites(Removed, lambda _: Removed([], more=False))
     assert b"no longer has it" in world.alice.run("history", "/").succeeds()
     assert "is kept" in world.alice.run("restore", "notes.txt").fails(5)
 

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from fsclient.tree.root import empty_tree
-from fsclient.tree.tree import Located
+from fsclient.tree.tree import TreeNode
 from fsproto.keys.key_file import open_identity
 from fsproto.messages import Message
 from fsproto.messages.account import Logout, Welcome
@@ -35,18 +35,18 @@ from fsproto.sealed.manifest import Manifest
 from fsproto.types import NO_HASH
 from fsproto.wire.connection import Control, Data
 from tests.support.hostile_server import (
-    Bends,
+    HostileServer,
     Lie,
-    LyingServer,
     Repeats,
+    Rewrites,
     Said,
+    assert_refused,
     honest_again,
     putting,
-    refused,
 )
 from tests.support.world import World
 
-Places = dict[str, Located]
+Places = dict[str, TreeNode]
 NOTHING_THERE = PrefixTree().prove([])
 
 
@@ -69,54 +69,58 @@ class InsteadOf(Lie):
 
 
 def test_a_file_cannot_be_hidden_by_leaving_its_manifest_out(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
-    liar.lie = Bends(Found, lambda found: replace(found, manifests=[]))
-    refused(world.alice)
+    liar.lie = Rewrites(Found, lambda found: replace(found, manifests=[]))
+    assert_refused(world.alice)
     honest_again(world, liar)
 
 
-def test_a_file_cannot_be_proved_absent_while_it_is_there(world: World, liar: LyingServer) -> None:
-    liar.lie = Bends(Found, lambda found: replace(found, manifests=[], proof=NOTHING_THERE))
-    refused(world.alice)
-    refused(world.alice, *putting(world.alice))
+def test_a_file_cannot_be_proved_absent_while_it_is_there(
+    world: World, liar: HostileServer
+) -> None:
+    liar.lie = Rewrites(Found, lambda found: replace(found, manifests=[], proof=NOTHING_THERE))
+    assert_refused(world.alice)
+    assert_refused(world.alice, *putting(world.alice))
     honest_again(world, liar)
 
 
-def test_absence_cannot_be_claimed_without_a_proof(world: World, liar: LyingServer) -> None:
+def test_absence_cannot_be_claimed_without_a_proof(world: World, liar: HostileServer) -> None:
     denied = Failure("not-found", "There is no such folder.")
-    liar.lie = Bends(Found, lambda _: denied)
-    refused(world.alice, status=8)
+    liar.lie = Rewrites(Found, lambda _: denied)
+    assert_refused(world.alice, status=8)
     # Whoever takes "it is not there" for "it was removed" must not be fooled.
-    refused(world.alice, "rm", "-f", "notes.txt", status=8)
-    liar.lie = Bends(Entries, lambda _: denied)
-    refused(world.alice, "ls", status=8)
+    assert_refused(world.alice, "rm", "-f", "notes.txt", status=8)
+    liar.lie = Rewrites(Entries, lambda _: denied)
+    assert_refused(world.alice, "ls", status=8)
     for answer, path in ((Fetched, "notes.txt"), (Sent, "plan.bin")):
-        liar.lie = Bends(answer, lambda _: denied)
-        refused(world.alice, path=path, status=8)
+        liar.lie = Rewrites(answer, lambda _: denied)
+        assert_refused(world.alice, path=path, status=8)
     honest_again(world, liar)
 
 
-def test_an_older_proof_is_refused(world: World, liar: LyingServer) -> None:
+def test_an_older_proof_is_refused(world: World, liar: HostileServer) -> None:
     old = liar.lie = Repeats(Found)
     world.alice.cat("notes.txt")
     liar.lie = Lie()
     world.alice.put("notes.txt", b"newer").succeeds()
     liar.lie = old
-    assert "OLDER STATE" in refused(world.alice)
+    assert "OLDER STATE" in assert_refused(world.alice)
 
 
-def test_an_older_proof_under_the_state_of_now_is_refused(world: World, liar: LyingServer) -> None:
+def test_an_older_proof_under_the_state_of_now_is_refused(
+    world: World, liar: HostileServer
+) -> None:
     old = liar.lie = Repeats(Found)
     world.alice.cat("notes.txt")
     liar.lie = Lie()
     world.alice.put("notes.txt", b"newer").succeeds()
-    liar.lie = Bends(Found, lambda found: replace(old.first[Found], state=found.state))
-    refused(world.alice)
+    liar.lie = Rewrites(Found, lambda found: replace(old.first[Found], state=found.state))
+    assert_refused(world.alice)
 
 
 def test_an_older_manifest_is_refused_even_by_a_client_that_has_seen_nothing(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     # Mix-and-match: each part was signed by alice, but not with each other.
     old = liar.lie = Repeats(Found)
@@ -124,47 +128,47 @@ def test_an_older_manifest_is_refused_even_by_a_client_that_has_seen_nothing(
     liar.lie = Lie()
     world.alice.put("notes.txt", b"newer").succeeds()
     (world.alice.profile / "memory.db").unlink()
-    liar.lie = Bends(Found, lambda f: replace(f, manifests=old.first[Found].manifests))
-    refused(world.alice)
+    liar.lie = Rewrites(Found, lambda f: replace(f, manifests=old.first[Found].manifests))
+    assert_refused(world.alice)
 
 
 def test_the_proof_of_another_folder_is_refused(
-    world: World, liar: LyingServer, places: Places
+    world: World, liar: HostileServer, places: Places
 ) -> None:
     elsewhere = places["archive"].keyed.node
     liar.lie = InsteadOf(Lookup, lambda ask, honestly: honestly(replace(ask, folder=elsewhere)))
-    refused(world.alice, path="reports/q1.txt")
+    assert_refused(world.alice, path="reports/q1.txt")
 
 
 def test_the_proof_for_another_name_is_refused(
-    world: World, liar: LyingServer, places: Places
+    world: World, liar: HostileServer, places: Places
 ) -> None:
     other = places["draft.bin"].manifest.body.token
     liar.lie = InsteadOf(Lookup, lambda ask, honestly: honestly(replace(ask, tokens=[other])))
-    refused(world.alice)
+    assert_refused(world.alice)
 
 
-def test_manifests_in_another_order_are_refused(world: World, liar: LyingServer) -> None:
-    liar.lie = Bends(Found, lambda found: replace(found, manifests=found.manifests[::-1]))
+def test_manifests_in_another_order_are_refused(world: World, liar: HostileServer) -> None:
+    liar.lie = Rewrites(Found, lambda found: replace(found, manifests=found.manifests[::-1]))
     # Two names in one question, as for a folder that is put a second time.
-    refused(world.alice, "put", str(world.alice.folder / "reports"), "/")
+    assert_refused(world.alice, "put", str(world.alice.folder / "reports"), "/")
 
 
 def test_the_manifest_of_another_file_is_refused(
-    world: World, liar: LyingServer, places: Places
+    world: World, liar: HostileServer, places: Places
 ) -> None:
     other = places["draft.bin"].manifest.signed
-    liar.lie = Bends(Found, lambda found: replace(found, manifests=[other]))
-    refused(world.alice)
+    liar.lie = Rewrites(Found, lambda found: replace(found, manifests=[other]))
+    assert_refused(world.alice)
 
 
-def test_the_manifest_of_somebody_elses_file_is_refused(world: World, liar: LyingServer) -> None:
+def test_the_manifest_of_somebody_elses_file_is_refused(world: World, liar: HostileServer) -> None:
     theirs = world.bob.find("notes.txt").manifest.signed
-    liar.lie = Bends(Found, lambda found: replace(found, manifests=[theirs]))
-    refused(world.alice)
+    liar.lie = Rewrites(Found, lambda found: replace(found, manifests=[theirs]))
+    assert_refused(world.alice)
 
 
-def test_a_state_that_somebody_else_signed_is_refused(world: World, liar: LyingServer) -> None:
+def test_a_state_that_somebody_else_signed_is_refused(world: World, liar: HostileServer) -> None:
     bob = open_identity((world.bob.profile / "identity.key").read_bytes(), None)
 
     def emptied(found: Found) -> Found:
@@ -172,65 +176,65 @@ def test_a_state_that_somebody_else_signed_is_refused(world: World, liar: LyingS
         forged = sign_state(bob.signing, replace(body, version=body.version + 1, root=NO_HASH))
         return Found(forged.signed, NOTHING_THERE, [])
 
-    liar.lie = Bends(Found, emptied)
-    assert "signature" in refused(world.alice)
+    liar.lie = Rewrites(Found, emptied)
+    assert "signature" in assert_refused(world.alice)
 
 
-def test_a_malformed_proof_is_refused(world: World, liar: LyingServer) -> None:
+def test_a_malformed_proof_is_refused(world: World, liar: HostileServer) -> None:
     for proof in (b"", b"\x03", b"\x03" * 300, b"\x09", b"\x01" + bytes(79), bytes(1_000_000)):
-        liar.lie = Bends(Found, lambda found, proof=proof: replace(found, proof=proof))  # type: ignore[misc]
-        refused(world.alice)
+        liar.lie = Rewrites(Found, lambda found, proof=proof: replace(found, proof=proof))  # type: ignore[misc]
+        assert_refused(world.alice)
     honest_again(world, liar)
 
 
 # --- listings
 
 
-def test_entries_cannot_be_left_out_of_a_listing(world: World, liar: LyingServer) -> None:
-    liar.lie = Bends(Entries, lambda entries: replace(entries, manifests=entries.manifests[1:]))
-    refused(world.alice, "ls")
-    liar.lie = Bends(Entries, lambda _: None)
-    refused(world.alice, "ls")
+def test_entries_cannot_be_left_out_of_a_listing(world: World, liar: HostileServer) -> None:
+    liar.lie = Rewrites(Entries, lambda entries: replace(entries, manifests=entries.manifests[1:]))
+    assert_refused(world.alice, "ls")
+    liar.lie = Rewrites(Entries, lambda _: None)
+    assert_refused(world.alice, "ls")
     honest_again(world, liar)
 
 
-def test_entries_cannot_be_added_to_a_listing(world: World, liar: LyingServer) -> None:
+def test_entries_cannot_be_added_to_a_listing(world: World, liar: HostileServer) -> None:
     gift = world.bob.find("notes.txt").manifest.signed
-    liar.lie = Bends(Entries, lambda entries: Entries([*entries.manifests, gift]))
-    refused(world.alice, "ls")
+    liar.lie = Rewrites(Entries, lambda entries: Entries([*entries.manifests, gift]))
+    assert_refused(world.alice, "ls")
 
 
-def test_entries_cannot_be_listed_twice(world: World, liar: LyingServer) -> None:
-    liar.lie = Bends(Entries, lambda entries: Entries(entries.manifests * 2))
-    refused(world.alice, "ls")
+def test_entries_cannot_be_listed_twice(world: World, liar: HostileServer) -> None:
+    liar.lie = Rewrites(Entries, lambda entries: Entries(entries.manifests * 2))
+    assert_refused(world.alice, "ls")
 
 
 @pytest.mark.parametrize(
     "kinds", [[Listed], [Entries], [Entries, Listed]], ids=["state", "entries", "all"]
 )
 def test_an_older_listing_is_refused(
-    world: World, liar: LyingServer, kinds: list[type[Message]]
+    world: World, liar: HostileServer, kinds: list[type[Message]]
 ) -> None:
     old = liar.lie = Repeats(*kinds)
     world.alice.run("ls").succeeds()
     liar.lie = Lie()
     world.alice.put("notes.txt", b"newer").succeeds()
     liar.lie = old
-    refused(world.alice, "ls")
+    assert_refused(world.alice, "ls")
 
 
 # --- commits
 
 
 def test_a_commit_that_is_answered_and_not_made_shows_at_the_next_look(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     liar.lie = InsteadOf(Commit, lambda *_: Done())
     world.alice.run(*putting(world.alice)).succeeds()
-    assert "OLDER STATE" in refused(world.alice)
+    assert "OLDER STATE" in assert_refused(world.alice)
 
 
-def test_what_did_not_change_cannot_be_called_changed(world: World, liar: LyingServer) -> None:
+def test_what_did_not_change_cannot_be_called_changed(world: World, liar: HostileServer) -> None:
     # It would have the client sign and send the same again and again.
     def unchanged(ask: Commit, honestly: Callable[[Message], Message]) -> Message:
         folder = unpack(ask.states[0].payload, FolderState).folder
@@ -240,77 +244,79 @@ def test_what_did_not_change_cannot_be_called_changed(world: World, liar: LyingS
         return Stale([found])
 
     liar.lie = InsteadOf(Commit, unchanged)
-    assert "has not changed" in refused(world.alice, *putting(world.alice))
+    assert "has not changed" in assert_refused(world.alice, *putting(world.alice))
     honest_again(world, liar)
 
 
-def test_an_older_state_cannot_be_shown_as_a_change(world: World, liar: LyingServer) -> None:
+def test_an_older_state_cannot_be_shown_as_a_change(world: World, liar: HostileServer) -> None:
     old = liar.lie = Repeats(Found)
     world.alice.cat("notes.txt")
     liar.lie = Lie()
     world.alice.put("notes.txt", b"newer").succeeds()
     liar.lie = InsteadOf(Commit, lambda *_: Stale([old.first[Found]]))
-    assert "OLDER STATE" in refused(world.alice, *putting(world.alice))
+    assert "OLDER STATE" in assert_refused(world.alice, *putting(world.alice))
 
 
 def test_a_change_of_another_folder_is_refused(
-    world: World, liar: LyingServer, places: Places
+    world: World, liar: HostileServer, places: Places
 ) -> None:
     other = Lookup(places["archive"].keyed.node, [])
     liar.lie = InsteadOf(Commit, lambda _, honestly: Stale([honestly(other)]))
-    refused(world.alice, *putting(world.alice))
+    assert_refused(world.alice, *putting(world.alice))
 
 
-def test_a_folder_cannot_be_called_removed_without_a_proof(world: World, liar: LyingServer) -> None:
+def test_a_folder_cannot_be_called_removed_without_a_proof(
+    world: World, liar: HostileServer
+) -> None:
     liar.lie = InsteadOf(Commit, lambda *_: Stale([]))
-    refused(world.alice, *putting(world.alice), status=8)
+    assert_refused(world.alice, *putting(world.alice), status=8)
     honest_again(world, liar)
 
 
 # --- logging in
 
 
-def test_the_tree_of_somebody_else_is_refused(world: World, liar: LyingServer) -> None:
+def test_the_tree_of_somebody_else_is_refused(world: World, liar: HostileServer) -> None:
     kept = liar.lie = Repeats(Welcome)
     world.bob.run("ls").succeeds()
     theirs = kept.first[Welcome].tree
     for part in ("grant", "manifest", "state"):
-        liar.lie = Bends(  # one part of it
+        liar.lie = Rewrites(  # one part of it
             Welcome,
             lambda mine, part=part: replace(  # type: ignore[misc]
                 mine, tree=replace(mine.tree, **{part: getattr(theirs, part)})
             ),
         )
-        refused(world.alice)
-    liar.lie = Bends(Welcome, lambda mine: replace(mine, tree=theirs))
-    refused(world.alice)
+        assert_refused(world.alice)
+    liar.lie = Rewrites(Welcome, lambda mine: replace(mine, tree=theirs))
+    assert_refused(world.alice)
     honest_again(world, liar)
 
 
-def test_another_tree_of_ones_own_is_refused(world: World, liar: LyingServer) -> None:
+def test_another_tree_of_ones_own_is_refused(world: World, liar: HostileServer) -> None:
     # Whoever had to begin an enrolment twice has signed two roots, and the server has both.
     alice = open_identity((world.alice.profile / "identity.key").read_bytes(), None)
     other = empty_tree(alice)
-    liar.lie = Bends(Welcome, lambda welcome: replace(welcome, tree=other))
-    assert "ANOTHER TREE" in refused(world.alice)
+    liar.lie = Rewrites(Welcome, lambda welcome: replace(welcome, tree=other))
+    assert "ANOTHER TREE" in assert_refused(world.alice)
     honest_again(world, liar)
 
 
-def test_an_older_root_is_refused_at_the_login(world: World, liar: LyingServer) -> None:
+def test_an_older_root_is_refused_at_the_login(world: World, liar: HostileServer) -> None:
     old = liar.lie = Repeats(Welcome)
     world.alice.run("ls").succeeds()
     liar.lie = Lie()
     world.alice.put("notes.txt", b"newer").succeeds()
     liar.lie = old
-    assert "OLDER STATE" in refused(world.alice)
+    assert "OLDER STATE" in assert_refused(world.alice)
 
 
 def test_the_tree_of_somebody_else_is_refused_while_enrolling(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     kept = liar.lie = Repeats(Welcome)
     world.bob.run("ls").succeeds()
-    liar.lie = Bends(Welcome, lambda mine: replace(mine, tree=kept.first[Welcome].tree))
+    liar.lie = Rewrites(Welcome, lambda mine: replace(mine, tree=kept.first[Welcome].tree))
     with world.database() as db:
         db.execute("DELETE FROM bundles WHERE user_id = 1")
         db.execute("DELETE FROM trees WHERE user_id = 1")
@@ -337,7 +343,7 @@ def test_the_tree_of_somebody_else_is_refused_while_enrolling(
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
 def test_answers_of_the_wrong_kind_and_to_questions_never_asked_are_refused(
-    world: World, liar: LyingServer, kind: type[Message], command: str
+    world: World, liar: HostileServer, kind: type[Message], command: str
 ) -> None:
     class Adds(Lie):
         def __init__(self, added: Callable[[int], Said]) -> None:
@@ -362,15 +368,15 @@ def test_answers_of_the_wrong_kind_and_to_questions_never_asked_are_refused(
     ]
     for added in unasked:
         liar.lie = Adds(added)
-        refused(world.alice, *commands.get(command, ()), path=path)
+        assert_refused(world.alice, *commands.get(command, ()), path=path)
     honest_again(world, liar)
 
 
 def test_the_words_of_a_server_cannot_take_over_the_terminal(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     words = "\x1b[2J\r\nfsclient: all is well\n" + "x" * 900_000 + "."
-    liar.lie = Bends(Found, lambda _: Failure("conflict", words))
+    liar.lie = Rewrites(Found, lambda _: Failure("conflict", words))
     target = world.alice.write("here", b"what is here")
     ran = world.alice.run("get", "notes.txt", target)
     assert ran.status == 8

@@ -17,7 +17,7 @@ from fsproto.wire.connection import Connection
 from fsproto.wire.handshake import ServerHandshake
 from tests.attacks.test_on_the_wire import between
 from tests.support.fixed_keys import TIME_MS, rsa_key, turned
-from tests.support.hostile_server import LyingServer
+from tests.support.hostile_server import HostileServer
 from tests.support.proxy import InTheMiddle, To
 from tests.support.world import NOTES, Person, World
 
@@ -40,7 +40,7 @@ def expects(person: Person) -> str:
     return found
 
 
-def shows(liar: LyingServer, key: crypto.RsaKey, *moves: Move) -> None:
+def shows(liar: HostileServer, key: crypto.RsaKey, *moves: Move) -> None:
     """Have the server show a key and vouch for it as an honest one would."""
     liar.door.host_key, liar.door.moves = key, moves
 
@@ -54,7 +54,7 @@ class _Answers(ServerHandshake):
         return self._says
 
 
-def says(liar: LyingServer, key: crypto.RsaKey, answer: bytes) -> None:
+def says(liar: HostileServer, key: crypto.RsaKey, answer: bytes) -> None:
     """Have the server show a key, and answer anything to who vouches for it."""
     liar.door.connection = lambda: Connection(_Answers(key, answer))  # type: ignore[method-assign]
 

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from fsclient.connection.retry import Patience
+from fsclient.connection.retry import Timeouts
 from fsproto import crypto, host_key_moves
 from fsproto.link import Address
 from fsproto.wire.handshake import ClientHandshake
 from tests.support import proxy
 from tests.support.fixed_keys import rsa_key, stretch
-from tests.support.hostile_server import LyingServer
+from tests.support.hostile_server import HostileServer
 from tests.support.proxy import At, Holds, InTheMiddle, Proxy, Swap, Tamper, To
 from tests.support.world import DRAFT, PLAN, Person, World, finish, until
 
@@ -43,14 +43,14 @@ LARGE = 10_000
 """Only segments are records of more bytes."""
 
 
-def between(person: Person, server: LyingServer, tamper: Callable[[], Tamper] = Tamper) -> Proxy:
+def between(person: Person, server: HostileServer, tamper: Callable[[], Tamper] = Tamper) -> Proxy:
     """Put somebody between a person and the server."""
     made = Proxy(server.address, tamper)
     person.meet(made.address)
     return made
 
 
-def messages(person: Person, server: LyingServer, to: To, *command: str) -> list[int]:
+def messages(person: Person, server: HostileServer, to: To, *command: str) -> list[int]:
     """Return the sizes of all messages that a command sends or receives."""
     with between(person, server) as middle:
         person.run(*command).succeeds()
@@ -58,7 +58,7 @@ def messages(person: Person, server: LyingServer, to: To, *command: str) -> list
     return [len(frame.data) for frame in middle.frames(to)]
 
 
-def all_is_as_before(world: World, server: LyingServer, name: str, *versions: bytes) -> None:
+def all_is_as_before(world: World, server: HostileServer, name: str, *versions: bytes) -> None:
     """Check that nothing is half done anywhere, and that a normal run works."""
     assert not world.alice.half_written()
     world.alice.meet(server.address)
@@ -81,7 +81,7 @@ def all_is_as_before(world: World, server: LyingServer, name: str, *versions: by
     ],
 )
 def test_whatever_is_done_to_a_message_up_to_the_login_is_refused(
-    world: World, liar: LyingServer, to: To, number: int
+    world: World, liar: HostileServer, to: To, number: int
 ) -> None:
     alice = world.alice
     target = alice.write("draft.bin", b"what is here")
@@ -96,7 +96,7 @@ def test_whatever_is_done_to_a_message_up_to_the_login_is_refused(
 
 @pytest.mark.parametrize("to", To)
 def test_whatever_is_done_to_a_record_of_a_put_nothing_is_half_put(
-    world: World, liar: LyingServer, to: To
+    world: World, liar: HostileServer, to: To
 ) -> None:
     alice, source = world.alice, world.alice.write("source", NEW)
     count = len(messages(alice, liar, to, "put", str(source), "like draft.bin"))
@@ -114,7 +114,7 @@ def test_whatever_is_done_to_a_record_of_a_put_nothing_is_half_put(
 
 @pytest.mark.parametrize("to", To)
 def test_whatever_is_done_to_a_record_of_a_get_the_old_content_stays(
-    world: World, liar: LyingServer, to: To
+    world: World, liar: HostileServer, to: To
 ) -> None:
     alice = world.alice
     target = alice.write("here", b"what is here")
@@ -142,7 +142,7 @@ def misplacing(to: To, number: int) -> dict[str, Callable[[], Tamper]]:
 
 @pytest.mark.parametrize("how", ["dropped", "repeated", "swapped"])
 def test_segments_of_a_put_cannot_be_lost_doubled_or_swapped(
-    world: World, liar: LyingServer, how: str
+    world: World, liar: HostileServer, how: str
 ) -> None:
     alice, source = world.alice, world.alice.write("source", NEW)
     sizes = messages(alice, liar, To.SERVER, "put", str(source), "measured")
@@ -154,7 +154,7 @@ def test_segments_of_a_put_cannot_be_lost_doubled_or_swapped(
 
 @pytest.mark.parametrize("how", ["dropped", "repeated", "swapped"])
 def test_segments_of_a_get_cannot_be_lost_doubled_or_swapped(
-    world: World, liar: LyingServer, how: str
+    world: World, liar: HostileServer, how: str
 ) -> None:
     alice = world.alice
     target = alice.write("here", b"what is here")
@@ -168,7 +168,7 @@ def test_segments_of_a_get_cannot_be_lost_doubled_or_swapped(
 
 @pytest.mark.parametrize(("to", "first"), [(To.SERVER, proxy.KEY), (To.CLIENT, proxy.CONFIRM)])
 def test_the_end_of_the_handshake_cannot_be_swapped_with_what_follows(
-    world: World, liar: LyingServer, to: To, first: int
+    world: World, liar: HostileServer, to: To, first: int
 ) -> None:
     with between(world.alice, liar, lambda: Swap(to, first)):
         world.alice.run("ls").fails(3, 7)
@@ -188,16 +188,16 @@ def test_the_end_of_the_handshake_cannot_be_swapped_with_what_follows(
     ],
 )
 def test_a_message_that_never_arrives_is_missed(
-    world: World, liar: LyingServer, to: To, number: int, told: str
+    world: World, liar: HostileServer, to: To, number: int, told: str
 ) -> None:
     if told == "does not answer":  # all that can be done is to wait; not for a minute here
-        world.alice.patience = Patience(connect_s=0.3, silence_s=0.3, give_up_s=0)
+        world.alice.patience = Timeouts(connect_s=0.3, silence_s=0.3, give_up_s=0)
     with between(world.alice, liar, lambda: At(to, number, proxy.drop)):
         assert told in world.alice.run("ls").fails(3, 7)
 
 
 def test_a_request_that_is_repeated_is_not_done_twice(
-    world: World, liar: LyingServer, caplog: pytest.LogCaptureFixture
+    world: World, liar: HostileServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     commit = len(messages(world.alice, liar, To.SERVER, "mkdir", "measured")) - 1
     with between(world.alice, liar, lambda: At(To.SERVER, commit, proxy.repeat)):
@@ -206,7 +206,7 @@ def test_a_request_that_is_repeated_is_not_done_twice(
 
 
 def test_an_answer_that_is_delayed_past_a_change_is_not_called_an_attack(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     # The other side of rollback: a slow network must not cry wolf.
     alice, hold = world.alice, Holds(To.CLIENT, proxy.WELCOME)
@@ -231,7 +231,7 @@ def only_asked_for_the_key(middle: Proxy, world: World) -> None:
 
 
 def test_another_host_key_is_refused_loudly_before_anything_is_sent(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     alice, code = world.alice, world.alice.app.fresh()
     true, false = rsa_key("other-host"), crypto.fingerprint(rsa_key("other-host").public)
@@ -246,7 +246,7 @@ def test_another_host_key_is_refused_loudly_before_anything_is_sent(
     alice.run("--otp", code, "login").succeeds()
 
 
-def test_another_host_key_is_refused_while_enrolling(world: World, liar: LyingServer) -> None:
+def test_another_host_key_is_refused_while_enrolling(world: World, liar: HostileServer) -> None:
     alice, fresh = world.alice, world.alice.home / "fresh"
     with between(alice, liar, lambda: InTheMiddle(rsa_key("other-host"))) as middle:
         link = alice.added["enroll_link"].partition("?")
@@ -258,7 +258,7 @@ def test_another_host_key_is_refused_while_enrolling(world: World, liar: LyingSe
 
 
 def test_the_true_host_key_is_of_no_use_to_those_who_only_have_its_public_half(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     alice, code = world.alice, world.alice.app.fresh()
     public = crypto.RsaKey((world.home / "host.key").read_bytes()).public
@@ -284,7 +284,7 @@ def test_what_is_no_fsd_is_called_so(world: World) -> None:
 @pytest.mark.parametrize("version", [0, 2, 0xFFFF])
 @pytest.mark.parametrize("to", To)
 def test_another_version_of_the_protocol_cannot_be_talked_into(
-    world: World, liar: LyingServer, to: To, version: int
+    world: World, liar: HostileServer, to: To, version: int
 ) -> None:
     def downgraded(data: bytes) -> list[bytes]:
         return [data[:8] + version.to_bytes(2, "big") + data[10:]]
@@ -299,7 +299,7 @@ def test_another_version_of_the_protocol_cannot_be_talked_into(
 
 
 def test_a_recorded_login_is_refused_when_it_is_replayed(
-    world: World, liar: LyingServer, caplog: pytest.LogCaptureFixture
+    world: World, liar: HostileServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     alice = world.alice
     with between(alice, liar) as middle:
@@ -317,7 +317,7 @@ def test_a_recorded_login_is_refused_when_it_is_replayed(
 
 
 def test_what_is_recorded_shows_neither_code_nor_ticket_nor_names_nor_content(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     alice, code = world.alice, world.alice.app.fresh()
     secret = b"meet me at the old mill at midnight"

@@ -17,7 +17,7 @@ from fsproto.types import Salt
 from fsproto.wire.connection import Control
 from tests.attacks.test_crashes import Putting
 from tests.support.fixed_keys import stretch
-from tests.support.raw_client import Raw
+from tests.support.raw_client import RawClient
 from tests.support.servers import RunningServer
 from tests.support.world import NOTES, World, finish, until
 
@@ -99,9 +99,9 @@ def test_a_pipe_is_refused_when_what_came_of_it_is_too_much(
     adds_up(server)
 
 
-def begun(world: World, server: RunningServer, size: int) -> Raw:
+def begun(world: World, server: RunningServer, size: int) -> RawClient:
     """Begin an upload and send one segment of it."""
-    raw = Raw.of(world.alice, server.address)
+    raw = RawClient.of(world.alice, server.address)
     room = Room(None, None, size)
     request = raw.send(Upload(Salt(os.urandom(32)), resumable=False, room=room))
     raw.send_segment(request, 0, bytes(SEGMENT_SIZE))
@@ -125,7 +125,7 @@ def test_an_upload_that_was_refused_disturbs_nothing_else(
     world: World, server: RunningServer
 ) -> None:
     allow(server, "alice", SEGMENT_SIZE)
-    with Raw.of(world.alice, server.address) as raw:
+    with RawClient.of(world.alice, server.address) as raw:
         room = Room(None, None, 3 * SEGMENT_SIZE)
         request = raw.send(Upload(Salt(os.urandom(32)), resumable=False, room=room))
         raw.send_segment(request, 0, bytes(SEGMENT_SIZE))  # under way when it is refused

@@ -18,7 +18,7 @@ import pytest
 from msgspec.structs import replace
 
 from fsclient.trust.bip39 import secret_of
-from fsd.net.timing import DoorPolicy
+from fsd.net.timing import ListenerPolicy
 from fsproto import labels
 from fsproto.errors import LoginRefused
 from fsproto.keys.identity import Identity
@@ -31,8 +31,8 @@ from fsproto.messages.account import Backup, GetStatus, Login, Recover, Recovery
 from fsproto.messages.base import Done, Failure
 from fsproto.types import NodeId
 from tests.support.fixed_keys import identity, rsa_key
-from tests.support.hostile_server import Bends, Lie, LyingServer
-from tests.support.raw_client import Raw
+from tests.support.hostile_server import HostileServer, Lie, Rewrites
+from tests.support.raw_client import RawClient
 from tests.support.world import NOTES, Person, World
 
 
@@ -68,7 +68,7 @@ def machine(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def phrase(world: World, liar: LyingServer) -> str:
+def phrase(world: World, liar: HostileServer) -> str:
     """What alice wrote down."""
     return back_up(world.alice)
 
@@ -89,32 +89,32 @@ def stopped(world: World, phrase: str, machine: Path, *words: str) -> None:
 
 
 def test_an_honest_server_gives_ones_keys_back(
-    world: World, liar: LyingServer, phrase: str, machine: Path
+    world: World, liar: HostileServer, phrase: str, machine: Path
 ) -> None:
     recover(world.alice, phrase, machine).succeeds()
     assert world.alice.run("cat", "notes.txt", client=machine).succeeds() == NOTES
 
 
 def test_the_backup_of_somebody_else_is_refused(
-    world: World, liar: LyingServer, phrase: str, machine: Path
+    world: World, liar: HostileServer, phrase: str, machine: Path
 ) -> None:
     back_up(world.bob)
     others = kept_of(world, "bob")
-    liar.lie = Bends(Recovery, lambda honest: replace(honest, sealed=others))
+    liar.lie = Rewrites(Recovery, lambda honest: replace(honest, sealed=others))
     stopped(world, phrase, machine, "ANOTHER BACKUP")
 
 
 def test_an_older_backup_is_refused(
-    world: World, liar: LyingServer, phrase: str, machine: Path
+    world: World, liar: HostileServer, phrase: str, machine: Path
 ) -> None:
     older = kept_of(world, "alice")
     newer_phrase = back_up(world.alice)
-    liar.lie = Bends(Recovery, lambda honest: replace(honest, sealed=older))
+    liar.lie = Rewrites(Recovery, lambda honest: replace(honest, sealed=older))
     stopped(world, newer_phrase, machine, "ANOTHER BACKUP")
 
 
 def test_a_changed_backup_is_refused(
-    world: World, liar: LyingServer, phrase: str, machine: Path
+    world: World, liar: HostileServer, phrase: str, machine: Path
 ) -> None:
     def changed(honest: Recovery) -> Recovery:
         at = len(honest.sealed) // 2
@@ -122,15 +122,15 @@ def test_a_changed_backup_is_refused(
             honest.sealed[:at] + bytes([honest.sealed[at] ^ 1]) + honest.sealed[at + 1 :]
         )
 
-    liar.lie = Bends(Recovery, changed)
+    liar.lie = Rewrites(Recovery, changed)
     stopped(world, phrase, machine, "ANOTHER BACKUP")
 
 
 @pytest.mark.parametrize("sealed", [b"", b"FSBAK1\n", os.urandom(5000)], ids=len)
 def test_what_is_no_backup_is_refused(
-    world: World, liar: LyingServer, phrase: str, machine: Path, sealed: bytes
+    world: World, liar: HostileServer, phrase: str, machine: Path, sealed: bytes
 ) -> None:
-    liar.lie = Bends(Recovery, lambda _: Recovery(sealed))
+    liar.lie = Rewrites(Recovery, lambda _: Recovery(sealed))
     stopped(world, phrase, machine, "ANOTHER BACKUP")
 
 
@@ -150,62 +150,62 @@ def resealed(phrase: str, name: str, inside: Portable) -> Callable[[Any], Recove
 
 
 def test_another_persons_identity_is_refused_even_under_the_right_phrase(
-    world: World, liar: LyingServer, phrase: str, machine: Path
+    world: World, liar: HostileServer, phrase: str, machine: Path
 ) -> None:
-    liar.lie = Bends(
+    liar.lie = Rewrites(
         Recovery, resealed(phrase, "alice", Portable(own(world.bob), *facts(world.bob)))
     )
     stopped(world, phrase, machine, "ANOTHER BACKUP")
 
 
 def test_an_identity_that_the_server_itself_does_not_know_is_refused(
-    world: World, liar: LyingServer, phrase: str, machine: Path
+    world: World, liar: HostileServer, phrase: str, machine: Path
 ) -> None:
     made_up = identity("alice", rsa_key("alice"))
-    liar.lie = Bends(Recovery, resealed(phrase, "alice", Portable(made_up, *facts(world.alice))))
+    liar.lie = Rewrites(Recovery, resealed(phrase, "alice", Portable(made_up, *facts(world.alice))))
     stopped(world, phrase, machine, "REFUSES THE IDENTITY")
 
 
 def test_the_tree_must_be_the_one_that_was_backed_up(
-    world: World, liar: LyingServer, phrase: str, machine: Path
+    world: World, liar: HostileServer, phrase: str, machine: Path
 ) -> None:
     link, _ = facts(world.alice)
     elsewhere = Portable(own(world.alice), link, NodeId(bytes(16)))
-    liar.lie = Bends(Recovery, resealed(phrase, "alice", elsewhere))
+    liar.lie = Rewrites(Recovery, resealed(phrase, "alice", elsewhere))
     stopped(world, phrase, machine)
 
 
 def test_the_tree_of_somebody_else_is_refused_while_recovering(
-    world: World, liar: LyingServer, phrase: str, machine: Path
+    world: World, liar: HostileServer, phrase: str, machine: Path
 ) -> None:
-    with Raw(liar.address, host_key(world.bob)) as raw:
+    with RawClient(liar.address, host_key(world.bob)) as raw:
         welcome = raw.ask(raw.login(world.bob))
         assert isinstance(welcome, Welcome)
-    liar.lie = Bends(Welcome, lambda honest: replace(honest, tree=welcome.tree))
+    liar.lie = Rewrites(Welcome, lambda honest: replace(honest, tree=welcome.tree))
     stopped(world, phrase, machine)
 
 
 @pytest.mark.parametrize("instead", [Done(), Failure("not-found", "Nothing is kept.")])
 def test_an_answer_of_another_kind_keeps_nothing(
-    world: World, liar: LyingServer, phrase: str, machine: Path, instead: Message
+    world: World, liar: HostileServer, phrase: str, machine: Path, instead: Message
 ) -> None:
-    liar.lie = Bends(Recovery, lambda _: instead)
+    liar.lie = Rewrites(Recovery, lambda _: instead)
     recover(world.alice, phrase, machine).fails(7, 8)
     assert nothing_is_kept(machine)
 
 
 def test_a_server_that_refuses_what_it_handed_out_is_called_so(
-    world: World, liar: LyingServer, phrase: str, machine: Path
+    world: World, liar: HostileServer, phrase: str, machine: Path
 ) -> None:
     refused = LoginRefused()
-    liar.lie = Bends(Welcome, lambda _: Failure(refused.code, refused.sentence))
+    liar.lie = Rewrites(Welcome, lambda _: Failure(refused.code, refused.sentence))
     stopped(world, phrase, machine, "REFUSES THE IDENTITY")
     liar.lie = Lie()
     recover(world.alice, phrase, machine).succeeds()
 
 
 def test_the_database_holds_nothing_that_opens_a_backup(
-    world: World, liar: LyingServer, phrase: str
+    world: World, liar: HostileServer, phrase: str
 ) -> None:
     alice, secret = own(world.alice), RecoverySecret("alice", secret_of(phrase))
     with world.database() as db:
@@ -224,20 +224,20 @@ def host_key(person: Person) -> str:
     return str(person.added["enroll_link"].partition("host-key=")[2])
 
 
-def asking(raw: Raw, phrase: str, otp: str, user: str = "alice") -> Recover:
+def asking(raw: RawClient, phrase: str, otp: str, user: str = "alice") -> Recover:
     """Return the message that asks for a backup over this connection."""
     secret = RecoverySecret(user, secret_of(phrase))
     told = raw.connection.channel_id, user.encode()
     return Recover(user, secret.signing.sign(labels.SIGN_RECOVER, *told), otp)
 
 
-def bare_login(raw: Raw, person: Person) -> Login:
+def bare_login(raw: RawClient, person: Person) -> Login:
     return raw.login(person, ticket=None)
 
 
-def test_a_code_alone_gets_no_backup(world: World, liar: LyingServer, phrase: str) -> None:
+def test_a_code_alone_gets_no_backup(world: World, liar: HostileServer, phrase: str) -> None:
     otp = world.alice.app.fresh()
-    with Raw(liar.address, host_key(world.alice)) as raw:
+    with RawClient(liar.address, host_key(world.alice)) as raw:
         own_phrase = "zoo " * 11 + "wrong"
         assert raw.refusal(asking(raw, own_phrase, otp)) == "login-refused"
         assert raw.is_ended()
@@ -245,25 +245,25 @@ def test_a_code_alone_gets_no_backup(world: World, liar: LyingServer, phrase: st
 
 
 def test_a_recorded_request_is_refused_when_it_is_replayed(
-    world: World, liar: LyingServer, phrase: str
+    world: World, liar: HostileServer, phrase: str
 ) -> None:
     otp = world.alice.app.fresh()
-    with Raw(liar.address, host_key(world.alice)) as raw:
+    with RawClient(liar.address, host_key(world.alice)) as raw:
         recorded = asking(raw, phrase, otp)
-    with Raw(liar.address, host_key(world.alice)) as raw:
+    with RawClient(liar.address, host_key(world.alice)) as raw:
         assert raw.refusal(recorded) == "login-refused"
-    with Raw(liar.address, host_key(world.alice)) as raw:
+    with RawClient(liar.address, host_key(world.alice)) as raw:
         assert isinstance(raw.ask(asking(raw, phrase, otp)), Recovery)
-    with Raw(liar.address, host_key(world.alice)) as raw:
+    with RawClient(liar.address, host_key(world.alice)) as raw:
         assert raw.refusal(asking(raw, phrase, otp)) == "login-refused"
 
 
 def test_whatever_is_wrong_with_a_recovery_the_answer_is_the_same_after_the_same_time(
-    world: World, liar: LyingServer, phrase: str
+    world: World, liar: HostileServer, phrase: str
 ) -> None:
     patient = 0.4
     bobs = world.bob.app.fresh()  # bob has no backup
-    with LyingServer(world.home, policy=DoorPolicy(refusal_s=patient)) as server:
+    with HostileServer(world.home, policy=ListenerPolicy(refusal_s=patient)) as server:
         answers = set()
         for user, words, otp in (
             ("alice", phrase, "000000"),
@@ -271,7 +271,7 @@ def test_whatever_is_wrong_with_a_recovery_the_answer_is_the_same_after_the_same
             ("bob", phrase, bobs),
             ("nobody", phrase, "000000"),
         ):
-            with Raw(server.address, host_key(world.alice)) as raw:
+            with RawClient(server.address, host_key(world.alice)) as raw:
                 began = time.monotonic()
                 answer = raw.ask(asking(raw, words, otp, user))
                 assert time.monotonic() - began >= patient
@@ -281,26 +281,28 @@ def test_whatever_is_wrong_with_a_recovery_the_answer_is_the_same_after_the_same
 
 
 def test_the_phrase_without_the_identity_does_not_log_in(
-    world: World, liar: LyingServer, phrase: str
+    world: World, liar: HostileServer, phrase: str
 ) -> None:
-    with Raw(liar.address, host_key(world.alice)) as raw:
+    with RawClient(liar.address, host_key(world.alice)) as raw:
         assert isinstance(raw.ask(asking(raw, phrase, world.alice.app.fresh())), Recovery)
         assert raw.refusal(replace(bare_login(raw, world.bob), user="alice")) == "login-refused"
         assert raw.is_ended()
 
 
-def test_one_persons_backup_logs_no_other_in(world: World, liar: LyingServer, phrase: str) -> None:
-    with Raw(liar.address, host_key(world.alice)) as raw:
+def test_one_persons_backup_logs_no_other_in(
+    world: World, liar: HostileServer, phrase: str
+) -> None:
+    with RawClient(liar.address, host_key(world.alice)) as raw:
         assert isinstance(raw.ask(asking(raw, phrase, world.alice.app.fresh())), Recovery)
         assert raw.refusal(bare_login(raw, world.bob)) == "login-refused"
 
 
 def test_a_login_without_code_and_ticket_needs_a_recovery_on_the_same_connection(
-    world: World, liar: LyingServer, phrase: str
+    world: World, liar: HostileServer, phrase: str
 ) -> None:
-    with Raw(liar.address, host_key(world.alice)) as raw:
+    with RawClient(liar.address, host_key(world.alice)) as raw:
         assert isinstance(raw.ask(asking(raw, phrase, world.alice.app.fresh())), Recovery)
-        with Raw(liar.address, host_key(world.alice)) as other:
+        with RawClient(liar.address, host_key(world.alice)) as other:
             assert other.refusal(bare_login(other, world.alice)) == "login-refused"
         welcome = raw.ask(bare_login(raw, world.alice))
         assert isinstance(welcome, Welcome)
@@ -309,9 +311,9 @@ def test_a_login_without_code_and_ticket_needs_a_recovery_on_the_same_connection
 
 @pytest.mark.parametrize("early", ["status", "backup", "recover"])
 def test_behind_a_backup_nothing_is_done_but_a_login(
-    world: World, liar: LyingServer, phrase: str, early: str
+    world: World, liar: HostileServer, phrase: str, early: str
 ) -> None:
-    with Raw(liar.address, host_key(world.alice)) as raw:
+    with RawClient(liar.address, host_key(world.alice)) as raw:
         again = asking(raw, phrase, world.alice.app.fresh())
         assert isinstance(raw.ask(again), Recovery)
         messages = {"status": GetStatus(), "backup": Backup(bytes(32), b"x"), "recover": again}
@@ -320,18 +322,18 @@ def test_behind_a_backup_nothing_is_done_but_a_login(
     assert kept_of(world, "alice") != b"x"
 
 
-def test_nobody_backs_up_before_logging_in(world: World, liar: LyingServer, phrase: str) -> None:
+def test_nobody_backs_up_before_logging_in(world: World, liar: HostileServer, phrase: str) -> None:
     before = kept_of(world, "alice")
-    with Raw(liar.address, host_key(world.alice)) as raw:
+    with RawClient(liar.address, host_key(world.alice)) as raw:
         raw.send(Backup(bytes(32), b"x"))
         assert raw.is_ended()
     assert kept_of(world, "alice") == before
 
 
 def test_nobody_recovers_on_a_connection_that_is_logged_in(
-    world: World, liar: LyingServer, phrase: str
+    world: World, liar: HostileServer, phrase: str
 ) -> None:
     otp = world.alice.app.fresh()
-    with Raw.of(world.bob, liar.address) as raw:
+    with RawClient.of(world.bob, liar.address) as raw:
         assert raw.refusal(asking(raw, phrase, otp)) == "protocol"
     world.alice.run("--otp", otp, "login").succeeds()

@@ -12,9 +12,9 @@ from fsclient.transfer.up import batch
 from fsproto.limits import SEGMENT_SIZE
 from tests.attacks.test_cut_transfers import LARGE, LOST, NEVER
 from tests.attacks.test_resumed_puts import GOES_ON
-from tests.support.cutting_proxy import Cut, Scissors
+from tests.support.cutting_proxy import Cut, CuttingProxy
 from tests.support.fixed_keys import stretch
-from tests.support.hostile_server import LyingServer
+from tests.support.hostile_server import HostileServer
 from tests.support.proxy import To
 from tests.support.world import Person, World, until
 
@@ -35,18 +35,18 @@ def alice(world: World, monkeypatch: pytest.MonkeyPatch) -> Person:
     return world.alice
 
 
-def interrupt(person: Person, server: LyingServer, cut: Cut, *command: str) -> None:
+def interrupt(person: Person, server: HostileServer, cut: Cut, *command: str) -> None:
     """Begin a command, and lose the connection in the middle of it."""
-    with Scissors(server.address, [cut]) as between:
+    with CuttingProxy(server.address, [cut]) as between:
         person.meet(between.address)
         assert GOES_ON in person.run(*command).fails(LOST)
     person.meet(server.address)
     until(lambda: not server.connections, "the server knows that the connection has ended")
 
 
-def moved(person: Person, server: LyingServer, to: To, *command: str) -> int:
+def moved(person: Person, server: HostileServer, to: To, *command: str) -> int:
     """Give the command to its end; return how many bytes that moved."""
-    with Scissors(server.address) as between:
+    with CuttingProxy(server.address) as between:
         person.meet(between.address)
         person.run(*command).succeeds()
     person.meet(server.address)
@@ -74,7 +74,7 @@ def remote(person: Person, path: str) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("at", [HALF, len(LARGE) + HALF], ids=["in the first", "in the second"])
 def test_a_folder_put_under_a_new_name_goes_on_under_that_name(
-    world: World, alice: Person, liar: LyingServer, at: int
+    world: World, alice: Person, liar: HostileServer, at: int
 ) -> None:
     command = ("put", "box", "new")
     interrupt(alice, liar, Cut(To.SERVER, at), *command)
@@ -86,7 +86,7 @@ def test_a_folder_put_under_a_new_name_goes_on_under_that_name(
 
 @pytest.mark.parametrize("at", [HALF, len(LARGE) + HALF], ids=["in the first", "in the second"])
 def test_a_folder_got_under_a_new_name_goes_on_under_that_name(
-    alice: Person, liar: LyingServer, at: int
+    alice: Person, liar: HostileServer, at: int
 ) -> None:
     alice.run("put", "box").succeeds()
     command = ("get", "box", "new")
@@ -98,7 +98,7 @@ def test_a_folder_got_under_a_new_name_goes_on_under_that_name(
     assert parts(alice) == []
 
 
-def test_what_has_gone_where_it_belongs_is_passed_over(alice: Person, liar: LyingServer) -> None:
+def test_what_has_gone_where_it_belongs_is_passed_over(alice: Person, liar: HostileServer) -> None:
     command = ("put", "box", "/")
     interrupt(alice, liar, Cut(To.SERVER, len(LARGE) + HALF), *command)
     version = alice.find("box/first.bin").manifest.body.version
@@ -107,7 +107,7 @@ def test_what_has_gone_where_it_belongs_is_passed_over(alice: Person, liar: Lyin
     assert remote(alice, "box") == FILES
 
 
-def test_what_changed_meanwhile_is_put_again(alice: Person, liar: LyingServer) -> None:
+def test_what_changed_meanwhile_is_put_again(alice: Person, liar: HostileServer) -> None:
     command = ("put", "box", "new")
     interrupt(alice, liar, Cut(To.SERVER, len(LARGE) + HALF), *command)
     alice.write("box/first.bin", OTHER)
@@ -115,7 +115,7 @@ def test_what_changed_meanwhile_is_put_again(alice: Person, liar: LyingServer) -
     assert remote(alice, "new") == {**FILES, "first.bin": OTHER}
 
 
-def test_what_was_there_before_the_command_is_replaced(alice: Person, liar: LyingServer) -> None:
+def test_what_was_there_before_the_command_is_replaced(alice: Person, liar: HostileServer) -> None:
     alice.run("put", "box").succeeds()
     times = (alice.folder / "box/first.bin").stat()
     alice.write("box/first.bin", OTHER)
@@ -127,7 +127,7 @@ def test_what_was_there_before_the_command_is_replaced(alice: Person, liar: Lyin
 
 @pytest.mark.parametrize("way", ["after it ended", "after a day", "in another place", "not kept"])
 def test_another_command_means_what_it_says(
-    alice: Person, liar: LyingServer, monkeypatch: pytest.MonkeyPatch, way: str
+    alice: Person, liar: HostileServer, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     command = ["put", str(alice.folder / "box"), "new"]
     if way == "after it ended":

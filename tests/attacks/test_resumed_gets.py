@@ -20,9 +20,9 @@ from fsproto.wire.connection import Control, Data
 from tests.attacks.test_cut_transfers import AT_ONCE, LARGE, LOST, NEVER, hidden
 from tests.attacks.test_resumed_puts import GOES_ON, INTERRUPTED
 from tests.support import proxy
-from tests.support.cutting_proxy import Cut, Scissors
+from tests.support.cutting_proxy import Cut, CuttingProxy
 from tests.support.fixed_keys import stretch
-from tests.support.hostile_server import Lie, LyingServer, Said
+from tests.support.hostile_server import HostileServer, Lie, Said
 from tests.support.proxy import Holds, Proxy, To
 from tests.support.world import Person, World, finish, until
 
@@ -32,7 +32,7 @@ NEWER = stretch("newer", len(LARGE))
 
 
 @pytest.fixture
-def alice(world: World, liar: LyingServer) -> Person:
+def alice(world: World, liar: HostileServer) -> Person:
     """Alice, who has a large file in her tree and gives up at the first lost connection."""
     world.alice.put("large", LARGE).succeeds()
     world.alice.patience = NEVER
@@ -50,7 +50,7 @@ def target(alice: Person) -> Path:
 def interrupted_get(person: Person, target: Path, *options: str) -> str:
     """Get half of the file; return what was said."""
     server = Profile(person.client, "default").facts().link.address
-    with Scissors(server, [Cut(To.CLIENT, HALF)]) as between:
+    with CuttingProxy(server, [Cut(To.CLIENT, HALF)]) as between:
         person.meet(between.address)
         told = person.run("get", *options, "large", target).fails(LOST)
     person.meet(server)
@@ -64,9 +64,9 @@ def partial(person: Person) -> Path:
     return path
 
 
-def received(person: Person, server: LyingServer, target: Path, name: str = "large") -> int:
+def received(person: Person, server: HostileServer, target: Path, name: str = "large") -> int:
     """Get the file to its end; return how many bytes came for it."""
-    with Scissors(server.address) as between:
+    with CuttingProxy(server.address) as between:
         person.meet(between.address)
         person.run("get", name, target).succeeds()
     person.meet(server.address)
@@ -75,7 +75,7 @@ def received(person: Person, server: LyingServer, target: Path, name: str = "lar
 
 
 def test_the_same_command_goes_on_where_it_stopped(
-    alice: Person, liar: LyingServer, target: Path
+    alice: Person, liar: HostileServer, target: Path
 ) -> None:
     kept = partial(alice)
     assert kept.stat().st_size == plain_start(WHOLE_IN_HALF)
@@ -86,7 +86,7 @@ def test_the_same_command_goes_on_where_it_stopped(
 
 
 def test_a_file_whose_header_another_client_drew_is_got_whole(
-    world: World, liar: LyingServer, monkeypatch: pytest.MonkeyPatch
+    world: World, liar: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alice = world.alice
     with monkeypatch.context() as another_client:
@@ -105,7 +105,7 @@ def test_it_is_said_that_the_same_command_goes_on(alice: Person) -> None:
 
 
 def test_without_resume_nothing_is_kept_and_what_there_was_is_gone(
-    alice: Person, liar: LyingServer
+    alice: Person, liar: HostileServer
 ) -> None:
     target = alice.write("here", b"what is here")
     assert GOES_ON not in interrupted_get(alice, target, "--no-resume")
@@ -171,7 +171,7 @@ def test_what_was_kept_of_another_version_is_deleted(alice: Person, target: Path
 
 
 def test_what_another_process_works_on_is_left_alone(
-    alice: Person, liar: LyingServer, target: Path
+    alice: Person, liar: HostileServer, target: Path
 ) -> None:
     kept = partial(alice)
     before = kept.read_bytes()
@@ -235,7 +235,7 @@ class Damages(Lie):
     "lie", [Shifts(1), Shifts(-1), Adds(), Damages()], ids=lambda x: type(x).__name__
 )
 def test_a_lie_about_the_rest_is_noticed_and_nothing_of_it_stays(
-    alice: Person, liar: LyingServer, target: Path, lie: Lie
+    alice: Person, liar: HostileServer, target: Path, lie: Lie
 ) -> None:
     liar.lie = lie
     assert alice.run("get", "large", target).status == 7
@@ -246,7 +246,7 @@ def test_a_lie_about_the_rest_is_noticed_and_nothing_of_it_stays(
     assert target.read_bytes() == LARGE
 
 
-def test_a_server_that_stalls_is_left_and_asked_again(alice: Person, liar: LyingServer) -> None:
+def test_a_server_that_stalls_is_left_and_asked_again(alice: Person, liar: HostileServer) -> None:
     target = alice.write("here", b"what is here")
     alice.patience = replace(AT_ONCE, silence_s=0.3)
     hold = Holds(To.CLIENT, proxy.WELCOME + 4)
@@ -265,7 +265,7 @@ def test_a_server_that_stalls_is_left_and_asked_again(alice: Person, liar: Lying
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_get_whose_client_ends_goes_on_with_the_same_command(
-    alice: Person, liar: LyingServer, how: signal.Signals
+    alice: Person, liar: HostileServer, how: signal.Signals
 ) -> None:
     alice.put("larger", LARGE + LARGE).succeeds()
     target = alice.write("here", b"what is here")

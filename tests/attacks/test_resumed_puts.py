@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from fsclient.connection.retry import WORTH_KEEPING, Patience
+from fsclient.connection.retry import WORTH_KEEPING, Timeouts
 from fsclient.transfer.up import journal
 from fsproto import crypto
 from fsproto.errors import ConnectionLost
@@ -25,8 +25,8 @@ from fsproto.sealed import stream
 from fsproto.wire.connection import Control, Event
 from tests.attacks.test_cut_transfers import AT_ONCE, LARGE, LOST, NEVER, Witness
 from tests.support import proxy
-from tests.support.cutting_proxy import Cut, Scissors
-from tests.support.hostile_server import Lie, LyingServer, Said
+from tests.support.cutting_proxy import Cut, CuttingProxy
+from tests.support.hostile_server import HostileServer, Lie, Said
 from tests.support.proxy import Holds, Proxy, To
 from tests.support.servers import RunningServer
 from tests.support.world import Person, World, finish, until
@@ -38,7 +38,7 @@ INTERRUPTED = 130
 
 
 @pytest.fixture
-def witness(liar: LyingServer) -> Iterator[Witness]:
+def witness(liar: HostileServer) -> Iterator[Witness]:
     """Remembers what came to the server."""
     liar.lie = seen = Witness()
     yield seen
@@ -64,9 +64,9 @@ def journals(person: Person) -> list[Path]:
     return list(folder.iterdir()) if folder.exists() else []
 
 
-def interrupt(world: World, server: LyingServer, source: Path, *options: str) -> str:
+def interrupt(world: World, server: HostileServer, source: Path, *options: str) -> str:
     """Put half of a file; return what was said."""
-    with Scissors(server.address, [Cut(To.SERVER, HALF)]) as between:
+    with CuttingProxy(server.address, [Cut(To.SERVER, HALF)]) as between:
         world.alice.meet(between.address)
         told = world.alice.run("put", *options, source, "large").fails(LOST)
     world.alice.meet(server.address)
@@ -89,9 +89,9 @@ def suspended(world: World) -> int:
     return size
 
 
-def sent_by(world: World, server: LyingServer, source: Path) -> int:
+def sent_by(world: World, server: HostileServer, source: Path) -> int:
     """Put the file again, to the end; return how many bytes that took."""
-    with Scissors(server.address) as between:
+    with CuttingProxy(server.address) as between:
         world.alice.meet(between.address)
         world.alice.run("put", source, "large").succeeds()
     world.alice.meet(server.address)
@@ -99,7 +99,7 @@ def sent_by(world: World, server: LyingServer, source: Path) -> int:
 
 
 def test_the_same_command_goes_on_where_it_stopped(
-    world: World, liar: LyingServer, witness: Witness, source: Path
+    world: World, liar: HostileServer, witness: Witness, source: Path
 ) -> None:
     assert GOES_ON in interrupt(world, liar, source)
     kept = suspended(world)
@@ -111,7 +111,7 @@ def test_the_same_command_goes_on_where_it_stopped(
 
 
 def test_a_new_version_of_a_file_goes_on_as_well(
-    world: World, liar: LyingServer, witness: Witness, source: Path
+    world: World, liar: HostileServer, witness: Witness, source: Path
 ) -> None:
     world.alice.put("large", b"the version before").succeeds()
     interrupt(world, liar, source)
@@ -121,7 +121,7 @@ def test_a_new_version_of_a_file_goes_on_as_well(
 
 
 def test_without_resume_nothing_is_kept_and_what_there_was_is_gone(
-    world: World, liar: LyingServer, witness: Witness, source: Path
+    world: World, liar: HostileServer, witness: Witness, source: Path
 ) -> None:
     assert GOES_ON not in interrupt(world, liar, source, "--no-resume")
     assert not journals(world.alice)
@@ -181,7 +181,7 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_file_that_changed_between_the_halves_is_sealed_with_another_key(
     world: World,
-    liar: LyingServer,
+    liar: HostileServer,
     witness: Witness,
     source: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -191,7 +191,7 @@ def test_a_file_that_changed_between_the_halves_is_sealed_with_another_key(
     if clock_lies:  # nothing that the system says tells the one from the other
         facts = journal._facts
 
-        def lying_facts(where: bytes, stat: os.stat_result, boot: str) -> journal.Facts:
+        def lying_facts(where: bytes, stat: os.stat_result, boot: str) -> journal.SourceStat:
             true = facts(where, stat, boot)
             return replace(true, size=1, mtime_ns=1, ctime_ns=1, inode=1, device=1)
 
@@ -210,7 +210,7 @@ def test_a_file_that_changed_between_the_halves_is_sealed_with_another_key(
 
 
 def test_a_file_that_did_not_change_is_believed_when_nothing_can_be_told_from_its_facts(
-    world: World, liar: LyingServer, witness: Witness, source: Path
+    world: World, liar: HostileServer, witness: Witness, source: Path
 ) -> None:
     interrupt(world, liar, source)
     assert suspended(world)
@@ -219,7 +219,7 @@ def test_a_file_that_did_not_change_is_believed_when_nothing_can_be_told_from_it
 
 
 def test_a_file_that_changes_while_the_connection_is_lost_is_not_put(
-    world: World, liar: LyingServer, witness: Witness, source: Path
+    world: World, liar: HostileServer, witness: Witness, source: Path
 ) -> None:
     class ChangesIt(Witness):
         def hears(self, connection: object, event: Event) -> None:
@@ -228,8 +228,8 @@ def test_a_file_that_changes_while_the_connection_is_lost_is_not_put(
             super().hears(connection, event)
 
     liar.lie = seen = ChangesIt()
-    world.alice.patience = Patience(first_pause_s=0.05, give_up_s=20)
-    with Scissors(liar.address, [Cut(To.SERVER, HALF)]) as between:
+    world.alice.patience = Timeouts(first_pause_s=0.05, give_up_s=20)
+    with CuttingProxy(liar.address, [Cut(To.SERVER, HALF)]) as between:
         world.alice.meet(between.address)
         ran = world.alice.run("put", source, "large")
     seen.check()
@@ -252,7 +252,7 @@ def put_again(world: World, source: Path) -> None:
 
 
 @pytest.fixture
-def kept(world: World, liar: LyingServer, witness: Witness, source: Path) -> Path:
+def kept(world: World, liar: HostileServer, witness: Witness, source: Path) -> Path:
     """The journal of a put that was interrupted."""
     interrupt(world, liar, source)
     (path,) = journals(world.alice)
@@ -280,7 +280,7 @@ def test_a_journal_that_was_cut_off_is_not_gone_on_with(
 
 
 def test_a_journal_that_knows_less_than_the_server_has_is_not_gone_on_with(
-    world: World, liar: LyingServer, witness: Witness, source: Path, kept: Path
+    world: World, liar: HostileServer, witness: Witness, source: Path, kept: Path
 ) -> None:
     whole = kept.read_bytes()
     header = 4 + int.from_bytes(whole[:4], "big")
@@ -318,7 +318,7 @@ def test_a_journal_from_before_the_last_boot_is_not_gone_on_with(
 
 def test_where_boots_cannot_be_told_apart_there_are_no_journals(
     world: World,
-    liar: LyingServer,
+    liar: HostileServer,
     witness: Witness,
     source: Path,
     tmp_path: Path,
@@ -332,7 +332,7 @@ def test_where_boots_cannot_be_told_apart_there_are_no_journals(
 
 
 def test_the_journal_of_another_person_is_of_no_use(
-    world: World, liar: LyingServer, witness: Witness, source: Path, kept: Path
+    world: World, liar: HostileServer, witness: Witness, source: Path, kept: Path
 ) -> None:
     bob = world.bob
     bob.run("put", source, "large").succeeds()  # makes the folder, and no journal stays
@@ -345,10 +345,10 @@ def test_the_journal_of_another_person_is_of_no_use(
 
 
 def test_a_journal_under_the_name_of_another_file_is_of_no_use(
-    world: World, liar: LyingServer, witness: Witness, source: Path, kept: Path
+    world: World, liar: HostileServer, witness: Witness, source: Path, kept: Path
 ) -> None:
     content = kept.read_bytes()
-    with Scissors(liar.address, [Cut(To.SERVER, HALF)]) as between:
+    with CuttingProxy(liar.address, [Cut(To.SERVER, HALF)]) as between:
         world.alice.meet(between.address)
         world.alice.run("put", source, "another").fails(LOST)
     world.alice.meet(liar.address)
@@ -369,7 +369,7 @@ def test_a_journal_says_nothing_to_who_has_no_passphrase(kept: Path, source: Pat
 
 
 def test_journals_of_files_that_are_gone_are_tidied_up(
-    world: World, liar: LyingServer, source: Path, kept: Path
+    world: World, liar: HostileServer, source: Path, kept: Path
 ) -> None:
     os.utime(kept, (1, 1))
     another = world.alice.write("another", LARGE)
@@ -430,7 +430,7 @@ class SaysItHas(Witness):
     ids=str,
 )
 def test_a_server_that_lies_about_what_it_has_learns_nothing(
-    world: World, liar: LyingServer, source: Path, lie: Kept, statuses: tuple[int, ...]
+    world: World, liar: HostileServer, source: Path, lie: Kept, statuses: tuple[int, ...]
 ) -> None:
     world.alice.patience = NEVER
     liar.lie = witness = SaysItHas(lie)
@@ -473,7 +473,7 @@ def test_what_the_server_has_forgotten_is_sent_again(
 
 
 def test_a_whole_upload_that_was_not_committed_is_not_sent_again(
-    world: World, liar: LyingServer, witness: Witness, source: Path
+    world: World, liar: HostileServer, witness: Witness, source: Path
 ) -> None:
     liar.lie = LosesCommits(1, done=False)
     world.alice.patience = NEVER
@@ -508,7 +508,7 @@ class LosesCommits(Lie):
 @pytest.mark.parametrize("done", [True, False], ids=["made", "not made"])
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_commit_whose_answer_was_lost_is_made_once(
-    world: World, liar: LyingServer, source: Path, done: bool, times: int
+    world: World, liar: HostileServer, source: Path, done: bool, times: int
 ) -> None:
     alice = world.alice
     alice.patience = AT_ONCE
@@ -581,7 +581,7 @@ def test_a_put_whose_client_is_killed_goes_on_with_the_same_command(
 def goes_on(world: World, server: RunningServer, source: Path) -> None:
     """Check that the rest alone is sent."""
     until(lambda: [p for p in world.staged() if p.stat().st_size >= SEGMENT_SIZE], "it is kept")
-    with Scissors(server.address) as between:
+    with CuttingProxy(server.address) as between:
         world.alice.meet(between.address)
         world.alice.run("put", source, "large").succeeds()
     assert between.passed[To.SERVER] < len(LARGE) - SEGMENT_SIZE // 2
@@ -619,7 +619,7 @@ def test_a_put_outlives_its_server(
 def test_a_pipe_cannot_be_gone_on_with_and_that_is_said(
     world: World, server: RunningServer
 ) -> None:
-    with Scissors(server.address, [Cut(To.SERVER, 2 * SEGMENT_SIZE)]) as between:
+    with CuttingProxy(server.address, [Cut(To.SERVER, 2 * SEGMENT_SIZE)]) as between:
         world.alice.meet(between.address)
         process = world.alice.start("put", "-", "piped")
         try:

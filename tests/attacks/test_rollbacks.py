@@ -13,19 +13,19 @@ from pathlib import Path
 import pytest
 
 from tests.support import tampering
-from tests.support.hostile_server import LyingServer
+from tests.support.hostile_server import HostileServer
 from tests.support.tampering import Places, node, refused
 from tests.support.world import Person, World
 
 
-def test_a_removed_file_is_proved_to_be_gone(world: World, liar: LyingServer) -> None:
+def test_a_removed_file_is_proved_to_be_gone(world: World, liar: HostileServer) -> None:
     world.alice.run("rm", "notes.txt").succeeds()
     refused(world.alice, "notes.txt", 5)
 
 
 @pytest.mark.parametrize("thorough", [False, True], ids=["rows", "rows and state"])
 def test_a_removed_file_cannot_be_brought_back(
-    world: World, liar: LyingServer, places: Places, thorough: bool
+    world: World, liar: HostileServer, places: Places, thorough: bool
 ) -> None:
     # A resurrection; in TUF's words a rollback of one target.
     file, folder = node(places["reports/q1.txt"]), node(places["reports"])
@@ -40,7 +40,7 @@ def test_a_removed_file_cannot_be_brought_back(
 
 
 def test_a_folder_cannot_be_put_back_to_an_older_state(
-    world: World, liar: LyingServer, places: Places
+    world: World, liar: HostileServer, places: Places
 ) -> None:
     folder = node(places["reports"])
     with world.database() as db:
@@ -58,7 +58,7 @@ def test_a_folder_cannot_be_put_back_to_an_older_state(
 
 @pytest.mark.parametrize("thorough", [False, True], ids=["rows", "rows and state"])
 def test_a_file_cannot_be_put_back_to_an_older_version(
-    world: World, liar: LyingServer, places: Places, thorough: bool
+    world: World, liar: HostileServer, places: Places, thorough: bool
 ) -> None:
     file, top = node(places["notes.txt"]), node(places["/"])
     with world.database() as db:
@@ -73,10 +73,10 @@ def test_a_file_cannot_be_put_back_to_an_older_version(
 def test_the_whole_database_cannot_be_put_back(world: World, tmp_path: Path) -> None:
     # The fork or rollback attack of SUNDR on a whole file system; a restored backup looks the same.
     older = shutil.copytree(world.home, tmp_path / "older")
-    with LyingServer(world.home) as server:
+    with HostileServer(world.home) as server:
         world.meet(server.address)
         world.alice.put("notes.txt", b"newer").succeeds()
-    with LyingServer(older) as server:
+    with HostileServer(older) as server:
         world.meet(server.address)
         assert "OLDER STATE" in refused(world.alice, "notes.txt")
         for command in (["ls"], ["mkdir", "new"], ["rm", "notes.txt"], ["mv", "notes.txt", "b"]):
@@ -92,15 +92,15 @@ def test_a_machine_that_keys_were_imported_on_cannot_be_shown_older_states(
     older = shutil.copytree(world.home, tmp_path / "older")
     new = Person(tmp_path / "new machine", world.alice.added, world.alice.app)
     file, words = tmp_path / "keys.export", "for the journey"
-    with LyingServer(world.home) as server:
+    with HostileServer(world.home) as server:
         world.meet(server.address)
         world.alice.put("notes.txt", b"newer").succeeds()
         world.alice.run("keys", "export", file, export_passphrase=words).succeeds()
     new.run("keys", "import", file, "--no-passphrase", export_passphrase=words).succeeds()
-    with LyingServer(older) as server:
+    with HostileServer(older) as server:
         new.meet(server.address)
         assert "OLDER STATE" in new.run("--otp", new.app.fresh(), "login").fails(7)
-    with LyingServer(world.home) as server:
+    with HostileServer(world.home) as server:
         new.meet(server.address)
         new.run("--otp", new.app.fresh(), "login").succeeds()
         assert new.cat("notes.txt") == b"newer"
@@ -110,10 +110,10 @@ def test_two_histories_are_not_shown_to_one_client(world: World, tmp_path: Path)
     # A fork: both branches are signed by alice, who writes from two machines.
     branch = shutil.copytree(world.home, tmp_path / "branch")
     other = world.alice.copy(tmp_path / "other machine")
-    with LyingServer(world.home) as server:
+    with HostileServer(world.home) as server:
         world.meet(server.address)
         world.alice.put("notes.txt", b"from here").succeeds()
-    with LyingServer(branch) as server:
+    with HostileServer(branch) as server:
         world.meet(server.address)
         other.meet(server.address)
         other.put("notes.txt", b"from there").succeeds()

@@ -10,7 +10,7 @@ import pytest
 from fsd import factory
 from fsd.home.home import Home
 from fsd.net import connection
-from fsd.services.accounts.terms import Terms, To
+from fsd.services.accounts.terms import AccountTerms, NewValue
 from fsd.services.login.login import LoginPolicy
 from fsproto import crypto
 from fsproto.errors import ConnectionLost
@@ -20,8 +20,8 @@ from fsproto.messages.base import Done, Failure
 from fsproto.messages.files import Commit, Download, Found, Lookup, Removal, Upload
 from fsproto.types import Salt
 from fsproto.wire.connection import Data
-from tests.support.hostile_server import LyingServer
-from tests.support.raw_client import ANY_ROOM, Forger, Raw
+from tests.support.hostile_server import HostileServer
+from tests.support.raw_client import ANY_ROOM, Forger, RawClient
 from tests.support.servers import code
 from tests.support.world import NOTES, Person, World, finish, until
 
@@ -48,7 +48,9 @@ def expire(world: World, name: str, in_ms: int = 0) -> None:
     """Have an account expire, as `fsadmin change-user --expires` does."""
     home = Home(world.home)
     database = factory.find_database(home, None)
-    factory.people(home, database).change(name, Terms(expires_ms=To(factory.now_ms() + in_ms)))
+    factory.people(home, database).change(
+        name, AccountTerms(expires_ms=NewValue(factory.now_ms() + in_ms))
+    )
     database.close()
 
 
@@ -60,7 +62,7 @@ def unlock(world: World, name: str) -> None:
     database.close()
 
 
-def ends_soon(raw: Raw) -> bool:
+def ends_soon(raw: RawClient) -> bool:
     """Tell whether a connection that goes on asking is ended soon."""
     began = time.monotonic()
     while time.monotonic() < began + SOON_S:
@@ -75,8 +77,8 @@ def ends_soon(raw: Raw) -> bool:
 # --- sessions
 
 
-def test_a_disabled_person_is_out_within_about_a_second(world: World, liar: LyingServer) -> None:
-    with Raw.of(world.alice, liar.address) as raw:
+def test_a_disabled_person_is_out_within_about_a_second(world: World, liar: HostileServer) -> None:
+    with RawClient.of(world.alice, liar.address) as raw:
         disable(world, "alice")
         assert ends_soon(raw)
     world.alice.run("ls").fails(4)
@@ -84,9 +86,9 @@ def test_a_disabled_person_is_out_within_about_a_second(world: World, liar: Lyin
 
 
 def test_a_person_whose_account_expires_is_out_within_about_a_second(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
-    with Raw.of(world.alice, liar.address) as raw:
+    with RawClient.of(world.alice, liar.address) as raw:
         expire(world, "alice", in_ms=300)
         assert ends_soon(raw)
     world.alice.run("ls").fails(4)
@@ -94,24 +96,27 @@ def test_a_person_whose_account_expires_is_out_within_about_a_second(
 
 
 def test_a_session_that_was_ended_is_out_within_about_a_second(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
-    with Raw.of(world.alice, liar.address) as raw, Raw.of(world.alice, liar.address) as other:
+    with (
+        RawClient.of(world.alice, liar.address) as raw,
+        RawClient.of(world.alice, liar.address) as other,
+    ):
         assert other.ask(Logout()) == Done()
         assert ends_soon(raw)
         assert ends_soon(other)
-    with Raw(liar.address, host_key(world.alice)) as again:
+    with RawClient(liar.address, host_key(world.alice)) as again:
         assert isinstance(again.ask(again.login(world.alice)), Failure)
 
 
 def test_the_end_of_a_session_ends_a_download_under_way(
-    world: World, liar: LyingServer, monkeypatch: pytest.MonkeyPatch
+    world: World, liar: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "RECHECK_S", 0.0)
     world.alice.put("large", bytes(40 * SEGMENT_SIZE)).succeeds()
     large = world.alice.find("large").manifest.body
     assert large.content is not None
-    with Raw.of(world.alice, liar.address) as raw:
+    with RawClient.of(world.alice, liar.address) as raw:
         raw.send(Download(large.node, large.content.root, 0))
         assert isinstance(raw.receive(), Data)
         disable(world, "alice")
@@ -122,10 +127,10 @@ def test_the_end_of_a_session_ends_a_download_under_way(
 
 
 def test_the_end_of_a_session_ends_an_upload_under_way(
-    world: World, liar: LyingServer, monkeypatch: pytest.MonkeyPatch
+    world: World, liar: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "RECHECK_S", 0.0)
-    with Raw.of(world.alice, liar.address) as raw:
+    with RawClient.of(world.alice, liar.address) as raw:
         request = raw.send(Upload(Salt(bytes(32)), resumable=False, room=ANY_ROOM))
         raw.send_segment(request, 0, bytes(SEGMENT_SIZE))
         assert isinstance(raw.ask(GetStatus()), Status)  # so the segment was taken
@@ -152,9 +157,9 @@ def test_the_end_of_a_session_ends_an_upload_under_way(
     ],
 )
 def test_a_ticket_is_of_no_use_to_others(
-    world: World, liar: LyingServer, stolen: dict[str, object]
+    world: World, liar: HostileServer, stolen: dict[str, object]
 ) -> None:
-    with Raw(liar.address, host_key(world.alice)) as raw:
+    with RawClient(liar.address, host_key(world.alice)) as raw:
         answer = raw.ask(raw.login(world.alice, **stolen))
         # Always the same answer, whatever was wrong.
         assert isinstance(answer, Failure)
@@ -163,8 +168,8 @@ def test_a_ticket_is_of_no_use_to_others(
     assert world.alice.cat("notes.txt") == NOTES
 
 
-def test_a_ticket_is_of_no_use_with_another_identity(world: World, liar: LyingServer) -> None:
-    with Raw(liar.address, host_key(world.alice)) as raw:
+def test_a_ticket_is_of_no_use_with_another_identity(world: World, liar: HostileServer) -> None:
+    with RawClient(liar.address, host_key(world.alice)) as raw:
         own = raw.login(world.bob)
         ticket = raw.login(world.alice).ticket
         answer = raw.ask(raw.login(world.bob, ticket=ticket))
@@ -173,23 +178,23 @@ def test_a_ticket_is_of_no_use_with_another_identity(world: World, liar: LyingSe
 
 
 def test_a_login_signed_for_one_connection_is_refused_on_another(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     # A server that relays what a client said to it: the signature names the channel.
-    one = Raw(liar.address, host_key(world.alice))
-    with one, Raw(liar.address, host_key(world.alice)) as other:
+    one = RawClient(liar.address, host_key(world.alice))
+    with one, RawClient(liar.address, host_key(world.alice)) as other:
         assert isinstance(other.ask(one.login(world.alice)), Failure)
         assert isinstance(one.ask(one.login(world.alice)), Welcome)
 
 
-def test_the_database_holds_no_ticket_that_could_be_used(world: World, liar: LyingServer) -> None:
+def test_the_database_holds_no_ticket_that_could_be_used(world: World, liar: HostileServer) -> None:
     ticket = bytes.fromhex((world.alice.profile / "session").read_text().split()[0])
     with world.database() as db:
         everything = "\n".join(db.iterdump())
         held = [hashed for (hashed,) in db.execute("SELECT ticket_hash FROM sessions")]
     assert ticket.hex() not in everything.lower()
     assert crypto.sha256(ticket) in held
-    with Raw(liar.address, host_key(world.alice)) as raw:
+    with RawClient(liar.address, host_key(world.alice)) as raw:
         answer = raw.ask(raw.login(world.alice, ticket=held[0]))
         assert isinstance(answer, Failure)
 
@@ -202,7 +207,7 @@ def log_in(person: Person, otp: str) -> int:
     return person.run("--otp", otp, "login").status
 
 
-def test_a_wrong_code_is_refused(world: World, liar: LyingServer) -> None:
+def test_a_wrong_code_is_refused(world: World, liar: HostileServer) -> None:
     alice = world.alice
     right = alice.app.fresh()
     wrong = f"{(int(right) + 1) % 1_000_000:06}"
@@ -211,7 +216,7 @@ def test_a_wrong_code_is_refused(world: World, liar: LyingServer) -> None:
     alice.run("--otp", right, "login").succeeds()
 
 
-def test_a_code_works_once_whoever_tries_it_again(world: World, liar: LyingServer) -> None:
+def test_a_code_works_once_whoever_tries_it_again(world: World, liar: HostileServer) -> None:
     alice, otp = world.alice, world.alice.app.fresh()
     other = alice.copy(alice.home.with_name("another machine of alice"))
     assert log_in(alice, otp) == 0
@@ -219,7 +224,7 @@ def test_a_code_works_once_whoever_tries_it_again(world: World, liar: LyingServe
     assert log_in(alice, otp) == 4
 
 
-def test_a_code_typed_in_another_way_is_the_same_code(world: World, liar: LyingServer) -> None:
+def test_a_code_typed_in_another_way_is_the_same_code(world: World, liar: HostileServer) -> None:
     alice, otp = world.alice, world.alice.app.fresh()
     assert log_in(alice, f" {otp[:3]} {otp[3:]} ") == 0
     for again in (otp, f"{otp[:3]}-{otp[3:]}", f"{otp[:3]}\u2009{otp[3:]}", "\u200b".join(otp)):
@@ -227,7 +232,7 @@ def test_a_code_typed_in_another_way_is_the_same_code(world: World, liar: LyingS
 
 
 @pytest.mark.parametrize("offset", [-3, -2, 2, 3])
-def test_a_code_of_another_time_is_refused(world: World, liar: LyingServer, offset: int) -> None:
+def test_a_code_of_another_time_is_refused(world: World, liar: HostileServer, offset: int) -> None:
     began = int(time.time()) // 30
     status = log_in(world.alice, code(world.alice.added["secret"], offset))
     if int(time.time()) // 30 == began:  # else the next step may have moved it into the window
@@ -239,8 +244,8 @@ def test_a_code_of_another_time_is_refused(world: World, liar: LyingServer, offs
     ["", "12345", "1234567", "abcdef", "12 34", "-1", "0x1234", "\uff19" * 5, "1" * 5000],
     ids=lambda malformed: malformed[:8],
 )
-def test_what_is_no_code_is_refused(world: World, liar: LyingServer, malformed: str) -> None:
-    with Raw(liar.address, host_key(world.alice)) as raw:
+def test_what_is_no_code_is_refused(world: World, liar: HostileServer, malformed: str) -> None:
+    with RawClient(liar.address, host_key(world.alice)) as raw:
         answer = raw.ask(raw.login(world.alice, otp=malformed, ticket=None))
         assert isinstance(answer, Failure)
         assert answer.code == "login-refused"
@@ -250,7 +255,7 @@ def test_what_is_no_code_is_refused(world: World, liar: LyingServer, malformed: 
 def test_guessing_is_slowed_down_and_then_even_the_right_code_waits(
     world: World,
 ) -> None:
-    with LyingServer(world.home, logins=LoginPolicy(free_tries=3)) as server:
+    with HostileServer(world.home, logins=LoginPolicy(free_tries=3)) as server:
         world.meet(server.address)
         for guess in ("000001", "000002", "000003"):
             assert log_in(world.alice, guess) == 4
@@ -263,10 +268,10 @@ def test_guessing_is_slowed_down_and_then_even_the_right_code_waits(
 
 
 def test_who_guesses_codes_does_not_end_the_session_of_the_guessed_at(world: World) -> None:
-    with LyingServer(world.home, logins=LoginPolicy(free_tries=3)) as server:
+    with HostileServer(world.home, logins=LoginPolicy(free_tries=3)) as server:
         world.meet(server.address)
         for _ in range(4):
-            with Raw(server.address, host_key(world.alice)) as guesser:
+            with RawClient(server.address, host_key(world.alice)) as guesser:
                 guesser.ask(guesser.login(world.alice, otp="000000", ticket=None, signature=b""))
         assert world.alice.cat("notes.txt") == NOTES
 
@@ -295,9 +300,11 @@ def sessions_of(db: sqlite3.Connection, name: str) -> int:
 # --- answers that would be too large
 
 
-def test_more_than_one_answer_can_hold_cannot_be_asked_for(world: World, liar: LyingServer) -> None:
+def test_more_than_one_answer_can_hold_cannot_be_asked_for(
+    world: World, liar: HostileServer
+) -> None:
     # Manifests as large as may be, and all of them in one question.
-    with world.bob.session() as session, Raw.of(world.bob, liar.address) as bob:
+    with world.bob.session() as session, RawClient.of(world.bob, liar.address) as bob:
         forger, home = Forger(session), session.tree.root.keyed
         names = [f"large {number}" for number in range(80)]
         for some in (names[:40], names[40:]):

@@ -18,7 +18,7 @@ from fsproto.keys.member_list import MemberList
 from fsproto.messages.shares import Members, Own, Shared, Shares
 from fsproto.packing import pack, unpack
 from fsproto.signed import Signed
-from tests.support.hostile_server import Bends, Lie, LyingServer, Repeats, refused
+from tests.support.hostile_server import HostileServer, Lie, Repeats, Rewrites, assert_refused
 from tests.support.servers import run
 from tests.support.team import DEEP, Q1, Accomplice, put_back, rows, share_of
 from tests.support.world import FILES, World
@@ -35,7 +35,7 @@ def changed(signed: Signed, **how: object) -> Signed:
 # --- put back
 
 
-def test_a_member_list_cannot_be_put_back(team: World, server: LyingServer) -> None:
+def test_a_member_list_cannot_be_put_back(team: World, server: HostileServer) -> None:
     # Of a grant: whoever was removed since is on the older list.
     with team.database() as db:
         before = rows(db, "member_lists", "grants")
@@ -43,12 +43,12 @@ def test_a_member_list_cannot_be_put_back(team: World, server: LyingServer) -> N
     assert team.carol.cat("alice:reports/q1.txt") == Q1
     with team.database() as db:
         put_back(db, before)
-    assert "OLDER STATE" in refused(team.carol, path="alice:reports/q1.txt")
+    assert "OLDER STATE" in assert_refused(team.carol, path="alice:reports/q1.txt")
     assert "OLDER STATE" in team.alice.run("shares").fails(7)
     team.alice.run("share", "reports", "carol", "--write").fails(7)
 
 
-def test_a_revocation_cannot_be_undone(team: World, server: LyingServer) -> None:
+def test_a_revocation_cannot_be_undone(team: World, server: HostileServer) -> None:
     # Everything is put back to before it: list, key, folder.
     with team.database() as db:
         before = rows(db, *EVERYTHING)
@@ -57,12 +57,12 @@ def test_a_revocation_cannot_be_undone(team: World, server: LyingServer) -> None
     with team.database() as db:
         put_back(db, before)
     for person, path in ((team.alice, "reports/q1.txt"), (team.carol, "alice:reports/q1.txt")):
-        assert "OLDER STATE" in refused(person, path=path)
+        assert "OLDER STATE" in assert_refused(person, path=path)
     team.alice.run("put", team.alice.write("new", b"new"), "reports/new").fails(7)
 
 
 def test_a_file_and_a_folder_that_are_shared_cannot_be_put_back(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     with team.database() as db:
         before = rows(db, "nodes", "manifests", "folder_states", "blobs")
@@ -70,20 +70,20 @@ def test_a_file_and_a_folder_that_are_shared_cannot_be_put_back(
     assert team.carol.cat("alice:reports/q1.txt") == b"newer"
     with team.database() as db:
         put_back(db, before)
-    assert "OLDER STATE" in refused(team.carol, path="alice:reports/q1.txt")
+    assert "OLDER STATE" in assert_refused(team.carol, path="alice:reports/q1.txt")
     assert "OLDER STATE" in team.bob.run("ls", "alice:reports").fails(7)
 
 
 def test_a_file_that_was_removed_from_a_shared_folder_cannot_be_brought_back(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     with team.database() as db:
         before = rows(db, "nodes", "manifests", "folder_states", "blobs")
     team.bob.run("rm", "alice:reports/q1.txt").succeeds()
-    refused(team.carol, path="alice:reports/q1.txt", status=5)
+    assert_refused(team.carol, path="alice:reports/q1.txt", status=5)
     with team.database() as db:
         put_back(db, before)
-    assert "OLDER STATE" in refused(team.carol, path="alice:reports/q1.txt")
+    assert "OLDER STATE" in assert_refused(team.carol, path="alice:reports/q1.txt")
 
 
 # --- for another
@@ -101,22 +101,24 @@ def test_a_file_that_was_removed_from_a_shared_folder_cannot_be_brought_back(
     ids=lambda how: next(iter(how)),
 )
 def test_a_changed_member_list_is_refused(
-    team: World, server: LyingServer, how: dict[str, object]
+    team: World, server: HostileServer, how: dict[str, object]
 ) -> None:
     (team.carol.profile / "memory.db").unlink()  # that it is another one than before is not seen
-    server.lie = Bends(
+    server.lie = Rewrites(
         Shares,
         lambda said: replace(
             said, shares=[replace(one, members=changed(one.members, **how)) for one in said.shares]
         ),
     )
-    refused(team.carol, path="alice:reports/q1.txt")
-    server.lie = Bends(Members, lambda said: Members([changed(one, **how) for one in said.lists]))
+    assert_refused(team.carol, path="alice:reports/q1.txt")
+    server.lie = Rewrites(
+        Members, lambda said: Members([changed(one, **how) for one in said.lists])
+    )
     team.bob.run("put", team.bob.write("b", b"b"), "alice:reports/b").succeeds()
-    refused(team.alice, path="reports/b")
+    assert_refused(team.alice, path="reports/b")
 
 
-def test_a_reader_cannot_be_made_a_writer_by_the_server(team: World, server: LyingServer) -> None:
+def test_a_reader_cannot_be_made_a_writer_by_the_server(team: World, server: HostileServer) -> None:
     for one in team.everybody:
         (one.profile / "memory.db").unlink()
     with team.database() as db:
@@ -126,11 +128,11 @@ def test_a_reader_cannot_be_made_a_writer_by_the_server(team: World, server: Lyi
         db.execute("UPDATE member_lists SET payload = ?", (pack(replace(body, members=members)),))
         db.execute("UPDATE grants SET role = ?", (int(Role.WRITER),))
     carol = team.carol
-    refused(carol, "put", str(carol.write("c", b"c")), "alice:reports/c")
-    refused(team.bob, path="alice:reports/q1.txt")
+    assert_refused(carol, "put", str(carol.write("c", b"c")), "alice:reports/c")
+    assert_refused(team.bob, path="alice:reports/q1.txt")
 
 
-def test_a_grant_for_somebody_else_opens_nothing(team: World, server: LyingServer) -> None:
+def test_a_grant_for_somebody_else_opens_nothing(team: World, server: HostileServer) -> None:
     # Replayed to another person: the list does not name her, the key is not sealed to her.
     team.alice.run("share", "archive", "bob").succeeds()
     bobs = server.lie = Repeats(Shares)
@@ -141,12 +143,12 @@ def test_a_grant_for_somebody_else_opens_nothing(team: World, server: LyingServe
         for one in bobs.first[Shares].shares
         if unpack(one.members.payload, MemberList).node != reports
     ]
-    server.lie = Bends(Shares, lambda _: Shares(archive, more=False))
-    refused(team.carol, path="alice:archive/old.txt")
+    server.lie = Rewrites(Shares, lambda _: Shares(archive, more=False))
+    assert_refused(team.carol, path="alice:archive/old.txt")
     assert "does not name you" in team.carol.run("ls", "alice:").fails(7)
 
 
-def test_a_grant_for_another_folder_opens_nothing(team: World, server: LyingServer) -> None:
+def test_a_grant_for_another_folder_opens_nothing(team: World, server: HostileServer) -> None:
     team.alice.run("share", "archive", "bob").succeeds()
 
     def swapped(said: Shares) -> Shares:
@@ -155,11 +157,11 @@ def test_a_grant_for_another_folder_opens_nothing(team: World, server: LyingServ
             said, shares=[replace(one, sealed=other.sealed), replace(other, sealed=one.sealed)]
         )
 
-    server.lie = Bends(Shares, swapped)
-    assert "another key" in refused(team.bob, path="alice:archive/old.txt")
+    server.lie = Rewrites(Shares, swapped)
+    assert "another key" in assert_refused(team.bob, path="alice:archive/old.txt")
 
 
-def test_the_folder_of_another_grant_is_not_shown(team: World, server: LyingServer) -> None:
+def test_the_folder_of_another_grant_is_not_shown(team: World, server: HostileServer) -> None:
     team.alice.run("share", "archive", "bob").succeeds()
 
     def swapped(said: Shares) -> Shares:
@@ -169,26 +171,26 @@ def test_the_folder_of_another_grant_is_not_shown(team: World, server: LyingServ
             shares=[replace(one, manifest=other.manifest), replace(other, manifest=one.manifest)],
         )
 
-    server.lie = Bends(Shares, swapped)
-    assert "another folder" in refused(team.bob, path="alice:archive/old.txt")
+    server.lie = Rewrites(Shares, swapped)
+    assert "another folder" in assert_refused(team.bob, path="alice:archive/old.txt")
 
 
 # --- hidden
 
 
 def test_the_members_of_a_folder_cannot_be_hidden_from_who_moves_something_out_of_it(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     # It would move without a new key, and they could go on reading it.
-    server.lie = Bends(Members, lambda _: Members([]))
+    server.lie = Rewrites(Members, lambda _: Members([]))
     assert "WITHHOLDS" in team.alice.run("mv", "reports/q1.txt", "archive/").fails(7)
     server.lie = Lie()
     team.alice.run("mv", "reports/q1.txt", "archive/").succeeds()
     assert team.alice.find("archive/q1.txt").keyed.generation == 2
 
 
-def test_a_share_cannot_be_hidden_from_its_owner(team: World, server: LyingServer) -> None:
-    server.lie = Bends(Shared, lambda said: replace(said, shared=[]))
+def test_a_share_cannot_be_hidden_from_its_owner(team: World, server: HostileServer) -> None:
+    server.lie = Rewrites(Shared, lambda said: replace(said, shared=[]))
     for command in (["shares"], ["shares", "reports"], ["unshare", "reports", "bob"],
                     ["share", "reports", "carol", "--write"]):  # fmt: skip
         assert "WITHHOLDS" in team.alice.run(*command).fails(7)
@@ -200,7 +202,7 @@ def test_a_share_cannot_be_hidden_from_its_owner(team: World, server: LyingServe
 
 
 def test_a_share_further_down_cannot_be_hidden_from_its_owner(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     # It would keep naming somebody who may write there because of the folder above.
     team.alice.run("share", "reports/deep", "carol").succeeds()
@@ -212,7 +214,7 @@ def test_a_share_further_down_cannot_be_hidden_from_its_owner(
 
         return replace(said, shared=[one for one in said.shared if not is_deep(one)])
 
-    server.lie = Bends(Shared, hides)
+    server.lie = Rewrites(Shared, hides)
     assert "WITHHOLDS" in team.alice.run("unshare", "reports", "bob").fails(7)
 
 
@@ -220,7 +222,7 @@ def test_a_share_further_down_cannot_be_hidden_from_its_owner(
 
 
 def test_a_writer_whose_folder_was_moved_away_cannot_write_to_it(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     alice, bob, carol = team.alice, team.bob, team.carol
     alice.run("share", "reports/deep", "carol").succeeds()
@@ -234,7 +236,7 @@ def test_a_writer_whose_folder_was_moved_away_cannot_write_to_it(
 
 
 def test_what_a_writer_puts_into_a_folder_that_was_moved_in_is_taken_from_them(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     alice, bob, carol = team.alice, team.bob, team.carol
     alice.run("unshare", "reports", "carol").succeeds()
@@ -247,7 +249,7 @@ def test_what_a_writer_puts_into_a_folder_that_was_moved_in_is_taken_from_them(
 
 @pytest.mark.parametrize("what", ["reports/sub", "reports/sub/b"], ids=["folder", "file"])
 def test_what_a_removed_writer_put_before_can_be_shared_with_others(
-    team: World, server: LyingServer, what: str
+    team: World, server: HostileServer, what: str
 ) -> None:
     alice, bob, carol = team.alice, team.bob, team.carol
     alice.run("unshare", "reports", "carol").succeeds()
@@ -259,7 +261,7 @@ def test_what_a_removed_writer_put_before_can_be_shared_with_others(
 
 
 def test_who_is_struck_out_because_their_keys_were_reset_does_not_keep_the_folders_key(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     alice = team.alice
     alice.run("unshare", "reports", "bob").succeeds()
@@ -277,11 +279,11 @@ def test_who_is_struck_out_because_their_keys_were_reset_does_not_keep_the_folde
 # --- others who share
 
 
-def test_one_bad_share_does_not_hide_the_others(team: World, server: LyingServer) -> None:
+def test_one_bad_share_does_not_hide_the_others(team: World, server: HostileServer) -> None:
     # Anybody can share garbage with anybody: it must not cost them sight of everything else.
     notes = team.carol.find("notes.txt")
     bad = share_of(team.carol, team.bob, notes.keyed, notes.manifest.signed, os.urandom(1500))
-    server.lie = Bends(
+    server.lie = Rewrites(
         Shares,
         lambda said: replace(
             said, shares=[*said.shares, bad] if len(said.shares) == 1 else said.shares

@@ -18,15 +18,15 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from fsclient.tree.tree import Located
+from fsclient.tree.tree import TreeNode
 from fsd.factory import now_ms
 from fsd.home.home import Home
-from fsd.services.files.key_log import LogKeeper
+from fsd.services.files.key_log import KeyLogWriter
 from fsd.store.engine import Database
 from fsproto import crypto
 from fsproto.errors import RemoteProtocolError
-from fsproto.keylog.entries import Entry, entry_bytes
-from fsproto.keylog.head import Head, sign_head
+from fsproto.keylog.entries import KeyLogEntry, entry_bytes
+from fsproto.keylog.head import KeyLogHead, sign_head
 from fsproto.keys.identity import Identity
 from fsproto.messages.account import Welcome
 from fsproto.messages.base import Done
@@ -37,7 +37,7 @@ from fsproto.packing import unpack
 from fsproto.proofs.merkle import leaf_hash, tree_root
 from fsproto.signed import Signed
 from fsproto.types import Hash
-from tests.support.hostile_server import Bends, Lie, LyingServer, Repeats, Said, refused
+from tests.support.hostile_server import HostileServer, Lie, Repeats, Rewrites, Said, assert_refused
 from tests.support.raw_client import Forger
 from tests.support.servers import run
 from tests.support.sqlite_files import opened
@@ -52,11 +52,11 @@ def admin(team: World, *command: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def with_log(home: Path, change: Callable[[LogKeeper, Database], None]) -> None:
+def with_log(home: Path, change: Callable[[KeyLogWriter, Database], None]) -> None:
     """Let the server's operator add to its key log what they like, properly signed."""
     kept = Home(home)
     database = Database(f"sqlite:///{home / 'fsd.db'}")
-    change(LogKeeper(kept.log_key(), now_ms=now_ms), database)
+    change(KeyLogWriter(kept.log_key(), now_ms=now_ms), database)
     database.close()
 
 
@@ -65,7 +65,7 @@ def taken_over(home: Path, user: str) -> Identity:
     own = Identity.generate(user, 1, os.urandom)
     body, signed = own.bundle.body, own.bundle.signed
 
-    def change(log: LogKeeper, database: Database) -> None:
+    def change(log: KeyLogWriter, database: Database) -> None:
         with database.write() as db:
             log.reset(db, user)
             log.enrolled(db, user, own.bundle.hash, body.ed25519)
@@ -88,23 +88,25 @@ def words(person: Person, other: str) -> list[str]:
 # --- other keys than a person's
 
 
-def test_other_keys_than_the_log_names_are_not_sealed_to(team: World, server: LyingServer) -> None:
+def test_other_keys_than_the_log_names_are_not_sealed_to(
+    team: World, server: HostileServer
+) -> None:
     own = Identity.generate("carol", 1, os.urandom)
-    server.lie = Bends(BundleOf, lambda _: BundleOf(own.bundle.signed))
+    server.lie = Rewrites(BundleOf, lambda _: BundleOf(own.bundle.signed))
     told = team.alice.run("share", "archive", "carol").fails(7)
     assert "THE SERVER SENT OTHER KEYS FOR carol" in told
     server.lie = Lie()
     assert b"carol" not in team.alice.run("shares", "archive").succeeds()
 
 
-def test_keys_of_somebody_else_are_not_sealed_to(team: World, server: LyingServer) -> None:
+def test_keys_of_somebody_else_are_not_sealed_to(team: World, server: HostileServer) -> None:
     bobs = server.lie = Repeats(BundleOf)
     team.alice.run("verify", "bob").succeeds()
-    server.lie = Bends(BundleOf, lambda _: bobs.first[BundleOf])
+    server.lie = Rewrites(BundleOf, lambda _: bobs.first[BundleOf])
     team.alice.run("share", "archive", "carol").fails(7)
 
 
-def test_a_stale_bundle_is_not_sealed_to(team: World, server: LyingServer) -> None:
+def test_a_stale_bundle_is_not_sealed_to(team: World, server: HostileServer) -> None:
     stale = server.lie = Repeats(BundleOf)
     team.alice.run("verify", "carol").succeeds()
     server.lie = Lie()
@@ -116,12 +118,12 @@ def test_a_stale_bundle_is_not_sealed_to(team: World, server: LyingServer) -> No
 
 
 def test_keys_that_are_replaced_while_enrolling_are_noticed(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     # The server registers keys of its own in the place of those that were sent.
     def replaced(said: LogEntries) -> LogEntries:
         *others, last = said.entries
-        entry = unpack(last, Entry)
+        entry = unpack(last, KeyLogEntry)
         own = Identity.generate("dave", 1, os.urandom).bundle
         forged = replace(entry, bundle=own.hash, ed25519=own.body.ed25519)
         return signed_anew(team, [*others, entry_bytes(forged)])
@@ -142,7 +144,7 @@ def test_keys_that_are_replaced_while_enrolling_are_noticed(
         forged.append(replaced(LogEntries(entries, said.log)))
         return replace(said, log=forged[0].head)
 
-    server.lie = Both(Bends(Welcome, at_login), Bends(LogEntries, once))
+    server.lie = Both(Rewrites(Welcome, at_login), Rewrites(LogEntries, once))
     code = dave.app.fresh()
     told = dave.run("--otp", code, "enroll", "--no-passphrase", link).fails(7)
     assert "OTHER KEYS FOR YOU" in told
@@ -173,7 +175,7 @@ def signed_anew(team: World, entries: list[bytes]) -> LogEntries:
 
 
 def test_keys_that_were_reset_are_not_used_until_they_were_compared(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     alice, carol = team.alice, team.carol
     words_before = words(alice, "carol")
@@ -198,14 +200,14 @@ def test_keys_that_were_reset_are_not_used_until_they_were_compared(
 
 
 def test_the_owner_of_a_share_whose_keys_were_reset_is_a_stranger(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     taken_over(team.home, "alice")
     for person in (team.bob, team.carol):
         told = person.run("ls", "alice:reports")
         assert told.status == 7
         assert "THE KEYS OF alice WERE RESET" in told.err
-        refused(person, path="alice:reports/q1.txt")
+        assert_refused(person, path="alice:reports/q1.txt")
         assert person.cat("notes.txt")  # one's own is not touched by it
     team.alice.run("ls").fails(4)  # it cannot even log her in any more
 
@@ -218,19 +220,19 @@ def test_words_differ_where_the_server_stands_between_two_people(
     bob, carol = team.bob, team.carol
     for person in (bob, carol):
         (person.profile / "people.db").unlink()
-    with LyingServer(team.home) as server:
+    with HostileServer(team.home) as server:
         team.meet(server.address)
         assert words(bob, "carol") == words(carol, "bob")
         carols = words(carol, "bob")
     taken_over(between, "carol")
     (bob.profile / "people.db").unlink()
-    with LyingServer(between) as server:
+    with HostileServer(between) as server:
         team.meet(server.address)
         assert words(bob, "carol") != carols
 
 
 def test_keys_that_change_between_comparing_and_confirming_are_not_confirmed(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     bob = team.bob
     compared = words(bob, "carol")
@@ -244,61 +246,61 @@ def test_keys_that_change_between_comparing_and_confirming_are_not_confirmed(
 # --- the log
 
 
-def test_an_older_key_log_is_refused(team: World, server: LyingServer) -> None:
+def test_an_older_key_log_is_refused(team: World, server: HostileServer) -> None:
     with team.database() as db:
         payload, signature = db.execute("SELECT payload, signature FROM key_log_head").fetchone()
     team.carol.run("keys", "rotate").succeeds()
     team.alice.run("ls").succeeds()
-    server.lie = Bends(Welcome, lambda said: replace(said, log=Signed(payload, signature)))
+    server.lie = Rewrites(Welcome, lambda said: replace(said, log=Signed(payload, signature)))
     assert "OLDER KEY LOG" in team.alice.run("ls").fails(7)
-    refused(team.alice)
+    assert_refused(team.alice)
 
 
-def test_entries_of_the_key_log_cannot_be_withheld(team: World, server: LyingServer) -> None:
+def test_entries_of_the_key_log_cannot_be_withheld(team: World, server: HostileServer) -> None:
     team.carol.run("keys", "rotate").succeeds()
-    server.lie = Bends(LogEntries, lambda said: replace(said, entries=[]))
+    server.lie = Rewrites(LogEntries, lambda said: replace(said, entries=[]))
     assert "WITHHOLDS" in team.alice.run("ls").fails(7)
     server.lie = Lie()
     assert team.alice.cat("notes.txt") == NOTES
 
 
 def with_changed_entries(said: LogEntries, how: dict[str, object]) -> LogEntries:
-    entries = [replace(unpack(one, Entry), **how) for one in said.entries]
+    entries = [replace(unpack(one, KeyLogEntry), **how) for one in said.entries]
     return replace(said, entries=[entry_bytes(one) for one in entries])
 
 
-def test_entries_of_the_key_log_cannot_be_changed(team: World, server: LyingServer) -> None:
+def test_entries_of_the_key_log_cannot_be_changed(team: World, server: HostileServer) -> None:
     team.carol.run("keys", "rotate").succeeds()
     ways: tuple[dict[str, object], ...] = (
         {"format": 2}, {"user": "bob"}, {"event": 1}, {"event": 3}, {"index": 0}, {"time_ms": 1},
         {"bundle": bytes(32)}, {"signature": bytes(64)},
     )  # fmt: skip
     for how in ways:
-        server.lie = Bends(LogEntries, partial(with_changed_entries, how=how))
+        server.lie = Rewrites(LogEntries, partial(with_changed_entries, how=how))
         team.alice.run("ls").fails(7)
     server.lie = Lie()
     assert team.alice.cat("notes.txt") == NOTES
 
 
-def test_a_key_log_under_another_key_is_refused(team: World, server: LyingServer) -> None:
+def test_a_key_log_under_another_key_is_refused(team: World, server: HostileServer) -> None:
     own = crypto.SigningKey(bytes(32))
 
     def signed(said: Welcome) -> Welcome:
-        head = unpack(said.log.payload, Head)
+        head = unpack(said.log.payload, KeyLogHead)
         return replace(said, log=sign_head(own, head.size, head.root, head.time_ms))
 
-    server.lie = Bends(Welcome, signed)
+    server.lie = Rewrites(Welcome, signed)
     assert "ANOTHER KEY" in team.alice.run("ls").fails(7)
 
 
-def test_another_key_log_of_the_same_size_is_refused(team: World, server: LyingServer) -> None:
+def test_another_key_log_of_the_same_size_is_refused(team: World, server: HostileServer) -> None:
     log = Home(team.home).log_key()
 
     def forked(said: Welcome) -> Welcome:
-        head = unpack(said.log.payload, Head)
+        head = unpack(said.log.payload, KeyLogHead)
         return replace(said, log=sign_head(log, head.size, Hash(bytes(32)), head.time_ms))
 
-    server.lie = Bends(Welcome, forked)
+    server.lie = Rewrites(Welcome, forked)
     assert "ANOTHER KEY LOG" in team.alice.run("ls").fails(7)
 
 
@@ -307,33 +309,33 @@ def test_two_people_who_are_shown_two_key_logs_notice_it(team: World, tmp_path: 
     branch = shutil.copytree(team.home, tmp_path / "branch")
     taken_over(branch, "carol")
 
-    def another(log: LogKeeper, database: Database) -> None:
+    def another(log: KeyLogWriter, database: Database) -> None:
         with database.write() as db:
             for name in ("one", "two"):
                 log.enrolled(db, name, Hash(os.urandom(32)), os.urandom(32))
 
     with_log(team.home, another)
     bob = team.bob
-    with LyingServer(branch) as server:
+    with HostileServer(branch) as server:
         team.meet(server.address)
         bob.run("put", bob.write("b", b"bob's"), "alice:reports/b").succeeds()
     with opened(branch / "fsd.db") as db:
         written = rows(db, *FOLDERS)
     with team.database() as db:
         put_back(db, written)
-    with LyingServer(team.home) as server:
+    with HostileServer(team.home) as server:
         team.meet(server.address)
         for person, path in ((team.alice, "reports"), (team.carol, "alice:reports")):
             assert "SHOWN ANOTHER KEY LOG" in person.run("ls", path).fails(7)
-            refused(person, path=f"{path}/b")
+            assert_refused(person, path=f"{path}/b")
 
 
 def test_a_writer_cannot_make_it_look_as_if_the_server_had_forked_the_log(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     # An honest server takes no head that it never had, so nobody frames it with one.
     with team.bob.session() as session:
-        reports: Located = session.tree.find(parse_path("alice:reports"))
+        reports: TreeNode = session.tree.find(parse_path("alice:reports"))
         for size, root in ((1, os.urandom(32)), (1 << 40, os.urandom(32))):
             head = size.to_bytes(8, "big") + root
             forger = Forger(session)

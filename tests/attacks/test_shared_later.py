@@ -15,7 +15,7 @@ from fsproto.errors import IntegrityError
 from fsproto.keys.tree import KeyedNode
 from fsproto.packing import unpack
 from fsproto.sealed.manifest import Manifest, Metadata, open_metadata
-from tests.support.hostile_server import LyingServer
+from tests.support.hostile_server import HostileServer
 from tests.support.tampering import stored_manifest
 from tests.support.world import Person, World
 
@@ -40,7 +40,7 @@ def opened(team: World, node: bytes, keys: Iterable[KeyedNode]) -> Metadata:
 
 
 def test_who_loses_a_folder_reads_no_later_version_with_all_the_server_has(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     paths = [f"alice:reports{end}" for end in ("", "/deep", "/q1.txt", "/q2.txt", "/deep/d.txt")]
     held = keys_of(team.bob, *paths)
@@ -60,7 +60,9 @@ def test_who_loses_a_folder_reads_no_later_version_with_all_the_server_has(
     assert [one.is_due for one in found.values()] == [False, False, True]
 
 
-def test_who_loses_sight_by_a_move_reads_no_later_version(team: World, server: LyingServer) -> None:
+def test_who_loses_sight_by_a_move_reads_no_later_version(
+    team: World, server: HostileServer
+) -> None:
     held = keys_of(team.bob, "alice:reports", "alice:reports/deep", "alice:reports/q1.txt")
     _, deep, q1 = held
     below = keys_of(team.bob, "alice:reports/deep/d.txt")[0]
@@ -74,7 +76,7 @@ def test_who_loses_sight_by_a_move_reads_no_later_version(team: World, server: L
 
 
 def test_what_moves_in_is_seen_and_what_moves_within_takes_no_new_key(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     team.alice.run("mv", "archive", "reports/").succeeds()
     assert team.carol.cat("alice:reports/archive/old.txt") == b"long ago\n"
@@ -83,7 +85,7 @@ def test_what_moves_in_is_seen_and_what_moves_within_takes_no_new_key(
     assert team.bob.cat("alice:reports/deep/q1.txt") == b"the first quarter\n"
 
 
-def test_with_now_nothing_opens_any_more_names_included(team: World, server: LyingServer) -> None:
+def test_with_now_nothing_opens_any_more_names_included(team: World, server: HostileServer) -> None:
     paths = [f"alice:reports{end}" for end in ("", "/deep", "/q1.txt", "/deep/d.txt")]
     held = keys_of(team.bob, *paths)
     team.alice.run("unshare", "reports", "bob", "--now").succeeds()

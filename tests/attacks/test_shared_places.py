@@ -19,7 +19,7 @@ from fsproto.messages.shares import Shares
 from fsproto.packing import pack, unpack
 from fsproto.sealed.manifest import Manifest, Metadata, Mode, seal_metadata
 from fsproto.signed import Signed
-from tests.support.hostile_server import Bends, Lie, LyingServer, refused
+from tests.support.hostile_server import HostileServer, Lie, Rewrites, assert_refused
 from tests.support.tampering import change_manifest, store_manifest, stored_manifest
 from tests.support.team import LATE, Q1, Accomplice, share_of, store_node
 from tests.support.world import Person, World
@@ -37,7 +37,7 @@ def as_ones_own(who: Person, folder: KeyedNode, world: World) -> Signed:
     return Signed(payload, forger.key.sign(labels.SIGN_MANIFEST, payload))
 
 
-def test_nobody_claims_anothers_folder_as_their_own(team: World, server: LyingServer) -> None:
+def test_nobody_claims_anothers_folder_as_their_own(team: World, server: HostileServer) -> None:
     # A reader has the folder's key. With a share of their own of the very same node, their
     # signature would count in it for whoever looks at both.
     reports = team.carol.find("alice:reports").keyed
@@ -46,7 +46,7 @@ def test_nobody_claims_anothers_folder_as_their_own(team: World, server: LyingSe
     def added(said: Shares) -> Shares:
         return said if said.shares else Shares([theirs], more=False)
 
-    server.lie = Bends(Shares, added)
+    server.lie = Rewrites(Shares, added)
     Accomplice(team, team.carol).adds(reports)
     ran = team.bob.run("ls", "alice:", "carol:reports", "alice:reports")
     assert (ran.status, b"forged" in ran.out) == (7, False)
@@ -54,7 +54,7 @@ def test_nobody_claims_anothers_folder_as_their_own(team: World, server: LyingSe
 
 
 def test_a_shared_file_is_not_replaced_by_whoever_shares_another_folder(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     # The manifest of a shared file names a parent that its reader has just looked into.
     alice, bob, carol = team.alice, team.bob, team.carol
@@ -77,14 +77,14 @@ def test_a_shared_file_is_not_replaced_by_whoever_shares_another_folder(
             ],
         )
 
-    server.lie = Bends(Shares, replaced)
+    server.lie = Rewrites(Shares, replaced)
     ran = bob.run("ls", "carol:hers", "alice:notes.txt")
     assert (ran.status, ran.out) == (7, b"")
     assert "may not write there" in ran.err
-    refused(bob, path="alice:notes.txt")
+    assert_refused(bob, path="alice:notes.txt")
 
 
-def in_two_places(team: World) -> Bends:
+def in_two_places(team: World) -> Rewrites:
     """Have carol, who may write to `work` and read `reports`, put a folder of that into it."""
     alice, carol = team.alice, team.carol
     alice.run("mkdir", "work").succeeds()
@@ -108,12 +108,12 @@ def in_two_places(team: World) -> Bends:
         is_reports = q1.body.node in nodes
         return Entries([*said.manifests, deep.manifest.signed]) if is_reports else said
 
-    return Bends(Entries, still_there)
+    return Rewrites(Entries, still_there)
 
 
 @pytest.mark.parametrize("who", ["alice", "bob"])
 def test_a_folder_in_two_places_is_not_written_to_by_the_writer_of_one(
-    team: World, server: LyingServer, who: str
+    team: World, server: HostileServer, who: str
 ) -> None:
     server.lie = in_two_places(team)
     person: Person = getattr(team, who)
@@ -130,45 +130,45 @@ def test_a_folder_in_two_places_is_not_written_to_by_the_writer_of_one(
 # --- swapped, renamed, moved by the server
 
 
-def test_files_of_a_shared_folder_cannot_be_swapped(team: World, server: LyingServer) -> None:
+def test_files_of_a_shared_folder_cannot_be_swapped(team: World, server: HostileServer) -> None:
     paths = [f"alice:reports/{name}" for name in ("q1.txt", "q2.txt")]
     one, other = (team.bob.find(path).keyed.node for path in paths)
     with team.database() as db:
         first, second = stored_manifest(db, one), stored_manifest(db, other)
         store_manifest(db, one, second, hashed=True)
         store_manifest(db, other, first, hashed=True)
-    refused(team.bob, path="alice:reports/q1.txt")
-    refused(team.carol, path="alice:reports/q2.txt")
+    assert_refused(team.bob, path="alice:reports/q1.txt")
+    assert_refused(team.carol, path="alice:reports/q2.txt")
 
 
-def test_a_shared_file_cannot_be_renamed_by_the_server(team: World, server: LyingServer) -> None:
+def test_a_shared_file_cannot_be_renamed_by_the_server(team: World, server: HostileServer) -> None:
     q1 = team.bob.find("alice:reports/q1.txt").keyed.node
     token = team.bob.find("alice:reports").keyed.token("q9.txt")
     with team.database() as db:
         change_manifest(db, q1, lambda _: {"token": token}, hashed=True)
         db.execute("UPDATE nodes SET token = ? WHERE id = ?", (token, q1))
-    with LyingServer(team.home) as afresh:  # which has built no tree of the folder yet
+    with HostileServer(team.home) as afresh:  # which has built no tree of the folder yet
         team.meet(afresh.address)
         for name in ("q1.txt", "q9.txt"):
-            refused(team.bob, path=f"alice:reports/{name}")
+            assert_refused(team.bob, path=f"alice:reports/{name}")
         team.carol.run("ls", "alice:reports").fails(7)
 
 
-def test_a_shared_file_cannot_be_moved_by_the_server(team: World, server: LyingServer) -> None:
+def test_a_shared_file_cannot_be_moved_by_the_server(team: World, server: HostileServer) -> None:
     q1 = team.bob.find("alice:reports/q1.txt").keyed.node
     deep = team.bob.find("alice:reports/deep").keyed.node
     with team.database() as db:
         db.execute("UPDATE nodes SET parent_id = ? WHERE id = ?", (deep, q1))
-    with LyingServer(team.home) as afresh:
+    with HostileServer(team.home) as afresh:
         team.meet(afresh.address)
-        refused(team.bob, path="alice:reports/q1.txt")
-        refused(team.bob, path="alice:reports/deep/q1.txt")
+        assert_refused(team.bob, path="alice:reports/q1.txt")
+        assert_refused(team.bob, path="alice:reports/deep/q1.txt")
         team.carol.run("ls", "alice:reports/deep").fails(7)
 
 
 @pytest.mark.parametrize("field", ["time_ms", "author", "version", "former", "names_since"])
 def test_the_manifest_of_what_is_shared_cannot_be_changed(
-    team: World, server: LyingServer, field: str
+    team: World, server: HostileServer, field: str
 ) -> None:
     changed = {"time_ms": 5, "author": "carol", "version": 7, "former": b"x", "names_since": 0}
     reports = team.bob.find("alice:reports").keyed.node
@@ -176,12 +176,12 @@ def test_the_manifest_of_what_is_shared_cannot_be_changed(
         (one.profile / "memory.db").unlink()  # that it is another one than before is not seen
     with team.database() as db:
         change_manifest(db, reports, lambda _: {field: changed[field]}, hashed=True)
-    refused(team.bob, path="alice:reports/q1.txt")
+    assert_refused(team.bob, path="alice:reports/q1.txt")
     team.carol.run("ls", "alice:").fails(7)
 
 
 def test_a_file_of_somebody_else_cannot_be_put_into_a_shared_folder(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     theirs, reports = team.carol.find("notes.txt"), team.carol.find("alice:reports").keyed
     with team.database() as db:
@@ -189,7 +189,7 @@ def test_a_file_of_somebody_else_cannot_be_put_into_a_shared_folder(
         db.execute("UPDATE nodes SET parent_id = ?, owner_id = 1 WHERE id = ?",
                    (reports.node, theirs.keyed.node))  # fmt: skip
     team.bob.run("ls", "alice:reports").fails(7)
-    refused(team.bob, path="alice:reports/notes.txt", status=7)
+    assert_refused(team.bob, path="alice:reports/notes.txt", status=7)
     team.alice.run("ls", "reports").fails(7)
 
 
@@ -197,33 +197,33 @@ def test_a_file_of_somebody_else_cannot_be_put_into_a_shared_folder(
 
 
 def test_nothing_is_shared_in_the_name_of_somebody_who_has_not_signed_it(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     hers = team.carol.find("notes.txt")
     forged = share_of(team.carol, team.bob, hers.keyed, hers.manifest.signed)
     as_alices = replace(forged, owner="alice")
-    server.lie = Bends(Shares, lambda said: replace(said, shares=[*said.shares, as_alices]))
+    server.lie = Rewrites(Shares, lambda said: replace(said, shares=[*said.shares, as_alices]))
     team.bob.run("ls", "alice:").fails(7)
-    refused(team.bob, path="alice:notes.txt")
+    assert_refused(team.bob, path="alice:notes.txt")
     server.lie = Lie()
     assert team.bob.cat("alice:reports/q1.txt") == Q1
 
 
-def test_nothing_shared_comes_into_ones_own_tree(team: World, server: LyingServer) -> None:
+def test_nothing_shared_comes_into_ones_own_tree(team: World, server: HostileServer) -> None:
     # Whatever others share lies under their name; nobody's signature but one's own counts at home.
     own = team.bob.run("ls").succeeds()
     team.carol.run("share", "notes.txt", "bob").succeeds()
     assert team.bob.run("ls").succeeds() == own
     gift, top = team.carol.find("notes.txt"), team.bob.find("/").keyed
     Accomplice(team, team.carol).writes(top, gift.manifest)
-    refused(team.bob)
+    assert_refused(team.bob)
 
 
-def test_what_another_shares_is_not_shown_as_ones_own(team: World, server: LyingServer) -> None:
+def test_what_another_shares_is_not_shown_as_ones_own(team: World, server: HostileServer) -> None:
     # The server says that one's own folder is shared by another, and the other way round.
     reports = team.alice.find("reports")
     mine = share_of(team.bob, team.alice, reports.keyed, reports.manifest.signed)
-    server.lie = Bends(Shares, lambda _: Shares([replace(mine, owner="alice")], more=False))
+    server.lie = Rewrites(Shares, lambda _: Shares([replace(mine, owner="alice")], more=False))
     team.alice.run("shares").fails(7)
-    server.lie = Bends(Shares, lambda _: Shares([mine], more=False))
+    server.lie = Rewrites(Shares, lambda _: Shares([mine], more=False))
     team.alice.run("ls", "bob:reports", "reports").fails(7)

@@ -8,7 +8,7 @@ others, "Cryptree" (SRDS 2006), for what lazy revocation leaves to somebody who 
 
 from __future__ import annotations
 
-from tests.support.hostile_server import LyingServer, refused
+from tests.support.hostile_server import HostileServer, assert_refused
 from tests.support.team import DEEP, Accomplice
 from tests.support.world import Person, World
 
@@ -18,12 +18,12 @@ NOBODY = "may not write there"
 def refused_everywhere(person: Person, folder: str) -> None:
     """Check that neither the listing of a folder nor what lies in it is believed."""
     assert NOBODY in person.run("ls", folder).fails(7)
-    refused(person, path=f"{folder}/forged")
-    refused(person, "put", str(person.write("mine", b"mine")), f"{folder}/mine")
+    assert_refused(person, path=f"{folder}/forged")
+    assert_refused(person, "put", str(person.write("mine", b"mine")), f"{folder}/mine")
 
 
 def test_a_reader_cannot_write_with_the_help_of_the_server(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     reports = team.carol.find("alice:reports").keyed
     Accomplice(team, team.carol).adds(reports)
@@ -32,17 +32,17 @@ def test_a_reader_cannot_write_with_the_help_of_the_server(
 
 
 def test_a_reader_cannot_hide_a_file_with_the_help_of_the_server(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     q1 = team.carol.find("alice:reports/q1.txt").manifest.body
     reports = team.carol.find("alice:reports").keyed
     Accomplice(team, team.carol).writes(reports, without=[q1.token])
     assert NOBODY in team.bob.run("ls", "alice:reports").fails(7)
-    refused(team.alice, path="reports/q1.txt")
+    assert_refused(team.alice, path="reports/q1.txt")
 
 
 def test_a_reader_cannot_replace_a_file_that_a_writer_vouches_for(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     # A writer's state names a manifest that a reader has signed: whoever opens it is told.
     q1 = team.carol.find("alice:reports/q1.txt")
@@ -52,11 +52,11 @@ def test_a_reader_cannot_replace_a_file_that_a_writer_vouches_for(
         node=q1.keyed,
     )  # fmt: skip
     Accomplice(team, team.bob).writes(team.bob.find("alice:reports").keyed, forged)
-    assert NOBODY in refused(team.alice, path="reports/q1.txt")
+    assert NOBODY in assert_refused(team.alice, path="reports/q1.txt")
 
 
 def test_somebody_the_folder_is_not_shared_with_cannot_write(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     team.alice.run("unshare", "reports", "carol").succeeds()
     reports = team.bob.find("alice:reports").keyed  # as if she had been given the key
@@ -65,7 +65,7 @@ def test_somebody_the_folder_is_not_shared_with_cannot_write(
     refused_everywhere(team.bob, "alice:reports")
 
 
-def test_a_writer_cannot_write_beside_the_folder(team: World, server: LyingServer) -> None:
+def test_a_writer_cannot_write_beside_the_folder(team: World, server: HostileServer) -> None:
     # A writer that exceeds its grant: the folder's parent, and another of the owner's folders.
     writer = Accomplice(team, team.bob)
     top, archive = team.alice.find("/").keyed, team.alice.find("archive").keyed
@@ -76,7 +76,7 @@ def test_a_writer_cannot_write_beside_the_folder(team: World, server: LyingServe
 
 
 def test_a_removed_writer_cannot_write_into_the_folder_any_more(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     before = team.bob.find("alice:reports").keyed
     team.alice.run("unshare", "reports", "bob").succeeds()
@@ -88,18 +88,18 @@ def test_a_removed_writer_cannot_write_into_the_folder_any_more(
 
 
 def test_a_removed_writer_cannot_bring_back_or_hide_a_file(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     before = team.bob.find("alice:reports")
     q1 = team.bob.find("alice:reports/q1.txt").manifest
     team.alice.run("unshare", "reports", "bob").succeeds()
     team.alice.run("rm", "reports/q1.txt").succeeds()
     Accomplice(team, team.bob).writes(before.keyed, q1)
-    assert NOBODY in refused(team.carol, path="alice:reports/q1.txt")
+    assert NOBODY in assert_refused(team.carol, path="alice:reports/q1.txt")
 
 
 def test_a_removed_writer_cannot_change_a_due_folder_that_was_seen_since(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     deep = team.bob.find("alice:reports/deep").keyed
     team.bob.run("put", team.bob.write("b", b"b"), "alice:reports/deep/b").succeeds()
@@ -107,21 +107,21 @@ def test_a_removed_writer_cannot_change_a_due_folder_that_was_seen_since(
     assert team.carol.cat("alice:reports/deep/b") == b"b"  # what he wrote before stays good
     Accomplice(team, team.bob).adds(deep)
     assert "WHO WAS REMOVED" in team.carol.run("ls", "alice:reports/deep").fails(7)
-    refused(team.carol, path="alice:reports/deep/b")
+    assert_refused(team.carol, path="alice:reports/deep/b")
 
 
 def test_a_removed_writer_cannot_change_a_due_folder_that_somebody_else_had_changed_last(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     deep = team.bob.find("alice:reports/deep").keyed
     team.alice.run("unshare", "reports", "bob").succeeds()
     assert team.carol.cat("alice:reports/deep/d.txt") == DEEP
     Accomplice(team, team.bob).adds(deep)
     assert "WHO WAS REMOVED" in team.carol.run("ls", "alice:reports/deep").fails(7)
-    refused(team.carol, path="alice:reports/deep/d.txt")
+    assert_refused(team.carol, path="alice:reports/deep/d.txt")
 
 
-def test_what_a_first_look_at_a_due_folder_cannot_tell(team: World, server: LyingServer) -> None:
+def test_what_a_first_look_at_a_due_folder_cannot_tell(team: World, server: HostileServer) -> None:
     """Said plainly: whether it was written before or after the removal, no signature shows.
 
     Until the folder takes its new key, that is; with `--now` it does at once.
@@ -136,7 +136,7 @@ def test_what_a_first_look_at_a_due_folder_cannot_tell(team: World, server: Lyin
 
 
 def test_after_new_keys_for_all_a_removed_writer_cannot_write_anywhere(
-    team: World, server: LyingServer
+    team: World, server: HostileServer
 ) -> None:
     deep = team.bob.find("alice:reports/deep").keyed
     team.alice.run("unshare", "reports", "bob", "--now").succeeds()
@@ -147,7 +147,7 @@ def test_after_new_keys_for_all_a_removed_writer_cannot_write_anywhere(
         team.alice.run("ls", "reports/deep").fails(7)
 
 
-def test_a_writer_who_was_made_a_reader_cannot_write(team: World, server: LyingServer) -> None:
+def test_a_writer_who_was_made_a_reader_cannot_write(team: World, server: HostileServer) -> None:
     before = team.bob.find("alice:reports").keyed
     team.alice.run("share", "reports", "bob").succeeds()
     Accomplice(team, team.bob).adds(before)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fsd.net.timing import DoorPolicy
+from fsd.net.timing import ListenerPolicy
 from fsproto.limits import RECORDS_AHEAD, SEGMENT_SIZE
 from fsproto.messages.account import GetStatus, Status
 from fsproto.messages.base import Done, Failure
@@ -16,8 +16,8 @@ from fsproto.messages.files import Download, Kept, Lookup, Resume, Sent, Upload,
 from fsproto.sealed import integrity
 from fsproto.types import NodeId, Salt, Token
 from fsproto.wire.connection import Control, Data
-from tests.support.hostile_server import LyingServer
-from tests.support.raw_client import ANY_ROOM, Raw
+from tests.support.hostile_server import HostileServer
+from tests.support.raw_client import ANY_ROOM, RawClient
 from tests.support.world import World, until
 
 SALT = Salt(bytes(32))
@@ -33,24 +33,24 @@ MORE_THAN_THREADS = 40
 
 
 @pytest.fixture
-def hasty(world: World) -> Iterator[LyingServer]:
+def hasty(world: World) -> Iterator[HostileServer]:
     """A server that waits for nobody for long, but for who has nothing under way."""
-    policy = DoorPolicy(refusal_s=0.05, stall_s=STALL_S, frame_s=FRAME_S)
-    with LyingServer(world.home, policy=policy) as server:
+    policy = ListenerPolicy(refusal_s=0.05, stall_s=STALL_S, frame_s=FRAME_S)
+    with HostileServer(world.home, policy=policy) as server:
         world.meet(server.address)
         yield server
 
 
-def begun(world: World, server: LyingServer) -> Raw:
+def begun(world: World, server: HostileServer) -> RawClient:
     """Begin an upload that can be gone on with, and send one segment."""
-    raw = Raw.of(world.alice, server.address)
+    raw = RawClient.of(world.alice, server.address)
     raw.send_segment(raw.send(Upload(SALT, resumable=True, room=ANY_ROOM)), 0, SEGMENT)
     return raw
 
 
-def goes_on(world: World, server: LyingServer) -> None:
+def goes_on(world: World, server: HostileServer) -> None:
     """Check that one segment was kept, and finish the upload."""
-    with Raw.of(world.alice, server.address) as raw:
+    with RawClient.of(world.alice, server.address) as raw:
         request = raw.send(Resume(SALT, ANY_ROOM))
         assert raw.receive() == Control(request, Kept(1, whole=False))
         raw.send_segment(request, 1, b"the rest")
@@ -61,16 +61,16 @@ def goes_on(world: World, server: LyingServer) -> None:
 
 
 def test_an_upload_that_stalls_is_ended_and_can_be_gone_on_with(
-    world: World, hasty: LyingServer
+    world: World, hasty: HostileServer
 ) -> None:
-    with begun(world, hasty) as raw, Raw.of(world.alice, hasty.address) as idle:
+    with begun(world, hasty) as raw, RawClient.of(world.alice, hasty.address) as idle:
         assert raw.is_ended()
         assert isinstance(idle.ask(GetStatus()), Status)  # who has nothing under way may wait
     goes_on(world, hasty)
 
 
 def test_an_upload_that_trickles_is_ended_and_can_be_gone_on_with(
-    world: World, hasty: LyingServer
+    world: World, hasty: HostileServer
 ) -> None:
     with begun(world, hasty) as raw:
         record = raw.connection.send_data(1, 1, SEGMENT)
@@ -92,13 +92,13 @@ def test_an_upload_that_trickles_is_ended_and_can_be_gone_on_with(
 
 
 def test_long_requests_are_received_while_an_answer_is_not_taken(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     world.alice.put("long", bytes(LONG)).succeeds()
     long = world.alice.find("long").manifest.body
     assert long.content is not None
     nowhere = Lookup(NodeId(bytes(16)), [Token(bytes(32))] * 30_000)
-    with Raw.of(world.alice, liar.address) as raw:
+    with RawClient.of(world.alice, liar.address) as raw:
         raw.send(Download(long.node, long.content.root, 0))
         asked = [raw.send(nowhere) for _ in range(RECORDS_AHEAD)]  # raises if it takes too long
         events = iter(raw.receive, None)
@@ -108,18 +108,20 @@ def test_long_requests_are_received_while_an_answer_is_not_taken(
         assert [isinstance(one, Control) and one.request for one in told] == asked
 
 
-def test_many_who_send_half_a_segment_keep_nobody_waiting(world: World, liar: LyingServer) -> None:
+def test_many_who_send_half_a_segment_keep_nobody_waiting(
+    world: World, liar: HostileServer
+) -> None:
     with contextlib.ExitStack() as stack:
         slow = [stack.enter_context(begun(world, liar)) for _ in range(MORE_THAN_THREADS)]
         for raw in slow:
             record = raw.connection.send_data(UPLOAD, 1, SEGMENT)
             raw.socket.sendall(record[: len(record) // 2])
-        with Raw.of(world.bob, liar.address) as bob:
+        with RawClient.of(world.bob, liar.address) as bob:
             assert isinstance(bob.ask(GetStatus()), Status)
 
 
 def test_segments_that_hold_nothing_are_refused_and_end_only_the_upload(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     with begun(world, liar) as raw:
         for index in (1, 2, 3):
@@ -133,9 +135,9 @@ def test_segments_that_hold_nothing_are_refused_and_end_only_the_upload(
         assert answer.request == request
 
 
-def test_who_has_uploaded_keeps_no_memory_of_the_server(world: World, liar: LyingServer) -> None:
+def test_who_has_uploaded_keeps_no_memory_of_the_server(world: World, liar: HostileServer) -> None:
     segments = [SEGMENT] * 12
-    with Raw.of(world.alice, liar.address) as raw:
+    with RawClient.of(world.alice, liar.address) as raw:
         request = raw.send(Upload(SALT, resumable=False, room=ANY_ROOM))
         for index, segment in enumerate(segments):
             raw.send_segment(request, index, segment)
@@ -147,7 +149,7 @@ def test_who_has_uploaded_keeps_no_memory_of_the_server(world: World, liar: Lyin
 
 
 def test_an_upload_goes_on_while_its_old_connection_is_still_open(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     with begun(world, liar) as old:
         until(world.staged, "the upload began")
@@ -159,21 +161,21 @@ def test_an_upload_goes_on_while_its_old_connection_is_still_open(
         assert answer.request == request
 
 
-def test_nobody_goes_on_with_the_upload_of_another(world: World, liar: LyingServer) -> None:
-    with begun(world, liar) as alice, Raw.of(world.bob, liar.address) as bob:
+def test_nobody_goes_on_with_the_upload_of_another(world: World, liar: HostileServer) -> None:
+    with begun(world, liar) as alice, RawClient.of(world.bob, liar.address) as bob:
         assert isinstance(alice.ask(GetStatus()), Status)
         assert bob.ask(Resume(SALT, ANY_ROOM)) == Kept(0, whole=False)
     until(lambda: [p.stat().st_size for p in world.staged()] == [SEGMENT_SIZE], "it is kept")
-    with Raw.of(world.bob, liar.address) as bob:
+    with RawClient.of(world.bob, liar.address) as bob:
         assert bob.ask(Resume(SALT, ANY_ROOM)) == Kept(0, whole=False)
     goes_on(world, liar)
 
 
 @pytest.mark.parametrize("length", [0, 31, 33, 1000])
 def test_only_a_salt_names_what_is_gone_on_with(
-    world: World, liar: LyingServer, length: int
+    world: World, liar: HostileServer, length: int
 ) -> None:
-    with Raw.of(world.alice, liar.address) as raw:
+    with RawClient.of(world.alice, liar.address) as raw:
         assert raw.refusal(Resume(Salt(b"/" * length), ANY_ROOM)) == "protocol"
 
 
@@ -182,13 +184,13 @@ def test_only_a_salt_names_what_is_gone_on_with(
     [(0, [0, 1, 2]), (1, [1, 2]), (2, [2]), (3, None), (-1, None), (1 << 62, None)],
 )
 def test_a_part_of_a_file_is_had_only_where_there_is_one(
-    world: World, liar: LyingServer, first: int, there: list[int] | None
+    world: World, liar: HostileServer, first: int, there: list[int] | None
 ) -> None:
     plan = world.alice.find("plan.bin").manifest.body
     assert plan.content is not None
     stored = world.blob(plan.content.root).read_bytes()
     ask = Download(plan.node, plan.content.root, first)
-    with Raw.of(world.alice, liar.address) as raw:
+    with RawClient.of(world.alice, liar.address) as raw:
         if there is None:
             assert raw.refusal(ask) == "protocol"
             return

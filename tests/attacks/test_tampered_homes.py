@@ -28,13 +28,13 @@ from fsproto.signed import Signed
 from fsproto.types import FileKey
 from tests.support import tampering
 from tests.support.fixed_keys import rsa_key
-from tests.support.hostile_server import LyingServer
+from tests.support.hostile_server import HostileServer
 from tests.support.sealed_streams import open_stream, seal_stream
 from tests.support.tampering import Places, look_at_everything, node, refused, root
 from tests.support.world import DRAFT, NOTES, PLAN, Person, World
 
 Change = Callable[[sqlite3.Connection], object]
-Attacked = Callable[[Change], AbstractContextManager[LyingServer]]
+Attacked = Callable[[Change], AbstractContextManager[HostileServer]]
 
 
 @pytest.fixture(params=["while it was stopped", "while it was running"])
@@ -42,12 +42,12 @@ def attacked(request: pytest.FixtureRequest, world: World) -> Attacked:
     """Run a server whose database is changed before it starts, or after it was much used."""
 
     @contextlib.contextmanager
-    def attacked(change: Change) -> Iterator[LyingServer]:
+    def attacked(change: Change) -> Iterator[HostileServer]:
         running = request.param == "while it was running"
         if not running:
             with world.database() as db:
                 change(db)
-        with LyingServer(world.home) as server:
+        with HostileServer(world.home) as server:
             world.meet(server.address)
             if running:
                 look_at_everything(world.alice)
@@ -117,7 +117,7 @@ def reordered(data: bytes) -> bytes:
     ],
 )
 def test_a_changed_blob_is_noticed(
-    world: World, liar: LyingServer, places: Places, how: Callable[[bytes], bytes]
+    world: World, liar: HostileServer, places: Places, how: Callable[[bytes], bytes]
 ) -> None:
     path = world.blob(root(places["plan.bin"]))
     path.write_bytes(how(path.read_bytes()))
@@ -128,7 +128,7 @@ def test_a_changed_blob_is_noticed(
 
 @pytest.mark.parametrize("how", [header_flipped, cut, emptied, extended])
 def test_a_changed_blob_in_the_database_is_noticed(
-    world: World, liar: LyingServer, places: Places, how: Callable[[bytes], bytes]
+    world: World, liar: HostileServer, places: Places, how: Callable[[bytes], bytes]
 ) -> None:
     key = root(places["notes.txt"])
     with world.database() as db:
@@ -138,13 +138,13 @@ def test_a_changed_blob_in_the_database_is_noticed(
     refused(world.alice, "notes.txt")
 
 
-def test_a_lost_blob_is_said_to_be_lost(world: World, liar: LyingServer, places: Places) -> None:
+def test_a_lost_blob_is_said_to_be_lost(world: World, liar: HostileServer, places: Places) -> None:
     world.blob(root(places["plan.bin"])).unlink()
     assert "lost" in refused(world.alice, "plan.bin")
 
 
 def test_blobs_of_two_files_cannot_be_swapped(
-    world: World, liar: LyingServer, places: Places
+    world: World, liar: HostileServer, places: Places
 ) -> None:
     one, other = (world.blob(root(places[name])) for name in ("plan.bin", "draft.bin"))
     kept = one.read_bytes()
@@ -155,7 +155,7 @@ def test_blobs_of_two_files_cannot_be_swapped(
 
 
 def test_a_blob_of_the_same_size_of_somebody_else_is_noticed(
-    world: World, liar: LyingServer, places: Places
+    world: World, liar: HostileServer, places: Places
 ) -> None:
     theirs, mine = root(world.bob.find("draft.bin")), root(places["draft.bin"])
     shutil.copy(world.blob(theirs), world.blob(mine))
@@ -163,7 +163,7 @@ def test_a_blob_of_the_same_size_of_somebody_else_is_noticed(
 
 
 def test_content_forged_by_somebody_who_was_given_the_key_is_noticed(
-    world: World, liar: LyingServer, places: Places
+    world: World, liar: HostileServer, places: Places
 ) -> None:
     # AES-GCM proves nothing to those who share its key; the signed salted hash does.
     shown = json.loads(world.alice.run("--json", "keys", "file", "plan.bin").succeeds())
@@ -176,7 +176,7 @@ def test_content_forged_by_somebody_who_was_given_the_key_is_noticed(
 
 
 def test_a_blob_of_an_older_version_is_noticed(
-    world: World, liar: LyingServer, places: Places
+    world: World, liar: HostileServer, places: Places
 ) -> None:
     old = world.blob(root(places["draft.bin"])).read_bytes()
     world.alice.put("draft.bin", bytes(len(DRAFT))).succeeds()
@@ -289,7 +289,7 @@ def another_author(body: Manifest) -> dict[str, object]:
 )
 def test_a_changed_manifest_is_noticed(
     world: World,
-    liar: LyingServer,
+    liar: HostileServer,
     places: Places,
     how: Callable[[Manifest], dict[str, object]],
     thorough: bool,
@@ -300,7 +300,7 @@ def test_a_changed_manifest_is_noticed(
 
 
 def test_a_manifest_signed_by_somebody_else_is_refused(
-    world: World, liar: LyingServer, places: Places
+    world: World, liar: HostileServer, places: Places
 ) -> None:
     bob = open_identity((world.bob.profile / "identity.key").read_bytes(), None)
 
@@ -368,7 +368,7 @@ def signed_by(person: Person, db: sqlite3.Connection, folder: bytes, **claims: o
 @pytest.mark.parametrize("where", ["/", "reports"])
 def test_a_folder_emptied_by_somebody_elses_signature_is_refused(
     world: World,
-    liar: LyingServer,
+    liar: HostileServer,
     places: Places,
     where: str,
     claims: dict[str, object],
@@ -399,7 +399,7 @@ def test_the_state_of_another_folder_is_refused(
 # --- the beginning of the tree, and people
 
 
-def test_a_tree_of_somebody_else_is_refused(world: World, liar: LyingServer) -> None:
+def test_a_tree_of_somebody_else_is_refused(world: World, liar: HostileServer) -> None:
     with world.database() as db:
         for column in ("root_id", "payload", "signature"):
             theirs = f"SELECT {column} FROM trees WHERE user_id = 2"
@@ -408,14 +408,14 @@ def test_a_tree_of_somebody_else_is_refused(world: World, liar: LyingServer) -> 
 
 
 def test_a_folder_cannot_be_shown_as_the_root(
-    world: World, liar: LyingServer, places: Places
+    world: World, liar: HostileServer, places: Places
 ) -> None:
     with world.database() as db:
         db.execute("UPDATE trees SET root_id = ? WHERE user_id = 1", (node(places["reports"]),))
     world.alice.run("ls").fails(7)
 
 
-def test_replaced_public_keys_only_keep_their_owner_out(world: World, liar: LyingServer) -> None:
+def test_replaced_public_keys_only_keep_their_owner_out(world: World, liar: HostileServer) -> None:
     with world.database() as db:
         for column in ("payload", "signature", "ed25519"):
             theirs = f"SELECT {column} FROM bundles WHERE user_id = 2"
@@ -425,7 +425,7 @@ def test_replaced_public_keys_only_keep_their_owner_out(world: World, liar: Lyin
 
 
 def test_people_whose_names_were_swapped_do_not_get_each_others_trees(
-    world: World, liar: LyingServer
+    world: World, liar: HostileServer
 ) -> None:
     with world.database() as db:
         for name, user in (("x", 1), ("alice", 2), ("bob", 1)):
@@ -435,13 +435,13 @@ def test_people_whose_names_were_swapped_do_not_get_each_others_trees(
 
 def test_a_replaced_host_key_is_refused(world: World) -> None:
     (world.home / "host.key").write_bytes(rsa_key("other-host").der)
-    with LyingServer(world.home) as server:
+    with HostileServer(world.home) as server:
         world.meet(server.address)
         told = refused(world.alice, "notes.txt")
     assert crypto.fingerprint(rsa_key("other-host").public) in told
 
 
-def test_after_all_that_everything_is_still_there(world: World, liar: LyingServer) -> None:
+def test_after_all_that_everything_is_still_there(world: World, liar: HostileServer) -> None:
     # The checks of this file mean something only if they pass where nothing was changed.
     look_at_everything(world.alice)
     assert world.alice.cat("notes.txt") == NOTES

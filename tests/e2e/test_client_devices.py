@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fsclient.trust.bip39 import phrase_of
-from fsclient.trust.seen import Memory
+from fsclient.trust.seen import SeenVersions
 from fsproto.keys.export import open_export
 from tests.support.client_processes import (
     CONFLICT,
@@ -88,7 +88,7 @@ def test_exported_keys_are_the_same_person_on_another_machine(alice, laptop):
 
 def test_the_new_machine_knows_what_the_old_one_has_seen(alice, laptop):
     laptop.run("keys", "import", exported(alice), "--no-passphrase", **EXPORT).ok()
-    known, new = (Memory(each.profile / "memory.db") for each in (alice, laptop))
+    known, new = (SeenVersions(each.profile / "memory.db") for each in (alice, laptop))
     with closing(known), closing(new):
         assert len(known.everything()) >= 2
         assert set(new.everything()) == set(known.everything())

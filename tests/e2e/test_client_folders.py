@@ -16,7 +16,7 @@ from fsclient.transfer.put import Put
 from fsclient.transfer.report.actions import Actions
 from fsclient.transfer.report.failures import Failures
 from fsclient.transfer.report.progress import Progress
-from fsclient.transfer.run import Task
+from fsclient.transfer.run import TransferRun
 from fsclient.ui import Ui
 from fsproto.names import parse_path
 from tests.support.client_processes import NOT_ALLOWED, USAGE, Client, snapshot, without_root
@@ -189,7 +189,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_put_and_the_others_are(clie
 
     failures = Failures(Ui())
     with session(client) as mine, Meanwhile(happens) as progress:
-        put = Put(Task(mine, progress, failures, Actions(Ui())))
+        put = Put(TransferRun(mine, progress, failures, Actions(Ui())))
         put.run([str(path.parent)], parse_path(client.room))
     assert [failure["error"] for failure in failures.data] == ["source-changed"]
     assert client.names(client.room) == ["a", "z"]

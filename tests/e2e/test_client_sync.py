@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fsclient.app import App
-from fsclient.transfer.options import Rules
+from fsclient.transfer.options import TransferOptions
 from fsclient.transfer.report.actions import Actions
 from fsclient.transfer.report.failures import Failures
 from fsclient.transfer.report.progress import Progress
-from fsclient.transfer.run import Task
+from fsclient.transfer.run import TransferRun
 from fsclient.transfer.sync import Sync, which_way
 from fsclient.ui import Ui
 from fsproto.messages.account import GetStatus, Status
@@ -136,7 +136,9 @@ def test_each_folder_is_asked_for_once_and_nothing_else(pair, direction):
             return number
 
         before, ui = asked(), Ui(quiet=True)
-        task = Task(session, progress, Failures(ui), Actions(ui), Rules(mirror=True))
+        task = TransferRun(
+            session, progress, Failures(ui), Actions(ui), TransferOptions(mirror=True)
+        )
         sync = Sync(task)
         if direction == "up":
             sync.up(which_way(str(pair.tree), pair.remote, down=False))

@@ -13,13 +13,18 @@ import pytest
 
 from fsclient.app import App
 from fsclient.session.login import Session
-from fsclient.transfer.local.files import LocalFacts
+from fsclient.transfer.local.files import LocalStat
 from fsclient.transfer.put import Put
 from fsclient.transfer.report.actions import Actions
 from fsclient.transfer.report.failures import Failures
 from fsclient.transfer.report.progress import Progress
-from fsclient.transfer.run import Task
-from fsclient.transfer.up.batch import BATCH_CHANGES, COMMITS_AHEAD, NotCommittedError, Uploader
+from fsclient.transfer.run import TransferRun
+from fsclient.transfer.up.batch import (
+    BATCH_CHANGES,
+    COMMITS_AHEAD,
+    BatchUploader,
+    NotCommittedError,
+)
 from fsclient.ui import Ui
 from fsproto.errors import ConflictError
 from fsproto.names import parse_path
@@ -73,10 +78,10 @@ class Interrupting:
     content: bytes
     meanwhile: Callable[[], object]
     given: int = 0
-    facts: LocalFacts = field(init=False)
+    facts: LocalStat = field(init=False)
 
     def __post_init__(self) -> None:
-        self.facts = LocalFacts(len(self.content), 0, Mode.REGULAR)
+        self.facts = LocalStat(len(self.content), 0, Mode.REGULAR)
 
     def read_into(self, room: memoryview) -> int:
         if self.given == 0:
@@ -108,7 +113,7 @@ def put_slowly(session: Session, path: str, source: Interrupting) -> None:
     place = parse_path(path)
     folder = session.tree.find(place.parent)
     before = session.tree.look(folder, [place.name])[place.name]
-    uploader = Uploader(session, Progress(Ui(quiet=True), "put", "put"))
+    uploader = BatchUploader(session, Progress(Ui(quiet=True), "put", "put"))
     try:
         uploader.put(folder.keyed, place.name, before, source)
         uploader.flush()
@@ -169,7 +174,7 @@ def test_a_file_that_vanishes_under_way_is_told_and_the_rest_is_put(client, caps
         client.write(f"tree/{name}", name.encode())
     failures = Failures(Ui())
     with session(client) as mine, Vanishing(client.folder / "tree/vanishing") as progress:
-        job = Put(Task(mine, progress, failures, Actions(Ui())))
+        job = Put(TransferRun(mine, progress, failures, Actions(Ui())))
         job.run([str(client.folder / "tree")], parse_path(client.room))
     assert [failure["error"] for failure in failures.data] == ["not-found"]
     assert "vanishing' does not exist." in capsys.readouterr().err

@@ -14,7 +14,7 @@ import pytest
 
 from fsadmin.health import database as of_database
 from fsadmin.health import home as of_home
-from fsadmin.health.report import State
+from fsadmin.health.report import CheckState
 from fsd.home.home import Home
 from fsd.store.engine import Database
 from tests.support.servers import RunningServer, run
@@ -103,7 +103,7 @@ def test_old_keys_and_a_missing_backup_are_notes(home):
     ]
     assert states(found)["backup"] == {"note"}
     (told,) = of_home.backup(Home(home), int(time.time() * 1000))
-    assert told.state is State.NOTE
+    assert told.state is CheckState.NOTE
     Home(home).note_backup(int((time.time() - 8 * 86400) * 1000))
     assert states(doctor(home)[1])["backup"] == {"note"}
 
@@ -169,7 +169,7 @@ def test_a_setting_that_is_wrong_is_told_and_the_rest_is_looked_at(home):
 
 
 @pytest.mark.parametrize(
-    ("off", "state"), [(0, State.FINE), (5_000, State.NOTE), (60_000, State.BAD)]
+    ("off", "state"), [(0, CheckState.FINE), (5_000, CheckState.NOTE), (60_000, CheckState.BAD)]
 )
 def test_a_database_whose_clock_differs_is_told(postgres, tmp_path, off, state):
     url = postgres.new_database()

@@ -28,11 +28,11 @@ from sqlalchemy import func, select
 from fsd import factory
 from fsd.audit.log import AuditLog
 from fsd.blobs.local import LocalBlobs
-from fsd.check.scan import Look
+from fsd.check.scan import Scan
 from fsd.home.home import Home
 from fsd.home.master_key import open_vault
-from fsd.net.dropbox.sftp_session import Conversation
-from fsd.services.drops.service import DropPolicy, Drops
+from fsd.net.dropbox.sftp_session import SftpSession
+from fsd.services.drops.service import DropPolicy, DropService
 from fsd.store.drop_models import Drop
 from fsd.store.engine import Database
 from tests.support.client_processes import Client
@@ -90,12 +90,12 @@ def sftp(person: Client, *lines: str, policy: tuple[str, ...] = (), fails: bool 
 
 
 class _Subsystem(paramiko.SubsystemHandler):  # type: ignore[misc]
-    def __init__(self, channel, name, server, drops: Drops, user: str) -> None:
+    def __init__(self, channel, name, server, drops: DropService, user: str) -> None:
         super().__init__(channel, name, server)
         self._box = drops.enter(user, SOURCE, "of this key")
 
     def start_subsystem(self, name, transport, channel) -> None:
-        Conversation(self._box).serve(lambda: channel.recv(1 << 18), channel.sendall)
+        SftpSession(self._box).serve(lambda: channel.recv(1 << 18), channel.sendall)
         self._box.leave()
 
 
@@ -109,7 +109,7 @@ def ssh_server(person: Client) -> Iterator[int]:
         socket.create_server(("127.0.0.1", 0)) as listening,
     ):
         audit = AuditLog(open_vault(home, database), factory.now_ms)
-        drops = Drops(
+        drops = DropService(
             database, LocalBlobs(home.blobs), policy=DropPolicy(box=True), audit=audit,
             now_ms=factory.now_ms, random=os.urandom,
         )  # fmt: skip
@@ -289,7 +289,7 @@ def test_a_server_that_is_killed_has_whole_drops_and_no_others(person, tmp_path,
         os.kill(int(pid.read_text()), signal.SIGKILL)
         assert process.wait(timeout=60) != 0
         blobs = LocalBlobs(Home(person.server.home).blobs)
-        assert [one for one in Look(database, blobs).findings() if one.loses] == []
+        assert [one for one in Scan(database, blobs).findings() if one.loses] == []
     found = accepted(person, "killed", tmp_path / "own")
     assert len(found) >= after
     assert found.items() <= files_in(source).items()

@@ -10,7 +10,7 @@ import pytest
 
 from fsclient.gateway.filesystem import Filesystem
 from fsclient.gateway.handles import ReadHandle, WriteHandle
-from fskit.sftp.codes import Open
+from fskit.sftp.codes import OpenFlag
 from fskit.sftp.packets import Attributes
 from fsproto.errors import (
     ConflictError,
@@ -20,27 +20,27 @@ from fsproto.errors import (
     NotFoundError,
 )
 from tests.support.client_processes import Client
-from tests.support.gateways import Gateway, at, gateway
+from tests.support.gateways import RunningGateway, at, gateway
 
-NEW = Open.WRITE | Open.CREATE | Open.TRUNCATE
+NEW = OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.TRUNCATE
 MIB = 1 << 20
 
 random_bytes = random.Random(0).randbytes
 
 
 @pytest.fixture(scope="module")
-def served(newcomer) -> Iterator[Gateway]:
+def served(newcomer) -> Iterator[RunningGateway]:
     with gateway(newcomer().enrol()) as running:
         yield running
 
 
 @pytest.fixture
-def client(served: Gateway) -> Client:
+def client(served: RunningGateway) -> Client:
     return served.client
 
 
 @pytest.fixture
-def files(served: Gateway) -> Filesystem:
+def files(served: RunningGateway) -> Filesystem:
     return served.filesystem()
 
 
@@ -59,7 +59,7 @@ def put(files: Filesystem, path: str, content: bytes) -> None:
 
 
 def content_of(files: Filesystem, path: str) -> bytes:
-    handle = files.opened.open(at(path), Open.READ)
+    handle = files.opened.open(at(path), OpenFlag.READ)
     size, found = files.facts_of(handle).size, b""
     while piece := files.opened.read(handle, len(found), 200_000):
         found += piece
@@ -96,7 +96,7 @@ def test_a_file_that_is_written_is_seen_by_its_writer_alone_until_it_is_closed(s
 def test_writes_at_any_offset_become_one_version(files, client, room):
     put(files, f"{room}/f", b"0123456789" * 20_000)
     version = client.quick("ls", "--json", f"{room}/f").json()[0]["version"]
-    handle = files.opened.open(at(room, "f"), Open.READ | Open.WRITE)
+    handle = files.opened.open(at(room, "f"), OpenFlag.READ | OpenFlag.WRITE)
     files.opened.write(handle, 150_000, b"ABC")
     files.opened.write(handle, 3, b"xyz")
     assert files.opened.read(handle, 0, 8) == b"012xyz67"
@@ -122,7 +122,7 @@ def test_what_was_sent_early_and_is_written_over_is_sent_again(files, client, ro
 
 def test_appending_ignores_the_offset(files, client, room):
     put(files, f"{room}/f", b"one")
-    handle = files.opened.open(at(room, "f"), Open.WRITE | Open.APPEND)
+    handle = files.opened.open(at(room, "f"), OpenFlag.WRITE | OpenFlag.APPEND)
     files.opened.write(handle, 0, b" two")
     files.opened.write(handle, 0, b" three")
     files.opened.close(handle)
@@ -131,7 +131,7 @@ def test_appending_ignores_the_offset(files, client, room):
 
 def test_files_are_cut_and_grown_by_handle_and_by_path(files, client, room):
     put(files, f"{room}/f", b"0123456789")
-    handle = files.opened.open(at(room, "f"), Open.WRITE)
+    handle = files.opened.open(at(room, "f"), OpenFlag.WRITE)
     files.set_attributes_of(handle, Attributes(size=4))
     files.opened.close(handle)
     assert client.cat(f"{room}/f") == b"0123"
@@ -155,19 +155,19 @@ def test_times_and_the_right_to_run_are_kept_with_and_without_content(files, cli
 
 def test_opening_has_the_meaning_that_posix_gives_it(files, room):
     with pytest.raises(NotFoundError):
-        files.opened.open(at(room, "f"), Open.READ)
+        files.opened.open(at(room, "f"), OpenFlag.READ)
     with pytest.raises(NotFoundError):
-        files.opened.open(at(room, "f"), Open.WRITE)
+        files.opened.open(at(room, "f"), OpenFlag.WRITE)
     with pytest.raises(NotFoundError):
         files.opened.open(at(room, "missing", "f"), NEW)
     put(files, f"{room}/f", b"")
     with pytest.raises(ExistsError):
-        files.opened.open(at(room, "f"), Open.WRITE | Open.CREATE | Open.EXCLUSIVE)
+        files.opened.open(at(room, "f"), OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.EXCLUSIVE)
     with pytest.raises(NotFoundError):
         files.opened.open(at(room, "f", "g"), NEW)
     for folder in (room, "/"):
         with pytest.raises((ConflictError, NotAllowedError)):
-            files.opened.open(at(folder), Open.WRITE)
+            files.opened.open(at(folder), OpenFlag.WRITE)
 
 
 def test_names_go_and_move_as_posix_has_it(files, room):
@@ -223,7 +223,7 @@ def test_links_lead_where_they_lead_and_never_out(files, client, room):
 def test_syncing_makes_a_version_and_the_file_stays_open(files, client, room):
     data = random_bytes(300_000)
     put(files, f"{room}/f", data)
-    handle = files.opened.open(at(room, "f"), Open.WRITE | Open.READ)
+    handle = files.opened.open(at(room, "f"), OpenFlag.WRITE | OpenFlag.READ)
     files.opened.write(handle, 0, b"first")
     files.opened.sync(handle)
     assert client.cat(f"{room}/f") == b"first" + data[5:]
@@ -263,7 +263,7 @@ def test_two_who_write_one_file_do_not_undo_each_other(served, files, client, ro
 
 def test_two_handles_of_one_program_write_one_file(files, client, room):
     first = files.opened.open(at(room, "f"), NEW)
-    second = files.opened.open(at(room, "f"), Open.WRITE | Open.READ)
+    second = files.opened.open(at(room, "f"), OpenFlag.WRITE | OpenFlag.READ)
     files.opened.write(first, 0, b"one ")
     files.opened.write(second, 4, b"two")
     files.opened.close(first)
@@ -291,7 +291,7 @@ def test_pieces_of_a_large_file_are_read_in_any_order(files, client, room):
     data = random_bytes(9 * MIB)
     client.write("large", data)
     client.quick("put", "large", f"{room}/large").ok()
-    handle = files.opened.open(at(room, "large"), Open.READ)
+    handle = files.opened.open(at(room, "large"), OpenFlag.READ)
     assert isinstance(handle, ReadHandle)
     for offset in (8 * MIB, 5, MIB - 60, 4 * MIB, 9 * MIB - 3, 2 * MIB, 0):
         assert files.opened.read(handle, offset, 300_000) == data[offset : offset + 300_000]
@@ -336,8 +336,8 @@ def test_names_that_cannot_be_and_handles_of_the_wrong_kind_are_refused(files, r
         with pytest.raises(InvalidNameError):
             files.facts(at(room, name))
     put(files, f"{room}/f", b"x")
-    reads = files.opened.open(at(room, "f"), Open.READ)
-    writes = files.opened.open(at(room, "f"), Open.WRITE)
+    reads = files.opened.open(at(room, "f"), OpenFlag.READ)
+    writes = files.opened.open(at(room, "f"), OpenFlag.WRITE)
     assert isinstance(writes, WriteHandle)
     with pytest.raises(NotAllowedError):
         files.opened.write(reads, 0, b"x")
@@ -413,7 +413,7 @@ def test_the_server_may_come_back_and_work_goes_on(server, tmp_path):
     with gateway(person) as running:
         files = running.filesystem()
         put(files, "large", data)
-        reads = files.opened.open(at("large"), Open.READ)
+        reads = files.opened.open(at("large"), OpenFlag.READ)
         assert files.opened.read(reads, 0, 10) == data[:10]
         writes = files.opened.open(at("other"), NEW)
         files.opened.write(writes, 0, data[: 5 * MIB])

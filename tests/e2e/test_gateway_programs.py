@@ -15,18 +15,18 @@ import pytest
 from fsclient.gateway.config import rclone_options
 from fsclient.gateway.keys import ALIAS
 from tests.support.client_processes import CONFLICT, Client
-from tests.support.gateways import Gateway, gateway, needed
+from tests.support.gateways import RunningGateway, gateway, needed
 from tests.support.sample_tree import MIB, OLD_NS, make_mixed
 
 
 @pytest.fixture(scope="module")
-def served(newcomer) -> Iterator[Gateway]:
+def served(newcomer) -> Iterator[RunningGateway]:
     with gateway(newcomer().enrol()) as running:
         yield running
 
 
 @pytest.fixture
-def running(served: Gateway, tmp_path: Path) -> Gateway:
+def running(served: RunningGateway, tmp_path: Path) -> RunningGateway:
     """The gateway, with a local folder and a remote one for this test alone."""
     served.client.folder = tmp_path
     return served

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import asyncssh
 import pytest
 
-from fskit.sftp.codes import Open
+from fskit.sftp.codes import OpenFlag
 from fsproto.errors import QuotaError
 from tests.support.client_processes import Client
-from tests.support.gateways import Gateway, at, gateway
+from tests.support.gateways import RunningGateway, at, gateway
 
 MIB = 1 << 20
-NEW = Open.WRITE | Open.CREATE | Open.TRUNCATE
+NEW = OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.TRUNCATE
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def sharer(newcomer) -> Client:
 
 
 @pytest.fixture
-def running(newcomer, sharer: Client) -> Iterator[Gateway]:
+def running(newcomer, sharer: Client) -> Iterator[RunningGateway]:
     person = newcomer().enrol()
     sharer.run("share", "theirs", person.name, "--write").ok()
     with gateway(person) as served:
@@ -43,7 +43,7 @@ def allow(client: Client, more: int) -> int:
     return most
 
 
-def put(running: Gateway, path: str, content: bytes) -> None:
+def put(running: RunningGateway, path: str, content: bytes) -> None:
     files = running.filesystem()
     handle = files.opened.open(at(path), NEW)
     for start in range(0, len(content), 100_000):
@@ -51,7 +51,7 @@ def put(running: Gateway, path: str, content: bytes) -> None:
     files.opened.close(handle)
 
 
-def test_what_is_too_much_is_refused_and_the_old_content_stays(running: Gateway) -> None:
+def test_what_is_too_much_is_refused_and_the_old_content_stays(running: RunningGateway) -> None:
     put(running, "small", b"before")
     put(running, "large", b"x" * 2 * MIB)
     allow(running.client, 100_000)
@@ -64,7 +64,7 @@ def test_what_is_too_much_is_refused_and_the_old_content_stays(running: Gateway)
     assert running.client.cat("small") == b"after"
 
 
-def test_programs_see_it_as_the_size_of_the_disk(running: Gateway) -> None:
+def test_programs_see_it_as_the_size_of_the_disk(running: RunningGateway) -> None:
     most = allow(running.client, 40 * MIB)
 
     async def look() -> asyncssh.SFTPVFSAttrs:
@@ -87,7 +87,7 @@ def test_programs_see_it_as_the_size_of_the_disk(running: Gateway) -> None:
 
 
 def test_what_is_written_into_anothers_folder_takes_that_ones_room(
-    running: Gateway, sharer: Client
+    running: RunningGateway, sharer: Client
 ) -> None:
     allow(running.client, 1000)
     allow(sharer, 8 * MIB)

@@ -7,7 +7,7 @@ from pathlib import Path
 from fsproto.messages import Message
 from fsproto.packing import pack
 from fsproto.wire.connection import Control, Event
-from tests.support.hostile_server import Lie, LyingServer
+from tests.support.hostile_server import HostileServer, Lie
 from tests.support.world import World
 
 MANY = 10_000
@@ -42,7 +42,7 @@ def test_ten_thousand_files_are_shared_as_cheaply_as_ten(tmp_path: Path) -> None
     for count in (FEW, MANY):
         for number in range(count):
             alice.write(f"f{count}/{number}", b"")
-    with LyingServer(world.home) as server:
+    with HostileServer(world.home) as server:
         world.meet(server.address)
         alice.run("put", alice.folder / f"f{FEW}", alice.folder / f"f{MANY}", "/").succeeds()
         for count in (FEW, MANY):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fsproto import crypto, labels
 from fsproto.errors import IntegrityError, RemoteProtocolError, SecurityError, SignatureError
-from fsproto.keylog.head import Head, verify_head
+from fsproto.keylog.head import KeyLogHead, verify_head
 from fsproto.keys.grants import Role, RootGrant, open_root_grant, unwrap, wrap
 from fsproto.keys.identity import Bundle, verify_bundle
 from fsproto.keys.member_list import verify_members
@@ -268,7 +268,7 @@ KINDS: dict[bytes, tuple[Record, Callable[[Signed], object]]] = {
         lambda signed: verify_members(signed, SHARED.node, "alice", ALICE.signing.public),
     ),
     labels.SIGN_LOG_HEAD: (
-        Head(1, ALICE.signing.public, 3, Hash(bytes(32)), 0),
+        KeyLogHead(1, ALICE.signing.public, 3, Hash(bytes(32)), 0),
         lambda signed: verify_head(signed, ALICE.signing.public),
     ),
 }

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fsproto.errors import ConnectionLost, RemoteProtocolError
 from fsproto.limits import MAX_RECORD
-from fsproto.wire.connection import NEED_DATA, Connection, Control, Data, Event, State
+from fsproto.wire.connection import NEED_DATA, Connection, ConnectionState, Control, Data, Event
 from tests.support import connection_pair
 from tests.support import strategies as our
 
@@ -74,7 +74,7 @@ def test_a_handshake_succeeds_in_whatever_pieces_it_arrives(data: st.DataObject)
         for piece in data.draw(our.cuttings(moving)):
             answer += connection_pair.replies(end, piece)
         moving = answer
-    assert client.state is server.state is State.OPEN
+    assert client.state is server.state is ConnectionState.OPEN
     assert client.channel_id == server.channel_id
 
 
@@ -194,7 +194,7 @@ def test_any_plaintext_in_a_record_is_an_event_or_ends_the_connection(plaintext:
 
 
 def _stays_closed(end: Connection, peer: Connection) -> None:
-    assert end.state is State.CLOSED
+    assert end.state is ConnectionState.CLOSED
     end.receive_data(connection_pair.raw(peer, b"\x02" + bytes(12)))
     for _ in range(2):
         with pytest.raises(ConnectionLost):

@@ -14,7 +14,7 @@ from fsproto.errors import (
     RemoteProtocolError,
     VersionMismatchError,
 )
-from fsproto.wire.connection import Connection, State
+from fsproto.wire.connection import Connection, ConnectionState
 from tests.support import connection_pair
 from tests.support import strategies as our
 
@@ -67,7 +67,7 @@ def test_both_ends_never_open_over_a_changed_message(number: int, data: st.DataO
             error = caught
         if error or not moving:
             break
-    assert not client.state is server.state is State.OPEN
+    assert not client.state is server.state is ConnectionState.OPEN
     # The one end that may be open already hears from nobody who knows its keys.
     assert type(error) in (
         type(None),
@@ -86,7 +86,7 @@ def test_a_host_key_changed_anywhere_is_not_the_pinned_one(data: st.DataObject):
     client.receive_data(data.draw(our.flipped(hello, start=HOST_KEY_AT)))
     with pytest.raises(HostKeyError):
         client.next_event()
-    assert client.state is State.CLOSED
+    assert client.state is ConnectionState.CLOSED
 
 
 @given(version=st.integers(0, 65535).filter(lambda version: version != 1))
@@ -119,7 +119,7 @@ def test_another_protocol_is_told_from_an_attack(banner: bytes):
 def test_arbitrary_bytes_in_place_of_a_message_open_nothing(arrives: bytes, number: int):
     framed = len(arrives).to_bytes(4, "big") + arrives
     client, server, errors = exchange({number: framed})
-    assert not client.state is server.state is State.OPEN
+    assert not client.state is server.state is ConnectionState.OPEN
     assert [type(error) for error in errors] in (
         [RemoteProtocolError],
         [NotFsdError],
@@ -144,7 +144,7 @@ def test_a_message_of_another_exchange_opens_nothing(number: int):
         except FsError as error:
             errors.append(error)
             break
-    assert not client.state is server.state is State.OPEN
+    assert not client.state is server.state is ConnectionState.OPEN
     assert [type(error) for error in errors] == [RemoteProtocolError]
 
 
@@ -159,4 +159,4 @@ def test_a_handshake_that_is_cut_ends_in_a_lost_connection(data: st.DataObject):
     assert connection_pair.replies(end, moving[: data.draw(st.integers(1, len(moving) - 1))]) == b""
     with pytest.raises(ConnectionLost):
         end.receive_data(b"")
-    assert end.state is State.CLOSED
+    assert end.state is ConnectionState.CLOSED

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fsproto.errors import SecurityError
-from fsproto.keylog.entries import Event
+from fsproto.keylog.entries import KeyEvent
 from fsproto.keylog.head import pack_log_head, unpack_log_head
 from fsproto.keylog.log import KeyLog
 from fsproto.proofs import merkle
@@ -19,8 +19,8 @@ from tests.support.reference import sha256, tree_hash
 from tests.unit.fsproto.keylog.test_log import Scribe, public
 
 MANY = [b"entry %d" % n for n in range(300)]
-Steps = Sequence[tuple[str, Event]]
-steps = st.lists(st.tuples(st.sampled_from(["alice", "bob", "carol"]), st.sampled_from(Event)))
+Steps = Sequence[tuple[str, KeyEvent]]
+steps = st.lists(st.tuples(st.sampled_from(["alice", "bob", "carol"]), st.sampled_from(KeyEvent)))
 
 
 @pytest.mark.parametrize("size", [*range(1, 70), 127, 128, 129, 255, 256, 257, 300])
@@ -44,17 +44,17 @@ def write(steps: Steps) -> tuple[Scribe, dict[str, list[list[str]]]]:
     scribe, lives = Scribe(), dict[str, list[list[str]]]()
     has_keys: set[str] = set()
     for at, (user, event) in enumerate(steps):
-        if (event is Event.ENROLLED) == (user in has_keys):
+        if (event is KeyEvent.ENROLLED) == (user in has_keys):
             continue
         match event:
-            case Event.ENROLLED:
+            case KeyEvent.ENROLLED:
                 scribe.enrol(user, f"{at}")
                 lives.setdefault(user, []).append([f"{at}"])
                 has_keys.add(user)
-            case Event.ROTATED:
+            case KeyEvent.ROTATED:
                 scribe.rotate(user, f"{at}")
                 lives[user][-1].append(f"{at}")
-            case Event.RESET:
+            case KeyEvent.RESET:
                 scribe.reset(user)
                 has_keys.remove(user)
     return scribe, lives

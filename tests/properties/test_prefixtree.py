@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsproto.errors import IntegrityError, RemoteProtocolError
-from fsproto.proofs.prefix_tree import Entry, PrefixTree
+from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.types import NO_HASH, Hash, NodeId, Token
 from tests.support import reference
 from tests.support import strategies as our
 
-Model = dict[Token, Entry]
+Model = dict[Token, FolderEntry]
 
 
 def root_of(model: Model) -> bytes:
@@ -21,17 +21,17 @@ def root_of(model: Model) -> bytes:
 
 
 @st.composite
-def changes(draw: st.DrawFn, folder: list[Entry]) -> list[Entry | Token]:
+def changes(draw: st.DrawFn, folder: list[FolderEntry]) -> list[FolderEntry | Token]:
     """Give entries to put and tokens to remove, most of which concern what is there."""
     known = [entry.token for entry in folder]
     token = st.one_of([st.sampled_from(known)] * bool(known) + [our.tokens()])
-    put = st.builds(Entry, token, our.node_ids, our.hashes)
+    put = st.builds(FolderEntry, token, our.node_ids, our.hashes)
     return draw(st.lists(token | put, max_size=12))
 
 
-def change(tree: PrefixTree, model: Model, what: Entry | Token) -> PrefixTree:
+def change(tree: PrefixTree, model: Model, what: FolderEntry | Token) -> PrefixTree:
     """Make one change to both, the removal of what is not there included."""
-    if isinstance(what, Entry):
+    if isinstance(what, FolderEntry):
         model[what.token] = what
         return tree.put(what)
     if what in model:
@@ -42,16 +42,16 @@ def change(tree: PrefixTree, model: Model, what: Entry | Token) -> PrefixTree:
     return tree
 
 
-def token_of(what: Entry | Token) -> Token:
+def token_of(what: FolderEntry | Token) -> Token:
     """Return the name that a change concerns."""
-    return what.token if isinstance(what, Entry) else what
+    return what.token if isinstance(what, FolderEntry) else what
 
 
 # --- whole trees
 
 
 @given(folder=our.folders(), data=st.data())
-def test_a_tree_is_the_same_however_it_came_about(folder: list[Entry], data: st.DataObject):
+def test_a_tree_is_the_same_however_it_came_about(folder: list[FolderEntry], data: st.DataObject):
     model: Model = {}
     tree = PrefixTree()
     for what in [*data.draw(st.permutations(folder)), *data.draw(changes(folder))]:
@@ -62,7 +62,7 @@ def test_a_tree_is_the_same_however_it_came_about(folder: list[Entry], data: st.
 
 
 @given(folder=our.folders(), other=our.tokens())
-def test_a_tree_finds_what_is_in_it_and_nothing_else(folder: list[Entry], other: Token):
+def test_a_tree_finds_what_is_in_it_and_nothing_else(folder: list[FolderEntry], other: Token):
     tree = PrefixTree.build(folder)
     model = {entry.token: entry for entry in folder}
     for token in [*model, other]:
@@ -70,7 +70,9 @@ def test_a_tree_finds_what_is_in_it_and_nothing_else(folder: list[Entry], other:
 
 
 @given(folder=our.folders(), data=st.data())
-def test_changing_a_tree_leaves_the_old_one_as_it_was(folder: list[Entry], data: st.DataObject):
+def test_changing_a_tree_leaves_the_old_one_as_it_was(
+    folder: list[FolderEntry], data: st.DataObject
+):
     tree = PrefixTree.build(folder)
     for what in data.draw(changes(folder)):
         change(tree, {entry.token: entry for entry in folder}, what)
@@ -78,18 +80,18 @@ def test_changing_a_tree_leaves_the_old_one_as_it_was(folder: list[Entry], data:
 
 
 @given(entry=our.entries, node=our.node_ids, manifest=our.hashes)
-def test_two_entries_under_one_name_are_refused(entry: Entry, node: NodeId, manifest: Hash):
+def test_two_entries_under_one_name_are_refused(entry: FolderEntry, node: NodeId, manifest: Hash):
     with pytest.raises(IntegrityError):
-        PrefixTree.build([entry, Entry(entry.token, node, manifest)])
+        PrefixTree.build([entry, FolderEntry(entry.token, node, manifest)])
 
 
 @given(folder=our.folders().filter(bool), data=st.data())
-def test_a_root_stands_for_every_bit_of_every_entry(folder: list[Entry], data: st.DataObject):
+def test_a_root_stands_for_every_bit_of_every_entry(folder: list[FolderEntry], data: st.DataObject):
     tree, entry = PrefixTree.build(folder), data.draw(st.sampled_from(folder))
     node = NodeId(data.draw(our.flipped(entry.node)))
     manifest = Hash(data.draw(our.flipped(entry.manifest)))
-    assert tree.put(Entry(entry.token, node, entry.manifest)).root != tree.root
-    assert tree.put(Entry(entry.token, entry.node, manifest)).root != tree.root
+    assert tree.put(FolderEntry(entry.token, node, entry.manifest)).root != tree.root
+    assert tree.put(FolderEntry(entry.token, entry.node, manifest)).root != tree.root
 
 
 # --- trees from proofs
@@ -98,7 +100,7 @@ def test_a_root_stands_for_every_bit_of_every_entry(folder: list[Entry], data: s
 @settings(max_examples=100)
 @given(folder=our.folders(), data=st.data())
 def test_a_change_made_on_a_proof_gives_the_root_of_the_whole_tree(
-    folder: list[Entry], data: st.DataObject
+    folder: list[FolderEntry], data: st.DataObject
 ):
     todo = data.draw(changes(folder))
     whole = PrefixTree.build(folder)
@@ -110,7 +112,9 @@ def test_a_change_made_on_a_proof_gives_the_root_of_the_whole_tree(
 
 
 @given(folder=our.folders(), data=st.data())
-def test_a_proof_shows_the_truth_about_what_it_covers(folder: list[Entry], data: st.DataObject):
+def test_a_proof_shows_the_truth_about_what_it_covers(
+    folder: list[FolderEntry], data: st.DataObject
+):
     model = {entry.token: entry for entry in folder}
     asked = data.draw(st.lists(our.tokens(), max_size=3))
     asked += data.draw(st.lists(st.sampled_from(list(model)), max_size=3)) if model else []
@@ -123,7 +127,9 @@ def test_a_proof_shows_the_truth_about_what_it_covers(folder: list[Entry], data:
 
 
 @given(folder=our.folders(), data=st.data())
-def test_whoever_holds_a_proof_can_prove_what_it_shows(folder: list[Entry], data: st.DataObject):
+def test_whoever_holds_a_proof_can_prove_what_it_shows(
+    folder: list[FolderEntry], data: st.DataObject
+):
     tokens = data.draw(st.lists(our.tokens(), max_size=5))
     tokens += [entry.token for entry in folder[::2]]
     fewer = tokens[::2]
@@ -134,7 +140,9 @@ def test_whoever_holds_a_proof_can_prove_what_it_shows(folder: list[Entry], data
 
 
 @given(folder=our.folders().filter(lambda folder: len(folder) > 1), token=our.tokens())
-def test_what_a_proof_does_not_cover_is_neither_there_nor_absent(folder: list[Entry], token: Token):
+def test_what_a_proof_does_not_cover_is_neither_there_nor_absent(
+    folder: list[FolderEntry], token: Token
+):
     whole = PrefixTree.build(folder)
     shown = PrefixTree.from_proof(whole.prove([]), whole.root)
     with pytest.raises(IntegrityError):
@@ -142,7 +150,7 @@ def test_what_a_proof_does_not_cover_is_neither_there_nor_absent(folder: list[En
     with pytest.raises(IntegrityError):
         shown.remove(token)
     with pytest.raises(IntegrityError):
-        shown.put(Entry(token, NodeId(bytes(16)), NO_HASH))
+        shown.put(FolderEntry(token, NodeId(bytes(16)), NO_HASH))
     assert list(shown) == []
 
 
@@ -261,7 +269,7 @@ def test_arbitrary_bytes_prove_nothing(proof: bytes, root: Hash):
 def test_names_that_differ_only_at_one_bit_are_told_apart(depth: int):
     one = Token((1 << 255 - depth).to_bytes(32, "big"))
     zero = Token(bytes(32))
-    pair = [Entry(token, NodeId(bytes(16)), NO_HASH) for token in (zero, one)]
+    pair = [FolderEntry(token, NodeId(bytes(16)), NO_HASH) for token in (zero, one)]
     whole = PrefixTree.build(pair)
     shown = PrefixTree.from_proof(whole.prove([one]), whole.root)
     assert whole.root == root_of({entry.token: entry for entry in pair})

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from fsd.blobs.janitor import Janitor
-from fsd.services.accounts.terms import Terms, To
-from fsd.services.files.commits import Files
+from fsd.services.accounts.terms import AccountTerms, NewValue
+from fsd.services.files.commits import FileService
 from fsd.services.keeping import KeepPolicy
 from fsd.store.engine import Database
 from fsd.store.repos import quotas as rows
 from fsd.store.repos.quotas import Held
 from fsproto.errors import ConflictError, NotFoundError, QuotaError, RemoteProtocolError
-from tests.support.services import Clock, Office
+from tests.support.services import Clock, Services
 from tests.support.writers import Writer
 
 MOST = 400_000
@@ -29,12 +29,12 @@ def test_what_is_counted_is_what_is_there(
     database: Database, tmp_path: Path, seed: int, keep: KeepPolicy
 ) -> None:
     chance, clock = random.Random(seed), Clock()
-    office = Office(database, tmp_path / "blobs", clock)
+    office = Services(database, tmp_path / "blobs", clock)
     person = office.add("alice")
     person.enrol(office, clock())
-    files = Files(database, office.blobs, now_ms=clock, keep=keep)
+    files = FileService(database, office.blobs, now_ms=clock, keep=keep)
     alice, janitor = Writer(office, person, files), Janitor(database, office.blobs, clock, keep)
-    office.people.change("alice", Terms(quota_bytes=To(MOST), quota_files=To(4)))
+    office.people.change("alice", AccountTerms(quota_bytes=NewValue(MOST), quota_files=NewValue(4)))
     there: dict[str, int] = {}
     for _ in range(STEPS):
         name = chance.choice(NAMES)

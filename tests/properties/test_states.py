@@ -8,17 +8,25 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from fsproto.errors import ConnectionLost, NotFsdError, SecurityError, VersionMismatchError
 from fsproto.messages import Message
-from fsproto.wire.connection import NEED_DATA, Connection, Control, Data, Ready, Reply, State
+from fsproto.wire.connection import (
+    NEED_DATA,
+    Connection,
+    ConnectionState,
+    Control,
+    Data,
+    Ready,
+    Reply,
+)
 from tests.support import connection_pair
 from tests.support import strategies as our
 
 MAY_RAISE = (ConnectionLost, NotFsdError, VersionMismatchError, SecurityError)
 NEXT = {
-    State.HELLO: {State.KEY, State.CONFIRM},
-    State.KEY: {State.OPEN},
-    State.CONFIRM: {State.OPEN},
-    State.OPEN: set[State](),
-    State.CLOSED: set[State](),
+    ConnectionState.HELLO: {ConnectionState.KEY, ConnectionState.CONFIRM},
+    ConnectionState.KEY: {ConnectionState.OPEN},
+    ConnectionState.CONFIRM: {ConnectionState.OPEN},
+    ConnectionState.OPEN: set[ConnectionState](),
+    ConnectionState.CLOSED: set[ConnectionState](),
 }
 
 
@@ -64,8 +72,8 @@ class TwoEnds(RuleBasedStateMachine):
 
         if error := our.outcome(read):
             assert isinstance(error, MAY_RAISE)
-            assert side.end.state is State.CLOSED
-            assert side.interfered or not piece or before is State.CLOSED
+            assert side.end.state is ConnectionState.CLOSED
+            assert side.interfered or not piece or before is ConnectionState.CLOSED
 
     @rule(to=st.integers(0, 1), share=st.floats(0.01, 1))
     def some_of_it_arrives(self, to: int, share: float) -> None:
@@ -106,9 +114,9 @@ class TwoEnds(RuleBasedStateMachine):
         try:
             record = side.end.send(len(side.said), message)
         except RuntimeError:
-            assert side.end.state not in (State.CONFIRM, State.OPEN)
+            assert side.end.state not in (ConnectionState.CONFIRM, ConnectionState.OPEN)
             return
-        assert side.end.state in (State.CONFIRM, State.OPEN)
+        assert side.end.state in (ConnectionState.CONFIRM, ConnectionState.OPEN)
         side.said.append((len(side.said), message))
         other.on_its_way += record
 
@@ -121,20 +129,20 @@ class TwoEnds(RuleBasedStateMachine):
     @invariant()
     def a_closed_end_says_so_for_ever(self) -> None:
         for side in getattr(self, "sides", ()):
-            if side.end.state is State.CLOSED:
+            if side.end.state is ConnectionState.CLOSED:
                 assert isinstance(our.outcome(side.end.next_event), ConnectionLost)
 
     def teardown(self) -> None:
         """Let everything arrive: where nobody interfered, both ends are open and all is heard."""
         if not hasattr(self, "sides") or any(
-            side.interfered or side.end.state is State.CLOSED for side in self.sides
+            side.interfered or side.end.state is ConnectionState.CLOSED for side in self.sides
         ):
             return
         while any(side.on_its_way for side in self.sides):
             for to in (0, 1):
                 self.all_of_it_arrives(to)
         for side, other in (self.sides, self.sides[::-1]):
-            assert side.end.state is State.OPEN
+            assert side.end.state is ConnectionState.OPEN
             assert side.heard == other.said
 
 

@@ -23,7 +23,7 @@ class Cut:
     after: int
 
 
-class Scissors:
+class CuttingProxy:
     """A proxy: the first connection ends at the first cut, and so on; behind them all goes on."""
 
     def __init__(self, server: Address, cuts: Sequence[Cut] = ()) -> None:

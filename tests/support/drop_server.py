@@ -18,8 +18,8 @@ from fsd.audit.log import AuditLog
 from fsd.blobs.local import LocalBlobs
 from fsd.home.home import Home
 from fsd.home.master_key import open_vault
-from fsd.net.dropbox.sftp_session import Conversation
-from fsd.services.drops.service import DropPolicy, Drops
+from fsd.net.dropbox.sftp_session import SftpSession
+from fsd.services.drops.service import DropPolicy, DropService
 from fsd.services.drops.session import DropSource
 
 SOURCE = DropSource("192.0.2.7", "SHA256:" + "k" * 43, "scanner")
@@ -31,7 +31,7 @@ def main(home_path: str, user: str, *more: str) -> None:
     given = dict(word.split("=") for word in more if "=" in word and not word.startswith("-"))
     policy = DropPolicy(box=True, **{n: int(v) for n, v in given.items() if n.islower()})
     with closing(factory.open_database(home, None)) as database:
-        drops = Drops(
+        drops = DropService(
             database,
             LocalBlobs(home.blobs),
             policy=policy,
@@ -41,7 +41,7 @@ def main(home_path: str, user: str, *more: str) -> None:
         )
         box = drops.enter(user, SOURCE)
         with suppress(BrokenPipeError):
-            Conversation(box).serve(lambda: os.read(0, 1 << 18), _send)
+            SftpSession(box).serve(lambda: os.read(0, 1 << 18), _send)
         box.leave()
 
 

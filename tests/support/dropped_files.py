@@ -13,14 +13,14 @@ from fsproto.drop import Drop
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.drops import Drops
 from tests.support.fixed_keys import stretch
-from tests.support.hostile_server import Bends, LyingServer
+from tests.support.hostile_server import HostileServer, Rewrites
 from tests.support.world import Person
 
 SCANNER = DropSource("192.0.2.7", "SHA256:" + "k" * 43, "scanner")
 LARGE = stretch("large drop", 2 * SEGMENT_SIZE + 5)
 
 
-def drop(server: LyingServer, person: Person, name: str, content: bytes) -> None:
+def drop(server: HostileServer, person: Person, name: str, content: bytes) -> None:
     """Drop a file for somebody, as a door does it for a stock client."""
     box = server.drops.enter(person.name, SCANNER)
     one = box.begin(name)
@@ -46,7 +46,7 @@ def waiting(person: Person) -> list[dict[str, Any]]:
     return found
 
 
-class Swaps(Bends):
+class Swaps(Rewrites):
     """Bends each drop of a listing."""
 
     def __init__(self, how: Callable[[list[Drop]], Iterable[Drop]]) -> None:

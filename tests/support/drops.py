@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from fsd.services.drops.session import DropBox, DropSource, IncomingDrop
+from fsd.services.drops.session import DropSession, DropSource, IncomingDrop
 from fsd.services.login.own_account import Principal
 from fsproto.drop import Drop, OpenedDrop, content_ad, open_drop
 from fsproto.keys.identity import Identity
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.sealed import integrity, stream
 from fsproto.types import NodeId
-from tests.support.services import Office, Resident
+from tests.support.services import Services, TestUser
 
 SCANNER = DropSource("192.0.2.7", "SHA256:" + "k" * 43, "scanner")
 BY_CODE = DropSource("192.0.2.8")
@@ -19,7 +19,7 @@ PIECE = 32_000
 """Bytes of a write, about as stock clients have it."""
 
 
-def enter(office: Office, person: Resident, source: DropSource = BY_CODE) -> DropBox:
+def enter(office: Services, person: TestUser, source: DropSource = BY_CODE) -> DropSession:
     """Begin a session that drops for a person."""
     return office.drops.enter(person.name, source)
 
@@ -30,19 +30,19 @@ def write(one: IncomingDrop, content: bytes) -> None:
         one.write(start, content[start : start + PIECE])
 
 
-def drop(box: DropBox, name: str, content: bytes) -> None:
+def drop(box: DropSession, name: str, content: bytes) -> None:
     """Drop a file."""
     one = box.begin(name)
     write(one, content)
     one.finish()
 
 
-def waiting(office: Office, who: Principal) -> list[Drop]:
+def waiting(office: Services, who: Principal) -> list[Drop]:
     """Return what waits for somebody, as the server hands it out."""
     return [one for part in office.drops.waiting(who) for one in part.drops]
 
 
-def content(office: Office, who: Principal, opened: OpenedDrop) -> bytes:
+def content(office: Services, who: Principal, opened: OpenedDrop) -> bytes:
     """Fetch and open a drop's content, comparing everything on the way."""
     reader, size = office.transfers.open(who, NodeId(opened.drop), opened.content.root)
     with closing(reader):
@@ -62,7 +62,7 @@ def content(office: Office, who: Principal, opened: OpenedDrop) -> bytes:
     )
 
 
-def inbox(office: Office, person: Resident, identity: Identity | None = None) -> dict[str, bytes]:
+def inbox(office: Services, person: TestUser, identity: Identity | None = None) -> dict[str, bytes]:
     """Return what waits for a person, by name, as they open it."""
     opened = [open_drop(one, identity or person.identity) for one in waiting(office, person.who)]
     return {one.note.name: content(office, person.who, one) for one in opened}

@@ -14,11 +14,11 @@ import paramiko
 import pytest
 
 from fsclient.app import App
-from fsclient.connection.retry import Patience
+from fsclient.connection.retry import Timeouts
 from fsclient.gateway.filesystem import Filesystem
-from fsclient.gateway.gateway import Running, running
+from fsclient.gateway.gateway import Gateway, running
 from fsclient.gateway.keys import ALIAS
-from fsclient.gateway.paths import Place, place_of
+from fsclient.gateway.paths import GatewayPath, place_of
 from fsproto.link import Address
 from tests.support.client_processes import Client
 
@@ -26,11 +26,11 @@ PATIENCE_S = 60
 
 
 @dataclass
-class Gateway:
+class RunningGateway:
     """One that serves, and whose it is."""
 
     client: Client
-    parts: Running
+    parts: Gateway
 
     @property
     def address(self) -> Address:
@@ -85,15 +85,15 @@ class Gateway:
 
 @contextmanager
 def gateway(
-    client: Client, *, read_only: bool = False, patience: Patience | None = None
-) -> Iterator[Gateway]:
+    client: Client, *, read_only: bool = False, patience: Timeouts | None = None
+) -> Iterator[RunningGateway]:
     """Give a gateway on a free port of the loopback; the client is logged in."""
     app = App(patience)
     app.options.home, app.options.quiet = client.home, True
     where = Address("127.0.0.1", 0)
     with running(app, where, read_only=read_only, aside=True) as parts:
         threading.Thread(target=parts.server.serve, daemon=True).start()
-        yield Gateway(client, parts)
+        yield RunningGateway(client, parts)
 
 
 def needed(program: str) -> None:
@@ -102,6 +102,6 @@ def needed(program: str) -> None:
         pytest.skip(f"{program} is not installed here, so nothing is known of it")
 
 
-def at(*parts: str) -> Place:
+def at(*parts: str) -> GatewayPath:
     """Return a place by its parts."""
     return place_of("/".join(parts))

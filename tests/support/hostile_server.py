@@ -20,18 +20,18 @@ from fsd.auth.vault import Vault
 from fsd.blobs.local import LocalBlobs
 from fsd.factory import now_ms
 from fsd.home.home import Home
-from fsd.net.dispatch import Desk
-from fsd.net.server import NativeDoor
-from fsd.net.timing import DoorPolicy
-from fsd.services.drops.service import DropPolicy, Drops
-from fsd.services.files.commits import Files
-from fsd.services.files.history import Histories
-from fsd.services.files.key_log import KeyLogs, LogKeeper
-from fsd.services.files.shares import Sharing
-from fsd.services.files.transfers import Transfers
-from fsd.services.login.login import Accounts, LoginPolicy, Principal
+from fsd.net.dispatch import Dispatcher
+from fsd.net.server import NativeServer
+from fsd.net.timing import ListenerPolicy
+from fsd.services.drops.service import DropPolicy, DropService
+from fsd.services.files.commits import FileService
+from fsd.services.files.history import HistoryService
+from fsd.services.files.key_log import KeyLogService, KeyLogWriter
+from fsd.services.files.shares import ShareService
+from fsd.services.files.transfers import TransferService
+from fsd.services.login.login import LoginPolicy, LoginService, Principal
 from fsd.store.engine import Database
-from fsd.workers import SpareThreads
+from fsd.workers import IdleWorkers
 from fsproto.link import Address
 from fsproto.messages import Message
 from fsproto.wire.connection import DATA_ROOM, Connection, Control, Data, Event
@@ -41,7 +41,7 @@ from tests.support.world import NOTES, Person, World
 
 Said = Control | Data | bytes
 """What is put on the wire: a message, a segment, or any plaintext at all of a record."""
-QUICK = DoorPolicy(refusal_s=0.05)
+QUICK = ListenerPolicy(refusal_s=0.05)
 
 
 class Lie:
@@ -59,7 +59,7 @@ class Lie:
         """Take notice of what came over a connection."""
 
 
-class Bends(Lie):
+class Rewrites(Lie):
     """Puts something else in the place of each message of one kind."""
 
     def __init__(self, kind: type[Message], how: Callable[[Any], Message | None]) -> None:
@@ -79,7 +79,7 @@ class Bends(Lie):
             yield Control(said.request, bent)
 
 
-class BendsSegments(Lie):
+class RewritesSegments(Lie):
     """Puts others in the place of all the segments of a download."""
 
     def __init__(self, how: Callable[[list[bytes]], Iterable[bytes]]) -> None:
@@ -116,8 +116,8 @@ class Repeats(Lie):
 
 
 @dataclass(frozen=True)
-class _Desk(Desk):
-    server: LyingServer
+class _Desk(Dispatcher):
+    server: HostileServer
 
     def answer(self, who: Principal, ask: Message) -> Message:
         return self.server.lie.answer(ask, lambda asked: super(_Desk, self).answer(who, asked))
@@ -126,7 +126,7 @@ class _Desk(Desk):
 class _Connection(Connection):
     """An end whose owner may say something else than it was told to."""
 
-    def __init__(self, server: LyingServer, handshake: ServerHandshake) -> None:
+    def __init__(self, server: HostileServer, handshake: ServerHandshake) -> None:
         super().__init__(handshake)
         self._server = server
 
@@ -157,16 +157,16 @@ class _Connection(Connection):
         return super().send_data(said.stream, said.index, said.payload)
 
 
-class _Door(NativeDoor):
+class _Door(NativeServer):
     """The native door, with ends that lie."""
 
     def __init__(
         self,
-        server: LyingServer,
-        desk: Desk,
+        server: HostileServer,
+        desk: Dispatcher,
         home: Home,
-        policy: DoorPolicy,
-        spare: SpareThreads,
+        policy: ListenerPolicy,
+        spare: IdleWorkers,
     ) -> None:
         super().__init__(desk, home.host_key(), policy, (), spare)
         self._lying = server
@@ -176,7 +176,7 @@ class _Door(NativeDoor):
         return _Connection(self._lying, handshake)
 
 
-class LyingServer:
+class HostileServer:
     """A server on a home, in threads of this process; what it says is bent by `lie`."""
 
     def __init__(
@@ -184,7 +184,7 @@ class LyingServer:
         home: Path,
         *,
         logins: LoginPolicy | None = None,
-        policy: DoorPolicy = QUICK,
+        policy: ListenerPolicy = QUICK,
     ) -> None:
         """Take a home that an `fsd` has made; nothing may be running on it."""
         self.lie = Lie()
@@ -198,7 +198,7 @@ class LyingServer:
         self._failed: BaseException | None = None
         self.address = Address("", 0)
         self._door: _Door | None = None
-        self._drops: Drops | None = None
+        self._drops: DropService | None = None
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -212,14 +212,14 @@ class LyingServer:
         self._thread.join()
 
     @property
-    def drops(self) -> Drops:
+    def drops(self) -> DropService:
         """Where files are dropped, behind whatever door."""
         if self._drops is None:
             raise AssertionError("it has not begun yet")
         return self._drops
 
     @property
-    def door(self) -> NativeDoor:
+    def door(self) -> NativeServer:
         """What it listens with."""
         if self._door is None:
             raise AssertionError("it has not begun yet")
@@ -242,8 +242,8 @@ class LyingServer:
     async def _serve(self) -> None:
         home, database = self._home, Database(self._home.database_url)
         blobs, vault = LocalBlobs(home.blobs), Vault(home.master_key(), os.urandom)
-        log = LogKeeper(home.log_key(), now_ms=now_ms)
-        accounts = Accounts(
+        log = KeyLogWriter(home.log_key(), now_ms=now_ms)
+        accounts = LoginService(
             database,
             vault,
             audit=AuditLog(vault, now_ms),
@@ -252,7 +252,7 @@ class LyingServer:
             now_ms=now_ms,
             random=os.urandom,
         )
-        self._drops = Drops(
+        self._drops = DropService(
             database,
             blobs,
             policy=DropPolicy(box=True),
@@ -260,14 +260,14 @@ class LyingServer:
             now_ms=now_ms,
             random=os.urandom,
         )
-        spare = SpareThreads(3)  # more than cores: whatever can be done beside is
+        spare = IdleWorkers(3)  # more than cores: whatever can be done beside is
         desk = _Desk(
             accounts,
-            Files(database, blobs, now_ms=now_ms),
-            Transfers(database, blobs, now_ms=now_ms, spare=spare),
-            Sharing(database, now_ms=now_ms),
-            KeyLogs(database, log),
-            Histories(database),
+            FileService(database, blobs, now_ms=now_ms),
+            TransferService(database, blobs, now_ms=now_ms, spare=spare),
+            ShareService(database, now_ms=now_ms),
+            KeyLogService(database, log),
+            HistoryService(database),
             self.drops,
             server=self,
         )
@@ -283,7 +283,7 @@ class LyingServer:
 # --- what is checked of a client that was lied to
 
 
-def refused(person: Person, *command: str, path: str = "notes.txt", status: int = 7) -> str:
+def assert_refused(person: Person, *command: str, path: str = "notes.txt", status: int = 7) -> str:
     """Check that a get (or another command) is refused and leaves the local file alone."""
     target = person.write("here", b"what is here")
     told = person.run(*(command or ("get", path, str(target)))).fails(status)
@@ -297,7 +297,7 @@ def putting(person: Person, name: str = "notes.txt") -> tuple[str, ...]:
     return "put", str(person.write("new", b"new")), name
 
 
-def honest_again(world: World, server: LyingServer) -> None:
+def honest_again(world: World, server: HostileServer) -> None:
     """Check that nothing was lost by it."""
     server.lie = Lie()
     assert world.alice.cat("notes.txt") == NOTES

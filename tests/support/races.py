@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-from fsd.services.login.login import Accounts
+from fsd.services.login.login import LoginService
 from fsd.store.engine import Database
 from fsproto.errors import FsError, LoginRefused
 from tests.support.services import accounts
@@ -47,7 +47,7 @@ def winners(
 def entrants(
     url: str,
     now_ms: int,
-    enter: Callable[[Accounts, str], object],
+    enter: Callable[[LoginService, str], object],
     racers: range = range(RACERS),
     start: Callable[[], object] = lambda: None,
 ) -> int:

@@ -19,17 +19,17 @@ from fsproto.messages import Message
 from fsproto.messages.account import Login, Welcome
 from fsproto.messages.base import Failure
 from fsproto.messages.files import Commit, InlineBlob, Room
-from fsproto.proofs.prefix_tree import Entry, PrefixTree
+from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed import folder as folders
 from fsproto.sealed import manifest as manifests
 from fsproto.sealed.folder import FolderState, sign_state
 from fsproto.sealed.integrity import blob_root
 from fsproto.sealed.manifest import (
     Content,
-    Kind,
     Manifest,
     Metadata,
     Mode,
+    NodeKind,
     VerifiedManifest,
     seal_metadata,
     sign_manifest,
@@ -44,7 +44,7 @@ ANY_ROOM = Room(None, None, None)
 """What an upload asks for that is for one's own tree and does not say how large it is."""
 
 
-class Raw:
+class RawClient:
     """One connection to a server, keys exchanged."""
 
     def __init__(self, server: Address, host_key: str) -> None:
@@ -60,7 +60,7 @@ class Raw:
         self._request = 0
 
     @classmethod
-    def of(cls, person: Person, server: Address) -> Raw:
+    def of(cls, person: Person, server: Address) -> RawClient:
         """Log in as a person, with their running session."""
         raw = cls(server, person.added["enroll_link"].partition("host-key=")[2])
         assert isinstance(raw.ask(raw.login(person)), Welcome)
@@ -170,7 +170,7 @@ class Forger:
             format=manifests.FORMAT,
             node=before.body.node if before else node.node,
             parent=parent.node,
-            kind=Kind.FILE if content else Kind.FOLDER,
+            kind=NodeKind.FILE if content else NodeKind.FOLDER,
             version=version,
             previous=before.hash if before else NO_HASH,
             token=parent.token(name),
@@ -200,13 +200,13 @@ class Forger:
         view = self.tree.view(folder, [manifest.body.token for manifest in changed])
         tree, now = view.tree, view.state
         for manifest in changed:
-            tree = tree.put(Entry(manifest.body.token, manifest.body.node, manifest.hash))
+            tree = tree.put(FolderEntry(manifest.body.token, manifest.body.node, manifest.hash))
         body = replace(now.body, version=now.body.version + 1, previous=now.hash, root=tree.root)
         return sign_state(self.key, replace(body, **changes)).signed
 
     def first_state(self, folder: KeyedNode, *changed: VerifiedManifest) -> Signed:
         """Sign the first state of a new folder."""
-        entries = (Entry(m.body.token, m.body.node, m.hash) for m in changed)
+        entries = (FolderEntry(m.body.token, m.body.node, m.hash) for m in changed)
         body = FolderState(
             format=folders.FORMAT,
             folder=folder.node,

@@ -12,20 +12,20 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 
-from fsd.audit.events import Event
+from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
 from fsd.auth.otp import OtpSetting
 from fsd.auth.vault import Vault
 from fsd.blobs.local import LocalBlobs
-from fsd.services.accounts.access import Access
-from fsd.services.accounts.groups import Groups
-from fsd.services.accounts.users import People
-from fsd.services.drops.service import DropPolicy, Drops
-from fsd.services.files.commits import Files
-from fsd.services.files.key_log import KeyLogs, LogKeeper
-from fsd.services.files.shares import Sharing
-from fsd.services.files.transfers import Transfers
-from fsd.services.login.login import Accounts, LoginPolicy, Principal
+from fsd.services.accounts.access import AccessAdmin
+from fsd.services.accounts.groups import GroupAdmin
+from fsd.services.accounts.users import UserAdmin
+from fsd.services.drops.service import DropPolicy, DropService
+from fsd.services.files.commits import FileService
+from fsd.services.files.key_log import KeyLogService, KeyLogWriter
+from fsd.services.files.shares import ShareService
+from fsd.services.files.transfers import TransferService
+from fsd.services.login.login import LoginPolicy, LoginService, Principal
 from fsd.store.audit_models import AuditEntry
 from fsd.store.engine import Database
 from fsproto import crypto, labels
@@ -35,11 +35,11 @@ from fsproto.keys.tree import KeyedNode
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.account import Enroll, Login, TreeRoot, Welcome
 from fsproto.messages.files import Commit, InlineBlob
-from fsproto.proofs.prefix_tree import Entry, PrefixTree
+from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed import folder, manifest
 from fsproto.sealed.folder import FolderState, sign_state
 from fsproto.sealed.integrity import blob_root
-from fsproto.sealed.manifest import Content, Kind, Manifest, sign_manifest
+from fsproto.sealed.manifest import Content, Manifest, NodeKind, sign_manifest
 from fsproto.signed import sign
 from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, Hash, NodeId, Root, Salt, Token
 from tests.support import fixed_keys
@@ -63,7 +63,7 @@ class Clock:
         self.ms += int(seconds * 1000)
 
 
-class Office:
+class Services:
     """The services of one server over one database."""
 
     def __init__(self, database: Database, folder: Path, clock: Callable[[], int]) -> None:
@@ -72,8 +72,8 @@ class Office:
         self.blobs = LocalBlobs(folder)
         self.audit = AuditLog(self.vault, clock)
         self.accounts = accounts(database, clock)
-        self.log = LogKeeper(LOG_KEY, now_ms=clock)
-        self.people = People(
+        self.log = KeyLogWriter(LOG_KEY, now_ms=clock)
+        self.people = UserAdmin(
             database,
             self.vault,
             self.blobs,
@@ -82,7 +82,7 @@ class Office:
             actor="fsadmin:tests",
             now_ms=clock,
         )
-        self.access = Access(
+        self.access = AccessAdmin(
             database,
             self.vault,
             audit=self.audit,
@@ -90,10 +90,10 @@ class Office:
             now_ms=clock,
             random=fixed_keys.Seeded("access"),
         )
-        self.groups = Groups(database, audit=self.audit, actor="fsadmin:tests", now_ms=clock)
-        self.files = Files(database, self.blobs, now_ms=clock, audit=self.audit)
-        self.transfers = Transfers(database, self.blobs, now_ms=clock)
-        self.drops = Drops(
+        self.groups = GroupAdmin(database, audit=self.audit, actor="fsadmin:tests", now_ms=clock)
+        self.files = FileService(database, self.blobs, now_ms=clock, audit=self.audit)
+        self.transfers = TransferService(database, self.blobs, now_ms=clock)
+        self.drops = DropService(
             database,
             self.blobs,
             policy=DropPolicy(box=True),
@@ -101,24 +101,24 @@ class Office:
             now_ms=clock,
             random=os.urandom,
         )
-        self.sharing = Sharing(database, self.audit, now_ms=clock)
-        self.key_log = KeyLogs(database, self.log)
+        self.sharing = ShareService(database, self.audit, now_ms=clock)
+        self.key_log = KeyLogService(database, self.log)
 
-    def add(self, name: str, digits: int = 6) -> Resident:
+    def add(self, name: str, digits: int = 6) -> TestUser:
         """Have the administrator add a person."""
         added = self.people.add(name, digits=digits, period=30, algorithm="SHA1")
-        return Resident(identity(name), added.otp)
+        return TestUser(identity(name), added.otp)
 
 
 def accounts(
     database: Database, clock: Callable[[], int], policy: LoginPolicy | None = None
-) -> Accounts:
+) -> LoginService:
     """Return the service that people log in at; its tickets are like those of no other."""
     vault = Vault(MASTER_KEY, fixed_keys.Seeded("vault"))
     policy = policy or LoginPolicy()
     random = fixed_keys.Seeded(f"{database.url}{id(database)}")
-    log, audit = LogKeeper(LOG_KEY, now_ms=clock), AuditLog(vault, clock)
-    return Accounts(
+    log, audit = KeyLogWriter(LOG_KEY, now_ms=clock), AuditLog(vault, clock)
+    return LoginService(
         database, vault, audit=audit, policy=policy, log=log, now_ms=clock, random=random
     )
 
@@ -134,7 +134,7 @@ def identity(name: str, keys: str = "first", version: int = 1) -> Identity:
 
 
 @dataclass
-class Resident:
+class TestUser:
     """A person with keys and an authenticator app."""
 
     identity: Identity
@@ -196,14 +196,14 @@ class Resident:
 
     # --- doing it
 
-    def enrol(self, office: Office, now_ms: int, offset: int = 0) -> Welcome:
+    def enrol(self, office: Services, now_ms: int, offset: int = 0) -> Welcome:
         """Enrol with the code of now."""
         ask = self.enrolment(self.code(now_ms, offset))
         self.principal, welcome = office.accounts.enroll(ask, CHANNEL, ADDRESS)
         self.ticket = welcome.ticket or b""
         return welcome
 
-    def put(self, office: Office, name: str, blob: bytes, *, inline: bool = True) -> None:
+    def put(self, office: Services, name: str, blob: bytes, *, inline: bool = True) -> None:
         """Store a sealed file at the top of their tree, inside its commit or uploaded before."""
         if not inline:
             self.stage(office, blob)
@@ -217,11 +217,11 @@ class Resident:
         content = Content(1, salt, blob_root(salt, blob), len(blob), bytes(32))
         body = self.manifest(node, self.root.node, token, content)
         signed = sign_manifest(self.identity.signing, body)
-        state = self.enter(Entry(token, node, signed.hash))
+        state = self.enter(FolderEntry(token, node, signed.hash))
         blobs = [InlineBlob(salt, blob)] if inline else []
         return Commit([state.signed], [signed.signed], [], blobs, [])
 
-    def enter(self, entry: Entry) -> folder.VerifiedState:
+    def enter(self, entry: FolderEntry) -> folder.VerifiedState:
         """Return the next state of the top of their tree, with one more entry in it."""
         self.entries = self.entries.put(entry)
         self.version += 1
@@ -232,7 +232,7 @@ class Resident:
     def _salt(self, blob: bytes) -> Salt:
         return Salt(fixed_keys.stretch(f"{self.name} {len(blob)} salt", 32))
 
-    def stage(self, office: Office, blob: bytes) -> Root:
+    def stage(self, office: Services, blob: bytes) -> Root:
         """Upload a sealed blob that no commit names yet; return its root."""
         who, salt = self.who, self._salt(blob)
         root = blob_root(salt, blob)
@@ -250,7 +250,7 @@ class Resident:
             format=manifest.FORMAT,
             node=node,
             parent=parent,
-            kind=Kind.FOLDER if content is None else Kind.FILE,
+            kind=NodeKind.FOLDER if content is None else NodeKind.FILE,
             version=1,
             previous=NO_HASH,
             token=token,
@@ -284,7 +284,7 @@ class Resident:
         return sign_state(self.identity.signing, body)
 
 
-def audited(office: Office, *events: Event) -> list[tuple[str, str, str]]:
+def audited(office: Services, *events: AuditEvent) -> list[tuple[str, str, str]]:
     """Return what was recorded of these kinds: event, subject and detail, the oldest first."""
     wanted = [one.value for one in events]
     with office.database.read() as db:

@@ -22,7 +22,7 @@ from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, InlineBlob, Stale
 from fsproto.messages.shares import NewMembers, SealedKey
 from fsproto.packing import unpack
-from fsproto.proofs.prefix_tree import Entry, PrefixTree
+from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed import folder
 from fsproto.sealed.folder import FolderState, VerifiedState, sign_state, verify_state
 from fsproto.sealed.integrity import blob_root
@@ -35,20 +35,20 @@ from fsproto.sealed.manifest import (
 )
 from fsproto.types import NO_HASH, NodeId, Root, Salt
 from tests.support import fixed_keys
-from tests.support.services import Office, Resident
+from tests.support.services import Services, TestUser
 
 replace = msgspec.structs.replace
 
 BLOB = b"sealed, as far as a server can tell"
-Share = tuple[Resident, Role]
+Share = tuple[TestUser, Role]
 
 
 @dataclass
 class SharedFolder:
     """A folder at the top of its owner's tree, as it is after what the server took."""
 
-    office: Office
-    owner: Resident
+    office: Services
+    owner: TestUser
     keyed: KeyedNode
     manifest: VerifiedManifest
     state: VerifiedState
@@ -65,7 +65,7 @@ class SharedFolder:
         self,
         *shares: Share,
         under: KeyedNode | None = None,
-        signer: Resident | None = None,
+        signer: TestUser | None = None,
         **changes: Any,
     ) -> NewMembers:
         """Return the next member list, with a key sealed anew to each member."""
@@ -104,7 +104,7 @@ class SharedFolder:
 
     def put(
         self,
-        who: Resident,
+        who: TestUser,
         name: str,
         blob: bytes = BLOB,
         *,
@@ -118,11 +118,11 @@ class SharedFolder:
         body = who.manifest(node, self.node, self.keyed.token(name), content)
         body = replace(body, link_generation=self.keyed.generation)
         made = sign_manifest(who.identity.signing, replace(body, **changes))
-        entries = self.entries.put(Entry(made.body.token, node, made.hash))
+        entries = self.entries.put(FolderEntry(made.body.token, node, made.hash))
         signed = self.next_state(who, entries, **(state or {}))
         return Commit([signed.signed], [made.signed], [], [InlineBlob(salt, blob)], [])
 
-    def next_state(self, who: Resident, entries: PrefixTree, **changes: Any) -> VerifiedState:
+    def next_state(self, who: TestUser, entries: PrefixTree, **changes: Any) -> VerifiedState:
         """Return the folder's next state as somebody signs it."""
         next_ = replace(
             self.state.body,
@@ -146,7 +146,7 @@ class SharedFolder:
         )
         made = sign_manifest(owner.identity.signing, replace(body, **changes))
         own = self.next_state(owner, self.entries, generation=new.generation)
-        top = owner.enter(Entry(made.body.token, self.node, made.hash))
+        top = owner.enter(FolderEntry(made.body.token, self.node, made.hash))
         lists = [self.list_of(*shares, under=new)]
         return Commit([top.signed, own.signed], [made.signed], [], [], lists)
 
@@ -162,14 +162,14 @@ class SharedFolder:
         self.send(self.owner, self.renewal(new, *shares))
         self.keyed = new
 
-    def send(self, who: Resident, ask: Commit) -> Done | Stale:
+    def send(self, who: TestUser, ask: Commit) -> Done | Stale:
         """Send a commit; if it is made, it is what comes after this that builds upon it."""
         answer = self.office.files.commit(who.who, ask)
         if isinstance(answer, Done):
             self.follow(who, ask)
         return answer
 
-    def follow(self, who: Resident, ask: Commit) -> None:
+    def follow(self, who: TestUser, ask: Commit) -> None:
         """Take a commit of somebody's as made."""
         user, key = who.name, who.identity.signing.public
         for signed in ask.manifests:
@@ -177,7 +177,9 @@ class SharedFolder:
             if made.body.node == self.node:
                 self.manifest = made
             if made.body.parent == self.node:
-                self.entries = self.entries.put(Entry(made.body.token, made.body.node, made.hash))
+                self.entries = self.entries.put(
+                    FolderEntry(made.body.token, made.body.node, made.hash)
+                )
         for signed in ask.states:
             if unpack(signed.payload, FolderState).folder == self.node:
                 self.state = verify_state(signed, self.node, user, key)
@@ -185,7 +187,7 @@ class SharedFolder:
             self.members = verify_members(new.members, self.node, user, key)
 
 
-def make_folder(office: Office, owner: Resident, name: str = "shared") -> SharedFolder:
+def make_folder(office: Services, owner: TestUser, name: str = "shared") -> SharedFolder:
     """Make a folder at the top of somebody's tree, shared with nobody yet."""
     keyed = fixed_keys.keyed_node(f"{name} of {owner.name}")
     body = owner.manifest(keyed.node, owner.root.node, owner.root.token(name), None)
@@ -203,7 +205,7 @@ def make_folder(office: Office, owner: Resident, name: str = "shared") -> Shared
         log_head=b"",
     )
     state = sign_state(owner.identity.signing, first)
-    top = owner.enter(Entry(body.token, keyed.node, made.hash))
+    top = owner.enter(FolderEntry(body.token, keyed.node, made.hash))
     office.files.commit(owner.who, Commit([top.signed, state.signed], [made.signed], [], [], []))
     return SharedFolder(office, owner, keyed, made, state)
 

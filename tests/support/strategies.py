@@ -15,7 +15,7 @@ from fsproto.keys.tree import KeyedNode
 from fsproto.messages import MESSAGES, Message
 from fsproto.names import clean_name
 from fsproto.packing import Record
-from fsproto.proofs.prefix_tree import Entry
+from fsproto.proofs.prefix_tree import FolderEntry
 from fsproto.sealed.manifest import Metadata
 from fsproto.types import FileKey, Hash, NodeId, NodeKey, Token
 from tests.vectors.fields import declared
@@ -145,10 +145,10 @@ def tokens(draw: st.DrawFn) -> Token:
     return Token((base >> rest << rest | low).to_bytes(32, "big"))
 
 
-entries = st.builds(Entry, tokens(), node_ids, hashes)
+entries = st.builds(FolderEntry, tokens(), node_ids, hashes)
 
 
-def folders(max_size: int = 8) -> st.SearchStrategy[list[Entry]]:
+def folders(max_size: int = 8) -> st.SearchStrategy[list[FolderEntry]]:
     """Give the entries of a folder."""
     return st.lists(entries, max_size=max_size, unique_by=lambda entry: entry.token)
 

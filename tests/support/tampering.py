@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
-from fsclient.tree.tree import Located
+from fsclient.tree.tree import TreeNode
 from fsproto.packing import pack, unpack
 from fsproto.sealed.manifest import Manifest, manifest_hash
 from fsproto.signed import Signed
 from tests.support.world import Person
 
-Places = dict[str, Located]
+Places = dict[str, TreeNode]
 """What alice has, by its path."""
 Rows = list[tuple[str, list[str], list[tuple[Any, ...]]]]
 """Rows of several tables: the table, its columns, and their values."""
@@ -95,12 +95,12 @@ def refused(person: Person, path: str, *statuses: int) -> str:
     return told
 
 
-def node(place: Located) -> bytes:
+def node(place: TreeNode) -> bytes:
     """Return the id that the server knows something by."""
     return place.keyed.node
 
 
-def root(place: Located) -> bytes:
+def root(place: TreeNode) -> bytes:
     """Return the root of a file's content, which names its blob."""
     content = place.manifest.body.content
     assert content is not None

@@ -17,12 +17,12 @@ from fsproto.keys.member_list import FORMAT, Member, MemberList, sealed_hash, si
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages.shares import Share
 from fsproto.packing import unpack
-from fsproto.proofs.prefix_tree import Entry, PrefixTree
+from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed.folder import FolderState, sign_state
 from fsproto.sealed.manifest import VerifiedManifest
 from fsproto.signed import Signed, payload_hash
 from fsproto.types import NO_HASH, Hash, NodeId, Token
-from tests.support.hostile_server import LyingServer
+from tests.support.hostile_server import HostileServer
 from tests.support.raw_client import Forger
 from tests.support.world import FILES, Person, World
 
@@ -38,7 +38,7 @@ VALUES (?, (SELECT owner_id FROM nodes WHERE id = ?), ?, ?, ?, ?, ?, ?, ?)"""
 def gathered(world: World) -> World:
     """Have alice share `reports` with bob as a writer and with carol; all three have looked."""
     alice = world.alice
-    with LyingServer(world.home) as server:
+    with HostileServer(world.home) as server:
         world.meet(server.address)
         alice.run("mkdir", "reports/deep").succeeds()
         alice.run("put", alice.write("d.txt", DEEP), "reports/deep/d.txt").succeeds()
@@ -72,7 +72,7 @@ class Accomplice(Forger):
             gone = set(without)
             tree = PrefixTree.build(one for one in _entries(db, folder) if one.token not in gone)
             for one in manifests:
-                tree = tree.put(Entry(one.body.token, one.body.node, one.hash))
+                tree = tree.put(FolderEntry(one.body.token, one.body.node, one.hash))
             fields = {
                 "version": body.version + 1,
                 "previous": _state_hash(db, folder.node),
@@ -175,6 +175,6 @@ def _state_hash(db: sqlite3.Connection, folder: NodeId) -> Hash:
     return payload_hash(labels.HASH_STATE, _payload(db, folder))
 
 
-def _entries(db: sqlite3.Connection, folder: KeyedNode) -> list[Entry]:
+def _entries(db: sqlite3.Connection, folder: KeyedNode) -> list[FolderEntry]:
     sql = "SELECT token, id, manifest_hash FROM nodes WHERE parent_id = ?"
-    return [Entry(*row) for row in db.execute(sql, (folder.node,))]
+    return [FolderEntry(*row) for row in db.execute(sql, (folder.node,))]

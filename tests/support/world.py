@@ -23,9 +23,9 @@ from typing import Any
 
 from fsclient.app import App
 from fsclient.cli import run as run_client
-from fsclient.connection.retry import Patience
+from fsclient.connection.retry import Timeouts
 from fsclient.session.login import Session
-from fsclient.tree.tree import Located
+from fsclient.tree.tree import TreeNode
 from fsproto.link import Address
 from fsproto.names import parse_path
 from tests.support.fixed_keys import stretch
@@ -102,7 +102,7 @@ class Person:
         self.client = home / "client"
         self.folder = home / "folder"
         self.app = app or Authenticator(added)
-        self.patience = Patience(give_up_s=0)
+        self.patience = Timeouts(give_up_s=0)
         """How long a lost connection is made anew, by commands in this process."""
 
     def copy(self, to: Path) -> Person:
@@ -173,7 +173,7 @@ class Person:
         with app.session() as session:
             yield session
 
-    def find(self, path: str) -> Located:
+    def find(self, path: str) -> TreeNode:
         """Return what lies somewhere in one's tree."""
         with self.session() as session:
             return session.tree.find(parse_path(path))

@@ -6,28 +6,28 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from fsd.services.files.commits import Files
-from fsd.services.files.history import Histories
+from fsd.services.files.commits import FileService
+from fsd.services.files.history import HistoryService
 from fsproto.errors import ConflictError, NotFoundError
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, Content, InlineBlob, Removal
 from fsproto.packing import unpack
-from fsproto.proofs.prefix_tree import Entry
+from fsproto.proofs.prefix_tree import FolderEntry
 from fsproto.sealed import manifest
 from fsproto.sealed.integrity import blob_root
-from fsproto.sealed.manifest import Kind, Manifest, VerifiedManifest, sign_manifest
+from fsproto.sealed.manifest import Manifest, NodeKind, VerifiedManifest, sign_manifest
 from fsproto.types import NO_HASH, NodeId, Root, Salt, Token
 from tests.support import fixed_keys
-from tests.support.services import Office, Resident
+from tests.support.services import Services, TestUser
 
 
 @dataclass
 class Writer:
     """Somebody who writes at the top of their tree, and knows all manifests that they signed."""
 
-    office: Office
-    person: Resident
-    files: Files
+    office: Services
+    person: TestUser
+    files: FileService
     chains: dict[str, list[VerifiedManifest]] = field(default_factory=dict)
 
     def write(self, name: str, blob: bytes) -> Root:
@@ -54,7 +54,7 @@ class Writer:
         token = Token(fixed_keys.stretch(f"{self.person.name} {name} token", 32))
         body = self.person.manifest(node, self.person.root.node, token, content)
         previous = chain[-1].hash if chain else NO_HASH
-        kind = Kind.FILE if content else Kind.FOLDER
+        kind = NodeKind.FILE if content else NodeKind.FOLDER
         return replace(body, version=len(chain) + 1, previous=previous, kind=kind)
 
     def commit(
@@ -64,7 +64,7 @@ class Writer:
         self.chains.setdefault(name, [])
         signed = sign_manifest(self.person.identity.signing, self.body(name, content))
         body = signed.body
-        self._send([signed], [], blobs, put=Entry(body.token, body.node, signed.hash))
+        self._send([signed], [], blobs, put=FolderEntry(body.token, body.node, signed.hash))
         self.chains[name].append(signed)
         return signed
 
@@ -78,7 +78,7 @@ class Writer:
         manifests: list[VerifiedManifest],
         removals: list[Removal],
         blobs: list[InlineBlob],
-        put: Entry | None = None,
+        put: FolderEntry | None = None,
         remove: Token | None = None,
     ) -> None:
         person, before = self.person, self.person.entries
@@ -102,7 +102,7 @@ class Writer:
         """Return the versions that there are before the newest."""
         who, chain = self.person.principal, self.chains[name]
         assert who is not None
-        answers = Histories(self.office.database).of_node(who, self.node(name), len(chain))
+        answers = HistoryService(self.office.database).of_node(who, self.node(name), len(chain))
         found = [signed for answer in answers for signed in answer.manifests]
         numbers = [unpack(signed.payload, Manifest).version for signed in found]
         assert found == [chain[number - 1].signed for number in numbers]
@@ -111,7 +111,7 @@ class Writer:
     def removed(self) -> list[str]:
         """Return what was removed, by name, the latest first."""
         assert self.person.principal is not None
-        histories, found = Histories(self.office.database), list[str]()
+        histories, found = HistoryService(self.office.database), list[str]()
         while True:
             answer = histories.removed(self.person.principal, self.person.root.node, len(found))
             for gone in answer.gone:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from fsproto import crypto
 from fsproto.errors import FsError
 from fsproto.messages import MESSAGES, encode
-from fsproto.wire.connection import Connection, Control, Data, State
+from fsproto.wire.connection import Connection, ConnectionState, Control, Data
 from fsproto.wire.handshake import Channel, ClientHandshake, ServerHandshake
 from fsproto.wire.records import (
     CONTROL,
@@ -109,13 +109,13 @@ def test_a_faulty_handshake_is_refused(vector: Vector):
     if vector["step"] == 2:
         client.receive_data(_framed(octets(HANDSHAKE, "server_hello")))
         client.next_event()
-        server._state = State.KEY
+        server._state = ConnectionState.KEY
     end = client if vector["to"] == "client" else server
     end.receive_data(octets(vector, "arrives"))
     with pytest.raises(FsError) as refused:
         end.next_event()
     assert type(refused.value) is named_error(vector)
-    assert end.state is State.CLOSED
+    assert end.state is ConnectionState.CLOSED
 
 
 def _framed(message: bytes) -> bytes:
@@ -191,4 +191,4 @@ def test_a_faulty_plaintext_ends_the_connection(vector: Vector):
     with pytest.raises(FsError) as refused:
         server.next_event()
     assert type(refused.value) is named_error(vector)
-    assert server.state is State.CLOSED
+    assert server.state is ConnectionState.CLOSED

@@ -6,7 +6,7 @@ import pytest
 
 from fsproto.errors import FsError
 from fsproto.packing import pack
-from fsproto.proofs.prefix_tree import Entry, PrefixTree
+from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed.folder import FolderState, state_hash, verify_state
 from fsproto.signed import Signed
 from fsproto.types import Hash, NodeId, Token
@@ -17,19 +17,19 @@ from tests.vectors.cases import bad, good, named_error, octets
 from tests.vectors.fields import from_json, to_json
 
 
-def _entry(fields: Vector) -> Entry:
-    return Entry(
+def _entry(fields: Vector) -> FolderEntry:
+    return FolderEntry(
         Token(octets(fields, "token")),
         NodeId(octets(fields, "node")),
         Hash(octets(fields, "manifest")),
     )
 
 
-def _entries(tree: str) -> list[Entry]:
+def _entries(tree: str) -> list[FolderEntry]:
     return [_entry(fields) for fields in named("tree", tree)["entries"]]
 
 
-def _root(entries: list[Entry]) -> bytes:
+def _root(entries: list[FolderEntry]) -> bytes:
     return reference.tree_root([(e.token, e.node, e.manifest) for e in entries])
 
 
@@ -55,7 +55,7 @@ def test_a_proof_shows_what_is_there_and_what_a_change_makes(vector: Vector):
             left = [entry for entry in there.values() if entry.token != token]
             assert shown.remove(token).root.hex() == root == _root(left).hex()
     if vector["root_after_adding"] is not None:
-        added = Entry(
+        added = FolderEntry(
             Token(stretch("absent", 32)),
             NodeId(stretch("entry 99 node", 16)),
             Hash(stretch("entry 99 manifest", 32)),

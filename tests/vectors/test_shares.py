@@ -7,8 +7,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fsproto.errors import FsError
-from fsproto.keylog.entries import Entry, Event, Keys, check_follows, entry_bytes, read_entry
-from fsproto.keylog.head import Head, VerifiedHead, pack_log_head, unpack_log_head, verify_head
+from fsproto.keylog.entries import (
+    KeyEvent,
+    KeyLogEntry,
+    Keys,
+    check_follows,
+    entry_bytes,
+    read_entry,
+)
+from fsproto.keylog.head import (
+    KeyLogHead,
+    VerifiedHead,
+    pack_log_head,
+    unpack_log_head,
+    verify_head,
+)
 from fsproto.keylog.log import KeyLog
 from fsproto.keys.member_list import (
     GroupedList,
@@ -148,15 +161,15 @@ def _before(vector: Vector) -> Keys | None:
 def test_an_entry_is_read_and_may_follow(vector: Vector):
     data = octets(vector, "entry")
     entry = read_entry(data, vector["index"])
-    assert entry == from_json(Entry, vector["fields"])
+    assert entry == from_json(KeyLogEntry, vector["fields"])
     assert entry_bytes(entry) == data
     assert merkle.leaf_hash(data) == octets(vector, "leaf")
     after = check_follows(entry, _before(vector))
-    if entry.event is Event.RESET:
+    if entry.event is KeyEvent.RESET:
         assert after is None
     else:
         assert after == Keys(entry.user, entry.index, entry.bundle, entry.ed25519)
-    if entry.event is Event.ROTATED:
+    if entry.event is KeyEvent.ROTATED:
         before = vector["before"]
         key = Ed25519PublicKey.from_public_bytes(octets(before, "ed25519"))
         word = b"fs/1 key rotation" + octets(before, "bundle") + entry.bundle
@@ -177,7 +190,7 @@ def _verify_head(vector: Vector) -> VerifiedHead:
 @good("head")
 def test_a_head_stands_for_its_entries(vector: Vector):
     head, log = _verify_head(vector).body, KeyLog()
-    assert head == from_json(Head, vector["fields"])
+    assert head == from_json(KeyLogHead, vector["fields"])
     assert pack(head) == octets(vector, "payload")
     log.extend(bytes.fromhex(entry) for entry in vector["entries"])
     assert (len(log), log.root(len(log))) == (head.size, head.root)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fsclient.tree.tree import Located
+from fsclient.tree.tree import TreeNode
 from fsproto import crypto
 from fsproto.errors import IntegrityError
 from fsproto.limits import SEGMENT_SIZE
@@ -11,10 +11,10 @@ from fsproto.sealed.manifest import Content
 from fsproto.types import FileKey, Root
 
 
-class Opening:
+class FileDecryption:
     """One file while it is opened: everything about it that can be checked before is."""
 
-    def __init__(self, file: Located) -> None:
+    def __init__(self, file: TreeNode) -> None:
         """Check that the key is the one that was committed to; who signed it was checked before."""
         self.content, self._file_key = checked_content(file, file.manifest.body.content)
         self._bound_to = stream.content_ad(file.keyed.node, self.content.version)
@@ -86,7 +86,7 @@ class Opening:
             raise IntegrityError(f"'{self._name}' does not have the salted hash that was signed.")
 
 
-def checked_content(file: Located, content: Content | None) -> tuple[Content, FileKey]:
+def checked_content(file: TreeNode, content: Content | None) -> tuple[Content, FileKey]:
     """Return what a file's manifest says of its content, and its key, once they fit together."""
     key = file.metadata.file_key
     if content is None or key is None:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 from fsclient.connection.connection import ServerConnection
 from fsclient.session.login import Session
 from fsclient.transfer.buffers import Buffer, Buffers
-from fsclient.transfer.down.decrypt import Opening
-from fsclient.transfer.down.write_behind import Writable, Writing
-from fsclient.transfer.report.progress import Moving, Progress
-from fsclient.transfer.workers import Threads
-from fsclient.tree.tree import Located
+from fsclient.transfer.down.decrypt import FileDecryption
+from fsclient.transfer.down.write_behind import Writable, WriteBehind
+from fsclient.transfer.report.progress import FileProgress, Progress
+from fsclient.transfer.workers import WorkerPool
+from fsclient.tree.tree import TreeNode
 from fsproto.errors import ConflictError, FsError, IntegrityError, RemoteProtocolError, Unreachable
 from fsproto.limits import MAX_FETCH, MAX_INLINE_BLOB
 from fsproto.messages import files
@@ -33,7 +33,7 @@ AHEAD = 4
 THREADS = 2
 
 
-class Kept(Writable, Protocol):
+class ResumableTarget(Writable, Protocol):
     """Where plaintext goes behind what went there before."""
 
     def segments(self) -> int:
@@ -46,12 +46,12 @@ class Kept(Writable, Protocol):
         """Write that segment next."""
 
 
-class Job(Value, frozen=True):
+class DownloadJob(Value, frozen=True):
     """One file to get, and where its plaintext goes."""
 
-    file: Located
+    file: TreeNode
     target: Callable[[], AbstractContextManager[Writable]]
-    kept: Kept | None = None
+    kept: ResumableTarget | None = None
     """What there may be of it already; the target then is the same."""
     at_once: Callable[[bytes], None] | None = None
     """What takes a small file, whole and verified, with less ado than the target."""
@@ -66,8 +66,8 @@ class Downloader:
         """Take where to get from and whom to tell."""
         self._session = session
         self._progress = progress
-        self._threads = Threads(THREADS, "open")
-        self._writer = Threads(1, "write")
+        self._threads = WorkerPool(THREADS, "open")
+        self._writer = WorkerPool(1, "write")
         self._buffers = Buffers()
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class Downloader:
         self._threads.close()
         self._writer.close()
 
-    def get_all(self, jobs: Iterable[Job], failed: Callable[[FsError], None]) -> None:
+    def get_all(self, jobs: Iterable[DownloadJob], failed: Callable[[FsError], None]) -> None:
         """Get files; what concerns one of them alone goes to `failed`, all else is raised."""
         waiting = self._asks(jobs, failed)
         asked: deque[_Ask] = deque()
@@ -117,7 +117,9 @@ class Downloader:
             else:
                 return
 
-    def _asks(self, jobs: Iterable[Job], failed: Callable[[FsError], None]) -> Iterator[_Ask]:
+    def _asks(
+        self, jobs: Iterable[DownloadJob], failed: Callable[[FsError], None]
+    ) -> Iterator[_Ask]:
         """Give what to ask for: a large file by itself, small ones many at once."""
         some = _Ask(small=True)
         for job in jobs:
@@ -138,9 +140,9 @@ class Downloader:
         if some.wanted:
             yield some
 
-    def _opening(self, job: Job) -> Opening:
+    def _opening(self, job: DownloadJob) -> FileDecryption:
         self._session.tree.authors.check_manifest(job.file.manifest)
-        return Opening(job.file)
+        return FileDecryption(job.file)
 
     def _receive_small(
         self, ask: _Ask, asked: deque[_Ask], failed: Callable[[FsError], None]
@@ -161,7 +163,7 @@ class Downloader:
                 except FsError as error:
                     failed(error)
 
-    def _take_whole(self, job: Job, opening: Opening, blob: bytes | None) -> None:
+    def _take_whole(self, job: DownloadJob, opening: FileDecryption, blob: bytes | None) -> None:
         if blob is None:
             raise ConflictError(f"'{job.file.path}' was replaced or removed meanwhile.")
         plain = opening.open_whole(blob)
@@ -192,14 +194,16 @@ class Downloader:
             failed(error)
         return False
 
-    def _receive(self, ask: _Ask, job: Job, opening: Opening, asked: deque[_Ask]) -> None:
+    def _receive(
+        self, ask: _Ask, job: DownloadJob, opening: FileDecryption, asked: deque[_Ask]
+    ) -> None:
         path, size = str(job.file.path), job.file.metadata.size
         beside = None if job.may_wait else self._writer
         with job.target() as target, self._progress.begin_file(path, size) as moving:
             while True:
                 try:
                     self._take_kept(job, opening, ask, moving)
-                    writing = Writing(target, moving, self._buffers, beside)
+                    writing = WriteBehind(target, moving, self._buffers, beside)
                     self._open_into(opening, ask, writing)
                     break
                 except Unreachable as lost:
@@ -207,7 +211,9 @@ class Downloader:
             opening.check()
         self._progress.file_done()
 
-    def _take_kept(self, job: Job, opening: Opening, ask: _Ask, moving: Moving) -> None:
+    def _take_kept(
+        self, job: DownloadJob, opening: FileDecryption, ask: _Ask, moving: FileProgress
+    ) -> None:
         """Take the leaves of what was kept of a file."""
         kept = job.kept
         if kept is None or opening.hashed >= opening.kept:
@@ -227,7 +233,7 @@ class Downloader:
                 self._buffers.give_back(buffer)
         kept.go_to(opening.kept)
 
-    def _open_into(self, opening: Opening, ask: _Ask, writing: Writing) -> None:
+    def _open_into(self, opening: FileDecryption, ask: _Ask, writing: WriteBehind) -> None:
         """Receive what is missing; when the connection is lost, all that came was written."""
         if not ask.request:
             return
@@ -250,7 +256,7 @@ class Downloader:
         finally:
             writing.stop()
 
-    def _next(self, opening: Opening, ask: _Ask, index: int, into: memoryview) -> memoryview:
+    def _next(self, opening: FileDecryption, ask: _Ask, index: int, into: memoryview) -> memoryview:
         event = self._event(ask, into)
         if not isinstance(event, Data) or event.index != index:
             raise IntegrityError("The server sent the segments of a file cut or out of order.")
@@ -259,7 +265,7 @@ class Downloader:
         self._session.persistence.progressed()
         return event.payload
 
-    def _end(self, opening: Opening, ask: _Ask) -> None:
+    def _end(self, opening: FileDecryption, ask: _Ask) -> None:
         event = self._event(ask)
         if isinstance(event, Data):
             raise IntegrityError("The server sent more of a file than was signed.")
@@ -279,7 +285,7 @@ class Downloader:
                 raise RemoteProtocolError("The server gave an answer to another question.")
         return event
 
-    def _drained(self, opening: Opening, ask: _Ask) -> bool:
+    def _drained(self, opening: FileDecryption, ask: _Ask) -> bool:
         """Receive the rest of a file that was given up, to get at the answers behind it.
 
         False if they cannot be had: the connection is lost, or the rest does not end where the
@@ -300,13 +306,13 @@ class _Ask:
     """One request for content: of one large file, or of many small ones."""
 
     small: bool
-    wanted: list[tuple[Job, Opening]] = field(default_factory=list)
+    wanted: list[tuple[DownloadJob, FileDecryption]] = field(default_factory=list)
     request: int = 0
     """0 where nothing has to be asked for, or a large file was answered to its end."""
     size: int = 0
     """Bytes that will come."""
 
-    def add(self, job: Job, opening: Opening) -> None:
+    def add(self, job: DownloadJob, opening: FileDecryption) -> None:
         """Ask for one more."""
         self.wanted.append((job, opening))
         self.size += opening.content.sealed_size

@@ -15,9 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from fsclient.connection.retry import Once, can_go_on
+from fsclient.connection.retry import NoRetry, can_go_on
 from fsclient.local_errors import local_errors
-from fsclient.transfer.local.files import LocalFacts, Target, fill
+from fsclient.transfer.local.files import LocalStat, LocalTarget, fill
 from fsclient.transfer.local.locks import lock, remove_unless_held
 from fsproto import crypto
 from fsproto.errors import FsError
@@ -34,11 +34,11 @@ class Partial:
     """A file that is written to go on with it later; gets its name only if the block ends well."""
 
     def __init__(
-        self, path: Path, facts: LocalFacts, root: Root, persistence: Once, *, follow: bool
+        self, path: Path, facts: LocalStat, root: Root, persistence: NoRetry, *, follow: bool
     ) -> None:
         """Take where it goes, what it will be like, and the root of its sealed content.
 
-        `follow` is as for a `Target`.
+        `follow` is as for a `LocalTarget`.
         """
         self._path = path
         self._follow = follow
@@ -47,7 +47,7 @@ class Partial:
         self._persistence = persistence
         self._fd: int | None = None
         self._place: Path | None = None
-        self._target: Target | None = None
+        self._target: LocalTarget | None = None
         self._file: BinaryIO | None = None
 
     def segments(self) -> int:
@@ -57,7 +57,7 @@ class Partial:
         """
         if self._fd is None and self._persistence.resumes:
             with suppress(OSError, FsError):
-                target = Target(self._path, follow=self._follow)
+                target = LocalTarget(self._path, follow=self._follow)
                 self._place = _place(target.final, self._root)
                 self._fd = lock(self._place, make=False)
         if self._fd is None:
@@ -74,7 +74,7 @@ class Partial:
 
     def __enter__(self) -> Self:
         """Open it for writing behind the segments that there are."""
-        self._target = target = Target(self._path, follow=self._follow)
+        self._target = target = LocalTarget(self._path, follow=self._follow)
         there = self.segments()
         with local_errors(target.final.parent):
             if self._fd is None and self._persistence.resumes:
@@ -143,7 +143,7 @@ class Partial:
 def drop_partials(path: Path, *, follow: bool) -> None:
     """Delete what was kept of any version of a file that goes to a place."""
     with suppress(OSError, FsError):
-        final = Target(path, follow=follow).final
+        final = LocalTarget(path, follow=follow).final
         _remove_others(_place(final, Root(bytes(crypto.HASH_SIZE))), all_of_them=True)
 
 

@@ -19,17 +19,17 @@ from pathlib import Path
 from fsclient.connection.retry import WORTH_KEEPING
 from fsclient.local_errors import local_errors
 from fsclient.session.login import Session
-from fsclient.transfer.compare import Comparer, same_facts, same_time
-from fsclient.transfer.down.files import Downloader, Job
+from fsclient.transfer.compare import ContentComparer, same_facts, same_time
+from fsclient.transfer.down.files import Downloader, DownloadJob
 from fsclient.transfer.down.partial import Partial, drop_partials
 from fsclient.transfer.down.write_behind import Writable
-from fsclient.transfer.local.delete import Removal
+from fsclient.transfer.local.delete import LocalDeletion
 from fsclient.transfer.local.files import (
     FILE,
     FOLDER,
     LINK,
-    LocalFacts,
-    Written,
+    LocalStat,
+    OutputFile,
     children,
     is_folder_there,
     kind_at,
@@ -45,8 +45,8 @@ from fsclient.transfer.local.symlinks import LinkSource, link_made, local_facts
 from fsclient.transfer.report import actions as what
 from fsclient.transfer.report.failures import Failures
 from fsclient.transfer.report.progress import Progress
-from fsclient.transfer.run import Task
-from fsclient.tree.tree import Located
+from fsclient.transfer.run import TransferRun
+from fsclient.tree.tree import TreeNode
 from fsproto.errors import ExistsError, FsError, SourceChangedError
 from fsproto.names import for_terminal
 from fsproto.sealed.manifest import Metadata, Mode
@@ -56,7 +56,7 @@ from fsproto.sealed.manifest import Metadata, Mode
 class _Here:
     """A folder on both sides; `relative` is its path from the top of what is got."""
 
-    found: Located
+    found: TreeNode
     path: Path
     relative: str
     follow: bool = False
@@ -64,19 +64,19 @@ class _Here:
     was_there: bool = False
 
 
-class Down:
+class TreeDownload:
     """Gets files, links and folders where they belong, as far as they are not there already."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: TransferRun) -> None:
         """Take the command that this is a part of."""
         self._session = task.session
         self._progress = task.progress
         self._failures = task.failures
         self._actions = task.actions
         self._rules = task.rules
-        self._removal = Removal(task.actions, task.failures, task.rules.excludes)
-        self._compare = Comparer(task.session)
-        self._jobs: list[Job] = []
+        self._removal = LocalDeletion(task.actions, task.failures, task.rules.excludes)
+        self._compare = ContentComparer(task.session)
+        self._jobs: list[DownloadJob] = []
         self._folders: list[tuple[Path, Metadata]] = []
         self._extra: list[tuple[Path, str]] = []
 
@@ -94,7 +94,7 @@ class Down:
                 with self._failures.noted(), local_errors(path):
                     os.utime(path, ns=(metadata.mtime_ns, metadata.mtime_ns))
 
-    def add(self, found: Located, path: Path, relative: str = "", *, follow: bool = False) -> None:
+    def add(self, found: TreeNode, path: Path, relative: str = "", *, follow: bool = False) -> None:
         """Make folders for everything under a node, and note what is to be got.
 
         `relative` is the path from the top of what is got. `follow` is for a `path` that a person
@@ -108,7 +108,7 @@ class Down:
     # --- folders
 
     def _walk(self, top: _Here) -> None:
-        todo: deque[tuple[Located, _Here]] = deque()
+        todo: deque[tuple[TreeNode, _Here]] = deque()
         self._enter(top, todo)
         for here, inside in self._session.tree.listings(todo):
             with self._failures.noted():
@@ -116,14 +116,14 @@ class Down:
                     raise inside
                 self._contents(here, inside, todo)
 
-    def _enter(self, here: _Here, todo: deque[tuple[Located, _Here]]) -> None:
+    def _enter(self, here: _Here, todo: deque[tuple[TreeNode, _Here]]) -> None:
         """Make a local folder unless it is there, and have it filled in its turn."""
         here.was_there = self._made_or_there(here.path, here.relative, follow=here.follow)
         self._folders.append((here.path, here.found.metadata))
         todo.append((here.found, here))
 
     def _contents(
-        self, here: _Here, inside: list[Located], todo: deque[tuple[Located, _Here]]
+        self, here: _Here, inside: list[TreeNode], todo: deque[tuple[TreeNode, _Here]]
     ) -> None:
         if here.was_there and self._rules.mirror:
             self._note_time(here.path, here.found.metadata)
@@ -169,7 +169,7 @@ class Down:
         if not same_time(mtime_ns, metadata.mtime_ns):
             self._actions.note(what.TOUCH, f"{path}{os.sep}")
 
-    def _note_extra(self, path: Path, inside: list[Located], relative: str) -> None:
+    def _note_extra(self, path: Path, inside: list[TreeNode], relative: str) -> None:
         there = {_same_name(child.path.name) for child in inside}
         for child in children(path):
             if _same_name(child.name) not in there:
@@ -178,7 +178,7 @@ class Down:
 
     # --- files
 
-    def _leaf(self, found: Located, path: Path, relative: str, *, follow: bool) -> None:
+    def _leaf(self, found: TreeNode, path: Path, relative: str, *, follow: bool) -> None:
         """Note that a file is to be got, unless it is the same as what is there."""
         metadata = found.metadata
         follow = follow and metadata.mode is not Mode.SYMLINK
@@ -186,7 +186,7 @@ class Down:
         if kind == FOLDER:
             self._check_replaceable(path, relative)
             remove = partial(self._removal.remove, path, relative)
-            job = Job(found, partial(_in_place_of_folder, path, metadata, remove))
+            job = DownloadJob(found, partial(_in_place_of_folder, path, metadata, remove))
             self._add(job, path, what.REPLACE)
             return
         there = local_facts(path, follow=follow) if kind else None
@@ -195,8 +195,8 @@ class Down:
             self._add(job, path, what.GET if there is None else what.REPLACE)
 
     def _job(
-        self, found: Located, place: Path | str, *, follow: bool = False, is_new: bool = False
-    ) -> Job:
+        self, found: TreeNode, place: Path | str, *, follow: bool = False, is_new: bool = False
+    ) -> DownloadJob:
         """Return the job for one file, which is kept in parts if it is worth it.
 
         `is_new` says that its folder was made just now. Its path may be text, and no `Path` is made
@@ -206,22 +206,24 @@ class Down:
         content = found.manifest.body.content
         target = partial(_written, place, metadata, follow=follow)
         if metadata.mode is Mode.SYMLINK or content is None:
-            return Job(found, target)
+            return DownloadJob(found, target)
         if metadata.size < WORTH_KEEPING:
             facts = _facts(metadata)
             if is_new:
-                return Job(found, target, at_once=partial(write_new, str(place), facts=facts))
+                return DownloadJob(
+                    found, target, at_once=partial(write_new, str(place), facts=facts)
+                )
             at_once = partial(write_whole, Path(place), facts=facts, follow=follow)
-            return Job(found, target, at_once=at_once)
+            return DownloadJob(found, target, at_once=at_once)
         path = Path(place)
         if not persistence.resumes:
             if not self._actions.dry_run:
                 drop_partials(path, follow=follow)
-            return Job(found, target)
+            return DownloadJob(found, target)
         kept = Partial(path, _facts(metadata), content.root, persistence, follow=follow)
-        return Job(found, lambda: kept, kept)
+        return DownloadJob(found, lambda: kept, kept)
 
-    def _add(self, job: Job, path: Path | str, action: str) -> None:
+    def _add(self, job: DownloadJob, path: Path | str, action: str) -> None:
         self._actions.note(action, path, job.file.metadata.size)
         if not self._actions.dry_run:
             self._jobs.append(job)
@@ -237,7 +239,7 @@ class Down:
         if not self._removal.goes_whole(path, relative):
             raise ExistsError(f"{sentence}: it holds what is excluded, or what is no file.")
 
-    def _is_same(self, found: Located, path: Path, there: LocalFacts, *, follow: bool) -> bool:
+    def _is_same(self, found: TreeNode, path: Path, there: LocalStat, *, follow: bool) -> bool:
         """Tell whether a file need not be got; what else differs of it is set."""
         metadata, rules = found.metadata, self._rules
         if not (rules.update or rules.mirror or self._went_before(path)):
@@ -259,7 +261,7 @@ class Down:
         with local_errors(path):
             return since_ns is not None and path.lstat().st_ctime_ns >= since_ns
 
-    def _has_content(self, found: Located, path: Path, *, follow: bool) -> bool:
+    def _has_content(self, found: TreeNode, path: Path, *, follow: bool) -> bool:
         is_link = found.metadata.mode is Mode.SYMLINK
         source = LinkSource(path) if is_link else Source(path, follow=follow)
         try:
@@ -270,7 +272,7 @@ class Down:
             source.close()
 
 
-def name_for(found: Located, taken: set[str]) -> str:
+def name_for(found: TreeNode, taken: set[str]) -> str:
     """Return the name that something gets in a local folder; `taken` are those given already."""
     name = local_name(found.path.name)
     key = same_file_key(name)
@@ -280,7 +282,9 @@ def name_for(found: Located, taken: set[str]) -> str:
     return name
 
 
-def get_all(session: Session, jobs: list[Job], progress: Progress, failures: Failures) -> None:
+def get_all(
+    session: Session, jobs: list[DownloadJob], progress: Progress, failures: Failures
+) -> None:
     """Get files; what concerns one of them alone is noted."""
     for job in jobs:
         progress.expect(job.file.metadata.size)
@@ -300,7 +304,7 @@ def _written(place: Path | str, metadata: Metadata, *, follow: bool = False) -> 
             yield link
         return
     with written_whole(path, _facts(metadata), follow=follow) as file:
-        yield Written(file, path)
+        yield OutputFile(file, path)
 
 
 @contextmanager
@@ -320,8 +324,8 @@ def _in_place_of_folder(
             beside.unlink(missing_ok=True)
 
 
-def _facts(metadata: Metadata) -> LocalFacts:
-    return LocalFacts(metadata.size, metadata.mtime_ns, metadata.mode)
+def _facts(metadata: Metadata) -> LocalStat:
+    return LocalStat(metadata.size, metadata.mtime_ns, metadata.mode)
 
 
 def _same_name(name: str) -> str:

@@ -6,8 +6,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from fsclient.transfer.buffers import Buffer, Buffers
-from fsclient.transfer.report.progress import Moving
-from fsclient.transfer.workers import Threads
+from fsclient.transfer.report.progress import FileProgress
+from fsclient.transfer.workers import WorkerPool
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -20,11 +20,11 @@ class Writable(Protocol):
         """Take all of the data."""
 
 
-class Writing:
+class WriteBehind:
     """One file while it is written, in another thread than the one that receives it."""
 
     def __init__(
-        self, target: Writable, moving: Moving, buffers: Buffers, thread: Threads | None
+        self, target: Writable, moving: FileProgress, buffers: Buffers, thread: WorkerPool | None
     ) -> None:
         """Take where it goes, whom to tell, where memory goes back to, and one thread that writes.
 

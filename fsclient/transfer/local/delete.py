@@ -7,12 +7,12 @@ from pathlib import Path
 
 from fsclient.local_errors import local_errors
 from fsclient.transfer.excludes import Excludes
-from fsclient.transfer.local.files import FOLDER, SPECIAL, Child, children, kind_at
+from fsclient.transfer.local.files import FOLDER, SPECIAL, LocalEntry, children, kind_at
 from fsclient.transfer.report.actions import REMOVE, Actions
 from fsclient.transfer.report.failures import Failures
 
 
-class Removal:
+class LocalDeletion:
     """Removes what it is told to, as far as it may."""
 
     def __init__(self, actions: Actions, failures: Failures, excludes: Excludes) -> None:
@@ -34,9 +34,9 @@ class Removal:
         kind = kind_at(path)
         if kind is None:
             return True
-        return self._remove(Child(path.name, str(path), kind), relative)
+        return self._remove(LocalEntry(path.name, str(path), kind), relative)
 
-    def _remove(self, child: Child, relative: str) -> bool:
+    def _remove(self, child: LocalEntry, relative: str) -> bool:
         if not self._may_go(child, relative):
             if child.kind == SPECIAL:
                 self._failures.skip(child.place, SPECIAL)
@@ -56,10 +56,10 @@ class Removal:
                 child.path.rmdir()
         return True
 
-    def _may_go(self, child: Child, relative: str) -> bool:
+    def _may_go(self, child: LocalEntry, relative: str) -> bool:
         excluded = self._excludes.match(relative, folder=child.kind == FOLDER)
         return child.kind != SPECIAL and not excluded
 
 
-def _inside(path: Path, relative: str) -> list[tuple[Child, str]]:
+def _inside(path: Path, relative: str) -> list[tuple[LocalEntry, str]]:
     return [(child, f"{relative}/{child.name}") for child in children(path)]

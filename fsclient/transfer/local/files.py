@@ -34,7 +34,7 @@ FOLDS_CASE = IS_WINDOWS or sys.platform == "darwin"
 """Whether `A` and `a` usually are one file on this system."""
 
 
-class LocalFacts(Value, frozen=True):
+class LocalStat(Value, frozen=True):
     """What a local file or folder is like."""
 
     size: int
@@ -42,7 +42,7 @@ class LocalFacts(Value, frozen=True):
     mode: Mode
 
 
-def facts_of(found: os.stat_result) -> LocalFacts:
+def facts_of(found: os.stat_result) -> LocalStat:
     """Return what a file or link is like, by what the system says of it."""
     if stat.S_ISLNK(found.st_mode):
         mode = Mode.SYMLINK
@@ -50,7 +50,7 @@ def facts_of(found: os.stat_result) -> LocalFacts:
         mode = Mode.EXECUTABLE
     else:
         mode = Mode.REGULAR
-    return LocalFacts(found.st_size, found.st_mtime_ns, mode)
+    return LocalStat(found.st_size, found.st_mtime_ns, mode)
 
 
 def local_name(name: str, *, windows: bool = IS_WINDOWS) -> str:
@@ -90,7 +90,7 @@ def passing_name() -> str:
     return f".fs-{next(_PASSING_NUMBERS):016x}"
 
 
-class Child(Value, frozen=True):
+class LocalEntry(Value, frozen=True):
     """One entry of a local folder."""
 
     name: str
@@ -105,11 +105,11 @@ class Child(Value, frozen=True):
         return Path(self.place)
 
 
-def children(folder: Path) -> list[Child]:
+def children(folder: Path) -> list[LocalEntry]:
     """Return a folder's entries by name."""
     with local_errors(folder), os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
-        return [Child(entry.name, _plain(entry.path), _kind(entry)) for entry in found]
+        return [LocalEntry(entry.name, _plain(entry.path), _kind(entry)) for entry in found]
 
 
 def _plain(path: str) -> str:
@@ -166,7 +166,7 @@ def fill(room: memoryview, file: BinaryIO) -> int:
     return have
 
 
-class Target:
+class LocalTarget:
     """Where a local file goes: what it replaces, and what it will be like.
 
     A link is followed, and what it leads to is replaced; or the link itself if `follow` is not
@@ -187,14 +187,14 @@ class Target:
         """Open a new file beside it, which only we can read."""
         return open(self.temporary, "xb", buffering=0, opener=_private)
 
-    def dress(self, written: Path | int, facts: LocalFacts) -> None:
+    def dress(self, written: Path | int, facts: LocalStat) -> None:
         """Give what was written, a path or an open file's number, its time and mode."""
         if not IS_WINDOWS:
             mode = permissions(self._mode, executable=facts.mode is Mode.EXECUTABLE)
             os.chmod(written, mode)  # noqa: PTH101 - a path would have to be looked up again
         os.utime(written, ns=(facts.mtime_ns, facts.mtime_ns))
 
-    def complete(self, written: Path, facts: LocalFacts) -> None:
+    def complete(self, written: Path, facts: LocalStat) -> None:
         """Give what was written its time and mode, and then its name."""
         with local_errors(self._path):
             self.dress(written, facts)
@@ -202,9 +202,9 @@ class Target:
 
 
 @contextmanager
-def written_whole(path: Path, facts: LocalFacts, *, follow: bool = True) -> Iterator[BinaryIO]:
+def written_whole(path: Path, facts: LocalStat, *, follow: bool = True) -> Iterator[BinaryIO]:
     """Give a file to write; it gets its name, times and mode only if the block ends well."""
-    target = Target(path, follow=follow)
+    target = LocalTarget(path, follow=follow)
     temporary = target.temporary
     with local_errors(target.final.parent):
         file = target.begin()
@@ -221,7 +221,7 @@ def written_whole(path: Path, facts: LocalFacts, *, follow: bool = True) -> Iter
         raise
 
 
-class Written(Value, frozen=True):
+class OutputFile(Value, frozen=True):
     """A local file that says what went wrong in our own words."""
 
     file: BinaryIO
@@ -235,7 +235,7 @@ class Written(Value, frozen=True):
                 view = view[self.file.write(view) :]
 
 
-def set_facts(path: Path, facts: LocalFacts) -> None:
+def set_facts(path: Path, facts: LocalStat) -> None:
     """Give a file, or a link itself, another time and mode."""
     with local_errors(path):
         before = path.lstat().st_mode

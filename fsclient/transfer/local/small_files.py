@@ -15,8 +15,8 @@ from pathlib import Path
 from fsclient.local_errors import local_errors
 from fsclient.transfer.local.files import (
     TAKES_NUMBERS,
-    LocalFacts,
-    Target,
+    LocalStat,
+    LocalTarget,
     passing_name,
     written_whole,
 )
@@ -26,21 +26,21 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
 _NEW |= getattr(os, "O_BINARY", 0)
 
 
-def write_whole(path: Path, data: bytes | memoryview, facts: LocalFacts, *, follow: bool) -> None:
+def write_whole(path: Path, data: bytes | memoryview, facts: LocalStat, *, follow: bool) -> None:
     """Write a file that gets its name, time and mode once all of it is written.
 
-    `follow` is as for a `Target`.
+    `follow` is as for a `LocalTarget`.
     """
     if not TAKES_NUMBERS:
         with written_whole(path, facts, follow=follow) as file, local_errors(path):
             file.write(data)
         return
-    target = Target(path, follow=follow)
+    target = LocalTarget(path, follow=follow)
     dress = partial(target.dress, facts=facts)
     _write_beside(path, os.fspath(target.final), data, dress, 0o600)
 
 
-def write_new(path: str, data: bytes | memoryview, facts: LocalFacts) -> None:
+def write_new(path: str, data: bytes | memoryview, facts: LocalStat) -> None:
     """Do as `write_whole`, where nothing is yet: in a folder that was made just now.
 
     Whoever puts a file or a link there meanwhile is as late as who does so after it was written:

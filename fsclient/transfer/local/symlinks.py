@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fsclient.local_errors import local_errors
-from fsclient.transfer.local.files import LocalFacts, facts_of, passing_name
+from fsclient.transfer.local.files import LocalStat, facts_of, passing_name
 from fsproto.errors import (
     ConflictError,
     IntegrityError,
@@ -42,7 +42,7 @@ class LinkSource:
                 f"The local '{for_terminal(str(path))}' is a symbolic link to a path of more than "
                 f"{MAX_LINK_TARGET} bytes."
             )
-        self.facts = LocalFacts(len(self._target), mtime_ns, Mode.SYMLINK)
+        self.facts = LocalStat(len(self._target), mtime_ns, Mode.SYMLINK)
 
     def read_into(self, room: memoryview) -> int:
         """Fill `room` with what comes next of the target."""
@@ -62,7 +62,7 @@ class LinkSource:
         """Do nothing: a link is not held open."""
 
 
-def local_facts(path: Path, *, follow: bool = False) -> LocalFacts | None:
+def local_facts(path: Path, *, follow: bool = False) -> LocalStat | None:
     """Return what lies at a path, a link as itself; None for nothing, or for what is no file."""
     with local_errors(path):
         try:
@@ -70,7 +70,7 @@ def local_facts(path: Path, *, follow: bool = False) -> LocalFacts | None:
         except (FileNotFoundError, NotADirectoryError):
             return None
     if stat.S_ISLNK(found.st_mode):  # whose size says nothing on some systems
-        return LocalFacts(len(_target(path)), found.st_mtime_ns, Mode.SYMLINK)
+        return LocalStat(len(_target(path)), found.st_mtime_ns, Mode.SYMLINK)
     return facts_of(found) if stat.S_ISREG(found.st_mode) else None
 
 

@@ -6,7 +6,7 @@ import contextlib
 from math import ceil
 from typing import TYPE_CHECKING
 
-from fsclient.transfer.report.rate import FileStanding, Standing
+from fsclient.transfer.report.rate import FileSnapshot, Snapshot
 from fsclient.ui import Ui, count_text, duration_text, in_foreground, size_text
 from fsproto.names import for_terminal
 
@@ -37,7 +37,7 @@ class Bars:
         self._said: list[str] = []
         self._over = False
 
-    def tell(self, now: Standing) -> None:
+    def tell(self, now: Snapshot) -> None:
         """Draw how far everything is, below what was said meanwhile."""
         from rich.text import Text
 
@@ -69,10 +69,10 @@ class Bars:
             for text in said:
                 self._screen.say(text)
 
-    def moved(self, file: FileStanding, seconds: float) -> None:
+    def moved(self, file: FileSnapshot, seconds: float) -> None:
         """Do nothing: its bar is gone with the next drawing."""
 
-    def end(self, last: Standing | None) -> None:
+    def end(self, last: Snapshot | None) -> None:
         """Take the bars away for good."""
         with self._screen.lock:
             self._over = True
@@ -100,7 +100,7 @@ def _begun() -> Live:
     return live
 
 
-def bars(now: Standing, columns: int, rows: int, *, fine: bool = True) -> Table:
+def bars(now: Snapshot, columns: int, rows: int, *, fine: bool = True) -> Table:
     """Return what to show in so many columns and rows: large files, then everything.
 
     Letters that not all terminals have are used only if they are `fine`.
@@ -128,7 +128,7 @@ def bars(now: Standing, columns: int, rows: int, *, fine: bool = True) -> Table:
     return table
 
 
-def _rows(now: Standing, room: int) -> list[tuple[str, int, int | None, dict[str, str]]]:
+def _rows(now: Snapshot, room: int) -> list[tuple[str, int, int | None, dict[str, str]]]:
     """Return a label, bytes, their number in all, and more, for each line; last is everything."""
     known = {}
     if now.rate is not None:

@@ -6,27 +6,27 @@ import json
 from math import ceil
 from typing import Protocol
 
-from fsclient.transfer.report.rate import FileStanding, Standing
+from fsclient.transfer.report.rate import FileSnapshot, Snapshot
 from fsclient.ui import Ui, count_text, duration_text, size_text, took_text
 
 
-class Report(Protocol):
+class ProgressReporter(Protocol):
     """Somebody who is told how far a transfer is."""
 
     every_s: float
     """How often to tell."""
 
-    def tell(self, now: Standing) -> None:
+    def tell(self, now: Snapshot) -> None:
         """Take how far everything is."""
 
-    def moved(self, file: FileStanding, seconds: float) -> None:
+    def moved(self, file: FileSnapshot, seconds: float) -> None:
         """Take that all of a large file has been moved, and how long it took."""
 
-    def end(self, last: Standing | None) -> None:
+    def end(self, last: Snapshot | None) -> None:
         """Take that it is over; None if it did not end well."""
 
 
-def report_of(kind: str, ui: Ui) -> Report | None:
+def report_of(kind: str, ui: Ui) -> ProgressReporter | None:
     """Return what tells of progress in the way that `Ui.progress_kind` names."""
     match kind:
         case "bar":
@@ -49,7 +49,7 @@ class PlainLines:
         """Take who says it."""
         self._ui = ui
 
-    def tell(self, now: Standing) -> None:
+    def tell(self, now: Snapshot) -> None:
         """Say how far everything is."""
         files, moved = str(now.files), size_text(now.bytes)
         if now.files_expected is not None:
@@ -65,12 +65,12 @@ class PlainLines:
             parts.append(f"{duration_text(ceil(now.seconds_left))} left")
         self._ui.say_progress(", ".join(parts))
 
-    def moved(self, file: FileStanding, seconds: float) -> None:
+    def moved(self, file: FileSnapshot, seconds: float) -> None:
         """Say that a file has been moved."""
         parts = [file.name, size_text(file.bytes), took_text(file.bytes, seconds)]
         self._ui.say_progress(", ".join(filter(None, parts)))
 
-    def end(self, last: Standing | None) -> None:
+    def end(self, last: Snapshot | None) -> None:
         """Say nothing: the totals come next."""
 
 
@@ -83,7 +83,7 @@ class JsonLines:
         """Take who says it."""
         self._ui = ui
 
-    def tell(self, now: Standing) -> None:
+    def tell(self, now: Snapshot) -> None:
         """Say how far everything is."""
         self._say(
             event="progress",
@@ -94,11 +94,11 @@ class JsonLines:
             seconds=round(now.seconds, 3),
         )
 
-    def moved(self, file: FileStanding, seconds: float) -> None:
+    def moved(self, file: FileSnapshot, seconds: float) -> None:
         """Say that a file has been moved."""
         self._say(event="file", path=file.name, bytes=file.bytes, seconds=round(seconds, 3))
 
-    def end(self, last: Standing | None) -> None:
+    def end(self, last: Snapshot | None) -> None:
         """Say how far it came."""
         if last is not None:
             self.tell(last)

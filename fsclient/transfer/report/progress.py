@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from fsclient.transfer.report.rate import FileStanding, Rate, Standing
+from fsclient.transfer.report.rate import FileSnapshot, RateMeter, Snapshot
 from fsclient.ui import Ui, count_text, size_text, took_text
 
 if TYPE_CHECKING:
-    from fsclient.transfer.report.lines import Report
+    from fsclient.transfer.report.lines import ProgressReporter
 
 LARGE = 8 << 20
 """Bytes; a file of this size or more has a bar or a line of its own."""
@@ -40,10 +40,10 @@ class Progress:
         self._done = done
         self._clock = clock
         self._report = _report(ui, wanted)
-        self._rate = Rate()
+        self._rate = RateMeter()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
-        self._under_way: dict[Moving, None] = {}
+        self._under_way: dict[FileProgress, None] = {}
         self._ahead: Iterator[int] | None = None
         self._foreseen = _Expected()
         self._met = _Expected()
@@ -93,12 +93,12 @@ class Progress:
         """Note that some bytes have moved."""
         self.bytes += size
 
-    def begin_file(self, name: str, size: int) -> Moving:
+    def begin_file(self, name: str, size: int) -> FileProgress:
         """Begin a file, as a context; its `advance` is called in place of one's own.
 
         A large one, or one whose size (-1) nobody knows, is told of by itself.
         """
-        return Moving(self, name, size)
+        return FileProgress(self, name, size)
 
     def file_done(self) -> None:
         """Note that one more file is where it belongs."""
@@ -171,7 +171,7 @@ class Progress:
             self.look()
             wait_s = 0 if self._ahead is not None else self._report.every_s
 
-    def _standing(self) -> Standing:
+    def _standing(self) -> Snapshot:
         seconds, moved = self.seconds, self.bytes
         files = bytes_expected = None
         if self._ahead is None:
@@ -179,7 +179,7 @@ class Progress:
             files = max(foreseen.files - spared.files, met.files)
             if not (foreseen.unknown or met.unknown):
                 bytes_expected = max(foreseen.bytes - spared.bytes, met.bytes)
-        return Standing(
+        return Snapshot(
             verb=self._verb,
             files=self.files,
             files_expected=files,
@@ -190,10 +190,10 @@ class Progress:
             under_way=tuple(moving.standing for moving in list(self._under_way)),
         )
 
-    def _begun(self, moving: Moving) -> None:
+    def _begun(self, moving: FileProgress) -> None:
         self._under_way[moving] = None
 
-    def _left(self, moving: Moving, *, seconds: float | None) -> None:
+    def _left(self, moving: FileProgress, *, seconds: float | None) -> None:
         """Note that a file is no longer under way; `seconds` is None if it failed."""
         del self._under_way[moving]
         file = moving.standing
@@ -201,7 +201,7 @@ class Progress:
             self._report.moved(file, seconds)
 
 
-class Moving:
+class FileProgress:
     """One file while it is moved."""
 
     def __init__(self, progress: Progress, name: str, size: int) -> None:
@@ -230,9 +230,9 @@ class Moving:
         self._progress.bytes += size
 
     @property
-    def standing(self) -> FileStanding:
+    def standing(self) -> FileSnapshot:
         """How far it is."""
-        return FileStanding(self._name, self._bytes, self._size if self._size >= 0 else None)
+        return FileSnapshot(self._name, self._bytes, self._size if self._size >= 0 else None)
 
 
 class _Expected:
@@ -251,7 +251,7 @@ class _Expected:
             self.bytes += size
 
 
-def _report(ui: Ui, wanted: str) -> Report | None:
+def _report(ui: Ui, wanted: str) -> ProgressReporter | None:
     kind = ui.progress_kind(wanted)
     if kind == "none":
         return None

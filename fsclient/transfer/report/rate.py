@@ -12,7 +12,7 @@ LONGEST_S = 100 * 3600.0
 """A time left that is longer than this says only that hardly anything moves."""
 
 
-class FileStanding(Value, frozen=True):
+class FileSnapshot(Value, frozen=True):
     """How far one large file is."""
 
     name: str
@@ -21,7 +21,7 @@ class FileStanding(Value, frozen=True):
     """None while nobody knows."""
 
 
-class Standing(Value, frozen=True):
+class Snapshot(Value, frozen=True):
     """How far everything is."""
 
     verb: str
@@ -35,7 +35,7 @@ class Standing(Value, frozen=True):
     """Since the transfer began."""
     rate: float | None
     """Bytes a second, lately; None while it is too early to say."""
-    under_way: tuple[FileStanding, ...]
+    under_way: tuple[FileSnapshot, ...]
     """Large files that have begun and not ended."""
 
     @property
@@ -47,7 +47,7 @@ class Standing(Value, frozen=True):
         return seconds if seconds < LONGEST_S else None
 
 
-class Rate:
+class RateMeter:
     """Measures how fast something grows, over the last seconds."""
 
     def __init__(self) -> None:

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from fsclient.connection.retry import WORTH_KEEPING, can_go_on
 from fsclient.session.login import Session
 from fsclient.transfer.local.source import Source
-from fsclient.transfer.report.progress import Moving, Progress
-from fsclient.transfer.up.encrypt import Readable, Sealing
+from fsclient.transfer.report.progress import FileProgress, Progress
+from fsclient.transfer.up.encrypt import FileEncryption, PlaintextSource
 from fsclient.transfer.up.journal import Journal, Journals
-from fsclient.transfer.up.stream import Sending, Streamed, Workshop
-from fsclient.tree.commit import Changes
+from fsclient.transfer.up.stream import SealingWorkers, StreamedFile, StreamUpload
+from fsclient.tree.commit import Committer
 from fsclient.tree.draft import NextVersion
-from fsclient.tree.folder_cache import Lately
-from fsclient.tree.tree import Located
+from fsclient.tree.folder_cache import FolderCache
+from fsclient.tree.tree import TreeNode
 from fsproto.errors import FsError, SecurityError
 from fsproto.keys.tree import KeyedNode, new_node
 from fsproto.limits import MAX_INLINE_BLOB, RECORDS_AHEAD
@@ -51,7 +51,7 @@ class NotCommittedError(Exception):
 class _Batch:
     """What is committed together."""
 
-    changes: Changes
+    changes: Committer
     files: int = 0
     streamed: int = 0
     """Bytes of its files that went as streams."""
@@ -84,7 +84,7 @@ class _Batch:
             journal.remove()
 
 
-class Uploader:
+class BatchUploader:
     """Puts files into folders of one's own tree, batch by batch."""
 
     def __init__(
@@ -93,9 +93,9 @@ class Uploader:
         """Take where to put, whom to tell, and where to keep how far it has come."""
         self._session = session
         self._progress = progress
-        self._workshop = Workshop()
+        self._workshop = SealingWorkers()
         self._journals = journals
-        session.tree.lately = Lately()
+        session.tree.lately = FolderCache()
         self._batch = self._next_batch()
         self._made: dict[NodeId, NodeId] = {}
         """Folders that were made by former batches, and what each of them lies in."""
@@ -113,20 +113,20 @@ class Uploader:
                 journal.close()
 
     @property
-    def changes(self) -> Changes:
+    def changes(self) -> Committer:
         """What is committed with the next batch."""
         return self._batch.changes
 
     def _next_batch(self) -> _Batch:
-        return _Batch(Changes(self._session.tree))
+        return _Batch(Committer(self._session.tree))
 
     def put(
         self,
         parent: KeyedNode,
         name: str,
-        before: Located | None,
-        source: Readable,
-        instead: Located | None = None,
+        before: TreeNode | None,
+        source: PlaintextSource,
+        instead: TreeNode | None = None,
         *,
         path: object = "",
         dropped: Dropped | None = None,
@@ -142,7 +142,7 @@ class Uploader:
         facts, inline = source.facts, None
         if 0 <= facts.size <= _INLINE_PLAIN:
             room = memoryview(bytearray(facts.size + 1))
-            sealing = Sealing.new(file.node, version)
+            sealing = FileEncryption.new(file.node, version)
             data = bytes(room[: source.read_into(room)])
             source.check_unchanged(len(data))
             inline = InlineBlob(sealing.salt, sealing.sealer.seal(0, data, last=True))
@@ -227,10 +227,10 @@ class Uploader:
         self,
         parent: KeyedNode,
         name: str,
-        before: Located | None,
-        source: Readable,
-        moving: Moving,
-    ) -> Streamed:
+        before: TreeNode | None,
+        source: PlaintextSource,
+        moving: FileProgress,
+    ) -> StreamedFile:
         """Send a file as a stream, behind what was sent of it before if that can be known."""
         known = None
         if self._journals is not None and isinstance(source, Source):
@@ -241,7 +241,7 @@ class Uploader:
         if known is not None:
             self._batch.journals.append(known)
         try:
-            return Sending(
+            return StreamUpload(
                 self._session,
                 moving,
                 self._workshop,

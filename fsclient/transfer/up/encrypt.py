@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from fsclient.transfer.buffers import Buffer
-from fsclient.transfer.local.files import LocalFacts
+from fsclient.transfer.local.files import LocalStat
 from fsproto import crypto
 from fsproto.sealed import integrity, stream
 from fsproto.sealed.manifest import Content
@@ -16,11 +16,11 @@ from fsproto.values import Value
 from fsproto.wire.connection import DATA_ROOM
 
 
-class Readable(Protocol):
+class PlaintextSource(Protocol):
     """What can be put: a local file, or a pipe."""
 
     @property
-    def facts(self) -> LocalFacts:
+    def facts(self) -> LocalStat:
         """What is known of it before it was read."""
 
     def read_into(self, room: memoryview) -> int:
@@ -30,7 +30,7 @@ class Readable(Protocol):
         """Raise unless `size` bytes are all of it, as it is now."""
 
 
-class Segment(Value, frozen=True):
+class PlainSegment(Value, frozen=True):
     """Plaintext that was read, and where it stands in its stream."""
 
     index: int
@@ -39,7 +39,7 @@ class Segment(Value, frozen=True):
     last: bool
 
 
-class Sealed(Value, frozen=True):
+class SealedSegment(Value, frozen=True):
     """A sealed segment, behind room for its address, and its leaf."""
 
     index: int
@@ -49,7 +49,7 @@ class Sealed(Value, frozen=True):
     plain_size: int
 
 
-class Sealing:
+class FileEncryption:
     """The keys of one version of one file while it is sealed."""
 
     def __init__(self, node: NodeId, version: int, file_key: FileKey, salt: Salt) -> None:
@@ -62,18 +62,20 @@ class Sealing:
         self.sealer = stream.StreamSealer(file_key, stream.content_ad(node, version), salt)
 
     @classmethod
-    def new(cls, node: NodeId, version: int) -> Sealing:
+    def new(cls, node: NodeId, version: int) -> FileEncryption:
         """Draw new keys for a version of a file."""
         key, salt = FileKey(os.urandom(crypto.KEY_SIZE)), Salt(os.urandom(integrity.SALT_SIZE))
         return cls(node, version, key, salt)
 
-    def seal(self, segment: Segment) -> Sealed:
+    def seal(self, segment: PlainSegment) -> SealedSegment:
         """Seal one segment in its buffer; any thread may."""
         buffer, sealed = segment.buffer, segment.buffer.sealed[DATA_ROOM:]
         plain = buffer.plain[: segment.size]
         size = self.sealer.seal_into(segment.index, plain, sealed, last=segment.last)
         leaf = integrity.leaf(self.salt, segment.index, sealed[:size])
-        return Sealed(segment.index, buffer, buffer.sealed[: DATA_ROOM + size], leaf, segment.size)
+        return SealedSegment(
+            segment.index, buffer, buffer.sealed[: DATA_ROOM + size], leaf, segment.size
+        )
 
     def content(self, version: int, root: Root, plain_size: int) -> Content:
         """Return what the manifest says of the content."""
@@ -83,7 +85,7 @@ class Sealing:
 
 def segments(
     read_into: Callable[[memoryview], int], take: Callable[[], Buffer], first: int = 0
-) -> Iterator[Segment]:
+) -> Iterator[PlainSegment]:
     """Cut what is read into the segments of a stream from `first` on, each in its own buffer.
 
     Which segment is the last is part of its seal, so one segment is read ahead.
@@ -95,7 +97,7 @@ def segments(
         if size == stream.plain_length(index):
             following = take()
             more = read_into(following.plain[: stream.plain_length(index + 1)])
-        yield Segment(index, buffer, size, not more)
+        yield PlainSegment(index, buffer, size, not more)
         if not more:
             return
         index, buffer, size = index + 1, following, more

@@ -37,7 +37,7 @@ _LENGTH = struct.Struct(">I")
 _LONGEST_HEADER = 64 * 1024
 
 
-class Facts(Record, frozen=True):
+class SourceStat(Record, frozen=True):
     """What must be as it was for a local file to be the same one, unchanged; not proof enough."""
 
     path: bytes
@@ -49,11 +49,11 @@ class Facts(Record, frozen=True):
     boot: str
 
 
-class Begun(Record, frozen=True):
+class UploadRecord(Record, frozen=True):
     """An upload that has begun: what it is of, and all its keys."""
 
     format: int
-    facts: Facts
+    facts: SourceStat
     node: NodeId
     generation: int
     node_key: NodeKey
@@ -65,14 +65,14 @@ class Begun(Record, frozen=True):
 class Journal:
     """One upload's journal, which this process alone works on."""
 
-    def __init__(self, path: Path, fd: int, key: bytes, facts: Facts) -> None:
+    def __init__(self, path: Path, fd: int, key: bytes, facts: SourceStat) -> None:
         """Take the file, open and locked, and read what it says of the file as it is now."""
         self._path = path
         self._fd = fd
         self._aead = crypto.Aead(key)
         self._name = path.name.encode()
         self.facts = facts
-        self.begun: Begun | None = None
+        self.begun: UploadRecord | None = None
         """What it holds; None if it holds nothing, or nothing that could be gone on with."""
         self.leaves: list[bytes] = []
         """Those of all segments that may have been sent."""
@@ -83,7 +83,7 @@ class Journal:
         """Tell whether it was neither removed nor closed."""
         return self._fd >= 0
 
-    def begin(self, begun: Begun) -> None:
+    def begin(self, begun: UploadRecord) -> None:
         """Begin anew, with keys that nothing was sealed with so far."""
         self.begun, self.leaves = begun, []
         nonce = os.urandom(crypto.NONCE_SIZE)
@@ -191,7 +191,7 @@ class Journals:
                     remove_unless_held(path)
 
 
-def _opened(aead: crypto.Aead, data: bytes, name: bytes) -> tuple[Begun, int] | None:
+def _opened(aead: crypto.Aead, data: bytes, name: bytes) -> tuple[UploadRecord, int] | None:
     """Return what a journal's beginning says, and where the leaves begin; None if it is damaged."""
     if len(data) < _LENGTH.size:
         return None
@@ -200,14 +200,14 @@ def _opened(aead: crypto.Aead, data: bytes, name: bytes) -> tuple[Begun, int] | 
     if end > len(data) or len(nonce) < crypto.NONCE_SIZE:
         return None
     try:
-        begun = unpack(aead.open(nonce, sealed[crypto.NONCE_SIZE :], name), Begun)
+        begun = unpack(aead.open(nonce, sealed[crypto.NONCE_SIZE :], name), UploadRecord)
     except (crypto.CryptoError, RemoteProtocolError):
         return None
     return (begun, end) if begun.format == FORMAT else None
 
 
-def _facts(where: bytes, stat: os.stat_result, boot: str) -> Facts:
-    return Facts(
+def _facts(where: bytes, stat: os.stat_result, boot: str) -> SourceStat:
+    return SourceStat(
         path=where,
         size=stat.st_size,
         mtime_ns=stat.st_mtime_ns,

@@ -20,11 +20,11 @@ from fsclient.connection.retry import WORTH_KEEPING
 from fsclient.session.login import Session
 from fsclient.transfer.buffers import Buffers
 from fsclient.transfer.local.source import Source
-from fsclient.transfer.report.progress import Moving
-from fsclient.transfer.up.encrypt import Readable, Sealed, Sealing, segments
-from fsclient.transfer.up.journal import FORMAT, Begun, Journal
-from fsclient.transfer.workers import Threads
-from fsclient.tree.tree import Located
+from fsclient.transfer.report.progress import FileProgress
+from fsclient.transfer.up.encrypt import FileEncryption, PlaintextSource, SealedSegment, segments
+from fsclient.transfer.up.journal import FORMAT, Journal, UploadRecord
+from fsclient.transfer.workers import WorkerPool
+from fsclient.tree.tree import TreeNode
 from fsproto.errors import FsError, IntegrityError, RemoteProtocolError, Unreachable
 from fsproto.keys.tree import KeyedNode, new_node
 from fsproto.messages.base import Done
@@ -41,12 +41,12 @@ AHEAD = 4
 THREADS = 2
 
 
-class Workshop:
+class SealingWorkers:
     """The threads that seal, and the memory they do it in."""
 
     def __init__(self) -> None:
         """Begin with none; they are made when they are first needed."""
-        self.threads = Threads(THREADS, "seal")
+        self.threads = WorkerPool(THREADS, "seal")
         self.buffers = Buffers()
 
     def close(self) -> None:
@@ -54,11 +54,11 @@ class Workshop:
         self.threads.close()
 
 
-class Streamed(Value, frozen=True):
+class StreamedFile(Value, frozen=True):
     """A file that the server has: its node, its keys, its size in plaintext bytes, its root."""
 
     node: KeyedNode
-    sealing: Sealing
+    sealing: FileEncryption
     size: int
     root: Root
 
@@ -67,18 +67,18 @@ class _NotTheSameError(Exception):
     """What was sealed before is not what there is now; its keys must not be used again."""
 
 
-class Sending:
+class StreamUpload:
     """One file on its way."""
 
     def __init__(
         self,
         session: Session,
-        moving: Moving,
-        workshop: Workshop,
+        moving: FileProgress,
+        workshop: SealingWorkers,
         *,
-        source: Readable,
+        source: PlaintextSource,
         journal: Journal | None,
-        before: Located | None,
+        before: TreeNode | None,
         folder: NodeId | None,
     ) -> None:
         """Take what to send and in whose place, and how far that has come if it was tried before.
@@ -113,7 +113,7 @@ class Sending:
         self._continued = self._started_over = False
         self._sealing = self._begun(before) or self._anew()
 
-    def run(self) -> Streamed:
+    def run(self) -> StreamedFile:
         """Send it all; `SourceChangedError` if it changes meanwhile."""
         while True:
             try:
@@ -133,13 +133,13 @@ class Sending:
 
     # --- keys
 
-    def _anew(self) -> Sealing:
+    def _anew(self) -> FileEncryption:
         """Draw keys that nothing was sealed with, and forget what was."""
-        sealing = Sealing.new(self._node.node, self._version)
+        sealing = FileEncryption.new(self._node.node, self._version)
         self._leaves, self._kept = [], 0
         if self._journal is not None:
             self._journal.begin(
-                Begun(
+                UploadRecord(
                     format=FORMAT,
                     facts=self._journal.facts,
                     node=self._node.node,
@@ -152,7 +152,7 @@ class Sending:
             )
         return sealing
 
-    def _begun(self, before: Located | None) -> Sealing | None:
+    def _begun(self, before: TreeNode | None) -> FileEncryption | None:
         """Return the keys of an upload that was broken off, if it is of this very file."""
         begun = self._journal.begun if self._journal else None
         if self._journal is None or begun is None or begun.version != self._version:
@@ -164,7 +164,7 @@ class Sending:
             if (node.node, node.generation, node.key) != _of(self._node):
                 return None
             node = self._node  # with the keys it had before
-        sealing = Sealing(node.node, self._version, begun.file_key, begun.salt)
+        sealing = FileEncryption(node.node, self._version, begun.file_key, begun.salt)
         self._leaves = list(self._journal.leaves)
         self._node = node
         if self._is_same(sealing):
@@ -175,7 +175,7 @@ class Sending:
             connection.go_on(request, UploadAbort())
         return None
 
-    def _is_same(self, sealing: Sealing) -> bool:
+    def _is_same(self, sealing: FileEncryption) -> bool:
         """Seal again what was sealed before, and compare."""
         if len(self._leaves) > stream.segment_count(self._source.facts.size):
             return False
@@ -187,7 +187,7 @@ class Sending:
 
     # --- sending
 
-    def _over_this_connection(self) -> Streamed:
+    def _over_this_connection(self) -> StreamedFile:
         connection = self._session.connection
         request, first = self._open(connection)
         plain = self._go_to(first)
@@ -211,7 +211,7 @@ class Sending:
                 raise _NotTheSameError from None
             raise
         self._session.persistence.progressed()
-        return Streamed(self._node, self._sealing, plain, root)
+        return StreamedFile(self._node, self._sealing, plain, root)
 
     def _open(self, connection: ServerConnection) -> tuple[int, int]:
         """Begin or go on; return the number of the request and the first segment to be sent."""
@@ -242,12 +242,12 @@ class Sending:
             self._source.go_to(at)
         return at
 
-    def _sealed(self, sealing: Sealing, first: int) -> Iterator[Sealed]:
+    def _sealed(self, sealing: FileEncryption, first: int) -> Iterator[SealedSegment]:
         """Give sealed segments in order, some sealed ahead in threads."""
         if first and first >= stream.segment_count(self._source.facts.size):
             return
         shop = self._workshop
-        window: deque[Future[Sealed]] = deque()
+        window: deque[Future[SealedSegment]] = deque()
         for segment in segments(self._source.read_into, shop.buffers.take, first):
             window.append(shop.threads.submit(sealing.seal, segment))
             if len(window) > AHEAD:
@@ -257,7 +257,7 @@ class Sending:
             yield (done := window.popleft().result())
             shop.buffers.give_back(done.buffer)
 
-    def _note(self, done: Sealed) -> None:
+    def _note(self, done: SealedSegment) -> None:
         """Note a segment before it is sent; one that is sent again must be the same."""
         if done.index < len(self._leaves):
             if done.leaf != self._leaves[done.index]:
@@ -267,7 +267,7 @@ class Sending:
             self._journal.append(done.leaf)
         self._leaves.append(done.leaf)
 
-    def _tell(self, done: Sealed) -> None:
+    def _tell(self, done: SealedSegment) -> None:
         if done.index >= self._told:
             self._told = done.index + 1
             self._moving.advance(done.plain_size)

@@ -11,23 +11,23 @@ from typing import Self
 from msgspec.structs import replace
 
 from fsclient.local_errors import local_errors
-from fsclient.transfer.compare import Comparer, same_facts, same_mode, same_time
+from fsclient.transfer.compare import ContentComparer, same_facts, same_mode, same_time
 from fsclient.transfer.local.files import (
     FOLDER,
     LINK,
     SPECIAL,
-    Child,
-    LocalFacts,
+    LocalEntry,
+    LocalStat,
     children,
     is_passing,
 )
 from fsclient.transfer.local.source import Source
 from fsclient.transfer.local.symlinks import LinkSource, local_facts
 from fsclient.transfer.report import actions as what
-from fsclient.transfer.run import Task
-from fsclient.transfer.up.batch import NotCommittedError, Uploader
-from fsclient.transfer.up.encrypt import Readable
-from fsclient.tree.tree import Located
+from fsclient.transfer.run import TransferRun
+from fsclient.transfer.up.batch import BatchUploader, NotCommittedError
+from fsclient.transfer.up.encrypt import PlaintextSource
+from fsclient.tree.tree import TreeNode
 from fsproto.errors import ExistsError, FsError, InvalidNameError
 from fsproto.keys.tree import KeyedNode
 from fsproto.limits import MAX_PATH_PARTS
@@ -37,17 +37,17 @@ from fsproto.values import Value
 _NAMES_AT_ONCE = 500
 
 
-class Place(Value, frozen=True):
+class TargetFolder(Value, frozen=True):
     """A folder to put into; one that this very command makes holds nothing yet."""
 
     keyed: KeyedNode
     path: RemotePath
-    located: Located | None
+    located: TreeNode | None
 
 
-def place_of(folder: Located) -> Place:
+def place_of(folder: TreeNode) -> TargetFolder:
     """Return a folder that is there as one to put into."""
-    return Place(folder.keyed, folder.path, folder)
+    return TargetFolder(folder.keyed, folder.path, folder)
 
 
 class _Leaf(Value, frozen=True):
@@ -63,19 +63,19 @@ class _Leaf(Value, frozen=True):
         return LinkSource(Path(self.place)) if self.link else Source(self.place, follow=self.follow)
 
 
-class Up:
+class TreeUpload:
     """Puts files, links and folders where they belong, as far as they are not there already."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: TransferRun) -> None:
         """Take the command that this is a part of."""
         self._tree = task.session.tree
         self._progress = task.progress
         self._failures = task.failures
         self._actions = task.actions
         self._rules = task.rules
-        self._compare = Comparer(task.session)
-        self._extra: list[tuple[KeyedNode, Located]] = []
-        self._uploader = Uploader(task.session, task.progress, task.journals)
+        self._compare = ContentComparer(task.session)
+        self._extra: list[tuple[KeyedNode, TreeNode]] = []
+        self._uploader = BatchUploader(task.session, task.progress, task.journals)
 
     def __enter__(self) -> Self:
         return self
@@ -105,16 +105,18 @@ class Up:
 
     # --- files
 
-    def file(self, place: Place, path: Path, name: str, before: Located | None) -> None:
+    def file(self, place: TargetFolder, path: Path, name: str, before: TreeNode | None) -> None:
         """Put a local file; a link is followed, as it is where a person names one."""
         self._leaf(place, _Leaf(str(path), follow=True), name, before, name)
 
-    def stream(self, place: Place, name: str, before: Located | None, source: Readable) -> None:
+    def stream(
+        self, place: TargetFolder, name: str, before: TreeNode | None, source: PlaintextSource
+    ) -> None:
         """Put what comes from elsewhere, and cannot be compared."""
         self._send(place, name, before, source, None)
 
     def _leaf(
-        self, place: Place, leaf: _Leaf, name: str, before: Located | None, relative: str
+        self, place: TargetFolder, leaf: _Leaf, name: str, before: TreeNode | None, relative: str
     ) -> None:
         instead = None
         if before is not None and before.is_folder:
@@ -131,11 +133,11 @@ class Up:
 
     def _send(
         self,
-        place: Place,
+        place: TargetFolder,
         name: str,
-        before: Located | None,
-        source: Readable,
-        instead: Located | None,
+        before: TreeNode | None,
+        source: PlaintextSource,
+        instead: TreeNode | None,
     ) -> None:
         action = what.REPLACE if before or instead else what.PUT
         path = place.path.child(name)
@@ -144,7 +146,7 @@ class Up:
             self._progress.expect(source.facts.size)
             self._uploader.put(place.keyed, name, before, source, instead, path=path)
 
-    def _is_same(self, place: Place, leaf: _Leaf, before: Located) -> bool:
+    def _is_same(self, place: TargetFolder, leaf: _Leaf, before: TreeNode) -> bool:
         """Tell whether a file need not be put; what else differs of it is set."""
         if not (self._rules.update or self._rules.mirror or self._went_before(before)):
             return False
@@ -169,12 +171,12 @@ class Up:
             self._describe(place.keyed, before, facts)
         return True
 
-    def _went_before(self, before: Located) -> bool:
+    def _went_before(self, before: TreeNode) -> bool:
         """Tell whether the command that this one goes on with may have put this."""
         since_ns = self._rules.since_ns
         return since_ns is not None and before.manifest.body.time_ms >= since_ns // 1_000_000
 
-    def _describe(self, parent: KeyedNode, found: Located, facts: LocalFacts) -> None:
+    def _describe(self, parent: KeyedNode, found: TreeNode, facts: LocalStat) -> None:
         was = found.metadata
         mode = was.mode if same_mode(was.mode, facts.mode) else facts.mode
         self._actions.note(what.TOUCH, f"{found.path}{'/' * found.is_folder}")
@@ -186,7 +188,12 @@ class Up:
     # --- folders
 
     def folder(
-        self, place: Place, path: Path, name: str, before: Located | None, relative: str = ""
+        self,
+        place: TargetFolder,
+        path: Path,
+        name: str,
+        before: TreeNode | None,
+        relative: str = "",
     ) -> None:
         """Put a local folder and what is in it; `relative` is its path from the top one."""
         inside = children(path)
@@ -199,25 +206,25 @@ class Up:
         if before is not None and before.is_folder:
             here = place_of(before)
             if self._rules.mirror and not same_time(mtime_ns, before.metadata.mtime_ns):
-                self._describe(place.keyed, before, LocalFacts(0, mtime_ns, before.metadata.mode))
+                self._describe(place.keyed, before, LocalStat(0, mtime_ns, before.metadata.mode))
         else:
             here = self._made(place, name, mtime_ns, before, relative)
         self.contents(here, inside, relative)
 
     def _made(
-        self, place: Place, name: str, mtime_ns: int, before: Located | None, relative: str
-    ) -> Place:
+        self, place: TargetFolder, name: str, mtime_ns: int, before: TreeNode | None, relative: str
+    ) -> TargetFolder:
         instead = None if before is None else self._replaceable(place, before, relative)
         path = place.path.child(name)
         self._actions.note(what.MAKE_FOLDER, f"{path}/")
         if self._actions.dry_run:  # nothing is asked about what is not there
-            return Place(place.keyed, path, None)
+            return TargetFolder(place.keyed, path, None)
         made = self._uploader.changes.make_folder(place.keyed, name, mtime_ns, instead)
         self._progress.folder_done()
         self._uploader.flush_if_full()
-        return Place(made, path, None)
+        return TargetFolder(made, path, None)
 
-    def contents(self, here: Place, inside: list[Child], relative: str = "") -> None:
+    def contents(self, here: TargetFolder, inside: list[LocalEntry], relative: str = "") -> None:
         """Put what is in a local folder into a remote one."""
         named = self._named(inside, relative)
         for clean, child, before in self._met(here, named, relative):
@@ -232,8 +239,8 @@ class Up:
                 self._failures.note(error)
 
     def _met(
-        self, here: Place, named: dict[str, Child], relative: str
-    ) -> Iterator[tuple[str, Child, Located | None]]:
+        self, here: TargetFolder, named: dict[str, LocalEntry], relative: str
+    ) -> Iterator[tuple[str, LocalEntry, TreeNode | None]]:
         """Give each child that is put, with what is there under its name."""
         put = [(name, child) for name, child in named.items() if child.kind != SPECIAL]
         if here.located is None:
@@ -250,9 +257,9 @@ class Up:
                 there_or_not = self._tree.look(here.located, [name for name, _ in some])
                 yield from ((name, child, there_or_not[name]) for name, child in some)
 
-    def _named(self, inside: list[Child], relative: str) -> dict[str, Child]:
+    def _named(self, inside: list[LocalEntry], relative: str) -> dict[str, LocalEntry]:
         """Return what of a folder counts, each under the name it will have."""
-        named: dict[str, Child] = {}
+        named: dict[str, LocalEntry] = {}
         for child in inside:
             normal = unicodedata.normalize("NFC", child.name)
             if self._rules.excludes.match(_below(relative, normal), folder=child.kind == FOLDER):
@@ -277,15 +284,15 @@ class Up:
 
     # --- what the source does not have
 
-    def _note_extra(self, here: Place, extra: list[Located], relative: str) -> None:
+    def _note_extra(self, here: TargetFolder, extra: list[TreeNode], relative: str) -> None:
         if self._rules.delete:
             for found in extra:
                 below = _below(relative, found.metadata.name)
                 self._extra += self._removable(here.keyed, found, below)[0]
 
     def _removable(
-        self, parent: KeyedNode, found: Located, relative: str
-    ) -> tuple[list[tuple[KeyedNode, Located]], bool]:
+        self, parent: KeyedNode, found: TreeNode, relative: str
+    ) -> tuple[list[tuple[KeyedNode, TreeNode]], bool]:
         """Return what goes of something, and whether all of it does: what is excluded stays."""
         excludes = self._rules.excludes
         if excludes.match(relative, folder=found.is_folder):
@@ -300,7 +307,7 @@ class Up:
             return [(parent, found)], True
         return [one for some, _ in parts for one in some], False
 
-    def _replaceable(self, place: Place, before: Located, relative: str) -> Located:
+    def _replaceable(self, place: TargetFolder, before: TreeNode, relative: str) -> TreeNode:
         """Return what something of another kind may replace; `ExistsError` if it may not."""
         kinds = ("folder", "file") if before.is_folder else ("file", "folder")
         sentence = f"'{before.path}' is a {kinds[0]}; a {kinds[1]} cannot take its place"

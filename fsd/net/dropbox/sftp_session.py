@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fsd.net.dropbox.tree import DropTree, Facts, Place, path_of, place_of
-from fsd.services.drops.session import DropBox, IncomingDrop
-from fskit.sftp.codes import MAX_DATA, MAX_PACKET, Ask, Open, Status, Tell
+from fsd.net.dropbox.tree import DropAttributes, DropTree, Place, path_of, place_of
+from fsd.services.drops.session import DropSession, IncomingDrop
+from fskit.sftp.codes import MAX_DATA, MAX_PACKET, OpenFlag, Request, Response, StatusCode
 from fskit.sftp.packets import Attributes, BadPacketError, Fields, Packets, packet, string, u32, u64
-from fskit.sftp.replies import begun, named, names, told
+from fskit.sftp.replies import name_entry, name_packet, status_packet, version_packet
 from fskit.sftp.status import UnsupportedError, sentence_of, status_of
 from fsproto.errors import FsError, NotAllowedError, SecurityError
 
@@ -49,13 +49,13 @@ class _Listing:
     """A folder that is listed: what is left of it to be told, the first at the end."""
 
     place: Place
-    left: list[tuple[str, Facts]] = field(repr=False)
+    left: list[tuple[str, DropAttributes]] = field(repr=False)
 
 
-class Conversation:
+class SftpSession:
     """One SFTP channel to a drop box."""
 
-    def __init__(self, box: DropBox, now_s: Callable[[], float] = time.time) -> None:
+    def __init__(self, box: DropSession, now_s: Callable[[], float] = time.time) -> None:
         """Take the drop box of the session that the channel belongs to, and a clock in seconds.
 
         `end` ends what this channel has under way, not the session.
@@ -68,25 +68,25 @@ class Conversation:
         self._open: dict[bytes, _Writing | _Listing] = {}
         self._last = 0
         self._serve: dict[int, Callable[[int, Fields], bytes]] = {
-            Ask.OPEN: self._opened,
-            Ask.CLOSE: self._close,
-            Ask.READ: self._read,
-            Ask.WRITE: self._write,
-            Ask.LSTAT: self._stat,
-            Ask.STAT: self._stat,
-            Ask.FSTAT: self._fstat,
-            Ask.SETSTAT: self._setstat,
-            Ask.FSETSTAT: self._fsetstat,
-            Ask.OPENDIR: self._opendir,
-            Ask.READDIR: self._readdir,
-            Ask.REMOVE: self._remove,
-            Ask.MKDIR: self._mkdir,
-            Ask.RMDIR: self._rmdir,
-            Ask.REALPATH: self._realpath,
-            Ask.RENAME: self._rename,
-            Ask.READLINK: self._link,
-            Ask.SYMLINK: self._link,
-            Ask.EXTENDED: self._extended,
+            Request.OPEN: self._opened,
+            Request.CLOSE: self._close,
+            Request.READ: self._read,
+            Request.WRITE: self._write,
+            Request.LSTAT: self._stat,
+            Request.STAT: self._stat,
+            Request.FSTAT: self._fstat,
+            Request.SETSTAT: self._setstat,
+            Request.FSETSTAT: self._fsetstat,
+            Request.OPENDIR: self._opendir,
+            Request.READDIR: self._readdir,
+            Request.REMOVE: self._remove,
+            Request.MKDIR: self._mkdir,
+            Request.RMDIR: self._rmdir,
+            Request.REALPATH: self._realpath,
+            Request.RENAME: self._rename,
+            Request.READLINK: self._link,
+            Request.SYMLINK: self._link,
+            Request.EXTENDED: self._extended,
         }
 
     def serve(self, recv: Callable[[], bytes], send: Callable[[bytes], object]) -> None:
@@ -121,24 +121,24 @@ class Conversation:
     def _answer(self, one: memoryview) -> bytes:
         kind, fields = one[0], Fields(one[1:])
         if not self._begun:
-            answer = begun(kind, _ANNOUNCED)
+            answer = version_packet(kind, _ANNOUNCED)
             self._begun = True
             return answer
         request = fields.u32()
         serve = self._serve.get(kind)
         if serve is None:
-            return told(request, Status.OP_UNSUPPORTED)
+            return status_packet(request, StatusCode.OP_UNSUPPORTED)
         try:
             return serve(request, fields)
         except BadPacketError:
-            return told(request, Status.BAD_MESSAGE)
+            return status_packet(request, StatusCode.BAD_MESSAGE)
         except FsError as error:
             if isinstance(error, SecurityError):
                 log.warning("drop refused: %s", error.sentence)
-            return told(request, status_of(error), sentence_of(error))
+            return status_packet(request, status_of(error), sentence_of(error))
         except Exception:
             log.exception("drop failed")
-            return told(request, Status.FAILURE, "Something unexpected went wrong.")
+            return status_packet(request, StatusCode.FAILURE, "Something unexpected went wrong.")
 
     def _add(self, one: _Writing | _Listing) -> bytes:
         self._last += 1  # no name is given twice: one that was closed stays closed
@@ -165,11 +165,11 @@ class Conversation:
     # --- files
 
     def _opened(self, request: int, fields: Fields) -> bytes:
-        place, flags, wanted = _place(fields), Open(fields.u32() & 0x3F), fields.attributes()
+        place, flags, wanted = _place(fields), OpenFlag(fields.u32() & 0x3F), fields.attributes()
         self._room()
         drop = self._tree.open(place, flags, wanted)
-        name = self._add(_Writing(drop, bool(flags & Open.APPEND)))
-        return packet(Tell.HANDLE, u32(request), string(name))
+        name = self._add(_Writing(drop, bool(flags & OpenFlag.APPEND)))
+        return packet(Response.HANDLE, u32(request), string(name))
 
     def _close(self, request: int, fields: Fields) -> bytes:
         found = self._open.pop(bytes(fields.string()), None)
@@ -177,7 +177,7 @@ class Conversation:
             raise BadHandleError
         if isinstance(found, _Writing):
             found.drop.finish()
-        return told(request, Status.OK)
+        return status_packet(request, StatusCode.OK)
 
     def _read(self, request: int, fields: Fields) -> bytes:
         self._handle(fields)
@@ -187,7 +187,7 @@ class Conversation:
         one = self._writing(fields)
         offset, data = fields.u64(), fields.string()
         one.drop.write(one.drop.size if one.appends else offset, data)
-        return told(request, Status.OK)
+        return status_packet(request, StatusCode.OK)
 
     def _fstat(self, request: int, fields: Fields) -> bytes:
         found = self._handle(fields)
@@ -197,7 +197,7 @@ class Conversation:
     def _fsetstat(self, request: int, fields: Fields) -> bytes:
         one = self._writing(fields)
         self._tree.describe(one.drop, fields.attributes())
-        return told(request, Status.OK)
+        return status_packet(request, StatusCode.OK)
 
     # --- paths
 
@@ -206,27 +206,27 @@ class Conversation:
 
     def _setstat(self, request: int, fields: Fields) -> bytes:
         self._tree.set_attributes(_place(fields), fields.attributes())
-        return told(request, Status.OK)
+        return status_packet(request, StatusCode.OK)
 
     def _remove(self, request: int, fields: Fields) -> bytes:
         self._tree.remove(_place(fields))
-        return told(request, Status.OK)
+        return status_packet(request, StatusCode.OK)
 
     def _rmdir(self, request: int, fields: Fields) -> bytes:
         self._tree.remove_folder(_place(fields))
-        return told(request, Status.OK)
+        return status_packet(request, StatusCode.OK)
 
     def _mkdir(self, request: int, fields: Fields) -> bytes:
         self._tree.make_folder(_place(fields))
-        return told(request, Status.OK)
+        return status_packet(request, StatusCode.OK)
 
     def _rename(self, request: int, fields: Fields) -> bytes:
         self._tree.rename(_place(fields), _place(fields), replacing=False)
-        return told(request, Status.OK)
+        return status_packet(request, StatusCode.OK)
 
     def _realpath(self, request: int, fields: Fields) -> bytes:
         path = path_of(_place(fields))
-        return packet(Tell.NAME, u32(request), u32(1), string(path) * 2, _NOTHING)
+        return packet(Response.NAME, u32(request), u32(1), string(path) * 2, _NOTHING)
 
     def _link(self, request: int, fields: Fields) -> bytes:
         raise NotAllowedError("There are no symbolic links in a drop box.")
@@ -235,7 +235,7 @@ class Conversation:
         place = _place(fields)
         self._room()
         name = self._add(_Listing(place, self._tree.listing(place)[::-1]))
-        return packet(Tell.HANDLE, u32(request), string(name))
+        return packet(Response.HANDLE, u32(request), string(name))
 
     def _readdir(self, request: int, fields: Fields) -> bytes:
         found = self._handle(fields)
@@ -243,11 +243,11 @@ class Conversation:
             raise UnsupportedError("That is a file, not a folder.")
         now = self._now_s()
 
-        def entry(one: tuple[str, Facts]) -> bytes:
+        def entry(one: tuple[str, DropAttributes]) -> bytes:
             name, facts = one
-            return named(name, facts.attributes(), _time_of(facts, now))
+            return name_entry(name, facts.attributes(), _time_of(facts, now))
 
-        return names(request, found.left, entry)
+        return name_packet(request, found.left, entry)
 
     # --- beyond version 3
 
@@ -255,12 +255,12 @@ class Conversation:
         match fields.text():
             case "posix-rename@openssh.com":
                 self._tree.rename(_place(fields), _place(fields), replacing=True)
-                return told(request, Status.OK)
+                return status_packet(request, StatusCode.OK)
             case "lsetstat@openssh.com":
                 return self._setstat(request, fields)
             case "limits@openssh.com":
                 numbers = (MAX_PACKET, MAX_DATA, MAX_DATA, MAX_HANDLES)
-                return packet(Tell.EXTENDED_REPLY, u32(request), *map(u64, numbers))
+                return packet(Response.EXTENDED_REPLY, u32(request), *map(u64, numbers))
             case "hardlink@openssh.com":
                 raise NotAllowedError("There are no links in a drop box.")
         raise UnsupportedError
@@ -270,11 +270,11 @@ def _place(fields: Fields) -> Place:
     return place_of(fields.text())
 
 
-def _attributes(request: int, facts: Facts) -> bytes:
-    return packet(Tell.ATTRS, u32(request), facts.attributes().packed())
+def _attributes(request: int, facts: DropAttributes) -> bytes:
+    return packet(Response.ATTRS, u32(request), facts.attributes().packed())
 
 
-def _time_of(facts: Facts, now_s: float) -> str:
+def _time_of(facts: DropAttributes, now_s: float) -> str:
     """Return when it was changed, as `ls -l` has it; in UTC, for who knows where the client is."""
     seconds = min(max(facts.mtime_ns // 1_000_000_000, 0), 0xFFFFFFFF)
     recent = abs(now_s - seconds) < _HALF_A_YEAR_S

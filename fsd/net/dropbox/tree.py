@@ -9,8 +9,8 @@ from __future__ import annotations
 import stat
 from dataclasses import dataclass
 
-from fsd.services.drops.session import DropBox, IncomingDrop, MyDrop
-from fskit.sftp.codes import Open
+from fsd.services.drops.session import DropSession, IncomingDrop, SessionDrop
+from fskit.sftp.codes import OpenFlag
 from fskit.sftp.packets import Attributes
 from fskit.sftp.status import UnsupportedError
 from fsproto.errors import ConflictError, ExistsError, NotAllowedError, NotFoundError
@@ -24,7 +24,7 @@ _FILE, _FOLDER = stat.S_IFREG | 0o600, stat.S_IFDIR | 0o700
 
 
 @dataclass(frozen=True)
-class Facts:
+class DropAttributes:
     """What is told of a file or folder."""
 
     mode: int
@@ -65,23 +65,23 @@ def path_of(place: Place) -> str:
 class DropTree:
     """The files and folders of one session."""
 
-    def __init__(self, box: DropBox, now_ns: int) -> None:
+    def __init__(self, box: DropSession, now_ns: int) -> None:
         """Take the session's drop box, and what time folders are to have."""
         self._box = box
         self._now_ns = now_ns
 
     # --- looking
 
-    def facts(self, place: Place) -> Facts:
+    def facts(self, place: Place) -> DropAttributes:
         """Return what is at a place; `NotFoundError` if nothing of this session is."""
         found = self._file(place)
         if found is not None:
             return found
         if self._is_folder(place):
-            return Facts(_FOLDER, 0, self._now_ns)
+            return DropAttributes(_FOLDER, 0, self._now_ns)
         raise _nothing(place)
 
-    def listing(self, place: Place) -> list[tuple[str, Facts]]:
+    def listing(self, place: Place) -> list[tuple[str, DropAttributes]]:
         """Return what is in a folder, by name; `NotFoundError` if there is no such folder."""
         if not self._is_folder(place):
             raise _nothing(place)
@@ -89,12 +89,12 @@ class DropTree:
         names = {one[deep] for one in self._all() if len(one) > deep and one[:deep] == place}
         return [(name, self.facts((*place, name))) for name in sorted(names)]
 
-    def _file(self, place: Place) -> Facts | None:
+    def _file(self, place: Place) -> DropAttributes | None:
         match self._box.found("/".join(place)):
             case IncomingDrop() as writing:
                 return _facts_of(writing)
-            case MyDrop() as mine:
-                return Facts(_FILE, mine.note.size, mine.note.mtime_ns)
+            case SessionDrop() as mine:
+                return DropAttributes(_FILE, mine.note.size, mine.note.mtime_ns)
         return None
 
     def _all(self) -> set[Place]:
@@ -159,18 +159,18 @@ class DropTree:
         self._box.forget_folder("/".join(old))
         self._box.make_folder("/".join(new))
 
-    def open(self, place: Place, flags: Open, wanted: Attributes) -> IncomingDrop:
+    def open(self, place: Place, flags: OpenFlag, wanted: Attributes) -> IncomingDrop:
         """Begin a drop; what is there can only be written anew, never read or gone on with."""
-        if not flags & Open.WRITE:
+        if not flags & OpenFlag.WRITE:
             raise NotAllowedError("What was dropped cannot be read back.")
         there = self._file(place)
-        if there is None and not flags & Open.CREATE:
+        if there is None and not flags & OpenFlag.CREATE:
             raise _nothing(place)
         if there is None:
             self._check_free(place)
-        elif flags & Open.EXCLUSIVE:
+        elif flags & OpenFlag.EXCLUSIVE:
             raise ExistsError(f"There is a '{for_terminal(path_of(place))}' already.")
-        elif not flags & Open.TRUNCATE:
+        elif not flags & OpenFlag.TRUNCATE:
             raise NotAllowedError(
                 "A drop that is complete cannot be written to any more.",
                 hint="Send all of it again, or remove it first.",
@@ -211,9 +211,11 @@ class DropTree:
             raise NotFoundError("A folder on the way there is a file.")
 
 
-def _facts_of(writing: IncomingDrop) -> Facts:
+def _facts_of(writing: IncomingDrop) -> DropAttributes:
     set_ns = writing.mtime_ns
-    return Facts(_FILE, writing.size, writing.began_ms * 1_000_000 if set_ns is None else set_ns)
+    return DropAttributes(
+        _FILE, writing.size, writing.began_ms * 1_000_000 if set_ns is None else set_ns
+    )
 
 
 def _nothing(place: Place) -> NotFoundError:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import paramiko
 
-from fsd.net.ssh.transport import BEGIN, Unusable
+from fsd.net.ssh.transport import BEGIN, UnusableKey
 from fsd.services.login.ssh_login import NO_KEY
 from fsproto import crypto
 
@@ -27,7 +27,7 @@ _REFUSED = int(paramiko.AUTH_FAILED)
 _NO_SHELL = "There is no shell here, and no command is run: fsd serves files alone."
 
 
-class House(Protocol):
+class ConnectionContext(Protocol):
     """What the rules are about: one guest's connection."""
 
     @property
@@ -51,10 +51,10 @@ class House(Protocol):
         """Have a channel speak with a drop box; return why not, if that cannot be."""
 
 
-class Rules(paramiko.ServerInterface):  # type: ignore[misc]
+class SshAuth(paramiko.ServerInterface):  # type: ignore[misc]
     """The rules of one connection."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: ConnectionContext) -> None:
         """Take whose they are."""
         self._house = house
         self._offered: tuple[str, bytes] | None = None
@@ -91,10 +91,10 @@ class Rules(paramiko.ServerInterface):  # type: ignore[misc]
         self._asked = None
         return _REFUSED
 
-    def check_auth_publickey(self, username: str, key: paramiko.PKey | Unusable) -> int:
+    def check_auth_publickey(self, username: str, key: paramiko.PKey | UnusableKey) -> int:
         """Have any key that can be read proved, whoever's it is; `proved` is called then."""
         self._asked = self._offered = None
-        if isinstance(key, Unusable) or _is_weak(key):
+        if isinstance(key, UnusableKey) or _is_weak(key):
             return _REFUSED
         self._offered = username, crypto.sha256(key.asbytes())
         return int(paramiko.AUTH_PARTIALLY_SUCCESSFUL)

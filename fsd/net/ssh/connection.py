@@ -20,16 +20,16 @@ import paramiko
 
 from fsd import logs
 from fsd.net.dropbox import WORDS
-from fsd.net.ssh.auth import MOST_CHANNELS, Rules
+from fsd.net.ssh.auth import MOST_CHANNELS, SshAuth
 from fsd.net.ssh.bridge import bridge
 from fsd.net.ssh.drop_channel import drop
 from fsd.net.ssh.transport import Transport
-from fsd.net.timing import DoorPolicy, until_answer
-from fsd.net.used_code import Voucher
-from fsd.services.drops.service import Drops, KeyHolder
+from fsd.net.timing import ListenerPolicy, until_answer
+from fsd.net.used_code import UsedCode
+from fsd.services.drops.service import DropService, KeyHolder
 from fsd.services.drops.session import DropSource
 from fsd.services.login.codes import CodeUsed
-from fsd.services.login.ssh_login import SshEntry, SshLogins
+from fsd.services.login.ssh_login import SshEntry, SshLoginService
 from fskit.sftp.status import sentence_of
 from fsproto import crypto
 from fsproto.errors import FsError, LoginRefused
@@ -44,36 +44,36 @@ _DROPS_ALONE = "That key may drop files, and nothing else."
 
 
 @dataclass(frozen=True)
-class Rooms:
+class SshServices:
     """What is behind the door."""
 
-    logins: SshLogins
-    drops: Drops
-    policy: DoorPolicy
+    logins: SshLoginService
+    drops: DropService
+    policy: ListenerPolicy
     pool: Executor
     """Threads for the database: as many strangers as there are wait for these few."""
     keys: list[paramiko.PKey]
-    native: Callable[[socket.socket, str, Voucher | None], None]
+    native: Callable[[socket.socket, str, UsedCode | None], None]
     """Serves the native protocol on a socket."""
-    enter: Callable[[Guest], bool]
+    enter: Callable[[SshConnection], bool]
     """Called when somebody got in; tells whether there is room for them."""
-    left: Callable[[Guest], None]
+    left: Callable[[SshConnection], None]
     """Called when a connection has ended."""
     counted: Callable[[str], None]
     """Called with what came of a login: `ok`, `refused` or `failed`."""
 
 
-class Guest:
+class SshConnection:
     """One connection, and who is at its other end."""
 
-    def __init__(self, rooms: Rooms, sock: socket.socket, address: str) -> None:
+    def __init__(self, rooms: SshServices, sock: socket.socket, address: str) -> None:
         """Take what is behind the door, the connection, and where it comes from."""
         self._rooms = rooms
         self._sock = sock
         self.address = address
         self.entry: Entry | None = None
         """Who got in: by which session, or by which key to drop files; None if nobody has yet."""
-        self.voucher: Voucher | None = None
+        self.voucher: UsedCode | None = None
         """Vouches for one native login inside, where a code was used up over this connection."""
         self.quiet_since = time.monotonic()
         """Since when no channel is open, as far as was looked."""
@@ -89,7 +89,7 @@ class Guest:
             return
         transport = Transport(self._sock, self._rooms.keys, self._ended)
         try:
-            transport.start_server(event=threading.Event(), server=Rules(self))
+            transport.start_server(event=threading.Event(), server=SshAuth(self))
         except RuntimeError:  # there is no room for a thread
             log.warning("no thread for a connection", extra={"address": self.address})
             self._ended()
@@ -125,7 +125,7 @@ class Guest:
         if not isinstance(entry, SshEntry):
             self._over.wait(until_answer(self._rooms.policy.refusal_s, asked))
             return False
-        self.voucher = Voucher(CodeUsed(entry.user_id))
+        self.voucher = UsedCode(CodeUsed(entry.user_id))
         return self._enter(entry)
 
     def try_key(self, user: str, ssh_key: bytes) -> bool:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import paramiko
 
-from fsd.net.dropbox.sftp_session import Conversation
+from fsd.net.dropbox.sftp_session import SftpSession
 from fsd.net.ssh.transport import BEGIN
-from fsd.services.drops.session import DropBox
+from fsd.services.drops.session import DropSession
 from fsproto.errors import FsError
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ _PIECE = 256 * 1024
 
 
 def drop(
-    channel: paramiko.Channel, box: DropBox, silence_s: float, left: Callable[[], None]
+    channel: paramiko.Channel, box: DropSession, silence_s: float, left: Callable[[], None]
 ) -> None:
     """Have a channel speak with a drop box once its request was answered, until either side ends.
 
@@ -32,7 +32,7 @@ def drop(
     def converse() -> None:
         try:
             with contextlib.suppress(OSError, EOFError):
-                Conversation(box).serve(lambda: bytes(channel.recv(_PIECE)), channel.sendall)
+                SftpSession(box).serve(lambda: bytes(channel.recv(_PIECE)), channel.sendall)
                 channel.send_exit_status(0)
         finally:
             with contextlib.suppress(OSError, EOFError):

@@ -19,15 +19,15 @@ import paramiko
 
 from fsd.auth.throttle import network_of
 from fsd.home.ssh_host_keys import SshHostKey
-from fsd.net.limits import WaitingRoom
+from fsd.net.limits import Unauthenticated
 from fsd.net.listen import accept, listen
-from fsd.net.server import NativeDoor
-from fsd.net.ssh.connection import Entry, Guest, Rooms
+from fsd.net.server import NativeServer
+from fsd.net.ssh.connection import Entry, SshConnection, SshServices
 from fsd.net.ssh.transport import quiet
-from fsd.net.timing import DoorPolicy, SshPolicy
-from fsd.net.used_code import Voucher
-from fsd.services.drops.service import Drops, KeyHolder
-from fsd.services.login.ssh_login import SshEntry, SshLogins
+from fsd.net.timing import ListenerPolicy, SshPolicy
+from fsd.net.used_code import UsedCode
+from fsd.services.drops.service import DropService, KeyHolder
+from fsd.services.login.ssh_login import SshEntry, SshLoginService
 from fsproto.errors import FsError
 
 log = logging.getLogger(__name__)
@@ -39,17 +39,17 @@ GOODBYE_S = 5.0
 _POOL = 8
 
 
-class SshDoor:
+class SshServer:
     """Listens for clients that speak SSH."""
 
     def __init__(
         self,
-        native: NativeDoor,
-        logins: SshLogins,
-        drops: Drops,
+        native: NativeServer,
+        logins: SshLoginService,
+        drops: DropService,
         keys: Sequence[SshHostKey],
         *,
-        policy: DoorPolicy,
+        policy: ListenerPolicy,
         own: SshPolicy,
         counted: Callable[[str], None],
     ) -> None:
@@ -67,22 +67,22 @@ class SshDoor:
         self._loop: asyncio.AbstractEventLoop
         self._rooms = self._built(logins)
         self._turns = policy.turns()
-        self._waiting: WaitingRoom[Guest] = WaitingRoom(
+        self._waiting: Unauthenticated[SshConnection] = Unauthenticated(
             most=policy.waiting, most_of_one=policy.waiting_of_one
         )
-        self._guests: dict[Guest, asyncio.Task[None]] = {}
+        self._guests: dict[SshConnection, asyncio.Task[None]] = {}
         self._listening: list[socket.socket] = []
         self._closing = False
         self._tasks: list[asyncio.Task[None]] = []
 
-    def renew(self, logins: SshLogins, policy: DoorPolicy, own: SshPolicy) -> None:
+    def renew(self, logins: SshLoginService, policy: ListenerPolicy, own: SshPolicy) -> None:
         """Take other parts for connections from now on; those there are keep theirs."""
         self._policy, self._own = policy, own
         self._rooms, self._turns = self._built(logins), policy.turns()
         self._waiting.limit(most=policy.waiting, most_of_one=policy.waiting_of_one)
 
-    def _built(self, logins: SshLogins) -> Rooms:
-        return Rooms(
+    def _built(self, logins: SshLoginService) -> SshServices:
+        return SshServices(
             logins,
             self._drops,
             self._policy,
@@ -134,14 +134,14 @@ class SshDoor:
     # --- on the event loop
 
     def _let_in(self, sock: socket.socket, address: str) -> None:
-        guest = Guest(self._rooms, sock, address)
+        guest = SshConnection(self._rooms, sock, address)
         self._guests[guest] = asyncio.create_task(self._receive(guest))
         crowded_out = self._waiting.enter(network_of(address), guest)
         if crowded_out is not None:
             crowded_out.hang_up()
             log.debug("made room for another", extra={"address": address})
 
-    async def _receive(self, guest: Guest) -> None:
+    async def _receive(self, guest: SshConnection) -> None:
         """Have a guest exchange keys when it is their turn, and show them out if they dawdle."""
         began = self._loop.time()
         try:
@@ -184,19 +184,19 @@ class SshDoor:
         held = {one for one in people if one.session_id in running}
         return held | self._drops.still_held(holders)
 
-    def _carried(self, sock: socket.socket, address: str, voucher: Voucher | None) -> None:
+    def _carried(self, sock: socket.socket, address: str, voucher: UsedCode | None) -> None:
         if self._closing:
             raise RuntimeError("the door is being closed")
         self._loop.call_soon_threadsafe(self._native.take_in, sock, address, voucher)
 
-    def _enter(self, guest: Guest) -> bool:
+    def _enter(self, guest: SshConnection) -> bool:
         """Count somebody in, who is a stranger no more; False if they are here too often."""
         self._loop.call_soon_threadsafe(self._waiting.leave, network_of(guest.address), guest)
         entries = [each.entry for each in list(self._guests) if each.entry is not None]
         here = Counter(entry.user_id for entry in entries)
         return guest.entry is not None and here[guest.entry.user_id] <= self._own.connections
 
-    def _left(self, guest: Guest) -> None:
+    def _left(self, guest: SshConnection) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended before
             self._loop.call_soon_threadsafe(self._gone, guest)
         if isinstance(guest.entry, SshEntry):
@@ -205,7 +205,7 @@ class SshDoor:
             except FsError as error:
                 log.warning("a session could not be ended: %s", error.sentence)
 
-    def _gone(self, guest: Guest) -> None:
+    def _gone(self, guest: SshConnection) -> None:
         self._waiting.leave(network_of(guest.address), guest)
         task = self._guests.pop(guest, None)
         if task is not None:

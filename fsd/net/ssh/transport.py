@@ -17,7 +17,7 @@ from paramiko.common import MSG_CHANNEL_REQUEST
 from paramiko.packet import Packetizer
 
 if TYPE_CHECKING:
-    from fsd.net.ssh.auth import Rules
+    from fsd.net.ssh.auth import SshAuth
 
 CIPHERS = (
     "aes128-gcm@openssh.com", "aes256-gcm@openssh.com",
@@ -54,7 +54,7 @@ BEGIN = "fs_begin"
 """Attribute of a channel: what is to be begun once its request was answered."""
 
 
-class Bounded(Packetizer):  # type: ignore[misc]
+class BoundedPacketizer(Packetizer):  # type: ignore[misc]
     """Packets, none of which is longer than any needs to be."""
 
     _greeted = 0
@@ -76,18 +76,18 @@ class Bounded(Packetizer):  # type: ignore[misc]
         return data
 
 
-class Unusable:
+class UnusableKey:
     """Stands for a key that cannot be read, which then is one that does not let in."""
 
 
-class Auth(AuthHandler):  # type: ignore[misc]
-    """Requests to log in; what they come to is decided by `Rules`."""
+class SshAuthHandler(AuthHandler):  # type: ignore[misc]
+    """Requests to log in; what they come to is decided by `SshAuth`."""
 
     _asked = 0
 
     @property
-    def _rules(self) -> Rules:
-        rules: Rules = self.transport.server_object
+    def _rules(self) -> SshAuth:
+        rules: SshAuth = self.transport.server_object
         return rules
 
     def _parse_userauth_request(self, m: paramiko.Message) -> None:
@@ -99,9 +99,9 @@ class Auth(AuthHandler):  # type: ignore[misc]
 
     def _generate_key_from_request(self, algorithm: str, keyblob: bytes) -> object:
         try:  # whoever offers a key of another kind may have another way in
-            return super()._generate_key_from_request(algorithm, keyblob) or Unusable()
+            return super()._generate_key_from_request(algorithm, keyblob) or UnusableKey()
         except Exception:  # noqa: BLE001 - whatever a library makes of a stranger's bytes
-            return Unusable()
+            return UnusableKey()
 
     def _parse_userauth_info_response(self, m: paramiko.Message) -> None:
         # paramiko would read as many answers as the client says there are, up to 2^32.
@@ -142,7 +142,7 @@ class Transport(paramiko.Transport):  # type: ignore[misc]
         self, sock: socket.socket, keys: list[paramiko.PKey], ended: Callable[[], None]
     ) -> None:
         """Take the connection, the host keys, and whom to tell of its end, in its own thread."""
-        super().__init__(sock, default_window_size=WINDOW, packetizer_class=Bounded)
+        super().__init__(sock, default_window_size=WINDOW, packetizer_class=BoundedPacketizer)
         sock.settimeout(_POLL_S)
         self._ended = ended
         options = self.get_security_options()
@@ -163,7 +163,7 @@ class Transport(paramiko.Transport):  # type: ignore[misc]
 
     def _parse_newkeys(self, m: paramiko.Message) -> None:
         if not self.initial_kex_done:  # not before: nobody logs in where nothing is secret yet
-            self.auth_handler = Auth(self)
+            self.auth_handler = SshAuthHandler(self)
         super()._parse_newkeys(m)
 
     def _queue_incoming_channel(self, channel: Any) -> None:  # noqa: ANN401 - paramiko's

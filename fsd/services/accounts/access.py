@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session as Db
 
-from fsd.audit.events import Event
+from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
 from fsd.auth import recovery_codes
 from fsd.auth.vault import Vault
@@ -22,7 +22,7 @@ from fsproto.types import Random
 
 
 @dataclass(frozen=True)
-class RunningSession:
+class SessionView:
     """A session that has not ended; times are Unix milliseconds."""
 
     id: int
@@ -37,7 +37,7 @@ class RunningSession:
     """`native`; `ssh`, or `ssh ` and the fingerprint of the key that it is bound to."""
 
 
-class Access:
+class AccessAdmin:
     """The administrator's use cases about the door; all calls block."""
 
     def __init__(
@@ -67,10 +67,10 @@ class Access:
             account = _held(db, name)
             if at_once:
                 setting = codes.replace(self._vault, account)
-                self._record(db, Event.SECRET_REPLACED, name, "at once")
+                self._record(db, AuditEvent.SECRET_REPLACED, name, "at once")
             else:
                 setting = codes.rotate(self._vault, account, self._now_ms())
-                self._record(db, Event.SECRET_ROTATED, name)
+                self._record(db, AuditEvent.SECRET_ROTATED, name)
             return Enrolment(name, setting)
 
     def recovery_codes(self, name: str) -> list[str]:
@@ -79,7 +79,7 @@ class Access:
         with self._database.write() as db:
             user_id = _held(db, name).user.id
             logins.replace_codes(db, user_id, recovery_codes.hashes(user_id, made), self._now_ms())
-            self._record(db, Event.RECOVERY_CODES_MADE, name)
+            self._record(db, AuditEvent.RECOVERY_CODES_MADE, name)
         return made
 
     def unlock(self, name: str) -> None:
@@ -88,15 +88,15 @@ class Access:
             state = _held(db, name).state
             state.failures, state.keyless_failures, state.locked_ms = 0, 0, None
             penalties.forget_user(db, name)
-            self._record(db, Event.ACCOUNT_UNLOCKED, name)
+            self._record(db, AuditEvent.ACCOUNT_UNLOCKED, name)
 
-    def sessions(self, name: str | None = None) -> list[RunningSession]:
+    def sessions(self, name: str | None = None) -> list[SessionView]:
         """Return the running sessions of one account, or of all, by name and age."""
         with self._database.read() as db:
             if name is not None:
                 find_user(db, name)
             return [
-                RunningSession(
+                SessionView(
                     each.id,
                     user,
                     each.created_ms,
@@ -120,7 +120,7 @@ class Access:
                         hint="'fsadmin sessions' shows all.",
                     )
                 sessions.end(db, number)
-                self._record(db, Event.SESSIONS_ENDED, running[number], f"session {number}")
+                self._record(db, AuditEvent.SESSIONS_ENDED, running[number], f"session {number}")
 
     def revoke_all(self, name: str) -> int:
         """End all sessions of an account; return how many were running."""
@@ -128,10 +128,10 @@ class Access:
             user = _held(db, name).user
             count = len(sessions.of_user(db, user.id, self._now_ms()))
             sessions.end_all(db, user.id)
-            self._record(db, Event.SESSIONS_ENDED, name, "all")
+            self._record(db, AuditEvent.SESSIONS_ENDED, name, "all")
         return count
 
-    def _record(self, db: Db, event: Event, name: str, detail: str = "") -> None:
+    def _record(self, db: Db, event: AuditEvent, name: str, detail: str = "") -> None:
         self._audit.record(db, event, actor=self._actor, subject=name, detail=detail)
 
 

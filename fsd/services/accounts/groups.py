@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Db
 
-from fsd.audit.events import Event
+from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
 from fsd.services.accounts.users import find_user, nobody
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.group_models import UserGroup
 from fsd.store.repos import groups, users
-from fsd.store.repos.groups import Member
+from fsd.store.repos.groups import GroupMembership
 from fsproto.errors import ExistsError, NotAllowedError, NotFoundError, UsageError
 from fsproto.limits import MAX_GROUP
 from fsproto.names import clean_group, for_terminal, is_user
@@ -29,16 +29,16 @@ MAX_NOTE = 256
 
 
 @dataclass(frozen=True)
-class GroupShown:
+class GroupView:
     """What an administrator may know of a group."""
 
     name: str
     note: str
     created_ms: int
-    members: list[Member]
+    members: list[GroupMembership]
 
 
-class Groups:
+class GroupAdmin:
     """The administrator's use cases about groups; all calls block."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Groups:
         self._actor = actor
         self._now_ms = now_ms
 
-    def add(self, name: str, note: str = "") -> GroupShown:
+    def add(self, name: str, note: str = "") -> GroupView:
         """Make a group with nobody in it; `ExistsError` if the name is taken."""
         clean_group(name)
         if len(note) > MAX_NOTE or not note.isprintable():
@@ -64,7 +64,7 @@ class Groups:
                 db.flush()
             except IntegrityError:  # made by somebody else just now
                 raise _taken(name) from None
-            self._record(db, Event.GROUP_ADDED, name)
+            self._record(db, AuditEvent.GROUP_ADDED, name)
             return self._shown(db, group)
 
     def remove(self, name: str) -> None:
@@ -72,14 +72,14 @@ class Groups:
         with self._database.write() as db:
             group = _held(db, name)
             db.delete(group)
-            self._record(db, Event.GROUP_REMOVED, name)
+            self._record(db, AuditEvent.GROUP_REMOVED, name)
 
-    def everything(self) -> list[GroupShown]:
+    def everything(self) -> list[GroupView]:
         """Return all groups by name."""
         with self._database.read() as db:
             return [self._shown(db, group) for group in groups.everything(db)]
 
-    def show(self, name: str) -> GroupShown:
+    def show(self, name: str) -> GroupView:
         """Return one group; `NotFoundError` if there is none of that name."""
         with self._database.read() as db:
             group = groups.by_name(db, name) if is_user(name) else None
@@ -87,7 +87,7 @@ class Groups:
                 raise _no_group(name)
             return self._shown(db, group)
 
-    def add_members(self, name: str, people: Sequence[str]) -> GroupShown:
+    def add_members(self, name: str, people: Sequence[str]) -> GroupView:
         """Put people into a group, all of them or, where one cannot be, none."""
         with self._database.write() as db:
             group = _held(db, name)
@@ -96,7 +96,7 @@ class Groups:
                     raise ExistsError(f"{user.name} is in the group {name} already; nobody was "
                                       "added.")  # fmt: skip
                 groups.put_in(db, group.id, user.id, self._now_ms())
-                self._record(db, Event.GROUP_MEMBER_ADDED, name, user.name)
+                self._record(db, AuditEvent.GROUP_MEMBER_ADDED, name, user.name)
             db.flush()
             if groups.count(db, group.id) > MAX_GROUP:
                 raise NotAllowedError(
@@ -105,7 +105,7 @@ class Groups:
                 )
             return self._shown(db, group)
 
-    def remove_members(self, name: str, people: Sequence[str]) -> GroupShown:
+    def remove_members(self, name: str, people: Sequence[str]) -> GroupView:
         """Take people out of a group, all of them or, where one is not in it, none."""
         with self._database.write() as db:
             group = _held(db, name)
@@ -116,14 +116,14 @@ class Groups:
                         hint=f"'fsadmin show-group {name}' shows who is.",
                     )
                 groups.take_out(db, group.id, user.id)
-                self._record(db, Event.GROUP_MEMBER_REMOVED, name, user.name)
+                self._record(db, AuditEvent.GROUP_MEMBER_REMOVED, name, user.name)
             return self._shown(db, group)
 
-    def _shown(self, db: Db, group: UserGroup) -> GroupShown:
+    def _shown(self, db: Db, group: UserGroup) -> GroupView:
         members = groups.members(db, group.id, self._now_ms())
-        return GroupShown(group.name, group.note, group.created_ms, members)
+        return GroupView(group.name, group.note, group.created_ms, members)
 
-    def _record(self, db: Db, event: Event, group: str, user: str = "") -> None:
+    def _record(self, db: Db, event: AuditEvent, group: str, user: str = "") -> None:
         self._audit.record(db, event, actor=self._actor, subject=user, detail=f"@{group}")
 
 

@@ -21,20 +21,20 @@ MAX_NOTE = 500
 
 
 @dataclass(frozen=True)
-class To(Generic[T]):
+class NewValue(Generic[T]):
     """What something is set to."""
 
     value: T
 
 
 @dataclass(frozen=True)
-class Terms:
+class AccountTerms:
     """What is set; what is None stays as it is."""
 
-    quota_bytes: To[int | None] | None = None
-    quota_files: To[int | None] | None = None
+    quota_bytes: NewValue[int | None] | None = None
+    quota_files: NewValue[int | None] | None = None
     """A number, `NO_LIMIT`, or (as None) what the settings say for everybody."""
-    expires_ms: To[int | None] | None = None
+    expires_ms: NewValue[int | None] | None = None
     """From when on nobody gets in, in Unix milliseconds; None: never."""
     note: str | None = None
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Db
 
-from fsd.audit.events import Event
+from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
 from fsd.auth.otp import OtpSetting, new_secret
 from fsd.auth.vault import Vault
 from fsd.blobs.base import BlobStore
 from fsd.services.accounts import handover
-from fsd.services.accounts.terms import Terms
-from fsd.services.files.key_log import LogKeeper
+from fsd.services.accounts.terms import AccountTerms
+from fsd.services.files.key_log import KeyLogWriter
 from fsd.services.files.uploads import drop_suspended
 from fsd.services.quota_policy import QuotaPolicy
 from fsd.store import models
@@ -24,7 +24,7 @@ from fsd.store.repos import groups, key_backups, logins, penalties, quotas, sess
 from fsproto.errors import ExistsError, NotFoundError, UsageError
 from fsproto.keys.identity import verify_bundle
 from fsproto.names import clean_user, for_terminal, is_user
-from fsproto.sealed.manifest import Kind
+from fsproto.sealed.manifest import NodeKind
 from fsproto.signed import Signed
 
 
@@ -37,7 +37,7 @@ class Enrolment:
 
 
 @dataclass(frozen=True)
-class Person:
+class AccountView:
     """What an administrator may know of an account."""
 
     name: str
@@ -86,7 +86,7 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Belongings:
+class Holdings:
     """What goes with an account, or its keys."""
 
     files: int
@@ -105,7 +105,7 @@ class Belongings:
         return f"files: {self.files}, stored bytes: {self.stored_bytes}, {shared}"
 
 
-class People:
+class UserAdmin:
     """The administrator's use cases; all calls block."""
 
     def __init__(
@@ -114,7 +114,7 @@ class People:
         vault: Vault,
         blobs: BlobStore,
         *,
-        log: LogKeeper,
+        log: KeyLogWriter,
         audit: AuditLog,
         actor: str,
         now_ms: Callable[[], int],
@@ -131,7 +131,13 @@ class People:
         self._quota = quota or QuotaPolicy()
 
     def add(
-        self, name: str, *, digits: int, period: int, algorithm: str, terms: Terms | None = None
+        self,
+        name: str,
+        *,
+        digits: int,
+        period: int,
+        algorithm: str,
+        terms: AccountTerms | None = None,
     ) -> Enrolment:
         """Add a person; `ExistsError` if the name is taken."""
         clean_user(name)
@@ -139,12 +145,12 @@ class People:
         with self._database.write() as db:
             if users.by_name(db, name):
                 raise _taken(name)
-            self._add(db, name, setting, terms or Terms())
+            self._add(db, name, setting, terms or AccountTerms())
         return Enrolment(name, setting)
 
     def add_all(
         self,
-        new: Sequence[tuple[str, Terms]],
+        new: Sequence[tuple[str, AccountTerms]],
         hand_out: Callable[[list[Enrolment]], None],
         *,
         digits: int,
@@ -172,7 +178,7 @@ class People:
         with self._database.read() as db:
             return {user.name for user in users.everybody(db)} & set(names)
 
-    def _add(self, db: Db, name: str, setting: OtpSetting, terms: Terms) -> None:
+    def _add(self, db: Db, name: str, setting: OtpSetting, terms: AccountTerms) -> None:
         if terms.ended(self._now_ms()):
             raise UsageError(f"The account of {name} would have expired already.")
         user = models.User(
@@ -194,25 +200,25 @@ class People:
         logins.begin(db, user.id)
         quotas.begin(db, user.id)
         terms.put(db, user)
-        self._record(db, Event.USER_ADDED, name, terms.told)
+        self._record(db, AuditEvent.USER_ADDED, name, terms.told)
 
-    def everybody(self) -> list[Person]:
+    def everybody(self) -> list[AccountView]:
         """Return all accounts by name."""
         with self._database.read() as db:
             return [self._person(db, user) for user in users.everybody(db)]
 
-    def show(self, name: str) -> Person:
+    def show(self, name: str) -> AccountView:
         """Return one account; `NotFoundError` if there is none of that name."""
         with self._database.read() as db:
             return self._person(db, find_user(db, name))
 
-    def change(self, name: str, terms: Terms) -> None:
+    def change(self, name: str, terms: AccountTerms) -> None:
         """Set the terms of an account; sessions end with it."""
         with self._database.write() as db:
             user = _held(db, name, tree=True)
             handover.check_open(db, user)
             terms.put(db, user)
-            self._record(db, Event.USER_CHANGED, name, terms.told)
+            self._record(db, AuditEvent.USER_CHANGED, name, terms.told)
 
     def set_disabled(self, name: str, *, disabled: bool) -> None:
         """Disable an account, which ends its sessions at once, or enable it again."""
@@ -222,14 +228,16 @@ class People:
             user.disabled = disabled
             if disabled:
                 sessions.end_all(db, user.id)
-            self._record(db, Event.USER_DISABLED if disabled else Event.USER_ENABLED, name)
+            self._record(
+                db, AuditEvent.USER_DISABLED if disabled else AuditEvent.USER_ENABLED, name
+            )
 
-    def belongings(self, name: str) -> Belongings:
+    def belongings(self, name: str) -> Holdings:
         """Return what would go with an account."""
         with self._database.read() as db:
             return _belongings(db, find_user(db, name))
 
-    def remove(self, name: str) -> Belongings:
+    def remove(self, name: str) -> Holdings:
         """Delete an account with everything it owns; return what that was."""
         with self._database.write() as db:
             user = _held(db, name, tree=True)
@@ -242,11 +250,11 @@ class People:
                 self._log.reset(db, user.name)
             self._leave_groups(db, user)
             db.delete(user)
-            self._record(db, Event.USER_REMOVED, name, gone.told)
+            self._record(db, AuditEvent.USER_REMOVED, name, gone.told)
         self._delete_content(owner, roots)
         return gone
 
-    def hand_over(self, name: str, heir: str) -> Belongings:
+    def hand_over(self, name: str, heir: str) -> Holdings:
         """Close an account for good, and have what it holds count in the quota of another.
 
         Its name, keys and tree stay, for whoever sees something of it. `NotAllowedError` if the
@@ -264,14 +272,14 @@ class People:
             what = _belongings(db, user)
             self._leave_groups(db, user)
             roots = handover.close(db, user, other, self._now_ms())
-            self._record(db, Event.USER_HANDED_OVER, name, f"to {heir}; {what.told}")
+            self._record(db, AuditEvent.USER_HANDED_OVER, name, f"to {heir}; {what.told}")
             owner = user.id
         self._delete_content(owner, roots)
         return what
 
     def _leave_groups(self, db: Db, user: models.User) -> None:
         for group in groups.leave_all(db, user.id):
-            self._record(db, Event.GROUP_MEMBER_REMOVED, user.name, f"@{group}")
+            self._record(db, AuditEvent.GROUP_MEMBER_REMOVED, user.name, f"@{group}")
 
     def reset_keys(self, name: str) -> None:
         """Forget an account's public keys and its tree, so that the person can enrol anew.
@@ -292,11 +300,11 @@ class People:
             self._log.reset(db, user.name)
             key_backups.drop(db, user.id)
             sessions.end_all(db, user.id)
-            self._record(db, Event.KEYS_RESET, name, gone.told)
+            self._record(db, AuditEvent.KEYS_RESET, name, gone.told)
             owner = user.id
         self._delete_content(owner, roots)
 
-    def _record(self, db: Db, event: Event, name: str, detail: str = "") -> None:
+    def _record(self, db: Db, event: AuditEvent, name: str, detail: str = "") -> None:
         self._audit.record(db, event, actor=self._actor, subject=name, detail=detail)
 
     def _delete_content(self, owner: int, roots: list[bytes]) -> None:
@@ -304,7 +312,7 @@ class People:
             self._blobs.delete(root)
         drop_suspended(self._blobs, owner)
 
-    def _person(self, db: Db, user: models.User) -> Person:
+    def _person(self, db: Db, user: models.User) -> AccountView:
         bundle = users.bundle(db, user.id)
         shown = None
         if bundle is not None:
@@ -314,7 +322,7 @@ class People:
         state, quota = logins.state(db, user.id), quotas.get(db, user.id)
         handover = quotas.handover(db, user.id)
         own = quota is not None and (quota.most_bytes, quota.most_files) != (None, None)
-        return Person(
+        return AccountView(
             name=user.name,
             disabled=user.disabled,
             expires_ms=user.expires_ms,
@@ -333,8 +341,8 @@ class People:
             new_secret_ms=state.next_since_ms,
             recovery_codes=logins.codes_left(db, user.id),
             sessions=len(sessions.of_user(db, user.id, self._now_ms())),
-            files=kinds.get(Kind.FILE, 0),
-            folders=kinds.get(Kind.FOLDER, 0),
+            files=kinds.get(NodeKind.FILE, 0),
+            folders=kinds.get(NodeKind.FOLDER, 0),
             stored_bytes=stored,
             used_bytes=quota.used_bytes if quota is not None else 0,
             quota_bytes=self._quota.bytes_of(quota),
@@ -345,10 +353,10 @@ class People:
         )
 
 
-def _belongings(db: Db, user: models.User) -> Belongings:
+def _belongings(db: Db, user: models.User) -> Holdings:
     kinds, stored = users.usage(db, user.id)
-    files, folders = kinds.get(Kind.FILE, 0), kinds.get(Kind.FOLDER, 0)
-    return Belongings(files, folders, stored, *shares.extent(db, user.id))
+    files, folders = kinds.get(NodeKind.FILE, 0), kinds.get(NodeKind.FOLDER, 0)
+    return Holdings(files, folders, stored, *shares.extent(db, user.id))
 
 
 def _taken(name: str) -> ExistsError:

@@ -18,7 +18,7 @@ WINDOW = 4 << 20
 """Bytes that may have come before those that belong in front of them."""
 
 
-class SealedOnTheFly:
+class StreamingEncryptor:
     """Seals what is written to it, from its beginning to its end."""
 
     def __init__(

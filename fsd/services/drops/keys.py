@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Db
 
-from fsd.audit.events import Event
+from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
 from fsd.services.accounts.users import find_user
 from fsd.store.drop_models import DropKey
@@ -32,7 +32,7 @@ class KnownKey:
     added_ms: int
 
 
-class DropKeyring:
+class DropKeyAdmin:
     """The administrator's use cases about these keys; all calls block."""
 
     def __init__(
@@ -68,7 +68,7 @@ class DropKeyring:
                 drops.add_key(db, row)
             except IntegrityError:  # added by somebody else just now
                 raise _taken("somebody") from None
-            self._record(db, Event.DROP_KEY_ADDED, name, known.fingerprint)
+            self._record(db, AuditEvent.DROP_KEY_ADDED, name, known.fingerprint)
         return known
 
     def listed(self, name: str | None = None) -> list[KnownKey]:
@@ -92,10 +92,10 @@ class DropKeyring:
             user, one = found
             known = KnownKey(user.name, one.fingerprint, one.kind, one.label, one.added_ms)
             drops.remove_key(db, fingerprint)
-            self._record(db, Event.DROP_KEY_REMOVED, user.name, fingerprint)
+            self._record(db, AuditEvent.DROP_KEY_REMOVED, user.name, fingerprint)
         return known
 
-    def _record(self, db: Db, event: Event, name: str, detail: str) -> None:
+    def _record(self, db: Db, event: AuditEvent, name: str, detail: str) -> None:
         self._audit.record(db, event, actor=self._actor, subject=name, detail=detail)
 
 

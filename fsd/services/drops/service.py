@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session as Db
 
-from fsd.audit.events import Event
+from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
 from fsd.blobs.base import BlobStore
-from fsd.services.drops.session import DropBox, DropSource, Finished
+from fsd.services.drops.session import DropSession, DropSource, FinishedDrop
 from fsd.services.login.own_account import Principal
 from fsd.services.paging import parts
 from fsd.store import models
@@ -40,7 +40,7 @@ from fsproto.errors import (
 from fsproto.keys.identity import VerifiedBundle, verify_bundle
 from fsproto.limits import MAX_DROP_NAME, MAX_DROPS_NAMED
 from fsproto.messages.base import Done
-from fsproto.messages.drops import Drops as Waiting
+from fsproto.messages.drops import Drops
 from fsproto.names import is_user
 from fsproto.signed import Signed
 from fsproto.types import DropId, Hash, Random, Root, Salt
@@ -97,7 +97,7 @@ class KeyHolder:
         return DropSource(address, self.fingerprint, self.label)
 
 
-class Drops:
+class DropService:
     """The drop boxes of all people; all calls block, none knows of sockets."""
 
     def __init__(
@@ -119,7 +119,7 @@ class Drops:
         self.random = random
         self._lock = threading.Lock()
         self._under_way: dict[int, int] = {}
-        self._sessions: dict[tuple[int, bytes, DropSource, str], DropBox] = {}
+        self._sessions: dict[tuple[int, bytes, DropSource, str], DropSession] = {}
 
     # --- who uploads
 
@@ -141,7 +141,7 @@ class Drops:
         with self._database.read() as db:
             return {one for one in holders if self._holder(db, one.fingerprint) == one}
 
-    def enter(self, user: str, source: DropSource, session: str = "") -> DropBox:
+    def enter(self, user: str, source: DropSource, session: str = "") -> DropSession:
         """Begin a session that drops for a person; who that is was found out by the door.
 
         Connections that give the same `session`, of the same source, share one: it goes on until
@@ -162,7 +162,7 @@ class Drops:
             which = (user_id, verified.hash, source, session)
             box = self._sessions.get(which) if session else None
             if box is None:
-                box = DropBox(self, user_id, verified, source)
+                box = DropSession(self, user_id, verified, source)
                 if session:
                     self._sessions[which] = box
             else:
@@ -171,7 +171,7 @@ class Drops:
             one.close()
         return box
 
-    def leave(self, box: DropBox) -> None:
+    def leave(self, box: DropSession) -> None:
         """Note that a connection has left a session."""
         with self._lock:
             box.users -= 1
@@ -180,7 +180,7 @@ class Drops:
         if not goes_on:
             box.close()
 
-    def _forgotten(self) -> list[DropBox]:
+    def _forgotten(self) -> list[DropSession]:
         """Take out the sessions that nobody has come back to; they are to be closed."""
         until = self.now_ms() - LINGER_MS
         over = {w: b for w, b in self._sessions.items() if b.users <= 0 and b.left_ms < until}
@@ -213,7 +213,7 @@ class Drops:
             else:
                 self._under_way.pop(user_id, None)
 
-    def commit(self, box: DropBox, made: Finished, instead: list[DropId]) -> None:
+    def commit(self, box: DropSession, made: FinishedDrop, instead: list[DropId]) -> None:
         """Make a drop known, in place of others of the same session; it is durable already."""
         data = made.data
         try:
@@ -225,7 +225,7 @@ class Drops:
                 logins.notify(db, box.user_id, NOTICE, made.arrived_ms, box.source.address)
                 self._audit.record(
                     db,
-                    Event.DROPPED,
+                    AuditEvent.DROPPED,
                     actor=box.source.actor(box.user),
                     subject=box.user,
                     address=box.source.address,
@@ -238,7 +238,9 @@ class Drops:
         for root in gone:
             self.blobs.delete(root)
 
-    def change_notes(self, box: DropBox, notes: dict[DropId, bytes], instead: list[DropId]) -> None:
+    def change_notes(
+        self, box: DropSession, notes: dict[DropId, bytes], instead: list[DropId]
+    ) -> None:
         """Give drops of a session other notes; `NotFoundError` if one is not there any more."""
         with self._database.write() as db:
             gone = rows.remove(db, instead)
@@ -250,7 +252,7 @@ class Drops:
         for root in gone:
             self.blobs.delete(root)
 
-    def take_back(self, box: DropBox, drop: DropId) -> None:
+    def take_back(self, box: DropSession, drop: DropId) -> None:
         """Delete a drop of a session; one that was accepted meanwhile is gone already."""
         with self._database.write() as db:
             gone = rows.remove(db, rows.of_user(db, box.user_id, [drop]))
@@ -259,12 +261,12 @@ class Drops:
 
     # --- the person it is for
 
-    def waiting(self, who: Principal) -> list[Waiting]:
+    def waiting(self, who: Principal) -> list[Drops]:
         """Return what waits for who asks."""
         with self._database.read() as db:
             found = [_drop(drop, blob) for drop, blob in rows.waiting(db, who.user_id)]
         cut = parts(found, lambda one: len(one.wrapped) + len(one.note))
-        return [Waiting(part, more) for part, more in cut]
+        return [Drops(part, more) for part, more in cut]
 
     def remove(self, who: Principal, drops: list[DropId]) -> Done:
         """Delete drops for who asks; what is not there is no error."""
@@ -275,7 +277,7 @@ class Drops:
             gone = rows.remove(db, mine)
             if mine:
                 detail = f"{len(mine)}"
-                self._audit.record_own(db, Event.DROPS_REMOVED, who, detail)
+                self._audit.record_own(db, AuditEvent.DROPS_REMOVED, who, detail)
         for root in gone:
             self.blobs.delete(root)
         return Done()
@@ -309,7 +311,7 @@ class Drops:
                 hint="They make room with 'fsclient inbox accept' or 'inbox reject'.",
             )
 
-    def _store(self, db: Db, box: DropBox, made: Finished) -> None:
+    def _store(self, db: Db, box: DropSession, made: FinishedDrop) -> None:
         blob = {
             "root": made.content.root,
             "owner_id": box.user_id,

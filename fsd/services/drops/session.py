@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from fsd.services.drops.incoming import SealedOnTheFly
+from fsd.services.drops.incoming import StreamingEncryptor
 from fsproto import crypto
 from fsproto.drop import DROP_ID_SIZE, DropContent, DropKeys, DropNote, seal_note, wrap_drop
 from fsproto.errors import (
@@ -27,7 +27,7 @@ from fsproto.sealed import integrity
 from fsproto.types import DropId, Salt
 
 if TYPE_CHECKING:
-    from fsd.services.drops.service import Drops
+    from fsd.services.drops.service import DropService
 
 MOST_REMEMBERED = 10_000
 """Drops that one session can still list, rename and take back."""
@@ -49,7 +49,7 @@ class DropSource:
 
 
 @dataclass(frozen=True)
-class MyDrop:
+class SessionDrop:
     """A drop as the session that uploaded it knows it."""
 
     drop: DropId
@@ -60,7 +60,7 @@ class MyDrop:
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedDrop:
     """All that is stored of a drop."""
 
     drop: DropId
@@ -73,9 +73,9 @@ class Finished:
 
 
 class IncomingDrop:
-    """A drop while it comes; made by `DropBox.begin`."""
+    """A drop while it comes; made by `DropSession.begin`."""
 
-    def __init__(self, box: DropBox, service: Drops, name: str) -> None:
+    def __init__(self, box: DropSession, service: DropService, name: str) -> None:
         """Take whose it is and what it is called."""
         self._box = box
         self._service = service
@@ -91,7 +91,7 @@ class IncomingDrop:
         self._wrapped = wrap_drop(self._drop, secret, box.bundle, random)
         self._note_key = keys.note_key
         most = service.policy.largest_mib << 20
-        self._content = SealedOnTheFly(service.blobs, self._drop, keys.file_key, salt, most)
+        self._content = StreamingEncryptor(service.blobs, self._drop, keys.file_key, salt, most)
         self._over = False
         self._failed = False
 
@@ -101,7 +101,7 @@ class IncomingDrop:
         return self._content.size
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
-        """Take bytes: see `SealedOnTheFly.write`. After an error, nothing becomes a drop of it."""
+        """Take bytes: see `StreamingEncryptor.write`. After an error it makes no drop."""
         self._must_go_on()
         try:
             self._content.write(offset, data)
@@ -136,15 +136,15 @@ class IncomingDrop:
         size = self.size
         note = DropNote(self.name, size, mtime_ns, now, source.key, source.label, source.address)
         sealed = seal_note(self._note_key, self._drop, content, note, service.random)
-        made = Finished(self._drop, content, self._wrapped, sealed, now, data)
-        self._box.commit(made, MyDrop(self._drop, content, note, self._note_key))
+        made = FinishedDrop(self._drop, content, self._wrapped, sealed, now, data)
+        self._box.commit(made, SessionDrop(self._drop, content, note, self._note_key))
 
     def _must_go_on(self) -> None:
         if self._over:
             raise ConflictError("This drop is over.")
 
 
-class DropBox:
+class DropSession:
     """What one session drops for one person; any thread may call.
 
     Several connections may share it: clients open more than one, and look on one of them for what
@@ -152,9 +152,9 @@ class DropBox:
     """
 
     def __init__(
-        self, service: Drops, user_id: int, bundle: VerifiedBundle, source: DropSource
+        self, service: DropService, user_id: int, bundle: VerifiedBundle, source: DropSource
     ) -> None:
-        """Take for whom, sealed to which keys, and who drops; made by `Drops.enter` alone."""
+        """Take for whom, sealed to which keys, and who drops; made by `DropService.enter` alone."""
         self._service = service
         self.user_id = user_id
         self.user = bundle.body.user
@@ -162,13 +162,13 @@ class DropBox:
         cut = source.label[:MAX_DROP_TEXT], source.address[:MAX_DROP_TEXT]
         self.source = DropSource(cut[1], source.key[:MAX_DROP_TEXT], cut[0])
         self._lock = threading.RLock()
-        self._mine: dict[str, MyDrop] = {}
+        self._mine: dict[str, SessionDrop] = {}
         self._open: dict[str, IncomingDrop] = {}
         self._folders: Counter[str] = Counter()
         """How many of both lie in each folder, or in one further down."""
         self._made: set[str] = set()
         self.users = 1
-        """Connections that share it; counted by `Drops`."""
+        """Connections that share it; counted by `DropService`."""
         self.left_ms = 0
         """Since when nobody does."""
 
@@ -194,7 +194,7 @@ class DropBox:
             self._folders.update(_above(name))
             return one
 
-    def mine(self) -> dict[str, MyDrop]:
+    def mine(self) -> dict[str, SessionDrop]:
         """Return what this session has dropped, by name."""
         with self._lock:
             return dict(self._mine)
@@ -204,7 +204,7 @@ class DropBox:
         with self._lock:
             return dict(self._open)
 
-    def found(self, name: str) -> IncomingDrop | MyDrop | None:
+    def found(self, name: str) -> IncomingDrop | SessionDrop | None:
         """Return what this session drops, or has dropped, under a name."""
         with self._lock:
             return self._open.get(name) or self._mine.get(name)
@@ -286,7 +286,7 @@ class DropBox:
 
     # --- for what is under way
 
-    def commit(self, made: Finished, mine: MyDrop) -> None:
+    def commit(self, made: FinishedDrop, mine: SessionDrop) -> None:
         """Make a drop known, in place of one of the same name."""
         with self._lock:
             before = self._mine.get(mine.note.name)
@@ -300,7 +300,7 @@ class DropBox:
             self._folders.subtract(_above(one.name))
         self._service.release(self.user_id)
 
-    def _note(self, name: str, one: MyDrop) -> None:
+    def _note(self, name: str, one: SessionDrop) -> None:
         if name not in self._mine:
             self._folders.update(_above(name))
         self._mine[name] = one
@@ -309,16 +309,16 @@ class DropBox:
         if self._mine.pop(name, None) is not None:
             self._folders.subtract(_above(name))
 
-    def _found(self, name: str) -> MyDrop:
+    def _found(self, name: str) -> SessionDrop:
         found = self._mine.get(name)
         if found is None:
             raise NotFoundError(f"There is no '{for_terminal(name)}' of this session.")
         return found
 
-    def _noted(self, was: MyDrop, note: DropNote) -> MyDrop:
-        return MyDrop(was.drop, was.content, note, was.note_key)
+    def _noted(self, was: SessionDrop, note: DropNote) -> SessionDrop:
+        return SessionDrop(was.drop, was.content, note, was.note_key)
 
-    def _sealed(self, drops: dict[str, MyDrop]) -> dict[DropId, bytes]:
+    def _sealed(self, drops: dict[str, SessionDrop]) -> dict[DropId, bytes]:
         random = self._service.random
         return {
             one.drop: seal_note(one.note_key, one.drop, one.content, one.note, random)

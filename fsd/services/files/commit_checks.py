@@ -15,16 +15,16 @@ from fsproto.errors import ConflictError, NotAllowedError, NotFoundError, Remote
 from fsproto.limits import MAX_COMMIT_NODES, MAX_INLINE_BLOB
 from fsproto.messages.files import Commit, InlineBlob, Removal
 from fsproto.packing import unpack
-from fsproto.proofs.prefix_tree import Entry, PrefixTree
+from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed.folder import FolderState, VerifiedState, verify_state
 from fsproto.sealed.integrity import blob_root
-from fsproto.sealed.manifest import Content, Kind, VerifiedManifest, verify_author
+from fsproto.sealed.manifest import Content, NodeKind, VerifiedManifest, verify_author
 from fsproto.signed import Verifier
 from fsproto.types import NO_HASH, NO_TOKEN, NodeId, Token
 
 
 @dataclass
-class Change:
+class VerifiedCommit:
     """A commit whose signatures, shapes and small blobs were checked."""
 
     states: dict[NodeId, VerifiedState] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Change:
     """The next member lists, by node."""
 
     @classmethod
-    def verified(cls, who: Principal, ask: Commit) -> Change:
+    def verified(cls, who: Principal, ask: Commit) -> VerifiedCommit:
         """Check a commit by itself; `SignatureError` or `RemoteProtocolError` if it is bad."""
         if max(len(ask.manifests) + len(ask.removals), len(ask.blobs)) > MAX_COMMIT_NODES:
             raise RemoteProtocolError("That commit changes too much at once.")
@@ -84,7 +84,7 @@ class Change:
         return (
             manifest is not None
             and manifest.body.version == 1
-            and manifest.body.kind is Kind.FOLDER
+            and manifest.body.kind is NodeKind.FOLDER
         )
 
     def standing_folders(self) -> list[NodeId]:
@@ -132,13 +132,13 @@ def check_tokens(tokens: Iterable[Token]) -> None:
         raise RemoteProtocolError("A name's token has 32 bytes.")
 
 
-def check_versions(owner_id: int, change: Change, before: dict[bytes, models.Node]) -> None:
+def check_versions(owner_id: int, change: VerifiedCommit, before: dict[bytes, models.Node]) -> None:
     """Check that each manifest follows the one before it and changes only what may change."""
     for node, manifest in change.manifests.items():
         body, row = manifest.body, before.get(node)
         if row is None:
             fits = body.version == 1 and body.previous == NO_HASH
-            fits &= body.kind is Kind.FILE or node in change.states
+            fits &= body.kind is NodeKind.FILE or node in change.states
         else:
             if row.owner_id != owner_id:
                 raise NotFoundError("There is no such file or folder.")
@@ -153,7 +153,7 @@ def _is_root(row: models.Node) -> bool:
     return row.parent_id is None and row.removed_from is None
 
 
-def check_generations(change: Change, before: dict[bytes, models.Node]) -> None:
+def check_generations(change: VerifiedCommit, before: dict[bytes, models.Node]) -> None:
     """Refuse what is written under an older key than the one a folder has by now."""
     now = change.generations(before)
     for folder, state in change.states.items():
@@ -167,7 +167,7 @@ def check_generations(change: Change, before: dict[bytes, models.Node]) -> None:
         renewed = body.generation != was
         if renewed and (row is None or body.generation != was + 1):
             raise RemoteProtocolError("A node takes one new key at a time.")
-        if renewed and body.kind is Kind.FOLDER and node not in change.states:
+        if renewed and body.kind is NodeKind.FOLDER and node not in change.states:
             raise RemoteProtocolError("A folder that takes a new key needs a new state.")
 
 
@@ -199,17 +199,19 @@ def check_content(
         raise RemoteProtocolError("A manifest names content that belongs to another version.")
 
 
-def changed_trees(change: Change, old: Mapping[NodeId, PrefixTree]) -> dict[NodeId, PrefixTree]:
+def changed_trees(
+    change: VerifiedCommit, old: Mapping[NodeId, PrefixTree]
+) -> dict[NodeId, PrefixTree]:
     """Apply the change to the trees; refuse it unless they get the roots that were signed."""
     trees = {folder: old.get(folder, PrefixTree()) for folder in change.states}
-    changes: dict[NodeId, dict[Token, Entry | None]] = {folder: {} for folder in trees}
+    changes: dict[NodeId, dict[Token, FolderEntry | None]] = {folder: {} for folder in trees}
     for folder, token in ((removal.folder, removal.token) for removal in change.removals):
         if token in changes[folder] or trees[folder].get(token) is None:
             raise ConflictError("What was to be removed is not there any more.")
         changes[folder][token] = None
     for manifest in change.manifests.values():
         body = manifest.body
-        changes[body.parent][body.token] = Entry(body.token, body.node, manifest.hash)
+        changes[body.parent][body.token] = FolderEntry(body.token, body.node, manifest.hash)
     new = {folder: tree.update(changes[folder]) for folder, tree in trees.items()}
     if any(new[folder].root != state.body.root for folder, state in change.states.items()):
         raise RemoteProtocolError("A folder's new state does not follow from the change.")
@@ -217,7 +219,7 @@ def changed_trees(change: Change, old: Mapping[NodeId, PrefixTree]) -> dict[Node
 
 
 def displaced(
-    change: Change,
+    change: VerifiedCommit,
     old: dict[NodeId, PrefixTree],
     before: dict[bytes, models.Node],
     new: dict[NodeId, PrefixTree],
@@ -242,7 +244,7 @@ def displaced(
 
 
 def check_hangs_on_something(
-    change: Change, node: NodeId, before: dict[bytes, models.Node]
+    change: VerifiedCommit, node: NodeId, before: dict[bytes, models.Node]
 ) -> None:
     """Refuse new folders that lie only in one another, where no path leads to."""
     seen = set()

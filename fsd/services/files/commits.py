@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable
 
 from sqlalchemy.orm import Session as Db
 
-from fsd.audit.events import Event
+from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
 from fsd.blobs.base import BlobStore
 from fsd.services.files.commit_checks import (
-    Change,
+    VerifiedCommit,
     changed_trees,
     check_content,
     check_generations,
@@ -51,7 +51,7 @@ from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, Found, InlineBlob, Listed, Stale
 from fsproto.proofs.merkle import tree_root
 from fsproto.proofs.prefix_tree import PrefixTree
-from fsproto.sealed.manifest import Kind
+from fsproto.sealed.manifest import NodeKind
 from fsproto.signed import Signed
 from fsproto.types import NO_HASH, Hash, NodeId, Root, Token
 
@@ -59,7 +59,7 @@ _HEADS = 10_000
 """Heads that are remembered to be true; each has 40 bytes."""
 
 
-class Files:
+class FileService:
     """Looking at folders and changing them; all calls block, none knows of sockets."""
 
     def __init__(
@@ -101,7 +101,7 @@ class Files:
 
     def commit(self, who: Principal, ask: Commit) -> Done | Stale:
         """Change folders, all of it or nothing; `Stale` if somebody was quicker."""
-        change = Change.verified(who, ask)
+        change = VerifiedCommit.verified(who, ask)
         with self._database.write() as db:
             quotas.hold(db, quotas.owner_of(db, change.standing_folders()) or who.user_id)
             current = nodes.states_for_update(db, change.states)
@@ -133,7 +133,7 @@ class Files:
         return tree
 
     def _stale(
-        self, db: Db, who: Principal, change: Change, current: dict[bytes, StoredState]
+        self, db: Db, who: Principal, change: VerifiedCommit, current: dict[bytes, StoredState]
     ) -> Stale:
         found = []
         for folder, state in current.items():
@@ -143,7 +143,7 @@ class Files:
 
     # --- changing
 
-    def _stage(self, db: Db, who: Principal, change: Change) -> None:
+    def _stage(self, db: Db, who: Principal, change: VerifiedCommit) -> None:
         """Keep the small blobs that came with a commit that was not made."""
         known = blob_rows.known(db, list(change.blobs))
         self._keep(
@@ -173,7 +173,7 @@ class Files:
         self,
         db: Db,
         who: Principal,
-        change: Change,
+        change: VerifiedCommit,
         current: dict[bytes, StoredState],
     ) -> tuple[dict[NodeId, PrefixTree], list[bytes]]:
         """Store a change that fits; return the new trees and the blobs to be deleted."""
@@ -219,12 +219,12 @@ class Files:
         body = new.members.body
         people = ", ".join(f"{one.user} ({one.role.name.lower()})" for one in body.members)
         detail = f"{body.node.hex()} with {people or 'nobody'}"
-        self._audit.record_own(db, Event.SHARED, who, detail)
+        self._audit.record_own(db, AuditEvent.SHARED, who, detail)
 
     def _let_go(
         self,
         db: Db,
-        change: Change,
+        change: VerifiedCommit,
         current: dict[bytes, StoredState],
         trees: tuple[dict[NodeId, PrefixTree], dict[NodeId, PrefixTree]],
         gone_from: dict[bytes, tuple[NodeId, Token]],
@@ -252,7 +252,7 @@ class Files:
         versions.set_aside(db, departures, self._now_ms())
         return []
 
-    def _check_log_heads(self, db: Db, change: Change) -> None:
+    def _check_log_heads(self, db: Db, change: VerifiedCommit) -> None:
         """Refuse heads of the key log that it never had: readers would take it for a fork."""
         unknown = change.log_heads() - self._true_heads
         if not unknown:
@@ -271,7 +271,7 @@ class Files:
         db: Db,
         who: Principal,
         owner_id: int,
-        change: Change,
+        change: VerifiedCommit,
         before: dict[bytes, models.Node],
     ) -> None:
         """Give each file of the change its blob; refuse content that is not there."""
@@ -298,7 +298,7 @@ class Files:
         blob_rows.assign(db, owner_id, staged)
 
     def _write(
-        self, db: Db, owner_id: int, change: Change, before: dict[bytes, models.Node]
+        self, db: Db, owner_id: int, change: VerifiedCommit, before: dict[bytes, models.Node]
     ) -> list[bytes]:
         """Store manifests and states; return blobs that are kept no more."""
         keep = self._keeping.keep_versions
@@ -310,7 +310,7 @@ class Files:
         manifests = change.manifests.values()
         nodes.insert_all(db, owner_id, [m for m in manifests if m.body.node not in before])
         changed = [m for m in manifests if m.body.node in before]
-        forget = [m.body.node for m in changed if not keep or m.body.kind is Kind.FOLDER]
+        forget = [m.body.node for m in changed if not keep or m.body.kind is NodeKind.FOLDER]
         nodes.replace_all(db, changed, forget=forget)
         nodes.put_states(db, list(change.states.values()))
         if not keep:
@@ -321,7 +321,7 @@ class Files:
         return versions.trim(db, newest, keep)
 
     def _check_renewed_lists(
-        self, db: Db, change: Change, before: dict[bytes, models.Node]
+        self, db: Db, change: VerifiedCommit, before: dict[bytes, models.Node]
     ) -> None:
         """See to it that who is shown a node can open the key that it takes."""
         renewed = [
@@ -336,14 +336,16 @@ class Files:
                 "Something in there is shared on its own; only its owner can give it a new key."
             )
 
-    def _check_no_cycle(self, db: Db, change: Change, before: dict[bytes, models.Node]) -> None:
+    def _check_no_cycle(
+        self, db: Db, change: VerifiedCommit, before: dict[bytes, models.Node]
+    ) -> None:
         """Refuse to move a folder into itself, which would cut it off from every root."""
         for node, manifest in change.manifests.items():
             row = before.get(node)
             if row is None:
                 check_hangs_on_something(change, node, before)
                 continue
-            if row.kind != Kind.FOLDER:
+            if row.kind != NodeKind.FOLDER:
                 continue
             above = nodes.ancestors(db, manifest.body.node, MAX_PATH_PARTS + 1)
             if node in above or len(above) > MAX_PATH_PARTS:
@@ -351,7 +353,7 @@ class Files:
 
 
 def _brought_back(
-    db: Db, who: Principal, change: Change, before: dict[bytes, models.Node]
+    db: Db, who: Principal, change: VerifiedCommit, before: dict[bytes, models.Node]
 ) -> list[bytes]:
     """Return the removed nodes that get a place; raise unless one may change where they were."""
     back = [row for row in before.values() if row.removed_from and row.id in change.manifests]
@@ -362,7 +364,7 @@ def _brought_back(
 
 
 def _touched(
-    db: Db, change: Change, before: dict[bytes, models.Node], tops: list[bytes]
+    db: Db, change: VerifiedCommit, before: dict[bytes, models.Node], tops: list[bytes]
 ) -> set[bytes]:
     """Return the nodes there are of which something changes that counts towards a quota.
 
@@ -372,7 +374,7 @@ def _touched(
     return changed | set(nodes.below(db, tops) if tops else ())
 
 
-def _owner(db: Db, who: Principal, change: Change, before: dict[bytes, models.Node]) -> int:
+def _owner(db: Db, who: Principal, change: VerifiedCommit, before: dict[bytes, models.Node]) -> int:
     """Return whose tree a change is in; raise unless one may write to all of its folders."""
     for node in (*change.states, *change.lists):
         row = before.get(node)

@@ -17,7 +17,7 @@ _AT_ONCE = 100
 """Removed nodes in one answer, if there is room."""
 
 
-class Histories:
+class HistoryService:
     """What people ask about the past; all calls block."""
 
     def __init__(self, database: Database) -> None:

@@ -15,8 +15,8 @@ from fsd.store.repos import keylog as rows
 from fsd.store.repos import users
 from fsproto import crypto, labels
 from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError
-from fsproto.keylog.entries import FORMAT, Entry, Event, entry_bytes
-from fsproto.keylog.head import Head, sign_head
+from fsproto.keylog.entries import FORMAT, KeyEvent, KeyLogEntry, entry_bytes
+from fsproto.keylog.head import KeyLogHead, sign_head
 from fsproto.messages.keylog import BundleOf, LogEntries
 from fsproto.packing import unpack
 from fsproto.proofs import merkle
@@ -27,7 +27,7 @@ _AT_ONCE = 1000
 """Entries in one answer; each has some 150 bytes."""
 
 
-class LogKeeper:
+class KeyLogWriter:
     """Adds to the key log and reads from it."""
 
     def __init__(self, key: crypto.SigningKey, *, now_ms: Callable[[], int]) -> None:
@@ -37,17 +37,17 @@ class LogKeeper:
 
     def enrolled(self, db: Db, user: str, bundle: Hash, ed25519: bytes) -> None:
         """Note the keys of somebody who had none."""
-        self._add(db, user, Event.ENROLLED, (bundle, ed25519, b""))
+        self._add(db, user, KeyEvent.ENROLLED, (bundle, ed25519, b""))
 
     def rotated(self, db: Db, user: str, bundle: Hash, ed25519: bytes, signature: bytes) -> None:
         """Note keys that replace others, with the word of the old one for them."""
-        self._add(db, user, Event.ROTATED, (bundle, ed25519, signature))
+        self._add(db, user, KeyEvent.ROTATED, (bundle, ed25519, signature))
 
     def reset(self, db: Db, user: str) -> None:
         """Note that somebody's keys were taken away, if it was noted that they had any."""
         if rows.last_of(db, user) is None:
             return  # `catch_up` was not there yet, and finds none any more
-        self._add(db, user, Event.RESET, (Hash(b""), b"", b""))
+        self._add(db, user, KeyEvent.RESET, (Hash(b""), b"", b""))
 
     def head(self, db: Db) -> Signed:
         """Return the head."""
@@ -67,10 +67,10 @@ class LogKeeper:
             if not head.payload:
                 self._sign(db, head)
 
-    def _add(self, db: Db, user: str, event: Event, keys: tuple[Hash, bytes, bytes]) -> None:
+    def _add(self, db: Db, user: str, event: KeyEvent, keys: tuple[Hash, bytes, bytes]) -> None:
         head = self._held(db)
         now = self._now_ms()
-        entry = Entry(FORMAT, head.size, user, event, *keys, now)
+        entry = KeyLogEntry(FORMAT, head.size, user, event, *keys, now)
         data = entry_bytes(entry)
         leaf = merkle.leaf_hash(data)
         db.add(models.LogEntry(index=head.size, user=user, payload=data, leaf=leaf))
@@ -81,7 +81,7 @@ class LogKeeper:
     def _held(self, db: Db) -> models.LogHead:
         """Return the head, held against others; `IntegrityError` if another key has signed it."""
         head = rows.head_for_update(db)
-        if head.payload and unpack(head.payload, Head).key != self._key.public:
+        if head.payload and unpack(head.payload, KeyLogHead).key != self._key.public:
             raise IntegrityError(
                 "The log key of the home is not the one of its database.",
                 hint="Put log.key back from a copy: clients refuse any other.",
@@ -95,10 +95,10 @@ class LogKeeper:
         db.flush()
 
 
-class KeyLogs:
+class KeyLogService:
     """What anybody who is logged in may read of the log; all calls block."""
 
-    def __init__(self, database: Database, keeper: LogKeeper) -> None:
+    def __init__(self, database: Database, keeper: KeyLogWriter) -> None:
         """Take the parts."""
         self._database = database
         self._keeper = keeper

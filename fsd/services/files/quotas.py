@@ -38,7 +38,7 @@ STEP = 16 << 20
 _ANYWHERE = Room(None, None, None)
 
 
-class Space:
+class UploadSpace:
     """What one upload may fill: as much as was announced, or as can be reserved step by step."""
 
     def __init__(self, quotas: Quotas, who: Principal, salt: Salt, line: bytes, room: Room) -> None:
@@ -93,13 +93,13 @@ class Quotas:
 
     # --- uploads
 
-    def reserve(self, who: Principal, salt: Salt, line: bytes, room: Room | None) -> Space:
+    def reserve(self, who: Principal, salt: Salt, line: bytes, room: Room | None) -> UploadSpace:
         """Reserve room for an upload, if its tree has a quota.
 
         `QuotaError` if there is none; `NotFoundError` or `NotAllowedError` for a folder that
         one may not write to.
         """
-        space = Space(self, who, salt, line, room or _ANYWHERE)
+        space = UploadSpace(self, who, salt, line, room or _ANYWHERE)
         if space.room.size is not None and not 0 < space.room.size <= MAX_BYTES:
             raise RemoteProtocolError("An upload of an impossible size was announced.")
         with self._database.read() as db:
@@ -117,7 +117,7 @@ class Quotas:
         space.is_reserved = True
         return space
 
-    def extend(self, space: Space, size: int) -> int:
+    def extend(self, space: UploadSpace, size: int) -> int:
         """Reserve more for an upload whose size is not known; return for how many bytes it is."""
         with self._database.write() as db:
             row = quotas.hold(db, space.payer_id)
@@ -138,14 +138,14 @@ class Quotas:
         with self._database.write() as db:
             quotas.release_line(db, line, salt)
 
-    def _credit(self, db: Db, space: Space) -> Held:
+    def _credit(self, db: Db, space: UploadSpace) -> Held:
         """Return what the file holds that the upload will be the next content of."""
         instead = nodes.get(db, space.room.instead) if space.room.instead else None
         if instead is None or quotas.payer_of(db, instead.owner_id) != space.payer_id:
             return Held()
         return quotas.of_nodes(db, [instead.id])
 
-    def _reserve(self, db: Db, space: Space, row: Quota | None, size: int) -> None:
+    def _reserve(self, db: Db, space: UploadSpace, row: Quota | None, size: int) -> None:
         needs = Held(max(0, size - space.credit.size), 0 if space.credit.files else 1)
         who = space.who
         others = quotas.reserved(db, space.payer_id, self._now_ms(), who.user_id, [space.salt])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.orm import Session as Db
 
-from fsd.audit.events import Event
+from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
 from fsd.services.login.login import Principal
 from fsd.services.paging import parts
@@ -24,7 +24,7 @@ from fsproto.limits import MAX_PATH_PARTS
 from fsproto.messages.base import Done
 from fsproto.messages.shares import GetShares, Group, Members, Own, Share, Shared, Shares
 from fsproto.names import is_user
-from fsproto.sealed.manifest import Kind
+from fsproto.sealed.manifest import NodeKind
 from fsproto.signed import Signed
 from fsproto.types import NodeId, Token
 
@@ -39,12 +39,12 @@ def folder_for(db: Db, node: models.Node | None, who: Principal, role: Role) -> 
             raise NotFoundError("There is no such folder.")
         if have < role:
             raise NotAllowedError("You may look at that folder, but not change it.")
-    if node.kind != Kind.FOLDER:
+    if node.kind != NodeKind.FOLDER:
         raise RemoteProtocolError("That is a file, not a folder.")
     return node
 
 
-class Sharing:
+class ShareService:
     """What people ask about shares; all calls block."""
 
     def __init__(
@@ -98,7 +98,7 @@ class Sharing:
                 raise NotFoundError("That is not shared with you.")
             shares.drop_grants(db, node, [who.user_id])
             if self._audit is not None:
-                self._audit.record_own(db, Event.SHARE_LEFT, who, node.hex())
+                self._audit.record_own(db, AuditEvent.SHARE_LEFT, who, node.hex())
         return Done()
 
     def _own(self, db: Db, row: models.MemberList) -> Own:

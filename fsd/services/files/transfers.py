@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 from fsd.blobs.base import BlobReader, BlobStore
 from fsd.services.files.quotas import Quotas
-from fsd.services.files.uploads import IncomingBlob, IncomingBlobs, UploadLimits, WholeBlob
+from fsd.services.files.uploads import FinishedUpload, StagedUpload, StagedUploads, UploadLimits
 from fsd.services.login.login import Principal
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import drops, nodes, shares
-from fsd.workers import SpareThreads
+from fsd.workers import IdleWorkers
 from fsproto.errors import ConflictError, NotFoundError, RemoteProtocolError
 from fsproto.limits import MAX_FETCH
 from fsproto.messages.files import Content, Kept, Room
@@ -25,7 +25,7 @@ from fsproto.sealed.stream import stored_segment_count
 from fsproto.types import NodeId, Root, Salt
 
 
-class Transfers:
+class TransferService:
     """Uploads and downloads; all calls block, none knows of sockets."""
 
     def __init__(
@@ -37,7 +37,7 @@ class Transfers:
         max_blob: int | None = None,
         limits: UploadLimits | None = None,
         quotas: Quotas | None = None,
-        spare: SpareThreads | None = None,
+        spare: IdleWorkers | None = None,
     ) -> None:
         """Take the parts, and the largest blob in bytes that is taken in (None: any).
 
@@ -47,8 +47,8 @@ class Transfers:
         self._blobs = blobs
         self._now_ms = now_ms
         self._quotas = quotas or Quotas(database, now_ms=now_ms)
-        self._incoming = IncomingBlobs(
-            blobs, limits or UploadLimits(), max_blob, spare or SpareThreads(0)
+        self._incoming = StagedUploads(
+            blobs, limits or UploadLimits(), max_blob, spare or IdleWorkers(0)
         )
 
     def begin(
@@ -59,7 +59,7 @@ class Transfers:
         *,
         resumable: bool = False,
         line: bytes = b"",
-    ) -> IncomingBlob:
+    ) -> StagedUpload:
         """Begin an upload, in place of what there is of it, if there is room for it.
 
         `line` names the connection over which it comes. `QuotaError` if there is no room; without
@@ -77,7 +77,7 @@ class Transfers:
 
     def resume(
         self, who: Principal, salt: Salt, room: Room | None = None, *, line: bytes = b""
-    ) -> tuple[Kept, IncomingBlob | WholeBlob | None]:
+    ) -> tuple[Kept, StagedUpload | FinishedUpload | None]:
         """Go on with an upload that was broken off; None where nothing of it was kept.
 
         `QuotaError` if there is no room for it now; what was kept stays.
@@ -98,25 +98,27 @@ class Transfers:
                 return Kept(0, whole=False), None
             root, size = row.root, row.size
         self._quotas.reserve(who, salt, line, room)
-        return Kept(stored_segment_count(size), whole=True), WholeBlob(root, size)
+        return Kept(stored_segment_count(size), whole=True), FinishedUpload(root, size)
 
     def let_go(self, line: bytes) -> None:
         """Give back the room that was reserved over a connection that has ended."""
         self._quotas.let_go(line)
 
-    def suspend(self, blob: IncomingBlob | WholeBlob) -> None:
+    def suspend(self, blob: StagedUpload | FinishedUpload) -> None:
         """Keep what came of an upload whose connection has ended, if it can be gone on with."""
-        if isinstance(blob, IncomingBlob):
+        if isinstance(blob, StagedUpload):
             self._incoming.suspend(blob)
 
-    def discard(self, blob: IncomingBlob | WholeBlob) -> None:
+    def discard(self, blob: StagedUpload | FinishedUpload) -> None:
         """Forget an upload; one that was finished waits for its commit, or for the janitor."""
-        if isinstance(blob, IncomingBlob):
+        if isinstance(blob, StagedUpload):
             self._incoming.discard(blob)
 
-    def finish(self, who: Principal, blob: IncomingBlob | WholeBlob, root: Root, size: int) -> None:
+    def finish(
+        self, who: Principal, blob: StagedUpload | FinishedUpload, root: Root, size: int
+    ) -> None:
         """Keep an upload for the commit to come, if it is what the sender says that it is."""
-        if isinstance(blob, WholeBlob):
+        if isinstance(blob, FinishedUpload):
             blob.check(root, size)
             return
         try:
@@ -127,7 +129,7 @@ class Transfers:
         finally:
             self._incoming.discard(blob)
 
-    def _finish(self, who: Principal, blob: IncomingBlob, root: Root, size: int) -> None:
+    def _finish(self, who: Principal, blob: StagedUpload, root: Root, size: int) -> None:
         blob.check(root, size)
         blob.staged.keep(root)
         row = {

@@ -12,8 +12,8 @@ from functools import partial
 from threading import Lock
 
 from fsd.blobs.base import BlobStore, StagedBlob
-from fsd.services.files.quotas import Space
-from fsd.workers import SpareThreads
+from fsd.services.files.quotas import UploadSpace
+from fsd.workers import IdleWorkers
 from fsproto import crypto
 from fsproto.errors import ConflictError, IntegrityError, OutOfSpaceError, RemoteProtocolError
 from fsproto.limits import SEGMENT_SIZE
@@ -31,7 +31,7 @@ class UploadLimits:
     """Uploads that were broken off and can be gone on with; the oldest make room."""
 
 
-class IncomingBlob:
+class StagedUpload:
     """A blob that is being received: written and hashed segment by segment."""
 
     def __init__(
@@ -41,7 +41,7 @@ class IncomingBlob:
         staged: StagedBlob,
         *,
         most: int | None,
-        spare: SpareThreads,
+        spare: IdleWorkers,
         resumable: bool = False,
         leaves: list[bytes] | None = None,
     ) -> None:
@@ -57,7 +57,7 @@ class IncomingBlob:
         """Held while it is written to, finished, or taken over."""
         self.over = False
         """Whether it was finished, given up, suspended, or taken over by another connection."""
-        self.space: Space | None = None
+        self.space: UploadSpace | None = None
         """The room that is reserved for it, once it is."""
         self._leaves = leaves or []
         self._size = len(self._leaves) * SEGMENT_SIZE
@@ -102,7 +102,7 @@ class IncomingBlob:
         return leaves
 
 
-class WholeBlob:
+class FinishedUpload:
     """A blob that was finished and not committed; its sender only wants to know that it is."""
 
     def __init__(self, root: bytes, size: int) -> None:
@@ -120,20 +120,20 @@ class WholeBlob:
             raise IntegrityError("What was uploaded before is another file.")
 
 
-class IncomingBlobs:
+class StagedUploads:
     """All blobs that are being received by this process, and what is suspended in the store."""
 
     def __init__(
-        self, store: BlobStore, limits: UploadLimits, most: int | None, spare: SpareThreads
+        self, store: BlobStore, limits: UploadLimits, most: int | None, spare: IdleWorkers
     ) -> None:
         """Take where they are staged, the largest blob in bytes that is taken in, and helpers."""
         self._store = store
         self._limits = limits
-        self._blob = partial(IncomingBlob, most=most, spare=spare)
+        self._blob = partial(StagedUpload, most=most, spare=spare)
         self._lock = Lock()
-        self._active: dict[int, set[IncomingBlob]] = {}
+        self._active: dict[int, set[StagedUpload]] = {}
 
-    def begin(self, owner: int, salt: Salt, *, resumable: bool) -> IncomingBlob:
+    def begin(self, owner: int, salt: Salt, *, resumable: bool) -> StagedUpload:
         """Begin a blob, in place of what there is of it."""
         if not resumable:
             return self._enter(self._blob(owner, salt, self._store.stage()))
@@ -143,7 +143,7 @@ class IncomingBlobs:
         staged = self._store.stage(_ticket(owner, salt))
         return self._enter(self._blob(owner, salt, staged, resumable=True))
 
-    def resume(self, owner: int, salt: Salt) -> tuple[IncomingBlob, int] | None:
+    def resume(self, owner: int, salt: Salt) -> tuple[StagedUpload, int] | None:
         """Go on with a resumable blob; return it and how many segments there are; None if none.
 
         If it still is under way over another connection, that one has lost it from now on.
@@ -167,7 +167,7 @@ class IncomingBlobs:
             return None
         return self._enter(blob), len(leaves)
 
-    def suspend(self, blob: IncomingBlob) -> None:
+    def suspend(self, blob: StagedUpload) -> None:
         """Keep what came of a blob whose connection has ended, if it can be gone on with."""
         with blob.lock:
             if blob.over:
@@ -183,7 +183,7 @@ class IncomingBlobs:
         if blob.resumable:
             self._make_room(blob.owner)
 
-    def discard(self, blob: IncomingBlob) -> None:
+    def discard(self, blob: StagedUpload) -> None:
         """Forget a blob; harmless once it is over."""
         with blob.lock:
             was_over, blob.over = blob.over, True
@@ -193,12 +193,12 @@ class IncomingBlobs:
         if blob.space is not None and not was_over:
             blob.space.let_go()
 
-    def _find(self, owner: int, salt: Salt) -> IncomingBlob | None:
+    def _find(self, owner: int, salt: Salt) -> StagedUpload | None:
         with self._lock:
             mine = self._active.get(owner, ())
             return next((one for one in mine if one.resumable and one.salt == salt), None)
 
-    def _enter(self, blob: IncomingBlob) -> IncomingBlob:
+    def _enter(self, blob: StagedUpload) -> StagedUpload:
         with self._lock:
             mine = self._active.setdefault(blob.owner, set())
             if len(mine) < self._limits.active:
@@ -211,7 +211,7 @@ class IncomingBlobs:
             blob.staged.discard()
         raise OutOfSpaceError("You have as many uploads under way as this server allows.")
 
-    def _leave(self, blob: IncomingBlob) -> None:
+    def _leave(self, blob: StagedUpload) -> None:
         with self._lock:
             mine = self._active.get(blob.owner, set())
             mine.discard(blob)

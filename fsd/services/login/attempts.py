@@ -13,11 +13,11 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session as Db
 
-from fsd.audit.events import Event
+from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
 from fsd.auth.recovery_codes import LOW
 from fsd.auth.throttle import Allowance, Lane, lanes, network_of
-from fsd.services.login.codes import Account, Codes, Kind, Match
+from fsd.services.login.codes import Account, CodeKind, Codes, Match
 from fsd.store.engine import Database
 from fsd.store.login_models import LoginState
 from fsd.store.models import User
@@ -30,9 +30,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _DONE = {
-    Event.LOGIN: "logged in",
-    Event.ENROLLED: "logged in",
-    Event.BACKUP_HANDED_OUT: "handed out a backup",
+    AuditEvent.LOGIN: "logged in",
+    AuditEvent.ENROLLED: "logged in",
+    AuditEvent.BACKUP_HANDED_OUT: "handed out a backup",
 }
 """What the log says of what a try came to."""
 CODES_LOW = "recovery-codes-low"
@@ -62,7 +62,7 @@ class LoginPolicy:
     """By how much a person's clock may be found to be off."""
 
 
-class Door(StrEnum):
+class LoginPath(StrEnum):
     """Where a try was made."""
 
     NATIVE = "native"
@@ -70,7 +70,7 @@ class Door(StrEnum):
     """Which asks for a code, and not for the identity key."""
 
 
-class Why(StrEnum):
+class RefusalReason(StrEnum):
     """Why a try was refused, as the audit log says it."""
 
     WRONG = "wrong code"
@@ -87,10 +87,10 @@ class Why(StrEnum):
     DAMAGED = "a damaged record of ours"
 
 
-class Refused(LoginRefused):
+class RefusedAttempt(LoginRefused):
     """A login that was refused, and what follows from that; the person is not told which it was."""
 
-    def __init__(self, why: Why, *, right_code: bool = False) -> None:
+    def __init__(self, why: RefusalReason, *, right_code: bool = False) -> None:
         """Take the reason, and whether the code was right all the same, used before or not."""
         super().__init__(LoginRefused().sentence)
         self.why = why
@@ -102,14 +102,14 @@ class Throttled(LoginRefused):
 
 
 @dataclass(frozen=True)
-class Try:
+class Attempt:
     """One try."""
 
     user: str
     """The name, or what stands for all that nobody can have."""
     address: str
     at_ms: int
-    door: Door = Door.NATIVE
+    door: LoginPath = LoginPath.NATIVE
 
     @property
     def network(self) -> str:
@@ -120,7 +120,7 @@ class Try:
     def shown(self) -> dict[str, str]:
         """What the log says of it."""
         shown = {"user": self.user, "address": self.address}
-        return shown if self.door is Door.NATIVE else {**shown, "door": self.door}
+        return shown if self.door is LoginPath.NATIVE else {**shown, "door": self.door}
 
 
 class Attempts:
@@ -137,11 +137,11 @@ class Attempts:
 
     def attempt(
         self,
-        a_try: Try,
+        a_try: Attempt,
         enter: Callable[[Db, LoginState | None], T],
         *,
         known: bool,
-        event: Event | None,
+        event: AuditEvent | None,
     ) -> T:
         """Let one try decide, in a transaction that counts it against the next if it fails.
 
@@ -165,7 +165,9 @@ class Attempts:
                 self._failed(db, a_try, among, state, error)
         if refused is not None:
             raise refused
-        log.info(_DONE.get(event or Event.SECRET_REPLACED, "a code was used"), extra=a_try.shown)
+        log.info(
+            _DONE.get(event or AuditEvent.SECRET_REPLACED, "a code was used"), extra=a_try.shown
+        )
         return entered
 
     def use(
@@ -173,78 +175,88 @@ class Attempts:
         db: Db,
         account: Account,
         match: Match | None,
-        a_try: Try,
+        a_try: Attempt,
     ) -> None:
-        """Use up a code that was looked at; `Refused` where it is not right, or does not count."""
+        """Consume a code that was matched; `RefusedAttempt` if it is wrong or does not count."""
         user, state = account.user, account.state
         check_is_in(user, a_try)
         if state.locked_ms is not None or self._is_shut(state, a_try):
-            raise Refused(Why.LOCKED)
+            raise RefusedAttempt(RefusalReason.LOCKED)
         if match is None:
-            raise Refused(Why.WRONG)
+            raise RefusedAttempt(RefusalReason.WRONG)
         if not self._codes.use(db, account, match, a_try.at_ms):
-            raise Refused(Why.USED, right_code=self._codes.was_used(db, account, match))
+            raise RefusedAttempt(
+                RefusalReason.USED, right_code=self._codes.was_used(db, account, match)
+            )
         state.last_network = a_try.network
-        if match.kind is Kind.NEXT:
-            self.record(db, Event.SECRET_REPLACED, a_try, "the new one was used")
-        elif match.kind is Kind.RECOVERY:
+        if match.kind is CodeKind.NEXT:
+            self.record(db, AuditEvent.SECRET_REPLACED, a_try, "the new one was used")
+        elif match.kind is CodeKind.RECOVERY:
             left = logins.codes_left(db, user.id)
-            self.record(db, Event.RECOVERY_CODE_USED, a_try, f"{left} are left")
+            self.record(db, AuditEvent.RECOVERY_CODE_USED, a_try, f"{left} are left")
             if left <= LOW:
                 logins.set_notice(db, user.id, CODES_LOW, left, a_try.at_ms)
 
-    def record(self, db: Db, event: Event, a_try: Try, detail: str = "") -> None:
+    def record(self, db: Db, event: AuditEvent, a_try: Attempt, detail: str = "") -> None:
         """Record an event that a try has come to; of other doors than the native one, which."""
-        if a_try.door is not Door.NATIVE:
+        if a_try.door is not LoginPath.NATIVE:
             detail = f"door={a_try.door}, {detail}" if detail else f"door={a_try.door}"
         self._audit.record_own(db, event, a_try, detail)
 
-    def _is_shut(self, state: LoginState, a_try: Try) -> bool:
+    def _is_shut(self, state: LoginState, a_try: Attempt) -> bool:
         """Tell whether an account's codes are not taken any more without its identity key."""
-        return a_try.door is Door.SSH and state.keyless_failures >= self._policy.most_failures
+        return a_try.door is LoginPath.SSH and state.keyless_failures >= self._policy.most_failures
 
-    def _check(self, db: Db, a_try: Try, among: list[Lane]) -> None:
+    def _check(self, db: Db, a_try: Attempt, among: list[Lane]) -> None:
         if any(penalties.of(db, lane).holds(a_try.at_ms) for lane in among):
             log.warning("login throttled", extra=a_try.shown)
             raise Throttled
 
     def _passed(
-        self, db: Db, a_try: Try, state: LoginState | None, event: Event | None, *, known: bool
+        self,
+        db: Db,
+        a_try: Attempt,
+        state: LoginState | None,
+        event: AuditEvent | None,
+        *,
+        known: bool,
     ) -> None:
         """Forget what was refused before in the lane of this person alone, never of others."""
         penalties.forget(db, Lane(a_try.user, "" if known else a_try.network))
         if state is not None:
             state.keyless_failures = 0
-            if a_try.door is Door.NATIVE:
+            if a_try.door is LoginPath.NATIVE:
                 state.failures = 0
         if event is not None:
             self.record(db, event, a_try)
 
     def _failed(
-        self, db: Db, a_try: Try, among: list[Lane], state: LoginState | None, error: FsError
+        self, db: Db, a_try: Attempt, among: list[Lane], state: LoginState | None, error: FsError
     ) -> None:
-        why = error.why if isinstance(error, Refused) else Why.DAMAGED
+        why = error.why if isinstance(error, RefusedAttempt) else RefusalReason.DAMAGED
         # Damage in our own records must not look like somebody's wrong code.
         reason = f": {error.sentence}" if isinstance(error, SecurityError) else ""
         log.warning("login refused%s", reason, extra=a_try.shown)
-        self.record(db, Event.LOGIN_REFUSED, a_try, why)
+        self.record(db, AuditEvent.LOGIN_REFUSED, a_try, why)
         for lane in among:
             before = penalties.of(db, lane)
             penalties.put(db, lane, before.after_refusal(self._allowance(lane), a_try.at_ms))
         if state is None:
             return
         db.refresh(state)  # what the savepoint undid
-        if isinstance(error, Refused) and error.right_code:
+        if isinstance(error, RefusedAttempt) and error.right_code:
             self._tell(db, a_try, state, why)
-        if why in (Why.WRONG, Why.USED) and a_try.door is Door.SSH:
+        if why in (RefusalReason.WRONG, RefusalReason.USED) and a_try.door is LoginPath.SSH:
             self._failed_without_key(db, a_try, state)
-        elif why in (Why.WRONG, Why.USED):
+        elif why in (RefusalReason.WRONG, RefusalReason.USED):
             state.failures += 1
             if state.failures >= self._policy.most_failures and state.locked_ms is None:
                 state.locked_ms = a_try.at_ms
-                self.record(db, Event.ACCOUNT_LOCKED, a_try, f"after {state.failures} refusals")
+                self.record(
+                    db, AuditEvent.ACCOUNT_LOCKED, a_try, f"after {state.failures} refusals"
+                )
 
-    def _failed_without_key(self, db: Db, a_try: Try, state: LoginState) -> None:
+    def _failed_without_key(self, db: Db, a_try: Attempt, state: LoginState) -> None:
         """Count what anybody could have tried: it shuts the door that it was tried at, no other.
 
         Whoever has the identity key still gets in at the native door, and that opens both again.
@@ -252,16 +264,16 @@ class Attempts:
         state.keyless_failures += 1
         if state.keyless_failures == self._policy.most_failures:
             detail = f"this door alone, after {state.keyless_failures} refusals"
-            self.record(db, Event.ACCOUNT_LOCKED, a_try, detail)
+            self.record(db, AuditEvent.ACCOUNT_LOCKED, a_try, detail)
 
-    def _tell(self, db: Db, a_try: Try, state: LoginState, why: Why) -> None:
+    def _tell(self, db: Db, a_try: Attempt, state: LoginState, why: RefusalReason) -> None:
         """Have the person told that a right code was in other hands than theirs."""
-        if why is Why.USED:
+        if why is RefusalReason.USED:
             if a_try.network == state.last_network:
                 return  # as happens to who gives two commands within one step
-            event = Event.CODE_REPLAYED
-        elif why in (Why.NO_KEY, Why.OTHER_KEYS):
-            event = Event.CODE_WITHOUT_KEY
+            event = AuditEvent.CODE_REPLAYED
+        elif why in (RefusalReason.NO_KEY, RefusalReason.OTHER_KEYS):
+            event = AuditEvent.CODE_WITHOUT_KEY
         else:
             return
         self.record(db, event, a_try)
@@ -273,12 +285,12 @@ class Attempts:
         return Allowance(free, policy.first_wait_ms, policy.longest_wait_ms, policy.forget_ms)
 
 
-def check_is_in(user: User, a_try: Try) -> None:
-    """Raise `Refused` if an account is disabled or has expired."""
+def check_is_in(user: User, a_try: Attempt) -> None:
+    """Raise `RefusedAttempt` if an account is disabled or has expired."""
     if user.disabled:
-        raise Refused(Why.DISABLED)
+        raise RefusedAttempt(RefusalReason.DISABLED)
     if users.is_expired(user.expires_ms, a_try.at_ms):
-        raise Refused(Why.EXPIRED)
+        raise RefusedAttempt(RefusalReason.EXPIRED)
 
 
 def session_ends_ms(user: User, at_ms: int, policy: LoginPolicy) -> int:

@@ -20,7 +20,7 @@ from fsd.store.login_models import LoginState
 from fsd.store.repos import logins, users
 
 
-class Kind(Enum):
+class CodeKind(Enum):
     """What a code turned out to be."""
 
     CURRENT = "a one-time password"
@@ -32,7 +32,7 @@ class Kind(Enum):
 class Match:
     """A right code, which may have been used before."""
 
-    kind: Kind
+    kind: CodeKind
     step: int = 0
     code_hash: bytes = b""
 
@@ -75,18 +75,18 @@ class Codes:
             user_id = account.user.id if account else 0
             code_hash = recovery_codes.hashed(user_id, word)
             found = logins.has_code(db, user_id, code_hash)
-            return Match(Kind.RECOVERY, code_hash=code_hash) if found else None
+            return Match(CodeKind.RECOVERY, code_hash=code_hash) if found else None
         if account is None:
             matching_step(self._decoy, code, now_ms)
             return None
         user, state = account.user, account.state
         step = matching_step(self._setting(user), code, now_ms, state.drift_ms)
         if step is not None:
-            return Match(Kind.CURRENT, step)
+            return Match(CodeKind.CURRENT, step)
         if user.next_secret is not None:
             waiting = self._setting(user, user.next_secret)
             step = matching_step(waiting, code, now_ms, state.drift_ms)
-        return None if step is None else Match(Kind.NEXT, step)
+        return None if step is None else Match(CodeKind.NEXT, step)
 
     def use(self, db: Db, account: Account, match: Match, now_ms: int) -> bool:
         """Use a code up; False if it, or a later one, was used before.
@@ -95,11 +95,11 @@ class Codes:
         """
         user, state = account.user, account.state
         match match.kind:
-            case Kind.RECOVERY:
+            case CodeKind.RECOVERY:
                 return logins.use_code(db, user.id, match.code_hash)
-            case Kind.CURRENT:
+            case CodeKind.CURRENT:
                 used = users.use_step(db, user.id, state.secret_no, match.step, now_ms)
-            case Kind.NEXT:
+            case CodeKind.NEXT:
                 number = state.secret_no + 1
                 used = users.move_to_next(db, user.id, number, match.step, now_ms)
                 if used:
@@ -114,7 +114,7 @@ class Codes:
 
     def was_used(self, db: Db, account: Account, match: Match) -> bool:
         """Tell whether a code that was not to be had is one that has let somebody in before."""
-        if match.kind is not Kind.CURRENT:
+        if match.kind is not CodeKind.CURRENT:
             return False
         return users.was_used(db, account.user.id, account.state.secret_no, match.step)
 

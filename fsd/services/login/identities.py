@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session as Db
 
-from fsd.services.login.attempts import Refused, Why
+from fsd.services.login.attempts import RefusalReason, RefusedAttempt
 from fsd.services.login.own_account import Principal
 from fsd.store import models
 from fsd.store.repos import nodes, users
@@ -17,7 +17,7 @@ from fsproto.messages.account import Enroll, TreeRoot
 from fsproto.messages.keylog import Rotate
 from fsproto.proofs.prefix_tree import PrefixTree
 from fsproto.sealed.folder import verify_state
-from fsproto.sealed.manifest import Kind, verify_author
+from fsproto.sealed.manifest import NodeKind, verify_author
 from fsproto.signed import open_signed, payload_hash
 from fsproto.types import NO_NODE
 
@@ -32,13 +32,13 @@ def signed_by(key: bytes, signature: bytes, label: bytes, channel_id: bytes, use
 
 
 def checked_bundle(ask: Enroll) -> VerifiedBundle:
-    """Return the first keys that somebody enrols with; `Refused` if they cannot be that."""
+    """Return the first keys that somebody enrols with; `RefusedAttempt` if they cannot be that."""
     try:
         bundle = verify_bundle(ask.bundle, ask.user)
     except FsError:
-        raise Refused(Why.MALFORMED) from None
+        raise RefusedAttempt(RefusalReason.MALFORMED) from None
     if bundle.body.version != 1:
-        raise Refused(Why.MALFORMED)
+        raise RefusedAttempt(RefusalReason.MALFORMED)
     return bundle
 
 
@@ -91,13 +91,13 @@ def plant(db: Db, user: models.User, tree: TreeRoot, key: bytes) -> None:
         grant.node == body.node,
         grant.user == user.name,
         body.parent == NO_NODE,
-        body.kind is Kind.FOLDER,
+        body.kind is NodeKind.FOLDER,
         body.version == state.body.version == 1,
         state.body.root == PrefixTree().root,
         nodes.get(db, body.node) is None,
     )
     if not all(fits):
-        raise Refused(Why.MALFORMED)
+        raise RefusedAttempt(RefusalReason.MALFORMED)
     nodes.insert_all(db, user.id, [manifest])
     nodes.put_states(db, [state])
     payload, signature = tree.grant.payload, tree.grant.signature

@@ -12,17 +12,17 @@ from collections.abc import Callable
 
 from sqlalchemy.orm import Session as Db
 
-from fsd.audit.events import Event
+from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
 from fsd.auth.vault import Vault
-from fsd.services.files.key_log import LogKeeper
+from fsd.services.files.key_log import KeyLogWriter
 from fsd.services.login import key_backup
 from fsd.services.login.attempts import (
+    Attempt,
     Attempts,
     LoginPolicy,
-    Refused,
-    Try,
-    Why,
+    RefusalReason,
+    RefusedAttempt,
     check_is_in,
     possible,
     session_ends_ms,
@@ -30,7 +30,7 @@ from fsd.services.login.attempts import (
 from fsd.services.login.codes import Account, Codes, CodeUsed
 from fsd.services.login.identities import checked_bundle, plant, register, replace_keys, signed_by
 from fsd.services.login.own_account import OwnAccount, Principal
-from fsd.services.login.ssh_login import SshLogins
+from fsd.services.login.ssh_login import SshLoginService
 from fsd.services.quota_policy import QuotaPolicy
 from fsd.store import models
 from fsd.store.engine import Database
@@ -54,7 +54,7 @@ from fsproto.messages.keylog import Rotate
 from fsproto.signed import Signed
 from fsproto.types import Random
 
-__all__ = ["Accounts", "LoginPolicy", "Principal"]
+__all__ = ["LoginPolicy", "LoginService", "Principal"]
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ TOUCH_MS = 10 * 60_000
 _Entered = tuple[Principal, Welcome]
 
 
-class Accounts:
+class LoginService:
     """Enrolling and logging in; all calls block, none knows of sockets."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Accounts:
         *,
         audit: AuditLog,
         policy: LoginPolicy,
-        log: LogKeeper,
+        log: KeyLogWriter,
         now_ms: Callable[[], int],
         random: Random,
         quota: QuotaPolicy | None = None,
@@ -101,14 +101,14 @@ class Accounts:
             quota=quota or QuotaPolicy(),
         )
         """What people do about their own account, once they are logged in."""
-        self.ssh = SshLogins(
+        self.ssh = SshLoginService(
             database, self._attempts, self._codes, policy, now_ms=now_ms, random=random
         )
         """Logging in over SSH."""
 
     def login(self, ask: Login, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
         """Let somebody in with a one-time password or a ticket, and always the identity key."""
-        a_try = Try(possible(ask.user), address, self._now_ms())
+        a_try = Attempt(possible(ask.user), address, self._now_ms())
         # A ticket is 256 random bits and of no use without the identity key, so it cannot be
         # guessed: such tries are neither counted nor held up, or who guesses could end a session.
         if ask.otp is None:
@@ -118,31 +118,31 @@ class Accounts:
             a_try,
             lambda db, state: self._login(db, state, ask, a_try, signed=known),
             known=known,
-            event=Event.LOGIN,
+            event=AuditEvent.LOGIN,
         )
 
     def enroll(self, ask: Enroll, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
         """Register a person's first keys and their empty tree, with a one-time password."""
-        a_try = Try(possible(ask.user), address, self._now_ms())
+        a_try = Attempt(possible(ask.user), address, self._now_ms())
         # Whoever signs with keys that are registered already has an allowance of their own.
         known = self._is_known(a_try, ask, labels.SIGN_ENROLL, channel_id)
         return self._attempts.attempt(
             a_try,
             lambda db, state: self._enroll(db, state, ask, channel_id, a_try),
             known=known,
-            event=Event.ENROLLED,
+            event=AuditEvent.ENROLLED,
         )
 
     def recover(self, ask: Recover, channel_id: bytes, address: str) -> tuple[CodeUsed, Recovery]:
         """Hand out somebody's backup, for a code and their phrase's signature."""
-        a_try = Try(possible(ask.user), address, self._now_ms())
+        a_try = Attempt(possible(ask.user), address, self._now_ms())
         # Like the identity key, which it leads to, the phrase has an allowance of its own.
         known = self._knows_the_phrase(a_try, ask, channel_id)
         return self._attempts.attempt(
             a_try,
             lambda db, state: self._recover(db, state, ask, a_try, signed=known),
             known=known,
-            event=Event.BACKUP_HANDED_OUT,
+            event=AuditEvent.BACKUP_HANDED_OUT,
         )
 
     def log_in_after_code(
@@ -152,27 +152,27 @@ class Accounts:
 
         That code was for the backup of that key, or to get in over SSH.
         """
-        a_try = Try(possible(ask.user), address, self._now_ms())
+        a_try = Attempt(possible(ask.user), address, self._now_ms())
         known = self._is_known(a_try, ask, labels.SIGN_LOGIN, channel_id)
         return self._attempts.attempt(
             a_try,
             lambda db, _: self._log_in_after_code(db, used, ask, a_try, signed=known),
             known=known,
-            event=Event.LOGIN,
+            event=AuditEvent.LOGIN,
         )
 
     def keep_backup(self, who: Principal, ask: Backup) -> None:
         """Keep somebody's sealed identity, in place of one kept before."""
         with self._database.write() as db:
             key_backup.keep(db, who.user_id, who.ed25519, ask, self._now_ms())
-            self._audit.record_own(db, Event.BACKUP_KEPT, who)
+            self._audit.record_own(db, AuditEvent.BACKUP_KEPT, who)
         log.info("kept a backup of keys", extra={"user": who.user})
 
     def logout(self, who: Principal) -> None:
         """End the session for good."""
         with self._database.write() as db:
             sessions.end(db, who.session_id)
-            self._audit.record_own(db, Event.LOGOUT, who)
+            self._audit.record_own(db, AuditEvent.LOGOUT, who)
         log.info("logged out", extra={"user": who.user})
 
     def still_in(self, who: Principal) -> bool:
@@ -193,12 +193,12 @@ class Accounts:
             session = db.get(models.Session, who.session_id)
             if session is not None:
                 session.ed25519 = key
-            self._audit.record_own(db, Event.KEYS_ROTATED, who)
+            self._audit.record_own(db, AuditEvent.KEYS_ROTATED, who)
         log.info("keys rotated", extra={"user": who.user})
 
     # --- one try
 
-    def _knows_the_phrase(self, a_try: Try, ask: Recover, channel_id: bytes) -> bool:
+    def _knows_the_phrase(self, a_try: Attempt, ask: Recover, channel_id: bytes) -> bool:
         """Tell whether a try was signed by the recovery phrase of its account's backup."""
         with self._database.read() as db:
             backup = key_backup.find(db, users.by_name(db, a_try.user))
@@ -206,7 +206,9 @@ class Accounts:
         signed = signed_by(key, ask.signature, labels.SIGN_RECOVER, channel_id, ask.user)
         return signed and backup is not None
 
-    def _is_known(self, a_try: Try, ask: Login | Enroll, label: bytes, channel_id: bytes) -> bool:
+    def _is_known(
+        self, a_try: Attempt, ask: Login | Enroll, label: bytes, channel_id: bytes
+    ) -> bool:
         """Tell whether a try was signed by the identity key that its account has now."""
         with self._database.read() as db:
             _, bundle = _named(db, a_try)
@@ -220,39 +222,39 @@ class Accounts:
         return signed_by(key, ask.signature, label, channel_id, ask.user) and bundle is not None
 
     def _login(
-        self, db: Db, state: LoginState | None, ask: Login, a_try: Try, *, signed: bool
+        self, db: Db, state: LoginState | None, ask: Login, a_try: Attempt, *, signed: bool
     ) -> _Entered:
         account = _account(db, a_try, state)
         match = self._codes.match(db, account, ask.otp or "", a_try.at_ms)
         if account is None:
-            raise Refused(Why.UNKNOWN)
+            raise RefusedAttempt(RefusalReason.UNKNOWN)
         user = account.user
         bundle = users.bundle(db, user.id)
         if bundle is None:
-            raise Refused(Why.NOT_ENROLLED)
+            raise RefusedAttempt(RefusalReason.NOT_ENROLLED)
         if not signed:
-            raise Refused(Why.NO_KEY, right_code=match is not None)
+            raise RefusedAttempt(RefusalReason.NO_KEY, right_code=match is not None)
         if ask.ticket is not None:
-            raise Refused(Why.MALFORMED)
+            raise RefusedAttempt(RefusalReason.MALFORMED)
         self._attempts.use(db, account, match, a_try)
         session, ticket = self._new_session(db, user, bundle.ed25519, a_try)
         return self._welcome(db, user, session, ticket, _told(db, user.id))
 
     def _enroll(
-        self, db: Db, state: LoginState | None, ask: Enroll, channel_id: bytes, a_try: Try
+        self, db: Db, state: LoginState | None, ask: Enroll, channel_id: bytes, a_try: Attempt
     ) -> _Entered:
         bundle = checked_bundle(ask)
         key = bundle.body.ed25519
         if not signed_by(key, ask.signature, labels.SIGN_ENROLL, channel_id, ask.user):
-            raise Refused(Why.MALFORMED)
+            raise RefusedAttempt(RefusalReason.MALFORMED)
         account = _account(db, a_try, state)
         match = self._codes.match(db, account, ask.otp, a_try.at_ms)
         if account is None:
-            raise Refused(Why.UNKNOWN)
+            raise RefusedAttempt(RefusalReason.UNKNOWN)
         user = account.user
         known = users.bundle(db, user.id)
         if known is not None and known.payload != bundle.signed.payload:
-            raise Refused(Why.OTHER_KEYS, right_code=match is not None)
+            raise RefusedAttempt(RefusalReason.OTHER_KEYS, right_code=match is not None)
         self._attempts.use(db, account, match, a_try)
         # The very same keys again: the answer to their enrolment was lost on its way.
         if known is None:
@@ -263,17 +265,17 @@ class Accounts:
         return self._welcome(db, user, session, ticket)
 
     def _recover(
-        self, db: Db, state: LoginState | None, ask: Recover, a_try: Try, *, signed: bool
+        self, db: Db, state: LoginState | None, ask: Recover, a_try: Attempt, *, signed: bool
     ) -> tuple[CodeUsed, Recovery]:
         account = _account(db, a_try, state)
         match = self._codes.match(db, account, ask.otp, a_try.at_ms)
         if account is None:
-            raise Refused(Why.UNKNOWN)
+            raise RefusedAttempt(RefusalReason.UNKNOWN)
         backup = key_backup.find(db, account.user)
         if backup is None:
-            raise Refused(Why.NO_BACKUP)
+            raise RefusedAttempt(RefusalReason.NO_BACKUP)
         if not signed:
-            raise Refused(Why.NO_KEY, right_code=match is not None)
+            raise RefusedAttempt(RefusalReason.NO_KEY, right_code=match is not None)
         self._attempts.use(db, account, match, a_try)
         return CodeUsed(account.user.id), Recovery(backup.sealed)
 
@@ -282,25 +284,25 @@ class Accounts:
         db: Db,
         used: CodeUsed,
         ask: Login,
-        a_try: Try,
+        a_try: Attempt,
         *,
         signed: bool,
     ) -> _Entered:
         user = users.by_name(db, a_try.user)
         if user is None or user.id != used.user_id:
-            raise Refused(Why.UNKNOWN)
+            raise RefusedAttempt(RefusalReason.UNKNOWN)
         bundle = users.bundle(db, user.id)
         if bundle is None:
-            raise Refused(Why.NOT_ENROLLED)
+            raise RefusedAttempt(RefusalReason.NOT_ENROLLED)
         check_is_in(user, a_try)
         if ask.otp is not None or ask.ticket is not None:
-            raise Refused(Why.MALFORMED)
+            raise RefusedAttempt(RefusalReason.MALFORMED)
         if not signed:
-            raise Refused(Why.NO_KEY)
+            raise RefusedAttempt(RefusalReason.NO_KEY)
         session, ticket = self._new_session(db, user, bundle.ed25519, a_try)
         return self._welcome(db, user, session, ticket, _told(db, user.id))
 
-    def _go_on(self, ask: Login, a_try: Try, channel_id: bytes) -> _Entered:
+    def _go_on(self, ask: Login, a_try: Attempt, channel_id: bytes) -> _Entered:
         """Let a ticket decide. That changes nothing, unless there is something to be noted."""
         with self._database.read() as db:
             user, bundle = _named(db, a_try)
@@ -319,22 +321,22 @@ class Accounts:
                 raise LoginRefused
             if signed:
                 return self._note(db, *held, a_try)
-            self._attempts.record(db, Event.TICKET_WITHOUT_KEY, a_try)
-            told = Event.TICKET_WITHOUT_KEY.value
+            self._attempts.record(db, AuditEvent.TICKET_WITHOUT_KEY, a_try)
+            told = AuditEvent.TICKET_WITHOUT_KEY.value
             logins.notify(db, held[0].id, told, a_try.at_ms, a_try.address)
         log.warning("login refused: a ticket without its identity key", extra=a_try.shown)
         raise LoginRefused
 
-    def _note(self, db: Db, user: models.User, session: models.Session, a_try: Try) -> _Entered:
+    def _note(self, db: Db, user: models.User, session: models.Session, a_try: Attempt) -> _Entered:
         if session.address != a_try.address:
             detail = f"before from {session.address}"
-            self._attempts.record(db, Event.SESSION_MOVED, a_try, detail)
+            self._attempts.record(db, AuditEvent.SESSION_MOVED, a_try, detail)
         sessions.touch(db, session.id, a_try.at_ms, a_try.address)
         log.info("logged in", extra=a_try.shown)
         return self._welcome(db, user, session, told=_told(db, user.id))
 
     def _new_session(
-        self, db: Db, user: models.User, ed25519: bytes, a_try: Try
+        self, db: Db, user: models.User, ed25519: bytes, a_try: Attempt
     ) -> tuple[models.Session, bytes]:
         ticket = self._random(TICKET_SIZE)
         session = models.Session(
@@ -360,7 +362,7 @@ class Accounts:
     ) -> _Entered:
         tree = users.tree(db, user.id)
         if tree is None:
-            raise Refused(Why.NOT_ENROLLED)
+            raise RefusedAttempt(RefusalReason.NOT_ENROLLED)
         (manifest,) = nodes.manifests(db, [tree.root_id])
         state = nodes.state(db, tree.root_id)
         root = TreeRoot(Signed(tree.payload, tree.signature), manifest, nodes.signed(state))
@@ -370,14 +372,14 @@ class Accounts:
         return who, Welcome(user.name, ticket, session.expires_ms, now_ms, root, head, told or [])
 
 
-def _named(db: Db, a_try: Try) -> tuple[models.User | None, models.Bundle | None]:
+def _named(db: Db, a_try: Attempt) -> tuple[models.User | None, models.Bundle | None]:
     """Return who a try says it is by, and their keys, as far as there are such."""
     user = users.by_name(db, a_try.user)
     return user, users.bundle(db, user.id) if user else None
 
 
 def _holder(
-    db: Db, user: models.User | None, bundle: models.Bundle | None, ask: Login, a_try: Try
+    db: Db, user: models.User | None, bundle: models.Bundle | None, ask: Login, a_try: Attempt
 ) -> tuple[models.User, models.Session] | None:
     """Return whose session a ticket is, if it is the session of who claims to have it."""
     session = sessions.by_ticket(db, crypto.sha256(ask.ticket or b""), a_try.at_ms)
@@ -388,13 +390,13 @@ def _holder(
     return user, session
 
 
-def _account(db: Db, a_try: Try, state: LoginState | None) -> Account | None:
+def _account(db: Db, a_try: Attempt, state: LoginState | None) -> Account | None:
     """Return whose account a try is about."""
     user = users.by_name(db, a_try.user)
     return None if user is None or state is None else Account(user, state)
 
 
-def _to_note(db: Db, session: models.Session, a_try: Try) -> bool:
+def _to_note(db: Db, session: models.Session, a_try: Attempt) -> bool:
     """Tell whether something is to be written when a session is gone on with."""
     moved = session.address != a_try.address
     rested = a_try.at_ms - session.used_ms >= TOUCH_MS

@@ -13,12 +13,12 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session as Db
 
-from fsd.audit.events import Event
+from fsd.audit.events import AuditEvent
 from fsd.auth import recovery_codes
 from fsd.auth.vault import Vault
 from fsd.services.login import codes
-from fsd.services.login.attempts import Attempts, Refused, Try, Why
-from fsd.services.login.codes import Account, Codes, Kind
+from fsd.services.login.attempts import Attempt, Attempts, RefusalReason, RefusedAttempt
+from fsd.services.login.codes import Account, CodeKind, Codes
 from fsd.services.login.ssh_login import how
 from fsd.services.quota_policy import QuotaPolicy
 from fsd.store import models
@@ -28,7 +28,7 @@ from fsd.store.repos import logins, quotas, sessions, users
 from fsproto import __version__
 from fsproto.errors import LoginRefused
 from fsproto.messages.account import NewSecret, RecoveryCodes, RunningSession, Sessions, Status
-from fsproto.sealed.manifest import Kind as NodeKind
+from fsproto.sealed.manifest import NodeKind
 from fsproto.types import Random
 
 T = TypeVar("T")
@@ -112,7 +112,9 @@ class OwnAccount:
         """End all sessions of who asks, this one too."""
         with self._database.write() as db:
             sessions.end_all(db, who.user_id)
-            self._attempts.record(db, Event.SESSIONS_ENDED, self._try(who), "all, by themselves")
+            self._attempts.record(
+                db, AuditEvent.SESSIONS_ENDED, self._try(who), "all, by themselves"
+            )
 
     def make_recovery_codes(self, who: Principal, code: str) -> RecoveryCodes:
         """Make new recovery codes; `LoginRefused` if the code is not right."""
@@ -122,7 +124,7 @@ class OwnAccount:
             user_id = account.user.id
             logins.replace_codes(db, user_id, recovery_codes.hashes(user_id, made), self._now_ms())
 
-        self._with_code(who, code, make, Event.RECOVERY_CODES_MADE)
+        self._with_code(who, code, make, AuditEvent.RECOVERY_CODES_MADE)
         return RecoveryCodes(made)
 
     def rotate_secret(self, who: Principal, code: str) -> NewSecret:
@@ -132,7 +134,7 @@ class OwnAccount:
             made = codes.rotate(self._vault, account, self._now_ms())
             return NewSecret(made.secret, made.digits, made.period, made.algorithm)
 
-        return self._with_code(who, code, make, Event.SECRET_ROTATED)
+        return self._with_code(who, code, make, AuditEvent.SECRET_ROTATED)
 
     def confirm_secret(self, who: Principal, code: str) -> None:
         """Use a code of the new secret, which ends the old one; `LoginRefused` if it is none."""
@@ -140,8 +142,8 @@ class OwnAccount:
         def confirm(db: Db, state: LoginState | None) -> None:
             account = _account(db, who, state)
             match = self._codes.match(db, account, code, self._now_ms())
-            if match is not None and match.kind is not Kind.NEXT:
-                raise Refused(Why.WRONG)
+            if match is not None and match.kind is not CodeKind.NEXT:
+                raise RefusedAttempt(RefusalReason.WRONG)
             self._attempts.use(db, account, match, self._try(who))
 
         with _one_answer():
@@ -152,7 +154,7 @@ class OwnAccount:
         who: Principal,
         code: str,
         make: Callable[[Db, Account], T],
-        event: Event,
+        event: AuditEvent,
     ) -> T:
         """Do something for who gives a right code, which that uses up."""
         a_try = self._try(who)
@@ -166,8 +168,8 @@ class OwnAccount:
         with _one_answer():
             return self._attempts.attempt(a_try, with_code, known=True, event=event)
 
-    def _try(self, who: Principal) -> Try:
-        return Try(who.user, who.address, self._now_ms())
+    def _try(self, who: Principal) -> Attempt:
+        return Attempt(who.user, who.address, self._now_ms())
 
 
 @contextmanager
@@ -182,8 +184,8 @@ def _one_answer() -> Iterator[None]:
 
 
 def _account(db: Db, who: Principal, state: LoginState | None) -> Account:
-    """Return the account of who is logged in; `Refused` if it was removed meanwhile."""
+    """Return the account of who is logged in; `RefusedAttempt` if it was removed meanwhile."""
     user = db.get(models.User, who.user_id)
     if user is None or state is None or state.user_id != user.id:
-        raise Refused(Why.UNKNOWN)
+        raise RefusedAttempt(RefusalReason.UNKNOWN)
     return Account(user, state)

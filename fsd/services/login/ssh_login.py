@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session as Db
 
-from fsd.audit.events import Event
+from fsd.audit.events import AuditEvent
 from fsd.services.login.attempts import (
+    Attempt,
     Attempts,
-    Door,
+    LoginPath,
     LoginPolicy,
-    Refused,
-    Try,
-    Why,
+    RefusalReason,
+    RefusedAttempt,
     possible,
     session_ends_ms,
 )
@@ -55,7 +55,7 @@ class SshEntry:
     """Whether the session outlives the connection, since it is bound to a key."""
 
 
-class SshLogins:
+class SshLoginService:
     """Logging in over SSH; all calls block, none knows of SSH."""
 
     def __init__(
@@ -82,12 +82,12 @@ class SshLogins:
         `ssh_key` is the SHA-256 of a public key that they have proved to hold, or `NO_KEY`. Who
         has not enrolled yet does not get in: their code is for enrolling.
         """
-        a_try = Try(possible(user), address, self._now_ms(), Door.SSH)
+        a_try = Attempt(possible(user), address, self._now_ms(), LoginPath.SSH)
         return self._attempts.attempt(
             a_try,
             lambda db, state: self._enter(db, state, code, ssh_key, a_try),
             known=False,
-            event=Event.LOGIN,
+            event=AuditEvent.LOGIN,
         )
 
     def with_key(self, user: str, ssh_key: bytes, address: str) -> SshEntry | None:
@@ -95,7 +95,7 @@ class SshLogins:
 
         Of a key that no session is bound to nothing is looked up that depends on the user.
         """
-        a_try = Try(possible(user), address, self._now_ms(), Door.SSH)
+        a_try = Attempt(possible(user), address, self._now_ms(), LoginPath.SSH)
         with self._database.read() as db:
             found = _bound(db, ssh_key, a_try)
             if found is None:
@@ -112,7 +112,7 @@ class SshLogins:
             holder, session = found
             if session.address != a_try.address:
                 detail = f"before from {session.address}"
-                self._attempts.record(db, Event.SESSION_MOVED, a_try, detail)
+                self._attempts.record(db, AuditEvent.SESSION_MOVED, a_try, detail)
             sessions.touch(db, session.id, a_try.at_ms, a_try.address)
             log.info("logged in", extra=a_try.shown)
             return _entry(holder, session, a_try, by_code=False)
@@ -132,25 +132,25 @@ class SshLogins:
             sessions.end(db, entry.session_id)
 
     def _enter(
-        self, db: Db, state: LoginState | None, code: str, ssh_key: bytes, a_try: Try
+        self, db: Db, state: LoginState | None, code: str, ssh_key: bytes, a_try: Attempt
     ) -> SshEntry:
         user = users.by_name(db, a_try.user)
         account = None if user is None or state is None else Account(user, state)
         match = self._codes.match(db, account, code, a_try.at_ms)
         if account is None:
-            raise Refused(Why.UNKNOWN)
+            raise RefusedAttempt(RefusalReason.UNKNOWN)
         user = account.user
         bundle = users.bundle(db, user.id)
         if bundle is None:
-            raise Refused(Why.NOT_ENROLLED)
+            raise RefusedAttempt(RefusalReason.NOT_ENROLLED)
         before = account.state.last_network
         self._attempts.use(db, account, match, a_try)
         if before != a_try.network:  # a code is enough here: the person is to know
-            logins.notify(db, user.id, Event.SSH_SESSION.value, a_try.at_ms, a_try.address)
+            logins.notify(db, user.id, AuditEvent.SSH_SESSION.value, a_try.at_ms, a_try.address)
         if ssh_key:
             sessions.end_of_ssh_key(db, user.id, ssh_key)
             detail = f"bound to {crypto.as_fingerprint(ssh_key)}"
-            self._attempts.record(db, Event.SSH_SESSION, a_try, detail)
+            self._attempts.record(db, AuditEvent.SSH_SESSION, a_try, detail)
         session = models.Session(
             ticket_hash=crypto.sha256(self._random(_TICKET_SIZE)),  # of a ticket that nobody gets
             user_id=user.id,
@@ -173,7 +173,7 @@ def how(ssh_key: bytes | None) -> str:
     return f"ssh {crypto.as_fingerprint(ssh_key)}" if ssh_key else "ssh"
 
 
-def _bound(db: Db, ssh_key: bytes, a_try: Try) -> tuple[models.User, models.Session] | None:
+def _bound(db: Db, ssh_key: bytes, a_try: Attempt) -> tuple[models.User, models.Session] | None:
     """Return the session of a key, if it is one of the user who claims to have it."""
     if ssh_key == NO_KEY:
         return None
@@ -184,10 +184,12 @@ def _bound(db: Db, ssh_key: bytes, a_try: Try) -> tuple[models.User, models.Sess
     return None
 
 
-def _to_note(session: models.Session, a_try: Try) -> bool:
+def _to_note(session: models.Session, a_try: Attempt) -> bool:
     return session.address != a_try.address or a_try.at_ms - session.used_ms >= TOUCH_MS
 
 
-def _entry(user: models.User, session: models.Session, a_try: Try, *, by_code: bool) -> SshEntry:
+def _entry(
+    user: models.User, session: models.Session, a_try: Attempt, *, by_code: bool
+) -> SshEntry:
     lasts = bool(session.ssh_key)
     return SshEntry(user.id, user.name, session.id, a_try.address, by_code, lasts)

@@ -12,7 +12,7 @@ from fsd.store.models import Bundle, User
 from fsd.store.repos.users import is_expired
 
 
-class Member(NamedTuple):
+class GroupMembership(NamedTuple):
     """Somebody who is in a group."""
 
     user: str
@@ -42,7 +42,7 @@ def everything(db: Db) -> list[UserGroup]:
     return list(db.scalars(select(UserGroup).order_by(UserGroup.name)))
 
 
-def members(db: Db, group_id: int, now_ms: int) -> list[Member]:
+def members(db: Db, group_id: int, now_ms: int) -> list[GroupMembership]:
     """Return who is in a group, by name."""
     enrolled = exists().where(Bundle.user_id == User.id)
     rows = db.execute(
@@ -52,7 +52,8 @@ def members(db: Db, group_id: int, now_ms: int) -> list[Member]:
         .order_by(User.name)
     )
     return [
-        Member(one.name, has, one.disabled, is_expired(one.expires_ms, now_ms)) for one, has in rows
+        GroupMembership(one.name, has, one.disabled, is_expired(one.expires_ms, now_ms))
+        for one, has in rows
     ]
 
 

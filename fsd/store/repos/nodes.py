@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session as Db
 from fsd.store.models import FolderState, Manifest, Node, table
 from fsd.store.repos.many import SOME, for_each, helpings, of_some
 from fsproto.errors import ConflictError
-from fsproto.proofs.prefix_tree import Entry
+from fsproto.proofs.prefix_tree import FolderEntry
 from fsproto.sealed.folder import VerifiedState
 from fsproto.sealed.manifest import VerifiedManifest
 from fsproto.signed import Signed
@@ -72,10 +72,10 @@ _SOME_MANIFESTS = (
 )
 
 
-def entries(db: Db, folder: bytes) -> list[Entry]:
+def entries(db: Db, folder: bytes) -> list[FolderEntry]:
     """Return what a folder holds."""
     rows = db.connection().execute(_ENTRIES, {"folder": folder})
-    return [Entry(Token(t), NodeId(n), Hash(h)) for t, n, h in rows if t is not None]
+    return [FolderEntry(Token(t), NodeId(n), Hash(h)) for t, n, h in rows if t is not None]
 
 
 def listing(db: Db, folder: bytes) -> list[Signed]:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session as Db
 from fsd.store.models import Blob, Node, User, table
 from fsd.store.quota_models import Handover, Quota, Reservation
 from fsd.store.repos.many import SOME, helpings, of_some
-from fsproto.sealed.manifest import Kind
+from fsproto.sealed.manifest import NodeKind
 
 NO_LIMIT = -1
 """What stands for any number, where a NULL stands for what the settings say."""
@@ -40,7 +40,7 @@ def _counted() -> Select[Any]:
     size = func.coalesce(func.sum(_BLOBS.c.size), 0)
     its_own = (_BLOBS.c.root == _NODES.c.blob) & (_BLOBS.c.node_id == _NODES.c.id)
     joined = _NODES.outerjoin(_BLOBS, its_own)
-    there = (_NODES.c.kind == int(Kind.FILE)) & _NODES.c.removed_ms.is_(None)
+    there = (_NODES.c.kind == int(NodeKind.FILE)) & _NODES.c.removed_ms.is_(None)
     return select(size, func.count()).select_from(joined).where(there)
 
 

@@ -167,7 +167,7 @@ def bring_back(db: Db, tops: Sequence[bytes]) -> None:
         db.execute(delete(Removal).where(Removal.node_id.in_(some)), execution_options=_AS_IS)
 
 
-class Gone(NamedTuple):
+class RemovedRow(NamedTuple):
     """A removed node as it is told of."""
 
     manifest: Signed
@@ -177,7 +177,7 @@ class Gone(NamedTuple):
     after_proof: bytes
 
 
-def removed_from(db: Db, folder: bytes, skip: int, limit: int) -> list[Gone]:
+def removed_from(db: Db, folder: bytes, skip: int, limit: int) -> list[RemovedRow]:
     """Return what was removed from a folder, the latest first, without the first `skip`."""
     rows = db.execute(
         select(Manifest.payload, Manifest.signature, Removal)
@@ -189,7 +189,7 @@ def removed_from(db: Db, folder: bytes, skip: int, limit: int) -> list[Gone]:
         .limit(limit)
     )
     return [
-        Gone(
+        RemovedRow(
             Signed(payload, signature),
             Signed(row.before_payload, row.before_signature),
             row.before_proof,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fsadmin.cli import main
-from fsd.audit.admin import AuditKeeper
+from fsd.audit.admin import AuditAdmin
 from fsd.backup import encrypt
 from fsd.home.home import HOST_KEY, HOST_MOVES
 from tests.support.sqlite_files import opened
@@ -111,7 +111,7 @@ def test_a_backup_whose_log_cannot_go_on_is_put_back_all_the_same(
 ):
     break_log(home)
     with monkeypatch.context() as patch:  # one that was made before this version
-        patch.setattr(AuditKeeper, "note", lambda *_: None)
+        patch.setattr(AuditAdmin, "note", lambda *_: None)
         assert admin("backup", tmp_path / "backup")[0] == 0
     new = tmp_path / "new"
     status, out, err = admin("restore", tmp_path / "backup", home=new)

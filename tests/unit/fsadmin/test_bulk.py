@@ -13,16 +13,18 @@ import pytest
 
 from fsadmin import roster
 from fsadmin.cli import main
-from fsadmin.enrolment import Handout
-from fsadmin.enrolment_sheets import Sheets, sheet
-from fsd.services.accounts.terms import Terms, To
+from fsadmin.enrolment import EnrolmentHandout
+from fsadmin.enrolment_sheets import SheetFolder, sheet
+from fsd.services.accounts.terms import AccountTerms, NewValue
 from fsd.store.repos.quotas import NO_LIMIT
 from fsproto import qr
 from fsproto.errors import ExistsError, FsError, NotFoundError, UsageError
 
 NOW_MS = 1_800_000_000_000
 """In January 2027."""
-GIVEN = Handout("anna", "ABCDEFGHIJKLMNOP", "otpauth://totp/x", "fs://anna@h:1/?host-key=x", 6, 30)
+GIVEN = EnrolmentHandout(
+    "anna", "ABCDEFGHIJKLMNOP", "otpauth://totp/x", "fs://anna@h:1/?host-key=x", 6, 30
+)
 
 
 @pytest.fixture
@@ -66,10 +68,12 @@ def test_a_line_says_what_the_options_of_add_user_say(file):
         (
             2,
             "anna",
-            Terms(To(3 << 29), To(10), To(1_814_313_600_000), "in room 4, upstairs"),
+            AccountTerms(
+                NewValue(3 << 29), NewValue(10), NewValue(1_814_313_600_000), "in room 4, upstairs"
+            ),
         ),
-        (3, "ben", Terms(quota_bytes=To(NO_LIMIT), quota_files=To(None))),
-        (6, "cara", Terms(expires_ms=To(None))),
+        (3, "ben", AccountTerms(quota_bytes=NewValue(NO_LIMIT), quota_files=NewValue(None))),
+        (6, "cara", AccountTerms(expires_ms=NewValue(None))),
     ]
 
 
@@ -211,12 +215,12 @@ def test_a_name_that_somebody_adds_at_that_very_moment_undoes_all(admin, file, t
     from fsd.home.home import Home
 
     home = Home(tmp_path / "home")
-    sheets = Sheets(tmp_path / "sheets")
+    sheets = SheetFolder(tmp_path / "sheets")
     with closing(factory.open_database(home, None)) as database:
         people = factory.people(home, database)
         with pytest.raises(ExistsError):
             people.add_all(
-                [("anna", Terms()), ("ben", Terms())],
+                [("anna", AccountTerms()), ("ben", AccountTerms())],
                 lambda _: sheets.write([]),
                 digits=6,
                 period=30,
@@ -226,7 +230,7 @@ def test_a_name_that_somebody_adds_at_that_very_moment_undoes_all(admin, file, t
 
 
 def test_sheets_that_fail_in_the_middle_leave_none(tmp_path):
-    sheets = Sheets(tmp_path / "sheets")
+    sheets = SheetFolder(tmp_path / "sheets")
 
     def people():
         yield GIVEN, ""
@@ -277,6 +281,6 @@ def test_a_sheet_says_what_is_needed():
 
 def test_whatever_a_value_is_it_stays_text():
     bad = "<script>alert('&\"')</script>{user}"
-    shown = sheet(Handout(bad, bad, GIVEN.uri, bad, 6, 30), bad)
+    shown = sheet(EnrolmentHandout(bad, bad, GIVEN.uri, bad, 6, 30), bad)
     assert "<script" not in shown
     assert Tags(shown).text.count(bad) >= 3

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from fsclient.connection.connection import ServerConnection
-from fsclient.connection.retry import Patience
+from fsclient.connection.retry import Timeouts
 from fsproto import crypto
 from fsproto.errors import RemoteProtocolError
 from fsproto.link import Address, EnrollLink
@@ -27,7 +27,7 @@ from tests.support.fixed_keys import host_key
 LONG = 1_000_000
 """Bytes of a message that no end has room for which does not receive."""
 LITTLE = 1 << 17
-PATIENCE = Patience(silence_s=5.0)
+PATIENCE = Timeouts(silence_s=5.0)
 
 
 class Server:

@@ -6,20 +6,20 @@ from typing import cast
 
 import pytest
 
-from fsclient.sharing.groups import Leaving, Standing, groups_of, leaving, listed, standings
+from fsclient.sharing.groups import GroupDrift, LosingMember, groups_of, leaving, listed, standings
 from fsclient.sharing.member_lists import check_room, not_given
 from fsclient.sharing.own_shares import OwnShare
-from fsclient.tree.tree import Located
-from fsclient.trust.key_directory import People
+from fsclient.tree.tree import TreeNode
+from fsclient.trust.key_directory import KeyDirectory
 from fsproto.errors import NotAllowedError
 from fsproto.keys.grants import Role
 from fsproto.keys.identity import VerifiedBundle
 from fsproto.keys.member_list import (
     ALONE,
     FORMAT_WITH_GROUPS,
-    Came,
     GroupedList,
     Member,
+    MemberOrigin,
     sealed_hash,
     sign_members,
 )
@@ -47,7 +47,7 @@ class Place:
     path = "reports"
 
 
-PEOPLE, FOUND = cast("People", Known()), cast("Located", Place())
+PEOPLE, FOUND = cast("KeyDirectory", Known()), cast("TreeNode", Place())
 
 
 def share_of(*came: tuple[str, str, Role], left: tuple[str, ...] = ()) -> OwnShare:
@@ -72,7 +72,7 @@ def share_of(*came: tuple[str, str, Role], left: tuple[str, ...] = ()) -> OwnSha
         former=[],
         time_ms=1,
         log_head=b"",
-        came=[Came(*one) for one in came],
+        came=[MemberOrigin(*one) for one in came],
     )
     return OwnShare(FOUND, sign_members(ALICE.signing, body), list(left))
 
@@ -89,11 +89,11 @@ SHARE = share_of(
 
 def test_who_leaves_with_a_group_keeps_what_they_have_otherwise():
     assert leaving(SHARE, "team") == [
-        Leaving("bob", WRITER),
-        Leaving("carol", None),
-        Leaving("dave", READER),
+        LosingMember("bob", WRITER),
+        LosingMember("carol", None),
+        LosingMember("dave", READER),
     ]
-    assert leaving(SHARE, "crew") == [Leaving("dave", READER)]
+    assert leaving(SHARE, "crew") == [LosingMember("dave", READER)]
     assert leaving(SHARE, "other") == leaving(None, "team") == []
 
 
@@ -101,8 +101,8 @@ def test_a_share_is_held_against_who_is_in_its_groups_now():
     assert groups_of([SHARE, SHARE]) == ["crew", "team"]
     now: dict[str, list[str] | None] = {"crew": None, "team": ["bob", "dave", "erin", "no-keys"]}
     assert standings(SHARE, now, PEOPLE) == [
-        Standing("crew", exists=False, waiting=[], not_enrolled=[], gone=[], writes=False),
-        Standing(
+        GroupDrift("crew", exists=False, waiting=[], not_enrolled=[], gone=[], writes=False),
+        GroupDrift(
             "team",
             exists=True,
             waiting=["erin"],

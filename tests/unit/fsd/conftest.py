@@ -8,7 +8,7 @@ import pytest
 
 from fsd.home.home import Home
 from fsd.store.engine import Database
-from tests.support.services import Clock, Office
+from tests.support.services import Clock, Services
 
 
 @pytest.fixture
@@ -26,6 +26,6 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.fixture
-def office(database: Database, tmp_path: Path, clock: Clock) -> Office:
+def office(database: Database, tmp_path: Path, clock: Clock) -> Services:
     """The server's services over a new database, once of each kind."""
-    return Office(database, tmp_path / "blobs", clock)
+    return Services(database, tmp_path / "blobs", clock)

@@ -15,21 +15,21 @@ from fsd.store.engine import Database, DatabaseError
 from fsproto import labels
 from fsproto.errors import LoginRefused, SecurityError
 from fsproto.signed import Signed
-from tests.support.services import ADDRESS, CHANNEL, Clock, Office, Resident, accounts, identity
+from tests.support.services import ADDRESS, CHANNEL, Clock, Services, TestUser, accounts, identity
 
 REFUSED = (LoginRefused, SecurityError)
 """What the door turns into one answer."""
 HUGE = "a" * 1_000_000
 
 
-def enrolled(office: Office, clock: Clock, name: str = "alice") -> Resident:
+def enrolled(office: Services, clock: Clock, name: str = "alice") -> TestUser:
     """Return a person who enrolled with the code before this one."""
     person = office.add(name)
     person.enrol(office, clock(), -1)
     return person
 
 
-def refused(office: Office, ask, address: str = ADDRESS, channel: bytes = CHANNEL) -> bool:
+def refused(office: Services, ask, address: str = ADDRESS, channel: bytes = CHANNEL) -> bool:
     call = office.accounts.enroll if hasattr(ask, "bundle") else office.accounts.login
     with pytest.raises(REFUSED):
         call(ask, channel, address)
@@ -51,7 +51,7 @@ def test_a_person_enrols_and_finds_an_empty_tree(office, clock):
 
 def test_nobody_enrols_a_second_set_of_keys(office, clock):
     alice = enrolled(office, clock)
-    thief = Resident(identity("alice", "other"), alice.otp)
+    thief = TestUser(identity("alice", "other"), alice.otp)
     assert refused(office, thief.enrolment(thief.code(clock())))
     assert office.people.show("alice").fingerprint == alice.identity.bundle.fingerprint
 
@@ -255,7 +255,7 @@ def test_a_ticket_that_was_never_given_is_refused(office, clock, ticket):
 
 def test_a_ticket_needs_the_identity_key_as_well(office, clock):
     alice = enrolled(office, clock)
-    thief = Resident(identity("alice", "other"), alice.otp)
+    thief = TestUser(identity("alice", "other"), alice.otp)
     assert refused(office, thief.login(ticket=alice.ticket))
 
 
@@ -268,7 +268,7 @@ def test_a_ticket_of_somebody_else_is_refused(office, clock):
 def test_a_ticket_of_keys_that_were_reset_is_refused(office, clock):
     alice = enrolled(office, clock)
     office.people.reset_keys("alice")
-    renewed = Resident(identity("alice", "other"), alice.otp)
+    renewed = TestUser(identity("alice", "other"), alice.otp)
     renewed.enrol(office, clock())
     assert refused(office, renewed.login(ticket=alice.ticket))
     assert refused(office, alice.login(ticket=alice.ticket))
@@ -376,6 +376,6 @@ def test_a_secret_that_does_not_open_is_told_to_the_operator(office, clock, capl
 
 def test_a_database_that_fails_is_not_a_wrong_code(tmp_path, clock):
     empty = Database(f"sqlite:///{tmp_path / 'nothing.db'}")
-    nobody = Resident(identity("alice"), OtpSetting("A" * 32))
+    nobody = TestUser(identity("alice"), OtpSetting("A" * 32))
     with pytest.raises(DatabaseError):
         accounts(empty, clock).login(nobody.login("000000"), CHANNEL, ADDRESS)

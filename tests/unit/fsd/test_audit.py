@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from fsd.audit.admin import AuditKeeper
-from fsd.audit.events import Event
+from fsd.audit.admin import AuditAdmin
+from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditBrokenError, AuditLog
 from fsd.auth.vault import Vault
 from fsd.home.home import Home
@@ -27,27 +27,27 @@ from fsproto.errors import (
     OutOfSpaceError,
 )
 from tests.support import fixed_keys
-from tests.support.services import ADDRESS, CHANNEL, MASTER_KEY, Office
+from tests.support.services import ADDRESS, CHANNEL, MASTER_KEY, Services
 
 
 @pytest.fixture
-def keeper(office: Office, tmp_path: Path) -> AuditKeeper:
+def keeper(office: Services, tmp_path: Path) -> AuditAdmin:
     home = Home(tmp_path / "home")
     home.path.mkdir()
-    return AuditKeeper(home, office.database, office.audit, "fsadmin:tests")
+    return AuditAdmin(home, office.database, office.audit, "fsadmin:tests")
 
 
-def told(keeper: AuditKeeper) -> list[tuple[str, str, str]]:
+def told(keeper: AuditAdmin) -> list[tuple[str, str, str]]:
     return [(entry.event, entry.actor, entry.subject) for entry in keeper.entries()]
 
 
-def fill(office: Office, count: int) -> None:
+def fill(office: Services, count: int) -> None:
     with office.database.write() as db:
         for number in range(count):
-            office.audit.record(db, Event.LOGIN, actor=f"user{number}", detail=f"{number}")
+            office.audit.record(db, AuditEvent.LOGIN, actor=f"user{number}", detail=f"{number}")
 
 
-def sql(office: Office, *statements: str) -> None:
+def sql(office: Services, *statements: str) -> None:
     with office.database.write() as db:
         for statement in statements:
             db.execute(text(statement))
@@ -109,13 +109,13 @@ def test_no_secret_is_in_the_log(office, keeper, clock):
 @pytest.mark.parametrize("words", ["nul \0 byte", "\ud800", "x" * 10_000])
 def test_words_of_any_kind_can_be_recorded(office, keeper, words):
     with office.database.write() as db:
-        office.audit.record(db, Event.LOGIN, actor=words, subject=words, detail=words)
+        office.audit.record(db, AuditEvent.LOGIN, actor=words, subject=words, detail=words)
     assert keeper.verify([]).findings == []
 
 
 def test_what_is_undone_is_not_recorded(office, keeper):
     with contextlib.suppress(RuntimeError), office.database.write() as db:
-        office.audit.record(db, Event.LOGIN, actor="alice")
+        office.audit.record(db, AuditEvent.LOGIN, actor="alice")
         raise RuntimeError
     assert told(keeper) == []
 
@@ -179,7 +179,7 @@ def test_many_who_record_at_once_make_one_chain(office, keeper, url_at_head, clo
             ready.wait()
             for _ in range(each):
                 with database.write() as db:
-                    log.record(db, Event.LOGIN, actor=f"user{number}")
+                    log.record(db, AuditEvent.LOGIN, actor=f"user{number}")
 
     with ThreadPoolExecutor(at_once) as pool:
         list(pool.map(record, range(at_once)))
@@ -194,7 +194,7 @@ def test_who_records_early_does_not_block_who_holds_what_they_need(office, clock
         office.add(name)
     ready = threading.Barrier(2)
 
-    def change(first: str, event: Event) -> None:
+    def change(first: str, event: AuditEvent) -> None:
         for _ in range(10):
             ready.wait()
             with office.database.write() as db:
@@ -202,7 +202,7 @@ def test_who_records_early_does_not_block_who_holds_what_they_need(office, clock
                 db.execute(text("UPDATE users SET created_ms = created_ms + 1 WHERE name = 'bob'"))
 
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(change, ("alice", "bob"), (Event.LOGIN, Event.LOGOUT)))
+        list(pool.map(change, ("alice", "bob"), (AuditEvent.LOGIN, AuditEvent.LOGOUT)))
     assert office.people.show("bob").created_ms == clock() + 20
 
 
@@ -281,7 +281,7 @@ def test_one_altered_entry_is_told_alone(office, keeper):
     assert keeper.verify([]).findings == ["Entry 2 was altered, or put in another's place."]
 
 
-def copied(office: Office) -> Callable[[], None]:
+def copied(office: Services) -> Callable[[], None]:
     """Copy the log as somebody does who reads the database; return what puts the copy back."""
     with office.database.read() as db:
         kept = {
@@ -381,7 +381,7 @@ def test_another_master_key_does_not_prove_anything(office, keeper, clock):
     fill(office, 1)
     other = AuditLog(Vault(bytes(32), fixed_keys.Seeded("vault")), clock)
     with pytest.raises(IntegrityError, match="master key"), office.database.write() as db:
-        other.record(db, Event.LOGIN, actor="alice")
+        other.record(db, AuditEvent.LOGIN, actor="alice")
 
 
 # --- archives

@@ -15,10 +15,10 @@ from sqlalchemy import select, text
 from fsd.backup import encrypt, rows
 from fsd.backup import make as making
 from fsd.backup import restore as putting
-from fsd.backup.encrypt import Sealed, Unsealed
+from fsd.backup.encrypt import BackupDecryptor, BackupEncryptor
 from fsd.backup.make import make
 from fsd.backup.restore import restore
-from fsd.blobs.pin import Hold
+from fsd.blobs.pin import BlobPin
 from fsd.home.home import SSH_KEYS, Home, HomeBusyError
 from fsd.store import models, schema
 from fsd.store.engine import Database
@@ -34,7 +34,7 @@ from fsproto.errors import (
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.sealed.stream import HEADER_SIZE
 from tests.support.fixed_keys import TIME_MS, stretch, turned
-from tests.support.services import ADDRESS, CHANNEL, Office, Resident, accounts
+from tests.support.services import ADDRESS, CHANNEL, Services, TestUser, accounts
 
 PHRASE = "correct horse"
 
@@ -48,9 +48,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def busy(database, home, clock) -> Office:
+def busy(database, home, clock) -> Services:
     """An office with two people, small files and large ones."""
-    office = Office(database, home.blobs, clock)
+    office = Services(database, home.blobs, clock)
     for name in ("alice", "bob"):
         person = office.add(name)
         person.enrol(office, clock())
@@ -127,7 +127,7 @@ def test_numbers_that_were_given_are_not_given_again(busy, home, tmp_path):
     to = Home(tmp_path / "new")
     put_back(backed_up(home, busy.database), to, "sqlite://")
     with closing(Database(to.database_url)) as again:
-        office = Office(again, to.blobs, busy.people._now_ms)
+        office = Services(again, to.blobs, busy.people._now_ms)
         office.add("dave")
         with again.read() as db:
             assert (
@@ -139,7 +139,7 @@ def test_numbers_go_on_in_postgresql_as_well(busy, home, tmp_path, postgres):
     url = postgres.new_database()
     put_back(backed_up(home, busy.database), Home(tmp_path / "new"), url)
     with closing(Database(url)) as again:
-        Office(again, tmp_path / "new" / "blobs", busy.people._now_ms).add("dave")
+        Services(again, tmp_path / "new" / "blobs", busy.people._now_ms).add("dave")
 
 
 def test_the_configuration_comes_back_but_aside_if_it_leads_elsewhere(busy, home, tmp_path):
@@ -195,7 +195,7 @@ def test_a_blob_that_came_and_went_around_the_snapshot_makes_another_one(
 ):
     """Between the snapshot and the look at the store, the only blob of a row is replaced."""
     attempts: list[bytes] = []
-    one = Hold.one
+    one = BlobPin.one
 
     def gone_once(hold, root):
         if len(attempts) == 0 and (hold.folder / "wanted").exists():
@@ -206,7 +206,7 @@ def test_a_blob_that_came_and_went_around_the_snapshot_makes_another_one(
                 db.execute(text("DELETE FROM blobs WHERE root = :root"), {"root": root})
         return one(hold, root)
 
-    monkeypatch.setattr(Hold, "one", gone_once)
+    monkeypatch.setattr(BlobPin, "one", gone_once)
     data = backed_up(home, busy.database)
     assert attempts
     done = put_back(data, Home(tmp_path / "new"), "sqlite://")
@@ -229,7 +229,7 @@ def test_two_backups_at_once_are_one_too_many(busy, home):
 def test_memory_stays_the_same_however_large_the_blobs_are(home, clock, tmp_path):
     with closing(Database(home.database_url)) as database:
         schema.upgrade(database)
-        office = Office(database, home.blobs, clock)
+        office = Services(database, home.blobs, clock)
         alice = office.add("alice")
         alice.enrol(office, clock())
         alice.stage(office, stretch("large", 40 * SEGMENT_SIZE))
@@ -263,7 +263,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     home.prepare()
     with closing(Database(home.database_url)) as database:
         schema.upgrade(database)
-        office = Office(database, home.blobs, lambda: TIME_MS)
+        office = Services(database, home.blobs, lambda: TIME_MS)
         alice = office.add("alice")
         alice.enrol(office, TIME_MS)
         alice.put(office, "large", stretch("large", 2 * SEGMENT_SIZE), inline=False)
@@ -392,34 +392,34 @@ def test_rows_that_do_not_fit_are_refused(home, tmp_path):
 
 def test_the_costs_of_a_passphrase_are_bounded_before_they_are_paid():
     out = io.BytesIO()
-    Sealed(out, PHRASE, os.urandom).finish()
+    BackupEncryptor(out, PHRASE, os.urandom).finish()
     data = out.getvalue()
     at = data.index(b"\x01\x01\x08", len(encrypt.MAGIC))
     for costs in (b"\x7f\x01\x08", b"\x01\x7f\x08", b"\x01\x01\x01"):
         with pytest.raises(IntegrityError, match="beginning"):
-            Unsealed(io.BytesIO(data[:at] + costs + data[at + 3 :]), PHRASE)
+            BackupDecryptor(io.BytesIO(data[:at] + costs + data[at + 3 :]), PHRASE)
 
 
 @pytest.mark.parametrize("size", [0, 1, SEGMENT_SIZE - 56, SEGMENT_SIZE - 55, 3 * SEGMENT_SIZE])
 def test_what_is_sealed_is_opened_again(size):
     out = io.BytesIO()
-    sealed = Sealed(out, PHRASE, os.urandom)
+    sealed = BackupEncryptor(out, PHRASE, os.urandom)
     data = stretch("plain", size)
     for start in range(0, size, 300_000):
         sealed.write(data[start : start + 300_000])
     sealed.finish()
-    opened = Unsealed(io.BytesIO(out.getvalue()), PHRASE)
+    opened = BackupDecryptor(io.BytesIO(out.getvalue()), PHRASE)
     assert b"".join(iter(lambda: opened.read(70_000), b"")) == data
 
 
 def test_a_secret_that_waits_lets_nobody_in_with_a_code_from_before(
     home, database, clock, tmp_path
 ):
-    office = Office(database, home.blobs, clock)
+    office = Services(database, home.blobs, clock)
     alice = office.add("alice")
     alice.enrol(office, clock(), -1)
     office.access.recovery_codes("alice")
-    new = Resident(alice.identity, office.access.rotate_secret("alice").otp)
+    new = TestUser(alice.identity, office.access.rotate_secret("alice").otp)
     data = backed_up(home, database)
     to = Home(tmp_path / "new" / "home")
     put_back(data, to, "sqlite://")

@@ -9,22 +9,22 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from fsd.audit.events import Event
-from fsd.check.findings import Finding, Kind
+from fsd.audit.events import AuditEvent
+from fsd.check.findings import Finding, FindingKind
 from fsd.check.repair import REPORT, Quarantine
-from fsd.check.scan import Look
+from fsd.check.scan import Scan
 from fsd.home.home import Home
 from fsproto.limits import SEGMENT_SIZE
 from tests.support.fixed_keys import TIME_MS, stretch
-from tests.support.services import Office, Resident
+from tests.support.services import Services, TestUser
 from tests.support.writers import Writer
 
 LARGE = "SELECT node_id FROM blobs WHERE data IS NULL"
 
 
 @pytest.fixture
-def stocked(database, home, clock) -> tuple[Office, Resident]:
-    office = Office(database, home.blobs, clock)
+def stocked(database, home, clock) -> tuple[Services, TestUser]:
+    office = Services(database, home.blobs, clock)
     alice = office.add("alice")
     alice.enrol(office, clock())
     alice.put(office, "small", b"what is small")
@@ -32,28 +32,28 @@ def stocked(database, home, clock) -> tuple[Office, Resident]:
     return office, alice
 
 
-def look(office: Office) -> list[Finding]:
-    return list(Look(office.database, office.blobs).findings())
+def look(office: Services) -> list[Finding]:
+    return list(Scan(office.database, office.blobs).findings())
 
 
-def kinds(office: Office) -> list[str]:
+def kinds(office: Services) -> list[str]:
     return sorted(finding.kind.value for finding in look(office))
 
 
-def do(office: Office, statement: str, **values: object) -> None:
+def do(office: Services, statement: str, **values: object) -> None:
     with office.database.write() as db:
         db.execute(text(statement), values)
 
 
-def large(office: Office) -> Path:
+def large(office: Services) -> Path:
     (path,) = (p for p in office.blobs._folder.glob("[0-9a-f][0-9a-f]/*"))
     return path
 
 
-def repair(office: Office, home: Home) -> tuple[list[str], Path]:
+def repair(office: Services, home: Home) -> tuple[list[str], Path]:
 
     def record(db, detail: str) -> None:
-        office.audit.record(db, Event.REPAIRED, actor="fsadmin:tests", detail=detail)
+        office.audit.record(db, AuditEvent.REPAIRED, actor="fsadmin:tests", detail=detail)
 
     quarantine = Quarantine(home, office.database, office.blobs, TIME_MS, record)
     return quarantine.take(look(office)), quarantine.folder
@@ -61,7 +61,7 @@ def repair(office: Office, home: Home) -> tuple[list[str], Path]:
 
 def test_where_nothing_is_wrong_nothing_is_found(stocked):
     office, _ = stocked
-    seen = Look(office.database, office.blobs)
+    seen = Scan(office.database, office.blobs)
     assert list(seen.findings()) == []
     assert (seen.blobs, seen.nodes) == (2, 3)
     assert seen.bytes == 2 * SEGMENT_SIZE + 5 + len(b"what is small")
@@ -85,7 +85,7 @@ def test_a_byte_that_changed_is_found_and_the_blob_put_aside(stocked, home, at):
     data[at] ^= 1
     path.write_bytes(data)
     (found,) = look(office)
-    assert (found.kind, found.owner, found.what) == (Kind.DAMAGED, "alice", path.name)
+    assert (found.kind, found.owner, found.what) == (FindingKind.DAMAGED, "alice", path.name)
     assert found.loses
     done, folder = repair(office, home)
     assert done == ["moved to quarantine"]
@@ -130,7 +130,7 @@ def test_a_blob_of_nobody_is_put_aside_once_it_cannot_be_on_its_way(stocked, hom
     assert kinds(office) == []  # it may wait for its row
     os.utime(stray, (1, 1))
     (found,) = look(office)
-    assert (found.kind, found.loses) == (Kind.ORPHAN, False)
+    assert (found.kind, found.loses) == (FindingKind.ORPHAN, False)
     done, folder = repair(office, home)
     assert done == ["moved to quarantine"]
     assert (folder / stray.name).read_bytes() == b"stray"
@@ -157,7 +157,7 @@ def test_what_was_miscounted_is_nobodys_loss_and_is_counted_again(stocked, home,
     office, _ = stocked
     do(office, statement)
     (found,) = look(office)
-    assert (found.kind, found.owner, found.loses) == (Kind.MISCOUNTED, "alice", False)
+    assert (found.kind, found.owner, found.loses) == (FindingKind.MISCOUNTED, "alice", False)
     assert repair(office, home)[0] == ["counted again"]
     assert kinds(office) == []
     person = office.people.show("alice")
@@ -169,7 +169,7 @@ def test_an_upload_that_waits_and_is_damaged_is_nobody_s_loss(stocked, home):
     root = alice.stage(office, stretch("staged", SEGMENT_SIZE + 1))
     office.blobs.path(root).write_bytes(b"else")
     (found,) = look(office)
-    assert (found.kind, found.staged, found.loses) == (Kind.DAMAGED, True, False)
+    assert (found.kind, found.staged, found.loses) == (FindingKind.DAMAGED, True, False)
     assert repair(office, home)[0] == ["moved to quarantine with its row"]
     assert kinds(office) == []
 
@@ -198,7 +198,7 @@ def test_rows_that_do_not_fit_together_are_found(stocked, statement, found):
 
 def test_what_is_replaced_while_it_is_looked_at_is_not_called_lost(stocked, monkeypatch):
     office, _ = stocked
-    seen = Look(office.database, office.blobs)
+    seen = Scan(office.database, office.blobs)
     rows = seen._rows_of_blobs
 
     def meanwhile(db):

@@ -13,22 +13,22 @@ from fsd.auth.otp import OtpSetting
 from fsd.store import schema
 from fsd.store.engine import Database
 from fsproto.errors import LoginRefused
-from tests.support.services import ADDRESS, CHANNEL, Clock, Office, Resident
+from tests.support.services import ADDRESS, CHANNEL, Clock, Services, TestUser
 
 
 @pytest.fixture
-def made(database_url: str, tmp_path: Path, clock: Clock) -> Iterator[tuple[Office, Resident]]:
+def made(database_url: str, tmp_path: Path, clock: Clock) -> Iterator[tuple[Services, TestUser]]:
     """A database that this test may take down, with somebody in it who has logged in."""
     with closing(Database(database_url)) as database:
         schema.upgrade(database)
-        office = Office(database, tmp_path / "blobs", clock)
+        office = Services(database, tmp_path / "blobs", clock)
         alice = office.add("alice")
         alice.enrol(office, clock(), -1)
         office.accounts.login(alice.login(alice.code(clock())), CHANNEL, ADDRESS)
         yield office, alice
 
 
-def count(office: Office, table: str) -> int:
+def count(office: Services, table: str) -> int:
     with office.database.read() as db:
         return int(db.scalar(text(f"SELECT count(*) FROM {table}")) or 0)
 
@@ -64,7 +64,7 @@ def test_a_session_after_the_way_down_and_up_never_gets_an_id_that_was_given(mad
 
 def test_a_step_that_was_used_with_two_secrets_does_not_stop_the_way_down(made, clock):
     office, alice = made
-    new = Resident(alice.identity, office.access.rotate_secret("alice").otp)
+    new = TestUser(alice.identity, office.access.rotate_secret("alice").otp)
     office.accounts.login(alice.login(new.code(clock())), CHANNEL, ADDRESS)
     assert count(office, "used_otps") == 3
     schema.downgrade(office.database, "0001")

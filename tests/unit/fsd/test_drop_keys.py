@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import select
 
-from fsd.audit.events import Event
-from fsd.services.drops.keys import DropKeyring
-from fsd.services.drops.service import DropPolicy, Drops
+from fsd.audit.events import AuditEvent
+from fsd.services.drops.keys import DropKeyAdmin
+from fsd.services.drops.service import DropPolicy, DropService
 from fsd.store.audit_models import AuditEntry
 from fsproto.errors import ExistsError, NotFoundError, UsageError
 from fsproto.keys.ssh_keys import SshKey
 from tests.support.fixed_keys import TIME_MS, stretch
-from tests.support.services import Office
+from tests.support.services import Services
 
 
 def key(name: str) -> SshKey:
@@ -23,10 +23,10 @@ def key(name: str) -> SshKey:
 
 
 @pytest.fixture
-def ring(office: Office, clock) -> DropKeyring:
+def ring(office: Services, clock) -> DropKeyAdmin:
     for name in ("alice", "bob"):
         office.add(name).enrol(office, clock())
-    return DropKeyring(office.database, audit=office.audit, actor="fsadmin:tests", now_ms=clock)
+    return DropKeyAdmin(office.database, audit=office.audit, actor="fsadmin:tests", now_ms=clock)
 
 
 def test_a_key_drops_for_whom_it_was_added(office, ring):
@@ -70,7 +70,7 @@ def test_of_many_who_add_one_key_at_once_one_does(ring):
 
 def test_a_key_is_of_no_use_where_nothing_may_be_dropped(office, ring):
     known = ring.add("alice", key("scanner"), "")
-    closed = Drops(
+    closed = DropService(
         office.database,
         office.blobs,
         policy=DropPolicy(),
@@ -115,6 +115,6 @@ def test_both_are_recorded(office, ring):
             for one in db.scalars(select(AuditEntry).order_by(AuditEntry.seq))
         ][-2:]
     assert found == [
-        (Event.DROP_KEY_ADDED, "fsadmin:tests", "alice", known.fingerprint),
-        (Event.DROP_KEY_REMOVED, "fsadmin:tests", "alice", known.fingerprint),
+        (AuditEvent.DROP_KEY_ADDED, "fsadmin:tests", "alice", known.fingerprint),
+        (AuditEvent.DROP_KEY_REMOVED, "fsadmin:tests", "alice", known.fingerprint),
     ]

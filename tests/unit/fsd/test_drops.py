@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from fsd.audit.events import Event
+from fsd.audit.events import AuditEvent
 from fsd.backup import encrypt
 from fsd.backup.make import make
 from fsd.backup.restore import restore
 from fsd.blobs.janitor import Janitor
-from fsd.check.findings import Kind
-from fsd.check.scan import Look
+from fsd.check.findings import FindingKind
+from fsd.check.scan import Scan
 from fsd.services.drops.incoming import WINDOW
-from fsd.services.drops.service import DropPolicy, Drops
+from fsd.services.drops.service import DropPolicy, DropService
 from fsd.store import schema
 from fsd.store.audit_models import AuditEntry
 from fsd.store.drop_models import Drop as Row
@@ -47,7 +47,7 @@ from fsproto.sealed.stream import FIRST_PLAIN, OTHER_PLAIN
 from fsproto.types import DropId, NodeId
 from tests.support.drops import SCANNER, drop, enter, inbox, waiting, write
 from tests.support.fixed_keys import TIME_MS, Seeded, stretch, turned
-from tests.support.services import ADDRESS, CHANNEL, Clock, Office, Resident, identity
+from tests.support.services import ADDRESS, CHANNEL, Clock, Services, TestUser, identity
 
 SIZES = [
     0,
@@ -64,21 +64,21 @@ SIZES = [
 
 
 @pytest.fixture
-def alice(office: Office, clock: Clock) -> Resident:
+def alice(office: Services, clock: Clock) -> TestUser:
     made = office.add("alice")
     made.enrol(office, clock())
     return made
 
 
 @pytest.fixture
-def bob(office: Office, clock: Clock) -> Resident:
+def bob(office: Services, clock: Clock) -> TestUser:
     made = office.add("bob")
     made.enrol(office, clock())
     return made
 
 
-def with_policy(office: Office, **policy: Any) -> None:
-    office.drops = Drops(
+def with_policy(office: Services, **policy: Any) -> None:
+    office.drops = DropService(
         office.database,
         office.blobs,
         policy=DropPolicy(**{"box": True, **policy}),
@@ -88,12 +88,12 @@ def with_policy(office: Office, **policy: Any) -> None:
     )
 
 
-def files(office: Office) -> list[Path]:
+def files(office: Services) -> list[Path]:
     """Everything the blob store has, staged or kept."""
     return [path for path in office.blobs._folder.rglob("*") if path.is_file()]
 
 
-def rows(office: Office) -> tuple[int, int]:
+def rows(office: Services) -> tuple[int, int]:
     with office.database.read() as db:
         blobs = db.scalars(select(Blob.root)).all()
         return len(db.scalars(select(Row.id)).all()), len(blobs)
@@ -403,13 +403,13 @@ def test_no_more_drops_are_named_at_once_than_a_message_may(office, alice):
         office.drops.remove(alice.who, [DropId(bytes(16))] * 1001)
 
 
-def rotated(office: Office, alice: Resident) -> Resident:
+def rotated(office: Services, alice: TestUser) -> TestUser:
     new = identity("alice", "second", 2)
     old, kept = alice.identity, (alice.identity,)
     grant = grant_root(alice.root, new, TIME_MS, Seeded("again"))
     word = sign_rotation(old.signing, old.bundle.hash, new.bundle.hash)
     office.accounts.rotate(alice.who, Rotate(new.bundle.signed, word, grant))
-    again = Resident(
+    again = TestUser(
         type(new)(new.user, new.signing, new.rsa, new.kem, new.bundle, kept), alice.otp
     )
     again.principal = alice.who
@@ -464,15 +464,15 @@ def test_a_check_knows_drops_and_finds_damage_in_them(office, alice):
     box = enter(office, alice)
     drop(box, "small", b"1")
     drop(box, "large", bytes(2 * SEGMENT_SIZE))
-    assert list(Look(office.database, office.blobs).findings()) == []
+    assert list(Scan(office.database, office.blobs).findings()) == []
     (path,) = files(office)
     path.write_bytes(turned(path.read_bytes()))
-    (found,) = Look(office.database, office.blobs).findings()
-    assert (found.kind, found.loses, found.owner) == (Kind.DAMAGED, True, "alice")
+    (found,) = Scan(office.database, office.blobs).findings()
+    assert (found.kind, found.loses, found.owner) == (FindingKind.DAMAGED, True, "alice")
     assert "dropped for alice" in found.sentence
     path.unlink()
-    (found,) = Look(office.database, office.blobs).findings()
-    assert found.kind is Kind.MISSING
+    (found,) = Scan(office.database, office.blobs).findings()
+    assert found.kind is FindingKind.MISSING
 
 
 def test_what_waits_counts_as_stored(office, alice):
@@ -483,7 +483,7 @@ def test_what_waits_counts_as_stored(office, alice):
 def test_a_backup_carries_what_waits(database, home, clock, monkeypatch, tmp_path):
     for name, value in (("_PASSES", 1), ("_LANES", 1), ("_MEMORY_KIB", 8)):
         monkeypatch.setattr(encrypt, name, value)
-    office = Office(database, home.blobs, clock)
+    office = Services(database, home.blobs, clock)
     alice = office.add("alice")
     alice.enrol(office, clock())
     box = enter(office, alice)
@@ -496,9 +496,9 @@ def test_a_backup_carries_what_waits(database, home, clock, monkeypatch, tmp_pat
     target = type(home)(tmp_path / "other")
     restore(out, "phrase", target, "sqlite://", clock())
     with closing(Database(target.database_url)) as other:
-        again = Office(other, target.blobs, clock)
+        again = Services(other, target.blobs, clock)
         assert inbox(again, alice) == {"small": b"1", "large": whole}
-        assert list(Look(other, again.blobs).findings()) == []
+        assert list(Scan(other, again.blobs).findings()) == []
 
 
 def test_what_comes_is_recorded_and_the_person_is_told(office, alice, clock):
@@ -511,8 +511,8 @@ def test_what_comes_is_recorded_and_the_person_is_told(office, alice, clock):
     office.drops.remove(alice.who, [one.drop for one in waiting(office, alice.who)])
     with office.database.read() as db:
         entries = {(e.event, e.actor, e.subject) for e in db.scalars(select(AuditEntry))}
-    assert (Event.DROPPED, f"drop-key:{SCANNER.key}", "alice") in entries
-    assert (Event.DROPS_REMOVED, "alice", "alice") in entries
+    assert (AuditEvent.DROPPED, f"drop-key:{SCANNER.key}", "alice") in entries
+    assert (AuditEvent.DROPS_REMOVED, "alice", "alice") in entries
     assert office.audit.look(office.database).findings == []
 
 
@@ -522,7 +522,7 @@ def test_what_comes_is_recorded_and_the_person_is_told(office, alice, clock):
 def test_the_drop_box_comes_and_goes_with_something_in_it(database_url, tmp_path, clock):
     with closing(Database(database_url)) as database:
         schema.upgrade(database)
-        office = Office(database, tmp_path / "blobs", clock)
+        office = Services(database, tmp_path / "blobs", clock)
         alice = office.add("alice")
         alice.enrol(office, clock())
         alice.put(office, "large", b"sealed" * 50_000, inline=False)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from fsd.services.accounts.terms import Terms, To, clean_note
+from fsd.services.accounts.terms import AccountTerms, NewValue, clean_note
 from fsd.store.audit_models import AuditEntry
 from fsproto.errors import LoginRefused, NotAllowedError, UsageError
 from fsproto.keys.grants import Role
-from tests.support.services import ADDRESS, CHANNEL, Clock, Office, Resident
+from tests.support.services import ADDRESS, CHANNEL, Clock, Services, TestUser
 from tests.support.shared_folder import make_folder
 from tests.unit.fsd.test_recovery import keep, recovery, refused
 
@@ -16,17 +16,17 @@ HOUR_S = 3600
 
 
 @pytest.fixture
-def alice(office: Office, clock: Clock) -> Resident:
+def alice(office: Services, clock: Clock) -> TestUser:
     person = office.add("alice")
     person.enrol(office, clock(), -1)
     return person
 
 
-def expire_at(office: Office, at_ms: int | None) -> None:
-    office.people.change("alice", Terms(expires_ms=To(at_ms)))
+def expire_at(office: Services, at_ms: int | None) -> None:
+    office.people.change("alice", AccountTerms(expires_ms=NewValue(at_ms)))
 
 
-def refusals(office: Office) -> list[str]:
+def refusals(office: Services) -> list[str]:
     """Return why logins were refused, as the audit log says it."""
     with office.database.read() as db:
         entries = db.query(AuditEntry).filter(AuditEntry.event == "login-refused")
@@ -61,7 +61,7 @@ def test_a_session_that_begins_later_lasts_no_longer_either(office, clock, alice
 
 def test_nobody_enrols_in_an_account_that_has_expired(office, clock):
     bob = office.add("bob")
-    office.people.change("bob", Terms(expires_ms=To(clock())))
+    office.people.change("bob", AccountTerms(expires_ms=NewValue(clock())))
     with pytest.raises(LoginRefused):
         bob.enrol(office, clock())
     assert refusals(office) == ["expired"]
@@ -112,7 +112,9 @@ def test_nothing_is_shared_anew_with_who_has_expired(office, clock, alice):
 
 
 def test_it_is_shown_and_in_the_audit_log(office, clock, alice):
-    office.people.change("alice", Terms(expires_ms=To(clock() + 1), note="until the fair"))
+    office.people.change(
+        "alice", AccountTerms(expires_ms=NewValue(clock() + 1), note="until the fair")
+    )
     person = office.people.show("alice")
     assert (person.expires_ms, person.expired, person.note) == (
         clock() + 1,

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, text
 
-from fsd.audit.events import Event
-from fsd.services.accounts.groups import Groups
-from fsd.services.accounts.terms import Terms, To
+from fsd.audit.events import AuditEvent
+from fsd.services.accounts.groups import GroupAdmin
+from fsd.services.accounts.terms import AccountTerms, NewValue
 from fsd.store import schema
 from fsd.store.engine import Database
 from fsd.store.group_models import GroupMember
@@ -26,13 +26,13 @@ from fsproto.errors import (
 from fsproto.limits import MAX_GROUP
 from fsproto.messages.shares import Group
 from tests.support.races import winners
-from tests.support.services import Clock, Office, audited
+from tests.support.services import Clock, Services, audited
 
 RACERS = range(6)
 
 
 @pytest.fixture
-def team(office: Office) -> Groups:
+def team(office: Services) -> GroupAdmin:
     """A group of alice and bob; carol is there as well."""
     for name in ("carol", "bob", "alice"):
         office.add(name)
@@ -42,18 +42,18 @@ def team(office: Office) -> Groups:
 
 
 @pytest.fixture
-def other_admins(url_at_head: str, office: Office, clock: Clock) -> Iterator[list[Groups]]:
+def other_admins(url_at_head: str, office: Services, clock: Clock) -> Iterator[list[GroupAdmin]]:
     """Administrators elsewhere, each with connections of their own."""
     databases = [Database(url_at_head) for _ in RACERS]
     yield [
-        Groups(database, audit=office.audit, actor="fsadmin:other", now_ms=clock)
+        GroupAdmin(database, audit=office.audit, actor="fsadmin:other", now_ms=clock)
         for database in databases
     ]
     for database in databases:
         database.close()
 
 
-def names(groups: Groups, group: str = "team") -> list[str]:
+def names(groups: GroupAdmin, group: str = "team") -> list[str]:
     return [one.user for one in groups.show(group).members]
 
 
@@ -104,7 +104,8 @@ def test_what_is_wrong_is_said_and_all_or_nothing_is_done(team):
 
 
 @pytest.mark.parametrize(
-    "act", [Groups.show, Groups.remove, lambda groups, name: groups.add_members(name, ["alice"])]
+    "act",
+    [GroupAdmin.show, GroupAdmin.remove, lambda groups, name: groups.add_members(name, ["alice"])],
 )
 @pytest.mark.parametrize("name", ["nothing", "te\0am", "\x1b[2Jteam", "\ud800", "", "a" * 10_000])
 def test_a_group_that_is_not_there_is_not_found_and_quoted_safely(team, act, name):
@@ -137,7 +138,7 @@ def test_a_group_has_an_end(office):
         office.groups.add_members("all", people[1:2])
 
 
-def _names(office: Office) -> list[str]:
+def _names(office: Services) -> list[str]:
     with office.database.read() as db:
         return list(db.scalars(text("SELECT name FROM users ORDER BY id")))
 
@@ -154,7 +155,7 @@ def test_who_is_removed_is_in_no_group_and_who_loses_their_keys_stays(team, offi
     assert names(team) == ["alice", "bob"]
     office.add("dora")  # somebody else, under the same name
     assert names(team) == ["alice", "bob"]
-    removed = audited(office, Event.GROUP_MEMBER_REMOVED, Event.USER_REMOVED)
+    removed = audited(office, AuditEvent.GROUP_MEMBER_REMOVED, AuditEvent.USER_REMOVED)
     assert removed == [
         ("group-member-removed", "dora", "@other"),
         ("group-member-removed", "dora", "@team"),
@@ -169,10 +170,10 @@ def test_everything_is_audited_and_what_was_refused_is_not(team, office):
     team.remove("team")
     assert audited(
         office,
-        Event.GROUP_ADDED,
-        Event.GROUP_REMOVED,
-        Event.GROUP_MEMBER_ADDED,
-        Event.GROUP_MEMBER_REMOVED,
+        AuditEvent.GROUP_ADDED,
+        AuditEvent.GROUP_REMOVED,
+        AuditEvent.GROUP_MEMBER_ADDED,
+        AuditEvent.GROUP_MEMBER_REMOVED,
     ) == [
         ("group-added", "", "@team"),
         ("group-member-added", "bob", "@team"),
@@ -189,7 +190,7 @@ def test_everything_is_audited_and_what_was_refused_is_not(team, office):
 def test_of_several_who_make_one_group_one_does(other_admins, office):
     assert winners(lambda n: other_admins[n].add("team"), RACERS, refusal=ExistsError) == 1
     assert [one.name for one in office.groups.everything()] == ["team"]
-    assert len(audited(office, Event.GROUP_ADDED)) == 1
+    assert len(audited(office, AuditEvent.GROUP_ADDED)) == 1
 
 
 def test_of_several_who_put_one_person_in_one_does(team, other_admins, office):
@@ -240,7 +241,7 @@ def test_a_group_and_a_person_that_are_removed_meanwhile_leave_nothing_behind(
 
 
 def test_who_is_in_a_group_is_told_without_those_whose_account_has_expired(team, office, clock):
-    office.people.change("bob", Terms(expires_ms=To(clock() + 1)))
+    office.people.change("bob", AccountTerms(expires_ms=NewValue(clock() + 1)))
     assert office.sharing.group("team") == Group(["alice", "bob"])
     clock.forward(1)
     assert office.sharing.group("team") == Group(["alice"])
@@ -263,7 +264,7 @@ def test_who_is_in_a_group_is_told_without_those_who_are_disabled(team, office):
 def test_down_and_up_leaves_people_and_their_files(database_url, tmp_path: Path, clock):
     with closing(Database(database_url)) as database:
         schema.upgrade(database)
-        office = Office(database, tmp_path / "blobs", clock)
+        office = Services(database, tmp_path / "blobs", clock)
         alice = office.add("alice")
         alice.enrol(office, clock())
         alice.put(office, "small", b"sealed")

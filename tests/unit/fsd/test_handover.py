@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from fsd.audit.events import Event
-from fsd.services.accounts.terms import Terms, To
+from fsd.audit.events import AuditEvent
+from fsd.services.accounts.terms import AccountTerms, NewValue
 from fsd.services.drops.session import DropSource
-from fsd.services.files.commits import Files
+from fsd.services.files.commits import FileService
 from fsd.store import schema
 from fsd.store.engine import Database
 from fsd.store.repos import quotas as rows
@@ -27,36 +27,36 @@ from fsproto.errors import (
 from fsproto.keys.grants import Role
 from tests.support.drops import drop, enter
 from tests.support.races import winners
-from tests.support.services import ADDRESS, CHANNEL, Clock, Office, Resident, audited
+from tests.support.services import ADDRESS, CHANNEL, Clock, Services, TestUser, audited
 from tests.support.shared_folder import make_folder
 from tests.support.writers import Writer
 
 
-def used(office: Office, name: str) -> int:
+def used(office: Services, name: str) -> int:
     """Return what is counted for somebody, having seen that it is what there is."""
     with office.database.read() as db:
         assert rows.differing(db) == []
     return office.people.show(name).used_bytes
 
 
-def enrolled(office: Office, clock: Clock, name: str, offset: int = 0) -> Resident:
+def enrolled(office: Services, clock: Clock, name: str, offset: int = 0) -> TestUser:
     person = office.add(name)
     person.enrol(office, clock(), offset)
     return person
 
 
 @pytest.fixture
-def alice(office: Office, clock: Clock) -> Resident:
+def alice(office: Services, clock: Clock) -> TestUser:
     return enrolled(office, clock, "alice", -1)
 
 
 @pytest.fixture
-def bob(office: Office, clock: Clock) -> Resident:
+def bob(office: Services, clock: Clock) -> TestUser:
     return enrolled(office, clock, "bob")
 
 
 @pytest.fixture
-def shared(office: Office, alice: Resident, bob: Resident):
+def shared(office: Services, alice: TestUser, bob: TestUser):
     """A folder of alice's in which bob may write, with 60 bytes of his in it."""
     made = make_folder(office, alice)
     made.share((bob, Role.WRITER))
@@ -78,8 +78,8 @@ def test_what_is_handed_over_counts_for_the_heir_and_so_does_what_comes_later(of
 
 def test_the_quota_of_the_heir_holds(office, shared, bob):
     office.add("carol")
-    office.people.change("carol", Terms(quota_bytes=To(100)))
-    office.people.change("alice", Terms(quota_bytes=To(10_000)))
+    office.people.change("carol", AccountTerms(quota_bytes=NewValue(100)))
+    office.people.change("alice", AccountTerms(quota_bytes=NewValue(10_000)))
     office.people.hand_over("alice", "carol")
     with pytest.raises(QuotaError, match="quota of carol, in which this folder counts"):
         office.files.commit(bob.who, shared.put(bob, "second", b"x" * 41))
@@ -135,7 +135,7 @@ def test_a_closed_account_stays_closed(office, alice):
     office.people.hand_over("alice", "bob")
     for act in (
         lambda: office.people.set_disabled("alice", disabled=False),
-        lambda: office.people.change("alice", Terms(quota_bytes=To(5))),
+        lambda: office.people.change("alice", AccountTerms(quota_bytes=NewValue(5))),
         lambda: office.people.reset_keys("alice"),
         lambda: office.people.hand_over("bob", "alice"),
     ):
@@ -184,7 +184,7 @@ def test_what_cannot_be_handed_over_is_said(office, alice, name, heir, error):
 def test_it_is_recorded_in_the_same_moment(office, alice):
     office.add("bob")
     office.people.hand_over("alice", "bob")
-    ((_, subject, detail),) = audited(office, Event.USER_HANDED_OVER)
+    ((_, subject, detail),) = audited(office, AuditEvent.USER_HANDED_OVER)
     assert subject == "alice"
     assert detail.startswith("to bob; files: 0")
 
@@ -195,10 +195,11 @@ def test_what_is_written_while_it_is_handed_over_counts_once(office, clock, url_
     office.add("heir")
     office.add("other")
     writers = [
-        Writer(office, one, Files(office.database, office.blobs, now_ms=clock)) for one in owners
+        Writer(office, one, FileService(office.database, office.blobs, now_ms=clock))
+        for one in owners
     ]
     with closing(Database(url_at_head)) as database:
-        second = Office(database, tmp_path / "second", clock)
+        second = Services(database, tmp_path / "second", clock)
 
         def act(number: int) -> None:
             if number < 10:
@@ -217,9 +218,11 @@ def test_the_revision_goes_down_and_up_with_closed_accounts(
 ):
     with closing(Database(database_url)) as database:
         schema.upgrade(database)
-        office = Office(database, tmp_path / "blobs", clock)
+        office = Services(database, tmp_path / "blobs", clock)
         person = enrolled(office, clock, "alice")
-        Writer(office, person, Files(database, office.blobs, now_ms=clock)).write("f", b"x" * 9)
+        Writer(office, person, FileService(database, office.blobs, now_ms=clock)).write(
+            "f", b"x" * 9
+        )
         office.add("bob")
         office.people.hand_over("alice", "bob")
         schema.downgrade(database, "0010")

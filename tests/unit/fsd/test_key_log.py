@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
-from fsd.services.files.key_log import LogKeeper
+from fsd.services.files.key_log import KeyLogWriter
 from fsd.store.engine import Database
 from fsproto import crypto, labels
 from fsproto.errors import (
@@ -22,18 +22,18 @@ from fsproto.errors import (
     SecurityError,
     SignatureError,
 )
-from fsproto.keylog.entries import Event, sign_rotation
-from fsproto.keylog.head import Head, verify_head
+from fsproto.keylog.entries import KeyEvent, sign_rotation
+from fsproto.keylog.head import KeyLogHead, verify_head
 from fsproto.keylog.log import KeyLog
 from fsproto.keys.grants import grant_root
 from fsproto.keys.identity import Identity
 from fsproto.messages.keylog import Rotate
 from tests.support import fixed_keys
 from tests.support.races import RACERS, winners
-from tests.support.services import ADDRESS, CHANNEL, LOG_KEY, Clock, Office, Resident, identity
+from tests.support.services import ADDRESS, CHANNEL, LOG_KEY, Clock, Services, TestUser, identity
 
 
-def read(office: Office) -> tuple[KeyLog, Head]:
+def read(office: Services) -> tuple[KeyLog, KeyLogHead]:
     """Read the whole log as a client does; it is checked against its head."""
     log = KeyLog()
     answer = office.key_log.entries(0)
@@ -43,13 +43,13 @@ def read(office: Office) -> tuple[KeyLog, Head]:
     return log, head
 
 
-def events(office: Office) -> list[tuple[str, Event]]:
+def events(office: Services) -> list[tuple[str, KeyEvent]]:
     log = KeyLog()
     return [(entry.user, entry.event) for entry in log.extend(office.key_log.entries(0).entries)]
 
 
 @pytest.fixture
-def alice(office: Office, clock: Clock) -> Resident:
+def alice(office: Services, clock: Clock) -> TestUser:
     person = office.add("alice")
     person.enrol(office, clock())
     return person
@@ -85,7 +85,7 @@ def test_every_login_is_told_the_head(office, clock, alice):
 def test_an_enrolment_that_is_sent_again_is_in_it_once(office, clock, alice):
     clock.forward(60)
     alice.enrol(office, clock())
-    assert events(office) == [("alice", Event.ENROLLED)]
+    assert events(office) == [("alice", KeyEvent.ENROLLED)]
 
 
 def test_an_enrolment_that_is_refused_is_not_in_it(office, clock):
@@ -105,12 +105,12 @@ def test_keys_that_are_taken_away_are_told_and_so_are_those_that_follow(office, 
     assert read(office)[0].now("alice") is None
     otp = office.add("alice").otp if act == "remove" else alice.otp
     clock.forward(60)
-    new = Resident(identity("alice", "other"), otp)
+    new = TestUser(identity("alice", "other"), otp)
     new.enrol(office, clock())
     assert events(office) == [
-        ("alice", Event.ENROLLED),
-        ("alice", Event.RESET),
-        ("alice", Event.ENROLLED),
+        ("alice", KeyEvent.ENROLLED),
+        ("alice", KeyEvent.RESET),
+        ("alice", KeyEvent.ENROLLED),
     ]
     log, _ = read(office)
     old, after = alice.identity.signing.public, new.identity.signing.public
@@ -131,7 +131,7 @@ def test_a_change_that_is_rolled_back_leaves_no_entry(office, alice):
 
     with pytest.raises(KeyboardInterrupt):
         begin_and_fail()
-    assert events(office) == [("alice", Event.ENROLLED)]
+    assert events(office) == [("alice", KeyEvent.ENROLLED)]
     read(office)
 
 
@@ -150,7 +150,7 @@ def test_of_many_who_enrol_and_are_reset_at_once_by_two_servers_every_entry_foll
     for person in people[:4]:
         person.enrol(office, clock())
     with closing(Database(url_at_head)) as other:
-        second = Office(other, tmp_path / "second", clock)
+        second = Services(other, tmp_path / "second", clock)
 
         def race(number: int) -> None:
             if number < 4:
@@ -199,7 +199,7 @@ def test_who_has_no_keys_has_no_bundle(office, alice, name):
 # --- replacing one's own keys
 
 
-def successor(person: Resident, keys: str = "second", version: int = 2) -> tuple[Identity, Rotate]:
+def successor(person: TestUser, keys: str = "second", version: int = 2) -> tuple[Identity, Rotate]:
     """Return somebody's next keys, and the message that puts them in place of the old."""
     old, new = person.identity, identity(person.name, keys, version)
     word = sign_rotation(old.signing, old.bundle.hash, new.bundle.hash)
@@ -215,7 +215,7 @@ def test_new_keys_that_the_old_one_signs_take_their_place(office, clock, alice):
     assert now is not None
     assert now.bundle == new.bundle.hash
     assert log.same_person("alice", alice.identity.signing.public, new.signing.public)
-    again = Resident(new, alice.otp)
+    again = TestUser(new, alice.otp)
     _, welcome = office.accounts.login(again.login(ticket=alice.ticket), CHANNEL, ADDRESS)
     assert welcome.tree.grant == ask.root
     with pytest.raises(LoginRefused):
@@ -231,27 +231,27 @@ def test_new_keys_end_all_sessions_but_the_one_that_brought_them(office, clock, 
     assert office.accounts.still_in(alice.who)
 
 
-def _by_another_key(alice: Resident, ask: Rotate) -> Rotate:
+def _by_another_key(alice: TestUser, ask: Rotate) -> Rotate:
     bundle = identity("alice", "second", 2).bundle.hash
     mallory = crypto.SigningKey(fixed_keys.stretch("mallory", 32))
     word = sign_rotation(mallory, alice.identity.bundle.hash, bundle)
     return msgspec.structs.replace(ask, signature=word)
 
 
-def _for_other_keys(alice: Resident, ask: Rotate) -> Rotate:
+def _for_other_keys(alice: TestUser, ask: Rotate) -> Rotate:
     other, _ = identity("alice", "third", 2), None
     return msgspec.structs.replace(ask, bundle=other.bundle.signed)
 
 
-def _as_a_login(alice: Resident, ask: Rotate) -> Rotate:
+def _as_a_login(alice: TestUser, ask: Rotate) -> Rotate:
     return msgspec.structs.replace(ask, signature=alice.signature(labels.SIGN_LOGIN))
 
 
-def _of_somebody_else(alice: Resident, ask: Rotate) -> Rotate:
+def _of_somebody_else(alice: TestUser, ask: Rotate) -> Rotate:
     return msgspec.structs.replace(ask, bundle=identity("bob", "second", 2).bundle.signed)
 
 
-def _root_by_the_old_key(alice: Resident, ask: Rotate) -> Rotate:
+def _root_by_the_old_key(alice: TestUser, ask: Rotate) -> Rotate:
     grant = grant_root(alice.root, alice.identity, fixed_keys.TIME_MS, fixed_keys.Seeded("grant"))
     return msgspec.structs.replace(ask, root=grant)
 
@@ -261,12 +261,12 @@ def _root_by_the_old_key(alice: Resident, ask: Rotate) -> Rotate:
     [_by_another_key, _for_other_keys, _as_a_login, _of_somebody_else, _root_by_the_old_key],
 )
 def test_new_keys_that_the_old_one_has_not_signed_are_refused(
-    office, alice, wrong: Callable[[Resident, Rotate], Rotate]
+    office, alice, wrong: Callable[[TestUser, Rotate], Rotate]
 ):
     _, ask = successor(alice)
     with pytest.raises(SignatureError):
         office.accounts.rotate(alice.who, wrong(alice, ask))
-    assert events(office) == [("alice", Event.ENROLLED)]
+    assert events(office) == [("alice", KeyEvent.ENROLLED)]
     assert office.key_log.bundle("alice").bundle == alice.identity.bundle.signed
 
 
@@ -275,7 +275,7 @@ def test_versions_of_keys_have_no_gap(office, alice, version):
     _, ask = successor(alice, version=version)
     with pytest.raises(RemoteProtocolError):
         office.accounts.rotate(alice.who, ask)
-    assert events(office) == [("alice", Event.ENROLLED)]
+    assert events(office) == [("alice", KeyEvent.ENROLLED)]
 
 
 def test_new_keys_come_with_ones_own_root(office, clock, alice):
@@ -292,13 +292,13 @@ def test_of_many_who_replace_the_same_keys_at_once_one_does(office, alice):
     rotate = office.accounts.rotate
     assert winners(lambda n: rotate(alice.who, asks[n]), range(8), refusal=ConflictError) == 1
     read(office)
-    assert events(office) == [("alice", Event.ENROLLED), ("alice", Event.ROTATED)]
+    assert events(office) == [("alice", KeyEvent.ENROLLED), ("alice", KeyEvent.ROTATED)]
 
 
 def test_of_many_who_reset_the_same_keys_at_once_one_does(office, alice):
     reset = office.people.reset_keys
     assert winners(lambda _: reset("alice"), range(8), refusal=NotFoundError) == 1
-    assert events(office) == [("alice", Event.ENROLLED), ("alice", Event.RESET)]
+    assert events(office) == [("alice", KeyEvent.ENROLLED), ("alice", KeyEvent.RESET)]
 
 
 def test_keys_that_are_replaced_reset_and_removed_at_once_leave_a_log_that_follows(
@@ -308,7 +308,7 @@ def test_keys_that_are_replaced_reset_and_removed_at_once_leave_a_log_that_follo
     for person in people:
         person.enrol(office, clock())
     with closing(Database(url_at_head)) as other:
-        second = Office(other, tmp_path / "second", clock)
+        second = Services(other, tmp_path / "second", clock)
         acts: list[Callable[[], object]] = [
             lambda: second.people.reset_keys("person0"),
             lambda: office.accounts.rotate(people[0].who, successor(people[0])[1]),
@@ -343,7 +343,7 @@ def test_who_enrolled_before_the_log_is_in_it_once_it_catches_up(office, clock, 
     forget_the_log(office.database)
     for _ in range(2):
         office.log.catch_up(office.database)
-        assert events(office) == [("alice", Event.ENROLLED), ("bob", Event.ENROLLED)]
+        assert events(office) == [("alice", KeyEvent.ENROLLED), ("bob", KeyEvent.ENROLLED)]
     now = read(office)[0].now("alice")
     assert now is not None
     assert now.bundle == alice.identity.bundle.hash
@@ -354,11 +354,11 @@ def test_who_enrols_after_it_has_caught_up_follows(office, clock, alice):
     office.log.catch_up(office.database)
     office.add("bob").enrol(office, clock())
     office.log.catch_up(office.database)
-    assert events(office) == [("alice", Event.ENROLLED), ("bob", Event.ENROLLED)]
+    assert events(office) == [("alice", KeyEvent.ENROLLED), ("bob", KeyEvent.ENROLLED)]
 
 
 def test_a_log_key_of_another_home_is_told(office, clock, alice):
-    other = LogKeeper(crypto.SigningKey(fixed_keys.stretch("another home", 32)), now_ms=clock)
+    other = KeyLogWriter(crypto.SigningKey(fixed_keys.stretch("another home", 32)), now_ms=clock)
     with pytest.raises(IntegrityError, match="log key") as refusal:
         other.catch_up(office.database)
     assert refusal.value.hint
@@ -369,7 +369,7 @@ def test_nothing_is_added_to_a_log_of_another_key(office, clock, alice, tmp_path
     with office.database.write() as db:  # so that there is somebody to note
         db.execute(text("""DELETE FROM key_log WHERE "index" = 1"""))
         db.execute(text("UPDATE key_log_head SET size = 1"))
-    other = LogKeeper(crypto.SigningKey(fixed_keys.stretch("another home", 32)), now_ms=clock)
+    other = KeyLogWriter(crypto.SigningKey(fixed_keys.stretch("another home", 32)), now_ms=clock)
     before = office.key_log.entries(0)
 
     def reset() -> None:
@@ -388,19 +388,19 @@ def test_keys_that_are_reset_before_the_log_has_caught_up_were_never_in_it(offic
     office.log.catch_up(office.database)
     assert events(office) == []
     clock.forward(60)
-    Resident(identity("alice", "other"), alice.otp).enrol(office, clock())
-    assert events(office) == [("alice", Event.ENROLLED)]
+    TestUser(identity("alice", "other"), alice.otp).enrol(office, clock())
+    assert events(office) == [("alice", KeyEvent.ENROLLED)]
 
 
 def test_ten_who_catch_up_at_once_note_everybody_once(
-    office: Office, clock: Clock, alice: Resident, url_at_head: str, tmp_path: Path
+    office: Services, clock: Clock, alice: TestUser, url_at_head: str, tmp_path: Path
 ):
     office.add("bob").enrol(office, clock())
     forget_the_log(office.database)
 
     def start(_: int) -> None:
         with closing(Database(url_at_head)) as database:
-            LogKeeper(LOG_KEY, now_ms=clock).catch_up(database)
+            KeyLogWriter(LOG_KEY, now_ms=clock).catch_up(database)
 
     assert winners(start, range(10)) == 10
     assert len(events(office)) == 2

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
-from fsd.services.accounts.terms import Terms, To
-from fsd.services.accounts.users import Belongings
-from fsd.services.drops.keys import DropKeyring
+from fsd.services.accounts.terms import AccountTerms, NewValue
+from fsd.services.accounts.users import Holdings
+from fsd.services.drops.keys import DropKeyAdmin
 from fsd.services.files.quotas import Quotas
 from fsd.store import models
 from fsd.store.audit_models import AuditEntry
@@ -18,7 +18,7 @@ from fsproto.messages.account import Backup
 from fsproto.messages.files import Room
 from fsproto.types import Salt
 from tests.support.drops import drop, enter
-from tests.support.services import ADDRESS, CHANNEL, Office, Resident, identity
+from tests.support.services import ADDRESS, CHANNEL, Services, TestUser, identity
 from tests.support.shared_folder import make_folder
 from tests.support.writers import Writer
 
@@ -29,7 +29,7 @@ LARGE = bytes(range(256)) * 5000
 HUGE = "a" * 1_000_000
 
 
-def resident(office: Office, clock, name: str) -> Resident:
+def resident(office: Services, clock, name: str) -> TestUser:
     """Return a person with everything that an account can have."""
     person = office.add(name)
     person.enrol(office, clock(), -1)
@@ -44,13 +44,13 @@ def resident(office: Office, clock, name: str) -> Resident:
     if not office.groups.everything():
         office.groups.add("everybody")
     office.groups.add_members("everybody", [name])
-    stranger = Resident(identity(name, "stranger"), person.otp)
+    stranger = TestUser(identity(name, "stranger"), person.otp)
     with pytest.raises(LoginRefused):  # a right code without the key: a notice is left
         office.accounts.login(stranger.login(person.code(clock())), CHANNEL, ADDRESS)
     return person
 
 
-def rows(office: Office) -> dict[str, int]:
+def rows(office: Services) -> dict[str, int]:
     with office.database.read() as db:
         return {
             table.name: db.scalar(select(func.count()).select_from(table)) or 0
@@ -58,7 +58,7 @@ def rows(office: Office) -> dict[str, int]:
         }
 
 
-def stored_blobs(office: Office) -> list[bytes]:
+def stored_blobs(office: Services) -> list[bytes]:
     return list(office.blobs.names(0.0))
 
 
@@ -141,11 +141,11 @@ def test_removing_a_person_leaves_no_row_and_no_blob_and_others_whole(office, cl
         writes.write("replaced", content)
     writes.write("removed", b"one")
     writes.remove("removed")
-    office.people.change("alice", Terms(quota_bytes=To(1 << 30)))
+    office.people.change("alice", AccountTerms(quota_bytes=NewValue(1 << 30)))
     room = Quotas(office.database, now_ms=clock)
     room.reserve(alice.who, Salt(bytes(32)), b"a connection".ljust(32), Room(None, None, 10))
     drop(enter(office, alice), "dropped", bytes(100_000))
-    ring = DropKeyring(office.database, audit=office.audit, actor="tests", now_ms=clock)
+    ring = DropKeyAdmin(office.database, audit=office.audit, actor="tests", now_ms=clock)
     ring.add("alice", SshKey("ssh-ed25519", b"its key", ""), "")
     now = rows(office)
     # Who is handed over keeps little of all this: see the tests of that.
@@ -164,7 +164,7 @@ def test_it_is_told_what_goes_with_a_person(office, clock):
     folder.share((bob, Role.READER), (carol, Role.WRITER))
     would_go = office.people.belongings("alice")
     stored = len(b"small and sealed") + len(LARGE) + 9
-    assert would_go == Belongings(3, 1, stored, shared=1, shared_with=2)
+    assert would_go == Holdings(3, 1, stored, shared=1, shared_with=2)
     assert office.people.remove("alice") == would_go
     with office.database.read() as db:
         (entry,) = db.query(AuditEntry).filter(AuditEntry.event == "user-removed")
@@ -175,7 +175,7 @@ def test_a_removed_name_can_be_given_again_to_somebody_else(office, clock):
     old = resident(office, clock, "alice")
     office.people.remove("alice")
     clock.forward(60)
-    new = Resident(identity("alice", "other"), office.add("alice").otp)
+    new = TestUser(identity("alice", "other"), office.add("alice").otp)
     new.enrol(office, clock())
     assert office.people.show("alice").files == 0
     with pytest.raises(LoginRefused):
@@ -199,7 +199,7 @@ def test_reset_keys_leaves_the_account_as_if_it_had_never_enrolled(office, clock
 def test_after_reset_keys_new_keys_enrol_with_the_same_secret_and_a_later_code(office, clock):
     alice = resident(office, clock, "alice")
     office.people.reset_keys("alice")
-    renewed = Resident(identity("alice", "other"), alice.otp)
+    renewed = TestUser(identity("alice", "other"), alice.otp)
     with pytest.raises(LoginRefused):  # a step that was used stays used
         renewed.enrol(office, clock(), -1)
     renewed.enrol(office, clock())

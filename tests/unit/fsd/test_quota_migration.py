@@ -9,25 +9,25 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from fsd.services.accounts.terms import Terms, To
-from fsd.services.files.commits import Files
+from fsd.services.accounts.terms import AccountTerms, NewValue
+from fsd.services.files.commits import FileService
 from fsd.store import schema
 from fsd.store.engine import Database
 from fsd.store.repos import quotas as rows
-from tests.support.services import ADDRESS, CHANNEL, Clock, Office
+from tests.support.services import ADDRESS, CHANNEL, Clock, Services
 from tests.support.writers import Writer
 
 
 @pytest.fixture
-def made(database_url: str, tmp_path: Path, clock: Clock) -> Iterator[tuple[Office, Writer]]:
+def made(database_url: str, tmp_path: Path, clock: Clock) -> Iterator[tuple[Services, Writer]]:
     """A database that this test may take down, with two people in it, one of whom has files."""
     with closing(Database(database_url)) as database:
         schema.upgrade(database)
-        office = Office(database, tmp_path / "blobs", clock)
+        office = Services(database, tmp_path / "blobs", clock)
         office.add("bob")
         person = office.add("alice")
         person.enrol(office, clock(), -1)
-        alice = Writer(office, person, Files(database, office.blobs, now_ms=clock))
+        alice = Writer(office, person, FileService(database, office.blobs, now_ms=clock))
         alice.write("small", b"x" * 100)
         alice.write("large", b"x" * 70_000)
         alice.write("large", b"x" * 65_000)
@@ -39,7 +39,9 @@ def made(database_url: str, tmp_path: Path, clock: Clock) -> Iterator[tuple[Offi
 @pytest.mark.parametrize("revision", ["0006", "0001"])
 def test_on_the_way_up_everybody_is_counted(made, clock, revision):
     office, alice = made
-    office.people.change("alice", Terms(quota_bytes=To(10), expires_ms=To(clock() + 9), note="x"))
+    office.people.change(
+        "alice", AccountTerms(quota_bytes=NewValue(10), expires_ms=NewValue(clock() + 9), note="x")
+    )
     schema.downgrade(office.database, revision)
     with office.database.read() as db:
         assert db.scalar(text("SELECT count(*) FROM users")) == 2

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import text
 
 from fsd.blobs.janitor import Janitor
-from fsd.services.accounts.terms import Terms, To
-from fsd.services.files.commits import Files
+from fsd.services.accounts.terms import AccountTerms, NewValue
+from fsd.services.files.commits import FileService
 from fsd.services.files.quotas import LEASE_MS, STEP, Quotas
-from fsd.services.files.transfers import Transfers
+from fsd.services.files.transfers import TransferService
 from fsd.services.keeping import KeepPolicy
 from fsd.services.quota_policy import QuotaPolicy
 from fsd.store.engine import DatabaseError
@@ -32,7 +32,7 @@ from fsproto.sealed import manifest
 from fsproto.sealed.integrity import blob_root
 from fsproto.types import NodeId, Salt
 from tests.support import fixed_keys
-from tests.support.services import Clock, Office, Resident
+from tests.support.services import Clock, Services, TestUser
 from tests.support.shared_folder import make_folder
 from tests.support.writers import Writer
 
@@ -42,12 +42,12 @@ ANOTHER_LINE = b"another connection".ljust(32)
 DAY_S = 24 * 3600.0
 
 
-def allowed(office: Office, name: str, size: int | None = None, files: int | None = None) -> None:
-    terms = Terms(quota_bytes=To(size), quota_files=To(files))
+def allowed(office: Services, name: str, size: int | None = None, files: int | None = None) -> None:
+    terms = AccountTerms(quota_bytes=NewValue(size), quota_files=NewValue(files))
     office.people.change(name, terms)
 
 
-def held(office: Office, name: str = "alice") -> Held:
+def held(office: Services, name: str = "alice") -> Held:
     """Return what is counted, having seen that it is what there is."""
     with office.database.read() as db:
         assert rows.differing(db) == []
@@ -55,7 +55,7 @@ def held(office: Office, name: str = "alice") -> Held:
     return Held(person.used_bytes, person.files)
 
 
-def reserved(office: Office, name: str, clock: Clock) -> Held:
+def reserved(office: Services, name: str, clock: Clock) -> Held:
     with office.database.read() as db:
         owner = db.query(User).filter(User.name == name).one().id
         return rows.reserved(db, owner, clock(), 0)
@@ -70,17 +70,21 @@ def room(size: int | None, folder: NodeId | None = None, instead: NodeId | None 
 
 
 @pytest.fixture
-def alice(office: Office, clock: Clock) -> Writer:
+def alice(office: Services, clock: Clock) -> Writer:
     return writer(office, clock)
 
 
-def writer(office: Office, clock: Clock, keep: KeepPolicy | None = None) -> Writer:
+def writer(office: Services, clock: Clock, keep: KeepPolicy | None = None) -> Writer:
     person = office.add("alice")
     person.enrol(office, clock())
-    return Writer(office, person, Files(office.database, office.blobs, now_ms=clock, keep=keep))
+    return Writer(
+        office, person, FileService(office.database, office.blobs, now_ms=clock, keep=keep)
+    )
 
 
-def upload(office: Office, who: Resident, name: str, blob: bytes, line: bytes = OVER_LINE) -> None:
+def upload(
+    office: Services, who: TestUser, name: str, blob: bytes, line: bytes = OVER_LINE
+) -> None:
     """Upload a blob that no commit names yet."""
     transfers, mark = office.transfers, salt(name)
     incoming = transfers.begin(who.who, mark, room(len(blob)), line=line)
@@ -222,7 +226,7 @@ def test_who_has_more_than_is_allowed_by_now_can_still_remove_and_replace_by_les
 def test_everybodys_quota_is_for_those_without_one_of_their_own(office, clock, alice):
     policy = QuotaPolicy(most_bytes=100, most_files=None)
     room_ = Quotas(office.database, now_ms=clock, policy=policy)
-    alice.files = Files(office.database, office.blobs, now_ms=clock, room=room_)
+    alice.files = FileService(office.database, office.blobs, now_ms=clock, room=room_)
     alice.write("f", b"x" * 100)
     with pytest.raises(QuotaError):
         alice.write("f", b"x" * 101)
@@ -375,9 +379,9 @@ def test_who_goes_on_over_another_connection_reserves_it_once(office, alice, clo
 def test_a_server_that_was_killed_reserves_nothing_when_it_starts_again(office, alice, clock):
     allowed(office, "alice", size=100 * KB)
 
-    def server(name: str) -> tuple[Quotas, Transfers]:
+    def server(name: str) -> tuple[Quotas, TransferService]:
         room_ = Quotas(office.database, now_ms=clock, server=name)
-        return room_, Transfers(office.database, office.blobs, now_ms=clock, quotas=room_)
+        return room_, TransferService(office.database, office.blobs, now_ms=clock, quotas=room_)
 
     (one, at_one), (_, at_other) = server("one"), server("other")
     at_one.begin(alice.person.who, salt("1"), room(60 * KB), line=OVER_LINE)
@@ -415,7 +419,7 @@ def test_room_that_cannot_be_given_back_ends_by_itself(office, alice, clock):
     assert reserved(office, "alice", clock) == (0, 0)
 
 
-def rename(office: Office, table: str, name: str) -> None:
+def rename(office: Services, table: str, name: str) -> None:
     with office.database.write() as db:
         db.execute(text(f"ALTER TABLE {table} RENAME TO {name}"))
 
@@ -424,7 +428,7 @@ def rename(office: Office, table: str, name: str) -> None:
 
 
 @pytest.fixture
-def shared(office: Office, clock: Clock, alice: Writer):
+def shared(office: Services, clock: Clock, alice: Writer):
     bob = office.add("bob")
     bob.enrol(office, clock())
     carol = office.add("carol")

@@ -15,10 +15,10 @@ from msgspec.structs import replace
 
 from fsd.auth.otp import OtpSetting
 from fsd.blobs.local import LocalBlobs
-from fsd.services.accounts.terms import Terms, To
-from fsd.services.files.commits import Files
+from fsd.services.accounts.terms import AccountTerms, NewValue
+from fsd.services.files.commits import FileService
 from fsd.services.files.quotas import Quotas
-from fsd.services.files.transfers import Transfers
+from fsd.services.files.transfers import TransferService
 from fsd.services.login.own_account import Principal
 from fsd.store.engine import Database
 from fsd.store.models import User
@@ -28,14 +28,14 @@ from fsproto import crypto
 from fsproto.errors import QuotaError
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, InlineBlob, Room
-from fsproto.proofs.prefix_tree import Entry, PrefixTree
+from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed.folder import VerifiedState, sign_state
 from fsproto.sealed.integrity import blob_root
 from fsproto.sealed.manifest import Content, sign_manifest
 from fsproto.types import NO_HASH, Hash, NodeId, Salt, Token
 from tests.support import fixed_keys
 from tests.support.races import winners, winners_in_processes
-from tests.support.services import Clock, Office, Resident, identity
+from tests.support.services import Clock, Services, TestUser, identity
 
 PUTS, ROOM_FOR = 30, 10
 PROCESSES = 4
@@ -50,25 +50,25 @@ class Server:
         clock = Clock()
         room = Quotas(database, now_ms=clock)
         blobs = LocalBlobs(folder)
-        self.transfers = Transfers(database, blobs, now_ms=clock, quotas=room)
-        self.files = Files(database, blobs, now_ms=clock, room=room)
+        self.transfers = TransferService(database, blobs, now_ms=clock, quotas=room)
+        self.files = FileService(database, blobs, now_ms=clock, room=room)
 
 
 class Putting:
     """Alice, with a folder for each file that she puts, so that nobody's commit is stale."""
 
-    def __init__(self, alice: Resident, size: int) -> None:
+    def __init__(self, alice: TestUser, size: int) -> None:
         self.alice = alice
         self.size = size
 
-    def make_folders(self, office: Office) -> None:
+    def make_folders(self, office: Services) -> None:
         alice, manifests, states = self.alice, [], []
         for number in range(PUTS):
             token = Token(self._id(number, "folder token", 32))
             body = alice.manifest(self._folder(number), alice.root.node, token, None)
             manifests.append(sign_manifest(alice.identity.signing, body))
             states.append(self._state(number, 1, PrefixTree(), NO_MANIFEST))
-            alice.entries = alice.entries.put(Entry(token, body.node, manifests[-1].hash))
+            alice.entries = alice.entries.put(FolderEntry(token, body.node, manifests[-1].hash))
         top = alice.root_state(2)
         signed = [state.signed for state in (top, *states)]
         ask = Commit(signed, [made.signed for made in manifests], [], [], [])
@@ -89,7 +89,7 @@ class Putting:
         body = self.alice.manifest(node, self._folder(number), token, content)
         signed = sign_manifest(self.alice.identity.signing, body)
         before = self._state(number, 1, PrefixTree(), NO_MANIFEST)
-        tree = PrefixTree().put(Entry(token, node, signed.hash))
+        tree = PrefixTree().put(FolderEntry(token, node, signed.hash))
         state = self._state(number, 2, tree, before.hash)
         ask = Commit([state.signed], [signed.signed], [], inline, [])
         assert server.files.commit(self.alice.who, ask) == Done()
@@ -120,7 +120,7 @@ class Putting:
 
 
 @pytest.fixture
-def putting(office: Office, clock: Clock) -> Callable[[int], Putting]:
+def putting(office: Services, clock: Clock) -> Callable[[int], Putting]:
     """Alice, who may hold so many bytes, with her folders."""
 
     def begin(size: int) -> Putting:
@@ -128,7 +128,7 @@ def putting(office: Office, clock: Clock) -> Callable[[int], Putting]:
         alice.enrol(office, clock())
         made = Putting(alice, size)
         made.make_folders(office)
-        office.people.change("alice", Terms(quota_bytes=To(size * ROOM_FOR)))
+        office.people.change("alice", AccountTerms(quota_bytes=NewValue(size * ROOM_FOR)))
         return made
 
     return begin
@@ -189,7 +189,7 @@ def winners_in_a_row(put: Callable[[int], None], numbers: list[int]) -> int:
 
 def _put_in_process(url, folder, otp, who, size, racers: range, start, won) -> None:
     with closing(Database(url)) as database:
-        hers = Putting(Resident(identity("alice"), otp, who), size)
+        hers = Putting(TestUser(identity("alice"), otp, who), size)
         put = partial(hers.put, Server(database, folder))
         won.put(winners(put, racers, start=start, refusal=QuotaError))
 

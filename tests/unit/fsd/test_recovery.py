@@ -15,7 +15,7 @@ from sqlalchemy import text
 from fsd.auth.otp import OtpSetting
 from fsd.services.login.codes import CodeUsed
 from fsd.services.login.identities import register
-from fsd.services.login.login import Accounts
+from fsd.services.login.login import LoginService
 from fsd.store import models, schema
 from fsd.store.audit_models import AuditEntry
 from fsd.store.login_models import LoginPenalty
@@ -26,7 +26,7 @@ from fsproto.limits import MAX_BACKUP
 from fsproto.messages.account import Backup, Recover
 from tests.support.fixed_keys import stretch
 from tests.support.races import RACERS, entrants, winners, winners_in_processes
-from tests.support.services import ADDRESS, CHANNEL, Clock, Office, Resident, identity
+from tests.support.services import ADDRESS, CHANNEL, Clock, Services, TestUser, identity
 
 PHRASE = stretch("phrase", 16)
 SEALED = b"sealed, as far as a server can tell"
@@ -37,7 +37,7 @@ def secret(user: str = "alice", phrase: bytes = PHRASE) -> RecoverySecret:
     return RecoverySecret(user, phrase)
 
 
-def backed_up(office: Office, clock: Clock, name: str = "alice", sealed: bytes = SEALED):
+def backed_up(office: Services, clock: Clock, name: str = "alice", sealed: bytes = SEALED):
     """Return a person who enrolled with the code before this one and made a backup."""
     person = office.add(name)
     person.enrol(office, clock(), -1)
@@ -45,14 +45,14 @@ def backed_up(office: Office, clock: Clock, name: str = "alice", sealed: bytes =
     return person
 
 
-def keep(office: Office, person: Resident, sealed: bytes, phrase: bytes = PHRASE) -> None:
+def keep(office: Services, person: TestUser, sealed: bytes, phrase: bytes = PHRASE) -> None:
     assert person.principal is not None
     ask = Backup(secret(person.name, phrase).signing.public, sealed)
     office.accounts.keep_backup(person.principal, ask)
 
 
 def recovery(
-    person: Resident, code: str, phrase: bytes = PHRASE, channel: bytes = CHANNEL, **changes: Any
+    person: TestUser, code: str, phrase: bytes = PHRASE, channel: bytes = CHANNEL, **changes: Any
 ) -> Recover:
     """Return the message that asks for a person's backup."""
     key = secret(person.name, phrase).signing
@@ -60,13 +60,13 @@ def recovery(
     return replace(Recover(person.name, signature, code), **changes)
 
 
-def refused(office: Office, ask: Recover, address: str = ADDRESS) -> bool:
+def refused(office: Services, ask: Recover, address: str = ADDRESS) -> bool:
     with pytest.raises((LoginRefused, SecurityError)):
         office.accounts.recover(ask, CHANNEL, address)
     return True
 
 
-def proves(office: Office, recovered: CodeUsed, person: Resident, **changes: Any):
+def proves(office: Services, recovered: CodeUsed, person: TestUser, **changes: Any):
     ask = person.login(**changes)
     return office.accounts.log_in_after_code(recovered, ask, CHANNEL, ADDRESS)
 
@@ -262,7 +262,7 @@ def test_tries_count_together_with_those_of_logging_in(office, clock):
 def test_every_kind_of_code_gets_a_backup_once(office, clock):
     alice = backed_up(office, clock)
     (code, *_) = office.access.recovery_codes("alice")
-    new = Resident(alice.identity, office.access.rotate_secret("alice").otp)
+    new = TestUser(alice.identity, office.access.rotate_secret("alice").otp)
     for right in (code, new.code(clock())):
         office.accounts.recover(recovery(alice, right), CHANNEL, ADDRESS)
         assert refused(office, recovery(alice, right))
@@ -276,13 +276,13 @@ def test_every_kind_of_code_gets_a_backup_once(office, clock):
 # --- the proof behind it
 
 
-def recovering(office: Office, clock: Clock) -> tuple[Resident, CodeUsed]:
+def recovering(office: Services, clock: Clock) -> tuple[TestUser, CodeUsed]:
     alice = backed_up(office, clock)
     ask = recovery(alice, alice.code(clock()))
     return alice, office.accounts.recover(ask, CHANNEL, ADDRESS)[0]
 
 
-def wrong_proofs(alice: Resident, code: str) -> dict[str, dict[str, Any]]:
+def wrong_proofs(alice: TestUser, code: str) -> dict[str, dict[str, Any]]:
     return {
         "unsigned": {"signature": bytes(64)},
         "signed as a request": {"signature": alice.signature(labels.SIGN_RECOVER)},
@@ -295,7 +295,7 @@ def wrong_proofs(alice: Resident, code: str) -> dict[str, dict[str, Any]]:
     }
 
 
-@pytest.mark.parametrize("wrong", wrong_proofs(Resident(identity("alice"), OtpSetting("A")), ""))
+@pytest.mark.parametrize("wrong", wrong_proofs(TestUser(identity("alice"), OtpSetting("A")), ""))
 def test_only_the_identity_that_was_backed_up_gets_in(office, clock, wrong):
     alice, recovered = recovering(office, clock)
     backed_up(office, clock, "bob")
@@ -328,10 +328,10 @@ def test_a_login_with_neither_code_nor_ticket_is_none(office, clock):
 
 
 def _race_in_process(url: str, otp: OtpSetting, now_ms: int, racers: range, start, won) -> None:
-    alice = Resident(identity("alice"), otp)
+    alice = TestUser(identity("alice"), otp)
     ask = recovery(alice, alice.code(now_ms))
 
-    def enter(service: Accounts, at: str) -> None:
+    def enter(service: LoginService, at: str) -> None:
         service.recover(ask, CHANNEL, at)
 
     won.put(entrants(url, now_ms, enter, racers, start))

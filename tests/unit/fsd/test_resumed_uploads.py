@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from fsd.blobs.janitor import STAGED_S, Janitor
-from fsd.services.files.transfers import Transfers
-from fsd.services.files.uploads import IncomingBlob, UploadLimits, WholeBlob
+from fsd.services.files.transfers import TransferService
+from fsd.services.files.uploads import FinishedUpload, StagedUpload, UploadLimits
 from fsd.services.login.login import Principal
 from fsproto.errors import ConflictError, IntegrityError, OutOfSpaceError, RemoteProtocolError
 from fsproto.limits import SEGMENT_SIZE
@@ -16,7 +16,7 @@ from fsproto.messages.files import Kept
 from fsproto.sealed import integrity
 from fsproto.types import Salt
 from tests.support.fixed_keys import stretch
-from tests.support.services import Clock, Office
+from tests.support.services import Clock, Services
 
 SALT = Salt(stretch("salt", 32))
 BLOB = stretch("sealed", 3 * SEGMENT_SIZE + 77)
@@ -26,7 +26,7 @@ NOTHING = (Kept(0, whole=False), None)
 
 
 @pytest.fixture
-def enrol(office: Office, clock: Clock) -> Callable[[str], Principal]:
+def enrol(office: Services, clock: Clock) -> Callable[[str], Principal]:
     def someone(name: str) -> Principal:
         resident = office.add(name)
         resident.enrol(office, clock())
@@ -42,33 +42,33 @@ def alice(enrol: Callable[[str], Principal]) -> Principal:
 
 
 def begun(
-    at: Transfers, who: Principal, segments: int, salt: Salt = SALT, *, resumable: bool = True
-) -> IncomingBlob:
+    at: TransferService, who: Principal, segments: int, salt: Salt = SALT, *, resumable: bool = True
+) -> StagedUpload:
     """Begin an upload and send some of it."""
     blob = at.begin(who, salt, resumable=resumable)
     add(blob, 0, segments)
     return blob
 
 
-def add(blob: IncomingBlob | WholeBlob, first: int, end: int = len(SEGMENTS)) -> None:
+def add(blob: StagedUpload | FinishedUpload, first: int, end: int = len(SEGMENTS)) -> None:
     for index in range(first, end):
         blob.add(index, memoryview(SEGMENTS[index]))
 
 
-def resumed(at: Transfers, who: Principal, segments: int) -> IncomingBlob:
+def resumed(at: TransferService, who: Principal, segments: int) -> StagedUpload:
     kept, blob = at.resume(who, SALT)
     assert kept == Kept(segments, whole=False)
-    assert isinstance(blob, IncomingBlob)
+    assert isinstance(blob, StagedUpload)
     return blob
 
 
-def staged(office: Office) -> list[str]:
+def staged(office: Services) -> list[str]:
     return office.blobs.tickets("")
 
 
 @pytest.mark.parametrize("sent", [1, 2, 3, 4])
 def test_a_broken_off_upload_goes_on_behind_its_whole_segments(
-    office: Office, alice: Principal, sent: int
+    office: Services, alice: Principal, sent: int
 ) -> None:
     office.transfers.suspend(begun(office.transfers, alice, sent))
     blob = resumed(office.transfers, alice, min(sent, 3))
@@ -79,11 +79,11 @@ def test_a_broken_off_upload_goes_on_behind_its_whole_segments(
 
 
 def test_an_upload_survives_the_end_of_the_server(
-    office: Office, alice: Principal, clock: Clock
+    office: Services, alice: Principal, clock: Clock
 ) -> None:
     blob = begun(office.transfers, alice, 2)
     blob.staged.write(b"the beginning of a segment that was just being written")
-    again = Transfers(office.database, office.blobs, now_ms=clock)
+    again = TransferService(office.database, office.blobs, now_ms=clock)
     Janitor(office.database, office.blobs, clock).run(unkept_s=0)  # as at every start
     blob = resumed(again, alice, 2)
     add(blob, 2)
@@ -91,7 +91,7 @@ def test_an_upload_survives_the_end_of_the_server(
 
 
 def test_what_another_has_uploaded_cannot_be_gone_on_with(
-    office: Office, enrol: Callable[[str], Principal]
+    office: Services, enrol: Callable[[str], Principal]
 ) -> None:
     alice, bob = enrol("alice"), enrol("bob")
     under_way = begun(office.transfers, alice, 2)
@@ -106,7 +106,7 @@ def test_what_another_has_uploaded_cannot_be_gone_on_with(
 
 
 def test_an_upload_under_way_is_taken_over_and_its_old_connection_writes_no_more(
-    office: Office, alice: Principal
+    office: Services, alice: Principal
 ) -> None:
     old = begun(office.transfers, alice, 2)
     new = resumed(office.transfers, alice, 2)
@@ -121,7 +121,7 @@ def test_an_upload_under_way_is_taken_over_and_its_old_connection_writes_no_more
 
 
 def test_an_upload_begun_again_takes_the_place_of_the_first(
-    office: Office, alice: Principal
+    office: Services, alice: Principal
 ) -> None:
     old = begun(office.transfers, alice, 2)
     new = begun(office.transfers, alice, 1)
@@ -132,11 +132,13 @@ def test_an_upload_begun_again_takes_the_place_of_the_first(
     office.transfers.finish(alice, new, ROOT, len(BLOB))
 
 
-def test_a_finished_upload_is_whole_until_it_is_committed(office: Office, alice: Principal) -> None:
+def test_a_finished_upload_is_whole_until_it_is_committed(
+    office: Services, alice: Principal
+) -> None:
     office.transfers.finish(alice, begun(office.transfers, alice, 4), ROOT, len(BLOB))
     kept, blob = office.transfers.resume(alice, SALT)
     assert kept == Kept(len(SEGMENTS), whole=True)
-    assert isinstance(blob, WholeBlob)
+    assert isinstance(blob, FinishedUpload)
     office.transfers.finish(alice, blob, ROOT, len(BLOB))
     with pytest.raises(IntegrityError):
         office.transfers.finish(alice, blob, ROOT, len(BLOB) - 1)
@@ -146,7 +148,7 @@ def test_a_finished_upload_is_whole_until_it_is_committed(office: Office, alice:
 
 @pytest.mark.parametrize("how", ["aborted", "out of order", "not resumable", "no whole segment"])
 def test_nothing_is_kept_of_what_cannot_be_gone_on_with(
-    office: Office, alice: Principal, how: str
+    office: Services, alice: Principal, how: str
 ) -> None:
     count = 0 if how == "no whole segment" else 2
     blob = begun(office.transfers, alice, count, resumable=how != "not resumable")
@@ -163,7 +165,9 @@ def test_nothing_is_kept_of_what_cannot_be_gone_on_with(
     assert office.transfers.resume(alice, SALT) == NOTHING
 
 
-def test_what_was_damaged_while_it_was_kept_is_not_taken(office: Office, alice: Principal) -> None:
+def test_what_was_damaged_while_it_was_kept_is_not_taken(
+    office: Services, alice: Principal
+) -> None:
     office.transfers.suspend(begun(office.transfers, alice, 2))
     (path,) = (office.blobs._staging).iterdir()
     path.write_bytes(bytes(2 * SEGMENT_SIZE))
@@ -175,9 +179,11 @@ def test_what_was_damaged_while_it_was_kept_is_not_taken(office: Office, alice: 
 
 
 def test_of_too_many_broken_off_uploads_the_oldest_make_room(
-    office: Office, alice: Principal, clock: Clock
+    office: Services, alice: Principal, clock: Clock
 ) -> None:
-    at = Transfers(office.database, office.blobs, now_ms=clock, limits=UploadLimits(suspended=3))
+    at = TransferService(
+        office.database, office.blobs, now_ms=clock, limits=UploadLimits(suspended=3)
+    )
     salts = [Salt(bytes([number]) * 32) for number in range(5)]
     for number, salt in enumerate(salts):
         at.suspend(begun(at, alice, 1, salt))
@@ -187,10 +193,10 @@ def test_of_too_many_broken_off_uploads_the_oldest_make_room(
 
 
 def test_too_many_uploads_at_once_are_refused(
-    office: Office, enrol: Callable[[str], Principal], clock: Clock
+    office: Services, enrol: Callable[[str], Principal], clock: Clock
 ) -> None:
     alice, bob = enrol("alice"), enrol("bob")
-    at = Transfers(office.database, office.blobs, now_ms=clock, limits=UploadLimits(active=2))
+    at = TransferService(office.database, office.blobs, now_ms=clock, limits=UploadLimits(active=2))
     at.suspend(begun(at, alice, 1))
     first, _ = (begun(at, alice, 0, Salt(bytes([n]) * 32), resumable=n > 0) for n in range(2))
     with pytest.raises(OutOfSpaceError):
@@ -203,7 +209,7 @@ def test_too_many_uploads_at_once_are_refused(
 
 
 def test_what_nobody_goes_on_with_is_deleted_after_a_day(
-    office: Office, alice: Principal, clock: Clock
+    office: Services, alice: Principal, clock: Clock
 ) -> None:
     office.transfers.suspend(begun(office.transfers, alice, 2))
     janitor = Janitor(office.database, office.blobs, clock)
@@ -214,7 +220,7 @@ def test_what_nobody_goes_on_with_is_deleted_after_a_day(
         assert path.exists() == there
 
 
-def test_what_is_kept_of_somebody_goes_with_them(office: Office, alice: Principal) -> None:
+def test_what_is_kept_of_somebody_goes_with_them(office: Services, alice: Principal) -> None:
     office.transfers.suspend(begun(office.transfers, alice, 2))
     office.people.remove("alice")
     assert not staged(office)

@@ -22,7 +22,7 @@ from fsd.store.schema import NewerDatabaseError
 from fsproto.errors import BadSettingError, IntegrityError, NotFoundError
 from fsproto.keylog.log import KeyLog
 from fsproto.keys.grants import Role
-from tests.support.services import Office
+from tests.support.services import Services
 from tests.support.shared_folder import make_folder
 
 
@@ -53,7 +53,7 @@ def test_the_models_are_what_the_migrations_make(empty):
 
 def test_down_to_nothing_and_up_again_with_people_and_files_in_it(empty, tmp_path, clock):
     schema.upgrade(empty)
-    office = Office(empty, tmp_path / "blobs", clock)
+    office = Services(empty, tmp_path / "blobs", clock)
     alice = office.add("alice")
     alice.enrol(office, clock())
     alice.put(office, "small", b"sealed")
@@ -205,7 +205,7 @@ BEFORE_SHARING = sorted(set(Base.metadata.tables) - SINCE_SHARING)
 
 def test_sharing_comes_and_goes_with_people_and_files_in_the_database(empty, tmp_path, clock):
     schema.upgrade(empty)
-    office = Office(empty, tmp_path / "blobs", clock)
+    office = Services(empty, tmp_path / "blobs", clock)
     alice, bob = office.add("alice"), office.add("bob")
     for person in (alice, bob):
         person.enrol(office, clock())

@@ -24,13 +24,13 @@ from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, Content, Removal, Stale
 from fsproto.messages.shares import GetShares, NewMembers, SealedKey
 from fsproto.packing import unpack
-from fsproto.proofs.prefix_tree import Entry, PrefixTree
+from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed.manifest import Manifest, sign_manifest
 from fsproto.signed import sign
 from fsproto.types import NO_HASH, Hash, NodeId
 from tests.support import fixed_keys
 from tests.support.races import winners
-from tests.support.services import Clock, Office, Resident, identity
+from tests.support.services import Clock, Services, TestUser, identity
 from tests.support.shared_folder import BLOB, SharedFolder, file_of, make_folder
 
 replace = msgspec.structs.replace
@@ -38,8 +38,8 @@ NOBODYS = NodeId(bytes(16))
 
 
 @pytest.fixture
-def enrolled(office: Office, clock: Clock) -> Callable[[str], Resident]:
-    def someone(name: str) -> Resident:
+def enrolled(office: Services, clock: Clock) -> Callable[[str], TestUser]:
+    def someone(name: str) -> TestUser:
         person = office.add(name)
         person.enrol(office, clock())
         return person
@@ -48,22 +48,22 @@ def enrolled(office: Office, clock: Clock) -> Callable[[str], Resident]:
 
 
 @pytest.fixture
-def alice(enrolled: Callable[[str], Resident]) -> Resident:
+def alice(enrolled: Callable[[str], TestUser]) -> TestUser:
     return enrolled("alice")
 
 
 @pytest.fixture
-def bob(enrolled: Callable[[str], Resident]) -> Resident:
+def bob(enrolled: Callable[[str], TestUser]) -> TestUser:
     return enrolled("bob")
 
 
 @pytest.fixture
-def carol(enrolled: Callable[[str], Resident]) -> Resident:
+def carol(enrolled: Callable[[str], TestUser]) -> TestUser:
     return enrolled("carol")
 
 
 @pytest.fixture
-def shared(office: Office, alice: Resident) -> SharedFolder:
+def shared(office: Services, alice: TestUser) -> SharedFolder:
     """A folder of alice's with one file in it, shared with nobody yet."""
     made = make_folder(office, alice)
     made.send(alice, made.put(alice, "hers"))
@@ -78,7 +78,7 @@ def hers(shared: SharedFolder) -> Content:
 
 # --- who may see what
 
-Ask = Callable[[SharedFolder, Resident], object]
+Ask = Callable[[SharedFolder, TestUser], object]
 REFUSED: dict[str, Ask] = {
     "lookup": lambda f, p: f.office.files.lookup(p.who, f.node, [f.keyed.token("hers")]),
     "list": lambda f, p: f.office.files.listing(p.who, f.node),
@@ -108,7 +108,7 @@ REFUSED: dict[str, Ask] = {
 """Requests that say what is wrong."""
 
 
-def sees_nothing(shared: SharedFolder, person: Resident) -> None:
+def sees_nothing(shared: SharedFolder, person: TestUser) -> None:
     """Check that a folder is to somebody as if there were none."""
     office, who = shared.office, person.who
     for ask in REFUSED.values():
@@ -120,7 +120,7 @@ def sees_nothing(shared: SharedFolder, person: Resident) -> None:
     assert office.sharing.with_me(who, GetShares("alice"))[0].shares == []
 
 
-def sees_it(shared: SharedFolder, person: Resident) -> None:
+def sees_it(shared: SharedFolder, person: TestUser) -> None:
     """Check that somebody is shown a folder, what is in it, and the key to it."""
     office, who, content = shared.office, person.who, hers(shared)
     assert shared.members is not None
@@ -399,7 +399,7 @@ def test_who_enrols_after_a_reset_is_given_nothing_that_the_old_keys_were(
     shared.share((bob, Role.WRITER))
     office.people.reset_keys("bob")
     clock.forward(60)
-    new = Resident(identity("bob", "other"), bob.otp)
+    new = TestUser(identity("bob", "other"), bob.otp)
     new.enrol(office, clock())
     sees_nothing(shared, new)
 
@@ -538,13 +538,13 @@ def test_a_key_sealed_under_the_old_key_of_a_folder_does_not_do_for_the_new_one(
 
 
 def test_a_key_sealed_to_what_are_not_the_persons_keys_is_refused(shared, bob):
-    other = Resident(identity("bob", "other"), bob.otp)
+    other = TestUser(identity("bob", "other"), bob.otp)
     with pytest.raises(ConflictError):
         shared.share((other, Role.READER))
 
 
 def test_nobody_is_a_member_who_is_not_there_or_owns_it(office, shared, alice, bob):
-    dave = Resident(identity("dave"), bob.otp)
+    dave = TestUser(identity("dave"), bob.otp)
     with pytest.raises(NotFoundError):
         shared.share((dave, Role.READER))
     office.add("dave")
@@ -582,7 +582,7 @@ def folder_in(shared: SharedFolder, name: str) -> SharedFolder:
     body = owner.manifest(keyed.node, shared.node, shared.keyed.token(name), None)
     body = replace(body, link_generation=shared.keyed.generation)
     made = sign_manifest(owner.identity.signing, body)
-    entries = shared.entries.put(Entry(body.token, keyed.node, made.hash))
+    entries = shared.entries.put(FolderEntry(body.token, keyed.node, made.hash))
     top = shared.next_state(owner, entries)
     blank = SharedFolder(office, owner, keyed, made, shared.state)
     first = blank.next_state(owner, PrefixTree(), folder=keyed.node, generation=1)
@@ -668,7 +668,7 @@ def test_a_writer_cannot_give_what_is_shared_on_its_own_a_new_key(office, shared
         author_key=bob.identity.signing.public,
     )
     made = sign_manifest(bob.identity.signing, body)
-    entries = shared.entries.put(Entry(body.token, below.node, made.hash))
+    entries = shared.entries.put(FolderEntry(body.token, below.node, made.hash))
     states = [
         shared.next_state(bob, entries).signed,
         below.next_state(bob, below.entries, generation=2).signed,

@@ -6,13 +6,13 @@ from threading import Event, get_ident
 
 import pytest
 
-from fsd.workers import SpareThreads
+from fsd.workers import IdleWorkers
 
 known: ContextVar[str] = ContextVar("known", default="nothing")
 
 
 def test_work_is_lent_to_as_many_as_there_are() -> None:
-    spare, go_on = SpareThreads(2), Event()
+    spare, go_on = IdleWorkers(2), Event()
     lent = [spare.lend(go_on.wait) for _ in range(3)]
     assert lent[2] is None
     go_on.set()
@@ -21,7 +21,7 @@ def test_work_is_lent_to_as_many_as_there_are() -> None:
 
 
 def test_who_has_a_result_may_lend_again() -> None:
-    spare = SpareThreads(1)
+    spare = IdleWorkers(1)
     for number in range(1000):
         done = spare.lend(int, number)
         assert done is not None
@@ -30,7 +30,7 @@ def test_who_has_a_result_may_lend_again() -> None:
 
 
 def test_a_failure_is_the_result_and_its_thread_is_free_again() -> None:
-    spare = SpareThreads(1)
+    spare = IdleWorkers(1)
     for _ in range(3):
         done = spare.lend(int, "no number")
         assert done is not None
@@ -40,7 +40,7 @@ def test_a_failure_is_the_result_and_its_thread_is_free_again() -> None:
 
 
 def test_work_knows_what_its_lender_knows() -> None:
-    spare = SpareThreads(1)
+    spare = IdleWorkers(1)
     known.set("the connection")
     done = spare.lend(known.get)
     assert done is not None
@@ -50,7 +50,7 @@ def test_work_knows_what_its_lender_knows() -> None:
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_two_things_are_done_beside_each_other_or_one_behind_the_other(count: int) -> None:
-    spare = SpareThreads(count)
+    spare = IdleWorkers(count)
     where: list[int] = []
     assert spare.beside(get_ident, lambda: where.append(get_ident())) != where[0] or not count
     assert where == [get_ident()]
@@ -59,7 +59,7 @@ def test_two_things_are_done_beside_each_other_or_one_behind_the_other(count: in
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_work_has_ended_when_what_was_done_beside_it_fails(count: int) -> None:
-    spare, began, done = SpareThreads(count), Event(), Event()
+    spare, began, done = IdleWorkers(count), Event(), Event()
 
     def work() -> None:
         began.set()

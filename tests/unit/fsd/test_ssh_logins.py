@@ -10,33 +10,33 @@ from sqlalchemy import text
 
 from fsd.services.login.attempts import LoginPolicy
 from fsd.services.login.codes import CodeUsed
-from fsd.services.login.login import Accounts
+from fsd.services.login.login import LoginService
 from fsd.services.login.ssh_login import NO_KEY
 from fsd.store import schema
 from fsd.store.engine import Database
 from fsproto import crypto
 from fsproto.errors import LoginRefused
-from tests.support.services import ADDRESS, CHANNEL, Office, Resident, accounts
+from tests.support.services import ADDRESS, CHANNEL, Services, TestUser, accounts
 
 KEY, OTHER_KEY = crypto.sha256(b"a public key"), crypto.sha256(b"another one")
 ELSEWHERE = "198.51.100.7"
 
 
 @pytest.fixture
-def alice(office, clock) -> Resident:
-    added: Resident = office.add("alice")
+def alice(office, clock) -> TestUser:
+    added: TestUser = office.add("alice")
     added.enrol(office, clock(), -1)
     return added
 
 
 @pytest.fixture
-def strict(url_at_head, clock) -> Iterator[Accounts]:
+def strict(url_at_head, clock) -> Iterator[LoginService]:
     """The same service on the same rows, at another node whose patience ends sooner."""
     with closing(Database(url_at_head)) as database:
         yield accounts(database, clock, LoginPolicy(most_failures=5, free_tries=1000))
 
 
-def events(office: Office, event: str) -> list[str]:
+def events(office: Services, event: str) -> list[str]:
     with office.database.read() as db:
         found = db.execute(
             text("SELECT detail FROM audit_entries WHERE event = :event ORDER BY seq"),
@@ -273,7 +273,7 @@ def test_a_name_that_nobody_can_have_goes_nowhere(office, user):
 def test_down_and_up_keeps_native_sessions_and_drops_those_of_ssh(database_url, tmp_path, clock):
     with closing(Database(database_url)) as database:
         schema.upgrade(database)
-        office = Office(database, tmp_path / "blobs", clock)
+        office = Services(database, tmp_path / "blobs", clock)
         alice = office.add("alice")
         alice.enrol(office, clock(), -1)
         office.accounts.ssh.with_code("alice", alice.code(clock()), KEY, ADDRESS)

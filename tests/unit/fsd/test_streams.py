@@ -9,9 +9,9 @@ from hashlib import sha256
 
 import pytest
 
-from fsd.net.segments import TURN_BYTES, Failed, Incoming, Take
-from fsd.net.transport import Line
-from fsd.workers import SpareThreads
+from fsd.net.segments import TURN_BYTES, Failed, SegmentReceiver, Take
+from fsd.net.transport import Transport
+from fsd.workers import IdleWorkers
 from fsproto.errors import FsError, OutOfSpaceError
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.account import GetStatus
@@ -48,8 +48,8 @@ async def _received(
     client, server = opened()
     near, far = socket.socketpair()
     far.setblocking(False)
-    line, threads = Line(far, server, 30.0), SpareThreads(spare)
-    incoming = Incoming(line, server, take, threads)
+    line, threads = Transport(far, server, 30.0), IdleWorkers(spare)
+    incoming = SegmentReceiver(line, server, take, threads)
     told: list[Failed] = []
     events: list[Event] = []
     records = [client.send_data(*segment) for segment in segments]

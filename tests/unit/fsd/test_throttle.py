@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from fsd.audit.admin import AuditKeeper
+from fsd.audit.admin import AuditAdmin
 from fsd.auth.throttle import Allowance, Lane, Penalty, lanes, network_of
 from fsd.blobs.janitor import Janitor
 from fsd.home.home import Home
 from fsd.services.login.login import LoginPolicy
 from fsd.store.login_models import LoginPenalty
 from fsproto.errors import LoginRefused, NotFoundError, SecurityError
-from tests.support.services import ADDRESS, CHANNEL, Clock, Office, Resident, accounts, identity
+from tests.support.services import ADDRESS, CHANNEL, Clock, Services, TestUser, accounts, identity
 
 GUESSER = "203.0.113.9"
 HUGE = "a" * 1_000_000
@@ -19,26 +19,26 @@ POLICY = LoginPolicy()
 HOUR_S = 3600
 
 
-def enrolled(office: Office, clock: Clock, name: str = "alice") -> Resident:
+def enrolled(office: Services, clock: Clock, name: str = "alice") -> TestUser:
     """Return a person who enrolled with the code before this one."""
     person = office.add(name)
     person.enrol(office, clock(), -1)
     return person
 
 
-def stranger(victim: Resident) -> Resident:
+def stranger(victim: TestUser) -> TestUser:
     """Return somebody who claims to be a person and does not have the identity key."""
-    return Resident(identity(victim.name, "other"), victim.otp)
+    return TestUser(identity(victim.name, "other"), victim.otp)
 
 
-def refused(office: Office, ask, address: str = ADDRESS) -> bool:
+def refused(office: Services, ask, address: str = ADDRESS) -> bool:
     call = office.accounts.enroll if hasattr(ask, "bundle") else office.accounts.login
     with pytest.raises((LoginRefused, SecurityError)):
         call(ask, CHANNEL, address)
     return True
 
 
-def enters(office: Office, clock: Clock, person: Resident, address: str = ADDRESS) -> bool:
+def enters(office: Services, clock: Clock, person: TestUser, address: str = ADDRESS) -> bool:
     """Tell whether a person gets in with the code of now."""
     try:
         office.accounts.login(person.login(person.code(clock())), CHANNEL, address)
@@ -153,7 +153,7 @@ def test_tries_while_held_up_do_not_lengthen_the_wait_and_are_not_recorded(offic
         assert refused(office, alice.login("000000"))
     clock.forward(1)
     assert enters(office, clock, alice)
-    keeper = AuditKeeper(Home(tmp_path), office.database, office.audit, "test")
+    keeper = AuditAdmin(Home(tmp_path), office.database, office.audit, "test")
     events = [entry.event for entry in keeper.entries(about="alice")]
     assert events.count("login-refused") == 5
 
@@ -255,7 +255,7 @@ def test_what_was_refused_long_ago_is_deleted(office, clock):
 # --- the cap
 
 
-def guess(office: Office, clock: Clock, person: Resident, count: int) -> None:
+def guess(office: Services, clock: Clock, person: TestUser, count: int) -> None:
     """Have somebody refused so many times, however long that takes."""
     for _ in range(count):
         assert refused(office, person.login("000000"))

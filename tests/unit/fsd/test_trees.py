@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fsd.services.files import tree_cache
 from fsd.services.files.tree_cache import TreeCache
-from fsproto.proofs.prefix_tree import Entry, PrefixTree
+from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.types import Hash, NodeId, Token
 from tests.support.fixed_keys import stretch
 
@@ -13,7 +13,7 @@ STATE = Hash(bytes(32))
 
 def tree(name: str, entries: int) -> tuple[NodeId, PrefixTree]:
     made = [
-        Entry(Token(stretch(f"{name} {n}", 32)), NodeId(bytes(16)), Hash(bytes(32)))
+        FolderEntry(Token(stretch(f"{name} {n}", 32)), NodeId(bytes(16)), Hash(bytes(32)))
         for n in range(entries)
     ]
     return NodeId(stretch(name, 16)), PrefixTree.build(made)

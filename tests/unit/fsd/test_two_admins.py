@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from fsd.services.accounts.terms import Terms, To
+from fsd.services.accounts.terms import AccountTerms, NewValue
 from fsd.store.audit_models import AuditEntry
 from fsproto.errors import ExistsError, FsError, NotFoundError
 from tests.support.races import winners
-from tests.support.services import Office
+from tests.support.services import Services
 
 ACTS = 20
 KIND = {"digits": 6, "period": 30, "algorithm": "SHA1"}
 
 
-def events(office: Office, event: str) -> int:
+def events(office: Services, event: str) -> int:
     with office.database.read() as db:
         return db.query(AuditEntry).filter(AuditEntry.event == event).count()
 
@@ -22,10 +22,10 @@ def events(office: Office, event: str) -> int:
 def test_each_sets_something_else_and_all_of_it_counts(office):
     office.add("alice")
     terms = [
-        Terms(quota_bytes=To(10)),
-        Terms(quota_files=To(20)),
-        Terms(expires_ms=To(30_000_000_000_000)),
-        Terms(note="a note"),
+        AccountTerms(quota_bytes=NewValue(10)),
+        AccountTerms(quota_files=NewValue(20)),
+        AccountTerms(expires_ms=NewValue(30_000_000_000_000)),
+        AccountTerms(note="a note"),
     ]
 
     def change(number: int) -> None:
@@ -40,7 +40,11 @@ def test_each_sets_something_else_and_all_of_it_counts(office):
 
 def test_of_those_who_add_overlapping_lists_one_does_and_the_others_change_nothing(office):
     def add(number: int) -> None:
-        new = [(f"of{number}", Terms()), ("common", Terms()), (f"also{number}", Terms())]
+        new = [
+            (f"of{number}", AccountTerms()),
+            ("common", AccountTerms()),
+            (f"also{number}", AccountTerms()),
+        ]
         office.people.add_all(new, lambda _: None, **KIND)
 
     assert winners(add, range(ACTS), refusal=ExistsError) == 1
@@ -69,7 +73,7 @@ def test_who_is_changed_while_they_are_removed_is_gone_or_was_not_there(office, 
 
         def act(number: int) -> None:
             if number:
-                office.people.change("alice", Terms(quota_bytes=To(number)))
+                office.people.change("alice", AccountTerms(quota_bytes=NewValue(number)))
             else:
                 office.people.remove("alice")
 

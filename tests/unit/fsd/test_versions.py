@@ -8,30 +8,30 @@ import pytest
 from msgspec.structs import replace
 
 from fsd.blobs.janitor import Janitor
-from fsd.services.files.commits import Files
-from fsd.services.files.history import Histories
+from fsd.services.files.commits import FileService
+from fsd.services.files.history import HistoryService
 from fsd.services.keeping import KeepPolicy
 from fsd.store import schema
 from fsd.store.repos import versions as queries
 from fsproto.errors import BadSettingError, NotFoundError, RemoteProtocolError
-from fsproto.proofs.prefix_tree import Entry, PrefixTree
+from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed.manifest import sign_manifest
 from fsproto.types import NO_HASH
-from tests.support.services import Office
+from tests.support.services import Services
 from tests.support.writers import Writer
 
 LARGE = b"x" * 200_000
 DAY_S = 24 * 3600.0
 
 
-def writer(office: Office, clock, keep: KeepPolicy, name: str = "alice") -> Writer:
+def writer(office: Services, clock, keep: KeepPolicy, name: str = "alice") -> Writer:
     person = office.add(name)
     person.enrol(office, clock())
-    files = Files(office.database, office.blobs, now_ms=clock, keep=keep)
+    files = FileService(office.database, office.blobs, now_ms=clock, keep=keep)
     return Writer(office, person, files)
 
 
-def in_the_store(office: Office) -> int:
+def in_the_store(office: Services) -> int:
     return len(list(office.blobs.names(0)))
 
 
@@ -210,7 +210,7 @@ def test_nobody_else_brings_it_back_or_looks_at_it(office, clock):
     root = alice.write("f", b"one")
     alice.remove("f")
     assert bob.person.principal is not None
-    histories = Histories(office.database)
+    histories = HistoryService(office.database)
     with pytest.raises(NotFoundError):
         histories.removed(bob.person.principal, alice.person.root.node, 0)
     with pytest.raises(NotFoundError):
@@ -221,7 +221,7 @@ def test_nobody_else_brings_it_back_or_looks_at_it(office, clock):
     body = replace(bob.body("f", alice.chains["f"][-1].body.content), node=alice.node("f"))
     signed = sign_manifest(bob.person.identity.signing, body)
     with pytest.raises(NotFoundError):
-        bob._send([signed], [], [], put=Entry(body.token, body.node, signed.hash))
+        bob._send([signed], [], [], put=FolderEntry(body.token, body.node, signed.hash))
     assert alice.removed() == ["f"]
 
 

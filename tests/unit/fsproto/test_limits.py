@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fsproto import crypto, limits
 from fsproto.keys.grants import Role, wrap
-from fsproto.keys.member_list import Came, Former, GroupedList, Member
+from fsproto.keys.member_list import FormerWriter, GroupedList, Member, MemberOrigin
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages import encode
 from fsproto.messages.account import GetStatus
@@ -75,10 +75,10 @@ def test_a_node_can_be_sealed_anew_to_all_of_the_largest_share_in_one_commit():
         owner_key=h32,
         members=[Member(user, Role.WRITER, h32, digest, digest) for user in users],
         above=[],
-        former=[Former(user, h32, limits.MAX_GENERATION) for user in users],
+        former=[FormerWriter(user, h32, limits.MAX_GENERATION) for user in users],
         time_ms=(1 << 62),
         log_head=bytes(limits.LOG_HEAD_SIZE),
-        came=[Came(user, group, Role.WRITER) for user in users for group in groups],
+        came=[MemberOrigin(user, group, Role.WRITER) for user in users for group in groups],
     )
     key = wrap(
         KeyedNode(body.node, 1, NodeKey(h32)), person("bob").bundle, Role.WRITER, Seeded("w")

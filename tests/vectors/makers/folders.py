@@ -5,7 +5,7 @@ from __future__ import annotations
 from fsproto import labels
 from fsproto.errors import FsError, IntegrityError, RemoteProtocolError, SignatureError
 from fsproto.packing import pack
-from fsproto.proofs.prefix_tree import Entry, PrefixTree
+from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed.folder import FolderState, sign_state
 from fsproto.signed import Signed
 from fsproto.types import NO_HASH, Hash, NodeId, Token
@@ -24,17 +24,17 @@ def make(kept: Kept) -> Files:
     return {"tree": _trees(), "proof": _proofs(), "state": _states()}
 
 
-def entry(number: int, token: bytes | None = None) -> Entry:
+def entry(number: int, token: bytes | None = None) -> FolderEntry:
     """Return a sample entry."""
     seed = f"entry {number}"
-    return Entry(
+    return FolderEntry(
         Token(token or stretch(f"{seed} token", 32)),
         NodeId(stretch(f"{seed} node", 16)),
         Hash(stretch(f"{seed} manifest", 32)),
     )
 
 
-def _entry_json(one: Entry) -> Vector:
+def _entry_json(one: FolderEntry) -> Vector:
     return {"token": one.token.hex(), "node": one.node.hex(), "manifest": one.manifest.hex()}
 
 

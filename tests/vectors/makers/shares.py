@@ -15,17 +15,17 @@ from fsproto.errors import (
     SecurityError,
     SignatureError,
 )
-from fsproto.keylog.entries import Entry, Event, Keys, entry_bytes, sign_rotation
-from fsproto.keylog.head import Head, pack_log_head
+from fsproto.keylog.entries import KeyEvent, KeyLogEntry, Keys, entry_bytes, sign_rotation
+from fsproto.keylog.head import KeyLogHead, pack_log_head
 from fsproto.keys.grants import Role, unwrap, wrap
 from fsproto.keys.member_list import (
     ALONE,
-    Came,
-    Former,
+    FormerWriter,
     GroupedList,
+    InheritedWriter,
     Member,
     MemberList,
-    Writer,
+    MemberOrigin,
     sealed_hash,
     sign_members,
 )
@@ -122,8 +122,11 @@ def member_list(sealed: bytes = b"the key of the sample folder, sealed to bob") 
                 sealed_hash(b"the same, sealed to carol"),
             ),
         ],
-        above=[Writer("dave", _public("dave"))],
-        former=[Former("carol", _public("carol"), 1), Former("erin", _public("erin"), 2)],
+        above=[InheritedWriter("dave", _public("dave"))],
+        former=[
+            FormerWriter("carol", _public("carol"), 1),
+            FormerWriter("erin", _public("erin"), 2),
+        ],
         time_ms=TIME_MS,
         log_head=pack_log_head(3, Hash(stretch("log root", 32))),
     )
@@ -133,10 +136,10 @@ def grouped_list() -> GroupedList:
     """Return the sample list with bob come by a group and by himself, carol by two groups."""
     fields = msgspec.structs.asdict(member_list()) | {"format": 2}
     came = [
-        Came("bob", ALONE, Role.READER),
-        Came("bob", "team", Role.WRITER),
-        Came("carol", "team", Role.READER),
-        Came("carol", "night.shift", Role.READER),
+        MemberOrigin("bob", ALONE, Role.READER),
+        MemberOrigin("bob", "team", Role.WRITER),
+        MemberOrigin("carol", "team", Role.READER),
+        MemberOrigin("carol", "night.shift", Role.READER),
     ]
     return GroupedList(**fields, came=came)
 
@@ -179,7 +182,7 @@ def _members(kept: Kept) -> list[Vector]:
 
     by_group = grouped_list()
 
-    def grouped(name: str, *came: Came, **changes: object) -> Vector:
+    def grouped(name: str, *came: MemberOrigin, **changes: object) -> Vector:
         body = replaced(by_group, **({"came": list(came) or by_group.came} | changes))
         return vector(name, sign_members(alice.signing, body).signed, RemoteProtocolError)
 
@@ -261,20 +264,22 @@ def _members(kept: Kept) -> list[Vector]:
         member("members_key_short", ed25519=bytes(31)),
         member("members_bundle_short", bundle=bytes(31)),
         member("members_sealed_short", sealed=bytes(31)),
-        refused("members_writer_key_short", above=[Writer("dave", bytes(31))]),
+        refused("members_writer_key_short", above=[InheritedWriter("dave", bytes(31))]),
         refused("members_former_key_short", former=[replaced(erin, ed25519=bytes(31))]),
         refused("members_former_of_now", former=[replaced(erin, generation=3)]),
         refused("members_former_of_never", former=[replaced(erin, generation=0)]),
         grouped("members_by_groups_format_1", format=1),
         grouped("members_by_groups_format_3", format=3),
         grouped("members_by_groups_nobody", came=[]),
-        grouped("members_by_groups_none_by_a_group", Came("bob", ALONE, Role.WRITER)),
-        grouped("members_by_groups_no_member", *by_group.came, Came("dave", "team", Role.READER)),
+        grouped("members_by_groups_none_by_a_group", MemberOrigin("bob", ALONE, Role.WRITER)),
+        grouped(
+            "members_by_groups_no_member", *by_group.came, MemberOrigin("dave", "team", Role.READER)
+        ),
         grouped("members_by_groups_one_way_twice", *by_group.came, by_group.came[-1]),
-        grouped("members_by_groups_less_than_the_role", Came("bob", "team", Role.READER)),
-        grouped("members_by_groups_more_than_the_role", Came("carol", "team", Role.WRITER)),
-        grouped("members_by_groups_as_owner", Came("carol", "team", Role.OWNER)),
-        grouped("members_by_groups_no_name", Came("carol", "Te am", Role.READER)),
+        grouped("members_by_groups_less_than_the_role", MemberOrigin("bob", "team", Role.READER)),
+        grouped("members_by_groups_more_than_the_role", MemberOrigin("carol", "team", Role.WRITER)),
+        grouped("members_by_groups_as_owner", MemberOrigin("carol", "team", Role.OWNER)),
+        grouped("members_by_groups_no_name", MemberOrigin("carol", "Te am", Role.READER)),
     ]
 
 
@@ -308,16 +313,18 @@ def _keys(user: str, keys: str, index: int) -> Keys:
 FIRST, SECOND = _keys("alice", "first keys", 0), _keys("alice", "second keys", 1)
 
 
-def log_entries() -> list[Entry]:
+def log_entries() -> list[KeyLogEntry]:
     """Return the sample log: somebody comes, somebody else, new keys, and a reset."""
     old = crypto.SigningKey(stretch("alice first keys", 32))
     word = sign_rotation(old, FIRST.bundle, SECOND.bundle)
     bob = _keys("bob", "keys", 2)
     return [
-        Entry(1, 0, "alice", Event.ENROLLED, FIRST.bundle, FIRST.ed25519, b"", TIME_MS),
-        Entry(1, 1, "alice", Event.ROTATED, SECOND.bundle, SECOND.ed25519, word, TIME_MS + 1),
-        Entry(1, 2, "bob", Event.ENROLLED, bob.bundle, bob.ed25519, b"", TIME_MS + 2),
-        Entry(1, 3, "alice", Event.RESET, Hash(b""), b"", b"", TIME_MS + 3),
+        KeyLogEntry(1, 0, "alice", KeyEvent.ENROLLED, FIRST.bundle, FIRST.ed25519, b"", TIME_MS),
+        KeyLogEntry(
+            1, 1, "alice", KeyEvent.ROTATED, SECOND.bundle, SECOND.ed25519, word, TIME_MS + 1
+        ),
+        KeyLogEntry(1, 2, "bob", KeyEvent.ENROLLED, bob.bundle, bob.ed25519, b"", TIME_MS + 2),
+        KeyLogEntry(1, 3, "alice", KeyEvent.RESET, Hash(b""), b"", b"", TIME_MS + 3),
     ]
 
 
@@ -326,7 +333,7 @@ def _entries() -> list[Vector]:
 
     def vector(
         name: str,
-        entry: Entry,
+        entry: KeyLogEntry,
         before: Keys | None,
         error: type[FsError] | None = None,
         *,
@@ -344,7 +351,7 @@ def _entries() -> list[Vector]:
             "error": error.code if error else None,
         }
 
-    def malformed(name: str, entry: Entry, before: Keys | None, **changes: object) -> Vector:
+    def malformed(name: str, entry: KeyLogEntry, before: Keys | None, **changes: object) -> Vector:
         index = entry.index
         changed = replaced(entry, **changes)
         return vector(name, changed, before, RemoteProtocolError, index=index)
@@ -448,6 +455,6 @@ def _heads() -> list[Vector]:
     ]
 
 
-def _head(data: Sequence[bytes]) -> Head:
+def _head(data: Sequence[bytes]) -> KeyLogHead:
     root = Hash(reference.tree_hash(data) if data else reference.sha256(b""))
-    return Head(1, LOG.public, len(data), root, TIME_MS)
+    return KeyLogHead(1, LOG.public, len(data), root, TIME_MS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fsclient.gateway.paths import Place, place_of
+from fsclient.gateway.paths import GatewayPath, place_of
 from fsproto.errors import InvalidNameError, NotFoundError
 from fsproto.names import RemotePath
 
@@ -26,12 +26,12 @@ from fsproto.names import RemotePath
     ],
 )
 def test_a_path_is_resolved_as_text_and_ends_inside(path, parts):
-    assert place_of(path) == Place(parts)
+    assert place_of(path) == GatewayPath(parts)
 
 
 def test_a_link_is_relative_to_its_folder():
-    assert str(place_of("../x", Place(("a", "b")))) == "/a/x"
-    assert str(place_of("/x", Place(("a", "b")))) == "/x"
+    assert str(place_of("../x", GatewayPath(("a", "b")))) == "/a/x"
+    assert str(place_of("/x", GatewayPath(("a", "b")))) == "/x"
 
 
 @pytest.mark.parametrize("path", ["a\0b", "x" * 65536, "a/\udce9", "\x1b[2J", "/".join("a" * 200)])

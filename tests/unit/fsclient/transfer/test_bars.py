@@ -17,22 +17,22 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from fsclient.transfer.report.bars import Bars, bars
-from fsclient.transfer.report.rate import FileStanding, Standing
+from fsclient.transfer.report.rate import FileSnapshot, Snapshot
 from fsclient.ui import Ui
 
 MB = 10**6
 
 
-def standing(*files: FileStanding, expected: int | None = 400 * MB, **more) -> Standing:
+def standing(*files: FileSnapshot, expected: int | None = 400 * MB, **more) -> Snapshot:
     known = {"files": 3, "files_expected": 12, "bytes": 100 * MB, "seconds": 2.0, "rate": 50.0 * MB}
-    return Standing(verb="put", bytes_expected=expected, under_way=files, **{**known, **more})
+    return Snapshot(verb="put", bytes_expected=expected, under_way=files, **{**known, **more})
 
 
-ISO = FileStanding("images/disk.iso", 45 * MB, 90 * MB)
-PIPE = FileStanding("dump.sql", 7 * MB, None)
+ISO = FileSnapshot("images/disk.iso", 45 * MB, 90 * MB)
+PIPE = FileSnapshot("dump.sql", 7 * MB, None)
 
 
-def drawn(now: Standing, columns: int, rows: int = 24, *, encoding: str = "utf-8") -> list[str]:
+def drawn(now: Snapshot, columns: int, rows: int = 24, *, encoding: str = "utf-8") -> list[str]:
     """Return the lines of it, without what is blank at their ends."""
     file = io.TextIOWrapper(io.BytesIO(), encoding)
     console = Console(file=file, width=columns, height=rows, color_system=None)
@@ -71,7 +71,7 @@ def test_the_only_file_is_everything():
 
 
 def test_not_all_files_have_a_line_but_everything_keeps_its_own():
-    now = standing(*(FileStanding(f"file {n}", n, 9) for n in range(9)))
+    now = standing(*(FileSnapshot(f"file {n}", n, 9) for n in range(9)))
     first = [line.split("  ")[0] for line in drawn(now, 78)]
     assert first == ["file 0", "file 1", "file 2", "file 3", "3 of 12 files"]
     assert [line.split("  ")[0] for line in drawn(now, 78, 3)][-1] == "3 of 12 files"
@@ -86,7 +86,7 @@ def test_a_bar_is_full_only_when_all_is_there():
 
 
 def test_a_terminal_without_such_letters_gets_plain_ones():
-    name = FileStanding("a-name-that-is-too-long-for-what-is-left.iso", 45 * MB, 90 * MB)
+    name = FileSnapshot("a-name-that-is-too-long-for-what-is-left.iso", 45 * MB, 90 * MB)
     lines = drawn(standing(name), 58, encoding="ascii")
     assert all(line.isascii() for line in lines)
     assert "  ----" in lines[0]
@@ -94,11 +94,11 @@ def test_a_terminal_without_such_letters_gets_plain_ones():
 
 @pytest.mark.parametrize("name", ["[red]", "[/]", "[link=x]y", ":smile:", "\\["])
 def test_names_are_not_taken_for_markup(name):
-    assert drawn(standing(FileStanding(name, 1, 9)), 78)[0].startswith(f"{name}  ")
+    assert drawn(standing(FileSnapshot(name, 1, 9)), 78)[0].startswith(f"{name}  ")
 
 
 def test_names_cannot_move_the_cursor():
-    lines = drawn(standing(FileStanding("\x1b[2J\u202ename", 1, 9)), 118)
+    lines = drawn(standing(FileSnapshot("\x1b[2J\u202ename", 1, 9)), 118)
     assert lines[0].startswith("\\u001b[2J\\u202ename")
 
 
@@ -107,7 +107,7 @@ sizes = st.integers(0, 10**14)
 
 
 @given(
-    st.lists(st.builds(FileStanding, names, sizes, st.none() | sizes), max_size=6),
+    st.lists(st.builds(FileSnapshot, names, sizes, st.none() | sizes), max_size=6),
     st.integers(1, 200),
     st.integers(1, 8),
     st.none() | sizes,
@@ -123,7 +123,7 @@ def test_no_line_is_ever_too_long(files, columns, rows, expected, files_expected
 
 @pytest.mark.parametrize("columns", range(30, 140, 7))
 def test_all_bars_stand_below_each_other(columns):
-    first, last = drawn(standing(ISO, FileStanding("日本語", 1, 2), rate=None), columns)[:2]
+    first, last = drawn(standing(ISO, FileSnapshot("日本語", 1, 2), rate=None), columns)[:2]
     assert cell_len(first[: first.index("━")]) == cell_len(last[: last.index("━")])
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.transfer.local.files import LocalFacts
+from fsclient.transfer.local.files import LocalStat
 from fsclient.transfer.local.symlinks import LinkSource, link_made, local_facts
 from fsproto.errors import ConflictError, IntegrityError, NotAllowedError, SourceChangedError
 from fsproto.sealed.manifest import Mode
@@ -34,7 +34,7 @@ def test_what_is_read_of_a_link_makes_the_same_one(tmp_path, target):
     source.check_unchanged(len(content))
     made(tmp_path / "other", content)
     assert leads_to(tmp_path / "other") == content == target
-    assert local_facts(tmp_path / "other") == LocalFacts(len(target), TIME_NS, Mode.SYMLINK)
+    assert local_facts(tmp_path / "other") == LocalStat(len(target), TIME_NS, Mode.SYMLINK)
 
 
 def test_a_link_that_leads_elsewhere_meanwhile_is_noticed(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsclient.transfer.local.files import (
-    LocalFacts,
+    LocalStat,
     children,
     fill,
     local_name,
@@ -26,7 +26,7 @@ from fsproto.errors import (
 )
 from fsproto.sealed.manifest import Mode
 
-FACTS = LocalFacts(3, 1_234_567_890_123_456_700, Mode.REGULAR)
+FACTS = LocalStat(3, 1_234_567_890_123_456_700, Mode.REGULAR)
 
 
 # --- names
@@ -85,7 +85,7 @@ def test_a_source_gives_all_of_a_file_and_what_it_is_like(tmp_path):
     path.chmod(0o755)
     source = Source(path)
     room = memoryview(bytearray(20))
-    assert source.facts == LocalFacts(7, path.stat().st_mtime_ns, Mode.EXECUTABLE)
+    assert source.facts == LocalStat(7, path.stat().st_mtime_ns, Mode.EXECUTABLE)
     assert bytes(room[: source.read_into(room)]) == b"content"
     source.check_unchanged(7)
     source.close()
@@ -162,7 +162,7 @@ def temporary(folder: Path) -> list[str]:
 
 def test_a_file_gets_its_name_time_and_mode_at_the_end(tmp_path):
     path = tmp_path / "x"
-    with written_whole(path, LocalFacts(3, FACTS.mtime_ns, Mode.EXECUTABLE)) as file:
+    with written_whole(path, LocalStat(3, FACTS.mtime_ns, Mode.EXECUTABLE)) as file:
         file.write(b"new")
         assert not path.exists()
         (name,) = temporary(tmp_path)
@@ -197,7 +197,7 @@ def test_a_replaced_file_is_readable_by_whom_it_was(tmp_path, before, executable
     path = tmp_path / "x"
     path.touch()
     path.chmod(before)
-    with written_whole(path, LocalFacts(0, 0, Mode(executable))):
+    with written_whole(path, LocalStat(0, 0, Mode(executable))):
         pass
     assert stat.S_IMODE(path.stat().st_mode) == after
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.transfer.local.files import LocalFacts
+from fsclient.transfer.local.files import LocalStat
 from fsclient.transfer.local.small_files import write_new, write_whole
 from fsproto.errors import ConflictError, FsError, NotFoundError
 from fsproto.sealed.manifest import Mode
 
-FACTS = LocalFacts(3, 1_700_000_000_123_456_789, Mode.REGULAR)
+FACTS = LocalStat(3, 1_700_000_000_123_456_789, Mode.REGULAR)
 
 
 def names(folder: Path) -> list[str]:
@@ -23,7 +23,7 @@ def names(folder: Path) -> list[str]:
 
 def test_a_file_has_its_content_time_and_mode(tmp_path):
     path = tmp_path / "x"
-    write_whole(path, b"new", LocalFacts(3, FACTS.mtime_ns, Mode.EXECUTABLE), follow=False)
+    write_whole(path, b"new", LocalStat(3, FACTS.mtime_ns, Mode.EXECUTABLE), follow=False)
     assert path.read_bytes() == b"new"
     assert path.stat().st_mtime_ns == FACTS.mtime_ns
     assert path.stat().st_mode & 0o100
@@ -40,7 +40,7 @@ def test_a_replaced_file_is_readable_by_whom_it_was(tmp_path, before, executable
     path = tmp_path / "x"
     path.touch()
     path.chmod(before)
-    write_whole(path, b"", LocalFacts(0, 0, Mode(executable)), follow=False)
+    write_whole(path, b"", LocalStat(0, 0, Mode(executable)), follow=False)
     assert stat.S_IMODE(path.stat().st_mode) == after
 
 
@@ -55,7 +55,7 @@ def test_a_replaced_file_is_readable_by_whom_it_was(tmp_path, before, executable
 def test_a_new_file_is_readable_by_whom_the_umask_lets(tmp_path, umask, mode, after):
     before = os.umask(umask)
     try:
-        write_new(str(tmp_path / "x"), b"new", LocalFacts(3, FACTS.mtime_ns, mode))
+        write_new(str(tmp_path / "x"), b"new", LocalStat(3, FACTS.mtime_ns, mode))
     finally:
         os.umask(before)
     found = (tmp_path / "x").stat()
@@ -70,7 +70,7 @@ def test_what_came_in_the_way_of_a_new_file_is_replaced_and_never_followed(tmp_p
     folder.mkdir()
     (tmp_path / "outside").write_bytes(b"untouched")
     (folder / "link").symlink_to("../outside")
-    facts = LocalFacts(3, FACTS.mtime_ns, mode)
+    facts = LocalStat(3, FACTS.mtime_ns, mode)
     write_new(str(folder / "link"), b"new", facts)
     assert not (folder / "link").is_symlink()
     assert (folder / "link").read_bytes() == b"new"

@@ -8,9 +8,9 @@ from concurrent.futures import Future
 import pytest
 
 from fsclient.transfer.buffers import Buffers
-from fsclient.transfer.down.write_behind import Writing
+from fsclient.transfer.down.write_behind import WriteBehind
 from fsclient.transfer.report.progress import Progress
-from fsclient.transfer.workers import Threads
+from fsclient.transfer.workers import WorkerPool
 from fsclient.ui import Screen, Ui
 from fsproto.errors import IntegrityError, OutOfSpaceError
 
@@ -30,19 +30,21 @@ class Target(bytearray):
 
 
 @pytest.fixture(params=["beside", "at once"])
-def thread(request: pytest.FixtureRequest) -> Iterator[Threads | None]:
+def thread(request: pytest.FixtureRequest) -> Iterator[WorkerPool | None]:
     """One thread that writes, or none."""
-    threads = Threads(1, "write") if request.param == "beside" else None
+    threads = WorkerPool(1, "write") if request.param == "beside" else None
     yield threads
     if threads is not None:
         threads.close()
 
 
-def writing(target: Target, thread: Threads | None) -> tuple[Writing, list[Future[memoryview]]]:
+def writing(
+    target: Target, thread: WorkerPool | None
+) -> tuple[WriteBehind, list[Future[memoryview]]]:
     """Return what writes, and where each of the pieces will come from when it is opened."""
     progress = Progress(Ui(as_json=False, quiet=True, screen=Screen()), "get", "got")
     buffers, opened = Buffers(), [Future[memoryview]() for _ in PIECES]
-    new = Writing(target, progress.begin_file("x", 18), buffers, thread)
+    new = WriteBehind(target, progress.begin_file("x", 18), buffers, thread)
     for one in opened:
         new.add(buffers.take(), one)
     return new, opened

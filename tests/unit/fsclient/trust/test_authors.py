@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from fsclient.trust.authorship import Authors
-from fsclient.trust.key_directory import People
-from fsclient.trust.seen import Memory, age
+from fsclient.trust.authorship import AuthorRules
+from fsclient.trust.key_directory import KeyDirectory
+from fsclient.trust.seen import SeenVersions, age
 from fsproto.errors import RemoteProtocolError, RollbackError, SignatureError
 from fsproto.keys.grants import Role
 from fsproto.keys.identity import Identity
-from fsproto.keys.member_list import Former, Member, MemberList, Writer, sign_members
+from fsproto.keys.member_list import FormerWriter, InheritedWriter, Member, MemberList, sign_members
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages import Message
 from fsproto.messages.shares import GetMembers, Members
@@ -65,8 +65,8 @@ class Ground:
     """What carol, a reader of what alice shares, has open."""
 
     server: Lists
-    people: People
-    authors: Authors
+    people: KeyDirectory
+    authors: AuthorRules
 
     def enter(self, top: int, middle: tuple[int, int], folder: tuple[int, int]) -> KeyedNode:
         """Open the way down, of these generations (and those of the links); return the folder."""
@@ -125,11 +125,11 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
     server = Lists()
     server.enrol(ALICE, BOB, CAROL)
     with (
-        closing(People(tmp_path / "people.db", CAROL, print)) as people,
-        closing(Memory(tmp_path / "memory.db")) as memory,
+        closing(KeyDirectory(tmp_path / "people.db", CAROL, print)) as people,
+        closing(SeenVersions(tmp_path / "memory.db")) as memory,
     ):
         people.meet(line(server), server.head(), None)
-        yield Ground(server, people, Authors(line(server), people, memory))
+        yield Ground(server, people, AuthorRules(line(server), people, memory))
 
 
 def test_the_owner_counts_everywhere_and_no_list_is_asked_for(ground):
@@ -172,13 +172,13 @@ def test_a_writer_does_not_count_above_the_list_that_names_them(ground):
 
 def test_who_may_write_because_of_a_list_that_cannot_be_seen_counts(ground):
     folder = ground.enter(1, (1, 1), (1, 1))
-    ground.list_of(member(CAROL, Role.READER), above=[Writer("bob", key(BOB))])
+    ground.list_of(member(CAROL, Role.READER), above=[InheritedWriter("bob", key(BOB))])
     ground.look(folder, BOB)
 
 
 def removed(ground: Ground, generation: int, last: int) -> None:
     """Let the top's list say that bob wrote up to a generation, and does so no more."""
-    former = [Former("bob", key(BOB), last)]
+    former = [FormerWriter("bob", key(BOB), last)]
     ground.list_of(member(CAROL, Role.READER), generation=generation, former=former)
 
 

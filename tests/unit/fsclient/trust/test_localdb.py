@@ -7,7 +7,7 @@ from contextlib import closing
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from fsclient.trust.seen import STATE, Memory, Sighting
+from fsclient.trust.seen import STATE, SeenVersions, Sighting
 from fsproto.types import Hash, NodeId
 
 _COMMANDS = 4
@@ -18,7 +18,7 @@ SEEN = Sighting(NodeId(bytes(16)), STATE, 1, Hash(bytes(32)))
 def _open_each(folder: Path, at_once: Barrier) -> None:
     for number in range(_FILES):
         at_once.wait()
-        with closing(Memory(folder / f"{number}.db")) as memory:
+        with closing(SeenVersions(folder / f"{number}.db")) as memory:
             memory.check([SEEN], memory.mark())
 
 

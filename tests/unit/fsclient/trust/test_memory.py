@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.trust.seen import AGE, LIST, MANIFEST, STATE, Memory, Sighting, age
+from fsclient.trust.seen import AGE, LIST, MANIFEST, STATE, SeenVersions, Sighting, age
 from fsproto.errors import FsError, IntegrityError, RollbackError
 from fsproto.types import NO_HASH, Hash, NodeId
 
@@ -18,8 +18,8 @@ def seen(version: int, content: bytes = b"", what: int = STATE) -> Sighting:
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> Iterator[Memory]:
-    with closing(Memory(tmp_path / "memory.db")) as opened:
+def memory(tmp_path: Path) -> Iterator[SeenVersions]:
+    with closing(SeenVersions(tmp_path / "memory.db")) as opened:
         yield opened
 
 
@@ -74,16 +74,16 @@ def test_states_and_manifests_of_a_node_are_counted_apart(memory):
 
 def test_it_is_remembered_from_one_run_to_the_next(tmp_path):
     path = tmp_path / "memory.db"
-    with closing(Memory(path)) as first:
+    with closing(SeenVersions(path)) as first:
         first.check([seen(5)], first.mark())
     assert path.stat().st_mode & 0o777 == 0o600
-    with closing(Memory(path)) as second, pytest.raises(RollbackError):
+    with closing(SeenVersions(path)) as second, pytest.raises(RollbackError):
         second.check([seen(4)], second.mark())
 
 
 def test_two_commands_at_once_share_it(tmp_path):
     path = tmp_path / "memory.db"
-    with closing(Memory(path)) as one, closing(Memory(path)) as other:
+    with closing(SeenVersions(path)) as one, closing(SeenVersions(path)) as other:
         asked = one.mark()
         other.check([seen(5)], other.mark())
         one.check([seen(4)], asked)
@@ -95,12 +95,12 @@ def test_two_commands_at_once_share_it(tmp_path):
 def test_a_damaged_memory_is_not_begun_anew(tmp_path, content):
     (tmp_path / "memory.db").write_bytes(content)
     with pytest.raises(IntegrityError, match="damaged"):
-        Memory(tmp_path / "memory.db")
+        SeenVersions(tmp_path / "memory.db")
 
 
 def test_a_memory_that_cannot_be_opened_is_told(tmp_path):
     with pytest.raises(FsError, match="cannot be used"):
-        Memory(tmp_path / "no" / "memory.db")
+        SeenVersions(tmp_path / "no" / "memory.db")
 
 
 # --- lists, and folders that somebody who was removed signed last
@@ -110,12 +110,12 @@ FROZEN = {NODE: (SHARED, AGE)}
 """The folder was signed by somebody whom the list of the shared one does not name any more."""
 
 
-def told(memory: Memory, generation: int) -> None:
+def told(memory: SeenVersions, generation: int) -> None:
     """Learn of a list that is bound to a generation."""
     memory.check([Sighting(SHARED, AGE, generation, NO_HASH)], memory.mark())
 
 
-def look(memory: Memory, version: int, *, frozen: bool = True) -> None:
+def look(memory: SeenVersions, version: int, *, frozen: bool = True) -> None:
     memory.check([seen(version)], memory.mark(), FROZEN if frozen else {})
 
 
@@ -196,10 +196,13 @@ def test_nothing_is_remembered_of_a_change_that_was_refused(memory):
 
 def test_that_somebody_was_removed_is_remembered_from_one_run_to_the_next(tmp_path):
     path = tmp_path / "memory.db"
-    with closing(Memory(path)) as first:
+    with closing(SeenVersions(path)) as first:
         told(first, 2)
         look(first, 5)
-    with closing(Memory(path)) as second, pytest.raises(RollbackError, match="WHO WAS REMOVED"):
+    with (
+        closing(SeenVersions(path)) as second,
+        pytest.raises(RollbackError, match="WHO WAS REMOVED"),
+    ):
         look(second, 6)
 
 

@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from fsclient.connection.connection import ServerConnection
-from fsclient.trust.key_directory import People
+from fsclient.trust.key_directory import KeyDirectory
 from fsproto import crypto
 from fsproto.errors import (
     ConflictError,
@@ -25,7 +25,7 @@ from fsproto.errors import (
     SecurityError,
     SignatureError,
 )
-from fsproto.keylog.entries import Entry, Event, entry_bytes, sign_rotation
+from fsproto.keylog.entries import KeyEvent, KeyLogEntry, entry_bytes, sign_rotation
 from fsproto.keylog.head import pack_log_head, sign_head
 from fsproto.keys.identity import Identity
 from fsproto.messages import Message
@@ -54,22 +54,22 @@ class Server:
 
     def enrol(self, *people: Identity) -> Server:
         for who in people:
-            self._add(who, Event.ENROLLED, b"")
+            self._add(who, KeyEvent.ENROLLED, b"")
         return self
 
     def rotate(self, old: Identity, new: Identity) -> Server:
         word = sign_rotation(old.signing, old.bundle.hash, new.bundle.hash)
-        return self._add(new, Event.ROTATED, word)
+        return self._add(new, KeyEvent.ROTATED, word)
 
     def reset(self, user: str) -> Server:
         index = len(self.data)
-        entry = Entry(1, index, user, Event.RESET, Hash(b""), b"", b"", TIME_MS)
+        entry = KeyLogEntry(1, index, user, KeyEvent.RESET, Hash(b""), b"", b"", TIME_MS)
         self.data.append(entry_bytes(entry))
         return self
 
-    def _add(self, who: Identity, event: Event, word: bytes) -> Server:
+    def _add(self, who: Identity, event: KeyEvent, word: bytes) -> Server:
         bundle, key = who.bundle.hash, who.signing.public
-        entry = Entry(1, len(self.data), who.user, event, bundle, key, word, TIME_MS)
+        entry = KeyLogEntry(1, len(self.data), who.user, event, bundle, key, word, TIME_MS)
         self.data.append(entry_bytes(entry))
         self.bundles[who.user] = who.bundle.signed
         return self
@@ -111,7 +111,7 @@ def line(server: Server) -> ServerConnection:
     return cast("ServerConnection", server)
 
 
-def meet(people: People, server: Server, said: Signed | None = None) -> None:
+def meet(people: KeyDirectory, server: Server, said: Signed | None = None) -> None:
     people.meet(line(server), said or server.head(), people.known())
 
 
@@ -120,7 +120,7 @@ def server() -> Server:
     return Server().enrol(ALICE, BOB, CAROL)
 
 
-class Listening(People):
+class Listening(KeyDirectory):
     """Keeps what a person would be told."""
 
     def __init__(self, path: Path, identity: Identity) -> None:
@@ -142,7 +142,7 @@ def open_people(tmp_path: Path) -> Iterator[Callable[[], Listening]]:
 
 
 @pytest.fixture
-def people(open_people: Callable[[], People]) -> People:
+def people(open_people: Callable[[], KeyDirectory]) -> KeyDirectory:
     return open_people()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.trust.pins import Pin, TrustStore
+from fsclient.trust.pins import Pin, PinStore
 from fsproto.errors import FsError, IntegrityError
 from fsproto.signed import Signed
 from fsproto.types import Hash
@@ -20,8 +20,8 @@ HEAD, NEWER = Signed(b"head", b"signature"), Signed(b"newer head", b"its signatu
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[TrustStore]:
-    with closing(TrustStore(tmp_path / "people.db")) as opened:
+def store(tmp_path: Path) -> Iterator[PinStore]:
+    with closing(PinStore(tmp_path / "people.db")) as opened:
         yield opened
 
 
@@ -55,17 +55,17 @@ def test_a_pin_takes_the_place_of_the_one_before(store):
 
 def test_it_is_remembered_from_one_run_to_the_next_for_the_owner_alone(tmp_path):
     path = tmp_path / "people.db"
-    with closing(TrustStore(path)) as first:
+    with closing(PinStore(path)) as first:
         first.keep(0, [b"0"], HEAD)
         first.set_pin(ALICE)
     assert path.stat().st_mode & 0o777 == 0o600
-    with closing(TrustStore(path)) as second:
+    with closing(PinStore(path)) as second:
         assert (second.log(), second.head(), second.pins()) == (([b"0"], HEAD), HEAD, [ALICE])
 
 
 def test_two_commands_at_once_share_it(tmp_path):
     path = tmp_path / "people.db"
-    with closing(TrustStore(path)) as one, closing(TrustStore(path)) as other:
+    with closing(PinStore(path)) as one, closing(PinStore(path)) as other:
         one.set_pin(ALICE)
         other.keep(0, [b"0"], HEAD)
         one.keep(0, [b"0", b"1"], NEWER)
@@ -84,7 +84,7 @@ def test_a_damaged_file_is_not_begun_anew(tmp_path, content):
     path = tmp_path / "people.db"
     path.write_bytes(content)
     with pytest.raises(IntegrityError) as refusal:
-        TrustStore(path)
+        PinStore(path)
     is_told_as_damage(refusal.value)
     assert path.read_bytes() == content
 
@@ -99,7 +99,7 @@ def test_a_damaged_file_is_not_begun_anew(tmp_path, content):
 )
 def test_damage_inside_is_told_when_it_is_met(tmp_path, act):
     path = tmp_path / "people.db"
-    with closing(TrustStore(path)) as store:
+    with closing(PinStore(path)) as store:
         store.keep(0, [b"entry" * 2000] * 20, HEAD)
     with closing(sqlite3.connect(path)) as db:
         ((page, size),) = db.execute(
@@ -109,11 +109,11 @@ def test_damage_inside_is_told_when_it_is_met(tmp_path, act):
     damaged = bytearray(path.read_bytes())
     damaged[(page - 1) * size : page * size] = b"\xff" * size
     path.write_bytes(damaged)
-    with closing(TrustStore(path)) as store, pytest.raises(IntegrityError) as refusal:
+    with closing(PinStore(path)) as store, pytest.raises(IntegrityError) as refusal:
         act(store)
     is_told_as_damage(refusal.value)
 
 
 def test_a_file_that_cannot_be_opened_is_told(tmp_path):
     with pytest.raises(FsError, match="cannot be used"):
-        TrustStore(tmp_path / "no" / "people.db")
+        PinStore(tmp_path / "no" / "people.db")

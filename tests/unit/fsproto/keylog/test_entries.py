@@ -10,8 +10,8 @@ import pytest
 from fsproto import crypto, labels
 from fsproto.errors import RemoteProtocolError, SecurityError, SignatureError
 from fsproto.keylog.entries import (
-    Entry,
-    Event,
+    KeyEvent,
+    KeyLogEntry,
     Keys,
     check_follows,
     entry_bytes,
@@ -27,15 +27,15 @@ OLD = crypto.SigningKey(stretch("old", 32))
 NEW = crypto.SigningKey(stretch("new", 32))
 BEFORE, AFTER = Hash(stretch("bundle before", 32)), Hash(stretch("bundle after", 32))
 
-ENROLLED = Entry(1, 0, "alice", Event.ENROLLED, BEFORE, OLD.public, b"", TIME_MS)
+ENROLLED = KeyLogEntry(1, 0, "alice", KeyEvent.ENROLLED, BEFORE, OLD.public, b"", TIME_MS)
 WORD = sign_rotation(OLD, BEFORE, AFTER)
-ROTATED = Entry(1, 1, "alice", Event.ROTATED, AFTER, NEW.public, WORD, TIME_MS)
-RESET = Entry(1, 1, "alice", Event.RESET, Hash(b""), b"", b"", TIME_MS)
+ROTATED = KeyLogEntry(1, 1, "alice", KeyEvent.ROTATED, AFTER, NEW.public, WORD, TIME_MS)
+RESET = KeyLogEntry(1, 1, "alice", KeyEvent.RESET, Hash(b""), b"", b"", TIME_MS)
 HERS = Keys("alice", 0, BEFORE, OLD.public)
 
 
 @pytest.mark.parametrize("entry", [ENROLLED, ROTATED, RESET], ids=lambda entry: entry.event.name)
-def test_an_entry_is_read_as_it_was_written(entry: Entry):
+def test_an_entry_is_read_as_it_was_written(entry: KeyLogEntry):
     assert read_entry(entry_bytes(entry), entry.index) == entry
 
 
@@ -60,7 +60,7 @@ def test_an_entry_is_read_as_it_was_written(entry: Entry):
     ],
     ids=str,
 )
-def test_an_entry_of_another_shape_is_refused(entry: Entry, changes: dict[str, Any]):
+def test_an_entry_of_another_shape_is_refused(entry: KeyLogEntry, changes: dict[str, Any]):
     data = entry_bytes(replace(entry, **changes))
     with pytest.raises(RemoteProtocolError):
         read_entry(data, entry.index)
@@ -87,7 +87,7 @@ def test_nobody_gets_other_keys_without_a_word_from_the_old():
 
 
 @pytest.mark.parametrize("entry", [ROTATED, RESET], ids=lambda entry: entry.event.name)
-def test_who_has_no_keys_has_none_to_replace_or_lose(entry: Entry):
+def test_who_has_no_keys_has_none_to_replace_or_lose(entry: KeyLogEntry):
     with pytest.raises(SecurityError, match="nobody had"):
         check_follows(entry, None)
 

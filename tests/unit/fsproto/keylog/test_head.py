@@ -9,7 +9,7 @@ import pytest
 
 from fsproto import crypto, labels
 from fsproto.errors import RemoteProtocolError, SignatureError
-from fsproto.keylog.head import Head, pack_log_head, sign_head, unpack_log_head, verify_head
+from fsproto.keylog.head import KeyLogHead, pack_log_head, sign_head, unpack_log_head, verify_head
 from fsproto.signed import sign
 from fsproto.types import Hash
 from tests.support.fixed_keys import TIME_MS, stretch
@@ -18,7 +18,7 @@ from tests.support.reference import u64
 LOG = crypto.SigningKey(stretch("log", 32))
 OTHER = crypto.SigningKey(stretch("another log", 32))
 ROOT = Hash(stretch("root", 32))
-BODY = Head(1, LOG.public, 7, ROOT, TIME_MS)
+BODY = KeyLogHead(1, LOG.public, 7, ROOT, TIME_MS)
 
 
 def test_a_head_is_believed_of_the_pinned_key_and_of_any_where_none_is_pinned():

@@ -6,7 +6,7 @@ import pytest
 
 from fsproto import crypto
 from fsproto.errors import RemoteProtocolError, RollbackError, SecurityError
-from fsproto.keylog.entries import Entry, Event, entry_bytes, sign_rotation
+from fsproto.keylog.entries import KeyEvent, KeyLogEntry, entry_bytes, sign_rotation
 from fsproto.keylog.log import KeyLog
 from fsproto.types import Hash
 from tests.support.fixed_keys import TIME_MS, stretch
@@ -21,22 +21,22 @@ class Scribe:
         self._now: dict[str, str] = {}
 
     def enrol(self, user: str, keys: str) -> None:
-        self._add(user, Event.ENROLLED, keys, b"")
+        self._add(user, KeyEvent.ENROLLED, keys, b"")
 
     def rotate(self, user: str, keys: str) -> None:
         before = self._now[user]
         word = sign_rotation(signing(user, before), bundle(user, before), bundle(user, keys))
-        self._add(user, Event.ROTATED, keys, word)
+        self._add(user, KeyEvent.ROTATED, keys, word)
 
     def reset(self, user: str) -> None:
         index = len(self.data)
-        entry = Entry(1, index, user, Event.RESET, Hash(b""), b"", b"", TIME_MS)
+        entry = KeyLogEntry(1, index, user, KeyEvent.RESET, Hash(b""), b"", b"", TIME_MS)
         self.data.append(entry_bytes(entry))
 
-    def _add(self, user: str, event: Event, keys: str, signature: bytes) -> None:
+    def _add(self, user: str, event: KeyEvent, keys: str, signature: bytes) -> None:
         self._now[user] = keys
         public, index = signing(user, keys).public, len(self.data)
-        entry = Entry(1, index, user, event, bundle(user, keys), public, signature, TIME_MS)
+        entry = KeyLogEntry(1, index, user, event, bundle(user, keys), public, signature, TIME_MS)
         self.data.append(entry_bytes(entry))
 
 

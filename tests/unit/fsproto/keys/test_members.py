@@ -14,10 +14,10 @@ from fsproto.errors import IntegrityError, RemoteProtocolError
 from fsproto.keys.grants import Role, wrap
 from fsproto.keys.identity import Identity
 from fsproto.keys.member_list import (
-    Former,
+    FormerWriter,
+    InheritedWriter,
     Member,
     VerifiedMembers,
-    Writer,
     sealed_hash,
     sign_members,
     verify_members,
@@ -75,13 +75,13 @@ def test_a_reader_writes_under_none(generation: int):
 
 @given(last=st.integers(1, 999), asked=st.integers(1, 1000))
 def test_who_could_write_once_wrote_up_to_the_last_generation_that_counts(last: int, asked: int):
-    former = [Former("bob", key_of("bob"), last)]
+    former = [FormerWriter("bob", key_of("bob"), last)]
     members = verified(generation=1000, members=[], above=[], former=former)
     assert members.may_write("bob", asked) == ([key_of("bob")] if asked <= last else [])
 
 
 def test_a_reader_who_was_a_writer_wrote_before():
-    former = [Former("bob", key_of("before"), 1)]
+    former = [FormerWriter("bob", key_of("before"), 1)]
     members = verified(members=[member("bob")], above=[], former=former)
     assert members.may_write("bob", 1) == [key_of("before")]
     assert members.may_write("bob", 2) == []
@@ -90,8 +90,8 @@ def test_a_reader_who_was_a_writer_wrote_before():
 def test_all_keys_that_a_list_has_of_a_writer_count():
     members = verified(
         members=[member("bob", Role.WRITER)],
-        above=[Writer("bob", key_of("above"))],
-        former=[Former("bob", key_of("before"), 1)],
+        above=[InheritedWriter("bob", key_of("above"))],
+        former=[FormerWriter("bob", key_of("before"), 1)],
     )
     assert set(members.may_write("bob", 1)) == {key_of(k) for k in ("bob", "above", "before")}
     assert set(members.may_write("bob", 3)) == {key_of(k) for k in ("bob", "above")}
@@ -103,8 +103,8 @@ def test_a_list_names_so_many_and_no_more(where: str, count: int):
     names = [f"person{n}" for n in range(count)]
     people = {
         "members": [member(name) for name in names],
-        "above": [Writer(name, key_of("one")) for name in names],
-        "former": [Former(name, key_of("one"), 1) for name in names],
+        "above": [InheritedWriter(name, key_of("one")) for name in names],
+        "former": [FormerWriter(name, key_of("one"), 1) for name in names],
     }
     error = our.outcome(lambda: verified(**{where: people[where]}))
     assert type(error) is (type(None) if count == MAX_MEMBERS else RemoteProtocolError)

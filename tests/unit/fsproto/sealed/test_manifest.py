@@ -9,10 +9,10 @@ from fsproto import crypto, labels
 from fsproto.errors import IntegrityError, RemoteProtocolError, SignatureError
 from fsproto.packing import pack, unpack
 from fsproto.sealed.manifest import (
-    Kind,
     Manifest,
     Metadata,
     Mode,
+    NodeKind,
     manifest_hash,
     older_manifest,
     open_metadata,
@@ -106,7 +106,7 @@ def test_a_bad_name_is_the_fault_of_whoever_wrote_it(name: str):
 def test_the_root_of_a_tree_has_no_name():
     sealed = _sealed(Metadata("", 0, 0, Mode.REGULAR, file_key=None))
     root = replaced(
-        file_manifest(), parent=NO_NODE, kind=Kind.FOLDER, content=None, metadata=sealed
+        file_manifest(), parent=NO_NODE, kind=NodeKind.FOLDER, content=None, metadata=sealed
     )
     assert open_metadata(FILE.metadata_key, root).name == ""
     with pytest.raises(RemoteProtocolError):
@@ -116,7 +116,7 @@ def test_the_root_of_a_tree_has_no_name():
 def test_a_file_has_a_key_and_a_folder_has_none():
     no_key = _sealed(replaced(file_metadata(), file_key=None))
     with_key = _sealed(file_metadata())
-    as_folder = replaced(file_manifest(), kind=Kind.FOLDER, content=None, metadata=with_key)
+    as_folder = replaced(file_manifest(), kind=NodeKind.FOLDER, content=None, metadata=with_key)
     for manifest in (replaced(file_manifest(), metadata=no_key), as_folder):
         with pytest.raises(RemoteProtocolError):
             open_metadata(FILE.metadata_key, manifest)
@@ -129,7 +129,7 @@ def test_a_mode_is_one_of_three_and_a_folder_has_none():
         assert opened.mode is mode
     unknown = _sealed(replaced(file_metadata(), mode=3))
     bare = _sealed(replaced(file_metadata(), mode=Mode.SYMLINK, file_key=None))
-    as_folder = replaced(file_manifest(), kind=Kind.FOLDER, content=None, metadata=bare)
+    as_folder = replaced(file_manifest(), kind=NodeKind.FOLDER, content=None, metadata=bare)
     for manifest in (replaced(file_manifest(), metadata=unknown), as_folder):
         with pytest.raises(RemoteProtocolError):
             open_metadata(FILE.metadata_key, manifest)
@@ -165,7 +165,7 @@ def test_nothing_comes_before_the_first_version():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"node": bytes(16)}, {"version": 7}, {"kind": Kind.FOLDER, "content": None}]
+    "wrong", [{"node": bytes(16)}, {"version": 7}, {"kind": NodeKind.FOLDER, "content": None}]
 )
 def test_an_author_cannot_name_a_version_of_something_else_as_the_one_before(wrong):
     body = file_manifest()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from fsproto.errors import IntegrityError
-from fsproto.proofs.prefix_tree import Entry, PrefixTree
+from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.types import NO_HASH, Hash, NodeId, Token
 from tests.support.fixed_keys import stretch
 
 
-def entry(name: str) -> Entry:
+def entry(name: str) -> FolderEntry:
     """Return an entry that follows from `name`."""
-    return Entry(
+    return FolderEntry(
         Token(stretch(f"{name} token", 32)),
         NodeId(stretch(f"{name} node", 16)),
         Hash(stretch(f"{name} manifest", 32)),
@@ -37,8 +37,8 @@ def test_a_folder_that_is_emptied_is_as_if_nothing_had_been_there():
 def test_an_entry_takes_the_place_of_the_one_with_its_name():
     old, new = entry("old"), entry("new")
     tree = PrefixTree.build([*FOLDER[:5], old])
-    replaced = tree.put(Entry(old.token, new.node, new.manifest))
-    assert replaced.get(old.token) == Entry(old.token, new.node, new.manifest)
+    replaced = tree.put(FolderEntry(old.token, new.node, new.manifest))
+    assert replaced.get(old.token) == FolderEntry(old.token, new.node, new.manifest)
     assert len(list(replaced)) == 6
 
 
@@ -57,7 +57,7 @@ def test_a_proof_grows_with_the_depth_of_a_folder_and_not_with_its_size():
 
 def test_the_old_entry_in_the_newest_proof_is_refused():
     before = PrefixTree.build(FOLDER[:50])
-    changed = Entry(FOLDER[3].token, FOLDER[3].node, Hash(stretch("next version", 32)))
+    changed = FolderEntry(FOLDER[3].token, FOLDER[3].node, Hash(stretch("next version", 32)))
     after = before.put(changed)
     forged = after.prove([changed.token]).replace(changed.manifest, FOLDER[3].manifest)
     with pytest.raises(IntegrityError):
@@ -77,7 +77,7 @@ def test_a_batch_is_computed_from_one_proof():
 
 def test_the_deepest_tree_leaves_room_on_the_stack():
     # Tokens that differ at their last bit alone: whoever sends them must not crash who reads.
-    pair = [Entry(Token(bytes(31) + bytes([n])), NodeId(bytes(16)), NO_HASH) for n in (0, 1)]
+    pair = [FolderEntry(Token(bytes(31) + bytes([n])), NodeId(bytes(16)), NO_HASH) for n in (0, 1)]
     tree = PrefixTree.build(pair)
     shown = PrefixTree.from_proof(tree.prove([pair[0].token]), tree.root)
     assert shown.remove(pair[0].token).root == pair[1].root

@@ -16,11 +16,11 @@ from fsproto.wire.connection import (
     NEED_DATA,
     RECORD_ROOM,
     Connection,
+    ConnectionState,
     Control,
     Data,
-    State,
 )
-from fsproto.wire.frames import SMALL, Frame, Outgoing
+from fsproto.wire.frames import SMALL, Frame, FrameBuffers
 from tests.support import connection_pair
 from tests.support.fixed_keys import stretch
 
@@ -40,11 +40,11 @@ def test_the_states_follow_each_other_as_the_table_says():
         moving = connection_pair.replies(end, moving)
         seen.append((client.state, server.state))
     assert seen == [
-        (State.HELLO, State.HELLO),
-        (State.HELLO, State.KEY),
-        (State.CONFIRM, State.KEY),
-        (State.CONFIRM, State.OPEN),
-        (State.OPEN, State.OPEN),
+        (ConnectionState.HELLO, ConnectionState.HELLO),
+        (ConnectionState.HELLO, ConnectionState.KEY),
+        (ConnectionState.CONFIRM, ConnectionState.KEY),
+        (ConnectionState.CONFIRM, ConnectionState.OPEN),
+        (ConnectionState.OPEN, ConnectionState.OPEN),
     ]
 
 
@@ -70,7 +70,7 @@ def test_nobody_speaks_once_it_is_over():
     for end in (client, server):
         with pytest.raises(ConnectionLost):
             end.receive_data(b"")
-        assert end.state is State.CLOSED
+        assert end.state is ConnectionState.CLOSED
         with pytest.raises(RuntimeError):
             end.send(1, Done())
         with pytest.raises(ConnectionLost):
@@ -197,7 +197,7 @@ def test_frames_opened_out_of_order_are_refused():
     first, second = _fill(server, client.send(1, Done()) + client.send(2, Done()))
     with pytest.raises(RemoteProtocolError):
         server.open_frame(second)
-    assert server.state is State.CLOSED
+    assert server.state is ConnectionState.CLOSED
     with pytest.raises(RuntimeError):
         server.open_frame(first)
 
@@ -236,7 +236,7 @@ def _lookup(size: int) -> files.Lookup:
 
 def test_records_made_in_memory_that_is_used_again_say_what_they_should():
     client, server = connection_pair.opened()
-    out = Outgoing()
+    out = FrameBuffers()
     sizes = [MAX_CONTROL - 100, 5, LARGE_ENOUGH, 200_000, LARGE_ENOUGH - 1, MAX_CONTROL - 100, 0]
     for number, size in enumerate(sizes):
         record = bytes(client.send_in(out, number, _lookup(size)))
@@ -245,7 +245,7 @@ def test_records_made_in_memory_that_is_used_again_say_what_they_should():
 
 def test_large_records_are_made_in_the_same_memory_and_small_ones_are_not():
     client, _ = connection_pair.opened()
-    out = Outgoing()
+    out = FrameBuffers()
     large = client.send_in(out, 1, _lookup(LARGE_ENOUGH))
     before = bytes(large)
     small = client.send_in(out, 2, _lookup(10))
@@ -257,7 +257,7 @@ def test_large_records_are_made_in_the_same_memory_and_small_ones_are_not():
 
 def test_what_is_too_long_for_a_record_leaves_the_connection_as_it_was():
     client, server = connection_pair.opened()
-    out = Outgoing()
+    out = FrameBuffers()
     with pytest.raises(ValueError, match="too long"):
         client.send_in(out, 1, _lookup(MAX_CONTROL))
     sent = bytes(client.send_in(out, 2, _lookup(LARGE_ENOUGH)))
@@ -293,7 +293,7 @@ def test_a_damaged_frame_ends_the_connection_wherever_it_is_opened():
     (frame,) = _fill(server, bytes(record))
     with pytest.raises(RemoteProtocolError):
         server.open_frame(frame, memoryview(bytearray(MAX_RECORD)))
-    assert server.state is State.CLOSED
+    assert server.state is ConnectionState.CLOSED
     with pytest.raises(ConnectionLost):
         server.take_frame()
 

@@ -13,7 +13,7 @@ from fsproto.errors import (
     VersionMismatchError,
 )
 from fsproto.messages import Done
-from fsproto.wire.connection import Control, Ready, Reply, State
+from fsproto.wire.connection import ConnectionState, Control, Ready, Reply
 from fsproto.wire.handshake import ClientHandshake, ServerHandshake
 from tests.support import connection_pair
 from tests.support.fixed_keys import Seeded, host_key, rsa_key
@@ -55,7 +55,7 @@ def test_a_client_says_nothing_more_to_a_server_with_another_host_key():
     client.receive_data(answer)
     with pytest.raises(HostKeyError) as refused:
         client.next_event()
-    assert client.state is State.CLOSED
+    assert client.state is ConnectionState.CLOSED
     assert "HAS CHANGED" in refused.value.sentence
     for fingerprint in map(crypto.fingerprint, (host_key().public, rsa_key("other-host").public)):
         assert fingerprint in refused.value.sentence
