@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from fsd.policies import NO_LIMIT
 from fsd.services.accounts.terms import AccountTerms, NewValue, clean_note
-from fsd.store.repos.quotas import NO_LIMIT
 from fsproto.amounts import ALLOWED_BYTES, MAX_BYTES, parse_size
 from fsproto.errors import UsageError
 from fsproto.names import for_terminal

@@ -9,14 +9,14 @@ from fsd.audit.admin import AuditAdmin
 from fsd.audit.log import AuditLog
 from fsd.blobs.local import LocalBlobs
 from fsd.home.home import Home
-from fsd.home.master_key import open_vault
+from fsd.master_key import open_vault
+from fsd.policies import LoginPolicy, QuotaPolicy
 from fsd.services.accounts.access import AccessAdmin
 from fsd.services.accounts.groups import GroupAdmin
 from fsd.services.accounts.users import UserAdmin
 from fsd.services.drops.keys import DropKeyAdmin
 from fsd.services.files.key_log import KeyLogWriter
-from fsd.services.login.login import LoginPolicy, LoginService
-from fsd.services.quota_policy import QuotaPolicy
+from fsd.services.login.login import LoginService
 from fsd.store import schema
 from fsd.store.engine import Database
 from fsproto.errors import BadSettingError

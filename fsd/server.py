@@ -19,8 +19,8 @@ from fsd.blobs.janitor import Janitor
 from fsd.blobs.local import LocalBlobs
 from fsd.factory import now_ms, open_database
 from fsd.home.host_keys import HostKeys
-from fsd.home.master_key import open_vault
 from fsd.home.ssh_host_keys import SshHostKey, ssh_host_keys
+from fsd.master_key import open_vault
 from fsd.net.dispatch import Dispatcher
 from fsd.net.server import NativeServer
 from fsd.services.drops.service import DropService

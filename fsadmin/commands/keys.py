@@ -88,7 +88,7 @@ def rotate_master_key(admin: Admin) -> None:
     counts, and the next start finds out which. Nobody notices anything. Backups made before hold
     the old key, and keep it useful: delete those that are not needed.
     """
-    from fsd.home.master_key import rotate
+    from fsd.master_key import rotate
 
     with admin.database_at_head() as database:
         count = rotate(admin.home, database, actor=admin.actor)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select, text
 
 from fsadmin.health.report import CheckResult, bad, fine, note
-from fsd.home.master_key import open_vault
+from fsd.master_key import open_vault
 from fsd.store import schema
 from fsd.store.models import UsedOtp
 from fsproto.errors import FsError

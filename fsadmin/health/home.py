@@ -12,8 +12,8 @@ from fsadmin import output
 from fsadmin.health.report import CheckResult, bad, fine, note
 from fsd.home.home import HOST_KEY, MASTER_KEY
 from fsd.home.host_keys import HostKeys
-from fsd.home.master_key import NEXT
 from fsd.home.ssh_host_keys import ssh_host_keys
+from fsd.master_key import NEXT
 from fsproto.amounts import size_text
 from fsproto.errors import FsError
 

@@ -35,7 +35,7 @@ def file(app: App, path: str) -> None:
     shown; salt and root are those of the salted SHA-256, and the root is the blob's name at the
     server. Whoever has the key can read this version of the file, and no other.
     """
-    from fsclient.transfer.down.decrypt import checked_content
+    from fsclient.transfer.content import checked_content
     from fsproto.errors import UsageError
     from fsproto.names import parse_path
     from fsproto.sealed.stream import content_ad

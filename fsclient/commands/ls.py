@@ -9,7 +9,7 @@ import click
 from fsclient.app import App
 
 if TYPE_CHECKING:
-    from fsclient.tree.tree import TreeNode
+    from fsclient.tree.nodes import TreeNode
 
 
 _MARKS = {"folder": "/", "file": "", "symlink": "@"}

@@ -15,7 +15,7 @@ def command(app: App, paths: tuple[str, ...], *, parents: bool) -> None:
     """Make folders; those above them are made as well where they are missing."""
     from fsclient.transfer.put import ensure_folder
     from fsclient.transfer.report.failures import Failures
-    from fsclient.tree.tree import must_be_folder
+    from fsclient.tree.nodes import must_be_folder
     from fsproto.errors import ExistsError, FsError
     from fsproto.names import parse_path
 

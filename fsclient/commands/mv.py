@@ -10,7 +10,8 @@ from fsclient.app import App
 
 if TYPE_CHECKING:
     from fsclient.session.login import Session
-    from fsclient.tree.tree import Tree, TreeNode
+    from fsclient.tree.nodes import TreeNode
+    from fsclient.tree.tree import Tree
     from fsproto.names import RemotePath
 
 EXAMPLES = """\b
@@ -55,7 +56,7 @@ def command(app: App, paths: tuple[str, ...], *, force: bool) -> None:
 
 def _target(tree: Tree, target: RemotePath, *, several: bool) -> tuple[TreeNode, str]:
     """Return the folder to move into, and the new name there; the empty one to keep the old."""
-    from fsclient.tree.tree import must_be_folder
+    from fsclient.tree.nodes import must_be_folder
 
     reached = tree.reach(target)[-1]
     there = len(reached.path.parts) == len(target.parts)

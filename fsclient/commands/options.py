@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from fsclient.transfer.excludes import Excludes
+    from fsclient.transfer.options import Excludes
     from fsclient.transfer.report.actions import Actions
     from fsclient.ui import Ui
 
@@ -30,7 +30,7 @@ class Choices:
 
     def excludes(self) -> Excludes:
         """Return the patterns; `FsError` for one that is none."""
-        from fsclient.transfer.excludes import Excludes
+        from fsclient.transfer.options import Excludes
 
         return Excludes(self.exclude, self.exclude_from)
 

@@ -49,13 +49,13 @@ def command(
     passed over, and files of 4 MiB and more that did not change go on where they stopped.
     '--no-resume' does neither.
     """
+    from fsclient.transfer.journal import Journals
     from fsclient.transfer.options import TransferOptions
     from fsclient.transfer.put import STDIN, Put
     from fsclient.transfer.report.failures import Failures
     from fsclient.transfer.report.progress import Progress
     from fsclient.transfer.resume import ResumeMarker
     from fsclient.transfer.run import TransferRun
-    from fsclient.transfer.up.journal import Journals
     from fsproto.names import parse_path
 
     sources, target = (paths[:-1], paths[-1]) if len(paths) > 1 else (paths, "/")

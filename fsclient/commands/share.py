@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fsclient.session.login import Session
     from fsclient.sharing.groups import Candidate
     from fsclient.sharing.own_shares import OwnShare
-    from fsclient.tree.tree import TreeNode
+    from fsclient.tree.nodes import TreeNode
     from fsproto.keys.grants import Role
 
 EXAMPLES = """\b

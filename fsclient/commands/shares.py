@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fsclient.session.login import Session
     from fsclient.sharing.own_shares import OwnShare
     from fsclient.transfer.report.failures import Failures
-    from fsclient.tree.tree import TreeNode
+    from fsclient.tree.nodes import TreeNode
 
 
 @click.command()

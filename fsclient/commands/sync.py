@@ -57,12 +57,12 @@ def command(
     A lost connection is made anew, and a sync that was interrupted is simply run again: large
     files go on where they stopped, as with 'put' and 'get'. '--no-resume' does neither.
     """
+    from fsclient.transfer.journal import Journals
     from fsclient.transfer.options import TransferOptions
     from fsclient.transfer.report.failures import Failures
     from fsclient.transfer.report.progress import Progress
     from fsclient.transfer.run import TransferRun
     from fsclient.transfer.sync import Sync, which_way
-    from fsclient.transfer.up.journal import Journals
 
     way = which_way(local, remote, down=down)
     failures, actions = Failures(app.ui), choices.actions(app.ui)

@@ -11,7 +11,7 @@ from fsclient.app import App
 if TYPE_CHECKING:
     from fsclient.session.login import Session
     from fsclient.sharing.share import Sharing
-    from fsclient.tree.tree import TreeNode
+    from fsclient.tree.nodes import TreeNode
     from fsproto.names import RemotePath
 
 

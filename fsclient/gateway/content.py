@@ -10,8 +10,8 @@ who share the key.
 
 from __future__ import annotations
 
-from fsclient.transfer.down.decrypt import checked_content
-from fsclient.tree.tree import TreeNode
+from fsclient.transfer.content import checked_content
+from fsclient.tree.nodes import TreeNode
 from fsproto import crypto
 from fsproto.errors import IntegrityError
 from fsproto.limits import MAX_INLINE_BLOB, SEGMENT_SIZE

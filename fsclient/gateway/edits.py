@@ -15,7 +15,7 @@ from fsclient.session.login import Session
 from fsclient.transfer.up.encrypt import FileEncryption
 from fsclient.tree.commit import Committer
 from fsclient.tree.draft import NextVersion
-from fsclient.tree.tree import TreeNode
+from fsclient.tree.nodes import TreeNode
 from fsclient.ui import Ui
 from fsproto.errors import ConflictError, ExistsError, InvalidNameError, NotAllowedError
 from fsproto.keys.tree import new_node

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fsclient.gateway.content import SealedContent
 from fsclient.session.login import Session
-from fsclient.tree.tree import TreeNode
+from fsclient.tree.nodes import TreeNode
 from fsproto.errors import ConflictError, IntegrityError, RemoteProtocolError
 from fsproto.limits import MAX_LINK_TARGET
 from fsproto.messages import files

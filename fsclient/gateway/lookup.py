@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from fsclient.gateway.fetching import link_target
 from fsclient.gateway.paths import SHARED, GatewayPath, place_of
 from fsclient.session.login import Session
+from fsclient.tree.nodes import TreeNode
 from fsclient.tree.shared_with_me import RefusedShare
-from fsclient.tree.tree import TreeNode
 from fsproto.errors import InvalidNameError, NotFoundError
 
 FRESH_S = 1.0

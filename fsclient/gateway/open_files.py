@@ -14,7 +14,7 @@ from fsclient.gateway.paths import GatewayPath
 from fsclient.gateway.read_stream import ReadStream
 from fsclient.gateway.staging import Staged
 from fsclient.session.login import Session
-from fsclient.tree.tree import TreeNode
+from fsclient.tree.nodes import TreeNode
 from fskit.sftp.codes import OpenFlag
 from fskit.sftp.packets import Attributes
 from fsproto.errors import ConflictError, ExistsError, FsError, NotAllowedError, NotFoundError

@@ -12,21 +12,26 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from fsclient.gateway.paths import GatewayPath
 from fsclient.gateway.read_stream import ReadStream
 from fsclient.gateway.staging import Staged
 from fsclient.transfer.local.files import LocalStat
-from fsclient.tree.tree import TreeNode
+from fsclient.transfer.up.stream import StreamedFile
+from fsclient.tree.nodes import TreeNode
 from fsproto.errors import FsError, SourceChangedError
 from fsproto.sealed.manifest import Mode
 
-if TYPE_CHECKING:
-    from fsclient.gateway.publish import SentContent
-
 EARLY = 4 << 20
 """Bytes from the beginning on after which a file is sent while it is still written."""
+
+
+@dataclass(frozen=True)
+class SentContent:
+    """Content that the server has, and for which version of the file it was sealed."""
+
+    streamed: StreamedFile
+    version: int
 
 
 @dataclass

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import partial
 
 from fsclient.gateway.lookup import PathLookup
-from fsclient.gateway.open_write import EarlyUpload, OpenWrite, WrittenSource
+from fsclient.gateway.open_write import EarlyUpload, OpenWrite, SentContent, WrittenSource
 from fsclient.gateway.session_pool import SessionPool
 from fsclient.session.login import Session
 from fsclient.transfer.report.progress import FileProgress, Progress
 from fsclient.transfer.up.encrypt import FileEncryption
-from fsclient.transfer.up.stream import SealingWorkers, StreamedFile, StreamUpload
+from fsclient.transfer.up.stream import SealingWorkers, StreamUpload
 from fsclient.tree.commit import Committer
 from fsclient.tree.draft import NextVersion
-from fsclient.tree.tree import TreeNode
+from fsclient.tree.nodes import TreeNode
 from fsclient.ui import Ui
 from fsproto.errors import ConflictError, FsError, OutOfSpaceError, Unreachable
 from fsproto.keys.tree import new_node
@@ -27,14 +26,6 @@ from fsproto.types import NodeId
 
 _INLINE_PLAIN = MAX_INLINE_BLOB - stream.HEADER_SIZE - stream.TAG_SIZE
 _TRIES = 3
-
-
-@dataclass(frozen=True)
-class SentContent:
-    """Content that the server has, and for which version of the file it was sealed."""
-
-    streamed: StreamedFile
-    version: int
 
 
 class Publisher:

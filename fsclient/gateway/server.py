@@ -9,16 +9,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import ipaddress
-import logging
 import socket
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar
 
 import paramiko
-from paramiko.common import MSG_CHANNEL_REQUEST
 
 from fsclient.gateway import checksums
 from fsclient.gateway.backend import Backend
@@ -27,6 +24,7 @@ from fsclient.gateway.keys import GatewayKeys, public_blob
 from fsclient.gateway.sftp_session import SftpSession
 from fskit.sftp.packets import BadPacketError
 from fskit.sftp.status import sentence_of
+from fskit.ssh import CIPHERS, MACS, ServerTransport, silence_paramiko, start_after_grant
 from fsproto.errors import ExistsError, FsError, NotAllowedError, UsageError
 from fsproto.link import Address
 
@@ -43,16 +41,7 @@ LARGEST_PACKET = 256 * 1024
 ACCEPT_PAUSE_S = 0.1
 """Seconds until another connection is taken, where there was no room for one."""
 _PASSING = (errno.EMFILE, errno.ENFILE, errno.ECONNABORTED, errno.ENOBUFS, errno.ENOMEM)
-_CIPHERS = (
-    "aes128-gcm@openssh.com", "aes256-gcm@openssh.com",
-    "aes128-ctr", "aes192-ctr", "aes256-ctr",
-)  # fmt: skip
-_MACS = (
-    "hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com",
-    "hmac-sha2-256", "hmac-sha2-512",
-)  # fmt: skip
 _PIECE = 512 * 1024
-_BEGIN = "fs_begin"
 
 
 def listen(address: Address, *, allow_remote: bool) -> socket.socket:
@@ -92,8 +81,7 @@ class GatewayServer:
 
     def __init__(self, house: Backend, keys: GatewayKeys, listener: socket.socket) -> None:
         """Take what is served, the keys, and where to listen."""
-        # It logs what strangers send; what matters is told by us.
-        logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+        silence_paramiko()
         self._house = house
         self._host_key = paramiko.Ed25519Key.from_private_key_file(str(keys.host_key))
         self._let_in = public_blob(keys.client_public)
@@ -172,13 +160,13 @@ class GatewayConnection:
         with contextlib.suppress(OSError):
             self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with contextlib.suppress(paramiko.SSHException, OSError, EOFError):
-            self._transport = transport = _Transport(
+            self._transport = transport = ServerTransport(
                 self._connection,
                 default_window_size=WINDOW,
                 default_max_packet_size=LARGEST_PACKET,
             )
             options = transport.get_security_options()
-            options.ciphers, options.digests = _CIPHERS, _MACS
+            options.ciphers, options.digests = CIPHERS, MACS
             transport.add_server_key(self._host_key)
             watch = threading.Timer(LOGIN_S, self._turn_away)
             watch.daemon = True
@@ -216,7 +204,7 @@ class GatewayConnection:
             thread.start()
             self._work.append(thread)
 
-        setattr(channel, _BEGIN, begin)
+        start_after_grant(channel, begin)
 
     def converse(self, channel: paramiko.Channel) -> None:
         """Serve SFTP on a channel to its end."""
@@ -248,26 +236,6 @@ class GatewayConnection:
             channel.send_exit_status(status)
             channel.shutdown_write()
             channel.close()
-
-
-def _request(channel: paramiko.Channel, message: paramiko.Message) -> None:
-    """Answer a channel's request, then begin what it asked for.
-
-    paramiko asks whether it may, then answers; what began in between could end the channel first.
-    """
-    paramiko.Channel._handle_request(channel, message)  # noqa: SLF001 - there is no other place
-    begin = channel.__dict__.pop(_BEGIN, None)
-    if begin is not None:
-        begin()
-
-
-class _Transport(paramiko.Transport):  # type: ignore[misc]
-    """A connection whose channels are served once they were granted."""
-
-    _channel_handler_table: ClassVar = {
-        **paramiko.Transport._channel_handler_table,  # noqa: SLF001
-        MSG_CHANNEL_REQUEST: _request,
-    }
 
 
 class _Rules(paramiko.ServerInterface):  # type: ignore[misc]

@@ -24,7 +24,7 @@ from fsclient.transfer.put import ensure_folder
 from fsclient.transfer.report.progress import Progress
 from fsclient.transfer.up.batch import BatchUploader, NotCommittedError
 from fsclient.tree.commit import Committer
-from fsclient.tree.tree import TreeNode
+from fsclient.tree.nodes import TreeNode
 from fsclient.trust.seen import accepted as sighting
 from fsproto.errors import ConflictError, ExistsError, FsError, Unreachable
 from fsproto.limits import MAX_NAME_BYTES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fsclient.session.login import Session
 from fsclient.tree.commit import Committer
-from fsclient.tree.tree import TreeNode
+from fsclient.tree.nodes import TreeNode
 from fsclient.ui import Ui
 from fsproto.errors import NotAllowedError
 

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from fsclient.tree.commit import Committer
-from fsclient.tree.tree import Tree, TreeNode
+from fsclient.tree.nodes import TreeNode
+from fsclient.tree.tree import Tree
 
 _AT_ONCE = 200
 """Entries in one commit."""

@@ -14,8 +14,8 @@ from fsclient.sharing.share import Sharing
 from fsclient.tree.commit import Committer
 from fsclient.tree.draft import NextVersion
 from fsclient.tree.history import FileHistory
+from fsclient.tree.nodes import TreeNode, must_be_folder
 from fsclient.tree.removed import RemovedLookup, reached
-from fsclient.tree.tree import TreeNode, must_be_folder
 from fsclient.ui import Ui
 from fsproto.errors import ExistsError, NotAllowedError, UsageError
 from fsproto.names import RemotePath

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fsclient.sharing.own_shares import OwnShare, is_below
-from fsclient.tree.tree import TreeNode
+from fsclient.tree.nodes import TreeNode
 from fsproto.errors import NotAllowedError
 from fsproto.keys.grants import Role
 from fsproto.keys.identity import VerifiedBundle

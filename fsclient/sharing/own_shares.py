@@ -19,7 +19,8 @@ from fsproto.types import NodeId
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fsclient.tree.tree import Tree, TreeNode
+    from fsclient.tree.nodes import TreeNode
+    from fsclient.tree.tree import Tree
 
 
 @dataclass(frozen=True)

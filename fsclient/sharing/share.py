@@ -28,7 +28,7 @@ from fsclient.sharing.member_lists import (
 )
 from fsclient.sharing.own_shares import OwnShare, folders_above, is_below, of_node, own_shares
 from fsclient.tree.commit import Committer
-from fsclient.tree.tree import TreeNode
+from fsclient.tree.nodes import TreeNode
 from fsclient.trust.authorship import seen_list
 from fsclient.trust.seen import Sighting
 from fsclient.ui import Ui

@@ -8,11 +8,10 @@ held against the one that was signed. What was sealed for that is thrown away.
 from __future__ import annotations
 
 from fsclient.session.login import Session
-from fsclient.transfer.buffers import Buffers
-from fsclient.transfer.down.decrypt import checked_content
+from fsclient.transfer.content import checked_content
 from fsclient.transfer.local.files import IS_WINDOWS, LocalStat
-from fsclient.transfer.up.encrypt import PlaintextSource, segments
-from fsclient.tree.tree import TreeNode
+from fsclient.transfer.segments import Buffers, PlaintextSource, segments
+from fsclient.tree.nodes import TreeNode
 from fsproto import crypto
 from fsproto.sealed import integrity, stream
 from fsproto.sealed.manifest import Metadata, Mode

@@ -18,7 +18,7 @@ from fsclient.transfer.report.actions import MAKE_FOLDER, Actions
 from fsclient.transfer.report.failures import Failures
 from fsclient.transfer.report.progress import Progress
 from fsclient.transfer.run import TransferRun
-from fsclient.tree.tree import TreeNode
+from fsclient.tree.nodes import TreeNode
 from fsproto.errors import ExistsError, NotFoundError, UsageError
 from fsproto.names import RemotePath, for_terminal
 

@@ -1,11 +1,56 @@
-"""What the options of `put`, `get` and `sync` ask for, beside what goes where."""
+"""What the options of `put`, `get` and `sync` ask for: what is left out, how conflicts are met."""
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import msgspec
 
-from fsclient.transfer.excludes import Excludes
+from fsclient.local_errors import local_errors
+from fsproto.errors import UsageError
+from fsproto.names import for_terminal
 from fsproto.values import Value
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+
+class Excludes:
+    """Patterns, held against paths from the top of the folder that is put, got or synchronised."""
+
+    def __init__(self, patterns: Sequence[str] = (), files: Sequence[Path] = ()) -> None:
+        """Take patterns, and files with one on each line; `FsError` for what is none."""
+        self._spec: GitIgnoreSpec | None = None
+        lines = [line for file in files for line in _lines(file)] + list(patterns)
+        if lines:
+            self._spec = _compiled(lines)
+
+    def __bool__(self) -> bool:
+        return self._spec is not None
+
+    def match(self, path: str, *, folder: bool) -> bool:
+        """Tell whether a path is left out; what is in a folder that is need not be asked."""
+        return self._spec is not None and self._spec.match_file(path + "/" * folder)
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        with local_errors(file):
+            return file.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise UsageError(f"The local '{for_terminal(str(file))}' is not a text in UTF-8.") from None
+
+
+def _compiled(lines: list[str]) -> GitIgnoreSpec:
+    from pathspec import GitIgnoreSpec
+
+    try:  # names in a tree are in NFC, however a keyboard has made them
+        return GitIgnoreSpec.from_lines(unicodedata.normalize("NFC", line) for line in lines)
+    except ValueError as error:
+        raise UsageError(f"A pattern to exclude is not understood: {error}.") from None
 
 
 class TransferOptions(Value, frozen=True):

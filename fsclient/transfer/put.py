@@ -13,7 +13,7 @@ from fsclient.transfer.report.actions import MAKE_FOLDER, PUT, REPLACE, Actions
 from fsclient.transfer.run import TransferRun
 from fsclient.transfer.up.tree import TargetFolder, TreeUpload, cleaned, place_of
 from fsclient.tree.commit import Committer
-from fsclient.tree.tree import TreeNode, must_be_folder
+from fsclient.tree.nodes import TreeNode, must_be_folder
 from fsclient.ui import binary_stdin
 from fsproto.errors import ExistsError, FsError, NotFoundError, UsageError
 from fsproto.limits import MAX_INLINE_BLOB

@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from fsclient.session.login import Session
+from fsclient.transfer.journal import Journals
 from fsclient.transfer.options import TransferOptions
 from fsclient.transfer.report.actions import Actions
 from fsclient.transfer.report.failures import Failures
 from fsclient.transfer.report.progress import Progress
 from fsclient.transfer.resume import ResumeMarker
-from fsclient.transfer.up.journal import Journals
 from fsproto.values import Value
 
 

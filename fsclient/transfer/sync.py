@@ -13,7 +13,7 @@ from fsclient.transfer.local.files import FOLDER, children, kind_at
 from fsclient.transfer.put import place_for
 from fsclient.transfer.run import TransferRun
 from fsclient.transfer.up.tree import TreeUpload, place_of
-from fsclient.tree.tree import must_be_folder
+from fsclient.tree.nodes import must_be_folder
 from fsproto.errors import ExistsError, FsError, NotFoundError, UsageError
 from fsproto.names import RemotePath, for_terminal, parse_path
 

@@ -17,7 +17,8 @@ from functools import partial
 
 from fsclient.tree.draft import Draft, NextVersion, SignedCommit
 from fsclient.tree.folder_cache import PendingRequest
-from fsclient.tree.tree import FolderView, Tree, TreeNode
+from fsclient.tree.nodes import FolderView, TreeNode
+from fsclient.tree.tree import Tree
 from fsproto.errors import (
     ConflictError,
     ExistsError,

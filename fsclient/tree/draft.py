@@ -6,7 +6,8 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 
-from fsclient.tree.tree import FolderView, Tree, TreeNode
+from fsclient.tree.nodes import FolderView, TreeNode
+from fsclient.tree.tree import Tree
 from fsproto.errors import ConflictError
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages.files import Removal

@@ -12,7 +12,7 @@ from fsproto.values import Value
 
 if TYPE_CHECKING:
     from fsclient.connection.connection import ServerConnection
-    from fsclient.tree.tree import FolderView
+    from fsclient.tree.nodes import FolderView
 
 _REMEMBERED = 50_000
 """Entries of folders that a long put need not ask for again; each takes about half a KiB."""

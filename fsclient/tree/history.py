@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from fsclient.tree.tree import Tree, TreeNode
+from fsclient.tree.nodes import TreeNode
+from fsclient.tree.tree import Tree
 from fsproto.errors import NotFoundError, RemoteProtocolError, UsageError
 from fsproto.messages.history import GetHistory, History
 from fsproto.sealed.manifest import Mode, VerifiedManifest, older_manifest, open_metadata, renamed

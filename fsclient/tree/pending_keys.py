@@ -15,7 +15,7 @@ from fsproto.keys.tree import KeyedNode
 from fsproto.types import NodeId
 
 if TYPE_CHECKING:
-    from fsclient.tree.tree import TreeNode
+    from fsclient.tree.nodes import TreeNode
 
 
 class PendingKeys:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from fsclient.tree.tree import Tree, TreeNode, seen_manifest
+from fsclient.tree.nodes import TreeNode, seen_manifest
+from fsclient.tree.tree import Tree
 from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError, RollbackError
 from fsproto.messages.history import GetRemoved, Gone, Removed
 from fsproto.names import RemotePath

@@ -29,7 +29,8 @@ from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, NodeKey
 from fsproto.values import Value
 
 if TYPE_CHECKING:
-    from fsclient.tree.tree import Tree, TreeNode
+    from fsclient.tree.nodes import TreeNode
+    from fsclient.tree.tree import Tree
 
 _NO_KEY = KeyedNode(NO_NODE, 1, NodeKey(bytes(32)))
 
@@ -52,7 +53,7 @@ class SharedWithMe:
 
     def head(self, owner: str) -> TreeNode:
         """Return what stands for everything that somebody shares; `NotFoundError` if nothing."""
-        from fsclient.tree.tree import TreeNode
+        from fsclient.tree.nodes import TreeNode
 
         if not self.tops(owner):
             raise NotFoundError(
@@ -140,7 +141,7 @@ class SharedWithMe:
 
     def _top(self, share: Share, members: VerifiedMembers, mark: int) -> TreeNode | None:
         """Open one share; None if it was sealed to keys that one has no more."""
-        from fsclient.tree.tree import TreeNode, seen_manifest
+        from fsclient.tree.nodes import TreeNode, seen_manifest
 
         tree, me = self._tree, self._tree.identity
         member = members.member(me.user)

@@ -10,13 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from fsclient.connection.retry import NoRetry
+from fsclient.tree.nodes import FolderView, TreeNode, seen_manifest
 from fsclient.tree.pending_keys import PendingKeys
 from fsclient.tree.shared_with_me import SharedWithMe
 from fsclient.trust.authorship import AuthorRules
 from fsclient.trust.key_directory import KeyDirectory
-from fsclient.trust.seen import MANIFEST, STATE, SeenVersions, Sighting, key_end
+from fsclient.trust.seen import STATE, SeenVersions, Sighting, key_end
 from fsproto.errors import (
-    ExistsError,
     FsError,
     IntegrityError,
     NotFoundError,
@@ -36,8 +36,6 @@ from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed.folder import VerifiedState
 from fsproto.sealed.manifest import (
     Manifest,
-    Metadata,
-    Mode,
     NodeKind,
     VerifiedManifest,
     manifest_hash,
@@ -47,7 +45,6 @@ from fsproto.sealed.manifest import (
 )
 from fsproto.signed import Signed
 from fsproto.types import NO_NODE, NodeId, Token
-from fsproto.values import Value
 
 if TYPE_CHECKING:
     from fsclient.connection.connection import ServerConnection
@@ -57,43 +54,6 @@ T = TypeVar("T")
 
 _LISTINGS_AHEAD = 8
 """Folders that are asked for before the first of them was looked at."""
-
-
-class TreeNode(Value, frozen=True):
-    """A node that was found, verified and opened."""
-
-    path: RemotePath
-    keyed: KeyedNode
-    manifest: VerifiedManifest
-    metadata: Metadata
-    above: TreeNode | None = None
-    """The folder it was found in; None for a root, and for what heads somebody's shares."""
-
-    @property
-    def is_due(self) -> bool:
-        """Tell whether it is to take a new key: its folder has taken one since."""
-        above = self.above
-        return above is not None and self.manifest.body.link_generation < above.keyed.generation
-
-    @property
-    def is_folder(self) -> bool:
-        """Tell a folder from a file."""
-        return self.manifest.body.kind is NodeKind.FOLDER
-
-    @property
-    def kind(self) -> str:
-        """What it is: `folder`, `file` or `symlink`."""
-        if self.is_folder:
-            return "folder"
-        return "symlink" if self.metadata.mode is Mode.SYMLINK else "file"
-
-
-class FolderView(Value, frozen=True):
-    """A folder as the server proved it to be: its state, and as much of its tree as was asked."""
-
-    state: VerifiedState
-    tree: PrefixTree
-    found: dict[Token, VerifiedManifest]
 
 
 class Tree:
@@ -361,17 +321,5 @@ class Tree:
         return found
 
 
-def must_be_folder(found: TreeNode) -> TreeNode:
-    """Return a folder; `ExistsError` if a file is in its place."""
-    if not found.is_folder:
-        raise ExistsError(f"'{found.path}' is a file, not a folder.")
-    return found
-
-
 def _seen_state(state: VerifiedState) -> Sighting:
     return Sighting(state.body.folder, STATE, state.body.version, state.hash)
-
-
-def seen_manifest(manifest: VerifiedManifest) -> Sighting:
-    """Return what the memory keeps of a manifest."""
-    return Sighting(manifest.body.node, MANIFEST, manifest.body.version, manifest.hash)

@@ -27,7 +27,7 @@ from fsd.backup.encrypt import BackupDecryptor
 from fsd.backup.layout import BackupHeader, BackupPart, BackupTrailer
 from fsd.blobs.local import explained
 from fsd.home.home import SETTINGS_FILE, Home, HomeError
-from fsd.home.master_key import open_vault
+from fsd.master_key import open_vault
 from fsd.store import schema
 from fsd.store.engine import Database
 from fsproto.errors import BadSettingError, ConflictError, FsError, IntegrityError, UsageError

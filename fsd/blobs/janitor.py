@@ -11,8 +11,7 @@ import logging
 from collections.abc import Callable
 
 from fsd.blobs.base import BlobStore
-from fsd.services.drops.service import DropPolicy
-from fsd.services.keeping import KeepPolicy
+from fsd.policies import DropPolicy, KeepPolicy
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import drops, penalties, quotas, sessions, users, versions

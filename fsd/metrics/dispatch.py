@@ -12,8 +12,8 @@ from typing_extensions import override
 
 from fsd.metrics.counters import Counters
 from fsd.net.dispatch import BlobDownload, BlobUpload, Dispatcher
+from fsd.principal import Principal
 from fsd.services.login.codes import CodeUsed
-from fsd.services.login.login import Principal
 from fsproto.errors import FsError, LoginRefused, SecurityError, UsageError
 from fsproto.messages.account import Enroll, Login, Recover, Recovery, Welcome
 from fsproto.messages.base import Message

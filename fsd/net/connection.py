@@ -25,11 +25,12 @@ from fsd.auth.throttle import network_of
 from fsd.net.dispatch import BlobUpload, Dispatcher
 from fsd.net.limits import HandshakeLimiter
 from fsd.net.segments import Failed, SegmentReceiver, SegmentSender
-from fsd.net.timing import ListenerPolicy, until_answer
+from fsd.net.timing import until_answer
 from fsd.net.transport import FrameQueue, Transport
 from fsd.net.used_code import UsedCode
+from fsd.policies import ListenerPolicy
+from fsd.principal import Principal
 from fsd.services.login.codes import CodeUsed
-from fsd.services.login.login import Principal
 from fsd.workers import IdleWorkers
 from fsproto.errors import (
     ConnectionLost,
@@ -82,7 +83,7 @@ class Services:
         cls, desk: Dispatcher, policy: ListenerPolicy, pool: Executor, spare: IdleWorkers
     ) -> Services:
         """Build it as the policy has it."""
-        return cls(desk, policy, pool, spare, policy.turns())
+        return cls(desk, policy, pool, spare, HandshakeLimiter.by(policy))
 
 
 class ClientConnection:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fsd.blobs.base import BlobReader
+from fsd.principal import Principal
 from fsd.services.drops.service import DropService
 from fsd.services.files.commits import FileService
 from fsd.services.files.history import HistoryService
@@ -14,7 +15,7 @@ from fsd.services.files.shares import ShareService
 from fsd.services.files.transfers import TransferService
 from fsd.services.files.uploads import FinishedUpload, StagedUpload
 from fsd.services.login.codes import CodeUsed
-from fsd.services.login.login import LoginService, Principal
+from fsd.services.login.login import LoginService
 from fsd.services.paging import parts
 from fsproto.errors import FsError, IntegrityError, RemoteProtocolError
 from fsproto.limits import SEGMENT_SIZE

@@ -14,6 +14,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from fsd.policies import ListenerPolicy
+
 T = TypeVar("T", bound=Hashable)
 
 
@@ -102,6 +104,16 @@ class HandshakeLimiter:
         """Take exchanges a second of one network and of all, and how many may come at once."""
         self._of_one = RateLimit(of_one, max(1, at_once // 2), longest_s=longest_s)
         self._of_all = RateLimit(of_all, at_once, longest_s=longest_s)
+
+    @classmethod
+    def by(cls, policy: ListenerPolicy) -> HandshakeLimiter:
+        """Return the limiter of one listener; no exchange waits longer than a login may take."""
+        return cls(
+            of_one=policy.handshakes_a_second_of_one,
+            of_all=policy.handshakes_a_second,
+            at_once=policy.handshakes_at_once,
+            longest_s=policy.login_s,
+        )
 
     async def wait(self, network: str) -> None:
         """Wait for the turn of somebody; `TimeoutError` if it would come too late."""

@@ -18,8 +18,8 @@ from fsd.net.connection import ClientConnection, Services
 from fsd.net.dispatch import Dispatcher
 from fsd.net.limits import Unauthenticated
 from fsd.net.listen import accept, listen
-from fsd.net.timing import ListenerPolicy
 from fsd.net.used_code import UsedCode
+from fsd.policies import ListenerPolicy
 from fsd.workers import IdleWorkers
 from fsproto import crypto
 from fsproto.host_key_moves import Move

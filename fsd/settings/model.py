@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fsd.home.home import Home
-from fsd.net.timing import ListenerPolicy, SshPolicy
-from fsd.services.drops.service import DropPolicy
-from fsd.services.files.uploads import UploadLimits
-from fsd.services.keeping import KeepPolicy
-from fsd.services.login.login import LoginPolicy
-from fsd.services.quota_policy import QuotaPolicy
+from fsd.policies import (
+    DropPolicy,
+    KeepPolicy,
+    ListenerPolicy,
+    LoginPolicy,
+    QuotaPolicy,
+    SshPolicy,
+    UploadLimits,
+)
 from fsproto.limits import DEFAULT_PORT
 from fsproto.link import Address
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.tree.tree import TreeNode
+from fsclient.tree.nodes import TreeNode
 from fsproto.names import parse_path
 from tests.support.hostile_server import HostileServer
 from tests.support.team import gathered

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fsd.net.timing import ListenerPolicy
+from fsd.policies import ListenerPolicy
 from fsproto import crypto
 from fsproto.errors import VersionMismatchError
 from fsproto.link import Address

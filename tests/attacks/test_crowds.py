@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from fsd.net.timing import ListenerPolicy
+from fsd.policies import ListenerPolicy
 from fsproto.errors import ConnectionLost, RemoteProtocolError
 from fsproto.limits import MAX_LOGIN
 from fsproto.messages.account import Login

@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from fsclient.session.login import Session
-from fsclient.tree.tree import TreeNode
+from fsclient.tree.nodes import TreeNode
 from fsproto.keys.tree import new_node
 from fsproto.limits import MAX_COMMIT_NODES, MAX_CONTROL, MAX_RECORD, MAX_UPLOADS, SEGMENT_SIZE
 from fsproto.messages import Message

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from fsclient.tree.tree import TreeNode
+from fsclient.tree.nodes import TreeNode
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.files import Fetched, Sent
 from fsproto.wire.connection import Data

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 import pytest
 from msgspec.structs import replace
 
+from fsclient.tree.nodes import TreeNode
 from fsclient.tree.root import empty_tree
-from fsclient.tree.tree import TreeNode
 from fsproto.keys.key_file import open_identity
 from fsproto.messages import Message
 from fsproto.messages.account import Logout, Welcome

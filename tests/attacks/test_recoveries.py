@@ -18,7 +18,7 @@ import pytest
 from msgspec.structs import replace
 
 from fsclient.trust.bip39 import secret_of
-from fsd.net.timing import ListenerPolicy
+from fsd.policies import ListenerPolicy
 from fsproto import labels
 from fsproto.errors import LoginRefused
 from fsproto.keys.identity import Identity

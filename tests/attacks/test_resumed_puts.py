@@ -15,7 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from fsclient.connection.retry import WORTH_KEEPING, Timeouts
-from fsclient.transfer.up import journal
+from fsclient.transfer import journal
 from fsproto import crypto
 from fsproto.errors import ConnectionLost
 from fsproto.limits import SEGMENT_SIZE

@@ -10,8 +10,8 @@ import pytest
 from fsd import factory
 from fsd.home.home import Home
 from fsd.net import connection
+from fsd.policies import LoginPolicy
 from fsd.services.accounts.terms import AccountTerms, NewValue
-from fsd.services.login.login import LoginPolicy
 from fsproto import crypto
 from fsproto.errors import ConnectionLost
 from fsproto.limits import SEGMENT_SIZE

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from fsclient.tree.tree import TreeNode
+from fsclient.tree.nodes import TreeNode
 from fsd.factory import now_ms
 from fsd.home.home import Home
 from fsd.services.files.key_log import KeyLogWriter

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fsd.net.timing import ListenerPolicy
+from fsd.policies import ListenerPolicy
 from fsproto.limits import RECORDS_AHEAD, SEGMENT_SIZE
 from fsproto.messages.account import GetStatus, Status
 from fsproto.messages.base import Done, Failure

@@ -30,9 +30,10 @@ from fsd.audit.log import AuditLog
 from fsd.blobs.local import LocalBlobs
 from fsd.check.scan import Scan
 from fsd.home.home import Home
-from fsd.home.master_key import open_vault
+from fsd.master_key import open_vault
 from fsd.net.dropbox.sftp_session import SftpSession
-from fsd.services.drops.service import DropPolicy, DropService
+from fsd.policies import DropPolicy
+from fsd.services.drops.service import DropService
 from fsd.store.drop_models import Drop
 from fsd.store.engine import Database
 from tests.support.client_processes import Client

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from fsd.blobs.janitor import Janitor
+from fsd.policies import KeepPolicy
 from fsd.services.accounts.terms import AccountTerms, NewValue
 from fsd.services.files.commits import FileService
-from fsd.services.keeping import KeepPolicy
 from fsd.store.engine import Database
 from fsd.store.repos import quotas as rows
 from fsd.store.repos.quotas import Held

@@ -17,10 +17,11 @@ from fsd import factory
 from fsd.audit.log import AuditLog
 from fsd.blobs.local import LocalBlobs
 from fsd.home.home import Home
-from fsd.home.master_key import open_vault
+from fsd.master_key import open_vault
 from fsd.net.dropbox.sftp_session import SftpSession
-from fsd.services.drops.service import DropPolicy, DropService
-from fsd.services.drops.session import DropSource
+from fsd.policies import DropPolicy
+from fsd.services.drops.model import DropSource
+from fsd.services.drops.service import DropService
 
 SOURCE = DropSource("192.0.2.7", "SHA256:" + "k" * 43, "scanner")
 

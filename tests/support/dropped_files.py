@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from fsd.services.drops.session import DropSource
+from fsd.services.drops.model import DropSource
 from fsproto.drop import Drop
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.drops import Drops

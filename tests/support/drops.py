@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from fsd.services.drops.session import DropSession, DropSource, IncomingDrop
-from fsd.services.login.own_account import Principal
+from fsd.principal import Principal
+from fsd.services.drops.model import DropSource
+from fsd.services.drops.session import DropSession, IncomingDrop
 from fsproto.drop import Drop, OpenedDrop, content_ad, open_drop
 from fsproto.keys.identity import Identity
 from fsproto.limits import SEGMENT_SIZE

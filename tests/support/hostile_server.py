@@ -22,14 +22,15 @@ from fsd.factory import now_ms
 from fsd.home.home import Home
 from fsd.net.dispatch import Dispatcher
 from fsd.net.server import NativeServer
-from fsd.net.timing import ListenerPolicy
-from fsd.services.drops.service import DropPolicy, DropService
+from fsd.policies import DropPolicy, ListenerPolicy, LoginPolicy
+from fsd.principal import Principal
+from fsd.services.drops.service import DropService
 from fsd.services.files.commits import FileService
 from fsd.services.files.history import HistoryService
 from fsd.services.files.key_log import KeyLogService, KeyLogWriter
 from fsd.services.files.shares import ShareService
 from fsd.services.files.transfers import TransferService
-from fsd.services.login.login import LoginPolicy, LoginService, Principal
+from fsd.services.login.login import LoginService
 from fsd.store.engine import Database
 from fsd.workers import IdleWorkers
 from fsproto.link import Address

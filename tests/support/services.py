@@ -17,15 +17,17 @@ from fsd.audit.log import AuditLog
 from fsd.auth.otp import OtpSetting
 from fsd.auth.vault import Vault
 from fsd.blobs.local import LocalBlobs
+from fsd.policies import DropPolicy, LoginPolicy
+from fsd.principal import Principal
 from fsd.services.accounts.access import AccessAdmin
 from fsd.services.accounts.groups import GroupAdmin
 from fsd.services.accounts.users import UserAdmin
-from fsd.services.drops.service import DropPolicy, DropService
+from fsd.services.drops.service import DropService
 from fsd.services.files.commits import FileService
 from fsd.services.files.key_log import KeyLogService, KeyLogWriter
 from fsd.services.files.shares import ShareService
 from fsd.services.files.transfers import TransferService
-from fsd.services.login.login import LoginPolicy, LoginService, Principal
+from fsd.services.login.login import LoginService
 from fsd.store.audit_models import AuditEntry
 from fsd.store.engine import Database
 from fsproto import crypto, labels

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from fsclient.tree.tree import TreeNode
+from fsclient.tree.nodes import TreeNode
 from fsproto.packing import pack, unpack
 from fsproto.sealed.manifest import Manifest, manifest_hash
 from fsproto.signed import Signed

@@ -25,7 +25,7 @@ from fsclient.app import App
 from fsclient.cli import run as run_client
 from fsclient.connection.retry import Timeouts
 from fsclient.session.login import Session
-from fsclient.tree.tree import TreeNode
+from fsclient.tree.nodes import TreeNode
 from fsproto.link import Address
 from fsproto.names import parse_path
 from tests.support.fixed_keys import stretch

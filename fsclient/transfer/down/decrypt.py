@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fsclient.tree.tree import TreeNode
+from fsclient.transfer.content import checked_content
+from fsclient.tree.nodes import TreeNode
 from fsproto import crypto
 from fsproto.errors import IntegrityError
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.sealed import integrity, stream
-from fsproto.sealed.manifest import Content
-from fsproto.types import FileKey, Root
+from fsproto.types import Root
 
 
 class FileDecryption:
@@ -84,15 +84,3 @@ class FileDecryption:
     def _compare(self, root: Root) -> None:
         if not crypto.equal(root, self.content.root):
             raise IntegrityError(f"'{self._name}' does not have the salted hash that was signed.")
-
-
-def checked_content(file: TreeNode, content: Content | None) -> tuple[Content, FileKey]:
-    """Return what a file's manifest says of its content, and its key, once they fit together."""
-    key = file.metadata.file_key
-    if content is None or key is None:
-        raise IntegrityError(f"'{file.path}' is a folder, not a file.")
-    if not crypto.equal(stream.key_commitment(key, content.salt), content.commitment):
-        raise IntegrityError(f"'{file.path}' was not sealed with the key that its author named.")
-    if stream.sealed_size(file.metadata.size) != content.sealed_size:
-        raise IntegrityError(f"'{file.path}' has another size than its author signed.")
-    return content, key

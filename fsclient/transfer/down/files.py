@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from fsclient.connection.connection import ServerConnection
 from fsclient.session.login import Session
-from fsclient.transfer.buffers import Buffer, Buffers
 from fsclient.transfer.down.decrypt import FileDecryption
 from fsclient.transfer.down.write_behind import Writable, WriteBehind
 from fsclient.transfer.report.progress import FileProgress, Progress
+from fsclient.transfer.segments import Buffer, Buffers
 from fsclient.transfer.workers import WorkerPool
-from fsclient.tree.tree import TreeNode
+from fsclient.tree.nodes import TreeNode
 from fsproto.errors import ConflictError, FsError, IntegrityError, RemoteProtocolError, Unreachable
 from fsproto.limits import MAX_FETCH, MAX_INLINE_BLOB
 from fsproto.messages import files

@@ -46,7 +46,7 @@ from fsclient.transfer.report import actions as what
 from fsclient.transfer.report.failures import Failures
 from fsclient.transfer.report.progress import Progress
 from fsclient.transfer.run import TransferRun
-from fsclient.tree.tree import TreeNode
+from fsclient.tree.nodes import TreeNode
 from fsproto.errors import ExistsError, FsError, SourceChangedError
 from fsproto.names import for_terminal
 from fsproto.sealed.manifest import Metadata, Mode

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from fsclient.transfer.buffers import Buffer, Buffers
 from fsclient.transfer.report.progress import FileProgress
+from fsclient.transfer.segments import Buffer, Buffers
 from fsclient.transfer.workers import WorkerPool
 
 if TYPE_CHECKING:

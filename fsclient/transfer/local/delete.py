@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from fsclient.local_errors import local_errors
-from fsclient.transfer.excludes import Excludes
 from fsclient.transfer.local.files import FOLDER, SPECIAL, LocalEntry, children, kind_at
+from fsclient.transfer.options import Excludes
 from fsclient.transfer.report.actions import REMOVE, Actions
 from fsclient.transfer.report.failures import Failures
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fsclient.local_errors import local_errors
-from fsclient.transfer.excludes import Excludes
+from fsclient.transfer.options import Excludes
 from fsproto.errors import ConflictError, InvalidNameError
 from fsproto.names import clean_name, for_terminal
 from fsproto.sealed.manifest import Mode

@@ -10,15 +10,16 @@ from dataclasses import dataclass, field
 
 from fsclient.connection.retry import WORTH_KEEPING, can_go_on
 from fsclient.session.login import Session
+from fsclient.transfer.journal import Journal, Journals
 from fsclient.transfer.local.source import Source
 from fsclient.transfer.report.progress import FileProgress, Progress
-from fsclient.transfer.up.encrypt import FileEncryption, PlaintextSource
-from fsclient.transfer.up.journal import Journal, Journals
+from fsclient.transfer.segments import PlaintextSource
+from fsclient.transfer.up.encrypt import FileEncryption
 from fsclient.transfer.up.stream import SealingWorkers, StreamedFile, StreamUpload
 from fsclient.tree.commit import Committer
 from fsclient.tree.draft import NextVersion
 from fsclient.tree.folder_cache import FolderCache
-from fsclient.tree.tree import TreeNode
+from fsclient.tree.nodes import TreeNode
 from fsproto.errors import FsError, SecurityError
 from fsproto.keys.tree import KeyedNode, new_node
 from fsproto.limits import MAX_INLINE_BLOB, RECORDS_AHEAD

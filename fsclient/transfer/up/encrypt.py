@@ -3,40 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from typing import Protocol
 
-from fsclient.transfer.buffers import Buffer
-from fsclient.transfer.local.files import LocalStat
+from fsclient.transfer.segments import Buffer, PlainSegment
 from fsproto import crypto
 from fsproto.sealed import integrity, stream
 from fsproto.sealed.manifest import Content
 from fsproto.types import FileKey, NodeId, Root, Salt
 from fsproto.values import Value
 from fsproto.wire.connection import DATA_ROOM
-
-
-class PlaintextSource(Protocol):
-    """What can be put: a local file, or a pipe."""
-
-    @property
-    def facts(self) -> LocalStat:
-        """What is known of it before it was read."""
-
-    def read_into(self, room: memoryview) -> int:
-        """Fill `room` with what comes next, not to its end only where there is no more."""
-
-    def check_unchanged(self, size: int) -> None:
-        """Raise unless `size` bytes are all of it, as it is now."""
-
-
-class PlainSegment(Value, frozen=True):
-    """Plaintext that was read, and where it stands in its stream."""
-
-    index: int
-    buffer: Buffer
-    size: int
-    last: bool
 
 
 class SealedSegment(Value, frozen=True):
@@ -81,23 +55,3 @@ class FileEncryption:
         """Return what the manifest says of the content."""
         commitment = stream.key_commitment(self.file_key, self.salt)
         return Content(version, self.salt, root, stream.sealed_size(plain_size), commitment)
-
-
-def segments(
-    read_into: Callable[[memoryview], int], take: Callable[[], Buffer], first: int = 0
-) -> Iterator[PlainSegment]:
-    """Cut what is read into the segments of a stream from `first` on, each in its own buffer.
-
-    Which segment is the last is part of its seal, so one segment is read ahead.
-    """
-    index, buffer = first, take()
-    size = read_into(buffer.plain[: stream.plain_length(index)])
-    while True:
-        following, more = buffer, 0
-        if size == stream.plain_length(index):
-            following = take()
-            more = read_into(following.plain[: stream.plain_length(index + 1)])
-        yield PlainSegment(index, buffer, size, not more)
-        if not more:
-            return
-        index, buffer, size = index + 1, following, more

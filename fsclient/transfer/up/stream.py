@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 from fsclient.connection.connection import ServerConnection
 from fsclient.connection.retry import WORTH_KEEPING
 from fsclient.session.login import Session
-from fsclient.transfer.buffers import Buffers
+from fsclient.transfer.journal import FORMAT, Journal, UploadRecord
 from fsclient.transfer.local.source import Source
 from fsclient.transfer.report.progress import FileProgress
-from fsclient.transfer.up.encrypt import FileEncryption, PlaintextSource, SealedSegment, segments
-from fsclient.transfer.up.journal import FORMAT, Journal, UploadRecord
+from fsclient.transfer.segments import Buffers, PlaintextSource, segments
+from fsclient.transfer.up.encrypt import FileEncryption, SealedSegment
 from fsclient.transfer.workers import WorkerPool
-from fsclient.tree.tree import TreeNode
+from fsclient.tree.nodes import TreeNode
 from fsproto.errors import FsError, IntegrityError, RemoteProtocolError, Unreachable
 from fsproto.keys.tree import KeyedNode, new_node
 from fsproto.messages.base import Done

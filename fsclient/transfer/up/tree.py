@@ -25,9 +25,9 @@ from fsclient.transfer.local.source import Source
 from fsclient.transfer.local.symlinks import LinkSource, local_facts
 from fsclient.transfer.report import actions as what
 from fsclient.transfer.run import TransferRun
+from fsclient.transfer.segments import PlaintextSource
 from fsclient.transfer.up.batch import BatchUploader, NotCommittedError
-from fsclient.transfer.up.encrypt import PlaintextSource
-from fsclient.tree.tree import TreeNode
+from fsclient.tree.nodes import TreeNode
 from fsproto.errors import ExistsError, FsError, InvalidNameError
 from fsproto.keys.tree import KeyedNode
 from fsproto.limits import MAX_PATH_PARTS

@@ -9,7 +9,8 @@ from __future__ import annotations
 import stat
 from dataclasses import dataclass
 
-from fsd.services.drops.session import DropSession, IncomingDrop, SessionDrop
+from fsd.services.drops.model import SessionDrop
+from fsd.services.drops.session import DropSession, IncomingDrop
 from fskit.sftp.codes import OpenFlag
 from fskit.sftp.packets import Attributes
 from fskit.sftp.status import UnsupportedError

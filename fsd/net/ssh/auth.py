@@ -13,8 +13,9 @@ from typing import Protocol
 
 import paramiko
 
-from fsd.net.ssh.transport import BEGIN, UnusableKey
+from fsd.net.ssh.transport import UnusableKey
 from fsd.services.login.ssh_login import NO_KEY
+from fskit.ssh import start_after_grant
 from fsproto import crypto
 
 MOST_CODES = 3
@@ -170,5 +171,5 @@ def _refuse(channel: paramiko.Channel, sentence: str) -> bool:
             channel.send_exit_status(1)
             channel.close()
 
-    setattr(channel, BEGIN, say)
+    start_after_grant(channel, say)
     return True

@@ -10,7 +10,7 @@ from functools import partial
 
 import paramiko
 
-from fsd.net.ssh.transport import BEGIN
+from fskit.ssh import start_after_grant
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def bridge(channel: paramiko.Channel, sock: socket.socket, silence_s: float) -> 
         for work in (_inwards, _outwards):
             threading.Thread(target=partial(work, channel, sock), daemon=True).start()
 
-    setattr(channel, BEGIN, begin)
+    start_after_grant(channel, begin)
 
 
 def _inwards(channel: paramiko.Channel, sock: socket.socket) -> None:

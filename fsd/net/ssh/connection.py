@@ -24,10 +24,11 @@ from fsd.net.ssh.auth import MOST_CHANNELS, SshAuth
 from fsd.net.ssh.bridge import bridge
 from fsd.net.ssh.drop_channel import drop
 from fsd.net.ssh.transport import Transport
-from fsd.net.timing import ListenerPolicy, until_answer
+from fsd.net.timing import until_answer
 from fsd.net.used_code import UsedCode
-from fsd.services.drops.service import DropService, KeyHolder
-from fsd.services.drops.session import DropSource
+from fsd.policies import ListenerPolicy
+from fsd.services.drops.model import DropSource, KeyHolder
+from fsd.services.drops.service import DropService
 from fsd.services.login.codes import CodeUsed
 from fsd.services.login.ssh_login import SshEntry, SshLoginService
 from fskit.sftp.status import sentence_of

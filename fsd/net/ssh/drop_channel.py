@@ -10,8 +10,8 @@ from collections.abc import Callable
 import paramiko
 
 from fsd.net.dropbox.sftp_session import SftpSession
-from fsd.net.ssh.transport import BEGIN
 from fsd.services.drops.session import DropSession
+from fskit.ssh import start_after_grant
 from fsproto.errors import FsError
 
 log = logging.getLogger(__name__)
@@ -42,4 +42,4 @@ def drop(
             except FsError as error:
                 log.warning("a drop box was not left in order: %s", error.sentence)
 
-    setattr(channel, BEGIN, lambda: threading.Thread(target=converse, daemon=True).start())
+    start_after_grant(channel, lambda: threading.Thread(target=converse, daemon=True).start())

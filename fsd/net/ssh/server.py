@@ -19,15 +19,16 @@ import paramiko
 
 from fsd.auth.throttle import network_of
 from fsd.home.ssh_host_keys import SshHostKey
-from fsd.net.limits import Unauthenticated
+from fsd.net.limits import HandshakeLimiter, Unauthenticated
 from fsd.net.listen import accept, listen
 from fsd.net.server import NativeServer
 from fsd.net.ssh.connection import Entry, SshConnection, SshServices
-from fsd.net.ssh.transport import quiet
-from fsd.net.timing import ListenerPolicy, SshPolicy
 from fsd.net.used_code import UsedCode
-from fsd.services.drops.service import DropService, KeyHolder
+from fsd.policies import ListenerPolicy, SshPolicy
+from fsd.services.drops.model import KeyHolder
+from fsd.services.drops.service import DropService
 from fsd.services.login.ssh_login import SshEntry, SshLoginService
+from fskit.ssh import silence_paramiko
 from fsproto.errors import FsError
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class SshServer:
 
         `counted` is told what came of each login: `ok`, `refused` or `failed`.
         """
-        quiet()
+        silence_paramiko()
         self._native = native
         self._drops = drops
         self._policy, self._own = policy, own
@@ -66,7 +67,7 @@ class SshServer:
         self._keys = [_opened(key) for key in keys]
         self._loop: asyncio.AbstractEventLoop
         self._rooms = self._built(logins)
-        self._turns = policy.turns()
+        self._turns = HandshakeLimiter.by(policy)
         self._waiting: Unauthenticated[SshConnection] = Unauthenticated(
             most=policy.waiting, most_of_one=policy.waiting_of_one
         )
@@ -78,7 +79,7 @@ class SshServer:
     def renew(self, logins: SshLoginService, policy: ListenerPolicy, own: SshPolicy) -> None:
         """Take other parts for connections from now on; those there are keep theirs."""
         self._policy, self._own = policy, own
-        self._rooms, self._turns = self._built(logins), policy.turns()
+        self._rooms, self._turns = self._built(logins), HandshakeLimiter.by(policy)
         self._waiting.limit(most=policy.waiting, most_of_one=policy.waiting_of_one)
 
     def _built(self, logins: SshLoginService) -> SshServices:

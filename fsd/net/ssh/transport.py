@@ -6,27 +6,16 @@ of a packet and of the first line, the answers to a question, the requests to lo
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import paramiko
 from paramiko.auth_handler import AuthHandler
-from paramiko.common import MSG_CHANNEL_REQUEST
 from paramiko.packet import Packetizer
 
-if TYPE_CHECKING:
-    from fsd.net.ssh.auth import SshAuth
+from fskit.ssh import CIPHERS, MACS, ServerTransport
 
-CIPHERS = (
-    "aes128-gcm@openssh.com", "aes256-gcm@openssh.com",
-    "aes128-ctr", "aes192-ctr", "aes256-ctr",
-)  # fmt: skip
-MACS = (
-    "hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com",
-    "hmac-sha2-256", "hmac-sha2-512",
-)  # fmt: skip
 EXCHANGES = (
     "mlkem768x25519-sha256", "curve25519-sha256@libssh.org",
     "ecdh-sha2-nistp256", "ecdh-sha2-nistp384", "ecdh-sha2-nistp521",
@@ -50,8 +39,6 @@ WINDOW = 2 << 20
 """Bytes a client may send over one channel before they were looked at."""
 _POLL_S = 2.0
 """How often a thread that waits for its client looks up. Closing wakes it at once."""
-BEGIN = "fs_begin"
-"""Attribute of a channel: what is to be begun once its request was answered."""
 
 
 class BoundedPacketizer(Packetizer):  # type: ignore[misc]
@@ -80,14 +67,28 @@ class UnusableKey:
     """Stands for a key that cannot be read, which then is one that does not let in."""
 
 
+class AuthPolicy(Protocol):
+    """What decides about requests to log in; see `fsd.net.ssh.auth.SshAuth`."""
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether this connection may make no further request."""
+
+    def check_auth_interactive_response(self, responses: list[str]) -> int:
+        """Return paramiko's verdict on the answers to a question."""
+
+    def proved(self) -> int:
+        """Return paramiko's verdict after the signature of the offered key was verified."""
+
+
 class SshAuthHandler(AuthHandler):  # type: ignore[misc]
     """Requests to log in; what they come to is decided by `SshAuth`."""
 
     _asked = 0
 
     @property
-    def _rules(self) -> SshAuth:
-        rules: SshAuth = self.transport.server_object
+    def _rules(self) -> AuthPolicy:
+        rules: AuthPolicy = self.transport.server_object
         return rules
 
     def _parse_userauth_request(self, m: paramiko.Message) -> None:
@@ -118,25 +119,10 @@ class SshAuthHandler(AuthHandler):  # type: ignore[misc]
             self._disconnect_no_more_auth()
 
 
-def _request(channel: paramiko.Channel, message: paramiko.Message) -> None:
-    """Answer a channel's request, then begin what it asked for.
-
-    paramiko asks whether it may, then answers; what began in between could end the channel first.
-    """
-    paramiko.Channel._handle_request(channel, message)  # noqa: SLF001 - there is no other place
-    begin = channel.__dict__.pop(BEGIN, None)
-    if begin is not None:
-        begin()
-
-
-class Transport(paramiko.Transport):  # type: ignore[misc]
+class Transport(ServerTransport):
     """One connection; its thread ends when the socket does."""
 
     _CLIENT_ID: ClassVar = "fsd"  # which version is nobody's business before a login
-    _channel_handler_table: ClassVar = {
-        **paramiko.Transport._channel_handler_table,  # noqa: SLF001
-        MSG_CHANNEL_REQUEST: _request,
-    }
 
     def __init__(
         self, sock: socket.socket, keys: list[paramiko.PKey], ended: Callable[[], None]
@@ -173,8 +159,3 @@ class Transport(paramiko.Transport):  # type: ignore[misc]
     def running(self) -> list[paramiko.Channel]:
         """Return the channels that are open."""
         return [channel for channel in self.opened if not channel.closed]
-
-
-def quiet() -> None:
-    """Keep paramiko from logging what strangers send; what matters is told by us."""
-    logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)

@@ -8,9 +8,9 @@ from typing import Generic, TypeVar
 
 from sqlalchemy.orm import Session as Db
 
+from fsd.policies import NO_LIMIT
 from fsd.store import models
 from fsd.store.repos import quotas, sessions
-from fsd.store.repos.quotas import NO_LIMIT
 from fsproto.amounts import size_text
 from fsproto.errors import UsageError
 

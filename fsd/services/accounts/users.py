@@ -13,11 +13,11 @@ from fsd.audit.log import AuditLog
 from fsd.auth.otp import OtpSetting, new_secret
 from fsd.auth.vault import Vault
 from fsd.blobs.base import BlobStore
+from fsd.policies import QuotaPolicy
 from fsd.services.accounts import handover
 from fsd.services.accounts.terms import AccountTerms
 from fsd.services.files.key_log import KeyLogWriter
 from fsd.services.files.uploads import drop_suspended
-from fsd.services.quota_policy import QuotaPolicy
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.repos import groups, key_backups, logins, penalties, quotas, sessions, shares, users

@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 
 from sqlalchemy.orm import Session as Db
 
 from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
 from fsd.blobs.base import BlobStore
-from fsd.services.drops.session import DropSession, DropSource, FinishedDrop
-from fsd.services.login.own_account import Principal
+from fsd.policies import MIB, DropPolicy
+from fsd.principal import Principal
+from fsd.services.drops.model import DropSource, FinishedDrop, KeyHolder
+from fsd.services.drops.session import DropSession
 from fsd.services.paging import parts
 from fsd.store import models
 from fsd.store.drop_models import Drop as Row
@@ -30,7 +31,6 @@ from fsd.store.repos import drops as rows
 from fsd.store.repos import logins, users
 from fsproto.drop import Drop, DropContent
 from fsproto.errors import (
-    BadSettingError,
     ConflictError,
     NotAllowedError,
     NotFoundError,
@@ -38,63 +38,17 @@ from fsproto.errors import (
     RemoteProtocolError,
 )
 from fsproto.keys.identity import VerifiedBundle, verify_bundle
-from fsproto.limits import MAX_DROP_NAME, MAX_DROPS_NAMED
+from fsproto.limits import MAX_DROPS_NAMED
 from fsproto.messages.base import Done
 from fsproto.messages.drops import Drops
 from fsproto.names import is_user
 from fsproto.signed import Signed
 from fsproto.types import DropId, Hash, Random, Root, Salt
 
-_DAY_MS = 24 * 3600 * 1000
-_MIB = 1 << 20
 LINGER_MS = 10 * 60_000
 """How long a session is remembered that nobody is connected to."""
 NOTICE = "dropped"
 """Kind of the notice that files came to the drop box."""
-
-
-@dataclass(frozen=True)
-class DropPolicy:
-    """What the operator decides about drops; `BadSettingError` for what cannot be meant."""
-
-    box: bool = False
-    """Whether anything can be dropped at all: the server sees it in passing."""
-    largest_mib: int = 10 * 1024
-    """Plaintext of one drop, in MiB."""
-    waiting: int = 1000
-    """Drops that may wait for one person."""
-    waiting_mib: int = 100 * 1024
-    """Their sealed bytes, in MiB."""
-    longest_name: int = MAX_DROP_NAME
-    """Bytes of UTF-8 of a drop's name, folders counted."""
-    at_once: int = 16
-    """Drops for one person that are under way at once."""
-    keep_days: float = 30
-    """Days after which a drop that nobody has accepted is deleted."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
-        numbers = (self.largest_mib, self.waiting, self.waiting_mib, self.at_once, self.keep_days)
-        if min(numbers) <= 0 or not 0 < self.longest_name <= MAX_DROP_NAME:
-            raise BadSettingError("Of drops, nothing can be less than something.")
-
-    def before_ms(self, now_ms: int) -> int:
-        """Return the time, in Unix milliseconds, before which drops have waited long enough."""
-        return now_ms - int(min(self.keep_days, 36_500) * _DAY_MS)
-
-
-@dataclass(frozen=True)
-class KeyHolder:
-    """For whom an SSH key may drop, and what the administrator calls it."""
-
-    user_id: int
-    user: str
-    fingerprint: str
-    label: str
-
-    def source(self, address: str) -> DropSource:
-        """Return who drops, if it is from there."""
-        return DropSource(address, self.fingerprint, self.label)
 
 
 class DropService:
@@ -305,7 +259,7 @@ class DropService:
     def _check_room(self, db: Db, user_id: int, size: int) -> None:
         policy = self.policy
         count, stored = rows.load(db, user_id)
-        if count >= policy.waiting or stored + size > policy.waiting_mib * _MIB:
+        if count >= policy.waiting or stored + size > policy.waiting_mib * MIB:
             raise OutOfSpaceError(
                 "As much as this server allows waits for that person already.",
                 hint="They make room with 'fsclient inbox accept' or 'inbox reject'.",

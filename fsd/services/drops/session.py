@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from msgspec.structs import replace
 
+from fsd.blobs.base import BlobStore
+from fsd.policies import DropPolicy
 from fsd.services.drops.incoming import StreamingEncryptor
+from fsd.services.drops.model import DropSource, FinishedDrop, SessionDrop
 from fsproto import crypto
 from fsproto.drop import DROP_ID_SIZE, DropContent, DropKeys, DropNote, seal_note, wrap_drop
 from fsproto.errors import (
@@ -24,58 +26,45 @@ from fsproto.keys.identity import VerifiedBundle
 from fsproto.limits import MAX_DROP_TEXT
 from fsproto.names import drop_parts, for_terminal
 from fsproto.sealed import integrity
-from fsproto.types import DropId, Salt
-
-if TYPE_CHECKING:
-    from fsd.services.drops.service import DropService
+from fsproto.types import DropId, Random, Salt
 
 MOST_REMEMBERED = 10_000
 """Drops that one session can still list, rename and take back."""
 
 
-@dataclass(frozen=True)
-class DropSource:
-    """Who drops, as the door found out."""
+class DropStore(Protocol):
+    """What a session needs of the drop service; all calls block."""
 
-    address: str
-    key: str = ""
-    """Fingerprint of the SSH key that logged in; empty: a one-time password did."""
-    label: str = ""
-    """What the administrator calls that key."""
+    policy: DropPolicy
+    blobs: BlobStore
+    random: Random
+    now_ms: Callable[[], int]
 
-    def actor(self, user: str) -> str:
-        """Return who that is for the audit log."""
-        return f"drop-key:{self.key}" if self.key else user
+    def reserve(self, user_id: int) -> None:
+        """Count one more drop under way for a person; `OutOfSpaceError` if there are too many."""
 
+    def release(self, user_id: int) -> None:
+        """Count one drop under way less."""
 
-@dataclass(frozen=True)
-class SessionDrop:
-    """A drop as the session that uploaded it knows it."""
+    def commit(self, box: DropSession, made: FinishedDrop, instead: list[DropId]) -> None:
+        """Store a drop, in place of others of the same session."""
 
-    drop: DropId
-    content: DropContent
-    note: DropNote
-    note_key: bytes = field(repr=False)
-    """Seals another note, and opens nothing but notes."""
+    def change_notes(
+        self, box: DropSession, notes: dict[DropId, bytes], instead: list[DropId]
+    ) -> None:
+        """Store other notes for drops of this session, and delete those that they replace."""
 
+    def take_back(self, box: DropSession, drop: DropId) -> None:
+        """Delete a drop of this session."""
 
-@dataclass(frozen=True)
-class FinishedDrop:
-    """All that is stored of a drop."""
-
-    drop: DropId
-    content: DropContent
-    wrapped: bytes
-    note: bytes
-    arrived_ms: int
-    data: bytes | None
-    """The sealed content if it is small; None if it lies in the blob store."""
+    def leave(self, box: DropSession) -> None:
+        """Note that one connection has left the session."""
 
 
 class IncomingDrop:
     """A drop while it comes; made by `DropSession.begin`."""
 
-    def __init__(self, box: DropSession, service: DropService, name: str) -> None:
+    def __init__(self, box: DropSession, service: DropStore, name: str) -> None:
         """Take whose it is and what it is called."""
         self._box = box
         self._service = service
@@ -152,7 +141,7 @@ class DropSession:
     """
 
     def __init__(
-        self, service: DropService, user_id: int, bundle: VerifiedBundle, source: DropSource
+        self, service: DropStore, user_id: int, bundle: VerifiedBundle, source: DropSource
     ) -> None:
         """Take for whom, sealed to which keys, and who drops; made by `DropService.enter` alone."""
         self._service = service

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from fsd.principal import Principal
 from fsd.services.files.member_lists import NextList, verified_lists
-from fsd.services.login.login import Principal
 from fsd.store import models
 from fsd.store.repos.blobs import HeldBlob
 from fsd.store.repos.nodes import StoredState

@@ -14,6 +14,8 @@ from sqlalchemy.orm import Session as Db
 from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
 from fsd.blobs.base import BlobStore
+from fsd.policies import KeepPolicy
+from fsd.principal import Principal
 from fsd.services.files.commit_checks import (
     VerifiedCommit,
     changed_trees,
@@ -29,8 +31,6 @@ from fsd.services.files.member_lists import NextList, check_lists, store_list
 from fsd.services.files.quotas import Quotas
 from fsd.services.files.shares import folder_for
 from fsd.services.files.tree_cache import TreeCache
-from fsd.services.keeping import KeepPolicy
-from fsd.services.login.login import Principal
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from fsd.principal import Principal
 from fsd.services.files.shares import folder_for
-from fsd.services.login.login import Principal
 from fsd.services.paging import parts
 from fsd.store.engine import Database
 from fsd.store.repos import nodes, shares, versions

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session as Db
 
-from fsd.services.login.login import Principal
+from fsd.principal import Principal
 from fsd.store import models
 from fsd.store.repos import shares, users
 from fsd.store.repos.shares import Holder

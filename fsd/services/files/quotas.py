@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable
 
 from sqlalchemy.orm import Session as Db
 
+from fsd.policies import QuotaPolicy
+from fsd.principal import Principal
 from fsd.services.files.shares import folder_for
-from fsd.services.login.own_account import Principal
-from fsd.services.quota_policy import QuotaPolicy
 from fsd.store.engine import Database
 from fsd.store.quota_models import Quota, Reservation
 from fsd.store.repos import nodes, quotas, users

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
-from fsd.services.login.login import Principal
+from fsd.principal import Principal
 from fsd.services.paging import parts
 from fsd.store import models
 from fsd.store.engine import Database

@@ -10,9 +10,10 @@ import io
 from collections.abc import Callable
 
 from fsd.blobs.base import BlobReader, BlobStore
+from fsd.policies import UploadLimits
+from fsd.principal import Principal
 from fsd.services.files.quotas import Quotas
-from fsd.services.files.uploads import FinishedUpload, StagedUpload, StagedUploads, UploadLimits
-from fsd.services.login.login import Principal
+from fsd.services.files.uploads import FinishedUpload, StagedUpload, StagedUploads
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import drops, nodes, shares

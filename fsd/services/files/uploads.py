@@ -7,11 +7,11 @@ nobody else. Its leaves live in memory alone, and are computed again from what w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 
 from fsd.blobs.base import BlobStore, StagedBlob
+from fsd.policies import UploadLimits
 from fsd.services.files.quotas import UploadSpace
 from fsd.workers import IdleWorkers
 from fsproto import crypto
@@ -19,16 +19,6 @@ from fsproto.errors import ConflictError, IntegrityError, OutOfSpaceError, Remot
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.sealed import integrity
 from fsproto.types import Root, Salt
-
-
-@dataclass(frozen=True)
-class UploadLimits:
-    """How much one user may have on the way."""
-
-    active: int = 64
-    """Uploads under way at once, over all connections."""
-    suspended: int = 32
-    """Uploads that were broken off and can be gone on with; the oldest make room."""
 
 
 class StagedUpload:

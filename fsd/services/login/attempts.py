@@ -17,6 +17,7 @@ from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
 from fsd.auth.recovery_codes import LOW
 from fsd.auth.throttle import Allowance, Lane, lanes, network_of
+from fsd.policies import LoginPolicy
 from fsd.services.login.codes import Account, CodeKind, Codes, Match
 from fsd.store.engine import Database
 from fsd.store.login_models import LoginState
@@ -37,29 +38,6 @@ _DONE = {
 """What the log says of what a try came to."""
 CODES_LOW = "recovery-codes-low"
 """Kind of the notice that few recovery codes are left."""
-
-
-@dataclass(frozen=True)
-class LoginPolicy:
-    """What the operator decides about logins. Times are in milliseconds."""
-
-    session_ms: int = 12 * 3600 * 1000
-    """How long a session lasts."""
-    free_tries: int = 5
-    """Refusals of one name from one address, or of one identity key, before there is a wait."""
-    source_free_tries: int = 20
-    """Refusals from one address (of IPv6: its /64), whatever the names, before there is a wait."""
-    first_wait_ms: int = 30_000
-    """The first wait; every further refusal doubles it."""
-    longest_wait_ms: int = 15 * 60_000
-    """No wait is longer."""
-    forget_ms: int = 3600 * 1000
-    """After this long without a refusal, those before are forgotten."""
-    most_failures: int = 100
-    """Refusals in a row, with nothing wrong but the code, after which an account is locked
-    (NIST SP 800-63B, 5.2.2: no more than 100)."""
-    most_drift_ms: int = 120_000
-    """By how much a person's clock may be found to be off."""
 
 
 class LoginPath(StrEnum):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session as Db
 
+from fsd.principal import Principal
 from fsd.services.login.attempts import RefusalReason, RefusedAttempt
-from fsd.services.login.own_account import Principal
 from fsd.store import models
 from fsd.store.repos import nodes, users
 from fsproto import crypto, labels

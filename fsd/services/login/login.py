@@ -15,12 +15,13 @@ from sqlalchemy.orm import Session as Db
 from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
 from fsd.auth.vault import Vault
+from fsd.policies import LoginPolicy, QuotaPolicy
+from fsd.principal import Principal
 from fsd.services.files.key_log import KeyLogWriter
 from fsd.services.login import key_backup
 from fsd.services.login.attempts import (
     Attempt,
     Attempts,
-    LoginPolicy,
     RefusalReason,
     RefusedAttempt,
     check_is_in,
@@ -29,9 +30,8 @@ from fsd.services.login.attempts import (
 )
 from fsd.services.login.codes import Account, Codes, CodeUsed
 from fsd.services.login.identities import checked_bundle, plant, register, replace_keys, signed_by
-from fsd.services.login.own_account import OwnAccount, Principal
+from fsd.services.login.own_account import OwnAccount
 from fsd.services.login.ssh_login import SshLoginService
-from fsd.services.quota_policy import QuotaPolicy
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.login_models import LoginState

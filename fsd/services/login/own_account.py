@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy.orm import Session as Db
@@ -16,11 +15,12 @@ from sqlalchemy.orm import Session as Db
 from fsd.audit.events import AuditEvent
 from fsd.auth import recovery_codes
 from fsd.auth.vault import Vault
+from fsd.policies import QuotaPolicy
+from fsd.principal import Principal
 from fsd.services.login import codes
 from fsd.services.login.attempts import Attempt, Attempts, RefusalReason, RefusedAttempt
 from fsd.services.login.codes import Account, CodeKind, Codes
 from fsd.services.login.ssh_login import how
-from fsd.services.quota_policy import QuotaPolicy
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.login_models import LoginState
@@ -32,18 +32,6 @@ from fsproto.sealed.manifest import NodeKind
 from fsproto.types import Random
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Principal:
-    """Who is speaking on a connection that logged in."""
-
-    user_id: int
-    user: str
-    ed25519: bytes
-    """The identity key, 32 bytes."""
-    session_id: int
-    address: str
 
 
 class OwnAccount:

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session as Db
 
 from fsd.audit.events import AuditEvent
+from fsd.policies import LoginPolicy
 from fsd.services.login.attempts import (
     Attempt,
     Attempts,
     LoginPath,
-    LoginPolicy,
     RefusalReason,
     RefusedAttempt,
     possible,

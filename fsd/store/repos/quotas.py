@@ -13,9 +13,6 @@ from fsd.store.quota_models import Handover, Quota, Reservation
 from fsd.store.repos.many import SOME, helpings, of_some
 from fsproto.sealed.manifest import NodeKind
 
-NO_LIMIT = -1
-"""What stands for any number, where a NULL stands for what the settings say."""
-
 _NODES, _BLOBS, _HANDOVERS = table(Node), table(Blob), table(Handover)
 _AS_IS = {"synchronize_session": False}
 

@@ -15,8 +15,8 @@ from fsadmin import roster
 from fsadmin.cli import main
 from fsadmin.enrolment import EnrolmentHandout
 from fsadmin.enrolment_sheets import SheetFolder, sheet
+from fsd.policies import NO_LIMIT
 from fsd.services.accounts.terms import AccountTerms, NewValue
-from fsd.store.repos.quotas import NO_LIMIT
 from fsproto import qr
 from fsproto.errors import ExistsError, FsError, NotFoundError, UsageError
 

@@ -9,7 +9,7 @@ import pytest
 from fsclient.sharing.groups import GroupDrift, LosingMember, groups_of, leaving, listed, standings
 from fsclient.sharing.member_lists import check_room, not_given
 from fsclient.sharing.own_shares import OwnShare
-from fsclient.tree.tree import TreeNode
+from fsclient.tree.nodes import TreeNode
 from fsclient.trust.key_directory import KeyDirectory
 from fsproto.errors import NotAllowedError
 from fsproto.keys.grants import Role

@@ -21,7 +21,7 @@ from fsclient.connection.connection import ServerConnection
 from fsd import factory
 from fsd.auth.otp import OtpSetting
 from fsd.home.home import Home
-from fsd.services.login.login import LoginPolicy
+from fsd.policies import LoginPolicy
 from fsd.store.engine import Database
 from fsproto import labels
 from fsproto.errors import LoginRefused

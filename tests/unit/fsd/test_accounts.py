@@ -9,7 +9,7 @@ import pytest
 
 from fsd.auth.otp import OtpSetting
 from fsd.blobs.janitor import Janitor
-from fsd.services.login.login import LoginPolicy
+from fsd.policies import LoginPolicy
 from fsd.store import models
 from fsd.store.engine import Database, DatabaseError
 from fsproto import labels

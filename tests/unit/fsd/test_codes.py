@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from fsd.auth import recovery_codes
 from fsd.auth.otp import OtpSetting, learned_drift, matching_step
-from fsd.services.login.login import Principal
+from fsd.principal import Principal
 from fsd.store.login_models import RecoveryCode
 from fsproto.errors import LoginRefused, NotFoundError
 from fsproto.messages.account import Notice, Welcome

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import select
 
 from fsd.audit.events import AuditEvent
+from fsd.policies import DropPolicy
 from fsd.services.drops.keys import DropKeyAdmin
-from fsd.services.drops.service import DropPolicy, DropService
+from fsd.services.drops.service import DropService
 from fsd.store.audit_models import AuditEntry
 from fsproto.errors import ExistsError, NotFoundError, UsageError
 from fsproto.keys.ssh_keys import SshKey

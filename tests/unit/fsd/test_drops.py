@@ -20,8 +20,9 @@ from fsd.backup.restore import restore
 from fsd.blobs.janitor import Janitor
 from fsd.check.findings import FindingKind
 from fsd.check.scan import Scan
+from fsd.policies import DropPolicy
 from fsd.services.drops.incoming import WINDOW
-from fsd.services.drops.service import DropPolicy, DropService
+from fsd.services.drops.service import DropService
 from fsd.store import schema
 from fsd.store.audit_models import AuditEntry
 from fsd.store.drop_models import Drop as Row

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from fsd.audit.events import AuditEvent
 from fsd.services.accounts.terms import AccountTerms, NewValue
-from fsd.services.drops.session import DropSource
+from fsd.services.drops.model import DropSource
 from fsd.services.files.commits import FileService
 from fsd.store import schema
 from fsd.store.engine import Database

@@ -112,7 +112,7 @@ def test_nothing_half_written_stays(home):
 _HOLDER = """
 import sys
 from pathlib import Path
-from fsd.home import Home
+from fsd.home.home import Home
 with Home(Path(sys.argv[1])).lock():
     print("held", flush=True)
     sys.stdin.read()

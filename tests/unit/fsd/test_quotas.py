@@ -6,16 +6,15 @@ import pytest
 from sqlalchemy import text
 
 from fsd.blobs.janitor import Janitor
+from fsd.policies import NO_LIMIT, KeepPolicy, QuotaPolicy
 from fsd.services.accounts.terms import AccountTerms, NewValue
 from fsd.services.files.commits import FileService
 from fsd.services.files.quotas import LEASE_MS, STEP, Quotas
 from fsd.services.files.transfers import TransferService
-from fsd.services.keeping import KeepPolicy
-from fsd.services.quota_policy import QuotaPolicy
 from fsd.store.engine import DatabaseError
 from fsd.store.models import User
 from fsd.store.repos import quotas as rows
-from fsd.store.repos.quotas import NO_LIMIT, Held
+from fsd.store.repos.quotas import Held
 from fsproto.errors import (
     ConflictError,
     IntegrityError,

@@ -15,11 +15,11 @@ from msgspec.structs import replace
 
 from fsd.auth.otp import OtpSetting
 from fsd.blobs.local import LocalBlobs
+from fsd.principal import Principal
 from fsd.services.accounts.terms import AccountTerms, NewValue
 from fsd.services.files.commits import FileService
 from fsd.services.files.quotas import Quotas
 from fsd.services.files.transfers import TransferService
-from fsd.services.login.own_account import Principal
 from fsd.store.engine import Database
 from fsd.store.models import User
 from fsd.store.repos import quotas as rows

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from fsd.blobs.janitor import STAGED_S, Janitor
+from fsd.policies import UploadLimits
+from fsd.principal import Principal
 from fsd.services.files.transfers import TransferService
-from fsd.services.files.uploads import FinishedUpload, StagedUpload, UploadLimits
-from fsd.services.login.login import Principal
+from fsd.services.files.uploads import FinishedUpload, StagedUpload
 from fsproto.errors import ConflictError, IntegrityError, OutOfSpaceError, RemoteProtocolError
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.files import Kept

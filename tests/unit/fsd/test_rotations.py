@@ -11,7 +11,7 @@ import pytest
 from fsd import factory
 from fsd.home.home import Home, HomeBusyError
 from fsd.home.host_keys import HostKeys
-from fsd.home.master_key import NEXT, open_vault, rotate
+from fsd.master_key import NEXT, open_vault, rotate
 from fsd.store.engine import Database
 from fsd.store.repos import users
 from fsproto import crypto

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 from sqlalchemy import text
 
-from fsd.services.login.attempts import LoginPolicy
+from fsd.policies import LoginPolicy
 from fsd.services.login.codes import CodeUsed
 from fsd.services.login.login import LoginService
 from fsd.services.login.ssh_login import NO_KEY

@@ -8,7 +8,7 @@ from fsd.audit.admin import AuditAdmin
 from fsd.auth.throttle import Allowance, Lane, Penalty, lanes, network_of
 from fsd.blobs.janitor import Janitor
 from fsd.home.home import Home
-from fsd.services.login.login import LoginPolicy
+from fsd.policies import LoginPolicy
 from fsd.store.login_models import LoginPenalty
 from fsproto.errors import LoginRefused, NotFoundError, SecurityError
 from tests.support.services import ADDRESS, CHANNEL, Clock, Services, TestUser, accounts, identity

@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from fsd.blobs.janitor import Janitor
+from fsd.policies import KeepPolicy
 from fsd.services.files.commits import FileService
 from fsd.services.files.history import HistoryService
-from fsd.services.keeping import KeepPolicy
 from fsd.store import schema
 from fsd.store.repos import versions as queries
 from fsproto.errors import BadSettingError, NotFoundError, RemoteProtocolError

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsclient.transfer.buffers import Buffers
-from fsclient.transfer.up.encrypt import segments
+from fsclient.transfer.segments import Buffers, segments
 from fsproto.sealed import stream
 from tests.support.fixed_keys import stretch
 

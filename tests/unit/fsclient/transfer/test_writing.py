@@ -7,9 +7,9 @@ from concurrent.futures import Future
 
 import pytest
 
-from fsclient.transfer.buffers import Buffers
 from fsclient.transfer.down.write_behind import WriteBehind
 from fsclient.transfer.report.progress import Progress
+from fsclient.transfer.segments import Buffers
 from fsclient.transfer.workers import WorkerPool
 from fsclient.ui import Screen, Ui
 from fsproto.errors import IntegrityError, OutOfSpaceError

@@ -1,0 +1,22 @@
+"""What a verified manifest says of a file's content, checked before anything is opened."""
+
+from __future__ import annotations
+
+from fsclient.tree.nodes import TreeNode
+from fsproto import crypto
+from fsproto.errors import IntegrityError
+from fsproto.sealed import stream
+from fsproto.sealed.manifest import Content
+from fsproto.types import FileKey
+
+
+def checked_content(file: TreeNode, content: Content | None) -> tuple[Content, FileKey]:
+    """Return what a file's manifest says of its content, and its key, once they fit together."""
+    key = file.metadata.file_key
+    if content is None or key is None:
+        raise IntegrityError(f"'{file.path}' is a folder, not a file.")
+    if not crypto.equal(stream.key_commitment(key, content.salt), content.commitment):
+        raise IntegrityError(f"'{file.path}' was not sealed with the key that its author named.")
+    if stream.sealed_size(file.metadata.size) != content.sealed_size:
+        raise IntegrityError(f"'{file.path}' has another size than its author signed.")
+    return content, key

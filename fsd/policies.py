@@ -1,0 +1,176 @@
+"""What the operator decides: one dataclass a subject. Settings fill them; services obey them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from fsproto.errors import BadSettingError
+from fsproto.limits import MAX_DROP_NAME
+
+DAY_MS = 24 * 3600 * 1000
+MIB = 1 << 20
+NO_LIMIT = -1
+"""A quota of this value is no limit, whatever the settings say for everybody else."""
+
+
+@dataclass(frozen=True)
+class ListenerPolicy:
+    """Times of the door, in seconds, and what strangers may have of it."""
+
+    login_s: float = 20.0
+    """From connecting to being logged in."""
+    refusal_s: float = 0.5
+    """After this long, or a multiple of it, and not before, a refused login is answered."""
+    waiting: int = 512
+    """Connections that have not logged in; the oldest of the most crowded network makes room."""
+    waiting_of_one: int = 64
+    """The same from one address (of IPv6: its /64); its oldest one makes room."""
+    handshakes_a_second: int = 300
+    """Key exchanges; beyond that they wait, and as many seconds' worth as `login_s` may wait."""
+    handshakes_a_second_of_one: int = 100
+    """The same from one address (of IPv6: its /64)."""
+    handshakes_at_once: int = 1000
+    """Key exchanges that may come at once after a pause; half as many from one address."""
+    idle_s: float = 1800.0
+    """Without a byte from the client, or to it while it is owed some."""
+    stall_s: float = 60.0
+    """Without a byte from the client while it has an upload under way."""
+    frame_s: float = 600.0
+    """From the first byte of a record or handshake message to its last."""
+    drain_s: float = 30.0
+    """For what is in flight when the server is told to stop."""
+
+
+@dataclass(frozen=True)
+class SshPolicy:
+    """What the SSH door does otherwise than the native one, which asks for codes beforehand."""
+
+    login_s: float = 90.0
+    """From connecting to being logged in, a code being typed meanwhile."""
+    connections: int = 32
+    """Those of one person at once that have logged in; each takes a thread."""
+
+
+@dataclass(frozen=True)
+class LoginPolicy:
+    """What the operator decides about logins. Times are in milliseconds."""
+
+    session_ms: int = 12 * 3600 * 1000
+    """How long a session lasts."""
+    free_tries: int = 5
+    """Refusals of one name from one address, or of one identity key, before there is a wait."""
+    source_free_tries: int = 20
+    """Refusals from one address (of IPv6: its /64), whatever the names, before there is a wait."""
+    first_wait_ms: int = 30_000
+    """The first wait; every further refusal doubles it."""
+    longest_wait_ms: int = 15 * 60_000
+    """No wait is longer."""
+    forget_ms: int = 3600 * 1000
+    """After this long without a refusal, those before are forgotten."""
+    most_failures: int = 100
+    """Refusals in a row, with nothing wrong but the code, after which an account is locked
+    (NIST SP 800-63B, 5.2.2: no more than 100)."""
+    most_drift_ms: int = 120_000
+    """By how much a person's clock may be found to be off."""
+
+
+@dataclass(frozen=True)
+class UploadLimits:
+    """How much one user may have on the way."""
+
+    active: int = 64
+    """Uploads under way at once, over all connections."""
+    suspended: int = 32
+    """Uploads that were broken off and can be gone on with; the oldest make room."""
+
+
+@dataclass(frozen=True)
+class KeepPolicy:
+    """What is kept of files that were replaced, and of what was removed.
+
+    `BadSettingError` for a number below zero.
+    """
+
+    keep_versions: int = 10
+    """How many contents of each file are kept beside the one it has now; 0 keeps none."""
+    keep_removed_days: float = 30
+    """Days for which a removed file or folder, with all that was in it, can be brought back;
+    0 deletes it at once."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        if self.keep_versions < 0 or not self.keep_removed_days >= 0:
+            raise BadSettingError("What is kept of old versions cannot be less than nothing.")
+
+    def removed_before(self, now_ms: int) -> int:
+        """Return the time, in Unix milliseconds, before which what was removed has had its days."""
+        return now_ms - int(min(self.keep_removed_days, 36_500) * DAY_MS)
+
+
+class OwnLimits(Protocol):
+    """The limits that were set for one account: None where the settings apply, or `NO_LIMIT`."""
+
+    @property
+    def most_bytes(self) -> int | None:
+        """Sealed bytes."""
+
+    @property
+    def most_files(self) -> int | None:
+        """Number of files."""
+
+
+@dataclass(frozen=True)
+class QuotaPolicy:
+    """The quota of accounts for which nothing else was set; None: no limit."""
+
+    most_bytes: int | None = None
+    most_files: int | None = None
+
+    def bytes_of(self, own: OwnLimits | None) -> int | None:
+        """Return how many sealed bytes an account may hold; None: any number."""
+        return _limit(own.most_bytes if own else None, self.most_bytes)
+
+    def files_of(self, own: OwnLimits | None) -> int | None:
+        """Return how many files an account may hold; None: any number."""
+        return _limit(own.most_files if own else None, self.most_files)
+
+    def limits(self, own: OwnLimits | None) -> bool:
+        """Return whether an account has any limit."""
+        return (self.bytes_of(own), self.files_of(own)) != (None, None)
+
+
+def _limit(own: int | None, default: int | None) -> int | None:
+    if own is None:
+        return default
+    return None if own == NO_LIMIT else own
+
+
+@dataclass(frozen=True)
+class DropPolicy:
+    """What the operator decides about drops; `BadSettingError` for what cannot be meant."""
+
+    box: bool = False
+    """Whether anything can be dropped at all: the server sees it in passing."""
+    largest_mib: int = 10 * 1024
+    """Plaintext of one drop, in MiB."""
+    waiting: int = 1000
+    """Drops that may wait for one person."""
+    waiting_mib: int = 100 * 1024
+    """Their sealed bytes, in MiB."""
+    longest_name: int = MAX_DROP_NAME
+    """Bytes of UTF-8 of a drop's name, folders counted."""
+    at_once: int = 16
+    """Drops for one person that are under way at once."""
+    keep_days: float = 30
+    """Days after which a drop that nobody has accepted is deleted."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        numbers = (self.largest_mib, self.waiting, self.waiting_mib, self.at_once, self.keep_days)
+        if min(numbers) <= 0 or not 0 < self.longest_name <= MAX_DROP_NAME:
+            raise BadSettingError("Of drops, nothing can be less than something.")
+
+    def before_ms(self, now_ms: int) -> int:
+        """Return the time, in Unix milliseconds, before which drops have waited long enough."""
+        return now_ms - int(min(self.keep_days, 36_500) * DAY_MS)

@@ -1,0 +1,61 @@
+"""What the parts of the drop box hand to one another: sources, drops of a session, stored drops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fsproto.drop import DropContent, DropNote
+from fsproto.types import DropId
+
+
+@dataclass(frozen=True)
+class DropSource:
+    """Who drops, as the door found out."""
+
+    address: str
+    key: str = ""
+    """Fingerprint of the SSH key that logged in; empty: a one-time password did."""
+    label: str = ""
+    """What the administrator calls that key."""
+
+    def actor(self, user: str) -> str:
+        """Return who that is for the audit log."""
+        return f"drop-key:{self.key}" if self.key else user
+
+
+@dataclass(frozen=True)
+class SessionDrop:
+    """A drop as the session that uploaded it knows it."""
+
+    drop: DropId
+    content: DropContent
+    note: DropNote
+    note_key: bytes = field(repr=False)
+    """Seals another note, and opens nothing but notes."""
+
+
+@dataclass(frozen=True)
+class FinishedDrop:
+    """All that is stored of a drop."""
+
+    drop: DropId
+    content: DropContent
+    wrapped: bytes
+    note: bytes
+    arrived_ms: int
+    data: bytes | None
+    """The sealed content if it is small; None if it lies in the blob store."""
+
+
+@dataclass(frozen=True)
+class KeyHolder:
+    """For whom an SSH key may drop, and what the administrator calls it."""
+
+    user_id: int
+    user: str
+    fingerprint: str
+    label: str
+
+    def source(self, address: str) -> DropSource:
+        """Return who drops, if it is from there."""
+        return DropSource(address, self.fingerprint, self.label)
