@@ -1,4 +1,4 @@
-"""Settings as people read them: the page of the documentation, and what is in force.
+"""Settings for people: the page of the documentation, and the effective settings.
 
 python -m fsd.settings.reference > docs/configuration.md
 """
@@ -15,8 +15,9 @@ from fsd.settings.table import SETTINGS, Setting
 _HEAD = """\
 # Configuration
 
-Everything has a default; `fsd` alone is a whole server. What is to be otherwise stands in
-`fsd.toml` in the server's home, or in the file that `--config FILE` (or `FSD_CONFIG`) names:
+Every setting has a default; `fsd` runs without any configuration. To change a setting, write it
+into `fsd.toml` in the server's data directory, or into the file that `--config FILE` (or
+`FSD_CONFIG`) names:
 
 ```toml
 listen = "0.0.0.0:65432"
@@ -25,31 +26,32 @@ listen = "0.0.0.0:65432"
 session = "8 h"
 ```
 
-The environment goes above the file, and the command line above both: `--set login.session=8h`, or
-an option of its own where there is one. A setting that is misspelt or out of range keeps the server
-from starting; what is said names the place, the value and what is allowed. `fsd --check-config`
-tells of everything that is wrong at once and starts nothing. If nothing is, it shows every setting
-as it is in force, with where it comes from; what it prints is itself such a file, but for
-a password in the URL of the database, which is not shown.
+The environment overrides the file, and the command line overrides both: `--set login.session=8h`,
+or the option of that setting where there is one.
 
-`fsadmin` reads the same file, for the home and the database.
+**Check the configuration** with `fsd --check-config`. It reports all errors at once and starts
+nothing. Without errors, it prints every setting with its effective value and the source of the
+value. The output is itself a valid configuration file, except that a password in the URL of the
+database is not shown.
 
-**SIGHUP** (`systemctl reload fsd`) has the file read again, and the host key. What is marked *at
-once* counts for connections from then on; those there are keep what they began with. Of everything
-else that has changed the log says that it waits for a restart. A file with something wrong in it
-changes nothing, and the log says what is wrong.
+fsd does not start with a misspelt setting or a value out of range. The error names the place, the
+value and the allowed values.
 
-This page is made from the table in `fsd/settings/table.py`; a test holds one to the other.
+`fsadmin` reads the same file, for the data directory and the database.
+
+**Reload** with `systemctl reload fsd` (SIGHUP): fsd reads the file and the host key again. Settings
+marked *at once* apply to connections from then on; existing connections keep their values. For
+every other changed setting, the log says that the change waits for a restart. If the file contains
+an error, nothing changes, and the log shows the error.
+
+This page is generated from `fsd/settings/table.py`; a test checks that they agree.
 """
 _SECTIONS = {
-    "": ("The server", "At the top of the file, above all sections."),
-    "login": ("`[login]`", "Sessions, and what is held against guessing."),
-    "door": ("`[door]`", "How long is waited for what."),
-    "upload": ("`[upload]`", "How much one person may have on its way."),
-    "drops": (
-        "`[drops]`",
-        "What may be dropped, where `drop_box` allows it, and how long it waits.",
-    ),
+    "": ("The server", "These settings are at the top of the file, before all sections."),
+    "login": ("`[login]`", "Sessions, and the throttle against guessing."),
+    "door": ("`[door]`", "Time limits and connection limits of the listeners."),
+    "upload": ("`[upload]`", "Limits for the uploads of one user."),
+    "drops": ("`[drops]`", "Limits for drops; they matter only with `drop_box = true`."),
 }
 _WIDTH = 34
 
@@ -69,19 +71,19 @@ def page() -> str:
 
 def _entry(setting: Setting, defaults: Settings) -> str:
     if setting.name == "home":
-        default = "`~/.local/share/fsd`, or what the system has in its place"
+        default = "`~/.local/share/fsd`, or the equivalent of the operating system"
     else:
         default = f"`{setting.kind.show(setting.of(defaults))}`"
     reload = "at once" if setting.reloads else "after a restart"
     return (
         f"### `{setting.name}`\n\n{setting.help}\n\n"
         f"- default: {default}\n- allowed: {setting.kind.allowed}\n"
-        f"- in the environment: `{setting.variable}`\n- a change counts: {reload}\n"
+        f"- environment variable: `{setting.variable}`\n- a change applies: {reload}\n"
     )
 
 
 def in_force(loaded: Loaded) -> str:
-    """Return all settings as a file would have them, with where each comes from."""
+    """Return all settings in the format of the file, each with the source of its value."""
     lines: list[str] = []
     before = ""
     for setting in SETTINGS:
@@ -90,7 +92,7 @@ def in_force(loaded: Loaded) -> str:
             lines += ["", f"[{section}]"]
             before = section
         value = setting.kind.show(setting.of(loaded.settings))
-        start = "# " if setting.name == "home" else ""  # a file in the home may not name it
+        start = "# " if setting.name == "home" else ""  # forbidden in a file there
         where = loaded.sources.get(setting.name, "default")
         lines.append(f"{start}{key} = {value}".ljust(_WIDTH) + f"  # {where}")
     return "\n".join(lines)

@@ -1,9 +1,10 @@
 """The table of all settings.
 
-Each line says what a setting is called in the file (a dot is a section), where its value goes
-(a field of `Settings`, or of a policy in it), what is allowed, and what it means. The environment
-(`FSD_LOGIN_SESSION`), `--set`, `--check-config`, `docs/configuration.md` and their tests follow
-from here, defaults from the dataclasses: a new field needs one line.
+Each line has the name of a setting in the file (a dot separates section and key), the field of
+`Settings` or of one of its policies that takes the value, the allowed values, and a description.
+The environment variables (`FSD_LOGIN_SESSION`), `--set`, `--check-config`,
+`docs/configuration.md` and their tests derive from this table; defaults come from the dataclasses.
+A new field needs one new line.
 """
 
 from __future__ import annotations
@@ -35,22 +36,22 @@ class Setting:
 
     name: str
     onto: str
-    """Attributes from `Settings` to the value, joined by dots."""
+    """Path of attributes from `Settings` to the value, joined by dots."""
     kind: ValueKind
     help: str
     """A sentence or two."""
     reloads: bool = False
-    """Whether SIGHUP makes a new value count, for connections from then on."""
+    """Whether SIGHUP applies a new value, to connections from then on."""
     secret: bool = False
-    """Whether the value may hold a secret and is not repeated in what is said of it."""
+    """Whether the value may contain a secret; messages never repeat it."""
 
     @property
     def variable(self) -> str:
-        """What it is called in the environment."""
+        """Name of the environment variable."""
         return "FSD_" + self.name.replace(".", "_").upper()
 
     def of(self, settings: Settings) -> object:
-        """Return its value."""
+        """Return the value of this setting in `settings`."""
         value: object = settings
         for part in self.onto.split("."):
             value = getattr(value, part)
@@ -58,56 +59,56 @@ class Setting:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("home", "home", HomeFolder(), "Folder for keys, database and blobs; made where it is missing. In a file only where that was given with `--config`."),
-    Setting("listen", "listen", Listening(), "Where clients are accepted."),
-    Setting("database", "database", DatabaseUrl(), "The database; if empty, SQLite in the home.", secret=True),
-    Setting("log_format", "log_format", OneOf(("text", "json")), "How logs are written to stderr.", reloads=True),
-    Setting("log_level", "log_level", OneOf(("debug", "info", "warning", "error")), "What is worth logging; `debug` has a line for every request.", reloads=True),
-    Setting("metrics_listen", "metrics_listen", Listening(loopback=True, optional=True), "Where `/metrics` (for Prometheus) and `/healthz` are served, without any login; nowhere if empty."),
-    Setting("drop_box", "drops.box", Switch(), "Whether files can be dropped for people by those who have no `fsclient`. The server sees what is dropped as it comes, and seals it to the person's keys."),
+    Setting("home", "home", HomeFolder(), "Data directory for keys, database and blobs; created if it is missing. In a file, only allowed if the file is given with `--config`."),
+    Setting("listen", "listen", Listening(), "Address of the native listener, for clients."),
+    Setting("database", "database", DatabaseUrl(), "The database. Empty: SQLite in the data directory.", secret=True),
+    Setting("log_format", "log_format", OneOf(("text", "json")), "Format of the log on stderr.", reloads=True),
+    Setting("log_level", "log_level", OneOf(("debug", "info", "warning", "error")), "Lowest level that is logged; `debug` logs a line for every request.", reloads=True),
+    Setting("metrics_listen", "metrics_listen", Listening(loopback=True, optional=True), "Address for `/metrics` (Prometheus) and `/healthz`, without a login. Empty: off."),
+    Setting("drop_box", "drops.box", Switch(), "Whether people without `fsclient` can upload drops. The server sees the plaintext during the upload, and seals it to the recipient's keys."),
 
-    Setting("login.session", "logins.session_ms", Time(60, 90 * 86400, _MS), "How long a session lasts before a one-time password is asked for again.", reloads=True),
-    Setting("login.free_tries", "logins.free_tries", Whole(1, 1000), "Refused logins of one name from one address, or with one identity key, before there is a wait.", reloads=True),
-    Setting("login.source_free_tries", "logins.source_free_tries", Whole(1, 10_000), "Refused logins from one address (of IPv6: its /64), whatever the names, before there is a wait.", reloads=True),
-    Setting("login.first_wait", "logins.first_wait_ms", Time(1, 3600, _MS), "The first wait; every further refusal doubles it.", reloads=True),
-    Setting("login.longest_wait", "logins.longest_wait_ms", Time(1, 86400, _MS), "No wait is longer.", reloads=True),
-    Setting("login.forget", "logins.forget_ms", Time(60, 30 * 86400, _MS), "After this time without a refusal, those before are forgotten.", reloads=True),
-    Setting("login.most_failures", "logins.most_failures", Whole(5, 100), "Refusals in a row, with nothing wrong but the code, after which an account is locked until `fsadmin unlock-user`.", reloads=True),
-    Setting("login.most_drift", "logins.most_drift_ms", Time(0, 600, _MS), "By how much a person's clock may be found to be off.", reloads=True),
+    Setting("login.session", "logins.session_ms", Time(60, 90 * 86400, _MS), "How long a session lasts. After that, the user needs a new one-time password.", reloads=True),
+    Setting("login.free_tries", "logins.free_tries", Whole(1, 1000), "Refused logins of one name from one address, or with one identity key, before the throttle starts.", reloads=True),
+    Setting("login.source_free_tries", "logins.source_free_tries", Whole(1, 10_000), "Refused logins from one address (IPv6: its /64), for any names, before the throttle starts.", reloads=True),
+    Setting("login.first_wait", "logins.first_wait_ms", Time(1, 3600, _MS), "First delay of the throttle; every further refusal doubles it.", reloads=True),
+    Setting("login.longest_wait", "logins.longest_wait_ms", Time(1, 86400, _MS), "Longest delay of the throttle.", reloads=True),
+    Setting("login.forget", "logins.forget_ms", Time(60, 30 * 86400, _MS), "After this time without a refusal, earlier refusals no longer count.", reloads=True),
+    Setting("login.most_failures", "logins.most_failures", Whole(5, 100), "Refusals in a row in which only the code was wrong, after which the account is locked until `fsadmin unlock-user`.", reloads=True),
+    Setting("login.most_drift", "logins.most_drift_ms", Time(0, 600, _MS), "Largest clock error of a user's device that fsd learns from codes and corrects.", reloads=True),
 
-    Setting("door.login", "door.login_s", Time(5, 300), "From connecting to being logged in.", reloads=True),
-    Setting("door.refusal", "door.refusal_s", Time(0.1, 4), "After this time or a multiple of it, and not before, a refused login is answered.", reloads=True),
-    Setting("door.waiting", "door.waiting", Whole(8, 100_000), "Connections that have not logged in; beyond that the oldest of the most crowded address makes room.", reloads=True),
-    Setting("door.waiting_of_one", "door.waiting_of_one", Whole(1, 100_000), "The same from one address (of IPv6: its /64), whose oldest one makes room.", reloads=True),
-    Setting("door.handshakes_a_second", "door.handshakes_a_second", Whole(1, 100_000), "Key exchanges a second; beyond that they wait their turn.", reloads=True),
-    Setting("door.handshakes_a_second_of_one", "door.handshakes_a_second_of_one", Whole(1, 100_000), "The same from one address (of IPv6: its /64).", reloads=True),
-    Setting("door.handshakes_at_once", "door.handshakes_at_once", Whole(1, 100_000), "Key exchanges that may come at once after a pause; half as many from one address.", reloads=True),
-    Setting("door.idle", "door.idle_s", Time(10, 86400), "How long a client may be silent, or take nothing that it is owed.", reloads=True),
-    Setting("door.stall", "door.stall_s", Time(5, 3600), "The same while an upload of the client is under way.", reloads=True),
-    Setting("door.frame", "door.frame_s", Time(10, 86400), "How long one message may take from its first byte to its last.", reloads=True),
-    Setting("door.drain", "door.drain_s", Time(0, 3600), "For what is in flight when the server is told to stop.", reloads=True),
+    Setting("door.login", "door.login_s", Time(5, 300), "Time limit from connecting to a completed login.", reloads=True),
+    Setting("door.refusal", "door.refusal_s", Time(0.1, 4), "A refused login is answered after this time or a multiple of it, never earlier.", reloads=True),
+    Setting("door.waiting", "door.waiting", Whole(8, 100_000), "Unauthenticated connections in total. Above the limit, fsd closes the oldest one of the address with the most (IPv6: its /64).", reloads=True),
+    Setting("door.waiting_of_one", "door.waiting_of_one", Whole(1, 100_000), "Unauthenticated connections from one address (IPv6: its /64). Above the limit, fsd closes the oldest one.", reloads=True),
+    Setting("door.handshakes_a_second", "door.handshakes_a_second", Whole(1, 100_000), "Key exchanges per second in total; further ones wait.", reloads=True),
+    Setting("door.handshakes_a_second_of_one", "door.handshakes_a_second_of_one", Whole(1, 100_000), "Key exchanges per second from one address (IPv6: its /64); further ones wait.", reloads=True),
+    Setting("door.handshakes_at_once", "door.handshakes_at_once", Whole(1, 100_000), "Burst of key exchanges that is allowed after a pause; half of it from one address.", reloads=True),
+    Setting("door.idle", "door.idle_s", Time(10, 86400), "Time limit without a byte from the client, or without the client reading data that the server sends.", reloads=True),
+    Setting("door.stall", "door.stall_s", Time(5, 3600), "Time limit without a byte from the client while it uploads.", reloads=True),
+    Setting("door.frame", "door.frame_s", Time(10, 86400), "Time limit for one message, from its first byte to its last.", reloads=True),
+    Setting("door.drain", "door.drain_s", Time(0, 3600), "How long fsd waits for requests in flight when it stops.", reloads=True),
 
-    Setting("ssh.listen", "ssh_listen", Listening(optional=True), "Where clients of SSH are accepted; nowhere if empty."),
-    Setting("ssh.login", "ssh.login_s", Time(5, 600), "From connecting over SSH to being logged in, the code being typed meanwhile.", reloads=True),
-    Setting("ssh.connections", "ssh.connections", Whole(1, 1000), "SSH connections of one person at once that have logged in; each takes a thread.", reloads=True),
+    Setting("ssh.listen", "ssh_listen", Listening(optional=True), "Address of the SSH listener. Empty: off."),
+    Setting("ssh.login", "ssh.login_s", Time(5, 600), "Time limit from connecting over SSH to a completed login, including the time to type a code.", reloads=True),
+    Setting("ssh.connections", "ssh.connections", Whole(1, 1000), "SSH connections per user at the same time, after login; each uses a thread.", reloads=True),
 
-    Setting("keep.versions", "keep.keep_versions", Whole(0, 500), "How many contents of each file are kept beside the one it has now; 0 keeps none."),
-    Setting("keep.removed_days", "keep.keep_removed_days", Whole(0, 36_500), "Days for which a removed file or folder can be brought back; 0 deletes it at once."),
+    Setting("keep.versions", "keep.keep_versions", Whole(0, 500), "How many earlier contents of each file are kept; 0 keeps none."),
+    Setting("keep.removed_days", "keep.keep_removed_days", Whole(0, 36_500), "Days for which a removed file or folder can be restored; 0 deletes it at once."),
 
-    Setting("quota.bytes", "quota.most_bytes", AtMost(size=True), "Sealed bytes that everybody may hold for whom `fsadmin change-user` has set nothing else.", reloads=True),
-    Setting("quota.files", "quota.most_files", AtMost(), "Files that everybody may hold for whom nothing else was set.", reloads=True),
+    Setting("quota.bytes", "quota.most_bytes", AtMost(size=True), "Quota in sealed bytes, for every user without a quota from `fsadmin change-user`.", reloads=True),
+    Setting("quota.files", "quota.most_files", AtMost(), "Quota in files, for every user without a quota from `fsadmin change-user`.", reloads=True),
 
-    Setting("upload.active", "uploads.active", Whole(1, 10_000), "Uploads of one person under way at once, over all connections."),
-    Setting("upload.suspended", "uploads.suspended", Whole(0, 10_000), "Broken-off uploads of one person that are kept to be gone on with; the oldest make room."),
+    Setting("upload.active", "uploads.active", Whole(1, 10_000), "Uploads per user at the same time, over all connections."),
+    Setting("upload.suspended", "uploads.suspended", Whole(0, 10_000), "Interrupted uploads per user that are kept for resuming; above the limit, the oldest are deleted."),
 
-    Setting("drops.largest_mib", "drops.largest_mib", Whole(1, 1 << 24), "The largest drop, in MiB."),
-    Setting("drops.waiting", "drops.waiting", Whole(1, 1_000_000), "Drops that may wait for one person."),
-    Setting("drops.waiting_mib", "drops.waiting_mib", Whole(1, 1 << 30), "The same in MiB, as they are stored."),
-    Setting("drops.longest_name", "drops.longest_name", Whole(8, 1024), "Bytes of a drop's name, with the folders it was put in."),
-    Setting("drops.at_once", "drops.at_once", Whole(1, 1000), "Drops for one person that are under way at once."),
-    Setting("drops.keep_days", "drops.keep_days", Whole(1, 36_500), "Days after which a drop that its person has neither accepted nor rejected is deleted."),
+    Setting("drops.largest_mib", "drops.largest_mib", Whole(1, 1 << 24), "Largest drop, in MiB."),
+    Setting("drops.waiting", "drops.waiting", Whole(1, 1_000_000), "Waiting drops per user."),
+    Setting("drops.waiting_mib", "drops.waiting_mib", Whole(1, 1 << 30), "Total sealed size of the waiting drops per user, in MiB."),
+    Setting("drops.longest_name", "drops.longest_name", Whole(8, 1024), "Longest name of a drop in bytes, including its folders."),
+    Setting("drops.at_once", "drops.at_once", Whole(1, 1000), "Uploads of drops per user at the same time."),
+    Setting("drops.keep_days", "drops.keep_days", Whole(1, 36_500), "Days after which a drop is deleted that its recipient has neither accepted nor rejected."),
 )  # fmt: skip
-"""Every setting there is, in the order people read about them."""
+"""All settings, in the order of the documentation."""
 
 BY_NAME: dict[str, Setting] = {setting.name: setting for setting in SETTINGS}
 BY_VARIABLE: dict[str, Setting] = {setting.variable: setting for setting in SETTINGS}
