@@ -1,1 +1,1 @@
-"""Measurements beside OpenSSH and rsync: `make bench`; what they mean is in docs/performance.md."""
+"""Measurements against OpenSSH and rsync (`make bench`); docs/performance.md explains them."""

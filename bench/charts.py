@@ -1,4 +1,4 @@
-"""Bars and lines as pieces of SVG, written by hand; each chart's left upper corner is (0, 0)."""
+"""Bar and line charts as SVG elements; the upper left corner of each chart is (0, 0)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 WIDTH = 424
-"""Of a chart, in pixels."""
+"""Width of a chart, in pixels."""
 LABELS, VALUES = 126, 76
-"""Room left of the bars for names, and right of them for figures."""
+"""Pixels to the left of the bars for names, and to the right for figures."""
 BAR, GAP, GROUP = 16, 5, 26
 LEFT, TOP, BOTTOM = 44, 50, 26
-"""Room around the lines: for the figures at the axis, the title, the sizes below."""
+"""Pixels around the plot: for the axis figures, the title, and the sizes below."""
 PLOT = 170
-"""Height of the lines."""
+"""Height of the plot, in pixels."""
 STYLE = """
   svg { background: #ffffff; }
   text { font: 12px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2328; }
@@ -55,7 +55,7 @@ STYLE = """
 
 @dataclass(frozen=True)
 class Chart:
-    """What was drawn, and how tall it is in pixels."""
+    """The SVG elements of a chart, and its height in pixels."""
 
     parts: list[str]
     height: int
@@ -72,7 +72,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Group:
-    """Bars that belong together, under a line of text."""
+    """Bars under a common title."""
 
     title: str
     bars: Sequence[Bar]
@@ -80,12 +80,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Line:
-    """Points (x, y) of one program in one direction."""
+    """The points (x, y) of one program in one direction."""
 
     name: str
     points: Sequence[tuple[float, float]]
     kind: str
-    """Classes: ours or other, put or get."""
+    """CSS classes: `ours` or `other`, and `put` or `get`."""
 
 
 def bars(
@@ -95,7 +95,7 @@ def bars(
     figure: Callable[[float], str],
     goal: tuple[float, str] | None = None,
 ) -> Chart:
-    """Draw groups of bars; a goal is a line that they should stay below, and its name."""
+    """Draw groups of bars; `goal` is the upper limit to mark, and its label."""
     parts, y = _titled(title, beside), 36
     longest = max([bar.value for group in groups for bar in group.bars] + [goal[0] if goal else 0])
     room = (WIDTH - LABELS - VALUES) / (longest or 1)
@@ -123,7 +123,7 @@ def bars(
 def lines(
     title: str, beside: str, drawn: Sequence[Line], ticks: Sequence[tuple[float, str]]
 ) -> Chart:
-    """Draw lines over a logarithmic x axis whose marks are `ticks`: where, and what it says."""
+    """Draw lines over a logarithmic x axis; `ticks` are its marks: position and label."""
     parts = _titled(title, beside)
     low, high = (math.log(ticks[at][0]) for at in (0, -1))
     span, step = (high - low) or 1.0, _step(max(y for line in drawn for _, y in line.points))
@@ -149,7 +149,7 @@ def lines(
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         parts.append(f'<polyline class="line {line.kind}" points="{path}"/>')
         parts += [_dot(x, y, line.kind) for x, y in points]
-    # Small files are slow by the megabyte, so above them there is room.
+    # Small files have a low rate in MB/s, so the upper left corner is free for the legend.
     parts.append(_rect("paper", LEFT + 8, TOP + 2, 184, 19 * len(drawn) + 4))
     for number, line in enumerate(drawn):
         y = TOP + 16 + 19 * number
@@ -179,6 +179,6 @@ def _dot(x: float, y: float, kind: str) -> str:
 
 
 def _step(most: float) -> float:
-    """Return a round distance between marks so that there are about five."""
+    """Return a round distance between marks that gives about five of them."""
     ten = 10.0 ** math.floor(math.log10(most / 5))
     return next(ten * times for times in (1, 2, 2.5, 5, 10) if ten * times >= most / 5)

@@ -1,4 +1,4 @@
-"""Who is compared: for each program, how it puts, gets, and what is removed afterwards."""
+"""The compared programs: their commands to put, to get and to clean up."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from bench.servers import HOST, Fsd, Sshd
 
 FASTEST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 REMOTE = "there"
-"""What a thing that was put is called at the other end."""
+"""Remote name of the uploaded file or folder."""
 
 
 @dataclass
 class Competitor:
-    """One program, on one folder of its own."""
+    """One program with a folder of its own."""
 
     name: str
     folder: Path
-    """Where its remote things lie, if that is a folder here, and where it gets them to."""
+    """Target of its downloads; also of its uploads, if its remote side is a local folder."""
     server: int | None = None
     env: Mapping[str, str] | None = None
     put: list[str] = field(default_factory=list)
     get: list[str] = field(default_factory=list)
     remove: list[str] = field(default_factory=list)
-    """Untimed; empty: `REMOTE` in the folder is removed."""
+    """Untimed command; if empty, `tidy` only removes `REMOTE` from the folder."""
 
     @property
     def back(self) -> Path:
-        """Where it gets things to."""
+        """Target of its downloads."""
         return self.folder / "back"
 
     def tidy(self) -> None:
-        """Remove what was put and got, so that the next round finds nothing."""
+        """Remove uploads and downloads, so that the next round starts empty."""
         if self.remove:
             run(self.remove, env=self.env)
         for path in (self.folder / REMOTE, self.back):
@@ -46,7 +46,7 @@ class Competitor:
 
 
 def ours(work: Path, server: Fsd, source: Path, env: Mapping[str, str] | None = None) -> Competitor:
-    """`fsclient`; it goes whole into folders by itself. `env` says who it is, if not the first."""
+    """Return `fsclient`, recursive by default; `env` selects a user other than the first."""
     made = Competitor("fsclient", _folder(work, "fsclient"), server.pid, env or server.env)
     made.put = server.client("put", source, REMOTE)
     made.get = server.client("get", REMOTE, made.back)
@@ -55,7 +55,7 @@ def ours(work: Path, server: Fsd, source: Path, env: Mapping[str, str] | None = 
 
 
 def sftp(work: Path, server: Sshd, source: Path, cipher: str) -> Competitor:
-    """`sftp` with a batch of one line."""
+    """Return `sftp` with a batch of one line."""
     name = "sftp " + cipher.partition("@")[0]
     made = Competitor(name, _folder(work, name.replace(" ", "-")), server.pid)
     deep = "-r " if source.is_dir() else ""
@@ -65,14 +65,14 @@ def sftp(work: Path, server: Sshd, source: Path, cipher: str) -> Competitor:
 
 
 def batch(who: Competitor, server: Sshd, name: str, line: str, cipher: str) -> list[str]:
-    """Return a command line of `sftp` that does one thing."""
+    """Return a command line of `sftp` that runs one batch line."""
     file = who.folder / f"{name}.batch"
     file.write_text(line + "\n", encoding="utf-8")
     return ["sftp", "-q", "-F", str(server.config), "-c", cipher, "-b", str(file), HOST]
 
 
 def scp(work: Path, server: Sshd, source: Path, cipher: str) -> Competitor:
-    """`scp`."""
+    """Return `scp`."""
     made = Competitor("scp", _folder(work, "scp"), server.pid)
     begin = ["scp", "-q", "-F", str(server.config), "-c", cipher]
     made.put = [*begin, str(source), f"{HOST}:{made.folder / REMOTE}"]
@@ -81,7 +81,7 @@ def scp(work: Path, server: Sshd, source: Path, cipher: str) -> Competitor:
 
 
 def rsync(work: Path, server: Sshd, source: Path, cipher: str) -> Competitor:
-    """`rsync -a` over ssh."""
+    """Return `rsync -a` over ssh."""
     made = Competitor("rsync", _folder(work, "rsync"), server.pid)
     begin = ["rsync", "-a", "-e", f"ssh -F {server.config} -c {cipher}"]
     made.put = [*begin, f"{source}/", f"{HOST}:{made.folder / REMOTE}/"]

@@ -1,4 +1,4 @@
-"""What was set as the goal, held against what a run has found."""
+"""The goals, compared with the results of a run."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from bench.plan import size_of
 LARGE_TIMES, SMALL_TIMES, RSYNC_TIMES, LOGIN_TIMES = 2.0, 3.0, 1.0, 2.0
 VERSION_MS = 100.0
 OVER_IDLE_MIB = 64
-"""What a client and a server may take above idle, whatever the size of a file."""
+"""Memory that a client and a server may use above idle, for a file of any size."""
 SESSION_KIB = 50.0
-"""An idle session is to cost a few tens of KiB."""
+"""Goal for an idle session: a few tens of KiB."""
 SLOWEST_BY_FASTEST = 2.0
 LINEAR = 1.2
-"""The largest file may cost that many times as much a GiB as the smallest."""
+"""Allowed ratio of the cost per GiB: largest file to smallest file."""
 _MIB_KIB = 1024
 
 Goal = tuple[str, str, str]
 
 
 def goals(found: dict[str, Any]) -> list[Goal]:
-    """Return each goal that was measured: what, what was found, whether it was reached."""
+    """Return each measured goal: its title, the result, and whether it was reached."""
     compared = {one["id"]: one for one in found["comparisons"]}
     return [*_fast(compared), *_small_and_fair(found)]
 
 
 def _fast(compared: dict[str, Any]) -> Iterator[Goal]:
     for title, name, beside, times in (
-        ("a large file at least 2 times `sftp`", "large", "sftp", LARGE_TIMES),
-        ("small files at least 3 times `sftp -r`", "small", "sftp", SMALL_TIMES),
-        ("… and no slower than `rsync`", "small", "rsync", RSYNC_TIMES),
+        ("large file: at least 2 times `sftp`", "large", "sftp", LARGE_TIMES),
+        ("small files: at least 3 times `sftp -r`", "small", "sftp", SMALL_TIMES),
+        ("small files: no slower than `rsync`", "small", "rsync", RSYNC_TIMES),
     ):
         ratios = {
             way: ratio
@@ -42,8 +42,8 @@ def _fast(compared: dict[str, Any]) -> Iterator[Goal]:
             here = ", ".join(f"{way} {ratio:.2f}" for way, ratio in ratios.items())
             yield title, here, _reached(*(ratio >= times for ratio in ratios.values()))
     for title, name in (
-        ("connect and log in at most half of `ssh host true`, within a program", "login"),
-        ("… and as a whole command", "latency"),
+        ("connect and log in: at most half of `ssh host true`, inside a program", "login"),
+        ("connect and log in: the same for a whole command", "latency"),
     ):
         ratio = _ratio(compared.get(name), "ssh")
         if ratio is not None:
@@ -51,7 +51,7 @@ def _fast(compared: dict[str, Any]) -> Iterator[Goal]:
     if "version" in compared:
         took = compared["version"]["rows"][0]["median"]
         here = f"{took:.0f} ms"
-        yield "`fsclient --version` in about 100 ms", here, _reached(took <= 1.1 * VERSION_MS)
+        yield "`fsclient --version`: about 100 ms", here, _reached(took <= 1.1 * VERSION_MS)
 
 
 def _small_and_fair(found: dict[str, Any]) -> Iterator[Goal]:
@@ -66,14 +66,14 @@ def _small_and_fair(found: dict[str, Any]) -> Iterator[Goal]:
         times = [last[f"{way}_s_a_gib"] / first[f"{way}_s_a_gib"] for way in ("put", "get")]
         title = "cost grows with size alone"
         here = (
-            f"a GiB of {size_of(last['bytes'])} takes {times[0]:.2f} (put) and {times[1]:.2f} "
-            f"(get) times what one of {size_of(first['bytes'])} takes"
+            f"per GiB, {size_of(last['bytes'])} take {times[0]:.2f} (put) and {times[1]:.2f} (get) "
+            f"times as long as {size_of(first['bytes'])}"
         )
         yield title, here, _reached(max(times) <= LINEAR)
     if memory.get("kib_a_session") is not None:
         each = memory["kib_a_session"]
         here = f"{each:.1f} KiB, with {memory['sessions']:,}"
-        yield "an idle session at a few tens of KiB", here, _reached(each <= SESSION_KIB)
+        yield "idle session: a few tens of KiB", here, _reached(each <= SESSION_KIB)
     if fairness:
         worst = {way: fairness[way]["rows"][0]["slowest_by_fastest"] for way in ("put", "get")}
         title = f"{fairness['clients']} clients at once: the slowest at most 2 times the fastest"
@@ -82,7 +82,7 @@ def _small_and_fair(found: dict[str, Any]) -> Iterator[Goal]:
 
 
 def _ratio(comparison: dict[str, Any] | None, beside: str) -> float | None:
-    """Return how many times as fast ours is as the fastest of that kind."""
+    """Return the speed-up of fsclient over the fastest program of that kind."""
     if comparison is None:
         return None
     kind = [row for row in comparison["rows"] if row["name"].split()[0] == beside]
@@ -94,4 +94,4 @@ def _ratio(comparison: dict[str, Any] | None, beside: str) -> float | None:
 def _reached(*each: bool) -> str:
     if all(each):
         return "reached"
-    return "not reached" if not any(each) else "not both"
+    return "not reached" if not any(each) else "partly reached"

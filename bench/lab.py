@@ -1,4 +1,4 @@
-"""What every measurement works with: the servers, a folder, the plan; and what it has found."""
+"""The context of all measurements: servers, work folder, plan and results."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from bench.servers import ROOT, Fsd, Sshd
 
 @dataclass
 class Lab:
-    """One run."""
+    """One run with its results."""
 
     plan: Plan
     work: Path
     server: Fsd
     ssh: Sshd | None
-    """None where there is no OpenSSH."""
+    """None without OpenSSH."""
     cipher: str = FASTEST_CIPHERS[0]
-    """The one with which sftp put faster, once that is known."""
+    """The cipher with the faster put of sftp, once `large` has measured it."""
     limits: dict[str, float] = field(default_factory=dict)
-    """Primitives: MB/s, or times a second."""
+    """Rates of the primitives: MB/s, or operations per second."""
     versions: dict[str, Any] = field(default_factory=dict)
     comparisons: list[Comparison] = field(default_factory=list)
     sizes: list[tuple[int, Comparison, Comparison]] = field(default_factory=list)
@@ -41,12 +41,12 @@ class Lab:
     skipped: list[str] = field(default_factory=list)
 
     def skip(self, what: str, why: object) -> None:
-        """Say loudly that something is not measured, and write down that it was not."""
+        """Print a warning that `what` is not measured, and record it in the results."""
         say(f"SKIPPED: {what}, because {why}")
         self.skipped.append(what)
 
     def comparison(self, name: str) -> Comparison | None:
-        """Return what was compared already under that name."""
+        """Return an earlier comparison by its id, or None."""
         return next((one for one in self.comparisons if one.id == name), None)
 
     def folder(self, name: str) -> Path:
@@ -56,7 +56,7 @@ class Lab:
         return folder
 
     def random_file(self, name: str, size: int) -> Path:
-        """Make a file that nothing can compress."""
+        """Create a file of random, incompressible bytes."""
         path = self.work / name
         with path.open("wb") as file:
             for at in range(0, size, MIB):
@@ -64,7 +64,7 @@ class Lab:
         return path
 
     def probe(self, *words: object) -> Any:  # noqa: ANN401 - JSON
-        """Run a probe in a process of its own; return what it found."""
+        """Run a probe in a separate process; return its result."""
         command = probe_command(*words)
         done = subprocess.run(
             command, env=self.server.env, cwd=ROOT, capture_output=True, text=True, check=False
@@ -82,17 +82,17 @@ class Lab:
         *,
         times: int,
     ) -> None:
-        """Let everybody put and get in turn, and compare what came back the first time."""
+        """Run put and get of all programs in turn; verify the bytes of the first get."""
 
         def turn(who: Competitor) -> None:
             for command, found in ((who.put, put), (who.get, get)):
                 sample = run(command, env=who.env, server=who.server)
                 found.row(who.name).samples.append(sample)
             if len(get.row(who.name).samples) == 1 and not same(source, who.back):
-                raise FailedError(f"{who.name}: what came back differs")
+                raise FailedError(f"{who.name}: received bytes differ from sent bytes")
             who.tidy()
 
-        for who in everybody:  # so that they are listed in this order
+        for who in everybody:  # fixes the order of the rows
             put.row(who.name)
             get.row(who.name)
         turns = [lambda who=who: turn(who) for who in everybody]
@@ -105,7 +105,7 @@ def probe_command(*words: object) -> list[str]:
 
 
 def same(one: Path, other: Path) -> bool:
-    """Tell whether two files, or all files of two folders, have the same bytes."""
+    """Return whether two files, or all files of two folders, have the same bytes."""
     if one.is_file():
         return filecmp.cmp(one, other, shallow=False)
     files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
@@ -116,10 +116,10 @@ def same(one: Path, other: Path) -> bool:
 
 
 def say(text: str) -> None:
-    """Tell how far it is."""
+    """Print the progress to stderr."""
     print(f"… {text}", file=sys.stderr, flush=True)
 
 
 def telling(title: str) -> Callable[[int], None]:
-    """Return what tells that a round begins."""
+    """Return a callback that prints the number of each round."""
     return lambda number: say(f"{title}: round {number + 1}")

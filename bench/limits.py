@@ -1,7 +1,7 @@
-"""What the primitives would allow on this machine: arithmetic with what was measured alone.
+"""Upper limits on this machine, calculated from the measured primitives.
 
-Each limit is what all cores would do if they did nothing but what every byte, or every file,
-needs by the format and for its safety; no interpreter, no system call beside them, no waiting.
+Each limit is the rate of all cores together, if they did only the work that the format and its
+security require for every byte or file: no interpreter, no other system calls, no waiting.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from bench.plan import SMALL_FILE
 SIGNED_AT_ONCE = 64
 """Manifests under one signature."""
 HASHES = 12
-"""Of 64 bytes for each manifest: its leaf, its way to the signed root, its way in the folder. As
-many again give the client three keys and a token: six times HMAC, two hashes each."""
+"""Hashes of 64 bytes for each manifest: its leaf, its path to the signed root, its path in the
+folder. The client needs the same number again for three keys and a token: six HMACs of two hashes
+each."""
 
 Rates = Mapping[str, float]
 
@@ -35,7 +36,7 @@ def large(one: Rates) -> tuple[float, float]:
 
 
 def sized(one: Rates, size: int) -> tuple[float, float]:
-    """Return MB/s for put and get of `size` bytes by a program that has to start first."""
+    """Return MB/s for put and get of `size` bytes, including the start of a Python program."""
     megabytes, start = size / 1e6, 1 / one["python_start_s"]
     put, get = large(one)
     return megabytes / (start + megabytes / put), megabytes / (start + megabytes / get)
@@ -44,11 +45,11 @@ def sized(one: Rates, size: int) -> tuple[float, float]:
 def small(one: Rates) -> tuple[float, float]:
     """Return files/s for put and get of small files.
 
-    Put: read the file, seal and open 4 KiB three times, hash it twice; a share in a signature and
-    its check, the hashes of its place at both ends and of its keys at one; its rows in the
-    database, which takes them from one writer at a time. Get: its rows read, sealed and opened
-    three times, hashed once; a share in the check, the hashes of its place and its keys; its file
-    created.
+    Put: read the file, seal or open 4 KiB three times, hash it twice; a share of a signature and
+    of its verification; the hashes of its place at both ends and of its keys at one end; insert
+    its rows into the database, which has one writer at a time. Get: read its rows, seal or open
+    4 KiB three times, hash it once; a share of the verification; the hashes of its place and its
+    keys; create its file.
     """
     megabytes = SMALL_FILE / 1e6
     sealed = 3 / one["aes_256_gcm_4_kib_s"]

@@ -1,4 +1,4 @@
-"""Facts: what kind of machine this is, and which programs are compared; no names, no paths."""
+"""Facts about the machine and the compared programs, without host names or paths."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 
 from bench.servers import ROOT
 
-MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux has a file system in memory
+MEMORY = Path("/dev/shm")  # noqa: S108 - the in-memory file system of Linux
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def load() -> float:
-    """How many processes wanted to run in the last minute; 0 where nothing tells it."""
+    """Return the load average of the last minute; 0 where the system has none."""
     return round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else 0.0
 
 
 def machine(work: Path) -> dict[str, Any]:
-    """What kind of machine this is."""
+    """Return the facts about this machine."""
     model = platform.machine()
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
@@ -41,7 +41,7 @@ def machine(work: Path) -> dict[str, Any]:
 
 
 def programs() -> dict[str, str | None]:
-    """Which OpenSSH, rsync and commit these are."""
+    """Return the versions of OpenSSH and rsync, and the commit."""
 
     def first_line(*command: str) -> str | None:
         try:

@@ -1,4 +1,4 @@
-"""Running a program and measuring it: time, processor time, memory; then medians and ratios."""
+"""Measurement of programs: wall time, CPU time and memory; medians and ratios."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from statistics import median
 from typing import IO, Any
 
 SETTLE_S = 0.15
-"""How long a server may take after its client has ended until its processor time is looked at."""
+"""Pause between the end of a client and reading the CPU time of its server."""
 _CLEAR_PEAK = "5"
-"""What makes Linux forget a process's peak of memory (proc(5), clear_refs)."""
+"""Value for clear_refs that resets the peak memory of a process (proc(5))."""
 
 
 class FailedError(Exception):
-    """A program that was to be measured failed, or gave back something else."""
+    """A measured program failed or returned wrong bytes."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Sample:
 
     wall_s: float
     client_cpu_s: float = 0.0
-    """Of the program and all that it started and waited for."""
+    """CPU time of the program and of its child processes."""
     client_peak_kib: int = 0
     server_cpu_s: float = 0.0
 
@@ -47,34 +47,34 @@ class Row:
 
     @property
     def cpu_s(self) -> float:
-        """Median of the processor time of both ends together."""
+        """Median of the CPU time of both ends together."""
         return median(sample.client_cpu_s + sample.server_cpu_s for sample in self.samples)
 
     @property
     def peak_kib(self) -> int:
-        """The most memory that the program ever took."""
+        """Peak memory of the program over all samples."""
         return max(sample.client_peak_kib for sample in self.samples)
 
 
 @dataclass
 class Comparison:
-    """Programs that do the same, one after the other, over and over."""
+    """Programs that perform the same task in turn."""
 
     id: str
     title: str
     unit: str
     """MB/s, files/s or ms."""
     amount: float | None
-    """What is divided by the seconds; None: the milliseconds themselves."""
+    """Amount to divide by the seconds; None: the unit is ms."""
     limit: float | None = None
-    """What the primitives would allow on this machine, in the same unit."""
+    """Upper limit from the primitives, in the same unit."""
     ours: str = "fsclient"
     also_ours: str = ""
-    """A row of our own that nothing is compared with."""
+    """Another row of fsclient, without a comparison."""
     rows: list[Row] = field(default_factory=list)
 
     def row(self, name: str) -> Row:
-        """Return the row of a program, made if it is not there yet."""
+        """Return the row of a program; create it on first use."""
         for row in self.rows:
             if row.name == name:
                 return row
@@ -82,11 +82,11 @@ class Comparison:
         return self.rows[-1]
 
     def value(self, seconds: float) -> float:
-        """Return seconds in the comparison's unit."""
+        """Convert seconds to the unit of the comparison."""
         return seconds * 1000 if self.amount is None else self.amount / seconds
 
     def anchor(self) -> Row | None:
-        """Return what ours is compared with: the fastest of the first kind named beside it."""
+        """Return the row to compare with: the fastest of the first other kind of program."""
         others = [row for row in self.rows if row.name not in {self.ours, self.also_ours}]
         if not others:
             return None
@@ -94,13 +94,13 @@ class Comparison:
         return min((r for r in others if r.name.split()[0] == kind), key=lambda row: row.wall_s)
 
     def ratio(self, other: Row) -> float:
-        """How many times as fast ours is: the median of the ratios of each round."""
+        """Return the speed-up of fsclient: the median of the ratios of the rounds."""
         ours = self.row(self.ours)
         pairs = zip(ours.samples, other.samples, strict=True)
         return median(theirs.wall_s / mine.wall_s for mine, theirs in pairs)
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything, rounded to what it is worth."""
+        """Return the results, rounded."""
         anchor = self.anchor()
         return {
             "id": self.id,
@@ -126,7 +126,7 @@ class Comparison:
 
 
 def rounded(value: float) -> float:
-    """Return four digits of it, which is more than a measurement is worth."""
+    """Round to four digits, which is more than the accuracy of a measurement."""
     return float(f"{value:.4g}")
 
 
@@ -138,10 +138,10 @@ def run(
     stdin: IO[Any] | None = None,
     stdout: IO[Any] | None = None,
 ) -> Sample:
-    """Run a program to its end and measure it; `FailedError` with its words if it fails.
+    """Run a program to its end and measure it; `FailedError` with its output if it fails.
 
-    `server`: the process at the other end, whose processor time is counted as well. `stdin` and
-    `stdout`: pipes; without them there is no input, and the output is kept for the error.
+    `server`: the process at the other end, to measure its CPU time as well. `stdin` and `stdout`:
+    pipes; without them there is no input, and the output is kept for the error.
     """
     before = cpu_s(server)
     began = time.perf_counter()
@@ -173,7 +173,7 @@ def run(
 
 
 def end(process: subprocess.Popen[Any], within_s: float = 20.0) -> None:
-    """Stop a program that was started here, politely, then not."""
+    """Terminate a child process; kill it after `within_s`."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -184,7 +184,7 @@ def end(process: subprocess.Popen[Any], within_s: float = 20.0) -> None:
 
 
 def rounds(count: int, turns: Sequence[Callable[[], None]], tell: Callable[[int], None]) -> None:
-    """Let everybody have a turn, `count` times; each round begins with another one."""
+    """Run all turns `count` times; each round starts with a different turn."""
     for number in range(count):
         tell(number)
         first = number % len(turns)
@@ -193,7 +193,7 @@ def rounds(count: int, turns: Sequence[Callable[[], None]], tell: Callable[[int]
 
 
 def cpu_s(pid: int | None) -> float:
-    """Return the processor time of a process and its ended children; 0 where nothing tells it."""
+    """Return the CPU time of a process and its ended children; 0 where that is unknown."""
     if pid is None:
         return 0.0
     try:
@@ -206,7 +206,7 @@ def cpu_s(pid: int | None) -> float:
 
 
 def memory_kib(pid: int, what: str = "VmRSS") -> int | None:
-    """Return VmRSS (now) or VmHWM (the peak) of a process; None where nothing tells it."""
+    """Return VmRSS (now) or VmHWM (peak) of a process; None where that is unknown."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
             if line.startswith(f"{what}:"):
@@ -215,6 +215,6 @@ def memory_kib(pid: int, what: str = "VmRSS") -> int | None:
 
 
 def forget_peak(pid: int) -> None:
-    """Let VmHWM begin anew at what is used now, where the system can do that."""
+    """Reset VmHWM to the current use, where the system supports it."""
     with contextlib.suppress(OSError):
         Path(f"/proc/{pid}/clear_refs").write_text(_CLEAR_PEAK, encoding="ascii")

@@ -1,7 +1,7 @@
-"""The picture of a run: four charts, each of them there if it was measured.
+"""The picture of a run: up to four charts, one for each group of measurements.
 
-`python -m bench.picture [RESULTS.json]` draws it again, beside the results; without a file, those
-of latest.json.
+`python -m bench.picture [RESULTS.json]` draws it again, next to the results. The default is
+latest.json.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TOP = 78
 WIDTH = 2 * (MARGIN + charts.WIDTH) + BETWEEN
 MIB_KIB = 1024
 GOAL_MIB = 64
-"""What a client and a server may take above idle."""
+"""Memory that a client and a server may use above idle."""
 
 
 def draw(found: dict[str, Any]) -> str:
@@ -38,18 +38,18 @@ def draw(found: dict[str, Any]) -> str:
     machine, load = found["machine"], max(found["load_before_and_after"])
     where = "files in memory" if machine["memory_file_system"] else "files on disk"
     beside = (
-        f"Whole commands on one machine over the loopback: {machine['cpu']}, {machine['cores']} "
+        f"Whole commands on one machine, over the loopback: {machine['cpu']}, {machine['cores']} "
         f"cores, {where}; medians, {found['date']}, load up to {load}"
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
         f'width="{WIDTH}" height="{height}" role="img" aria-label="Throughput by size, files a '
-        f'second, latency and memory of fs beside OpenSSH and rsync">\n'
+        f'second, latency and memory of fs compared with OpenSSH and rsync">\n'
         f"<style>{charts.STYLE}</style>\n"
         f'<rect class="paper" width="{WIDTH}" height="{height}"/>\n'
         + "\n".join(
             [
-                text(MARGIN, 34, "fs beside OpenSSH and rsync", "head"),
+                text(MARGIN, 34, "fs compared with OpenSSH and rsync", "head"),
                 text(MARGIN, 54, beside, "faint"),
                 *placed,
             ]
@@ -59,7 +59,7 @@ def draw(found: dict[str, Any]) -> str:
 
 
 def _placed(drawn: Sequence[Chart]) -> tuple[list[str], int]:
-    """Return the charts in two columns, and where the picture ends."""
+    """Return the charts in two columns, and the height of the picture."""
     parts, y = [], TOP
     for at in range(0, len(drawn), 2):
         row = drawn[at : at + 2]
@@ -83,7 +83,7 @@ def _by_size(sizes: Sequence[dict[str, Any]]) -> Chart | None:
                 drawn.append(Line(f"{way}, {program}", points, f"{who} {way}"))
     ticks = [(one["bytes"], size_of(one["bytes"])) for one in sizes]
     return charts.lines(
-        "One file, by its size", "MB/s, with start and login in it; higher is better", drawn, ticks
+        "One file, by its size", "MB/s, including start and login; higher is better", drawn, ticks
     )
 
 
@@ -96,13 +96,13 @@ def _small(compared: dict[str, Any]) -> Chart | None:
     if not groups:
         return None
     title = compared["small_put"]["title"].removeprefix("Put ")
-    return charts.bars(title, "files a second; longer is better", groups, number)
+    return charts.bars(title, "files per second; longer is better", groups, number)
 
 
 def _latency(compared: dict[str, Any]) -> Chart | None:
     wanted = {
-        "latency": "ask the server one thing",
-        "login": "connect and log in, within a program that runs",
+        "latency": "one request to the server",
+        "login": "connect and log in, inside a running program",
         "version": "start",
         "listing": "",
     }
@@ -118,7 +118,7 @@ def _latency(compared: dict[str, Any]) -> Chart | None:
             groups.append(Group(title or one["title"][0].lower() + one["title"][1:], bars))
     if not groups:
         return None
-    beside = "milliseconds until it is done; shorter is better"
+    beside = "milliseconds until done; shorter is better"
     return charts.bars("Latency", beside, groups, lambda value: f"{number(value)} ms")
 
 
@@ -137,14 +137,14 @@ def _memory(memory: dict[str, float | None], scale: dict[str, Any] | None) -> Ch
         groups.append(Group(f"{biggest} is put and got", large))
     if memory.get("sessions"):
         each = number(memory["kib_a_session"])
-        title = f"{memory['sessions']:,} sessions that do nothing, {each} KiB each"
+        title = f"{memory['sessions']:,} idle sessions, {each} KiB each"
         grown = Bar("server", (memory["server_grown_kib"] or 0) / MIB_KIB, ours=True)
         groups.append(Group(title, [grown]))
     if not groups:
         return None
     return charts.bars(
         "Memory",
-        "MiB over idle, at the most; shorter is better",
+        "peak MiB above idle; shorter is better",
         groups,
         lambda value: f"{value:.1f} MiB",
         (GOAL_MIB, f"goal: at most {GOAL_MIB}"),
@@ -180,17 +180,17 @@ def _ours(row: dict[str, Any]) -> bool:
 
 
 def _plain(name: str) -> str:
-    """Return a program's name without its cipher."""
+    """Return the name of a program without its cipher."""
     return {"logged in": "fsclient"}.get(name, name.partition(" aes")[0])
 
 
 def _deep(name: str) -> str:
-    """Return what a program is called when it goes through folders."""
+    """Return the name of a program in a recursive transfer."""
     return {"sftp": "sftp -r"}.get(_plain(name), _plain(name))
 
 
 def main() -> None:
-    """Draw."""
+    """Draw the picture of a results file."""
     results = Path(sys.argv[1]) if sys.argv[1:] else LATEST
     found = json.loads(results.read_text(encoding="utf-8"))
     results.with_suffix(".svg").write_text(draw(found), encoding="utf-8")

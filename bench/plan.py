@@ -1,4 +1,4 @@
-"""How much is measured: the plan of a full run, and of a quick one."""
+"""Plans: how much a full run and a quick run measure."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ SMALL_FILE = 4 * KIB
 
 @dataclass(frozen=True)
 class Plan:
-    """How much, and how often."""
+    """Amounts and repetitions of one run."""
 
     kind: str
-    """What the results are called."""
+    """Base name of the result files."""
     what: tuple[str, ...]
-    """Names of what is measured, in this order."""
+    """Names of the measurements, in order."""
     rounds: int
     short_rounds: int
-    """Of what takes less than a second."""
+    """Rounds of measurements that take less than a second."""
     large: int
-    """Bytes of the one large file."""
+    """Size of the large file, in bytes."""
     sizes: tuple[int, ...]
-    """Bytes of the files whose throughput is compared."""
+    """Sizes for the throughput by size, in bytes."""
     folders: int
     files: int
     sessions: int
     listing: int
-    """Entries of the folder that is listed."""
+    """Entries of the listed folder."""
     clients: int
-    """How many put and get at the same time."""
+    """Number of simultaneous clients."""
     client_bytes: int
     scale: tuple[int, ...]
-    """Bytes of the files that show how cost grows."""
+    """Sizes for the growth of cost, in bytes."""
 
 
 EVERYTHING = ("large", "sizes", "small", "latency", "listing", "sessions", "fairness", "scale")

@@ -1,4 +1,4 @@
-"""What everything else is made of, measured alone on one core: MB/s, or times a second."""
+"""The primitives, measured alone on one core: MB/s, or operations per second."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from bench.plan import KIB, MIB, SMALL_FILE
 
 BLOCK = 256 * MIB
 LEAST_S = 0.2
-"""How long each primitive is tried at least."""
+"""Minimum measuring time of each primitive."""
 MANY_FILES = 1000
 A_COMMIT = 250
-"""Small files that reach the database in one transaction."""
+"""Small files per transaction of the database."""
 SCHEMA = """
     PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=8000;
     CREATE TABLE nodes (id BLOB PRIMARY KEY, owner INTEGER, parent BLOB, token BLOB, kind INTEGER,
@@ -34,11 +34,11 @@ SCHEMA = """
     CREATE INDEX blob_owner ON blobs (owner);
     CREATE INDEX blob_node ON blobs (node);
 """
-"""Three rows a file and their indexes: the least that the server's own tables come to."""
+"""Three rows a file and their indexes: the minimum of the server's own tables."""
 
 
 def rate(work: Callable[[], object], amount: float) -> float:
-    """Return how much of `amount` is done in a second; the best of several tries."""
+    """Return the rate of `amount` per second; the best of several runs."""
     best, began = float("inf"), time.perf_counter()
     while time.perf_counter() - began < LEAST_S:
         start = time.perf_counter()
@@ -48,7 +48,7 @@ def rate(work: Callable[[], object], amount: float) -> float:
 
 
 def primitives(folder: Path) -> dict[str, float]:
-    """Measure them all; files are made in `folder`."""
+    """Measure all primitives; `folder` takes their files."""
     write, read = _file_rates(folder)
     create, small_read = _small_files(folder)
     insert, select = _database(folder)
@@ -92,7 +92,7 @@ def _ciphers() -> dict[str, float]:
 
 
 def _copy() -> float:
-    # Far larger than any cache, as a large file is.
+    # Far larger than any CPU cache, like a large file.
     far, away = memoryview(bytearray(64 * MIB)), memoryview(bytearray(64 * MIB))
 
     def copy() -> None:
@@ -121,7 +121,7 @@ def _file_rates(folder: Path) -> tuple[float, float]:
 
 
 def _small_files(folder: Path) -> tuple[float, float]:
-    """Return how many files of 4 KiB are created, and read, in a second."""
+    """Return how many files of 4 KiB are created, and read, per second."""
     data, inside = bytes(SMALL_FILE), folder / "many"
     paths = [str(inside / str(number)) for number in range(MANY_FILES)]
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -147,7 +147,7 @@ def _small_files(folder: Path) -> tuple[float, float]:
 
 
 def _database(folder: Path) -> tuple[float, float]:
-    """Return how many small files' rows SQLite takes, and finds, in a second."""
+    """Return for how many small files SQLite inserts, and finds, the rows per second."""
     inside = folder / "rows"
     inside.mkdir()
     with closing(sqlite3.connect(inside / "db", isolation_level=None)) as db:
@@ -184,7 +184,7 @@ def _insert(db: sqlite3.Connection) -> float:
 
 
 def _loopback() -> float:
-    """Send through a loopback socket to another process, as client and server do."""
+    """Return MB/s through a loopback socket to another process, as in a transfer."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         child = get_context("fork").Process(target=_sink, args=(listening,))
         child.start()

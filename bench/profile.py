@@ -1,7 +1,7 @@
-"""Where the time goes: our programs under py-spy, its samples sorted by what was being done.
+"""Profile of the programs with py-spy: samples by category of work.
 
-`python -m bench.profile` needs `py-spy` on the PATH (pip install py-spy) and may have to be root.
-A stack counts for the innermost of its frames that says what it is; threads that wait are left out.
+`python -m bench.profile` needs `py-spy` on the PATH (pip install py-spy), and root rights on some
+systems. The innermost frame with a known category decides; waiting threads are left out.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ WAITING = re.compile(
     r"^(_worker \(concurrent|Runner\.run \(asyncio|Condition\.wait \(|Thread\._wait_for|select"
     r"|Line\._becomes \(fsd|_Rooms\.take \(fsd|_Taking\._take_all \(fsd)"
 )
-"""Innermost frames that wait for work, whatever the system says of their thread; uvloop's own code
-cannot be told from waiting in it."""
+"""Innermost frames of threads that wait for work, even if the system reports them as running.
+uvloop's native code cannot be distinguished from waiting in it."""
 WHAT = (
     ("imports", r"importlib\._bootstrap|<frozen"),
     ("AES-GCM", r"^Aead\.\w+ \(fsproto/crypto"),
@@ -52,17 +52,17 @@ WHAT = (
     ("messages", r"\(fsproto/(packing|messages|wire)"),
     ("manifests and trees", r"\((fsproto/sealed|fsclient/(tree|changes|trust)|fsd/services)"),
     (
-        "handing over to threads",
+        "thread hand-off",
         r"\((concurrent|threading|queue|asyncio|fsclient/transfer/threads)",
     ),
     ("requests", r"\(fsd/doors"),
 )
-"""What is being done, told by function and file; the first that fits counts."""
+"""Categories by function and file; the first match counts."""
 HERE = re.compile(r"\(\S*/(?=fs(?:proto|client|d)/)|\(\S*/site-packages/|\(\S*/lib/python[\d.]+/")
 
 
 def shares(stacks: str) -> list[tuple[str, float, float]]:
-    """Return what was done, for how many seconds, and its share, from py-spy's raw stacks."""
+    """Return category, seconds and share of each category, from the raw stacks of py-spy."""
     found: Counter[str] = Counter()
     for line in stacks.splitlines():
         stack, _, count = line.rpartition(" ")
@@ -78,13 +78,13 @@ def _doing(frames: Sequence[str]) -> str:
         for name, pattern in WHAT:
             if re.search(pattern, frame):
                 return name
-    return "the rest"
+    return "other"
 
 
 def recorded(
     command: Sequence[str], env: Mapping[str, str] | None, server: int, folder: Path
 ) -> tuple[str, str]:
-    """Run a command under py-spy, and watch the server meanwhile; return both ends' stacks."""
+    """Run a command under py-spy, and record the server too; return the stacks of both ends."""
     mine, theirs = folder / "client", folder / "server"
     spy = ["py-spy", "record", "--rate", str(RATE), "--format", "raw"]
     watching = subprocess.Popen(
@@ -95,13 +95,13 @@ def recorded(
         whole = [*spy, "--output", str(mine), "--", str(BIN / "python"), *command]
         run(whole, env=env)
     finally:
-        watching.send_signal(signal.SIGINT)  # it writes what it has, and ends
+        watching.send_signal(signal.SIGINT)  # py-spy writes its samples and ends
         watching.wait()
     return mine.read_text(encoding="utf-8"), theirs.read_text(encoding="utf-8")
 
 
 def tell(title: str, stacks: str) -> None:
-    """Print what was done, most first."""
+    """Print the categories, largest first."""
     found = shares(stacks)
     seconds = sum(second for _, second, _ in found)
     print(f"  {title}, {seconds:.1f} s of samples")
@@ -127,9 +127,9 @@ def _sources(work: Path) -> dict[str, Path]:
 
 
 def main() -> int:
-    """Put and get a large file and many small ones, and tell where the time went."""
+    """Put and get a large file and many small ones, and print the profile."""
     if shutil.which("py-spy") is None:
-        print("There is no py-spy here; pip install py-spy.", file=sys.stderr)
+        print("py-spy is not installed: pip install py-spy", file=sys.stderr)
         return 1
     base = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="fs-profile-", dir=base) as name:

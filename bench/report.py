@@ -1,6 +1,6 @@
-"""The figures of a run as Markdown tables: printed after it, and put into docs/performance.md.
+"""The figures of a run as Markdown tables, printed after the run or put into docs/performance.md.
 
-`python -m bench.report [RESULTS.json] [--into PAPER.md]`; without a file, those of latest.json.
+`python -m bench.report [RESULTS.json] [--into PAPER.md]`; the default is latest.json.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bench.plan import GIB, size_of
 
 LATEST = Path(__file__).parent / "results" / "latest.json"
 BEGIN, END = "<!-- figures: python -m bench.report --into -->", "<!-- end of figures -->"
-"""Between these lines a paper has the tables."""
+"""The tables of a document are between these lines."""
 MIB_KIB = 1024
 
 Row = Sequence[str]
@@ -31,14 +31,14 @@ def markdown(found: dict[str, Any]) -> str:
         _fairness(found.get("fairness")),
         _memory(found["memory"]),
         _scale(found.get("scale")),
-        _table(("goal", "here", ""), goals(found)),
+        _table(("goal", "measured", "result"), goals(found)),
         _primitives(found["limits"]),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
 def number(value: float | None) -> str:
-    """Return a figure with as many digits as it is worth."""
+    """Return a figure with only its significant digits."""
     if value is None:
         return "unknown"
     if value >= 100:  # noqa: PLR2004
@@ -56,7 +56,7 @@ def _heading(found: dict[str, Any]) -> str:
     if skipped:
         names = skipped if isinstance(skipped, str) else ", ".join(skipped)
     return (
-        f"Commit {versions['commit']}, {found['date']}, rounds: {found['rounds']} and more; "
+        f"Commit {versions['commit']}, {found['date']}, {found['rounds']} or more rounds; "
         f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}; "
         f"Python {versions['python']}, cryptography {versions['cryptography']} "
         f"({versions['openssl_of_cryptography'].rpartition(' ')[0].split(' ', 2)[0]} "
@@ -86,7 +86,7 @@ def _comparisons(found: dict[str, Any]) -> str:
                     limit,
                 )
             )
-    return _table(("", "median", "ours, times", "CPU s, both ends", "limit here"), rows)
+    return _table(("", "median", "speed-up", "CPU s, both ends", "limit"), rows)
 
 
 def _sizes(sizes: list[dict[str, Any]]) -> str:
@@ -104,7 +104,7 @@ def _sizes(sizes: list[dict[str, Any]]) -> str:
             ]
         rows.append(row)
     head = [
-        f"{way}, {what}" for way in ("put", "get") for what in ("MB/s", "sftp", "times", "limit")
+        f"{way}, {what}" for way in ("put", "get") for what in ("MB/s", "sftp", "speed-up", "limit")
     ]
     return _table(("one file of", *head), rows)
 
@@ -125,7 +125,7 @@ def _fairness(found: dict[str, Any] | None) -> str:
         for index, row in enumerate(found[way]["rows"])
     ]
     title = f"{found['clients']} at once, {size_of(found['bytes'])} each"
-    head = (title, "slowest / fastest", "worst round", "together", "median of each", "limit here")
+    head = (title, "slowest / fastest", "worst round", "total", "median time", "limit")
     return _table(head, rows)
 
 
@@ -137,7 +137,7 @@ def _memory(memory: dict[str, float | None]) -> str:
     for what, idle, peak in (
         ("client, put of the large file", "client_idle_kib", "client_put_peak_kib"),
         ("client, get of the large file", "client_idle_kib", "client_get_peak_kib"),
-        ("server, puts and gets of it", "server_idle_kib", "server_peak_kib"),
+        ("server, put and get of the large file", "server_idle_kib", "server_peak_kib"),
     ):
         if peak in memory:
             low, high = memory[idle], memory[peak]
@@ -173,24 +173,24 @@ def _scale(found: dict[str, Any] | None) -> str:
     where = "in memory" if found["in_memory"] else "on disk"
     synced = f"{GIB / 1e6 / found['write_and_sync_mb_s']:.2f} s"
     head = (
-        f"through pipes, {where}", "put, a GiB", "get, a GiB", "CPU of a put, a GiB",
-        "CPU of a get, a GiB", "putting client over idle", "getting client", "server",
+        f"through pipes, {where}", "put, per GiB", "get, per GiB", "CPU of put, per GiB",
+        "CPU of get, per GiB", "client of put, over idle", "client of get", "server",
     )  # fmt: skip
-    bare = ("a GiB written there and synced, by itself", synced, "", "", "", "", "", "")
+    bare = ("1 GiB written and synced, nothing else", synced, "", "", "", "", "", "")
     return _table(head, [*rows, bare])
 
 
 def _primitives(limits: dict[str, float]) -> str:
     rows = []
     for key, value in limits.items():
-        per_second = "MB/s" if key.endswith("_mb_s") else "a second"
+        per_second = "MB/s" if key.endswith("_mb_s") else "per second"
         name = key.removesuffix("_s").removesuffix("_mb").replace("_", " ")
         rows.append((name, f"{number(value)} {per_second}"))
-    return _table(("one primitive on one core, best of several tries", ""), rows)
+    return _table(("one primitive on one core, best of several runs", ""), rows)
 
 
 def _table(head: Row, rows: Sequence[Row]) -> str:
-    """Return a table whose columns stand below one another in a terminal as well."""
+    """Return a table whose columns are aligned, for reading in a terminal."""
     if not rows:
         return ""
     widths = [max(len(row[at]) for row in (head, *rows)) for at in range(len(head))]
@@ -211,16 +211,18 @@ def _line(cells: Row, widths: Sequence[int]) -> str:
 
 
 def put_into(paper: str, tables: str) -> str:
-    """Return a paper with the tables in place of those that it has."""
+    """Return the document with its tables replaced."""
     before, _, rest = paper.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
-        raise SystemExit(f"There is no place for them: no '{BEGIN}' and '{END}'.")
+        raise SystemExit(
+            f"The document has no place for the tables: '{BEGIN}' and '{END}' are missing."
+        )
     return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
 
 
 def main() -> None:
-    """Print the tables of a run, or put them where a paper has them."""
+    """Print the tables of a run, or put them into a document."""
     parser = argparse.ArgumentParser(prog="bench.report", description=__doc__)
     parser.add_argument("results", type=Path, nargs="?", default=LATEST)
     parser.add_argument("--into", type=Path, metavar="PAPER.md")

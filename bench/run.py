@@ -1,7 +1,6 @@
-"""`make bench`: our programs beside OpenSSH and rsync, in one run on one machine.
+"""`make bench`: fsclient and fsd compared with OpenSSH and rsync, in one run on one machine.
 
-Nothing here says how fast is fast enough; it fails only where a program fails or gives back other
-bytes than were put.
+The benchmark asserts no speed. It fails only if a program fails or returns wrong bytes.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def measure(plan: Plan) -> dict[str, Any]:
-    """Do it all in a temporary folder; return what is written down."""
+    """Run all measurements in a temporary folder; return the results."""
     base = MEMORY if os.access(MEMORY, os.W_OK) else None
     loads = [load()]
     with (
@@ -59,7 +58,7 @@ def measure(plan: Plan) -> dict[str, Any]:
 
 
 def written_down(lab: Lab, loads: list[float]) -> dict[str, Any]:
-    """Return everything that was found, as JSON has it."""
+    """Return the results as a JSON object."""
     return {
         "kind": lab.plan.kind,
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -81,18 +80,18 @@ def written_down(lab: Lab, loads: list[float]) -> dict[str, Any]:
 
 
 def stop(number: int, _frame: object) -> None:
-    """End as Ctrl-C does, so that everything is stopped and removed."""
+    """Exit through the normal clean-up, as Ctrl-C does."""
     raise SystemExit(128 + number)
 
 
 def planned() -> Plan:
-    """Return what the command line asks for."""
+    """Return the plan that the command line selects."""
     parser = argparse.ArgumentParser(prog="bench.run", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="smaller and fewer: under a minute")
-    parser.add_argument("--rounds", type=int, metavar="N", help="rounds of what takes long")
+    parser.add_argument("--quick", action="store_true", help="measure less: under a minute")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds of the long measurements")
     parser.add_argument(
         "--only", nargs="+", choices=EVERYTHING, metavar="NAME", default=[],
-        help=f"measure just these; results go to only.json. {', '.join(EVERYTHING)}",
+        help=f"measure only these; results go to only.json. {', '.join(EVERYTHING)}",
     )  # fmt: skip
     options = parser.parse_args()
     plan = QUICK if options.quick else FULL
@@ -104,7 +103,7 @@ def planned() -> Plan:
 
 
 def main() -> int:
-    """Measure, write down, draw, and print."""
+    """Measure; write the results, draw the picture, print the tables."""
     plan = planned()
     for name in ("SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), stop)
@@ -117,7 +116,7 @@ def main() -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("bench: interrupted; everything was stopped and removed", file=sys.stderr)
+        print("bench: interrupted; all servers are stopped and all files removed", file=sys.stderr)
         return 130
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"

@@ -1,4 +1,4 @@
-"""The two servers of a run, both thrown away after it: an `fsd`, and an `sshd` of its own keys."""
+"""The two temporary servers of a run: an `fsd`, and an `sshd` with its own keys."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ BIN = Path(sys.executable).parent
 LOOPBACK = "127.0.0.1"
 STARTS_WITHIN_S = 20.0
 HOST = "bench"
-"""What the ssh_config of a run calls its server."""
+"""Host alias of the server in the ssh_config of a run."""
 
 
 class MissingError(Exception):
-    """There is no OpenSSH to compare with here; says why."""
+    """OpenSSH cannot be measured here; the message has the reason."""
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return what our programs are started with: this checkout, none of the caller's settings."""
-    # Without the interpreter's settings, too: an installed program keeps what it has compiled.
+    """Return the environment of our programs: this checkout, without the caller's settings."""
+    # Without PYTHON* as well: an installed program may store its compiled modules.
     settings = ("FS", "PYTHON")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(settings)}
     return {**kept, "PYTHONPATH": str(ROOT), **more}
@@ -39,17 +39,17 @@ def environment(**more: str) -> dict[str, str]:
 
 @dataclass
 class Fsd:
-    """A running `fsd` and the first person enrolled at it."""
+    """A running `fsd` with its first enrolled user."""
 
     home: Path
     process: subprocess.Popen[str]
     address: str
     env: dict[str, str] = field(default_factory=dict)
-    """What the person's `fsclient` is started with."""
+    """Environment of the user's `fsclient`."""
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """Process id."""
         return self.process.pid
 
     def client(self, *words: object) -> list[str]:
@@ -57,12 +57,12 @@ class Fsd:
         return [str(BIN / "fsclient"), "--quiet", *(str(word) for word in words)]
 
     def restart(self) -> None:
-        """Begin anew with the memory of a server that has done nothing yet."""
+        """Restart the server, so that its memory is that of an idle server."""
         end(self.process)
         self.process, self.address = _start(self.home, self.address)
 
     def enrol(self, name: str) -> dict[str, str]:
-        """Make a person known, give them keys and a session; return what they set to be them."""
+        """Add a user, enrol and log in; return the environment for that user's commands."""
         done = subprocess.run(
             [str(BIN / "fsadmin"), "--home", str(self.home), "add-user", name, "--json"],
             env=environment(), capture_output=True, text=True, check=False,
@@ -81,7 +81,7 @@ class Fsd:
 
 @contextlib.contextmanager
 def fsd(work: Path) -> Iterator[Fsd]:
-    """Run an `fsd` with one person enrolled."""
+    """Run an `fsd` with one enrolled user."""
     home = work / "fsd"
     process, address = _start(home, f"{LOOPBACK}:0")
     server = Fsd(home, process, address)
@@ -112,20 +112,20 @@ def _start(home: Path, listen: str) -> tuple[subprocess.Popen[str], str]:
 
 @dataclass
 class Sshd:
-    """A running `sshd` and the ssh_config that reaches it."""
+    """A running `sshd` and an ssh_config to reach it."""
 
     config: Path
     process: subprocess.Popen[bytes]
 
     @property
     def pid(self) -> int:
-        """The process that listens; those of ended connections are counted with it."""
+        """Id of the listening process; its CPU time includes ended connections."""
         return self.process.pid
 
 
 @contextlib.contextmanager
 def sshd(work: Path) -> Iterator[Sshd]:
-    """Run an `sshd` for this user on a free port; `MissingError` where that cannot be."""
+    """Run an `sshd` for this user on a free port; `MissingError` if that is impossible."""
     program = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     for needed, found in {"sshd": program, **{n: shutil.which(n) for n in ("ssh", "sftp")}}.items():
         if found is None:
@@ -159,7 +159,7 @@ def _write_configs(folder: Path, port: int) -> Path:
         f"AuthorizedKeysFile {folder}/authorized_keys\nPidFile none\nUsePAM no\nStrictModes no\n"
         "PermitRootLogin prohibit-password\nPasswordAuthentication no\n"
         "KbdInteractiveAuthentication no\nUseDNS no\nPrintMotd no\nLogLevel ERROR\n"
-        "MaxStartups 100\nSubsystem sftp internal-sftp\n",  # by itself it turns away some of 16
+        "MaxStartups 100\nSubsystem sftp internal-sftp\n",  # the default rejects some of 16
         encoding="utf-8",
     )
     config = folder / "ssh_config"
@@ -175,7 +175,7 @@ def _write_configs(folder: Path, port: int) -> Path:
 
 @contextlib.contextmanager
 def _separation_folder() -> Iterator[None]:
-    """Give an sshd that root starts the empty folder it insists on, if a service never made it."""
+    """Create the empty folder that an sshd of root requires, if no service has created it."""
     folder = Path("/run/sshd")
     if os.geteuid() != 0 or folder.exists():
         yield
@@ -199,7 +199,7 @@ def _await_ssh(process: subprocess.Popen[bytes], config: Path, log: Path, port: 
     try:
         run(["ssh", "-F", str(config), HOST, "true"])
     except FailedError as error:
-        raise MissingError(f"sshd does not let us in: {error} {log.read_text()}") from None
+        raise MissingError(f"the login to sshd failed: {error} {log.read_text()}") from None
 
 
 def _free_port() -> int:

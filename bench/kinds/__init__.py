@@ -1,4 +1,4 @@
-"""What is measured, a kind a module; each has one function that takes the `Lab`."""
+"""The measurements, one module each; each has one function that takes the `Lab`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many people at once: whether everybody gets their share, and the machine loses nothing."""
+"""Many simultaneous clients: fairness, and total throughput."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from bench.plan import size_of
 
 @dataclass
 class _Crowd:
-    """The same program, many times at once."""
+    """Many simultaneous runs of one program."""
 
     name: str
     everybody: list[Competitor]
     slowest_by_fastest: list[float] = field(default_factory=list)
     total_s: list[float] = field(default_factory=list)
-    """From the first start to the last end."""
+    """Times from the first start to the last exit."""
     times_s: list[float] = field(default_factory=list)
 
     def all_do(self, commands: list[list[str]]) -> None:
-        """Start all commands, everybody's own, and wait for the last to end."""
+        """Start the command of every client, and wait for the last one to end."""
         began = time.perf_counter()
         with ThreadPoolExecutor(len(commands)) as pool:
             samples = list(pool.map(self._one, self.everybody, commands))
@@ -37,7 +37,7 @@ class _Crowd:
         self.times_s += times
 
     def tidy(self) -> None:
-        """Remove what was put and got."""
+        """Remove uploads and downloads."""
         with ThreadPoolExecutor(len(self.everybody)) as pool:
             list(pool.map(Competitor.tidy, self.everybody))
 
@@ -46,7 +46,7 @@ class _Crowd:
         return run(command, env=who.env)
 
     def as_json(self, size: int) -> dict[str, Any]:
-        """Return medians of the rounds."""
+        """Return the medians of the rounds."""
         return {
             "name": self.name,
             "slowest_by_fastest": round(median(self.slowest_by_fastest), 2),
@@ -57,10 +57,10 @@ class _Crowd:
 
 
 def fairness(lab: Lab) -> None:
-    """Let many people put a file at once, then get it; the same with as many of sftp."""
+    """Let many users put a file at once, then get it; the same with as many sftp clients."""
     plan, work = lab.plan, lab.folder("crowd")
     source = lab.random_file("crowd.bin", plan.client_bytes)
-    say(f"enrolling {plan.clients} people")
+    say(f"enrolling {plan.clients} users")
     with ThreadPoolExecutor(2) as pool:
         names = [f"person{number}" for number in range(plan.clients)]
         people = list(pool.map(lab.server.enrol, names))
@@ -84,12 +84,12 @@ def fairness(lab: Lab) -> None:
         put.all_do([who.put for who in put.everybody])
         get.all_do([who.get for who in get.everybody])
         if len(get.total_s) == 1 and not all(same(source, who.back) for who in get.everybody):
-            raise FailedError(f"{get.name}: what came back differs")
+            raise FailedError(f"{get.name}: received bytes differ from sent bytes")
         put.tidy()
 
     turns = [lambda p=p, g=g: turn(p, g) for p, g in zip(puts, gets, strict=True)]
     title = f"{plan.clients} at once, {size_of(plan.client_bytes)} each"
-    rounds((plan.rounds + 1) // 2, turns, telling(title))  # each has many samples
+    rounds((plan.rounds + 1) // 2, turns, telling(title))  # each round gives many samples
     source.unlink()
     size, (put_limit, get_limit) = plan.client_bytes, limits.large(lab.limits)
     lab.fairness = {

@@ -1,4 +1,4 @@
-"""One large file, there and back; the memory of both ends as well."""
+"""Put and get of one large file, with the memory of both ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.plan import size_of
 
 
 def large(lab: Lab) -> None:
-    """Compare, and find out which cipher is the faster one here."""
+    """Compare the programs, and find the faster cipher of sftp."""
     source, work = lab.random_file("large.bin", lab.plan.large), lab.folder("large")
     everybody = [competitors.ours(work, lab.server, source)]
     if lab.ssh:

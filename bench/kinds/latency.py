@@ -1,4 +1,4 @@
-"""How long it takes until something happens at all."""
+"""Latency of short commands and of a login."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder with very many entries, listed."""
+"""Listing of a folder with very many entries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.measure import Comparison, rounds, run
 
 
 def listing(lab: Lab) -> None:
-    """Compare `fsclient ls` with `ls -1` of sftp, on a folder of the same names."""
+    """Compare `fsclient ls` with `ls -1` of sftp, on a folder with the same names."""
     work = lab.folder("listing")
     source = work / "source"
     source.mkdir()

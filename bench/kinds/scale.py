@@ -1,4 +1,4 @@
-"""Very large files, through pipes: whether cost grows with size alone, and memory does not."""
+"""Very large files through pipes: cost should grow with size alone, memory not at all."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from bench.plan import GIB, MIB, size_of
 from bench.servers import ROOT, Fsd, environment, fsd
 
 ROOM = 2.5
-"""Times the largest file that must be free where the server's home is to lie."""
+"""Required free space for the server's data directory, in sizes of the largest file."""
 
 
 def scale(lab: Lab) -> None:
-    """Put and get larger and larger files; once each, they are long."""
+    """Put and get files of growing size, once each because they take long."""
     room = int(ROOM * max(lab.plan.scale))
     places = (lab.work, Path(tempfile.gettempdir()))
     place = next((path for path in places if shutil.disk_usage(path).free >= room), None)
@@ -73,7 +73,7 @@ def _put(server: Fsd, size: int) -> Sample:
         command = server.client("put", "-", REMOTE)
         sample = run(command, env=server.env, server=server.pid, stdin=maker.stdout)
         if maker.wait():
-            raise FailedError("making the bytes failed")
+            raise FailedError("the program that generates the bytes failed")
     finally:
         if maker.stdout:
             maker.stdout.close()
@@ -91,7 +91,7 @@ def _get(server: Fsd, size: int) -> Sample:
         if checker.stdin:
             checker.stdin.close()
         if checker.wait():
-            raise FailedError("fsclient cat: what came back differs")
+            raise FailedError("fsclient cat: received bytes differ from sent bytes")
     finally:
         if checker.stdin:
             checker.stdin.close()
@@ -100,7 +100,7 @@ def _get(server: Fsd, size: int) -> Sample:
 
 
 def _synced_mb_s(folder: Path) -> float:
-    """Return how fast a GiB is written and synced where the server's home is."""
+    """Return MB/s for writing and syncing 1 GiB in the folder of the server."""
     file, block = folder / "probe", os.urandom(MIB)
     began = time.perf_counter()
     with file.open("wb", buffering=0) as out:

@@ -1,4 +1,4 @@
-"""What a server keeps in memory for people who are logged in and do nothing."""
+"""Server memory for idle sessions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.servers import ROOT
 
 
 def sessions(lab: Lab) -> None:
-    """Hold idle sessions, and see what the server has grown by."""
+    """Open idle sessions, and measure how much the server grows."""
     say(f"{lab.plan.sessions} idle sessions")
     lab.server.restart()
     probe = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Throughput by the size of a file: where starting ends and moving bytes begins."""
+"""Throughput by file size: start-up dominates small files, transfer large ones."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from bench.measure import Comparison
 from bench.plan import MIB, size_of
 
 SHORT = 32 * MIB
-"""Files below that are put and got more often: what takes a moment varies most."""
+"""Smaller files get more rounds, because short times vary most."""
 
 
 def sizes(lab: Lab) -> None:
-    """Compare with sftp and its faster cipher, size by size."""
+    """Compare with sftp and its faster cipher for each size."""
     for size in lab.plan.sizes:
         put, get = (
             Comparison(f"{what.lower()}_{size}", f"{what} {size_of(size)}", "MB/s", size / 1e6)
@@ -35,7 +35,7 @@ def _measure(lab: Lab, size: int, put: Comparison, get: Comparison) -> None:
 
 
 def _taken_from_large(lab: Lab, size: int, put: Comparison, get: Comparison) -> bool:
-    """Use what was measured of the large file already, if it was and is of that size."""
+    """Reuse the results of `large` if it has measured this size; return whether it has."""
     if size != lab.plan.large:
         return False
     for one, name in ((put, "large_put"), (get, "large_get")):

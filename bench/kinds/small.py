@@ -1,4 +1,4 @@
-"""Many small files, there and back."""
+"""Put and get of many small files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.plan import SMALL_FILE, size_of
 
 
 def small(lab: Lab) -> None:
-    """Compare with `sftp -r`, and with rsync where there is one."""
+    """Compare with `sftp -r`, and with rsync if it is installed."""
     plan, work = lab.plan, lab.folder("small")
     source = work / "source"
     for number in range(plan.folders):
