@@ -5,21 +5,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
-# uv only writes the lock files; it lives apart so that a broken lock cannot keep it from being mended.
+# uv only writes the lock files. It has its own environment, so that a broken lock file can still be repaired.
 UV_VERSION := 0.13.9
 UV_ENV := .venv-lock
-# --universal: one file for every platform, and every Python from 3.11 on. Hashes cover all files of a
-# version, and nothing says where they came from. Pins that still fit are kept: LOCK_FLAGS=--upgrade moves them.
+# --universal: one file for all platforms and for every Python from 3.11 on. The hashes cover all files of a
+# version; the lock files contain no index URL. Pins that still fit are kept: LOCK_FLAGS=--upgrade updates them.
 LOCK_FLAGS ?=
 COMPILE = $(UV_ENV)/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 \
 	--generate-hashes --no-header --custom-compile-command 'make lock' $(LOCK_FLAGS)
 
-# PYTEST_FLAGS= (empty) runs the tests in one process, for a debugger or -k.
+# PYTEST_FLAGS= (empty) runs the tests in one process, for a debugger or for -k.
 PYTEST_FLAGS ?= -n auto
 BENCH_FLAGS ?=
 
 .PHONY: help
-help: # Show this list
+help: # List the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*# \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
 		printf '  make %-9s %s\n' "$$name" "$$text"; done
 
@@ -28,18 +28,18 @@ $(STAMP): requirements-dev.lock pyproject.toml scripts/bootstrap
 	@touch $@
 
 .PHONY: demo
-demo: $(STAMP) # See it work: a server, two people, and files the server cannot read
+demo: $(STAMP) # Run a demo: a server, two users, and files the server cannot read
 	@$(BIN)/python scripts/demo.py
 
-# Both halves run even if the first fails, so that one run tells everything; pytest has the last word.
+# The tests run even if lint fails, so that one run reports everything; the output of pytest comes last.
 .PHONY: test
-test: $(STAMP) # Everything: lint, then the tests
+test: $(STAMP) # Run lint, then all tests
 	@lint=0; $(MAKE) --no-print-directory lint || lint=$$?; \
-	[ $$lint -eq 0 ] || echo 'LINT FAILED (above); the tests run all the same.' >&2; \
+	[ $$lint -eq 0 ] || echo 'LINT FAILED (see above); running the tests anyway.' >&2; \
 	$(MAKE) --no-print-directory unit && exit $$lint
 
 .PHONY: lint
-lint: $(STAMP) # Style, formatting, types and the rules on who may import whom
+lint: $(STAMP) # Check style, formatting, types and import rules
 	@failed=; \
 	$(BIN)/ruff check --quiet . || failed="$$failed ruff-check"; \
 	$(BIN)/ruff format --check . || failed="$$failed ruff-format"; \
@@ -48,20 +48,20 @@ lint: $(STAMP) # Style, formatting, types and the rules on who may import whom
 	[ -z "$$failed" ] || { echo "lint failed:$$failed" >&2; exit 1; }
 
 .PHONY: unit
-unit: $(STAMP) # The tests alone
+unit: $(STAMP) # Run all tests without lint
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
-# BENCH_FLAGS=--quick takes less than a minute, and tells less.
+# BENCH_FLAGS=--quick takes less than a minute and measures less.
 .PHONY: bench
-bench: $(STAMP) # Measure beside OpenSSH and rsync (BENCH_FLAGS=--quick for a minute)
+bench: $(STAMP) # Compare speed with OpenSSH and rsync (BENCH_FLAGS=--quick: one minute)
 	@$(BIN)/python -m bench.run $(BENCH_FLAGS)
 
 .PHONY: vectors
-vectors: $(STAMP) # Write the test vectors again
+vectors: $(STAMP) # Regenerate the test vectors
 	@$(BIN)/python -m tests.vectors.generate
 
 .PHONY: lock
-lock: $(UV_ENV)/bin/uv # Write the lock files again (LOCK_FLAGS=--upgrade for newer versions)
+lock: $(UV_ENV)/bin/uv # Regenerate the lock files (LOCK_FLAGS=--upgrade: newer versions)
 	@$(COMPILE) -o requirements.lock pyproject.toml
 	@$(COMPILE) -o requirements-dev.lock --constraints requirements.lock \
 		--extra uvloop --extra postgresql --group dev pyproject.toml
@@ -72,6 +72,6 @@ $(UV_ENV)/bin/uv: Makefile
 	@touch $@
 
 .PHONY: clean
-clean: # Remove everything made here
+clean: # Remove all generated files
 	@rm -rf $(VENV) $(UV_ENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
