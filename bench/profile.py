@@ -31,7 +31,7 @@ FOLDERS, FILES = 30, 3000
 WORTH_TELLING = 0.02
 WAITING = re.compile(
     r"^(_worker \(concurrent|Runner\.run \(asyncio|Condition\.wait \(|Thread\._wait_for|select"
-    r"|Line\._becomes \(fsd|_Rooms\.take \(fsd|_Taking\._take_all \(fsd)"
+    r"|Transport\._becomes \(fsd|_Buffers\.take \(fsd|_Taking\._take_all \(fsd)"
 )
 """Innermost frames of threads that wait for work, even if the system reports them as running.
 uvloop's native code cannot be distinguished from waiting in it."""
@@ -45,17 +45,17 @@ WHAT = (
     ("database", r"\((sqlalchemy|sqlite3|fsd/store)"),
     (
         "local files",
-        r"\((fsclient/transfer/(localfs|source|wholefile|partial)|fsd/blobs|pathlib|shutil|tempfile)",
+        r"\((fsclient/transfer/(local|down/partial)|fsd/blobs|pathlib|shutil|tempfile)",
     ),
-    ("local files", r"^Download\.segment_into \(fsd/doors"),
-    ("socket", r"\((fsclient/connection|fsproto/wire/frames|fsd/doors/line|socket)"),
+    ("local files", r"^BlobDownload\.segment_into \(fsd/net"),
+    ("socket", r"\((fsclient/connection|fsproto/wire/frames|fsd/net/transport|socket)"),
     ("messages", r"\(fsproto/(packing|messages|wire)"),
-    ("manifests and trees", r"\((fsproto/sealed|fsclient/(tree|changes|trust)|fsd/services)"),
+    ("manifests and trees", r"\((fsproto/(sealed|proofs|signed)|fsclient/(tree|trust)|fsd/services)"),
     (
         "thread hand-off",
-        r"\((concurrent|threading|queue|asyncio|fsclient/transfer/threads)",
+        r"\((concurrent|threading|queue|asyncio|fsclient/transfer/workers)",
     ),
-    ("requests", r"\(fsd/doors"),
+    ("requests", r"\(fsd/net"),
 )
 """Categories by function and file; the first match counts."""
 HERE = re.compile(r"\(\S*/(?=fs(?:proto|client|d)/)|\(\S*/site-packages/|\(\S*/lib/python[\d.]+/")
