@@ -60,6 +60,10 @@ bench: $(STAMP) # Compare speed with OpenSSH and rsync (BENCH_FLAGS=--quick: one
 vectors: $(STAMP) # Regenerate the test vectors
 	@$(BIN)/python -m tests.vectors.generate
 
+.PHONY: picture
+picture: $(STAMP) # Draw docs/terminal.svg from a real session
+	@$(BIN)/python scripts/terminal_svg.py
+
 .PHONY: lock
 lock: $(UV_ENV)/bin/uv # Regenerate the lock files (LOCK_FLAGS=--upgrade: newer versions)
 	@$(COMPILE) -o requirements.lock pyproject.toml
