@@ -91,7 +91,7 @@ class Session:
             "TZ": "UTC",
             "COLUMNS": str(MAX_COLUMNS),
             "FSD_HOME": str(work / "server"),
-            "FSCLIENT_PASSPHRASE": "four words nobody else knows",
+            "FSCLIENT_PASSPHRASE": "an example passphrase",
         }
 
     def home(self, person: str) -> Path:
