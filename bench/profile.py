@@ -50,7 +50,10 @@ WHAT = (
     ("local files", r"^BlobDownload\.segment_into \(fsd/net"),
     ("socket", r"\((fsclient/connection|fsproto/wire/frames|fsd/net/transport|socket)"),
     ("messages", r"\(fsproto/(packing|messages|wire)"),
-    ("manifests and trees", r"\((fsproto/(sealed|proofs|signed)|fsclient/(tree|trust)|fsd/services)"),
+    (
+        "manifests and trees",
+        r"\((fsproto/(sealed|proofs|signed)|fsclient/(tree|trust)|fsd/services)",
+    ),
     (
         "thread hand-off",
         r"\((concurrent|threading|queue|asyncio|fsclient/transfer/workers)",

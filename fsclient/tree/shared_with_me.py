@@ -6,8 +6,10 @@ into it. Each thing in it was sealed and signed by Alice for whoever reads it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from msgspec.structs import replace
 
+from fsclient.tree.context import TreeContext
+from fsclient.tree.nodes import TreeNode, seen_manifest
 from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError, SecurityError
 from fsproto.keys.member_list import VerifiedMembers, stated_members
 from fsproto.keys.tree import KeyedNode
@@ -28,10 +30,6 @@ from fsproto.signed import Signed
 from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, NodeKey
 from fsproto.values import Value
 
-if TYPE_CHECKING:
-    from fsclient.tree.nodes import TreeNode
-    from fsclient.tree.tree import Tree
-
 _NO_KEY = KeyedNode(NO_NODE, 1, NodeKey(bytes(32)))
 
 
@@ -45,7 +43,7 @@ class RefusedShare(Value, frozen=True):
 class SharedWithMe:
     """Looks up what others share."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: TreeContext) -> None:
         """Take the tree whose connection and identity are used."""
         self._tree = tree
         self._tops: dict[str, list[TreeNode]] = {}
@@ -53,8 +51,6 @@ class SharedWithMe:
 
     def head(self, owner: str) -> TreeNode:
         """Return what stands for everything that somebody shares; `NotFoundError` if nothing."""
-        from fsclient.tree.nodes import TreeNode
-
         if not self.tops(owner):
             raise NotFoundError(
                 f"'{for_terminal(owner)}' shares nothing with you.",
@@ -104,8 +100,6 @@ class SharedWithMe:
         return found
 
     def _found(self, owner: str) -> list[TreeNode]:
-        from msgspec.structs import replace
-
         tops = []
         for share, mark in self._ask(owner):
             if share.owner != owner:
@@ -141,8 +135,6 @@ class SharedWithMe:
 
     def _top(self, share: Share, members: VerifiedMembers, mark: int) -> TreeNode | None:
         """Open one share; None if it was sealed to keys that one has no more."""
-        from fsclient.tree.nodes import TreeNode, seen_manifest
-
         tree, me = self._tree, self._tree.identity
         member = members.member(me.user)
         if member is None:
