@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 from fsproto.errors import ERRORS
 from fsproto.messages import MESSAGES
@@ -40,3 +42,58 @@ def test_every_link_in_the_papers_leads_somewhere():
         for link in re.findall(r"\]\(([^)#]+)[^)]*\)", paper.read_text()):
             if "://" not in link:
                 assert (paper.parent / link).exists(), f"{paper.name}: {link}"
+
+
+def _modules_of_the_map() -> dict[str, str]:
+    """Return for each place of the map (a folder or a file) the text of its row."""
+    rows = {}
+    top = ""
+    for line in (DOCS / "architecture.md").read_text().splitlines():
+        if heading := re.match(r"## (fs\w+):", line):
+            top = heading[1]
+        elif line.startswith("## "):
+            top = ""
+        elif top and line.startswith("| `"):
+            places, text = line.strip("|").split("|", 1)
+            for place in re.findall(r"`(.+?)`", places):
+                rows[f"{top}/{place}"] = text
+    return rows
+
+
+def test_the_map_names_every_module_and_no_other():
+    rows = _modules_of_the_map()
+    missing = []
+    for package in ("fsproto", "fskit", "fsd", "fsadmin", "fsclient"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            folder, name = str(path.parent.relative_to(ROOT)), path.stem
+            if name.startswith("__") or folder in {"fsd/store/repos", "fsclient/commands"}:
+                continue  # named as a whole: every query, every command
+            if f"{folder}/{path.name}" not in rows and f"`{name}`" not in rows.get(
+                f"{folder}/", ""
+            ):
+                missing.append(f"{folder}/{path.name}")
+    assert missing == []
+    assert [place for place in rows if not (ROOT / place).exists()] == []
+
+
+def test_every_path_in_the_map_exists():
+    text = (DOCS / "architecture.md").read_text()
+    paths = re.findall(r"`((?:fs\w+|migrations|tests|bench)/[\w/]+(?:\.py|/))`", text)
+    assert len(paths) > 20
+    assert [
+        path for path in paths if path != "fsd/migrations/" and not (ROOT / path).exists()
+    ] == []
+
+
+def test_a_riddle_is_found_in_a_document_and_in_an_error(tmp_path):
+    document, module = tmp_path / "page.md", tmp_path / "module.py"
+    document.write_text("# Title\n\nThe client is told of it.\n\n    code is told\n")
+    module.write_text('"""Whoever reads this."""\nraise ValueError("It begins anew.")\n')
+    command = [sys.executable, str(ROOT / "scripts" / "check_words.py")]
+    found = subprocess.run(
+        [*command, str(document), str(module)], capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 1
+    assert [line.split(":")[1] for line in found.stdout.splitlines()] == ["3", "2", "2"]
+    document.write_text("# Title\n\nThe server reports it.\n")
+    assert subprocess.run([*command, str(document)], check=False).returncode == 0
