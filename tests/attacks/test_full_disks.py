@@ -17,6 +17,7 @@ import pytest
 from tests.support.fixed_keys import stretch
 from tests.support.hostile_server import HostileServer
 from tests.support.servers import NotReadyError, RunningServer, run
+from tests.support.sqlite_files import opened
 from tests.support.world import DRAFT, NOTES, PLAN, World, until
 
 LARGE = stretch("large", 1 << 20) * 20
@@ -128,6 +129,22 @@ def test_a_full_database_refuses_changes_and_goes_on_serving(
     alice.run("--otp", code, "login").succeeds()
     alice.put("notes.txt", b"newer").succeeds()
     assert alice.cat("notes.txt") == b"newer"
+
+
+def test_a_session_whose_last_use_cannot_be_noted_still_reads(
+    cramped: World, server: RunningServer, disk: Path
+) -> None:
+    alice = cramped.alice
+    assert alice.cat("notes.txt") == NOTES
+    with opened(cramped.home / "fsd.db") as db:  # an hour without a command: a note is due
+        db.execute("UPDATE sessions SET used_ms = used_ms - 3600000")
+        before = db.execute("SELECT max(used_ms) FROM sessions").fetchone()
+    fill(disk)
+    assert "no space" in alice.put("notes.txt", bytes(60_000)).fails(NO_SPACE)
+    assert alice.cat("notes.txt") == NOTES
+    assert alice.cat("plan.bin") == PLAN
+    with opened(cramped.home / "fsd.db") as db:
+        assert db.execute("SELECT max(used_ms) FROM sessions").fetchone() == before
 
 
 def test_a_server_that_has_no_room_to_start_says_so(cramped: World, disk: Path) -> None:

@@ -33,12 +33,13 @@ from fsd.services.login.identities import checked_bundle, plant, register, repla
 from fsd.services.login.own_account import OwnAccount
 from fsd.services.login.ssh_login import SshLoginService
 from fsd.store import models
-from fsd.store.engine import Database
+from fsd.store.engine import Database, DatabaseError
 from fsd.store.login_models import LoginState
 from fsd.store.repos import logins, nodes, sessions, users
 from fsproto import crypto, labels
 from fsproto.errors import (
     LoginRefused,
+    OutOfSpaceError,
 )
 from fsproto.messages.account import (
     Backup,
@@ -314,18 +315,39 @@ class LoginService:
         if held is None:
             log.warning("login refused", extra=a_try.shown)
             raise LoginRefused
+        try:
+            entered = self._noted(ask, a_try, signed=signed)
+        except (DatabaseError, OutOfSpaceError) as error:
+            # A note never decides whether a session continues: a full disk must not stop reads.
+            log.warning("the use of a session was not noted", extra={"reason": error.sentence})
+            entered = self._unnoted(ask, a_try) if signed else None
+        if entered is None:
+            raise LoginRefused
+        return entered
+
+    def _noted(self, ask: Login, a_try: Attempt, *, signed: bool) -> _Entered | None:
+        """Note the use of a session, or of its ticket without the key; None refuses the login."""
         with self._database.write() as db:
             logins.hold(db, a_try.user)
             held = _holder(db, *_named(db, a_try), ask, a_try)
             if held is None:
-                raise LoginRefused
+                return None
             if signed:
                 return self._note(db, *held, a_try)
             self._attempts.record(db, AuditEvent.TICKET_WITHOUT_KEY, a_try)
             told = AuditEvent.TICKET_WITHOUT_KEY.value
             logins.notify(db, held[0].id, told, a_try.at_ms, a_try.address)
         log.warning("login refused: a ticket without its identity key", extra=a_try.shown)
-        raise LoginRefused
+        return None
+
+    def _unnoted(self, ask: Login, a_try: Attempt) -> _Entered | None:
+        """Continue a session without a note; notices wait for a login that can mark them read."""
+        with self._database.read() as db:
+            held = _holder(db, *_named(db, a_try), ask, a_try)
+            if held is None:
+                return None
+            log.info("logged in", extra=a_try.shown)
+            return self._welcome(db, *held)
 
     def _note(self, db: Db, user: models.User, session: models.Session, a_try: Attempt) -> _Entered:
         if session.address != a_try.address:

@@ -26,10 +26,11 @@ from fsd.services.login.attempts import (
 )
 from fsd.services.login.codes import Account, Codes
 from fsd.store import models
-from fsd.store.engine import Database
+from fsd.store.engine import Database, DatabaseError
 from fsd.store.login_models import LoginState
 from fsd.store.repos import logins, sessions, users
 from fsproto import crypto
+from fsproto.errors import OutOfSpaceError
 from fsproto.types import Random
 
 log = logging.getLogger(__name__)
@@ -104,6 +105,17 @@ class SshLoginService:
             if not _to_note(session, a_try):
                 log.info("logged in", extra=a_try.shown)
                 return _entry(holder, session, a_try, by_code=False)
+        try:
+            return self._noted(ssh_key, a_try)
+        except (DatabaseError, OutOfSpaceError) as error:
+            # A note never decides whether a session continues: a full disk must not stop reads.
+            log.warning("the use of a session was not noted", extra={"reason": error.sentence})
+        with self._database.read() as db:
+            found = _bound(db, ssh_key, a_try)
+            return None if found is None else _entry(*found, a_try, by_code=False)
+
+    def _noted(self, ssh_key: bytes, a_try: Attempt) -> SshEntry | None:
+        """Note the use of a session; None if it has ended in the meantime."""
         with self._database.write() as db:
             logins.hold(db, a_try.user)
             found = _bound(db, ssh_key, a_try)
