@@ -79,13 +79,6 @@ class VersionMismatchError(Unreachable):
     default_hint = "Update the older of the two programs."
 
 
-class ShuttingDown(Unreachable):
-    """The server is shutting down."""
-
-    code = "shutting-down"
-    default_hint = "Try again in a moment."
-
-
 class LoginRefused(FsError):
     """The login was refused: wrong or used one-time password, unknown user, or a disabled one."""
 
