@@ -1,1 +1,1 @@
-"""The gateway: one's own verified, sealed tree as an SFTP server on one's own machine."""
+"""The gateway: an SFTP server on the user's machine for the user's verified, sealed tree."""

@@ -1,4 +1,4 @@
-"""What is told of a file or folder: its kind, size and time; all rights are its owner's."""
+"""Attributes of files and folders: kind, size and time; only the owner has permissions."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _LINK = stat.S_IFLNK | 0o777
 
 @dataclass(frozen=True)
 class FileAttributes:
-    """What `stat` shows of it."""
+    """The attributes that `stat` shows."""
 
     mode: int
-    """`st_mode`: the kind of file, and the rights, which are its owner's alone."""
+    """`st_mode`: the kind of file and its permissions; only the owner has any."""
     size: int
     mtime_ns: int
 
     @property
     def is_folder(self) -> bool:
-        """Tell a folder from everything else."""
+        """Return whether the node is a folder."""
         return stat.S_ISDIR(self.mode)
 
 
 def facts_of(node: GatewayNode) -> FileAttributes:
-    """Return what is told of a node; of a folder that nobody made, nothing but that it is one."""
+    """Return a node's attributes; a virtual folder has only its kind."""
     if node.found is None:
         return FileAttributes(_FOLDER, 0, 0)
     metadata = node.found.metadata
@@ -41,7 +41,7 @@ def facts_of(node: GatewayNode) -> FileAttributes:
 
 
 def facts_of_writing(writing: OpenWrite) -> FileAttributes:
-    """Return what is told of a file that is being written."""
+    """Return the attributes of a file that is being written."""
     return FileAttributes(_file_mode(writing.mode), writing.size, writing.time_ns)
 
 
@@ -50,5 +50,5 @@ def _file_mode(mode: Mode) -> int:
 
 
 def mode_for(permissions: int) -> Mode:
-    """Return what is kept of a file's rights: whether its owner may run it."""
+    """Return the mode to store for POSIX permissions: whether the owner may execute the file."""
     return Mode.EXECUTABLE if permissions & stat.S_IXUSR else Mode.REGULAR

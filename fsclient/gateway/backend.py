@@ -1,4 +1,4 @@
-"""What all clients of one gateway share: who has the tree, who finds, changes and publishes."""
+"""The objects that all clients of one gateway share: sessions, path lookup, edits, publisher."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Backend:
-    """What all clients of one gateway share."""
+    """The objects that all clients of one gateway share."""
 
     desks: SessionPool
     walker: PathLookup
@@ -32,13 +32,13 @@ class Backend:
 
     @classmethod
     def build(cls, desks: SessionPool, staging: Path, ui: Ui, *, read_only: bool) -> Backend:
-        """Build it on sessions, and a folder for what is being written."""
+        """Build the backend from sessions and a staging folder for files that are being written."""
         walker = PathLookup()
         changer, publisher = Edits(walker, ui), Publisher(desks, walker, ui)
         return cls(desks, walker, changer, publisher, staging, read_only, ui)
 
     def look(self, work: Callable[[Session], T]) -> T:
-        """Ask something of the tree, once more if what was known of the way there was too old."""
+        """Read from the tree; retry once if the cached path lookup was out of date."""
         try:
             return self.desks.tree.do(work)
         except (SecurityError, ConflictError):
@@ -46,7 +46,7 @@ class Backend:
             return self.desks.tree.do(work)
 
     def change(self, work: Callable[[Session], None]) -> None:
-        """Change something, unless nothing may be."""
+        """Apply a change, unless the gateway is read-only."""
         self.must_be_writable()
         try:
             self.desks.tree.do(work)
@@ -55,7 +55,7 @@ class Backend:
             raise
 
     def must_be_writable(self) -> None:
-        """Raise `NotAllowedError` if nothing may be changed."""
+        """Raise `NotAllowedError` if the gateway is read-only."""
         if self.read_only:
             raise NotAllowedError("This gateway was started read-only.")
 

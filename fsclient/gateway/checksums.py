@@ -1,7 +1,7 @@
-"""Checksums of content, for clients that compare: `check-file`, and what rclone asks a shell for.
+"""Checksums of content for clients that compare files: `check-file`, and rclone's commands.
 
-rclone runs `md5sum FILE` and the like beside its SFTP channel. There is no shell here; just these
-commands are understood, and `echo 'abc' | md5sum`, by which it finds out that they are.
+rclone runs `md5sum FILE` and similar commands over a second SSH channel. The gateway has no shell;
+it implements these commands, and `echo 'abc' | md5sum`, with which rclone checks for them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from fsproto.errors import FsError
 
 _ALGORITHMS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 _SMALLEST_BLOCK = 256
-"""As the draft has it."""
+"""The limit from the draft."""
 _COMMANDS = {f"{name}sum": name for name in _ALGORITHMS}
 
 Read = Callable[[int, int], bytes]
 
 
 def check_file(read: Read, size: int, fields: Fields) -> Callable[[], bytes]:
-    """Return what makes the reply to `check-file`: checksums of a file, or of each block of it.
+    """Return a function that makes the `check-file` reply: checksums of a file or of its blocks.
 
     Source: draft-ietf-secsh-filexfer-extensions-00, section 3.
     """
@@ -34,14 +34,16 @@ def check_file(read: Read, size: int, fields: Fields) -> Callable[[], bytes]:
     start, length, block = fields.u64(), fields.u64(), fields.u32()
     name = next((one for one in wanted if one in _ALGORITHMS), None)
     if name is None:
-        raise UnsupportedError(f"None of these checksums is known; {', '.join(_ALGORITHMS)} are.")
+        raise UnsupportedError(
+            f"None of these checksums is supported; supported: {', '.join(_ALGORITHMS)}."
+        )
     if block and block < _SMALLEST_BLOCK:
         raise BadPacketError("a block has at least 256 bytes")
     end = min(start + length, size) if length else size
     step = block or max(end - start, 1)
     digest_size = hashlib.new(name, usedforsecurity=False).digest_size
     if max(end - start, 0) // step * digest_size > MAX_PACKET // 2:
-        raise FsError("That are more checksums than one answer holds; ask for larger blocks.")
+        raise FsError("The checksums do not fit into one reply; request larger blocks.")
 
     def work() -> bytes:
         digests = [_digest(read, name, at, min(at + step, end)) for at in range(start, end, step)]
@@ -64,7 +66,7 @@ def _digest(read: Read, name: str, start: int, end: int) -> bytes:
 
 
 def run(filesystem: Filesystem, command: str) -> tuple[int, str]:
-    """Run one of the commands; return its exit status and what it says.
+    """Run one of the commands; return its exit status and its output.
 
     `UnsupportedError` for anything else.
     """
@@ -76,11 +78,11 @@ def run(filesystem: Filesystem, command: str) -> tuple[int, str]:
         case ["echo", text, "|", name] if name in _COMMANDS:
             digest = hashlib.new(_COMMANDS[name], f"{text}\n".encode(), usedforsecurity=False)
             return 0, f"{digest.hexdigest()}  -\n"
-        case ["echo", "${ShellId}%ComSpec%"]:  # which shell this is: none that would replace it
+        case ["echo", "${ShellId}%ComSpec%"]:  # rclone detects the shell: it is not Windows' shell
             return 0, "%ComSpec%\n"
         case [name, path] | [name, "--", path] if name in _COMMANDS:
             return 0, f"{_checksum(filesystem, _COMMANDS[name], path)}  {path}\n"
-    raise UnsupportedError("There is no shell here; SFTP is served, and checksums are.")
+    raise UnsupportedError("The gateway has no shell; it serves only SFTP and checksums.")
 
 
 def _checksum(filesystem: Filesystem, name: str, path: str) -> str:

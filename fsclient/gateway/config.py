@@ -1,4 +1,4 @@
-"""What other programs must be told to reach the gateway: files for OpenSSH, lines to copy."""
+"""Configuration for other programs that connect to the gateway: OpenSSH files, lines to copy."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from fsclient.profile import write_private
 from fsproto.link import Address
 
 CIPHERS = "aes128-gcm@openssh.com,aes256-gcm@openssh.com"
-"""The quickest that both ends have; OpenSSH would take a slower one first."""
+"""The fastest cipher that both ends support; OpenSSH prefers a slower one by default."""
 
 
 @dataclass(frozen=True)
 class ConfigFiles:
-    """What OpenSSH reads about one gateway, and rclone too; in a folder that nobody else reads."""
+    """The files that OpenSSH and rclone read about one gateway, in a private folder."""
 
     folder: Path
 
@@ -32,7 +32,7 @@ class ConfigFiles:
         return self.folder / "known_hosts"
 
     def write(self, keys: GatewayKeys, user: str, address: Address) -> None:
-        """Write both, for a gateway that listens there."""
+        """Write both files, for a gateway that listens on `address`."""
         with local_errors(keys.host_public):
             kind, blob, _ = keys.host_public.read_text("ascii").split()
         names = [ALIAS, f"[{address.host}]:{address.port}"]
@@ -57,7 +57,7 @@ class ConfigFiles:
 
 
 def lines(keys: GatewayKeys, user: str, address: Address) -> list[str]:
-    """Return lines that are ready to be copied, for each program."""
+    """Return lines for each program that the user can copy."""
     config = shlex.quote(str(ConfigFiles(keys.folder).ssh_config))
     lftp = shlex.quote(f'set sftp:connect-program "ssh -a -x -F {config}"')
     return [
@@ -89,7 +89,7 @@ def rclone_options(keys: GatewayKeys, user: str, address: Address) -> list[str]:
         "user": user,
         "key_file": str(keys.client_key),
         "known_hosts_file": str(ConfigFiles(keys.folder).known_hosts),
-        # There is no shell to ask for them; just these two commands are understood.
+        # rclone cannot detect them without a shell; the gateway supports only these two commands.
         "md5sum_command": "md5sum",
         "sha1sum_command": "sha1sum",
         "shell_type": "unix",

@@ -1,11 +1,11 @@
-"""The content of one version of a file: segments that open in any order, held against its root.
+"""The content of one file version: segments that open in any order, verified against its root.
 
-A segment proves by itself that it was sealed under the file's key, for this version and this place
-in it. That says nothing against somebody who was given that key and has the server on their side;
-the signed root does. So the leaves of all segments that came are kept, and the last one that was
-missing is handed out only if the root of all is the one that was signed: whoever reads a file whole
-never gets to its end with a segment that was forged, and whoever reads parts of it relies on those
-who share the key.
+Each segment by itself proves that it was sealed under the file's key, for this version and for this
+position. That is no protection against a member who has the key and colludes with the server;
+the signed root is. So the leaves of all received segments are kept, and the last missing segment
+is returned only if the root over all leaves is the signed root. A reader of a whole file therefore
+never reaches its end with a forged segment; a reader of parts of it relies on the members who
+share the key.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from fsproto.sealed import integrity, stream
 
 
 class SealedContent:
-    """One version of a file, whose manifest was verified; one thread at a time opens segments."""
+    """One file version with a verified manifest; only one thread at a time may open segments."""
 
     def __init__(self, file: TreeNode) -> None:
-        """Take a file whose author was checked; `IntegrityError` if its parts do not fit."""
+        """`file` has a verified author; raise `IntegrityError` if key and manifest do not match."""
         self.node = file.keyed.node
         self.content, self._key = checked_content(file, file.manifest.body.content)
         self.size = file.metadata.size
@@ -30,7 +30,7 @@ class SealedContent:
         self.segments = stream.stored_segment_count(self.content.sealed_size)
         self._name = str(file.path)
         self._bound_to = stream.content_ad(self.node, self.content.version)
-        # Who seals derives the header from key and salt; another one is taken from segment 0.
+        # A writer derives the header from key and salt; a different header is read from segment 0.
         header = stream.StreamSealer(self._key, self._bound_to, self.content.salt).header
         self._opener = stream.StreamOpener(self._key, self._bound_to, header)
         self._header = header
@@ -39,23 +39,25 @@ class SealedContent:
 
     @property
     def is_small(self) -> bool:
-        """Tell whether it comes at once with others, and not as a stream of segments."""
+        """Return whether the server sends it together with other small files, not as a stream."""
         return self.content.sealed_size <= MAX_INLINE_BLOB
 
     def segment_at(self, offset: int) -> tuple[int, int]:
-        """Return the segment that has byte `offset`, and where in it that byte is."""
+        """Return the segment that contains byte `offset`, and the byte's position in it."""
         if offset < stream.FIRST_PLAIN:
             return 0, offset
         index, within = divmod(offset - stream.FIRST_PLAIN, stream.OTHER_PLAIN)
         return index + 1, within
 
     def open(self, index: int, segment: memoryview) -> memoryview:
-        """Return a segment's plaintext; `IntegrityError` unless it is what was sealed and signed.
+        """Return a segment's plaintext; raise `IntegrityError` unless it is authentic.
 
-        A segment under an unusual header opens only after segment 0, which has it.
+        A segment under an unusual header opens only after segment 0, which contains the header.
         """
         if len(segment) != min(SEGMENT_SIZE, self.content.sealed_size - index * SEGMENT_SIZE):
-            raise IntegrityError("The server sent a segment of another size than was signed.")
+            raise IntegrityError(
+                "The server sent a segment whose size differs from the signed size."
+            )
         if index == 0 and bytes(segment[: stream.HEADER_SIZE]) != self._header:
             self._header = bytes(segment[: stream.HEADER_SIZE])
             self._opener = stream.StreamOpener(self._key, self._bound_to, self._header)
@@ -71,6 +73,6 @@ class SealedContent:
         leaves = [self._leaves[index] for index in range(self.segments)]
         root = integrity.root(self.content.salt, leaves, self.content.sealed_size)
         if not crypto.equal(root, self.content.root):
-            self._leaves.clear()  # nothing of it is believed: it is all to be read again
+            self._leaves.clear()  # trust none of the segments: all must be read again
             raise IntegrityError(f"'{self._name}' does not have the salted hash that was signed.")
         self._is_whole = True

@@ -1,6 +1,6 @@
-"""Changes of folders: what SFTP clients ask for, as commits to a sealed tree.
+"""Changes to folders that SFTP clients request, as commits to a sealed tree.
 
-Each function runs in the thread of the session that it is given, and looks at what is there itself.
+Each function runs in the thread of its session, and looks up the current state itself.
 """
 
 from __future__ import annotations
@@ -26,15 +26,14 @@ from fsproto.sealed.manifest import Metadata, Mode, described
 
 
 class Edits:
-    """Makes changes; only the thread of the session that it is given uses it."""
+    """Changes to the tree; only the session's thread may use it."""
 
     def __init__(self, walker: PathLookup, ui: Ui) -> None:
-        """Take what finds nodes, and whom to tell of what concerns sharing."""
         self._walker = walker
         self._ui = ui
 
     def make_folder(self, session: Session, place: GatewayPath) -> None:
-        """Make a folder; `ExistsError` if something is there."""
+        """Make a folder; raise `ExistsError` if the path exists."""
         folder, name = self._free(session, place)
         changes = Committer(session.tree)
         changes.make_folder(folder.keyed, name, time.time_ns())
@@ -42,9 +41,11 @@ class Edits:
         self._walker.forget(place)
 
     def make_link(self, session: Session, place: GatewayPath, target: bytes) -> None:
-        """Make a symbolic link; `ExistsError` if something is there."""
+        """Make a symbolic link; raise `ExistsError` if the path exists."""
         if not 0 < len(target) <= MAX_LINK_TARGET or 0 in target:
-            raise InvalidNameError(f"A symbolic link leads to 1 to {MAX_LINK_TARGET} bytes.")
+            raise InvalidNameError(
+                f"The target of a symbolic link must have 1 to {MAX_LINK_TARGET} bytes."
+            )
         folder, name = self._free(session, place)
         node = new_node(os.urandom)
         sealing = FileEncryption.new(node.node, 1)
@@ -59,7 +60,7 @@ class Edits:
         self._walker.forget(place)
 
     def remove(self, session: Session, place: GatewayPath, *, folder: bool) -> None:
-        """Remove a file, or with `folder` a folder that is empty."""
+        """Remove a file, or with `folder` an empty folder."""
         found, above = self._changeable(session, place)
         if found.is_folder != folder:
             raise ConflictError(f"'{place}' is {'not ' if folder else ''}a folder.")
@@ -73,9 +74,9 @@ class Edits:
     def rename(
         self, session: Session, old: GatewayPath, new: GatewayPath, *, replacing: bool
     ) -> None:
-        """Move something; with `replacing`, in place of what is there as POSIX has it.
+        """Move a file or folder; with `replacing`, replace the target as POSIX `rename` does.
 
-        A file takes the place of a file, a folder that of an empty folder.
+        A file replaces a file; a folder replaces an empty folder.
         """
         found, _ = self._changeable(session, old)
         self._must_be_changeable(new)
@@ -94,12 +95,12 @@ class Edits:
         try:
             move(session, self._ui, found, folder=folder, name=new.name, replaced=there)
         finally:
-            self._walker.forget_all()  # keys may have changed on the way
+            self._walker.forget_all()  # the move may have changed keys
 
     def describe(
         self, session: Session, place: GatewayPath, *, mtime_ns: int | None, mode: Mode | None
     ) -> None:
-        """Give a file or folder another time, and a file another mode."""
+        """Set the time of a file or folder, and the mode of a file."""
         found, above = self._changeable(session, place)
         was = found.metadata
         now = replace_metadata(was, mtime_ns, mode if found.kind == "file" else None)
@@ -113,7 +114,7 @@ class Edits:
     # --- finding
 
     def _free(self, session: Session, place: GatewayPath) -> tuple[TreeNode, str]:
-        """Return the folder and the name of a place where nothing is yet."""
+        """Return the folder and the name for a path that does not exist yet."""
         self._must_be_changeable(place)
         self._walker.forget(place)
         at, node = self._walker.reach(session, place, follow=False)
@@ -122,7 +123,7 @@ class Edits:
         return self._walker.find(session, at.parent, follow=True).folder(), at.name
 
     def _changeable(self, session: Session, place: GatewayPath) -> tuple[TreeNode, TreeNode]:
-        """Return what is at a place as it is now, a link as itself, and its folder."""
+        """Return the current node at a path and its folder; a link is not followed."""
         self._must_be_changeable(place)
         self._walker.forget(place)
         node: GatewayNode = self._walker.find(session, place, follow=False)
@@ -137,6 +138,6 @@ class Edits:
 
 
 def replace_metadata(was: Metadata, mtime_ns: int | None, mode: Mode | None) -> Metadata:
-    """Return metadata with another time and mode, where there are any."""
+    """Return metadata with the time and mode replaced where they are given."""
     time_ns = was.mtime_ns if mtime_ns is None else mtime_ns
     return described(was, time_ns, was.mode if mode is None else mode)

@@ -1,4 +1,4 @@
-"""Content that comes whole: small files, and where symbolic links lead."""
+"""Content that is received in one piece: small files and targets of symbolic links."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from fsproto.messages.files import Fetch, Fetched
 
 
 def contents_of(session: Session, file: TreeNode) -> SealedContent:
-    """Return a file's content, who signed it being checked; nothing of it is asked for."""
+    """Return a file's content after its signature was verified; does not request any data."""
     session.tree.authors.check_manifest(file.manifest)
     return SealedContent(file)
 
 
 def fetched(session: Session, contents: SealedContent) -> memoryview:
-    """Return all of a small file; `ConflictError` if it was replaced meanwhile."""
+    """Return all of a small file; raise `ConflictError` if it was replaced concurrently."""
     ask = Fetch([files.Content(contents.node, contents.content.root)])
     blobs = session.persistence.run(lambda: session.connection.call(ask, Fetched)).blobs
     if len(blobs) != 1:
-        raise RemoteProtocolError("The server sent more files than were asked for.")
+        raise RemoteProtocolError("The server sent more files than the client requested.")
     if blobs[0] is None:
-        raise ConflictError("The file was replaced or removed meanwhile.")
+        raise ConflictError("The file was replaced or removed while it was read.")
     return contents.open(0, memoryview(blobs[0]))
 
 
 def link_target(session: Session, link: TreeNode) -> str:
-    """Return where a symbolic link leads, as its author wrote it."""
+    """Return the target of a symbolic link, as its author wrote it."""
     contents = contents_of(session, link)
     if not 0 < contents.size <= MAX_LINK_TARGET:
-        raise IntegrityError(f"The symbolic link '{link.path}' holds what no link can.")
+        raise IntegrityError(f"The symbolic link '{link.path}' has an invalid target.")
     return bytes(fetched(session, contents)).decode("utf-8", "surrogateescape")

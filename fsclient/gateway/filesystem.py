@@ -1,8 +1,8 @@
-"""A sealed tree as a file system for one client: paths, and what is open.
+"""A sealed tree as a file system for one client: paths and open files.
 
-Nothing of SSH is known here. Any thread of the client's may call; looking and changing goes through
-the one desk that has the tree. A file that the client writes is seen by it at once, by everybody
-else when it has become a version.
+This module does not depend on SSH. Any thread of the client may call it; lookups and changes use
+the one worker that owns the tree. The client sees the file that it writes at once; all others see
+it after it was published as a version.
 """
 
 from __future__ import annotations
@@ -26,28 +26,27 @@ from fsproto.messages.account import Status as AccountStatus
 
 
 class Filesystem:
-    """What one client sees and does."""
+    """The file system of one client."""
 
     def __init__(self, house: Backend) -> None:
-        """Begin with nothing open."""
         self._house = house
         self.opened = OpenFiles(house)
 
     # --- looking
 
     def facts(self, place: GatewayPath, *, follow: bool = True) -> FileAttributes:
-        """Return what is at a place; `NotFoundError` if nothing is."""
+        """Return the attributes of a path; raise `NotFoundError` if it does not exist."""
         writing = self.opened.written_at(place)
         if writing is None:
             find = self._house.walker.find
             node = self._house.look(lambda session: find(session, place, follow=follow))
-            writing = self.opened.written_at(node.place)  # a link may have led to it
+            writing = self.opened.written_at(node.place)  # the path may be a link to it
             if writing is None:
                 return facts_of(node)
         return facts_of_writing(writing)
 
     def facts_of(self, handle: Handle) -> FileAttributes:
-        """Return what is told of an open file, or of a folder that is listed."""
+        """Return the attributes of an open file or of a folder that is being listed."""
         match handle:
             case WriteHandle():
                 return facts_of_writing(handle.writing)
@@ -56,13 +55,13 @@ class Filesystem:
         return self.facts(handle.place)
 
     def canonical(self, place: GatewayPath) -> GatewayPath:
-        """Return a place with the links on its way resolved, as far as there is anything."""
+        """Return a path with its links resolved, as far as the path exists."""
         with suppress(NotFoundError):
             return self._house.look(lambda s: self._house.walker.reach(s, place, follow=True))[0]
         return place
 
     def listing(self, place: GatewayPath) -> list[tuple[str, FileAttributes]]:
-        """Return everything in a folder, last name first; `NotFoundError` if there is none."""
+        """Return a folder's entries, last name first; raise `NotFoundError` if it is missing."""
 
         def look(session: Session) -> tuple[GatewayPath, list[GatewayNode]]:
             folder = self._house.walker.find(session, place, follow=True)
@@ -76,7 +75,7 @@ class Filesystem:
         return sorted(found.items(), reverse=True)
 
     def link_target(self, place: GatewayPath) -> str:
-        """Return where a symbolic link leads."""
+        """Return the target of a symbolic link."""
 
         def look(session: Session) -> str:
             node = self._house.walker.find(session, place, follow=False)
@@ -87,7 +86,7 @@ class Filesystem:
         return self._house.look(look)
 
     def account(self) -> AccountStatus:
-        """Return what the server says of one's account."""
+        """Return the status of the user's account from the server."""
 
         def ask(session: Session) -> AccountStatus:
             return session.connection.call(GetStatus(), AccountStatus)
@@ -96,7 +95,7 @@ class Filesystem:
 
     @property
     def read_only(self) -> bool:
-        """Tell whether nothing can be changed."""
+        """Return whether the gateway is read-only."""
         return self._house.read_only
 
     # --- changing
@@ -112,7 +111,7 @@ class Filesystem:
         self._house.change(partial(self._house.changer.make_link, place=place, target=target))
 
     def remove(self, place: GatewayPath, *, folder: bool = False) -> None:
-        """Remove a file; or a folder that is empty, which one that is written into is not."""
+        """Remove a file or an empty folder; one with a file that is being written is not empty."""
         self._house.must_be_writable()
         self.opened.settle(place)
         if folder and self.opened.written_in(place):
@@ -122,16 +121,18 @@ class Filesystem:
             self._house.change(partial(self._house.changer.remove, place=place, folder=folder))
 
     def rename(self, old: GatewayPath, new: GatewayPath, *, replacing: bool) -> None:
-        """Move something; a file that is open is written at its new place."""
+        """Move a file or folder; an open file is published at its new path."""
         self._house.must_be_writable()
         self.opened.settle(old)
         self.opened.settle(new)
         if self.opened.written_below(old):
-            raise ConflictError(f"Something in '{old}' is being written.")
+            raise ConflictError(f"A file in '{old}' is being written.")
         if old != new and self.opened.written_at(new) is not None:
             raise ConflictError(f"'{new}' is being written.")
         writing = self.opened.written_at(old)
-        if writing is not None and writing.base is None:  # it is not there yet: it is made now
+        if (
+            writing is not None and writing.base is None
+        ):  # the file does not exist on the server yet: create it now
             self._house.publisher.publish(writing)
         move = self._house.changer.rename
         self._house.change(partial(move, old=old, new=new, replacing=replacing))
@@ -143,7 +144,7 @@ class Filesystem:
     def set_attributes(
         self, place: GatewayPath, wanted: Attributes, *, follow: bool = True
     ) -> None:
-        """Set time and rights of a file or folder, as far as any are kept, and a file's size."""
+        """Set time and permissions as far as fsd stores them, and a file's size."""
         self._house.must_be_writable()
         if follow:
             place = self.canonical(place)
@@ -161,7 +162,7 @@ class Filesystem:
             self._house.change(partial(change, place=place, mtime_ns=mtime_ns, mode=mode))
 
     def set_attributes_of(self, handle: Handle, wanted: Attributes) -> None:
-        """Set time, rights and size of what is open."""
+        """Set time, permissions and size of an open file."""
         if isinstance(handle, WriteHandle) and handle.writes:
             describe(handle.writing, wanted)
         else:

@@ -1,4 +1,4 @@
-"""A gateway from its parts; the one place that knows them all."""
+"""Assembly of a gateway from its parts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fsproto.link import Address
 
 @dataclass(frozen=True)
 class Gateway:
-    """A gateway, and what there is to know about it."""
+    """A running gateway with its keys and address."""
 
     server: GatewayServer
     house: Backend
@@ -38,10 +38,10 @@ def running(
     allow_remote: bool = False,
     aside: bool = False,
 ) -> Iterator[Gateway]:
-    """Give a gateway that listens and is logged in; `serve` it. All of it ends with the block.
+    """Yield a gateway that listens and is logged in; call `serve`. It closes with the block.
 
-    One-time password and passphrase are asked for before the block begins. Beside another gateway
-    of the same profile, one that is `aside` leaves that one's configuration files alone.
+    It asks for one-time password and passphrase before the block starts. With `aside`, it does
+    not overwrite the configuration files of another gateway of the same profile.
     """
     listener = listen(address, allow_remote=allow_remote)
     try:

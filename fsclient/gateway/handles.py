@@ -1,4 +1,4 @@
-"""What a client has open: files that it reads, files that it writes, listings."""
+"""Open handles of a client: files that it reads, files that it writes, listings."""
 
 from __future__ import annotations
 
@@ -17,26 +17,25 @@ from fsproto.errors import FsError, NotAllowedError
 
 
 class BadHandleError(FsError):
-    """That handle is not open."""
+    """The handle is not open."""
 
 
 class SerialQueue:
-    """Things that are done one after the other, by whichever thread of some is free."""
+    """A queue of tasks that run one after the other, on any free thread of a pool."""
 
     def __init__(self) -> None:
-        """Begin with nothing to do."""
         self._left: deque[Callable[[], None]] = deque()
         self._busy = False
         self._lock = threading.Lock()
 
     @property
     def busy(self) -> bool:
-        """Tell whether something is being done."""
+        """Return whether a task is running."""
         with self._lock:
             return self._busy
 
     def take(self, work: Callable[[], None], threads: Executor) -> None:
-        """Have something done when its turn comes."""
+        """Add a task to the queue."""
         with self._lock:
             self._left.append(work)
             if self._busy:
@@ -56,18 +55,18 @@ class SerialQueue:
 
 @dataclass(eq=False)
 class ReadHandle:
-    """A file that is read, as it was when it was opened."""
+    """A file open for reading, in the version that was current when it was opened."""
 
     place: GatewayPath
     reading: ReadStream
     facts: FileAttributes
     turns: SerialQueue = field(default_factory=SerialQueue)
-    """Pieces that are asked for come in this order."""
+    """Reads are answered in the order of their requests."""
 
 
 @dataclass(eq=False)
 class WriteHandle:
-    """A file that is written, or read while it is."""
+    """A file open for writing, or for reading while it is written."""
 
     place: GatewayPath
     writing: OpenWrite
@@ -76,7 +75,7 @@ class WriteHandle:
     appends: bool
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
-        """Write; where the handle appends, the offset counts for nothing."""
+        """Write data; a handle opened for appending ignores the offset."""
         if not self.writes:
             raise NotAllowedError("The file was not opened for writing.")
         self.writing.write(None if self.appends else offset, data)
@@ -84,7 +83,7 @@ class WriteHandle:
 
 @dataclass(eq=False)
 class Listing:
-    """A folder that is listed: what is left of it to be told."""
+    """An open folder listing: the entries that were not sent yet."""
 
     place: GatewayPath
     left: list[tuple[str, FileAttributes]] = field(repr=False)
@@ -94,28 +93,27 @@ Handle = ReadHandle | WriteHandle | Listing
 
 
 class Handles:
-    """All of one client's, by the names it knows them by."""
+    """All handles of one client, by their names in the protocol."""
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._open: dict[bytes, Handle] = {}
         self._last = 0
         self._lock = threading.Lock()
 
     def add(self, make: Callable[[], Handle]) -> bytes:
-        """Open something, unless too much is open already; return its name."""
+        """Open a handle, unless too many are open; return its name."""
         with self._lock:
             if len(self._open) >= MAX_HANDLES:
                 raise FsError(f"More than {MAX_HANDLES} files are open.")
         handle = make()
         with self._lock:
-            self._last += 1  # no name is given twice: one that was closed stays closed
+            self._last += 1  # names are never reused: a closed handle stays closed
             name = self._last.to_bytes(8, "big")
             self._open[name] = handle
         return name
 
     def get(self, name: bytes) -> Handle:
-        """Return what a name stands for; `BadHandleError` if it is closed, or never was open."""
+        """Return the handle of a name; raise `BadHandleError` if it is not open."""
         with self._lock:
             found = self._open.get(name)
         if found is None:
@@ -123,7 +121,7 @@ class Handles:
         return found
 
     def remove(self, name: bytes) -> Handle:
-        """Return what a name stood for, which it does no longer."""
+        """Remove the handle of a name and return it."""
         with self._lock:
             found = self._open.pop(name, None)
         if found is None:
@@ -131,7 +129,7 @@ class Handles:
         return found
 
     def clear(self) -> list[Handle]:
-        """Return all that is still open, and forget it."""
+        """Remove and return all open handles."""
         with self._lock:
             left = list(self._open.values())
             self._open.clear()

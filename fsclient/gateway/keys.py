@@ -1,11 +1,11 @@
-"""The gateway's two key pairs: by one it is known to programs, with the other they are let in.
+"""The gateway's two key pairs: its host key, and the key with which programs log in.
 
     gateway/host_key     the gateway's Ed25519 key         gateway/known_hosts  its public half
-    gateway/client_key   what programs log in with         gateway/client_key.pub
+    gateway/client_key   the key to log in with           gateway/client_key.pub
 
-They are made once, in the profile's folder (0600 in 0700), in OpenSSH's format: PROTOCOL.key of
-OpenSSH. They open the gateway on this machine and nothing else; whoever can read them can read the
-sealed identity beside them as well.
+They are generated once, in the profile (0600 in 0700), in OpenSSH's format: PROTOCOL.key of
+OpenSSH. They give access only to the gateway on this machine; a process that can read them can
+also read the sealed identity in the same profile.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fsclient.profile import make_private_folder, write_private
 from fsproto import crypto
 
 ALIAS = "fs-gateway"
-"""What the gateway is called in files that OpenSSH reads, whatever port it listens on."""
+"""The gateway's host alias in OpenSSH's files, the same for every port."""
 _KIND = b"ssh-ed25519"
 _MAGIC = b"openssh-key-v1\0"
 _LINE = 70
@@ -29,7 +29,7 @@ _LINE = 70
 
 @dataclass(frozen=True)
 class GatewayKeys:
-    """Where the files are."""
+    """The paths of the key files."""
 
     folder: Path
 
@@ -45,7 +45,7 @@ class GatewayKeys:
 
     @property
     def client_public(self) -> Path:
-        """Its public half: the one key that is let in."""
+        """Its public half: the only key that the gateway accepts."""
         return self.folder / "client_key.pub"
 
     @property
@@ -55,12 +55,12 @@ class GatewayKeys:
 
     @property
     def staging(self) -> Path:
-        """Where files are kept, sealed, while they are written."""
+        """The folder for sealed files that are being written."""
         return self.folder / "staging"
 
 
 def ensure_keys(profile_folder: Path) -> GatewayKeys:
-    """Return the keys of a profile; they are made where there are none yet."""
+    """Return the keys of a profile; generate them if they do not exist."""
     keys = GatewayKeys(profile_folder / "gateway")
     with local_errors(keys.folder):
         make_private_folder(keys.folder)
@@ -77,7 +77,7 @@ def public_blob(path: Path) -> bytes:
 
 
 def fingerprint(path: Path) -> str:
-    """Return `SHA256:…` of a `.pub` file, as programs show it when they meet the key."""
+    """Return `SHA256:…` of a `.pub` file, as programs show it on first contact."""
     return crypto.fingerprint(public_blob(path))
 
 
@@ -87,14 +87,14 @@ def _ensure(private: Path, public: Path) -> None:
             return
     key = crypto.SigningKey(os.urandom(crypto.KEY_SIZE))
     blob = _string(_KIND) + _string(key.public)
-    # The public half comes first: where it lacks its private one, both are made anew.
+    # The public half is written first: if its private half is missing, both are generated again.
     write_private(public, f"{_KIND.decode()} {base64.b64encode(blob).decode()} {ALIAS}\n".encode())
     write_private(private, _armoured(_packed(key, blob)))
 
 
 def _packed(key: crypto.SigningKey, blob: bytes) -> bytes:
-    """Return a private key as PROTOCOL.key has it, without a passphrase."""
-    check = os.urandom(4) * 2  # by which one that was decrypted is told from noise
+    """Return a private key in the format of PROTOCOL.key, without a passphrase."""
+    check = os.urandom(4) * 2  # shows a reader that decryption succeeded
     inner = check + blob + _string(key.seed + key.public) + _string(ALIAS.encode())
     inner += bytes(range(1, -len(inner) % 8 + 1))
     none = _string(b"none") + _string(b"none") + _string(b"")

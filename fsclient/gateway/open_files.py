@@ -27,7 +27,6 @@ class OpenFiles:
     """One client's; any of its threads may call."""
 
     def __init__(self, house: Backend) -> None:
-        """Begin with none."""
         self._house = house
         self._writings: dict[GatewayPath, OpenWrite] = {}
         self._change = threading.Condition()
@@ -45,7 +44,7 @@ class OpenFiles:
             return [one for one in self._writings.values() if one.place.parent == folder]
 
     def written_below(self, folder: GatewayPath) -> bool:
-        """Tell whether something is being written in a folder or further down."""
+        """Return whether something is being written in a folder or further down."""
         with self._change:
             return any(one != folder and one.within(folder) for one in self._writings)
 
@@ -189,7 +188,7 @@ class OpenFiles:
             self._publish(handle.writing)
 
     def waits_at_close(self, handle: Handle) -> bool:
-        """Tell whether closing has more to do than to forget; it then begins with this answer."""
+        """Return whether closing has more to do than to forget; it then begins with this answer."""
         if not isinstance(handle, WriteHandle) or not handle.writes:
             return False
         with self._change:

@@ -93,7 +93,7 @@ class OpenWrite:
 
     @property
     def is_early(self) -> bool:
-        """Tell whether it could be sent while it is written, and has not begun to be."""
+        """Return whether it could be sent while it is written, and has not begun to be."""
         return self.fresh and self.early is None and self._solid >= EARLY
 
     def read(self, offset: int, length: int) -> bytes:
@@ -184,7 +184,6 @@ class WrittenSource:
     """A `Readable` of what is written, for a `Sending`."""
 
     def __init__(self, writing: OpenWrite) -> None:
-        """Begin at the beginning."""
         self._writing = writing
         self.at = 0
         """Up to where it was read."""

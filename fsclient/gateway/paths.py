@@ -37,12 +37,12 @@ class GatewayPath:
 
     @property
     def is_sharers(self) -> bool:
-        """Tell whether it is the folder of those who share."""
+        """Return whether it is the folder of those who share."""
         return self.parts == (SHARED,)
 
     @property
     def is_fixed(self) -> bool:
-        """Tell whether nobody has made it, so that nobody can change it either."""
+        """Return whether nobody has made it, so that nobody can change it either."""
         return not self.parts or (self.parts[0] == SHARED and len(self.parts) <= 2)  # noqa: PLR2004
 
     def child(self, name: str) -> GatewayPath:
@@ -50,7 +50,7 @@ class GatewayPath:
         return GatewayPath((*self.parts, name))
 
     def within(self, folder: GatewayPath) -> bool:
-        """Tell whether it is that folder or lies somewhere under it."""
+        """Return whether it is that folder or lies somewhere under it."""
         return self.parts[: len(folder.parts)] == folder.parts
 
     def remote(self) -> RemotePath:

@@ -32,7 +32,6 @@ class Publisher:
     """Makes versions of what was written."""
 
     def __init__(self, desks: SessionPool, walker: PathLookup, ui: Ui) -> None:
-        """Take who sends and commits, what finds nodes, and whom to tell."""
         self._desks = desks
         self._walker = walker
         self._progress = Progress(ui, "put", "put")

@@ -29,7 +29,6 @@ class ReadStream:
     """One file that is being read, by any thread; `close` it."""
 
     def __init__(self, contents: SealedContent, desks: SessionPool) -> None:
-        """Take what is read, and who gets it; asks for nothing yet."""
         self._contents = contents
         self._desks = desks
         self._change = threading.Condition()
@@ -50,7 +49,7 @@ class ReadStream:
         return self._contents.size
 
     def has(self, offset: int, length: int) -> bool:
-        """Tell whether a piece can be had without waiting."""
+        """Return whether a piece can be had without waiting."""
         if offset >= self.size or not length:
             return True
         first, _ = self._contents.segment_at(offset)

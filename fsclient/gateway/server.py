@@ -80,7 +80,6 @@ class GatewayServer:
     """Accepts connections until it is closed."""
 
     def __init__(self, house: Backend, keys: GatewayKeys, listener: socket.socket) -> None:
-        """Take what is served, the keys, and where to listen."""
         silence_paramiko()
         self._house = house
         self._host_key = paramiko.Ed25519Key.from_private_key_file(str(keys.host_key))
@@ -146,7 +145,6 @@ class GatewayConnection:
     def __init__(
         self, house: Backend, host_key: paramiko.PKey, let_in: bytes, connection: socket.socket
     ) -> None:
-        """Take what is served, our key and theirs, and the connection; says nothing yet."""
         self._house = house
         self._host_key = host_key
         self._let_in = let_in
@@ -242,7 +240,6 @@ class _Rules(paramiko.ServerInterface):  # type: ignore[misc]
     """What paramiko asks: who may log in, and what may be opened."""
 
     def __init__(self, guest: GatewayConnection, let_in: bytes) -> None:
-        """Take whose connection it is, and the key that is let in."""
         self._guest = guest
         self._let_in = let_in
 

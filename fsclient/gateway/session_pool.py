@@ -79,7 +79,6 @@ class Worker:
     """One session and its thread; both begin with the first thing to do."""
 
     def __init__(self, sessions: SessionFactory, name: str) -> None:
-        """Take where the session comes from, and what to call the thread."""
         self._sessions = sessions
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._session: Session | None = None
@@ -131,7 +130,6 @@ class SessionPool:
     """All desks of one gateway."""
 
     def __init__(self, sessions: SessionFactory) -> None:
-        """Take where sessions come from; opens none yet."""
         self._sessions = sessions
         self.tree = Worker(sessions, "tree")
         self._free: list[Worker] = []
@@ -169,7 +167,7 @@ class SessionPool:
 
     @property
     def crowded(self) -> bool:
-        """Tell whether all of them are in use."""
+        """Return whether all of them are in use."""
         with self._change:
             return not self._free and len(self._movers) >= MOVERS
 

@@ -61,7 +61,6 @@ class Extensions:
     """The extensions of one conversation."""
 
     def __init__(self, filesystem: Filesystem, handles: Handles) -> None:
-        """Take what is served and what is open."""
         self._files = filesystem
         self._handles = handles
         self._known: dict[str, Callable[[Fields], Work]] = {

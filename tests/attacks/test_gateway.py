@@ -188,7 +188,7 @@ def test_a_handle_is_of_no_use_once_it_is_closed(raw):
         (Request.READDIR, b""),
     ):
         status, sentence = raw.status(kind, string(handle), rest)
-        assert (status, sentence) == (StatusCode.FAILURE, "That handle is not open.")
+        assert (status, sentence) == (StatusCode.FAILURE, "The handle is not open.")
     for name in (b"", b"x", b"\xff" * 256):
         assert raw.status(Request.CLOSE, string(name))[0] == StatusCode.FAILURE
 

@@ -233,5 +233,5 @@ def test_a_link_that_cannot_be_one_is_refused_and_the_rest_is_got(ground, target
         uploader.flush()
         uploader.close()
     for way in WAYS:
-        assert "holds what no link can" in ground.get(*way).fails(SECURITY)
+        assert "has an invalid target" in ground.get(*way).fails(SECURITY)
         assert sorted(path.name for path in (ground.into / "tree").iterdir()) == ["fine", "zz"]

@@ -100,7 +100,7 @@ def link_made(path: Path, mtime_ns: int) -> Iterator[_Target]:
     yield target
     if not 0 < len(target) <= MAX_LINK_TARGET or 0 in target:
         raise IntegrityError(
-            f"The symbolic link for the local '{for_terminal(str(path))}' holds what no link can."
+            f"The symbolic link for the local '{for_terminal(str(path))}' has an invalid target."
         )
     _must_be_replaceable(path)
     temporary = path.parent / passing_name()
