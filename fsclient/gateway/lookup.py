@@ -1,7 +1,7 @@
-"""From the gateway's paths to verified nodes, through symbolic links where there are any.
+"""Lookup of the gateway's paths: from a path to a verified node, through symbolic links.
 
-A link is resolved inside the gateway's own tree: `/` in it is the top of that, so none leads to the
-disk of this machine. What was seen a moment ago is not asked for again: programs look at each file
+A link is resolved inside the gateway's tree: `/` is the top of that tree, so no link leads to the
+disk of this machine. Results are cached for a short time, because programs look at each file
 several times in a row, and at the folders above it each time.
 """
 
@@ -20,43 +20,43 @@ from fsclient.tree.shared_with_me import RefusedShare
 from fsproto.errors import InvalidNameError, NotFoundError
 
 FRESH_S = 1.0
-"""Seconds for which something is taken to be as it was seen."""
+"""Seconds for which a lookup result is cached."""
 _MOST_LINKS = 40
-"""Links on one path, as Linux has it."""
+"""The most symbolic links on one path, as on Linux."""
 _MOST_KNOWN = 50_000
 
 
 @dataclass(frozen=True)
 class GatewayNode:
-    """What is at a place."""
+    """A node at a path of the gateway."""
 
     place: GatewayPath
     found: TreeNode | None
-    """None for the folder of those who share, which is in nobody's tree."""
+    """None for `/@shared`, which is in no user's tree."""
 
     @property
     def kind(self) -> str:
-        """What it is: `folder`, `file` or `symlink`."""
+        """The kind of node: `folder`, `file` or `symlink`."""
         return self.found.kind if self.found is not None else "folder"
 
     def folder(self) -> TreeNode:
-        """Return a folder that things can be in; `NotFoundError` for what is none."""
+        """Return the node as a folder; raise `NotFoundError` if it is not a folder of a tree."""
         if self.found is None or not self.found.is_folder:
-            raise NotFoundError(f"'{self.place}' is not a folder of anybody's.")
+            raise NotFoundError(f"'{self.place}' is not a folder of any user.")
         return self.found
 
 
 class PathLookup:
-    """Finds nodes; only the thread of the session that it is given uses it."""
+    """A cached lookup of nodes; only the session's thread may use it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Know nothing; `clock` gives seconds."""
+        """`clock` returns seconds."""
         self._clock = clock
         self._known: dict[GatewayPath, tuple[float, GatewayNode]] = {}
         self._shares_asked = -FRESH_S
 
     def find(self, session: Session, place: GatewayPath, *, follow: bool) -> GatewayNode:
-        """Return what is at a place; `follow` says whether a link there is followed, too."""
+        """Return the node at a path; with `follow`, also follow a link at its end."""
         at, node = self.reach(session, place, follow=follow)
         if node is None:
             raise NotFoundError(f"There is no '{at}'.")
@@ -65,9 +65,9 @@ class PathLookup:
     def reach(
         self, session: Session, place: GatewayPath, *, follow: bool
     ) -> tuple[GatewayPath, GatewayNode | None]:
-        """Return where a path leads, links resolved, and what is there, if anything.
+        """Return a path with its links resolved, and the node there, if it exists.
 
-        Raises `NotFoundError` if there is not even a folder that it could be in.
+        Raises `NotFoundError` if its parent folder does not exist either.
         """
         here, left, links = self._top(session), deque(place.parts), 0
         while left:
@@ -90,15 +90,15 @@ class PathLookup:
         return here.place, here
 
     def inside(self, session: Session, node: GatewayNode) -> list[GatewayNode]:
-        """Return everything in a folder, by name."""
+        """Return the nodes in a folder, sorted by name."""
         place = node.place
         if place.is_sharers:
             owners = self._sharers(session)
             return [self._note(self._head(session, place, owner)) for owner in sorted(owners)]
         if place.parts[:1] == (SHARED,):
-            self._look_at_shares_anew(session)
+            self._refresh_shares(session)
         children = session.tree.children(node.folder())
-        # What heads somebody's shares names each by where it is, not by what its owner calls it.
+        # The top of another user's shares names each by its path, not by the owner's name for it.
         nodes = [GatewayNode(place.child(child.path.name), child) for child in children]
         nodes = [self._note(one) for one in nodes]
         if not place.parts:
@@ -108,13 +108,13 @@ class PathLookup:
         return nodes
 
     def forget(self, *places: GatewayPath) -> None:
-        """Look anew at places and what lies under them, since they were changed."""
+        """Remove changed paths and everything below them from the cache."""
         for place in places:
             for known in [known for known in self._known if known.within(place)]:
                 del self._known[known]
 
     def forget_all(self) -> None:
-        """Look anew at everything."""
+        """Clear the cache."""
         self._known.clear()
         self._shares_asked = -FRESH_S
 
@@ -136,27 +136,27 @@ class PathLookup:
             except (NotFoundError, InvalidNameError):
                 return None
         if place.parts[:1] == (SHARED,):
-            self._look_at_shares_anew(session)
+            self._refresh_shares(session)
         found = session.tree.look(here.folder(), [name])[name]
         return None if found is None else self._note(GatewayNode(place, found))
 
     def _head(self, session: Session, sharers: GatewayPath, owner: str) -> GatewayNode:
-        """Return what heads everything that somebody shares."""
+        """Return the top folder of everything that a user shares."""
         if owner == session.identity.user:
-            raise NotFoundError("One's own tree is at the top.")
-        self._look_at_shares_anew(session)
+            raise NotFoundError("Your own tree is at '/', not below '/@shared'.")
+        self._refresh_shares(session)
         remote = sharers.child(owner).remote()
         head = session.persistence.run(lambda: session.tree.shared.head(remote.owner or ""))
         return GatewayNode(sharers.child(owner), head)
 
     def _sharers(self, session: Session) -> set[str]:
-        """Return who shares something that can be opened."""
+        """Return the users who share something that this client can open."""
         everything = session.persistence.run(session.tree.shared.everything)
         opened = [one for one in everything if not isinstance(one, RefusedShare)]
         return {members.body.owner for members, top in opened if top is not None}
 
-    def _look_at_shares_anew(self, session: Session) -> None:
-        """Ask for what others share, if that was last done more than a moment ago."""
+    def _refresh_shares(self, session: Session) -> None:
+        """Request the shares of other users again, if the last request is too old."""
         now = self._clock()
         if now - self._shares_asked >= FRESH_S:
             self._shares_asked = now
@@ -173,4 +173,4 @@ def _led_to(session: Session, link: TreeNode, folder: GatewayPath) -> GatewayPat
     try:
         return place_of(link_target(session, link), folder)
     except InvalidNameError:
-        raise NotFoundError(f"The symbolic link '{link.path}' leads nowhere.") from None
+        raise NotFoundError(f"The symbolic link '{link.path}' has no valid target.") from None

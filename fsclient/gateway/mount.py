@@ -26,14 +26,14 @@ _UNMOUNT = (("fusermount3", "-u"), ("fusermount", "-u"), ("umount",))
 def mounted(
     gateway: Gateway, folder: Path, *, read_only: bool
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Give an sshfs that has mounted the gateway on a folder; it is unmounted with the block.
+    """Yield an sshfs that has mounted the gateway on a folder; the end of the block unmounts it.
 
-    The gateway serves for as long. `NotFoundError` where there is no sshfs.
+    The gateway must serve in the meantime. Raises `NotFoundError` if sshfs is not installed.
     """
     program = shutil.which("sshfs")
     if program is None:
         raise NotFoundError(
-            "There is no sshfs on this machine, which makes the gateway a folder.",
+            "sshfs is not installed on this machine; mounting the gateway needs it.",
             hint="Install it (Debian: apt install sshfs), or use 'fsclient gateway' and another "
             "program.",
         )
@@ -41,14 +41,14 @@ def mounted(
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise ExistsError(
-                f"The folder '{for_terminal(str(folder))}' is not empty; what is in it would be "
-                "hidden.",
-                hint="Name an empty folder, or one that is not there yet.",
+                f"The folder '{for_terminal(str(folder))}' is not empty; the mount would "
+                "hide its files.",
+                hint="Name an empty folder, or a path that does not exist yet.",
             )
     threading.Thread(target=gateway.server.serve, name="gateway", daemon=True).start()
     config = gateway.files.ssh_config
     options = [*(("-o", "ro") if read_only else ())]
-    # `-f` stays in the foreground: sshfs ends with us.
+    # `-f` stays in the foreground: sshfs ends with this process.
     arguments = [program, "-f", "-F", str(config), *options, f"{ALIAS}:/", str(folder)]
     sshfs = subprocess.Popen(arguments, stdin=subprocess.DEVNULL)  # noqa: S603 - found above
     try:
@@ -67,9 +67,7 @@ def _wait_until_mounted(sshfs: subprocess.Popen[bytes], folder: Path) -> None:
         if os.path.ismount(folder):
             return
         time.sleep(_LOOKS_EVERY_S)
-    raise FsError(
-        f"sshfs could not mount on '{folder}'.", hint="What it said stands above this line."
-    )
+    raise FsError(f"sshfs could not mount on '{folder}'.", hint="See the messages of sshfs above.")
 
 
 def _unmount(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The files that one client has open: read as they were, or staged until they become a version."""
+"""The open files of one client: read in a fixed version, or staged until they are published."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ _NS = 1_000_000_000
 
 
 class OpenFiles:
-    """One client's; any of its threads may call."""
+    """The open files of one client; any of its threads may call."""
 
     def __init__(self, house: Backend) -> None:
         self._house = house
         self._writings: dict[GatewayPath, OpenWrite] = {}
         self._change = threading.Condition()
 
-    # --- what is being written
+    # --- files that are being written
 
     def written_at(self, place: GatewayPath) -> OpenWrite | None:
-        """Return what is being written at a place."""
+        """Return the file that is being written at a path."""
         with self._change:
             return self._writings.get(place)
 
     def written_in(self, folder: GatewayPath) -> list[OpenWrite]:
-        """Return what is being written right in a folder."""
+        """Return the files that are being written directly in a folder."""
         with self._change:
             return [one for one in self._writings.values() if one.place.parent == folder]
 
     def written_below(self, folder: GatewayPath) -> bool:
-        """Return whether something is being written in a folder or further down."""
+        """Return whether a file is being written in a folder or below it."""
         with self._change:
             return any(one != folder and one.within(folder) for one in self._writings)
 
     def forget(self, place: GatewayPath) -> OpenWrite | None:
-        """Note that a file that is being written was removed; return it."""
+        """Record that a file that is being written was removed; return it."""
         with self._change:
             writing = self._writings.pop(place, None)
         if writing is not None:
@@ -58,14 +58,14 @@ class OpenFiles:
         return writing
 
     def moved(self, writing: OpenWrite, new: GatewayPath, base: TreeNode | None) -> None:
-        """Note that a file that is being written is elsewhere, and goes out from this version."""
+        """Record that a file that is being written has a new path and the base version `base`."""
         with self._change:
             self._writings.pop(writing.place, None)
             self._writings[new] = writing
             writing.place, writing.base = new, base
 
     def settle(self, place: GatewayPath) -> None:
-        """Wait until what was closed at a place, or under it, has become a version or has not."""
+        """Wait until closed files at or below a path were published or have failed."""
         with self._change:
             while any(
                 one.closing and (one.place.within(place) or place.within(one.place))
@@ -78,9 +78,9 @@ class OpenFiles:
     def open(
         self, place: GatewayPath, flags: OpenFlag, wanted: Attributes | None = None
     ) -> ReadHandle | WriteHandle:
-        """Open a file; `NotFoundError` if it is not there and is not to be made.
+        """Open a file; raise `NotFoundError` if it does not exist and must not be created.
 
-        `wanted` is what it is to be like if it is made.
+        `wanted` has the attributes of a new file.
         """
         place = self._led_to(place)
         self.settle(place)
@@ -103,7 +103,7 @@ class OpenFiles:
         return handle
 
     def _led_to(self, place: GatewayPath) -> GatewayPath:
-        """Return where a file is opened: where a link leads, if there is one."""
+        """Return the path of the file to open; a link is followed."""
         if self.written_at(place) is not None:
             return place
         reach = self._house.walker.reach
@@ -143,7 +143,7 @@ class OpenFiles:
         )
         writing = OpenWrite(place, base, staged, fresh=reading is None, under=reading)
         with self._change:
-            known = self._writings.setdefault(place, writing)  # another may have been quicker
+            known = self._writings.setdefault(place, writing)  # another thread may have been faster
             return self._join(known, flags)
 
     def _join(self, writing: OpenWrite, flags: OpenFlag) -> WriteHandle:
@@ -159,18 +159,18 @@ class OpenFiles:
         return WriteHandle(writing.place, writing, reads=reads, writes=writes, appends=appends)
 
     def read(self, handle: Handle, offset: int, length: int) -> bytes:
-        """Return a piece of an open file; empty behind its end."""
+        """Return bytes of an open file; empty after its end."""
         match handle:
             case ReadHandle():
                 return handle.reading.read(offset, length)
             case WriteHandle(reads=True):
                 return handle.writing.read(offset, length)
-        raise NotAllowedError("That was not opened for reading.")
+        raise NotAllowedError("The handle was not opened for reading.")
 
     def write(self, handle: Handle, offset: int, data: bytes | memoryview) -> None:
-        """Write a piece of an open file."""
+        """Write bytes to an open file."""
         if not isinstance(handle, WriteHandle):
-            raise NotAllowedError("That was not opened for writing.")
+            raise NotAllowedError("The handle was not opened for writing.")
         writing = handle.writing
         try:
             handle.write(offset, data)
@@ -183,12 +183,12 @@ class OpenFiles:
             self._house.publisher.begin_early(writing)
 
     def sync(self, handle: Handle) -> None:
-        """Make what was written so far a version, as safe as any; the file stays open."""
+        """Publish the data written so far as a durable version; the file stays open."""
         if isinstance(handle, WriteHandle) and handle.writes and not handle.writing.orphaned:
             self._publish(handle.writing)
 
     def waits_at_close(self, handle: Handle) -> bool:
-        """Return whether closing has more to do than to forget; it then begins with this answer."""
+        """Return whether the handle writes a file; the last such handle marks it as closing."""
         if not isinstance(handle, WriteHandle) or not handle.writes:
             return False
         with self._change:
@@ -197,7 +197,7 @@ class OpenFiles:
         return True
 
     def close(self, handle: Handle) -> None:
-        """Close; what was written becomes a version with the last handle that wrote it."""
+        """Close a handle; closing the last handle that writes a file publishes the file."""
         match handle:
             case ReadHandle():
                 handle.reading.close()
@@ -205,7 +205,7 @@ class OpenFiles:
                 self._leave(handle, publish=True)
 
     def abandon(self, handles: list[Handle]) -> None:
-        """Forget what was open, and what was written: nobody has said that it is whole."""
+        """Discard open handles and their data: without a close, the files may be incomplete."""
         for handle in handles:
             if isinstance(handle, ReadHandle):
                 handle.reading.close()
@@ -237,7 +237,7 @@ class OpenFiles:
     def _publish(self, writing: OpenWrite) -> None:
         if writing.failed is not None:
             raise FsError(
-                f"'{writing.place}' was not put: a part of it could not be written.",
+                f"'{writing.place}' was not put: a write to it failed earlier.",
                 hint=writing.failed.sentence,
             )
         if writing.dirty:
@@ -253,28 +253,30 @@ def _file_at(node: GatewayNode) -> TreeNode:
 
 
 def _must_take_files(session: Session, found: TreeNode, place: GatewayPath) -> None:
-    """Refuse at once what the server would refuse at the close, when nobody may look any more."""
+    """Refuse now what the server would refuse at the close, when programs may ignore errors."""
     if place.parent.is_fixed and place.parent.parts:
         raise NotAllowedError(
-            "Only its owner can put something beside what is shared with you.",
-            hint="Put it into one of the shared folders, if you may write there.",
+            "Only the owner can create files outside the folders that are shared with you.",
+            hint="Put the file into a shared folder that you can write to.",
         )
     if found.path.owner is None:
         return
     folder = found if found.is_folder or found.above is None else found.above
     if not session.tree.authors.may_write(folder.keyed.node, session.identity.user):
-        raise NotAllowedError(f"'{found.path.owner}' lets you read '{place}', and not change it.")
+        raise NotAllowedError(
+            f"'{found.path.owner}' gave you read access to '{place}', not write access."
+        )
 
 
 def wishes(wanted: Attributes) -> tuple[int | None, Mode | None]:
-    """Return the time and the mode that are wanted; owners and times of access are not kept."""
+    """Return the requested time and mode; file owners and access times are not stored."""
     mtime_ns = wanted.times[1] * _NS if wanted.times is not None else None
     mode = mode_for(wanted.permissions) if wanted.permissions is not None else None
     return mtime_ns, mode
 
 
 def describe(writing: OpenWrite, wanted: Attributes) -> None:
-    """Set size, time and rights of what is being written."""
+    """Set size, time and permissions of a file that is being written."""
     if wanted.size is not None:
         writing.truncate(wanted.size)
     mtime_ns, mode = wishes(wanted)

@@ -1,9 +1,9 @@
-"""One file while a client writes it: what was written, and what becomes of it.
+"""One file while a client writes it, from the first write to its publication.
 
-It is staged on this machine and becomes one new version when the last handle that writes it is
-closed. While it is written from its beginning to its end, as most are, what is there already is
-sealed and sent beside it, so that little is left to be done at the close; the server has nothing of
-it under any name until then. If its client goes away before, it is forgotten.
+The file is staged on this machine and becomes one new version when the last writing handle is
+closed. If it is written sequentially, as most files are, the gateway seals and sends the data
+concurrently, so that little is left to do at the close; until then the server has the data under
+no name. If the client disconnects before the close, the data is discarded.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from fsproto.errors import FsError, SourceChangedError
 from fsproto.sealed.manifest import Mode
 
 EARLY = 4 << 20
-"""Bytes from the beginning on after which a file is sent while it is still written."""
+"""Bytes written sequentially after which an early upload of the file starts."""
 
 
 @dataclass(frozen=True)
 class SentContent:
-    """Content that the server has, and for which version of the file it was sealed."""
+    """Uploaded content, and the version of the file for which it was sealed."""
 
     streamed: StreamedFile
     version: int
@@ -36,14 +36,14 @@ class SentContent:
 
 @dataclass
 class EarlyUpload:
-    """What is sent while a file is still written."""
+    """An upload that runs while the file is still written."""
 
     source: WrittenSource
     result: Future[SentContent]
 
 
 class OpenWrite:
-    """What one client writes to one file; any thread may use it."""
+    """One file that one client writes; any thread may use it."""
 
     def __init__(
         self,
@@ -65,44 +65,44 @@ class OpenWrite:
         self.change = threading.Condition()
         self.writers = self.readers = 0
         self.closing = False
-        """The last handle that writes it was closed; it is becoming a version."""
+        """The last writing handle was closed; the file is being published."""
         self.orphaned = False
-        """It was removed while it was open: what is written is of no use to anybody."""
+        """The file was removed while it was open: its data is not published."""
         self.failed: FsError | None = None
-        """Why something could not be written: nobody is to take the rest for all of it."""
+        """Why a write failed: an incomplete file must not be published."""
         self.early: EarlyUpload | None = None
         self.dirty = self.fresh = fresh
         self.described = False
         self.mtime_ns: int | None = None
-        """As the client has set it."""
+        """The value that the client has set."""
         self.mode = base.metadata.mode if base else Mode.REGULAR
         self._staged = staged
         self._solid = 0
-        """Bytes from the beginning on that were written without a gap."""
+        """Bytes from the start that were written without a gap."""
         self._changed_ns = base.metadata.mtime_ns if base and not fresh else time.time_ns()
 
     @property
     def size(self) -> int:
-        """Bytes so far."""
+        """The size so far, in bytes."""
         return self._staged.size
 
     @property
     def time_ns(self) -> int:
-        """When it was changed last."""
+        """The time of the last change."""
         return self._changed_ns if self.mtime_ns is None else self.mtime_ns
 
     @property
     def is_early(self) -> bool:
-        """Return whether it could be sent while it is written, and has not begun to be."""
+        """Return whether an early upload is possible and has not started."""
         return self.fresh and self.early is None and self._solid >= EARLY
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return what is there now."""
+        """Return bytes of the current content."""
         with self.change:
             return self._staged.read(offset, length)
 
     def write(self, offset: int | None, data: bytes | memoryview) -> None:
-        """Write at an offset; None is the end."""
+        """Write at an offset; None appends."""
         with self.change:
             start = self._staged.size if offset is None else offset
             self._staged.write(start, data)
@@ -112,7 +112,7 @@ class OpenWrite:
             self._changed()
 
     def truncate(self, size: int) -> None:
-        """Cut it off, or fill it up with zeros."""
+        """Shorten the file, or extend it with zeros."""
         with self.change:
             if size != self._staged.size:
                 self._spoil_before(size)
@@ -121,7 +121,7 @@ class OpenWrite:
                 self._changed()
 
     def describe(self, mtime_ns: int | None, mode: Mode | None) -> None:
-        """Set its time and mode."""
+        """Set the file's time and mode."""
         with self.change:
             if mtime_ns is not None:
                 self.mtime_ns = mtime_ns
@@ -130,11 +130,11 @@ class OpenWrite:
             self.described = True
 
     def source(self) -> WrittenSource:
-        """Return a reader of it from its beginning on, which waits for what is not there yet."""
+        """Return a reader from the start of the file that waits for data not yet written."""
         return WrittenSource(self)
 
     def give_up_early(self) -> EarlyUpload | None:
-        """End what is sent ahead, if anything is; return it."""
+        """Stop the early upload, if there is one; return it."""
         with self.change:
             early, self.early = self.early, None
             if early is not None:
@@ -143,13 +143,13 @@ class OpenWrite:
         return early
 
     def published(self, found: TreeNode | None) -> None:
-        """Note that what is there is a version now; what comes is for the next one."""
+        """Record that the content is now published; later writes belong to the next version."""
         with self.change:
             self.base, self.early = found, None
             self.dirty = self.fresh = self.described = False
 
     def close(self) -> None:
-        """Forget what was written."""
+        """Discard the data."""
         self.give_up_early()
         with self.change:
             self._staged.close()
@@ -162,14 +162,14 @@ class OpenWrite:
         self.change.notify_all()
 
     def _spoil_before(self, offset: int) -> None:
-        """What was read for sending is no longer so if it is written over."""
+        """Mark the early upload as outdated if a write changes data that it has read."""
         if self.early is not None and offset < self.early.source.at:
             self.early.source.spoiled = True
 
     # --- for its source
 
     def read_solid(self, source: WrittenSource, room: memoryview) -> int:
-        """Fill `room` with what comes next, waiting for it; less only where the file ends."""
+        """Fill `room` with the next bytes, waiting for them; less only at the end of the file."""
         with self.change:
             while not (source.spoiled or source.finished or self._solid >= source.at + len(room)):
                 self.change.wait()
@@ -181,34 +181,34 @@ class OpenWrite:
 
 
 class WrittenSource:
-    """A `Readable` of what is written, for a `Sending`."""
+    """The file that is being written, as the source of an upload."""
 
     def __init__(self, writing: OpenWrite) -> None:
         self._writing = writing
         self.at = 0
-        """Up to where it was read."""
+        """The offset up to which it was read."""
         self.spoiled = False
-        """What was read was written over meanwhile."""
+        """Data that was already read was overwritten."""
         self.finished = False
-        """Nothing more is written."""
-        # As of a pipe: that it ends is known when it does.
+        """The writer has finished."""
+        # As for a pipe: the size is unknown until the end.
         self.facts = LocalStat(-1, writing.time_ns, writing.mode)
 
     def finish(self) -> None:
-        """Say that all is written."""
+        """Signal that all data is written."""
         with self._writing.change:
             self.finished = True
             self._writing.change.notify_all()
 
     def read_into(self, room: memoryview) -> int:
-        """Fill `room` with what comes next; `SourceChangedError` if that is of no use any more."""
+        """Fill `room` with the next bytes; raise `SourceChangedError` if the upload is outdated."""
         return self._writing.read_solid(self, room)
 
     def check_unchanged(self, size: int) -> None:
-        """Raise `SourceChangedError` unless `size` bytes are all of it."""
+        """Raise `SourceChangedError` unless the file has exactly `size` bytes."""
         if self.spoiled or size != self._writing.size:
             raise _written_over()
 
 
 def _written_over() -> SourceChangedError:
-    return SourceChangedError("The file was written over while it was sent.")
+    return SourceChangedError("The file was overwritten while it was sent.")

@@ -1,11 +1,11 @@
 """Paths as SFTP clients write them, and the places they name.
 
-    /reports/q3.pdf             in one's own tree
-    /@shared                    everybody who shares something with oneself
+    /reports/q3.pdf             in the user's own tree
+    /@shared                    all users who share something with this user
     /@shared/alice/plans/a.txt  in what Alice shares, `alice:plans/a.txt` elsewhere
 
 `.` and `..` are resolved as text before anything is looked up, so nothing leads out of the tree.
-A file of one's own that is called `@shared`, at the top, is hidden behind the folder.
+A file of the user's named `@shared` at the top of the tree is hidden by this folder.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SHARED = "@shared"
 
 @dataclass(frozen=True)
 class GatewayPath:
-    """A place in the gateway's one tree: names from its top down, each a name that can be."""
+    """A path in the gateway's tree: valid names, from the top down."""
 
     parts: tuple[str, ...]
 
@@ -32,29 +32,29 @@ class GatewayPath:
 
     @property
     def parent(self) -> GatewayPath:
-        """The folder it lies in; the top's is itself."""
+        """The parent folder; the parent of the top is the top."""
         return GatewayPath(self.parts[:-1])
 
     @property
     def is_sharers(self) -> bool:
-        """Return whether it is the folder of those who share."""
+        """Return whether it is the folder `/@shared`."""
         return self.parts == (SHARED,)
 
     @property
     def is_fixed(self) -> bool:
-        """Return whether nobody has made it, so that nobody can change it either."""
+        """Return whether it is a virtual folder, which cannot be changed."""
         return not self.parts or (self.parts[0] == SHARED and len(self.parts) <= 2)  # noqa: PLR2004
 
     def child(self, name: str) -> GatewayPath:
-        """The place of that name in it."""
+        """Return the path of a name in this folder."""
         return GatewayPath((*self.parts, name))
 
     def within(self, folder: GatewayPath) -> bool:
-        """Return whether it is that folder or lies somewhere under it."""
+        """Return whether it is that folder or is below it."""
         return self.parts[: len(folder.parts)] == folder.parts
 
     def remote(self) -> RemotePath:
-        """Return the path in somebody's tree; the folder of those who share is in nobody's."""
+        """Return the path in a user's tree; `/@shared` is in no user's tree."""
         if self.parts[:1] != (SHARED,):
             return RemotePath(None, self.parts)
         try:
@@ -68,7 +68,7 @@ class GatewayPath:
 
 
 def place_of(path: str, start: GatewayPath | None = None) -> GatewayPath:
-    """Return the place that a path names, `start` (default: the top) being where it begins.
+    """Parse a path, relative to `start` (default: the top).
 
     Raises `InvalidNameError` where a part cannot be a name.
     """

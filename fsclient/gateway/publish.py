@@ -1,4 +1,4 @@
-"""From what was written to a new version: sealed, sent, committed; all of it or nothing."""
+"""Publication of written files as new versions: seal, send, commit; all or nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TRIES = 3
 
 
 class Publisher:
-    """Makes versions of what was written."""
+    """A publisher of written files as new versions."""
 
     def __init__(self, desks: SessionPool, walker: PathLookup, ui: Ui) -> None:
         self._desks = desks
@@ -37,10 +37,10 @@ class Publisher:
         self._progress = Progress(ui, "put", "put")
 
     def begin_early(self, writing: OpenWrite) -> None:
-        """Send a file while it is still written, if somebody is free to do that."""
+        """Start to send a file while it is still written, if a worker is free."""
         try:
             folder = self._folder_for(writing)
-        except FsError:  # what is wrong with the folder is told at the close
+        except FsError:  # the close reports errors of the folder
             return
         desk = self._desks.take_free()
         if desk is None:
@@ -51,30 +51,30 @@ class Publisher:
         result.add_done_callback(lambda _: self._desks.give_back(desk))
 
     def publish(self, writing: OpenWrite) -> None:
-        """Make what was written the newest version of its file.
+        """Publish the written data as the newest version of its file.
 
-        `ConflictError` if somebody else has changed that meanwhile; then nothing is done.
+        Raises `ConflictError` if another writer has changed the file; then nothing is published.
         """
         sent = self._finished(writing.early)
         for _ in range(_TRIES):
             if sent is None and writing.size > _INLINE_PLAIN:
                 sent = self._sent(writing)
-            # Read here: what was there before may have to be asked for by the desk that commits.
+            # Read here: reading the old content may need the worker that commits.
             data = b"" if sent is not None else writing.read(0, writing.size)
             commit = partial(self._commit, writing=writing, sent=sent, data=data)
             if self._desks.tree.do(commit):
                 return
-            sent = None  # it was sealed for a version that somebody else has made meanwhile
-        raise ConflictError(f"Too many others change '{writing.place}' right now; try again.")
+            sent = None  # another writer has published the version it was sealed for
+        raise ConflictError(f"Other writers keep changing '{writing.place}'; try again.")
 
     def describe(self, writing: OpenWrite) -> None:
-        """Give a file whose content was not changed the time and mode that were set."""
+        """Set the new time and mode of a file with unchanged content."""
         self._desks.tree.do(partial(self._describe, writing=writing))
 
     # --- sending
 
     def _finished(self, early: EarlyUpload | None) -> SentContent | None:
-        """Return what was sent early, once it is complete; None if it is of no use."""
+        """Return the early upload once it is complete; None if it is not usable."""
         if early is None:
             return None
         early.source.finish()
@@ -82,7 +82,7 @@ class Publisher:
             return early.result.result()
         except OutOfSpaceError:
             raise
-        except FsError:  # it was written over, or its connection was lost: all of it is here
+        except FsError:  # data overwritten or connection lost: the staged file has all of it
             return None
 
     def _sent(self, writing: OpenWrite) -> SentContent:
@@ -96,7 +96,7 @@ class Publisher:
             self._desks.give_back(desk)
 
     def _folder_for(self, writing: OpenWrite) -> NodeId | None:
-        """Return the folder, if it is another's, so that the server knows whose room is needed."""
+        """Return the folder if another user owns it: the server charges that user's quota."""
 
         def find(session: Session) -> NodeId | None:
             folder = self._walker.find(session, writing.place.parent, follow=True).folder()
@@ -111,7 +111,7 @@ class Publisher:
         base: TreeNode | None,
         folder: NodeId | None,
     ) -> SentContent:
-        """Send it all; with other keys over another connection, if one is lost."""
+        """Send the whole file; if the connection is lost, send it again with new keys."""
         while True:
             try:
                 return self._send(session, source, base, folder)
@@ -140,7 +140,7 @@ class Publisher:
     def _commit(
         self, session: Session, *, writing: OpenWrite, sent: SentContent | None, data: bytes
     ) -> bool:
-        """Commit what was sent, or `data`; false if it must be sealed for another version."""
+        """Commit the upload, or `data`; return false if it must be sealed for another version."""
         folder, now = self._as_it_is(session, writing)
         version = now.manifest.body.version + 1 if now else 1
         if sent is not None and sent.version != version:
@@ -175,25 +175,25 @@ class Publisher:
         self._note(session, writing, folder)
 
     def _as_it_is(self, session: Session, writing: OpenWrite) -> tuple[TreeNode, TreeNode | None]:
-        """Return the folder and what is there now; `ConflictError` if others have changed it."""
+        """Return the folder and the current node; raise `ConflictError` on a foreign change."""
         place = writing.place
         folder = self._walker.find(session, place.parent, follow=True).folder()
         now = session.tree.look(folder, [place.name])[place.name]
         if _content_of(now) != _content_of(writing.base):
             raise ConflictError(
-                f"Somebody else changed '{place}' meanwhile; what was written was not put.",
-                hint="Look at theirs, then write yours again.",
+                f"Another writer changed '{place}' in the meantime; your version was not put.",
+                hint="Look at the current version, then write yours again.",
             )
         return folder, now
 
     def _note(self, session: Session, writing: OpenWrite, folder: TreeNode) -> None:
-        """Note what has become of it: what is written from now on goes out from that."""
+        """Record the published version; later writes are based on it."""
         self._walker.forget(writing.place)
         name = writing.place.name
-        over = writing.closing  # nothing more is written
+        over = writing.closing  # no further writes
         writing.published(None if over else session.tree.look(folder, [name])[name])
 
 
 def _content_of(found: TreeNode | None) -> tuple[NodeId, Content | None] | None:
-    """Return what must be the same for what was written to go out from it."""
+    """Return the parts that must be unchanged for a version to be the base of a write."""
     return (found.keyed.node, found.manifest.body.content) if found else None

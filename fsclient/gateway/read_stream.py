@@ -1,8 +1,8 @@
-"""Reading a sealed file at any offset: its segments come as a stream that runs ahead of the reader.
+"""Reads of a sealed file at any offset: a stream fetches segments ahead of the reader.
 
-The protocol has no way to stop an answer but to end its connection. So a stream goes on as long as
-it is read roughly in order; a jump ends it and begins another one there, which costs a login. How
-far it runs ahead grows as the reader goes on in order, so that a look at a few bytes moves little.
+The protocol can stop an answer only by closing the connection. So a stream continues while
+the file is read roughly in order; a jump ends it and starts another one there, which costs a login.
+The read-ahead grows while the reads are sequential, so that a short read transfers little.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from fsproto.messages.files import Download, Sent
 from fsproto.wire.connection import Data
 
 AHEAD = 8
-"""Segments that are kept ahead of the reader, at most; each is a MiB."""
+"""The most segments that are kept ahead of the reader; each is a MiB."""
 BEHIND = 2
-"""Segments that are kept behind: clients ask for several pieces at once, in no strict order."""
+"""Segments kept after they were read: clients send several reads at once, not in order."""
 LINGER_S = 5.0
-"""Seconds that a stream waits for its reader; then it ends, and leaves its desk to others."""
+"""Seconds that a stream waits for its reader before it ends and frees its worker."""
 
 
 class ReadStream:
-    """One file that is being read, by any thread; `close` it."""
+    """One file that any thread may read; call `close` at the end."""
 
     def __init__(self, contents: SealedContent, desks: SessionPool) -> None:
         self._contents = contents
@@ -34,12 +34,12 @@ class ReadStream:
         self._change = threading.Condition()
         self._kept: dict[int, memoryview] = {}
         self._wanted = 0
-        """The segment that is asked for."""
+        """The requested segment."""
         self._ahead = 1
         self._next = -1
-        """The segment that the stream brings next; -1 where there is no stream."""
+        """The next segment of the stream; -1 if there is no stream."""
         self._stream = 0
-        """Number of the stream that counts; older ones end when they notice."""
+        """The number of the current stream; older streams end when they see another number."""
         self._error: FsError | None = None
         self._closed = False
 
@@ -49,7 +49,7 @@ class ReadStream:
         return self._contents.size
 
     def has(self, offset: int, length: int) -> bool:
-        """Return whether a piece can be had without waiting."""
+        """Return whether the bytes are available without waiting."""
         if offset >= self.size or not length:
             return True
         first, _ = self._contents.segment_at(offset)
@@ -69,7 +69,7 @@ class ReadStream:
         return b"".join(pieces)
 
     def close(self) -> None:
-        """Let go of everything; a stream that is under way ends."""
+        """Release all segments and end a running stream."""
         with self._change:
             self._closed = True
             self._stream += 1
@@ -87,18 +87,18 @@ class ReadStream:
             self._wanted, self._error = max(index, 0), None
             while (found := self._kept.get(index)) is None:
                 if self._closed:
-                    raise FsError("The file was closed meanwhile.")
+                    raise FsError("The file was closed while it was read.")
                 if self._error is not None:
                     raise self._error
                 if not 0 <= self._next <= index <= self._next + AHEAD:
                     self._begin(index)
                 self._change.notify_all()
                 self._change.wait()
-            self._change.notify_all()  # the stream may go on
+            self._change.notify_all()  # the stream may continue
             return found
 
     def _begin(self, index: int) -> None:
-        """Begin a stream; the one before ends."""
+        """Start a stream; the previous one ends."""
         self._stream += 1
         self._next = index
         number = self._stream
@@ -135,7 +135,7 @@ class ReadStream:
             self._next = -1
 
     def _flow(self, session: Session, number: int, first: int) -> None:
-        """Bring segments until nobody wants more; over as many connections as it takes."""
+        """Fetch segments while they are wanted; reconnect as often as needed."""
         while True:
             try:
                 first = self._flow_once(session, number, first)
@@ -148,7 +148,7 @@ class ReadStream:
         contents, index = self._contents, first
         connection = session.connection
         with self._change:
-            if number != self._stream:  # its turn has come too late
+            if number != self._stream:  # a newer stream has replaced this one
                 return first
         try:
             request = connection.send(Download(contents.node, contents.content.root, first))
@@ -168,14 +168,16 @@ class ReadStream:
             connection.close()
             raise
         if isinstance(end, Data) or end.message != Sent(contents.content.sealed_size):
-            raise IntegrityError("The server names another size of a file than was signed.")
+            raise IntegrityError(
+                "The server reports a file size that differs from the signed size."
+            )
         with self._change:
             if number == self._stream:
                 self._next = -1
         return contents.segments
 
     def _may_go_on(self, number: int, index: int) -> bool:
-        """Wait until the next segment is wanted; false if it will not be."""
+        """Wait until the next segment is wanted; return false if the stream must end."""
         with self._change:
             while number == self._stream and index > self._wanted + self._ahead:
                 if not self._change.wait(LINGER_S) or self._desks.crowded:

@@ -1,7 +1,7 @@
-"""The gateway's door: an SSH server for one person, on this machine, with one key that opens it.
+"""The gateway's SSH server: for one user, on this machine, with one accepted key.
 
-paramiko speaks SSH; what goes through its channels is ours (`conversation.py`). Nothing but SFTP
-and checksums is served: no shell, no forwarding, no other subsystem.
+paramiko implements SSH; `sftp_session.py` implements SFTP in its channels. There is only SFTP
+and checksums: no shell, no forwarding and no other subsystem.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ from fsproto.errors import ExistsError, FsError, NotAllowedError, UsageError
 from fsproto.link import Address
 
 DRAIN_S = 20.0
-"""Seconds for files that were closed already to become versions, when the gateway ends."""
+"""Seconds to publish files that are already closed, when the gateway ends."""
 LOGIN_S = 20.0
-"""Seconds from connecting to being logged in."""
+"""Seconds from the connection to the login."""
 MOST_STRANGERS = 16
-"""Connections that have not logged in; more are turned away."""
+"""The most unauthenticated connections; the server refuses more."""
 WINDOW = 8 << 20
-"""Bytes a client may send before they were looked at."""
+"""Bytes that a client may send before the server has processed them."""
 LARGEST_PACKET = 256 * 1024
 """Bytes in one SSH packet of data."""
 ACCEPT_PAUSE_S = 0.1
-"""Seconds until another connection is taken, where there was no room for one."""
+"""Seconds before the next accept, after the limit of connections was reached."""
 _PASSING = (errno.EMFILE, errno.ENFILE, errno.ECONNABORTED, errno.ENOBUFS, errno.ENOMEM)
 _PIECE = 512 * 1024
 
 
 def listen(address: Address, *, allow_remote: bool) -> socket.socket:
-    """Return a socket that listens; `NotAllowedError` where others than this machine could connect.
+    """Return a listening socket; raise `NotAllowedError` if other machines could connect.
 
-    `allow_remote` says that they may.
+    `allow_remote` permits that.
     """
     try:
         found = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except (socket.gaierror, UnicodeError):
-        raise UsageError(f"'{address.host}' is no address of this machine.") from None
+        raise UsageError(f"'{address.host}' is not an address of this machine.") from None
     family, _, _, _, where = found[0]
     if not allow_remote and not _is_loopback(str(where[0])):
         raise NotAllowedError(
@@ -77,7 +77,7 @@ def listen(address: Address, *, allow_remote: bool) -> socket.socket:
 
 
 class GatewayServer:
-    """Accepts connections until it is closed."""
+    """A server that accepts connections until it is closed."""
 
     def __init__(self, house: Backend, keys: GatewayKeys, listener: socket.socket) -> None:
         silence_paramiko()
@@ -125,9 +125,9 @@ class GatewayServer:
                 self._guests.discard(guest)
 
     def close(self) -> None:
-        """Stop listening and end all connections; what was not closed is not kept."""
+        """Stop listening and end all connections; files that are still open are discarded."""
         self._closed = True
-        with contextlib.suppress(OSError):  # wakes whoever waits in `accept`
+        with contextlib.suppress(OSError):  # wakes the thread that waits in `accept`
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         with self._lock:
@@ -154,7 +154,7 @@ class GatewayConnection:
         self.is_known = False
 
     def serve(self) -> None:
-        """Serve it to its end."""
+        """Serve the connection until it ends."""
         with contextlib.suppress(OSError):
             self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with contextlib.suppress(paramiko.SSHException, OSError, EOFError):
@@ -181,20 +181,20 @@ class GatewayConnection:
             self.close()
 
     def close(self) -> None:
-        """End it."""
+        """Close the connection."""
         if self._transport is not None:
             self._transport.close()
         self._connection.close()
 
     def wait(self, ends: float) -> None:
-        """Wait, until that time of `time.monotonic` at most, for what is still done for it."""
+        """Wait for pending work of the connection, at most until `ends` (`time.monotonic`)."""
         for work in self._work:
             work.join(max(0.0, ends - time.monotonic()))
 
     # --- channels
 
     def prepare(self, channel: paramiko.Channel, work: Callable[[], None]) -> None:
-        """Serve a channel beside the others, as soon as its request was answered."""
+        """Serve a channel in its own thread after its request was answered."""
         self._work = [one for one in self._work if one.is_alive()]
         thread = threading.Thread(target=work, daemon=True)
 
@@ -205,23 +205,23 @@ class GatewayConnection:
         start_after_grant(channel, begin)
 
     def converse(self, channel: paramiko.Channel) -> None:
-        """Serve SFTP on a channel to its end."""
+        """Serve SFTP on a channel until it ends."""
         conversation = SftpSession(
             Filesystem(self._house), channel.sendall, self._house.ui.complain
         )
         try:
             while data := channel.recv(_PIECE):
                 conversation.feed(data)
-            channel.send_exit_status(0)  # scp takes it for that of the whole transfer
+            channel.send_exit_status(0)  # scp uses it as the status of the whole transfer
         except (BadPacketError, OSError, EOFError):
-            pass  # what cannot be understood, or whoever cannot be told, is not gone on with
+            pass  # malformed packets or a closed channel: end the conversation
         finally:
             conversation.end()
             with contextlib.suppress(OSError, EOFError):
                 channel.close()
 
     def checksum(self, channel: paramiko.Channel, command: str) -> None:
-        """Run one of the few commands on a channel."""
+        """Run a checksum command on a channel."""
         filesystem = Filesystem(self._house)
         try:
             status, said = checksums.run(filesystem, command)
@@ -237,7 +237,7 @@ class GatewayConnection:
 
 
 class _Rules(paramiko.ServerInterface):  # type: ignore[misc]
-    """What paramiko asks: who may log in, and what may be opened."""
+    """The access rules for paramiko: the accepted login and the permitted requests."""
 
     def __init__(self, guest: GatewayConnection, let_in: bytes) -> None:
         self._guest = guest
@@ -253,7 +253,7 @@ class _Rules(paramiko.ServerInterface):  # type: ignore[misc]
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
         if kind == "session":
-            self._guest.is_known = True  # channels are opened by those who have logged in
+            self._guest.is_known = True  # only authenticated clients open channels
             return int(paramiko.OPEN_SUCCEEDED)
         return int(paramiko.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED)
 

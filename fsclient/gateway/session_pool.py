@@ -1,7 +1,7 @@
-"""Sessions with the server, each with a thread that alone uses it.
+"""Sessions with the server; each has its own thread, and only that thread uses it.
 
-A connection, a tree and the files that remember what was seen belong to one thread. One desk looks
-and changes; others, made when there is work for them, move content beside it, so that a question
+A connection, a tree and the files with seen versions belong to one thread. One worker does lookups
+and changes; other workers, started on demand, transfer content concurrently, so that a lookup
 does not wait behind a large file.
 """
 
@@ -26,21 +26,21 @@ from fsproto.errors import FsError, LoginRefused, Unreachable
 T = TypeVar("T")
 
 MOVERS = 8
-"""Desks that move content, at most."""
+"""The most workers that transfer content."""
 GIVE_UP_S = 20.0
-"""Seconds without the server until whoever asks is told so: programs do not wait for minutes."""
+"""Seconds without the server before a request fails: programs do not wait for minutes."""
 
 
 class SessionFactory:
-    """Opens sessions and connects them anew; any thread may ask."""
+    """A factory that opens and reconnects sessions; any thread may call."""
 
     def __init__(
         self, keeper: SessionOpener, ui: Ui, patience: Timeouts, *, computes: bool
     ) -> None:
-        """Take what logs in, and whom to tell.
+        """Store how to log in.
 
-        `computes` says that one-time passwords come out of a file, so that a session that has ended
-        can be begun anew without anybody. Otherwise the person logs in beside, and it goes on.
+        `computes` says that one-time passwords are computed from a file, so that an ended session
+        is replaced without the user. Otherwise the user logs in, and the gateway resumes.
         """
         self._keeper = keeper
         self._ui = ui
@@ -49,7 +49,7 @@ class SessionFactory:
         self._one_at_a_time = threading.Lock()
 
     def open(self) -> Session:
-        """Return another session, over a connection of its own."""
+        """Return a new session over its own connection."""
         with self._one_at_a_time:
             try:
                 session = self._keeper.resume()
@@ -64,19 +64,19 @@ class SessionFactory:
         return session
 
     def reconnect(self, session: Session) -> None:
-        """Put a new connection in the place of a session's that is of no use any more."""
+        """Replace a session's connection that no longer works."""
         with self._one_at_a_time:
             try:
                 self._keeper.reconnect(session)
             except LoginRefused:
                 if not self._computes:
                     raise _ended() from None
-                self._keeper.open().close()  # which leaves its ticket
+                self._keeper.open().close()  # this stores a new session ticket
                 self._keeper.reconnect(session)
 
 
 class Worker:
-    """One session and its thread; both begin with the first thing to do."""
+    """One session and its thread; both start with the first task."""
 
     def __init__(self, sessions: SessionFactory, name: str) -> None:
         self._sessions = sessions
@@ -86,7 +86,7 @@ class Worker:
         self._thread.start()
 
     def start(self, work: Callable[[Session], T]) -> Future[T]:
-        """Have something done, after what was asked for before; return where its result will be."""
+        """Add a task to the worker's queue; return a future of its result."""
         result: Future[T] = Future()
 
         def do() -> None:
@@ -99,11 +99,11 @@ class Worker:
         return result
 
     def do(self, work: Callable[[Session], T]) -> T:
-        """Have something done, and wait for it."""
+        """Run a task and return its result."""
         return self.start(work).result()
 
     def close(self) -> None:
-        """Close the session, after what is under way."""
+        """Close the session after the running tasks."""
         self._work.put(None)
         self._thread.join(GIVE_UP_S)
 
@@ -114,7 +114,7 @@ class Worker:
             self._session.close()
 
     def _ready(self) -> Session:
-        """Return the session, connected: the server ends connections that are idle for long."""
+        """Return the connected session: the server closes idle connections."""
         session = self._session
         if session is None:
             session = self._session = self._sessions.open()
@@ -127,7 +127,7 @@ class Worker:
 
 
 class SessionPool:
-    """All desks of one gateway."""
+    """All workers of one gateway."""
 
     def __init__(self, sessions: SessionFactory) -> None:
         self._sessions = sessions
@@ -137,14 +137,14 @@ class SessionPool:
         self._change = threading.Condition()
 
     def take(self) -> Worker:
-        """Return a desk to move content with, which nobody else uses; waits for one."""
+        """Return a worker to transfer content, for exclusive use; wait until one is free."""
         with self._change:
             while (desk := self._found()) is None:
                 self._change.wait()
         return desk
 
     def take_free(self) -> Worker | None:
-        """Return such a desk if there is one at once, and others are left."""
+        """Return such a worker if one is free now and others remain."""
         with self._change:
             if len(self._movers) - len(self._free) >= MOVERS // 2:
                 return None
@@ -160,7 +160,7 @@ class SessionPool:
         return desk
 
     def give_back(self, desk: Worker) -> None:
-        """Say that a desk is free for others."""
+        """Return a worker to the pool."""
         with self._change:
             self._free.append(desk)
             self._change.notify()
@@ -181,5 +181,5 @@ class SessionPool:
 def _ended() -> LoginRefused:
     return LoginRefused(
         "The session has ended.",
-        hint="Give 'fsclient login' beside the gateway, which goes on by itself then.",
+        hint="Run 'fsclient login' in another terminal; the gateway then resumes by itself.",
     )

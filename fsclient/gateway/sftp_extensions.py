@@ -1,4 +1,4 @@
-"""Requests beyond version 3 that real clients make.
+"""Extensions to SFTP version 3 that real clients use.
 
     posix-rename@openssh.com   string old ‖ string new
     fsync@openssh.com          string handle
@@ -11,7 +11,7 @@
 
 Source: OpenSSH's PROTOCOL, section 4; draft-ietf-secsh-filexfer-extensions-00, section 3, and, for
 the words before its answer, what ProFTPD and paramiko send. `hardlink@openssh.com` is not announced
-and is refused: a file here has one place.
+and is refused: a file in a tree has one path.
 """
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ ANNOUNCED = {
 
 _BLOCK = 4096
 _ROOM = 1 << 40
-"""Bytes (1 TiB) that are said to be free to who has no quota: the server tells nobody how much
-room it has."""
+"""Bytes (1 TiB) reported as free to a user without quota: the server does not report its free
+disk space."""
 _FILES = 1 << 32
-"""The same of files."""
+"""The same for the number of files."""
 _READ_ONLY, _NO_SETUID = 1, 2
 _LONGEST_NAME = 255
 
 
 @dataclass(frozen=True)
 class Work:
-    """What an extension comes to; done, it gives the reply, or None for a mere status."""
+    """The work of an extension request; it returns the reply, or None for a plain status."""
 
     do: Callable[[], bytes | None]
     waits: bool = False
-    """It may take long, and need not keep others waiting."""
+    """Whether it may take long and must not delay other requests."""
 
 
 class Extensions:
-    """The extensions of one conversation."""
+    """The extensions for one SFTP session."""
 
     def __init__(self, filesystem: Filesystem, handles: Handles) -> None:
         self._files = filesystem
@@ -77,7 +77,7 @@ class Extensions:
         }
 
     def find(self, name: str, fields: Fields) -> Work:
-        """Return what a request comes to; `UnsupportedError` for one that is not known."""
+        """Return the work of a request; raise `UnsupportedError` for an unknown one."""
         known = self._known.get(name)
         if known is None:
             raise UnsupportedError
@@ -100,7 +100,7 @@ class Extensions:
         return Work(lambda: b"".join(map(u64, numbers)))
 
     def _hardlink(self, fields: Fields) -> Work:
-        raise UnsupportedError("A file has one place here: there are no hard links.")
+        raise UnsupportedError("Hard links are not supported.")
 
     def _statvfs(self, fields: Fields) -> Work:
         return Work(self._space)

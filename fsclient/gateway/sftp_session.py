@@ -1,9 +1,9 @@
-"""One client's SFTP conversation: requests in, calls on the file system, answers out. No sockets.
+"""The SFTP session of one client: requests in, file system calls, answers out. No sockets.
 
-Requests are served in the order in which they come, but for what waits for the network: a piece of
-a file that is not here yet, and a close with something to send. Those go to a few threads, and
-their answers come when they are ready (draft-ietf-secsh-filexfer-02, section 2, allows any order).
-What concerns a file that is being closed waits for that by itself (`Filesystem`).
+Requests are served in order, except those that wait for the network: reads of
+data not yet received, and a close that has data to send. Those run in a few threads, and
+are answered when they are ready (draft-ietf-secsh-filexfer-02, section 2, allows any order).
+Operations on a file that is being closed wait for the close (`Filesystem`).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class SftpSession:
         self._sending = threading.Lock()
         self._waiters = ThreadPoolExecutor(WAITERS, thread_name_prefix="sftp")
         self._ready: list[bytes] = []
-        """Answers that go out together."""
+        """Answers that are sent together."""
         self._begun = False
         self._serve: dict[int, Callable[[int, Fields], bytes | None]] = {
             Request.OPEN: self._open,
@@ -77,7 +77,7 @@ class SftpSession:
         }
 
     def feed(self, data: bytes) -> None:
-        """Take what came; `BadPacketError` if nothing more can be understood."""
+        """Process received bytes; raise `BadPacketError` if they are malformed."""
         for one in self._packets.feed(data):
             answer = self._answer(one)
             if answer is not None:
@@ -87,7 +87,7 @@ class SftpSession:
         self._flush()
 
     def end(self) -> None:
-        """Forget what is open: the client has gone. What it did not close is not kept."""
+        """Discard all open handles after a disconnect; open files are not published."""
         self._files.opened.abandon(self._handles.clear())
         self._waiters.shutdown(wait=True)
 
@@ -116,7 +116,7 @@ class SftpSession:
         return self._served(request, lambda: serve(request, fields))
 
     def _served(self, request: int, work: Callable[[], bytes | None]) -> bytes | None:
-        """Do what was asked; whatever goes wrong becomes a status."""
+        """Run a request; an error becomes a status."""
         try:
             return work()
         except BadPacketError:
@@ -126,7 +126,7 @@ class SftpSession:
                 self._tell(error)
             return status_packet(request, status_of(error), sentence_of(error))
         except Exception as error:  # noqa: BLE001 - the client must be answered, whatever it was
-            failed = FsError(f"Something unexpected went wrong ({type(error).__name__}).")
+            failed = FsError(f"Unexpected internal error ({type(error).__name__}).")
             failed.__cause__ = error
             self._tell(failed)
             return status_packet(request, StatusCode.FAILURE, failed.sentence)
@@ -134,9 +134,9 @@ class SftpSession:
     def _later(
         self, request: int, work: Callable[[], bytes], turns: SerialQueue | None = None
     ) -> None:
-        """Do something beside what comes next, and answer when it is done.
+        """Run a request concurrently with the next ones, and answer it when it is done.
 
-        Things that take `turns` are done and answered in the order in which they were asked for.
+        Requests with the same `turns` run and are answered in the order in which they arrived.
         """
         self._flush()
 
@@ -146,7 +146,7 @@ class SftpSession:
                 try:
                     self._out(answer)
                 except (OSError, EOFError):
-                    return  # the client has gone; its channel is told by whoever reads it
+                    return  # the client has disconnected; the reader of the channel sees that
 
         if turns is None:
             self._waiters.submit(do)
@@ -169,7 +169,7 @@ class SftpSession:
             try:
                 self._files.opened.close(handle)
             except FsError as error:
-                self._tell(error)  # not every program looks at what its close came to
+                self._tell(error)  # not every program checks the status of its close
                 raise
             return status_packet(request, StatusCode.OK)
 
@@ -190,7 +190,7 @@ class SftpSession:
 
         if not isinstance(handle, ReadHandle):
             return read()
-        # In order: OpenSSH's scp (9.2) cuts a file off behind the first piece that came too early.
+        # In order: scp of OpenSSH 9.2 truncates a file after an answer that is too early.
         if not handle.turns.busy and handle.reading.has(offset, length):
             return read()
         self._later(request, read, handle.turns)
@@ -248,7 +248,7 @@ class SftpSession:
         return packet(Response.NAME, u32(request), u32(1), target * 2, _NOTHING)
 
     def _symlink(self, request: int, fields: Fields) -> bytes:
-        # OpenSSH sends where it leads first, against the draft; everybody does as it does since
+        # OpenSSH sends the target first, contrary to the draft; other programs do the same
         # (PROTOCOL, section 4.1).
         target = bytes(fields.string())
         self._files.make_link(_place(fields), target)
@@ -262,7 +262,7 @@ class SftpSession:
     def _readdir(self, request: int, fields: Fields) -> bytes:
         handle = self._handles.get(bytes(fields.string()))
         if not isinstance(handle, Listing):
-            raise UnsupportedError("That is a file, not a folder.")
+            raise UnsupportedError("The handle is of a file, not of a folder.")
         now = time.time()
 
         def entry(one: tuple[str, FileAttributes]) -> bytes:

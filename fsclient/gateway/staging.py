@@ -1,4 +1,4 @@
-"""A file while it is written: in blocks, sealed before they reach the disk, under a key in memory.
+"""Staging of a file while it is written: blocks sealed on disk under a key in memory.
 
     file  = slots of 12 + BLOCK + 16 bytes, one a block
     block = AES-256-GCM(key, nonce = u32 0 ‖ u64 count, plaintext, associated data = u64 block)
@@ -6,7 +6,7 @@
 Why no nonce repeats: the key is drawn for one staged file of one run of the gateway, and `count`
 grows with every block that is sealed under it, however often it is the same one. The counts of the
 blocks are in memory with the key, so the disk can neither change, swap nor bring back any of them.
-Where the system allows it, the file has no name: whatever ends the gateway, nothing is left of it.
+Where the system allows it, the file has no name: nothing is left of it after the gateway ends.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from fsproto.errors import FsError, IntegrityError, OutOfSpaceError
 BLOCK = 256 * 1024
 """Bytes of plaintext in a block."""
 WARM = 32
-"""Blocks in memory; a file of no more than these never reaches the disk."""
+"""Blocks in memory; a file that fits into them never reaches the disk."""
 LARGEST = 1 << 44
-"""Bytes (16 TiB); who writes behind them has made a mistake."""
+"""The largest size in bytes (16 TiB); a write after it is refused."""
 _SLOT = BLOCK + crypto.TAG_SIZE
 _COUNT = struct.Struct(">IQ")
 _NUMBER = struct.Struct(">Q")
 _BEGINNING = "staged-"
 
 Base = Callable[[int, int], bytes]
-"""Reads what a file held before it was opened for writing: from an offset, so many bytes."""
+"""A reader of the content before the file was opened for writing: offset, number of bytes."""
 
 
 class Staged:
-    """Plaintext at any offset; one thread at a time uses it."""
+    """A staged file with reads and writes at any offset; only one thread at a time may use it."""
 
     def __init__(self, folder: Path, *, size: int = 0, base: Base | None = None) -> None:
-        """Begin with `size` bytes that `base` reads when they are needed.
+        """The file starts with `size` bytes, which `base` reads when they are needed.
 
-        `folder` is where the sealed blocks go, once there are more than memory is meant to hold.
+        `folder` takes the sealed blocks once there are more than the limit for memory.
         """
         self._folder = folder
         self._base = base
@@ -55,11 +55,11 @@ class Staged:
         self._aead = crypto.Aead(os.urandom(crypto.KEY_SIZE))
         self._count = 0
         self._counts: dict[int, int] = {}
-        """Of each block on the disk, the count it was sealed with."""
+        """For each block on the disk, the count under which it was sealed."""
         self._warm: OrderedDict[int, bytearray] = OrderedDict()
-        """Blocks in memory, the one that was used longest ago first."""
+        """Blocks in memory, the least recently used first."""
         self._dirty: set[int] = set()
-        """Those of them that the disk does not have as they are."""
+        """The blocks in memory that differ from the disk."""
         self._file: BinaryIO | None = None
         self._path: Path | None = None
         self._slot = bytearray()
@@ -81,10 +81,10 @@ class Staged:
         return done
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
-        """Put bytes at an offset; what lies between the end so far and them is zeros."""
+        """Write bytes at an offset; a gap after the previous end is filled with zeros."""
         view = memoryview(data)
         if offset + len(view) > LARGEST:
-            raise OutOfSpaceError("A file may not be that large.")
+            raise OutOfSpaceError("The file would exceed the largest size of 16 TiB.")
         while view:
             index, start = divmod(offset, BLOCK)
             piece = min(len(view), BLOCK - start)
@@ -95,12 +95,12 @@ class Staged:
             self.size = max(self.size, offset)
 
     def truncate(self, size: int) -> None:
-        """Cut the file off, or fill it up with zeros, to `size` bytes."""
+        """Shorten the file, or extend it with zeros, to `size` bytes."""
         if size > LARGEST:
-            raise OutOfSpaceError("A file may not be that large.")
+            raise OutOfSpaceError("The file would exceed the largest size of 16 TiB.")
         if size < self.size:
             index, start = divmod(size, BLOCK)
-            if start:  # what is cut off must not come back as the file grows again
+            if start:  # removed data must not reappear when the file grows again
                 self._block(index)[start:] = bytes(BLOCK - start)
                 self._dirty.add(index)
                 index += 1
@@ -112,7 +112,7 @@ class Staged:
         self.size = size
 
     def close(self) -> None:
-        """Forget it all; its key with it."""
+        """Discard the data and the key."""
         self._warm.clear()
         self._counts.clear()
         if self._file is not None:
@@ -125,7 +125,7 @@ class Staged:
     # --- blocks
 
     def _block(self, index: int, *, fresh: bool = False) -> bytearray:
-        """Return a block in memory; with `fresh`, all of it is about to be written over."""
+        """Return a block in memory; with `fresh`, the caller overwrites all of it."""
         block = self._warm.get(index)
         if block is None:
             self._make_room()
@@ -142,7 +142,7 @@ class Staged:
         elif self._base is not None and start < self._base_size:
             piece = self._base(start, min(BLOCK, self._base_size - start))
             block[: len(piece)] = piece
-            # Kept from now on: once what is written has become a version, nobody has the old one.
+            # Kept from now on: after the publication the old version may no longer be available.
             self._dirty.add(index)
         return block
 
@@ -192,9 +192,9 @@ class Staged:
 
 
 def sweep(folder: Path) -> None:
-    """Delete what a gateway that was ended by force has left; nobody has the keys to it any more.
+    """Delete the staged files of a gateway that was killed; their keys no longer exist.
 
-    A file that another gateway still writes is left alone where the system holds open files.
+    Where the system protects open files, a file that another gateway still writes is kept.
     """
     with suppress(OSError, FsError):
         for left in folder.glob(f"{_BEGINNING}*"):

@@ -254,7 +254,7 @@ def test_two_who_write_one_file_do_not_undo_each_other(served, files, client, ro
     files.opened.write(mine, 0, b"mine")
     other.opened.write(theirs, 0, b"theirs")
     files.opened.close(mine)
-    with pytest.raises(ConflictError, match="Somebody else changed"):
+    with pytest.raises(ConflictError, match="Another writer changed"):
         other.opened.close(theirs)
     assert client.cat(f"{room}/f") == b"mine"
     put(other, f"{room}/f", b"theirs, then")
@@ -397,7 +397,7 @@ def test_what_others_share_is_there_under_their_names(newcomer):
         assert content_of(files, f"{top}/read/plan") == b"secret plan"
         put(files, f"{top}/write/answer", b"yes")
         assert alice.cat("write/answer") == b"yes"
-        with pytest.raises(NotAllowedError, match="lets you read"):
+        with pytest.raises(NotAllowedError, match="gave you read access"):
             put(files, f"{top}/read/plan", b"changed")
         for path in (f"{top}/beside", f"{top}/read/new"):
             with pytest.raises(NotAllowedError):
