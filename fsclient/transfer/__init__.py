@@ -1,1 +1,1 @@
-"""Files on their way: what is to be moved, and moving it."""
+"""Transfers: comparing, uploading and downloading files."""

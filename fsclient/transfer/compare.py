@@ -21,17 +21,17 @@ SAME_TIME_NS = 1_000
 
 
 def same_time(one_ns: int, other_ns: int) -> bool:
-    """Tell whether two times are the same, as far as file systems keep them."""
+    """Return whether two times are the same, as far as file systems keep them."""
     return abs(one_ns - other_ns) < SAME_TIME_NS
 
 
 def same_mode(one: Mode, other: Mode) -> bool:
-    """Tell whether two modes are the same on this system, which may not know of executing."""
+    """Return whether two modes are the same on this system, which may not know of executing."""
     return one is other or (IS_WINDOWS and Mode.SYMLINK not in (one, other))
 
 
 def same_facts(facts: LocalStat, metadata: Metadata) -> bool:
-    """Tell whether size, time and mode are the same."""
+    """Return whether size, time and mode are the same."""
     return (
         facts.size == metadata.size
         and same_mode(facts.mode, metadata.mode)
@@ -43,17 +43,16 @@ class ContentComparer:
     """Compares contents; its memory is used again and again."""
 
     def __init__(self, session: Session) -> None:
-        """Take whose files they are."""
         self._authors = session.tree.authors
         self._buffers = Buffers()
 
     def may_be_same(self, facts: LocalStat, metadata: Metadata) -> bool:
-        """Tell whether it is worth to compare contents."""
+        """Return whether it is worth to compare contents."""
         is_link = Mode.SYMLINK in (facts.mode, metadata.mode)
         return facts.size == metadata.size and (facts.mode is metadata.mode or not is_link)
 
     def same_content(self, found: TreeNode, source: PlaintextSource) -> bool:
-        """Tell whether a source has the content of a file in the tree.
+        """Return whether a source has the content of a file in the tree.
 
         Raises what the source raises if it changes while it is read.
         """

@@ -29,7 +29,6 @@ class Get:
     """One `get` command."""
 
     def __init__(self, task: TransferRun, version: int | None = None) -> None:
-        """Take the command that this is, and which version of each file (None: the newest)."""
         self._task = task
         self._version = version
         self._session = task.session
@@ -64,7 +63,7 @@ class Get:
         return "" if Path(target) == Path() else f"into {target.rstrip('/')}/"
 
     def _goes_into(self, target: str, *, several: bool) -> bool:
-        """Tell whether the target is a folder to put things into, rather than a new name."""
+        """Return whether the target is a folder to put things into, rather than a new name."""
         if not target:
             raise UsageError("An empty path names nothing; '.' is the current folder.")
         into = target.endswith(("/", os.sep)) or (

@@ -1,4 +1,4 @@
-"""How far an upload has come, on disk: so that the same command goes on where the last one stopped.
+"""Upload journals on disk, with which the same command resumes an interrupted upload.
 
 One small file for each, `transfers/NAME` in the profile, NAME being a hash of server, user, parent,
 name token and local path:
@@ -66,7 +66,6 @@ class Journal:
     """One upload's journal, which this process alone works on."""
 
     def __init__(self, path: Path, fd: int, key: bytes, facts: SourceStat) -> None:
-        """Take the file, open and locked, and read what it says of the file as it is now."""
         self._path = path
         self._fd = fd
         self._aead = crypto.Aead(key)
@@ -80,11 +79,11 @@ class Journal:
 
     @property
     def is_open(self) -> bool:
-        """Tell whether it was neither removed nor closed."""
+        """Return whether it was neither removed nor closed."""
         return self._fd >= 0
 
     def begin(self, begun: UploadRecord) -> None:
-        """Begin anew, with keys that nothing was sealed with so far."""
+        """Start a new upload, with keys that have sealed nothing yet."""
         self.begun, self.leaves = begun, []
         nonce = os.urandom(crypto.NONCE_SIZE)
         sealed = nonce + self._aead.seal(nonce, pack(begun), self._name)

@@ -32,7 +32,7 @@ class Excludes:
         return self._spec is not None
 
     def match(self, path: str, *, folder: bool) -> bool:
-        """Tell whether a path is left out; what is in a folder that is need not be asked."""
+        """Return whether a path is left out; what is in a folder that is need not be asked."""
         return self._spec is not None and self._spec.match_file(path + "/" * folder)
 
 

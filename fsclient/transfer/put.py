@@ -28,7 +28,6 @@ class Put:
     """One `put` command."""
 
     def __init__(self, task: TransferRun) -> None:
-        """Take the command that this is."""
         self._task = task
         self._session = task.session
         self._failures = task.failures
@@ -58,7 +57,7 @@ class Put:
         return f"into {target}/" if target.parts else ""
 
     def _goes_into(self, target: RemotePath, *, several: bool) -> bool:
-        """Tell whether the target is a folder to put into, rather than the new name."""
+        """Return whether the target is a folder to put into, rather than the new name."""
         found = self._session.tree.reach(target)[-1]
         there = len(found.path.parts) == len(target.parts)
         into = target.names_folder or (there and found.is_folder and not self._task.took_as_name)

@@ -26,7 +26,6 @@ class ResumeMarker:
     """One command's note: an empty one, or what a command before it has left."""
 
     def __init__(self, folder: Path, verb: str, paths: Sequence[str]) -> None:
-        """Take where a profile's notes lie, and the words of the command."""
         self._path: Path | None = None
         self.since_ns: int | None = None
         """When the command began that this one goes on with; None if it goes on with none."""

@@ -1,4 +1,4 @@
-"""What the parts of one `put`, `get` or `sync` have in common."""
+"""The objects that all parts of one `put`, `get` or `sync` share."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ class TransferRun(Value, frozen=True):
 
     @property
     def took_as_name(self) -> bool:
-        """Tell whether this goes on with a command that took its target for a new name."""
+        """Return whether this goes on with a command that took its target for a new name."""
         return self.unfinished is not None and self.unfinished.took_as_name

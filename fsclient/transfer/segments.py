@@ -16,7 +16,6 @@ class Buffer:
     """Room for one segment: as plaintext, and sealed behind its address on the wire."""
 
     def __init__(self) -> None:
-        """Take the memory."""
         self.plain = memoryview(bytearray(SEGMENT_SIZE))
         self.sealed = memoryview(bytearray(DATA_ROOM + SEGMENT_SIZE))
 
@@ -25,7 +24,6 @@ class Buffers:
     """Those that are free."""
 
     def __init__(self) -> None:
-        """Begin with none; they are made when they are first needed."""
         self._free: list[Buffer] = []
 
     def take(self) -> Buffer:

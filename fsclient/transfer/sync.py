@@ -53,7 +53,6 @@ class Sync:
     """One `sync` command."""
 
     def __init__(self, task: TransferRun) -> None:
-        """Take the command that this is."""
         self._task = task
         self._session = task.session
         self._actions = task.actions

@@ -16,7 +16,6 @@ class WorkerPool:
     """A few threads; small files need none, and loading what runs them takes its time."""
 
     def __init__(self, count: int, name: str) -> None:
-        """Take how many, and what to call them; starts none yet."""
         self._count = count
         self._name = name
         self._pool: ThreadPoolExecutor | None = None

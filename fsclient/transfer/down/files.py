@@ -63,7 +63,6 @@ class Downloader:
     """Gets files; asks for the next ones while it receives the first."""
 
     def __init__(self, session: Session, progress: Progress) -> None:
-        """Take where to get from and whom to tell."""
         self._session = session
         self._progress = progress
         self._threads = WorkerPool(THREADS, "open")

@@ -68,7 +68,6 @@ class TreeDownload:
     """Gets files, links and folders where they belong, as far as they are not there already."""
 
     def __init__(self, task: TransferRun) -> None:
-        """Take the command that this is a part of."""
         self._session = task.session
         self._progress = task.progress
         self._failures = task.failures
@@ -240,7 +239,7 @@ class TreeDownload:
             raise ExistsError(f"{sentence}: it holds what is excluded, or what is no file.")
 
     def _is_same(self, found: TreeNode, path: Path, there: LocalStat, *, follow: bool) -> bool:
-        """Tell whether a file need not be got; what else differs of it is set."""
+        """Return whether a file need not be got; what else differs of it is set."""
         metadata, rules = found.metadata, self._rules
         if not (rules.update or rules.mirror or self._went_before(path)):
             return False
@@ -256,7 +255,7 @@ class TreeDownload:
         return True
 
     def _went_before(self, path: Path) -> bool:
-        """Tell whether the command that this one goes on with may have got this."""
+        """Return whether the command that this one goes on with may have got this."""
         since_ns = self._rules.since_ns
         with local_errors(path):
             return since_ns is not None and path.lstat().st_ctime_ns >= since_ns

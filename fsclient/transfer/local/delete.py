@@ -16,13 +16,12 @@ class LocalDeletion:
     """Removes what it is told to, as far as it may."""
 
     def __init__(self, actions: Actions, failures: Failures, excludes: Excludes) -> None:
-        """Take whom to tell, and what is to stay."""
         self._actions = actions
         self._failures = failures
         self._excludes = excludes
 
     def goes_whole(self, path: Path, relative: str) -> bool:
-        """Tell whether all of a folder may go; `relative` is its path from the top one."""
+        """Return whether all of a folder may go; `relative` is its path from the top one."""
         return all(
             self._may_go(child, below)
             and (child.kind != FOLDER or self.goes_whole(child.path, below))

@@ -71,7 +71,7 @@ def same_file_key(name: str, *, folds_case: bool = FOLDS_CASE) -> str:
 
 
 def is_folder(path: Path) -> bool:
-    """Tell whether a path leads to a folder; `FsError` if it cannot be known."""
+    """Return whether a path leads to a folder; `FsError` if it cannot be known."""
     with local_errors(path):
         return stat.S_ISDIR(path.stat().st_mode)
 
@@ -279,7 +279,7 @@ def permissions(before: int | None, *, executable: bool) -> int:
 
 
 def is_folder_there(path: Path, *, follow: bool) -> bool:
-    """Tell whether a folder is there already; `ConflictError` if something else is in its place.
+    """Return whether a folder is there already; `ConflictError` if something else is in its place.
 
     That is a link, too, unless `follow` is set: nothing is ever written through a link that was
     not named by the person.

@@ -47,7 +47,7 @@ class Source:
 
     @property
     def is_sparse(self) -> bool:
-        """Tell whether the file has holes, which no disk space stands behind."""
+        """Return whether the file has holes, which no disk space stands behind."""
         size = self._before.st_size
         on_disk = getattr(self._before, "st_blocks", None)  # in units of 512 bytes
         seek_hole = getattr(os, "SEEK_HOLE", None)

@@ -16,7 +16,6 @@ class Actions:
     """The list of what one command does."""
 
     def __init__(self, ui: Ui, *, dry_run: bool = False, verbose: bool = False) -> None:
-        """Take whom to tell, whether nothing is to be done, and whether each thing is told."""
         self._ui = ui
         self._verbose = verbose
         self._counts: Counter[str] = Counter()

@@ -31,7 +31,6 @@ class Bars:
     every_s = 0.25
 
     def __init__(self, ui: Ui) -> None:
-        """Take whose screen to draw on."""
         self._screen = ui.screen
         self._live: Live | None = None
         self._said: list[str] = []

@@ -19,7 +19,6 @@ class Failures:
     """Collects what went wrong with single files, for the exit status at the end."""
 
     def __init__(self, ui: Ui) -> None:
-        """Take whom to tell."""
         self._ui = ui
         self._worst: FsError | None = None
         self.data: list[dict[str, str | None]] = []

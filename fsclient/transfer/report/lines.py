@@ -1,4 +1,4 @@
-"""Who is told how far a transfer is, and in which words: plain lines, lines of JSON."""
+"""Progress reports of a transfer: plain lines, JSON lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fsclient.ui import Ui, count_text, duration_text, size_text, took_text
 
 
 class ProgressReporter(Protocol):
-    """Somebody who is told how far a transfer is."""
+    """A receiver of progress reports."""
 
     every_s: float
     """How often to tell."""
@@ -46,7 +46,6 @@ class PlainLines:
     every_s = 2.0
 
     def __init__(self, ui: Ui) -> None:
-        """Take who says it."""
         self._ui = ui
 
     def tell(self, now: Snapshot) -> None:
@@ -80,7 +79,6 @@ class JsonLines:
     every_s = 1.0
 
     def __init__(self, ui: Ui) -> None:
-        """Take who says it."""
         self._ui = ui
 
     def tell(self, now: Snapshot) -> None:

@@ -205,7 +205,6 @@ class FileProgress:
     """One file while it is moved."""
 
     def __init__(self, progress: Progress, name: str, size: int) -> None:
-        """Take where to count, and what is known of the file."""
         self._progress = progress
         self._name = name
         self._size = size

@@ -51,7 +51,6 @@ class RateMeter:
     """Measures how fast something grows, over the last seconds."""
 
     def __init__(self) -> None:
-        """Begin at nothing."""
         self._marks: deque[tuple[float, int]] = deque([(0.0, 0)])
 
     def at(self, seconds: float, total: int) -> float | None:

@@ -42,7 +42,6 @@ class NotCommittedError(Exception):
     """A commit failed, and with it everything in it; what is wrong with one file stays its own."""
 
     def __init__(self, error: FsError, files: int) -> None:
-        """Take why it failed, and how many files were in it."""
         super().__init__(error.sentence)
         self.error = error
         self.files = files
@@ -61,7 +60,7 @@ class _Batch:
 
     @property
     def is_full(self) -> bool:
-        """Tell whether it is as large as one commit should be."""
+        """Return whether it is as large as one commit should be."""
         return (
             self.changes.size > BATCH_BYTES
             or len(self.changes) >= BATCH_CHANGES
@@ -91,7 +90,6 @@ class BatchUploader:
     def __init__(
         self, session: Session, progress: Progress, journals: Journals | None = None
     ) -> None:
-        """Take where to put, whom to tell, and where to keep how far it has come."""
         self._session = session
         self._progress = progress
         self._workshop = SealingWorkers()

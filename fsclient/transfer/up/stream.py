@@ -45,7 +45,6 @@ class SealingWorkers:
     """The threads that seal, and the memory they do it in."""
 
     def __init__(self) -> None:
-        """Begin with none; they are made when they are first needed."""
         self.threads = WorkerPool(THREADS, "seal")
         self.buffers = Buffers()
 

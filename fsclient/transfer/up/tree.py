@@ -67,7 +67,6 @@ class TreeUpload:
     """Puts files, links and folders where they belong, as far as they are not there already."""
 
     def __init__(self, task: TransferRun) -> None:
-        """Take the command that this is a part of."""
         self._tree = task.session.tree
         self._progress = task.progress
         self._failures = task.failures
@@ -147,7 +146,7 @@ class TreeUpload:
             self._uploader.put(place.keyed, name, before, source, instead, path=path)
 
     def _is_same(self, place: TargetFolder, leaf: _Leaf, before: TreeNode) -> bool:
-        """Tell whether a file need not be put; what else differs of it is set."""
+        """Return whether a file need not be put; what else differs of it is set."""
         if not (self._rules.update or self._rules.mirror or self._went_before(before)):
             return False
         facts = local_facts(Path(leaf.place), follow=leaf.follow)
@@ -172,7 +171,7 @@ class TreeUpload:
         return True
 
     def _went_before(self, before: TreeNode) -> bool:
-        """Tell whether the command that this one goes on with may have put this."""
+        """Return whether the command that this one goes on with may have put this."""
         since_ns = self._rules.since_ns
         return since_ns is not None and before.manifest.body.time_ms >= since_ns // 1_000_000
 
