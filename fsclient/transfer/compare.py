@@ -1,4 +1,4 @@
-"""Whether a local file is the same as one in the tree, without anything leaving this machine.
+"""Comparison of a local file with a file in the tree; no data leaves this machine.
 
 By size, time and mode first. Where only those differ, the local content is sealed once more under
 the key of the stored one, which gives the very same bytes if it is the same, and its salted hash is

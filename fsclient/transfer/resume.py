@@ -56,7 +56,7 @@ class ResumeMarker:
 
 
 def _tidy(folder: Path) -> None:
-    """Delete what nobody came back to."""
+    """Delete markers of commands that were not resumed."""
     for path in folder.iterdir():
         if time.time() - path.stat().st_mtime > _OLDEST_S:
             path.unlink(missing_ok=True)

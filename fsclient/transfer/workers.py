@@ -1,4 +1,4 @@
-"""Threads that work beside a transfer, once there is work for them."""
+"""Worker threads of a transfer, started on demand."""
 
 from __future__ import annotations
 

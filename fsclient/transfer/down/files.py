@@ -60,7 +60,7 @@ class DownloadJob(Value, frozen=True):
 
 
 class Downloader:
-    """Gets files; asks for the next ones while it receives the first."""
+    """A downloader that requests the next files while it receives the first."""
 
     def __init__(self, session: Session, progress: Progress) -> None:
         self._session = session
@@ -70,7 +70,7 @@ class Downloader:
         self._buffers = Buffers()
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Stop the threads."""
         self._threads.close()
         self._writer.close()
 
@@ -105,7 +105,7 @@ class Downloader:
             self._ask_again(lost, asked)
 
     def _ask_again(self, lost: Unreachable, asked: Iterable[_Ask]) -> None:
-        """Get a new connection, and ask for all that has not come yet."""
+        """Reconnect, and request everything that was not received yet."""
         while True:
             self._session.persistence.recover(lost)
             try:

@@ -1,4 +1,4 @@
-"""Failures that concern one file of many: told at once, and the rest goes on."""
+"""Failures of single files: reported at once, while the transfer continues."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fsproto.errors import (
 
 
 class Failures:
-    """Collects what went wrong with single files, for the exit status at the end."""
+    """The failures of single files, for the exit status at the end."""
 
     def __init__(self, ui: Ui) -> None:
         self._ui = ui

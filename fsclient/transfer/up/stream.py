@@ -49,7 +49,7 @@ class SealingWorkers:
         self.buffers = Buffers()
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Stop the threads."""
         self.threads.close()
 
 
