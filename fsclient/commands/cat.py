@@ -13,10 +13,10 @@ from fsclient.commands.options import older
 @older
 @click.pass_obj
 def command(app: App, paths: tuple[str, ...], *, version: int | None) -> None:
-    """Write files to standard output, one after the other. Of a symbolic link it is where it leads.
+    """Write files to standard output, one after the other; of a symbolic link, its target.
 
-    Every piece is verified before it is written; that nothing is missing at the end is known only
-    at the end, so a program that reads this must look at the exit status.
+    Each piece is verified before it is written. A file that was cut short is noticed only at
+    its end: check the exit status before you use the output.
     """
     from fsclient.transfer.get import to_stdout
     from fsclient.transfer.report.failures import Failures

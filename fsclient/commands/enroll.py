@@ -19,12 +19,12 @@ A link looks like this; put it in quotes:
 @click.option("--no-passphrase", is_flag=True, help="Keep the identity without a passphrase.")
 @click.pass_obj
 def command(app: App, link: str, *, no_passphrase: bool) -> None:
-    """Make your identity here and register its public half with a server.
+    """Create your keys on this machine and register the public half with a server.
 
-    LINK is what your administrator gave you. Asks for a passphrase to keep the identity under
-    (for scripts: FSCLIENT_PASSPHRASE or --no-passphrase) and for the one-time password that your
-    authenticator app shows. The private keys never leave this machine. If it is interrupted, do
-    it again with the same link.
+    Your administrator gives you LINK. The command asks for a passphrase for your keys (in
+    scripts: FSCLIENT_PASSPHRASE or --no-passphrase) and for the one-time password that your
+    authenticator app shows. The private keys never leave this machine. If it is interrupted,
+    run it again with the same link.
     """
     from fsproto.link import parse_link
 

@@ -26,14 +26,14 @@ DEFAULT = "127.0.0.1:2022"
 def command(
     app: App, listen: str, *, read_only: bool, allow_remote: bool, print_config: bool
 ) -> None:
-    """Serve your tree to other programs of this machine, as an SFTP server.
+    """Serve your files to other programs on this machine, as an SFTP server.
 
-    Everything is sealed and opened here: the server of your team sees no more than it does of
-    'put' and 'get'. Your own tree is at '/', what others share with you under '/@shared/'. A file
-    becomes a new version when the program closes it; one that was cut off becomes none.
+    The gateway seals and opens files here: your team's server sees no more than with 'put' and
+    'get'. Your own tree is at '/', files that others share with you are under '/@shared/'. A
+    file gets a new version when the program closes it. An interrupted write changes nothing.
 
-    Programs log in with a key that lies beside your identity; whoever can read that file on this
-    machine can use the gateway while it runs.
+    Programs log in with a key that is stored beside your identity. Every user of this machine
+    who can read that file can use the gateway while it runs.
     """
     from fsclient.gateway.config import ConfigFiles, lines
     from fsclient.gateway.gateway import running

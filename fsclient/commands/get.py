@@ -38,20 +38,20 @@ def command(
 ) -> None:
     """Get files and folders and open them here.
 
-    With one path it comes into the current folder under its own name. With more, the last one is
-    where the others go: into it if it is a folder or ends in '/', else, if there is one other,
-    under that name. '-' is standard output.
+    With one path, the file or folder goes into the current folder under its own name. With
+    more, the last path is the target: the others go into it if it is a folder or ends in '/'; a
+    single one gets that name. '-' is standard output.
 
-    Folders come whole and are merged with what is there; 'sync --down' removes what is not there
-    any more. Times, the execute bit and symbolic links are kept. A local file is replaced only
-    when all of the new one was verified; if some fail, the others go on. Only links in the path
-    that you name are followed: one inside the folder is replaced by a file of its name, and is an
-    error where a folder must go.
+    Folders are copied whole and merged with local ones; 'sync --down' also removes local files
+    that are missing at the server. Times, the execute bit and symbolic links are kept. A local
+    file is replaced only after all of the new one was verified. If some files fail, the others
+    continue. Symbolic links are followed only in the path that you name: a link inside the
+    local folder is replaced by a file of its name, and is an error where a folder must go.
 
-    A lost connection is made anew. What was interrupted all the same goes on where it stopped, by
-    itself, when the same command is given again within a day in the same place: files that it has
-    got are passed over, and of those of 4 MiB and more, what came is kept beside the target under
-    a hidden name ('.NAME.….fs-part'). '--no-resume' does neither.
+    After a lost connection, the command reconnects. Run an interrupted command again within a
+    day, in the same folder, to resume it: finished files are skipped, and partial files of 4
+    MiB or more are kept beside the target under a hidden name ('.NAME.….fs-part').
+    '--no-resume' turns both off.
     """
     from fsclient.transfer.get import STDOUT, Get, to_stdout
     from fsclient.transfer.options import TransferOptions

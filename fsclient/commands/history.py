@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 @click.argument("path", metavar="REMOTE")
 @click.pass_obj
 def command(app: App, path: str) -> None:
-    """Show the versions of a file, or what was removed from a folder.
+    """Show the versions of a file, or the files that were removed from a folder.
 
-    A file: each version that the server still has, with when it was signed, its size, by whom, and
-    what was changed; of a file that was removed as well. 'get --version N' gets one, 'restore
-    --version N' makes it the newest.
+    For a file, also a removed one: each version that the server still has, with its time, size,
+    author and changes. 'get --version N' gets a version, 'restore --version N' makes it the
+    newest.
 
-    A folder: what was removed from it, when and by whom; 'restore' brings it back.
+    For a folder: what was removed from it, when and by whom. 'restore' brings it back.
 
-    All of it was verified: the server can keep less than it should, but nothing else.
+    Everything shown was verified: the server can keep less than it should, but it cannot change
+    anything.
     """
     from fsproto.names import parse_path
 

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 @click.group(invoke_without_command=True)
 @click.pass_context
 def command(context: click.Context) -> None:
-    """Show what was dropped for you: name, size, when, where from and how that logged in.
+    """List the files in your drop box: name, size, time, origin and how the sender logged in.
 
-    A drop is what a scanner, a build server or anybody with a stock SFTP client has uploaded for
-    you. The server has seen it as it came, and sealed it to your keys; nobody has signed it. It
-    waits until you accept it: then it becomes a file of yours in 'inbox/', marked as dropped.
+    A drop is a file that a scanner, a build server or a person with a stock SFTP client
+    uploaded for you. The server saw its content on arrival and then sealed it to your keys.
+    Drops are not signed. When you accept one, it becomes your file in 'inbox/', marked as
+    dropped.
     """
     if context.invoked_subcommand is None:
         app: App = context.obj
@@ -48,12 +49,12 @@ def _show(app: App) -> None:
 @progress_option
 @click.pass_obj
 def accept(app: App, names: tuple[str, ...], *, everything: bool, progress_wanted: str) -> None:
-    """Make files of yours of what was dropped: in 'inbox/', under your own signature.
+    """Move dropped files into 'inbox/', under your own signature.
 
-    Each is verified first: that it is for you, that its name is one that a file may have, and that
-    its content is all of what its note says. Nothing that is there is replaced: a name that is
-    taken gets a number. What was accepted is deleted from the drop box; one that the server shows
-    a second time is known, and only deleted.
+    Each drop is verified first: it must be for you, have a valid name, and have exactly the
+    content that its note states. No existing file is replaced: if a name is taken, the new file
+    gets a number. Accepted drops are deleted from the drop box. A drop that the server shows a
+    second time is recognised and only deleted.
     """
     from fsclient.inbox.accept import InboxAccept, alone
     from fsclient.inbox.listing import RefusedDrop, chosen, waiting
@@ -97,9 +98,9 @@ def accept(app: App, names: tuple[str, ...], *, everything: bool, progress_wante
 @click.argument("names", nargs=-1, required=True, metavar="NAME…")
 @click.pass_obj
 def reject(app: App, names: tuple[str, ...]) -> None:
-    """Delete what was dropped for you, unseen; it does not come back.
+    """Delete dropped files without opening them.
 
-    One that is refused, or of whose name there are several, can be named by the id that
+    Name a drop that could not be verified, or one of several with the same name, by the id that
     'fsclient inbox' shows.
     """
     from fsclient.inbox.listing import PendingDrop, chosen, remove, waiting

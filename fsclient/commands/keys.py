@@ -12,12 +12,12 @@ from fsclient.commands.keys_transfer import export, import_
 
 @click.group()
 def command() -> None:
-    """Take your keys to another machine, back them up, get them back.
+    """Back up your keys, move them to another machine, recover or replace them.
 
-    Your identity is on this machine alone. With 'export' and 'import' you take it to another one
-    of yours. With 'backup' the server keeps it, sealed under words that you write down; with
-    those words and a one-time password, 'recover' gets it back on a new machine. 'rotate' makes
-    new keys in place of the old.
+    Your keys exist only on this machine. 'export' and 'import' copy them to another machine of
+    yours. 'backup' stores them at the server, sealed under words that you write down; 'recover'
+    gets them back on a new machine with those words and a one-time password. 'rotate' replaces
+    your keys.
     """
 
 
@@ -29,11 +29,11 @@ for _child in (export, import_, backup, recover, rotate):
 @click.argument("path", metavar="REMOTE")
 @click.pass_obj
 def file(app: App, path: str) -> None:
-    """Show the key of a file you may read, so that another program can open the stored blob.
+    """Show the key of a file, so that another program can open the stored blob.
 
     The blob is a Tink stream (AES256_GCM_HKDF_1MB) under the file key and the associated data
-    shown; salt and root are those of the salted SHA-256, and the root is the blob's name at the
-    server. Whoever has the key can read this version of the file, and no other.
+    shown. Salt and root belong to the salted SHA-256; the root is the name of the blob at the
+    server. With this key anybody can read this version of the file, and no other.
     """
     from fsclient.transfer.content import checked_content
     from fsproto.errors import UsageError

@@ -18,11 +18,11 @@ _COLUMNS = 3
 @click.command(short_help="Have the server keep your keys, under words of yours.")
 @click.pass_obj
 def backup(app: App) -> None:
-    """Have the server keep your keys, sealed under a recovery phrase of 12 words.
+    """Store your keys at the server, sealed under a recovery phrase of 12 words.
 
-    The phrase is made here and shown once; the server never sees it. Write it down and keep it
-    where neither fire nor a thief finds it together with your authenticator app. A new backup
-    replaces the one before, and opens with its own phrase alone.
+    The phrase is created here and shown once; the server never sees it. Write it down. Keep it
+    safe from fire, and apart from your authenticator app. A new backup replaces the previous
+    one and has a phrase of its own.
     """
     import os
 
@@ -57,11 +57,12 @@ def backup(app: App) -> None:
 @click.option("--no-passphrase", is_flag=True, help="Keep the identity without a passphrase.")
 @click.pass_obj
 def recover(app: App, link: str, *, no_passphrase: bool) -> None:
-    """Get the keys back that 'fsclient keys backup' had the server keep, and log in.
+    """Recover the keys that 'fsclient keys backup' stored at the server, and log in.
 
-    LINK is that of your enrolment; your administrator knows it. Asks for your recovery phrase
-    (for scripts: FSCLIENT_RECOVERY_PHRASE), for a passphrase to keep the identity under here
-    (FSCLIENT_PASSPHRASE or --no-passphrase), and for a single one-time password.
+    LINK is the link of your enrolment; your administrator can show it again. The command asks
+    for your recovery phrase (in scripts: FSCLIENT_RECOVERY_PHRASE), for a passphrase for your
+    keys on this machine (FSCLIENT_PASSPHRASE or --no-passphrase), and for one one-time
+    password.
     """
     import contextlib
 

@@ -10,12 +10,12 @@ from fsclient.app import App
 @click.command(short_help="Replace your keys by new ones, signed by the old.")
 @click.pass_obj
 def rotate(app: App) -> None:
-    """Replace your keys by new ones that the old ones sign, so that others take them for yours.
+    """Replace your keys. The old keys sign the new ones, so others accept them as yours.
 
-    For when somebody may have got at your keys, or now and then. What is sealed to the old keys
-    can still be opened here; those who share with you seal anew to the new ones when they next
-    look at their shares. Your other sessions end. Other machines of yours need the new keys
-    ('fsclient keys export' and 'import'), and a backup has to be made anew.
+    Use it now and then, or when your keys may have been stolen. What is sealed to the old keys
+    stays readable here. People who share with you seal to the new keys when they next look at
+    their shares. Your other sessions end. Copy the new keys to your other machines ('fsclient
+    keys export' and 'import') and make a new backup.
     """
     from fsclient.session.key_rotation import rotate as replace_keys
 

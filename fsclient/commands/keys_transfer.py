@@ -22,12 +22,12 @@ _STANDARD = "-"
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @click.pass_obj
 def export(app: App, file: str, *, force: bool) -> None:
-    """Write your identity to FILE, to be imported on another machine of yours.
+    """Write your keys to FILE, to import them on another machine of yours.
 
     FILE ('-' is standard output) is always sealed under a passphrase, which is asked for twice
-    (for scripts: FSCLIENT_EXPORT_PASSPHRASE). It holds your private keys, the address of the
-    server, other people's keys as you know them, and which versions were seen here. Your session
-    stays here: the other machine logs in by itself.
+    (in scripts: FSCLIENT_EXPORT_PASSPHRASE). It holds your private keys, the address of the
+    server, other people's keys as you know them, and the newest versions seen here. Your
+    session stays on this machine: the other one logs in itself.
     """
     import os
 
@@ -56,12 +56,12 @@ def export(app: App, file: str, *, force: bool) -> None:
 @click.option("--no-passphrase", is_flag=True, help="Keep the identity without a passphrase.")
 @click.pass_obj
 def import_(app: App, file: str, *, no_passphrase: bool) -> None:
-    """Make a profile here of what 'fsclient keys export' has written on another machine.
+    """Create a profile from a file that 'fsclient keys export' wrote on another machine.
 
-    Asks for the passphrase of FILE ('-' is standard input; for scripts:
-    FSCLIENT_EXPORT_PASSPHRASE), and for a passphrase to keep the identity under on this machine
-    (FSCLIENT_PASSPHRASE or --no-passphrase). Then 'fsclient login' begins a session. A profile
-    that is there is never replaced: with --profile NAME it becomes another one beside that.
+    The command asks for the passphrase of FILE ('-' is standard input; in scripts:
+    FSCLIENT_EXPORT_PASSPHRASE) and for a passphrase for your keys on this machine
+    (FSCLIENT_PASSPHRASE or --no-passphrase). Then log in with 'fsclient login'. An existing
+    profile is never replaced: use --profile NAME to create another one.
     """
     import os
 

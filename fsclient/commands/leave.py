@@ -11,9 +11,9 @@ from fsclient.app import App
 @click.argument("path", metavar="OWNER:NAME")
 @click.pass_obj
 def command(app: App, path: str) -> None:
-    """Leave something that somebody shares with you: you will not see it any more.
+    """Leave a share: remove a file or folder that another user shares with you from your view.
 
-    Only the owner can share it with you again. What you put there stays.
+    Only its owner can share it with you again. Files that you put there stay.
     """
     from fsproto.errors import UsageError
     from fsproto.messages.base import Done

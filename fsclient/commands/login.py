@@ -12,10 +12,10 @@ from fsclient.app import App
 @click.command()
 @click.pass_obj
 def command(app: App) -> None:
-    """Begin a new session with a one-time password.
+    """Start a new session with a one-time password.
 
-    Other commands do so by themselves when the session has ended. What is given with --via carries
-    their connections, too, from then on.
+    Other commands do this themselves when the session has ended. The value of --via is kept for
+    later commands.
     """
     from fsclient.ui import time_text
 

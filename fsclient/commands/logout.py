@@ -13,8 +13,8 @@ from fsclient.app import App
 def command(app: App, *, everywhere: bool) -> None:
     """End the session, here and at the server.
 
-    With --everywhere, all sessions of yours end, within about a second; if there is none here to
-    do it with, a code is asked for. 'fsclient sessions' shows them.
+    --everywhere ends all your sessions, within about a second. It asks for a code if no session
+    runs here. 'fsclient sessions' lists them.
     """
     from fsproto.errors import LoginRefused, LoginRequired
     from fsproto.messages.account import EndSessions, Logout

@@ -20,11 +20,11 @@ _MARKS = {"folder": "/", "file": "", "symlink": "@"}
 @click.option("-l", "long", is_flag=True, help="Show sizes and times as well.")
 @click.pass_obj
 def command(app: App, paths: tuple[str, ...], *, long: bool) -> None:
-    """List folders, or show single files. Without a path: the top of your tree.
+    """List folders or show single files. Without a path: the top of your tree.
 
-    Names of folders end in '/', those of symbolic links in '@'; 'cat' writes where a link leads.
-    What is shown was verified: the server can neither hide, add nor exchange anything. With -l, a
-    file that came through the drop box, where the server has seen it, is marked as dropped.
+    Names of folders end in '/', names of symbolic links in '@'; 'cat' writes a link's target.
+    The listing is verified: the server can neither hide, add nor exchange an entry. With -l,
+    files from the drop box, whose content the server has seen, are marked as dropped.
     """
     from fsproto.names import parse_path
 

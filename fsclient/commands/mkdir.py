@@ -12,7 +12,7 @@ from fsclient.app import App
 @click.option("-p", "parents", is_flag=True, help="It is no error if the folder is there already.")
 @click.pass_obj
 def command(app: App, paths: tuple[str, ...], *, parents: bool) -> None:
-    """Make folders; those above them are made as well where they are missing."""
+    """Create folders, with the missing folders above them."""
     from fsclient.transfer.put import ensure_folder
     from fsclient.transfer.report.failures import Failures
     from fsclient.tree.nodes import must_be_folder

@@ -14,10 +14,10 @@ from fsclient.app import App
 @click.option("--read-only", is_flag=True, help="Let nothing be changed.")
 @click.pass_obj
 def command(app: App, folder: Path, *, read_only: bool) -> None:
-    """Show your tree as a folder of this machine, until Ctrl-C or until it is unmounted.
+    """Mount your files as a local folder, until Ctrl-C or until it is unmounted.
 
-    It runs a gateway of its own and sshfs, which must be installed. DIR is an empty folder; it is
-    made if it is missing.
+    The command runs its own gateway and sshfs, which must be installed. DIR must be an empty
+    folder; it is created if missing.
     """
     from fsclient.gateway.gateway import running
     from fsclient.gateway.mount import mounted

@@ -28,9 +28,9 @@ Examples:
 def command(app: App, paths: tuple[str, ...], *, force: bool) -> None:
     """Move or rename files and folders.
 
-    The last path is where they go: into it if it is a folder or ends in '/', else under that
-    name. A file in the way is replaced by a file only with -f, a folder never. Content is not
-    sent again.
+    The last path is the target: the others go into it if it is a folder or ends in '/', else
+    the file or folder gets that name. With -f, a file replaces an existing file; a folder is
+    never replaced. Content is not sent again.
     """
     from fsclient.transfer.report.failures import Failures
     from fsproto.errors import FsError, UsageError

@@ -18,7 +18,7 @@ _TRIES = 3
 
 @click.group()
 def command() -> None:
-    """Give your authenticator app a new secret."""
+    """Change the one-time password secret of your authenticator app."""
 
 
 @command.command("rotate", short_help="Give your authenticator app a new secret.")
@@ -26,12 +26,12 @@ def command() -> None:
               help="What an authenticator app calls the entry.")  # fmt: skip
 @click.pass_obj
 def rotate(app: App, issuer: str) -> None:
-    """Make a new one-time password secret, show it as a QR code, and use its first code.
+    """Create a new one-time password secret, show it as a QR code, and use its first code.
 
-    Asks for a one-time password of the old secret, or a recovery code. The old secret works until a
-    code of the new one is used for the first time: so nothing is lost if you are interrupted, and
-    the same command begins anew. Without a terminal the new secret is given as a result, and
-    whatever uses its first code ends the old one.
+    The command asks for a one-time password of the old secret, or for a recovery code. The old
+    secret works until the first code of the new one is used. If you are interrupted, run the
+    command again. Without a terminal, the new secret is printed as the result, and its first
+    code that is used ends the old secret.
     """
     from fsproto.messages.account import NewSecret, RotateSecret
 

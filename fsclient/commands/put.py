@@ -35,19 +35,19 @@ def command(
 ) -> None:
     """Seal local files and folders here and send them.
 
-    With one path it goes to the top of your tree under its own name. With more, the last one is
-    where the others go: into it if it is a folder or ends in '/', else, if there is one other,
-    under that name. '-' is standard input.
+    With one path, the file or folder goes to the top of your tree under its own name. With
+    more, the last path is the target: the others go into it if it is a folder or ends in '/'; a
+    single one gets that name. '-' is standard input.
 
-    Folders go whole and are merged with what is there; 'sync' removes what is not here any more.
-    A file that is there gets a new version. Missing folders on the way are made. Times, the
-    execute bit and symbolic links inside folders are kept: a link is put as a link, but one that
-    you name is followed. A whole file arrives, or nothing of it; if some fail, the others go on.
+    Folders are copied whole and merged with remote ones; 'sync --delete' also removes remote
+    files that are missing here. An existing file gets a new version. Missing remote folders are
+    created. Times, the execute bit and symbolic links inside folders are kept; a link that you
+    name is followed. A file arrives whole or not at all. If some files fail, the others
+    continue.
 
-    A lost connection is made anew. What was interrupted all the same goes on where it stopped, by
-    itself, when the same command is given again within a day in the same place: what it has put is
-    passed over, and files of 4 MiB and more that did not change go on where they stopped.
-    '--no-resume' does neither.
+    After a lost connection, the command reconnects. Run an interrupted command again within a
+    day, in the same folder, to resume it: finished files are skipped, and unchanged files of 4
+    MiB or more continue where they stopped. '--no-resume' turns both off.
     """
     from fsclient.transfer.journal import Journals
     from fsclient.transfer.options import TransferOptions

@@ -10,11 +10,11 @@ from fsclient.app import App
 @click.command("recovery-codes")
 @click.pass_obj
 def command(app: App) -> None:
-    """Make ten recovery codes, for the day on which your authenticator app is lost.
+    """Create ten recovery codes, in case you lose your authenticator app.
 
-    Each works once, wherever a one-time password is asked for. Asks for a code (or for one of the
-    recovery codes that are left). Those made earlier are void. Print them, and keep them away from
-    this machine: they are not shown again.
+    Each code works once, in place of a one-time password. The command asks for a one-time
+    password or for one of your unused recovery codes. Earlier codes become invalid. Print the
+    new ones and keep them away from this machine: they are shown only once.
     """
     from fsproto.messages.account import MakeRecoveryCodes, RecoveryCodes
 

@@ -11,12 +11,12 @@ from fsclient.app import App
 @click.argument("link")
 @click.pass_obj
 def command(app: App, link: str) -> None:
-    """Expect the server where, and with the host key that, a new link says.
+    """Trust the address and the host key of a new link.
 
-    For a server that has moved to another address, or whose host key was replaced without a word
-    from the old one. LINK must come from your administrator over a way you trust: whoever can
-    make you expect their key can sit in the middle. Your identity, and what you have seen of your
-    files, stay as they are; nothing is sent.
+    Use it when the server has moved, or when its host key was replaced without a signature of
+    the old key. LINK must come from your administrator in a way that you trust: a false link
+    lets an attacker impersonate the server. Your identity and the versions that you have seen
+    stay. Nothing is sent.
     """
     from fsproto.errors import NotAllowedError
     from fsproto.link import parse_link

@@ -22,11 +22,11 @@ Examples:
 @click.option("--id", "chosen", default="", metavar="ID", help="Which one, of several removed.")
 @click.pass_obj
 def command(app: App, path: str, *, version: int | None, target: str | None, chosen: str) -> None:
-    """Bring back an older version, or what was removed.
+    """Bring back an older version of a file, or a removed file or folder.
 
-    What is there gets the content, time and mode of an older version as its newest; nothing of its
-    history is lost. What was removed comes back with its history, a folder with all that was in it.
-    Nothing is sent again. What comes back is shared with nobody but those who see its folder.
+    A file gets the content, time and mode of the older version as its newest version; its
+    history stays. A removed file or folder comes back with its history and content. No content
+    is sent. What comes back is shared only with the people who can see its folder.
     """
     from fsclient.operations.restore import RestoreOperation
     from fsproto.names import parse_path

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def command(app: App, paths: tuple[str, ...], *, recursive: bool, force: bool) -> None:
     """Remove files, or folders with -r.
 
-    The server keeps what was removed for a while: 'history' of the folder it was in shows it,
-    'restore' brings it back. It is shared with nobody from then on.
+    The server keeps removed files for a while: 'history FOLDER' lists them, 'restore' brings
+    them back. They are no longer shared with anybody.
     """
     from fsclient.transfer.report.failures import Failures
     from fsproto.errors import FsError, NotFoundError

@@ -15,13 +15,13 @@ def _over(door: str) -> str:
 @click.command()
 @click.pass_obj
 def command(app: App) -> None:
-    """Show your running sessions: since when, when and where from last used, until when.
+    """List your running sessions: start, last use and its address, end.
 
-    When one was last used is noted every ten minutes at most.
+    The time of the last use is exact to ten minutes.
 
-    A session lets commands go on without a further one-time password on the machine that has your
-    identity key; one that began over SSH is for who has the SSH key that is shown. If you do not
-    know one of them: 'fsclient logout --everywhere'.
+    A session lets commands run without another one-time password on the machine that has your
+    keys. A session over SSH belongs to the SSH key that is shown. If you do not recognise one:
+    'fsclient logout --everywhere'.
     """
     from fsclient.ui import time_text
     from fsproto.messages.account import GetSessions, Sessions

@@ -31,15 +31,16 @@ Examples:
 @click.option("--yes", "-y", is_flag=True, help="Share with all who are in the group, unasked.")
 @click.pass_obj
 def command(app: App, path: str, user: str, *, write: bool, yes: bool) -> None:
-    """Share a file or folder of yours with somebody, under their name for you: 'YOU:REMOTE'.
+    """Share a file or folder of yours with a user, who sees it as 'YOU:REMOTE'.
 
-    What is added to a shared folder later is shared at once. The key is sealed to the person's
-    keys as the server's key log has them; those that were used once are pinned, and no others are
-    taken for the same person's. Compare words with them once: 'fsclient verify USER'.
+    Files added to a shared folder later are shared at once. The folder's key is sealed to the
+    user's keys from the server's key log. Keys are pinned at first use; other keys are then
+    rejected unless the pinned ones signed them. Compare safety words once: 'fsclient verify
+    USER'.
 
-    With @GROUP, the server says who is in it, you are shown them and asked, and it is shared with
-    just those. Who joins the group later waits until you share with it again; 'fsclient shares'
-    tells you of them.
+    With @GROUP, the server names the members, you confirm them, and the folder is shared with
+    exactly those. People who join the group later get access only when you share again;
+    'fsclient shares' lists them.
     """
     from fsclient.sharing.groups import SIGN
     from fsproto.keys.grants import Role

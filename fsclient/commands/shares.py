@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 def command(app: App, path: str | None) -> None:
     """Show what you share with whom, and what others share with you.
 
-    With REMOTE: who can see just that, because of its own share or that of a folder above it.
-    Who has new keys, signed by their old ones, is sealed to anew on this occasion. Where you
-    have shared with a group, it is told who is in it now and has not got it, and who has it still.
+    With REMOTE: everybody who can see it, through its own share or that of a folder above it.
+    Members who rotated their keys are re-encrypted to automatically. For groups, it lists new
+    members who do not have access yet and former members who still do.
     """
     from fsclient.sharing.share import Sharing
     from fsclient.transfer.report.failures import Failures

@@ -10,11 +10,11 @@ from fsclient.app import App
 @click.command()
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Work interactively: connect once, log in once, then put, get, ls, … by name.
+    """Work interactively: connect and log in once, then enter put, get, ls, … by name.
 
-    The tab key completes commands and paths; what was typed is remembered. SEND_FILE asks for
-    the path of a local file and puts it, REQUEST_FILE asks for a name and gets it, EXIT ends.
-    Commands can come through a pipe as well; the exit status is then that of the last one.
+    The tab key completes commands and paths; entered lines are kept as history. SEND_FILE asks
+    for a local path and puts that file, REQUEST_FILE asks for a name and gets it, EXIT ends.
+    Commands can also come through a pipe; the exit status is that of the last one.
     """
     from fsclient.cli import COMMANDS, run
     from fsclient.shell.repl import Shell

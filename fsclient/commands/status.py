@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 @click.command()
 @click.pass_obj
 def command(app: App) -> None:
-    """Show how long the session lasts, which server answers, and what is stored there.
+    """Show the session, the server, and what your account stores.
 
-    What counts towards a quota is what is in your tree now: the sealed sizes of its files, and how
-    many they are. Older versions, and what was removed, are stored for a while and do not count.
+    The quota counts the newest versions in your tree: their sealed size and their number. Older
+    versions and removed files are stored for a while and do not count.
     """
     from fsclient.ui import count_text, size_text, time_text
     from fsproto.messages.account import GetStatus

@@ -40,22 +40,23 @@ def command(
     no_resume: bool,
     progress_wanted: str,
 ) -> None:
-    """Make the remote folder REMOTE like the local folder LOCAL, moving only what differs.
+    """Make the remote folder REMOTE equal to the local folder LOCAL, sending only differences.
 
-    What is in the one folder goes into the other, which is made if need be. With --down, or if
-    the first path is written with its owner ('alice:docs') and the second is not, it is the other
-    way round. A local name with a ':' in it is written './a:b'.
+    REMOTE is created if missing. With --down, or if the first path names an owner
+    ('alice:docs') and the second does not, LOCAL is made equal to REMOTE. Write a local name
+    that contains ':' as './a:b'.
 
-    Files of the same size, time and mode are skipped. Where only time or mode differ, the content
-    is compared on this machine, by its salted hash, and if it is the same nothing but those is
-    set. Times of folders, the execute bit and symbolic links are kept.
+    Files of the same size, time and mode are skipped. If only time or mode differ, the content
+    is compared on this machine by its salted hash; equal content is not sent. Times of folders,
+    the execute bit and symbolic links are kept.
 
-    With --delete, what the source does not have is removed once everything else went well: if
-    anything failed, nothing is. A file in place of a folder, or a folder in place of a file, is
-    replaced only then. Nothing that is excluded is ever removed.
+    --delete removes what the source does not have, after everything else has succeeded; if
+    anything failed, nothing is removed. Only then does a file replace a folder, or a folder a
+    file. Excluded files are never removed.
 
-    A lost connection is made anew, and a sync that was interrupted is simply run again: large
-    files go on where they stopped, as with 'put' and 'get'. '--no-resume' does neither.
+    After a lost connection, the command reconnects. Run an interrupted sync again to resume it:
+    large files continue where they stopped, as with 'put' and 'get'. '--no-resume' turns both
+    off.
     """
     from fsclient.transfer.journal import Journals
     from fsclient.transfer.options import TransferOptions

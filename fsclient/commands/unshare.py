@@ -22,16 +22,17 @@ if TYPE_CHECKING:
 @click.option("--yes", "-y", is_flag=True, help="Take it from all who came by a group, unasked.")
 @click.pass_obj
 def command(app: App, path: str, user: str, *, now: bool, yes: bool) -> None:
-    """Share a file or folder with somebody no more.
+    """Stop sharing a file or folder with a user.
 
-    The server refuses them at once, and the folder takes a new key: what is written from now on
-    is sealed to those who are left, even if the server should side with whoever was removed. What
-    they have read they may have kept. What lies in the folder takes new keys with its next change;
-    with --now all of it does at once, names included, which takes time in a large folder and can
-    be interrupted: the same command goes on.
+    The server refuses the user at once, and the folder gets a new key: later changes are sealed
+    only to the remaining members, even if the server helps the removed user. Copies that the
+    user made cannot be taken back. Files in the folder get new keys at their next change. With
+    --now, everything gets new keys at once, names included; this takes time in a large folder
+    and can be interrupted: run the command again to resume.
 
-    With @GROUP, it is taken from those with whom you shared it by that group, whoever is in the
-    group now; you are shown them and asked. What somebody has in another way as well they keep.
+    With @GROUP, the share ends for everybody who has it through that group, whether or not they
+    are still in the group; you confirm the list. A person who has access in another way keeps
+    it.
     """
     from fsclient.sharing.groups import SIGN, listed
     from fsclient.sharing.share import Sharing

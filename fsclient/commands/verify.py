@@ -21,10 +21,10 @@ _IN_A_ROW = 4
 @click.option("--qr", is_flag=True, help="Show the words as a QR code as well.")
 @click.pass_obj
 def command(app: App, user: str, *, confirm: bool, qr: bool) -> None:
-    """Show words that only you and USER both see, and the fingerprints of your keys.
+    """Show safety words to compare with USER, and the fingerprints of both keys.
 
-    With --confirm the keys count as compared. That is also how you accept new keys of somebody
-    whose old ones were reset: ask them first whether that was so.
+    --confirm marks the keys as compared. Use it also to accept new keys after the administrator
+    has reset the old ones: ask the user first whether that is true.
     """
     from fsclient.trust.words_to_compare import safety_words
     from fsproto.errors import UsageError

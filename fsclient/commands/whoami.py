@@ -10,9 +10,9 @@ from fsclient.app import App
 @click.command()
 @click.pass_obj
 def command(app: App) -> None:
-    """Show who you are here: user, server, and the fingerprints of both.
+    """Show your user name, the server, and the fingerprints of both.
 
-    Does not ask the server, but for the passphrase of the identity if it has one.
+    The server is not asked. Your passphrase is, if your keys have one.
     """
     facts = app.profile.facts()
     shown = app.keeper().identity().bundle.fingerprint
