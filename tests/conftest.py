@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +21,12 @@ from tests.support.servers import RunningServer
 if TYPE_CHECKING:
     from tests.support.postgres import Cluster
 
+# A run that was started with signals ignored (by nohup, or in the background of a script) would
+# hand that down to every program that the tests start, and those are meant to be stopped by them.
+# This module is imported by the run and by each of its workers before anything is started.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 # How much hypothesis tries: enough to find what is there, little enough to run all the time.
 settings.register_profile(
