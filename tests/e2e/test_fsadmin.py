@@ -30,7 +30,7 @@ from fsproto.link import parse_link
 from fsproto.messages import Done
 from fsproto.messages.account import GetStatus, Status, Welcome
 from tests.support.servers import ROOT, Authenticator, RunningServer, enrol_person, environment, run
-from tests.support.services import TestUser, identity
+from tests.support.services import ServiceUser, identity
 
 PASSPHRASE = {"FSADMIN_PASSPHRASE": "a passphrase"}
 HANDED_OVER = {"user", "secret", "otpauth_uri", "enroll_link"}
@@ -259,7 +259,7 @@ def test_a_damaged_host_key_is_a_sentence_and_a_status_of_its_own(tmp_path, home
 # --- beside a server
 
 
-class Member(TestUser):
+class Member(ServiceUser):
     """Somebody who speaks to a running server."""
 
     def __init__(self, person: dict[str, str], server: RunningServer) -> None:

@@ -21,7 +21,7 @@ from fsproto.errors import HostKeyError, LoginRefused
 from fsproto.link import EnrollLink
 from fsproto.messages.account import Welcome
 from tests.support.servers import Authenticator, NotReadyError, RunningServer, enrol_person, run
-from tests.support.services import TestUser, identity
+from tests.support.services import ServiceUser, identity
 from tests.support.sqlite_files import opened
 
 
@@ -216,7 +216,7 @@ def test_logs_in_json_are_json_on_every_line_and_hold_no_secret(prepared):
     with RunningServer.start(prepared, "--log-format", "json") as server:
         person = enrol_person(server, "alice")
         code = Authenticator(person).fresh()
-        alice = TestUser(identity("alice"), OtpSetting(person["secret"]))
+        alice = ServiceUser(identity("alice"), OtpSetting(person["secret"]))
         link = EnrollLink("alice", server.address, server.host_key)
         with ServerConnection(link) as connection:
             signature = alice.signature(labels.SIGN_ENROLL, connection.channel_id)

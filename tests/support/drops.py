@@ -12,7 +12,7 @@ from fsproto.keys.identity import Identity
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.sealed import integrity, stream
 from fsproto.types import NodeId
-from tests.support.services import Services, TestUser
+from tests.support.services import Services, ServiceUser
 
 SCANNER = DropSource("192.0.2.7", "SHA256:" + "k" * 43, "scanner")
 BY_CODE = DropSource("192.0.2.8")
@@ -20,7 +20,7 @@ PIECE = 32_000
 """Bytes of a write, about as stock clients have it."""
 
 
-def enter(office: Services, person: TestUser, source: DropSource = BY_CODE) -> DropSession:
+def enter(office: Services, person: ServiceUser, source: DropSource = BY_CODE) -> DropSession:
     """Begin a session that drops for a person."""
     return office.drops.enter(person.name, source)
 
@@ -63,7 +63,9 @@ def content(office: Services, who: Principal, opened: OpenedDrop) -> bytes:
     )
 
 
-def inbox(office: Services, person: TestUser, identity: Identity | None = None) -> dict[str, bytes]:
+def inbox(
+    office: Services, person: ServiceUser, identity: Identity | None = None
+) -> dict[str, bytes]:
     """Return what waits for a person, by name, as they open it."""
     opened = [open_drop(one, identity or person.identity) for one in waiting(office, person.who)]
     return {one.note.name: content(office, person.who, one) for one in opened}

@@ -106,10 +106,10 @@ class Services:
         self.sharing = ShareService(database, self.audit, now_ms=clock)
         self.key_log = KeyLogService(database, self.log)
 
-    def add(self, name: str, digits: int = 6) -> TestUser:
+    def add(self, name: str, digits: int = 6) -> ServiceUser:
         """Have the administrator add a person."""
         added = self.people.add(name, digits=digits, period=30, algorithm="SHA1")
-        return TestUser(identity(name), added.otp)
+        return ServiceUser(identity(name), added.otp)
 
 
 def accounts(
@@ -136,7 +136,7 @@ def identity(name: str, keys: str = "first", version: int = 1) -> Identity:
 
 
 @dataclass
-class TestUser:
+class ServiceUser:
     """A person with keys and an authenticator app."""
 
     identity: Identity

@@ -35,12 +35,12 @@ from fsproto.sealed.manifest import (
 )
 from fsproto.types import NO_HASH, NodeId, Root, Salt
 from tests.support import fixed_keys
-from tests.support.services import Services, TestUser
+from tests.support.services import Services, ServiceUser
 
 replace = msgspec.structs.replace
 
 BLOB = b"sealed, as far as a server can tell"
-Share = tuple[TestUser, Role]
+Share = tuple[ServiceUser, Role]
 
 
 @dataclass
@@ -48,7 +48,7 @@ class SharedFolder:
     """A folder at the top of its owner's tree, as it is after what the server took."""
 
     office: Services
-    owner: TestUser
+    owner: ServiceUser
     keyed: KeyedNode
     manifest: VerifiedManifest
     state: VerifiedState
@@ -65,7 +65,7 @@ class SharedFolder:
         self,
         *shares: Share,
         under: KeyedNode | None = None,
-        signer: TestUser | None = None,
+        signer: ServiceUser | None = None,
         **changes: Any,
     ) -> NewMembers:
         """Return the next member list, with a key sealed anew to each member."""
@@ -104,7 +104,7 @@ class SharedFolder:
 
     def put(
         self,
-        who: TestUser,
+        who: ServiceUser,
         name: str,
         blob: bytes = BLOB,
         *,
@@ -122,7 +122,7 @@ class SharedFolder:
         signed = self.next_state(who, entries, **(state or {}))
         return Commit([signed.signed], [made.signed], [], [InlineBlob(salt, blob)], [])
 
-    def next_state(self, who: TestUser, entries: PrefixTree, **changes: Any) -> VerifiedState:
+    def next_state(self, who: ServiceUser, entries: PrefixTree, **changes: Any) -> VerifiedState:
         """Return the folder's next state as somebody signs it."""
         next_ = replace(
             self.state.body,
@@ -162,14 +162,14 @@ class SharedFolder:
         self.send(self.owner, self.renewal(new, *shares))
         self.keyed = new
 
-    def send(self, who: TestUser, ask: Commit) -> Done | Stale:
+    def send(self, who: ServiceUser, ask: Commit) -> Done | Stale:
         """Send a commit; if it is made, it is what comes after this that builds upon it."""
         answer = self.office.files.commit(who.who, ask)
         if isinstance(answer, Done):
             self.follow(who, ask)
         return answer
 
-    def follow(self, who: TestUser, ask: Commit) -> None:
+    def follow(self, who: ServiceUser, ask: Commit) -> None:
         """Take a commit of somebody's as made."""
         user, key = who.name, who.identity.signing.public
         for signed in ask.manifests:
@@ -187,7 +187,7 @@ class SharedFolder:
             self.members = verify_members(new.members, self.node, user, key)
 
 
-def make_folder(office: Services, owner: TestUser, name: str = "shared") -> SharedFolder:
+def make_folder(office: Services, owner: ServiceUser, name: str = "shared") -> SharedFolder:
     """Make a folder at the top of somebody's tree, shared with nobody yet."""
     keyed = fixed_keys.keyed_node(f"{name} of {owner.name}")
     body = owner.manifest(keyed.node, owner.root.node, owner.root.token(name), None)

@@ -18,7 +18,7 @@ from fsproto.sealed.integrity import blob_root
 from fsproto.sealed.manifest import Manifest, NodeKind, VerifiedManifest, sign_manifest
 from fsproto.types import NO_HASH, NodeId, Root, Salt, Token
 from tests.support import fixed_keys
-from tests.support.services import Services, TestUser
+from tests.support.services import Services, ServiceUser
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Writer:
     """Somebody who writes at the top of their tree, and knows all manifests that they signed."""
 
     office: Services
-    person: TestUser
+    person: ServiceUser
     files: FileService
     chains: dict[str, list[VerifiedManifest]] = field(default_factory=dict)
 

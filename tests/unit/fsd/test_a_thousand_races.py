@@ -29,7 +29,7 @@ from fsproto.link import EnrollLink
 from fsproto.messages.account import Welcome
 from tests.support import fixed_keys
 from tests.support.servers import RunningServer
-from tests.support.services import CHANNEL, Clock, Services, TestUser, accounts, identity
+from tests.support.services import CHANNEL, Clock, Services, ServiceUser, accounts, identity
 
 THREADS, PROCESSES, DAEMONS = 500, 300, 200
 """How many races each kind of racers has."""
@@ -40,7 +40,7 @@ PATIENT = LoginPolicy(free_tries=10**6, source_free_tries=10**6, most_failures=1
 def race(url: str, otp: OtpSetting, races: range, start: Callable[[], object]) -> list[int]:
     """Try with the code of each race in its turn; return the races that were won."""
     clock = Clock()
-    alice = TestUser(identity("alice"), otp)
+    alice = ServiceUser(identity("alice"), otp)
     won = []
     with closing(Database(url)) as database:
         service = accounts(database, clock, PATIENT)
@@ -105,7 +105,7 @@ TRACKS = 5
 class Track:
     """Races one after the other, each of another person, for one code that is drawn at the line."""
 
-    def __init__(self, racers: list[TestUser]) -> None:
+    def __init__(self, racers: list[ServiceUser]) -> None:
         self.racers = racers
         self.code = ""
         self._drawn = iter(racers)
@@ -155,7 +155,7 @@ def test_two_hundred_races_at_two_daemons_on_one_database(two_daemons, tmp_path)
         racers = []
         for name in people:
             added = everybody.add(name, digits=6, period=30, algorithm="SHA1")
-            racers.append(TestUser(identity(name), added.otp))
+            racers.append(ServiceUser(identity(name), added.otp))
             ask = racers[-1].enrolment(racers[-1].code(factory.now_ms(), -1))
             service.enroll(ask, CHANNEL, "192.0.2.1")
     with ThreadPoolExecutor(2 * TRACKS) as pool:

@@ -15,14 +15,22 @@ from fsd.store.engine import Database, DatabaseError
 from fsproto import labels
 from fsproto.errors import LoginRefused, SecurityError
 from fsproto.signed import Signed
-from tests.support.services import ADDRESS, CHANNEL, Clock, Services, TestUser, accounts, identity
+from tests.support.services import (
+    ADDRESS,
+    CHANNEL,
+    Clock,
+    Services,
+    ServiceUser,
+    accounts,
+    identity,
+)
 
 REFUSED = (LoginRefused, SecurityError)
 """What the door turns into one answer."""
 HUGE = "a" * 1_000_000
 
 
-def enrolled(office: Services, clock: Clock, name: str = "alice") -> TestUser:
+def enrolled(office: Services, clock: Clock, name: str = "alice") -> ServiceUser:
     """Return a person who enrolled with the code before this one."""
     person = office.add(name)
     person.enrol(office, clock(), -1)
@@ -51,7 +59,7 @@ def test_a_person_enrols_and_finds_an_empty_tree(office, clock):
 
 def test_nobody_enrols_a_second_set_of_keys(office, clock):
     alice = enrolled(office, clock)
-    thief = TestUser(identity("alice", "other"), alice.otp)
+    thief = ServiceUser(identity("alice", "other"), alice.otp)
     assert refused(office, thief.enrolment(thief.code(clock())))
     assert office.people.show("alice").fingerprint == alice.identity.bundle.fingerprint
 
@@ -255,7 +263,7 @@ def test_a_ticket_that_was_never_given_is_refused(office, clock, ticket):
 
 def test_a_ticket_needs_the_identity_key_as_well(office, clock):
     alice = enrolled(office, clock)
-    thief = TestUser(identity("alice", "other"), alice.otp)
+    thief = ServiceUser(identity("alice", "other"), alice.otp)
     assert refused(office, thief.login(ticket=alice.ticket))
 
 
@@ -268,7 +276,7 @@ def test_a_ticket_of_somebody_else_is_refused(office, clock):
 def test_a_ticket_of_keys_that_were_reset_is_refused(office, clock):
     alice = enrolled(office, clock)
     office.people.reset_keys("alice")
-    renewed = TestUser(identity("alice", "other"), alice.otp)
+    renewed = ServiceUser(identity("alice", "other"), alice.otp)
     renewed.enrol(office, clock())
     assert refused(office, renewed.login(ticket=alice.ticket))
     assert refused(office, alice.login(ticket=alice.ticket))
@@ -376,6 +384,6 @@ def test_a_secret_that_does_not_open_is_told_to_the_operator(office, clock, capl
 
 def test_a_database_that_fails_is_not_a_wrong_code(tmp_path, clock):
     empty = Database(f"sqlite:///{tmp_path / 'nothing.db'}")
-    nobody = TestUser(identity("alice"), OtpSetting("A" * 32))
+    nobody = ServiceUser(identity("alice"), OtpSetting("A" * 32))
     with pytest.raises(DatabaseError):
         accounts(empty, clock).login(nobody.login("000000"), CHANNEL, ADDRESS)

@@ -34,7 +34,7 @@ from fsproto.errors import (
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.sealed.stream import HEADER_SIZE
 from tests.support.fixed_keys import TIME_MS, stretch, turned
-from tests.support.services import ADDRESS, CHANNEL, Services, TestUser, accounts
+from tests.support.services import ADDRESS, CHANNEL, Services, ServiceUser, accounts
 
 PHRASE = "correct horse"
 
@@ -419,7 +419,7 @@ def test_a_secret_that_waits_lets_nobody_in_with_a_code_from_before(
     alice = office.add("alice")
     alice.enrol(office, clock(), -1)
     office.access.recovery_codes("alice")
-    new = TestUser(alice.identity, office.access.rotate_secret("alice").otp)
+    new = ServiceUser(alice.identity, office.access.rotate_secret("alice").otp)
     data = backed_up(home, database)
     to = Home(tmp_path / "new" / "home")
     put_back(data, to, "sqlite://")

@@ -16,14 +16,14 @@ from fsd.check.scan import Scan
 from fsd.home.home import Home
 from fsproto.limits import SEGMENT_SIZE
 from tests.support.fixed_keys import TIME_MS, stretch
-from tests.support.services import Services, TestUser
+from tests.support.services import Services, ServiceUser
 from tests.support.writers import Writer
 
 LARGE = "SELECT node_id FROM blobs WHERE data IS NULL"
 
 
 @pytest.fixture
-def stocked(database, home, clock) -> tuple[Services, TestUser]:
+def stocked(database, home, clock) -> tuple[Services, ServiceUser]:
     office = Services(database, home.blobs, clock)
     alice = office.add("alice")
     alice.enrol(office, clock())

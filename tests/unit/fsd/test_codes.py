@@ -15,14 +15,14 @@ from fsproto.errors import LoginRefused, NotFoundError
 from fsproto.messages.account import Notice, Welcome
 from tests.support import fixed_keys
 from tests.support.races import winners
-from tests.support.services import ADDRESS, CHANNEL, Clock, Services, TestUser, identity
+from tests.support.services import ADDRESS, CHANNEL, Clock, Services, ServiceUser, identity
 
 ELSEWHERE = "203.0.113.9"
 STEP_MS = 30_000
 
 
 @pytest.fixture
-def alice(office: Services, clock: Clock) -> TestUser:
+def alice(office: Services, clock: Clock) -> ServiceUser:
     """A person who enrolled with the code before this one."""
     person = office.add("alice")
     person.enrol(office, clock(), -1)
@@ -30,7 +30,7 @@ def alice(office: Services, clock: Clock) -> TestUser:
 
 
 @pytest.fixture
-def log_in(office: Services, alice: TestUser):
+def log_in(office: Services, alice: ServiceUser):
     """Log alice in with a code."""
 
     def log_in(code: str, address: str = ADDRESS) -> tuple[Principal, Welcome]:
@@ -96,7 +96,7 @@ def test_recovery_codes_are_of_no_use_to_others_or_without_the_key(office, alice
     code, *_ = office.access.recovery_codes("alice")
     bob = office.add("bob")
     bob.enrol(office, clock(), -1)
-    thief = TestUser(identity("alice", "other"), alice.otp)
+    thief = ServiceUser(identity("alice", "other"), alice.otp)
     for person in (bob, thief):
         with pytest.raises(LoginRefused):
             office.accounts.login(person.login(code), CHANNEL, ADDRESS)
@@ -172,8 +172,8 @@ def test_who_was_removed_or_disabled_does_nothing_over_a_connection_that_is_open
 # --- a second secret
 
 
-def renewed(alice: TestUser, otp: OtpSetting) -> TestUser:
-    return TestUser(alice.identity, otp)
+def renewed(alice: ServiceUser, otp: OtpSetting) -> ServiceUser:
+    return ServiceUser(alice.identity, otp)
 
 
 def test_the_old_secret_works_until_the_new_one_is_used(office, alice, clock, log_in):
@@ -330,7 +330,7 @@ def test_what_is_learned_of_a_clock(drift_ms, step, learned):
 # --- what people are told
 
 
-def notices(office: Services, alice: TestUser) -> list[Notice]:
+def notices(office: Services, alice: ServiceUser) -> list[Notice]:
     _, welcome = office.accounts.login(alice.login(ticket=alice.ticket), CHANNEL, ADDRESS)
     return welcome.notices
 
@@ -356,7 +356,7 @@ def test_a_wrong_code_is_no_alarm(office, alice, log_in):
 
 
 def test_a_right_code_without_the_key_is_told(office, alice, clock, log_in):
-    thief = TestUser(identity("alice", "other"), alice.otp)
+    thief = ServiceUser(identity("alice", "other"), alice.otp)
     with pytest.raises(LoginRefused):
         office.accounts.login(thief.login(alice.code(clock())), CHANNEL, ELSEWHERE)
     with pytest.raises(LoginRefused):
@@ -366,7 +366,7 @@ def test_a_right_code_without_the_key_is_told(office, alice, clock, log_in):
 
 
 def test_a_ticket_without_the_key_is_told_and_recorded(office, alice, clock):
-    thief = TestUser(identity("alice", "other"), alice.otp)
+    thief = ServiceUser(identity("alice", "other"), alice.otp)
     with pytest.raises(LoginRefused):
         office.accounts.login(thief.login(ticket=alice.ticket), CHANNEL, ELSEWHERE)
     assert notices(office, alice) == [Notice("ticket-without-key", clock(), 1, ELSEWHERE)]

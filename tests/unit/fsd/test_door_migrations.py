@@ -13,11 +13,11 @@ from fsd.auth.otp import OtpSetting
 from fsd.store import schema
 from fsd.store.engine import Database
 from fsproto.errors import LoginRefused
-from tests.support.services import ADDRESS, CHANNEL, Clock, Services, TestUser
+from tests.support.services import ADDRESS, CHANNEL, Clock, Services, ServiceUser
 
 
 @pytest.fixture
-def made(database_url: str, tmp_path: Path, clock: Clock) -> Iterator[tuple[Services, TestUser]]:
+def made(database_url: str, tmp_path: Path, clock: Clock) -> Iterator[tuple[Services, ServiceUser]]:
     """A database that this test may take down, with somebody in it who has logged in."""
     with closing(Database(database_url)) as database:
         schema.upgrade(database)
@@ -64,7 +64,7 @@ def test_a_session_after_the_way_down_and_up_never_gets_an_id_that_was_given(mad
 
 def test_a_step_that_was_used_with_two_secrets_does_not_stop_the_way_down(made, clock):
     office, alice = made
-    new = TestUser(alice.identity, office.access.rotate_secret("alice").otp)
+    new = ServiceUser(alice.identity, office.access.rotate_secret("alice").otp)
     office.accounts.login(alice.login(new.code(clock())), CHANNEL, ADDRESS)
     assert count(office, "used_otps") == 3
     schema.downgrade(office.database, "0001")

@@ -15,15 +15,15 @@ from fsd.services.drops.service import LINGER_MS
 from fskit.sftp.codes import OpenFlag, Request, Response, StatusCode
 from fskit.sftp.packets import Attributes, BadPacketError, Fields, Packets, packet, string, u32, u64
 from tests.support.drops import BY_CODE, SCANNER, enter, inbox
-from tests.support.services import Services, TestUser
+from tests.support.services import Services, ServiceUser
 
 NEW = OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.TRUNCATE
 NONE = Attributes().packed()
 
 
 @pytest.fixture
-def alice(office, clock) -> TestUser:
-    made: TestUser = office.add("alice")
+def alice(office, clock) -> ServiceUser:
+    made: ServiceUser = office.add("alice")
     made.enrol(office, clock())
     return made
 
@@ -33,7 +33,7 @@ class Sftp:
     """A client that says exactly what it is told to."""
 
     office: Services
-    person: TestUser
+    person: ServiceUser
     session: str = ""
     conversation: SftpSession = field(init=False)
 

@@ -48,7 +48,7 @@ from fsproto.sealed.stream import FIRST_PLAIN, OTHER_PLAIN
 from fsproto.types import DropId, NodeId
 from tests.support.drops import SCANNER, drop, enter, inbox, waiting, write
 from tests.support.fixed_keys import TIME_MS, Seeded, stretch, turned
-from tests.support.services import ADDRESS, CHANNEL, Clock, Services, TestUser, identity
+from tests.support.services import ADDRESS, CHANNEL, Clock, Services, ServiceUser, identity
 
 SIZES = [
     0,
@@ -65,14 +65,14 @@ SIZES = [
 
 
 @pytest.fixture
-def alice(office: Services, clock: Clock) -> TestUser:
+def alice(office: Services, clock: Clock) -> ServiceUser:
     made = office.add("alice")
     made.enrol(office, clock())
     return made
 
 
 @pytest.fixture
-def bob(office: Services, clock: Clock) -> TestUser:
+def bob(office: Services, clock: Clock) -> ServiceUser:
     made = office.add("bob")
     made.enrol(office, clock())
     return made
@@ -404,13 +404,13 @@ def test_no_more_drops_are_named_at_once_than_a_message_may(office, alice):
         office.drops.remove(alice.who, [DropId(bytes(16))] * 1001)
 
 
-def rotated(office: Services, alice: TestUser) -> TestUser:
+def rotated(office: Services, alice: ServiceUser) -> ServiceUser:
     new = identity("alice", "second", 2)
     old, kept = alice.identity, (alice.identity,)
     grant = grant_root(alice.root, new, TIME_MS, Seeded("again"))
     word = sign_rotation(old.signing, old.bundle.hash, new.bundle.hash)
     office.accounts.rotate(alice.who, Rotate(new.bundle.signed, word, grant))
-    again = TestUser(
+    again = ServiceUser(
         type(new)(new.user, new.signing, new.rsa, new.kem, new.bundle, kept), alice.otp
     )
     again.principal = alice.who

@@ -8,7 +8,7 @@ from fsd.services.accounts.terms import AccountTerms, NewValue, clean_note
 from fsd.store.audit_models import AuditEntry
 from fsproto.errors import LoginRefused, NotAllowedError, UsageError
 from fsproto.keys.grants import Role
-from tests.support.services import ADDRESS, CHANNEL, Clock, Services, TestUser
+from tests.support.services import ADDRESS, CHANNEL, Clock, Services, ServiceUser
 from tests.support.shared_folder import make_folder
 from tests.unit.fsd.test_recovery import keep, recovery, refused
 
@@ -16,7 +16,7 @@ HOUR_S = 3600
 
 
 @pytest.fixture
-def alice(office: Services, clock: Clock) -> TestUser:
+def alice(office: Services, clock: Clock) -> ServiceUser:
     person = office.add("alice")
     person.enrol(office, clock(), -1)
     return person

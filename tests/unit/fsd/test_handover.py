@@ -27,7 +27,7 @@ from fsproto.errors import (
 from fsproto.keys.grants import Role
 from tests.support.drops import drop, enter
 from tests.support.races import winners
-from tests.support.services import ADDRESS, CHANNEL, Clock, Services, TestUser, audited
+from tests.support.services import ADDRESS, CHANNEL, Clock, Services, ServiceUser, audited
 from tests.support.shared_folder import make_folder
 from tests.support.writers import Writer
 
@@ -39,24 +39,24 @@ def used(office: Services, name: str) -> int:
     return office.people.show(name).used_bytes
 
 
-def enrolled(office: Services, clock: Clock, name: str, offset: int = 0) -> TestUser:
+def enrolled(office: Services, clock: Clock, name: str, offset: int = 0) -> ServiceUser:
     person = office.add(name)
     person.enrol(office, clock(), offset)
     return person
 
 
 @pytest.fixture
-def alice(office: Services, clock: Clock) -> TestUser:
+def alice(office: Services, clock: Clock) -> ServiceUser:
     return enrolled(office, clock, "alice", -1)
 
 
 @pytest.fixture
-def bob(office: Services, clock: Clock) -> TestUser:
+def bob(office: Services, clock: Clock) -> ServiceUser:
     return enrolled(office, clock, "bob")
 
 
 @pytest.fixture
-def shared(office: Services, alice: TestUser, bob: TestUser):
+def shared(office: Services, alice: ServiceUser, bob: ServiceUser):
     """A folder of alice's in which bob may write, with 60 bytes of his in it."""
     made = make_folder(office, alice)
     made.share((bob, Role.WRITER))

@@ -30,7 +30,7 @@ from fsproto.keys.identity import Identity
 from fsproto.messages.keylog import Rotate
 from tests.support import fixed_keys
 from tests.support.races import RACERS, winners
-from tests.support.services import ADDRESS, CHANNEL, LOG_KEY, Clock, Services, TestUser, identity
+from tests.support.services import ADDRESS, CHANNEL, LOG_KEY, Clock, Services, ServiceUser, identity
 
 
 def read(office: Services) -> tuple[KeyLog, KeyLogHead]:
@@ -49,7 +49,7 @@ def events(office: Services) -> list[tuple[str, KeyEvent]]:
 
 
 @pytest.fixture
-def alice(office: Services, clock: Clock) -> TestUser:
+def alice(office: Services, clock: Clock) -> ServiceUser:
     person = office.add("alice")
     person.enrol(office, clock())
     return person
@@ -105,7 +105,7 @@ def test_keys_that_are_taken_away_are_told_and_so_are_those_that_follow(office, 
     assert read(office)[0].now("alice") is None
     otp = office.add("alice").otp if act == "remove" else alice.otp
     clock.forward(60)
-    new = TestUser(identity("alice", "other"), otp)
+    new = ServiceUser(identity("alice", "other"), otp)
     new.enrol(office, clock())
     assert events(office) == [
         ("alice", KeyEvent.ENROLLED),
@@ -199,7 +199,9 @@ def test_who_has_no_keys_has_no_bundle(office, alice, name):
 # --- replacing one's own keys
 
 
-def successor(person: TestUser, keys: str = "second", version: int = 2) -> tuple[Identity, Rotate]:
+def successor(
+    person: ServiceUser, keys: str = "second", version: int = 2
+) -> tuple[Identity, Rotate]:
     """Return somebody's next keys, and the message that puts them in place of the old."""
     old, new = person.identity, identity(person.name, keys, version)
     word = sign_rotation(old.signing, old.bundle.hash, new.bundle.hash)
@@ -215,7 +217,7 @@ def test_new_keys_that_the_old_one_signs_take_their_place(office, clock, alice):
     assert now is not None
     assert now.bundle == new.bundle.hash
     assert log.same_person("alice", alice.identity.signing.public, new.signing.public)
-    again = TestUser(new, alice.otp)
+    again = ServiceUser(new, alice.otp)
     _, welcome = office.accounts.login(again.login(ticket=alice.ticket), CHANNEL, ADDRESS)
     assert welcome.tree.grant == ask.root
     with pytest.raises(LoginRefused):
@@ -231,27 +233,27 @@ def test_new_keys_end_all_sessions_but_the_one_that_brought_them(office, clock, 
     assert office.accounts.still_in(alice.who)
 
 
-def _by_another_key(alice: TestUser, ask: Rotate) -> Rotate:
+def _by_another_key(alice: ServiceUser, ask: Rotate) -> Rotate:
     bundle = identity("alice", "second", 2).bundle.hash
     mallory = crypto.SigningKey(fixed_keys.stretch("mallory", 32))
     word = sign_rotation(mallory, alice.identity.bundle.hash, bundle)
     return msgspec.structs.replace(ask, signature=word)
 
 
-def _for_other_keys(alice: TestUser, ask: Rotate) -> Rotate:
+def _for_other_keys(alice: ServiceUser, ask: Rotate) -> Rotate:
     other, _ = identity("alice", "third", 2), None
     return msgspec.structs.replace(ask, bundle=other.bundle.signed)
 
 
-def _as_a_login(alice: TestUser, ask: Rotate) -> Rotate:
+def _as_a_login(alice: ServiceUser, ask: Rotate) -> Rotate:
     return msgspec.structs.replace(ask, signature=alice.signature(labels.SIGN_LOGIN))
 
 
-def _of_somebody_else(alice: TestUser, ask: Rotate) -> Rotate:
+def _of_somebody_else(alice: ServiceUser, ask: Rotate) -> Rotate:
     return msgspec.structs.replace(ask, bundle=identity("bob", "second", 2).bundle.signed)
 
 
-def _root_by_the_old_key(alice: TestUser, ask: Rotate) -> Rotate:
+def _root_by_the_old_key(alice: ServiceUser, ask: Rotate) -> Rotate:
     grant = grant_root(alice.root, alice.identity, fixed_keys.TIME_MS, fixed_keys.Seeded("grant"))
     return msgspec.structs.replace(ask, root=grant)
 
@@ -261,7 +263,7 @@ def _root_by_the_old_key(alice: TestUser, ask: Rotate) -> Rotate:
     [_by_another_key, _for_other_keys, _as_a_login, _of_somebody_else, _root_by_the_old_key],
 )
 def test_new_keys_that_the_old_one_has_not_signed_are_refused(
-    office, alice, wrong: Callable[[TestUser, Rotate], Rotate]
+    office, alice, wrong: Callable[[ServiceUser, Rotate], Rotate]
 ):
     _, ask = successor(alice)
     with pytest.raises(SignatureError):
@@ -388,12 +390,12 @@ def test_keys_that_are_reset_before_the_log_has_caught_up_were_never_in_it(offic
     office.log.catch_up(office.database)
     assert events(office) == []
     clock.forward(60)
-    TestUser(identity("alice", "other"), alice.otp).enrol(office, clock())
+    ServiceUser(identity("alice", "other"), alice.otp).enrol(office, clock())
     assert events(office) == [("alice", KeyEvent.ENROLLED)]
 
 
 def test_ten_who_catch_up_at_once_note_everybody_once(
-    office: Services, clock: Clock, alice: TestUser, url_at_head: str, tmp_path: Path
+    office: Services, clock: Clock, alice: ServiceUser, url_at_head: str, tmp_path: Path
 ):
     office.add("bob").enrol(office, clock())
     forget_the_log(office.database)

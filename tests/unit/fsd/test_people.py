@@ -18,7 +18,7 @@ from fsproto.messages.account import Backup
 from fsproto.messages.files import Room
 from fsproto.types import Salt
 from tests.support.drops import drop, enter
-from tests.support.services import ADDRESS, CHANNEL, Services, TestUser, identity
+from tests.support.services import ADDRESS, CHANNEL, Services, ServiceUser, identity
 from tests.support.shared_folder import make_folder
 from tests.support.writers import Writer
 
@@ -29,7 +29,7 @@ LARGE = bytes(range(256)) * 5000
 HUGE = "a" * 1_000_000
 
 
-def resident(office: Services, clock, name: str) -> TestUser:
+def resident(office: Services, clock, name: str) -> ServiceUser:
     """Return a person with everything that an account can have."""
     person = office.add(name)
     person.enrol(office, clock(), -1)
@@ -44,7 +44,7 @@ def resident(office: Services, clock, name: str) -> TestUser:
     if not office.groups.everything():
         office.groups.add("everybody")
     office.groups.add_members("everybody", [name])
-    stranger = TestUser(identity(name, "stranger"), person.otp)
+    stranger = ServiceUser(identity(name, "stranger"), person.otp)
     with pytest.raises(LoginRefused):  # a right code without the key: a notice is left
         office.accounts.login(stranger.login(person.code(clock())), CHANNEL, ADDRESS)
     return person
@@ -175,7 +175,7 @@ def test_a_removed_name_can_be_given_again_to_somebody_else(office, clock):
     old = resident(office, clock, "alice")
     office.people.remove("alice")
     clock.forward(60)
-    new = TestUser(identity("alice", "other"), office.add("alice").otp)
+    new = ServiceUser(identity("alice", "other"), office.add("alice").otp)
     new.enrol(office, clock())
     assert office.people.show("alice").files == 0
     with pytest.raises(LoginRefused):
@@ -199,7 +199,7 @@ def test_reset_keys_leaves_the_account_as_if_it_had_never_enrolled(office, clock
 def test_after_reset_keys_new_keys_enrol_with_the_same_secret_and_a_later_code(office, clock):
     alice = resident(office, clock, "alice")
     office.people.reset_keys("alice")
-    renewed = TestUser(identity("alice", "other"), alice.otp)
+    renewed = ServiceUser(identity("alice", "other"), alice.otp)
     with pytest.raises(LoginRefused):  # a step that was used stays used
         renewed.enrol(office, clock(), -1)
     renewed.enrol(office, clock())

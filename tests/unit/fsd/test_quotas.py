@@ -31,7 +31,7 @@ from fsproto.sealed import manifest
 from fsproto.sealed.integrity import blob_root
 from fsproto.types import NodeId, Salt
 from tests.support import fixed_keys
-from tests.support.services import Clock, Services, TestUser
+from tests.support.services import Clock, Services, ServiceUser
 from tests.support.shared_folder import make_folder
 from tests.support.writers import Writer
 
@@ -82,7 +82,7 @@ def writer(office: Services, clock: Clock, keep: KeepPolicy | None = None) -> Wr
 
 
 def upload(
-    office: Services, who: TestUser, name: str, blob: bytes, line: bytes = OVER_LINE
+    office: Services, who: ServiceUser, name: str, blob: bytes, line: bytes = OVER_LINE
 ) -> None:
     """Upload a blob that no commit names yet."""
     transfers, mark = office.transfers, salt(name)

@@ -11,13 +11,13 @@ from fsd.auth.otp import OtpSetting
 from fsd.store.login_models import LoginPenalty
 from fsproto.errors import ExistsError, LoginRefused
 from tests.support.races import RACERS, entrants, winners, winners_in_processes
-from tests.support.services import CHANNEL, Services, TestUser, identity
+from tests.support.services import CHANNEL, Services, ServiceUser, identity
 
 PROCESSES = 4
 
 
 def _race_in_process(url: str, otp: OtpSetting, now_ms: int, racers: range, start, won) -> None:
-    alice = TestUser(identity("alice"), otp)
+    alice = ServiceUser(identity("alice"), otp)
     won.put(_race(url, alice.login(alice.code(now_ms)), now_ms, racers, start))
 
 
@@ -91,7 +91,7 @@ def test_of_twenty_who_add_one_name_exactly_one_does(office):
     assert [person.name for person in office.people.everybody()] == ["alice"]
 
 
-def _enrolled(office: Services, now_ms: int) -> TestUser:
+def _enrolled(office: Services, now_ms: int) -> ServiceUser:
     alice = office.add("alice")
     alice.enrol(office, now_ms, -1)
     return alice

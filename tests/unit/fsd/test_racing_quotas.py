@@ -35,7 +35,7 @@ from fsproto.sealed.manifest import Content, sign_manifest
 from fsproto.types import NO_HASH, Hash, NodeId, Salt, Token
 from tests.support import fixed_keys
 from tests.support.races import winners, winners_in_processes
-from tests.support.services import Clock, Services, TestUser, identity
+from tests.support.services import Clock, Services, ServiceUser, identity
 
 PUTS, ROOM_FOR = 30, 10
 PROCESSES = 4
@@ -57,7 +57,7 @@ class Server:
 class Putting:
     """Alice, with a folder for each file that she puts, so that nobody's commit is stale."""
 
-    def __init__(self, alice: TestUser, size: int) -> None:
+    def __init__(self, alice: ServiceUser, size: int) -> None:
         self.alice = alice
         self.size = size
 
@@ -189,7 +189,7 @@ def winners_in_a_row(put: Callable[[int], None], numbers: list[int]) -> int:
 
 def _put_in_process(url, folder, otp, who, size, racers: range, start, won) -> None:
     with closing(Database(url)) as database:
-        hers = Putting(TestUser(identity("alice"), otp, who), size)
+        hers = Putting(ServiceUser(identity("alice"), otp, who), size)
         put = partial(hers.put, Server(database, folder))
         won.put(winners(put, racers, start=start, refusal=QuotaError))
 

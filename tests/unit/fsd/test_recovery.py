@@ -26,7 +26,7 @@ from fsproto.limits import MAX_BACKUP
 from fsproto.messages.account import Backup, Recover
 from tests.support.fixed_keys import stretch
 from tests.support.races import RACERS, entrants, winners, winners_in_processes
-from tests.support.services import ADDRESS, CHANNEL, Clock, Services, TestUser, identity
+from tests.support.services import ADDRESS, CHANNEL, Clock, Services, ServiceUser, identity
 
 PHRASE = stretch("phrase", 16)
 SEALED = b"sealed, as far as a server can tell"
@@ -45,14 +45,14 @@ def backed_up(office: Services, clock: Clock, name: str = "alice", sealed: bytes
     return person
 
 
-def keep(office: Services, person: TestUser, sealed: bytes, phrase: bytes = PHRASE) -> None:
+def keep(office: Services, person: ServiceUser, sealed: bytes, phrase: bytes = PHRASE) -> None:
     assert person.principal is not None
     ask = Backup(secret(person.name, phrase).signing.public, sealed)
     office.accounts.keep_backup(person.principal, ask)
 
 
 def recovery(
-    person: TestUser, code: str, phrase: bytes = PHRASE, channel: bytes = CHANNEL, **changes: Any
+    person: ServiceUser, code: str, phrase: bytes = PHRASE, channel: bytes = CHANNEL, **changes: Any
 ) -> Recover:
     """Return the message that asks for a person's backup."""
     key = secret(person.name, phrase).signing
@@ -66,7 +66,7 @@ def refused(office: Services, ask: Recover, address: str = ADDRESS) -> bool:
     return True
 
 
-def proves(office: Services, recovered: CodeUsed, person: TestUser, **changes: Any):
+def proves(office: Services, recovered: CodeUsed, person: ServiceUser, **changes: Any):
     ask = person.login(**changes)
     return office.accounts.log_in_after_code(recovered, ask, CHANNEL, ADDRESS)
 
@@ -262,7 +262,7 @@ def test_tries_count_together_with_those_of_logging_in(office, clock):
 def test_every_kind_of_code_gets_a_backup_once(office, clock):
     alice = backed_up(office, clock)
     (code, *_) = office.access.recovery_codes("alice")
-    new = TestUser(alice.identity, office.access.rotate_secret("alice").otp)
+    new = ServiceUser(alice.identity, office.access.rotate_secret("alice").otp)
     for right in (code, new.code(clock())):
         office.accounts.recover(recovery(alice, right), CHANNEL, ADDRESS)
         assert refused(office, recovery(alice, right))
@@ -276,13 +276,13 @@ def test_every_kind_of_code_gets_a_backup_once(office, clock):
 # --- the proof behind it
 
 
-def recovering(office: Services, clock: Clock) -> tuple[TestUser, CodeUsed]:
+def recovering(office: Services, clock: Clock) -> tuple[ServiceUser, CodeUsed]:
     alice = backed_up(office, clock)
     ask = recovery(alice, alice.code(clock()))
     return alice, office.accounts.recover(ask, CHANNEL, ADDRESS)[0]
 
 
-def wrong_proofs(alice: TestUser, code: str) -> dict[str, dict[str, Any]]:
+def wrong_proofs(alice: ServiceUser, code: str) -> dict[str, dict[str, Any]]:
     return {
         "unsigned": {"signature": bytes(64)},
         "signed as a request": {"signature": alice.signature(labels.SIGN_RECOVER)},
@@ -295,7 +295,7 @@ def wrong_proofs(alice: TestUser, code: str) -> dict[str, dict[str, Any]]:
     }
 
 
-@pytest.mark.parametrize("wrong", wrong_proofs(TestUser(identity("alice"), OtpSetting("A")), ""))
+@pytest.mark.parametrize("wrong", wrong_proofs(ServiceUser(identity("alice"), OtpSetting("A")), ""))
 def test_only_the_identity_that_was_backed_up_gets_in(office, clock, wrong):
     alice, recovered = recovering(office, clock)
     backed_up(office, clock, "bob")
@@ -328,7 +328,7 @@ def test_a_login_with_neither_code_nor_ticket_is_none(office, clock):
 
 
 def _race_in_process(url: str, otp: OtpSetting, now_ms: int, racers: range, start, won) -> None:
-    alice = TestUser(identity("alice"), otp)
+    alice = ServiceUser(identity("alice"), otp)
     ask = recovery(alice, alice.code(now_ms))
 
     def enter(service: LoginService, at: str) -> None:

@@ -30,7 +30,7 @@ from fsproto.signed import sign
 from fsproto.types import NO_HASH, Hash, NodeId
 from tests.support import fixed_keys
 from tests.support.races import winners
-from tests.support.services import Clock, Services, TestUser, identity
+from tests.support.services import Clock, Services, ServiceUser, identity
 from tests.support.shared_folder import BLOB, SharedFolder, file_of, make_folder
 
 replace = msgspec.structs.replace
@@ -38,8 +38,8 @@ NOBODYS = NodeId(bytes(16))
 
 
 @pytest.fixture
-def enrolled(office: Services, clock: Clock) -> Callable[[str], TestUser]:
-    def someone(name: str) -> TestUser:
+def enrolled(office: Services, clock: Clock) -> Callable[[str], ServiceUser]:
+    def someone(name: str) -> ServiceUser:
         person = office.add(name)
         person.enrol(office, clock())
         return person
@@ -48,22 +48,22 @@ def enrolled(office: Services, clock: Clock) -> Callable[[str], TestUser]:
 
 
 @pytest.fixture
-def alice(enrolled: Callable[[str], TestUser]) -> TestUser:
+def alice(enrolled: Callable[[str], ServiceUser]) -> ServiceUser:
     return enrolled("alice")
 
 
 @pytest.fixture
-def bob(enrolled: Callable[[str], TestUser]) -> TestUser:
+def bob(enrolled: Callable[[str], ServiceUser]) -> ServiceUser:
     return enrolled("bob")
 
 
 @pytest.fixture
-def carol(enrolled: Callable[[str], TestUser]) -> TestUser:
+def carol(enrolled: Callable[[str], ServiceUser]) -> ServiceUser:
     return enrolled("carol")
 
 
 @pytest.fixture
-def shared(office: Services, alice: TestUser) -> SharedFolder:
+def shared(office: Services, alice: ServiceUser) -> SharedFolder:
     """A folder of alice's with one file in it, shared with nobody yet."""
     made = make_folder(office, alice)
     made.send(alice, made.put(alice, "hers"))
@@ -78,7 +78,7 @@ def hers(shared: SharedFolder) -> Content:
 
 # --- who may see what
 
-Ask = Callable[[SharedFolder, TestUser], object]
+Ask = Callable[[SharedFolder, ServiceUser], object]
 REFUSED: dict[str, Ask] = {
     "lookup": lambda f, p: f.office.files.lookup(p.who, f.node, [f.keyed.token("hers")]),
     "list": lambda f, p: f.office.files.listing(p.who, f.node),
@@ -108,7 +108,7 @@ REFUSED: dict[str, Ask] = {
 """Requests that say what is wrong."""
 
 
-def sees_nothing(shared: SharedFolder, person: TestUser) -> None:
+def sees_nothing(shared: SharedFolder, person: ServiceUser) -> None:
     """Check that a folder is to somebody as if there were none."""
     office, who = shared.office, person.who
     for ask in REFUSED.values():
@@ -120,7 +120,7 @@ def sees_nothing(shared: SharedFolder, person: TestUser) -> None:
     assert office.sharing.with_me(who, GetShares("alice"))[0].shares == []
 
 
-def sees_it(shared: SharedFolder, person: TestUser) -> None:
+def sees_it(shared: SharedFolder, person: ServiceUser) -> None:
     """Check that somebody is shown a folder, what is in it, and the key to it."""
     office, who, content = shared.office, person.who, hers(shared)
     assert shared.members is not None
@@ -399,7 +399,7 @@ def test_who_enrols_after_a_reset_is_given_nothing_that_the_old_keys_were(
     shared.share((bob, Role.WRITER))
     office.people.reset_keys("bob")
     clock.forward(60)
-    new = TestUser(identity("bob", "other"), bob.otp)
+    new = ServiceUser(identity("bob", "other"), bob.otp)
     new.enrol(office, clock())
     sees_nothing(shared, new)
 
@@ -538,13 +538,13 @@ def test_a_key_sealed_under_the_old_key_of_a_folder_does_not_do_for_the_new_one(
 
 
 def test_a_key_sealed_to_what_are_not_the_persons_keys_is_refused(shared, bob):
-    other = TestUser(identity("bob", "other"), bob.otp)
+    other = ServiceUser(identity("bob", "other"), bob.otp)
     with pytest.raises(ConflictError):
         shared.share((other, Role.READER))
 
 
 def test_nobody_is_a_member_who_is_not_there_or_owns_it(office, shared, alice, bob):
-    dave = TestUser(identity("dave"), bob.otp)
+    dave = ServiceUser(identity("dave"), bob.otp)
     with pytest.raises(NotFoundError):
         shared.share((dave, Role.READER))
     office.add("dave")

@@ -16,15 +16,15 @@ from fsd.store import schema
 from fsd.store.engine import Database
 from fsproto import crypto
 from fsproto.errors import LoginRefused
-from tests.support.services import ADDRESS, CHANNEL, Services, TestUser, accounts
+from tests.support.services import ADDRESS, CHANNEL, Services, ServiceUser, accounts
 
 KEY, OTHER_KEY = crypto.sha256(b"a public key"), crypto.sha256(b"another one")
 ELSEWHERE = "198.51.100.7"
 
 
 @pytest.fixture
-def alice(office, clock) -> TestUser:
-    added: TestUser = office.add("alice")
+def alice(office, clock) -> ServiceUser:
+    added: ServiceUser = office.add("alice")
     added.enrol(office, clock(), -1)
     return added
 

@@ -11,7 +11,15 @@ from fsd.home.home import Home
 from fsd.policies import LoginPolicy
 from fsd.store.login_models import LoginPenalty
 from fsproto.errors import LoginRefused, NotFoundError, SecurityError
-from tests.support.services import ADDRESS, CHANNEL, Clock, Services, TestUser, accounts, identity
+from tests.support.services import (
+    ADDRESS,
+    CHANNEL,
+    Clock,
+    Services,
+    ServiceUser,
+    accounts,
+    identity,
+)
 
 GUESSER = "203.0.113.9"
 HUGE = "a" * 1_000_000
@@ -19,16 +27,16 @@ POLICY = LoginPolicy()
 HOUR_S = 3600
 
 
-def enrolled(office: Services, clock: Clock, name: str = "alice") -> TestUser:
+def enrolled(office: Services, clock: Clock, name: str = "alice") -> ServiceUser:
     """Return a person who enrolled with the code before this one."""
     person = office.add(name)
     person.enrol(office, clock(), -1)
     return person
 
 
-def stranger(victim: TestUser) -> TestUser:
+def stranger(victim: ServiceUser) -> ServiceUser:
     """Return somebody who claims to be a person and does not have the identity key."""
-    return TestUser(identity(victim.name, "other"), victim.otp)
+    return ServiceUser(identity(victim.name, "other"), victim.otp)
 
 
 def refused(office: Services, ask, address: str = ADDRESS) -> bool:
@@ -38,7 +46,7 @@ def refused(office: Services, ask, address: str = ADDRESS) -> bool:
     return True
 
 
-def enters(office: Services, clock: Clock, person: TestUser, address: str = ADDRESS) -> bool:
+def enters(office: Services, clock: Clock, person: ServiceUser, address: str = ADDRESS) -> bool:
     """Tell whether a person gets in with the code of now."""
     try:
         office.accounts.login(person.login(person.code(clock())), CHANNEL, address)
@@ -255,7 +263,7 @@ def test_what_was_refused_long_ago_is_deleted(office, clock):
 # --- the cap
 
 
-def guess(office: Services, clock: Clock, person: TestUser, count: int) -> None:
+def guess(office: Services, clock: Clock, person: ServiceUser, count: int) -> None:
     """Have somebody refused so many times, however long that takes."""
     for _ in range(count):
         assert refused(office, person.login("000000"))
