@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 import pytest
@@ -290,14 +291,13 @@ def test_a_signed_payload_with_any_bit_changed_is_refused(label: bytes, data: st
 
 
 @every_kind
-@pytest.mark.parametrize(
-    "other", [value for name, value in vars(labels).items() if name.isupper()], ids=bytes.decode
-)
-def test_a_signature_under_another_label_is_refused(label: bytes, other: bytes):
+def test_a_signature_under_another_label_is_refused(label: bytes):
     body, verify = KINDS[label]
-    signed = sign(ALICE.signing, other, body)
-    error = our.outcome(lambda: verify(signed))
-    assert error is None if other == label else type(error) is SignatureError
+    for other in [value for name, value in vars(labels).items() if name.isupper()]:
+        signed = sign(ALICE.signing, other, body)
+        error = our.outcome(partial(verify, signed))
+        expected = error is None if other == label else type(error) is SignatureError
+        assert expected, (other, error)
 
 
 @every_kind
