@@ -45,7 +45,18 @@ lint: $(STAMP) # Check style, formatting, types and import rules
 	$(BIN)/ruff format --check . || failed="$$failed ruff-format"; \
 	$(BIN)/mypy || failed="$$failed mypy"; \
 	$(BIN)/lint-imports --no-logo || failed="$$failed lint-imports"; \
+	$(BIN)/python scripts/check_words.py || failed="$$failed check-words"; \
 	[ -z "$$failed" ] || { echo "lint failed:$$failed" >&2; exit 1; }
+
+# The inner loop: pure logic and SQLite, no PostgreSQL, few processes.
+.PHONY: quick
+quick: $(STAMP) # Run the fast tests only (less than a minute)
+	@FS_TESTS=quick $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/unit tests/vectors
+
+# Every race at full count, every test of the database on both kinds, a thousand examples a property.
+.PHONY: soak
+soak: $(STAMP) # Run all tests at full count, on both databases (long)
+	@FS_TESTS=soak $(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 .PHONY: unit
 unit: $(STAMP) # Run all tests without lint

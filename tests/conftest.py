@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -28,15 +29,44 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-# How much hypothesis tries: enough to find what is there, little enough to run all the time.
+TIER = os.environ.get("FS_TESTS", "test")
+"""`quick`: SQLite and few examples; `test`: both databases where SQL differs; `soak`: everything,
+at full count, on both databases."""
+_EXAMPLES = {"quick": 10, "test": 50, "soak": 1000}
+if TIER not in _EXAMPLES:
+    raise pytest.UsageError(f"FS_TESTS is one of {', '.join(_EXAMPLES)}, not '{TIER}'.")
 settings.register_profile(
-    "here",
+    "tier",
     # A slow machine is no failure, and neither is a strategy that filters a little.
     deadline=None,
-    max_examples=50,
+    max_examples=_EXAMPLES[TIER],
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.load_profile("here")
+settings.load_profile("tier")
+
+KINDS = ("sqlite", "postgresql")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Choose the databases of a test: SQLite, and PostgreSQL where its module or test says so."""
+    marked = TIER == "test" and any(metafunc.definition.iter_markers("both_databases"))
+    for fixture in ("database_url", "url_at_head"):
+        if fixture in metafunc.fixturenames:
+            kinds = KINDS if marked or TIER == "soak" else KINDS[:1]
+            metafunc.parametrize(fixture, kinds, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out of the quick tier what needs a PostgreSQL cluster or is marked as slow."""
+    if TIER != "quick":
+        return
+    slow = [
+        item
+        for item in items
+        if item.get_closest_marker("slow") or "postgres" in getattr(item, "fixturenames", ())
+    ]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in set(slow)]
 
 
 @pytest.fixture
@@ -68,12 +98,9 @@ def postgres() -> Iterator[Cluster]:
     cluster.stop()
 
 
-KINDS = ("sqlite", "postgresql")
-
-
-@pytest.fixture(params=KINDS)
+@pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a new database with nothing in it, once of each kind."""
+    """The URL of a new database with nothing in it, of the kind that the test is for."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'fsd.db'}"
     cluster: Cluster = request.getfixturevalue("postgres")
@@ -98,9 +125,9 @@ def _postgres_at_head(postgres: Cluster) -> str:
     return url
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture
 def url_at_head(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database at head without a row, once of each kind."""
+    """The URL of a database at head without a row, of the kind that the test is for."""
     if request.param == "sqlite":
         path = tmp_path / "fsd.db"
         shutil.copyfile(request.getfixturevalue("_sqlite_at_head"), path)
@@ -115,6 +142,6 @@ def url_at_head(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def database(url_at_head: str) -> Iterator[Database]:
-    """A database at head without a row, once of each kind."""
+    """A database at head without a row, of the kind that the test is for."""
     with closing(Database(url_at_head)) as opened:
         yield opened

@@ -27,12 +27,15 @@ from fsproto import labels
 from fsproto.errors import LoginRefused
 from fsproto.link import EnrollLink
 from fsproto.messages.account import Welcome
+from tests.conftest import TIER
 from tests.support import fixed_keys
 from tests.support.servers import RunningServer
 from tests.support.services import CHANNEL, Clock, Services, ServiceUser, accounts, identity
 
-THREADS, PROCESSES, DAEMONS = 500, 300, 200
-"""How many races each kind of racers has."""
+pytestmark = [pytest.mark.both_databases, pytest.mark.slow]
+
+THREADS, PROCESSES, DAEMONS = (500, 300, 200) if TIER == "soak" else (60, 30, 20)
+"""How many races each kind of racers has: a thousand in all in the soak tier."""
 PATIENT = LoginPolicy(free_tries=10**6, source_free_tries=10**6, most_failures=10**6)
 """It is the code that decides, and not the throttle."""
 
@@ -71,7 +74,7 @@ def sessions(office: Services) -> int:
         return int(db.scalar(text("SELECT count(*) FROM sessions")) or 0)
 
 
-def test_five_hundred_races_of_threads(office, url_at_head):
+def test_each_race_of_threads_has_one_winner(office, url_at_head):
     otp, together = enrolled(office), threading.Barrier(2, timeout=60)
     races = range(1, 1 + THREADS // 2)  # on each kind of database
     with ThreadPoolExecutor(2) as pool:
@@ -81,7 +84,7 @@ def test_five_hundred_races_of_threads(office, url_at_head):
     assert sessions(office) == len(races) + 1
 
 
-def test_three_hundred_races_of_processes(office, url_at_head):
+def test_each_race_of_processes_has_one_winner(office, url_at_head):
     otp, processes = enrolled(office), multiprocessing.get_context("spawn")
     together, queue = processes.Barrier(2, timeout=60), processes.SimpleQueue()
     races = range(1, 1 + PROCESSES // 2)
@@ -144,7 +147,7 @@ def two_daemons(postgres, tmp_path: Path):
             yield url, one, two
 
 
-def test_two_hundred_races_at_two_daemons_on_one_database(two_daemons, tmp_path):
+def test_each_race_at_two_daemons_on_one_database_has_one_winner(two_daemons, tmp_path):
     """Real sockets and the real clock: each race is one of another person."""
     url, *daemons = two_daemons
     people = [f"user{number}" for number in range(DAEMONS)]

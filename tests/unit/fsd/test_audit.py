@@ -29,6 +29,8 @@ from fsproto.errors import (
 from tests.support import fixed_keys
 from tests.support.services import ADDRESS, CHANNEL, MASTER_KEY, Services
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def keeper(office: Services, tmp_path: Path) -> AuditAdmin:

@@ -36,6 +36,8 @@ from fsproto.sealed.stream import HEADER_SIZE
 from tests.support.fixed_keys import TIME_MS, stretch, turned
 from tests.support.services import ADDRESS, CHANNEL, Services, ServiceUser, accounts
 
+pytestmark = pytest.mark.both_databases
+
 PHRASE = "correct horse"
 
 

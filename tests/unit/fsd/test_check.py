@@ -19,6 +19,8 @@ from tests.support.fixed_keys import TIME_MS, stretch
 from tests.support.services import Services, ServiceUser
 from tests.support.writers import Writer
 
+pytestmark = pytest.mark.both_databases
+
 LARGE = "SELECT node_id FROM blobs WHERE data IS NULL"
 
 

@@ -15,6 +15,8 @@ from fsd.store.engine import Database
 from fsproto.errors import LoginRefused
 from tests.support.services import ADDRESS, CHANNEL, Clock, Services, ServiceUser
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def made(database_url: str, tmp_path: Path, clock: Clock) -> Iterator[tuple[Services, ServiceUser]]:

@@ -50,6 +50,8 @@ from tests.support.drops import SCANNER, drop, enter, inbox, waiting, write
 from tests.support.fixed_keys import TIME_MS, Seeded, stretch, turned
 from tests.support.services import ADDRESS, CHANNEL, Clock, Services, ServiceUser, identity
 
+pytestmark = pytest.mark.both_databases
+
 SIZES = [
     0,
     1,

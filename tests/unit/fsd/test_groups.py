@@ -28,6 +28,8 @@ from fsproto.messages.shares import Group
 from tests.support.races import winners
 from tests.support.services import Clock, Services, audited
 
+pytestmark = pytest.mark.both_databases
+
 RACERS = range(6)
 
 

@@ -31,6 +31,8 @@ from tests.support.services import ADDRESS, CHANNEL, Clock, Services, ServiceUse
 from tests.support.shared_folder import make_folder
 from tests.support.writers import Writer
 
+pytestmark = pytest.mark.both_databases
+
 
 def used(office: Services, name: str) -> int:
     """Return what is counted for somebody, having seen that it is what there is."""

@@ -32,6 +32,8 @@ from tests.support import fixed_keys
 from tests.support.races import RACERS, winners
 from tests.support.services import ADDRESS, CHANNEL, LOG_KEY, Clock, Services, ServiceUser, identity
 
+pytestmark = pytest.mark.both_databases
+
 
 def read(office: Services) -> tuple[KeyLog, KeyLogHead]:
     """Read the whole log as a client does; it is checked against its head."""

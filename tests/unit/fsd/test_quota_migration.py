@@ -17,6 +17,8 @@ from fsd.store.repos import quotas as rows
 from tests.support.services import ADDRESS, CHANNEL, Clock, Services
 from tests.support.writers import Writer
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def made(database_url: str, tmp_path: Path, clock: Clock) -> Iterator[tuple[Services, Writer]]:

@@ -35,6 +35,8 @@ from tests.support.services import Clock, Services, ServiceUser
 from tests.support.shared_folder import make_folder
 from tests.support.writers import Writer
 
+pytestmark = pytest.mark.both_databases
+
 KB = 1000
 OVER_LINE = b"one connection".ljust(32)
 ANOTHER_LINE = b"another connection".ljust(32)

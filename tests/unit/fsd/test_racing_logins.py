@@ -13,6 +13,8 @@ from fsproto.errors import ExistsError, LoginRefused
 from tests.support.races import RACERS, entrants, winners, winners_in_processes
 from tests.support.services import CHANNEL, Services, ServiceUser, identity
 
+pytestmark = pytest.mark.both_databases
+
 PROCESSES = 4
 
 

@@ -37,6 +37,8 @@ from tests.support import fixed_keys
 from tests.support.races import winners, winners_in_processes
 from tests.support.services import Clock, Services, ServiceUser, identity
 
+pytestmark = pytest.mark.both_databases
+
 PUTS, ROOM_FOR = 30, 10
 PROCESSES = 4
 LARGE, SMALL = 70_000, 1000

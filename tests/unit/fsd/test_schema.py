@@ -25,6 +25,8 @@ from fsproto.keys.grants import Role
 from tests.support.services import Services
 from tests.support.shared_folder import make_folder
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def empty(database_url: str) -> Iterator[Database]:

@@ -33,6 +33,8 @@ from tests.support.races import winners
 from tests.support.services import Clock, Services, ServiceUser, identity
 from tests.support.shared_folder import BLOB, SharedFolder, file_of, make_folder
 
+pytestmark = pytest.mark.both_databases
+
 replace = msgspec.structs.replace
 NOBODYS = NodeId(bytes(16))
 

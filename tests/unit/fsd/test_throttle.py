@@ -21,6 +21,8 @@ from tests.support.services import (
     identity,
 )
 
+pytestmark = pytest.mark.both_databases
+
 GUESSER = "203.0.113.9"
 HUGE = "a" * 1_000_000
 POLICY = LoginPolicy()

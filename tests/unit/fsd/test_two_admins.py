@@ -10,6 +10,8 @@ from fsproto.errors import ExistsError, FsError, NotFoundError
 from tests.support.races import winners
 from tests.support.services import Services
 
+pytestmark = pytest.mark.both_databases
+
 ACTS = 20
 KIND = {"digits": 6, "period": 30, "algorithm": "SHA1"}
 

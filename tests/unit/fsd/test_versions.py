@@ -20,6 +20,8 @@ from fsproto.types import NO_HASH
 from tests.support.services import Services
 from tests.support.writers import Writer
 
+pytestmark = pytest.mark.both_databases
+
 LARGE = b"x" * 200_000
 DAY_S = 24 * 3600.0
 
