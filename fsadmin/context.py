@@ -72,8 +72,7 @@ class Admin(Console):
         if not self.place.is_there:
             raise HomeError(
                 f"There is no home of a server at {self.place.path}.",
-                hint="Give the right one with --home or FSD_HOME; one begins when fsd starts, or "
-                "with the first 'add-user'.",
+                hint="Give the right one with --home or FSD_HOME; fsd or 'add-user' creates it.",
             )
         self.place.prepare()
         return self.place
@@ -82,7 +81,7 @@ class Admin(Console):
         """Make the home if there is none: the first person may be added before fsd has run."""
         if not self.place.is_there:
             self.place.prepare()
-            click.echo(f"There was no home at {self.place.path}; it begins now.", err=True)
+            click.echo(f"Created a NEW server in {self.place.path}.", err=True)
 
     @contextmanager
     def people(self) -> Iterator[UserAdmin]:

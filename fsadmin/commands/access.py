@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 @common_options
 @click.pass_obj
 def recovery_codes(admin: Admin, *, name: str) -> None:
-    """Make ten recovery codes for a person and show them, this one time.
+    """Create ten recovery codes for a user and show them once.
 
-    Each works once, wherever a one-time password is asked for, for somebody whose authenticator
-    app is lost; the identity key is needed as ever. Codes made earlier are void. The server keeps
-    hashes. People make new ones by themselves with 'fsclient recovery-codes'.
+    Each works once in place of a one-time password, for a user who lost the authenticator app;
+    the identity key is still needed. Earlier codes become invalid. The server keeps only
+    hashes. Users can create codes themselves: 'fsclient recovery-codes'.
     """
     with admin.access() as access:
         made = access.recovery_codes(name)
@@ -48,11 +48,11 @@ def recovery_codes(admin: Admin, *, name: str) -> None:
 @common_options
 @click.pass_obj
 def unlock_user(admin: Admin, *, name: str) -> None:
-    """Let codes for an account be tried again at once, wherever they come from.
+    """Unlock an account: accept codes again at once, from every address.
 
-    An account is locked after 100 refusals in a row that nothing but the code was wrong with; that
-    takes its identity key, or that it is not enrolled yet. Waits after fewer refusals end too.
-    'fsadmin audit --user NAME' shows who tried what.
+    An account is locked after 100 refusals in a row in which only the code was wrong; these
+    need its identity key, or an account that has not enrolled. Shorter waits end too. 'fsadmin
+    audit --user NAME' shows the attempts.
     """
     with admin.access() as access:
         access.unlock(name)
@@ -64,13 +64,13 @@ def unlock_user(admin: Admin, *, name: str) -> None:
 @common_options
 @click.pass_obj
 def sessions(admin: Admin, *, user: str | None) -> None:
-    """Show all running sessions: whose, since when, when and where from last used.
+    """List all running sessions: user, start, last use and its address.
 
-    When one was last used is noted every ten minutes at most.
+    The time of the last use is exact to ten minutes.
 
-    A session lets commands go on without a further one-time password, on the machine that has the
-    person's identity key, until it ends; one of the SSH door is of use to who has the SSH key that
-    is shown, and ends with its connection where none is. 'fsadmin revoke' ends one at once.
+    A session lets commands run without another one-time password on the machine that has the
+    user's identity key. A session over SSH belongs to the SSH key that is shown; without one it
+    ends with its connection. 'fsadmin revoke' ends a session at once.
     """
     with admin.access() as access:
         running = access.sessions(user)

@@ -41,16 +41,15 @@ def add_users(
     host: str | None,
     issuer: str,
 ) -> None:
-    """Make accounts for all people of a CSV file, or for none.
+    """Create accounts for all people of a CSV file, or for none.
 
-    Line 1 of FILE names its columns: 'name', and any of 'note', 'expires', 'quota_bytes' and
-    'quota_files', whose values are those of the options of add-user; what is empty is not set. If
-    any line cannot be used, all such lines are told, and nobody is added.
+    Line 1 of FILE names the columns: 'name', and any of 'note', 'expires', 'quota_bytes' and
+    'quota_files', with the values of the options of add-user. An empty field is not set. If a
+    line is invalid, all invalid lines are reported and no account is created.
 
-    --sheets writes an HTML file for each person, to be printed and handed over: the QR code and the
-    secret for an authenticator app, the link, and what to do. They are in a folder that nobody else
-    can read; delete it when they are printed. With --json, all of that is the answer instead, or
-    as well. One of the two must be given, since secrets are shown this one time.
+    --sheets writes one HTML file for each person, to print and hand over: QR code, secret, link
+    and first steps. Nobody else can read the folder; delete it after printing. --json prints
+    the same data. Give at least one of the two: secrets are shown only once.
     """
     from fsadmin import roster
     from fsadmin.enrolment_sheets import SheetFolder

@@ -43,12 +43,12 @@ _new_file = click.Path(path_type=Path, dir_okay=False)
 def audit(context: click.Context, *, follow: bool, since: str | None, user: str | None) -> None:
     """Show the audit log, the oldest entry first.
 
-    Every login, refusal, enrolment and new secret, every session that was ended, and everything
-    that was done with fsadmin is in it, with time, actor, address and whose account it was about.
-    An entry is written together with what it tells of, or that is not done. No secret is in it.
+    It records every login, refusal, enrolment, new secret and ended session, and every change
+    made with fsadmin: time, actor, address and account. An act and its entry are stored
+    together or not at all. The log contains no secret.
 
-    With --json: an array of entries; with --follow, one entry a line, for as long as it runs.
-    'verify' tells whether anything in it was changed afterwards.
+    With --json: an array of entries; with --follow: one entry a line while it runs. 'verify'
+    checks that nothing was changed afterwards.
     """
     if context.invoked_subcommand is not None:
         if follow or since or user:
@@ -84,15 +84,15 @@ def _show(admin: Admin, entries: Iterable[ChainEntry]) -> None:
 @common_options
 @click.pass_obj
 def verify(admin: Admin, *, archives: tuple[Path, ...], restored: bool) -> None:
-    """Follow the chain of the log, and of ARCHIVEs that rotations and exports have made.
+    """Verify the hash chain of the log, and of ARCHIVEs made by rotate and export.
 
-    It finds every entry that was altered, removed, added or put in another's place, the last ones
-    too, by whoever could write to the database without the server's master key. An older copy of
-    the whole database is found if a newer log was verified with this home before: what it ended
-    with is remembered here. Run it every day, and note the end that it shows somewhere else: who
-    has the master key as well can write the log anew, and only such a note tells.
+    It finds every entry that was altered, removed, added or moved, also at the end, by an
+    attacker who can write to the database but has no master key. It also finds an older copy of
+    the whole database, if a newer log was verified with this data directory before. Run it
+    every day and store the end that it shows somewhere else: an attacker who has the master key
+    can rewrite the log, and only that record reveals it.
 
-    Exit status 7 if anything is wrong; each finding is a line.
+    The exit status is 7 if anything is wrong; each finding is one line.
     """
     with admin.audit() as keeper:
         found = keeper.verify(list(archives), restored=restored)
@@ -126,11 +126,11 @@ def export(admin: Admin, *, file: Path) -> None:
 @common_options
 @click.pass_obj
 def rotate(admin: Admin, *, file: Path, broken: bool) -> None:
-    """Move the log into FILE, a new one, as export writes it; the log goes on from there.
+    """Move the log into a new FILE, in the format of export, and continue the log from there.
 
-    The next entry stands on the last one that was moved, so the chain can be followed through all
-    archives into the log: 'fsadmin audit verify ARCHIVE...'. Nothing is moved before the file is
-    on the disk, and nothing of a log that was altered, unless --broken is given.
+    The next entry refers to the last one that was moved, so the chain can be verified through
+    all archives: 'fsadmin audit verify ARCHIVE...'. Nothing is moved before the file is on
+    disk. A log that was altered is moved only with --broken.
     """
     with admin.audit() as keeper:
         written = keeper.put_aside(file) if broken else keeper.rotate(file)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _STREAM = "-"
 _ROLLBACK = (
-    "Whoever has worked with the server since then is told of a rollback (exit status 7) where "
-    "they had seen newer states: see docs/operations.md. People disabled since then are not."
+    "Clients that have seen newer states report a rollback (exit status 7): see "
+    "docs/operations.md. Users who were disabled since the backup are enabled again."
 )
 
 
@@ -33,15 +33,15 @@ _ROLLBACK = (
 @common_options
 @click.pass_obj
 def backup(admin: Admin, *, file: str) -> None:
-    """Write everything that the server is into FILE, sealed under a passphrase.
+    """Write a backup of the whole server into FILE, sealed under a passphrase.
 
-    That is the database, all blobs, the host key, the master key and fsd.toml, as they were at one
-    moment; fsd goes on serving meanwhile. FILE must not exist; '-' is standard output. The
-    passphrase is asked for twice, or taken from FSADMIN_PASSPHRASE. Without it the backup is of no
-    use to anybody, and nobody can bring it back.
+    The backup contains the database, all blobs, the host key, the master key and fsd.toml, as
+    of one moment; fsd may keep running. FILE must not exist; '-' is standard output. The
+    passphrase is asked for twice, or taken from FSADMIN_PASSPHRASE. Without it nobody can use
+    or restore the backup.
 
-    While it reads, every blob is compared with its root. One that is missing or damaged is told,
-    with exit status 7; the backup is complete but for that. Sessions are not in it.
+    Every blob is compared with its root. Missing or damaged blobs are reported with exit status
+    7; the rest of the backup is complete. Sessions are not included.
     """
     from fsd.audit.events import AuditEvent
     from fsd.backup.make import make
@@ -68,17 +68,17 @@ def backup(admin: Admin, *, file: str) -> None:
 @common_options
 @click.pass_obj
 def restore(admin: Admin, *, file: str, test: bool) -> None:
-    """Put the backup in FILE back, as the home that --home names.
+    """Restore the backup in FILE into the data directory that --home names.
 
-    That home must not exist or be empty, and with --database the database must be as well. What is
-    put back appears there at once, or not at all if FILE was cut short or changed. FILE may be '-',
-    standard input. A backup of one kind of database can be put into another: --database sqlite://
-    is one in the home.
+    That directory must be missing or empty, and so must the database given with --database. The
+    restored data appears at once, or not at all if FILE was cut short or changed. FILE may be
+    '-', standard input. A backup of one kind of database can be restored into another:
+    --database sqlite:// is a file in the data directory.
 
-    Everybody has to log in again, with a code that was not shown before now. Recovery codes are
-    void and have to be made anew, as they may have been used since. Clients that have seen newer
-    states than the backup's report a rollback (exit status 7), as they must: a server
-    that goes back in time is what they guard against. docs/operations.md says how to go on.
+    Everybody has to log in again, with a new code. Recovery codes become invalid, as they may
+    have been used since. Clients that have seen newer states than those of the backup report a
+    rollback (exit status 7): this is the attack they guard against. docs/operations.md has the
+    next steps.
     """
     from fsd.backup import restore as work
     from fsd.factory import now_ms
@@ -99,10 +99,10 @@ def restore(admin: Admin, *, file: str, test: bool) -> None:
     _fail_for(done.end)
     if not done.recorded:
         raise IntegrityError(
-            "Everything is put back, but the audit log in the backup was altered, and goes on with "
-            "no record of that.",
+            "Everything was restored, but the audit log in the backup was altered, and it does not "
+            "record that.",
             hint="'fsadmin audit verify' says what is wrong; 'fsadmin audit rotate --broken FILE' "
-            "begins a new log.",
+            "starts a new log.",
         )
 
 

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 def check(admin: Admin, *, repair: bool) -> None:
     """Read every blob and compare it with its root; compare rows, blobs and folders.
 
-    It tells of content that is missing or damaged and whose it is, of blobs that belong to
-    nothing, and of folders that do not hold what was signed. fsd may run meanwhile. All content
-    is read, which takes as long as it takes.
+    It reports missing or damaged content with its owner, blobs that belong to nothing, and
+    folders whose content differs from what was signed. fsd may keep running. All content is
+    read, so this can take long.
 
-    --repair moves what belongs to nothing, and what is damaged, into a new folder under
-    'quarantine' in the home, with a report; nothing is deleted. What a person has lost stays
-    theirs to put again, from a backup or their own disk: only they can sign for it. The exit status
-    is 7 as long as somebody has lost something, and with anything found that was not put aside.
+    --repair moves damaged blobs and blobs that belong to nothing into a new folder under
+    'quarantine' in the data directory, with a report; nothing is deleted. Only the owner can
+    sign lost files again: they put them back from their own copies. The exit status is 7 while
+    files are lost, or if a finding was not moved.
     """
     from fsd.audit.events import AuditEvent
     from fsd.blobs.local import LocalBlobs

@@ -10,7 +10,7 @@ from fsadmin.context import Admin, common_options
 @click.group(short_help="Look at the schema of the database, or upgrade it.")
 @common_options
 def db() -> None:
-    """Look at the schema of the database, or bring it to this version's."""
+    """Show or upgrade the schema of the database."""
 
 
 @db.command(short_help="Bring the schema to this version's.")

@@ -21,15 +21,14 @@ _SIGNS = {"fine": "  ", "note": "? ", "bad": "! "}
 @common_options
 @click.pass_obj
 def doctor(admin: Admin) -> int:
-    """Look whether all is well with the server, and say for each finding what to do.
+    """Check the server and print advice for every finding.
 
-    It looks at the configuration, at who may read the home, at the keys and their age, the room on
-    the disk, the last backup, the database and its schema, the clock (against the database's, and
-    whether the system keeps it), and whether fsd answers with the right host key. Nothing is
-    changed. The content of blobs is for 'fsadmin check'.
+    It checks the configuration, permissions, keys and their age, free disk space, the last
+    backup, the database and its schema, the clock, and whether fsd answers with the right host
+    key. Nothing is changed. The content of blobs is checked by 'fsadmin check'.
 
-    A line that begins with '!' must be seen to, one with '?' should be. The exit status is 1 if
-    there is one with '!', and else 0.
+    A line with '!' is an error, one with '?' a warning. The exit status is 1 if there is an
+    error, else 0.
     """
     from fsadmin.health.report import CheckState
 

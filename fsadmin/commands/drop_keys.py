@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 @common_options
 @click.pass_obj
 def add_drop_key(admin: Admin, *, name: str, keyfile: Path, note: str) -> None:
-    """Let a device drop files for a person by its SSH key, without any one-time password.
+    """Let a device drop files for a user with its SSH key, without a one-time password.
 
-    KEYFILE holds the device's public key, in OpenSSH's format: Ed25519, ECDSA, or RSA with 2048
-    bits or more. The key is good for the drop box and for nothing else: who has it can upload, and
-    neither read nor list what others have dropped. The server sees what is dropped as it comes, so
-    all of this is off unless 'drop_box' is on. Without --note, the key's own comment is taken.
+    KEYFILE holds the public key of the device in OpenSSH's format: Ed25519, ECDSA, or RSA of at
+    least 2048 bits. With the key, a device can only upload drops; it cannot read or list drops
+    of others. The server sees drops while they arrive, so they are off unless 'drop_box' is on.
+    Without --note, the comment of the key is used.
     """
     from fsproto.keys.ssh_keys import read_ssh_key
 
@@ -72,10 +72,10 @@ def list_drop_keys(admin: Admin, *, user: str | None) -> None:
 @common_options
 @click.pass_obj
 def remove_drop_key(admin: Admin, *, fingerprint: str) -> None:
-    """Let an SSH key drop files no more, from its next login on.
+    """Stop an SSH key from dropping files, from its next login on.
 
-    FINGERPRINT is that of 'fsadmin list-drop-keys' and 'ssh-keygen -l'. What was dropped with the
-    key waits as before.
+    FINGERPRINT is shown by 'fsadmin list-drop-keys' and 'ssh-keygen -l'. Drops that were made
+    with the key stay.
     """
     with admin.drop_keys() as keys:
         known = keys.remove(fingerprint)

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 @common_options
 @click.pass_obj
 def add_group(admin: Admin, *, name: str, note: str) -> None:
-    """Make a group, so that people can share with all who are in it: 'fsclient share x @NAME'.
+    """Create a group, so that users can share with all its members: 'fsclient share x @NAME'.
 
-    A group opens nothing by itself. Whoever shares with it is shown who is in it, and what they
-    share is sealed to those alone; who is put in later waits until they say so. Whoever is logged
-    in and knows the name can ask who is in it.
+    Joining a group gives no access until an owner shares again: the owner sees the members,
+    confirms them, and the share is sealed to exactly those. Every logged-in user who knows the
+    name can list the members.
     """
     with admin.groups() as groups:
         made = groups.add(name, note)
@@ -40,10 +40,10 @@ def add_group(admin: Admin, *, name: str, note: str) -> None:
 @common_options
 @click.pass_obj
 def remove_group(admin: Admin, *, name: str, yes: bool) -> None:
-    """Remove a group. It asks first.
+    """Remove a group. Asks first.
 
-    People keep their accounts, and what was shared with them by way of the group: only whoever
-    shares it can take that away, with 'fsclient unshare x @NAME'.
+    Its members keep their accounts and what was shared with them through the group; only the
+    owner of a share can end it, with 'fsclient unshare x @NAME'.
     """
     with admin.groups() as groups:
         count = len(groups.show(name).members)

@@ -31,7 +31,7 @@ def print_unit(admin: Admin, *, user: str, program: Path | None) -> None:
         fsadmin print-unit > /etc/systemd/system/fsd.service
         systemctl daemon-reload && systemctl enable --now fsd
 
-    fsd then has no more of the machine than its home and the network. 'systemctl reload fsd' has
+    fsd can then access only its data directory and the network. 'systemctl reload fsd' has
     it read its settings and host key again. Run fsadmin as the same user: sudo -u fsd fsadmin ...
     """
     if not _USER_NAME.fullmatch(user):

@@ -8,11 +8,11 @@ from fsadmin.context import Admin, common_options, yes_option
 from fsproto import crypto
 
 _RELOAD = (
-    "A running fsd shows the new key once it is told to: systemctl reload fsd, or SIGHUP. "
+    "A running fsd uses the new key after a reload: systemctl reload fsd, or SIGHUP. "
     "Clients that expect the old key move to the new one by themselves, and say so once."
 )
 _ALARM = (
-    "A running fsd shows the new key once it is told to: systemctl reload fsd, or SIGHUP. "
+    "A running fsd uses the new key after a reload: systemctl reload fsd, or SIGHUP. "
     "Every client is alarmed until its person takes a new link: fsclient repin LINK."
 )
 
@@ -21,9 +21,10 @@ _ALARM = (
 @common_options
 @click.pass_obj
 def host_key(admin: Admin) -> None:
-    """Show the fingerprint of the server's host key, which clients pin. The key is not shown.
+    """Show the fingerprint of the server's host key, which clients pin.
 
-    Where the SSH door was ever open, those of its keys follow, as clients of SSH show them.
+    If the SSH listener was ever open, the fingerprints of its keys follow, in the form that SSH
+    clients show.
     """
     from fsd.home.ssh_host_keys import ssh_host_keys
 
@@ -81,12 +82,12 @@ def rotate_host_key(admin: Admin, *, stolen: bool, yes: bool) -> None:
 @common_options
 @click.pass_obj
 def rotate_master_key(admin: Admin) -> None:
-    """Make a new master key and seal all one-time password secrets under it.
+    """Create a new master key and re-seal all one-time password secrets under it.
 
-    fsd must be stopped, on all nodes that share the database: they need the new master.key. All
-    secrets are sealed anew in one transaction; interrupted anywhere, either the old or the new key
-    counts, and the next start finds out which. Nobody notices anything. Backups made before hold
-    the old key, and keep it useful: delete those that are not needed.
+    Stop fsd first, on all nodes that share the database: they need the new master.key. All
+    secrets are sealed again in one transaction; after an interruption either the old or the new
+    key is valid, and the next start finds out which. Users notice nothing. Older backups
+    contain the old key: delete those that you do not need.
     """
     from fsd.master_key import rotate
 

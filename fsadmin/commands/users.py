@@ -35,13 +35,12 @@ def add_user(
     expires: str | None,
     note: str | None,
 ) -> None:
-    """Make an account for a person and show what they need to enrol.
+    """Create an account and show what its user needs to enrol.
 
-    That is the secret of their one-time passwords, once as text and once as a QR code for any
-    authenticator app, and a link that says whom to enrol, where, and which host key to expect.
-    The secret is shown this one time. The link is no secret. Their keys are made on their own
-    machine when they enrol; neither this command nor the server ever holds them. For many people
-    at once there is 'fsadmin add-users'.
+    This is the secret of the one-time passwords, as text and as a QR code for any authenticator
+    app, and a link with user, server and host key. The secret is shown only once. The link is
+    not secret. The user's keys are created on the user's machine during enrolment; neither this
+    command nor the server ever has them. For many people: 'fsadmin add-users'.
     """
     typed = {"quota_bytes": quota_bytes, "quota_files": quota_files}
     terms = typed_terms(typed | {"expires_ms": expires, "note": note})
@@ -215,15 +214,15 @@ def _hand_over(admin: Admin, name: str, heir: str, *, yes: bool) -> None:
     )
 
 
-@click.command("reset-keys", short_help="Forget a person's keys and files, to enrol anew.")
+@click.command("reset-keys", short_help="Delete a user's keys and files, to enrol again.")
 @click.argument("name")
 @yes_option
 @common_options
 @click.pass_obj
 def reset_keys(admin: Admin, *, name: str, yes: bool) -> None:
-    """Forget a person's public keys so that they can enrol anew, for one who lost the private ones.
+    """Delete a user's public keys, so that a user who lost the private keys can enrol again.
 
-    It asks first. What was sealed to the old keys can be opened by nobody else and is deleted;
+    Asks first. What was sealed to the old keys cannot be opened by anybody else and is deleted;
     sessions end. The one-time password secret stays.
     """
     with admin.people() as people:

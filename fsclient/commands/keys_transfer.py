@@ -79,7 +79,7 @@ def import_(app: App, file: str, *, no_passphrase: bool) -> None:
     keyfile = seal_identity(portable.identity, app.passphrase().new(app.ui), os.urandom)
     _settle(profile, AccountFacts(portable.link, portable.root), keyfile, seen, people)
     user, shown = portable.identity.user, portable.identity.bundle.fingerprint
-    app.ui.say(f"The keys of {user} are in {profile.folder}; 'fsclient login' begins a session.")
+    app.ui.say(f"The keys of {user} are in {profile.folder}; log in with 'fsclient login'.")
     app.ui.result(
         {"user": user, "server": str(portable.link.address), "fingerprint": shown},
         f"fingerprint {shown}",

@@ -59,7 +59,7 @@ _OPTIONS = [
     ),
 ]
 resuming = click.option(
-    "--no-resume", is_flag=True, help="Begin anew, and end when the connection does."
+    "--no-resume", is_flag=True, help="Start over, and stop when the connection is lost."
 )
 update = click.option(
     "-u", "--update", is_flag=True, help="Skip files of the same size, time and mode."
@@ -70,7 +70,7 @@ progress_option = click.option(
     type=click.Choice(["auto", "bar", "plain", "json", "none"]),
     default="auto",
     metavar="HOW",
-    help="How progress is told, on stderr: auto (bars on a terminal), bar, plain (lines of words), "
+    help="How to show progress, on stderr: auto (bars on a terminal), bar, plain (lines of words), "
     "json (a line of JSON each) or none. With --json, auto is none and plain is json.",
 )
 """A command takes it as `progress_wanted`, for `Progress`."""

@@ -148,7 +148,7 @@ def _of_group(path: str, group: dict[str, Any]) -> list[str]:
 
     name, lines = f"@{group['group']}", []
     if not group["exists"]:
-        lines.append(f"{name} is no more; who came by it keeps it until you unshare it")
+        lines.append(f"{name} no longer exists; its former members keep access until you unshare")
     if group["waiting"]:
         who = listed(group["waiting"])
         write = " --write" if group["writes"] else ""

@@ -59,8 +59,8 @@ def listen(address: Address, *, allow_remote: bool) -> socket.socket:
     if not allow_remote and not _is_loopback(str(where[0])):
         raise NotAllowedError(
             f"OTHER MACHINES COULD CONNECT to {address}; the gateway listens on 127.0.0.1 alone.",
-            hint="It hands out everything opened to whoever has its key file. If that is what you "
-            "want: --allow-remote.",
+            hint="Anybody who has its key file can read all your files. If you want that: "
+            "--allow-remote.",
         )
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -35,8 +35,8 @@ def _sentence(notice: Notice) -> str | None:
             )
         case "ticket-without-key":
             return (
-                "Somebody without your identity key tried to go on with a session of yours,"
-                f"{when}. They have read your profile folder: end all sessions with "
+                "An attempt to use one of your sessions without your identity key was refused,"
+                f"{when}. Your profile folder was copied: end all sessions with "
                 "'fsclient logout --everywhere'."
             )
         case "dropped":
@@ -47,8 +47,8 @@ def _sentence(notice: Notice) -> str | None:
             )
         case "ssh-session":
             return (
-                "A one-time password of yours began a session over SSH from another network than "
-                f"the last one,{when}. If that was not you, end it with "
+                "One of your one-time passwords started a session over SSH from another network "
+                f"than the last one,{when}. If that was not you, end it with "
                 "'fsclient logout --everywhere', and make a new secret with 'fsclient otp rotate'."
             )
         case "recovery-codes-low":

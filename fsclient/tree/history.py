@@ -81,8 +81,9 @@ class FileHistory:
     def _warn_of(self, version: Version) -> None:
         if not version.placed:
             self._tree.people.tell(
-                f"Whether {version.found.manifest.body.author} could write where version "
-                f"{version.number} of '{version.found.path}' lay then cannot be told any more."
+                "It can no longer be checked whether "
+                f"{version.found.manifest.body.author} was allowed to write version "
+                f"{version.number} of '{version.found.path}'."
             )
 
     def _chain(self, newest: VerifiedManifest) -> list[VerifiedManifest]:
@@ -130,7 +131,7 @@ def _changes(
         changes.append("time")
     if now.generation != was.generation:
         changes.append("new key")
-    return changes or ["signed anew"]
+    return changes or ["signed again"]
 
 
 _MODES = {

@@ -226,7 +226,7 @@ def _changed_since(what: int) -> RollbackError:
     if what == KEYS:
         return RollbackError(
             "KEYS THAT WERE REPLACED have changed a folder, and the server lets them.",
-            hint="Stop and talk to whoever had those keys: somebody else may have got at them.",
+            hint="Stop and talk to the person who had those keys: they may have been stolen.",
         )
     return RollbackError(
         "SOMEBODY WHO WAS REMOVED from a shared folder has changed it, and the server lets them.",

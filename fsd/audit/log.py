@@ -36,7 +36,7 @@ class AuditBrokenError(FsError):
     exit_status = IntegrityError.exit_status
     default_hint = (
         "'fsadmin audit verify' says what is wrong; 'fsadmin audit rotate --broken FILE' puts "
-        "the log aside as it is and begins a new one."
+        "the log aside as it is and starts a new one."
     )
 
 

@@ -74,7 +74,7 @@ class Home:
             raise HomeError(  # a new one would look like an attack to every client
                 f"The host key is missing from {self.path}.",
                 hint=f"Put {HOST_KEY} back from a copy: clients refuse any other key. If it is "
-                "lost, begin with a new home and enrol everybody anew.",
+                "lost, start with a new data directory and enrol everybody again.",
             )
         self._make_once(HOST_KEY, lambda: crypto.RsaKey.generate().der)
         self._make_once(MASTER_KEY, lambda: os.urandom(crypto.KEY_SIZE))

@@ -350,15 +350,15 @@ class ClientConnection:
     def _channel_for(self, request: int) -> bytes:
         """Return what room for a new upload is bound to; `RemoteProtocolError` for one too many."""
         if request in self._uploads:
-            raise RemoteProtocolError("That upload has begun already.")
+            raise RemoteProtocolError("This upload was already started.")
         if len(self._uploads) >= MAX_UPLOADS:
-            raise RemoteProtocolError("Too many uploads were begun at once.")
+            raise RemoteProtocolError("Too many uploads at once.")
         self._channel = self._connection.channel_id
         return self._channel
 
     def _upload(self, request: int) -> BlobUpload:
         if request not in self._uploads:
-            raise RemoteProtocolError("That upload was never begun.")
+            raise RemoteProtocolError("This upload was never started.")
         return self._uploads[request]
 
     async def _download(self, who: Principal, request: int, ask: files.Download) -> None:

@@ -7,7 +7,7 @@ from fsproto.errors import FsError, LoginRefused, LoginRequired, NotAllowedError
 
 _SENTENCES = {
     StatusCode.OK: "Done.",
-    StatusCode.EOF: "There is no more.",
+    StatusCode.EOF: "End of file.",
     StatusCode.OP_UNSUPPORTED: "This server cannot do that.",
     StatusCode.BAD_MESSAGE: "That request cannot be read.",
 }

@@ -94,5 +94,5 @@ def open_root_grant(signed: Signed, owner: Identity) -> KeyedNode:
     if body.format != FORMAT or body.user != owner.user:
         raise SignatureError("The server sent the root of another person's tree.")
     if len(body.node) != len(NO_NODE) or not 0 <= body.generation < 1 << 32:
-        raise RemoteProtocolError("The grant of one's own tree is malformed.")
+        raise RemoteProtocolError("The grant of your tree is malformed.")
     return unwrap(body.sealed, body.node, body.generation, Role.OWNER, owner)

@@ -65,7 +65,7 @@ def _read(line: str) -> SshKey:
     if kind not in _KINDS:
         raise UsageError(
             "That is no SSH public key of a kind that is taken here.",
-            hint="It begins with ssh-ed25519, ecdsa-sha2-nistp256 (384, 521) or ssh-rsa; "
+            hint="It starts with ssh-ed25519, ecdsa-sha2-nistp256 (384, 521) or ssh-rsa; "
             "'ssh-keygen -t ed25519' makes one.",
         )
     try:

@@ -54,7 +54,7 @@ def admin(home: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str
 def test_a_first_person_is_added_to_a_home_that_was_not_there(tmp_path):
     home = tmp_path / "new" / "home"
     added = admin(home, "add-user", "first", "--json")
-    begun = f"There was no home at {home}; it begins now.\n"
+    begun = f"Created a NEW server in {home}.\n"
     assert (added.returncode, added.stderr) == (0, begun)
     handed = json.loads(added.stdout)
     assert set(handed) == HANDED_OVER

@@ -187,7 +187,7 @@ class SshServer:
 
     def _carried(self, sock: socket.socket, address: str, voucher: UsedCode | None) -> None:
         if self._closing:
-            raise RuntimeError("the door is being closed")
+            raise RuntimeError("the listener is being closed")
         self._loop.call_soon_threadsafe(self._native.take_in, sock, address, voucher)
 
     def _enter(self, guest: SshConnection) -> bool:

@@ -59,7 +59,7 @@ class UploadSpace:
         """
         if self.room.size is not None:
             if size > self.room.size:
-                raise ConflictError("More came of the file than it had when its upload began.")
+                raise ConflictError("The file is larger than announced when its upload started.")
         elif self.is_reserved and size > self._covered:
             self._covered = self._quotas.extend(self, size)
 

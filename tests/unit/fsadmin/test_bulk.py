@@ -143,7 +143,7 @@ def test_all_are_added_with_a_sheet_each_that_nobody_else_reads(admin, file, tmp
     sheets = tmp_path / "sheets"
     status, out, err = admin("add-users", file, "--sheets", sheets, "--host", "files.example.org")
     assert status == 0
-    assert re.fullmatch("There was no home at .*; it begins now.\n", err)
+    assert re.fullmatch(r"Created a NEW server in .*\.\n", err)
     assert out.startswith("2 people were added.")
     assert names(admin) == ["anna", "ben"]
     assert sorted(path.name for path in sheets.iterdir()) == ["anna.html", "ben.html"]

@@ -305,7 +305,7 @@ def test_another_persons_file_gives_nobody_room(office, alice, clock):
 def test_more_than_was_announced_is_not_taken(office, alice):
     allowed(office, "alice", size=100 * KB)
     incoming = office.transfers.begin(alice.person.who, salt("u"), room(10), line=OVER_LINE)
-    with pytest.raises(ConflictError, match="More came of the file"):
+    with pytest.raises(ConflictError, match="larger than announced"):
         incoming.add(0, memoryview(b"x" * 11))
 
 
