@@ -1,4 +1,4 @@
-"""What an administrator does with the log: verifying it, exporting it, rotating it."""
+"""The administrator's actions on the audit log: verify, export, rotate."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class AuditAdmin:
         about: str | None = None,
         wait: Callable[[float], object] = time.sleep,
     ) -> Iterator[ChainEntry]:
-        """Give the entries there are, and then every new one as it comes, for ever."""
+        """Yield all entries, then each new entry as it is added, without end."""
         after = 0
         while True:
             for entry in self.entries(after=after, since_ms=since_ms, about=about):
@@ -166,7 +166,7 @@ class AuditAdmin:
         return moved
 
     def put_aside(self, path: Path) -> Archive:
-        """Copy a log that was altered into a file as it is, and begin a new one that says so."""
+        """Copy an altered log to a file unchanged, and start a new log that records this."""
         found = self._log.look(self._database)
         with self._database.write() as db:
             head = rows.hold_head(db)

@@ -65,7 +65,7 @@ class Span:
         )
 
     def proved(self, key: bytes, proof: bytes, label: bytes = labels.SERVER_AUDIT_HEAD) -> bool:
-        """Tell whether `proof` is that of this stretch."""
+        """Return whether `proof` is the proof of this span."""
         return crypto.equal(self.proof(key, label), proof)
 
 

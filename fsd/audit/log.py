@@ -42,7 +42,7 @@ class AuditBrokenError(FsError):
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What looking at the whole log came to."""
+    """The result of verifying the whole log."""
 
     span: Span
     entries: int
@@ -50,7 +50,7 @@ class AuditReport:
 
 
 class Actor(Protocol):
-    """Who does something over a connection, or tries to."""
+    """The user behind an action or an attempt over a connection."""
 
     @property
     def user(self) -> str:
@@ -58,7 +58,7 @@ class Actor(Protocol):
 
     @property
     def address(self) -> str:
-        """Where from."""
+        """The network address of the client."""
 
 
 class AuditLog:
@@ -91,7 +91,7 @@ class AuditLog:
         before_commit(db, partial(self._append, self.now_ms(), event.value, kept))
 
     def record_own(self, db: Db, event: AuditEvent, who: Actor, detail: str = "") -> None:
-        """Record what somebody did about what is theirs, as `record` does."""
+        """Record an action of a user on the user's own account, as `record` does."""
         user, address = who.user, who.address
         self.record(db, event, actor=user, subject=user, address=address, detail=detail)
 

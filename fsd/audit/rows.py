@@ -21,7 +21,7 @@ def head(db: Db) -> AuditHead | None:
 
 
 def hold_head(db: Db) -> AuditHead | None:
-    """Return the head, which nobody else changes before the end of this transaction."""
+    """Return the head, locked until the end of this transaction."""
     held = select(AuditHead).where(AuditHead.id == 1).with_for_update()
     held = held.execution_options(populate_existing=True)
     found = db.scalar(held)
@@ -65,7 +65,7 @@ def hash_of(db: Db, seq: int) -> bytes | None:
 
 
 def is_empty(db: Db) -> bool:
-    """Tell whether there is no entry at all."""
+    """Return whether the log has no entries."""
     return db.scalar(select(AuditEntry.seq).limit(1)) is None
 
 

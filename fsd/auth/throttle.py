@@ -34,7 +34,7 @@ class Penalty:
     """Until when tries are not even looked at; 0: there is no wait."""
 
     def holds(self, now_ms: int) -> bool:
-        """Tell whether a try must wait."""
+        """Return whether an attempt must wait."""
         return now_ms < self.until_ms
 
     def after_refusal(self, allowance: Allowance, now_ms: int) -> Penalty:

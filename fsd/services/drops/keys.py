@@ -45,7 +45,7 @@ class DropKeyAdmin:
         self._now_ms = now_ms
 
     def add(self, name: str, key: SshKey, label: str) -> KnownKey:
-        """Let a key drop for a person; `ExistsError` if it drops for somebody already."""
+        """Register a drop key for a user; `ExistsError` if the key is already registered."""
         label = " ".join(label.split())
         if len(label) > _LONGEST_LABEL or not label.isprintable():
             raise UsageError(f"A note is at most {_LONGEST_LABEL} characters that can be printed.")
@@ -81,7 +81,7 @@ class DropKeyAdmin:
             ]
 
     def remove(self, fingerprint: str) -> KnownKey:
-        """Let a key drop no more; `NotFoundError` if it does not."""
+        """Revoke a drop key; `NotFoundError` if it is not registered."""
         with self._database.write() as db:
             found = drops.drop_key_user(db, fingerprint)
             if found is None:

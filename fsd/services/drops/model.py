@@ -10,7 +10,7 @@ from fsproto.types import DropId
 
 @dataclass(frozen=True)
 class DropSource:
-    """Who drops, as the door found out."""
+    """The source of a drop, as the listener identified it."""
 
     address: str
     key: str = ""
@@ -49,7 +49,7 @@ class FinishedDrop:
 
 @dataclass(frozen=True)
 class KeyHolder:
-    """For whom an SSH key may drop, and what the administrator calls it."""
+    """The user that an SSH key may drop for, and the administrator's label of the key."""
 
     user_id: int
     user: str

@@ -135,7 +135,7 @@ class DropService:
             box.close()
 
     def _forgotten(self) -> list[DropSession]:
-        """Take out the sessions that nobody has come back to; they are to be closed."""
+        """Remove and return the sessions that no connection resumed; the caller closes them."""
         until = self.now_ms() - LINGER_MS
         over = {w: b for w, b in self._sessions.items() if b.users <= 0 and b.left_ms < until}
         for which in over:
@@ -207,7 +207,7 @@ class DropService:
             self.blobs.delete(root)
 
     def take_back(self, box: DropSession, drop: DropId) -> None:
-        """Delete a drop of a session; one that was accepted meanwhile is gone already."""
+        """Delete a drop of a session; an accepted drop is already gone."""
         with self._database.write() as db:
             gone = rows.remove(db, rows.of_user(db, box.user_id, [drop]))
         for root in gone:
@@ -216,14 +216,14 @@ class DropService:
     # --- the person it is for
 
     def waiting(self, who: Principal) -> list[Drops]:
-        """Return what waits for who asks."""
+        """Return the drops that wait for the user."""
         with self._database.read() as db:
             found = [_drop(drop, blob) for drop, blob in rows.waiting(db, who.user_id)]
         cut = parts(found, lambda one: len(one.wrapped) + len(one.note))
         return [Drops(part, more) for part, more in cut]
 
     def remove(self, who: Principal, drops: list[DropId]) -> Done:
-        """Delete drops for who asks; what is not there is no error."""
+        """Delete drops of the user; a missing drop is not an error."""
         if len(drops) > MAX_DROPS_NAMED:
             raise RemoteProtocolError("Too many drops were named at once.")
         with self._database.write() as db:

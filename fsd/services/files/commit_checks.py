@@ -1,4 +1,4 @@
-"""What a commit wants to change, and whether it may: everything that needs no database."""
+"""Checks of a commit that need no database."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class VerifiedCommit:
         return change
 
     def is_stale(self, current: dict[bytes, StoredState]) -> bool:
-        """Tell whether a folder is no longer as its new state says that it was."""
+        """Return whether a folder has changed since the state that its new state follows."""
         for folder, state in self.states.items():
             row = current.get(folder)
             was = (row.version, row.hash) if row else (0, NO_HASH)
@@ -79,7 +79,7 @@ class VerifiedCommit:
         return touched + [r.token for r in self.removals if r.folder == folder]
 
     def makes_folder(self, folder: NodeId) -> bool:
-        """Tell whether a folder comes into being by this very change."""
+        """Return whether this change creates the folder."""
         manifest = self.manifests.get(folder)
         return (
             manifest is not None
@@ -88,7 +88,7 @@ class VerifiedCommit:
         )
 
     def standing_folders(self) -> list[NodeId]:
-        """Return the folders of the change that must be there already."""
+        """Return the folders of the change that must already exist."""
         return [folder for folder in self.states if not self.makes_folder(folder)]
 
     def nodes_before(self) -> list[NodeId]:
@@ -154,7 +154,7 @@ def _is_root(row: models.Node) -> bool:
 
 
 def check_generations(change: VerifiedCommit, before: dict[bytes, models.Node]) -> None:
-    """Refuse what is written under an older key than the one a folder has by now."""
+    """Refuse writes under an older key than the folder's current one."""
     now = change.generations(before)
     for folder, state in change.states.items():
         if state.body.generation != now[folder]:
@@ -256,5 +256,5 @@ def check_hangs_on_something(
 
 
 def place(manifest: VerifiedManifest) -> tuple[bytes, bytes]:
-    """Return folder and token of what a manifest is about."""
+    """Return the folder and the token of a manifest."""
     return manifest.body.parent, manifest.body.token

@@ -60,7 +60,7 @@ _HEADS = 10_000
 
 
 class FileService:
-    """Looking at folders and changing them; all calls block, none knows of sockets."""
+    """Reads and changes of folders; all calls block, none uses sockets."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class FileService:
             return nodes.listing(db, folder), Listed(nodes.signed(nodes.state(db, folder)))
 
     def commit(self, who: Principal, ask: Commit) -> Done | Stale:
-        """Change folders, all of it or nothing; `Stale` if somebody was quicker."""
+        """Change folders, all or none; return `Stale` if another commit came first."""
         change = VerifiedCommit.verified(who, ask)
         with self._database.write() as db:
             quotas.hold(db, quotas.owner_of(db, change.standing_folders()) or who.user_id)
@@ -213,7 +213,7 @@ class FileService:
         return new, gone
 
     def _record(self, db: Db, who: Principal, new: NextList) -> None:
-        """Record whom something is shared with from now on."""
+        """Record the members that a node is now shared with."""
         if self._audit is None:
             return
         body = new.members.body
@@ -300,7 +300,7 @@ class FileService:
     def _write(
         self, db: Db, owner_id: int, change: VerifiedCommit, before: dict[bytes, models.Node]
     ) -> list[bytes]:
-        """Store manifests and states; return blobs that are kept no more."""
+        """Store manifests and states; return blobs that are no longer kept."""
         keep = self._keeping.keep_versions
         replaced: list[tuple[bytes, bytes, int]] = []
         for node, manifest in change.manifests.items():

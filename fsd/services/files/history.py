@@ -1,4 +1,4 @@
-"""Looking back: older versions of files, and what was removed from folders."""
+"""Older versions of files, and nodes removed from folders."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _AT_ONCE = 100
 
 
 class HistoryService:
-    """What people ask about the past; all calls block."""
+    """Queries about older versions and removed nodes; all calls block."""
 
     def __init__(self, database: Database) -> None:
         """Take where it is kept."""
         self._database = database
 
     def of_node(self, who: Principal, node: NodeId, version: int) -> list[History]:
-        """Return a node's manifests from before a version, for whoever may read it."""
+        """Return a node's manifests before a version, for a user who may read the node."""
         with self._database.read() as db:
             found = nodes.get(db, node)
             if found is None or not shares.readable(db, who.user_id, [found]):

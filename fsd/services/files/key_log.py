@@ -1,6 +1,6 @@
-"""The key log as the server keeps it: every change of anybody's keys is an entry in it.
+"""The key log on the server: each change of a user's keys is an entry.
 
-An entry is made in the transaction that changes the keys, so there is no such change without one.
+The transaction that changes the keys also adds the entry, so no change lacks one.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ class KeyLogWriter:
         self._now_ms = now_ms
 
     def enrolled(self, db: Db, user: str, bundle: Hash, ed25519: bytes) -> None:
-        """Note the keys of somebody who had none."""
+        """Record the first keys of a user."""
         self._add(db, user, KeyEvent.ENROLLED, (bundle, ed25519, b""))
 
     def rotated(self, db: Db, user: str, bundle: Hash, ed25519: bytes, signature: bytes) -> None:
-        """Note keys that replace others, with the word of the old one for them."""
+        """Record new keys that replace others, with the signature by the old key."""
         self._add(db, user, KeyEvent.ROTATED, (bundle, ed25519, signature))
 
     def reset(self, db: Db, user: str) -> None:
-        """Note that somebody's keys were taken away, if it was noted that they had any."""
+        """Record that a user's keys were reset, if the log has keys of that user."""
         if rows.last_of(db, user) is None:
             return  # `catch_up` was not there yet, and finds none any more
         self._add(db, user, KeyEvent.RESET, (Hash(b""), b"", b""))
@@ -55,9 +55,9 @@ class KeyLogWriter:
         return Signed(found.payload, found.signature)
 
     def catch_up(self, database: Database) -> None:
-        """Note the keys of people who enrolled before there was a log.
+        """Record the keys of users who enrolled before the log existed.
 
-        `IntegrityError` if it is another key that has signed the log.
+        `IntegrityError` if another key signed the log.
         """
         with database.write() as db:
             head = self._held(db)
@@ -96,7 +96,7 @@ class KeyLogWriter:
 
 
 class KeyLogService:
-    """What anybody who is logged in may read of the log; all calls block."""
+    """Reads of the log for logged-in users; all calls block."""
 
     def __init__(self, database: Database, keeper: KeyLogWriter) -> None:
         """Take the parts."""
@@ -111,7 +111,7 @@ class KeyLogService:
             return LogEntries(rows.entries(db, first, _AT_ONCE), self._keeper.head(db))
 
     def bundle(self, name: str) -> BundleOf:
-        """Return somebody's public keys; `NotFoundError` if there are none."""
+        """Return a user's public keys; `NotFoundError` if there are none."""
         with self._database.read() as db:
             user = users.by_name(db, name) if "\0" not in name else None
             bundle = users.bundle(db, user.id) if user else None

@@ -64,14 +64,14 @@ class UploadSpace:
             self._covered = self._quotas.extend(self, size)
 
     def let_go(self) -> None:
-        """Give the room back; harmless when it was given back, or taken over."""
+        """Release the reservation; harmless if it was already released or settled."""
         if self.is_reserved:
             self.is_reserved = False
             self._quotas.let_go(self.line, self.salt)
 
 
 class Quotas:
-    """Who may hold how much; all calls block."""
+    """The quotas of all accounts; all calls block."""
 
     def __init__(
         self,

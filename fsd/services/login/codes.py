@@ -21,7 +21,7 @@ from fsd.store.repos import logins, users
 
 
 class CodeKind(Enum):
-    """What a code turned out to be."""
+    """The kind of a code."""
 
     CURRENT = "a one-time password"
     NEXT = "a one-time password of the new secret"
@@ -30,7 +30,7 @@ class CodeKind(Enum):
 
 @dataclass(frozen=True)
 class Match:
-    """A right code, which may have been used before."""
+    """A correct code, which may already be consumed."""
 
     kind: CodeKind
     step: int = 0
@@ -89,7 +89,7 @@ class Codes:
         return None if step is None else Match(CodeKind.NEXT, step)
 
     def use(self, db: Db, account: Account, match: Match, now_ms: int) -> bool:
-        """Use a code up; False if it, or a later one, was used before.
+        """Consume a code; return False if it, or a later one, is already consumed.
 
         Of any number who try at the same moment one has it, by a conditional change of one row.
         """
@@ -124,7 +124,7 @@ class Codes:
 
 
 def rotate(vault: Vault, account: Account, now_ms: int) -> OtpSetting:
-    """Put a new secret beside an account's own, in place of one that was never used."""
+    """Add a new secret to the account's own; it replaces an earlier unconfirmed one."""
     user, state = account.user, account.state
     setting = OtpSetting(new_secret(), user.otp_digits, user.otp_period, user.otp_algorithm)
     user.next_secret, state.next_since_ms = vault.seal(setting.secret, user.id), now_ms

@@ -108,7 +108,7 @@ class LoginService:
         """Logging in over SSH."""
 
     def login(self, ask: Login, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
-        """Let somebody in with a one-time password or a ticket, and always the identity key."""
+        """Log a user in with a one-time password or a ticket, and always the identity key."""
         a_try = Attempt(possible(ask.user), address, self._now_ms())
         # A ticket is 256 random bits and of no use without the identity key, so it cannot be
         # guessed: such tries are neither counted nor held up, or who guesses could end a session.
@@ -135,7 +135,7 @@ class LoginService:
         )
 
     def recover(self, ask: Recover, channel_id: bytes, address: str) -> tuple[CodeUsed, Recovery]:
-        """Hand out somebody's backup, for a code and their phrase's signature."""
+        """Return a user's key backup, for a code and a signature by the recovery phrase."""
         a_try = Attempt(possible(ask.user), address, self._now_ms())
         # Like the identity key, which it leads to, the phrase has an allowance of its own.
         known = self._knows_the_phrase(a_try, ask, channel_id)
@@ -163,7 +163,7 @@ class LoginService:
         )
 
     def keep_backup(self, who: Principal, ask: Backup) -> None:
-        """Keep somebody's sealed identity, in place of one kept before."""
+        """Store the user's sealed identity; it replaces an earlier backup."""
         with self._database.write() as db:
             key_backup.keep(db, who.user_id, who.ed25519, ask, self._now_ms())
             self._audit.record_own(db, AuditEvent.BACKUP_KEPT, who)
@@ -177,7 +177,7 @@ class LoginService:
         log.info("logged out", extra={"user": who.user})
 
     def still_in(self, who: Principal) -> bool:
-        """Tell whether the session of a connection still holds, and its user is let in."""
+        """Return whether a connection's session is still valid and its user may log in."""
         with self._database.read() as db:
             user = db.get(models.User, who.user_id)
             holds = sessions.alive(db, who.session_id, self._now_ms())
@@ -200,7 +200,7 @@ class LoginService:
     # --- one try
 
     def _knows_the_phrase(self, a_try: Attempt, ask: Recover, channel_id: bytes) -> bool:
-        """Tell whether a try was signed by the recovery phrase of its account's backup."""
+        """Return whether an attempt is signed by the recovery phrase of the account's backup."""
         with self._database.read() as db:
             backup = key_backup.find(db, users.by_name(db, a_try.user))
         key = backup.recovery_key if backup else self._decoy_key
@@ -210,7 +210,7 @@ class LoginService:
     def _is_known(
         self, a_try: Attempt, ask: Login | Enroll, label: bytes, channel_id: bytes
     ) -> bool:
-        """Tell whether a try was signed by the identity key that its account has now."""
+        """Return whether an attempt is signed by the account's current identity key."""
         with self._database.read() as db:
             _, bundle = _named(db, a_try)
         return self._has_signed(bundle, ask, label, channel_id)
@@ -419,14 +419,14 @@ def _account(db: Db, a_try: Attempt, state: LoginState | None) -> Account | None
 
 
 def _to_note(db: Db, session: models.Session, a_try: Attempt) -> bool:
-    """Tell whether something is to be written when a session is gone on with."""
+    """Return whether resuming a session needs a write to the database."""
     moved = session.address != a_try.address
     rested = a_try.at_ms - session.used_ms >= TOUCH_MS
     return moved or rested or bool(logins.notices(db, session.user_id))
 
 
 def _told(db: Db, user_id: int) -> list[Notice]:
-    """Return what somebody is to be told, which is this one time."""
+    """Return the notices for a user; each is shown only once."""
     told = [
         Notice(each.kind, each.at_ms, each.count, each.address)
         for each in logins.notices(db, user_id)

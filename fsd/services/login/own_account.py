@@ -79,7 +79,7 @@ class OwnAccount:
             )
 
     def sessions(self, who: Principal) -> Sessions:
-        """Return the running sessions of who asks."""
+        """Return the user's running sessions."""
         with self._database.read() as db:
             return Sessions(
                 [
@@ -97,7 +97,7 @@ class OwnAccount:
             )
 
     def end_sessions(self, who: Principal) -> None:
-        """End all sessions of who asks, this one too."""
+        """End all sessions of the user, including this one."""
         with self._database.write() as db:
             sessions.end_all(db, who.user_id)
             self._attempts.record(
@@ -116,7 +116,7 @@ class OwnAccount:
         return RecoveryCodes(made)
 
     def rotate_secret(self, who: Principal, code: str) -> NewSecret:
-        """Make a new secret beside the old one; `LoginRefused` if the code is not right."""
+        """Make a new secret, keep the old one; `LoginRefused` if the code is not right."""
 
         def make(_: Db, account: Account) -> NewSecret:
             made = codes.rotate(self._vault, account, self._now_ms())
@@ -172,7 +172,7 @@ def _one_answer() -> Iterator[None]:
 
 
 def _account(db: Db, who: Principal, state: LoginState | None) -> Account:
-    """Return the account of who is logged in; `RefusedAttempt` if it was removed meanwhile."""
+    """Return the logged-in user's account; `RefusedAttempt` if it no longer exists."""
     user = db.get(models.User, who.user_id)
     if user is None or state is None or state.user_id != user.id:
         raise RefusedAttempt(RefusalReason.UNKNOWN)

@@ -44,7 +44,7 @@ TOUCH_MS = 10 * 60_000
 
 @dataclass(frozen=True)
 class SshEntry:
-    """Who got in over SSH, and by which session."""
+    """A user logged in over SSH, and the session."""
 
     user_id: int
     user: str
@@ -78,7 +78,7 @@ class SshLoginService:
         self._random = random
 
     def with_code(self, user: str, code: str, ssh_key: bytes, address: str) -> SshEntry:
-        """Let somebody in with a one-time password or recovery code; `LoginRefused` otherwise.
+        """Log a user in with a one-time password or recovery code; `LoginRefused` otherwise.
 
         `ssh_key` is the SHA-256 of a public key that they have proved to hold, or `NO_KEY`. Who
         has not enrolled yet does not get in: their code is for enrolling.
