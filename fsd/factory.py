@@ -1,4 +1,4 @@
-"""Builds, out of a home and its database, what administrators and people need."""
+"""Constructors of services from a data directory and its database."""
 
 from __future__ import annotations
 
@@ -70,26 +70,26 @@ def people(
 
 
 def access(home: Home, database: Database, actor: str = "fsadmin") -> AccessAdmin:
-    """Build what an administrator needs to look after the door."""
+    """Build the administrator's service for access: secrets, codes, locks, sessions."""
     vault = open_vault(home, database)
     audit = AuditLog(vault, now_ms)
     return AccessAdmin(database, vault, audit=audit, actor=actor, now_ms=now_ms, random=os.urandom)
 
 
 def groups(home: Home, database: Database, actor: str = "fsadmin") -> GroupAdmin:
-    """Build what an administrator needs to put people into groups."""
+    """Build the administrator's service for groups."""
     audit = AuditLog(open_vault(home, database), now_ms)
     return GroupAdmin(database, audit=audit, actor=actor, now_ms=now_ms)
 
 
 def drop_keys(home: Home, database: Database, actor: str = "fsadmin") -> DropKeyAdmin:
-    """Build what an administrator looks after the keys with that may drop for people."""
+    """Build the administrator's service for drop keys."""
     audit = AuditLog(open_vault(home, database), now_ms)
     return DropKeyAdmin(database, audit=audit, actor=actor, now_ms=now_ms)
 
 
 def accounts(home: Home, database: Database, policy: LoginPolicy | None = None) -> LoginService:
-    """Build what people log in at."""
+    """Build the login service."""
     vault = open_vault(home, database)
     return LoginService(
         database,
@@ -103,5 +103,5 @@ def accounts(home: Home, database: Database, policy: LoginPolicy | None = None) 
 
 
 def audit_keeper(home: Home, database: Database, actor: str) -> AuditAdmin:
-    """Build what an administrator looks after the audit log with."""
+    """Build the administrator's service for the audit log."""
     return AuditAdmin(home, database, AuditLog(open_vault(home, database), now_ms), actor)

@@ -1,4 +1,4 @@
-"""What the operator decides: one dataclass a subject. Settings fill them; services obey them."""
+"""The operator's policies, one dataclass a subject. Settings fill them; services apply them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class SshPolicy:
 
 @dataclass(frozen=True)
 class LoginPolicy:
-    """What the operator decides about logins. Times are in milliseconds."""
+    """The operator's policy for logins. Times are in milliseconds."""
 
     session_ms: int = 12 * 3600 * 1000
     """How long a session lasts."""
@@ -87,7 +87,7 @@ class UploadLimits:
 
 @dataclass(frozen=True)
 class KeepPolicy:
-    """What is kept of files that were replaced, and of what was removed.
+    """The retention of replaced file versions and of removed nodes.
 
     `BadSettingError` for a number below zero.
     """
@@ -109,7 +109,7 @@ class KeepPolicy:
 
 
 class OwnLimits(Protocol):
-    """The limits that were set for one account: None where the settings apply, or `NO_LIMIT`."""
+    """The limits set for one account: None where the settings apply, or `NO_LIMIT`."""
 
     @property
     def most_bytes(self) -> int | None:
@@ -122,7 +122,7 @@ class OwnLimits(Protocol):
 
 @dataclass(frozen=True)
 class QuotaPolicy:
-    """The quota of accounts for which nothing else was set; None: no limit."""
+    """The default quota of accounts; None: no limit."""
 
     most_bytes: int | None = None
     most_files: int | None = None
@@ -148,7 +148,7 @@ def _limit(own: int | None, default: int | None) -> int | None:
 
 @dataclass(frozen=True)
 class DropPolicy:
-    """What the operator decides about drops; `BadSettingError` for what cannot be meant."""
+    """The operator's policy for drops; `BadSettingError` if a value is invalid."""
 
     box: bool = False
     """Whether anything can be dropped at all: the server sees it in passing."""

@@ -1,4 +1,4 @@
-"""How people get in, as the administrator sees it: secrets, recovery codes, locks, sessions."""
+"""Access for the administrator: secrets, recovery codes, locks, sessions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SessionView:
 
 
 class AccessAdmin:
-    """The administrator's use cases about the door; all calls block."""
+    """The administrator's use cases of access; all calls block."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class AccessAdmin:
             ]
 
     def revoke(self, ids: list[int]) -> None:
-        """End sessions by their numbers; `NotFoundError` if one is not there, and none is ended."""
+        """End sessions by number; `NotFoundError`, and no session ends, if one does not exist."""
         with self._database.write() as db:
             running = {each.id: user for user, each in sessions.everybodys(db, self._now_ms())}
             for number in dict.fromkeys(ids):
@@ -136,7 +136,7 @@ class AccessAdmin:
 
 
 def _held(db: Db, name: str) -> Account:
-    """Return an account that nobody logs in to meanwhile."""
+    """Return an account, locked against concurrent logins."""
     user = find_user(db, name)
     logins.hold(db, name)
     return Account(user, logins.state(db, user.id))

@@ -30,7 +30,7 @@ MAX_NOTE = 256
 
 @dataclass(frozen=True)
 class GroupView:
-    """What an administrator may know of a group."""
+    """A group as the administrator sees it."""
 
     name: str
     note: str
@@ -51,7 +51,7 @@ class GroupAdmin:
         self._now_ms = now_ms
 
     def add(self, name: str, note: str = "") -> GroupView:
-        """Make a group with nobody in it; `ExistsError` if the name is taken."""
+        """Make an empty group; `ExistsError` if the name is taken."""
         clean_group(name)
         if len(note) > MAX_NOTE or not note.isprintable():
             raise UsageError(f"A note has at most {MAX_NOTE} printable characters, on one line.")
@@ -68,7 +68,7 @@ class GroupAdmin:
             return self._shown(db, group)
 
     def remove(self, name: str) -> None:
-        """Remove a group; who is in it, and what was shared with them, stays as it is."""
+        """Remove a group; its users and the nodes shared with them stay unchanged."""
         with self._database.write() as db:
             group = _held(db, name)
             db.delete(group)
@@ -88,7 +88,7 @@ class GroupAdmin:
             return self._shown(db, group)
 
     def add_members(self, name: str, people: Sequence[str]) -> GroupView:
-        """Put people into a group, all of them or, where one cannot be, none."""
+        """Add users to a group, all or, if one cannot be added, none."""
         with self._database.write() as db:
             group = _held(db, name)
             for user in _held_users(db, people, "nobody was added"):
@@ -106,7 +106,7 @@ class GroupAdmin:
             return self._shown(db, group)
 
     def remove_members(self, name: str, people: Sequence[str]) -> GroupView:
-        """Take people out of a group, all of them or, where one is not in it, none."""
+        """Remove users from a group, all or, if one is not in it, none."""
         with self._database.write() as db:
             group = _held(db, name)
             for user in _held_users(db, people, "nobody was removed"):
@@ -128,7 +128,7 @@ class GroupAdmin:
 
 
 def _held(db: Db, name: str) -> UserGroup:
-    """Return a group that nobody else changes meanwhile."""
+    """Return a group, locked against concurrent changes."""
     group = groups.hold(db, name) if is_user(name) else None
     if group is None:
         raise _no_group(name)
@@ -136,7 +136,7 @@ def _held(db: Db, name: str) -> UserGroup:
 
 
 def _held_users(db: Db, names: Sequence[str], what: str) -> list[models.User]:
-    """Return the users of those names, none of whom is removed meanwhile.
+    """Return the users of those names, locked against concurrent removal.
 
     They are held in the order of their ids: two who change two groups wait for each other in one
     direction only.

@@ -92,7 +92,7 @@ class VerifiedCommit:
         return [folder for folder in self.states if not self.makes_folder(folder)]
 
     def nodes_before(self) -> list[NodeId]:
-        """Return the nodes that must be there already: new ones are told from what they claim."""
+        """Return the nodes that must already exist; a manifest of version 1 is a new node."""
         old = [node for node, m in self.manifests.items() if m.body.version > 1]
         return old + self.standing_folders() + list(self.lists)
 

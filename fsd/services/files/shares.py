@@ -30,7 +30,7 @@ from fsproto.types import NodeId, Token
 
 
 def folder_for(db: Db, node: models.Node | None, who: Principal, role: Role) -> models.Node:
-    """Return a folder that somebody may read, or write to; raise if it is not one."""
+    """Return a folder that the user may read, or write to; raise otherwise."""
     if node is None:
         raise NotFoundError("There is no such folder.")
     if node.owner_id != who.user_id:
@@ -45,7 +45,7 @@ def folder_for(db: Db, node: models.Node | None, who: Principal, role: Role) -> 
 
 
 class ShareService:
-    """What people ask about shares; all calls block."""
+    """Use cases of shares; all calls block."""
 
     def __init__(
         self, database: Database, audit: AuditLog | None = None, *, now_ms: Callable[[], int]
@@ -56,7 +56,7 @@ class ShareService:
         self._now_ms = now_ms
 
     def members(self, who: Principal, asked: Sequence[NodeId]) -> Members:
-        """Return the lists of those of the nodes that are shared and may be seen."""
+        """Return the member lists of those nodes that are shared and that the user may read."""
         if len(asked) > MAX_PATH_PARTS:
             raise RemoteProtocolError("Too many member lists were asked for at once.")
         with self._database.read() as db:
@@ -66,14 +66,14 @@ class ShareService:
             return Members([_signed(lists[node]) for node in asked if node in lists])
 
     def with_me(self, who: Principal, ask: GetShares) -> list[Shares]:
-        """Return what is shared with somebody, in one answer or several."""
+        """Return the nodes shared with a user, in one or more answers."""
         with self._database.read() as db:
             given = shares.given_to(db, who.user_id, ask.owner.replace("\0", "?"))
         cut = parts([Share(*one) for one in given], lambda one: len(one.members.payload))
         return [Shares(part, more) for part, more in cut]
 
     def mine(self, who: Principal) -> list[Shared]:
-        """Return what somebody shares with others, in one answer or several."""
+        """Return the nodes that a user shares with others, in one or more answers."""
         with self._database.read() as db:
             found = [self._own(db, one) for one in shares.owned_by(db, who.user_id)]
         cut = parts(found, lambda one: len(one.members.payload))
@@ -92,7 +92,7 @@ class ShareService:
             return Group([one.user for one in members if not one.is_out])
 
     def leave(self, who: Principal, node: NodeId) -> Done:
-        """Take away what somebody was given, at their own wish."""
+        """Remove a grant at the request of the member who has it."""
         with self._database.write() as db:
             if who.user_id not in shares.grants(db, node):
                 raise NotFoundError("That is not shared with you.")

@@ -41,7 +41,7 @@ CODES_LOW = "recovery-codes-low"
 
 
 class LoginPath(StrEnum):
-    """Where a try was made."""
+    """The listener at which an attempt was made."""
 
     NATIVE = "native"
     SSH = "ssh"
@@ -49,7 +49,7 @@ class LoginPath(StrEnum):
 
 
 class RefusalReason(StrEnum):
-    """Why a try was refused, as the audit log says it."""
+    """The reason for a refused attempt, as the audit log names it."""
 
     WRONG = "wrong code"
     USED = "code used before"
@@ -91,12 +91,12 @@ class Attempt:
 
     @property
     def network(self) -> str:
-        """What refusals count against."""
+        """The lanes in which refusals are counted."""
         return network_of(self.address)
 
     @property
     def shown(self) -> dict[str, str]:
-        """What the log says of it."""
+        """The text for the audit log."""
         shown = {"user": self.user, "address": self.address}
         return shown if self.door is LoginPath.NATIVE else {**shown, "door": self.door}
 
@@ -182,7 +182,7 @@ class Attempts:
         self._audit.record_own(db, event, a_try, detail)
 
     def _is_shut(self, state: LoginState, a_try: Attempt) -> bool:
-        """Tell whether an account's codes are not taken any more without its identity key."""
+        """Return whether an account's codes are accepted only with its identity key."""
         return a_try.door is LoginPath.SSH and state.keyless_failures >= self._policy.most_failures
 
     def _check(self, db: Db, a_try: Attempt, among: list[Lane]) -> None:
@@ -272,13 +272,13 @@ def check_is_in(user: User, a_try: Attempt) -> None:
 
 
 def session_ends_ms(user: User, at_ms: int, policy: LoginPolicy) -> int:
-    """Return when a session that begins now ends: with the account, at the latest."""
+    """Return when a session that starts now ends: at the latest when the account expires."""
     ends_ms = at_ms + policy.session_ms
     return ends_ms if user.expires_ms is None else min(ends_ms, user.expires_ms)
 
 
 def possible(user: str) -> str:
-    """Return the name if there could be such a user, else one that nobody can have.
+    """Return the name if it is a valid user name, else a name that no user can have.
 
     What a stranger sends as a name goes no further: not into a query, a log or the table of
     penalties, which an endless name would fill and a NUL would break.

@@ -132,7 +132,7 @@ def rotate(vault: Vault, account: Account, now_ms: int) -> OtpSetting:
 
 
 def replace(vault: Vault, account: Account) -> OtpSetting:
-    """Put a new secret in the place of an account's own, and of one beside it, at once."""
+    """Replace an account's secret at once, and drop a new one that waits for confirmation."""
     user, state = account.user, account.state
     setting = OtpSetting(new_secret(), user.otp_digits, user.otp_period, user.otp_algorithm)
     user.otp_secret, user.next_secret = vault.seal(setting.secret, user.id), None
