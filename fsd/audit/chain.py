@@ -1,13 +1,14 @@
-"""The chain, as pure functions: what an entry's hash is, what the head proves, what is wrong.
+"""The chain as pure functions: the hash of an entry, the proof of the head, the findings.
 
     hash n = SHA-256("fs/1 audit entry" ‖ hash n-1 ‖ packed entry n), hash 0 = 32 random bytes
     proof  = HMAC-SHA256(audit key, "fs/1 audit head" ‖ u64 base number ‖ base hash
                                     ‖ u64 last number ‖ last hash)
 
-Anybody can follow the hashes; only who holds the audit key can say where they end. So whoever can
-write to the database and has no key cannot alter, remove, add or reorder entries, nor cut off the
-last ones, without the head telling. What they can do is to put back a copy of everything, head
-included, as it was at some time: that is told only by who has seen a later head (`seen.py`).
+Anyone can verify the hashes; only a holder of the audit key can prove where the chain ends. An
+attacker with write access to the database but without the key cannot alter, remove, add or reorder
+entries, or cut off the last ones, without a mismatch with the head. The attacker can restore an
+older copy of everything, including the head; only a party that has seen a later head detects this
+(`seen.py`).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The log in the database: recording what happens, and looking at it again.
 
-An event is recorded in the transaction of what it tells of: where it cannot be written, what it
-tells of does not happen. The log's head is held by one transaction at a time, so entries are
-written last of all, right before the commit: then nobody waits for the head while they hold what
-another needs, and the head is held for as short as can be.
+The transaction of an action also records its event: if the entry cannot be written, the action
+does not happen. Only one transaction at a time locks the log's head, so entries are written last,
+right before the commit. Then a holder of the head waits for no other lock, and the head is locked
+only briefly.
 """
 
 from __future__ import annotations

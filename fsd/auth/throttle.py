@@ -1,9 +1,9 @@
-"""How long those who were refused must wait: pure functions over what is remembered of them.
+"""The throttle after refused logins: pure functions over the stored penalties.
 
-Refusals are counted in lanes. A stranger's try is in two: that of the name and the network it came
-from, and that of the network whatever the name. A try that is signed by the account's identity
-key is in a third, of the account alone, so that no stranger can hold up the person whose account
-it is. In each lane some refusals are free; every further one doubles the wait.
+Refusals are counted in lanes. An attempt without the identity key is in two lanes: that of the name
+and the network, and that of the network with any name. An attempt signed by the account's identity
+key is in a third lane, that of the account alone, so that an attacker cannot delay the account's
+owner. In each lane some refusals are free; each further refusal doubles the wait.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""The drop box: use cases of who uploads, over whatever door, and of the person it is for.
+"""The drop box: use cases of the sender, on any listener, and of the recipient.
 
-Commit order as for files: staged → root → synced → one transaction → answer. What was cut off
-anywhere before that transaction is no drop, and what it leaves is deleted by the janitor.
+Commit order as for files: staged → root → synced → one transaction → answer. An upload that is
+interrupted before that transaction makes no drop, and the janitor deletes its remains.
 
-The server has a drop's plaintext while it comes, and its file key until it is committed; then both
-are forgotten. Name, size and note key of a drop are in the memory of the session that uploaded it,
-so that this one can list, rename and take back what is its own. No session can read anything back.
+The server has a drop's plaintext while it arrives, and its file key until the commit; then it
+forgets both. Name, size and note key of a drop are in the memory of the session that uploaded it,
+so that this session can list, rename and delete its own drops. No session can read a drop back.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class DropService:
     # --- who uploads
 
     def key_holder(self, fingerprint: str) -> KeyHolder | None:
-        """Return for whom an SSH key may drop; None where it may not, or nothing may be dropped.
+        """Return the user that an SSH key may drop for; None if there is none or drops are refused.
 
         `fingerprint` is `SHA256:…`, as OpenSSH has it. What the key is good for ends here: it logs
         in to nothing but the drop box.

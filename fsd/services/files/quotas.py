@@ -1,13 +1,13 @@
-"""How much each tree may hold: reserved before an upload begins, settled when it is committed.
+"""Quotas of trees: space is reserved before an upload and settled when it is committed.
 
-What counts is what the tree holds: the sealed sizes of the contents that its files have now, and
-how many files there are. Whoever changes that, settles the difference in the same transaction, with
-the owner's row held from its beginning: so the number that is kept is never another than the one
-that would be counted, and no commit makes it larger than is allowed.
+A quota counts the sealed sizes of the current contents of the tree's files, and the number of
+files. A transaction that changes these settles the difference itself, and locks the owner's row
+from its start. So the stored number always equals the counted number, and no commit raises it
+above the limit.
 
-A reservation is what lets an upload be refused before its first byte. It is bound to the
-connection and ends with it, or with its commit; who goes on with an upload reserves anew. Nothing
-relies on reservations for being exact.
+A reservation allows the server to refuse an upload before its first byte. It is bound to the
+connection and ends with it, or with its commit; a resumed upload reserves again. Nothing relies
+on reservations being exact.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ANYWHERE = Room(None, None, None)
 
 
 class UploadSpace:
-    """What one upload may fill: as much as was announced, or as can be reserved step by step."""
+    """The space for one upload: the announced size, or space reserved step by step."""
 
     def __init__(self, quotas: Quotas, who: Principal, salt: Salt, line: bytes, room: Room) -> None:
         """Take whose upload it is, over which connection, and what it said that it needs."""
@@ -53,9 +53,9 @@ class UploadSpace:
         self._covered = 0
 
     def cover(self, size: int) -> None:
-        """Make sure that there is room for so many bytes.
+        """Ensure that `size` bytes are reserved.
 
-        `QuotaError` if there is none; `ConflictError` if more comes than was announced.
+        `QuotaError` if the quota is used up; `ConflictError` if `size` exceeds the announced size.
         """
         if self.room.size is not None:
             if size > self.room.size:
@@ -129,7 +129,7 @@ class Quotas:
         return size + STEP
 
     def let_go(self, line: bytes, salt: Salt | None = None) -> None:
-        """End what was reserved over a connection: all of it, or what is for one blob."""
+        """End the reservations of a connection: all, or those for one blob."""
         with self._lock:
             if line not in self._lines:
                 return
@@ -188,7 +188,7 @@ class Quotas:
         db.flush()
 
     def _check(self, db: Db, who: Principal, row: Quota | None, needs: Held, others: Held) -> None:
-        """Raise unless there is room for so much more, beside what others have reserved."""
+        """Raise unless the quota has space for `needs` and the other reservations."""
         if row is None:
             return
         most_bytes, most_files = self.policy.bytes_of(row), self.policy.files_of(row)
@@ -209,7 +209,7 @@ class Quotas:
     # --- what was left behind
 
     def begin(self) -> None:
-        """End what an fsd on this home had reserved that did not stop as it should."""
+        """End reservations left by an fsd on this data directory that did not stop cleanly."""
         with self._database.write() as db:
             quotas.release_server(db, self._server)
 

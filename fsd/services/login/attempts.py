@@ -84,14 +84,14 @@ class Attempt:
     """One try."""
 
     user: str
-    """The name, or what stands for all that nobody can have."""
+    """The name, or the placeholder for all invalid names."""
     address: str
     at_ms: int
     door: LoginPath = LoginPath.NATIVE
 
     @property
     def network(self) -> str:
-        """The lanes in which refusals are counted."""
+        """The network of the client, against which refusals are counted."""
         return network_of(self.address)
 
     @property
@@ -121,15 +121,15 @@ class Attempts:
         known: bool,
         event: AuditEvent | None,
     ) -> T:
-        """Let one try decide, in a transaction that counts it against the next if it fails.
+        """Decide one attempt, in a transaction that counts the refusal if the attempt fails.
 
-        `known` says that it was signed by the account's identity key. Tries in one lane pass here
-        one after the other, so that a thousand at once are no more than a thousand in a row.
+        `known`: the account's identity key signed the attempt. Attempts in one lane are decided
+        one after another, so concurrent attempts gain nothing over sequential ones.
         """
         among = lanes(a_try.user, a_try.network, known=known)
         refused: FsError | None = None
         with self._database.read() as db:
-            self._check(db, a_try, among)  # a flood of them does not get near those who write
+            self._check(db, a_try, among)  # a flood of attempts never reaches the write lock
         with self._database.write() as db:
             penalties.hold(db, among)
             self._check(db, a_try, among)
@@ -212,7 +212,7 @@ class Attempts:
         self, db: Db, a_try: Attempt, among: list[Lane], state: LoginState | None, error: FsError
     ) -> None:
         why = error.why if isinstance(error, RefusedAttempt) else RefusalReason.DAMAGED
-        # Damage in our own records must not look like somebody's wrong code.
+        # Damage in the server's own records must not count as a wrong code.
         reason = f": {error.sentence}" if isinstance(error, SecurityError) else ""
         log.warning("login refused%s", reason, extra=a_try.shown)
         self.record(db, AuditEvent.LOGIN_REFUSED, a_try, why)

@@ -1,4 +1,4 @@
-"""Backups of identities: kept for those who made them, handed out to whoever knows their phrase.
+"""Backups of identities: stored for their owner, returned to a holder of the recovery phrase.
 
 What a backup holds the server cannot read. It is handed out for a one-time password, which that
 uses up, *and* a signature by the key of the recovery phrase; the try itself (throttle, one answer
