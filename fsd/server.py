@@ -294,7 +294,7 @@ def _reason(error: OSError) -> str:
 
 
 def _nothing(_: str) -> None:
-    """Count nothing: nobody watches."""
+    """Ignore the event: metrics are not in use."""
 
 
 def _watch(settings: Settings, database: Database, stop: asyncio.Event) -> Metrics | None:

@@ -1,7 +1,7 @@
-"""Groups as the administrator has them: making them, and saying who is in them.
+"""The administrator's management of groups and of the users in them.
 
-A group opens nothing. It is a list of names that the server hands to whoever wants to share with
-all of them; whom something is sealed to is for that person to say, one by one.
+A group gives no access. It is a list of names that the server sends to an owner who wants to share
+with all of them; the owner decides, name by name, to which users a node is sealed.
 """
 
 from __future__ import annotations

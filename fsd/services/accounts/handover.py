@@ -1,8 +1,8 @@
-"""Closing an account: nobody is behind it any more, and others go on with what it has shared.
+"""Hand-over: closes an account for good, while members keep the nodes it has shared.
 
-The server can read nothing of a tree, so nobody can be given what was not shared with them. What a
-closed account keeps is what others need to verify and open what they see: its name, its public keys
-and its tree. All by which it could be entered, or be given something, goes.
+The server cannot read a tree, so it cannot give a user nodes that were not shared with that user. A
+closed account keeps what members need to verify and open the shared nodes: its name, its public
+keys and its tree. Everything that allows a login, or a new grant to the account, is deleted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def check_open(db: Db, user: models.User) -> None:
 
 
 def check_holds_nothing(db: Db, user: models.User) -> None:
-    """Raise `ConflictError` for who holds what closed accounts have left."""
+    """Raise `ConflictError` for a user who holds the storage of closed accounts."""
     held = [users.name_of(db, one) for one in quotas.handed_to(db, user.id)]
     if held:
         raise ConflictError(
@@ -34,7 +34,7 @@ def check_holds_nothing(db: Db, user: models.User) -> None:
 
 
 def close(db: Db, user: models.User, heir: models.User, now_ms: int) -> list[bytes]:
-    """Close an account, and have what it holds count for an heir; all of both is held.
+    """Close an account and count its storage for an heir; the caller has locked both.
 
     Returns the roots of blobs that are to be deleted: of what was dropped and never accepted.
     """

@@ -174,7 +174,7 @@ class UserAdmin:
             hand_out(made)
 
     def taken(self, names: Collection[str]) -> set[str]:
-        """Return those of the names that people have."""
+        """Return those of the names that are taken."""
         with self._database.read() as db:
             return {user.name for user in users.everybody(db)} & set(names)
 
@@ -255,9 +255,9 @@ class UserAdmin:
         return gone
 
     def hand_over(self, name: str, heir: str) -> Holdings:
-        """Close an account for good, and have what it holds count in the quota of another.
+        """Close an account for good, and count its storage in the quota of another account.
 
-        Its name, keys and tree stay, for whoever sees something of it. `NotAllowedError` if the
+        Its name, keys and tree stay, for the members of its shared nodes. `NotAllowedError` if the
         other account is closed itself.
         """
         if name == heir:
@@ -282,10 +282,10 @@ class UserAdmin:
             self._record(db, AuditEvent.GROUP_MEMBER_REMOVED, user.name, f"@{group}")
 
     def reset_keys(self, name: str) -> None:
-        """Forget an account's public keys and its tree, so that the person can enrol anew.
+        """Delete an account's public keys and its tree, so that the user can enrol again.
 
-        What was sealed to the old keys cannot be opened by new ones, so it is deleted; and what
-        others shared with them was not shared with whoever comes with new ones.
+        New keys cannot open data sealed to the old keys, so that data is deleted. Grants from
+        other owners were for the old keys, and are deleted too.
         """
         with self._database.write() as db:
             user = _held(db, name, tree=True)

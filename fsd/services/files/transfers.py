@@ -1,7 +1,7 @@
-"""Sealed content on its way in and out.
+"""Uploads and downloads of sealed content.
 
-Commit order: staged, root verified, synced to disk, then one row that makes it known; what was
-interrupted anywhere before that row is found and deleted by the janitor.
+Commit order: staged, root verified, synced to disk, then one row that makes it known; the janitor
+finds and deletes an upload that was interrupted before that row.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fsproto.types import NodeId, Root, Salt
 
 
 class TransferService:
-    """Uploads and downloads; all calls block, none knows of sockets."""
+    """Uploads and downloads; all calls block, none uses sockets."""
 
     def __init__(
         self,
@@ -79,9 +79,9 @@ class TransferService:
     def resume(
         self, who: Principal, salt: Salt, room: Room | None = None, *, line: bytes = b""
     ) -> tuple[Kept, StagedUpload | FinishedUpload | None]:
-        """Go on with an upload that was broken off; None where nothing of it was kept.
+        """Resume an interrupted upload; None if no part of it was kept.
 
-        `QuotaError` if there is no room for it now; what was kept stays.
+        `QuotaError` if the quota has no space for it now; the kept part stays.
         """
         _check_salt(salt)
         found = self._incoming.resume(who.user_id, salt)
@@ -102,11 +102,11 @@ class TransferService:
         return Kept(stored_segment_count(size), whole=True), FinishedUpload(root, size)
 
     def let_go(self, line: bytes) -> None:
-        """Give back the room that was reserved over a connection that has ended."""
+        """Release the reservations of a connection that has ended."""
         self._quotas.let_go(line)
 
     def suspend(self, blob: StagedUpload | FinishedUpload) -> None:
-        """Keep what came of an upload whose connection has ended, if it can be gone on with."""
+        """Keep the received part of an upload whose connection has ended, if it can be resumed."""
         if isinstance(blob, StagedUpload):
             self._incoming.suspend(blob)
 

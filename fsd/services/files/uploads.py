@@ -1,8 +1,8 @@
-"""Blobs on their way in: who sends what just now, and what can be gone on with.
+"""Uploads of blobs: those in progress, and those that can be resumed.
 
-An upload that can be resumed is staged under a ticket made of its owner and its salt, from its
-first byte on: so it is found again after its connection, or the whole server, has ended, and by
-nobody else. Its leaves live in memory alone, and are computed again from what was staged.
+A resumable upload is staged from its first byte under a ticket made of its owner and its salt. So
+its owner, and no other user, finds it again after the connection or the server has ended. Its
+leaves are in memory only, and are computed again from the staged data.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class StagedUploads:
         return self._enter(blob), len(leaves)
 
     def suspend(self, blob: StagedUpload) -> None:
-        """Keep what came of a blob whose connection has ended, if it can be gone on with."""
+        """Keep the received part of a blob whose connection has ended, if it can be resumed."""
         with blob.lock:
             if blob.over:
                 return
@@ -218,7 +218,7 @@ class StagedUploads:
 
 
 def drop_suspended(store: BlobStore, owner: int) -> None:
-    """Delete whatever was suspended of a user who is no more."""
+    """Delete the suspended uploads of a deleted user."""
     for ticket in store.tickets(f"{owner}-"):
         store.drop(ticket)
 

@@ -129,7 +129,7 @@ class Attempts:
         among = lanes(a_try.user, a_try.network, known=known)
         refused: FsError | None = None
         with self._database.read() as db:
-            self._check(db, a_try, among)  # a flood of attempts never reaches the write lock
+            self._check(db, a_try, among)  # throttled attempts never take the write lock
         with self._database.write() as db:
             penalties.hold(db, among)
             self._check(db, a_try, among)

@@ -1,8 +1,8 @@
-"""Accounts as the people who have them use them: enrolling, logging in, logging out.
+"""Use cases of account owners: enrolling, logging in, logging out.
 
-Whatever is wrong with a login, the answer is `LoginRefused` and nothing else; the door sends it
-at a fixed time after it was asked, so that neither words nor time tell an unknown user from a
-wrong code (see `doors.native`).
+A refused login is always answered with `LoginRefused` and no reason. The listener sends the answer
+at a fixed time after the request, so that neither text nor time tell an unknown user from a wrong
+code (see `doors.native`).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _Entered = tuple[Principal, Welcome]
 
 
 class LoginService:
-    """Enrolling and logging in; all calls block, none knows of sockets."""
+    """Enrolling and logging in; all calls block, none uses sockets."""
 
     def __init__(
         self,
@@ -149,7 +149,7 @@ class LoginService:
     def log_in_after_code(
         self, used: CodeUsed, ask: Login, channel_id: bytes, address: str
     ) -> tuple[Principal, Welcome]:
-        """Let in who used up a code over the same connection, and proves to have the identity key.
+        """Log in a user who consumed a code on this connection and proves to hold the identity key.
 
         That code was for the backup of that key, or to get in over SSH.
         """
