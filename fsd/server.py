@@ -203,8 +203,8 @@ class _Server:
         if hasattr(signal, "SIGHUP"):
             _on_signals((signal.SIGHUP,), self._reload)
         host_key = crypto.fingerprint(self._door.host_key.public)
-        # What is there by now stays, and next to nothing that comes refers to itself: going through
-        # all of it for garbage, again and again, took a tenth of the time and found none.
+        # The objects that exist now stay, and almost no later object is part of a cycle: repeated
+        # collections over all objects took a tenth of the time and found no garbage.
         gc.collect()
         gc.freeze()
         gc.set_threshold(_COLLECT_AFTER)

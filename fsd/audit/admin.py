@@ -92,10 +92,11 @@ class AuditAdmin:
             wait(FOLLOW_S)
 
     def verify(self, files: list[Path], *, restored: bool = False) -> Verified:
-        """Follow the chain through archives, which may come in any order, and the log.
+        """Verify the chain through the archives, given in any order, and through the log.
 
-        What it ended with is remembered in the home, for the next time; `restored` says that an
-        older copy of the database was put back on purpose, so what was seen before is forgotten.
+        If nothing is wrong, the end of the chain is stored in the data directory for the next
+        time. `restored`: an older copy of the database was restored on purpose, so the end stored
+        before is ignored.
         """
         report = self._log.look(self._database)
         archives: list[Archive] = []
@@ -133,7 +134,7 @@ class AuditAdmin:
             )
 
     def export(self, path: Path) -> Archive:
-        """Copy the log into a new file as it is; one that was altered is told by its findings."""
+        """Copy the log to a new file unchanged; for an altered log the result has findings."""
         with self._database.read() as db:
             head = rows.head(db)
             if head is None:
@@ -141,7 +142,7 @@ class AuditAdmin:
             return self._write(db, head, path)
 
     def rotate(self, path: Path) -> Archive:
-        """Move the log into a new file; the next entry stands on the last one that went.
+        """Move the log to a new file; the next entry follows the last archived entry.
 
         `AuditBrokenError` if the log is altered; it stays as it is then.
         """

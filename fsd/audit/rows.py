@@ -26,7 +26,7 @@ def hold_head(db: Db) -> AuditHead | None:
     held = held.execution_options(populate_existing=True)
     found = db.scalar(held)
     if found is None and db.get_bind().dialect.name == "postgresql":
-        # There is no row yet that could be held: two who begin the log agree by this lock.
+        # There is no row to lock yet: this lock serialises two transactions that start the log.
         db.execute(select(func.pg_advisory_xact_lock(_LOCK)))
         found = db.scalar(held)
     return found

@@ -1,1 +1,1 @@
-"""Who may come in: one-time passwords, tickets, and the limits on guessing."""
+"""Authentication: one-time passwords, tickets, and the limits on guessing."""

@@ -8,16 +8,16 @@ from typing import TypeVar
 from fsproto.limits import PART_BYTES
 
 _REST = 4096
-"""Bytes that an item may have beside what is counted: a share's manifest, a sealed key."""
+"""Bytes that an item may have in addition to its counted size: a share's manifest, a sealed key."""
 T = TypeVar("T")
 
 
 def parts(
     items: list[T], size: Callable[[T], int], *, rest: int = _REST
 ) -> Iterator[tuple[list[T], bool]]:
-    """Cut an answer into parts, and tell whether more follow; nothing is one empty part.
+    """Yield an answer in parts, each with whether more follow; no items give one empty part.
 
-    Of each item so many bytes are counted as `size` says, and a `rest` beside them.
+    Each item counts as the bytes that `size` returns, plus `rest`.
     """
     part: list[T] = []
     so_far = 0

@@ -1,4 +1,4 @@
-"""What a commit may do to member lists: whether the next list of a node follows and can be kept."""
+"""Checks and storage of the member lists in a commit."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def check_lists(
 
 
 def store_list(db: Db, who: Principal, new: NextList, now_ms: int) -> None:
-    """Store a list and the keys that came with it; who is not on it any more has none."""
+    """Store a list and the keys sent with it; delete the grants of removed members."""
     body = new.members.body
     people = shares.holders(db, [member.user for member in body.members])
     held = shares.grants(db, body.node)
@@ -118,7 +118,7 @@ def _check_can_open(member: Member, holder: Holder) -> None:
 
 
 def _check_is_in(member: Member, holder: Holder, now_ms: int) -> None:
-    """Refuse to share anew with somebody who is not let in."""
+    """Refuse a new grant to a disabled or expired account."""
     if holder.disabled:
         raise NotAllowedError(f"The account of {member.user} is disabled.")
     if users.is_expired(holder.expires_ms, now_ms):

@@ -1,7 +1,7 @@
-"""Sharing: who may see and change whose folders, and what is told of it.
+"""Sharing: the access of members to nodes, and the answers about shares.
 
-The server enforces at once what the lists say; the clients do not rely on that. What a removed
-person could still do with a server's help is for the keys to prevent.
+The server enforces the member lists at once; the clients do not rely on that. The keys prevent what
+a removed member could still do with the server's help.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ class ShareService:
         return [Shared(part, more) for part, more in cut]
 
     def group(self, name: str) -> Group:
-        """Return who is in a group and would be let in; `NotFoundError` if there is none.
+        """Return a group's users who may log in; `NotFoundError` if there is no such group.
 
-        Whoever is logged in may ask about a group whose name they know.
+        Any logged-in user who knows the name of a group may ask for it.
         """
         with self._database.read() as db:
             found = groups.by_name(db, name) if is_user(name) else None

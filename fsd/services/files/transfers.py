@@ -61,10 +61,10 @@ class TransferService:
         resumable: bool = False,
         line: bytes = b"",
     ) -> StagedUpload:
-        """Begin an upload, in place of what there is of it, if there is room for it.
+        """Start an upload, in place of an earlier part of it, if the quota has space for it.
 
-        `line` names the connection over which it comes. `QuotaError` if there is no room; without
-        `room` as much is needed of one's own as comes.
+        `line` names the connection of the upload. `QuotaError` if there is no space; without
+        `room` the user's own quota needs space for all received bytes.
         """
         _check_salt(salt)
         space = self._quotas.reserve(who, salt, line, room)
@@ -150,9 +150,9 @@ class TransferService:
                 raise ConflictError("This very content was uploaded before.")
 
     def open(self, who: Principal, node: NodeId, root: Root) -> tuple[BlobReader, int]:
-        """Return a reader of a node's content, of now or one that is kept, and its size.
+        """Return a reader of a node's current or kept content, and its size.
 
-        A drop for who asks stands in the place of a node.
+        A drop for the user may be given in place of a node.
         """
         with self._database.read() as db:
             found, blob = nodes.get(db, node), blob_rows.get(db, root)
@@ -170,7 +170,7 @@ class TransferService:
         return self._blobs.open(root), size
 
     def fetch(self, who: Principal, contents: list[Content]) -> list[bytes | None]:
-        """Return small blobs in the order asked for; None for one that is not there any more."""
+        """Return small blobs in the requested order; None for a blob that no longer exists."""
         if len(contents) > MAX_FETCH:
             raise RemoteProtocolError("Too many files were asked for at once.")
         with self._database.read() as db:

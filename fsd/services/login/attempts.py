@@ -1,6 +1,6 @@
-"""Tries that may be refused: held up, decided, counted, recorded.
+"""Login attempts: throttled, decided, counted, recorded.
 
-Whatever is wrong, who tries is told `LoginRefused` and nothing else. Why is for the audit log.
+Every refused client gets `LoginRefused` and no reason. The reason goes to the audit log only.
 """
 
 from __future__ import annotations
@@ -235,9 +235,10 @@ class Attempts:
                 )
 
     def _failed_without_key(self, db: Db, a_try: Attempt, state: LoginState) -> None:
-        """Count what anybody could have tried: it shuts the door that it was tried at, no other.
+        """Count a refused attempt without the identity key: it locks only the listener in use.
 
-        Whoever has the identity key still gets in at the native door, and that opens both again.
+        A client with the identity key can still log in at the native listener; that login unlocks
+        both listeners.
         """
         state.keyless_failures += 1
         if state.keyless_failures == self._policy.most_failures:
@@ -245,10 +246,10 @@ class Attempts:
             self.record(db, AuditEvent.ACCOUNT_LOCKED, a_try, detail)
 
     def _tell(self, db: Db, a_try: Attempt, state: LoginState, why: RefusalReason) -> None:
-        """Have the person told that a right code was in other hands than theirs."""
+        """Record a notice for the user that another party had a correct code."""
         if why is RefusalReason.USED:
             if a_try.network == state.last_network:
-                return  # as happens to who gives two commands within one step
+                return  # as when a user runs two commands within one step
             event = AuditEvent.CODE_REPLAYED
         elif why in (RefusalReason.NO_KEY, RefusalReason.OTHER_KEYS):
             event = AuditEvent.CODE_WITHOUT_KEY

@@ -67,7 +67,7 @@ class Codes:
     def match(self, db: Db, account: Account | None, typed: str, now_ms: int) -> Match | None:
         """Return what a code is, as typed; None if it is none of the account's.
 
-        For a user who does not exist the same work is done in vain.
+        For a user who does not exist, it does the same work without a result.
         """
         code = normal(typed)
         word = recovery_codes.canonical(code)
@@ -113,7 +113,7 @@ class Codes:
         return used
 
     def was_used(self, db: Db, account: Account, match: Match) -> bool:
-        """Tell whether a code that was not to be had is one that has let somebody in before."""
+        """Return whether a refused code is one that an earlier login consumed."""
         if match.kind is not CodeKind.CURRENT:
             return False
         return users.was_used(db, account.user.id, account.state.secret_no, match.step)

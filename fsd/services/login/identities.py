@@ -1,4 +1,4 @@
-"""People's keys at the server: the first ones, with the tree that hangs on them, and the next."""
+"""Users' keys on the server: the first keys, with the tree under them, and rotated keys."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def signed_by(key: bytes, signature: bytes, label: bytes, channel_id: bytes, use
 
 
 def checked_bundle(ask: Enroll) -> VerifiedBundle:
-    """Return the first keys that somebody enrols with; `RefusedAttempt` if they cannot be that."""
+    """Return the first keys of a user who enrols; `RefusedAttempt` if they are invalid."""
     try:
         bundle = verify_bundle(ask.bundle, ask.user)
     except FsError:

@@ -1,8 +1,8 @@
 """Backups of identities: stored for their owner, returned to a holder of the recovery phrase.
 
-What a backup holds the server cannot read. It is handed out for a one-time password, which that
-uses up, *and* a signature by the key of the recovery phrase; the try itself (throttle, one answer
-for whatever is wrong) is `accounts.Accounts`' business.
+The server cannot read a backup. It sends a backup for a one-time password, which this consumes,
+*and* a signature by the key of the recovery phrase; the attempt itself (throttle, one answer for
+all errors) is `accounts.Accounts`' business.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fsproto.messages.account import Backup
 
 
 def keep(db: Db, user_id: int, ed25519: bytes, ask: Backup, now_ms: int) -> None:
-    """Keep the backup of somebody who is logged in with that identity key (32 bytes)."""
+    """Store the backup of a user who is logged in with that identity key (32 bytes)."""
     if len(ask.recovery_key) != crypto.ED25519_SIZE or not 0 < len(ask.sealed) <= MAX_BACKUP:
         raise RemoteProtocolError("A backup is malformed or too large.")
     backup = models.KeyBackup(

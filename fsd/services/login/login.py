@@ -218,7 +218,7 @@ class LoginService:
     def _has_signed(
         self, bundle: models.Bundle | None, ask: Login | Enroll, label: bytes, channel_id: bytes
     ) -> bool:
-        """Tell whether a try was signed by an identity key; none takes as long as one."""
+        """Return whether the identity key signed an attempt; no key takes as long as a key."""
         key = bundle.ed25519 if bundle else self._decoy_key
         return signed_by(key, ask.signature, label, channel_id, ask.user) and bundle is not None
 

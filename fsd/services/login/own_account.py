@@ -1,7 +1,7 @@
-"""What people do about their own account, once they are logged in: sessions, codes, secret.
+"""Use cases of logged-in users on their own account: sessions, codes, secret.
 
-A session alone is not enough to take an account over: what makes new codes or a new secret asks for
-a code once more, and one that is refused counts like one at the login.
+A session alone is not enough to take over an account: new recovery codes and a new secret require
+another code, and a refused code counts like one at login.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ class OwnAccount:
         self._quota = quota
 
     def status(self, who: Principal) -> Status:
-        """Return what the server says of itself and of the account.
+        """Return the status of the server and of the account.
 
-        Files and folders are those that are there; the bytes are all that is kept, so those of
-        older versions and of what was removed count until the janitor deletes them.
+        Files and folders are the current ones. The bytes are all stored bytes: older versions and
+        removed nodes count until the janitor deletes them.
         """
         with self._database.read() as db:
             session = db.get(models.Session, who.session_id)

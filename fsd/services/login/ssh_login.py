@@ -1,8 +1,8 @@
-"""Logins over SSH: by a code, or with the key of a session that a code has begun.
+"""Logins over SSH: with a code, or with the key of a session that a code has started.
 
-An SSH client has no identity key, so what it may do once it is in is little: carry the native
-protocol, which asks for that key inside. A code is looked at by the same means as at the native
-door (`attempts`, `codes`), so one that was used there is refused here, and the other way round.
+An SSH client has no identity key, so after login it may only carry the native protocol, which
+requires that key itself. Codes are checked by the same modules as at the native listener
+(`attempts`, `codes`), so a code consumed there is refused here, and the other way round.
 """
 
 from __future__ import annotations
