@@ -16,7 +16,7 @@ NO_LIMIT = -1
 
 @dataclass(frozen=True)
 class ListenerPolicy:
-    """Times of the door, in seconds, and what strangers may have of it."""
+    """Times of the native listener, in seconds, and limits on unauthenticated connections."""
 
     login_s: float = 20.0
     """From connecting to being logged in."""
@@ -39,15 +39,15 @@ class ListenerPolicy:
     frame_s: float = 600.0
     """From the first byte of a record or handshake message to its last."""
     drain_s: float = 30.0
-    """For what is in flight when the server is told to stop."""
+    """For requests in flight when the server stops."""
 
 
 @dataclass(frozen=True)
 class SshPolicy:
-    """What the SSH door does otherwise than the native one, which asks for codes beforehand."""
+    """The values for the SSH listener that differ from those of the native listener."""
 
     login_s: float = 90.0
-    """From connecting to being logged in, a code being typed meanwhile."""
+    """From connecting to being logged in, including the time to type a code."""
     connections: int = 32
     """Those of one person at once that have logged in; each takes a thread."""
 
@@ -77,12 +77,12 @@ class LoginPolicy:
 
 @dataclass(frozen=True)
 class UploadLimits:
-    """How much one user may have on the way."""
+    """The limits on the unfinished uploads of one user."""
 
     active: int = 64
     """Uploads under way at once, over all connections."""
     suspended: int = 32
-    """Uploads that were broken off and can be gone on with; the oldest make room."""
+    """Interrupted uploads that can be resumed; the oldest are deleted first."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class KeepPolicy:
             raise BadSettingError("What is kept of old versions cannot be less than nothing.")
 
     def removed_before(self, now_ms: int) -> int:
-        """Return the time, in Unix milliseconds, before which what was removed has had its days."""
+        """Return the time, in Unix ms, before which removed nodes are past their retention."""
         return now_ms - int(min(self.keep_removed_days, 36_500) * DAY_MS)
 
 
@@ -163,7 +163,7 @@ class DropPolicy:
     at_once: int = 16
     """Drops for one person that are under way at once."""
     keep_days: float = 30
-    """Days after which a drop that nobody has accepted is deleted."""
+    """Days after which a drop that was not accepted is deleted."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
@@ -172,5 +172,5 @@ class DropPolicy:
             raise BadSettingError("Of drops, nothing can be less than something.")
 
     def before_ms(self, now_ms: int) -> int:
-        """Return the time, in Unix milliseconds, before which drops have waited long enough."""
+        """Return the time, in Unix milliseconds, before which waiting drops are deleted."""
         return now_ms - int(min(self.keep_days, 36_500) * DAY_MS)

@@ -1,8 +1,8 @@
-"""Entries in a file: what an export or a rotation writes, and reading it back strictly.
+"""Archives: the files that an export or a rotation writes, and their strict reader.
 
-A line of JSON each: first what the stretch stands on, then the entries with their hashes, then
-where it ends and the proof of that. The hashes (`chain`) can be followed by anybody with SHA-256
-and msgpack; the proof by who holds the server's master key and database.
+Each line is JSON: first the base of the span, then the entries with their hashes, then the end of
+the span and its proof. Anyone with SHA-256 and msgpack can verify the hashes (`chain`); the proof
+requires the server's master key and database.
 
     {"format": "fs audit 1", "base": 0, "base_hash": "00…"}
     {"seq": 1, "at_ms": …, "event": …, "actor": …, "subject": …, "address": …, "detail": …,

@@ -80,10 +80,10 @@ class ChainFinding:
 
 
 def faults(span: Span, entries: Iterable[tuple[ChainEntry, bytes]]) -> Iterator[ChainFinding]:
-    """Give all that is wrong with entries and their stored hashes, which come in ascending order.
+    """Yield all faults in entries and their stored hashes, given in ascending order.
 
-    Each entry is held against the stored hash of the one before, so that one that was altered is
-    told alone and not with everything after it.
+    Each entry is verified against the stored hash of the entry before it, so that an altered entry
+    is reported alone and not with all later entries.
     """
     before, hash_before = span.base, span.base_hash
     for entry, stored in entries:

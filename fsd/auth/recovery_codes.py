@@ -1,8 +1,8 @@
-"""Recovery codes, for who has lost the authenticator app: made, read as typed, hashed.
+"""Recovery codes, for users without their authenticator app: made, read as typed, hashed.
 
-A code has 120 random bits, so it cannot be guessed, and an approved hash keeps it (NIST SP 800-63B,
-5.1.2.2: from 112 bits on neither salt nor a slow hash is asked for). That each works once is for
-the database to decide (`repos.recovery`).
+A code has 120 random bits, so it cannot be guessed, and is stored under an approved hash (NIST SP
+800-63B, 5.1.2.2: from 112 bits on neither a salt nor a slow hash is required). The database ensures
+that each code works once (`repos.recovery`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from fsproto.types import Random
 COUNT = 10
 """How many a person has at once."""
 LOW = 3
-"""From this many left on, the person is told."""
+"""At this many codes left or fewer, the user gets a notice."""
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's Base32: nothing in it is easily taken for something else."""
 LENGTH = 24

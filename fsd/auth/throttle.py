@@ -42,7 +42,7 @@ class Penalty:
         forgotten = now_ms - self.last_ms >= allowance.forget_ms
         failures = 1 if forgotten else self.failures + 1
         if failures < allowance.free:
-            return Penalty(failures, now_ms)  # nobody waits, not even who began a moment before
+            return Penalty(failures, now_ms)  # no attempt waits, not even a concurrent one
         doubled = min(failures - allowance.free, 32)
         wait_ms = min(allowance.first_ms << doubled, allowance.longest_ms)
         return Penalty(failures, now_ms, now_ms + wait_ms)

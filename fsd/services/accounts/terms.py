@@ -1,4 +1,4 @@
-"""The terms on which somebody has an account: how much, until when, and what is noted of it."""
+"""The terms of an account: its quota, its expiry and its note."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class NewValue(Generic[T]):
 
 @dataclass(frozen=True)
 class AccountTerms:
-    """What is set; what is None stays as it is."""
+    """The terms to set; a term that is None stays unchanged."""
 
     quota_bytes: NewValue[int | None] | None = None
     quota_files: NewValue[int | None] | None = None
     """A number, `NO_LIMIT`, or (as None) what the settings say for everybody."""
     expires_ms: NewValue[int | None] | None = None
-    """From when on nobody gets in, in Unix milliseconds; None: never."""
+    """When the account expires, in Unix milliseconds; None: never."""
     note: str | None = None
 
     def ended(self, now_ms: int) -> bool:
-        """Tell whether an account on these terms has expired."""
+        """Return whether an account on these terms has expired."""
         ends = self.expires_ms.value if self.expires_ms is not None else None
         return ends is not None and ends <= now_ms
 

@@ -57,11 +57,11 @@ class AccountView:
     clock_ms: int
     """How far their clock is ahead of ours, as far as codes have shown."""
     locked_ms: int | None
-    """Since when no code lets them in."""
+    """Since when no code is accepted."""
     refused_over_ssh: int
-    """How many codes in a row were refused at the SSH door, by whomever they were tried."""
+    """How many codes in a row were refused at the SSH listener, from any client."""
     held_until_ms: int
-    """Until when some of those who try are held up; 0: nobody is."""
+    """Until when some lanes are throttled; 0: none is."""
     new_secret_ms: int | None
     """Since when a new secret waits for its first use."""
     recovery_codes: int
@@ -157,10 +157,10 @@ class UserAdmin:
         period: int,
         algorithm: str,
     ) -> None:
-        """Add all of these people or none; `ExistsError` if a name is taken.
+        """Add all of these users or none; `ExistsError` if a name is taken.
 
-        `hand_out` is given what they are to be handed before they are there for good: if it
-        raises, nobody was added.
+        `hand_out` gets their enrolments before the transaction commits: if it raises, no user is
+        added.
         """
         made = [
             Enrolment(clean_user(name), OtpSetting(new_secret(), digits, period, algorithm))
@@ -365,7 +365,7 @@ def _taken(name: str) -> ExistsError:
 
 def find_user(db: Db, name: str) -> models.User:
     """Return the user of that name; `NotFoundError` if there is none."""
-    # What nobody can be called goes no further, and into no query.
+    # An invalid name never reaches a query.
     user = users.by_name(db, name) if is_user(name) else None
     if user is None:
         raise nobody(name)
@@ -373,9 +373,9 @@ def find_user(db: Db, name: str) -> models.User:
 
 
 def _held(db: Db, name: str, *, tree: bool = False) -> models.User:
-    """Return a user who is about to be changed: who logs in holds the state before the user.
+    """Return a user, locked for a change. A login locks the login state before the user.
 
-    `tree` says that their tree is, too: who commits holds the quota before all else.
+    `tree`: lock the user's tree, too; a commit locks the quota before all other rows.
     """
     if tree:
         quotas.hold(db, find_user(db, name).id)
@@ -388,7 +388,7 @@ def _held(db: Db, name: str, *, tree: bool = False) -> models.User:
 
 
 def nobody(name: str) -> NotFoundError:
-    """Return what is told where there is no user of that name."""
+    """Return the error for a name that no user has."""
     return NotFoundError(
         f"There is no user {for_terminal(name[:80])}.", hint="'fsadmin list-users' shows all."
     )

@@ -1,8 +1,8 @@
-"""A drop while it comes: plaintext in, in order; sealed segments to the disk, nothing else kept.
+"""An incoming drop: plaintext arrives, and only sealed segments are written to the disk.
 
-Clients send several writes at once, and may send them a little out of order. What comes early
-waits in memory, up to a few MiB; what would have to be written over was sealed already, and is
-refused: one segment is never sealed twice (`fsproto.sealed.stream` says why).
+Clients send several writes at once, and may send them slightly out of order. Early data waits in
+memory, up to a few MiB. A write over earlier data is refused, because that data is already sealed:
+one segment is never sealed twice (`fsproto.sealed.stream` says why).
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from fsproto.sealed import integrity, stream
 from fsproto.types import DropId, FileKey, Salt
 
 WINDOW = 4 << 20
-"""Bytes that may have come before those that belong in front of them."""
+"""Bytes that may arrive before the bytes that precede them."""
 
 
 class StreamingEncryptor:
-    """Seals what is written to it, from its beginning to its end."""
+    """An encryptor that seals the data of one drop as it arrives."""
 
     def __init__(
         self, blobs: BlobStore, drop: DropId, file_key: FileKey, salt: Salt, most: int
     ) -> None:
-        """Take where it goes, its keys, and the most bytes of plaintext that are taken in."""
+        """Take the blob store, the keys, and the maximum plaintext size in bytes (`most`)."""
         self._blobs = blobs
         self._salt = salt
         self._most = most
@@ -32,7 +32,7 @@ class StreamingEncryptor:
             file_key, content_ad(drop), salt
         )
         self._plain = bytearray()
-        """What belongs to the segment that comes next."""
+        """Plaintext of the next segment."""
         self._sealed = memoryview(b"")
         self._leaves: list[bytes] = []
         self._stored = 0
@@ -74,9 +74,9 @@ class StreamingEncryptor:
             self._take(memoryview(early))
 
     def finish(self) -> tuple[DropContent, bytes | None]:
-        """Seal the end and make it durable; return what it is known by, and all of it if small.
+        """Seal the end and make the drop durable; return its content record, and its data if small.
 
-        What is not small lies in the blob store from now on. `ConflictError` if bytes are missing.
+        A larger drop is in the blob store from now on. `ConflictError` if bytes are missing.
         """
         if self._early:
             raise ConflictError(

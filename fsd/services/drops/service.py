@@ -46,13 +46,13 @@ from fsproto.signed import Signed
 from fsproto.types import DropId, Hash, Random, Root, Salt
 
 LINGER_MS = 10 * 60_000
-"""How long a session is remembered that nobody is connected to."""
+"""How long a session without a connection is kept, in milliseconds."""
 NOTICE = "dropped"
 """Kind of the notice that files came to the drop box."""
 
 
 class DropService:
-    """The drop boxes of all people; all calls block, none knows of sockets."""
+    """The drop boxes of all users; all calls block, none uses sockets."""
 
     def __init__(
         self,
@@ -80,8 +80,8 @@ class DropService:
     def key_holder(self, fingerprint: str) -> KeyHolder | None:
         """Return the user that an SSH key may drop for; None if there is none or drops are refused.
 
-        `fingerprint` is `SHA256:…`, as OpenSSH has it. What the key is good for ends here: it logs
-        in to nothing but the drop box.
+        `fingerprint` is `SHA256:…`, as OpenSSH writes it. The key gives access to the drop box
+        only.
         """
         if not self.policy.box:
             return None
@@ -89,18 +89,18 @@ class DropService:
             return self._holder(db, fingerprint)
 
     def still_held(self, holders: Collection[KeyHolder]) -> set[KeyHolder]:
-        """Return those of them whose key is still what it was when it was looked up."""
+        """Return the holders whose key is unchanged since it was looked up."""
         if not holders or not self.policy.box:
             return set()
         with self._database.read() as db:
             return {one for one in holders if self._holder(db, one.fingerprint) == one}
 
     def enter(self, user: str, source: DropSource, session: str = "") -> DropSession:
-        """Begin a session that drops for a person; who that is was found out by the door.
+        """Start a session that drops for a user; the listener has identified the source.
 
-        Connections that give the same `session`, of the same source, share one: it goes on until
-        some minutes after the last of them has left. Each is to call `leave` at its end. Without a
-        name it is a session of its own. `NotAllowedError` if nothing can be dropped for them.
+        Connections with the same `session` and the same source share one session: it lasts until
+        some minutes after the last of them has ended. Each must call `leave` at its end. Without a
+        name, the connection gets its own session. `NotAllowedError` if the user accepts no drops.
         """
         if not self.policy.box:
             raise NotAllowedError("Nothing can be dropped at this server.")
@@ -251,7 +251,7 @@ class DropService:
         user = users.hold(db, user_id)
         if user is None or users.is_out(user, self.now_ms()):
             raise NotAllowedError("Nothing can be dropped for that person any more.")
-        # Keys that were rotated meanwhile still open it; those that were reset do not.
+        # Keys that were rotated in the meantime still open it; keys that were reset do not.
         row = db.get(models.Bundle, (user_id, bundle.body.version))
         if row is None or row.payload != bundle.signed.payload:
             raise ConflictError("The keys of that person were reset meanwhile; log in again.")

@@ -159,7 +159,7 @@ class DropSession:
         self.users = 1
         """Connections that share it; counted by `DropService`."""
         self.left_ms = 0
-        """Since when nobody does."""
+        """Since when no connection uses it."""
 
     def begin(self, name: str) -> IncomingDrop:
         """Begin a drop; one of the same name of this session is replaced when it is finished.

@@ -1,8 +1,8 @@
 """Folders: looking names up, listing, and changing several at once.
 
-The server cannot read names or content, but it need not take everything either: it checks each
-signature, each chain of versions and each folder's root before it commits, so that an honest
-server never stores what a client would refuse.
+The server cannot read names or content, but it verifies each signature, each chain of versions and
+each folder's root before it commits, so that an honest server never stores data that a client
+would reject.
 """
 
 from __future__ import annotations

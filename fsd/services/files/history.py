@@ -34,7 +34,7 @@ class HistoryService:
         return [History(part, more) for part, more in parts(older, _size)]
 
     def removed(self, who: Principal, folder: NodeId, skip: int) -> Removed:
-        """Return what was removed from a folder, for whoever may read that; not all at once."""
+        """Return one part of a folder's removed nodes, for a user who may read the folder."""
         if not 0 <= skip < 1 << 31:
             raise RemoteProtocolError("Nobody knows as much as that already.")
         with self._database.read() as db:
