@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Allowance:
-    """What one lane allows; times in milliseconds."""
+    """The limits of one lane; times in milliseconds."""
 
     free: int
     """Refusals before there is any wait."""
@@ -26,19 +26,19 @@ class Allowance:
 
 @dataclass(frozen=True)
 class Penalty:
-    """What is remembered of a lane; times are Unix milliseconds."""
+    """The stored state of a lane; times are Unix milliseconds."""
 
     failures: int = 0
     last_ms: int = 0
     until_ms: int = 0
-    """Until when tries are not even looked at; 0: there is no wait."""
+    """Until when attempts are refused unchecked; 0: there is no wait."""
 
     def holds(self, now_ms: int) -> bool:
         """Return whether an attempt must wait."""
         return now_ms < self.until_ms
 
     def after_refusal(self, allowance: Allowance, now_ms: int) -> Penalty:
-        """Return what is remembered once one more try was refused."""
+        """Return the state of the lane after one more refused attempt."""
         forgotten = now_ms - self.last_ms >= allowance.forget_ms
         failures = 1 if forgotten else self.failures + 1
         if failures < allowance.free:

@@ -62,7 +62,7 @@ class GroupAdmin:
             db.add(group)
             try:
                 db.flush()
-            except IntegrityError:  # made by somebody else just now
+            except IntegrityError:  # another process made it concurrently
                 raise _taken(name) from None
             self._record(db, AuditEvent.GROUP_ADDED, name)
             return self._shown(db, group)

@@ -194,7 +194,7 @@ class UserAdmin:
         db.add(user)
         try:
             db.flush()  # the id, which the sealed secret is bound to
-        except IntegrityError:  # added by somebody else just now
+        except IntegrityError:  # another process added it concurrently
             raise _taken(name) from None
         user.otp_secret = self._vault.seal(setting.secret, user.id)
         logins.begin(db, user.id)

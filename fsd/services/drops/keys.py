@@ -66,7 +66,7 @@ class DropKeyAdmin:
                 raise _taken(there[0].name)
             try:
                 drops.add_key(db, row)
-            except IntegrityError:  # added by somebody else just now
+            except IntegrityError:  # another process added it concurrently
                 raise _taken("somebody") from None
             self._record(db, AuditEvent.DROP_KEY_ADDED, name, known.fingerprint)
         return known

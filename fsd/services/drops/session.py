@@ -1,4 +1,4 @@
-"""One session that drops for one person: what it has under way, and what it has dropped."""
+"""One drop session for one user: its uploads in progress and its finished drops."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class DropStore(Protocol):
 
 
 class IncomingDrop:
-    """A drop while it comes; made by `DropSession.begin`."""
+    """An incoming drop; made by `DropSession.begin`."""
 
     def __init__(self, box: DropSession, service: DropStore, name: str) -> None:
         """Take whose it is and what it is called."""
@@ -184,12 +184,12 @@ class DropSession:
             return one
 
     def mine(self) -> dict[str, SessionDrop]:
-        """Return what this session has dropped, by name."""
+        """Return this session's finished drops, by name."""
         with self._lock:
             return dict(self._mine)
 
     def under_way(self) -> dict[str, IncomingDrop]:
-        """Return what this session drops just now, by name."""
+        """Return this session's uploads in progress, by name."""
         with self._lock:
             return dict(self._open)
 
@@ -199,7 +199,7 @@ class DropSession:
             return self._open.get(name) or self._mine.get(name)
 
     def has_folder(self, name: str) -> bool:
-        """Tell whether a folder was made, or something of this session lies in it."""
+        """Return whether a folder was made, or contains a drop of this session."""
         with self._lock:
             return name in self._made or self._folders[name] > 0
 

@@ -184,7 +184,7 @@ def check_content(
     row: HeldBlob | None,
     before: models.Node | None,
 ) -> None:
-    """Check that a file's content is there, is what its manifest says, and is its own."""
+    """Check that a file's content exists, matches its manifest, and belongs to the file."""
     content: Content | None = manifest.body.content
     if content is None:
         return
@@ -246,7 +246,7 @@ def displaced(
 def check_hangs_on_something(
     change: VerifiedCommit, node: NodeId, before: dict[bytes, models.Node]
 ) -> None:
-    """Refuse new folders that lie only in one another, where no path leads to."""
+    """Refuse new folders that are only in each other, without a path from the root."""
     seen = set()
     while node in change.manifests and node not in before:
         if node in seen:

@@ -144,7 +144,7 @@ class FileService:
     # --- changing
 
     def _stage(self, db: Db, who: Principal, change: VerifiedCommit) -> None:
-        """Keep the small blobs that came with a commit that was not made."""
+        """Stage the small blobs that were sent with a commit that was not made."""
         known = blob_rows.known(db, list(change.blobs))
         self._keep(
             db, who.user_id, [(blob, None) for blob in change.blobs.items() if blob[0] not in known]

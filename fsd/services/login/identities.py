@@ -23,7 +23,7 @@ from fsproto.types import NO_NODE
 
 
 def signed_by(key: bytes, signature: bytes, label: bytes, channel_id: bytes, user: str) -> bool:
-    """Tell whether a key (Ed25519, 32 bytes) has signed that it enters over just this channel."""
+    """Return whether a key (Ed25519, 32 bytes) has signed a login over exactly this channel."""
     try:
         crypto.verify(key, signature, label, channel_id, user.encode())
     except (crypto.CryptoError, ValueError):  # ValueError: a name that is no UTF-8
