@@ -1,1 +1,1 @@
-"""How the services are reached."""
+"""The network side of the server: native listener, SSH listener, drop box."""

@@ -1,4 +1,4 @@
-"""One connection of the native door, from its first byte to its last.
+"""One connection of the native listener, from its first byte to its last.
 
 Ciphers, hashes, disk and database run in threads. Only records so small that handing them over
 would take longer than the cipher are opened and sealed in the event loop. Requests are answered one
@@ -69,7 +69,7 @@ _LONG = files.Entries | files.Fetched | files.Found | files.Stale
 
 @dataclass(frozen=True)
 class Services:
-    """What is behind the door."""
+    """The services that a connection uses."""
 
     desk: Dispatcher
     policy: ListenerPolicy
@@ -124,7 +124,7 @@ class ClientConnection:
         return self._inbox.idle_for() if self._inbox else time.monotonic() - self._began
 
     async def serve(self) -> None:
-        """Serve the connection to its end; no error leaves here."""
+        """Serve the connection to its end; never raise an error."""
         logs.begin_connection()
         where = {"address": self._address}
         try:

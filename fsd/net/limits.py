@@ -20,7 +20,7 @@ T = TypeVar("T", bound=Hashable)
 
 
 class Unauthenticated(Generic[T]):
-    """Those who are connected and have not logged in, by the network they came from."""
+    """Unauthenticated connections, grouped by the network that they come from."""
 
     def __init__(self, *, most: int, most_of_one: int) -> None:
         """Take how many there may be in all, and of one network."""

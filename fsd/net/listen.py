@@ -1,4 +1,4 @@
-"""Listening and accepting, which all doors do alike."""
+"""Listening and accepting, shared by all listeners."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class NativeServer:
 
     @property
     def connections(self) -> int:
-        """How many there are."""
+        """The number of open connections."""
         return len(self._peers)
 
     def connection(self) -> Connection:

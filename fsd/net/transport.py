@@ -73,11 +73,11 @@ class Transport:
             await self._loop.sock_sendall(self._socket, data)
 
     def lend(self) -> None:
-        """Receive no more, so that a thread can."""
+        """Stop receiving, so that a thread can receive."""
         self._ours.clear()
 
     def take_back(self) -> None:
-        """Go on receiving."""
+        """Resume receiving."""
         self._ours.set()
 
     def close(self) -> None:

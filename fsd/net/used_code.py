@@ -19,6 +19,6 @@ class UsedCode:
         self._ends = time.monotonic() + HOLDS_S
 
     def take(self) -> CodeUsed | None:
-        """Return whose code was used up, the first time; None after that, or too late."""
+        """Return the user whose code was consumed, once; None after that, or too late."""
         used, self._used = self._used, None
         return used if time.monotonic() < self._ends else None

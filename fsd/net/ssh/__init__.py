@@ -1,1 +1,1 @@
-"""The SSH door: paramiko's server side; imported only where it is open."""
+"""The SSH listener: paramiko's server side; imported only if SSH access is enabled."""

@@ -46,7 +46,7 @@ _DROPS_ALONE = "That key may drop files, and nothing else."
 
 @dataclass(frozen=True)
 class SshServices:
-    """What is behind the door."""
+    """The services that an SSH connection uses."""
 
     logins: SshLoginService
     drops: DropService

@@ -97,7 +97,7 @@ class SshServer:
 
     @property
     def connections(self) -> int:
-        """How many there are."""
+        """The number of open connections."""
         return len(self._guests)
 
     async def open(self, host: str, port: int) -> tuple[str, int]:
