@@ -154,7 +154,7 @@ class Dispatcher:
         return [self.answer(who, ask)]
 
     def begin_upload(self, who: Principal, ask: Upload, line: bytes) -> BlobUpload:
-        """Begin to receive a blob over the connection that `line` names."""
+        """Start to receive a blob over the connection that `line` names."""
         resumable = ask.resumable
         blob = self.transfers.begin(who, ask.salt, ask.room, resumable=resumable, line=line)
         return BlobUpload(self.transfers, blob)
@@ -185,7 +185,7 @@ class Dispatcher:
 
 
 class BlobUpload:
-    """A blob that is being received over some door."""
+    """A blob that is being received."""
 
     def __init__(
         self, transfers: TransferService, blob: StagedUpload | FinishedUpload | None
@@ -222,7 +222,7 @@ class BlobUpload:
 
 
 class BlobDownload:
-    """A blob that is being sent over some door."""
+    """A blob that is being sent."""
 
     def __init__(self, reader: BlobReader, size: int, first: int) -> None:
         """Take where it comes from, its size in stored bytes, and which segment is the first."""

@@ -36,7 +36,7 @@ async def accept(listening: socket.socket, let_in: Callable[[socket.socket, str]
     while True:
         try:
             sock, address = await loop.sock_accept(listening)
-        except OSError as error:  # too many open files, say: those there are go on
+        except OSError as error:  # for example too many open files; existing connections continue
             log.warning("cannot accept a connection: %s", error.strerror)
             await asyncio.sleep(ACCEPT_PAUSE_S)
             continue

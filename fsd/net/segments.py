@@ -177,7 +177,7 @@ class SegmentSender:
 
     @property
     def is_over(self) -> bool:
-        """Tell whether there is nothing more to be read."""
+        """Return whether everything has been read."""
         return self._next == self._download.first + self._download.segments
 
     def turn(self) -> memoryview:

@@ -255,7 +255,7 @@ class FrameQueue:
         return ends - time.monotonic()
 
     async def close(self) -> None:
-        """Receive no more."""
+        """Stop receiving."""
         self._receiving.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._receiving

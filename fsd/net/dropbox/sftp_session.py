@@ -38,7 +38,7 @@ class BadHandleError(FsError):
 
 @dataclass(eq=False)
 class _Writing:
-    """A drop that comes."""
+    """A drop that is being received."""
 
     drop: IncomingDrop
     appends: bool

@@ -35,7 +35,7 @@ class DropAttributes:
 
     @property
     def is_folder(self) -> bool:
-        """Tell a folder from a file."""
+        """Return whether this is a folder."""
         return stat.S_ISDIR(self.mode)
 
     def attributes(self) -> Attributes:
@@ -59,7 +59,7 @@ def place_of(path: str) -> Place:
 
 
 def path_of(place: Place) -> str:
-    """Return how a place is written."""
+    """Return the path of a place."""
     return "/" + "/".join(place)
 
 
@@ -121,7 +121,7 @@ class DropTree:
         self._box.forget_folder("/".join(place))
 
     def remove(self, place: Place) -> None:
-        """Take back what this session has dropped."""
+        """Remove a file that this session has dropped."""
         if "/".join(place) in self._box.under_way():
             raise ConflictError("It is being written.")
         if self._file(place) is None:

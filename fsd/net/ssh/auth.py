@@ -56,7 +56,7 @@ class SshAuth(paramiko.ServerInterface):  # type: ignore[misc]
     """The rules of one connection."""
 
     def __init__(self, house: ConnectionContext) -> None:
-        """Take whose they are."""
+        """Take the connection that the rules apply to."""
         self._house = house
         self._offered: tuple[str, bytes] | None = None
         """A user and the hash of a key of which a signature is about to be verified."""
@@ -75,7 +75,7 @@ class SshAuth(paramiko.ServerInterface):  # type: ignore[misc]
 
     @property
     def is_exhausted(self) -> bool:
-        """Tell whether enough codes were tried."""
+        """Return whether the limit of attempts is reached."""
         return self._codes >= MOST_CODES
 
     def get_allowed_auths(self, username: str) -> str:
@@ -111,7 +111,7 @@ class SshAuth(paramiko.ServerInterface):  # type: ignore[misc]
         return int(paramiko.AUTH_PARTIALLY_SUCCESSFUL)
 
     def check_auth_interactive(self, username: str, submethods: str) -> paramiko.InteractiveQuery:
-        """Ask for a code, of anybody."""
+        """Ask every client for a code."""
         self._asked = username
         return paramiko.InteractiveQuery("", "", ("One-time password: ", False))
 

@@ -33,7 +33,7 @@ def bridge(channel: paramiko.Channel, sock: socket.socket, silence_s: float) -> 
 
 
 def _inwards(channel: paramiko.Channel, sock: socket.socket) -> None:
-    """Carry what the client says."""
+    """Carry bytes from the client to the socket."""
     with contextlib.suppress(OSError, EOFError):
         while True:
             try:

@@ -110,7 +110,7 @@ class SshServer:
         return bound[0], bound[1]
 
     async def stop_accepting(self) -> None:
-        """Let nobody in any more, and show out who has not logged in."""
+        """Stop accepting, and close unauthenticated connections."""
         self._closing = True
         for task in self._tasks:
             task.cancel()
