@@ -24,12 +24,12 @@ _REQUEST: ContextVar[int | None] = ContextVar("request", default=None)
 
 
 def begin_connection() -> None:
-    """Give all that is logged from here on, in this task, the id of a new connection."""
+    """Log a new connection's id with every later record of this task."""
     _CONNECTION.set(os.urandom(6).hex())
 
 
 def begin_request(number: int) -> None:
-    """Give all that is logged from here on, in this task, the number of a request."""
+    """Log a request's number with every later record of this task."""
     _REQUEST.set(number)
 
 

@@ -117,7 +117,7 @@ def check_free(home: Home) -> None:
 
 
 class _Restoring:
-    """Puts one backup into a home that nobody uses yet."""
+    """Puts one backup into a data directory that is not in use yet."""
 
     def __init__(self, home: Home, url: str | None, now_ms: int, actor: str) -> None:
         os.umask(0o077)  # also for what SQLite makes

@@ -43,7 +43,7 @@ class BlobReader(Protocol):
         """Fill `room` with the next bytes, or a part of it; 0 only at the end."""
 
     def seek(self, to: int) -> object:
-        """Go on reading at byte `to`."""
+        """Continue reading at byte `to`."""
 
     def close(self) -> None:
         """Let go of it."""

@@ -94,7 +94,7 @@ class Janitor:
             log.info("deleted what was removed long ago", extra={"count": len(removed)})
 
     def _drop_unwanted(self, now: int) -> None:
-        """Delete drops that nobody has accepted in time."""
+        """Delete drops that were not accepted in time."""
         until = self._drops.before_ms(now)
         with self._database.read() as db:
             old = drops.older_than(db, until)

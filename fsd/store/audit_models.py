@@ -31,7 +31,7 @@ class AuditEntry(Base):
 
 
 class AuditHead(Base):
-    """Where the log begins and ends now; one row."""
+    """Where the log starts and ends now; one row."""
 
     __tablename__ = "audit_head"
 

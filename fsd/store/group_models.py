@@ -23,7 +23,7 @@ class UserGroup(Base):
 
 
 class GroupMember(Base):
-    """Somebody who is in a group; gone with the group, and with the person."""
+    """A member of a group; deleted with the group, and with the user."""
 
     __tablename__ = "group_members"
 

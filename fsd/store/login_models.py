@@ -1,4 +1,4 @@
-"""The tables of the door: penalties, what is known of each account's logins, recovery codes."""
+"""The tables of logins: penalties, the login state of each account, recovery codes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class LoginState(Base):
 
 
 class LoginNotice(Base):
-    """Something the person is to be told at their next login."""
+    """A notice that the user gets at their next login."""
 
     __tablename__ = "login_notices"
 

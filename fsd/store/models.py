@@ -118,7 +118,7 @@ class Session(Base):
 
 
 class Tree(Base):
-    """Where a person's own tree begins."""
+    """The root of a user's own tree."""
 
     __tablename__ = "trees"
 

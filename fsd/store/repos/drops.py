@@ -78,7 +78,7 @@ def remove(db: Db, drops: Sequence[bytes]) -> list[bytes]:
 
 
 def add_key(db: Db, key: DropKey) -> None:
-    """Let a key drop for a user."""
+    """Allow a key to drop files for a user."""
     db.add(key)
     db.flush()
 
@@ -103,5 +103,5 @@ def drop_key_user(db: Db, fingerprint: str) -> tuple[User, DropKey] | None:
 
 
 def remove_key(db: Db, fingerprint: str) -> None:
-    """Let a key drop no more."""
+    """Remove a key's right to drop files."""
     db.execute(delete(DropKey).where(DropKey.fingerprint == fingerprint))

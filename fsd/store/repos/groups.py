@@ -1,4 +1,4 @@
-"""Queries on groups and who is in them."""
+"""Queries on groups and their members."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fsd.store.repos.users import is_expired
 
 
 class GroupMembership(NamedTuple):
-    """Somebody who is in a group."""
+    """A member of a group."""
 
     user: str
     enrolled: bool
@@ -43,7 +43,7 @@ def everything(db: Db) -> list[UserGroup]:
 
 
 def members(db: Db, group_id: int, now_ms: int) -> list[GroupMembership]:
-    """Return who is in a group, by name."""
+    """Return the members of a group, by name."""
     enrolled = exists().where(Bundle.user_id == User.id)
     rows = db.execute(
         select(User, enrolled)
@@ -64,23 +64,23 @@ def count(db: Db, group_id: int) -> int:
 
 
 def is_in(db: Db, group_id: int, user_id: int) -> bool:
-    """Tell whether somebody is in a group."""
+    """Return whether a user is in a group."""
     return db.get(GroupMember, (group_id, user_id)) is not None
 
 
 def put_in(db: Db, group_id: int, user_id: int, now_ms: int) -> None:
-    """Put somebody into a group."""
+    """Add a user to a group."""
     db.add(GroupMember(group_id=group_id, user_id=user_id, added_ms=now_ms))
 
 
 def take_out(db: Db, group_id: int, user_id: int) -> None:
-    """Take somebody out of a group."""
+    """Remove a user from a group."""
     here = (GroupMember.group_id == group_id) & (GroupMember.user_id == user_id)
     db.execute(delete(GroupMember).where(here))
 
 
 def leave_all(db: Db, user_id: int) -> list[str]:
-    """Take somebody out of all groups; return the names of those that they were in."""
+    """Remove a user from all groups; return the names of the groups that they were in."""
     query = select(UserGroup.name).join(GroupMember, GroupMember.group_id == UserGroup.id)
     left = list(db.scalars(query.where(GroupMember.user_id == user_id).order_by(UserGroup.name)))
     db.execute(delete(GroupMember).where(GroupMember.user_id == user_id))

@@ -39,7 +39,7 @@ def last_of(db: Db, user: str) -> bytes | None:
 
 
 def everybody(db: Db) -> list[tuple[User, Bundle]]:
-    """Return all people who have keys, with all their bundles, the oldest first."""
+    """Return all users who have keys, with all their bundles, the oldest first."""
     rows = db.execute(
         select(User, Bundle)
         .join(Bundle, Bundle.user_id == User.id)

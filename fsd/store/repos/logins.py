@@ -10,7 +10,7 @@ from fsd.store.models import User
 
 
 def begin(db: Db, user_id: int) -> None:
-    """Begin to keep the state of a new user."""
+    """Create the login state of a new user."""
     db.add(LoginState(user_id=user_id, failures=0, drift_ms=0, secret_no=1, last_network=""))
     db.flush()
 
@@ -49,13 +49,13 @@ def set_notice(db: Db, user_id: int, kind: str, count: int, at_ms: int) -> None:
 
 
 def notices(db: Db, user_id: int) -> list[LoginNotice]:
-    """Return what a user is to be told."""
+    """Return the notices that a user has not seen yet."""
     wanted = select(LoginNotice).where(LoginNotice.user_id == user_id)
     return list(db.scalars(wanted.order_by(LoginNotice.kind)))
 
 
 def drop_notices(db: Db, user_id: int) -> None:
-    """Forget what a user has been told."""
+    """Delete the notices that a user has seen."""
     db.execute(delete(LoginNotice).where(LoginNotice.user_id == user_id))
 
 
@@ -69,7 +69,7 @@ def use_code(db: Db, user_id: int, code_hash: bytes) -> bool:
 
 
 def has_code(db: Db, user_id: int, code_hash: bytes) -> bool:
-    """Tell whether a user has that recovery code."""
+    """Return whether a user has that recovery code."""
     same = (RecoveryCode.user_id == user_id, RecoveryCode.code_hash == code_hash)
     return db.scalar(select(RecoveryCode.made_ms).where(*same)) is not None
 

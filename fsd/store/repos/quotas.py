@@ -77,7 +77,7 @@ def differing(db: Db) -> list[tuple[str, Held, Held]]:
 
 
 def begin(db: Db, user_id: int) -> None:
-    """Begin to count for a new user."""
+    """Create the quota row of a new user."""
     db.execute(insert(Quota).values(user_id=user_id, used_bytes=0, used_files=0))
 
 

@@ -40,7 +40,7 @@ def end(db: Db, session_id: int) -> None:
 
 
 def alive(db: Db, session_id: int, now_ms: int) -> bool:
-    """Tell whether a session still holds."""
+    """Return whether a session is still valid."""
     found = select(Session.id).where(Session.id == session_id, Session.expires_ms > now_ms)
     return db.scalar(found) is not None
 
@@ -76,7 +76,7 @@ def everybodys(db: Db, now_ms: int) -> list[tuple[str, Session]]:
 
 
 def touch(db: Db, session_id: int, now_ms: int, address: str) -> None:
-    """Note when and where from a session was last gone on with."""
+    """Record when, and from which address, a session was last resumed."""
     noted = update(Session).where(Session.id == session_id).values(used_ms=now_ms, address=address)
     db.execute(noted.execution_options(synchronize_session=False))
 

@@ -69,7 +69,7 @@ def lists_for_update(db: Db, nodes: Iterable[bytes]) -> dict[bytes, tuple[int, b
 
 
 class Holder(NamedTuple):
-    """Somebody who is to be a member."""
+    """A user who is to be a member."""
 
     user_id: int
     disabled: bool
@@ -169,7 +169,7 @@ def extent(db: Db, user_id: int) -> tuple[int, int]:
 
 
 def holders_of(db: Db, node: bytes) -> set[str]:
-    """Return the names of those who hold a grant on a node."""
+    """Return the names of the users who hold a grant on a node."""
     query = select(User.name).join(Grant, Grant.user_id == User.id).where(Grant.node_id == node)
     return set(db.scalars(query))
 

@@ -40,12 +40,12 @@ def hold(db: Db, user_id: int) -> User | None:
 
 
 def is_expired(expires_ms: int | None, now_ms: int) -> bool:
-    """Tell whether an account has expired; None: it never does."""
+    """Return whether an account has expired; None: it never does."""
     return expires_ms is not None and expires_ms <= now_ms
 
 
 def is_out(user: User, now_ms: int) -> bool:
-    """Tell whether an account is not let in: it is disabled, or has expired."""
+    """Return whether an account may not log in: it is disabled, or has expired."""
     return user.disabled or is_expired(user.expires_ms, now_ms)
 
 
@@ -95,7 +95,7 @@ def was_used(db: Db, user_id: int, secret_no: int, step: int) -> bool:
 
 
 def tree(db: Db, user_id: int) -> Tree | None:
-    """Return where a user's tree begins."""
+    """Return the root of a user's tree."""
     return db.get(Tree, user_id)
 
 
