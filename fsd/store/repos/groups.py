@@ -23,7 +23,7 @@ class GroupMembership(NamedTuple):
 
     @property
     def is_out(self) -> bool:
-        """Tell whether they are not let in."""
+        """Return whether the member may not log in."""
         return self.disabled or self.expired
 
 

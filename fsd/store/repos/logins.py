@@ -55,7 +55,7 @@ def notices(db: Db, user_id: int) -> list[LoginNotice]:
 
 
 def drop_notices(db: Db, user_id: int) -> None:
-    """Delete the notices that a user has seen."""
+    """Delete all notices for a user."""
     db.execute(delete(LoginNotice).where(LoginNotice.user_id == user_id))
 
 

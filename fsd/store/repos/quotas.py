@@ -82,7 +82,7 @@ def begin(db: Db, user_id: int) -> None:
 
 
 def get(db: Db, user_id: int) -> Quota | None:
-    """Return what is noted of a user."""
+    """Return a user's quota row."""
     return db.get(Quota, user_id)
 
 

@@ -82,5 +82,5 @@ def touch(db: Db, session_id: int, now_ms: int, address: str) -> None:
 
 
 def tidy(db: Db, now_ms: int) -> None:
-    """Delete sessions that have ended."""
+    """Delete expired sessions."""
     db.execute(delete(Session).where(Session.expires_ms <= now_ms))
