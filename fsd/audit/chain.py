@@ -8,7 +8,7 @@ Anyone can verify the hashes; only a holder of the audit key can prove where the
 attacker with write access to the database but without the key cannot alter, remove, add or reorder
 entries, or cut off the last ones, without a mismatch with the head. The attacker can restore an
 older copy of everything, including the head; only a party that has seen a later head detects this
-(`seen.py`).
+(`Home.seen_audit`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The native door: asyncio around `fsproto.wire.Connection`, one task a connection (`peer`).
+"""The native listener: asyncio around `fsproto.wire.Connection`, one task a connection.
 
 The event loop moves bytes and nothing else.
 """

@@ -1,5 +1,4 @@
-"""SFTP version 3 as both of our servers speak it: numbers, packets, statuses; no I/O.
+"""SFTP version 3 for both of our servers: numbers, packets, statuses; no I/O.
 
-What is served with it is the gateway's matter (`fsclient.gateway`), or the drop box's
-(`fsd.net.dropbox`).
+The gateway (`fsclient.gateway`) and the drop box (`fsd.net.dropbox`) serve files with it.
 """

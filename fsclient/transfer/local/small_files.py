@@ -1,7 +1,7 @@
-"""Writing a small file that is at hand, all of it verified: whole or not there, in few calls.
+"""Writing a small, verified file that is whole in memory, atomically and in few system calls.
 
-For what comes piece by piece there is `localfs.written_whole`, which does the same. Paths are text
-here: taking a `Path` apart and joining it again costs more than making the file.
+`files.written_whole` does the same for content that arrives in pieces. Paths are text here: to
+split and join a `Path` costs more than to create the file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The SSH door: accepts on the event loop, and gives each connection a thread that speaks SSH.
+"""The SSH listener: accepts on the event loop; each connection has a thread for SSH.
 
-Strangers are bounded as at the native door (`crowd`), by the same settings; whoever has logged in
-is looked after each second: a session that was ended elsewhere ends its connections.
+Unauthenticated connections have the same limits and settings as at the native listener (`limits`).
+Logged-in connections are checked every second: when their session ends elsewhere, they end too.
 """
 
 from __future__ import annotations

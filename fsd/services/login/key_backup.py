@@ -1,8 +1,8 @@
 """Backups of identities: stored for their owner, returned to a holder of the recovery phrase.
 
 The server cannot read a backup. It sends a backup for a one-time password, which this consumes,
-*and* a signature by the key of the recovery phrase; the attempt itself (throttle, one answer for
-all errors) is `accounts.Accounts`' business.
+*and* a signature by the key of the recovery phrase. `LoginService` handles the attempt itself:
+throttle, and one answer for all errors.
 """
 
 from __future__ import annotations

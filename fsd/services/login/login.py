@@ -2,7 +2,7 @@
 
 A refused login is always answered with `LoginRefused` and no reason. The listener sends the answer
 at a fixed time after the request, so that neither text nor time tell an unknown user from a wrong
-code (see `doors.native`).
+code (see `fsd.net.timing`).
 """
 
 from __future__ import annotations
