@@ -48,10 +48,10 @@ lint: $(STAMP) # Check style, formatting, types and import rules
 	$(BIN)/python scripts/check_words.py || failed="$$failed check-words"; \
 	[ -z "$$failed" ] || { echo "lint failed:$$failed" >&2; exit 1; }
 
-# The inner loop: pure logic and SQLite, no PostgreSQL, few processes.
+# The inner loop: pure logic, no server and no database.
 .PHONY: quick
 quick: $(STAMP) # Run the fast tests only (less than a minute)
-	@FS_TESTS=quick $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/unit tests/vectors
+	@FS_TESTS=quick $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/unit/fsproto tests/unit/fsclient tests/unit/test_*.py tests/vectors
 
 # Every race at full count, every test of the database on both kinds, a thousand examples a property.
 .PHONY: soak
