@@ -287,7 +287,7 @@ def test_a_group_that_is_said_to_be_empty_or_gone_is_taken_out_all_the_same(
     assert members(team, "archive") == ["bob", "carol"]
     night.lie = Lie()
     admin(team, "remove-group", "night", "--yes")
-    assert b"@night is no more" in team.alice.run("shares", "archive").succeeds()
+    assert b"@night no longer exists" in team.alice.run("shares", "archive").succeeds()
     team.alice.run("unshare", "archive", "@night", "--yes").succeeds()
     assert members(team, "archive") == []
     for one in (team.bob, team.carol):

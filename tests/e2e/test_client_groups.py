@@ -261,7 +261,7 @@ def test_what_cannot_be_shared_with_a_group_is_said(four, group, newcomer):
     )
     admin(alice.server, "remove-group", team, "--yes")
     assert standing(alice, room)["exists"] is False
-    assert f"@{team} is no more" in alice.quick("shares", room).ok().text
+    assert f"@{team} no longer exists" in alice.quick("shares", room).ok().text
     alice.quick("unshare", room, f"@{team}", "--yes").ok()
     assert roles(alice, room) == {}
 
