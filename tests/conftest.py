@@ -23,18 +23,17 @@ if TYPE_CHECKING:
     from tests.support.postgres import Cluster
 
 # A run that was started with signals ignored (by nohup, or in the background of a script) would
-# hand that down to every program that the tests start, and those are meant to be stopped by them.
+# pass that on to every program that the tests start, and the tests stop programs by signals.
 # This module is imported by the run and by each of its workers before anything is started.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 TIER = os.environ.get("FS_TESTS", "test")
-"""`quick`: SQLite and few examples; `test`: both databases where SQL differs; `soak`: everything,
-at full count, on both databases."""
-_EXAMPLES = {"quick": 10, "test": 50, "soak": 1000}
+"""`test`: both databases where the tested SQL differs; `soak`: all on both, at full count."""
+_EXAMPLES = {"test": 50, "soak": 1000}
 if TIER not in _EXAMPLES:
-    raise pytest.UsageError(f"FS_TESTS is one of {', '.join(_EXAMPLES)}, not '{TIER}'.")
+    raise pytest.UsageError(f"FS_TESTS must be one of {', '.join(_EXAMPLES)}, not '{TIER}'.")
 settings.register_profile(
     "tier",
     # A slow machine is no failure, and neither is a strategy that filters a little.
@@ -48,25 +47,11 @@ KINDS = ("sqlite", "postgresql")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Choose the databases of a test: SQLite, and PostgreSQL where its module or test says so."""
-    marked = TIER == "test" and any(metafunc.definition.iter_markers("both_databases"))
+    """Run a test on SQLite, and on PostgreSQL too if it is marked or the tier is `soak`."""
+    on_both = TIER == "soak" or any(metafunc.definition.iter_markers("both_databases"))
     for fixture in ("database_url", "url_at_head"):
         if fixture in metafunc.fixturenames:
-            kinds = KINDS if marked or TIER == "soak" else KINDS[:1]
-            metafunc.parametrize(fixture, kinds, indirect=True)
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out of the quick tier what needs a PostgreSQL cluster or is marked as slow."""
-    if TIER != "quick":
-        return
-    slow = [
-        item
-        for item in items
-        if item.get_closest_marker("slow") or "postgres" in getattr(item, "fixturenames", ())
-    ]
-    config.hook.pytest_deselected(items=slow)
-    items[:] = [item for item in items if item not in set(slow)]
+            metafunc.parametrize(fixture, KINDS if on_both else KINDS[:1], indirect=True)
 
 
 @pytest.fixture

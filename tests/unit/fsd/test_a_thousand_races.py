@@ -32,7 +32,7 @@ from tests.support import fixed_keys
 from tests.support.servers import RunningServer
 from tests.support.services import CHANNEL, Clock, Services, ServiceUser, accounts, identity
 
-pytestmark = [pytest.mark.both_databases, pytest.mark.slow]
+pytestmark = pytest.mark.both_databases
 
 THREADS, PROCESSES, DAEMONS = (500, 300, 200) if TIER == "soak" else (60, 30, 20)
 """How many races each kind of racers has: a thousand in all in the soak tier."""
