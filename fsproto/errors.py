@@ -85,8 +85,8 @@ class LoginRefused(FsError):
     code = "login-refused"
     exit_status = 4
     default_hint = (
-        "Wait for the next code and try again, some minutes after several refusals. If you gave "
-        "yourself new keys elsewhere, import them here; if it goes on, ask your administrator."
+        "Wait for the next code and try again; after several refusals, wait some minutes. If you "
+        "rotated your keys on another machine, import them here. Otherwise ask your administrator."
     )
 
 

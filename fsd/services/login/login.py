@@ -37,10 +37,7 @@ from fsd.store.engine import Database, DatabaseError
 from fsd.store.login_models import LoginState
 from fsd.store.repos import logins, nodes, sessions, users
 from fsproto import crypto, labels
-from fsproto.errors import (
-    LoginRefused,
-    OutOfSpaceError,
-)
+from fsproto.errors import LoginRefused, OutOfSpaceError
 from fsproto.messages.account import (
     Backup,
     Enroll,
@@ -54,8 +51,6 @@ from fsproto.messages.account import (
 from fsproto.messages.keylog import Rotate
 from fsproto.signed import Signed
 from fsproto.types import Random
-
-__all__ = ["LoginPolicy", "LoginService", "Principal"]
 
 log = logging.getLogger(__name__)
 

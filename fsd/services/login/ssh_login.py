@@ -112,7 +112,10 @@ class SshLoginService:
             log.warning("the use of a session was not noted", extra={"reason": error.sentence})
         with self._database.read() as db:
             found = _bound(db, ssh_key, a_try)
-            return None if found is None else _entry(*found, a_try, by_code=False)
+            if found is None:
+                return None
+            log.info("logged in", extra=a_try.shown)
+            return _entry(*found, a_try, by_code=False)
 
     def _noted(self, ssh_key: bytes, a_try: Attempt) -> SshEntry | None:
         """Note the use of a session; None if it has ended in the meantime."""
