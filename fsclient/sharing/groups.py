@@ -1,7 +1,7 @@
-"""Groups as a client sees them: who the server says is in one, and what of it is to be believed.
+"""Groups in the client: the members that the server names, and the state of shares with groups.
 
-The answer is a list of names and no more: it opens nothing. It is looked through once, shown to
-the person, and what they say yes to is what counts from then on.
+The server answers with a list of names. The list alone gives no access. The client checks it and
+shows it to the user; the share goes only to the people that the user confirms.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from fsproto.keys.identity import VerifiedBundle
 
 SIGN = "@"
-"""What groups begin with where people could stand as well."""
+"""Prefix of a group name where a user name is possible, too."""
 
 
 def people_in(connection: ServerConnection, group: str) -> list[str]:
-    """Return who the server says is in a group, by name.
+    """Return the names of the members of a group, as the server states them, sorted.
 
-    `NotFoundError` if it says that there is none, `RemoteProtocolError` for what cannot be.
+    `NotFoundError` if the server knows no such group, `RemoteProtocolError` for an invalid list.
     """
     try:
         people = connection.interject(GetGroup(group), Group).members
@@ -59,20 +59,20 @@ def people_in(connection: ServerConnection, group: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Candidate:
-    """Somebody in a group that something is about to be shared with."""
+    """A member of a group, before the user confirms a share with the group."""
 
     user: str
     bundle: VerifiedBundle | None
-    """Their keys, as the key log has them; None if they have none."""
+    """The public keys, as in the key log; None for a user who is not enrolled."""
     known: bool
-    """Whether this client has used their keys before."""
+    """Whether this client has pinned keys of this user."""
     compared: bool
     has_it: bool
-    """Whether it is shared with them already, in whatever way."""
+    """Whether the user is a member of the share already, alone or through any group."""
 
     @property
     def note(self) -> str:
-        """What the person should know before they say yes."""
+        """What the user should know about this member before the confirmation."""
         if self.bundle is None:
             return "has not enrolled yet: left out"
         if self.compared:
@@ -85,10 +85,10 @@ class Candidate:
 
 
 def candidates(session: Session, group: str, share: OwnShare | None) -> list[Candidate]:
-    """Return who is in a group but oneself, their keys read and verified; pins nobody.
+    """Return the members of a group except the user, with verified keys; pin no keys.
 
-    `share` is what is to be shared, as it is now. Raises what `KeyDirectory.looked_up` does, as
-    soon as anything is wrong with anybody.
+    `share` is the present share of the node, if there is one. Raises what
+    `KeyDirectory.looked_up` does, at the first member whose keys cannot be verified.
     """
     people = session.people
     session.tree.catch_up()
@@ -103,7 +103,7 @@ def candidates(session: Session, group: str, share: OwnShare | None) -> list[Can
 
 
 def told_now(session: Session, groups: Iterable[str]) -> dict[str, list[str] | None]:
-    """Return who but oneself is in some groups now; None for one that is no more."""
+    """Return the present members of some groups except the user; None for a deleted group."""
     found = dict[str, list[str] | None]()
     for group in groups:
         try:
@@ -117,15 +117,15 @@ def told_now(session: Session, groups: Iterable[str]) -> dict[str, list[str] | N
 
 @dataclass(frozen=True)
 class LosingMember:
-    """Somebody who came by a group that is about to lose a share."""
+    """A member through a group whose share is about to end."""
 
     user: str
     stays: Role | None
-    """What they may do still, because they have it in another way; None: nothing."""
+    """The role that remains, alone or through other groups; None if no access remains."""
 
 
 def leaving(share: OwnShare | None, group: str) -> list[LosingMember]:
-    """Return whom a share would be taken from with a group, and who keeps it in another way."""
+    """Return the members of a share through a group, with the role that each would keep."""
     found = []
     for user, ways in share.ways.items() if share else ():
         others = [role for way, role in ways.items() if way != group]
@@ -136,23 +136,23 @@ def leaving(share: OwnShare | None, group: str) -> list[LosingMember]:
 
 @dataclass(frozen=True)
 class GroupDrift:
-    """A group by which people have something, held against who is in it now."""
+    """A comparison of a share through a group with the present members of the group."""
 
     group: str
     exists: bool
     waiting: list[str]
-    """Who is in it now, has keys, and has not got it."""
+    """Present group members who are enrolled and do not have the share."""
     not_enrolled: list[str]
     gone: list[str]
-    """Who is in it no more, and still has it by the group."""
+    """Former group members who still have the share through the group."""
     writes: bool
-    """Whether those who came by it may write."""
+    """Whether any member through the group is a writer."""
 
 
 def standings(
     share: OwnShare, now: dict[str, list[str] | None], people: KeyDirectory
 ) -> list[GroupDrift]:
-    """Hold the groups of a share against who is in them `now` (None: there is no such group)."""
+    """Compare the groups of a share with their members `now` (None: no such group)."""
     found = []
     for group in groups_of([share]):
         inside = now[group]
@@ -172,7 +172,7 @@ def standings(
 
 
 def groups_of(shares: Iterable[OwnShare]) -> list[str]:
-    """Return the groups by which people have any of these, by name."""
+    """Return the names of the groups through which these shares have members, sorted."""
     found = {way for share in shares for ways in share.ways.values() for way in ways}
     return sorted(found - {ALONE})
 

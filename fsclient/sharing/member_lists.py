@@ -1,6 +1,7 @@
-"""One member list that is about to be signed anew: who comes to be on it, how, and who was before.
+"""The next version of one member list: its members, their roles, and the former writers.
 
-Members come by themselves or by groups, each way with a role of its own; the best of them counts.
+A member has a share alone, through groups, or both. Each of these ways has its own role; the
+highest role counts.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from fsproto.limits import MAX_GROUP
 from fsproto.types import NodeId
 
 Ways = dict[str, dict[str, Role]]
-"""For each member how they came, and as what: by the group, or `ALONE`."""
+"""For each member the role of each way: a group name, or `ALONE`."""
 
 
 @dataclass
 class ListRevision:
-    """One node whose list is to be signed anew."""
+    """A node whose member list is about to be signed again."""
 
     found: TreeNode
     before: VerifiedMembers | None
@@ -31,29 +32,29 @@ class ListRevision:
     bundles: dict[str, VerifiedBundle] = field(default_factory=dict)
     above: dict[str, bytes] = field(default_factory=dict)
     heirs: set[tuple[str, bytes]] = field(default_factory=set)
-    """Who could write there because of lists above it, where it had none of its own."""
+    """Present and former writers by the lists above, counted where the node had no list itself."""
     signed: VerifiedMembers | None = None
 
     @property
     def node(self) -> NodeId:
-        """Whose list it is."""
+        """The node that the list belongs to."""
         return self.found.keyed.node
 
     @property
     def roles(self) -> dict[str, Role]:
-        """Who may do what from now on."""
+        """The role of each member in the new list."""
         return {user: max(ways.values()) for user, ways in self.ways.items()}
 
     @property
     def writers(self) -> set[tuple[str, bytes]]:
-        """Who may write there from now on, with which key."""
+        """The writers by the new list, and by lists above, each with the signing key."""
         roles = self.roles.items()
         mine = {(user, self.bundles[user].body.ed25519) for user, r in roles if r is Role.WRITER}
         return mine | set(self.above.items())
 
     @property
     def loses(self) -> bool:
-        """Tell whether somebody is to see it no more, or may write there no more."""
+        """Return whether anyone loses read or write access by the new list."""
         if self.before is None:
             return bool(self.heirs - self.writers)
         body, roles = self.before.body, self.roles
@@ -62,13 +63,16 @@ class ListRevision:
 
     @property
     def has_others_above(self) -> bool:
-        """Tell whether others may write there because of lists above than its list says."""
+        """Return whether the writers by lists above differ from those that the old list names."""
         named = self.before.body.above if self.before is not None else []
         return {(one.user, one.ed25519) for one in named} != set(self.above.items())
 
 
 def former_writers(revision: ListRevision, generation: int) -> list[FormerWriter]:
-    """Return who could write once; those who could until now could so until the key before."""
+    """Return the former writers, each with the last key generation that they could write under.
+
+    A writer who loses access now is entered with the generation before `generation`.
+    """
     before, former = revision.before, dict[tuple[str, bytes], int]()
     were, renewed = revision.heirs, generation > 1
     if before is not None:
@@ -83,7 +87,7 @@ def former_writers(revision: ListRevision, generation: int) -> list[FormerWriter
 
 
 def ways_by_groups(revision: ListRevision) -> list[MemberOrigin]:
-    """Return every way of whoever came by a group."""
+    """Return all ways of each member who has the share through a group."""
     return [
         MemberOrigin(user, way, role)
         for user, ways in revision.ways.items()
@@ -95,7 +99,7 @@ def ways_by_groups(revision: ListRevision) -> list[MemberOrigin]:
 def not_given(
     share: OwnShare | None, bundles: Mapping[str, VerifiedBundle], way: str, role: Role
 ) -> list[str]:
-    """Return those of some people who do not have a share in just that way, under those keys."""
+    """Return the users who lack this way, this role, or a key sealed to this bundle."""
     ways = share.ways if share else {}
     listed = share.members.body.members if share else []
     keys = {one.user: one.bundle for one in listed}
@@ -107,9 +111,9 @@ def not_given(
 
 
 def check_room(found: TreeNode, share: OwnShare | None, users: Iterable[str]) -> None:
-    """Raise `NotAllowedError` where too many would have a share if some people got it, too.
+    """Raise `NotAllowedError` if a share would have too many members with these users.
 
-    One commit could not hold the key sealed anew to all of them, and so nobody could be removed.
+    To remove a member, one commit must hold the new key sealed to all remaining members.
     """
     together = {*users, *(share.roles if share else ())}
     if len(together) > MAX_GROUP:
@@ -120,7 +124,7 @@ def check_room(found: TreeNode, share: OwnShare | None, users: Iterable[str]) ->
 
 
 def heirs_of(found: TreeNode, shares: list[OwnShare]) -> set[tuple[str, bytes]]:
-    """Return who may write to a node, or could once, because of the lists above it."""
+    """Return the present and former writers of a node by the lists above it."""
     heirs = set[tuple[str, bytes]]()
     for body in (share.members.body for share in shares if is_below(found, share.found)):
         heirs |= {(one.user, one.ed25519) for one in body.members if one.role is Role.WRITER}

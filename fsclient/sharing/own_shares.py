@@ -1,7 +1,7 @@
-"""What of one's own is shared with whom, as one has signed it; nothing of it can be withheld.
+"""The user's own shares: the member lists that the user signed, fetched from the server.
 
-The server names the lists. What this client has seen shared before and is not named now was
-removed or moved by somebody, which the folders prove, or is withheld.
+The client remembers the shares that it has seen. If the server omits one of them, the client looks
+for its node at the old path. A node that is still there proves that the server withholds the list.
 """
 
 from __future__ import annotations
@@ -25,31 +25,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OwnShare:
-    """Something of one's own that is shared."""
+    """A file or folder of the user that has a member list."""
 
     found: TreeNode
     members: VerifiedMembers
     left: list[str]
-    """Members who want it no more, as the server says."""
+    """Members who left the share, as the server states."""
 
     def shows(self, found: TreeNode) -> bool:
-        """Tell whether its members see some node because of it."""
+        """Return whether this share lets its members see a node."""
         return found.keyed.node == self.found.keyed.node or is_below(found, self.found)
 
     @property
     def ways(self) -> dict[str, dict[str, Role]]:
-        """How each member came, and as what, without those who have left."""
+        """For each member the role of each way; members who left are omitted."""
         return {user: self.members.ways(user) for user in self.roles}
 
     @property
     def roles(self) -> dict[str, Role]:
-        """Who may do what, without those who have left."""
+        """The role of each member; members who left are omitted."""
         listed = self.members.body.members
         return {one.user: one.role for one in listed if one.user not in self.left}
 
 
 def own_shares(tree: Tree) -> list[OwnShare]:
-    """Return everything of one's own that is shared, by its path; `RollbackError` if not all."""
+    """Return the user's own shares, sorted by path.
+
+    `RollbackError` if the server withholds one that this client has seen.
+    """
     expected, mark = tree.memory.shared(), tree.memory.mark()
     shares = []
     for own in _told(tree):
@@ -91,7 +94,7 @@ def _check_gone(tree: Tree, node: NodeId, parts: tuple[str, ...]) -> None:
 
 
 def folders_above(found: TreeNode) -> Iterator[TreeNode]:
-    """Give the folders a node lies in, the nearest first."""
+    """Yield the folders above a node, the nearest first."""
     above = found.above
     while above is not None:
         yield above
@@ -99,11 +102,11 @@ def folders_above(found: TreeNode) -> Iterator[TreeNode]:
 
 
 def is_below(found: TreeNode, top: TreeNode) -> bool:
-    """Tell whether a node lies in a folder, at whatever depth."""
+    """Return whether a node is below a folder, at any depth."""
     return any(above.keyed.node == top.keyed.node for above in folders_above(found))
 
 
 def of_node(found: TreeNode, shares: list[OwnShare]) -> OwnShare | None:
-    """Return the share of just that node, if it has one."""
+    """Return the share of this node itself, if it has one."""
     node = found.keyed.node
     return next((share for share in shares if share.found.keyed.node == node), None)

@@ -1,9 +1,10 @@
-"""Sharing what is one's own: member lists signed anew, new keys for what fewer people may see.
+"""Sharing the user's own nodes: sign member lists, and draw new keys when members lose access.
 
-A list is signed as a whole, so every change of it is a new version. Whoever loses something makes
-the node take a new key, and with it every node below that is shared on its own: its members may be
-others, who keep seeing it. What else lies below is left alone, and is due for a new key with its
-next change. The lists below name who may write because of a list above, and follow it.
+A list is signed as a whole, so every change makes a new version. When a member loses access, the
+node gets a new key generation. So does each node below that has a member list, because its members
+may be different people who keep access, and each folder on the path to it. All other nodes below
+are due for a new key with their next change. A list also names the writers by the lists above, so
+a change of a list changes the lists below it.
 """
 
 from __future__ import annotations
@@ -57,10 +58,10 @@ from fsproto.types import NO_HASH, NodeId
 
 
 class Sharing:
-    """Shares what is one's own."""
+    """The operations of an owner on the shares of the own tree."""
 
     def __init__(self, session: Session, ui: Ui) -> None:
-        """Take a session of the owner, and whom to tell what happens."""
+        """Use a session of the owner; `ui` shows warnings."""
         self._session = session
         self._tree = session.tree
         self._people = session.people
@@ -69,19 +70,19 @@ class Sharing:
     # --- looking
 
     def own(self) -> list[OwnShare]:
-        """Return everything of one's own that is shared, by its path."""
+        """Return the user's own shares, sorted by path."""
         return own_shares(self._tree)
 
     # --- changing
 
     def refresh(self) -> None:
-        """Seal anew to those who have replaced their keys, and strike out those who have left."""
+        """Seal to the new keys of members after a rotation, and remove members who left."""
         for share in self.own():
             if share.left or any(self._is_behind(one) for one in share.members.body.members):
                 self._revise(share.found, self.own(), share.ways)
 
     def _is_behind(self, member: Member) -> bool:
-        """Tell whether a member has replaced the keys that a node's key was sealed to."""
+        """Return whether a member has rotated the keys that a node's key was sealed to."""
         now = self._people.log.now(member.user)
         return (
             now is not None
@@ -90,10 +91,10 @@ class Sharing:
         )
 
     def give(self, found: TreeNode, user: str, role: Role) -> tuple[bool, Role, Role | None]:
-        """Share a node with somebody; whether anything changed, what they may do now, and might.
+        """Share a node with a user.
 
-        What they may do may be more than `role`, where they came by a group as well; None for
-        somebody with whom it was not shared before.
+        Return whether anything changed, the user's role now, and the role before (None for a user
+        who was not a member). The role now is higher than `role` where a group gives a higher one.
         """
         self._check(found, user)
         self.check_role(found, role)
@@ -107,10 +108,10 @@ class Sharing:
     def give_group(
         self, found: TreeNode, group: str, bundles: Mapping[str, VerifiedBundle], role: Role
     ) -> bool:
-        """Share a node with people who come by a group, all at once; False if it is just so.
+        """Share a node with members of a group in one change; False if nothing changes.
 
-        It is sealed to these bundles, which were looked up before, and to nobody else who comes
-        by the group. Raises what `People.use` does if one is no longer the person's.
+        The key is sealed to these bundles, which the caller has looked up, and to no other member
+        of the group. Raises what `KeyDirectory.use` does if a bundle is out of date.
         """
         shares = self.own()
         self._people.use(bundles.values())
@@ -134,7 +135,7 @@ class Sharing:
         return True
 
     def take(self, found: TreeNode, user: str) -> bool:
-        """Share a node with somebody no more; False if it was not shared with them."""
+        """Remove a user from a share; False if the user was not a member."""
         self._check(found, user)
         shares = self.own()
         share = of_node(found, shares)
@@ -145,7 +146,7 @@ class Sharing:
         return True
 
     def take_group(self, found: TreeNode, group: str, users: Collection[str]) -> None:
-        """Take away what some people have by a group; what they have in other ways stays."""
+        """Remove the access that some users have through a group; other ways remain."""
         shares = self.own()
         share = of_node(found, shares)
         if share is None:
@@ -158,9 +159,9 @@ class Sharing:
     def follow(
         self, found: TreeNode, to: TreeNode, name: str, changes: Committer, *, renew: bool
     ) -> None:
-        """Have the lists of what is shared follow a move: others may write there now.
+        """Update the member lists for a move, because the lists above name other writers there.
 
-        With `renew` what moves takes a new key, and what is shared below it as well.
+        With `renew`, shares below the moved node get new keys, and so do the folders on the path.
         """
         shares = self.own()
         moved = replace(found, above=to, path=to.path.child(name))
@@ -172,9 +173,9 @@ class Sharing:
         self._sign_all(changes, revisions)
 
     def end_all(self, found: TreeNode, changes: Committer) -> bool:
-        """Have what comes back be shared with nobody, whoever saw it when it was removed.
+        """Remove all members from the list of a restored node; False if it had no list.
 
-        It takes a new key by the same changes. False if it was not shared on its own.
+        The same changes must give the node a new key.
         """
         members = self._tree.authors.list_of(found.keyed.node)
         if members is None:
@@ -185,7 +186,7 @@ class Sharing:
         return True
 
     def check_role(self, found: TreeNode, role: Role) -> None:
-        """Raise `NotAllowedError` where nobody can be given a role."""
+        """Raise `NotAllowedError` for the writer role on a single file."""
         if role is Role.WRITER and not found.is_folder:
             raise NotAllowedError(
                 f"'{found.path}' is a file, and files alone can only be read by others.",
@@ -193,7 +194,7 @@ class Sharing:
             )
 
     def check_place(self, found: TreeNode) -> None:
-        """Raise `NotAllowedError` for what oneself cannot share."""
+        """Raise `NotAllowedError` for a node of another owner, and for the top of the tree."""
         if found.path.owner is not None:
             raise NotAllowedError(
                 f"'{found.path}' is {found.path.owner}'s; only its owner can share it."
@@ -233,10 +234,10 @@ class Sharing:
         *,
         known: Mapping[str, VerifiedBundle] | None = None,
     ) -> list[ListRevision]:
-        """Return the list of `top`, with new ways if they are given, and those below it.
+        """Return the revisions of the list of `top`, with `ways` if given, and of the lists below.
 
-        `moved` is `top` as it will be, where it is about to move. `known` are bundles of its
-        members that were verified and pinned just now.
+        `moved` is `top` at its new place, for a move. `known` are bundles of members that the
+        caller has just verified and pinned.
         """
         found = []
         mine, heirs = of_node(top, shares), heirs_of(top, shares)
@@ -266,14 +267,16 @@ class Sharing:
         for above in folders_above(found):
             for user, role in lists.get(above.keyed.node, {}).items():
                 if role is Role.WRITER:
-                    with suppress(KeyChangedError, NotFoundError):  # they write nowhere any more
+                    with suppress(
+                        KeyChangedError, NotFoundError
+                    ):  # without valid keys they cannot write
                         writers[user] = self._people.pinned(user).ed25519
         return writers
 
     def _usable(
         self, revision: ListRevision, known: Mapping[str, VerifiedBundle]
     ) -> dict[str, VerifiedBundle]:
-        """Return the keys of the members; who has no good ones any more is a member no more."""
+        """Return the members' keys; remove members without valid keys from the revision."""
 
         def refused(user: str, error: FsError) -> None:
             path = revision.found.path
@@ -287,7 +290,7 @@ class Sharing:
     def _renew_below(
         self, changes: Committer, top: TreeNode, revisions: list[ListRevision]
     ) -> None:
-        """Give new keys to what is shared below, and to all folders on the way down to it."""
+        """Give new keys to the shares below `top`, and to all folders on the path to them."""
         renewed = {top.keyed.node}
         for revision in revisions:
             way = [one for one in (*reversed(list(folders_above(revision.found))), revision.found)
@@ -302,7 +305,7 @@ class Sharing:
             changes.set_members(partial(self._sign, revision))
 
     def _sign(self, revision: ListRevision) -> NewMembers:
-        """Sign a node's next list, with the key that the node has or is about to take."""
+        """Sign the next list of a node, for its present key or the key that it is about to get."""
         before, identity = revision.before, self._session.identity
         keyed = self._tree.renewals.now(revision.found.keyed)
         members, sealed = [], []
@@ -350,7 +353,7 @@ class Sharing:
 
 
 def _relocated(found: TreeNode, moved: TreeNode) -> TreeNode:
-    """Return something that lies in what is about to move, or that itself, as it will be."""
+    """Return a node at its new place: the moved node itself, or a node below it."""
     if found.keyed.node == moved.keyed.node or found.above is None:
         return moved
     above = _relocated(found.above, moved)
