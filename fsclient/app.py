@@ -1,4 +1,4 @@
-"""What a command is given: the options, the person to talk to, and a session when it needs one."""
+"""The context of a command: options, output to the user, profile, and a session on demand."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GOES_ON = "The same command goes on where it stopped."
 
 @dataclass
 class Options:
-    """What can be said before or behind every command."""
+    """The options that every command accepts, before or after its name."""
 
     home: Path | None = None
     profile: str = "default"
@@ -47,7 +47,7 @@ class App:
     """One run of the program; the shell keeps one for all its commands."""
 
     def __init__(self, patience: Timeouts | None = None) -> None:
-        """Begin with the options' defaults, and the patience that people have."""
+        """Start with default options; `patience` None means the default timeouts."""
         self._patience = patience
         self._transfer: NoRetry | None = None
         self.options = Options()
@@ -59,7 +59,7 @@ class App:
 
     @property
     def ui(self) -> Ui:
-        """Return whom to talk to, as the options have it."""
+        """Return the output to the user, set up by the options."""
         return Ui(as_json=self.options.as_json, quiet=self.options.quiet, screen=self._screen)
 
     @property
@@ -75,13 +75,13 @@ class App:
         return Profile((self.options.home or default_home()).expanduser(), self.options.profile)
 
     def passphrase(self) -> Passphrase:
-        """Return where the passphrase of the identity comes from."""
+        """Return the source of the identity's passphrase."""
         from fsclient.session.passphrase import Passphrase
 
         return Passphrase(self.options.passphrase, none=self.options.no_passphrase)
 
     def keeper(self) -> SessionOpener:
-        """Return what opens sessions; it asks for the passphrase at most once."""
+        """Return the session opener; it asks for the passphrase at most once."""
         profile = self.profile
         if self._keeper is None:
             from fsclient.session.login import SessionOpener
@@ -95,12 +95,15 @@ class App:
         return self._keeper
 
     def keep_via(self) -> None:
-        """Keep what carries connections for the commands to come, if it was given."""
+        """Store the program of `--via` in the profile for later commands, if it was given."""
         if self.options.via is not None:
             self.profile.keep_via(self.options.via)
 
     def _code_source(self) -> CodeSource:
-        """Return where codes come from; the same as before, which knows what is used up."""
+        """Return the source of one-time passwords.
+
+        The same options give the same source, because it knows which codes are used.
+        """
         from fsclient.session.otp import CodeSource
 
         given = self.options.otp, self.options.otp_secret_file
@@ -110,23 +113,23 @@ class App:
 
     @property
     def patience(self) -> Timeouts:
-        """Return how long to wait for what."""
+        """Return the timeouts."""
         from fsclient.connection.retry import Timeouts
 
         return self._patience or Timeouts()
 
     def enter_shell(self) -> None:
-        """Keep one session and one profile for all commands from now on."""
+        """Use one session and one profile for all later commands."""
         self._shell = self.options
 
     @property
     def is_shell(self) -> bool:
-        """Tell whether commands come from the interactive session."""
+        """Return whether commands come from the interactive shell."""
         return self._shell is not None
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Session]:
-        """Give a session that is logged in; in the shell always the same one."""
+        """Yield a session that is logged in; the shell keeps its session between commands."""
         if self._shell is None:
             with contextlib.closing(self.keeper().open()) as session:
                 yield session
@@ -140,13 +143,13 @@ class App:
             yield self._kept
         except FsError:
             raise
-        except BaseException:  # Ctrl-C, say: a message may have been cut in the middle
+        except BaseException:  # for example Ctrl-C: a message may be incomplete
             self.drop_session()
             raise
 
     @contextlib.contextmanager
     def transfer(self, *, resume: bool = True) -> Iterator[Session]:
-        """Give a session that connects anew when it is lost, unless `resume` is false."""
+        """Yield a session that reconnects after a lost connection, unless `resume` is false."""
         with self.session() as session:
             from fsclient.connection.retry import NoRetry, Reconnecting
 
@@ -162,12 +165,12 @@ class App:
                 session.tree.persistence = NoRetry()
 
     def begin(self) -> None:
-        """Begin a command: nothing of it has been done yet."""
+        """Start a command: forget the transfer of the command before."""
         self._transfer = None
 
     @property
     def goes_on(self) -> bool:
-        """Tell whether the same command would go on where this one stopped."""
+        """Return whether the same command, given again, would resume the unfinished transfer."""
         return self._transfer is not None and self._transfer.unfinished
 
     def _has_ended(self) -> bool:
@@ -175,7 +178,7 @@ class App:
 
     @contextlib.contextmanager
     def session_at_hand(self) -> Iterator[Session]:
-        """Give the session that runs already; `LoginRefused` if there is none any more."""
+        """Yield the running session, without a new login; `LoginRefused` if it has ended."""
         if self._kept is not None and self._kept.connection.at_rest:
             yield self._kept
             return
@@ -183,7 +186,7 @@ class App:
             yield session
 
     def with_code(self, use: Callable[[str], T]) -> T:
-        """Do what takes a one-time password once more; `LoginRefused` if none is right."""
+        """Call `use` with one-time passwords until one is accepted; `LoginRefused` if none is."""
         source = self._code_source()
         for code in source.codes(self.ui):
             try:
@@ -199,15 +202,15 @@ class App:
             self._kept = None
 
     def forget_keeper(self) -> None:
-        """Open the identity anew the next time: it is another one now."""
+        """Drop the session opener after a change of the identity; the next use opens it again."""
         self._keeper = None
 
     def content_goes_to_stdout(self) -> None:
-        """Keep everything else away from stdout, JSON too, and no bar drawn through it."""
+        """Reserve stdout for content: write no JSON to it, and draw no bars."""
         self.options.as_json, self.options.quiet = False, True
 
     def complain(self, error: FsError) -> int:
-        """Tell what went wrong, as the options have it; return the exit status it stands for."""
+        """Show an error in the form that the options choose; return its exit status."""
         if self.options.debug:
             import traceback
 
@@ -215,13 +218,13 @@ class App:
         if self.goes_on and isinstance(error, Unreachable):
             error.hint = GOES_ON
         self.ui.complain(error)
-        with contextlib.suppress(FsError, OSError):  # stdout may be what went wrong
+        with contextlib.suppress(FsError, OSError):  # stdout itself may have failed
             self.ui.result_of(error=error.code, message=error.sentence, hint=error.hint)
         return error.exit_status
 
     @contextlib.contextmanager
     def line(self) -> Iterator[None]:
-        """Let one line of the shell have options of its own."""
+        """Restore the options after one line of the shell."""
         before = self.options
         self.options = replace(before)
         try:

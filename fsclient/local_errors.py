@@ -1,4 +1,4 @@
-"""What goes wrong on this machine rather than at the server, as errors with an exit status."""
+"""Errors of this machine, rather than of the server, with an exit status."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _CLASSES: dict[int | None, tuple[type[FsError], str]] = {
 }
 
 
-class local_errors:  # noqa: N801 - it is used as a function would be
+class local_errors:  # noqa: N801 - used like a function
     """Turn an `OSError` into a sentence about `what`: a local path, or a string that names it.
 
-    That the reader of a pipe has gone is no error of ours, and passes as it is.
+    A closed pipe (`BrokenPipeError`) passes unchanged, because it is no error of this program.
     """
 
-    # Not a generator: several of these are passed for every small file.
+    # Not a generator, for speed: several of these run for every small file.
     __slots__ = ("_what",)
 
     def __init__(self, what: object) -> None:

@@ -1,14 +1,15 @@
-"""What the client keeps on disk: who one is, where, and what one has seen; one folder a profile.
+"""The profiles on disk: account, keys, session and seen versions; one folder for each profile.
 
-    profiles/NAME/profile.json   user, address, host key, root of the tree (nothing secret); what
-                                 carries connections, where something does
+    profiles/NAME/profile.json   user, address, host key, root of the tree (nothing secret); the
+                                 program that carries connections, if one is set
     profiles/NAME/identity.key   the private keys, under a passphrase where one was set
     profiles/NAME/session        the ticket of the running session
-    profiles/NAME/transfers/     how far uploads have come (see `transfer.journal`)
+    profiles/NAME/transfers/     the progress of uploads (see `transfer.journal`)
     profiles/NAME/memory.db      versions seen, against rollback (see `trust.memory`)
     profiles/NAME/people.db      other people's keys (see `trust.store`)
 
-Files are 0600 in folders 0700; Windows keeps them to the user by the profile folder's own rights.
+Files have mode 0600 in folders of mode 0700. On Windows, the rights of the user's profile folder
+protect them.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from fsproto.values import Value
 
 
 class AccountFacts(Value, frozen=True):
-    """What a profile knows about account and server."""
+    """The account and server of a profile."""
 
     link: EnrollLink
     root: NodeId
 
 
 class PendingFiles(NamedTuple):
-    """Files of an enrolment that is not complete."""
+    """Files of an incomplete enrolment."""
 
     memory: Path
     people: Path
@@ -46,7 +47,7 @@ class Profile:
     """One profile's folder."""
 
     def __init__(self, home: Path, name: str) -> None:
-        """Take the client's home and the profile's name; touches nothing yet."""
+        """Use the client's folder `home`; nothing is read or written yet."""
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
             raise UsageError(f"'{name}' cannot name a profile; use letters, digits, '.', '-', '_'.")
         self.name = name
@@ -55,20 +56,20 @@ class Profile:
 
     @property
     def memory(self) -> Path:
-        """Where the versions seen are kept."""
+        """The database of seen versions."""
         return self.folder / "memory.db"
 
     @property
     def people(self) -> Path:
-        """Where other people's keys are kept."""
+        """The database of other people's keys."""
         return self.folder / "people.db"
 
     def exists(self) -> bool:
-        """Tell whether somebody was enrolled under this name."""
+        """Return whether this profile is enrolled."""
         return (self.folder / "profile.json").exists()
 
     def facts(self) -> AccountFacts:
-        """Return account and server; `NotFoundError` where nobody has enrolled yet."""
+        """Return account and server; `NotFoundError` if the profile is not enrolled."""
         try:
             raw = json.loads(self._read("profile.json"))
             address = Address(raw["host"], raw["port"])
@@ -86,14 +87,14 @@ class Profile:
             ) from None
 
     def expect(self, link: EnrollLink) -> None:
-        """Expect the server there, with that host key, from now on."""
+        """Store a new address and host key of the server."""
         raw = json.loads(self._read("profile.json"))
         host, port = link.address.host, link.address.port
         raw |= {"host": host, "port": port, "host_key": link.host_key}
         write_private(self.folder / "profile.json", json.dumps(raw, indent=1).encode())
 
     def via(self) -> str | None:
-        """Return the program that carries connections to the server, if one is kept."""
+        """Return the program that carries connections to the server, if one is set."""
         try:
             kept = json.loads(self._read("profile.json"))["via"]
         except (NotFoundError, ValueError, KeyError, TypeError):
@@ -101,7 +102,7 @@ class Profile:
         return kept if isinstance(kept, str) else None
 
     def keep_via(self, command: str) -> None:
-        """Have a program carry connections to the server from now on; none if it is empty."""
+        """Store the program that carries connections to the server; an empty string removes it."""
         raw = json.loads(self._read("profile.json")) | {"via": command}
         if not command:
             del raw["via"]
@@ -112,18 +113,18 @@ class Profile:
         return self._read("identity.key")
 
     def next_keyfile(self) -> bytes | None:
-        """Return the sealed identity that was to replace it, if it is not known whether it has."""
+        """Return the sealed identity of an unfinished key rotation, if there is one."""
         try:
             return self._read("identity.next")
         except NotFoundError:
             return None
 
     def keep_next_keyfile(self, keyfile: bytes) -> None:
-        """Keep keys that are about to replace those there are."""
+        """Store the keys that are about to replace the present ones."""
         write_private(self.folder / "identity.next", keyfile)
 
     def settle_keyfile(self, *, took_next: bool) -> None:
-        """Keep the one of the two that the server has."""
+        """Keep the identity that the server has, and remove the other one."""
         following = self.folder / "identity.next"
         with local_errors(following):
             if took_next:
@@ -139,24 +140,24 @@ class Profile:
             return None
 
     def session_ends_ms(self) -> int | None:
-        """Return when the session ends, as the server said at its beginning."""
+        """Return the end of the session as stated at login, in milliseconds since 1970."""
         try:
             return int(self._read("session").decode("ascii").split()[1])
         except (NotFoundError, ValueError, IndexError):
             return None
 
     def keep_ticket(self, ticket: bytes, expires_ms: int) -> None:
-        """Keep a session for the commands to come."""
+        """Store a session for later commands."""
         write_private(self.folder / "session", f"{ticket.hex()} {expires_ms}\n".encode())
 
     def drop_ticket(self) -> None:
-        """Forget the session."""
+        """Remove the stored session."""
         (self.folder / "session").unlink(missing_ok=True)
 
-    # --- enrolling: the keys are on disk before the server hears of them
+    # --- enrolment: the keys are on disk before the server receives them
 
     def pending_keyfile(self, link: EnrollLink) -> bytes | None:
-        """Return the keys of an enrolment by the same link that was interrupted."""
+        """Return the keys of an interrupted enrolment with the same link."""
         try:
             if (self._pending / "link").read_text() == str(link):
                 return (self._pending / "identity.key").read_bytes()
@@ -166,11 +167,11 @@ class Profile:
 
     @property
     def pending(self) -> PendingFiles:
-        """Where things are kept until the enrolment is complete."""
+        """The files of the enrolment until it is complete."""
         return PendingFiles(self._pending / "memory.db", self._pending / "people.db")
 
     def begin(self, link: EnrollLink, keyfile: bytes) -> None:
-        """Put the new keys on disk; `ExistsError` where somebody has enrolled already."""
+        """Write the new keys to disk; `ExistsError` if the profile is in use already."""
         self.check_free()
         with local_errors(self._pending):
             make_private_folder(self._pending)
@@ -178,7 +179,7 @@ class Profile:
         write_private(self._pending / "identity.key", keyfile)
 
     def check_free(self) -> None:
-        """Raise `ExistsError` where somebody has enrolled already."""
+        """Raise `ExistsError` if the profile is in use already."""
         if self.exists():
             user = self.facts().link.user
             raise ExistsError(
@@ -187,25 +188,25 @@ class Profile:
             )
 
     def complete(self, facts: AccountFacts) -> None:
-        """Make the profile real, once the server has taken the keys."""
+        """Turn the pending files into the profile, after the server has accepted the keys."""
         write_private(self._pending / "profile.json", _written(facts))
         with local_errors(self.folder):
             (self._pending / "link").unlink()
             self._pending.replace(self.folder)
 
     def abandon(self) -> None:
-        """Forget keys that the server has refused."""
+        """Remove keys that the server has refused."""
         import shutil
 
         shutil.rmtree(self._pending, ignore_errors=True)
 
-    # --- keys that come from elsewhere
+    # --- keys from another machine or a recovery
 
     @contextlib.contextmanager
     def arriving(self, facts: AccountFacts, keyfile: bytes) -> Iterator[Path]:
-        """Give a folder that becomes this profile at the end of the block, or disappears.
+        """Yield a folder that becomes this profile at the end of the block; a failure removes it.
 
-        `ExistsError` where somebody has enrolled already.
+        `ExistsError` if the profile is in use already.
         """
         import shutil
         import tempfile
@@ -244,14 +245,14 @@ def _written(facts: AccountFacts) -> bytes:
 
 
 def default_home() -> Path:
-    """Return where the client's home is when nothing says otherwise."""
+    """Return the default folder for the client's files."""
     import platformdirs
 
     return Path(platformdirs.user_config_dir("fsclient", appauthor=False, roaming=True))
 
 
 def make_private_folder(path: Path) -> None:
-    """Make a folder, and those above it that are missing, that nobody else can look into."""
+    """Create a folder that only the user can open, and the missing folders above it."""
     for folder in reversed([path, *path.parents]):
         if not folder.exists():
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -259,7 +260,7 @@ def make_private_folder(path: Path) -> None:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file (0600) that is whole or not there."""
+    """Write a file of mode 0600 atomically."""
     import tempfile
 
     with local_errors(path):

@@ -1,9 +1,8 @@
-"""What a person sees and is asked.
+"""Output to the user, and questions.
 
-Results go to stdout; everything said beside them (progress, questions, warnings, errors) goes to
-stderr, so that a pipe gets the result alone. Errors are one sentence, and a line of what to do.
-Whatever came from somewhere else passes `for_terminal`. With `--json` stdout holds JSON and
-nothing else; with `--quiet` only results, questions and errors are left.
+Results go to stdout. Progress, questions, warnings and errors go to stderr, so that a pipe gets
+only the result. An error is one sentence and a hint. `for_terminal` makes foreign text safe to
+print. With `--json`, stdout holds only JSON; with `--quiet`, messages and progress are left out.
 """
 
 from __future__ import annotations
@@ -28,44 +27,43 @@ class NotConfirmedError(FsError):
 
 
 STDOUT = "Standard output"
-"""What errors call it."""
+"""The name of stdout in errors."""
 
 _NAME = "fsclient: "
 _INDENT = " " * len(_NAME)
 _NARROWEST = 40
-"""Columns; in a terminal that has fewer, lines are left as they are."""
+"""Columns. In a narrower terminal, lines are not wrapped."""
 _UNIT = 1000.0
 _ROUNDS_UP = 999.95
-"""From here on a size would be written as 1000.0 of its unit."""
+"""From this value on, rounding would write a size as 1000.0 of its unit."""
 _MINUTE_S = 60
 _WORTH_TELLING_S = 1.0
 
 
 class LiveDisplay(Protocol):
-    """What is drawn again and again, below everything else that is said."""
+    """A display that is redrawn below all other messages, such as progress bars."""
 
     def say(self, text: str) -> None:
-        """Have a text stand above it."""
+        """Write a text above the display."""
 
     def hide(self) -> None:
-        """Take it away, for now."""
+        """Erase the display until it is drawn again."""
 
 
 class Screen:
-    """The terminal that stderr may be; all that is said in one program goes through one of these.
+    """Stderr, with or without a terminal; one program writes all its messages through one screen.
 
-    Whoever draws holds `lock` and puts itself into `shown`.
+    A live display holds `lock` while it draws, and sets `shown` to itself.
     """
 
     def __init__(self) -> None:
-        """Begin with nothing drawn."""
         self.lock = RLock()
         self.shown: LiveDisplay | None = None
         self.erased = False
-        """Whether the last thing that happened here is that what was drawn was taken away."""
+        """Whether the display was just erased, and no message was written since."""
 
     def say(self, text: str) -> None:
-        """Write whole lines to stderr; nobody is left to be told where that is impossible."""
+        """Write whole lines to stderr; ignore failures, because no other output is left."""
         with self.lock, contextlib.suppress(OSError, ValueError):
             if self.shown is not None:
                 self.shown.say(text)
@@ -75,7 +73,7 @@ class Screen:
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
-        """Have nothing drawn as long as somebody is asked something."""
+        """Hide the live display during a question."""
         with self.lock:
             if self.shown is not None:
                 self.shown.hide()
@@ -84,20 +82,20 @@ class Screen:
 
 
 class Ui:
-    """One program's way of talking to the person in front of it."""
+    """Results, messages and questions of one program."""
 
     def __init__(
         self, *, as_json: bool = False, quiet: bool = False, screen: Screen | None = None
     ) -> None:
-        """Take the two switches that change what is said, and where bars are drawn."""
+        """Use `--json` and `--quiet` as given; `screen` is shared with live displays."""
         self.as_json = as_json
         self.quiet = quiet
         self.screen = screen or Screen()
 
-    # --- telling
+    # --- messages
 
     def result(self, data: object, text: str | Sequence[str]) -> None:
-        """Give a result: `data` as JSON, or `text` for people, each string a line."""
+        """Write a result: `data` as JSON, or `text` for people, each string a line."""
         if self.as_json:
             write_out(json.dumps(data, ensure_ascii=False) + "\n")
         else:
@@ -105,21 +103,21 @@ class Ui:
             write_out("".join(for_terminal(line) + "\n" for line in lines))
 
     def result_of(self, **data: object) -> None:
-        """Give a result that only programs need; people were told by `say`."""
+        """Write a result only with `--json`; `say` has informed people."""
         if self.as_json:
             self.result(data, "")
 
     def say(self, sentence: str) -> None:
-        """Tell what was done; nothing that a program would need."""
+        """Write a message for people only: nothing with `--quiet` or `--json`."""
         if not self.quiet and not self.as_json:
             self._tell("", sentence)
 
     def warn(self, sentence: str) -> None:
-        """Tell something that the person should not overlook."""
+        """Write a warning."""
         self._tell(_NAME, sentence)
 
     def show(self, sentence: str) -> None:
-        """Tell what the person must see to go on, whatever the options; it is no result."""
+        """Write what the user needs for the next step, with any options; it is not a result."""
         self._tell("", sentence)
 
     def draw(self, lines: list[str]) -> None:
@@ -128,24 +126,24 @@ class Ui:
         with contextlib.suppress(UnicodeEncodeError, OSError, ValueError):
             "".join(lines).encode(encoding)
             if len(lines[0]) <= os.get_terminal_size(sys.stderr.fileno()).columns:
-                # White on black, both said outright: the same on a dark and a light background.
+                # White on black, both set: the code looks the same on dark and light backgrounds.
                 said = (f"\x1b[38;5;231;48;5;16m{line}\x1b[0m\n" for line in lines)
                 self.screen.say("".join(said))
 
     def complain(self, error: FsError) -> None:
-        """Tell an error and what can be done about it."""
+        """Write an error and its hint."""
         self.warn(error.sentence)
         if error.hint:
             self._tell(_INDENT, error.hint)
 
     def announce_typing(self) -> None:
-        """Tell that standard input is read, where it is a person who types."""
+        """Say that standard input is read, if it is a terminal."""
         if is_terminal(sys.stdin):
             end = "Ctrl-Z and Return" if os.name == "nt" else "Ctrl-D"
             self.say(f"Reading what is typed; {end} at the beginning of a line ends it.")
 
     def end_line(self) -> None:
-        """Go to a new line where a terminal has shown `^C`; it went with bars, if there were."""
+        """Start a new line after a terminal has shown `^C`, unless a display was just erased."""
         if is_terminal(sys.stderr) and not self.screen.erased:
             self._tell("", "")
 
@@ -157,7 +155,7 @@ class Ui:
     def progress_kind(self, wished: str) -> str:
         """Return how to show progress: `bar`, `plain`, `json`, or `none`.
 
-        `wished` is one of these or `auto`; there are bars only on a terminal that obeys.
+        `wished` is one of these or `auto`. Bars need a terminal that is not `dumb` or `unknown`.
         """
         if self.quiet:
             return "none"
@@ -169,18 +167,18 @@ class Ui:
         return "none" if wished == "bar" and (dumb or not is_terminal(sys.stderr)) else wished
 
     def say_progress(self, line: str) -> None:
-        """Write a line that tells of progress, whole."""
+        """Write a line about progress, without wrapping."""
         self.screen.say(for_terminal(line) + "\n")
 
-    # --- asking
+    # --- questions
 
     def can_ask(self) -> bool:
-        """Tell whether there is a person to ask."""
+        """Return whether there is a terminal for questions."""
         with _terminal() as terminal:
             return terminal is not None
 
     def ask(self, question: str) -> str:
-        """Ask for something that may be seen while it is typed; `Interrupted` at its end."""
+        """Ask for input that may be visible; `Interrupted` at the end of input."""
         with self.screen.aside(), _terminal() as terminal:
             _prompt(question)
             line = (terminal or sys.stdin).readline()
@@ -191,7 +189,7 @@ class Ui:
     def confirm(self, question: str, *, yes: bool) -> None:
         """Ask before something is done, unless the answer was given with `--yes`.
 
-        `UsageError` where there is nobody to ask; `NotConfirmedError` for anything but a yes.
+        `UsageError` if there is no terminal; `NotConfirmedError` for any answer except yes.
         """
         if yes:
             return
@@ -204,7 +202,7 @@ class Ui:
             raise NotConfirmedError
 
     def ask_secret(self, question: str) -> str:
-        """Ask for something that must not be seen; `Interrupted` at the end of input."""
+        """Ask for input that must stay hidden; `Interrupted` at the end of input."""
         import getpass
 
         try:
@@ -215,26 +213,26 @@ class Ui:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Tell whether a stream is a terminal."""
+    """Return whether a stream is a terminal."""
     try:
         return stream is not None and stream.isatty()
-    except ValueError:  # it was closed
+    except ValueError:  # the stream is closed
         return False
 
 
 def in_foreground() -> bool:
-    """Tell whether the terminal is this program's, and not one's that it runs in the back of."""
+    """Return whether this program runs in the foreground of its terminal."""
     owner, own = getattr(os, "tcgetpgrp", None), getattr(os, "getpgrp", None)
     if owner is None or own is None:
         return True
     try:
         return bool(owner(sys.stderr.fileno()) == own())
-    except (OSError, ValueError):  # a terminal, but not the one that it was started from
+    except (OSError, ValueError):  # not the controlling terminal of this program
         return True
 
 
 def write(stream: TextIO | None, text: str) -> None:
-    """Write what the stream's encoding can hold; the rest is written as escapes."""
+    """Write text; replace characters that the stream's encoding lacks with escapes."""
     if stream is None:
         return
     encoding = stream.encoding or "utf-8"
@@ -265,7 +263,7 @@ def binary_stdin() -> BinaryIO:
 
 
 def _fitted(line: str) -> str:
-    """Return a line broken between words where the terminal would break it anywhere."""
+    """Return a line wrapped between words to the width of the terminal."""
     columns = 0
     if is_terminal(sys.stderr):
         with contextlib.suppress(OSError, ValueError):
@@ -294,7 +292,7 @@ def _closed(which: str) -> UsageError:
 
 @contextlib.contextmanager
 def _terminal() -> Iterator[TextIO | None]:
-    """Give the terminal to read answers from, even if stdin is a file or a pipe."""
+    """Yield the terminal for answers, even if stdin is a file or a pipe; None without one."""
     if is_terminal(sys.stdin):
         yield sys.stdin
         return
@@ -310,7 +308,7 @@ def _terminal() -> Iterator[TextIO | None]:
 
 
 def _prompt(question: str) -> None:
-    """Show a question where the person sees it, even if stderr goes to a file."""
+    """Show a question on the terminal, even if stderr goes to a file."""
     if not is_terminal(sys.stderr):
         with (
             contextlib.suppress(OSError),
@@ -322,7 +320,7 @@ def _prompt(question: str) -> None:
 
 
 def size_text(size: float) -> str:
-    """Return a size as people read it: `0 B`, `4.1 kB`, `50.0 MB`."""
+    """Return a size for people: `0 B`, `4.1 kB`, `50.0 MB`."""
     if size < _UNIT:
         return f"{int(size)} B"
     units = ["TB", "GB", "MB", "kB"]
@@ -332,7 +330,7 @@ def size_text(size: float) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """Return a time span as people read it: `5 s`, `1:05 min`, `2:03 h`."""
+    """Return a time span for people: `5 s`, `1:05 min`, `2:03 h`."""
     whole = round(seconds)
     if whole < _MINUTE_S:
         return f"{whole} s"
@@ -343,14 +341,14 @@ def duration_text(seconds: float) -> str:
 
 
 def took_text(size: float, seconds: float) -> str:
-    """Return `in 2.1 s (58.2 MB/s)`, or nothing for a time that says nothing of the rate."""
+    """Return `in 2.1 s (58.2 MB/s)`, or an empty string for a time too short to give a rate."""
     if seconds < _WORTH_TELLING_S:
         return ""
     return f"in {seconds:.1f} s ({size_text(size / seconds)}/s)"
 
 
 def time_text(time_ms: float) -> str:
-    """Return a time of day as people read it, in their own time zone."""
+    """Return a date and time for people, in the local time zone."""
     import time
 
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(time_ms / 1000))

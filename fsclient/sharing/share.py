@@ -58,7 +58,7 @@ from fsproto.types import NO_HASH, NodeId
 
 
 class Sharing:
-    """The operations of an owner on the shares of the own tree."""
+    """The operations of an owner on the shares in the owner's tree."""
 
     def __init__(self, session: Session, ui: Ui) -> None:
         """Use a session of the owner; `ui` shows warnings."""
