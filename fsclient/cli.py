@@ -1,7 +1,7 @@
 """The command line: options, the list of commands, and exit statuses.
 
-Each command lives in a module of its own under `fsclient.commands` and is imported when it is
-used: the program must start as fast as a small tool feels.
+Each command has its own module in `fsclient.commands`, which is imported only when the command is
+used, so that the program starts fast.
 """
 
 from __future__ import annotations
@@ -62,21 +62,21 @@ _ELSEWHERE = {
     "log": "history", "versions": "history", "undelete": "restore", "undo": "restore",
     "drops": "inbox", "accept": "inbox",
 }  # fmt: skip
-"""What other programs call our commands, to suggest the right one."""
+"""Names of commands in other programs, for suggestions."""
 
 _COLLECT_AFTER = 10_000
-"""Objects more than before, until those are looked for that refer to each other alone."""
+"""New objects before the garbage collector searches for reference cycles."""
 _ALIKE = 0.7
-"""How alike a word and a command must be for that to be what was meant: `clear` is not `leave`."""
+"""The least similarity of a word and a suggested command; `clear` must not suggest `leave`."""
 _READER_GONE = 128 + 13
-"""Exit status of a program that SIGPIPE ends."""
+"""The exit status of a program that SIGPIPE ended."""
 
 
 class Commands(click.Group):
-    """The group of all commands, each imported only when it is used."""
+    """The group of commands, each imported when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands in the order people meet them."""
+        """Return the commands in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -91,7 +91,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; `UsageError` with the nearest one if there is none of that name."""
+        """Find the command; for an unknown name, raise `UsageError` with the nearest command."""
         name = args[0]
         if name in COMMANDS or name.startswith("-"):
             return super().resolve_command(ctx, args)
@@ -124,7 +124,7 @@ def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
 
 def _option(name: str, *declarations: str, **more: Any) -> click.Option:  # noqa: ANN401
     return click.Option(
-        # Eager: how to tell what is wrong with the others must be known by then.
+        # Eager: errors in other options need to know the form of output.
         [*declarations, f"_{name}"],
         expose_value=False,
         is_eager=True,
@@ -134,7 +134,7 @@ def _option(name: str, *declarations: str, **more: Any) -> click.Option:  # noqa
 
 
 def _common(*, top: bool) -> list[click.Option]:
-    """Return the options that every command takes, before or behind its name."""
+    """Return the options that every command accepts, before or after its name."""
     file = click.Path(path_type=Path)
     return [
         _option("home", "--home", type=file, hidden=not top, metavar="DIR",
@@ -199,49 +199,48 @@ cli = click.version_option(__version__, prog_name="fsclient", message="%(prog)s 
 
 
 def main() -> None:
-    """Run one command and leave with its exit status."""
-    if "_FSCLIENT_COMPLETE" in os.environ:  # a shell asks what could come next
+    """Run one command and end the process with its exit status."""
+    if "_FSCLIENT_COMPLETE" in os.environ:  # a shell requests completions
         _complete()
     app = App()
-    # Read here and taken away: programs that are started from here need not have them.
+    # Removed from the environment, so that child processes do not receive the secrets.
     app.options.passphrase = os.environ.pop("FSCLIENT_PASSPHRASE", None)
     app.options.export_passphrase = os.environ.pop("FSCLIENT_EXPORT_PASSPHRASE", None)
     app.options.recovery_phrase = os.environ.pop("FSCLIENT_RECOVERY_PHRASE", None)
     _end_cleanly_when_told()
     _leave_no_core()
-    # Next to nothing here refers to itself, and a command ends soon: looking for it costs more.
+    # A command is short and makes few reference cycles: frequent collection would cost more.
     gc.set_threshold(_COLLECT_AFTER)
     try:
         status = run(app, sys.argv[1:])
-    except KeyboardInterrupt:  # in the midst of telling of the first one
+    except KeyboardInterrupt:  # a second Ctrl-C while the first one is reported
         status = Interrupted.exit_status
     _leave(status)
 
 
 def _leave(status: int) -> NoReturn:
-    """End here and now: nothing is left to be tidied up.
+    """End the process at once, without the interpreter's cleanup.
 
-    The interpreter would take itself apart first, which a small command would have to wait for, and
-    a second Ctrl-C could disturb.
+    That cleanup would delay a small command, and a second Ctrl-C could interrupt it.
     """
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
                 stream.flush()
-        except (OSError, ValueError):  # what it still held cannot be written
+        except (OSError, ValueError):  # the buffered output cannot be written
             status = status or FsError.exit_status
     os._exit(status)
 
 
 def _complete() -> None:
-    """Answer a shell; where a line makes no sense there is nothing that could come next."""
+    """Answer a shell's request for completions; an invalid line has none."""
     with contextlib.suppress(FsError, click.ClickException):
         cli.main(prog_name="fsclient", obj=App())
     raise SystemExit
 
 
 def _leave_no_core() -> None:
-    """Keep keys out of a core file, where the system has them."""
+    """Disable core files, which could contain keys, where the system has them."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -250,7 +249,7 @@ def _leave_no_core() -> None:
 
 @contextlib.contextmanager
 def _ending_at_once() -> Iterator[None]:
-    """Let Ctrl-C end the program where it stands: what it interrupts was interrupted already."""
+    """Let another Ctrl-C end the program at once: the command is interrupted already."""
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         yield
@@ -259,7 +258,7 @@ def _ending_at_once() -> Iterator[None]:
 
 
 def _end_cleanly_when_told() -> None:
-    """Let a signal that ends the program leave nothing half-done behind, as Ctrl-C does."""
+    """Turn SIGTERM and SIGHUP into an exception, so that cleanup runs as after Ctrl-C."""
 
     def end(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
@@ -271,7 +270,7 @@ def _end_cleanly_when_told() -> None:
 
 
 def run(app: App, arguments: list[str]) -> int:
-    """Run one command; return its exit status, having told what went wrong."""
+    """Run one command and show its error, if any; return its exit status."""
     app.begin()
     try:
         _invoke(app, arguments)
@@ -298,7 +297,7 @@ def run(app: App, arguments: list[str]) -> int:
         return app.complain(error)
     except MemoryError:
         return app.complain(FsError("There is not enough memory."))
-    except Exception as error:  # noqa: BLE001 - a person gets a sentence, and --debug the rest
+    except Exception as error:  # noqa: BLE001 - users see a sentence, --debug the traceback
         return app.complain(_unexpected(error))
     return 0
 
@@ -307,14 +306,14 @@ def _invoke(app: App, arguments: list[str]) -> None:
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:], "--help"]
     if "--json" in arguments[: arguments.index("--") if "--" in arguments else None]:
-        app.options.as_json = True  # what is wrong with the line itself is told as JSON, too
-    # Not through `main`, which would end the program by itself where a pipe was closed.
+        app.options.as_json = True  # errors in the command line are JSON, too
+    # Not `cli.main`, which would end the program itself after a closed pipe.
     with cli.make_context("fsclient", list(arguments), obj=app) as context:
         cli.invoke(context)
 
 
 def _misused(error: click.ClickException) -> UsageError:
-    """Return what click says of a line that it does not understand, in our words' shape."""
+    """Return click's error about a command line as one of this program's errors."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     sentence = error.format_message().strip()
     hint = None
@@ -341,5 +340,5 @@ def _unexpected(error: Exception) -> FsError:
 
 
 def _forget_stdout() -> None:
-    """Keep the interpreter from complaining about the closed pipe a second time."""
+    """Replace stdout, so that the interpreter reports the closed pipe no second time."""
     sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115

@@ -1,7 +1,7 @@
-"""What the server's programs do alike at the console: one way to start, and one way to end.
+"""Common console behaviour of the server's programs: options, errors and exit statuses.
 
-Whatever goes wrong ends as one sentence on stderr, with a hint where there is one, and as the
-exit status of its class (`fsproto.errors`). A traceback is shown under `--debug` only.
+An error becomes one sentence on stderr, with a hint if it has one, and the exit status of its class
+(`fsproto.errors`). Only `--debug` shows a traceback.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Console:
-    """One run of a program: how it is called, and how much it tells of what goes wrong."""
+    """One run of a program: its name, and whether it shows tracebacks."""
 
     def __init__(self, program: str) -> None:
         """Take the program's name."""
@@ -32,7 +32,7 @@ class Console:
         self.debug = False
 
     def complain(self, error: FsError) -> None:
-        """Tell what went wrong, and what can be done about it."""
+        """Write an error and its hint to stderr."""
         for detail in error.details:
             click.echo(for_terminal(detail), err=True)
         click.echo(f"{self.program}: {for_terminal(error.sentence)}", err=True)
@@ -80,7 +80,7 @@ def set_option(command: F) -> F:
 
 
 def debug_option(command: F) -> F:
-    """Add `--debug`, which the command itself need not know of."""
+    """Add `--debug`; the command itself does not receive it."""
     return click.option(
         "--debug",
         is_flag=True,
@@ -98,7 +98,7 @@ def _turn_on_debug(context: click.Context, _: click.Parameter, on: bool) -> None
 
 
 def _leave_no_core() -> None:
-    """Keep keys out of a core file, where the system has them."""
+    """Disable core files, which could contain keys, where the system has them."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -110,11 +110,11 @@ def run(command: click.Command, console: Console) -> NoReturn:
     _leave_no_core()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # What cannot be written in the terminal's encoding is written as an escape.
+            # Characters that the terminal's encoding lacks become escapes.
             stream.reconfigure(errors="backslashreplace")
     try:
         status = _run(command, console)
-        if isinstance(sys.stdout, io.TextIOWrapper):  # None where it was closed before we began
+        if isinstance(sys.stdout, io.TextIOWrapper):  # None if it was closed at the start
             sys.stdout.flush()
     except OSError as error:
         status = _unexpected(console, error)
@@ -143,7 +143,7 @@ def _run(command: click.Command, console: Console) -> int:
 
 
 def _misused(error: click.ClickException) -> UsageError:
-    """Return what click says of a line that it does not understand, in our words' shape."""
+    """Return click's error about a command line as one of this program's errors."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     sentence, hint = error.format_message().strip(), None
     if context is not None:
@@ -172,7 +172,7 @@ def _trace(console: Console) -> None:
 
 
 def _silence() -> None:
-    """Have what is still unwritten go nowhere, since it cannot go to stdout."""
+    """Discard unwritten output, because stdout has failed."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -1,1 +1,1 @@
-"""One file a verb."""
+"""The commands of the client, each in its own module."""

@@ -47,7 +47,7 @@ def _told(session: Session, path: RemotePath) -> tuple[dict[str, Any], list[str]
         data = [_removed_data(one) for one in gone]
         return {"path": str(path), "kind": "folder", "removed": data}, _removed_lines(gone)
     if there is not None:
-        session.tree.find(path)  # raises what is to be told of a file that was named as a folder
+        session.tree.find(path)  # raises the error for a file that was named as a folder
     facts: dict[str, Any] = {"path": str(path)}
     lines = []
     if there is not None:

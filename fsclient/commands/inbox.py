@@ -172,7 +172,7 @@ def _lines(found: list[PendingDrop]) -> list[str]:
 
 
 def how(note: DropNote) -> str:
-    """Return in words how whoever dropped something had logged in."""
+    """Return in words how the sender of a drop logged in."""
     from fsproto.names import for_terminal
 
     if not note.key:

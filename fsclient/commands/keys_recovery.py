@@ -1,4 +1,4 @@
-"""`fsclient keys backup` and `fsclient keys recover`: keys that outlive the machine they are on."""
+"""`fsclient keys backup` and `fsclient keys recover`: a backup of the keys at the server."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def recover(app: App, link: str, *, no_passphrase: bool) -> None:
 
 
 def _asked_secret(ui: Ui, given: str | None) -> bytes:
-    """Return the secret of the phrase that was given, or that is typed: a slip costs no try."""
+    """Return the secret of the recovery phrase; ask again after a typing error."""
     from fsclient.trust.bip39 import secret_of
     from fsproto.errors import UsageError
 
@@ -104,7 +104,7 @@ def _asked_secret(ui: Ui, given: str | None) -> bytes:
 
 
 def _table(words: list[str]) -> list[str]:
-    """Return the words in rows, each with its number."""
+    """Return the words in rows, with numbers."""
     cells = [f"{number:2} {word:10}" for number, word in enumerate(words, 1)]
     rows = range(0, len(cells), _COLUMNS)
     return ["".join(cells[at : at + _COLUMNS]).rstrip() for at in rows]

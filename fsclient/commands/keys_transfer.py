@@ -1,4 +1,4 @@
-"""`fsclient keys export` and `fsclient keys import`: the same person on another machine."""
+"""`fsclient keys export` and `fsclient keys import`: the same keys on another machine."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def import_(app: App, file: str, *, no_passphrase: bool) -> None:
 
 
 def _portable(app: App) -> Portable:
-    """Return what this profile has to take along."""
+    """Return the contents of this profile for the export."""
     from contextlib import closing
 
     from fsclient.trust.pins import PinStore
@@ -112,7 +112,7 @@ def _portable(app: App) -> Portable:
 
 
 def _seen(portable: Portable) -> list[Sighting]:
-    """Return which versions the other machine had seen; `IntegrityError` if that is malformed."""
+    """Return the versions that the other machine had seen; `IntegrityError` if malformed."""
     from fsclient.trust.seen import Sighting
     from fsproto.errors import IntegrityError
     from fsproto.keys.portable import PART_SEEN, unpack_seen
@@ -128,7 +128,7 @@ def _seen(portable: Portable) -> list[Sighting]:
 
 
 def _people(portable: Portable) -> KnownPeople | None:
-    """Return whose keys the other machine had known; `IntegrityError` if that is malformed."""
+    """Return the people's keys that the other machine had; `IntegrityError` if malformed."""
     from fsproto.errors import IntegrityError
     from fsproto.keys.portable import PART_PEOPLE, unpack_people
 
@@ -147,7 +147,7 @@ def _settle(
     seen: list[Sighting],
     people: KnownPeople | None,
 ) -> None:
-    """Make the profile, whole or not at all."""
+    """Create the profile; a failure leaves none."""
     from contextlib import closing
 
     from fsclient.trust.pins import PinStore
@@ -164,7 +164,7 @@ def _settle(
 
 
 def _new_passphrase(app: App) -> str:
-    """Return a passphrase for the file; `UsageError` where there is none."""
+    """Return a passphrase for the file; `UsageError` if none is given."""
     from fsproto.errors import UsageError
 
     ui, given = app.ui, app.options.export_passphrase
@@ -182,7 +182,7 @@ def _new_passphrase(app: App) -> str:
 
 
 def _given_passphrase(app: App) -> str:
-    """Return the passphrase that the file was sealed under, as far as the person knows."""
+    """Return the passphrase that the user gives for the sealed file."""
     from fsproto.errors import WrongPassphraseError
 
     if app.options.export_passphrase is not None:
@@ -196,7 +196,7 @@ def _given_passphrase(app: App) -> str:
 
 
 def _check_target(path: Path, *, force: bool) -> None:
-    """Raise `ExistsError` where something is that would have to be replaced, or cannot be."""
+    """Raise `UsageError` for a folder, and `ExistsError` for a file unless `force` is set."""
     import os
 
     from fsproto.errors import ExistsError, UsageError
@@ -213,7 +213,7 @@ def _check_target(path: Path, *, force: bool) -> None:
 
 
 def _write(path: Path, data: bytes, *, force: bool) -> None:
-    """Write a file (0600) that is whole or not there."""
+    """Write a file of mode 0600; leave no partial file after an error."""
     import os
 
     from fsclient.local_errors import local_errors
@@ -235,7 +235,7 @@ def _write(path: Path, data: bytes, *, force: bool) -> None:
 
 
 def _read(file: str) -> bytes:
-    """Return the bytes of an exported profile; of something far too long, only its beginning."""
+    """Return the bytes of an exported profile; read only the start of a file that is too long."""
     from fsclient.local_errors import local_errors
     from fsclient.ui import binary_stdin
     from fsproto.keys.export import MAX_EXPORT

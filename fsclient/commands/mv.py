@@ -55,7 +55,7 @@ def command(app: App, paths: tuple[str, ...], *, force: bool) -> None:
 
 
 def _target(tree: Tree, target: RemotePath, *, several: bool) -> tuple[TreeNode, str]:
-    """Return the folder to move into, and the new name there; the empty one to keep the old."""
+    """Return the target folder, and the new name there; an empty name keeps the old one."""
     from fsclient.tree.nodes import must_be_folder
 
     reached = tree.reach(target)[-1]

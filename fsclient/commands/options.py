@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Choices:
-    """What a person chose of the options below."""
+    """The values of the options below."""
 
     dry_run: bool
     verbose: bool
@@ -29,13 +29,13 @@ class Choices:
     exclude_from: tuple[Path, ...]
 
     def excludes(self) -> Excludes:
-        """Return the patterns; `FsError` for one that is none."""
+        """Return the patterns; `FsError` for an invalid pattern."""
         from fsclient.transfer.options import Excludes
 
         return Excludes(self.exclude, self.exclude_from)
 
     def actions(self, ui: Ui) -> Actions:
-        """Return what tells of the actions."""
+        """Return the reporter of actions."""
         from fsclient.transfer.report.actions import Actions
 
         return Actions(ui, dry_run=self.dry_run, verbose=self.verbose)
@@ -73,7 +73,7 @@ progress_option = click.option(
     help="How to show progress, on stderr: auto (bars on a terminal), bar, plain (lines of words), "
     "json (a line of JSON each) or none. With --json, auto is none and plain is json.",
 )
-"""A command takes it as `progress_wanted`, for `Progress`."""
+"""The option `--progress`; the command gets it as `progress_wanted`, for `Progress`."""
 
 
 def choosing(command: Callable[P, R]) -> Callable[P, R]:

@@ -76,7 +76,7 @@ def _show(app: App, made: NewSecret, uri: str) -> None:
 
 
 def _confirm(app: App, session: Session) -> None:
-    """Have the first code of the new secret used; that ends the old one."""
+    """Confirm the new secret with its first code, which ends the old secret."""
     from fsproto.errors import LoginRefused
     from fsproto.messages.account import ConfirmSecret
     from fsproto.messages.base import Done

@@ -128,7 +128,7 @@ def _share_with_group(
 
 
 def _by_another_way(share: OwnShare | None, user: str, group: str) -> int:
-    """Return what somebody may do who did not come by this group."""
+    """Return the role that a user has without this group; 0 if none."""
     ways = share.ways.get(user, {}) if share else {}
     return max((role for way, role in ways.items() if way != group), default=0)
 
@@ -143,7 +143,7 @@ def _as_json(one: Candidate, new: list[str]) -> dict[str, object]:
 
 
 def _show(app: App, group: str, everybody: list[Candidate], *, asks: bool) -> None:
-    """Tell who is in the group; even with --quiet, where they are asked about next."""
+    """Show the members of the group; also with --quiet if a question follows."""
     tell = app.ui.show if asks else app.ui.say
     width = max(len(one.user) for one in everybody)
     for line in [f"In @{group}:", *(f"  {one.user:{width}}  {one.note}" for one in everybody)]:

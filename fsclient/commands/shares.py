@@ -141,7 +141,7 @@ def _groups(member: dict[str, Any]) -> str:
 
 
 def _of_group(path: str, group: dict[str, Any]) -> list[str]:
-    """Return what is to be told of a group that has changed since it was shared with."""
+    """Return the lines about a group that has changed since the share was given."""
     from shlex import quote
 
     from fsclient.sharing.groups import listed

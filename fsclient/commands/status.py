@@ -56,7 +56,7 @@ def command(app: App) -> None:
 
 
 def _quota(status: Status) -> str:
-    """Return what is used of what is allowed; in powers of 1024, as it was agreed upon."""
+    """Return the used part of the quota, in powers of 1024, like the quota itself."""
     from fsproto.amounts import size_text
 
     words = []

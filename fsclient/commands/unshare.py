@@ -64,7 +64,10 @@ def command(app: App, path: str, user: str, *, now: bool, yes: bool) -> None:
 def _take_group(
     app: App, sharing: Sharing, found: TreeNode, group: str, *, yes: bool
 ) -> tuple[bool, list[str]]:
-    """Take a node from those who came by a group; whether there were any, and who lost it."""
+    """Remove a group from a share.
+
+    Return whether the group had members in the share, and the users who lost access.
+    """
     from fsclient.sharing.groups import leaving, listed
     from fsclient.sharing.own_shares import of_node
 

@@ -1,1 +1,1 @@
-"""The drop box from the person's side: what waits, and what becomes of it."""
+"""The user's drop box: list, accept and reject the drops in it."""

@@ -1,9 +1,9 @@
-"""Accepting drops: into `inbox/`, as files of one's own, under one's own signature.
+"""Accepting drops: move them into `inbox/` as the user's own files, under the user's signature.
 
-Order, so that whatever is interrupted costs nothing and makes nothing twice: the drop is verified,
-its file is committed with the drop's id in its metadata, that it was accepted is noted on this
-machine, and then the server is told to delete it. One that is shown again is known by the note, or,
-where that was not written any more, by the file in `inbox/`.
+The client verifies the drop, commits its file with the drop's id in the metadata, records on this
+machine that the drop was accepted, and then asks the server to delete it. In this order, an
+interruption loses no drop and makes no second file: the client recognises a drop that it has
+accepted by the record or, if the record is missing, by the file in `inbox/`.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ _MOST_NUMBERS = 10_000
 
 @dataclass(frozen=True)
 class AcceptedDrop:
-    """What became of a drop."""
+    """The result of accepting a drop."""
 
     name: str
-    """What it was called."""
+    """The name in the sender's note."""
     path: RemotePath | None
-    """Where it lies now; None: it was accepted before, and is only deleted."""
+    """The path of the new file; None for a drop that was accepted before and is only deleted."""
     size: int
 
 
@@ -52,14 +52,14 @@ class InboxAccept:
     """One `inbox accept` command."""
 
     def __init__(self, session: Session, progress: Progress, folder: Path) -> None:
-        """Take a session, whom to tell, and where content is kept while it is verified."""
+        """`folder` holds the sealed content during verification."""
         self._session = session
         self._progress = progress
         self._folder = folder
         self._known: set[DropId] | None = None
 
     def accept(self, one: PendingDrop) -> AcceptedDrop:
-        """Accept a drop; raises, and puts nothing, if it is not what it should be."""
+        """Accept a drop; raise an error and store no file if it cannot be verified."""
         note = one.opened.note
         if one.known or one.drop in self._accepted():
             self._done(one)
@@ -73,7 +73,7 @@ class InboxAccept:
         return AcceptedDrop(note.name, path, note.size)
 
     def _accepted(self) -> set[DropId]:
-        """Return the drops that files in `inbox/` say they were, in whatever folder of it."""
+        """Return the ids of drops that files in `inbox/`, at any depth, have in their metadata."""
         if self._known is None:
             tree, self._known = self._session.tree, set()
             found = tree.reach(FOLDER)[-1]
@@ -107,7 +107,7 @@ class InboxAccept:
                 except NotCommittedError as failed:
                     if not isinstance(failed.error, ConflictError):
                         raise failed.error from None
-                    plain.begin_again()  # somebody else has taken the name at this very moment
+                    plain.begin_again()  # another session has just used this name
                     continue
                 finally:
                     uploader.close()
@@ -115,7 +115,10 @@ class InboxAccept:
         raise ConflictError("Too many others change the inbox right now; try again.")
 
     def _into(self, names: list[str]) -> TreeNode:
-        """Return the folder in `inbox/` that a drop goes to; no file makes room for it."""
+        """Return the folder in `inbox/` for a drop, created if missing.
+
+        If a file has the name already, the folder gets a numbered one.
+        """
         folder = ensure_folder(self._session, FOLDER)
         for name in names:
             for candidate in numbered(name):
@@ -130,7 +133,7 @@ class InboxAccept:
     def _made(self, folder: TreeNode, name: str) -> TreeNode:
         changes = Committer(self._session.tree)
         changes.make_folder(folder.keyed, name, time.time_ns())
-        with suppress(ExistsError):  # somebody else has made it, or something else, just now
+        with suppress(ExistsError):  # another session has just used this name
             changes.commit()
         return self._session.tree.find(folder.path.child(name))
 
@@ -140,7 +143,7 @@ class InboxAccept:
 
 
 def numbered(name: str) -> Iterator[str]:
-    """Give a name, then the same with numbers in it: `a.pdf`, `a (2).pdf`, `a (3).pdf`."""
+    """Yield a name, then numbered names: `a.pdf`, `a (2).pdf`, `a (3).pdf`."""
     yield name
     stem, dot, ending = name.rpartition(".")
     if not stem:
@@ -156,7 +159,7 @@ def numbered(name: str) -> Iterator[str]:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Be the only command of a profile that accepts drops; `ConflictError` if another one does."""
+    """Hold the profile's lock on the inbox; `ConflictError` if another command accepts drops."""
     fd = lock(folder / "inbox.lock", make=True)
     if fd is None and os.name != "nt":
         raise ConflictError("Another command of this profile accepts drops just now.")

@@ -1,6 +1,7 @@
-"""A drop's content: kept as it comes, sealed, until all of it was verified; then read from there.
+"""The content of a drop: stored sealed in a temporary file, verified completely, then read.
 
-Nothing of it is put anywhere before. What lies on this disk meanwhile is what the server has.
+Until the verification is complete, no plaintext is stored: the local disk has only the sealed bytes
+that the server has, too.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ _FOLDER = "The folder for what comes from the drop box"
 
 @contextmanager
 def fetched(session: Session, drop: OpenedDrop, folder: Path) -> Iterator[VerifiedDrop]:
-    """Fetch a drop's content and give a reader of it, once all of it was verified.
+    """Fetch a drop's content, verify all of it, and yield a reader of it.
 
-    `IntegrityError` if it is not what its note says; `RemoteProtocolError` if what comes makes no
-    sense. `folder` is where it is kept meanwhile, without a name where the system allows it.
+    `IntegrityError` if the content does not match its note; `RemoteProtocolError` for an invalid
+    answer. `folder` holds the temporary file, which has no name where the system allows this.
     """
     with local_errors(_FOLDER):
         file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed below
@@ -42,7 +43,7 @@ def fetched(session: Session, drop: OpenedDrop, folder: Path) -> Iterator[Verifi
 
 
 class _Receiving:
-    """One drop while it comes."""
+    """The reception of one drop."""
 
     def __init__(self, drop: OpenedDrop, file: BinaryIO) -> None:
         self._drop = drop
@@ -53,7 +54,7 @@ class _Receiving:
         self._wrong: IntegrityError | None = None
 
     def all(self, session: Session) -> stream.StreamOpener:
-        """Receive all of it; return what opens it."""
+        """Receive and verify all segments; return the opener of the stream."""
         connection, content = session.connection, self._content
         request = connection.send(Download(NodeId(self._drop.drop), content.root, 0))
         leaves = []
@@ -78,7 +79,7 @@ class _Receiving:
         return self._opener
 
     def _take(self, index: int, segment: memoryview) -> None:
-        """Keep a segment, and see whether it opens; what is wrong is told when all has come."""
+        """Store a segment and try to open it; `all` raises the first error at the end."""
         with local_errors(_FOLDER):
             self._file.write(segment)
         if self._wrong is not None:
@@ -95,10 +96,10 @@ class _Receiving:
 
 
 class VerifiedDrop:
-    """The plaintext of a drop that was verified, to be put: a `Readable`."""
+    """The plaintext of a verified drop, as a `Readable` for an upload."""
 
     def __init__(self, drop: OpenedDrop, file: BinaryIO, opener: stream.StreamOpener) -> None:
-        """Take where its sealed content lies, all of it."""
+        """`file` holds the complete sealed content."""
         self._drop = drop
         self._file = file
         self._opener = opener
@@ -107,12 +108,12 @@ class VerifiedDrop:
         self.facts = LocalStat(drop.note.size, drop.note.mtime_ns, Mode.REGULAR)
 
     def begin_again(self) -> None:
-        """Read it from its beginning."""
+        """Return to the start of the content."""
         self._next, self._left = 0, memoryview(b"")
         self._file.seek(0)
 
     def read_into(self, room: memoryview) -> int:
-        """Fill `room` with what comes next; less only at the end."""
+        """Fill `room` with the next bytes; return their number, less only at the end."""
         done = 0
         while done < len(room) and (self._left or self._next < self._count):
             if not self._left:
@@ -124,7 +125,7 @@ class VerifiedDrop:
         return done
 
     def check_unchanged(self, size: int) -> None:
-        """Raise `IntegrityError` unless `size` bytes are all of it."""
+        """Raise `IntegrityError` unless the drop has `size` bytes."""
         if size != self._drop.note.size:
             raise IntegrityError("A drop was changed on this disk while it was put.")
 

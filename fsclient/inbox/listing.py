@@ -1,4 +1,4 @@
-"""What waits in the drop box: asked for, opened, and told apart from what cannot be believed."""
+"""The waiting drops: request them, open them, and separate out those that fail verification."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ from fsproto.names import for_terminal
 from fsproto.types import DropId, NodeId
 
 _SHOWN = 8
-"""Hexadecimal digits of a drop's id that are shown, and are enough to name it."""
+"""Hexadecimal digits of a drop's id that are shown and that identify it in a command."""
 
 
 @dataclass(frozen=True)
 class RefusedDrop:
-    """A drop that is not what it should be; nothing can be said of it but that."""
+    """A drop that failed verification; only its id and the error are known."""
 
     drop: DropId
     error: SecurityError
 
     @property
     def id(self) -> str:
-        """What it can be called, to be rejected."""
+        """The short id, which `inbox reject` accepts."""
         return self.drop.hex()[:_SHOWN]
 
 
 @dataclass(frozen=True)
 class PendingDrop:
-    """A drop that waits."""
+    """A waiting drop that opened."""
 
     opened: OpenedDrop
     known: bool
-    """It was accepted before on this machine: it is being shown again."""
+    """Whether the drop was accepted before on this machine, and the server lists it again."""
 
     @property
     def drop(self) -> DropId:
-        """Its id."""
+        """The drop's id."""
         return self.opened.drop
 
     @property
     def id(self) -> str:
-        """What it can be called, where its name is not enough."""
+        """The short id, for a drop whose name is ambiguous."""
         return self.drop.hex()[:_SHOWN]
 
     @property
     def name(self) -> str:
-        """What whoever uploaded it called it."""
+        """The name in the sender's note."""
         return self.opened.note.name
 
 
@@ -60,7 +60,7 @@ Waiting = PendingDrop | RefusedDrop
 
 
 def waiting(session: Session) -> list[Waiting]:
-    """Return what waits, the oldest first; each is looked at by itself."""
+    """Return the waiting drops, the oldest first; each is verified separately."""
     tree, found = session.tree, []
     mark = tree.memory.mark()
     connection = session.connection
@@ -80,7 +80,7 @@ def waiting(session: Session) -> list[Waiting]:
         try:
             opened = open_drop(sent, tree.identity)
         except SecurityError as error:
-            # Of one drop, whatever it is: the others can be believed all the same.
+            # The error concerns this drop only: the other drops may still be valid.
             refused = IntegrityError(error.sentence, hint=_hint(sent.drop, error))
             result.append(RefusedDrop(sent.drop, refused))
         else:
@@ -94,9 +94,9 @@ def _hint(drop: DropId, error: SecurityError) -> str:
 
 
 def chosen(found: Sequence[Waiting], names: Iterable[str]) -> list[Waiting]:
-    """Return those of what waits that are meant: by name, or by the id that is shown.
+    """Return the waiting drops that have one of these names or shown ids.
 
-    `NotFoundError` if there is nothing of one of the names; then none is chosen.
+    `NotFoundError` if any name matches no drop; then no drop is chosen.
     """
     picked: dict[DropId, Waiting] = {}
     for name in names:
@@ -115,7 +115,7 @@ def chosen(found: Sequence[Waiting], names: Iterable[str]) -> list[Waiting]:
 
 
 def remove(session: Session, drops: Sequence[DropId]) -> None:
-    """Have the server delete drops."""
+    """Delete drops at the server."""
     for start in range(0, len(drops), MAX_DROPS_NAMED):
         some = list(drops[start : start + MAX_DROPS_NAMED])
         session.connection.call(RemoveDrops(some), Done)

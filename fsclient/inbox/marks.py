@@ -1,4 +1,4 @@
-"""How it is shown that a file came through the drop box."""
+"""The mark of a file that came through the drop box."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fsproto.sealed.manifest import Metadata, dropped_of
 
 
 def dropped_data(metadata: Metadata) -> dict[str, Any] | None:
-    """Return what programs are told; None for a file that did not come that way."""
+    """Return the data for JSON output; None for a file that was not dropped."""
     dropped = dropped_of(metadata)
     if dropped is None:
         return None
@@ -23,7 +23,7 @@ def dropped_data(metadata: Metadata) -> dict[str, Any] | None:
 
 
 def mark(metadata: Metadata) -> str:
-    """Return what is written behind a name; nothing for a file that did not come that way."""
+    """Return the text after a name; empty for a file that was not dropped."""
     dropped = dropped_of(metadata)
     if dropped is None:
         return ""

@@ -1,4 +1,4 @@
-"""Moving within a tree: what may go where, and who is to see less of it from then on."""
+"""Moving within a tree: the allowed targets, and new keys when members lose access."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fsproto.errors import NotAllowedError
 
 
 def check_movable(found: TreeNode, folder: TreeNode) -> None:
-    """Raise `NotAllowedError` unless something can be moved into a folder."""
+    """Raise `NotAllowedError` unless a node can be moved into a folder."""
     if not found.path.parts:
         raise NotAllowedError("The top of your tree cannot be moved.")
     if found.path.owner != folder.path.owner:
@@ -34,9 +34,9 @@ def move(
     name: str,
     replaced: TreeNode | None,
 ) -> None:
-    """Move a file or folder; it takes the place of `replaced`, and a new key if fewer see it there.
+    """Move a file or folder, and replace `replaced`; give a new key if anyone loses access to it.
 
-    `check_movable` was asked before.
+    The caller must call `check_movable` first.
     """
     tree, above = session.tree, found.above
     if above is None:

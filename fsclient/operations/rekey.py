@@ -1,8 +1,8 @@
-"""New keys at once for everything in a folder, names included, rather than with its next change.
+"""Immediate re-keying of a folder, names included, without waiting for the next changes.
 
-Each folder's entries go under its newest key in commits of some hundreds, then the folder says that
-no name in it is under an older key. What an interruption leaves undone is still due, so the same
-command goes on there.
+The entries of each folder move to its newest key in commits of up to 200 entries. Then the folder
+records that no name in it is under an older key. After an interruption, the rest is still due, so
+the same command resumes there.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _AT_ONCE = 200
 
 
 def renew_everything(tree: Tree, top: TreeNode, tell: Callable[[int], None]) -> int:
-    """Give new keys to all below a folder that is due; return to how many.
+    """Give new keys to all nodes below a folder that are due; return their number.
 
-    `tell` is told after each commit how many there are so far.
+    `tell` is called after each commit with the number so far.
     """
     done = 0
     folders = [top]
@@ -49,13 +49,13 @@ def _is_due(folder: TreeNode, child: TreeNode) -> bool:
 
 
 def _settle(tree: Tree, folder: TreeNode) -> None:
-    """Have a folder say that all names in it are under its newest key."""
+    """Record in a folder that all names in it are under its newest key."""
     above = folder.above
     if above is None:
         return
     now = tree.look(above, [folder.metadata.name])[folder.metadata.name]
     if now is None or now.keyed.node != folder.keyed.node:
-        return  # somebody has moved or removed it meanwhile
+        return  # moved or removed concurrently
     settled = replace(now, keyed=replace(now.keyed, names_since=now.keyed.generation))
     changes = Committer(tree)
     changes.describe(above.keyed, settled, settled.metadata)

@@ -1,8 +1,8 @@
-"""Making an older version the newest, and bringing back what was removed.
+"""Restoring: make an older version the newest, or bring back a removed file or folder.
 
-Nothing is sent again and nothing is changed in the past: a new version is signed, on top of the
-newest one, around content that the server has kept. Its file key is the old one, which everybody
-who may read the new version could have learnt from the old one.
+The client uploads no content and changes no older version. It signs a new version, after the newest
+one, for content that the server still stores. The new version has the file key of the old one. This
+is safe, because every reader of the new version could have read that key in the old one.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from fsproto.sealed.manifest import Metadata, renamed
 
 @dataclass(frozen=True)
 class RestoreResult:
-    """What came of it."""
+    """The result of a restore."""
 
     path: RemotePath
     version: int | None
-    """The version whose content is the newest again; None for that of when it was removed."""
+    """The version whose content is restored; None for the last version before the removal."""
     was_removed: bool
     changed: bool = True
-    """False if the newest version was just like that."""
+    """False if the newest version is the same already."""
 
 
 class RestoreOperation:
     """One `restore` command."""
 
     def __init__(self, session: Session, ui: Ui) -> None:
-        """Take a session, and whom to tell what else happens."""
+        """`ui` shows warnings."""
         self._session = session
         self._tree = session.tree
         self._ui = ui
@@ -46,10 +46,10 @@ class RestoreOperation:
     def run(
         self, path: RemotePath, version: int | None, target: RemotePath | None, chosen: str
     ) -> RestoreResult:
-        """Restore a version of what is there, or what was removed from there.
+        """Restore a version of the file at a path, or a node that was removed from there.
 
-        `target` is the place where what was removed comes back (None: its own); `chosen` the id of
-        one of several of a name.
+        `target` is the new path of a removed node (None: the old path). `chosen` is the id of one
+        of several removed nodes of the same name.
         """
         folder, there = reached(self._tree, path)
         if there is None or target is not None or chosen:
@@ -131,17 +131,17 @@ class RestoreOperation:
         if was_shared:
             self._ui.warn(f"'{into.path.child(metadata.name)}' is shared with nobody any more.")
         if owns and found.is_folder:
-            sharing.refresh()  # whoever saw something in it has it no more either
+            sharing.refresh()  # removes members of shares in it: they lost access, too
 
     def _target(
         self, folder: TreeNode, path: RemotePath, target: RemotePath | None
     ) -> tuple[TreeNode, str]:
-        """Return the folder that something comes back to, and its name there."""
+        """Return the folder for a removed node, and its name there."""
         if target is None:
             return folder, path.name
         tree, place = self._tree, target
         if target.owner is None and len(target.parts) == 1 and not target.names_folder:
-            # Just another name.
+            # A bare name is a new name in the same folder.
             if (there := tree.look(folder, [target.name])[target.name]) is None:
                 return folder, target.name
             return (there, path.name) if there.is_folder else (folder, target.name)

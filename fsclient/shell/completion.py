@@ -1,4 +1,4 @@
-"""Completion in the shell: commands, then local paths, names in one's tree, or groups."""
+"""Completion in the shell: commands, local paths, remote paths, and groups."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Names = Callable[[str], list[str]]
 
 
 class PathCompleter(Completer):
-    """Completes the word before the cursor."""
+    """A completer of the word before the cursor."""
 
     def __init__(self, commands: list[str], remote: Names, groups: Callable[[], list[str]]) -> None:
-        """Take the commands, what lists a remote folder, and what groups were shared with."""
+        """`remote` lists a remote folder; `groups` returns the groups in the user's shares."""
         self._commands = commands
         self._remote = remote
         self._groups = groups
@@ -35,7 +35,7 @@ class PathCompleter(Completer):
         if not before:
             start = last.text.lower()
             return [name for name in self._commands if name.lower().startswith(start)]
-        # What comes first is the source; what comes later may be another one or the target.
+        # The first path is a source; a later one may be a source or the target.
         later = any(not word.startswith("-") for word in before[1:])
         match before[0].lower():
             case "put" | "send_file" | "sync":
@@ -52,14 +52,14 @@ class PathCompleter(Completer):
 
 def _paths(last: Word, names: Names) -> list[str]:
     folder, slash, start = last.text.rpartition("/")
-    if not slash and names is not local_names:  # what somebody shares: `alice:re…`
+    if not slash and names is not local_names:  # a share of another user: `alice:re…`
         folder, slash, start = last.text.rpartition(":")
     above = folder + slash
     return [quoted(above + name, last.quote) for name in names(above) if name.startswith(start)]
 
 
 def local_names(folder: str) -> list[str]:
-    """Return what a local folder holds, folders with a `/`; nothing if it cannot be known."""
+    """Return the names in a local folder, folders with a `/`; empty if it cannot be read."""
     try:
         entries = sorted(Path(folder or ".").expanduser().iterdir())
         return [entry.name + ("/" if entry.is_dir() else "") for entry in entries]

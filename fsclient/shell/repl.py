@@ -1,7 +1,7 @@
-"""The interactive session: connect once, log in once, then every command by its name.
+"""The interactive shell: connect and log in once, then run commands by name.
 
-Three commands go back to the program that this one grew from: SEND_FILE asks for the path of a
-local file and puts it, REQUEST_FILE asks for a name and gets it, EXIT ends.
+Three commands are from an older program: SEND_FILE asks for the path of a local file and puts it,
+REQUEST_FILE asks for a name and gets it, EXIT ends the shell.
 """
 
 from __future__ import annotations
@@ -32,17 +32,20 @@ _HELP = (
 
 
 class Shell:
-    """Reads lines and runs them as commands over one session."""
+    """A reader of lines that runs them as commands over one session."""
 
     def __init__(self, app: App, run: Run, names: list[str]) -> None:
-        """Take the program's options, what runs a command, and the commands there are."""
+        """`run` runs a command; `names` are all commands."""
         self._app = app
         self._run = run
         self._names = [name for name in names if name not in OUTSIDE]
         self._typed = sys.stdin is not None and sys.stdin.isatty()
 
     def loop(self) -> int:
-        """Work until EXIT or the end of input; return the last command's status for scripts."""
+        """Run lines until EXIT or the end of input.
+
+        Return the last command's status for a script, and 0 for a terminal.
+        """
         status = 0
         self._app.enter_shell()
         try:
@@ -52,7 +55,7 @@ class Shell:
             for line in self._lines(f"{user}> "):
                 if (
                     line.lower().partition(" ")[0] in ENDS
-                ):  # what follows, a status say, is not read
+                ):  # words after it, such as a status, are ignored
                     break
                 status = self._line(line, status)
         finally:
@@ -60,7 +63,7 @@ class Shell:
         return 0 if self._typed else status
 
     def _line(self, line: str, status: int) -> int:
-        """Run one line; return its status, or the one before if there was nothing to run."""
+        """Run one line; return its status, or `status` for a line without a command."""
         with self._app.line():
             try:
                 words = self._words(line)
@@ -69,11 +72,11 @@ class Shell:
             return self._run(self._app, words) if words else status
 
     def _words(self, line: str) -> list[str]:
-        """Return what a line says as the command line would have it."""
+        """Return a line as arguments of the command line; empty if there is nothing to run."""
         words = split(line)
         if not words:
             return []
-        # People may shout, as the old commands do.
+        # Upper case is accepted, because the old commands use it.
         command, rest = words[0].lower(), words[1:]
         if command in ("help", "?") and not rest:
             self._app.ui.say(_HELP.format(names=", ".join(self._names)))
@@ -93,7 +96,7 @@ class Shell:
         return [command if command in (*self._names, "help") else words[0], *rest]
 
     def _ask(self, question: str) -> list[str]:
-        """Ask for the one argument that an old command needs; nothing if none is given."""
+        """Ask for the one argument of an old command; empty without an answer."""
         if not self._typed:
             answer = sys.stdin.readline().strip()
         else:
@@ -105,7 +108,7 @@ class Shell:
         return [answer] if answer else []
 
     def _lines(self, prompt: str) -> Iterator[str]:
-        """Give the lines to run: typed ones with history and completion, or those of a script."""
+        """Yield the lines to run: typed with history and completion, or from a script."""
         if not self._typed:
             while sys.stdin is not None and (line := sys.stdin.readline()):
                 yield line.strip()
@@ -131,7 +134,7 @@ class Shell:
         return PathCompleter(words, self._remote_names, self._groups)
 
     def _groups(self) -> list[str]:
-        """Return the groups that something is shared with: the server lists none."""
+        """Return the groups in the user's shares, because the server does not list groups."""
         from fsclient.sharing.groups import groups_of
         from fsclient.sharing.own_shares import own_shares
 
@@ -142,7 +145,7 @@ class Shell:
             return []
 
     def _remote_names(self, folder: str) -> list[str]:
-        """Return what a remote folder holds, for completion; nothing if it cannot be known."""
+        """Return the names in a remote folder, for completion; empty if it cannot be listed."""
         from fsproto.names import parse_path
 
         try:

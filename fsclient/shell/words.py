@@ -1,7 +1,7 @@
-"""How a line of the shell falls into words, and how a word is quoted to stay one.
+"""Splitting a line of the shell into words, and quoting a word.
 
-Quotes work as in any shell. A backslash takes the meaning from what follows, except on Windows,
-where paths are written with it.
+Quotes work as in a POSIX shell. A backslash escapes the next character, except on Windows, where
+it separates the parts of paths.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _ESCAPE = "" if os.name == "nt" else "\\"
 
 @dataclass(frozen=True)
 class Word:
-    """The word that is being typed."""
+    """The word before the cursor."""
 
     text: str
-    """What it says so far, quotes taken away."""
+    """The text so far, without quotes."""
     length: int
-    """How many characters it was typed with."""
+    """The number of characters typed, with quotes and escapes."""
     quote: str
-    """The quotation mark that is still open, if one is."""
+    """The open quotation mark; empty if there is none."""
 
 
 def split(line: str, escape: str = _ESCAPE) -> list[str]:
-    """Split a whole line; `UsageError` if a quotation mark is left open."""
+    """Split a complete line; `UsageError` if a quotation mark is not closed."""
     lexer = shlex.shlex(line, posix=True, punctuation_chars=False)
     lexer.whitespace_split = True
     lexer.commenters = ""
@@ -41,7 +41,7 @@ def split(line: str, escape: str = _ESCAPE) -> list[str]:
 
 
 def split_unfinished(line: str, escape: str = _ESCAPE) -> tuple[list[str], Word]:
-    """Split a line that is being typed into its whole words and the last one."""
+    """Split an unfinished line into its complete words and the last word."""
     words: list[str] = []
     text, start, quote, inside = "", 0, "", False
     at = 0
@@ -64,7 +64,7 @@ def split_unfinished(line: str, escape: str = _ESCAPE) -> tuple[list[str], Word]
 
 
 def quoted(word: str, quote: str = "", escape: str = _ESCAPE) -> str:
-    """Return a word as it is typed; a `quote` that was opened stays open for more."""
+    """Return a word in quoted form; an open `quote` stays open for more input."""
     if quote == "'" and "'" not in word:
         return quote + word
     special = f'"{escape}' if quote or not escape else f"\"'{escape} \t"

@@ -1,4 +1,4 @@
-"""SFTP version 3 for both of our servers: numbers, packets, statuses; no I/O.
+"""SFTP version 3 for both SFTP servers of the project: numbers, packets, statuses; no I/O.
 
 The gateway (`fsclient.gateway`) and the drop box (`fsd.net.dropbox`) serve files with it.
 """

@@ -1,6 +1,6 @@
-"""Numbers of SFTP version 3: draft-ietf-secsh-filexfer-02, and OpenSSH's PROTOCOL for what it adds.
+"""Numbers of SFTP version 3, and the limits of the servers of this project.
 
-First what the drafts say, then what our servers keep to.
+Sources: draft-ietf-secsh-filexfer-02; OpenSSH's PROTOCOL for its extensions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ VERSION = 3
 
 
 class Request(enum.IntEnum):
-    """What a client asks for (section 3)."""
+    """The types of requests (section 3)."""
 
     INIT = 1
     OPEN = 3
@@ -36,7 +36,7 @@ class Request(enum.IntEnum):
 
 
 class Response(enum.IntEnum):
-    """What it is answered."""
+    """The types of responses."""
 
     VERSION = 2
     STATUS = 101
@@ -48,7 +48,7 @@ class Response(enum.IntEnum):
 
 
 class StatusCode(enum.IntEnum):
-    """How it went (section 7). 6 and 7 are for clients alone to use."""
+    """The status codes (section 7). Only clients use 6 and 7."""
 
     OK = 0
     EOF = 1
@@ -60,7 +60,7 @@ class StatusCode(enum.IntEnum):
 
 
 class AttributeFlag(enum.IntFlag):
-    """Which attributes follow (section 5)."""
+    """Flags for the attributes that follow (section 5)."""
 
     SIZE = 0x1
     UIDGID = 0x2
@@ -70,7 +70,7 @@ class AttributeFlag(enum.IntFlag):
 
 
 class OpenFlag(enum.IntFlag):
-    """How a file is opened (section 6.3)."""
+    """Flags for opening a file (section 6.3)."""
 
     READ = 0x01
     WRITE = 0x02
@@ -83,10 +83,10 @@ class OpenFlag(enum.IntFlag):
 # --- of our servers -------------------------------------------------------------------------
 
 MAX_PACKET = 256 * 1024
-"""Bytes of a packet without its length, as OpenSSH has it."""
+"""The most bytes of a packet, without its length field; the limit of OpenSSH."""
 MAX_DATA = MAX_PACKET - 1024
-"""Bytes that one read or write carries."""
+"""The most bytes in one read or write."""
 MAX_HANDLES = 1024
-"""Handles of one client that are open at once."""
+"""The most open handles of one client."""
 NAMES_BYTES = 128 * 1024
-"""About how many bytes one part of a listing takes."""
+"""The approximate size in bytes of one part of a listing."""

@@ -1,4 +1,4 @@
-"""SFTP packets: bytes read strictly into fields, and fields made into bytes. No I/O.
+"""SFTP packets: strict parsing of bytes into fields, and packing of fields. No I/O.
 
     packet = u32 length ‖ u8 type ‖ payload          string = u32 length ‖ bytes
     attrs  = u32 flags ‖ [u64 size] [u32 uid ‖ u32 gid] [u32 permissions] [u32 atime ‖ u32 mtime]
@@ -26,15 +26,15 @@ class BadPacketError(Exception):
 
 @dataclass(frozen=True)
 class Attributes:
-    """What is said of a file; None for what is not said. Times in seconds since 1970."""
+    """The attributes of a file; None for absent ones. Times in seconds since 1970."""
 
     size: int | None = None
     owner: tuple[int, int] | None = None
     """User and group."""
     permissions: int | None = None
-    """With the kind of file in it, as `st_mode` has it."""
+    """Permissions and kind of file, as in `st_mode`."""
     times: tuple[int, int] | None = None
-    """Of the last access and the last change."""
+    """The times of the last access and the last change."""
 
     def packed(self) -> bytes:
         """Return the attributes' bytes."""
@@ -60,7 +60,7 @@ class Fields:
     """The fields of one packet, read from first to last; `BadPacketError` if there are too few."""
 
     def __init__(self, payload: memoryview) -> None:
-        """Take what stands behind the packet's type."""
+        """`payload` is the packet after its type byte."""
         self._left = payload
 
     def take(self, size: int) -> memoryview:
@@ -85,11 +85,11 @@ class Fields:
         return self.take(self.u32())
 
     def text(self) -> str:
-        """Return a string as UTF-8; what is none keeps no name of ours, and is refused as one."""
+        """Return a string as UTF-8; invalid bytes become surrogates, which names must not have."""
         return bytes(self.string()).decode("utf-8", "surrogateescape")
 
     def attributes(self) -> Attributes:
-        """Return attributes; extensions of them are read and left alone."""
+        """Return attributes; their extensions are read and ignored."""
         flags = self.u32()
         size = self.u64() if flags & AttributeFlag.SIZE else None
         owner = (self.u32(), self.u32()) if flags & AttributeFlag.UIDGID else None
@@ -121,22 +121,21 @@ def u64(number: int) -> bytes:
 
 
 def string(data: bytes | memoryview | str) -> bytes:
-    """Return a string: text as UTF-8, undecodable bytes as they came."""
+    """Return a string: text as UTF-8, surrogate escapes as the original bytes."""
     raw = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else bytes(data)
     return _U32.pack(len(raw)) + raw
 
 
 class Packets:
-    """Cuts what comes into packets."""
+    """A splitter of received bytes into packets."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
         self._came = b""
 
     def feed(self, data: bytes) -> list[memoryview]:
-        """Return the packets that are whole now, type first; `BadPacketError` for one too long.
+        """Return the complete packets, type first; `BadPacketError` for one too long.
 
-        After an error nothing more can be understood.
+        After an error, later bytes cannot be read.
         """
         came, at, whole = memoryview(self._came + data if self._came else data), 0, []
         while len(came) - at >= _HEAD.size:

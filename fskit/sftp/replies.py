@@ -1,4 +1,4 @@
-"""Answers that have the same form whoever serves; what they say is the server's to know."""
+"""SFTP answers in the form that both servers share; each server supplies the content."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 def version_packet(kind: int, announced: Mapping[str, str]) -> bytes:
-    """Answer a client's first packet, of that kind, with our version and extensions.
+    """Return the answer to a client's first packet: the server's version and extensions.
 
-    `BadPacketError` for anything but INIT. Its own version and extensions say nothing that would
-    change what is served.
+    `BadPacketError` for anything but INIT. The client's version and extensions are
+    ignored, because they change nothing in the service.
     """
     if kind != Request.INIT:
         raise BadPacketError("the conversation does not begin with INIT")
@@ -33,7 +33,7 @@ def status_packet(request: int, status: StatusCode, sentence: str | None = None)
 
 
 def name_packet(request: int, left: list[T], entry: Callable[[T], bytes]) -> bytes:
-    """Tell some of what is left of a folder, from the end of the list; EOF if nothing is."""
+    """Return a packet with entries taken from the end of `left`; EOF if it is empty."""
     entries: list[bytes] = []
     size = 0
     while left and size < NAMES_BYTES:
@@ -45,10 +45,10 @@ def name_packet(request: int, left: list[T], entry: Callable[[T], bytes]) -> byt
 
 
 def name_entry(name: str, attributes: Attributes, when: str) -> bytes:
-    """Return a file as a listing tells of it; `when` is its time as people read it.
+    """Return the entry of a file in a listing; `when` is its time as text.
 
     The line of `ls -l` has the form that draft-ietf-secsh-filexfer-02, section 7, recommends; the
-    name in it is made harmless, as people see it as it is.
+    name in it is made safe for a terminal, because clients print it unchanged.
     """
     user, group = attributes.owner or (0, 0)
     rights = stat.filemode(attributes.permissions or 0)

@@ -1,4 +1,4 @@
-"""What an SFTP client is told of an error: one of SFTP's few codes, and our sentence."""
+"""Errors for SFTP clients: a status code of SFTP, and the error's sentence."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class UnsupportedError(FsError):
 
 
 def status_of(error: FsError) -> StatusCode:
-    """Return the code that comes nearest.
+    """Return the nearest status code.
 
-    Version 3 has none for conflicts, for a full disk or for a server that cannot be reached: its
+    Version 3 has no code for conflicts, for a full disk or for a server that cannot be reached: its
     codes 6 and 7 must not be sent (draft-ietf-secsh-filexfer-02, section 7).
     """
     match error:
@@ -34,10 +34,10 @@ def status_of(error: FsError) -> StatusCode:
 
 
 def sentence_of(error: FsError) -> str:
-    """Return what the person reads: what went wrong, and what can be done about it."""
+    """Return the text for the user: the error's sentence and its hint."""
     return f"{error.sentence} {error.hint}" if error.hint else error.sentence
 
 
 def sentence_for(status: StatusCode) -> str:
-    """Return what is said where nothing more exact is known."""
+    """Return the default sentence of a status."""
     return _SENTENCES.get(status, "It was not done.")
