@@ -41,7 +41,7 @@ def backup(app: App) -> None:
         try:
             session.connection.answer(asked, Done)
         except Unreachable as error:
-            # It may have been kept, and then an older phrase opens nothing any more.
+            # The server may have stored it; then an older phrase is invalid.
             error.hint = "It is not known whether a backup was made; make another one."
             raise
     words = phrase_of(secret.secret)

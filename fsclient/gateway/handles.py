@@ -83,7 +83,7 @@ class WriteHandle:
 
 @dataclass(eq=False)
 class Listing:
-    """An open folder listing: the entries that were not sent yet."""
+    """An open folder listing, with the entries that are not sent yet."""
 
     place: GatewayPath
     left: list[tuple[str, FileAttributes]] = field(repr=False)

@@ -1,4 +1,4 @@
-"""The gateway's two key pairs: its host key, and the key with which programs log in.
+"""The gateway's two key pairs: its host key, and the key that programs log in with.
 
     gateway/host_key     the gateway's Ed25519 key         gateway/known_hosts  its public half
     gateway/client_key   the key to log in with           gateway/client_key.pub

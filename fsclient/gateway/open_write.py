@@ -2,8 +2,8 @@
 
 The file is staged on this machine and becomes one new version when the last writing handle is
 closed. If it is written sequentially, as most files are, the gateway seals and sends the data
-concurrently, so that little is left to do at the close; until then the server has the data under
-no name. If the client disconnects before the close, the data is discarded.
+concurrently, so that the close is short. Until the close, the server has the data under no name. If
+the client disconnects before the close, the data is discarded.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class OpenWrite:
         fresh: bool,
         under: ReadStream | None = None,
     ) -> None:
-        """Take where it is, the version it goes out from if there is one, and its content so far.
+        """`base` is the version that the client changes, if there is one.
 
-        `fresh`: nothing of that version stays, so that it is a change even if nothing is written.
-        `under` is what the content so far is read from.
+        `staged` is the present content, and `under` the stream that reads the base version. With
+        `fresh`, nothing of `base` remains, so the file counts as changed without any write.
         """
         self._under = under
         self.place = place
@@ -74,7 +74,7 @@ class OpenWrite:
         self.dirty = self.fresh = fresh
         self.described = False
         self.mtime_ns: int | None = None
-        """The value that the client has set."""
+        """The time that the client has set; None if it has set none."""
         self.mode = base.metadata.mode if base else Mode.REGULAR
         self._staged = staged
         self._solid = 0
@@ -191,7 +191,7 @@ class WrittenSource:
         """Data that was already read was overwritten."""
         self.finished = False
         """The writer has finished."""
-        # As for a pipe: the size is unknown until the end.
+        # The size is unknown until the end, as for a pipe.
         self.facts = LocalStat(-1, writing.time_ns, writing.mode)
 
     def finish(self) -> None:

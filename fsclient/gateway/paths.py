@@ -1,11 +1,11 @@
-"""Paths as SFTP clients write them, and the places they name.
+"""Paths in the gateway, as SFTP clients write them.
 
     /reports/q3.pdf             in the user's own tree
     /@shared                    all users who share something with this user
     /@shared/alice/plans/a.txt  in what Alice shares, `alice:plans/a.txt` elsewhere
 
-`.` and `..` are resolved as text before anything is looked up, so nothing leads out of the tree.
-A file of the user's named `@shared` at the top of the tree is hidden by this folder.
+`.` and `..` are resolved as text before any lookup, so no path leads out of the tree. A file of the
+user's own named `@shared` at the top of the tree is hidden by this folder.
 """
 
 from __future__ import annotations

@@ -7,11 +7,12 @@
     lsetstat@openssh.com       string path ‖ attrs
     check-file-handle          string handle ‖ string algorithms ‖ u64 start ‖ u64 length ‖
                                u32 block
-    check-file-name            string path ‖ the same     check-file   as paramiko has it: a handle
+    check-file-name            string path ‖ the same
+    check-file                 as check-file-handle, the name that paramiko sends
 
-Source: OpenSSH's PROTOCOL, section 4; draft-ietf-secsh-filexfer-extensions-00, section 3, and, for
-the words before its answer, what ProFTPD and paramiko send. `hardlink@openssh.com` is not announced
-and is refused: a file in a tree has one path.
+Source: OpenSSH's PROTOCOL, section 4; draft-ietf-secsh-filexfer-extensions-00, section 3. The
+fields before the `check-file` answer are those that ProFTPD and paramiko send.
+`hardlink@openssh.com` is not announced and is refused: a file in a tree has one path.
 """
 
 from __future__ import annotations

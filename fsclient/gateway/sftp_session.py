@@ -39,9 +39,9 @@ class SftpSession:
         send: Callable[[bytes], None],
         tell: Callable[[FsError], None],
     ) -> None:
-        """Take what is served, what sends bytes to the client, and who hears of what went wrong.
+        """`send` sends bytes to the client; `tell` receives errors for the user.
 
-        `send` is called by several threads, one at a time.
+        Several threads call `send`, one at a time.
         """
         self._files = filesystem
         self._send = send

@@ -1,12 +1,12 @@
 """Staging of a file while it is written: blocks sealed on disk under a key in memory.
 
-    file  = slots of 12 + BLOCK + 16 bytes, one a block
+    file  = slots of 12 + BLOCK + 16 bytes, one for each block
     block = AES-256-GCM(key, nonce = u32 0 ‖ u64 count, plaintext, associated data = u64 block)
 
 Why no nonce repeats: the key is drawn for one staged file of one run of the gateway, and `count`
-grows with every block that is sealed under it, however often it is the same one. The counts of the
-blocks are in memory with the key, so the disk can neither change, swap nor bring back any of them.
-Where the system allows it, the file has no name: nothing is left of it after the gateway ends.
+grows with every sealing of a block, even of the same block. The counts are in memory with the key,
+so a changed, swapped or older block on the disk is detected. Where the system allows it, the file
+has no name, so it disappears when the gateway ends.
 """
 
 from __future__ import annotations
