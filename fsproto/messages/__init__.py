@@ -1,4 +1,4 @@
-"""What is said: every message of the native protocol as a frozen record, and how it is packed."""
+"""All messages of the native protocol as frozen records, and their encoding."""
 
 from __future__ import annotations
 
@@ -97,9 +97,9 @@ def encode(message: Message) -> bytes:
 
 
 def encode_behind(head: bytes, message: Message, into: bytearray) -> None:
-    """Make `into` be some bytes and the packed message behind them; `ValueError` as for `encode`.
+    """Set `into` to `head` followed by the packed message; `ValueError` as for `encode`.
 
-    The memory it has is used again.
+    The memory of `into` is reused.
     """
     into[: len(head)] = head
     _encoder.encode_into(message, into, len(head))
@@ -112,7 +112,7 @@ def _check_length(message: Message, length: int) -> None:
 
 
 def decode(packed: bytes | memoryview) -> Message:
-    """Return the message; `RemoteProtocolError` if the bytes are not exactly one of ours."""
+    """Return the message; `RemoteProtocolError` if the bytes are not exactly one message."""
     global _decoder  # noqa: PLW0603 - built from constants, the first time that it is needed
     if _decoder is None:
         union: Any = MESSAGES[0]
@@ -129,7 +129,7 @@ def decode(packed: bytes | memoryview) -> Message:
 
 
 def failure(error: FsError) -> Failure:
-    """Return what is told to the peer of an error; of an unexpected one, only that it was."""
+    """Return the message that reports an error to the peer, without details of unexpected ones."""
     if error.code == FsError.code:
         error = InternalError()
     return Failure(error.code, error.sentence)

@@ -1,12 +1,12 @@
-"""Logging in, enrolling, and what a session can ask about itself.
+"""Messages to log in and enrol, and to manage the account and its sessions.
 
-The first message of a connection is `Login` or `Enroll`; it is answered by `Welcome`, or by
-`Failure` with one and the same code whatever was wrong. Their signatures are Ed25519 by the
-user's identity key over "fs/1 login" or "fs/1 enroll" ‖ channel id ‖ user name.
+The first message of a connection is `Login` or `Enroll`. The server answers with `Welcome`, or with
+`Failure`, whose code is the same for every cause. The signatures are Ed25519 by the user's identity
+key over "fs/1 login" or "fs/1 enroll" ‖ channel id ‖ user name.
 
-Who has lost the identity key begins with `Recover`, signed by the recovery phrase's key under
-"fs/1 recover". Its answer is `Recovery`, or the same `Failure`; then a `Login` with neither code
-nor ticket proves, over the same connection, that the backup was opened.
+A client without the identity key first sends `Recover`, signed by the recovery phrase's key under
+"fs/1 recover". The answer is `Recovery`, or the same `Failure`. On the same connection the client
+then sends a `Login` with neither code nor ticket, which proves that it opened the backup.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fsproto.signed import Signed
 
 
 class TreeRoot(Record, frozen=True):
-    """Where a person's own tree begins: how to open it and what it holds now."""
+    """The root of a user's own tree: its grant, its manifest and its current state."""
 
     grant: Signed
     manifest: Signed
@@ -25,7 +25,7 @@ class TreeRoot(Record, frozen=True):
 
 
 class Notice(Record, frozen=True):
-    """Something that happened at an account: what, when last, how often, from where last."""
+    """An event at an account: its kind, last time, count, and last address."""
 
     kind: str
     at_ms: int
@@ -34,7 +34,7 @@ class Notice(Record, frozen=True):
 
 
 class Login(Message, frozen=True):
-    """Log in with a one-time password or a session's ticket, and behind `Recovery` with neither."""
+    """Log in with a one-time password or a session's ticket; after `Recovery` with neither."""
 
     user: str
     signature: bytes
@@ -43,7 +43,7 @@ class Login(Message, frozen=True):
 
 
 class Enroll(Message, frozen=True):
-    """Register a person's first keys and an empty tree, with a one-time password."""
+    """Register a user's first keys and an empty tree, with a one-time password."""
 
     user: str
     signature: bytes
@@ -53,23 +53,23 @@ class Enroll(Message, frozen=True):
 
 
 class Welcome(Message, frozen=True):
-    """Logged in. A new ticket comes only with a new session."""
+    """The login succeeded. `ticket` is set only for a new session."""
 
     user: str
     ticket: bytes | None
     expires_ms: int
     """When the session ends, Unix time in milliseconds by the server's clock."""
     now_ms: int
-    """The server's clock."""
+    """The time of the server's clock, Unix time in milliseconds."""
     tree: TreeRoot
     log: Signed
     """The head of the key log."""
     notices: list[Notice]
-    """What happened at the account that the person should know; each is told once."""
+    """Events at the account that the user should know about; each is sent once."""
 
 
 class GetSessions(Message, frozen=True):
-    """Ask which sessions of the account are running; answered by `Sessions`."""
+    """Ask for the account's active sessions; answered by `Sessions`."""
 
 
 class RunningSession(Record, frozen=True):
@@ -78,46 +78,46 @@ class RunningSession(Record, frozen=True):
     id: int
     began_ms: int
     used_ms: int
-    """When it was last gone on with, to some ten minutes."""
+    """When the session was last used, accurate to about ten minutes."""
     expires_ms: int
     address: str
-    """Where it was last gone on with from."""
+    """The address from which the session was last used."""
     this: bool
-    """Whether it is the one that asks."""
+    """Whether this is the session that sent the request."""
     door: str
-    """`native`; `ssh`, or `ssh ` and the fingerprint of the key that it is bound to."""
+    """`native`; `ssh`, or `ssh ` and the fingerprint of the key to which it is bound."""
 
 
 class Sessions(Message, frozen=True):
-    """The running sessions of the account, the oldest first."""
+    """The active sessions of the account, the oldest first."""
 
     sessions: list[RunningSession]
 
 
 class EndSessions(Message, frozen=True):
-    """End all sessions of the account, this one too; answered by `Done`."""
+    """End all sessions of the account, including this one; answered by `Done`."""
 
 
 class MakeRecoveryCodes(Message, frozen=True):
-    """Make new recovery codes in place of all earlier ones; answered by `RecoveryCodes`."""
+    """Replace all recovery codes with new ones; answered by `RecoveryCodes`."""
 
     otp: str
 
 
 class RecoveryCodes(Message, frozen=True):
-    """Recovery codes as people write them down; the server keeps hashes alone."""
+    """Recovery codes for the user to write down; the server keeps only hashes."""
 
     codes: list[str]
 
 
 class RotateSecret(Message, frozen=True):
-    """Make a new one-time password secret beside the one there is; answered by `NewSecret`."""
+    """Make a second one-time password secret; the old one stays valid. Answered by `NewSecret`."""
 
     otp: str
 
 
 class NewSecret(Message, frozen=True):
-    """What an authenticator app needs; its first code that is used ends the old secret."""
+    """The new secret for an authenticator app; the first use of its code ends the old secret."""
 
     secret: str
     """Base32."""
@@ -141,32 +141,32 @@ class GetStatus(Message, frozen=True):
 
 
 class Status(Message, frozen=True):
-    """What the server says of itself and of the account."""
+    """The state of the server and of the account."""
 
     server_version: str
     expires_ms: int
     files: int
     folders: int
     stored_bytes: int
-    """All that is kept for the account: also older versions, and what was removed."""
+    """Sealed size of everything stored for the account, with older versions and removed files."""
     used_bytes: int
-    """Sealed sizes of the files that are there, which is what counts towards a quota."""
+    """Sealed size of the current files, which counts towards the quota."""
     quota_bytes: int | None
     quota_files: int | None
-    """How much the account may hold; None: any amount."""
+    """The limits of the account in sealed bytes and in files; None for no limit."""
 
 
 class Backup(Message, frozen=True):
-    """Keep this sealed identity, in place of one kept before; answered by `Done`."""
+    """Store this sealed backup, replacing an earlier one; answered by `Done`."""
 
     recovery_key: bytes
-    """Ed25519 public key of the recovery phrase, 32 bytes; its private half asks for the backup."""
+    """Ed25519 public key of the recovery phrase, 32 bytes; its private key signs `Recover`."""
     sealed: bytes
     """At most `MAX_BACKUP` bytes that the server cannot read."""
 
 
 class Recover(Message, frozen=True):
-    """Ask for one's backup, with a one-time password and signed by the recovery phrase's key."""
+    """Ask for the user's backup, with a one-time password and the recovery phrase's signature."""
 
     user: str
     signature: bytes
@@ -174,6 +174,6 @@ class Recover(Message, frozen=True):
 
 
 class Recovery(Message, frozen=True):
-    """The backup, as it was given to be kept."""
+    """The backup, exactly as the client stored it."""
 
     sealed: bytes

@@ -1,4 +1,4 @@
-"""What all messages share."""
+"""The base class of all messages, and the two general answers."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from fsproto.packing import Record
 
 
 class Message(Record, frozen=True, tag=str.lower):
-    """A message: packed as an array that begins with its name in lower case."""
+    """A message, packed as an array whose first element is its name in lower case."""
 
 
 class Done(Message, frozen=True):
-    """It was done, and there is nothing more to say."""
+    """The request succeeded and has no result."""
 
 
 class Failure(Message, frozen=True):
-    """It was not done: the code of an error of `fsproto.errors`, and its sentence."""
+    """The request failed: the code of an error of `fsproto.errors`, and its sentence."""
 
     code: str
     sentence: str

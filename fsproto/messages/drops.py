@@ -1,6 +1,6 @@
-"""The drop box: what waits for a person, and that it need wait no longer.
+"""Messages of the drop box: list and delete the drops of a user.
 
-A drop's content comes as a node's does: by a `Download` that names the drop in the node's place.
+A client gets a drop's content as it gets a node's: by a `Download` with the drop's id as the node.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from fsproto.types import DropId
 
 
 class GetDrops(Message, frozen=True):
-    """Ask what was dropped for oneself and waits; answered by `Drops`."""
+    """Ask for the drops in the user's own drop box; answered by `Drops`."""
 
 
 class Drops(Message, frozen=True):
-    """What waits, the oldest first; with `more` another one follows."""
+    """The waiting drops, the oldest first; with `more` another `Drops` follows."""
 
     drops: list[Drop]
     more: bool
 
 
 class RemoveDrops(Message, frozen=True):
-    """Delete drops for oneself, accepted or unwanted; what is not there is no error."""
+    """Delete the user's own drops, accepted or unwanted; a missing one is no error."""
 
     drops: list[DropId]

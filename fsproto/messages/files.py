@@ -1,4 +1,4 @@
-"""Looking at folders and changing them."""
+"""Messages that list, change, upload and download files and folders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Lookup(Message, frozen=True):
 
 
 class Found(Message, frozen=True):
-    """A folder's state, the proof for the tokens, and the manifests of those that are there.
+    """A folder's state, the proof for the tokens, and the manifests of those that exist.
 
     The manifests come in the order of their tokens, each once.
     """
@@ -53,21 +53,21 @@ class InlineBlob(Record, frozen=True):
 
 
 class Removal(Record, frozen=True):
-    """A name that is taken out of a folder, with everything under it unless that moves away."""
+    """A name to remove from a folder, with everything under it that does not move elsewhere."""
 
     folder: NodeId
     token: Token
 
 
 class Commit(Message, frozen=True):
-    """Change folders, all of it or nothing.
+    """Change folders atomically: all changes or none.
 
     `states` holds the next state of every folder that changes, `manifests` the next version of
-    every node that is new, changed or moved, `removals` the names that go, `members` the next
-    member list of nodes that are shared to others than before or took a new key. Content that a
-    manifest names was uploaded before or is in `blobs`. Answered by `Done`; by `Stale` if a
-    folder is no longer as the new state says it was (what came in `blobs` is then kept, and need
-    not be sent again); or by `Failure`.
+    every node that is new, changed or moved, `removals` the removed names, `members` the next
+    member list of every node whose members change or whose key is new. The content that a manifest
+    names was uploaded earlier or is in `blobs`. Answered by `Done`, `Stale` or `Failure`. `Stale`
+    means that a folder has changed since the state that the new one follows; the server then keeps
+    `blobs`, so the client need not send them again.
     """
 
     states: list[Signed]
@@ -78,27 +78,28 @@ class Commit(Message, frozen=True):
 
 
 class Stale(Message, frozen=True):
-    """Somebody was quicker: each folder of the commit as it is now, with proofs for its tokens."""
+    """A folder changed: each folder of the commit as it is now, with proofs for its tokens."""
 
     folders: list[Found]
 
 
 class Room(Record, frozen=True):
-    """What an upload will need room for: where, in whose place, and how much."""
+    """What an upload will add, for the quota check: the folder, the file it replaces, the size."""
 
     folder: NodeId | None
-    """A folder that is there, of the tree that it is for; None: one's own tree."""
+    """An existing folder of the tree for which the upload is; None for the user's own tree."""
     instead: NodeId | None
-    """The file of which it will be the next content, if it is one's that is there."""
+    """The existing file whose content the upload will replace; None for a new file."""
     size: int | None
-    """Its sealed size in bytes; None if that is not known before its end."""
+    """Sealed size in bytes; None if it is not known until the end."""
 
 
 class Upload(Message, frozen=True):
-    """Begin a blob. Its segments follow as data records whose stream is this request's number.
+    """Start to upload a blob. Its segments follow as data records in the stream of this request.
 
-    With `resumable`, what has come of it when the connection breaks is kept for `Resume`. Where
-    the quota of the tree's owner has no room for it, `Failure` comes before any segment is taken.
+    The stream has the number of this request. With `resumable`, the server keeps the received
+    segments for `Resume` if the connection breaks. If the upload would exceed the quota of the
+    tree's owner, the server answers `Failure` before it accepts a segment.
     """
 
     salt: Salt
@@ -107,16 +108,16 @@ class Upload(Message, frozen=True):
 
 
 class Resume(Message, frozen=True):
-    """Go on with a resumable upload that was broken off; answered by `Kept`."""
+    """Resume an interrupted upload; answered by `Kept`."""
 
     salt: Salt
     room: Room
 
 
 class Kept(Message, frozen=True):
-    """How many segments the server has of that upload, which goes on behind them.
+    """How many segments of that upload the server has; the client continues after them.
 
-    0: none, and nothing has begun. `whole`: the blob is complete, and only wants its `UploadEnd`.
+    0: none, and no upload was started. `whole`: the blob is complete and needs only `UploadEnd`.
     """
 
     segments: int
@@ -124,14 +125,14 @@ class Kept(Message, frozen=True):
 
 
 class UploadEnd(Message, frozen=True):
-    """All segments were sent; answered by `Done` once the blob's root was found to be this one."""
+    """All segments were sent; answered by `Done` after the server has verified the root."""
 
     root: Root
     sealed_size: int
 
 
 class UploadAbort(Message, frozen=True):
-    """Forget the blob that was begun; not answered."""
+    """Discard the unfinished blob; not answered."""
 
 
 class Download(Message, frozen=True):
@@ -143,7 +144,7 @@ class Download(Message, frozen=True):
 
 
 class Content(Record, frozen=True):
-    """The content of one node: which, and the root it is known by."""
+    """A reference to the content of one node: the node and the root of its blob."""
 
     node: NodeId
     root: Root
@@ -156,9 +157,9 @@ class Fetch(Message, frozen=True):
 
 
 class Fetched(Message, frozen=True):
-    """Whole blobs, in the order asked for; nil for one that cannot be had this way.
+    """Whole blobs in the requested order; nil for a blob that is not available this way.
 
-    That is one which is larger than 64 KiB, or was replaced or removed meanwhile.
+    A blob is not available if it is larger than 64 KiB, or was replaced or removed concurrently.
     """
 
     blobs: list[bytes | None]

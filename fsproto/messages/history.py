@@ -1,4 +1,4 @@
-"""What was: older versions of a file, and what was removed from a folder."""
+"""Messages for older versions of a file, and for nodes that were removed from a folder."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ class GetHistory(Message, frozen=True):
 
 
 class History(Message, frozen=True):
-    """Older manifests, the newest first, without a gap; `more` says that another one follows.
+    """Older manifests, the newest first, without a gap; `more`: another `History` follows.
 
-    Where they end, the server has no older ones. The content that each of them names is there.
+    After the last one, the server has no older ones. The content of every listed manifest is
+    available.
     """
 
     manifests: list[Signed]
@@ -26,11 +27,11 @@ class History(Message, frozen=True):
 
 
 class GetRemoved(Message, frozen=True):
-    """Ask for what was removed from a folder and can be brought back; answered by `Removed`."""
+    """Ask for the removed nodes of a folder that can be restored; answered by `Removed`."""
 
     folder: NodeId
     skip: int
-    """How many of the latest are known already."""
+    """How many of the latest to leave out, because the client has them already."""
 
 
 class Gone(Record, frozen=True):
@@ -42,14 +43,14 @@ class Gone(Record, frozen=True):
     manifest: Signed
     before: Signed
     before_proof: bytes
-    """That the manifest's token names it under `before`."""
+    """Proof that the manifest's token names it under `before`."""
     after: Signed
     after_proof: bytes
-    """That the token names nothing, or something else, under `after`."""
+    """Proof that the token names nothing, or something else, under `after`."""
 
 
 class Removed(Message, frozen=True):
-    """What was removed, the latest first; `more` says that there is more to be asked for."""
+    """Removed nodes, the latest first; `more`: the client can ask for the rest."""
 
     gone: list[Gone]
     more: bool

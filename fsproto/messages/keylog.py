@@ -1,6 +1,6 @@
-"""Reading the key log, and the bundles that it names.
+"""Messages to read the key log and bundles, and to rotate keys.
 
-The log's head comes with `Welcome`; who has read less than it says asks for the rest.
+`Welcome` contains the head of the log. A client that has read fewer entries asks for the rest.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ class GetLog(Message, frozen=True):
 
 
 class LogEntries(Message, frozen=True):
-    """Some entries, not necessarily up to the head, and the head as it is now."""
+    """Some entries, not necessarily up to the head, and the current head."""
 
     entries: list[bytes]
     head: Signed
 
 
 class GetBundle(Message, frozen=True):
-    """Ask for somebody's public keys; answered by `BundleOf`."""
+    """Ask for a user's public keys; answered by `BundleOf`."""
 
     user: str
 
 
 class BundleOf(Message, frozen=True):
-    """Somebody's current bundle."""
+    """The current bundle of the requested user."""
 
     bundle: Signed
 
 
 class Rotate(Message, frozen=True):
-    """Replace one's own keys; answered by `Done`.
+    """Replace the user's own keys; answered by `Done`.
 
-    `signature` is the old key's word for the new bundle, `root` the root grant sealed to it. The
-    sessions of the old key end, but for this one.
+    `signature` is the old key's signature over the new bundle, `root` the root grant sealed to the
+    new bundle. The server ends all other sessions of the old key.
     """
 
     bundle: Signed

@@ -1,4 +1,4 @@
-"""Sharing: member lists, what is shared with whom, and who is in a group."""
+"""Messages about sharing: member lists, shared nodes, and the members of a group."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SealedKey(Record, frozen=True):
 
 
 class NewMembers(Record, frozen=True):
-    """The next member list of a node, and the sealed keys in it that are new."""
+    """The next member list of a node, and the new sealed keys that it names."""
 
     members: Signed
     sealed: list[SealedKey]
@@ -29,19 +29,19 @@ class GetMembers(Message, frozen=True):
 
 
 class Members(Message, frozen=True):
-    """The lists of those of the nodes that have one, in the order asked."""
+    """The member lists of the nodes that have one, in the requested order."""
 
     lists: list[Signed]
 
 
 class GetShares(Message, frozen=True):
-    """Ask what `owner` shares with oneself (empty: what anybody does); answered by `Shares`."""
+    """Ask for the nodes that `owner` (empty: any user) shares with the user; see `Shares`."""
 
     owner: str
 
 
 class Share(Record, frozen=True):
-    """A node that is shared with whoever asks."""
+    """A node that is shared with the user who sent the request."""
 
     owner: str
     members: Signed
@@ -50,46 +50,46 @@ class Share(Record, frozen=True):
 
 
 class Shares(Message, frozen=True):
-    """What is shared with oneself; `more` says that another `Shares` follows."""
+    """The nodes that are shared with the user; `more`: another `Shares` follows."""
 
     shares: list[Share]
     more: bool
 
 
 class GetShared(Message, frozen=True):
-    """Ask what one shares with others; answered by `Shared`."""
+    """Ask for the nodes that the user shares with others; answered by `Shared`."""
 
 
 class Own(Record, frozen=True):
-    """A node of one's own that is shared."""
+    """A node that the user shares with others."""
 
     members: Signed
     tokens: list[Token]
-    """The way to it from the root, to be looked up one by one."""
+    """The path from the root to the node, one token per name."""
     left: list[str]
-    """Members who have left, as the server says."""
+    """Members who have left, according to the server."""
 
 
 class Shared(Message, frozen=True):
-    """What one shares with others; `more` says that another `Shared` follows."""
+    """The nodes that the user shares with others; `more`: another `Shared` follows."""
 
     shared: list[Own]
     more: bool
 
 
 class Leave(Message, frozen=True):
-    """Have nothing to do any more with a node somebody shares; answered by `Done`."""
+    """Leave a node that another user shares; answered by `Done`."""
 
     node: NodeId
 
 
 class GetGroup(Message, frozen=True):
-    """Ask who is in a group that the administrator made; answered by `Group`."""
+    """Ask for the members of an administrator's group; answered by `Group`."""
 
     name: str
 
 
 class Group(Message, frozen=True):
-    """Who is in it now, by name. It opens nothing: whom to seal to is for people to say."""
+    """The current members by name. This grants no access: the owner confirms each member."""
 
     members: list[str]

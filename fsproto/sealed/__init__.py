@@ -1,1 +1,1 @@
-"""What is stored: sealed streams, their salted hashes, manifests and folder states."""
+"""The stored formats: sealed streams, their salted hashes, manifests and folder states."""

@@ -1,7 +1,8 @@
-"""Folder states: one signature over everything a folder holds.
+"""Folder states: one signature over all entries of a folder.
 
-A state names the root of a Merkle prefix tree over the folder's entries, so nothing can be
-hidden, added, swapped or brought back without breaking the signature or the chain of versions.
+A state names the root of a Merkle prefix tree over the folder's entries. The server therefore
+cannot hide, add, swap or bring back an entry without breaking the signature or the chain of
+versions.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ FORMAT = 1
 
 
 class FolderState(Record, frozen=True):
-    """One version of what a folder holds, as its author signed it."""
+    """One version of a folder's entries, as its author signed it."""
 
     format: int
     folder: NodeId
     version: int
     """1, 2, 3 … without a gap."""
     previous: Hash
-    """Hash of the state before; 32 zero bytes for the first."""
+    """Hash of the previous state; 32 zero bytes for the first."""
     root: Hash
     """Root of the prefix tree over the entries."""
     generation: int
@@ -52,7 +53,7 @@ def state_hash(signed: Signed) -> Hash:
 
 
 def sign_state(key: crypto.SigningKey, body: FolderState) -> VerifiedState:
-    """Sign one's own."""
+    """Sign a folder state with its author's key."""
     signed = sign(key, labels.SIGN_STATE, body)
     return VerifiedState(body, state_hash(signed), signed)
 

@@ -1,10 +1,11 @@
-"""The salted SHA-256 over a sealed file, compared before and after it travels.
+"""The salted SHA-256 over a sealed file, compared before and after the transfer.
 
     leaf i = SHA-256(salt ‖ u64 i ‖ stored segment i)
     root   = SHA-256(salt ‖ "root" ‖ u64 number of leaves ‖ u64 sealed size ‖ leaf 0 ‖ leaf 1 …)
 
 Integers are big-endian; the salt is 32 random bytes, new for every version. The sender computes
-the root before, the server checks it before it commits, the receiver after the last segment.
+the root first, the server checks it before it commits, and the receiver checks it after the last
+segment.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def root(salt: Salt, leaves: Sequence[bytes], size: int) -> Root:
 
 
 def blob_root(salt: Salt, blob: bytes | memoryview) -> Root:
-    """Return the root of a whole blob that is at hand."""
+    """Return the root of a whole blob in memory."""
     if len(blob) <= SEGMENT_SIZE:
         return root(salt, [leaf(salt, 0, blob)], len(blob))
     view = memoryview(blob)

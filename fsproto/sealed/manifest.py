@@ -1,12 +1,14 @@
-"""Manifests: what a writer signs for each version of a node, and the metadata sealed in it.
+"""Manifests: the signed description of each version of a node, and the metadata sealed in it.
 
-The server sees a manifest whole; names, sizes, times and file keys are inside `metadata`:
+The server can read every field of a manifest; names, sizes, times and file keys are inside
+`metadata`:
 
     metadata = nonce 12 ‖ AES-256-GCM(metadata key of the node, u16 length ‖ packed ‖ zeros,
                associated data = "fs/1 metadata" ‖ node ‖ u64 version ‖ u32 generation)
 
-The zeros fill it to a multiple of 128 bytes, so that its size does not tell a name's.
-The nonce is random: a node's key seals one metadata a version, far fewer than 2^32.
+The zeros pad the plaintext to a multiple of 128 bytes, so that its size does not show the length of
+the name. The nonce is random: a node's key seals one metadata block per version, far fewer than
+2^32.
 """
 
 from __future__ import annotations
@@ -46,30 +48,30 @@ FORMAT = 1
 _BINDING = struct.Struct(">QI")
 _FILLED = struct.Struct(">H")
 _SIX = b"\x96"
-"""How msgpack begins an array of six."""
+"""The first byte of a msgpack array of six."""
 
 
 class NodeKind(enum.IntEnum):
-    """What a node is."""
+    """The kinds of a node."""
 
     FILE = 1
     FOLDER = 2
 
 
 class Mode(enum.IntEnum):
-    """What a file's content is to be on a disk; the server cannot tell one from the other."""
+    """How a client creates the file on disk; the mode is sealed, so the server cannot see it."""
 
     REGULAR = 0
     EXECUTABLE = 1
     SYMLINK = 2
-    """A symbolic link: the content is where it leads, as the file system it comes from has it."""
+    """A symbolic link: the content is its target, as the original file system stored it."""
 
 
 class Content(Record, frozen=True):
-    """What ties a manifest to one sealed blob."""
+    """The part of a manifest that binds it to one sealed blob."""
 
     version: int
-    """The node's version that this content was sealed for; a move keeps the content's."""
+    """The version of the node for which this content was sealed; a move does not change it."""
     salt: Salt
     root: Root
     sealed_size: int
@@ -83,24 +85,24 @@ class Manifest(Record, frozen=True):
     format: int
     node: NodeId
     parent: NodeId
-    """The folder it lies in; 16 zero bytes for a root."""
+    """The folder that contains the node; 16 zero bytes for a root."""
     kind: NodeKind
     version: int
     """1, 2, 3 … without a gap."""
     previous: Hash
-    """Hash of the version before; 32 zero bytes for the first."""
+    """Hash of the previous version; 32 zero bytes for the first."""
     token: Token
-    """What the server looks its name up by; 32 zero bytes for a root."""
+    """The token by which the server looks up the name; 32 zero bytes for a root."""
     link: bytes
-    """Its node key, sealed to the parent; empty for a root, whose key comes in a grant."""
+    """The node key, sealed to the parent; empty for a root, whose key is in a grant."""
     link_generation: int
     """Generation of the parent's key that sealed the link."""
     generation: int
-    """Generation of its own node key, from 1."""
+    """Generation of the node's own key, from 1."""
     names_since: int
-    """The oldest generation of its key under which something in it may have its token."""
+    """The oldest generation of the node's key under which an entry in it may have its token."""
     former: bytes
-    """Its keys of the generations before, sealed under this one; empty in the first."""
+    """The node's keys of earlier generations, sealed under this one; empty in the first."""
     metadata: bytes
     content: Content | None
     """None for a folder."""
@@ -114,7 +116,7 @@ class Manifest(Record, frozen=True):
 
 
 class Metadata(Record, frozen=True):
-    """What only people with the node's key know of it."""
+    """The fields that can be read only with the node's key."""
 
     name: str
     size: int
@@ -127,45 +129,46 @@ class Metadata(Record, frozen=True):
 
 
 class Dropped(Record, frozen=True):
-    """Where a file came from that its author accepted from the drop box.
+    """The origin of a file that its author accepted from the drop box.
 
-    Its author had it from the server, which saw it as it came; nobody vouches for more.
+    The author copies these facts from the server, which recorded them at the upload. There is no
+    other evidence for them.
     """
 
     drop: DropId
     arrived_ms: int
     key: str
-    """Fingerprint of the SSH key that logged in for it; empty for a one-time password."""
+    """Fingerprint of the SSH key used for the upload; empty for a one-time password."""
     label: str
-    """What the administrator called that key."""
+    """The administrator's label for that key."""
     address: str
 
 
 class DroppedMetadata(Metadata, frozen=True):
-    """Metadata of a file that came through the drop box: one field more at the end."""
+    """Metadata of a file from the drop box: one more field at the end."""
 
     dropped: Dropped
 
 
 def dropped_of(metadata: Metadata) -> Dropped | None:
-    """Return where a file came from, if it came through the drop box."""
+    """Return the origin of a file from the drop box; None for any other node."""
     return metadata.dropped if isinstance(metadata, DroppedMetadata) else None
 
 
 def renamed(was: Metadata, name: str) -> Metadata:
-    """Return what metadata says, under another name."""
+    """Return the same metadata with another name."""
     return replace(was, name=name)
 
 
 def described(was: Metadata, mtime_ns: int, mode: Mode) -> Metadata:
-    """Return what metadata says of the same content, with another time and mode."""
+    """Return metadata of the same content with another time and mode."""
     return replace(was, mtime_ns=mtime_ns, mode=mode)
 
 
 def seal_metadata(
     key: bytes, node: NodeId, version: int, generation: int, metadata: Metadata, *, random: Random
 ) -> bytes:
-    """Seal under a node's metadata key (32 bytes)."""
+    """Seal metadata under a node's metadata key (32 bytes)."""
     packed = pack(metadata)
     filled = _FILLED.pack(len(packed)) + packed
     filled += bytes(-len(filled) % METADATA_BLOCK)
@@ -175,9 +178,9 @@ def seal_metadata(
 
 
 def open_metadata(key: bytes, manifest: Manifest) -> Metadata:
-    """Open the metadata of a manifest; `IntegrityError` if it was not sealed for just this one.
+    """Open the metadata of a manifest; `IntegrityError` if it was not sealed for it.
 
-    The name comes from whoever wrote it, so it is checked like one typed by a stranger.
+    Another person may have chosen the name, so it is checked like untrusted input.
     """
     sealed = manifest.metadata
     binding = labels.METADATA + manifest.node + _BINDING.pack(manifest.version, manifest.generation)
@@ -191,7 +194,7 @@ def open_metadata(key: bytes, manifest: Manifest) -> Metadata:
         raise IntegrityError("The sealed metadata of a file or folder is empty.")
     length = _FILLED.unpack_from(filled)[0]
     packed = filled[_FILLED.size : _FILLED.size + length]
-    # An array of six is of a file that was dropped, and one of five of any other.
+    # An array of six belongs to a file from the drop box; all other nodes have five fields.
     metadata = unpack(packed, DroppedMetadata if packed[:1] == _SIX else Metadata)
     if manifest.parent != NO_NODE:
         _check_name(metadata.name)
@@ -204,7 +207,7 @@ def open_metadata(key: bytes, manifest: Manifest) -> Metadata:
 
 
 def _check_name(name: str) -> None:
-    # A bad name is the writer's fault here, not that of the person who types a command.
+    # Here the writer chose the bad name, not the person who runs the command.
     try:
         normal = clean_name(name)
     except InvalidNameError as error:
@@ -214,7 +217,7 @@ def _check_name(name: str) -> None:
 
 
 class VerifiedManifest(Value, frozen=True):
-    """A manifest that something trusted vouches for; made only by the functions below."""
+    """A manifest that was verified by hash or signature; made only by the functions below."""
 
     body: Manifest
     hash: Hash
@@ -227,13 +230,13 @@ def manifest_hash(signed: Signed) -> Hash:
 
 
 def sign_manifest(key: crypto.SigningKey, body: Manifest) -> VerifiedManifest:
-    """Sign one's own."""
+    """Sign a manifest with its author's key."""
     signed = sign(key, labels.SIGN_MANIFEST, body)
     return VerifiedManifest(body, manifest_hash(signed), signed)
 
 
 class DraftManifest(Value, frozen=True):
-    """A manifest that is packed, so that its hash is known, and not yet signed."""
+    """A packed manifest that is not signed yet; its hash is already known."""
 
     body: Manifest
     payload: bytes
@@ -241,7 +244,7 @@ class DraftManifest(Value, frozen=True):
 
 
 def draft_manifest(body: Manifest) -> DraftManifest:
-    """Pack a manifest."""
+    """Pack a manifest and compute its hash."""
     payload = pack(body)
     return DraftManifest(body, payload, payload_hash(labels.HASH_MANIFEST, payload))
 
@@ -249,7 +252,7 @@ def draft_manifest(body: Manifest) -> DraftManifest:
 def sign_manifests(
     key: crypto.SigningKey, drafts: Sequence[DraftManifest]
 ) -> list[VerifiedManifest]:
-    """Sign one's own, many at once."""
+    """Sign many manifests of one author at once."""
     payloads = [draft.payload for draft in drafts]
     signed = sign_many(key, labels.SIGN_MANIFEST, labels.SIGN_MANIFESTS, payloads)
     return [VerifiedManifest(d.body, d.hash, s) for d, s in zip(drafts, signed, strict=True)]
@@ -258,7 +261,8 @@ def sign_manifests(
 def pinned_manifest(signed: Signed, expected: Hash) -> VerifiedManifest:
     """Read a manifest whose hash a verified folder state names; `IntegrityError` otherwise.
 
-    The state's author vouches for it. Who wrote it is known only after `verify_author`.
+    The hash proves that the state's author signed for this manifest. Its own author is known only
+    after `verify_author`.
     """
     if not crypto.equal(manifest_hash(signed), expected):
         raise IntegrityError("The server sent another manifest than the folder's signature names.")
@@ -268,7 +272,7 @@ def pinned_manifest(signed: Signed, expected: Hash) -> VerifiedManifest:
 def older_manifest(signed: Signed, newer: VerifiedManifest) -> VerifiedManifest:
     """Read the version before `newer`, which names its hash; `IntegrityError` for any other.
 
-    Whoever signed `newer` vouches for it, as for `pinned_manifest`.
+    The hash in `newer` proves it, as the hash in a state does for `pinned_manifest`.
     """
     after = newer.body
     if after.version == 1 or not crypto.equal(manifest_hash(signed), after.previous):
@@ -282,7 +286,8 @@ def older_manifest(signed: Signed, newer: VerifiedManifest) -> VerifiedManifest:
 def verify_author(signed: Signed, author: str, public: bytes | Verifier) -> VerifiedManifest:
     """Check the author's own signature; `SignatureError` unless `author` made it with `public`.
 
-    Whoever checks many of one author gives a `Verifier`, which checks what they share once.
+    To check many manifests of one author, pass a `Verifier`: it checks a shared signature only
+    once.
     """
     key = public if isinstance(public, Verifier) else Verifier(public)
     _check_signature(signed, key)
@@ -293,7 +298,7 @@ def verify_author(signed: Signed, author: str, public: bytes | Verifier) -> Veri
 
 
 def check_author(manifest: VerifiedManifest, author: str, key: Verifier) -> None:
-    """Check who signed a manifest that something else vouches for; `SignatureError` as above."""
+    """Check the author of a manifest that a hash already proves; `SignatureError` as above."""
     _check_signature(manifest.signed, key)
     _check_names(manifest.body, author, key)
 
@@ -311,7 +316,7 @@ def _check_names(body: Manifest, author: str, key: Verifier) -> None:
 
 
 def _checked(body: Manifest) -> Manifest:
-    """Return `body` if its fields have the shapes their types promise."""
+    """Return `body` if all its fields have valid sizes and ranges."""
     shapes = [
         body.format == FORMAT,
         len(body.node) == len(body.parent) == len(NO_NODE),

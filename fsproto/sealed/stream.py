@@ -4,18 +4,18 @@
     stream key = HKDF-SHA256(ikm = file key, salt, info = associated data, 32)
     segment i  = AES-256-GCM(stream key, nonce = prefix ‖ u32 i ‖ u8 (1 if last else 0), plaintext)
 
-Every stored segment has 2^20 bytes with its tag, the first one counting the header, the last
-one shorter or equal; an empty file is one empty segment. Source: Hoang, Reyhanitabar, Rogaway,
-Vizár, "Online Authenticated-Encryption and its Nonce-Reuse Misuse-Resistance" (CRYPTO 2015),
-and Tink's "AES-GCM-HKDF Streaming AEAD".
+Every stored segment has 2^20 bytes including its tag. The first one also includes the header, and
+the last one may be shorter. An empty file is one empty segment. Source: Hoang, Reyhanitabar,
+Rogaway, Vizár, "Online Authenticated-Encryption and its Nonce-Reuse Misuse-Resistance" (CRYPTO
+2015), and Tink's "AES-GCM-HKDF Streaming AEAD".
 
-Why no nonce repeats: a file key is drawn for one version of one file, the stream key also
-depends on a salt drawn with it, and a segment's number and whether it is the last are in the nonce.
-So one segment must never be sealed twice with different plaintext and shown to anybody: a sealer
-lives for one pass over one source, whoever resumes must prove that the source is the same, and
-whoever compares keeps what they sealed to themselves.
+Why no nonce repeats: a file key is generated for one version of one file, the stream key also
+depends on a salt generated with it, and the nonce contains the segment's number and whether it is
+the last. Therefore two sealings of one segment with different plaintext must never both leave the
+client: a sealer is used for one pass over one source, a client that resumes an upload first proves
+that the source is the same, and a client that seals only to compare does not send the result.
 
-Segments are independent: any thread may seal or open any of them.
+Segments are independent: several threads may seal or open different segments concurrently.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ def plain_length(index: int) -> int:
 
 
 def plain_start(index: int) -> int:
-    """Return where in the plaintext segment `index` begins."""
+    """Return the offset in the plaintext at which segment `index` starts."""
     return FIRST_PLAIN + (index - 1) * OTHER_PLAIN if index else 0
 
 
 def plain_end(count: int, plain_size: int) -> int:
-    """Return where in a file of `plain_size` bytes the first `count` segments end."""
+    """Return the offset at which the first `count` segments of `plain_size` bytes end."""
     return min(plain_start(count), plain_size)
 
 
@@ -101,10 +101,11 @@ class StreamSealer(_Stream):
     """Seals one version of one file, segment by segment."""
 
     def __init__(self, file_key: FileKey, associated_data: bytes, salt: Salt) -> None:
-        """Take the file key and the salt of the salted hash (32 bytes each), and the binding.
+        """Take the file key, the salt of the salted hash (32 bytes each), and the associated data.
 
-        The header is derived from the two, so that who holds them can seal the same file to the
-        same bytes again, to compare them. `salt` is drawn with the key, for this version alone.
+        The header is derived from the key and the salt, so a client that holds both can seal the
+        same file to the same bytes again and compare them. `salt` is generated with the key, for
+        this version only.
         """
         drawn = crypto.hkdf(
             file_key, salt=salt, info=labels.CONTENT_HEADER, length=SALT_SIZE + PREFIX_SIZE
@@ -113,13 +114,13 @@ class StreamSealer(_Stream):
         self.header: bytes = bytes([HEADER_SIZE]) + drawn
 
     def seal(self, index: int, plaintext: bytes | memoryview, *, last: bool) -> bytes:
-        """Return stored segment `index`; the first one begins with the header."""
+        """Return stored segment `index`; the first one starts with the header."""
         _check_length(index, len(plaintext), last=last)
         sealed = self._aead.seal(self._nonce(index, last=last), plaintext)
         return sealed if index else self.header + sealed
 
     def seal_into(self, index: int, plaintext: memoryview, out: memoryview, *, last: bool) -> int:
-        """Make stored segment `index` at the beginning of `out`; return its length in bytes."""
+        """Write stored segment `index` to the start of `out`; return its length in bytes."""
         _check_length(index, len(plaintext), last=last)
         start = 0 if index else HEADER_SIZE
         end = start + len(plaintext) + TAG_SIZE
@@ -144,14 +145,14 @@ class StreamOpener(_Stream):
     """Opens one version of one file, segment by segment, in any order."""
 
     def __init__(self, file_key: FileKey, associated_data: bytes, header: bytes) -> None:
-        """Take the first 40 bytes of what is stored; `IntegrityError` if they are no header."""
+        """Take the first 40 bytes of the stored blob; `IntegrityError` if they are no header."""
         _check_header(header)
         super().__init__(
             file_key, associated_data, header[1 : 1 + SALT_SIZE], header[-PREFIX_SIZE:]
         )
 
     def open(self, index: int, segment: bytes | memoryview, *, last: bool) -> bytes:
-        """Return the plaintext of stored segment `index`; `IntegrityError` if it is not that."""
+        """Return the plaintext of stored segment `index`; `IntegrityError` if it was changed."""
         body = segment if index else memoryview(segment)[HEADER_SIZE:]
         try:
             return self._aead.open(self._nonce(index, last=last), body)
@@ -161,9 +162,9 @@ class StreamOpener(_Stream):
     def open_into(
         self, index: int, segment: memoryview, out: memoryview, *, last: bool
     ) -> memoryview:
-        """Open into `out`, which has room for a segment; return the part with the plaintext.
+        """Open into `out`, which is large enough for a segment; return the part with the plaintext.
 
-        What `out` holds after an error is unverified and must not be looked at.
+        After an error the bytes in `out` are unverified and must not be used.
         """
         body = segment if index else segment[HEADER_SIZE:]
         plain = out[: max(0, len(body) - TAG_SIZE)]
@@ -183,8 +184,8 @@ def _damaged(index: int) -> IntegrityError:
 def key_commitment(file_key: FileKey, salt: bytes) -> bytes:
     """Return 32 bytes that commit to the file key.
 
-    AES-GCM does not: one ciphertext can be made to open under two keys (Dodis, Grubbs,
-    Ristenpart, Woodage, "Fast Message Franking", CRYPTO 2018). The signed manifest carries this
-    value, and it is compared before the first segment is opened.
+    AES-GCM does not commit to its key: an attacker can make one ciphertext that opens under two
+    keys (Dodis, Grubbs, Ristenpart, Woodage, "Fast Message Franking", CRYPTO 2018). The signed
+    manifest contains this value, and the client compares it before it opens the first segment.
     """
     return crypto.hkdf(file_key, salt=salt, info=labels.CONTENT_COMMITMENT)
