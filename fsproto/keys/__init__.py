@@ -1,1 +1,1 @@
-"""Whose keys: identities, the key tree, and the file an identity is kept in."""
+"""Keys: identities, the key tree, grants, member lists, and sealed key files."""

@@ -1,11 +1,11 @@
-r"""An exported profile: one file, sealed under a passphrase, to be imported on another machine.
+r"""An exported profile: one file, sealed under a passphrase, for import on another machine.
 
     export = "FSEXP1\n" ‖ packed (kdf, nonce 12, body, check)
     body   = AES-256-GCM of a packed portable profile, under the passphrase (see `passphrase`)
     check  = SHA-256("fs/1 export" ‖ packed kdf ‖ nonce ‖ body)
 
-The check tells a damaged file from a wrong passphrase. It keeps nobody from changing the file on
-purpose: AES-GCM does.
+The check distinguishes a damaged file from a wrong passphrase. It does not detect deliberate
+changes: AES-GCM does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MAGIC = b"FSEXP1\n"
 MAX_EXPORT = 256 << 20
-"""Bytes of a whole export; what was seen of four million files and folders fits."""
+"""Bytes of a whole export; the seen versions of four million files and folders fit."""
 
 
 class _File(Record, frozen=True):
@@ -35,7 +35,7 @@ class _File(Record, frozen=True):
 
 
 def seal_export(portable: Portable, passphrase: str, random: Random) -> bytes:
-    """Return the file's bytes. There is no export without a passphrase: `ValueError` for none."""
+    """Return the file's bytes; `ValueError` for an empty passphrase."""
     if not passphrase:
         raise ValueError("an export needs a passphrase")
     kdf, nonce, body = seal(passphrase, labels.EXPORT, pack_portable(portable), random)
@@ -43,7 +43,7 @@ def seal_export(portable: Portable, passphrase: str, random: Random) -> bytes:
 
 
 def check_export(data: bytes) -> None:
-    """Raise `IntegrityError` if this is no whole export; needs no passphrase."""
+    """Raise `IntegrityError` if this is not a complete export; needs no passphrase."""
     _read(data)
 
 

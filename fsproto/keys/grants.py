@@ -1,12 +1,12 @@
 """Grants: a node key sealed to one person.
 
-It is sealed as `wrapping` does it, with
+A grant is sealed by `wrapping`, with
 
     info    = "fs/1 wrap to person" ‖ binding
     binding = node 16 ‖ u32 generation ‖ u8 role ‖ the person's name, UTF-8
 
-A person's own tree hangs on a root grant: the root's key sealed to the person, signed by the
-person, so that the server cannot put another tree in its place.
+A person opens their own tree with a root grant: the root's key, sealed to the person and signed by
+the person, so that the server cannot replace the tree with another one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _BINDING = struct.Struct(">16sIB")
 
 
 class Role(enum.IntEnum):
-    """What a grant lets a person do."""
+    """The rights that a grant gives."""
 
     OWNER = 1
     READER = 2
@@ -40,7 +40,7 @@ class Role(enum.IntEnum):
 
 
 class RootGrant(Record, frozen=True):
-    """The key of somebody's own root, sealed to themselves."""
+    """The key of a person's own root, sealed to that person."""
 
     format: int
     node: NodeId
@@ -59,7 +59,7 @@ def _info(node: NodeId, generation: int, role: Role, user: str) -> bytes:
 def wrap(node: KeyedNode, to: VerifiedBundle, role: Role, random: Random) -> bytes:
     """Seal a node's key to a person whose bundle was verified.
 
-    Raises `RemoteProtocolError` if what the bundle signs are no usable public keys.
+    Raises `RemoteProtocolError` if the bundle has unusable public keys.
     """
     info = _info(node.node, node.generation, role, to.body.user)
     return seal_to(to, info, node.key, random)
@@ -75,7 +75,7 @@ def unwrap(sealed: bytes, node: NodeId, generation: int, role: Role, to: Identit
 
 
 def grant_root(root: KeyedNode, owner: Identity, time_ms: int, random: Random) -> Signed:
-    """Make the grant that a person's own tree hangs on."""
+    """Make the root grant of a person's own tree."""
     body = RootGrant(
         FORMAT,
         root.node,
@@ -89,7 +89,7 @@ def grant_root(root: KeyedNode, owner: Identity, time_ms: int, random: Random) -
 
 
 def open_root_grant(signed: Signed, owner: Identity) -> KeyedNode:
-    """Verify and open one's own root grant; a `SecurityError` says what is wrong with it."""
+    """Verify and open the owner's root grant; `SecurityError` if it is not valid."""
     body = open_signed(signed, RootGrant, labels.SIGN_ROOT_GRANT, owner.signing.public)
     if body.format != FORMAT or body.user != owner.user:
         raise SignatureError("The server sent the root of another person's tree.")

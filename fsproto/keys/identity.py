@@ -1,7 +1,7 @@
-"""Identities: a person's private keys, and the public bundle that others know them by.
+"""Identities: a person's private keys, and the bundle of the public ones.
 
-A bundle carries the name, an Ed25519 key to verify, an RSA-3072 and an ML-KEM-768 key to seal
-to, and is signed by the Ed25519 key it names.
+A bundle contains the name, an Ed25519 key to verify signatures, and an RSA-3072 and an ML-KEM-768
+key to seal to. It is signed by its own Ed25519 key.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Bundle(Record, frozen=True):
     format: int
     user: str
     version: int
-    """1 for the first keys of a person, and one more for each set that replaces them."""
+    """1 for a person's first keys, and one more after each key rotation."""
     ed25519: bytes
     rsa: bytes
     """SPKI DER, RSA-3072."""
@@ -38,27 +38,27 @@ class Bundle(Record, frozen=True):
 
 
 class VerifiedBundle(Value, frozen=True):
-    """A bundle that its own key signed; made only by `verify_bundle` and `Identity`."""
+    """A bundle with a verified signature by its own key; made by `verify_bundle` and `Identity`."""
 
     body: Bundle
     signed: Signed
 
     @property
     def hash(self) -> Hash:
-        """32 bytes that stand for exactly these keys."""
+        """The hash (32 bytes) that identifies exactly these keys."""
         return payload_hash(labels.HASH_BUNDLE, self.signed.payload)
 
     @property
     def fingerprint(self) -> str:
-        """What people compare: `SHA256:` and base64, over the whole bundle."""
+        """The fingerprint that people compare: `SHA256:` and base64, over the whole bundle."""
         return crypto.fingerprint(self.signed.payload)
 
 
 def verify_bundle(signed: Signed, user: str) -> VerifiedBundle:
-    """Check that `signed` is a bundle of `user` made by the very key it names.
+    """Check that `signed` is a bundle of `user`, signed by its own Ed25519 key.
 
-    Raises `SignatureError` or `RemoteProtocolError`. This alone does not say that the keys are
-    that person's: whoever makes keys can sign them.
+    Raises `SignatureError` or `RemoteProtocolError`. This alone does not prove that the keys belong
+    to that person: anyone can generate keys and sign them.
     """
     claimed = unpack(signed.payload, Bundle)
     body = open_signed(signed, Bundle, labels.SIGN_BUNDLE, claimed.ed25519)
@@ -71,7 +71,7 @@ def verify_bundle(signed: Signed, user: str) -> VerifiedBundle:
 
 @dataclass(frozen=True)
 class Identity:
-    """A person's private keys with the bundle of the public ones."""
+    """A person's private keys, with the bundle of the public ones."""
 
     user: str
     signing: crypto.SigningKey = field(repr=False)
@@ -79,10 +79,10 @@ class Identity:
     kem: crypto.KemKey = field(repr=False)
     bundle: VerifiedBundle
     former: tuple[Identity, ...] = field(default=(), repr=False)
-    """The keys before these, the newest first: what was sealed to them can still be opened."""
+    """Former keys, the newest first; they still open data that was sealed to them."""
 
     def holding(self, bundle: Hash) -> Identity:
-        """Return the private keys of a bundle that is or was one's own, or `IntegrityError`."""
+        """Return the current or former private keys of a bundle; `IntegrityError` if unknown."""
         for one in (self, *self.former):
             if one.bundle.hash == bundle:
                 return one
@@ -93,7 +93,7 @@ class Identity:
 
     @classmethod
     def generate(cls, user: str, time_ms: int, random: Random, *, version: int = 1) -> Identity:
-        """Make new keys; the RSA key comes from the operating system's randomness."""
+        """Make new keys; the RSA key uses the operating system's randomness, not `random`."""
         signing = crypto.SigningKey(random(crypto.ED25519_SIZE))
         rsa, kem = crypto.RsaKey.generate(), crypto.KemKey(random(crypto.KEM_SEED_SIZE))
         user = clean_user(user)
@@ -102,7 +102,7 @@ class Identity:
         return cls(user, signing, rsa, kem, VerifiedBundle(body, signed))
 
     def successor(self, time_ms: int, random: Random) -> Identity:
-        """Make the keys that are to replace these, which they keep as former ones."""
+        """Make the keys of the next version, with the current ones as former keys."""
         version = self.bundle.body.version + 1
         new = Identity.generate(self.user, time_ms, random, version=version)
         return replace(new, former=(replace(self, former=()), *self.former))

@@ -1,12 +1,12 @@
-r"""The file an identity is kept in, sealed under a passphrase where one was set.
+r"""The keyfile: a file with an identity, sealed under a passphrase if one is set.
 
     keyfile = "FSKEY1\n" ‖ packed (kdf, check, body)
-    kdf     = nothing, or Argon2id's (see `passphrase`)
+    kdf     = nil, or the Argon2id parameters (see `passphrase`)
     body    = packed keys; with a passphrase AES-256-GCM of them, the packed kdf authenticated
     check   = with a passphrase the nonce 12; without one SHA-256("fs/1 keyfile" ‖ body)
 
-Without a passphrase there is a check because a damaged private key may still load, and then fail
-in ways that give it away.
+A keyfile without a passphrase has a checksum because a damaged private key may still load, and its
+wrong results may then reveal the key.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _File(Record, frozen=True):
 
 
 def seal_identity(identity: Identity, passphrase: str | None, random: Random) -> bytes:
-    """Return the file's bytes; with `passphrase` None the keys are in them as they are."""
+    """Return the file's bytes; if `passphrase` is None, they contain the keys in plaintext."""
     keys = pack_identity(identity)
     if passphrase is None:
         return MAGIC + pack(_File(None, crypto.sha256(labels.KEYFILE, keys), keys))
@@ -41,7 +41,7 @@ def seal_identity(identity: Identity, passphrase: str | None, random: Random) ->
 
 
 def needs_passphrase(data: bytes) -> bool:
-    """Tell whether the file was sealed under a passphrase; `IntegrityError` if it is no keyfile."""
+    """Return whether the file is sealed under a passphrase; `IntegrityError` for no keyfile."""
     return _read(data).kdf is not None
 
 

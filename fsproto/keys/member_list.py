@@ -1,4 +1,4 @@
-"""Member lists: to whom a node is shared, signed by its owner as a whole.
+"""Member lists: the people with whom a node is shared, signed as a whole by its owner.
 
     MemberList = [format, node, version, previous, generation, owner, owner_key,
                   members: [Member], above: [Writer], former: [Former], time_ms, log_head]
@@ -9,15 +9,15 @@
     Former     = [user, Ed25519 key, generation]
     Came       = [user, group, role]
 
-`above` are people who may write here because they may write to a folder that this node lies in:
-who is shown this node alone cannot see those lists. `former` are people who could write once, and
-the last generation of this node's key under which what they wrote counts. The list is bound to
-one generation, and there is no list without one: who signs something here must have been a writer
-under the generation that it was written under. `came` says of members whom the owner took in with
-a group by which they came, and as what; it is for the owner alone to know whom to take out with it.
+`above` names people who may write here because they may write to a folder that contains this node.
+A member of this node alone cannot see the lists of those folders, so the names are repeated here.
+`former` names former writers, each with the last generation of this node's key under which their
+changes are valid. Every list is bound to one generation: the author of a change must have been a
+writer under the generation of that change. `came` names the members whom the owner added through a
+group, with the group and the role. Only the owner's client uses it, to remove them with the group.
 
-The node's key sealed to a member (`grants.wrap`) travels apart from the list, to that member alone;
-the list names its hash.
+The node's key sealed to a member (`grants.wrap`) is sent separately from the list, only to that
+member; the list contains its hash.
 """
 
 from __future__ import annotations
@@ -41,42 +41,42 @@ if TYPE_CHECKING:
 FORMAT = 1
 FORMAT_WITH_GROUPS = 2
 _BEGINS_GROUPED = b"\x9d"
-"""How msgpack writes that an array of 13 follows: one more than a list of format 1 has."""
+"""The first byte of a msgpack array of 13: one element more than a list of format 1 has."""
 ALONE = ""
-"""What stands for a group where a member was named by themselves."""
+"""The group name of a member who was added by name."""
 
 
 class Member(Record, frozen=True):
-    """One person a node is shared with."""
+    """One person with whom a node is shared."""
 
     user: str
     role: Role
     ed25519: bytes
     """The person's identity key, 32 bytes."""
     bundle: Hash
-    """Hash of the bundle that the node's key was sealed to."""
+    """Hash of the bundle to which the node's key was sealed."""
     sealed: Hash
     """Hash of the node's key sealed to the person."""
 
 
 class InheritedWriter(Record, frozen=True):
-    """Somebody who may write here because of a list further up."""
+    """A person who may write here because of the member list of a parent folder."""
 
     user: str
     ed25519: bytes
 
 
 class FormerWriter(Record, frozen=True):
-    """Somebody who could write here once."""
+    """A person who is no longer a writer here."""
 
     user: str
     ed25519: bytes
     generation: int
-    """The last generation under which what they wrote counts."""
+    """The last generation under which their changes are valid."""
 
 
 class MemberOrigin(Record, frozen=True):
-    """How a member came: by a group, or (`ALONE`) named by themselves beside one."""
+    """How a member was added: through a group, or (`ALONE`) also by name."""
 
     user: str
     group: str
@@ -84,15 +84,15 @@ class MemberOrigin(Record, frozen=True):
 
 
 class MemberList(Record, frozen=True):
-    """To whom a node is shared, as its owner signed it."""
+    """The members of a node, as its owner signed them."""
 
     format: int
-    """1; 2 if anybody came by a group."""
+    """1; 2 if a member was added through a group."""
     node: NodeId
     version: int
     """1, 2, 3 … without a gap."""
     previous: Hash
-    """Hash of the list before; 32 zero bytes for the first."""
+    """Hash of the previous list; 32 zero bytes for the first."""
     generation: int
     """Generation of the node's key that was sealed to the members."""
     owner: str
@@ -107,15 +107,15 @@ class MemberList(Record, frozen=True):
 
     @property
     def came(self) -> list[MemberOrigin]:
-        """How members came, where anybody came by a group."""
+        """How members were added; empty if no member was added through a group."""
         return []
 
 
 class GroupedList(MemberList, frozen=True):
-    """A member list on which somebody came by a group."""
+    """A member list with members who were added through a group."""
 
     came: list[MemberOrigin]
-    """Of whoever came by a group, every way; who is not here was named alone."""
+    """All origins of members added through a group; all others were added by name only."""
 
 
 class VerifiedMembers(Value, frozen=True):
@@ -126,17 +126,17 @@ class VerifiedMembers(Value, frozen=True):
     signed: Signed
 
     def member(self, user: str) -> Member | None:
-        """Return what the list says of a person."""
+        """Return a person's entry in the list; None if there is none."""
         return next((one for one in self.body.members if one.user == user), None)
 
     def ways(self, user: str) -> dict[str, Role]:
-        """Return how a member came, and as what: by the group, or `ALONE`; nothing for others."""
+        """Return a member's role per group or `ALONE`; empty for people who are not members."""
         ways = {one.group: one.role for one in self.body.came if one.user == user}
         member = self.member(user)
         return ways or ({} if member is None else {ALONE: member.role})
 
     def may_write(self, user: str, generation: int) -> list[bytes]:
-        """Return the keys with which a person may sign what is written under a generation."""
+        """Return the keys with which a person may sign changes under a generation."""
         body = self.body
         keys = [m.ed25519 for m in body.members if m.user == user and m.role is Role.WRITER]
         keys += [one.ed25519 for one in body.above if one.user == user]
@@ -144,13 +144,13 @@ class VerifiedMembers(Value, frozen=True):
         return keys
 
     def lost_at(self, user: str) -> int:
-        """Return the generation with which somebody who is a writer no more lost that."""
+        """Return the first generation under which a former writer may no longer write."""
         return 1 + max((one.generation for one in self.body.former if one.user == user), default=0)
 
     def open(self, sealed: bytes, reader: Identity) -> KeyedNode:
-        """Open the node's key that was sealed to a member; `IntegrityError` if it is another.
+        """Open the node's key that was sealed to a member; `IntegrityError` for another key.
 
-        The former keys come with the node's manifest (`KeyedNode.with_former`).
+        The former keys are sealed in the node's manifest (`KeyedNode.with_former`).
         """
         member = self.member(reader.user)
         if member is None:
@@ -162,12 +162,12 @@ class VerifiedMembers(Value, frozen=True):
 
 
 def sealed_hash(sealed: bytes) -> Hash:
-    """Return the hash by which a list names a node's key sealed to a member."""
+    """Return the hash with which a list names a node's key sealed to a member."""
     return Hash(crypto.sha256(labels.HASH_SEALED_KEY, sealed))
 
 
 def sign_members(key: crypto.SigningKey, body: MemberList) -> VerifiedMembers:
-    """Sign one's own."""
+    """Sign a member list with its owner's key."""
     signed = sign(key, labels.SIGN_MEMBERS, body)
     return VerifiedMembers(body, payload_hash(labels.HASH_MEMBERS, signed.payload), signed)
 
@@ -183,7 +183,7 @@ def verify_members(signed: Signed, node: NodeId, owner: str, public: bytes) -> V
 
 
 def stated_members(signed: Signed) -> MemberList:
-    """Return what a list says before its signature was looked at: not to be believed."""
+    """Return the body of a list without verifying its signature; the caller must not trust it."""
     return unpack(signed.payload, _kind(signed.payload))
 
 
@@ -212,7 +212,7 @@ def _is_well_formed(body: MemberList) -> bool:
 
 
 def _has_good_ways(body: MemberList) -> bool:
-    """Tell whether a list is of its format, and its members' roles follow from how they came."""
+    """Return whether a list fits its format, and the members' roles match their origins."""
     if not isinstance(body, GroupedList):
         return body.format == FORMAT
     roles = {one.user: one.role for one in body.members}

@@ -3,8 +3,8 @@
     kdf    = (salt 16, passes, lanes, KiB)
     sealed = AES-256-GCM(Argon2id(passphrase, kdf), nonce, plaintext, ad = label ‖ packed kdf)
 
-New costs are the second recommendation of RFC 9106 section 4: 3 passes, 4 lanes, 64 MiB. Salt and
-nonce are drawn for every sealing.
+Sealing uses the second recommendation of RFC 9106 section 4: 3 passes, 4 lanes, 64 MiB. Salt and
+nonce are new random bytes for every sealing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MAX_PASSES, _MAX_LANES, _MAX_MEMORY_KIB = 16, 16, 1024 * 1024
 
 
 class Kdf(Record, frozen=True):
-    """How a passphrase becomes a key."""
+    """The Argon2id parameters that derive a key from a passphrase."""
 
     salt: bytes
     passes: int
@@ -32,7 +32,7 @@ class Kdf(Record, frozen=True):
 
     @property
     def bearable(self) -> bool:
-        """Tell whether a reader can be asked to work that much."""
+        """Whether the cost is low enough for a reader to accept."""
         return (
             0 < self.passes <= _MAX_PASSES
             and 0 < self.lanes <= _MAX_LANES
@@ -43,14 +43,14 @@ class Kdf(Record, frozen=True):
 def seal(
     passphrase: str, label: bytes, plaintext: bytes, random: Random
 ) -> tuple[Kdf, bytes, bytes]:
-    """Return how the key was made, the nonce (12 bytes), and what was sealed."""
+    """Return the KDF parameters, the nonce (12 bytes), and the sealed bytes."""
     kdf = Kdf(random(16), _PASSES, _LANES, _MEMORY_KIB)
     nonce = random(crypto.NONCE_SIZE)
     return kdf, nonce, _cipher(kdf, passphrase).seal(nonce, plaintext, label + pack(kdf))
 
 
 def unseal(passphrase: str, label: bytes, kdf: Kdf, nonce: bytes, sealed: bytes) -> bytes:
-    """Return the plaintext; `WrongPassphraseError` if it was not sealed just so."""
+    """Return the plaintext; `WrongPassphraseError` if it cannot be opened."""
     try:
         return _cipher(kdf, passphrase).open(nonce, sealed, label + pack(kdf))
     except (crypto.CryptoError, ValueError):

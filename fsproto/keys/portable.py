@@ -1,12 +1,12 @@
-"""What another machine needs to be the same person: an identity, where it belongs, what it knows.
+"""A portable profile: an identity, its server, and what it knows, for use on another machine.
 
     portable = packed [format 1, link: text, root: 16, keys, parts]
     keys     = packed private keys with their bundle (see `private`)
-    parts    = a map of text to bytes: what else is worth taking along
+    parts    = a map of text to bytes: further data of the profile
 
-A part is known by its name and packed as it likes; whoever does not know a name passes over it, so
-new ones can come. It travels sealed: in an export under a passphrase (`exported`), in a backup
-under a recovery phrase (`recovery`).
+Each part has a name and an encoding of its own. A reader ignores names that it does not know, so
+that later versions can add parts. A portable profile is always sealed: in an export under a
+passphrase (`export`), or in a backup under a recovery phrase (`recovery`).
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 FORMAT = 1
 _MAX_WHAT, _MAX_VERSION = 255, (1 << 63) - 1
 PART_SEEN = "seen"
-"""The newest versions seen of folders and files, against rollback: `pack_seen`."""
+"""The part with the seen versions of folders and files, against rollback: `pack_seen`."""
 
 
 PART_PEOPLE = "people"
-"""Other people's keys: `pack_people`."""
+"""The part with other people's keys: `pack_people`."""
 
 
 class Pinned(Record, frozen=True):
-    """The keys of somebody that were used, and whether they were compared with the person's own."""
+    """The pinned keys of another person, and whether the user compared their fingerprint."""
 
     user: str
     bundle: bytes
@@ -49,7 +49,7 @@ class Pinned(Record, frozen=True):
 
 
 class KnownPeople(Record, frozen=True):
-    """What is known of other people's keys: the key log as far as it was read, and the pins."""
+    """Other people's keys: the key log as far as the client has read it, and the pins."""
 
     head: Signed | None
     """The newest head of the log; None if none of it was read."""
@@ -58,7 +58,7 @@ class KnownPeople(Record, frozen=True):
 
     @property
     def possible(self) -> bool:
-        """Tell whether all pins can be ones; the log is checked by whoever reads it."""
+        """Whether all pins have valid sizes; the client verifies the log when it reads it."""
         return all(
             len(pin.bundle) == crypto.HASH_SIZE and len(pin.ed25519) == crypto.ED25519_SIZE
             for pin in self.pins
@@ -66,18 +66,18 @@ class KnownPeople(Record, frozen=True):
 
 
 class Seen(Record, frozen=True):
-    """The newest version seen of a folder's state, of a node's manifest, or what else may come."""
+    """The newest seen version of a folder's state, of a node's manifest, or of a later kind."""
 
     node: bytes
     what: int
-    """1: a folder's state, 2: a node's manifest; others, up to 255, may come."""
+    """1: a folder's state, 2: a node's manifest; 3 to 255 are reserved."""
     version: int
     hash: bytes
     """32 bytes."""
 
     @property
     def possible(self) -> bool:
-        """Tell whether there can be such a version."""
+        """Whether all fields have valid sizes and ranges."""
         sizes = len(self.node) == len(NO_NODE) and len(self.hash) == crypto.HASH_SIZE
         return sizes and 0 < self.what <= _MAX_WHAT and 0 < self.version <= _MAX_VERSION
 
@@ -96,25 +96,25 @@ class _Portable(Record, frozen=True):
 
 @dataclass(frozen=True)
 class Portable:
-    """An identity with what belongs to it."""
+    """An identity with the other data of its profile."""
 
     identity: Identity
     link: EnrollLink
-    """Account and server of the profile that it was made from."""
+    """Account and server of the original profile."""
     root: NodeId
     """The root of the person's own tree."""
     parts: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 def pack_portable(portable: Portable) -> bytes:
-    """Return all of it as plain bytes; they are for sealing."""
+    """Return the whole profile as plaintext bytes; the caller seals them."""
     keys = pack_identity(portable.identity)
     link, parts = str(portable.link), dict(portable.parts)
     return pack(_Portable(FORMAT, link, portable.root, keys, parts))
 
 
 def unpack_portable(data: bytes) -> Portable:
-    """Return what was packed; `ValueError` if the bytes are not one person's, or of this format."""
+    """Return the profile; `ValueError` if it is malformed or its parts do not fit together."""
     try:
         body = unpack(data, _Portable)
         link = parse_link(body.link)
@@ -132,7 +132,7 @@ def pack_people(people: KnownPeople) -> bytes:
 
 
 def unpack_people(data: bytes) -> KnownPeople:
-    """Return what was packed; `ValueError` for anything else."""
+    """Return the content of the part `PART_PEOPLE`; `ValueError` if it is malformed."""
     try:
         people = unpack(data, KnownPeople)
     except FsError:
@@ -148,7 +148,7 @@ def pack_seen(seen: Iterable[Seen]) -> bytes:
 
 
 def unpack_seen(data: bytes) -> list[Seen]:
-    """Return what was packed; `ValueError` for anything else."""
+    """Return the content of the part `PART_SEEN`; `ValueError` if it is malformed."""
     try:
         seen = unpack(data, _Seen).all
     except FsError:

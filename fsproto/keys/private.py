@@ -1,9 +1,9 @@
-"""How private keys are packed, wherever an identity is sealed: keyfiles, exports, backups.
+"""The packed form of private keys, used in keyfiles, exports and backups.
 
     keys = packed (user, Ed25519 seed 32, RSA-3072 PKCS #8 DER, ML-KEM seed 64, signed bundle,
-           the keys that these have replaced, the newest first, packed alike)
+           the former keys, the newest first, packed the same way)
 
-In plain, so they stand inside what is sealed, or in a keyfile that was to have no passphrase.
+The packed form is plaintext. It is always sealed, except in a keyfile without a passphrase.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _Keys(Record, frozen=True):
 
 
 def pack_identity(identity: Identity) -> bytes:
-    """Return all of an identity as plain bytes; they are for sealing."""
+    """Return the whole identity as plaintext bytes; the caller seals them."""
     return pack(
         _Keys(
             identity.user,
@@ -41,8 +41,8 @@ def pack_identity(identity: Identity) -> bytes:
 def unpack_identity(keys: bytes) -> Identity:
     """Return the identity; `ValueError` if the bytes are not one whose keys fit its bundle.
 
-    The bytes must be known to be what `pack_identity` gave: a damaged private key may still load,
-    and then fail in ways that give it away.
+    The caller must have verified that the bytes are unchanged: a damaged private key may still
+    load, and its wrong results may then reveal the key.
     """
     try:
         body = unpack(keys, _Keys)

@@ -1,14 +1,14 @@
 r"""A backup of an identity, sealed under the secret of a recovery phrase and kept by the server.
 
-    secret      = 16 random bytes, shown to the person as words, new for every backup
+    secret      = 16 random bytes, shown to the user as words, new for every backup
     signing key = Ed25519 key whose seed is HKDF(secret, "", "fs/1 recovery signing key" ‖ user)
     backup      = "FSBAK1\n" ‖ packed (salt 32, body)
     body        = AES-256-GCM(key, twelve zero bytes, packed portable profile, "")
     key         = HKDF(secret, salt, "fs/1 recovery backup key" ‖ user)
 
-The secret has 128 bits that nobody chose, so it needs no slow hash; a salt, and with it the key, is
-new for every backup, so its one nonce may be zero. Asking for the backup is signed by the signing
-key, whose public half the server has: a one-time password alone does not get it.
+The secret has 128 random bits, so it needs no slow hash. The salt, and therefore the key, is new
+for every backup, so the nonce can be zero. The request for the backup is signed with the signing
+key, whose public half the server has: a one-time password alone is not enough.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _File(Record, frozen=True):
 
 @dataclass(frozen=True)
 class RecoverySecret:
-    """What a recovery phrase stands for, as one person's."""
+    """The secret of a recovery phrase, for one user."""
 
     user: str
     secret: bytes = field(repr=False)
@@ -51,7 +51,7 @@ class RecoverySecret:
 
     @cached_property
     def signing(self) -> crypto.SigningKey:
-        """The key that asks for the backup."""
+        """The key that signs the request for the backup."""
         info = labels.RECOVERY_SIGNING + self.user.encode()
         return crypto.SigningKey(crypto.hkdf(self.secret, salt=b"", info=info))
 
@@ -62,9 +62,10 @@ class RecoverySecret:
         return MAGIC + pack(_File(salt, body))
 
     def open(self, backup: bytes) -> Portable:
-        """Return the profile in a backup; `IntegrityError` if it is not this secret's and person's.
+        """Return the profile in a backup; `IntegrityError` for another secret or user.
 
-        The server was asked in the name of this very secret, so it is the server's doing.
+        The server has verified a signature with this secret, so only the server can cause the
+        error.
         """
         try:
             if not backup.startswith(MAGIC):

@@ -1,7 +1,7 @@
 """SSH public keys as OpenSSH writes them (`ssh-ed25519 AAAA… comment`), for the drop box.
 
-Read strictly: one key, of a kind that is still good, and nothing before it that would change what
-it may do (options of `authorized_keys` mean nothing here, so they must not be there).
+The reader is strict: exactly one key, of a kind that is still secure, without `authorized_keys`
+options before it (they have no effect here, so they are refused).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from fsproto.errors import UsageError
 from fsproto.values import Value
 
 LONGEST = 16 * 1024
-"""Bytes of a key file; one of RSA with 16,384 bits has 3,000."""
+"""Largest key file in bytes; an RSA key of 16,384 bits has about 3,000."""
 _RSA_BITS = 2048
 _KINDS = {
     "ssh-ed25519": "ed25519",
@@ -28,9 +28,9 @@ class SshKey(Value, frozen=True):
     """One public key."""
 
     kind: str
-    """What OpenSSH calls its kind."""
+    """OpenSSH's name for the kind of key."""
     public: bytes
-    """As it travels in SSH (RFC 4253, section 6.6)."""
+    """The key in the wire format of SSH (RFC 4253, section 6.6)."""
     comment: str
 
     @property

@@ -1,6 +1,6 @@
-"""The key tree: what a node key opens, and the links that lead from a folder to its children.
+"""The key tree: node keys, and the links from a folder to its children.
 
-A node key is 32 random bytes. Everything it is used for has a key of its own:
+A node key is 32 random bytes. A separate key is derived from it for each purpose:
 
     link key, name key, metadata key, former key = HKDF-Expand(node key, "fs/1 node … key", 32)
     token  = HMAC-SHA256(name key of the folder, name in NFC, UTF-8)
@@ -10,12 +10,12 @@ A node key is 32 random bytes. Everything it is used for has a key of its own:
     former = nonce 12 ‖ AES-256-GCM(former key of the node, its keys before this one, the newest
              first, associated data = "fs/1 former keys" ‖ node ‖ u32 generation)
 
-A node whose readers have become fewer takes a key of the next generation. The new key opens those
-before it, so that what lies below need not be touched: a link that was sealed under an older
-generation still opens, and marks the child as due for a new key of its own.
+When a node loses a reader, it gets a key of the next generation. The new key opens the earlier
+ones, so that the nodes below need not change at once: a link that was sealed under an older
+generation still opens, and marks the child as due for a new key.
 
-Nonces are random: a folder's key seals one link a new child or move, and one list of former keys
-a generation, far fewer than 2^32. Compare Grolimund et al., "Cryptree" (SRDS 2006).
+Nonces are random: a folder's key seals one link per new or moved child, and one list of former keys
+per generation, far fewer than 2^32. Compare Grolimund et al., "Cryptree" (SRDS 2006).
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ _GENERATION = struct.Struct(">I")
 
 
 class KeyedNode(Value, frozen=True, dict=True):
-    """A node and its keys: what one must hold to see into it."""
+    """A node and the keys that open it."""
 
     node: NodeId
     generation: int
     key: NodeKey
     former: tuple[NodeKey, ...] = ()
-    """The keys of the generations before, the newest first, as far as one holds them."""
+    """The known keys of earlier generations, the newest first."""
     names_since: int = 1
-    """The oldest generation under which something in this folder may still have its token."""
+    """The oldest generation under which an entry of this folder may still have its token."""
 
     def __repr__(self) -> str:
         return f"KeyedNode(node={self.node!r}, generation={self.generation})"
 
     @cached_property
     def metadata_key(self) -> bytes:
-        """Opens the node's own metadata (32 bytes)."""
+        """The key of the node's own metadata (32 bytes)."""
         return crypto.hkdf_expand(self.key, labels.NODE_METADATA_KEY)
 
     @cached_property
@@ -72,26 +72,26 @@ class KeyedNode(Value, frozen=True, dict=True):
 
     @cached_property
     def _ages(self) -> dict[int, KeyedNode]:
-        """This node at each of its generations whose key is held."""
+        """This node at each generation whose key is known."""
         ages = {self.generation: self}
         for back, key in enumerate(self.former, 1):
             ages[self.generation - back] = KeyedNode(self.node, self.generation - back, key)
         return ages
 
     def at(self, generation: int) -> KeyedNode:
-        """Return the node as it was at a generation; `IntegrityError` if its key is not held."""
+        """Return the node at a generation; `IntegrityError` if that key is not known."""
         found = self._ages.get(generation)
         if found is None:
             raise IntegrityError("Something was sealed under a key that its folder never had.")
         return found
 
     def token(self, name: str) -> Token:
-        """Return what the server looks `name` up by in this folder, from now on."""
+        """Return the token by which the server looks up `name` under the current key."""
         normal = unicodedata.normalize("NFC", name)
         return Token(crypto.hmac_sha256(self._name_key, normal.encode()))
 
     def tokens(self, name: str) -> list[Token]:
-        """Return everything that `name` may be found by, the newest first; nearly always one."""
+        """Return all tokens that `name` may have here, the newest first; nearly always one."""
         if self.names_since == self.generation or not self.former:
             return [self.token(name)]
         ages = range(self.generation, self.names_since - 1, -1)
@@ -116,12 +116,12 @@ class KeyedNode(Value, frozen=True, dict=True):
         return KeyedNode(manifest.node, manifest.generation, NodeKey(key)).with_former(manifest)
 
     def unlink(self, manifest: Manifest) -> bytes:
-        """Open a link that was sealed under just this key; `CryptoError` if it was not."""
+        """Open a link that was sealed under exactly this key; `CryptoError` if it was not."""
         link, binding = manifest.link, self._binding(manifest.node, manifest.generation)
         return self._link.open(link[: crypto.NONCE_SIZE], link[crypto.NONCE_SIZE :], binding)
 
     def with_former(self, manifest: Manifest) -> KeyedNode:
-        """Return this node with the keys it had before, as its manifest has them sealed."""
+        """Return this node with its former keys, opened from its manifest."""
         if self.generation == 1 and not manifest.former:
             return self
         sealed, binding = manifest.former, self._former_binding()
@@ -138,14 +138,14 @@ class KeyedNode(Value, frozen=True, dict=True):
         return KeyedNode(self.node, self.generation, self.key, keys, manifest.names_since)
 
     def seal_former(self, random: Random) -> bytes:
-        """Seal the keys from before this one under it; nothing where it is the first."""
+        """Seal the former keys under the current one; empty if there are none."""
         if not self.former:
             return b""
         nonce = random(crypto.NONCE_SIZE)
         return nonce + self._former_key.seal(nonce, b"".join(self.former), self._former_binding())
 
     def renewed(self, random: Random) -> KeyedNode:
-        """Return the node with a key of the next generation, which opens those before it."""
+        """Return the node with a new key of the next generation, which keeps the earlier keys."""
         if self.generation >= MAX_GENERATION:
             raise NotAllowedError(
                 f"This folder has taken {MAX_GENERATION} keys already and can take no other.",

@@ -1,11 +1,11 @@
-"""Sealing a secret to one person: to their RSA-3072 and their ML-KEM-768 key together.
+"""Sealing a secret to one person: to the RSA-3072 and the ML-KEM-768 key together.
 
     sealed = RSA-OAEP(secret 32) 384 ‖ ML-KEM ciphertext 1088 ‖ AES-256-GCM(key, what is sealed)
     key    = HKDF-SHA256(ikm = RSA secret ‖ ML-KEM secret, salt = hash of the person's bundle,
              info = a label ‖ what it is bound to, 32)
 
-The key is fresh each time, so its one nonce is 12 zero bytes. Opening needs both private keys: a
-quantum computer alone, or a flaw in ML-KEM alone, does not open it.
+The key is new for every sealing and is used once, so the nonce can be 12 zero bytes. To open it,
+both private keys are needed: a quantum computer alone, or a flaw in ML-KEM alone, is not enough.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from fsproto.types import Random
 
 OVERHEAD = RSA_CIPHERTEXT + crypto.KEM_CIPHERTEXT_SIZE + crypto.TAG_SIZE
-"""By how many bytes what is sealed is longer."""
+"""How many bytes longer the sealed form is than the plaintext."""
 _NONCE = bytes(crypto.NONCE_SIZE)
 
 
 def seal_to(to: VerifiedBundle, info: bytes, what: bytes, random: Random) -> bytes:
-    """Seal something small to a person whose bundle was verified.
+    """Seal a short secret to a person whose bundle was verified.
 
-    `info` says what for, beginning with a label of its own. Raises `RemoteProtocolError` if what
-    the bundle signs are no usable public keys.
+    `info` binds it to its purpose and starts with a label of its own. Raises `RemoteProtocolError`
+    if the bundle has unusable public keys.
     """
     secret = random(crypto.KEY_SIZE)
     try:
@@ -42,7 +42,7 @@ def seal_to(to: VerifiedBundle, info: bytes, what: bytes, random: Random) -> byt
 
 
 def open_sealed(sealed: bytes, info: bytes, to: Identity) -> bytes:
-    """Open what was sealed to just these keys, for just this; `CryptoError` for anything else."""
+    """Open a secret sealed to these keys with this `info`; `CryptoError` for any other."""
     kem_end = RSA_CIPHERTEXT + crypto.KEM_CIPHERTEXT_SIZE
     secret = to.rsa.open(sealed[:RSA_CIPHERTEXT])
     shared = to.kem.decapsulate(sealed[RSA_CIPHERTEXT:kem_end])
