@@ -1,7 +1,7 @@
-"""What both ends agree on: bytes on the wire, bytes in a sealed file, keys and signatures.
+"""The formats that client and server share: the wire protocol, sealed files, keys, signatures.
 
-Nothing here opens a socket or a file, asks for the time, or reads the environment; randomness
-and time are handed in by the caller.
+This package opens no socket or file, and reads neither the clock nor the environment; callers pass
+in randomness and time.
 """
 
 __version__ = "0.1.0"

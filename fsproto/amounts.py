@@ -1,4 +1,4 @@
-"""Numbers of bytes as people say and type them, in powers of 1024."""
+"""Numbers of bytes as text, in powers of 1024."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ _KIB = 1024
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _TYPED = re.compile(r"([0-9]{1,19})(?:\.([0-9]{1,3}))?\s*(?:([KMGTPE])(?:iB?)?|B)?", re.IGNORECASE)
 MAX_BYTES = (1 << 63) - 1
-"""What a database keeps in a number."""
+"""The largest integer in a database column."""
 ALLOWED_BYTES = "a number of bytes like 500M, 10G or 1.5 TiB (powers of 1024)"
 
 
 def size_text(count: int) -> str:
-    """Return a number of bytes as people say it: `0 B`, `17 B`, `3.4 MiB`."""
+    """Return a number of bytes as text: `0 B`, `17 B`, `3.4 MiB`."""
     if count < _KIB:
         return f"{count} B"
     amount, units = float(count), iter(_UNITS[1:])
@@ -24,9 +24,9 @@ def size_text(count: int) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Read `17`, `500M`, `10 GiB`, `1.5T`; `ValueError` for what is none, or beyond 2^63 - 1.
+    """Read `17`, `500M`, `10 GiB`, `1.5T`; `ValueError` for other text or more than 2^63 - 1.
 
-    `GB` is none: some mean a power of 1000 by it, others one of 1024.
+    `GB` is refused because it is ambiguous: a power of 1000 or of 1024.
     """
     match = _TYPED.fullmatch(text.strip())
     if match is None:

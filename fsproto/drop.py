@@ -1,4 +1,4 @@
-"""Drops: what somebody without our client uploads, sealed to a person by the server as it comes.
+"""Drops: uploads by people without fsclient, which the server seals to the recipient.
 
     wrapped  = sealed to the person's keys (`keys.wrapping`): secret 32, under the info
                "fs/1 wrap drop to person" ‖ drop 16 ‖ the person's name, UTF-8
@@ -8,10 +8,11 @@
     note     = nonce 12 ‖ AES-256-GCM(note key, nonce, u16 length ‖ packed DropNote ‖ zeros,
                associated data = "fs/1 drop note" ‖ drop ‖ salt ‖ root ‖ u64 sealed size)
 
-Two keys, so that who uploads can still change the name while the key of the content is forgotten:
-the note key alone opens nothing else. Nobody signs a drop. That it opens says that whoever made it
-knew the person's public keys, which the server does: the plaintext was in its hands once, and it
-can make drops of its own. What it cannot do later is read one, or alter a part of one.
+There are two keys so that the uploader can still change the name after the server has discarded the
+key of the content: the note key opens only the note. A drop is not signed. If it opens, this proves
+only that its author knew the recipient's public keys. The server knows them too: it had the
+plaintext during the upload, and it can make drops itself. Later it can neither read a drop nor
+change a part of it.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _SIZE = struct.Struct(">Q")
 
 
 class DropContent(Record, frozen=True):
-    """What a drop's sealed content is known by."""
+    """The salt, root and size that identify a drop's sealed content."""
 
     salt: Salt
     root: Root
@@ -47,36 +48,36 @@ class DropContent(Record, frozen=True):
 
 
 class Drop(Record, frozen=True):
-    """A drop as the server keeps it and hands it out; its content is asked for apart."""
+    """A drop as the server stores and sends it; the content is downloaded separately."""
 
     drop: DropId
     bundle: Hash
-    """Hash of the bundle that it is sealed to."""
+    """Hash of the bundle to which it is sealed."""
     wrapped: bytes
     note: bytes
     content: DropContent
 
 
 class DropNote(Record, frozen=True):
-    """What only the person learns of a drop."""
+    """The facts about a drop that only the recipient can read."""
 
     name: str
-    """One or several names joined by `/`, as whoever uploaded it called it."""
+    """One or several names joined by `/`, as chosen by the uploader."""
     size: int
     """Bytes of plaintext."""
     mtime_ns: int
     arrived_ms: int
-    """When all of it had come, by the server's clock."""
+    """When the upload was complete, by the server's clock."""
     key: str
-    """Fingerprint of the SSH key that logged in for it; empty for a one-time password."""
+    """Fingerprint of the SSH key used for the upload; empty for a one-time password."""
     label: str
-    """What the administrator calls that key."""
+    """The administrator's label for that key."""
     address: str
-    """Where it came from."""
+    """The address of the uploader."""
 
 
 class DropKeys(Value, frozen=True):
-    """What follows from the secret of a drop."""
+    """The keys that are derived from the secret of a drop."""
 
     file_key: FileKey
     note_key: bytes
@@ -110,7 +111,7 @@ def _bound_to(drop: DropId, content: DropContent) -> bytes:
 def seal_note(
     note_key: bytes, drop: DropId, content: DropContent, note: DropNote, random: Random
 ) -> bytes:
-    """Seal what is said of a drop; a note key seals one note a name, with a random nonce each."""
+    """Seal a drop's note; a note key seals one note per name, each with a random nonce."""
     packed = pack(note)
     filled = _FILLED.pack(len(packed)) + packed
     filled += bytes(-len(filled) % METADATA_BLOCK)
@@ -119,21 +120,21 @@ def seal_note(
 
 
 class OpenedDrop(Value, frozen=True):
-    """A drop whose parts were found to belong together; made only by `open_drop`."""
+    """A drop whose parts were verified to belong together; made only by `open_drop`."""
 
     drop: DropId
     content: DropContent
     file_key: FileKey
     note: DropNote
     parts: tuple[str, ...]
-    """The names that its name is made of: safe ones, of which a path can be built."""
+    """The parts of its name, checked to be safe in a path."""
 
 
 def open_drop(sent: Drop, identity: Identity) -> OpenedDrop:
-    """Open a drop with the keys that it is sealed to, or a `SecurityError`.
+    """Open a drop with the keys to which it is sealed; `SecurityError` if that fails.
 
-    That may be former ones of the person. Its name comes from whoever uploaded it, or from a
-    server that lies, and is held to what a name may be.
+    They may be former keys of the person. The name comes from the uploader or from a dishonest
+    server, so it is checked like untrusted input.
     """
     content = sent.content
     sizes = len(sent.drop), len(content.salt), len(content.root)
@@ -169,7 +170,7 @@ def _note(filled: bytes) -> DropNote:
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    # A bad name is the server's fault here, not that of the person who types a command.
+    # Here the server sent the bad name; the person who runs the command did not type it.
     try:
         parts = drop_parts(name)
     except InvalidNameError as error:

@@ -1,9 +1,9 @@
-"""Every error a person or a peer can be told about, in one tree.
+"""All errors that are shown to people or sent to peers, in one tree.
 
-A class carries its stable code on the wire, the exit status of the program that ends with it,
-and, as the first line of its docstring, the sentence a person reads when nothing more exact is
-known. Bytes received from a peer raise only what stands under `SecurityError` or `Unreachable`;
-a mistake of our own code raises an ordinary Python exception instead.
+A class has a stable code for the wire and the exit status of a program that ends with it. The first
+line of its docstring is the sentence to show when there is no more exact one. Bytes received from a
+peer raise only `SecurityError`, `Unreachable` or a subclass; a mistake in this code raises an
+ordinary Python exception instead.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ class FsError(Exception):
     exit_status: ClassVar[int] = 1
     default_hint: ClassVar[str | None] = None
     details: tuple[str, ...] = ()
-    """What is told besides, a sentence each, where several things are wrong at once."""
+    """Further sentences, one for each problem, if several things are wrong."""
 
     def __init__(self, sentence: str | None = None, *, hint: str | None = None) -> None:
-        """Keep `sentence` (default: the class's own) and what the person can do about it."""
+        """Store `sentence` (default: the class's own) and `hint`, which says what to do."""
         self.sentence = sentence or (type(self).__doc__ or "").splitlines()[0]
         self.hint = hint if hint is not None else self.default_hint
         super().__init__(self.sentence)
@@ -131,7 +131,7 @@ class HostKeyError(SecurityError):
 
     code = "host-key"
     shown: str | None = None
-    """Fingerprint of the key that was shown in its place, where one was."""
+    """Fingerprint of the key that the server sent instead; None if it sent none."""
 
 
 class RemoteProtocolError(SecurityError):

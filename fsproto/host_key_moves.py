@@ -1,17 +1,17 @@
-"""How a server changes its host key without a scare: the old key vouches for the new one.
+"""Changing a server's host key without an alarm: the old key signs the new one.
 
     Move      = [payload, RSA-PSS-SHA256(old key, "fs/1 host key move" ‖ payload) 384]
     payload   = packed [format 1, old key's SPKI, SHA-256 of the new key's SPKI 32, time_ms]
 
-A client that is shown a host key other than the one it expects asks, over a connection of its own
-and before it says anything else, for the statements that lead from the one to the other:
+A client that sees an unexpected host key opens a separate connection. Its first message there asks
+for the chain of statements from the expected key to the current one:
 
     question  = "FSP1" ‖ u16 version ‖ "moved" ‖ SHA-256 of the expected key's SPKI 32
     answer    = "FSP1" ‖ u16 version ‖ packed [[Move, …]], at most 8
 
-Nothing here needs to be secret, and nothing is believed but the signatures: the first must be by
-the very key that was expected, each further one by the key that the one before it names. So whoever
-holds a former key can vouch for any other: a stolen key is not made good by moving away from it.
+Nothing here is secret, and the client trusts only the signatures: the first must be by the expected
+key, each further one by the key that the previous one names. A holder of a former key can therefore
+sign a statement for any other key: a change of the host key does not help after a theft.
 Compare RFC 5011 (a trust anchor introduces its successor) and OpenSSH's `UpdateHostKeys`.
 """
 
@@ -32,7 +32,7 @@ _QUESTION_SIZE = len(_START) + len(_ASKS) + crypto.HASH_SIZE
 
 
 class Statement(Record, frozen=True):
-    """What an old key says: that the new one is its successor."""
+    """The statement of an old key that a new one is its successor."""
 
     format: int
     old: bytes
@@ -55,19 +55,19 @@ class Move(Record, frozen=True):
 
 
 class Moves(Record, frozen=True):
-    """Several, one after the other."""
+    """A chain of moves, the oldest first."""
 
     moves: list[Move]
 
 
 def sign_move(old: crypto.RsaKey, new_spki: bytes, time_ms: int) -> Move:
-    """Have the old host key vouch for a new one."""
+    """Sign with the old host key that a new one is its successor."""
     payload = pack(Statement(FORMAT, old.public, crypto.sha256(new_spki), time_ms))
     return Move(payload, old.sign(labels.SIGN_HOST_KEY_MOVE, payload))
 
 
 def verify_move(move: Move) -> Statement:
-    """Return what was said; `HostKeyError` unless the key that it names as the old one said it."""
+    """Return the statement; `HostKeyError` unless the old key in it has signed it."""
     try:
         said = unpack(move.payload, Statement)
         if said.format != FORMAT or len(said.new) != crypto.HASH_SIZE:
@@ -82,12 +82,12 @@ def verify_move(move: Move) -> Statement:
 
 
 def question(expected: bytes) -> bytes:
-    """Return what to ask; `expected` is SHA-256 of the expected key's SPKI."""
+    """Return the question; `expected` is SHA-256 of the expected key's SPKI."""
     return _START + _ASKS + expected
 
 
 def is_question(message: bytes) -> bool:
-    """Tell whether a client's first message is a question, in whatever version."""
+    """Return whether a client's first message is a question, of any protocol version."""
     return (
         len(message) == _QUESTION_SIZE
         and message[len(_START) :].startswith(_ASKS)
@@ -96,15 +96,15 @@ def is_question(message: bytes) -> bool:
 
 
 def answer(asked: bytes, moves: Sequence[Move], current_spki: bytes) -> bytes:
-    """Return the statements that lead from the key that was asked about to the current one.
+    """Return the answer: the statements from the key in the question to the current one.
 
-    There are none in it if there are none, or too many.
+    The list is empty if there is no such chain, or if it is too long.
     """
     return _START + pack(Moves(_path(asked[-crypto.HASH_SIZE :], moves, current_spki)))
 
 
 def _path(expected: bytes, moves: Sequence[Move], current_spki: bytes) -> list[Move]:
-    """Walk back from the current key; of several statements of one key the newest counts."""
+    """Follow the statements from the expected key; the last statement of a key counts."""
     leads = {}
     for move in moves:
         said = unpack(move.payload, Statement)
@@ -120,11 +120,11 @@ def _path(expected: bytes, moves: Sequence[Move], current_spki: bytes) -> list[M
 
 
 def follow(answered: bytes, expected: str) -> Statement | None:
-    """Return the last step of those that lead away from the key with the expected fingerprint.
+    """Return the last statement of a chain that starts at the expected fingerprint.
 
-    None if the server vouches for nothing. `HostKeyError` for a chain that does not hold;
-    `RemoteProtocolError` for what is no answer. That the server holds the key that the last step
-    names is for a handshake to show.
+    None for an empty answer. `HostKeyError` for an invalid chain; `RemoteProtocolError` if the
+    bytes are not an answer. This does not prove that the server holds the last key; a handshake
+    does.
     """
     if not answered.startswith(_START):
         raise RemoteProtocolError("The server's answer about its former host key cannot be read.")

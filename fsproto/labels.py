@@ -1,4 +1,4 @@
-"""Every domain-separation label: a key or signature made under one means nothing under another."""
+"""All domain-separation labels: a key or signature made under one is invalid under another."""
 
 from __future__ import annotations
 

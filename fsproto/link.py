@@ -28,7 +28,7 @@ class Address(Value, frozen=True):
 
 
 class EnrollLink(Value, frozen=True):
-    """Whom to enrol, where, and the host key to expect there."""
+    """The user to enrol, the server's address, and its expected host key."""
 
     user: str
     address: Address
@@ -43,7 +43,7 @@ def parse_address(text: str) -> Address:
     shown = for_terminal(text)
     match = re.fullmatch(r"(?:\[([^\s\[\]]+)\]|([^\s:\[\]]+))(?::([0-9]{1,5}))?", text)
     port = int(match[3]) if match and match[3] else DEFAULT_PORT
-    # An address comes in links from others and is shown again, so it must be plain.
+    # Links come from other people and the address is shown again, so it must be printable.
     if not match or port > _MAX_PORT or shown != text:
         raise UsageError(f"'{shown}' is not an address; write HOST:PORT or [IPv6]:PORT.")
     return Address(match[1] or match[2], port)

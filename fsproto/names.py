@@ -1,7 +1,7 @@
-"""What a name may be, and the path syntax people type: `reports/q3.pdf`, `alice:reports/q3.pdf`.
+"""Valid names, and the syntax of paths: `reports/q3.pdf`, `alice:reports/q3.pdf`.
 
-Names arrive from keyboards, disks and other people; all pass `clean_name` before they are used,
-and `for_terminal` before they are shown.
+Names come from keyboards, disks and other people. All of them pass `clean_name` before they are
+used and `for_terminal` before they are shown.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _OWNER = re.compile(r"([^/:]*):(.*)", re.DOTALL)
 
 
 def is_user(name: str) -> bool:
-    """Tell whether `name` can name a user, or a group of them."""
+    """Return whether `name` is a valid name of a user or a group."""
     return _USER.fullmatch(name) is not None
 
 
 def clean_user(name: str) -> str:
-    """Return `name` if it can name a user; `InvalidNameError` otherwise."""
+    """Return `name` if it is a valid user name; `InvalidNameError` otherwise."""
     return _cleaned(name, "user")
 
 
 def clean_group(name: str) -> str:
-    """Return `name` if it can name a group of users, which follows the rules of their own names."""
+    """Return `name` if it is a valid group name; the rules are those for user names."""
     return _cleaned(name, "group")
 
 
@@ -64,10 +64,10 @@ def clean_name(name: str) -> str:
 
 
 def drop_parts(name: str) -> tuple[str, ...]:
-    """Return the names that a drop's name is made of; `InvalidNameError` if it cannot be one.
+    """Return the parts of a drop's name; `InvalidNameError` for an invalid name.
 
-    It is one name, or several joined by `/`: 1 to 32, with 1,024 bytes of UTF-8 in all. None of
-    them is empty, so it neither begins nor ends with a `/`.
+    It is one name, or several joined by `/`: 1 to 32 parts, at most 1,024 bytes of UTF-8 in total.
+    No part is empty, so the name neither starts nor ends with a `/`.
     """
     parts = tuple(clean_name(part) for part in name.split("/"))
     if len(parts) > MAX_DROP_PARTS:
@@ -78,19 +78,19 @@ def drop_parts(name: str) -> tuple[str, ...]:
 
 
 def _quoted(name: str) -> str:
-    """Return a name as an error quotes it: enough of it to be known, however long it is."""
+    """Return a name in quotes for an error message, shortened if it is long."""
     return f"'{for_terminal(name[:_QUOTED])}{'…' if len(name) > _QUOTED else ''}'"
 
 
 def for_terminal(text: str) -> str:
-    """Return `text` with everything a terminal might obey, or that hides order, made visible."""
+    """Return `text` with control characters and direction marks escaped."""
     if _is_plain_ascii(text):
         return text
     return "".join(c if _is_plain(c) else f"\\u{ord(c):04x}" for c in text)
 
 
 def _is_plain_ascii(text: str) -> bool:
-    """Tell what is most common and known to be harmless without a look at each character."""
+    """Return whether `text` is printable ASCII: a fast check for the most common case."""
     return text.isascii() and text.isprintable()
 
 
@@ -102,12 +102,12 @@ def _is_plain(c: str) -> bool:
 
 
 class RemotePath(NamedTuple):
-    """A place in somebody's tree: `owner` (None: one's own) and names from its root down."""
+    """A path in a user's tree: `owner` (None: the user's own tree) and names from the root."""
 
     owner: str | None
     parts: tuple[str, ...]
     names_folder: bool = False
-    """It was written with a `/` at its end, so only a folder can be meant."""
+    """The path was written with a final `/` or `.`, so it can only mean a folder."""
 
     @property
     def name(self) -> str:
@@ -116,27 +116,28 @@ class RemotePath(NamedTuple):
 
     @property
     def parent(self) -> RemotePath:
-        """The folder it lies in; a root's is itself."""
+        """The parent folder; a root is its own parent."""
         return RemotePath(self.owner, self.parts[:-1], names_folder=True)
 
     def child(self, name: str) -> RemotePath:
-        """The place of that name under this one."""
+        """Return the path of `name` in this folder."""
         return RemotePath(self.owner, (*self.parts, name))
 
     def __str__(self) -> str:
         path = "/".join(self.parts)
         if self.owner is not None:
             return for_terminal(f"{self.owner}:{path}")
-        # Unmarked, one's own `a:b` would read as the `b` that a person `a` shared.
+        # Without the mark, the user's own `a:b` would look like `b` in the tree of a user `a`.
         marked = f"./{path}" if self.parts and ":" in self.parts[0] else path
         return for_terminal(marked or "/")
 
 
 def parse_path(text: str) -> RemotePath:
-    """Read what a person typed; `InvalidNameError` where a part cannot be a name.
+    """Parse a typed path; `InvalidNameError` if a part is not a valid name.
 
-    A leading `/` is one's root. A name with a `:` in its first part is written `./a:b`. Nothing at
-    all is no path: it comes from a variable that is not set, and must not mean everything.
+    A leading `/` is the root of the user's tree. A name with a `:` in its first part is written
+    `./a:b`. The empty string is refused: it usually comes from an unset shell variable, and must
+    not mean the whole tree.
     """
     if not text:
         raise InvalidNameError(

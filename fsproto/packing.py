@@ -1,7 +1,7 @@
-"""How a record becomes bytes: msgpack arrays, read back strictly.
+"""The encoding of records: msgpack arrays, decoded strictly.
 
-One place says what "strict" is, for messages and for signed payloads alike: fields by position,
-none missing, none too many, of exactly the declared types, and nothing behind the end.
+Messages and signed payloads use the same strict rules: fields by position, none missing, none
+extra, exactly of the declared types, and no bytes after the end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fsproto.errors import RemoteProtocolError
 class Record(
     msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, omit_defaults=False
 ):
-    """Base of everything that is packed."""
+    """Base of all classes that are packed."""
 
 
 R = TypeVar("R", bound=Record)
@@ -28,10 +28,10 @@ _making = threading.Lock()
 
 
 def decoder_of(kind: Any) -> msgspec.msgpack.Decoder[Any]:  # noqa: ANN401 - a class, or a union of some
-    """Return what reads records of a kind, or of one of several; anybody may use it at any time.
+    """Return the shared decoder of a record class or a union of several; it is thread-safe.
 
-    One thread at a time makes them: msgspec (0.22) keeps what it knows of a type before it knows
-    all of it, and a thread that reads such a one in that moment ends the whole program.
+    A lock allows one thread at a time to create decoders: msgspec (0.22) publishes its information
+    about a type before it is complete, and a thread that uses it then crashes the whole program.
     """
     found = _decoders.get(kind)
     if found is None:

@@ -1,10 +1,10 @@
-"""A QR code as text, for whoever shows secrets to be scanned."""
+"""QR codes as text or SVG, for secrets that a person scans."""
 
 from __future__ import annotations
 
 
 class _Page:
-    """What segno writes to."""
+    """The text stream to which segno writes."""
 
     def __init__(self) -> None:
         self._written: list[str] = []
@@ -17,9 +17,9 @@ class _Page:
 
 
 def drawn(text: str) -> list[str]:
-    """Return a QR code (ISO/IEC 18004) in lines of half blocks, two modules a character.
+    """Return a QR code (ISO/IEC 18004) as lines of half blocks, two modules per character.
 
-    Light is drawn and dark is left out: it takes light characters on a dark ground.
+    Only the light modules are drawn, so it needs light text on a dark background.
     """
     import segno
 
@@ -29,9 +29,9 @@ def drawn(text: str) -> list[str]:
 
 
 def svg(text: str) -> str:
-    """Return a QR code as an `svg` element to be put into HTML: black on white, with its margin.
+    """Return a QR code as an `svg` element for HTML: black on white, with its margin.
 
-    It has no size of its own; the page gives it one. Nothing of the text is in it but the code.
+    It has no size; the page must set one. The element contains the text only as the code.
     """
     import segno
 

@@ -1,16 +1,17 @@
-"""Signed payloads: what is signed are the very bytes that travel and are stored.
+"""Signed payloads: the signature covers exactly the bytes that are sent and stored.
 
     signature = Ed25519(author's key, label ‖ payload)
     hash      = SHA-256(label of the hash ‖ payload)
 
-Nothing is ever encoded again in order to verify it. Many payloads can be signed at once, by one
-signature over the root of the Merkle tree over them; each then carries its own way to that root:
+Verification never encodes a payload again. Many payloads can be signed at once, by one signature
+over the root of their Merkle tree; each signed payload then contains its inclusion path to that
+root:
 
     signature = Ed25519(author's key, label of many ‖ u32 count ‖ root) 64
                 ‖ u32 index ‖ u32 count ‖ inclusion path, 32 bytes a level
 
-An Ed25519 signature costs as much as some hundred hashes; a tree of 64 payloads costs each of
-them a dozen, at both ends.
+An Ed25519 signature costs as much as some hundred hashes; in a tree of 64 payloads, each payload
+costs about a dozen hashes, at both ends.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Record)
 
 SIGNED_AT_ONCE = 64
-"""Payloads under one signature; more would make each one's path longer and save nothing."""
+"""Payloads under one signature; more would only make each inclusion path longer."""
 _PLACE = struct.Struct(">II")
 _COUNT = struct.Struct(">I")
 _PATH = crypto.SIGNATURE_SIZE + _PLACE.size
 
 
 class Signed(Record, frozen=True):
-    """A payload and what proves that its author signed it: 64 bytes, or more for one of many."""
+    """A payload and its signature: 64 bytes, or more for one of many."""
 
     payload: bytes
     signature: bytes
@@ -52,7 +53,7 @@ def sign(key: crypto.SigningKey, label: bytes, body: Record) -> Signed:
 def sign_many(
     key: crypto.SigningKey, label: bytes, label_of_many: bytes, payloads: Sequence[bytes]
 ) -> list[Signed]:
-    """Sign packed payloads, as few signatures as there must be."""
+    """Sign packed payloads with as few signatures as possible."""
     signed: list[Signed] = []
     for at in range(0, len(payloads), SIGNED_AT_ONCE):
         some = payloads[at : at + SIGNED_AT_ONCE]
@@ -69,7 +70,7 @@ def sign_many(
 
 
 class Verifier:
-    """Verifies what one key has signed; a signature over many is checked once for all of them."""
+    """A verifier for one key; it checks a signature over many payloads only once."""
 
     def __init__(self, public: bytes) -> None:
         """Take the Ed25519 public key, 32 bytes."""
@@ -107,5 +108,5 @@ def open_signed(signed: Signed, kind: type[R], label: bytes, public: bytes) -> R
 
 
 def payload_hash(label: bytes, payload: bytes) -> Hash:
-    """Return the hash by which others refer to a signed payload."""
+    """Return the hash by which other payloads refer to this one."""
     return Hash(crypto.sha256(label, payload))

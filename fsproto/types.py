@@ -1,4 +1,4 @@
-"""Names for kinds of bytes, so that one is not handed over where another is meant."""
+"""Distinct types for kinds of bytes, so that a type checker finds mixed-up arguments."""
 
 from __future__ import annotations
 

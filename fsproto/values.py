@@ -1,7 +1,7 @@
-"""Small values that stay within one program: frozen, compared by what they hold.
+"""Small values inside one program: frozen, compared by their fields.
 
-Like a frozen dataclass, at a fraction of what one costs to define when a program starts, and to
-make once for every file. What is packed is a `Record` instead.
+They work like frozen dataclasses, but the classes are faster to define when a program starts, and
+the objects faster to create for every file. Classes that are packed derive from `Record` instead.
 """
 
 from __future__ import annotations
@@ -10,4 +10,4 @@ import msgspec
 
 
 class Value(msgspec.Struct, frozen=True):
-    """Base of all of them. Its text shows every field: one that holds a key says less."""
+    """Base of these values. The repr shows every field, so a class with keys must override it."""

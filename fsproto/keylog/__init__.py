@@ -1,1 +1,1 @@
-"""The key log: an append-only list of whose keys are which, and heads that stand for all of it."""
+"""The key log: an append-only list of all users' keys, and signed heads over it."""

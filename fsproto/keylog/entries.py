@@ -1,16 +1,18 @@
-"""Entries: what the key log says of people's keys, and what may follow what.
+"""Entries of the key log, and the rules for which entry may follow another.
 
     Entry = [format 1, index, user, event (1 enrolled, 2 rotated, 3 reset), bundle hash,
              Ed25519 key, signature, time_ms]
 
-- `enrolled`: a person who has no keys gets their first ones. Their own client sees to it that
-  these are theirs.
-- `rotated`: new keys in place of old ones, and the old key says so:
+- `enrolled`: a person without keys gets the first ones. The person's own client checks that they
+are
+  correct.
+- `rotated`: new keys replace the old ones, and the old key signs the change:
   signature = Ed25519(old key, "fs/1 key rotation" ‖ old bundle hash ‖ new bundle hash).
-- `reset`: the administrator took the keys away. Bundle hash, key and signature are empty. Whoever
-  enrols under the name afterwards is somebody else until people have convinced themselves.
+- `reset`: the administrator deleted the keys. Bundle hash, key and signature are empty. A person
+who
+  enrols under the name later counts as another person until others have compared the new keys.
 
-An index counts from 0. Whatever does not follow is refused: `SecurityError`.
+The index counts from 0. An entry that may not follow raises `SecurityError`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ FORMAT = 1
 
 
 class KeyEvent(enum.IntEnum):
-    """What became of somebody's keys."""
+    """The kinds of change to a person's keys."""
 
     ENROLLED = 1
     ROTATED = 2
@@ -44,11 +46,11 @@ class KeyLogEntry(Record, frozen=True):
     bundle: Hash
     """Hash of the bundle; empty for a reset."""
     ed25519: bytes
-    """The identity key in it, 32 bytes; empty for a reset."""
+    """The identity key in the bundle, 32 bytes; empty for a reset."""
     signature: bytes
-    """By the key before it, 64 bytes; empty but for a rotation."""
+    """Signature by the previous key, 64 bytes; empty except for a rotation."""
     time_ms: int
-    """When, by the server's clock."""
+    """The time of the entry by the server's clock, Unix time in milliseconds."""
 
 
 class Keys(Value, frozen=True):
@@ -56,28 +58,28 @@ class Keys(Value, frozen=True):
 
     user: str
     index: int
-    """Of the entry that names them."""
+    """Index of the entry that names them."""
     bundle: Hash
     ed25519: bytes
 
 
 def sign_rotation(old: crypto.SigningKey, before: Hash, after: Hash) -> bytes:
-    """Return the old key's word for the bundle that follows its own (64 bytes)."""
+    """Return the old key's signature over the change to the next bundle (64 bytes)."""
     return old.sign(labels.SIGN_ROTATION, before, after)
 
 
 def verify_rotation(old: bytes, signature: bytes, before: Hash, after: Hash) -> None:
-    """Raise `CryptoError` unless that is the old key's (32 bytes) word for the bundle after."""
+    """Raise `CryptoError` unless the old key (32 bytes) has signed the change to the bundle."""
     crypto.verify(old, signature, labels.SIGN_ROTATION, before, after)
 
 
 def entry_bytes(entry: KeyLogEntry) -> bytes:
-    """Return an entry as it is hashed, stored and sent."""
+    """Return the bytes of an entry, as they are hashed, stored and sent."""
     return pack(entry)
 
 
 def read_entry(data: bytes, index: int) -> KeyLogEntry:
-    """Read entry number `index`; `RemoteProtocolError` if it is malformed or another one."""
+    """Read entry number `index`; `RemoteProtocolError` if it is malformed or not that one."""
     entry = unpack(data, KeyLogEntry)
     keyed, signed = entry.event is not KeyEvent.RESET, entry.event is KeyEvent.ROTATED
     fits = (
@@ -92,7 +94,7 @@ def read_entry(data: bytes, index: int) -> KeyLogEntry:
 
 
 def check_follows(entry: KeyLogEntry, before: Keys | None) -> Keys | None:
-    """Return the keys a person has after an entry, if it may follow those from before it."""
+    """Return a person's keys after an entry; `SecurityError` if it may not follow `before`."""
     if entry.event is KeyEvent.RESET:
         if before is None:
             raise SecurityError("The key log takes keys away that nobody had.")

@@ -1,12 +1,12 @@
-"""Heads: what stands for the whole key log at one size, signed by the log's own key.
+"""Heads: signed statements about the whole key log at one size, by the log's own key.
 
     Head     = [format 1, key, size, root, time_ms]
     root     = Merkle tree hash over the entries (RFC 9162 section 2.1.1)
-    log_head = u64 size ‖ root, as it is carried in what people sign
+    log_head = u64 size ‖ root, as included in signed lists, states and manifests
 
-The log's key is Ed25519, made by the server with its home. A client pins it with the first head
-it sees. The signature binds the server: two heads of one size that differ are proof of a fork
-that anybody can check.
+The log's key is Ed25519. The server generates it together with its data directory. A client pins it
+with the first head that it sees. The signature commits the server: two different heads of the same
+size prove a fork, and any third party can verify that proof.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ class VerifiedHead(Value, frozen=True):
 
 
 def sign_head(key: crypto.SigningKey, size: int, root: Hash, time_ms: int) -> Signed:
-    """Sign the log as it is."""
+    """Sign the head of the log at one size."""
     return sign(key, labels.SIGN_LOG_HEAD, KeyLogHead(FORMAT, key.public, size, root, time_ms))
 
 
 def verify_head(signed: Signed, pinned: bytes | None) -> VerifiedHead:
     """Check a head; `SignatureError` unless the pinned key has signed it.
 
-    With nothing pinned (None) the key that the head itself names is believed, and is to be pinned.
+    With nothing pinned (None), the key in the head itself is trusted; the caller must pin it.
     """
     claimed = unpack(signed.payload, KeyLogHead)
     if pinned is not None and claimed.key != pinned:
@@ -63,12 +63,12 @@ def verify_head(signed: Signed, pinned: bytes | None) -> VerifiedHead:
 
 
 def pack_log_head(size: int, root: Hash) -> bytes:
-    """Return what people carry in what they sign (40 bytes); nothing for an empty log."""
+    """Return the reference to a head in signed payloads (40 bytes); empty for an empty log."""
     return _SIZE.pack(size) + root if size else b""
 
 
 def unpack_log_head(packed: bytes) -> tuple[int, Hash] | None:
-    """Return the size and root somebody had seen; None if they had seen no log."""
+    """Return the size and root that an author had seen; None for an author who saw no log."""
     if not packed:
         return None
     if len(packed) != _SIZE.size + crypto.HASH_SIZE:

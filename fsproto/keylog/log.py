@@ -1,9 +1,9 @@
-"""The log as one who has read all of it knows it: whose keys are which now, and were before.
+"""The complete key log in memory: everybody's current and former keys.
 
-A client keeps every entry, which are some 150 bytes each, rather than asking for proofs: what it
-computes the root of is what it has read, so every entry is included, every new head extends the
-one before it, and nobody's newest keys can be held back (RFC 9162 has proofs for inclusion and
-consistency, but none that an entry is the last of its person).
+A client keeps all entries (about 150 bytes each) and asks for no proofs. It computes the root from
+the entries that it has read. Therefore every entry is included, every new head extends the previous
+one, and the server cannot hide anybody's newest keys (RFC 9162 has proofs of inclusion and of
+consistency, but no proof that an entry is the last one of a person).
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class KeyLog:
     """All entries up to some size, checked one by one."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start with an empty log."""
         self._leaves: list[Hash] = []
         self._now: dict[str, Keys] = {}
         self._chains: dict[str, list[list[Keys]]] = {}
-        """For each person the sets of keys, oldest first, that follow from one another."""
+        """For each person the chains of rotated keys, the oldest first; a reset ends a chain."""
         self._ended: dict[tuple[str, bytes], int] = {}
-        """For a person and an identity key the index of the entry that put an end to it."""
+        """For a person and an identity key the index of the entry that ended the key."""
         self._roots: dict[int, Hash] = {}
         self.resets: list[KeyLogEntry] = []
 
@@ -34,7 +34,7 @@ class KeyLog:
         return len(self._leaves)
 
     def extend(self, data: Iterable[bytes]) -> list[KeyLogEntry]:
-        """Read further entries; a `SecurityError` says what cannot follow."""
+        """Add further entries; `SecurityError` for an entry that may not follow."""
         read = []
         for one in data:
             entry = read_entry(one, len(self._leaves))
@@ -56,14 +56,14 @@ class KeyLog:
         return read
 
     def root(self, size: int) -> Hash:
-        """Return the root over the first `size` entries, of which there must be as many."""
+        """Return the root over the first `size` entries; the log must have that many."""
         found = self._roots.get(size)
         if found is None:
             found = self._roots[size] = merkle.tree_root(self._leaves[:size])
         return found
 
     def check_seen(self, size: int, root: Hash) -> None:
-        """Hold a head that somebody else has seen against this log; `RollbackError` for a fork."""
+        """Check a head seen by another person against this log; `RollbackError` for a fork."""
         if size > len(self) or self.root(size) != root:
             raise RollbackError(
                 "THE SERVER HAS SHOWN ANOTHER KEY LOG to somebody whose changes you see.",
@@ -71,21 +71,21 @@ class KeyLog:
             )
 
     def now(self, user: str) -> Keys | None:
-        """Return the keys that a person has."""
+        """Return a person's current keys; None if there are none."""
         return self._now.get(user)
 
     def ended(self, user: str, key: bytes) -> int | None:
-        """Return the index of the entry that ended an identity key; None if it holds."""
+        """Return the index of the entry that ended an identity key; None if it is current."""
         return self._ended.get((user, key))
 
     def people(self) -> list[str]:
-        """Return everybody who has keys."""
+        """Return the names of all people with keys."""
         return sorted(self._now)
 
     def all_of(self, user: str, key: bytes) -> list[Keys]:
-        """Return all keys of the person who had the Ed25519 key `key`, one replacing the other.
+        """Return the chain of rotated keys that contains the Ed25519 key `key`.
 
-        None of them belong to somebody else of the same name, before or after a reset.
+        It has no keys from the other side of a reset, as these may belong to another person.
         """
         for chain in self._chains.get(user, []):
             if any(keys.ed25519 == key for keys in chain):
@@ -93,5 +93,5 @@ class KeyLog:
         return []
 
     def same_person(self, user: str, one: bytes, other: bytes) -> bool:
-        """Tell whether two identity keys (32 bytes) are a person's and those that replaced them."""
+        """Return whether two identity keys (32 bytes) are in one chain of rotated keys."""
         return one == other or any(keys.ed25519 == other for keys in self.all_of(user, one))

@@ -1,1 +1,1 @@
-"""Merkle trees and prefix trees: proofs of what a log or a folder holds."""
+"""Merkle trees and prefix trees: proofs about the entries of a log or a folder."""

@@ -1,10 +1,10 @@
-"""Merkle trees over lists, as certificate logs hash them (RFC 9162 section 2.1).
+"""Merkle trees over lists, with the hashes of RFC 9162 section 2.1.
 
     leaf   = SHA-256(0x00 ‖ data)
     node   = SHA-256(0x01 ‖ left ‖ right)
 
-A list is split at the largest power of two below its length. That is the same tree as pairing
-neighbours level by level and letting one that is left over rise as it is.
+A list is split at the largest power of two below its length. This gives the same tree
+as to pair neighbours level by level and move an unpaired last one up unchanged.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def tree_root(leaves: Sequence[Hash]) -> Hash:
 def root_and_paths(leaves: Sequence[Hash]) -> tuple[Hash, list[bytes]]:
     """Return the root over `leaves`, one or more, and each leaf's inclusion path.
 
-    A path is the hashes of the neighbours on the way up, 32 bytes each, one behind the other.
+    A path is the concatenated hashes (32 bytes each) of the siblings from the leaf to the root.
     """
     paths: list[list[bytes]] = [[] for _ in leaves]
     level, under = list(leaves), [[i] for i in range(len(leaves))]
@@ -64,7 +64,7 @@ def root_and_paths(leaves: Sequence[Hash]) -> tuple[Hash, list[bytes]]:
 def root_of_path(leaf: Hash, index: int, count: int, path: bytes) -> Hash | None:
     """Return the root that a leaf has with its inclusion path (RFC 9162 section 2.1.3.2).
 
-    None if no leaf number `index` of `count` has a path of that length.
+    None if leaf number `index` of `count` leaves cannot have a path of that length.
     """
     if not 0 <= index < count or len(path) % crypto.HASH_SIZE:
         return None

@@ -1,4 +1,4 @@
-"""The Merkle prefix tree over a folder's entries, whole or only as far as a proof shows it.
+"""The Merkle prefix tree over a folder's entries, whole or the part that a proof shows.
 
 With entries sorted by their 32-byte token, the root of a set at a depth (in bits) is
 
@@ -6,12 +6,13 @@ With entries sorted by their 32-byte token, the root of a set at a depth (in bit
     SHA-256(0x00 ‖ token ‖ node id ‖ manifest hash)  for one
     SHA-256(0x01 ‖ root(bit at depth is 0, depth+1) ‖ root(bit at depth is 1, depth+1))  for more
 
-A proof for some tokens is the tree with every branch that lies on none of their paths cut to the
-roots of its sides, in preorder: 0x00 nothing · 0x01 token node hash · 0x02 a branch of which only
-its two sides' roots are shown · 0x03 a branch, its two sides following. It shows what is there
-and equally that something is *not* there, and is enough to compute the root after a change. A
-lone entry is always written out, so that removing its neighbour can be computed as well; the root
-of a branch alone would not do, as a lone entry's could stand in its place. Compare CONIKS (Melara
+A proof for some tokens is the tree in preorder, in which every branch on none of their paths is cut
+to the roots of its sides: 0x00 nothing · 0x01 token node hash · 0x02 a branch of which only the two
+sides' roots are shown · 0x03 a branch, followed by its two sides. A proof shows entries that exist
+and also that an entry does *not* exist, and is enough to compute the root after a change. A single
+entry is always written in full, because it moves up when its neighbour is removed. A cut branch
+shows two roots, not one, because otherwise the root of a single entry could be passed off as a
+branch. Compare CONIKS (Melara
 et al., USENIX Security 2015) for the shape and its proofs of absence.
 """
 
@@ -37,7 +38,7 @@ _TOKEN, _NODE, _HASH = 32, 16, 32
 
 
 class FolderEntry(NamedTuple):
-    """One name of a folder: the token of the name, the node it names, its manifest's hash."""
+    """One entry of a folder: the token of its name, the node, the manifest's hash."""
 
     token: Token
     node: NodeId
@@ -45,7 +46,7 @@ class FolderEntry(NamedTuple):
 
     @property
     def root(self) -> Hash:
-        """Root of the set of this entry alone."""
+        """Root of the set with only this entry."""
         return Hash(crypto.sha256(b"\x00" + self.token + self.node + self.manifest))
 
 
@@ -62,12 +63,12 @@ class _Branch(NamedTuple):
     one: _Subtree
     root: Hash
     shown: int
-    """Entries in it, as far as they show."""
+    """Number of visible entries in it."""
 
 
 _Subtree = FolderEntry | _Opaque | _Branch | None
 Changes = Mapping[Token, FolderEntry | None]
-"""What names are to stand for: an entry, or nothing."""
+"""The new entry of each token; None to remove it."""
 
 
 def _branch(zero: _Subtree, one: _Subtree) -> _Branch:
@@ -91,8 +92,8 @@ def _bit(token: bytes, depth: int) -> int:
 
 
 def _split(ordered: Sequence[_T], token: Callable[[_T], bytes], depth: int) -> int:
-    """Return where those begin whose token's bit at `depth` is 1; they agree in all before."""
-    # `bisect` would call a function of ours for each that it looks at.
+    """Return the index of the first token whose bit at `depth` is 1; earlier bits are equal."""
+    # `bisect` would call a Python function for each element that it compares.
     byte, bit = depth >> 3, 0x80 >> (depth & 7)
     low, high = 0, len(ordered)
     while low < high:
@@ -105,15 +106,15 @@ def _split(ordered: Sequence[_T], token: Callable[[_T], bytes], depth: int) -> i
 
 
 class PrefixTree:
-    """An immutable tree; changing it gives another one that shares what stayed the same."""
+    """An immutable tree; a change returns a new one that shares the unchanged parts."""
 
     def __init__(self, tree: _Subtree = None) -> None:
-        """Start empty; the other ways in are `build` and `from_proof`."""
+        """Start empty; see also `build` and `from_proof`."""
         self._tree = tree
 
     @classmethod
     def build(cls, entries: Iterable[FolderEntry]) -> PrefixTree:
-        """Return the whole tree over entries of different tokens."""
+        """Return the whole tree over entries with different tokens."""
         ordered = sorted(entries, key=_token_of)
         if any(a.token == b.token for a, b in pairwise(ordered)):
             raise IntegrityError("A folder has two entries under one name.")
@@ -121,7 +122,7 @@ class PrefixTree:
 
     @classmethod
     def from_proof(cls, proof: bytes, root: Hash) -> PrefixTree:
-        """Return what `proof` shows; `IntegrityError` unless it has just this root."""
+        """Return the tree in `proof`; `IntegrityError` unless it has exactly this root."""
         reader = _ProofReader(proof)
         tree = cls(reader.read(0, 0))
         reader.finish()
@@ -131,16 +132,16 @@ class PrefixTree:
 
     @property
     def root(self) -> Hash:
-        """The 32 bytes that a folder state names."""
+        """The root that a folder state names, 32 bytes."""
         return _root(self._tree)
 
     @property
     def size(self) -> int:
-        """How many entries it shows."""
+        """Number of visible entries."""
         return _shown(self._tree)
 
     def get(self, token: Token) -> FolderEntry | None:
-        """Return the entry, or None if it is proved absent; `IntegrityError` if neither shows."""
+        """Return the entry, or None if it is proved absent; `IntegrityError` if not covered."""
         tree, depth = self._tree, 0
         while isinstance(tree, _Branch):
             tree = tree.one if _bit(token, depth) else tree.zero
@@ -160,18 +161,18 @@ class PrefixTree:
         return self.update({token: None})
 
     def update(self, changes: Changes) -> PrefixTree:
-        """Return the tree in which names stand for other entries, or for none any more.
+        """Return the tree after several changes.
 
-        `IntegrityError` if a proof does not cover one of them.
+        `IntegrityError` if the proof does not cover one of the tokens.
         """
         return PrefixTree(_update(self._tree, sorted(changes.items()), 0))
 
     def edit(self) -> Edit:
-        """Begin to change many names, one after the other."""
+        """Return an `Edit` for many changes, one after the other."""
         return Edit(self)
 
     def shows(self, tokens: Iterable[Token]) -> bool:
-        """Tell whether `get` can say something of each of these."""
+        """Return whether the tree proves each token present or absent, so that `get` succeeds."""
         try:
             for token in tokens:
                 self.get(token)
@@ -180,13 +181,13 @@ class PrefixTree:
         return True
 
     def prove(self, tokens: Iterable[Token]) -> bytes:
-        """Return the proof for these tokens; of none, just the root's shape."""
+        """Return the proof for these tokens; for no tokens, only the top of the tree."""
         out: list[bytes] = []
         _prove(self._tree, sorted(set(tokens)), 0, out)
         return b"".join(out)
 
     def __iter__(self) -> Iterator[FolderEntry]:
-        """Give every entry that shows, in the order of their tokens."""
+        """Yield every visible entry, in the order of the tokens."""
         stack = [self._tree]
         while stack:
             match stack.pop():
@@ -197,15 +198,15 @@ class PrefixTree:
 
 
 class Edit:
-    """Changes to a tree, seen at once but applied together: each node is hashed only once."""
+    """Changes to a tree, visible at once but applied together: each node is hashed only once."""
 
     def __init__(self, tree: PrefixTree) -> None:
-        """Take the tree as it is."""
+        """Start from a tree."""
         self._tree = tree
         self._changes: dict[Token, FolderEntry | None] = {}
 
     def get(self, token: Token) -> FolderEntry | None:
-        """Return the entry as changed so far; otherwise as `PrefixTree.get` does."""
+        """Return the entry after the changes so far; errors as for `PrefixTree.get`."""
         return self._changes[token] if token in self._changes else self._tree.get(token)
 
     def put(self, entry: FolderEntry) -> None:
@@ -213,7 +214,7 @@ class Edit:
         self._changes[entry.token] = entry
 
     def remove(self, token: Token) -> None:
-        """Take out the entry of that token (`KeyError` if there is none)."""
+        """Remove the entry of that token (`KeyError` if there is none)."""
         if self.get(token) is None:
             raise KeyError(token)
         self._changes[token] = None
@@ -235,7 +236,7 @@ def _build(ordered: Sequence[FolderEntry], depth: int) -> _Subtree:
 
 
 def _update(tree: _Subtree, changes: Sequence[_Change], depth: int) -> _Subtree:
-    """Return a subtree after changes in the order of their tokens, which all lie in it."""
+    """Return a subtree after changes to its tokens, in their order."""
     if not changes:
         return tree
     match tree:
@@ -291,7 +292,7 @@ class _ProofReader:
         return piece
 
     def read(self, depth: int, path: int) -> _Subtree:
-        """Read the subtree at `depth` whose tokens begin with the `depth` bits of `path`."""
+        """Read the subtree at `depth` whose tokens start with the `depth` bits of `path`."""
         kind = self._take(1)
         if kind == b"\x00":
             return None
@@ -308,14 +309,14 @@ class _ProofReader:
         if kind == b"\x03" and depth < TOKEN_BITS:
             match self.read(depth + 1, path << 1), self.read(depth + 1, path << 1 | 1):
                 case (None, None | FolderEntry()) | (FolderEntry(), None):
-                    # Under a branch lie two entries or more. A change computed from any other
-                    # shape would be signed with a root that the entries do not have.
+                    # A branch has two entries or more. From any other shape the client would
+                    # compute and sign a root that the entries do not have.
                     pass
                 case zero, one:
                     return _branch(zero, one)
         raise RemoteProtocolError("The server's proof is malformed.")
 
     def finish(self) -> None:
-        """Raise unless all of the proof was read."""
+        """Raise `RemoteProtocolError` unless the whole proof was read."""
         if self._at != len(self._proof):
             raise RemoteProtocolError("The server's proof has something behind its end.")

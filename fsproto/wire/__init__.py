@@ -1,1 +1,1 @@
-"""How it is said: the handshake, the records, and the connection that joins them."""
+"""The wire protocol: the handshake, the records, and the connection that uses both."""

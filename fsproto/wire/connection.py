@@ -1,8 +1,8 @@
 """One connection, without its socket: bytes in, events out; messages in, bytes out.
 
 Feed what arrived to `receive_data`, then call `next_event` until it returns `NEED_DATA`. What
-`send` and `send_data` return goes to the peer, in that order. A reader in a hurry lets its socket
-fill `room` instead, and may take a frame here and open it in another thread.
+`send` and `send_data` return must be sent to the peer in that order. For more speed, let the socket
+read directly into `room`, and open the frames from `take_frame` in another thread.
 
     state        client: what ends it                server: what ends it
     HELLO        server_hello → CONFIRM               client_hello → KEY, or a question about
@@ -44,7 +44,7 @@ from fsproto.wire.records import (
 
 
 class ConnectionState(enum.Enum):
-    """Where a connection stands."""
+    """The states of a connection."""
 
     HELLO = enum.auto()
     KEY = enum.auto()
@@ -54,10 +54,10 @@ class ConnectionState(enum.Enum):
 
 
 class ConnectionOver(RuntimeError):
-    """The connection is closed; nothing can be said or opened on it any more.
+    """The connection is closed; it can no longer send or open anything.
 
-    Whoever receives in one place and works in another can meet it through nobody's fault: the
-    peer's end came meanwhile.
+    This is no programming error in a program that receives in one thread and works in another: the
+    peer may close the connection concurrently.
     """
 
 
@@ -83,7 +83,7 @@ class Ready(Value, frozen=True):
 
 
 class Control(Value, frozen=True):
-    """One message, with the number of the request that it makes or answers."""
+    """One message, with the number of the request that it is or answers."""
 
     request: int
     message: Message
@@ -101,34 +101,34 @@ Event = Reply | Ready | Control | Data
 
 
 class Connection:
-    """Framing, handshake and records of one end. Not for use by two threads at once per direction.
+    """Framing, handshake and records of one end.
 
-    Sending and receiving touch disjoint state once the exchange is done, so one thread may send
-    while another receives.
+    After the handshake, sending and receiving use separate state, so one thread may send while
+    another receives. Two threads must not use the same direction concurrently.
     """
 
     def __init__(self, handshake: ClientHandshake | ServerHandshake) -> None:
-        """Take the half of the handshake that makes this a client's or a server's end."""
+        """Take the client's or the server's half of the handshake."""
         self._handshake = handshake
         self._state = ConnectionState.HELLO
         self._channel: Channel | None = None
         self._incoming = FrameReceiver()
         self._pending = bytearray()
         self.longest = MAX_RECORD
-        """Bytes of the longest record that is taken."""
+        """Bytes of the longest record to accept."""
 
     @property
     def state(self) -> ConnectionState:
-        """Where the connection stands."""
+        """The current state."""
         return self._state
 
     @property
     def channel_id(self) -> bytes:
-        """32 bytes that name this channel; known once the keys are."""
+        """32 bytes that identify this channel; available when the keys are known."""
         return self._keys().channel_id
 
     def start(self) -> bytes:
-        """Return what to send first: a client's hello, nothing for a server."""
+        """Return the first bytes to send: a client's hello; empty for a server."""
         if isinstance(self._handshake, ClientHandshake):
             return _framed(self._handshake.hello)
         return b""
@@ -136,11 +136,11 @@ class Connection:
     # --- sending
 
     def send(self, request: int, message: Message) -> bytes:
-        """Return the record that carries `message`; `ValueError` if it does not fit in one."""
+        """Return the record with `message`; `ValueError` if it does not fit."""
         return self._keys().sealer.seal(CONTROL_HEADER.pack(CONTROL, request) + encode(message))
 
     def send_in(self, out: FrameBuffers, request: int, message: Message) -> bytes | memoryview:
-        """Do what `send` does, with the memory of `out` for a large record."""
+        """Return the same record as `send`, but use the memory of `out` if it is large."""
         sealer = self._keys().sealer
         encode_behind(CONTROL_HEADER.pack(CONTROL, request), message, out.packed)
         if len(out.packed) <= SMALL:
@@ -148,7 +148,7 @@ class Connection:
         return sealer.seal_into(out.packed, out.frame(len(out.packed) + RECORD_ROOM))
 
     def send_data(self, stream: int, index: int, payload: bytes | memoryview) -> bytes:
-        """Return the record that carries one segment."""
+        """Return the record with one segment."""
         return self._keys().sealer.seal(b"".join((DATA_HEADER.pack(DATA, stream, index), payload)))
 
     def seal_segment(
@@ -156,8 +156,8 @@ class Connection:
     ) -> memoryview:
         """Make the record of a segment in `out`, without copying the segment.
 
-        `segment` begins with `DATA_ROOM` bytes of room for its address. `out` has
-        `RECORD_ROOM` bytes more. Returns the part of `out` that is the record.
+        `segment` starts with `DATA_ROOM` free bytes for its address. `out` must be `RECORD_ROOM`
+        bytes longer than `segment`. Return the part of `out` that is the record.
         """
         DATA_HEADER.pack_into(segment, 0, DATA, stream, index)
         return self._keys().sealer.seal_into(segment, out)
@@ -172,38 +172,38 @@ class Connection:
     # --- receiving
 
     def room(self) -> memoryview:
-        """Return where the next bytes from the peer go; fill a part of it, then call `received`.
+        """Return the buffer for the next bytes from the peer; fill a part, then call `received`.
 
-        It is as long as what is missing of the frame under way. Only after `take_frame` gave
-        None does it have a length.
+        It is as long as the missing part of the current frame. Call this only after `take_frame`
+        has returned None.
         """
         return self._incoming.room()
 
     def received(self, count: int) -> None:
-        """Say that so many bytes of `room` were filled; 0 means that no more will come."""
+        """Record that `count` bytes of `room` were filled; 0 means the end of the connection."""
         if not count:
             self._state = ConnectionState.CLOSED
             raise ConnectionLost
         self._incoming.filled(count)
 
     def receive_data(self, data: bytes | memoryview) -> None:
-        """Take bytes in whatever pieces they come; empty bytes mean that no more will come."""
+        """Take received bytes, in pieces of any size; empty bytes mean the end of the stream."""
         if not data:
             self.received(0)
         self._pending += data
 
     def wanted(self) -> int:
-        """Return how many more bytes `next_event` needs before it can say anything new."""
+        """Return how many more bytes are needed for the next step; 0 if `next_event` can run."""
         try:
             return 0 if self._whole() else len(self._incoming.room())
         except FsError:
-            return 0  # not worth waiting for: `next_event` refuses it
+            return 0  # do not wait for more: `next_event` refuses the frame
 
     def take_frame(self) -> Frame | None:
-        """Return the next whole frame, or None; `FsError` for one that is too long.
+        """Return the next complete frame, or None; `FsError` for a frame that is too long.
 
-        Frames must be opened in the order they were taken, but may be opened in another thread
-        while the next one is being received.
+        Open the frames in the order in which they were taken. This may happen in another thread
+        while the next one is received.
         """
         if self._state is ConnectionState.CLOSED:
             raise ConnectionLost
@@ -214,7 +214,7 @@ class Connection:
             raise
 
     def _whole(self) -> bool:
-        """Tell whether there is a whole frame, having used up what `receive_data` was given."""
+        """Consume the bytes from `receive_data`; return whether a frame is complete."""
         incoming, hello = self._incoming, self._state is ConnectionState.HELLO
         while not (whole := incoming.whole(self._limit(), hello=hello)) and self._pending:
             room = incoming.room()
@@ -225,9 +225,9 @@ class Connection:
         return whole
 
     def open_frame(self, frame: Frame, into: memoryview | None = None) -> Event:
-        """Return what a frame says; raises the peer's error as an `FsError`, and closes.
+        """Return the event in a frame; raise `FsError` and close if the frame is invalid.
 
-        With `into`, a large record is opened there, and the event holds a view of it.
+        With `into`, a large record is opened there, and the event contains a view of it.
         """
         try:
             if self._state is ConnectionState.CLOSED:
@@ -245,7 +245,7 @@ class Connection:
             self._incoming.give_back(frame)
 
     def next_event(self) -> Event | NeedData:
-        """Return the next event, or `NEED_DATA`; raises the peer's error as an `FsError`."""
+        """Return the next event, or `NEED_DATA`; raise `FsError` and close for invalid bytes."""
         frame = self.take_frame()
         return NEED_DATA if frame is None else self.open_frame(frame)
 
@@ -266,7 +266,7 @@ class Connection:
                 message
             ):
                 answer = server.receive_question(message)
-                self._state = ConnectionState.CLOSED  # it was all that is said on such a connection
+                self._state = ConnectionState.CLOSED  # such a connection has no other message
                 return Reply(_framed(answer))
             case ConnectionState.HELLO, ServerHandshake() as server:
                 answer = server.receive_hello(message)
@@ -279,7 +279,7 @@ class Connection:
         raise RuntimeError("no such state")  # the table above has no other pair
 
     def refusal(self, error: FsError) -> bytes:
-        """Return what a server may still tell a client whose hello failed with `error`."""
+        """Return the bytes that a server sends to a client whose hello failed with `error`."""
         return _framed(REFUSAL) if isinstance(error, VersionMismatchError) else b""
 
 

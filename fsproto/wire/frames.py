@@ -1,6 +1,6 @@
-"""Frames, a length and a body each, and the memory that large ones are received into or made in.
+"""Frames (a length and a body each), and reusable buffers for large ones.
 
-Memory that is new costs more than the cipher, so large frames use again what large ones used.
+To allocate memory costs more than to encrypt, so large frames reuse the buffers of earlier ones.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from fsproto.values import Value
 from fsproto.wire.records import LENGTH, body_length
 
 SMALL = 16 * 1024
-"""Bodies up to this many bytes are handled as they come, larger ones in buffers used again."""
+"""Bodies up to this many bytes get new memory; larger ones use reusable buffers."""
 
 
 class Frame(Value, frozen=True):
-    """One length and the body behind it, as they came."""
+    """One length and its body, as received."""
 
     header: bytes
     body: memoryview
@@ -23,10 +23,10 @@ class Frame(Value, frozen=True):
 
 
 class FrameReceiver:
-    """The frame that is being received, and the buffers large ones are received into.
+    """The frame that is being received, and the reusable buffers for large ones.
 
-    A large buffer is used again while large frames come (new memory would cost more than the
-    cipher), and let go at the next small frame, so that an idle connection holds none.
+    Large buffers are reused while large frames arrive, and freed at the next small frame, so that
+    an idle connection has none.
     """
 
     def __init__(self) -> None:
@@ -37,16 +37,16 @@ class FrameReceiver:
         self._spare: list[bytearray] = []
 
     def room(self) -> memoryview:
-        """Return where the next bytes go."""
+        """Return the buffer for the next bytes."""
         target = memoryview(self._head) if self._body is None else self._body
         return target[self._have :]
 
     def filled(self, count: int) -> None:
-        """Say that so many bytes of `room` were filled."""
+        """Record that `count` bytes of `room` were filled."""
         self._have += count
 
     def whole(self, limit: int, *, hello: bool) -> bool:
-        """Tell whether the frame is whole; `FsError` if it is longer than `limit` bytes."""
+        """Return whether the frame is complete; `FsError` if it is longer than `limit` bytes."""
         if self._body is None:
             if self._have < LENGTH.size:
                 return False
@@ -56,7 +56,7 @@ class FrameReceiver:
         return self._body is not None and self._have == len(self._body)
 
     def take(self) -> Frame:
-        """Return the frame, which is whole."""
+        """Return the complete frame."""
         if self._body is None:
             raise RuntimeError("there is no whole frame")
         frame = Frame(bytes(self._head), self._body, self._buffer)
@@ -67,14 +67,14 @@ class FrameReceiver:
         if length <= SMALL:
             self._buffer = bytearray(length)
         else:
-            try:  # not `if`: another thread may give a frame back and let the spare ones go
+            try:  # not `if`: another thread may free the spare buffers in between
                 self._buffer = self._spare.pop()
             except IndexError:
                 self._buffer = bytearray(MAX_RECORD)
         self._body, self._have = memoryview(self._buffer)[:length], 0
 
     def give_back(self, frame: Frame) -> None:
-        """Take back the buffer of a frame that was opened."""
+        """Reuse or free the buffers after a frame was opened."""
         if len(frame.body) <= SMALL:
             self._spare.clear()
         else:
@@ -82,25 +82,25 @@ class FrameReceiver:
 
 
 class FrameBuffers:
-    """The memory that large frames are made in, one after the other.
+    """Reusable memory in which large frames are built, one after the other.
 
-    What was made in it holds until the next one is, or until it is let go of.
+    A frame is valid until the next one is built in the same memory.
     """
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start without memory."""
         self.packed = bytearray()
         """A message before it is sealed."""
         self._frame = bytearray()
 
     def frame(self, size: int) -> memoryview:
-        """Return room for a frame of `size` bytes."""
+        """Return memory for a frame of `size` bytes."""
         if size > len(self._frame):
             self._frame = bytearray(max(size, MAX_RECORD + LENGTH.size))
         return memoryview(self._frame)[:size]
 
 
 def _check_hello_length(header: bytearray) -> None:
-    """Tell a stranger's protocol (`HTTP`, `SSH-`) from an attack on ours."""
+    """Raise `NotFsdError` for a first length that can only be another protocol (`HTTP`, `SSH-`)."""
     if LENGTH.unpack(header)[0] > MAX_HANDSHAKE_MESSAGE:
         raise NotFsdError

@@ -6,17 +6,18 @@
     client_key     = RSA-OAEP-SHA256(host key, secret 32) 384 ‖ client confirm 32
     server_confirm = server confirm 32
 
-Each message travels behind a u32 length, in the clear. With `transcript` the SHA-256 over the
-label, client_hello, server_hello and the RSA ciphertext, each behind its u32 length:
+Each message is sent in plaintext after a u32 length. `transcript` is the SHA-256 over the label,
+client_hello, server_hello and the RSA ciphertext, the three each after a u32 length:
 
     prk = HKDF-SHA256(ikm = RSA secret ‖ X25519 secret ‖ ML-KEM secret, salt = transcript,
                       info = "fs/1 channel secret", 32)
     and HKDF-Expand of prk gives both directions' keys, both confirmations and the channel id.
 
 Compare RFC 4432 (RSA key exchange for SSH), draft-ietf-sshm-mlkem-hybrid-kex, and RFC 8446 for
-the shape. The client may speak under the keys at once: only the holder of the host key can
-derive them. A ciphertext that does not open continues with a random secret and so fails at the
-confirmation like any other wrong key, which leaves no oracle (RFC 5246 section 7.4.7.1).
+the structure. The client may use the keys at once: only the holder of the host key can derive them.
+If the RSA ciphertext does not open, the server continues with a random secret. The handshake then
+fails at the confirmation like with any other wrong key, so there is no oracle (RFC 5246 section
+7.4.7.1).
 """
 
 from __future__ import annotations
@@ -46,16 +47,16 @@ _CLIENT_KEY = struct.Struct(f">{RSA_CIPHERTEXT}s32s")
 
 @dataclass(frozen=True)
 class Channel:
-    """What a finished exchange leaves: a way to seal, a way to open, and a name for itself."""
+    """The result of a handshake: a sealer, an opener, and the channel id."""
 
     sealer: RecordSealer = field(repr=False)
     opener: RecordOpener = field(repr=False)
     channel_id: bytes = field(repr=False)
-    """32 bytes only these two ends know; a login signs it, so it holds for no other channel."""
+    """32 bytes known only to both ends; a login signs it, so it is valid on this channel only."""
 
 
 class _Schedule:
-    """The keys that follow from the three secrets and the transcript."""
+    """The keys derived from the three secrets and the transcript."""
 
     def __init__(self, secrets: bytes, *messages: bytes) -> None:
         framed = (len(message).to_bytes(4, "big") + message for message in messages)
@@ -88,10 +89,10 @@ class ClientHandshake:
         )
 
     def receive_hello(self, hello: bytes) -> tuple[bytes, Channel]:
-        """Check the server's hello; return client_key to send and the channel to speak under.
+        """Check the server's hello; return client_key to send, and the channel.
 
         Raises `HostKeyError` unless the host key is the pinned one, and `NotFsdError`,
-        `VersionMismatchError` or `RemoteProtocolError` for what is no such hello.
+        `VersionMismatchError` or `RemoteProtocolError` for an invalid hello.
         """
         _check_version(hello)
         if len(hello) < _SERVER_HELLO.size:
@@ -131,7 +132,7 @@ class ServerHandshake:
     """The server's half: `receive_hello`, then `receive_key`."""
 
     def __init__(self, host_key: crypto.RsaKey, random: Random, moves: Sequence[Move] = ()) -> None:
-        """Take the host key, 96 random bytes in three draws, and what former keys have signed."""
+        """Take the host key, 96 random bytes in three draws, and the moves from former keys."""
         self._host_key = host_key
         self._moves = moves
         self._x25519 = crypto.X25519(random(crypto.X25519_SIZE))
@@ -139,7 +140,7 @@ class ServerHandshake:
         self._decoy = random(crypto.KEY_SIZE)
 
     def receive_question(self, question: bytes) -> bytes:
-        """Return the statements that lead from the host key that a client expects to ours."""
+        """Return the moves from the host key that a client expects to the current one."""
         _check_version(question)
         return host_key_moves.answer(question, self._moves, self._host_key.public)
 
