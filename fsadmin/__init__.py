@@ -1,1 +1,1 @@
-"""Enrols and manages people on the server's own database."""
+"""The administration tool: enrols and manages users on the server's own database."""

@@ -1,4 +1,4 @@
-"""The terms of an account as they are typed: on the command line, or in a line of a CSV file."""
+"""Parsing of an account's terms, from the command line or from a line of a CSV file."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def terms_options(command: F) -> F:
         click.option(
             "--quota-bytes",
             metavar="SIZE",
-            help="How much they may hold, in sealed bytes: 500M, 10G, 'none' for any amount, "
-            "'default' for what the settings say.",
+            help="Quota in sealed bytes: 500M, 10G, 'none' for no limit, "
+            "'default' for the value in the settings.",
         ),
         click.option(
             "--quota-files",
             metavar="N",
-            help="How many files they may hold: a number, 'none' or 'default'.",
+            help="Quota of files: a number, 'none' or 'default'.",
         ),
         click.option(
             "--expires",
             metavar="DATE",
-            help="From when on they do not get in: 2026-12-31 (from 00:00 UTC on), "
+            help="When the account expires: 2026-12-31 (at 00:00 UTC), "
             "2026-12-31T18:00+01:00, or 'none'.",
         ),
-        click.option("--note", metavar="TEXT", help="Something to remember; '' for nothing."),
+        click.option("--note", metavar="TEXT", help="A note for administrators; '' for none."),
     )
     for option in reversed(options):
         command = option(command)
@@ -51,15 +51,15 @@ def terms_options(command: F) -> F:
 
 
 def typed_terms(typed: Mapping[str, str | None]) -> AccountTerms:
-    """Read what was typed, by what it is called in `READERS`; `UsageError` for the first bad one.
+    """Parse typed values by their names in `READERS`; `UsageError` for the first invalid one.
 
-    What is None was not typed.
+    A value of None was not given.
     """
     return AccountTerms(**typed_values(typed))
 
 
 def typed_values(typed: Mapping[str, str | None]) -> dict[str, Any]:
-    """Read what was typed, as the fields of `AccountTerms` take it."""
+    """Parse typed values into fields of `AccountTerms`."""
     return {name: READERS[name](word) for name, word in typed.items() if word is not None}
 
 
@@ -107,4 +107,4 @@ READERS: dict[str, Callable[[str], Any]] = {
     "expires_ms": _expires,
     "note": clean_note,
 }
-"""What reads each of the terms."""
+"""The parser of each term."""

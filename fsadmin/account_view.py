@@ -1,4 +1,4 @@
-"""How accounts look: to people as tables and facts, to programs as JSON."""
+"""The output of accounts: tables and facts for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NOTE_IN_ROW = 30
 
 
 def as_json(person: AccountView) -> dict[str, object]:
-    """Return what programs are told of an account."""
+    """Return an account as JSON fields."""
     return {
         "user": person.name,
         "enrolled": person.enrolled,
@@ -60,7 +60,7 @@ def _codes(person: AccountView) -> str:
 
 
 def _clock(person: AccountView) -> str:
-    """Return how far a person's clock is off; less than half a step is not to be told from none."""
+    """Return the error of a user's clock; an error below half a period cannot be measured."""
     off_ms = abs(person.clock_ms)
     if off_ms <= person.period * 500:
         return "right, as far as codes have shown"
@@ -68,7 +68,7 @@ def _clock(person: AccountView) -> str:
 
 
 def _door(person: AccountView) -> str:
-    """Return what holds up those who try codes."""
+    """Return the current limits on logins: locks, throttles, and a new secret."""
     if person.locked_ms is not None:
         since = output.day(person.locked_ms)
         return f"locked since {since}; 'fsadmin unlock-user {person.name}' ends it"
@@ -89,7 +89,7 @@ RIGHT = ("SESSIONS", "FILES", "USED")
 
 
 def row(person: AccountView) -> tuple[str, ...]:
-    """Return a line under `HEADERS`."""
+    """Return a table row for `HEADERS`."""
     return (
         person.name,
         _state(person),
@@ -119,7 +119,7 @@ def _short(note: str) -> str:
 
 
 def _quota(person: AccountView) -> str:
-    """Return how much somebody may hold, and who says so."""
+    """Return an account's quota, and whether it is the default one."""
     most = [_size(person.quota_bytes), None]
     if person.quota_files is not None:
         most[1] = output.count(person.quota_files, "file")
@@ -128,7 +128,7 @@ def _quota(person: AccountView) -> str:
 
 
 def described(person: AccountView) -> str:
-    """Return all there is to say of one account."""
+    """Return all facts about one account as text."""
     return output.facts(
         [
             ("User", person.name),
@@ -156,7 +156,7 @@ def described(person: AccountView) -> str:
 
 
 def belongings(what: Holdings) -> str:
-    """Return what goes with an account."""
+    """Return the files and shares of an account as text."""
     words = f"{output.count(what.files, 'file')} ({size_text(what.stored_bytes)} stored)"
     if what.shared:
         things = output.count(what.shared, "file or folder", "files or folders")

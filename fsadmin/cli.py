@@ -1,4 +1,4 @@
-"""The command line of the administration tool; the commands themselves are a file a noun."""
+"""The command line of the administration tool; each group of commands has its own module."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from fsproto import __version__
 def command(admin: Admin, home: Path | None, config: Path | None, database: str | None) -> None:
     """Enrol and manage the people of an fsd, on its own machine.
 
-    It works on the server's home and database directly, whether or not fsd is running; what it
-    changes counts at once. Home and database are those of fsd.toml, the environment, and the
-    options here. It can let people in or keep them out. It cannot read their files.
+    It works directly on the server's data directory and database, whether or not fsd is running.
+    Changes take effect at once. Data directory and database are set in fsd.toml, the environment,
+    or the options here. It can allow or refuse logins. It cannot read users' files.
     """
     admin.home_path, admin.config_path, admin.database_option = home, config, database
 
@@ -77,8 +77,8 @@ for _command in (
 
 
 def main() -> None:
-    """Run, and turn what goes wrong into a sentence and an exit status."""
+    """Run the command; report an error as a sentence and an exit status."""
     admin = Admin()
-    # What is wrong with the line itself is told as JSON, too.
+    # Errors in the command line itself are reported as JSON, too.
     admin.json = "--json" in takewhile(lambda word: word != "--", sys.argv[1:])
     run(command, admin)

@@ -1,4 +1,4 @@
-"""What every command is given: which home, which database, and how to answer."""
+"""The context of every command: data directory, database, and output."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Admin(Console):
     """One run of `fsadmin`."""
 
     def __init__(self) -> None:
-        """Begin with nothing said on the command line."""
+        """Start without any options."""
         super().__init__("fsadmin")
         self.json = False
         self.home_path: Path | None = None
@@ -49,7 +49,7 @@ class Admin(Console):
 
     @cached_property
     def loaded(self) -> Loaded:
-        """The settings of the server, as `fsd` would find them with the same options."""
+        """The settings of the server, as `fsd` would load them with the same options."""
         from fsd.settings.load import Wanted, load
 
         options = {} if self.database_option is None else {"database": self.database_option}
@@ -58,17 +58,17 @@ class Admin(Console):
 
     @property
     def database_url(self) -> str | None:
-        """The database, if it is not the home's own."""
+        """The database URL; None for the file in the data directory."""
         return self.loaded.checked(("home", "database")).database
 
     @property
     def place(self) -> Home:
-        """The home as it is, or is not yet."""
+        """The data directory, which may not exist yet."""
         return self.loaded.checked(("home", "database")).home
 
     @cached_property
     def home(self) -> Home:
-        """The home, made ready; `HomeError` if there is none: a wrong path must not begin one."""
+        """The existing data directory; `HomeError` if it is missing, as the path may be wrong."""
         if not self.place.is_there:
             raise HomeError(
                 f"There is no home of a server at {self.place.path}.",
@@ -78,14 +78,14 @@ class Admin(Console):
         return self.place
 
     def begin(self) -> None:
-        """Make the home if there is none: the first person may be added before fsd has run."""
+        """Create a missing data directory: users may be added before the first run of fsd."""
         if not self.place.is_there:
             self.place.prepare()
             click.echo(f"Created a NEW server in {self.place.path}.", err=True)
 
     @contextmanager
     def people(self) -> Iterator[UserAdmin]:
-        """Hand out the administrator's use cases on a database brought to head."""
+        """Yield the use cases for users, on a database with the current schema."""
         from fsd import factory
 
         with self.home.keys(), self.database_at_head() as database:
@@ -94,7 +94,7 @@ class Admin(Console):
 
     @contextmanager
     def database_at_head(self) -> Iterator[Database]:
-        """Hand out the database, brought to this version's schema."""
+        """Yield the database, upgraded to this version's schema."""
         from fsd import factory
 
         database = factory.open_database(self.home, self.database_url)
@@ -105,7 +105,7 @@ class Admin(Console):
 
     @contextmanager
     def access(self) -> Iterator[AccessAdmin]:
-        """Hand out the use cases about the door on a database brought to head."""
+        """Yield the use cases for logins, on a database with the current schema."""
         from fsd import factory
 
         with self.home.keys(), self.database_at_head() as database:
@@ -113,7 +113,7 @@ class Admin(Console):
 
     @contextmanager
     def groups(self) -> Iterator[GroupAdmin]:
-        """Hand out the use cases about groups on a database brought to head."""
+        """Yield the use cases for groups, on a database with the current schema."""
         from fsd import factory
 
         with self.home.keys(), self.database_at_head() as database:
@@ -121,7 +121,7 @@ class Admin(Console):
 
     @contextmanager
     def drop_keys(self) -> Iterator[DropKeyAdmin]:
-        """Hand out the use cases about keys that may drop, on a database brought to head."""
+        """Yield the use cases for drop keys, on a database with the current schema."""
         from fsd import factory
 
         with self.home.keys(), self.database_at_head() as database:
@@ -129,7 +129,7 @@ class Admin(Console):
 
     @contextmanager
     def audit(self) -> Iterator[AuditAdmin]:
-        """Hand out the audit log of a database brought to head."""
+        """Yield the audit log of a database with the current schema."""
         from fsd import factory
 
         with self.home.keys(), self.database_at_head() as database:
@@ -137,7 +137,7 @@ class Admin(Console):
 
     @property
     def actor(self) -> str:
-        """Who is acting, for the audit log: the person behind sudo, where there is one."""
+        """The acting user for the audit log: the user who ran sudo, if any."""
         try:
             name = os.environ.get("SUDO_USER") or getpass.getuser()
         except (OSError, KeyError, ImportError):  # a user without a name, or without an entry
@@ -146,7 +146,7 @@ class Admin(Console):
 
     @contextmanager
     def database(self) -> Iterator[Database]:
-        """Hand out the database as it is."""
+        """Yield the database without an upgrade."""
         from fsd import factory
 
         database = factory.find_database(self.home, self.database_url)
@@ -156,16 +156,16 @@ class Admin(Console):
             database.close()
 
     def answer(self, value: object, text: Callable[[], str]) -> None:
-        """Print one JSON value, or what `text` returns for people."""
+        """Print one JSON value, or the text from `text` for people."""
         click.echo(output.as_json(value) if self.json else text())
 
     def complain(self, error: FsError) -> None:
-        """Tell what went wrong, to programs as well if they are who asks."""
+        """Report an error on stderr, and with `--json` also on stdout."""
         super().complain(error)
         if self.json:
             told: dict[str, object] = {"error": error.code, "message": error.sentence}
             told |= {"hint": error.hint} | ({"details": error.details} if error.details else {})
-            with suppress(OSError):  # stdout may be what went wrong
+            with suppress(OSError):  # the error may be about stdout
                 click.echo(output.as_json(told))
 
     def confirm(self, question: str, *, yes: bool) -> None:
@@ -191,7 +191,7 @@ def _turn_on_json(context: click.Context, _: click.Parameter, on: bool) -> None:
 
 
 def common_options(command: F) -> F:
-    """Add `--json` and `--debug`, which may stand before or after a command's name."""
+    """Add `--json` and `--debug`, which are valid before and after a command's name."""
     json = click.option(
         "--json",
         is_flag=True,

@@ -1,4 +1,4 @@
-"""What people are handed to enrol: secret, QR code, link; and where that leads."""
+"""The data that a user needs to enrol: secret, QR code, and link with the server's address."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MAX_ISSUER = 64
 
 
 def codes_options(command: F) -> F:
-    """Add the options that say what codes are like."""
+    """Add the options for the format of one-time passwords."""
     options = (
         click.option(
             "--digits",
@@ -39,7 +39,7 @@ def codes_options(command: F) -> F:
             default=6,
             show_default=True,
             metavar="N",
-            help="Of a code: 6, 7 or 8.",
+            help="Digits of a code: 6, 7 or 8.",
         ),
         click.option(
             "--period",
@@ -47,14 +47,14 @@ def codes_options(command: F) -> F:
             default=30,
             show_default=True,
             metavar="S",
-            help="Seconds a code lasts: 15 to 120.",
+            help="Seconds for which a code is valid: 15 to 120.",
         ),
         click.option(
             "--algorithm",
             type=click.Choice(list(ALGORITHMS), case_sensitive=False),
             default="SHA1",
             show_default=True,
-            help="Of the code. Many authenticator apps know only SHA1.",
+            help="Hash of the codes. Many authenticator apps support only SHA1.",
         ),
     )
     for option in reversed(options):
@@ -63,7 +63,7 @@ def codes_options(command: F) -> F:
 
 
 def reach_options(command: F) -> F:
-    """Add the options that say where a link leads and what an app calls the entry."""
+    """Add the options for the server's address in a link and the issuer in an app."""
     host = click.option(
         "--host",
         metavar="HOST[:PORT]",
@@ -74,13 +74,13 @@ def reach_options(command: F) -> F:
         metavar="NAME",
         default="fsd",
         show_default=True,
-        help="What an authenticator app calls the entry.",
+        help="Name of the entry in an authenticator app.",
     )
     return host(issuer(command))
 
 
 def reach_of(home: Home, host: str | None) -> Address:
-    """Return the address that goes into a link; a warning where it may be of no use."""
+    """Return the address for a link; warn if users may be unable to reach it."""
     last = home.last_run().get("address")
     listened = parse_address(last) if last else Address("127.0.0.1", DEFAULT_PORT)
     if host is None:
@@ -93,7 +93,7 @@ def reach_of(home: Home, host: str | None) -> Address:
         return listened
     try:
         reach = parse_address(f"{host}:{listened.port}")
-    except UsageError:  # it names a port itself
+    except UsageError:  # it has a port already
         reach = parse_address(host)
     if not _HOST.fullmatch(reach.host):
         raise UsageError(f"'{reach.host}' is not the name or address of a host.")
@@ -108,28 +108,28 @@ def _is_wildcard(host: str) -> bool:
 
 
 def check_issuer(issuer: str) -> None:
-    """Raise `UsageError` unless an authenticator app can call an entry so."""
+    """Raise `UsageError` for an issuer that an authenticator app cannot show."""
     if not issuer.isprintable() or ":" in issuer or not 0 < len(issuer) <= _MAX_ISSUER:
         raise UsageError(f"An issuer has 1 to {_MAX_ISSUER} printable characters other than ':'.")
 
 
 @dataclass(frozen=True)
 class EnrolmentHandout:
-    """What one person is handed."""
+    """The enrolment data of one user."""
 
     user: str
     secret: str = field(repr=False)
     """Base32."""
     uri: str = field(repr=False)
-    """What an authenticator app scans."""
+    """The URI in the QR code for an authenticator app."""
     link: str
     digits: int
     period: int
-    """Seconds a code lasts."""
+    """Seconds for which a code is valid."""
 
     @property
     def as_json(self) -> dict[str, str]:
-        """What programs are told."""
+        """Return the data as JSON fields."""
         return {
             "user": self.user,
             "secret": self.secret,
@@ -139,7 +139,7 @@ class EnrolmentHandout:
 
 
 def handout(home: Home, enrolment: Enrolment, reach: Address, issuer: str) -> EnrolmentHandout:
-    """Return what a person is handed who was given this secret."""
+    """Return the enrolment data of a user with this secret."""
     link = EnrollLink(enrolment.user, reach, crypto.fingerprint(home.host_key().public))
     otp = enrolment.otp
     uri = otp.uri(enrolment.user, issuer)
@@ -147,7 +147,7 @@ def handout(home: Home, enrolment: Enrolment, reach: Address, issuer: str) -> En
 
 
 def hand_out(admin: Admin, enrolment: Enrolment, reach: Address, issuer: str) -> None:
-    """Show what a person is handed."""
+    """Show the enrolment data of one user."""
     given = handout(admin.home, enrolment, reach, issuer)
     admin.answer(given.as_json, lambda: _text(given))
 

@@ -1,7 +1,7 @@
-"""Sheets of paper that people are handed to enrol: one HTML file each, to be printed.
+"""Enrolment sheets to print: one HTML file for each user.
 
-A sheet has the secret of its person's one-time passwords on it. It loads nothing and runs nothing,
-whoever opens it; the folder is its owner's alone.
+A sheet contains the secret of the user's one-time passwords. It loads no resources and runs no
+scripts. Only the owner of the folder can read it.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ you have; what was scanned or typed is not needed again.{expires}</footer>
 
 
 class SheetFolder:
-    """A folder of sheets that is there as a whole or not at all."""
+    """A folder of sheets, which is written completely or not at all."""
 
     def __init__(self, folder: Path) -> None:
-        """Take a folder that does not exist or holds nothing; `ExistsError` otherwise."""
+        """Take a folder that is missing or empty; `ExistsError` otherwise."""
         self.folder = folder
         try:
             found = next(folder.iterdir(), None)
@@ -87,11 +87,11 @@ class SheetFolder:
         if found is not None:
             raise ExistsError(
                 f"{folder} is not empty; nobody was added.",
-                hint="Give a folder that is not there yet.",
+                hint="Give the name of a new folder.",
             )
 
     def write(self, people: Iterable[tuple[EnrolmentHandout, str]]) -> None:
-        """Write a sheet for each, and what it says of the end of the account; none if one fails."""
+        """Write a sheet for each user, with the account's expiry; none if one fails."""
         made: list[Path] = []
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ class SheetFolder:
             raise
 
     def discard(self) -> None:
-        """Delete what was written: nobody was added after all."""
+        """Delete the written sheets, because no account was created."""
         for path in self.folder.glob("*.html"):
             path.unlink(missing_ok=True)
 

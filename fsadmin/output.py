@@ -1,4 +1,4 @@
-"""How answers look: JSON for programs; tables, times, sizes and QR codes for people."""
+"""Output formats: JSON for programs; tables, times, sizes and QR codes for people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fsproto.qr import drawn
 
 _GAP = "  "
 _BLACK_ON_WHITE = "\x1b[38;5;231;48;5;16m{}\x1b[0m"
-"""White blocks on black, both said outright: the same on a dark and on a light background."""
+"""White blocks on black, with both colours set, for dark and for light terminals."""
 
 
 def as_json(value: object) -> str:
@@ -56,9 +56,9 @@ def count(number: int, one: str, many: str | None = None) -> str:
 
 
 def qr(text: str) -> str | None:
-    """Return a QR code as half blocks, two modules a character; None where it cannot be shown.
+    """Return a QR code as half blocks, two modules per character; None if it cannot be shown.
 
-    That is where stdout's encoding has no blocks, or the terminal is too narrow for the code.
+    It cannot be shown if stdout's encoding has no blocks, or if the terminal is too narrow.
     """
     lines = drawn(text)
     try:

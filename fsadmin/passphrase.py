@@ -1,4 +1,4 @@
-"""Where the passphrase of a backup comes from: the environment, or a person who types it."""
+"""The passphrase of a backup, from the environment or from the terminal."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def new() -> str:
 
 
 def existing() -> str:
-    """Return the passphrase of a backup that there is."""
+    """Return the passphrase of an existing backup."""
     given = _given()
     return _ask("Passphrase of the backup: ") if given is None else given
 
 
 def _given() -> str | None:
-    # Taken away: programs that are started from here need not have it.
+    # Removed from the environment, so that child processes do not inherit it.
     return os.environ.pop(VARIABLE, None)
 
 

@@ -1,4 +1,4 @@
-"""A CSV file of people to be added: read as a whole, and every bad line of it told."""
+"""Reading a CSV file of new users; all invalid lines are reported."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ COLUMNS = {
     "quota_bytes": "quota_bytes",
     "quota_files": "quota_files",
 }
-"""What a column is called, and the term it sets."""
+"""The name of each column, and the term that it sets."""
 _LONGEST_FILE = 16 << 20
 _LONGEST_SHOWN = 80
 
 
 class RowProblem(NamedTuple):
-    """What is wrong with a line."""
+    """A problem with one line."""
 
     line: int
     what: str
-    """A sentence that names the value, and what is allowed."""
+    """A sentence with the value, and what is allowed."""
 
 
 class BadRowsError(UsageError):
@@ -40,19 +40,19 @@ class BadRowsError(UsageError):
     code = "bad-rows"
 
     def __init__(self, file: Path, wrong: list[RowProblem]) -> None:
-        """Take what is wrong."""
+        """Take the problems of all lines."""
         count = len({one.line for one in wrong})
         lines = "1 line" if count == 1 else f"{count} lines"
         super().__init__(
             f"{lines} of {file} cannot be used; nobody was added.",
-            hint="Mend what is listed above, and give the command again.",
+            hint="Correct the lines listed above, and run the command again.",
         )
         self.details = tuple(f"line {one.line}: {one.what}" for one in sorted(wrong))
 
 
 @dataclass(frozen=True)
 class UserRow:
-    """Somebody to be added."""
+    """A user to add."""
 
     line: int
     name: str
@@ -60,9 +60,9 @@ class UserRow:
 
 
 def read(path: Path, now_ms: int) -> tuple[list[UserRow], list[RowProblem]]:
-    """Return the people of a file, and what is wrong with lines of it.
+    """Return the users in a file, and the problems of its lines.
 
-    `UsageError` for what is no such file at all, `NotFoundError` if it cannot be read.
+    `UsageError` if it is not such a file, `NotFoundError` if it cannot be read.
     """
     lines = _lines(_text(path))
     try:
@@ -91,7 +91,7 @@ def read(path: Path, now_ms: int) -> tuple[list[UserRow], list[RowProblem]]:
 
 
 def taken(rows: Iterable[UserRow], names: set[str]) -> list[RowProblem]:
-    """Return what is wrong with people whose names others have."""
+    """Return a problem for each user whose name is already in use."""
     there = "There is already a user"
     return [RowProblem(row.line, f"{there} {row.name}.") for row in rows if row.name in names]
 
@@ -114,7 +114,7 @@ def _text(path: Path) -> str:
 
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Give the lines of CSV with their numbers; one with a quoted line end counts as its first."""
+    """Yield the rows of a CSV file, each with the number of its first line."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     before = 0
     try:
@@ -137,7 +137,7 @@ def _allowed() -> str:
 
 
 def _row(line: int, header: list[str], cells: list[str], wrong: list[RowProblem]) -> UserRow | None:
-    """Return what a line says; None if that cannot be used, which is told in `wrong`."""
+    """Return the user in a line; for an invalid line, add to `wrong` and return None."""
     if len(cells) != len(header):
         wrong.append(RowProblem(line, f"{len(cells)} values stand under {len(header)} columns."))
         return None

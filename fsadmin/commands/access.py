@@ -1,4 +1,4 @@
-"""The commands about how people get in: recovery codes, locks, sessions."""
+"""Commands for logins: recovery codes, locks, sessions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def recovery_codes(admin: Admin, *, name: str) -> None:
     admin.answer({"user": name, "recovery_codes": made}, text)
 
 
-@click.command("unlock-user", short_help="Let a person's codes be tried again at once.")
+@click.command("unlock-user", short_help="Unlock an account.")
 @click.argument("name")
 @common_options
 @click.pass_obj
@@ -59,8 +59,8 @@ def unlock_user(admin: Admin, *, name: str) -> None:
     admin.answer({"user": name, "unlocked": True}, lambda: f"{name} can log in again.")
 
 
-@click.command("sessions", short_help="Show who is logged in, since when and where from.")
-@click.option("--user", metavar="NAME", help="Only those of one person.")
+@click.command("sessions", short_help="List all active sessions.")
+@click.option("--user", metavar="NAME", help="Only the sessions of one user.")
 @common_options
 @click.pass_obj
 def sessions(admin: Admin, *, user: str | None) -> None:

@@ -96,7 +96,7 @@ def add_users(
 
 
 def _ends(row: UserRow) -> str:
-    """Return when an account ends, as its sheet says it; nothing where it does not."""
+    """Return the expiry of an account for its sheet; empty if it does not expire."""
     from fsd.services.accounts.terms import moment
 
     expires = row.terms.expires_ms

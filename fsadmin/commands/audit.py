@@ -1,4 +1,4 @@
-"""The commands about the audit log: reading it, verifying it, exporting and rotating it."""
+"""Commands to read, verify, export and rotate the audit log."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _new_file = click.Path(path_type=Path, dir_okay=False)
     invoke_without_command=True,
     short_help="Show what happened: logins, refusals, and what administrators did.",
 )
-@click.option("-f", "--follow", is_flag=True, help="Go on with every new entry as it comes.")
+@click.option("-f", "--follow", is_flag=True, help="Continue to show new entries.")
 @click.option(
     "--since",
     metavar="WHEN",
@@ -74,7 +74,7 @@ def _show(admin: Admin, entries: Iterable[ChainEntry]) -> None:
         click.echo(_line(entry))
 
 
-@audit.command(short_help="Tell whether anything in the log was changed afterwards.")
+@audit.command(short_help="Verify that no entry of the log was changed.")
 @click.argument("archives", nargs=-1, metavar="[ARCHIVE]...", type=_new_file)
 @click.option(
     "--restored",
@@ -121,7 +121,7 @@ def export(admin: Admin, *, file: Path) -> None:
 @click.option(
     "--broken",
     is_flag=True,
-    help="The log was altered: put it aside as it is, and begin a new one that says so.",
+    help="Move an altered log as it is, and start a new one that records this.",
 )
 @common_options
 @click.pass_obj
@@ -141,7 +141,7 @@ def rotate(admin: Admin, *, file: Path, broken: bool) -> None:
 
 
 def _moment(text: str, now_ms: int) -> int:
-    """Return the time that was meant, in Unix milliseconds."""
+    """Return a typed time in Unix milliseconds."""
     if ago := _AGO.fullmatch(text):
         return now_ms - int(ago[1]) * _SECONDS[ago[2]] * 1000
     try:

@@ -1,4 +1,4 @@
-"""The commands about backups: making one, testing one, putting one back."""
+"""Commands to make, test and restore backups."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def backup(admin: Admin, *, file: str) -> None:
 
 @click.command(short_help="Put a backup back, or test one.")
 @click.argument("file")
-@click.option("--test", is_flag=True, help="Only verify that it is whole; write nothing.")
+@click.option("--test", is_flag=True, help="Only verify the backup; write nothing.")
 @common_options
 @click.pass_obj
 def restore(admin: Admin, *, file: str, test: bool) -> None:
@@ -122,7 +122,7 @@ def _described(head: BackupHeader) -> str:
 
 
 def _audited(head: BackupHeader) -> str:
-    """Return what the audit log says of a backup."""
+    """Return the audit log's detail of a backup."""
     return f"people: {head.people}, blobs: {head.blobs} with {head.blob_bytes} bytes"
 
 
@@ -158,7 +158,7 @@ def _fail_for(end: BackupTrailer) -> None:
 
 @contextmanager
 def _new_file(name: str) -> Iterator[BinaryIO]:
-    """Give a file that gets its name only when it is whole and safe on disk."""
+    """Yield a file that gets its name only when it is complete and on disk."""
     if name == _STREAM:
         if sys.stdout.isatty():
             raise UsageError("A backup does not go to a terminal.", hint="Redirect it to a file.")
@@ -178,7 +178,7 @@ def _new_file(name: str) -> Iterator[BinaryIO]:
         with explained(), os.fdopen(fd, "wb", buffering=0) as file:
             yield file
             os.fsync(file.fileno())
-        os.link(temporary, path)  # unlike a rename it never replaces what came meanwhile
+        os.link(temporary, path)  # unlike a rename, it never replaces an existing file
     except FileExistsError:
         raise ExistsError(f"{path} exists by now; nothing was done.") from None
     finally:

@@ -1,4 +1,4 @@
-"""The command that holds everything stored against what is said of it."""
+"""The command that compares all stored data with its records."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from fsd.check.scan import Scan
 
 
-@click.command(short_help="Compare everything that is stored with what is said of it.")
-@click.option("--repair", is_flag=True, help="Put aside what belongs to nothing or is damaged.")
+@click.command(short_help="Compare all stored data with its records.")
+@click.option("--repair", is_flag=True, help="Move damaged and unused blobs into quarantine.")
 @common_options
 @click.pass_obj
 def check(admin: Admin, *, repair: bool) -> None:

@@ -67,7 +67,7 @@ def list_drop_keys(admin: Admin, *, user: str | None) -> None:
     admin.answer([_as_json(one) for one in found], text)
 
 
-@click.command("remove-drop-key", short_help="Let an SSH key drop files no more.")
+@click.command("remove-drop-key", short_help="Remove an SSH key of a drop box.")
 @click.argument("fingerprint", metavar="SHA256:...")
 @common_options
 @click.pass_obj

@@ -1,4 +1,4 @@
-"""The commands about groups: making them, and putting people into them."""
+"""Commands to manage groups and their members."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def list_groups(admin: Admin) -> None:
     admin.answer([_as_json(one) for one in everything], text)
 
 
-@click.command("show-group", short_help="Show who is in a group.")
+@click.command("show-group", short_help="Show the members of a group.")
 @click.argument("name")
 @common_options
 @click.pass_obj
 def show_group(admin: Admin, *, name: str) -> None:
-    """Show who is in a group, and whether they can be shared with."""
+    """Show the members of a group, and whether each can receive shares."""
     with admin.groups() as groups:
         shown = groups.show(name)
     admin.answer(_as_json(shown), lambda: _described(shown))
@@ -109,7 +109,7 @@ def remove_member(admin: Admin, *, group: str, names: tuple[str, ...]) -> None:
     """
     with admin.groups() as groups:
         shown = groups.remove_members(group, names)
-    admin.answer(_as_json(shown), lambda: f"{_listed(names)}: no more in {_counted(shown)}.")
+    admin.answer(_as_json(shown), lambda: f"{_listed(names)}: no longer in {_counted(shown)}.")
 
 
 def _as_json(group: GroupView) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Man pages, made of what the programs say of themselves with --help."""
+"""Man pages, made from the programs' help texts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Settings; see docs/configuration.md.
 Keys. Clients pin the first; what is sealed at rest needs the last.
 .TP
 .I HOME/ssh_host_ed25519_key, HOME/ssh_host_rsa_key
-The SSH door's keys, in OpenSSH's format.
+The SSH listener's keys, in OpenSSH's format.
 .TP
 .I HOME/fsd.db, HOME/blobs
 What is stored, unless the database is elsewhere.
@@ -97,7 +97,7 @@ def _options(command: click.Command, context: click.Context) -> str:
 
 
 def _prose(text: str) -> str:
-    """Turn the paragraphs of a help text into roff; what is kept as it is, is kept so."""
+    """Convert the paragraphs of a help text to roff; preserve preformatted ones."""
     parts = []
     for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(text)):
         lines = paragraph.split("\n")
@@ -110,7 +110,7 @@ def _prose(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Escape what roff would take for its own."""
+    """Escape characters that are special in roff."""
     escaped = text.replace("\\", r"\e").replace("-", r"\-")
     escaped = "".join(c if c.isascii() else f"\\[u{ord(c):04X}]" for c in escaped)
     return rf"\&{escaped}" if escaped.startswith((".", "'")) else escaped

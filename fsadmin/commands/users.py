@@ -1,4 +1,4 @@
-"""The commands about people: adding them, looking at them, letting them in or not."""
+"""Commands to add, show, change, disable and remove users."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def rotate_secret(admin: Admin, *, name: str, at_once: bool, host: str | None, i
     """Give a person a new one-time password secret and show it as add-user does.
 
     Codes of the old secret work until the first one of the new secret is used: that ends the old
-    one for good. If somebody else may have the old secret, give --now. Keys, files and running
+    one for good. If another person may know the old secret, give --now. Keys, files and running
     sessions stay as they are; 'fsadmin revoke --user NAME' ends sessions. People can do the same
     by themselves, with 'fsclient otp rotate'.
     """
@@ -118,12 +118,12 @@ def change_user(
     expires: str | None,
     note: str | None,
 ) -> None:
-    """Set how much a person may hold, until when they get in, or what is noted about them.
+    """Set a user's quota, expiry or note.
 
-    What is not given stays as it is. What counts towards a quota is what is in their tree now:
-    the sealed sizes of its files, and how many they are. Older versions, and what was removed, do
-    not count. Who writes into somebody's shared folder uses the quota of its owner. A quota below
-    what is there already takes nothing away; until there is less, nothing can be added.
+    Options that are not given change nothing. The files in the user's tree count towards the
+    quota: their number and their sealed sizes. Older versions and removed files do not count.
+    A file in a shared folder counts towards the quota of the folder's owner. A quota below the
+    current use deletes nothing, but the user cannot add files until they have removed others.
 
     An account that has expired is refused like a disabled one, and its sessions have ended; keys
     and files stay as they are. A date means its first moment, 00:00 UTC.
@@ -180,14 +180,13 @@ def enable_user(admin: Admin, *, name: str) -> None:
 def remove_user(admin: Admin, *, name: str, heir: str | None, yes: bool) -> None:
     """Delete a person's account with all their files, for good.
 
-    It says what goes and asks first. Nobody can bring the files back, and who had something of
-    them shared with them has it no more. To keep a person out for a while, use 'fsadmin
-    disable-user'.
+    Shows what will be deleted and asks first. The files cannot be restored, and the members of
+    the user's shares lose them, too. To block a user for a time, use 'fsadmin disable-user'.
 
-    With --hand-over-to, nobody ever logs in with the account again, but its files stay, under its
-    name, for those whom they are shared with; from now on they count in the quota of OTHER. The
-    server cannot open them for anybody: what was shared with nobody is read by nobody. The name
-    stays taken until a second 'remove-user NAME' deletes all of it.
+    With --hand-over-to, the account is closed for good, but its files stay under its name for the
+    members of its shares; they now count towards the quota of OTHER. The server cannot open the
+    files: files that were never shared cannot be read by any user. The name stays in use until a
+    second 'remove-user NAME' deletes the account and its files.
     """
     if heir is not None:
         _hand_over(admin, name, heir, yes=yes)

@@ -1,1 +1,1 @@
-"""What is looked at when an administrator asks whether all is well; one kind of thing a file."""
+"""The checks of `fsadmin doctor`, one module for each kind."""

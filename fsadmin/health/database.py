@@ -1,4 +1,4 @@
-"""The database: whether it answers, is whole, has the right schema, and agrees about the time."""
+"""Checks of the database: connection, integrity, schema, and clock."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SYNCHRONISE = "let chrony or systemd-timesyncd set the clock: one-time password
 
 
 def database(home: Home, used: Database, now_ms: int) -> Iterator[CheckResult]:
-    """Look at all of it; whatever fails ends the look."""
+    """Run all database checks; stop at the first failure."""
     try:
         found, head = schema.current(used), schema.head()
         if found is None:

@@ -1,4 +1,4 @@
-"""The home: who may read it, its keys, the room on its disk, and when it was last backed up."""
+"""Checks of the data directory: permissions, keys, disk space, and age of the last backup."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _OTHERS = 0o077
 
 
 def permissions(home: Home) -> Iterator[CheckResult]:
-    """Look for what others could read, and for what belongs to somebody else."""
+    """Find files that other users can access, and files with another owner."""
     owner = home.path.stat().st_uid
     open_to_others, foreign = [], []
     for path in (home.path, *_inside(home.path)):
         try:
             stat = path.lstat()
-        except FileNotFoundError:  # it was there a moment ago
+        except FileNotFoundError:  # deleted concurrently
             continue
         if stat.st_mode & _OTHERS and not path.is_symlink():
             open_to_others.append(path)
@@ -69,7 +69,7 @@ def _first(paths: list[Path]) -> str:
 
 
 def keys(home: Home, now_ms: int) -> Iterator[CheckResult]:
-    """Look at the keys: whether they can be read, and how old they are."""
+    """Check that the keys can be read, and how old they are."""
     try:
         keys = HostKeys(home)
         keys.current()
@@ -101,7 +101,7 @@ def _age_days(path: Path, now_ms: int) -> int:
 
 
 def disk(home: Home) -> Iterator[CheckResult]:
-    """Look at the room that is left."""
+    """Check the free disk space."""
     usage = shutil.disk_usage(home.path)
     left = size_text(usage.free)
     advice = "make room, or move the home to a larger disk"
@@ -120,7 +120,7 @@ def disk(home: Home) -> Iterator[CheckResult]:
 
 
 def backup(home: Home, now_ms: int) -> Iterator[CheckResult]:
-    """Look at the age of the last backup."""
+    """Check the age of the last backup."""
     last = home.last_backup_ms()
     if last is None:
         yield note("backup", "There was never a backup.", "fsadmin backup FILE, every day")

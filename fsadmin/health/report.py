@@ -1,4 +1,4 @@
-"""What a look at one thing comes to."""
+"""The result of one check."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from dataclasses import dataclass
 
 
 class CheckState(enum.Enum):
-    """How it stands with one thing."""
+    """The states of a check."""
 
     FINE = "fine"
     NOTE = "note"
-    """It works, and should be looked at."""
+    """It works, but needs attention."""
     BAD = "bad"
-    """It does not work, or will not for long, or is not safe."""
+    """It does not work, will soon stop working, or is not secure."""
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     state: CheckState
     sentence: str
     advice: str | None = None
-    """What to do; nothing where all is well."""
+    """What to do; empty if there is no problem."""
 
 
 def fine(name: str, sentence: str) -> CheckResult:
-    """Say that all is well with one thing."""
+    """Return a result without a problem."""
     return CheckResult(name, CheckState.FINE, sentence)
 
 
 def note(name: str, sentence: str, advice: str) -> CheckResult:
-    """Say that one thing should be looked at."""
+    """Return a result that needs attention."""
     return CheckResult(name, CheckState.NOTE, sentence, advice)
 
 
 def bad(name: str, sentence: str, advice: str) -> CheckResult:
-    """Say that something must be done."""
+    """Return a result that needs action."""
     return CheckResult(name, CheckState.BAD, sentence, advice)

@@ -1,4 +1,4 @@
-"""The machine and the running server: is the clock kept, and does the port answer rightly."""
+"""Checks of the machine's clock and of the running server."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _WITHIN_S = 5.0
 _GREETING = 255
 """Bytes of the first line of SSH at most (RFC 4253, 4.2)."""
 _TIME_ERROR = 5
-"""What Linux answers as long as nobody keeps its clock (adjtimex(2))."""
+"""The return value of adjtimex(2) while the clock is not synchronised."""
 _TIMEX_BYTES = 256
-"""More than `struct timex` has."""
+"""More bytes than `struct timex` has."""
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - this is where it is looked up
 
 
 def clock() -> Iterator[CheckResult]:
-    """Ask the system whether its clock is kept, where it can tell."""
+    """Check whether the system clock is synchronised, where the system reports it."""
     if not sys.platform.startswith("linux"):
         return
     with contextlib.suppress(OSError, AttributeError):
@@ -78,7 +78,7 @@ def port(home: Home) -> Iterator[CheckResult]:
 
 
 def ssh(home: Home) -> Iterator[CheckResult]:
-    """Look whether fsd greets those who come to its SSH door, if it was opened."""
+    """Check that fsd's SSH listener answers, if SSH access is enabled."""
     last = home.last_run().get("ssh")
     if last is None:
         return
