@@ -139,7 +139,7 @@ def _allowed() -> str:
 def _row(line: int, header: list[str], cells: list[str], wrong: list[RowProblem]) -> UserRow | None:
     """Return the user in a line; for an invalid line, add to `wrong` and return None."""
     if len(cells) != len(header):
-        wrong.append(RowProblem(line, f"{len(cells)} values stand under {len(header)} columns."))
+        wrong.append(RowProblem(line, f"{len(cells)} values for {len(header)} columns."))
         return None
     values = {column: cell.strip() for column, cell in zip(header, cells, strict=True)}
     bad = []

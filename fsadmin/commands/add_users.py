@@ -57,7 +57,7 @@ def add_users(
 
     if sheets is None and not admin.json:
         raise UsageError(
-            "It was not said what becomes of the secrets, which are shown this one time.",
+            "The secrets are shown only once, and no output for them was given.",
             hint="Give --sheets DIR, or --json.",
         )
     check_issuer(issuer)
@@ -77,7 +77,7 @@ def add_users(
         if wrong:
             raise roster.BadRowsError(file, wrong)
         if not rows:
-            raise UsageError(f"{file} has nobody in it.")
+            raise UsageError(f"{file} contains no users.")
         new = [(row.name, row.terms) for row in rows]
         try:
             people.add_all(new, hand_out, digits=digits, period=period, algorithm=algorithm)

@@ -83,7 +83,7 @@ def _text(look: Scan, findings: list[Finding], done: list[str], where: str | Non
     looked = f"{blobs} ({size_text(look.bytes)}) and {nodes}"
     lines.append(f"{looked} were looked at{'' if findings else '; nothing is wrong'}.")
     if where:
-        lines.append(f"What was put aside is in {where}.")
+        lines.append(f"The quarantined blobs are in {where}.")
     return "\n".join(lines)
 
 

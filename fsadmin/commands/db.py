@@ -1,4 +1,4 @@
-"""The commands about the database's schema."""
+"""Commands for the database's schema."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ import click
 from fsadmin.context import Admin, common_options
 
 
-@click.group(short_help="Look at the schema of the database, or upgrade it.")
+@click.group(short_help="Show or upgrade the schema of the database.")
 @common_options
 def db() -> None:
     """Show or upgrade the schema of the database."""
 
 
-@db.command(short_help="Bring the schema to this version's.")
+@db.command(short_help="Upgrade the schema to this version.")
 @common_options
 @click.pass_obj
 def upgrade(admin: Admin) -> None:
     """Bring the database to the schema of this version.
 
-    fsd and all commands about people do the same before anything else. One that is up to date
-    stays as it is, and one of a newer version is refused. There is no command to go back: make a
-    backup first.
+    fsd and the commands for users do the same when they start. A current schema is not changed,
+    and a schema of a newer version is refused. A downgrade is not possible: make a backup first.
     """
     from fsd.store import schema
 

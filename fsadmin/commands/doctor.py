@@ -1,4 +1,4 @@
-"""The command that looks whether all is well."""
+"""The command that checks the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SIGNS = {"fine": "  ", "note": "? ", "bad": "! "}
 
 
-@click.command(short_help="Look whether all is well, and say what to do where it is not.")
+@click.command(short_help="Check the server and print advice.")
 @common_options
 @click.pass_obj
 def doctor(admin: Admin) -> int:

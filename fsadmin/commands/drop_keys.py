@@ -1,4 +1,4 @@
-"""The commands about SSH keys by which devices drop files for people."""
+"""Commands for SSH keys with which devices drop files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def add_drop_key(admin: Admin, *, name: str, keyfile: Path, note: str) -> None:
 
 
 @click.command("list-drop-keys", short_help="Show which SSH keys may drop files for whom.")
-@click.option("--user", metavar="NAME", help="Only those of one person.")
+@click.option("--user", metavar="NAME", help="Only the keys of one user.")
 @common_options
 @click.pass_obj
 def list_drop_keys(admin: Admin, *, user: str | None) -> None:

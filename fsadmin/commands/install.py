@@ -1,4 +1,4 @@
-"""The commands that help to install the programs on a machine: a unit, completion."""
+"""Commands for the installation: a systemd unit, and shell completion."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ _PROGRAMS = ("fsd", "fsadmin", "fsclient")
 
 
 @click.command("print-unit", short_help="Print a hardened systemd unit for fsd.")
-@click.option("--user", default="fsd", show_default=True, help="Whom fsd runs as.")
-@click.option("--program", type=click.Path(path_type=Path), help="Where fsd is.  [default: here]")
+@click.option("--user", default="fsd", show_default=True, help="The user that runs fsd.")
+@click.option(
+    "--program", type=click.Path(path_type=Path), help="Path of the fsd program.  [default: here]"
+)
 @debug_option
 @click.pass_obj
 def print_unit(admin: Admin, *, user: str, program: Path | None) -> None:
@@ -72,7 +74,7 @@ def _beside(name: str) -> Path:
 @debug_option
 @click.pass_context
 def completion(context: click.Context, *, shell: str) -> None:
-    r"""Print what makes a shell complete the commands and options of fsd, fsadmin and fsclient.
+    r"""Print the shell completion of the commands and options of all three programs.
 
     \b
         bash:  fsadmin completion bash > /etc/bash_completion.d/fs

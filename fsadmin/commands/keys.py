@@ -1,4 +1,4 @@
-"""The commands about the server's own keys."""
+"""Commands for the server's own keys."""
 
 from __future__ import annotations
 
@@ -35,24 +35,22 @@ def host_key(admin: Admin) -> None:
 
 
 @click.command("rotate-host-key", short_help="Give the server another host key.")
-@click.option("--stolen", is_flag=True, help="Let the old key vouch for nothing.")
+@click.option("--stolen", is_flag=True, help="Do not sign the new key with the old one.")
 @yes_option
 @common_options
 @click.pass_obj
 def rotate_host_key(admin: Admin, *, stolen: bool, yes: bool) -> None:
-    """Make a new host key that the old one vouches for.
+    """Create a new host key, signed by the old one. Asks first.
 
-    The old key signs a statement that names the new one. A client that expects the old key checks
-    it, expects the new key from then on, and tells the person so in one line. Links that were
-    handed out stay good for eight changes. The old key itself is deleted; fsd takes the new one
-    over on SIGHUP. It asks first.
+    The old key signs a statement that names the new one. A client that expects the old key
+    verifies the statement, trusts the new key from then on, and reports this in one line. Links
+    stay valid for eight changes. The old key is deleted; fsd loads the new one on SIGHUP.
 
-    That is for a key that has become old. One that may have been stolen must not vouch for
-    anything, as the thief can have it vouch for a key of theirs: --stolen makes no statement and
-    drops all former ones. Every client then raises an alarm, until its person has taken a new link
-    over a way they trust: 'fsclient repin LINK'.
+    Use --stolen if the old key may have been stolen, because a thief can use it to sign a key of
+    their own. --stolen makes no statement and deletes all former ones. Every client then reports
+    an alarm until its user gets a new link over a trusted channel: 'fsclient repin LINK'.
 
-    It is in the audit log before it is done; where it cannot be recorded, it is not done.
+    The change is recorded in the audit log first; if that fails, nothing is changed.
     """
     from fsd.audit.events import AuditEvent
     from fsd.factory import now_ms

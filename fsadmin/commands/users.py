@@ -226,12 +226,12 @@ def reset_keys(admin: Admin, *, name: str, yes: bool) -> None:
     """
     with admin.people() as people:
         would_go = belongings(people.belongings(name))
-        admin.confirm(f"Forget the keys of {name} and delete {would_go}?", yes=yes)
+        admin.confirm(f"Delete the keys of {name} and {would_go}?", yes=yes)
         people.reset_keys(name)
         after = people.show(name)
     admin.answer(
         as_json(after),
-        lambda: f"The keys of {name} were forgotten; the link of add-user enrols new ones.",
+        lambda: f"The keys of {name} were deleted; enrol new ones with the link of add-user.",
     )
 
 

@@ -54,7 +54,7 @@ def permissions(home: Home) -> Iterator[CheckResult]:
             f"chown -R --reference={home.path} {home.path}",
         )
     if not open_to_others and not foreign:
-        yield fine("permissions", "Nobody else can reach what is in the home.")
+        yield fine("permissions", "No other user can access the data directory.")
 
 
 def _inside(folder: Path) -> Iterator[Path]:

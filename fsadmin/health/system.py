@@ -40,11 +40,11 @@ def clock() -> Iterator[CheckResult]:
         if state == _TIME_ERROR:
             yield note(
                 "clock",
-                "Nobody keeps this machine's clock.",
+                "This machine's clock is not synchronised.",
                 "let chrony or systemd-timesyncd set it: one-time passwords depend on it",
             )
         elif state >= 0:
-            yield fine("clock", "This machine's clock is kept by the system.")
+            yield fine("clock", "This machine's clock is synchronised.")
 
 
 def port(home: Home) -> Iterator[CheckResult]:

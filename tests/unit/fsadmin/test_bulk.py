@@ -97,8 +97,8 @@ def test_files_of_spreadsheets_are_read(file, text):
         ("anna,,,-1,", "quota_bytes: '-1' is not"),
         ("anna,,,,1.5", "quota_files: '1.5' is not a quota of files; allowed is a number"),
         (f"anna,{'x' * 501},,,", "note: A note has at most 500 printable characters"),
-        ("anna,,", "3 values stand under 5 columns."),
-        ("anna,,,,,,", "7 values stand under 5 columns."),
+        ("anna,,", "3 values for 5 columns."),
+        ("anna,,,,,,", "7 values for 5 columns."),
         ("ben,,,,", "'ben' is in line 2 already."),
     ],
 )
