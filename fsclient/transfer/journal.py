@@ -1,15 +1,15 @@
 """Upload journals on disk, with which the same command resumes an interrupted upload.
 
-One small file for each, `transfers/NAME` in the profile, NAME being a hash of server, user, parent,
-name token and local path:
+Each upload has one small file, `transfers/NAME` in the profile. NAME is a hash of server, user,
+parent, name token and local path. The file contains:
 
-    u32 length ‖ nonce 12 ‖ GCM(key, nonce, packed Begun, NAME) ‖ leaf 0 ‖ leaf 1 ‖ …
+    u32 length ‖ nonce 12 ‖ GCM(key, nonce, packed UploadRecord, NAME) ‖ leaf 0 ‖ leaf 1 ‖ …
 
-The key follows from the identity: the file keys in there are of no use to a thief of the disk. A
-leaf is written before its segment is sent, in one write and unbuffered, so that whatever has left
-this process is in the journal. Nothing is synced: after a crash of the machine the end may be
-missing, which is why a journal is good only until the next boot, and where a system cannot tell
-its boots apart there are none.
+The key is derived from the identity, so a thief of the disk cannot use the file keys in a journal.
+Each leaf is written before its segment is sent, in one unbuffered write, so that every segment
+that left this process is in the journal. Journals are not synced to disk: after a crash of the
+machine their end may be missing. Therefore a journal is valid only until the next boot, and a
+system without a boot ID has no journals.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from fsproto.types import FileKey, NodeId, NodeKey, Salt, Token
 
 FORMAT = 1
 OLDEST_S = 7 * 24 * 3600.0
-"""After this long nobody comes back; the server has forgotten it long before."""
+"""Seconds; older journals are deleted. The server deletes unfinished uploads much earlier."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LENGTH = struct.Struct(">I")
 _LONGEST_HEADER = 64 * 1024
 
 
 class SourceStat(Record, frozen=True):
-    """What must be as it was for a local file to be the same one, unchanged; not proof enough."""
+    """Attributes that must match for a local file to count as unchanged; not a proof."""
 
     path: bytes
     size: int
@@ -50,7 +50,7 @@ class SourceStat(Record, frozen=True):
 
 
 class UploadRecord(Record, frozen=True):
-    """An upload that has begun: what it is of, and all its keys."""
+    """A started upload: its local file, its node and all its keys."""
 
     format: int
     facts: SourceStat
@@ -63,7 +63,7 @@ class UploadRecord(Record, frozen=True):
 
 
 class Journal:
-    """One upload's journal, which this process alone works on."""
+    """The journal of one upload, locked by this process."""
 
     def __init__(self, path: Path, fd: int, key: bytes, facts: SourceStat) -> None:
         self._path = path
@@ -72,18 +72,18 @@ class Journal:
         self._name = path.name.encode()
         self.facts = facts
         self.begun: UploadRecord | None = None
-        """What it holds; None if it holds nothing, or nothing that could be gone on with."""
+        """The recorded upload; None if there is none that can be resumed."""
         self.leaves: list[bytes] = []
-        """Those of all segments that may have been sent."""
+        """Leaves of all segments that may have been sent."""
         self._read()
 
     @property
     def is_open(self) -> bool:
-        """Return whether it was neither removed nor closed."""
+        """Return whether the journal is neither removed nor closed."""
         return self._fd >= 0
 
     def begin(self, begun: UploadRecord) -> None:
-        """Start a new upload, with keys that have sealed nothing yet."""
+        """Record a new upload; its keys must be unused."""
         self.begun, self.leaves = begun, []
         nonce = os.urandom(crypto.NONCE_SIZE)
         sealed = nonce + self._aead.seal(nonce, pack(begun), self._name)
@@ -95,23 +95,23 @@ class Journal:
             self.remove()
 
     def append(self, leaf: bytes) -> None:
-        """Note a segment that is about to be sent."""
+        """Record the leaf of a segment before the segment is sent."""
         self.leaves.append(leaf)
         if self._fd >= 0:
             try:
                 self._write(leaf)
             except OSError:
-                self.remove()  # better none than one that does not know all that was sent
+                self.remove()  # an incomplete journal could allow nonce reuse
 
     def remove(self) -> None:
-        """Delete it: what it is about was committed, or cannot be gone on with."""
+        """Delete the journal: the upload is committed, or cannot be resumed."""
         if self._fd >= 0:
             self._path.unlink(missing_ok=True)
             self.leaves = []
             self.close()
 
     def close(self) -> None:
-        """Leave it to the next command."""
+        """Close the journal and keep it for the next command."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -121,7 +121,7 @@ class Journal:
             raise OSError("there is no room")
 
     def _read(self) -> None:
-        """Read it; what is damaged, of another boot, or of another file holds nothing."""
+        """Read the journal; ignore it if it is damaged, or of another boot or file."""
         with suppress(OSError):
             with os.fdopen(os.dup(self._fd), "rb") as file:
                 file.seek(0)
@@ -138,20 +138,20 @@ class Journal:
 
 
 class Journals:
-    """A profile's journals."""
+    """The upload journals of a profile."""
 
     def __init__(self, folder: Path, session: Session, *, keep: bool) -> None:
-        """Take where they lie and whose they are; without `keep`, those there were are deleted."""
+        """Use the journals in `folder`; without `keep`, delete each one instead of opening it."""
         self._folder = folder
         self._session = session
         self._keep = keep
         self._tidied = False
 
     def open(self, parent: NodeId, token: Token, source: Source) -> Journal | None:
-        """Return the journal for putting a file under a name; None where there is to be none.
+        """Return the journal for uploading a file under a name, or None.
 
-        That is for a file too small to be worth it, on a system that cannot tell its boots apart,
-        while another process puts the same file, and where nothing can be written.
+        None means that the file is small, the system has no boot ID, journals are not kept, another
+        process uploads the same file, or the journal cannot be written.
         """
         boot = _boot_id()
         if boot is None or source.stat.st_size < WORTH_KEEPING:
@@ -176,7 +176,7 @@ class Journals:
         return crypto.hkdf(self._session.identity.signing.seed, salt=b"", info=labels.JOURNAL)
 
     def _tidy(self) -> None:
-        """Delete those that nobody comes back to; once a command."""
+        """Delete journals that are old, damaged, or whose local file is gone; once per command."""
         if self._tidied:
             return
         self._tidied = True
@@ -191,7 +191,7 @@ class Journals:
 
 
 def _opened(aead: crypto.Aead, data: bytes, name: bytes) -> tuple[UploadRecord, int] | None:
-    """Return what a journal's beginning says, and where the leaves begin; None if it is damaged."""
+    """Return a journal's record and the offset of its leaves; None if it is damaged."""
     if len(data) < _LENGTH.size:
         return None
     end = _LENGTH.size + _LENGTH.unpack_from(data)[0]
@@ -218,7 +218,7 @@ def _facts(where: bytes, stat: os.stat_result, boot: str) -> SourceStat:
 
 
 def _boot_id() -> str | None:
-    """Return what names the time since the machine was started; None where nothing does."""
+    """Return the system's boot ID; None if it has none."""
     with suppress(OSError, UnicodeDecodeError):
         return _BOOT_ID.read_text("ascii").strip() or None
     return None

@@ -1,4 +1,4 @@
-"""One file while it is opened: its keys, its leaves, and the checks that end with its root."""
+"""Decryption of one downloaded file, with verification of its salted root."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from fsproto.types import Root
 
 
 class FileDecryption:
-    """One file while it is opened: everything about it that can be checked before is."""
+    """The keys, leaves and position of one file while it is decrypted."""
 
     def __init__(self, file: TreeNode) -> None:
-        """Check that the key is the one that was committed to; who signed it was checked before."""
+        """Check the file key against its commitment; the caller has verified the signature."""
         self.content, self._file_key = checked_content(file, file.manifest.body.content)
         self._bound_to = stream.content_ad(file.keyed.node, self.content.version)
         self._name = str(file.path)
         self.segments = stream.stored_segment_count(self.content.sealed_size)
         self.kept = 0
-        """Segments that were there already, of an earlier attempt."""
+        """Number of segments kept on disk from an earlier attempt."""
         self.hashed = 0
-        """How many of those have their leaves."""
+        """Number of kept segments that were submitted for hashing."""
         self.next = 0
-        """The first segment that neither was there nor came."""
+        """The first segment that is neither kept nor received."""
         self._opener: stream.StreamOpener | None = None
         self._sealer: stream.StreamSealer | None = None
         self._leaves: list[bytes] = [b""] * self.segments
 
     def go_on_behind(self, kept: int) -> None:
-        """Take the header as it should be, where the segment that has it was kept already.
+        """Compute the stream header locally if the segment that contains it is already kept.
 
-        If another was sent once, what comes will not open, and all of it is got again.
+        If the server sent another header earlier, the next segments do not open, and the whole
+        file is downloaded again.
         """
         if kept:
             self.kept = self.next = kept
@@ -46,7 +47,7 @@ class FileDecryption:
         return min(SEGMENT_SIZE, self.content.sealed_size - index * SEGMENT_SIZE)
 
     def open(self, index: int, segment: memoryview, into: memoryview) -> memoryview:
-        """Open a segment and take its leaf; segment 0 first, the others in any thread."""
+        """Compute a segment's leaf and open it; segment 0 first, the others in any thread."""
         if index == 0 and self._opener is None:
             header = bytes(segment[: stream.HEADER_SIZE])
             self._opener = stream.StreamOpener(self._file_key, self._bound_to, header)
@@ -57,7 +58,7 @@ class FileDecryption:
         return opener.open_into(index, segment, into, last=index == self.segments - 1)
 
     def open_whole(self, blob: bytes) -> bytes:
-        """Open a small file, all of it, once its salted hash is the one that was signed."""
+        """Verify the signed root of a small file, then open the file in one piece."""
         if len(blob) != self.content.sealed_size:
             raise IntegrityError("The server sent a file of another size than was signed.")
         self._compare(integrity.blob_root(self.content.salt, blob))
@@ -65,9 +66,9 @@ class FileDecryption:
         return opener.open(0, blob, last=True)
 
     def hash(self, index: int, plain: memoryview, into: memoryview) -> None:
-        """Take the leaf of a segment that was kept, by sealing it again; in any thread.
+        """Compute the leaf of a kept segment by sealing it again; in any thread.
 
-        What is sealed here is only hashed, and leaves this machine for nowhere.
+        The sealed segment is only hashed; it is never sent.
         """
         if self._sealer is None:
             raise RuntimeError("nothing was kept")
@@ -78,7 +79,7 @@ class FileDecryption:
         self._leaves[index] = integrity.leaf(self.content.salt, index, into[:size])
 
     def check(self) -> None:
-        """Compare the salted hash of all that came with the one that was signed."""
+        """Compare the root over all segments with the signed root."""
         self._compare(integrity.root(self.content.salt, self._leaves, self.content.sealed_size))
 
     def _compare(self, root: Root) -> None:

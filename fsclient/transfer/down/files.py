@@ -1,4 +1,4 @@
-"""Receiving sealed files and opening them; nothing gets its name before all of it was verified."""
+"""Download and decryption of files; a file gets its name only after full verification."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ if TYPE_CHECKING:
 
 FETCH_BYTES = 512 * 1024
 WINDOW_BYTES = 4 << 20
-"""How much may be asked for before the first of it was received."""
+"""Bytes that may be requested before the first of them is received."""
 AHEAD = 4
 THREADS = 2
 
 
 class ResumableTarget(Writable, Protocol):
-    """Where plaintext goes behind what went there before."""
+    """A target that may already hold the first segments of the plaintext."""
 
     def segments(self) -> int:
-        """Return how many segments there are, and hold them; 0 where there are none."""
+        """Lock the partial file and return its number of whole segments; 0 if there is none."""
 
     def read(self, index: int, room: memoryview) -> memoryview:
-        """Return the plaintext of one of them."""
+        """Return the plaintext of a kept segment."""
 
     def go_to(self, index: int) -> None:
-        """Write that segment next."""
+        """Move to the segment that is written next."""
 
 
 class DownloadJob(Value, frozen=True):
-    """One file to get, and where its plaintext goes."""
+    """One file to download, and the target of its plaintext."""
 
     file: TreeNode
     target: Callable[[], AbstractContextManager[Writable]]
     kept: ResumableTarget | None = None
-    """What there may be of it already; the target then is the same."""
+    """The partial file, if there may be one; it is then also the target."""
     at_once: Callable[[bytes], None] | None = None
-    """What takes a small file, whole and verified, with less ado than the target."""
+    """A cheaper way than `target` to write a small file, called with the verified plaintext."""
     may_wait: bool = False
-    """Whether the target takes its time, a pipe say, and Ctrl-C must not wait for it."""
+    """Whether writing may block, as to a pipe; then no other thread writes, so Ctrl-C works."""
 
 
 class Downloader:
-    """A downloader that requests the next files while it receives the first."""
+    """A downloader that requests the next files while it receives the current one."""
 
     def __init__(self, session: Session, progress: Progress) -> None:
         self._session = session
@@ -75,7 +75,7 @@ class Downloader:
         self._writer.close()
 
     def get_all(self, jobs: Iterable[DownloadJob], failed: Callable[[FsError], None]) -> None:
-        """Get files; what concerns one of them alone goes to `failed`, all else is raised."""
+        """Download files; pass errors of single files to `failed`, raise all others."""
         waiting = self._asks(jobs, failed)
         asked: deque[_Ask] = deque()
         under_way = 0
@@ -97,7 +97,7 @@ class Downloader:
                 under_way += ask.size
 
     def _ask(self, ask: _Ask, asked: deque[_Ask]) -> None:
-        """Ask for something, behind what was asked already."""
+        """Queue a request and send it; reconnect if the connection is lost."""
         asked.append(ask)
         try:
             ask.send(self._session.connection)
@@ -105,7 +105,7 @@ class Downloader:
             self._ask_again(lost, asked)
 
     def _ask_again(self, lost: Unreachable, asked: Iterable[_Ask]) -> None:
-        """Reconnect, and request everything that was not received yet."""
+        """Reconnect, and repeat all requests that are not fully answered."""
         while True:
             self._session.persistence.recover(lost)
             try:
@@ -119,7 +119,7 @@ class Downloader:
     def _asks(
         self, jobs: Iterable[DownloadJob], failed: Callable[[FsError], None]
     ) -> Iterator[_Ask]:
-        """Give what to ask for: a large file by itself, small ones many at once."""
+        """Yield the requests: one for each large file, one for many small files."""
         some = _Ask(small=True)
         for job in jobs:
             try:
@@ -177,7 +177,7 @@ class Downloader:
     def _receive_large(
         self, ask: _Ask, asked: deque[_Ask], failed: Callable[[FsError], None]
     ) -> bool:
-        """Receive a large file; tell whether it must be asked for again, from its beginning."""
+        """Receive a large file; return whether it must be requested again from the start."""
         ((job, opening),) = ask.wanted
         try:
             self._receive(ask, job, opening, asked)
@@ -187,7 +187,7 @@ class Downloader:
             if not self._drained(opening, ask):
                 raise
             if isinstance(error, IntegrityError) and opening.kept:
-                # What was kept of it may have been changed; it is no more now.
+                # The kept segments may have been changed; the partial file is now deleted.
                 ask.wanted = [(job, self._opening(job))]
                 return True
             failed(error)
@@ -213,7 +213,7 @@ class Downloader:
     def _take_kept(
         self, job: DownloadJob, opening: FileDecryption, ask: _Ask, moving: FileProgress
     ) -> None:
-        """Take the leaves of what was kept of a file."""
+        """Compute the leaves of the kept segments of a file."""
         kept = job.kept
         if kept is None or opening.hashed >= opening.kept:
             return
@@ -233,7 +233,7 @@ class Downloader:
         kept.go_to(opening.kept)
 
     def _open_into(self, opening: FileDecryption, ask: _Ask, writing: WriteBehind) -> None:
-        """Receive what is missing; when the connection is lost, all that came was written."""
+        """Receive the missing segments; if the connection is lost, write all received ones."""
         if not ask.request:
             return
         try:
@@ -243,7 +243,7 @@ class Downloader:
                 work = self._threads.submit(opening.open, index, segment, buffer.plain)
                 writing.add(buffer, work)
                 opening.next = index + 1
-                if index == 0:  # it has the header, which the others need
+                if index == 0:  # it contains the header, which the other segments need
                     writing.see_to_first()
                 if len(writing) > AHEAD:
                     writing.see_to_first()
@@ -272,7 +272,7 @@ class Downloader:
             raise IntegrityError("The server names another size of a file than was signed.")
 
     def _event(self, ask: _Ask, into: memoryview | None = None) -> Control | Data:
-        """Return what comes next for the request whose turn it is."""
+        """Return the next event of this request."""
         try:
             event = self._session.connection.next_of(ask.request, into)
         except FsError:
@@ -285,10 +285,10 @@ class Downloader:
         return event
 
     def _drained(self, opening: FileDecryption, ask: _Ask) -> bool:
-        """Receive the rest of a file that was given up, to get at the answers behind it.
+        """Discard the rest of a failed file, so that the answers after it can be received.
 
-        False if they cannot be had: the connection is lost, or the rest does not end where the
-        file does. What was wrong with the file counts then, and nothing more is asked.
+        Return False if that is impossible: the connection is lost, or the server sends more
+        than the file. The caller then raises the error of the file.
         """
         for _ in range(opening.segments + 1):
             if not ask.request:
@@ -307,17 +307,17 @@ class _Ask:
     small: bool
     wanted: list[tuple[DownloadJob, FileDecryption]] = field(default_factory=list)
     request: int = 0
-    """0 where nothing has to be asked for, or a large file was answered to its end."""
+    """0 if there is nothing to request, or a large file is fully answered."""
     size: int = 0
-    """Bytes that will come."""
+    """Sealed bytes of all files in the request."""
 
     def add(self, job: DownloadJob, opening: FileDecryption) -> None:
-        """Ask for one more."""
+        """Add a file to the request."""
         self.wanted.append((job, opening))
         self.size += opening.content.sealed_size
 
     def send(self, connection: ServerConnection) -> None:
-        """Ask for what has not come yet."""
+        """Send the request for all content that is not received yet."""
         contents = [
             files.Content(job.file.keyed.node, opening.content.root) for job, opening in self.wanted
         ]

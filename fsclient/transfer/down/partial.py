@@ -1,9 +1,9 @@
-"""What came of a large file, kept beside its target until the rest has come.
+"""Partial downloads of large files, kept in the target's folder until they are complete.
 
-`.NAME.ROOT.fs-part`, where ROOT is the beginning of the content's root: so another version of the
-file is never taken for this one. It holds plaintext that was verified segment by segment, but
-whoever goes on with it does not believe that: all of it is sealed again, and the root over the
-leaves is compared before the file gets its name.
+The name is `.NAME.ROOT.fs-part`, where ROOT is the start of the content's root, so that another
+version of the file is never mistaken for this one. The file holds plaintext that was verified
+segment by segment. A resumed download does not rely on that: it seals the kept plaintext again and
+compares the root over all leaves before the file gets its name.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from fsproto.types import Root
 _SUFFIX = ".fs-part"
 _ROOT_DIGITS = 16
 _LONGEST_NAME = 255
-"""Bytes of a name on all file systems that matter here."""
+"""Bytes; the longest file name that all common file systems allow."""
 
 
 class Partial:
-    """A file that is written to go on with it later; gets its name only if the block ends well."""
+    """A resumable download target; gets its final name only if the block succeeds."""
 
     def __init__(
         self, path: Path, facts: LocalStat, root: Root, persistence: NoRetry, *, follow: bool
     ) -> None:
-        """Take where it goes, what it will be like, and the root of its sealed content.
+        """Create a target at `path` with the size, time and mode of `facts`.
 
-        `follow` is as for a `LocalTarget`.
+        `root` is the root of the sealed content. `follow` is as for a `LocalTarget`.
         """
         self._path = path
         self._follow = follow
@@ -51,9 +51,9 @@ class Partial:
         self._file: BinaryIO | None = None
 
     def segments(self) -> int:
-        """Open what there is and return how many whole segments it has; 0 if it is of no use.
+        """Open the partial file and return its number of whole segments; 0 if it is unusable.
 
-        It is locked from now on, so that what was asked for because of it stays right.
+        The file stays locked, so that no other process changes it after the rest is requested.
         """
         if self._fd is None and self._persistence.resumes:
             with suppress(OSError, FsError):
@@ -66,14 +66,14 @@ class Partial:
         return 0 if size > self._facts.size else stream.whole_segments(size, self._facts.size)
 
     def forget(self) -> None:
-        """Delete what there is: it was not what it should have been."""
+        """Delete the partial file, because its content is wrong."""
         if self._fd is not None and self._place is not None:
             self._place.unlink(missing_ok=True)
             os.close(self._fd)
             self._fd = None
 
     def __enter__(self) -> Self:
-        """Open it for writing behind the segments that there are."""
+        """Open the file for writing after the kept segments."""
         self._target = target = LocalTarget(self._path, follow=self._follow)
         there = self.segments()
         with local_errors(target.final.parent):
@@ -81,7 +81,7 @@ class Partial:
                 self._place = _place(target.final, self._root)
                 _remove_others(self._place)
                 self._fd = lock(self._place, make=True)
-            if self._fd is None:  # another process gets the same file, say
+            if self._fd is None:  # for example, another process downloads the same file
                 self._place = None
                 self._file = target.begin()
             else:
@@ -92,14 +92,14 @@ class Partial:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """Give it its name, or keep it, or delete it, as the block has ended."""
+        """Rename the file after success, keep it after an interruption, else delete it."""
         if self._target is None or self._file is None:
             raise RuntimeError("it was never entered")
         written = self._place or self._target.temporary
         keep = self._place is not None and kind is not None and _is_interruption(error)
         try:
             if self._place is None:
-                self._file.close()  # Windows renames no file that is open
+                self._file.close()  # Windows cannot rename an open file
             if kind is None:
                 self._target.complete(written, self._facts)
             elif keep and os.fstat(self._file.fileno()).st_size:
@@ -114,14 +114,14 @@ class Partial:
             self._fd = self._file = None
 
     def write(self, data: bytes | memoryview, /) -> None:
-        """Write what comes next."""
+        """Write data at the current position."""
         view = memoryview(data)
         with local_errors(self._path):
             while view:
                 view = view[self._opened.write(view) :]
 
     def read(self, index: int, room: memoryview) -> memoryview:
-        """Return the plaintext of a segment that was kept, in `room`."""
+        """Read the plaintext of a kept segment into `room` and return it."""
         start = stream.plain_start(index)
         end = stream.plain_end(index + 1, self._facts.size)
         with local_errors(self._path):
@@ -141,14 +141,14 @@ class Partial:
 
 
 def drop_partials(path: Path, *, follow: bool) -> None:
-    """Delete what was kept of any version of a file that goes to a place."""
+    """Delete the partial files of all versions of a file with this target path."""
     with suppress(OSError, FsError):
         final = LocalTarget(path, follow=follow).final
         _remove_others(_place(final, Root(bytes(crypto.HASH_SIZE))), all_of_them=True)
 
 
 def _is_interruption(error: BaseException | None) -> bool:
-    """Tell an end that comes from outside from one that says that something is wrong."""
+    """Return whether the download was interrupted and can be resumed."""
     if isinstance(error, FsError):
         return can_go_on(error)
     return isinstance(error, KeyboardInterrupt | SystemExit)
@@ -162,7 +162,7 @@ def _place(final: Path, root: Root) -> Path:
 
 
 def _remove_others(place: Path, *, all_of_them: bool = False) -> None:
-    """Delete what was kept of other versions of the same file, and is held by nobody."""
+    """Delete unlocked partial files of other versions of the same file."""
     beginning = place.name.removesuffix(_SUFFIX).rpartition(".")[0]
     pattern = re.compile(re.escape(beginning) + rf"\.[0-9a-f]{{{_ROOT_DIGITS}}}\{_SUFFIX}")
     with os.scandir(place.parent) as entries:

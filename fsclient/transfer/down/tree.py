@@ -178,7 +178,7 @@ class TreeDownload:
     # --- files
 
     def _leaf(self, found: TreeNode, path: Path, relative: str, *, follow: bool) -> None:
-        """Note that a file is to be got, unless it is the same as what is there."""
+        """Add a file to the downloads, unless the local file is the same."""
         metadata = found.metadata
         follow = follow and metadata.mode is not Mode.SYMLINK
         kind = kind_at(path, follow=follow)
@@ -196,10 +196,10 @@ class TreeDownload:
     def _job(
         self, found: TreeNode, place: Path | str, *, follow: bool = False, is_new: bool = False
     ) -> DownloadJob:
-        """Return the job for one file, which is kept in parts if it is worth it.
+        """Return the job for one file; only a large file can be resumed.
 
-        `is_new` says that its folder was made just now. Its path may be text, and no `Path` is made
-        of it where none is needed: these are many.
+        `is_new` says that this command has just created its folder. `place` may be text: for many
+        small files, creating `Path` objects costs time.
         """
         metadata, persistence = found.metadata, self._session.persistence
         content = found.manifest.body.content
@@ -228,7 +228,7 @@ class TreeDownload:
             self._jobs.append(job)
 
     def _check_replaceable(self, path: Path, relative: str) -> None:
-        """Raise `ExistsError` unless a file may take the place of this folder."""
+        """Raise `ExistsError` unless a file may replace this folder."""
         sentence = (
             f"The local '{for_terminal(str(path))}' is a folder; a file cannot take its place"
         )
@@ -239,7 +239,7 @@ class TreeDownload:
             raise ExistsError(f"{sentence}: it holds what is excluded, or what is no file.")
 
     def _is_same(self, found: TreeNode, path: Path, there: LocalStat, *, follow: bool) -> bool:
-        """Return whether a file need not be got; what else differs of it is set."""
+        """Return whether the local file has the same content; set its time and mode if needed."""
         metadata, rules = found.metadata, self._rules
         if not (rules.update or rules.mirror or self._went_before(path)):
             return False
@@ -255,7 +255,7 @@ class TreeDownload:
         return True
 
     def _went_before(self, path: Path) -> bool:
-        """Return whether the command that this one goes on with may have got this."""
+        """Return whether the command that this one resumes may have downloaded this file."""
         since_ns = self._rules.since_ns
         with local_errors(path):
             return since_ns is not None and path.lstat().st_ctime_ns >= since_ns
@@ -272,7 +272,7 @@ class TreeDownload:
 
 
 def name_for(found: TreeNode, taken: set[str]) -> str:
-    """Return the name that something gets in a local folder; `taken` are those given already."""
+    """Return the local name for a node and add it to `taken`, the names already used."""
     name = local_name(found.path.name)
     key = same_file_key(name)
     if key in taken:
@@ -284,7 +284,7 @@ def name_for(found: TreeNode, taken: set[str]) -> str:
 def get_all(
     session: Session, jobs: list[DownloadJob], progress: Progress, failures: Failures
 ) -> None:
-    """Get files; what concerns one of them alone is noted."""
+    """Download files; record errors of single files in `failures`."""
     for job in jobs:
         progress.expect(job.file.metadata.size)
     downloader = Downloader(session, progress)
@@ -296,7 +296,7 @@ def get_all(
 
 @contextmanager
 def _written(place: Path | str, metadata: Metadata, *, follow: bool = False) -> Iterator[Writable]:
-    """Give what takes a file's content, or a link's; it is there only if the block ends well."""
+    """Yield a target for a file or link; the file exists only if the block succeeds."""
     path = Path(place)
     if metadata.mode is Mode.SYMLINK:
         with link_made(path, metadata.mtime_ns) as link:
@@ -310,7 +310,7 @@ def _written(place: Path | str, metadata: Metadata, *, follow: bool = False) -> 
 def _in_place_of_folder(
     path: Path, metadata: Metadata, remove: partial[bool]
 ) -> Iterator[Writable]:
-    """As `_written`, where a folder goes once all of the file was verified."""
+    """As `_written`, but replace a folder; it is removed after the file is verified."""
     beside = path.with_name(passing_name())
     try:
         with _written(beside, metadata) as target:

@@ -1,4 +1,4 @@
-"""Opened segments on their way into their target: in order, and none behind one that is missing."""
+"""Writing of opened segments in order; after a failure no further segment is written."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 
 class Writable(Protocol):
-    """Where plaintext goes."""
+    """A target of plaintext."""
 
     def write(self, data: bytes | memoryview, /) -> object:
-        """Take all of the data."""
+        """Write all of the data."""
 
 
 class WriteBehind:
-    """One file while it is written, in another thread than the one that receives it."""
+    """A queue that writes one file's segments in a thread other than the receiving one."""
 
     def __init__(
         self, target: Writable, moving: FileProgress, buffers: Buffers, thread: WorkerPool | None
     ) -> None:
-        """Take where it goes, whom to tell, where memory goes back to, and one thread that writes.
+        """Create a queue for `target`; `thread` is a pool with one thread that writes.
 
-        Without that, a segment is written when it is seen to.
+        Without `thread`, `see_to_first` writes the segment itself.
         """
         self._target = target
         self._moving = moving
@@ -38,16 +38,16 @@ class WriteBehind:
         self._broken = False
 
     def __len__(self) -> int:
-        """Return how many segments were added and not seen to."""
+        """Return how many segments are still queued."""
         return len(self._window)
 
     def add(self, buffer: Buffer, opened: Future[memoryview]) -> None:
-        """Have a segment written behind those before it, once it was opened in its buffer."""
+        """Queue a segment; it is written after those before it, once it is opened."""
         written = self._thread.submit(self._write, opened) if self._thread else None
         self._window.append((buffer, opened, written))
 
     def see_to_first(self) -> None:
-        """Wait until the segment that was added first is written; raises what went wrong."""
+        """Wait until the oldest queued segment is written; raise its error, if any."""
         buffer, opened, written = self._window.popleft()
         if written is None:
             self._write(opened)
@@ -56,13 +56,13 @@ class WriteBehind:
         self._buffers.give_back(buffer)
 
     def finish(self) -> None:
-        """Wait until all are."""
+        """Wait until all queued segments are written."""
         while self._window:
             self.see_to_first()
 
     def stop(self) -> None:
-        """Write nothing more; the target may be closed then."""
-        # The last one first, or it might begin when the one before it had been called off.
+        """Cancel all queued writes; afterwards the target may be closed."""
+        # The last write first: else it could start after the write before it was cancelled.
         for _, _, written in reversed(self._window):
             if written is not None and not written.cancel():
                 written.exception()
@@ -70,7 +70,7 @@ class WriteBehind:
     def _write(self, opened: Future[memoryview]) -> None:
         if self._broken:
             return
-        self._broken = True  # until all of it was written
+        self._broken = True  # until the segment is fully written
         plain = opened.result()
         self._target.write(plain)
         self._moving.advance(len(plain))
