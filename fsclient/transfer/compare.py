@@ -1,8 +1,8 @@
 """Comparison of a local file with a file in the tree; no data leaves this machine.
 
-By size, time and mode first. Where only those differ, the local content is sealed once more under
-the key of the stored one, which gives the very same bytes if it is the same, and its salted hash is
-held against the one that was signed. What was sealed for that is thrown away.
+Size, time and mode are compared first. To compare contents, the client seals the local content
+under the key of the stored file, which yields identical bytes for identical content, and compares
+the salted root with the signed one. The sealed bytes are then discarded.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from fsproto.sealed import integrity, stream
 from fsproto.sealed.manifest import Metadata, Mode
 
 SAME_TIME_NS = 1_000
-"""Times that differ by less are the same: NTFS, for one, keeps them in steps of 100 ns."""
+"""Smaller differences are ignored: NTFS, for example, stores times in steps of 100 ns."""
 
 
 def same_time(one_ns: int, other_ns: int) -> bool:
-    """Return whether two times are the same, as far as file systems keep them."""
+    """Return whether two times are equal within the precision of file systems."""
     return abs(one_ns - other_ns) < SAME_TIME_NS
 
 
 def same_mode(one: Mode, other: Mode) -> bool:
-    """Return whether two modes are the same on this system, which may not know of executing."""
+    """Return whether two modes are equal here; Windows has no executable mode."""
     return one is other or (IS_WINDOWS and Mode.SYMLINK not in (one, other))
 
 
@@ -40,14 +40,14 @@ def same_facts(facts: LocalStat, metadata: Metadata) -> bool:
 
 
 class ContentComparer:
-    """Compares contents; its memory is used again and again."""
+    """A comparer of contents that reuses its buffers."""
 
     def __init__(self, session: Session) -> None:
         self._authors = session.tree.authors
         self._buffers = Buffers()
 
     def may_be_same(self, facts: LocalStat, metadata: Metadata) -> bool:
-        """Return whether it is worth to compare contents."""
+        """Return whether the contents may be equal, so that comparing them is useful."""
         is_link = Mode.SYMLINK in (facts.mode, metadata.mode)
         return facts.size == metadata.size and (facts.mode is metadata.mode or not is_link)
 

@@ -1,4 +1,4 @@
-"""What the options of `put`, `get` and `sync` ask for: what is left out, how conflicts are met."""
+"""Options of `put`, `get` and `sync`: excluded paths and the treatment of existing files."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class Excludes:
-    """Patterns, held against paths from the top of the folder that is put, got or synchronised."""
+    """Patterns that are matched against paths relative to the transferred folder."""
 
     def __init__(self, patterns: Sequence[str] = (), files: Sequence[Path] = ()) -> None:
-        """Take patterns, and files with one on each line; `FsError` for what is none."""
+        """Take patterns, and files with one pattern a line; raise `FsError` if one is invalid."""
         self._spec: GitIgnoreSpec | None = None
         lines = [line for file in files for line in _lines(file)] + list(patterns)
         if lines:
@@ -32,7 +32,7 @@ class Excludes:
         return self._spec is not None
 
     def match(self, path: str, *, folder: bool) -> bool:
-        """Return whether a path is left out; what is in a folder that is need not be asked."""
+        """Return whether a path is excluded; do not ask for paths inside an excluded folder."""
         return self._spec is not None and self._spec.match_file(path + "/" * folder)
 
 
@@ -47,24 +47,24 @@ def _lines(file: Path) -> list[str]:
 def _compiled(lines: list[str]) -> GitIgnoreSpec:
     from pathspec import GitIgnoreSpec
 
-    try:  # names in a tree are in NFC, however a keyboard has made them
+    try:  # names in a tree are in NFC; typed patterns may not be
         return GitIgnoreSpec.from_lines(unicodedata.normalize("NFC", line) for line in lines)
     except ValueError as error:
         raise UsageError(f"A pattern to exclude is not understood: {error}.") from None
 
 
 class TransferOptions(Value, frozen=True):
-    """How what is there already is met."""
+    """How to treat files that already exist."""
 
     excludes: Excludes = msgspec.field(default_factory=Excludes)
     update: bool = False
     """Skip files of the same size, time and mode."""
     mirror: bool = False
-    """As `update`, and where only time or mode differ compare contents and set those alone, on
+    """As `update`; if only time or mode differ, compare contents and set just these. Applies to
     folders as well."""
     checksum: bool = False
     """Compare contents even where size, time and mode are the same."""
     since_ns: int | None = None
-    """Skip, of files as for `update`, those that went where they belong from this moment on."""
+    """As `update`, but only for files that were transferred since this time (ns)."""
     delete: bool = False
-    """Remove what the source does not have, and replace what there is something else of."""
+    """Remove files that the source lacks, and replace entries of another kind."""

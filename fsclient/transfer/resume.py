@@ -1,9 +1,9 @@
-"""That a command for more than one file has begun, on disk until all of it went well.
+"""Markers of unfinished commands for several files, kept on disk until the command succeeds.
 
-The words of a command change their meaning while it works: `put photos new` makes the folder `new`,
-and given again would put into it. And what it has done needs not be done again. So the same
-command, given again in the same place within a day, means what it did mean, and passes over the
-files that have gone where they belong since it began.
+A command may change the meaning of its own arguments: `put photos new` creates the folder `new`;
+the same command again would put `photos` into that folder. Files that are already transferred need
+not be transferred again. So the same command, repeated in the same working directory within a day,
+keeps its first meaning and skips the files that were transferred since it started.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _AS_NAME, _INTO = b"as its name", b"into it"
 
 
 class ResumeMarker:
-    """One command's note: an empty one, or what a command before it has left."""
+    """The marker of one command: empty, or left by an earlier run."""
 
     def __init__(self, folder: Path, verb: str, paths: Sequence[str]) -> None:
         self._path: Path | None = None
         self.since_ns: int | None = None
-        """When the command began that this one goes on with; None if it goes on with none."""
+        """Start of the command that this one resumes, in ns; None if it resumes none."""
         self.took_as_name = False
-        """Whether that one took its target for a new name, not for a folder to go into."""
+        """Whether that command used its target as a new name, not as an existing folder."""
         with suppress(OSError):
             told = [os.fsencode(one) for one in (verb, os.getcwd(), *paths)]  # noqa: PTH109
             sized = b"".join(_LENGTH.pack(len(one)) + one for one in told)
@@ -40,7 +40,7 @@ class ResumeMarker:
                 self.since_ns = self._path.stat().st_mtime_ns
 
     def begin(self, *, as_name: bool) -> None:
-        """Note that the command begins, before it changes anything; without room, do without."""
+        """Write the marker before the command changes anything; ignore disk errors."""
         if self._path is not None and self.since_ns is None:
             with suppress(OSError):
                 self._path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -48,7 +48,7 @@ class ResumeMarker:
                 self._path.write_bytes(_AS_NAME if as_name else _INTO)
 
     def end(self) -> None:
-        """Forget it: all went well, or nobody wants to go on."""
+        """Delete the marker: the command succeeded or will not be resumed."""
         self.since_ns, self.took_as_name = None, False
         if self._path is not None:
             with suppress(OSError):

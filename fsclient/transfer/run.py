@@ -15,7 +15,7 @@ from fsproto.values import Value
 
 
 class TransferRun(Value, frozen=True):
-    """One command: who works, whom to tell of what, and how what is there is met."""
+    """The shared state of one command: session, reports, options and markers."""
 
     session: Session
     progress: Progress
@@ -23,12 +23,12 @@ class TransferRun(Value, frozen=True):
     actions: Actions
     rules: TransferOptions = msgspec.field(default_factory=TransferOptions)
     journals: Journals | None = None
-    """Where it is kept how far large files have come; None keeps nothing."""
+    """Upload journals of large files; None keeps none."""
     unfinished: ResumeMarker | None = None
-    """Where it is kept that the command has begun; None does not."""
+    """The marker of the unfinished command; None keeps none."""
 
     def begin(self, *, as_name: bool) -> None:
-        """Note that it begins, unless nothing is to be done, or to be gone on with."""
+        """Write the start marker, unless this is a dry run or cannot be resumed."""
         if (
             self.unfinished is not None
             and self.session.persistence.resumes
@@ -39,5 +39,5 @@ class TransferRun(Value, frozen=True):
 
     @property
     def took_as_name(self) -> bool:
-        """Return whether this goes on with a command that took its target for a new name."""
+        """Return whether the resumed command used its target as a new name."""
         return self.unfinished is not None and self.unfinished.took_as_name

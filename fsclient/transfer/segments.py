@@ -1,4 +1,4 @@
-"""Files as segments: what is read, cut into segments, and the memory they travel through."""
+"""Splitting of plaintext into segments, and the buffers for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fsproto.wire.connection import DATA_ROOM
 
 
 class Buffer:
-    """Room for one segment: as plaintext, and sealed behind its address on the wire."""
+    """Memory for one segment: its plaintext, and its sealed form after the wire address."""
 
     def __init__(self) -> None:
         self.plain = memoryview(bytearray(SEGMENT_SIZE))
@@ -21,36 +21,36 @@ class Buffer:
 
 
 class Buffers:
-    """Those that are free."""
+    """A pool of free buffers."""
 
     def __init__(self) -> None:
         self._free: list[Buffer] = []
 
     def take(self) -> Buffer:
-        """Return one that nobody uses."""
+        """Return a free buffer."""
         return self._free.pop() if self._free else Buffer()
 
     def give_back(self, buffer: Buffer) -> None:
-        """Say that nobody uses it any more."""
+        """Return a buffer to the pool."""
         self._free.append(buffer)
 
 
 class PlaintextSource(Protocol):
-    """What can be put: a local file, or a pipe."""
+    """A source of plaintext for an upload: a local file or a pipe."""
 
     @property
     def facts(self) -> LocalStat:
-        """What is known of it before it was read."""
+        """Size, time and mode, as known before reading."""
 
     def read_into(self, room: memoryview) -> int:
-        """Fill `room` with what comes next, not to its end only where there is no more."""
+        """Read the next bytes into `room`; fill it unless the source ends."""
 
     def check_unchanged(self, size: int) -> None:
-        """Raise unless `size` bytes are all of it, as it is now."""
+        """Raise if the source changed or is not exactly `size` bytes long."""
 
 
 class PlainSegment(Value, frozen=True):
-    """Plaintext that was read, and where it stands in its stream."""
+    """A segment of plaintext and its index in the stream."""
 
     index: int
     buffer: Buffer
@@ -61,7 +61,7 @@ class PlainSegment(Value, frozen=True):
 def segments(
     read_into: Callable[[memoryview], int], take: Callable[[], Buffer], first: int = 0
 ) -> Iterator[PlainSegment]:
-    """Cut what is read into the segments of a stream from `first` on, each in its own buffer.
+    """Yield the plaintext in segments, starting with index `first`, each in its own buffer.
 
     Which segment is the last is part of its seal, so one segment is read ahead.
     """

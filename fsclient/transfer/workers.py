@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class WorkerPool:
-    """A few threads; small files need none, and loading what runs them takes its time."""
+    """A thread pool that starts on first use; small files need no threads."""
 
     def __init__(self, count: int, name: str) -> None:
         self._count = count
@@ -21,7 +21,7 @@ class WorkerPool:
         self._pool: ThreadPoolExecutor | None = None
 
     def submit(self, work: Callable[P, T], *args: P.args, **more: P.kwargs) -> Future[T]:
-        """Have some work done, and return where its result will be."""
+        """Run a function in a thread and return its future."""
         if self._pool is None:
             from concurrent.futures import ThreadPoolExecutor
 
@@ -29,6 +29,6 @@ class WorkerPool:
         return self._pool.submit(work, *args, **more)
 
     def close(self) -> None:
-        """Let them go, without waiting for work that nobody wants any more."""
+        """Stop the threads and cancel queued work, without waiting."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""What is done to single files and folders, or would be: told line by line, and counted."""
+"""Actions on single files and folders: counted, and printed in a dry run or with --verbose."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOUCH, SKIP, REMOVE = "touch", "skip", "remove"
 
 
 class Actions:
-    """The list of what one command does."""
+    """The actions of one command."""
 
     def __init__(self, ui: Ui, *, dry_run: bool = False, verbose: bool = False) -> None:
         self._ui = ui
@@ -22,11 +22,11 @@ class Actions:
         self._data: list[dict[str, Any]] = []
         self._sparse: list[str] = []
         self.dry_run = dry_run
-        """Whoever does something notes it here, and does it only if this is not set."""
+        """If set, callers only note their actions and do not perform them."""
         self.excluded = 0
 
     def note(self, action: str, path: object, size: int | None = None) -> None:
-        """Note one action on a path (a folder's ends in `/`), of so many bytes if any are moved."""
+        """Note an action on a path (a folder's ends in `/`); `size` is the bytes it moves."""
         self._counts[action] += 1
         if not self.dry_run and not self._verbose:
             return
@@ -43,12 +43,12 @@ class Actions:
             write_out(for_terminal(line) + "\n")
 
     def sparse(self, path: object) -> None:
-        """Tell that a file has holes, which do not stay holes."""
+        """Report a sparse file, whose holes are sent as zeros."""
         self._ui.say(f"'{path}' is sparse; its holes are sent as zeros.")
         self._sparse.append(str(path))
 
     def tell(self) -> None:
-        """Say in all what was done beside moving files."""
+        """Print the totals of all actions other than transfers."""
         counts = self._counts
         parts = [
             f"skipped {count_text(counts[SKIP], 'file')} that {_are(counts[SKIP])} the same",
@@ -62,7 +62,7 @@ class Actions:
             self._ui.say(", ".join(told))
 
     def result(self) -> dict[str, Any]:
-        """Return what programs are told of it."""
+        """Return the actions for the JSON result."""
         counts = self._counts
         result: dict[str, Any] = {
             "skipped": counts[SKIP],

@@ -1,4 +1,4 @@
-"""Bars on a terminal, drawn by rich: which columns fit, and what stands aside for what is said."""
+"""Progress bars on a terminal, drawn by rich."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from fsclient.transfer.report.rate import FileSnapshot, Snapshot
 from fsclient.ui import Ui, count_text, duration_text, in_foreground, size_text
 from fsproto.names import for_terminal
 
-if TYPE_CHECKING:  # it is loaded when bars are drawn, in the thread that looks
+if TYPE_CHECKING:  # rich is imported only when bars are drawn, in the progress thread
     from rich.console import RenderableType
     from rich.live import Live
     from rich.table import Table
 
 _MOST_FILES = 4
 _SPARE = 2
-"""Columns at the end of a line, which `^C` takes without going on to the next one."""
+"""Free columns at the end of a line, so that an echoed `^C` does not wrap."""
 _WIDTHS = {"percent": 4, "size": 8, "rate": 10, "left": 14, "short": 9}
 _WIDE = (64, "bar percent size rate left")
 _SIZED = (_WIDE, (50, "bar percent rate short"), (30, "bar percent short"), (0, "percent"))
 _UNSIZED = (_WIDE, (30, "size rate"), (0, "size"))
-"""What stands behind a label from so many columns on; the latter where no size is known."""
+"""Fields after a label, by least terminal width; `_UNSIZED` is for an unknown total size."""
 
 
 class Bars:
-    """A bar for each large file and one for everything, drawn again and again."""
+    """A reporter with a bar for each large file and one for the whole transfer."""
 
     every_s = 0.25
 
@@ -37,7 +37,7 @@ class Bars:
         self._over = False
 
     def tell(self, now: Snapshot) -> None:
-        """Draw how far everything is, below what was said meanwhile."""
+        """Draw the bars, below the texts that were printed since the last drawing."""
         from rich.text import Text
 
         with self._screen.lock, contextlib.suppress(OSError, ValueError):
@@ -53,15 +53,17 @@ class Bars:
             live.update(bars(now, max(columns - _SPARE, 1), rows, fine=fine), refresh=True)
 
     def say(self, text: str) -> None:
-        """Have a text stand above the bars from their next drawing on; nobody waits for that."""
+        """Queue a text to print above the bars at their next drawing; do not wait."""
         self._said.append(text)
 
     def hide(self) -> None:
-        """Take the bars away."""
+        """Remove the bars."""
         live, self._live = self._live, None
         if live is not None:
             self._screen.shown, self._screen.erased = None, True
-            live.console.quiet = not in_foreground()  # else it is not bars that stand there now
+            live.console.quiet = (
+                not in_foreground()
+            )  # in the background, the lines there are not bars
             with contextlib.suppress(OSError, ValueError):
                 live.stop()
             said, self._said = self._said, []
@@ -69,10 +71,10 @@ class Bars:
                 self._screen.say(text)
 
     def moved(self, file: FileSnapshot, seconds: float) -> None:
-        """Do nothing: its bar is gone with the next drawing."""
+        """Do nothing: the next drawing omits the file's bar."""
 
     def end(self, last: Snapshot | None) -> None:
-        """Take the bars away for good."""
+        """Remove the bars; they are not drawn again."""
         with self._screen.lock:
             self._over = True
             self.hide()
@@ -84,7 +86,7 @@ def _begun() -> Live:
 
     class Steady(Console):
         def show_cursor(self, show: bool = True) -> bool:  # noqa: FBT001, FBT002 - as rich has it
-            """Leave the cursor: then nothing has to be repaired, whatever ends the program."""
+            """Do not change the cursor, so that an abrupt end leaves nothing to repair."""
             return False
 
     console = Steady(stderr=True, force_terminal=True, force_interactive=True, force_jupyter=False)
@@ -100,9 +102,9 @@ def _begun() -> Live:
 
 
 def bars(now: Snapshot, columns: int, rows: int, *, fine: bool = True) -> Table:
-    """Return what to show in so many columns and rows: large files, then everything.
+    """Return the bars for a terminal size: large files, then the whole transfer.
 
-    Letters that not all terminals have are used only if they are `fine`.
+    With `fine`, characters are used that not all terminals can show.
     """
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -128,7 +130,7 @@ def bars(now: Snapshot, columns: int, rows: int, *, fine: bool = True) -> Table:
 
 
 def _rows(now: Snapshot, room: int) -> list[tuple[str, int, int | None, dict[str, str]]]:
-    """Return a label, bytes, their number in all, and more, for each line; last is everything."""
+    """Return label, moved bytes, size and other fields of each line; the total is last."""
     known = {}
     if now.rate is not None:
         known["rate"] = f"{size_text(now.rate)}/s"

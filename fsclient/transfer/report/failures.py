@@ -22,15 +22,15 @@ class Failures:
         self._ui = ui
         self._worst: FsError | None = None
         self.data: list[dict[str, str | None]] = []
-        """Each failure as programs are told of it."""
+        """All failures, for the JSON result."""
         self.left_out: list[str] = []
-        """Local paths that were left out on purpose."""
+        """Local paths that were deliberately skipped."""
 
     def __len__(self) -> int:
         return len(self.data)
 
     def note(self, error: FsError) -> None:
-        """Tell a failure and go on; raises it on where going on makes no sense."""
+        """Report a failure and continue; raise it if the command cannot continue."""
         if isinstance(error, Unreachable | OutOfSpaceError | RemoteProtocolError):
             raise error
         self._ui.complain(error)
@@ -40,22 +40,22 @@ class Failures:
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Note what goes wrong with the one thing that the block does."""
+        """Note an error that the block raises, and continue after it."""
         try:
             yield
         except FsError as error:
             self.note(error)
 
     def skip(self, path: str, what: str) -> None:
-        """Tell that something was left out on purpose."""
+        """Warn that a local path was deliberately skipped."""
         self._ui.warn(f"Left out '{path}': it is a {what}.")
         self.left_out.append(path)
 
     def removed_nothing(self) -> None:
-        """Tell that nothing was removed, because of what has failed."""
+        """Warn that nothing was removed because of failures."""
         self._ui.warn("Not everything went well, so nothing was removed.")
 
     def raise_if_any(self) -> None:
-        """End with the status of the worst failure; a failed security check is the worst."""
+        """Exit with the status of the worst failure; a failed security check ranks highest."""
         if self._worst is not None:
             raise SystemExit(self._worst.exit_status)

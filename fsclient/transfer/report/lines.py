@@ -14,20 +14,20 @@ class ProgressReporter(Protocol):
     """A receiver of progress reports."""
 
     every_s: float
-    """How often to tell."""
+    """Seconds between two reports."""
 
     def tell(self, now: Snapshot) -> None:
-        """Take how far everything is."""
+        """Report the progress of the whole transfer."""
 
     def moved(self, file: FileSnapshot, seconds: float) -> None:
-        """Take that all of a large file has been moved, and how long it took."""
+        """Report that a large file is complete, and how long it took."""
 
     def end(self, last: Snapshot | None) -> None:
-        """Take that it is over; None if it did not end well."""
+        """Report the end of the transfer; `last` is None if it failed."""
 
 
 def report_of(kind: str, ui: Ui) -> ProgressReporter | None:
-    """Return what tells of progress in the way that `Ui.progress_kind` names."""
+    """Return the reporter for a kind that `Ui.progress_kind` returned."""
     match kind:
         case "bar":
             from fsclient.transfer.report.bars import Bars
@@ -41,7 +41,7 @@ def report_of(kind: str, ui: Ui) -> ProgressReporter | None:
 
 
 class PlainLines:
-    """A line of words now and then, and one for each large file."""
+    """A reporter that prints a plain line periodically, and one for each large file."""
 
     every_s = 2.0
 
@@ -74,7 +74,7 @@ class PlainLines:
 
 
 class JsonLines:
-    """An object on a line of its own now and then, one for each large file, and one at the end."""
+    """A reporter that prints JSON lines: periodically, for each large file, and at the end."""
 
     every_s = 1.0
 
@@ -97,7 +97,7 @@ class JsonLines:
         self._say(event="file", path=file.name, bytes=file.bytes, seconds=round(seconds, 3))
 
     def end(self, last: Snapshot | None) -> None:
-        """Say how far it came."""
+        """Print the last state, unless the transfer failed."""
         if last is not None:
             self.tell(last)
 

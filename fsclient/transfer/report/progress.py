@@ -1,4 +1,4 @@
-"""How far a transfer is: counted here, told now and then by a thread, and in all at the end."""
+"""Progress of a transfer: counters, periodic reports from a thread, and totals at the end."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 LARGE = 8 << 20
 """Bytes; a file of this size or more has a bar or a line of its own."""
 _PATIENCE_S = 0.4
-"""What takes no longer needs no bar; most transfers do not pay for drawing one."""
+"""Seconds before the first report, so that short transfers draw no bar."""
 
 
 class Progress:
-    """Counts files and bytes. Who moves them only adds; a thread looks, if somebody is told."""
+    """Counters of files and bytes; a thread reports them if progress is shown."""
 
     def __init__(
         self,
@@ -31,9 +31,10 @@ class Progress:
         wanted: str = "none",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take whom to tell, what is done to the files (`get`, and `got` when it was), and how.
+        """Create counters for an action.
 
-        `wanted` is what `Ui.progress_kind` takes. `clock` gives seconds.
+        `verb` and `done` name it (`get` and `got`). `wanted` is the argument of
+        `Ui.progress_kind`. `clock` returns seconds.
         """
         self._ui = ui
         self._verb = verb
@@ -75,16 +76,15 @@ class Progress:
     # --- what is to be done
 
     def look_ahead(self, sizes: Iterator[int]) -> None:
-        """Take the sizes of all that will be expected; they are drawn only if somebody is told.
+        """Take the sizes of all expected files; iterate over them only if progress is shown.
 
-        That happens in another thread, while the first files are moved. -1 is a size that nobody
-        knows.
+        The progress thread iterates while the first files are moved. A size of -1 is unknown.
         """
         if self._report is not None:
             self._ahead = sizes
 
     def expect(self, size: int) -> None:
-        """Add a file to what is to be moved, by its bytes; -1 if nobody knows its size."""
+        """Add a file to the expected total; `size` is in bytes, -1 if unknown."""
         self._met.add(size)
 
     # --- what was done
@@ -94,38 +94,38 @@ class Progress:
         self.bytes += size
 
     def begin_file(self, name: str, size: int) -> FileProgress:
-        """Begin a file, as a context; its `advance` is called in place of one's own.
+        """Return a context for one file; call its `advance` in place of this object's.
 
-        A large one, or one whose size (-1) nobody knows, is told of by itself.
+        A large file, or one of unknown size (-1), is reported separately.
         """
         return FileProgress(self, name, size)
 
     def file_done(self) -> None:
-        """Note that one more file is where it belongs."""
+        """Count a completed file."""
         self.files += 1
 
     def file_spared(self, size: int) -> None:
-        """Note that a file need not be moved, in place of expecting it: it is there already."""
+        """Count a file that is already there; call this in place of `expect`."""
         self._spared.add(size)
 
     def folder_done(self) -> None:
-        """Note that a folder was made."""
+        """Count a created folder."""
         self.folders += 1
 
     # --- in all
 
     @property
     def spared(self) -> int:
-        """How many files were there already."""
+        """Number of files that were already there."""
         return self._spared.files
 
     @property
     def seconds(self) -> float:
-        """How long it took, or takes up to now."""
+        """Duration of the transfer, up to now if it is still running."""
         return (self._clock() if self._ended is None else self._ended) - self._began
 
     def totals(self) -> dict[str, object]:
-        """Return what was done in all, as programs are told of it."""
+        """Return the totals for the JSON result."""
         seconds = self.seconds
         return {
             "files": self.files,
@@ -136,7 +136,7 @@ class Progress:
         }
 
     def tell(self, where: str, *, failed: int) -> None:
-        """Say what was done in all, and in words where it went; nothing if all has failed."""
+        """Print the totals and the destination; print nothing if everything failed."""
         if failed and not self.files and not self.folders and not self.spared:
             return
         counts = [count_text(self.files, "file")] if self.files or not self.folders else []
@@ -150,7 +150,7 @@ class Progress:
     # --- how far it is
 
     def look(self) -> None:
-        """Tell how far it is, once what lies ahead is counted; until then, its parts as known."""
+        """Report the progress, without totals until all expected files are counted."""
         if self._report is None:
             return
         if self._ahead is not None:
@@ -162,7 +162,7 @@ class Progress:
             else:
                 self._ahead = None
         now = self._standing()
-        if now.bytes or now.bytes_expected or now.under_way:  # else nobody knows anything yet
+        if now.bytes or now.bytes_expected or now.under_way:  # else there is nothing to report yet
             self._report.tell(now)
 
     def _watch(self) -> None:
@@ -194,7 +194,7 @@ class Progress:
         self._under_way[moving] = None
 
     def _left(self, moving: FileProgress, *, seconds: float | None) -> None:
-        """Note that a file is no longer under way; `seconds` is None if it failed."""
+        """Remove a file from those in transfer; `seconds` is None if it failed."""
         del self._under_way[moving]
         file = moving.standing
         if seconds is not None and file.bytes >= LARGE and self._report is not None:
@@ -202,7 +202,7 @@ class Progress:
 
 
 class FileProgress:
-    """One file while it is moved."""
+    """The progress of one file."""
 
     def __init__(self, progress: Progress, name: str, size: int) -> None:
         self._progress = progress
@@ -230,7 +230,7 @@ class FileProgress:
 
     @property
     def standing(self) -> FileSnapshot:
-        """How far it is."""
+        """The current state of the file."""
         return FileSnapshot(self._name, self._bytes, self._size if self._size >= 0 else None)
 
 

@@ -1,4 +1,4 @@
-"""How far a transfer is at one moment, and how fast it has been lately."""
+"""Snapshots of a transfer's progress, and its recent rate."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from collections import deque
 from fsproto.values import Value
 
 LATELY_S = 10.0
-"""What the rate is measured over: long enough to be steady, short enough to notice a stall."""
+"""Seconds the rate is measured over: long enough to be steady, short enough to show a stall."""
 LONGEST_S = 100 * 3600.0
-"""A time left that is longer than this says only that hardly anything moves."""
+"""A longer remaining time is not shown: it only means that almost nothing moves."""
 
 
 class FileSnapshot(Value, frozen=True):
-    """How far one large file is."""
+    """The progress of one large file."""
 
     name: str
     bytes: int
     size: int | None
-    """None while nobody knows."""
+    """None if unknown."""
 
 
 class Snapshot(Value, frozen=True):
-    """How far everything is."""
+    """The progress of the whole transfer."""
 
     verb: str
     files: int
     files_expected: int | None
-    """None while nobody knows."""
+    """None while unknown."""
     bytes: int
     bytes_expected: int | None
-    """None while nobody knows."""
+    """None while unknown."""
     seconds: float
-    """Since the transfer began."""
+    """Time since the transfer started."""
     rate: float | None
-    """Bytes a second, lately; None while it is too early to say."""
+    """Recent bytes per second; None while it cannot be computed yet."""
     under_way: tuple[FileSnapshot, ...]
-    """Large files that have begun and not ended."""
+    """Large files in transfer."""
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the rest will take at this rate; None if nobody can know, or will wait."""
+        """Remaining time at this rate; None if unknown or longer than `LONGEST_S`."""
         if self.rate is None or self.rate < 1 or self.bytes_expected is None:
             return None
         seconds = max(self.bytes_expected - self.bytes, 0) / self.rate
@@ -48,13 +48,13 @@ class Snapshot(Value, frozen=True):
 
 
 class RateMeter:
-    """Measures how fast something grows, over the last seconds."""
+    """A meter of the rate at which a total grew in the last seconds."""
 
     def __init__(self) -> None:
         self._marks: deque[tuple[float, int]] = deque([(0.0, 0)])
 
     def at(self, seconds: float, total: int) -> float | None:
-        """Return the rate a second, now that so much time has passed and so much is there."""
+        """Add a total at a time, and return the rate per second."""
         marks = self._marks
         marks.append((seconds, total))
         while len(marks) > 2 and marks[1][0] <= seconds - LATELY_S:  # noqa: PLR2004 - a span

@@ -1,4 +1,4 @@
-"""Sealing files and sending them; several small ones in one commit, large ones as streams."""
+"""Upload of files: small ones together in one commit, large ones as streams."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from fsproto.types import NodeId
 BATCH_BYTES = 900_000
 BATCH_CHANGES = 400
 COMMITS_AHEAD = RECORDS_AHEAD
-"""Commits that are under way while the next one is made: a distant server is not waited for after
-each, nor one whose disk takes its time now and then."""
+"""Commits that may be unanswered while the next one is prepared. This hides the round trip to a
+distant server and occasional slow disk writes."""
 FLUSH_AFTER_BYTES = 64 << 20
-"""After this many bytes of streams a commit is made, so that an interruption costs little."""
+"""Commit after this many streamed bytes, so that an interruption costs little."""
 _INLINE_PLAIN = MAX_INLINE_BLOB - stream.HEADER_SIZE - stream.TAG_SIZE
 
 
 class NotCommittedError(Exception):
-    """A commit failed, and with it everything in it; what is wrong with one file stays its own."""
+    """A failed commit, which fails all files in it; errors of single files are raised as they are."""
 
     def __init__(self, error: FsError, files: int) -> None:
         super().__init__(error.sentence)
@@ -49,18 +49,18 @@ class NotCommittedError(Exception):
 
 @dataclass
 class _Batch:
-    """What is committed together."""
+    """Changes that are committed together."""
 
     changes: Committer
     files: int = 0
     streamed: int = 0
-    """Bytes of its files that went as streams."""
+    """Bytes of the files that were sent as streams."""
     journals: list[Journal] = field(default_factory=list)
-    """Those of its files that have one, until they are committed."""
+    """Upload journals of the files, until they are committed."""
 
     @property
     def is_full(self) -> bool:
-        """Return whether it is as large as one commit should be."""
+        """Return whether the batch has reached the limits of one commit."""
         return (
             self.changes.size > BATCH_BYTES
             or len(self.changes) >= BATCH_CHANGES
@@ -69,7 +69,7 @@ class _Batch:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Say of an error that all of the batch shares it."""
+        """Raise an error in the block as `NotCommittedError` for the whole batch."""
         try:
             yield
         except FsError as error:
@@ -78,14 +78,14 @@ class _Batch:
             raise NotCommittedError(error, self.files) from error
 
     def remove_journals(self) -> None:
-        """Forget how far its files had come: there is nothing to be gone on with."""
+        """Delete the journals: there is nothing left to resume."""
         journals, self.journals = self.journals, []
         for journal in journals:
             journal.remove()
 
 
 class BatchUploader:
-    """Puts files into folders of one's own tree, batch by batch."""
+    """An uploader that puts files into folders and commits them in batches."""
 
     def __init__(
         self, session: Session, progress: Progress, journals: Journals | None = None
@@ -97,12 +97,12 @@ class BatchUploader:
         session.tree.lately = FolderCache()
         self._batch = self._next_batch()
         self._made: dict[NodeId, NodeId] = {}
-        """Folders that were made by former batches, and what each of them lies in."""
+        """Folders that earlier batches created, each with its parent folder."""
         self._sent: deque[_Batch] = deque()
-        """Batches that the server works on while the next ones are sealed."""
+        """Batches that are sent but not yet answered, oldest first."""
 
     def close(self) -> None:
-        """Let the threads go; what was not committed can be gone on with, if it has a journal."""
+        """Stop the threads; uncommitted files that have a journal can be resumed."""
         self._workshop.close()
         self._session.tree.lately = None
         for batch in (*self._sent, self._batch):
@@ -113,7 +113,7 @@ class BatchUploader:
 
     @property
     def changes(self) -> Committer:
-        """What is committed with the next batch."""
+        """The changes that are committed with the next batch."""
         return self._batch.changes
 
     def _next_batch(self) -> _Batch:
@@ -132,9 +132,9 @@ class BatchUploader:
     ) -> None:
         """Seal a file and send it; it is in its folder after the next `flush`.
 
-        It is the next version of `before`, or takes the place of `instead`, a folder. `path` is
-        what it is called where its progress is told; else that is its name. `dropped` says where
-        its content came from, if it came through the drop box.
+        The file is the next version of `before`, or replaces the folder `instead`. Progress reports
+        show `path`, or `name` if `path` is empty. `dropped` is the origin of content that came
+        through the drop box.
         """
         file = before.keyed if before else new_node(os.urandom)
         version = before.manifest.body.version + 1 if before else 1
@@ -162,17 +162,17 @@ class BatchUploader:
         self.flush_if_full()
 
     def flush_if_full(self) -> None:
-        """Commit if the batch has become as large as one commit should be."""
+        """Send the batch if it has reached the limits of one commit."""
         if self._batch.is_full:
             self._send()
 
     def flush(self) -> None:
-        """Commit what was put so far, and see to its end."""
+        """Commit all files so far and wait until the server has confirmed them."""
         self._send()
         self._finish(leave=0)
 
     def _send(self) -> None:
-        """Send the batch, and see to the end of those before, but for the last few."""
+        """Send the batch, then wait for older batches until few are unanswered."""
         if any(batch.changes.is_unsure for batch in self._sent):
             self._finish(leave=0)
         try:
@@ -187,7 +187,7 @@ class BatchUploader:
         self._finish(leave=COMMITS_AHEAD)
 
     def _finish(self, *, leave: int) -> None:
-        """See to the end of batches that were sent, first the oldest, until few are left."""
+        """Wait for sent batches, oldest first, until at most `leave` are unanswered."""
         while len(self._sent) > leave:
             try:
                 self._finish_first()
@@ -210,9 +210,9 @@ class BatchUploader:
             self._progress.file_done()
 
     def _see_to_others(self, failed: NotCommittedError) -> None:
-        """See to the end of all that was sent, beside a batch that has failed, to know of it.
+        """Wait for all other sent batches after one has failed, to learn which are committed.
 
-        Not if there is nobody to ask any more, or nobody who can be believed.
+        Stop if the connection is lost or a security check failed.
         """
         while self._sent and not can_go_on(failed.error):
             if isinstance(failed.error, SecurityError):
@@ -230,10 +230,10 @@ class BatchUploader:
         source: PlaintextSource,
         moving: FileProgress,
     ) -> StreamedFile:
-        """Send a file as a stream, behind what was sent of it before if that can be known."""
+        """Send a file as a stream; resume an earlier upload if its journal allows it."""
         known = None
         if self._journals is not None and isinstance(source, Source):
-            # A journal is found again by its folder, so that must be there when this is broken off.
+            # A journal is found by its folder's node, so commit a new folder before the upload.
             if source.facts.size >= WORTH_KEEPING and self.changes.makes(parent.node):
                 self._send()
             known = self._journals.open(parent.node, parent.token(name), source)
@@ -256,9 +256,10 @@ class BatchUploader:
             raise
 
     def _folder_for(self, parent: KeyedNode) -> NodeId | None:
-        """Return a folder of others by which the server knows whose room is needed.
+        """Return the folder in another user's tree whose owner's quota the upload counts in.
 
-        It is one that was there before this command, for the others may not be there yet.
+        It is the nearest folder that existed before this command: folders that this command
+        creates may not exist on the server yet.
         """
         folder, made, makes = parent.node, self._made, self.changes.above
         while (above := made.get(folder) or makes.get(folder)) is not None:

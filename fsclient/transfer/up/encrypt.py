@@ -1,4 +1,4 @@
-"""Cutting what is put into segments, and sealing each of them."""
+"""Sealing of a file's segments before upload."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fsproto.wire.connection import DATA_ROOM
 
 
 class SealedSegment(Value, frozen=True):
-    """A sealed segment, behind room for its address, and its leaf."""
+    """A sealed segment in its buffer, after space for its wire address, and its leaf."""
 
     index: int
     buffer: Buffer
@@ -24,12 +24,12 @@ class SealedSegment(Value, frozen=True):
 
 
 class FileEncryption:
-    """The keys of one version of one file while it is sealed."""
+    """The keys of one version of a file, and its sealing."""
 
     def __init__(self, node: NodeId, version: int, file_key: FileKey, salt: Salt) -> None:
-        """Take what is sealed, the file key and the salt.
+        """Use this file key and salt for a version of a node.
 
-        Of what has begun they may be used again only to compare: see `StreamSealer`.
+        Keys of a started upload may be used again only to compare: see `StreamSealer`.
         """
         self.file_key = file_key
         self.salt = salt
@@ -37,12 +37,12 @@ class FileEncryption:
 
     @classmethod
     def new(cls, node: NodeId, version: int) -> FileEncryption:
-        """Draw new keys for a version of a file."""
+        """Generate a new file key and salt for a version of a file."""
         key, salt = FileKey(os.urandom(crypto.KEY_SIZE)), Salt(os.urandom(integrity.SALT_SIZE))
         return cls(node, version, key, salt)
 
     def seal(self, segment: PlainSegment) -> SealedSegment:
-        """Seal one segment in its buffer; any thread may."""
+        """Seal one segment in its buffer; may run in any thread."""
         buffer, sealed = segment.buffer, segment.buffer.sealed[DATA_ROOM:]
         plain = buffer.plain[: segment.size]
         size = self.sealer.seal_into(segment.index, plain, sealed, last=segment.last)
@@ -52,6 +52,6 @@ class FileEncryption:
         )
 
     def content(self, version: int, root: Root, plain_size: int) -> Content:
-        """Return what the manifest says of the content."""
+        """Return the content record for the manifest."""
         commitment = stream.key_commitment(self.file_key, self.salt)
         return Content(version, self.salt, root, stream.sealed_size(plain_size), commitment)

@@ -1,9 +1,9 @@
-"""Sending one file as a stream, over as many connections as it takes.
+"""Upload of one file as a stream, resumed over a new connection when one is lost.
 
-The danger in going on is that a segment is sealed a second time. It leaves this machine a second
-time only if it is what was sealed the first time: its leaf, noted before it was sent, is compared
-before it is sent again. If one differs, or if the server has what was never noted, everything
-starts over with a new file key.
+Resuming seals segments a second time under the same key and nonce. A segment is sent again only if
+it is identical to the first one: the client records each leaf before it sends the segment, and
+compares the leaf before it sends the segment again. If a leaf differs, or if the server has more
+segments than were recorded, the upload starts over with a new file key.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ THREADS = 2
 
 
 class SealingWorkers:
-    """The threads that seal, and the memory they do it in."""
+    """The threads that seal segments, and their buffers."""
 
     def __init__(self) -> None:
         self.threads = WorkerPool(THREADS, "seal")
@@ -54,7 +54,7 @@ class SealingWorkers:
 
 
 class StreamedFile(Value, frozen=True):
-    """A file that the server has: its node, its keys, its size in plaintext bytes, its root."""
+    """A fully uploaded file: node, keys, size in plaintext bytes, and root."""
 
     node: KeyedNode
     sealing: FileEncryption
@@ -63,11 +63,11 @@ class StreamedFile(Value, frozen=True):
 
 
 class _NotTheSameError(Exception):
-    """What was sealed before is not what there is now; its keys must not be used again."""
+    """The file differs from the content sealed earlier; its keys must not be used again."""
 
 
 class StreamUpload:
-    """One file on its way."""
+    """The upload of one file as a stream."""
 
     def __init__(
         self,
@@ -80,10 +80,10 @@ class StreamUpload:
         before: TreeNode | None,
         folder: NodeId | None,
     ) -> None:
-        """Take what to send and in whose place, and how far that has come if it was tried before.
+        """Prepare to upload `source` as a new file, or as the next version of `before`.
 
-        What was sent then is compared with what there is now. `folder` is one of the tree that it
-        is for, if that is another's.
+        If `journal` records an earlier attempt, the local file is first compared with the recorded
+        leaves. `folder` is a folder in the target tree if that belongs to another user.
         """
         self._session = session
         self._moving = moving
@@ -104,16 +104,16 @@ class StreamUpload:
             and session.persistence.resumes
         )
         self._leaves: list[bytes] = []
-        """Those of all segments that were sent, or were about to be."""
+        """Leaves of all segments that were, or were about to be, sent."""
         self._told = 0
-        """Segments that were told to whoever watches."""
+        """Number of segments that are counted in the progress."""
         self._kept = 0
-        """The most segments that the server ever said it has."""
+        """The highest number of segments that the server has reported."""
         self._continued = self._started_over = False
         self._sealing = self._begun(before) or self._anew()
 
     def run(self) -> StreamedFile:
-        """Send it all; `SourceChangedError` if it changes meanwhile."""
+        """Send the whole file; raise `SourceChangedError` if it changes during the upload."""
         while True:
             try:
                 return self._over_this_connection()
@@ -133,7 +133,7 @@ class StreamUpload:
     # --- keys
 
     def _anew(self) -> FileEncryption:
-        """Draw keys that nothing was sealed with, and forget what was."""
+        """Generate unused keys, and forget all segments sealed with earlier ones."""
         sealing = FileEncryption.new(self._node.node, self._version)
         self._leaves, self._kept = [], 0
         if self._journal is not None:
@@ -152,12 +152,12 @@ class StreamUpload:
         return sealing
 
     def _begun(self, before: TreeNode | None) -> FileEncryption | None:
-        """Return the keys of an upload that was broken off, if it is of this very file."""
+        """Return the keys of an interrupted upload if it was of this same file."""
         begun = self._journal.begun if self._journal else None
         if self._journal is None or begun is None or begun.version != self._version:
             return None
         if not self._journal.leaves:
-            return None  # nothing would be gained, so nothing is risked
+            return None  # no segment was sent, so do not use these keys again
         node = KeyedNode(begun.node, begun.generation, begun.node_key)
         if before is not None:
             if (node.node, node.generation, node.key) != _of(self._node):
@@ -169,13 +169,13 @@ class StreamUpload:
         if self._is_same(sealing):
             return sealing
         connection = self._session.connection
-        with suppress(Unreachable):  # whoever speaks next will notice
+        with suppress(Unreachable):  # the next request notices the lost connection
             request = connection.send(Upload(sealing.salt, resumable=True, room=self._room))
             connection.go_on(request, UploadAbort())
         return None
 
     def _is_same(self, sealing: FileEncryption) -> bool:
-        """Seal again what was sealed before, and compare."""
+        """Seal the recorded segments again and compare their leaves."""
         if len(self._leaves) > stream.segment_count(self._source.facts.size):
             return False
         for done in islice(self._sealed(sealing, 0), len(self._leaves)):
@@ -206,14 +206,14 @@ class StreamUpload:
         try:
             connection.answer(request, Done, slow=True)
         except IntegrityError:
-            if self._continued:  # what was kept of it may have been damaged since
+            if self._continued:  # the segments kept by the server may be damaged
                 raise _NotTheSameError from None
             raise
         self._session.persistence.progressed()
         return StreamedFile(self._node, self._sealing, plain, root)
 
     def _open(self, connection: ServerConnection) -> tuple[int, int]:
-        """Begin or go on; return the number of the request and the first segment to be sent."""
+        """Start or resume; return the request number and the first segment to send."""
         self._continued = False
         if self._resumable and self._leaves:
             request = connection.send(Resume(self._sealing.salt, self._room))
@@ -235,14 +235,14 @@ class StreamUpload:
         return connection.send(Upload(self._sealing.salt, self._resumable, self._room)), 0
 
     def _go_to(self, first: int) -> int:
-        """Go to where a segment begins in the source; return where that is."""
+        """Seek to a segment's start in the source; return its offset in bytes."""
         at = min(stream.plain_start(first), max(self._source.facts.size, 0))
         if isinstance(self._source, Source):
             self._source.go_to(at)
         return at
 
     def _sealed(self, sealing: FileEncryption, first: int) -> Iterator[SealedSegment]:
-        """Give sealed segments in order, some sealed ahead in threads."""
+        """Yield sealed segments in order; threads seal a few of them ahead."""
         if first and first >= stream.segment_count(self._source.facts.size):
             return
         shop = self._workshop
@@ -257,7 +257,7 @@ class StreamUpload:
             shop.buffers.give_back(done.buffer)
 
     def _note(self, done: SealedSegment) -> None:
-        """Note a segment before it is sent; one that is sent again must be the same."""
+        """Record a segment's leaf before it is sent; a segment sent again must be identical."""
         if done.index < len(self._leaves):
             if done.leaf != self._leaves[done.index]:
                 raise _NotTheSameError
@@ -273,7 +273,7 @@ class StreamUpload:
 
     def _abort(self, connection: ServerConnection, request: int) -> None:
         if connection.usable:
-            with suppress(FsError):  # it is the first failure that counts
+            with suppress(FsError):  # the caller raises the first failure
                 connection.go_on(request, UploadAbort())
 
 
