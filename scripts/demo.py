@@ -26,19 +26,19 @@ DONE, REFUSED, GONE = 0, 4, 5
 
 
 def title(text: str) -> None:
-    """Begin a step."""
+    """Print the heading of a step."""
     print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n== {text}", flush=True)
 
 
 def shown(*words: object) -> list[str]:
-    """Print a command as a person would type it, and return what really runs."""
+    """Print a command as a user would type it, and return the arguments to run."""
     texts = [str(word) for word in words]
     print("  $ " + shlex.join(texts), flush=True)
     return [str(BIN / texts[0]), *texts[1:]]
 
 
 def run(*words: object, env: dict[str, str]) -> None:
-    """Run a command and let its words stand below it."""
+    """Run a command and print its output below it."""
     done = subprocess.run(
         shown(*words), env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, check=False,
@@ -50,7 +50,7 @@ def run(*words: object, env: dict[str, str]) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder such as people have them."""
+    """Create a sample folder."""
     (folder / "Fotos & Pläne" / "été 2026").mkdir(parents=True)
     (folder / "minutes.txt").write_text(PHRASE + "\n", encoding="utf-8")
     (folder / "nothing yet").touch()
@@ -74,7 +74,7 @@ def compare(ours: Path, theirs: Path) -> int:
 
 
 def look_into(home: Path, names: list[str]) -> None:
-    """Show what lies on the server's disk, and look in it for what must not be there."""
+    """List the server's files, and search them for plaintext that must not be there."""
     everything = b""
     for path in sorted(home.rglob("*")):
         if path.is_file() and path.name != "fsd.lock":
@@ -91,7 +91,7 @@ def look_into(home: Path, names: list[str]) -> None:
 
 
 def add_user(home: Path, name: str, env: dict[str, str], work: Path) -> dict[str, str]:
-    """Add somebody, and stand in for their authenticator app from then on."""
+    """Add a user, and act as the user's authenticator app."""
     done = subprocess.run(
         shown("fsadmin", "--home", home, "add-user", name, "--json"),
         env=env, capture_output=True, text=True, check=True,
@@ -106,7 +106,7 @@ def add_user(home: Path, name: str, env: dict[str, str], work: Path) -> dict[str
 
 
 def share(home: Path, alices: dict[str, str], work: Path, folder: Path) -> None:
-    """Let a second person see the folder, and then no more."""
+    """Share the folder with a second user, then revoke the share."""
     bobs = alices | {"FSCLIENT_HOME": str(work / "bob")}
     title("Bob is enrolled too, and Alice shares the folder with him")
     run("fsclient", "enroll", add_user(home, "bob", bobs, work)["enroll_link"],
@@ -132,7 +132,7 @@ def share(home: Path, alices: dict[str, str], work: Path, folder: Path) -> None:
 
 
 def tell(home: Path, env: dict[str, str], work: Path) -> None:
-    """Go through it step by step."""
+    """Run all steps of the demo."""
     title("The administrator enrols alice: one command gives a secret and a link")
     enrolment = add_user(home, "alice", env, work)
 
@@ -176,7 +176,7 @@ def tell(home: Path, env: dict[str, str], work: Path) -> None:
 
 
 def main() -> None:
-    """Run the demo and tidy up."""
+    """Run the demo and clean up."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("FSD_", "FSCLIENT_"))}
     env |= {"PYTHONUTF8": "1", "PATH": f"{BIN}{os.pathsep}{env.get('PATH', '')}"}
     with tempfile.TemporaryDirectory(prefix="fs-demo-") as name:

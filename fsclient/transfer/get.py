@@ -1,4 +1,4 @@
-"""What a `get` means: which files are asked for, and where each of them goes."""
+"""The `get` command: the files to download, and the local target of each."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Get:
                     self._down.add(found, Path(target), follow=True)
                     continue
                 place_for(Path(target), self._actions)
-                # The top of a tree has no name: what is in it goes right into the target.
+                # The root of a tree has no name: its contents go directly into the target.
                 if found.path.name:
                     self._down.add(found, Path(target) / name_for(found, taken))
                 else:
@@ -63,7 +63,7 @@ class Get:
         return "" if Path(target) == Path() else f"into {target.rstrip('/')}/"
 
     def _goes_into(self, target: str, *, several: bool) -> bool:
-        """Return whether the target is a folder to put things into, rather than a new name."""
+        """Return whether the target is an existing folder rather than a new name."""
         if not target:
             raise UsageError("An empty path names nothing; '.' is the current folder.")
         into = target.endswith(("/", os.sep)) or (
@@ -95,21 +95,21 @@ def to_stdout(
     failures: Failures,
     version: int | None = None,
 ) -> str:
-    """Write files to standard output, one after the other; of a link, where it leads.
+    """Write files to standard output in order; for a link, write its target.
 
-    Each segment is verified before it is written, but that nothing was cut off at the end is
-    known only at the end: whoever reads the pipe must look at the exit status.
+    Each segment is verified before it is written, but a missing end is detected only at the end:
+    the reader of the pipe must check the exit status.
     """
     found = [_found(session, source, version) for source in sources]
     if any(one.is_folder for one in found):
         raise UsageError("A folder cannot be written to standard output.")
-    for one in found:  # the order counts, which is not kept among those asked for at once
+    for one in found:  # one at a time: requests made together may finish out of order
         get_all(session, [DownloadJob(one, _stdout, may_wait=True)], progress, failures)
     return ""
 
 
 def place_for(folder: Path, actions: Actions) -> None:
-    """Make a local folder and those above it, where they are missing."""
+    """Create a local folder and its missing parents."""
     if os.path.isdir(folder):  # noqa: PTH112 - never raises
         return
     actions.note(MAKE_FOLDER, f"{folder}{os.sep}")

@@ -1,4 +1,4 @@
-"""What a `put` means: where each local file goes, and which folders must be made for it."""
+"""The `put` command: the target of each local file, and the folders to create."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Put:
         return f"into {target}/" if target.parts else ""
 
     def _goes_into(self, target: RemotePath, *, several: bool) -> bool:
-        """Return whether the target is a folder to put into, rather than the new name."""
+        """Return whether the target is an existing folder rather than a new name."""
         found = self._session.tree.reach(target)[-1]
         there = len(found.path.parts) == len(target.parts)
         into = target.names_folder or (there and found.is_folder and not self._task.took_as_name)
@@ -71,7 +71,7 @@ class Put:
         return into
 
     def _look_ahead(self, sources: Sequence[str]) -> None:
-        """Let whoever watches know how much there is to be put, as far as that can be known."""
+        """Pass the sizes of all sources to the progress report, as far as they are known."""
         if not self._actions.dry_run:
             self._progress.look_ahead(self._sizes(sources))
 
@@ -109,11 +109,11 @@ class Put:
                 self._failures.note(error)
 
     def _name(self, source: str) -> str:
-        """Return the name that a source brings along."""
+        """Return the remote name of a source."""
         if source == STDIN:
             raise UsageError("What is read from a pipe needs a name: fsclient put - NAME")
         path = Path(source)
-        # `.` and `d/..` are called as the folder is that they lead to.
+        # `.` and `d/..` get the name of the folder that they resolve to.
         name = path.name if path.name not in ("", "..") else path.resolve().name
         if not name:
             raise UsageError(
@@ -141,7 +141,7 @@ class Put:
 
 
 class _Pipe:
-    """Standard input: over once it was read, and of unknown length unless it is short."""
+    """Standard input as a source; its length is unknown unless it is short."""
 
     def __init__(self) -> None:
         self._file = binary_stdin()
@@ -157,14 +157,14 @@ class _Pipe:
         return count + self._fill(room[count:])
 
     def check_unchanged(self, size: int) -> None:
-        """A pipe cannot change behind its reader."""
+        """Do nothing: data from a pipe is read only once and cannot change."""
 
     def _fill(self, room: memoryview) -> int:
-        if self._ended:  # a terminal would have to be told so again
+        if self._ended:  # a terminal would wait for another end-of-file key
             return 0
         with local_errors("Standard input"):
             count: int = self._file.readinto(room)  # type: ignore[attr-defined]
-        self._ended = count < len(room)  # what is buffered is filled, but for its end
+        self._ended = count < len(room)  # a buffered read is short only at the end
         return count
 
 
@@ -175,7 +175,7 @@ def _must_be_file(before: TreeNode | None) -> TreeNode | None:
 
 
 def place_for(session: Session, path: RemotePath, actions: Actions) -> TargetFolder:
-    """Return the folder at `path` to put into, making what is missing of it."""
+    """Return the folder at `path` as a target; create missing folders."""
     found = session.tree.reach(path)[-1]
     there = len(found.path.parts)
     for end in range(there + 1, len(path.parts) + 1):
@@ -188,7 +188,7 @@ def place_for(session: Session, path: RemotePath, actions: Actions) -> TargetFol
 
 
 def ensure_folder(session: Session, path: RemotePath) -> TreeNode:
-    """Return the folder at `path`, making what is missing of it."""
+    """Return the folder at `path`; create missing folders."""
     for _ in range(_RACES):
         found = must_be_folder(session.tree.reach(path)[-1])
         missing = path.parts[len(found.path.parts) :]
@@ -200,5 +200,5 @@ def ensure_folder(session: Session, path: RemotePath) -> TreeNode:
         try:
             changes.commit()
         except ExistsError:
-            continue  # somebody else has made it at the same moment, which is as good
+            continue  # another client created it concurrently; look again
     return must_be_folder(session.tree.find(path))

@@ -10,8 +10,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # Not in a batch: SQLite would make the table anew, and what refers to the old one (every
-    # manifest, every state) would be deleted with it. So the default stays, too.
+    # Not in a batch: SQLite would re-create the table, and delete all rows that refer to the old
+    # one (every manifest, every state). For the same reason the default stays.
     op.add_column(
         "nodes", sa.Column("generation", sa.Integer(), nullable=False, server_default="1")
     )

@@ -49,8 +49,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # A version that knows of none of this would take what is kept for what is there. What lies in
-    # the blob store is deleted by the janitor once no row names it.
+    # Older releases would treat kept versions as current files. The janitor deletes their blobs
+    # once no row refers to them.
     op.execute("DELETE FROM blobs WHERE root IN (SELECT root FROM older_contents)")
     op.execute(
         "DELETE FROM blobs WHERE node_id IN (SELECT id FROM nodes WHERE removed_ms IS NOT NULL)"

@@ -96,7 +96,7 @@ def downgrade() -> None:
 
 
 def _used_otps(*, secrets: bool) -> None:
-    """Make the table anew, with or without the number of the secret in its key; rows are kept."""
+    """Re-create the table with or without the secret number in its key; keep all rows."""
     op.rename_table("used_otps", "used_otps_before")
     if op.get_bind().dialect.name == "postgresql":  # constraints keep their names there
         op.execute("ALTER INDEX pk_used_otps RENAME TO pk_used_otps_before")

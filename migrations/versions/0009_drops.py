@@ -49,8 +49,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # A version that knows no drops would keep their blobs for nobody. What lies in the blob store is
-    # deleted by the janitor once no row names it.
+    # Older releases do not know drops, so their blobs must not stay. The janitor deletes the blobs
+    # once no row refers to them.
     op.drop_table("drop_keys")
     op.create_table("dropped_roots", sa.Column("root", sa.LargeBinary(length=32)))
     op.execute("INSERT INTO dropped_roots (root) SELECT root FROM drops")

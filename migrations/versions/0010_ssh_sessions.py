@@ -21,7 +21,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     with op.batch_alter_table("login_states") as batch:
         batch.drop_column("keyless_failures")
-    # They would count as sessions of the native door, which nobody has the tickets of.
+    # Else they would count as sessions of the native listener without a ticket holder.
     op.execute("DELETE FROM sessions WHERE ssh_key IS NOT NULL")
     op.drop_index("ix_sessions_ssh_key", "sessions")
     with op.batch_alter_table("sessions", table_kwargs={"sqlite_autoincrement": True}) as batch:

@@ -27,7 +27,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # Everybody's own trees count in their own quotas again; who was closed stays disabled.
+    # Each tree counts in its owner's quota again; closed accounts stay disabled.
     op.execute(
         "UPDATE quotas SET used_bytes = (SELECT COALESCE(SUM(blobs.size), 0) FROM nodes "
         "LEFT JOIN blobs ON blobs.root = nodes.blob AND blobs.node_id = nodes.id "

@@ -1,4 +1,4 @@
-"""Removing local files and folders: never through a link, and nothing that is excluded."""
+"""Removal of local files and folders; links are not followed, excluded entries stay."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fsclient.transfer.report.failures import Failures
 
 
 class LocalDeletion:
-    """Removes what it is told to, as far as it may."""
+    """Removal of local entries that are neither excluded nor special files."""
 
     def __init__(self, actions: Actions, failures: Failures, excludes: Excludes) -> None:
         self._actions = actions
@@ -21,7 +21,7 @@ class LocalDeletion:
         self._excludes = excludes
 
     def goes_whole(self, path: Path, relative: str) -> bool:
-        """Return whether all of a folder may go; `relative` is its path from the top one."""
+        """Return whether a whole folder may be removed; `relative` is its path from the top."""
         return all(
             self._may_go(child, below)
             and (child.kind != FOLDER or self.goes_whole(child.path, below))
@@ -29,7 +29,7 @@ class LocalDeletion:
         )
 
     def remove(self, path: Path, relative: str) -> bool:
-        """Remove what is at a path, folders from below; tell whether all of it went."""
+        """Remove the entry at a path with its contents; return whether all of it was removed."""
         kind = kind_at(path)
         if kind is None:
             return True

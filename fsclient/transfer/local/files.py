@@ -1,4 +1,4 @@
-"""The local side of transfers: what there is, and writing targets that are whole or not there."""
+"""Local files: their attributes, folder listings, and atomic writing."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _WINDOWS_NAMES = frozenset(
 )
 IS_WINDOWS = os.name == "nt"
 FILE, FOLDER, LINK, SPECIAL = "file", "folder", "link", "special file"
-"""What something in a local folder is."""
+"""Kinds of local entries."""
 TAKES_NUMBERS = {os.chmod, os.utime} <= os.supports_fd
-"""Whether time and mode can be set on an open file, without looking its path up again."""
+"""Whether time and mode can be set by file descriptor, without another path lookup."""
 FOLDS_CASE = IS_WINDOWS or sys.platform == "darwin"
-"""Whether `A` and `a` usually are one file on this system."""
+"""Whether `A` and `a` usually name the same file on this system."""
 
 
 class LocalStat(Value, frozen=True):
-    """What a local file or folder is like."""
+    """Size, time and mode of a local file or folder."""
 
     size: int
     mtime_ns: int
@@ -43,7 +43,7 @@ class LocalStat(Value, frozen=True):
 
 
 def facts_of(found: os.stat_result) -> LocalStat:
-    """Return what a file or link is like, by what the system says of it."""
+    """Return size, time and mode of a file or link from its `stat` result."""
     if stat.S_ISLNK(found.st_mode):
         mode = Mode.SYMLINK
     elif found.st_mode & stat.S_IXUSR and not IS_WINDOWS:
@@ -54,7 +54,7 @@ def facts_of(found: os.stat_result) -> LocalStat:
 
 
 def local_name(name: str, *, windows: bool = IS_WINDOWS) -> str:
-    """Return a name from a tree as one of this machine; `InvalidNameError` if it cannot be one."""
+    """Return a remote name as a local name; raise `InvalidNameError` if that is impossible."""
     clean_name(name)
     if windows and (
         _WINDOWS_CHARACTERS & set(name)
@@ -66,12 +66,12 @@ def local_name(name: str, *, windows: bool = IS_WINDOWS) -> str:
 
 
 def same_file_key(name: str, *, folds_case: bool = FOLDS_CASE) -> str:
-    """Return what two names have in common that would be one file in a local folder."""
+    """Return a key that is equal for names of the same local file."""
     return name.casefold() if folds_case else name
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether a path leads to a folder; `FsError` if it cannot be known."""
+    """Return whether a path leads to a folder; raise `FsError` if that cannot be determined."""
     with local_errors(path):
         return stat.S_ISDIR(path.stat().st_mode)
 
@@ -81,12 +81,12 @@ _PASSING = re.compile(r"\.(fs-[0-9a-f]{16}|.*\.[0-9a-f]{16}\.fs-part)", re.DOTAL
 
 
 def is_passing(name: str) -> bool:
-    """Tell the name of what a `get` has not finished yet, and may have left behind."""
+    """Return whether this is the name of a temporary or partial file of a `get`."""
     return name.startswith(".") and _PASSING.fullmatch(name) is not None
 
 
 def passing_name() -> str:
-    """Return a name for what is on its way, which nothing else has."""
+    """Return a unique name for a temporary file."""
     return f".fs-{next(_PASSING_NUMBERS):016x}"
 
 
@@ -95,30 +95,30 @@ class LocalEntry(Value, frozen=True):
 
     name: str
     place: str
-    """Its path as text: many have no use for a `Path`, which takes long to make."""
+    """The path as text: a `Path` is slow to create and often not needed."""
     kind: str
     """`FILE`, `FOLDER`, `LINK` or `SPECIAL`."""
 
     @property
     def path(self) -> Path:
-        """Where it lies."""
+        """The path of the entry."""
         return Path(self.place)
 
 
 def children(folder: Path) -> list[LocalEntry]:
-    """Return a folder's entries by name."""
+    """Return a folder's entries, sorted by name."""
     with local_errors(folder), os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
         return [LocalEntry(entry.name, _plain(entry.path), _kind(entry)) for entry in found]
 
 
 def _plain(path: str) -> str:
-    """Return what a scan gives as a `Path` would be written."""
+    """Return a path from a scan in the form that `Path` prints."""
     return path.removeprefix(f".{os.sep}")
 
 
 def kind_at(path: Path, *, follow: bool = False) -> str | None:
-    """Return what a path leads to, `FILE`, `FOLDER`, `LINK` or `SPECIAL`; None for nothing."""
+    """Return a path's kind: `FILE`, `FOLDER`, `LINK`, `SPECIAL`, or None if it is missing."""
     with local_errors(path):
         try:
             mode = (path.stat() if follow else path.lstat()).st_mode
@@ -140,7 +140,7 @@ def _kind(entry: os.DirEntry[str]) -> str:
 
 
 def sizes(path: Path, excludes: Excludes) -> Iterator[int]:
-    """Give the size of every regular file at or under a path, but for what cannot be read."""
+    """Yield the size of each regular file at or under a path; skip unreadable ones."""
     with suppress(OSError):
         if path.is_file():
             yield path.stat().st_size
@@ -159,7 +159,7 @@ def sizes(path: Path, excludes: Excludes) -> Iterator[int]:
 
 
 def fill(room: memoryview, file: BinaryIO) -> int:
-    """Fill `room` from a file or pipe; return how much came, less than its size at the end only."""
+    """Read a file or pipe into `room`; return the bytes read, fewer than its size only at EOF."""
     have = 0
     while have < len(room) and (count := file.readinto(room[have:])):  # type: ignore[attr-defined]
         have += count
@@ -167,35 +167,35 @@ def fill(room: memoryview, file: BinaryIO) -> int:
 
 
 class LocalTarget:
-    """Where a local file goes: what it replaces, and what it will be like.
+    """The target path of a local file, with the file that it replaces.
 
-    A link is followed, and what it leads to is replaced; or the link itself if `follow` is not
-    set. Only a regular file or such a link ever is.
+    With `follow`, a link is followed and the file it points to is replaced; else the link itself
+    is. Only regular files and such links are replaced.
     """
 
     def __init__(self, path: Path, *, follow: bool = True) -> None:
-        """Look at what is there; `ConflictError` for what is never replaced."""
+        """Inspect the target; raise `ConflictError` if it must not be replaced."""
         self._path = path
         self.final, self._mode = _replaced(path, follow=follow)
 
     @cached_property
     def temporary(self) -> Path:
-        """Where it lies until it is whole."""
+        """The path of the file until it is complete."""
         return self.final.parent / passing_name()
 
     def begin(self) -> BinaryIO:
-        """Open a new file beside it, which only we can read."""
+        """Create the temporary file in the target's folder, readable only by its owner."""
         return open(self.temporary, "xb", buffering=0, opener=_private)
 
     def dress(self, written: Path | int, facts: LocalStat) -> None:
-        """Give what was written, a path or an open file's number, its time and mode."""
+        """Set time and mode of the written file, given by path or file descriptor."""
         if not IS_WINDOWS:
             mode = permissions(self._mode, executable=facts.mode is Mode.EXECUTABLE)
             os.chmod(written, mode)  # noqa: PTH101 - a path would have to be looked up again
         os.utime(written, ns=(facts.mtime_ns, facts.mtime_ns))
 
     def complete(self, written: Path, facts: LocalStat) -> None:
-        """Give what was written its time and mode, and then its name."""
+        """Set time and mode of the written file, then rename it to its final name."""
         with local_errors(self._path):
             self.dress(written, facts)
             written.replace(self.final)
@@ -203,7 +203,7 @@ class LocalTarget:
 
 @contextmanager
 def written_whole(path: Path, facts: LocalStat, *, follow: bool = True) -> Iterator[BinaryIO]:
-    """Give a file to write; it gets its name, times and mode only if the block ends well."""
+    """Yield a file to write; it gets its name, time and mode only if the block succeeds."""
     target = LocalTarget(path, follow=follow)
     temporary = target.temporary
     with local_errors(target.final.parent):
@@ -222,7 +222,7 @@ def written_whole(path: Path, facts: LocalStat, *, follow: bool = True) -> Itera
 
 
 class OutputFile(Value, frozen=True):
-    """A local file that says what went wrong in our own words."""
+    """A local file whose write errors are raised as `FsError`."""
 
     file: BinaryIO
     called: Path | str
@@ -236,7 +236,7 @@ class OutputFile(Value, frozen=True):
 
 
 def set_facts(path: Path, facts: LocalStat) -> None:
-    """Give a file, or a link itself, another time and mode."""
+    """Set time and mode of a file, or of a link itself."""
     with local_errors(path):
         before = path.lstat().st_mode
         if not IS_WINDOWS and stat.S_ISREG(before):
@@ -252,7 +252,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def _replaced(path: Path, *, follow: bool) -> tuple[Path, int | None]:
-    """Return where a file really goes, and the mode of the one that is there, if there is one."""
+    """Return the resolved target path, and the mode of the existing file or None."""
     with local_errors(path):
         try:
             mode = os.stat(path, follow_symlinks=follow).st_mode  # noqa: PTH116 - of `Path` a detour
@@ -269,7 +269,7 @@ def _replaced(path: Path, *, follow: bool) -> tuple[Path, int | None]:
 
 
 def permissions(before: int | None, *, executable: bool) -> int:
-    """Return a file's permissions: what it had, else what the umask allows; and whether it runs."""
+    """Return permissions: the previous ones or those of the umask, plus executable bits."""
     if before is None:
         umask = os.umask(0o077)
         os.umask(umask)
@@ -279,10 +279,10 @@ def permissions(before: int | None, *, executable: bool) -> int:
 
 
 def is_folder_there(path: Path, *, follow: bool) -> bool:
-    """Return whether a folder is there already; `ConflictError` if something else is in its place.
+    """Return whether the folder exists; raise `ConflictError` if the path is something else.
 
-    That is a link, too, unless `follow` is set: nothing is ever written through a link that was
-    not named by the person.
+    Without `follow`, a link also raises it: files are never written through a link that the user
+    did not name.
     """
     kind = kind_at(path, follow=follow)
     if kind == LINK:

@@ -1,4 +1,4 @@
-"""Files that one process at a time works on, and the next one finds again: journals, partials."""
+"""Locking of files that one process uses at a time: journals and partial downloads."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _RACES = 8
 
 
 def lock(path: Path, *, make: bool) -> int | None:
-    """Open a file and lock it; return its descriptor, to be closed by whoever gets it.
+    """Open a file and lock it; return its descriptor, which the caller must close.
 
-    None if another process holds it, if it is not there and shall not be made, if it is not a
-    private file of our own (somebody else may have put it there), or if this system has no such
-    locks. `OSError` for anything else.
+    Return None if another process holds the lock, if the file is missing and `make` is not set, if
+    it is not a private file of this user (another user may have placed it), or if this system has
+    no such locks. Raise `OSError` for other failures.
     """
     if os.name == "nt":
         return None
@@ -34,7 +34,7 @@ def lock(path: Path, *, make: bool) -> int | None:
             raise
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Who held it until now may have taken it away, or given it another name.
+            # The previous holder may have deleted or renamed the file.
             if os.path.samestat(os.fstat(fd), os.lstat(path)):
                 if _is_private(os.fstat(fd)):
                     return fd
@@ -51,7 +51,7 @@ def lock(path: Path, *, make: bool) -> int | None:
 
 
 def remove_unless_held(path: Path) -> None:
-    """Delete such a file, but not one that a process works on."""
+    """Delete a file unless a process holds its lock."""
     fd = lock(path, make=False)
     if fd is not None:
         path.unlink(missing_ok=True)

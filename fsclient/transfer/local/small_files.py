@@ -1,4 +1,4 @@
-"""Writing a small, verified file that is whole in memory, atomically and in few system calls.
+"""Atomic writing of a small, verified file from memory, in few system calls.
 
 `files.written_whole` does the same for content that arrives in pieces. Paths are text here: to
 split and join a `Path` costs more than to create the file.
@@ -27,7 +27,7 @@ _NEW |= getattr(os, "O_BINARY", 0)
 
 
 def write_whole(path: Path, data: bytes | memoryview, facts: LocalStat, *, follow: bool) -> None:
-    """Write a file that gets its name, time and mode once all of it is written.
+    """Write a file completely, then give it its name, time and mode.
 
     `follow` is as for a `LocalTarget`.
     """
@@ -41,15 +41,15 @@ def write_whole(path: Path, data: bytes | memoryview, facts: LocalStat, *, follo
 
 
 def write_new(path: str, data: bytes | memoryview, facts: LocalStat) -> None:
-    """Do as `write_whole`, where nothing is yet: in a folder that was made just now.
+    """Write a file as `write_whole` does, in a folder that this command has just created.
 
-    Whoever puts a file or a link there meanwhile is as late as who does so after it was written:
-    that is replaced, and never followed.
+    If another process creates a file or link at the path in the meantime, it is replaced, never
+    followed.
     """
     if not TAKES_NUMBERS or facts.mode is not Mode.REGULAR:
         write_whole(Path(path), data, facts, follow=False)
         return
-    # From the umask it has what it would be given else.
+    # The umask already gives the file its right mode.
     dress = partial(os.utime, ns=(facts.mtime_ns, facts.mtime_ns))
     _write_beside(path, path, data, dress, 0o666)
 
@@ -61,7 +61,7 @@ def _write_beside(
     dress: Callable[[int], None],
     permissions: int,
 ) -> None:
-    """Write a new file beside where it goes, have it dressed, and let it take its place."""
+    """Write a temporary file in the same folder, call `dress`, and rename it to `final`."""
     folder = os.path.dirname(final)  # noqa: PTH120
     temporary = os.path.join(folder, passing_name())  # noqa: PTH118
     try:

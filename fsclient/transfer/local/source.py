@@ -1,4 +1,4 @@
-"""Reading a local file that is put, in few calls of the system: there may be many of them."""
+"""Reading of local files for upload, in few system calls: there may be many files."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from fsproto.names import for_terminal
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
-_READ |= getattr(os, "O_NONBLOCK", 0)  # a named pipe would wait for somebody to write to it
+_READ |= getattr(os, "O_NONBLOCK", 0)  # opening a named pipe would block until it has a writer
 _READ_INTO = getattr(os, "readv", None)  # Windows has none
 _AT_ONCE = 64 * 1024
-"""Bytes; fewer are copied in less time than it takes to have them read where they go."""
+"""Bytes; for smaller reads, read-and-copy is faster than `readv` into the buffer."""
 _HOLE_WORTH_TELLING = 64 * 1024
-"""Bytes; file systems keep the ends of files and short ones in ways of their own."""
+"""Bytes; smaller differences can come from how file systems store small files and tails."""
 
 
 class Source:
-    """A local file that is being read; tells if it changed under the reader's hands."""
+    """A local file that is read for upload; detects changes during the reading."""
 
     def __init__(self, place: Path | str, *, follow: bool = True) -> None:
-        """Open it, a link only if links are followed; `FsError` if it is no regular file."""
+        """Open a file, a link only with `follow`; raise `FsError` if it is not a regular file."""
         self._place = os.fspath(place)
         self._read = 0
         self._number = -1
         with local_errors(self):
-            # What a person named may be a device, which does things when it is opened.
+            # The user may have named a device, and opening a device can have side effects.
             regular = not follow or stat.S_ISREG(os.stat(place).st_mode)  # noqa: PTH116
             if regular:
                 self._number = os.open(place, _READ if follow else _READ | _NO_FOLLOW)
@@ -43,17 +43,17 @@ class Source:
                 hint="Pipe it: … | fsclient put - NAME",
             )
         self.facts = facts_of(self._before)
-        """What it was like when it was opened."""
+        """Size, time and mode when the file was opened."""
 
     @property
     def is_sparse(self) -> bool:
-        """Return whether the file has holes, which no disk space stands behind."""
+        """Return whether the file has holes without disk space."""
         size = self._before.st_size
         on_disk = getattr(self._before, "st_blocks", None)  # in units of 512 bytes
         seek_hole = getattr(os, "SEEK_HOLE", None)
         if on_disk is None or seek_hole is None or size - on_disk * 512 < _HOLE_WORTH_TELLING:
             return False
-        # A file system that compresses takes less room, too; it knows where there are holes.
+        # Compression also saves disk space, so ask the file system for holes.
         try:
             return os.lseek(self._number, 0, seek_hole) < size
         except OSError:
@@ -63,30 +63,30 @@ class Source:
 
     @property
     def stat(self) -> os.stat_result:
-        """All that the system said of it when it was opened."""
+        """The `stat` result when the file was opened."""
         return self._before
 
     @property
     def path(self) -> Path:
-        """Where it lies, as it was named."""
+        """The path as it was given."""
         return Path(self._place)
 
     def __str__(self) -> str:
         return self._place
 
     def go_to(self, at: int) -> None:
-        """Go on reading at byte `at`."""
+        """Continue reading at byte `at`."""
         with local_errors(self):
             os.lseek(self._number, at, os.SEEK_SET)
         self._read = at
 
     def read_into(self, room: memoryview) -> int:
-        """Fill `room` with what comes next, not to its end only where the file ends."""
+        """Read the next bytes into `room`; fill it unless the file ends."""
         have = 0
         with local_errors(self):
             while have < len(room) and (count := _read_into(self._number, room[have:])):
                 have += count
-                # Where it ended when it was opened, it will not go on; if it does, that is noticed.
+                # Do not read past the original size; `check_unchanged` notices growth.
                 if have < len(room) and self._read + have == self._before.st_size:
                     break
         self._read += have
@@ -95,7 +95,7 @@ class Source:
         return have
 
     def check_unchanged(self, size: int) -> None:
-        """Raise `SourceChangedError` unless what was read is the file as it is."""
+        """Raise `SourceChangedError` if the file changed or `size` is not its size."""
         now, before = os.fstat(self._number), self._before
         if (size, now.st_size, now.st_mtime_ns) != (
             before.st_size,
@@ -111,14 +111,14 @@ class Source:
         )
 
     def close(self) -> None:
-        """Close it."""
-        number, self._number = self._number, -1  # which may soon be that of another file
+        """Close the file."""
+        number, self._number = self._number, -1  # another file may soon reuse the number
         if number >= 0:
             os.close(number)
 
 
 def _read_into(number: int, room: memoryview) -> int:
-    """Read once from an open file; a file object would take longer to make than a small one."""
+    """Read once from a descriptor; creating a file object costs more than a small read."""
     if len(room) > _AT_ONCE and _READ_INTO is not None:
         return int(_READ_INTO(number, [room]))
     data = os.read(number, len(room))

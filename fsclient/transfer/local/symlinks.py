@@ -1,6 +1,6 @@
-"""Symbolic links of this machine: read as what they are, and made whole or not at all.
+"""Local symbolic links: reading, and atomic creation.
 
-A link travels as a small file whose content is where it leads. It is never followed here.
+A link is transferred as a small file whose content is the link target. Links are not followed.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 class LinkSource:
-    """A local link that is put: what is read of it is where it leads."""
+    """A local link as an upload source; its content is the link target."""
 
     def __init__(self, path: Path) -> None:
-        """Read it; `FsError` if that is impossible or it leads too far."""
+        """Read the link; raise `FsError` if that fails or the target is too long."""
         self._path = path
         with local_errors(path):
             mtime_ns = path.lstat().st_mtime_ns
@@ -45,13 +45,13 @@ class LinkSource:
         self.facts = LocalStat(len(self._target), mtime_ns, Mode.SYMLINK)
 
     def read_into(self, room: memoryview) -> int:
-        """Fill `room` with what comes next of the target."""
+        """Read the next bytes of the link target into `room`."""
         piece, self._rest = self._rest[: len(room)], self._rest[len(room) :]
         room[: len(piece)] = piece
         return len(piece)
 
     def check_unchanged(self, size: int) -> None:
-        """Raise `SourceChangedError` unless it still leads there."""
+        """Raise `SourceChangedError` if the link has another target now."""
         if size != len(self._target) or _target(self._path) != self._target:
             raise SourceChangedError(
                 f"The local '{for_terminal(str(self._path))}' changed while it was read; "
@@ -63,13 +63,13 @@ class LinkSource:
 
 
 def local_facts(path: Path, *, follow: bool = False) -> LocalStat | None:
-    """Return what lies at a path, a link as itself; None for nothing, or for what is no file."""
+    """Return size, time and mode of a file or link; None if the path is neither."""
     with local_errors(path):
         try:
             found = path.stat() if follow else path.lstat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-    if stat.S_ISLNK(found.st_mode):  # whose size says nothing on some systems
+    if stat.S_ISLNK(found.st_mode):  # on some systems `st_size` of a link is meaningless
         return LocalStat(len(_target(path)), found.st_mtime_ns, Mode.SYMLINK)
     return facts_of(found) if stat.S_ISREG(found.st_mode) else None
 
@@ -80,21 +80,21 @@ def _target(path: Path) -> bytes:
 
 
 class _Target(bytearray):
-    """Takes what is written as where a link leads."""
+    """A buffer for a link target."""
 
     def write(self, data: bytes | memoryview, /) -> None:
         if len(self) + len(data) <= MAX_LINK_TARGET:
             self.extend(data)
         else:
-            self[:] = bytes(MAX_LINK_TARGET + 1)  # refused in the end, and no longer than that
+            self[:] = bytes(MAX_LINK_TARGET + 1)  # too long: `link_made` refuses it
 
 
 @contextmanager
 def link_made(path: Path, mtime_ns: int) -> Iterator[_Target]:
-    """Give what takes the target of a link; the link is there only if the block ends well.
+    """Yield a buffer for a link target; create the link only if the block succeeds.
 
-    It takes the place of a file or link. `FsError` if it cannot be made, or leads nowhere that a
-    link can lead.
+    The link replaces a file or link. Raise `FsError` if it cannot be created or its target is
+    invalid.
     """
     target = _Target()
     yield target

@@ -39,7 +39,7 @@ _INLINE_PLAIN = MAX_INLINE_BLOB - stream.HEADER_SIZE - stream.TAG_SIZE
 
 
 class NotCommittedError(Exception):
-    """A failed commit, which fails all files in it; errors of single files are raised as they are."""
+    """A failed commit, and with it all its files; errors of one file are raised unchanged."""
 
     def __init__(self, error: FsError, files: int) -> None:
         super().__init__(error.sentence)

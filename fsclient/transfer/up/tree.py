@@ -38,7 +38,7 @@ _NAMES_AT_ONCE = 500
 
 
 class TargetFolder(Value, frozen=True):
-    """A folder to put into; one that this very command makes holds nothing yet."""
+    """A target folder; `located` is None if this command creates the folder."""
 
     keyed: KeyedNode
     path: RemotePath
@@ -46,25 +46,25 @@ class TargetFolder(Value, frozen=True):
 
 
 def place_of(folder: TreeNode) -> TargetFolder:
-    """Return a folder that is there as one to put into."""
+    """Return an existing folder as a target folder."""
     return TargetFolder(folder.keyed, folder.path, folder)
 
 
 class _Leaf(Value, frozen=True):
-    """A local file or link that is to be put."""
+    """A local file or link to upload."""
 
     place: str
-    """Its path."""
+    """The local path."""
     link: bool = False
     follow: bool = False
-    """Whether it is put as what a link leads to."""
+    """Whether to upload the file that a link points to."""
 
     def open(self) -> Source | LinkSource:
         return LinkSource(Path(self.place)) if self.link else Source(self.place, follow=self.follow)
 
 
 class TreeUpload:
-    """Puts files, links and folders where they belong, as far as they are not there already."""
+    """An upload of files, links and folders that skips those already present."""
 
     def __init__(self, task: TransferRun) -> None:
         self._tree = task.session.tree
@@ -82,7 +82,7 @@ class TreeUpload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """Let go of what sending has taken; a commit that failed is told by what was wrong."""
+        """Close the uploader; raise the cause of a failed commit in its place."""
         self._uploader.close()
         if isinstance(error, NotCommittedError):
             if error.files > 1:
@@ -90,7 +90,7 @@ class TreeUpload:
             raise error.error from None
 
     def finish(self) -> None:
-        """Commit what was put; then, if all of it went well, remove what is to be removed."""
+        """Commit the uploads; if nothing failed, then remove the extra remote files."""
         self._uploader.flush()
         if self._extra and len(self._failures):
             self._failures.removed_nothing()
@@ -105,13 +105,13 @@ class TreeUpload:
     # --- files
 
     def file(self, place: TargetFolder, path: Path, name: str, before: TreeNode | None) -> None:
-        """Put a local file; a link is followed, as it is where a person names one."""
+        """Upload a local file that the user named; follow a link."""
         self._leaf(place, _Leaf(str(path), follow=True), name, before, name)
 
     def stream(
         self, place: TargetFolder, name: str, before: TreeNode | None, source: PlaintextSource
     ) -> None:
-        """Put what comes from elsewhere, and cannot be compared."""
+        """Upload from a source that cannot be compared, such as a pipe."""
         self._send(place, name, before, source, None)
 
     def _leaf(
@@ -146,7 +146,7 @@ class TreeUpload:
             self._uploader.put(place.keyed, name, before, source, instead, path=path)
 
     def _is_same(self, place: TargetFolder, leaf: _Leaf, before: TreeNode) -> bool:
-        """Return whether a file need not be put; what else differs of it is set."""
+        """Return whether the remote file has the same content; set its time and mode if needed."""
         if not (self._rules.update or self._rules.mirror or self._went_before(before)):
             return False
         facts = local_facts(Path(leaf.place), follow=leaf.follow)
@@ -171,7 +171,7 @@ class TreeUpload:
         return True
 
     def _went_before(self, before: TreeNode) -> bool:
-        """Return whether the command that this one goes on with may have put this."""
+        """Return whether the command that this one resumes may have uploaded this file."""
         since_ns = self._rules.since_ns
         return since_ns is not None and before.manifest.body.time_ms >= since_ns // 1_000_000
 
@@ -194,7 +194,7 @@ class TreeUpload:
         before: TreeNode | None,
         relative: str = "",
     ) -> None:
-        """Put a local folder and what is in it; `relative` is its path from the top one."""
+        """Upload a local folder and its contents; `relative` is its path from the top folder."""
         inside = children(path)
         if len(place.path.parts) >= MAX_PATH_PARTS:
             raise InvalidNameError(
@@ -216,7 +216,7 @@ class TreeUpload:
         instead = None if before is None else self._replaceable(place, before, relative)
         path = place.path.child(name)
         self._actions.note(what.MAKE_FOLDER, f"{path}/")
-        if self._actions.dry_run:  # nothing is asked about what is not there
+        if self._actions.dry_run:  # the folder does not exist, so there is nothing to look up
             return TargetFolder(place.keyed, path, None)
         made = self._uploader.changes.make_folder(place.keyed, name, mtime_ns, instead)
         self._progress.folder_done()
@@ -224,7 +224,7 @@ class TreeUpload:
         return TargetFolder(made, path, None)
 
     def contents(self, here: TargetFolder, inside: list[LocalEntry], relative: str = "") -> None:
-        """Put what is in a local folder into a remote one."""
+        """Upload the contents of a local folder into a remote one."""
         named = self._named(inside, relative)
         for clean, child, before in self._met(here, named, relative):
             below = _below(relative, clean)
@@ -240,7 +240,7 @@ class TreeUpload:
     def _met(
         self, here: TargetFolder, named: dict[str, LocalEntry], relative: str
     ) -> Iterator[tuple[str, LocalEntry, TreeNode | None]]:
-        """Give each child that is put, with what is there under its name."""
+        """Yield each child to upload, with the remote node of the same name, if any."""
         put = [(name, child) for name, child in named.items() if child.kind != SPECIAL]
         if here.located is None:
             yield from ((name, child, None) for name, child in put)
@@ -257,7 +257,7 @@ class TreeUpload:
                 yield from ((name, child, there_or_not[name]) for name, child in some)
 
     def _named(self, inside: list[LocalEntry], relative: str) -> dict[str, LocalEntry]:
-        """Return what of a folder counts, each under the name it will have."""
+        """Return the entries that are not excluded, by their remote names."""
         named: dict[str, LocalEntry] = {}
         for child in inside:
             normal = unicodedata.normalize("NFC", child.name)
@@ -292,7 +292,7 @@ class TreeUpload:
     def _removable(
         self, parent: KeyedNode, found: TreeNode, relative: str
     ) -> tuple[list[tuple[KeyedNode, TreeNode]], bool]:
-        """Return what goes of something, and whether all of it does: what is excluded stays."""
+        """Return the nodes to remove, and whether that is everything; excluded nodes stay."""
         excludes = self._rules.excludes
         if excludes.match(relative, folder=found.is_folder):
             return [], False
@@ -307,7 +307,7 @@ class TreeUpload:
         return [one for some, _ in parts for one in some], False
 
     def _replaceable(self, place: TargetFolder, before: TreeNode, relative: str) -> TreeNode:
-        """Return what something of another kind may replace; `ExistsError` if it may not."""
+        """Return `before` if a node of another kind may replace it; else raise `ExistsError`."""
         kinds = ("folder", "file") if before.is_folder else ("file", "folder")
         sentence = f"'{before.path}' is a {kinds[0]}; a {kinds[1]} cannot take its place"
         if not self._rules.delete:
@@ -319,7 +319,7 @@ class TreeUpload:
 
 
 def cleaned(path: Path | str, name: str) -> str:
-    """Return the name that a local file or folder will have."""
+    """Return the remote name of a local file or folder."""
     try:
         return clean_name(name)
     except InvalidNameError as error:
