@@ -1,4 +1,4 @@
-"""The whole thing in a minute: a server, a person, a folder that travels sealed, and back.
+"""A short demo: a server, a user, and a folder that is uploaded sealed and downloaded again.
 
 Everything happens in a temporary folder on this machine and is removed at the end.
 """
@@ -158,7 +158,7 @@ def tell(home: Path, env: dict[str, str], work: Path) -> None:
     share(home, env, work, folder)
 
     title("A code works once; a second try with the same one is refused")
-    # The step of now went into the enrolment; the next one is taken a little early.
+    # The enrolment consumed the current code, so use the next one early.
     code = pyotp.TOTP(enrolment["secret"]).at(int(time.time()) + 30)
     subprocess.run([str(BIN / "fsclient"), "logout"], env=env, check=True, capture_output=True)
     plain = {key: value for key, value in env.items() if key != "FSCLIENT_OTP_SECRET_FILE"}

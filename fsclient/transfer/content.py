@@ -1,4 +1,4 @@
-"""What a verified manifest says of a file's content, checked before anything is opened."""
+"""Checks of a manifest's content record before a file is opened."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fsproto.types import FileKey
 
 
 def checked_content(file: TreeNode, content: Content | None) -> tuple[Content, FileKey]:
-    """Return what a file's manifest says of its content, and its key, once they fit together."""
+    """Check that content record and file key match the file; return both."""
     key = file.metadata.file_key
     if content is None or key is None:
         raise IntegrityError(f"'{file.path}' is a folder, not a file.")

@@ -39,7 +39,7 @@ class Get:
     def run(self, sources: Sequence[RemotePath], target: str) -> str:
         """Get files and folders; into `target` if it is a folder, else as `target`.
 
-        Returns in words where they went.
+        Return a phrase that names the destination.
         """
         into = self._goes_into(target, several=len(sources) > 1)
         taken: set[str] = set()
@@ -63,7 +63,7 @@ class Get:
         return "" if Path(target) == Path() else f"into {target.rstrip('/')}/"
 
     def _goes_into(self, target: str, *, several: bool) -> bool:
-        """Return whether the target is an existing folder rather than a new name."""
+        """Return whether the target is a folder to write into, not a new name."""
         if not target:
             raise UsageError("An empty path names nothing; '.' is the current folder.")
         into = target.endswith(("/", os.sep)) or (

@@ -39,7 +39,7 @@ class Put:
     def run(self, sources: Sequence[str], target: RemotePath) -> str:
         """Put local files and folders; into `target` if it is a folder, else as `target`.
 
-        Returns in words where they went.
+        Return a phrase that names the destination.
         """
         with self._up:
             into = self._goes_into(target, several=len(sources) > 1)
@@ -57,7 +57,7 @@ class Put:
         return f"into {target}/" if target.parts else ""
 
     def _goes_into(self, target: RemotePath, *, several: bool) -> bool:
-        """Return whether the target is an existing folder rather than a new name."""
+        """Return whether the target is a folder to put into, not a new name."""
         found = self._session.tree.reach(target)[-1]
         there = len(found.path.parts) == len(target.parts)
         into = target.names_folder or (there and found.is_folder and not self._task.took_as_name)

@@ -1,4 +1,4 @@
-"""What a `sync` means: which of two folders is made like the other, and where they are."""
+"""The `sync` command: its direction, and the synchronisation of two folders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fsproto.names import RemotePath, for_terminal, parse_path
 
 @dataclass(frozen=True)
 class SyncPair:
-    """The two folders, and whether the local one is made like the remote one."""
+    """The two folders; `down` makes the local one like the remote one."""
 
     local: str
     remote: RemotePath
@@ -28,7 +28,7 @@ class SyncPair:
 
 
 def which_way(first: str, second: str, *, down: bool) -> SyncPair:
-    """Return what two paths say, local and remote one, unless the first alone names its owner."""
+    """Return the pair: the local path is first, unless only the first path names an owner."""
     if not first or not second:
         raise UsageError("An empty path names nothing; '.' is the current folder.")
     if _has_owner(first):
@@ -58,14 +58,14 @@ class Sync:
         self._actions = task.actions
 
     def up(self, way: SyncPair) -> str:
-        """Make the remote folder like the local one; return in words where things went."""
+        """Make the remote folder like the local one; return a phrase for the destination."""
         path, remote = Path(way.local), way.remote
         self._must_be_local_folder(way)
         found = self._session.tree.reach(remote)
         is_there = len(found[-1].path.parts) == len(remote.parts)
         must_be_folder(found[-1])
         with TreeUpload(self._task) as up:
-            if not remote.parts:  # the top of a tree is there, and has no time of its own
+            if not remote.parts:  # the root of a tree always exists and has no time
                 up.contents(place_of(found[0]), children(path))
             elif is_there:
                 up.folder(place_of(found[-2]), path, remote.name, found[-1])
@@ -76,7 +76,7 @@ class Sync:
         return f"into {remote}/" if remote.parts else ""
 
     def down(self, way: SyncPair) -> str:
-        """Make the local folder like the remote one; return in words where things went."""
+        """Make the local folder like the remote one; return a phrase for the destination."""
         path = Path(way.local)
         found = must_be_folder(self._session.tree.find(way.remote))
         if kind_at(path, follow=True) not in (FOLDER, None):

@@ -1,4 +1,4 @@
-"""Backups of identities, sealed under a recovery phrase: one a person."""
+"""Identity backups, sealed under a recovery phrase: one per user."""
 
 import sqlalchemy as sa
 from alembic import op

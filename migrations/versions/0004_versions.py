@@ -1,4 +1,4 @@
-"""Older versions of files, and what was removed: kept for a while."""
+"""Kept versions of files, and removed files."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,6 +1,6 @@
-"""The door: penalties in lanes, login states, notices, recovery codes, a secret beside another.
+"""Login: throttle by lanes, login states, notices, recovery codes, and a second secret.
 
-Refusals of the last minute are forgotten: they were kept one by one, and for a minute only.
+Recorded refusals are deleted: the old format kept each one for only a minute.
 """
 
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""Quotas and what is reserved of them; how long an account lasts, and a note about it."""
+"""Quotas and reservations; expiry of accounts, and a note on each."""
 
 import sqlalchemy as sa
 from alembic import op

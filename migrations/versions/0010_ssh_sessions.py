@@ -1,4 +1,4 @@
-"""Sessions of the SSH door, each bound to a public key; refusals of codes without identity key."""
+"""SSH sessions, each bound to a public key; refusals of codes without identity key."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Accounts that are closed, and in whose quota what they hold counts."""
+"""Closed accounts, and the account whose quota their storage counts in."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,8 +1,8 @@
-"""What is in a remote folder goes into a local one: compared, and what differs is got.
+"""Download of remote folders: comparison with the local tree, and download of differences.
 
-Nothing is ever written through a link that lies inside the local folder: where a folder must go,
-a link in its place is an error, and where a file must go the link itself is replaced. All folders
-are made before the first file or link is, so no link of a tree can redirect another entry of it.
+Nothing is written through a link inside the local folder: a link in place of a folder is an error,
+and a link in place of a file is itself replaced. All folders are created before the first file or
+link, so a link in a tree cannot redirect another entry of the tree.
 """
 
 from __future__ import annotations
@@ -54,18 +54,18 @@ from fsproto.sealed.manifest import Metadata, Mode
 
 @dataclass
 class _Here:
-    """A folder on both sides; `relative` is its path from the top of what is got."""
+    """A remote folder and its local path; `relative` is its path from the top folder."""
 
     found: TreeNode
     path: Path
     relative: str
     follow: bool = False
-    """Whether `path` was named by a person: a link there may lead elsewhere."""
+    """Whether the user named `path`: a link there is followed."""
     was_there: bool = False
 
 
 class TreeDownload:
-    """Gets files, links and folders where they belong, as far as they are not there already."""
+    """A download of files, links and folders that skips those already present."""
 
     def __init__(self, task: TransferRun) -> None:
         self._session = task.session
@@ -80,7 +80,7 @@ class TreeDownload:
         self._extra: list[tuple[Path, str]] = []
 
     def finish(self) -> None:
-        """Get what was found to be missing or different; then remove what is to be removed."""
+        """Download missing and different files; if nothing failed, then remove extra ones."""
         get_all(self._session, self._jobs, self._progress, self._failures)
         if self._extra and len(self._failures):
             self._failures.removed_nothing()
@@ -94,10 +94,10 @@ class TreeDownload:
                     os.utime(path, ns=(metadata.mtime_ns, metadata.mtime_ns))
 
     def add(self, found: TreeNode, path: Path, relative: str = "", *, follow: bool = False) -> None:
-        """Make folders for everything under a node, and note what is to be got.
+        """Create the local folders for a node and everything below it; list files to download.
 
-        `relative` is the path from the top of what is got. `follow` is for a `path` that a person
-        has named: a link there may lead elsewhere.
+        `relative` is the path from the top folder. `follow` is for a `path` that the user named: a
+        link there is followed.
         """
         if found.is_folder:
             self._walk(_Here(found, path, relative, follow=follow))
@@ -116,7 +116,7 @@ class TreeDownload:
                 self._contents(here, inside, todo)
 
     def _enter(self, here: _Here, todo: deque[tuple[TreeNode, _Here]]) -> None:
-        """Make a local folder unless it is there, and have it filled in its turn."""
+        """Create a local folder unless it exists, and queue it for listing."""
         here.was_there = self._made_or_there(here.path, here.relative, follow=here.follow)
         self._folders.append((here.path, here.found.metadata))
         todo.append((here.found, here))
@@ -142,13 +142,13 @@ class TreeDownload:
                     self._enter(_Here(child, Path(place), below), todo)
                 elif here.was_there:
                     self._leaf(child, Path(place), below, follow=False)
-                else:  # made just now: nothing is there to be looked at
+                else:  # this command created the folder, so it is empty
                     self._add(self._job(child, place, is_new=True), place, what.GET)
             except FsError as error:
                 self._failures.note(error)
 
     def _made_or_there(self, path: Path, relative: str, *, follow: bool) -> bool:
-        """Make a local folder; tell whether it was there already."""
+        """Create a local folder unless it exists; return whether it existed."""
         may_replace = self._rules.delete and not follow
         goes = may_replace and kind_at(path) in (FILE, LINK)
         if not (goes and self._removal.remove(path, relative)) and is_folder_there(

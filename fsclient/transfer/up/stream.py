@@ -157,7 +157,7 @@ class StreamUpload:
         if self._journal is None or begun is None or begun.version != self._version:
             return None
         if not self._journal.leaves:
-            return None  # no segment was sent, so do not use these keys again
+            return None  # no segment was sent, so there is nothing to resume
         node = KeyedNode(begun.node, begun.generation, begun.node_key)
         if before is not None:
             if (node.node, node.generation, node.key) != _of(self._node):

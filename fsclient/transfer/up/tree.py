@@ -1,4 +1,4 @@
-"""What is in a local folder goes into a remote one: compared, and what differs is put."""
+"""Upload of local folders: comparison with the remote tree, and upload of differences."""
 
 from __future__ import annotations
 
