@@ -1,1 +1,1 @@
-"""What is kept in the database: engine, tables, and every query."""
+"""The database: engine, tables, and every query."""

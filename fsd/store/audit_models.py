@@ -1,4 +1,4 @@
-"""The tables of the audit log; `fsd.audit.chain` says what hashes and proofs are over."""
+"""The tables of the audit log; `fsd.audit.chain` defines its hashes and proofs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from fsd.store.base import Base, Octets
 
 
 class AuditEntry(Base):
-    """One event, as it was recorded; never changed afterwards."""
+    """One recorded event; never changed afterwards."""
 
     __tablename__ = "audit_entries"
 
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    """Given by the head, so that two never get the same and none is left out."""
+    """Number of the entry; the head assigns it, so that numbers are unique and have no gap."""
     at_ms: Mapped[int] = mapped_column(BigInteger)
     event: Mapped[str] = mapped_column(String(32))
     actor: Mapped[str] = mapped_column(String(128))
@@ -31,7 +31,7 @@ class AuditEntry(Base):
 
 
 class AuditHead(Base):
-    """Where the log starts and ends now; one row."""
+    """The current start and end of the log; one row."""
 
     __tablename__ = "audit_head"
 

@@ -1,4 +1,4 @@
-"""What all tables share: the base of their models, bytes as they are, and ids.
+"""Base of all tables: the model base class, the column type for bytes, and ids.
 
 Times are Unix milliseconds. Node ids are 16 bytes; tokens, hashes and roots 32.
 """
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class Octets(LargeBinary):
-    """Bytes, handed to the driver as they are: all that we know take and give just those.
+    """A column of bytes that are handed to the driver unchanged; both drivers take and give bytes.
 
-    SQLAlchemy would wrap and copy each, for drivers of old, which is half the cost of a row.
+    SQLAlchemy would wrap and copy each value for old drivers, which is half the cost of a row.
     """
 
     cache_ok = True
@@ -31,8 +31,8 @@ class Octets(LargeBinary):
 
 BIG_ID = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys itself
 NEVER_AGAIN = {"sqlite_autoincrement": True}
-"""SQLite would give the id of a deleted last row to the next one, and with it what a connection
-that is still open may do."""
+"""Without this, SQLite reuses the id of a deleted last row, and the next row would inherit the
+rights of a connection that is still open."""
 
 
 class Base(DeclarativeBase):

@@ -1,4 +1,4 @@
-"""The tables of the drop box: what waits for a person, and the SSH keys that may drop for them."""
+"""The tables of drop boxes: waiting drops, and the SSH keys that may drop for a user."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from fsd.store.base import Base, Octets
 
 
 class Drop(Base):
-    """A file that was dropped for a person and waits; its blob's `node_id` is the drop's id.
+    """A drop that waits for a user; the `node_id` of its blob is the id of the drop.
 
-    Neither its name nor its key is here in a form that the server could read.
+    The server can read neither the name nor the key of the file.
     """
 
     __tablename__ = "drops"
@@ -22,7 +22,7 @@ class Drop(Base):
         Octets(32), ForeignKey("blobs.root", ondelete="CASCADE"), unique=True
     )
     bundle_hash: Mapped[bytes] = mapped_column(Octets(32))
-    """Of the keys that it is sealed to."""
+    """Hash of the bundle that the drop is sealed to."""
     wrapped: Mapped[bytes] = mapped_column(Octets)
     note: Mapped[bytes] = mapped_column(Octets)
     created_ms: Mapped[int] = mapped_column(BigInteger)
@@ -34,17 +34,17 @@ class Drop(Base):
 
 
 class DropKey(Base):
-    """An SSH public key by which a device may drop files for a person, without any code."""
+    """An SSH public key with which a device may drop files for a user, without a code."""
 
     __tablename__ = "drop_keys"
 
     fingerprint: Mapped[str] = mapped_column(String(64), primary_key=True)
-    """`SHA256:…`, as OpenSSH has it; a key drops for one person."""
+    """`SHA256:…`, as OpenSSH prints it; a key drops for one user."""
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     kind: Mapped[str] = mapped_column(String(64))
-    """What OpenSSH calls its kind: `ssh-ed25519`, say."""
+    """The key type as OpenSSH names it, for example `ssh-ed25519`."""
     public: Mapped[bytes] = mapped_column(Octets)
-    """The key, as it travels in SSH."""
+    """The key in the SSH wire format."""
     label: Mapped[str] = mapped_column(String(255))
-    """What the administrator calls it."""
+    """The administrator's name for the key."""
     added_ms: Mapped[int] = mapped_column(BigInteger)

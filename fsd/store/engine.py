@@ -36,14 +36,14 @@ class DatabaseError(FsError):
 
 
 class Database:
-    """Hands out sessions. `read` sees one snapshot; `write` commits as a whole or not at all."""
+    """A source of database sessions: `read` sees one snapshot, `write` commits all or nothing."""
 
     def __init__(self, url: str) -> None:
         """Take an SQLAlchemy URL; opens nothing yet. `BadSettingError` if it is not one."""
         try:
             self.url = make_url(url)
             sqlite = self.url.get_backend_name() == "sqlite"
-            # Parameters stay out of tracebacks: among them are hashes of tickets and the like.
+            # Parameters include hashes of tickets, which must not appear in tracebacks.
             self.engine = (
                 _sqlite(url) if sqlite else create_engine(url, pool_size=16, hide_parameters=True)
             )
@@ -53,7 +53,7 @@ class Database:
                 hint="Write sqlite:////absolute/path or postgresql+psycopg://user@host/name, "
                 "the latter with the 'postgresql' extra installed.",
             ) from None
-        # SQLite lets one writer in at a time and keeps no queue; this lock is the queue.
+        # SQLite allows one writer at a time and keeps no queue; this lock is the queue.
         self._one_writer: AbstractContextManager[Any] = (
             threading.Lock() if sqlite else nullcontext()
         )
@@ -64,13 +64,13 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """One snapshot, for looking only."""
+        """Open a read-only session on one snapshot."""
         with _translated(), Session(self._readers) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """One transaction: committed at the end, undone if the block raises."""
+        """Open one transaction; it commits at the end and rolls back if the block raises."""
         with _translated(), self._one_writer, Session(self._writers) as session:
             yield session
             for act in session.info.pop(_BEFORE_COMMIT, ()):
@@ -79,7 +79,7 @@ class Database:
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        """A bare connection, for what is older than the schema: migrations."""
+        """Open a bare connection for migrations, which run before the schema exists."""
         with _translated(), self._one_writer, self._writers.connect() as connection:
             yield connection
 
@@ -89,7 +89,7 @@ class Database:
 
 
 def before_commit(db: Session, act: Callable[[Session], None]) -> None:
-    """Have something done last of all in the transaction of `Database.write` that `db` is in."""
+    """Call `act` just before the commit of the `Database.write` transaction of `db`."""
     db.info.setdefault(_BEFORE_COMMIT, []).append(act)
 
 
@@ -102,7 +102,7 @@ def _sqlite(url: str) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own
-        # The driver would begin transactions by itself, and too late; we say when.
+        # The driver would start transactions by itself, and too late; `_begin` starts them.
         connection.isolation_level = None
         _use_wal(connection)
         for pragma in ("synchronous=FULL", "foreign_keys=ON", _CHECKPOINT):
@@ -110,7 +110,7 @@ def _sqlite(url: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        # A writer takes its lock at once: one that began as a reader could not be let through.
+        # A writer takes its lock at once: SQLite may refuse to upgrade a reader to a writer.
         write = connection.get_execution_options().get("fs_write")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
@@ -118,7 +118,7 @@ def _sqlite(url: str) -> Engine:
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """Change to write-ahead logging; in a new file SQLite waits for nobody else who does so."""
+    """Switch to write-ahead logging; try again while another process switches the same file."""
     until = time.monotonic() + _BUSY_SECONDS
     while True:
         try:
@@ -133,7 +133,7 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn what the driver raises into ours."""
+    """Translate the driver's exceptions into errors of fsd."""
     try:
         yield
     except DBAPIError as error:
@@ -149,7 +149,7 @@ def _translated() -> Iterator[None]:
 
 
 def _of_the_file(error: BaseException | None) -> str | None:
-    """Return what is wrong with SQLite's file; it keeps no log that could be looked into."""
+    """Return what is wrong with SQLite's file, for SQLite has no log that would say it."""
     match getattr(error, "sqlite_errorname", "").split("_")[:2]:
         case ["SQLITE", "NOTADB" | "CORRUPT"]:
             return "The database is damaged."
@@ -164,7 +164,7 @@ def _of_the_file(error: BaseException | None) -> str | None:
 
 def _is_full(error: BaseException | None) -> bool:
     text = str(error).lower()
-    # In WAL mode SQLite first misses the room for the index it shares between processes.
+    # On a full disk in WAL mode, SQLite first fails to extend its shared index.
     shared_index = getattr(error, "sqlite_errorname", None) == "SQLITE_IOERR_SHMSIZE"
     return (
         shared_index

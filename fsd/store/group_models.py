@@ -1,4 +1,4 @@
-"""The tables of groups: people whom an administrator has put together under a name."""
+"""The tables of groups: lists of users that an administrator keeps under a name."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from fsd.store.base import BIG_ID, NEVER_AGAIN, Base
 
 
 class UserGroup(Base):
-    """A group; it opens nothing by itself, and says only whom a share to it is offered to."""
+    """A group: the users to whom a share with the group is offered. It gives no access itself."""
 
     __tablename__ = "user_groups"
 
     id: Mapped[int] = mapped_column(BIG_ID, primary_key=True)
     name: Mapped[str] = mapped_column(String(64), unique=True)
     note: Mapped[str] = mapped_column(String(256))
-    """What the administrator wants to remember of it; nobody else is told."""
+    """The administrator's note; users cannot see it."""
     created_ms: Mapped[int] = mapped_column(BigInteger)
 
     __table_args__ = NEVER_AGAIN

@@ -9,14 +9,14 @@ from fsd.store.base import Base, Octets
 
 
 class LoginPenalty(Base):
-    """What is remembered of refused logins in one lane (`fsd.auth.throttle`)."""
+    """The count of refused logins in one lane (`fsd.auth.throttle`)."""
 
     __tablename__ = "login_penalties"
 
     user: Mapped[str] = mapped_column(String(64), primary_key=True)
     """The name that was tried, whether or not there is such a user; empty: any."""
     network: Mapped[str] = mapped_column(String(64), primary_key=True)
-    """Where from; empty: wherever, signed by the account's identity key."""
+    """The source network; empty: any network, for attempts signed by the account's identity key."""
     failures: Mapped[int]
     last_ms: Mapped[int] = mapped_column(BigInteger)
     until_ms: Mapped[int] = mapped_column(BigInteger)
@@ -25,7 +25,7 @@ class LoginPenalty(Base):
 
 
 class LoginState(Base):
-    """What is known of an account's logins; one row a user, held by each try to log in."""
+    """The login state of an account; one row a user, locked by each login attempt."""
 
     __tablename__ = "login_states"
 
@@ -33,19 +33,19 @@ class LoginState(Base):
         ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
     )
     failures: Mapped[int] = mapped_column(default=0)
-    """Refused in a row, with nothing wrong but the code."""
+    """Consecutive refused logins in which only the code was wrong."""
     keyless_failures: Mapped[int] = mapped_column(default=0, server_default="0")
-    """The same at a door that asks for no identity key."""
+    """The same for logins that require no identity key (SSH access)."""
     locked_ms: Mapped[int | None] = mapped_column(BigInteger)
-    """Since when no code lets anybody in; NULL: it is not locked."""
+    """Time since which every code is refused; NULL: the account is not locked."""
     drift_ms: Mapped[int] = mapped_column(BigInteger, default=0)
-    """How far the person's clock is ahead of ours."""
+    """How far the user's clock is ahead of the server's."""
     secret_no: Mapped[int] = mapped_column(default=1)
-    """Number of the secret that counts; used steps are those of one secret."""
+    """Number of the current secret; used steps are recorded for each secret."""
     next_since_ms: Mapped[int | None] = mapped_column(BigInteger)
-    """Since when a new secret waits for its first use; NULL: there is none."""
+    """Time since which a new secret waits for its first use; NULL: there is no new secret."""
     last_network: Mapped[str] = mapped_column(String(64), default="")
-    """Where the last code that let somebody in came from."""
+    """The network from which the last accepted code came."""
 
 
 class LoginNotice(Base):
@@ -63,7 +63,7 @@ class LoginNotice(Base):
 
 
 class RecoveryCode(Base):
-    """A recovery code that was not used yet, as a hash."""
+    """The hash of a recovery code that is not used yet."""
 
     __tablename__ = "recovery_codes"
 

@@ -1,4 +1,4 @@
-"""The tables. Their history is in `migrations/`; a test holds the two against each other.
+"""The tables. Their history is in `migrations/`; a test compares the two.
 
 Times are Unix milliseconds. Node ids are 16 bytes; tokens, hashes and roots 32.
 """
@@ -21,7 +21,7 @@ __all__ = ["Base", "Octets", "table"]
 
 
 class User(Base):
-    """A person who was enrolled."""
+    """A user of the server."""
 
     __tablename__ = "users"
 
@@ -30,25 +30,25 @@ class User(Base):
     disabled: Mapped[bool]
     created_ms: Mapped[int] = mapped_column(BigInteger)
     otp_secret: Mapped[bytes] = mapped_column(Octets)
-    """Sealed under the master key, the user's id authenticated."""
+    """The one-time password secret, sealed under the master key; the user's id is authenticated."""
     next_secret: Mapped[bytes | None] = mapped_column(Octets)
-    """A new secret, sealed alike, that takes the place of the other at its first use."""
+    """A new secret, sealed in the same way; its first use makes it the current one."""
     otp_digits: Mapped[int]
     otp_period: Mapped[int]
-    """Seconds a step lasts."""
+    """Length of a step in seconds."""
     otp_algorithm: Mapped[str] = mapped_column(String(8))
     last_step: Mapped[int] = mapped_column(BigInteger, default=0)
-    """The last step that let somebody in; only later ones do."""
+    """The last used step; only codes of later steps are accepted."""
     expires_ms: Mapped[int | None] = mapped_column(BigInteger)
-    """From when on nobody gets in; NULL: never."""
+    """The time from which the account has expired; NULL: it does not expire."""
     note: Mapped[str] = mapped_column(String(500), default="", server_default="")
-    """What administrators want to remember of it."""
+    """The administrators' note."""
 
     __table_args__ = NEVER_AGAIN
 
 
 class UsedOtp(Base):
-    """A step that was used; the key makes it impossible to use it twice."""
+    """A used step of a one-time password; the primary key prevents a second use."""
 
     __tablename__ = "used_otps"
 
@@ -56,13 +56,13 @@ class UsedOtp(Base):
         ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
     )
     secret_no: Mapped[int] = mapped_column(primary_key=True)
-    """Number of the secret that it is a step of."""
+    """Number of the secret to which the step belongs."""
     step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     used_ms: Mapped[int] = mapped_column(BigInteger)
 
 
 class Bundle(Base):
-    """A person's public keys as they signed them; the highest version counts."""
+    """A user's public keys, signed by the user; the highest version is the current one."""
 
     __tablename__ = "bundles"
 
@@ -77,7 +77,7 @@ class Bundle(Base):
 
 
 class KeyBackup(Base):
-    """A person's identity as they sealed it under their recovery phrase; one a person."""
+    """A user's identity, sealed under their recovery phrase; at most one a user."""
 
     __tablename__ = "key_backups"
 
@@ -85,18 +85,18 @@ class KeyBackup(Base):
         ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
     )
     ed25519: Mapped[bytes] = mapped_column(Octets(32))
-    """The identity key that is in it; with other keys in its place it is of no use any more."""
+    """The identity key in the backup; after a key rotation, the backup is useless."""
     recovery_key: Mapped[bytes] = mapped_column(Octets(32))
-    """Ed25519 public key; who asks for the backup signs with its private half."""
+    """Ed25519 public key; a request for the backup is signed with its private key."""
     sealed: Mapped[bytes] = mapped_column(Octets)
     created_ms: Mapped[int] = mapped_column(BigInteger)
 
 
 class Session(Base):
-    """A login that lasts: of the native door, or of the SSH door where `ssh_key` is not NULL.
+    """A session: of the native listener, or of the SSH listener if `ssh_key` is not NULL.
 
-    The former has a ticket and is bound to the identity key; the latter has a ticket that nobody
-    knows, and is bound to a public key of SSH.
+    A native session has a ticket and is bound to the identity key. An SSH session is bound to an
+    SSH public key, and no client has its ticket.
     """
 
     __tablename__ = "sessions"
@@ -108,11 +108,11 @@ class Session(Base):
     created_ms: Mapped[int] = mapped_column(BigInteger)
     expires_ms: Mapped[int] = mapped_column(BigInteger)
     used_ms: Mapped[int] = mapped_column(BigInteger)
-    """When it was last gone on with, to some ten minutes."""
+    """When the session was last resumed, accurate to about ten minutes."""
     address: Mapped[str] = mapped_column(String(64))
-    """Where it was last gone on with from."""
+    """The address from which the session was last resumed."""
     ssh_key: Mapped[bytes | None] = mapped_column(Octets(32), index=True)
-    """SHA-256 of the public key that it is bound to; empty: none, it ends with its connection."""
+    """SHA-256 of its SSH public key; empty: no key, and the session ends with its connection."""
 
     __table_args__ = NEVER_AGAIN
 
@@ -132,9 +132,9 @@ class Tree(Base):
 
 
 class Node(Base):
-    """A file or folder as it is now, or was when it was removed.
+    """A file or folder: its current state, or its state when it was removed.
 
-    `parent_id` and `token` are NULL for a root, and for what was itself removed.
+    `parent_id` and `token` are NULL for a root and for a node that was itself removed.
     """
 
     __tablename__ = "nodes"
@@ -145,15 +145,15 @@ class Node(Base):
     token: Mapped[bytes | None] = mapped_column(Octets(32))
     kind: Mapped[int]
     generation: Mapped[int] = mapped_column(default=1, server_default="1")
-    """Of its key."""
+    """Generation of the node's key."""
     version: Mapped[int] = mapped_column(BigInteger)
     manifest_hash: Mapped[bytes] = mapped_column(Octets(32))
     blob: Mapped[bytes | None] = mapped_column(Octets(32))
     """Root of the sealed content; NULL for a folder."""
     removed_ms: Mapped[int | None] = mapped_column(BigInteger)
-    """When it, or a folder that it lies in, was removed; NULL as long as it is there."""
+    """When the node, or a folder above it, was removed; NULL while it exists."""
     removed_from: Mapped[bytes | None] = mapped_column(Octets(16))
-    """The folder it was removed from; NULL for what lay under it, which keeps its parent."""
+    """The folder it was removed from; NULL for the nodes below it, which keep their parent."""
 
     __table_args__ = (
         UniqueConstraint("parent_id", "token"),
@@ -167,7 +167,7 @@ class Node(Base):
 
 
 class Manifest(Base):
-    """A node's manifest as its author signed it: the newest, and older ones that are kept."""
+    """A node's manifest, signed by its author: the newest, and the older ones that are kept."""
 
     __tablename__ = "manifests"
 
@@ -180,7 +180,7 @@ class Manifest(Base):
 
 
 class FolderState(Base):
-    """A folder's state as its author signed it."""
+    """A folder's state, signed by its author."""
 
     __tablename__ = "folder_states"
 
@@ -194,7 +194,7 @@ class FolderState(Base):
 
 
 class Blob(Base):
-    """A sealed blob whose root was checked: of a node, or staged and waiting for its commit."""
+    """A sealed blob with a verified root: of a node, or staged until its commit."""
 
     __tablename__ = "blobs"
 
@@ -206,13 +206,13 @@ class Blob(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     created_ms: Mapped[int] = mapped_column(BigInteger)
     data: Mapped[bytes | None] = mapped_column(Octets, deferred=True)
-    """The blob itself if it is small; NULL if it lies in the blob store."""
+    """The bytes of a small blob; NULL if the blob store has them."""
 
 
 class OlderContent(Base):
-    """A blob that was replaced by a newer version of its file, and is kept.
+    """The kept content of an older version of a file.
 
-    Beside `blobs`, not in it: a column more there would have the small blobs written again.
+    This is a table of its own: an update of a column in `blobs` would rewrite the small blobs.
     """
 
     __tablename__ = "older_contents"
@@ -222,11 +222,11 @@ class OlderContent(Base):
     )
     node_id: Mapped[bytes] = mapped_column(Octets(16), index=True)
     until: Mapped[int] = mapped_column(BigInteger)
-    """The node's version that put another content in its place."""
+    """The version of the node that replaced this content."""
 
 
 class Removal(Base):
-    """How a node was removed: the folder's state before and after, with proofs for its name."""
+    """The proof of a removal: the folder's states before and after it, with proofs for the name."""
 
     __tablename__ = "removals"
 
@@ -253,7 +253,7 @@ class LogEntry(Base):
 
 
 class LogHead(Base):
-    """The key log's head; the one row, which whoever adds an entry holds against others."""
+    """The key log's head; one row, locked by each transaction that adds an entry."""
 
     __tablename__ = "key_log_head"
 
@@ -264,7 +264,7 @@ class LogHead(Base):
 
 
 class MemberList(Base):
-    """To whom a node is shared, as its owner signed it."""
+    """The member list of a shared node, signed by its owner."""
 
     __tablename__ = "member_lists"
 
@@ -278,7 +278,7 @@ class MemberList(Base):
 
 
 class Grant(Base):
-    """A node's key sealed to one member of its list; gone when that person has left."""
+    """A node's key, sealed to one member of its list; deleted when that member leaves."""
 
     __tablename__ = "grants"
 

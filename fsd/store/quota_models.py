@@ -1,4 +1,4 @@
-"""The tables of quotas: what people hold and may hold, for whom else, and what is reserved."""
+"""The tables of quotas: used amounts and limits, hand-overs, and reservations."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from fsd.store.base import Base, Octets
 
 
 class Quota(Base):
-    """What somebody's tree holds, with those handed over to them, and how much it may; one a user.
+    """The quota of a user: what their tree and the trees handed over to them hold, and may hold.
 
-    Both `used` are changed in the transaction that changes the files they count. Whoever does that
-    holds this row before anything else.
+    A transaction that changes files also changes `used_bytes` and `used_files`. It locks this row
+    before any other.
     """
 
     __tablename__ = "quotas"
@@ -21,16 +21,16 @@ class Quota(Base):
         ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
     )
     most_bytes: Mapped[int | None] = mapped_column(BigInteger)
-    """NULL: what the settings say; -1: any number."""
+    """NULL: the limit in the settings; -1: no limit."""
     most_files: Mapped[int | None] = mapped_column(BigInteger)
-    """NULL: what the settings say; -1: any number."""
+    """NULL: the limit in the settings; -1: no limit."""
     used_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
-    """Sealed sizes of the contents that its files have now; of what is there, not of what was."""
+    """Sum of the sealed sizes of the files' current contents; older versions do not count."""
     used_files: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
 class Handover(Base):
-    """An account that was closed: nobody logs in with it, and what it holds counts elsewhere."""
+    """A closed account: it cannot log in, and its tree counts in the quota of another user."""
 
     __tablename__ = "handovers"
 
@@ -38,30 +38,30 @@ class Handover(Base):
         ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
     )
     payer_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
-    """In whose quota; never somebody whose account is closed as well."""
+    """The user in whose quota the tree counts; that user's account is never closed itself."""
     closed_ms: Mapped[int] = mapped_column(BigInteger)
 
 
 class Reservation(Base):
-    """Room that an upload will need, from before its first byte to its commit."""
+    """Quota space reserved for an upload, from before its first byte until its commit."""
 
     __tablename__ = "reservations"
 
     user_id: Mapped[int] = mapped_column(
         ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
     )
-    """Who uploads."""
+    """The user who uploads."""
     salt: Mapped[bytes] = mapped_column(Octets(32), primary_key=True)
-    """Of the blob."""
+    """Salt of the blob."""
     owner_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    """In whose quota it will be."""
+    """The user in whose quota the blob will count."""
     size: Mapped[int] = mapped_column(BigInteger)
     files: Mapped[int]
     line: Mapped[bytes] = mapped_column(Octets(32))
-    """Which connection it ends with."""
+    """The connection with which the reservation ends."""
     server: Mapped[str] = mapped_column(String(64))
-    """Which fsd that connection is to."""
+    """The fsd process that serves the connection."""
     until_ms: Mapped[int] = mapped_column(BigInteger)
-    """When it ends by itself, if that fsd no longer says that it is there."""
+    """When the reservation ends by itself, unless that fsd renews it."""
 
     __table_args__ = (Index("ix_reservations_line", "line"),)

@@ -1,4 +1,4 @@
-"""Bringing a database to the schema of this version, and telling which one it has."""
+"""Migration of a database to the schema of this version, and queries on its revision."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from fsd.store.engine import Database
 
 _LOCK = 0x667364
-"""Number of the lock that nodes on one PostgreSQL agree by: "fsd" in ASCII."""
+"""Number of the advisory lock that servers on one PostgreSQL share: "fsd" in ASCII."""
 
 
 def _find_migrations() -> Path:
-    """Return the folder of revisions: inside `fsd` when installed, beside it in a checkout."""
+    """Return the folder of revisions: inside `fsd` when installed, next to it in a checkout."""
     package = Path(__file__).parent.parent
     inside = package / "migrations"
     return inside if inside.is_dir() else package.parent / "migrations"
@@ -45,7 +45,7 @@ def head() -> str:
 
 
 def is_known(revision: str) -> bool:
-    """Tell whether this version knows a revision; one that it does not know is of a newer one."""
+    """Return whether this version knows a revision; an unknown one is from a newer version."""
     known = ScriptDirectory(str(_MIGRATIONS)).walk_revisions()
     return any(script.revision == revision for script in known)
 
@@ -62,7 +62,7 @@ def revision_of(connection: Connection) -> str | None:
 
 
 def upgrade(database: Database, to: str = "head") -> None:
-    """Bring the database to `head`, or a revision; `NewerDatabaseError` if it is beyond that."""
+    """Migrate the database to `to`; `NewerDatabaseError` if a newer version made it."""
     with database.connect() as connection:
         _hold(connection)
         _check_known(connection)
@@ -71,7 +71,7 @@ def upgrade(database: Database, to: str = "head") -> None:
 
 
 def downgrade(database: Database, revision: str) -> None:
-    """Take the database back to a revision (`base`: to nothing)."""
+    """Migrate the database back to a revision (`base`: remove all tables)."""
     with database.connect() as connection:
         _hold(connection)
         _check_known(connection)
@@ -80,9 +80,9 @@ def downgrade(database: Database, revision: str) -> None:
 
 
 def _hold(connection: Connection) -> None:
-    """Begin the one transaction of a change of schema; whoever comes second waits for its end.
+    """Wait for any other change of schema, and lock out others until this transaction ends.
 
-    On SQLite a writer's transaction is that already.
+    On SQLite, a write transaction does so already.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
