@@ -60,7 +60,7 @@ class Reservation(Base):
     line: Mapped[bytes] = mapped_column(Octets(32))
     """The connection with which the reservation ends."""
     server: Mapped[str] = mapped_column(String(64))
-    """The fsd process that serves the connection."""
+    """Id of the fsd that serves the connection."""
     until_ms: Mapped[int] = mapped_column(BigInteger)
     """When the reservation ends by itself, unless that fsd renews it."""
 

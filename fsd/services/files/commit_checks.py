@@ -110,24 +110,24 @@ class VerifiedCommit:
         return heads | {new.members.body.log_head for new in self.lists.values()}
 
     def salts(self) -> set[bytes]:
-        """Return by which salts the contents are known that files get."""
+        """Return the salts of the contents that the files get."""
         contents = (manifest.body.content for manifest in self.manifests.values())
         return {bytes(content.salt) for content in contents if content is not None}
 
     def new_files(self, before: Mapping[bytes, models.Node]) -> Held:
-        """Return what the files come to that are not there yet; their contents are checked."""
+        """Return the sealed size and number of the files that the change creates."""
         new = [m.body.content for node, m in self.manifests.items() if node not in before]
         sizes = [content.sealed_size for content in new if content is not None]
         return Held(sum(sizes), len(sizes))
 
     def generations(self, before: Mapping[bytes, models.Node]) -> dict[NodeId, int]:
-        """Return the generation that each node of the change is at once it is made."""
+        """Return the key generation of each node of the change after the commit."""
         old = {NodeId(node): row.generation for node, row in before.items()}
         return old | {node: m.body.generation for node, m in self.manifests.items()}
 
 
 def check_tokens(tokens: Iterable[Token]) -> None:
-    """Raise unless these can be tokens."""
+    """Raise unless these have the form of tokens."""
     if any(len(token) != len(NO_TOKEN) for token in tokens):
         raise RemoteProtocolError("A name's token has 32 bytes.")
 
@@ -188,7 +188,7 @@ def check_content(
     content: Content | None = manifest.body.content
     if content is None:
         return
-    # It has this content now, or had it once: then it is made the newest again.
+    # The file has this content now, or had it before and returns to it.
     kept = before is not None and row is not None and row.node_id == before.id
     if row is None or (row.owner_id != who.user_id and not kept):
         raise NotFoundError("The content of a file was never uploaded.")
@@ -202,7 +202,7 @@ def check_content(
 def changed_trees(
     change: VerifiedCommit, old: Mapping[NodeId, PrefixTree]
 ) -> dict[NodeId, PrefixTree]:
-    """Apply the change to the trees; refuse it unless they get the roots that were signed."""
+    """Apply the change to the trees; refuse it unless their roots equal the signed roots."""
     trees = {folder: old.get(folder, PrefixTree()) for folder in change.states}
     changes: dict[NodeId, dict[Token, FolderEntry | None]] = {folder: {} for folder in trees}
     for folder, token in ((removal.folder, removal.token) for removal in change.removals):
@@ -224,7 +224,7 @@ def displaced(
     before: dict[bytes, models.Node],
     new: dict[NodeId, PrefixTree],
 ) -> dict[bytes, tuple[NodeId, Token]]:
-    """Return the nodes that lose their place, and which; check that what moves left its old one."""
+    """Return the nodes that lose their place, and the place; check that moved nodes left theirs."""
     for node in change.manifests:
         row = before.get(node)
         if row is None or row.parent_id is None or row.token is None:
@@ -246,7 +246,7 @@ def displaced(
 def check_hangs_on_something(
     change: VerifiedCommit, node: NodeId, before: dict[bytes, models.Node]
 ) -> None:
-    """Refuse new folders that are only in each other, without a path from the root."""
+    """Refuse new folders that contain each other without a path from an existing folder."""
     seen = set()
     while node in change.manifests and node not in before:
         if node in seen:

@@ -1,4 +1,4 @@
-"""Folders: looking names up, listing, and changing several at once.
+"""Folders: look-up, listing, and atomic changes of several folders.
 
 The server cannot read names or content, but it verifies each signature, each chain of versions and
 each folder's root before it commits, so that an honest server never stores data that a client
@@ -72,9 +72,9 @@ class FileService:
         audit: AuditLog | None = None,
         room: Quotas | None = None,
     ) -> None:
-        """Take the parts, what is kept of what a commit replaces or removes, the log, the quotas.
+        """Take the parts; `keep` says what stays of replaced and removed nodes.
 
-        Without an audit log it is not recorded whom people share with.
+        Without an audit log, shares are not recorded.
         """
         self._database = database
         self._audit = audit
@@ -84,7 +84,7 @@ class FileService:
         self._now_ms = now_ms
         self._trees = TreeCache()
         self._true_heads: set[bytes] = {b""}
-        """Heads of the key log, as people carry them, that are known to be true."""
+        """Verified heads of the key log, in the form that signatures carry."""
 
     def lookup(self, who: Principal, folder: NodeId, tokens: list[Token]) -> Found:
         """Return a folder's state with the proof and the manifests for some tokens."""
@@ -116,7 +116,7 @@ class FileService:
             self._trees.put(folder, change.states[folder].hash, tree)
         return Done()
 
-    # --- looking
+    # --- reads
 
     def _found(self, db: Db, state: models.FolderState | StoredState, tokens: list[Token]) -> Found:
         tree = self._tree(db, state)
@@ -141,10 +141,10 @@ class FileService:
             found.append(self._found(db, state, change.tokens_of(NodeId(folder))))
         return Stale(found)
 
-    # --- changing
+    # --- changes
 
     def _stage(self, db: Db, who: Principal, change: VerifiedCommit) -> None:
-        """Stage the small blobs that were sent with a commit that was not made."""
+        """Stage the small blobs of a commit that was refused."""
         known = blob_rows.known(db, list(change.blobs))
         self._keep(
             db, who.user_id, [(blob, None) for blob in change.blobs.items() if blob[0] not in known]
@@ -153,7 +153,7 @@ class FileService:
     def _keep(
         self, db: Db, owner_id: int, blobs: Iterable[tuple[tuple[bytes, InlineBlob], bytes | None]]
     ) -> None:
-        """Store small blobs, each with the node it belongs to, if there is one yet."""
+        """Store small blobs, each with its node if the node exists already."""
         now_ms = self._now_ms()
         rows: list[dict[str, object]] = [
             {
@@ -176,7 +176,7 @@ class FileService:
         change: VerifiedCommit,
         current: dict[bytes, StoredState],
     ) -> tuple[dict[NodeId, PrefixTree], list[bytes]]:
-        """Store a change that fits; return the new trees and the blobs to be deleted."""
+        """Check and store a change; return the new trees and the blobs to delete."""
         nodes.hold(db, change.nodes_to_hold())
         before = nodes.get_all(db, change.nodes_before())
         old = {NodeId(folder): self._tree(db, state) for folder, state in current.items()}
@@ -229,7 +229,7 @@ class FileService:
         trees: tuple[dict[NodeId, PrefixTree], dict[NodeId, PrefixTree]],
         gone_from: dict[bytes, tuple[NodeId, Token]],
     ) -> list[bytes]:
-        """Put what has lost its place aside, or delete it; return blobs to be deleted."""
+        """Mark nodes that lost their place as removed, or delete them; return blobs to delete."""
         if not gone_from:
             return []
         if not self._keeping.keep_removed_days:
@@ -253,7 +253,7 @@ class FileService:
         return []
 
     def _check_log_heads(self, db: Db, change: VerifiedCommit) -> None:
-        """Refuse heads of the key log that it never had: readers would take it for a fork."""
+        """Refuse heads that the key log never had: readers would report a fork."""
         unknown = change.log_heads() - self._true_heads
         if not unknown:
             return
@@ -274,12 +274,12 @@ class FileService:
         change: VerifiedCommit,
         before: dict[bytes, models.Node],
     ) -> None:
-        """Give each file of the change its blob; refuse content that is not there."""
+        """Assign its blob to each file of the change; refuse content that does not exist."""
         wanted = {n: m.body.content for n, m in change.manifests.items() if m.body.content}
         owners = {content.root: node for node, content in wanted.items()}
         if len(owners) != len(wanted):
             raise RemoteProtocolError("Two files of one commit name the same content.")
-        # What came along is new, unless an earlier try of this commit was too late.
+        # Blobs sent with the commit are new, unless an earlier attempt of it was refused.
         known = blob_rows.known(db, list(change.blobs))
         came = {root: blob for root, blob in change.blobs.items() if root not in known}
         held = blob_rows.held(db, [root for root in owners if root not in came])
@@ -323,7 +323,7 @@ class FileService:
     def _check_renewed_lists(
         self, db: Db, change: VerifiedCommit, before: dict[bytes, models.Node]
     ) -> None:
-        """See to it that who is shown a node can open the key that it takes."""
+        """Refuse a new key of a shared node without a new member list that has the key."""
         renewed = [
             node
             for node, manifest in change.manifests.items()
@@ -355,7 +355,7 @@ class FileService:
 def _brought_back(
     db: Db, who: Principal, change: VerifiedCommit, before: dict[bytes, models.Node]
 ) -> list[bytes]:
-    """Return the removed nodes that get a place; raise unless one may change where they were."""
+    """Return the removed nodes that get a place; raise unless the user may restore them."""
     back = [row for row in before.values() if row.removed_from and row.id in change.manifests]
     for row in back:
         if row.owner_id != who.user_id and shares.role(db, who.user_id, row.id) is not Role.WRITER:
@@ -366,16 +366,16 @@ def _brought_back(
 def _touched(
     db: Db, change: VerifiedCommit, before: dict[bytes, models.Node], tops: list[bytes]
 ) -> set[bytes]:
-    """Return the nodes there are of which something changes that counts towards a quota.
+    """Return the existing nodes whose change affects a quota.
 
-    `tops` are those that go, or come back, with all that is under them.
+    `tops` are the nodes that are removed or restored, with everything below them.
     """
     changed = {bytes(node) for node in change.manifests if node in before}
     return changed | set(nodes.below(db, tops) if tops else ())
 
 
 def _owner(db: Db, who: Principal, change: VerifiedCommit, before: dict[bytes, models.Node]) -> int:
-    """Return whose tree a change is in; raise unless one may write to all of its folders."""
+    """Return the owner of the changed tree; raise unless the user may write to all its folders."""
     for node in (*change.states, *change.lists):
         row = before.get(node)
         if row is not None and row.removed_ms is not None and node not in change.manifests:

@@ -21,7 +21,7 @@ class HistoryService:
     """Queries about older versions and removed nodes; all calls block."""
 
     def __init__(self, database: Database) -> None:
-        """Take where it is kept."""
+        """Take the database."""
         self._database = database
 
     def of_node(self, who: Principal, node: NodeId, version: int) -> list[History]:

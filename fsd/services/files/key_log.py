@@ -40,13 +40,13 @@ class KeyLogWriter:
         self._add(db, user, KeyEvent.ENROLLED, (bundle, ed25519, b""))
 
     def rotated(self, db: Db, user: str, bundle: Hash, ed25519: bytes, signature: bytes) -> None:
-        """Record new keys that replace others, with the signature by the old key."""
+        """Record the replacement of a user's keys, with the signature by the old key."""
         self._add(db, user, KeyEvent.ROTATED, (bundle, ed25519, signature))
 
     def reset(self, db: Db, user: str) -> None:
         """Record that a user's keys were reset, if the log has keys of that user."""
         if rows.last_of(db, user) is None:
-            return  # `catch_up` was not there yet, and finds none any more
+            return  # enrolled before the log existed; `catch_up` finds no keys after the reset
         self._add(db, user, KeyEvent.RESET, (Hash(b""), b"", b""))
 
     def head(self, db: Db) -> Signed:
@@ -79,7 +79,7 @@ class KeyLogWriter:
         self._sign(db, head)
 
     def _held(self, db: Db) -> models.LogHead:
-        """Return the head, held against others; `IntegrityError` if another key has signed it."""
+        """Return the locked head; `IntegrityError` if another key signed it."""
         head = rows.head_for_update(db)
         if head.payload and unpack(head.payload, KeyLogHead).key != self._key.public:
             raise IntegrityError(

@@ -28,7 +28,7 @@ from fsproto.types import NO_HASH, NodeId
 
 @dataclass(frozen=True)
 class NextList:
-    """The next member list of a node whose signature was checked, and the keys that came along."""
+    """The next member list of a node, with a verified signature, and the keys sent with it."""
 
     members: VerifiedMembers
     sealed: dict[str, bytes]
@@ -36,7 +36,7 @@ class NextList:
 
 
 def verified_lists(who: Principal, asks: list[NewMembers]) -> dict[NodeId, NextList]:
-    """Check lists by themselves; `SignatureError` or `RemoteProtocolError` if one is bad."""
+    """Check lists without the database; `SignatureError` or `RemoteProtocolError` if one is bad."""
     if len(asks) > MAX_COMMIT_NODES:
         raise RemoteProtocolError("That commit changes too much at once.")
     found = {}
@@ -61,7 +61,7 @@ def check_lists(
 ) -> None:
     """Check that lists are of the owner's nodes and follow those that are there.
 
-    `generations` has the generation each node is at once the rest of the commit is made.
+    `generations` has the key generation of each node after the commit.
     """
     stored = shares.lists_for_update(db, lists)
     for node, new in lists.items():
@@ -110,7 +110,7 @@ def _checked_holder(who: Principal, member: Member, holder: Holder | None) -> Ho
 
 
 def _check_can_open(member: Member, holder: Holder) -> None:
-    """Refuse a key sealed to keys that are not the person's."""
+    """Refuse a node key that is sealed to keys other than the member's current ones."""
     if holder.bundle is None:
         raise NotFoundError(f"{member.user} has not enrolled yet.")
     if payload_hash(labels.HASH_BUNDLE, holder.bundle) != member.bundle:

@@ -42,7 +42,7 @@ class UploadSpace:
     """The space for one upload: the announced size, or space reserved step by step."""
 
     def __init__(self, quotas: Quotas, who: Principal, salt: Salt, line: bytes, room: Room) -> None:
-        """Take whose upload it is, over which connection, and what it said that it needs."""
+        """Take the uploader, the connection, and the announced space."""
         self._quotas = quotas
         self.who, self.salt, self.line, self.room = who, salt, line, room
         self.payer_id = who.user_id
@@ -81,23 +81,23 @@ class Quotas:
         policy: QuotaPolicy | None = None,
         server: str = "",
     ) -> None:
-        """Take the parts, what is allowed in general, and what tells this fsd from others."""
+        """Take the parts, the general policy, and an id that distinguishes this fsd from others."""
         self._database = database
         self._now_ms = now_ms
         self.policy = policy or QuotaPolicy()
-        """May be another one from one moment to the next."""
+        """The current policy; it is replaced when the settings are reloaded."""
         self._server = server
         self._lock = threading.Lock()
         self._lines: set[bytes] = set()
-        """Connections over which something was reserved."""
+        """Connections that have reservations."""
 
     # --- uploads
 
     def reserve(self, who: Principal, salt: Salt, line: bytes, room: Room | None) -> UploadSpace:
-        """Reserve room for an upload, if its tree has a quota.
+        """Reserve space for an upload, if its tree has a quota.
 
-        `QuotaError` if there is none; `NotFoundError` or `NotAllowedError` for a folder that
-        one may not write to.
+        `QuotaError` if there is no space; `NotFoundError` or `NotAllowedError` for a folder that
+        the user may not write to.
         """
         space = UploadSpace(self, who, salt, line, room or _ANYWHERE)
         if space.room.size is not None and not 0 < space.room.size <= MAX_BYTES:
@@ -118,7 +118,7 @@ class Quotas:
         return space
 
     def extend(self, space: UploadSpace, size: int) -> int:
-        """Reserve more for an upload whose size is not known; return for how many bytes it is."""
+        """Reserve more space for an upload of unknown size; return the bytes reserved in total."""
         with self._database.write() as db:
             row = quotas.hold(db, space.payer_id)
             try:
@@ -129,7 +129,7 @@ class Quotas:
         return size + STEP
 
     def let_go(self, line: bytes, salt: Salt | None = None) -> None:
-        """End the reservations of a connection: all, or those for one blob."""
+        """End the reservations of a connection: all, or the one for one blob."""
         with self._lock:
             if line not in self._lines:
                 return
@@ -139,7 +139,7 @@ class Quotas:
             quotas.release_line(db, line, salt)
 
     def _credit(self, db: Db, space: UploadSpace) -> Held:
-        """Return what the file holds that the upload will be the next content of."""
+        """Return the amount that the file to be replaced already uses."""
         instead = nodes.get(db, space.room.instead) if space.room.instead else None
         if instead is None or quotas.payer_of(db, instead.owner_id) != space.payer_id:
             return Held()
@@ -169,10 +169,10 @@ class Quotas:
     def settle(
         self, db: Db, who: Principal, owner_id: int, change: Held, salts: Iterable[bytes]
     ) -> None:
-        """Note by how much a commit changes what a tree holds; the row it counts in is held.
+        """Add a commit's change to the used amounts of a tree's quota row, which is locked.
 
-        What was reserved for the blobs with these salts is used up. `QuotaError` if it comes to
-        more than is allowed and more than before; the transaction must be undone then.
+        Release the reservations for the blobs with these salts. `QuotaError` if the commit raises
+        an amount above its limit; the transaction must then be rolled back.
         """
         payer_id = quotas.payer_of(db, owner_id)
         row = quotas.get(db, payer_id)
@@ -206,7 +206,7 @@ class Quotas:
         owner = users.name_of(db, row.user_id)
         return QuotaError(f"The quota of {owner}, in which this folder counts, is used up.")
 
-    # --- what was left behind
+    # --- leftover reservations
 
     def begin(self) -> None:
         """End reservations left by an fsd on this data directory that did not stop cleanly."""
@@ -214,9 +214,9 @@ class Quotas:
             quotas.release_server(db, self._server)
 
     def renew(self) -> None:
-        """Say that this fsd is still there, for what was reserved over connections that last.
+        """Extend the reservations of open connections.
 
-        What could not be released at the end of a connection then ends by itself.
+        A reservation that could not be released at the end of its connection then expires.
         """
         with self._lock:
             lines = list(self._lines)

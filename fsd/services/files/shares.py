@@ -1,7 +1,7 @@
 """Sharing: the access of members to nodes, and the answers about shares.
 
-The server enforces the member lists at once; the clients do not rely on that. The keys prevent what
-a removed member could still do with the server's help.
+The server enforces the member lists at once, but the clients do not rely on that: new keys lock out
+a removed member even if the server helps that member.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ShareService:
     def __init__(
         self, database: Database, audit: AuditLog | None = None, *, now_ms: Callable[[], int]
     ) -> None:
-        """Take where the lists are, and where it is recorded that somebody left, if anywhere."""
+        """Take the database, and the audit log (if any) that records when a member leaves."""
         self._database = database
         self._audit = audit
         self._now_ms = now_ms

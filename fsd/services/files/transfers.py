@@ -40,9 +40,9 @@ class TransferService:
         quotas: Quotas | None = None,
         spare: IdleWorkers | None = None,
     ) -> None:
-        """Take the parts, and the largest blob in bytes that is taken in (None: any).
+        """Take the parts, and the size of the largest accepted blob in bytes (None: no limit).
 
-        `spare` may hash what comes in while it is written.
+        The threads of `spare` may hash received data while it is written.
         """
         self._database = database
         self._blobs = blobs
@@ -61,7 +61,7 @@ class TransferService:
         resumable: bool = False,
         line: bytes = b"",
     ) -> StagedUpload:
-        """Start an upload, in place of an earlier part of it, if the quota has space for it.
+        """Start an upload and discard an earlier part of it, if the quota has space for it.
 
         `line` names the connection of the upload. `QuotaError` if there is no space; without
         `room` the user's own quota needs space for all received bytes.
@@ -111,14 +111,14 @@ class TransferService:
             self._incoming.suspend(blob)
 
     def discard(self, blob: StagedUpload | FinishedUpload) -> None:
-        """Forget an upload; one that was finished waits for its commit, or for the janitor."""
+        """Discard an upload; a finished one waits for its commit or for garbage collection."""
         if isinstance(blob, StagedUpload):
             self._incoming.discard(blob)
 
     def finish(
         self, who: Principal, blob: StagedUpload | FinishedUpload, root: Root, size: int
     ) -> None:
-        """Keep an upload for the commit to come, if it is what the sender says that it is."""
+        """Store a finished upload until its commit, if root and size are as the client says."""
         if isinstance(blob, FinishedUpload):
             blob.check(root, size)
             return

@@ -1,6 +1,6 @@
-"""Prefix trees of folders that were used lately, so that a look-up need not build one.
+"""A cache of the prefix trees of recently used folders, so that a look-up need not build one.
 
-A tree is kept under the hash of the state it belongs to, so it can never be out of date: after
+The key of a tree is the hash of its folder state, so a tree is never out of date: after
 a change by another worker or node the state has another hash.
 """
 
@@ -17,16 +17,16 @@ _MOST_ENTRIES = 100_000
 
 
 class TreeCache:
-    """The last trees used, by folder; for use by many threads."""
+    """The most recently used trees, by folder; safe for use by many threads."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Start empty."""
         self._lock = threading.Lock()
         self._trees: OrderedDict[NodeId, tuple[Hash, PrefixTree]] = OrderedDict()
         self._entries = 0
 
     def get(self, folder: NodeId, state: Hash) -> PrefixTree | None:
-        """Return a folder's tree as of just this state."""
+        """Return a folder's tree for exactly this state."""
         with self._lock:
             found = self._trees.get(folder)
             if found is None or found[0] != state:
@@ -35,7 +35,7 @@ class TreeCache:
             return found[1]
 
     def put(self, folder: NodeId, state: Hash, tree: PrefixTree) -> None:
-        """Keep a folder's tree; those used longest ago make room."""
+        """Store a folder's tree; evict the least recently used trees if there are too many."""
         with self._lock:
             self._drop(folder)
             self._trees[folder] = state, tree

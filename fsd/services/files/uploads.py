@@ -35,9 +35,9 @@ class StagedUpload:
         resumable: bool = False,
         leaves: list[bytes] | None = None,
     ) -> None:
-        """Take the place it is written to, and the leaves of what is there already.
+        """Take the file that it is written to, and the leaves of the segments it already has.
 
-        `spare` may hash while it is written.
+        The threads of `spare` may hash data while it is written.
         """
         self.owner = owner
         self.salt = salt
@@ -55,7 +55,7 @@ class StagedUpload:
         self._spare = spare
 
     def add(self, index: int, segment: memoryview) -> None:
-        """Take the next segment; `RemoteProtocolError` for any but that one."""
+        """Take the next segment; `RemoteProtocolError` for any other."""
         with self.lock:
             self.must_go_on()
             if index != len(self._leaves) or self._size % SEGMENT_SIZE:
@@ -74,34 +74,34 @@ class StagedUpload:
             self._size += len(segment)
 
     def must_go_on(self) -> None:
-        """Raise `ConflictError` if it is over."""
+        """Raise `ConflictError` if the upload has ended."""
         if self.over:
             raise ConflictError("This upload goes on over another connection.")
 
     def check(self, root: Root, size: int) -> None:
-        """Raise `IntegrityError` unless all that came has this root and size."""
+        """Raise `IntegrityError` unless the received data has this root and size."""
         if not self._leaves or size != self._size:
             raise IntegrityError("The upload is not complete.")
         if not crypto.equal(integrity.root(self.salt, self._leaves, size), root):
             raise IntegrityError("The upload was damaged on its way: its salted hash differs.")
 
     def whole_leaves(self) -> list[bytes]:
-        """Forget a last segment that is not full; return the leaves of the others."""
+        """Discard a last segment that is not full; return the leaves of the others."""
         leaves = self._leaves[: self._size // SEGMENT_SIZE]
         self.staged.cut(len(leaves) * SEGMENT_SIZE)
         return leaves
 
 
 class FinishedUpload:
-    """A blob that was finished and not committed; its sender only wants to know that it is."""
+    """A finished, uncommitted blob whose upload the client resumes, which needs no more data."""
 
     def __init__(self, root: bytes, size: int) -> None:
-        """Take what it is known by."""
+        """Take the fields that identify it."""
         self.root = root
         self.size = size
 
     def add(self, index: int, segment: memoryview) -> None:
-        """Refuse: there is nothing missing."""
+        """Refuse a segment, for none is missing."""
         raise RemoteProtocolError("A segment came for a blob that is whole.")
 
     def check(self, root: Root, size: int) -> None:
@@ -111,12 +111,12 @@ class FinishedUpload:
 
 
 class StagedUploads:
-    """All blobs that are being received by this process, and what is suspended in the store."""
+    """The uploads of this process, and the suspended uploads in the store."""
 
     def __init__(
         self, store: BlobStore, limits: UploadLimits, most: int | None, spare: IdleWorkers
     ) -> None:
-        """Take where they are staged, the largest blob in bytes that is taken in, and helpers."""
+        """Take the blob store, the limits, the largest blob in bytes, and spare threads."""
         self._store = store
         self._limits = limits
         self._blob = partial(StagedUpload, most=most, spare=spare)
@@ -124,7 +124,7 @@ class StagedUploads:
         self._active: dict[int, set[StagedUpload]] = {}
 
     def begin(self, owner: int, salt: Salt, *, resumable: bool) -> StagedUpload:
-        """Begin a blob, in place of what there is of it."""
+        """Start an upload of a blob; discard an earlier part of it."""
         if not resumable:
             return self._enter(self._blob(owner, salt, self._store.stage()))
         before = self._find(owner, salt)
@@ -134,14 +134,14 @@ class StagedUploads:
         return self._enter(self._blob(owner, salt, staged, resumable=True))
 
     def resume(self, owner: int, salt: Salt) -> tuple[StagedUpload, int] | None:
-        """Go on with a resumable blob; return it and how many segments there are; None if none.
+        """Resume an upload; return it and the number of segments it has; None if there is none.
 
-        If it still is under way over another connection, that one has lost it from now on.
+        If another connection still has the upload, that connection loses it.
         """
         before = self._find(owner, salt)
         leaves = None
         if before is not None:
-            with before.lock:  # a segment that is just being written, or its end, comes first
+            with before.lock:  # wait until the other connection has written its segment
                 if not before.over:
                     leaves, staged = before.whole_leaves(), before.staged
                     before.over = True
@@ -158,7 +158,7 @@ class StagedUploads:
         return self._enter(blob), len(leaves)
 
     def suspend(self, blob: StagedUpload) -> None:
-        """Keep the received part of a blob whose connection has ended, if it can be resumed."""
+        """Keep the received part of an upload whose connection has ended, if it can be resumed."""
         with blob.lock:
             if blob.over:
                 return
@@ -174,7 +174,7 @@ class StagedUploads:
             self._make_room(blob.owner)
 
     def discard(self, blob: StagedUpload) -> None:
-        """Forget a blob; harmless once it is over."""
+        """Discard an upload; harmless if it has ended."""
         with blob.lock:
             was_over, blob.over = blob.over, True
             if not was_over:
@@ -209,7 +209,7 @@ class StagedUploads:
                 self._active.pop(blob.owner, None)
 
     def _make_room(self, owner: int) -> None:
-        """Delete what was suspended first, where there is more than may be kept."""
+        """Delete the oldest suspended uploads if there are more than the limit."""
         with self._lock:
             active = {_ticket(owner, one.salt) for one in self._active.get(owner, ())}
         kept = [one for one in self._store.tickets(f"{owner}-") if one not in active]
@@ -228,7 +228,7 @@ def _ticket(owner: int, salt: Salt) -> str:
 
 
 def _hashed(salt: Salt, staged: StagedBlob) -> list[bytes]:
-    """Return the leaves of the whole segments that are staged, and cut off the rest."""
+    """Return the leaves of the complete staged segments, and truncate the rest."""
     leaves = [
         integrity.leaf(salt, index, piece)
         for index, piece in enumerate(staged.pieces(SEGMENT_SIZE))

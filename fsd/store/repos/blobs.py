@@ -15,11 +15,11 @@ _BLOBS = table(Blob)
 
 
 class HeldBlob(NamedTuple):
-    """What is known of a blob whose root was checked."""
+    """The row of a blob with a verified root, without its bytes."""
 
     owner_id: int
     node_id: bytes | None
-    """The node it belongs to; None while it waits for its commit."""
+    """The node it belongs to; None until its commit."""
     salt: bytes
     size: int
 
@@ -30,7 +30,7 @@ def get(db: Db, root: bytes) -> Blob | None:
 
 
 _AS_IS = {"synchronize_session": False}
-"""Rows that a session holds already are not looked up and changed as well."""
+"""Do not update objects that the session already has in memory."""
 
 
 _FACTS = select(_BLOBS.c.root, *(_BLOBS.c[name] for name in HeldBlob._fields)).where(
@@ -46,7 +46,7 @@ _ASSIGN = (
 
 
 def held(db: Db, roots: Iterable[bytes]) -> dict[bytes, HeldBlob]:
-    """Return what is known of those of the blobs that exist, by root."""
+    """Return the rows of those of the blobs that exist, by root."""
     return {row.root: HeldBlob._make(row[1:]) for row in of_some(db, _FACTS, roots)}
 
 
@@ -69,7 +69,7 @@ def assign(db: Db, owner_id: int, nodes: Mapping[bytes, bytes]) -> None:
 
 
 def drop(db: Db, roots: Sequence[bytes]) -> list[bytes]:
-    """Delete blobs; return those that lie in the blob store, to be deleted there too."""
+    """Delete the rows of blobs; return the roots that must be deleted in the blob store."""
     outside = [
         root
         for some in helpings(roots)
@@ -95,7 +95,7 @@ _SMALL = select(_BLOBS.c.node_id, _BLOBS.c.root, _BLOBS.c.data).where(
 
 
 def small_ones(db: Db, roots: Iterable[bytes]) -> dict[tuple[bytes, bytes], bytes]:
-    """Return the bytes of small blobs by the node that they belong to, and by root."""
+    """Return the bytes of small blobs, by their node and root."""
     return {(row.node_id, row.root): row.data for row in of_some(db, _SMALL, roots)}
 
 
@@ -106,7 +106,7 @@ def staged_before(db: Db, before_ms: int) -> list[bytes]:
 
 
 def staged_with(db: Db, owner_id: int, salt: bytes) -> Blob | None:
-    """Return a blob of a user that is whole, has this salt, and was never committed."""
+    """Return a user's complete, uncommitted blob with this salt."""
     staged = select(Blob).where(
         Blob.node_id.is_(None), Blob.owner_id == owner_id, Blob.salt == salt, Blob.data.is_(None)
     )

@@ -1,4 +1,4 @@
-"""Queries on drops, and on the SSH keys that may drop."""
+"""Queries on drops, and on the SSH keys that may drop files."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def get(db: Db, drop: bytes) -> Drop | None:
 
 
 def hold(db: Db, drop: bytes) -> Drop | None:
-    """Return one drop, which nobody else changes before the end of this transaction."""
+    """Return one drop, locked until the end of this transaction."""
     return db.get(Drop, drop, with_for_update=True, populate_existing=True)
 
 
 def waiting(db: Db, user_id: int) -> list[tuple[Drop, Blob]]:
-    """Return what waits for a user, the oldest first, each with its blob's row."""
+    """Return the drops that wait for a user, oldest first, each with its blob's row."""
     ask = (
         select(Drop, Blob)
         .join(Blob, Blob.root == Drop.root)
@@ -47,7 +47,7 @@ def load(db: Db, user_id: int) -> tuple[int, int]:
 
 
 def older_than(db: Db, before_ms: int) -> list[bytes]:
-    """Return the ids of drops that came before a time."""
+    """Return the ids of drops that arrived before a time."""
     return list(db.scalars(select(Drop.id).where(Drop.created_ms < before_ms)))
 
 
@@ -61,9 +61,9 @@ def of_user(db: Db, user_id: int, drops: Sequence[bytes]) -> list[bytes]:
 
 
 def remove(db: Db, drops: Sequence[bytes]) -> list[bytes]:
-    """Delete drops with their blobs; return the roots of those that lie in the blob store.
+    """Delete drops with their blobs; return the roots of those in the blob store.
 
-    A blob that a node has, whose owner has given it the id of a drop, remains the node's.
+    The blob of a node stays, even if the node's owner gave the node the id of a drop.
     """
     roots: list[bytes] = []
     for some in helpings(drops):
@@ -84,7 +84,7 @@ def add_key(db: Db, key: DropKey) -> None:
 
 
 def keys(db: Db, user_ids: Iterable[int] | None = None) -> list[tuple[str, DropKey]]:
-    """Return keys with the name of whom they drop for, by name and age: of some users, or all."""
+    """Return keys, each with the name of its user, by name and age: of some users, or all."""
     ask = select(User.name, DropKey).join(User, User.id == DropKey.user_id)
     if user_ids is not None:
         ask = ask.where(DropKey.user_id.in_(list(user_ids)))
@@ -93,9 +93,9 @@ def keys(db: Db, user_ids: Iterable[int] | None = None) -> list[tuple[str, DropK
 
 
 def drop_key_user(db: Db, fingerprint: str) -> tuple[User, DropKey] | None:
-    """Return for whom a key may drop, and the key; None where it may for nobody.
+    """Return the user for whom a key may drop, and the key; None if there is no such key.
 
-    Whether that person is disabled is for the caller to look at.
+    The caller must check whether that user is disabled.
     """
     ask = select(User, DropKey).join(DropKey, DropKey.user_id == User.id)
     found = db.execute(ask.where(DropKey.fingerprint == fingerprint)).first()

@@ -33,7 +33,7 @@ def by_name(db: Db, name: str) -> UserGroup | None:
 
 
 def hold(db: Db, name: str) -> UserGroup | None:
-    """Return a group, held against others who would change it until the end of this."""
+    """Return a group, locked until the end of this transaction."""
     return db.scalar(select(UserGroup).where(UserGroup.name == name).with_for_update())
 
 

@@ -14,12 +14,12 @@ def of_user(db: Db, user_id: int) -> KeyBackup | None:
 
 
 def put(db: Db, backup: KeyBackup) -> None:
-    """Keep a backup in place of the user's one before, if there was one."""
-    # Of two at once the second waits for the first, and finds a row to take the place of.
+    """Store a user's backup; it replaces the earlier one."""
+    # Of two concurrent calls, the second waits for the first and then finds a row to replace.
     db.get(User, backup.user_id, with_for_update=True)
     db.merge(backup)
 
 
 def drop(db: Db, user_id: int) -> None:
-    """Forget a user's backup."""
+    """Delete a user's backup."""
     db.execute(delete(KeyBackup).where(KeyBackup.user_id == user_id))

@@ -17,12 +17,12 @@ def head(db: Db) -> LogHead:
 
 
 def head_for_update(db: Db) -> LogHead:
-    """Return the head, held against others who would add an entry until the end of this."""
+    """Return the head, locked until the end of this transaction, so that no other adds an entry."""
     return db.get_one(LogHead, _ONLY, with_for_update=True, populate_existing=True)
 
 
 def leaves(db: Db) -> list[bytes]:
-    """Return the hashes of all entries, in their order."""
+    """Return the hashes of all entries, in order."""
     return list(db.scalars(select(LogEntry.leaf).order_by(LogEntry.index)))
 
 
@@ -33,7 +33,7 @@ def entries(db: Db, first: int, count: int) -> list[bytes]:
 
 
 def last_of(db: Db, user: str) -> bytes | None:
-    """Return the newest entry about a person."""
+    """Return the newest entry about a user."""
     newest = select(LogEntry.payload).where(LogEntry.user == user)
     return db.scalar(newest.order_by(LogEntry.index.desc()).limit(1))
 

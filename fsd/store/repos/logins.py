@@ -1,4 +1,4 @@
-"""Queries on what is known of each account's logins: state, notices, recovery codes."""
+"""Queries on each account's login state, notices and recovery codes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def begin(db: Db, user_id: int) -> None:
 
 
 def hold(db: Db, name: str) -> LoginState | None:
-    """Return a user's state, which nobody else changes before the end of this transaction.
+    """Return a user's login state, locked until the end of this transaction.
 
-    Whoever changes an account holds its state first, so that no two wait for each other.
+    Each change of an account locks the state first, so that no deadlock arises.
     """
     user = select(User.id).where(User.name == name).scalar_subquery()
     held = select(LoginState).where(LoginState.user_id == user).with_for_update()
@@ -26,7 +26,7 @@ def hold(db: Db, name: str) -> LoginState | None:
 
 
 def state(db: Db, user_id: int) -> LoginState:
-    """Return a user's state as it is."""
+    """Return a user's login state without a lock."""
     return db.get_one(LoginState, user_id)
 
 
@@ -34,7 +34,7 @@ def state(db: Db, user_id: int) -> LoginState:
 
 
 def notify(db: Db, user_id: int, kind: str, at_ms: int, address: str) -> None:
-    """Have a user told of something at their next login; their state is held."""
+    """Add one to the count of a user's notice for their next login; their state is locked."""
     same = (LoginNotice.user_id == user_id, LoginNotice.kind == kind)
     change = update(LoginNotice).where(*same)
     change = change.values(count=LoginNotice.count + 1, at_ms=at_ms, address=address)
@@ -44,7 +44,7 @@ def notify(db: Db, user_id: int, kind: str, at_ms: int, address: str) -> None:
 
 
 def set_notice(db: Db, user_id: int, kind: str, count: int, at_ms: int) -> None:
-    """Have a user told of a number at their next login; their state is held."""
+    """Set the number in a user's notice for their next login; their state is locked."""
     db.merge(LoginNotice(user_id=user_id, kind=kind, count=count, at_ms=at_ms, address=""))
 
 
@@ -63,7 +63,7 @@ def drop_notices(db: Db, user_id: int) -> None:
 
 
 def use_code(db: Db, user_id: int, code_hash: bytes) -> bool:
-    """Use up a recovery code; False if there is none. Of any number at once one finds the row."""
+    """Consume a recovery code; False if there is none. Of concurrent calls, only one succeeds."""
     same = (RecoveryCode.user_id == user_id, RecoveryCode.code_hash == code_hash)
     return bool(db.execute(delete(RecoveryCode).where(*same)).rowcount)  # type: ignore[attr-defined]
 
@@ -81,12 +81,12 @@ def codes_left(db: Db, user_id: int) -> int:
 
 
 def drop_codes(db: Db, user_id: int) -> None:
-    """Take away a user's recovery codes."""
+    """Delete a user's recovery codes."""
     db.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
 
 
 def replace_codes(db: Db, user_id: int, hashes: list[bytes], now_ms: int) -> None:
-    """Give a user new recovery codes in place of all earlier ones."""
+    """Replace all of a user's recovery codes."""
     drop_codes(db, user_id)
     rows = [{"user_id": user_id, "code_hash": each, "made_ms": now_ms} for each in hashes]
     db.execute(insert(RecoveryCode), rows)

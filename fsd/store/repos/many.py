@@ -1,7 +1,7 @@
-"""Many values in one query, in helpings that every database takes.
+"""Queries on many values, split into parts that every database accepts.
 
-Statements that run for every commit are made once, with `SOME` in the place of the values: making
-one takes SQLAlchemy longer than running it.
+Statements that run for every commit are built once, with `SOME` in place of the values: SQLAlchemy
+needs more time to build one than to run it.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ SOME: BindParameter[bytes] = bindparam("some", expanding=True)
 
 
 def helpings(values: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """Cut values into parts that fit into one IN clause."""
+    """Split values into parts that fit into one IN clause."""
     return (values[at : at + _HELPING] for at in range(0, len(values), _HELPING))
 
 
 def of_some(
     db: Db, statement: Executable, values: Iterable[bytes], **more: object
 ) -> Iterator[Any]:
-    """Give the rows of a statement that has `SOME` in it, and what else it has by name."""
+    """Yield the rows of a statement that contains `SOME`; `more` are its other parameters."""
     connection = db.connection()
     for some in helpings(list(values)):
         yield from connection.execute(statement, {"some": some} | more)
 
 
 def for_each(db: Db, statement: ClauseElement, rows: Sequence[dict[str, Any]]) -> None:
-    """Run a statement once for each row of values, which all have the same names.
+    """Run a statement once for each row; all rows have the same names.
 
-    The values go to the driver as they are. SQLAlchemy would look at each of them, though none of
-    our columns wants one changed, and that takes half as long as storing them.
+    The values go to the driver unchanged. SQLAlchemy would process each of them, though no column
+    here needs that; this would take half as long as storing them.
     """
     if not rows:
         return
@@ -51,7 +51,7 @@ def for_each(db: Db, statement: ClauseElement, rows: Sequence[dict[str, Any]]) -
 def _compiled(
     statement: ClauseElement, dialect: Dialect, names: tuple[str, ...]
 ) -> tuple[str, tuple[str, ...] | None]:
-    """Return a statement's text and the order of its values; None where they go by name."""
+    """Return a statement's text and the order of its values; None if the driver takes names."""
     compiled = statement.compile(dialect=dialect, column_keys=list(names))
     order = getattr(compiled, "positiontup", None)
     return str(compiled), None if order is None else tuple(order)

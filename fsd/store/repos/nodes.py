@@ -37,7 +37,7 @@ _HELD_NODES = _HELD_NODES.with_for_update()
 
 
 def hold(db: Db, ids: Iterable[bytes]) -> None:
-    """Hold nodes against other writers until the end of the transaction."""
+    """Lock nodes until the end of the transaction."""
     for _ in of_some(db, _HELD_NODES, sorted(ids)):
         pass
 
@@ -73,7 +73,7 @@ _SOME_MANIFESTS = (
 
 
 def entries(db: Db, folder: bytes) -> list[FolderEntry]:
-    """Return what a folder holds."""
+    """Return the entries of a folder."""
     rows = db.connection().execute(_ENTRIES, {"folder": folder})
     return [FolderEntry(Token(t), NodeId(n), Hash(h)) for t, n, h in rows if t is not None]
 
@@ -115,9 +115,9 @@ _FOR_UPDATE = (
 
 
 def states_for_update(db: Db, folders: Iterable[bytes]) -> dict[bytes, StoredState]:
-    """Return the states of folders that exist, held against other writers until the end.
+    """Return the states of folders that exist, locked until the end of the transaction.
 
-    Always taken in the same order, so that two writers cannot wait for each other.
+    The locks are always taken in the same order, so that no deadlock arises.
     """
     rows = of_some(db, _FOR_UPDATE, sorted(folders))
     return {row.folder_id: StoredState._make(row) for row in rows}
@@ -129,7 +129,7 @@ def signed(state: FolderState | StoredState) -> Signed:
 
 
 def put_states(db: Db, states: Sequence[VerifiedState]) -> None:
-    """Store folders' states, each in place of the one before it if there was one."""
+    """Store folders' states; each replaces the earlier state of its folder."""
     rows: list[dict[str, object]] = [
         {
             "of": state.body.folder,
@@ -154,7 +154,7 @@ def insert_all(db: Db, owner_id: int, new: Sequence[VerifiedManifest]) -> None:
 
 
 def replace_all(db: Db, changed: Sequence[VerifiedManifest], *, forget: Sequence[NodeId]) -> None:
-    """Store the next versions of nodes; of those in `forget`, the manifests before them go."""
+    """Store the next versions of nodes; delete the earlier manifests of those in `forget`."""
     for_each(
         db,
         _NEXT_NODE,
@@ -175,7 +175,7 @@ def unplace(db: Db, ids: Sequence[bytes]) -> None:
 
 
 def ancestors(db: Db, node: bytes, limit: int) -> list[bytes]:
-    """Return the folders a node lies in, nearest first, at most `limit` of them."""
+    """Return the folders above a node, nearest first, at most `limit` of them."""
     found: list[bytes] = []
     while len(found) < limit:
         parent = db.scalar(select(Node.parent_id).where(Node.id == node))

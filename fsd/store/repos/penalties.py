@@ -1,4 +1,4 @@
-"""Queries on what is remembered of refused logins."""
+"""Queries on penalties for refused logins."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from fsd.store.login_models import LoginPenalty
 
 
 def hold(db: Db, lanes: list[Lane]) -> None:
-    """Have others who count in the same lanes wait for the end of this transaction.
+    """Lock lanes until the end of this transaction.
 
-    On SQLite a writer's transaction is that already.
+    On SQLite, a write transaction does so already.
     """
     if db.get_bind().dialect.name == "postgresql":
         for lane in lanes:
@@ -21,7 +21,7 @@ def hold(db: Db, lanes: list[Lane]) -> None:
 
 
 def of(db: Db, lane: Lane) -> Penalty:
-    """Return what is remembered of a lane."""
+    """Return the penalty of a lane."""
     row = db.execute(
         select(LoginPenalty.failures, LoginPenalty.last_ms, LoginPenalty.until_ms).where(*_is(lane))
     ).first()
@@ -29,7 +29,7 @@ def of(db: Db, lane: Lane) -> Penalty:
 
 
 def put(db: Db, lane: Lane, penalty: Penalty) -> None:
-    """Remember something of a lane, which is held."""
+    """Store the penalty of a lane; the lane is locked."""
     values = {
         "failures": penalty.failures,
         "last_ms": penalty.last_ms,
@@ -41,23 +41,23 @@ def put(db: Db, lane: Lane, penalty: Penalty) -> None:
 
 
 def forget(db: Db, lane: Lane) -> None:
-    """Forget a lane."""
+    """Delete the penalty of a lane."""
     db.execute(delete(LoginPenalty).where(*_is(lane)))
 
 
 def forget_user(db: Db, user: str) -> None:
-    """Forget all lanes of a name."""
+    """Delete the penalties of all lanes of a name."""
     db.execute(delete(LoginPenalty).where(LoginPenalty.user == user))
 
 
 def longest(db: Db, user: str, now_ms: int) -> int:
-    """Return until when tries for a name are held up somewhere; 0 if nowhere."""
+    """Return the latest time until which any lane of a name is throttled; 0 if none is."""
     until = select(func.max(LoginPenalty.until_ms)).where(LoginPenalty.user == user)
     return db.scalar(until.where(LoginPenalty.until_ms > now_ms)) or 0
 
 
 def tidy(db: Db, before_ms: int) -> None:
-    """Forget lanes in which nothing was refused since a time."""
+    """Delete the penalties of lanes without a refused login since a time."""
     past = (LoginPenalty.last_ms < before_ms, LoginPenalty.until_ms < before_ms)
     db.execute(delete(LoginPenalty).where(*past))
 

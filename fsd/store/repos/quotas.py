@@ -1,4 +1,4 @@
-"""Queries on quotas: what trees hold and may hold, and what uploads have reserved."""
+"""Queries on quotas: used amounts and limits of trees, and reservations of uploads."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _AS_IS = {"synchronize_session": False}
 
 
 class Held(NamedTuple):
-    """Some files: the sealed bytes of what they are now, and how many they are."""
+    """An amount of files: the sealed bytes of their current contents, and the number of files."""
 
     size: int = 0
     files: int = 0
 
     def less(self, other: Held) -> Held:
-        """Return what it is more than another."""
+        """Return this amount minus another."""
         return Held(self.size - other.size, self.files - other.files)
 
     def and_more(self, other: Held) -> Held:
-        """Return both together."""
+        """Return the sum of both."""
         return Held(self.size + other.size, self.files + other.files)
 
 
 def _counted() -> Select[Any]:
-    """What counts: the content that a file has now, if it was not removed."""
+    """Select what counts: the current contents of files that are not removed."""
     size = func.coalesce(func.sum(_BLOBS.c.size), 0)
     its_own = (_BLOBS.c.root == _NODES.c.blob) & (_BLOBS.c.node_id == _NODES.c.id)
     joined = _NODES.outerjoin(_BLOBS, its_own)
@@ -45,13 +45,13 @@ _OF_NODES = _counted().where(_NODES.c.id.in_(SOME))
 
 
 def of_nodes(db: Db, nodes: Iterable[bytes]) -> Held:
-    """Count those of the nodes that are files and are there; each must be given once."""
+    """Count those of the nodes that are existing files; each may be given only once."""
     some = [Held(int(size), files) for size, files in of_some(db, _OF_NODES, nodes)]
     return Held(sum(one.size for one in some), sum(one.files for one in some))
 
 
 def of_trees(db: Db, user_id: int) -> Held:
-    """Count all trees that count for a user: what `Quota.used_bytes` and `used_files` must say."""
+    """Count all trees in a user's quota; `Quota.used_bytes` and `used_files` must equal this."""
     owners = handed_to(db, user_id)
     owners += [user_id] if payer_of(db, user_id) == user_id else []
     size, files = db.execute(_counted().where(_NODES.c.owner_id.in_(owners))).one()
@@ -59,7 +59,7 @@ def of_trees(db: Db, user_id: int) -> Held:
 
 
 def differing(db: Db) -> list[tuple[str, Held, Held]]:
-    """Return the people of whom another amount was noted than there is: name, noted, there is."""
+    """Return the users whose stored amount is wrong: name, stored amount, counted amount."""
     found = []
     rows = db.execute(
         select(User.name, User.id, Quota.used_bytes, Quota.used_files)
@@ -73,7 +73,7 @@ def differing(db: Db) -> list[tuple[str, Held, Held]]:
     return found
 
 
-# --- one's own row
+# --- the quota row of a user
 
 
 def begin(db: Db, user_id: int) -> None:
@@ -87,20 +87,20 @@ def get(db: Db, user_id: int) -> Quota | None:
 
 
 def hold(db: Db, user_id: int) -> Quota | None:
-    """Return the row that their tree counts in, held against all others who change what is counted.
+    """Return the quota row in which a user's tree counts, locked until the end of the transaction.
 
-    It is held before anything else, so that no two wait for each other; and what is read behind
-    it is what all before have left.
+    It is locked before any other row, so that no deadlock arises; later reads in the transaction
+    then see the changes of all earlier holders.
     """
     while True:
         payer = payer_of(db, user_id)
         row = db.get(Quota, payer, with_for_update=True, populate_existing=True)
-        if payer_of(db, user_id) == payer:  # nobody has handed the tree over meanwhile
+        if payer_of(db, user_id) == payer:  # the tree was not handed over before the lock
             return row
 
 
 def start_over(db: Db, user_id: int) -> None:
-    """Count all anew that counts for a user, and end what is reserved in it; the row is held."""
+    """Count a user's quota again and end the reservations in it; the row is locked."""
     size, files = of_trees(db, user_id)
     known = update(Quota).where(Quota.user_id == user_id)
     noted = db.execute(known.values(used_bytes=size, used_files=files))
@@ -114,15 +114,15 @@ _AN_OWNER = select(_NODES.c.owner_id).where(_NODES.c.id.in_(SOME)).limit(1)
 
 
 def owner_of(db: Db, folders: Sequence[bytes]) -> int | None:
-    """Return who owns one of some folders, which must all be somebody's; None if none is there."""
+    """Return the owner of some folders, who must be the same for all; None if none exists."""
     return next(of_some(db, _AN_OWNER, folders), (None,))[0]
 
 
-# --- trees that count for somebody else
+# --- trees that were handed over
 
 
 def handover(db: Db, user_id: int) -> Handover | None:
-    """Return to whom a closed account was handed over; None for one that is not closed."""
+    """Return the user to whom a closed account was handed over; None if it is not closed."""
     return db.get(Handover, user_id, populate_existing=True)
 
 
@@ -130,18 +130,18 @@ _PAYER = select(_HANDOVERS.c.payer_id).where(_HANDOVERS.c.user_id == bindparam("
 
 
 def payer_of(db: Db, owner_id: int) -> int:
-    """Return in whose quota somebody's tree counts: their own, if it was not handed over."""
+    """Return the user in whose quota a tree counts: its owner, unless it was handed over."""
     payer = db.connection().execute(_PAYER, {"owner": owner_id}).scalar()
     return owner_id if payer is None else payer
 
 
 def handed_to(db: Db, user_id: int) -> list[int]:
-    """Return whose trees count for a user, besides their own."""
+    """Return the users whose trees were handed over to a user."""
     return list(db.scalars(select(Handover.user_id).where(Handover.payer_id == user_id)))
 
 
 def hand_over(db: Db, user_id: int, payer_id: int, now_ms: int) -> None:
-    """Have all that counts for a user count for another; both rows are held."""
+    """Move everything in a user's quota to another user's quota; both rows are locked."""
     db.execute(
         update(Handover).where(Handover.payer_id == user_id).values(payer_id=payer_id),
         execution_options=_AS_IS,
@@ -158,7 +158,7 @@ def hand_over(db: Db, user_id: int, payer_id: int, now_ms: int) -> None:
 def reserved(
     db: Db, owner_id: int, now_ms: int, user_id: int, without: Iterable[bytes] = ()
 ) -> Held:
-    """Count what is reserved in somebody's tree, without a user's own for some blobs."""
+    """Count the reservations in a user's quota, except those of one uploader for some blobs."""
     left_out = set(without)
     rows = db.execute(
         select(Reservation.user_id, Reservation.salt, Reservation.size, Reservation.files).where(
@@ -170,12 +170,12 @@ def reserved(
 
 
 def reserve(db: Db, row: Reservation) -> None:
-    """Reserve, in place of what the same user had reserved for the same blob."""
+    """Store a reservation; it replaces the same user's reservation for the same blob."""
     db.merge(row)
 
 
 def salts(db: Db, user_id: int) -> set[bytes]:
-    """Return for which blobs a user has reserved room."""
+    """Return the salts of the blobs for which a user has reservations."""
     return set(db.scalars(select(Reservation.salt).where(Reservation.user_id == user_id)))
 
 
@@ -187,7 +187,7 @@ def release(db: Db, user_id: int, blobs: Iterable[bytes]) -> None:
 
 
 def release_line(db: Db, line: bytes, salt: bytes | None = None) -> None:
-    """End what was reserved over a connection, all of it or what is for one blob."""
+    """End the reservations of a connection: all, or the one for one blob."""
     gone = delete(Reservation).where(Reservation.line == line)
     if salt is not None:
         gone = gone.where(Reservation.salt == salt)
@@ -195,17 +195,17 @@ def release_line(db: Db, line: bytes, salt: bytes | None = None) -> None:
 
 
 def release_server(db: Db, server: str) -> None:
-    """End what was reserved over connections to one fsd."""
+    """End the reservations of all connections to one fsd."""
     db.execute(delete(Reservation).where(Reservation.server == server), execution_options=_AS_IS)
 
 
 def renew(db: Db, lines: Sequence[bytes], until_ms: int) -> None:
-    """Have what was reserved over connections last longer."""
+    """Extend the reservations of connections."""
     for some in helpings(lines):
         later = update(Reservation).where(Reservation.line.in_(some)).values(until_ms=until_ms)
         db.execute(later, execution_options=_AS_IS)
 
 
 def tidy(db: Db, now_ms: int) -> None:
-    """Delete reservations that have ended by themselves."""
+    """Delete expired reservations."""
     db.execute(delete(Reservation).where(Reservation.until_ms <= now_ms), execution_options=_AS_IS)

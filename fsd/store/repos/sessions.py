@@ -28,7 +28,7 @@ def end_of_ssh_key(db: Db, user_id: int, ssh_key: bytes) -> None:
 
 
 def running(db: Db, ids: list[int], now_ms: int) -> set[int]:
-    """Return which of some sessions still hold and are of a user who is not disabled."""
+    """Return those of some sessions that are still valid and whose user is not disabled."""
     held = select(Session.id).join(User, Session.user_id == User.id)
     held = held.where(Session.expires_ms > now_ms, User.disabled.is_(False))
     return set(db.scalars(held.where(Session.id.in_(ids))))
@@ -51,7 +51,7 @@ def end_all(db: Db, user_id: int) -> None:
 
 
 def end_by(db: Db, user_id: int, at_ms: int) -> None:
-    """Have no session of a user last longer than to a time."""
+    """Make all sessions of a user end at a given time at the latest."""
     longer = update(Session).where(Session.user_id == user_id, Session.expires_ms > at_ms)
     ends = longer.values(expires_ms=at_ms)
     db.execute(ends.execution_options(synchronize_session=False))

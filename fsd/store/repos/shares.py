@@ -15,14 +15,14 @@ from fsproto.signed import Signed
 
 _NODES, _GRANTS = table(Node), table(Grant)
 _LISTS = table(MemberList)
-# What was removed can be seen by those who see the folder that it was removed from.
+# A user who can see a folder can also see the nodes that were removed from it.
 _ABOVE = func.coalesce(_NODES.c.parent_id, _NODES.c.removed_from).label("above")
 _UP = select(_NODES.c.id, _ABOVE).where(_NODES.c.id.in_(SOME)).cte("up", recursive=True)
 _UP = _UP.union(select(_NODES.c.id, _ABOVE).join(_UP, _NODES.c.id == _UP.c.above))
 
 
 def role(db: Db, user_id: int, node: bytes) -> Role | None:
-    """Return what grants on a node, or on a folder it lies in, let a person do."""
+    """Return the role that grants on a node, or on a folder above it, give a user."""
     best = (
         select(func.max(_GRANTS.c.role))
         .join(_UP, _GRANTS.c.node_id == _UP.c.id)
@@ -33,10 +33,10 @@ def role(db: Db, user_id: int, node: bytes) -> Role | None:
 
 
 def readable(db: Db, user_id: int, nodes: Sequence[Node]) -> set[bytes]:
-    """Return those of the nodes that are a person's own or shared with them."""
+    """Return those of the nodes that a user owns or that are shared with that user."""
     mine = {node.id for node in nodes if node.owner_id == user_id}
     theirs = [node for node in nodes if node.owner_id != user_id]
-    # Files that are asked for together lie in few folders; a grant is rarely on the file itself.
+    # One request names files of few folders, and a grant is rarely on the file itself.
     folders = {node.parent_id for node in theirs if node.parent_id is not None}
     open_folders = {folder for folder in folders if role(db, user_id, folder) is not None}
     for node in theirs:
@@ -63,7 +63,7 @@ _HELD = (
 
 
 def lists_for_update(db: Db, nodes: Iterable[bytes]) -> dict[bytes, tuple[int, bytes]]:
-    """Return version and hash of nodes' lists, held against other writers until the end."""
+    """Return version and hash of nodes' lists, locked until the end of the transaction."""
     rows = of_some(db, _HELD, sorted(nodes))
     return {row.node_id: (row.version, row.hash) for row in rows}
 
@@ -80,7 +80,7 @@ class Holder(NamedTuple):
 
 
 def holders(db: Db, names: Sequence[str]) -> dict[str, Holder]:
-    """Return the people of those names, with their newest bundles."""
+    """Return the users of those names, with their newest bundles."""
     newest = (
         select(Bundle.user_id, func.max(Bundle.version).label("version"))
         .group_by(Bundle.user_id)
@@ -96,12 +96,12 @@ def holders(db: Db, names: Sequence[str]) -> dict[str, Holder]:
 
 
 def grants(db: Db, node: bytes) -> dict[int, Grant]:
-    """Return the grants on a node by the person's id."""
+    """Return the grants on a node, by user id."""
     return {one.user_id: one for one in db.scalars(select(Grant).where(Grant.node_id == node))}
 
 
 def put_list(db: Db, node: bytes, version: int, list_hash: bytes, signed: Signed) -> None:
-    """Store a node's list in place of the one before."""
+    """Store a node's member list; it replaces the earlier one."""
     row = MemberList(
         node_id=node,
         version=version,
@@ -113,18 +113,18 @@ def put_list(db: Db, node: bytes, version: int, list_hash: bytes, signed: Signed
 
 
 def drop_grants(db: Db, node: bytes, user_ids: Sequence[int]) -> None:
-    """Take away what people were given."""
+    """Delete the grants of users on a node."""
     if user_ids:
         db.execute(delete(Grant).where(Grant.node_id == node, Grant.user_id.in_(user_ids)))
 
 
 def drop_grants_to(db: Db, user_id: int) -> None:
-    """Take away everything a person was given."""
+    """Delete all grants of a user."""
     db.execute(delete(Grant).where(Grant.user_id == user_id))
 
 
 class Given(NamedTuple):
-    """A grant, with what the person needs to open it."""
+    """A grant, with the data that the member needs to open it."""
 
     owner: str
     members: Signed
@@ -133,7 +133,7 @@ class Given(NamedTuple):
 
 
 def given_to(db: Db, user_id: int, owner: str) -> list[Given]:
-    """Return what is shared with a person, by `owner` or (empty) by anybody."""
+    """Return the grants to a user from `owner`, or (if empty) from all owners."""
     query = (
         select(User.name, MemberList, Grant.sealed, Manifest)
         .select_from(Grant)
@@ -152,14 +152,14 @@ def given_to(db: Db, user_id: int, owner: str) -> list[Given]:
 
 
 def owned_by(db: Db, user_id: int) -> list[MemberList]:
-    """Return the lists of all nodes of a person that are shared."""
+    """Return the member lists of all nodes that a user shares."""
     query = select(MemberList).join(Node, Node.id == MemberList.node_id)
     there = (Node.owner_id == user_id) & Node.removed_ms.is_(None)
     return list(db.scalars(query.where(there).order_by(Node.id)))
 
 
 def extent(db: Db, user_id: int) -> tuple[int, int]:
-    """Return how many things of a person are shared, and with how many people."""
+    """Return how many nodes a user shares, and with how many users."""
     there = (Node.owner_id == user_id) & Node.removed_ms.is_(None)
     counted = select(
         func.count(Grant.node_id.distinct()), func.count(Grant.user_id.distinct())

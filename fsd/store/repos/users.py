@@ -17,7 +17,7 @@ def by_name(db: Db, name: str) -> User | None:
 
 
 def name_of(db: Db, user_id: int) -> str:
-    """Return what a user is called."""
+    """Return the name of a user."""
     return db.scalar(select(User.name).where(User.id == user_id)) or "?"
 
 
@@ -32,9 +32,9 @@ def everybody(db: Db) -> list[User]:
 
 
 def hold(db: Db, user_id: int) -> User | None:
-    """Return a user, held against others who would change their keys until the end of this.
+    """Return a user, locked until the end of this transaction, so that no other changes the keys.
 
-    Who enrols holds them by the step that is used up.
+    At enrolment, the consumed step of the one-time password locks the row.
     """
     return db.get(User, user_id, with_for_update=True, populate_existing=True)
 
@@ -56,10 +56,10 @@ def bundle(db: Db, user_id: int) -> Bundle | None:
 
 
 def use_step(db: Db, user_id: int, secret_no: int, step: int, now_ms: int) -> bool:
-    """Use up a step; False if it, or a later one, was used before.
+    """Consume a step; False if it, or a later one, was used before.
 
-    One conditional update decides between any number of logins at the same moment, in whatever
-    process or node; the row in `used_otps` is the record, and its key a second lock.
+    One conditional update decides between concurrent logins in all processes and on all nodes. The
+    row in `used_otps` is the record, and its primary key is a second lock.
     """
     later = update(User).where(User.id == user_id, User.last_step < step).values(last_step=step)
     if db.execute(later.execution_options(synchronize_session=False)).rowcount != 1:  # type: ignore[attr-defined]
@@ -69,10 +69,11 @@ def use_step(db: Db, user_id: int, secret_no: int, step: int, now_ms: int) -> bo
 
 
 def move_to_next(db: Db, user_id: int, secret_no: int, step: int, now_ms: int) -> bool:
-    """Put the new secret, number `secret_no`, in the place of the old one, and use up its step.
+    """Replace the old secret by the new one, number `secret_no`, and consume its step.
 
-    False if there is none any more: of any number at once one finds it; and if a much later step
-    let somebody in before. (One a little later may have: of the old secret, by another clock.)
+    False if no new secret waits (of concurrent calls, only one finds it), or if the last used step
+    is more than `APART` steps later. A smaller difference is possible: the last step was one of
+    the old secret, and the clock of that device may be ahead.
     """
     waiting = update(User).where(
         User.id == user_id, User.next_secret.is_not(None), User.last_step <= step + APART
@@ -90,7 +91,7 @@ def _note_step(db: Db, user_id: int, secret_no: int, step: int, now_ms: int) -> 
 
 
 def was_used(db: Db, user_id: int, secret_no: int, step: int) -> bool:
-    """Tell whether a step of a secret has let somebody in within the last day."""
+    """Return whether a step of a secret was used within the last day."""
     return db.get(UsedOtp, (user_id, secret_no, step)) is not None
 
 
@@ -102,8 +103,8 @@ def tree(db: Db, user_id: int) -> Tree | None:
 def usage(db: Db, user_id: int) -> tuple[dict[int, int], int]:
     """Return how many nodes of each kind a user owns (roots left out), and the bytes stored.
 
-    What was removed does not count as a node, but its bytes do as long as they are kept; so do
-    those of older versions.
+    A removed node does not count as a node, but its bytes count while they are kept. The bytes of
+    older versions count too.
     """
     kinds = db.execute(
         select(Node.kind, func.count())
@@ -119,7 +120,7 @@ def usage(db: Db, user_id: int) -> tuple[dict[int, int], int]:
 
 
 def drop_tree(db: Db, user_id: int) -> list[bytes]:
-    """Delete a user's nodes and blobs; return the roots of blobs that lie in the blob store."""
+    """Delete a user's nodes and blobs; return the roots of blobs in the blob store."""
     outside = db.scalars(select(Blob.root).where(Blob.owner_id == user_id, Blob.data.is_(None)))
     roots = list(outside)
     for owned in (Blob, Node):
@@ -129,10 +130,10 @@ def drop_tree(db: Db, user_id: int) -> list[bytes]:
 
 
 def drop_used(db: Db, before_ms: int) -> None:
-    """Forget used steps from before a time; `last_step` refuses them all the same."""
+    """Delete the records of steps used before a time; `last_step` still refuses those steps."""
     db.execute(delete(UsedOtp).where(UsedOtp.used_ms < before_ms))
 
 
 def drop_bundles(db: Db, user_id: int) -> None:
-    """Forget a user's public keys."""
+    """Delete a user's public keys."""
     db.execute(delete(Bundle).where(Bundle.user_id == user_id))

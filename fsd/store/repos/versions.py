@@ -1,7 +1,7 @@
-"""Queries on what was and can be had again: older versions of files, and what was removed.
+"""Queries on older versions of files and on removed nodes, which can be restored.
 
-The manifests that are kept of a node have no gap, so that each is vouched for by the one behind it.
-Whatever goes, goes from the oldest on.
+The kept manifests of a node have no gap, so that each is authenticated by the next one. Deletion
+always starts with the oldest.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fsd.store.repos.many import SOME, for_each, helpings, of_some
 from fsproto.signed import Signed
 
 MAX_CHAIN = 512
-"""Manifests that are kept of a node, were it only renamed again and again."""
+"""Largest number of kept manifests of a node; without it, repeated renames would add up."""
 
 _NODES, _MANIFESTS, _GRANTS = table(Node), table(Manifest), table(Grant)
 _OLDER, _REMOVALS = table(OlderContent), table(Removal)
@@ -29,7 +29,7 @@ _MANY = (
     .group_by(_OLDER.c.node_id)
     .having(func.count() > bindparam("keep"))
 )
-# Held, for an older content may become the newest again at this very moment.
+# Locked, for a concurrent commit may make an older content the newest again.
 _OF_NODES = (
     select(_OLDER.c.node_id, _OLDER.c.root, _OLDER.c.until)
     .where(_OLDER.c.node_id.in_(SOME))
@@ -50,7 +50,7 @@ _AS_IS = {"synchronize_session": False}
 
 
 def keep_older(db: Db, replaced: Iterable[tuple[bytes, bytes, int]]) -> None:
-    """Note contents that were replaced: node, root, and the node's version that did it."""
+    """Record replaced contents: node, root, and the version of the node that replaced them."""
     rows: list[dict[str, object]] = [
         {"root": root, "node_id": node, "until": until} for node, root, until in replaced
     ]
@@ -58,7 +58,7 @@ def keep_older(db: Db, replaced: Iterable[tuple[bytes, bytes, int]]) -> None:
 
 
 def is_newest_again(db: Db, roots: Sequence[bytes]) -> bool:
-    """Note that older contents are now those of the newest version; False if one is gone."""
+    """Record that older contents are the newest again; False if one was deleted."""
     held = select(OlderContent.root).where(OlderContent.root.in_(roots)).with_for_update()
     if len(db.scalars(held.order_by(OlderContent.root)).all()) != len(roots):
         return False
@@ -67,9 +67,9 @@ def is_newest_again(db: Db, roots: Sequence[bytes]) -> bool:
 
 
 def trim(db: Db, newest: Mapping[bytes, int], keep: int) -> list[bytes]:
-    """Have each of these nodes (with its newest version) keep that many older contents.
+    """Keep at most `keep` older contents of each node; `newest` has the nodes' newest versions.
 
-    Returns the blobs that lie in the blob store, to be deleted there.
+    Return the roots of blobs that must be deleted in the blob store.
     """
     connection = db.connection()
     many = [
@@ -82,15 +82,15 @@ def trim(db: Db, newest: Mapping[bytes, int], keep: int) -> list[bytes]:
 
 
 def trim_all(db: Db, keep: int) -> list[bytes]:
-    """Do so for all nodes: the number that is kept may be smaller than it was."""
+    """Trim all nodes, for the setting may be lower than before."""
     many = select(OlderContent.node_id).group_by(OlderContent.node_id)
     return _cut(db, list(db.scalars(many.having(func.count() > keep))), keep, {})
 
 
 def _cut(db: Db, many: Sequence[bytes], keep: int, cuts: dict[bytes, int]) -> list[bytes]:
-    """Drop manifests from before a version, and what only they name.
+    """Delete manifests before a version, and the contents that only they name.
 
-    `cuts` is the oldest version to be kept, by node; those in `many` have too many contents.
+    `cuts` is the oldest version to keep, by node; the nodes in `many` have too many contents.
     """
     older: dict[bytes, list[tuple[int, bytes]]] = {}
     for row in of_some(db, _OF_NODES, {*many, *cuts}):
@@ -98,7 +98,7 @@ def _cut(db: Db, many: Sequence[bytes], keep: int, cuts: dict[bytes, int]) -> li
     for node in many:
         if len(older.get(node, ())) <= keep:
             continue
-        # The manifest that put another in the place of the last one that goes is the first to stay.
+        # The manifest that replaced the newest of the deleted contents is the oldest to stay.
         until, _ = sorted(older[node], reverse=True)[keep]
         cuts[node] = max(until, cuts.get(node, 0))
     for_each(db, _FORGET, [{"of": node, "cut": cut} for node, cut in cuts.items()])
@@ -109,7 +109,7 @@ def _cut(db: Db, many: Sequence[bytes], keep: int, cuts: dict[bytes, int]) -> li
 
 
 def before(db: Db, node: bytes, version: int) -> list[Signed]:
-    """Return a node's manifests from before a version, the newest first."""
+    """Return a node's manifests before a version, newest first."""
     rows = db.execute(
         select(Manifest.payload, Manifest.signature)
         .where(Manifest.node_id == node, Manifest.version < version)
@@ -118,11 +118,11 @@ def before(db: Db, node: bytes, version: int) -> list[Signed]:
     return [Signed(payload, signature) for payload, signature in rows]
 
 
-# --- what was removed
+# --- removed nodes
 
 
 class Departure(NamedTuple):
-    """How a node has left its folder."""
+    """The removal of a node from its folder."""
 
     node: bytes
     folder: bytes
@@ -130,17 +130,17 @@ class Departure(NamedTuple):
     """The folder's state that still has it, and the proof of that."""
     before_proof: bytes
     after: Signed
-    """The next state, which has it no more, and the proof of that."""
+    """The next state, which no longer has the node, and the proof of that."""
     after_proof: bytes
 
 
 def set_aside(db: Db, departures: Sequence[Departure], now_ms: int) -> None:
-    """Keep nodes that have left their folders, with all under them, out of everybody's sight."""
+    """Mark nodes that left their folders as removed, with everything below them."""
     tops = [one.node for one in departures]
     for some in helpings(nodes.below(db, tops)):
         hidden = update(Node).where(Node.id.in_(some)).values(removed_ms=now_ms)
         db.execute(hidden, execution_options=_AS_IS)
-        # The lists stay: they tell who may have signed what is in there.
+        # The member lists stay: they show which users may have signed the contents.
         db.execute(delete(Grant).where(Grant.node_id.in_(some)), execution_options=_AS_IS)
     for_each(db, _LEAVE, [{"of": one.node, "was_in": one.folder} for one in departures])
     for_each(db, _NEW_REMOVAL, [_removal(one) for one in departures])
@@ -159,7 +159,7 @@ def _removal(one: Departure) -> dict[str, object]:
 
 
 def bring_back(db: Db, tops: Sequence[bytes]) -> None:
-    """Have removed nodes that got a place again be as all others are, with all under them."""
+    """Restore removed nodes that have a place again, with everything below them."""
     for some in helpings(nodes.below(db, tops)):
         back = update(Node).where(Node.id.in_(some)).values(removed_ms=None, removed_from=None)
         db.execute(back, execution_options=_AS_IS)
@@ -168,7 +168,7 @@ def bring_back(db: Db, tops: Sequence[bytes]) -> None:
 
 
 class RemovedRow(NamedTuple):
-    """A removed node as it is told of."""
+    """A row of the list of removed nodes."""
 
     manifest: Signed
     before: Signed
@@ -178,7 +178,7 @@ class RemovedRow(NamedTuple):
 
 
 def removed_from(db: Db, folder: bytes, skip: int, limit: int) -> list[RemovedRow]:
-    """Return what was removed from a folder, the latest first, without the first `skip`."""
+    """Return the nodes removed from a folder, latest first, without the first `skip`."""
     rows = db.execute(
         select(Manifest.payload, Manifest.signature, Removal)
         .join(Node, (Node.id == Manifest.node_id) & (Node.version == Manifest.version))
@@ -201,15 +201,15 @@ def removed_from(db: Db, folder: bytes, skip: int, limit: int) -> list[RemovedRo
 
 
 def removed_before(db: Db, time_ms: int) -> list[bytes]:
-    """Return what was removed at or before a time, without what lay under it."""
+    """Return the nodes removed at or before a time, without the nodes below them."""
     old = select(Node.id).where(Node.removed_from.is_not(None), Node.removed_ms <= time_ms)
     return list(db.scalars(old))
 
 
 def drop_removed(db: Db, top: bytes, time_ms: int) -> list[bytes]:
-    """Delete a removed node with all under it; return blobs that lie in the blob store.
+    """Delete a removed node and everything below it; return its blobs in the blob store.
 
-    Nothing is done if somebody has brought it back meanwhile.
+    Do nothing if the node was restored in the meantime.
     """
     held = db.scalars(select(Node).where(Node.id == top).with_for_update()).first()
     if held is None or held.removed_ms is None or held.removed_ms > time_ms:
