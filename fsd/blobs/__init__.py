@@ -1,1 +1,1 @@
-"""Where sealed blobs lie, and what tidies up after a crash."""
+"""The store of sealed blobs, and garbage collection."""

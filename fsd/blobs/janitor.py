@@ -1,8 +1,7 @@
-"""Deletes what an interruption left behind: staged blobs, and blobs that no row knows.
+"""Garbage collection: deletes leftovers of interruptions (staged blobs, blobs without a row).
 
-And what was kept for as long as the operator wanted it kept: older versions of files, what was
-removed, and drops that nobody has accepted. Nothing else that a committed row names is ever
-touched.
+It also deletes data whose retention has ended: older versions of files, removed nodes, and drops
+that were not accepted. It deletes nothing else that a committed row names.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ log = logging.getLogger(__name__)
 STAGED_S = 24 * 3600.0
 """How long an upload may wait for its commit, or for the rest of it."""
 ORPHAN_S = 3600.0
-"""How long a blob may lie in the store before its row is written."""
+"""Time after which a stored blob without a row is deleted."""
 USED_OTP_S = 24 * 3600.0
 PENALTY_S = 24 * 3600.0
 """How long a refused login is remembered at most; policies forget earlier."""
 
 
 class Janitor:
-    """Tidies one database and one blob store."""
+    """The garbage collection of one database and one blob store."""
 
     def __init__(
         self,
@@ -38,7 +37,7 @@ class Janitor:
         keep: KeepPolicy | None = None,
         drops: DropPolicy | None = None,
     ) -> None:
-        """Take what is to be tidied, what is kept, and for how long drops wait."""
+        """Take the database, the blob store, and the retention policies."""
         self._drops = drops or DropPolicy()
         self._keep = keep or KeepPolicy()
         self._database = database
@@ -46,10 +45,10 @@ class Janitor:
         self._now_ms = now_ms
 
     def run(self, *, unkept_s: float = STAGED_S) -> None:
-        """Tidy once; what came in but was never kept goes after `unkept_s` seconds.
+        """Collect once; delete staged blobs that were never kept after `unkept_s` seconds.
 
-        With 0 no blob is on its way, so one that has no row will get none either. What can be
-        gone on with is left its time all the same.
+        0 means that no upload is in progress, so blobs without a row are deleted at once too.
+        Resumable uploads still keep their time.
         """
         now = self._now_ms()
         self._blobs.tidy(unkept_s, STAGED_S)
@@ -77,7 +76,7 @@ class Janitor:
             log.info("tidied up", extra={"count": len(stale) + len(orphans)})
 
     def _drop_old(self, now: int) -> None:
-        """Delete what was kept long enough; each removed folder by itself, for it may be large."""
+        """Delete expired data; each removed folder separately, for it may be large."""
         until = self._keep.removed_before(now)
         with self._database.read() as db:
             removed = versions.removed_before(db, until)

@@ -16,7 +16,7 @@ from fsproto.errors import IntegrityError, OutOfSpaceError
 
 _NAME_LENGTH = 64
 _TICKET = ".upload"
-"""What the name of a file ends in that was staged with a ticket."""
+"""File name suffix of blobs staged with a ticket."""
 
 
 class LocalBlobs:
@@ -29,7 +29,7 @@ class LocalBlobs:
         self._staging.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def stage(self, ticket: str | None = None) -> LocalStagedBlob:
-        """Begin a blob; with a ticket, in place of whatever was staged under that."""
+        """Start a blob; with a ticket, it replaces the blob staged under that ticket."""
         with explained():
             if ticket is None:
                 fd, name = tempfile.mkstemp(dir=self._staging)
@@ -39,23 +39,23 @@ class LocalBlobs:
             return LocalStagedBlob(path, _opened(path, "x+b"), self.path)
 
     def staged(self, ticket: str) -> LocalStagedBlob | None:
-        """Open what was let go of under a ticket, or left behind by a crash; None if it is gone."""
+        """Open the blob staged under a ticket, also after a crash; None if there is none."""
         path = self._ticket(ticket)
         try:
             file = _opened(path, "r+b")
         except FileNotFoundError:
             return None
-        os.utime(path)  # its time begins anew
+        os.utime(path)  # the time until its deletion restarts
         return LocalStagedBlob(path, file, self.path)
 
     def tickets(self, beginning: str) -> list[str]:
-        """Return the tickets that begin so, the one that was written to last at the end."""
+        """Return the tickets that start with a prefix, the most recently written last."""
         found = (path for path in self._staging.iterdir() if path.name.endswith(_TICKET))
         wanted = [path for path in found if path.name.startswith(beginning)]
         return [path.name[: -len(_TICKET)] for path in sorted(wanted, key=_age_s, reverse=True)]
 
     def drop(self, ticket: str) -> None:
-        """Delete what is staged under a ticket; what is not there is deleted already."""
+        """Delete the blob staged under a ticket; a missing one is not an error."""
         self._ticket(ticket).unlink(missing_ok=True)
 
     def open(self, root: bytes) -> FileIO:
@@ -66,17 +66,17 @@ class LocalBlobs:
             raise IntegrityError("The server has lost the content of this file.") from None
 
     def delete(self, root: bytes) -> None:
-        """Delete a blob; one that is not there is deleted already."""
+        """Delete a blob; a missing one is not an error."""
         self.path(root).unlink(missing_ok=True)
 
     def names(self, older_than_s: float) -> Iterator[bytes]:
-        """Return the roots of blobs that were kept that long ago."""
+        """Return the roots of blobs that were stored at least that long ago."""
         for path in self._folder.glob("[0-9a-f][0-9a-f]/*"):
             if len(path.name) == _NAME_LENGTH and _age_s(path) >= older_than_s:
                 yield bytes.fromhex(path.name)
 
     def tidy(self, older_than_s: float, tickets_older_than_s: float) -> None:
-        """Delete what was staged that long ago, without and with a ticket, and never kept."""
+        """Delete blobs staged at least that long ago (without, and with, a ticket)."""
         for path in self._staging.iterdir():
             has_ticket = path.name.endswith(_TICKET)
             if _age_s(path) >= (tickets_older_than_s if has_ticket else older_than_s):
@@ -86,13 +86,13 @@ class LocalBlobs:
         return self._staging / f"{ticket}{_TICKET}"
 
     def path(self, root: bytes) -> Path:
-        """Return where a blob lies, or would."""
+        """Return the path of a blob, which need not exist."""
         name = root.hex()
         return self._folder / name[:2] / name
 
 
 class LocalStagedBlob:
-    """A file in the staging room."""
+    """A file in the staging folder."""
 
     def __init__(self, path: Path, file: BinaryIO, place: Callable[[bytes], Path]) -> None:
         """Take the file, which is open and readable by the server alone."""

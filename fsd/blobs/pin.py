@@ -1,7 +1,7 @@
-"""Holds on to stored blobs for a while, so that what is deleted meanwhile can still be read.
+"""Pins on stored blobs, so that a blob deleted in the meantime can still be read.
 
-A held blob is a second name (a hard link) in a folder beside the store. Deleting a file takes
-away only its own name, so a running server neither notices nor waits.
+A pinned blob has a second name (a hard link) in a folder next to the store. Deletion removes only
+the first name, so a pin does not affect a running server.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PREFIX = ".held-"
 
 
 class BlobPin:
-    """Holds on to blobs until it is left; a context."""
+    """A context manager that pins blobs until its end."""
 
     def __init__(self, home: Path, blobs: LocalBlobs) -> None:
         """Take the folder in which to hold them, on the file system of the store, and that."""
@@ -35,12 +35,12 @@ class BlobPin:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def all(self) -> None:
-        """Hold on to all that is stored now; what is deleted meanwhile is left out."""
+        """Pin all blobs that are stored now, except those deleted during the call."""
         for root in self._blobs.names(0):
             self.one(root)
 
     def one(self, root: bytes) -> bool:
-        """Hold on to one; tell whether it is held."""
+        """Pin one blob; return whether it is pinned."""
         held = self._path(root)
         try:
             held.parent.mkdir(exist_ok=True)
@@ -57,7 +57,7 @@ class BlobPin:
         return True
 
     def open(self, root: bytes) -> BinaryIO:
-        """Open one that is held."""
+        """Open a pinned blob."""
         return self._path(root).open("rb", buffering=0)
 
     def _path(self, root: bytes) -> Path:
@@ -65,6 +65,6 @@ class BlobPin:
 
 
 def let_go_of_leftovers(home: Path) -> None:
-    """Delete what a program that was killed held on to; nobody else may be holding now."""
+    """Delete the pins of a killed program; no other pins may be in use."""
     for folder in home.glob(f"{_PREFIX}*"):
         shutil.rmtree(folder, ignore_errors=True)

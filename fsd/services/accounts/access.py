@@ -29,10 +29,10 @@ class SessionView:
     user: str
     began_ms: int
     used_ms: int
-    """When it was last gone on with, to some ten minutes."""
+    """When the session was last resumed, accurate to about ten minutes."""
     expires_ms: int
     address: str
-    """Where it was last gone on with from."""
+    """The address from which the session was last resumed."""
     door: str
     """`native`; `ssh`, or `ssh ` and the fingerprint of the key that it is bound to."""
 
@@ -50,7 +50,7 @@ class AccessAdmin:
         now_ms: Callable[[], int],
         random: Random,
     ) -> None:
-        """Take the parts, and who is acting, as the audit log calls them."""
+        """Take the parts, and the actor for the audit log."""
         self._database = database
         self._vault = vault
         self._audit = audit
@@ -83,7 +83,7 @@ class AccessAdmin:
         return made
 
     def unlock(self, name: str) -> None:
-        """Let codes of an account be tried again at once, wherever they come from."""
+        """Unlock an account and end its throttles, for all networks."""
         with self._database.write() as db:
             state = _held(db, name).state
             state.failures, state.keyless_failures, state.locked_ms = 0, 0, None

@@ -44,7 +44,7 @@ class GroupAdmin:
     def __init__(
         self, database: Database, *, audit: AuditLog, actor: str, now_ms: Callable[[], int]
     ) -> None:
-        """Take the parts, and who is acting, as the audit log calls them."""
+        """Take the parts, and the actor for the audit log."""
         self._database = database
         self._audit = audit
         self._actor = actor
@@ -138,8 +138,8 @@ def _held(db: Db, name: str) -> UserGroup:
 def _held_users(db: Db, names: Sequence[str], what: str) -> list[models.User]:
     """Return the users of those names, locked against concurrent removal.
 
-    They are held in the order of their ids: two who change two groups wait for each other in one
-    direction only.
+    They are locked in the order of their ids, so that concurrent changes of two groups cannot
+    deadlock.
     """
     found = {}
     for name in dict.fromkeys(names):

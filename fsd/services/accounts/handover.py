@@ -36,7 +36,7 @@ def check_holds_nothing(db: Db, user: models.User) -> None:
 def close(db: Db, user: models.User, heir: models.User, now_ms: int) -> list[bytes]:
     """Close an account and count its storage for an heir; the caller has locked both.
 
-    Returns the roots of blobs that are to be deleted: of what was dropped and never accepted.
+    Return the roots of the blobs to delete: those of drops that were never accepted.
     """
     before = quotas.handover(db, user.id)
     if before is not None:

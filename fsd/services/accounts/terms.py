@@ -22,7 +22,7 @@ MAX_NOTE = 500
 
 @dataclass(frozen=True)
 class NewValue(Generic[T]):
-    """What something is set to."""
+    """The new value of a term."""
 
     value: T
 
@@ -33,7 +33,7 @@ class AccountTerms:
 
     quota_bytes: NewValue[int | None] | None = None
     quota_files: NewValue[int | None] | None = None
-    """A number, `NO_LIMIT`, or (as None) what the settings say for everybody."""
+    """A number, `NO_LIMIT`, or (as None) the general limit in the settings."""
     expires_ms: NewValue[int | None] | None = None
     """When the account expires, in Unix milliseconds; None: never."""
     note: str | None = None
@@ -45,7 +45,7 @@ class AccountTerms:
 
     @property
     def told(self) -> str:
-        """What is set, for the audit log; not what the note says."""
+        """Return the new terms for the audit log, without the text of the note."""
         words = []
         if self.quota_bytes is not None:
             words.append(f"quota of bytes: {_limit(self.quota_bytes.value, size=True)}")
@@ -58,7 +58,7 @@ class AccountTerms:
         return ", ".join(words)
 
     def put(self, db: Db, user: models.User) -> None:
-        """Set it; the user's quota is held, as is what is known of their logins."""
+        """Store the terms; the user's quota row and login state are locked."""
         row = quotas.get(db, user.id)
         if row is not None and self.quota_bytes is not None:
             row.most_bytes = self.quota_bytes.value
@@ -73,14 +73,14 @@ class AccountTerms:
 
 
 def clean_note(text: str) -> str:
-    """Return a note if it can be one; `UsageError` otherwise. Terminals get it cleaned as well."""
+    """Return a valid note; `UsageError` otherwise. Terminal output cleans it again."""
     if len(text) > MAX_NOTE or not text.isprintable():
         raise UsageError(f"A note has at most {MAX_NOTE} printable characters, all in one line.")
     return text
 
 
 def moment(at_ms: int | None) -> str:
-    """Return a time as people and the audit log read it."""
+    """Return a time as text for people and for the audit log."""
     if at_ms is None:
         return "never"
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

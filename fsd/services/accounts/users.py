@@ -1,4 +1,4 @@
-"""Accounts as the administrator sees them: adding people, disabling them, new secrets."""
+"""The administrator's management of accounts: add, disable, remove, hand over, reset."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from fsproto.signed import Signed
 
 @dataclass(frozen=True)
 class Enrolment:
-    """What is handed to a person: their name and what their authenticator app needs."""
+    """The data for a new user: the name, and the parameters for the authenticator app."""
 
     user: str
     otp: OtpSetting = field(repr=False)
@@ -38,69 +38,69 @@ class Enrolment:
 
 @dataclass(frozen=True)
 class AccountView:
-    """What an administrator may know of an account."""
+    """An account as the administrator sees it."""
 
     name: str
     disabled: bool
     expires_ms: int | None
-    """From when on they do not get in; None: never."""
+    """When the account expires; None: never."""
     expired: bool
     note: str
     enrolled: bool
-    """Whether keys were registered."""
+    """Whether the user has registered keys."""
     fingerprint: str | None
-    """Of the public keys, as the person sees it in `fsclient whoami`."""
+    """Fingerprint of the public keys, as `fsclient whoami` shows it."""
     created_ms: int
     digits: int
     period: int
     algorithm: str
     clock_ms: int
-    """How far their clock is ahead of ours, as far as codes have shown."""
+    """How far the user's clock is ahead of the server's, measured by accepted codes."""
     locked_ms: int | None
-    """Since when no code is accepted."""
+    """Time since which no code is accepted."""
     refused_over_ssh: int
     """How many codes in a row were refused at the SSH listener, from any client."""
     held_until_ms: int
-    """Until when some lanes are throttled; 0: none is."""
+    """Time until which at least one lane is throttled; 0: none is."""
     new_secret_ms: int | None
-    """Since when a new secret waits for its first use."""
+    """Time since which a new secret waits for its first use."""
     recovery_codes: int
-    """How many are left."""
+    """Number of unused recovery codes."""
     sessions: int
-    """How many have not ended."""
+    """Number of running sessions."""
     files: int
     folders: int
     stored_bytes: int
-    """All that is kept: also older versions, and what was removed."""
+    """All stored bytes, including older versions and removed nodes."""
     used_bytes: int
-    """Of the files that are there; what counts towards the quota."""
+    """Bytes of current files, which count towards the quota."""
     quota_bytes: int | None
     quota_files: int | None
-    """How much there may be; None: any amount."""
+    """The limit; None: no limit."""
     quota_is_own: bool
-    """Whether one of the two was set for this person, and is not everybody's."""
+    """Whether one of the two limits was set for this user."""
     handed_over_to: str | None
-    """In whose quota it counts, once the account is closed; None: it is not."""
+    """The user in whose quota a closed account counts; None: the account is not closed."""
     holds: list[str]
-    """The closed accounts that count in this one's quota."""
+    """The closed accounts that count in this user's quota."""
 
 
 @dataclass(frozen=True)
 class Holdings:
-    """What goes with an account, or its keys."""
+    """The data that is deleted with an account or with its keys."""
 
     files: int
     folders: int
     stored_bytes: int
-    """With older versions, and with what was removed."""
+    """Stored bytes, with older versions and removed nodes."""
     shared: int
-    """Files and folders that others see."""
+    """Number of nodes shared with other users."""
     shared_with: int
-    """How many people these are."""
+    """Number of those users."""
 
     @property
     def told(self) -> str:
-        """What the audit log says of them."""
+        """Return the text for the audit log."""
         shared = f"shared: {self.shared}, with people: {self.shared_with}"
         return f"files: {self.files}, stored bytes: {self.stored_bytes}, {shared}"
 
@@ -120,7 +120,7 @@ class UserAdmin:
         now_ms: Callable[[], int],
         quota: QuotaPolicy | None = None,
     ) -> None:
-        """Take the parts, who is acting, as the audit log calls them, and everybody's quota."""
+        """Take the parts, the actor for the audit log, and the general quota policy."""
         self._database = database
         self._vault = vault
         self._blobs = blobs
@@ -139,7 +139,7 @@ class UserAdmin:
         algorithm: str,
         terms: AccountTerms | None = None,
     ) -> Enrolment:
-        """Add a person; `ExistsError` if the name is taken."""
+        """Add a user; `ExistsError` if the name is taken."""
         clean_user(name)
         setting = OtpSetting(new_secret(), digits, period, algorithm)
         with self._database.write() as db:
@@ -233,7 +233,7 @@ class UserAdmin:
             )
 
     def belongings(self, name: str) -> Holdings:
-        """Return what would go with an account."""
+        """Return the data that would be deleted with an account."""
         with self._database.read() as db:
             return _belongings(db, find_user(db, name))
 

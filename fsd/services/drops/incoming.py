@@ -41,10 +41,10 @@ class StreamingEncryptor:
         self._waiting = 0
         """Bytes in them."""
         self.size = 0
-        """Bytes that have come without a gap."""
+        """Bytes received without a gap."""
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
-        """Take bytes at an offset: where the last ones ended, or a little behind that.
+        """Take bytes at an offset: at the end of the received bytes, or a little after it.
 
         `NotAllowedError` for any other place; `OutOfSpaceError` for too much.
         """
@@ -59,7 +59,7 @@ class StreamingEncryptor:
                 hint="A drop is written once, from its beginning to its end.",
             )
         if offset > self.size:
-            # Counted as well, or many that overlap would come to more than the window.
+            # Overlapping pieces count in full; otherwise many of them could exceed the window.
             self._waiting += len(data)
             if end > self.size + WINDOW or self._waiting > WINDOW:
                 raise NotAllowedError(
@@ -95,7 +95,7 @@ class StreamingEncryptor:
         return DropContent(self._salt, root, self._stored), whole
 
     def abort(self) -> None:
-        """Forget it; harmless once it was finished."""
+        """Discard the drop; harmless after `finish`."""
         self._sealer = None
         self._early.clear()
         self._plain, self._sealed = bytearray(), memoryview(b"")

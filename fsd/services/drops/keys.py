@@ -1,4 +1,4 @@
-"""SSH keys that may drop for people, as the administrator sees them."""
+"""The administrator's management of SSH keys that may drop for users."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class KnownKey:
 
 
 class DropKeyAdmin:
-    """The administrator's use cases about these keys; all calls block."""
+    """The administrator's use cases about drop keys; all calls block."""
 
     def __init__(
         self, database: Database, *, audit: AuditLog, actor: str, now_ms: Callable[[], int]
     ) -> None:
-        """Take the parts, and who is acting, as the audit log calls them."""
+        """Take the parts, and the actor for the audit log."""
         self._database = database
         self._audit = audit
         self._actor = actor
@@ -72,7 +72,7 @@ class DropKeyAdmin:
         return known
 
     def listed(self, name: str | None = None) -> list[KnownKey]:
-        """Return the keys of one person, or all, by name and age."""
+        """Return the keys of one user, or all, by name and age."""
         with self._database.read() as db:
             ids = None if name is None else [find_user(db, name).id]
             return [

@@ -1,4 +1,4 @@
-"""What the parts of the drop box hand to one another: sources, drops of a session, stored drops."""
+"""Data types of the drop box: sources, drops of a session, stored drops."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class DropSource:
 
     address: str
     key: str = ""
-    """Fingerprint of the SSH key that logged in; empty: a one-time password did."""
+    """Fingerprint of the SSH key of the login; empty: a login with a one-time password."""
     label: str = ""
-    """What the administrator calls that key."""
+    """The administrator's name for that key."""
 
     def actor(self, user: str) -> str:
-        """Return who that is for the audit log."""
+        """Return the actor for the audit log."""
         return f"drop-key:{self.key}" if self.key else user
 
 
@@ -31,12 +31,12 @@ class SessionDrop:
     content: DropContent
     note: DropNote
     note_key: bytes = field(repr=False)
-    """Seals another note, and opens nothing but notes."""
+    """Key that seals new notes; it opens only notes."""
 
 
 @dataclass(frozen=True)
 class FinishedDrop:
-    """All that is stored of a drop."""
+    """The stored data of a drop."""
 
     drop: DropId
     content: DropContent

@@ -75,7 +75,7 @@ class DropService:
         self._under_way: dict[int, int] = {}
         self._sessions: dict[tuple[int, bytes, DropSource, str], DropSession] = {}
 
-    # --- who uploads
+    # --- the sender
 
     def key_holder(self, fingerprint: str) -> KeyHolder | None:
         """Return the user that an SSH key may drop for; None if there is none or drops are refused.
@@ -143,7 +143,7 @@ class DropService:
         return list(over.values())
 
     def reserve(self, user_id: int) -> None:
-        """Count one more that is under way; `OutOfSpaceError` if there are too many."""
+        """Count one more upload in progress; `OutOfSpaceError` if there are too many."""
         with self._lock:
             count = self._under_way.get(user_id, 0)
             if count >= self.policy.at_once:
@@ -159,7 +159,7 @@ class DropService:
             raise
 
     def release(self, user_id: int) -> None:
-        """Count one less."""
+        """Count one upload in progress less."""
         with self._lock:
             left = self._under_way.get(user_id, 0) - 1
             if left > 0:
@@ -168,7 +168,7 @@ class DropService:
                 self._under_way.pop(user_id, None)
 
     def commit(self, box: DropSession, made: FinishedDrop, instead: list[DropId]) -> None:
-        """Make a drop known, in place of others of the same session; it is durable already."""
+        """Commit a durable drop; it replaces others of the same session."""
         data = made.data
         try:
             with self._database.write() as db:
@@ -195,7 +195,7 @@ class DropService:
     def change_notes(
         self, box: DropSession, notes: dict[DropId, bytes], instead: list[DropId]
     ) -> None:
-        """Give drops of a session other notes; `NotFoundError` if one is not there any more."""
+        """Replace the notes of a session's drops; `NotFoundError` if a drop no longer exists."""
         with self._database.write() as db:
             gone = rows.remove(db, instead)
             for drop, note in notes.items():
@@ -213,7 +213,7 @@ class DropService:
         for root in gone:
             self.blobs.delete(root)
 
-    # --- the person it is for
+    # --- the recipient
 
     def waiting(self, who: Principal) -> list[Drops]:
         """Return the drops that wait for the user."""
@@ -236,7 +236,7 @@ class DropService:
             self.blobs.delete(root)
         return Done()
 
-    # --- how
+    # --- helpers
 
     def _holder(self, db: Db, fingerprint: str) -> KeyHolder | None:
         found = rows.drop_key_user(db, fingerprint)
@@ -246,7 +246,7 @@ class DropService:
         return KeyHolder(user.id, user.name, key.fingerprint, key.label)
 
     def _hold(self, db: Db, user_id: int, bundle: VerifiedBundle) -> None:
-        """Hold a person against changes; `NotAllowedError` if nothing can be dropped any more."""
+        """Lock the recipient; `NotAllowedError` if the recipient no longer accepts drops."""
         logins.hold(db, bundle.body.user)
         user = users.hold(db, user_id)
         if user is None or users.is_out(user, self.now_ms()):

@@ -33,7 +33,7 @@ MOST_REMEMBERED = 10_000
 
 
 class DropStore(Protocol):
-    """What a session needs of the drop service; all calls block."""
+    """The part of the drop service that a session uses; all calls block."""
 
     policy: DropPolicy
     blobs: BlobStore
@@ -41,18 +41,18 @@ class DropStore(Protocol):
     now_ms: Callable[[], int]
 
     def reserve(self, user_id: int) -> None:
-        """Count one more drop under way for a person; `OutOfSpaceError` if there are too many."""
+        """Count one more upload in progress for a user; `OutOfSpaceError` if there are too many."""
 
     def release(self, user_id: int) -> None:
-        """Count one drop under way less."""
+        """Count one upload in progress less."""
 
     def commit(self, box: DropSession, made: FinishedDrop, instead: list[DropId]) -> None:
-        """Store a drop, in place of others of the same session."""
+        """Store a drop; it replaces others of the same session."""
 
     def change_notes(
         self, box: DropSession, notes: dict[DropId, bytes], instead: list[DropId]
     ) -> None:
-        """Store other notes for drops of this session, and delete those that they replace."""
+        """Store new notes for drops of this session; delete the drops that these replace."""
 
     def take_back(self, box: DropSession, drop: DropId) -> None:
         """Delete a drop of this session."""
@@ -65,12 +65,12 @@ class IncomingDrop:
     """An incoming drop; made by `DropSession.begin`."""
 
     def __init__(self, box: DropSession, service: DropStore, name: str) -> None:
-        """Take whose it is and what it is called."""
+        """Take the session and the name of the drop."""
         self._box = box
         self._service = service
         self.name = name
         self.mtime_ns: int | None = None
-        """As the client has set it."""
+        """The modification time set by the client."""
         self.began_ms = service.now_ms()
         random = service.random
         self._drop = DropId(random(DROP_ID_SIZE))
@@ -86,11 +86,11 @@ class IncomingDrop:
 
     @property
     def size(self) -> int:
-        """Bytes that have come without a gap."""
+        """Bytes received without a gap."""
         return self._content.size
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
-        """Take bytes: see `StreamingEncryptor.write`. After an error it makes no drop."""
+        """Take bytes: see `StreamingEncryptor.write`. An error makes the upload unusable."""
         self._must_go_on()
         try:
             self._content.write(offset, data)
@@ -99,7 +99,7 @@ class IncomingDrop:
             raise
 
     def finish(self) -> None:
-        """Make it a drop: durable, known, announced; raise, and keep nothing, if it cannot be."""
+        """Store and commit the drop, durably; on an error, raise and keep nothing."""
         self._must_go_on()
         self._over = True
         try:
@@ -112,7 +112,7 @@ class IncomingDrop:
             self._box.forget(self)
 
     def abort(self) -> None:
-        """Forget it; harmless once it is over."""
+        """Discard the upload; harmless if it has ended."""
         if not self._over:
             self._over = True
             self._content.abort()
@@ -154,15 +154,15 @@ class DropSession:
         self._mine: dict[str, SessionDrop] = {}
         self._open: dict[str, IncomingDrop] = {}
         self._folders: Counter[str] = Counter()
-        """How many of both lie in each folder, or in one further down."""
+        """Number of drops and uploads in each folder and the folders below it."""
         self._made: set[str] = set()
         self.users = 1
         """Connections that share it; counted by `DropService`."""
         self.left_ms = 0
-        """Since when no connection uses it."""
+        """Time since which no connection uses it."""
 
     def begin(self, name: str) -> IncomingDrop:
-        """Begin a drop; one of the same name of this session is replaced when it is finished.
+        """Start a drop; when it is finished, it replaces this session's drop of the same name.
 
         Raises `InvalidNameError`, `OutOfSpaceError`, and `ConflictError` while one of that name is
         still under way.
@@ -194,7 +194,7 @@ class DropSession:
             return dict(self._open)
 
     def found(self, name: str) -> IncomingDrop | SessionDrop | None:
-        """Return what this session drops, or has dropped, under a name."""
+        """Return this session's upload or finished drop of a name."""
         with self._lock:
             return self._open.get(name) or self._mine.get(name)
 
@@ -204,12 +204,12 @@ class DropSession:
             return name in self._made or self._folders[name] > 0
 
     def made(self) -> set[str]:
-        """Return the folders that were made, with those that they lie in."""
+        """Return the folders that this session made, and the folders above them."""
         with self._lock:
             return set(self._made)
 
     def make_folder(self, name: str) -> None:
-        """Remember a folder, and those it lies in, which need not hold anything."""
+        """Record a folder, and the folders above it; they may be empty."""
         name = self._clean(name)
         with self._lock:
             if len(self._made) >= MOST_REMEMBERED:
@@ -222,7 +222,7 @@ class DropSession:
             self._made.discard(name)
 
     def rename(self, names: dict[str, str], *, replacing: bool = False) -> None:
-        """Give drops of this session other names, all or none.
+        """Rename drops of this session, all or none.
 
         `NotFoundError` if one is not there any more, `ExistsError` if a name is taken, unless
         `replacing`: then what has it makes room.
@@ -255,17 +255,17 @@ class DropSession:
             self._mine |= now
 
     def remove(self, name: str) -> None:
-        """Take back a drop of this session; `NotFoundError` if there is none."""
+        """Delete a drop of this session; `NotFoundError` if there is none."""
         with self._lock:
             self._service.take_back(self, self._found(name).drop)
             self._forget(name)
 
     def leave(self) -> None:
-        """End a connection of the session; its last one ends the session, a little later."""
+        """End a connection of the session; some time after the last one, the session ends."""
         self._service.leave(self)
 
     def close(self) -> None:
-        """End the session: what is still under way was cut off, and is no drop."""
+        """End the session and discard its uploads in progress."""
         with self._lock:
             left = list(self._open.values())
             for name in list(self._mine):
@@ -273,17 +273,17 @@ class DropSession:
         for one in left:
             one.abort()
 
-    # --- for what is under way
+    # --- for uploads in progress
 
     def commit(self, made: FinishedDrop, mine: SessionDrop) -> None:
-        """Make a drop known, in place of one of the same name."""
+        """Commit a drop; it replaces one of the same name."""
         with self._lock:
             before = self._mine.get(mine.note.name)
             self._service.commit(self, made, [before.drop] if before else [])
             self._note(mine.note.name, mine)
 
     def forget(self, one: IncomingDrop) -> None:
-        """Note that something is not under way any more."""
+        """Remove an upload that is no longer in progress."""
         with self._lock:
             del self._open[one.name]
             self._folders.subtract(_above(one.name))
@@ -324,7 +324,7 @@ class DropSession:
 
 
 def _above(name: str) -> Iterator[str]:
-    """Give the folders that a name lies in."""
+    """Yield the folders above a name."""
     end = name.find("/")
     while end > 0:
         yield name[:end]

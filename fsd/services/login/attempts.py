@@ -35,7 +35,7 @@ _DONE = {
     AuditEvent.ENROLLED: "logged in",
     AuditEvent.BACKUP_HANDED_OUT: "handed out a backup",
 }
-"""What the log says of what a try came to."""
+"""The text in the audit log for each result of an attempt."""
 CODES_LOW = "recovery-codes-low"
 """Kind of the notice that few recovery codes are left."""
 
@@ -81,7 +81,7 @@ class Throttled(LoginRefused):
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try."""
+    """A login attempt."""
 
     user: str
     """The name, or the placeholder for all invalid names."""
@@ -102,12 +102,12 @@ class Attempt:
 
 
 class Attempts:
-    """Lets tries decide, one after the other where they count together."""
+    """The decision on login attempts, one after the other in each lane."""
 
     def __init__(
         self, database: Database, audit: AuditLog, codes: Codes, policy: LoginPolicy
     ) -> None:
-        """Take where it is counted and recorded, what codes are, and what is allowed."""
+        """Take the database, the audit log, the codes and the policy."""
         self._database = database
         self._audit = audit
         self._codes = codes
@@ -176,7 +176,7 @@ class Attempts:
                 logins.set_notice(db, user.id, CODES_LOW, left, a_try.at_ms)
 
     def record(self, db: Db, event: AuditEvent, a_try: Attempt, detail: str = "") -> None:
-        """Record an event that a try has come to; of other doors than the native one, which."""
+        """Record the result of an attempt; name the listener unless it is the native one."""
         if a_try.door is not LoginPath.NATIVE:
             detail = f"door={a_try.door}, {detail}" if detail else f"door={a_try.door}"
         self._audit.record_own(db, event, a_try, detail)
@@ -199,7 +199,7 @@ class Attempts:
         *,
         known: bool,
     ) -> None:
-        """Forget what was refused before in the lane of this person alone, never of others."""
+        """Delete the penalty of the user's own lane, never that of a lane that others share."""
         penalties.forget(db, Lane(a_try.user, "" if known else a_try.network))
         if state is not None:
             state.keyless_failures = 0
@@ -221,7 +221,7 @@ class Attempts:
             penalties.put(db, lane, before.after_refusal(self._allowance(lane), a_try.at_ms))
         if state is None:
             return
-        db.refresh(state)  # what the savepoint undid
+        db.refresh(state)  # the savepoint rolled it back
         if isinstance(error, RefusedAttempt) and error.right_code:
             self._tell(db, a_try, state, why)
         if why in (RefusalReason.WRONG, RefusalReason.USED) and a_try.door is LoginPath.SSH:
@@ -281,7 +281,7 @@ def session_ends_ms(user: User, at_ms: int, policy: LoginPolicy) -> int:
 def possible(user: str) -> str:
     """Return the name if it is a valid user name, else a name that no user can have.
 
-    What a stranger sends as a name goes no further: not into a query, a log or the table of
-    penalties, which an endless name would fill and a NUL would break.
+    An invalid name from an unauthenticated client never reaches a query, a log or the table of
+    penalties: a very long name would fill them and a NUL would break them.
     """
     return user if is_user(user) else "?"

@@ -1,8 +1,8 @@
-"""Codes are used up here and nowhere else: one-time passwords and recovery codes.
+"""The only module that consumes codes: one-time passwords and recovery codes.
 
-Whatever asks for a code (login, enrolment, recovery codes, a new secret) comes here with the
-account's login state held. Looking whether a code is right is one thing, using it up another: what
-is wrong besides the code can then be refused without the code being lost.
+Each use case that needs a code (login, enrolment, recovery codes, a new secret) calls it with the
+account's login state locked. Checking a code and consuming it are separate steps, so that a request
+with another error can be refused without the loss of the code.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Match:
 
 @dataclass(frozen=True)
 class CodeUsed:
-    """Somebody of whom a code was used up over this very connection, to get at something else.
+    """A user who consumed a code on this connection for another purpose.
 
-    With their identity key they log in once without another code.
+    With the identity key, this user can log in once without another code.
     """
 
     user_id: int
@@ -49,7 +49,7 @@ class CodeUsed:
 
 @dataclass(frozen=True)
 class Account:
-    """A user and what is known of their logins, which is held."""
+    """A user and the locked login state."""
 
     user: models.User
     state: LoginState
@@ -59,13 +59,13 @@ class Codes:
     """The codes of all accounts."""
 
     def __init__(self, vault: Vault, *, most_drift_ms: int) -> None:
-        """Take what opens secrets, and how far a clock may be off."""
+        """Take the vault that opens secrets, and the accepted clock error."""
         self._vault = vault
         self._most_drift_ms = most_drift_ms
         self._decoy = OtpSetting(new_secret())
 
     def match(self, db: Db, account: Account | None, typed: str, now_ms: int) -> Match | None:
-        """Return what a code is, as typed; None if it is none of the account's.
+        """Return the match of a code as typed; None if it is not a code of the account.
 
         For a user who does not exist, it does the same work without a result.
         """
@@ -91,7 +91,7 @@ class Codes:
     def use(self, db: Db, account: Account, match: Match, now_ms: int) -> bool:
         """Consume a code; return False if it, or a later one, is already consumed.
 
-        Of any number who try at the same moment one has it, by a conditional change of one row.
+        Of concurrent attempts only one succeeds, because of a conditional update of one row.
         """
         user, state = account.user, account.state
         match match.kind:
@@ -124,7 +124,7 @@ class Codes:
 
 
 def rotate(vault: Vault, account: Account, now_ms: int) -> OtpSetting:
-    """Add a new secret to the account's own; it replaces an earlier unconfirmed one."""
+    """Add a new secret next to the current one; it replaces an earlier unconfirmed one."""
     user, state = account.user, account.state
     setting = OtpSetting(new_secret(), user.otp_digits, user.otp_period, user.otp_algorithm)
     user.next_secret, state.next_since_ms = vault.seal(setting.secret, user.id), now_ms

@@ -43,7 +43,7 @@ def checked_bundle(ask: Enroll) -> VerifiedBundle:
 
 
 def register(db: Db, user_id: int, bundle: VerifiedBundle, now_ms: int) -> None:
-    """Store keys of a person, which count from then on."""
+    """Store new current keys of a user."""
     db.add(
         models.Bundle(
             user_id=user_id,
@@ -57,10 +57,10 @@ def register(db: Db, user_id: int, bundle: VerifiedBundle, now_ms: int) -> None:
 
 
 def replace_keys(db: Db, who: Principal, ask: Rotate, now_ms: int) -> VerifiedBundle:
-    """Put new keys, and the root grant sealed to them, in the place of a person's; return them.
+    """Replace a user's keys, and the root grant sealed to them; return the new keys.
 
-    `ConflictError` if the old ones are not there any more; `SignatureError` or
-    `RemoteProtocolError` if the new ones do not follow from them.
+    `ConflictError` if the old keys no longer exist; `SignatureError` or `RemoteProtocolError` if
+    the new keys are not a valid rotation of the old keys.
     """
     new = verify_bundle(ask.bundle, who.user)
     grant = open_signed(ask.root, RootGrant, labels.SIGN_ROOT_GRANT, new.body.ed25519)
@@ -82,7 +82,7 @@ def replace_keys(db: Db, who: Principal, ask: Rotate, now_ms: int) -> VerifiedBu
 
 
 def plant(db: Db, user: models.User, tree: TreeRoot, key: bytes) -> None:
-    """Store a person's empty tree; `SecurityError` if its parts do not fit together."""
+    """Store a user's empty tree; `SecurityError` if its parts are inconsistent."""
     grant = open_signed(tree.grant, RootGrant, labels.SIGN_ROOT_GRANT, key)
     manifest = verify_author(tree.manifest, user.name, key)
     state = verify_state(tree.state, manifest.body.node, user.name, key)

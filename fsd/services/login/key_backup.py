@@ -32,7 +32,7 @@ def keep(db: Db, user_id: int, ed25519: bytes, ask: Backup, now_ms: int) -> None
 
 
 def find(db: Db, user: models.User | None) -> models.KeyBackup | None:
-    """Return a user's backup, if it holds the keys that they have now."""
+    """Return a user's backup, if it is of the user's current keys."""
     if user is None:
         return None
     backup, bundle = key_backups.of_user(db, user.id), users.bundle(db, user.id)

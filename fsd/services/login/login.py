@@ -56,7 +56,7 @@ log = logging.getLogger(__name__)
 
 TICKET_SIZE = 32
 TOUCH_MS = 10 * 60_000
-"""How exactly it is known when a session was last gone on with."""
+"""Accuracy of the time at which a session was last resumed."""
 
 
 _Entered = tuple[Principal, Welcome]
@@ -77,7 +77,7 @@ class LoginService:
         random: Random,
         quota: QuotaPolicy | None = None,
     ) -> None:
-        """Take the parts; makes the decoy that stands in for users who do not exist."""
+        """Take the parts, and make the decoy that replaces users who do not exist."""
         self._database = database
         self._audit = audit
         self._policy = policy
@@ -96,7 +96,7 @@ class LoginService:
             random=random,
             quota=quota or QuotaPolicy(),
         )
-        """What people do about their own account, once they are logged in."""
+        """Use cases of logged-in users on their own account."""
         self.ssh = SshLoginService(
             database, self._attempts, self._codes, policy, now_ms=now_ms, random=random
         )
@@ -105,8 +105,8 @@ class LoginService:
     def login(self, ask: Login, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
         """Log a user in with a one-time password or a ticket, and always the identity key."""
         a_try = Attempt(possible(ask.user), address, self._now_ms())
-        # A ticket is 256 random bits and of no use without the identity key, so it cannot be
-        # guessed: such tries are neither counted nor held up, or who guesses could end a session.
+        # A ticket is 256 random bits and useless without the identity key, so it cannot be guessed.
+        # Such attempts are neither counted nor throttled; otherwise guesses could end a session.
         if ask.otp is None:
             return self._go_on(ask, a_try, channel_id)
         known = self._is_known(a_try, ask, labels.SIGN_LOGIN, channel_id)
@@ -118,9 +118,9 @@ class LoginService:
         )
 
     def enroll(self, ask: Enroll, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
-        """Register a person's first keys and their empty tree, with a one-time password."""
+        """Register a user's first keys and empty tree, with a one-time password."""
         a_try = Attempt(possible(ask.user), address, self._now_ms())
-        # Whoever signs with keys that are registered already has an allowance of their own.
+        # An attempt signed with registered keys has its own throttle lane.
         known = self._is_known(a_try, ask, labels.SIGN_ENROLL, channel_id)
         return self._attempts.attempt(
             a_try,
@@ -132,7 +132,7 @@ class LoginService:
     def recover(self, ask: Recover, channel_id: bytes, address: str) -> tuple[CodeUsed, Recovery]:
         """Return a user's key backup, for a code and a signature by the recovery phrase."""
         a_try = Attempt(possible(ask.user), address, self._now_ms())
-        # Like the identity key, which it leads to, the phrase has an allowance of its own.
+        # Like the identity key, the recovery phrase has its own throttle lane.
         known = self._knows_the_phrase(a_try, ask, channel_id)
         return self._attempts.attempt(
             a_try,
@@ -146,7 +146,7 @@ class LoginService:
     ) -> tuple[Principal, Welcome]:
         """Log in a user who consumed a code on this connection and proves to hold the identity key.
 
-        That code was for the backup of that key, or to get in over SSH.
+        The code was consumed for the backup of that key, or for an SSH login.
         """
         a_try = Attempt(possible(ask.user), address, self._now_ms())
         known = self._is_known(a_try, ask, labels.SIGN_LOGIN, channel_id)
@@ -179,7 +179,7 @@ class LoginService:
             return user is not None and not users.is_out(user, self._now_ms()) and holds
 
     def rotate(self, who: Principal, ask: Rotate) -> None:
-        """Replace a person's keys by ones that the old key has signed; other sessions end."""
+        """Replace a user's keys by keys that the old key signed; other sessions end."""
         with self._database.write() as db:
             logins.hold(db, who.user)
             new = replace_keys(db, who, ask, self._now_ms())
@@ -192,7 +192,7 @@ class LoginService:
             self._audit.record_own(db, AuditEvent.KEYS_ROTATED, who)
         log.info("keys rotated", extra={"user": who.user})
 
-    # --- one try
+    # --- one attempt
 
     def _knows_the_phrase(self, a_try: Attempt, ask: Recover, channel_id: bytes) -> bool:
         """Return whether an attempt is signed by the recovery phrase of the account's backup."""
@@ -213,7 +213,7 @@ class LoginService:
     def _has_signed(
         self, bundle: models.Bundle | None, ask: Login | Enroll, label: bytes, channel_id: bytes
     ) -> bool:
-        """Return whether the identity key signed an attempt; no key takes as long as a key."""
+        """Return whether the identity key signed an attempt; without a key it takes as long."""
         key = bundle.ed25519 if bundle else self._decoy_key
         return signed_by(key, ask.signature, label, channel_id, ask.user) and bundle is not None
 
@@ -252,7 +252,7 @@ class LoginService:
         if known is not None and known.payload != bundle.signed.payload:
             raise RefusedAttempt(RefusalReason.OTHER_KEYS, right_code=match is not None)
         self._attempts.use(db, account, match, a_try)
-        # The very same keys again: the answer to their enrolment was lost on its way.
+        # The same keys again: the client did not receive the answer to its enrolment.
         if known is None:
             register(db, user.id, bundle, a_try.at_ms)
             self._log.enrolled(db, user.name, bundle.hash, key)
@@ -390,7 +390,7 @@ class LoginService:
 
 
 def _named(db: Db, a_try: Attempt) -> tuple[models.User | None, models.Bundle | None]:
-    """Return who a try says it is by, and their keys, as far as there are such."""
+    """Return the user that an attempt names, and the user's keys; None for each that is missing."""
     user = users.by_name(db, a_try.user)
     return user, users.bundle(db, user.id) if user else None
 
@@ -398,7 +398,7 @@ def _named(db: Db, a_try: Attempt) -> tuple[models.User | None, models.Bundle | 
 def _holder(
     db: Db, user: models.User | None, bundle: models.Bundle | None, ask: Login, a_try: Attempt
 ) -> tuple[models.User, models.Session] | None:
-    """Return whose session a ticket is, if it is the session of who claims to have it."""
+    """Return the owner of a ticket's session, if that is the user that the attempt names."""
     session = sessions.by_ticket(db, crypto.sha256(ask.ticket or b""), a_try.at_ms)
     if user is None or bundle is None or session is None or users.is_out(user, a_try.at_ms):
         return None
@@ -408,7 +408,7 @@ def _holder(
 
 
 def _account(db: Db, a_try: Attempt, state: LoginState | None) -> Account | None:
-    """Return whose account a try is about."""
+    """Return the account that an attempt names."""
     user = users.by_name(db, a_try.user)
     return None if user is None or state is None else Account(user, state)
 

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class OwnAccount:
-    """The own accounts of all people; all calls block."""
+    """Use cases of users on their own accounts; all calls block."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class OwnAccount:
         random: Random,
         quota: QuotaPolicy,
     ) -> None:
-        """Take the parts, and everybody's quota."""
+        """Take the parts, and the general quota policy."""
         self._database = database
         self._vault = vault
         self._attempts = attempts
@@ -105,7 +105,7 @@ class OwnAccount:
             )
 
     def make_recovery_codes(self, who: Principal, code: str) -> RecoveryCodes:
-        """Make new recovery codes; `LoginRefused` if the code is not right."""
+        """Make new recovery codes; `LoginRefused` if the code is wrong."""
         made = recovery_codes.new_codes(self._random)
 
         def make(db: Db, account: Account) -> None:
@@ -116,7 +116,7 @@ class OwnAccount:
         return RecoveryCodes(made)
 
     def rotate_secret(self, who: Principal, code: str) -> NewSecret:
-        """Make a new secret, keep the old one; `LoginRefused` if the code is not right."""
+        """Make a new secret, keep the old one; `LoginRefused` if the code is wrong."""
 
         def make(_: Db, account: Account) -> NewSecret:
             made = codes.rotate(self._vault, account, self._now_ms())
@@ -125,7 +125,7 @@ class OwnAccount:
         return self._with_code(who, code, make, AuditEvent.SECRET_ROTATED)
 
     def confirm_secret(self, who: Principal, code: str) -> None:
-        """Use a code of the new secret, which ends the old one; `LoginRefused` if it is none."""
+        """Consume a code of the new secret and end the old one; `LoginRefused` if it is wrong."""
 
         def confirm(db: Db, state: LoginState | None) -> None:
             account = _account(db, who, state)
@@ -144,7 +144,7 @@ class OwnAccount:
         make: Callable[[Db, Account], T],
         event: AuditEvent,
     ) -> T:
-        """Do something for who gives a right code, which that uses up."""
+        """Consume a correct code of the user, then run the action."""
         a_try = self._try(who)
 
         def with_code(db: Db, state: LoginState | None) -> T:
@@ -162,7 +162,7 @@ class OwnAccount:
 
 @contextmanager
 def _one_answer() -> Iterator[None]:
-    """Tell the same whatever is wrong with a code, as the door does."""
+    """Give the same answer for every error of a code, as at login."""
     try:
         yield
     except LoginRefused:

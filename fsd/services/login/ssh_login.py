@@ -39,7 +39,7 @@ NO_KEY = b""
 """In place of a key's hash: the session ends with its connection."""
 _TICKET_SIZE = 32
 TOUCH_MS = 10 * 60_000
-"""How exactly it is known when a session was last gone on with."""
+"""Accuracy of the time at which a session was last resumed."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class SshEntry:
     session_id: int
     address: str
     by_code: bool
-    """Whether a code was used up on this very connection, or a session gone on with."""
+    """Whether this connection consumed a code; otherwise it resumed a session."""
     lasts: bool
     """Whether the session outlives the connection, since it is bound to a key."""
 
 
 class SshLoginService:
-    """Logging in over SSH; all calls block, none knows of SSH."""
+    """Logins over SSH; all calls block, and none uses the SSH protocol."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class SshLoginService:
         now_ms: Callable[[], int],
         random: Random,
     ) -> None:
-        """Take the parts; `attempts` and `codes` are those of the native door."""
+        """Take the parts; `attempts` and `codes` are those of the native listener."""
         self._database = database
         self._attempts = attempts
         self._codes = codes
@@ -80,8 +80,8 @@ class SshLoginService:
     def with_code(self, user: str, code: str, ssh_key: bytes, address: str) -> SshEntry:
         """Log a user in with a one-time password or recovery code; `LoginRefused` otherwise.
 
-        `ssh_key` is the SHA-256 of a public key that they have proved to hold, or `NO_KEY`. Who
-        has not enrolled yet does not get in: their code is for enrolling.
+        `ssh_key` is the SHA-256 of a public key that the client has proved to hold, or `NO_KEY`. A
+        user who has not enrolled yet is refused: the code is needed for enrolment.
         """
         a_try = Attempt(possible(user), address, self._now_ms(), LoginPath.SSH)
         return self._attempts.attempt(
@@ -92,9 +92,9 @@ class SshLoginService:
         )
 
     def with_key(self, user: str, ssh_key: bytes, address: str) -> SshEntry | None:
-        """Go on with the session of a key (its SHA-256) that was proved; None if there is none.
+        """Resume the session of a proved key (its SHA-256); None if there is none.
 
-        Of a key that no session is bound to nothing is looked up that depends on the user.
+        For a key without a session, no look-up depends on the user.
         """
         a_try = Attempt(possible(user), address, self._now_ms(), LoginPath.SSH)
         with self._database.read() as db:
@@ -133,7 +133,7 @@ class SshLoginService:
             return _entry(holder, session, a_try, by_code=False)
 
     def running(self, ids: Collection[int]) -> set[int]:
-        """Return which of some sessions still hold, of users who are not disabled."""
+        """Return those of some sessions that are still valid, of users who are not disabled."""
         if not ids:
             return set()
         with self._database.read() as db:
@@ -160,14 +160,14 @@ class SshLoginService:
             raise RefusedAttempt(RefusalReason.NOT_ENROLLED)
         before = account.state.last_network
         self._attempts.use(db, account, match, a_try)
-        if before != a_try.network:  # a code is enough here: the person is to know
+        if before != a_try.network:  # a code is enough here, so the user gets a notice
             logins.notify(db, user.id, AuditEvent.SSH_SESSION.value, a_try.at_ms, a_try.address)
         if ssh_key:
             sessions.end_of_ssh_key(db, user.id, ssh_key)
             detail = f"bound to {crypto.as_fingerprint(ssh_key)}"
             self._attempts.record(db, AuditEvent.SSH_SESSION, a_try, detail)
         session = models.Session(
-            ticket_hash=crypto.sha256(self._random(_TICKET_SIZE)),  # of a ticket that nobody gets
+            ticket_hash=crypto.sha256(self._random(_TICKET_SIZE)),  # no client gets this ticket
             user_id=user.id,
             ed25519=bundle.ed25519,
             created_ms=a_try.at_ms,
@@ -182,14 +182,14 @@ class SshLoginService:
 
 
 def how(ssh_key: bytes | None) -> str:
-    """Return what a session is called: `native`, `ssh` or `ssh SHA256:…`."""
+    """Return the kind of a session: `native`, `ssh` or `ssh SHA256:…`."""
     if ssh_key is None:
         return "native"
     return f"ssh {crypto.as_fingerprint(ssh_key)}" if ssh_key else "ssh"
 
 
 def _bound(db: Db, ssh_key: bytes, a_try: Attempt) -> tuple[models.User, models.Session] | None:
-    """Return the session of a key, if it is one of the user who claims to have it."""
+    """Return the session of a key, if it belongs to the user that the client names."""
     if ssh_key == NO_KEY:
         return None
     for user, session in sessions.by_ssh_key(db, ssh_key, a_try.at_ms):
