@@ -1,8 +1,8 @@
 """One connection of the native listener, from its first byte to its last.
 
-Ciphers, hashes, disk and database run in threads. Only records so small that handing them over
-would take longer than the cipher are opened and sealed in the event loop. Requests are answered one
-after the other, in the order they came.
+Ciphers, hashes, disk and database run in threads. The event loop opens and seals only records so
+small that a thread switch would take longer than the cipher. Requests are answered one after the
+other, in the order of their arrival.
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ class Services:
     def of(
         cls, desk: Dispatcher, policy: ListenerPolicy, pool: Executor, spare: IdleWorkers
     ) -> Services:
-        """Build it as the policy has it."""
+        """Build the services for a policy."""
         return cls(desk, policy, pool, spare, HandshakeLimiter.by(policy))
 
 
 class ClientConnection:
-    """One connection."""
+    """One connection of the native listener."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class ClientConnection:
         logged_in: Callable[[], None],
         voucher: UsedCode | None = None,
     ) -> None:
-        """Take what it works with, our end of a new connection, and who is at the other.
+        """Take the services, the server's end of a new connection, and the client's address.
 
         `logged_in` is called once that is done. `voucher` is of the connection, if any, that this
         one is carried by.
@@ -118,7 +118,7 @@ class ClientConnection:
         self._began = self._checked = time.monotonic()
 
     def idle_for(self) -> float:
-        """How long, in seconds, nothing was asked of us; 0 while a request is being served."""
+        """Seconds since the last request; 0 while a request is being served."""
         if self._uploads:
             return 0.0  # however slowly its next segment comes
         return self._inbox.idle_for() if self._inbox else time.monotonic() - self._began
@@ -154,7 +154,7 @@ class ClientConnection:
             self._line.close()
 
     async def _let_uploads_go(self) -> None:
-        """Keep what can be gone on with, and give back what was reserved for uploads."""
+        """Suspend resumable uploads, and release the reservations for uploads."""
         ends = [upload.suspend for upload in self._uploads.values()]
         if self._channel is not None:
             ends.append(partial(self._inside.desk.end_line, self._channel))
@@ -164,7 +164,7 @@ class ClientConnection:
             except FsError as error:
                 log.warning("what was reserved for uploads lasts a while: %s", error.sentence)
 
-    # --- in and out
+    # --- receiving and sending
 
     async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
         loop = asyncio.get_running_loop()
@@ -173,7 +173,7 @@ class ClientConnection:
         return await loop.run_in_executor(self._inside.pool, run, work, *args)
 
     async def _event(self) -> Event:
-        """Return what the client says next; only while nothing else receives."""
+        """Return the client's next event; only while nothing else receives."""
         frame = await self._line.frame()
         if len(frame.body) <= SMALL:
             return self._connection.open_frame(frame)
@@ -221,7 +221,7 @@ class ClientConnection:
         return who
 
     def _vouched(self, message: Message) -> CodeUsed | None:
-        """Return whose code was used up to carry this connection, if nothing else is offered."""
+        """Return the code that the carrying connection consumed, unless the login offers one."""
         offers = not isinstance(message, Login) or (message.otp, message.ticket) != (None, None)
         return None if self._voucher is None or offers else self._voucher.take()
 
@@ -233,7 +233,7 @@ class ClientConnection:
         return event.request, event.message
 
     async def _let(self, ask: int, enter: Callable[[bytes, str], T]) -> T:
-        """Let a thread decide over a request to enter; tell a refusal and raise it."""
+        """Run a login request in a thread; send a refusal and raise it."""
         asked = time.monotonic()
         try:
             return await self._in_thread(enter, self._connection.channel_id, self._address)
@@ -251,7 +251,7 @@ class ClientConnection:
             raise LoginRefused from error
 
     async def _check_session(self, who: Principal) -> None:
-        """End the connection of a session that was ended, or of a user who was disabled."""
+        """Close the connection if its session has ended or its user is disabled."""
         if time.monotonic() - self._checked > RECHECK_S:
             if not await self._in_thread(self._inside.desk.accounts.still_in, who):
                 raise ConnectionLost
@@ -280,7 +280,7 @@ class ClientConnection:
             await self._answer(who, event)
 
     async def _turn(self, inbox: FrameQueue, frame: Frame) -> tuple[Event | None, list[Failed]]:
-        """Have a thread take in segments as long as they come."""
+        """Receive segments in a thread while they arrive."""
         frames = inbox.lend()
         frames.appendleft(frame)
         turn = partial(self._incoming.turn, go_on=not inbox.peer_has_gone)
@@ -290,10 +290,10 @@ class ClientConnection:
             inbox.take_back(frames)
 
     def _segment(self, data: Data) -> FsError | None:
-        """Take a segment of an upload; return what is to be told if that fails."""
+        """Take a segment of an upload; return the failure to send if there is one."""
         upload = self._uploads.get(data.stream)
         if upload is None or upload.failed:
-            return None  # its failure was told; what was under way already is dropped
+            return None  # its failure was sent; segments already on their way are dropped
         try:
             upload.add(data.index, data.payload)
         except FsError as error:
@@ -308,7 +308,7 @@ class ClientConnection:
         try:
             await self._request(who, event.request, event.message)
         except (ConnectionLost, ConnectionError, TimeoutError):
-            raise  # nobody is left to be told
+            raise  # the client is gone
         except FsError as error:
             await self._say(event.request, failure(error))
         except (OSError, ValueError, LookupError, AssertionError, AttributeError, TypeError):
@@ -342,7 +342,7 @@ class ClientConnection:
             case files.Download():
                 await self._download(who, request, message)
             case files.Commit() if self._inbox is not None and self._inbox.peer_has_gone:
-                pass  # whoever looks next must not meet changes of one who has left
+                pass  # a later reader must not see changes by a closed connection
             case _:
                 for part in await self._in_thread(self._inside.desk.answers, who, message):
                     await self._say(request, part)

@@ -1,4 +1,4 @@
-"""What every door hands requests to: messages in, messages out; it blocks and knows no sockets."""
+"""The dispatcher of requests for all listeners: messages in, messages out; blocks, no sockets."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ from fsproto.types import NodeId, Root
 
 @dataclass(frozen=True)
 class Dispatcher:
-    """The services together."""
+    """All services behind one interface."""
 
     accounts: LoginService
     files: FileService
@@ -81,11 +81,11 @@ class Dispatcher:
     def log_in_after_code(
         self, recovered: CodeUsed, ask: Login, channel_id: bytes, address: str
     ) -> tuple[Principal, Welcome]:
-        """Answer a login without a code, by who used one up over the same connection."""
+        """Answer a login without a code, of a user who consumed one on the same connection."""
         return self.accounts.log_in_after_code(recovered, ask, channel_id, address)
 
     def answer(self, who: Principal, ask: Message) -> Message:
-        """Answer a message that has one answer; raises what is to be told as a `Failure`."""
+        """Answer a message that has one answer; the caller sends an exception as a `Failure`."""
         match ask:
             case Lookup(folder, tokens):
                 return self.files.lookup(who, folder, tokens)
@@ -108,7 +108,7 @@ class Dispatcher:
         return self._of_account(who, ask)
 
     def _of_account(self, who: Principal, ask: Message) -> Message:
-        """Answer what somebody asks or does about their own account."""
+        """Answer a message of a user on the user's own account."""
         match ask:
             case GetStatus():
                 return self.accounts.own.status(who)
@@ -162,20 +162,20 @@ class Dispatcher:
     def resume_upload(
         self, who: Principal, ask: Resume, line: bytes
     ) -> tuple[Kept, BlobUpload | None]:
-        """Go on receiving a blob, if anything of it was kept."""
+        """Resume the upload of a blob, if a part of it was kept."""
         kept, blob = self.transfers.resume(who, ask.salt, ask.room, line=line)
         return kept, None if blob is None else BlobUpload(self.transfers, blob)
 
     def end_line(self, line: bytes) -> None:
-        """Let go of what was reserved for uploads over a connection that has ended."""
+        """Release the upload reservations of a connection that has ended."""
         self.transfers.let_go(line)
 
     def refused_upload(self) -> BlobUpload:
-        """Return what drops the segments that are under way of an upload that was refused."""
+        """Return a receiver that drops the remaining segments of a refused upload."""
         return BlobUpload(self.transfers, None)
 
     def open_download(self, who: Principal, node: NodeId, root: Root, first: int) -> BlobDownload:
-        """Begin to send a blob from segment `first` on; `RemoteProtocolError` if it has none."""
+        """Start to send a blob from segment `first` on; `RemoteProtocolError` if there is none."""
         reader, size = self.transfers.open(who, node, root)
         try:
             return BlobDownload(reader, size, first)
@@ -190,7 +190,7 @@ class BlobUpload:
     def __init__(
         self, transfers: TransferService, blob: StagedUpload | FinishedUpload | None
     ) -> None:
-        """Take where it goes; nothing comes of one that was refused, which has no blob."""
+        """Take the target; a refused upload has no blob and stores nothing."""
         self._transfers = transfers
         self._blob = blob
         self.failed = blob is None
@@ -201,22 +201,22 @@ class BlobUpload:
             self._blob.add(index, segment)
 
     def finish(self, who: Principal, root: Root, size: int) -> None:
-        """Keep it if it is what the sender says that it is."""
+        """Store the blob if its root and size are as the client says."""
         if self._blob is not None:
             self._transfers.finish(who, self._blob, root, size)
 
     def fail(self) -> None:
-        """Give it up; what is still under way of it will be dropped."""
+        """Give the upload up; its remaining segments will be dropped."""
         self.failed = True
         self.discard()
 
     def discard(self) -> None:
-        """Forget it."""
+        """Discard the upload."""
         if self._blob is not None:
             self._transfers.discard(self._blob)
 
     def suspend(self) -> None:
-        """Keep what came of it, if it can be gone on with: its connection has ended."""
+        """Keep the received part if the upload is resumable, for its connection has ended."""
         if self._blob is not None:
             self._transfers.suspend(self._blob)
 
@@ -225,7 +225,7 @@ class BlobDownload:
     """A blob that is being sent."""
 
     def __init__(self, reader: BlobReader, size: int, first: int) -> None:
-        """Take where it comes from, its size in stored bytes, and which segment is the first."""
+        """Take the source, its size in stored bytes, and the number of the first segment."""
         self.segments = stored_segment_count(size) - first
         """How many there are from the first on."""
         if first < 0 or self.segments < 1:
@@ -253,5 +253,5 @@ class BlobDownload:
         return have
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the source."""
         self._reader.close()

@@ -1,8 +1,8 @@
-"""What strangers may have of the door: how many may wait inside it, and how fast it exchanges keys.
+"""Limits of unauthenticated connections: their number, and the rate of key exchanges.
 
-Nobody is turned away for what others do from elsewhere. Where there is no more room, the oldest
-who has not logged in makes room, of the very network that has the most; where keys are exchanged
-too fast, the next one waits. Compare MaxStartups and PerSourcePenalties of OpenSSH.
+Load from one network does not lock out clients of other networks. When the number is reached, the
+oldest unauthenticated connection of the network with the most of them is closed. When the rate is
+reached, the next key exchange waits. Compare MaxStartups and PerSourcePenalties of OpenSSH.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ T = TypeVar("T", bound=Hashable)
 
 
 class Unauthenticated(Generic[T]):
-    """Unauthenticated connections, grouped by the network that they come from."""
+    """Unauthenticated connections, grouped by source network."""
 
     def __init__(self, *, most: int, most_of_one: int) -> None:
-        """Take how many there may be in all, and of one network."""
+        """Take the maximum number in total, and for one network."""
         self._most = most
         self._most_of_one = most_of_one
-        self._waiting: defaultdict[str, dict[T, None]] = defaultdict(dict)  # in order of coming
+        self._waiting: defaultdict[str, dict[T, None]] = defaultdict(dict)  # in order of arrival
         self._count = 0
 
     def limit(self, *, most: int, most_of_one: int) -> None:
-        """Take other limits for those who come from now on."""
+        """Replace the limits for future connections."""
         self._most, self._most_of_one = most, most_of_one
 
     def __len__(self) -> int:
         return self._count
 
     def enter(self, network: str, who: T) -> T | None:
-        """Let one more in; return who has to leave for that, and has left already here."""
+        """Add a connection; return the one to close for it, which is already removed here."""
         self._waiting[network][who] = None
         self._count += 1
         crowded: str | None = None
@@ -52,7 +52,7 @@ class Unauthenticated(Generic[T]):
         return oldest
 
     def leave(self, network: str, who: T) -> None:
-        """Let somebody go, who logged in or is gone; harmless if they have left before."""
+        """Remove a connection that logged in or ended; harmless if it is already removed."""
         group = self._waiting.get(network)
         if group is None or who not in group:
             return
@@ -64,26 +64,26 @@ class Unauthenticated(Generic[T]):
 
 @dataclass
 class _Bucket:
-    """When the next one of a kind may begin, if none of what is saved up were left."""
+    """The time at which the next event may start if no burst allowance were left."""
 
     next_s: float
 
 
 class RateLimit:
-    """So many a second, a few more at once after a pause (a token bucket; GCRA of ITU-T I.371)."""
+    """A rate limit with a burst allowance (a token bucket; GCRA of ITU-T I.371)."""
 
     def __init__(self, per_second: float, at_once: int, *, longest_s: float) -> None:
-        """Take the rate, how many may come at once, and the longest that one is made to wait."""
+        """Take the rate per second, the burst, and the longest wait in seconds."""
         self._each_s = 1.0 / per_second
         self._saved_s = at_once / per_second
         self._longest_s = longest_s
         self._buckets: dict[str, _Bucket] = {}
 
     def wait_s(self, key: str, now_s: float) -> float | None:
-        """Return how long the next one of `key` has to wait; None, and it has no turn: too long."""
+        """Return the wait of the next event of `key`; None, without a turn, if it is too long."""
         if len(self._buckets) > _BUCKETS:
             full = [key for key, each in self._buckets.items() if each.next_s <= now_s]
-            for each in full:  # as good as new
+            for each in full:  # has its full burst allowance again
                 del self._buckets[each]
         bucket = self._buckets.setdefault(key, _Bucket(now_s))
         begins = max(bucket.next_s, now_s) - (self._saved_s - self._each_s)
@@ -95,13 +95,13 @@ class RateLimit:
 
 
 class HandshakeLimiter:
-    """Whose turn it is to exchange keys: first among one's own network, then among all.
+    """A limit on key exchanges: first for each network, then for all.
 
-    So who comes from elsewhere does not wait for those of one network.
+    So the load of one network does not delay clients of other networks.
     """
 
     def __init__(self, *, of_one: float, of_all: float, at_once: int, longest_s: float) -> None:
-        """Take exchanges a second of one network and of all, and how many may come at once."""
+        """Take the exchanges a second for one network and for all, and the bursts."""
         self._of_one = RateLimit(of_one, max(1, at_once // 2), longest_s=longest_s)
         self._of_all = RateLimit(of_all, at_once, longest_s=longest_s)
 
@@ -116,7 +116,7 @@ class HandshakeLimiter:
         )
 
     async def wait(self, network: str) -> None:
-        """Wait for the turn of somebody; `TimeoutError` if it would come too late."""
+        """Wait for the turn of a client; `TimeoutError` if the wait would be too long."""
         for rate, key in ((self._of_one, network), (self._of_all, "")):
             wait_s = rate.wait_s(key, time.monotonic())
             if wait_s is None:

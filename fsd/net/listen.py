@@ -17,7 +17,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
     """Return listening sockets on every address of `host`; `OSError` if there is none."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     places = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
-    # A port that is picked is picked once: two families would get two different ones.
+    # With port 0, two address families would get two different ports.
     sockets: list[socket.socket] = []
     try:
         for family, address in places[: 1 if port == 0 else None]:
@@ -31,7 +31,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
 
 
 async def accept(listening: socket.socket, let_in: Callable[[socket.socket, str], None]) -> None:
-    """Accept until cancelled; `let_in` takes each connection, not blocking, and its address."""
+    """Accept until cancelled; `let_in` gets each non-blocking socket and its address."""
     loop = asyncio.get_running_loop()
     while True:
         try:

@@ -1,8 +1,8 @@
-"""Segments that a thread moves by itself for a while: it receives what it works on, or sends it.
+"""Segment transfer in a thread, which receives and opens segments, or seals and sends them.
 
-Who is fast is served by one thread for a whole turn. For who is slow the thread waits a moment at
-most; the event loop does the rest of the waiting. A turn ends after some megabytes, so that many
-take turns.
+One thread serves a fast client for a whole turn. For a slow client the thread waits only a moment,
+and the event loop does the rest of the waiting. A turn ends after some megabytes, so that many
+clients share the threads.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ Failed = tuple[int, FsError]
 
 
 class SegmentReceiver:
-    """The segments of one connection's uploads on their way in."""
+    """The receiver of segments of one connection's uploads."""
 
     def __init__(
         self, line: Transport, connection: Connection, take: Take, spare: IdleWorkers
     ) -> None:
-        """Take where they come from, what takes one, and the threads that may help."""
+        """Take the source of segments, the function that stores one, and the spare threads."""
         self._line = line
         self._connection = connection
         self._take = take
@@ -47,10 +47,10 @@ class SegmentReceiver:
         self._rooms: _Buffers | None = None
 
     def turn(self, frames: deque[Frame], *, go_on: bool) -> tuple[Event | None, list[Failed]]:
-        """Open frames and, with `go_on`, those that follow, as long as they are segments.
+        """Open frames and, with `go_on`, those that follow, while they are segments.
 
-        Return the first that is something else, if there was one, and what could not be taken;
-        what was opened behind that already was taken, too. What was not looked at is in `frames`.
+        Return the first event that is not a segment, if any, and the segments that failed; segments
+        opened after a failed one were stored too. Unprocessed frames stay in `frames`.
         """
         rooms = self._rooms = self._rooms or _Buffers()
         taking = _Taking(self._take, rooms, self._spare)
@@ -73,47 +73,47 @@ class SegmentReceiver:
         return None, taking.failed
 
     def _frame(self, came: deque[Frame], size_before: int) -> Frame | None:
-        """Return the next frame; it is waited for only behind one that was worth it.
+        """Return the next frame; wait for it only after a frame of sufficient size.
 
-        Else a few peers who send next to nothing, always in time, could keep all threads waiting.
+        Otherwise a few clients that send tiny frames, just in time, could occupy all threads.
         """
         if came:
             return came.popleft()
         return self._line.frame_soon(wait=size_before >= _WORTH_WAITING)
 
     def rest(self) -> None:
-        """Let the memory go until there are segments again."""
+        """Release the memory until the next segments."""
         self._rooms = None
 
 
 class _Buffers:
-    """Memory for segments, made as it is needed; one thread takes it, any gives it back."""
+    """Segment buffers, made on demand; one thread takes them, any thread gives them back."""
 
     def __init__(self) -> None:
         self._free: SimpleQueue[memoryview] = SimpleQueue()
         self._made = 0
 
     def take(self) -> memoryview:
-        """Return room for one; where all there may be is in use, as soon as it is given back."""
+        """Return a buffer; if all are in use, wait until one is given back."""
         if self._made < _ROOMS and self._free.empty():
             self._made += 1
             return memoryview(bytearray(MAX_RECORD))
         return self._free.get()
 
     def give_back(self, room: memoryview) -> None:
-        """Take back what nobody looks at any more."""
+        """Take back a buffer that is no longer in use."""
         self._free.put(room)
 
 
 class _Taking:
-    """Segments that were opened on their way to where they are kept: one after the other.
+    """The storage of opened segments, one after the other.
 
-    That is done in another thread, if one is free, while the next ones are received and opened; for
-    a segment that is not full, and so the last of its file, it is not worth waking one.
+    A spare thread does this, if one is free, while the next segments are received and opened. For
+    a segment that is not full (the last of its file), waking a thread is not worth it.
     """
 
     def __init__(self, take: Take, rooms: _Buffers, spare: IdleWorkers) -> None:
-        """Take what takes a segment, where its memory goes back to, and the threads."""
+        """Take the function that stores a segment, the buffers, and the spare threads."""
         self.failed: list[Failed] = []
         """What could not be taken."""
         self._error: Exception | None = None
@@ -125,7 +125,7 @@ class _Taking:
         self._thread: Future[None] | None = None
 
     def add(self, data: Data, room: memoryview) -> None:
-        """Take a segment, now or behind those before it; its memory is `room`."""
+        """Store a segment, now or after the earlier ones; `room` is its buffer."""
         if self._thread is None and len(data.payload) == SEGMENT_SIZE:
             self._thread = self._spare.lend(self._take_all)
         if self._thread is None:
@@ -135,11 +135,11 @@ class _Taking:
 
     @property
     def over(self) -> bool:
-        """Whether no more should be added, as something went wrong."""
+        """Whether an error occurred, so that no more should be added."""
         return bool(self.failed) or self._error is not None
 
     def finish(self) -> None:
-        """Wait until all that was added was taken; raises what was not expected of that."""
+        """Wait until all added segments are stored; raise unexpected errors."""
         if self._thread is not None:
             self._waiting.put(None)
             self._thread.result()
@@ -161,12 +161,12 @@ class _Taking:
 
 
 class SegmentSender:
-    """One download on its way out; it all travels through the same memory."""
+    """The sender of one download; all its segments use the same buffer."""
 
     def __init__(
         self, line: Transport, connection: Connection, request: int, download: BlobDownload
     ) -> None:
-        """Take where it goes, and what goes there."""
+        """Take the transport and the download."""
         self._line = line
         self._connection = connection
         self._request = request
@@ -181,7 +181,7 @@ class SegmentSender:
         return self._next == self._download.first + self._download.segments
 
     def turn(self) -> memoryview:
-        """Read, seal and send; return what the peer has not taken yet of the last record."""
+        """Read, seal and send; return the unsent rest of the last record."""
         sent = 0
         while sent < TURN_BYTES and not self.is_over:
             record = self._sealed()

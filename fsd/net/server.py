@@ -33,7 +33,7 @@ DRAIN_IDLE_S = 0.5
 
 
 class NativeServer:
-    """Listens for clients that speak the native protocol."""
+    """The listener for clients of the native protocol."""
 
     def __init__(
         self,
@@ -43,9 +43,9 @@ class NativeServer:
         moves: Sequence[Move],
         spare: IdleWorkers,
     ) -> None:
-        """Take the services behind the door, the key that proves it, and who vouches for that.
+        """Take the services, the host key, and the statements of former host keys.
 
-        `spare` may help with what comes in.
+        The threads of `spare` may help with uploads.
         """
         self.policy = policy
         self.host_key = host_key
@@ -69,13 +69,13 @@ class NativeServer:
         policy: ListenerPolicy,
         moves: Sequence[Move],
     ) -> None:
-        """Take other parts for connections from now on; those there are keep theirs."""
+        """Replace the parts for future connections; open connections keep theirs."""
         self.policy, self.host_key, self.moves = policy, host_key, moves
         self._inside = Services.of(desk, policy, self._pool, self._spare)
         self._waiting.limit(most=policy.waiting, most_of_one=policy.waiting_of_one)
 
     async def open(self, host: str, port: int) -> tuple[str, int]:
-        """Begin to accept; return the address, with the port that was picked for 0."""
+        """Start to accept; return the address, with the actual port if 0 was requested."""
         self._listening = listen(host, port)
         self._accepting = [
             asyncio.create_task(accept(sock, self._came_in)) for sock in self._listening
@@ -84,7 +84,7 @@ class NativeServer:
         return bound[0], bound[1]
 
     async def close(self) -> None:
-        """Accept no more, let what is in flight finish, then close."""
+        """Stop accepting, wait for requests in progress, then close."""
         for accepting in self._accepting:
             accepting.cancel()
         await asyncio.gather(*self._accepting, return_exceptions=True)
@@ -115,7 +115,7 @@ class NativeServer:
         self._let_in(sock, address)
 
     def take_in(self, sock: socket.socket, address: str, voucher: UsedCode | None) -> None:
-        """Serve a connection that another door carries; `sock` is our end of it."""
+        """Serve a connection that another listener carries; `sock` is the server's end of it."""
         sock.setblocking(False)  # noqa: FBT003 - the standard library's own signature
         self._let_in(sock, address, voucher)
 

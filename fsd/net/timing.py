@@ -1,4 +1,4 @@
-"""What the door does by default: its times, and what strangers may have of it."""
+"""The timing of answers to refused logins."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import time
 
 
 def until_answer(refusal_s: float, asked: float) -> float:
-    """Return how long to wait until the next multiple of the time after which refusals are told.
+    """Return how long to wait until the next multiple of the refusal delay.
 
-    A multiple, so that work which takes longer than that time does not show to the millisecond.
+    It is a multiple, so that work longer than the delay does not show to the millisecond.
     `asked` is of `time.monotonic`.
     """
     took = time.monotonic() - asked

@@ -1,8 +1,8 @@
-"""One connection's bytes: received on the event loop, or by a thread that the line is lent to.
+"""The bytes of one connection: received on the event loop, or by a thread that borrows it.
 
-Frames are worked on strictly one after the other, while the next ones are received; at most three
-large ones are in memory: one at work, two that wait or come in. Whoever works on segments of an
-upload receives them, too: waking another thread for each of them costs more than the cipher.
+Frames are processed strictly one after the other, while the next ones are received. At most three
+large frames are in memory: one in work, two that wait or arrive. The thread that processes segments
+also receives them, for waking another thread for each segment costs more than the cipher.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Transport:
     """A socket and the connection that runs over it."""
 
     def __init__(self, sock: socket.socket, connection: Connection, silence_s: float) -> None:
-        """Take both, and how long the peer may take to send, or to take what it is sent."""
+        """Take both, and the peer's time limits for sending and for receiving."""
         self._socket = sock
         self._connection = connection
         self._silence_s = silence_s
@@ -50,7 +50,7 @@ class Transport:
     # --- on the event loop
 
     async def frame(self) -> Frame:
-        """Return the next frame, whole; raises the peer's error, or `ConnectionLost` at its end."""
+        """Return the next complete frame; raise the peer's error, or `ConnectionLost` at the end."""
         while True:
             await self._ours.wait()
             frame = self._frame_now()
@@ -59,7 +59,7 @@ class Transport:
             await self._readable()
 
     async def _readable(self) -> None:
-        """Wait for bytes and leave them where they are: they may be for a thread by then."""
+        """Wait for bytes without reading them, for a thread may be the reader by then."""
         came = self._loop.create_future()
         self._loop.add_reader(self._socket, _tell, came)
         try:
@@ -81,9 +81,9 @@ class Transport:
         self._ours.set()
 
     def close(self) -> None:
-        """Close the socket, so that what was said last still arrives.
+        """Close the socket, so that the last message still arrives.
 
-        Closing on bytes that were not read resets the connection, and the peer loses our words.
+        A close with unread bytes resets the connection, and the peer loses that message.
         """
         with self._threads:
             self._closed = True
@@ -97,7 +97,7 @@ class Transport:
     # --- in a thread
 
     def frame_soon(self, *, wait: bool) -> Frame | None:
-        """Return the next frame if it has come, or comes within moments; raises what `frame` does.
+        """Return the next frame if it arrives within moments; raise the same errors as `frame`.
 
         Only while the line is lent.
         """
@@ -113,7 +113,7 @@ class Transport:
                 return None
 
     def send_soon(self, data: memoryview) -> memoryview:
-        """Send what the peer takes within moments; return the rest."""
+        """Send as much as the peer accepts within moments; return the rest."""
         ends = 0.0
         while True:
             with self._threads, contextlib.suppress(BlockingIOError):
@@ -126,9 +126,9 @@ class Transport:
                 return data
 
     def _becomes(self, what: int, ends: float) -> bool:
-        """Wait until there is something to be received, or room to send."""
+        """Wait until the socket is readable or writable."""
         number, wait_s = self._socket.fileno(), ends - time.monotonic()
-        if number < 0:  # it was closed this very moment
+        if number < 0:  # it was closed concurrently
             raise ConnectionLost
         poll = select.poll()
         poll.register(number, what)
@@ -141,7 +141,7 @@ class Transport:
     # --- either
 
     def _frame_now(self) -> Frame | None:
-        """Return the next frame, if all of it has come."""
+        """Return the next frame, if it has arrived completely."""
         while (frame := self._connection.take_frame()) is None:
             try:
                 count = self._socket.recv_into(self._connection.room())
@@ -161,12 +161,12 @@ def _tell(came: asyncio.Future[None]) -> None:
 
 
 class FrameQueue:
-    """Frames that came and wait for their turn; what ends the line comes last, as an exception."""
+    """The queue of received frames; its last item is the error that ended the connection."""
 
     def __init__(self, line: Transport, silence_s: float, frame_s: float) -> None:
-        """Begin to receive; `silence_s` is how long nothing may come while nothing is at work.
+        """Start to receive; `silence_s` is the longest silence while no frame is in work.
 
-        `frame_s` is how long one frame may take from its first byte to its last.
+        `frame_s` is the longest time of one frame from its first byte to its last.
         """
         self._line = line
         self._silence_s = silence_s
@@ -184,14 +184,14 @@ class FrameQueue:
         self._receiving = asyncio.create_task(self._receive())
 
     def idle_for(self) -> float:
-        """How long, in seconds, nothing came and nothing was at work; 0 while something is."""
+        """Seconds without a received byte and without a frame in work; 0 while one is."""
         busy = self._at_work or bool(self._frames)
         return 0.0 if busy else time.monotonic() - self._since
 
     async def next(self, silence_s: float | None = None) -> Frame:
-        """Return the frame whose turn it is; raises what ended the line after the last one.
+        """Return the next frame; after the last one, raise the error that ended the connection.
 
-        `TimeoutError` if nothing, or too little, comes; `silence_s` is for this one frame.
+        `TimeoutError` if nothing, or too little, arrives; `silence_s` is for this frame only.
         """
         self._at_work, self._since = False, time.monotonic()
         silence_s = self._silence_s if silence_s is None else silence_s
@@ -228,9 +228,9 @@ class FrameQueue:
                 event.clear()
 
     def lend(self) -> deque[Frame]:
-        """Have a thread receive until `take_back`; return what came already, to be worked on first.
+        """Let a thread receive until `take_back`; return the received frames, to process first.
 
-        It must not receive if `peer_has_gone`: what ended the line is told by `next`.
+        It must not receive if `peer_has_gone`; `next` then raises the error.
         """
         self._line.lend()
         came: deque[Frame] = deque()
@@ -241,13 +241,13 @@ class FrameQueue:
         return came
 
     def take_back(self, left: deque[Frame]) -> None:
-        """Receive again; `left` are frames that were not worked on."""
+        """Receive again; `left` are unprocessed frames."""
         self._frames.extendleft(reversed(left))
         self._settle()
         self._line.take_back()
 
     def _left(self, silence_s: float) -> float:
-        """How long, in seconds, may still be waited; bytes that come make it longer."""
+        """Return the remaining wait in seconds; received bytes extend it."""
         line = self._line
         ends = max(self._since, line.heard) + silence_s
         if line.frame_began is not None:

@@ -1,4 +1,4 @@
-"""What one connection says for those that it carries: that a code was used up over it."""
+"""The statement of a carrying connection that its user consumed a code."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ HOLDS_S = 60.0
 
 
 class UsedCode:
-    """Vouches for one login, soon after the code was used; for the event loop's thread alone."""
+    """A permit for one login soon after the code was consumed; for the event loop only."""
 
     def __init__(self, used: CodeUsed) -> None:
-        """Take whose code was used up, just now."""
+        """Take the user whose code was just consumed."""
         self._used: CodeUsed | None = used
         self._ends = time.monotonic() + HOLDS_S
 
