@@ -1,11 +1,11 @@
 """The master key, under which one-time password secrets are sealed at rest, and its successor.
 
-    master.key        the key that counts
-    master.key.next   while a rotation is under way: the one that is about to count
+    master.key        the current key
+    master.key.next   during a rotation: the next key
 
-A rotation writes the new key beside the old one, seals every secret anew in one transaction, and
-then puts the new key in place. Whenever it is interrupted, one of the two files opens what is in
-the database; whoever opens the vault next finds out which, and finishes what was begun.
+A rotation writes the new key next to the old one, seals every secret again in one transaction, and
+then replaces the old key. After an interruption at any point, one of the two keys opens the secrets
+in the database; the next call of `open_vault` finds out which, and finishes the rotation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Threads that take work off another one's hands, as long as one of them has nothing to do."""
+"""Spare threads that take over work while they are idle."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ T = TypeVar("T")
 
 
 class IdleWorkers:
-    """A few threads, for cores that would be idle while one thread does one thing after another.
+    """A few threads for cores that are idle while another thread works sequentially.
 
-    Work never waits for them: where none is free, whoever has it does it. So they share the work of
-    a few transfers among the cores, and cost nothing where many transfers keep all of them busy.
+    Work never waits for them: if none is free, the caller does the work itself. So they spread a
+    few transfers over the cores, and cost nothing when many transfers keep all cores busy.
     """
 
     def __init__(self, count: int) -> None:
-        """Take how many; with 0 none is ever free."""
+        """Take the number of threads; with 0 none is ever free."""
         self._free = Semaphore(count)
         self._pool = ThreadPoolExecutor(max(count, 1), thread_name_prefix="fsd-spare")
 
     @classmethod
     def of_this_machine(cls) -> IdleWorkers:
-        """Return as many as this process may use cores beside the one of whoever has work."""
+        """Return one thread fewer than the number of cores that this process may use."""
         if hasattr(os, "sched_getaffinity"):
             return cls(len(os.sched_getaffinity(0)) - 1)
         return cls((os.cpu_count() or 1) - 1)
 
     def lend(self, work: Callable[..., T], *args: object) -> Future[T] | None:
-        """Begin `work(*args)`, with what is known for the logs; None if no thread is free."""
+        """Start `work(*args)` with the context of the logs; None if no thread is free."""
         if not self._free.acquire(blocking=False):
             return None
         return self._pool.submit(self._work, contextvars.copy_context().run, work, *args)
 
     def beside(self, work: Callable[[], T], more: Callable[[], object]) -> T:
-        """Do `more`, and `work` at the same time if a thread is free, else behind it.
+        """Run `more`, and `work` concurrently if a thread is free, else after it.
 
         Return what `work` returns. Both have ended when this returns, and when it raises.
         """
@@ -54,8 +54,8 @@ class IdleWorkers:
         try:
             return run(work, *args)
         finally:
-            self._free.release()  # before the result is there: who waits for it may have more work
+            self._free.release()  # before the result: a caller that waits for it may have more work
 
     def close(self) -> None:
-        """Let them go, once they have done what they began."""
+        """Stop the threads after their current work."""
         self._pool.shutdown()

@@ -49,7 +49,7 @@ class AuditAdmin:
     """The audit log as it is kept: one database, and what this home has seen of it."""
 
     def __init__(self, home: Home, database: Database, log: AuditLog, actor: str) -> None:
-        """Take them, and who is acting."""
+        """Take the parts, and the actor for the audit log."""
         self._home = home
         self._database = database
         self._log = log
@@ -60,7 +60,7 @@ class AuditAdmin:
         return self._log.now_ms()
 
     def note(self, event: AuditEvent, detail: str = "") -> None:
-        """Record an act that no transaction belongs to; it is done once this has returned."""
+        """Record an action without a transaction; the entry is durable on return."""
         with self._database.write() as db:
             self.note_in(db, event, detail)
 

@@ -109,7 +109,7 @@ class AuditLog:
                 raise AuditBrokenError  # there was a head once
             head = self.begin(db, 0)
         elif not rows.span(head).proved(self.key(head), head.proof):
-            raise AuditBrokenError  # to go on would give a proof to what somebody else wrote
+            raise AuditBrokenError  # a new entry would prove entries of an attacker
         entry = ChainEntry(head.last + 1, at_ms, event, **words)
         head.last, head.last_hash = entry.seq, entry.hash(head.last_hash)
         rows.add(db, entry, head.last_hash)
@@ -136,7 +136,7 @@ class AuditLog:
         return head
 
     def prove(self, head: AuditHead) -> None:
-        """Give a head the proof of what it says now."""
+        """Compute the proof of a head for its current values."""
         head.proof = rows.span(head).proof(self.key(head))
 
     def look(self, database: Database) -> AuditReport:

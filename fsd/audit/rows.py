@@ -11,7 +11,7 @@ from fsd.audit.chain import ChainEntry, Span
 from fsd.store.audit_models import AuditEntry, AuditHead
 
 _LOCK = 0x66736461
-"""Number of the lock under which the first entry of all is written: "fsda" in ASCII."""
+"""Number of the lock under which the very first entry is written: "fsda" in ASCII."""
 _AT_ONCE = 1000
 
 

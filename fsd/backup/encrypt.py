@@ -1,4 +1,4 @@
-r"""How a backup is sealed: a Tink stream under a key that follows from a passphrase.
+r"""The encryption of a backup: a Tink stream under a key derived from a passphrase.
 
     backup = "FSBACKUP1\n" ‖ u16 n ‖ head, n bytes ‖ stream
     head   = packed [kdf salt 16, passes, lanes, KiB, salt 32, commitment 32]
@@ -50,7 +50,7 @@ class _Head(Record, frozen=True):
 
 
 class BackupEncryptor:
-    """Seals what is written to it, a segment at a time; memory stays the same however much."""
+    """An encryptor that seals written bytes, a segment at a time, in constant memory."""
 
     def __init__(self, file: BinaryIO, passphrase: str, random: Random) -> None:
         """Write the head to `file`, which need not be seekable."""
@@ -146,7 +146,7 @@ def _read_head(data: bytes) -> _Head:
         head = unpack(data, _Head)
     except FsError:
         raise _no_head() from None
-    # What is not authenticated yet must not make us compute for hours, or use up all memory.
+    # Unauthenticated parameters must not cause hours of computation or exhaust the memory.
     if not (
         0 < head.passes <= _MAX_PASSES
         and 0 < head.lanes <= _MAX_LANES

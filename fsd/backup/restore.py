@@ -1,8 +1,8 @@
-"""Puts a backup back: into a home that is not there yet, and a database that holds nothing.
+"""Restore of a backup into a new data directory and an empty database.
 
-Everything is written beside the home's place, and takes it with one rename once the backup was
-read and verified to its end. Where that fails or is interrupted, there is no home, and what was
-written is deleted.
+Everything is written to a folder next to the new data directory, and one rename moves it there when
+the whole backup is read and verified. If this fails or is interrupted, no data directory is made,
+and the written data is deleted.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class RestoreSummary:
     set_aside: bool
     """Whether the configuration was, because it names another database."""
     recorded: bool
-    """Whether the audit log tells of it; False only if the backup's own was altered."""
+    """Whether the audit log records the restore; False only if the backup's log was altered."""
 
 
 def test(file: BinaryIO, passphrase: str) -> tuple[BackupHeader, BackupTrailer]:
@@ -82,7 +82,7 @@ def restore(
 ) -> RestoreSummary:
     """Put a backup back into `home`, and into the database `url` (None: one in the home).
 
-    The audit log that is put back goes on with a record of that, by `actor`.
+    The restored audit log gets an entry about the restore, by `actor`.
 
     `ConflictError` for a home or database that is in use or holds anything.
     """
@@ -102,7 +102,7 @@ def restore(
 
 
 def check_free(home: Home) -> None:
-    """Raise `ConflictError` unless there is nothing where a home is to be put back."""
+    """Raise `ConflictError` unless the place of the new data directory is empty."""
     try:
         found = next(home.path.iterdir(), None)
     except FileNotFoundError:
@@ -117,7 +117,7 @@ def check_free(home: Home) -> None:
 
 
 class _Restoring:
-    """Puts one backup into a data directory that is not in use yet."""
+    """The restore of one backup into a new data directory."""
 
     def __init__(self, home: Home, url: str | None, now_ms: int, actor: str) -> None:
         os.umask(0o077)  # also for what SQLite makes
@@ -131,7 +131,7 @@ class _Restoring:
         home.blobs.mkdir(mode=0o700)
 
     def put(self, source: BackupDecryptor) -> RestoreSummary:
-        """Put all of it back; `IntegrityError` at anything that is not as it was backed up."""
+        """Restore everything; `IntegrityError` if anything differs from the data backed up."""
         members = layout.members(source)
         head = _read(next(members), BackupHeader, layout.HEAD)
         if head.format != layout.FORMAT:
@@ -157,7 +157,7 @@ class _Restoring:
         return RestoreSummary(head, end, self._rows, self._set_aside, recorded)
 
     def _record(self, database: Database, head: BackupHeader) -> bool:
-        """Have the audit log go on with what was done; False if it was altered already."""
+        """Record the restore in the audit log; False if the log was altered before."""
         made = datetime.fromtimestamp(head.made_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         try:
             audit = AuditLog(open_vault(self._home, database), lambda: self._now_ms)
@@ -197,7 +197,7 @@ class _Restoring:
         return end
 
     def _put_settings(self, text: bytes) -> None:
-        """Put the configuration back, aside if it would lead to another database."""
+        """Restore the configuration, under another name if it names another database."""
         from fsd.settings.load import Wanted, load
 
         path = self._home.path / SETTINGS_FILE

@@ -51,7 +51,7 @@ def tables(connection: Connection) -> list[Table]:
 
 
 def dump(connection: Connection) -> Iterator[tuple[str, bytes]]:
-    """Give the rows of all tables, in pieces, each with its table's name."""
+    """Yield the rows of all tables in pieces, each with its table's name."""
     encode = msgspec.msgpack.Encoder().encode
     for table in tables(connection):
         columns = [str(column.name) for column in table.columns]
@@ -70,12 +70,12 @@ def dump(connection: Connection) -> Iterator[tuple[str, bytes]]:
 
 
 def fill(connection: Connection) -> Callable[[str, bytes], int]:
-    """Return what puts a piece back and says how many rows it had.
+    """Return a function that restores a piece and returns its number of rows.
 
     `IntegrityError` for rows that do not fit this database.
     """
     known = {table.name: table for table in tables(connection)}
-    for table in reversed(known.values()):  # what a new database begins with
+    for table in reversed(known.values()):  # the initial rows of a new database
         connection.execute(delete(table))
 
     def put(name: str, data: bytes) -> int:
@@ -97,7 +97,7 @@ def fill(connection: Connection) -> Callable[[str, bytes], int]:
 
 
 def numbers(connection: Connection) -> dict[str, int]:
-    """Return for each table that numbers its rows the last number it has given."""
+    """Return the last assigned number of each table that numbers its rows."""
     if connection.dialect.name == "sqlite":
         if not connection.execute(
             text("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'")
@@ -117,7 +117,7 @@ def numbers(connection: Connection) -> dict[str, int]:
 
 
 def go_on_from(connection: Connection, last: dict[str, int]) -> None:
-    """Have each table number its rows from there on."""
+    """Make each table continue its row numbers after these."""
     for table in tables(connection):
         number = last.get(table.name, 0)
         if "id" in table.c and table.c.id.type.python_type is int:
@@ -154,7 +154,7 @@ def _sequence(connection: Connection, table: Table) -> str | None:
 
 
 def use_up_codes(connection: Connection, now_ms: int) -> None:
-    """Have no code count that may have been used since the backup was made.
+    """Void every code that may have been used since the backup was made.
 
     Codes are shown early on a clock that is ahead; and a new secret's first code may be one of a
     step a little before the old secret's last (`users.move_to_next`), so that needs a later one.

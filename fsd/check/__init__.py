@@ -1,1 +1,1 @@
-"""Holds what is stored against what is said of it, and puts aside what nothing is said of."""
+"""Consistency check: compares stored data with the database, and quarantines unknown data."""

@@ -1,4 +1,4 @@
-"""What a check can find."""
+"""The findings of a check."""
 
 from __future__ import annotations
 

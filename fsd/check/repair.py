@@ -1,7 +1,7 @@
-"""Puts aside what a check has found, in a folder of the home; nothing is deleted.
+"""Repair: moves found blobs to a quarantine folder in the data directory; deletes no content.
 
-Content that belongs to a file stays the file's: its row remains, as only its owner can sign that
-it is gone or replaced. Of what belongs to nobody, the row goes into the report.
+The row of a file's content remains, for only the owner can sign that the content is removed or
+replaced. The row of content without an owner is moved to the report.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Quarantine:
         return self._note(finding, "counted again")
 
     def _orphan(self, finding: Finding, root: bytes) -> str:
-        with self._database.write() as db:  # nobody can give it a row meanwhile
+        with self._database.write() as db:  # no other transaction can add its row in the meantime
             if blob_rows.get(db, root) is not None:
                 return ""
             self._record(db, f"{finding.kind.value}: {finding.what}")

@@ -61,7 +61,7 @@ class Home:
 
     @property
     def is_there(self) -> bool:
-        """Whether a server has begun in it, whatever may be missing by now."""
+        """Whether a server has started with this data directory, even if files are missing now."""
         return any((self.path / name).exists() for name in (HOST_KEY, MASTER_KEY))
 
     def prepare(self) -> None:
@@ -228,7 +228,7 @@ class Home:
             return (self.path / name).read_bytes()
 
     def replace(self, name: str, data: bytes) -> None:
-        """Write a file of the home (0600): what was there before stays, or this is there whole."""
+        """Replace a file of the data directory (0600) atomically."""
         with self._explained():
             self._write(self.path / name, data)
             self._sync()

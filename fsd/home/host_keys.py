@@ -3,8 +3,8 @@
     host.key     the key that is shown now
     host.moves   statements of former keys (see `fsproto.host_key_moves`), packed [[Move, …]]
 
-A rotation writes the statement first and the key after it. Interrupted in between, the old key
-stays, and the statement about a key that nobody has leads nowhere: the next one replaces it.
+A rotation writes the statement first and the key after it. If it is interrupted in between, the old
+key stays, and the statement names a key that does not exist; the next rotation replaces it.
 """
 
 from __future__ import annotations

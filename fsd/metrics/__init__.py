@@ -1,1 +1,1 @@
-"""What the server tells of itself to who watches it: numbers and health, on a loopback listener."""
+"""Monitoring of the server: metrics and health, on a loopback listener."""

@@ -1,4 +1,4 @@
-"""The numbers. None of them names a person, a file or an address."""
+"""The metrics. None of them names a user, a file or an address."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 class Counters:
-    """All that is counted in one process."""
+    """All counters of one process."""
 
     def __init__(self) -> None:
-        """Begin at nothing, in a registry of its own."""
+        """Start at zero, in a registry of its own."""
         self.registry = CollectorRegistry(auto_describe=True)
         self.logins = Counter(
             "fsd_logins", "Logins and enrolments, by what came of them.", ["result"],
@@ -65,7 +65,7 @@ class Counters:
 
 @dataclass(frozen=True)
 class GaugeSource:
-    """What is looked at when somebody asks."""
+    """The source of values that are read at each request."""
 
     home: Home
     database: Database
@@ -76,7 +76,7 @@ class GaugeSource:
 
 
 class Gauges(Collector):
-    """How things stand: looked up when asked for, and in the database once a minute at most."""
+    """Gauges, read at each request; those in the database at most once a minute."""
 
     def __init__(self, watched: GaugeSource) -> None:
         """Take what is looked at."""

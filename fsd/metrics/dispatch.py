@@ -1,4 +1,4 @@
-"""The desk, with somebody beside it who counts."""
+"""A dispatcher that counts requests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CountingDispatcher(Dispatcher):
-    """Answers as any desk does, and counts what it answers."""
+    """A dispatcher that also counts its answers."""
 
     numbers: Counters
 

@@ -35,7 +35,7 @@ Answer = tuple[int, str, bytes]
 
 
 class Listener:
-    """Answers who watches the server."""
+    """The HTTP listener for monitoring."""
 
     def __init__(self, metrics: Callable[[], bytes], health: Callable[[], str | None]) -> None:
         """Take what makes the page of numbers, and what says what is wrong; both may block."""
@@ -45,7 +45,7 @@ class Listener:
         self._at_once = asyncio.Semaphore(_AT_ONCE)
 
     async def open(self, where: Address) -> Address:
-        """Begin to listen; return the address, with the port that was picked for 0."""
+        """Start to listen; return the address, with the actual port if 0 was requested."""
         self._server = await asyncio.start_server(
             self._serve, where.host, where.port, limit=_LONGEST
         )
@@ -53,7 +53,7 @@ class Listener:
         return Address(host, port)
 
     async def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self._server is not None:
             self._server.close()
 

@@ -1,4 +1,4 @@
-"""Puts together what is needed to be watched; imported only where somebody watches."""
+"""The parts of monitoring put together; imported only if monitoring is enabled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Metrics:
-    """The numbers of one running server, and where they are told."""
+    """The metrics of one running server, and their listener."""
 
     def __init__(self, home: Home, database: Database, stopping: Callable[[], bool]) -> None:
         """Take what is watched, and what tells whether the server is stopping."""
@@ -30,12 +30,12 @@ class Metrics:
         self._listener = Listener(self._numbers.page, self._wrong)
 
     def beside(self, desk: Dispatcher) -> Dispatcher:
-        """Return a desk that counts what that one answers."""
+        """Return a dispatcher that counts the answers of the given one."""
         parts = desk.accounts, desk.files, desk.transfers, desk.sharing, desk.log, desk.histories
         return CountingDispatcher(*parts, desk.drops, self._numbers)
 
     def login_over_ssh(self, result: str) -> None:
-        """Count a login at the SSH door: `ok`, `refused` or `failed`."""
+        """Count a login at the SSH listener: `ok`, `refused` or `failed`."""
         self._numbers.logins.labels(result).inc()
 
     async def open(self, where: Address, door: NativeServer, ssh: SshServer | None) -> Address:
@@ -51,7 +51,7 @@ class Metrics:
         return await self._listener.open(where)
 
     async def close(self) -> None:
-        """Tell nothing more."""
+        """Close the listener."""
         await self._listener.close()
 
     def _wrong(self) -> str | None:

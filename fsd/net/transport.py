@@ -50,7 +50,7 @@ class Transport:
     # --- on the event loop
 
     async def frame(self) -> Frame:
-        """Return the next complete frame; raise the peer's error, or `ConnectionLost` at the end."""
+        """Return the next whole frame; raise the peer's error, or `ConnectionLost` at the end."""
         while True:
             await self._ours.wait()
             frame = self._frame_now()

@@ -1,1 +1,1 @@
-"""What the operator decides: one table of settings, where their values come from, how they read."""
+"""The settings of the server: their table, the sources of their values, and their text form."""

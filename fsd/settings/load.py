@@ -27,7 +27,7 @@ _HINT = "'fsd --check-config' shows all settings with their values, docs/configu
 
 @dataclass(frozen=True)
 class Wanted:
-    """What one run of a program was told, besides the file."""
+    """The settings of one run of a program from sources other than the file."""
 
     home: Path | None = None
     config: Path | None = None
@@ -90,7 +90,7 @@ def load(wanted: Wanted) -> Loaded:
 
 
 def parse_set(words: Iterable[str]) -> dict[str, str]:
-    """Read the NAME=VALUE of `--set`; `UsageError` for what is not that."""
+    """Parse the NAME=VALUE of `--set`; `UsageError` if it has another form."""
     found = {}
     for word in words:
         name, sign, value = word.partition("=")

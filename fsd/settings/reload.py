@@ -1,4 +1,4 @@
-"""What becomes of settings that are read again while the server runs."""
+"""Reload of the settings while the server runs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Tells systemd when the server is ready, reloading and stopping (sd_notify(3)).
 
-Nothing is told where nobody asked: where `NOTIFY_SOCKET` is not set.
+Nothing is sent if `NOTIFY_SOCKET` is not set.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def reloading() -> str:
 
 
 def notify(state: str) -> None:
-    """Tell systemd a state; nobody is left to be told where that is impossible."""
+    """Send a state to systemd; ignore a failure, which has no recipient."""
     where = os.environ.get(_VARIABLE)
     if not where or not hasattr(socket, "AF_UNIX"):
         return

@@ -1,4 +1,4 @@
-"""The drop box as an SFTP server, behind whatever brings the bytes; no SSH, no sockets."""
+"""The drop box as an SFTP server, independent of the transport: no SSH, no sockets."""
 
 WORDS = (
     "What is uploaded here is seen by this server as it comes. It is sealed to the keys of the "

@@ -1,4 +1,4 @@
-"""One client's SFTP conversation with the drop box: bytes in, bytes out.
+"""One client's SFTP session with the drop box: bytes in, bytes out.
 
 Whoever brings the bytes (a channel of SSH, a pair of pipes) gives what comes to `feed` and sends
 what it returns, or leaves both to `serve`. It blocks: a close waits for the disk and the database.
@@ -46,7 +46,7 @@ class _Writing:
 
 @dataclass(eq=False)
 class _Listing:
-    """A folder that is listed: what is left of it to be told, the first at the end."""
+    """A folder listing in progress: the remaining entries, in reverse order."""
 
     place: Place
     left: list[tuple[str, DropAttributes]] = field(repr=False)
@@ -90,7 +90,7 @@ class SftpSession:
         }
 
     def serve(self, recv: Callable[[], bytes], send: Callable[[bytes], object]) -> None:
-        """Converse until `recv` returns nothing, or nothing more can be understood."""
+        """Answer requests until `recv` returns nothing, or a packet cannot be parsed."""
         try:
             while data := recv():
                 answer = self.feed(data)
@@ -102,14 +102,14 @@ class SftpSession:
             self.end()
 
     def feed(self, data: bytes) -> bytes:
-        """Take what came; return the answers. `BadPacketError` if nothing more can be understood.
+        """Take received bytes; return the answers. `BadPacketError` if a packet cannot be parsed.
 
-        After that, as after the last bytes, `end` is to be called.
+        The caller must call `end` after that error, and after the last bytes.
         """
         return b"".join([self._answer(one) for one in self._packets.feed(data)])
 
     def end(self) -> None:
-        """Forget what is open: the client has gone. What it did not close is no drop."""
+        """Discard all open files, for the client is gone; an unclosed file makes no drop."""
         left = list(self._open.values())
         self._open.clear()
         for one in left:
@@ -141,7 +141,7 @@ class SftpSession:
             return status_packet(request, StatusCode.FAILURE, "Something unexpected went wrong.")
 
     def _add(self, one: _Writing | _Listing) -> bytes:
-        self._last += 1  # no name is given twice: one that was closed stays closed
+        self._last += 1  # a handle is never reused: a closed one stays closed
         name = self._last.to_bytes(8, "big")
         self._open[name] = one
         return name
@@ -275,7 +275,7 @@ def _attributes(request: int, facts: DropAttributes) -> bytes:
 
 
 def _time_of(facts: DropAttributes, now_s: float) -> str:
-    """Return when it was changed, as `ls -l` has it; in UTC, for who knows where the client is."""
+    """Return the modification time as in `ls -l`, in UTC: the client's time zone is unknown."""
     seconds = min(max(facts.mtime_ns // 1_000_000_000, 0), 0xFFFFFFFF)
     recent = abs(now_s - seconds) < _HALF_A_YEAR_S
     return time.strftime("%b %e %H:%M" if recent else "%b %e  %Y", time.gmtime(seconds))

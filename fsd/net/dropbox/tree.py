@@ -1,7 +1,6 @@
-"""What one session sees of the drop box: what it has dropped itself, as files in folders.
+"""The view of one session on the drop box: its own drops, as files in folders.
 
-Folders are nothing but parts of names; one that was made and has nothing in it is the session's
-memory and no more.
+Folders are only parts of names; an empty folder exists only in the memory of the session.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _FILE, _FOLDER = stat.S_IFREG | 0o600, stat.S_IFDIR | 0o700
 
 @dataclass(frozen=True)
 class DropAttributes:
-    """What is told of a file or folder."""
+    """The attributes of a file or folder."""
 
     mode: int
     """`st_mode`: the kind of file, and rights."""
@@ -39,13 +38,13 @@ class DropAttributes:
         return stat.S_ISDIR(self.mode)
 
     def attributes(self) -> Attributes:
-        """Return what a client is told; everything belongs to nobody in particular."""
+        """Return the attributes for a client; user id and group id say nothing about an owner."""
         seconds = self.mtime_ns // _NS
         return Attributes(self.size, (0, 0), self.mode, (seconds, seconds))
 
 
 def place_of(path: str) -> Place:
-    """Return the place that a path names; above the top there is nothing but the top.
+    """Return the place that a path names; the parent of the top folder is the top folder.
 
     `InvalidNameError` for a part that cannot be a name.
     """
@@ -67,14 +66,14 @@ class DropTree:
     """The files and folders of one session."""
 
     def __init__(self, box: DropSession, now_ns: int) -> None:
-        """Take the session's drop box, and what time folders are to have."""
+        """Take the session's drop box, and the modification time of folders."""
         self._box = box
         self._now_ns = now_ns
 
-    # --- looking
+    # --- reads
 
     def facts(self, place: Place) -> DropAttributes:
-        """Return what is at a place; `NotFoundError` if nothing of this session is."""
+        """Return the attributes of a place; `NotFoundError` if the session has nothing there."""
         found = self._file(place)
         if found is not None:
             return found
@@ -83,7 +82,7 @@ class DropTree:
         raise _nothing(place)
 
     def listing(self, place: Place) -> list[tuple[str, DropAttributes]]:
-        """Return what is in a folder, by name; `NotFoundError` if there is no such folder."""
+        """Return the entries of a folder, by name; `NotFoundError` if there is no such folder."""
         if not self._is_folder(place):
             raise _nothing(place)
         deep = len(place)
@@ -105,7 +104,7 @@ class DropTree:
     def _is_folder(self, place: Place) -> bool:
         return not place or self._box.has_folder("/".join(place))
 
-    # --- changing
+    # --- changes
 
     def make_folder(self, place: Place) -> None:
         """Make a folder; `ExistsError` if there is something."""
@@ -129,7 +128,7 @@ class DropTree:
         self._box.remove("/".join(place))
 
     def rename(self, old: Place, new: Place, *, replacing: bool) -> None:
-        """Give a file, or a folder with all that is in it, another name."""
+        """Rename a file, or a folder with everything in it."""
         facts = self.facts(old)
         if old == new:
             return
@@ -161,7 +160,7 @@ class DropTree:
         self._box.make_folder("/".join(new))
 
     def open(self, place: Place, flags: OpenFlag, wanted: Attributes) -> IncomingDrop:
-        """Begin a drop; what is there can only be written anew, never read or gone on with."""
+        """Start a drop; an existing one can only be replaced, never read or resumed."""
         if not flags & OpenFlag.WRITE:
             raise NotAllowedError("What was dropped cannot be read back.")
         there = self._file(place)
@@ -181,7 +180,7 @@ class DropTree:
         return one
 
     def set_attributes(self, place: Place, wanted: Attributes) -> None:
-        """Set the time of a file; rights are not kept, and a size can only be what it is."""
+        """Set the time of a file; ignore permissions, and refuse another size."""
         facts = self.facts(place)
         name = "/".join(place)
         writing = self._box.under_way().get(name)
@@ -194,7 +193,7 @@ class DropTree:
             self._box.set_time(name, wanted.times[1] * _NS)
 
     def describe(self, one: IncomingDrop, wanted: Attributes) -> None:
-        """The same for what is being written."""
+        """Set the attributes of a file that is being written."""
         if wanted.size is not None and wanted.size != one.size:
             raise _no_size()
         if wanted.times is not None:
