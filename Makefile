@@ -51,7 +51,7 @@ lint: $(STAMP) # Check style, formatting, types and import rules
 # The inner loop: pure logic, no server and no database.
 .PHONY: quick
 quick: $(STAMP) # Run the fast tests only (less than a minute)
-	@$(BIN)/python -m pytest $(PYTEST_FLAGS) tests/unit/fsproto tests/unit/fsclient tests/unit/test_*.py tests/vectors
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) tests/unit/fsproto tests/unit/fskit tests/unit/fsclient tests/unit/test_*.py tests/vectors
 
 # Every race at full count, every test of the database on both kinds, a thousand examples a property.
 .PHONY: soak

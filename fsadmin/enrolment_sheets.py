@@ -6,13 +6,13 @@ scripts. Only the owner of the folder can read it.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
 from fsadmin.enrolment import EnrolmentHandout
+from fskit.files import new_file
 from fsproto import qr
 from fsproto.errors import ExistsError, FsError, OutOfSpaceError
 
@@ -99,7 +99,8 @@ class SheetFolder:
             for person, expires in people:
                 path = self.folder / f"{person.user}.html"
                 made.append(path)
-                _write(path, sheet(person, expires))
+                with new_file(path) as file:
+                    file.write(sheet(person, expires).encode())
         except BaseException as error:
             for path in made:
                 path.unlink(missing_ok=True)
@@ -125,14 +126,6 @@ def sheet(person: EnrolmentHandout, expires: str = "") -> str:
         link=escape(person.link),
         expires=f" Your account ends on {escape(expires)}." if expires else "",
     )
-
-
-def _write(path: Path, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _unwritable(folder: Path, error: OSError) -> FsError:

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from fsclient.local_errors import local_errors
+from fskit import files
 from fsproto.errors import ExistsError, IntegrityError, NotFoundError, UsageError
 from fsproto.link import Address, EnrollLink
 from fsproto.types import NodeId
@@ -260,17 +260,6 @@ def make_private_folder(path: Path) -> None:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file of mode 0600 atomically."""
-    import tempfile
-
+    """Write a file (0600) that is whole or not there."""
     with local_errors(path):
-        fd, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        temporary = Path(name)
-        try:
-            with os.fdopen(fd, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        files.write_private(path, data)

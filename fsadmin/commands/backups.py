@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -168,22 +167,18 @@ def _new_file(name: str) -> Iterator[BinaryIO]:
     path = Path(name)
     if path.exists():
         raise ExistsError(f"{path} exists already; nothing was done.", hint="Give another name.")
-    try:
-        fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise NotFoundError(f"{path} cannot be written: {error.strerror}.") from None
-    try:
-        from fsd.blobs.local import explained
+    from fsd.blobs.local import explained
+    from fskit.files import whole_file
 
-        with explained(), os.fdopen(fd, "wb", buffering=0) as file:
+    try:
+        with explained(), ExitStack() as stack:
+            try:
+                file = stack.enter_context(whole_file(path, replace=False))
+            except OSError as error:
+                raise NotFoundError(f"{path} cannot be written: {error.strerror}.") from None
             yield file
-            os.fsync(file.fileno())
-        os.link(temporary, path)  # unlike a rename, it never replaces an existing file
     except FileExistsError:
         raise ExistsError(f"{path} exists by now; nothing was done.") from None
-    finally:
-        with suppress(OSError):
-            Path(temporary).unlink()
 
 
 @contextmanager

@@ -213,25 +213,16 @@ def _check_target(path: Path, *, force: bool) -> None:
 
 
 def _write(path: Path, data: bytes, *, force: bool) -> None:
-    """Write a file of mode 0600; leave no partial file after an error."""
-    import os
-
+    """Write a file (0600) that is whole or not there."""
     from fsclient.local_errors import local_errors
     from fsclient.profile import write_private
+    from fskit.files import new_file
 
     if force:
         write_private(path, data)
         return
-    with local_errors(path):
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-        try:
-            with os.fdopen(fd, "wb") as out:
-                out.write(data)
-                out.flush()
-                os.fsync(out.fileno())
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+    with local_errors(path), new_file(path) as out:
+        out.write(data)
 
 
 def _read(file: str) -> bytes:

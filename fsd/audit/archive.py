@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from typing import Any
 import msgspec
 
 from fsd.audit.chain import ChainEntry, ChainFinding, Span, faults
+from fskit.files import new_file
 from fsproto import labels
 from fsproto.errors import ExistsError, FsError, IntegrityError, NotFoundError, OutOfSpaceError
 from fsproto.names import for_terminal
@@ -59,22 +59,14 @@ def write(path: Path, span: Span, proof: bytes, entries: Iterable[tuple[ChainEnt
     `ExistsError` if there is one of that name.
     """
     count = 0
-    with _explained(path):
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(fd, "w", encoding="utf-8") as file:
-                base = {"base": span.base, "base_hash": span.base_hash.hex()}
-                file.write(_line({"format": _FORMAT, **base}))
-                for entry, stored in entries:
-                    file.write(_line({**as_fields(entry), "hash": stored.hex()}))
-                    count += 1
-                end = {"last": span.last, "last_hash": span.last_hash.hex()}
-                file.write(_line({**end, "proof": proof.hex()}))
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+    with _explained(path), new_file(path) as file:
+        base = {"base": span.base, "base_hash": span.base_hash.hex()}
+        file.write(_line({"format": _FORMAT, **base}))
+        for entry, stored in entries:
+            file.write(_line({**as_fields(entry), "hash": stored.hex()}))
+            count += 1
+        end = {"last": span.last, "last_hash": span.last_hash.hex()}
+        file.write(_line({**end, "proof": proof.hex()}))
     return count
 
 
@@ -145,8 +137,8 @@ def _object(path: Path, line: bytes) -> dict[str, Any]:
     return found
 
 
-def _line(fields: dict[str, object]) -> str:
-    return json.dumps(fields, ensure_ascii=True) + "\n"
+def _line(fields: dict[str, object]) -> bytes:
+    return json.dumps(fields, ensure_ascii=True).encode() + b"\n"
 
 
 def _damaged(path: Path) -> IntegrityError:

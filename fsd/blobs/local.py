@@ -12,6 +12,7 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from fskit.files import sync_folder
 from fsproto.errors import IntegrityError, OutOfSpaceError
 
 _NAME_LENGTH = 64
@@ -132,9 +133,9 @@ class LocalStagedBlob:
             new_folder = not final.parent.exists()
             final.parent.mkdir(mode=0o700, exist_ok=True)
             self._path.replace(final)
-            _sync_folder(final.parent)
+            sync_folder(final.parent)
             if new_folder:
-                _sync_folder(final.parent.parent)
+                sync_folder(final.parent.parent)
 
     def discard(self) -> None:
         """Forget it; harmless after `keep` and after another took its ticket."""
@@ -156,16 +157,6 @@ def _filled(room: memoryview, file: BinaryIO) -> int:
     while have < len(room) and (count := file.readinto(room[have:])):  # type: ignore[attr-defined]
         have += count
     return have
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # Windows has no such call, and journals the rename itself
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _age_s(path: Path) -> float:

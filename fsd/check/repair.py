@@ -7,7 +7,6 @@ replaced. The row of content without an owner is moved to the report.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from fsd.store.engine import before_commit
 from fsd.store.models import Blob
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import quotas, users
+from fskit.files import write_private
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session as Db
@@ -125,10 +125,8 @@ class Quarantine:
         if data is None:
             self._move(root)
             return
-        with explained(), self._place(root).open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        with explained():
+            write_private(self._place(root), data)
 
     def _move(self, root: bytes) -> None:
         path = self._blobs.path(root)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import platform
-import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fskit import files
 from fsproto import crypto
 from fsproto.errors import FsError, IntegrityError
 
@@ -131,7 +131,7 @@ class Home:
             file = (self.path / "fsd.lock").open("ab")
         with file:
             try:
-                _lock(file.fileno())
+                files.lock(file.fileno())
             except OSError:
                 raise HomeBusyError(f"Another fsd is running on {self.path}.") from None
             yield
@@ -146,7 +146,7 @@ class Home:
             file = (self.path / "maintenance.lock").open("ab")
         with file:
             try:
-                _lock(file.fileno())
+                files.lock(file.fileno())
             except OSError:
                 raise HomeBusyError(
                     f"Another maintenance command is running on {self.path}.",
@@ -164,7 +164,7 @@ class Home:
             file = (self.path / "keys.lock").open("ab")
         with file:
             try:
-                _lock(file.fileno(), shared=not exclusive)
+                files.lock(file.fileno(), shared=not exclusive)
             except OSError:
                 raise HomeBusyError(
                     f"The keys in {self.path} are in use by another command.",
@@ -179,7 +179,7 @@ class Home:
         """
         noted = {"address": address, "database": database, "ssh": ssh}
         with self._explained():
-            self._write(self._run, json.dumps(noted).encode())
+            files.write_private(self._run, json.dumps(noted).encode())
 
     def last_run(self) -> dict[str, str]:
         """Return what `note_run` left, or nothing."""
@@ -193,7 +193,7 @@ class Home:
     def note_backup(self, at_ms: int) -> None:
         """Note that a backup was made."""
         with self._explained():
-            self._write(self._backup, json.dumps({"at_ms": at_ms}).encode())
+            files.write_private(self._backup, json.dumps({"at_ms": at_ms}).encode())
 
     def last_backup_ms(self) -> int | None:
         """Return when the last backup was made; None if there was none."""
@@ -206,7 +206,7 @@ class Home:
         """Note with which entry the audit log ended when it was found to be right."""
         noted = {"last": last, "hash": last_hash.hex()}
         with self._explained():
-            self._write(self._audit, json.dumps(noted).encode())
+            files.write_private(self._audit, json.dumps(noted).encode())
 
     def seen_audit(self) -> tuple[int, bytes] | None:
         """Return what `note_audit` left, if anything; `IntegrityError` if it is damaged."""
@@ -230,39 +230,14 @@ class Home:
     def replace(self, name: str, data: bytes) -> None:
         """Replace a file of the data directory (0600) atomically."""
         with self._explained():
-            self._write(self.path / name, data)
-            self._sync()
-
-    def _sync(self) -> None:
-        if os.name != "nt":  # Windows has no such call, and journals the rename itself
-            fd = os.open(self.path, os.O_RDONLY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            files.write_private(self.path / name, data)
 
     def _make_once(self, name: str, make: Callable[[], bytes]) -> None:
         path = self.path / name
         with self._explained():
             if not path.exists():
-                self._write(path, make(), replace=False)
-
-    def _write(self, path: Path, data: bytes, *, replace: bool = True) -> None:
-        """Write a file (0600) that is whole or not there; the first of two makers wins."""
-        fd, name = tempfile.mkstemp(dir=self.path, prefix=".new-")
-        temporary = Path(name)
-        try:
-            with os.fdopen(fd, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            if replace:
-                temporary.replace(path)
-            else:
-                with suppress(FileExistsError):
-                    os.link(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+                with suppress(FileExistsError):  # of two makers, the first wins
+                    files.write_private(path, make(), replace=False)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -270,14 +245,3 @@ class Home:
             yield
         except OSError as error:
             raise HomeError(f"{self.path} cannot be used as a home: {error.strerror}.") from None
-
-
-def _lock(fd: int, *, shared: bool = False) -> None:
-    if os.name == "nt":
-        import msvcrt
-
-        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-    else:
-        import fcntl
-
-        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

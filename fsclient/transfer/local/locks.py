@@ -6,6 +6,8 @@ import os
 import stat
 from pathlib import Path
 
+from fskit import files
+
 _RACES = 8
 
 
@@ -18,8 +20,6 @@ def lock(path: Path, *, make: bool) -> int | None:
     """
     if os.name == "nt":
         return None
-    import fcntl
-
     flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | (os.O_CREAT if make else 0)
     for _ in range(_RACES):
         try:
@@ -33,8 +33,8 @@ def lock(path: Path, *, make: bool) -> int | None:
                 return None
             raise
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The previous holder may have deleted or renamed the file.
+            files.lock(fd)
+            # Who held it until now may have taken it away, or given it another name.
             if os.path.samestat(os.fstat(fd), os.lstat(path)):
                 if _is_private(os.fstat(fd)):
                     return fd

@@ -1,0 +1,101 @@
+"""Private files that are written whole or not at all, and locks that end with their process."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+_CANNOT_SYNC = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP)
+
+
+def write_private(path: Path, data: bytes, *, replace: bool = True) -> None:
+    """Write a file (0600) whole or not at all; the file and its name are on the disk then.
+
+    Without `replace`, `FileExistsError` if the name is taken.
+    """
+    with whole_file(path, replace=replace) as file:
+        file.write(data)
+
+
+@contextmanager
+def whole_file(path: Path, *, replace: bool) -> Iterator[BinaryIO]:
+    """Give a file (0600) that takes its name when the block ends; no file if the block raises.
+
+    Without `replace`, `FileExistsError` at the end if the name is taken by then. That needs a file
+    system with hard links.
+    """
+    import tempfile
+
+    fd, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            yield file
+            _sync(file)
+        if replace:
+            temporary.replace(path)
+        else:
+            os.link(temporary, path)  # unlike a rename, it never replaces a file
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Create a file (0600) that has its name from the start; delete it if the block raises.
+
+    `FileExistsError` if the name is taken. Needs no hard links, which a USB stick has not.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            yield file
+            _sync(file)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    if os.name == "nt":
+        return  # Windows has no such call, and journals the rename itself
+    try:
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        # A folder may be open for writing only, and some file systems cannot sync one.
+        if error.errno not in _CANNOT_SYNC:
+            raise
+
+
+def lock(fd: int, *, shared: bool = False) -> None:
+    """Lock an open file until it is closed or the process ends; `OSError` if it is taken.
+
+    On Windows every lock is exclusive.
+    """
+    # The package `filelock` cannot replace this: it has no shared lock of one file, it does not
+    # lock a descriptor that the caller has checked, and on a file system without flock it falls
+    # back to marker files, which can outlive their process.
+    if os.name == "nt":
+        import msvcrt
+
+        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+    else:
+        import fcntl
+
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
