@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from fsclient.ui import Screen, Ui
+from fskit.clock import now_ms
 from fsproto.errors import FsError, LoginRefused, Unreachable, UsageError
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class App:
         return self._transfer is not None and self._transfer.unfinished
 
     def _has_ended(self) -> bool:
-        return (self.profile.session_ends_ms() or 0) <= time.time_ns() // 1_000_000
+        return (self.profile.session_ends_ms() or 0) <= now_ms()
 
     @contextlib.contextmanager
     def session_at_hand(self) -> Iterator[Session]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 
 from fsd.audit.admin import AuditAdmin
 from fsd.audit.log import AuditLog
@@ -19,12 +18,8 @@ from fsd.services.files.key_log import KeyLogWriter
 from fsd.services.login.login import LoginService
 from fsd.store import schema
 from fsd.store.engine import Database
+from fskit.clock import now_ms
 from fsproto.errors import BadSettingError
-
-
-def now_ms() -> int:
-    """Return Unix time in milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 def find_database(home: Home, url: str | None) -> Database:

@@ -11,7 +11,6 @@ in the database; the next call of `open_vault` finds out which, and finishes the
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from fsd.auth.vault import Vault
 from fsd.home.home import MASTER_KEY
 from fsd.store.models import User
 from fsd.store.repos import users
+from fskit import clock
 from fsproto import crypto
 from fsproto.errors import IntegrityError
 
@@ -73,7 +73,7 @@ def rotate(
     random: Random = os.urandom,
     *,
     actor: str = "fsadmin",
-    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    now_ms: Callable[[], int] = clock.now_ms,
 ) -> int:
     """Seal everything under a new master key; return how many secrets there were.
 

@@ -17,7 +17,7 @@ from fsd import logs
 from fsd.audit.log import AuditLog
 from fsd.blobs.janitor import Janitor
 from fsd.blobs.local import LocalBlobs
-from fsd.factory import now_ms, open_database
+from fsd.factory import open_database
 from fsd.home.host_keys import HostKeys
 from fsd.home.ssh_host_keys import SshHostKey, ssh_host_keys
 from fsd.master_key import open_vault
@@ -35,6 +35,7 @@ from fsd.settings.reload import compare
 from fsd.store.engine import Database
 from fsd.systemd.notify import READY, STOPPING, notify, reloading
 from fsd.workers import IdleWorkers
+from fskit.clock import now_ms
 from fsproto import crypto
 from fsproto.errors import FsError
 from fsproto.link import Address

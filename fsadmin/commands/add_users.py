@@ -53,7 +53,7 @@ def add_users(
     """
     from fsadmin import roster
     from fsadmin.enrolment_sheets import SheetFolder
-    from fsd.factory import now_ms
+    from fskit.clock import now_ms
 
     if sheets is None and not admin.json:
         raise UsageError(

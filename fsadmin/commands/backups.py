@@ -44,7 +44,8 @@ def backup(admin: Admin, *, file: str) -> None:
     """
     from fsd.audit.events import AuditEvent
     from fsd.backup.make import make
-    from fsd.factory import audit_keeper, now_ms
+    from fsd.factory import audit_keeper
+    from fskit.clock import now_ms
 
     phrase = passphrase.new()
     home = admin.home
@@ -80,7 +81,7 @@ def restore(admin: Admin, *, file: str, test: bool) -> None:
     next steps.
     """
     from fsd.backup import restore as work
-    from fsd.factory import now_ms
+    from fskit.clock import now_ms
 
     if test:
         with _old_file(file) as source:

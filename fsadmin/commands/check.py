@@ -39,7 +39,8 @@ def check(admin: Admin, *, repair: bool) -> None:
     from fsd.blobs.local import LocalBlobs
     from fsd.check.repair import Quarantine
     from fsd.check.scan import Scan
-    from fsd.factory import audit_keeper, now_ms
+    from fsd.factory import audit_keeper
+    from fskit.clock import now_ms
 
     home = admin.home
     blobs = LocalBlobs(home.blobs)

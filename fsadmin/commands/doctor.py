@@ -40,7 +40,8 @@ def doctor(admin: Admin) -> int:
 def _look(admin: Admin) -> Iterator[CheckResult]:
     from fsadmin.health import database, home, system
     from fsadmin.health.report import bad, fine
-    from fsd.factory import find_database, now_ms
+    from fsd.factory import find_database
+    from fskit.clock import now_ms
 
     check = "fsd --check-config tells more"
     try:

@@ -53,8 +53,8 @@ def rotate_host_key(admin: Admin, *, stolen: bool, yes: bool) -> None:
     The change is recorded in the audit log first; if that fails, nothing is changed.
     """
     from fsd.audit.events import AuditEvent
-    from fsd.factory import now_ms
     from fsd.home.host_keys import HostKeys
+    from fskit.clock import now_ms
 
     home = admin.home
     keys = HostKeys(home)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from fsclient.tree.tree import Tree
 from fsclient.trust.key_directory import KeyDirectory
 from fsclient.trust.seen import SeenVersions
 from fsclient.ui import Ui
+from fskit.clock import now_ms
 from fsproto import labels
 from fsproto.errors import (
     HostKeyError,
@@ -106,7 +106,7 @@ class SessionOpener:
         identity = self.identity()
         ticket = None if fresh else self._profile.ticket()
         ends = self._profile.session_ends_ms() or 0
-        if ticket is not None and ends > _now_ms() + EARLY_MS:
+        if ticket is not None and ends > now_ms() + EARLY_MS:
             try:
                 return self._log_in(facts, identity, None, ticket)
             except LoginRefused:
@@ -152,7 +152,7 @@ class SessionOpener:
         found = self._profile.pending_keyfile(link)
         if found is None:
             phrase = self._passphrase.new(self._ui)
-            identity = Identity.generate(link.user, _now_ms(), os.urandom)
+            identity = Identity.generate(link.user, now_ms(), os.urandom)
             self._profile.begin(link, seal_identity(identity, phrase, os.urandom))
         else:
             self._ui.say("Going on with the keys of an enrolment that was interrupted.")
@@ -363,8 +363,4 @@ def _sign(identity: Identity, label: bytes, channel_id: bytes) -> bytes:
 
 def _local_end(welcome: Welcome) -> int:
     """Return when the session ends by this machine's clock, which may differ from the server's."""
-    return _now_ms() + welcome.expires_ms - welcome.now_ms
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+    return now_ms() + welcome.expires_ms - welcome.now_ms

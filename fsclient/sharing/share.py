@@ -10,7 +10,6 @@ a change of a list changes the lists below it.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import partial
@@ -33,6 +32,7 @@ from fsclient.tree.nodes import TreeNode
 from fsclient.trust.authorship import seen_list
 from fsclient.trust.seen import Sighting
 from fsclient.ui import Ui
+from fskit.clock import now_ms
 from fsproto.errors import (
     FsError,
     KeyChangedError,
@@ -332,7 +332,7 @@ class Sharing:
             members=members,
             above=[InheritedWriter(user, key) for user, key in sorted(revision.above.items())],
             former=former_writers(revision, keyed.generation),
-            time_ms=time.time_ns() // 1_000_000,
+            time_ms=now_ms(),
             log_head=self._people.log_head,
         )
         if came:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping, Sequence
 
 from fsclient.tree.nodes import FolderView, TreeNode
 from fsclient.tree.tree import Tree
+from fskit.clock import now_ms
 from fsproto.errors import ConflictError
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages.files import Removal
@@ -166,7 +166,7 @@ class Draft:
             content=what.content,
             author=self._identity.user,
             author_key=self._identity.signing.public,
-            time_ms=_now_ms(),
+            time_ms=now_ms(),
             log_head=self._log_head,
         )
 
@@ -197,14 +197,10 @@ class Draft:
                     generation=self._renewals.now(keyed).generation,
                     author=self._identity.user,
                     author_key=self._identity.signing.public,
-                    time_ms=_now_ms(),
+                    time_ms=now_ms(),
                     log_head=self._log_head,
                 ),
             )
             after[keyed.node] = FolderView(state, tree, {})
         signed = sign_manifests(self._identity.signing, self._manifests)
         return SignedCommit([view.state for view in after.values()], signed, self._removals, after)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from fskit.clock import now_ms
 from fsproto.keys.grants import grant_root
 from fsproto.keys.identity import Identity
 from fsproto.keys.tree import new_node
@@ -18,7 +19,7 @@ from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN
 
 def empty_tree(identity: Identity) -> TreeRoot:
     """Make a root folder that holds nothing, for a person's first keys."""
-    root, now, key = new_node(os.urandom), time.time_ns() // 1_000_000, identity.signing
+    root, now, key = new_node(os.urandom), now_ms(), identity.signing
     metadata = Metadata("", 0, time.time_ns(), Mode.REGULAR, file_key=None)
     manifest = Manifest(
         format=manifests.FORMAT,

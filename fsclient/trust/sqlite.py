@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fskit.sqlite import use_wal
 from fsproto.errors import FsError, IntegrityError, OutOfSpaceError
 
 _BUSY_S = 30.0
-_LOOK_AGAIN_S = 0.005
 _NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 """On a full disk; the second is where WAL mode notices it first."""
 
@@ -31,7 +30,7 @@ class LocalDatabase:
         self._path = path
         with self._translated():
             self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
-            self._use_wal()
+            use_wal(self._db, _BUSY_S)
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(self.schema)
         if path.exists():
@@ -40,19 +39,6 @@ class LocalDatabase:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
-
-    def _use_wal(self) -> None:
-        # In a file that is new, SQLite waits for nobody when it changes to this mode.
-        until = time.monotonic() + _BUSY_S
-        while True:
-            try:
-                self._db.execute("PRAGMA journal_mode=WAL")
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > until:
-                    raise
-                time.sleep(_LOOK_AGAIN_S)
-            else:
-                return
 
     @property
     def damaged(self) -> IntegrityError:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -15,13 +13,13 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from fskit.sqlite import use_wal
 from fsproto.errors import BadSettingError, FsError, OutOfSpaceError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 _BUSY_SECONDS = 60
-_LOOK_AGAIN_S = 0.005
 _CHECKPOINT = "wal_autocheckpoint=8000"
 """Pages, 32 MB: SQLite's own 1,000 would copy and sync the same pages at every larger commit."""
 
@@ -104,7 +102,7 @@ def _sqlite(url: str) -> Engine:
     def _connected(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own
         # The driver would start transactions by itself, and too late; `_begin` starts them.
         connection.isolation_level = None
-        _use_wal(connection)
+        use_wal(connection, _BUSY_SECONDS)
         for pragma in ("synchronous=FULL", "foreign_keys=ON", _CHECKPOINT):
             connection.execute(f"PRAGMA {pragma}")
 
@@ -115,20 +113,6 @@ def _sqlite(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch to write-ahead logging; try again while another process switches the same file."""
-    until = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > until:
-                raise
-            time.sleep(_LOOK_AGAIN_S)
-        else:
-            return
 
 
 @contextmanager

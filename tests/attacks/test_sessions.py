@@ -12,6 +12,7 @@ from fsd.home.home import Home
 from fsd.net import connection
 from fsd.policies import LoginPolicy
 from fsd.services.accounts.terms import AccountTerms, NewValue
+from fskit.clock import now_ms
 from fsproto import crypto
 from fsproto.errors import ConnectionLost
 from fsproto.limits import SEGMENT_SIZE
@@ -48,9 +49,7 @@ def expire(world: World, name: str, in_ms: int = 0) -> None:
     """Have an account expire, as `fsadmin change-user --expires` does."""
     home = Home(world.home)
     database = factory.find_database(home, None)
-    factory.people(home, database).change(
-        name, AccountTerms(expires_ms=NewValue(factory.now_ms() + in_ms))
-    )
+    factory.people(home, database).change(name, AccountTerms(expires_ms=NewValue(now_ms() + in_ms)))
     database.close()
 
 

@@ -19,10 +19,10 @@ import pytest
 from msgspec.structs import replace
 
 from fsclient.tree.nodes import TreeNode
-from fsd.factory import now_ms
 from fsd.home.home import Home
 from fsd.services.files.key_log import KeyLogWriter
 from fsd.store.engine import Database
+from fskit.clock import now_ms
 from fsproto import crypto
 from fsproto.errors import RemoteProtocolError
 from fsproto.keylog.entries import KeyLogEntry, entry_bytes

@@ -36,6 +36,7 @@ from fsd.policies import DropPolicy
 from fsd.services.drops.service import DropService
 from fsd.store.drop_models import Drop
 from fsd.store.engine import Database
+from fskit.clock import now_ms
 from tests.support.client_processes import Client
 from tests.support.drop_server import SOURCE
 from tests.support.gateways import needed
@@ -109,10 +110,10 @@ def ssh_server(person: Client) -> Iterator[int]:
         closing(factory.open_database(home, None)) as database,
         socket.create_server(("127.0.0.1", 0)) as listening,
     ):
-        audit = AuditLog(open_vault(home, database), factory.now_ms)
+        audit = AuditLog(open_vault(home, database), now_ms)
         drops = DropService(
             database, LocalBlobs(home.blobs), policy=DropPolicy(box=True), audit=audit,
-            now_ms=factory.now_ms, random=os.urandom,
+            now_ms=now_ms, random=os.urandom,
         )  # fmt: skip
         transports: list[paramiko.Transport] = []
 

@@ -22,6 +22,7 @@ from fsd.net.dropbox.sftp_session import SftpSession
 from fsd.policies import DropPolicy
 from fsd.services.drops.model import DropSource
 from fsd.services.drops.service import DropService
+from fskit.clock import now_ms
 
 SOURCE = DropSource("192.0.2.7", "SHA256:" + "k" * 43, "scanner")
 
@@ -36,8 +37,8 @@ def main(home_path: str, user: str, *more: str) -> None:
             database,
             LocalBlobs(home.blobs),
             policy=policy,
-            audit=AuditLog(open_vault(home, database), factory.now_ms),
-            now_ms=factory.now_ms,
+            audit=AuditLog(open_vault(home, database), now_ms),
+            now_ms=now_ms,
             random=os.urandom,
         )
         box = drops.enter(user, SOURCE)

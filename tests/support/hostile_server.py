@@ -18,7 +18,6 @@ from typing import Any, Self
 from fsd.audit.log import AuditLog
 from fsd.auth.vault import Vault
 from fsd.blobs.local import LocalBlobs
-from fsd.factory import now_ms
 from fsd.home.home import Home
 from fsd.net.dispatch import Dispatcher
 from fsd.net.server import NativeServer
@@ -33,6 +32,7 @@ from fsd.services.files.transfers import TransferService
 from fsd.services.login.login import LoginService
 from fsd.store.engine import Database
 from fsd.workers import IdleWorkers
+from fskit.clock import now_ms
 from fsproto.link import Address
 from fsproto.messages import Message
 from fsproto.wire.connection import DATA_ROOM, Connection, Control, Data, Event

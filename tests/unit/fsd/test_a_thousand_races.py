@@ -23,6 +23,7 @@ from fsd.auth.otp import OtpSetting
 from fsd.home.home import Home
 from fsd.policies import LoginPolicy
 from fsd.store.engine import Database
+from fskit.clock import now_ms
 from fsproto import labels
 from fsproto.errors import LoginRefused
 from fsproto.link import EnrollLink
@@ -115,7 +116,7 @@ class Track:
         self.together = threading.Barrier(2, self._draw, timeout=60)
 
     def _draw(self) -> None:
-        self.code = next(self._drawn).code(factory.now_ms())
+        self.code = next(self._drawn).code(now_ms())
 
 
 def run(track: Track, daemon: RunningServer) -> list[str]:
@@ -159,7 +160,7 @@ def test_each_race_at_two_daemons_on_one_database_has_one_winner(two_daemons, tm
         for name in people:
             added = everybody.add(name, digits=6, period=30, algorithm="SHA1")
             racers.append(ServiceUser(identity(name), added.otp))
-            ask = racers[-1].enrolment(racers[-1].code(factory.now_ms(), -1))
+            ask = racers[-1].enrolment(racers[-1].code(now_ms(), -1))
             service.enroll(ask, CHANNEL, "192.0.2.1")
     with ThreadPoolExecutor(2 * TRACKS) as pool:
         running = [

@@ -46,7 +46,7 @@ def test_a_file_has_no_name_until_it_is_whole(tmp_path, replace):
 @pytest.mark.parametrize("replace", [True, False])
 def test_a_file_that_fails_leaves_nothing(tmp_path, replace):
     with pytest.raises(TypeError), files.whole_file(tmp_path / "key", replace=replace) as file:
-        file.write("no bytes")  # type: ignore[arg-type]
+        file.write("no bytes")  # type: ignore[call-overload]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -63,7 +63,7 @@ def test_a_new_file_is_private_and_replaces_nothing(tmp_path):
 
 def test_a_new_file_that_fails_is_deleted(tmp_path):
     with pytest.raises(TypeError), files.new_file(tmp_path / "export") as file:
-        file.write("no bytes")  # type: ignore[arg-type]
+        file.write("no bytes")  # type: ignore[call-overload]
     assert list(tmp_path.iterdir()) == []
 
 
