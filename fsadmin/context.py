@@ -15,8 +15,8 @@ import click
 
 from fsadmin import output
 from fsd.home.home import Home, HomeError
-from fskit.console import Console, debug_option
-from fsproto.errors import FsError, UsageError
+from fskit.console import Console, confirm, debug_option
+from fsproto.errors import FsError
 
 if TYPE_CHECKING:
     from fsd.audit.admin import AuditAdmin
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
     from fsd.store.engine import Database
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class NotConfirmedError(FsError):
-    """It was not confirmed; nothing was changed."""
-
-    code = "not-confirmed"
 
 
 class Admin(Console):
@@ -173,15 +167,12 @@ class Admin(Console):
 
         `UsageError` where there is no terminal to ask on; `NotConfirmedError` for a no.
         """
-        if yes:
-            return
-        if sys.stdin is None or not sys.stdin.isatty():
-            raise UsageError(
-                "This must be confirmed, and there is no terminal to ask on.",
-                hint="Give --yes if you are sure; nothing was changed.",
-            )
-        if not click.confirm(question, err=True):
-            raise NotConfirmedError
+        confirm(
+            question,
+            yes=yes,
+            can_ask=lambda: sys.stdin is not None and sys.stdin.isatty(),
+            ask=lambda question: click.confirm(question, err=True),
+        )
 
 
 def _turn_on_json(context: click.Context, _: click.Parameter, on: bool) -> None:  # noqa: FBT001

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import click
 
 from fsclient.app import GOES_ON, App
+from fskit.console import leave_no_core, misused
 from fsproto import __version__
 from fsproto.errors import FsError, Interrupted, UsageError
 from fsproto.names import for_terminal
@@ -208,8 +209,8 @@ def main() -> None:
     app.options.export_passphrase = os.environ.pop("FSCLIENT_EXPORT_PASSPHRASE", None)
     app.options.recovery_phrase = os.environ.pop("FSCLIENT_RECOVERY_PHRASE", None)
     _end_cleanly_when_told()
-    _leave_no_core()
-    # A command is short and makes few reference cycles: frequent collection would cost more.
+    leave_no_core()
+    # Next to nothing here refers to itself, and a command ends soon: looking for it costs more.
     gc.set_threshold(_COLLECT_AFTER)
     try:
         status = run(app, sys.argv[1:])
@@ -237,14 +238,6 @@ def _complete() -> None:
     with contextlib.suppress(FsError, click.ClickException):
         cli.main(prog_name="fsclient", obj=App())
     raise SystemExit
-
-
-def _leave_no_core() -> None:
-    """Disable core files, which could contain keys, where the system has them."""
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 @contextlib.contextmanager
@@ -280,7 +273,7 @@ def run(app: App, arguments: list[str]) -> int:
         error.show()
         return error.exit_code
     except click.ClickException as error:
-        return app.complain(_misused(error))
+        return app.complain(misused(error))
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
     except BrokenPipeError:
@@ -310,19 +303,6 @@ def _invoke(app: App, arguments: list[str]) -> None:
     # Not `cli.main`, which would end the program itself after a closed pipe.
     with cli.make_context("fsclient", list(arguments), obj=app) as context:
         cli.invoke(context)
-
-
-def _misused(error: click.ClickException) -> UsageError:
-    """Return click's error about a command line as one of this program's errors."""
-    context = error.ctx if isinstance(error, click.UsageError) else None
-    sentence = error.format_message().strip()
-    hint = None
-    if context is not None:
-        usage = " ".join(context.get_usage().split())
-        hint = f"{usage}  ('{context.command_path} --help' tells more)"
-    return UsageError(
-        sentence if sentence.endswith((".", "?", "!", "?)")) else f"{sentence}.", hint=hint
-    )
 
 
 def _unexpected(error: Exception) -> FsError:

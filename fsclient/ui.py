@@ -16,15 +16,9 @@ from threading import RLock
 from typing import BinaryIO, Protocol, TextIO
 
 from fsclient.local_errors import local_errors
+from fskit.console import confirm
 from fsproto.errors import FsError, Interrupted, UsageError
 from fsproto.names import for_terminal
-
-
-class NotConfirmedError(FsError):
-    """It was not confirmed; nothing was changed."""
-
-    code = "not-confirmed"
-
 
 STDOUT = "Standard output"
 """The name of stdout in errors."""
@@ -191,15 +185,12 @@ class Ui:
 
         `UsageError` if there is no terminal; `NotConfirmedError` for any answer except yes.
         """
-        if yes:
-            return
-        if not self.can_ask():
-            raise UsageError(
-                "This must be confirmed, and there is no terminal to ask on.",
-                hint="Give --yes if you are sure; nothing was changed.",
-            )
-        if self.ask(f"{question} [y/N] ").lower() not in ("y", "yes"):
-            raise NotConfirmedError
+        confirm(
+            question,
+            yes=yes,
+            can_ask=self.can_ask,
+            ask=lambda question: self.ask(f"{question} [y/N] ").lower() in ("y", "yes"),
+        )
 
     def ask_secret(self, question: str) -> str:
         """Ask for input that must stay hidden; `Interrupted` at the end of input."""

@@ -10,7 +10,6 @@ import contextlib
 import io
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -21,6 +20,12 @@ from fsproto.errors import FsError, Interrupted, UsageError
 from fsproto.names import for_terminal
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class NotConfirmedError(FsError):
+    """It was not confirmed; nothing was changed."""
+
+    code = "not-confirmed"
 
 
 class Console:
@@ -97,8 +102,8 @@ def _turn_on_debug(context: click.Context, _: click.Parameter, on: bool) -> None
         console.debug = True
 
 
-def _leave_no_core() -> None:
-    """Disable core files, which could contain keys, where the system has them."""
+def leave_no_core() -> None:
+    """Keep keys out of a core file, where the system has them."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -107,7 +112,7 @@ def _leave_no_core() -> None:
 
 def run(command: click.Command, console: Console) -> NoReturn:
     """Run a command and end the process with its exit status."""
-    _leave_no_core()
+    leave_no_core()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Characters that the terminal's encoding lacks become escapes.
@@ -133,7 +138,7 @@ def _run(command: click.Command, console: Console) -> int:
         error.show()
         return UsageError.exit_status
     except click.ClickException as error:
-        console.complain(_misused(error))
+        console.complain(misused(error))
         return UsageError.exit_status
     except (click.Abort, KeyboardInterrupt):
         return Interrupted.exit_status
@@ -142,14 +147,33 @@ def _run(command: click.Command, console: Console) -> int:
     return status if isinstance(status, int) else 0
 
 
-def _misused(error: click.ClickException) -> UsageError:
-    """Return click's error about a command line as one of this program's errors."""
+def misused(error: click.ClickException) -> UsageError:
+    """Return what click says of a line that it does not understand, in our words' shape."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     sentence, hint = error.format_message().strip(), None
     if context is not None:
         usage = " ".join(context.get_usage().split())
         hint = f"{usage}  ('{context.command_path} --help' tells more)"
-    return UsageError(sentence if sentence.endswith((".", "?")) else f"{sentence}.", hint=hint)
+    ended = sentence.endswith((".", "?", "!", "?)"))
+    return UsageError(sentence if ended else f"{sentence}.", hint=hint)
+
+
+def confirm(
+    question: str, *, yes: bool, can_ask: Callable[[], bool], ask: Callable[[str], bool]
+) -> None:
+    """Ask before an act, unless the answer was given with `--yes`.
+
+    `UsageError` if there is no terminal to ask on; `NotConfirmedError` if `ask` returns False.
+    """
+    if yes:
+        return
+    if not can_ask():
+        raise UsageError(
+            "This must be confirmed, and there is no terminal to ask on.",
+            hint="Give --yes if you are sure; nothing was changed.",
+        )
+    if not ask(question):
+        raise NotConfirmedError
 
 
 def _unexpected(console: Console, error: Exception) -> int:
@@ -168,6 +192,8 @@ def _unexpected(console: Console, error: Exception) -> int:
 
 def _trace(console: Console) -> None:
     if console.debug:
+        import traceback
+
         traceback.print_exc()
 
 
