@@ -1,8 +1,8 @@
 """One connection, without its socket: bytes in, events out; messages in, bytes out.
 
 Feed what arrived to `receive_data`, then call `next_event` until it returns `NEED_DATA`. What
-`send` and `send_data` return must be sent to the peer in that order. For more speed, let the socket
-read directly into `room`, and open the frames from `take_frame` in another thread.
+`send` and `seal_segment` return goes to the peer, in that order. A reader in a hurry lets its
+socket fill `room` instead, and may take a frame here and open it in another thread.
 
     state        client: what ends it                server: what ends it
     HELLO        server_hello → CONFIRM               client_hello → KEY, or a question about
@@ -146,10 +146,6 @@ class Connection:
         if len(out.packed) <= SMALL:
             return sealer.seal(out.packed)
         return sealer.seal_into(out.packed, out.frame(len(out.packed) + RECORD_ROOM))
-
-    def send_data(self, stream: int, index: int, payload: bytes | memoryview) -> bytes:
-        """Return the record with one segment."""
-        return self._keys().sealer.seal(b"".join((DATA_HEADER.pack(DATA, stream, index), payload)))
 
     def seal_segment(
         self, stream: int, index: int, segment: memoryview, out: memoryview

@@ -16,6 +16,7 @@ from fsproto.messages.files import Download, Kept, Lookup, Resume, Sent, Upload,
 from fsproto.sealed import integrity
 from fsproto.types import NodeId, Salt, Token
 from fsproto.wire.connection import Control, Data
+from tests.support import connection_pair
 from tests.support.hostile_server import HostileServer
 from tests.support.raw_client import ANY_ROOM, RawClient
 from tests.support.world import World, until
@@ -73,7 +74,7 @@ def test_an_upload_that_trickles_is_ended_and_can_be_gone_on_with(
     world: World, hasty: HostileServer
 ) -> None:
     with begun(world, hasty) as raw:
-        record = raw.connection.send_data(1, 1, SEGMENT)
+        record = connection_pair.segment(raw.connection, 1, 1, SEGMENT)
         began = time.monotonic()
         ended = False
         for at in range(len(record)):
@@ -114,7 +115,7 @@ def test_many_who_send_half_a_segment_keep_nobody_waiting(
     with contextlib.ExitStack() as stack:
         slow = [stack.enter_context(begun(world, liar)) for _ in range(MORE_THAN_THREADS)]
         for raw in slow:
-            record = raw.connection.send_data(UPLOAD, 1, SEGMENT)
+            record = connection_pair.segment(raw.connection, UPLOAD, 1, SEGMENT)
             raw.socket.sendall(record[: len(record) // 2])
         with RawClient.of(world.bob, liar.address) as bob:
             assert isinstance(bob.ask(GetStatus()), Status)

@@ -24,7 +24,7 @@ def records_of(end: Connection, said: list[Event]) -> list[bytes]:
     return [
         end.send(event.request, event.message)
         if isinstance(event, Control)
-        else end.send_data(event.stream, event.index, event.payload)
+        else connection_pair.segment(end, event.stream, event.index, event.payload)
         for event in said
         if isinstance(event, Control | Data)
     ]
@@ -200,4 +200,4 @@ def _stays_closed(end: Connection, peer: Connection) -> None:
         with pytest.raises(ConnectionLost):
             end.next_event()
     with pytest.raises(RuntimeError):
-        end.send_data(0, 0, b"")
+        connection_pair.segment(end, 0, 0, b"")

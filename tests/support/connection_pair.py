@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fsproto import crypto
-from fsproto.wire.connection import NEED_DATA, Connection, Event, Reply
+from fsproto.wire.connection import DATA_ROOM, NEED_DATA, RECORD_ROOM, Connection, Event, Reply
 from fsproto.wire.handshake import ClientHandshake, ServerHandshake
 from tests.support.fixed_keys import Seeded, host_key
 
@@ -47,6 +47,13 @@ def events(end: Connection, arrives: bytes) -> Iterator[Event]:
         end.receive_data(arrives)
     while (event := end.next_event()) is not NEED_DATA:
         yield event
+
+
+def segment(end: Connection, stream: int, index: int, payload: bytes | memoryview) -> bytes:
+    """Return the record from `end` that carries one segment."""
+    plaintext = bytearray(DATA_ROOM) + payload
+    out = bytearray(len(plaintext) + RECORD_ROOM)
+    return bytes(end.seal_segment(stream, index, memoryview(plaintext), memoryview(out)))
 
 
 def raw(end: Connection, plaintext: bytes) -> bytes:

@@ -35,7 +35,7 @@ from fsd.workers import IdleWorkers
 from fskit.clock import now_ms
 from fsproto.link import Address
 from fsproto.messages import Message
-from fsproto.wire.connection import DATA_ROOM, Connection, Control, Data, Event
+from fsproto.wire.connection import DATA_ROOM, RECORD_ROOM, Connection, Control, Data, Event
 from fsproto.wire.frames import Frame
 from fsproto.wire.handshake import ServerHandshake
 from tests.support.world import NOTES, Person, World
@@ -134,13 +134,10 @@ class _Connection(Connection):
     def send(self, request: int, message: Message) -> bytes:
         return self._said(Control(request, message))
 
-    def send_data(self, stream: int, index: int, payload: bytes | memoryview) -> bytes:
-        return self._said(Data(stream, index, memoryview(payload)))
-
     def seal_segment(
         self, stream: int, index: int, segment: memoryview, out: memoryview
     ) -> memoryview:
-        return memoryview(self.send_data(stream, index, segment[DATA_ROOM:]))
+        return memoryview(self._said(Data(stream, index, segment[DATA_ROOM:])))
 
     def open_frame(self, frame: Frame, into: memoryview | None = None) -> Event:
         event = super().open_frame(frame, into)
@@ -155,7 +152,9 @@ class _Connection(Connection):
             return bytes(self._keys().sealer.seal(said))
         if isinstance(said, Control):
             return super().send(said.request, said.message)
-        return super().send_data(said.stream, said.index, said.payload)
+        segment = bytearray(DATA_ROOM) + said.payload
+        out = memoryview(bytearray(len(segment) + RECORD_ROOM))
+        return bytes(super().seal_segment(said.stream, said.index, memoryview(segment), out))
 
 
 class _Door(NativeServer):

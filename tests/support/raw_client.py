@@ -38,6 +38,7 @@ from fsproto.signed import Signed
 from fsproto.types import NO_HASH, NO_TOKEN, FileKey, Salt
 from fsproto.wire.connection import NEED_DATA, Connection, Control, Data, Reply
 from fsproto.wire.handshake import ClientHandshake
+from tests.support import connection_pair
 from tests.support.world import Person
 
 ANY_ROOM = Room(None, None, None)
@@ -89,7 +90,7 @@ class RawClient:
 
     def send_segment(self, request: int, index: int, segment: bytes) -> None:
         """Send a segment of an upload."""
-        self.socket.sendall(self.connection.send_data(request, index, segment))
+        self.socket.sendall(connection_pair.segment(self.connection, request, index, segment))
 
     def send_plain(self, plaintext: bytes) -> None:
         """Send a record of any plaintext at all."""

@@ -179,7 +179,7 @@ def test_a_data_record_is_packed_and_read(vector: Vector):
     payload, plaintext = octets(vector, "payload"), octets(vector, "plaintext")
     (event,) = connection_pair.events(server, connection_pair.raw(client, plaintext))
     assert event == Data(vector["stream"], vector["index"], memoryview(payload))
-    sent = client.send_data(vector["stream"], vector["index"], payload)
+    sent = connection_pair.segment(client, vector["stream"], vector["index"], payload)
     assert isinstance(event, Data)
     assert list(connection_pair.events(server, sent)) == [replace(event)]
 

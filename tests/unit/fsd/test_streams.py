@@ -17,6 +17,7 @@ from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.account import GetStatus
 from fsproto.wire.connection import Control, Data, Event
 from tests.support.connection_pair import opened
+from tests.support.connection_pair import segment as segment_record
 from tests.support.fixed_keys import stretch
 
 Segment = tuple[int, int, bytes]
@@ -52,7 +53,7 @@ async def _received(
     incoming = SegmentReceiver(line, server, take, threads)
     told: list[Failed] = []
     events: list[Event] = []
-    records = [client.send_data(*segment) for segment in segments]
+    records = [segment_record(client, *segment) for segment in segments]
     records.append(client.send(LAST.request, LAST.message))
     sending = asyncio.create_task(asyncio.to_thread(near.sendall, b"".join(records)))
     try:

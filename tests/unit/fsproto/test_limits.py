@@ -25,7 +25,7 @@ from tests.support.fixed_keys import Seeded, person
 def test_a_full_segment_travels_in_one_record():
     client, server = connection_pair.opened()
     segment = bytes(limits.SEGMENT_SIZE)
-    (event,) = connection_pair.events(server, client.send_data(1, 0, segment))
+    (event,) = connection_pair.events(server, connection_pair.segment(client, 1, 0, segment))
     assert event == Data(1, 0, memoryview(segment))
     assert limits.SEGMENT_SIZE + DATA_HEADER.size + crypto.TAG_SIZE <= limits.MAX_RECORD
 

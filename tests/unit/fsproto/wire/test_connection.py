@@ -60,7 +60,7 @@ def test_nobody_speaks_or_has_a_name_before_there_are_keys():
         with pytest.raises(RuntimeError):
             end.send(1, Done())
         with pytest.raises(RuntimeError):
-            end.send_data(1, 0, b"")
+            connection_pair.segment(end, 1, 0, b"")
         with pytest.raises(RuntimeError):
             assert end.channel_id
 
@@ -127,15 +127,18 @@ def test_what_is_wanted_is_a_length_and_then_the_rest():
 def test_the_longest_record_arrives_whole():
     client, server = connection_pair.opened()
     payload = bytes(MAX_RECORD - 16 - 13)
-    (event,) = connection_pair.events(server, client.send_data(1, 2, payload))
+    (event,) = connection_pair.events(server, connection_pair.segment(client, 1, 2, payload))
     assert event == Data(1, 2, memoryview(payload))
     with pytest.raises(ValueError, match="cannot hold"):
-        client.send_data(1, 2, payload + b"\0")
+        connection_pair.segment(client, 1, 2, payload + b"\0")
 
 
 def test_a_segment_outlives_the_buffer_it_came_in():
     client, server = connection_pair.opened()
-    server.receive_data(client.send_data(1, 0, b"first") + client.send_data(1, 1, b"second"))
+    server.receive_data(
+        connection_pair.segment(client, 1, 0, b"first")
+        + connection_pair.segment(client, 1, 1, b"second")
+    )
     first, second = server.next_event(), server.next_event()
     assert first == Data(1, 0, memoryview(b"first"))
     assert second == Data(1, 1, memoryview(b"second"))
@@ -186,7 +189,7 @@ LARGE_ENOUGH = SMALL + 1
 
 def test_frames_taken_first_may_be_opened_later():
     client, server = connection_pair.opened()
-    sent = [client.send_data(1, index, LARGE[index:]) for index in range(5)]
+    sent = [connection_pair.segment(client, 1, index, LARGE[index:]) for index in range(5)]
     frames = _fill(server, b"".join(sent))
     events = [server.open_frame(frame) for frame in frames]
     assert events == [Data(1, index, memoryview(LARGE[index:])) for index in range(5)]
@@ -204,7 +207,7 @@ def test_frames_opened_out_of_order_are_refused():
 
 def test_a_large_record_is_opened_in_the_memory_that_is_given():
     client, server = connection_pair.opened()
-    (frame,) = _fill(server, client.send_data(1, 2, LARGE))
+    (frame,) = _fill(server, connection_pair.segment(client, 1, 2, LARGE))
     memory = bytearray(MAX_RECORD)
     event = server.open_frame(frame, memoryview(memory))
     assert event == Data(1, 2, memoryview(LARGE))
@@ -213,9 +216,9 @@ def test_a_large_record_is_opened_in_the_memory_that_is_given():
 
 def test_what_was_opened_without_given_memory_outlives_what_comes_next():
     client, server = connection_pair.opened()
-    (first,) = _fill(server, client.send_data(1, 0, LARGE))
+    (first,) = _fill(server, connection_pair.segment(client, 1, 0, LARGE))
     event = server.open_frame(first)
-    (second,) = _fill(server, client.send_data(1, 1, bytes(len(LARGE))))
+    (second,) = _fill(server, connection_pair.segment(client, 1, 1, bytes(len(LARGE))))
     server.open_frame(second)
     assert event == Data(1, 0, memoryview(LARGE))
 
@@ -268,7 +271,7 @@ def test_memory_is_used_again_while_large_records_come_and_let_go_after_them():
     client, server = connection_pair.opened()
     buffers = set()
     for index in range(4):
-        (frame,) = _fill(server, client.send_data(1, index, LARGE))
+        (frame,) = _fill(server, connection_pair.segment(client, 1, index, LARGE))
         buffers.add(id(frame.buffer))
         server.open_frame(frame)
     assert len(buffers) == 1
@@ -288,7 +291,7 @@ def test_nobody_is_given_much_memory_before_the_keys_are_agreed():
 
 def test_a_damaged_frame_ends_the_connection_wherever_it_is_opened():
     client, server = connection_pair.opened()
-    record = bytearray(client.send_data(1, 0, LARGE))
+    record = bytearray(connection_pair.segment(client, 1, 0, LARGE))
     record[50_000] ^= 1
     (frame,) = _fill(server, bytes(record))
     with pytest.raises(RemoteProtocolError):
@@ -317,7 +320,9 @@ def test_a_segment_sealed_where_it_lies_is_the_same_record(size: int):
 def test_one_thread_may_open_frames_while_another_receives_the_next():
     client, server = connection_pair.opened()
     count = 200
-    sent = iter([client.send_data(1, n, LARGE[: 1 + n * 211 % 40_000]) for n in range(count)])
+    sent = iter(
+        [connection_pair.segment(client, 1, n, LARGE[: 1 + n * 211 % 40_000]) for n in range(count)]
+    )
     frames: SimpleQueue[Frame | None] = SimpleQueue()
     opened: list[int] = []
 
