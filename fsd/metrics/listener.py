@@ -1,6 +1,6 @@
 """A small HTTP listener for `/metrics` and `/healthz`; on the loopback, without any login.
 
-It knows just enough of HTTP (RFC 9112) to answer a GET or HEAD and close. A name that leads to the
+It answers one GET or HEAD and closes; h11 reads the request. A name that leads to the
 loopback is no way in for pages in a browser: the Host must be this machine.
 """
 
@@ -10,6 +10,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from http import HTTPStatus
+
+import h11
 
 from fsd.metrics.counters import CONTENT_TYPE
 from fsproto.link import Address
@@ -19,14 +22,6 @@ log = logging.getLogger(__name__)
 _WITHIN_S = 5.0
 _LONGEST = 8192
 _AT_ONCE = 16
-_REASONS = {
-    200: "OK",
-    400: "Bad Request",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    503: "Service Unavailable",
-}
 _OURS = ("localhost", "127.0.0.1", "[::1]")
 _TEXT = "text/plain; charset=utf-8"
 
@@ -60,28 +55,26 @@ class Listener:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(_WITHIN_S), self._at_once:
-                try:
-                    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-                    head = ""
-                status, kind, body = await self._answer(head)
-                writer.write(_response(status, kind, body, head_only=head.startswith("HEAD ")))
-                await writer.drain()
+                http = h11.Connection(h11.SERVER, max_incomplete_event_size=_LONGEST)
+                request = await _request(http, reader)
+                status, kind, body = await self._answer(request)
+                head_only = request is not None and request.method == b"HEAD"
+                if http.our_state is not h11.MUST_CLOSE:  # the client closed first
+                    writer.write(_response(http, status, kind, body, head_only=head_only))
+                    await writer.drain()
         writer.close()
 
-    async def _answer(self, head: str) -> Answer:
-        line, *fields = head.split("\r\n")
-        words = line.split(" ")
-        if len(words) != 3 or not words[2].startswith("HTTP/1."):  # noqa: PLR2004
+    async def _answer(self, request: h11.Request | None) -> Answer:
+        if request is None:
             return 400, _TEXT, b"That is not HTTP.\n"
-        if words[0] not in ("GET", "HEAD"):
+        if request.method not in {b"GET", b"HEAD"}:
             return 405, _TEXT, b"Only GET and HEAD.\n"
-        if not _is_ours(fields):
+        if not _is_ours([value for name, value in request.headers if name == b"host"]):
             return 403, _TEXT, b"Only for this machine.\n"
-        match words[1].partition("?")[0]:
-            case "/metrics":
+        match request.target.partition(b"?")[0]:
+            case b"/metrics":
                 return 200, CONTENT_TYPE, await asyncio.to_thread(self._metrics)
-            case "/healthz":
+            case b"/healthz":
                 wrong = await asyncio.to_thread(self._health)
                 if wrong is None:
                     return 200, _TEXT, b"ok\n"
@@ -89,17 +82,30 @@ class Listener:
         return 404, _TEXT, b"There are /metrics and /healthz.\n"
 
 
-def _is_ours(fields: list[str]) -> bool:
-    hosts = [
-        field.partition(":")[2].strip() for field in fields if field.lower().startswith("host:")
+async def _request(http: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | None:
+    """Return the request once its head is whole; None if it is too long or no HTTP."""
+    try:
+        while (event := http.next_event()) is h11.NEED_DATA:
+            http.receive_data(await reader.read(_LONGEST))
+    except h11.RemoteProtocolError:
+        return None
+    return event if isinstance(event, h11.Request) else None
+
+
+def _is_ours(hosts: list[bytes]) -> bool:
+    host = hosts[0].decode("latin-1") if len(hosts) == 1 else ""
+    return host in _OURS or host.rpartition(":")[0] in _OURS
+
+
+def _response(
+    http: h11.Connection, status: int, kind: str, body: bytes, *, head_only: bool
+) -> bytes:
+    headers = [
+        ("Content-Type", kind),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+        ("Connection", "close"),
     ]
-    name = hosts[0].rpartition(":")[0] if len(hosts) == 1 else ""
-    return bool(hosts) and (name in _OURS or hosts[0] in _OURS)
-
-
-def _response(status: int, kind: str, body: bytes, *, head_only: bool) -> bytes:
-    head = (
-        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: {kind}\r\n"
-        f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
-    ).encode()
-    return head if head_only else head + body
+    content = h11.Data(data=b"" if head_only else body)
+    head = h11.Response(status_code=status, headers=headers, reason=HTTPStatus(status).phrase)
+    return b"".join(http.send(event) or b"" for event in (head, content, h11.EndOfMessage()))

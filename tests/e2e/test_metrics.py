@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import re
 import socket
+import time
 
 import paramiko
 import pytest
@@ -149,7 +151,19 @@ def test_a_page_in_a_browser_does_not_get_in_by_a_name_of_its_own(watched, host)
 
 @pytest.mark.parametrize(
     "said",
-    [b"", b"\r\n\r\n", b"GET /metrics\r\n\r\n", b"SSH-2.0-x\r\n\r\n", b"GET " + b"x" * 20_000],
+    [
+        b"",
+        b"\r\n\r\n",
+        b"GET /metrics\r\n\r\n",
+        b"SSH-2.0-x\r\n\r\n",
+        b"GET " + b"x" * 20_000,
+        b"GET /metrics HTTP/1.1\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n" + b"a: b\r\n" * 5_000 + b"\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: evil.example\r\nHost\t: localhost\r\n\r\n",
+        b"CONNECT localhost:1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ],
 )
 def test_noise_gets_no_numbers_and_costs_nothing(watched, said):
     where = listener(watched)
@@ -158,6 +172,21 @@ def test_noise_gets_no_numbers_and_costs_nothing(watched, said):
         sock.shutdown(socket.SHUT_WR)
         answer = b"".join(iter(lambda: sock.recv(4096), b""))
     assert b"200 OK" not in answer
+    assert ask(where, "/healthz") == (200, "ok\n")
+    assert "Traceback" not in watched.log
+
+
+def test_a_request_that_trickles_is_ended(watched):
+    where = listener(watched)
+    began = time.monotonic()
+    with socket.create_connection((where.host, where.port), 10) as sock:
+        with contextlib.suppress(OSError):
+            for byte in b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nx: " + b"x" * 90:
+                sock.sendall(bytes([byte]))
+                time.sleep(0.1)
+        with contextlib.suppress(ConnectionResetError):
+            assert sock.recv(4096) == b""
+    assert time.monotonic() - began < 20
     assert ask(where, "/healthz") == (200, "ok\n")
     assert "Traceback" not in watched.log
 
