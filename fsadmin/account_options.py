@@ -11,7 +11,7 @@ import click
 
 from fsd.policies import NO_LIMIT
 from fsd.services.accounts.terms import AccountTerms, NewValue, clean_note
-from fsproto.amounts import ALLOWED_BYTES, MAX_BYTES, parse_size
+from fskit.text import ALLOWED_BYTES, MAX_BYTES, parse_size
 from fsproto.errors import UsageError
 from fsproto.names import for_terminal
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fsadmin import output
-from fsproto.amounts import size_text
+from fskit.text import binary_size_text, count_text
 
 if TYPE_CHECKING:
     from fsd.services.accounts.users import AccountView, Holdings
@@ -77,7 +77,7 @@ def _door(person: AccountView) -> str:
         since = output.day(person.new_secret_ms)
         words.append(f"a new secret waits for its first use since {since}")
     if person.refused_over_ssh:
-        refused = output.count(person.refused_over_ssh, "code")
+        refused = count_text(person.refused_over_ssh, "code")
         words.append(f"{refused} in a row refused over SSH")
     if person.held_until_ms:
         words.append(f"some tries are held up until {output.day(person.held_until_ms)}")
@@ -96,14 +96,14 @@ def row(person: AccountView) -> tuple[str, ...]:
         _codes(person),
         str(person.sessions),
         _of(str(person.files), _number(person.quota_files)),
-        _of(size_text(person.used_bytes), _size(person.quota_bytes)),
+        _of(binary_size_text(person.used_bytes), _size(person.quota_bytes)),
         person.fingerprint or "-",
         _short(person.note),
     )
 
 
 def _size(count: int | None) -> str | None:
-    return None if count is None else size_text(count)
+    return None if count is None else binary_size_text(count)
 
 
 def _number(count: int | None) -> str | None:
@@ -122,7 +122,7 @@ def _quota(person: AccountView) -> str:
     """Return an account's quota, and whether it is the default one."""
     most = [_size(person.quota_bytes), None]
     if person.quota_files is not None:
-        most[1] = output.count(person.quota_files, "file")
+        most[1] = count_text(person.quota_files, "file")
     words = ", ".join(word for word in most if word is not None) or "none"
     return words if person.quota_is_own or words == "none" else f"{words} (as everybody)"
 
@@ -137,15 +137,15 @@ def described(person: AccountView) -> str:
             ("Codes", _codes(person)),
             ("Clock", _clock(person)),
             ("Door", _door(person)),
-            ("Recovery", output.count(person.recovery_codes, "code")),
+            ("Recovery", count_text(person.recovery_codes, "code")),
             ("Sessions", str(person.sessions)),
             ("Files", str(person.files)),
             ("Folders", str(person.folders)),
-            ("Used", size_text(person.used_bytes)),
+            ("Used", binary_size_text(person.used_bytes)),
             ("Quota", _quota(person)),
             (
                 "Stored",
-                f"{size_text(person.stored_bytes)}, with what was replaced or removed",
+                f"{binary_size_text(person.stored_bytes)}, with what was replaced or removed",
             ),
             ("Holds", ", ".join(person.holds) or "-"),
             ("Expires", "never" if person.expires_ms is None else output.day(person.expires_ms)),
@@ -156,10 +156,10 @@ def described(person: AccountView) -> str:
 
 
 def belongings(what: Holdings) -> str:
-    """Return the files and shares of an account as text."""
-    words = f"{output.count(what.files, 'file')} ({size_text(what.stored_bytes)} stored)"
+    """Return what goes with an account."""
+    words = f"{count_text(what.files, 'file')} ({binary_size_text(what.stored_bytes)} stored)"
     if what.shared:
-        things = output.count(what.shared, "file or folder", "files or folders")
-        people = output.count(what.shared_with, "person", "people")
+        things = count_text(what.shared, "file or folder", "files or folders")
+        people = count_text(what.shared_with, "person", "people")
         words += f"; {things} of them shared with {people}"
     return words

@@ -50,11 +50,6 @@ def second(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def count(number: int, one: str, many: str | None = None) -> str:
-    """Return `1 entry`, `2 entries`; `many` is `one` with an `s` where it is not given."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
 def qr(text: str) -> str | None:
     """Return a QR code as half blocks, two modules per character; None if it cannot be shown.
 

@@ -26,12 +26,7 @@ STDOUT = "Standard output"
 _NAME = "fsclient: "
 _INDENT = " " * len(_NAME)
 _NARROWEST = 40
-"""Columns. In a narrower terminal, lines are not wrapped."""
-_UNIT = 1000.0
-_ROUNDS_UP = 999.95
-"""From this value on, rounding would write a size as 1000.0 of its unit."""
-_MINUTE_S = 60
-_WORTH_TELLING_S = 1.0
+"""Columns; in a terminal that has fewer, lines are left as they are."""
 
 
 class LiveDisplay(Protocol):
@@ -308,43 +303,3 @@ def _prompt(question: str) -> None:
             write(terminal, question)
             return
     write(sys.stderr, question)
-
-
-def size_text(size: float) -> str:
-    """Return a size for people: `0 B`, `4.1 kB`, `50.0 MB`."""
-    if size < _UNIT:
-        return f"{int(size)} B"
-    units = ["TB", "GB", "MB", "kB"]
-    while (size := size / _UNIT) >= _ROUNDS_UP and len(units) > 1:
-        units.pop()
-    return f"{size:.1f} {units[-1]}"
-
-
-def duration_text(seconds: float) -> str:
-    """Return a time span for people: `5 s`, `1:05 min`, `2:03 h`."""
-    whole = round(seconds)
-    if whole < _MINUTE_S:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, _MINUTE_S)
-    if minutes < _MINUTE_S:
-        return f"{minutes}:{rest:02} min"
-    return f"{minutes // _MINUTE_S}:{minutes % _MINUTE_S:02} h"
-
-
-def took_text(size: float, seconds: float) -> str:
-    """Return `in 2.1 s (58.2 MB/s)`, or an empty string for a time too short to give a rate."""
-    if seconds < _WORTH_TELLING_S:
-        return ""
-    return f"in {seconds:.1f} s ({size_text(size / seconds)}/s)"
-
-
-def time_text(time_ms: float) -> str:
-    """Return a date and time for people, in the local time zone."""
-    import time
-
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(time_ms / 1000))
-
-
-def count_text(count: int, thing: str) -> str:
-    """Return `1 file`, `2 files`."""
-    return f"{count} {thing}{'' if count == 1 else 's'}"

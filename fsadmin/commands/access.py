@@ -8,6 +8,7 @@ import click
 
 from fsadmin import output
 from fsadmin.context import Admin, common_options
+from fskit.text import count_text
 from fsproto.errors import UsageError
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def revoke(admin: Admin, *, numbers: tuple[int, ...], user: str | None) -> None:
         else:
             access.revoke(list(numbers))
             count = len(set(numbers))
-    admin.answer({"ended": count}, lambda: f"{output.count(count, 'session')} ended.")
+    admin.answer({"ended": count}, lambda: f"{count_text(count, 'session')} ended.")
 
 
 def _as_json(session: SessionView) -> dict[str, object]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fsadmin import output
 from fsadmin.context import Admin, common_options
 from fsadmin.enrolment import check_issuer, codes_options, handout, reach_of, reach_options
+from fskit.text import count_text
 from fsproto.errors import UsageError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def add_users(
     admin.answer(
         {"added": [person.as_json for person in handed], "sheets": where},
         lambda: (
-            f"{output.count(len(handed), 'person was', 'people were')} added. Their sheets are in "
+            f"{count_text(len(handed), 'person was', 'people were')} added. Their sheets are in "
             f"{where}; print them, hand them over, and delete them."
         ),
     )

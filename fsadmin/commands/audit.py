@@ -13,6 +13,7 @@ import click
 
 from fsadmin import output
 from fsadmin.context import Admin, common_options
+from fskit.text import count_text
 from fsproto.errors import IntegrityError, UsageError
 from fsproto.names import for_terminal
 
@@ -98,7 +99,7 @@ def verify(admin: Admin, *, archives: tuple[Path, ...], restored: bool) -> None:
         found = keeper.verify(list(archives), restored=restored)
     admin.answer(_verified_json(found), lambda: _verified_text(found))
     if found.findings:
-        told = output.count(len(found.findings), "finding")
+        told = count_text(len(found.findings), "finding")
         raise IntegrityError(f"The audit log is not as it was written: {told}.")
 
 
@@ -212,6 +213,6 @@ def _written(admin: Admin, written: Archive, done: str) -> None:
             "entries": written.entries,
         },
         lambda: for_terminal(
-            f"{output.count(written.entries, 'entry', 'entries')} {done} {written.path}."
+            f"{count_text(written.entries, 'entry', 'entries')} {done} {written.path}."
         ),
     )

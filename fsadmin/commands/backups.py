@@ -13,7 +13,7 @@ import click
 
 from fsadmin import output, passphrase
 from fsadmin.context import Admin, common_options
-from fsproto.amounts import size_text
+from fskit.text import binary_size_text
 from fsproto.errors import ExistsError, FsError, IntegrityError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def backup(admin: Admin, *, file: str) -> None:
             )
     home.note_backup(made.head.made_ms)
     told = {**_as_json(made.head, made.end), "size": made.size}
-    text = f"{_described(made.head)} is in {file} ({size_text(made.size)})."
+    text = f"{_described(made.head)} is in {file} ({binary_size_text(made.size)})."
     _answer(admin, told, text, to_stderr=file == _STREAM)
     _fail_for(made.end)
 

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fsadmin import output
 from fsadmin.context import Admin, common_options
-from fsproto.amounts import size_text
+from fskit.text import binary_size_text, count_text
 from fsproto.errors import IntegrityError
 
 if TYPE_CHECKING:
@@ -80,8 +79,8 @@ def _text(look: Scan, findings: list[Finding], done: list[str], where: str | Non
         f"{one.sentence}{f' ({did})' if did else ''}"
         for one, did in zip(findings, done, strict=True)
     ]
-    blobs, nodes = output.count(look.blobs, "blob"), output.count(look.nodes, "node")
-    looked = f"{blobs} ({size_text(look.bytes)}) and {nodes}"
+    blobs, nodes = count_text(look.blobs, "blob"), count_text(look.nodes, "node")
+    looked = f"{blobs} ({binary_size_text(look.bytes)}) and {nodes}"
     lines.append(f"{looked} were looked at{'' if findings else '; nothing is wrong'}.")
     if where:
         lines.append(f"The quarantined blobs are in {where}.")

@@ -8,6 +8,7 @@ import click
 
 from fsadmin import output
 from fsadmin.context import Admin, common_options, yes_option
+from fskit.text import count_text
 
 if TYPE_CHECKING:
     from fsd.services.accounts.groups import GroupView
@@ -130,7 +131,7 @@ def _as_json(group: GroupView) -> dict[str, object]:
 
 
 def _people(count: int) -> str:
-    return output.count(count, "person", "people")
+    return count_text(count, "person", "people")
 
 
 def _counted(group: GroupView) -> str:

@@ -14,7 +14,7 @@ from fsd.home.home import HOST_KEY, MASTER_KEY
 from fsd.home.host_keys import HostKeys
 from fsd.home.ssh_host_keys import ssh_host_keys
 from fsd.master_key import NEXT
-from fsproto.amounts import size_text
+from fskit.text import binary_size_text
 from fsproto.errors import FsError
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _age_days(path: Path, now_ms: int) -> int:
 def disk(home: Home) -> Iterator[CheckResult]:
     """Check the free disk space."""
     usage = shutil.disk_usage(home.path)
-    left = size_text(usage.free)
+    left = binary_size_text(usage.free)
     advice = "make room, or move the home to a larger disk"
     if usage.free < _FULL:
         yield bad("disk", f"Only {left} are left for {home.path}.", advice)

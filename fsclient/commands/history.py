@@ -85,7 +85,7 @@ def _data(version: Version) -> dict[str, Any]:
 
 def _lines(versions: list[Version]) -> list[str]:
     from fsclient.inbox.marks import mark
-    from fsclient.ui import time_text
+    from fskit.text import time_text
 
     numbers = [str(one.number) for one in versions]
     sizes = [f"{one.found.metadata.size:,}" for one in versions]
@@ -129,7 +129,7 @@ def _removed_lines(gone: list[RemovedNode]) -> list[str]:
 
 
 def _removed_line(one: RemovedNode, name: str) -> str:
-    from fsclient.ui import time_text
+    from fskit.text import time_text
 
     how = "replaced" if one.replaced else "removed"
     size = "-" if one.found.is_folder else f"{one.found.metadata.size:,}"

@@ -155,7 +155,7 @@ def _data(one: Waiting) -> dict[str, Any]:
 
 
 def _lines(found: list[PendingDrop]) -> list[str]:
-    from fsclient.ui import time_text
+    from fskit.text import time_text
     from fsproto.names import for_terminal
 
     sizes = [f"{one.opened.note.size:,}" for one in found]

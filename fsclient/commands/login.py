@@ -17,7 +17,7 @@ def command(app: App) -> None:
     Other commands do this themselves when the session has ended. The value of --via is kept for
     later commands.
     """
-    from fsclient.ui import time_text
+    from fskit.text import time_text
 
     app.drop_session()
     with contextlib.closing(app.keeper().open(fresh=True)) as session:

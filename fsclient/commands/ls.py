@@ -62,7 +62,7 @@ def _data(found: TreeNode) -> dict[str, Any]:
 
 def _lines(inside: list[TreeNode], *, long: bool) -> list[str]:
     from fsclient.inbox.marks import mark
-    from fsclient.ui import time_text
+    from fskit.text import time_text
 
     names = [one.path.name + _MARKS[one.kind] for one in inside]
     if not long:

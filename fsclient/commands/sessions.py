@@ -23,7 +23,7 @@ def command(app: App) -> None:
     keys. A session over SSH belongs to the SSH key that is shown. If you do not recognise one:
     'fsclient logout --everywhere'.
     """
-    from fsclient.ui import time_text
+    from fskit.text import time_text
     from fsproto.messages.account import GetSessions, Sessions
 
     with app.session() as session:

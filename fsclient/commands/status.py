@@ -20,7 +20,7 @@ def command(app: App) -> None:
     The quota counts the newest versions in your tree: their sealed size and their number. Older
     versions and removed files are stored for a while and do not count.
     """
-    from fsclient.ui import count_text, size_text, time_text
+    from fskit.text import count_text, size_text, time_text
     from fsproto.messages.account import GetStatus
     from fsproto.messages.account import Status as Answer
 
@@ -56,13 +56,13 @@ def command(app: App) -> None:
 
 
 def _quota(status: Status) -> str:
-    """Return the used part of the quota, in powers of 1024, like the quota itself."""
-    from fsproto.amounts import size_text
+    """Return what is used of what is allowed; in powers of 1024, as it was agreed upon."""
+    from fskit.text import binary_size_text
 
     words = []
     if status.quota_bytes is not None:
-        used, most = size_text(status.used_bytes), size_text(status.quota_bytes)
+        used, most = binary_size_text(status.used_bytes), binary_size_text(status.quota_bytes)
         words.append(f"{used} of {most} used")
     if status.quota_files is not None:
         words.append(f"{status.files} of {status.quota_files} files")
-    return ", ".join(words) or f"none; {size_text(status.used_bytes)} used"
+    return ", ".join(words) or f"none; {binary_size_text(status.used_bytes)} used"

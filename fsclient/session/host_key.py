@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from fsclient.connection.connection import line_to
 from fsclient.connection.retry import Timeouts
-from fsclient.ui import time_text
+from fskit.text import time_text
 from fsproto import crypto, host_key_moves
 from fsproto.errors import FsError
 from fsproto.limits import MAX_HANDSHAKE_MESSAGE

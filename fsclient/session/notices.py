@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fsclient.ui import Ui, count_text, time_text
+from fsclient.ui import Ui
+from fskit.text import count_text, time_text
 from fsproto.messages.account import Notice
 from fsproto.names import for_terminal
 

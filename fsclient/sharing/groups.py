@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fsclient.connection.connection import SaidToBeAbsentError
-from fsclient.ui import count_text
+from fskit.text import count_text
 from fsproto.errors import NotFoundError, RemoteProtocolError
 from fsproto.keys.grants import Role
 from fsproto.keys.member_list import ALONE

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fsd.home.home import Home
-from fsproto.amounts import ALLOWED_BYTES, parse_size
+from fskit.text import ALLOWED_BYTES, parse_size
 from fsproto.errors import FsError
 from fsproto.link import Address, parse_address
 

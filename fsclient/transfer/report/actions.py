@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from fsclient.ui import Ui, count_text, size_text, write_out
+from fsclient.ui import Ui, write_out
+from fskit.text import count_text, size_text
 from fsproto.names import for_terminal
 
 MAKE_FOLDER, PUT, GET, REPLACE = "make-folder", "put", "get", "replace"

@@ -7,7 +7,8 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from fsclient.transfer.report.rate import FileSnapshot, Snapshot
-from fsclient.ui import Ui, count_text, duration_text, in_foreground, size_text
+from fsclient.ui import Ui, in_foreground
+from fskit.text import count_text, duration_text, size_text
 from fsproto.names import for_terminal
 
 if TYPE_CHECKING:  # rich is imported only when bars are drawn, in the progress thread

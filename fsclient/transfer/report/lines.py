@@ -7,7 +7,8 @@ from math import ceil
 from typing import Protocol
 
 from fsclient.transfer.report.rate import FileSnapshot, Snapshot
-from fsclient.ui import Ui, count_text, duration_text, size_text, took_text
+from fsclient.ui import Ui
+from fskit.text import count_text, duration_text, size_text, took_text
 
 
 class ProgressReporter(Protocol):

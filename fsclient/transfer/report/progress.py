@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from fsclient.transfer.report.rate import FileSnapshot, RateMeter, Snapshot
-from fsclient.ui import Ui, count_text, size_text, took_text
+from fsclient.ui import Ui
+from fskit.text import count_text, size_text, took_text
 
 if TYPE_CHECKING:
     from fsclient.transfer.report.lines import ProgressReporter

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session as Db
 from fsd.policies import NO_LIMIT
 from fsd.store import models
 from fsd.store.repos import quotas, sessions
-from fsproto.amounts import size_text
+from fskit.text import binary_size_text
 from fsproto.errors import UsageError
 
 T = TypeVar("T")
@@ -91,4 +91,4 @@ def _limit(value: int | None, *, size: bool = False) -> str:
         return "default"
     if value == NO_LIMIT:
         return "none"
-    return size_text(value) if size else str(value)
+    return binary_size_text(value) if size else str(value)

@@ -24,7 +24,7 @@ from fsd.store.engine import Database
 from fsd.store.quota_models import Quota, Reservation
 from fsd.store.repos import nodes, quotas, users
 from fsd.store.repos.quotas import Held
-from fsproto.amounts import MAX_BYTES, size_text
+from fskit.text import MAX_BYTES, binary_size_text
 from fsproto.errors import ConflictError, QuotaError, RemoteProtocolError
 from fsproto.keys.grants import Role
 from fsproto.messages.files import Room
@@ -226,7 +226,7 @@ class Quotas:
 
 
 def _bytes_told(used: Held, others: Held, needs: Held, most: int) -> str:
-    taken = f"{size_text(used.size)} of {size_text(most)} are taken"
+    taken = f"{binary_size_text(used.size)} of {binary_size_text(most)} are taken"
     if others.size:
-        taken += f", {size_text(others.size)} are reserved by uploads under way"
-    return f"{taken}, and this needs {size_text(needs.size)} more"
+        taken += f", {binary_size_text(others.size)} are reserved by uploads under way"
+    return f"{taken}, and this needs {binary_size_text(needs.size)} more"

@@ -12,8 +12,8 @@ import pytest
 from fsadmin import output
 from fsadmin.cli import main
 from fsd.home.home import Home
+from fskit.text import binary_size_text
 from fsproto import crypto
-from fsproto.amounts import size_text
 from fsproto.link import parse_link
 
 
@@ -84,7 +84,7 @@ def test_a_link_to_no_address_at_all_comes_with_a_warning(home, link, listened):
     ],
 )
 def test_sizes_are_said_as_people_say_them(count, shown):
-    assert size_text(count) == shown
+    assert binary_size_text(count) == shown
 
 
 def test_a_table_cannot_command_the_terminal():

@@ -1,0 +1,83 @@
+"""Sizes, counts and times as people read them, and sizes as people type them."""
+
+from __future__ import annotations
+
+import re
+import time
+
+_KIB = 1024
+_UNIT = 1000.0
+_ROUNDS_UP = 999.95
+"""From here on a size would be written as 1000.0 of its unit."""
+_MINUTE_S = 60
+_WORTH_TELLING_S = 1.0
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+_TYPED = re.compile(r"([0-9]{1,19})(?:\.([0-9]{1,3}))?\s*(?:([KMGTPE])(?:iB?)?|B)?", re.IGNORECASE)
+MAX_BYTES = (1 << 63) - 1
+"""What a database keeps in a number."""
+ALLOWED_BYTES = "a number of bytes like 500M, 10G or 1.5 TiB (powers of 1024)"
+
+
+def binary_size_text(count: int) -> str:
+    """Return a size in powers of 1024: `0 B`, `17 B`, `3.4 MiB`."""
+    if count < _KIB:
+        return f"{count} B"
+    amount, units = float(count), iter(_UNITS[1:])
+    unit = ""
+    while amount >= _KIB and (bigger := next(units, "")):
+        amount, unit = amount / _KIB, bigger
+    return f"{amount:.1f} {unit}"
+
+
+def parse_size(text: str) -> int:
+    """Read `17`, `500M`, `10 GiB`, `1.5T`; `ValueError` for what is none, or beyond 2^63 - 1.
+
+    `GB` is none: some mean a power of 1000 by it, others one of 1024.
+    """
+    match = _TYPED.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("no number of bytes")
+    whole, fraction, letter = match[1], match[2] or "", (match[3] or "B").upper()
+    unit = _KIB ** [name[0] for name in _UNITS].index(letter)
+    count: int = int(whole + fraction) * unit // 10 ** len(fraction)
+    if count > MAX_BYTES:
+        raise ValueError("too many bytes")
+    return count
+
+
+def size_text(size: float) -> str:
+    """Return a size as people read it: `0 B`, `4.1 kB`, `50.0 MB`."""
+    if size < _UNIT:
+        return f"{int(size)} B"
+    units = ["TB", "GB", "MB", "kB"]
+    while (size := size / _UNIT) >= _ROUNDS_UP and len(units) > 1:
+        units.pop()
+    return f"{size:.1f} {units[-1]}"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a time span as people read it: `5 s`, `1:05 min`, `2:03 h`."""
+    whole = round(seconds)
+    if whole < _MINUTE_S:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, _MINUTE_S)
+    if minutes < _MINUTE_S:
+        return f"{minutes}:{rest:02} min"
+    return f"{minutes // _MINUTE_S}:{minutes % _MINUTE_S:02} h"
+
+
+def took_text(size: float, seconds: float) -> str:
+    """Return `in 2.1 s (58.2 MB/s)`, or nothing for a time that says nothing of the rate."""
+    if seconds < _WORTH_TELLING_S:
+        return ""
+    return f"in {seconds:.1f} s ({size_text(size / seconds)}/s)"
+
+
+def time_text(time_ms: float) -> str:
+    """Return a time of day as people read it, in their own time zone."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(time_ms / 1000))
+
+
+def count_text(count: int, one: str, many: str | None = None) -> str:
+    """Return `1 entry`, `2 entries`; `many` is `one` with an `s` if it is not given."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
