@@ -6,6 +6,7 @@ Known from: MaxStartups and LoginGraceTime of OpenSSH (sshd_config(5)); CVE-2023
 from __future__ import annotations
 
 import contextlib
+import itertools
 import signal
 import socket
 import struct
@@ -36,17 +37,40 @@ def is_closed(stranger: socket.socket) -> bool:
     return True
 
 
-@pytest.fixture
-def door(tmp_path: Path) -> Iterator[SshServer]:
+def limited(home: Path) -> SshServer:
     limits = ("--set", f"door.waiting_of_one={FEW}", "--set", "ssh.login=5")
-    door = SshServer.start(tmp_path / "home", *limits, "--set", "ssh.connections=3")
+    return SshServer.start(home, *limits, "--set", "ssh.connections=3")
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    """A server for all tests that leave it as it is."""
+    door = limited(tmp_path_factory.mktemp("crowds") / "home")
+    with door.server:
+        yield door
+        assert door.server.process.poll() is None
+        assert "Traceback" not in door.server.log
+
+
+@pytest.fixture
+def own_door(tmp_path: Path) -> Iterator[SshServer]:
+    """A server for a test that stops it or changes its settings."""
+    door = limited(tmp_path / "home")
     with door.server:
         yield door
 
 
+_NUMBERS = itertools.count(1)
+
+
 @pytest.fixture
 def alice(door: SshServer, tmp_path: Path) -> Visitor:
-    return Visitor.enrolled(door.server, "alice", tmp_path / "alice")
+    return Visitor.enrolled(door.server, f"alice{next(_NUMBERS)}", tmp_path / "alice")
+
+
+@pytest.fixture
+def only_alice(own_door: SshServer, tmp_path: Path) -> Visitor:
+    return Visitor.enrolled(own_door.server, "alice", tmp_path / "alice")
 
 
 def gets_in(door: SshServer, visitor: Visitor) -> bool:
@@ -211,31 +235,31 @@ def test_only_modern_algorithms_are_offered(door):
         assert not [name for name in names if old in name], old
 
 
-def test_limits_that_are_read_again_count_for_those_who_come_then(door, alice):
-    (door.server.home / "fsd.toml").write_text("[login]\nsession = '5 min'\n")
-    with door.transport() as transport:
-        transport.auth_publickey(alice.name, alice.key)
-        give_code(transport, alice.name, alice.code())
-        door.server.process.send_signal(signal.SIGHUP)
-        until(lambda: "reloaded" in door.server.log, "the settings were read again")
+def test_limits_that_are_read_again_count_for_those_who_come_then(own_door, only_alice):
+    (own_door.server.home / "fsd.toml").write_text("[login]\nsession = '5 min'\n")
+    with own_door.transport() as transport:
+        transport.auth_publickey(only_alice.name, only_alice.key)
+        give_code(transport, only_alice.name, only_alice.code())
+        own_door.server.process.send_signal(signal.SIGHUP)
+        until(lambda: "reloaded" in own_door.server.log, "the settings were read again")
         assert is_in(transport)  # who was there stays
-    with door.transport() as transport:
-        give_code(transport, alice.name, alice.code())
+    with own_door.transport() as transport:
+        give_code(transport, only_alice.name, only_alice.code())
         sessions = {
             each["door"].split()[0]: each["expires_ms"] - each["began_ms"]
-            for each in admin(door.server, "sessions")
+            for each in admin(own_door.server, "sessions")
             if each["door"] == "ssh"
         }
         assert sessions == {"ssh": 5 * 60_000}
 
 
-def test_a_flood_does_not_keep_a_server_from_stopping(door, alice):
+def test_a_flood_does_not_keep_a_server_from_stopping(own_door, only_alice):
     with contextlib.ExitStack() as opened:
-        known = opened.enter_context(door.transport())
-        give_code(known, alice.name, alice.code())
+        known = opened.enter_context(own_door.transport())
+        give_code(known, only_alice.name, only_alice.code())
         for _ in range(30):
-            opened.enter_context(door.knock())
+            opened.enter_context(own_door.knock())
         began = time.monotonic()
-        assert door.server.stop() == 0
+        assert own_door.server.stop() == 0
         assert time.monotonic() - began < 10
-    assert "Traceback" not in door.server.log
+    assert "Traceback" not in own_door.server.log

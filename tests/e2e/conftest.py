@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.client_processes import Client, keep_bytecode_in
+from tests.support.client_processes import Client
 from tests.support.servers import RunningServer
 
 Newcomer = Callable[[], Client]
@@ -18,7 +18,6 @@ Newcomer = Callable[[], Client]
 @pytest.fixture(scope="session")
 def newcomer(shared_server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
     """Makes people who have an account and a link, and have not enrolled yet."""
-    keep_bytecode_in(tmp_path_factory.getbasetemp().parent / "bytecode")
     numbers = itertools.count(1)
 
     def make() -> Client:

@@ -112,7 +112,7 @@ class Client:
         return [sys.executable, "-m", "fsclient", *args]
 
     def environment(self, **env: str) -> dict[str, str]:
-        return environment({**BYTECODE, "FSCLIENT_HOME": str(self.home), **env})
+        return environment({"FSCLIENT_HOME": str(self.home), **env})
 
     def run(
         self,
@@ -194,14 +194,6 @@ class Client:
     def half_written(self) -> list[Path]:
         """Return what a transfer may have left behind in the folder."""
         return [path for path in self.folder.rglob("*") if path.name.startswith(".fs-")]
-
-
-BYTECODE: dict[str, str] = {}
-"""Where the client's modules are kept compiled; without it, each run would do so again."""
-
-
-def keep_bytecode_in(folder: Path) -> None:
-    BYTECODE.update({"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder)})
 
 
 def with_a_room(people: list[Client], room: str, folder: Path) -> list[Client]:
