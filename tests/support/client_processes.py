@@ -27,6 +27,7 @@ from fsadmin.context import Admin
 from fsclient.app import App
 from fsclient.cli import run as run_client
 from fsproto.link import Address
+from tests.support.programs import Program, take_terminal
 from tests.support.servers import Authenticator, RunningServer, environment
 
 PATIENCE_S = 60.0
@@ -135,7 +136,7 @@ class Client:
         **env: str,
     ) -> subprocess.Popen[bytes]:
         """Start a command; its standard input is a pipe or nothing."""
-        return subprocess.Popen(
+        return Program(
             self.command(*args),
             env=self.environment(**env),
             cwd=cwd or self.folder,
@@ -143,7 +144,7 @@ class Client:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            preexec_fn=before,  # noqa: PLW1509 - it only sets what the program runs with
+            preexec_fn=before,
         )
 
     def quick(self, *args: str | Path | bytes) -> Ran:
@@ -266,10 +267,7 @@ class Terminal:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
 
-        def take_terminal() -> None:
-            fcntl.ioctl(2, termios.TIOCSCTTY, 0)
-
-        self.process = subprocess.Popen(
+        self.process = Program(
             client.command(*args),
             env=client.environment(**{"TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1", **env}),
             cwd=client.folder,
@@ -277,7 +275,7 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            preexec_fn=take_terminal,  # noqa: PLW1509 - there is no other way to do that
+            preexec_fn=take_terminal,
         )
         os.close(slave)
         self.raw = b""

@@ -16,6 +16,7 @@ from typing import Any, Self
 import pyotp
 
 from fsproto.link import Address, parse_address
+from tests.support.programs import Program
 
 ROOT = Path(__file__).parents[2]
 LOOPBACK = "127.0.0.1:0"
@@ -43,16 +44,23 @@ def run(
     timeout: float = 60,
 ) -> subprocess.CompletedProcess[str]:
     """Run `fsd`, `fsadmin` or `fsclient` to its end, without a terminal."""
-    return subprocess.run(
-        [sys.executable, "-m", program, *args],
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-m", program, *args]
+    with Program(
+        command,
         env=environment(env),
         cwd=ROOT,
-        input=given,
-        capture_output=True,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
         encoding="utf-8",
-        timeout=timeout,
-        check=False,
-    )
+    ) as process:
+        try:
+            out, err = process.communicate(given, timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 @dataclass
@@ -84,7 +92,7 @@ class RunningServer:
         wanted = [] if database is None else ["--database", database]
         log = _log_of(home)
         with log.open("ab") as file:
-            process = subprocess.Popen(
+            process = Program(
                 [
                     *(sys.executable, "-m", "fsd", "--home", str(home), "--listen", listen),
                     *(*wanted, *options),

@@ -29,6 +29,7 @@ from fsclient.tree.nodes import TreeNode
 from fsproto.link import Address
 from fsproto.names import parse_path
 from tests.support.fixed_keys import stretch
+from tests.support.programs import Program
 from tests.support.servers import ROOT, Authenticator, RunningServer, enrol_person, environment
 from tests.support.sqlite_files import opened
 
@@ -148,7 +149,7 @@ class Person:
     def start(self, *args: str | Path, client: Path | None = None) -> subprocess.Popen[bytes]:
         """Start a command of the client as a process; its stdin is a pipe."""
         pipe = subprocess.PIPE
-        return subprocess.Popen(
+        return Program(
             [sys.executable, "-m", "fsclient", "--home", client or self.client, *args],
             env=environment(),
             cwd=ROOT,
