@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -37,11 +38,17 @@ def states(found: dict[str, list[dict[str, Any]]], *but: str) -> dict[str, set[s
     return {n: {one["state"] for one in all_of} for n, all_of in found.items() if n not in but}
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    path = tmp_path / "home"
+@pytest.fixture(scope="module")
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("prepared") / "home"
     assert run("fsadmin", "--home", str(path), "add-user", "alice").returncode == 0
     return path
+
+
+@pytest.fixture
+def home(_home: Path, tmp_path: Path) -> Path:
+    """A data directory with one account, for one test alone."""
+    return shutil.copytree(_home, tmp_path / "home")
 
 
 def test_all_is_well_with_a_server_that_runs_and_was_backed_up(tmp_path):

@@ -20,18 +20,22 @@ from tests.support.servers import NotReadyError, RunningServer, run
 from tests.support.ssh_servers import SshServer, Visitor, give_code
 from tests.support.world import until
 
+WATCHED = (
+    *("--metrics-listen", "127.0.0.1:0", "--log-format", "json"),
+    *("--set", "log_level=debug"),
+)
+
 
 @pytest.fixture
 def watched(tmp_path):
-    options = (
-        "--metrics-listen",
-        "127.0.0.1:0",
-        "--log-format",
-        "json",
-        "--set",
-        "log_level=debug",
-    )
-    with RunningServer.start(tmp_path / "home", *options) as server:
+    with RunningServer.start(tmp_path / "home", *WATCHED) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def only_asked(tmp_path_factory):
+    """A watched server for the tests that ask it for its page and do nothing else to it."""
+    with RunningServer.start(tmp_path_factory.mktemp("asked") / "home", *WATCHED) as server:
         yield server
 
 
@@ -111,8 +115,8 @@ def test_logins_over_ssh_are_counted_with_the_others(tmp_path):
         until(lambda: numbers(where)["fsd_ssh_connections"] == 0, "it is gone")
 
 
-def test_health_is_told(watched):
-    where = listener(watched)
+def test_health_is_told(only_asked):
+    where = listener(only_asked)
     assert ask(where, "/healthz") == (200, "ok\n")
     assert ask(where, "/healthz", "HEAD") == (200, "")
     assert ask(where, "/nothing")[0] == 404
@@ -145,8 +149,8 @@ def test_a_database_that_does_not_answer_is_ill_health(tmp_path, postgres):
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:9464", "127.0.0.1.evil.example", "localhost.evil:1"]
 )
-def test_a_page_in_a_browser_does_not_get_in_by_a_name_of_its_own(watched, host):
-    assert ask(listener(watched), "/metrics", host=host)[0] == 403
+def test_a_page_in_a_browser_does_not_get_in_by_a_name_of_its_own(only_asked, host):
+    assert ask(listener(only_asked), "/metrics", host=host)[0] == 403
 
 
 @pytest.mark.parametrize(
@@ -165,15 +169,15 @@ def test_a_page_in_a_browser_does_not_get_in_by_a_name_of_its_own(watched, host)
         b"CONNECT localhost:1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ],
 )
-def test_noise_gets_no_numbers_and_costs_nothing(watched, said):
-    where = listener(watched)
+def test_noise_gets_no_numbers_and_costs_nothing(only_asked, said):
+    where = listener(only_asked)
     with socket.create_connection((where.host, where.port), 10) as sock:
         sock.sendall(said)
         sock.shutdown(socket.SHUT_WR)
         answer = b"".join(iter(lambda: sock.recv(4096), b""))
     assert b"200 OK" not in answer
     assert ask(where, "/healthz") == (200, "ok\n")
-    assert "Traceback" not in watched.log
+    assert "Traceback" not in only_asked.log
 
 
 def test_a_request_that_trickles_is_ended(watched):

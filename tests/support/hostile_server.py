@@ -12,13 +12,15 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
 from fsd.audit.log import AuditLog
 from fsd.auth.vault import Vault
 from fsd.blobs.local import LocalBlobs
-from fsd.home.home import Home
+from fsd.factory import now_ms
+from fsd.home.home import HOST_KEY, Home
 from fsd.net.dispatch import Dispatcher
 from fsd.net.server import NativeServer
 from fsd.policies import DropPolicy, ListenerPolicy, LoginPolicy
@@ -32,7 +34,7 @@ from fsd.services.files.transfers import TransferService
 from fsd.services.login.login import LoginService
 from fsd.store.engine import Database
 from fsd.workers import IdleWorkers
-from fskit.clock import now_ms
+from fsproto import crypto
 from fsproto.link import Address
 from fsproto.messages import Message
 from fsproto.wire.connection import DATA_ROOM, RECORD_ROOM, Connection, Control, Data, Event
@@ -157,6 +159,12 @@ class _Connection(Connection):
         return bytes(super().seal_segment(said.stream, said.index, memoryview(segment), out))
 
 
+@cache
+def _host_key(der: bytes) -> crypto.RsaKey:
+    """Return a host key; once for all servers, because reading it includes a test of its primes."""
+    return crypto.RsaKey(der)
+
+
 class _Door(NativeServer):
     """The native door, with ends that lie."""
 
@@ -168,7 +176,7 @@ class _Door(NativeServer):
         policy: ListenerPolicy,
         spare: IdleWorkers,
     ) -> None:
-        super().__init__(desk, home.host_key(), policy, (), spare)
+        super().__init__(desk, _host_key(home.read(HOST_KEY)), policy, (), spare)
         self._lying = server
 
     def connection(self) -> Connection:

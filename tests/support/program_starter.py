@@ -27,6 +27,7 @@ def import_all() -> None:
             if not module.name.endswith("__main__"):
                 with contextlib.suppress(ImportError):
                     importlib.import_module(module.name)
+    importlib.import_module("sqlalchemy.orm").configure_mappers()
     for optional in ("uvloop", "psycopg"):
         with contextlib.suppress(ImportError):
             importlib.import_module(optional)
