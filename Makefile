@@ -14,8 +14,9 @@ LOCK_FLAGS ?=
 COMPILE = $(UV_ENV)/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 \
 	--generate-hashes --no-header --custom-compile-command 'make lock' $(LOCK_FLAGS)
 
-# PYTEST_FLAGS= (empty) runs the tests in one process, for a debugger or for -k.
-PYTEST_FLAGS ?= -n auto
+# PYTEST_FLAGS= (empty) runs the tests in one process, for a debugger or for -k. Neighbouring tests share servers:
+# worksteal gives each worker a stretch of them, and takes from the slowest when one has nothing left.
+PYTEST_FLAGS ?= -n auto --dist worksteal
 BENCH_FLAGS ?=
 
 .PHONY: help

@@ -52,6 +52,14 @@ settings.load_profile("tier")
 KINDS = ("sqlite", "postgresql")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many workers `-n auto` starts: more than cores, because many tests wait."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return cores + (cores + 1) // 2
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test on SQLite, and on PostgreSQL too if it is marked or the tier is `soak`."""
     on_both = TIER == "soak" or any(metafunc.definition.iter_markers("both_databases"))

@@ -317,7 +317,6 @@ def test_a_signed_payload_of_any_bytes_is_refused_as_what_it_is(label: bytes, pa
 
 
 @every_kind
-@settings(max_examples=100)
 @given(data=st.data())
 def test_a_signed_record_with_anything_in_its_fields_raises_security_errors_alone(
     label: bytes, data: st.DataObject
@@ -330,7 +329,6 @@ def test_a_signed_record_with_anything_in_its_fields_raises_security_errors_alon
     assert error is None or isinstance(error, SecurityError)
 
 
-@settings(max_examples=100)
 @given(drawn=our.records(Manifest), field=st.sampled_from(Manifest.__struct_fields__))
 def test_a_manifest_that_verifies_opens_or_raises_security_errors_alone(
     drawn: Manifest, field: str

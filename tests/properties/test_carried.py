@@ -91,7 +91,6 @@ def test_any_other_passphrase_is_the_wrong_one(passphrase):
         open_export(exported(), passphrase)
 
 
-@settings(max_examples=150)
 @given(data=st.data())
 def test_an_export_with_any_bit_changed_is_damaged_and_asks_for_no_passphrase(data):
     with pytest.raises(IntegrityError):
@@ -106,7 +105,6 @@ def test_an_export_that_is_cut_or_longer_is_damaged(data):
             check_export(damaged)
 
 
-@settings(max_examples=150)
 @given(data=st.data())
 def test_a_backup_with_any_bit_changed_does_not_open(data):
     with pytest.raises(IntegrityError):

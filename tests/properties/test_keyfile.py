@@ -52,7 +52,6 @@ def test_any_other_passphrase_is_the_wrong_one(passphrase: str):
         open_identity(sealed(), passphrase)
 
 
-@settings(max_examples=150)
 @given(data=st.data())
 def test_a_sealed_keyfile_with_any_bit_changed_does_not_open(data: st.DataObject):
     damaged = data.draw(our.flipped(sealed()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fsproto.errors import IntegrityError, RemoteProtocolError
@@ -97,7 +97,6 @@ def test_a_root_stands_for_every_bit_of_every_entry(folder: list[FolderEntry], d
 # --- trees from proofs
 
 
-@settings(max_examples=100)
 @given(folder=our.folders(), data=st.data())
 def test_a_change_made_on_a_proof_gives_the_root_of_the_whole_tree(
     folder: list[FolderEntry], data: st.DataObject
@@ -183,7 +182,6 @@ def refused(proof: bytes, root: Hash) -> None:
     assert type(error) in (IntegrityError, RemoteProtocolError)
 
 
-@settings(max_examples=80)
 @given(proved=proved(), data=st.data())
 def test_a_proof_with_any_part_in_place_of_another_is_refused(
     proved: tuple[PrefixTree, Model, bytes, list[Token]], data: st.DataObject

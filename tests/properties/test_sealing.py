@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fsproto.errors import IntegrityError
@@ -63,7 +63,6 @@ def test_a_small_stream_opens_and_has_the_size_foretold(key: FileKey, ad: bytes,
     assert open_stream(key, ad, stored) == plaintext
 
 
-@settings(max_examples=300)
 @given(size=st.integers(0, 1 << 50) | st.integers(0, 1 << 30).map(lambda n: n * OTHER_PLAIN))
 def test_sizes_and_counts_agree_for_any_file(size: int):
     count = segment_count(size)

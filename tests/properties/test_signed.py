@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fsproto import labels
@@ -29,7 +29,6 @@ def verifies(signed: Signed, key: Verifier | None = None) -> bool:
     return True
 
 
-@settings(max_examples=50)
 @given(payloads=payloads)
 def test_each_of_many_verifies_by_itself_and_with_the_others(payloads: list[bytes]):
     signed = sign_many(ALICE.signing, *LABELS, payloads)

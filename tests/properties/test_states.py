@@ -147,4 +147,4 @@ class TwoEnds(RuleBasedStateMachine):
 
 
 TestTwoEnds = TwoEnds.TestCase
-TestTwoEnds.settings = settings(max_examples=60, stateful_step_count=25)
+TestTwoEnds.settings = settings(stateful_step_count=25)

@@ -332,9 +332,7 @@ def _once(data: bytes) -> Callable[[], bytes]:
     return lambda: left.pop(0)
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     asked=st.lists(
         st.tuples(st.sampled_from(sorted(Request)[1:]), st.binary(max_size=60)), max_size=8
