@@ -521,7 +521,7 @@ def build(folder: Path, tree: dict[str, Any], data: st.DataObject) -> None:
 
 
 @settings(
-    max_examples=15,
+    max_examples=settings().max_examples // 5,  # each takes half a second
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

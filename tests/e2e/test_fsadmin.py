@@ -29,6 +29,7 @@ from fsproto.errors import ConnectionLost, FsError, LoginRefused
 from fsproto.link import parse_link
 from fsproto.messages import Done
 from fsproto.messages.account import GetStatus, Status, Welcome
+from tests.support.programs import Program
 from tests.support.servers import ROOT, Authenticator, RunningServer, enrol_person, environment, run
 from tests.support.services import ServiceUser, identity
 
@@ -124,7 +125,7 @@ def on_terminal(
     """Run fsadmin on a terminal and answer its question; return its exit status and the screen."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, columns, 0, 0))
-    process = subprocess.Popen(
+    process = Program(
         [sys.executable, "-m", "fsadmin", "--home", str(home), *args],
         stdin=theirs,
         stdout=theirs,
@@ -230,7 +231,7 @@ def test_the_schema_is_shown_and_upgraded(tmp_path):
 
 
 def test_a_reader_who_goes_away_is_no_trouble(home):
-    process = subprocess.Popen(
+    process = Program(
         [sys.executable, "-m", "fsadmin", "--home", str(home), "list-users"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

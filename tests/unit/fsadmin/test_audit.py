@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from fsadmin.cli import main
+from tests.support.programs import Program
 from tests.support.servers import ROOT, environment
 from tests.support.sqlite_files import opened
 
@@ -132,7 +133,7 @@ def test_options_of_the_list_are_not_silently_ignored_by_the_commands_below(admi
 
 
 def test_following_gives_new_entries_as_they_come(admin, home):
-    process = subprocess.Popen(
+    process = Program(
         [sys.executable, "-m", "fsadmin", "--home", home, "audit", "--follow", "--json"],
         stdout=subprocess.PIPE,
         env=environment(),
