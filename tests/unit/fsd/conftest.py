@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,18 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory to copy: generating a host key takes longer than most tests."""
+    made = Home(tmp_path_factory.mktemp("prepared") / "home")
+    made.prepare()
+    return made.path
+
+
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    """A home folder that is ready for use."""
-    made = Home(tmp_path / "home")
+def home(prepared_home: Path, tmp_path: Path) -> Home:
+    """A data directory that is ready for use."""
+    made = Home(shutil.copytree(prepared_home, tmp_path / "home"))
     made.prepare()
     return made
 
