@@ -19,7 +19,6 @@ from typing import Any, Self
 from fsd.audit.log import AuditLog
 from fsd.auth.vault import Vault
 from fsd.blobs.local import LocalBlobs
-from fsd.factory import now_ms
 from fsd.home.home import HOST_KEY, Home
 from fsd.net.dispatch import Dispatcher
 from fsd.net.server import NativeServer
@@ -34,6 +33,7 @@ from fsd.services.files.transfers import TransferService
 from fsd.services.login.login import LoginService
 from fsd.store.engine import Database
 from fsd.workers import IdleWorkers
+from fskit.clock import now_ms
 from fsproto import crypto
 from fsproto.link import Address
 from fsproto.messages import Message
