@@ -1,12 +1,12 @@
 """Drops: uploads by people without fsclient, which the server seals to the recipient.
 
     wrapped  = sealed to the person's keys (`keys.wrapping`): secret 32, under the info
-               "fs/1 wrap drop to person" ‖ drop 16 ‖ the person's name, UTF-8
-    file key = HKDF-Expand(secret, "fs/1 drop file key", 32)
-    note key = HKDF-Expand(secret, "fs/1 drop note key", 32)
-    content  = a stream (`stream`) whose associated data is "fs/1 drop content" ‖ drop
+               "fs/2 wrap drop to person" ‖ drop 16 ‖ the person's name, UTF-8
+    file key = HKDF-Expand(secret, "fs/2 drop file key", 32)
+    note key = HKDF-Expand(secret, "fs/2 drop note key", 32)
+    content  = a stream (`stream`) whose associated data is "fs/2 drop content" ‖ drop
     note     = nonce 12 ‖ AES-256-GCM(note key, nonce, u16 length ‖ packed DropNote ‖ zeros,
-               associated data = "fs/1 drop note" ‖ drop ‖ salt ‖ root ‖ u64 sealed size)
+               associated data = "fs/2 drop note" ‖ drop ‖ salt ‖ root ‖ u64 sealed size)
 
 There are two keys so that the uploader can still change the name after the server has discarded the
 key of the content: the note key opens only the note. A drop is not signed. If it opens, this proves

@@ -1,6 +1,6 @@
 """Changing a server's host key without an alarm: the old key signs the new one.
 
-    Move      = [payload, RSA-PSS-SHA256(old key, "fs/1 host key move" ‖ payload) 384]
+    Move      = [payload, RSA-PSS-SHA256(old key, "fs/2 host key move" ‖ payload) 384]
     payload   = packed [format 1, old key's SPKI, SHA-256 of the new key's SPKI 32, time_ms]
 
 A client that sees an unexpected host key opens a separate connection. Its first message there asks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # --- of the protocol -----------------------------------------------------------------------
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 DEFAULT_PORT = 65432
 
 SEGMENT_SIZE = 1 << 20
@@ -49,6 +49,13 @@ MAX_CAME = 4 * MAX_MEMBERS
 """Entries in `came` of one member list."""
 LOG_HEAD_SIZE = 40
 """Bytes of an author's reference to the key log: u64 size, root 32."""
+
+MAX_LINEAGE_RANGES = 1000
+"""Ranges of versions whose hashes one `getlineage` asks for."""
+MAX_LINEAGE_HASHES = 1 << 16
+"""Hashes that one `getlineage` asks for."""
+MAX_LINEAGE_GAP = 1 << 20
+"""Versions between what a client has seen and what it is shown; more need the person's consent."""
 
 MAX_COMMIT_NODES = 1000
 """Manifests and removals in one commit."""

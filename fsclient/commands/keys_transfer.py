@@ -104,7 +104,10 @@ def _portable(app: App) -> Portable:
     facts = app.profile.facts()
     identity = app.keeper().identity()
     with closing(SeenVersions(app.profile.memory)) as memory:
-        seen = [Seen(one.node, one.what, one.version, one.hash) for one in memory.everything()]
+        seen = [
+            Seen(one.node, one.what, one.point.version, one.point.lineage, one.point.hash)
+            for one in memory.everything()
+        ]
     with closing(PinStore(app.profile.people)) as store:
         people = pack_people(store.everything())
     parts = {PART_SEEN: pack_seen(seen), PART_PEOPLE: people}
@@ -116,6 +119,7 @@ def _seen(portable: Portable) -> list[Sighting]:
     from fsclient.trust.seen import Sighting
     from fsproto.errors import IntegrityError
     from fsproto.keys.portable import PART_SEEN, unpack_seen
+    from fsproto.proofs.lineage import LineagePoint
     from fsproto.types import Hash, NodeId
 
     if PART_SEEN not in portable.parts:
@@ -124,7 +128,14 @@ def _seen(portable: Portable) -> list[Sighting]:
         seen = unpack_seen(portable.parts[PART_SEEN])
     except ValueError:
         raise IntegrityError("The exported profile is damaged.") from None
-    return [Sighting(NodeId(one.node), one.what, one.version, Hash(one.hash)) for one in seen]
+    return [
+        Sighting(
+            NodeId(one.node),
+            one.what,
+            LineagePoint(one.version, Hash(one.lineage), Hash(one.hash)),
+        )
+        for one in seen
+    ]
 
 
 def _people(portable: Portable) -> KnownPeople | None:

@@ -54,7 +54,8 @@ from fsproto.keys.member_list import (
     sign_members,
 )
 from fsproto.messages.shares import NewMembers, SealedKey
-from fsproto.types import NO_HASH, NodeId
+from fsproto.proofs.lineage import NO_LINEAGE
+from fsproto.types import NodeId
 
 
 class Sharing:
@@ -221,9 +222,10 @@ class Sharing:
         if any(one.loses for one in revisions):
             changes.renew(found)
             self._renew_below(changes, found, revisions)
+        mark = self._tree.memory.mark()
         self._sign_all(changes, revisions)
         changes.commit()
-        self._remember(revisions)
+        self._remember(revisions, mark)
 
     def _revisions(
         self,
@@ -325,7 +327,7 @@ class Sharing:
             format=FORMAT,
             node=keyed.node,
             version=before.body.version + 1 if before else 1,
-            previous=before.hash if before else NO_HASH,
+            lineage=before.point.next_lineage if before else NO_LINEAGE,
             generation=keyed.generation,
             owner=identity.user,
             owner_key=identity.signing.public,
@@ -341,12 +343,12 @@ class Sharing:
         revision.signed = sign_members(identity.signing, body)
         return NewMembers(revision.signed.signed, sealed)
 
-    def _remember(self, revisions: list[ListRevision]) -> None:
+    def _remember(self, revisions: list[ListRevision], mark: int) -> None:
         seen = list[Sighting]()
         for one in (revision.signed for revision in revisions):
             if one is not None:
                 seen += seen_list(one)
-        self._tree.memory.remember(seen)
+        self._tree.memory.check(seen, mark, self._tree.authors.prove)
         places = {one.node: one.found.path.parts for one in revisions if one.signed is not None}
         self._tree.memory.note_shared(places)
         self._tree.authors.forget_lists()

@@ -271,7 +271,8 @@ class Committer:
                 views = answer
                 made = next((one for one in unsure if one.was_made(views)), None)
             if made is not None:
-                self._tree.remember(made.states, made.manifests)
+                note = partial(self._tree.note_committed, made.states, made.manifests, made.mark)
+                self._tree.persistence.run(note)
                 self._tree.persistence.progressed()
                 return
             # Whoever lost steps back a little, so that not all come again at the same moment.
@@ -300,7 +301,8 @@ class Committer:
         draft = Draft(self._tree, views, set(self.above))
         for step in self._steps:
             step(draft)
-        signed = draft.sign([keyed for keyed, _ in self._folders.values()])
+        mark, link = self._tree.memory.mark(), self._tree.connection
+        signed = draft.sign([keyed for keyed, _ in self._folders.values()], mark)
         ask = Commit(
             [state.signed for state in signed.states],
             [manifest.signed for manifest in signed.manifests],
@@ -308,7 +310,6 @@ class Committer:
             self._blobs,
             [make() for make in self._lists],
         )
-        mark, link = self._tree.memory.mark(), self._tree.connection
         self._sent = _Sent(PendingRequest(link, link.last_request + 1), mark, views, signed)
         link.send(ask, ahead=True)
         if self._tree.lately is not None:

@@ -11,6 +11,7 @@ from fskit.clock import now_ms
 from fsproto.errors import ConflictError
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages.files import Removal
+from fsproto.proofs.lineage import NO_LINEAGE
 from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed import folder as folders
 from fsproto.sealed import manifest as manifests
@@ -26,7 +27,7 @@ from fsproto.sealed.manifest import (
     seal_metadata,
     sign_manifests,
 )
-from fsproto.types import NO_HASH, NodeId, Token
+from fsproto.types import NodeId, Token
 from fsproto.values import Value
 
 
@@ -51,6 +52,8 @@ class SignedCommit(Value, frozen=True):
     removals: list[Removal]
     after: dict[NodeId, FolderView]
     """The folders as it leaves them."""
+    mark: int
+    """The memory's, from before it was signed."""
 
     def was_made(self, views: Mapping[NodeId, FolderView]) -> bool:
         """Tell whether folders show that it was made: its states, or what it put there.
@@ -155,7 +158,7 @@ class Draft:
             parent=parent.node,
             kind=NodeKind.FOLDER if what.content is None else NodeKind.FILE,
             version=version,
-            previous=before.hash if before else NO_HASH,
+            lineage=before.point.next_lineage if before else NO_LINEAGE,
             token=token,
             link=was.link if was and same_link else parent.seal_link(node, os.urandom),
             link_generation=parent.generation,
@@ -181,8 +184,11 @@ class Draft:
         self._removals.append(Removal(parent.node, token))
         self._edits[parent.node].remove(token)
 
-    def sign(self, touched: list[KeyedNode]) -> SignedCommit:
-        """Sign everything: the manifests, and the next state of each folder that was touched."""
+    def sign(self, touched: list[KeyedNode], mark: int) -> SignedCommit:
+        """Sign everything: the manifests, and the next state of each folder that was touched.
+
+        `mark` is the memory's.
+        """
         after = {}
         for keyed in touched:
             tree, view = self._edits[keyed.node].tree(), self._views.get(keyed.node)
@@ -192,7 +198,7 @@ class Draft:
                     format=folders.FORMAT,
                     folder=keyed.node,
                     version=view.state.body.version + 1 if view else 1,
-                    previous=view.state.hash if view else NO_HASH,
+                    lineage=view.state.point.next_lineage if view else NO_LINEAGE,
                     root=tree.root,
                     generation=self._renewals.now(keyed).generation,
                     author=self._identity.user,
@@ -203,4 +209,9 @@ class Draft:
             )
             after[keyed.node] = FolderView(state, tree, {})
         signed = sign_manifests(self._identity.signing, self._manifests)
-        return SignedCommit([view.state for view in after.values()], signed, self._removals, after)
+        states = [view.state for view in after.values()]
+        return SignedCommit(states, signed, self._removals, after, mark)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

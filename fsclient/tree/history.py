@@ -1,8 +1,8 @@
 """Looking back: the versions of a file, each vouched for by the next, and what was removed.
 
-    folder state ── newest manifest ── previous ── previous ── …
+    folder state ── newest manifest ── the one before ── the one before ── …
 
-The state of its folder names the newest manifest, and each names the one before it by its hash. So
+The state of its folder names the newest manifest, and the lineage of each names the one before. So
 the server can withhold what is old, from some version on backwards, but neither change nor swap nor
 reorder it, nor make anything up.
 """

@@ -59,4 +59,4 @@ def must_be_folder(found: TreeNode) -> TreeNode:
 
 def seen_manifest(manifest: VerifiedManifest) -> Sighting:
     """Return what the memory keeps of a manifest."""
-    return Sighting(manifest.body.node, MANIFEST, manifest.body.version, manifest.hash)
+    return Sighting(manifest.body.node, MANIFEST, manifest.point)

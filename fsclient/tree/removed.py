@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 from fsclient.tree.nodes import TreeNode, seen_manifest
 from fsclient.tree.tree import Tree
+from fsclient.trust.seen import STATE, Gap
 from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError, RollbackError
 from fsproto.messages.history import GetRemoved, Gone, Removed
 from fsproto.names import RemotePath
@@ -54,12 +56,13 @@ class RemovedLookup:
             return []
         gone, mark = self._tree.persistence.run(partial(self._ask, folder))
         view = self._tree.view(folder.keyed, [])
-        found = [self._checked(folder, one, view.state) for one in gone]
+        found = [self._checked(folder, one) for one in gone]
+        self._check_ancestors([one.state for one in found], view.state)
         manifests = [one.found.manifest for one in found]
         heads = {one.state.body.log_head for one in found}
         heads |= {manifest.body.log_head for manifest in manifests}
         self._tree.people.check_heads(self._tree.connection, heads)
-        self._tree.memory.check(map(seen_manifest, manifests), mark)
+        self._tree.memory.check(map(seen_manifest, manifests), mark, self._tree.authors.prove)
         return sorted(found, key=lambda one: -one.state.body.version)
 
     def named(self, folder: TreeNode, path: RemotePath, chosen: str = "") -> list[RemovedNode]:
@@ -87,17 +90,22 @@ class RemovedLookup:
             if not answer.gone:
                 raise RemoteProtocolError("The server sent a part of an answer with nothing in it.")
 
-    def _checked(self, folder: TreeNode, gone: Gone, present: VerifiedState) -> RemovedNode:
+    def _check_ancestors(self, removals: list[VerifiedState], present: VerifiedState) -> None:
+        """Check that the present state of a folder descends from all of its removals."""
+        points = sorted({one.point for one in removals}, key=lambda point: point.version)
+        gaps = [
+            Gap(present.body.folder, STATE, earlier, later)
+            for earlier, later in pairwise([*points, present.point])
+            if earlier != later
+        ]
+        proofs = self._tree.persistence.run(partial(self._tree.authors.prove, gaps))
+        if not all(gap.earlier.leads_to(gap.later, proofs[gap]) for gap in gaps):
+            raise RollbackError("The server showed a removal that is not in a folder's history.")
+
+    def _checked(self, folder: TreeNode, gone: Gone) -> RemovedNode:
         before, after = self._state(gone.before, folder), self._state(gone.after, folder)
-        follows = (after.body.version, after.body.previous) == (
-            before.body.version + 1,
-            before.hash,
-        )
-        if not follows:
+        if not before.point.leads_to(after.point, ()):
             raise IntegrityError("The server showed states of a folder that do not follow.")
-        later = after.body.version - present.body.version
-        if later > 0 or (later == 0 and after.hash != present.hash):
-            raise RollbackError("The server showed a removal that the folder knows nothing of.")
         claimed = unpack(gone.manifest.payload, Manifest)
         entry = _entry(gone.before_proof, before, claimed.token)
         if entry is None or entry.node != claimed.node:

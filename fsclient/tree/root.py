@@ -10,6 +10,7 @@ from fsproto.keys.grants import grant_root
 from fsproto.keys.identity import Identity
 from fsproto.keys.tree import new_node
 from fsproto.messages.account import TreeRoot
+from fsproto.proofs.lineage import NO_LINEAGE
 from fsproto.sealed import folder as folders
 from fsproto.sealed import manifest as manifests
 from fsproto.sealed.folder import FolderState, sign_state
@@ -27,7 +28,7 @@ def empty_tree(identity: Identity) -> TreeRoot:
         parent=NO_NODE,
         kind=NodeKind.FOLDER,
         version=1,
-        previous=NO_HASH,
+        lineage=NO_LINEAGE,
         token=NO_TOKEN,
         link=b"",
         link_generation=0,
@@ -47,7 +48,7 @@ def empty_tree(identity: Identity) -> TreeRoot:
         format=folders.FORMAT,
         folder=root.node,
         version=1,
-        previous=NO_HASH,
+        lineage=NO_LINEAGE,
         root=NO_HASH,
         generation=root.generation,
         author=identity.user,

@@ -15,6 +15,7 @@ from fsproto.keys.member_list import VerifiedMembers, stated_members
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages.shares import GetShares, Share, Shares
 from fsproto.names import RemotePath, clean_name, for_terminal
+from fsproto.proofs.lineage import NO_LINEAGE
 from fsproto.sealed import manifest as manifests
 from fsproto.sealed.manifest import (
     Manifest,
@@ -150,7 +151,7 @@ class SharedWithMe:
         tree.authors.enter_top(keyed, share.owner, members)
         tree.authors.check_manifest(manifest)
         tree.people.check_heads(tree.connection, [body.log_head])
-        tree.memory.check([seen_manifest(manifest)], mark)
+        tree.memory.check([seen_manifest(manifest)], mark, tree.authors.prove)
         metadata = open_metadata(keyed.metadata_key, body)
         path = RemotePath(share.owner, (metadata.name,))
         return TreeNode(path, keyed, manifest, metadata)
@@ -167,7 +168,7 @@ def _heading(owner: str) -> VerifiedManifest:
         parent=NO_NODE,
         kind=NodeKind.FOLDER,
         version=1,
-        previous=NO_HASH,
+        lineage=NO_LINEAGE,
         token=NO_TOKEN,
         link=b"",
         link_generation=0,

@@ -292,14 +292,20 @@ class Tree:
             self.lately.note(folder.node, view, tokens)
         return view
 
-    def remember(self, states: list[VerifiedState], manifests: list[VerifiedManifest]) -> None:
-        """Remember what the server has just committed for us."""
-        self.memory.remember([*map(_seen_state, states), *map(seen_manifest, manifests)])
+    def note_committed(
+        self, states: Iterable[VerifiedState], manifests: Iterable[VerifiedManifest], mark: int
+    ) -> None:
+        """Remember what the server has committed for us; `mark` is from before it was sent.
+
+        `RollbackError` if another command was shown something else in its place.
+        """
+        seen = [*map(_seen_state, states), *map(seen_manifest, manifests)]
+        self.memory.check(seen, mark, self.authors.prove)
 
     # --- checking
 
     def _check(self, seen: list[Sighting], mark: int) -> None:
-        self.memory.check(seen, mark, self.authors.frozen)
+        self.memory.check(seen, mark, self.authors.prove, self.authors.frozen)
 
     def _check_heads(self, state: VerifiedState, manifests: Iterable[VerifiedManifest]) -> None:
         """Hold the key logs that others have seen against one's own."""
@@ -322,4 +328,4 @@ class Tree:
 
 
 def _seen_state(state: VerifiedState) -> Sighting:
-    return Sighting(state.body.folder, STATE, state.body.version, state.hash)
+    return Sighting(state.body.folder, STATE, state.point)

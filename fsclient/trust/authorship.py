@@ -15,11 +15,12 @@ must not change by their hand any more (`SeenVersions`, frozen).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from fsclient.connection.connection import ServerConnection
 from fsclient.trust.key_directory import KeyDirectory
-from fsclient.trust.seen import LIST, SeenVersions, Sighting, Since, age, key_end
+from fsclient.trust.lineage import ask_lineage
+from fsclient.trust.seen import LIST, Gap, SeenVersions, Sighting, Since, age, key_end
 from fsproto.errors import (
     ConflictError,
     IntegrityError,
@@ -94,6 +95,10 @@ class AuthorRules:
         """Older versions that were checked along their chain."""
         self.frozen: dict[NodeId, Since] = {}
         """Folders whose last author, or that author's key, counts no more; and since when."""
+
+    def prove(self, gaps: Sequence[Gap]) -> dict[Gap, list[Hash]]:
+        """Ask the server how versions descend from each other (`SeenVersions.check`)."""
+        return ask_lineage(self.connection, gaps)
 
     def remember_in(self, memory: SeenVersions, people: KeyDirectory) -> None:
         """Keep what is seen somewhere else from now on."""
@@ -351,7 +356,7 @@ class AuthorRules:
             raise SignatureError("A member list was signed by somebody who is not the owner.")
         members = verify_members(signed, node, owner, claimed.owner_key)
         self._people.check_heads(self.connection, [members.body.log_head])
-        self._memory.check(seen_list(members), mark)
+        self._memory.check(seen_list(members), mark, self.prove)
         return members
 
 
@@ -359,7 +364,7 @@ def seen_list(members: VerifiedMembers) -> list[Sighting]:
     """Return what the memory keeps of a member list: itself, and each generation it has come to."""
     body = members.body
     ages = [age(body.node, generation) for generation in range(2, body.generation + 1)]
-    return [Sighting(body.node, LIST, body.version, members.hash), *ages]
+    return [Sighting(body.node, LIST, members.point), *ages]
 
 
 def _nobody() -> SignatureError:

@@ -1,36 +1,47 @@
-"""The newest version of every folder, file and member list this client has seen, against rollback.
+"""The versions of every folder, file and member list that this client has seen, against rollback.
 
-The server may refuse service, but it must not show an older state than it showed before, nor
-another one of the same version. Kept in SQLite, so that several commands at once agree.
+The server may refuse service, but it must not show an older version than it showed before, nor a
+version that does not descend from what it showed before. All versions that are remembered of one
+value are on one line: each is an ancestor of the next (`fsproto.proofs.lineage`). Stored in SQLite,
+so that concurrent commands share it.
 
-A command may read an answer that is older than what another command of the same person has
-seen meanwhile; that is no attack. So each question first takes a `mark`, and an answer is held
-only against what was known at that mark.
+An answer may be older than what another command of the same person has seen in the meantime; this
+is no attack. So each question first takes a `mark`. The answer must not be older than what was
+known at that mark, and it must be on the one line: an ancestor of everything newer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fsclient.trust.sqlite import LocalDatabase
 from fsproto import crypto
-from fsproto.errors import RollbackError
+from fsproto.errors import ConflictError, RollbackError
+from fsproto.limits import MAX_LINEAGE_GAP
+from fsproto.messages.history import Lineal
+from fsproto.proofs.lineage import LineagePoint
 from fsproto.types import NO_HASH, DropId, Hash, NodeId
 from fsproto.values import Value
 
-STATE, MANIFEST, LIST, AGE, KEYS, DROP = 1, 2, 3, 4, 5, 6
-_Known = dict[tuple[NodeId, int], tuple[int, bytes, int]]
+STATE, MANIFEST, LIST = int(Lineal.STATE), int(Lineal.MANIFEST), int(Lineal.LIST)
+AGE, KEYS, DROP = 4, 5, 6
+_FORMAT = 2
+_KEPT = 32
+"""Versions that are kept of one value, for commands that started before the newest was seen."""
 _AT_ONCE = 500
 """Nodes in one query."""
-_KNOWN = "SELECT node, what, version, hash, at FROM seen WHERE node IN"
+_ROWS = "SELECT node, what, version, lineage, hash, at, looked_at FROM seen WHERE node IN"
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS seen (
-    node BLOB NOT NULL, what INTEGER NOT NULL, version INTEGER NOT NULL, hash BLOB NOT NULL,
-    at INTEGER NOT NULL, PRIMARY KEY (node, what)
+CREATE TABLE seen (
+    node BLOB NOT NULL, what INTEGER NOT NULL, version INTEGER NOT NULL, lineage BLOB NOT NULL,
+    hash BLOB NOT NULL, at INTEGER NOT NULL, looked_at INTEGER NOT NULL,
+    PRIMARY KEY (node, what, version)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS seen_at ON seen (at);
-CREATE INDEX IF NOT EXISTS seen_what ON seen (what, at);
-CREATE TABLE IF NOT EXISTS shared (node BLOB PRIMARY KEY, path TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX seen_ends ON seen (at) WHERE what IN (4, 5);
+CREATE TABLE clock (at INTEGER NOT NULL);
+INSERT INTO clock VALUES (0);
+CREATE TABLE shared (node BLOB PRIMARY KEY, path TEXT NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -39,40 +50,69 @@ class Sighting(Value, frozen=True):
 
     node: NodeId
     what: int
-    """`STATE`, `MANIFEST`, `LIST`, `AGE` (that a list has come to a generation; see `age`),
-    `KEYS` (that somebody's keys came to an end; see `key_end`), or `DROP` (`accepted`)."""
-    version: int
-    hash: Hash
+    """`STATE`, `MANIFEST`, `LIST`, `AGE` (a list has reached a generation; see `age`), `KEYS` (a
+    person's keys have ended; see `key_end`), or `DROP` (`accepted`)."""
+    point: LineagePoint
 
 
 Since = tuple[NodeId, int]
-"""Which sighting, by node and what, tells since when something is known."""
+"""Node and kind of the sighting since which something is known."""
+
+
+class Gap(Value, frozen=True):
+    """Two versions of one value that are not adjacent; the earlier must lead to the later."""
+
+    node: NodeId
+    what: int
+    earlier: LineagePoint
+    later: LineagePoint
+
+
+Prove = Callable[[Sequence[Gap]], Mapping[Gap, Sequence[Hash]]]
+"""Asks the server for the hashes between the versions of gaps, the oldest first."""
+
+
+class _Row(Value, frozen=True):
+    point: LineagePoint
+    at: int
+    """When it was seen first, by the file's own clock; 0: earlier ones may have been forgotten."""
+    looked_at: int
+    """When it was last shown as the newest, as far as that was noted."""
+
+
+_Known = dict[tuple[NodeId, int], list[_Row]]
+"""The rows of a value, the oldest version first."""
+_LATER = 1 << 62
+"""A time after every mark."""
+_ONCE = LineagePoint(1, NO_HASH, NO_HASH)
+"""Stands for a fact that has no versions."""
 
 
 def age(node: NodeId, generation: int) -> Sighting:
-    """Return the sighting of a node's member list having come to a generation of its key.
+    """Return the sighting of a node's member list having reached a generation of its key.
 
-    Each generation is remembered apart, since when it is known: who lost a right with one of them
-    does not get it back with the next.
+    Each generation is remembered separately, with the time since which it is known: a person who
+    lost a right with one of them does not get it back with the next.
     """
     marker = crypto.sha256(node, generation.to_bytes(4, "big"))
-    return Sighting(NodeId(marker[: len(node)]), AGE, 1, NO_HASH)
+    return Sighting(NodeId(marker[: len(node)]), AGE, _ONCE)
 
 
 def key_end(index: int) -> Sighting:
-    """Return the sighting of an entry of the key log that put an end to somebody's keys."""
-    return Sighting(NodeId(index.to_bytes(16, "big")), KEYS, 1, NO_HASH)
+    """Return the sighting of an entry of the key log that ended a person's keys."""
+    return Sighting(NodeId(index.to_bytes(16, "big")), KEYS, _ONCE)
 
 
 def accepted(drop: DropId) -> Sighting:
-    """Return the sighting of a drop that was accepted: whoever shows it again is too late."""
-    return Sighting(NodeId(drop), DROP, 1, NO_HASH)
+    """Return the sighting of a drop that was accepted: it is not accepted again."""
+    return Sighting(NodeId(drop), DROP, _ONCE)
 
 
 class SeenVersions(LocalDatabase):
     """What one profile has seen."""
 
     schema = _SCHEMA
+    format = _FORMAT
     holds = "which remembers what the server has shown before"
     without_it = (
         "Deleting it gives up the protection against being shown old states until each folder was "
@@ -80,74 +120,100 @@ class SeenVersions(LocalDatabase):
     )
 
     def mark(self) -> int:
-        """Return a point in what is known; taken before a question is sent."""
+        """Return a point in time, by the file's own clock; taken before a question is sent."""
         with self._translated():
-            found = self._db.execute("SELECT max(at) FROM seen").fetchone()[0]
-        return found or 0
+            found: int = self._db.execute("SELECT at FROM clock").fetchone()[0]
+        return found
 
     def check(
-        self, seen: Iterable[Sighting], mark: int, frozen: Mapping[NodeId, Since] | None = None
+        self,
+        seen: Iterable[Sighting],
+        mark: int,
+        prove: Prove,
+        frozen: Mapping[NodeId, Since] | None = None,
     ) -> None:
-        """Hold an answer against what was known at `mark`, then remember it.
+        """Compare an answer with what is known, then remember it.
 
-        `frozen` are folders whose state was signed by somebody who may write there no more, or
-        with a key that holds no more, each with the sighting since which that is known: what was
-        seen of them since must not change. Raises `RollbackError` for an older version, another
-        one of the same version, or such a change.
+        `frozen` are folders whose state was signed by a person who has lost write access, or with
+        a key that has ended, each with the sighting since which that is known: what was seen of
+        them since must not change. Raises `RollbackError` for an older version than was known at
+        `mark`, a version that is not on the line of those that were seen, or such a change.
         """
         seen = list(seen)
-        with self._translated(), self._transaction():
-            known = self._known(seen)
-            news = [one for one in seen if _is_news(one, known, mark)]
-            if frozen:
-                self._check_frozen(seen, known, frozen)
-            self._note_looked_at(seen, known)
-            self._remember(news)
+        proofs: dict[Gap, Sequence[Hash]] = {}
+        while True:
+            with self._translated(), self._transaction():
+                known = self._known(seen)
+                missing = [gap for gap in _gaps(seen, known, mark) if gap not in proofs]
+                if not missing:
+                    for gap, hashes in proofs.items():
+                        _check_proof(gap, hashes)
+                    if frozen:
+                        self._check_frozen(seen, known, frozen)
+                    self._note_looked_at(seen, known)
+                    self._remember(seen, known)
+                    return
+            found = prove(missing)
+            proofs |= {gap: found[gap] for gap in missing}
 
     def _check_frozen(
         self, seen: list[Sighting], known: _Known, frozen: Mapping[NodeId, Since]
     ) -> None:
-        known_since = self._known([Sighting(*since, 0, NO_HASH) for since in frozen.values()])
+        since_when = self._rows(frozen.values())
         for one in seen:
-            before, said = known.get((one.node, STATE)), frozen.get(one.node)
-            if one.what != STATE or said is None or before is None:
+            said = frozen.get(one.node)
+            if one.what != STATE or said is None:
                 continue
-            told = known_since.get(said)
-            if told is None:
+            rows, since = known.get((one.node, STATE)), since_when.get(said)
+            if not rows or not since:
                 continue
-            if before[0] < one.version and before[2] > told[2]:
+            if rows[-1].point.version < one.point.version and rows[-1].looked_at > since[-1].at:
                 raise _changed_since(said[1])
 
     def _note_looked_at(self, seen: list[Sighting], known: _Known) -> None:
-        """Note that folders were looked at since somebody lost a right, whoever signed them."""
-        newest = max(
-            self._db.execute("SELECT coalesce(max(at), 0) FROM seen WHERE what = ?", (what,))
-            .fetchone()[0]
-            for what in (AGE, KEYS)
-        )  # fmt: skip
+        """Note that folders were looked at since a person lost a right, whoever signed them."""
+        newest = self._db.execute("SELECT max(at) FROM seen WHERE what IN (4, 5)").fetchone()[0]
         if not newest:
             return
         looked_at = [
-            (one.node, STATE)
+            (one.node, STATE, one.point.version)
             for one in seen
             if one.what == STATE
-            and (before := known.get((one.node, STATE))) is not None
-            and before[0] == one.version
-            and before[2] <= newest
+            and (rows := known.get((one.node, STATE)))
+            and rows[-1].point.version == one.point.version
+            and rows[-1].looked_at <= newest
         ]
-        self._db.executemany(
-            "UPDATE seen SET at = (SELECT max(at) + 1 FROM seen) WHERE node = ? AND what = ?",
-            looked_at,
-        )
+        if looked_at:
+            self._tick()
+            self._db.executemany(
+                "UPDATE seen SET looked_at = (SELECT at FROM clock) "
+                "WHERE node = ? AND what = ? AND version = ?",
+                looked_at,
+            )
 
     def had(self, nodes: Iterable[NodeId], what: int, mark: int) -> set[NodeId]:
         """Return those of the nodes of which something was known at `mark`."""
         with self._translated():
-            known = self._known([Sighting(node, what, 0, NO_HASH) for node in nodes])
-        return {node for (node, kind), (_, _, at) in known.items() if kind == what and at <= mark}
+            known = self._rows((node, what) for node in nodes)
+        return {node for (node, _), rows in known.items() if any(row.at <= mark for row in rows)}
+
+    def newest(self, node: NodeId, what: int) -> LineagePoint | None:
+        """Return the newest version that was seen."""
+        with self._translated():
+            rows = self._rows([(node, what)]).get((node, what))
+        return rows[-1].point if rows else None
+
+    def accept(self, seen: Sequence[Sighting]) -> None:
+        """Replace what is remembered of these values: the person accepts another branch."""
+        with self._translated(), self._transaction():
+            self._db.executemany(
+                "DELETE FROM seen WHERE node = ? AND what = ?",
+                [(one.node, one.what) for one in seen],
+            )
+            self._remember(seen, {})
 
     def shared(self) -> dict[NodeId, tuple[str, ...]]:
-        """Return what of one's own was shared when last seen, and where it was."""
+        """Return the nodes that the user shared when last seen, and where each was."""
         with self._translated():
             rows = self._db.execute("SELECT node, path FROM shared").fetchall()
         return {node: tuple(path.split("/")) for node, path in rows}
@@ -155,7 +221,7 @@ class SeenVersions(LocalDatabase):
     def note_shared(
         self, there: Mapping[NodeId, tuple[str, ...]], gone: Iterable[NodeId] = ()
     ) -> None:
-        """Note where what is shared lies, and what of it is no longer there."""
+        """Note where shared nodes are, and which of them are no longer there."""
         with self._translated(), self._transaction():
             self._db.executemany("DELETE FROM shared WHERE node = ?", [(node,) for node in gone])
             self._db.executemany(
@@ -163,53 +229,141 @@ class SeenVersions(LocalDatabase):
                 [(node, "/".join(path)) for node, path in there.items()],
             )
 
-    def remember(self, seen: Iterable[Sighting]) -> None:
-        """Remember what this client itself has just made the newest."""
+    def remember(self, facts: Iterable[Sighting]) -> None:
+        """Remember facts without versions, or what another machine of the user has seen."""
+        facts = list(facts)
         with self._translated(), self._transaction():
-            self._remember(seen)
+            self._remember(facts, self._known(facts))
 
     def everything(self) -> list[Sighting]:
-        """Return all that is remembered, for another machine of the same person."""
+        """Return the newest version of everything, for another machine of the user."""
         with self._translated():
-            rows = self._db.execute("SELECT node, what, version, hash FROM seen").fetchall()
-        return [Sighting(node, what, version, seen_hash) for node, what, version, seen_hash in rows]
+            rows = self._db.execute(
+                "SELECT node, what, max(version), lineage, hash FROM seen GROUP BY node, what"
+            ).fetchall()
+        return [Sighting(node, what, LineagePoint(*point)) for node, what, *point in rows]
 
-    def _known(self, seen: list[Sighting]) -> _Known:
-        """Return version, hash and time of what was seen before of the same nodes."""
+    def _known(self, seen: Iterable[Sighting]) -> _Known:
+        return self._rows((one.node, one.what) for one in seen)
+
+    def _rows(self, wanted: Iterable[tuple[NodeId, int]]) -> _Known:
+        """Return what is known of values, each with its oldest version first."""
+        wanted = set(wanted)
+        nodes = list({node for node, _ in wanted})
         known: _Known = {}
-        for start in range(0, len(seen), _AT_ONCE):
-            nodes = [one.node for one in seen[start : start + _AT_ONCE]]
-            marks = ", ".join("?" * len(nodes))
-            rows = self._db.execute(f"{_KNOWN} ({marks})", nodes)
-            known |= {
-                (node, what): (version, seen_hash, at)
-                for node, what, version, seen_hash, at in rows
-            }
+        for start in range(0, len(nodes), _AT_ONCE):
+            some = nodes[start : start + _AT_ONCE]
+            marks = ", ".join("?" * len(some))
+            rows = self._db.execute(f"{_ROWS} ({marks}) ORDER BY node, what, version", some)
+            for node, what, version, lineage, hash_of, at, looked_at in rows:
+                if (node, what) in wanted:
+                    row = _Row(LineagePoint(version, lineage, hash_of), at, looked_at)
+                    known.setdefault((node, what), []).append(row)
         return known
 
-    def _remember(self, seen: Iterable[Sighting]) -> None:
-        at = self._db.execute("SELECT coalesce(max(at), 0) + 1 FROM seen").fetchone()[0]
+    def _tick(self) -> int:
+        row = self._db.execute("UPDATE clock SET at = at + 1 RETURNING at").fetchone()
+        return int(row[0])
+
+    def _remember(self, seen: Iterable[Sighting], known: _Known) -> None:
+        news = [
+            one
+            for one in dict.fromkeys(seen)
+            if all(
+                row.point.version != one.point.version
+                for row in known.get((one.node, one.what), ())
+            )
+        ]
+        if not news:
+            return
+        at = self._tick()
         self._db.executemany(
-            "INSERT INTO seen VALUES (?, ?, ?, ?, ?) ON CONFLICT (node, what) DO UPDATE SET "
-            "version = excluded.version, hash = excluded.hash, at = excluded.at "
-            "WHERE excluded.version > seen.version",
-            [(s.node, s.what, s.version, s.hash, at) for s in seen],
+            "INSERT OR IGNORE INTO seen VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (s.node, s.what, s.point.version, s.point.lineage, s.point.hash, at, at)
+                for s in news
+            ],
+        )
+        for one in news:
+            if len(known.get((one.node, one.what), ())) >= 2 * _KEPT:
+                self._forget(one.node, one.what)
+
+    def _forget(self, node: NodeId, what: int) -> None:
+        """Forget the oldest versions of a value."""
+        oldest = self._db.execute(
+            "SELECT version FROM seen WHERE node = ? AND what = ? "
+            "ORDER BY version DESC LIMIT 1 OFFSET ?",
+            (node, what, _KEPT - 1),
+        ).fetchone()[0]
+        self._db.execute(
+            "DELETE FROM seen WHERE node = ? AND what = ? AND version < ?", (node, what, oldest)
+        )
+        self._db.execute(
+            "UPDATE seen SET at = 0 WHERE node = ? AND what = ? AND version = ?",
+            (node, what, oldest),
         )
 
 
-def _is_news(sighting: Sighting, known: _Known, mark: int) -> bool:
-    row = known.get((sighting.node, sighting.what))
-    if row is None:
-        return True
-    version, seen_hash, at = row
-    if sighting.version == version and sighting.hash != seen_hash:
+def _gaps(seen: Iterable[Sighting], known: _Known, mark: int) -> list[Gap]:
+    """Return what the server must prove; `RollbackError` for what no proof could mend."""
+    gaps = []
+    lines: dict[tuple[NodeId, int], list[_Row]] = {}
+    for one in dict.fromkeys(seen):
+        key = one.node, one.what
+        line = lines.setdefault(key, list(known.get(key, ())))
+        versions = [row.point.version for row in line]
+        at = bisect_left(versions, one.point.version)
+        _check_age(one.point.version, line[at:], mark)
+        if at < len(line) and versions[at] == one.point.version:
+            if line[at].point != one.point:
+                raise _forked(one.point.version, one.point.version)
+            continue
+        around = [(line[at - 1].point, one.point)] if at else []
+        around += [(one.point, line[at].point)] if at < len(line) else []
+        for earlier, later in around:
+            gap = Gap(one.node, one.what, earlier, later)
+            if later.version == earlier.version + 1:
+                _check_proof(gap, ())
+            else:
+                gaps.append(gap)
+        line.insert(at, _Row(one.point, _LATER, _LATER))
+    return gaps
+
+
+def _check_age(version: int, rows: list[_Row], mark: int) -> None:
+    """Refuse a version that is older than one that was known at `mark`."""
+    newer = [row for row in rows if row.point.version > version]
+    known = [row.point.version for row in newer if 0 < row.at <= mark]
+    if known:
+        raise shown_older(version, max(known))
+    if newer and newer[0].at == 0:
+        raise ConflictError(
+            "A folder or file changed very often while this command ran.",
+            hint="Give the same command again.",
+        )
+
+
+def _check_proof(gap: Gap, between: Sequence[Hash]) -> None:
+    if not gap.earlier.leads_to(gap.later, between):
+        raise _forked(gap.later.version, gap.earlier.version)
+
+
+def check_gap_size(gap: Gap) -> None:
+    """Refuse a proof of more versions than a client reads: `RollbackError`."""
+    if gap.later.version - gap.earlier.version > MAX_LINEAGE_GAP:
         raise RollbackError(
-            "THE SERVER SHOWED TWO DIFFERENT HISTORIES of the same folder or file.",
-            hint="Stop and talk to your administrator: this does not happen by accident.",
+            f"The server says that a folder or file has changed more than {MAX_LINEAGE_GAP:,} "
+            "times since this client saw it.",
+            hint="Talk to the person who changed it; 'fsclient doctor' shows both versions.",
         )
-    if sighting.version < version and at <= mark:
-        raise shown_older(sighting.version, version)
-    return sighting.version > version
+
+
+def _forked(shown: int, seen: int) -> RollbackError:
+    return RollbackError(
+        "THE SERVER SHOWED TWO DIFFERENT HISTORIES of the same folder or file: "
+        f"version {shown} does not follow from version {seen}, which this client has seen.",
+        hint="Stop and talk to your administrator; 'fsclient doctor' shows both versions.",
+    )
 
 
 def shown_older(shown: int, seen: int) -> RollbackError:

@@ -22,6 +22,8 @@ class LocalDatabase:
     """Makes the tables where there are none yet."""
     holds = ""
     """What is in it, as it is told of a damaged one: `which remembers …`."""
+    format = 1
+    """Number of this schema; kept in the file as SQLite's `user_version`."""
     without_it = ""
     """What it means to delete it, for whoever has no copy."""
 
@@ -32,13 +34,47 @@ class LocalDatabase:
             self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
             use_wal(self._db, _BUSY_S)
             self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.executescript(self.schema)
+            self._make_tables()
         if path.exists():
             path.chmod(0o600)
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+    def _make_tables(self) -> None:
+        if self._format() == self.format:
+            return
+        with self._transaction():  # another command may be making them now
+            found = self._format()
+            if found == self.format:
+                return
+            if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise FsError(
+                    f"'{self._path}' is of another version of fsclient.",
+                    hint="Profiles of protocol 1 cannot be used with this version: ask your "
+                    "administrator for a new link and enrol again.",
+                )
+            for statement in filter(str.strip, self.schema.split(";")):
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {self.format}")
+
+    def _format(self) -> int:
+        found: int = self._db.execute("PRAGMA user_version").fetchone()[0]
+        return found
+
+    def _use_wal(self) -> None:
+        # In a file that is new, SQLite waits for nobody when it changes to this mode.
+        until = time.monotonic() + _BUSY_S
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > until:
+                    raise
+                time.sleep(_LOOK_AGAIN_S)
+            else:
+                return
 
     @property
     def damaged(self) -> IntegrityError:

@@ -1,7 +1,7 @@
 """Safety words: what two people compare to know that each has the other's true keys.
 
     words = the 12 words of BIP-39 for the first 16 bytes of
-            SHA-256("fs/1 safety words" ‖ the two bundle hashes, the smaller first)
+            SHA-256("fs/2 safety words" ‖ the two bundle hashes, the smaller first)
 
 Both compute the same words if, and only if, both have the same two bundles. To make two bundles
 that give the same words, somebody would have to try some 2^64 pairs of keys, and before that know

@@ -1,7 +1,7 @@
 """The chain as pure functions: the hash of an entry, the proof of the head, the findings.
 
-    hash n = SHA-256("fs/1 audit entry" ‖ hash n-1 ‖ packed entry n), hash 0 = 32 random bytes
-    proof  = HMAC-SHA256(audit key, "fs/1 audit head" ‖ u64 base number ‖ base hash
+    hash n = SHA-256("fs/2 audit entry" ‖ hash n-1 ‖ packed entry n), hash 0 = 32 random bytes
+    proof  = HMAC-SHA256(audit key, "fs/2 audit head" ‖ u64 base number ‖ base hash
                                     ‖ u64 last number ‖ last hash)
 
 Anyone can verify the hashes; only a holder of the audit key can prove where the chain ends. An

@@ -4,7 +4,7 @@ r"""The encryption of a backup: a Tink stream under a key derived from a passphr
     head   = packed [kdf salt 16, passes, lanes, KiB, salt 32, commitment 32]
     key    = Argon2id(passphrase, kdf salt, passes, lanes, KiB)
     stream = as in `fsproto.sealed.stream`: file key `key`, the salt of the head, associated data
-             "fs/1 backup" ‖ all that is in front of the stream
+             "fs/2 backup" ‖ all that is in front of the stream
 
 Both salts are drawn for each backup, so no key is ever used twice. A segment that was changed,
 moved, left out or put behind the end is noticed where it is, a cut at the latest at the end: what

@@ -47,7 +47,7 @@ from fsproto.messages.files import (
     Resume,
     Upload,
 )
-from fsproto.messages.history import GetHistory, GetRemoved
+from fsproto.messages.history import GetHistory, GetLineage, GetRemoved
 from fsproto.messages.keylog import GetBundle, GetLog, Rotate
 from fsproto.messages.shares import GetGroup, GetMembers, GetShared, GetShares, Leave
 from fsproto.sealed.stream import stored_segment_count
@@ -143,6 +143,8 @@ class Dispatcher:
                 return self.drops.waiting(who)
             case GetHistory(node, version):
                 return self.histories.of_node(who, node, version)
+            case GetLineage(ranges):
+                return list(self.histories.lineage(who, ranges))
             case List(folder):
                 manifests, end = self.files.listing(who, folder)
                 cut = parts(manifests, lambda one: len(one.payload), rest=0)

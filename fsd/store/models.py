@@ -148,6 +148,8 @@ class Node(Base):
     """Generation of the node's key."""
     version: Mapped[int] = mapped_column(BigInteger)
     manifest_hash: Mapped[bytes] = mapped_column(Octets(32))
+    next_lineage: Mapped[bytes] = mapped_column(Octets(32))
+    """What the next version's manifest must carry."""
     blob: Mapped[bytes | None] = mapped_column(Octets(32))
     """Root of the sealed content; NULL for a folder."""
     removed_ms: Mapped[int | None] = mapped_column(BigInteger)
@@ -189,8 +191,29 @@ class FolderState(Base):
     )
     version: Mapped[int] = mapped_column(BigInteger)
     hash: Mapped[bytes] = mapped_column(Octets(32))
+    next_lineage: Mapped[bytes] = mapped_column(Octets(32))
     payload: Mapped[bytes] = mapped_column(Octets)
     signature: Mapped[bytes] = mapped_column(Octets)
+
+
+class OlderHash(Base):
+    """The hash of a state, manifest or member list that a newer version has replaced.
+
+    With these hashes a client proves that the newest version descends from one that it has seen.
+    First versions are not here: no proof needs their hash from the server.
+    """
+
+    __tablename__ = "older_hashes"
+
+    node_id: Mapped[bytes] = mapped_column(
+        Octets(16), ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True
+    )
+    what: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """A `Lineal`."""
+    version: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    hash: Mapped[bytes] = mapped_column(Octets(32))
+
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - as SQLAlchemy wants it
 
 
 class Blob(Base):
@@ -273,6 +296,7 @@ class MemberList(Base):
     )
     version: Mapped[int] = mapped_column(BigInteger)
     hash: Mapped[bytes] = mapped_column(Octets(32))
+    next_lineage: Mapped[bytes] = mapped_column(Octets(32))
     payload: Mapped[bytes] = mapped_column(Octets)
     signature: Mapped[bytes] = mapped_column(Octets)
 

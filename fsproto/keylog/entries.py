@@ -7,7 +7,7 @@
 are
   correct.
 - `rotated`: new keys replace the old ones, and the old key signs the change:
-  signature = Ed25519(old key, "fs/1 key rotation" ‖ old bundle hash ‖ new bundle hash).
+  signature = Ed25519(old key, "fs/2 key rotation" ‖ old bundle hash ‖ new bundle hash).
 - `reset`: the administrator deleted the keys. Bundle hash, key and signature are empty. A person
 who
   enrols under the name later counts as another person until others have compared the new keys.

@@ -2,7 +2,7 @@ r"""An exported profile: one file, sealed under a passphrase, for import on anot
 
     export = "FSEXP1\n" ‖ packed (kdf, nonce 12, body, check)
     body   = AES-256-GCM of a packed portable profile, under the passphrase (see `passphrase`)
-    check  = SHA-256("fs/1 export" ‖ packed kdf ‖ nonce ‖ body)
+    check  = SHA-256("fs/2 export" ‖ packed kdf ‖ nonce ‖ body)
 
 The check distinguishes a damaged file from a wrong passphrase. It does not detect deliberate
 changes: AES-GCM does.

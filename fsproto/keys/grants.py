@@ -2,7 +2,7 @@
 
 A grant is sealed by `wrapping`, with
 
-    info    = "fs/1 wrap to person" ‖ binding
+    info    = "fs/2 wrap to person" ‖ binding
     binding = node 16 ‖ u32 generation ‖ u8 role ‖ the person's name, UTF-8
 
 A person opens their own tree with a root grant: the root's key, sealed to the person and signed by

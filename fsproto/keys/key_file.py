@@ -3,7 +3,7 @@ r"""The keyfile: a file with an identity, sealed under a passphrase if one is se
     keyfile = "FSKEY1\n" ‖ packed (kdf, check, body)
     kdf     = nil, or the Argon2id parameters (see `passphrase`)
     body    = packed keys; with a passphrase AES-256-GCM of them, the packed kdf authenticated
-    check   = with a passphrase the nonce 12; without one SHA-256("fs/1 keyfile" ‖ body)
+    check   = with a passphrase the nonce 12; without one SHA-256("fs/2 keyfile" ‖ body)
 
 A keyfile without a passphrase has a checksum because a damaged private key may still load, and its
 wrong results may then reveal the key.

@@ -1,6 +1,6 @@
 """Member lists: the people with whom a node is shared, signed as a whole by its owner.
 
-    MemberList = [format, node, version, previous, generation, owner, owner_key,
+    MemberList = [format, node, version, lineage, generation, owner, owner_key,
                   members: [Member], above: [Writer], former: [Former], time_ms, log_head]
                  in format 1; in format 2, came: [Came] follows
     Member     = [user, role (2 reader, 3 writer), Ed25519 key, hash of the bundle,
@@ -30,6 +30,7 @@ from fsproto.keys.grants import Role, unwrap
 from fsproto.limits import LOG_HEAD_SIZE, MAX_CAME, MAX_GENERATION, MAX_MEMBERS
 from fsproto.names import is_user
 from fsproto.packing import Record, unpack
+from fsproto.proofs.lineage import LineagePoint
 from fsproto.signed import Signed, open_signed, payload_hash, sign
 from fsproto.types import NO_NODE, Hash, NodeId
 from fsproto.values import Value
@@ -91,8 +92,8 @@ class MemberList(Record, frozen=True):
     node: NodeId
     version: int
     """1, 2, 3 … without a gap."""
-    previous: Hash
-    """Hash of the previous list; 32 zero bytes for the first."""
+    lineage: Hash
+    """Commits to all lists before (`proofs.lineage`); 32 zero bytes for the first."""
     generation: int
     """Generation of the node's key that was sealed to the members."""
     owner: str
@@ -124,6 +125,11 @@ class VerifiedMembers(Value, frozen=True):
     body: MemberList
     hash: Hash
     signed: Signed
+
+    @property
+    def point(self) -> LineagePoint:
+        """This version, as lineages name it."""
+        return LineagePoint(self.body.version, self.body.lineage, self.hash)
 
     def member(self, user: str) -> Member | None:
         """Return a person's entry in the list; None if there is none."""
@@ -198,7 +204,7 @@ def _is_well_formed(body: MemberList) -> bool:
     hashes = [one.bundle for one in body.members] + [one.sealed for one in body.members]
     return (
         len(body.node) == len(NO_NODE)
-        and len(body.previous) == crypto.HASH_SIZE
+        and len(body.lineage) == crypto.HASH_SIZE
         and 1 <= body.version < 1 << 63
         and 1 <= body.generation <= MAX_GENERATION
         and len(people) == len(set(people)) <= MAX_MEMBERS

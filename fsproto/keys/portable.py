@@ -72,6 +72,8 @@ class Seen(Record, frozen=True):
     what: int
     """1: a folder's state, 2: a node's manifest; 3 to 255 are reserved."""
     version: int
+    lineage: bytes
+    """What that version carries (`proofs.lineage`)."""
     hash: bytes
     """32 bytes."""
 
@@ -79,6 +81,7 @@ class Seen(Record, frozen=True):
     def possible(self) -> bool:
         """Whether all fields have valid sizes and ranges."""
         sizes = len(self.node) == len(NO_NODE) and len(self.hash) == crypto.HASH_SIZE
+        sizes &= len(self.lineage) == crypto.HASH_SIZE
         return sizes and 0 < self.what <= _MAX_WHAT and 0 < self.version <= _MAX_VERSION
 
 

@@ -1,10 +1,10 @@
 r"""A backup of an identity, sealed under the secret of a recovery phrase and kept by the server.
 
     secret      = 16 random bytes, shown to the user as words, new for every backup
-    signing key = Ed25519 key whose seed is HKDF(secret, "", "fs/1 recovery signing key" ‖ user)
+    signing key = Ed25519 key whose seed is HKDF(secret, "", "fs/2 recovery signing key" ‖ user)
     backup      = "FSBAK1\n" ‖ packed (salt 32, body)
     body        = AES-256-GCM(key, twelve zero bytes, packed portable profile, "")
-    key         = HKDF(secret, salt, "fs/1 recovery backup key" ‖ user)
+    key         = HKDF(secret, salt, "fs/2 recovery backup key" ‖ user)
 
 The secret has 128 random bits, so it needs no slow hash. The salt, and therefore the key, is new
 for every backup, so the nonce can be zero. The request for the backup is signed with the signing

@@ -2,13 +2,13 @@
 
 A node key is 32 random bytes. A separate key is derived from it for each purpose:
 
-    link key, name key, metadata key, former key = HKDF-Expand(node key, "fs/1 node … key", 32)
+    link key, name key, metadata key, former key = HKDF-Expand(node key, "fs/2 node … key", 32)
     token  = HMAC-SHA256(name key of the folder, name in NFC, UTF-8)
     link   = nonce 12 ‖ AES-256-GCM(link key of the parent, node key of the child,
-             associated data = "fs/1 link" ‖ parent ‖ child ‖ u32 generation of the parent's key
+             associated data = "fs/2 link" ‖ parent ‖ child ‖ u32 generation of the parent's key
                                ‖ u32 generation of the child's key)
     former = nonce 12 ‖ AES-256-GCM(former key of the node, its keys before this one, the newest
-             first, associated data = "fs/1 former keys" ‖ node ‖ u32 generation)
+             first, associated data = "fs/2 former keys" ‖ node ‖ u32 generation)
 
 When a node loses a reader, it gets a key of the next generation. The new key opens the earlier
 ones, so that the nodes below need not change at once: a link that was sealed under an older

@@ -68,6 +68,8 @@ MESSAGES: tuple[type[Message], ...] = (
     history.History,
     history.GetRemoved,
     history.Removed,
+    history.GetLineage,
+    history.Lineage,
     account.Backup,
     account.Recover,
     account.Recovery,

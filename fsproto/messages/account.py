@@ -2,10 +2,10 @@
 
 The first message of a connection is `Login` or `Enroll`. The server answers with `Welcome`, or with
 `Failure`, whose code is the same for every cause. The signatures are Ed25519 by the user's identity
-key over "fs/1 login" or "fs/1 enroll" ‖ channel id ‖ user name.
+key over "fs/2 login" or "fs/2 enroll" ‖ channel id ‖ user name.
 
 A client without the identity key first sends `Recover`, signed by the recovery phrase's key under
-"fs/1 recover". The answer is `Recovery`, or the same `Failure`. On the same connection the client
+"fs/2 recover". The answer is `Recovery`, or the same `Failure`. On the same connection the client
 then sends a `Login` with neither code nor ticket, which proves that it opened the backup.
 """
 

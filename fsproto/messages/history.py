@@ -1,6 +1,8 @@
-"""Messages for older versions of a file, and for nodes that were removed from a folder."""
+"""Older versions of a file, lineages, and nodes that were removed from a folder."""
 
 from __future__ import annotations
+
+import enum
 
 from fsproto.messages.base import Message
 from fsproto.packing import Record
@@ -53,4 +55,34 @@ class Removed(Message, frozen=True):
     """Removed nodes, the latest first; `more`: the client can ask for the rest."""
 
     gone: list[Gone]
+    more: bool
+
+
+class Lineal(enum.IntEnum):
+    """The three kinds of signed values of a node that have versions."""
+
+    STATE = 1
+    MANIFEST = 2
+    LIST = 3
+
+
+class LineageRange(Record, frozen=True):
+    """The versions of one signed value between two others, these two excluded."""
+
+    node: NodeId
+    what: Lineal
+    after: int
+    before: int
+
+
+class GetLineage(Message, frozen=True):
+    """Ask for the hashes of versions, at most 1,000 ranges; answered by `Lineage`."""
+
+    ranges: list[LineageRange]
+
+
+class Lineage(Message, frozen=True):
+    """Hashes of 32 bytes each, in the order asked; `more` means that another part follows."""
+
+    hashes: bytes
     more: bool

@@ -11,6 +11,7 @@ from fsproto import crypto, labels
 from fsproto.errors import RemoteProtocolError, SignatureError
 from fsproto.limits import LOG_HEAD_SIZE, MAX_GENERATION
 from fsproto.packing import Record
+from fsproto.proofs.lineage import LineagePoint
 from fsproto.signed import Signed, open_signed, payload_hash, sign
 from fsproto.types import NO_NODE, Hash, NodeId
 from fsproto.values import Value
@@ -25,8 +26,8 @@ class FolderState(Record, frozen=True):
     folder: NodeId
     version: int
     """1, 2, 3 … without a gap."""
-    previous: Hash
-    """Hash of the previous state; 32 zero bytes for the first."""
+    lineage: Hash
+    """Commits to all states before (`proofs.lineage`); 32 zero bytes for the first."""
     root: Hash
     """Root of the prefix tree over the entries."""
     generation: int
@@ -46,6 +47,11 @@ class VerifiedState(Value, frozen=True):
     hash: Hash
     signed: Signed
 
+    @property
+    def point(self) -> LineagePoint:
+        """This version, as lineages name it."""
+        return LineagePoint(self.body.version, self.body.lineage, self.hash)
+
 
 def state_hash(signed: Signed) -> Hash:
     """Return the hash by which the next state refers to this one."""
@@ -63,7 +69,7 @@ def verify_state(signed: Signed, folder: NodeId, author: str, public: bytes) -> 
     body = open_signed(signed, FolderState, labels.SIGN_STATE, public)
     if body.author != author or body.author_key != public or body.folder != folder:
         raise SignatureError("The server sent the state of another folder or of another author.")
-    sizes = len(body.previous) == len(body.root) == crypto.HASH_SIZE
+    sizes = len(body.lineage) == len(body.root) == crypto.HASH_SIZE
     versions = 1 <= body.version < 1 << 63 and 1 <= body.generation <= MAX_GENERATION
     sizes &= len(body.log_head) in (0, LOG_HEAD_SIZE)
     if body.format != FORMAT or len(body.folder) != len(NO_NODE) or not sizes or not versions:

@@ -4,7 +4,7 @@ The server can read every field of a manifest; names, sizes, times and file keys
 `metadata`:
 
     metadata = nonce 12 ‖ AES-256-GCM(metadata key of the node, u16 length ‖ packed ‖ zeros,
-               associated data = "fs/1 metadata" ‖ node ‖ u64 version ‖ u32 generation)
+               associated data = "fs/2 metadata" ‖ node ‖ u64 version ‖ u32 generation)
 
 The zeros pad the plaintext to a multiple of 128 bytes, so that its size does not show the length of
 the name. The nonce is random: a node's key seals one metadata block per version, far fewer than
@@ -35,6 +35,7 @@ from fsproto.limits import (
 )
 from fsproto.names import clean_name
 from fsproto.packing import Record, pack, unpack
+from fsproto.proofs.lineage import LineagePoint
 from fsproto.signed import Signed, Verifier, payload_hash, sign, sign_many
 from fsproto.types import NO_NODE, DropId, FileKey, Hash, NodeId, Root, Salt, Token
 from fsproto.values import Value
@@ -89,8 +90,8 @@ class Manifest(Record, frozen=True):
     kind: NodeKind
     version: int
     """1, 2, 3 … without a gap."""
-    previous: Hash
-    """Hash of the previous version; 32 zero bytes for the first."""
+    lineage: Hash
+    """Commits to all versions before (`proofs.lineage`); 32 zero bytes for the first."""
     token: Token
     """The token by which the server looks up the name; 32 zero bytes for a root."""
     link: bytes
@@ -223,6 +224,11 @@ class VerifiedManifest(Value, frozen=True):
     hash: Hash
     signed: Signed
 
+    @property
+    def point(self) -> LineagePoint:
+        """This version, as lineages name it."""
+        return LineagePoint(self.body.version, self.body.lineage, self.hash)
+
 
 def manifest_hash(signed: Signed) -> Hash:
     """Return the hash by which folder states and next versions refer to a manifest."""
@@ -270,17 +276,17 @@ def pinned_manifest(signed: Signed, expected: Hash) -> VerifiedManifest:
 
 
 def older_manifest(signed: Signed, newer: VerifiedManifest) -> VerifiedManifest:
-    """Read the version before `newer`, which names its hash; `IntegrityError` for any other.
+    """Read the version before `newer`; `IntegrityError` if the lineage of `newer` names another.
 
     The hash in `newer` proves it, as the hash in a state does for `pinned_manifest`.
     """
-    after = newer.body
-    if after.version == 1 or not crypto.equal(manifest_hash(signed), after.previous):
-        raise IntegrityError("The server changed, swapped or made up an older version.")
     body = _checked(unpack(signed.payload, Manifest))
-    if (body.node, body.version, body.kind) != (after.node, after.version - 1, after.kind):
-        raise IntegrityError("A version names one before it that is of something else.")
-    return VerifiedManifest(body, after.previous, signed)
+    older, after = VerifiedManifest(body, manifest_hash(signed), signed), newer.body
+    if not older.point.leads_to(newer.point, ()):
+        raise IntegrityError("The server changed, swapped or made up an older version.")
+    if (body.node, body.kind) != (after.node, after.kind):
+        raise IntegrityError("An older version belongs to another file or folder.")
+    return older
 
 
 def verify_author(signed: Signed, author: str, public: bytes | Verifier) -> VerifiedManifest:
@@ -320,7 +326,7 @@ def _checked(body: Manifest) -> Manifest:
     shapes = [
         body.format == FORMAT,
         len(body.node) == len(body.parent) == len(NO_NODE),
-        len(body.previous) == len(body.token) == crypto.HASH_SIZE,
+        len(body.lineage) == len(body.token) == crypto.HASH_SIZE,
         body.version >= 1,
         len(body.metadata) <= MAX_METADATA,
         (body.content is not None) == (body.kind is NodeKind.FILE),

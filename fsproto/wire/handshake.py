@@ -10,7 +10,7 @@ Each message is sent in plaintext after a u32 length. `transcript` is the SHA-25
 client_hello, server_hello and the RSA ciphertext, the three each after a u32 length:
 
     prk = HKDF-SHA256(ikm = RSA secret ‖ X25519 secret ‖ ML-KEM secret, salt = transcript,
-                      info = "fs/1 channel secret", 32)
+                      info = "fs/2 channel secret", 32)
     and HKDF-Expand of prk gives both directions' keys, both confirmations and the channel id.
 
 Compare RFC 4432 (RSA key exchange for SSH), draft-ietf-sshm-mlkem-hybrid-kex, and RFC 8446 for

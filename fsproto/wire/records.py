@@ -8,7 +8,7 @@
     type 2, data:    u32 stream ‖ u64 segment index ‖ bytes
 
 Integers are big-endian. After `RECORDS_PER_KEY` records key and iv are replaced by
-HKDF-Expand(key, "fs/1 ratchet", 44) and the counter starts again at 0, on both sides, unasked.
+HKDF-Expand(key, "fs/2 ratchet", 44) and the counter starts again at 0, on both sides, unasked.
 A nonce is never used twice: the counter only goes up, and a new key comes with a new counter.
 """
 

@@ -156,7 +156,9 @@ def test_nobody_writes_into_anothers_folder(
     now = theirs.tree.view(root, [root.token("notes.txt")]).state
     content, blob = forger.blob()
     manifest = forger.manifest(root, "forged", content)
-    body = replace(now.body, author="alice", author_key=forger.key.public, previous=now.hash)
+    body = replace(
+        now.body, author="alice", author_key=forger.key.public, lineage=now.point.next_lineage
+    )
     for version in (now.body.version + 1, now.body.version + 9):
         state = sign_state(forger.key, replace(body, version=version)).signed
         assert alice.refusal(Commit([state], [manifest.signed], [], [blob], [])) == "not-found"
@@ -201,7 +203,7 @@ def test_nobody_signs_with_anothers_key(
         ({"version": 3}, "conflict"),
         ({"version": 99}, "conflict"),
         ({"version": 1}, "protocol"),
-        ({"previous": Hash(bytes(31) + b"1")}, "conflict"),
+        ({"lineage": Hash(bytes(31) + b"1")}, "conflict"),
         ({"kind": 2, "content": None}, "protocol"),
         ({"version": 0}, "protocol"),
         ({"version": 1 << 63}, "protocol"),
@@ -246,7 +248,7 @@ def test_a_folders_state_must_follow_from_the_change(
 
 
 @pytest.mark.parametrize(
-    "changes", [{"version": 2}, {"version": 99}, {"previous": Hash(bytes(31) + b"1")}], ids=named
+    "changes", [{"version": 2}, {"version": 99}, {"lineage": Hash(bytes(31) + b"1")}], ids=named
 )
 def test_a_state_on_top_of_another_is_answered_with_the_true_one(
     alice: RawClient, forger: Forger, places: Places, changes: dict[str, Any]

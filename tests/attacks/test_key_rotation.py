@@ -114,7 +114,7 @@ def test_a_key_that_was_replaced_signs_nothing_new(world: World, liar: HostileSe
     body = replace(
         view.state.body,
         version=view.state.body.version + 1,
-        previous=view.state.hash,
+        lineage=view.state.point.next_lineage,
         root=NO_HASH,
     )
     forged = sign_state(thief.signing, body).signed

@@ -129,7 +129,7 @@ LIES: dict[str, Callable[[crypto.RsaKey], bytes]] = {
     "the last step missing": lambda old: answer(step(old, NEXT), step(NEXT, THIEF)),
     "in a circle": lambda old: answer(step(old, NEXT), step(NEXT, old), step(old, NEW)),
     "signed under another label": lambda old: answer(
-        Move(step(old, NEW).payload, old.sign(b"fs/1 login", step(old, NEW).payload))
+        Move(step(old, NEW).payload, old.sign(b"fs/2 login", step(old, NEW).payload))
     ),
 }  # fmt: skip
 

@@ -47,8 +47,8 @@ def exported() -> bytes:
         salt=salt, length=32, iterations=passes, lanes=lanes, memory_cost=memory_kib
     ).derive
     kdf = msgspec.msgpack.encode([salt, passes, lanes, memory_kib])
-    body = AESGCM(derive(PASSPHRASE.encode())).encrypt(bytes(12), plain, b"fs/1 export" + kdf)
-    check = reference.sha256(b"fs/1 export" + kdf + bytes(12) + body)
+    body = AESGCM(derive(PASSPHRASE.encode())).encrypt(bytes(12), plain, b"fs/2 export" + kdf)
+    check = reference.sha256(b"fs/2 export" + kdf + bytes(12) + body)
     return b"FSEXP1\n" + msgspec.msgpack.encode([msgspec.Raw(kdf), bytes(12), body, check])
 
 

@@ -35,7 +35,7 @@ def sealed() -> bytes:
         salt=salt, length=32, iterations=passes, lanes=lanes, memory_cost=memory_kib
     ).derive
     kdf = msgspec.msgpack.encode([salt, passes, lanes, memory_kib])
-    body = AESGCM(derive(PASSPHRASE.encode())).encrypt(bytes(12), keys, b"fs/1 keyfile" + kdf)
+    body = AESGCM(derive(PASSPHRASE.encode())).encrypt(bytes(12), keys, b"fs/2 keyfile" + kdf)
     return MAGIC + msgspec.msgpack.encode([msgspec.Raw(kdf), bytes(12), body])
 
 

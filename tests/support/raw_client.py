@@ -173,7 +173,7 @@ class Forger:
             parent=parent.node,
             kind=NodeKind.FILE if content else NodeKind.FOLDER,
             version=version,
-            previous=before.hash if before else NO_HASH,
+            lineage=before.point.next_lineage if before else NO_HASH,
             token=parent.token(name),
             link=parent.seal_link(node, os.urandom),
             link_generation=parent.generation,
@@ -202,7 +202,9 @@ class Forger:
         tree, now = view.tree, view.state
         for manifest in changed:
             tree = tree.put(FolderEntry(manifest.body.token, manifest.body.node, manifest.hash))
-        body = replace(now.body, version=now.body.version + 1, previous=now.hash, root=tree.root)
+        body = replace(
+            now.body, version=now.body.version + 1, lineage=now.point.next_lineage, root=tree.root
+        )
         return sign_state(self.key, replace(body, **changes)).signed
 
     def first_state(self, folder: KeyedNode, *changed: VerifiedManifest) -> Signed:
@@ -212,7 +214,7 @@ class Forger:
             format=folders.FORMAT,
             folder=folder.node,
             version=1,
-            previous=NO_HASH,
+            lineage=NO_HASH,
             root=PrefixTree.build(entries).root,
             generation=1,
             author=self.user,

@@ -54,23 +54,23 @@ def hkdf(ikm: bytes, salt: bytes, info: bytes, length: int = 32) -> bytes:
 def key_schedule(secrets: bytes, hello: bytes, answer: bytes, sealed: bytes) -> dict[str, bytes]:
     """Return everything that follows from a handshake's three secrets and its messages."""
     framed = b"".join(u32(len(part)) + part for part in (hello, answer, sealed))
-    transcript = sha256(b"fs/1 transcript" + framed)
-    prk = hkdf(secrets, transcript, b"fs/1 channel secret")
+    transcript = sha256(b"fs/2 transcript" + framed)
+    prk = hkdf(secrets, transcript, b"fs/2 channel secret")
     return {
         "transcript": transcript,
         "prk": prk,
-        "client_confirm": expand(prk, b"fs/1 client confirm"),
-        "server_confirm": expand(prk, b"fs/1 server confirm"),
-        "client_to_server": expand(prk, b"fs/1 client to server", 44),
-        "server_to_client": expand(prk, b"fs/1 server to client", 44),
-        "channel_id": expand(prk, b"fs/1 channel id"),
+        "client_confirm": expand(prk, b"fs/2 client confirm"),
+        "server_confirm": expand(prk, b"fs/2 server confirm"),
+        "client_to_server": expand(prk, b"fs/2 client to server", 44),
+        "server_to_client": expand(prk, b"fs/2 server to client", 44),
+        "channel_id": expand(prk, b"fs/2 channel id"),
     }
 
 
 def record(secret: bytes, number: int, plaintext: bytes) -> bytes:
     """Return record `number` (from 0) of a direction that began with `secret` (44 bytes)."""
     for _ in range(number // 4096):
-        secret = expand(secret[:32], b"fs/1 ratchet", 44)
+        secret = expand(secret[:32], b"fs/2 ratchet", 44)
     key, iv = secret[:32], secret[32:]
     nonce = iv[:4] + u64(int.from_bytes(iv[4:], "big") ^ (number % 4096))
     header = u32(len(plaintext) + TAG)

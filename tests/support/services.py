@@ -193,7 +193,7 @@ class ServiceUser:
         grant = grant_root(self.root, self.identity, fixed_keys.TIME_MS, fixed_keys.Seeded("grant"))
         root = self.manifest(self.root.node, NO_NODE, NO_TOKEN, None)
         state = self.root_state(1)
-        self.state = state.hash
+        self.next_lineage = state.point.next_lineage
         return TreeRoot(grant, sign_manifest(self.identity.signing, root).signed, state.signed)
 
     # --- doing it
@@ -228,7 +228,7 @@ class ServiceUser:
         self.entries = self.entries.put(entry)
         self.version += 1
         state = self.root_state(self.version)
-        self.state = state.hash
+        self.next_lineage = state.point.next_lineage
         return state
 
     def _salt(self, blob: bytes) -> Salt:
@@ -254,7 +254,7 @@ class ServiceUser:
             parent=parent,
             kind=NodeKind.FOLDER if content is None else NodeKind.FILE,
             version=1,
-            previous=NO_HASH,
+            lineage=NO_HASH,
             token=token,
             link=b"",
             link_generation=0 if parent == NO_NODE else 1,
@@ -275,7 +275,7 @@ class ServiceUser:
             format=folder.FORMAT,
             folder=self.root.node,
             version=version,
-            previous=self.state,
+            lineage=self.next_lineage,
             root=self.entries.root,
             generation=1,
             author=self.name,

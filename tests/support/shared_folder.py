@@ -87,7 +87,7 @@ class SharedFolder:
             format=FORMAT,
             node=self.node,
             version=before.body.version + 1 if before else 1,
-            previous=before.hash if before else NO_HASH,
+            lineage=before.point.next_lineage if before else NO_HASH,
             generation=keyed.generation,
             owner=self.owner.name,
             owner_key=self.owner.identity.signing.public,
@@ -127,7 +127,7 @@ class SharedFolder:
         next_ = replace(
             self.state.body,
             version=self.state.body.version + 1,
-            previous=self.state.hash,
+            lineage=self.state.point.next_lineage,
             root=entries.root,
             author=who.name,
             author_key=who.identity.signing.public,
@@ -140,7 +140,7 @@ class SharedFolder:
         body = replace(
             before.body,
             version=before.body.version + 1,
-            previous=before.hash,
+            lineage=before.point.next_lineage,
             generation=new.generation,
             former=new.seal_former(fixed_keys.Seeded("former")),
         )
@@ -196,7 +196,7 @@ def make_folder(office: Services, owner: ServiceUser, name: str = "shared") -> S
         format=folder.FORMAT,
         folder=keyed.node,
         version=1,
-        previous=NO_HASH,
+        lineage=NO_HASH,
         root=PrefixTree().root,
         generation=1,
         author=owner.name,

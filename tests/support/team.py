@@ -15,10 +15,12 @@ from fsproto.keys.identity import Identity
 from fsproto.keys.key_file import open_identity
 from fsproto.keys.member_list import FORMAT, Member, MemberList, sealed_hash, sign_members
 from fsproto.keys.tree import KeyedNode
+from fsproto.messages.history import Lineal
 from fsproto.messages.shares import Share
 from fsproto.packing import unpack
+from fsproto.proofs.lineage import next_lineage
 from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
-from fsproto.sealed.folder import FolderState, sign_state
+from fsproto.sealed.folder import FolderState, VerifiedState, sign_state
 from fsproto.sealed.manifest import VerifiedManifest
 from fsproto.signed import Signed, payload_hash
 from fsproto.types import NO_HASH, Hash, NodeId, Token
@@ -31,8 +33,8 @@ DEEP = b"further down\n"
 LATE = 9
 """A version that comes after whatever was seen."""
 _NODE = """INSERT OR REPLACE INTO nodes
-(id, owner_id, parent_id, token, kind, generation, version, manifest_hash, blob)
-VALUES (?, (SELECT owner_id FROM nodes WHERE id = ?), ?, ?, ?, ?, ?, ?, ?)"""
+(id, owner_id, parent_id, token, kind, generation, version, manifest_hash, next_lineage, blob)
+VALUES (?, (SELECT owner_id FROM nodes WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 
 def gathered(world: World) -> World:
@@ -75,13 +77,13 @@ class Accomplice(Forger):
                 tree = tree.put(FolderEntry(one.body.token, one.body.node, one.hash))
             fields = {
                 "version": body.version + 1,
-                "previous": _state_hash(db, folder.node),
+                "lineage": _next_lineage(db, folder.node),
                 "root": tree.root,
                 "author": self.user,
                 "author_key": self.key.public,
             }
             state = sign_state(self.key, replace(body, **(fields | changes)))
-            store_state(db, folder.node, state.body, state.hash, state.signed)
+            store_state(db, state)
             for token in gone:
                 db.execute(
                     "DELETE FROM nodes WHERE parent_id = ? AND token = ?", (folder.node, token)
@@ -110,7 +112,7 @@ def share_of(
         format=FORMAT,
         node=what.node,
         version=LATE,
-        previous=NO_HASH,
+        lineage=NO_HASH,
         generation=what.generation,
         owner=me.user,
         owner_key=me.signing.public,
@@ -123,14 +125,25 @@ def share_of(
     return Share(owner.name, sign_members(me.signing, body).signed, sealed, manifest)
 
 
-def store_state(
-    db: sqlite3.Connection, folder: NodeId, body: FolderState, its_hash: Hash, signed: Signed
-) -> None:
-    """Put a folder's state in the place of the one before."""
+def store_state(db: sqlite3.Connection, state: VerifiedState) -> None:
+    """Put a folder's state in the place of the one before, whose hash is kept."""
+    body = state.body
     db.execute(
-        "UPDATE folder_states SET version = ?, hash = ?, payload = ?, signature = ? "
-        "WHERE folder_id = ?",
-        (body.version, its_hash, signed.payload, signed.signature, folder),
+        "INSERT OR REPLACE INTO older_hashes SELECT folder_id, ?, version, hash "
+        "FROM folder_states WHERE folder_id = ?",
+        (int(Lineal.STATE), body.folder),
+    )
+    db.execute(
+        "UPDATE folder_states SET version = ?, hash = ?, next_lineage = ?, payload = ?, "
+        "signature = ? WHERE folder_id = ?",
+        (
+            body.version,
+            state.hash,
+            state.point.next_lineage,
+            state.signed.payload,
+            state.signed.signature,
+            body.folder,
+        ),
     )
 
 
@@ -139,7 +152,8 @@ def store_node(db: sqlite3.Connection, manifest: VerifiedManifest) -> None:
     body, signed = manifest.body, manifest.signed
     blob = body.content.root if body.content else None
     place = body.node, body.parent, body.parent, body.token, int(body.kind)
-    db.execute(_NODE, (*place, body.generation, body.version, manifest.hash, blob))
+    hashes = manifest.hash, manifest.point.next_lineage
+    db.execute(_NODE, (*place, body.generation, body.version, *hashes, blob))
     db.execute("DELETE FROM manifests WHERE node_id = ?", (body.node,))
     db.execute(
         "INSERT INTO manifests (node_id, version, payload, signature) VALUES (?, ?, ?, ?)",
@@ -171,8 +185,10 @@ def _payload(db: sqlite3.Connection, folder: NodeId) -> bytes:
     return found
 
 
-def _state_hash(db: sqlite3.Connection, folder: NodeId) -> Hash:
-    return payload_hash(labels.HASH_STATE, _payload(db, folder))
+def _next_lineage(db: sqlite3.Connection, folder: NodeId) -> Hash:
+    payload = _payload(db, folder)
+    body = unpack(payload, FolderState)
+    return next_lineage(body.version, body.lineage, payload_hash(labels.HASH_STATE, payload))
 
 
 def _entries(db: sqlite3.Connection, folder: KeyedNode) -> list[FolderEntry]:

@@ -53,9 +53,9 @@ class Writer:
         node = NodeId(fixed_keys.stretch(f"{self.person.name} {name} id", 16))
         token = Token(fixed_keys.stretch(f"{self.person.name} {name} token", 32))
         body = self.person.manifest(node, self.person.root.node, token, content)
-        previous = chain[-1].hash if chain else NO_HASH
+        lineage = chain[-1].point.next_lineage if chain else NO_HASH
         kind = NodeKind.FILE if content else NodeKind.FOLDER
-        return replace(body, version=len(chain) + 1, previous=previous, kind=kind)
+        return replace(body, version=len(chain) + 1, lineage=lineage, kind=kind)
 
     def commit(
         self, name: str, content: manifest.Content | None, blobs: list[InlineBlob]
@@ -91,7 +91,8 @@ class Writer:
         except BaseException:
             person.entries = before
             raise
-        person.version, person.state = person.version + 1, state.hash
+        person.version += 1
+        person.next_lineage = state.point.next_lineage
 
     # --- looking
 

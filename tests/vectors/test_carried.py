@@ -39,8 +39,8 @@ def test_a_phrase_signs_and_opens(vector: Vector):
     assert phrase_of(secret) == vector["phrase"]
     mine = RecoverySecret(user, secret)
     assert mine.signing.public == octets(vector, "public")
-    seed = reference.hkdf(secret, b"", b"fs/1 recovery signing key" + user.encode())
-    told = b"fs/1 recover" + octets(vector, "channel_id") + user.encode()
+    seed = reference.hkdf(secret, b"", b"fs/2 recovery signing key" + user.encode())
+    told = b"fs/2 recover" + octets(vector, "channel_id") + user.encode()
     assert Ed25519PrivateKey.from_private_bytes(seed).sign(told) == octets(vector, "signature")
     opened = mine.open(octets(vector, "backup"))
     assert opened.identity.bundle == person(user).bundle
@@ -50,7 +50,7 @@ def test_a_phrase_signs_and_opens(vector: Vector):
 
 def _opened_by_hand(vector: Vector) -> list[object]:
     salt, body = msgspec.msgpack.decode(octets(vector, "backup").removeprefix(b"FSBAK1\n"))
-    info = b"fs/1 recovery backup key" + vector["user"].encode()
+    info = b"fs/2 recovery backup key" + vector["user"].encode()
     key = reference.hkdf(octets(vector, "secret"), salt, info)
     fields: list[object] = msgspec.msgpack.decode(AESGCM(key).decrypt(bytes(12), body, b""))
     return fields

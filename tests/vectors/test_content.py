@@ -70,11 +70,11 @@ def test_a_stream_is_sealed_and_opened(vector: Vector):
 def test_a_stream_is_bound_to_its_node_version_and_key(vector: Vector):
     node = octets(vector, "node")
     key, salt = octets(vector, "file_key"), octets(vector, "commitment_salt")
-    ad = b"fs/1 content" + node + vector["version"].to_bytes(8, "big")
+    ad = b"fs/2 content" + node + vector["version"].to_bytes(8, "big")
     assert content_ad(NodeId(node), vector["version"]) == ad == octets(vector, "associated_data")
-    commitment = reference.hkdf(key, salt, b"fs/1 key commitment")
+    commitment = reference.hkdf(key, salt, b"fs/2 key commitment")
     assert key_commitment(FileKey(key), salt) == commitment == octets(vector, "commitment")
-    header = reference.hkdf(key, salt, b"fs/1 stream header", 39)
+    header = reference.hkdf(key, salt, b"fs/2 stream header", 39)
     assert header == octets(vector, "salt") + octets(vector, "prefix")
 
 
@@ -115,7 +115,7 @@ def test_a_manifest_is_packed_verified_and_opened(vector: Vector):
     assert verified.body == body
     assert to_json(verified.body) == vector["fields"]
     assert verified.hash == manifest_hash(signed) == octets(vector, "hash")
-    assert verified.hash == reference.sha256(b"fs/1 manifest hash" + signed.payload)
+    assert verified.hash == reference.sha256(b"fs/2 manifest hash" + signed.payload)
     assert pinned_manifest(signed, verified.hash).body == body
     metadata = open_metadata(octets(vector, "metadata_key"), verified.body)
     kind = DroppedMetadata if "dropped" in vector["metadata"] else Metadata

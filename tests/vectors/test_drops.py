@@ -36,8 +36,8 @@ def test_a_drop_is_opened_with_its_content(vector: Vector):
     assert opened.note == note
     assert "/".join(opened.parts) == note.name
     secret = octets(vector, "secret")
-    assert octets(vector, "file_key") == reference.expand(secret, b"fs/1 drop file key")
-    assert octets(vector, "note_key") == reference.expand(secret, b"fs/1 drop note key")
+    assert octets(vector, "file_key") == reference.expand(secret, b"fs/2 drop file key")
+    assert octets(vector, "note_key") == reference.expand(secret, b"fs/2 drop note key")
     assert opened.file_key == octets(vector, "file_key")
     blob = octets(vector, "blob")
     assert blob_root(opened.content.salt, blob) == opened.content.root
@@ -48,7 +48,7 @@ def test_a_drop_is_opened_with_its_content(vector: Vector):
 @good("drop")
 def test_a_note_is_packed_and_filled_as_the_protocol_says(vector: Vector):
     content, sealed = vector["content"], octets(vector, "note")
-    binding = b"fs/1 drop note" + octets(vector, "drop") + octets(content, "salt")
+    binding = b"fs/2 drop note" + octets(vector, "drop") + octets(content, "salt")
     binding += octets(content, "root") + content["sealed_size"].to_bytes(8, "big")
     filled = AESGCM(octets(vector, "note_key")).decrypt(sealed[:12], sealed[12:], binding)
     packed = pack(from_json(DropNote, vector["fields"]))

@@ -98,7 +98,7 @@ def test_a_state_is_packed_and_verified(vector: Vector):
     assert verified.body == body
     assert to_json(verified.body) == vector["fields"]
     assert verified.hash == state_hash(signed) == octets(vector, "hash")
-    assert verified.hash == reference.sha256(b"fs/1 folder state hash" + signed.payload)
+    assert verified.hash == reference.sha256(b"fs/2 folder state hash" + signed.payload)
 
 
 @bad("state")

@@ -42,9 +42,9 @@ def test_keys_and_tokens_follow_from_a_node_key(vector: Vector):
     key = octets(vector, "node_key")
     node = KeyedNode(NodeId(bytes(16)), 1, NodeKey(key))
     assert node.metadata_key == octets(vector, "metadata_key")
-    assert node.metadata_key == reference.expand(key, b"fs/1 node metadata key")
+    assert node.metadata_key == reference.expand(key, b"fs/2 node metadata key")
     name = unicodedata.normalize("NFC", vector["file_name"]).encode()
-    token = hmac.digest(reference.expand(key, b"fs/1 node name key"), name, "sha256")
+    token = hmac.digest(reference.expand(key, b"fs/2 node name key"), name, "sha256")
     assert node.token(vector["file_name"]) == token == octets(vector, "token")
 
 
@@ -102,8 +102,8 @@ def _opened_by_hand(body: RootGrant) -> bytes:
     alice = person("alice")
     secret = alice.rsa.open(body.sealed[:384])
     shared = alice.kem.decapsulate(body.sealed[384 : 384 + 1088])
-    info = b"fs/1 wrap to person" + body.node + reference.u32(body.generation) + b"\x01alice"
-    salt = reference.sha256(b"fs/1 bundle hash" + alice.bundle.signed.payload)
+    info = b"fs/2 wrap to person" + body.node + reference.u32(body.generation) + b"\x01alice"
+    salt = reference.sha256(b"fs/2 bundle hash" + alice.bundle.signed.payload)
     key = reference.hkdf(secret + shared, salt, info)
     return AESGCM(key).decrypt(bytes(12), body.sealed[384 + 1088 :], b"")
 
@@ -127,7 +127,7 @@ def test_a_bundle_is_packed_and_verified(vector: Vector):
     assert verified.body == body
     assert to_json(verified.body) == vector["fields"]
     assert verified.hash == octets(vector, "hash")
-    assert verified.hash == reference.sha256(b"fs/1 bundle hash" + signed.payload)
+    assert verified.hash == reference.sha256(b"fs/2 bundle hash" + signed.payload)
     assert verified.fingerprint == vector["fingerprint"]
     assert body.ed25519 == crypto.SigningKey(octets(private, "ed25519")).public
     assert body.rsa == rsa_key(private["rsa"]).public

@@ -70,9 +70,9 @@ def test_former_keys_are_opened(vector: Vector):
     assert list(_with_former(vector).former) == keys
     if keys:
         sealed = octets(vector, "former")
-        cipher = AESGCM(reference.expand(octets(vector, "key"), b"fs/1 node former key"))
+        cipher = AESGCM(reference.expand(octets(vector, "key"), b"fs/2 node former key"))
         binding = octets(vector, "node") + reference.u32(vector["generation"])
-        opened = cipher.decrypt(sealed[:12], sealed[12:], b"fs/1 former keys" + binding)
+        opened = cipher.decrypt(sealed[:12], sealed[12:], b"fs/2 former keys" + binding)
         assert opened == b"".join(keys)
 
 
@@ -100,8 +100,8 @@ def test_a_member_list_is_packed_and_verified(vector: Vector):
     assert verified.body == body
     assert to_json(verified.body) == vector["fields"]
     assert verified.hash == octets(vector, "hash")
-    assert verified.hash == reference.sha256(b"fs/1 member list hash" + signed.payload)
-    _raw(vector, b"fs/1 member list")
+    assert verified.hash == reference.sha256(b"fs/2 member list hash" + signed.payload)
+    _raw(vector, b"fs/2 member list")
 
 
 @good("members", lambda vector: "may_write" in vector)
@@ -125,7 +125,7 @@ def test_a_member_opens_the_key_that_the_list_names(vector: Vector):
     member = members.member(vector["to"])
     assert member is not None
     assert member.sealed == sealed_hash(sealed)
-    assert member.sealed == reference.sha256(b"fs/1 sealed key hash" + sealed)
+    assert member.sealed == reference.sha256(b"fs/2 sealed key hash" + sealed)
     opened = members.open(sealed, person(vector["to"]))
     assert opened.key == octets(vector, "node_key")
     assert (opened.node, opened.generation) == (members.body.node, members.body.generation)
@@ -172,7 +172,7 @@ def test_an_entry_is_read_and_may_follow(vector: Vector):
     if entry.event is KeyEvent.ROTATED:
         before = vector["before"]
         key = Ed25519PublicKey.from_public_bytes(octets(before, "ed25519"))
-        word = b"fs/1 key rotation" + octets(before, "bundle") + entry.bundle
+        word = b"fs/2 key rotation" + octets(before, "bundle") + entry.bundle
         key.verify(entry.signature, word)
 
 
@@ -197,7 +197,7 @@ def test_a_head_stands_for_its_entries(vector: Vector):
     assert pack_log_head(head.size, head.root) == octets(vector, "log_head")
     seen = unpack_log_head(octets(vector, "log_head"))
     assert seen == ((head.size, head.root) if head.size else None)
-    _raw(vector | {"public": vector["fields"]["key"]}, b"fs/1 key log head")
+    _raw(vector | {"public": vector["fields"]["key"]}, b"fs/2 key log head")
 
 
 @bad("head")

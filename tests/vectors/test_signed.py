@@ -23,7 +23,7 @@ def test_one_of_many_signed_at_once_verifies(vector: Vector):
     _verify(vector)
     reference.verify_one_of_many(
         octets(vector, "public"),
-        b"fs/1 many manifests",
+        b"fs/2 many manifests",
         octets(vector, "payload"),
         octets(vector, "signature"),
     )

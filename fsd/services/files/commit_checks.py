@@ -15,12 +15,13 @@ from fsproto.errors import ConflictError, NotAllowedError, NotFoundError, Remote
 from fsproto.limits import MAX_COMMIT_NODES, MAX_INLINE_BLOB
 from fsproto.messages.files import Commit, InlineBlob, Removal
 from fsproto.packing import unpack
+from fsproto.proofs.lineage import NO_LINEAGE
 from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed.folder import FolderState, VerifiedState, verify_state
 from fsproto.sealed.integrity import blob_root
 from fsproto.sealed.manifest import Content, NodeKind, VerifiedManifest, verify_author
 from fsproto.signed import Verifier
-from fsproto.types import NO_HASH, NO_TOKEN, NodeId, Token
+from fsproto.types import NO_TOKEN, NodeId, Token
 
 
 @dataclass
@@ -68,8 +69,8 @@ class VerifiedCommit:
         """Return whether a folder has changed since the state that its new state follows."""
         for folder, state in self.states.items():
             row = current.get(folder)
-            was = (row.version, row.hash) if row else (0, NO_HASH)
-            if (state.body.version - 1, state.body.previous) != was:
+            was = (row.version, row.next_lineage) if row else (0, NO_LINEAGE)
+            if (state.body.version - 1, state.body.lineage) != was:
                 return True
         return False
 
@@ -137,12 +138,12 @@ def check_versions(owner_id: int, change: VerifiedCommit, before: dict[bytes, mo
     for node, manifest in change.manifests.items():
         body, row = manifest.body, before.get(node)
         if row is None:
-            fits = body.version == 1 and body.previous == NO_HASH
+            fits = body.version == 1 and body.lineage == NO_LINEAGE
             fits &= body.kind is NodeKind.FILE or node in change.states
         else:
             if row.owner_id != owner_id:
                 raise NotFoundError("There is no such file or folder.")
-            if (body.version - 1, body.previous) != (row.version, row.manifest_hash):
+            if (body.version - 1, body.lineage) != (row.version, row.next_lineage):
                 raise ConflictError("It was changed by somebody else meanwhile.")
             fits = body.kind == row.kind and not _is_root(row)
         if not fits:

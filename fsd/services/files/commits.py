@@ -34,7 +34,7 @@ from fsd.services.files.tree_cache import TreeCache
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
-from fsd.store.repos import keylog, nodes, quotas, shares, versions
+from fsd.store.repos import keylog, lineages, nodes, quotas, shares, versions
 from fsd.store.repos.blobs import HeldBlob
 from fsd.store.repos.nodes import StoredState
 from fsd.store.repos.versions import MAX_CHAIN, Departure
@@ -49,6 +49,7 @@ from fsproto.keys.grants import Role
 from fsproto.limits import MAX_PATH_PARTS
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, Found, InlineBlob, Listed, Stale
+from fsproto.messages.history import Lineal
 from fsproto.proofs.merkle import tree_root
 from fsproto.proofs.prefix_tree import PrefixTree
 from fsproto.sealed.manifest import NodeKind
@@ -200,6 +201,7 @@ class FileService:
         held = quotas.of_nodes(db, touched)
         nodes.unplace(db, [*gone_from, *moved])
         self._take_contents(db, who, owner_id, change, before)
+        lineages.keep(db, Lineal.STATE, [row[:3] for row in current.values()])
         gone = self._write(db, owner_id, change, before)
         for new_list in change.lists.values():
             store_list(db, who, new_list, self._now_ms())
@@ -311,6 +313,9 @@ class FileService:
         nodes.insert_all(db, owner_id, [m for m in manifests if m.body.node not in before])
         changed = [m for m in manifests if m.body.node in before]
         forget = [m.body.node for m in changed if not keep or m.body.kind is NodeKind.FOLDER]
+        rows = (before[manifest.body.node] for manifest in changed)
+        older = [(row.id, row.version, row.manifest_hash) for row in rows]
+        lineages.keep(db, Lineal.MANIFEST, older)
         nodes.replace_all(db, changed, forget=forget)
         nodes.put_states(db, list(change.states.values()))
         if not keep:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from fsd.principal import Principal
 from fsd.services.files.shares import folder_for
 from fsd.services.paging import parts
 from fsd.store.engine import Database
-from fsd.store.repos import nodes, shares, versions
+from fsd.store.repos import lineages, nodes, shares, versions
 from fsproto.errors import NotFoundError, RemoteProtocolError
 from fsproto.keys.grants import Role
-from fsproto.messages.history import Gone, History, Removed
+from fsproto.limits import MAX_LINEAGE_HASHES, MAX_LINEAGE_RANGES
+from fsproto.messages.history import Gone, History, Lineage, LineageRange, Removed
 from fsproto.signed import Signed
 from fsproto.types import NodeId
 
@@ -32,6 +35,22 @@ class HistoryService:
                 raise NotFoundError("There is no such file or folder.")
             older = versions.before(db, node, min(version, found.version))
         return [History(part, more) for part, more in parts(older, _size)]
+
+    def lineage(self, who: Principal, ranges: list[LineageRange]) -> Iterator[Lineage]:
+        """Yield the hashes of versions between others, of nodes that a user may read."""
+        if any(not 0 < one.after < one.before < 1 << 63 for one in ranges):
+            raise RemoteProtocolError("Those are no versions.")
+        hashes_asked = sum(one.before - one.after - 1 for one in ranges)
+        if len(ranges) > MAX_LINEAGE_RANGES or hashes_asked > MAX_LINEAGE_HASHES:
+            raise RemoteProtocolError("That asks for too much at once.")
+        wanted = {one.node for one in ranges}
+        with self._database.read() as db:
+            found = nodes.get_all(db, wanted)
+            if shares.readable(db, who.user_id, list(found.values())) != wanted:
+                raise NotFoundError("There is no such file or folder.")
+            hashes = [each for one in ranges for each in lineages.between(db, one)]
+        for part, more in parts(hashes, len, rest=0):
+            yield Lineage(b"".join(part), more)
 
     def removed(self, who: Principal, folder: NodeId, skip: int) -> Removed:
         """Return one part of a folder's removed nodes, for a user who may read the folder."""

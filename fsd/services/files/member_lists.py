@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.principal import Principal
 from fsd.store import models
-from fsd.store.repos import shares, users
+from fsd.store.repos import lineages, shares, users
 from fsd.store.repos.shares import Holder
 from fsproto import labels
 from fsproto.errors import ConflictError, NotAllowedError, NotFoundError, RemoteProtocolError
@@ -21,9 +21,11 @@ from fsproto.keys.member_list import (
     verify_members,
 )
 from fsproto.limits import MAX_COMMIT_NODES
+from fsproto.messages.history import Lineal
 from fsproto.messages.shares import NewMembers
+from fsproto.proofs.lineage import NO_LINEAGE
 from fsproto.signed import payload_hash
-from fsproto.types import NO_HASH, NodeId
+from fsproto.types import NodeId
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,13 @@ def check_lists(
             raise NotFoundError("There is no such file or folder.")
         if row.parent_id is None and row.removed_from is None:
             raise NotAllowedError("The top of a tree cannot be shared; share a folder in it.")
-        if (body.version - 1, body.previous) != stored.get(node, (0, NO_HASH)):
+        was = stored.get(node)
+        follows = (was.version, was.next_lineage) if was else (0, NO_LINEAGE)
+        if (body.version - 1, body.lineage) != follows:
             raise ConflictError("It was shared in another way meanwhile; try again.")
         if body.generation != generations[node]:
             raise ConflictError("It took a new key meanwhile; try again.")
+    lineages.keep(db, Lineal.LIST, [row[:3] for row in stored.values()])
 
 
 def store_list(db: Db, who: Principal, new: NextList, now_ms: int) -> None:
@@ -97,7 +102,7 @@ def store_list(db: Db, who: Principal, new: NextList, now_ms: int) -> None:
             raise RemoteProtocolError("A member list names a sealed key that did not come with it.")
         grant.role = int(member.role)
     shares.drop_grants(db, body.node, list(held))
-    shares.put_list(db, body.node, body.version, new.members.hash, new.members.signed)
+    shares.put_list(db, new.members)
     db.flush()
 
 

@@ -102,6 +102,7 @@ class StoredState(NamedTuple):
     folder_id: bytes
     version: int
     hash: bytes
+    next_lineage: bytes
     payload: bytes
     signature: bytes
 
@@ -135,6 +136,7 @@ def put_states(db: Db, states: Sequence[VerifiedState]) -> None:
             "of": state.body.folder,
             "version": state.body.version,
             "hash": state.hash,
+            "next_lineage": state.point.next_lineage,
             "payload": state.signed.payload,
             "signature": state.signed.signature,
         }
@@ -216,6 +218,7 @@ def _columns(manifest: VerifiedManifest) -> dict[str, object]:
         "generation": body.generation,
         "version": body.version,
         "manifest_hash": manifest.hash,
+        "next_lineage": manifest.point.next_lineage,
         "blob": body.content.root if body.content else None,
     }
 

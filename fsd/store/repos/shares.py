@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session as Db
 from fsd.store.models import Bundle, Grant, Manifest, MemberList, Node, User, table
 from fsd.store.repos.many import SOME, helpings, of_some
 from fsproto.keys.grants import Role
+from fsproto.keys.member_list import VerifiedMembers
 from fsproto.signed import Signed
 
 _NODES, _GRANTS = table(Node), table(Grant)
@@ -54,18 +55,27 @@ def lists(db: Db, nodes: Iterable[bytes]) -> dict[bytes, MemberList]:
     }
 
 
+class StoredList(NamedTuple):
+    """The newest member list of a node, without its content."""
+
+    node_id: bytes
+    version: int
+    hash: bytes
+    next_lineage: bytes
+
+
 _HELD = (
-    select(_LISTS.c.node_id, _LISTS.c.version, _LISTS.c.hash)
+    select(*(_LISTS.c[name] for name in StoredList._fields))
     .where(_LISTS.c.node_id.in_(SOME))
     .order_by(_LISTS.c.node_id)
     .with_for_update()
 )
 
 
-def lists_for_update(db: Db, nodes: Iterable[bytes]) -> dict[bytes, tuple[int, bytes]]:
-    """Return version and hash of nodes' lists, locked until the end of the transaction."""
+def lists_for_update(db: Db, nodes: Iterable[bytes]) -> dict[bytes, StoredList]:
+    """Return nodes' lists, held against other writers until the end of the transaction."""
     rows = of_some(db, _HELD, sorted(nodes))
-    return {row.node_id: (row.version, row.hash) for row in rows}
+    return {row.node_id: StoredList._make(row) for row in rows}
 
 
 class Holder(NamedTuple):
@@ -100,14 +110,15 @@ def grants(db: Db, node: bytes) -> dict[int, Grant]:
     return {one.user_id: one for one in db.scalars(select(Grant).where(Grant.node_id == node))}
 
 
-def put_list(db: Db, node: bytes, version: int, list_hash: bytes, signed: Signed) -> None:
-    """Store a node's member list; it replaces the earlier one."""
+def put_list(db: Db, members: VerifiedMembers) -> None:
+    """Store a node's list in place of the one before."""
     row = MemberList(
-        node_id=node,
-        version=version,
-        hash=list_hash,
-        payload=signed.payload,
-        signature=signed.signature,
+        node_id=members.body.node,
+        version=members.body.version,
+        hash=members.hash,
+        next_lineage=members.point.next_lineage,
+        payload=members.signed.payload,
+        signature=members.signed.signature,
     )
     db.merge(row)
 

@@ -110,12 +110,12 @@ class Putting:
     def _id(self, number: int, what: str, size: int) -> bytes:
         return fixed_keys.stretch(f"{number} {what}", size)
 
-    def _state(self, number: int, version: int, tree: PrefixTree, previous: Hash) -> VerifiedState:
+    def _state(self, number: int, version: int, tree: PrefixTree, lineage: Hash) -> VerifiedState:
         body = replace(
             self.alice.root_state(version).body,
             folder=self._folder(number),
             version=version,
-            previous=previous,
+            lineage=lineage,
             root=tree.root,
         )
         return sign_state(self.alice.identity.signing, body)

@@ -87,7 +87,7 @@ REFUSED: dict[str, Ask] = {
     "download": lambda f, p: f.office.transfers.open(p.who, *msgspec.structs.astuple(hers(f))),
     "put": lambda f, p: f.office.files.commit(p.who, f.put(p, "theirs")),
     "put on an old state": lambda f, p: f.office.files.commit(
-        p.who, f.put(p, "theirs", state={"version": 1, "previous": NO_HASH})
+        p.who, f.put(p, "theirs", state={"version": 1, "lineage": NO_HASH})
     ),
     "remove": lambda f, p: f.office.files.commit(
         p.who,
@@ -420,8 +420,8 @@ def test_who_is_removed_and_added_again_is_somebody_else(office, shared, bob, en
     [
         ({"version": 1}, ConflictError),
         ({"version": 3}, ConflictError),
-        ({"previous": NO_HASH}, ConflictError),
-        ({"previous": Hash(bytes(31) + b"\1")}, ConflictError),
+        ({"lineage": NO_HASH}, ConflictError),
+        ({"lineage": Hash(bytes(31) + b"\1")}, ConflictError),
         ({"generation": 2}, ConflictError),
         ({"node": NOBODYS}, NotFoundError),
         ({"owner": "bob"}, SignatureError),
@@ -441,7 +441,7 @@ def test_a_list_that_does_not_follow_is_refused(shared, bob, carol, changes, err
 
 
 def test_the_first_list_is_version_1(shared, bob):
-    for changes in ({"version": 2}, {"previous": Hash(bytes(31) + b"\1")}):
+    for changes in ({"version": 2}, {"lineage": Hash(bytes(31) + b"\1")}):
         ask = Commit([], [], [], [], [shared.list_of((bob, Role.READER), **changes)])
         with pytest.raises(ConflictError):
             shared.send(shared.owner, ask)
@@ -588,7 +588,7 @@ def folder_in(shared: SharedFolder, name: str) -> SharedFolder:
     top = shared.next_state(owner, entries)
     blank = SharedFolder(office, owner, keyed, made, shared.state)
     first = blank.next_state(owner, PrefixTree(), folder=keyed.node, generation=1)
-    body_state = replace(first.body, version=1, previous=NO_HASH)
+    body_state = replace(first.body, version=1, lineage=NO_HASH)
     signed = sign(owner.identity.signing, labels.SIGN_STATE, body_state)
     shared.send(owner, Commit([top.signed, signed], [made.signed], [], [], []))
     blank.follow(owner, Commit([signed], [], [], [], []))
@@ -663,7 +663,7 @@ def test_a_writer_cannot_give_what_is_shared_on_its_own_a_new_key(office, shared
     body = replace(
         below.manifest.body,
         version=2,
-        previous=below.manifest.hash,
+        lineage=below.manifest.point.next_lineage,
         generation=2,
         former=second.seal_former(fixed_keys.Seeded("former")),
         author="bob",

@@ -10,7 +10,7 @@ LABELS: dict[str, bytes] = {name: value for name, value in vars(labels).items() 
 
 KINDS = {
     "signed": {name for name in LABELS if name.startswith("SIGN_")},
-    "hashed": {name for name in LABELS if name.startswith("HASH_")} | {"TRANSCRIPT"},
+    "hashed": {name for name in LABELS if name.startswith("HASH_")} | {"LINEAGE", "TRANSCRIPT"},
     "keys of a channel": {
         "CHANNEL_CLIENT_KEY",
         "CHANNEL_SERVER_KEY",
@@ -74,6 +74,6 @@ def test_no_label_begins_with_another_of_its_kind():
 
 def test_a_label_names_the_protocol_and_is_readable():
     for name, label in LABELS.items():
-        assert label.startswith(b"fs/1 "), name
+        assert label.startswith(b"fs/2 "), name
         assert label.decode("ascii", "replace").isprintable(), name
         assert label.isascii(), name

@@ -69,7 +69,7 @@ def test_a_node_can_be_sealed_anew_to_all_of_the_largest_share_in_one_commit():
         format=2,
         node=NodeId(bytes(16)),
         version=(1 << 63) - 1,
-        previous=digest,
+        lineage=digest,
         generation=limits.MAX_GENERATION,
         owner="o" * 64,
         owner_key=h32,

@@ -49,7 +49,7 @@ def _flipped(data: bytes, at: int) -> bytes:
 
 def _exports() -> list[Vector]:
     root = keyed_node("root").node
-    seen = pack_seen([Seen(root, 1, 7, stretch("state", 32))])
+    seen = pack_seen([Seen(root, 1, 7, stretch("lineage", 32), stretch("state", 32))])
     parts = {PART_SEEN: seen, "of a later version": b"passed over"}
     plain, full = _portable(), _portable(parts=parts)
     good = seal_export(plain, PASSPHRASE, Seeded("export"))

@@ -58,7 +58,7 @@ def _handshakes(kept: Kept) -> list[Vector]:
             ("server_hello_no_bytes", _framed(b""), broken),
             ("server_hello_other_host_key", _framed(other_host), HostKeyError),
             ("server_hello_host_key_changed", _framed(_changed(answer, -9)), HostKeyError),
-            ("server_hello_other_version", _framed(_version(answer, 2)), OtherVersion),
+            ("server_hello_other_version", _framed(_version(answer, 3)), OtherVersion),
             ("server_hello_other_magic", _framed(b"FSP2" + answer[4:]), NotFsdError),
             ("server_hello_http", b"HTTP/1.1 400 Bad Request\r\n", NotFsdError),
             ("server_hello_ssh", b"SSH-2.0-OpenSSH_9.9\r\n", NotFsdError),
@@ -69,7 +69,7 @@ def _handshakes(kept: Kept) -> list[Vector]:
             ("client_hello_small_order_point", _framed(hello_point), broken),
             ("client_hello_kem_key_out_of_range", _framed(kem_key_out_of_range), broken),
             ("client_hello_no_bytes", _framed(b""), broken),
-            ("client_hello_other_version", _framed(_version(hello, 2)), OtherVersion),
+            ("client_hello_other_version", _framed(_version(hello, 3)), OtherVersion),
             ("client_hello_http", b"GET / HTTP/1.1\r\n\r\n", NotFsdError),
         ),
     }
@@ -112,7 +112,7 @@ def _handshake(kept: Kept) -> Vector:
     ciphertext = ciphertext or crypto.kem_encapsulate(kem.public)[1]
 
     spki = host_key().public
-    answer = b"FSP1" + u16(1) + server_random[32:64] + x25519.public + ciphertext
+    answer = b"FSP1" + u16(2) + server_random[32:64] + x25519.public + ciphertext
     answer += u16(len(spki)) + spki
     shared = x25519.exchange(client.hello[38:70])
     secrets = client_secret + shared + kem.decapsulate(ciphertext)

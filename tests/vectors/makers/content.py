@@ -179,14 +179,14 @@ def _manifests() -> list[Vector]:
     alice, bob = person("alice"), person("bob")
     file, folder, root = (keyed_node(name) for name in ("file", "folder", "root"))
     body = file_manifest()
-    moved = replaced(body, version=3, previous=sign_manifest(alice.signing, body).hash)
+    moved = replaced(body, version=3, lineage=sign_manifest(alice.signing, body).point.next_lineage)
     below = Manifest(
         format=1,
         node=folder.node,
         parent=root.node,
         kind=NodeKind.FOLDER,
         version=1,
-        previous=NO_HASH,
+        lineage=NO_HASH,
         token=root.token("reports"),
         link=root.seal_link(folder, Seeded("folder link")),
         link_generation=1,
@@ -300,7 +300,7 @@ def _manifests() -> list[Vector]:
         unlawful("manifest_version_2_to_63", version=1 << 63),
         unlawful("manifest_node_short", node=body.node[:-1]),
         unlawful("manifest_parent_long", parent=body.parent + b"\0"),
-        unlawful("manifest_previous_short", previous=bytes(31)),
+        unlawful("manifest_lineage_short", lineage=bytes(31)),
         unlawful("manifest_token_short", token=bytes(31)),
         unlawful("manifest_generation_2_to_32", generation=1 << 32),
         unlawful("manifest_metadata_too_long", metadata=bytes((16 << 10) + 1)),
@@ -352,7 +352,7 @@ def file_manifest() -> Manifest:
         parent=folder.node,
         kind=NodeKind.FILE,
         version=2,
-        previous=Hash(stretch("file version 1", 32)),
+        lineage=Hash(stretch("file version 1", 32)),
         token=folder.token(metadata.name),
         link=folder.seal_link(file, Seeded("file link")),
         link_generation=1,

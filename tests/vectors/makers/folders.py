@@ -164,7 +164,7 @@ def _states() -> list[Vector]:
         format=1,
         folder=folder.node,
         version=1,
-        previous=NO_HASH,
+        lineage=NO_HASH,
         root=PrefixTree().root,
         generation=1,
         author="alice",
@@ -175,7 +175,7 @@ def _states() -> list[Vector]:
     next_ = replaced(
         first,
         version=2,
-        previous=sign_state(alice.signing, first).hash,
+        lineage=sign_state(alice.signing, first).point.next_lineage,
         root=PrefixTree.build(SETS["tree_of_ten"]).root,
     )
 
@@ -217,5 +217,5 @@ def _states() -> list[Vector]:
         refused("state_version_0", RemoteProtocolError, version=0),
         refused("state_format_2", RemoteProtocolError, format=2),
         refused("state_root_short", RemoteProtocolError, root=Hash(bytes(31))),
-        refused("state_previous_short", RemoteProtocolError, previous=Hash(b"")),
+        refused("state_lineage_short", RemoteProtocolError, lineage=Hash(b"")),
     ]

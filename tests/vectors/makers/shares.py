@@ -78,7 +78,7 @@ def _formers() -> list[Vector]:
         return vector(name, former, IntegrityError, of)
 
     def holding(*keys: bytes) -> bytes:
-        cipher = AESGCM(reference.expand(node.key, b"fs/1 node former key"))
+        cipher = AESGCM(reference.expand(node.key, b"fs/2 node former key"))
         binding = labels.FORMER + node.node + reference.u32(node.generation)
         return bytes(12) + cipher.encrypt(bytes(12), b"".join(keys), binding)
 
@@ -108,7 +108,7 @@ def member_list(sealed: bytes = b"the key of the sample folder, sealed to bob") 
         format=1,
         node=SHARED.node,
         version=2,
-        previous=Hash(stretch("member list 1", 32)),
+        lineage=Hash(stretch("member list 1", 32)),
         generation=SHARED.generation,
         owner="alice",
         owner_key=person("alice").signing.public,
@@ -194,7 +194,7 @@ def _members(kept: Kept) -> list[Vector]:
     made, packed = sign_members(alice.signing, body), pack(body)
     erin = body.former[1]
     first = replaced(
-        body, version=1, previous=NO_HASH, members=[], above=[], former=[], log_head=b""
+        body, version=1, lineage=NO_HASH, members=[], above=[], former=[], log_head=b""
     )
     nobody = sign_members(alice.signing, first)
     as_reader = replaced(body.members[0], role=Role.READER)
@@ -254,7 +254,7 @@ def _members(kept: Kept) -> list[Vector]:
         refused("members_format_2", format=2),
         refused("members_version_0", version=0),
         refused("members_version_2_to_63", version=1 << 63),
-        refused("members_previous_short", previous=bytes(31)),
+        refused("members_lineage_short", lineage=bytes(31)),
         refused("members_generation_0", generation=0),
         refused("members_generation_too_large", generation=1025),
         refused("members_log_head_short", log_head=bytes(39)),

@@ -17,7 +17,14 @@ from fsclient.trust.seen import SeenVersions, age
 from fsproto.errors import RemoteProtocolError, RollbackError, SignatureError
 from fsproto.keys.grants import Role
 from fsproto.keys.identity import Identity
-from fsproto.keys.member_list import FormerWriter, InheritedWriter, Member, MemberList, sign_members
+from fsproto.keys.member_list import (
+    FormerWriter,
+    InheritedWriter,
+    Member,
+    MemberList,
+    VerifiedMembers,
+    sign_members,
+)
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages import Message
 from fsproto.messages.shares import GetMembers, Members
@@ -67,6 +74,8 @@ class Ground:
     server: Lists
     people: KeyDirectory
     authors: AuthorRules
+    lists: dict[NodeId, VerifiedMembers] = field(default_factory=dict)
+    """The newest of each node, to be followed."""
 
     def enter(self, top: int, middle: tuple[int, int], folder: tuple[int, int]) -> KeyedNode:
         """Open the way down, of these generations (and those of the links); return the folder."""
@@ -86,7 +95,7 @@ class Ground:
             format=1,
             node=TOP.node,
             version=1,
-            previous=NO_HASH,
+            lineage=NO_HASH,
             generation=1,
             owner="alice",
             owner_key=key(signer),
@@ -97,7 +106,11 @@ class Ground:
             log_head=b"",
         )
         body = replace(body, **changes)
-        self.server.lists[body.node] = sign_members(signer.signing, body).signed
+        before = self.lists.get(body.node)
+        if before is not None and body.version == before.body.version + 1:
+            body = replace(body, lineage=before.point.next_lineage)
+        self.lists[body.node] = made = sign_members(signer.signing, body)
+        self.server.lists[body.node] = made.signed
 
     def look(self, folder: KeyedNode, signer: Identity, **changes: Any) -> None:
         """Accept a state of a folder that somebody signed, or raise."""
@@ -109,7 +122,7 @@ def state_of(folder: KeyedNode, signer: Identity, **changes: Any) -> Signed:
         format=1,
         folder=folder.node,
         version=2,
-        previous=Hash(stretch("before", 32)),
+        lineage=Hash(stretch("before", 32)),
         root=NO_HASH,
         generation=folder.generation,
         author=signer.user,

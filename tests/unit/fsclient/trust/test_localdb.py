@@ -8,18 +8,19 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from fsclient.trust.seen import STATE, SeenVersions, Sighting
-from fsproto.types import Hash, NodeId
+from fsproto.types import NodeId
+from tests.support.lineages import point, prove
 
 _COMMANDS = 4
 _FILES = 40
-SEEN = Sighting(NodeId(bytes(16)), STATE, 1, Hash(bytes(32)))
+SEEN = Sighting(NodeId(bytes(16)), STATE, point(1))
 
 
 def _open_each(folder: Path, at_once: Barrier) -> None:
     for number in range(_FILES):
         at_once.wait()
         with closing(SeenVersions(folder / f"{number}.db")) as memory:
-            memory.check([SEEN], memory.mark())
+            memory.check([SEEN], memory.mark(), prove)
 
 
 def test_commands_that_begin_the_same_file_wait_for_one_another(tmp_path: Path) -> None:

@@ -1,20 +1,34 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from fsclient.trust.seen import AGE, LIST, MANIFEST, STATE, SeenVersions, Sighting, age
-from fsproto.errors import FsError, IntegrityError, RollbackError
-from fsproto.types import NO_HASH, Hash, NodeId
+from fsclient.trust.seen import (
+    AGE,
+    LIST,
+    MANIFEST,
+    STATE,
+    Gap,
+    SeenVersions,
+    Sighting,
+    age,
+    check_gap_size,
+)
+from fsproto.errors import ConflictError, FsError, IntegrityError, RollbackError
+from fsproto.limits import MAX_LINEAGE_GAP
+from fsproto.proofs.lineage import LineagePoint
+from fsproto.types import Hash, NodeId
+from tests.support.lineages import hash_of, point, prove
 
 NODE = NodeId(b"n" * 16)
 
 
-def seen(version: int, content: bytes = b"", what: int = STATE) -> Sighting:
-    return Sighting(NODE, what, version, Hash(content.ljust(32, b"%d" % version)))
+def seen(version: int, branch: str = "", what: int = STATE, since: int = 1) -> Sighting:
+    return Sighting(NODE, what, point(version, branch, since))
 
 
 @pytest.fixture
@@ -25,70 +39,70 @@ def memory(tmp_path: Path) -> Iterator[SeenVersions]:
 
 def test_the_same_and_what_is_newer_is_believed(memory):
     for version in (1, 1, 2, 7, 7):
-        memory.check([seen(version)], memory.mark())
+        memory.check([seen(version)], memory.mark(), prove)
 
 
 def test_what_is_older_than_what_was_known_is_a_rollback(memory):
-    memory.check([seen(5)], memory.mark())
+    memory.check([seen(5)], memory.mark(), prove)
     with pytest.raises(RollbackError, match="OLDER"):
-        memory.check([seen(4)], memory.mark())
+        memory.check([seen(4)], memory.mark(), prove)
 
 
 def test_another_hash_of_the_same_version_is_another_history(memory):
-    memory.check([seen(5)], memory.mark())
+    memory.check([seen(5)], memory.mark(), prove)
     with pytest.raises(RollbackError, match="TWO DIFFERENT HISTORIES"):
-        memory.check([seen(5, b"other")], memory.mark())
+        memory.check([seen(5, "other")], memory.mark(), prove)
 
 
 def test_an_answer_that_was_under_way_may_be_older_than_what_came_meanwhile(memory):
-    memory.check([seen(5)], memory.mark())
+    memory.check([seen(5)], memory.mark(), prove)
     asked = memory.mark()
-    memory.remember([seen(7)])  # another command has made it so
-    memory.check([seen(5)], asked)
-    memory.check([seen(6)], asked)
+    memory.check([seen(7)], asked, prove)  # another command has made it so
+    memory.check([seen(5)], asked, prove)
+    memory.check([seen(6)], asked, prove)
     with pytest.raises(RollbackError):
-        memory.check([seen(6)], memory.mark())
+        memory.check([seen(6)], memory.mark(), prove)
 
 
 def test_two_histories_are_noticed_even_in_an_answer_that_was_under_way(memory):
     asked = memory.mark()
-    memory.remember([seen(7)])
+    memory.check([seen(7)], asked, prove)
     with pytest.raises(RollbackError, match="TWO DIFFERENT HISTORIES"):
-        memory.check([seen(7, b"other")], asked)
+        memory.check([seen(7, "other")], asked, prove)
 
 
 def test_nothing_of_an_answer_is_believed_if_a_part_of_it_is_a_lie(memory):
-    memory.check([seen(5)], memory.mark())
-    other = Sighting(NodeId(b"o" * 16), STATE, 9, Hash(b"9" * 32))
+    memory.check([seen(5)], memory.mark(), prove)
+    other = Sighting(NodeId(b"o" * 16), STATE, point(9))
     with pytest.raises(RollbackError):
-        memory.check([other, seen(4)], memory.mark())
-    memory.check([Sighting(other.node, STATE, 1, Hash(b"1" * 32))], memory.mark())
+        memory.check([other, seen(4)], memory.mark(), prove)
+    memory.check([Sighting(other.node, STATE, point(1))], memory.mark(), prove)
 
 
 def test_states_and_manifests_of_a_node_are_counted_apart(memory):
-    memory.check([seen(5, what=STATE), seen(2, what=MANIFEST)], memory.mark())
-    memory.check([seen(3, what=MANIFEST)], memory.mark())
+    memory.check([seen(5, what=STATE), seen(2, what=MANIFEST)], memory.mark(), prove)
+    memory.check([seen(3, what=MANIFEST)], memory.mark(), prove)
     with pytest.raises(RollbackError):
-        memory.check([seen(4, what=STATE)], memory.mark())
+        memory.check([seen(4, what=STATE)], memory.mark(), prove)
 
 
 def test_it_is_remembered_from_one_run_to_the_next(tmp_path):
     path = tmp_path / "memory.db"
     with closing(SeenVersions(path)) as first:
-        first.check([seen(5)], first.mark())
+        first.check([seen(5)], first.mark(), prove)
     assert path.stat().st_mode & 0o777 == 0o600
     with closing(SeenVersions(path)) as second, pytest.raises(RollbackError):
-        second.check([seen(4)], second.mark())
+        second.check([seen(4)], second.mark(), prove)
 
 
 def test_two_commands_at_once_share_it(tmp_path):
     path = tmp_path / "memory.db"
     with closing(SeenVersions(path)) as one, closing(SeenVersions(path)) as other:
         asked = one.mark()
-        other.check([seen(5)], other.mark())
-        one.check([seen(4)], asked)
+        other.check([seen(5)], other.mark(), prove)
+        one.check([seen(4)], asked, prove)
         with pytest.raises(RollbackError):
-            one.check([seen(4)], one.mark())
+            one.check([seen(4)], one.mark(), prove)
 
 
 @pytest.mark.parametrize("content", [b"noise" * 1000, b"SQLite format 3\0" + bytes(5000)])
@@ -112,18 +126,18 @@ FROZEN = {NODE: (SHARED, AGE)}
 
 def told(memory: SeenVersions, generation: int) -> None:
     """Learn of a list that is bound to a generation."""
-    memory.check([Sighting(SHARED, AGE, generation, NO_HASH)], memory.mark())
+    memory.check([Sighting(SHARED, AGE, point(generation))], memory.mark(), prove)
 
 
 def look(memory: SeenVersions, version: int, *, frozen: bool = True) -> None:
-    memory.check([seen(version)], memory.mark(), FROZEN if frozen else {})
+    memory.check([seen(version)], memory.mark(), prove, FROZEN if frozen else {})
 
 
 def test_lists_are_counted_apart_from_what_they_are_of(memory):
-    memory.check([seen(5), seen(3, what=LIST), seen(9, what=MANIFEST)], memory.mark())
-    memory.check([seen(4, what=LIST)], memory.mark())
+    memory.check([seen(5), seen(3, what=LIST), seen(9, what=MANIFEST)], memory.mark(), prove)
+    memory.check([seen(4, what=LIST)], memory.mark(), prove)
     with pytest.raises(RollbackError, match="OLDER"):
-        memory.check([seen(3, what=LIST)], memory.mark())
+        memory.check([seen(3, what=LIST)], memory.mark(), prove)
 
 
 def test_a_list_of_an_older_generation_than_was_known_is_a_rollback(memory):
@@ -179,11 +193,11 @@ def test_where_no_list_is_known_nobody_was_removed(memory):
 def test_other_folders_of_the_same_look_are_not_held_back(memory):
     other = NodeId(b"o" * 16)
     told(memory, 2)
-    memory.check([seen(5), Sighting(other, STATE, 1, NO_HASH)], memory.mark(), FROZEN)
-    newer = Sighting(other, STATE, 2, Hash(b"2" * 32))
-    memory.check([seen(5), newer], memory.mark(), FROZEN)
+    memory.check([seen(5), Sighting(other, STATE, point(1))], memory.mark(), prove, FROZEN)
+    newer = Sighting(other, STATE, point(2))
+    memory.check([seen(5), newer], memory.mark(), prove, FROZEN)
     with pytest.raises(RollbackError, match="OLDER"):
-        memory.check([Sighting(other, STATE, 1, NO_HASH)], memory.mark())
+        memory.check([Sighting(other, STATE, point(1))], memory.mark(), prove)
 
 
 def test_nothing_is_remembered_of_a_change_that_was_refused(memory):
@@ -209,8 +223,99 @@ def test_that_somebody_was_removed_is_remembered_from_one_run_to_the_next(tmp_pa
 def test_what_was_lost_with_one_generation_does_not_come_back_with_the_next(memory):
     lost = age(SHARED, 2)
     frozen = {NODE: (lost.node, lost.what)}
-    memory.check([lost], memory.mark())
-    memory.check([seen(1)], memory.mark(), frozen)
-    memory.check([age(SHARED, 3)], memory.mark())
+    memory.check([lost], memory.mark(), prove)
+    memory.check([seen(1)], memory.mark(), prove, frozen)
+    memory.check([age(SHARED, 3)], memory.mark(), prove)
     with pytest.raises(RollbackError, match="WHO WAS REMOVED"):
-        memory.check([seen(2)], memory.mark(), frozen)
+        memory.check([seen(2)], memory.mark(), prove, frozen)
+
+
+# --- lineages
+
+
+def test_a_later_version_of_another_branch_is_another_history_at_any_gap(memory):
+    memory.check([seen(5)], memory.mark(), prove)
+    for version in (6, 7, 40):
+        for since in (1, 4, 5):
+            forked = seen(version, "other", since=since)
+            for branch in ("", "other"):  # whatever the server gives as a proof
+                claimed = partial(prove, branch=branch, since=since)
+                with pytest.raises(RollbackError, match="TWO DIFFERENT HISTORIES"):
+                    memory.check([forked], memory.mark(), claimed)
+    memory.check([seen(6)], memory.mark(), prove)
+
+
+def test_a_proof_must_have_just_the_hashes_between(memory):
+    memory.check([seen(2)], memory.mark(), prove)
+    good = [hash_of(version) for version in range(3, 9)]
+    for bad in ([], good[:-1], good[1:], [*good, hash_of(9)], good[::-1], [hash_of(2), *good]):
+        with pytest.raises(RollbackError):
+            memory.check([seen(9)], memory.mark(), lambda gaps, bad=bad: dict.fromkeys(gaps, bad))
+    memory.check([seen(9)], memory.mark(), prove)
+
+
+def test_an_overtaken_answer_must_be_an_ancestor_of_what_was_seen_in_the_meantime(memory):
+    memory.check([seen(3)], memory.mark(), prove)
+    asked = memory.mark()
+    memory.check([seen(20)], memory.mark(), prove)
+    forged = seen(10, "other", since=5)
+    with pytest.raises(RollbackError, match="TWO DIFFERENT HISTORIES"):
+        memory.check([forged], asked, partial(prove, branch="other", since=5))
+    memory.check([seen(10)], asked, prove)
+
+
+def test_an_overtaken_answer_may_not_be_older_than_what_was_known_when_it_was_asked(memory):
+    memory.check([seen(3)], memory.mark(), prove)
+    asked = memory.mark()
+    memory.check([seen(4)], memory.mark(), prove)
+    for version in (1, 2):
+        with pytest.raises(RollbackError, match="OLDER STATE"):
+            memory.check([seen(version)], asked, prove)
+    memory.check([seen(3)], asked, prove)
+
+
+def test_a_command_that_was_overtaken_very_often_is_refused_without_an_alarm(memory):
+    memory.check([seen(1)], memory.mark(), prove)
+    asked = memory.mark()
+    for version in range(2, 200):
+        memory.check([seen(version)], memory.mark(), prove)
+    with pytest.raises(ConflictError):
+        memory.check([seen(1)], asked, prove)
+    with pytest.raises(RollbackError, match="OLDER STATE"):
+        memory.check([seen(1)], memory.mark(), prove)
+
+
+def test_one_answer_may_not_show_two_histories(memory):
+    with pytest.raises(RollbackError, match="TWO DIFFERENT HISTORIES"):
+        memory.check([seen(4), seen(5, "other")], memory.mark(), prove)
+    with pytest.raises(RollbackError, match="TWO DIFFERENT HISTORIES"):
+        memory.check([seen(4), seen(4, "other")], memory.mark(), prove)
+
+
+def test_a_proof_is_asked_again_if_another_command_was_shown_more_while_it_came(memory):
+    memory.check([seen(1)], memory.mark(), prove)
+    asked: list[int] = []
+
+    def overtaken(gaps: Sequence[Gap]) -> Mapping[Gap, Sequence[Hash]]:
+        if not asked:
+            memory.check([seen(5)], memory.mark(), prove)
+        asked.append(len(gaps))
+        return prove(gaps)
+
+    memory.check([seen(9)], memory.mark(), overtaken)
+    assert asked == [1, 1]
+    assert memory.newest(NODE, STATE) == point(9)
+
+
+def test_a_gap_that_is_too_large_to_be_proved_is_refused():
+    far = LineagePoint(MAX_LINEAGE_GAP + 2, point(2).lineage, point(2).hash)
+    with pytest.raises(RollbackError, match="more than"):
+        check_gap_size(Gap(NODE, STATE, point(1), far))
+
+
+def test_a_branch_that_a_person_accepts_takes_the_place_of_what_was_seen(memory):
+    memory.check([seen(5)], memory.mark(), prove)
+    memory.accept([seen(3, "other")])
+    memory.check([seen(4, "other")], memory.mark(), partial(prove, branch="other"))
+    with pytest.raises(RollbackError):
+        memory.check([seen(5)], memory.mark(), prove)

@@ -72,7 +72,7 @@ def test_an_entry_with_something_behind_it_is_refused():
 
 
 def test_the_word_of_the_old_key_is_what_the_protocol_says():
-    crypto.verify(OLD.public, WORD, b"fs/1 key rotation", BEFORE, AFTER)
+    crypto.verify(OLD.public, WORD, b"fs/2 key rotation", BEFORE, AFTER)
 
 
 def test_keys_come_are_replaced_and_go():

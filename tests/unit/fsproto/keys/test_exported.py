@@ -67,7 +67,7 @@ def test_the_costs_are_those_of_a_keyfile():
 )
 def test_a_file_cannot_make_its_reader_work_for_ever(costs):
     kdf = msgspec.msgpack.encode([bytes(16), *costs])
-    check = crypto.sha256(b"fs/1 export", kdf, bytes(12), bytes(50))
+    check = crypto.sha256(b"fs/2 export", kdf, bytes(12), bytes(50))
     packed = msgspec.msgpack.encode([msgspec.Raw(kdf), bytes(12), bytes(50), check])
     with pytest.raises(IntegrityError, match="damaged"):
         open_export(MAGIC + packed, "p")

@@ -19,7 +19,10 @@ from tests.support.fixed_keys import keyed_node, person, stretch
 
 LINK = EnrollLink("alice", Address("files.example.org", 2222), "SHA256:" + "A" * 43)
 ROOT = keyed_node("root").node
-SEEN = [Seen(ROOT, 1, 7, stretch("state", 32)), Seen(ROOT, 2, (1 << 63) - 1, stretch("m", 32))]
+SEEN = [
+    Seen(ROOT, 1, 7, bytes(32), stretch("state", 32)),
+    Seen(ROOT, 2, (1 << 63) - 1, bytes(32), stretch("m", 32)),
+]
 
 
 def alices(**parts: bytes) -> Portable:
@@ -90,12 +93,13 @@ def test_what_was_seen_comes_back():
     "wrong",
     [
         b"",
-        pack_seen([Seen(b"short", 1, 1, bytes(32))]),
-        pack_seen([Seen(ROOT, 1, 0, bytes(32))]),
-        pack_seen([Seen(ROOT, 1, 1 << 63, bytes(32))]),
-        pack_seen([Seen(ROOT, 0, 1, bytes(32))]),
-        pack_seen([Seen(ROOT, 256, 1, bytes(32))]),
-        pack_seen([Seen(ROOT, 1, 1, bytes(31))]),
+        pack_seen([Seen(b"short", 1, 1, bytes(32), bytes(32))]),
+        pack_seen([Seen(ROOT, 1, 0, bytes(32), bytes(32))]),
+        pack_seen([Seen(ROOT, 1, 1 << 63, bytes(32), bytes(32))]),
+        pack_seen([Seen(ROOT, 0, 1, bytes(32), bytes(32))]),
+        pack_seen([Seen(ROOT, 256, 1, bytes(32), bytes(32))]),
+        pack_seen([Seen(ROOT, 1, 1, bytes(32), bytes(31))]),
+        pack_seen([Seen(ROOT, 1, 1, bytes(31), bytes(32))]),
         pack_seen(SEEN)[:-1],
     ],
     ids=len,

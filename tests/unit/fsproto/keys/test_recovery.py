@@ -51,7 +51,7 @@ def test_salt_and_so_the_key_are_drawn_for_every_backup():
 
 
 def test_the_signing_key_follows_from_secret_and_person():
-    seed = reference.hkdf(BYTES, b"", b"fs/1 recovery signing keyalice")
+    seed = reference.hkdf(BYTES, b"", b"fs/2 recovery signing keyalice")
     assert SECRET.signing.seed == seed
     keys = {
         RecoverySecret(user, secret).signing.public
@@ -74,7 +74,7 @@ def test_no_other_secret_opens_it(user, secret):
 def sealed_by_hand(plain: bytes, user: bytes = b"alice") -> bytes:
     """Return a backup that the holder of the phrase could have made, of anything."""
     salt = stretch("salt", 32)
-    key = reference.hkdf(BYTES, salt, b"fs/1 recovery backup key" + user)
+    key = reference.hkdf(BYTES, salt, b"fs/2 recovery backup key" + user)
     return MAGIC + msgspec.msgpack.encode([salt, crypto.Aead(key).seal(bytes(12), plain)])
 
 

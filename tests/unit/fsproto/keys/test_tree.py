@@ -29,7 +29,7 @@ def test_a_new_node_draws_its_id_and_its_key():
 
 def test_every_purpose_has_a_key_of_its_own():
     purposes = (b"link", b"name", b"metadata", b"former")
-    labels = (b"fs/1 node " + purpose + b" key" for purpose in purposes)
+    labels = (b"fs/2 node " + purpose + b" key" for purpose in purposes)
     keys = {reference.expand(FOLDER.key, label) for label in labels} | {FOLDER.key}
     assert len(keys) == 5
     assert FOLDER.metadata_key in keys - {FOLDER.key}
@@ -128,8 +128,8 @@ def test_the_first_key_seals_none_before_it():
 
 def test_former_keys_are_sealed_as_the_protocol_says():
     sealed = OLD.seal_former(Seeded("former"))
-    cipher = AESGCM(reference.expand(OLD.key, b"fs/1 node former key"))
-    binding = b"fs/1 former keys" + OLD.node + reference.u32(4)
+    cipher = AESGCM(reference.expand(OLD.key, b"fs/2 node former key"))
+    binding = b"fs/2 former keys" + OLD.node + reference.u32(4)
     assert cipher.decrypt(sealed[:12], sealed[12:], binding) == b"".join(OLD.former)
     assert sealed[:12] == Seeded("former")(12)
 
@@ -148,8 +148,8 @@ def test_former_keys_are_as_many_as_there_were_generations_before(count: int):
 
 
 def test_former_keys_of_odd_length_are_refused():
-    cipher = AESGCM(reference.expand(OLD.key, b"fs/1 node former key"))
-    binding = b"fs/1 former keys" + OLD.node + reference.u32(4)
+    cipher = AESGCM(reference.expand(OLD.key, b"fs/2 node former key"))
+    binding = b"fs/2 former keys" + OLD.node + reference.u32(4)
     for length in (95, 97):
         sealed = bytes(12) + cipher.encrypt(bytes(12), bytes(length), binding)
         with pytest.raises(IntegrityError, match="not all there"):

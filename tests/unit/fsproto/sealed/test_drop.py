@@ -56,11 +56,11 @@ def test_a_drop_opens_for_whom_it_is():
 def test_everything_is_as_the_protocol_says():
     sent = made()
     assert len(sent.wrapped) == OVERHEAD + 32 == 384 + 1088 + 48
-    info = b"fs/1 wrap drop to person" + ID + b"alice"
+    info = b"fs/2 wrap drop to person" + ID + b"alice"
     assert open_sealed(sent.wrapped, info, ALICE) == SECRET
-    assert reference.expand(SECRET, b"fs/1 drop file key") == KEYS.file_key
-    note_key = reference.expand(SECRET, b"fs/1 drop note key")
-    binding = b"fs/1 drop note" + ID + CONTENT.salt + CONTENT.root
+    assert reference.expand(SECRET, b"fs/2 drop file key") == KEYS.file_key
+    note_key = reference.expand(SECRET, b"fs/2 drop note key")
+    binding = b"fs/2 drop note" + ID + CONTENT.salt + CONTENT.root
     binding += CONTENT.sealed_size.to_bytes(8, "big")
     filled = AESGCM(note_key).decrypt(sent.note[:12], sent.note[12:], binding)
     assert len(filled) % 128 == 0
@@ -75,15 +75,15 @@ def test_everything_is_as_the_protocol_says():
         "192.0.2.7",
     ]
     assert filled[2 + size :].strip(b"\0") == b""
-    assert content_ad(ID) == b"fs/1 drop content" + ID
+    assert content_ad(ID) == b"fs/2 drop content" + ID
 
 
 def test_the_secret_is_bound_to_drop_and_person():
     sent = made()
     for info in (
-        b"fs/1 wrap drop to person" + bytes(16) + b"alice",
-        b"fs/1 wrap drop to person" + ID + b"bob",
-        b"fs/1 wrap to person" + ID + b"alice",
+        b"fs/2 wrap drop to person" + bytes(16) + b"alice",
+        b"fs/2 wrap drop to person" + ID + b"bob",
+        b"fs/2 wrap to person" + ID + b"alice",
     ):
         with pytest.raises(crypto.CryptoError):
             open_sealed(sent.wrapped, info, ALICE)
@@ -125,7 +125,7 @@ def test_anything_else_is_refused(changes):
 
 
 def test_a_note_that_is_none_is_refused():
-    binding = b"fs/1 drop note" + ID + CONTENT.salt + CONTENT.root
+    binding = b"fs/2 drop note" + ID + CONTENT.salt + CONTENT.root
     binding += CONTENT.sealed_size.to_bytes(8, "big")
     for filled in (b"", b"\0", b"\0\5hello", b"\xff\xff" + bytes(126)):
         sealed = bytes(12) + AESGCM(KEYS.note_key).encrypt(bytes(12), filled, binding)

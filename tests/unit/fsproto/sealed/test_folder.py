@@ -20,7 +20,7 @@ def _state(**changes: object) -> FolderState:
         format=1,
         folder=FOLDER,
         version=1,
-        previous=NO_HASH,
+        lineage=NO_HASH,
         root=NO_HASH,
         generation=1,
         author="alice",
@@ -36,11 +36,12 @@ def test_a_state_verifies_for_its_folder_and_author():
     assert verify_state(made.signed, FOLDER, "alice", ALICE.signing.public) == made
 
 
-def test_the_next_state_names_the_hash_of_the_one_before():
+def test_the_next_state_carries_the_lineage_of_the_one_before():
     first = sign_state(ALICE.signing, _state())
-    second = sign_state(ALICE.signing, _state(version=2, previous=first.hash))
+    second = sign_state(ALICE.signing, _state(version=2, lineage=first.point.next_lineage))
     verified = verify_state(second.signed, FOLDER, "alice", ALICE.signing.public)
-    assert verified.body.previous == first.hash == state_hash(first.signed)
+    assert first.point.leads_to(verified.point, ())
+    assert first.hash == state_hash(first.signed)
     assert verified.hash != first.hash
 
 
@@ -68,7 +69,7 @@ def test_a_state_of_another_folder_or_author_is_refused(folder: NodeId, author: 
         {"version": 1 << 63},
         {"root": Hash(b"")},
         {"root": Hash(bytes(33))},
-        {"previous": Hash(bytes(31))},
+        {"lineage": Hash(bytes(31))},
     ],
     ids=str,
 )

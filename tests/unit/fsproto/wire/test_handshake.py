@@ -132,13 +132,13 @@ def test_everything_a_client_ever_sent_says_nothing_to_another_server():
 def test_a_server_tells_a_client_of_another_version_its_own():
     client, server = connection_pair.ends()
     hello = client.start()
-    server.receive_data(hello[:8] + b"\x00\x02" + hello[10:])
+    server.receive_data(hello[:8] + b"\x00\x03" + hello[10:])
     with pytest.raises(VersionMismatchError) as refused:
         server.next_event()
     refusal = server.refusal(refused.value)
-    assert refusal == b"\x00\x00\x00\x06FSP1\x00\x01"
-    client.receive_data(refusal[:8] + b"\x00\x03")
-    with pytest.raises(VersionMismatchError, match="3"):
+    assert refusal == b"\x00\x00\x00\x06FSP1\x00\x02"
+    client.receive_data(refusal[:8] + b"\x00\x04")
+    with pytest.raises(VersionMismatchError, match="4"):
         client.next_event()
 
 
