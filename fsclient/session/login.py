@@ -83,6 +83,8 @@ class SessionOpener:
         self._passphrase = passphrase
         self._patience = patience
         self._identity: Identity | None = None
+        self._compares = self._accepts_key_log = False
+        """See `open_to_compare`."""
         self.via: str | None = None
         """Command line of a program that carries the connections, if any does."""
         self.passphrase: str | None = None
@@ -112,6 +114,17 @@ class SessionOpener:
             except LoginRefused:
                 self._profile.drop_ticket()
         return self._with_code(facts, identity)
+
+    def open_to_compare(self, *, accept_key_log: bool = False) -> Session:
+        """Log in with a memory that is empty and not kept, to look at what the server shows.
+
+        With `accept_key_log`, a key log that is shorter than the one seen takes its place.
+        """
+        self._compares, self._accepts_key_log = True, accept_key_log
+        try:
+            return self.open()
+        finally:
+            self._compares = self._accepts_key_log = False
 
     def resume(self) -> Session:
         """Go on with the running session; `LoginRefused` if there is none any more."""
@@ -217,7 +230,8 @@ class SessionOpener:
         self, facts: AccountFacts, identity: Identity, code: str | None, ticket: bytes | None
     ) -> Session:
         with ExitStack() as undo:
-            memory = undo.enter_context(closing(SeenVersions(self._profile.memory)))
+            place = None if self._compares else self._profile.memory
+            memory = undo.enter_context(closing(SeenVersions(place)))
             people = undo.enter_context(
                 closing(KeyDirectory(self._profile.people, identity, self._tell))
             )
@@ -225,7 +239,10 @@ class SessionOpener:
             connection = undo.enter_context(self._connect(facts.link))
             signature = _sign(identity, labels.SIGN_LOGIN, connection.channel_id)
             welcome = connection.call(Login(identity.user, signature, code, ticket), Welcome)
-            people.meet(connection, welcome.log, known)
+            if self._accepts_key_log:
+                people.accept_older_log(connection, welcome.log)
+            else:
+                people.meet(connection, welcome.log, known)
             root = welcome.tree
             tree = Tree(connection, identity, memory, people, root, expected=facts.root, mark=mark)
             return self._entered(undo, replace(facts, link=connection.link), tree, welcome)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from fsclient.trust.seen import MANIFEST, Sighting
+from fsclient.trust.seen import MANIFEST, STATE, Sighting
 from fsproto.errors import ExistsError
 from fsproto.keys.tree import KeyedNode
 from fsproto.names import RemotePath
 from fsproto.proofs.prefix_tree import PrefixTree
 from fsproto.sealed.folder import VerifiedState
 from fsproto.sealed.manifest import Metadata, Mode, NodeKind, VerifiedManifest
-from fsproto.types import Token
+from fsproto.types import NO_NODE, Token
 from fsproto.values import Value
 
 
@@ -59,4 +59,11 @@ def must_be_folder(found: TreeNode) -> TreeNode:
 
 def seen_manifest(manifest: VerifiedManifest) -> Sighting:
     """Return what the memory keeps of a manifest."""
-    return Sighting(manifest.body.node, MANIFEST, manifest.point)
+    body = manifest.body
+    return Sighting(body.node, MANIFEST, manifest.point, body.parent, body.author, body.time_ms)
+
+
+def seen_state(state: VerifiedState) -> Sighting:
+    """Return what the memory keeps of a folder state."""
+    body = state.body
+    return Sighting(body.folder, STATE, state.point, NO_NODE, body.author, body.time_ms)

@@ -10,12 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from fsclient.connection.retry import NoRetry
-from fsclient.tree.nodes import FolderView, TreeNode, seen_manifest
+from fsclient.tree.nodes import FolderView, TreeNode, seen_manifest, seen_state
 from fsclient.tree.pending_keys import PendingKeys
 from fsclient.tree.shared_with_me import SharedWithMe
 from fsclient.trust.authorship import AuthorRules
 from fsclient.trust.key_directory import KeyDirectory
-from fsclient.trust.seen import STATE, SeenVersions, Sighting, key_end
+from fsclient.trust.seen import SeenVersions, Sighting, key_end
 from fsproto.errors import (
     FsError,
     IntegrityError,
@@ -101,7 +101,7 @@ class Tree:
                 "THE SERVER SHOWED ANOTHER TREE than the one this profile has enrolled with."
             )
         state = self.authors.state(root.state, keyed)
-        self._check([seen_manifest(manifest), _seen_state(state)], mark)
+        self._check([seen_manifest(manifest), seen_state(state)], mark)
         metadata = open_metadata(keyed.metadata_key, body)
         self.root = TreeNode(RemotePath(None, ()), keyed, manifest, metadata)
         self.shared = SharedWithMe(self)
@@ -251,7 +251,7 @@ class Tree:
             raise IntegrityError("The server hid, added or changed something in a folder.")
         self._check_heads(state, manifests)
         self.authors.prepare(folder.keyed.node, manifests)
-        seen = [_seen_state(state), *map(seen_manifest, manifests)]
+        seen = [seen_state(state), *map(seen_manifest, manifests)]
         self._check(seen, mark)
         if self.lately is not None:
             self.lately.note(folder.keyed.node, FolderView(state, tree, {}))
@@ -286,7 +286,7 @@ class Tree:
             manifests[entry.token] = manifest
         self._check_heads(state, manifests.values())
         self.authors.prepare(folder.node, manifests.values())
-        self._check([_seen_state(state), *map(seen_manifest, manifests.values())], mark)
+        self._check([seen_state(state), *map(seen_manifest, manifests.values())], mark)
         view = FolderView(state, tree, manifests)
         if self.lately is not None:
             self.lately.note(folder.node, view, tokens)
@@ -299,7 +299,7 @@ class Tree:
 
         `RollbackError` if another command was shown something else in its place.
         """
-        seen = [*map(_seen_state, states), *map(seen_manifest, manifests)]
+        seen = [*map(seen_state, states), *map(seen_manifest, manifests)]
         self.memory.check(seen, mark, self.authors.prove)
 
     # --- checking
@@ -325,7 +325,3 @@ class Tree:
             self.authors.enter(folder.keyed.node, keyed, manifest.body.link_generation)
             self.renewals.met(found)
         return found
-
-
-def _seen_state(state: VerifiedState) -> Sighting:
-    return Sighting(state.body.folder, STATE, state.point)

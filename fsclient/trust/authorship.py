@@ -364,7 +364,8 @@ def seen_list(members: VerifiedMembers) -> list[Sighting]:
     """Return what the memory keeps of a member list: itself, and each generation it has come to."""
     body = members.body
     ages = [age(body.node, generation) for generation in range(2, body.generation + 1)]
-    return [Sighting(body.node, LIST, members.point), *ages]
+    seen = Sighting(body.node, LIST, members.point, NO_NODE, body.owner, body.time_ms)
+    return [seen, *ages]
 
 
 def _nobody() -> SignatureError:

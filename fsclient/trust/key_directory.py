@@ -106,6 +106,18 @@ class KeyDirectory:
                 return
         self._read(connection, head)
 
+    def accept_older_log(self, connection: ServerConnection, said: Signed) -> None:
+        """Read the server's log in place of the one that was seen: the person accepts it.
+
+        The log's own key and everybody's pinned keys stay; keys that do not lead to the pinned
+        ones are refused as always.
+        """
+        known = self._known_head()
+        head = verify_head(said, known.key if known else None)
+        self._store.forget_log()
+        self._log = None
+        self._read(connection, head)
+
     def _read(self, connection: ServerConnection, head: VerifiedHead) -> None:
         """Read on up to a head at least; nothing is believed before the root was computed."""
         log, entries = self.log, list[bytes]()

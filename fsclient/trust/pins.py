@@ -76,6 +76,12 @@ class PinStore(LocalDatabase):
                     "INSERT OR REPLACE INTO head VALUES (1, ?, ?)", (head.payload, head.signature)
                 )
 
+    def forget_log(self) -> None:
+        """Forget the log and its head; the pins stay."""
+        with self._translated(), self._transaction():
+            self._db.execute("DELETE FROM log")
+            self._db.execute("DELETE FROM head")
+
     def everything(self) -> KnownPeople:
         """Return all that is known, for another machine."""
         from fsproto.keys.portable import KnownPeople, Pinned

@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fsclient.trust.sqlite import LocalDatabase
 from fsproto import crypto
-from fsproto.errors import ConflictError, RollbackError
-from fsproto.limits import MAX_LINEAGE_GAP
+from fsproto.errors import ConflictError, RemoteProtocolError, RollbackError
+from fsproto.limits import MAX_GENERATION, MAX_LINEAGE_GAP
 from fsproto.messages.history import Lineal
 from fsproto.proofs.lineage import LineagePoint
-from fsproto.types import NO_HASH, DropId, Hash, NodeId
+from fsproto.types import NO_HASH, NO_NODE, DropId, Hash, NodeId
 from fsproto.values import Value
 
 STATE, MANIFEST, LIST = int(Lineal.STATE), int(Lineal.MANIFEST), int(Lineal.LIST)
@@ -32,10 +32,20 @@ _KEPT = 32
 _AT_ONCE = 500
 """Nodes in one query."""
 _ROWS = "SELECT node, what, version, lineage, hash, at, looked_at FROM seen WHERE node IN"
+_NEWEST = (
+    "SELECT version, lineage, hash, parent, author, time_ms FROM seen "
+    "WHERE node = ? AND what = ? ORDER BY version DESC LIMIT 1"
+)
+_BELOW = (
+    "SELECT node, version, lineage, hash, author, time_ms FROM (SELECT node, max(version) AS "
+    "version, lineage, hash, author, time_ms, parent FROM seen WHERE what = ? GROUP BY node) "
+    "WHERE parent = ?"
+)
 _SCHEMA = """
 CREATE TABLE seen (
     node BLOB NOT NULL, what INTEGER NOT NULL, version INTEGER NOT NULL, lineage BLOB NOT NULL,
     hash BLOB NOT NULL, at INTEGER NOT NULL, looked_at INTEGER NOT NULL,
+    parent BLOB NOT NULL, author TEXT NOT NULL, time_ms INTEGER NOT NULL,
     PRIMARY KEY (node, what, version)
 ) WITHOUT ROWID;
 CREATE INDEX seen_ends ON seen (at) WHERE what IN (4, 5);
@@ -53,6 +63,11 @@ class Sighting(Value, frozen=True):
     """`STATE`, `MANIFEST`, `LIST`, `AGE` (a list has reached a generation; see `age`), `KEYS` (a
     person's keys have ended; see `key_end`), or `DROP` (`accepted`)."""
     point: LineagePoint
+    parent: NodeId = NO_NODE
+    """The folder that the node is in, of a manifest."""
+    author: str = ""
+    time_ms: int = 0
+    """When the author signed it, by the author's clock."""
 
 
 Since = tuple[NodeId, int]
@@ -197,20 +212,48 @@ class SeenVersions(LocalDatabase):
             known = self._rows((node, what) for node in nodes)
         return {node for (node, _), rows in known.items() if any(row.at <= mark for row in rows)}
 
-    def newest(self, node: NodeId, what: int) -> LineagePoint | None:
-        """Return the newest version that was seen."""
+    def below(self, folder: NodeId) -> list[Sighting]:
+        """Return the newest manifests that were seen of what is or was in a folder."""
         with self._translated():
-            rows = self._rows([(node, what)]).get((node, what))
-        return rows[-1].point if rows else None
+            rows = self._db.execute(_BELOW, (MANIFEST, folder)).fetchall()
+        return [
+            Sighting(row[0], MANIFEST, LineagePoint(*row[1:4]), folder, *row[4:]) for row in rows
+        ]
 
-    def accept(self, seen: Sequence[Sighting]) -> None:
-        """Replace what is remembered of these values: the person accepts another branch."""
+    def seen(self, node: NodeId, what: int) -> Sighting | None:
+        """Return the newest version that was seen of one value."""
+        with self._translated():
+            row = self._db.execute(_NEWEST, (node, what)).fetchone()
+        return row and Sighting(node, what, LineagePoint(*row[:3]), *row[3:])
+
+    def conflicting(self, shown: Sighting, prove: Prove) -> Sighting | None:
+        """Return the newest version seen of a value if `shown` does not follow from it."""
+        try:
+            known = self._known([shown])
+            gaps = _gaps([shown], known, self.mark())
+            for gap, hashes in prove(gaps).items() if gaps else ():
+                _check_proof(gap, hashes)
+        except (RollbackError, RemoteProtocolError):
+            return self.seen(shown.node, shown.what)
+        return None
+
+    def accept(self, shown: Sequence[Sighting], gone: Sequence[Sighting] = ()) -> None:
+        """Replace what is remembered of these values: the person accepts another branch.
+
+        What was seen of the values in `gone` is forgotten.
+        """
+        keys = [(one.node, one.what) for one in (*shown, *gone)]
         with self._translated(), self._transaction():
-            self._db.executemany(
-                "DELETE FROM seen WHERE node = ? AND what = ?",
-                [(one.node, one.what) for one in seen],
-            )
-            self._remember(seen, {})
+            self._db.executemany("DELETE FROM seen WHERE node = ? AND what = ?", keys)
+            for one in shown:
+                if one.what == LIST:
+                    self._forget_ages(one.node)
+            self._remember(shown, {})
+
+    def _forget_ages(self, node: NodeId) -> None:
+        """Forget which generations a member list had reached; the next look tells them again."""
+        ages = [(age(node, each).node, AGE) for each in range(2, MAX_GENERATION + 1)]
+        self._db.executemany("DELETE FROM seen WHERE node = ? AND what = ?", ages)
 
     def shared(self) -> dict[NodeId, tuple[str, ...]]:
         """Return the nodes that the user shared when last seen, and where each was."""
@@ -278,10 +321,21 @@ class SeenVersions(LocalDatabase):
             return
         at = self._tick()
         self._db.executemany(
-            "INSERT OR IGNORE INTO seen VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO seen VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (s.node, s.what, s.point.version, s.point.lineage, s.point.hash, at, at)
-                for s in news
+                (
+                    s.node,
+                    s.what,
+                    p.version,
+                    p.lineage,
+                    p.hash,
+                    at,
+                    at,
+                    s.parent,
+                    s.author,
+                    s.time_ms,
+                )
+                for s, p in ((one, one.point) for one in news)
             ],
         )
         for one in news:
@@ -302,6 +356,10 @@ class SeenVersions(LocalDatabase):
             "UPDATE seen SET at = 0 WHERE node = ? AND what = ? AND version = ?",
             (node, what, oldest),
         )
+
+
+def _about(seen: Sighting) -> tuple[NodeId, str, int]:
+    return seen.parent, seen.author, seen.time_ms
 
 
 def _gaps(seen: Iterable[Sighting], known: _Known, mark: int) -> list[Gap]:

@@ -27,15 +27,15 @@ class LocalDatabase:
     without_it = ""
     """What it means to delete it, for whoever has no copy."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         """Open, or begin, a file; `IntegrityError` if it is damaged."""
         self._path = path
         with self._translated():
-            self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
-            use_wal(self._db, _BUSY_S)
+            self._db = sqlite3.connect(path or ":memory:", timeout=_BUSY_S, isolation_level=None)
+            self._use_wal()
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._make_tables()
-        if path.exists():
+        if path is not None and path.exists():
             path.chmod(0o600)
 
     def close(self) -> None:

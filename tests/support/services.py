@@ -145,7 +145,8 @@ class ServiceUser:
     ticket: bytes = b""
     root: KeyedNode = field(init=False)
     entries: PrefixTree = field(default_factory=PrefixTree)
-    state: Hash = NO_HASH
+    next_lineage: Hash = NO_HASH
+    """What the next state of the top of their tree carries."""
     version: int = 1
 
     def __post_init__(self) -> None:

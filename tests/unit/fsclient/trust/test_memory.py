@@ -304,7 +304,7 @@ def test_a_proof_is_asked_again_if_another_command_was_shown_more_while_it_came(
 
     memory.check([seen(9)], memory.mark(), overtaken)
     assert asked == [1, 1]
-    assert memory.newest(NODE, STATE) == point(9)
+    assert memory.seen(NODE, STATE) == seen(9)
 
 
 def test_a_gap_that_is_too_large_to_be_proved_is_refused():
