@@ -148,7 +148,7 @@ class Node(Base):
     """Generation of the node's key."""
     version: Mapped[int] = mapped_column(BigInteger)
     manifest_hash: Mapped[bytes] = mapped_column(Octets(32))
-    next_lineage: Mapped[bytes] = mapped_column(Octets(32))
+    next_lineage: Mapped[bytes] = mapped_column(Octets(32), server_default=text("''"))
     """What the next version's manifest must carry."""
     blob: Mapped[bytes | None] = mapped_column(Octets(32))
     """Root of the sealed content; NULL for a folder."""
@@ -191,7 +191,7 @@ class FolderState(Base):
     )
     version: Mapped[int] = mapped_column(BigInteger)
     hash: Mapped[bytes] = mapped_column(Octets(32))
-    next_lineage: Mapped[bytes] = mapped_column(Octets(32))
+    next_lineage: Mapped[bytes] = mapped_column(Octets(32), server_default=text("''"))
     payload: Mapped[bytes] = mapped_column(Octets)
     signature: Mapped[bytes] = mapped_column(Octets)
 
@@ -296,7 +296,7 @@ class MemberList(Base):
     )
     version: Mapped[int] = mapped_column(BigInteger)
     hash: Mapped[bytes] = mapped_column(Octets(32))
-    next_lineage: Mapped[bytes] = mapped_column(Octets(32))
+    next_lineage: Mapped[bytes] = mapped_column(Octets(32), server_default=text("''"))
     payload: Mapped[bytes] = mapped_column(Octets)
     signature: Mapped[bytes] = mapped_column(Octets)
 

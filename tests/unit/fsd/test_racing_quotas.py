@@ -92,7 +92,7 @@ class Putting:
         signed = sign_manifest(self.alice.identity.signing, body)
         before = self._state(number, 1, PrefixTree(), NO_MANIFEST)
         tree = PrefixTree().put(FolderEntry(token, node, signed.hash))
-        state = self._state(number, 2, tree, before.hash)
+        state = self._state(number, 2, tree, before.point.next_lineage)
         ask = Commit([state.signed], [signed.signed], [], inline, [])
         assert server.files.commit(self.alice.who, ask) == Done()
 

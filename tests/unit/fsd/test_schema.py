@@ -19,6 +19,7 @@ from fsd.store import schema
 from fsd.store.engine import Database, DatabaseError
 from fsd.store.models import Base
 from fsd.store.schema import NewerDatabaseError
+from fsproto import crypto
 from fsproto.errors import BadSettingError, IntegrityError, NotFoundError
 from fsproto.keylog.log import KeyLog
 from fsproto.keys.grants import Role
@@ -200,7 +201,7 @@ SINCE_SHARING |= {"key_backups", "older_contents", "removals", "audit_entries", 
 SINCE_SHARING |= {"login_penalties", "login_states", "login_notices", "recovery_codes"}
 SINCE_SHARING |= {"quotas", "reservations", "handovers"}
 SINCE_SHARING |= {"user_groups", "group_members"}
-SINCE_SHARING |= {"drops", "drop_keys"}
+SINCE_SHARING |= {"drops", "drop_keys", "older_hashes"}
 """What later revisions have made besides."""
 BEFORE_SHARING = sorted(set(Base.metadata.tables) - SINCE_SHARING)
 
@@ -236,3 +237,18 @@ def test_sharing_comes_and_goes_with_people_and_files_in_the_database(empty, tmp
     folder.send(bob, folder.put(bob, "his"))
     folder.renew((bob, Role.READER))
     assert len(office.files.listing(bob.who, folder.node)[0]) == 2
+
+
+def test_files_of_protocol_1_are_refused_and_stay_as_they_are(empty, tmp_path, clock):
+    schema.upgrade(empty)
+    office = Services(empty, tmp_path / "blobs", clock)
+    office.add("alice").enrol(office, clock())
+    schema.downgrade(empty, "0011")
+    with empty.write() as db:
+        state = db.execute(text("SELECT payload FROM folder_states")).scalar_one()
+        before = crypto.sha256(b"fs/1 folder state hash", state)
+        db.execute(text("UPDATE folder_states SET hash = :hash"), {"hash": before})
+    with pytest.raises(DatabaseError, match="protocol 1"):
+        schema.upgrade(empty)
+    assert schema.current(empty) == "0011"
+    assert count(empty, "nodes") == 1

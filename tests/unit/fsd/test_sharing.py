@@ -598,11 +598,11 @@ def folder_in(shared: SharedFolder, name: str) -> SharedFolder:
 def test_a_new_key_needs_a_list_under_it(shared, alice, bob):
     shared.share((bob, Role.READER))
     new = shared.keyed.renewed(fixed_keys.Seeded("second"))
-    entries, state, version = alice.entries, alice.state, alice.version
+    entries, lineage, version = alice.entries, alice.next_lineage, alice.version
     ask = shared.renewal(new, (bob, Role.READER))
     with pytest.raises(NotAllowedError, match="shared on its own"):
         shared.send(alice, replace(ask, members=[]))
-    alice.entries, alice.state, alice.version = entries, state, version
+    alice.entries, alice.next_lineage, alice.version = entries, lineage, version
     old_list = shared.list_of((bob, Role.READER))
     with pytest.raises(ConflictError):
         shared.send(alice, replace(ask, members=[old_list]))
