@@ -231,6 +231,11 @@ class SessionOpener:
     ) -> Session:
         with ExitStack() as undo:
             place = None if self._compares else self._profile.memory
+            if place is not None and not place.exists():
+                self._tell(
+                    "This profile has lost its memory of the versions that it has seen: an older "
+                    "state of a folder is not noticed until the folder was seen again."
+                )
             memory = undo.enter_context(closing(SeenVersions(place)))
             people = undo.enter_context(
                 closing(KeyDirectory(self._profile.people, identity, self._tell))

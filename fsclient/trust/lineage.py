@@ -56,11 +56,13 @@ def _ask(connection: ServerConnection, ranges: list[LineageRange]) -> list[Hash]
     wanted = crypto.HASH_SIZE * sum(one.before - one.after - 1 for one in ranges)
     answer = connection.interject(GetLineage(ranges), Lineage)
     packed = bytearray(answer.hashes)
-    while answer.more:
+    while answer.more and len(packed) < wanted:
         answer = connection.answer(connection.last_request, Lineage)
-        if not answer.hashes or len(packed) > wanted:
-            raise RemoteProtocolError("The server answered with more than was asked for.")
+        if not answer.hashes:
+            raise RemoteProtocolError("The server sent a part of an answer with nothing in it.")
         packed += answer.hashes
+    if answer.more:
+        raise RemoteProtocolError("The server answered with more than was asked for.")
     if len(packed) != wanted:
         raise RemoteProtocolError("The server does not know the versions that it shows.")
     return [

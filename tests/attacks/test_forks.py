@@ -1,0 +1,286 @@
+"""The server forks a folder between people or devices, and tries to join the branches again.
+
+Known from: Li, Krohn, Mazières, Shasha, "Secure Untrusted Data Repository (SUNDR)" (OSDI 2004): a
+fork, once made, must stay a fork for ever. The server here is an honest one whose operator puts
+another database in its place for a while.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from fsproto.errors import RollbackError
+from fsproto.messages.base import Failure
+from fsproto.messages.files import Found, Lookup
+from fsproto.messages.history import Lineage
+from fsproto.names import parse_path
+from tests.support.hostile_server import HostileServer, Lie, Rewrites
+from tests.support.world import Person, World
+
+TWO = "TWO DIFFERENT HISTORIES"
+
+
+class Branches:
+    """The databases of a server that shows one or the other."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        """Begin with the world as it is, on the branch `main`."""
+        self._world, self._folder, self.now = world, folder, "main"
+
+    def fork(self, name: str) -> None:
+        """Make a branch of what is shown now; goes on showing the other."""
+        for suffix in ("", "-wal"):
+            there = self._database(suffix)
+            if there.exists():
+                shutil.copy(there, self._folder / f"{name}.db{suffix}")
+
+    @contextmanager
+    def shown(self, name: str = "main") -> Iterator[HostileServer]:
+        """Run a server that shows a branch."""
+        if name != self.now:
+            self.fork(self.now)
+            for suffix in ("", "-wal", "-shm"):
+                self._database(suffix).unlink(missing_ok=True)
+                if (self._folder / f"{name}.db{suffix}").exists():
+                    shutil.copy(self._folder / f"{name}.db{suffix}", self._database(suffix))
+            self.now = name
+        with HostileServer(self._world.home) as server:
+            self._world.meet(server.address)
+            yield server
+
+    def _database(self, suffix: str) -> Path:
+        return self._world.home / f"fsd.db{suffix}"
+
+
+@pytest.fixture
+def branches(team: World, tmp_path: Path) -> Branches:
+    return Branches(team, tmp_path)
+
+
+def device(person: Person, to: Path) -> Person:
+    """Return another machine of a person, which has seen what this one has."""
+    return person.copy(to)
+
+
+def writes(person: Person, *paths: str) -> None:
+    for path in paths:
+        person.run("put", person.write("new", path.encode()), path).succeeds()
+
+
+@pytest.mark.parametrize("versions", [1, 2, 5])
+def test_branches_of_two_people_are_never_joined(
+    team: World, branches: Branches, versions: int
+) -> None:
+    """Alice removed a draft and put a file; bob, shown another branch, writes as often or more."""
+    with branches.shown():
+        team.alice.run("ls", "reports").succeeds()
+        branches.fork("bob's")
+        team.alice.run("rm", "reports/q2.txt").succeeds()
+        writes(team.alice, "reports/signed.txt")
+    with branches.shown("bob's"):
+        writes(team.bob, *(f"alice:reports/bob{number}.txt" for number in range(1 + versions)))
+        for args in (
+            ("ls", "reports"),
+            ("cat", "reports/q2.txt"),
+            ("cat", "reports/signed.txt"),
+            ("get", "reports", team.alice.folder / "all"),
+            ("put", team.alice.write("x", b"x"), "reports/x.txt"),
+            ("rm", "reports/q1.txt"),
+            ("mv", "reports/q1.txt", "q1.txt"),
+        ):
+            assert TWO in team.alice.run(*args).fails(7), args
+        with_all = team.alice.folder / "all"
+        assert not list(with_all.rglob("*.txt"))
+    with branches.shown("main"):
+        assert team.alice.cat("reports/signed.txt") == b"reports/signed.txt"
+        assert TWO in team.bob.run("ls", "alice:reports").fails(7)
+
+
+def test_versions_of_a_file_are_never_joined(team: World, branches: Branches) -> None:
+    with branches.shown():
+        team.alice.cat("reports/q1.txt")
+        branches.fork("bob's")
+        writes(team.alice, "reports/q1.txt")
+    with branches.shown("bob's"):
+        for _ in range(3):
+            writes(team.bob, "alice:reports/q1.txt")
+        for args in (("cat", "reports/q1.txt"), ("history", "reports/q1.txt")):
+            assert TWO in team.alice.run(*args).fails(7)
+
+
+def test_a_removed_member_never_comes_back_by_another_device(
+    team: World, branches: Branches, tmp_path: Path
+) -> None:
+    """The phone, shown the time before, changes the members; the laptop must not seal to bob."""
+    with branches.shown():
+        phone = device(team.alice, tmp_path / "phone")
+        branches.fork("phone's")
+        team.alice.run("unshare", "--now", "reports", "bob").succeeds()
+    with branches.shown("phone's") as server:
+        phone.meet(server.address)
+        for change in ("unshare", "share") * 2:
+            phone.run(change, "reports", "carol").succeeds()
+        writes(phone, "reports/by-phone.txt")
+        secret = team.alice.write("secret", b"not for bob")
+        for path in ("reports/secret.txt", "reports/deep/secret.txt"):
+            assert team.alice.run("put", secret, path).fails(7)
+        assert TWO in team.alice.run("shares", "reports").fails(7)
+        assert team.bob.run("cat", "alice:reports/secret.txt").fails(5)
+
+
+def test_a_sync_deletes_nothing_on_another_branch(team: World, branches: Branches) -> None:
+    with branches.shown():
+        here = team.alice.folder / "here"
+        team.alice.run("sync", "--down", here, "reports").succeeds()
+        branches.fork("bob's")
+        writes(team.alice, "reports/signed.txt")
+        team.alice.run("sync", "--down", here, "reports").succeeds()
+    with branches.shown("bob's"):
+        writes(team.bob, "alice:reports/a.txt", "alice:reports/b.txt", "alice:reports/c.txt")
+        team.alice.run("sync", "--down", "--delete", here, "reports").fails(7)
+        assert (here / "signed.txt").read_bytes() == b"reports/signed.txt"
+        team.alice.run("sync", "--delete", here, "reports").fails(7)
+        assert team.bob.cat("alice:reports/a.txt") == b"alice:reports/a.txt"
+
+
+def test_an_overtaken_answer_may_not_be_older_than_what_was_known_when_it_was_asked(
+    team: World, server: HostileServer
+) -> None:
+    """While a command waits, another one sees more; then the server rolls back."""
+    with team.bob.session() as session:
+        tree = session.tree
+        folder = tree.find(parse_path("alice:reports")).keyed
+        tokens = folder.tokens("q1.txt")
+        first = session.connection.call(Lookup(folder.node, tokens), Found)
+        writes(team.alice, "reports/q1.txt")
+        assert team.bob.cat("alice:reports/q1.txt") == b"reports/q1.txt"
+        asked = session.memory.mark()
+        second = session.connection.call(Lookup(folder.node, tokens), Found)
+        writes(team.alice, "reports/q1.txt")
+        assert team.bob.cat("alice:reports/q1.txt") == b"reports/q1.txt"
+        with pytest.raises(RollbackError, match="OLDER STATE"):
+            tree.verified_view(folder, tokens, first, asked)
+        tree.verified_view(folder, tokens, second, asked)
+
+
+# --- what a server can send as a proof
+
+
+def _no_hash(answer: Lineage) -> Lineage:
+    return replace(answer, hashes=b"")
+
+
+def _one_less(answer: Lineage) -> Lineage:
+    return replace(answer, hashes=answer.hashes[32:])
+
+
+def _one_more(answer: Lineage) -> Lineage:
+    return replace(answer, hashes=answer.hashes + bytes(32))
+
+
+def _cut(answer: Lineage) -> Lineage:
+    return replace(answer, hashes=answer.hashes[:-1])
+
+
+def _another(answer: Lineage) -> Lineage:
+    return replace(answer, hashes=answer.hashes[:-1] + bytes([answer.hashes[-1] ^ 1]))
+
+
+def _turned(answer: Lineage) -> Lineage:
+    return replace(answer, hashes=answer.hashes[32:] + answer.hashes[:32])
+
+
+def _endless(answer: Lineage) -> Lineage:
+    return replace(answer, more=True)
+
+
+@pytest.mark.parametrize("lie", [_no_hash, _one_less, _one_more, _cut, _another, _turned, _endless])
+def test_a_broken_absent_or_endless_proof_is_refused(
+    team: World, server: HostileServer, lie: Callable[[Lineage], Lineage]
+) -> None:
+    team.alice.run("ls", "reports").succeeds()
+    writes(team.bob, *(f"alice:reports/bob{number}.txt" for number in range(4)))
+    server.lie = Rewrites(Lineage, lie)
+    team.alice.run("ls", "reports").fails(7, 8)
+    server.lie = Lie()
+    assert b"bob3.txt" in team.alice.run("ls", "reports").succeeds()
+
+
+def test_a_proof_that_is_refused_is_told_in_one_sentence(
+    team: World, server: HostileServer
+) -> None:
+    team.alice.run("ls", "reports").succeeds()
+    writes(team.bob, *(f"alice:reports/bob{number}.txt" for number in range(4)))
+    server.lie = Rewrites(Lineage, lambda _: Failure("not-found", "There is nothing."))
+    team.alice.run("ls", "reports").fails(8)
+
+
+# --- after an honest restore
+
+
+def test_after_a_restored_backup_a_person_can_go_on(team: World, branches: Branches) -> None:
+    with branches.shown():
+        branches.fork("backup")
+        writes(team.alice, "reports/signed.txt")
+        team.alice.run("rm", "reports/q2.txt").succeeds()
+    with branches.shown("backup"):
+        assert "OLDER STATE" in team.alice.run("ls", "reports").fails(7)
+        shown = team.alice.run("doctor", "reports")
+        assert shown.status == 7
+        said = shown.out.decode()
+        assert "reports: the folder's entries" in said
+        assert "by alice" in said
+        assert "missing" in said  # signed.txt
+        team.alice.run("ls", "reports").fails(7)  # to look is not to accept
+        team.alice.run("doctor", "archive").succeeds()
+        team.alice.run("doctor", "reports", "--accept", "--yes").succeeds()
+        team.alice.run("doctor", "reports").succeeds()
+        assert b"q2.txt" in team.alice.run("ls", "reports").succeeds()
+        writes(team.alice, "reports/signed.txt")
+        assert team.alice.cat("reports/signed.txt") == b"reports/signed.txt"
+    with branches.shown("main"):
+        assert TWO in team.alice.run("ls", "reports").fails(7)
+
+
+def test_a_person_is_asked_before_another_branch_is_accepted(
+    team: World, branches: Branches
+) -> None:
+    with branches.shown():
+        branches.fork("backup")
+        writes(team.alice, "reports/signed.txt")
+    with branches.shown("backup"):
+        refused = team.alice.run("doctor", "reports", "--accept")
+        assert refused.status == 2
+        assert "must be confirmed" in refused.err
+        team.alice.run("ls", "reports").fails(7)
+
+
+def test_after_a_restore_with_an_older_key_log_a_person_can_go_on(
+    team: World, branches: Branches
+) -> None:
+    with branches.shown():
+        branches.fork("backup")
+        team.carol.run("keys", "rotate").succeeds()
+        team.alice.run("ls").succeeds()
+    with branches.shown("backup"):
+        assert "OLDER KEY LOG" in team.alice.run("ls").fails(7)
+        assert "OLDER KEY LOG" in team.alice.run("doctor").fails(7)
+        team.alice.run("doctor", "--accept-key-log", "--yes").succeeds()
+        team.alice.run("ls").succeeds()
+
+
+def test_a_lost_memory_is_told_once(team: World, server: HostileServer) -> None:
+    for path in team.alice.profile.glob("memory.db*"):
+        path.unlink()
+    ran = team.alice.run("ls", "reports")
+    ran.succeeds()
+    assert "has lost its memory of the versions that it has seen" in ran.err
+    again = team.alice.run("ls", "reports")
+    again.succeeds()
+    assert again.err == ""
