@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fsclient.trust.seen import Gap, check_gap_size
 from fsproto import crypto
-from fsproto.errors import RemoteProtocolError
+from fsproto.errors import RemoteProtocolError, RollbackError
 from fsproto.limits import MAX_LINEAGE_HASHES, MAX_LINEAGE_RANGES
 from fsproto.messages.history import GetLineage, Lineage, LineageRange, Lineal
 from fsproto.types import Hash
@@ -64,7 +64,11 @@ def _ask(connection: ServerConnection, ranges: list[LineageRange]) -> list[Hash]
     if answer.more:
         raise RemoteProtocolError("The server answered with more than was asked for.")
     if len(packed) != wanted:
-        raise RemoteProtocolError("The server does not know the versions that it shows.")
+        raise RollbackError(
+            "THE SERVER DOES NOT SHOW how a folder or file that it shows follows from the version "
+            "that this client has seen.",
+            hint="Stop and talk to your administrator; 'fsclient doctor' shows both versions.",
+        )
     return [
         Hash(bytes(packed[at : at + crypto.HASH_SIZE])) for at in range(0, wanted, crypto.HASH_SIZE)
     ]

@@ -34,11 +34,11 @@ NOISE = {
     "http": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "ssh": b"SSH-2.0-OpenSSH_9.9\r\n",
     "tls": TLS_HELLO,
-    "another version": framed(b"FSP1\x00\x02" + bytes(100)),
+    "another version": framed(b"FSP1\x00\x03" + bytes(100)),
     "half a hello": HELLO[:600],
     "a hello twice": HELLO + HELLO,
     "a hello and noise": HELLO + framed(stretch("key", 416)),
-    "no keys in a hello": framed(b"FSP1\x00\x01" + bytes(1248)),
+    "no keys in a hello": framed(b"FSP1\x00\x02" + bytes(1248)),
     "an endless length": b"\xff\xff\xff\xff" + bytes(100_000),
     "an empty message": bytes(4),
 }
@@ -94,10 +94,10 @@ def test_a_stranger_is_turned_away_at_the_first_wrong_byte_and_not_waited_for(
 
 def test_another_version_is_told_which_one_is_spoken_here(process: RunningServer) -> None:
     answer = answer_to(NOISE["another version"], process.address)
-    assert answer == struct.pack(">I4sH", 6, b"FSP1", 1)
+    assert answer == struct.pack(">I4sH", 6, b"FSP1", 2)
     old = ClientHandshake("SHA256:" + "A" * 43, os.urandom)
     with pytest.raises(VersionMismatchError):
-        old.receive_hello(b"FSP1\x00\x02" + answer)
+        old.receive_hello(b"FSP1\x00\x03" + answer)
 
 
 def test_many_who_say_nothing_do_not_keep_others_out(shared: World, process: RunningServer) -> None:

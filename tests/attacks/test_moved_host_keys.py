@@ -103,7 +103,7 @@ LIES: dict[str, Callable[[crypto.RsaKey], bytes]] = {
     "nothing": lambda _: b"",
     "nobody": lambda _: answer(),
     "noise": lambda _: START + b"\x00\x01",
-    "another version": lambda old: b"FSP1\0\2" + answer(step(old, NEW))[6:],
+    "another version": lambda old: b"FSP1\0\3" + answer(step(old, NEW))[6:],
     "signed by another key": lambda old: answer(
         Move(step(old, NEW).payload, step(THIEF, NEW).signature)
     ),

@@ -281,7 +281,7 @@ def test_what_is_no_fsd_is_called_so(world: World) -> None:
 # --- downgrades
 
 
-@pytest.mark.parametrize("version", [0, 2, 0xFFFF])
+@pytest.mark.parametrize("version", [0, 1, 3, 0xFFFF])
 @pytest.mark.parametrize("to", To)
 def test_another_version_of_the_protocol_cannot_be_talked_into(
     world: World, liar: HostileServer, to: To, version: int

@@ -26,6 +26,7 @@ from fsclient.cli import run as run_client
 from fsclient.connection.retry import Timeouts
 from fsclient.session.login import Session
 from fsclient.tree.nodes import TreeNode
+from fsclient.trust.seen import SeenVersions
 from fsproto.link import Address
 from fsproto.names import parse_path
 from tests.support.fixed_keys import stretch
@@ -165,6 +166,12 @@ class Person:
     def cat(self, path: str) -> bytes:
         """Return a file's content, which must be there."""
         return self.run("cat", path).succeeds()
+
+    def forget(self) -> None:
+        """Begin with an empty memory of what the server has shown."""
+        path = self.profile / "memory.db"
+        path.unlink()
+        SeenVersions(path).close()
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Session]:
