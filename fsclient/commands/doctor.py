@@ -103,7 +103,7 @@ def _lines(one: Difference) -> list[str]:
 
 
 def _line(which: str, one: Sighting) -> str:
-    from fsclient.ui import time_text
+    from fskit.text import time_text
     from fsproto.names import for_terminal
 
     by = f" by {for_terminal(one.author)}, {time_text(one.time_ms)}" if one.author else ""

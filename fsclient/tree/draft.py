@@ -211,7 +211,3 @@ class Draft:
         signed = sign_manifests(self._identity.signing, self._manifests)
         states = [view.state for view in after.values()]
         return SignedCommit(states, signed, self._removals, after, mark)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -32,7 +32,7 @@ class LocalDatabase:
         self._path = path
         with self._translated():
             self._db = sqlite3.connect(path or ":memory:", timeout=_BUSY_S, isolation_level=None)
-            self._use_wal()
+            use_wal(self._db, _BUSY_S)
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._make_tables()
         if path is not None and path.exists():
@@ -62,19 +62,6 @@ class LocalDatabase:
     def _format(self) -> int:
         found: int = self._db.execute("PRAGMA user_version").fetchone()[0]
         return found
-
-    def _use_wal(self) -> None:
-        # In a file that is new, SQLite waits for nobody when it changes to this mode.
-        until = time.monotonic() + _BUSY_S
-        while True:
-            try:
-                self._db.execute("PRAGMA journal_mode=WAL")
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > until:
-                    raise
-                time.sleep(_LOOK_AGAIN_S)
-            else:
-                return
 
     @property
     def damaged(self) -> IntegrityError:
