@@ -61,6 +61,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 
+TURNS_OF_EXCHANGE = 2
+"""Messages of the client that cost the server a computation with keys."""
 RECHECK_S = 1.0
 """How long a connection may go on after its session was ended elsewhere."""
 _LONG = files.Entries | files.Fetched | files.Found | files.Stale
@@ -83,7 +85,8 @@ class Services:
         cls, desk: Dispatcher, policy: ListenerPolicy, pool: Executor, spare: IdleWorkers
     ) -> Services:
         """Build the services for a policy."""
-        return cls(desk, policy, pool, spare, HandshakeLimiter.by(policy))
+        turns = HandshakeLimiter.by(policy, turns=TURNS_OF_EXCHANGE)
+        return cls(desk, policy, pool, spare, turns)
 
 
 class ClientConnection:
@@ -195,11 +198,15 @@ class ClientConnection:
 
     async def _log_in(self) -> Principal:
         self._connection.longest = MAX_LOGIN
-        for number in range(2):  # client_hello, client_key
+        network, turns = network_of(self._address), self._inside.turns
+        for _ in range(TURNS_OF_EXCHANGE):  # client_hello, client_key
             frame = await self._line.frame()
-            if number == 0:
-                await self._inside.turns.wait(network_of(self._address))
-            event = await self._in_thread(self._connection.open_frame, frame)
+            turn = turns.queue(network)
+            try:
+                await self._line.unless_ended(turn)
+                event = await self._in_thread(self._connection.open_frame, frame)
+            finally:
+                turns.leave(network, turn)
             if not isinstance(event, Reply):
                 raise RemoteProtocolError("The exchange of keys was not completed.")
             await self._line.send(event.data)

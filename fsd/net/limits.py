@@ -2,15 +2,18 @@
 
 Load from one network does not lock out clients of other networks. When the number is reached, the
 oldest unauthenticated connection of the network with the most of them is closed. When the rate is
-reached, the next key exchange waits. Compare MaxStartups and PerSourcePenalties of OpenSSH.
+reached, key exchanges wait, and the networks take turns. Compare MaxStartups and PerSourcePenalties
+of OpenSSH.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
+import os
 import time
-from collections import defaultdict
-from collections.abc import Hashable
+from collections import defaultdict, deque
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -72,58 +75,110 @@ class _Bucket:
 class RateLimit:
     """A rate limit with a burst allowance (a token bucket; GCRA of ITU-T I.371)."""
 
-    def __init__(self, per_second: float, at_once: int, *, longest_s: float) -> None:
-        """Take the rate per second, the burst, and the longest wait in seconds."""
+    def __init__(self, per_second: float, at_once: int) -> None:
+        """Take the rate per second, and the burst."""
         self._each_s = 1.0 / per_second
         self._saved_s = at_once / per_second
-        self._longest_s = longest_s
         self._buckets: dict[str, _Bucket] = {}
 
-    def wait_s(self, key: str, now_s: float) -> float | None:
-        """Return the wait of the next event of `key`; None, without a turn, if it is too long."""
+    def ready_in_s(self, key: str, now_s: float) -> float:
+        """Return how long the next event of `key` must wait; 0 if it may start now."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            return 0.0
+        return max(0.0, bucket.next_s - (self._saved_s - self._each_s) - now_s)
+
+    def take(self, key: str, now_s: float) -> None:
+        """Count an event of `key` that starts now."""
         if len(self._buckets) > _BUCKETS:
             full = [key for key, each in self._buckets.items() if each.next_s <= now_s]
             for each in full:  # has its full burst allowance again
                 del self._buckets[each]
         bucket = self._buckets.setdefault(key, _Bucket(now_s))
-        begins = max(bucket.next_s, now_s) - (self._saved_s - self._each_s)
-        wait = max(0.0, begins - now_s)
-        if wait > self._longest_s:
-            return None
         bucket.next_s = max(bucket.next_s, now_s) + self._each_s
-        return wait
 
 
 class HandshakeLimiter:
-    """A limit on key exchanges: first for each network, then for all.
+    """Turns for key exchanges: networks take turns, however many connections each of them has.
 
-    So the load of one network does not delay clients of other networks.
+    A turn is given when a network's rate and the rate of all allow it, and while fewer than a fixed
+    number are at work. Only connections wait, so `Unauthenticated` bounds the queue; a connection
+    that ends while it waits leaves the queue and uses up nothing.
     """
 
-    def __init__(self, *, of_one: float, of_all: float, at_once: int, longest_s: float) -> None:
-        """Take the exchanges a second for one network and for all, and the bursts."""
-        self._of_one = RateLimit(of_one, max(1, at_once // 2), longest_s=longest_s)
-        self._of_all = RateLimit(of_all, at_once, longest_s=longest_s)
+    def __init__(self, *, of_one: float, of_all: float, at_once: int) -> None:
+        """Take the turns a second for one network and for all, and the burst (of one: half)."""
+        self._of_one = RateLimit(of_one, max(1, at_once // 2))
+        self._of_all = RateLimit(of_all, at_once)
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        """The networks in the order of their next turn."""
+        self._at_work = 0
+        self._timer: asyncio.TimerHandle | None = None
 
     @classmethod
-    def by(cls, policy: ListenerPolicy) -> HandshakeLimiter:
-        """Return the limiter of one listener; no exchange waits longer than a login may take."""
+    def by(cls, policy: ListenerPolicy, *, turns: int = 1) -> HandshakeLimiter:
+        """Return the limiter of one listener; `turns` is how many one key exchange takes."""
         return cls(
-            of_one=policy.handshakes_a_second_of_one,
-            of_all=policy.handshakes_a_second,
-            at_once=policy.handshakes_at_once,
-            longest_s=policy.login_s,
+            of_one=turns * policy.handshakes_a_second_of_one,
+            of_all=turns * policy.handshakes_a_second,
+            at_once=turns * policy.handshakes_at_once,
         )
 
-    async def wait(self, network: str) -> None:
-        """Wait for the turn of a client; `TimeoutError` if the wait would be too long."""
-        for rate, key in ((self._of_one, network), (self._of_all, "")):
-            wait_s = rate.wait_s(key, time.monotonic())
-            if wait_s is None:
-                raise TimeoutError
+    def queue(self, network: str) -> asyncio.Future[None]:
+        """Return what is done when it is the turn of a connection; always `leave` afterwards."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(network, deque()).append(turn)
+        self._give()
+        return turn
+
+    def leave(self, network: str, turn: asyncio.Future[None]) -> None:
+        """End a turn, or give up waiting for it."""
+        if turn.done() and not turn.cancelled():
+            self._at_work -= 1
+        elif turn in (queue := self._waiting.get(network, deque())):
+            queue.remove(turn)
+            if not queue:
+                del self._waiting[network]
+        self._give()
+
+    def _give(self) -> None:
+        """Give turns while there are any, and look again when the next one is due."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting and self._at_work < _AT_WORK:
+            now = time.monotonic()
+            wait_s = self._of_all.ready_in_s("", now)
+            network = ""
+            if not wait_s:
+                waits = ((self._of_one.ready_in_s(each, now), each) for each in self._waiting)
+                wait_s, network = _first_ready(waits)
             if wait_s:
-                await asyncio.sleep(wait_s)
+                self._timer = asyncio.get_running_loop().call_later(wait_s, self._give)
+                return
+            queue = self._waiting.pop(network)
+            turn = queue.popleft()
+            if queue:
+                self._waiting[network] = queue  # behind all others
+            if turn.cancelled():
+                continue
+            self._of_all.take("", now)
+            self._of_one.take(network, now)
+            self._at_work += 1
+            turn.set_result(None)
+
+
+def _first_ready(waits: Iterable[tuple[float, str]]) -> tuple[float, str]:
+    """Return the first network that may start now, or the one that may start soonest."""
+    soonest = (math.inf, "")
+    for wait_s, network in waits:
+        if not wait_s:
+            return 0.0, network
+        soonest = min(soonest, (wait_s, network))
+    return soonest
 
 
 _BUCKETS = 4096
-"""Networks whose rate is known, before those that have none to speak of are forgotten."""
+"""Networks whose rate is known, before those with their full burst allowance are forgotten."""
+_AT_WORK = 2 * (os.cpu_count() or 1)
+"""Key exchanges that are computed concurrently."""

@@ -67,6 +67,31 @@ class Transport:
         finally:
             self._loop.remove_reader(self._socket)
 
+    async def unless_ended(self, awaited: asyncio.Future[None]) -> None:
+        """Wait for a future, and cancel it with `ConnectionLost` if the peer ends first."""
+        self._loop.add_reader(self._socket, self._cancel_at_end, awaited)
+        try:
+            await awaited
+        except asyncio.CancelledError:
+            if self._has_ended():
+                raise ConnectionLost from None
+            raise
+        finally:
+            self._loop.remove_reader(self._socket)
+
+    def _cancel_at_end(self, awaited: asyncio.Future[None]) -> None:
+        if self._has_ended():
+            awaited.cancel()
+        self._loop.remove_reader(self._socket)  # if the peer sent more, its end is noticed later
+
+    def _has_ended(self) -> bool:
+        try:
+            return self._socket.recv(1, socket.MSG_PEEK) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     async def send(self, data: bytes | memoryview) -> None:
         """Send, waiting until the peer takes it."""
         async with asyncio.timeout(self._silence_s):

@@ -145,10 +145,15 @@ class SshServer:
     async def _receive(self, guest: SshConnection) -> None:
         """Have a guest exchange keys when it is their turn, and show them out if they dawdle."""
         began = self._loop.time()
+        network, turns = network_of(guest.address), self._turns
+        turn = turns.queue(network)
         try:
-            await self._turns.wait(network_of(guest.address))
+            async with asyncio.timeout(self._policy.login_s):
+                await turn
         except TimeoutError:
             guest.hang_up()
+        finally:
+            turns.leave(network, turn)
         guest.begin()
         await asyncio.sleep(max(0.0, began + self._own.login_s - self._loop.time()))
         if guest.entry is None:
