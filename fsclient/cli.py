@@ -50,7 +50,7 @@ COMMANDS = {
     "leave": "Leave what somebody shares with you.",
     "inbox": "Show, accept or reject what was dropped for you.",
     "verify": "Compare keys with somebody by words.",
-    "doctor": "Compare what the server shows with what this machine has seen.",
+    "doctor": "Compare what the server shows with what was seen here.",
     "gateway": "Serve your tree to other programs of this machine, by SFTP.",
     "mount": "Show your tree as a folder of this machine.",
     "keys": "Take your keys along, back them up, recover or replace them.",

@@ -266,7 +266,7 @@ def test_a_drop_that_is_shown_again_on_another_machine_is_known_by_its_file(worl
     drop(liar, world.alice, "x/a", b"content")
     liar.lie = Replays()
     world.alice.run("inbox", "accept", "--all").succeeds()
-    (world.alice.profile / "memory.db").unlink()
+    world.alice.forget()
     assert not waiting(world.alice)[0]["accepted_before"]
     world.alice.run("inbox", "accept", "--all").succeeds()
     assert names(world.alice, "inbox/x") == ["a"]

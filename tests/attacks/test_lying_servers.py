@@ -127,7 +127,7 @@ def test_an_older_manifest_is_refused_even_by_a_client_that_has_seen_nothing(
     world.alice.cat("notes.txt")
     liar.lie = Lie()
     world.alice.put("notes.txt", b"newer").succeeds()
-    (world.alice.profile / "memory.db").unlink()
+    world.alice.forget()
     liar.lie = Rewrites(Found, lambda f: replace(f, manifests=old.first[Found].manifests))
     assert_refused(world.alice)
 

@@ -103,7 +103,7 @@ def test_a_file_that_was_removed_from_a_shared_folder_cannot_be_brought_back(
 def test_a_changed_member_list_is_refused(
     team: World, server: HostileServer, how: dict[str, object]
 ) -> None:
-    (team.carol.profile / "memory.db").unlink()  # that it is another one than before is not seen
+    team.carol.forget()  # that it is another one than before is not seen
     server.lie = Rewrites(
         Shares,
         lambda said: replace(
@@ -120,7 +120,7 @@ def test_a_changed_member_list_is_refused(
 
 def test_a_reader_cannot_be_made_a_writer_by_the_server(team: World, server: HostileServer) -> None:
     for one in team.everybody:
-        (one.profile / "memory.db").unlink()
+        one.forget()
     with team.database() as db:
         (payload,) = db.execute("SELECT payload FROM member_lists").fetchone()
         body = unpack(payload, MemberList)
