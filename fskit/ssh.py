@@ -1,13 +1,20 @@
-"""SSH servers on paramiko: the algorithms both programs offer, and starting work after a grant."""
+"""SSH servers on paramiko: algorithms, bounds on what a peer may do, starting work after a grant.
+
+paramiko acts on numbers that the peer chose before any login: the length of a packet and of the
+first line, and the number of key exchanges. All of these are bounded here.
+"""
 
 from __future__ import annotations
 
 import logging
+import socket
+import time
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import paramiko
 from paramiko.common import MSG_CHANNEL_REQUEST
+from paramiko.packet import Packetizer
 
 CIPHERS = (
     "aes128-gcm@openssh.com", "aes256-gcm@openssh.com",
@@ -17,6 +24,20 @@ MACS = (
     "hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com",
     "hmac-sha2-256", "hmac-sha2-512",
 )  # fmt: skip
+EXCHANGES = (
+    "mlkem768x25519-sha256", "curve25519-sha256@libssh.org",
+    "ecdh-sha2-nistp256", "ecdh-sha2-nistp384", "ecdh-sha2-nistp521",
+)  # fmt: skip
+"""Those that paramiko has are offered. All compute outside the interpreter's lock; the groups of
+integers, which paramiko computes inside it, would let a few peers stop all others."""
+LONGEST_PACKET = 256 * 1024 + 64
+"""Bytes; RFC 4253 asks for 35,000, and OpenSSH accepts no more than this."""
+LONGEST_GREETING = 16 * 1024
+"""Bytes before the first packet."""
+REKEYS_AT_ONCE = 8
+"""Key exchanges that a peer may start in a row after the login."""
+REKEY_EACH_S = 1.0
+"""Seconds for each further one. OpenSSH starts one for each GiB."""
 _START = "fs_start"
 """Attribute of a channel: the work to start once its request was answered."""
 
@@ -37,13 +58,60 @@ def _answer_request(channel: paramiko.Channel, message: paramiko.Message) -> Non
         start()
 
 
+class BoundedPacketizer(Packetizer):  # type: ignore[misc]
+    """Packets of a bounded length."""
+
+    _greeted = 0
+
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:  # noqa: FBT001, FBT002
+        """Read exactly `n` bytes; an exception ends the connection if that is too many."""
+        if not 0 <= n <= LONGEST_PACKET:
+            raise paramiko.SSHException("a packet is too long")
+        return bytes(super().read_all(n, check_rekey))
+
+    def start_handshake(self, timeout: float) -> None:
+        """Start no thread that watches the time: the server does, for all its connections."""
+
+    def _read_timeout(self, timeout: float) -> bytes:
+        data = bytes(super()._read_timeout(timeout))
+        self._greeted += len(data)
+        if self._greeted > LONGEST_GREETING:
+            raise paramiko.SSHException("the first line does not end")
+        return data
+
+
 class ServerTransport(paramiko.Transport):  # type: ignore[misc]
-    """A server's connection that supports `start_after_grant`."""
+    """A server's connection: bounded, with our algorithms, and with `start_after_grant`."""
 
     _channel_handler_table: ClassVar = {
         **paramiko.Transport._channel_handler_table,  # noqa: SLF001
         MSG_CHANNEL_REQUEST: _answer_request,
     }
+
+    def __init__(self, sock: socket.socket, **options: Any) -> None:  # noqa: ANN401 - paramiko's
+        super().__init__(sock, packetizer_class=BoundedPacketizer, **options)
+        offered = self.get_security_options()
+        offered.ciphers, offered.digests = CIPHERS, MACS
+        offered.kex = tuple(each for each in EXCHANGES if each in offered.kex)
+        self._rekeys = float(REKEYS_AT_ONCE)
+        """Key exchanges that the peer may start now."""
+        self._rekeyed = time.monotonic()
+
+    def _negotiate_keys(self, m: paramiko.Message) -> None:
+        if self.initial_kex_done and self.local_kex_init is None:  # the peer starts another one
+            self._check_rekey()
+        super()._negotiate_keys(m)
+
+    def _check_rekey(self) -> None:
+        """End the connection of a peer that exchanges keys again before the login, or too often."""
+        if not self.is_authenticated():
+            raise paramiko.SSHException("a second exchange of keys before the login")
+        now = time.monotonic()
+        gained = (now - self._rekeyed) / REKEY_EACH_S
+        self._rekeys, self._rekeyed = min(REKEYS_AT_ONCE, self._rekeys + gained), now
+        if self._rekeys < 1:
+            raise paramiko.SSHException("too many exchanges of keys")
+        self._rekeys -= 1
 
 
 def silence_paramiko() -> None:

@@ -24,7 +24,7 @@ from fsclient.gateway.keys import GatewayKeys, public_blob
 from fsclient.gateway.sftp_session import SftpSession
 from fskit.sftp.packets import BadPacketError
 from fskit.sftp.status import sentence_of
-from fskit.ssh import CIPHERS, MACS, ServerTransport, silence_paramiko, start_after_grant
+from fskit.ssh import ServerTransport, silence_paramiko, start_after_grant
 from fsproto.errors import ExistsError, FsError, NotAllowedError, UsageError
 from fsproto.link import Address
 
@@ -33,7 +33,7 @@ DRAIN_S = 20.0
 LOGIN_S = 20.0
 """Seconds from the connection to the login."""
 MOST_STRANGERS = 16
-"""The most unauthenticated connections; the server refuses more."""
+"""The most unauthenticated connections; beyond that, the oldest one is closed."""
 WINDOW = 8 << 20
 """Bytes that a client may send before the server has processed them."""
 LARGEST_PACKET = 256 * 1024
@@ -85,7 +85,8 @@ class GatewayServer:
         self._host_key = paramiko.Ed25519Key.from_private_key_file(str(keys.host_key))
         self._let_in = public_blob(keys.client_public)
         self._listener = listener
-        self._guests: set[GatewayConnection] = set()
+        self._guests: dict[GatewayConnection, None] = {}
+        """In the order of their arrival."""
         self._lock = threading.Lock()
         self._closed = False
 
@@ -107,14 +108,12 @@ class GatewayServer:
                     raise
                 time.sleep(ACCEPT_PAUSE_S)
                 continue
+            guest = GatewayConnection(self._house, self._host_key, self._let_in, connection)
             with self._lock:
-                strangers = sum(not guest.is_known for guest in self._guests)
-                guest = GatewayConnection(self._house, self._host_key, self._let_in, connection)
-                if strangers < MOST_STRANGERS:
-                    self._guests.add(guest)
-                else:
-                    connection.close()
-                    continue
+                strangers = [one for one in self._guests if not one.is_known]
+                self._guests[guest] = None
+            if len(strangers) >= MOST_STRANGERS:
+                strangers[0].close()  # the oldest one makes room
             threading.Thread(target=self._entertain, args=(guest,), daemon=True).start()
 
     def _entertain(self, guest: GatewayConnection) -> None:
@@ -122,7 +121,7 @@ class GatewayServer:
             guest.serve()
         finally:
             with self._lock:
-                self._guests.discard(guest)
+                self._guests.pop(guest, None)
 
     def close(self) -> None:
         """Stop listening and end all connections; files that are still open are discarded."""
@@ -163,8 +162,6 @@ class GatewayConnection:
                 default_window_size=WINDOW,
                 default_max_packet_size=LARGEST_PACKET,
             )
-            options = transport.get_security_options()
-            options.ciphers, options.digests = CIPHERS, MACS
             transport.add_server_key(self._host_key)
             watch = threading.Timer(LOGIN_S, self._turn_away)
             watch.daemon = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import socket
@@ -15,8 +16,10 @@ import pytest
 from fsclient.app import App
 from fsclient.gateway.content import SealedContent
 from fsclient.gateway.keys import ensure_keys
+from fsclient.gateway.server import MOST_STRANGERS
 from fskit.sftp.codes import OpenFlag, Request, Response, StatusCode
 from fskit.sftp.packets import Attributes, Fields, Packets, packet, string, u32, u64
+from fskit.ssh import LONGEST_PACKET
 from fsproto.errors import IntegrityError
 from fsproto.names import parse_path
 from fsproto.sealed import stream
@@ -297,3 +300,25 @@ def test_a_forged_segment_is_not_read(running, tmp_path):
     with pytest.raises(IntegrityError):
         contents.open(1, memoryview(bytes(100)))
     files.opened.abandon([handle])
+
+
+# --- other users of the machine, who have no key
+
+
+def test_strangers_who_wait_do_not_keep_the_owner_out(running):
+    place = running.address.host, running.address.port
+    with contextlib.ExitStack() as opened:
+        for _ in range(3 * MOST_STRANGERS):
+            opened.enter_context(closing(socket.create_connection(place)))
+        with running.ssh() as transport:
+            assert transport.is_authenticated()
+
+
+def test_a_packet_without_end_is_refused_before_it_is_read(running):
+    with closing(socket.create_connection((running.address.host, running.address.port))) as one:
+        one.settimeout(10)
+        one.sendall(b"SSH-2.0-x\r\n" + (LONGEST_PACKET + 4096).to_bytes(4, "big") + b"\x04\x14")
+        with contextlib.suppress(ConnectionError):
+            one.sendall(bytes(4096))
+            while one.recv(4096):
+                pass

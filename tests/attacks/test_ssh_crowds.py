@@ -17,7 +17,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from fsd.net.ssh.transport import LONGEST_GREETING, LONGEST_PACKET
+from fskit.ssh import LONGEST_GREETING, LONGEST_PACKET
 from tests.support.client_processes import admin
 from tests.support.ssh_servers import SshServer, Visitor, give_code, is_in, until
 
@@ -135,6 +135,29 @@ def test_who_sends_more_than_anybody_needs_to_is_shown_out_at_once(door, alice, 
     assert gets_in(door, alice)
 
 
+def test_keys_are_exchanged_once_before_the_login(door, alice):
+    """A second exchange costs a stranger nothing and the server a computation, again and again."""
+    with door.transport() as transport:
+        with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+            transport.renegotiate_keys()
+        until(lambda: not transport.is_active(), "the stranger is shown out")
+    assert gets_in(door, alice)
+
+
+def test_keys_are_exchanged_again_now_and_then_after_the_login_and_not_in_a_flood(door, alice):
+    with door.transport() as transport:
+        transport.auth_publickey(alice.name, alice.key)
+        give_code(transport, alice.name, alice.code())
+        for _ in range(3):
+            transport.renegotiate_keys()
+        assert is_in(transport)
+        with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+            for _ in range(50):
+                transport.renegotiate_keys()
+        until(lambda: not transport.is_active(), "the flood ends the connection")
+    assert gets_in(door, alice)
+
+
 @pytest.mark.parametrize("name", ["a" * 65_536, "nul\0", "", "\N{GRINNING FACE}" * 1000])
 def test_a_name_that_nobody_can_have_is_refused_like_any(door, name):
     with door.transport() as transport:
@@ -231,7 +254,7 @@ def test_only_modern_algorithms_are_offered(door):
     assert {"ssh-ed25519", "rsa-sha2-512"} <= set(lists[1])
     assert "kex-strict-s-v00@openssh.com" in lists[0]
     for old in ("sha1", "cbc", "3des", "md5", "ssh-rsa", "group1-", "group14-sha1", "dss", "zlib",
-                "arcfour", "-96", "group-exchange"):  # fmt: skip
+                "arcfour", "-96", "group-exchange", "diffie-hellman-group"):  # fmt: skip
         assert not [name for name in names if old in name], old
 
 

@@ -1,7 +1,6 @@
-"""SSH's transport as the door speaks it: paramiko's, with what strangers may have of it bounded.
+"""The transport of the SSH listener: requests to log in are bounded, and decided by `SshAuth`.
 
-Whatever paramiko does before a login with numbers that the client chose is bounded here: the length
-of a packet and of the first line, the answers to a question, the requests to log in.
+What an unauthenticated peer may do besides is bounded in `fskit.ssh`.
 """
 
 from __future__ import annotations
@@ -12,55 +11,21 @@ from typing import Any, ClassVar, Protocol
 
 import paramiko
 from paramiko.auth_handler import AuthHandler
-from paramiko.packet import Packetizer
 
-from fskit.ssh import CIPHERS, MACS, ServerTransport
+from fskit.ssh import ServerTransport
 
-EXCHANGES = (
-    "mlkem768x25519-sha256", "curve25519-sha256@libssh.org",
-    "ecdh-sha2-nistp256", "ecdh-sha2-nistp384", "ecdh-sha2-nistp521",
-    "diffie-hellman-group16-sha512", "diffie-hellman-group14-sha256",
-)  # fmt: skip
-"""Of those, what paramiko has. Nothing with SHA-1 is among any of these, no CBC, and no group of
-fewer than 2,048 bits."""
 HOST_KEYS = ("ssh-ed25519", "rsa-sha2-512", "rsa-sha2-256")
 CLIENT_KEYS = (
     "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
     "rsa-sha2-512", "rsa-sha2-256",
 )  # fmt: skip
 
-LONGEST_PACKET = 256 * 1024 + 64
-"""Bytes; RFC 4253 asks for 35,000, and OpenSSH takes no more than this."""
-LONGEST_GREETING = 16 * 1024
-"""Bytes of what comes before the first packet."""
 MOST_REQUESTS = 24
 """Requests to log in over one connection: an agent may offer some keys before the code is asked."""
 WINDOW = 2 << 20
 """Bytes a client may send over one channel before they were looked at."""
 _POLL_S = 2.0
 """How often a thread that waits for its client looks up. Closing wakes it at once."""
-
-
-class BoundedPacketizer(Packetizer):  # type: ignore[misc]
-    """Packets, none of which is longer than any needs to be."""
-
-    _greeted = 0
-
-    def read_all(self, n: int, check_rekey: bool = False) -> bytes:  # noqa: FBT001, FBT002
-        """Read just so many bytes; an exception ends the connection where that is too many."""
-        if not 0 <= n <= LONGEST_PACKET:
-            raise paramiko.SSHException("a packet is too long")
-        return bytes(super().read_all(n, check_rekey))
-
-    def start_handshake(self, timeout: float) -> None:
-        """Start no thread that looks at the time: the door does, for all its connections."""
-
-    def _read_timeout(self, timeout: float) -> bytes:
-        data = bytes(super()._read_timeout(timeout))
-        self._greeted += len(data)
-        if self._greeted > LONGEST_GREETING:
-            raise paramiko.SSHException("the first line does not end")
-        return data
 
 
 class UnusableKey:
@@ -128,12 +93,11 @@ class Transport(ServerTransport):
         self, sock: socket.socket, keys: list[paramiko.PKey], ended: Callable[[], None]
     ) -> None:
         """Take the connection, the host keys, and whom to tell of its end, in its own thread."""
-        super().__init__(sock, default_window_size=WINDOW, packetizer_class=BoundedPacketizer)
+        super().__init__(sock, default_window_size=WINDOW)
         sock.settimeout(_POLL_S)
         self._ended = ended
         options = self.get_security_options()
-        options.ciphers, options.digests, options.key_types = CIPHERS, MACS, HOST_KEYS
-        options.kex = tuple(each for each in EXCHANGES if each in options.kex)
+        options.key_types = HOST_KEYS
         self._preferred_pubkeys = CLIENT_KEYS
         for key in keys:
             self.add_server_key(key)
