@@ -23,15 +23,16 @@ from tests.support.servers import RunningServer
 if TYPE_CHECKING:
     from tests.support.postgres import Cluster
 
-# A run that was started with signals ignored (by nohup, or in the background of a script) would
-# pass that on to every program that the tests start, and the tests stop programs by signals.
-# This module is imported by the run and by each of its workers before anything is started.
+# Programs inherit ignored signals. A test run that was started with signals ignored (by nohup,
+# or in the background of a script) would pass that on to the programs that the tests stop by
+# signals.
+# The main process and each worker import this module before they start any program.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-# Compiling the modules takes most of the time that a program takes to start: the tests keep the
-# compiled modules, even where the environment says otherwise.
+# Compiling the modules takes most of a program's start time. The tests therefore write bytecode
+# files, even if the environment disables them.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
@@ -42,7 +43,7 @@ if TIER not in _EXAMPLES:
     raise pytest.UsageError(f"FS_TESTS must be one of {', '.join(_EXAMPLES)}, not '{TIER}'.")
 settings.register_profile(
     "tier",
-    # A slow machine is no failure, and neither is a strategy that filters a little.
+    # A slow machine or a strategy that filters a few examples must not fail a test.
     deadline=None,
     max_examples=_EXAMPLES[TIER],
     suppress_health_check=[HealthCheck.too_slow],
@@ -54,14 +55,14 @@ KINDS = ("sqlite", "postgresql")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return how many workers `-n auto` starts: more than cores, because many tests wait."""
+    """Return how many workers `-n auto` starts: more than cores, because many tests only wait."""
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return cores + (cores + 1) // 2
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test on SQLite, and on PostgreSQL too if it is marked or the tier is `soak`."""
+    """Run each test on SQLite; also on PostgreSQL if it is marked or the tier is `soak`."""
     on_both = TIER == "soak" or any(metafunc.definition.iter_markers("both_databases"))
     for fixture in ("database_url", "url_at_head"):
         if fixture in metafunc.fixturenames:
@@ -70,21 +71,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RunningServer]:
-    """A running `fsd` with a home of its own, stopped at the end."""
+    """A running `fsd` with its own data directory, stopped after the test."""
     with RunningServer.start(tmp_path / "fsd-home") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A running `fsd` for tests that only bring people of their own and leave the server alone."""
+    """A running `fsd` shared by tests that only add their own users and never change the server."""
     with RunningServer.start(tmp_path_factory.mktemp("shared") / "fsd-home") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Cluster]:
-    """A PostgreSQL cluster of our own, one for each worker; skips where there are no binaries."""
+    """A temporary PostgreSQL cluster, one per worker; skips the test if no binaries are found."""
     from tests.support.postgres import Cluster
 
     cluster = Cluster()
@@ -99,7 +100,7 @@ def postgres() -> Iterator[Cluster]:
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a new database with nothing in it, of the kind that the test is for."""
+    """The URL of a new, empty database of the kind that the test is parametrised for."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'fsd.db'}"
     cluster: Cluster = request.getfixturevalue("postgres")
@@ -108,7 +109,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def _sqlite_at_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file to copy: copying is ten times quicker than running the migrations."""
+    """A migrated SQLite file to copy: a copy is ten times faster than the migrations."""
     path = tmp_path_factory.mktemp("sqlite") / "head.db"
     with closing(Database(f"sqlite:///{path}")) as made:
         schema.upgrade(made)
@@ -117,7 +118,7 @@ def _sqlite_at_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def _postgres_at_head(postgres: Cluster) -> str:
-    """A database that each test finds empty: emptying it is as much quicker."""
+    """A migrated database that is emptied for each test: ten times faster than the migrations."""
     url = postgres.new_database()
     with closing(Database(url)) as made:
         schema.upgrade(made)
@@ -126,7 +127,7 @@ def _postgres_at_head(postgres: Cluster) -> str:
 
 @pytest.fixture
 def url_at_head(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database at head without a row, of the kind that the test is for."""
+    """The URL of a migrated database without rows, of the kind the test is parametrised for."""
     if request.param == "sqlite":
         path = tmp_path / "fsd.db"
         shutil.copyfile(request.getfixturevalue("_sqlite_at_head"), path)
@@ -141,6 +142,6 @@ def url_at_head(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def database(url_at_head: str) -> Iterator[Database]:
-    """A database at head without a row, of the kind that the test is for."""
+    """A migrated database without rows, of the kind that the test is parametrised for."""
     with closing(Database(url_at_head)) as opened:
         yield opened

@@ -1,4 +1,4 @@
-"""What is sealed or signed for one thing opens and verifies for that thing alone."""
+"""Data that is sealed or signed for one object opens or verifies for no other object."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MANIFEST = file_manifest()
 
 
 def sealed(key: bytes, node: NodeId, version: int, generation: int, metadata: Metadata) -> Manifest:
-    """Return a manifest whose metadata was sealed for just these."""
+    """Return a manifest whose metadata is sealed for exactly this binding."""
     packed = seal_metadata(key, node, version, generation, metadata, random=Seeded("nonce"))
     return replace(MANIFEST, node=node, version=version, generation=generation, metadata=packed)
 
@@ -111,7 +111,7 @@ def test_a_link_opens_for_its_own_folder_and_child(parent: KeyedNode, child: Key
 
 
 def linked(parent: KeyedNode, child: KeyedNode) -> Manifest:
-    """Return the child's manifest in the parent."""
+    """Return the manifest of a child in a parent folder."""
     return replace(
         MANIFEST,
         node=child.node,

@@ -1,4 +1,4 @@
-"""Exports and backups: packed they come back as they were, damaged anywhere they do not open."""
+"""Exports and backups: they survive a round trip, and with damage at any place they do not open."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ seen = st.lists(
 
 @cache
 def exported() -> bytes:
-    """Return an export under `PASSPHRASE`, by the format's description, that is quick to open."""
+    """Return an export under `PASSPHRASE`, built from the format's description, cheap to open."""
     plain = pack_portable(Portable(person("alice"), LINK, ROOT))
     salt, passes, lanes, memory_kib = stretch("salt", 16), 1, 1, 8
     derive = Argon2id(
@@ -79,7 +79,7 @@ def test_arbitrary_bytes_are_no_portable_profile(data):
             unpack(data)
         except ValueError:
             continue
-        assert unpack is unpack_seen  # a short list, say
+        assert unpack is unpack_seen  # for example, a short valid list
 
 
 def test_an_export_made_by_its_description_opens():

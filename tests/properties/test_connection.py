@@ -1,4 +1,4 @@
-"""Connections: the same bytes mean the same however they arrive, and other bytes mean nothing."""
+"""Connections: splitting the bytes changes nothing, and tampered bytes deliver nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ said = st.lists(controls | data_parts, min_size=1, max_size=6)
 
 
 def records_of(end: Connection, said: list[Event]) -> list[bytes]:
-    """Return a record for everything that `end` says."""
+    """Return the bytes that `end` sends, one record for each event."""
     return [
         end.send(event.request, event.message)
         if isinstance(event, Control)
@@ -30,7 +30,7 @@ def records_of(end: Connection, said: list[Event]) -> list[bytes]:
     ]
 
 
-# --- however it arrives
+# --- split in any way
 
 
 @given(data=st.data(), said=said)
@@ -95,19 +95,19 @@ def test_a_reader_that_asks_for_what_is_wanted_never_reads_too_much_or_too_littl
     assert arrived == said
 
 
-# --- other bytes
+# --- tampered bytes
 
 
 @st.composite
 def tampered(draw: st.DrawFn, records: list[bytes]) -> bytes:
-    """Give the records' bytes as somebody on the way may have left them."""
+    """Draw the records' bytes after an attacker on the network has changed them."""
     parts = list(records)
     at = draw(st.integers(0, len(parts) - 1))
     match draw(st.sampled_from(["flip", "drop", "repeat", "swap", "insert", "replace", "cut"])):
         case "flip":
             parts[at] = draw(our.flipped(parts[at]))
         case "drop":
-            # The last one missing is a cut, which is another test's matter.
+            # Dropping the last record is a cut; another test covers it.
             assume(at < len(parts) - 1)
             del parts[at]
         case "repeat":
@@ -149,7 +149,7 @@ def test_whatever_is_done_to_records_ends_the_connection_and_nothing_wrong_gets_
     error = our.outcome(read_to_the_end)
     assert type(error) in (RemoteProtocolError, ConnectionLost)
     assert arrived == said[: len(arrived)]
-    # All may have got through only where something came behind them.
+    # All events can arrive only if the attacker added bytes after them: a protocol error.
     assert len(arrived) < len(said) or type(error) is RemoteProtocolError
     _stays_closed(server, client)
 

@@ -1,4 +1,4 @@
-"""Somebody in the middle of a handshake: both ends never come to speak over him."""
+"""An attacker in the middle of a handshake: the two ends never both open a connection."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def exchange(change: dict[int, bytes]) -> tuple[Connection, Connection, list[FsE
 
 
 def messages() -> list[bytes]:
-    """Return the four messages of a handshake that nobody touched."""
+    """Return the four messages of an undisturbed handshake."""
     client, server = connection_pair.ends()
     hello = client.start()
     answer = connection_pair.replies(server, hello)
@@ -68,7 +68,7 @@ def test_both_ends_never_open_over_a_changed_message(number: int, data: st.DataO
         if error or not moving:
             break
     assert not client.state is server.state is ConnectionState.OPEN
-    # The one end that may be open already hears from nobody who knows its keys.
+    # One end may be open already, but no peer has its keys.
     assert type(error) in (
         type(None),
         RemoteProtocolError,
@@ -129,7 +129,7 @@ def test_arbitrary_bytes_in_place_of_a_message_open_nothing(arrives: bytes, numb
 
 @pytest.mark.parametrize("number", range(4))
 def test_a_message_of_another_exchange_opens_nothing(number: int):
-    # Fresh randomness at the ends, so that a recording is of other keys.
+    # The ends draw fresh randomness, so their keys differ from those of the recording.
     recorded = messages()
     client, server = (
         connection_pair.client_end("other client"),

@@ -1,4 +1,4 @@
-"""Keyfiles: damaged anywhere, or asked with anything but the passphrase, they say so."""
+"""Keyfiles: damage at any place and any wrong passphrase are detected."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def plain() -> bytes:
 
 @cache
 def sealed() -> bytes:
-    """Return a keyfile under `PASSPHRASE`, by the format's description, that is quick to open."""
+    """Return a keyfile under `PASSPHRASE`, built from the format's description, cheap to open."""
     _, _, keys = msgspec.msgpack.decode(plain().removeprefix(MAGIC))
     salt, passes, lanes, memory_kib = stretch("salt", 16), 1, 1, 8
     derive = Argon2id(

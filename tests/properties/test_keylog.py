@@ -1,4 +1,4 @@
-"""The key log: any history that may be is read back, and its roots are those of RFC 9162."""
+"""The key log: every valid history is read back, and its roots follow RFC 9162."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_root_of_any_list_is_that_of_the_rfc_and_of_its_paths(data: list[byt
 
 
 def write(steps: Steps) -> tuple[Scribe, dict[str, list[list[str]]]]:
-    """Write those of the steps that may be; return also the names of everybody's sets of keys."""
+    """Write the valid steps; return the log and, for each user, the names of all sets of keys."""
     scribe, lives = Scribe(), dict[str, list[list[str]]]()
     has_keys: set[str] = set()
     for at, (user, event) in enumerate(steps):

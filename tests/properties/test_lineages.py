@@ -1,4 +1,4 @@
-"""Lineages: whatever a server forks, joins, replays or hides, and whatever overtakes what."""
+"""Lineages against a server that forks, joins, replays, hides or reorders versions."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ HASHES = st.binary(min_size=32, max_size=32).map(Hash)
 
 @dataclass(frozen=True)
 class Commit:
-    """A version that somebody made, and the one that it was made from."""
+    """A committed version, and the version that it was made from."""
 
     point: LineagePoint
     before: Commit | None
 
     def ancestry(self) -> list[Commit]:
-        """Return this version and all before it, the newest first."""
+        """Return this version and all its ancestors, newest first."""
         found: list[Commit] = []
         at: Commit | None = self
         while at is not None:
@@ -41,7 +41,7 @@ class Commit:
 
 @dataclass
 class Device:
-    """One machine of an honest person: its memory, and what the server said was committed."""
+    """One machine of an honest user: its seen versions, and its acknowledged commits."""
 
     memory: SeenVersions = field(default_factory=lambda: SeenVersions(None))
     acknowledged: list[Commit] = field(default_factory=list)
@@ -53,7 +53,7 @@ class ForkingServer(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        """Begin with one version."""
+        """Start with one version."""
         first = LineagePoint(1, NO_LINEAGE, Hash(crypto.sha256(b"first")))
         self.commits = [Commit(first, None)]
         self.devices = [Device() for _ in range(DEVICES)]
@@ -68,7 +68,7 @@ class ForkingServer(RuleBasedStateMachine):
         self._show(who, what, data)
 
     def _show(self, who: int, what: int, data: st.DataObject) -> Commit | None:
-        """Show a device some version; return it if it was believed."""
+        """Show a device some version; return the version if the device accepts it."""
         device, shown = self.devices[who], self.commits[what % len(self.commits)]
         try:
             device.memory.check(
@@ -83,7 +83,7 @@ class ForkingServer(RuleBasedStateMachine):
 
     @rule(who=st.integers(0, DEVICES - 1), what=st.integers(0, 10_000), data=st.data())
     def change(self, who: int, what: int, data: st.DataObject) -> None:
-        """Let a device change what it is shown, and acknowledge that."""
+        """Let a device commit a change to the version it is shown; acknowledge the commit."""
         before = self._show(who, what, data)
         if before is None:
             return
@@ -103,7 +103,7 @@ class ForkingServer(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        """What a device has seen or made is in the history of all that it has believed since."""
+        """Every version that a device has seen or made is an ancestor of all it accepted later."""
         for device in getattr(self, "devices", ()):
             for earlier, later in zip(device.seen, device.seen[1:], strict=False):
                 assert earlier in later.ancestry()
@@ -114,7 +114,7 @@ class ForkingServer(RuleBasedStateMachine):
     def _proofs(
         self, shown: Commit, gaps: Sequence[Gap], data: st.DataObject
     ) -> Mapping[Gap, Sequence[Hash]]:
-        """Return the true hashes of the branch that is shown, or made-up ones."""
+        """Return the true hashes of the shown branch, or invented ones."""
         branch = {one.point.version: one.point.hash for one in shown.ancestry()}
         proofs = {}
         for gap in gaps:

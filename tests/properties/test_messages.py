@@ -1,4 +1,4 @@
-"""Everything that is packed comes back as it was, and nothing that arrives does harm."""
+"""Packed messages survive a round trip; invalid bytes are refused with one error."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_arbitrary_bytes_are_read_or_refused_in_one_way(packed: bytes):
     _read_or_refused(packed)
 
 
-# What msgpack has, so that more than the first byte is looked at.
+# Valid msgpack values, so that decoding gets past the first byte.
 values = st.recursive(
     st.none()
     | st.booleans()
@@ -93,7 +93,7 @@ def test_arbitrary_bytes_are_no_record_or_refused_in_one_way(kind: type[Record],
 
 
 def _read_or_refused(packed: bytes) -> None:
-    """Read; whatever is read can be said again, and only one error may come of the rest."""
+    """Decode; a decoded message must survive a round trip, and only one error is allowed."""
     try:
         message = decode(packed)
     except RemoteProtocolError:

@@ -1,4 +1,4 @@
-"""Names, paths, addresses and links: what comes out is safe, whatever goes in."""
+"""Names, paths, addresses and links: for every input, the output is safe."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_path_that_is_shown_can_be_typed_again(
     owner: str | None, parts: tuple[str, ...], is_folder: bool
 ):
     path = RemotePath(owner, parts, names_folder=is_folder)
-    # What a terminal must not see is shown in another way, and cannot be typed so.
+    # Characters that are unsafe for a terminal are shown escaped and cannot be typed that way.
     assume(all(for_terminal(part) == part for part in parts))
     again = parse_path(str(path))
     assert (again.owner, again.parts) == (path.owner, path.parts)

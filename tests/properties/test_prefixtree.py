@@ -1,4 +1,4 @@
-"""Prefix trees, whole and as far as a proof shows them, against a plain dict."""
+"""Prefix trees, whole and partial (from a proof), against a plain dict."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Model = dict[Token, FolderEntry]
 
 
 def root_of(model: Model) -> bytes:
-    """Return the root of the entries by the plain reference."""
+    """Return the root of the entries as the plain reference computes it."""
     return reference.tree_root([(e.token, e.node, e.manifest) for e in model.values()])
 
 
 @st.composite
 def changes(draw: st.DrawFn, folder: list[FolderEntry]) -> list[FolderEntry | Token]:
-    """Give entries to put and tokens to remove, most of which concern what is there."""
+    """Draw entries to put and tokens to remove; most concern existing entries."""
     known = [entry.token for entry in folder]
     token = st.one_of([st.sampled_from(known)] * bool(known) + [our.tokens()])
     put = st.builds(FolderEntry, token, our.node_ids, our.hashes)
@@ -30,7 +30,7 @@ def changes(draw: st.DrawFn, folder: list[FolderEntry]) -> list[FolderEntry | To
 
 
 def change(tree: PrefixTree, model: Model, what: FolderEntry | Token) -> PrefixTree:
-    """Make one change to both, the removal of what is not there included."""
+    """Apply one change to both; removing a missing entry must raise `KeyError`."""
     if isinstance(what, FolderEntry):
         model[what.token] = what
         return tree.put(what)
@@ -43,7 +43,7 @@ def change(tree: PrefixTree, model: Model, what: FolderEntry | Token) -> PrefixT
 
 
 def token_of(what: FolderEntry | Token) -> Token:
-    """Return the name that a change concerns."""
+    """Return the token that a change concerns."""
     return what.token if isinstance(what, FolderEntry) else what
 
 
@@ -158,7 +158,7 @@ def test_what_a_proof_does_not_cover_is_neither_there_nor_absent(
 
 @st.composite
 def proved(draw: st.DrawFn) -> tuple[PrefixTree, Model, bytes, list[Token]]:
-    """Give a folder of at least two entries and a proof that covers some of them."""
+    """Draw a folder of at least two entries and a proof that covers some of them."""
     folder = draw(our.folders().filter(lambda folder: len(folder) > 1))
     model = {entry.token: entry for entry in folder}
     tokens = draw(st.lists(st.sampled_from(list(model)) | our.tokens(), min_size=1, max_size=4))
@@ -167,7 +167,7 @@ def proved(draw: st.DrawFn) -> tuple[PrefixTree, Model, bytes, list[Token]]:
 
 
 def parts(proof: bytes) -> list[bytes]:
-    """Return a proof's parts, one for each place in the tree."""
+    """Return a proof's parts, one for each position in the tree."""
     out = []
     while proof:
         length = {0: 1, 1: 1 + 32 + 16 + 32, 2: 1 + 64, 3: 1}[proof[0]]
@@ -177,7 +177,7 @@ def parts(proof: bytes) -> list[bytes]:
 
 
 def refused(proof: bytes, root: Hash) -> None:
-    """Check that a proof is refused as a forgery or as no proof at all."""
+    """Check that a proof is refused as forged or as malformed."""
     error = our.outcome(lambda: PrefixTree.from_proof(proof, root))
     assert type(error) in (IntegrityError, RemoteProtocolError)
 
@@ -193,11 +193,11 @@ def test_a_proof_with_any_part_in_place_of_another_is_refused(
     instead = data.draw(
         st.sampled_from(
             [
-                b"\x00",  # hide what is there, claim a name absent
+                b"\x00",  # hide an entry, claim that a name is absent
                 b"\x01" + new_entry.token + new_entry.node + new_entry.manifest,  # add one
                 b"\x01" + new_entry.token + pieces[at][33:81].ljust(48, b"\0"),  # rename it
                 b"\x02" + bytes(64),
-                b"\x02" + pieces[at][1:65].ljust(64, b"\0"),  # show less than there is
+                b"\x02" + pieces[at][1:65].ljust(64, b"\0"),  # hide a branch
                 pieces[data.draw(st.integers(0, len(pieces) - 1))],  # move one
             ]
         )
@@ -244,7 +244,7 @@ def test_a_proof_of_an_older_or_other_tree_is_refused(
 def test_a_lone_entry_cannot_be_shown_as_a_branch(
     proved: tuple[PrefixTree, Model, bytes, list[Token]],
 ):
-    # The root after a removal beside it depends on which of the two it is.
+    # After its sibling is removed, the root depends on whether this is an entry or a branch.
     tree, model, proof, _ = proved
     pieces = parts(proof)
     roots = {entry.root for entry in model.values()}
@@ -253,13 +253,13 @@ def test_a_lone_entry_cannot_be_shown_as_a_branch(
             assert reference.sha256(b"\x01" + piece[1:]) not in roots
         if piece[0] == 1:
             hidden = reference.sha256(b"\x00" + piece[1:])
-            for sides in (hidden + NO_HASH, NO_HASH + hidden):  # as one of its sides, at most
+            for sides in (hidden + NO_HASH, NO_HASH + hidden):  # at most as one side of the branch
                 refused(b"".join([*pieces[:at], b"\x02" + sides, *pieces[at + 1 :]]), tree.root)
 
 
 @given(proof=st.binary(max_size=300), root=our.hashes.filter(lambda root: root != NO_HASH))
 def test_arbitrary_bytes_prove_nothing(proof: bytes, root: Hash):
-    # But for the root of no entries at all, whose proof is one byte.
+    # NO_HASH, the root of an empty folder, is excluded: its proof is one byte.
     refused(proof, root)
 
 

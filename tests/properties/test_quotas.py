@@ -1,4 +1,4 @@
-"""Whatever is done with files, in whatever order: what is counted is what is there."""
+"""After any sequence of file operations, the counted bytes match the stored bytes."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def test_what_is_counted_is_what_is_there(
             match chance.choice(("write", "write", "write", "remove", "old", "rename", "later")):
                 case "write":
                     if known and name not in there:
-                        continue  # it was removed: another node would have that name
+                        continue  # it was removed: the name would get a new node
                     size = chance.choice((0, 10, 50_000, 70_000, 150_000)) + chance.randrange(1, 99)
                     alice.write(name, bytes(size))
                     there[name] = size
                 case "remove" if name in there:
                     alice.remove(name)
                     del there[name]
-                case "old" if known:  # an older content again, or what was removed
+                case "old" if known:  # restore an older content or a removed file
                     content = chance.choice(known).body.content
                     assert content is not None
                     alice.commit(name, content, [])
@@ -63,7 +63,7 @@ def test_what_is_counted_is_what_is_there(
         except (QuotaError, ConflictError, NotFoundError):
             pass
         except RemoteProtocolError:
-            assert name not in there  # it is kept no more: from now on it is a new file
+            assert name not in there  # no longer kept: the next write makes a new file
             del alice.chains[name]
         with database.read() as db:
             assert rows.differing(db) == []

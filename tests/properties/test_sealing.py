@@ -1,4 +1,4 @@
-"""Sealed streams: what comes out is what went in, or nothing."""
+"""Sealed streams: opening returns exactly the sealed plaintext, or nothing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def segments(seed: str = "first stream") -> tuple[bytes, ...]:
 
 
 def boundaries() -> list[int]:
-    """Return the sizes at which the number of segments changes, and their neighbours."""
+    """Return the sizes at which the number of segments changes, and the sizes next to them."""
     full = [0, FIRST_PLAIN, FIRST_PLAIN + OTHER_PLAIN, FIRST_PLAIN + 2 * OTHER_PLAIN]
     return sorted({size + step for size in full for step in (-1, 0, 1) if size + step >= 0})
 
@@ -72,7 +72,7 @@ def test_sizes_and_counts_agree_for_any_file(size: int):
     assert sealed_size(size + 1) > sealed_size(size)
 
 
-# --- what must not open
+# --- streams that must not open
 
 
 @given(data=st.data())

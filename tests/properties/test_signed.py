@@ -21,7 +21,7 @@ payloads = st.lists(st.binary(max_size=8), min_size=1, max_size=2 * SIGNED_AT_ON
 
 
 def verifies(signed: Signed, key: Verifier | None = None) -> bool:
-    """Tell whether alice signed it."""
+    """Return whether alice's signature verifies."""
     try:
         (key or Verifier(ALICE.signing.public)).verify(signed, *LABELS)
     except CryptoError:
@@ -92,7 +92,7 @@ def test_a_path_leads_somewhere_only_if_it_has_the_length_of_its_place(
     ],
 )
 def test_trees_are_those_of_certificate_transparency(count: int, root: str):
-    """The list that implementations of RFC 6962 are tested with."""
+    """Use the list that implementations of RFC 6962 are tested with."""
     entries = ["", "00", "10", "2021", "3031", "40414243"]
     entries += ["5051525354555657", "606162636465666768696a6b6c6d6e6f"]
     leaves = [merkle.leaf_hash(bytes.fromhex(entry)) for entry in entries[:count]]

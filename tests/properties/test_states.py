@@ -1,4 +1,4 @@
-"""Every state of both ends, whatever arrives in it: it goes on as it must or it is closed."""
+"""All states of both ends with arbitrary input: the connection continues correctly or closes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NEXT = {
 
 
 class _Side:
-    """One end, what is on its way to it, and what it was told by whom."""
+    """One end, the bytes in flight to it, and the messages that it sent and received."""
 
     def __init__(self, end: Connection) -> None:
         self.end = end
@@ -42,7 +42,7 @@ class _Side:
 
 
 class TwoEnds(RuleBasedStateMachine):
-    """A client, a server, and somebody between them who may do anything to the bytes."""
+    """A client, a server, and an attacker between them who may change any bytes."""
 
     @initialize(arrived=st.integers(0, 4))
     def connect(self, arrived: int) -> None:
@@ -133,7 +133,7 @@ class TwoEnds(RuleBasedStateMachine):
                 assert isinstance(our.outcome(side.end.next_event), ConnectionLost)
 
     def teardown(self) -> None:
-        """Let everything arrive: where nobody interfered, both ends are open and all is heard."""
+        """Deliver all bytes: without interference both ends are open and receive every message."""
         if not hasattr(self, "sides") or any(
             side.interfered or side.end.state is ConnectionState.CLOSED for side in self.sides
         ):

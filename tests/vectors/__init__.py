@@ -1,4 +1,4 @@
-"""Test vectors: what a second implementation must compute, as JSON. `README.md` has the fields."""
+"""Test vectors for a second implementation, as JSON. `README.md` explains the fields."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def load(name: str) -> list[Vector]:
 
 
 def named(name: str, vector: str) -> Vector:
-    """Return one vector of one file by its name."""
+    """Return the vector of that name from a file."""
     return next(each for each in load(name) if each["name"] == vector)

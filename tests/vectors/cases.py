@@ -1,4 +1,4 @@
-"""Vectors as the cases of a test, each under its own name."""
+"""Decorators that run a test once for each vector of a file, under the vector's name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.vectors import Vector, load
 
 
 def good(file: str, when: Callable[[Vector], object] = bool) -> pytest.MarkDecorator:
-    """Run a test for every vector of a file where everything must succeed."""
+    """Run a test for every vector of a file that must succeed."""
     return _cases([v for v in load(file) if v["error"] is None and when(v)])
 
 
@@ -27,7 +27,7 @@ def _cases(vectors: list[Vector]) -> pytest.MarkDecorator:
 
 
 def named_error(vector: Vector, field: str = "error") -> type[FsError]:
-    """Return the class of the error that a vector demands."""
+    """Return the class of the error that a vector expects."""
     return ERRORS[vector[field]]
 
 

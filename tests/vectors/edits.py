@@ -1,4 +1,4 @@
-"""Changes to stored streams that are too long to be written out in a vector."""
+"""Changes to stored streams that are too long for a vector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packed records as JSON objects: fields by name, bytes in hex, nothing left out."""
+"""Packed records as JSON objects: every field by name, bytes in hex."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ R = TypeVar("R", bound=Record)
 
 
 def to_json(value: Any) -> Any:
-    """Return what stands for `value` in a vector."""
+    """Return the JSON form of `value` in a vector."""
     if isinstance(value, Record):
         return {f.name: to_json(getattr(value, f.name)) for f in msgspec.structs.fields(value)}
     if isinstance(value, list):
@@ -25,13 +25,13 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(kind: type[R], fields: dict[str, Any]) -> R:
-    """Return the record of `kind` that `to_json` wrote as `fields`."""
+    """Return the record of type `kind` from the `fields` that `to_json` wrote."""
     hints = typing.get_type_hints(kind)
     return kind(**{name: _value(hints[name], fields[name]) for name in hints if name in fields})
 
 
 def declared(kind: Any) -> tuple[Any, bool]:
-    """Return the type that an annotation comes down to, and whether None will do as well."""
+    """Return the underlying type of an annotation, and whether None is allowed."""
     some = [each for each in typing.get_args(kind) if each is not type(None)]
     if type(None) in typing.get_args(kind):
         return declared(some[0])[0], True

@@ -38,7 +38,7 @@ def _client() -> ClientHandshake:
 
 
 def _server() -> ServerHandshake:
-    """Return the server as it was after its hello, whose ciphertext cannot be drawn again."""
+    """Return a server in its state after its hello; the hello's ciphertext cannot be made again."""
     server = ServerHandshake(
         rsa_key(HANDSHAKE["host_key"]), _draws(octets(HANDSHAKE, "server_random"))
     )
@@ -88,7 +88,7 @@ def test_the_client_derives_the_channel_of_the_handshake():
     secrets = b"".join(
         octets(HANDSHAKE, name) for name in ("rsa_secret", "x25519_secret", "kem_secret")
     )
-    # Not `receive_hello`, which would draw another RSA ciphertext.
+    # Do not call `receive_hello`: it would make another RSA ciphertext.
     key, channel = client._finish(
         secrets, octets(HANDSHAKE, "server_hello"), octets(HANDSHAKE, "rsa_ciphertext")
     )

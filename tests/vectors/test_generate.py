@@ -1,4 +1,4 @@
-"""The generator still makes the files that are there, and says no more than it must keep."""
+"""The generator reproduces the existing files, and keeps only values that came from randomness."""
 
 from __future__ import annotations
 

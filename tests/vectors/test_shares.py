@@ -48,7 +48,7 @@ def _signed(vector: Vector) -> Signed:
 
 
 def _raw(vector: Vector, label: bytes) -> None:
-    """Verify the signature without anything of ours."""
+    """Verify the signature without code of `fsproto`."""
     key = Ed25519PublicKey.from_public_bytes(octets(vector, "public"))
     key.verify(octets(vector, "signature"), label + octets(vector, "payload"))
 

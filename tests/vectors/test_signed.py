@@ -1,4 +1,4 @@
-"""The vectors of payloads that were signed many at once."""
+"""The vectors of batches: many payloads under one signature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One module a group of vectors; each has `make(kept)`, which gives its files' vectors by name."""
+"""One module per group of vectors; each has `make(kept)`, which returns vectors by file name."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Files = dict[str, list[Vector]]
 
 
 class Kept:
-    """The vectors as they stand, for those of their bytes that nothing could make again."""
+    """The existing vectors, for bytes that came from randomness and cannot be computed again."""
 
     def __init__(self, files: Files) -> None:
-        """Take the vectors of every file that there is."""
+        """Store the vectors of all existing files."""
         self._vectors = {
             (file, vector["name"]): vector for file, vectors in files.items() for vector in vectors
         }
@@ -23,7 +23,7 @@ class Kept:
     def get(
         self, file: str, vector: str, field: str, *, good: Callable[[bytes], bool] = bool
     ) -> bytes | None:
-        """Return a field's bytes if they are there and still `good`."""
+        """Return a field's bytes, or None if they are missing or not `good`."""
         found = self._vectors.get((file, vector), {}).get(field)
         try:
             value = bytes.fromhex(found or "")

@@ -1,4 +1,4 @@
-"""Identities on their way to another machine: exports and backups."""
+"""Vectors of identities that move to another machine: exports and backups."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PHRASES = {
 
 
 def make(kept: Kept) -> Files:
-    """Return the files of what is carried to another machine."""
+    """Return the files of exports and backups."""
     return {"export": _exports(), "recovery": _recoveries()}
 
 
@@ -140,7 +140,7 @@ def _recoveries() -> list[Vector]:
 
 
 def _refused(of_zeros: bytes) -> dict[str, bytes]:
-    """Return backups that the phrase `recovery_words` does not open as alice's."""
+    """Return backups that the phrase `recovery_words` must not open as alice's."""
     mine = RecoverySecret("alice", b"\x7f" * 16)
     good = mine.seal(_portable(), Seeded("recovery"))
     salt = stretch("recovery salt", 32)

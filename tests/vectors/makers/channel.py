@@ -1,4 +1,4 @@
-"""The channel: handshake, records, and what is said in them."""
+"""Vectors of the channel: handshake, records and messages."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ def _messages() -> list[Vector]:
 
 
 def _refused_messages() -> list[Vector]:
-    sent = encode(files.Sent(5))  # an array of two: its name and one number
+    sent = encode(files.Sent(5))  # an array of two items: the name and one number
     control = {
         "control_not_msgpack": b"\xc1",
         "control_no_bytes": b"",
@@ -274,7 +274,7 @@ def _refused_messages() -> list[Vector]:
 
 
 def sample(kind: type[Message], seed: str, *, least: bool) -> Message:
-    """Return a message of any kind: every field used or, with `least`, as few as can be."""
+    """Return a message of the kind: all fields used or, with `least`, as few as possible."""
     message: Message = _sample(kind, seed, least=least)
     return message
 

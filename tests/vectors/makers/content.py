@@ -1,4 +1,4 @@
-"""What is stored of a file: its sealed stream, the salted hash over it, its manifest."""
+"""Vectors of a stored file: its sealed stream, the salted hash over the stream, its manifest."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _streams() -> list[Vector]:
 
 
 def _long(field: str, data: bytes) -> Vector:
-    """Return the bytes in hex, or their size and hash where they are too long for that."""
+    """Return the bytes in hex, or their size and hash if they are too long for a vector."""
     if len(data) <= WRITTEN_OUT + HEADER_SIZE + 16:
         return {field: data.hex()}
     return {f"{field}_size": len(data), f"{field}_sha256": hashlib.sha256(data).hexdigest()}
@@ -335,7 +335,7 @@ def _manifests() -> list[Vector]:
 
 
 def file_metadata() -> Metadata:
-    """Return what is known of the sample file by those who hold its key."""
+    """Return the metadata of the sample file, which only holders of its key can read."""
     key = FileKey(stretch("file key", 32))
     return Metadata("q3 übersicht.pdf", 1000, 1_699_999_999_123_456_789, Mode.EXECUTABLE, key)
 

@@ -1,4 +1,4 @@
-"""What is dropped: sealed to a person by the server, opened by that person's client."""
+"""Vectors of drops: the server seals them to a person, and that person's client opens them."""
 
 from __future__ import annotations
 

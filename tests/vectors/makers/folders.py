@@ -1,4 +1,4 @@
-"""Prefix trees, proofs from them, and the states that sign their roots."""
+"""Vectors of prefix trees, their proofs, and the folder states that sign their roots."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SETS = {
     "tree_of_two": [entry(n) for n in range(2)],
     "tree_of_three": [entry(n) for n in range(3)],
     "tree_of_ten": [entry(n) for n in range(10)],
-    # Tokens that differ at the very last bit, and three that share their first 31 bytes.
+    # Tokens that differ only at the last bit, and three that share their first 31 bytes.
     "tree_last_bit_differs": [entry(0, bytes(32)), entry(1, bytes(31) + b"\x01")],
     "tree_long_shared_prefix": [entry(n, b"\xa5" * 31 + bytes([n])) for n in (0x00, 0x7F, 0xFF)],
 }
@@ -144,7 +144,7 @@ def _proofs() -> list[Vector]:
         refused("proof_other_root", proof, one.root, IntegrityError),
         refused("proof_manifest_changed", manifest_changed, error=IntegrityError),
         refused("proof_entry_hidden", hidden, error=IntegrityError),
-        # From here on the hashes fit: the shape alone is what is wrong.
+        # In the following proofs the hashes match; only the shape is wrong.
         refused("proof_entry_at_wrong_place", *_branch(other, leaf), IntegrityError),
         refused("proof_branch_of_one_entry", *_branch(leaf, nothing)),
         refused("proof_branch_of_nothing", *_branch(nothing, nothing)),
@@ -153,7 +153,7 @@ def _proofs() -> list[Vector]:
 
 
 def _branch(zero: tuple[bytes, bytes], one: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
-    """Return the proof and the root of a branch whose sides have these."""
+    """Return the proof and the root of a branch; each side is given as (proof, root)."""
     return b"\x03" + zero[0] + one[0], sha256(b"\x01" + zero[1] + one[1])
 
 

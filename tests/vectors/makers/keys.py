@@ -1,4 +1,4 @@
-"""Keys: RSA keys that all vectors share, the key tree, grants, bundles, keyfiles, enrolling."""
+"""Vectors of keys: shared RSA keys, key tree, grants, bundles, keyfiles, enrolment links."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PASSPHRASE = "correct horse bättery staple"
 
 
 def make_rsa_keys(kept: Kept) -> list[Vector]:
-    """Return the RSA keys, which the other makers ask for."""
+    """Return the RSA keys, which the other makers use."""
 
     def good(der: bytes) -> bool:
         return bool(crypto.RsaKey(der).public)
@@ -49,7 +49,7 @@ def make_rsa_keys(kept: Kept) -> list[Vector]:
 
 
 def make(kept: Kept) -> Files:
-    """Return the files of keys but for the RSA keys themselves."""
+    """Return all files of keys except the RSA keys."""
     return {
         "node": _nodes(),
         "link": _links(),
@@ -293,7 +293,7 @@ def _keyfiles() -> list[Vector]:
     of_bob = keys.replace(alice.signing.seed, person("bob").signing.seed)
     check = crypto.sha256(labels.KEYFILE, of_bob)
     mixed = MAGIC + msgspec.msgpack.encode((None, check, of_bob))
-    at = plain.index(alice.rsa.der) + 1000  # in a number that a private operation uses
+    at = plain.index(alice.rsa.der) + 1000  # in a number that private-key operations use
     unchecked = MAGIC + msgspec.msgpack.encode((None, bytes(32), keys))
     damaged = plain[:at] + bytes([plain[at] ^ 1]) + plain[at + 1 :]
     return [

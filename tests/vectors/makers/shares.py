@@ -1,4 +1,4 @@
-"""What sharing adds: former keys, member lists, and the key log."""
+"""Vectors of sharing: former keys, member lists and the key log."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _formers() -> list[Vector]:
 
 
 def member_list(sealed: bytes = b"the key of the sample folder, sealed to bob") -> MemberList:
-    """Return the sample list: of a writer and a reader, with others who may or might write."""
+    """Return the sample list: a writer and a reader, an inherited writer and two former writers."""
     bob = person("bob")
     return MemberList(
         format=1,
@@ -133,7 +133,7 @@ def member_list(sealed: bytes = b"the key of the sample folder, sealed to bob") 
 
 
 def grouped_list() -> GroupedList:
-    """Return the sample list with bob come by a group and by himself, carol by two groups."""
+    """Return the sample list: bob is a member by a group and on his own, carol by two groups."""
     fields = msgspec.structs.asdict(member_list()) | {"format": 2}
     came = [
         MemberOrigin("bob", ALONE, Role.READER),
@@ -314,7 +314,7 @@ FIRST, SECOND = _keys("alice", "first keys", 0), _keys("alice", "second keys", 1
 
 
 def log_entries() -> list[KeyLogEntry]:
-    """Return the sample log: somebody comes, somebody else, new keys, and a reset."""
+    """Return the sample log: two enrolments, a rotation and a reset."""
     old = crypto.SigningKey(stretch("alice first keys", 32))
     word = sign_rotation(old, FIRST.bundle, SECOND.bundle)
     bob = _keys("bob", "keys", 2)

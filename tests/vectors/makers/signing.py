@@ -1,4 +1,4 @@
-"""Payloads that were signed many at once."""
+"""Vectors of batches: many payloads under one signature."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COUNTS = (2, 3, 5, 7, 8, 64)
 
 
 def make(kept: Kept) -> Files:
-    """Return the one file."""
+    """Return the only file of this group."""
     return {"signed": _signed()}
 
 
