@@ -17,14 +17,14 @@ from fsd.home.home import Home
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the person who runs the tests has set is not what they are about."""
+    """Remove the environment variables that choose a data directory or a database."""
     for name in ("FSD_HOME", "FSD_DATABASE"):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")
 def home_with_alice(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home where nothing ran yet, with one account; to be copied and not to be used."""
+    """A data directory with one account, where no fsd ran; tests copy it and do not change it."""
     home = Home(tmp_path_factory.mktemp("prepared") / "home")
     home.prepare()
     with closing(factory.open_database(home, None)) as database:
@@ -39,7 +39,7 @@ def admin(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Callable[..., tuple[int | str | None, str, str]]:
-    """Run fsadmin on a home of its own; return its exit status and what it wrote."""
+    """Run fsadmin on its own data directory; return its exit status, stdout and stderr."""
     home = shutil.copytree(home_with_alice, tmp_path / "home")
 
     def run(*args: str) -> tuple[int | str | None, str, str]:

@@ -1,4 +1,4 @@
-"""`fsadmin audit`: what it shows, how it ends, and that `verify` tells."""
+"""`fsadmin audit`: its output, its exit statuses, and the findings of `verify`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Ran = tuple[int | str | None, str, str]
 
 @pytest.fixture
 def home(home_with_alice: Path, tmp_path: Path) -> Path:
-    """A home of this test's own, whose log has one entry: alice was added."""
+    """The test's own data directory; its log has one entry: alice was added."""
     return Path(shutil.copytree(home_with_alice, tmp_path / "home"))
 
 
 @pytest.fixture
 def admin(home: Path, monkeypatch, capsys) -> Callable[..., Ran]:
-    """Run fsadmin on it; return its exit status and what it wrote."""
+    """Run fsadmin on that data directory; return its exit status, stdout and stderr."""
 
     def run(*args: object) -> Ran:
         words = ["fsadmin", "--home", str(home), *map(str, args)]
@@ -96,7 +96,7 @@ def test_verify_says_how_the_log_ends_and_exits_with_7_where_it_was_changed(admi
     assert status == 7
     assert out == "Entry 1 was altered, or put in another's place.\n"
     assert "1 finding" in err
-    # What is wrong comes first, and then, as with every command that fails, the error.
+    # The JSON of the findings comes first; the error follows, as with every failed command.
     wrong, _ = json.JSONDecoder().raw_decode(admin("audit", "verify", "--json")[1])
     assert (wrong["right"], len(wrong["findings"])) == (False, 1)
 

@@ -1,4 +1,4 @@
-"""What administrators do beside the accounts is in the audit log, or is not done."""
+"""Administrative acts other than account changes: each is recorded in the audit log, or refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Ran = tuple[int | str | None, str, str]
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Argon2id at its cheapest: its cost is not what these tests are about."""
+    """Set the cheapest Argon2id parameters; these tests do not depend on its cost."""
     for name, value in (("_PASSES", 1), ("_LANES", 1), ("_MEMORY_KIB", 8)):
         monkeypatch.setattr(encrypt, name, value)
     monkeypatch.delenv("SUDO_USER", raising=False)
@@ -31,18 +31,20 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def home(home_with_alice: Path, tmp_path: Path) -> Path:
-    """A home of this test's own, whose log has one entry: alice was added."""
+    """The test's own data directory; its log has one entry: alice was added."""
     return Path(shutil.copytree(home_with_alice, tmp_path / "home"))
 
 
 @pytest.fixture
 def admin(home: Path, monkeypatch, capsys) -> Callable[..., Ran]:
-    """Run fsadmin on it, or on another home; return its exit status and what it wrote."""
+    """Run fsadmin on that or another data directory; return its exit status, stdout and stderr."""
 
     def run(*args: object, home: Path = home) -> Ran:
         words = ["fsadmin", "--home", str(home), *map(str, args)]
         monkeypatch.setattr(sys, "argv", words)
-        monkeypatch.setenv("FSADMIN_PASSPHRASE", "a phrase for tests")  # taken away at each run
+        monkeypatch.setenv(
+            "FSADMIN_PASSPHRASE", "a phrase for tests"
+        )  # fsadmin removes it at each run
         with pytest.raises(SystemExit) as ended:
             main()
         return (ended.value.code, *capsys.readouterr())
@@ -51,7 +53,7 @@ def admin(home: Path, monkeypatch, capsys) -> Callable[..., Ran]:
 
 
 def entries(admin, **where: Path) -> list[tuple[str, str]]:
-    """Return events and details, having seen that all of them verify and who did it."""
+    """Verify the log and the actors of its entries; return their events and details."""
     assert admin("audit", "verify", **where)[0] == 0
     told = json.loads(admin("audit", "--json", **where)[1])
     assert {entry["actor"] for entry in told[1:]} <= {f"fsadmin:{getpass.getuser()}"}
@@ -92,7 +94,7 @@ def test_a_test_of_a_backup_is_no_act(admin, tmp_path):
 
 
 def test_a_backup_whose_log_was_altered_is_put_back_and_that_is_told(admin, home, tmp_path):
-    with opened(home / "fsd.db") as db:  # after the fact: making one would be refused
+    with opened(home / "fsd.db") as db:  # after both entries: a broken log refuses new ones
         db.execute("UPDATE audit_entries SET actor = 'nobody'")
         db.commit()
     admin("backup", tmp_path / "backup")
@@ -102,7 +104,7 @@ def test_a_backup_whose_log_was_altered_is_put_back_and_that_is_told(admin, home
     status, out, _ = admin("restore", tmp_path / "backup", home=new)
     assert "is put back in" in out
     assert admin("audit", "verify", home=new)[0] == 7
-    assert status == 0  # its head was right, so the log goes on, and verify finds the rest
+    assert status == 0  # the head is valid, so the log continues; verify finds the change
     assert admin("show-user", "alice", home=new)[0] == 0
 
 
@@ -110,7 +112,7 @@ def test_a_backup_whose_log_cannot_go_on_is_put_back_all_the_same(
     admin, home, tmp_path, monkeypatch
 ):
     break_log(home)
-    with monkeypatch.context() as patch:  # one that was made before this version
+    with monkeypatch.context() as patch:  # like a version that did not record backups
         patch.setattr(AuditAdmin, "note", lambda *_: None)
         assert admin("backup", tmp_path / "backup")[0] == 0
     new = tmp_path / "new"

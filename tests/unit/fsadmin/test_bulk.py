@@ -1,4 +1,4 @@
-"""Adding many people at once: all of them or none, and a sheet of paper for each."""
+"""Adding many users at once: all or none, and an enrolment sheet for each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GIVEN = EnrolmentHandout(
 
 @pytest.fixture
 def admin(tmp_path, monkeypatch, capsys):
-    """Run fsadmin on a home of its own; return its exit status and what it wrote."""
+    """Run fsadmin on its own data directory; return its exit status, stdout and stderr."""
 
     def run(*args: object) -> tuple[int | str | None, str, str]:
         home = str(tmp_path / "home")
@@ -207,7 +207,7 @@ def test_where_the_sheets_cannot_be_written_nobody_is_added(admin, file, tmp_pat
 
 
 def test_a_name_that_somebody_adds_at_that_very_moment_undoes_all(admin, file, tmp_path, capsys):
-    """Two administrators at once: who comes second changes nothing, sheets included."""
+    """Two administrators add the same name: the second command adds no user and writes no sheet."""
     admin("add-user", "ben")
     from contextlib import closing
 

@@ -1,4 +1,4 @@
-"""Every command of fsadmin, on a home where no fsd runs: answers, statuses, and JSON anywhere."""
+"""Every fsadmin command without a running fsd: output, exit statuses, and `--json` anywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands about keys that may drop, on a home where no fsd runs."""
+"""The commands about drop keys, without a running fsd."""
 
 from __future__ import annotations
 

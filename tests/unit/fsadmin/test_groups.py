@@ -1,4 +1,4 @@
-"""The commands about groups: answers, statuses, JSON, and what is asked first."""
+"""The commands about groups: output, exit statuses, JSON and confirmation questions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GROUP = {"group", "note", "created_ms", "members"}
 
 @pytest.fixture
 def admin(admin):
-    """Run fsadmin on a home with alice in `team` and anna in no group."""
+    """Run fsadmin on a data directory with alice in `team` and anna in no group."""
     for command in (
         ("add-user", "anna"),
         ("add-group", "team", "--note", "the night shift"),

@@ -1,4 +1,4 @@
-"""What helps to install: a unit that systemd understands, completion, man pages, readiness."""
+"""Installation files: a valid systemd unit, shell completion, man pages, readiness."""
 
 from __future__ import annotations
 
@@ -136,4 +136,4 @@ def test_systemd_is_told_and_nobody_else(tmp_path, monkeypatch):
         monkeypatch.setenv("NOTIFY_SOCKET", path)
         notify(READY)
         assert sock.recv(100) == b"READY=1"
-    notify(READY)  # nobody listens any more, and nothing is raised
+    notify(READY)  # the socket is closed, and no error is raised

@@ -1,4 +1,4 @@
-"""The address in an enrolment link: where fsd listened, unless the administrator says better."""
+"""The address in an enrolment link: fsd's listening address, unless `--host` gives another."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def home(home_with_alice: Path, tmp_path: Path) -> Home:
 
 @pytest.fixture
 def link(home, monkeypatch, capsys):
-    """Rotate a secret and return the address in the link, and what was said on stderr."""
+    """Rotate a secret; return the address in the enrolment link, and stderr."""
 
     def made(*options: str) -> tuple[str, str]:
         args = ["fsadmin", "--home", str(home.path), "rotate-secret", "alice", *options, "--json"]

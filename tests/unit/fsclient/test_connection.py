@@ -1,4 +1,4 @@
-"""A client's connection to a server that does nothing but what each test has it do."""
+"""A client's connection to a scripted server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PATIENCE = Timeouts(silence_s=5.0)
 
 
 class Server:
-    """The server's end of one connection, and its socket, which has little memory."""
+    """The server's end of one connection, and its socket, which has small buffers."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
@@ -42,11 +42,11 @@ class Server:
             sock.sendall(reply.data)
 
     def say(self, request: int, message: Message) -> None:
-        """Say something; returns only once all of it was taken, or fits in what memory there is."""
+        """Send a message; block until the client has received it or the rest fits in the buffers."""
         self.socket.sendall(self._end.send(request, message))
 
     def hear(self) -> Control:
-        """Return what the client says next."""
+        """Return the client's next message."""
         event = self._event()
         assert isinstance(event, Control)
         return event
@@ -60,7 +60,7 @@ class Server:
 
 @contextmanager
 def connected(serve: Callable[[Server], None]) -> Iterator[ServerConnection]:
-    """Connect to a server that serves in a thread; what goes wrong there is raised at the end."""
+    """Connect to a server in a thread; fail at the end if the thread raised an error."""
     wrong: list[BaseException] = []
     listener = socket.socket()
     for memory in (socket.SO_RCVBUF, socket.SO_SNDBUF):

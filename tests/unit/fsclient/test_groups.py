@@ -1,4 +1,4 @@
-"""What a client makes of a share and of who is said to be in a group: nothing is asked or sent."""
+"""How a client compares a share with a group's members; without a server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ READER, WRITER = Role.READER, Role.WRITER
 
 
 class Known:
-    """A key log in which everybody has keys whose name does not begin with `no-`."""
+    """A key log in which every user has keys, except names that start with `no-`."""
 
     @property
     def log(self) -> Known:
@@ -51,7 +51,7 @@ PEOPLE, FOUND = cast("KeyDirectory", Known()), cast("TreeNode", Place())
 
 
 def share_of(*came: tuple[str, str, Role], left: tuple[str, ...] = ()) -> OwnShare:
-    """Return a share with members who came like that."""
+    """Return a share whose members have these origins: (user, group, role)."""
     roles = dict[str, Role]()
     for user, _, role in came:
         roles[user] = max(role, roles.get(user, role))

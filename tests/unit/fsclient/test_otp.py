@@ -22,7 +22,7 @@ def first(source: CodeSource) -> str:
 
 
 def around(otp: pyotp.TOTP, before: float) -> set[str]:
-    """Return the codes of the time since `before`."""
+    """Return the codes of the time steps of `before` and of now."""
     return {otp.at(int(before)), otp.at(int(time.time()))}
 
 
@@ -40,7 +40,7 @@ def test_what_cannot_be_a_code_is_refused_at_once(given):
 
 
 def test_a_code_that_was_given_works_once(monkeypatch):
-    monkeypatch.setattr(sys, "stdin", None)  # nobody is there to be asked
+    monkeypatch.setattr(sys, "stdin", None)  # no terminal to ask on
     source = CodeSource("123456", None)
     assert list(source.codes(Ui())) == ["123456"]
     with pytest.raises(LoginRefused):
@@ -78,7 +78,7 @@ def test_after_a_first_refusal_there_is_one_more_code(tmp_path):
     (tmp_path / "secret").write_text(SECRET)
     source = CodeSource(None, tmp_path / "secret")
     first(source)
-    source.refused(Ui(), LoginRefused())  # waits for the next code, and goes on
+    source.refused(Ui(), LoginRefused())  # waits for the next code and does not raise
 
 
 def test_a_secret_file_that_is_not_there_is_told(tmp_path):

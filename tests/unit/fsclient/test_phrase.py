@@ -1,4 +1,4 @@
-"""Recovery phrases, against the vectors of BIP-39 itself, and as people type them."""
+"""Recovery phrases: the vectors of BIP-39, and variants that people type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paths of SFTP clients: where they lead, and that they lead nowhere else."""
+"""Paths of SFTP clients: how they resolve, and that they never leave the tree."""
 
 from __future__ import annotations
 

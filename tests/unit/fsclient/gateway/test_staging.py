@@ -1,4 +1,4 @@
-"""Files while they are written: any offset, any order, and nothing readable on the disk."""
+"""Staged files: writes at any offset, in any order, and no plaintext on the disk."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_what_was_changed_swapped_or_brought_back_on_the_disk_is_noticed(tmp_pat
     assert file is not None
     slot = BLOCK + 16
     old = _seen_on_disk(staged)
-    staged.write(0, b"newer")  # block 0 comes in and will be sealed again
+    staged.write(0, b"newer")  # block 0 is loaded and will be sealed again
     for index in range(1, 2 * WARM):
         staged.read(index * BLOCK, 1)
     assert _seen_on_disk(staged)[:slot] != old[:slot]

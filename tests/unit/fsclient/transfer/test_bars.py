@@ -1,4 +1,4 @@
-"""Bars in any number of columns and rows, and what is said and asked meanwhile."""
+"""Progress bars in terminals of any size, and the messages and questions shown with them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PIPE = FileSnapshot("dump.sql", 7 * MB, None)
 
 
 def drawn(now: Snapshot, columns: int, rows: int = 24, *, encoding: str = "utf-8") -> list[str]:
-    """Return the lines of it, without what is blank at their ends."""
+    """Return the lines that are drawn, without trailing spaces."""
     file = io.TextIOWrapper(io.BytesIO(), encoding)
     console = Console(file=file, width=columns, height=rows, color_system=None)
     console.print(bars(now, columns, rows, fine=encoding == "utf-8"), crop=False)
@@ -132,7 +132,7 @@ def test_all_bars_stand_below_each_other(columns):
 
 @contextlib.contextmanager
 def terminal(monkeypatch, *, answer: bytes = b"") -> Iterator[io.BytesIO]:
-    """Give what a terminal has got in the end from what is written to stderr."""
+    """Replace stdin and stderr by a terminal; yield a buffer that finally holds its output."""
     master, slave = pty.openpty()
     got = io.BytesIO()
     os.write(master, answer)
@@ -140,7 +140,7 @@ def terminal(monkeypatch, *, answer: bytes = b"") -> Iterator[io.BytesIO]:
         monkeypatch.setattr(sys, "stdin", stdin)
         monkeypatch.setattr(sys, "stderr", stderr)
         yield got
-        os.write(slave, b"\x04")  # its end: all of it may not have come yet
+        os.write(slave, b"\x04")  # marks the end: some output may still be in transit
         while not got.getvalue().endswith(b"\x04"):
             got.write(os.read(master, 1 << 16))
     os.close(master)

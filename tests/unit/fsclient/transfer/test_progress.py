@@ -1,4 +1,4 @@
-"""How far a transfer is: the arithmetic, and what is said of it, by a clock of the test's own."""
+"""Progress of a transfer: the arithmetic and the printed lines, with a fake clock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MB = 10**6
 
 
 class Clock:
-    """Time that passes when the test says so."""
+    """A fake clock that a test moves."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -183,7 +183,7 @@ def test_totals_are_those_of_the_end_of_the_transfer(clock, capsys):
             progress.advance(50 * MB)
             progress.file_done()
         clock.now += 2.5
-    clock.now += 60  # somebody answers a question
+    clock.now += 60  # the user takes a minute to answer a question
     assert progress.totals() == {
         "files": 3,
         "folders": 1,

@@ -14,7 +14,7 @@ CONTENT = stretch("segments", EDGES[-1] + 2)
 
 
 def cut(content: bytes) -> list[tuple[int, bytes, bool]]:
-    """Return (index, plaintext, is the last) of each segment, all buffers used again at once."""
+    """Return (index, plaintext, last) of each segment; each buffer is reused immediately."""
     given = memoryview(content)
     buffers = Buffers()
     taken = []

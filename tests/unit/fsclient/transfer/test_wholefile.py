@@ -1,4 +1,4 @@
-"""Small files that are at hand: whole or not there, like those that come piece by piece."""
+"""Small files written from memory: like streamed files, they appear complete or not at all."""
 
 from __future__ import annotations
 

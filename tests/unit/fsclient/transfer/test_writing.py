@@ -1,4 +1,4 @@
-"""Opened segments are written in order, and none behind one that is missing."""
+"""Opened segments are written in order, and none after a missing one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PIECES = [b"one ", b"two ", b"three ", b"four"]
 
 
 class Target(bytearray):
-    """Takes what is written, but for what it has no room for."""
+    """A target that stores writes, but raises `OutOfSpaceError` for the content `without`."""
 
     def __init__(self, without: bytes = b"") -> None:
         self.without = without
@@ -31,7 +31,7 @@ class Target(bytearray):
 
 @pytest.fixture(params=["beside", "at once"])
 def thread(request: pytest.FixtureRequest) -> Iterator[WorkerPool | None]:
-    """One thread that writes, or none."""
+    """A pool with one writer thread, or none."""
     threads = WorkerPool(1, "write") if request.param == "beside" else None
     yield threads
     if threads is not None:
@@ -41,7 +41,7 @@ def thread(request: pytest.FixtureRequest) -> Iterator[WorkerPool | None]:
 def writing(
     target: Target, thread: WorkerPool | None
 ) -> tuple[WriteBehind, list[Future[memoryview]]]:
-    """Return what writes, and where each of the pieces will come from when it is opened."""
+    """Return a writer, and a future for each piece, to be set once the piece is opened."""
     progress = Progress(Ui(as_json=False, quiet=True, screen=Screen()), "get", "got")
     buffers, opened = Buffers(), [Future[memoryview]() for _ in PIECES]
     new = WriteBehind(target, progress.begin_file("x", 18), buffers, thread)

@@ -1,4 +1,4 @@
-"""Whose signatures count where: owners, writers, and who was a writer once."""
+"""Which signatures are accepted: those of owners, writers and former writers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def member(who: Identity, role: Role) -> Member:
 
 @dataclass
 class Lists(Server):
-    """A server that has member lists besides a key log."""
+    """A server with a key log and member lists."""
 
     lists: dict[NodeId, Signed] = field(default_factory=dict)
     asked: int = 0
@@ -69,16 +69,16 @@ class Lists(Server):
 
 @dataclass
 class Ground:
-    """What carol, a reader of what alice shares, has open."""
+    """The state of carol's client: carol is a reader of a folder that alice shares."""
 
     server: Lists
     people: KeyDirectory
     authors: AuthorRules
     lists: dict[NodeId, VerifiedMembers] = field(default_factory=dict)
-    """The newest of each node, to be followed."""
+    """The newest list of each node, which the next one must follow."""
 
     def enter(self, top: int, middle: tuple[int, int], folder: tuple[int, int]) -> KeyedNode:
-        """Open the way down, of these generations (and those of the links); return the folder."""
+        """Open the path with these generations (node, link); return the folder."""
         self.authors.enter_top(self.aged(TOP, top), "alice", None)
         self.authors.enter(TOP.node, self.aged(MIDDLE, middle[0]), middle[1])
         found = self.aged(FOLDER, folder[0])
@@ -90,7 +90,7 @@ class Ground:
         return KeyedNode(node.node, generation, node.key)
 
     def list_of(self, *members: Member, signer: Identity = ALICE, **changes: Any) -> None:
-        """Give the server a list of the top, or of another node."""
+        """Store a member list of the top, or of another node, on the server."""
         body = MemberList(
             format=1,
             node=TOP.node,
@@ -113,7 +113,7 @@ class Ground:
         self.server.lists[body.node] = made.signed
 
     def look(self, folder: KeyedNode, signer: Identity, **changes: Any) -> None:
-        """Accept a state of a folder that somebody signed, or raise."""
+        """Verify a folder state that `signer` signed; raise if it is not accepted."""
         self.authors.state(state_of(folder, signer, **changes), folder)
 
 
@@ -190,7 +190,7 @@ def test_who_may_write_because_of_a_list_that_cannot_be_seen_counts(ground):
 
 
 def removed(ground: Ground, generation: int, last: int) -> None:
-    """Let the top's list say that bob wrote up to a generation, and does so no more."""
+    """Store a list of the top in which bob is a former writer, up to generation `last`."""
     former = [FormerWriter("bob", key(BOB), last)]
     ground.list_of(member(CAROL, Role.READER), generation=generation, former=former)
 

@@ -1,4 +1,4 @@
-"""The SQLite files of a profile when several commands of one person begin at once."""
+"""The SQLite files of a profile when several commands start at the same moment."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_another_hash_of_the_same_version_is_another_history(memory):
 def test_an_answer_that_was_under_way_may_be_older_than_what_came_meanwhile(memory):
     memory.check([seen(5)], memory.mark(), prove)
     asked = memory.mark()
-    memory.check([seen(7)], asked, prove)  # another command has made it so
+    memory.check([seen(7)], asked, prove)  # another command saw version 7 in the meantime
     memory.check([seen(5)], asked, prove)
     memory.check([seen(6)], asked, prove)
     with pytest.raises(RollbackError):
@@ -117,15 +117,15 @@ def test_a_memory_that_cannot_be_opened_is_told(tmp_path):
         SeenVersions(tmp_path / "no" / "memory.db")
 
 
-# --- lists, and folders that somebody who was removed signed last
+# --- lists, and folders whose last signer was removed
 
 SHARED = NodeId(b"s" * 16)
 FROZEN = {NODE: (SHARED, AGE)}
-"""The folder was signed by somebody whom the list of the shared one does not name any more."""
+"""The folder's signer is no longer on the shared folder's list."""
 
 
 def told(memory: SeenVersions, generation: int) -> None:
-    """Learn of a list that is bound to a generation."""
+    """Record a list of this generation as seen."""
     memory.check([Sighting(SHARED, AGE, point(generation))], memory.mark(), prove)
 
 
@@ -153,7 +153,7 @@ def test_what_was_looked_at_since_somebody_was_removed_they_change_no_more(memor
     with pytest.raises(RollbackError, match="WHO WAS REMOVED") as refusal:
         look(memory, 6)
     assert refusal.value.exit_status == 7
-    look(memory, 5)  # as it was it may be looked at for ever
+    look(memory, 5)  # the version seen before stays readable
 
 
 def test_what_they_wrote_before_they_were_removed_may_be_found_once(memory):
@@ -238,7 +238,7 @@ def test_a_later_version_of_another_branch_is_another_history_at_any_gap(memory)
     for version in (6, 7, 40):
         for since in (1, 4, 5):
             forked = seen(version, "other", since=since)
-            for branch in ("", "other"):  # whatever the server gives as a proof
+            for branch in ("", "other"):  # no proof by the server helps
                 claimed = partial(prove, branch=branch, since=since)
                 with pytest.raises(RollbackError, match="TWO DIFFERENT HISTORIES"):
                     memory.check([forked], memory.mark(), claimed)

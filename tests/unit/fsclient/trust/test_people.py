@@ -1,4 +1,4 @@
-"""Whose keys are whose: what a client believes of a key log, and what it does not."""
+"""Which keys a client accepts from a key log, and which it refuses."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ BOB_ANEW = identity("bob", "after a reset")
 
 @dataclass
 class Server:
-    """A key log that is written and answers; it does not mind what is written into it."""
+    """A server with a key log; it does not check the entries."""
 
     data: list[bytes] = field(default_factory=list)
     bundles: dict[str, Signed] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Server:
         return self
 
     def forked(self, size: int) -> Server:
-        """Return a server whose log is the same up to a size."""
+        """Return a server whose log has the same first `size` entries."""
         return Server(self.data[:size], dict(self.bundles), self.key, self.at_once)
 
     def root(self, size: int | None = None) -> Hash:
@@ -87,7 +87,7 @@ class Server:
         return sign_head(self.key, size, self.root(size), TIME_MS)
 
     def seen(self, size: int | None = None) -> bytes:
-        """Return what people carry of it in what they sign."""
+        """Return the log head that users include in what they sign."""
         size = len(self.data) if size is None else size
         return pack_log_head(size, self.root(size))
 
@@ -121,7 +121,7 @@ def server() -> Server:
 
 
 class Listening(KeyDirectory):
-    """Keeps what a person would be told."""
+    """A key directory that records its notices."""
 
     def __init__(self, path: Path, identity: Identity) -> None:
         self.notices: list[str] = []
@@ -210,7 +210,7 @@ def test_a_longer_log_that_does_not_go_on_from_the_one_before_is_refused(server,
         meet(people, forked)
     assert people.log_head == before
     assert people.log.root(3) == server.root(3)
-    meet(people, server.enrol(identity("dave")))  # nothing of the other one was kept
+    meet(people, server.enrol(identity("dave")))  # no entry of the forked log was kept
 
 
 def test_a_log_of_another_key_is_refused(server, people):
@@ -277,7 +277,7 @@ def test_a_log_on_the_disk_that_is_not_what_its_head_says_is_damage(
     assert refusal.value.hint
 
 
-# --- what others have seen of it
+# --- heads that others have seen
 
 
 def test_what_others_have_seen_of_the_same_log_is_well(server, people):
@@ -446,7 +446,7 @@ def test_ones_own_keys_are_all_that_one_ever_had(server, tmp_path):
         assert people.identity_keys("alice") == [ALICE.signing.public, new.signing.public]
 
 
-# --- looked up before somebody has said that they are to be used
+# --- looked up, and not yet confirmed for use
 
 
 def test_who_is_looked_up_is_pinned_only_when_they_are_used(people, server):
@@ -499,7 +499,7 @@ def test_keys_that_changed_since_they_were_looked_up_are_not_used(people, server
     people.catch_up(line(server))
     with pytest.raises(ConflictError):
         people.use([both["carol"], both["bob"]])
-    assert people.pin_of("carol") is None  # all or nobody
+    assert people.pin_of("carol") is None  # all or none
     server.reset("bob")
     people.catch_up(line(server))
     with pytest.raises(NotFoundError):
