@@ -25,7 +25,7 @@ from tests.support.connection_pair import server_end
 from tests.support.fixed_keys import host_key
 
 LONG = 1_000_000
-"""Bytes of a message that no end has room for which does not receive."""
+"""Bytes of a message that does not fit in the socket buffers unless the peer receives."""
 LITTLE = 1 << 17
 PATIENCE = Timeouts(silence_s=5.0)
 
@@ -42,7 +42,7 @@ class Server:
             sock.sendall(reply.data)
 
     def say(self, request: int, message: Message) -> None:
-        """Send a message; block until the client has received it or the rest fits in the buffers."""
+        """Send a message; block until the socket buffers have accepted all of it."""
         self.socket.sendall(self._end.send(request, message))
 
     def hear(self) -> Control:

@@ -14,7 +14,7 @@ from tests.support.services import Clock, Services
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock that moves when it is told to."""
+    """A fake clock that a test moves."""
     return Clock()
 
 
@@ -36,5 +36,5 @@ def home(prepared_home: Path, tmp_path: Path) -> Home:
 
 @pytest.fixture
 def office(database: Database, tmp_path: Path, clock: Clock) -> Services:
-    """The server's services over a new database, once of each kind."""
+    """The server's services over a new database of each kind."""
     return Services(database, tmp_path / "blobs", clock)

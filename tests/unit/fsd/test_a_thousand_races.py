@@ -1,7 +1,7 @@
 """A thousand races for a code: in threads, in processes, and at two daemons on one database.
 
-In each, two try with one code at the same moment, and exactly one wins. Time is handed in, so
-each race has a code of its own.
+In each race, two clients log in with one code at the same moment, and exactly one succeeds. A fake
+clock moves between the races, so that each race has its own code.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from tests.support.services import CHANNEL, Clock, Services, ServiceUser, accoun
 pytestmark = pytest.mark.both_databases
 
 THREADS, PROCESSES, DAEMONS = (500, 300, 200) if TIER == "soak" else (60, 30, 20)
-"""How many races each kind of racers has: a thousand in all in the soak tier."""
+"""Races per kind: a thousand in total in the `soak` tier."""
 PATIENT = LoginPolicy(free_tries=10**6, source_free_tries=10**6, most_failures=10**6)
-"""It is the code that decides, and not the throttle."""
+"""A policy without throttling, so that only the code decides."""
 
 
 def race(url: str, otp: OtpSetting, races: range, start: Callable[[], object]) -> list[int]:
-    """Try with the code of each race in its turn; return the races that were won."""
+    """Log in with the code of each race in turn; return the races that were won."""
     clock = Clock()
     alice = ServiceUser(identity("alice"), otp)
     won = []
@@ -77,7 +77,7 @@ def sessions(office: Services) -> int:
 
 def test_each_race_of_threads_has_one_winner(office, url_at_head):
     otp, together = enrolled(office), threading.Barrier(2, timeout=60)
-    races = range(1, 1 + THREADS // 2)  # on each kind of database
+    races = range(1, 1 + THREADS // 2)  # half of them on each kind of database
     with ThreadPoolExecutor(2) as pool:
         running = [pool.submit(race, url_at_head, otp, races, together.wait) for _ in range(2)]
         won = Counter(number for each in running for number in each.result())
@@ -103,11 +103,11 @@ def test_each_race_of_processes_has_one_winner(office, url_at_head):
 
 
 TRACKS = 5
-"""Races at once: a refusal is told after half a second, and nobody else need wait for that."""
+"""Races that run at once: a refusal takes half a second, and the other tracks need not wait."""
 
 
 class Track:
-    """Races one after the other, each of another person, for one code that is drawn at the line."""
+    """Consecutive races, one per user; the code is computed when both racers are ready."""
 
     def __init__(self, racers: list[ServiceUser]) -> None:
         self.racers = racers
@@ -120,7 +120,7 @@ class Track:
 
 
 def run(track: Track, daemon: RunningServer) -> list[str]:
-    """Run all races of a track at one daemon; return the names of those that were won there."""
+    """Run all races of a track at one daemon; return the users whose login succeeded there."""
     won = []
     for racer in track.racers:
         link = EnrollLink(racer.name, daemon.address, daemon.host_key)
@@ -137,7 +137,7 @@ def run(track: Track, daemon: RunningServer) -> list[str]:
 
 @pytest.fixture
 def two_daemons(postgres, tmp_path: Path):
-    """Two servers with homes of their own, the same keys, and one database."""
+    """Two servers with separate data directories, the same keys, and one database."""
     url = postgres.new_database()
     with RunningServer.start(tmp_path / "one", database=url) as one:
         other = Home(tmp_path / "two")
@@ -149,7 +149,7 @@ def two_daemons(postgres, tmp_path: Path):
 
 
 def test_each_race_at_two_daemons_on_one_database_has_one_winner(two_daemons, tmp_path):
-    """Real sockets and the real clock: each race is one of another person."""
+    """Use real sockets and the real clock; each race has its own user."""
     url, *daemons = two_daemons
     people = [f"user{number}" for number in range(DAEMONS)]
     home = Home(tmp_path / "one")

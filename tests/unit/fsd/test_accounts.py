@@ -1,4 +1,4 @@
-"""Who is let in, and that everybody else gets one and the same answer."""
+"""Enrolment, login and sessions; every refused login gets the same answer."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tests.support.services import (
 )
 
 REFUSED = (LoginRefused, SecurityError)
-"""What the door turns into one answer."""
+"""Errors that the native listener answers in the same way."""
 HUGE = "a" * 1_000_000
 
 
 def enrolled(office: Services, clock: Clock, name: str = "alice") -> ServiceUser:
-    """Return a person who enrolled with the code before this one."""
+    """Return a user who enrolled with the previous code."""
     person = office.add(name)
     person.enrol(office, clock(), -1)
     return person
@@ -44,7 +44,7 @@ def refused(office: Services, ask, address: str = ADDRESS, channel: bytes = CHAN
     return True
 
 
-# --- enrolling
+# --- enrolment
 
 
 def test_a_person_enrols_and_finds_an_empty_tree(office, clock):
@@ -103,7 +103,7 @@ def test_an_enrolment_with_one_wrong_part_is_refused_and_leaves_nothing(office, 
     right = alice.enrolment(alice.code(clock()))
     assert refused(office, msgspec.structs.replace(right, **wrong))
     assert not office.people.show("alice").enrolled
-    office.accounts.enroll(right, CHANNEL, ADDRESS)  # and its code was not used up
+    office.accounts.enroll(right, CHANNEL, ADDRESS)  # the refusal did not consume the code
 
 
 @pytest.mark.parametrize("part", ["grant", "manifest", "state"])
@@ -357,7 +357,7 @@ def test_tickets_and_secrets_are_not_in_the_database(office, clock):
     assert not any(alice.otp.secret.encode() in value for value in stored)
 
 
-# --- what the operator reads
+# --- the server's log
 
 
 def test_the_log_tells_who_was_refused_and_no_secret(office, clock, caplog):

@@ -1,4 +1,4 @@
-"""The audit log: written with what it tells of, and no change in it goes unnoticed."""
+"""The audit log: recorded in the transaction of each act, and every change in it is detected."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ FULL = {
         "DROP TRIGGER full_disk ON audit_entries; DROP FUNCTION full_disk",
     ),
 }
-"""What a disk says that has no room for an entry, though it may have had some for the act."""
+"""SQL that makes the insertion of audit entries fail with a full disk, and SQL that undoes it."""
 
 
 def test_what_cannot_be_recorded_is_not_done(office, keeper, clock):
@@ -163,11 +163,13 @@ def test_what_cannot_be_recorded_is_not_done(office, keeper, clock):
     assert [(p.name, p.disabled, p.sessions) for p in office.people.everybody()] == [
         ("alice", False, 1)
     ]
-    office.accounts.login(alice.login(alice.code(clock())), CHANNEL, ADDRESS)  # it was not used up
+    office.accounts.login(
+        alice.login(alice.code(clock())), CHANNEL, ADDRESS
+    )  # the code was not consumed
     assert keeper.verify([]).findings == []
 
 
-# --- many at once
+# --- concurrent records
 
 
 def test_many_who_record_at_once_make_one_chain(office, keeper, url_at_head, clock):
@@ -175,7 +177,7 @@ def test_many_who_record_at_once_make_one_chain(office, keeper, url_at_head, clo
     ready = threading.Barrier(at_once)
 
     def record(number: int) -> None:
-        # A node of its own: nothing but the database is shared.
+        # Each thread is a separate node: they share only the database.
         with closing(Database(url_at_head)) as database:
             log = AuditLog(Vault(MASTER_KEY, fixed_keys.Seeded(f"vault {number}")), clock)
             ready.wait()
@@ -191,7 +193,7 @@ def test_many_who_record_at_once_make_one_chain(office, keeper, url_at_head, clo
 
 
 def test_who_records_early_does_not_block_who_holds_what_they_need(office, clock):
-    """Both record before they touch what the other has touched: without the log no deadlock."""
+    """Two transactions record first and then update the same row; they must not deadlock."""
     for name in ("alice", "bob"):
         office.add(name)
     ready = threading.Barrier(2)
@@ -208,7 +210,7 @@ def test_who_records_early_does_not_block_who_holds_what_they_need(office, clock
     assert office.people.show("bob").created_ms == clock() + 20
 
 
-# --- what was changed afterwards
+# --- tampering
 
 
 TAMPERING: dict[str, tuple[list[str], str]] = {
@@ -284,7 +286,7 @@ def test_one_altered_entry_is_told_alone(office, keeper):
 
 
 def copied(office: Services) -> Callable[[], None]:
-    """Copy the log as somebody does who reads the database; return what puts the copy back."""
+    """Copy the log like an attacker with database access; return a function that puts it back."""
     with office.database.read() as db:
         kept = {
             table: [dict(row) for row in db.execute(text(f"SELECT * FROM {table}")).mappings()]
@@ -315,7 +317,7 @@ def test_an_older_copy_of_the_whole_log_is_found_by_who_has_verified_a_newer_one
     assert "had 5 entries" in finding
     assert "an older copy" in finding
     clock.forward(1)
-    fill(office, 4)  # grown past what was seen, it is another log all the same
+    fill(office, 4)  # longer than the verified log, but different
     (finding,) = keeper.verify([]).findings
     assert finding.startswith("Entry 5 is another one")
     assert keeper.verify([], restored=True).findings == []
@@ -323,7 +325,7 @@ def test_an_older_copy_of_the_whole_log_is_found_by_who_has_verified_a_newer_one
 
 
 def test_an_older_copy_is_not_found_by_who_has_seen_nothing(office, keeper):
-    """What the threat model says is not caught, so that it goes on being true."""
+    """Confirm a limit that the threat model states: this rollback is not detected."""
     fill(office, 3)
     put_back = copied(office)
     fill(office, 2)
@@ -414,7 +416,7 @@ def test_an_archive_that_is_missing_between_others_is_told(office, keeper, tmp_p
     assert keeper.verify([one, two]).findings == [
         "Entries 10 to 14 are in none of the archives given."
     ]
-    assert keeper.verify([two, three]).findings == []  # where it begins is for people to say
+    assert keeper.verify([two, three]).findings == []  # the administrator chooses the first archive
 
 
 def test_an_export_leaves_the_log_and_fits_it_later(office, keeper, tmp_path):

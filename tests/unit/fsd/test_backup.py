@@ -1,4 +1,4 @@
-"""Backups: everything comes back, from either database into either; nothing altered does."""
+"""Backups: complete across both kinds of database; a changed backup is refused."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PHRASE = "correct horse"
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Argon2id at its cheapest: its cost is not what these tests are about."""
+    """Set the cheapest Argon2id parameters; these tests do not depend on its cost."""
     monkeypatch.setattr(encrypt, "_PASSES", 1)
     monkeypatch.setattr(encrypt, "_LANES", 1)
     monkeypatch.setattr(encrypt, "_MEMORY_KIB", 8)
@@ -51,7 +51,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def busy(database, home, clock) -> Services:
-    """An office with two people, small files and large ones."""
+    """Services with two users, small files and large files."""
     office = Services(database, home.blobs, clock)
     for name in ("alice", "bob"):
         person = office.add(name)
@@ -86,7 +86,7 @@ def put_back(data: bytes, home: Home, url: str | None = None, phrase: str = PHRA
     return restore(io.BytesIO(data), phrase, home, url, TIME_MS)
 
 
-# --- coming back
+# --- restoring
 
 
 @pytest.mark.parametrize("into", ["sqlite", "postgresql"])
@@ -195,7 +195,7 @@ def test_what_is_removed_while_the_backup_is_written_is_in_it(busy, home, tmp_pa
 def test_a_blob_that_came_and_went_around_the_snapshot_makes_another_one(
     busy, home, tmp_path, monkeypatch
 ):
-    """Between the snapshot and the look at the store, the only blob of a row is replaced."""
+    """A blob disappears between the snapshot and the scan of the store: the backup retries."""
     attempts: list[bytes] = []
     one = BlobPin.one
 
@@ -249,7 +249,7 @@ def test_memory_stays_the_same_however_large_the_blobs_are(home, clock, tmp_path
         assert peak < 16 * SEGMENT_SIZE
 
 
-# --- what is refused
+# --- refused backups
 
 
 def nothing_is_left(tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def nothing_is_left(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A backup with three segments of one person's; for what is done to its bytes."""
+    """A backup of one user with three segments, for tests that change its bytes."""
     folder = tmp_path_factory.mktemp("sealed")
     home = Home(folder / "home")
     home.prepare()
@@ -278,7 +278,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def start_of(data: bytes) -> int:
-    """Return where the stream begins."""
+    """Return the offset of the sealed stream."""
     at = len(encrypt.MAGIC)
     return at + 2 + int.from_bytes(data[at : at + 2], "big")
 

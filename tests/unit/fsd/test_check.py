@@ -1,4 +1,4 @@
-"""What a check finds, and what a repair puts aside."""
+"""The findings of a check, and the files and rows that a repair puts aside."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_a_blob_of_nobody_is_put_aside_once_it_cannot_be_on_its_way(stocked, hom
     stray = office.blobs.path(bytes(32))
     stray.parent.mkdir(exist_ok=True)
     stray.write_bytes(b"stray")
-    assert kinds(office) == []  # it may wait for its row
+    assert kinds(office) == []  # its row may still be written
     os.utime(stray, (1, 1))
     (found,) = look(office)
     assert (found.kind, found.loses) == (FindingKind.ORPHAN, False)
@@ -204,7 +204,7 @@ def test_what_is_replaced_while_it_is_looked_at_is_not_called_lost(stocked, monk
     rows = seen._rows_of_blobs
 
     def meanwhile(db):
-        db.execute(text("SELECT count(*) FROM users"))  # its snapshot is taken
+        db.execute(text("SELECT count(*) FROM users"))  # starts the snapshot of this transaction
         office.people.remove("alice")
         yield from rows(db)
 

@@ -1,4 +1,4 @@
-"""Codes of every kind work once: recovery codes, a second secret, clocks that are off."""
+"""Every code works once: one-time passwords, recovery codes, new secrets, wrong clocks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STEP_MS = 30_000
 
 @pytest.fixture
 def alice(office: Services, clock: Clock) -> ServiceUser:
-    """A person who enrolled with the code before this one."""
+    """A user who enrolled with the previous code."""
     person = office.add("alice")
     person.enrol(office, clock(), -1)
     return person
@@ -134,7 +134,7 @@ def test_people_make_recovery_codes_with_a_code_and_not_without(office, alice, c
     assert office.people.show("alice").recovery_codes == 0
     code = alice.code(clock())
     made = own.make_recovery_codes(alice.principal, code).codes
-    assert refused(log_in, code)  # it was used up
+    assert refused(log_in, code)  # it was consumed
     log_in(made[3])
     again = own.make_recovery_codes(alice.principal, made[4]).codes
     assert refused(log_in, made[5])
@@ -164,12 +164,12 @@ def test_who_was_removed_or_disabled_does_nothing_over_a_connection_that_is_open
     office.people.remove("alice")
     with pytest.raises(LoginRefused):
         own.make_recovery_codes(alice.principal, alice.code(clock()))
-    office.add("alice")  # somebody else of that name
+    office.add("alice")  # a new user with the same name
     with pytest.raises(LoginRefused):
         own.make_recovery_codes(alice.principal, alice.code(clock()))
 
 
-# --- a second secret
+# --- a new secret
 
 
 def renewed(alice: ServiceUser, otp: OtpSetting) -> ServiceUser:
@@ -182,7 +182,7 @@ def test_the_old_secret_works_until_the_new_one_is_used(office, alice, clock, lo
     log_in(alice.code(clock()))
     clock.forward(60)
     log_in(alice.code(clock()))
-    log_in(new.code(clock()))  # even of a step that the old one has used
+    log_in(new.code(clock()))  # even in a step in which the old secret was used
     assert office.people.show("alice").new_secret_ms is None
     clock.forward(60)
     assert refused(log_in, alice.code(clock()), alice.code(clock(), 1))
@@ -226,7 +226,7 @@ def test_people_make_a_new_secret_and_confirm_it(office, alice, clock, log_in):
     for not_the_new_one in (alice.code(clock(), 1), "000000"):
         with pytest.raises(LoginRefused):
             own.confirm_secret(alice.principal, not_the_new_one)
-    log_in(alice.code(clock(), 1))  # the old one still works, and was not used up above
+    log_in(alice.code(clock(), 1))  # the old secret still works; its code was not consumed
     own.confirm_secret(alice.principal, new.code(clock()))
     clock.forward(60)
     assert refused(log_in, alice.code(clock()))
@@ -247,16 +247,16 @@ def test_a_new_secret_is_sealed_like_the_other(office, alice):
     assert office.vault.open(sealed, alice.principal.user_id) == made.secret
 
 
-# --- clocks that are off
+# --- wrong clocks
 
 
 def test_a_clock_that_goes_wrong_slowly_is_followed_and_shown(office, alice, clock, log_in):
-    for off_s in range(0, 100, 4):  # gains four seconds from one login to the next
+    for off_s in range(0, 100, 4):  # the clock gains four seconds per login
         clock.forward(3600)
         log_in(alice.code(clock() + off_s * 1000))
     shown = office.people.show("alice").clock_ms
     assert 60_000 < shown <= 100_000
-    # By now its codes are of a time that nobody else's may be of.
+    # Codes with this offset are accepted only because the server has learned the drift.
     clock.forward(3600)
     log_in(alice.code(clock() + 90_000))
 
@@ -292,7 +292,7 @@ def test_who_types_late_now_and_then_has_a_clock_that_is_right(office, alice, cl
 
 @pytest.mark.parametrize("late_ms", [STEP_MS, 2 * STEP_MS - 1])
 def test_one_code_that_comes_late_opens_the_door_no_wider(office, alice, clock, log_in, late_ms):
-    for _ in range(20):  # all in time: the code of her enrolment was one before
+    for _ in range(20):  # punctual codes; the enrolment used the code before
         clock.forward(3600)
         log_in(alice.code(clock()))
     began = clock() // STEP_MS * STEP_MS
@@ -313,12 +313,12 @@ def test_a_known_drift_takes_nothing_from_the_codes_that_always_count():
 @pytest.mark.parametrize(
     ("drift_ms", "step", "learned"),
     [
-        (0, 10, 0),  # of the present step
+        (0, 10, 0),  # of the current step
         (0, 11, 17_500),  # its middle is 35 s from now: half of that
         (0, 9, -12_500),
         (20_000, 11, 27_500),
         (40_000, 10, 20_000),
-        (119_000, 20, 120_000),  # no more than there may be
+        (119_000, 20, 120_000),  # limited to the largest drift
         (-119_000, 0, -120_000),
     ],
 )
@@ -327,7 +327,7 @@ def test_what_is_learned_of_a_clock(drift_ms, step, learned):
     assert learned_drift(otp, step, now, drift_ms, most_ms=120_000) == pytest.approx(learned, abs=1)
 
 
-# --- what people are told
+# --- notices to users
 
 
 def notices(office: Services, alice: ServiceUser) -> list[Notice]:
@@ -361,7 +361,7 @@ def test_a_right_code_without_the_key_is_told(office, alice, clock, log_in):
         office.accounts.login(thief.login(alice.code(clock())), CHANNEL, ELSEWHERE)
     with pytest.raises(LoginRefused):
         office.accounts.enroll(thief.enrolment(alice.code(clock())), CHANNEL, ELSEWHERE)
-    _, welcome = log_in(alice.code(clock()))  # which was not used up by that
+    _, welcome = log_in(alice.code(clock()))  # it was not consumed
     assert welcome.notices == [Notice("code-without-key", clock(), 2, ELSEWHERE)]
 
 

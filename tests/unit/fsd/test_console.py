@@ -1,4 +1,4 @@
-"""How a program of the server ends: a sentence, a status, and no traceback unless it is wanted."""
+"""How the server's programs end: a sentence, an exit status, and a traceback only on request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fsproto.errors import ERRORS, FsError, IntegrityError
 
 @pytest.fixture
 def ending(monkeypatch, capsys):
-    """Run a command that does what it is told to; return its exit status and what it wrote."""
+    """Run a command with a given body; return its exit status and its output."""
 
     def end(act, *args: str) -> tuple[int | str | None, str, str]:
         monkeypatch.setattr(sys, "argv", ["fsx", *args])

@@ -1,4 +1,4 @@
-"""What strangers may have of the door, as rules over numbers."""
+"""Limits for unauthenticated connections: counts per network and handshake rates."""
 
 from __future__ import annotations
 

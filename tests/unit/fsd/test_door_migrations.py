@@ -1,4 +1,4 @@
-"""The revisions of audit log and door, up and down with people in the database."""
+"""The migrations of the audit log and the logins, up and down in a database with users."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.both_databases
 
 @pytest.fixture
 def made(database_url: str, tmp_path: Path, clock: Clock) -> Iterator[tuple[Services, ServiceUser]]:
-    """A database that this test may take down, with somebody in it who has logged in."""
+    """A database to downgrade, with one user who has logged in."""
     with closing(Database(database_url)) as database:
         schema.upgrade(database)
         office = Services(database, tmp_path / "blobs", clock)

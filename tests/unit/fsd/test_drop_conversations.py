@@ -1,4 +1,4 @@
-"""The drop box as an SFTP server, packet by packet: what stock clients rarely or never send."""
+"""The drop box as an SFTP server: packets that stock clients rarely or never send."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def alice(office, clock) -> ServiceUser:
 
 @dataclass
 class Sftp:
-    """A client that says exactly what it is told to."""
+    """A client that sends exactly the given packets."""
 
     office: Services
     person: ServiceUser
@@ -44,7 +44,7 @@ class Sftp:
         assert answer[4] == Response.VERSION
 
     def ask(self, kind: int, *parts: bytes) -> tuple[int, Fields]:
-        """Ask; return the kind of the answer and its fields behind the request's number."""
+        """Send a request; return the type of the answer and its fields after the request id."""
         (told,) = Packets().feed(self.conversation.feed(packet(kind, u32(7), *parts)))
         fields = Fields(told[1:])
         assert fields.u32() == 7

@@ -1,4 +1,4 @@
-"""SSH keys that may drop: added, asked for, removed, and recorded."""
+"""Drop keys: added, looked up, removed, and recorded in the audit log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drops at the server: what becomes one, what does not, and what the server keeps of it."""
+"""Drops at the server: complete and broken uploads, and the data that the server keeps."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def with_policy(office: Services, **policy: Any) -> None:
 
 
 def files(office: Services) -> list[Path]:
-    """Everything the blob store has, staged or kept."""
+    """Return all files of the blob store, staged or kept."""
     return [path for path in office.blobs._folder.rglob("*") if path.is_file()]
 
 
@@ -102,7 +102,7 @@ def rows(office: Services) -> tuple[int, int]:
         return len(db.scalars(select(Row.id)).all()), len(blobs)
 
 
-# --- what comes through
+# --- complete drops
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -164,7 +164,7 @@ def test_a_gap_makes_no_drop(office, alice):
     assert (rows(office), files(office)) == ((0, 0), [])
 
 
-# --- what was cut off
+# --- interrupted drops
 
 
 def test_what_is_cut_off_is_never_a_drop(office, alice):
@@ -177,7 +177,7 @@ def test_what_is_cut_off_is_never_a_drop(office, alice):
 
 def test_what_a_killed_server_leaves_is_tidied_up_when_it_starts(office, alice, clock):
     one = enter(office, alice).begin("cut")
-    write(one, bytes(2 * SEGMENT_SIZE))  # and nobody is there any more to end it
+    write(one, bytes(2 * SEGMENT_SIZE))  # and no process is left to finish it
     Janitor(office.database, office.blobs, clock).run(unkept_s=0)
     assert files(office) == []
 
@@ -193,7 +193,7 @@ def test_a_drop_that_cannot_be_committed_leaves_nothing(office, alice):
 
 
 def test_a_drop_is_durable_before_it_is_known(office, alice, monkeypatch):
-    """The blob has its name before the row that names it is there."""
+    """The blob has its final name before its row is written."""
     one = enter(office, alice).begin("x")
     write(one, bytes(2 * SEGMENT_SIZE))
     there: list[bool] = []
@@ -208,7 +208,7 @@ def test_a_drop_is_durable_before_it_is_known(office, alice, monkeypatch):
     assert there == [True]
 
 
-# --- what the server keeps
+# --- data that the server keeps
 
 
 def test_the_server_keeps_neither_name_nor_content_nor_a_key(office, alice):
@@ -447,7 +447,7 @@ def test_who_is_removed_takes_with_them_what_waits(office, alice):
     assert (rows(office), files(office)) == ((0, 0), [])
 
 
-# --- looking after it
+# --- maintenance
 
 
 def test_what_nobody_accepts_is_deleted_in_the_end(office, alice, clock):
@@ -534,7 +534,9 @@ def test_the_drop_box_comes_and_goes_with_something_in_it(database_url, tmp_path
         schema.downgrade(database, "0006")
         with database.read() as db:
             assert len(db.execute(text("SELECT root FROM blobs")).all()) == 1
-        Janitor(database, office.blobs, clock)  # of a version that knows it; run after the way up
+        Janitor(
+            database, office.blobs, clock
+        )  # of the newer version; it runs only after the upgrade
         schema.upgrade(database)
         assert waiting(office, alice.who) == []
         for path in files(office):

@@ -1,4 +1,4 @@
-"""Accounts that expire: at every way in, in sessions that are open, and where others share."""
+"""Accounts that expire: at every kind of login, in open sessions, and in shared folders."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def expire_at(office: Services, at_ms: int | None) -> None:
 
 
 def refusals(office: Services) -> list[str]:
-    """Return why logins were refused, as the audit log says it."""
+    """Return the reasons for refused logins from the audit log."""
     with office.database.read() as db:
         entries = db.query(AuditEntry).filter(AuditEntry.event == "login-refused")
         return [entry.detail for entry in entries.order_by(AuditEntry.seq)]

@@ -1,4 +1,4 @@
-"""Groups at the server: made by administrators, several at once too, and told to those who ask."""
+"""Groups at the server: changes by concurrent administrators, and answers to users."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ RACERS = range(6)
 
 @pytest.fixture
 def team(office: Services) -> GroupAdmin:
-    """A group of alice and bob; carol is there as well."""
+    """A group of alice and bob; carol has an account too."""
     for name in ("carol", "bob", "alice"):
         office.add(name)
     office.groups.add("team", "the night shift")
@@ -45,7 +45,7 @@ def team(office: Services) -> GroupAdmin:
 
 @pytest.fixture
 def other_admins(url_at_head: str, office: Services, clock: Clock) -> Iterator[list[GroupAdmin]]:
-    """Administrators elsewhere, each with connections of their own."""
+    """Administrators on other machines, each with separate database connections."""
     databases = [Database(url_at_head) for _ in RACERS]
     yield [
         GroupAdmin(database, audit=office.audit, actor="fsadmin:other", now_ms=clock)
@@ -64,7 +64,7 @@ def test_a_group_is_made_and_people_are_put_in_and_taken_out(team, office, clock
     assert (shown.note, shown.created_ms) == ("the night shift", clock())
     assert [one.user for one in shown.members] == ["alice", "bob"]
     assert names(team) == ["alice", "bob"]
-    team.add_members("team", ["carol", "carol"])  # whoever is named twice is put in once
+    team.add_members("team", ["carol", "carol"])  # a name given twice is added once
     team.remove_members("team", ["alice", "bob"])
     assert names(team) == ["carol"]
     team.add("another")
@@ -122,7 +122,7 @@ def test_a_group_has_an_end(office):
     people = [f"p{number}" for number in range(3)]
     for name in people:
         office.add(name)
-    with office.database.write() as db:  # fill it up without making keys for each
+    with office.database.write() as db:  # fill the group without generating keys
         db.execute(
             text(
                 "INSERT INTO users (name, disabled, created_ms, otp_secret, otp_digits, "
@@ -155,7 +155,7 @@ def test_who_is_removed_is_in_no_group_and_who_loses_their_keys_stays(team, offi
     assert "dora" in names(team)
     office.people.remove("dora")
     assert names(team) == ["alice", "bob"]
-    office.add("dora")  # somebody else, under the same name
+    office.add("dora")  # a new user with the same name
     assert names(team) == ["alice", "bob"]
     removed = audited(office, AuditEvent.GROUP_MEMBER_REMOVED, AuditEvent.USER_REMOVED)
     assert removed == [
@@ -239,7 +239,7 @@ def test_a_group_and_a_person_that_are_removed_meanwhile_leave_nothing_behind(
     assert office.audit.look(office.database).findings == []
 
 
-# --- who asks
+# --- answers to users
 
 
 def test_who_is_in_a_group_is_told_without_those_whose_account_has_expired(team, office, clock):

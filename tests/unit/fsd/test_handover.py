@@ -1,4 +1,4 @@
-"""Accounts that are closed: nobody is behind them, others go on with what they share."""
+"""Hand-over of accounts: the account is closed, and members keep using its shared folders."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.both_databases
 
 
 def used(office: Services, name: str) -> int:
-    """Return what is counted for somebody, having seen that it is what there is."""
+    """Check that all counters match the stored files; return a user's used bytes."""
     with office.database.read() as db:
         assert rows.differing(db) == []
     return office.people.show(name).used_bytes
@@ -59,7 +59,7 @@ def bob(office: Services, clock: Clock) -> ServiceUser:
 
 @pytest.fixture
 def shared(office: Services, alice: ServiceUser, bob: ServiceUser):
-    """A folder of alice's in which bob may write, with 60 bytes of his in it."""
+    """A folder that alice shares with bob as a writer, with a file of 60 bytes by bob."""
     made = make_folder(office, alice)
     made.share((bob, Role.WRITER))
     made.send(bob, made.put(bob, "first", b"x" * 60))
@@ -192,7 +192,7 @@ def test_it_is_recorded_in_the_same_moment(office, alice):
 
 
 def test_what_is_written_while_it_is_handed_over_counts_once(office, clock, url_at_head, tmp_path):
-    """Ten who write, and two administrators on a node of their own who hand over, at once."""
+    """Ten users write while two administrators on another node hand over accounts."""
     owners = [enrolled(office, clock, f"owner{n}") for n in range(10)]
     office.add("heir")
     office.add("other")

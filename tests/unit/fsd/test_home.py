@@ -1,4 +1,4 @@
-"""The home folder: nobody else's, one daemon at a time, and plain words when it cannot be used."""
+"""The data directory: private, one daemon at a time, and clear errors if it is unusable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no permission bi
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home to copy: making a host key takes a while."""
+    """A data directory to copy: generating a host key is slow."""
     path = tmp_path_factory.mktemp("prepared") / "home"
     Home(path).prepare()
     return path
@@ -162,7 +162,7 @@ def test_something_else_in_place_of_a_part_is_one_clean_error(home, name):
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """Give up root's rights for a while, which permission bits do not bind."""
+    """Drop root's rights for a block, because permission bits do not restrict root."""
     if os.geteuid():
         yield
         return
@@ -175,7 +175,7 @@ def as_nobody() -> Iterator[None]:
 
 @posix
 def test_a_home_that_may_not_be_written_is_one_clean_error():
-    with TemporaryDirectory() as folder:  # not below pytest's own, which is closed to others
+    with TemporaryDirectory() as folder:  # pytest's own folder is closed to other users
         Path(folder).chmod(0o555)
         with as_nobody(), pytest.raises(HomeError, match="Permission denied") as refusal:
             Home(Path(folder) / "home").prepare()

@@ -1,4 +1,4 @@
-"""The key log at the server: every change of keys is in it, one after the other."""
+"""The key log at the server: every change of keys is appended in order."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.both_databases
 
 
 def read(office: Services) -> tuple[KeyLog, KeyLogHead]:
-    """Read the whole log as a client does; it is checked against its head."""
+    """Read the whole log like a client; check it against its head."""
     log = KeyLog()
     answer = office.key_log.entries(0)
     log.extend(answer.entries)
@@ -198,13 +198,13 @@ def test_who_has_no_keys_has_no_bundle(office, alice, name):
         office.key_log.bundle(name)
 
 
-# --- replacing one's own keys
+# --- key rotation
 
 
 def successor(
     person: ServiceUser, keys: str = "second", version: int = 2
 ) -> tuple[Identity, Rotate]:
-    """Return somebody's next keys, and the message that puts them in place of the old."""
+    """Return a user's next keys, and the message that rotates to them."""
     old, new = person.identity, identity(person.name, keys, version)
     word = sign_rotation(old.signing, old.bundle.hash, new.bundle.hash)
     grant = grant_root(person.root, new, fixed_keys.TIME_MS, fixed_keys.Seeded("grant"))
@@ -328,11 +328,11 @@ def test_keys_that_are_replaced_reset_and_removed_at_once_leave_a_log_that_follo
     assert log.people() == []
 
 
-# --- people who enrolled before there was a log
+# --- users who enrolled before the key log existed
 
 
 def forget_the_log(database: Database) -> None:
-    """Take the log away, as if nobody had kept one."""
+    """Delete the key log, as in a database from before it existed."""
     with database.write() as db:
         db.execute(text("DELETE FROM key_log"))
         db.execute(
@@ -370,7 +370,7 @@ def test_a_log_key_of_another_home_is_told(office, clock, alice):
 
 def test_nothing_is_added_to_a_log_of_another_key(office, clock, alice, tmp_path):
     office.add("bob").enrol(office, clock())
-    with office.database.write() as db:  # so that there is somebody to note
+    with office.database.write() as db:  # so that bob's enrolment is missing from the log
         db.execute(text("""DELETE FROM key_log WHERE "index" = 1"""))
         db.execute(text("UPDATE key_log_head SET size = 1"))
     other = KeyLogWriter(crypto.SigningKey(fixed_keys.stretch("another home", 32)), now_ms=clock)

@@ -1,4 +1,4 @@
-"""Codes of RFC 6238, and what people make of them between app and keyboard."""
+"""Codes of RFC 6238, and the ways in which people type them."""
 
 from __future__ import annotations
 

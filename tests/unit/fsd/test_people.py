@@ -1,4 +1,4 @@
-"""Accounts as the administrator has them: nothing of a person who goes stays behind."""
+"""Accounts as administrators see them; removing a user leaves no data of that user."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from tests.support.shared_folder import make_folder
 from tests.support.writers import Writer
 
 KEPT = {"login_penalties", "audit_entries", "audit_head", "key_log", "key_log_head", "user_groups"}
-"""What outlives a person: the key log and the audit log forget nobody."""
+"""Tables whose rows stay when a user is removed, such as the key log and the audit log."""
 OF_PEOPLE = [table for table in models.Base.metadata.sorted_tables if table.name not in KEPT]
 LARGE = bytes(range(256)) * 5000
 HUGE = "a" * 1_000_000
 
 
 def resident(office: Services, clock, name: str) -> ServiceUser:
-    """Return a person with everything that an account can have."""
+    """Return a user with data of every kind that an account can have."""
     person = office.add(name)
     person.enrol(office, clock(), -1)
     assert person.principal is not None
@@ -45,7 +45,7 @@ def resident(office: Services, clock, name: str) -> ServiceUser:
         office.groups.add("everybody")
     office.groups.add_members("everybody", [name])
     stranger = ServiceUser(identity(name, "stranger"), person.otp)
-    with pytest.raises(LoginRefused):  # a right code without the key: a notice is left
+    with pytest.raises(LoginRefused):  # a valid code without the key leaves a notice
         office.accounts.login(stranger.login(person.code(clock())), CHANNEL, ADDRESS)
     return person
 
@@ -148,7 +148,7 @@ def test_removing_a_person_leaves_no_row_and_no_blob_and_others_whole(office, cl
     ring = DropKeyAdmin(office.database, audit=office.audit, actor="tests", now_ms=clock)
     ring.add("alice", SshKey("ssh-ed25519", b"its key", ""), "")
     now = rows(office)
-    # Who is handed over keeps little of all this: see the tests of that.
+    # Only a hand-over writes to this table; other tests cover it.
     assert {name for name, count in now.items() if count == before[name]} == {"handovers"}
     office.people.remove("alice")
     assert rows(office) == before
@@ -200,7 +200,7 @@ def test_after_reset_keys_new_keys_enrol_with_the_same_secret_and_a_later_code(o
     alice = resident(office, clock, "alice")
     office.people.reset_keys("alice")
     renewed = ServiceUser(identity("alice", "other"), alice.otp)
-    with pytest.raises(LoginRefused):  # a step that was used stays used
+    with pytest.raises(LoginRefused):  # a consumed step stays consumed
         renewed.enrol(office, clock(), -1)
     renewed.enrol(office, clock())
     assert office.people.show("alice").fingerprint == renewed.identity.bundle.fingerprint

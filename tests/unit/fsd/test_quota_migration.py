@@ -1,4 +1,4 @@
-"""The revision of quotas, up and down with people and files in the database."""
+"""The migration of quotas, up and down in a database with users and files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.both_databases
 
 @pytest.fixture
 def made(database_url: str, tmp_path: Path, clock: Clock) -> Iterator[tuple[Services, Writer]]:
-    """A database that this test may take down, with two people in it, one of whom has files."""
+    """A database to downgrade, with two users, one of them with files."""
     with closing(Database(database_url)) as database:
         schema.upgrade(database)
         office = Services(database, tmp_path / "blobs", clock)
@@ -51,7 +51,7 @@ def test_on_the_way_up_everybody_is_counted(made, clock, revision):
     with office.database.read() as db:
         assert rows.differing(db) == []
     shown = {person.name: person for person in office.people.everybody()}
-    if revision == "0006":  # further down, what was replaced or removed goes for good
+    if revision == "0006":  # further down, old versions and removed files are lost
         assert (shown["alice"].used_bytes, shown["alice"].files) == (65_100, 2)
     assert shown["bob"].used_bytes == 0
     assert [(p.quota_bytes, p.expires_ms, p.note) for p in shown.values()] == [

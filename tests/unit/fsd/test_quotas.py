@@ -1,4 +1,4 @@
-"""Quotas: what counts, what is refused and when, and that the count is always what there is."""
+"""Quotas: counted bytes and files, refusals, reservations; counters match the stored files."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def allowed(office: Services, name: str, size: int | None = None, files: int | N
 
 
 def held(office: Services, name: str = "alice") -> Held:
-    """Return what is counted, having seen that it is what there is."""
+    """Check that all counters match the stored files; return a user's counters."""
     with office.database.read() as db:
         assert rows.differing(db) == []
     person = office.people.show(name)
@@ -93,7 +93,7 @@ def upload(
     transfers.finish(who.who, incoming, blob_root(mark, blob), len(blob))
 
 
-# --- what counts
+# --- counted files
 
 
 def test_files_that_are_there_count_with_what_they_are_now(office, alice):
@@ -103,7 +103,7 @@ def test_files_that_are_there_count_with_what_they_are_now(office, alice):
     assert held(office) == (70_100, 2)
     alice.write("large", b"x" * 65 * KB)
     assert held(office) == (65_100, 2)
-    alice.commit("large", alice.chains["large"][-1].body.content, [])  # renamed, say
+    alice.commit("large", alice.chains["large"][-1].body.content, [])  # for example, a rename
     assert held(office) == (65_100, 2)
     alice.remove("large")
     assert held(office) == (100, 1)
@@ -155,14 +155,14 @@ def test_what_goes_with_the_keys_is_counted_no_more(office, alice):
     assert held(office) == (0, 0)
 
 
-# --- what is refused
+# --- refusals
 
 
 def test_nobody_has_a_quota_unless_one_is_set(office, alice, clock):
     person = office.people.show("alice")
     assert (person.quota_bytes, person.quota_files) == (None, None)
     upload(office, alice.person, "u", b"x" * 70 * KB)
-    assert reserved(office, "alice", clock) == (0, 0)  # so it costs nobody a thing
+    assert reserved(office, "alice", clock) == (0, 0)  # without quotas nothing is reserved
 
 
 def test_a_commit_that_comes_to_more_is_refused_and_changes_nothing(office, alice):
@@ -361,7 +361,7 @@ def test_what_was_broken_off_reserves_nothing_until_it_goes_on(office, alice, cl
         transfers.resume(who, salt("u"), wanted, line=ANOTHER_LINE)
     transfers.discard(other)
     kept, _ = transfers.resume(who, salt("u"), wanted, line=ANOTHER_LINE)
-    assert kept.segments == 1  # it was not lost by being refused
+    assert kept.segments == 1  # the refusal did not discard it
     assert reserved(office, "alice", clock) == (2 * SEGMENT_SIZE, 1)
 
 
@@ -407,7 +407,7 @@ def test_one_that_never_starts_again_reserves_nothing_after_a_while(office, alic
 
 
 def test_room_that_cannot_be_given_back_ends_by_itself(office, alice, clock):
-    """A database that fails at the end of a connection must not cost anybody their room."""
+    """A reservation expires even if the database fails at the end of the connection."""
     allowed(office, "alice", size=100 * KB)
     keeper = Quotas(office.database, now_ms=clock)
     keeper.reserve(alice.person.who, salt("1"), OVER_LINE, room(60 * KB))
@@ -425,7 +425,7 @@ def rename(office: Services, table: str, name: str) -> None:
         db.execute(text(f"ALTER TABLE {table} RENAME TO {name}"))
 
 
-# --- in somebody's shared folder
+# --- in a shared folder
 
 
 @pytest.fixture
@@ -448,7 +448,7 @@ def test_a_writer_uses_the_quota_of_the_owner(office, shared, clock):
     assert held(office, "bob") == (0, 0)
     with pytest.raises(QuotaError, match="quota of alice, in which this folder counts") as refusal:
         office.files.commit(bob.who, made.put(bob, "more", b"x" * 41))
-    assert "60" not in refusal.value.sentence  # how much she has is hers to know
+    assert "60" not in refusal.value.sentence  # a writer must not learn the owner's usage
     wanted = room(40, folder=made.node)
     office.transfers.begin(bob.who, salt("u"), wanted, line=OVER_LINE)
     assert reserved(office, "alice", clock) == (40, 1)

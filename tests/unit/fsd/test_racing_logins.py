@@ -1,4 +1,4 @@
-"""One code, many who use it at the same moment: exactly one gets in."""
+"""Many concurrent logins with one code: exactly one succeeds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _race_in_process(url: str, otp: OtpSetting, now_ms: int, racers: range, star
 
 
 def _race(url: str, ask, now_ms: int, *those) -> int:
-    """Log in with one message, each racer; return how many got in."""
+    """Let each racer log in with the same message; return how many logins succeed."""
     return entrants(url, now_ms, lambda service, at: service.login(ask, CHANNEL, at), *those)
 
 

@@ -1,6 +1,7 @@
-"""Many who put at the same moment where there is room for a few: just these do, and no more.
+"""Concurrent uploads against a quota: exactly as many succeed as fit.
 
-In threads and in processes; uploaded before and inside commits; with some that are broken off.
+In threads and in processes, with blobs uploaded before a commit or inside it, and with aborted
+uploads.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ NO_MANIFEST = Hash(NO_HASH)
 
 
 class Server:
-    """What one process has of the server, over one database and one blob store."""
+    """The server's file services in one process, over a shared database and blob store."""
 
     def __init__(self, database: Database, folder: Path) -> None:
         clock = Clock()
@@ -57,7 +58,7 @@ class Server:
 
 
 class Putting:
-    """Alice, with a folder for each file that she puts, so that nobody's commit is stale."""
+    """Uploads by alice, each into its own folder, so that no commit is stale."""
 
     def __init__(self, alice: ServiceUser, size: int) -> None:
         self.alice = alice
@@ -77,7 +78,7 @@ class Putting:
         assert office.files.commit(alice.who, ask) == Done()
 
     def put(self, server: Server, number: int) -> None:
-        """Put the file of that number; `QuotaError` if there is no room."""
+        """Upload the file of that number; raise `QuotaError` if it does not fit."""
         salt, blob = self._salt(number), bytes(self.size)
         root = blob_root(salt, blob)
         inline = [InlineBlob(salt, blob)]
@@ -123,7 +124,7 @@ class Putting:
 
 @pytest.fixture
 def putting(office: Services, clock: Clock) -> Callable[[int], Putting]:
-    """Alice, who may hold so many bytes, with her folders."""
+    """A function that prepares alice's folders and a quota for `ROOM_FOR` files of a size."""
 
     def begin(size: int) -> Putting:
         alice = office.add("alice")
@@ -137,7 +138,7 @@ def putting(office: Services, clock: Clock) -> Callable[[int], Putting]:
 
 
 def held(database: Database) -> Held:
-    """Return what is counted, if it is what there is, and nothing is reserved."""
+    """Check that the counters match and nothing is reserved; return the counters."""
     with database.read() as db:
         assert rows.differing(db) == []
         (user,) = db.query(User)
@@ -171,7 +172,7 @@ def test_puts_that_are_broken_off_leave_nothing_behind(office, tmp_path, putting
     winners(put, range(PUTS), refusal=QuotaError)
     sum_before = held(office.database)
     assert sum_before.files <= ROOM_FOR
-    # Nobody is there any more who holds room: what is left is to be had, to the last byte.
+    # No reservation is left, so the remaining quota can be used to the last byte.
     others = [number for number in range(PUTS) if number % 3 != 2]
     won = winners_in_a_row(partial(hers.put, server), others)
     assert sum_before.files + won == ROOM_FOR

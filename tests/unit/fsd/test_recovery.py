@@ -1,4 +1,4 @@
-"""Backups of keys at the server: one a person, and handed out to code and phrase together."""
+"""Key backups at the server: one per user, handed out only for a code and a phrase."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def secret(user: str = "alice", phrase: bytes = PHRASE) -> RecoverySecret:
 
 
 def backed_up(office: Services, clock: Clock, name: str = "alice", sealed: bytes = SEALED):
-    """Return a person who enrolled with the code before this one and made a backup."""
+    """Return a user who enrolled with the previous code and stored a backup."""
     person = office.add(name)
     person.enrol(office, clock(), -1)
     keep(office, person, sealed)
@@ -54,7 +54,7 @@ def keep(office: Services, person: ServiceUser, sealed: bytes, phrase: bytes = P
 def recovery(
     person: ServiceUser, code: str, phrase: bytes = PHRASE, channel: bytes = CHANNEL, **changes: Any
 ) -> Recover:
-    """Return the message that asks for a person's backup."""
+    """Return the message that requests a user's backup."""
     key = secret(person.name, phrase).signing
     signature = key.sign(labels.SIGN_RECOVER, channel, person.name.encode())
     return replace(Recover(person.name, signature, code), **changes)
@@ -71,7 +71,7 @@ def proves(office: Services, recovered: CodeUsed, person: ServiceUser, **changes
     return office.accounts.log_in_after_code(recovered, ask, CHANNEL, ADDRESS)
 
 
-# --- keeping
+# --- storing
 
 
 def test_a_backup_comes_back_for_code_and_phrase_and_one_code_logs_in(office, clock):
@@ -173,7 +173,7 @@ def test_another_phrase_gets_nothing_even_with_a_code(office, clock):
     alice = backed_up(office, clock)
     code = alice.code(clock())
     assert refused(office, recovery(alice, code, stretch("another phrase", 16)))
-    office.accounts.login(alice.login(code), CHANNEL, ADDRESS)  # it was not used up
+    office.accounts.login(alice.login(code), CHANNEL, ADDRESS)  # the code was not consumed
 
 
 def test_the_identity_key_does_not_ask_for_the_backup(office, clock):
@@ -253,7 +253,7 @@ def test_tries_count_together_with_those_of_logging_in(office, clock):
     assert refused(office, right)
     with office.database.read() as db:
         (counted,) = db.query(LoginPenalty).filter_by(user="alice")
-        assert (counted.network, counted.failures) == ("", 5)  # hers, wherever it comes from
+        assert (counted.network, counted.failures) == ("", 5)  # counted for alice, from any network
     assert refused(office, right, "203.0.113.9")
     clock.forward(30)
     office.accounts.recover(recovery(alice, alice.code(clock())), CHANNEL, ADDRESS)
@@ -273,7 +273,7 @@ def test_every_kind_of_code_gets_a_backup_once(office, clock):
     assert "secret-replaced" in events
 
 
-# --- the proof behind it
+# --- the proof after the recovery
 
 
 def recovering(office: Services, clock: Clock) -> tuple[ServiceUser, CodeUsed]:
@@ -366,14 +366,14 @@ def test_the_table_goes_and_comes_back_and_all_else_stays(office, clock):
     with office.database.read() as db:
         assert db.scalars(text("SELECT name FROM users")).all() == ["alice"]
     schema.upgrade(office.database)
-    # What was learned of a clock goes with the revision of the door, which is a later one.
+    # The downgrade also reverts the later revision that stores the learned clock drift.
     assert office.people.show("alice") == dataclasses.replace(before, clock_ms=0)
     bob = backed_up(office, clock, "bob")
     office.accounts.recover(recovery(bob, bob.code(clock())), CHANNEL, ADDRESS)
 
 
 BEFORE_BACKUPS = "0002"
-"""The revision before the one that brings the table."""
+"""The revision before the one that adds the table."""
 
 
 def test_the_log_tells_of_it_and_no_secret(office, clock, caplog):

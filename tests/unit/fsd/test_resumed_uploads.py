@@ -45,7 +45,7 @@ def alice(enrol: Callable[[str], Principal]) -> Principal:
 def begun(
     at: TransferService, who: Principal, segments: int, salt: Salt = SALT, *, resumable: bool = True
 ) -> StagedUpload:
-    """Begin an upload and send some of it."""
+    """Start an upload and send its first segments."""
     blob = at.begin(who, salt, resumable=resumable)
     add(blob, 0, segments)
     return blob
@@ -85,7 +85,7 @@ def test_an_upload_survives_the_end_of_the_server(
     blob = begun(office.transfers, alice, 2)
     blob.staged.write(b"the beginning of a segment that was just being written")
     again = TransferService(office.database, office.blobs, now_ms=clock)
-    Janitor(office.database, office.blobs, clock).run(unkept_s=0)  # as at every start
+    Janitor(office.database, office.blobs, clock).run(unkept_s=0)  # as at every start of the server
     blob = resumed(again, alice, 2)
     add(blob, 2)
     again.finish(alice, blob, ROOT, len(BLOB))
@@ -204,9 +204,9 @@ def test_too_many_uploads_at_once_are_refused(
         begun(at, alice, 0, Salt(bytes([9]) * 32))
     with pytest.raises(OutOfSpaceError):
         at.resume(alice, SALT)
-    at.discard(begun(at, bob, 0))  # there is no want of room for others
+    at.discard(begun(at, bob, 0))  # the limit counts each user separately
     at.discard(first)
-    assert at.resume(alice, SALT)[0].segments == 1  # nothing of it was lost
+    assert at.resume(alice, SALT)[0].segments == 1  # no segment was lost
 
 
 def test_what_nobody_goes_on_with_is_deleted_after_a_day(

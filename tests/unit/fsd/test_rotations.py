@@ -1,4 +1,4 @@
-"""New keys for a server: interrupted anywhere, the old one or the new one counts."""
+"""Rotation of server keys: interrupted at any point, the old or the new key is valid."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.support.fixed_keys import TIME_MS
 
 
 class Crash(Exception):
-    """The machine stopped here."""
+    """A simulated stop of the machine."""
 
 
 class Failing(Home):
-    """A home whose machine stops before it has written the n-th file."""
+    """A data directory whose machine stops before it writes the n-th file."""
 
     def __init__(self, path: Path, before: int) -> None:
         super().__init__(path)
@@ -40,7 +40,7 @@ class Failing(Home):
 
 @pytest.fixture
 def peopled(database: Database, home: Home) -> dict[str, str]:
-    """Three people; their secrets by name."""
+    """Three users; the value maps their names to their secrets."""
     people = factory.people(home, database)
     return {
         name: people.add(name, digits=6, period=30, algorithm="SHA1").otp.secret
@@ -120,7 +120,7 @@ def test_it_waits_for_nobody_who_uses_the_key(database, home, peopled):
         with held, pytest.raises(HomeBusyError):
             rotate(home, database)
     with home.keys(), home.keys():
-        pass  # any number of those who only use it
+        pass  # several users of the keys may hold the lock at once
     assert secrets(home, database) == peopled
 
 

@@ -1,4 +1,4 @@
-"""Migrations: up and down on both databases, and the same tables as the models say."""
+"""Migrations: up and down on both databases, with the same tables as the models."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_an_upgrade_that_fails_halfway_leaves_the_database_as_it_was(empty):
     assert schema.current(empty) is None
 
 
-# --- which database
+# --- choice of the database
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "sqlite", "oracle://", "no-such-kind:///x"])
@@ -188,7 +188,7 @@ def test_a_master_key_of_another_home_is_told_before_anybody_is_added_under_it(t
         assert refusal.value.hint
 
 
-# --- sharing came later
+# --- the revision of sharing
 
 
 def count(database: Database, table: str) -> int:
@@ -202,7 +202,7 @@ SINCE_SHARING |= {"login_penalties", "login_states", "login_notices", "recovery_
 SINCE_SHARING |= {"quotas", "reservations", "handovers"}
 SINCE_SHARING |= {"user_groups", "group_members"}
 SINCE_SHARING |= {"drops", "drop_keys", "older_hashes"}
-"""What later revisions have made besides."""
+"""Includes the tables of later revisions."""
 BEFORE_SHARING = sorted(set(Base.metadata.tables) - SINCE_SHARING)
 
 

@@ -1,4 +1,4 @@
-"""Settings: one table, four places they come from, and what is said of a wrong one."""
+"""Settings: one table, four sources, and the errors for invalid values."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_what_is_shown_as_in_force_is_a_file_that_says_the_same(file):
     assert again.settings.logins.session_ms == 90 * 60 * 1000
 
 
-# --- the places
+# --- the sources
 
 
 def test_the_environment_goes_above_the_file_and_the_command_line_above_both(file):
@@ -114,7 +114,7 @@ def test_a_file_that_was_named_may_name_the_home_and_must_be_there(tmp_path, fil
         load(Wanted(config=tmp_path / "missing"))
 
 
-# --- what is wrong
+# --- errors
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_set_needs_a_name_and_a_value():
         parse_set(["login.session"])
 
 
-# --- reading again
+# --- reloading
 
 
 def test_what_cannot_be_taken_over_waits_and_the_rest_counts(file):

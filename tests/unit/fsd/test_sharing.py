@@ -1,4 +1,4 @@
-"""Sharing at the server: who may see and change what, and which lists and keys it takes."""
+"""Sharing at the server: access rights, and the checks of member lists and keys."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def carol(enrolled: Callable[[str], ServiceUser]) -> ServiceUser:
 
 @pytest.fixture
 def shared(office: Services, alice: ServiceUser) -> SharedFolder:
-    """A folder of alice's with one file in it, shared with nobody yet."""
+    """A folder of alice with one file, not shared yet."""
     made = make_folder(office, alice)
     made.send(alice, made.put(alice, "hers"))
     return made
@@ -78,7 +78,7 @@ def hers(shared: SharedFolder) -> Content:
     return Content(*file_of(Commit([], [manifest], [], [], [])))
 
 
-# --- who may see what
+# --- read access
 
 Ask = Callable[[SharedFolder, ServiceUser], object]
 REFUSED: dict[str, Ask] = {
@@ -107,11 +107,11 @@ REFUSED: dict[str, Ask] = {
     ),
     "leave": lambda f, p: f.office.sharing.leave(p.who, f.node),
 }
-"""Requests that say what is wrong."""
+"""Requests that the server must refuse a user without access."""
 
 
 def sees_nothing(shared: SharedFolder, person: ServiceUser) -> None:
-    """Check that a folder is to somebody as if there were none."""
+    """Check that the server answers a user as if the folder did not exist."""
     office, who = shared.office, person.who
     for ask in REFUSED.values():
         with pytest.raises(NotFoundError):
@@ -123,7 +123,7 @@ def sees_nothing(shared: SharedFolder, person: ServiceUser) -> None:
 
 
 def sees_it(shared: SharedFolder, person: ServiceUser) -> None:
-    """Check that somebody is shown a folder, what is in it, and the key to it."""
+    """Check that a user gets the folder, its content and its key."""
     office, who, content = shared.office, person.who, hers(shared)
     assert shared.members is not None
     found = office.files.lookup(who, shared.node, shared.keyed.tokens("hers"))
@@ -240,7 +240,7 @@ def test_many_shares_come_in_parts_that_are_not_too_large(office, alice, bob):
         assert len(lists) == count
 
 
-# --- who may change what
+# --- write access
 
 
 def test_a_reader_may_look_but_not_change(shared, bob):
@@ -334,7 +334,7 @@ def test_nothing_moves_from_one_persons_tree_to_anothers(office, shared, alice, 
         office.files.commit(bob.who, ask)
 
 
-# --- at once
+# --- concurrency
 
 
 def test_who_is_on_the_list_no_more_sees_nothing_at_once(shared, bob, carol):
@@ -498,7 +498,7 @@ def test_a_key_that_is_there_need_not_come_again(shared, bob, carol):
     new = shared.list_of((carol, Role.READER))
     (hers_,) = unpack(new.members.payload, MemberList).members
     both = shared.list_of((carol, Role.READER), members=[his, hers_])
-    # The key that came with the list is sealed anew each time, so it must be the first one's.
+    # `list_of` seals the key again on each call: send the sealed keys of the first call.
     shared.send(shared.owner, Commit([], [], [], [], [NewMembers(both.members, new.sealed)]))
     sees_it(shared, bob)
     sees_it(shared, carol)
@@ -578,7 +578,7 @@ def test_a_list_that_is_refused_changes_nothing_of_its_commit(office, shared, al
 
 
 def folder_in(shared: SharedFolder, name: str) -> SharedFolder:
-    """Make a folder in a shared one."""
+    """Create a folder inside a shared folder."""
     owner, office = shared.owner, shared.office
     keyed = fixed_keys.keyed_node(f"{name} below")
     body = owner.manifest(keyed.node, shared.node, shared.keyed.token(name), None)
@@ -682,7 +682,7 @@ def test_a_writer_cannot_give_what_is_shared_on_its_own_a_new_key(office, shared
 def test_a_member_key_of_another_person_does_not_matter_to_the_server_but_its_bundle_does(
     shared, bob
 ):
-    # The server seals nothing: what is in a key is for the client to find out.
+    # The server cannot open sealed keys; only a client can check their content.
     new = shared.list_of((bob, Role.READER))
     (member,) = unpack(new.members.payload, MemberList).members
     odd = Member("bob", Role.READER, crypto.SigningKey(bytes(32)).public, NO_HASH, member.sealed)

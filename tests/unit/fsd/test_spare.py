@@ -63,7 +63,7 @@ def test_work_has_ended_when_what_was_done_beside_it_fails(count: int) -> None:
 
     def work() -> None:
         began.set()
-        sha256(bytes(1 << 25)).digest()  # takes longer than to fail
+        sha256(bytes(1 << 25)).digest()  # takes longer than the failure
         done.set()
 
     def fail() -> None:

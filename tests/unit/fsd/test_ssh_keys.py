@@ -1,4 +1,4 @@
-"""Host keys of the SSH door: made once, for their owner alone, as OpenSSH reads them."""
+"""Host keys of the SSH listener: generated once, private, in OpenSSH's format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logins over SSH as the account service decides them, on SQLite and on PostgreSQL."""
+"""Decisions of the account service about SSH logins, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def alice(office, clock) -> ServiceUser:
 
 @pytest.fixture
 def strict(url_at_head, clock) -> Iterator[LoginService]:
-    """The same service on the same rows, at another node whose patience ends sooner."""
+    """The same service at another node, with a lower limit of failures."""
     with closing(Database(url_at_head)) as database:
         yield accounts(database, clock, LoginPolicy(most_failures=5, free_tries=1000))
 
@@ -173,7 +173,7 @@ def test_a_session_is_shown_with_its_key_and_one_more_of_the_same_key_takes_its_
     ssh = office.accounts.ssh
     first = ssh.with_code("alice", alice.code(clock()), KEY, ADDRESS)
     second = ssh.with_code("alice", alice.code(clock(), 1), KEY, ADDRESS)
-    ssh.left(second)  # it outlives its connection
+    ssh.left(second)  # the session outlives its connection
     shown = {each.id: each.door for each in office.accounts.own.sessions(alice.who).sessions}
     assert first.session_id not in shown
     assert shown[second.session_id] == f"ssh {crypto.as_fingerprint(KEY)}"
@@ -191,7 +191,7 @@ def test_a_session_that_moves_is_recorded(office, alice, clock):
 
 def test_a_session_that_begins_elsewhere_is_told_to_the_person(office, alice, clock):
     ssh = office.accounts.ssh
-    ssh.with_code("alice", alice.code(clock()), KEY, ADDRESS)  # from where the enrolment was
+    ssh.with_code("alice", alice.code(clock()), KEY, ADDRESS)  # the address of the enrolment
     _, welcome = office.accounts.login(alice.login(ticket=alice.ticket), CHANNEL, ADDRESS)
     assert welcome.notices == []
     ssh.with_code("alice", alice.code(clock(), 1), OTHER_KEY, ELSEWHERE)
@@ -237,7 +237,7 @@ def test_strangers_who_guess_shut_the_ssh_door_for_an_account_and_never_the_nati
     assert events(office, "login-refused")[-1] == "door=ssh, locked"
     shown = office.people.show("alice")
     assert (shown.locked_ms, shown.refused_over_ssh) == (None, 5)
-    strict.login(alice.login(alice.code(clock())), CHANNEL, ADDRESS)  # which opens it again
+    strict.login(alice.login(alice.code(clock())), CHANNEL, ADDRESS)  # this unlocks SSH logins
     strict.ssh.with_code("alice", alice.code(clock(), 1), KEY, ADDRESS)
 
 
@@ -253,7 +253,7 @@ def test_guesses_over_ssh_are_held_up_like_those_of_any_stranger(office, alice, 
     for _ in range(5):
         with pytest.raises(LoginRefused):
             office.accounts.ssh.with_code("alice", "wrong", KEY, ELSEWHERE)
-    with pytest.raises(LoginRefused):  # not even looked at
+    with pytest.raises(LoginRefused):  # throttled: the code is not checked
         office.accounts.ssh.with_code("alice", alice.code(clock()), KEY, ELSEWHERE)
     office.accounts.ssh.with_code("alice", alice.code(clock()), KEY, ADDRESS)
 

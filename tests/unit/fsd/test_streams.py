@@ -30,7 +30,7 @@ SEGMENTS: list[Segment] = [
     ),
     (1, 20, b"the end of the first"),
 ]
-"""More than fit in a turn, for two uploads by turns."""
+"""More segments than fit in a turn, alternating between two uploads."""
 assert len(SEGMENTS) * SEGMENT_SIZE > 2 * TURN_BYTES
 
 spared = pytest.mark.parametrize("spare", [0, 1, 2])
@@ -39,7 +39,7 @@ spared = pytest.mark.parametrize("spare", [0, 1, 2])
 def received(
     segments: Sequence[Segment], take: Take, spare: int
 ) -> tuple[list[Failed], list[Event]]:
-    """Send segments and `LAST`; return what could not be taken, and what else came."""
+    """Send segments and `LAST`; return the failed uploads and the other events."""
     return asyncio.run(_received(segments, take, spare))
 
 
@@ -77,7 +77,7 @@ def test_all_segments_are_taken_in_their_order(spare: int) -> None:
     taken: list[Segment] = []
 
     def take(data: Data) -> None:
-        for _ in range(4):  # slower than the next ones come
+        for _ in range(4):  # slower than the segments arrive
             sha256(data.payload)
         taken.append((data.stream, data.index, bytes(data.payload)))
 

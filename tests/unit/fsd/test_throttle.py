@@ -1,4 +1,4 @@
-"""Guessing is slowed down, and nobody locks anybody else out by it."""
+"""The throttle: guesses are slowed down, and a guesser cannot lock out other users."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ HOUR_S = 3600
 
 
 def enrolled(office: Services, clock: Clock, name: str = "alice") -> ServiceUser:
-    """Return a person who enrolled with the code before this one."""
+    """Return a user who enrolled with the previous code."""
     person = office.add(name)
     person.enrol(office, clock(), -1)
     return person
 
 
 def stranger(victim: ServiceUser) -> ServiceUser:
-    """Return somebody who claims to be a person and does not have the identity key."""
+    """Return an attacker with a user's name and codes, but without the identity key."""
     return ServiceUser(identity(victim.name, "other"), victim.otp)
 
 
@@ -49,7 +49,7 @@ def refused(office: Services, ask, address: str = ADDRESS) -> bool:
 
 
 def enters(office: Services, clock: Clock, person: ServiceUser, address: str = ADDRESS) -> bool:
-    """Tell whether a person gets in with the code of now."""
+    """Return whether a user can log in with the current code."""
     try:
         office.accounts.login(person.login(person.code(clock())), CHANNEL, address)
     except LoginRefused:
@@ -118,7 +118,7 @@ def test_who_has_the_identity_key_is_in_a_lane_that_no_stranger_is_in():
     }
 
 
-# --- at the door
+# --- at login
 
 
 def test_after_five_refused_tries_even_the_right_code_waits(office, clock):
@@ -192,7 +192,7 @@ def test_a_stranger_is_held_up_for_one_name_and_then_for_all_from_that_address(o
     for victim in victims[:4]:
         for _ in range(5):
             assert refused(office, victim.enrolment("000000"), GUESSER)
-    # Twenty refusals: from here nobody is looked at who does not have an identity key.
+    # After twenty refusals, the server refuses requests from this address without a known key.
     right = victims[5].enrolment(victims[5].code(clock()))
     assert refused(office, right, GUESSER)
     office.accounts.enroll(right, CHANNEL, ADDRESS)
@@ -266,7 +266,7 @@ def test_what_was_refused_long_ago_is_deleted(office, clock):
 
 
 def guess(office: Services, clock: Clock, person: ServiceUser, count: int) -> None:
-    """Have somebody refused so many times, however long that takes."""
+    """Make `count` logins of a user fail, and wait out the throttle each time."""
     for _ in range(count):
         assert refused(office, person.login("000000"))
         clock.forward(POLICY.longest_wait_ms / 1000)

@@ -1,4 +1,4 @@
-"""How many prefix trees the server keeps at hand."""
+"""The cache of prefix trees and its limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Administrators who act at the same moment: nothing of what one has set is lost by the other."""
+"""Concurrent administrators: no change of one overwrites a change of another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions while the database cannot be written: a note about a session never stops it."""
+"""Sessions while the database is not writable: a failed update of `last used` never ends one."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def alice(office, clock) -> ServiceUser:
 
 @pytest.fixture(params=FAILURES)
 def unwritable(request, office, alice, clock):
-    """Let an hour pass, so that the last use is to be noted, and then refuse to write."""
+    """Move the clock an hour, so that the last use must be recorded, then refuse all writes."""
     office.accounts.ssh.with_code("alice", alice.code(clock()), KEY, ADDRESS)
     clock.forward(AN_HOUR_S)
     refuse_writes(office.database, request.param)

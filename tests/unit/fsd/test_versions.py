@@ -1,4 +1,4 @@
-"""What the server keeps of what was replaced and removed, and for how long; on both databases."""
+"""How long the server keeps old versions and removed files, on both kinds of database."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_manifests_around_one_content_count_as_one(office, clock):
     alice = writer(office, clock, KeepPolicy(keep_versions=1))
     alice.write("f", b"one")
     two = alice.write("f", b"two")
-    for _ in range(5):  # renamed, say
+    for _ in range(5):  # for example, a rename
         alice.commit("f", alice.chains["f"][-1].body.content, [])
     alice.write("f", b"three")
     assert alice.history("f") == [7, 6, 5, 4, 3, 2]
@@ -101,7 +101,7 @@ def test_an_older_content_becomes_the_newest_again_and_the_other_is_kept(office,
     assert alice.can_be_had("f", first)
     assert alice.can_be_had("f", second)
     alice.write("f", b"three")
-    assert alice.can_be_had("f", first)  # it was the newest later than the second
+    assert alice.can_be_had("f", first)  # it became the newest version again after the second
     assert not alice.can_be_had("f", second)
     assert alice.history("f") == [3]
 
