@@ -20,7 +20,7 @@ from tests.support import strategies as our
 
 TO_SERVER, TO_CLIENT = (0, 2), (1, 3)
 HOST_KEY_AT = 4 + 38 + 32 + 1088 + 2
-"""Where the host key stands in a framed server_hello."""
+"""Offset of the host key in a framed server_hello, in bytes."""
 
 
 def exchange(change: dict[int, bytes]) -> tuple[Connection, Connection, list[FsError]]:

@@ -16,7 +16,7 @@ from tests.support import strategies as our
 
 typed = our.any_text | our.hostile_text
 OBEYED = ("Cc", "Cs", "Co", "Zl", "Zp")
-"""Unicode categories that a terminal or a file system may act upon."""
+"""Unicode categories that a terminal or a file system may interpret."""
 HARMLESS = "\u00ad\u200c\u200d"
 
 

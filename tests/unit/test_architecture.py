@@ -1,7 +1,7 @@
-"""The architecture, where import-linter cannot see it: who may reach outside, by name.
+"""Architecture rules that import-linter cannot check: which modules access the outside.
 
-`fsproto` gets randomness and time handed in and touches neither disk nor network nor environment.
-Elsewhere each reach is allowed to the modules that the table names.
+`fsproto` gets randomness and time from its caller, and uses no disk, network or environment. In the
+other packages, only the modules that the table names may make an access that it lists.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ REACHES = {
     "ssl": OPENS_SOCKETS,
     "asyncio": OPENS_SOCKETS,
 }
-"""What reaches outside: a module, one name in it, or a built-in function."""
+"""Names that access the outside: a module, a name in it, or a built-in function."""
 
 MAY: dict[str, dict[str, set[str]]] = {
     "fsproto": {reach: set() for reach in set(REACHES.values())},
 }
-"""For each package and each reach that is held to it, the modules that may. What a package does
-not list, it may do anywhere."""
+"""For each package and each restricted access: the modules that may make it. Accesses that a
+package does not list are allowed everywhere in it."""
 
 
 def reaches(source: str) -> Iterator[str]:
-    """Give everything in `source` that `REACHES` names, by whatever name it was imported."""
+    """Yield every access in `source` that `REACHES` names, also under an import alias."""
     tree = ast.parse(source)
     names: dict[str, str] = {"open": "open"}
     for node in ast.walk(tree):
@@ -77,7 +77,7 @@ def reaches(source: str) -> Iterator[str]:
 
 
 def _named(full: str) -> Iterator[str]:
-    """Give what a dotted name reaches, if it or what it lies in is in the table."""
+    """Yield the access of a dotted name, if the name or its module is in the table."""
     parts = full.split(".")
     for end in range(1, len(parts) + 1):
         if (name := ".".join(parts[:end])) in REACHES:

@@ -1,4 +1,4 @@
-"""The figures that the papers show are those that were measured, and the picture draws any run."""
+"""Benchmark reports: documents show the measured figures, and the chart draws every run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LATEST = json.loads((RESULTS / "latest.json").read_text(encoding="utf-8"))
 
 
 def compared(*rows, unit="MB/s"):
-    """One comparison, from (name, median, how many times as fast ours is)."""
+    """Return one comparison from rows of (name, median, speed of fsclient relative to it)."""
     return {
         "unit": unit,
         "limit": 500.0,
@@ -51,7 +51,7 @@ def scaled(size, a_gib, over):
 
 @pytest.fixture
 def complete():
-    """A run in which everything was measured."""
+    """A complete benchmark run."""
     sizes = [
         {
             "bytes": size,

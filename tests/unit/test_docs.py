@@ -1,4 +1,4 @@
-"""What the papers name is there: tests, error codes, files of the map."""
+"""Everything that the documents name exists: tests, error codes, modules."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_every_link_in_the_papers_leads_somewhere():
 
 
 def _modules_of_the_map() -> dict[str, str]:
-    """Return for each place of the map (a folder or a file) the text of its row."""
+    """Return the text of each row of the architecture tables, by folder or file."""
     rows = {}
     top = ""
     for line in (DOCS / "architecture.md").read_text().splitlines():
@@ -67,7 +67,7 @@ def test_the_map_names_every_module_and_no_other():
         for path in sorted((ROOT / package).rglob("*.py")):
             folder, name = str(path.parent.relative_to(ROOT)), path.stem
             if name.startswith("__") or folder in {"fsd/store/repos", "fsclient/commands"}:
-                continue  # named as a whole: every query, every command
+                continue  # described as a folder, not by module
             if f"{folder}/{path.name}" not in rows and f"`{name}`" not in rows.get(
                 f"{folder}/", ""
             ):

@@ -1,4 +1,4 @@
-"""The client and the protocol start on every system: nothing of one alone is imported at once."""
+"""The client and the protocol start on every system: they use nothing that one system lacks."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ NOT_EVERYWHERE = {
     "time": "clock_gettime pthread_getcpuclockid tzset",
     "sys": "getwindowsversion setdlopenflags",
 }
-"""What Linux, macOS or Windows lacks; `getattr` with a default, and a look at what it gives, is
-how to use it all the same."""
+"""Names that Linux, macOS or Windows lacks. Code may use them through `getattr` with a default, and
+must check the result."""
 
 
 @pytest.mark.parametrize("package", ["fsproto", "fsclient"])

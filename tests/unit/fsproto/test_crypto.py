@@ -1,4 +1,4 @@
-"""The primitives against the examples of their standards."""
+"""The cryptographic primitives against the examples of their standards."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_changed_kem_ciphertext_gives_another_secret_and_no_error():
     key = crypto.KemKey(stretch("kem", 64))
     secret, ciphertext = crypto.kem_encapsulate(key.public)
     changed = bytes([ciphertext[0] ^ 1]) + ciphertext[1:]
-    # FIPS 203 section 6.3: the secret follows from the seed's second half and the ciphertext.
+    # FIPS 203 section 6.3: the secret is derived from the seed's second half and the ciphertext.
     rejected = hashlib.shake_256(key.seed[32:] + changed).digest(32)
     assert key.decapsulate(changed) == rejected != secret
 
@@ -214,7 +214,7 @@ def test_what_is_no_rsa_key_is_refused(damaged: bytes):
 
 def test_a_modulus_that_no_key_has_is_refused():
     spki = bytearray(rsa_key("host").public)
-    spki[-6] ^= 1  # the modulus is even now
+    spki[-6] ^= 1  # makes the modulus even
     with pytest.raises(CryptoError):
         crypto.rsa_seal(bytes(spki), b"secret")
 

@@ -1,4 +1,4 @@
-"""The tree of errors: what programs, scripts and peers rely on."""
+"""The error classes: codes, exit statuses and sentences that programs and peers rely on."""
 
 from __future__ import annotations
 

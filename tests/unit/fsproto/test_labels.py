@@ -1,4 +1,4 @@
-"""Labels keep apart what is hashed, signed and derived."""
+"""Labels separate the inputs of hashes, signatures and derived keys."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ KINDS = {
         "SERVER_RECOVERY_CODE",
     },
 }
-"""Labels that stand at the front of one kind of input, where one could be taken for another."""
+"""Labels by kind of input; within a kind, labels must not be confused."""
 
 
 def test_every_label_belongs_to_one_kind():

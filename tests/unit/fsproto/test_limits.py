@@ -1,4 +1,4 @@
-"""The numbers fit into each other."""
+"""The limits of the protocol are consistent with each other."""
 
 from __future__ import annotations
 

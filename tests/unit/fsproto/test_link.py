@@ -1,4 +1,4 @@
-"""Addresses and enrolment links, as people type and paste them."""
+"""Addresses and enrolment links as users type and paste them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be a name, and what people type for a place."""
+"""Valid names, and the paths that users type."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_a_path_has_an_end():
         (RemotePath("alice", ()), "alice:"),
         (RemotePath("alice", ("a", "b")), "alice:a/b"),
         (RemotePath(None, ("a", "b")), "a/b"),
-        # Shown as it stands, one's own file would read as somebody else's.
+        # Without `./`, the user's own file would look like a file of alice.
         (RemotePath(None, ("alice:secret", "b")), "./alice:secret/b"),
         (RemotePath(None, ("a", "b:c")), "a/b:c"),
         (RemotePath(None, ("\u202efdp.exe",)), "\\u202efdp.exe"),

@@ -83,6 +83,6 @@ for number in range(300):
 
 
 def test_many_threads_may_be_the_first_to_read_a_record_of_a_kind():
-    # In a program of its own: what it is about ends the program, not the test.
+    # A separate process, because the tested fault would crash the interpreter.
     done = subprocess.run([sys.executable, "-c", _MANY_AT_ONCE], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -23,7 +23,7 @@ PHRASES = {
         "legal winner thank year wave sausage worth useful legal winner thank yellow",
     ),
 }
-"""From the vectors of BIP-39, so that nothing here has made them."""
+"""From the vectors of BIP-39, independent of this project's code."""
 
 
 def make(kept: Kept) -> Files:

@@ -24,7 +24,7 @@ from tests.vectors.makers import Files, Kept
 SMALL_ORDER_POINT = bytes(32)
 
 Arrivals = dict[str, tuple[tuple[str, bytes, type[FsError]], ...]]
-"""For either end: name of the vector, what arrives there, what it must be refused with."""
+"""For each end: (name of the vector, bytes that arrive, error that must refuse them)."""
 
 
 def make(kept: Kept) -> Files:

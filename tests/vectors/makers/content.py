@@ -42,7 +42,7 @@ from tests.vectors.fields import to_json
 from tests.vectors.makers import Files, Kept
 
 WRITTEN_OUT = 1024
-"""Longest plaintext, in bytes, that stands in a vector itself."""
+"""Longest plaintext, in bytes, that is written into a vector."""
 
 SIZES = {
     "stream_empty_file": 0,

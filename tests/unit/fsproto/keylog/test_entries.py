@@ -1,4 +1,4 @@
-"""Entries of the key log: what is one, and what may follow what."""
+"""Entries of the key log: their format and their valid order."""
 
 from __future__ import annotations
 

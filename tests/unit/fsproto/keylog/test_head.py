@@ -1,4 +1,4 @@
-"""Heads of the key log: whose they are, and what people carry of them."""
+"""Heads of the key log: their signature, and the short form that signed objects carry."""
 
 from __future__ import annotations
 

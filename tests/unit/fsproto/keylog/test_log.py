@@ -1,4 +1,4 @@
-"""The key log as one who has read all of it knows it."""
+"""The key log in the memory of a client that has read all of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.reference import tree_hash
 
 
 class Scribe:
-    """Writes a log, as an honest server does."""
+    """An honest writer of a key log."""
 
     def __init__(self) -> None:
         self.data: list[bytes] = []
@@ -54,7 +54,7 @@ def bundle(user: str, keys: str) -> Hash:
 
 @pytest.fixture
 def scribe() -> Scribe:
-    """A log in which alice replaced her keys twice, and bob's were reset and made anew."""
+    """A log in which alice rotates her keys twice, and bob enrols again after a reset."""
     scribe = Scribe()
     scribe.enrol("alice", "first")
     scribe.enrol("bob", "first")
@@ -165,7 +165,7 @@ def test_what_others_have_seen_of_another_log_is_a_fork(scribe: Scribe, log: Key
     for size in (2, 1):
         root = Hash(tree_hash(forked.data[:size]))
         if size == 1:
-            log.check_seen(size, root)  # so far both are the same
+            log.check_seen(size, root)  # both logs have the same first entry
         else:
             with pytest.raises(RollbackError, match="ANOTHER KEY LOG"):
                 log.check_seen(size, root)

@@ -1,4 +1,4 @@
-"""An exported profile: always under a passphrase, and damage is told from a wrong one."""
+"""Exported profiles: always under a passphrase; damage and a wrong passphrase are distinguished."""
 
 from __future__ import annotations
 

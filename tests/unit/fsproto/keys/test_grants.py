@@ -1,4 +1,4 @@
-"""Grants: a node's key for one person, and the root that one's own tree hangs on."""
+"""Grants: a node's key sealed to one person, and the key of the user's root folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_root_grant_opens_for_nobody_else():
 
 
 def test_a_server_cannot_make_a_root_for_a_person():
-    # It knows every public key, so it can seal to her; it cannot sign for her.
+    # The server knows all public keys, so it can seal to alice; it cannot sign as alice.
     sealed = wrap(ROOT, ALICE.bundle, Role.OWNER, Seeded("forged"))
     body = RootGrant(1, ROOT.node, 1, "alice", ALICE.signing.public, sealed, TIME_MS)
     with pytest.raises(SignatureError):

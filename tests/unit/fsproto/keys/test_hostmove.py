@@ -1,4 +1,4 @@
-"""Statements about former host keys: who is answered what, and what is followed."""
+"""Statements about former host keys: the server's answers, and those that a client follows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_way_from_any_former_key_is_told_and_followed():
         said = follow(told, fingerprint(start))
         assert said is not None
         assert (said.successor, said.time_ms) == (fingerprint(C), TIME_MS + 1)
-        assert told.count(b"\xc5\x01\x80") == steps  # a signature of 384 bytes each
+        assert told.count(b"\xc5\x01\x80") == steps  # one 384-byte signature per step
 
 
 @pytest.mark.parametrize(

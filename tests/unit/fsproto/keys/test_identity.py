@@ -1,4 +1,4 @@
-"""Identities and the bundles that others know them by."""
+"""Identities and their public bundles."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_bundle_is_of_the_person_it_came_for():
 
 
 def test_a_bundle_cannot_carry_the_keys_of_another():
-    # Bob puts her signing key beside his own keys to read what is sealed to her.
+    # Bob combines alice's signing key with his encryption keys, to read data sealed to alice.
     body = replaced(BOB.bundle.body, user="alice", ed25519=ALICE.signing.public)
     with pytest.raises(SignatureError):
         verify_bundle(sign(BOB.signing, labels.SIGN_BUNDLE, body), "alice")

@@ -1,4 +1,4 @@
-"""The file that an identity is kept in."""
+"""Keyfiles, which store an identity."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ PASSPHRASE = "correct horse bättery staple"
 
 @cache
 def sealed() -> bytes:
-    """Return her keyfile under `PASSPHRASE`."""
+    """Return alice's keyfile under `PASSPHRASE`."""
     return seal_identity(ALICE, PASSPHRASE, Seeded("keyfile"))
 
 
 @cache
 def plain() -> bytes:
-    """Return her keyfile without a passphrase."""
+    """Return alice's keyfile without a passphrase."""
     return seal_identity(ALICE, None, Seeded("keyfile"))
 
 

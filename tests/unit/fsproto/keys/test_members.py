@@ -1,4 +1,4 @@
-"""Member lists: whom they name, whose writing counts, and who opens the key."""
+"""Member lists: members, accepted writers, and the sealed key."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BODY = member_list()
 
 
 def verified(**changes: object) -> VerifiedMembers:
-    """Sign a list as its owner and verify it as a reader."""
+    """Sign a list as its owner and verify it like a reader."""
     made = sign_members(ALICE.signing, replace(BODY, **changes))
     return verify_members(made.signed, SHARED.node, "alice", ALICE.signing.public)
 
@@ -119,7 +119,7 @@ def test_generations_of_a_list_are_those_of_keys(generation: int):
 
 
 def sealed_to(who: Identity, role: Role = Role.READER) -> tuple[VerifiedMembers, bytes]:
-    """Return a list with one member, and the key sealed to that one."""
+    """Return a list with one member, and the key sealed to that member."""
     sealed = wrap(SHARED, who.bundle, role, Seeded("sealed"))
     one = Member(who.user, role, who.signing.public, who.bundle.hash, sealed_hash(sealed))
     return verified(members=[one]), sealed

@@ -1,4 +1,4 @@
-"""What another machine needs to be the same person, as bytes."""
+"""Portable profiles: the bytes with which another machine takes over an identity."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def alices(**parts: bytes) -> Portable:
 
 
 def changed(**fields: object) -> bytes:
-    """Return packed bytes in which fields are otherwise than they should be."""
+    """Return a packed profile with some fields replaced."""
     names = ("format", "link", "root", "keys", "parts")
     values = dict(zip(names, msgspec.msgpack.decode(pack_portable(alices())), strict=True))
     return msgspec.msgpack.encode(list((values | fields).values()))

@@ -72,7 +72,7 @@ def test_no_other_secret_opens_it(user, secret):
 
 
 def sealed_by_hand(plain: bytes, user: bytes = b"alice") -> bytes:
-    """Return a backup that the holder of the phrase could have made, of anything."""
+    """Return a backup of any plaintext, as the holder of the phrase could make it."""
     salt = stretch("salt", 32)
     key = reference.hkdf(BYTES, salt, b"fs/2 recovery backup key" + user)
     return MAGIC + msgspec.msgpack.encode([salt, crypto.Aead(key).seal(bytes(12), plain)])

@@ -1,4 +1,4 @@
-"""SSH public keys: those of ssh-keygen are read, and nothing that only looks like one."""
+"""SSH public keys: keys of ssh-keygen are read, and malformed keys are refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fsproto.keys.ssh_keys import LONGEST, read_ssh_key
 ED25519 = (
     b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f scanner\n"
 )
-"""The key whose 32 bytes are 0, 1, 2 …."""
+"""An Ed25519 key whose 32 bytes are 0, 1, 2 …."""
 
 
 def made(tmp_path, *kind: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Node keys: everything they are used for has a key of its own."""
+"""Node keys: every use has a separate derived key."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def manifest_of(node: KeyedNode, former: bytes, parent: KeyedNode = FOLDER) -> M
 
 
 def newest_alone(node: KeyedNode) -> KeyedNode:
-    """Return what one has of a node before its former keys were opened."""
+    """Return a node with its newest key only, as before its former keys are opened."""
     return KeyedNode(node.node, node.generation, node.key)
 
 

@@ -1,4 +1,4 @@
-"""Messages as a whole; each of them comes back as it was in the properties."""
+"""Names and sizes of messages; the property tests cover the round trip."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_message_is_an_array_that_begins_with_its_name():
 
 
 def _lookup(size: int) -> Lookup:
-    """Return a message that has `size` bytes when it is packed."""
+    """Return a message that is packed in `size` bytes."""
     bare = len(encode(Lookup(NodeId(b"x" * 70000), [])))
     return Lookup(NodeId(b"x" * (70000 + size - bare)), [])
 

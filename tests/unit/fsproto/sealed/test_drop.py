@@ -1,4 +1,4 @@
-"""Drops: opened by what the protocol says, and by nobody but whom they are for."""
+"""Drops: they follow the protocol, and only their recipient can open them."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_a_note_that_is_none_is_refused():
             open_drop(msgspec.structs.replace(made(), note=sealed), ALICE)
 
 
-# --- metadata of what was accepted
+# --- metadata of accepted drops
 
 
 DROPPED = Dropped(ID, TIME_MS, "SHA256:k", "scanner", "192.0.2.7")

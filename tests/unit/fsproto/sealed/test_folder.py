@@ -1,4 +1,4 @@
-"""Folder states: whose they are, of which folder, and how they refer to each other."""
+"""Folder states: their author, their folder, and their lineage."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_the_same_blob_under_another_salt_has_another_root():
 
 
 def test_a_leaf_cannot_be_taken_for_a_root():
-    # What stands behind the salt differs in length and content whatever is hashed.
+    # The input after the salt differs in length and content between leaves and roots.
     blob = b"root" + bytes(16) + bytes(32)
     assert leaf(SALT, 0, blob) != root(SALT, [bytes(32)], 0)
 

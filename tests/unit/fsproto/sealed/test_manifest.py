@@ -1,4 +1,4 @@
-"""Manifests: who vouches for what, and what metadata hides."""
+"""Manifests: signatures, and sealed metadata."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_somebody_who_signs_in_anothers_name_is_found_out():
 def test_the_bytes_that_travel_are_the_bytes_that_were_signed():
     made = sign_manifest(ALICE.signing, file_manifest())
     assert made.signed.payload == pack(made.body)
-    # The same fields in other bytes: a longer form of the same number, signed by nobody.
+    # The same fields in other bytes: a longer encoding of the same number, without a signature.
     spelled = made.signed.payload.replace(b"\xdc\x00\x12\x01", b"\xdc\x00\x12\xcc\x01", 1)
     assert spelled != made.signed.payload
     assert unpack(spelled, Manifest) == made.body
@@ -143,7 +143,7 @@ def test_metadata_that_is_no_metadata_is_refused_even_under_the_right_key(filled
         open_metadata(FILE.metadata_key, replaced(file_manifest(), metadata=sealed))
 
 
-# --- versions, one before the other
+# --- consecutive versions
 
 
 def test_a_version_vouches_for_the_one_before_it_and_for_no_other():

@@ -1,4 +1,4 @@
-"""What a person would ask of a folder's tree; everything general is in the properties."""
+"""Prefix trees of example folders; the property tests cover the general rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.fixed_keys import stretch
 
 
 def entry(name: str) -> FolderEntry:
-    """Return an entry that follows from `name`."""
+    """Return an entry derived from `name`."""
     return FolderEntry(
         Token(stretch(f"{name} token", 32)),
         NodeId(stretch(f"{name} node", 16)),
@@ -50,7 +50,7 @@ def test_what_is_not_there_cannot_be_removed():
 
 def test_a_proof_grows_with_the_depth_of_a_folder_and_not_with_its_size():
     tree = PrefixTree.build(FOLDER)
-    # About log2(1000) branches on the way, at 65 bytes each, and two entries at its end.
+    # About log2(1000) branches on the path, 65 bytes each, and two entries at its end.
     assert len(tree.prove([FOLDER[7].token])) < 30 * 65 + 2 * 81
     assert len(tree.prove([entry("absent").token])) < 30 * 65 + 2 * 81
 
@@ -76,7 +76,7 @@ def test_a_batch_is_computed_from_one_proof():
 
 
 def test_the_deepest_tree_leaves_room_on_the_stack():
-    # Tokens that differ at their last bit alone: whoever sends them must not crash who reads.
+    # Tokens that differ only at their last bit must not crash the reader.
     pair = [FolderEntry(Token(bytes(31) + bytes([n])), NodeId(bytes(16)), NO_HASH) for n in (0, 1)]
     tree = PrefixTree.build(pair)
     shown = PrefixTree.from_proof(tree.prove([pair[0].token]), tree.root)

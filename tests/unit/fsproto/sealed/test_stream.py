@@ -1,4 +1,4 @@
-"""Sealed streams, segment by segment: what a sealer refuses to do, what an opener must be told."""
+"""Sealed streams by segment: sizes, numbers, headers, and refused input."""
 
 from __future__ import annotations
 

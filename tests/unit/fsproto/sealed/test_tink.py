@@ -1,4 +1,4 @@
-"""Sealed content against a second implementation: Google's Tink opens ours, and we open Tink's."""
+"""Sealed content against Google's Tink: each implementation opens the other's streams."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def theirs() -> streaming_aead.StreamingAead:
 
 
 class _Kept(io.BytesIO):
-    """A stream whose bytes outlive its closing."""
+    """A stream that keeps its bytes after it is closed."""
 
     written = b""
 

@@ -1,4 +1,4 @@
-"""SFTP's bytes, both ways, and what cannot be read."""
+"""SFTP packets: encoding, decoding and malformed input."""
 
 from __future__ import annotations
 

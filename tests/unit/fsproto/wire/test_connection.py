@@ -1,4 +1,4 @@
-"""One end of a connection: when it speaks, how much it reads, how it ends."""
+"""One end of a connection: its states, the bytes that it reads, and its end."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_nobody_speaks_once_it_is_over():
 def test_a_stranger_is_known_by_the_first_four_bytes(banner: bytes):
     for end in connection_pair.ends():
         end.receive_data(banner[: end.wanted()])
-        # Nothing more is waited for: a stranger may have nothing more to say.
+        # The end must not wait for more bytes: another program may send none.
         assert end.wanted() == 0
         with pytest.raises(NotFsdError) as refused:
             end.next_event()
@@ -164,11 +164,11 @@ def test_both_ends_speak_and_listen_at_the_same_time():
     assert list(connection_pair.events(client, to_client)) == expected
 
 
-# --- frames, for a reader in a hurry
+# --- frames
 
 
 def _fill(end: Connection, data: bytes) -> list[Frame]:
-    """Fill the room of `end` with `data` as a socket would; return the frames it makes."""
+    """Write `data` into the buffer of `end` like a socket; return the resulting frames."""
     frames = []
     while True:
         if (frame := end.take_frame()) is not None:
@@ -184,7 +184,7 @@ def _fill(end: Connection, data: bytes) -> list[Frame]:
 
 LARGE = stretch("a large segment", 100_000)
 LARGE_ENOUGH = SMALL + 1
-"""Bytes of a token that make a message a large one."""
+"""Size of a token, in bytes, that makes a message large."""
 
 
 def test_frames_taken_first_may_be_opened_later():

@@ -1,4 +1,4 @@
-"""The key exchange as its two ends and those between them see it."""
+"""The key exchange: both ends, and attackers between them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_both_ends_know_the_channel_by_a_name_that_no_other_has():
     for client, server in pairs:
         assert client.channel_id == server.channel_id
         assert len(client.channel_id) == 32
-    # The same seeds on both sides: what differs comes from encapsulating and sealing alone.
+    # Both pairs use the same seeds: only the encapsulation and RSA-OAEP add randomness.
     assert pairs[0][0].channel_id != pairs[1][0].channel_id
 
 
@@ -74,7 +74,7 @@ def test_a_client_that_pinned_nothing_sensible_trusts_nobody(pinned: str):
 
 def test_somebody_who_shows_the_host_key_without_holding_it_is_found_out():
     class Pretender(crypto.RsaKey):
-        """Shows the public half of another's key."""
+        """A key that shows the public half of another key."""
 
     pretender = Pretender(rsa_key("other-host").der)
     pretender.public = host_key().public
@@ -121,7 +121,7 @@ def test_everything_a_client_ever_sent_says_nothing_to_another_server():
         1, Done()
     )
     assert len(list(connection_pair.events(server, flight))) == 2
-    # Even one that draws the same random bytes: its encapsulated secret is another.
+    # Even a server with the same seed encapsulates another secret.
     again = connection_pair.server_end()
     connection_pair.replies(again, hello)
     again.receive_data(flight)

@@ -1,4 +1,4 @@
-"""Records of one direction: the next one, or nothing."""
+"""Records of one direction: only the next record opens."""
 
 from __future__ import annotations
 
