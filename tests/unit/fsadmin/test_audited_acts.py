@@ -94,7 +94,7 @@ def test_a_test_of_a_backup_is_no_act(admin, tmp_path):
 
 
 def test_a_backup_whose_log_was_altered_is_put_back_and_that_is_told(admin, home, tmp_path):
-    with opened(home / "fsd.db") as db:  # after both entries: a broken log refuses new ones
+    with opened(home / "fsd.db") as db:  # change an entry and leave the head valid
         db.execute("UPDATE audit_entries SET actor = 'nobody'")
         db.commit()
     admin("backup", tmp_path / "backup")

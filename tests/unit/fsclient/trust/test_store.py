@@ -1,4 +1,4 @@
-"""The file that remembers other people's keys."""
+"""The file that stores the pinned keys of other users."""
 
 from __future__ import annotations
 
