@@ -154,8 +154,37 @@ class SigningKey:
         return self._key.sign(b"".join(parts))
 
 
+_FIELD = 2**255 - 19
+_SMALL_ORDER_Y = {
+    0,
+    1,
+    _FIELD - 1,
+    0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
+    0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
+}
+"""The y coordinates of the eight points of edwards25519 whose order divides 8."""
+
+
+def is_signing_key(public: bytes) -> bool:
+    """Return whether 32 bytes can be an Ed25519 public key: canonical, and not of small order.
+
+    Under a key of small order, some signatures are valid for every message. Libraries do not
+    agree about such keys, nor about encodings with y >= 2^255 - 19.
+    """
+    if len(public) != ED25519_SIZE:
+        return False
+    y = int.from_bytes(public, "little") & ((1 << 255) - 1)
+    return y < _FIELD and y not in _SMALL_ORDER_Y
+
+
 def verify(public: bytes, signature: bytes, *parts: bytes) -> None:
-    """Raise `CryptoError` unless `signature` is that of `public` (32 bytes) over the parts."""
+    """Raise `CryptoError` unless `signature` is that of `public` (32 bytes) over the parts.
+
+    The signature's S must be below the order of the base point, and the encoding of
+    [S]B - [k]A must be exactly its R (RFC 8032 section 5.1.7, without the cofactor).
+    """
+    if not is_signing_key(public):
+        raise CryptoError("not an Ed25519 public key")
     try:
         ed25519.Ed25519PublicKey.from_public_bytes(public).verify(signature, b"".join(parts))
     except (InvalidSignature, ValueError):

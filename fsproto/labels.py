@@ -47,7 +47,7 @@ DROP_FILE_KEY = b"fs/2 drop file key"
 DROP_NOTE_KEY = b"fs/2 drop note key"
 DROP_NOTE = b"fs/2 drop note"
 DROP_CONTENT = b"fs/2 drop content"
-SAFETY_WORDS = b"fs/2 safety words"
+SAFETY_NUMBER = b"fs/2 safety number"
 
 KEYFILE = b"fs/2 keyfile"
 JOURNAL = b"fs/2 upload journal"

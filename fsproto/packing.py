@@ -2,6 +2,9 @@
 
 Messages and signed payloads use the same strict rules: fields by position, none missing, none
 extra, exactly of the declared types, and no bytes after the end.
+
+Every value has one encoding, the shortest one. A record that is signed, sealed or hashed is
+refused in any other encoding (`unpack`), so that all clients accept the same payloads.
 """
 
 from __future__ import annotations
@@ -46,11 +49,18 @@ def pack(record: Record) -> bytes:
 
 
 def unpack(data: bytes | memoryview, kind: type[R]) -> R:
-    """Return the record of that kind; `RemoteProtocolError` if the bytes are not exactly one."""
+    """Return the record of that kind; `RemoteProtocolError` if the bytes are not exactly one.
+
+    The bytes must be those that `pack` returns for the record.
+    """
     try:
         read: R = decoder_of(kind).decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise RemoteProtocolError(
-            f"The other end sent a {kind.__name__} that cannot be read."
-        ) from None
+        raise _unreadable(kind) from None
+    if _encoder.encode(read) != data:
+        raise _unreadable(kind)
     return read
+
+
+def _unreadable(kind: type[Record]) -> RemoteProtocolError:
+    return RemoteProtocolError(f"The other end sent a {kind.__name__} that cannot be read.")

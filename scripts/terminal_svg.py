@@ -2,7 +2,7 @@
 
 The session runs on the loopback in a temporary folder, which is removed at the end. The picture
 shows each command exactly as it ran and, below it, what it printed. One thing is replaced: the path
-of the temporary folder is shown as /home. The host key, fingerprints and safety words are new in
+of the temporary folder is shown as /home. The host key, fingerprints and safety numbers are new in
 each run. The server listens on the default port, or on another one if that is in use.
 """
 
@@ -209,7 +209,7 @@ def play(session: Session) -> None:
     session.run("alice", "fsclient ls -l projects")
     session.gap()
     session.run("alice", "fsclient share projects bob --write")
-    session.run("alice", "fsclient verify bob", "compare the words by phone")
+    session.run("alice", "fsclient verify bob", "compare the digits by phone")
     session.gap()
     session.run("bob", "fsclient get alice:projects/report.pdf")
     session.run("bob", "head -n 1 report.pdf")

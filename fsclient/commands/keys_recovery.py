@@ -21,8 +21,9 @@ def backup(app: App) -> None:
     """Store your keys at the server, sealed under a recovery phrase of 12 words.
 
     The phrase is created here and shown once; the server never sees it. Write it down. Keep it
-    safe from fire, and apart from your authenticator app. A new backup replaces the previous
-    one and has a phrase of its own.
+    safe from fire, and apart from your authenticator app. Never read it to anybody, not even to
+    an administrator: people compare the digits of 'fsclient verify', never words. A new backup
+    replaces the previous one and has a phrase of its own.
     """
     import os
 
@@ -47,7 +48,8 @@ def backup(app: App) -> None:
     words = phrase_of(secret.secret)
     app.ui.say(
         "The server keeps your keys, sealed under these words. Write them down, in this order; "
-        "they are not shown again, and earlier ones open nothing any more."
+        "they are not shown again, and earlier ones open nothing any more. Never read them to "
+        "anybody: no administrator needs them, and no safety number has words."
     )
     app.ui.result({"user": identity.user, "phrase": words}, _table(words.split()))
 

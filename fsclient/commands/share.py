@@ -35,8 +35,8 @@ def command(app: App, path: str, user: str, *, write: bool, yes: bool) -> None:
 
     Files added to a shared folder later are shared at once. The folder's key is sealed to the
     user's keys from the server's key log. Keys are pinned at first use; other keys are then
-    rejected unless the pinned ones signed them. Compare safety words once: 'fsclient verify
-    USER'.
+    rejected unless the pinned ones signed them. Compare safety numbers once: 'fsclient
+    verify USER'.
 
     With @GROUP, the server names the members, you confirm them, and the folder is shared with
     exactly those. People who join the group later get access only when you share again;
@@ -149,7 +149,7 @@ def _show(app: App, group: str, everybody: list[Candidate], *, asks: bool) -> No
     for line in [f"In @{group}:", *(f"  {one.user:{width}}  {one.note}" for one in everybody)]:
         tell(line)
     if any(one.bundle is not None and not one.compared for one in everybody):
-        tell("Words to compare with somebody: 'fsclient verify NAME'.")
+        tell("To compare safety numbers with a person: 'fsclient verify NAME'.")
 
 
 def _may(role: Role) -> str:

@@ -7,26 +7,33 @@ import click
 from fsclient.app import App
 
 EXAMPLES = """\b
-Read the words to each other, face to face or on the phone. If they are the
-same on both sides, nobody stands between you:
+Read the digits to each other, face to face or on the phone. If they are the
+same on both sides, each of you has the true keys of the other:
   fsclient verify alice
   fsclient verify alice --confirm
 """
 _IN_A_ROW = 4
+_NOT_THE_PHRASE = (
+    "Compare these digits, never words: the 12 words of a recovery phrase are a secret. "
+    "Do not read them to anybody."
+)
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("user")
 @click.option("--confirm", is_flag=True, help="You have compared: take these keys for theirs.")
-@click.option("--qr", is_flag=True, help="Show the words as a QR code as well.")
+@click.option("--qr", is_flag=True, help="Show the digits as a QR code as well.")
 @click.pass_obj
 def command(app: App, user: str, *, confirm: bool, qr: bool) -> None:
-    """Show safety words to compare with USER, and the fingerprints of both keys.
+    """Show a safety number to compare with USER, and the fingerprints of both keys.
+
+    A safety number has 60 digits. It is no secret, and it is not your recovery phrase: never
+    read the words of that phrase to anybody, whoever asks.
 
     --confirm marks the keys as compared. Use it also to accept new keys after the administrator
     has reset the old ones: ask the user first whether that is true.
     """
-    from fsclient.trust.words_to_compare import safety_words
+    from fsclient.trust.safety_number import safety_number
     from fsproto.errors import UsageError
     from fsproto.names import clean_user
 
@@ -41,15 +48,15 @@ def command(app: App, user: str, *, confirm: bool, qr: bool) -> None:
             people.confirm(bundle)
         people.show(bundle)
         pin = people.pin_of(user)
-    words = safety_words(me.bundle, bundle)
+    number = safety_number(me.bundle, bundle)
     state = "not used yet"
     if pin is not None:
         state = "compared" if pin.compared else "used, not compared"
         if not people.is_same(pin, bundle):
             state = "NOT THE ONES YOU KNOW"
-    rows = [" ".join(words[at : at + _IN_A_ROW]) for at in range(0, len(words), _IN_A_ROW)]
+    rows = [" ".join(number[at : at + _IN_A_ROW]) for at in range(0, len(number), _IN_A_ROW)]
     lines = [
-        f"words        {rows[0]}",
+        f"number       {rows[0]}",
         *(f"             {row}" for row in rows[1:]),
         f"{user:12} {bundle.fingerprint}",
         f"{'you':12} {me.bundle.fingerprint}",
@@ -57,15 +64,16 @@ def command(app: App, user: str, *, confirm: bool, qr: bool) -> None:
     ]
     data = {
         "user": user,
-        "words": words,
+        "number": number,
         "fingerprint": bundle.fingerprint,
         "own_fingerprint": me.bundle.fingerprint,
         "state": state,
         "compared": bool(pin and pin.compared),
     }
+    app.ui.say(_NOT_THE_PHRASE)
     app.ui.result(data, lines)
     if qr and not app.options.as_json:
-        _show_qr(" ".join(words))
+        _show_qr("".join(number))
 
 
 def _show_qr(text: str) -> None:

@@ -76,11 +76,11 @@ class Candidate:
         if self.bundle is None:
             return "has not enrolled yet: left out"
         if self.compared:
-            note = "verified by safety words"
+            note = "verified by safety number"
         elif self.known:
-            note = "keys known here, words not compared"
+            note = "keys known here, safety numbers not compared"
         else:
-            note = "new to this client, words not compared"
+            note = "new to this client, safety numbers not compared"
         return f"{note}; has it already" if self.has_it else note
 
 

@@ -218,7 +218,7 @@ class KeyDirectory:
             self._store.set_pin(Pin(user, now.bundle, now.ed25519, compared))
             if pin is None:
                 self.tell(
-                    f"The keys of {user} are used for the first time; words to compare: "
+                    f"The keys of {user} are used for the first time; compare safety numbers: "
                     f"fsclient verify {user}"
                 )
         return now
@@ -232,8 +232,8 @@ class KeyDirectory:
             raise KeyChangedError(
                 f"THE KEYS OF {user} ARE NO LONGER THOSE YOU KNOW: they were reset"
                 + (", and others took their place." if now else ", and there are no others."),
-                hint=f"Ask {user} whether that was so, compare words by 'fsclient verify {user}', "
-                "then add --confirm."
+                hint=f"Ask {user} whether that was so, compare safety numbers: "
+                f"'fsclient verify {user}', then add --confirm."
                 if now
                 else f"If the account was removed, that is all; if not, {user} must enrol again.",
             )
@@ -320,7 +320,7 @@ class KeyDirectory:
         return _checked_bundle(connection.interject(GetBundle(user), BundleOf), user, keys)
 
     def show(self, bundle: VerifiedBundle) -> None:
-        """Note that the words of these keys are shown, to be compared."""
+        """Note that the safety number of these keys is shown, to be compared."""
         self._store.set_shown(bundle.body.user, bundle.hash)
 
     def confirm(self, bundle: VerifiedBundle) -> None:
@@ -331,10 +331,10 @@ class KeyDirectory:
         body = bundle.body
         if self._store.shown(body.user) not in (None, bundle.hash):
             raise KeyChangedError(
-                f"THE KEYS OF {body.user} ARE NOT THOSE WHOSE WORDS YOU WERE SHOWN: others took "
-                "their place since.",
-                hint=f"Compare the new words: 'fsclient verify {body.user}'. Keys do not change "
-                "between two commands by accident.",
+                f"THE KEYS OF {body.user} ARE NOT THOSE WHOSE SAFETY NUMBER YOU WERE SHOWN: "
+                "others took their place since.",
+                hint=f"Compare the new safety number: 'fsclient verify {body.user}'. "
+                "Keys do not change between two commands by accident.",
             )
         self._store.set_pin(Pin(body.user, bundle.hash, body.ed25519, compared=True))
 

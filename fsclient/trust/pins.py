@@ -3,7 +3,7 @@
     log   every entry of the key log, by its index
     head  the newest head, as the log's key signed it
     pins  for each person whose keys were used here: which, and whether they were compared
-    shown for each person the keys whose words were shown last, to be compared
+    shown for each person the keys whose safety number was shown last, to be compared
 
 One SQLite file a profile, so that several commands at once agree.
 """

@@ -116,7 +116,7 @@ def test_a_list_of_people_that_cannot_be_is_refused(team: World, night: HostileS
         "twice": ["bob", "bob"],
         "terminal": ["bob", "\x1b[2J\x1b]0;owned\x07"],
         "lookalike": ["bob", "сarol"],  # noqa: RUF001 - that is what it is about
-        "line": ["bob\n  carol  verified by safety words"],
+        "line": ["bob\n  carol  verified by safety number"],
         "no name": ["bob", ""],
         "group": ["bob", "@night"],
         "long": ["bob", "b" * 65],

@@ -80,8 +80,8 @@ def taken_over(home: Path, user: str) -> Identity:
     return own
 
 
-def words(person: Person, other: str) -> list[str]:
-    told: list[str] = json.loads(person.run("--json", "verify", other).succeeds())["words"]
+def safety_number(person: Person, other: str) -> list[str]:
+    told: list[str] = json.loads(person.run("--json", "verify", other).succeeds())["number"]
     return told
 
 
@@ -178,7 +178,7 @@ def test_keys_that_were_reset_are_not_used_until_they_were_compared(
     team: World, server: HostileServer
 ) -> None:
     alice, carol = team.alice, team.carol
-    words_before = words(alice, "carol")
+    number_before = safety_number(alice, "carol")
     admin(team, "reset-keys", "carol", "--yes")
     ran = alice.run("ls")
     assert ran.status == 0
@@ -192,7 +192,7 @@ def test_keys_that_were_reset_are_not_used_until_they_were_compared(
     for _ in range(2):  # it is final, not a hurdle that is taken by trying again
         told = alice.run("share", "archive", "carol").fails(7)
         assert "others took their place" in told
-    assert words(alice, "carol") == words(anew, "alice") != words_before
+    assert safety_number(alice, "carol") == safety_number(anew, "alice") != number_before
     alice.run("share", "archive", "carol").fails(7)  # having looked is not enough
     alice.run("verify", "carol", "--confirm").succeeds()
     alice.run("share", "archive", "carol").succeeds()
@@ -212,7 +212,7 @@ def test_the_owner_of_a_share_whose_keys_were_reset_is_a_stranger(
     team.alice.run("ls").fails(4)  # it cannot even log her in any more
 
 
-def test_words_differ_where_the_server_stands_between_two_people(
+def test_safety_numbers_differ_if_the_server_is_between_two_people(
     team: World, tmp_path: Path
 ) -> None:
     # Each is shown keys of the server as the other's; both have nothing pinned yet.
@@ -222,25 +222,25 @@ def test_words_differ_where_the_server_stands_between_two_people(
         (person.profile / "people.db").unlink()
     with HostileServer(team.home) as server:
         team.meet(server.address)
-        assert words(bob, "carol") == words(carol, "bob")
-        carols = words(carol, "bob")
+        assert safety_number(bob, "carol") == safety_number(carol, "bob")
+        carols = safety_number(carol, "bob")
     taken_over(between, "carol")
     (bob.profile / "people.db").unlink()
     with HostileServer(between) as server:
         team.meet(server.address)
-        assert words(bob, "carol") != carols
+        assert safety_number(bob, "carol") != carols
 
 
 def test_keys_that_change_between_comparing_and_confirming_are_not_confirmed(
     team: World, server: HostileServer
 ) -> None:
     bob = team.bob
-    compared = words(bob, "carol")
+    compared = safety_number(bob, "carol")
     taken_over(team.home, "carol")
     told = bob.run("verify", "carol", "--confirm").fails(7)
-    assert "NOT THOSE WHOSE WORDS YOU WERE SHOWN" in told
+    assert "NOT THOSE WHOSE SAFETY NUMBER YOU WERE SHOWN" in told
     assert json.loads(bob.run("--json", "verify", "carol").succeeds())["compared"] is False
-    assert words(bob, "carol") != compared
+    assert safety_number(bob, "carol") != compared
 
 
 # --- the log

@@ -81,7 +81,7 @@ def test_an_owner_with_three_people_shares_and_takes_it_back(four, group, newcom
     team = group(alice, bob, carol, late)
     with Terminal(alice, "share", room, f"@{team}", columns=200) as terminal:
         terminal.wait_for(f"{bob.name}")
-        terminal.wait_for("new to this client, words not compared")
+        terminal.wait_for("new to this client, safety numbers not compared")
         terminal.wait_for(f"{late.name}")
         terminal.wait_for("has not enrolled yet: left out")
         terminal.wait_for(f"Share '{room}' with {bob.name} and {carol.name}, who may read it then?")
@@ -114,7 +114,7 @@ def test_an_owner_with_three_people_shares_and_takes_it_back(four, group, newcom
 
     alice.run("verify", dave.name, "--confirm").ok()
     ran = alice.run("share", room, f"@{team}", "--yes").ok()
-    assert f"{dave.name}  verified by safety words" in ran.err
+    assert f"{dave.name}  verified by safety number" in ran.err
     assert f"{dave.name} may read '{room}'" in ran.err
     alice.run("unshare", room, carol.name).ok()
     assert (sees(dave, alice), sees(carol, alice), sees(bob, alice)) == (True, False, True)

@@ -254,13 +254,13 @@ def test_thirty_people_write_into_one_folder_at_once(three: list[Client], newcom
     assert got == {one.name: one.name for one in people}
 
 
-def test_the_words_to_compare_are_the_same_on_both_sides(three: list[Client]):
+def test_safety_numbers_are_the_same_on_both_sides(three: list[Client]):
     alice, bob, _ = three
     told = [
         json.loads(one.run("--json", "verify", other.name).ok().text)
         for one, other in ((alice, bob), (bob, alice))
     ]
-    assert told[0]["words"] == told[1]["words"]
+    assert told[0]["number"] == told[1]["number"]
     assert told[0]["fingerprint"] == told[1]["own_fingerprint"]
     alice.run("verify", bob.name, "--confirm").ok()
     assert "compared" in alice.run("verify", bob.name).ok().text

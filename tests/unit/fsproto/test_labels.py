@@ -40,7 +40,7 @@ KINDS = {
         "SERVER_OTP_SECRET",
     },
     "derived from an identity": {"JOURNAL"},
-    "derived from two identities": {"SAFETY_WORDS"},
+    "derived from a public bundle": {"SAFETY_NUMBER"},
     "names of a client's own files": {"UNFINISHED"},
     "the server's own": {
         "SERVER_AUDIT_ENTRY",
