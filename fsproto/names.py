@@ -63,6 +63,29 @@ def clean_name(name: str) -> str:
     return name
 
 
+def check_new_name(name: str) -> str:
+    """Return `name`, from `clean_name`, if it can be given to a file or folder now.
+
+    `InvalidNameError` if a code point in it is not assigned in this Python's version of Unicode:
+    a later version may put such a name into another normal form (Unicode Standard Annex 15,
+    section 3), and two clients would then not agree about the name.
+    """
+    if not is_assigned(name):
+        raise InvalidNameError(
+            f"{_quoted(name)} has a character in it that Unicode {unicodedata.unidata_version} "
+            "does not have."
+        )
+    return name
+
+
+def is_assigned(name: str) -> bool:
+    """Return whether this Python's version of Unicode has all code points of a name.
+
+    Only then is the normal form of the name the same in all later versions.
+    """
+    return _is_plain_ascii(name) or all(unicodedata.category(c) != "Cn" for c in name)
+
+
 def drop_parts(name: str) -> tuple[str, ...]:
     """Return the parts of a drop's name; `InvalidNameError` for an invalid name.
 

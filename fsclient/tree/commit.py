@@ -30,6 +30,7 @@ from fsproto.keys.tree import KeyedNode, new_node
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, Found, InlineBlob, Lookup, Stale
 from fsproto.messages.shares import NewMembers
+from fsproto.names import check_new_name
 from fsproto.packing import unpack
 from fsproto.proofs.prefix_tree import FolderEntry
 from fsproto.sealed.folder import FolderState
@@ -88,6 +89,7 @@ class Committer:
 
         A file takes its leave for it only if it is the one given as `instead`.
         """
+        check_new_name(name)
         child = new_node(os.urandom)
         tokens = self._touch(parent, name)
         metadata = Metadata(name, 0, mtime_ns, Mode.REGULAR, file_key=None)
@@ -119,6 +121,8 @@ class Committer:
         if it is the one given as `instead`.
         """
         before, name = file.before, file.metadata.name
+        if before is None:
+            check_new_name(name)
         if file.content is None:  # a folder
             self._renew(file.node.node)
         tokens = self._touch(parent, name)
@@ -165,6 +169,8 @@ class Committer:
 
         It takes a new key if it is to be seen by fewer people there (`renew`), or is due for one.
         """
+        if name != found.metadata.name:
+            check_new_name(name)
         renew = renew or found.is_due
         if renew and found.is_folder:
             self._draw_key(found)

@@ -91,8 +91,9 @@ def grant_root(root: KeyedNode, owner: Identity, time_ms: int, random: Random) -
 def open_root_grant(signed: Signed, owner: Identity) -> KeyedNode:
     """Verify and open the owner's root grant; `SecurityError` if it is not valid."""
     body = open_signed(signed, RootGrant, labels.SIGN_ROOT_GRANT, owner.signing.public)
-    if body.format != FORMAT or body.user != owner.user:
+    if body.user != owner.user:
         raise SignatureError("The server sent the root of another person's tree.")
-    if len(body.node) != len(NO_NODE) or not 0 <= body.generation < 1 << 32:
+    shapes = body.format == FORMAT and len(body.node) == len(NO_NODE)
+    if not shapes or not 0 <= body.generation < 1 << 32:
         raise RemoteProtocolError("The grant of your tree is malformed.")
     return unwrap(body.sealed, body.node, body.generation, Role.OWNER, owner)

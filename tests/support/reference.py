@@ -5,12 +5,15 @@ What `fsproto` computes is compared with this, so nothing here may import it.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 SEGMENT = 1 << 20
 HEADER = 40
@@ -157,3 +160,80 @@ def tree_root(entries: Sequence[tuple[bytes, bytes, bytes]], depth: int = 0) -> 
     for entry in entries:
         sides[int.from_bytes(entry[0], "big") >> (255 - depth) & 1].append(entry)
     return sha256(b"\x01" + tree_root(sides[0], depth + 1) + tree_root(sides[1], depth + 1))
+
+
+def next_lineage(version: int, lineage: bytes, hash_of: bytes) -> bytes:
+    """Return the lineage of version + 1."""
+    return sha256(b"fs/2 lineage" + u64(version) + lineage + hash_of)
+
+
+def descends(
+    earlier: tuple[int, bytes, bytes], later: tuple[int, bytes, bytes], between: Sequence[bytes]
+) -> bool:
+    """Return whether one (version, lineage, hash) is an ancestor of another."""
+    if later[0] - earlier[0] != len(between) + 1:
+        return False
+    version, lineage = earlier[0], earlier[1]
+    for hash_of in (earlier[2], *between):
+        version, lineage = version + 1, next_lineage(version, lineage, hash_of)
+    return lineage == later[1]
+
+
+def safety_half(user: str, bundle: bytes) -> str:
+    """Return the half of a safety number that one person's bundle gives."""
+    label = b"fs/2 safety number"
+    salt = sha256(label + user.encode())[:16]
+    argon2 = Argon2id(salt=salt, length=32, iterations=3, lanes=4, memory_cost=64 * 1024)
+    digest = argon2.derive(label + bundle)
+    groups = [int.from_bytes(digest[5 * i : 5 * i + 5], "big") % 100000 for i in range(6)]
+    return " ".join(f"{group:05d}" for group in groups)
+
+
+def totp(secret: str, time_s: int, digits: int, period: int, algorithm: str) -> str:
+    """Return the one-time password of a time (RFC 6238)."""
+    key = base64.b32decode(secret + "=" * (-len(secret) % 8))
+    mac = hmac.digest(key, u64(time_s // period), algorithm.lower())
+    at = mac[-1] & 15
+    number = int.from_bytes(mac[at : at + 4], "big") & 0x7FFFFFFF
+    return str(number % 10**digits).zfill(digits)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node on a way, as far as it matters for whose signature counts."""
+
+    generation: int
+    link_generation: int
+    named: Sequence[tuple[str, bytes, int | None]]
+    """Writers of the list: user, key, last generation (None: no end)."""
+
+
+def signature_counts(
+    way: Sequence[Step],
+    author: str,
+    key: bytes,
+    *,
+    is_owner: bool,
+    same_person: Callable[[str, bytes, bytes], bool],
+    ever: bool,
+) -> bool:
+    """Return whether a signature counts in the last folder of a way (from the top down)."""
+    if is_owner:
+        return True
+    due, relevant = ever, 1
+    for at in reversed(range(len(way))):
+        step = way[at]
+        if not due:
+            relevant = step.generation
+        for user, named, last in step.named:
+            if (
+                user == author
+                and same_person(user, named, key)
+                and (last is None or relevant <= last)
+            ):
+                return True
+        if due:
+            relevant = 1
+        elif at > 0 and step.link_generation < way[at - 1].generation:
+            due, relevant = True, step.link_generation
+    return False

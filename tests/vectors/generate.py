@@ -20,10 +20,19 @@ from tests.vectors.makers import (
     drops,
     folders,
     keys,
+    moves,
+    people,
     shares,
+    signers,
     signing,
+    strict,
+    versions,
 )
 
+MAKERS = (
+    *(channel, content, folders, keys, shares, signing, carried, drops),
+    *(versions, people, strict, moves, signers),
+)
 ABOUT = {
     "keys": "RSA-3072 private keys that the other vectors name.",
     "handshake": "One whole key exchange, and what must end one.",
@@ -49,6 +58,16 @@ ABOUT = {
     "export": "Exported profiles.",
     "drop": "Drops, with their content.",
     "recovery": "Backups of an identity under a recovery phrase.",
+    "lineage": "Which version of a value is an ancestor of which.",
+    "history": "The older versions of a file.",
+    "safety": "Safety numbers of two people.",
+    "login": "Signatures of login, enroll and recover.",
+    "otp": "One-time passwords, and codes as people type them.",
+    "names": "Names of files and folders, and of people.",
+    "ed25519": "Signatures about which libraries disagree.",
+    "packing": "Encodings of one value; only the shortest is accepted.",
+    "moves": "Statements of former host keys, and answers that carry them.",
+    "signers": "Whose signature counts in a folder.",
 }
 
 
@@ -60,7 +79,7 @@ def present() -> Files:
 def make(kept: Kept) -> dict[str, str]:
     """Return the text of every file by its name; the RSA keys must exist already."""
     files: Files = {"keys": keys.make_rsa_keys(kept)}
-    for maker in (channel, content, folders, keys, shares, signing, carried, drops):
+    for maker in MAKERS:
         files |= maker.make(kept)
     return {name: _text(name, vectors) for name, vectors in files.items()}
 

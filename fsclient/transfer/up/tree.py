@@ -31,7 +31,7 @@ from fsclient.tree.nodes import TreeNode
 from fsproto.errors import ExistsError, FsError, InvalidNameError
 from fsproto.keys.tree import KeyedNode
 from fsproto.limits import MAX_PATH_PARTS
-from fsproto.names import RemotePath, clean_name, for_terminal
+from fsproto.names import RemotePath, check_new_name, clean_name, for_terminal
 from fsproto.values import Value
 
 _NAMES_AT_ONCE = 500
@@ -321,7 +321,7 @@ class TreeUpload:
 def cleaned(path: Path | str, name: str) -> str:
     """Return the remote name of a local file or folder."""
     try:
-        return clean_name(name)
+        return check_new_name(clean_name(name))
     except InvalidNameError as error:
         raise InvalidNameError(
             f"The local '{for_terminal(str(path))}' cannot be put under its name.",

@@ -16,6 +16,7 @@ from fsproto.errors import (
 )
 from fsproto.errors import InvalidNameError as BadName
 from fsproto.keys.grants import FORMAT, Role, RootGrant, unwrap, wrap
+from fsproto.keys.identity import Identity
 from fsproto.keys.key_file import MAGIC, seal_identity
 from fsproto.keys.tree import KeyedNode
 from fsproto.link import parse_link
@@ -198,7 +199,7 @@ def _grants(kept: Kept) -> list[Vector]:
         vector("grant_signed_by_another", by_bob, SignatureError),
         vector("grant_signed_as_bundle", as_bundle, SignatureError),
         refused("grant_names_another_person", SignatureError, user="bob"),
-        refused("grant_format_2", SignatureError, format=2),
+        refused("grant_format_2", RemoteProtocolError, format=2),
         refused("grant_node_short", RemoteProtocolError, node=root.node[:-1]),
         refused("grant_generation_negative", RemoteProtocolError, generation=-1),
         refused("grant_generation_2_to_32", RemoteProtocolError, generation=1 << 32),
@@ -219,10 +220,16 @@ def _bundles() -> list[Vector]:
     alice, bob = person("alice"), person("bob")
     body = alice.bundle.body
 
-    def vector(name: str, signed: Signed, error: type[FsError] | None, **fields: object) -> Vector:
+    def vector(
+        name: str,
+        signed: Signed,
+        error: type[FsError] | None,
+        user: str = "alice",
+        **fields: object,
+    ) -> Vector:
         return {
             "name": name,
-            "user": "alice",
+            "user": user,
             "payload": signed.payload.hex(),
             "signature": signed.signature.hex(),
             **fields,
@@ -233,21 +240,25 @@ def _bundles() -> list[Vector]:
         changed = replaced(body, **changes)
         return vector(name, sign(alice.signing, labels.SIGN_BUNDLE, changed), error)
 
-    good = vector(
-        "bundle",
-        alice.bundle.signed,
-        None,
-        private={
-            "ed25519": alice.signing.seed.hex(),
-            "rsa": "alice",
-            "kem": alice.kem.seed.hex(),
-        },
-        fields=to_json(body),
-        hash=alice.bundle.hash.hex(),
-        fingerprint=alice.bundle.fingerprint,
-    )
+    def good(name: str, whose: Identity) -> Vector:
+        return vector(
+            name,
+            whose.bundle.signed,
+            None,
+            whose.user,
+            private={
+                "ed25519": whose.signing.seed.hex(),
+                "rsa": whose.user,
+                "kem": whose.kem.seed.hex(),
+            },
+            fields=to_json(whose.bundle.body),
+            hash=whose.bundle.hash.hex(),
+            fingerprint=whose.bundle.fingerprint,
+        )
+
     return [
-        good,
+        good("bundle", alice),
+        good("bundle_of_bob", bob),
         vector("bundle_other_person", bob.bundle.signed, SignatureError),
         vector(
             "bundle_signed_by_another", sign(bob.signing, labels.SIGN_BUNDLE, body), SignatureError

@@ -174,3 +174,14 @@ def test_an_author_cannot_name_a_version_of_something_else_as_the_one_before(wro
     newer = replace(body, version=body.version + 1, lineage=other.point.next_lineage)
     with pytest.raises(IntegrityError, match="another file or folder"):
         older_manifest(other.signed, sign_manifest(ALICE.signing, newer))
+
+
+def test_a_name_from_a_later_unicode_is_read_as_it_is():
+    # Not in NFC by the rules of this version, which does not know one of its code points.
+    for name, known in (("u\u0308", True), ("u\u0308\u0378", False)):
+        body = replaced(file_manifest(), metadata=_sealed(replaced(file_metadata(), name=name)))
+        if known:
+            with pytest.raises(RemoteProtocolError, match="normal form"):
+                open_metadata(FILE.metadata_key, body)
+        else:
+            assert open_metadata(FILE.metadata_key, body).name == name
