@@ -28,7 +28,7 @@ def command(app: App, user: str, *, confirm: bool, qr: bool) -> None:
     """Show a safety number to compare with USER, and the fingerprints of both keys.
 
     A safety number has 60 digits. It is no secret, and it is not your recovery phrase: never
-    read the words of that phrase to anybody, whoever asks.
+    read the words of that phrase to anybody, not even to an administrator.
 
     --confirm marks the keys as compared. Use it also to accept new keys after the administrator
     has reset the old ones: ask the user first whether that is true.
