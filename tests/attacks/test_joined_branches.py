@@ -1,0 +1,75 @@
+"""Two branches of one history are never joined again, and a person can go on after a restore.
+
+Fork consistency: Li, Krohn, Mazières, Shasha, "Secure Untrusted Data Repository" (OSDI 2004).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.hostile_server import HostileServer
+from tests.support.world import Person, World
+
+
+def forked(world: World, tmp_path: Path, more: int) -> tuple[Path, Person]:
+    """Let alice write on one branch, and her other machine on another, `more` versions further."""
+    branch = shutil.copytree(world.home, tmp_path / "branch")
+    other = world.alice.copy(tmp_path / "other machine")
+    with HostileServer(world.home) as server:
+        world.meet(server.address)
+        world.alice.put("mine.txt", b"from here").succeeds()
+        world.alice.put("notes.txt", b"from here").succeeds()
+    with HostileServer(branch) as server:
+        other.meet(server.address)
+        for number in range(2 + more):
+            other.put("notes.txt", b"from there %d" % number).succeeds()
+    return branch, other
+
+
+@pytest.mark.parametrize("more", [0, 1, 4])
+def test_branches_of_two_machines_are_not_joined_at_any_gap(
+    world: World, tmp_path: Path, more: int
+) -> None:
+    branch, other = forked(world, tmp_path, more)
+    with HostileServer(branch) as server:
+        world.meet(server.address)
+        (world.alice.folder / "tree").mkdir()
+        for command in (
+            ["ls"],
+            ["cat", "notes.txt"],
+            ["rm", "notes.txt"],
+            ["mkdir", "new"],
+            ["sync", "--delete", "--down", "/", "tree"],
+        ):
+            assert "TWO DIFFERENT HISTORIES" in world.alice.run(*command).fails(7), command
+        world.alice.put("another", b"new").fails(7)
+        other.meet(server.address)
+        assert other.run("ls").status == 0
+
+
+def test_a_person_accepts_a_restored_backup_by_name(world: World, tmp_path: Path) -> None:
+    restored = shutil.copytree(world.home, tmp_path / "restored")
+    with HostileServer(world.home) as server:
+        world.meet(server.address)
+        world.alice.put("notes.txt", b"newer").succeeds()
+        world.alice.put("lost.txt", b"lost").succeeds()
+    with HostileServer(restored) as server:
+        world.meet(server.address)
+        world.alice.run("ls").fails(7)
+        shown = world.alice.run("--json", "doctor", "/")
+        assert shown.status == 7
+        differing = json.loads(shown.out.splitlines()[0])
+        lost = [one for one in differing if one["shown"] is None]
+        assert "/" in {one["path"] for one in differing}
+        assert "notes.txt" in {one["path"] for one in differing}
+        assert len(lost) == 1
+        assert all(one["seen"]["author"] == world.alice.added["user"] for one in differing)
+        world.alice.run("ls").fails(7)  # looking accepts nothing
+        world.alice.run("doctor", "/", "--accept", "--yes").succeeds()
+        world.alice.run("ls").succeeds()
+        world.alice.put("lost.txt", b"lost").succeeds()
+        world.alice.run("doctor", "/").succeeds()
