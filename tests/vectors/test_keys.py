@@ -37,7 +37,24 @@ def test_a_kept_rsa_key_has_3072_bits_and_this_public_half(vector: Vector):
     assert key.open(crypto.rsa_seal(key.public, b"secret")) == b"secret"
 
 
-@good("node")
+@good("node", lambda vector: "tokens" in vector)
+def test_a_name_is_looked_up_under_every_key_in_use(vector: Vector):
+    keys = [octets(vector, "node_key"), *map(bytes.fromhex, vector["former"])]
+    former = tuple(NodeKey(key) for key in keys[1:])
+    generation, since = vector["generation"], vector["names_since"]
+    node = KeyedNode(NodeId(bytes(16)), generation, NodeKey(keys[0]), former, since)
+    in_use = keys[: generation - since + 1]
+    tokens = [
+        hmac.digest(
+            reference.expand(key, b"fs/2 node name key"), vector["file_name"].encode(), "sha256"
+        )
+        for key in in_use
+    ]
+    assert node.tokens(vector["file_name"]) == tokens
+    assert [token.hex() for token in tokens] == vector["tokens"]
+
+
+@good("node", lambda vector: "token" in vector)
 def test_keys_and_tokens_follow_from_a_node_key(vector: Vector):
     key = octets(vector, "node_key")
     node = KeyedNode(NodeId(bytes(16)), 1, NodeKey(key))

@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 import msgspec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec.structs import asdict
 
 from fsproto import labels
@@ -34,6 +35,7 @@ from fsproto.sealed.stream import (
 )
 from fsproto.signed import Signed
 from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, DropId, FileKey, Hash, NodeId, Root, Salt
+from tests.support import reference
 from tests.support.fixed_keys import TIME_MS, Seeded, keyed_node, person, stretch
 from tests.support.sealed_streams import seal_stream
 from tests.vectors import Vector
@@ -206,6 +208,7 @@ def _manifests() -> list[Vector]:
         parent=NO_NODE,
         token=NO_TOKEN,
         link=b"",
+        link_generation=0,
         metadata=_metadata(root, 1, Metadata("", 0, 0, Mode.REGULAR, None)),
     )
 
@@ -246,6 +249,21 @@ def _manifests() -> list[Vector]:
         made = sign_manifest(alice.signing, replaced(body, metadata=metadata, **changes))
         key = file.metadata_key.hex()
         return vector(name, made.signed, metadata_key=key, metadata_error=error.code)
+
+    def folder_as(name: str, metadata: Metadata) -> Vector:
+        changed = replaced(below, metadata=_metadata(folder, 1, metadata))
+        return vector(
+            name,
+            sign_manifest(alice.signing, changed).signed,
+            metadata_key=folder.metadata_key.hex(),
+            metadata_error=RemoteProtocolError.code,
+        )
+
+    def said_length(name: str, length: int) -> Vector:
+        filled = (reference.u16(length) + pack(file_metadata())).ljust(128, b"\0")
+        binding = labels.METADATA + file.node + reference.u64(2) + reference.u32(1)
+        sealed = AESGCM(file.metadata_key).encrypt(bytes(12), filled, binding)
+        return sealed_as(name, bytes(12) + sealed, RemoteProtocolError)
 
     packed = pack(body)
     signed = sign_manifest(alice.signing, body).signed
@@ -315,6 +333,15 @@ def _manifests() -> list[Vector]:
         sealed_as("metadata_byte_changed", body.metadata[:-1] + bytes([body.metadata[-1] ^ 1])),
         sealed_as("metadata_cut", body.metadata[:-1]),
         sealed_as("metadata_no_bytes", b""),
+        said_length("metadata_length_0", 0),
+        said_length("metadata_length_too_short", len(pack(described)) - 1),
+        said_length("metadata_length_beyond_the_end", 1000),
+        folder_as("metadata_folder_executable", Metadata("reports", 0, 0, Mode.EXECUTABLE, None)),
+        folder_as("metadata_folder_with_file_key", replaced(described, name="reports")),
+        folder_as(
+            "metadata_folder_dropped",
+            DroppedMetadata("reports", 0, 0, Mode.REGULAR, None, dropped=came),
+        ),
         *(
             sealed_as(
                 name,

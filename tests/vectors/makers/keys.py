@@ -66,7 +66,20 @@ def make(kept: Kept) -> Files:
 
 def _nodes() -> list[Vector]:
     folder = keyed_node("folder")
+    aged = [aged_node("folder", 4, names_since=since) for since in (1, 2, 4)]
     return [
+        {
+            "name": f"tokens_since_{node.names_since}",
+            "node_key": node.key.hex(),
+            "former": [key.hex() for key in node.former],
+            "generation": node.generation,
+            "names_since": node.names_since,
+            "file_name": "q3.pdf",
+            "tokens": [token.hex() for token in node.tokens("q3.pdf")],
+            "error": None,
+        }
+        for node in aged
+    ] + [
         {
             "name": name,
             "node_key": folder.key.hex(),
