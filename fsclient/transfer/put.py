@@ -17,7 +17,7 @@ from fsclient.tree.nodes import TreeNode, must_be_folder
 from fsclient.ui import binary_stdin
 from fsproto.errors import ExistsError, FsError, NotFoundError, UsageError
 from fsproto.limits import MAX_INLINE_BLOB
-from fsproto.names import RemotePath, for_terminal
+from fsproto.names import RemotePath, check_new_name, for_terminal
 from fsproto.sealed.manifest import Mode
 
 _RACES = 8
@@ -124,6 +124,8 @@ class Put:
 
     def _put(self, place: TargetFolder, source: str, name: str) -> None:
         before = self._existing(place, name)
+        if before is None:
+            check_new_name(name)
         if source == STDIN:
             if self._actions.dry_run:
                 self._actions.note(REPLACE if before else PUT, place.path.child(name))

@@ -173,6 +173,18 @@ def test_what_has_a_name_that_cannot_be_used_is_told_and_the_rest_is_put(client)
         client.quick("put", name, f"{client.room}/renamed").ok()
 
 
+def test_a_new_name_has_only_characters_that_unicode_knows(client):
+    unknown = "a\u0378b"
+    fill(client, "tree", {unknown: b"x", "good": b"x"})
+    client.run("put", "tree", f"{client.room}/").fails(USAGE, "Unicode")
+    assert client.names(f"{client.room}/tree") == ["good"]
+    remote = f"{client.room}/{unknown}"
+    client.quick("put", "tree/good", remote).fails(USAGE, "Unicode")
+    client.quick("mkdir", remote).fails(USAGE, "Unicode")
+    client.quick("mv", f"{client.room}/tree/good", remote).fails(USAGE, "Unicode")
+    assert client.names(client.room) == ["tree/"]
+
+
 def test_two_names_that_differ_in_how_accents_are_written_are_told(client):
     fill(client, "tree", {"e\u0301": b"1", "\u00e9": b"2"})
     client.run("put", "tree", f"{client.room}/").fails(CONFLICT, "accents")
