@@ -54,6 +54,11 @@ def _signatures() -> list[Vector]:
         """Return R = `point` and the S that fits it, for the public key `public`."""
         return point + curve.scalar(nonce + curve.challenge(point, public, text) * scalar)
 
+    def weak(name: str, public: bytes) -> Vector:
+        """Return the signature that a key of small order has for one message in eight or more."""
+        text = next(each for each in texts if curve.challenge(identity, public, each) % 8 == 0)
+        return vector(name, identity + bytes(32), public, text)
+
     nonce = int.from_bytes(hashlib.sha512(b"nonce").digest(), "little") % curve.ORDER
     commit = curve.encoded(curve.times(nonce, curve.BASE))
     texts = [b"message %d" % number for number in range(64)]
@@ -79,12 +84,12 @@ def _signatures() -> list[Vector]:
             mixed,
             fits[False],
         ),
-        vector("key_neutral", identity + bytes(32), identity),
-        vector("key_neutral_not_canonical", identity + bytes(32), _y(p + 1)),
-        vector("key_neutral_sign_bit", identity + bytes(32), _y(1 | 1 << 255)),
-        vector("key_of_order_2", identity + bytes(32), _y(p - 1)),
-        vector("key_of_order_4", identity + bytes(32), bytes(32)),
-        vector("key_of_order_8", identity + bytes(32), curve.encoded(torsion)),
+        weak("key_neutral", identity),
+        weak("key_neutral_not_canonical", _y(p + 1)),
+        weak("key_neutral_sign_bit", _y(1 | 1 << 255)),
+        weak("key_of_order_2", _y(p - 1)),
+        weak("key_of_order_4", bytes(32)),
+        weak("key_of_order_8", curve.encoded(torsion)),
         vector("key_not_on_the_curve", good, _y(2)),
         vector("key_short", good, key.public[:-1]),
         vector("signature_short", good[:-1]),
