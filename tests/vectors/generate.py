@@ -45,6 +45,7 @@ ABOUT = {
     "tree": "Roots of prefix trees.",
     "proof": "Proofs from prefix trees.",
     "state": "Signed folder states.",
+    "changes": "Roots of folders after several changes at once.",
     "node": "What follows from a node key.",
     "link": "Node keys sealed to their folder.",
     "grant": "Root grants.",

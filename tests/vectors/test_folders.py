@@ -39,6 +39,18 @@ def test_the_root_of_a_folder(vector: Vector):
     assert PrefixTree.build(entries).root == octets(vector, "root") == _root(entries)
 
 
+@good("changes")
+def test_the_root_after_several_changes(vector: Vector):
+    there = {entry.token: entry for entry in _entries(vector["of"])}
+    put = {entry.token: entry for entry in map(_entry, vector["put"])}
+    removed = [Token(bytes.fromhex(token)) for token in vector["removed"]]
+    shown = PrefixTree.from_proof(octets(vector, "proof"), Hash(octets(vector, "root_before")))
+    changes: dict[Token, FolderEntry | None] = dict.fromkeys(removed)
+    after = {token: entry for token, entry in there.items() if token not in removed} | put
+    root = shown.update(changes | put).root
+    assert root == octets(vector, "root") == _root(list(after.values()))
+
+
 @good("proof", lambda vector: "of" in vector)
 def test_a_proof_shows_what_is_there_and_what_a_change_makes(vector: Vector):
     whole = PrefixTree.build(_entries(vector["of"]))

@@ -20,8 +20,8 @@ ABSENT = Token(stretch("absent", 32))
 
 
 def make(kept: Kept) -> Files:
-    """Return the three files of folders."""
-    return {"tree": _trees(), "proof": _proofs(), "state": _states()}
+    """Return the four files of folders."""
+    return {"tree": _trees(), "proof": _proofs(), "state": _states(), "changes": _changes()}
 
 
 def entry(number: int, token: bytes | None = None) -> FolderEntry:
@@ -59,6 +59,43 @@ def _trees() -> list[Vector]:
             "error": None,
         }
         for name, entries in SETS.items()
+    ]
+
+
+def _changes() -> list[Vector]:
+    """Return commits that make several changes of one folder, with what they need of its tree."""
+    ten = SETS["tree_of_ten"]
+    third, first = ten[3], ten[1]
+    renamed = FolderEntry(Token(stretch("another name", 32)), third.node, third.manifest)
+
+    def vector(name: str, of: str, put: list[FolderEntry], removed: list[FolderEntry]) -> Vector:
+        before = PrefixTree.build(SETS[of])
+        changes: dict[Token, FolderEntry | None] = {one.token: None for one in removed}
+        changes |= {one.token: one for one in put}
+        return {
+            "name": f"changes_{name}",
+            "of": of,
+            "root_before": before.root.hex(),
+            "proof": before.prove(list(changes)).hex(),
+            "put": [_entry_json(one) for one in put],
+            "removed": [one.token.hex() for one in removed],
+            "root": before.update(changes).root.hex(),
+            "error": None,
+        }
+
+    changed = FolderEntry(first.token, first.node, Hash(stretch("entry 1, next version", 32)))
+    return [
+        vector("first_entries", "tree_of_none", ten[:3], []),
+        vector("changed_added_and_removed", "tree_of_ten", [changed, entry(11)], [ten[2], ten[7]]),
+        vector("renamed", "tree_of_ten", [renamed], [ten[3]]),
+        vector("all_removed", "tree_of_three", [], ten[:3]),
+        vector("one_left", "tree_of_three", [], ten[:2]),
+        vector(
+            "neighbours_at_the_last_bit",
+            "tree_last_bit_differs",
+            [entry(5, bytes(31) + b"\x02")],
+            [SETS["tree_last_bit_differs"][0]],
+        ),
     ]
 
 
