@@ -5,7 +5,7 @@
     profiles/NAME/identity.key   the private keys, under a passphrase where one was set
     profiles/NAME/session        the ticket of the running session
     profiles/NAME/transfers/     the progress of uploads (see `transfer.journal`)
-    profiles/NAME/memory.db      versions seen, against rollback (see `trust.memory`)
+    profiles/NAME/memory.db      versions seen, against rollback (see `trust.seen`)
     profiles/NAME/people.db      other people's keys (see `trust.store`)
 
 Files have mode 0600 in folders of mode 0700. On Windows, the rights of the user's profile folder
