@@ -73,3 +73,24 @@ def test_a_person_accepts_a_restored_backup_by_name(world: World, tmp_path: Path
         world.alice.run("ls").succeeds()
         world.alice.put("lost.txt", b"lost").succeeds()
         world.alice.run("doctor", "/").succeeds()
+
+
+def test_a_member_accepts_a_restored_share_by_its_owner(world: World, tmp_path: Path) -> None:
+    alice, bob = world.alice, world.bob
+    with HostileServer(world.home) as server:
+        world.meet(server.address)
+        alice.run("share", "reports", bob.name).succeeds()
+        bob.run("ls", f"{alice.name}:reports").succeeds()
+    restored = shutil.copytree(world.home, tmp_path / "restored")
+    with HostileServer(world.home) as server:
+        world.meet(server.address)
+        alice.run("put", alice.write("q3", b"third"), "reports/q3.txt").succeeds()
+        bob.run("ls", f"{alice.name}:reports").succeeds()
+    with HostileServer(restored) as server:
+        world.meet(server.address)
+        for shown in (f"{alice.name}:", f"{alice.name}:reports"):
+            bob.run("doctor", shown).fails(7)
+        bob.run("ls", f"{alice.name}:reports").fails(7)
+        bob.run("doctor", f"{alice.name}:", "--accept", "--yes").succeeds()
+        bob.run("ls", f"{alice.name}:reports").succeeds()
+        alice.run("ls", "reports").fails(7)  # each device accepts for itself
