@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.hostile_server import HostileServer
+from tests.support.servers import enrol_person
 from tests.support.world import Person, World
 
 
@@ -94,3 +95,18 @@ def test_a_member_accepts_a_restored_share_by_its_owner(world: World, tmp_path: 
         bob.run("doctor", f"{alice.name}:", "--accept", "--yes").succeeds()
         bob.run("ls", f"{alice.name}:reports").succeeds()
         alice.run("ls", "reports").fails(7)  # each device accepts for itself
+
+
+def test_a_person_accepts_the_key_log_of_a_restored_backup(world: World, tmp_path: Path) -> None:
+    restored = shutil.copytree(world.home, tmp_path / "restored")
+    with world.process() as server:
+        dave = Person(tmp_path / "dave", enrol_person(server, "dave"))
+        link, code = dave.added["enroll_link"], dave.app.fresh()
+        dave.run("--otp", code, "enroll", "--no-passphrase", link).succeeds()
+        world.alice.run("verify", "dave").succeeds()
+    with HostileServer(restored) as hostile:
+        world.meet(hostile.address)
+        assert "OLDER KEY LOG" in world.alice.run("ls").fails(7)
+        world.alice.run("doctor", "/").fails(7)
+        world.alice.run("doctor", "/", "--accept-key-log", "--yes").succeeds()
+        world.alice.run("ls").succeeds()
