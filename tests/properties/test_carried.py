@@ -34,7 +34,7 @@ ROOT = keyed_node("root").node
 
 parts = st.dictionaries(st.text(max_size=10), st.binary(max_size=30), max_size=4)
 seen = st.lists(
-    st.builds(Seen, our.node_ids, st.sampled_from([1, 2]), our.versions, our.hashes, our.hashes),
+    st.builds(Seen, our.node_ids, st.sampled_from([1, 2, 3]), our.versions, our.hashes, our.hashes),
     max_size=5,
 )
 
