@@ -201,10 +201,6 @@ class App:
             self._kept.close()
             self._kept = None
 
-    def forget_keeper(self) -> None:
-        """Drop the session opener after a change of the identity; the next use opens it again."""
-        self._keeper = None
-
     def content_goes_to_stdout(self) -> None:
         """Reserve stdout for content: write no JSON to it, and draw no bars."""
         self.options.as_json, self.options.quiet = False, True

@@ -132,6 +132,21 @@ class Profile:
             else:
                 following.unlink(missing_ok=True)
 
+    def note_renewal(self, fingerprint: str) -> None:
+        """Note that the whole tree is to take new keys, under an identity of this fingerprint."""
+        write_private(self.folder / "renewal", fingerprint.encode())
+
+    def is_renewing(self, fingerprint: str) -> bool:
+        """Return whether the tree has not taken all its new keys yet, under this identity."""
+        try:
+            return self._read("renewal") == fingerprint.encode()
+        except NotFoundError:
+            return False
+
+    def end_renewal(self) -> None:
+        """Note that the tree has taken its new keys."""
+        (self.folder / "renewal").unlink(missing_ok=True)
+
     def ticket(self) -> bytes | None:
         """Return the ticket of the running session, if there is one."""
         try:

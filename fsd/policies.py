@@ -73,6 +73,9 @@ class LoginPolicy:
     (NIST SP 800-63B, 5.2.2: no more than 100)."""
     most_drift_ms: int = 120_000
     """By how much a person's clock may be found to be off."""
+    rotations_a_day: int = 5
+    """How often a user may replace their keys within 24 hours. Each time adds an entry to the key
+    log, which every client reads."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ def backup(app: App) -> None:
     The phrase is created here and shown once; the server never sees it. Write it down. Keep it
     safe from fire, and apart from your authenticator app. Never read it to anybody, not even to
     an administrator: people compare the digits of 'fsclient verify', never words. A new backup
-    replaces the previous one and has a phrase of its own.
+    replaces the previous one and has a phrase of its own. The command asks for a one-time
+    password.
     """
     import os
 
@@ -38,9 +39,9 @@ def backup(app: App) -> None:
         facts, identity = session.facts, session.identity
         secret = RecoverySecret(identity.user, os.urandom(SECRET_SIZE))
         sealed = secret.seal(Portable(identity, facts.link, facts.root), os.urandom)
-        asked = session.connection.send(Backup(secret.signing.public, sealed))
+        key = secret.signing.public
         try:
-            session.connection.answer(asked, Done)
+            app.with_code(lambda code: session.connection.call(Backup(code, key, sealed), Done))
         except Unreachable as error:
             # The server may have stored it; then an older phrase is invalid.
             error.hint = "It is not known whether a backup was made; make another one."

@@ -8,21 +8,53 @@ from fsclient.app import App
 
 
 @click.command(short_help="Replace your keys by new ones, signed by the old.")
+@click.option("--now", is_flag=True, help="Give new keys to all your files and folders at once.")
 @click.pass_obj
-def rotate(app: App) -> None:
+def rotate(app: App, *, now: bool) -> None:
     """Replace your keys. The old keys sign the new ones, so others accept them as yours.
 
-    Use it now and then, or when your keys may have been stolen. What is sealed to the old keys
-    stays readable here. People who share with you seal to the new keys when they next look at
-    their shares. Your other sessions end. Copy the new keys to your other machines ('fsclient
-    keys export' and 'import') and make a new backup.
-    """
-    from fsclient.session.key_rotation import rotate as replace_keys
+    Use it now and then, or when your keys may have been stolen: with the old keys, nobody can log
+    in, and from then on they sign nothing. The top of your tree and everything that you share
+    take new keys, too. All else takes new keys when you next change it; until then, a person with
+    the old keys and access to the server can read it. With --now, everything takes new keys at
+    once. That takes time in a large tree and can be interrupted: give the same command again to
+    resume. What was readable with the old keys before stays known to a thief.
 
+    The command asks for a one-time password. Your other sessions end. People who share with you
+    renew their shares with the next command that they give. Copy the new keys to your other
+    machines ('fsclient keys export' and 'import') and make a new backup.
+    """
+    from fsclient.operations.rekey import renew_everything
+    from fsclient.session.key_rotation import rotate as replace_keys
+    from fsclient.sharing.share import Sharing
+
+    keeper = app.keeper()
+    identity = keeper.identity()
+    resumes = now and app.profile.is_renewing(identity.bundle.fingerprint)
+    if resumes:
+        app.ui.say("Your keys were replaced already; the renewal of your tree is resumed.")
+    else:
+        with app.session() as session:
+            resumes = now and app.profile.is_renewing(session.identity.bundle.fingerprint)
+            identity = session.identity
+            if not resumes:
+                identity = replace_keys(
+                    session, app.profile, keeper.passphrase, app.with_code, renews=now
+                )
+        app.drop_session()
+        keeper.take(identity)
+        app.ui.say("You have new keys. Make a new backup of them: fsclient keys backup")
+    renewed = 0
     with app.session() as session:
-        new = replace_keys(session, app.profile, app.keeper().passphrase)
-    app.drop_session()
-    app.forget_keeper()
-    shown = new.bundle.fingerprint
-    app.ui.say("You have new keys. Make a new backup of them: fsclient keys backup")
-    app.ui.result({"user": new.user, "fingerprint": shown}, f"fingerprint {shown}")
+        Sharing(session, app.ui).refresh()
+        if now:
+            renewed = renew_everything(
+                session.tree,
+                session.tree.root,
+                lambda count: app.ui.say(f"{count:,} new keys so far …"),
+            )
+            app.profile.end_renewal()
+            app.ui.say(f"Your whole tree is under new keys: {renewed:,} took one.")
+    shown = identity.bundle.fingerprint
+    data = {"user": identity.user, "fingerprint": shown, "renewed": renewed}
+    app.ui.result(data, f"fingerprint {shown}")

@@ -102,6 +102,10 @@ class SessionOpener:
             self._identity, self.passphrase = open_identity(data, phrase), phrase
         return self._identity
 
+    def take(self, identity: Identity) -> None:
+        """Use the keys that have replaced the identity of the profile."""
+        self._identity = identity
+
     def open(self, *, fresh: bool = False) -> Session:
         """Log in, with the running session where there is one; `fresh` always begins another."""
         facts = self._profile.facts()
@@ -155,7 +159,7 @@ class SessionOpener:
             people.meet(connection, welcome.log, known)
             Tree(connection, identity, memory, people, root, expected=facts.root, mark=mark)
             undo.pop_all()
-        tell(self._ui, welcome.notices)
+        tell(self._ui, welcome.notices, session.people.note_told)
         session.connection = session.tree.connection = connection
         session.facts = replace(facts, link=connection.link)
 
@@ -259,7 +263,7 @@ class SessionOpener:
         if welcome.ticket is not None:
             self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
         undo.pop_all()
-        tell(self._ui, welcome.notices)
+        tell(self._ui, welcome.notices, tree.people.note_told)
         return Session(facts, tree.identity, tree.connection, tree.memory, tree.people, tree)
 
     def _connect(self, link: EnrollLink, *, after: int = 0) -> ServerConnection:

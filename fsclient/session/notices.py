@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from fsclient.ui import Ui
 from fskit.text import count_text, time_text
@@ -11,12 +11,20 @@ from fsproto.names import for_terminal
 
 _LEAKED = "If that was not you, make a new secret with 'fsclient otp rotate'."
 
+_TAKEN_OVER = (
+    "If that was not you, somebody else has your session and your codes: end all sessions with "
+    "'fsclient logout --everywhere', and have your administrator disable the account."
+)
 
-def tell(ui: Ui, notices: Iterable[Notice]) -> None:
-    """Warn of each; what this version does not know of is nothing to it."""
+
+def tell(ui: Ui, notices: Iterable[Notice], is_new: Callable[[str, int], bool]) -> None:
+    """Show the notices that were not shown before; kinds that this version does not know stay out.
+
+    `is_new` gets the kind of a notice and its time in Unix ms, and notes that it is shown.
+    """
     for notice in notices:
         sentence = _sentence(notice)
-        if sentence:
+        if sentence and is_new(notice.kind, notice.at_ms):
             ui.warn(sentence)
 
 
@@ -46,6 +54,16 @@ def _sentence(notice: Notice) -> str | None:
                 f"{files} came to your drop box, the last on {time_text(notice.at_ms)} from "
                 f"{for_terminal(notice.address)}: 'fsclient inbox' shows what waits."
             )
+        case "keys-rotated":
+            return f"YOUR KEYS WERE REPLACED{when}. {_TAKEN_OVER}"
+        case "key-backup-kept":
+            return f"A new backup of your keys was made{when}. {_TAKEN_OVER}"
+        case "key-backup-handed-out":
+            return f"The backup of your keys was fetched with your phrase{when}. {_TAKEN_OVER}"
+        case "recovery-codes-made":
+            return f"New recovery codes were made{when}. {_TAKEN_OVER}"
+        case "secret-rotated":
+            return f"A new one-time password secret was made{when}. {_TAKEN_OVER}"
         case "ssh-session":
             return (
                 "One of your one-time passwords started a session over SSH from another network "

@@ -68,10 +68,13 @@ class ListRevision:
         return {(one.user, one.ed25519) for one in named} != set(self.above.items())
 
 
-def former_writers(revision: ListRevision, generation: int) -> list[FormerWriter]:
+def former_writers(
+    revision: ListRevision, generation: int, ended: Iterable[tuple[str, bytes]]
+) -> list[FormerWriter]:
     """Return the former writers, each with the last key generation that they could write under.
 
-    A writer who loses access now is entered with the generation before `generation`.
+    A writer who loses access now is entered with the generation before `generation`, and so are
+    the owner's own keys that have `ended`.
     """
     before, former = revision.before, dict[tuple[str, bytes], int]()
     were, renewed = revision.heirs, generation > 1
@@ -83,6 +86,7 @@ def former_writers(revision: ListRevision, generation: int) -> list[FormerWriter
         renewed = generation > body.generation
     if renewed:
         former |= dict.fromkeys(were - revision.writers, generation - 1)
+        former = dict.fromkeys(ended, generation - 1) | former
     return [FormerWriter(user, key, until) for (user, key), until in sorted(former.items())]
 
 

@@ -62,6 +62,9 @@ def own_shares(tree: Tree) -> list[OwnShare]:
         node, stated = found.keyed.node, stated_members(own.members).node
         if node != stated:
             raise RemoteProtocolError("The server sent a member list for another place.")
+        if found.above is not None:
+            link_generation = found.manifest.body.link_generation
+            tree.authors.enter(found.above.keyed.node, found.keyed, link_generation)
         members = tree.authors.verified_list(own.members, node, tree.identity.user, mark)
         if members.body.generation != found.keyed.generation:
             raise RemoteProtocolError("The server sent a member list for another key.")

@@ -50,6 +50,7 @@ from fsproto.keys.member_list import (
     InheritedWriter,
     Member,
     MemberList,
+    VerifiedMembers,
     sealed_hash,
     sign_members,
 )
@@ -77,10 +78,34 @@ class Sharing:
     # --- changing
 
     def refresh(self) -> None:
-        """Seal to the new keys of members after a rotation, and remove members who left."""
-        for share in self.own():
-            if share.left or any(self._is_behind(one) for one in share.members.body.members):
+        """Renew shares after a rotation by a member or the owner; remove members who left.
+
+        A share that fails does not stop the others; its error is raised at the end.
+        """
+        failed: FsError | None = None
+        done = set[NodeId]()
+        while stale := [one for one in self.own() if one.found.keyed.node not in done
+                        and self._is_stale(one)]:  # fmt: skip
+            share = stale[0]
+            done.add(share.found.keyed.node)
+            try:
                 self._revise(share.found, self.own(), share.ways)
+            except FsError as error:
+                if not self._session.connection.usable:
+                    raise
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    def _is_stale(self, share: OwnShare) -> bool:
+        """Return whether a share has members who left, or keys that have ended."""
+        return bool(share.left) or self._has_ended_keys(share.members)
+
+    def _has_ended_keys(self, members: VerifiedMembers) -> bool:
+        """Return whether a list was signed by, or a node's key sealed to, keys that have ended."""
+        body = members.body
+        by_old_key = body.owner_key != self._session.identity.signing.public
+        return by_old_key or any(self._is_behind(one) for one in body.members)
 
     def _is_behind(self, member: Member) -> bool:
         """Return whether a member has rotated the keys that a node's key was sealed to."""
@@ -219,7 +244,10 @@ class Sharing:
     ) -> None:
         revisions = self._revisions(found, shares, ways, known=known or {})
         changes = Committer(self._tree)
-        if any(one.loses for one in revisions):
+        # Whoever has the old keys of a member or the owner has this node's key, too.
+        ended = any(one.before is not None and self._has_ended_keys(one.before)
+                    for one in revisions)  # fmt: skip
+        if ended or found.hangs_back or any(one.loses for one in revisions):
             changes.renew(found)
             self._renew_below(changes, found, revisions)
         mark = self._tree.memory.mark()
@@ -315,14 +343,18 @@ class Sharing:
             bundle = revision.bundles[user]
             had = before.member(user) if before else None
             kept = before is not None and before.body.generation == keyed.generation
-            if kept and had is not None and (had.role, had.bundle) == (role, bundle.hash):
-                members.append(had)
+            if kept and had is not None and had.role == role:
+                members.append(had)  # also under former keys: only a new key is worth a new seal
                 continue
             box = wrap(keyed, bundle, role, os.urandom)
             sealed.append(SealedKey(user, box))
             ed25519 = bundle.body.ed25519
             members.append(Member(user, role, ed25519, bundle.hash, sealed_hash(box)))
         came = ways_by_groups(revision)
+        same_key = before is not None and before.body.generation == keyed.generation
+        named = {one.user: one.ed25519 for one in before.body.above} if before and same_key else {}
+        above = {user: named.get(user, key) for user, key in sorted(revision.above.items())}
+        ended = [(identity.user, key) for key in self._people.identity_keys(identity.user)[:-1]]
         body = MemberList(
             format=FORMAT,
             node=keyed.node,
@@ -332,8 +364,8 @@ class Sharing:
             owner=identity.user,
             owner_key=identity.signing.public,
             members=members,
-            above=[InheritedWriter(user, key) for user, key in sorted(revision.above.items())],
-            former=former_writers(revision, keyed.generation),
+            above=[InheritedWriter(user, key) for user, key in above.items()],
+            former=former_writers(revision, keyed.generation, ended),
             time_ms=now_ms(),
             log_head=self._people.log_head,
         )

@@ -171,7 +171,7 @@ class Committer:
         """
         if name != found.metadata.name:
             check_new_name(name)
-        renew = renew or found.is_due
+        renew = renew or found.hangs_back
         if renew and found.is_folder:
             self._draw_key(found)
         old, new = self._touch(source, found.metadata.name), self._touch(target, name)

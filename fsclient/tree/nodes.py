@@ -30,6 +30,11 @@ class TreeNode(Value, frozen=True):
         return above is not None and self.manifest.body.link_generation < above.keyed.generation
 
     @property
+    def hangs_back(self) -> bool:
+        """Tell whether it, or a folder on the way to it, is due for a new key."""
+        return self.is_due or (self.above is not None and self.above.hangs_back)
+
+    @property
     def is_folder(self) -> bool:
         """Tell a folder from a file."""
         return self.manifest.body.kind is NodeKind.FOLDER

@@ -1,10 +1,13 @@
-"""The tree that a person begins with: a root that holds nothing, granted to themselves."""
+"""The root of a user's own tree: an empty one to start with, and its next key at a rotation."""
 
 from __future__ import annotations
 
 import os
 import time
 
+from msgspec.structs import replace
+
+from fsclient.tree.nodes import TreeNode
 from fskit.clock import now_ms
 from fsproto.keys.grants import grant_root
 from fsproto.keys.identity import Identity
@@ -13,7 +16,7 @@ from fsproto.messages.account import TreeRoot
 from fsproto.proofs.lineage import NO_LINEAGE
 from fsproto.sealed import folder as folders
 from fsproto.sealed import manifest as manifests
-from fsproto.sealed.folder import FolderState, sign_state
+from fsproto.sealed.folder import FolderState, VerifiedState, sign_state
 from fsproto.sealed.manifest import Manifest, Metadata, Mode, NodeKind, seal_metadata, sign_manifest
 from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN
 
@@ -58,3 +61,44 @@ def empty_tree(identity: Identity) -> TreeRoot:
     )
     grant = grant_root(root, identity, now, os.urandom)
     return TreeRoot(grant, sign_manifest(key, manifest).signed, sign_state(key, state).signed)
+
+
+def renewed_root(
+    root: TreeNode, state: VerifiedState, identity: Identity, log_head: bytes
+) -> TreeRoot:
+    """Return the root under a new key, granted to and signed by the user's next keys.
+
+    `state` is the newest state of the root; the entries stay, so everything below is due.
+    """
+    keyed, now, key = root.keyed.renewed(os.urandom), time.time_ns() // 1_000_000, identity.signing
+    before, version = root.manifest, root.manifest.body.version + 1
+    manifest = replace(
+        before.body,
+        version=version,
+        lineage=before.point.next_lineage,
+        generation=keyed.generation,
+        former=keyed.seal_former(os.urandom),
+        metadata=seal_metadata(
+            keyed.metadata_key,
+            keyed.node,
+            version,
+            keyed.generation,
+            root.metadata,
+            random=os.urandom,
+        ),
+        author_key=key.public,
+        time_ms=now,
+        log_head=log_head,
+    )
+    following = replace(
+        state.body,
+        version=state.body.version + 1,
+        lineage=state.point.next_lineage,
+        generation=keyed.generation,
+        author=identity.user,
+        author_key=key.public,
+        time_ms=now,
+        log_head=log_head,
+    )
+    grant = grant_root(keyed, identity, now, os.urandom)
+    return TreeRoot(grant, sign_manifest(key, manifest).signed, sign_state(key, following).signed)

@@ -87,14 +87,16 @@ class Tree:
         self._behind = False
         """Whether the key log may have gone on since it was read."""
         memory.remember(key_end(index) for index in people.ended)
-        keyed = open_root_grant(root.grant, identity)
-        self.authors.enter_top(keyed, identity.user, None)
         body = unpack(root.manifest.payload, Manifest)
+        keyed = open_root_grant(root.grant, identity)
         if keyed.node != body.node or body.parent != NO_NODE or body.kind is not NodeKind.FOLDER:
             raise IntegrityError("The server sent a root that is not the root of your tree.")
-        keys = people.identity_keys(identity.user)
-        if body.author_key not in keys:
-            raise SignatureError("The root of your tree was signed by somebody else.")
+        if not body.generation == keyed.generation == identity.bundle.body.version:
+            raise IntegrityError("The root of your tree is not under the key of your newest keys.")
+        if body.author_key != identity.signing.public:
+            raise SignatureError("The root of your tree was not signed by your newest keys.")
+        keyed = keyed.with_former(body)
+        self.authors.enter_top(keyed, identity.user, None)
         manifest = verify_author(root.manifest, identity.user, body.author_key)
         if expected is not None and keyed.node != expected:
             raise RollbackError(

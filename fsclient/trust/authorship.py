@@ -8,6 +8,11 @@ removed is a writer of the generations before, and of nothing that was made sinc
     top (generation 3, list) ── a (its link was sealed under 3) ── folder
         former writer until 2: what hangs on generation 3 cannot be theirs
 
+A key of the owner that the key log has ended counts like a former writer. The owner's next list
+names it, with the last generation under which it counts. In the owner's own tree no list is needed:
+every rotation gives the root its next key, so the n-th key counts for what hangs on the root's
+generations up to n.
+
 A way that still hangs on an older generation is due for new keys, and until it has them a removed
 writer's signature fits there. So what was seen there once, with the list that removed them known,
 must not change by their hand any more (`SeenVersions`, frozen).
@@ -68,7 +73,8 @@ class Audience(Value, frozen=True):
         members = [one for body in bodies.values() for one in body.members]
         writers = {one.user for one in members if one.role is Role.WRITER}
         for body in bodies.values():
-            writers |= {one.user for one in body.above} | {one.user for one in body.former}
+            writers |= {one.user for one in body.above}
+            writers |= {one.user for one in body.former if one.user != body.owner}
         return cls(frozenset(bodies), frozenset(one.user for one in members), frozenset(writers))
 
     def loses(self, other: Audience) -> bool:
@@ -185,10 +191,12 @@ class AuthorRules:
             return
         body = manifest.body
         folder = self._place_of(body)
-        if not self._is_owners(folder, body):
-            # A folder's state vouches that it belongs there now: whenever it was signed, its
-            # author need only have been a writer at some time. Nothing vouches for a top.
-            self._check_writer(folder, body, ever=folder != body.node)
+        # A folder's state vouches that it belongs there now: whenever it was signed, its author
+        # need only have been a writer at some time. Nothing vouches for a top.
+        is_top = folder == body.node
+        owners = self._is_owners if is_top else self._was_owners
+        if not owners(folder, body):
+            self._check_writer(folder, body, ever=not is_top)
         self._check_signature(manifest)
 
     def check_older(self, manifest: VerifiedManifest, now: VerifiedManifest) -> bool:
@@ -205,7 +213,7 @@ class AuthorRules:
     def _was_writer(self, manifest: VerifiedManifest, now: VerifiedManifest) -> bool:
         body, here = manifest.body, now.body
         place = self._place_of(here)
-        if self._is_owners(place, body):
+        if self._was_owners(place, body):
             return True
         for folder in dict.fromkeys((body.parent, place)):
             if folder not in self._places:
@@ -223,7 +231,7 @@ class AuthorRules:
     def former_state(self, signed: Signed, folder: KeyedNode) -> VerifiedState:
         """Verify a state that a folder once had; `SignatureError` if no writer of it signed it."""
         claimed = unpack(signed.payload, FolderState)
-        if not self._is_owners(folder.node, claimed):
+        if not self._was_owners(folder.node, claimed):
             self._check_writer(folder.node, claimed, ever=True)
         return verify_state(signed, folder.node, claimed.author, claimed.author_key)
 
@@ -262,7 +270,12 @@ class AuthorRules:
         return body.node if body.node in self._tops else body.parent
 
     def _is_owners(self, node: NodeId, signed: FolderState | Manifest) -> bool:
-        """Tell whether something is said to be signed by the owner, with a key that is theirs."""
+        """Tell whether something is said to be signed by the owner, with the newest key."""
+        owner = self._places[node].owner
+        return signed.author == owner and signed.author_key == self._people.identity_keys(owner)[-1]
+
+    def _was_owners(self, node: NodeId, signed: FolderState | Manifest) -> bool:
+        """Tell whether something is said to be signed by the owner, with a key of any time."""
         owner = self._places[node].owner
         return signed.author == owner and signed.author_key in self._people.identity_keys(owner)
 
@@ -275,22 +288,41 @@ class AuthorRules:
     def _check_writer(self, folder: NodeId, signed: FolderState | Manifest, *, ever: bool) -> None:
         """Raise unless a list on the way up names who signed; `ever`: at whatever time."""
         way = self._way_to_list(folder)
-        for fresh in (False, True):  # a list may be newer than when it was asked for
-            self._load(way, fresh=fresh)
-            old, generation = ever, 1
-            for node in way:
-                place, members = self._places[node], self._lists[node]
-                under = generation if old else place.generation
-                if members is not None and self._names(members, signed, under):
+        under = self._generations(way, ever=ever)
+        for how in ("known", "missing", "fresh"):  # a list may be newer than when it was asked for
+            if how != "known":
+                self._load(way, fresh=how == "fresh")
+            for node, generation in zip(way, under, strict=True):
+                members = self._lists.get(node)
+                if members is not None and self._names(members, signed, generation):
                     if not ever:
                         self._note_frozen(folder, node, members, signed)
                     return
-                above = self._places.get(place.parent)
-                hangs_back = above is not None and place.link_generation < above.generation
-                # From a link that is due on, generations above say nothing of what is below.
-                generation = place.link_generation if hangs_back and not old else 1
-                old = old or hangs_back
+                if self._counts_in_own(node, signed.author, signed.author_key, generation):
+                    return
         raise _nobody()
+
+    def _generations(self, way: list[NodeId], *, ever: bool) -> list[int]:
+        """Return for each node on a way up the generation that something at its start hangs on."""
+        found = []
+        old, generation = ever, 1
+        for node in way:
+            place = self._places[node]
+            found.append(generation if old else place.generation)
+            above = self._places.get(place.parent)
+            hangs_back = above is not None and place.link_generation < above.generation
+            # From a link that is due on, generations above say nothing of what is below.
+            generation = place.link_generation if hangs_back and not old else 1
+            old = old or hangs_back
+        return found
+
+    def _counts_in_own(self, node: NodeId, author: str, key: bytes, generation: int) -> bool:
+        """Tell whether a key of the user counts for what hangs on a generation of the own root."""
+        is_own_root = node in self._tops and self._lists.get(node) is None
+        if not is_own_root or author != self._places[node].owner:
+            return False
+        keys = self._people.identity_keys(author)
+        return key in keys and generation <= keys.index(key) + 1
 
     def _way_to_list(self, folder: NodeId) -> list[NodeId]:
         """Return the way up to the first top: who may write above it, its own list names."""
@@ -303,7 +335,7 @@ class AuthorRules:
     ) -> bool:
         author, key = signed.author, signed.author_key
         return any(
-            key == one or self._people.log.same_person(author, one, key)
+            self._people.log.follows(author, key, one)
             for one in members.may_write(author, generation)
         )
 
@@ -350,14 +382,37 @@ class AuthorRules:
             self._lists[node] = members
 
     def verified_list(self, signed: Signed, node: NodeId, owner: str, mark: int) -> VerifiedMembers:
-        """Verify a member list that the server sent; `RollbackError` for an old one."""
+        """Verify a member list that the server sent; `RollbackError` for an old one.
+
+        `SignatureError` if a key has signed it that has ended, unless exactly this list was seen
+        before; in the user's own tree, also if it hangs on a key of the root from that time.
+        """
         claimed = stated_members(signed)
         if claimed.owner_key not in self._people.identity_keys(owner):
             raise SignatureError("A member list was signed by somebody who is not the owner.")
         members = verify_members(signed, node, owner, claimed.owner_key)
         self._people.check_heads(self.connection, [members.body.log_head])
-        self._memory.check(seen_list(members), mark, self.prove)
+        seen = seen_list(members)
+        if claimed.owner_key != self._people.identity_keys(owner)[-1]:
+            self._check_ended_list(members, seen[0])
+        self._memory.check(seen, mark, self.prove)
         return members
+
+    def _check_ended_list(self, members: VerifiedMembers, seen: Sighting) -> None:
+        """Raise `SignatureError` for a list by an ended key that may have been signed since."""
+        body = members.body
+        if self._memory.has(seen):
+            return
+        if body.node in self._places:
+            way = self.way_up(body.node)
+            hangs_on = self._generations(way, ever=False)[-1]
+            if self._counts_in_own(way[-1], body.owner, body.owner_key, hangs_on):
+                return
+        raise SignatureError(
+            f"A member list of {for_terminal(body.owner)} is signed with a key that was replaced.",
+            hint=f"If {for_terminal(body.owner)} has replaced the keys just now, try again; if "
+            f"this stays, {for_terminal(body.owner)} should run 'fsclient shares'.",
+        )
 
 
 def seen_list(members: VerifiedMembers) -> list[Sighting]:

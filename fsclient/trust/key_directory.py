@@ -346,6 +346,10 @@ class KeyDirectory:
         """Return what is pinned of a person."""
         return self._store.pin(user)
 
+    def note_told(self, kind: str, at_ms: int) -> bool:
+        """Note that a notice of the server is shown; False if it was shown here before."""
+        return self._store.note_told(kind, at_ms)
+
     def is_current(self, user: str, ed25519: bytes) -> bool:
         """Tell whether an identity key is a person's, or was and was replaced by themselves."""
         now = self.log.now(user)

@@ -4,6 +4,7 @@
     head  the newest head, as the log's key signed it
     pins  for each person whose keys were used here: which, and whether they were compared
     shown for each person the keys whose safety number was shown last, to be compared
+    told  for each kind of notice from the server the last one that was shown
 
 One SQLite file a profile, so that several commands at once agree.
 """
@@ -30,6 +31,7 @@ CREATE TABLE IF NOT EXISTS pins (
     user TEXT PRIMARY KEY, bundle BLOB NOT NULL, ed25519 BLOB NOT NULL, compared INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS shown (user TEXT PRIMARY KEY, bundle BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS told (kind TEXT PRIMARY KEY, at_ms INTEGER NOT NULL);
 """
 
 
@@ -131,3 +133,16 @@ class PinStore(LocalDatabase):
         """Note whose words are shown."""
         with self._translated():
             self._db.execute("INSERT OR REPLACE INTO shown VALUES (?, ?)", (user, bundle))
+
+    def note_told(self, kind: str, at_ms: int) -> bool:
+        """Note that a notice of the server is shown; False if it was shown here before.
+
+        The server sends a notice to each session, and the next session of this profile may be
+        another one.
+        """
+        with self._translated(), self._transaction():
+            known = self._db.execute("SELECT at_ms FROM told WHERE kind = ?", (kind,)).fetchone()
+            if known is not None and known[0] >= at_ms:
+                return False
+            self._db.execute("INSERT OR REPLACE INTO told VALUES (?, ?)", (kind, at_ms))
+        return True

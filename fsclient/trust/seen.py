@@ -212,6 +212,16 @@ class SeenVersions(LocalDatabase):
             known = self._rows((node, what) for node in nodes)
         return {node for (node, _), rows in known.items() if any(row.at <= mark for row in rows)}
 
+    def has(self, shown: Sighting) -> bool:
+        """Return whether exactly this version was seen before."""
+        point = shown.point
+        with self._translated():
+            row = self._db.execute(
+                "SELECT hash FROM seen WHERE node = ? AND what = ? AND version = ?",
+                (shown.node, shown.what, point.version),
+            ).fetchone()
+        return row is not None and row[0] == point.hash
+
     def below(self, folder: NodeId) -> list[Sighting]:
         """Return the newest manifests that were seen of what is or was in a folder."""
         with self._translated():

@@ -27,6 +27,7 @@ LEFT_OUT = frozenset(
         "login_penalties",
         "recovery_codes",
         "reservations",
+        "told_notices",
     }
 )
 """Not backed up: a session that was ended after the backup, or a recovery code that was used since,

@@ -123,9 +123,9 @@ class Dispatcher:
             case EndSessions():
                 self.accounts.own.end_sessions(who)
             case Backup():
-                self.accounts.keep_backup(who, ask)
+                self.accounts.own.keep_backup(who, ask)
             case Rotate():
-                self.accounts.rotate(who, ask)
+                self.accounts.own.rotate(who, ask)
             case Logout():
                 self.accounts.logout(who)
             case _:

@@ -75,6 +75,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("login.forget", "logins.forget_ms", Time(60, 30 * 86400, _MS), "After this time without a refusal, earlier refusals no longer count.", reloads=True),
     Setting("login.most_failures", "logins.most_failures", Whole(5, 100), "Refusals in a row in which only the code was wrong, after which the account is locked until `fsadmin unlock-user`.", reloads=True),
     Setting("login.most_drift", "logins.most_drift_ms", Time(0, 600, _MS), "Largest clock error of a user's device that fsd learns from codes and corrects.", reloads=True),
+    Setting("login.rotations_a_day", "logins.rotations_a_day", Whole(1, 1000), "Key rotations per user within 24 hours.", reloads=True),
 
     Setting("door.login", "door.login_s", Time(5, 300), "Time limit from connecting to a completed login.", reloads=True),
     Setting("door.refusal", "door.refusal_s", Time(0.1, 4), "A refused login is answered after this time or a multiple of it, never earlier.", reloads=True),

@@ -49,7 +49,7 @@ class LoginState(Base):
 
 
 class LoginNotice(Base):
-    """A notice that the user gets at their next login."""
+    """A notice that the user gets at the next login of each session."""
 
     __tablename__ = "login_notices"
 
@@ -60,6 +60,17 @@ class LoginNotice(Base):
     count: Mapped[int]
     at_ms: Mapped[int] = mapped_column(BigInteger)
     address: Mapped[str] = mapped_column(String(64))
+
+
+class ToldNotice(Base):
+    """A session that has been sent a notice of the user."""
+
+    __tablename__ = "told_notices"
+
+    session_id: Mapped[int] = mapped_column(
+        ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    kind: Mapped[str] = mapped_column(String(32), primary_key=True)
 
 
 class RecoveryCode(Base):

@@ -92,6 +92,11 @@ class KeyLog:
                 return chain
         return []
 
+    def follows(self, user: str, key: bytes, earlier: bytes) -> bool:
+        """Return whether an identity key is `earlier`, or has replaced it by rotations."""
+        chain = [keys.ed25519 for keys in self.all_of(user, earlier)]
+        return key == earlier or key in chain[chain.index(earlier) :] if chain else key == earlier
+
     def same_person(self, user: str, one: bytes, other: bytes) -> bool:
         """Return whether two identity keys (32 bytes) are in one chain of rotated keys."""
         return one == other or any(keys.ed25519 == other for keys in self.all_of(user, one))

@@ -65,7 +65,7 @@ class Welcome(Message, frozen=True):
     log: Signed
     """The head of the key log."""
     notices: list[Notice]
-    """Events at the account that the user should know about; each is sent once."""
+    """Events at the account that the user should know about; each session gets each one once."""
 
 
 class GetSessions(Message, frozen=True):
@@ -158,6 +158,8 @@ class Status(Message, frozen=True):
 
 class Backup(Message, frozen=True):
     """Store this sealed backup, replacing an earlier one; answered by `Done`."""
+
+    otp: str
 
     recovery_key: bytes
     """Ed25519 public key of the recovery phrase, 32 bytes; its private key signs `Recover`."""

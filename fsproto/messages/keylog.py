@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from fsproto.messages.account import TreeRoot
 from fsproto.messages.base import Message
 from fsproto.signed import Signed
 
@@ -35,12 +36,15 @@ class BundleOf(Message, frozen=True):
 
 
 class Rotate(Message, frozen=True):
-    """Replace the user's own keys; answered by `Done`.
+    """Replace the user's own keys, and the key of their root; answered by `Done`.
 
-    `signature` is the old key's signature over the new bundle, `root` the root grant sealed to the
-    new bundle. The server ends all other sessions of the old key.
+    The server ends all other sessions of the user.
     """
 
+    otp: str
     bundle: Signed
     signature: bytes
-    root: Signed
+    """The old key's signature over the hashes of the old and the new bundle, 64 bytes."""
+    tree: TreeRoot
+    """The root under a key of the next generation, signed by the new key: the grant, the next
+    manifest, and the next state with the same entries."""

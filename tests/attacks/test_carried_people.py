@@ -43,7 +43,7 @@ def test_a_log_that_is_older_than_the_one_carried_along_is_refused(
         return said
 
     liar.lie = Rewrites(Welcome, told)
-    world.bob.run("keys", "rotate").succeeds()
+    world.bob.run("--otp", world.bob.app.fresh(), "keys", "rotate").succeeds()
     world.alice.run("ls").succeeds()
     carried(world)
     liar.lie = Rewrites(Welcome, lambda said: replace(said, log=heads[0]))

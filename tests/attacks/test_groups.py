@@ -102,7 +102,7 @@ def test_who_joins_later_gets_nothing_until_the_owner_shares_again(
     alice.run("mv", "reports/archive", "archive").succeeds()
     alice.run("unshare", "archive", "bob", "--now").succeeds()
     alice.run("share", "archive", "bob").succeeds()
-    bob.run("keys", "rotate").succeeds()
+    bob.run("--otp", bob.app.fresh(), "keys", "rotate").succeeds()
     alice.run("shares").succeeds()
     assert members(team, "archive") == ["bob"]
     carol.run("ls", "alice:archive").fails(5)

@@ -32,7 +32,7 @@ def test_new_keys_open_and_sign_what_the_old_ones_did(world: World, liar: Hostil
     alice.run("share", "reports", "bob", "--write").succeeds()
     assert bob.cat("alice:reports/q1.txt") == Q1
     before = fingerprint(bob.profile)
-    bob.run("keys", "rotate").succeeds()
+    bob.run("--otp", bob.app.fresh(), "keys", "rotate").succeeds()
     assert fingerprint(bob.profile) != before
     assert bob.cat("alice:reports/q1.txt") == Q1
     bob.run("put", bob.write("later", b"later"), "alice:reports/").succeeds()
@@ -46,7 +46,7 @@ def test_who_shares_seals_to_the_new_keys_and_then_the_old_ones_are_not_needed(
 ) -> None:
     alice, bob = world.alice, world.bob
     alice.run("share", "reports", "bob").succeeds()
-    bob.run("keys", "rotate").succeeds()
+    bob.run("--otp", bob.app.fresh(), "keys", "rotate").succeeds()
 
     def sealed() -> bytes:
         with world.database() as db:
@@ -64,7 +64,7 @@ def test_where_it_is_not_known_whether_the_keys_were_replaced_the_next_login_tel
 ) -> None:
     alice, before = world.alice, fingerprint(world.alice.profile)
     liar.lie = Rewrites(Done, lambda _: Failure("internal", "It went wrong."))
-    alice.run("keys", "rotate").fails(1)
+    alice.run("--otp", alice.app.fresh(), "keys", "rotate").fails(1)
     liar.lie = Lie()
     assert (alice.profile / "identity.next").exists()
     assert alice.cat("notes.txt") == NOTES
@@ -87,7 +87,7 @@ def test_a_rotation_that_the_old_key_has_not_signed_is_refused_by_everybody(
     """The server replaces a person's keys by its own (Backendal and others, S&P 2023)."""
     alice, bob = world.alice, world.bob
     alice.run("share", "reports", "bob").succeeds()
-    bob.run("keys", "rotate").succeeds()
+    bob.run("--otp", bob.app.fresh(), "keys", "rotate").succeeds()
 
     def forged(said: LogEntries) -> LogEntries:
         *others, last = said.entries
@@ -105,7 +105,7 @@ def test_a_key_that_was_replaced_signs_nothing_new(world: World, liar: HostileSe
     alice, bob = world.alice, world.bob
     alice.run("share", "reports", "bob").succeeds()
     stolen = (alice.profile / "identity.key").read_bytes()
-    alice.run("keys", "rotate").succeeds()
+    alice.run("--otp", alice.app.fresh(), "keys", "rotate").succeeds()
     assert bob.cat("alice:reports/q1.txt") == Q1  # under the old signature, as ever
     thief = open_identity(stolen, None)
     with bob.session() as session:

@@ -38,7 +38,9 @@ from tests.support.world import NOTES, Person, World
 
 def back_up(person: Person) -> str:
     """Have a person's keys backed up; return the phrase."""
-    phrase: str = json.loads(person.run("keys", "backup", "--json").succeeds())["phrase"]
+    phrase: str = json.loads(
+        person.run("--otp", person.app.fresh(), "keys", "backup", "--json").succeeds()
+    )["phrase"]
     return phrase
 
 
@@ -316,7 +318,7 @@ def test_behind_a_backup_nothing_is_done_but_a_login(
     with RawClient(liar.address, host_key(world.alice)) as raw:
         again = asking(raw, phrase, world.alice.app.fresh())
         assert isinstance(raw.ask(again), Recovery)
-        messages = {"status": GetStatus(), "backup": Backup(bytes(32), b"x"), "recover": again}
+        messages = {"status": GetStatus(), "backup": Backup("", bytes(32), b"x"), "recover": again}
         raw.send(messages[early])
         assert raw.is_ended()
     assert kept_of(world, "alice") != b"x"
@@ -325,7 +327,7 @@ def test_behind_a_backup_nothing_is_done_but_a_login(
 def test_nobody_backs_up_before_logging_in(world: World, liar: HostileServer, phrase: str) -> None:
     before = kept_of(world, "alice")
     with RawClient(liar.address, host_key(world.alice)) as raw:
-        raw.send(Backup(bytes(32), b"x"))
+        raw.send(Backup("", bytes(32), b"x"))
         assert raw.is_ended()
     assert kept_of(world, "alice") == before
 

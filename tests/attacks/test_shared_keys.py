@@ -110,7 +110,7 @@ def test_a_stale_bundle_is_not_sealed_to(team: World, server: HostileServer) -> 
     stale = server.lie = Repeats(BundleOf)
     team.alice.run("verify", "carol").succeeds()
     server.lie = Lie()
-    team.carol.run("keys", "rotate").succeeds()
+    team.carol.run("--otp", team.carol.app.fresh(), "keys", "rotate").succeeds()
     server.lie = stale
     assert "OTHER KEYS FOR carol" in team.alice.run("share", "archive", "carol").fails(7)
     server.lie = Lie()
@@ -249,7 +249,7 @@ def test_keys_that_change_between_comparing_and_confirming_are_not_confirmed(
 def test_an_older_key_log_is_refused(team: World, server: HostileServer) -> None:
     with team.database() as db:
         payload, signature = db.execute("SELECT payload, signature FROM key_log_head").fetchone()
-    team.carol.run("keys", "rotate").succeeds()
+    team.carol.run("--otp", team.carol.app.fresh(), "keys", "rotate").succeeds()
     team.alice.run("ls").succeeds()
     server.lie = Rewrites(Welcome, lambda said: replace(said, log=Signed(payload, signature)))
     assert "OLDER KEY LOG" in team.alice.run("ls").fails(7)
@@ -257,7 +257,7 @@ def test_an_older_key_log_is_refused(team: World, server: HostileServer) -> None
 
 
 def test_entries_of_the_key_log_cannot_be_withheld(team: World, server: HostileServer) -> None:
-    team.carol.run("keys", "rotate").succeeds()
+    team.carol.run("--otp", team.carol.app.fresh(), "keys", "rotate").succeeds()
     server.lie = Rewrites(LogEntries, lambda said: replace(said, entries=[]))
     assert "WITHHOLDS" in team.alice.run("ls").fails(7)
     server.lie = Lie()
@@ -270,7 +270,7 @@ def with_changed_entries(said: LogEntries, how: dict[str, object]) -> LogEntries
 
 
 def test_entries_of_the_key_log_cannot_be_changed(team: World, server: HostileServer) -> None:
-    team.carol.run("keys", "rotate").succeeds()
+    team.carol.run("--otp", team.carol.app.fresh(), "keys", "rotate").succeeds()
     ways: tuple[dict[str, object], ...] = (
         {"format": 2}, {"user": "bob"}, {"event": 1}, {"event": 3}, {"index": 0}, {"time_ms": 1},
         {"bundle": bytes(32)}, {"signature": bytes(64)},

@@ -31,17 +31,19 @@ from fsd.services.login.login import LoginService
 from fsd.store.audit_models import AuditEntry
 from fsd.store.engine import Database
 from fsproto import crypto, labels
+from fsproto.keylog.entries import sign_rotation
 from fsproto.keys.grants import grant_root
 from fsproto.keys.identity import FORMAT, Bundle, Identity, verify_bundle
 from fsproto.keys.tree import KeyedNode
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.account import Enroll, Login, TreeRoot, Welcome
 from fsproto.messages.files import Commit, InlineBlob
+from fsproto.messages.keylog import Rotate
 from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed import folder, manifest
 from fsproto.sealed.folder import FolderState, sign_state
 from fsproto.sealed.integrity import blob_root
-from fsproto.sealed.manifest import Content, Manifest, NodeKind, sign_manifest
+from fsproto.sealed.manifest import Content, Manifest, NodeKind, sign_manifest, verify_author
 from fsproto.signed import sign
 from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, Hash, NodeId, Root, Salt, Token
 from tests.support import fixed_keys
@@ -196,6 +198,33 @@ class ServiceUser:
         state = self.root_state(1)
         self.next_lineage = state.point.next_lineage
         return TreeRoot(grant, sign_manifest(self.identity.signing, root).signed, state.signed)
+
+    def rotation(self, code: str, new: Identity) -> Rotate:
+        """Return the message that replaces their keys by the next ones."""
+        old, generation = self.identity, new.bundle.body.version
+        root = KeyedNode(self.root.node, generation, self.root.key)
+        body = msgspec.structs.replace(
+            self.manifest(self.root.node, NO_NODE, NO_TOKEN, None),
+            version=2,
+            lineage=verify_author(
+                self.empty_tree.manifest, self.name, old.signing.public
+            ).point.next_lineage,
+            generation=generation,
+            former=bytes(28 + 32 * (generation - 1)),
+            author_key=new.signing.public,
+        )
+        state = msgspec.structs.replace(
+            self.root_state(self.version + 1).body,
+            generation=generation,
+            author_key=new.signing.public,
+        )
+        tree = TreeRoot(
+            grant_root(root, new, fixed_keys.TIME_MS, fixed_keys.Seeded("next grant")),
+            sign_manifest(new.signing, body).signed,
+            sign_state(new.signing, state).signed,
+        )
+        word = sign_rotation(old.signing, old.bundle.hash, new.bundle.hash)
+        return Rotate(code, new.bundle.signed, word, tree)
 
     # --- doing it
 

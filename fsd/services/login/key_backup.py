@@ -17,10 +17,14 @@ from fsproto.limits import MAX_BACKUP
 from fsproto.messages.account import Backup
 
 
-def keep(db: Db, user_id: int, ed25519: bytes, ask: Backup, now_ms: int) -> None:
-    """Store the backup of a user who is logged in with that identity key (32 bytes)."""
+def check(ask: Backup) -> None:
+    """Raise `RemoteProtocolError` for a backup that is malformed or too large."""
     if len(ask.recovery_key) != crypto.ED25519_SIZE or not 0 < len(ask.sealed) <= MAX_BACKUP:
         raise RemoteProtocolError("A backup is malformed or too large.")
+
+
+def keep(db: Db, user_id: int, ed25519: bytes, ask: Backup, now_ms: int) -> None:
+    """Store the backup of a user who is logged in with that identity key (32 bytes)."""
     backup = models.KeyBackup(
         user_id=user_id,
         ed25519=ed25519,

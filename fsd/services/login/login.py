@@ -29,7 +29,7 @@ from fsd.services.login.attempts import (
     session_ends_ms,
 )
 from fsd.services.login.codes import Account, Codes, CodeUsed
-from fsd.services.login.identities import checked_bundle, plant, register, replace_keys, signed_by
+from fsd.services.login.identities import checked_bundle, plant, register, signed_by
 from fsd.services.login.own_account import OwnAccount
 from fsd.services.login.ssh_login import SshLoginService
 from fsd.store import models
@@ -39,7 +39,6 @@ from fsd.store.repos import logins, nodes, sessions, users
 from fsproto import crypto, labels
 from fsproto.errors import LoginRefused, OutOfSpaceError
 from fsproto.messages.account import (
-    Backup,
     Enroll,
     Login,
     Notice,
@@ -48,7 +47,6 @@ from fsproto.messages.account import (
     TreeRoot,
     Welcome,
 )
-from fsproto.messages.keylog import Rotate
 from fsproto.signed import Signed
 from fsproto.types import Random
 
@@ -92,6 +90,8 @@ class LoginService:
             vault,
             self._attempts,
             self._codes,
+            log=log,
+            policy=policy,
             now_ms=now_ms,
             random=random,
             quota=quota or QuotaPolicy(),
@@ -157,13 +157,6 @@ class LoginService:
             event=AuditEvent.LOGIN,
         )
 
-    def keep_backup(self, who: Principal, ask: Backup) -> None:
-        """Store the user's sealed identity; it replaces an earlier backup."""
-        with self._database.write() as db:
-            key_backup.keep(db, who.user_id, who.ed25519, ask, self._now_ms())
-            self._audit.record_own(db, AuditEvent.BACKUP_KEPT, who)
-        log.info("kept a backup of keys", extra={"user": who.user})
-
     def logout(self, who: Principal) -> None:
         """End the session for good."""
         with self._database.write() as db:
@@ -172,25 +165,16 @@ class LoginService:
         log.info("logged out", extra={"user": who.user})
 
     def still_in(self, who: Principal) -> bool:
-        """Return whether a connection's session is still valid and its user may log in."""
+        """Return whether a connection's session is still valid and its user may log in.
+
+        After a rotation, the connection that brought the new keys has to log in with them.
+        """
         with self._database.read() as db:
             user = db.get(models.User, who.user_id)
-            holds = sessions.alive(db, who.session_id, self._now_ms())
-            return user is not None and not users.is_out(user, self._now_ms()) and holds
-
-    def rotate(self, who: Principal, ask: Rotate) -> None:
-        """Replace a user's keys by keys that the old key signed; other sessions end."""
-        with self._database.write() as db:
-            logins.hold(db, who.user)
-            new = replace_keys(db, who, ask, self._now_ms())
-            key = new.body.ed25519
-            self._log.rotated(db, who.user, new.hash, key, ask.signature)
-            sessions.end_others(db, who.user_id, who.session_id)
-            session = db.get(models.Session, who.session_id)
-            if session is not None:
-                session.ed25519 = key
-            self._audit.record_own(db, AuditEvent.KEYS_ROTATED, who)
-        log.info("keys rotated", extra={"user": who.user})
+            session, now_ms = db.get(models.Session, who.session_id), self._now_ms()
+            holds = session is not None and session.expires_ms > now_ms
+            same = session is not None and session.ed25519 == who.ed25519
+            return user is not None and not users.is_out(user, now_ms) and holds and same
 
     # --- one attempt
 
@@ -234,7 +218,7 @@ class LoginService:
             raise RefusedAttempt(RefusalReason.MALFORMED)
         self._attempts.use(db, account, match, a_try)
         session, ticket = self._new_session(db, user, bundle.ed25519, a_try)
-        return self._welcome(db, user, session, ticket, _told(db, user.id))
+        return self._welcome(db, user, session, ticket, _told(db, session, a_try.at_ms))
 
     def _enroll(
         self, db: Db, state: LoginState | None, ask: Enroll, channel_id: bytes, a_try: Attempt
@@ -273,6 +257,8 @@ class LoginService:
         if not signed:
             raise RefusedAttempt(RefusalReason.NO_KEY, right_code=match is not None)
         self._attempts.use(db, account, match, a_try)
+        handed_out = AuditEvent.BACKUP_HANDED_OUT.value
+        logins.notify(db, account.user.id, handed_out, a_try.at_ms, a_try.address)
         return CodeUsed(account.user.id), Recovery(backup.sealed)
 
     def _log_in_after_code(
@@ -296,7 +282,7 @@ class LoginService:
         if not signed:
             raise RefusedAttempt(RefusalReason.NO_KEY)
         session, ticket = self._new_session(db, user, bundle.ed25519, a_try)
-        return self._welcome(db, user, session, ticket, _told(db, user.id))
+        return self._welcome(db, user, session, ticket, _told(db, session, a_try.at_ms))
 
     def _go_on(self, ask: Login, a_try: Attempt, channel_id: bytes) -> _Entered:
         """Let a ticket decide. That changes nothing, unless there is something to be noted."""
@@ -350,7 +336,7 @@ class LoginService:
             self._attempts.record(db, AuditEvent.SESSION_MOVED, a_try, detail)
         sessions.touch(db, session.id, a_try.at_ms, a_try.address)
         log.info("logged in", extra=a_try.shown)
-        return self._welcome(db, user, session, told=_told(db, user.id))
+        return self._welcome(db, user, session, told=_told(db, session, a_try.at_ms))
 
     def _new_session(
         self, db: Db, user: models.User, ed25519: bytes, a_try: Attempt
@@ -417,14 +403,16 @@ def _to_note(db: Db, session: models.Session, a_try: Attempt) -> bool:
     """Return whether resuming a session needs a write to the database."""
     moved = session.address != a_try.address
     rested = a_try.at_ms - session.used_ms >= TOUCH_MS
-    return moved or rested or bool(logins.notices(db, session.user_id))
+    waiting = logins.notices(db, session.user_id, session.id, a_try.at_ms)
+    return moved or rested or bool(waiting)
 
 
-def _told(db: Db, user_id: int) -> list[Notice]:
-    """Return the notices for a user; each is shown only once."""
+def _told(db: Db, session: models.Session, now_ms: int) -> list[Notice]:
+    """Return the notices for a session, which gets each only once."""
     told = [
         Notice(each.kind, each.at_ms, each.count, each.address)
-        for each in logins.notices(db, user_id)
+        for each in logins.notices(db, session.user_id, session.id, now_ms)
     ]
-    logins.drop_notices(db, user_id)
+    kinds = [each.kind for each in told]
+    logins.note_told(db, session.user_id, session.id, kinds, now_ms)
     return told

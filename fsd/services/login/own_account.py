@@ -1,13 +1,15 @@
 """Use cases of logged-in users on their own account: sessions, codes, secret.
 
-A session alone is not enough to take over an account: new recovery codes and a new secret require
-another code, and a refused code counts like one at login.
+A session alone is not enough to take over an account: new recovery codes, a new secret, a backup
+and new keys each require another code, and a refused code counts like one at login. Each of the
+user's sessions gets a notice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from sqlalchemy.orm import Session as Db
@@ -15,19 +17,29 @@ from sqlalchemy.orm import Session as Db
 from fsd.audit.events import AuditEvent
 from fsd.auth import recovery_codes
 from fsd.auth.vault import Vault
-from fsd.policies import QuotaPolicy
+from fsd.policies import DAY_MS, LoginPolicy, QuotaPolicy
 from fsd.principal import Principal
-from fsd.services.login import codes
+from fsd.services.files.key_log import KeyLogWriter
+from fsd.services.login import codes, key_backup
 from fsd.services.login.attempts import Attempt, Attempts, RefusalReason, RefusedAttempt
 from fsd.services.login.codes import Account, CodeKind, Codes
+from fsd.services.login.identities import checked_rotation, replace_keys
 from fsd.services.login.ssh_login import how
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.login_models import LoginState
 from fsd.store.repos import logins, quotas, sessions, users
 from fsproto import __version__
-from fsproto.errors import LoginRefused
-from fsproto.messages.account import NewSecret, RecoveryCodes, RunningSession, Sessions, Status
+from fsproto.errors import LoginRefused, NotAllowedError
+from fsproto.messages.account import (
+    Backup,
+    NewSecret,
+    RecoveryCodes,
+    RunningSession,
+    Sessions,
+    Status,
+)
+from fsproto.messages.keylog import Rotate
 from fsproto.sealed.manifest import NodeKind
 from fsproto.types import Random
 
@@ -44,15 +56,19 @@ class OwnAccount:
         attempts: Attempts,
         codes: Codes,
         *,
+        log: KeyLogWriter,
+        policy: LoginPolicy,
         now_ms: Callable[[], int],
         random: Random,
         quota: QuotaPolicy,
     ) -> None:
-        """Take the parts, and the general quota policy."""
+        """Take the parts, the login policy, and the general quota policy."""
         self._database = database
         self._vault = vault
         self._attempts = attempts
         self._codes = codes
+        self._log = log
+        self._policy = policy
         self._now_ms = now_ms
         self._random = random
         self._quota = quota
@@ -124,6 +140,51 @@ class OwnAccount:
 
         return self._with_code(who, code, make, AuditEvent.SECRET_ROTATED)
 
+    def keep_backup(self, who: Principal, ask: Backup) -> None:
+        """Store the user's sealed identity, which replaces an earlier backup.
+
+        `LoginRefused` if the code is wrong.
+        """
+
+        def keep(db: Db, _: Account) -> None:
+            key_backup.keep(db, who.user_id, who.ed25519, ask, self._now_ms())
+
+        key_backup.check(ask)
+        self._with_code(who, ask.otp, keep, AuditEvent.BACKUP_KEPT)
+
+    def rotate(self, who: Principal, ask: Rotate) -> None:
+        """Replace the user's keys by keys that the old key signed; other sessions end.
+
+        `LoginRefused` if the code is wrong, `NotAllowedError` after too many rotations within 24
+        hours, and what `identities.replace_keys` raises; none of these replaces anything.
+        """
+        rotation = checked_rotation(who, ask)
+
+        def replace(db: Db, _: Account) -> None:
+            now_ms = self._now_ms()
+            self._check_rotations(db, who, now_ms)
+            replace_keys(db, who, rotation, now_ms)
+            key = rotation.bundle.body.ed25519
+            self._log.rotated(db, who.user, rotation.bundle.hash, key, ask.signature)
+            sessions.end_others(db, who.user_id, who.session_id)
+            session = db.get(models.Session, who.session_id)
+            if session is not None:
+                session.ed25519 = key
+
+        self._with_code(who, ask.otp, replace, AuditEvent.KEYS_ROTATED)
+
+    def _check_rotations(self, db: Db, who: Principal, now_ms: int) -> None:
+        """Raise `NotAllowedError` if the user has replaced the keys too often of late."""
+        most = self._policy.rotations_a_day
+        latest = users.rotations_since(db, who.user_id, now_ms - DAY_MS)
+        if len(latest) >= most:
+            at = datetime.fromtimestamp((latest[-most] + DAY_MS) / 1000, UTC)
+            times = "once" if most == 1 else f"{most} times"
+            raise NotAllowedError(
+                f"You have replaced your keys {times} in the last 24 hours; that is the limit.",
+                hint=f"The next time is possible at {at:%Y-%m-%d %H:%M} UTC.",
+            )
+
     def confirm_secret(self, who: Principal, code: str) -> None:
         """Consume a code of the new secret and end the old one; `LoginRefused` if it is wrong."""
 
@@ -144,14 +205,17 @@ class OwnAccount:
         make: Callable[[Db, Account], T],
         event: AuditEvent,
     ) -> T:
-        """Consume a correct code of the user, then run the action."""
+        """Consume a correct code of the user, run the action, and notify the other sessions."""
         a_try = self._try(who)
 
         def with_code(db: Db, state: LoginState | None) -> T:
             account = _account(db, who, state)
             match = self._codes.match(db, account, code, a_try.at_ms)
             self._attempts.use(db, account, match, a_try)
-            return make(db, account)
+            made = make(db, account)
+            address, mine = a_try.address, who.session_id
+            logins.notify(db, who.user_id, event.value, a_try.at_ms, address, besides=mine)
+            return made
 
         with _one_answer():
             return self._attempts.attempt(a_try, with_code, known=True, event=event)

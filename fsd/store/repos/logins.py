@@ -5,8 +5,14 @@ from __future__ import annotations
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session as Db
 
-from fsd.store.login_models import LoginNotice, LoginState, RecoveryCode
-from fsd.store.models import User
+from fsd.store.login_models import LoginNotice, LoginState, RecoveryCode, ToldNotice
+from fsd.store.models import Session, User
+
+TOLD_ONCE = ("dropped", "recovery-codes-low")
+"""Kinds of notices that only one session gets. All others warn of an intruder, whose own session
+may be the first one to ask; so each session gets them."""
+KEPT_MS = 30 * 86_400_000
+"""How long a notice waits for further sessions."""
 
 
 def begin(db: Db, user_id: int) -> None:
@@ -33,14 +39,22 @@ def state(db: Db, user_id: int) -> LoginState:
 # --- notices
 
 
-def notify(db: Db, user_id: int, kind: str, at_ms: int, address: str) -> None:
-    """Add one to the count of a user's notice for their next login; their state is locked."""
+def notify(
+    db: Db, user_id: int, kind: str, at_ms: int, address: str, *, besides: int | None = None
+) -> None:
+    """Add one to the count of a user's notice; their state is locked.
+
+    `besides` is the session that caused it, which needs no notice.
+    """
     same = (LoginNotice.user_id == user_id, LoginNotice.kind == kind)
     change = update(LoginNotice).where(*same)
     change = change.values(count=LoginNotice.count + 1, at_ms=at_ms, address=address)
     if not db.execute(change.execution_options(synchronize_session=False)).rowcount:  # type: ignore[attr-defined]
         row = {"user_id": user_id, "kind": kind, "count": 1, "at_ms": at_ms, "address": address}
         db.execute(insert(LoginNotice).values(row))
+    _forget_told(db, user_id, [kind])
+    if besides is not None:
+        db.execute(insert(ToldNotice).values(session_id=besides, kind=kind))
 
 
 def set_notice(db: Db, user_id: int, kind: str, count: int, at_ms: int) -> None:
@@ -48,15 +62,36 @@ def set_notice(db: Db, user_id: int, kind: str, count: int, at_ms: int) -> None:
     db.merge(LoginNotice(user_id=user_id, kind=kind, count=count, at_ms=at_ms, address=""))
 
 
-def notices(db: Db, user_id: int) -> list[LoginNotice]:
-    """Return the notices that a user has not seen yet."""
-    wanted = select(LoginNotice).where(LoginNotice.user_id == user_id)
+def notices(db: Db, user_id: int, session_id: int, now_ms: int) -> list[LoginNotice]:
+    """Return the notices that a session of a user has not been sent yet."""
+    told = select(ToldNotice.kind).where(ToldNotice.session_id == session_id)
+    wanted = select(LoginNotice).where(
+        LoginNotice.user_id == user_id,
+        LoginNotice.at_ms > now_ms - KEPT_MS,
+        LoginNotice.kind.not_in(told),
+    )
     return list(db.scalars(wanted.order_by(LoginNotice.kind)))
 
 
-def drop_notices(db: Db, user_id: int) -> None:
-    """Delete all notices for a user."""
-    db.execute(delete(LoginNotice).where(LoginNotice.user_id == user_id))
+def note_told(db: Db, user_id: int, session_id: int, kinds: list[str], now_ms: int) -> None:
+    """Record that a session was sent notices; delete those that no other session needs."""
+    rows = [{"session_id": session_id, "kind": kind} for kind in kinds if kind not in TOLD_ONCE]
+    if rows:
+        db.execute(insert(ToldNotice), rows)
+    ended = [kind for kind in kinds if kind in TOLD_ONCE]
+    old = LoginNotice.at_ms <= now_ms - KEPT_MS
+    late = select(LoginNotice.kind).where(LoginNotice.user_id == user_id, old)
+    ended += db.scalars(late)
+    if ended:
+        same = (LoginNotice.user_id == user_id, LoginNotice.kind.in_(ended))
+        db.execute(delete(LoginNotice).where(*same))
+        _forget_told(db, user_id, ended)
+
+
+def _forget_told(db: Db, user_id: int, kinds: list[str]) -> None:
+    mine = select(Session.id).where(Session.user_id == user_id).scalar_subquery()
+    told = delete(ToldNotice).where(ToldNotice.session_id.in_(mine), ToldNotice.kind.in_(kinds))
+    db.execute(told.execution_options(synchronize_session=False))
 
 
 # --- recovery codes

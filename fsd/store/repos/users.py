@@ -55,6 +55,14 @@ def bundle(db: Db, user_id: int) -> Bundle | None:
     return db.scalar(newest.limit(1))
 
 
+def rotations_since(db: Db, user_id: int, since_ms: int) -> list[int]:
+    """Return when a user has replaced their keys after a time, in Unix ms; the oldest first."""
+    rows = select(Bundle.created_ms).where(
+        Bundle.user_id == user_id, Bundle.version > 1, Bundle.created_ms > since_ms
+    )
+    return list(db.scalars(rows.order_by(Bundle.version)))
+
+
 def use_step(db: Db, user_id: int, secret_no: int, step: int, now_ms: int) -> bool:
     """Consume a step; False if it, or a later one, was used before.
 

@@ -40,14 +40,11 @@ from fsproto.errors import (
     OutOfSpaceError,
     RemoteProtocolError,
 )
-from fsproto.keylog.entries import sign_rotation
-from fsproto.keys.grants import grant_root
 from fsproto.limits import MAX_INLINE_BLOB, SEGMENT_SIZE
-from fsproto.messages.keylog import Rotate
 from fsproto.sealed.stream import FIRST_PLAIN, OTHER_PLAIN
 from fsproto.types import DropId, NodeId
 from tests.support.drops import SCANNER, drop, enter, inbox, waiting, write
-from tests.support.fixed_keys import TIME_MS, Seeded, stretch, turned
+from tests.support.fixed_keys import TIME_MS, stretch, turned
 from tests.support.services import ADDRESS, CHANNEL, Clock, Services, ServiceUser, identity
 
 pytestmark = pytest.mark.both_databases
@@ -408,10 +405,8 @@ def test_no_more_drops_are_named_at_once_than_a_message_may(office, alice):
 
 def rotated(office: Services, alice: ServiceUser) -> ServiceUser:
     new = identity("alice", "second", 2)
-    old, kept = alice.identity, (alice.identity,)
-    grant = grant_root(alice.root, new, TIME_MS, Seeded("again"))
-    word = sign_rotation(old.signing, old.bundle.hash, new.bundle.hash)
-    office.accounts.rotate(alice.who, Rotate(new.bundle.signed, word, grant))
+    kept = (alice.identity,)
+    office.accounts.own.rotate(alice.who, alice.rotation(alice.code(TIME_MS, 1), new))
     again = ServiceUser(
         type(new)(new.user, new.signing, new.rsa, new.kem, new.bundle, kept), alice.otp
     )

@@ -34,7 +34,8 @@ def resident(office: Services, clock, name: str) -> ServiceUser:
     person = office.add(name)
     person.enrol(office, clock(), -1)
     assert person.principal is not None
-    office.accounts.keep_backup(person.principal, Backup(bytes(32), b"sealed keys"))
+    (code,) = office.access.recovery_codes(name)[:1]
+    office.accounts.own.keep_backup(person.who, Backup(code, bytes(32), b"sealed keys"))
     person.put(office, "small", b"small and sealed")
     person.put(office, "large", LARGE, inline=False)
     person.stage(office, b"uploaded and never committed")
