@@ -132,6 +132,7 @@ class App:
         """Yield a session that is logged in; the shell keeps its session between commands."""
         if self._shell is None:
             with contextlib.closing(self.keeper().open()) as session:
+                self._renew_shares(session)
                 yield session
             return
         keeper = self.keeper()
@@ -139,6 +140,7 @@ class App:
             self.drop_session()
             self._kept = keeper.open()
         self._kept.tree.begin()
+        self._renew_shares(self._kept)
         try:
             yield self._kept
         except FsError:
@@ -146,6 +148,24 @@ class App:
         except BaseException:  # for example Ctrl-C: a message may be incomplete
             self.drop_session()
             raise
+
+    def _renew_shares(self, session: Session) -> None:
+        """Renew shares with people whose keys have ended, if the login has shown such people.
+
+        The holder of those keys has the keys of the shares, too. A failure does not stop the
+        command; 'fsclient shares' tries again.
+        """
+        if not session.people.ended or not session.memory.shared():
+            return
+        session.people.ended.clear()
+        from fsclient.sharing.share import Sharing
+
+        try:
+            Sharing(session, self.ui).refresh()
+        except FsError as error:
+            if not session.connection.usable:
+                raise
+            self.ui.warn(f"Your shares were not renewed: {error.sentence} Try 'fsclient shares'.")
 
     @contextlib.contextmanager
     def transfer(self, *, resume: bool = True) -> Iterator[Session]:

@@ -214,14 +214,26 @@ class KeyDirectory:
         """
         now, pin = self._now(user), self._store.pin(user)
         if pin is None or pin.ed25519 != now.ed25519:
-            compared = pin is not None and pin.compared
-            self._store.set_pin(Pin(user, now.bundle, now.ed25519, compared))
+            self._store.set_pin(self._next_pin(pin, now))
             if pin is None:
                 self.tell(
                     f"The keys of {user} are used for the first time; compare safety numbers: "
                     f"fsclient verify {user}"
                 )
         return now
+
+    def _next_pin(self, pin: Pin | None, now: Keys) -> Pin:
+        """Return the pin of a person's present keys, and say so if it follows compared keys."""
+        compared = pin is not None and pin.compared
+        replaced = pin is not None and pin.ed25519 != now.ed25519
+        if compared and replaced:
+            self.tell(
+                f"{now.user} has replaced the keys that you compared; those have signed the new "
+                f"ones. To be sure that it was {now.user}, compare again: fsclient verify "
+                f"{now.user}"
+            )
+        since = compared and (replaced or (pin is not None and pin.replaced_since))
+        return Pin(now.user, now.bundle, now.ed25519, compared, since)
 
     def _now(self, user: str) -> Keys:
         """Return the keys that a person has now, held against the pin if there is one."""
@@ -275,7 +287,7 @@ class KeyDirectory:
                     "place since.",
                     hint="Stop and talk to your administrator: this does not happen by accident.",
                 )
-            pins.append(Pin(body.user, hashed, body.ed25519, bool(pin and pin.compared)))
+            pins.append(self._next_pin(pin, now))
         for one in pins:
             self._store.set_pin(one)
 

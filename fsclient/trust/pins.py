@@ -42,7 +42,14 @@ class Pin(Value, frozen=True):
     bundle: Hash
     ed25519: bytes
     compared: bool
-    """Whether somebody compared them with the person's own."""
+    """Whether somebody compared them, or keys that they have replaced, with the person's own."""
+    replaced_since: bool = False
+    """Whether the keys that were compared have been replaced since."""
+
+    @property
+    def mark(self) -> int:
+        """0: not compared, 1: compared, 2: compared and replaced since."""
+        return 2 if self.compared and self.replaced_since else int(self.compared)
 
 
 class PinStore(LocalDatabase):
@@ -105,7 +112,7 @@ class PinStore(LocalDatabase):
             row = self._db.execute(
                 "SELECT user, bundle, ed25519, compared FROM pins WHERE user = ?", (user,)
             ).fetchone()
-        return Pin(row[0], Hash(row[1]), row[2], bool(row[3])) if row else None
+        return _pin(row) if row else None
 
     def pins(self) -> list[Pin]:
         """Return all pins by name."""
@@ -113,14 +120,14 @@ class PinStore(LocalDatabase):
             rows = self._db.execute(
                 "SELECT user, bundle, ed25519, compared FROM pins ORDER BY user"
             )
-            return [Pin(row[0], Hash(row[1]), row[2], bool(row[3])) for row in rows]
+            return [_pin(row) for row in rows]
 
     def set_pin(self, pin: Pin) -> None:
         """Pin a person's keys, in place of what was pinned before."""
         with self._translated():
             self._db.execute(
                 "INSERT OR REPLACE INTO pins VALUES (?, ?, ?, ?)",
-                (pin.user, pin.bundle, pin.ed25519, pin.compared),
+                (pin.user, pin.bundle, pin.ed25519, pin.mark),
             )
 
     def shown(self, user: str) -> Hash | None:
@@ -146,3 +153,8 @@ class PinStore(LocalDatabase):
                 return False
             self._db.execute("INSERT OR REPLACE INTO told VALUES (?, ?)", (kind, at_ms))
         return True
+
+
+def _pin(row: tuple[str, bytes, bytes, int]) -> Pin:
+    user, bundle, ed25519, mark = row
+    return Pin(user, Hash(bundle), ed25519, mark > 0, mark > 1)

@@ -34,6 +34,8 @@ _DONE = {
     AuditEvent.LOGIN: "logged in",
     AuditEvent.ENROLLED: "logged in",
     AuditEvent.BACKUP_HANDED_OUT: "handed out a backup",
+    AuditEvent.BACKUP_KEPT: "kept a backup of keys",
+    AuditEvent.KEYS_ROTATED: "keys rotated",
 }
 """The text in the audit log for each result of an attempt."""
 CODES_LOW = "recovery-codes-low"

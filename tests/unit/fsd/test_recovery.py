@@ -45,8 +45,10 @@ def backed_up(office: Services, clock: Clock, name: str = "alice", sealed: bytes
     return person
 
 
-def keep(office: Services, person: ServiceUser, sealed: bytes, phrase: bytes = PHRASE) -> None:
-    (code,) = office.access.recovery_codes(person.name)[:1]
+def keep(
+    office: Services, person: ServiceUser, sealed: bytes, phrase: bytes = PHRASE, code: str = ""
+) -> None:
+    code = code or office.access.recovery_codes(person.name)[0]
     ask = Backup(code, secret(person.name, phrase).signing.public, sealed)
     office.accounts.own.keep_backup(person.who, ask)
 
@@ -112,10 +114,12 @@ def test_twenty_backups_at_once_are_one_in_the_end(office, clock):
     bob = office.add("bob")
     bob.enrol(office, clock(), -1)
     ready = threading.Barrier(RACERS)
+    codes = [office.access.recovery_codes(name) for name in ("alice", "bob")]
 
     def race(number: int) -> None:
         ready.wait()
-        keep(office, (alice, bob)[number % 2], b"%d" % number)
+        person = (alice, bob)[number % 2]
+        keep(office, person, b"%d" % number, code=codes[number % 2][number // 2])
 
     with ThreadPoolExecutor(RACERS) as pool:
         list(pool.map(race, range(RACERS)))
