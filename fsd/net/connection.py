@@ -30,6 +30,7 @@ from fsd.net.transport import FrameQueue, Transport
 from fsd.net.used_code import UsedCode
 from fsd.policies import ListenerPolicy
 from fsd.principal import Principal
+from fsd.services.login.attempts import KeysReplaced
 from fsd.services.login.codes import CodeUsed
 from fsd.workers import IdleWorkers
 from fsproto.errors import (
@@ -245,10 +246,13 @@ class ClientConnection:
         try:
             return await self._in_thread(enter, self._connection.channel_id, self._address)
         except FsError as error:
-            # One answer for everything that can be wrong with a login, always after the same time.
+            # One answer for everything that can be wrong with a login, always after the same time;
+            # but the holder of the account's former keys hears that they were replaced.
             theirs = isinstance(error, LoginRefused | SecurityError | UsageError)
             told: FsError = LoginRefused() if theirs else InternalError()
-            if isinstance(error, OutOfSpaceError):
+            if isinstance(error, KeysReplaced):
+                told = error
+            elif isinstance(error, OutOfSpaceError):
                 log.error("login failed: %s", error.sentence, extra={"address": self._address})  # noqa: TRY400
                 told = error
             elif not theirs:

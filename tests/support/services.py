@@ -41,11 +41,11 @@ from fsproto.messages.files import Commit, InlineBlob
 from fsproto.messages.keylog import Rotate
 from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed import folder, manifest
-from fsproto.sealed.folder import FolderState, sign_state
+from fsproto.sealed.folder import FolderState, sign_state, verify_state
 from fsproto.sealed.integrity import blob_root
 from fsproto.sealed.manifest import Content, Manifest, NodeKind, sign_manifest, verify_author
 from fsproto.signed import sign
-from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, Hash, NodeId, Root, Salt, Token
+from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, Hash, NodeId, NodeKey, Root, Salt, Token
 from tests.support import fixed_keys
 
 CHANNEL = b"the channel they speak over".ljust(32)
@@ -200,31 +200,8 @@ class ServiceUser:
         return TreeRoot(grant, sign_manifest(self.identity.signing, root).signed, state.signed)
 
     def rotation(self, code: str, new: Identity) -> Rotate:
-        """Return the message that replaces their keys by the next ones."""
-        old, generation = self.identity, new.bundle.body.version
-        root = KeyedNode(self.root.node, generation, self.root.key)
-        body = msgspec.structs.replace(
-            self.manifest(self.root.node, NO_NODE, NO_TOKEN, None),
-            version=2,
-            lineage=verify_author(
-                self.empty_tree.manifest, self.name, old.signing.public
-            ).point.next_lineage,
-            generation=generation,
-            former=bytes(28 + 32 * (generation - 1)),
-            author_key=new.signing.public,
-        )
-        state = msgspec.structs.replace(
-            self.root_state(self.version + 1).body,
-            generation=generation,
-            author_key=new.signing.public,
-        )
-        tree = TreeRoot(
-            grant_root(root, new, fixed_keys.TIME_MS, fixed_keys.Seeded("next grant")),
-            sign_manifest(new.signing, body).signed,
-            sign_state(new.signing, state).signed,
-        )
-        word = sign_rotation(old.signing, old.bundle.hash, new.bundle.hash)
-        return Rotate(code, new.bundle.signed, word, tree)
+        """Return the message that replaces their first keys while their tree is empty."""
+        return next_rotation(self.identity, new, self.empty_tree, code)
 
     # --- doing it
 
@@ -314,6 +291,36 @@ class ServiceUser:
             log_head=b"",
         )
         return sign_state(self.identity.signing, body)
+
+
+def next_rotation(old: Identity, new: Identity, tree: TreeRoot, code: str) -> Rotate:
+    """Return the message that replaces keys by the next ones; `tree` is the root as it is."""
+    was = verify_author(tree.manifest, old.user, old.signing.public)
+    state = verify_state(tree.state, was.body.node, old.user, old.signing.public)
+    generation = new.bundle.body.version
+    manifest = msgspec.structs.replace(
+        was.body,
+        version=was.body.version + 1,
+        lineage=was.point.next_lineage,
+        generation=generation,
+        former=bytes(28 + 32 * (generation - 1)),
+        author_key=new.signing.public,
+    )
+    following = msgspec.structs.replace(
+        state.body,
+        version=state.body.version + 1,
+        lineage=state.point.next_lineage,
+        generation=generation,
+        author_key=new.signing.public,
+    )
+    root = KeyedNode(was.body.node, generation, NodeKey(bytes(32)))
+    renewed = TreeRoot(
+        grant_root(root, new, fixed_keys.TIME_MS, fixed_keys.Seeded("next grant")),
+        sign_manifest(new.signing, manifest).signed,
+        sign_state(new.signing, following).signed,
+    )
+    word = sign_rotation(old.signing, old.bundle.hash, new.bundle.hash)
+    return Rotate(code, new.bundle.signed, word, renewed)
 
 
 def audited(office: Services, *events: AuditEvent) -> list[tuple[str, str, str]]:

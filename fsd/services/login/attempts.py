@@ -77,6 +77,10 @@ class RefusedAttempt(LoginRefused):
         self.right_code = right_code
 
 
+class KeysReplaced(LoginRefused):
+    """A login with keys that the account has replaced; only their holder gets this answer."""
+
+
 class Throttled(LoginRefused):
     """Too many were refused; this one was not even looked at."""
 
@@ -122,11 +126,13 @@ class Attempts:
         *,
         known: bool,
         event: AuditEvent | None,
+        hold: Callable[[Db], object] | None = None,
     ) -> T:
         """Decide one attempt, in a transaction that counts the refusal if the attempt fails.
 
         `known`: the account's identity key signed the attempt. Attempts in one lane are decided
-        one after another, so concurrent attempts gain nothing over sequential ones.
+        one after another, so concurrent attempts gain nothing over sequential ones. `hold` locks
+        what must be locked before the login state.
         """
         among = lanes(a_try.user, a_try.network, known=known)
         refused: FsError | None = None
@@ -135,6 +141,8 @@ class Attempts:
         with self._database.write() as db:
             penalties.hold(db, among)
             self._check(db, a_try, among)
+            if hold is not None:
+                hold(db)
             state = logins.hold(db, a_try.user)
             try:
                 with db.begin_nested():

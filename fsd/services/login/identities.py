@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session as Db
 from fsd.principal import Principal
 from fsd.services.login.attempts import RefusalReason, RefusedAttempt
 from fsd.store import models
-from fsd.store.repos import lineages, nodes, quotas, users
+from fsd.store.repos import lineages, nodes, users
 from fsproto import crypto, labels
 from fsproto.errors import ConflictError, FsError, RemoteProtocolError, SignatureError
 from fsproto.keylog.entries import verify_rotation
@@ -92,7 +92,7 @@ def checked_rotation(who: Principal, ask: Rotate) -> Rotation:
 
 
 def replace_keys(db: Db, who: Principal, rotation: Rotation, now_ms: int) -> None:
-    """Replace a user's keys and the key of the root: grant, manifest and state.
+    """Replace a user's keys and the key of the root: grant, manifest and state; quota is locked.
 
     `ConflictError` if the old keys no longer exist, or if the root has changed; `SignatureError`
     or `RemoteProtocolError` if the new keys are not a valid rotation of the old keys.
@@ -109,7 +109,6 @@ def replace_keys(db: Db, who: Principal, rotation: Rotation, now_ms: int) -> Non
         raise SignatureError("The old key has not signed the new ones.") from None
     if new.body.version != before.version + 1 or root != tree.root_id:
         raise RemoteProtocolError("The new keys do not follow the old ones.")
-    quotas.hold(db, who.user_id)
     _renew_root(db, rotation)
     register(db, who.user_id, new, now_ms)
     grant = rotation.ask.tree.grant

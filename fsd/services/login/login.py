@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session as Db
 
@@ -22,6 +23,7 @@ from fsd.services.login import key_backup
 from fsd.services.login.attempts import (
     Attempt,
     Attempts,
+    KeysReplaced,
     RefusalReason,
     RefusedAttempt,
     check_is_in,
@@ -53,6 +55,8 @@ from fsproto.types import Random
 log = logging.getLogger(__name__)
 
 TICKET_SIZE = 32
+_FORMER = 1 + 8
+"""Keys of an account, the newest first, that a refused login is compared with."""
 TOUCH_MS = 10 * 60_000
 """Accuracy of the time at which a session was last resumed."""
 
@@ -105,6 +109,19 @@ class LoginService:
     def login(self, ask: Login, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
         """Log a user in with a one-time password or a ticket, and always the identity key."""
         a_try = Attempt(possible(ask.user), address, self._now_ms())
+        try:
+            return self._decide(ask, a_try, channel_id)
+        except LoginRefused:
+            replaced_ms = self._replaced_ms(a_try, ask, channel_id)
+            if replaced_ms is None:
+                raise
+        at = datetime.fromtimestamp(replaced_ms / 1000, UTC)
+        raise KeysReplaced(
+            f"THE KEYS OF THIS ACCOUNT WERE REPLACED on {at:%Y-%m-%d %H:%M} UTC; "
+            "this device has the old ones."
+        )
+
+    def _decide(self, ask: Login, a_try: Attempt, channel_id: bytes) -> _Entered:
         # A ticket is 256 random bits and useless without the identity key, so it cannot be guessed.
         # Such attempts are neither counted nor throttled; otherwise guesses could end a session.
         if ask.otp is None:
@@ -193,6 +210,16 @@ class LoginService:
         with self._database.read() as db:
             _, bundle = _named(db, a_try)
         return self._has_signed(bundle, ask, label, channel_id)
+
+    def _replaced_ms(self, a_try: Attempt, ask: Login, channel_id: bytes) -> int | None:
+        """Return when the keys that signed an attempt were replaced; None if they were not."""
+        with self._database.read() as db:
+            user = users.by_name(db, a_try.user)
+            newest, *former = users.latest_bundles(db, user.id, _FORMER) if user else [None]
+        for bundle in former:
+            if self._has_signed(bundle, ask, labels.SIGN_LOGIN, channel_id):
+                return newest.created_ms if newest else None
+        return None
 
     def _has_signed(
         self, bundle: models.Bundle | None, ask: Login | Enroll, label: bytes, channel_id: bytes

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 from sqlalchemy.orm import Session as Db
@@ -171,7 +172,8 @@ class OwnAccount:
             if session is not None:
                 session.ed25519 = key
 
-        self._with_code(who, ask.otp, replace, AuditEvent.KEYS_ROTATED)
+        tree = partial(quotas.hold, user_id=who.user_id)
+        self._with_code(who, ask.otp, replace, AuditEvent.KEYS_ROTATED, tree)
 
     def _check_rotations(self, db: Db, who: Principal, now_ms: int) -> None:
         """Raise `NotAllowedError` if the user has replaced the keys too often of late."""
@@ -204,6 +206,7 @@ class OwnAccount:
         code: str,
         make: Callable[[Db, Account], T],
         event: AuditEvent,
+        hold: Callable[[Db], object] | None = None,
     ) -> T:
         """Consume a correct code of the user, run the action, and notify the other sessions."""
         a_try = self._try(who)
@@ -218,7 +221,7 @@ class OwnAccount:
             return made
 
         with _one_answer():
-            return self._attempts.attempt(a_try, with_code, known=True, event=event)
+            return self._attempts.attempt(a_try, with_code, known=True, event=event, hold=hold)
 
     def _try(self, who: Principal) -> Attempt:
         return Attempt(who.user, who.address, self._now_ms())

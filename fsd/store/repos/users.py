@@ -55,6 +55,12 @@ def bundle(db: Db, user_id: int) -> Bundle | None:
     return db.scalar(newest.limit(1))
 
 
+def latest_bundles(db: Db, user_id: int, most: int) -> list[Bundle | None]:
+    """Return a user's newest public keys, the newest first; [None] if there are none."""
+    newest = select(Bundle).where(Bundle.user_id == user_id).order_by(Bundle.version.desc())
+    return list(db.scalars(newest.limit(most))) or [None]
+
+
 def rotations_since(db: Db, user_id: int, since_ms: int) -> list[int]:
     """Return when a user has replaced their keys after a time, in Unix ms; the oldest first."""
     rows = select(Bundle.created_ms).where(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
 from sqlalchemy import text
 
+from fsd.policies import DAY_MS, LoginPolicy
 from fsd.services.files.key_log import KeyLogWriter
 from fsd.store.engine import Database
 from fsproto import crypto, labels
@@ -17,6 +19,7 @@ from fsproto.errors import (
     ConflictError,
     IntegrityError,
     LoginRefused,
+    NotAllowedError,
     NotFoundError,
     RemoteProtocolError,
     SecurityError,
@@ -30,7 +33,16 @@ from fsproto.keys.identity import Identity
 from fsproto.messages.keylog import Rotate
 from tests.support import fixed_keys
 from tests.support.races import RACERS, winners
-from tests.support.services import ADDRESS, CHANNEL, LOG_KEY, Clock, Services, ServiceUser, identity
+from tests.support.services import (
+    ADDRESS,
+    CHANNEL,
+    LOG_KEY,
+    Clock,
+    Services,
+    ServiceUser,
+    identity,
+    next_rotation,
+)
 
 pytestmark = pytest.mark.both_databases
 
@@ -414,3 +426,27 @@ def test_ten_who_catch_up_at_once_note_everybody_once(
     assert winners(start, range(10)) == 10
     assert len(events(office)) == 2
     read(office)
+
+
+def test_keys_are_replaced_a_few_times_a_day_and_no_more(office, clock, alice):
+    most, at = LoginPolicy().rotations_a_day, clock() + 120_000
+    for times in range(most):
+        _rotate(office, clock, alice, times)
+        clock.forward(600)
+    with pytest.raises(NotAllowedError, match=f"{most} times in the last 24 hours") as refused:
+        _rotate(office, clock, alice, most)
+    shown = f"{datetime.fromtimestamp((at + DAY_MS) / 1000, UTC):%Y-%m-%d %H:%M}"
+    assert shown in (refused.value.hint or "")
+    clock.ms = at + DAY_MS - 120_000
+    _rotate(office, clock, alice, most)
+
+
+def _rotate(office: Services, clock, alice: ServiceUser, times: int) -> None:
+    """Replace keys, in place of those that `times` rotations have made."""
+    clock.forward(60)
+    now = alice.identity if not times else identity("alice", f"keys {times}", times + 1)
+    new = identity("alice", f"keys {times + 1}", times + 2)
+    ask = ServiceUser(now, alice.otp).login(alice.code(clock()))
+    who, welcome = office.accounts.login(ask, CHANNEL, ADDRESS)
+    clock.forward(60)
+    office.accounts.own.rotate(who, next_rotation(now, new, welcome.tree, alice.code(clock())))
