@@ -13,12 +13,12 @@ from fsclient.app import App
 def rotate(app: App, *, now: bool) -> None:
     """Replace your keys. The old keys sign the new ones, so others accept them as yours.
 
-    Use it now and then, or when your keys may have been stolen: with the old keys, nobody can log
-    in, and from then on they sign nothing. The top of your tree and everything that you share
-    take new keys, too. All else takes new keys when you next change it; until then, a person with
-    the old keys and access to the server can read it. With --now, everything takes new keys at
-    once. That takes time in a large tree and can be interrupted: give the same command again to
-    resume. What was readable with the old keys before stays known to a thief.
+    Use it now and then, or with --now when your keys may have been stolen. Nobody can log in with
+    the old keys. The top of your tree and everything that you share take new keys, too. All else
+    takes a new key when you next change it; until then, a thief of the old keys with access to
+    the server can read it, and can change it for devices that have not looked there since. With
+    --now, everything takes new keys at once. That takes time in a large tree and can be
+    interrupted: give the same command again to resume. A thief still knows what was there before.
 
     The command asks for a one-time password. Your other sessions end. People who share with you
     renew their shares with the next command that they give. Copy the new keys to your other
@@ -55,6 +55,8 @@ def rotate(app: App, *, now: bool) -> None:
             )
             app.profile.end_renewal()
             app.ui.say(f"Your whole tree is under new keys: {renewed:,} took one.")
+    if resumes:
+        app.ui.say("Your keys themselves were not replaced this time; the command does that now.")
     shown = identity.bundle.fingerprint
     data = {"user": identity.user, "fingerprint": shown, "renewed": renewed}
     app.ui.result(data, f"fingerprint {shown}")

@@ -95,6 +95,8 @@ class AuthorRules:
         self._places: dict[NodeId, _Place] = {}
         self._tops: set[NodeId] = set()
         """Tops of trees: whoever may write there, their own lists say."""
+        self._own_root = NO_NODE
+        """The top of the user's own tree; it has no list."""
         self._lists: dict[NodeId, VerifiedMembers | None] = {}
         self._verifiers: dict[bytes, Verifier] = {}
         self._older: set[Hash] = set()
@@ -117,6 +119,8 @@ class AuthorRules:
         self._check_owner(node.node, owner)
         self._places[node.node] = _Place(NO_NODE, owner, node.generation, 0)
         self._tops.add(node.node)
+        if members is None:
+            self._own_root = node.node
         self._lists[node.node] = members
 
     def enter(self, parent: NodeId, node: KeyedNode, link_generation: int) -> None:
@@ -318,8 +322,7 @@ class AuthorRules:
 
     def _counts_in_own(self, node: NodeId, author: str, key: bytes, generation: int) -> bool:
         """Tell whether a key of the user counts for what hangs on a generation of the own root."""
-        is_own_root = node in self._tops and self._lists.get(node) is None
-        if not is_own_root or author != self._places[node].owner:
+        if node != self._own_root or author != self._places[node].owner:
             return False
         keys = self._people.identity_keys(author)
         return key in keys and generation <= keys.index(key) + 1

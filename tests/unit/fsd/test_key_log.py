@@ -30,7 +30,12 @@ from fsproto.keylog.head import KeyLogHead, verify_head
 from fsproto.keylog.log import KeyLog
 from fsproto.keys.grants import grant_root
 from fsproto.keys.identity import Identity
+from fsproto.messages.account import TreeRoot
 from fsproto.messages.keylog import Rotate
+from fsproto.packing import unpack
+from fsproto.sealed.folder import FolderState, sign_state
+from fsproto.sealed.manifest import Manifest, sign_manifest
+from fsproto.types import Hash
 from tests.support import fixed_keys
 from tests.support.races import RACERS, winners
 from tests.support.services import (
@@ -287,6 +292,54 @@ def test_new_keys_that_the_old_one_has_not_signed_are_refused(
         office.accounts.own.rotate(alice.who, wrong(alice, ask))
     assert events(office) == [("alice", KeyEvent.ENROLLED)]
     assert office.key_log.bundle("alice").bundle == alice.identity.bundle.signed
+
+
+def _at_another_generation(alice: ServiceUser, new: Identity, tree: TreeRoot) -> TreeRoot:
+    body = msgspec.structs.replace(unpack(tree.state.payload, FolderState), generation=1)
+    return msgspec.structs.replace(tree, state=sign_state(new.signing, body).signed)
+
+
+def _with_other_entries(alice: ServiceUser, new: Identity, tree: TreeRoot) -> TreeRoot:
+    body = msgspec.structs.replace(
+        unpack(tree.state.payload, FolderState), root=Hash(bytes([1] * 32))
+    )
+    return msgspec.structs.replace(tree, state=sign_state(new.signing, body).signed)
+
+
+def _with_the_old_state(alice: ServiceUser, new: Identity, tree: TreeRoot) -> TreeRoot:
+    return msgspec.structs.replace(tree, state=alice.empty_tree.state)
+
+
+def _with_the_old_manifest(alice: ServiceUser, new: Identity, tree: TreeRoot) -> TreeRoot:
+    return msgspec.structs.replace(tree, manifest=alice.empty_tree.manifest)
+
+
+def _with_a_gap(alice: ServiceUser, new: Identity, tree: TreeRoot) -> TreeRoot:
+    body = msgspec.structs.replace(unpack(tree.manifest.payload, Manifest), version=3)
+    return msgspec.structs.replace(tree, manifest=sign_manifest(new.signing, body).signed)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [_at_another_generation, _with_other_entries, _with_the_old_state, _with_the_old_manifest,
+     _with_a_gap],
+)  # fmt: skip
+def test_new_keys_come_with_the_next_root(
+    office, alice, wrong: Callable[[ServiceUser, Identity, TreeRoot], TreeRoot]
+):
+    new, ask = successor(alice)
+    tree = wrong(alice, new, ask.tree)
+    with pytest.raises((SecurityError, ConflictError)):
+        office.accounts.own.rotate(alice.who, msgspec.structs.replace(ask, tree=tree))
+    assert events(office) == [("alice", KeyEvent.ENROLLED)]
+
+
+@pytest.mark.parametrize("code", ["", "000000"])
+def test_keys_are_not_replaced_without_a_code(office, alice, code: str):
+    _, ask = successor(alice)
+    with pytest.raises(LoginRefused):
+        office.accounts.own.rotate(alice.who, msgspec.structs.replace(ask, otp=code))
+    assert events(office) == [("alice", KeyEvent.ENROLLED)]
 
 
 @pytest.mark.parametrize("version", [1, 3])
