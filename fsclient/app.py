@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fsclient.ui import Screen, Ui
 from fskit.clock import now_ms
-from fsproto.errors import FsError, LoginRefused, Unreachable, UsageError
+from fsproto.errors import (
+    ConflictError,
+    FsError,
+    LoginRefused,
+    NotAllowedError,
+    Unreachable,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from fsclient.connection.retry import NoRetry, Timeouts
@@ -152,8 +159,8 @@ class App:
     def _renew_shares(self, session: Session) -> None:
         """Renew shares with people whose keys have ended, if the login has shown such people.
 
-        The holder of those keys has the keys of the shares, too. A failure does not stop the
-        command; 'fsclient shares' tries again.
+        The holder of those keys has the keys of the shares, too. If others change the shares at
+        the same time, the command continues; 'fsclient shares' tries again.
         """
         if not session.people.ended or not session.memory.shared():
             return
@@ -162,9 +169,7 @@ class App:
 
         try:
             Sharing(session, self.ui).refresh()
-        except FsError as error:
-            if not session.connection.usable:
-                raise
+        except (ConflictError, NotAllowedError) as error:
             self.ui.warn(f"Your shares were not renewed: {error.sentence} Try 'fsclient shares'.")
 
     @contextlib.contextmanager

@@ -34,6 +34,7 @@ from fsclient.trust.seen import Sighting
 from fsclient.ui import Ui
 from fskit.clock import now_ms
 from fsproto.errors import (
+    ConflictError,
     FsError,
     KeyChangedError,
     NotAllowedError,
@@ -80,7 +81,8 @@ class Sharing:
     def refresh(self) -> None:
         """Renew shares after a rotation by a member or the owner; remove members who left.
 
-        A share that fails does not stop the others; its error is raised at the end.
+        A share that cannot be renewed now does not stop the others; its error (`ConflictError` or
+        `NotAllowedError`) is raised at the end.
         """
         failed: FsError | None = None
         done = set[NodeId]()
@@ -90,9 +92,7 @@ class Sharing:
             done.add(share.found.keyed.node)
             try:
                 self._revise(share.found, self.own(), share.ways)
-            except FsError as error:
-                if not self._session.connection.usable:
-                    raise
+            except (ConflictError, NotAllowedError) as error:
                 failed = failed or error
         if failed is not None:
             raise failed

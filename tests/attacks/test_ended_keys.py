@@ -213,6 +213,26 @@ def test_the_tree_from_before_the_rotation_is_not_shown_again(
     fresh(team.carol, tmp_path / "a carol").run("ls", "alice:reports").fails(7)
 
 
+def test_the_generations_of_a_share_say_nothing_of_the_owners_keys(
+    team: World, server: HostileServer, tmp_path: Path
+) -> None:
+    """The second key counts up to the second generation of the owner's root, not of a share."""
+    alice = team.alice
+    rotates(alice)
+    alice.run("mkdir", "late").succeeds()
+    alice.run("share", "late", "carol").succeeds()
+    stolen = identity(alice)
+    rotates(alice)
+    late = find(alice, "late").keyed
+    assert (late.generation, stolen.bundle.body.version) == (2, 2)
+    with fresh(team.carol, tmp_path / "a carol").session() as session:
+        found = session.tree.find(parse_path("alice:late"))
+        session.tree.begin()
+        Thief(team, "alice", stolen).adds(late)
+        with pytest.raises(SecurityError):
+            session.tree.children(found)
+
+
 def test_the_ended_key_of_a_writer_counts_for_nothing_once_the_owner_knows(
     team: World, server: HostileServer, tmp_path: Path
 ) -> None:

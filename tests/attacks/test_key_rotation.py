@@ -15,7 +15,7 @@ from fsproto.messages.keylog import LogEntries
 from fsproto.names import parse_path
 from fsproto.packing import unpack
 from fsproto.proofs.prefix_tree import PrefixTree
-from fsproto.sealed.folder import sign_state
+from fsproto.sealed.folder import FolderState, sign_state
 from fsproto.types import NO_HASH
 from tests.support.hostile_server import HostileServer, Lie, Rewrites
 from tests.support.world import FILES, NOTES, World
@@ -103,13 +103,15 @@ def test_a_rotation_that_the_old_key_has_not_signed_is_refused_by_everybody(
 def test_a_key_that_was_replaced_signs_nothing_new(world: World, liar: HostileServer) -> None:
     """A thief of the old keys and the server change a folder that was seen since."""
     alice, bob = world.alice, world.bob
+    alice.run("mkdir", "reports/deep").succeeds()
+    alice.run("put", alice.write("d", b"deep"), "reports/deep/d").succeeds()
     alice.run("share", "reports", "bob").succeeds()
     stolen = (alice.profile / "identity.key").read_bytes()
     alice.run("--otp", alice.app.fresh(), "keys", "rotate").succeeds()
-    assert bob.cat("alice:reports/q1.txt") == Q1  # under the old signature, as ever
+    assert bob.cat("alice:reports/deep/d") == b"deep"  # under the old signature, as ever
     thief = open_identity(stolen, None)
     with bob.session() as session:
-        folder = session.tree.find(parse_path("alice:reports"))
+        folder = session.tree.find(parse_path("alice:reports/deep"))
         view = session.tree.view(folder.keyed, [])
     body = replace(
         view.state.body,
@@ -119,6 +121,11 @@ def test_a_key_that_was_replaced_signs_nothing_new(world: World, liar: HostileSe
     )
     forged = sign_state(thief.signing, body).signed
     nothing = PrefixTree().prove([])
-    liar.lie = Rewrites(Found, lambda _: Found(forged, nothing, []))
-    told = bob.run("cat", "alice:reports/q1.txt").fails(7)
+
+    def bent(said: Found) -> Found:
+        named = unpack(said.state.payload, FolderState).folder
+        return Found(forged, nothing, []) if named == folder.keyed.node else said
+
+    liar.lie = Rewrites(Found, bent)
+    told = bob.run("cat", "alice:reports/deep/d").fails(7)
     assert "WERE REPLACED" in told

@@ -111,6 +111,7 @@ def test_a_stale_bundle_is_not_sealed_to(team: World, server: HostileServer) -> 
     team.alice.run("verify", "carol").succeeds()
     server.lie = Lie()
     team.carol.run("--otp", team.carol.app.fresh(), "keys", "rotate").succeeds()
+    team.alice.run("ls").succeeds()  # which renews what is shared with carol
     server.lie = stale
     assert "OTHER KEYS FOR carol" in team.alice.run("share", "archive", "carol").fails(7)
     server.lie = Lie()
