@@ -228,7 +228,7 @@ def test_a_file_that_comes_while_the_passphrase_is_typed_is_not_replaced(alice):
 
 
 def back_up(client: Client) -> str:
-    told = client.run("keys", "backup", "--json").ok().json()
+    told = client.run("--otp", client.app.fresh(), "keys", "backup", "--json").ok().json()
     assert told["user"] == client.name
     assert len(told["phrase"].split()) == 12
     return str(told["phrase"])
@@ -343,15 +343,17 @@ def test_a_backup_whose_answer_is_lost_says_that_it_is_not_known(alice):
     with Cutter(alice.server.address, 4, bool) as cutter:
         where = {"host": cutter.address.host, "port": cutter.address.port}
         facts.write_text(json.dumps(json.loads(honest) | where))
-        done = alice.run("keys", "backup").fails(UNREACHABLE, "make another one")
+        done = alice.run("--otp", alice.app.fresh(), "keys", "backup")
+        done.fails(UNREACHABLE, "make another one")
         assert done.out == b""
     facts.write_text(honest)
     back_up(alice)
 
 
-def test_a_backup_needs_a_session(alice):
+def test_a_backup_needs_a_session_and_a_code_of_its_own(alice):
     alice.run("logout").ok()
     alice.run("keys", "backup").fails(LOGIN)
+    alice.run("keys", "backup", "--otp", alice.app.fresh()).fails(LOGIN)  # it began the session
     alice.run("keys", "backup", "--otp", alice.app.fresh()).ok()
 
 
@@ -363,7 +365,7 @@ def test_keys_that_were_reset_are_not_recovered(alice, laptop):
 
 
 def test_on_a_terminal_the_words_are_shown_once_and_typed_with_slips(alice, laptop):
-    done = alice.run("keys", "backup").ok()
+    done = alice.run("--otp", alice.app.fresh(), "keys", "backup").ok()
     assert "not shown again" in done.err
     numbered = done.text.split()
     assert numbered[::2] == [str(number) for number in range(1, 13)]

@@ -154,7 +154,7 @@ def test_a_person_whose_keys_change_while_the_owner_is_asked_is_not_sealed_to(
         with Terminal(alice, "share", alice.room, f"@{team}", columns=200) as terminal:
             terminal.wait_for("[y/N]")
             if change == "rotate":
-                other.quick("keys", "rotate").ok()
+                other.quick("--otp", other.app.fresh(), "keys", "rotate").ok()
             else:
                 admin(alice.server, "reset-keys", other.name, "--yes")
             terminal.type("y\r")
@@ -203,7 +203,7 @@ def test_what_is_shared_with_a_group_keeps_that_as_it_moves_and_takes_new_keys(f
     alice.quick("share", f"{room}/in", f"@{team}", "--yes").ok()
     alice.quick("share", f"{room}/in", dave.name).ok()
     alice.quick("mv", f"{room}/in", f"{room}/other/").ok()
-    bob.quick("keys", "rotate").ok()
+    bob.quick("--otp", bob.app.fresh(), "keys", "rotate").ok()
     alice.quick("shares").ok()
     alice.quick("unshare", f"{room}/other/in", dave.name, "--now").ok()
     assert roles(alice, f"{room}/other/in") == {
