@@ -86,14 +86,13 @@ def _share_with_group(
 ) -> None:
     from fsclient.sharing.groups import candidates, listed
     from fsclient.sharing.member_lists import check_room, not_given
-    from fsclient.sharing.own_shares import of_node
     from fsclient.sharing.share import Sharing
     from fsproto.errors import NotFoundError
 
     sharing = Sharing(session, app.ui)
     sharing.check_place(found)
     sharing.check_role(found, role)
-    share = of_node(found, sharing.own())
+    share = sharing.of(found)
     everybody = candidates(session, group, share)
     if everybody:
         _show(app, group, everybody, asks=not yes)

@@ -34,12 +34,17 @@ def command(app: App, path: str | None) -> None:
         sharing = Sharing(session, app.ui)
         if path is not None:
             found = session.tree.find(parse_path(path))
-            own = [share for share in sharing.own() if share.shows(found)]
+            sharing.own().check(found)
+            own = [share for share in sharing.own().shares if share.shows(found)]
             data = {"by_me": _by_me(session, own)}
         else:
-            sharing.refresh()
+            for left in sharing.refresh():
+                failures.note(left.failure)
+            for lost in sharing.own().lost:
+                failures.note(lost.error)
             data = {
-                "by_me": _by_me(session, sharing.own()),
+                "by_me": _by_me(session, sharing.own().shares),
+                "lost": [one.data for one in sharing.own().lost],
                 "with_me": _with_me(session, failures),
             }
     app.ui.result(data, _lines(data, whole=path is None))
@@ -86,7 +91,7 @@ def _state(session: Session, share: OwnShare, user: str, ed25519: bytes) -> str:
 
 
 def _with_me(session: Session, failures: Failures) -> list[dict[str, Any]]:
-    from fsclient.tree.shared_with_me import RefusedShare
+    from fsclient.tree.contents import RefusedShare
 
     me, found = session.identity.user, []
     for one in session.tree.shared.everything():

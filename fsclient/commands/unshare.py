@@ -10,6 +10,7 @@ from fsclient.app import App
 
 if TYPE_CHECKING:
     from fsclient.session.login import Session
+    from fsclient.sharing.left_behind import LeftBehind
     from fsclient.sharing.share import Sharing
     from fsclient.tree.nodes import TreeNode
     from fsproto.names import RemotePath
@@ -30,18 +31,23 @@ def command(app: App, path: str, user: str, *, now: bool, yes: bool) -> None:
     --now, everything gets new keys at once, names included; this takes time in a large folder
     and can be interrupted: run the command again to resume.
 
+    The user is removed first. Then the shares in the folder get new keys. What cannot get them,
+    for example an entry that does not verify, is named and skipped; with --now, the exit status
+    is then not 0.
+
     With @GROUP, the share ends for everybody who has it through that group, whether or not they
     are still in the group; you confirm the list. A person who has access in another way keeps
     it.
     """
     from fsclient.sharing.groups import SIGN, listed
     from fsclient.sharing.share import Sharing
+    from fsclient.transfer.report.failures import Failures
     from fsproto.errors import NotFoundError
     from fsproto.names import clean_group, clean_user, parse_path
 
     group = clean_group(user[1:]) if user.startswith(SIGN) else None
     user = clean_user(user) if group is None else user
-    place = parse_path(path)
+    place, failures = parse_path(path), Failures(app.ui)
     with app.session() as session:
         found, sharing = session.tree.find(place), Sharing(session, app.ui)
         lost = [user] if group is None else []
@@ -56,9 +62,16 @@ def command(app: App, path: str, user: str, *, now: bool, yes: bool) -> None:
             )
         if changed and lost:
             app.ui.say(f"'{found.path}' is not shared with {listed(lost)} any more.")
-        renewed = _renew(app, session, place) if now else 0
+        left = sharing.renew_below(found)
+        renewed = _renew(app, session, place, left) if now else 0
+        if not now:
+            sharing.warn_of(left)
+    for one in left if now else ():
+        failures.note(one.failure)
     whom = {"user": user} if group is None else {"group": group, "members": lost}
-    app.ui.result_of(path=str(place), **whom, changed=changed, renewed=renewed)
+    data = [one.data for one in left]
+    app.ui.result_of(path=str(place), **whom, changed=changed, renewed=renewed, left=data)
+    failures.raise_if_any()
 
 
 def _take_group(
@@ -69,10 +82,9 @@ def _take_group(
     Return whether the group had members in the share, and the users who lost access.
     """
     from fsclient.sharing.groups import leaving, listed
-    from fsclient.sharing.own_shares import of_node
 
     sharing.check_place(found)
-    those = leaving(of_node(found, sharing.own()), group)
+    those = leaving(sharing.of(found), group)
     if not those:
         return False, []
     tell = app.ui.say if yes else app.ui.show
@@ -86,14 +98,17 @@ def _take_group(
     return True, lost
 
 
-def _renew(app: App, session: Session, place: RemotePath) -> int:
-    from fsclient.operations.rekey import renew_everything
+def _renew(app: App, session: Session, place: RemotePath, left: list[LeftBehind]) -> int:
+    """Give new keys to everything in a folder; add what is left to `left`, return their number."""
+    from fsclient.operations.rekey import Rekey
 
     top = session.tree.find(place)
     if not top.is_folder:
         return 0
-    done = renew_everything(
-        session.tree, top, lambda count: app.ui.say(f"{count:,} new keys so far …")
-    )
-    app.ui.say(f"All in '{top.path}' is under new keys: {done:,} took one.")
-    return done
+    rekey = Rekey(session.tree, lambda count: app.ui.say(f"{count:,} new keys so far …"))
+    rekey.run(top)
+    known = {one.path for one in left if one.path is not None}
+    left += [one for one in rekey.left if one.path not in known]
+    if not left:
+        app.ui.say(f"All in '{top.path}' is under new keys: {rekey.done:,} took one.")
+    return rekey.done

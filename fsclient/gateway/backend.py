@@ -33,7 +33,7 @@ class Backend:
     @classmethod
     def build(cls, desks: SessionPool, staging: Path, ui: Ui, *, read_only: bool) -> Backend:
         """Build the backend from sessions and a staging folder for files that are being written."""
-        walker = PathLookup()
+        walker = PathLookup(ui.complain)
         changer, publisher = Edits(walker, ui), Publisher(desks, walker, ui)
         return cls(desks, walker, changer, publisher, staging, read_only, ui)
 

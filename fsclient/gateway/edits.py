@@ -64,7 +64,7 @@ class Edits:
         found, above = self._changeable(session, place)
         if found.is_folder != folder:
             raise ConflictError(f"'{place}' is {'not ' if folder else ''}a folder.")
-        if folder and session.tree.children(found):
+        if folder and not session.tree.children(found).is_empty:
             raise ConflictError(f"The folder '{place}' is not empty.")
         changes = Committer(session.tree)
         changes.remove(above.keyed, found)
@@ -90,7 +90,7 @@ class Edits:
             raise ExistsError(f"'{new}' exists already.")
         if there is not None and there.is_folder != found.is_folder:
             raise ConflictError(f"'{new}' is {'' if there.is_folder else 'not '}a folder.")
-        if there is not None and there.is_folder and session.tree.children(there):
+        if there is not None and there.is_folder and not session.tree.children(there).is_empty:
             raise ConflictError(f"The folder '{new}' is not empty.")
         try:
             move(session, self._ui, found, folder=folder, name=new.name, replaced=there)

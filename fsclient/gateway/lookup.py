@@ -15,15 +15,16 @@ from dataclasses import dataclass
 from fsclient.gateway.fetching import link_target
 from fsclient.gateway.paths import SHARED, GatewayPath, place_of
 from fsclient.session.login import Session
+from fsclient.tree.contents import RefusedShare
 from fsclient.tree.nodes import TreeNode
-from fsclient.tree.shared_with_me import RefusedShare
-from fsproto.errors import InvalidNameError, NotFoundError
+from fsproto.errors import FsError, InvalidNameError, NotFoundError
 
 FRESH_S = 1.0
 """Seconds for which a lookup result is cached."""
 _MOST_LINKS = 40
 """The most symbolic links on one path, as on Linux."""
 _MOST_KNOWN = 50_000
+_MOST_WARNED = 1000
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,14 @@ class GatewayNode:
 class PathLookup:
     """A cached lookup of nodes; only the session's thread may use it."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` returns seconds."""
+    def __init__(
+        self,
+        warn: Callable[[FsError], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`warn` is called once for each entry that does not verify; `clock` returns seconds."""
+        self._warn_of = warn
+        self._warned: set[str] = set()
         self._clock = clock
         self._known: dict[GatewayPath, tuple[float, GatewayNode]] = {}
         self._shares_asked = -FRESH_S
@@ -97,9 +104,11 @@ class PathLookup:
             return [self._note(self._head(session, place, owner)) for owner in sorted(owners)]
         if place.parts[:1] == (SHARED,):
             self._refresh_shares(session)
-        children = session.tree.children(node.folder())
+        contents = session.tree.children(node.folder())
+        for refused in contents.refused:
+            self._warn(refused.error)
         # The top of another user's shares names each by its path, not by the owner's name for it.
-        nodes = [GatewayNode(place.child(child.path.name), child) for child in children]
+        nodes = [GatewayNode(place.child(child.path.name), child) for child in contents.nodes]
         nodes = [self._note(one) for one in nodes]
         if not place.parts:
             nodes = [one for one in nodes if one.place.name != SHARED]
@@ -161,6 +170,11 @@ class PathLookup:
         if now - self._shares_asked >= FRESH_S:
             self._shares_asked = now
             session.tree.begin()
+
+    def _warn(self, error: FsError) -> None:
+        if error.sentence not in self._warned and len(self._warned) < _MOST_WARNED:
+            self._warned.add(error.sentence)
+            self._warn_of(error)
 
     def _note(self, node: GatewayNode) -> GatewayNode:
         if len(self._known) >= _MOST_KNOWN:

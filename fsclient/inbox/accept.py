@@ -83,8 +83,8 @@ class InboxAccept:
             for _, inside in tree.listings(folders):
                 if isinstance(inside, FsError):
                     raise inside
-                folders.extend((child, None) for child in inside if child.is_folder)
-                self._known |= {d.drop for c in inside if (d := dropped_of(c.metadata))}
+                folders.extend((child, None) for child in inside.nodes if child.is_folder)
+                self._known |= {d.drop for c in inside.nodes if (d := dropped_of(c.metadata))}
         return self._known
 
     def _done(self, one: PendingDrop) -> None:

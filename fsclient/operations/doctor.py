@@ -83,4 +83,4 @@ def _everything(session: Session, found: TreeNode) -> Iterator[TreeNode]:
         if one.keyed.node != NO_NODE:
             yield one
         if one.is_folder:
-            waiting += session.tree.children(one)
+            waiting += session.tree.children(one).nodes

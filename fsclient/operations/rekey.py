@@ -2,46 +2,100 @@
 
 The entries of each folder move to its newest key in commits of up to 200 entries. Then the folder
 records that no name in it is under an older key. After an interruption, the rest is still due, so
-the same command resumes there.
+the same command resumes there. What cannot be renewed is left with everything in it, and the rest
+is renewed all the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from msgspec.structs import replace
 
+from fsclient.sharing.left_behind import LeftBehind
 from fsclient.tree.commit import Committer
 from fsclient.tree.nodes import TreeNode
 from fsclient.tree.tree import Tree
+from fsproto.errors import FsError, Unreachable
+from fsproto.names import RemotePath
+from fsproto.types import NodeId
 
 _AT_ONCE = 200
 """Entries in one commit."""
 
 
-def renew_everything(tree: Tree, top: TreeNode, tell: Callable[[int], None]) -> int:
-    """Give new keys to all nodes below a folder that are due; return their number.
+class Rekey:
+    """The re-keying of all that is due below one folder."""
 
-    `tell` is called after each commit with the number so far.
-    """
-    done = 0
-    folders = [top]
-    while folders:
-        folder = folders.pop()
-        children = tree.children(folder)
-        due = [one for one in children if _is_due(folder, one)]
+    def __init__(self, tree: Tree, tell: Callable[[int], None]) -> None:
+        """`tell` is called after each commit with the number of new keys so far."""
+        self._tree = tree
+        self._tell = tell
+        self.done = 0
+        """New keys so far."""
+        self.left: list[LeftBehind] = []
+        """Nodes that could not be renewed, with everything in them."""
+
+    def run(self, top: TreeNode) -> None:
+        """Give new keys to all nodes below a folder that are due."""
+        folders = [top]
+        while folders:
+            folder = folders.pop()
+            with self._noted(folder.path):
+                folders += self._renewed(folder)
+
+    def _renewed(self, folder: TreeNode) -> list[TreeNode]:
+        """Renew what is due in one folder; return the folders in it that are not left."""
+        contents = self._tree.children(folder)
+        for refused in contents.refused:
+            self.left.append(LeftBehind(None, refused.error))
+        due = [one for one in contents.nodes if _is_due(folder, one)]
+        failed = set[NodeId]()
         for at in range(0, len(due), _AT_ONCE):
-            changes = Committer(tree)
-            for one in due[at : at + _AT_ONCE]:
-                changes.renew(one)
-            changes.commit()
-            done += len(due[at : at + _AT_ONCE])
-            tell(done)
-        if folder.keyed.names_since < folder.keyed.generation and folder.above is not None:
-            _settle(tree, folder)
-        children = tree.children(folder) if due else children
-        folders += [one for one in children if one.is_folder]
-    return done
+            failed |= self._renew(due[at : at + _AT_ONCE])
+        whole = not failed and not contents.refused
+        if whole and folder.keyed.names_since < folder.keyed.generation:
+            with self._noted(folder.path):
+                _settle(self._tree, folder)
+        now = self._tree.children(folder).nodes if due else contents.nodes
+        return [one for one in now if one.is_folder and one.keyed.node not in failed]
+
+    def _renew(self, some: list[TreeNode]) -> set[NodeId]:
+        """Renew some entries of a folder, together or else one by one; return those that failed."""
+        try:
+            self._commit(some)
+        except Unreachable:
+            raise
+        except FsError:
+            failed = set[NodeId]()
+            for one in some:
+                before = len(self.left)
+                with self._noted(one.path):
+                    self._commit([one])
+                if len(self.left) > before:
+                    failed.add(one.keyed.node)
+            return failed
+        return set()
+
+    def _commit(self, some: list[TreeNode]) -> None:
+        changes = Committer(self._tree)
+        for one in some:
+            changes.renew(one)
+        changes.commit()
+        self.done += len(some)
+        self._tell(self.done)
+
+    @contextmanager
+    def _noted(self, path: RemotePath) -> Iterator[None]:
+        try:
+            yield
+        except Unreachable:
+            raise
+        except FsError as error:
+            if not self._tree.connection.usable:
+                raise
+            self.left.append(LeftBehind(path, error))
 
 
 def _is_due(folder: TreeNode, child: TreeNode) -> bool:

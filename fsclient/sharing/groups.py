@@ -63,16 +63,20 @@ class Candidate:
 
     user: str
     bundle: VerifiedBundle | None
-    """The public keys, as in the key log; None for a user who is not enrolled."""
+    """The public keys, as in the key log; None for a user who has none, or unusable ones."""
     known: bool
     """Whether this client has pinned keys of this user."""
     compared: bool
     has_it: bool
     """Whether the user is a member of the share already, alone or through any group."""
+    unusable: bool = False
+    """Whether nothing can be sealed to the user's public keys."""
 
     @property
     def note(self) -> str:
         """What the user should know about this member before the confirmation."""
+        if self.unusable:
+            return "has unusable keys: left out"
         if self.bundle is None:
             return "has not enrolled yet: left out"
         if self.compared:
@@ -98,7 +102,9 @@ def candidates(session: Session, group: str, share: OwnShare | None) -> list[Can
     for user in users:
         pin = people.pin_of(user)
         compared, has_it = bool(pin and pin.compared), share is not None and user in share.ways
-        found.append(Candidate(user, bundles.get(user), pin is not None, compared, has_it))
+        bundle = bundles.get(user)
+        unusable = bundle is None and people.log.now(user) is not None
+        found.append(Candidate(user, bundle, pin is not None, compared, has_it, unusable))
     return found
 
 

@@ -7,9 +7,16 @@ for its node at the old path. A node that is still there proves that the server 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fsproto.errors import NotFoundError, RemoteProtocolError, RollbackError
+from fsproto.errors import (
+    ConflictError,
+    FsError,
+    IntegrityError,
+    NotFoundError,
+    RollbackError,
+    SecurityError,
+)
 from fsproto.keys.grants import Role
 from fsproto.keys.member_list import VerifiedMembers, stated_members
 from fsproto.messages.shares import GetShared, Own, Shared
@@ -48,32 +55,95 @@ class OwnShare:
         return {one.user: one.role for one in listed if one.user not in self.left}
 
 
-def own_shares(tree: Tree) -> list[OwnShare]:
-    """Return the user's own shares, sorted by path.
+@dataclass(frozen=True)
+class LostShare:
+    """A share of the user that cannot be used now: its way or its list does not verify."""
 
-    `RollbackError` if the server withholds one that this client has seen.
+    node: NodeId
+    path: RemotePath | None
+    """Where this client saw the node last; None if it never saw it."""
+    error: SecurityError
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The fields for the JSON result."""
+        path = str(self.path) if self.path is not None else None
+        return {"id": self.node.hex(), "path": path, "message": self.error.sentence}
+
+    def __str__(self) -> str:
+        return f"'{self.path}'" if self.path else f"the share of node {self.node.hex()[:8]}"
+
+
+@dataclass(frozen=True)
+class OwnShares:
+    """The user's own shares, each of which was verified by itself."""
+
+    shares: list[OwnShare]
+    """Sorted by path."""
+    lost: list[LostShare]
+
+    def check(self, found: TreeNode) -> None:
+        """Raise the error of a lost share of this node, or of a folder above it."""
+        way = {found.keyed.node, *(above.keyed.node for above in folders_above(found))}
+        for one in self.lost:
+            if one.node in way:
+                raise one.error
+
+
+def own_shares(tree: Tree) -> OwnShares:
+    """Return the user's own shares.
+
+    A writer in a shared folder can make the way to a share below it unusable. So each share is
+    verified by itself, and one that does not verify is lost alone. `RollbackError` if the server
+    withholds a share that this client has seen.
     """
     expected, mark = tree.memory.shared(), tree.memory.mark()
-    shares = []
+    shares, lost = [], []
     for own in _told(tree):
-        found = tree.root
-        for token in own.tokens:
-            found = tree.step(found, token)
-        node, stated = found.keyed.node, stated_members(own.members).node
-        if node != stated:
-            raise RemoteProtocolError("The server sent a member list for another place.")
-        if found.above is not None:
-            link_generation = found.manifest.body.link_generation
-            tree.authors.enter(found.above.keyed.node, found.keyed, link_generation)
-        members = tree.authors.verified_list(own.members, node, tree.identity.user, mark)
-        if members.body.generation != found.keyed.generation:
-            raise RemoteProtocolError("The server sent a member list for another key.")
-        shares.append(OwnShare(found, members, own.left))
+        node = stated_members(own.members).node
+        try:
+            shares.append(_verified(tree, own, node, mark))
+        except RollbackError:
+            raise  # no writer can cause it
+        except (SecurityError, ConflictError, NotFoundError) as error:
+            if not tree.connection.usable:
+                raise
+            lost.append(_lost(node, expected.get(node), error))
     told = {share.found.keyed.node: share.found.path.parts for share in shares}
-    for node in expected.keys() - told.keys():
-        _check_gone(tree, node, expected[node])
-    tree.memory.note_shared(told, gone=expected.keys() - told.keys())
-    return sorted(shares, key=lambda share: share.found.path.parts)
+    gone = expected.keys() - told.keys() - {one.node for one in lost}
+    for node in set(gone):
+        try:
+            _check_gone(tree, node, expected[node])
+        except IntegrityError as error:  # an entry on the way does not verify
+            lost.append(_lost(node, expected[node], error))
+            gone -= {node}
+    tree.memory.note_shared(told, gone=gone)
+    return OwnShares(sorted(shares, key=lambda share: share.found.path.parts), lost)
+
+
+def _verified(tree: Tree, own: Own, node: NodeId, mark: int) -> OwnShare:
+    found = tree.root
+    for token in own.tokens:
+        below = tree.step(found, token) if found.is_folder else None
+        if below is None:
+            raise IntegrityError(f"Nothing is at that place in '{found.path}'.")
+        found = below
+    if found.keyed.node != node:
+        raise IntegrityError(f"'{found.path}' is not the node of that share.")
+    if found.above is not None:
+        link_generation = found.manifest.body.link_generation
+        tree.authors.enter(found.above.keyed.node, found.keyed, link_generation)
+    members = tree.authors.verified_list(own.members, node, tree.identity.user, mark)
+    if members.body.generation != found.keyed.generation:
+        raise IntegrityError(f"'{found.path}' and its member list have keys of different age.")
+    return OwnShare(found, members, own.left)
+
+
+def _lost(node: NodeId, parts: tuple[str, ...] | None, error: FsError) -> LostShare:
+    path = RemotePath(None, parts) if parts is not None else None
+    named = LostShare(node, path, SecurityError())
+    sentence = f"The way to {named}, which you share, cannot be verified: {error.sentence}"
+    return LostShare(node, path, IntegrityError(sentence, hint=error.hint))
 
 
 def _told(tree: Tree) -> list[Own]:

@@ -5,6 +5,10 @@ node gets a new key generation. So does each node below that has a member list, 
 may be different people who keep access, and each folder on the path to it. All other nodes below
 are due for a new key with their next change. A list also names the writers by the lists above, so
 a change of a list changes the lists below it.
+
+The list of the node itself changes in a commit of its own. Nothing that a writer has made below the
+node can prevent this commit. Each list below follows in a commit of its own, and what fails there
+is left, with its path and the reason.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from functools import partial
 from msgspec.structs import asdict, replace
 
 from fsclient.session.login import Session
+from fsclient.sharing.left_behind import LeftBehind
 from fsclient.sharing.member_lists import (
     ListRevision,
     Ways,
@@ -26,7 +31,14 @@ from fsclient.sharing.member_lists import (
     not_given,
     ways_by_groups,
 )
-from fsclient.sharing.own_shares import OwnShare, folders_above, is_below, of_node, own_shares
+from fsclient.sharing.own_shares import (
+    OwnShare,
+    OwnShares,
+    folders_above,
+    is_below,
+    of_node,
+    own_shares,
+)
 from fsclient.tree.commit import Committer
 from fsclient.tree.nodes import TreeNode
 from fsclient.trust.authorship import seen_list
@@ -39,6 +51,7 @@ from fsproto.errors import (
     KeyChangedError,
     NotAllowedError,
     NotFoundError,
+    Unreachable,
     UsageError,
 )
 from fsproto.keys.grants import Role, wrap
@@ -69,37 +82,44 @@ class Sharing:
         self._tree = session.tree
         self._people = session.people
         self._ui = ui
+        self._own: OwnShares | None = None
 
     # --- looking
 
-    def own(self) -> list[OwnShare]:
-        """Return the user's own shares, sorted by path."""
-        return own_shares(self._tree)
+    def own(self) -> OwnShares:
+        """Return the user's own shares; the server is asked once."""
+        if self._own is None:
+            self._own = own_shares(self._tree)
+        return self._own
+
+    def of(self, found: TreeNode) -> OwnShare | None:
+        """Return the share of a node, if it has one.
+
+        Raises the error of a lost share of the node, or of a folder above it.
+        """
+        own = self.own()
+        own.check(found)
+        return of_node(found, own.shares)
 
     # --- changing
 
-    def refresh(self) -> None:
+    def refresh(self) -> list[LeftBehind]:
         """Renew shares after a rotation by a member or the owner; remove members who left.
 
-        A share that cannot be renewed now does not stop the others; its error (`ConflictError` or
-        `NotAllowedError`) is raised at the end.
+        Also complete what an earlier change of a list has left below it. Return what is left.
         """
-        failed: FsError | None = None
-        done = set[NodeId]()
-        while stale := [one for one in self.own() if one.found.keyed.node not in done
-                        and self._is_stale(one)]:  # fmt: skip
-            share = stale[0]
-            done.add(share.found.keyed.node)
+        left = []
+        for share in self.own().shares:
+            stale = bool(share.left) or self._has_ended_keys(share.members)
+            if not (stale or self._revision_of(share).has_others_above):
+                continue
             try:
-                self._revise(share.found, self.own(), share.ways)
-            except (ConflictError, NotAllowedError) as error:
-                failed = failed or error
-        if failed is not None:
-            raise failed
-
-    def _is_stale(self, share: OwnShare) -> bool:
-        """Return whether a share has members who left, or keys that have ended."""
-        return bool(share.left) or self._has_ended_keys(share.members)
+                self._bring_up(share, changed=stale)
+            except Unreachable:
+                raise
+            except FsError as error:
+                left.append(LeftBehind(share.found.path, error))
+        return left
 
     def _has_ended_keys(self, members: VerifiedMembers) -> bool:
         """Return whether a list was signed by, or a node's key sealed to, keys that have ended."""
@@ -125,11 +145,10 @@ class Sharing:
         self._check(found, user)
         self.check_role(found, role)
         bundle = self._people.bundle(self._session.connection, user)
-        shares = self.own()
-        share = of_node(found, shares)
+        share = self.of(found)
         ways = (share.ways.get(user, {}) if share else {}) | {ALONE: role}
         before = share.roles.get(user) if share else None
-        return self._give(found, shares, {user: bundle}, ALONE, role), max(ways.values()), before
+        return self._give(found, {user: bundle}, ALONE, role), max(ways.values()), before
 
     def give_group(
         self, found: TreeNode, group: str, bundles: Mapping[str, VerifiedBundle], role: Role
@@ -139,48 +158,79 @@ class Sharing:
         The key is sealed to these bundles, which the caller has looked up, and to no other member
         of the group. Raises what `KeyDirectory.use` does if a bundle is out of date.
         """
-        shares = self.own()
         self._people.use(bundles.values())
-        return self._give(found, shares, bundles, group, role)
+        return self._give(found, bundles, group, role)
 
     def _give(
-        self,
-        found: TreeNode,
-        shares: list[OwnShare],
-        bundles: Mapping[str, VerifiedBundle],
-        way: str,
-        role: Role,
+        self, found: TreeNode, bundles: Mapping[str, VerifiedBundle], way: str, role: Role
     ) -> bool:
-        share = of_node(found, shares)
+        share = self.of(found)
         if not not_given(share, bundles, way, role):
             return False
         check_room(found, share, bundles)
         ways = share.ways if share else {}
         ways |= {user: ways.get(user, {}) | {way: role} for user in bundles}
-        self._revise(found, shares, ways, bundles)
+        renewed = self._revise(found, ways, bundles)
+        self.warn_of(self.renew_below(found, all_due=renewed))
         return True
 
     def take(self, found: TreeNode, user: str) -> bool:
-        """Remove a user from a share; False if the user was not a member."""
+        """Remove a user from a share; False if the user was not a member.
+
+        Afterwards, call `renew_below`.
+        """
         self._check(found, user)
-        shares = self.own()
-        share = of_node(found, shares)
+        share = self.of(found)
         if share is None or share.members.member(user) is None:
             return False
-        ways = {name: ways for name, ways in share.ways.items() if name != user}
-        self._revise(found, shares, ways)
+        self._revise(found, {name: ways for name, ways in share.ways.items() if name != user})
         return True
 
     def take_group(self, found: TreeNode, group: str, users: Collection[str]) -> None:
-        """Remove the access that some users have through a group; other ways remain."""
-        shares = self.own()
-        share = of_node(found, shares)
+        """Remove the access that some users have through a group; other ways remain.
+
+        Afterwards, call `renew_below`.
+        """
+        share = self.of(found)
         if share is None:
             return
         ways = dict(share.ways)
         for user in users & ways.keys():
             ways[user] = {way: role for way, role in ways[user].items() if way != group}
-        self._revise(found, shares, {user: left for user, left in ways.items() if left})
+        self._revise(found, {user: left for user, left in ways.items() if left})
+
+    def renew_below(self, top: TreeNode, *, all_due: bool = True) -> list[LeftBehind]:
+        """Bring the shares below a node up to date after a change of its list; return what is left.
+
+        A share that a change concerns gets its new list in a commit of its own. If somebody loses
+        access, this commit renews the node, and each folder on the path to it that is due. Without
+        `all_due`, shares whose list does not change are skipped: no key above them has changed.
+        """
+        own, left = self.own(), list[LeftBehind]()
+        for share in own.shares:
+            if not is_below(share.found, top):
+                continue
+            if not (all_due or self._revision_of(share).has_others_above):
+                continue
+            blocked = next((one for one in left if one.is_above(share.found)), None)
+            try:
+                if blocked is not None:
+                    raise blocked.error
+                self._bring_up(share, below=top)
+            except Unreachable:
+                raise
+            except FsError as error:
+                left.append(LeftBehind(share.found.path, error))
+        parts = top.path.parts
+        for lost in own.lost:
+            if lost.path is None or lost.path.parts[: len(parts)] == parts:
+                left.append(LeftBehind(lost.path, lost.error))
+        return left
+
+    def warn_of(self, left: list[LeftBehind]) -> None:
+        """Warn of shares whose lists and keys are not up to date."""
+        for one in left:
+            self._ui.warn(one.sentence)
 
     def follow(
         self, found: TreeNode, to: TreeNode, name: str, changes: Committer, *, renew: bool
@@ -189,9 +239,10 @@ class Sharing:
 
         With `renew`, shares below the moved node get new keys, and so do the folders on the path.
         """
-        shares = self.own()
+        own = self.own()
+        own.check(found)
         moved = replace(found, above=to, path=to.path.child(name))
-        revisions = self._revisions(found, shares, None, moved)
+        revisions = self._moved(found, moved, own.shares)
         if renew:
             self._renew_below(changes, found, revisions)
         else:
@@ -207,7 +258,7 @@ class Sharing:
         if members is None:
             return False
         revision = ListRevision(found, members, {})
-        revision.above = self._writers_above(found, self.own(), {})
+        revision.above = self._writers_above(found, {})
         self._sign_all(changes, [revision])
         return True
 
@@ -236,62 +287,95 @@ class Sharing:
             raise UsageError("It is yours already: there is no need to share it with yourself.")
 
     def _revise(
-        self,
-        found: TreeNode,
-        shares: list[OwnShare],
-        ways: Ways,
-        known: Mapping[str, VerifiedBundle] | None = None,
-    ) -> None:
-        revisions = self._revisions(found, shares, ways, known=known or {})
-        changes = Committer(self._tree)
-        # Whoever has the old keys of a member or the owner has this node's key, too.
-        ended = any(one.before is not None and self._has_ended_keys(one.before)
-                    for one in revisions)  # fmt: skip
-        if ended or found.hangs_back or any(one.loses for one in revisions):
-            changes.renew(found)
-            self._renew_below(changes, found, revisions)
-        mark = self._tree.memory.mark()
-        self._sign_all(changes, revisions)
-        changes.commit()
-        self._remember(revisions, mark)
+        self, found: TreeNode, ways: Ways, known: Mapping[str, VerifiedBundle] | None = None
+    ) -> bool:
+        """Give a node its next list, and a new key if it needs one; return whether.
 
-    def _revisions(
-        self,
-        top: TreeNode,
-        shares: list[OwnShare],
-        ways: Ways | None,
-        moved: TreeNode | None = None,
-        *,
-        known: Mapping[str, VerifiedBundle] | None = None,
-    ) -> list[ListRevision]:
-        """Return the revisions of the list of `top`, with `ways` if given, and of the lists below.
-
-        `moved` is `top` at its new place, for a move. `known` are bundles of members that the
-        caller has just verified and pinned.
+        It needs one if anybody loses access, if keys that opened the node have ended, or if the
+        node is due. Nothing below the node changes, so that nothing there can prevent it.
         """
+        share, shares = self.of(found), self.own().shares
+        revision = ListRevision(found, share.members if share else None, ways)
+        revision.heirs = heirs_of(found, shares)
+        revision.above = self._writers_above(found, {})
+        revision.bundles = self._usable(revision, known or {})
+        ended = share is not None and self._has_ended_keys(share.members)
+        renewed = revision.loses or ended or found.hangs_back
+        self._commit(revision, [found] if renewed else [])
+        return renewed
+
+    def _bring_up(
+        self, share: OwnShare, *, changed: bool = False, below: TreeNode | None = None
+    ) -> None:
+        """Give a share its next list if it needs one, and new keys where they are needed.
+
+        `changed` says that it needs one. With `below`, it also needs one if a link on the way down
+        from this folder was sealed under an older key.
+        """
+        # Looked up again: a commit before this one may have changed a folder on the way.
+        found = self._tree.find(share.found.path)
+        if found.keyed.node != share.found.keyed.node:
+            raise ConflictError(f"'{share.found.path}' was moved concurrently.")
+        way = [found, *folders_above(found)]
+        if below is not None:
+            way = [one for one in way if is_below(one, below)]
+        way.reverse()
+        first = next((at for at, one in enumerate(way) if one.is_due), len(way))
+        due = way[first:] if below is not None else []
+        revision = self._revision_of(share)
+        revision.found = found
+        if not (changed or due or revision.has_others_above):
+            return
+        revision.bundles = self._usable(revision, {})
+        renews = due or revision.loses or found.hangs_back or self._has_ended_keys(share.members)
+        self._commit(revision, way[first:] or [found] if renews else [])
+
+    def _revision_of(self, share: OwnShare) -> ListRevision:
+        """Return the next list of a share, with the same members and the writers above it now."""
+        revision = ListRevision(share.found, share.members, share.ways)
+        revision.above = self._writers_above(share.found, {})
+        return revision
+
+    def _commit(self, revision: ListRevision, renewed: list[TreeNode]) -> None:
+        """Commit one list, with new keys for these nodes, and note the share as it is then."""
+        changes = Committer(self._tree)
+        for one in renewed:
+            changes.renew(one)
+        mark = self._tree.memory.mark()
+        self._sign_all(changes, [revision])
+        changes.commit()
+        self._remember([revision], mark)
+        if revision.signed is not None and self._own is not None:
+            after = OwnShare(revision.found, revision.signed, [])
+            shares = [one for one in self._own.shares if one.found.keyed.node != revision.node]
+            shares = sorted([*shares, after], key=lambda share: share.found.path.parts)
+            self._own = OwnShares(shares, self._own.lost)
+
+    def _moved(self, top: TreeNode, moved: TreeNode, shares: list[OwnShare]) -> list[ListRevision]:
+        """Return the next lists of a node that is moved, and of the shares below it."""
         found = []
         mine, heirs = of_node(top, shares), heirs_of(top, shares)
-        before = mine.members if mine else None
-        if ways is not None or mine is not None or (moved is not None and heirs):
-            kept = mine.ways if mine else {}
-            found.append(ListRevision(top, before, kept if ways is None else ways))
+        if mine is not None or heirs:
+            before = mine.members if mine else None
+            found.append(ListRevision(top, before, mine.ways if mine else {}))
             found[0].heirs = heirs
         found += [
             ListRevision(share.found, share.members, share.ways)
             for share in shares
             if is_below(share.found, top)
         ]
-        for one in found if moved is not None else ():
-            one.found = _relocated(one.found, moved or top)
+        for one in found:
+            one.found = _relocated(one.found, moved)
         new = {one.node: one.roles for one in found}
         for one in found:
-            one.above = self._writers_above(one.found, shares, new)
-            one.bundles = self._usable(one, known or {})
+            one.above = self._writers_above(one.found, new)
+            one.bundles = self._usable(one, {})
         return found
 
     def _writers_above(
-        self, found: TreeNode, shares: list[OwnShare], new: Mapping[NodeId, dict[str, Role]]
+        self, found: TreeNode, new: Mapping[NodeId, dict[str, Role]]
     ) -> dict[str, bytes]:
+        shares = self.own().shares
         lists = {share.found.keyed.node: share.roles for share in shares} | dict(new)
         writers: dict[str, bytes] = {}
         for above in folders_above(found):

@@ -140,7 +140,7 @@ class Shell:
 
         try:
             with self._app.session_at_hand() as session:
-                return groups_of(own_shares(session.tree))
+                return groups_of(own_shares(session.tree).shares)
         except FsError:
             return []
 
@@ -151,7 +151,7 @@ class Shell:
         try:
             with self._app.session_at_hand() as session:
                 found = session.tree.find(parse_path(folder or "/"))
-                inside = session.tree.children(found) if found.is_folder else []
+                inside = session.tree.children(found).nodes if found.is_folder else []
                 names = [one.path.name + ("/" if one.is_folder else "") for one in inside]
                 if not folder:
                     names += [f"{owner}:" for owner in session.tree.shared.owners()]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from fsclient.tree.contents import RefusedEntry
 from fsclient.tree.draft import Draft, NextVersion, SignedCommit
 from fsclient.tree.folder_cache import PendingRequest
 from fsclient.tree.nodes import FolderView, TreeNode
@@ -152,6 +153,18 @@ class Committer:
 
         def step(draft: Draft) -> None:
             draft.take_out(parent, tokens, found)
+
+        self._steps.append(step)
+
+    def remove_refused(self, refused: RefusedEntry) -> None:
+        """Remove an entry that does not verify, with everything in it."""
+        parent, entry = refused.folder.keyed, refused.entry
+        self._touch_tokens(parent, lambda _: [entry.token])
+
+        def step(draft: Draft) -> None:
+            draft.take_out_entry(
+                parent, entry, f"The entry {refused.id} of '{refused.folder.path}'"
+            )
 
         self._steps.append(step)
 
@@ -347,9 +360,14 @@ class Committer:
                 "Only its owner can put something beside what is shared with you.",
                 hint="Put it into one of the shared folders, if you may write there.",
             )
+        return self._touch_tokens(folder, lambda now: now.tokens(name))
+
+    def _touch_tokens(
+        self, folder: KeyedNode, tokens_of: Callable[[KeyedNode], list[Token]]
+    ) -> list[Token]:
         self._renew(folder.node)
         folder = self._tree.renewals.now(folder)
-        tokens = folder.tokens(name)
+        tokens = tokens_of(folder)
         self._folders.setdefault(folder.node, (folder, []))[1].extend(tokens)
         self.size += _MANIFEST_BYTES
         return tokens

@@ -180,6 +180,15 @@ class Draft:
             raise ConflictError(f"Somebody else changed or removed '{found.path}' meanwhile.")
         self._remove(parent, entry.token)
 
+    def take_out_entry(self, parent: KeyedNode, entry: FolderEntry, named: str) -> None:
+        """Take an entry out of its folder; `ConflictError` if it no longer is this one.
+
+        `named` starts the sentence of the error.
+        """
+        if self.entry(parent, [entry.token]) != entry:
+            raise ConflictError(f"{named} was changed or removed concurrently.")
+        self._remove(parent, entry.token)
+
     def _remove(self, parent: KeyedNode, token: Token) -> None:
         self._removals.append(Removal(parent.node, token))
         self._edits[parent.node].remove(token)

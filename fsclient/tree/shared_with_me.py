@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from fsclient.tree.contents import FolderContents, RefusedShare
 from fsclient.tree.context import TreeContext
 from fsclient.tree.nodes import TreeNode, seen_manifest
 from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError, SecurityError
@@ -29,16 +30,8 @@ from fsproto.sealed.manifest import (
 )
 from fsproto.signed import Signed
 from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, NodeKey
-from fsproto.values import Value
 
 _NO_KEY = KeyedNode(NO_NODE, 1, NodeKey(bytes(32)))
-
-
-class RefusedShare(Value, frozen=True):
-    """Something that is said to be shared with oneself, and why it is not shown."""
-
-    owner: str
-    error: SecurityError
 
 
 class SharedWithMe:
@@ -47,12 +40,12 @@ class SharedWithMe:
     def __init__(self, tree: TreeContext) -> None:
         """Take the tree whose connection and identity are used."""
         self._tree = tree
-        self._tops: dict[str, list[TreeNode]] = {}
+        self._tops: dict[str, FolderContents] = {}
         self._owners: list[str] | None = None
 
     def head(self, owner: str) -> TreeNode:
         """Return what stands for everything that somebody shares; `NotFoundError` if nothing."""
-        if not self.tops(owner):
+        if self.tops(owner).is_empty:
             raise NotFoundError(
                 f"'{for_terminal(owner)}' shares nothing with you.",
                 hint="'fsclient shares' lists what is shared with you.",
@@ -61,8 +54,8 @@ class SharedWithMe:
             RemotePath(owner, (), names_folder=True), _NO_KEY, _heading(owner), _NAMELESS
         )
 
-    def tops(self, owner: str) -> list[TreeNode]:
-        """Return what somebody shares, by name."""
+    def tops(self, owner: str) -> FolderContents:
+        """Return what somebody shares, by name; a share that does not verify is refused alone."""
         found = self._tops.get(owner)
         if found is None:
             found = self._tops[owner] = self._found(owner)
@@ -86,28 +79,31 @@ class SharedWithMe:
         What is refused does not stand in the way of the rest: anybody can share anything with
         anybody.
         """
-        found: list[tuple[VerifiedMembers, TreeNode | None] | RefusedShare] = []
-        for share, mark in self._ask(""):
-            try:
-                members = self._members(share, mark)
-                found.append((members, self._top(share, members, mark)))
-            except (SecurityError, NotFoundError) as error:
-                if not self._tree.connection.usable:
-                    raise
-                # Whoever shares it is to blame, whatever the server let through.
-                found.append(
-                    RefusedShare(share.owner, SecurityError(error.sentence, hint=error.hint))
-                )
-        return found
+        return [self._opened(share, mark) for share, mark in self._ask("")]
 
-    def _found(self, owner: str) -> list[TreeNode]:
-        tops = []
+    def _opened(
+        self, share: Share, mark: int
+    ) -> tuple[VerifiedMembers, TreeNode | None] | RefusedShare:
+        try:
+            members = self._members(share, mark)
+            return members, self._top(share, members, mark)
+        except (SecurityError, NotFoundError) as error:
+            if not self._tree.connection.usable:
+                raise
+            # Whoever shares it is to blame, whatever the server let through.
+            return RefusedShare(share.owner, SecurityError(error.sentence, hint=error.hint))
+
+    def _found(self, owner: str) -> FolderContents:
+        tops: list[TreeNode] = []
+        refused: list[RefusedShare] = []
         for share, mark in self._ask(owner):
             if share.owner != owner:
                 raise RemoteProtocolError("The server sent a share that was not asked for.")
-            top = self._top(share, self._members(share, mark), mark)
-            if top is not None:
-                tops.append(top)
+            one = self._opened(share, mark)
+            if isinstance(one, RefusedShare):
+                refused.append(one)
+            elif one[1] is not None:
+                tops.append(one[1])
         tops.sort(key=lambda top: (top.metadata.name, top.keyed.node))
         taken: set[str] = set()
         for at, top in enumerate(tops):
@@ -116,7 +112,7 @@ class SharedWithMe:
                 name = f"{name}~{top.keyed.node.hex()[:8]}"
             taken.add(name)
             tops[at] = replace(top, path=RemotePath(owner, (clean_name(name),)))
-        return tops
+        return FolderContents(tops, refused)
 
     def _ask(self, owner: str) -> list[tuple[Share, int]]:
         tree = self._tree

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from fsclient.connection.retry import NoRetry
+from fsclient.tree.contents import FolderContents, RefusedEntry, RefusedShare
 from fsclient.tree.nodes import FolderView, TreeNode, seen_manifest, seen_state
 from fsclient.tree.pending_keys import PendingKeys
 from fsclient.tree.shared_with_me import SharedWithMe
@@ -22,12 +23,14 @@ from fsproto.errors import (
     NotFoundError,
     RemoteProtocolError,
     RollbackError,
+    SecurityError,
     SignatureError,
     Unreachable,
 )
 from fsproto.keys.grants import open_root_grant
 from fsproto.keys.identity import Identity
 from fsproto.keys.tree import KeyedNode
+from fsproto.limits import MAX_FORMER, MAX_METADATA
 from fsproto.messages.account import TreeRoot
 from fsproto.messages.files import Entries, Found, List, Listed, Lookup
 from fsproto.names import RemotePath
@@ -54,6 +57,8 @@ T = TypeVar("T")
 
 _LISTINGS_AHEAD = 8
 """Folders that are asked for before the first of them was looked at."""
+_MOST_BYTES = MAX_METADATA + MAX_FORMER + 2048
+"""Bytes of a manifest: its longest fields, and more than all others take together."""
 
 
 class Tree:
@@ -169,36 +174,59 @@ class Tree:
         return way
 
     def look(self, folder: TreeNode, names: Sequence[str]) -> dict[str, TreeNode | None]:
-        """Return what a folder holds under some names; None where it proved to hold nothing."""
+        """Return what a folder holds under some names; None where it proved to hold nothing.
+
+        Raises `IntegrityError` if one of them does not verify.
+        """
+        found: dict[str, TreeNode | None] = {}
+        for name, there in self.look_each(folder, names).items():
+            if isinstance(there, RefusedEntry | RefusedShare):
+                raise there.error
+            found[name] = there
+        return found
+
+    def look_each(
+        self, folder: TreeNode, names: Sequence[str]
+    ) -> dict[str, TreeNode | RefusedEntry | RefusedShare | None]:
+        """Return what a folder holds under some names, as `look` does, or the refused entry."""
         if folder.keyed.node == NO_NODE:
-            tops = {one.path.name: one for one in self.children(folder)}
-            return {name: tops.get(name) for name in names}
+            contents = self.children(folder)
+            tops = {one.path.name: one for one in contents.nodes}
+            # The name of a refused share is unknown: it may be any that is missing.
+            unknown = next((one for one in contents.refused), None)
+            return {name: tops.get(name) or unknown for name in names}
         tokens = {name: folder.keyed.tokens(name) for name in names}
         view = self.view(folder.keyed, [token for some in tokens.values() for token in some])
-        found: dict[str, TreeNode | None] = {}
+        found: dict[str, TreeNode | RefusedEntry | RefusedShare | None] = {}
         for name, some in tokens.items():
             there = [view.found[token] for token in some if token in view.found]
             if len(there) > 1:
-                raise IntegrityError("A folder holds two things of one name.")
-            found[name] = self._open(folder, there[0], name) if there else None
+                found[name] = self._refused(folder, view.state, there[0], _two_of_one_name())
+            else:
+                found[name] = self._met(folder, view.state, there[0], name) if there else None
         return found
 
-    def step(self, folder: TreeNode, token: Token) -> TreeNode:
-        """Return what a folder holds under a token that was named; `IntegrityError` if nothing."""
-        found = self.view(folder.keyed, [token]).found.get(token)
-        if found is None:
-            raise IntegrityError("The server named a place in your tree that is not there.")
-        return self._open(folder, found)
+    def step(self, folder: TreeNode, token: Token) -> TreeNode | None:
+        """Return what a folder holds under a token; None if it proved to hold nothing.
 
-    def children(self, folder: TreeNode) -> list[TreeNode]:
-        """Return everything in a folder, by name; nothing can be missing or added."""
+        Raises `IntegrityError` if the entry does not verify.
+        """
+        view = self.view(folder.keyed, [token])
+        found = view.found.get(token)
+        there = self._met(folder, view.state, found) if found is not None else None
+        if isinstance(there, RefusedEntry):
+            raise there.error
+        return there
+
+    def children(self, folder: TreeNode) -> FolderContents:
+        """Return everything in a folder; nothing can be missing or added."""
         if folder.keyed.node == NO_NODE:
             return self.shared.tops(folder.path.owner or "")
         return self.persistence.run(partial(self._children, folder))
 
     def listings(
         self, folders: deque[tuple[TreeNode, T]]
-    ) -> Iterator[tuple[T, list[TreeNode] | FsError]]:
+    ) -> Iterator[tuple[T, FolderContents | FsError]]:
         """Give everything in each of some folders, or why it cannot be had.
 
         The next ones are asked for while the first are looked at, and more may be added meanwhile.
@@ -220,7 +248,7 @@ class Tree:
                 if not asked:
                     continue
                 folder, name, request, mark = asked[0]
-                found: list[TreeNode] | FsError = self._listing(folder, request, mark)
+                found: FolderContents | FsError = self._listing(folder, request, mark)
             except Unreachable as lost:
                 folders.extendleft((folder, name) for folder, name, *_ in reversed(asked))
                 asked.clear()
@@ -234,19 +262,19 @@ class Tree:
             self.persistence.progressed()
             yield name, found
 
-    def _children(self, folder: TreeNode) -> list[TreeNode]:
+    def _children(self, folder: TreeNode) -> FolderContents:
         self.catch_up()
         mark = self.memory.mark()
         return self._listing(folder, self.connection.send(List(folder.keyed.node)), mark)
 
-    def _listing(self, folder: TreeNode, request: int, mark: int) -> list[TreeNode]:
-        signed: list[Signed] = []
+    def _listing(self, folder: TreeNode, request: int, mark: int) -> FolderContents:
+        manifests: list[VerifiedManifest] = []
         while isinstance(answer := self.connection.answer(request, Entries, Listed), Entries):
-            signed += answer.manifests
+            for signed in answer.manifests:
+                manifests.append(_listed(signed, manifests[-1:]))
         if not isinstance(answer, Listed):
             raise RemoteProtocolError("The server did not end its listing.")
         state = self.authors.state(answer.state, folder.keyed)
-        manifests = [pinned_manifest(one, manifest_hash(one)) for one in signed]
         entries = [FolderEntry(m.body.token, m.body.node, m.hash) for m in manifests]
         tree = PrefixTree.build(entries)
         if tree.root != state.body.root:
@@ -257,8 +285,26 @@ class Tree:
         self._check(seen, mark)
         if self.lately is not None:
             self.lately.note(folder.keyed.node, FolderView(state, tree, {}))
-        found = [self._open(folder, manifest) for manifest in manifests]
-        return sorted(found, key=lambda one: one.metadata.name)
+        return self._contents(folder, state, manifests)
+
+    def _contents(
+        self, folder: TreeNode, state: VerifiedState, manifests: Sequence[VerifiedManifest]
+    ) -> FolderContents:
+        """Open each entry by itself; an entry that does not verify is refused alone."""
+        met = [self._met(folder, state, manifest) for manifest in manifests]
+        refused = [one for one in met if isinstance(one, RefusedEntry)]
+        named: dict[str, list[TreeNode]] = {}
+        for one in met:
+            if isinstance(one, TreeNode):
+                named.setdefault(one.metadata.name, []).append(one)
+        for twins in named.values():
+            refused += [
+                self._refused(folder, state, twin.manifest, _two_of_one_name())
+                for twin in twins
+                if len(twins) > 1
+            ]
+        nodes = [twins[0] for _, twins in sorted(named.items()) if len(twins) == 1]
+        return FolderContents(nodes, refused)
 
     def view(self, folder: KeyedNode, tokens: list[Token]) -> FolderView:
         """Ask for some tokens of a folder."""
@@ -314,6 +360,31 @@ class Tree:
         heads = {state.body.log_head, *(manifest.body.log_head for manifest in manifests)}
         self.people.check_heads(self.connection, heads)
 
+    def _met(
+        self, folder: TreeNode, state: VerifiedState, manifest: VerifiedManifest, name: str = ""
+    ) -> TreeNode | RefusedEntry:
+        try:
+            return self._open(folder, manifest, name)
+        except (IntegrityError, RemoteProtocolError) as error:
+            return self._refused(folder, state, manifest, error)
+
+    def _refused(
+        self,
+        folder: TreeNode,
+        state: VerifiedState,
+        manifest: VerifiedManifest,
+        why: SecurityError,
+    ) -> RefusedEntry:
+        """Return an entry that does not verify, with the name of an author who was verified."""
+        body, author, signed = manifest.body, manifest.body.author, True
+        try:
+            self.authors.check_manifest(manifest)
+        except SignatureError:
+            author, signed = state.body.author, False
+        entry = FolderEntry(body.token, body.node, manifest.hash)
+        is_folder = body.kind is NodeKind.FOLDER
+        return RefusedEntry(folder, entry, is_folder, author, signed, why)
+
     def _open(self, folder: TreeNode, manifest: VerifiedManifest, name: str = "") -> TreeNode:
         keyed = folder.keyed.open_link(manifest.body)
         metadata = open_metadata(keyed.metadata_key, manifest.body)
@@ -327,3 +398,20 @@ class Tree:
             self.authors.enter(folder.keyed.node, keyed, manifest.body.link_generation)
             self.renewals.met(found)
         return found
+
+
+def _listed(signed: Signed, before: Sequence[VerifiedManifest]) -> VerifiedManifest:
+    """Read one manifest of a listing; only the root of them all proves it.
+
+    The size and the order are checked at once, so that junk does not fill the memory first.
+    """
+    if len(signed.payload) > _MOST_BYTES:
+        raise IntegrityError("The server sent a manifest that is too long.")
+    manifest = pinned_manifest(signed, manifest_hash(signed))
+    if any(one.body.token >= manifest.body.token for one in before):
+        raise IntegrityError("The server sent a listing out of order.")
+    return manifest
+
+
+def _two_of_one_name() -> IntegrityError:
+    return IntegrityError("The folder holds two things of one name.")

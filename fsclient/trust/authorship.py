@@ -36,6 +36,7 @@ from fsproto.errors import (
 from fsproto.keys.grants import Role
 from fsproto.keys.member_list import VerifiedMembers, stated_members, verify_members
 from fsproto.keys.tree import KeyedNode
+from fsproto.limits import MAX_PATH_PARTS
 from fsproto.messages.shares import GetMembers, Members
 from fsproto.names import for_terminal
 from fsproto.packing import unpack
@@ -124,7 +125,15 @@ class AuthorRules:
         self._lists[node.node] = members
 
     def enter(self, parent: NodeId, node: KeyedNode, link_generation: int) -> None:
-        """Note what lies in a folder that was entered."""
+        """Note what lies in a folder that was entered.
+
+        Raises `IntegrityError` for a folder that lies in itself, or deeper than paths may be.
+        """
+        way = self.way_up(parent)
+        if node.node in way:
+            raise IntegrityError("A folder lies in itself.")
+        if len(way) > MAX_PATH_PARTS:
+            raise IntegrityError(f"A folder lies deeper than {MAX_PATH_PARTS} folders.")
         owner, before = self._places[parent].owner, self._places.get(node.node)
         self._check_owner(node.node, owner)
         moved = before is not None and before.parent not in (parent, NO_NODE)
@@ -145,9 +154,14 @@ class AuthorRules:
         return self._places[node].owner
 
     def way_up(self, node: NodeId) -> list[NodeId]:
-        """Return an entered node and those above it, as far as they can be seen."""
-        way = []
+        """Return an entered node and those above it, as far as they can be seen.
+
+        Raises `IntegrityError` if there are more of them than a path has.
+        """
+        way: list[NodeId] = []
         while node != NO_NODE:
+            if len(way) > MAX_PATH_PARTS:  # `enter` lets none in; a move may still add to it
+                raise IntegrityError(f"A folder lies deeper than {MAX_PATH_PARTS} folders.")
             way.append(node)
             node = self._places[node].parent
         return way

@@ -8,17 +8,21 @@ anything else stops everything that has to do with that person, until somebody h
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from fsclient.connection.connection import ServerConnection
 from fsclient.trust.pins import Pin, PinStore
+from fsproto import labels
 from fsproto.errors import (
     ConflictError,
     FsError,
     KeyChangedError,
     NotFoundError,
+    RemoteProtocolError,
     RollbackError,
     SecurityError,
 )
@@ -32,13 +36,18 @@ from fsproto.keylog.head import (
 )
 from fsproto.keylog.log import KeyLog
 from fsproto.keys.identity import Identity, VerifiedBundle, verify_bundle
+from fsproto.keys.wrapping import seal_to
 from fsproto.messages.keylog import BundleOf, GetBundle, GetLog, LogEntries
 from fsproto.names import for_terminal
 from fsproto.packing import unpack
-from fsproto.signed import Signed
+from fsproto.signed import Signed, payload_hash
 
 _ASKED_AHEAD = 64
 """Bundles that are asked for before the first of them is read."""
+
+
+class UnusableKeysError(SecurityError):
+    """Nothing can be sealed to the public keys of a person."""
 
 
 class KeyDirectory:
@@ -262,13 +271,16 @@ class KeyDirectory:
     ) -> dict[str, VerifiedBundle]:
         """Return the public keys of people as `bundle` does; nobody is pinned by it.
 
-        `use` pins them, once somebody has said that they are to be used.
+        People whose keys are unusable are omitted. `use` pins them, once somebody has said that
+        they are to be used.
         """
         keys = {user: self._now(user) for user in users}
-        return {
-            user: _checked_bundle(connection.answer(request, BundleOf), user, keys[user])
-            for user, request in _asked_for(connection, keys)
-        }
+        found = {}
+        for user, request in _asked_for(connection, keys):
+            with suppress(UnusableKeysError):
+                answer = connection.answer(request, BundleOf)
+                found[user] = _checked_bundle(answer, user, keys[user])
+        return found
 
     def use(self, bundles: Iterable[VerifiedBundle]) -> None:
         """Pin keys that were looked up, none of them if one is no longer the person's.
@@ -317,7 +329,7 @@ class KeyDirectory:
             try:
                 answer = connection.answer(request, BundleOf)
                 found[user] = _checked_bundle(answer, user, keys[user])
-            except (KeyChangedError, NotFoundError) as error:
+            except (KeyChangedError, NotFoundError, UnusableKeysError) as error:
                 refused(user, error)
         return found
 
@@ -379,14 +391,30 @@ def _asked_for(connection: ServerConnection, users: Iterable[str]) -> Iterator[t
 
 
 def _checked_bundle(answer: BundleOf, user: str, keys: Keys) -> VerifiedBundle:
-    """Return a bundle that the server sent, which must be the one that the log names."""
-    bundle = verify_bundle(answer.bundle, user)
-    if bundle.hash != keys.bundle or bundle.body.ed25519 != keys.ed25519:
-        raise KeyChangedError(
-            f"THE SERVER SENT OTHER KEYS FOR {user} than its own key log names.",
-            hint="Stop and talk to your administrator: this does not happen by accident.",
-        )
+    """Return a bundle that the server sent, which must be the one that the log names.
+
+    Raises `UnusableKeysError` if nothing can be sealed to it.
+    """
+    try:
+        bundle = verify_bundle(answer.bundle, user)
+        if bundle.hash != keys.bundle or bundle.body.ed25519 != keys.ed25519:
+            raise _other_keys(user)
+        seal_to(bundle, b"", b"", os.urandom)  # parses the keys
+    except RemoteProtocolError as error:
+        if payload_hash(labels.HASH_BUNDLE, answer.bundle.payload) != keys.bundle:
+            raise
+        raise UnusableKeysError(
+            f"The keys of {user} are unusable: {error.sentence}",
+            hint=f"Nothing can be sealed to {user}, who must rotate: 'fsclient keys rotate'.",
+        ) from None
     return bundle
+
+
+def _other_keys(user: str) -> KeyChangedError:
+    return KeyChangedError(
+        f"THE SERVER SENT OTHER KEYS FOR {user} than its own key log names.",
+        hint="Stop and talk to your administrator: this does not happen by accident.",
+    )
 
 
 def _is_of(log: KeyLog, head: KeyLogHead) -> bool:

@@ -231,7 +231,7 @@ def test_new_keys_for_all_can_be_interrupted_and_taken_up_again(three: list[Clie
     app.options.home = alice.home
     with app.session() as session:
         top = session.tree.find(parse_path(room))
-        children = session.tree.children(top)
+        children = session.tree.children(top).nodes
     assert (top.keyed.generation, top.keyed.names_since) == (2, 2)
     assert {(one.is_due, one.keyed.generation) for one in children} == {(False, 2)}
     assert len(carol.names(f"{alice.name}:{room}")) == 450

@@ -76,7 +76,7 @@ class Pair:
                 state = 0
                 if one.is_folder:
                     state = tree.view(one.keyed, []).state.body.version
-                    left += tree.children(one)
+                    left += tree.children(one).nodes
                 found[str(one.path)] = one.manifest.body.version, state
         return found
 

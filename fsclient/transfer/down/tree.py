@@ -113,7 +113,10 @@ class TreeDownload:
             with self._failures.noted():
                 if isinstance(inside, FsError):
                     raise inside
-                self._contents(here, inside, todo)
+                # Noted first: after a failure, nothing that is here is removed as absent there.
+                for refused in inside.refused:
+                    self._failures.note(refused.error)
+                self._contents(here, inside.nodes, todo)
 
     def _enter(self, here: _Here, todo: deque[tuple[TreeNode, _Here]]) -> None:
         """Create a local folder unless it exists, and queue it for listing."""

@@ -27,6 +27,7 @@ from fsclient.transfer.report import actions as what
 from fsclient.transfer.run import TransferRun
 from fsclient.transfer.segments import PlaintextSource
 from fsclient.transfer.up.batch import BatchUploader, NotCommittedError
+from fsclient.tree.contents import RefusedEntry, RefusedShare
 from fsclient.tree.nodes import TreeNode
 from fsproto.errors import ExistsError, FsError, InvalidNameError
 from fsproto.keys.tree import KeyedNode
@@ -245,16 +246,29 @@ class TreeUpload:
         if here.located is None:
             yield from ((name, child, None) for name, child in put)
         elif self._rules.mirror:
-            there = {one.metadata.name: one for one in self._tree.children(here.located)}
+            contents = self._tree.children(here.located)
+            # Noted first: after a failure, nothing that is there is removed.
+            for refused in contents.refused:
+                self._failures.note(refused.error)
+            there = {one.metadata.name: one for one in contents.nodes}
             self._note_extra(
                 here, [one for name, one in there.items() if name not in named], relative
             )
-            yield from ((name, child, there.get(name)) for name, child in put)
+            yield from (
+                (name, child, there.get(name))
+                for name, child in put
+                if contents.refused_as(name) is None
+            )
         else:
             for at in range(0, len(put), _NAMES_AT_ONCE):
                 some = put[at : at + _NAMES_AT_ONCE]
-                there_or_not = self._tree.look(here.located, [name for name, _ in some])
-                yield from ((name, child, there_or_not[name]) for name, child in some)
+                met = self._tree.look_each(here.located, [name for name, _ in some])
+                for name, child in some:
+                    before = met[name]
+                    if isinstance(before, RefusedEntry | RefusedShare):
+                        self._failures.note(before.error)
+                    else:
+                        yield name, child, before
 
     def _named(self, inside: list[LocalEntry], relative: str) -> dict[str, LocalEntry]:
         """Return the entries that are not excluded, by their remote names."""
@@ -298,9 +312,12 @@ class TreeUpload:
             return [], False
         if not excludes or not found.is_folder:
             return [(parent, found)], True
+        contents = self._tree.children(found)
+        if contents.refused:  # its name is unknown, so it may be excluded
+            raise contents.refused[0].error
         parts = [
             self._removable(found.keyed, child, _below(relative, child.metadata.name))
-            for child in self._tree.children(found)
+            for child in contents.nodes
         ]
         if all(whole for _, whole in parts):
             return [(parent, found)], True
