@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from fsclient.tree.contents import FolderContents, RefusedShare
+from fsclient.tree.contents import SHOWN_DIGITS, FolderContents, RefusedShare
 from fsclient.tree.context import TreeContext
 from fsclient.tree.nodes import TreeNode, seen_manifest
 from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError, SecurityError
@@ -143,12 +143,20 @@ class SharedWithMe:
         body = manifest.body
         if (body.node, body.generation) != (keyed.node, keyed.generation):
             raise IntegrityError("The server sent another folder or file than the one shared.")
-        keyed = keyed.with_former(body)
         tree.authors.enter_top(keyed, share.owner, members)
         tree.authors.check_manifest(manifest)
         tree.people.check_heads(tree.connection, [body.log_head])
         tree.memory.check([seen_manifest(manifest)], mark, tree.authors.prove)
-        metadata = open_metadata(keyed.metadata_key, body)
+        try:
+            keyed = keyed.with_former(body)
+            metadata = open_metadata(keyed.metadata_key, body)
+        except (IntegrityError, RemoteProtocolError) as error:
+            owner, author = for_terminal(share.owner), for_terminal(body.author)
+            raise IntegrityError(
+                f"The share {body.node.hex()[:SHOWN_DIGITS]} of {owner}, signed by {author}, does "
+                f"not verify: {error.sentence}",
+                hint=f"Ask {owner} to remove or restore it.",
+            ) from None
         path = RemotePath(share.owner, (metadata.name,))
         return TreeNode(path, keyed, manifest, metadata)
 
