@@ -10,6 +10,7 @@ from fsclient.app import App
 
 if TYPE_CHECKING:
     from fsclient.session.login import Session
+    from fsclient.transfer.report.failures import Failures
     from fsclient.tree.history import Version
     from fsclient.tree.removed import RemovedNode
     from fsproto.names import RemotePath
@@ -30,20 +31,28 @@ def command(app: App, path: str) -> None:
     Everything shown was verified: the server can keep less than it should, but it cannot change
     anything.
     """
+    from fsclient.transfer.report.failures import Failures
     from fsproto.names import parse_path
 
+    failures = Failures(app.ui)
     with app.session() as session:
-        data, lines = _told(session, parse_path(path))
+        data, lines = _told(session, parse_path(path), failures)
     app.ui.result(data, lines)
+    failures.raise_if_any()
 
 
-def _told(session: Session, path: RemotePath) -> tuple[dict[str, Any], list[str]]:
+def _told(
+    session: Session, path: RemotePath, failures: Failures
+) -> tuple[dict[str, Any], list[str]]:
     from fsclient.tree.history import FileHistory
     from fsclient.tree.removed import RemovedLookup, reached
 
+    lookup, past = RemovedLookup(session.tree), FileHistory(session.tree)
     folder, there = reached(session.tree, path)
     if there is not None and there.is_folder:
-        gone = RemovedLookup(session.tree).of(there)
+        gone = lookup.of(there)
+        for error in lookup.refused:
+            failures.note(error)
         data = [_removed_data(one) for one in gone]
         return {"path": str(path), "kind": "folder", "removed": data}, _removed_lines(gone)
     if there is not None:
@@ -53,12 +62,14 @@ def _told(session: Session, path: RemotePath) -> tuple[dict[str, Any], list[str]
     if there is not None:
         found = there
     else:
-        removed = RemovedLookup(session.tree).named(folder, path)[0]
+        removed = lookup.named(folder, path)[0]
         found = removed.found
         facts["removed"] = _removed_data(removed)
         lines = [_removed_line(removed, str(path))]
     facts["kind"] = found.kind
-    versions = [] if found.is_folder else FileHistory(session.tree).of(found)
+    versions = [] if found.is_folder else past.of(found)
+    for error in past.refused:
+        failures.note(error)
     facts["versions"] = [_data(one) for one in versions]
     facts["complete"] = bool(versions) and versions[-1].number == 1
     return facts, lines + _lines(versions)

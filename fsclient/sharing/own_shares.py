@@ -19,6 +19,7 @@ from fsproto.errors import (
 )
 from fsproto.keys.grants import Role
 from fsproto.keys.member_list import VerifiedMembers, stated_members
+from fsproto.limits import MAX_PATH_PARTS
 from fsproto.messages.shares import GetShared, Own, Shared
 from fsproto.names import RemotePath
 from fsproto.types import NodeId
@@ -122,6 +123,8 @@ def own_shares(tree: Tree) -> OwnShares:
 
 
 def _verified(tree: Tree, own: Own, node: NodeId, mark: int) -> OwnShare:
+    if len(own.tokens) > MAX_PATH_PARTS:
+        raise IntegrityError(f"It lies deeper than {MAX_PATH_PARTS} folders.")
     found = tree.root
     for token in own.tokens:
         below = tree.step(found, token) if found.is_folder else None

@@ -15,8 +15,9 @@ from functools import partial
 
 from fsclient.tree.nodes import TreeNode
 from fsclient.tree.tree import Tree
-from fsproto.errors import NotFoundError, RemoteProtocolError, UsageError
+from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError, UsageError
 from fsproto.messages.history import GetHistory, History
+from fsproto.names import for_terminal
 from fsproto.sealed.manifest import Mode, VerifiedManifest, older_manifest, open_metadata, renamed
 
 
@@ -46,13 +47,16 @@ class FileHistory:
     def __init__(self, tree: Tree) -> None:
         """Take the tree that they are found in."""
         self._tree = tree
+        self.refused: list[IntegrityError] = []
+        """Versions that do not verify; a writer may have signed garbage."""
 
     def of(self, found: TreeNode) -> list[Version]:
         """Return the versions of a file, the newest first, as far back as the server has them."""
         if found.is_folder:
             raise UsageError(f"'{found.path}' is a folder; only files have versions.")
         chain = self._tree.persistence.run(partial(self._chain, found.manifest))
-        opened = [self._open(found, manifest) for manifest in chain]
+        met = [self._met(found, manifest) for manifest in chain]
+        opened = [one for one in met if one is not None]
         versions = []
         for at, (then, name, placed) in enumerate(opened):
             changes = ["new"] if then.manifest.body.version == 1 else []
@@ -101,6 +105,22 @@ class FileHistory:
         heads = {manifest.body.log_head for manifest in chain}
         self._tree.people.check_heads(connection, heads)
         return chain
+
+    def _met(
+        self, found: TreeNode, manifest: VerifiedManifest
+    ) -> tuple[TreeNode, str, bool] | None:
+        try:
+            return self._open(found, manifest)
+        except (IntegrityError, RemoteProtocolError) as error:
+            # Its signature was verified first, so that the author may be named.
+            body = manifest.body
+            self.refused.append(
+                IntegrityError(
+                    f"Version {body.version} of '{found.path}', signed by "
+                    f"{for_terminal(body.author)}, does not verify: {error.sentence}"
+                )
+            )
+            return None
 
     def _open(self, found: TreeNode, manifest: VerifiedManifest) -> tuple[TreeNode, str, bool]:
         body = manifest.body

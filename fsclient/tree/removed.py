@@ -11,12 +11,19 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
+from fsclient.tree.contents import SHOWN_DIGITS
 from fsclient.tree.nodes import TreeNode, seen_manifest
 from fsclient.tree.tree import Tree
 from fsclient.trust.seen import STATE, Gap
-from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError, RollbackError
+from fsproto.errors import (
+    IntegrityError,
+    NotFoundError,
+    RemoteProtocolError,
+    RollbackError,
+    SignatureError,
+)
 from fsproto.messages.history import GetRemoved, Gone, Removed
-from fsproto.names import RemotePath
+from fsproto.names import RemotePath, for_terminal
 from fsproto.packing import unpack
 from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed.folder import VerifiedState
@@ -49,6 +56,8 @@ class RemovedLookup:
         """Take the tree that the folders are found in."""
         self._tree = tree
         self._states: dict[bytes, VerifiedState] = {}
+        self.refused: list[IntegrityError] = []
+        """What was removed and does not verify, and so cannot be brought back."""
 
     def of(self, folder: TreeNode) -> list[RemovedNode]:
         """Return what was removed from a folder and can be brought back, the latest first."""
@@ -56,7 +65,8 @@ class RemovedLookup:
             return []
         gone, mark = self._tree.persistence.run(partial(self._ask, folder))
         view = self._tree.view(folder.keyed, [])
-        found = [self._checked(folder, one) for one in gone]
+        checked = [self._checked(folder, one) for one in gone]
+        found = [one for one in checked if one is not None]
         self._check_ancestors([one.state for one in found], view.state)
         manifests = [one.found.manifest for one in found]
         heads = {one.state.body.log_head for one in found}
@@ -102,7 +112,8 @@ class RemovedLookup:
         if not all(gap.earlier.leads_to(gap.later, proofs[gap]) for gap in gaps):
             raise RollbackError("The server showed a removal that is not in a folder's history.")
 
-    def _checked(self, folder: TreeNode, gone: Gone) -> RemovedNode:
+    def _checked(self, folder: TreeNode, gone: Gone) -> RemovedNode | None:
+        """Return one removed node; None if it does not verify, which its writer may have caused."""
         before, after = self._state(gone.before, folder), self._state(gone.after, folder)
         if not before.point.leads_to(after.point, ()):
             raise IntegrityError("The server showed states of a folder that do not follow.")
@@ -114,7 +125,17 @@ class RemovedLookup:
         if left is not None and left.node == claimed.node:
             raise IntegrityError("The server says that something was removed that is still there.")
         manifest = pinned_manifest(gone.manifest, entry.manifest)
-        return RemovedNode(self._open(folder, manifest), after, left is not None)
+        try:
+            return RemovedNode(self._open(folder, manifest), after, left is not None)
+        except (IntegrityError, RemoteProtocolError, SignatureError) as error:
+            id_ = entry.node.hex()[:SHOWN_DIGITS]
+            self.refused.append(
+                IntegrityError(
+                    f"The entry {id_}, removed from '{folder.path}' by "
+                    f"{for_terminal(after.body.author)}, does not verify: {error.sentence}"
+                )
+            )
+            return None
 
     def _state(self, signed: Signed, folder: TreeNode) -> VerifiedState:
         """Verify a state of the past; many things may have been removed by one change."""

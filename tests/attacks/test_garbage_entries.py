@@ -7,13 +7,24 @@ server cannot know. The entry is named by its id and by its author, and the exit
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from fsclient.gateway.edits import Edits
+from fsclient.gateway.lookup import PathLookup
+from fsclient.gateway.paths import GatewayPath
+from fsclient.ui import Ui
+from fsproto.errors import ConflictError, FsError, IntegrityError
+from fsproto.messages.files import Commit, Entries
+from fsproto.sealed.manifest import seal_metadata, sign_manifest
+from fsproto.signed import Signed
 from tests.support.garbage import KINDS, GarbageWriter
+from tests.support.hostile_server import HostileServer, Rewrites
 from tests.support.team import Accomplice
 from tests.support.world import Person, World
 
@@ -205,3 +216,152 @@ def test_a_share_that_does_not_open_does_not_hide_the_others_of_its_owner(world:
     assert ran.out.split() == [b"archive/"]
     assert world.carol.run("cat", "alice:archive/old.txt").status == 0
     world.carol.run("ls", "alice:m").fails(7)
+
+
+def test_a_folder_that_lies_in_itself_is_refused(world: World) -> None:
+    # Carol shares a folder, and the server sides with her.
+    carol, bob = world.carol, world.bob
+    carol.run("mkdir", "A").succeeds()
+    carol.run("mkdir", "A/B").succeeds()
+    carol.run("share", "A", "bob").succeeds()
+    bob.run("ls", "carol:A/B").succeeds()
+    a, b = carol.find("A"), carol.find("A/B")
+    accomplice = Accomplice(world, carol)
+    body, point = a.manifest.body, a.manifest.point
+    version = body.version + 1
+    sealed = seal_metadata(
+        a.keyed.metadata_key, body.node, version, 1, a.metadata, random=os.urandom
+    )
+    inside = replace(
+        body,
+        version=version,
+        lineage=point.next_lineage,
+        parent=b.keyed.node,
+        token=b.keyed.token("A"),
+        link=b.keyed.seal_link(a.keyed, os.urandom),
+        link_generation=1,
+        metadata=sealed,
+    )
+    accomplice.writes(b.keyed, sign_manifest(accomplice.key, inside))
+    told = bob.run("ls", "carol:A/B").fails(7)
+    assert f"The entry {a.keyed.node.hex()[:8]} of 'carol:A/B'" in told
+    assert "A folder lies in itself." in told
+    assert "lies in itself" in bob.run("get", "carol:A", local(bob, "got")).fails(7)
+
+
+def test_an_author_is_shown_only_after_the_signature_was_verified(world: World) -> None:
+    # Bob's state names a good manifest of alice's in which he has put carol's name.
+    team, x = world.bob.find(TEAM).keyed, world.bob.find(f"{TEAM}/x.txt")
+    with world.bob.session() as session:
+        content = x.manifest.body.content
+        assert content is not None
+        metadata = seal_metadata(
+            x.keyed.metadata_key,
+            x.keyed.node,
+            x.manifest.body.version + 1,
+            1,
+            x.metadata,
+            random=os.urandom,
+        )
+        writer = GarbageWriter(session, TEAM)
+        forged = writer.next_version(x, author="carol", metadata=metadata)
+        m = world.bob.find(f"{TEAM}/m")
+        version, key = m.manifest.body.version + 1, m.keyed.metadata_key
+        metadata = seal_metadata(key, m.keyed.node, version, 1, m.metadata, random=os.urandom)
+        folder = writer.next_version(m, author="carol", metadata=metadata)
+    Accomplice(world, world.bob).writes(team, forged, folder)
+    ran = world.alice.run("--json", "ls", "team")
+    assert ran.status == 7, ran
+    shown = {one["name"]: one["author"] for one in json.loads(ran.out)}
+    assert shown == {"x.txt": None, "m": None}
+    assert "'team/m': " in ran.err
+
+
+@pytest.mark.parametrize("how", ["too long", "out of order", "twice"])
+def test_a_listing_is_refused_before_it_fills_the_memory(world: World, how: str) -> None:
+    def longer(said: Entries) -> Entries:
+        manifests = list(said.manifests)
+        if how == "too long":
+            manifests = [Signed(manifests[0].payload + bytes(100_000), manifests[0].signature)]
+        elif how == "out of order":
+            manifests.reverse()
+        else:
+            manifests *= 2
+        return Entries(manifests)
+
+    told = {"too long": "too long"}.get(how, "out of order")
+    with HostileServer(world.home) as liar:
+        world.meet(liar.address)
+        liar.lie = Rewrites(Entries, longer)
+        assert told in world.alice.run("ls", "team").fails(7)
+
+
+def test_the_gateway_shows_the_rest_and_says_so_once(world: World) -> None:
+    warned: list[FsError] = []
+    with world.alice.session() as session:
+        session.tree.children(session.tree.root)
+        id_ = spoiled(world, "m")
+        session.tree.begin()
+        lookup = PathLookup(warned.append)
+        folder = lookup.find(session, GatewayPath(("team",)), follow=True)
+        for _ in range(2):
+            assert [one.place.name for one in lookup.inside(session, folder)] == ["x.txt"]
+        with pytest.raises(IntegrityError, match=id_[:8]):
+            lookup.find(session, GatewayPath(("team", "m")), follow=True)
+        changes = Edits(lookup, Ui(quiet=True))
+        with pytest.raises(IntegrityError):
+            changes.make_folder(session, GatewayPath(("team", "m")))
+    [told] = warned
+    named(told.sentence, id_)
+
+
+def test_the_gateway_takes_no_folder_for_empty_that_has_such_an_entry(world: World) -> None:
+    with world.bob.session() as session:
+        GarbageWriter(session, f"{TEAM}/m").spoils("y.txt")
+    with world.alice.session() as session:
+        changes = Edits(PathLookup(), Ui(quiet=True))
+        with pytest.raises(ConflictError, match="is not empty"):
+            changes.remove(session, GatewayPath(("team", "m")), folder=True)
+
+
+def test_what_was_removed_and_the_versions_are_shown_without_those_that_do_not_open(
+    world: World,
+) -> None:
+    alice = world.alice
+    alice.run("put", alice.write("gone.txt", b"gone"), "team/").succeeds()
+    alice.run("rm", "team/gone.txt").succeeds()
+    id_ = spoiled(world, "m")
+    alice.run("rm", "--id", id_, "team").succeeds()
+    ran = alice.run("history", "team")
+    assert f"The entry {id_[:8]}, removed from 'team' by alice" in ran.fails(7)
+    assert b"gone.txt" in ran.out
+    alice.run("restore", "team/gone.txt").succeeds()
+    assert alice.cat("team/gone.txt") == b"gone"
+    # A garbage version of a file, and a good one after it.
+    before = world.bob.find(f"{TEAM}/x.txt")
+    with world.bob.session() as session:
+        writer = GarbageWriter(session, TEAM)
+        bad = writer.next_version(before, metadata=bytes(300))
+        writer.sends(Commit([writer.signs(bad)], [bad.signed], [], [], []))
+        session.tree.begin()
+        good = sign_manifest(
+            writer.key,
+            replace(
+                bad.body,
+                version=bad.body.version + 1,
+                lineage=bad.point.next_lineage,
+                metadata=seal_metadata(
+                    before.keyed.metadata_key,
+                    before.keyed.node,
+                    bad.body.version + 1,
+                    1,
+                    before.metadata,
+                    random=os.urandom,
+                ),
+            ),
+        )
+        writer.sends(Commit([writer.signs(good)], [good.signed], [], [], []))
+    ran = alice.run("history", "team/x.txt")
+    assert "Version 2 of 'team/x.txt', signed by bob, does not verify" in ran.fails(7)
+    assert len(ran.out.splitlines()) == 2
+    assert alice.run("get", "--version", "1", "team/x.txt", local(alice, "old")).status == 0
