@@ -221,11 +221,16 @@ class Sharing:
                 raise
             except FsError as error:
                 left.append(LeftBehind(share.found.path, error))
+        return left + self._lost_below(top)
+
+    def _lost_below(self, top: TreeNode) -> list[LeftBehind]:
+        """Return the lost shares that may be below a node, as far as their places are known."""
         parts = top.path.parts
-        for lost in own.lost:
-            if lost.path is None or lost.path.parts[: len(parts)] == parts:
-                left.append(LeftBehind(lost.path, lost.error))
-        return left
+        return [
+            LeftBehind(lost.path, lost.error)
+            for lost in self.own().lost
+            if lost.path is None or lost.path.parts[: len(parts)] == parts
+        ]
 
     def warn_of(self, left: list[LeftBehind]) -> None:
         """Warn of shares whose lists and keys are not up to date."""
@@ -244,6 +249,7 @@ class Sharing:
         moved = replace(found, above=to, path=to.path.child(name))
         revisions = self._moved(found, moved, own.shares)
         if renew:
+            self.warn_of(self._lost_below(found))
             self._renew_below(changes, found, revisions)
         else:
             revisions = [one for one in revisions if one.has_others_above]
