@@ -66,6 +66,7 @@ def _remove(tree: Tree, path: RemotePath, *, recursive: bool) -> None:
     from fsproto.errors import NotAllowedError, NotFoundError
 
     if not path.parts:
+        tree.find(path)
         raise NotAllowedError("The top of your tree cannot be removed.")
     folder = tree.find(path.parent)
     found = tree.look_each(folder, [path.name])[path.name]

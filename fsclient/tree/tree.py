@@ -269,9 +269,15 @@ class Tree:
 
     def _listing(self, folder: TreeNode, request: int, mark: int) -> FolderContents:
         manifests: list[VerifiedManifest] = []
+        wrong: SecurityError | None = None
         while isinstance(answer := self.connection.answer(request, Entries, Listed), Entries):
-            for signed in answer.manifests:
-                manifests.append(_listed(signed, manifests[-1:]))
+            try:
+                if wrong is None:
+                    manifests += map(_listed, answer.manifests)
+            except SecurityError as error:  # read on, as the answers to others follow
+                wrong, manifests = error, []
+        if wrong is not None:
+            raise wrong
         if not isinstance(answer, Listed):
             raise RemoteProtocolError("The server did not end its listing.")
         state = self.authors.state(answer.state, folder.keyed)
@@ -400,17 +406,14 @@ class Tree:
         return found
 
 
-def _listed(signed: Signed, before: Sequence[VerifiedManifest]) -> VerifiedManifest:
+def _listed(signed: Signed) -> VerifiedManifest:
     """Read one manifest of a listing; only the root of them all proves it.
 
-    The size and the order are checked at once, so that junk does not fill the memory first.
+    The size is checked at once, so that long junk does not fill the memory first.
     """
     if len(signed.payload) > _MOST_BYTES:
         raise IntegrityError("The server sent a manifest that is too long.")
-    manifest = pinned_manifest(signed, manifest_hash(signed))
-    if any(one.body.token >= manifest.body.token for one in before):
-        raise IntegrityError("The server sent a listing out of order.")
-    return manifest
+    return pinned_manifest(signed, manifest_hash(signed))
 
 
 def _two_of_one_name() -> IntegrityError:

@@ -22,8 +22,9 @@ from fsproto.keys.identity import Identity
 from fsproto.keys.member_list import GroupedList, MemberList, MemberOrigin, stated_members
 from fsproto.limits import MAX_GROUP
 from fsproto.messages import Message
+from fsproto.messages.files import Commit
 from fsproto.messages.keylog import BundleOf
-from fsproto.messages.shares import GetShared, Group, Shared
+from fsproto.messages.shares import Group, Shared
 from fsproto.packing import pack
 from fsproto.signed import Signed
 from tests.attacks.test_shared_keys import admin, taken_over
@@ -196,18 +197,17 @@ def test_nobody_of_a_group_is_pinned_before_the_owner_has_said_yes(
 
 
 class Later(Lie):
-    """Does something at the second question for one's own shares: behind the yes."""
+    """Does something when the first commit arrives: behind the yes."""
 
     def __init__(self, act: Callable[[], object]) -> None:
         self._act = act
-        self._asked = 0
+        self._done = False
 
     def hears(self, connection: object, event: object) -> None:
         """Act, once."""
-        if isinstance(getattr(event, "message", None), GetShared):
-            self._asked += 1
-            if self._asked == 2:
-                self._act()
+        if isinstance(getattr(event, "message", None), Commit) and not self._done:
+            self._done = True
+            self._act()
 
 
 def test_keys_that_are_replaced_behind_the_yes_are_not_sealed_to(

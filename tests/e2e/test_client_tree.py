@@ -78,6 +78,7 @@ def test_ls_gives_json(client, room):
         "version": 1,
         "author": client.name,
         "dropped": None,
+        "refused": None,
     }
     assert found["d"]["kind"] == "folder"
 
