@@ -11,14 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fsclient.ui import Screen, Ui
 from fskit.clock import now_ms
-from fsproto.errors import (
-    ConflictError,
-    FsError,
-    LoginRefused,
-    NotAllowedError,
-    Unreachable,
-    UsageError,
-)
+from fsproto.errors import FsError, LoginRefused, Unreachable, UsageError
 
 if TYPE_CHECKING:
     from fsclient.connection.retry import NoRetry, Timeouts
@@ -159,18 +152,16 @@ class App:
     def _renew_shares(self, session: Session) -> None:
         """Renew shares with people whose keys have ended, if the login has shown such people.
 
-        The holder of those keys has the keys of the shares, too. If others change the shares at
-        the same time, the command continues; 'fsclient shares' tries again.
+        The holder of those keys has the keys of the shares, too. What cannot be renewed now is
+        named, and the command continues; 'fsclient shares' tries again.
         """
         if not session.people.ended or not session.memory.shared():
             return
         session.people.ended.clear()
         from fsclient.sharing.share import Sharing
 
-        try:
-            Sharing(session, self.ui).refresh()
-        except (ConflictError, NotAllowedError) as error:
-            self.ui.warn(f"Your shares were not renewed: {error.sentence} Try 'fsclient shares'.")
+        sharing = Sharing(session, self.ui)
+        sharing.warn_of(sharing.refresh())
 
     @contextlib.contextmanager
     def transfer(self, *, resume: bool = True) -> Iterator[Session]:

@@ -24,9 +24,10 @@ def rotate(app: App, *, now: bool) -> None:
     renew their shares with the next command that they give. Copy the new keys to your other
     machines ('fsclient keys export' and 'import') and make a new backup.
     """
-    from fsclient.operations.rekey import renew_everything
+    from fsclient.operations.rekey import Rekey
     from fsclient.session.key_rotation import rotate as replace_keys
     from fsclient.sharing.share import Sharing
+    from fsclient.transfer.report.failures import Failures
 
     keeper = app.keeper()
     identity = keeper.identity()
@@ -46,17 +47,20 @@ def rotate(app: App, *, now: bool) -> None:
         app.ui.say("You have new keys. Make a new backup of them: fsclient keys backup")
     renewed = 0
     with app.session() as session:
-        Sharing(session, app.ui).refresh()
+        left = Sharing(session, app.ui).refresh()
         if now:
-            renewed = renew_everything(
-                session.tree,
-                session.tree.root,
-                lambda count: app.ui.say(f"{count:,} new keys so far …"),
-            )
+            rekey = Rekey(session.tree, lambda count: app.ui.say(f"{count:,} new keys so far …"))
+            rekey.run(session.tree.root)
             app.profile.end_renewal()
-            app.ui.say(f"Your whole tree is under new keys: {renewed:,} took one.")
+            left, renewed = [*left, *rekey.left], rekey.done
+            whole = "Your whole tree is" if not left else "What could be renewed is"
+            app.ui.say(f"{whole} under new keys: {renewed:,} took one.")
+    failures = Failures(app.ui)
+    for one in left:
+        failures.note(one.failure)
     if resumes:
         app.ui.say("Your keys themselves were not replaced this time; the command does that now.")
     shown = identity.bundle.fingerprint
     data = {"user": identity.user, "fingerprint": shown, "renewed": renewed}
-    app.ui.result(data, f"fingerprint {shown}")
+    app.ui.result(data | {"left": [one.data for one in left]}, f"fingerprint {shown}")
+    failures.raise_if_any()

@@ -17,7 +17,7 @@ from fsclient.sharing.left_behind import LeftBehind
 from fsclient.tree.commit import Committer
 from fsclient.tree.nodes import TreeNode
 from fsclient.tree.tree import Tree
-from fsproto.errors import FsError, Unreachable
+from fsproto.errors import FsError, RollbackError, Unreachable
 from fsproto.names import RemotePath
 from fsproto.types import NodeId
 
@@ -65,7 +65,7 @@ class Rekey:
         """Renew some entries of a folder, together or else one by one; return those that failed."""
         try:
             self._commit(some)
-        except Unreachable:
+        except (Unreachable, RollbackError):
             raise
         except FsError:
             failed = set[NodeId]()
@@ -90,7 +90,7 @@ class Rekey:
     def _noted(self, path: RemotePath) -> Iterator[None]:
         try:
             yield
-        except Unreachable:
+        except (Unreachable, RollbackError):
             raise
         except FsError as error:
             if not self._tree.connection.usable:

@@ -51,6 +51,7 @@ from fsproto.errors import (
     KeyChangedError,
     NotAllowedError,
     NotFoundError,
+    RollbackError,
     Unreachable,
     UsageError,
 )
@@ -115,7 +116,7 @@ class Sharing:
                 continue
             try:
                 self._bring_up(share, changed=stale)
-            except Unreachable:
+            except (Unreachable, RollbackError):
                 raise
             except FsError as error:
                 left.append(LeftBehind(share.found.path, error))
@@ -217,7 +218,7 @@ class Sharing:
                 if blocked is not None:
                     raise blocked.error
                 self._bring_up(share, below=top)
-            except Unreachable:
+            except (Unreachable, RollbackError):
                 raise
             except FsError as error:
                 left.append(LeftBehind(share.found.path, error))
