@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, mlkem, padding, r
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
-from fsproto.limits import RSA_BITS
+from fsproto.limits import RSA_BITS, RSA_EXPONENT
 
 Bytes = bytes | bytearray | memoryview
 """What is read without being copied first."""
@@ -30,6 +30,7 @@ SIGNATURE_SIZE = 64
 KEM_SEED_SIZE = 64
 KEM_PUBLIC_SIZE = 1184
 KEM_CIPHERTEXT_SIZE = 1088
+
 
 _PSS = padding.PSS(padding.MGF1(hashes.SHA256()), hashes.SHA256.digest_size)
 _OAEP = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
@@ -232,6 +233,14 @@ def kem_encapsulate(public: bytes) -> tuple[bytes, bytes]:
         raise CryptoError("not an ML-KEM-768 public key") from None
 
 
+def check_kem(public: bytes) -> None:
+    """Raise `CryptoError` unless this is an ML-KEM-768 public key (FIPS 203 section 7.2)."""
+    try:
+        mlkem.MLKEM768PublicKey.from_public_bytes(public)
+    except ValueError:
+        raise CryptoError("not an ML-KEM-768 public key") from None
+
+
 class RsaKey:
     """An RSA-3072 private key: opens what was sealed to it with OAEP-SHA256; signs (RFC 8017)."""
 
@@ -258,7 +267,7 @@ class RsaKey:
     @classmethod
     def generate(cls) -> RsaKey:
         """Make a new key, from the operating system's randomness."""
-        key = rsa.generate_private_key(65537, RSA_BITS)
+        key = rsa.generate_private_key(RSA_EXPONENT, RSA_BITS)
         return cls(
             key.private_bytes(
                 serialization.Encoding.DER,
@@ -296,6 +305,11 @@ def rsa_seal(spki: bytes, secret: bytes) -> bytes:
         raise CryptoError("not a public key") from None
 
 
+def check_rsa(spki: bytes) -> None:
+    """Raise `CryptoError` unless this is an RSA-3072 public key (SPKI DER) with exponent 65537."""
+    _rsa_public(spki)
+
+
 def _rsa_public(spki: bytes) -> rsa.RSAPublicKey:
     try:
         key = serialization.load_der_public_key(spki)
@@ -303,6 +317,11 @@ def _rsa_public(spki: bytes) -> rsa.RSAPublicKey:
         raise CryptoError("not a public key") from None
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size != RSA_BITS:
         raise CryptoError("not an RSA-3072 public key")
+    encoded = key.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    if key.public_numbers().e != RSA_EXPONENT or encoded != spki:
+        raise CryptoError("not an RSA-3072 public key in its one encoding")
     return key
 
 

@@ -39,6 +39,9 @@ METADATA_BLOCK = 128
 
 MAX_GENERATION = 1024
 """Key generations of one node; each manifest contains all keys before the current one."""
+MAX_GENERATION_BY_WRITERS = 512
+"""Newest generation that a member may give a node; the others are left to the tree's owner, so that
+no member can use up the keys that the owner needs to remove that member."""
 MAX_FORMER = MAX_GENERATION * 32 + 28
 """Bytes of a node's sealed former keys."""
 MAX_MEMBERS = 1000
@@ -81,6 +84,7 @@ MAX_DROPS_NAMED = 1000
 """Drops in one `removedrops`."""
 
 RSA_BITS = 3072
+RSA_EXPONENT = 65537
 RSA_CIPHERTEXT = RSA_BITS // 8
 
 # --- of this implementation ----------------------------------------------------------------

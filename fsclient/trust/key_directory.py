@@ -8,7 +8,6 @@ anything else stops everything that has to do with that person, until somebody h
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -36,7 +35,6 @@ from fsproto.keylog.head import (
 )
 from fsproto.keylog.log import KeyLog
 from fsproto.keys.identity import Identity, VerifiedBundle, verify_bundle
-from fsproto.keys.wrapping import seal_to
 from fsproto.messages.keylog import BundleOf, GetBundle, GetLog, LogEntries
 from fsproto.names import for_terminal
 from fsproto.packing import unpack
@@ -330,7 +328,7 @@ class KeyDirectory:
                 answer = connection.answer(request, BundleOf)
                 found[user] = _checked_bundle(answer, user, keys[user])
             except (KeyChangedError, NotFoundError, UnusableKeysError) as error:
-                refused(user, error)
+                refused(user, error)  # nobody's unusable keys stop a change about others
         return found
 
     def claimed_bundle(self, connection: ServerConnection, user: str) -> VerifiedBundle:
@@ -399,7 +397,6 @@ def _checked_bundle(answer: BundleOf, user: str, keys: Keys) -> VerifiedBundle:
         bundle = verify_bundle(answer.bundle, user)
         if bundle.hash != keys.bundle or bundle.body.ed25519 != keys.ed25519:
             raise _other_keys(user)
-        seal_to(bundle, b"", b"", os.urandom)  # parses the keys
     except RemoteProtocolError as error:
         if payload_hash(labels.HASH_BUNDLE, answer.bundle.payload) != keys.bundle:
             raise

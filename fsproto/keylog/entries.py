@@ -90,6 +90,8 @@ def read_entry(data: bytes, index: int) -> KeyLogEntry:
     )
     if not fits:
         raise RemoteProtocolError("An entry of the key log is malformed.")
+    if keyed and not crypto.is_signing_key(entry.ed25519):
+        raise RemoteProtocolError("The key log names a key that is not an Ed25519 public key.")
     return entry
 
 

@@ -57,8 +57,9 @@ class VerifiedBundle(Value, frozen=True):
 def verify_bundle(signed: Signed, user: str) -> VerifiedBundle:
     """Check that `signed` is a bundle of `user`, signed by its own Ed25519 key.
 
-    Raises `SignatureError` or `RemoteProtocolError`. This alone does not prove that the keys belong
-    to that person: anyone can generate keys and sign them.
+    Raises `SignatureError`, or `RemoteProtocolError` if a key in it is not usable: one person with
+    such keys must not be able to stop what others do together. This alone does not prove that the
+    keys belong to that person: anyone can generate keys and sign them.
     """
     claimed = unpack(signed.payload, Bundle)
     body = open_signed(signed, Bundle, labels.SIGN_BUNDLE, claimed.ed25519)
@@ -66,6 +67,11 @@ def verify_bundle(signed: Signed, user: str) -> VerifiedBundle:
         raise SignatureError("The public keys belong to another user than the one they came for.")
     if body.format != FORMAT or len(body.kem) != crypto.KEM_PUBLIC_SIZE or body.version < 1:
         raise RemoteProtocolError("A bundle of public keys is malformed.")
+    try:
+        crypto.check_rsa(body.rsa)
+        crypto.check_kem(body.kem)
+    except crypto.CryptoError as error:
+        raise RemoteProtocolError(f"The public keys of '{user}' are not usable: {error}.") from None
     return VerifiedBundle(body, signed)
 
 

@@ -12,14 +12,20 @@ from fsd.store.repos.blobs import HeldBlob
 from fsd.store.repos.nodes import StoredState
 from fsd.store.repos.quotas import Held
 from fsproto.errors import ConflictError, NotAllowedError, NotFoundError, RemoteProtocolError
-from fsproto.limits import MAX_COMMIT_NODES, MAX_INLINE_BLOB
+from fsproto.limits import MAX_COMMIT_NODES, MAX_GENERATION_BY_WRITERS, MAX_INLINE_BLOB
 from fsproto.messages.files import Commit, InlineBlob, Removal
 from fsproto.packing import unpack
 from fsproto.proofs.lineage import NO_LINEAGE
 from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed.folder import FolderState, VerifiedState, verify_state
 from fsproto.sealed.integrity import blob_root
-from fsproto.sealed.manifest import Content, NodeKind, VerifiedManifest, verify_author
+from fsproto.sealed.manifest import (
+    Content,
+    Manifest,
+    NodeKind,
+    VerifiedManifest,
+    verify_author,
+)
 from fsproto.signed import Verifier
 from fsproto.types import NO_TOKEN, NodeId, Token
 
@@ -179,6 +185,38 @@ def _under_an_old_key() -> ConflictError:
     )
 
 
+def check_renewals(
+    who: Principal,
+    owner_id: int,
+    change: VerifiedCommit,
+    before: Mapping[bytes, models.Node],
+    was: Mapping[NodeId, Manifest],
+) -> None:
+    """Refuse a new key that a member gives to a node without need.
+
+    A member gives a node a new key where it is due, and where it moves to another folder. Each key
+    is one of 1,024 in the node's life: without this rule, a member could use them up, and nobody
+    could take the node away from that member. `was` has the current manifests of changed nodes.
+    """
+    if who.user_id == owner_id:
+        return
+    now = change.generations(before)
+    for node, manifest in change.manifests.items():
+        body, row = manifest.body, before.get(node)
+        if row is None or body.generation == row.generation:
+            continue
+        is_due = was[node].link_generation < now[body.parent]
+        moves = body.parent != (row.parent_id or row.removed_from)
+        if not (is_due or moves):
+            raise NotAllowedError("Only its owner can give a new key to what is not due for one.")
+        if body.generation > MAX_GENERATION_BY_WRITERS:
+            raise NotAllowedError(
+                f"Its members have given a file or folder {MAX_GENERATION_BY_WRITERS} keys.",
+                hint="Its owner can give it another one: with the next change that the owner "
+                "makes to it.",
+            )
+
+
 def check_content(
     who: Principal,
     manifest: VerifiedManifest,
@@ -242,18 +280,6 @@ def displaced(
             if entry is not None and entry.node not in change.manifests:
                 gone[entry.node] = folder, token
     return gone
-
-
-def check_hangs_on_something(
-    change: VerifiedCommit, node: NodeId, before: dict[bytes, models.Node]
-) -> None:
-    """Refuse new folders that contain each other without a path from an existing folder."""
-    seen = set()
-    while node in change.manifests and node not in before:
-        if node in seen:
-            raise NotAllowedError("A folder cannot lie in itself.")
-        seen.add(node)
-        node = change.manifests[node].body.parent
 
 
 def place(manifest: VerifiedManifest) -> tuple[bytes, bytes]:

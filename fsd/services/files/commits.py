@@ -21,13 +21,14 @@ from fsd.services.files.commit_checks import (
     changed_trees,
     check_content,
     check_generations,
-    check_hangs_on_something,
+    check_renewals,
     check_tokens,
     check_versions,
     displaced,
     place,
 )
 from fsd.services.files.member_lists import NextList, check_lists, store_list
+from fsd.services.files.places import check_places, placed_nodes
 from fsd.services.files.quotas import Quotas
 from fsd.services.files.shares import folder_for
 from fsd.services.files.tree_cache import TreeCache
@@ -46,13 +47,13 @@ from fsproto.errors import (
 )
 from fsproto.keylog.head import unpack_log_head
 from fsproto.keys.grants import Role
-from fsproto.limits import MAX_PATH_PARTS
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, Found, InlineBlob, Listed, Stale
 from fsproto.messages.history import Lineal
+from fsproto.packing import unpack
 from fsproto.proofs.merkle import tree_root
 from fsproto.proofs.prefix_tree import PrefixTree
-from fsproto.sealed.manifest import NodeKind
+from fsproto.sealed.manifest import Manifest, NodeKind
 from fsproto.signed import Signed
 from fsproto.types import NO_HASH, Hash, NodeId, Root, Token
 
@@ -185,6 +186,7 @@ class FileService:
         self._check_log_heads(db, change)
         check_versions(owner_id, change, before)
         check_generations(change, before)
+        check_renewals(who, owner_id, change, before, _renewed(db, change, before))
         check_lists(db, who, change.lists, before, change.generations(before))
         self._check_renewed_lists(db, change, before)
         new = changed_trees(change, old)
@@ -197,6 +199,7 @@ class FileService:
             and (node.parent_id, node.token) != place(manifest)
         ]
         back = _brought_back(db, who, change, before)
+        placed = placed_nodes(change, before)
         touched = _touched(db, change, before, [*gone_from, *back])
         held = quotas.of_nodes(db, touched)
         nodes.unplace(db, [*gone_from, *moved])
@@ -206,7 +209,7 @@ class FileService:
         for new_list in change.lists.values():
             store_list(db, who, new_list, self._now_ms())
             self._record(db, who, new_list)
-        self._check_no_cycle(db, change, before)
+        check_places(db, change, placed)
         if back:
             versions.bring_back(db, back)
         gone += self._let_go(db, change, current, (old, new), gone_from)
@@ -341,21 +344,6 @@ class FileService:
                 "Something in there is shared on its own; only its owner can give it a new key."
             )
 
-    def _check_no_cycle(
-        self, db: Db, change: VerifiedCommit, before: dict[bytes, models.Node]
-    ) -> None:
-        """Refuse to move a folder into itself, which would cut it off from every root."""
-        for node, manifest in change.manifests.items():
-            row = before.get(node)
-            if row is None:
-                check_hangs_on_something(change, node, before)
-                continue
-            if row.kind != NodeKind.FOLDER:
-                continue
-            above = nodes.ancestors(db, manifest.body.node, MAX_PATH_PARTS + 1)
-            if node in above or len(above) > MAX_PATH_PARTS:
-                raise NotAllowedError("A folder cannot be moved into itself.")
-
 
 def _brought_back(
     db: Db, who: Principal, change: VerifiedCommit, before: dict[bytes, models.Node]
@@ -366,6 +354,21 @@ def _brought_back(
         if row.owner_id != who.user_id and shares.role(db, who.user_id, row.id) is not Role.WRITER:
             raise NotFoundError("There is no such file or folder.")
     return [row.id for row in back]
+
+
+def _renewed(
+    db: Db, change: VerifiedCommit, before: dict[bytes, models.Node]
+) -> dict[NodeId, Manifest]:
+    """Return the current manifests of the nodes that get a new key."""
+    ids = [
+        node
+        for node, manifest in change.manifests.items()
+        if (row := before.get(node)) is not None and row.generation != manifest.body.generation
+    ]
+    if not ids:
+        return {}
+    found = (unpack(one.payload, Manifest) for one in nodes.manifests(db, ids))
+    return {body.node: body for body in found}
 
 
 def _touched(

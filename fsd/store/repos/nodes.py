@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import BindParameter, bindparam, delete, select, update
+from sqlalchemy import BindParameter, bindparam, delete, literal, select, update
 from sqlalchemy import insert as insert_into
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Db
@@ -15,7 +15,7 @@ from fsd.store.repos.many import SOME, for_each, helpings, of_some
 from fsproto.errors import ConflictError
 from fsproto.proofs.prefix_tree import FolderEntry
 from fsproto.sealed.folder import VerifiedState
-from fsproto.sealed.manifest import VerifiedManifest
+from fsproto.sealed.manifest import NodeKind, VerifiedManifest
 from fsproto.signed import Signed
 from fsproto.types import NO_NODE, Hash, NodeId, Token
 
@@ -176,16 +176,41 @@ def unplace(db: Db, ids: Sequence[bytes]) -> None:
         )
 
 
+_ITSELF = select(_NODES.c.id, _NODES.c.parent_id, literal(0).label("level"))
+_UP = _ITSELF.where(_NODES.c.id == _OF).cte("up", recursive=True)
+_UP = _UP.union_all(
+    select(_NODES.c.id, _NODES.c.parent_id, _UP.c.level + 1)
+    .join(_UP, _NODES.c.id == _UP.c.parent_id)
+    .where(_UP.c.level < bindparam("limit"))
+)
+_ABOVE = select(_UP.c.id).where(_UP.c.level > 0).order_by(_UP.c.level)
+
+
 def ancestors(db: Db, node: bytes, limit: int) -> list[bytes]:
     """Return the folders above a node, nearest first, at most `limit` of them."""
-    found: list[bytes] = []
-    while len(found) < limit:
-        parent = db.scalar(select(Node.parent_id).where(Node.id == node))
-        if parent is None:
+    return list(db.connection().execute(_ABOVE, {"of": node, "limit": limit}).scalars())
+
+
+def height(db: Db, folder: bytes, limit: int) -> int:
+    """Return the number of levels below a folder; more than `limit` if there are more."""
+    level, found = [folder], 0
+    while found <= limit:
+        below_it = [
+            child
+            for some in helpings(level)
+            for child in db.scalars(
+                select(Node.id).where(Node.parent_id.in_(some), Node.kind == NodeKind.FOLDER)
+            )
+        ]
+        if not below_it:
             break
-        found.append(parent)
-        node = parent
-    return found
+        level, found = below_it, found + 1
+    # Only what is in the deepest folders can be deeper than they are.
+    files = (
+        db.scalars(select(Node.id).where(Node.parent_id.in_(some)).limit(1)).first()
+        for some in helpings(level)
+    )
+    return found + any(one is not None for one in files)
 
 
 def below(db: Db, tops: Sequence[bytes]) -> list[bytes]:

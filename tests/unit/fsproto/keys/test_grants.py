@@ -7,7 +7,7 @@ import pytest
 from fsproto import labels
 from fsproto.errors import IntegrityError, RemoteProtocolError, SecurityError, SignatureError
 from fsproto.keys.grants import Role, RootGrant, grant_root, open_root_grant, unwrap, wrap
-from fsproto.keys.identity import verify_bundle
+from fsproto.keys.identity import VerifiedBundle, verify_bundle
 from fsproto.packing import unpack
 from fsproto.signed import sign
 from tests.support.fixed_keys import TIME_MS, Seeded, identity, keyed_node, person, rsa_key, stretch
@@ -76,7 +76,7 @@ def test_two_grants_of_one_key_have_nothing_in_common():
 def test_nothing_is_sealed_to_keys_that_are_none(field: str):
     length = len(getattr(ALICE.bundle.body, field))
     body = replaced(ALICE.bundle.body, **{field: b"\xff" * length})
-    bundle = verify_bundle(sign(ALICE.signing, labels.SIGN_BUNDLE, body), "alice")
+    bundle = VerifiedBundle(body, sign(ALICE.signing, labels.SIGN_BUNDLE, body))
     with pytest.raises(SecurityError):
         wrap(ROOT, bundle, Role.OWNER, Seeded("grant"))
 

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from fsproto import crypto, labels
 from fsproto.errors import InvalidNameError, RemoteProtocolError, SignatureError
+from fsproto.keylog.entries import KeyEvent, KeyLogEntry, read_entry
 from fsproto.keys.grants import grant_root, open_root_grant
 from fsproto.keys.identity import Identity, verify_bundle
+from fsproto.packing import pack
 from fsproto.signed import Signed, sign
+from fsproto.types import NO_HASH
 from tests.support.fixed_keys import TIME_MS, Seeded, keyed_node, person
 from tests.vectors.makers.content import replaced
+
+SPKI = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+
+
+def rsa_public(bits: int, exponent: int = 65537) -> bytes:
+    """Return another RSA public key than a bundle has (SPKI DER)."""
+    key = rsa.generate_private_key(65537, bits).public_key().public_numbers()
+    return rsa.RSAPublicNumbers(exponent, key.n).public_key().public_bytes(*SPKI)
+
 
 ALICE, BOB = person("alice"), person("bob")
 
@@ -50,7 +64,21 @@ def test_everything_in_a_bundle_is_signed(field: str):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"format": 0}, {"version": 0}, {"kem": b""}, {"kem": bytes(1185)}], ids=str
+    "changes",
+    [
+        {"format": 0},
+        {"version": 0},
+        {"kem": b""},
+        {"kem": bytes(1185)},
+        {"kem": b"\xff" * 1184},
+        {"rsa": b""},
+        {"rsa": b"junk"},
+        {"rsa": ALICE.bundle.body.rsa + b"\0"},
+        {"rsa": rsa_public(2048)},
+        {"rsa": rsa_public(3072, 3)},
+        {"rsa": ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(*SPKI)},
+    ],
+    ids=lambda changes: f"{next(iter(changes))}-{str(next(iter(changes.values())))[:12]!r}",
 )
 def test_a_malformed_bundle_is_refused_whoever_signed_it(changes: dict[str, object]):
     body = replaced(ALICE.bundle.body, **changes)
@@ -71,3 +99,34 @@ def test_an_identity_does_not_show_its_private_keys():
     for private in (ALICE.signing.seed, ALICE.kem.seed, ALICE.rsa.der):
         assert repr(private)[2:-1] not in shown
     assert "signing" not in shown
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        bytes([1]) + bytes(31),  # the neutral element: anybody signs anything
+        bytes(32),
+        bytes(31) + b"\x80",
+        bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+        b"\xee" + b"\xff" * 30 + b"\x7f",  # 1, not reduced
+        b"\xed" + b"\xff" * 30 + b"\xff",  # 0, not reduced, with a sign
+        b"\xff" * 32,
+    ],
+    ids=lambda key: key.hex()[:8],
+)
+def test_no_signature_verifies_under_a_key_of_small_order_or_in_another_encoding(key: bytes):
+    body = replaced(ALICE.bundle.body, ed25519=key)
+    for signature in (bytes([1]) + bytes(63), key + bytes(32), bytes(64)):
+        with pytest.raises(SignatureError):
+            verify_bundle(Signed(pack(body), signature), "alice")
+    with pytest.raises(RemoteProtocolError, match="Ed25519"):
+        read_entry(pack(KeyLogEntry(1, 0, "alice", KeyEvent.ENROLLED, NO_HASH, key, b"", 1)), 0)
+
+
+def test_a_signature_whose_s_is_not_reduced_does_not_verify():
+    order = 2**252 + 27742317777372353535851937790883648493
+    signature = ALICE.signing.sign(b"one thing")
+    s = int.from_bytes(signature[32:], "little") + order
+    crypto.verify(ALICE.signing.public, signature, b"one thing")
+    with pytest.raises(crypto.CryptoError):
+        crypto.verify(ALICE.signing.public, signature[:32] + s.to_bytes(32, "little"), b"one thing")
