@@ -26,6 +26,7 @@ from fsproto.keys.wrapping import open_sealed, seal_to
 from fsproto.limits import MAX_DROP_TEXT, METADATA_BLOCK
 from fsproto.names import drop_parts
 from fsproto.packing import Record, pack, unpack
+from fsproto.ranges import Int64, Uint63
 from fsproto.sealed import stream
 from fsproto.types import DropId, FileKey, Hash, Root, Salt
 from fsproto.values import Value
@@ -44,7 +45,7 @@ class DropContent(Record, frozen=True):
 
     salt: Salt
     root: Root
-    sealed_size: int
+    sealed_size: Uint63
 
 
 class Drop(Record, frozen=True):
@@ -63,10 +64,10 @@ class DropNote(Record, frozen=True):
 
     name: str
     """One or several names joined by `/`, as chosen by the uploader."""
-    size: int
+    size: Uint63
     """Bytes of plaintext."""
-    mtime_ns: int
-    arrived_ms: int
+    mtime_ns: Int64
+    arrived_ms: Uint63
     """When the upload was complete, by the server's clock."""
     key: str
     """Fingerprint of the SSH key used for the upload; empty for a one-time password."""
@@ -152,7 +153,7 @@ def open_drop(sent: Drop, identity: Identity) -> OpenedDrop:
             "A drop was changed, swapped with another, or is not for you."
         ) from None
     note = _note(filled)
-    if note.size < 0 or stream.sealed_size(note.size) != content.sealed_size:
+    if stream.sealed_size(note.size) != content.sealed_size:
         raise IntegrityError("A drop has another size than is said of it.")
     return OpenedDrop(sent.drop, content, keys_of.file_key, note, _parts(note.name))
 

@@ -23,6 +23,7 @@ from fsproto import crypto, labels
 from fsproto.errors import FsError, HostKeyError, RemoteProtocolError
 from fsproto.limits import MAX_HOST_KEY_MOVES, PROTOCOL_VERSION
 from fsproto.packing import Record, pack, unpack
+from fsproto.ranges import Uint63
 
 FORMAT = 1
 _START = b"FSP1" + PROTOCOL_VERSION.to_bytes(2, "big")
@@ -39,7 +40,7 @@ class Statement(Record, frozen=True):
     """SPKI DER."""
     new: bytes
     """SHA-256 of the new key's SPKI, 32 bytes."""
-    time_ms: int
+    time_ms: Uint63
 
     @property
     def successor(self) -> str:

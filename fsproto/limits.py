@@ -42,8 +42,8 @@ MAX_GENERATION = 1024
 MAX_GENERATION_BY_WRITERS = 512
 """Newest generation that a member may give a node; the others are left to the tree's owner, so that
 no member can use up the keys that the owner needs to remove that member."""
-MAX_FORMER = MAX_GENERATION * 32 + 28
-"""Bytes of a node's sealed former keys."""
+LINK_SIZE = 60
+"""Bytes of a link: nonce, sealed node key, tag."""
 MAX_MEMBERS = 1000
 """People in one member list."""
 MAX_GROUP = 400

@@ -165,6 +165,8 @@ class Draft:
             generation=node.generation,
             names_since=node.names_since,
             former=was.former if was and same_key else node.seal_former(os.urandom),
+            key_commitment=node.key_commitment,
+            former_commitment=was.former_commitment if was and same_key else node.former_commitment,
             metadata=sealed,
             content=what.content,
             author=self._identity.user,

@@ -38,6 +38,8 @@ def empty_tree(identity: Identity) -> TreeRoot:
         generation=root.generation,
         names_since=root.generation,
         former=b"",
+        key_commitment=root.key_commitment,
+        former_commitment=root.former_commitment,
         metadata=seal_metadata(
             root.metadata_key, root.node, 1, root.generation, metadata, random=os.urandom
         ),
@@ -78,6 +80,8 @@ def renewed_root(
         lineage=before.point.next_lineage,
         generation=keyed.generation,
         former=keyed.seal_former(os.urandom),
+        key_commitment=keyed.key_commitment,
+        former_commitment=keyed.former_commitment,
         metadata=seal_metadata(
             keyed.metadata_key,
             keyed.node,

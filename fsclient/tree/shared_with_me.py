@@ -179,6 +179,8 @@ def _heading(owner: str) -> VerifiedManifest:
         generation=1,
         names_since=1,
         former=b"",
+        key_commitment=NO_HASH,
+        former_commitment=NO_HASH,
         metadata=b"",
         content=None,
         author=owner,

@@ -30,7 +30,7 @@ from fsproto.errors import (
 from fsproto.keys.grants import open_root_grant
 from fsproto.keys.identity import Identity
 from fsproto.keys.tree import KeyedNode
-from fsproto.limits import MAX_FORMER, MAX_METADATA
+from fsproto.limits import MAX_GENERATION, MAX_METADATA
 from fsproto.messages.account import TreeRoot
 from fsproto.messages.files import Entries, Found, List, Listed, Lookup
 from fsproto.names import RemotePath
@@ -57,7 +57,7 @@ T = TypeVar("T")
 
 _LISTINGS_AHEAD = 8
 """Folders that are asked for before the first of them was looked at."""
-_MOST_BYTES = MAX_METADATA + MAX_FORMER + 2048
+_MOST_BYTES = MAX_METADATA + 32 * MAX_GENERATION + 2048
 """Bytes of a manifest: its longest fields, and more than all others take together."""
 
 
@@ -109,7 +109,7 @@ class Tree:
             )
         state = self.authors.state(root.state, keyed)
         self._check([seen_manifest(manifest), seen_state(state)], mark)
-        metadata = open_metadata(keyed.metadata_key, body)
+        metadata = open_metadata(keyed.with_former(body).metadata_key, body)
         self.root = TreeNode(RemotePath(None, ()), keyed, manifest, metadata)
         self.shared = SharedWithMe(self)
 

@@ -22,6 +22,7 @@ import enum
 from fsproto import crypto, labels
 from fsproto.errors import RemoteProtocolError, SecurityError, SignatureError
 from fsproto.packing import Record, pack, unpack
+from fsproto.ranges import Uint63
 from fsproto.types import Hash
 from fsproto.values import Value
 
@@ -40,7 +41,7 @@ class KeyLogEntry(Record, frozen=True):
     """One entry of the log."""
 
     format: int
-    index: int
+    index: Uint63
     user: str
     event: KeyEvent
     bundle: Hash
@@ -49,7 +50,7 @@ class KeyLogEntry(Record, frozen=True):
     """The identity key in the bundle, 32 bytes; empty for a reset."""
     signature: bytes
     """Signature by the previous key, 64 bytes; empty except for a rotation."""
-    time_ms: int
+    time_ms: Uint63
     """The time of the entry by the server's clock, Unix time in milliseconds."""
 
 
@@ -57,7 +58,7 @@ class Keys(Value, frozen=True):
     """The keys that the log names for a person."""
 
     user: str
-    index: int
+    index: Uint63
     """Index of the entry that names them."""
     bundle: Hash
     ed25519: bytes

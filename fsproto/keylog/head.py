@@ -16,6 +16,7 @@ import struct
 from fsproto import crypto, labels
 from fsproto.errors import RemoteProtocolError, SignatureError
 from fsproto.packing import Record, unpack
+from fsproto.ranges import Uint63
 from fsproto.signed import Signed, open_signed, sign
 from fsproto.types import Hash
 from fsproto.values import Value
@@ -30,10 +31,10 @@ class KeyLogHead(Record, frozen=True):
     format: int
     key: bytes
     """The log's Ed25519 public key, 32 bytes."""
-    size: int
+    size: Uint63
     """How many entries there are."""
     root: Hash
-    time_ms: int
+    time_ms: Uint63
 
 
 class VerifiedHead(Value, frozen=True):

@@ -20,6 +20,7 @@ from fsproto.errors import IntegrityError, RemoteProtocolError, SignatureError
 from fsproto.keys.tree import KeyedNode
 from fsproto.keys.wrapping import open_sealed, seal_to
 from fsproto.packing import Record
+from fsproto.ranges import Generation, Uint63
 from fsproto.signed import Signed, open_signed, sign
 from fsproto.types import NO_NODE, NodeId, NodeKey
 
@@ -44,12 +45,12 @@ class RootGrant(Record, frozen=True):
 
     format: int
     node: NodeId
-    generation: int
+    generation: Generation
     user: str
     author_key: bytes
     """The person's Ed25519 public key, 32 bytes."""
     sealed: bytes
-    time_ms: int
+    time_ms: Uint63
 
 
 def _info(node: NodeId, generation: int, role: Role, user: str) -> bytes:

@@ -13,6 +13,7 @@ from fsproto import crypto, labels
 from fsproto.errors import IntegrityError, RemoteProtocolError, SignatureError
 from fsproto.names import clean_user
 from fsproto.packing import Record, unpack
+from fsproto.ranges import Uint63, Version
 from fsproto.signed import Signed, open_signed, payload_hash, sign
 from fsproto.values import Value
 
@@ -27,14 +28,14 @@ class Bundle(Record, frozen=True):
 
     format: int
     user: str
-    version: int
+    version: Version
     """1 for a person's first keys, and one more after each key rotation."""
     ed25519: bytes
     rsa: bytes
     """SPKI DER, RSA-3072."""
     kem: bytes
     """ML-KEM-768 encapsulation key, 1,184 bytes."""
-    time_ms: int
+    time_ms: Uint63
 
 
 class VerifiedBundle(Value, frozen=True):

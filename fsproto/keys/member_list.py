@@ -27,10 +27,11 @@ from typing import TYPE_CHECKING
 from fsproto import crypto, labels
 from fsproto.errors import IntegrityError, RemoteProtocolError, SignatureError
 from fsproto.keys.grants import Role, unwrap
-from fsproto.limits import LOG_HEAD_SIZE, MAX_CAME, MAX_GENERATION, MAX_MEMBERS
+from fsproto.limits import LOG_HEAD_SIZE, MAX_CAME, MAX_MEMBERS
 from fsproto.names import is_user
 from fsproto.packing import Record, unpack
 from fsproto.proofs.lineage import LineagePoint
+from fsproto.ranges import Generation, Uint63, Version
 from fsproto.signed import Signed, open_signed, payload_hash, sign
 from fsproto.types import NO_NODE, Hash, NodeId
 from fsproto.values import Value
@@ -72,7 +73,7 @@ class FormerWriter(Record, frozen=True):
 
     user: str
     ed25519: bytes
-    generation: int
+    generation: Generation
     """The last generation under which their changes are valid."""
 
 
@@ -90,11 +91,11 @@ class MemberList(Record, frozen=True):
     format: int
     """1; 2 if a member was added through a group."""
     node: NodeId
-    version: int
+    version: Version
     """1, 2, 3 … without a gap."""
     lineage: Hash
     """Commits to all lists before (`proofs.lineage`); 32 zero bytes for the first."""
-    generation: int
+    generation: Generation
     """Generation of the node's key that was sealed to the members."""
     owner: str
     owner_key: bytes
@@ -102,7 +103,7 @@ class MemberList(Record, frozen=True):
     members: list[Member]
     above: list[InheritedWriter]
     former: list[FormerWriter]
-    time_ms: int
+    time_ms: Uint63
     log_head: bytes
     """Size and root of the key log the owner had seen: u64 ‖ 32 bytes; empty if none."""
 
@@ -205,9 +206,9 @@ def _is_well_formed(body: MemberList) -> bool:
     return (
         len(body.node) == len(NO_NODE)
         and len(body.lineage) == crypto.HASH_SIZE
-        and 1 <= body.version < 1 << 63
-        and 1 <= body.generation <= MAX_GENERATION
         and len(people) == len(set(people)) <= MAX_MEMBERS
+        and len({one.user for one in body.above}) == len(body.above)
+        and len({(one.user, one.ed25519) for one in body.former}) == len(body.former)
         and max(len(body.above), len(body.former)) <= MAX_MEMBERS
         and all(len(key) == crypto.ED25519_SIZE for key in keys)
         and all(len(one) == crypto.HASH_SIZE for one in hashes)

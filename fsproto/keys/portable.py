@@ -19,6 +19,7 @@ from fsproto.errors import FsError
 from fsproto.keys.private import pack_identity, unpack_identity
 from fsproto.link import EnrollLink, parse_link
 from fsproto.packing import Record, pack, unpack
+from fsproto.ranges import Uint63
 from fsproto.signed import Signed
 from fsproto.types import NO_NODE, NodeId
 
@@ -69,9 +70,9 @@ class Seen(Record, frozen=True):
     """The newest seen version of a folder's state, of a node's manifest, or of a later kind."""
 
     node: bytes
-    what: int
+    what: Uint63
     """1: a folder's state, 2: a node's manifest; 3 to 255 are reserved."""
-    version: int
+    version: Uint63
     lineage: bytes
     """What that version carries (`proofs.lineage`)."""
     hash: bytes

@@ -10,6 +10,15 @@ A node key is 32 random bytes. A separate key is derived from it for each purpos
     former = nonce 12 ‖ AES-256-GCM(former key of the node, its keys before this one, the newest
              first, associated data = "fs/2 former keys" ‖ node ‖ u32 generation)
 
+The manifest of a node commits to its key and to all earlier keys, so that everybody who opens the
+node has the same keys:
+
+    key commitment(g)        = HKDF-Expand(node key g, "fs/2 node key commitment" ‖ node
+                                           ‖ u32 g, 32)
+    former commitment(1)     = 32 zero bytes
+    former commitment(g + 1) = SHA-256("fs/2 former commitment" ‖ former commitment(g)
+                                       ‖ key commitment(g))
+
 When a node loses a reader, it gets a key of the next generation. The new key opens the earlier
 ones, so that the nodes below need not change at once: a link that was sealed under an older
 generation still opens, and marks the child as due for a new key.
@@ -28,7 +37,7 @@ from typing import TYPE_CHECKING
 from fsproto import crypto, labels
 from fsproto.errors import IntegrityError, NotAllowedError
 from fsproto.limits import MAX_GENERATION
-from fsproto.types import NodeId, NodeKey, Token
+from fsproto.types import NO_HASH, Hash, NodeId, NodeKey, Token
 from fsproto.values import Value
 
 if TYPE_CHECKING:
@@ -57,6 +66,20 @@ class KeyedNode(Value, frozen=True, dict=True):
     def metadata_key(self) -> bytes:
         """The key of the node's own metadata (32 bytes)."""
         return crypto.hkdf_expand(self.key, labels.NODE_METADATA_KEY)
+
+    @cached_property
+    def key_commitment(self) -> Hash:
+        """What the manifest says of the current key (32 bytes)."""
+        info = labels.NODE_KEY_COMMITMENT + self.node + _GENERATION.pack(self.generation)
+        return Hash(crypto.hkdf_expand(self.key, info))
+
+    @cached_property
+    def former_commitment(self) -> Hash:
+        """What the manifest says of the former keys (32 bytes)."""
+        commitment = NO_HASH
+        for generation in range(1, self.generation):
+            commitment = next_commitment(commitment, self.at(generation).key_commitment)
+        return commitment
 
     @cached_property
     def _link(self) -> crypto.Aead:
@@ -122,8 +145,8 @@ class KeyedNode(Value, frozen=True, dict=True):
 
     def with_former(self, manifest: Manifest) -> KeyedNode:
         """Return this node with its former keys, opened from its manifest."""
-        if self.generation == 1 and not manifest.former:
-            return self
+        if self.generation == 1:
+            return self._committed(manifest)
         sealed, binding = manifest.former, self._former_binding()
         try:
             opened = self._former_key.open(
@@ -135,7 +158,19 @@ class KeyedNode(Value, frozen=True, dict=True):
         keys = tuple(NodeKey(opened[at : at + size]) for at in range(0, len(opened), size))
         if len(opened) % size or len(keys) != self.generation - 1:
             raise IntegrityError("The former keys of a file or folder are not all there.")
-        return KeyedNode(self.node, self.generation, self.key, keys, manifest.names_since)
+        found = KeyedNode(self.node, self.generation, self.key, keys, manifest.names_since)
+        return found._committed(manifest)
+
+    def _committed(self, manifest: Manifest) -> KeyedNode:
+        """Return this node; `IntegrityError` if its manifest commits to other keys."""
+        said = manifest.key_commitment + manifest.former_commitment
+        if manifest.former and self.generation == 1:
+            raise IntegrityError("A file or folder has former keys, but never had another key.")
+        if not crypto.equal(self.key_commitment + self.former_commitment, said):
+            raise IntegrityError(
+                f"The keys that {manifest.author} gave to a file or folder are not its keys."
+            )
+        return self
 
     def seal_former(self, random: Random) -> bytes:
         """Seal the former keys under the current one; empty if there are none."""
@@ -159,6 +194,11 @@ class KeyedNode(Value, frozen=True, dict=True):
 
     def _former_binding(self) -> bytes:
         return labels.FORMER + self.node + _GENERATION.pack(self.generation)
+
+
+def next_commitment(former: Hash, key: Hash) -> Hash:
+    """Return the former commitment of the generation after the one with these commitments."""
+    return Hash(crypto.sha256(labels.FORMER_COMMITMENT, former, key))
 
 
 def new_node(random: Random) -> KeyedNode:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from fsproto import crypto, labels
 from fsproto.errors import RemoteProtocolError, SignatureError
-from fsproto.limits import LOG_HEAD_SIZE, MAX_GENERATION
+from fsproto.limits import LOG_HEAD_SIZE
 from fsproto.packing import Record
 from fsproto.proofs.lineage import LineagePoint
+from fsproto.ranges import Generation, Uint63, Version
 from fsproto.signed import Signed, open_signed, payload_hash, sign
 from fsproto.types import NO_NODE, Hash, NodeId
 from fsproto.values import Value
@@ -24,18 +25,18 @@ class FolderState(Record, frozen=True):
 
     format: int
     folder: NodeId
-    version: int
+    version: Version
     """1, 2, 3 … without a gap."""
     lineage: Hash
     """Commits to all states before (`proofs.lineage`); 32 zero bytes for the first."""
     root: Hash
     """Root of the prefix tree over the entries."""
-    generation: int
+    generation: Generation
     """Generation of the folder's key when this was signed."""
     author: str
     author_key: bytes
     """The author's Ed25519 public key, 32 bytes."""
-    time_ms: int
+    time_ms: Uint63
     log_head: bytes
     """Size and root of the key log the author had seen: u64 ‖ 32 bytes; empty if none."""
 
@@ -70,8 +71,7 @@ def verify_state(signed: Signed, folder: NodeId, author: str, public: bytes) -> 
     if body.author != author or body.author_key != public or body.folder != folder:
         raise SignatureError("The server sent the state of another folder or of another author.")
     sizes = len(body.lineage) == len(body.root) == crypto.HASH_SIZE
-    versions = 1 <= body.version < 1 << 63 and 1 <= body.generation <= MAX_GENERATION
     sizes &= len(body.log_head) in (0, LOG_HEAD_SIZE)
-    if body.format != FORMAT or len(body.folder) != len(NO_NODE) or not sizes or not versions:
+    if body.format != FORMAT or len(body.folder) != len(NO_NODE) or not sizes:
         raise RemoteProtocolError("A folder state from the server is malformed.")
     return VerifiedState(body, state_hash(signed), signed)

@@ -27,8 +27,8 @@ from fsproto.errors import (
     SignatureError,
 )
 from fsproto.limits import (
+    LINK_SIZE,
     LOG_HEAD_SIZE,
-    MAX_FORMER,
     MAX_GENERATION,
     MAX_METADATA,
     METADATA_BLOCK,
@@ -36,6 +36,8 @@ from fsproto.limits import (
 from fsproto.names import clean_name, is_assigned
 from fsproto.packing import Record, pack, unpack
 from fsproto.proofs.lineage import LineagePoint
+from fsproto.ranges import Generation, Int64, Uint63, Version
+from fsproto.sealed.stream import sealed_size
 from fsproto.signed import Signed, Verifier, payload_hash, sign, sign_many
 from fsproto.types import NO_NODE, DropId, FileKey, Hash, NodeId, Root, Salt, Token
 from fsproto.values import Value
@@ -71,11 +73,11 @@ class Mode(enum.IntEnum):
 class Content(Record, frozen=True):
     """The part of a manifest that binds it to one sealed blob."""
 
-    version: int
+    version: Version
     """The version of the node for which this content was sealed; a move does not change it."""
     salt: Salt
     root: Root
-    sealed_size: int
+    sealed_size: Uint63
     commitment: bytes
     """32 bytes that commit to the file key."""
 
@@ -88,7 +90,7 @@ class Manifest(Record, frozen=True):
     parent: NodeId
     """The folder that contains the node; 16 zero bytes for a root."""
     kind: NodeKind
-    version: int
+    version: Version
     """1, 2, 3 … without a gap."""
     lineage: Hash
     """Commits to all versions before (`proofs.lineage`); 32 zero bytes for the first."""
@@ -96,21 +98,25 @@ class Manifest(Record, frozen=True):
     """The token by which the server looks up the name; 32 zero bytes for a root."""
     link: bytes
     """The node key, sealed to the parent; empty for a root, whose key is in a grant."""
-    link_generation: int
-    """Generation of the parent's key that sealed the link."""
-    generation: int
+    link_generation: Uint63
+    """Generation of the parent's key that sealed the link, from 1; 0 for a root."""
+    generation: Generation
     """Generation of the node's own key, from 1."""
-    names_since: int
+    names_since: Generation
     """The oldest generation of the node's key under which an entry in it may have its token."""
     former: bytes
     """The node's keys of earlier generations, sealed under this one; empty in the first."""
+    key_commitment: Hash
+    """Commits to the node's key of this generation (`KeyedNode.key_commitment`)."""
+    former_commitment: Hash
+    """Commits to all earlier keys (`KeyedNode.former_commitment`); 32 zero bytes if none."""
     metadata: bytes
     content: Content | None
     """None for a folder."""
     author: str
     author_key: bytes
     """The author's Ed25519 public key, 32 bytes."""
-    time_ms: int
+    time_ms: Uint63
     """When the author signed it, by the author's clock: Unix time in milliseconds."""
     log_head: bytes
     """Size and root of the key log the author had seen: u64 ‖ 32 bytes; empty if none."""
@@ -120,9 +126,9 @@ class Metadata(Record, frozen=True):
     """The fields that can be read only with the node's key."""
 
     name: str
-    size: int
+    size: Uint63
     """Bytes of plaintext; 0 for a folder."""
-    mtime_ns: int
+    mtime_ns: Int64
     mode: Mode
     """`REGULAR` for a folder."""
     file_key: FileKey | None
@@ -137,7 +143,7 @@ class Dropped(Record, frozen=True):
     """
 
     drop: DropId
-    arrived_ms: int
+    arrived_ms: Uint63
     key: str
     """Fingerprint of the SSH key used for the upload; empty for a one-time password."""
     label: str
@@ -170,12 +176,15 @@ def seal_metadata(
     key: bytes, node: NodeId, version: int, generation: int, metadata: Metadata, *, random: Random
 ) -> bytes:
     """Seal metadata under a node's metadata key (32 bytes)."""
-    packed = pack(metadata)
-    filled = _FILLED.pack(len(packed)) + packed
-    filled += bytes(-len(filled) % METADATA_BLOCK)
+    filled = _filled(pack(metadata))
     nonce = random(crypto.NONCE_SIZE)
     binding = labels.METADATA + node + _BINDING.pack(version, generation)
     return nonce + crypto.Aead(key).seal(nonce, filled, binding)
+
+
+def _filled(packed: bytes) -> bytes:
+    filled = _FILLED.pack(len(packed)) + packed
+    return filled + bytes(-len(filled) % METADATA_BLOCK)
 
 
 def open_metadata(key: bytes, manifest: Manifest) -> Metadata:
@@ -195,14 +204,21 @@ def open_metadata(key: bytes, manifest: Manifest) -> Metadata:
         raise IntegrityError("The sealed metadata of a file or folder is empty.")
     length = _FILLED.unpack_from(filled)[0]
     packed = filled[_FILLED.size : _FILLED.size + length]
+    if filled != _filled(packed):
+        # Otherwise the author could choose bytes here, and so seal two metadata in one ciphertext.
+        raise IntegrityError("The sealed metadata of a file or folder has a wrong padding.")
     # An array of six belongs to a file from the drop box; all other nodes have five fields.
     metadata = unpack(packed, DroppedMetadata if packed[:1] == _SIX else Metadata)
     if manifest.parent != NO_NODE:
         _check_name(metadata.name)
-    is_folder = manifest.content is None
-    if (metadata.file_key is None) != is_folder or (
-        is_folder and (metadata.mode or dropped_of(metadata))
-    ):
+    content = manifest.content
+    if content is None:
+        fits = metadata.file_key is None and not (metadata.mode or metadata.size)
+        fits = fits and dropped_of(metadata) is None
+    else:
+        fits = metadata.file_key is not None and len(metadata.file_key) == crypto.KEY_SIZE
+        fits = fits and sealed_size(metadata.size) == content.sealed_size
+    if not fits:
         raise RemoteProtocolError("A manifest and its metadata disagree about what they describe.")
     return metadata
 
@@ -322,27 +338,34 @@ def _check_names(body: Manifest, author: str, key: Verifier) -> None:
         raise SignatureError("A manifest names another author than the one who signed it.")
 
 
+def former_size(generation: int) -> int:
+    """Return the size in bytes of a node's sealed former keys at a generation of its key."""
+    former = (generation - 1) * crypto.KEY_SIZE
+    return crypto.NONCE_SIZE + former + crypto.TAG_SIZE if former else 0
+
+
 def _checked(body: Manifest) -> Manifest:
     """Return `body` if all its fields have valid sizes and ranges."""
     shapes = [
         body.format == FORMAT,
         len(body.node) == len(body.parent) == len(NO_NODE),
         len(body.lineage) == len(body.token) == crypto.HASH_SIZE,
-        body.version >= 1,
         len(body.metadata) <= MAX_METADATA,
         (body.content is not None) == (body.kind is NodeKind.FILE),
         1 <= body.names_since <= body.generation <= MAX_GENERATION,
-        0 <= body.link_generation <= MAX_GENERATION,
-        len(body.former) <= MAX_FORMER,
+        body.link_generation <= MAX_GENERATION,
+        len(body.link) == (0 if body.parent == NO_NODE else LINK_SIZE),
+        (body.link_generation == 0) == (body.parent == NO_NODE),
+        len(body.former) == former_size(body.generation),
+        len(body.key_commitment) == len(body.former_commitment) == crypto.HASH_SIZE,
         len(body.log_head) in (0, LOG_HEAD_SIZE),
-        body.version < 1 << 63,
     ]
     if body.content is not None:
         content = body.content
         shapes.append(
             len(content.salt) == len(content.root) == len(content.commitment) == crypto.HASH_SIZE
-            and 0 < content.version <= body.version
-            and 0 < content.sealed_size < 1 << 63
+            and content.version <= body.version
+            and content.sealed_size > 0
         )
     if not all(shapes):
         raise RemoteProtocolError("A manifest from the server is malformed.")

@@ -14,23 +14,27 @@ from msgspec.structs import replace
 from fsclient.session.login import Session
 from fsclient.tree.commit import Committer
 from fsclient.tree.nodes import TreeNode
+from fsclient.tree.root import renewed_root
 from fsproto import labels
-from fsproto.errors import NotAllowedError
+from fsproto.errors import NotAllowedError, RemoteProtocolError
 from fsproto.keylog.entries import sign_rotation
-from fsproto.keys.grants import grant_root
 from fsproto.keys.identity import Identity
 from fsproto.keys.tree import KeyedNode, new_node
 from fsproto.limits import MAX_PATH_PARTS
 from fsproto.messages.base import Done
-from fsproto.messages.files import Commit
+from fsproto.messages.files import Commit, Removal
+from fsproto.messages.history import GetHistory, History
 from fsproto.messages.keylog import Rotate
 from fsproto.names import parse_path
 from fsproto.packing import unpack
 from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed.folder import FolderState, VerifiedState, sign_state, state_hash
+from fsproto.sealed.manifest import Manifest, seal_metadata, sign_manifest
 from fsproto.signed import payload_hash, sign
+from fsproto.types import NodeKey
 from tests.support.hostile_server import HostileServer
 from tests.support.raw_client import Forger, RawClient
+from tests.support.team import DEEP as DEEP_FILE
 from tests.support.team import identity
 from tests.support.world import World
 
@@ -220,11 +224,106 @@ def test_a_member_cannot_rotate_to_keys_that_are_none(
     junk = b"\xff" * len(getattr(new.bundle.body, field))
     bundle = sign(new.signing, labels.SIGN_BUNDLE, replace(new.bundle.body, **{field: junk}))
     with carol.session() as session:
-        grant = grant_root(session.tree.root.keyed, new, 1, os.urandom)
+        state = session.tree.view(session.tree.root.keyed, []).state
+        tree = renewed_root(session.tree.root, state, new, b"")
     word = sign_rotation(
         old.signing, old.bundle.hash, payload_hash(labels.HASH_BUNDLE, bundle.payload)
     )
     with RawClient.of(carol, server.address) as raw:
-        assert raw.refusal(Rotate(bundle, word, grant)) == "protocol"
+        assert raw.refusal(Rotate(carol.app.fresh(), bundle, word, tree)) == "protocol"
     alice.run("shares").succeeds()
     alice.run("unshare", "reports", "bob").succeeds()
+
+
+# --- nobody takes what is in a folder from the others by giving it false keys
+
+
+def false_keys(session: Session, found: TreeNode, *, honest: bool) -> Commit:
+    """Return the commit that gives a due folder a new key, and false former keys with it.
+
+    `honest` commits to the true former keys all the same, so that the server takes it.
+    """
+    forger, above = Forger(session), found.above
+    assert above is not None
+    state = session.tree.view(found.keyed, []).state
+    true = found.keyed.renewed(os.urandom)
+    false = replace(true, former=(NodeKey(os.urandom(32)),))
+    version = found.manifest.body.version + 1
+    metadata = seal_metadata(
+        true.metadata_key, true.node, version, 2, found.metadata, random=os.urandom
+    )
+    body = replace(
+        found.manifest.body,
+        version=version,
+        lineage=found.manifest.point.next_lineage,
+        token=above.keyed.token(found.metadata.name),
+        link=above.keyed.seal_link(true, os.urandom),
+        link_generation=above.keyed.generation,
+        generation=2,
+        former=false.seal_former(os.urandom),
+        key_commitment=true.key_commitment,
+        former_commitment=(true if honest else false).former_commitment,
+        metadata=metadata,
+        author=forger.user,
+        author_key=forger.key.public,
+    )
+    made = sign_manifest(forger.key, body)
+    old = found.manifest.body.token
+    signer = {"author": forger.user, "author_key": forger.key.public}
+    tree = session.tree.view(above.keyed, [old, made.body.token]).tree
+    tree = tree.update(
+        {old: None, made.body.token: FolderEntry(made.body.token, true.node, made.hash)}
+    )
+    upper = forger.state(above.keyed, root=tree.root, **signer)
+    lower = replace(
+        state.body,
+        version=state.body.version + 1,
+        lineage=state.point.next_lineage,
+        generation=2,
+        **signer,
+    )
+    states = [upper, sign_state(forger.key, lower).signed]
+    return Commit(states, [made.signed], [Removal(above.keyed.node, old)], [], [])
+
+
+def test_a_writer_cannot_commit_to_other_keys_of_a_folder(
+    team: World, server: HostileServer
+) -> None:
+    team.alice.run("unshare", "reports", "carol").succeeds()
+    with team.bob.session() as session:
+        ask = false_keys(session, session.tree.find(parse_path(DEEP)), honest=False)
+        with pytest.raises(RemoteProtocolError, match="other keys"):
+            session.connection.call(ask, Done)
+    assert team.alice.cat("reports/deep/d.txt") == DEEP_FILE
+
+
+def test_false_former_keys_are_found_and_what_they_replaced_is_kept(
+    team: World, server: HostileServer
+) -> None:
+    team.alice.run("unshare", "reports", "carol").succeeds()
+    with team.bob.session() as session:
+        found = session.tree.find(parse_path(DEEP))
+        assert session.connection.call(false_keys(session, found, honest=True), Done) == Done()
+    # It is an alarm that names the author, and no proof that the file is not there.
+    assert "bob" in team.alice.run("cat", "reports/deep/d.txt").fails(7)
+    with team.alice.session() as session:
+        reports = session.tree.find(parse_path("reports")).keyed
+        answer = session.connection.call(GetHistory(found.keyed.node, 1 << 62), History)
+        kept = [unpack(one.payload, Manifest) for one in answer.manifests]
+        assert [body.version for body in kept] == [found.manifest.body.version]
+        assert reports.open_link(kept[0]).key == found.keyed.key
+
+
+def test_only_the_last_manifest_of_each_key_of_a_folder_is_kept(
+    team: World, server: HostileServer
+) -> None:
+    alice = team.alice
+    node = alice.find("reports/deep").keyed.node
+    for name in ("a", "b", "c"):
+        alice.run("mv", "reports/deep", f"reports/{name}").succeeds()
+        alice.run("mv", f"reports/{name}", "reports/deep").succeeds()
+    alice.run("unshare", "reports", "carol", "--now").succeeds()
+    with team.database() as db:
+        rows = db.execute("SELECT payload FROM manifests WHERE node_id = ?", (node,)).fetchall()
+    kept = [unpack(payload, Manifest) for (payload,) in rows]
+    assert [body.generation for body in kept] == [1, 2]

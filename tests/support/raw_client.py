@@ -34,6 +34,7 @@ from fsproto.sealed.manifest import (
     seal_metadata,
     sign_manifest,
 )
+from fsproto.sealed.stream import sealed_size
 from fsproto.signed import Signed
 from fsproto.types import NO_HASH, NO_TOKEN, FileKey, Salt
 from fsproto.wire.connection import NEED_DATA, Connection, Control, Data, Reply
@@ -164,7 +165,8 @@ class Forger:
         node = node or new_node(os.urandom)
         version = before.body.version + 1 if before else 1
         key = FileKey(os.urandom(32)) if content else None
-        metadata = Metadata(name, 1, 1, Mode.REGULAR, file_key=key)
+        size = content.sealed_size - sealed_size(0) if content else 0
+        metadata = Metadata(name, size, 1, Mode.REGULAR, file_key=key)
         if content is not None and content.version == 1:
             content = replace(content, version=version)
         body = Manifest(
@@ -180,6 +182,8 @@ class Forger:
             generation=1,
             names_since=1,
             former=b"",
+            key_commitment=node.key_commitment,
+            former_commitment=node.former_commitment,
             metadata=seal_metadata(
                 node.metadata_key, node.node, version, 1, metadata, random=os.urandom
             ),

@@ -35,7 +35,7 @@ from fsproto.keylog.entries import sign_rotation
 from fsproto.keys.grants import grant_root
 from fsproto.keys.identity import FORMAT, Bundle, Identity, verify_bundle
 from fsproto.keys.tree import KeyedNode
-from fsproto.limits import SEGMENT_SIZE
+from fsproto.limits import LINK_SIZE, SEGMENT_SIZE
 from fsproto.messages.account import Enroll, Login, TreeRoot, Welcome
 from fsproto.messages.files import Commit, InlineBlob
 from fsproto.messages.keylog import Rotate
@@ -263,11 +263,13 @@ class ServiceUser:
             version=1,
             lineage=NO_HASH,
             token=token,
-            link=b"",
+            link=b"" if parent == NO_NODE else bytes(LINK_SIZE),
             link_generation=0 if parent == NO_NODE else 1,
             generation=1,
             names_since=1,
             former=b"",
+            key_commitment=NO_HASH,
+            former_commitment=NO_HASH,
             metadata=b"sealed, as far as a server can tell",
             content=content,
             author=self.name,

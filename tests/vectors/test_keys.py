@@ -83,6 +83,8 @@ def _open_link(vector: Vector) -> KeyedNode:
         link=octets(vector, "link"),
         link_generation=vector["link_generation"],
         former=octets(vector, "former"),
+        key_commitment=octets(vector, "key_commitment"),
+        former_commitment=octets(vector, "former_commitment"),
     )
     return parent.open_link(manifest)
 

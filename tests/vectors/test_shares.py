@@ -59,7 +59,12 @@ def _raw(vector: Vector, label: bytes) -> None:
 def _with_former(vector: Vector) -> KeyedNode:
     node, generation = NodeId(octets(vector, "node")), vector["generation"]
     manifest = replaced(
-        file_manifest(), node=node, generation=generation, former=octets(vector, "former")
+        file_manifest(),
+        node=node,
+        generation=generation,
+        former=octets(vector, "former"),
+        key_commitment=octets(vector, "key_commitment"),
+        former_commitment=octets(vector, "former_commitment"),
     )
     return KeyedNode(node, generation, NodeKey(octets(vector, "key"))).with_former(manifest)
 

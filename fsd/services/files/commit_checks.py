@@ -12,6 +12,7 @@ from fsd.store.repos.blobs import HeldBlob
 from fsd.store.repos.nodes import StoredState
 from fsd.store.repos.quotas import Held
 from fsproto.errors import ConflictError, NotAllowedError, NotFoundError, RemoteProtocolError
+from fsproto.keys.tree import next_commitment
 from fsproto.limits import MAX_COMMIT_NODES, MAX_GENERATION_BY_WRITERS, MAX_INLINE_BLOB
 from fsproto.messages.files import Commit, InlineBlob, Removal
 from fsproto.packing import unpack
@@ -215,6 +216,27 @@ def check_renewals(
                 hint="Its owner can give it another one: with the next change that the owner "
                 "makes to it.",
             )
+
+
+def check_key_commitments(
+    who: Principal, owner_id: int, change: VerifiedCommit, was: Mapping[NodeId, Manifest]
+) -> None:
+    """Refuse other keys of a node than those that its current manifest commits to.
+
+    Otherwise a member could give a folder a new key with false earlier ones, and so take what is in
+    it from everybody. The owner may commit to other keys, to repair such a node.
+    """
+    if who.user_id == owner_id:
+        return
+    for node, old in was.items():
+        new = change.manifests[node].body
+        keys = old.key_commitment, old.former_commitment
+        if new.generation > old.generation:
+            fits = new.former_commitment == next_commitment(old.former_commitment, keys[0])
+        else:
+            fits = (new.key_commitment, new.former_commitment) == keys
+        if not fits:
+            raise RemoteProtocolError("A manifest commits to other keys than the one before it.")
 
 
 def check_content(

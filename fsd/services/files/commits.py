@@ -21,6 +21,7 @@ from fsd.services.files.commit_checks import (
     changed_trees,
     check_content,
     check_generations,
+    check_key_commitments,
     check_renewals,
     check_tokens,
     check_versions,
@@ -186,7 +187,9 @@ class FileService:
         self._check_log_heads(db, change)
         check_versions(owner_id, change, before)
         check_generations(change, before)
-        check_renewals(who, owner_id, change, before, _renewed(db, change, before))
+        was = _replaced(db, change, before) if owner_id != who.user_id else {}
+        check_renewals(who, owner_id, change, before, was)
+        check_key_commitments(who, owner_id, change, was)
         check_lists(db, who, change.lists, before, change.generations(before))
         self._check_renewed_lists(db, change, before)
         new = changed_trees(change, old)
@@ -315,17 +318,29 @@ class FileService:
         manifests = change.manifests.values()
         nodes.insert_all(db, owner_id, [m for m in manifests if m.body.node not in before])
         changed = [m for m in manifests if m.body.node in before]
-        forget = [m.body.node for m in changed if not keep or m.body.kind is NodeKind.FOLDER]
+        forget = [m.body.node for m in changed if not keep and m.body.kind is NodeKind.FILE]
+        # The last manifest under each key of a folder stays: if a member replaces the keys by
+        # false ones, only it leads to what is in the folder.
+        same_key = [
+            (m.body.node, m.body.version - 1)
+            for m in changed
+            if m.body.kind is NodeKind.FOLDER
+            and m.body.generation == before[m.body.node].generation
+        ]
         rows = (before[manifest.body.node] for manifest in changed)
         older = [(row.id, row.version, row.manifest_hash) for row in rows]
         lineages.keep(db, Lineal.MANIFEST, older)
-        nodes.replace_all(db, changed, forget=forget)
+        nodes.replace_all(db, changed, forget=forget, forget_versions=same_key)
         nodes.put_states(db, list(change.states.values()))
         if not keep:
             return blob_rows.drop(db, [root for _, root, _ in replaced])
         versions.keep_older(db, replaced)
         newest: dict[bytes, int] = {node: until for node, _, until in replaced}
-        newest |= {m.body.node: m.body.version for m in changed if m.body.version > MAX_CHAIN}
+        newest |= {
+            m.body.node: m.body.version
+            for m in changed
+            if m.body.version > MAX_CHAIN and m.body.kind is NodeKind.FILE
+        }
         return versions.trim(db, newest, keep)
 
     def _check_renewed_lists(
@@ -356,17 +371,11 @@ def _brought_back(
     return [row.id for row in back]
 
 
-def _renewed(
+def _replaced(
     db: Db, change: VerifiedCommit, before: dict[bytes, models.Node]
 ) -> dict[NodeId, Manifest]:
-    """Return the current manifests of the nodes that get a new key."""
-    ids = [
-        node
-        for node, manifest in change.manifests.items()
-        if (row := before.get(node)) is not None and row.generation != manifest.body.generation
-    ]
-    if not ids:
-        return {}
+    """Return the current manifests of the nodes that get another one."""
+    ids = [node for node in change.manifests if node in before]
     found = (unpack(one.payload, Manifest) for one in nodes.manifests(db, ids))
     return {body.node: body for body in found}
 

@@ -132,7 +132,7 @@ def _renew_root(db: Db, rotation: Rotation) -> None:
         raise RemoteProtocolError("The new keys come with other entries of your tree.")
     lineages.keep(db, Lineal.STATE, [was[:3]])
     lineages.keep(db, Lineal.MANIFEST, [(row.id, row.version, row.manifest_hash)])
-    nodes.replace_all(db, [manifest], forget=[root])
+    nodes.replace_all(db, [manifest], forget=[], forget_versions=[])
     nodes.put_states(db, [state])
 
 

@@ -23,6 +23,9 @@ _NODES, _MANIFESTS, _STATES = table(Node), table(Manifest), table(FolderState)
 _OF: BindParameter[bytes] = bindparam("of")
 _NEW_NODE, _NEXT_NODE = insert_into(_NODES), update(_NODES).where(_NODES.c.id == _OF)
 _NEW_MANIFEST = insert_into(_MANIFESTS)
+_FORGET = delete(_MANIFESTS).where(
+    _MANIFESTS.c.node_id == _OF, _MANIFESTS.c.version == bindparam("old")
+)
 _FIRST_STATE = insert_into(_STATES).values(folder_id=_OF)
 _NEXT_STATE = update(_STATES).where(_STATES.c.folder_id == _OF)
 
@@ -155,8 +158,17 @@ def insert_all(db: Db, owner_id: int, new: Sequence[VerifiedManifest]) -> None:
     _insert_manifests(db, new)
 
 
-def replace_all(db: Db, changed: Sequence[VerifiedManifest], *, forget: Sequence[NodeId]) -> None:
-    """Store the next versions of nodes; delete the earlier manifests of those in `forget`."""
+def replace_all(
+    db: Db,
+    changed: Sequence[VerifiedManifest],
+    *,
+    forget: Sequence[NodeId],
+    forget_versions: Iterable[tuple[NodeId, int]],
+) -> None:
+    """Store the next versions of nodes.
+
+    Delete all earlier manifests of the nodes in `forget`, and each manifest in `forget_versions`.
+    """
     for_each(
         db,
         _NEXT_NODE,
@@ -164,6 +176,7 @@ def replace_all(db: Db, changed: Sequence[VerifiedManifest], *, forget: Sequence
     )
     for some in helpings(forget):
         db.execute(delete(Manifest).where(Manifest.node_id.in_(some)), execution_options=_AS_IS)
+    for_each(db, _FORGET, [{"of": node, "old": version} for node, version in forget_versions])
     _insert_manifests(db, changed)
 
 

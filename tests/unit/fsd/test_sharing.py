@@ -675,7 +675,7 @@ def test_a_writer_cannot_give_what_is_shared_on_its_own_a_new_key(office, shared
         shared.next_state(bob, entries).signed,
         below.next_state(bob, below.entries, generation=2).signed,
     ]
-    with pytest.raises(NotAllowedError, match="only its owner"):
+    with pytest.raises(NotAllowedError, match="its owner"):
         office.files.commit(bob.who, Commit(states, [made.signed], [], [], []))
 
 

@@ -10,7 +10,8 @@ LABELS: dict[str, bytes] = {name: value for name, value in vars(labels).items() 
 
 KINDS = {
     "signed": {name for name in LABELS if name.startswith("SIGN_")},
-    "hashed": {name for name in LABELS if name.startswith("HASH_")} | {"LINEAGE", "TRANSCRIPT"},
+    "hashed": {name for name in LABELS if name.startswith("HASH_")}
+    | {"LINEAGE", "TRANSCRIPT", "FORMER_COMMITMENT"},
     "keys of a channel": {
         "CHANNEL_CLIENT_KEY",
         "CHANNEL_SERVER_KEY",
@@ -19,7 +20,13 @@ KINDS = {
         "CHANNEL_ID",
         "CHANNEL_RATCHET",
     },
-    "keys of a node": {"NODE_LINK_KEY", "NODE_NAME_KEY", "NODE_METADATA_KEY", "NODE_FORMER_KEY"},
+    "keys of a node": {
+        "NODE_KEY_COMMITMENT",
+        "NODE_LINK_KEY",
+        "NODE_NAME_KEY",
+        "NODE_METADATA_KEY",
+        "NODE_FORMER_KEY",
+    },
     "derived from secrets": {"CHANNEL_SECRET", "WRAP", "DROP_WRAP"},
     "keys of a drop": {"DROP_FILE_KEY", "DROP_NOTE_KEY"},
     "derived from a file key": {

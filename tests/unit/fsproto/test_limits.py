@@ -12,7 +12,7 @@ from fsproto.messages.files import Commit
 from fsproto.messages.shares import NewMembers, SealedKey
 from fsproto.names import clean_name
 from fsproto.packing import pack
-from fsproto.sealed.manifest import Metadata, Mode, seal_metadata
+from fsproto.sealed.manifest import Metadata, Mode, former_size, seal_metadata
 from fsproto.sealed.stream import FIRST_PLAIN, HEADER_SIZE, OTHER_PLAIN, TAG_SIZE
 from fsproto.signed import Signed
 from fsproto.types import FileKey, Hash, NodeId, NodeKey
@@ -84,7 +84,7 @@ def test_a_node_can_be_sealed_anew_to_all_of_the_largest_share_in_one_commit():
         KeyedNode(body.node, 1, NodeKey(h32)), person("bob").bundle, Role.WRITER, Seeded("w")
     )
     new = NewMembers(Signed(pack(body), bytes(64)), [SealedKey(user, key) for user in users])
-    manifest = Signed(bytes(limits.MAX_METADATA + limits.MAX_FORMER), bytes(64))
+    manifest = Signed(bytes(limits.MAX_METADATA + former_size(limits.MAX_GENERATION)), bytes(64))
     assert encode(Commit([manifest], [manifest], [], [], [new]))
 
 

@@ -195,6 +195,8 @@ def _manifests() -> list[Vector]:
         generation=1,
         names_since=1,
         former=b"",
+        key_commitment=folder.key_commitment,
+        former_commitment=folder.former_commitment,
         metadata=_metadata(folder, 1, Metadata("reports", 0, 0, Mode.REGULAR, None)),
         content=None,
         author="alice",
@@ -209,6 +211,7 @@ def _manifests() -> list[Vector]:
         token=NO_TOKEN,
         link=b"",
         link_generation=0,
+        key_commitment=root.key_commitment,
         metadata=_metadata(root, 1, Metadata("", 0, 0, Mode.REGULAR, None)),
     )
 
@@ -309,7 +312,7 @@ def _manifests() -> list[Vector]:
         vector("manifest_signed_by_another", by_bob, SignatureError),
         vector("manifest_names_another_author", named_bob, SignatureError),
         vector("manifest_names_another_key", other_key, SignatureError),
-        malformed("manifest_field_missing", b"\xdc\x00\x11" + packed[3:-2]),
+        malformed("manifest_field_missing", b"\xdc\x00\x13" + packed[3:-2]),
         malformed("manifest_bytes_behind_end", packed + b"\x00"),
         malformed("manifest_empty", b""),
         unlawful("manifest_format_2", format=2),
@@ -321,6 +324,19 @@ def _manifests() -> list[Vector]:
         unlawful("manifest_lineage_short", lineage=bytes(31)),
         unlawful("manifest_token_short", token=bytes(31)),
         unlawful("manifest_generation_2_to_32", generation=1 << 32),
+        unlawful("manifest_link_short", link=body.link[:-1]),
+        unlawful("manifest_link_long", link=body.link + b"\0"),
+        unlawful("manifest_link_missing", link=b""),
+        unlawful("manifest_link_generation_0", link_generation=0),
+        malformed("manifest_root_with_a_link", pack(replaced(top, link=body.link))),
+        malformed("manifest_root_with_a_link_generation", pack(replaced(top, link_generation=1))),
+        unlawful("manifest_former_in_the_first_generation", former=bytes(60)),
+        unlawful("manifest_former_missing", generation=2),
+        unlawful("manifest_former_long", generation=2, former=bytes(61)),
+        unlawful("manifest_key_commitment_short", key_commitment=bytes(31)),
+        unlawful("manifest_former_commitment_short", former_commitment=bytes(31)),
+        unlawful("manifest_time_below_zero", time_ms=-1),
+        unlawful("manifest_time_2_to_63", time_ms=1 << 63),
         unlawful("manifest_metadata_too_long", metadata=bytes((16 << 10) + 1)),
         unlawful("manifest_file_without_content", content=None),
         unlawful("manifest_folder_with_content", kind=NodeKind.FOLDER),
@@ -342,6 +358,9 @@ def _manifests() -> list[Vector]:
             "metadata_folder_dropped",
             DroppedMetadata("reports", 0, 0, Mode.REGULAR, None, dropped=came),
         ),
+        sealed_as("metadata_padding_not_zero", _filled(file, pack(described), last=1)),
+        sealed_as("metadata_padding_of_a_block_more", _filled(file, pack(described), more=128)),
+        sealed_as("metadata_longer_than_its_plaintext", _filled(file, pack(described), length=500)),
         *(
             sealed_as(
                 name,
@@ -356,6 +375,11 @@ def _manifests() -> list[Vector]:
                 ("metadata_name_not_nfc", {"name": "u\u0308"}),
                 ("metadata_no_file_key", {"file_key": None}),
                 ("metadata_mode_unknown", {"mode": 3}),
+                ("metadata_file_key_short", {"file_key": bytes(31)}),
+                ("metadata_size_does_not_fit", {"size": 1001}),
+                ("metadata_size_below_zero", {"size": -1}),
+                ("metadata_size_2_to_64", {"size": (1 << 64) - 1}),
+                ("metadata_mtime_2_to_63", {"mtime_ns": 1 << 63}),
             )
         ),
     ]
@@ -386,6 +410,8 @@ def file_manifest() -> Manifest:
         generation=1,
         names_since=1,
         former=b"",
+        key_commitment=file.key_commitment,
+        former_commitment=file.former_commitment,
         metadata=_metadata(file, 2, metadata),
         content=Content(2, salt, Root(stretch("file root", 32)), 1056, key_commitment(key, salt)),
         author="alice",
@@ -393,6 +419,18 @@ def file_manifest() -> Manifest:
         time_ms=TIME_MS,
         log_head=b"",
     )
+
+
+def _filled(
+    node: KeyedNode, packed: bytes, *, length: int | None = None, more: int = 0, last: int = 0
+) -> bytes:
+    """Seal metadata of version 2 whose length or padding is otherwise than it should."""
+    filled = reference.u16(len(packed) if length is None else length) + packed
+    filled += bytes(-len(filled) % 128 + more)
+    filled = filled[:-1] + bytes([last])
+    cipher = AESGCM(reference.expand(node.key, b"fs/2 node metadata key"))
+    binding = b"fs/2 metadata" + node.node + reference.u64(2) + reference.u32(1)
+    return bytes(12) + cipher.encrypt(bytes(12), filled, binding)
 
 
 def _metadata(node: KeyedNode, version: int, metadata: Metadata, generation: int = 1) -> bytes:

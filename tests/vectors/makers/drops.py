@@ -122,7 +122,7 @@ def _drops(kept: Kept) -> list[Vector]:
             "drop_salt_short", RemoteProtocolError, content=replaced(content, salt=Salt(SALT[:-1]))
         ),
         noted("drop_note_of_another_size", IntegrityError, size=len(PLAIN) + 1),
-        noted("drop_note_of_a_size_below_zero", IntegrityError, size=-1),
+        noted("drop_note_of_a_size_below_zero", RemoteProtocolError, size=-1),
         noted("drop_note_of_no_time", RemoteProtocolError, arrived_ms=-1),
         noted("drop_note_too_long", RemoteProtocolError, address="x" * 256),
         *(

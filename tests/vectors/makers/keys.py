@@ -99,7 +99,8 @@ def _nodes() -> list[Vector]:
 
 def _links() -> list[Vector]:
     parent, child = keyed_node("folder", 2), aged_node("file", 5)
-    later = aged_node("folder", 4)
+    later, first = aged_node("folder", 4), child
+    false = replace(child, former=(child.former[0], child.key, *child.former[2:]))
 
     def vector(
         name: str,
@@ -108,6 +109,7 @@ def _links() -> list[Vector]:
         parent: KeyedNode = parent,
         child: KeyedNode = child,
         under: int | None = None,
+        committed: KeyedNode | None = None,
     ) -> Vector:
         return {
             "name": name,
@@ -120,6 +122,8 @@ def _links() -> list[Vector]:
             "child_generation": child.generation,
             "child_key": None if error else child.key.hex(),
             "former": former.hex(),
+            "key_commitment": (committed or first).key_commitment.hex(),
+            "former_commitment": (committed or first).former_commitment.hex(),
             "link": link.hex(),
             "error": error.code if error else None,
         }
@@ -161,6 +165,13 @@ def _links() -> list[Vector]:
             IntegrityError,
             child=replace(child, generation=4),
         ),
+        vector(
+            "link_to_another_key_than_committed_to",
+            link,
+            IntegrityError,
+            committed=replace(child, key=parent.key),
+        ),
+        vector("link_other_former_keys_than_committed_to", link, IntegrityError, committed=false),
         vector("link_byte_changed", link[:-1] + bytes([link[-1] ^ 1]), IntegrityError),
         vector("link_nonce_changed", bytes([link[0] ^ 1]) + link[1:], IntegrityError),
         vector("link_cut", link[:-1], IntegrityError),

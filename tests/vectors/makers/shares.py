@@ -62,14 +62,21 @@ def _formers() -> list[Vector]:
     first = keyed_node("folder")
 
     def vector(
-        name: str, former: bytes, error: type[FsError] | None = None, of: KeyedNode = node
+        name: str,
+        former: bytes,
+        error: type[FsError] | None = None,
+        of: KeyedNode = node,
+        committed: KeyedNode | None = None,
     ) -> Vector:
+        said = committed or (first if of.generation == 1 else node)
         return {
             "name": name,
             "node": of.node.hex(),
             "generation": of.generation,
             "key": of.key.hex(),
             "former": former.hex(),
+            "key_commitment": said.key_commitment.hex(),
+            "former_commitment": said.former_commitment.hex(),
             "keys": None if error else [key.hex() for key in of.former],
             "error": error.code if error else None,
         }
@@ -95,6 +102,10 @@ def _formers() -> list[Vector]:
         refused("former_byte_changed", sealed[:-1] + bytes([sealed[-1] ^ 1])),
         refused("former_cut", sealed[:-1]),
         refused("former_missing", b""),
+        refused("former_in_another_order", holding(*reversed(node.former))),
+        refused("former_other_keys", holding(node.former[0], other.key)),
+        vector("former_of_a_first_generation", sealed, IntegrityError, first),
+        vector("former_none_but_committed_to", b"", IntegrityError, first, node),
     ]
 
 
@@ -266,6 +277,9 @@ def _members(kept: Kept) -> list[Vector]:
         member("members_sealed_short", sealed=bytes(31)),
         refused("members_writer_key_short", above=[InheritedWriter("dave", bytes(31))]),
         refused("members_former_key_short", former=[replaced(erin, ed25519=bytes(31))]),
+        refused("members_writer_above_twice", above=[*body.above, *body.above]),
+        refused("members_former_twice", former=[erin, replaced(erin, generation=1), erin]),
+        refused("members_time_below_zero", time_ms=-1),
         refused("members_former_of_now", former=[replaced(erin, generation=3)]),
         refused("members_former_of_never", former=[replaced(erin, generation=0)]),
         grouped("members_by_groups_format_1", format=1),

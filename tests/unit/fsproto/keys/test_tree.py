@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fsproto.errors import IntegrityError, NotAllowedError
-from fsproto.keys.tree import KeyedNode, new_node
+from fsproto.keys.tree import KeyedNode, new_node, next_commitment
 from fsproto.limits import MAX_GENERATION
 from fsproto.sealed.manifest import Manifest
 from fsproto.types import NodeId, NodeKey
@@ -74,6 +74,8 @@ def manifest_of(node: KeyedNode, former: bytes, parent: KeyedNode = FOLDER) -> M
         former=former,
         link=parent.seal_link(node, Seeded("link")),
         link_generation=parent.generation,
+        key_commitment=node.key_commitment,
+        former_commitment=node.former_commitment,
     )
 
 
@@ -178,3 +180,25 @@ def test_a_node_takes_no_more_keys_than_there_can_be():
     with pytest.raises(NotAllowedError) as refusal:
         last.renewed(Seeded("one more"))
     assert refusal.value.hint
+
+
+def test_keys_are_committed_to_as_the_protocol_says():
+    node, said = aged_node("child", 3), bytes(32)
+    for age in (1, 2, 3):
+        former = tuple(node.at(each).key for each in range(age - 1, 0, -1))
+        assert KeyedNode(node.node, age, node.at(age).key, former).former_commitment == said
+        info = b"fs/2 node key commitment" + node.node + reference.u32(age)
+        one = reference.expand(node.at(age).key, info)
+        assert node.at(age).key_commitment == one
+        said = reference.sha256(b"fs/2 former commitment" + said + one)
+    assert next_commitment(node.former_commitment, node.key_commitment) == said
+
+
+@pytest.mark.parametrize("field", ["key_commitment", "former_commitment"])
+def test_no_other_keys_are_taken_than_those_committed_to(field: str):
+    child, other = aged_node("child", 3), aged_node("other", 3)
+    good = manifest_of(child, child.seal_former(Seeded("former")))
+    bad = msgspec.structs.replace(good, **{field: getattr(other, field)})
+    assert FOLDER.open_link(good) == child
+    with pytest.raises(IntegrityError, match="are not its keys"):
+        FOLDER.open_link(bad)

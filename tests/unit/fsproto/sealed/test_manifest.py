@@ -64,7 +64,7 @@ def test_the_bytes_that_travel_are_the_bytes_that_were_signed():
     made = sign_manifest(ALICE.signing, file_manifest())
     assert made.signed.payload == pack(made.body)
     # The same fields in other bytes: a longer encoding of the same number, without a signature.
-    spelled = made.signed.payload.replace(b"\xdc\x00\x12\x01", b"\xdc\x00\x12\xcc\x01", 1)
+    spelled = made.signed.payload.replace(b"\xdc\x00\x14\x01", b"\xdc\x00\x14\xcc\x01", 1)
     assert spelled != made.signed.payload
     with pytest.raises(RemoteProtocolError):
         unpack(spelled, Manifest)
