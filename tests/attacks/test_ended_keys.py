@@ -54,7 +54,7 @@ def rotates(person: Person, *options: str) -> None:
 def fresh(person: Person, to: Path) -> Person:
     """Return another device of a person, which has seen nothing yet."""
     other = person.copy(to)
-    (other.profile / "memory.db").unlink()
+    other.forget()
     return other
 
 

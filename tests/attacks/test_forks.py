@@ -266,7 +266,7 @@ def test_after_a_restore_with_an_older_key_log_a_person_can_go_on(
 ) -> None:
     with branches.shown():
         branches.fork("backup")
-        team.carol.run("keys", "rotate").succeeds()
+        team.carol.run("keys", "rotate", otp=team.carol.app.fresh()).succeeds()
         team.alice.run("ls").succeeds()
     with branches.shown("backup"):
         assert "OLDER KEY LOG" in team.alice.run("ls").fails(7)
