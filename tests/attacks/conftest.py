@@ -18,7 +18,7 @@ from tests.support.world import FILES, READY, World, until
 
 @pytest.fixture(scope="session")
 def first_world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The world that all others are copied from; made by one of the test workers for all."""
+    """The world that all others are copied from; one test worker makes it for all workers."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "first-world"
     try:
@@ -32,13 +32,13 @@ def first_world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture
 def world(first_world: World, tmp_path: Path) -> World:
-    """A world of one's own; no server is running on it."""
+    """A fresh copy of the world for one test; no server is running on it."""
     return first_world.copy(tmp_path)
 
 
 @pytest.fixture
 def liar(world: World) -> Iterator[HostileServer]:
-    """A server on the world, in this process; honest until it is told what to lie."""
+    """A server on the world, in this process; it is honest until its `lie` is set."""
     with HostileServer(world.home) as server:
         world.meet(server.address)
         yield server
@@ -46,7 +46,7 @@ def liar(world: World) -> Iterator[HostileServer]:
 
 @pytest.fixture(scope="session")
 def first_team(first_world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The team that all others are copied from."""
+    """The team that all other teams are copied from."""
     return gathered(first_world.copy(tmp_path_factory.mktemp("first team")))
 
 
@@ -58,7 +58,7 @@ def team(first_team: World, tmp_path: Path) -> World:
 
 @pytest.fixture
 def server(team: World) -> Iterator[HostileServer]:
-    """A server on the team's home, in this process; honest until it is told what to lie."""
+    """A server on the team's world, in this process; it is honest until its `lie` is set."""
     with HostileServer(team.home) as server:
         team.meet(server.address)
         yield server
@@ -72,7 +72,7 @@ def _no_settings_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_server_fails(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Whatever is done to a server of this process, it never logs a traceback."""
+    """Check that no attack makes a server in this process log a traceback."""
     caplog.set_level(logging.INFO, "fsd")
     yield
     failed = [record for record in caplog.get_records("call") if record.exc_info]
@@ -81,7 +81,7 @@ def _no_server_fails(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def places(first_world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, TreeNode]:
-    """What alice has, by its path; the same in every world."""
+    """Alice's files and folders by their paths; they are the same in every world."""
     world = first_world.copy(tmp_path_factory.mktemp("looked at"))
     paths = ["/", "reports", "archive", *FILES["alice"]]
     with HostileServer(world.home) as server:

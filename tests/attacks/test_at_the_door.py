@@ -1,7 +1,7 @@
-"""Strangers at the server's port: noise, other protocols, slow senders, and many of them.
+"""Unauthenticated clients at the server's port: noise, other protocols, slow senders, and crowds.
 
-Known from: Slowloris (Hansen, 2009); cross-protocol attacks (Brinkmann and others, "ALPACA",
-USENIX Security 2021).
+Known from: Slowloris (Hansen, 2009); cross-protocol attacks (Brinkmann and others, "ALPACA", USENIX
+Security 2021).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def connected(to: Address) -> socket.socket:
 
 
 def answer_to(noise: bytes, server: Address) -> bytes:
-    """Send something, and nothing more; return all that comes back."""
+    """Send some bytes and then nothing else; return everything that the server answers."""
     with connected(server) as stranger, contextlib.suppress(ConnectionError):
         stranger.sendall(noise)
         stranger.shutdown(socket.SHUT_WR)
@@ -60,13 +60,13 @@ def answer_to(noise: bytes, server: Address) -> bytes:
 
 @pytest.fixture(scope="module")
 def shared(first_world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A world that strangers cannot change."""
+    """A world that unauthenticated clients cannot change."""
     return first_world.copy(tmp_path_factory.mktemp("at the door"))
 
 
 @pytest.fixture(scope="module")
 def process(shared: World) -> Iterator[RunningServer]:
-    """The real program on it."""
+    """The real program on the shared world."""
     with shared.process() as server:
         yield server
         assert server.process.poll() is None
@@ -77,7 +77,7 @@ def process(shared: World) -> Iterator[RunningServer]:
 def test_noise_costs_the_server_nothing(shared: World, process: RunningServer) -> None:
     for name, noise in NOISE.items():
         answer = answer_to(noise, process.address)
-        # A hello is answered; nothing else gets more than the version that is spoken here.
+        # A hello is answered; everything else gets at most the server's protocol version.
         assert (len(answer) > 1000) == name.startswith("a hello"), name
         assert len(answer) <= 10 or name.startswith("a hello"), name
     assert shared.alice.cat("notes.txt") == NOTES
@@ -88,7 +88,8 @@ def test_a_stranger_is_turned_away_at_the_first_wrong_byte_and_not_waited_for(
 ) -> None:
     for name in ("http", "ssh", "tls", "an endless length"):
         with connected(process.address) as stranger:
-            stranger.sendall(NOISE[name][:60])  # and goes on listening, as a browser would
+            # The client keeps the connection open, as a browser would.
+            stranger.sendall(NOISE[name][:60])
             assert stranger.recv(1) == b"", name
 
 
@@ -112,7 +113,8 @@ def test_many_who_say_nothing_do_not_keep_others_out(shared: World, process: Run
 def test_more_connections_than_the_server_can_hold_do_not_end_it(world: World) -> None:
     resource = pytest.importorskip("resource", reason="A LIMIT ON CONNECTIONS IS NOT TESTED HERE")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (60, limits[1]))  # fewer than may wait
+    # Fewer descriptors than connections that may wait.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (60, limits[1]))
     starting = contextlib.ExitStack()
     try:
         server = starting.enter_context(world.process())  # it inherits the limit
@@ -133,7 +135,7 @@ def test_who_does_not_log_in_in_time_is_shown_out(world: World, so_far: bytes) -
     policy = ListenerPolicy(login_s=0.3)
     with HostileServer(world.home, policy=policy) as server, connected(server.address) as stranger:
         stranger.sendall(so_far)
-        received = b"".join(iter(lambda: stranger.recv(4096), b""))  # until it is closed
+        received = b"".join(iter(lambda: stranger.recv(4096), b""))  # until the server closes it
         assert bool(received) == (so_far == HELLO)
 
 

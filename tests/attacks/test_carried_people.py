@@ -1,4 +1,4 @@
-"""Whose keys are whose goes along to another machine, and with it what would give a server away."""
+"""Pinned keys move to another machine with a profile, and so does what reveals a lying server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PHRASE = "a passphrase for the file"
 
 
 def carried(world: World) -> None:
-    """Take the profile to another machine: an export, and an import in place of all there was."""
+    """Move the profile to another machine: export it, and import it into an empty profile."""
     alice = world.alice
     file = alice.folder / "exported"
     alice.run("keys", "export", file, export_passphrase=PHRASE).succeeds()

@@ -1,4 +1,4 @@
-"""Several commits are under way at once, and the first of them does not end as it should."""
+"""Several commits are in flight concurrently, and the first of them fails."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class First(Lie):
-    """Does something when the first commit comes, before it is looked at."""
+    """A server that does something when the first commit arrives, before it checks the commit."""
 
     def __init__(self, act: Callable[[], object]) -> None:
         self._act: Callable[[], object] | None = act
@@ -41,7 +41,7 @@ class First(Lie):
 
 
 class Forgets(Lie):
-    """Says that the first commit is made, and does not make it."""
+    """A server that confirms the first commit and does not make it."""
 
     def __init__(self) -> None:
         self.commits = 0
@@ -102,11 +102,12 @@ def test_a_server_that_forgets_what_it_has_said_is_made_is_caught_by_its_next_an
     liar.lie = lie = Forgets()
     told = alice.run("put", alice.folder / "reports", "/").fails(7)
     assert "OLDER STATE" in told
-    assert lie.commits <= batch.COMMITS_AHEAD + 1  # nothing is signed upon the older state
+    # The client signs nothing on top of the older state.
+    assert lie.commits <= batch.COMMITS_AHEAD + 1
 
 
 class Mute(Lie):
-    """Makes the first commits that remove something, says so of none, and ends the connection."""
+    """A server that makes the first removals, confirms none, and then ends the connection."""
 
     def __init__(self) -> None:
         self._left = batch.COMMITS_AHEAD

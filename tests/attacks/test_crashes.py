@@ -1,4 +1,4 @@
-"""Programs are killed, interrupted and stopped in the middle of what they do.
+"""Programs are killed, interrupted and stopped in the middle of their work.
 
 Known from: Pillai and others, "All File Systems Are Not Created Equal" (OSDI 2014).
 """
@@ -35,15 +35,15 @@ def server(world: World) -> Iterator[RunningServer]:
 
 
 def is_receiving(world: World) -> bool:
-    """Tell whether the server has a part of something."""
+    """Return whether the server has received a part of an upload."""
     return any(path.stat().st_size > 0 for path in world.staged())
 
 
 class Putting:
-    """A put that reads from a pipe: it is in the middle for as long as the pipe is open."""
+    """A put that reads from a pipe; it stays unfinished while the pipe is open."""
 
     def __init__(self, world: World, name: str) -> None:
-        """Begin it, and wait until the server has received a part."""
+        """Start the put, and wait until the server has received a part."""
         self.process = world.alice.start("put", "-", name)
         assert self.process.stdin is not None
         self._pipe = self.process.stdin
@@ -52,13 +52,13 @@ class Putting:
         until(lambda: is_receiving(world), "the server has received a part")
 
     def go_on(self) -> None:
-        """Give it the rest."""
+        """Write the rest of the content and close the pipe."""
         self._pipe.write(NEW[ENOUGH:])
         self._pipe.flush()
 
 
 def nothing_is_left_behind(world: World) -> None:
-    """Check that the server keeps what its database knows, and nothing else."""
+    """Check that the server keeps the blobs that its database names, and no others."""
     until(lambda: not world.staged(), "nothing is staged")
     assert world.kept() == world.known()
 
@@ -72,7 +72,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_put_has_the_old_content(
     put = Putting(world, "draft.bin")
     server.kill()
     assert finish(put.process).status == 3
-    assert world.staged()  # it had no time to tidy up
+    assert world.staged()  # the server had no time to delete it
     again = server.restart()
     try:
         nothing_is_left_behind(world)
@@ -88,7 +88,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_put_has_the_old_content(
 def test_a_server_that_is_killed_between_upload_and_commit_has_the_old_content(
     world: World, server: RunningServer
 ) -> None:
-    # The client's last message, the commit, is held back until the server is no more.
+    # The client's last message, the commit, is held back until the server has been killed.
     sizes = [len(frame.data) for frame in recorded_put(world, server)]
     hold = Holds(To.SERVER, len(sizes) - 1)
     with Proxy(server.address, lambda: hold) as between:
@@ -102,7 +102,8 @@ def test_a_server_that_is_killed_between_upload_and_commit_has_the_old_content(
     again = server.restart()
     try:
         world.alice.meet(again.address)
-        nothing_is_left_behind(world)  # what was uploaded is known, and goes a day later
+        # The uploaded blob is in the database; it is deleted a day later.
+        nothing_is_left_behind(world)
         assert world.alice.cat("draft.bin") == DRAFT
         world.alice.put("draft.bin", NEW).succeeds()
         assert world.alice.cat("draft.bin") == NEW
@@ -141,7 +142,7 @@ def test_a_server_that_is_stopped_finishes_the_put_under_way(
     server.process.send_signal(signal.SIGTERM)
     until(lambda: "stopping" in server.log, "the server knows that it is to stop")
     stopping = time.monotonic()
-    slow_s = 2 * DRAIN_IDLE_S  # as over a slow line; who does nothing for that long is let go
+    slow_s = 2 * DRAIN_IDLE_S  # as over a slow line; the server would disconnect an idle client
     until(lambda: time.monotonic() > stopping + slow_s, "some time has passed")
     put.go_on()
     finish(put.process).succeeds()
@@ -156,7 +157,7 @@ def test_a_server_that_is_stopped_finishes_the_put_under_way(
 
 
 def interrupted(process: subprocess.Popen[bytes]) -> None:
-    """Press Ctrl-C and check how it ends."""
+    """Press Ctrl-C and check the exit status and the output."""
     process.send_signal(signal.SIGINT)
     finish(process).fails(INTERRUPTED)
 
@@ -183,7 +184,7 @@ def test_a_client_that_is_killed_in_a_put_leaves_nothing_behind(
 
 
 def getting(person: Person, target: Path, between: Proxy, hold: Holds) -> subprocess.Popen[bytes]:
-    """Begin a get and hold it in the middle, when a part is on the disk."""
+    """Start a get and hold it in the middle, when a part is on the disk."""
     person.meet(between.address)
     process = person.start("get", "plan.bin", str(target))
     assert hold.held.wait(60)
@@ -199,7 +200,8 @@ def test_a_get_that_is_interrupted_leaves_what_was_there(
     target = alice.folder / "here"
     if before is not None:
         target.write_bytes(before)
-    hold = Holds(To.CLIENT, proxy.WELCOME + 3)  # an answer, one segment, and then this one
+    # Pass an answer and one segment; hold the next segment.
+    hold = Holds(To.CLIENT, proxy.WELCOME + 3)
     with Proxy(server.address, lambda: hold) as between:
         process = getting(alice, target, between, hold)
         interrupted(process)

@@ -1,4 +1,4 @@
-"""Strangers in numbers at the server's port: what they may have, and that others get in.
+"""Many unauthenticated clients at the server's port: their limits, and others can still log in.
 
 Known from: MaxStartups and PerSourcePenalties of OpenSSH (sshd_config(5)); Slowloris.
 """
@@ -26,7 +26,7 @@ from tests.support.world import NOTES, World, until
 
 
 def is_closed(stranger: socket.socket) -> bool:
-    """Tell whether the server has ended a connection."""
+    """Return whether the server has ended a connection."""
     stranger.setblocking(False)
     try:
         return stranger.recv(1) == b""
@@ -65,7 +65,7 @@ def test_keys_are_exchanged_no_faster_than_the_operator_says(world: World) -> No
         began = time.monotonic()
         for _ in range(9):
             RawClient(server.address, key).socket.close()
-        assert time.monotonic() - began >= 8 / 20  # one at once, and the others at the rate
+        assert time.monotonic() - began >= 8 / 20  # one at once, the others at the permitted rate
 
 
 def test_more_keys_than_can_be_exchanged_in_time_are_not_waited_for(world: World) -> None:
@@ -82,7 +82,7 @@ def test_before_the_login_nobody_makes_the_server_hold_much(world: World) -> Non
             ask = raw.login(world.alice, ticket=bytes(MAX_LOGIN - 2000))
             assert isinstance(raw.ask(ask), Failure)
         with RawClient(server.address, host_key(world.alice)) as raw:
-            with contextlib.suppress(ConnectionError):  # it does not wait for all of it
+            with contextlib.suppress(ConnectionError):  # the server does not wait for all of it
                 raw.send(raw.login(world.alice, ticket=bytes(MAX_LOGIN)))
             with contextlib.suppress(RemoteProtocolError):
                 assert raw.is_ended()
@@ -94,7 +94,7 @@ ROUNDS = 12
 
 
 def refusal_time(world: World, server: HostileServer, ask: Login) -> float:
-    """Log in with what is refused; return how long, in seconds, the answer took."""
+    """Try a login that is refused; return the seconds until the answer."""
     with RawClient(server.address, host_key(world.alice)) as raw:
         identity = raw.login(world.alice)  # signed for this very channel, where it matters
         signed = Login(ask.user, identity.signature, ask.otp, ask.ticket)
@@ -108,10 +108,11 @@ def refusal_time(world: World, server: HostileServer, ask: Login) -> float:
 
 
 def test_neither_words_nor_time_tell_why_a_login_is_refused(world: World) -> None:
-    """Of every reason, medians of interleaved tries lie closer together than any one work takes.
+    """For each reason, the median times of refused logins are close together.
 
-    A rank test would find whatever a loaded machine does; the promise is a common delay, so what is
-    held is that no answer comes before it, and that no reason's median leaves the others'.
+    Tries of all reasons are interleaved. The promise is a common delay: no answer arrives before
+    it, and the medians of all reasons differ by less than a quarter of it. A rank test would also
+    find differences that a loaded machine causes.
     """
     delay = 0.2
     enrol_person_in(world, "carla")
@@ -133,7 +134,7 @@ def test_neither_words_nor_time_tell_why_a_login_is_refused(world: World) -> Non
             "a ticket": Login("alice", b"", None, bytes(32)),
         }
         took: dict[str, list[float]] = {reason: [] for reason in reasons}
-        for _ in range(ROUNDS):  # the later ones are held up, which must not show either
+        for _ in range(ROUNDS):  # the later tries are throttled, which must not be visible either
             for reason, ask in reasons.items():
                 took[reason].append(refusal_time(world, server, ask))
     assert min(map(min, took.values())) >= delay
@@ -142,7 +143,7 @@ def test_neither_words_nor_time_tell_why_a_login_is_refused(world: World) -> Non
 
 
 def enrol_person_in(world: World, name: str) -> None:
-    """Add somebody who never enrols."""
+    """Add a person who never enrols."""
     with world.process() as server:
         enrol_person(server, name)
 

@@ -1,6 +1,7 @@
 """Connections are cut at any byte, in either direction, any number of times.
 
-Whatever is cut, what arrives is what was sent, and no key and nonce ever seal two plaintexts.
+After any cut the received content equals the sent content, and no pair of a key and a nonce ever
+seals two plaintexts.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ LOST = 3
 
 
 class Witness(Lie):
-    """Tells what is said to whom, and remembers every sealed segment that ever came."""
+    """An observer that remembers every sealed segment that ever arrived, by upload."""
 
     def __init__(self) -> None:
-        """Begin with nothing seen."""
+        """Start with nothing seen."""
         self._salts: dict[tuple[object, int], Salt] = {}
         self.seen: dict[tuple[Salt, int], set[bytes]] = defaultdict(set)
         """The ciphertexts by salt and number; a salt is drawn with each file key."""
@@ -64,25 +65,25 @@ class Witness(Lie):
 
     @property
     def salts(self) -> set[Salt]:
-        """Those of all keys under which anything came."""
+        """Return the salts of all keys under which a segment arrived."""
         return {salt for salt, _ in self.seen}
 
 
 @pytest.fixture
 def witness(liar: HostileServer) -> Iterator[Witness]:
-    """Remembers what came to the server."""
+    """An observer of everything that the server receives."""
     liar.lie = seen = Witness()
     yield seen
     seen.check()
 
 
 def first_cuts(most: int) -> st.SearchStrategy[Cut]:
-    """Cuts of a connection on which a transfer has begun."""
+    """Return cuts of a connection on which a transfer has started."""
     return st.builds(Cut, st.sampled_from(To), st.integers(LOGGED_IN, most))
 
 
 def cuts() -> st.SearchStrategy[list[Cut]]:
-    """Cuts of one connection after the other; the later ones before anything was done, too."""
+    """Return cuts of successive connections; later ones may also be cut before the transfer."""
     later = st.builds(
         Cut,
         st.sampled_from(To),
@@ -101,7 +102,7 @@ few = settings(
 
 
 def through(person: Person, server: HostileServer, cut: list[Cut]) -> CuttingProxy:
-    """Let a person reach the server through scissors only."""
+    """Let a person reach the server only through a proxy that cuts the connection."""
     between = CuttingProxy(server.address, cut)
     person.meet(between.address)
     return between
@@ -227,12 +228,12 @@ def test_commits_that_were_sent_ahead_are_made_once_wherever_they_are_cut(
 
 
 def hidden(person: Person) -> list[Path]:
-    """What a get has left beside its target."""
+    """Return the hidden files that a get has left next to its target."""
     return [path for path in person.folder.iterdir() if path.name.startswith(".")]
 
 
 @pytest.fixture
 def large(world: World, liar: HostileServer) -> str:
-    """The name of a large file that is there already."""
+    """The name of a large file that is already stored."""
     world.alice.put("large", LARGE).succeeds()
     return "large"

@@ -1,7 +1,8 @@
-"""Servers that lie about what was dropped: nothing of it is believed, nothing leaves `inbox/`.
+"""Servers that lie about drops: the client rejects every lie, and no drop leaves `inbox/`.
 
-A server that makes drops of its own cannot be told from one that was given them: it is where the
-plaintext comes by. What is tried here is what it could do to what was dropped before it lied.
+Nobody can distinguish a drop that the server made itself from a real one, because the server
+receives the plaintext. These tests try what a server could do to drops that it received before it
+lied.
 """
 
 from __future__ import annotations
@@ -229,7 +230,7 @@ def test_one_bad_drop_does_not_hide_the_others_and_can_be_rejected(world, liar):
 
 
 class Replays(Lie):
-    """Shows a drop again and again, and says that it was deleted."""
+    """A server that shows a drop again and again, and confirms its deletion."""
 
     def __init__(self) -> None:
         self.shown: list[Drop] = []
@@ -247,7 +248,7 @@ def test_a_drop_that_was_accepted_is_known_when_it_is_shown_again(world, liar):
     assert names(world.alice) == ["a"]
     (shown,) = waiting(world.alice)
     assert shown["accepted_before"]
-    # Wherever it is meanwhile, and if it is nowhere.
+    # A removed file stays removed: to accept the same drop again does not bring it back.
     world.alice.run("rm", "inbox/a").succeeds()
     ran = world.alice.run("--json", "inbox", "accept", "a")
     (told,) = json.loads(ran.succeeds())["accepted"]

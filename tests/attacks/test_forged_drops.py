@@ -1,7 +1,7 @@
-"""Drops that a server makes itself, with nothing but a person's public keys.
+"""Drops that a server makes itself, with only a person's public keys.
 
-It can: nobody signs a drop. What is tried is what more it could do by one than put a file into
-`inbox/`, which the person sees first and which is marked.
+A server can do that, because no drop is signed. The tests try whether a forged drop can do more
+than put a file into `inbox/`, which the person sees first and which is marked.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.support.world import Person, World
 def forged(
     person: Person, name: str, root: Root | None = None, **changes: Any
 ) -> tuple[Drop, bytes]:
-    """Return a drop as a server can make one that knows somebody's public keys, and its blob."""
+    """Return a drop, and its blob, as a server can make it from a person's public keys."""
     with person.session() as session:
         bundle = session.identity.bundle
     random = Seeded(f"forged {name}")
@@ -43,7 +43,7 @@ def forged(
 
 
 class Makes(Lie):
-    """Shows drops of its own making."""
+    """A server that shows drops that it made itself."""
 
     def __init__(self, *made: tuple[Drop, bytes]) -> None:
         self._made = [one for one, _ in made]

@@ -27,14 +27,14 @@ TWO = "TWO DIFFERENT HISTORIES"
 
 
 class Branches:
-    """The databases of a server that shows one or the other."""
+    """The databases of a server, one for each branch; the server shows one at a time."""
 
     def __init__(self, world: World, folder: Path) -> None:
-        """Begin with the world as it is, on the branch `main`."""
+        """Start with the world as it is, on the branch `main`."""
         self._world, self._folder, self.now = world, folder, "main"
 
     def fork(self, name: str) -> None:
-        """Make a branch of what is shown now; goes on showing the other."""
+        """Copy the branch that is shown now to a new name; the current one stays shown."""
         for suffix in ("", "-wal"):
             there = self._database(suffix)
             if there.exists():
@@ -64,7 +64,7 @@ def branches(team: World, tmp_path: Path) -> Branches:
 
 
 def device(person: Person, to: Path) -> Person:
-    """Return another machine of a person, which has seen what this one has."""
+    """Return another device of a person, which has seen all that this device has seen."""
     return person.copy(to)
 
 
@@ -77,7 +77,7 @@ def writes(person: Person, *paths: str) -> None:
 def test_branches_of_two_people_are_never_joined(
     team: World, branches: Branches, versions: int
 ) -> None:
-    """Alice removed a draft and put a file; bob, shown another branch, writes as often or more."""
+    """Alice removes a draft and puts a file; bob, on another branch, writes as often or more."""
     with branches.shown():
         team.alice.run("ls", "reports").succeeds()
         branches.fork("bob's")
@@ -117,7 +117,7 @@ def test_versions_of_a_file_are_never_joined(team: World, branches: Branches) ->
 def test_a_removed_member_never_comes_back_by_another_device(
     team: World, branches: Branches, tmp_path: Path
 ) -> None:
-    """The phone, shown the time before, changes the members; the laptop must not seal to bob."""
+    """The phone sees the older branch and changes the members; the laptop must not seal to bob."""
     with branches.shown():
         phone = device(team.alice, tmp_path / "phone")
         branches.fork("phone's")
@@ -152,7 +152,7 @@ def test_a_sync_deletes_nothing_on_another_branch(team: World, branches: Branche
 def test_an_overtaken_answer_may_not_be_older_than_what_was_known_when_it_was_asked(
     team: World, server: HostileServer
 ) -> None:
-    """While a command waits, another one sees more; then the server rolls back."""
+    """While a command waits, another command sees newer versions; then the server rolls back."""
     with team.bob.session() as session:
         tree = session.tree
         folder = tree.find(parse_path("alice:reports")).keyed
@@ -236,8 +236,8 @@ def test_after_a_restored_backup_a_person_can_go_on(team: World, branches: Branc
         said = shown.out.decode()
         assert "reports: the folder's entries" in said
         assert "by alice" in said
-        assert "missing" in said  # signed.txt
-        team.alice.run("ls", "reports").fails(7)  # to look is not to accept
+        assert "missing" in said  # signed.txt is missing
+        team.alice.run("ls", "reports").fails(7)  # listing the folder does not accept the fork
         team.alice.run("doctor", "archive").succeeds()
         team.alice.run("doctor", "reports", "--accept", "--yes").succeeds()
         team.alice.run("doctor", "reports").succeeds()

@@ -1,7 +1,7 @@
-"""The disk is full: at the server or at the client, in the middle of something.
+"""The disk is full: at the server or at the client, in the middle of an operation.
 
-Most of it needs the right to mount a small file system (Linux, root), and is skipped loudly where
-there is none; a limit on the size of files stands in for a full disk in the last two tests.
+Most tests need the right to mount a small file system (Linux, root); without it they are skipped
+with a message. In the last two tests a limit on the size of files replaces a full disk.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SIZE_MB = 14
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with little room."""
+    """A small file system for one test."""
     folder = tmp_path / "small disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "none", str(folder)]
@@ -45,7 +45,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path, leave: int = 0) -> Path:
-    """Use up a disk but for some bytes; return the file that does it."""
+    """Fill a disk except for some bytes; return the file that fills it."""
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as file:
         room = shutil.disk_usage(disk).free - leave
@@ -85,7 +85,7 @@ def cramped(world: World, disk: Path) -> World:
     """The world with its server on the small disk."""
     shutil.copytree(world.home, disk / "fsd")
     shutil.rmtree(world.home)
-    world.home.symlink_to(disk / "fsd")  # its log stays beside it, on the large one
+    world.home.symlink_to(disk / "fsd")  # the log stays in the parent folder, on the large disk
     return world
 
 
@@ -123,7 +123,7 @@ def test_a_full_database_refuses_changes_and_goes_on_serving(
         assert alice.run("mkdir", "new").status == NO_SPACE
     assert alice.cat("notes.txt") == NOTES
     assert alice.cat("plan.bin") == PLAN
-    # A login is a change too; it is not called a wrong code, and the code is not used up.
+    # A login writes too. It is not reported as a wrong code, and the code is not consumed.
     assert "no space" in alice.run("--otp", code, "login").fails(NO_SPACE)
     filler.unlink()
     alice.run("--otp", code, "login").succeeds()
@@ -136,7 +136,8 @@ def test_a_session_whose_last_use_cannot_be_noted_still_reads(
 ) -> None:
     alice = cramped.alice
     assert alice.cat("notes.txt") == NOTES
-    with opened(cramped.home / "fsd.db") as db:  # an hour without a command: a note is due
+    # The session was not used for an hour, so its time must be noted.
+    with opened(cramped.home / "fsd.db") as db:
         db.execute("UPDATE sessions SET used_ms = used_ms - 3600000")
         before = db.execute("SELECT max(used_ms) FROM sessions").fetchone()
     fill(disk)
@@ -167,7 +168,7 @@ def test_a_file_that_does_not_fit_here_leaves_the_old_one(world: World, disk: Pa
         assert "no space" in alice.run("get", "large", target).fails(NO_SPACE)
         assert target.read_bytes() == b"what is here"
         assert list(disk.iterdir()) == [target]
-        # Of several files those that fit are not spoilt by the one that does not.
+        # Of several files, those that fit are stored, although one does not fit.
         alice.run("get", "notes.txt", target).succeeds()
         assert target.read_bytes() == NOTES
         assert "Traceback" not in server.log
@@ -188,7 +189,7 @@ def test_a_client_whose_own_files_do_not_fit_says_so(world: World, disk: Path) -
         assert "Traceback" not in server.log
 
 
-# --- files that may not be as large
+# --- files larger than the limit
 
 
 @pytest.fixture
@@ -199,7 +200,7 @@ def large(world: World) -> Path:
 
 @pytest.fixture
 def limited(large: Path) -> Iterator[None]:
-    """No file may have more than a megabyte, here and at a server in this process."""
+    """Limit every file to one megabyte, here and at a server in this process."""
     resource = pytest.importorskip("resource", reason="A LIMIT ON FILES IS NOT TESTED HERE")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))

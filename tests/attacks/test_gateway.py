@@ -1,4 +1,4 @@
-"""The gateway and those who mean ill, or go away: strangers, broken clients, a forging server."""
+"""The gateway with attackers and lost clients: strangers, broken clients, a forging server."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def running(shared_server, tmp_path_factory) -> Iterator[RunningGateway]:
 
 
 class Raw:
-    """An SFTP client that sends what it likes."""
+    """An SFTP client that can send any bytes."""
 
     def __init__(self, transport: paramiko.Transport) -> None:
         self.channel = transport.open_session()
@@ -149,7 +149,7 @@ def test_an_upload_that_is_cut_off_is_never_published(running):
                     Request.WRITE, string(handle), u64(index * len(data)), string(data)
                 )
                 assert status[0] == StatusCode.OK
-        # The middle of a packet is the last that is heard.
+        # The client sends half of a packet, and nothing after it.
         raw.channel.sendall(
             packet(Request.WRITE, u32(7), string(handle), u64(0), string(data))[:5000]
         )
@@ -170,7 +170,7 @@ def test_a_program_that_is_killed_leaves_the_old_version(running):
 
 
 def _settled(running: RunningGateway) -> bool:
-    """Wait until all connections that have ended are done with."""
+    """Wait until the gateway has finished with all connections that have ended."""
     for guest in list(running.parts.server._guests):
         assert guest._transport is not None
         guest._transport.join(20)

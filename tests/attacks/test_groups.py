@@ -1,8 +1,8 @@
-"""Groups: a list that the server supplies never opens anything by itself, whatever is in it.
+"""Groups: a member list from the server never grants access by itself, whatever it contains.
 
 Known from Rösler, Mainka, Schwenk, "More is Less: On the End-to-End Security of Group Chats in
-Signal, WhatsApp, and Threema" (EuroS&P 2018): where servers say who is in a group and clients seal
-to whoever that is, whoever has the server puts themselves in.
+Signal, WhatsApp, and Threema" (EuroS&P 2018): where the server supplies the list of group members
+and clients seal to everyone on it, the operator of the server can add themselves to a group.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ OLD = FILES["alice"]["archive/old.txt"]
 
 @pytest.fixture
 def night(team: World, server: HostileServer) -> HostileServer:
-    """The server, with a group of alice, bob and dora, who has not enrolled."""
+    """The server, with a group of alice, bob and dora; dora has not enrolled."""
     home = Home(team.home)
     with closing(factory.open_database(home, None)) as database:
         factory.people(home, database).add("dora", digits=6, period=30, algorithm="SHA1")
@@ -55,20 +55,20 @@ def lists(team: World) -> dict[bytes, MemberList]:
 
 
 def members(team: World, path: str) -> list[str] | None:
-    """Return who is on the list of a node, as the server has it; None if it has no list."""
+    """Return the names on the server's member list of a node; None if there is no list."""
     found = lists(team).get(team.alice.find(path).keyed.node)
     return None if found is None else [one.user for one in found.members]
 
 
 class Grows(Lie):
-    """Tells the truth of a group the first time, and of one more in it ever after."""
+    """A server that answers truly about a group once, and adds a member to all later answers."""
 
     def __init__(self, *more: str) -> None:
         self._more = more
         self.asked = 0
 
     def answer(self, ask: Message, honestly: Callable[[Message], Message]) -> Message:
-        """Bend the second answer, and all that follow."""
+        """Change the second answer and all later ones."""
         said = honestly(ask)
         if isinstance(said, Group):
             self.asked += 1
@@ -97,7 +97,7 @@ def test_who_joins_later_gets_nothing_until_the_owner_shares_again(
     alice.run("share", "archive", "bob").succeeds()
     night.lie = Rewrites(Group, lambda said: Group([*said.members, "carol"]))
     assert b"carol is in @night now and cannot see it" in alice.run("shares").succeeds()
-    # Whatever the owner does that signs a new list or takes a new key: it stays as it was.
+    # The owner's actions that sign a new list or need a new key do not add carol.
     alice.run("put", alice.write("new", b"new"), "archive/new").succeeds()
     alice.run("mv", "archive", "reports/").succeeds()
     alice.run("mv", "reports/archive", "archive").succeeds()
@@ -163,7 +163,7 @@ def pinned(person: Person) -> list[str]:
 def test_other_keys_for_one_of_a_group_stop_the_whole_share(
     team: World, night: HostileServer
 ) -> None:
-    # Once by the answer alone, once with the key log on its side; bob is never shared with either.
+    # First the answer alone lies, then the key log lies too; nothing is ever shared with bob.
     admin(team, "add-member", "night", "carol")
     own = Identity.generate("carol", 1, os.urandom)
 
@@ -197,7 +197,7 @@ def test_nobody_of_a_group_is_pinned_before_the_owner_has_said_yes(
 
 
 class Later(Lie):
-    """Does something when the first commit arrives: behind the yes."""
+    """A server that acts at the second request for the user's shares, after the confirmation."""
 
     def __init__(self, act: Callable[[], object]) -> None:
         self._act = act
@@ -224,7 +224,7 @@ def test_keys_that_are_replaced_behind_the_yes_are_not_sealed_to(
 def test_what_is_sealed_is_sealed_to_the_keys_that_were_shown(
     team: World, night: HostileServer
 ) -> None:
-    # A server that tells the truth of everybody's keys the first time it is asked, and lies then.
+    # The server answers truly about all keys the first time, and lies from then on.
     own, asked = Identity.generate("bob", 1, os.urandom), list[BundleOf]()
 
     def other(said: BundleOf) -> BundleOf:
@@ -242,11 +242,11 @@ def test_what_is_sealed_is_sealed_to_the_keys_that_were_shown(
     assert team.bob.cat("alice:archive/old.txt") == OLD
 
 
-# --- by which group somebody came
+# --- the group through which a member has access
 
 
 def bent(said: Shared, how: Callable[[MemberList], MemberList]) -> Shared:
-    """Return one's own shares with lists changed, under the signatures that they had."""
+    """Return the user's own shares with changed lists under the old signatures."""
 
     def change(signed: Signed) -> Signed:
         return Signed(pack(how(stated_members(signed))), signed.signature)

@@ -1,7 +1,7 @@
-"""Trees made to write where they should not: whoever can write a folder that others get.
+"""Hostile trees that try to write outside the target folder of a get.
 
-Each test has a folder `into` that a tree is got into, and one `outside` beside it, of which nothing
-may change whatever the tree holds.
+Anybody who can write to a folder can make such a tree for others to get. Each test gets a tree into
+the folder `into`. The folder `outside` is next to it, and no tree may change anything there.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CONFLICT, SECURITY = 8, 7
 
 @dataclass
 class Ground:
-    """Where a tree is got, and what it must not touch."""
+    """The folder that receives a tree, and the folder that the tree must not touch."""
 
     alice: Person
     into: Path
@@ -42,7 +42,7 @@ class Ground:
     tree: Path
 
     def put(self, *made: tuple[str, str | bytes | None]) -> None:
-        """Let the remote folder `tree` hold just this: links to a str, files of bytes, folders."""
+        """Give the remote folder `tree` exactly these links (str), files (bytes) and folders."""
         shutil.rmtree(self.tree, ignore_errors=True)
         for name, what in made:
             path = self.tree / name
@@ -64,7 +64,7 @@ class Ground:
 
 @pytest.fixture
 def ground(world: World, liar: HostileServer, tmp_path: Path):
-    """The folders, with something precious outside that is still there after the test."""
+    """The folders, with a file outside that must still exist after the test."""
     into, outside = tmp_path / "into", tmp_path / "outside"
     into.mkdir()
     (outside / "sub").mkdir(parents=True)
@@ -205,7 +205,7 @@ def test_a_name_that_is_more_than_a_name_is_refused(ground, name, folder):
 
 @dataclass
 class Claimed:
-    """Content that is said to be a link's."""
+    """Content that its manifest declares to be a link's."""
 
     content: bytes
     facts: LocalStat = field(init=False)

@@ -1,7 +1,7 @@
-"""A user is hostile: with an account and keys of their own they try what no client would send.
+"""A hostile user: with a real account and keys they send what no honest client would send.
 
-The server answers each with an error or ends the connection, logs no traceback, serves the others,
-and everything that is stored stays as it is, byte for byte.
+The server answers each attempt with an error or ends the connection. It logs no traceback, serves
+the other users, and keeps everything that is stored unchanged, byte for byte.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def world(first_world: World, tmp_path_factory: pytest.TempPathFactory) -> World
 
 @pytest.fixture(scope="module")
 def liar(world: World) -> Iterator[HostileServer]:
-    """A server on it, which is honest here."""
+    """A server on that world; it is honest here."""
     with HostileServer(world.home) as server:
         world.meet(server.address)
         yield server
@@ -75,7 +75,7 @@ def _all_stays_as_it_is(world: World, liar: HostileServer) -> Iterator[None]:
 
 
 def committed(world: World) -> list[tuple[Any, ...]]:
-    """Return all rows that people's files consist of."""
+    """Return all rows that describe people's files."""
     tables = ["nodes", "manifests", "folder_states", "trees", "bundles"]
     with world.database() as db:
         rows = [row for table in tables for row in db.execute(f"SELECT * FROM {table}")]
@@ -85,39 +85,39 @@ def committed(world: World) -> list[tuple[Any, ...]]:
 
 @pytest.fixture
 def alice(world: World, liar: HostileServer) -> Iterator[RawClient]:
-    """Alice at a connection of her own."""
+    """Alice on her own connection."""
     with RawClient.of(world.alice, liar.address) as raw:
         yield raw
 
 
 @pytest.fixture
 def bob(world: World, liar: HostileServer) -> Iterator[RawClient]:
-    """Bob at a connection of his own."""
+    """Bob on his own connection."""
     with RawClient.of(world.bob, liar.address) as raw:
         yield raw
 
 
 @pytest.fixture
 def forger(world: World, liar: HostileServer) -> Iterator[Forger]:
-    """What makes commits that alice signs."""
+    """A maker of commits that alice signs."""
     with world.alice.session() as session:
         yield Forger(session)
 
 
 @pytest.fixture
 def theirs(world: World, liar: HostileServer) -> Iterator[Session]:
-    """Bob's own session, to know what only he should."""
+    """Bob's own session, for the secrets that only he should know."""
     with world.bob.session() as session:
         yield session
 
 
 def named(value: object) -> str:
-    """Return the name of a case: the fields that are changed, or the code of the refusal."""
+    """Return the name of a case: its changed fields, or the code of the refusal."""
     return "-".join(value) if isinstance(value, dict) else str(value)
 
 
 def upload(raw: RawClient, blob: bytes) -> Content:
-    """Upload content that is never committed; return what a manifest would say of it."""
+    """Upload content that is never committed; return the content entry for a manifest."""
     salt = Salt(os.urandom(32))
     request = raw.send(Upload(salt, resumable=False, room=ANY_ROOM))
     for index, at in enumerate(range(0, len(blob), SEGMENT_SIZE)):
@@ -128,14 +128,14 @@ def upload(raw: RawClient, blob: bytes) -> Content:
     return Content(1, salt, root, len(blob), bytes(32))
 
 
-# --- what is somebody else's
+# --- other people's files and folders
 
 
 def test_nobody_looks_into_anothers_folder(alice: RawClient, theirs: Session) -> None:
     root = theirs.tree.root.keyed
     assert alice.refusal(List(root.node)) == "not-found"
     assert alice.refusal(Lookup(root.node, [root.token("notes.txt")])) == "not-found"
-    # The same as for what is nowhere: that it exists is not told either.
+    # The answer is the same as for an unknown node: the server does not reveal that it exists.
     assert alice.ask(List(NOBODYS)) == alice.ask(List(root.node))
 
 
@@ -151,7 +151,7 @@ def test_nobody_downloads_anothers_file(alice: RawClient, world: World, places: 
 def test_nobody_writes_into_anothers_folder(
     alice: RawClient, forger: Forger, theirs: Session
 ) -> None:
-    # Even with all that only bob knows: the key of his folder, its version and its hash.
+    # Even with the secrets that only bob knows: the key of his folder, its version and its hash.
     root = theirs.tree.root.keyed
     now = theirs.tree.view(root, [root.token("notes.txt")]).state
     content, blob = forger.blob()
@@ -171,7 +171,7 @@ def test_nobody_takes_anothers_file_into_their_own_folder(
 ) -> None:
     their_file, home = world.bob.find("notes.txt"), places["/"].keyed
     assert alice.refusal(forger.put(home, "mine", their_file.manifest)) == "not-found"
-    # As new it meets only the id, which is taken, whoever has it.
+    # As a new node its id is already taken, whoever owns it.
     assert alice.refusal(forger.put(home, "mine", node=their_file.keyed)) == "conflict"
     assert world.bob.find("notes.txt").manifest.hash == their_file.manifest.hash
 
@@ -194,7 +194,7 @@ def test_nobody_signs_with_anothers_key(
     assert alice.refusal(forger.put(places["/"].keyed)) == "signature"
 
 
-# --- versions that do not follow
+# --- versions out of order
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def test_too_many_changes_at_once_are_refused(
     assert alice.refusal(Commit(states, [], [], many, [])) == "protocol"
 
 
-# --- content that does not fit
+# --- content that does not match its manifest
 
 
 def test_content_must_have_been_uploaded(alice: RawClient, forger: Forger, places: Places) -> None:
@@ -364,7 +364,7 @@ def test_a_large_blob_does_not_go_into_the_database(
     assert alice.refusal(replace(commit, blobs=[InlineBlob(salt, data)])) == "protocol"
 
 
-# --- folders that do not hang on the tree
+# --- folders without a place in the tree
 
 
 def test_a_folder_cannot_be_moved_into_itself(
@@ -424,7 +424,7 @@ def test_the_root_cannot_be_moved(alice: RawClient, forger: Forger, places: Plac
 
 
 def begin(raw: RawClient) -> tuple[int, Salt]:
-    """Begin an upload; it is not answered."""
+    """Start an upload, which has no answer; return its request number and salt."""
     salt = Salt(os.urandom(32))
     return raw.send(Upload(salt, resumable=False, room=ANY_ROOM)), salt
 
@@ -450,7 +450,7 @@ def test_segments_must_come_as_they_are_numbered(
     answer = alice.receive()
     assert isinstance(answer, Control)
     assert (answer.request, answer.message.code) == (request, "protocol")  # type: ignore[attr-defined]
-    # What is still on its way is dropped, the end included, and the connection goes on.
+    # The server ignores what is still in flight, the end included, and keeps the connection.
     alice.send_segment(request, 5, b"late")
     alice.send(UploadEnd(Root(bytes(32)), 9), request)
     assert isinstance(alice.ask(GetStatus()), Status)
@@ -488,7 +488,7 @@ def test_two_uploads_cannot_have_one_number(alice: RawClient) -> None:
     answer = alice.receive()
     assert isinstance(answer, Control)
     assert answer.message.code == "protocol"  # type: ignore[attr-defined]
-    # The first one is not disturbed.
+    # The first upload is not disturbed.
     alice.send_segment(request, 0, b"hello")
     alice.send(UploadEnd(integrity.blob_root(salt, b"hello"), 5), request)
     assert alice.receive() == Control(request, Done())
@@ -504,7 +504,7 @@ def test_uploads_that_are_begun_and_never_ended_are_few(alice: RawClient, world:
     assert refused == 3000 - MAX_UPLOADS
     assert len(world.staged()) == MAX_UPLOADS
     alice.send(UploadAbort(), first)
-    request, salt = begin(alice)  # there is room again
+    request, salt = begin(alice)  # one upload slot is free again
     alice.send_segment(request, 0, b"hello")
     alice.send(UploadEnd(integrity.blob_root(salt, b"hello"), 5), request)
     assert alice.receive() == Control(request, Done())
@@ -522,7 +522,7 @@ def test_a_salt_has_its_size(alice: RawClient, length: int) -> None:
     assert alice.refusal(Upload(Salt(bytes(length)), resumable=False, room=ANY_ROOM)) == "protocol"
 
 
-# --- messages that do not belong here
+# --- messages that are not valid here
 
 
 def test_what_only_a_server_says_is_refused(alice: RawClient) -> None:

@@ -1,4 +1,4 @@
-"""A hostile server sends content: other segments, other blobs, in other orders, or not to the end.
+"""A hostile server sends false content: other segments, other blobs, another order, or too little.
 
 Known from the sources named in `test_tampered_homes`.
 """
@@ -30,7 +30,7 @@ QUARTERS = [content for path, content in FILES["alice"].items() if path.startswi
 
 
 def spliced(other: bytes) -> Callable[[list[bytes]], list[bytes]]:
-    """Return what puts a segment of another blob in the place of one."""
+    """Return a lie that replaces one segment by a segment of another blob."""
     piece = other[SEGMENT_SIZE : 2 * SEGMENT_SIZE]
     return lambda true: [true[0], (piece + true[1])[: len(true[1])], *true[2:]]
 
@@ -63,7 +63,7 @@ def test_only_the_very_segments_that_were_signed_are_taken(
 
 
 def fetched(how: Callable[[list[bytes]], list[bytes | None]]) -> Lie:
-    """Return the lie that puts other small blobs in the place of the true ones."""
+    """Return a lie that replaces the true small blobs by others."""
     return Rewrites(Fetched, lambda true: Fetched(how(true.blobs)))
 
 
@@ -85,7 +85,7 @@ def fetched(how: Callable[[list[bytes]], list[bytes | None]]) -> Lie:
 def test_only_the_very_small_blobs_that_were_signed_are_taken(
     world: World, liar: HostileServer, how: Callable[[list[bytes]], list[bytes | None]]
 ) -> None:
-    # Both files have the same size, so that only what is in them tells them apart.
+    # Both files have the same size, so that only their content distinguishes them.
     liar.lie = fetched(how)
     into = world.alice.folder / "into"
     into.mkdir()

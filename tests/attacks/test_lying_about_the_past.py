@@ -1,4 +1,4 @@
-"""The server is asked for what was, and lies: older versions, and what was removed.
+"""A server that lies about the past: about older versions, and about removed files.
 
 Known from: Haber and Stornetta, "How to Time-Stamp a Digital Document" (1991), for chains of
 hashes; Li, Krohn, Mazières, Shasha, "Secure Untrusted Data Repository (SUNDR)" (OSDI 2004); Hofmann
@@ -32,7 +32,7 @@ ANOTHER = "another version of it\n"
 
 @dataclass
 class Past:
-    """What the server said truly, to lie with."""
+    """True answers of the server, as material for lies."""
 
     notes: list[Signed]
     """Manifests of `notes.txt` from before the newest, the newest first."""
@@ -41,7 +41,7 @@ class Past:
 
 
 class Listens(Lie):
-    """Keeps the messages of one kind that were said."""
+    """A server that keeps its own answers of one kind."""
 
     def __init__(self, kind: type[Message]) -> None:
         self._kind = kind
@@ -54,7 +54,7 @@ class Listens(Lie):
 
 
 def overheard(liar: HostileServer, kind: type[Message], do: Callable[[], object]) -> Any:
-    """Return the one message of a kind that is said while something is done."""
+    """Return the one answer of a kind that the server sends during an action."""
     liar.lie = listens = Listens(kind)
     do()
     liar.lie = Lie()
@@ -84,7 +84,7 @@ def changed(signed: Signed, **how: Any) -> Signed:
 
 
 def everything_is_refused(alice: Person) -> None:
-    """Check that no command takes the chain for good."""
+    """Check that no command accepts the chain."""
     alice.run("history", "notes.txt").fails(7)
     assert_refused(alice, "get", "--version", "2", "notes.txt", str(alice.folder / "here"))
     alice.run("cat", "--version", "1", "notes.txt").fails(7)
@@ -122,7 +122,7 @@ def test_no_version_in_the_middle_can_be_left_out(
 def test_an_older_version_cannot_be_served_as_another(
     world: World, liar: HostileServer, past: Past
 ) -> None:
-    # What is asked for as version 2 is version 1, by its true author's signature.
+    # Version 1, under its true author's signature, is sent as version 2.
     three, _, one = past.notes
     says(liar, three, changed(one, version=2), one)
     everything_is_refused(world.alice)
@@ -141,7 +141,7 @@ def test_the_version_of_another_file_is_refused(
 
 
 def test_no_version_can_be_made_up(world: World, liar: HostileServer, past: Past) -> None:
-    says(liar, *past.notes, past.notes[-1])  # before the first
+    says(liar, *past.notes, past.notes[-1])  # one version before the first
     everything_is_refused(world.alice)
     says(liar, more=True)
     world.alice.run("history", "notes.txt").fails(7)
@@ -172,12 +172,12 @@ def test_the_content_of_another_version_is_refused(
     assert_refused(world.alice, *two, status=8)
 
 
-# --- what was removed
+# --- removed files
 
 
 @pytest.fixture
 def gone(world: World, liar: HostileServer) -> Gone:
-    """How `notes.txt` was removed, as an honest server tells it."""
+    """The removal of `notes.txt`, as an honest server reports it."""
     world.alice.put("notes.txt", b"newer").succeeds()
     world.alice.run("rm", "notes.txt").succeeds()
     removed = overheard(liar, Removed, lambda: world.alice.run("history", "/").succeeds())
@@ -229,7 +229,7 @@ def test_the_states_of_a_removal_must_follow_each_other(
     world.alice.run("rm", "another").succeeds()
     removed = overheard(liar, Removed, lambda: world.alice.run("history", "/").succeeds())
     later = removed.gone[0]
-    # It would look as if it had been removed later, or by somebody else.
+    # The file would seem to have been removed later, or by another person.
     is_refused(world, liar, replace(gone, after=later.after, after_proof=later.after_proof))
 
 
@@ -238,7 +238,7 @@ def test_what_is_there_cannot_be_told_to_be_removed(
 ) -> None:
     world.alice.run("restore", "notes.txt").succeeds()
     liar.lie = Rewrites(Removed, lambda _: Removed([gone], more=False))
-    # It was so once, but a newer version of it was seen.
+    # The answer was true once, but the client has seen a newer version.
     assert "OLDER STATE" in world.alice.run("history", "/").fails(7)
     world.alice.run("restore", "notes.txt", "--as", "twice").fails(7)
 
@@ -293,7 +293,7 @@ def test_a_server_that_is_killed_while_versions_are_put_keeps_a_whole_chain(worl
 
 
 def has_come_to(world: World, version: int) -> bool:
-    """Tell whether something has a version as high as that."""
+    """Return whether the newest version of any node is at least `version`."""
     with world.database() as db:
         newest: int = db.execute("SELECT max(version) FROM manifests").fetchone()[0]
         return newest >= version

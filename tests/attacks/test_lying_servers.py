@@ -1,8 +1,8 @@
 """The server is hostile: it speaks the protocol, has all keys of its own, and lies.
 
-Known from the sources named in `test_tampered_homes`; for proofs that do not fit also from Melara
-and others, "CONIKS" (USENIX Security 2015), for a commit that is answered and not made from
-Mazières and Shasha, "Building Secure File Systems out of Byzantine Storage" (PODC 2002).
+Known from the sources named in `test_tampered_homes`. Proofs that do not match: also Melara and
+others, "CONIKS" (USENIX Security 2015). A commit that is confirmed and not made: Mazières and
+Shasha, "Building Secure File Systems out of Byzantine Storage" (PODC 2002).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ NOTHING_THERE = PrefixTree().prove([])
 
 
 class InsteadOf(Lie):
-    """Does something else than what was asked, or asks the honest server something else."""
+    """A server that replaces an action, or passes another request to the honest server."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ def test_absence_cannot_be_claimed_without_a_proof(world: World, liar: HostileSe
     denied = Failure("not-found", "There is no such folder.")
     liar.lie = Rewrites(Found, lambda _: denied)
     assert_refused(world.alice, status=8)
-    # Whoever takes "it is not there" for "it was removed" must not be fooled.
+    # A command that treats "not found" as "removed" must not be fooled.
     assert_refused(world.alice, "rm", "-f", "notes.txt", status=8)
     liar.lie = Rewrites(Entries, lambda _: denied)
     assert_refused(world.alice, "ls", status=8)
@@ -122,7 +122,7 @@ def test_an_older_proof_under_the_state_of_now_is_refused(
 def test_an_older_manifest_is_refused_even_by_a_client_that_has_seen_nothing(
     world: World, liar: HostileServer
 ) -> None:
-    # Mix-and-match: each part was signed by alice, but not with each other.
+    # Mix-and-match: alice signed each part, but not together with the others.
     old = liar.lie = Repeats(Found)
     world.alice.cat("notes.txt")
     liar.lie = Lie()
@@ -150,7 +150,7 @@ def test_the_proof_for_another_name_is_refused(
 
 def test_manifests_in_another_order_are_refused(world: World, liar: HostileServer) -> None:
     liar.lie = Rewrites(Found, lambda found: replace(found, manifests=found.manifests[::-1]))
-    # Two names in one question, as for a folder that is put a second time.
+    # Two names in one request, as when a folder is put a second time.
     assert_refused(world.alice, "put", str(world.alice.folder / "reports"), "/")
 
 
@@ -235,7 +235,7 @@ def test_a_commit_that_is_answered_and_not_made_shows_at_the_next_look(
 
 
 def test_what_did_not_change_cannot_be_called_changed(world: World, liar: HostileServer) -> None:
-    # It would have the client sign and send the same again and again.
+    # The client would sign and send the same commit again and again.
     def unchanged(ask: Commit, honestly: Callable[[Message], Message]) -> Message:
         folder = unpack(ask.states[0].payload, FolderState).folder
         tokens = [unpack(one.payload, Manifest).token for one in ask.manifests]
@@ -294,7 +294,7 @@ def test_the_tree_of_somebody_else_is_refused(world: World, liar: HostileServer)
 
 
 def test_another_tree_of_ones_own_is_refused(world: World, liar: HostileServer) -> None:
-    # Whoever had to begin an enrolment twice has signed two roots, and the server has both.
+    # A person who had to start an enrolment twice has signed two roots; the server has both.
     alice = open_identity((world.alice.profile / "identity.key").read_bytes(), None)
     other = empty_tree(alice)
     liar.lie = Rewrites(Welcome, lambda welcome: replace(welcome, tree=other))
@@ -327,7 +327,7 @@ def test_the_tree_of_somebody_else_is_refused_while_enrolling(
     assert not (fresh / "profiles" / "default").exists()
 
 
-# --- answers that fit no question
+# --- answers that match no request
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def test_answers_of_the_wrong_kind_and_to_questions_never_asked_are_refused(
         lambda request: Control(request, Logout()),
         lambda _: b"",
         lambda _: b"\x09 a record of no kind",
-        # A list of two thousand million entries, as it would begin.
+        # The start of a list of about two thousand million entries.
         lambda request: b"\x01" + request.to_bytes(4, "big") + b"\x92\xa7entries\xdd\x80\0\0\0",
     ]
     for added in unasked:
