@@ -1,4 +1,4 @@
-"""Clients move to a new host key if the one they expect vouches for it, and never otherwise."""
+"""Clients move to a new host key only if the old, trusted key vouches for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ START = host_key_moves.question(bytes(32))[:6]
 
 @pytest.fixture
 def old(world: World) -> crypto.RsaKey:
-    """The key that everybody in the world expects."""
+    """The host key that everybody in the world trusts."""
     return crypto.RsaKey((world.home / "host.key").read_bytes())
 
 
@@ -41,7 +41,7 @@ def expects(person: Person) -> str:
 
 
 def shows(liar: HostileServer, key: crypto.RsaKey, *moves: Move) -> None:
-    """Have the server show a key and vouch for it as an honest one would."""
+    """Have the server show a key and vouch for it as an honest server would."""
     liar.door.host_key, liar.door.moves = key, moves
 
 
@@ -55,7 +55,7 @@ class _Answers(ServerHandshake):
 
 
 def says(liar: HostileServer, key: crypto.RsaKey, answer: bytes) -> None:
-    """Have the server show a key, and answer anything to who vouches for it."""
+    """Have the server show a key, and answer any bytes to the question who vouches for it."""
     liar.door.connection = lambda: Connection(_Answers(key, answer))  # type: ignore[method-assign]
 
 
@@ -93,7 +93,8 @@ def test_a_link_with_an_older_key_still_enrols(world, liar, old):
     link = world.alice.added["enroll_link"].partition("?")
     there = f"fs://alice@{liar.address}/?{link[2]}"
     code = world.alice.app.fresh()
-    # Her keys are registered already, so it is the login that is refused, behind the new key.
+    # Her keys are already registered, so the server refuses the login, which follows the new host
+    # key.
     told = world.alice.run("--otp", code, "enroll", "--no-passphrase", there, client=fresh)
     assert "vouches" in told.err
     assert told.status == 4

@@ -1,4 +1,4 @@
-"""The network is hostile: somebody between client and server reads and changes every byte.
+"""The network is hostile: an attacker between client and server reads and changes every byte.
 
 Known from: RFC 4251 section 9.3 (man in the middle, replay); Paterson and Watson,
 "Plaintext-Dependent Decryption" (EUROCRYPT 2010), and Bäumer, Brinkmann, Schwenk, "Terrapin Attack"
@@ -44,7 +44,7 @@ LARGE = 10_000
 
 
 def between(person: Person, server: HostileServer, tamper: Callable[[], Tamper] = Tamper) -> Proxy:
-    """Put somebody between a person and the server."""
+    """Put an attacker between a person and the server."""
     made = Proxy(server.address, tamper)
     person.meet(made.address)
     return made
@@ -59,7 +59,7 @@ def messages(person: Person, server: HostileServer, to: To, *command: str) -> li
 
 
 def all_is_as_before(world: World, server: HostileServer, name: str, *versions: bytes) -> None:
-    """Check that nothing is half done anywhere, and that a normal run works."""
+    """Check that nothing is half done on either side, and that a normal run works."""
     assert not world.alice.half_written()
     world.alice.meet(server.address)
     assert world.alice.cat(name) in versions
@@ -100,7 +100,7 @@ def test_whatever_is_done_to_a_record_of_a_put_nothing_is_half_put(
 ) -> None:
     alice, source = world.alice, world.alice.write("source", NEW)
     count = len(messages(alice, liar, to, "put", str(source), "like draft.bin"))
-    # The very last word, the answer to the commit, is about what is done already.
+    # The last message, the answer to the commit, arrives after the commit was made.
     last = count - 1 if to is To.CLIENT else count
     for number in range(proxy.LOGIN + 1, last):
         for damage in ON_RECORDS:
@@ -132,7 +132,7 @@ def test_whatever_is_done_to_a_record_of_a_get_the_old_content_stays(
 
 
 def misplacing(to: To, number: int) -> dict[str, Callable[[], Tamper]]:
-    """Return what can be done to a message without changing a byte of it."""
+    """Return the manipulations of a message that change no byte of it."""
     return {
         "dropped": lambda: At(to, number, proxy.drop),
         "repeated": lambda: At(to, number, proxy.repeat),
@@ -190,7 +190,7 @@ def test_the_end_of_the_handshake_cannot_be_swapped_with_what_follows(
 def test_a_message_that_never_arrives_is_missed(
     world: World, liar: HostileServer, to: To, number: int, told: str
 ) -> None:
-    if told == "does not answer":  # all that can be done is to wait; not for a minute here
+    if told == "does not answer":  # the client can only wait; use short times instead of a minute
         world.alice.patience = Timeouts(connect_s=0.3, silence_s=0.3, give_up_s=0)
     with between(world.alice, liar, lambda: At(to, number, proxy.drop)):
         assert told in world.alice.run("ls").fails(3, 7)
@@ -208,7 +208,7 @@ def test_a_request_that_is_repeated_is_not_done_twice(
 def test_an_answer_that_is_delayed_past_a_change_is_not_called_an_attack(
     world: World, liar: HostileServer
 ) -> None:
-    # The other side of rollback: a slow network must not cry wolf.
+    # The opposite of rollback: a slow network must not cause a false alarm.
     alice, hold = world.alice, Holds(To.CLIENT, proxy.WELCOME)
     with between(alice, liar, lambda: hold):
         slow = alice.start("cat", "notes.txt")
@@ -219,11 +219,11 @@ def test_an_answer_that_is_delayed_past_a_change_is_not_called_an_attack(
         assert finish(slow).succeeds() == b"newer"
 
 
-# --- somebody else's host key
+# --- a false host key
 
 
 def only_asked_for_the_key(middle: Proxy, world: World) -> None:
-    """Check that nothing was said but a hello, and the question who vouches for the key."""
+    """Check that the client sent only a hello and the question who vouches for the key."""
     expected = crypto.sha256(crypto.RsaKey((world.home / "host.key").read_bytes()).public)
     hello, question = middle.frames(To.SERVER)
     assert len(hello.body) == len(ClientHandshake("", os.urandom).hello)
@@ -241,7 +241,7 @@ def test_another_host_key_is_refused_loudly_before_anything_is_sent(
     assert alice.added["enroll_link"].split("host-key=")[1] in told
     assert false in told
     only_asked_for_the_key(middle, world)
-    # The code was told to nobody, so it still works.
+    # The code was never sent, so it still works.
     alice.meet(liar.address)
     alice.run("--otp", code, "login").succeeds()
 
@@ -310,7 +310,7 @@ def test_a_recorded_login_is_refused_when_it_is_replayed(
             again.sendall(frame.data)
         again.settimeout(10)
         answers = b"".join(iter(lambda: _received(again), b""))
-    # A hello, which anybody can have, and nothing behind it.
+    # The server sends a hello, which anybody can get, and nothing after it.
     assert len(answers) == len(middle.frames(To.CLIENT)[proxy.HELLO].data)
     assert "logged in" not in caplog.text
     assert "could not prove that it has the same keys" in caplog.text

@@ -1,5 +1,7 @@
-"""Quotas with the real programs: refused uploads, connections that break, clients and servers
-that are killed, and writers in somebody's folder. Room that nobody fills is to be had again.
+"""Quotas with the real programs.
+
+Uploads are refused, connections break, clients and servers are killed, and writers fill other
+people's folders. Reserved bytes that are never used become free again.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ def used(server: RunningServer, name: str) -> int:
 
 
 def allow(server: RunningServer, name: str, more: int) -> int:
-    """Let somebody hold so much more than they do; return how much that is in all."""
+    """Set a person's quota to the used bytes plus `more`; return the quota in bytes."""
     most = used(server, name) + more
     done = server.admin("change-user", name, "--quota-bytes", str(most))
     assert done.returncode == 0, done.stderr
@@ -46,13 +48,13 @@ def allow(server: RunningServer, name: str, more: int) -> int:
 
 
 def reserved(world: World) -> int:
-    """Return how much the server has reserved for uploads."""
+    """Return the bytes that the server has reserved for uploads."""
     with world.database() as db:
         return int(db.execute("SELECT COALESCE(SUM(size), 0) FROM reservations").fetchone()[0])
 
 
 def adds_up(server: RunningServer) -> None:
-    """Look at everything: what is counted must be what there is."""
+    """Run `fsadmin check`: the counted bytes must equal the stored bytes."""
     looked = server.admin("check")
     assert looked.returncode == 0, looked.stdout
 
@@ -100,7 +102,7 @@ def test_a_pipe_is_refused_when_what_came_of_it_is_too_much(
 
 
 def begun(world: World, server: RunningServer, size: int) -> RawClient:
-    """Begin an upload and send one segment of it."""
+    """Start an upload and send one segment of it."""
     raw = RawClient.of(world.alice, server.address)
     room = Room(None, None, size)
     request = raw.send(Upload(Salt(os.urandom(32)), resumable=False, room=room))
@@ -128,7 +130,8 @@ def test_an_upload_that_was_refused_disturbs_nothing_else(
     with RawClient.of(world.alice, server.address) as raw:
         room = Room(None, None, 3 * SEGMENT_SIZE)
         request = raw.send(Upload(Salt(os.urandom(32)), resumable=False, room=room))
-        raw.send_segment(request, 0, bytes(SEGMENT_SIZE))  # under way when it is refused
+        # In flight while the server refuses the upload.
+        raw.send_segment(request, 0, bytes(SEGMENT_SIZE))
         answer = raw.receive()
         assert isinstance(answer, Control)
         assert answer.request == request
@@ -169,7 +172,8 @@ def test_who_writes_into_anothers_folder_uses_that_ones_quota(team: World) -> No
         allow(server, "alice", 8 * SEGMENT_SIZE)
         before = used(server, "alice")
         folder = bob.folder / "new"
-        for name in ("deep/er/big.bin", "deep/small.txt"):  # folders that come with the file
+        # The folders arrive together with the file.
+        for name in ("deep/er/big.bin", "deep/small.txt"):
             bob.write(f"new/{name}", BIG if name.endswith("bin") else b"small")
         bob.run("put", folder, "alice:reports/").succeeds()
         assert used(server, "alice") > before + len(BIG)

@@ -1,4 +1,4 @@
-"""Getting one's keys back: from a server that lies, and by those who should not get them.
+"""Recovery of a person's keys: from a server that lies, and by people who must not get them.
 
 Known from Backendal, Haller, Paterson, "MEGA: Malleable Encryption Goes Awry" (IEEE S&P 2023),
 where the server changed the keys that it kept for people, and Hofmann, Truong, "End-to-End
@@ -53,7 +53,7 @@ def kept_of(world: World, name: str) -> bytes:
 
 
 def recover(person: Person, phrase: str, machine: Path, otp: str | None = None):
-    """Get a person's keys back on a new machine."""
+    """Recover a person's keys on a new machine."""
     link = person.added["enroll_link"]
     address = json.loads((person.profile / "profile.json").read_text())
     host = f"{address['host']}:{address['port']}"
@@ -65,13 +65,13 @@ def recover(person: Person, phrase: str, machine: Path, otp: str | None = None):
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """A new machine's home for the client."""
+    """The client's folder on a new machine."""
     return tmp_path / "new machine"
 
 
 @pytest.fixture
 def phrase(world: World, liar: HostileServer) -> str:
-    """What alice wrote down."""
+    """The recovery phrase that alice wrote down."""
     return back_up(world.alice)
 
 
@@ -79,11 +79,11 @@ def nothing_is_kept(machine: Path) -> bool:
     return not [path for path in machine.rglob("*") if path.is_file()]
 
 
-# --- the server
+# --- a server that lies
 
 
 def stopped(world: World, phrase: str, machine: Path, *words: str) -> None:
-    """Check that a recovery ends with a security error and leaves nothing."""
+    """Check that a recovery ends with a security error and leaves no files."""
     told = recover(world.alice, phrase, machine).fails(7)
     for word in words:
         assert word in told
@@ -146,7 +146,7 @@ def facts(person: Person) -> tuple[Any, NodeId]:
 
 
 def resealed(phrase: str, name: str, inside: Portable) -> Callable[[Any], Recovery]:
-    """Return a lie that somebody who has got hold of the phrase could tell."""
+    """Return a lie that a holder of the phrase could tell: a backup with other content."""
     secret = RecoverySecret(name, secret_of(phrase))
     return lambda _: Recovery(secret.seal(inside, os.urandom))
 
@@ -219,7 +219,7 @@ def test_the_database_holds_nothing_that_opens_a_backup(
         assert hidden not in stored
 
 
-# --- those who should not get them
+# --- people who must not get the keys
 
 
 def host_key(person: Person) -> str:
@@ -227,7 +227,7 @@ def host_key(person: Person) -> str:
 
 
 def asking(raw: RawClient, phrase: str, otp: str, user: str = "alice") -> Recover:
-    """Return the message that asks for a backup over this connection."""
+    """Return the message that requests a backup over this connection."""
     secret = RecoverySecret(user, secret_of(phrase))
     told = raw.connection.channel_id, user.encode()
     return Recover(user, secret.signing.sign(labels.SIGN_RECOVER, *told), otp)
@@ -243,7 +243,7 @@ def test_a_code_alone_gets_no_backup(world: World, liar: HostileServer, phrase: 
         own_phrase = "zoo " * 11 + "wrong"
         assert raw.refusal(asking(raw, own_phrase, otp)) == "login-refused"
         assert raw.is_ended()
-    world.alice.run("--otp", otp, "login").succeeds()  # and the person's code still works
+    world.alice.run("--otp", otp, "login").succeeds()  # the person's code was not consumed
 
 
 def test_a_recorded_request_is_refused_when_it_is_replayed(

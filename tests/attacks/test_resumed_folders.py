@@ -1,4 +1,4 @@
-"""Folders whose put or get was interrupted: the same command goes on, in the place it chose."""
+"""Puts and gets of folders are interrupted: the same command resumes, and uses the same target."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FILES = {"first.bin": LARGE, "inner/second.bin": OTHER, "small": b"small"}
 def alice(world: World, monkeypatch: pytest.MonkeyPatch) -> Person:
     """Alice, who gives up at the first lost connection and has a folder of large files."""
     monkeypatch.chdir(world.alice.folder)
-    # Each large file is committed with the next one, as if it were larger.
+    # Each large file is committed together with the next one, as if it were larger.
     monkeypatch.setattr(batch, "FLUSH_AFTER_BYTES", len(LARGE) - 1)
     for name, content in FILES.items():
         world.alice.write(f"box/{name}", content)
@@ -36,7 +36,7 @@ def alice(world: World, monkeypatch: pytest.MonkeyPatch) -> Person:
 
 
 def interrupt(person: Person, server: HostileServer, cut: Cut, *command: str) -> None:
-    """Begin a command, and lose the connection in the middle of it."""
+    """Start a command, and lose the connection in the middle of it."""
     with CuttingProxy(server.address, [cut]) as between:
         person.meet(between.address)
         assert GOES_ON in person.run(*command).fails(LOST)
@@ -45,7 +45,7 @@ def interrupt(person: Person, server: HostileServer, cut: Cut, *command: str) ->
 
 
 def moved(person: Person, server: HostileServer, to: To, *command: str) -> int:
-    """Give the command to its end; return how many bytes that moved."""
+    """Run the command to its end; return how many bytes that moved."""
     with CuttingProxy(server.address) as between:
         person.meet(between.address)
         person.run(*command).succeeds()
@@ -62,7 +62,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def parts(person: Person) -> list[Path]:
-    """Return what is kept of files that did not come whole."""
+    """Return the partial files that are kept."""
     return list(person.folder.rglob(".*.fs-part"))
 
 

@@ -1,4 +1,4 @@
-"""Gets that were interrupted, and what becomes of the next command, whatever happened meanwhile."""
+"""Gets are interrupted, and the next command resumes them, whatever has changed in between."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def alice(world: World, liar: HostileServer) -> Person:
 
 @pytest.fixture
 def target(alice: Person) -> Path:
-    """Where the file goes."""
+    """The local path that the file is got to."""
     target = alice.write("here", b"what is here")
     interrupted_get(alice, target)
     return target
 
 
 def interrupted_get(person: Person, target: Path, *options: str) -> str:
-    """Get half of the file; return what was said."""
+    """Get half of the file; return the output of the command."""
     server = Profile(person.client, "default").facts().link.address
     with CuttingProxy(server, [Cut(To.CLIENT, HALF)]) as between:
         person.meet(between.address)
@@ -59,13 +59,13 @@ def interrupted_get(person: Person, target: Path, *options: str) -> str:
 
 
 def partial(person: Person) -> Path:
-    """Return what was kept."""
+    """Return the partial file that was kept."""
     (path,) = hidden(person)
     return path
 
 
 def received(person: Person, server: HostileServer, target: Path, name: str = "large") -> int:
-    """Get the file to its end; return how many bytes came for it."""
+    """Get the whole file; return how many bytes of it were received."""
     with CuttingProxy(server.address) as between:
         person.meet(between.address)
         person.run("get", name, target).succeeds()
@@ -192,11 +192,11 @@ def test_the_longest_name_can_be_gone_on_with(alice: Person) -> None:
     assert hidden(alice) == []
 
 
-# --- a server that lies about what it sends
+# --- a server that sends false content
 
 
 class Shifts(Lie):
-    """Sends other segments than were asked for, under the numbers that were."""
+    """A server that sends other segments under the numbers that the client requested."""
 
     def __init__(self, by: int) -> None:
         self._by = by
@@ -208,7 +208,7 @@ class Shifts(Lie):
 
 
 class Adds(Lie):
-    """Sends one segment more than was asked for."""
+    """A server that sends one segment more than the client requested."""
 
     def __init__(self) -> None:
         self._last: Data | None = None
@@ -222,7 +222,7 @@ class Adds(Lie):
 
 
 class Damages(Lie):
-    """Damages all segments, those with a header behind it."""
+    """A server that overwrites nine bytes of every segment."""
 
     def says(self, said: Said) -> Iterator[Said]:
         if isinstance(said, Data):
@@ -255,7 +255,7 @@ def test_a_server_that_stalls_is_left_and_asked_again(alice: Person, liar: Hosti
         told = alice.run("get", "large", target)
         hold.let_go.set()
     alice.meet(liar.address)
-    # The same message of every connection is held back, so each gets a little further.
+    # Each connection holds back the same message, so each makes some progress.
     told.succeeds()
     assert target.read_bytes() == LARGE
 
@@ -274,7 +274,7 @@ def test_a_get_whose_client_ends_goes_on_with_the_same_command(
         alice.meet(between.address)
         process = alice.start("get", "larger", target)
         assert hold.held.wait(60)
-        # Some of what came is opened ahead of what is written.
+        # The client decrypts some segments before it writes the earlier ones.
         until(
             lambda: [p for p in hidden(alice) if p.stat().st_size > 2 * SEGMENT_SIZE],
             "a part was written",
@@ -286,6 +286,6 @@ def test_a_get_whose_client_ends_goes_on_with_the_same_command(
         assert GOES_ON in ran.fails(INTERRUPTED)
     assert target.read_bytes() == b"what is here"
     partial(alice)
-    # Two segments at least are there.
+    # At least two segments are on the disk.
     assert received(alice, liar, target, "larger") < 2 * len(LARGE) - SEGMENT_SIZE // 2
     assert target.read_bytes() == LARGE + LARGE

@@ -1,5 +1,7 @@
-"""Puts that were interrupted, and what becomes of the next command: the same file or another, an
-honest journal or a damaged one, a server that tells the truth or not.
+"""Puts are interrupted, and the next command resumes them.
+
+It puts the same file or another one, its journal is intact or damaged, and the server is honest or
+lies.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ INTERRUPTED = 130
 
 @pytest.fixture
 def witness(liar: HostileServer) -> Iterator[Witness]:
-    """Remembers what came to the server."""
+    """An observer of everything that the server receives."""
     liar.lie = seen = Witness()
     yield seen
     seen.check()
@@ -65,7 +67,7 @@ def journals(person: Person) -> list[Path]:
 
 
 def interrupt(world: World, server: HostileServer, source: Path, *options: str) -> str:
-    """Put half of a file; return what was said."""
+    """Put half of a file; return the output of the command."""
     with CuttingProxy(server.address, [Cut(To.SERVER, HALF)]) as between:
         world.alice.meet(between.address)
         told = world.alice.run("put", *options, source, "large").fails(LOST)
@@ -75,13 +77,13 @@ def interrupt(world: World, server: HostileServer, source: Path, *options: str) 
 
 
 def leaves(path: Path) -> int:
-    """Return how many segments a journal has noted."""
+    """Return how many segments a journal records."""
     data = path.read_bytes()
     return (len(data) - 4 - int.from_bytes(data[:4], "big")) // crypto.HASH_SIZE
 
 
 def suspended(world: World) -> int:
-    """Return how many bytes the server has kept of the one upload that was interrupted."""
+    """Return the bytes that the server has kept of the interrupted upload."""
     (path,) = world.staged()
     size = path.stat().st_size
     assert size >= SEGMENT_SIZE
@@ -90,7 +92,7 @@ def suspended(world: World) -> int:
 
 
 def sent_by(world: World, server: HostileServer, source: Path) -> int:
-    """Put the file again, to the end; return how many bytes that took."""
+    """Put the whole file again; return how many bytes that took."""
     with CuttingProxy(server.address) as between:
         world.alice.meet(between.address)
         world.alice.run("put", source, "large").succeeds()
@@ -138,7 +140,7 @@ def test_without_resume_nothing_is_kept_and_what_there_was_is_gone(
 
 
 def keeping_times(path: Path, change: Callable[[bytearray], None]) -> None:
-    """Change a file's bytes, and give it the times that it had."""
+    """Change a file's bytes, and restore its old times."""
     was = path.stat()
     content = bytearray(path.read_bytes())
     change(content)
@@ -156,7 +158,7 @@ def flip_at(at: int) -> Callable[[Path], None]:
 
 
 def replaced(path: Path) -> None:
-    """Put another file of the same size and times in its place."""
+    """Replace a file by another one of the same size and times."""
     was = path.stat()
     path.rename(path.with_name("old"))
     path.write_bytes(bytes(reversed(LARGE)))
@@ -188,7 +190,7 @@ def test_a_file_that_changed_between_the_halves_is_sealed_with_another_key(
     change: Callable[[Path], None],
     clock_lies: bool,
 ) -> None:
-    if clock_lies:  # nothing that the system says tells the one from the other
+    if clock_lies:  # nothing that the system reports distinguishes the two files
         facts = journal._facts
 
         def lying_facts(where: bytes, stat: os.stat_result, boot: str) -> journal.SourceStat:
@@ -202,8 +204,8 @@ def test_a_file_that_changed_between_the_halves_is_sealed_with_another_key(
     world.alice.run("put", source, "large").succeeds()
     assert world.alice.cat("large") == source.read_bytes()
     witness.check()
-    # The client may have noticed the end before it noted, or sent, the last segment; that may be
-    # sealed, as it is now, with the key of those before it.
+    # The client may have noticed the end of the connection before it noted or sent the last
+    # segment. If the file has not changed up to there, the same key may seal that segment again.
     end = stream.plain_end(noted, len(LARGE))
     same = end < len(LARGE) and source.read_bytes()[:end] == LARGE[:end]
     assert len(witness.salts) == (1 if clock_lies and same else 2)
@@ -234,7 +236,7 @@ def test_a_file_that_changes_while_the_connection_is_lost_is_not_put(
         ran = world.alice.run("put", source, "large")
     seen.check()
     world.alice.meet(liar.address)
-    if ran.status == 0:  # its times are as they were, so it was sealed anew
+    if ran.status == 0:  # the file's times did not change, so it was sealed again
         assert world.alice.cat("large") == source.read_bytes()
     else:
         ran.fails(8)
@@ -245,7 +247,7 @@ def test_a_file_that_changes_while_the_connection_is_lost_is_not_put(
 
 
 def put_again(world: World, source: Path) -> None:
-    """Put what was interrupted, with a client whose journal is of no use."""
+    """Put the interrupted file again, with a journal that is unusable."""
     world.alice.run("put", source, "large").succeeds()
     assert world.alice.cat("large") == LARGE
     assert not journals(world.alice)
@@ -253,7 +255,7 @@ def put_again(world: World, source: Path) -> None:
 
 @pytest.fixture
 def kept(world: World, liar: HostileServer, witness: Witness, source: Path) -> Path:
-    """The journal of a put that was interrupted."""
+    """The journal of an interrupted put."""
     interrupt(world, liar, source)
     (path,) = journals(world.alice)
     return path
@@ -284,7 +286,7 @@ def test_a_journal_that_knows_less_than_the_server_has_is_not_gone_on_with(
 ) -> None:
     whole = kept.read_bytes()
     header = 4 + int.from_bytes(whole[:4], "big")
-    kept.write_bytes(whole[: header + 32])  # one leaf
+    kept.write_bytes(whole[: header + 32])  # one leaf remains
     liar.lie = lying = SaysItHas(Kept(2, whole=False))
     lying.seen = witness.seen
     put_again(world, source)
@@ -335,7 +337,8 @@ def test_the_journal_of_another_person_is_of_no_use(
     world: World, liar: HostileServer, witness: Witness, source: Path, kept: Path
 ) -> None:
     bob = world.bob
-    bob.run("put", source, "large").succeeds()  # makes the folder, and no journal stays
+    # The first put makes the folder, and leaves no journal.
+    bob.run("put", source, "large").succeeds()
     shutil.copy(kept, bob.profile / "transfers" / kept.name)
     bob.meet(liar.address)
     bob.run("put", source, "large").succeeds()
@@ -395,11 +398,11 @@ def test_who_puts_the_same_file_at_the_same_time_goes_without_a_journal(
     assert world.alice.cat("large") == LARGE
 
 
-# --- a server that lies about what it has
+# --- a server that lies about what it has received
 
 
 class SaysItHas(Witness):
-    """Says something else about what was kept."""
+    """A server that gives a false answer about the kept part of an upload."""
 
     def __init__(self, lie: Kept) -> None:
         super().__init__()
@@ -416,7 +419,8 @@ class SaysItHas(Witness):
 @pytest.mark.parametrize(
     ("lie", "statuses"),
     [
-        (Kept(1, whole=False), (0, 7)),  # the next segment may not be the one that it waits for
+        # The next segment may differ from the one that the server expects.
+        (Kept(1, whole=False), (0, 7)),
         (Kept(3, whole=False), (0, 7)),
         (Kept(6, whole=False), (0, 7)),
         (Kept(99, whole=False), (0,)),
@@ -483,20 +487,20 @@ def test_a_whole_upload_that_was_not_committed_is_not_sent_again(
     assert sent_by(world, liar, source) < SEGMENT_SIZE
     assert world.alice.cat("large") == LARGE
     assert not journals(world.alice)
-    again = world.alice.put("more", LARGE)  # something for the witness to see
+    again = world.alice.put("more", LARGE)  # give the witness something to see
     again.succeeds()
 
 
 class LosesCommits(Lie):
-    """Ends the connection in place of answering a commit, which it has made, or has not."""
+    """A server that ends the connection instead of answering a commit, which it makes or drops."""
 
     def __init__(self, times: int, *, done: bool) -> None:
-        """Take how often."""
+        """Take the number of commits to lose."""
         self._left = times
         self._done = done
 
     def answer(self, ask: Message, honestly: Callable[[Message], Message]) -> Message:
-        """Answer all but the commits."""
+        """Answer everything except the commits."""
         if isinstance(ask, Commit) and self._left:
             self._left -= 1
             if self._done:
@@ -538,7 +542,7 @@ def server(world: World) -> Iterator[RunningServer]:
 
 
 def putting(world: World, between: Proxy, hold: Holds, source: Path) -> subprocess.Popen[bytes]:
-    """Begin a put and hold it when some segments were sent."""
+    """Start a put, and hold it after some segments were sent."""
     world.alice.meet(between.address)
     process = world.alice.start("put", source, "large")
     assert hold.held.wait(60)
@@ -547,7 +551,7 @@ def putting(world: World, between: Proxy, hold: Holds, source: Path) -> subproce
 
 
 def holds() -> Holds:
-    """Return what holds a put back behind three of its segments."""
+    """Return a hold that stops a put after three of its segments."""
     return Holds(To.SERVER, proxy.LOGIN + 6)
 
 
@@ -579,7 +583,7 @@ def test_a_put_whose_client_is_killed_goes_on_with_the_same_command(
 
 
 def goes_on(world: World, server: RunningServer, source: Path) -> None:
-    """Check that the rest alone is sent."""
+    """Check that only the rest is sent."""
     until(lambda: [p for p in world.staged() if p.stat().st_size >= SEGMENT_SIZE], "it is kept")
     with CuttingProxy(server.address) as between:
         world.alice.meet(between.address)

@@ -1,4 +1,4 @@
-"""The server's disk is put back to what it was: one file, one folder, or everything.
+"""The server's disk is reset to an older state: one file, one folder, or everything.
 
 Known from: Li, Krohn, Mazières, Shasha, "Secure Untrusted Data Repository (SUNDR)" (OSDI 2004), for
 forks; Samuel, Mathewson, Cappos, Dingledine, "Survivable Key Compromise in Software Update Systems"
@@ -27,7 +27,7 @@ def test_a_removed_file_is_proved_to_be_gone(world: World, liar: HostileServer) 
 def test_a_removed_file_cannot_be_brought_back(
     world: World, liar: HostileServer, places: Places, thorough: bool
 ) -> None:
-    # A resurrection; in TUF's words a rollback of one target.
+    # A removed file reappears; in TUF's terms a rollback of one target.
     file, folder = node(places["reports/q1.txt"]), node(places["reports"])
     with world.database() as db:
         rows = tampering.saved(db, file, folder)
@@ -82,7 +82,7 @@ def test_the_whole_database_cannot_be_put_back(world: World, tmp_path: Path) -> 
         for command in (["ls"], ["mkdir", "new"], ["rm", "notes.txt"], ["mv", "notes.txt", "b"]):
             world.alice.run(*command).fails(7)
         world.alice.put("another", b"new").fails(7)
-        # Whoever has seen nothing newer can go on.
+        # A client that has seen nothing newer can continue.
         assert world.bob.run("ls").status == 0
 
 

@@ -1,4 +1,4 @@
-"""Sessions and codes are attacked: stolen, guessed, raced for, and used after their end."""
+"""Attacks on sessions and codes: they are stolen, guessed, raced for, and used after their end."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ machine that has other things to do."""
 
 
 def host_key(person: Person) -> str:
-    """Return the fingerprint that a person was told."""
+    """Return the host key's fingerprint that a person trusts."""
     told: str = person.added["enroll_link"].partition("host-key=")[2]
     return told
 
 
 def disable(world: World, name: str) -> None:
-    """Keep a person out, as `fsadmin disable-user` does."""
+    """Disable a person's account, as `fsadmin disable-user` does."""
     home = Home(world.home)
     database = factory.find_database(home, None)
     factory.people(home, database).set_disabled(name, disabled=True)
@@ -54,7 +54,7 @@ def expire(world: World, name: str, in_ms: int = 0) -> None:
 
 
 def unlock(world: World, name: str) -> None:
-    """Let a person's codes be tried again, as `fsadmin unlock-user` does."""
+    """Unlock a person's codes, as `fsadmin unlock-user` does."""
     home = Home(world.home)
     database = factory.find_database(home, None)
     factory.access(home, database).unlock(name)
@@ -62,7 +62,7 @@ def unlock(world: World, name: str) -> None:
 
 
 def ends_soon(raw: RawClient) -> bool:
-    """Tell whether a connection that goes on asking is ended soon."""
+    """Return whether the server soon ends a connection that keeps sending requests."""
     began = time.monotonic()
     while time.monotonic() < began + SOON_S:
         try:
@@ -122,7 +122,7 @@ def test_the_end_of_a_session_ends_a_download_under_way(
         received = 1
         while not raw.is_ended():
             received += 1
-    assert received < 40  # what was on its way already, and nothing more
+    assert received < 40  # at most the answers that were already in flight
 
 
 def test_the_end_of_a_session_ends_an_upload_under_way(
@@ -132,7 +132,7 @@ def test_the_end_of_a_session_ends_an_upload_under_way(
     with RawClient.of(world.alice, liar.address) as raw:
         request = raw.send(Upload(Salt(bytes(32)), resumable=False, room=ANY_ROOM))
         raw.send_segment(request, 0, bytes(SEGMENT_SIZE))
-        assert isinstance(raw.ask(GetStatus()), Status)  # so the segment was taken
+        assert isinstance(raw.ask(GetStatus()), Status)  # so the server has processed the segment
         assert world.staged()
         disable(world, "alice")
         raw.send_segment(request, 1, b"more")
@@ -160,7 +160,7 @@ def test_a_ticket_is_of_no_use_to_others(
 ) -> None:
     with RawClient(liar.address, host_key(world.alice)) as raw:
         answer = raw.ask(raw.login(world.alice, **stolen))
-        # Always the same answer, whatever was wrong.
+        # The answer is the same for every reason.
         assert isinstance(answer, Failure)
         assert answer.code == "login-refused"
         assert raw.is_ended()
@@ -179,7 +179,7 @@ def test_a_ticket_is_of_no_use_with_another_identity(world: World, liar: Hostile
 def test_a_login_signed_for_one_connection_is_refused_on_another(
     world: World, liar: HostileServer
 ) -> None:
-    # A server that relays what a client said to it: the signature names the channel.
+    # The server relays a client's login on another channel; the signature names the first channel.
     one = RawClient(liar.address, host_key(world.alice))
     with one, RawClient(liar.address, host_key(world.alice)) as other:
         assert isinstance(other.ask(one.login(world.alice)), Failure)
@@ -202,7 +202,7 @@ def test_the_database_holds_no_ticket_that_could_be_used(world: World, liar: Hos
 
 
 def log_in(person: Person, otp: str) -> int:
-    """Try to begin a new session with a code; return the client's exit status."""
+    """Try to start a new session with a code; return the client's exit status."""
     return person.run("--otp", otp, "login").status
 
 
@@ -234,7 +234,8 @@ def test_a_code_typed_in_another_way_is_the_same_code(world: World, liar: Hostil
 def test_a_code_of_another_time_is_refused(world: World, liar: HostileServer, offset: int) -> None:
     began = int(time.time()) // 30
     status = log_in(world.alice, code(world.alice.added["secret"], offset))
-    if int(time.time()) // 30 == began:  # else the next step may have moved it into the window
+    # Otherwise the next step may have moved the code into the window.
+    if int(time.time()) // 30 == began:
         assert status == 4
 
 
@@ -260,10 +261,10 @@ def test_guessing_is_slowed_down_and_then_even_the_right_code_waits(
             assert log_in(world.alice, guess) == 4
         otp = world.alice.app.fresh()
         assert log_in(world.alice, otp) == 4
-        # Only for that person's key.
+        # The lock is for that person only.
         assert log_in(world.bob, world.bob.app.fresh()) == 0
         unlock(world, "alice")
-        assert log_in(world.alice, otp) == 0  # it was never looked at, so it still works
+        assert log_in(world.alice, otp) == 0  # the server never checked the code, so it still works
 
 
 def test_who_guesses_codes_does_not_end_the_session_of_the_guessed_at(world: World) -> None:
@@ -278,7 +279,8 @@ def test_who_guesses_codes_does_not_end_the_session_of_the_guessed_at(world: Wor
 def test_of_twenty_who_race_with_one_code_exactly_one_gets_in(world: World) -> None:
     with world.process() as server:
         machines = [world.alice.copy(world.home.parent / f"machine {n}") for n in range(20)]
-        otp = code(world.alice.added["secret"], 1)  # of the step to come: it lasts the longest
+        # The code of the next step, which is valid for the longest time.
+        otp = code(world.alice.added["secret"], 1)
         racing = [machine.start("--otp", otp, "login") for machine in machines]
         ended = [finish(one) for one in racing]
         assert sorted(one.status for one in ended) == [0] + [4] * 19
@@ -286,7 +288,7 @@ def test_of_twenty_who_race_with_one_code_exactly_one_gets_in(world: World) -> N
         assert server.log.count(" logged in ") == 1
         assert "Traceback" not in server.log
     with world.database() as db:
-        assert sessions_of(db, "alice") == 2  # the one from the beginning, and this one
+        assert sessions_of(db, "alice") == 2  # the session of the enrolment, and this one
 
 
 def sessions_of(db: sqlite3.Connection, name: str) -> int:
@@ -296,13 +298,13 @@ def sessions_of(db: sqlite3.Connection, name: str) -> int:
     return count
 
 
-# --- answers that would be too large
+# --- answers that are too large
 
 
 def test_more_than_one_answer_can_hold_cannot_be_asked_for(
     world: World, liar: HostileServer
 ) -> None:
-    # Manifests as large as may be, and all of them in one question.
+    # Manifests of the maximum size, all of them in one request.
     with world.bob.session() as session, RawClient.of(world.bob, liar.address) as bob:
         forger, home = Forger(session), session.tree.root.keyed
         names = [f"large {number}" for number in range(80)]
@@ -323,6 +325,6 @@ def test_more_than_one_answer_can_hold_cannot_be_asked_for(
         assert (
             bob.refusal(Commit([forger.state(home, version=1)], [], removals, [], [])) == "protocol"
         )
-    # He has only done it to himself.
+    # Only his own listing fails.
     world.bob.run("ls").fails(7)
     assert world.alice.cat("notes.txt") == NOTES

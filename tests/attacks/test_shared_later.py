@@ -1,8 +1,8 @@
-"""What somebody who was removed can still open with all that the server has: nothing that is newer.
+"""A removed member with all data of the server can open nothing newer than the removal.
 
 Known from Fu, "Group Sharing and Random Access in Cryptographic Storage File Systems" (MIT, 1999)
 and Grolimund and others, "Cryptree" (SRDS 2006), for lazy revocation. The server hands out every
-row; the keys are those that were given before.
+row; the keys are those that the member received before.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def keys_of(person: Person, *paths: str) -> list[KeyedNode]:
 
 
 def opened(team: World, node: bytes, keys: Iterable[KeyedNode]) -> Metadata:
-    """Open a node's newest metadata with whatever of some keys fits."""
+    """Open a node's newest metadata with the matching key of those given."""
     with team.database() as db:
         manifest = unpack(stored_manifest(db, node).payload, Manifest)
     for key in keys:
@@ -46,13 +46,14 @@ def test_who_loses_a_folder_reads_no_later_version_with_all_the_server_has(
     held = keys_of(team.bob, *paths)
     _, deep, q1, q2, below = held
     team.alice.run("unshare", "reports", "bob").succeeds()
-    assert opened(team, q1.node, held).name == "q1.txt"  # what he could read before, he still can
+    # He can still read what he could read before.
+    assert opened(team, q1.node, held).name == "q1.txt"
     for path in ("reports/q1.txt", "reports/deep/d.txt"):
         team.alice.run("put", team.alice.write("new", b"newer"), path).succeeds()
     for node in (q1, deep, below):
         with pytest.raises(IntegrityError):
             opened(team, node.node, held)
-    # Nothing else was touched: the others take new keys with their next change.
+    # Nothing else has changed: the other nodes take new keys with their next change.
     assert opened(team, q2.node, held).name == "q2.txt"
     assert team.carol.cat("alice:reports/deep/d.txt") == b"newer"
     found = {path: team.alice.find(path) for path in ("reports", "reports/deep", "reports/q2.txt")}

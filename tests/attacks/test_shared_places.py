@@ -1,8 +1,9 @@
-"""What lies where: folders that are claimed from elsewhere, moved, swapped, or slipped in.
+"""The places of nodes: folders that are claimed from elsewhere, moved, swapped, or slipped in.
 
 Known from Backendal, Haller, Paterson, "MEGA: Malleable Encryption Goes Awry" (S&P 2023), for files
-that a server frames somebody with; from Hofmann and Truong, "End-to-End Encrypted Cloud Storage in
-the Wild" (CCS 2024), for swapped and moved files, renamed ones, and files put into folders.
+by which a server incriminates a person; from Hofmann and Truong, "End-to-End Encrypted Cloud
+Storage in the Wild" (CCS 2024), for swapped and moved files, renamed ones, and files put into
+folders.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tests.support.world import Person, World
 
 
 def as_ones_own(who: Person, folder: KeyedNode, world: World) -> Signed:
-    """Return a manifest by which somebody claims a folder of another as their own."""
+    """Return a manifest by which a person claims another person's folder as their own."""
     forger = Accomplice(world, who)
     metadata = Metadata("reports", 0, 1, Mode.REGULAR, file_key=None)
     sealed = seal_metadata(folder.metadata_key, folder.node, LATE, 1, metadata, random=os.urandom)
@@ -38,8 +39,8 @@ def as_ones_own(who: Person, folder: KeyedNode, world: World) -> Signed:
 
 
 def test_nobody_claims_anothers_folder_as_their_own(team: World, server: HostileServer) -> None:
-    # A reader has the folder's key. With a share of their own of the very same node, their
-    # signature would count in it for whoever looks at both.
+    # A reader has the folder's key. If they could share the same node themselves, a person who
+    # looks at both shares would accept the reader's signature in it.
     reports = team.carol.find("alice:reports").keyed
     theirs = share_of(team.carol, team.bob, reports, as_ones_own(team.carol, reports, team))
 
@@ -50,13 +51,13 @@ def test_nobody_claims_anothers_folder_as_their_own(team: World, server: Hostile
     Accomplice(team, team.carol).adds(reports)
     ran = team.bob.run("ls", "alice:", "carol:reports", "alice:reports")
     assert (ran.status, b"forged" in ran.out) == (7, False)
-    assert "DOES NOT SHOW" in ran.err  # the two member lists are of one node
+    assert "DOES NOT SHOW" in ran.err  # both member lists are of the same node
 
 
 def test_a_shared_file_is_not_replaced_by_whoever_shares_another_folder(
     team: World, server: HostileServer
 ) -> None:
-    # The manifest of a shared file names a parent that its reader has just looked into.
+    # The manifest of a shared file names a parent that its reader has just opened.
     alice, bob, carol = team.alice, team.bob, team.carol
     alice.run("share", "notes.txt", "bob").succeeds()
     alice.run("share", "notes.txt", "carol").succeeds()
@@ -85,7 +86,7 @@ def test_a_shared_file_is_not_replaced_by_whoever_shares_another_folder(
 
 
 def in_two_places(team: World) -> Rewrites:
-    """Have carol, who may write to `work` and read `reports`, put a folder of that into it."""
+    """Have carol, a writer of `work` and a reader of `reports`, put a folder of one into `work`."""
     alice, carol = team.alice, team.carol
     alice.run("mkdir", "work").succeeds()
     alice.run("share", "work", "carol", "--write").succeeds()
@@ -124,7 +125,7 @@ def test_a_folder_in_two_places_is_not_written_to_by_the_writer_of_one(
     assert (back / "reports" / "q1.txt").read_bytes() == Q1
     assert not list(back.rglob("forged"))
     assert not [one for one in back.rglob("*") if one.name.startswith(".fs-")]
-    assert "forged" not in ran.err  # not even looked at
+    assert "forged" not in ran.err  # the client does not even open it
 
 
 # --- swapped, renamed, moved by the server
@@ -147,7 +148,7 @@ def test_a_shared_file_cannot_be_renamed_by_the_server(team: World, server: Host
     with team.database() as db:
         change_manifest(db, q1, lambda _: {"token": token}, hashed=True)
         db.execute("UPDATE nodes SET token = ? WHERE id = ?", (token, q1))
-    with HostileServer(team.home) as afresh:  # which has built no tree of the folder yet
+    with HostileServer(team.home) as afresh:  # this server has not yet built a tree of the folder
         team.meet(afresh.address)
         for name in ("q1.txt", "q9.txt"):
             assert_refused(team.bob, path=f"alice:reports/{name}")
@@ -173,7 +174,7 @@ def test_the_manifest_of_what_is_shared_cannot_be_changed(
     changed = {"time_ms": 5, "author": "carol", "version": 7, "former": b"x", "names_since": 0}
     reports = team.bob.find("alice:reports").keyed.node
     for one in (team.bob, team.carol):
-        one.forget()  # that it is another one than before is not seen
+        one.forget()  # the client forgets the node that it has seen
     with team.database() as db:
         change_manifest(db, reports, lambda _: {field: changed[field]}, hashed=True)
     assert_refused(team.bob, path="alice:reports/q1.txt")
@@ -193,7 +194,7 @@ def test_a_file_of_somebody_else_cannot_be_put_into_a_shared_folder(
     team.alice.run("ls", "reports").fails(7)
 
 
-# --- slipped into what people see of each other
+# --- slipped into shared views
 
 
 def test_nothing_is_shared_in_the_name_of_somebody_who_has_not_signed_it(
@@ -210,7 +211,7 @@ def test_nothing_is_shared_in_the_name_of_somebody_who_has_not_signed_it(
 
 
 def test_nothing_shared_comes_into_ones_own_tree(team: World, server: HostileServer) -> None:
-    # Whatever others share lies under their name; nobody's signature but one's own counts at home.
+    # Other people's shares appear under their names; in his own tree only bob's signature counts.
     own = team.bob.run("ls").succeeds()
     team.carol.run("share", "notes.txt", "bob").succeeds()
     assert team.bob.run("ls").succeeds() == own
@@ -220,7 +221,7 @@ def test_nothing_shared_comes_into_ones_own_tree(team: World, server: HostileSer
 
 
 def test_what_another_shares_is_not_shown_as_ones_own(team: World, server: HostileServer) -> None:
-    # The server says that one's own folder is shared by another, and the other way round.
+    # The server says that alice's own folder is shared by bob, and the reverse.
     reports = team.alice.find("reports")
     mine = share_of(team.bob, team.alice, reports.keyed, reports.manifest.signed)
     server.lie = Rewrites(Shares, lambda _: Shares([replace(mine, owner="alice")], more=False))

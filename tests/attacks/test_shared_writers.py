@@ -1,9 +1,9 @@
-"""Who may write where: readers, writers and removed writers, with a server that sides with them.
+"""Who may write where: readers, writers and removed writers, with a server that helps them.
 
 Known from Hofmann and Truong, "End-to-End Encrypted Cloud Storage in the Wild" (CCS 2024), for a
 server that puts files into shared folders; from Li and others, "Secure Untrusted Data Repository
-(SUNDR)" (OSDI 2004), for a server that takes what somebody may not write; from Grolimund and
-others, "Cryptree" (SRDS 2006), for what lazy revocation leaves to somebody who was removed.
+(SUNDR)" (OSDI 2004), for a server that accepts writes that a person is not allowed to make; from
+Grolimund and others, "Cryptree" (SRDS 2006), for what a removed member keeps under lazy revocation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ NOBODY = "may not write there"
 
 
 def refused_everywhere(person: Person, folder: str) -> None:
-    """Check that neither the listing of a folder nor what lies in it is believed."""
+    """Check that a client rejects a folder's listing, the forged file in it, and a put into it."""
     assert NOBODY in person.run("ls", folder).fails(7)
     assert_refused(person, path=f"{folder}/forged")
     assert_refused(person, "put", str(person.write("mine", b"mine")), f"{folder}/mine")
@@ -44,7 +44,7 @@ def test_a_reader_cannot_hide_a_file_with_the_help_of_the_server(
 def test_a_reader_cannot_replace_a_file_that_a_writer_vouches_for(
     team: World, server: HostileServer
 ) -> None:
-    # A writer's state names a manifest that a reader has signed: whoever opens it is told.
+    # A writer's state names a manifest that a reader signed; a client that opens it must warn.
     q1 = team.carol.find("alice:reports/q1.txt")
     reader = Accomplice(team, team.carol)
     forged = reader.manifest(
@@ -59,14 +59,14 @@ def test_somebody_the_folder_is_not_shared_with_cannot_write(
     team: World, server: HostileServer
 ) -> None:
     team.alice.run("unshare", "reports", "carol").succeeds()
-    reports = team.bob.find("alice:reports").keyed  # as if she had been given the key
+    reports = team.bob.find("alice:reports").keyed  # as if carol had received the key
     Accomplice(team, team.carol).adds(reports)
     refused_everywhere(team.alice, "reports")
     refused_everywhere(team.bob, "alice:reports")
 
 
 def test_a_writer_cannot_write_beside_the_folder(team: World, server: HostileServer) -> None:
-    # A writer that exceeds its grant: the folder's parent, and another of the owner's folders.
+    # A writer exceeds the grant: in the folder's parent, and in another of the owner's folders.
     writer = Accomplice(team, team.bob)
     top, archive = team.alice.find("/").keyed, team.alice.find("archive").keyed
     writer.adds(archive)
@@ -80,7 +80,7 @@ def test_a_removed_writer_cannot_write_into_the_folder_any_more(
 ) -> None:
     before = team.bob.find("alice:reports").keyed
     team.alice.run("unshare", "reports", "bob").succeeds()
-    # Neither under the key that he has, nor under the number of the one that he has not.
+    # Neither under the key that he has, nor under the number of the key that he does not have.
     for generation in (1, 2):
         Accomplice(team, team.bob).adds(before, generation=generation)
         refused_everywhere(team.carol, "alice:reports")
@@ -104,7 +104,7 @@ def test_a_removed_writer_cannot_change_a_due_folder_that_was_seen_since(
     deep = team.bob.find("alice:reports/deep").keyed
     team.bob.run("put", team.bob.write("b", b"b"), "alice:reports/deep/b").succeeds()
     team.alice.run("unshare", "reports", "bob").succeeds()
-    assert team.carol.cat("alice:reports/deep/b") == b"b"  # what he wrote before stays good
+    assert team.carol.cat("alice:reports/deep/b") == b"b"  # what he wrote before stays valid
     Accomplice(team, team.bob).adds(deep)
     assert "WHO WAS REMOVED" in team.carol.run("ls", "alice:reports/deep").fails(7)
     assert_refused(team.carol, path="alice:reports/deep/b")
@@ -122,15 +122,15 @@ def test_a_removed_writer_cannot_change_a_due_folder_that_somebody_else_had_chan
 
 
 def test_what_a_first_look_at_a_due_folder_cannot_tell(team: World, server: HostileServer) -> None:
-    """Said plainly: whether it was written before or after the removal, no signature shows.
+    """No signature shows whether an entry was written before or after a removal.
 
-    Until the folder takes its new key, that is; with `--now` it does at once.
+    This limit ends when the folder takes its new key; with `--now` it takes it at once.
     """
     deep = team.bob.find("alice:reports/deep").keyed
     team.alice.run("unshare", "reports", "bob").succeeds()
     Accomplice(team, team.bob).adds(deep)
     assert b"forged" in team.carol.run("ls", "alice:reports/deep").succeeds()
-    # From here on it is as for any folder that was seen since.
+    # From here on the client has seen the folder, and the usual checks apply.
     Accomplice(team, team.bob).adds(deep, "more")
     assert "WHO WAS REMOVED" in team.carol.run("ls", "alice:reports/deep").fails(7)
 

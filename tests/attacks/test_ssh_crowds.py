@@ -1,4 +1,6 @@
-"""Strangers in numbers at the SSH door, slow ones, rude ones: others get in, and nothing grows.
+"""Many unauthenticated, slow or hostile clients at the SSH listener.
+
+Others can still log in, and no resource of the server grows.
 
 Known from: MaxStartups and LoginGraceTime of OpenSSH (sshd_config(5)); CVE-2023-48795 (Terrapin).
 """
@@ -25,7 +27,7 @@ FEW = 6
 
 
 def is_closed(stranger: socket.socket) -> bool:
-    """Tell whether the server has ended a connection, whatever it said before."""
+    """Return whether the server has ended a connection, whatever it sent before."""
     stranger.setblocking(False)
     try:
         while stranger.recv(65_536):
@@ -44,7 +46,7 @@ def limited(home: Path) -> SshServer:
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
-    """A server for all tests that leave it as it is."""
+    """A server for all tests that do not change it."""
     door = limited(tmp_path_factory.mktemp("crowds") / "home")
     with door.server:
         yield door
@@ -126,7 +128,7 @@ ENDLESS = {
 @pytest.mark.parametrize("said", ENDLESS.values(), ids=ENDLESS.keys())
 def test_who_sends_more_than_anybody_needs_to_is_shown_out_at_once(door, alice, said):
     with door.knock() as stranger:
-        stranger.settimeout(4)  # before the time to log in is over
+        stranger.settimeout(4)  # shorter than the time to log in
         with contextlib.suppress(ConnectionError):
             stranger.sendall(said)
             stranger.sendall(bytes(4096))
@@ -265,7 +267,7 @@ def test_limits_that_are_read_again_count_for_those_who_come_then(own_door, only
         give_code(transport, only_alice.name, only_alice.code())
         own_door.server.process.send_signal(signal.SIGHUP)
         until(lambda: "reloaded" in own_door.server.log, "the settings were read again")
-        assert is_in(transport)  # who was there stays
+        assert is_in(transport)  # existing connections stay
     with own_door.transport() as transport:
         give_code(transport, only_alice.name, only_alice.code())
         sessions = {

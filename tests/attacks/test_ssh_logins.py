@@ -1,6 +1,6 @@
-"""Nobody gets past the code at the SSH door: every method, every order of them, every trick.
+"""Nobody passes the SSH listener without a code: every method, in every order, and every trick.
 
-Known from: SFTPGo #2047 (a second factor that one method did not ask for); CVE-2018-10933 of libssh
+Known from: SFTPGo #2047 (a second factor that one method did not require); CVE-2018-10933 of libssh
 and CVE-2018-7750 of paramiko (opening a channel without logging in).
 """
 
@@ -48,7 +48,7 @@ def alice(door: SshServer, tmp_path: Path) -> Visitor:
 
 
 def told(transport: paramiko.Transport, method: str, user: str, secret: str, key) -> str:
-    """Try one method; return what the client is told of it."""
+    """Try one method; return the server's answer to the client."""
     try:
         match method:
             case "none":
@@ -80,21 +80,22 @@ def test_no_method_and_no_order_of_methods_gets_past_the_code(door, alice, first
         for user in (alice.name, "nobody"):
             with door.transport() as transport:
                 said = [
-                    # The right code, as a password, is still no more than a password.
+                    # The right code is not accepted as a password.
                     told(transport, method, user, right if method == "password" else "000000x", key)
                     for method in sequence
                 ]
                 assert "in" not in said, sequence
                 assert not is_in(transport), sequence
                 answers.append(said)
-        assert answers[0] == answers[1], sequence  # whoever asks is told the same
+        # The answers do not reveal whether the user exists.
+        assert answers[0] == answers[1], sequence
 
     sequences = [sequence for sequence in SEQUENCES if sequence[0] == first]
     assert len(sequences) == 1 + 4 + 16
-    with ThreadPoolExecutor(6) as at_once:  # most of the time they wait for a refusal
+    with ThreadPoolExecutor(6) as at_once:  # most of the time the clients wait for a refusal
         list(at_once.map(tried, sequences))
     with door.transport() as transport:
-        give_code(transport, alice.name, right)  # it was not used up
+        give_code(transport, alice.name, right)  # the code was not consumed
         assert is_in(transport)
 
 
@@ -118,7 +119,7 @@ def test_a_key_with_a_session_gets_in_alone_and_nothing_else_does(door, alice, t
     with door.transport() as transport:
         assert transport.auth_publickey(alice.name, other) == ["keyboard-interactive"]
         assert not is_in(transport)
-    with door.transport() as transport:  # nor that very key under another name
+    with door.transport() as transport:  # the same for her own key under another name
         assert transport.auth_publickey("nobody", alice.key) == ["keyboard-interactive"]
         assert not is_in(transport)
 
@@ -134,7 +135,7 @@ def test_a_code_without_a_key_begins_no_session_that_could_be_gone_on_with(door,
 
 
 class Forged(paramiko.PKey):  # type: ignore[misc]
-    """Somebody's public key, with signatures by another."""
+    """A person's public key, with signatures by another key."""
 
     def __init__(self, shown: paramiko.Ed25519Key, signs: paramiko.Ed25519Key) -> None:
         self._shown = shown
@@ -163,7 +164,7 @@ def test_a_public_key_without_its_signature_is_of_no_use(door, alice, tmp_path):
         with pytest.raises(paramiko.AuthenticationException):
             transport.auth_publickey(alice.name, forged)
         assert not is_in(transport)
-    # Nor is it what the next session is bound to, once a code lets in.
+    # The next session is not bound to the forged key either, after a login with a code.
     mallory = Visitor.enrolled(door.server, f"m{alice.name}", tmp_path / "mallory")
     with door.transport() as transport:
         with pytest.raises(paramiko.AuthenticationException):
@@ -173,7 +174,7 @@ def test_a_public_key_without_its_signature_is_of_no_use(door, alice, tmp_path):
 
 
 class Spoken:
-    """A client's transport, on which single messages are sent and the answers looked at."""
+    """A client's transport that sends single messages and looks at the answers."""
 
     def __init__(self, transport: paramiko.Transport) -> None:
         self.transport = transport
@@ -187,7 +188,7 @@ class Spoken:
 
         transport.packetizer.read_message = reading
         with pytest.raises(paramiko.BadAuthenticationType):
-            transport.auth_none("somebody")  # which asks for the service, too
+            transport.auth_none("somebody")  # this also requests the service
         self.came.clear()
 
     def say(self, *parts: bytes | str | bool | int) -> None:
@@ -323,7 +324,8 @@ def test_a_code_is_used_at_one_door_or_the_other_and_never_at_both(door, tmp_pat
     folder = tmp_path / "eve"
     eve = Client(door.server, f"eve{tmp_path.name[-6:]}".lower(), folder)
     code = eve.app.fresh()
-    with door.transport() as transport:  # who has not enrolled does not get in, and loses no code
+    # A person who has not enrolled is refused, and the code is not consumed.
+    with door.transport() as transport:
         assert told(transport, METHODS[3], eve.name, code, None) != "in"
     eve.quick("enroll", eve.link, "--no-passphrase", "--otp", code).ok()
     with door.transport() as transport:

@@ -1,4 +1,4 @@
-"""Clients that begin an upload and then stall, trickle, or ask for parts that are not there."""
+"""Clients that start an upload and then stall, send slowly, or request parts that do not exist."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MORE_THAN_THREADS = 40
 
 @pytest.fixture
 def hasty(world: World) -> Iterator[HostileServer]:
-    """A server that waits for nobody for long, but for who has nothing under way."""
+    """A server with short time limits for transfers; clients without a transfer may wait."""
     policy = ListenerPolicy(refusal_s=0.05, stall_s=STALL_S, frame_s=FRAME_S)
     with HostileServer(world.home, policy=policy) as server:
         world.meet(server.address)
@@ -43,7 +43,7 @@ def hasty(world: World) -> Iterator[HostileServer]:
 
 
 def begun(world: World, server: HostileServer) -> RawClient:
-    """Begin an upload that can be gone on with, and send one segment."""
+    """Start an upload that can be resumed, and send one segment."""
     raw = RawClient.of(world.alice, server.address)
     raw.send_segment(raw.send(Upload(SALT, resumable=True, room=ANY_ROOM)), 0, SEGMENT)
     return raw
@@ -66,7 +66,7 @@ def test_an_upload_that_stalls_is_ended_and_can_be_gone_on_with(
 ) -> None:
     with begun(world, hasty) as raw, RawClient.of(world.alice, hasty.address) as idle:
         assert raw.is_ended()
-        assert isinstance(idle.ask(GetStatus()), Status)  # who has nothing under way may wait
+        assert isinstance(idle.ask(GetStatus()), Status)  # a client without a transfer may wait
     goes_on(world, hasty)
 
 
@@ -88,7 +88,7 @@ def test_an_upload_that_trickles_is_ended_and_can_be_gone_on_with(
                 ended = True
             break
         assert ended
-        assert time.monotonic() - began > FRAME_S / 2  # it was not taken for a stall
+        assert time.monotonic() - began > FRAME_S / 2  # it was not treated as a stall
     goes_on(world, hasty)
 
 
@@ -154,7 +154,7 @@ def test_an_upload_goes_on_while_its_old_connection_is_still_open(
 ) -> None:
     with begun(world, liar) as old:
         until(world.staged, "the upload began")
-        assert isinstance(old.ask(GetStatus()), Status)  # so the segment was taken
+        assert isinstance(old.ask(GetStatus()), Status)  # so the server has processed the segment
         goes_on(world, liar)
         old.send_segment(UPLOAD, 1, b"of the old one")
         request = old.send(UploadEnd(integrity.blob_root(SALT, SEGMENT), SEGMENT_SIZE), UPLOAD)

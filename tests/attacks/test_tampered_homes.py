@@ -1,9 +1,9 @@
-"""The server's disk is hostile: rows and blobs are changed behind the back of an honest `fsd`.
+"""The server's disk is hostile: rows and blobs are changed without an honest `fsd` noticing.
 
 Known from: Li, Krohn, Mazières, Shasha, "Secure Untrusted Data Repository (SUNDR)" (OSDI 2004);
 Backendal, Haller, Paterson, "MEGA: Malleable Encryption Goes Awry" (IEEE S&P 2023); Hofmann and
 Truong, "End-to-End Encrypted Cloud Storage in the Wild" (CCS 2024), for content, names and keys
-that are swapped, moved and injected. Going back in time has a file of its own: `test_rollbacks`.
+that are swapped, moved and injected. Rollback has its own file: `test_rollbacks`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Attacked = Callable[[Change], AbstractContextManager[HostileServer]]
 
 @pytest.fixture(params=["while it was stopped", "while it was running"])
 def attacked(request: pytest.FixtureRequest, world: World) -> Attacked:
-    """Run a server whose database is changed before it starts, or after it was much used."""
+    """Run a server whose database is changed before it starts, or after much use."""
 
     @contextlib.contextmanager
     def attacked(change: Change) -> Iterator[HostileServer]:
@@ -59,7 +59,7 @@ def attacked(request: pytest.FixtureRequest, world: World) -> Attacked:
 
 
 def not_fooled(person: Person, path: str, truth: bytes | None) -> None:
-    """Check that a file is refused, or is what it truly is (None: not there).
+    """Check that a file is refused, or has its true content (None: does not exist).
 
     A server whose rows were changed may still remember the truth.
     """
@@ -165,7 +165,7 @@ def test_a_blob_of_the_same_size_of_somebody_else_is_noticed(
 def test_content_forged_by_somebody_who_was_given_the_key_is_noticed(
     world: World, liar: HostileServer, places: Places
 ) -> None:
-    # AES-GCM proves nothing to those who share its key; the signed salted hash does.
+    # AES-GCM proves nothing to people who share its key; the signed salted hash does.
     shown = json.loads(world.alice.run("--json", "keys", "file", "plan.bin").succeeds())
     key = FileKey(bytes.fromhex(shown["file_key"]))
     binding = bytes.fromhex(shown["associated_data"])
@@ -346,7 +346,7 @@ BY_HIMSELF = object()
 
 
 def signed_by(person: Person, db: sqlite3.Connection, folder: bytes, **claims: object) -> None:
-    """Put a state in a folder's place that a person signed."""
+    """Replace a folder's state by one that a person signed."""
     key = open_identity((person.profile / "identity.key").read_bytes(), None).signing
     sql = "SELECT payload, signature FROM folder_states WHERE folder_id = ?"
     if claims.get("author_key") is BY_HIMSELF:
@@ -396,7 +396,7 @@ def test_the_state_of_another_folder_is_refused(
         refused(world.alice, "reports/q1.txt")
 
 
-# --- the beginning of the tree, and people
+# --- the root of the tree, and people
 
 
 def test_a_tree_of_somebody_else_is_refused(world: World, liar: HostileServer) -> None:
@@ -442,7 +442,7 @@ def test_a_replaced_host_key_is_refused(world: World) -> None:
 
 
 def test_after_all_that_everything_is_still_there(world: World, liar: HostileServer) -> None:
-    # The checks of this file mean something only if they pass where nothing was changed.
+    # The checks of this file are meaningful only if they pass where nothing was changed.
     look_at_everything(world.alice)
     assert world.alice.cat("notes.txt") == NOTES
     assert world.alice.cat("plan.bin") == PLAN
