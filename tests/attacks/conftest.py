@@ -52,7 +52,7 @@ def first_team(first_world: World, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def team(first_team: World, tmp_path: Path) -> World:
-    """A world where alice shares `reports` with bob, who may write there, and with carol."""
+    """A world where alice shares `reports` with bob (a writer) and with carol (a reader)."""
     return first_team.copy(tmp_path)
 
 

@@ -23,7 +23,7 @@ from tests.support.world import DRAFT, NOTES, Person, World, finish, until
 SEGMENT = 1 << 20
 NEW = stretch("new", 11 * SEGMENT)
 ENOUGH = 9 * SEGMENT
-"""Some segments are sealed ahead of the first that is sent."""
+"""The client seals a few segments before it sends the first one."""
 INTERRUPTED = 130
 
 

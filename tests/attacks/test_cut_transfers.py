@@ -30,7 +30,7 @@ from tests.support.proxy import To
 from tests.support.world import Person, World
 
 LARGE = stretch("large", WORTH_KEEPING + 700_001)
-"""Five segments, and a sixth that is not full."""
+"""Five full segments, and a sixth one that is shorter."""
 AT_ONCE = Timeouts(silence_s=20, give_up_s=30, first_pause_s=0.001, longest_pause_s=0.01)
 NEVER = Timeouts(give_up_s=0)
 LOGGED_IN = 8_000

@@ -121,7 +121,7 @@ def test_a_stale_bundle_is_not_sealed_to(team: World, server: HostileServer) -> 
 def test_keys_that_are_replaced_while_enrolling_are_noticed(
     team: World, server: HostileServer
 ) -> None:
-    # The server registers its own keys instead of those that were sent.
+    # The server registers its own keys in place of the keys that the client sent.
     def replaced(said: LogEntries) -> LogEntries:
         *others, last = said.entries
         entry = unpack(last, KeyLogEntry)

@@ -1,4 +1,4 @@
-"""People with the real client, for tests that run it as a process."""
+"""People with the real client, for tests that run the client as a process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Newcomer = Callable[[], Client]
 
 @pytest.fixture(scope="session")
 def newcomer(shared_server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
-    """Makes people who have an account and a link, and have not enrolled yet."""
+    """A maker of people who have an account and an enrolment link, and have not enrolled yet."""
     numbers = itertools.count(1)
 
     def make() -> Client:
@@ -37,9 +37,9 @@ _ROOMS = itertools.count(1)
 
 @pytest.fixture
 def client(_enrolled: Client, tmp_path: Path) -> Client:
-    """Somebody who is logged in, with a local folder of this test's own.
+    """A person who is logged in, with a local folder for this test alone.
 
-    Their tree is shared by all tests: what a test puts goes into `client.room`.
+    All tests share the person's tree: a test puts its files into `client.room`.
     """
     own = copy.copy(_enrolled)
     own.folder = tmp_path / "work"

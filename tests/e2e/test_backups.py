@@ -1,4 +1,4 @@
-"""Backups as an administrator makes them: of a running server, put back, and met by clients."""
+"""Backups as an administrator uses them: of a running server, restored, and seen by clients."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def restore(home: Path, file: Path, *options: str) -> subprocess.CompletedProces
 
 
 def later_code(client: Client) -> str:
-    """Return a code that was not shown before the restore: what was may have been used."""
+    """Return a code that was not yet valid before the restore; earlier codes may be consumed."""
     return code(client.added["secret"], 1)
 
 
@@ -62,7 +62,7 @@ def test_a_server_is_backed_up_while_it_serves_and_put_back_elsewhere(tmp_path):
     assert "rollback" in done.stdout
     with RunningServer.start(tmp_path / "new", listen=str(server.address)) as there:
         assert there.host_key == server.host_key
-        alice.run("cat", "small").fails(4)  # the session was not backed up
+        alice.run("cat", "small").fails(4)  # the backup does not contain the session
         alice.home = tmp_path / "before"
         assert alice.run("cat", "large", "--otp", later_code(alice)).ok().out == large
         assert there.stop() == 0
@@ -77,11 +77,11 @@ def test_a_client_that_has_seen_more_reports_a_rollback(tmp_path):
         assert backup(server.home, tmp_path / "backup").returncode == 0
         alice.write("file", b"after")
         alice.run("put", "file").ok()
-    for home in ("new", "again"):  # each takes the one code that was not shown before
+    for home in ("new", "again"):  # each server accepts the one later code
         assert restore(tmp_path / home, tmp_path / "backup").returncode == 0
     with RunningServer.start(tmp_path / "new", listen=str(server.address)):
         alice.run("cat", "file", "--otp", later_code(alice)).fails(SECURITY, "older")
-    # What the page on operations tells people who agree.
+    # The page on operations describes these steps for people who accept the restored state.
     memory = alice.profile / "memory.db"
     memory.rename(memory.with_name("memory.db.before-the-restore"))
     with RunningServer.start(tmp_path / "again", listen=str(server.address)):

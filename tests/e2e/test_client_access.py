@@ -1,4 +1,4 @@
-"""How people look after their own way in: recovery codes, a new secret, sessions, warnings."""
+"""Access of people to their own accounts: recovery codes, a new secret, sessions, warnings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.servers import code
 
 @pytest.fixture
 def alice(newcomer) -> Client:
-    """Somebody of this test's own who has enrolled."""
+    """A person for this test alone, who has enrolled."""
     person: Client = newcomer()
     return person.enrol()
 
@@ -55,7 +55,7 @@ def test_a_new_secret_is_scanned_and_confirmed_on_the_terminal(alice):
         secret = terminal.shown.split("type the secret: ")[1].split()[0]
         assert "\u2588" in terminal.shown  # the QR code
         terminal.wait_for("Code that the new entry shows: ")
-        terminal.type(f"{alice.app.fresh()}\r")  # the old one's
+        terminal.type(f"{alice.app.fresh()}\r")  # a code of the old secret
         terminal.wait_for("not the code of the new secret")
         terminal.wait_for("Code that the new entry shows: ")
         terminal.type(f"{pyotp.TOTP(secret).now()}\r")
@@ -114,7 +114,8 @@ def test_a_right_code_in_the_hands_of_somebody_without_the_key_is_told_at_the_ne
     alice, newcomer
 ):
     thief = newcomer()
-    # Somebody who has read the secret tries to enrol in the name of who has enrolled already.
+    # A thief who has read the secret tries to enrol under the name of a person who is already
+    # enrolled.
     code_now = alice.app.fresh()
     thief.run("enroll", alice.link, "--no-passphrase", "--otp", code_now).fails(LOGIN)
     told = alice.run("ls").ok().err

@@ -1,4 +1,4 @@
-"""More than one device, and lost ones: export and import, backup and recovery."""
+"""Several devices of a person, and lost ones: export and import, backup and recovery."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ RECOVERY = 3
 
 @pytest.fixture
 def alice(newcomer) -> Client:
-    """Somebody of this test alone, with a file in their tree."""
+    """A person for this test alone, with a file in their tree."""
     client: Client = newcomer().enrol()
     client.write("x", b"content")
     client.quick("put", "x").ok()
@@ -48,7 +48,7 @@ def alice(newcomer) -> Client:
 
 @pytest.fixture
 def laptop(alice: Client, tmp_path: Path) -> Client:
-    """The same person at another machine, where nothing is yet."""
+    """The same person on another machine, where the client has no data yet."""
     other = copy.copy(alice)
     other.home = tmp_path / "laptop"
     return other
@@ -244,7 +244,7 @@ def test_the_phrase_and_one_code_give_everything_back(alice, laptop):
     shutil.rmtree(alice.home)
     done = recover(laptop, phrase, "--otp", alice.app.fresh()).ok()
     assert done.lines == [f"fingerprint {fingerprint_at(alice.server, alice.name)}"]
-    assert laptop.run("cat", "x").ok().out == b"content"  # without another code
+    assert laptop.run("cat", "x").ok().out == b"content"  # the recovery has also logged in
     laptop.write("y", b"new")
     laptop.run("put", "y").ok()
     names = {path.name for path in laptop.profile.iterdir()}
@@ -259,7 +259,7 @@ def test_a_code_recovers_once(alice, laptop, tmp_path):
     third.home = tmp_path / "third"
     recover(third, phrase, "--otp", otp).fails(LOGIN, "used one-time password")
     assert nothing_is_kept(third)
-    recover(third, phrase, "--otp", alice.app.fresh()).ok()  # the phrase is still good
+    recover(third, phrase, "--otp", alice.app.fresh()).ok()  # the phrase is still valid
 
 
 def test_of_several_who_recover_with_one_code_exactly_one_does(alice, tmp_path):
@@ -311,7 +311,7 @@ def test_slips_in_the_phrase_are_told_before_anything_goes_to_the_server(alice, 
 def test_a_profile_that_is_there_is_not_recovered_over(alice):
     phrase, otp = back_up(alice), alice.app.fresh()
     recover(alice, phrase, "--otp", otp).fails(CONFLICT, "--profile")
-    recover(alice, phrase, "--otp", otp, "--profile", "again").ok()  # the code was not used up
+    recover(alice, phrase, "--otp", otp, "--profile", "again").ok()  # the code was not consumed
 
 
 def test_the_recovered_identity_is_kept_under_a_new_passphrase(alice, laptop):
@@ -339,7 +339,8 @@ def test_a_connection_cut_behind_the_backup_leaves_nothing_and_a_new_code_works(
 def test_a_backup_whose_answer_is_lost_says_that_it_is_not_known(alice):
     facts = alice.profile / "profile.json"
     honest = facts.read_text()
-    # The hello, the confirmation, the welcome to the ticket, and then the answer.
+    # The server's messages: the hello, the confirmation, the welcome for the ticket, and the
+    # answer.
     with Cutter(alice.server.address, 4, bool) as cutter:
         where = {"host": cutter.address.host, "port": cutter.address.port}
         facts.write_text(json.dumps(json.loads(honest) | where))
@@ -391,7 +392,7 @@ def test_an_interrupted_recovery_leaves_nothing(alice, laptop):
 
 
 def test_the_server_logs_neither_phrase_nor_code(alice, laptop):
-    before = len(alice.server.log)  # other tests' lines may have a word of the phrase in them
+    before = len(alice.server.log)  # a line of another test's log may contain a word of the phrase
     phrase, otp = back_up(alice), alice.app.fresh()
     recover(laptop, phrase, "--otp", otp).ok()
     log = alice.server.log[before:]

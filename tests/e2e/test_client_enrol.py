@@ -1,4 +1,4 @@
-"""Enrolling, logging in and out, and what the client keeps of it on disk."""
+"""Enrolment, login and logout, and the files that the client keeps for them on disk."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ WELCOME = 3
 
 @pytest.fixture(scope="module")
 def settled(newcomer: Callable[[], Client]) -> Client:
-    """Somebody of this file alone, who is enrolled."""
+    """A person for this file alone, who is enrolled."""
     return newcomer().enrol()
 
 
 @pytest.fixture
 def copied(settled: Client, tmp_path: Path) -> Client:
-    """The same person with a copy of the client's home, which the test may break."""
+    """The same person with a copy of the client's folder, which the test may break."""
     import copy
 
     own = copy.copy(settled)
@@ -149,7 +149,7 @@ def web_port() -> Iterator[int]:
 
 @pytest.fixture
 def closing_port() -> Iterator[int]:
-    """The port of something that takes connections and ends them at once."""
+    """The port of a listener that accepts connections and ends them at once."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -162,7 +162,7 @@ def closing_port() -> Iterator[int]:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
@@ -212,7 +212,7 @@ def test_an_enrolment_that_the_server_took_can_be_finished_with_the_same_link(ne
         fingerprint = fingerprint_at(client.server, client.name)
         assert fingerprint is not None
         client.run("ls").fails(NOT_FOUND, "enroll")
-        # A slip on the way does not cost the keys that the server knows by now.
+        # A wrong code does not discard the keys that the server has already registered.
         client.run(*enroll, code(client.added["secret"], -50)).fails(LOGIN)
         again = client.run("--json", *enroll, client.app.fresh()).ok().json()
         assert again["fingerprint"] == fingerprint
@@ -231,7 +231,7 @@ def test_a_code_logs_in_once(newcomer):
     done = client.run("login", "--otp", used).ok()
     assert done.lines[0].startswith(f"Logged in as {client.name}; the session lasts until ")
     client.run("login", "--otp", used).fails(LOGIN, "used one-time password")
-    client.run("ls").ok()  # the session goes on
+    client.run("ls").ok()  # the session continues
 
 
 def test_after_logging_out_a_code_is_needed(newcomer):
@@ -320,7 +320,7 @@ def test_status_counts_what_is_stored(newcomer):
     assert lines[-1] == "quota    none; 2.9 MiB used"
 
 
-# --- a home that was touched
+# --- changed files of a profile
 
 
 DAMAGED = {

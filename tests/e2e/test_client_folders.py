@@ -1,4 +1,4 @@
-"""Folders that are put and got: links, what is left out, what is skipped, what would be done."""
+"""Folders that are put and got: links, excluded files, skipped files, and dry runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TIME_NS = 1_234_567_890_123_456_789
 
 @pytest.fixture
 def tree(client: Client):
-    """A local folder `tree` with a little of everything."""
+    """A local folder `tree` with one of each kind of file."""
     for name, content in {
         "a.txt": b"a",
         "b.log": b"log",
@@ -149,7 +149,7 @@ def test_holes_are_told_of_and_come_back_as_zeros(client, tree):
 
 
 class Meanwhile(Progress):
-    """Lets something happen to each file when it was opened and is about to be read."""
+    """A progress display that does something when a file was opened, before it is read."""
 
     def __init__(self, happens: Callable[[], object]) -> None:
         super().__init__(Ui(quiet=True), "put", "put")
@@ -195,7 +195,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_put_and_the_others_are(clie
     assert client.names(client.room) == ["a", "z"]
 
 
-# --- what is left out
+# --- excluded files
 
 
 def test_what_a_get_has_left_behind_is_not_put(client):
@@ -250,14 +250,15 @@ def test_a_folder_that_is_left_out_is_not_even_looked_into(client, tree):
     (tree / "build").chmod(0o700)
 
 
-# --- what is the same
+# --- unchanged files
 
 
 def test_what_is_the_same_is_skipped(client, tree):
     (tree / "link").symlink_to("a.txt")
     client.quick("put", "tree", client.room).ok()
     first = client.quick("--json", "put", "-u", "tree", f"{client.room}/").ok().json()
-    assert (first["files"], first["skipped"]) == (8, 0)  # into the folder, where it was not yet
+    # Into the folder, which did not contain it yet.
+    assert (first["files"], first["skipped"]) == (8, 0)
     again = client.quick("--json", "put", "-u", "tree", f"{client.room}/").ok().json()
     assert (again["files"], again["bytes"], again["skipped"]) == (0, 0, 8)
     again = client.quick("--json", "get", "-u", f"{client.room}/tree").ok().json()
@@ -294,7 +295,7 @@ def test_a_single_file_that_is_the_same_is_skipped(client, tree):
     assert (done.json()["files"], done.json()["skipped"]) == (0, 1)
 
 
-# --- what would be done
+# --- dry runs
 
 
 def test_a_dry_run_of_put_shows_everything_and_does_nothing(client, tree):

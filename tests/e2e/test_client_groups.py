@@ -1,4 +1,4 @@
-"""Sharing with a group, with the real programs: who is shown, asked about, let in, taken out."""
+"""Sharing with a group, with the real programs: shown, confirmed, added and removed members."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def first_four(newcomer) -> list[Client]:
 
 @pytest.fixture
 def four(first_four: list[Client], client: Client, tmp_path: Path) -> list[Client]:
-    """Four people with local folders of this test's own; `room` is a folder of the first."""
+    """Four people with local folders for this test alone; `room` is a folder of the first one."""
     own = with_a_room(first_four, client.room, tmp_path)
     own[0].write("a", b"hers")
     own[0].quick("put", "a", f"{client.room}/a").ok()
@@ -41,7 +41,7 @@ def four(first_four: list[Client], client: Client, tmp_path: Path) -> list[Clien
 
 @pytest.fixture
 def group(first_four: list[Client]) -> Made:
-    """Makes a group of some people; returns its name."""
+    """A maker of groups; it takes people and returns the group's name."""
 
     def make(*people: Client) -> str:
         name, server = f"crew{next(_NUMBERS)}-x", first_four[0].server
@@ -54,7 +54,7 @@ def group(first_four: list[Client]) -> Made:
 
 
 def roles(owner: Client, path: str) -> dict[str, tuple[str, list[str], bool]]:
-    """Return who has a share, with the role, the groups they came by, and whether alone too."""
+    """Return each member's role, the groups that give it, and whether they also have it alone."""
     shares = owner.quick("--json", "shares", path).ok().json()["by_me"]
     return {
         one["user"]: (one["role"], one["groups"], one["alone"])
@@ -64,7 +64,7 @@ def roles(owner: Client, path: str) -> dict[str, tuple[str, list[str], bool]]:
 
 
 def standing(owner: Client, path: str) -> dict[str, Any]:
-    """Return what `shares` tells of the one group of a share."""
+    """Return what `shares` reports about the one group of a share."""
     ((told,),) = [
         one["groups"] for one in owner.quick("--json", "shares", path).ok().json()["by_me"]
     ]
@@ -178,7 +178,7 @@ def test_each_way_has_its_own_role_and_the_best_counts(four, group):
     assert roles(alice, room)[bob.name] == ("writer", [readers, writers], False)
     bob.write("b", b"his")
     bob.quick("put", "b", f"{alice.name}:{room}/b").ok()
-    # To be named as a reader takes nothing of what one has by a group, and it is said.
+    # Naming bob as a reader does not reduce the role that he has through a group.
     told = alice.quick("--json", "share", room, bob.name).ok().json()
     assert (told["role"], told["changed"]) == ("writer", True)
     alice.quick("unshare", room, f"@{writers}", "--yes").ok()
@@ -191,7 +191,7 @@ def test_each_way_has_its_own_role_and_the_best_counts(four, group):
         carol.name: ("writer", [], True),
     }
     alice.quick("share", room, f"@{readers}", "--yes").ok()
-    alice.quick("unshare", room, bob.name).ok()  # whatever way they came
+    alice.quick("unshare", room, bob.name).ok()  # both his own share and the one through a group
     assert list(roles(alice, room)) == [carol.name]
 
 
@@ -241,7 +241,7 @@ def test_what_cannot_be_shared_with_a_group_is_said(four, group, newcomer):
     room, team = alice.room, group(bob)
     lone, none, unready = group(alice), group(), group(newcomer())
     ran = alice.run("share", room, f"@{team}").fails(USAGE, "no terminal", "--yes")
-    assert bob.name in ran.err  # they are shown all the same
+    assert bob.name in ran.err  # the members are shown all the same
     alice.run("share", room, "@no-such-group", "--yes").fails(NOT_FOUND, "knows no group")
     alice.quick("share", room, "@Te am", "--yes").fails(USAGE, "cannot name a group")
     alice.quick("share", room, "@", "--yes").fails(USAGE, "cannot name a group")
@@ -277,7 +277,8 @@ def test_who_is_disabled_or_removed_does_not_stop_the_others(four, group, newcom
     admin(alice.server, "remove-user", gone.name, "--yes")
     admin(alice.server, "enable-user", out.name)
     told = standing(alice, alice.room)
-    assert (told["waiting"], told["gone"]) == ([out.name], [])  # who is removed has nothing left
+    # A removed account has no share left.
+    assert (told["waiting"], told["gone"]) == ([out.name], [])
     alice.quick("share", alice.room, f"@{team}", "--yes").ok()
     assert set(roles(alice, alice.room)) == {bob.name, out.name}
 

@@ -18,7 +18,7 @@ SIZES = [0, 1, 65_480, 65_481, MIB - 56, MIB - 55, 3 * MIB + 5]
 
 
 def stored_blob(client: Client, root: str) -> bytes:
-    """Return what the server keeps: small blobs in its database, large ones in a folder."""
+    """Return the server's blob: small ones are in its database, large ones in a folder."""
     home = client.server.home
     with closing(sqlite3.connect(home / "fsd.db")) as db:
         found = db.execute("SELECT data FROM blobs WHERE root = ?", [bytes.fromhex(root)])
@@ -29,7 +29,7 @@ def stored_blob(client: Client, root: str) -> bytes:
 
 
 def opened_by_tink(file_key: bytes, associated_data: bytes, stored: bytes) -> bytes:
-    """Open a stream with Google's own implementation."""
+    """Decrypt a stream with Tink, Google's own implementation."""
     tink = pytest.importorskip("tink", reason="TINK IS NOT INSTALLED: nothing was compared with it")
     from tink import secret_key_access, streaming_aead
     from tink.proto import aes_gcm_hkdf_streaming_pb2, common_pb2, tink_pb2

@@ -1,4 +1,4 @@
-"""What a person sees of a transfer while it lasts, and what programs are told."""
+"""The display of a running transfer for people, and the lines for other programs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PIECE = stretch("piece", MIB)
 
 @contextlib.contextmanager
 def fed(client: Client, *args: str, term: str = "xterm") -> Iterator[tuple[Terminal, BinaryIO]]:
-    """Give a client on a terminal, and the other end of the pipe that is its standard input."""
+    """Yield a client on a terminal, and the write end of its standard input."""
     out, into = os.pipe()
     with os.fdopen(into, "wb", buffering=0) as pipe:
         try:
@@ -41,12 +41,12 @@ def fed(client: Client, *args: str, term: str = "xterm") -> Iterator[tuple[Termi
 
 
 def last_lines(screen: Terminal) -> str:
-    """Return what is still to be seen below where the bars were."""
+    """Return the text that is still visible below the erased bars."""
     return ERASED.split(screen.raw)[-1].decode()
 
 
 class Valve:
-    """A way to the server on which so many bytes pass at first, and the rest once it is opened."""
+    """A proxy that passes a number of bytes in each direction, and the rest when it is opened."""
 
     def __init__(self, client: Client, passes: int) -> None:
         self._upstream = client.server.address
@@ -103,7 +103,7 @@ def test_what_comes_slowly_is_shown_as_it_comes_and_goes_in_the_end(client):
         screen.wait_for(f"put 1 file, 25.2 MB, as {client.room}/dump")
         assert screen.ends() == 0
     assert last_lines(screen).startswith("put 1 file, 25.2 MB")
-    assert BAR not in screen.shown  # nobody knew how much would come
+    assert BAR not in screen.shown  # the size was not known
 
 
 def test_a_large_file_has_a_bar_and_all_together_have_one_with_rate_and_time_left(client):

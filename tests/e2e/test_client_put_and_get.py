@@ -1,4 +1,4 @@
-"""What goes in comes out: put, get and cat over real files, folders and pipes."""
+"""Put, get and cat with real files, folders and pipes: the content does not change."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SIZES = [
     *(0, 1, INLINE - 1, INLINE, INLINE + 1, 64 * 1024 - 1, 64 * 1024, 64 * 1024 + 1),
     *(MIB - 57, MIB - 56, MIB - 55, MIB, MIB + 1, 3 * MIB + 5),
 ]
-"""Around where a file stops to travel inside its commit, and around where a segment ends."""
+"""Sizes around the largest file that travels inside its commit, and around a segment's end."""
 
 NAMES = [
     "with space",
@@ -68,7 +68,7 @@ def fill(client: Client, folder: str, files: dict[str, bytes]) -> Path:
 
 @pytest.fixture(scope="module")
 def shelf(_enrolled: Client) -> str:
-    """A remote folder with `a.txt`, `d/in.txt` and `large` in it, to be read alone."""
+    """A remote folder with `a.txt`, `d/in.txt` and `large` in it; tests only read it."""
     fill(_enrolled, "shelf", {"a.txt": b"a", "d/in.txt": b"in", "large": LARGE})
     _enrolled.quick("put", "shelf").ok()
     return "shelf"
@@ -205,7 +205,7 @@ def test_folders_can_be_deep_but_not_endlessly(client):
     assert client.names(client.room + "/d" * 127) == []
 
 
-# --- where things go
+# --- targets
 
 
 def test_one_path_goes_to_the_top_under_its_own_name(client):
@@ -294,7 +294,7 @@ def test_two_things_of_one_name_do_not_replace_each_other(client):
     assert (client.folder / "both/x").read_bytes() == b"first"
 
 
-# --- onto what is there
+# --- existing targets
 
 
 def test_a_file_that_is_there_gets_a_new_version(client):
@@ -348,7 +348,7 @@ def test_a_replaced_file_keeps_its_mode_and_a_link_its_place(client, shelf):
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
 
 
-# --- what is no file
+# --- special files
 
 
 def test_a_link_that_is_named_is_followed(client):
@@ -507,7 +507,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_half_done(client, shelf):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_cat_that_is_interrupted_ends_at_once(client, shelf, number):
-    # It writes to a pipe that nobody empties, and so it waits in the middle of the file.
+    # The pipe is never emptied, so the client waits in the middle of the file.
     process = client.start("cat", f"{shelf}/large")
     assert process.stdout is not None
     assert process.stdout.read(10)

@@ -1,4 +1,4 @@
-"""Sharing as people do it, with the real programs: all its verbs, and what goes wrong."""
+"""Sharing with the real programs: all commands, and their errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def first_three(newcomer) -> list[Client]:
 
 @pytest.fixture
 def three(first_three: list[Client], client: Client, tmp_path: Path) -> list[Client]:
-    """Three people with local folders of this test's own; `room` is a folder of the first."""
+    """Three people with local folders for this test alone; `room` is a folder of the first one."""
     return with_a_room(first_three, client.room, tmp_path)
 
 
@@ -50,7 +50,7 @@ def test_the_ways_of_a_shared_folder(three: list[Client]):
     put(alice, f"{room}/a", b"first")
     alice.run("share", room, bob.name, "--write").ok()
     alice.run("share", room, carol.name).ok()
-    assert alice.run("share", room, carol.name).ok().lines == []  # said once more, nothing changes
+    assert alice.run("share", room, carol.name).ok().lines == []  # sharing again changes nothing
     put(alice, f"{room}/later", b"shared at once")
     assert bob.run("cat", f"{seen}/later").ok().out == b"shared at once"
     bob.write("b", b"bob's")

@@ -24,7 +24,7 @@ RETURN, CTRL_C, CTRL_D, TAB, UP = "\r", "\x03", "\x04", "\t", "\x1b[A"
 
 @pytest.fixture
 def room(client: Client) -> str:
-    """A remote folder with `a` in it and a folder whose name has a space; `a` is here as well."""
+    """A remote folder with the file `a` and a folder named `two words`; `a` also exists locally."""
     client.write("start/a", b"a")
     client.write("start/two words/x y", b"xy\n")
     client.quick("put", "start", client.room).ok()
@@ -150,7 +150,7 @@ def prompt(client: Client) -> str:
 
 
 def prompt_of(client: Client) -> str:
-    """Return what a new prompt looks like; drawn again, it is not at the beginning of a line."""
+    """Return the text of a new prompt; a prompt that is redrawn does not follow a newline."""
     return f"\n{client.name}>"
 
 
@@ -345,7 +345,8 @@ def test_ctrl_c_over_and_over_ends_without_a_traceback(newcomer):
     client = newcomer()
     with Terminal(client, "enroll", client.link) as screen:
         screen.wait_for("New passphrase (empty for none): ")
-        with contextlib.suppress(OSError):  # it may have ended before all were typed
+        # The client may have ended before all answers were typed.
+        with contextlib.suppress(OSError):
             for _ in range(5):
                 screen.type(CTRL_C * 100)
         assert screen.ends() in (130, -signal.SIGINT)
@@ -363,8 +364,8 @@ def test_an_empty_passphrase_is_none_and_three_wrong_codes_are_enough(newcomer):
         assert screen.ends() == LOGIN
         assert screen.shown.count("The login was refused") == 3
     assert not list(client.home.rglob("*.key"))
-    # The server lets nobody in for a while who guessed that often; the code is taken all the same
-    # from somebody else, and the passphrase is asked for anew.
+    # The server throttles the person who guessed that often. Another person can still enrol,
+    # and is asked for a passphrase again.
     other = newcomer()
     with Terminal(other, "enroll", other.link) as screen:
         screen.wait_for("New passphrase (empty for none): ")

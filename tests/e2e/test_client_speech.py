@@ -1,4 +1,4 @@
-"""What the client says, where, and with which exit status; and how little it loads to say it."""
+"""The client's output, its exit statuses, and how few modules it loads for them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.client_processes import NOT_FOUND, READER_GONE, USAGE, Client
 
 @pytest.fixture
 def room(client: Client) -> str:
-    """A remote folder with the file `a` in it; there is one more locally."""
+    """A remote folder with the file `a`; another local file exists too."""
     client.write("a", b"a")
     client.quick("put", "a", f"{client.room}/").ok()
     return client.room
@@ -75,7 +75,7 @@ def test_the_version_is_told(client):
     assert client.run("--version").ok().text == f"fsclient {__version__}\n"
 
 
-# --- not understood
+# --- usage errors
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def commands(room: str) -> dict[str, list[str]]:
 def test_json_is_all_that_is_on_stdout_and_nothing_else_is_said(client, room, name):
     done = client.quick(*commands(room)[name], "--json").ok()
     assert isinstance(done.json(), dict | list)
-    assert (done.err != "") == (name == "keys")  # which warns that a key is shown
+    assert (done.err != "") == (name == "keys")  # `keys` warns that it shows a key
 
 
 @pytest.mark.parametrize("name", commands(""))
@@ -185,7 +185,7 @@ def test_options_are_taken_before_and_behind_the_command(client, room):
         assert client.run(*line, FSCLIENT_HOME="/nowhere").ok().lines == ["a"]
 
 
-# --- where nobody listens
+# --- closed output
 
 
 def test_what_cannot_be_said_is_not_said_and_the_status_stays(client):
@@ -214,7 +214,7 @@ def test_an_encoding_that_lacks_a_letter_is_no_reason_to_fail(client):
     assert done.text == "\\u65e5\\u672c\\u8a9e\n"
 
 
-# --- how little is loaded
+# --- loaded modules
 
 
 HEAVY = ("asyncio", "cryptography", "fsd", "fsadmin", "msgspec", "paramiko", "prompt_toolkit")
@@ -233,7 +233,7 @@ sys.exit(status)
 
 
 def loaded(client: Client, *args: str) -> set[str]:
-    """Return the modules that are there after a run of the client."""
+    """Return the modules that are loaded after a run of the client."""
     process = subprocess.run(
         [sys.executable, "-c", LOADED, *args],
         env=client.environment(),

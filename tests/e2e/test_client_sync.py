@@ -1,4 +1,4 @@
-"""`sync`: one folder is made like the other, in either direction, and only what differs moves."""
+"""`sync`: makes one folder equal to another, in either direction; only differences are sent."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TIME_NS = 1_234_567_890_123_456_789
 
 @pytest.fixture
 def tree(client: Client) -> Path:
-    """A local folder `tree` with a little of everything."""
+    """A local folder `tree` with one of each kind of file."""
     for name, content in {
         "a.txt": b"a",
         "src/main.c": b"int main;",
@@ -48,7 +48,7 @@ def tree(client: Client) -> Path:
 
 
 class Pair:
-    """A local folder, the remote one it goes to, and another local one that follows that."""
+    """A local folder, the remote folder that it is synchronised to, and a local copy of that."""
 
     def __init__(self, client: Client, tree: Path) -> None:
         self.client, self.tree, self.remote = client, tree, f"{client.room}/tree"
@@ -64,7 +64,7 @@ class Pair:
         return self.client.quick("--json", "sync", *words)
 
     def states(self) -> dict[str, tuple[int, int]]:
-        """The version of everything there is, and of each folder's state, by path."""
+        """Return the versions of each node and of its folder state, by path."""
         app = App()
         app.options.home = self.client.home
         with app.session() as session:
@@ -86,9 +86,9 @@ class Pair:
 
 @pytest.fixture
 def pair(client: Client, tree: Path) -> Pair:
-    """The three, all the same."""
+    """The three folders, all equal."""
     pair = Pair(client, tree)
-    files, folders = 6, 5  # the top one among them, and not the room that it goes into
+    files, folders = 6, 5  # the top folder is counted, the room that contains it is not
     up, down = pair.up(), pair.down()
     assert (up["files"], up["folders"], up["touched"]) == (files, folders, 0)
     assert (down["files"], down["folders"], down["touched"]) == (files, folders, 0)
@@ -107,7 +107,7 @@ def moved(result: dict[str, Any]) -> tuple[int, int, int, int]:
 NOTHING = (0, 0, 0, 0)
 
 
-# --- both ways
+# --- both directions
 
 
 def test_a_folder_goes_up_and_down_with_times_modes_and_links(pair):
@@ -253,7 +253,7 @@ def test_what_the_source_does_not_have_is_removed(pair, client):
         (pair.tree / name).unlink()
     assert moved(pair.up("--delete"))[3] == 4
     assert sorted(client.names(pair.remote)) == ["empty/", "large", "src/"]
-    assert moved(pair.down("--delete"))[3] == 6  # each file and folder of its own
+    assert moved(pair.down("--delete"))[3] == 6  # each file and folder counts
     assert pair.same()
     assert moved(pair.up("--delete")) == moved(pair.down("--delete")) == NOTHING
 
@@ -312,7 +312,7 @@ def test_what_is_neither_file_nor_folder_stays(pair):
 
 @pytest.fixture
 def swapped(pair: Pair) -> Pair:
-    """A file has become a folder, a folder a file, and a link a folder."""
+    """Replace a file by a folder, a folder by a file, and a link by a folder."""
     (pair.tree / "a.txt").unlink()
     pair.client.write("tree/a.txt/in it", b"in")
     shutil.rmtree(pair.tree / "deep")
@@ -356,7 +356,7 @@ def test_a_link_in_place_of_a_folder_is_not_followed(pair, client):
     assert pair.same()
 
 
-# --- where it goes
+# --- targets
 
 
 def test_the_owner_tells_a_remote_path_from_a_local_one(pair, client):
@@ -482,7 +482,7 @@ def test_a_sync_that_was_cut_off_is_run_again(client, direction):
             pass
     process.kill()
     process.communicate()
-    # The last thing that the killed one had asked for may be done only now, and is in the way then.
+    # The server may handle the killed client's last request only now, which causes a conflict.
     again = pair.run(str(pair.tree), pair.remote)
     assert again.status in (0, CONFLICT)
     pair.up()
@@ -490,7 +490,7 @@ def test_a_sync_that_was_cut_off_is_run_again(client, direction):
     assert pair.same()
 
 
-# --- any trees
+# --- random trees
 
 NAMES = st.sampled_from(["a", "b", "ü", "d.txt"])
 LEAVES = st.one_of(
@@ -531,7 +531,7 @@ def test_any_tree_can_follow_any_other(client, trees, data):
     for tree in trees:
         shutil.rmtree(pair.tree, ignore_errors=True)
         build(pair.tree, tree, data)
-        # Time and size may be the same although the content is not: that is what this is for.
+        # Only --checksum finds content that differs when size and time are the same.
         pair.up("--delete", "--checksum")
         pair.down("--delete", "--checksum")
         assert pair.same()

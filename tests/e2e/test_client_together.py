@@ -1,4 +1,4 @@
-"""Many clients at once: every byte arrives, and nobody's change undoes another's unseen."""
+"""Many clients at once: every byte arrives, and no client silently undoes another's change."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def test_fifty_clients_put_and_get_at_the_same_time(client):
         assert (client.folder / "all" / f"{n}").read_bytes() == content
 
 
-# --- two at the same moment
+# --- two clients at the same moment
 
 
 @dataclass
 class Interrupting:
-    """A source in whose middle something else happens."""
+    """A source that does something else when its first piece is read."""
 
     content: bytes
     meanwhile: Callable[[], object]
@@ -96,7 +96,7 @@ class Interrupting:
 
 
 def blobs(client: Client) -> set[Path]:
-    """Return what the server keeps in its folder, what comes in as well."""
+    """Return the files in the server's blob folder, including uploads in progress."""
     return set((client.server.home / "blobs").glob("*/*"))
 
 
@@ -158,7 +158,7 @@ def test_of_two_who_write_one_file_the_second_is_told_and_keeps_their_data(clien
 
 
 class Vanishing(Progress):
-    """Takes a file away as soon as the transfer of another one begins."""
+    """A progress display that removes a file as soon as the transfer of another one starts."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(Ui(quiet=True), "put", "put")
@@ -186,7 +186,7 @@ def test_of_two_processes_that_replace_one_file_one_wins_and_one_ends_with_a_con
     client.quick("put", "x", f"{client.room}/").ok()
     contents = {n: stretch(f"racer {n}", 3 * MIB) for n in range(2)}
     racers = [client.start("put", "-", f"{client.room}/x", piped=True) for _ in contents]
-    # All but the last bytes are there, so that each has looked at the file that it will replace.
+    # All but the last bytes are sent, so that each client has looked up the file to replace.
     for racer, content in zip(racers, contents.values(), strict=True):
         assert racer.stdin is not None
         racer.stdin.write(content[:-1])
@@ -202,7 +202,7 @@ def test_of_two_processes_that_replace_one_file_one_wins_and_one_ends_with_a_con
 
 
 def two_at_once(work: Callable[[int], object]) -> None:
-    """Do something as number 0 and as number 1, both from the same moment on."""
+    """Run `work(0)` and `work(1)` concurrently, both from the same moment."""
     meet = threading.Barrier(2)
 
     def work_of(n: int) -> None:
@@ -222,7 +222,7 @@ def test_two_who_make_the_same_folders_both_succeed(client):
 
 @pytest.mark.parametrize("same", [True, False])
 def test_two_who_put_many_at_once_both_succeed(client, same):
-    """Into one folder, or each into one that is new, beside that of the other."""
+    """Two clients put many files into one folder, or each into a new folder of its own."""
     many = BATCH_CHANGES * (COMMITS_AHEAD + 1) + 1
     names = ["all", "all"] if same else ["these", "those"]
     for n in range(2 * many):

@@ -1,4 +1,4 @@
-"""Looking at one's tree and changing it: ls, mkdir, mv, rm."""
+"""Commands that show and change a person's tree: ls, mkdir, mv, rm."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def room(client):
 
 
 def tree(client, room):
-    """Return the paths of everything in a remote folder, and what the files hold."""
+    """Return the paths of everything in a remote folder, with the content of the files."""
     client.quick("get", room, "now").ok()
     found = {}
     for path in sorted((client.folder / "now").rglob("*")):

@@ -1,4 +1,4 @@
-"""Looking back with the real client: history, older versions, and what was removed."""
+"""The past with the real client: history, older versions, and removed files."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_what_another_file_has_replaced_comes_back_too(client, room):
     assert client.cat(f"{room}/b-before") == b"b"
 
 
-# --- with others
+# --- shared folders
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""`fsadmin doctor`: what it finds on real homes and servers, and what it says is to be done."""
+"""`fsadmin doctor`: its findings on real data directories and servers, and its advice."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Programs that nobody here wrote drop files for somebody, who accepts them.
+"""Stock programs drop files for a person, who accepts them.
 
-OpenSSH's own programs and lftp talk over pipes to a server that they start; for the others there is
-an SSH server of this test's own, which lets everybody in: who may is the matter of a real door.
+OpenSSH's own programs and lftp talk over pipes to a server that they start. The other programs use
+an SSH server of this test alone, which accepts every login: authentication is tested at the real
+SSH listener.
 """
 
 from __future__ import annotations
@@ -52,12 +53,12 @@ def person(newcomer) -> Client:
 
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
-    """A folder with a bit of everything that can be dropped."""
+    """A folder with one of each kind of file that can be dropped."""
     return make_mixed(tmp_path / "mixed")
 
 
 def accepted(person: Client, folder: str, to: Path) -> dict[str, bytes]:
-    """Accept all that waits; return what came into a folder of the inbox."""
+    """Accept all waiting drops; return the files in a folder of the inbox."""
     person.quick("inbox", "accept", "--all").ok()
     person.quick("get", f"inbox/{folder}", str(to)).ok()
     person.quick("rm", "-r", "inbox").ok()
@@ -65,7 +66,7 @@ def accepted(person: Client, folder: str, to: Path) -> dict[str, bytes]:
 
 
 def program(person: Client, *policy: str) -> str:
-    """Return the command that serves the drop box of somebody over pipes."""
+    """Return the command that serves a person's drop box over pipes."""
     words = [
         sys.executable,
         "-m",
@@ -103,7 +104,7 @@ class _Subsystem(paramiko.SubsystemHandler):  # type: ignore[misc]
 
 @contextmanager
 def ssh_server(person: Client) -> Iterator[int]:
-    """Give the port of an SSH server that lets everybody drop for somebody."""
+    """Yield the port of an SSH server that accepts every login and serves a person's drop box."""
     home = Home(person.server.home)
     key = paramiko.RSAKey.generate(2048)
     with (
@@ -236,7 +237,7 @@ def test_paramiko_and_asyncssh(person, mixed, tmp_path):
     assert found == {"libraries/paramiko": whole, "asyncssh": whole}
 
 
-# --- what goes wrong
+# --- errors
 
 
 def test_a_program_that_is_killed_leaves_no_drop(person, tmp_path):

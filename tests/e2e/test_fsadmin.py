@@ -1,4 +1,4 @@
-"""fsadmin as an administrator runs it: a process of its own, beside a server or without one."""
+"""fsadmin as an administrator runs it: a separate process, with or without a running server."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ HANDED_OVER = {"user", "secret", "otpauth_uri", "enroll_link"}
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home that no fsd ever started on, with one account."""
+    """A data directory that no fsd has ever used, with one account."""
     path = tmp_path_factory.mktemp("alone") / "home"
     assert admin(path, "add-user", "first").returncode == 0
     return path
@@ -136,7 +136,7 @@ def on_terminal(
     os.close(theirs)
     screen = bytearray()
     asked = False
-    with suppress(OSError):  # what Linux says once nobody has the other end open any more
+    with suppress(OSError):  # Linux raises EIO when all descriptors of the other end are closed
         while more := os.read(ours, 1 << 16):
             screen += more
             if QUESTION in screen and not asked:
@@ -150,7 +150,7 @@ def on_terminal(
 
 
 def _insist(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Send a signal until it is heard: one between the question and the read is only noted."""
+    """Repeat a signal until the process ends: one between question and read has no effect yet."""
     while process.poll() is None:
         process.send_signal(number)
         with suppress(subprocess.TimeoutExpired):
@@ -194,7 +194,7 @@ def test_a_no_on_the_terminal_keeps_the_account_and_a_yes_deletes_it(home):
 
 def test_control_c_at_the_question_deletes_nothing(home):
     status, _ = on_terminal(home, "remove-user", "first", answer=signal.SIGINT)
-    # It is sent until the program ends, and the last one may come when that is ending already.
+    # The signal is repeated until the program ends, so the last one may arrive during its end.
     assert status in (130, -signal.SIGINT)
     assert admin(home, "show-user", "first").returncode == 0
 
@@ -257,11 +257,11 @@ def test_a_damaged_host_key_is_a_sentence_and_a_status_of_its_own(tmp_path, home
     assert ended.stderr.splitlines()[-1].endswith("host.key is not a host key.")
 
 
-# --- beside a server
+# --- with a running server
 
 
 class Member(ServiceUser):
-    """Somebody who speaks to a running server."""
+    """A person who speaks to a running server."""
 
     def __init__(self, person: dict[str, str], server: RunningServer) -> None:
         super().__init__(identity(person["user"]), OtpSetting(person["secret"]))
@@ -289,7 +289,7 @@ class Member(ServiceUser):
 
 
 def assert_ended(connection: ServerConnection) -> None:
-    """Ask until the server has had enough: it looks at a session again after a second."""
+    """Send requests until the server ends the connection; it checks sessions once a second."""
     ask = partial(connection.call, GetStatus(), Status)
     with pytest.raises(ConnectionLost):
         deque(iter(ask, None), maxlen=0)

@@ -1,4 +1,4 @@
-"""fsd as an operator runs it: what it says, when it refuses to start, and how it ends."""
+"""fsd as an operator runs it: its output, the errors that prevent its start, and its end."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_it_says_in_one_line_where_it_listens_and_which_key_it_has(prepared):
         assert server.admin("host-key").stdout.strip() == server.host_key
         server.process.terminate()
         out, _ = server.process.communicate()
-        assert (server.process.returncode, out) == (0, "")  # the line was all it said
+        assert (server.process.returncode, out) == (0, "")  # the process printed only that line
 
 
 def test_it_takes_its_settings_from_the_environment(tmp_path):
@@ -171,7 +171,7 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def prepared(_home: Path, tmp_path: Path) -> Path:
-    """A home with keys and one account, of its own."""
+    """A data directory with keys and one account, for one test alone."""
     return shutil.copytree(_home, tmp_path / "home")
 
 
@@ -209,7 +209,7 @@ def test_stopping_a_server_that_never_became_ready_tells_its_log(prepared):
         RunningServer.start(prepared, listen="192.0.2.1:0")
 
 
-# --- what it writes
+# --- log and files
 
 
 def test_logs_in_json_are_json_on_every_line_and_hold_no_secret(prepared):

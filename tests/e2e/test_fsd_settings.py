@@ -1,4 +1,4 @@
-"""A running fsd and its configuration: checked before it starts, read again while it runs."""
+"""A running fsd and its configuration: verified before the start, and reloaded while it runs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_server_takes_over_what_it_can_when_it_is_told_to_read_again(tmp_path)
         server.process.send_signal(signal.SIGHUP)
         until(lambda: '"reloaded"' in server.log, "it has read its settings again")
         assert '"changed": "login.session"' in server.log
-        assert "waits for a restart: listen" not in server.log  # the command line says it
+        assert "waits for a restart: listen" not in server.log  # the command line overrides it
         alice.run("login", "--otp", alice.app.fresh()).ok()
         later = alice.run("status", "--json").ok().json()
         assert told["session_ends_ms"] - later["session_ends_ms"] > 3600_000

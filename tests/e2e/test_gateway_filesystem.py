@@ -1,4 +1,4 @@
-"""The gateway's file system on a real server, without SSH: what programs rely on, call by call."""
+"""The gateway's file system on a real server, without SSH: the calls that programs rely on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs that nobody here wrote use the gateway; each moves a mixed tree both ways."""
+"""Stock programs use the gateway; each copies a mixed tree in both directions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def running(served: RunningGateway, tmp_path: Path) -> RunningGateway:
 
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
-    """A folder with a bit of everything that all of them carry."""
+    """A folder with one of each kind of file that all of the programs can copy."""
     top = make_mixed(tmp_path / "mixed")
     (top / "nothing in it").mkdir()
     script = top / "run.sh"
@@ -44,7 +44,7 @@ def mixed(tmp_path: Path) -> Path:
 
 
 def told(folder: Path, *, times: bool = True, modes: bool = True) -> dict[str, object]:
-    """Return what is compared: content of files, and time and right to run where they are kept."""
+    """Return the facts to compare: content, and if they are kept also time and execute bit."""
     found: dict[str, object] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -59,7 +59,7 @@ def told(folder: Path, *, times: bool = True, modes: bool = True) -> dict[str, o
 
 
 def through_the_client(client: Client, remote: str, to: Path) -> Path:
-    """Get it with the client itself."""
+    """Get a folder with the client itself."""
     client.quick("get", remote, str(to)).ok()
     return to
 

@@ -1,4 +1,4 @@
-"""Quotas behind the gateway: as the size of a disk, and as one that is full."""
+"""Quotas through the gateway: reported as the size of a disk, and as a full disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEW = OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.TRUNCATE
 
 @pytest.fixture
 def sharer(newcomer) -> Client:
-    """Somebody who shares a folder with the person behind the gateway."""
+    """A person who shares a folder with the user of the gateway."""
     client: Client = newcomer().enrol()
     client.run("mkdir", "theirs").ok()
     return client
@@ -35,7 +35,7 @@ def running(newcomer, sharer: Client) -> Iterator[RunningGateway]:
 
 
 def allow(client: Client, more: int) -> int:
-    """Let somebody hold so much more than they do; return how much that is in all."""
+    """Set a person's quota to the used bytes plus `more`; return the quota in bytes."""
     shown = client.server.admin("show-user", client.name, "--json")
     most = int(json.loads(shown.stdout)["used_bytes"]) + more
     done = client.server.admin("change-user", client.name, "--quota-bytes", str(most))

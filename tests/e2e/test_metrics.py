@@ -1,4 +1,4 @@
-"""What a running server tells of itself: numbers, health, and lines that belong together."""
+"""What a running server reports about itself: metrics, health, and log lines of one connection."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def watched(tmp_path):
 
 @pytest.fixture(scope="module")
 def only_asked(tmp_path_factory):
-    """A watched server for the tests that ask it for its page and do nothing else to it."""
+    """A server with metrics, for tests that only request its page and change nothing."""
     with RunningServer.start(tmp_path_factory.mktemp("asked") / "home", *WATCHED) as server:
         yield server
 
@@ -53,7 +53,7 @@ def ask(where: Address, path: str, method: str = "GET", host: str | None = None)
 
 
 def numbers(where: Address) -> dict[str, float]:
-    """Return each sample of the page by its name and labels."""
+    """Return the value of each sample on the page, by its name and labels."""
     status, page = ask(where, "/metrics")
     assert status == 200
     return {

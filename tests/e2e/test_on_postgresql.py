@@ -1,4 +1,4 @@
-"""The daily work on PostgreSQL, with the real programs: what SQLite does, it does as well."""
+"""The daily work on PostgreSQL, with the real programs: it does all that SQLite does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""New keys for a server that people use, with the real programs."""
+"""New keys of a server that is in use, with the real programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_clients_follow_a_new_host_key_once_the_server_shows_it(tmp_path):
         assert done.returncode == 0, done.stderr
         told = json.loads(done.stdout)
         assert told["before"] == server.host_key
-        assert alice.run("cat", "file").ok().err == ""  # the server shows the old one still
+        assert alice.run("cat", "file").ok().err == ""  # the server still shows the old key
         server.process.send_signal(signal.SIGHUP)
         until(lambda: "reloaded" in server.log, "it shows the new one")
         moved = alice.run("cat", "file").ok()

@@ -1,4 +1,4 @@
-"""What sharing costs does not grow with the folder: requests and bytes are counted, not seconds."""
+"""The cost of sharing, in requests and bytes, does not grow with the size of the folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMMANDS = (
 
 
 class Counts(Lie):
-    """An honest server that counts what it is asked."""
+    """An honest server that counts the requests."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -61,5 +61,6 @@ def test_ten_thousand_files_are_shared_as_cheaply_as_ten(tmp_path: Path) -> None
         assert len(counts.asked) <= 4
     for few, many in zip(costs[FEW], costs[MANY], strict=True):
         assert sorted(set(few[0])) == sorted(set(many[0]))
-        assert len(many[0]) <= len(few[0]) + 4  # the shares of the other folder are looked at too
+        # The client looks at the shares of the other folder too.
+        assert len(many[0]) <= len(few[0]) + 4
         assert many[1] <= few[1] + 1500

@@ -1,4 +1,4 @@
-"""Stock SFTP clients drop files through the SSH door of a running server: by a code, by a key."""
+"""Stock SFTP clients drop files through a running server's SSH listener: by code and by key."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def person(door: SshServer, tmp_path: Path) -> Visitor:
 
 @pytest.fixture
 def scanner(door: SshServer, person: Visitor, tmp_path: Path) -> Path:
-    """The private key of a device that may drop for the person."""
+    """The private key of a device that may drop files for the person."""
     folder = tmp_path / "scanner"
     folder.mkdir()
     new_key(folder)
@@ -74,7 +74,8 @@ def test_a_device_drops_by_its_key_and_the_person_accepts(door, person, scanner)
     done = sftp(door, person, scanner, 'put "page 1.pdf"', "ls -l", 'rename "page 1.pdf" first.pdf')
     assert done.returncode == 0, done.stderr
     assert str(len(CONTENT)) in done.stdout
-    assert "seen by this server as it comes" in done.stderr  # the banner, before anything is typed
+    # The banner, which the server sends before the login.
+    assert "seen by this server as it comes" in done.stderr
     waits = person.client.quick("inbox").ok().text
     assert "first.pdf" in waits
     assert "2nd floor" in waits
@@ -96,7 +97,7 @@ def test_rclone_drops_over_several_connections_and_finds_what_it_has_dropped(
     common = ["--config", "/dev/null", "--sftp-host", door.address.host]
     common += ["--sftp-port", str(door.address.port), "--sftp-user", person.name]
     common += ["--sftp-key-file", str(scanner), "--sftp-shell-type", "none", "--transfers", "4"]
-    for _ in range(2):  # the second time there is nothing left to do
+    for _ in range(2):  # the second run has nothing left to copy
         copying = ["rclone", "copy", "-v", *common, str(top), ":sftp:top"]
         done = subprocess.run(
             copying, env=environment(), capture_output=True, encoding="utf-8",
@@ -158,7 +159,8 @@ def test_a_key_drops_for_one_person_alone(door, person, scanner, tmp_path):
     other = Visitor.enrolled(door.server, f"o{tmp_path.name[-8:]}".lower(), tmp_path / "other")
     key = paramiko.Ed25519Key.from_private_key_file(str(scanner))
     with door.transport() as transport:
-        transport.auth_publickey(other.name, key)  # proved, and a code is asked for all the same
+        # The key is proved, and the server still requires a code.
+        transport.auth_publickey(other.name, key)
         assert not transport.is_authenticated()
         assert not is_in(transport)
 

@@ -1,4 +1,4 @@
-"""The native protocol over SSH: OpenSSH as the program of `--via`, on a server with an SSH door."""
+"""The native protocol over SSH: OpenSSH as the program of `--via`, and a server with SSH access."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
 
 
 class Traveller:
-    """Somebody whose client reaches the server by OpenSSH alone."""
+    """A person whose client reaches the server only through OpenSSH."""
 
     def __init__(self, door: SshServer, folder: Path) -> None:
         self.visitor = Visitor.enrolled(door.server, f"t{folder.name[-8:]}".lower(), folder)
         self.client = self.visitor.client
         self.ssh = OpenSsh(door, self.visitor)
         self.client.quick("logout").ok()
-        # The address of the link leads nowhere now: only SSH does anywhere.
+        # Nothing listens at the profile's port now, so only SSH reaches the server.
         facts = json.loads((self.client.profile / "profile.json").read_text())
         self.client.profile.joinpath("profile.json").write_text(json.dumps({**facts, "port": 1}))
 
@@ -39,7 +39,7 @@ class Traveller:
         return shlex.join(["ssh", *options, "-s", self.ssh.where, subsystem])
 
     def run(self, *args: str | Path, code: str = "", **env: str) -> Ran:
-        """Run a command; `code` is what OpenSSH is told if it asks."""
+        """Run a command; `code` answers OpenSSH's question, if it asks."""
         self.ssh.answer.write_text(f"{code}\n")
         extra = {k: v for k, v in self.ssh.environment.items() if k.startswith(("SSH", "DISPLAY"))}
         return self.client.run(*args, given=None, cwd=None, before=None, **{**extra, **env})
@@ -56,7 +56,7 @@ def test_one_code_gets_in_over_ssh_and_inside_and_what_follows_needs_none(door, 
     content = bytes(range(256)) * 8192
     client.write("report.bin", content)
     for args in (("put", "report.bin"), ("ls", "-l"), ("get", "report.bin", "back.bin")):
-        traveller.run(*args).ok()  # the profile keeps what carries it
+        traveller.run(*args).ok()  # the profile keeps the `--via` program
     assert (client.folder / "back.bin").read_bytes() == content
     assert len(traveller.visitor.codes) == 9
     assert admin(door.server, "show-user", client.name)["recovery_codes"] == 9
@@ -64,7 +64,7 @@ def test_one_code_gets_in_over_ssh_and_inside_and_what_follows_needs_none(door, 
 
 
 def test_a_session_over_ssh_alone_begins_no_native_session(door, traveller):
-    """Who has the SSH key of a running session, and the identity key, still needs a code inside."""
+    """A client with a running SSH session and the identity key still needs a code for the login."""
     client = traveller.client
     traveller.run("--via", traveller.via(), "login", code=traveller.visitor.code()).ok()
     traveller.run("logout").ok()
@@ -91,7 +91,7 @@ def test_a_code_lets_in_once_over_an_ssh_connection_that_carries_several(door, t
         logins = [
             detail for event, detail in door.events(traveller.client.name) if event == "login"
         ]
-        assert logins == ["door=ssh", "", ""]  # all of them over one connection of SSH
+        assert logins == ["door=ssh", "", ""]  # all commands use one SSH connection
     finally:
         subprocess.run(["ssh", *control, "-O", "exit", traveller.ssh.where], check=False)
 

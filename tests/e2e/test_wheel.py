@@ -37,7 +37,7 @@ def _build_wheel(folder: Path) -> Path:
 
 
 def _install(wheel: Path, folder: Path) -> Path:
-    """Unpack the wheel alone; what it requires comes from this environment by a path file."""
+    """Unpack only the wheel; a path file supplies its dependencies from this environment."""
     venv.create(folder, with_pip=False, symlinks=True)
     (site_packages,) = folder.glob("lib/python*/site-packages")
     with zipfile.ZipFile(wheel) as archive:
