@@ -39,7 +39,7 @@ READER_GONE = 141
 
 @dataclass(frozen=True)
 class Ran:
-    """What one run of the client came to."""
+    """The result of one run of the client."""
 
     status: int
     out: bytes
@@ -58,7 +58,7 @@ class Ran:
 
     @property
     def complaints(self) -> list[str]:
-        """What it said went wrong, each a sentence; hints are not among them."""
+        """The error messages, each a sentence; hints are left out."""
         start = "fsclient: "
         return [line[len(start) :] for line in self.err.splitlines() if line.startswith(start)]
 
@@ -67,7 +67,7 @@ class Ran:
         return self
 
     def fails(self, status: int, *words: str) -> Self:
-        """Check that it ended so, having said it in sentences, with these words among them."""
+        """Check the exit status, that errors are sentences, and that stderr has these words."""
         assert self.status == status, (self.status, self.text, self.err)
         assert self.complaints, self.err
         for sentence in self.complaints:
@@ -78,12 +78,12 @@ class Ran:
         return self
 
     def json(self) -> Any:
-        """Return what stdout holds, which must be one JSON document and nothing else."""
+        """Parse stdout, which must be one JSON document and nothing else."""
         return json.loads(self.text)
 
 
 class Client:
-    """Somebody with the client installed, an authenticator app, and a folder to work in."""
+    """A person with the client installed, an authenticator app, and a local folder."""
 
     def __init__(self, server: RunningServer, name: str, folder: Path) -> None:
         """Have the administrator add the person; they have not enrolled yet."""
@@ -95,7 +95,7 @@ class Client:
         self.added: dict[str, Any] = admin(server, "add-user", name)
         self.app = Authenticator(self.added)
         self.room = ""
-        """A remote folder that is for one test alone, where tests share the person."""
+        """A remote folder for one test alone, for tests that share the person."""
 
     @property
     def link(self) -> str:
@@ -148,7 +148,7 @@ class Client:
         )
 
     def quick(self, *args: str | Path | bytes) -> Ran:
-        """Run a command inside this process: for what is not what the test is about."""
+        """Run a command inside this process: for steps that the test is not about."""
         said, told = io.BytesIO(), io.BytesIO()
         out, err = (io.TextIOWrapper(one, "utf-8", write_through=True) for one in (said, told))
         with (
@@ -160,7 +160,7 @@ class Client:
         return Ran(status, said.getvalue(), told.getvalue().decode())
 
     def script(self, *lines: str) -> Ran:
-        """Run commands one after the other in one session, as the shell takes them from a pipe."""
+        """Run commands one after another in one session, given to the shell through a pipe."""
         return self.run("shell", "--quiet", given="".join(f"{line}\n" for line in lines).encode())
 
     def shell_line(self, script: str, **env: str) -> Ran:
@@ -178,27 +178,27 @@ class Client:
         return finish(process)
 
     def write(self, name: str | Path, content: bytes = b"") -> Path:
-        """Make a local file."""
+        """Create a local file."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         return path
 
     def cat(self, path: str) -> bytes:
-        """Return a file's content, which must be there."""
+        """Return the content of a remote file, which must exist."""
         return self.quick("cat", path).ok().out
 
     def names(self, path: str = "/") -> list[str]:
-        """Return what `ls` shows."""
+        """Return the lines that `ls` prints."""
         return self.quick("ls", path).ok().lines
 
     def half_written(self) -> list[Path]:
-        """Return what a transfer may have left behind in the folder."""
+        """Return the temporary files that a transfer may have left in the folder."""
         return [path for path in self.folder.rglob("*") if path.name.startswith(".fs-")]
 
 
 def with_a_room(people: list[Client], room: str, folder: Path) -> list[Client]:
-    """Return people with local folders of one test's own, and `room`, a new folder of the first."""
+    """Return people with local folders for one test, and `room`, a new folder of the first one."""
     own = [copy.copy(one) for one in people]
     for one in own:
         one.folder = folder / one.name
@@ -215,9 +215,9 @@ def finish(process: subprocess.Popen[bytes], given: bytes | None = None) -> Ran:
 
 
 def without_root() -> None:
-    """Give up, in the process to come, root's right to read and write everything.
+    """Remove root's right to read and write all files, in the process to be started.
 
-    A person who is not root has none to give up.
+    Other users do not have that right.
     """
     drop_from_bounding_set, read_and_write_all, read_all = 24, 1, 2
     if os.geteuid() == 0:
@@ -228,7 +228,7 @@ def without_root() -> None:
 
 
 def admin(server: RunningServer, *args: str) -> Any:
-    """Run `fsadmin` on a server's home, inside this process; return its answer."""
+    """Run `fsadmin` on a server's data directory, inside this process; return its answer."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         fsadmin.main(
@@ -238,7 +238,7 @@ def admin(server: RunningServer, *args: str) -> Any:
 
 
 def fingerprint_at(server: RunningServer, name: str) -> str | None:
-    """Return the fingerprint that the server's administrator sees of a person."""
+    """Return a person's fingerprint as the server's administrator sees it."""
     found: str | None = admin(server, "show-user", name)["fingerprint"]
     return found
 
@@ -249,7 +249,7 @@ _CONTROL = re.compile(rb"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\x1b\][^\x07]*\x07")
 
 
 class Terminal:
-    """The client on a terminal of its own, with somebody who types."""
+    """The client on a terminal of its own, with a person who types."""
 
     def __init__(
         self,
@@ -259,7 +259,7 @@ class Terminal:
         stdin: int | None = None,
         **env: str,
     ) -> None:
-        """Start it; standard input is the terminal as well, unless a file descriptor is given."""
+        """Start the client; standard input is the terminal too, unless `stdin` is given."""
         import fcntl
         import pty
         import termios
@@ -292,27 +292,27 @@ class Terminal:
 
     @property
     def shown(self) -> str:
-        """All that was shown so far, without colours and movements of the cursor.
+        """All output so far, without colours and cursor movements.
 
-        What is drawn again at the same place stands behind a carriage return.
+        Text that is drawn again at the same place follows a carriage return.
         """
         return _CONTROL.sub(b"", self.raw).replace(b"\r\n", b"\n").decode(errors="replace")
 
     def wait_for(self, text: str, patience_s: float = PATIENCE_S) -> None:
-        """Wait until a text is shown, behind what was waited for before."""
+        """Wait until a text is shown after the text that was last waited for."""
         deadline = time.monotonic() + patience_s
         while (at := self.shown.find(text, self._seen)) < 0:
             if not self._read(deadline):
                 raise AssertionError(f"{text!r} was never shown: {self.shown[self._seen :]!r}")
-        # A newline at its end is also the one that the next text may begin with.
+        # The newline at the end of this text may also be the first character of the next text.
         self._seen = at + len(text.rstrip("\n"))
 
     def type(self, text: str) -> None:
-        """Type something; `\\r` is the return key, `\\x03` is Ctrl-C, `\\x04` Ctrl-D."""
+        """Type a text; `\\r` is the return key, `\\x03` is Ctrl-C, `\\x04` is Ctrl-D."""
         os.write(self._master, text.encode())
 
     def insist(self, key: str, text: str) -> None:
-        """Press a key until a text is shown: a signal just before a read is only noted."""
+        """Press a key until a text is shown; a signal just before a read has no effect yet."""
         for _ in range(int(PATIENCE_S)):
             self.type(key)
             with contextlib.suppress(AssertionError):
@@ -333,21 +333,20 @@ class Terminal:
             raise AssertionError(f"nothing more was shown after {self.shown[self._seen :]!r}")
         try:
             data = os.read(self._master, 1 << 16)
-        except OSError:  # how Linux says that the last of those who write has gone
+        except OSError:  # Linux raises EIO after the last writer has closed the terminal
             data = b""
         self.raw += data
         return bool(data)
 
 
-# --- on the way
+# --- between client and server
 
 
 class Cutter:
-    """A proxy that passes everything on but the server's n-th message, once.
+    """A proxy that passes everything except the server's n-th message, once.
 
     When that message arrives, `reached` is set, `at_cut` is called, and then the connection is
-    closed on both sides. Messages are told apart by their lengths, which stand in front of them in
-    the clear.
+    closed on both sides. Messages are separated by their lengths, which precede them unencrypted.
     """
 
     def __init__(self, upstream: Address, message: int, at_cut: Callable[[], object]) -> None:
@@ -412,7 +411,7 @@ def _exactly(server: socket.socket, size: int) -> bytes:
 
 
 def snapshot(folder: Path) -> dict[str, tuple[Any, ...]]:
-    """Return everything in a folder by its path: content, time, whether it runs; links as links."""
+    """Return content, time and execute bit of each file in a folder, by path; links as links."""
     found: dict[str, tuple[Any, ...]] = {}
     for path in sorted(folder.rglob("*")):
         stat = path.lstat()

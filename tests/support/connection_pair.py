@@ -11,18 +11,18 @@ from tests.support.fixed_keys import Seeded, host_key
 
 
 def client_end(seed: str = "client", fingerprint: str | None = None) -> Connection:
-    """Return a client's end that has pinned the host key of the tests, or `fingerprint`."""
+    """Return a client's end that has pinned the tests' host key, or `fingerprint`."""
     pinned = fingerprint or crypto.fingerprint(host_key().public)
     return Connection(ClientHandshake(pinned, Seeded(seed)))
 
 
 def server_end(seed: str = "server") -> Connection:
-    """Return a server's end with the host key of the tests."""
+    """Return a server's end with the tests' host key."""
     return Connection(ServerHandshake(host_key(), Seeded(seed)))
 
 
 def ends() -> tuple[Connection, Connection]:
-    """Return a client's and a server's end that have exchanged nothing yet."""
+    """Return a client's and a server's end before the handshake."""
     return client_end(), server_end()
 
 
@@ -37,12 +37,12 @@ def opened() -> tuple[Connection, Connection]:
 
 
 def replies(end: Connection, arrives: bytes) -> bytes:
-    """Return what `end` answers to handshake bytes that arrive."""
+    """Return the answer of `end` to handshake bytes that it receives."""
     return b"".join(event.data for event in events(end, arrives) if isinstance(event, Reply))
 
 
 def events(end: Connection, arrives: bytes) -> Iterator[Event]:
-    """Give every event that comes of bytes that arrive (none: of what arrived before)."""
+    """Yield all events from received bytes (none: from bytes that were received before)."""
     if arrives:
         end.receive_data(arrives)
     while (event := end.next_event()) is not NEED_DATA:
@@ -57,6 +57,6 @@ def segment(end: Connection, stream: int, index: int, payload: bytes | memoryvie
 
 
 def raw(end: Connection, plaintext: bytes) -> bytes:
-    """Return the next record from `end` with any plaintext at all, which `send` would not make."""
+    """Return the next record from `end` with any given plaintext; `send` could not make it."""
     assert end._channel is not None
     return end._channel.sealer.seal(plaintext)

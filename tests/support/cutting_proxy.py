@@ -1,4 +1,4 @@
-"""Somebody on the way who cuts connections after any number of bytes, in either direction."""
+"""A proxy that cuts connections after any number of bytes, in either direction."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _PIECE = 1 << 16
 
 @dataclass(frozen=True)
 class Cut:
-    """Where one connection ends: after so many bytes in one direction."""
+    """The end of one connection: after a number of bytes in one direction."""
 
     to: To
     after: int
 
 
 class CuttingProxy:
-    """A proxy: the first connection ends at the first cut, and so on; behind them all goes on."""
+    """A proxy: each cut ends one connection, in order; later connections are not cut."""
 
     def __init__(self, server: Address, cuts: Sequence[Cut] = ()) -> None:
-        """Take whom to stand before, and where to cut."""
+        """Take the server's address and the cuts."""
         self._server = server
         self.cuts = list(cuts)
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -70,7 +70,7 @@ class CuttingProxy:
                 self._start(self._join, client, server, cut)
 
     def _join(self, client: socket.socket, server: socket.socket, cut: Cut | None) -> None:
-        """Pass everything on in both directions; close both, which no reader survives."""
+        """Pass everything on in both directions, and close both sockets at the end."""
         down = threading.Thread(target=self._pump, args=(To.CLIENT, server, client, cut))
         down.start()
         self._pump(To.SERVER, client, server, cut)
@@ -90,8 +90,8 @@ class CuttingProxy:
                     self.passed[to] += len(data)
                 if left is not None:
                     left -= len(data)
-        # What each is still saying is taken and dropped: to one whose writing fails, all that came
-        # before the cut and was not read yet would be lost, or not, as it happens.
+        # Read and drop the bytes that each side still sends. If a side's write failed, its received
+        # but unread bytes from before the cut could be lost, so the result would depend on timing.
         for one in (source, sink):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_WR)

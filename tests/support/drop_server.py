@@ -1,9 +1,9 @@
-"""The drop box over a pair of pipes, as `sftp -D` and the like run a server: no SSH is needed.
+"""The drop box over a pair of pipes, like `sftp -D`: no SSH is needed.
 
     python -m tests.support.drop_server HOME USER [NAME=VALUE …]
 
-It works on the home of an `fsd` that may be running. What stands behind the user's name changes
-the policy; other arguments, which clients add for what they take to be `ssh`, mean nothing.
+It uses the data directory of an `fsd`, which may be running. The arguments after the user's name
+change the policy. Clients call it as if it were `ssh` and add other arguments, which are ignored.
 """
 
 from __future__ import annotations

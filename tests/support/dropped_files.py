@@ -1,4 +1,4 @@
-"""What is dropped for the people of a world, and what they make of it."""
+"""Drops for the people of a world, and the results of accepting them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGE = stretch("large drop", 2 * SEGMENT_SIZE + 5)
 
 
 def drop(server: HostileServer, person: Person, name: str, content: bytes) -> None:
-    """Drop a file for somebody, as a door does it for a stock client."""
+    """Drop a file for a person, as the server does it for a stock client."""
     box = server.drops.enter(person.name, SCANNER)
     one = box.begin(name)
     for at in range(0, len(content), 32_768):
@@ -31,7 +31,7 @@ def drop(server: HostileServer, person: Person, name: str, content: bytes) -> No
 
 
 def listed(person: Person, folder: str = "inbox") -> list[dict[str, Any]]:
-    """Return what lies in a folder of somebody's tree, as `ls --json` tells."""
+    """Return the entries of a person's folder, from `ls --json`."""
     ran = person.run("--json", "ls", folder)
     found: list[dict[str, Any]] = [] if ran.status == 5 else json.loads(ran.succeeds())
     return found
@@ -47,7 +47,7 @@ def waiting(person: Person) -> list[dict[str, Any]]:
 
 
 class Swaps(Rewrites):
-    """Bends each drop of a listing."""
+    """A server that changes the drops of every listing."""
 
     def __init__(self, how: Callable[[list[Drop]], Iterable[Drop]]) -> None:
         super().__init__(Drops, lambda said: Drops(list(how(said.drops)), said.more))
@@ -57,7 +57,7 @@ replaced = msgspec.structs.replace
 
 
 def refused(person: Person) -> int:
-    """Check that nothing that waits is accepted; return how many drops were refused."""
+    """Check that no waiting drop is accepted; return how many drops were refused."""
     ran = person.run("--json", "inbox", "accept", "--all")
     assert ran.status == 7, (ran.status, ran.err)
     assert "Traceback" not in ran.err

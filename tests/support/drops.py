@@ -1,4 +1,4 @@
-"""What is dropped for people, and what they find in it."""
+"""Drops for people, and their inboxes."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tests.support.services import Services, ServiceUser
 SCANNER = DropSource("192.0.2.7", "SHA256:" + "k" * 43, "scanner")
 BY_CODE = DropSource("192.0.2.8")
 PIECE = 32_000
-"""Bytes of a write, about as stock clients have it."""
+"""Bytes of a write, about the size that stock clients use."""
 
 
 def enter(office: Services, person: ServiceUser, source: DropSource = BY_CODE) -> DropSession:
-    """Begin a session that drops for a person."""
+    """Start a session that drops files for a person."""
     return office.drops.enter(person.name, source)
 
 
 def write(one: IncomingDrop, content: bytes) -> None:
-    """Write it as clients do, in pieces from its beginning to its end."""
+    """Write the content as clients do, in pieces from the start to the end."""
     for start in range(0, len(content), PIECE):
         one.write(start, content[start : start + PIECE])
 
@@ -39,12 +39,12 @@ def drop(box: DropSession, name: str, content: bytes) -> None:
 
 
 def waiting(office: Services, who: Principal) -> list[Drop]:
-    """Return what waits for somebody, as the server hands it out."""
+    """Return the drops that wait for a person, as the server sends them."""
     return [one for part in office.drops.waiting(who) for one in part.drops]
 
 
 def content(office: Services, who: Principal, opened: OpenedDrop) -> bytes:
-    """Fetch and open a drop's content, comparing everything on the way."""
+    """Fetch and open a drop's content; compare it with everything that is known about it."""
     reader, size = office.transfers.open(who, NodeId(opened.drop), opened.content.root)
     with closing(reader):
         room = bytearray(size + 1)
@@ -66,6 +66,6 @@ def content(office: Services, who: Principal, opened: OpenedDrop) -> bytes:
 def inbox(
     office: Services, person: ServiceUser, identity: Identity | None = None
 ) -> dict[str, bytes]:
-    """Return what waits for a person, by name, as they open it."""
+    """Return a person's waiting drops by name, opened with their keys."""
     opened = [open_drop(one, identity or person.identity) for one in waiting(office, person.who)]
     return {one.note.name: content(office, person.who, one) for one in opened}

@@ -1,6 +1,6 @@
 """Keys, people and randomness that are the same in every run.
 
-RSA keys cannot be made from a seed, so they are kept with the test vectors.
+RSA keys cannot be derived from a seed, so they are stored with the test vectors.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TIME_MS = 1_700_000_000_000
 
 
 class Seeded:
-    """A `Random` that gives the bytes of SHAKE-256 of a seed, one after the other."""
+    """A `Random` that returns the bytes of SHAKE-256 of a seed, one after another."""
 
     def __init__(self, seed: str) -> None:
         self._seed = seed.encode()
@@ -33,13 +33,13 @@ class Seeded:
 
 
 def stretch(seed: str, length: int) -> bytes:
-    """Return `length` bytes that look random and follow from `seed`."""
+    """Return `length` bytes that look random and are derived from `seed`."""
     return hashlib.shake_256(seed.encode()).digest(length)
 
 
 @cache
 def rsa_key(name: str) -> crypto.RsaKey:
-    """Return the kept RSA key of that name: `host`, `other-host`, `alice` or `bob`."""
+    """Return the stored RSA key of that name: `host`, `other-host`, `alice` or `bob`."""
     return crypto.RsaKey(bytes.fromhex(vectors.named("keys", name)["pkcs8"]))
 
 
@@ -55,7 +55,7 @@ def person(user: str) -> Identity:
 
 
 def identity(user: str, rsa: crypto.RsaKey) -> Identity:
-    """Return a person whose other keys follow from the name."""
+    """Return a person whose other keys are derived from the name."""
     signing = crypto.SigningKey(stretch(f"{user} ed25519", crypto.ED25519_SIZE))
     kem = crypto.KemKey(stretch(f"{user} kem", crypto.KEM_SEED_SIZE))
     body = Bundle(FORMAT, user, 1, signing.public, rsa.public, kem.public, TIME_MS)
@@ -64,19 +64,19 @@ def identity(user: str, rsa: crypto.RsaKey) -> Identity:
 
 
 def keyed_node(name: str, generation: int = 1) -> KeyedNode:
-    """Return a node whose id and key follow from `name`."""
+    """Return a node whose id and key are derived from `name`."""
     return KeyedNode(
         NodeId(stretch(f"{name} id", 16)), generation, NodeKey(stretch(f"{name} key", 32))
     )
 
 
 def aged_node(name: str, generation: int, names_since: int = 1) -> KeyedNode:
-    """Return the node of that name with the keys of all generations before this one."""
+    """Return the node of that name with the keys of all its earlier generations."""
     ages = range(generation - 1, 0, -1)
     former = tuple(NodeKey(stretch(f"{name} key {age}", 32)) for age in ages)
     return replace(keyed_node(name, generation), former=former, names_since=names_since)
 
 
 def turned(data: bytes) -> bytes:
-    """Return bytes with one bit of the last one changed, whatever that was."""
+    """Return bytes with one bit of the last byte changed."""
     return data[:-1] + bytes([data[-1] ^ 1])

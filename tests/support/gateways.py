@@ -27,7 +27,7 @@ PATIENCE_S = 60
 
 @dataclass
 class RunningGateway:
-    """One that serves, and whose it is."""
+    """A running gateway, and the person who owns it."""
 
     client: Client
     parts: Gateway
@@ -41,12 +41,12 @@ class RunningGateway:
         return self.parts.files.ssh_config
 
     def filesystem(self) -> Filesystem:
-        """Return what one client of it would see, without SSH."""
+        """Return the file system that one client of the gateway sees, without SSH."""
         return Filesystem(self.parts.house)
 
     @contextmanager
     def ssh(self) -> Iterator[paramiko.Transport]:
-        """Give a connection of paramiko's client, logged in."""
+        """Yield a connection of paramiko's client, logged in."""
         transport = paramiko.Transport((self.address.host, self.address.port))
         with closing(transport):
             key = paramiko.Ed25519Key.from_private_key_file(str(self.parts.keys.client_key))
@@ -55,14 +55,14 @@ class RunningGateway:
 
     @contextmanager
     def sftp(self) -> Iterator[paramiko.SFTPClient]:
-        """Give paramiko's SFTP client."""
+        """Yield paramiko's SFTP client."""
         with self.ssh() as transport:
             client = paramiko.SFTPClient.from_transport(transport)
             assert client is not None
             yield client
 
     def run(self, *command: str | Path, given: str = "", fails: bool = False) -> str:
-        """Run a program that must be installed; return what it said."""
+        """Run a program that must be installed; return its output."""
         needed(str(command[0]))
         done = subprocess.run(
             list(map(str, command)),
@@ -87,7 +87,7 @@ class RunningGateway:
 def gateway(
     client: Client, *, read_only: bool = False, patience: Timeouts | None = None
 ) -> Iterator[RunningGateway]:
-    """Give a gateway on a free port of the loopback; the client is logged in."""
+    """Yield a gateway on a free loopback port; the client is logged in."""
     app = App(patience)
     app.options.home, app.options.quiet = client.home, True
     where = Address("127.0.0.1", 0)
@@ -97,11 +97,11 @@ def gateway(
 
 
 def needed(program: str) -> None:
-    """Skip, and say why, where a program is not installed."""
+    """Skip the test with the reason if a program is not installed."""
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed here, so nothing is known of it")
 
 
 def at(*parts: str) -> GatewayPath:
-    """Return a place by its parts."""
+    """Return the place with these path components."""
     return place_of("/".join(parts))

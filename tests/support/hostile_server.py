@@ -1,8 +1,8 @@
 """A server that speaks the real protocol, has the real database and the real keys, and lies.
 
-It is built from the parts of `fsd`, so whatever it is not told to bend is exactly what an honest
-server says. A `Lie` comes in at two places: where a request is answered, and where an answer is
-put on the wire.
+It consists of the parts of `fsd`, so everything that a lie does not change is exactly what an
+honest server sends. A `Lie` acts at two points: when a request is answered, and when an answer is
+sent.
 """
 
 from __future__ import annotations
@@ -43,36 +43,36 @@ from fsproto.wire.handshake import ServerHandshake
 from tests.support.world import NOTES, Person, World
 
 Said = Control | Data | bytes
-"""What is put on the wire: a message, a segment, or any plaintext at all of a record."""
+"""An item to send: a message, a segment, or a record with any plaintext."""
 QUICK = ListenerPolicy(refusal_s=0.05)
 
 
 class Lie:
-    """What is said in place of the truth; this one is honest."""
+    """A change to the server's answers; this base class is honest."""
 
     def answer(self, ask: Message, honestly: Callable[[Message], Message]) -> Message:
-        """Answer a request; `honestly` does what it says, or what another one says."""
+        """Answer a request; `honestly` performs this request or any other."""
         return honestly(ask)
 
     def says(self, said: Said) -> Iterable[Said]:
-        """Give what goes on the wire in place of `said`."""
+        """Yield what is sent instead of `said`."""
         yield said
 
     def hears(self, connection: object, event: Event) -> None:
-        """Take notice of what came over a connection."""
+        """Observe an event that was received over a connection."""
 
 
 class Rewrites(Lie):
-    """Puts something else in the place of each message of one kind."""
+    """A lie that replaces each message of one kind."""
 
     def __init__(self, kind: type[Message], how: Callable[[Any], Message | None]) -> None:
-        """Take the kind, and what makes the lie of it (None: nothing is said)."""
+        """Take the kind, and the function that makes the false message (None: nothing is sent)."""
         self._kind = kind
         self._how = how
         self.told = 0
 
     def says(self, said: Said) -> Iterable[Said]:
-        """Bend it if it is of the kind."""
+        """Replace the message if it is of the kind."""
         if not isinstance(said, Control) or not isinstance(said.message, self._kind):
             yield said
             return
@@ -83,15 +83,15 @@ class Rewrites(Lie):
 
 
 class RewritesSegments(Lie):
-    """Puts others in the place of all the segments of a download."""
+    """A lie that replaces all segments of a download."""
 
     def __init__(self, how: Callable[[list[bytes]], Iterable[bytes]]) -> None:
-        """Take what makes of the true segments those that are sent, numbered as they come."""
+        """Take the function that returns the segments to send, which are numbered from 0."""
         self._how = how
         self._held: list[bytes] = []
 
     def says(self, said: Said) -> Iterable[Said]:
-        """Hold segments back until the last of them is known."""
+        """Hold segments back until the last one is known."""
         if isinstance(said, Data):
             self._held.append(bytes(said.payload))
             return
@@ -103,7 +103,7 @@ class RewritesSegments(Lie):
 
 
 class Repeats(Lie):
-    """Gives the first answer to a kind of question again and again, as if time stood still."""
+    """A lie that always repeats the first answer of each kind, as if nothing ever changed."""
 
     def __init__(self, *kinds: type[Message]) -> None:
         """Take the kinds of answer."""
@@ -111,7 +111,7 @@ class Repeats(Lie):
         self.first: dict[type[Message], Any] = {}
 
     def says(self, said: Said) -> Iterable[Said]:
-        """Say what was said the first time."""
+        """Repeat the first answer."""
         if isinstance(said, Control) and isinstance(said.message, self._kinds):
             first = self.first.setdefault(type(said.message), said.message)
             said = Control(said.request, first)
@@ -127,7 +127,7 @@ class _Desk(Dispatcher):
 
 
 class _Connection(Connection):
-    """An end whose owner may say something else than it was told to."""
+    """A server's end of a connection, whose lie may change what is sent."""
 
     def __init__(self, server: HostileServer, handshake: ServerHandshake) -> None:
         super().__init__(handshake)
@@ -161,12 +161,12 @@ class _Connection(Connection):
 
 @cache
 def _host_key(der: bytes) -> crypto.RsaKey:
-    """Return a host key; once for all servers, because reading it includes a test of its primes."""
+    """Return a host key; cached for all servers, because reading it tests its primes."""
     return crypto.RsaKey(der)
 
 
 class _Door(NativeServer):
-    """The native door, with ends that lie."""
+    """The native listener, with connections that lie."""
 
     def __init__(
         self,
@@ -185,7 +185,7 @@ class _Door(NativeServer):
 
 
 class HostileServer:
-    """A server on a home, in threads of this process; what it says is bent by `lie`."""
+    """A server on a data directory, in threads of this process; its `lie` changes what it sends."""
 
     def __init__(
         self,
@@ -194,7 +194,7 @@ class HostileServer:
         logins: LoginPolicy | None = None,
         policy: ListenerPolicy = QUICK,
     ) -> None:
-        """Take a home that an `fsd` has made; nothing may be running on it."""
+        """Take a data directory that an `fsd` has made; no server may be running on it."""
         self.lie = Lie()
         self._home = Home(home)
         self._logins = logins or LoginPolicy()
@@ -221,21 +221,21 @@ class HostileServer:
 
     @property
     def drops(self) -> DropService:
-        """Where files are dropped, behind whatever door."""
+        """The service that receives drops, for all listeners."""
         if self._drops is None:
             raise AssertionError("it has not begun yet")
         return self._drops
 
     @property
     def door(self) -> NativeServer:
-        """What it listens with."""
+        """The native listener."""
         if self._door is None:
             raise AssertionError("it has not begun yet")
         return self._door
 
     @property
     def connections(self) -> int:
-        """How many there are."""
+        """The number of connections."""
         return len(self._door._peers) if self._door else 0
 
     def _run(self) -> None:
@@ -268,7 +268,8 @@ class HostileServer:
             now_ms=now_ms,
             random=os.urandom,
         )
-        spare = IdleWorkers(3)  # more than cores: whatever can be done beside is
+        # More workers than cores, so that work runs concurrently where possible.
+        spare = IdleWorkers(3)
         desk = _Desk(
             accounts,
             FileService(database, blobs, now_ms=now_ms),
@@ -288,11 +289,11 @@ class HostileServer:
         database.close()
 
 
-# --- what is checked of a client that was lied to
+# --- checks of a client that received lies
 
 
 def assert_refused(person: Person, *command: str, path: str = "notes.txt", status: int = 7) -> str:
-    """Check that a get (or another command) is refused and leaves the local file alone."""
+    """Check that a get (or another command) is refused and leaves the local file unchanged."""
     target = person.write("here", b"what is here")
     told = person.run(*(command or ("get", path, str(target)))).fails(status)
     assert target.read_bytes() == b"what is here"
@@ -306,6 +307,6 @@ def putting(person: Person, name: str = "notes.txt") -> tuple[str, ...]:
 
 
 def honest_again(world: World, server: HostileServer) -> None:
-    """Check that nothing was lost by it."""
+    """Check that the lie destroyed nothing."""
     server.lie = Lie()
     assert world.alice.cat("notes.txt") == NOTES

@@ -1,4 +1,4 @@
-"""Lines of versions as a server may show them: one true line, and branches that leave it."""
+"""Lines of versions as a server may show them: one true line, and branches from it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from fsproto.types import Hash
 
 
 def hash_of(version: int, branch: str = "", since: int = 1) -> Hash:
-    """Return the hash of a version on a branch that leaves the true line with version `since`."""
+    """Return the hash of a version on a branch that starts with version `since`."""
     name = branch if version >= since else ""
     return Hash(crypto.sha256(name.encode(), version.to_bytes(8, "big")))
 
 
 @cache
 def point(version: int, branch: str = "", since: int = 1) -> LineagePoint:
-    """Return a version on a branch that leaves the true line with version `since`."""
+    """Return a version on a branch that starts with version `since`."""
     found = LineagePoint(1, NO_LINEAGE, hash_of(1, branch, since))
     for number in range(2, version + 1):
         found = LineagePoint(number, found.next_lineage, hash_of(number, branch, since))
@@ -27,7 +27,7 @@ def point(version: int, branch: str = "", since: int = 1) -> LineagePoint:
 
 
 def prove(gaps: Sequence[Gap], branch: str = "", since: int = 1) -> dict[Gap, list[Hash]]:
-    """Return the hashes of a branch, by default the true line, in every gap."""
+    """Return the hashes of a branch (default: the true line) in every gap."""
     return {
         gap: [
             hash_of(version, branch, since)

@@ -1,4 +1,4 @@
-"""A PostgreSQL of our own for tests: a throw-away cluster that listens on a Unix socket only."""
+"""A PostgreSQL for tests: a temporary cluster that listens only on a Unix socket."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ _SUPERUSER = "postgres"
 
 
 class Cluster:
-    """A running cluster; `new_database` returns the URL of an empty one each time."""
+    """A running cluster; each call of `new_database` returns the URL of an empty database."""
 
     def __init__(self) -> None:
-        """Make and start it; skips the test, with the reason, where that cannot be done."""
+        """Create and start the cluster; where that is impossible, skip the test with the reason."""
         pytest.importorskip("psycopg", reason="the 'postgresql' extra is not installed")
         self._bin = _binaries()
         self._user = _server_user()
-        # Not in pytest's own folder: it is closed to the user that PostgreSQL runs as, and the
-        # path of a Unix socket may have about 100 characters.
+        # Not in pytest's own folder: PostgreSQL's user cannot open that, and the path of a Unix
+        # socket
+        # may have about 100 characters.
         self._folder = Path(tempfile.mkdtemp(prefix="fs-pg-"))
         if self._user is not None:
             os.chown(self._folder, self._user.pw_uid, self._user.pw_gid)
@@ -33,7 +34,7 @@ class Cluster:
         self._data = self._folder / "data"
 
     def start(self) -> None:
-        """Make the cluster and wait until it answers."""
+        """Create the cluster and wait until it answers."""
         self._run(
             *("initdb", "--pgdata", str(self._data), "--username", _SUPERUSER, "--auth", "trust"),
             *("--no-sync", "--encoding", "UTF8", "--locale", "C"),
@@ -53,17 +54,17 @@ class Cluster:
         return f"postgresql+psycopg://{_SUPERUSER}@/{name}?host={self._folder}"
 
     def stop(self) -> None:
-        """Stop it and delete everything; nothing in it is worth an orderly end."""
+        """Stop the cluster and delete everything; its data needs no orderly shutdown."""
         self._run("pg_ctl", "stop", "-D", str(self._data), "-m", "immediate")
         self.delete()
 
     def delete(self) -> None:
-        """Delete what is on disk."""
+        """Delete the files."""
         shutil.rmtree(self._folder)
 
     def _run(self, program: str, *args: str) -> None:
         user = self._user
-        with (self._folder / "made").open("a+b") as said:  # a pipe would stay open in the server
+        with (self._folder / "made").open("a+b") as said:  # the server would keep a pipe open
             ended = subprocess.run(
                 [str(self._bin / program), *args],
                 cwd=self._folder,
@@ -95,7 +96,7 @@ def _binaries() -> Path:
 
 
 def _server_user() -> pwd.struct_passwd | None:
-    """Return whom to run it as: PostgreSQL refuses to run as root."""
+    """Return the user to run it as, because PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):

@@ -34,7 +34,7 @@ def import_all() -> None:
 
 
 def requested(requests: socket.socket) -> list[str]:
-    """Answer requests until there are no more; return the command in the process that runs it."""
+    """Answer requests until the socket closes; in a forked process, return its command."""
     while True:
         ask, streams, _, _ = socket.recv_fds(requests, 1 << 20, 3)
         if not ask:
@@ -68,7 +68,7 @@ def become(
     terminal: bool,
     limits: dict[int, tuple[int, int]],
 ) -> list[str]:
-    """Give this process all that an executed one would start with; return the command."""
+    """Set up this process as a newly executed one; return the command."""
     if new_session:
         os.setsid()
     for number, stream in enumerate(streams):
@@ -90,7 +90,7 @@ def become(
 
 
 def reopened(number: int, old: io.TextIOWrapper) -> io.TextIOWrapper:
-    """Return a standard stream as the interpreter opens it, on what is there now."""
+    """Return a standard stream as the interpreter opens it, for the current file descriptor."""
     opened = open(number, "rb" if number == 0 else "wb", closefd=False)  # noqa: SIM115
     return io.TextIOWrapper(
         opened,
@@ -103,10 +103,10 @@ def reopened(number: int, old: io.TextIOWrapper) -> io.TextIOWrapper:
 
 def main() -> None:
     """Run the helper, and in each of its forks a program."""
-    # Ctrl-C is for the test run, which closes the socket when it ends.
+    # Ctrl-C is meant for the test run, which closes the socket at its end.
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     import_all()
-    # A fork then neither looks at these modules' objects nor frees them: it would copy their pages.
+    # Forks then do not visit or free the objects of these modules, which would copy their pages.
     gc.collect()
     gc.freeze()
     command = requested(socket.socket(fileno=int(sys.argv[1])))

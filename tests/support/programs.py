@@ -20,7 +20,7 @@ from typing import Any
 
 PROGRAMS = ("fsd", "fsadmin", "fsclient")
 _READ_AT_START = ("PYTHON", "LC_", "LANG", "TZ")
-"""Variables that an interpreter reads before it runs anything: a fork would come too late."""
+"""Variables that an interpreter reads at its start: in a fork they would have no effect."""
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -33,7 +33,7 @@ def take_terminal() -> None:
 
 
 class Program(subprocess.Popen):
-    """A process like any other `Popen`; forked where that makes no difference, else executed."""
+    """A process like any other `Popen`: forked where that makes no difference, else executed."""
 
     def _execute_child(self, args: Any, executable: Any, preexec_fn: Any, *rest: Any) -> None:
         """Replace the part of `Popen` that starts the process."""
@@ -75,7 +75,7 @@ def limits() -> dict[int, tuple[int, int]]:
 
 
 class _Starter:
-    """The helper process of this one."""
+    """The helper process of this process."""
 
     _lock = threading.Lock()
     _one: _Starter | None = None
@@ -96,7 +96,7 @@ class _Starter:
 
     @classmethod
     def get(cls) -> _Starter | None:
-        """Return the helper, started if need be; None where there cannot be one."""
+        """Return the helper, started if necessary; None where no helper is possible."""
         if sys.platform != "linux" or not hasattr(subprocess.Popen, "_close_pipe_fds"):
             return None
         with cls._lock:

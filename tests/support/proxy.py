@@ -1,8 +1,8 @@
-"""Somebody on the way between client and server: sees every byte, and does with it what they like.
+"""A proxy between client and server that sees every byte and can change, drop or add any.
 
-A `Proxy` takes connections on the loopback, makes one to the server for each, and cuts what
-flows into messages: a u32 length and as many bytes, for the exchange of keys and for records
-alike. Each message goes to a `Tamper`, and what that gives is sent on in its place.
+A `Proxy` accepts connections on the loopback, opens one to the server for each, and splits the
+stream into messages: a u32 length and that many bytes, for the key exchange and for records alike.
+Each message is given to a `Tamper`, and its result is sent instead.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ _LONGEST = 1 << 22
 
 
 class To(enum.Enum):
-    """Where a message is going."""
+    """The direction of a message."""
 
     SERVER = enum.auto()
     CLIENT = enum.auto()
 
 
 HELLO, KEY, LOGIN = 0, 1, 2
-"""The client's first messages by number."""
+"""The numbers of the client's first messages."""
 CONFIRM, WELCOME = 1, 2
-"""The server's, behind its hello."""
+"""The numbers of the server's messages after its hello."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One message on its way."""
+    """One message in transit."""
 
     to: To
     number: int
     """From 0, for each connection and direction."""
     data: bytes = field(repr=False)
-    """With its length in front."""
+    """The message with its length."""
     back: Callable[[bytes], None] = field(repr=False, compare=False)
-    """Sends bytes to where the message came from."""
+    """Sends bytes to the sender of the message."""
 
     @property
     def body(self) -> bytes:
@@ -58,7 +58,7 @@ class Frame:
 
 
 def framed(body: bytes) -> bytes:
-    """Put the length in front of a message."""
+    """Return a message with its length in front."""
     return _LENGTH.pack(len(body)) + body
 
 
@@ -72,24 +72,24 @@ class Cut(Exception):
 
 
 class Tamper:
-    """What is done to the messages of one connection; this one passes them all."""
+    """The changes to the messages of one connection; this base class changes nothing."""
 
     def passes(self, frame: Frame) -> Iterable[bytes]:
-        """Give what is sent on in place of a message; raise `Cut` to end it all."""
+        """Yield what is sent instead of a message; raise `Cut` to end the connection."""
         yield frame.data
 
 
 class At(Tamper):
-    """Does something to one message, and passes all others."""
+    """A change to one message; all others pass."""
 
     def __init__(self, to: To, number: int, what: Callable[[bytes], Iterable[bytes]]) -> None:
-        """Take the direction, the message's number, and what is done to its bytes."""
+        """Take the direction, the message's number, and the function that changes its bytes."""
         self._where = to, number
         self._what = what
         self.seen = False
 
     def passes(self, frame: Frame) -> Iterable[bytes]:
-        """Tamper with the one message."""
+        """Change the one message."""
         if (frame.to, frame.number) != self._where:
             return [frame.data]
         self.seen = True
@@ -97,15 +97,15 @@ class At(Tamper):
 
 
 class Swap(Tamper):
-    """Sends a message and the one that follows it the wrong way round."""
+    """A swap of a message and the next one."""
 
     def __init__(self, to: To, number: int) -> None:
-        """Take the direction and the number of the first of the two."""
+        """Take the direction and the number of the first message."""
         self._to, self._number = to, number
         self._held = b""
 
     def passes(self, frame: Frame) -> Iterable[bytes]:
-        """Hold the first until the second came."""
+        """Hold the first message until the second one has arrived."""
         if frame.to is not self._to or frame.number not in (self._number, self._number + 1):
             return [frame.data]
         if frame.number == self._number:
@@ -115,7 +115,7 @@ class Swap(Tamper):
 
 
 class Holds(Tamper):
-    """Holds a message back until it is let go."""
+    """A tamper that holds a message until `let_go` is set."""
 
     def __init__(self, to: To, number: int) -> None:
         """Take the direction and the message's number."""
@@ -132,14 +132,14 @@ class Holds(Tamper):
 
 
 class InTheMiddle(Tamper):
-    """Plays the server, with a host key of its own; the true server hears nothing."""
+    """An attacker that plays the server with its own host key; the true server receives nothing."""
 
     def __init__(
         self, host_key: crypto.RsaKey, shown: bytes | None = None, vouched: bytes = b""
     ) -> None:
-        """Take the key to play with, the public key to show in place of its own, and an answer.
+        """Take the attacker's key, the public key to show instead of its own, and an answer.
 
-        That is what is said to the question who vouches for the key.
+        The answer is sent to the question who vouches for the key.
         """
         self._vouched = vouched
         self._handshake = ServerHandshake(host_key, os.urandom)
@@ -147,7 +147,7 @@ class InTheMiddle(Tamper):
             host_key.public = shown
 
     def passes(self, frame: Frame) -> Iterable[bytes]:
-        """Keep what the client says, and answer it."""
+        """Keep the client's message, and answer it."""
         if frame.number == HELLO and host_key_moves.is_question(frame.body):
             frame.back(framed(self._vouched))
             raise Cut
@@ -162,28 +162,28 @@ class InTheMiddle(Tamper):
         return []
 
 
-# --- what can be done to one message
+# --- changes to one message
 
 
 def flip(data: bytes, at: int = -1) -> list[bytes]:
-    """Turn one bit over, by default in the last byte."""
+    """Flip one bit, by default in the last byte."""
     changed = bytearray(data)
     changed[at] ^= 1
     return [bytes(changed)]
 
 
 def flip_first(data: bytes) -> list[bytes]:
-    """Turn over one bit of the first byte behind the length."""
+    """Flip one bit of the first byte after the length."""
     return flip(data, _LENGTH.size)
 
 
 def lengthen(data: bytes) -> list[bytes]:
-    """Announce one byte more than there is, and send it."""
+    """Send one more byte, and announce the greater length."""
     return [_LENGTH.pack(len(data) - _LENGTH.size + 1) + data[_LENGTH.size :] + b"\0"]
 
 
 def shorten(data: bytes) -> list[bytes]:
-    """Leave the last byte away, and announce so."""
+    """Leave out the last byte, and announce the smaller length."""
     return [framed(data[_LENGTH.size : -1])]
 
 
@@ -198,7 +198,7 @@ def announce_nothing(data: bytes) -> list[bytes]:
 
 
 def repeat(data: bytes) -> list[bytes]:
-    """Send it twice."""
+    """Send the message twice."""
     return [data, data]
 
 
@@ -208,17 +208,17 @@ def drop(data: bytes) -> list[bytes]:
 
 
 def inject(data: bytes) -> list[bytes]:
-    """Send something of one's own before it."""
+    """Send another message first."""
     return [framed(os.urandom(64)), data]
 
 
 def cut_before(data: bytes) -> list[bytes]:
-    """End the connection in its place."""
+    """End the connection instead of sending the message."""
     raise Cut
 
 
 def cut_inside(data: bytes) -> list[bytes]:
-    """End the connection in the middle of it."""
+    """End the connection in the middle of the message."""
     raise Cut(data[: len(data) // 2])
 
 
@@ -226,10 +226,10 @@ def cut_inside(data: bytes) -> list[bytes]:
 
 
 class Proxy:
-    """Listens on a free port of the loopback and stands before a server."""
+    """A proxy on a free loopback port, in front of a server."""
 
     def __init__(self, server: Address, tamper: Callable[[], Tamper] = Tamper) -> None:
-        """Take whom to stand before, and what makes the tamper of each connection."""
+        """Take the server's address, and the function that makes each connection's tamper."""
         self._server = server
         self._tamper = tamper
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -237,7 +237,7 @@ class Proxy:
         self._sockets: list[socket.socket] = []
         self.address = Address(*self._listener.getsockname()[:2])
         self.recorded: list[Frame] = []
-        """Everything that came from either side, as it came."""
+        """All messages of both sides, in the order of their arrival."""
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -251,7 +251,7 @@ class Proxy:
             thread.join()
 
     def frames(self, to: To) -> list[Frame]:
-        """Return what came in one direction."""
+        """Return the messages of one direction."""
         return [frame for frame in self.recorded if frame.to is to]
 
     def _start(self, work: Callable[..., None], *args: object) -> None:
@@ -265,7 +265,7 @@ class Proxy:
                 client = self._listener.accept()[0]
                 try:
                     server = socket.create_connection((self._server.host, self._server.port))
-                except OSError:  # it is not there just now
+                except OSError:  # the server is not running now
                     _shut(client)
                     continue
                 self._sockets += [client, server]

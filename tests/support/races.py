@@ -1,4 +1,4 @@
-"""Many who do the same at the same moment: how many of them are let in."""
+"""Races: several clients do the same at the same moment, and the successful ones are counted."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def winners(
     start: Callable[[], object] = lambda: None,
     refusal: type[FsError] | tuple[type[FsError], ...] = LoginRefused,
 ) -> int:
-    """Have a thread for each racer attempt it, all at once; return how many were not refused.
+    """Have a thread for each racer make its attempt, all at once; return how many succeeded.
 
-    `start` is called when the threads are there, just before they are let go.
+    `start` is called when the threads exist, just before they are released.
     """
     ready = threading.Barrier(len(racers) + 1)
 
@@ -51,10 +51,10 @@ def entrants(
     racers: range = range(RACERS),
     start: Callable[[], object] = lambda: None,
 ) -> int:
-    """Have them enter through accounts of this process's own; return how many got in.
+    """Have the racers log in through a service of this process; return how many succeeded.
 
-    `enter` is given the accounts and an address. Each has an address of its own: it is the code
-    that decides, not the throttle.
+    `enter` receives the service and an address. Each racer has its own address, so that the code
+    decides the result and not the throttle.
     """
     with closing(Database(url)) as database:
         service = accounts(database, lambda: now_ms)
@@ -62,10 +62,10 @@ def entrants(
 
 
 def winners_in_processes(count: int, run: Callable[..., None], *args: object) -> int:
-    """Part the racers among processes; return how many won in all of them.
+    """Distribute the racers over processes; return how many succeeded in all of them.
 
-    `run` is given the arguments, its racers, what to wait for before it lets them go, and a queue
-    for how many of them won.
+    `run` receives the arguments, its racers, a function that waits for the start, and a queue for
+    the number of its successes.
     """
     processes = multiprocessing.get_context("spawn")
     start, won = processes.Barrier(count), processes.SimpleQueue()

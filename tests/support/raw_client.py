@@ -1,4 +1,4 @@
-"""A client that says whatever it likes: the protocol's own connection on a socket, unchecked."""
+"""A client that can send anything: the protocol's own connection on a socket, unchecked."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ from tests.support import connection_pair
 from tests.support.world import Person
 
 ANY_ROOM = Room(None, None, None)
-"""What an upload asks for that is for one's own tree and does not say how large it is."""
+"""The quota claim of an upload to the user's own tree that does not state its size."""
 
 
 class RawClient:
-    """One connection to a server, keys exchanged."""
+    """One connection to a server, after the key exchange."""
 
     def __init__(self, server: Address, host_key: str) -> None:
         """Connect and exchange keys."""
@@ -83,7 +83,7 @@ class RawClient:
         return replace(Login(identity.user, signature, None, ticket), **changes)
 
     def send(self, message: Message, request: int | None = None) -> int:
-        """Send a message, under the next number or another one; return the number."""
+        """Send a message under the next number or a given one; return the number."""
         if request is None:
             self._request = request = self._request + 1
         self.socket.sendall(self.connection.send(request, message))
@@ -94,11 +94,11 @@ class RawClient:
         self.socket.sendall(connection_pair.segment(self.connection, request, index, segment))
 
     def send_plain(self, plaintext: bytes) -> None:
-        """Send a record of any plaintext at all."""
+        """Send a record with any plaintext."""
         self.socket.sendall(self.connection._keys().sealer.seal(plaintext))
 
     def receive(self) -> Control | Data:
-        """Return what the server says next; `ConnectionLost` if it has ended the connection."""
+        """Return the server's next message; `ConnectionLost` if it has ended the connection."""
         event = self._event()
         assert isinstance(event, Control | Data)
         return event
@@ -112,13 +112,13 @@ class RawClient:
         return answer.message
 
     def refusal(self, message: Message) -> str:
-        """Send a message that is refused; return the code of the refusal."""
+        """Send a message that must be refused; return the error code."""
         answer = self.ask(message)
         assert isinstance(answer, Failure), answer
         return answer.code
 
     def is_ended(self) -> bool:
-        """Tell whether the server ends the connection without a further word."""
+        """Return whether the server ends the connection without another message."""
         try:
             self.receive()
         except ConnectionLost:
@@ -137,7 +137,7 @@ class RawClient:
 
 
 class Forger:
-    """Makes commits that no client would make, all of them properly signed by one person."""
+    """A maker of commits that no client would make, all properly signed by one person."""
 
     def __init__(self, session: Session) -> None:
         """Take a session of that person."""
@@ -146,7 +146,7 @@ class Forger:
         self.user = session.identity.user
 
     def blob(self) -> tuple[Content, InlineBlob]:
-        """Return new content and the small blob it is about; what is in it does not matter."""
+        """Return new content and its small blob; the bytes do not matter."""
         salt, data = Salt(os.urandom(32)), os.urandom(100)
         content = Content(1, salt, blob_root(salt, data), len(data), os.urandom(32))
         return content, InlineBlob(salt, data)
@@ -161,7 +161,7 @@ class Forger:
         node: KeyedNode | None = None,
         **changes: Any,
     ) -> VerifiedManifest:
-        """Sign a manifest for a name; `changes` are fields that are otherwise than they should."""
+        """Sign a manifest for a name; `changes` are fields with wrong values."""
         node = node or new_node(os.urandom)
         version = before.body.version + 1 if before else 1
         key = FileKey(os.urandom(32)) if content else None
@@ -200,7 +200,8 @@ class Forger:
         changed = tuple(m for m in changed if len(m.body.token) == len(NO_TOKEN))
         try:
             self.tree.authors.way_up(folder.node)
-        except KeyError:  # wherever it lies: one's own signature counts in all of one's tree
+        # Its real place does not matter: in the user's tree the user's signature counts.
+        except KeyError:
             self.tree.authors.enter(self.tree.root.keyed.node, folder, 1)
         view = self.tree.view(folder, [manifest.body.token for manifest in changed])
         tree, now = view.tree, view.state
@@ -237,7 +238,7 @@ class Forger:
         uploaded: Content | None = None,
         **changes: Any,
     ) -> Commit:
-        """Return the commit that puts a file, its manifest changed in some way."""
+        """Return the commit that puts a file, with changes to its manifest."""
         made, blob = self.blob()
         manifest = self.manifest(folder, name, uploaded or made, before, **changes)
         blobs = [] if uploaded else [blob]

@@ -1,6 +1,6 @@
-"""The formats once more, written from their descriptions alone and as plainly as can be.
+"""A second implementation of the formats, written only from their descriptions and simply.
 
-What `fsproto` computes is compared with this, so nothing here may import it.
+The tests compare the results of `fsproto` with it, so nothing here may import `fsproto`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def hkdf(ikm: bytes, salt: bytes, info: bytes, length: int = 32) -> bytes:
 
 
 def key_schedule(secrets: bytes, hello: bytes, answer: bytes, sealed: bytes) -> dict[str, bytes]:
-    """Return everything that follows from a handshake's three secrets and its messages."""
+    """Return everything that is derived from a handshake's three secrets and its messages."""
     framed = b"".join(u32(len(part)) + part for part in (hello, answer, sealed))
     transcript = sha256(b"fs/2 transcript" + framed)
     prk = hkdf(secrets, transcript, b"fs/2 channel secret")
@@ -71,7 +71,7 @@ def key_schedule(secrets: bytes, hello: bytes, answer: bytes, sealed: bytes) -> 
 
 
 def record(secret: bytes, number: int, plaintext: bytes) -> bytes:
-    """Return record `number` (from 0) of a direction that began with `secret` (44 bytes)."""
+    """Return record `number` (from 0) of a direction whose first secret is `secret` (44 bytes)."""
     for _ in range(number // 4096):
         secret = expand(secret[:32], b"fs/2 ratchet", 44)
     key, iv = secret[:32], secret[32:]
@@ -81,7 +81,7 @@ def record(secret: bytes, number: int, plaintext: bytes) -> bytes:
 
 
 def tree_hash(entries: Sequence[bytes]) -> bytes:
-    """Return the Merkle tree hash of a list that is not empty (RFC 9162 section 2.1.1)."""
+    """Return the Merkle tree hash of a non-empty list (RFC 9162 section 2.1.1)."""
     if len(entries) == 1:
         return sha256(b"\x00" + entries[0])
     split = _largest_power_below(len(entries))
@@ -99,7 +99,7 @@ def inclusion_path(index: int, entries: Sequence[bytes]) -> list[bytes]:
 
 
 def root_of(payload: bytes, index: int, count: int, path: Sequence[bytes]) -> bytes:
-    """Return the root that an entry has with its inclusion proof, taken apart from the top."""
+    """Return the root for an entry and its inclusion proof, which is read from the top down."""
     if count == 1:
         assert not path
         return sha256(b"\x00" + payload)
@@ -117,7 +117,7 @@ def _largest_power_below(count: int) -> int:
 
 
 def verify_one_of_many(public: bytes, label: bytes, payload: bytes, signature: bytes) -> None:
-    """Verify a signature over many payloads for one of them; raises if it does not."""
+    """Verify a signature over many payloads for one of them; raise an exception if it is wrong."""
     head, place, rest = signature[:64], signature[64:72], signature[72:]
     index, count = int.from_bytes(place[:4], "big"), int.from_bytes(place[4:], "big")
     path = [rest[at : at + 32] for at in range(0, len(rest), 32)]

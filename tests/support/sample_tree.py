@@ -1,4 +1,4 @@
-"""A folder with a bit of everything that stock programs are to carry."""
+"""A folder with one of each kind of file that stock programs must be able to copy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 MIB = 1 << 20
 OLD_NS = 1_234_567_890 * 10**9
-"""When its larger files were last changed."""
+"""The modification time of the larger files."""
 _SIZES = {
     "empty": 0,
     "small.txt": 11,
@@ -22,7 +22,7 @@ _MANY = 30
 
 
 def make_mixed(top: Path) -> Path:
-    """Make it: empty and large files, awkward names, folders in folders, many small ones."""
+    """Create it: empty and large files, unusual names, nested folders, many small files."""
     draw = random.Random(1)
     for name, size in _SIZES.items():
         path = top / name

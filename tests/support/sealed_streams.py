@@ -38,7 +38,7 @@ def seal_segments(
 
 
 def open_stream(key: FileKey, associated_data: bytes, stored: bytes) -> bytes:
-    """Return the plaintext of a stored stream; `IntegrityError` if anything about it is wrong."""
+    """Return the plaintext of a stored stream; `IntegrityError` if any part of it is wrong."""
     view = memoryview(stored)
     opener = StreamOpener(key, associated_data, stored[:HEADER_SIZE])
     count = stored_segment_count(len(stored))
@@ -54,7 +54,7 @@ def open_stream(key: FileKey, associated_data: bytes, stored: bytes) -> bytes:
 
 
 def _opened(opener: StreamOpener, index: int, segment: memoryview, *, last: bool) -> bytes:
-    """Open a segment in new and in given memory, which must come to the same."""
+    """Open a segment in new and in given memory; both results must be equal."""
     given = memoryview(bytearray(SEGMENT_SIZE))
     try:
         plaintext = opener.open(index, segment, last=last)

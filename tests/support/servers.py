@@ -26,11 +26,11 @@ _READY = re.compile(r"fsd ready on (?P<address>\S+) host-key (?P<key>SHA256:[A-Z
 
 
 class NotReadyError(Exception):
-    """The server ended without saying that it is ready."""
+    """The server ended before it was ready."""
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return what a program is started with: ours on the path, none of the caller's settings."""
+    """Return a program's environment: ours on the path, and none of the caller's settings."""
     ours = ("FS", "COLUMNS", "LINES", "PYTHONIOENCODING")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     return {**kept, "PYTHONPATH": str(ROOT), **(extra or {})}
@@ -65,16 +65,16 @@ def run(
 
 @dataclass
 class RunningServer:
-    """An `fsd` of its own process that accepts connections."""
+    """An `fsd` in its own process that accepts connections."""
 
     home: Path
     address: Address
     host_key: str
     process: subprocess.Popen[str]
     database: str | None = None
-    """What it was given with `--database`."""
+    """The value of `--database`."""
     options: tuple[str, ...] = field(default=())
-    """What else it was started with."""
+    """All other options of the server."""
 
     @classmethod
     def start(
@@ -85,9 +85,9 @@ class RunningServer:
         database: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> RunningServer:
-        """Start one on a free port of the loopback and wait for the line that says it is ready.
+        """Start a server on a free loopback port and wait for the line that says it is ready.
 
-        Its log goes to `HOME.log` beside the home; `NotReadyError` holds it if it fails.
+        Its log is written to `HOME.log` next to the data directory; `NotReadyError` contains it.
         """
         wanted = [] if database is None else ["--database", database]
         log = _log_of(home)
@@ -124,27 +124,27 @@ class RunningServer:
 
     @property
     def log(self) -> str:
-        """What it wrote to stderr so far."""
+        """The text that the server has written to stderr so far."""
         return _log_of(self.home).read_text()
 
     def stop(self) -> int:
-        """Ask it to stop; return its exit status once it has. Harmless if it has ended already."""
+        """Ask the server to stop; return its exit status. Harmless if it has already ended."""
         self.process.terminate()
         return self._ended()
 
     def kill(self) -> int:
-        """End it at once, as a crash would."""
+        """Kill the server at once, like a crash."""
         self.process.kill()
         return self._ended()
 
     def restart(self) -> RunningServer:
-        """Start it anew on the same home and port; it must have been stopped or killed."""
+        """Restart it with the same data directory and port; it must have been stopped or killed."""
         return RunningServer.start(
             self.home, *self.options, listen=str(self.address), database=self.database
         )
 
     def admin(self, *args: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        """Run `fsadmin` on this server's home and database."""
+        """Run `fsadmin` on this server's data directory and database."""
         database = [] if self.database is None else ["--database", self.database]
         return run("fsadmin", "--home", str(self.home), *database, *args, given=given)
 
@@ -177,7 +177,7 @@ def enrol_person(server: RunningServer, name: str, *options: str) -> dict[str, A
 def code(
     secret: str, offset: int = 0, *, digits: int = 6, period: int = 30, algorithm: str = "SHA1"
 ) -> str:
-    """Return the code of the step that is now, or of one `offset` steps from it."""
+    """Return the code of the current step, or of the step `offset` steps later."""
     uri = f"otpauth://totp/x?secret={secret}&digits={digits}&period={period}&algorithm={algorithm}"
     totp = pyotp.parse_uri(uri)
     if not isinstance(totp, pyotp.TOTP):
@@ -186,17 +186,18 @@ def code(
 
 
 class Authenticator:
-    """A person's authenticator app, which never shows a code that was used already.
+    """A person's authenticator app, which never shows a consumed code.
 
-    Steps count only upwards, so it begins with the earliest that the server still takes and goes
-    on to the latest; three logins are had at once, the next ones as the clock allows.
+    Steps only count upwards, so the app starts with the earliest step that the server still accepts
+    and continues to the latest. Three logins are possible at once; the next ones depend on the
+    clock.
     """
 
     SAFE_S = 6.0
-    """The step before this one is left out if it would be too old this soon."""
+    """The earliest step is skipped if it would expire this soon."""
 
     def __init__(self, person: Mapping[str, Any]) -> None:
-        """Take what `enrol_person` returned."""
+        """Take the result of `enrol_person`."""
         totp = pyotp.parse_uri(person["otpauth_uri"])
         if not isinstance(totp, pyotp.TOTP):
             raise AssertionError("an authenticator app was promised time-based codes")
@@ -204,11 +205,11 @@ class Authenticator:
         self._last = 0
 
     def skip(self, other: Authenticator) -> None:
-        """Take the codes that another app of the same person has shown as used."""
+        """Skip the codes that another app of the same person has used."""
         self._last = max(self._last, other._last)
 
     def fresh(self) -> str:
-        """Return a code that was not used yet; waits for one if there is none."""
+        """Return a code that was not used yet; wait for one if there is none."""
         period = self._totp.interval
         while True:
             now = time.time()

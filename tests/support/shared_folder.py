@@ -1,4 +1,4 @@
-"""A folder that somebody shares, at the server's services: what its owner and its members send."""
+"""A shared folder at the server's services: the messages of its owner and its members."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Share = tuple[ServiceUser, Role]
 
 @dataclass
 class SharedFolder:
-    """A folder at the top of its owner's tree, as it is after what the server took."""
+    """A folder at the top of its owner's tree, after all commits that the server accepted."""
 
     office: Services
     owner: ServiceUser
@@ -59,7 +59,7 @@ class SharedFolder:
     def node(self) -> NodeId:
         return self.keyed.node
 
-    # --- what is sent
+    # --- the messages
 
     def list_of(
         self,
@@ -68,7 +68,7 @@ class SharedFolder:
         signer: ServiceUser | None = None,
         **changes: Any,
     ) -> NewMembers:
-        """Return the next member list, with a key sealed anew to each member."""
+        """Return the next member list, with a key sealed again to each member."""
         keyed, before = under or self.keyed, self.members
         sealed = [
             wrap(keyed, who.identity.bundle, role, fixed_keys.Seeded("w")) for who, role in shares
@@ -111,7 +111,7 @@ class SharedFolder:
         state: dict[str, Any] | None = None,
         **changes: Any,
     ) -> Commit:
-        """Return the commit by which somebody puts a new file; changed in some way."""
+        """Return the commit by which a person puts a new file, with changes to some fields."""
         node = NodeId(fixed_keys.stretch(f"{self.owner.name} {who.name} {name} id", 16))
         salt = Salt(fixed_keys.stretch(f"{who.name} {name} salt", 32))
         content = Content(1, salt, blob_root(salt, blob), len(blob), bytes(32))
@@ -123,7 +123,7 @@ class SharedFolder:
         return Commit([signed.signed], [made.signed], [], [InlineBlob(salt, blob)], [])
 
     def next_state(self, who: ServiceUser, entries: PrefixTree, **changes: Any) -> VerifiedState:
-        """Return the folder's next state as somebody signs it."""
+        """Return the folder's next state, signed by a person."""
         next_ = replace(
             self.state.body,
             version=self.state.body.version + 1,
@@ -135,7 +135,7 @@ class SharedFolder:
         return sign_state(who.identity.signing, replace(next_, **changes))
 
     def renewal(self, new: KeyedNode, *shares: Share, **changes: Any) -> Commit:
-        """Return the commit by which its owner gives the folder a key, sealed to these."""
+        """Return the owner's commit that gives the folder a new key, sealed to these members."""
         owner, before = self.owner, self.manifest
         body = replace(
             before.body,
@@ -150,27 +150,27 @@ class SharedFolder:
         lists = [self.list_of(*shares, under=new)]
         return Commit([top.signed, own.signed], [made.signed], [], [], lists)
 
-    # --- sending it
+    # --- sending the messages
 
     def share(self, *shares: Share) -> None:
-        """Have the owner share it with just these."""
+        """Have the owner share the folder with exactly these members."""
         self.send(self.owner, Commit([], [], [], [], [self.list_of(*shares)]))
 
     def renew(self, *shares: Share) -> None:
-        """Have the owner share it with just these, under a new key."""
+        """Have the owner share the folder with exactly these members, under a new key."""
         new = self.keyed.renewed(fixed_keys.Seeded(f"key {self.keyed.generation}"))
         self.send(self.owner, self.renewal(new, *shares))
         self.keyed = new
 
     def send(self, who: ServiceUser, ask: Commit) -> Done | Stale:
-        """Send a commit; if it is made, it is what comes after this that builds upon it."""
+        """Send a commit; if the server makes it, later messages build on it."""
         answer = self.office.files.commit(who.who, ask)
         if isinstance(answer, Done):
             self.follow(who, ask)
         return answer
 
     def follow(self, who: ServiceUser, ask: Commit) -> None:
-        """Take a commit of somebody's as made."""
+        """Record a person's commit as made."""
         user, key = who.name, who.identity.signing.public
         for signed in ask.manifests:
             made = verify_author(signed, user, key)
@@ -188,7 +188,7 @@ class SharedFolder:
 
 
 def make_folder(office: Services, owner: ServiceUser, name: str = "shared") -> SharedFolder:
-    """Make a folder at the top of somebody's tree, shared with nobody yet."""
+    """Make a folder at the top of a person's tree that is not shared yet."""
     keyed = fixed_keys.keyed_node(f"{name} of {owner.name}")
     body = owner.manifest(keyed.node, owner.root.node, owner.root.token(name), None)
     made = sign_manifest(owner.identity.signing, body)

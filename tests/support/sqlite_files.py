@@ -1,4 +1,4 @@
-"""A SQLite file of a server or a client, opened beside it."""
+"""Direct access to a SQLite file of a server or a client."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ _WITHIN_S = 20.0
 
 @contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open one; what was done is kept if all went well, and the file is closed either way.
+    """Open a file; commit on success, and close it in any case.
 
-    A connection that is left to be collected ends at any time later, and its end takes away the
-    journal (`-wal`) that lies at the path by then: whoever has it open meets an I/O error.
+    A connection that is left to the garbage collector closes at an arbitrary later time. Its end
+    then deletes the journal (`-wal`) that is at the path by then, and all other connections get an
+    I/O error.
     """
     with closing(sqlite3.connect(path, timeout=_WITHIN_S)) as db, db:
         yield db

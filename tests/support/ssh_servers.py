@@ -1,4 +1,4 @@
-"""A server with its SSH door open, and clients of SSH that knock at it."""
+"""A server with SSH access, and SSH clients that connect to it."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ PATIENT = (
     *("--set", f"door.refusal={REFUSAL_S}"),
     *("--set", "login.free_tries=1000", "--set", "login.source_free_tries=10000"),
 )
-"""Options of a server that answers soon, and does not hold up whoever is often refused."""
+"""Options of a server that answers soon, and does not throttle repeated refusals."""
 
 
 @dataclass
 class SshServer:
-    """A running `fsd` and where its SSH door is."""
+    """A running `fsd` and the address of its SSH listener."""
 
     server: RunningServer
     address: Address
@@ -57,17 +57,17 @@ class SshServer:
 
     @property
     def threads(self) -> int:
-        """How many threads the server has."""
+        """Return the number of the server's threads."""
         status = Path(f"/proc/{self.server.process.pid}/status").read_text()
         return int(status.split("Threads:")[1].split()[0])
 
     def knock(self) -> socket.socket:
-        """Connect and say nothing."""
+        """Connect and send nothing."""
         return socket.create_connection((self.address.host, self.address.port), PATIENCE_S)
 
     @contextmanager
     def transport(self) -> Iterator[paramiko.Transport]:
-        """Give a connection of paramiko's client that has exchanged keys and not logged in."""
+        """Yield a connection of paramiko's client after the key exchange and before the login."""
         transport = paramiko.Transport(self.knock())
         try:
             transport.start_client(timeout=PATIENCE_S)
@@ -76,19 +76,19 @@ class SshServer:
             transport.close()
 
     def doors(self, user: str | None = None) -> list[str]:
-        """Return which doors the running sessions are of."""
+        """Return the listeners through which the running sessions were opened."""
         asked = [] if user is None else ["--user", user]
         return [each["door"] for each in admin(self.server, "sessions", *asked)]
 
     def events(self, user: str) -> list[tuple[str, str]]:
-        """Return what was recorded of somebody, with details."""
+        """Return the audit records about a person, with details."""
         return [(each["event"], each["detail"]) for each in admin(
             self.server, "audit", "--user", user)]  # fmt: skip
 
 
 @dataclass
 class Visitor:
-    """An enrolled person with recovery codes, which are right codes to be had without waiting."""
+    """An enrolled person with recovery codes, which are valid codes without waiting."""
 
     client: Client
     codes: list[str]
@@ -108,7 +108,7 @@ class Visitor:
 
     @cached_property
     def key(self) -> paramiko.Ed25519Key:
-        """A public key that is this person's, and nobody has heard of."""
+        """An SSH public key of this person that is not registered anywhere."""
         return new_key(self.client.home)
 
     @property
@@ -124,7 +124,7 @@ def new_key(folder: Path) -> paramiko.Ed25519Key:
 
 
 def give_code(transport: paramiko.Transport, user: str, code: str) -> list[str]:
-    """Answer the question for a code; raises paramiko's errors."""
+    """Answer the question for a code; raise paramiko's errors."""
     told: list[str] = transport.auth_interactive(
         user, lambda _title, _why, asked: [code] * len(asked)
     )
@@ -132,8 +132,8 @@ def give_code(transport: paramiko.Transport, user: str, code: str) -> list[str]:
 
 
 def is_in(transport: paramiko.Transport) -> bool:
-    """Tell whether a session can be opened, whatever the client believes."""
-    transport.auth_handler.authenticated = True  # so that paramiko asks at all
+    """Return whether the server lets the client open a session, whatever the client assumes."""
+    transport.auth_handler.authenticated = True  # makes paramiko send the request
     with contextlib.suppress(paramiko.SSHException, EOFError):
         transport.open_session(timeout=PATIENCE_S).close()
         return True
@@ -141,7 +141,7 @@ def is_in(transport: paramiko.Transport) -> bool:
 
 
 def until(holds: Callable[[], Any], what: str, within_s: float = PATIENCE_S) -> None:
-    """Wait until something holds."""
+    """Wait until a condition is true."""
     ends = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < ends, f"it never came to be that {what}"
@@ -149,7 +149,7 @@ def until(holds: Callable[[], Any], what: str, within_s: float = PATIENCE_S) -> 
 
 
 class OpenSsh:
-    """OpenSSH's client with somebody who answers its question for a code."""
+    """OpenSSH's client with a person who answers its question for a code."""
 
     def __init__(self, door: SshServer, visitor: Visitor) -> None:
         if shutil.which("ssh") is None:
@@ -162,7 +162,7 @@ class OpenSsh:
         self._ask.chmod(0o700)
 
     def options(self, *, key: bool = True) -> list[str]:
-        """Return how it is called, up to the host."""
+        """Return the command line up to the host."""
         known = self.visitor.client.home / "known_hosts"
         ours = ["-o", "IdentitiesOnly=yes", "-i", str(self.visitor.key_file)] if key else [
             "-o", "PubkeyAuthentication=no"]  # fmt: skip
@@ -182,7 +182,7 @@ class OpenSsh:
         )
 
     def run(self, *args: str, code: str = "", key: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run it to its end; `code` is what it is told, once, if it asks."""
+        """Run a command to its end; `code` answers OpenSSH's question once, if it asks."""
         self.answer.write_text(f"{code}\n")
         return subprocess.run(
             ["ssh", *self.options(key=key), *args],

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for everything the tests draw, in one place."""
+"""All Hypothesis strategies of the tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ R = TypeVar("R", bound=Record)
 
 
 def exactly(length: int) -> st.SearchStrategy[bytes]:
-    """Give that many bytes."""
+    """Draw exactly that many bytes."""
     return st.binary(min_size=length, max_size=length)
 
 
@@ -37,12 +37,12 @@ hashes = exactly(32).map(Hash)
 generations = st.integers(1, (1 << 32) - 1)
 versions = st.integers(1, (1 << 63) - 1)
 keyed_nodes = st.builds(KeyedNode, node_ids, generations, node_keys)
-"""Nodes of whose keys only the newest is held."""
+"""Nodes with only their newest key."""
 
 
 @st.composite
 def aged_nodes(draw: st.DrawFn, min_generation: int = 1) -> KeyedNode:
-    """Give a node with the keys of all its generations."""
+    """Draw a node with the keys of all its generations."""
     generation = draw(st.integers(min_generation, min_generation + 4))
     before = st.lists(node_keys, min_size=generation - 1, max_size=generation - 1).map(tuple)
     since = st.integers(1, generation)
@@ -50,11 +50,11 @@ def aged_nodes(draw: st.DrawFn, min_generation: int = 1) -> KeyedNode:
 
 
 packable_ints = st.integers(-(1 << 63), (1 << 64) - 1)
-"""What msgpack has a form for."""
+"""The integers that msgpack can represent."""
 
 
 def flipped(data: bytes, *, start: int = 0) -> st.SearchStrategy[bytes]:
-    """Give `data` with one bit changed, at `start` or behind it."""
+    """Draw `data` with one bit changed, at `start` or after it."""
 
     def flip(at: int, bit: int) -> bytes:
         return data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :]
@@ -63,7 +63,7 @@ def flipped(data: bytes, *, start: int = 0) -> st.SearchStrategy[bytes]:
 
 
 def cuttings(data: bytes) -> st.SearchStrategy[list[bytes]]:
-    """Give `data` in pieces, none of them empty."""
+    """Draw a division of `data` into pieces, none of them empty."""
 
     def cut(at: set[int]) -> list[bytes]:
         edges = [0, *sorted(at), len(data)]
@@ -79,7 +79,7 @@ def cuttings(data: bytes) -> st.SearchStrategy[list[bytes]]:
 
 users = st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?", fullmatch=True)
 any_text = st.text(st.characters(exclude_categories=[]), max_size=300)
-"""Lone surrogates and control characters included, as they come from disks and keyboards."""
+"""Includes lone surrogates and control characters, as on disks and from keyboards."""
 hostile_text = st.text(
     st.sampled_from(
         "ab./:\\~\0\n\r\t\x1b\x7f\x9b\u0308ü\u200b\u202e\u2028\u2066\ud800\U000e0001 -"
@@ -98,13 +98,13 @@ names = (
     .filter(lambda text: text not in (".", ".."))
     .map(clean_name)
 )
-"""What may name a file, in its normal form; bidirectional overrides are among it."""
+"""Valid file names in normal form, including ones with bidirectional overrides."""
 
 # --- records and messages
 
 
 def records(kind: type[R], **given: st.SearchStrategy[Any]) -> st.SearchStrategy[R]:
-    """Give records of `kind` with anything in their fields that can be packed."""
+    """Draw records of `kind` with any fields that can be packed."""
     hints = typing.get_type_hints(kind)
     fields = {name: given.get(name, _values(hints[name])) for name in kind.__struct_fields__}
     return st.builds(kind, **fields)
@@ -137,7 +137,7 @@ file_metadata = records(Metadata, name=names, file_key=file_keys)
 
 @st.composite
 def tokens(draw: st.DrawFn) -> Token:
-    """Give a token; many of them share long prefixes, down to the very last bit."""
+    """Draw a token; many of them share long prefixes, down to the very last bit."""
     shared = draw(st.sampled_from([0, 0, 0, 0, 1, 2, 7, 8, 9, 30, 254, 255]))
     base = int.from_bytes(b"\x5a" * 32, "big")
     rest = 256 - shared
@@ -149,15 +149,15 @@ entries = st.builds(FolderEntry, tokens(), node_ids, hashes)
 
 
 def folders(max_size: int = 8) -> st.SearchStrategy[list[FolderEntry]]:
-    """Give the entries of a folder."""
+    """Draw the entries of a folder."""
     return st.lists(entries, max_size=max_size, unique_by=lambda entry: entry.token)
 
 
-# --- outcomes
+# --- results
 
 
 def outcome(act: Callable[[], object]) -> FsError | None:
-    """Return the `FsError` that `act` raises, None if it raises none; others go through."""
+    """Return the `FsError` that `act` raises, None without one; other exceptions are not caught."""
     try:
         act()
     except FsError as error:

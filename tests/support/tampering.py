@@ -1,4 +1,4 @@
-"""What somebody can do who owns the server's disk: change its database and its blobs at will."""
+"""An attacker who owns the server's disk, and can change its database and its blobs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fsproto.signed import Signed
 from tests.support.world import Person
 
 Places = dict[str, TreeNode]
-"""What alice has, by its path."""
+"""Alice's files and folders, by path."""
 Rows = list[tuple[str, list[str], list[tuple[Any, ...]]]]
 """Rows of several tables: the table, its columns, and their values."""
 
 OF_NODE = {"nodes": "id", "manifests": "node_id", "folder_states": "folder_id", "blobs": "node_id"}
-"""The tables that hold something of a node, and the column that names it."""
+"""The tables with rows about a node, and the column with its id."""
 
 
 def saved(db: sqlite3.Connection, *nodes: bytes) -> Rows:
@@ -35,7 +35,7 @@ def saved(db: sqlite3.Connection, *nodes: bytes) -> Rows:
 
 
 def put_back(db: sqlite3.Connection, rows: Rows, *, leave_out: Iterable[str] = ()) -> None:
-    """Write rows as they were, in place of what there is now."""
+    """Restore rows to an earlier state."""
     for table, columns, values in rows:
         if table in leave_out:
             continue
@@ -48,7 +48,7 @@ def put_back(db: sqlite3.Connection, rows: Rows, *, leave_out: Iterable[str] = (
 
 
 def below(db: sqlite3.Connection, folder: bytes) -> list[bytes]:
-    """Return a folder and what lies directly in it."""
+    """Return a folder and its direct entries."""
     children = db.execute("SELECT id FROM nodes WHERE parent_id = ?", (folder,))
     return [folder, *(node for (node,) in children)]
 
@@ -60,7 +60,7 @@ def stored_manifest(db: sqlite3.Connection, node: bytes) -> Signed:
 
 
 def store_manifest(db: sqlite3.Connection, node: bytes, signed: Signed, *, hashed: bool) -> None:
-    """Put another manifest in the place of a node's; with its hash, if the attacker is thorough."""
+    """Replace a node's manifest, and also its hash if the attacker is thorough."""
     sql = "UPDATE manifests SET payload = ?, signature = ? WHERE node_id = ?"
     db.execute(sql, (signed.payload, signed.signature, node))
     if hashed:
@@ -71,23 +71,23 @@ def store_manifest(db: sqlite3.Connection, node: bytes, signed: Signed, *, hashe
 def change_manifest(
     db: sqlite3.Connection, node: bytes, how: Callable[[Manifest], dict[str, Any]], *, hashed: bool
 ) -> None:
-    """Change fields of a node's manifest; its signature cannot be made anew."""
+    """Change fields of a node's manifest; its signature becomes invalid."""
     signed = stored_manifest(db, node)
     body = unpack(signed.payload, Manifest)
     forged = Signed(pack(msgspec.structs.replace(body, **how(body))), signed.signature)
     store_manifest(db, node, forged, hashed=hashed)
 
 
-# --- what the tests share
+# --- shared by the tests
 
 
 def look_at_everything(person: Person) -> None:
-    """Let the server keep in memory what it can: the trees of all folders."""
+    """Make the server cache all that it can: the trees of all folders."""
     person.run("cat", "notes.txt", "reports/q1.txt", "archive/old.txt").succeeds()
 
 
 def refused(person: Person, path: str, *statuses: int) -> str:
-    """Check that a file cannot be had and that the local one stays; return what was said."""
+    """Check that a get fails and leaves the local file unchanged; return the error output."""
     target = person.write("here", b"what is here")
     told = person.run("get", path, target).fails(*(statuses or [7]))
     assert target.read_bytes() == b"what is here"
@@ -96,7 +96,7 @@ def refused(person: Person, path: str, *statuses: int) -> str:
 
 
 def node(place: TreeNode) -> bytes:
-    """Return the id that the server knows something by."""
+    """Return the id by which the server knows a node."""
     return place.keyed.node
 
 

@@ -1,4 +1,4 @@
-"""A team that shares, and a server that sides with one of them against the others."""
+"""A team that shares, and a server that helps one member against the others."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from tests.support.world import FILES, Person, World
 Q1 = FILES["alice"]["reports/q1.txt"]
 DEEP = b"further down\n"
 LATE = 9
-"""A version that comes after whatever was seen."""
+"""A version later than every version that was seen."""
 _NODE = """INSERT OR REPLACE INTO nodes
 (id, owner_id, parent_id, token, kind, generation, version, manifest_hash, next_lineage, blob)
 VALUES (?, (SELECT owner_id FROM nodes WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 
 def gathered(world: World) -> World:
-    """Have alice share `reports` with bob as a writer and with carol; all three have looked."""
+    """Have alice share `reports` with bob (a writer) and carol (a reader); all have looked."""
     alice = world.alice
     with HostileServer(world.home) as server:
         world.meet(server.address)
@@ -53,10 +53,10 @@ def gathered(world: World) -> World:
 
 
 class Accomplice(Forger):
-    """A person whose signatures the server takes as they come, straight into its database."""
+    """A person whose signatures the server stores unchecked, directly in its database."""
 
     def __init__(self, world: World, person: Person) -> None:
-        """Take on whose server it is, and whom the server sides with."""
+        """Take the server's world, and the person whom the server helps."""
         self._world = world
         self.key = identity(person).signing
         self.user = person.name
@@ -104,7 +104,7 @@ def identity(person: Person) -> Identity:
 def share_of(
     owner: Person, to: Person, what: KeyedNode, manifest: Signed, sealed: bytes = b""
 ) -> Share:
-    """Return a share that its owner has signed, whatever it is of; `sealed` to hand out another."""
+    """Return a share of any node, signed by its owner; `sealed` replaces the sealed key."""
     me, bundle = identity(owner), identity(to).bundle
     sealed = sealed or wrap(what, bundle, Role.READER, os.urandom)
     member = Member(to.name, Role.READER, bundle.body.ed25519, bundle.hash, sealed_hash(sealed))
@@ -126,7 +126,7 @@ def share_of(
 
 
 def store_state(db: sqlite3.Connection, state: VerifiedState) -> None:
-    """Put a folder's state in the place of the one before, whose hash is kept."""
+    """Replace a folder's state, and keep the hash of the old state."""
     body = state.body
     db.execute(
         "INSERT OR REPLACE INTO older_hashes SELECT folder_id, ?, version, hash "
@@ -148,7 +148,7 @@ def store_state(db: sqlite3.Connection, state: VerifiedState) -> None:
 
 
 def store_node(db: sqlite3.Connection, manifest: VerifiedManifest) -> None:
-    """Put a node where its manifest says."""
+    """Put a node at the place that its manifest names."""
     body, signed = manifest.body, manifest.signed
     blob = body.content.root if body.content else None
     place = body.node, body.parent, body.parent, body.token, int(body.kind)
@@ -167,12 +167,12 @@ def signed_state(db: sqlite3.Connection, folder: NodeId) -> FolderState:
 
 
 def rows(db: sqlite3.Connection, *tables: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Return all there is in some tables."""
+    """Return all rows of some tables."""
     return {table: db.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
 
 
 def put_back(db: sqlite3.Connection, saved: dict[str, list[tuple[Any, ...]]]) -> None:
-    """Have tables as they were before."""
+    """Restore tables to their earlier state."""
     for table, values in saved.items():
         db.execute(f"DELETE FROM {table}")
         marks = ", ".join("?" * len(values[0])) if values else ""

@@ -1,8 +1,8 @@
-"""A small world to attack: a server's home and three people with files, copied for each test.
+"""A small world to attack: a data directory and three people with files, copied for each test.
 
 The people are enrolled once by the real programs. In a test the real client runs on real sockets
-and disks: inside the test's process where there are many runs of it (`Person.run`), as a process
-of its own where that matters (`Person.start`).
+and disks: inside the test's process where a test runs it often (`Person.run`), as a separate
+process where that matters (`Person.start`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NOTES = b"what alice had written before\n"
 PLAN = stretch("plan", 2_400_000)
 """Three segments."""
 DRAFT = stretch("draft", 1_200_000)
-"""Two segments; as many as bob's, and as long."""
+"""Two segments, with the same length as bob's file."""
 FILES = {
     "alice": {
         "notes.txt": NOTES,
@@ -55,12 +55,12 @@ FILES = {
     "carol": {"notes.txt": b"what carol had written before\n"},
 }
 READY = "ready.json"
-"""Is there once the people and their files are."""
+"""Exists once the people and their files are complete."""
 WITHIN_S = 60.0
 
 
 def until(condition: Callable[[], object], what: str, within_s: float = WITHIN_S) -> None:
-    """Look again and again until `condition` holds; fails after a while."""
+    """Check repeatedly until `condition` is true; fail after `within_s`."""
     deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
@@ -70,19 +70,19 @@ def until(condition: Callable[[], object], what: str, within_s: float = WITHIN_S
 
 @dataclass(frozen=True)
 class Ran:
-    """What one run of the client came to."""
+    """The result of one run of the client."""
 
     status: int
     out: bytes
     err: str
 
     def succeeds(self) -> bytes:
-        """Check that all went well; return what was written to stdout."""
+        """Check that the command succeeded; return its stdout."""
         assert self.status == 0, (self.status, self.err)
         return self.out
 
     def fails(self, *statuses: int) -> str:
-        """Check that it ended with one of these statuses and one sentence; return that."""
+        """Check for one of these exit statuses and exactly one error sentence; return stderr."""
         assert self.status in statuses, (self.status, self.out, self.err)
         assert "Traceback" not in self.err
         told = [line for line in self.err.splitlines() if line.startswith("fsclient: ")]
@@ -92,12 +92,12 @@ class Ran:
 
 
 class Person:
-    """Somebody with an authenticator app, a home for the client, and a folder to work in."""
+    """A person with an authenticator app, a folder for the client's data, and a local folder."""
 
     def __init__(
         self, home: Path, added: Mapping[str, Any], app: Authenticator | None = None
     ) -> None:
-        """Take where everything of theirs lies and what `fsadmin add-user` printed."""
+        """Take the folder of all of the person's files, and the output of `fsadmin add-user`."""
         self.name: str = added["user"]
         self.added = added
         self.home = home
@@ -105,7 +105,7 @@ class Person:
         self.folder = home / "folder"
         self.app = app or Authenticator(added)
         self.patience = Timeouts(give_up_s=0)
-        """How long a lost connection is made anew, by commands in this process."""
+        """How long commands in this process try to restore a lost connection."""
 
     def copy(self, to: Path) -> Person:
         """Return the same person with a copy of everything."""
@@ -114,17 +114,17 @@ class Person:
 
     @property
     def profile(self) -> Path:
-        """The client's own folder."""
+        """The profile: the client's own folder."""
         return self.client / "profiles" / "default"
 
     def meet(self, address: Address) -> None:
-        """Let the client look for its server at another address."""
+        """Let the client connect to another address of its server."""
         path = self.profile / "profile.json"
         facts = json.loads(path.read_text())
         path.write_text(json.dumps(facts | {"host": address.host, "port": address.port}))
 
     def write(self, name: str, content: bytes) -> Path:
-        """Make a local file."""
+        """Create a local file."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -133,7 +133,7 @@ class Person:
     def run(self, *args: str | Path, client: Path | None = None, **options: str) -> Ran:
         """Run a command of the client to its end, in this process.
 
-        `options` are what the client would find in its environment.
+        `options` replace settings that the client would read from its environment.
         """
         said, complained = io.BytesIO(), io.BytesIO()
         out, err = (
@@ -164,30 +164,30 @@ class Person:
         return self.run("put", self.write(f"put-{name}", content), name)
 
     def cat(self, path: str) -> bytes:
-        """Return a file's content, which must be there."""
+        """Return the content of a remote file, which must exist."""
         return self.run("cat", path).succeeds()
 
     def forget(self) -> None:
-        """Begin with an empty memory of what the server has shown."""
+        """Delete the client's memory of seen versions."""
         path = self.profile / "memory.db"
         path.unlink()
         SeenVersions(path).close()
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Session]:
-        """Log in with the running session, to speak with the server as this person."""
+        """Log in with the running session, to speak to the server as this person."""
         app = App()
         app.options.home = self.client
         with app.session() as session:
             yield session
 
     def find(self, path: str) -> TreeNode:
-        """Return what lies somewhere in one's tree."""
+        """Return the node at a path of the person's tree."""
         with self.session() as session:
             return session.tree.find(parse_path(path))
 
     def half_written(self) -> list[Path]:
-        """Return what a transfer may have left behind in the folder."""
+        """Return the temporary files that a transfer may have left in the folder."""
         return [path for path in self.folder.rglob("*") if path.name.startswith(".fs-")]
 
 
@@ -199,7 +199,7 @@ def finish(process: subprocess.Popen[bytes], timeout: float = 60) -> Ran:
 
 @dataclass(frozen=True)
 class World:
-    """A server's home and its people; no server is running on it by itself."""
+    """A server's data directory and its people; the world itself runs no server."""
 
     home: Path
     alice: Person
@@ -220,9 +220,9 @@ class World:
                     person.write(path, content)
                 person.run("put", *sorted(person.folder.iterdir()), "/").succeeds()
                 for large in person.folder.glob("*.bin"):
-                    large.unlink()  # copies of the world are made often
+                    large.unlink()  # saves space, because copies of the world are made often
                 people.append(person)
-            for person in people:  # so that everybody has read of everybody's keys
+            for person in people:  # so that every client has seen the keys of all people
                 person.run("ls").succeeds()
         finally:
             server.stop()
@@ -233,7 +233,7 @@ class World:
 
     @classmethod
     def created(cls, folder: Path) -> World:
-        """Return what `create` has made in a folder, in whatever process that was."""
+        """Return the world that `create` has made in a folder, in this or another process."""
         people = []
         for name, (added, last) in json.loads((folder / READY).read_text()).items():
             person = Person(folder / name, added)
@@ -242,7 +242,7 @@ class World:
         return cls(folder / "fsd", *people)
 
     def copy(self, to: Path) -> World:
-        """Return a copy of all of it; nothing may be running on this one."""
+        """Return a copy of the world; no server may be running on this one."""
         shutil.copytree(self.home, to / "fsd")
         (to / "fsd" / "run.json").unlink(missing_ok=True)  # it names the database of the first one
         return World(to / "fsd", *(one.copy(to / one.name) for one in self.everybody))
@@ -253,13 +253,13 @@ class World:
         return self.alice, self.bob, self.carol
 
     def meet(self, address: Address) -> None:
-        """Let everybody look for the server at an address."""
+        """Set the server's address for all people."""
         for one in self.everybody:
             one.meet(address)
 
     @contextlib.contextmanager
     def process(self, *options: str) -> Iterator[RunningServer]:
-        """Run the real `fsd` on the home."""
+        """Run the real `fsd` on the data directory."""
         server = RunningServer.start(self.home, *options)
         try:
             self.meet(server.address)
@@ -270,23 +270,23 @@ class World:
 
     @contextlib.contextmanager
     def database(self) -> Iterator[sqlite3.Connection]:
-        """Open the server's database as its operator could, past the server."""
+        """Open the server's database as its operator could, without the server."""
         with opened(self.home / "fsd.db") as db:
             yield db
 
     def blob(self, root: bytes) -> Path:
-        """Where the server keeps a large blob."""
+        """Return the path of a large blob."""
         return self.home / "blobs" / root.hex()[:2] / root.hex()
 
     def staged(self) -> list[Path]:
-        """What is being received right now."""
+        """Return the files of uploads in progress."""
         return list((self.home / "blobs" / "staging").iterdir())
 
     def kept(self) -> set[str]:
-        """The names of all blobs in the store."""
+        """Return the names of all blobs in the store."""
         return {path.name for path in (self.home / "blobs").glob("??/*")}
 
     def known(self) -> set[str]:
-        """The names of all blobs that the database says are in the store."""
+        """Return the names of all blobs that should be in the store according to the database."""
         with self.database() as db:
             return {r.hex() for (r,) in db.execute("SELECT root FROM blobs WHERE data IS NULL")}

@@ -1,4 +1,4 @@
-"""Somebody at the server's services who writes files again and again, and removes them."""
+"""A person at the server's services who repeatedly writes and removes files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.services import Services, ServiceUser
 
 @dataclass
 class Writer:
-    """Somebody who writes at the top of their tree, and knows all manifests that they signed."""
+    """A person who writes at the top of their tree, and keeps all manifests that they signed."""
 
     office: Services
     person: ServiceUser
@@ -48,7 +48,7 @@ class Writer:
         return root
 
     def body(self, name: str, content: manifest.Content | None) -> Manifest:
-        """Return the next manifest of a file, or folder."""
+        """Return the next manifest of a file or folder."""
         chain = self.chains[name]
         node = NodeId(fixed_keys.stretch(f"{self.person.name} {name} id", 16))
         token = Token(fixed_keys.stretch(f"{self.person.name} {name} token", 32))
@@ -69,7 +69,7 @@ class Writer:
         return signed
 
     def remove(self, name: str) -> None:
-        """Take a name out."""
+        """Remove a name."""
         token = self.chains[name][-1].body.token
         self._send([], [Removal(self.person.root.node, token)], [], remove=token)
 
@@ -94,13 +94,13 @@ class Writer:
         person.version += 1
         person.next_lineage = state.point.next_lineage
 
-    # --- looking
+    # --- reading
 
     def node(self, name: str) -> NodeId:
         return self.chains[name][-1].body.node
 
     def history(self, name: str) -> list[int]:
-        """Return the versions that there are before the newest."""
+        """Return the numbers of the versions before the newest one."""
         who, chain = self.person.principal, self.chains[name]
         assert who is not None
         answers = HistoryService(self.office.database).of_node(who, self.node(name), len(chain))
@@ -110,7 +110,7 @@ class Writer:
         return numbers
 
     def removed(self) -> list[str]:
-        """Return what was removed, by name, the latest first."""
+        """Return the removed names, the latest first."""
         assert self.person.principal is not None
         histories, found = HistoryService(self.office.database), list[str]()
         while True:
@@ -122,7 +122,7 @@ class Writer:
                 return found
 
     def can_be_had(self, name: str, root: Root) -> bool:
-        """Tell whether a content can be downloaded, in the one way and the other."""
+        """Return whether a content can be downloaded, by both kinds of request."""
         assert self.person.principal is not None
         try:
             reader, _ = self.office.transfers.open(self.person.principal, self.node(name), root)
