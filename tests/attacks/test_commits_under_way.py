@@ -16,9 +16,9 @@ from tests.support.hostile_server import HostileServer, Lie, Said
 from tests.support.world import Person, World, finish
 
 BATCH = 3
-"""Changes in a commit here."""
+"""Changes in each commit of these tests."""
 COUNT = BATCH * (batch.COMMITS_AHEAD + 3) + 1
-"""Changes in all: more commits than are under way at once."""
+"""Total number of changes: more commits than can be in flight concurrently."""
 AT_ONCE = Timeouts(silence_s=20, give_up_s=30, first_pause_s=0.001, longest_pause_s=0.01)
 
 

@@ -34,7 +34,7 @@ LARGE = stretch("large", WORTH_KEEPING + 700_001)
 AT_ONCE = Timeouts(silence_s=20, give_up_s=30, first_pause_s=0.001, longest_pause_s=0.01)
 NEVER = Timeouts(give_up_s=0)
 LOGGED_IN = 8_000
-"""Bytes within which, in each direction, a client has logged in and found its folder."""
+"""A client needs fewer bytes than this in each direction to log in and find its folder."""
 LOST = 3
 
 
@@ -199,7 +199,7 @@ def test_a_folder_of_small_and_large_files_goes_on_in_both_directions(
 
 
 MANY = {f"{n % 3}/{n}": stretch(f"file {n}", 50_000) for n in range(108)}
-"""Enough for more commits than are sent before the first of them was answered."""
+"""Enough for more commits than are sent before the first one is answered."""
 assert len(MANY) * 50_000 > (COMMITS_AHEAD + 2) * BATCH_BYTES
 
 

@@ -63,7 +63,7 @@ BAD_NAMES = [
     *("line\nbreak", "zero\0", "x" * 256, "/".join(["x"] * 33), "/".join(["x" * 200] * 6)),
     "e\u0301",
 ]
-"""The last one is not in its normal form."""
+"""The last name is not in normal form."""
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)

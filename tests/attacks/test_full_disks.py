@@ -23,7 +23,7 @@ from tests.support.world import DRAFT, NOTES, PLAN, World, until
 LARGE = stretch("large", 1 << 20) * 20
 NO_SPACE = 9
 SIZE_MB = 14
-"""What the first world needs, and some more."""
+"""Size of the small disk: a little more than the first world needs."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The gateway with attackers and lost clients: strangers, broken clients, a forging server."""
+"""The gateway with attackers, lost clients, broken clients, and a server that forges."""
 
 from __future__ import annotations
 

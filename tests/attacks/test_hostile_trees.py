@@ -79,7 +79,7 @@ def ground(world: World, liar: HostileServer, tmp_path: Path):
 
 
 WAYS = [("get", "tree"), ("get", "-u", "tree", "."), ("sync", "--down", "tree", "tree")]
-"""Commands that get the folder `tree` to where it was got before."""
+"""Commands that get the folder `tree` again to the place of an earlier get."""
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -35,9 +35,9 @@ class Past:
     """True answers of the server, as material for lies."""
 
     notes: list[Signed]
-    """Manifests of `notes.txt` from before the newest, the newest first."""
+    """The manifests of `notes.txt` before the newest one, in descending order of version."""
     other: list[Signed]
-    """Those of another file."""
+    """Older manifests of another file."""
 
 
 class Listens(Lie):

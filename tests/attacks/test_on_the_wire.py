@@ -40,7 +40,7 @@ ON_RECORDS: list[Damage] = [proxy.flip, proxy.inject, proxy.cut_inside]
 NEW = stretch("new", 1_100_000)
 """Two segments."""
 LARGE = 10_000
-"""Only segments are records of more bytes."""
+"""A record with more bytes than this is a segment."""
 
 
 def between(person: Person, server: HostileServer, tamper: Callable[[], Tamper] = Tamper) -> Proxy:

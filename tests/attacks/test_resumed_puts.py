@@ -35,7 +35,7 @@ from tests.support.world import Person, World, finish, until
 
 GOES_ON = "The same command goes on where it stopped."
 HALF = 4 * SEGMENT_SIZE
-"""Three whole segments; the last two may be lost with the connection, before they are at work."""
+"""Bytes that pass: three whole segments. A lost connection may lose the last two of them."""
 INTERRUPTED = 130
 
 

@@ -27,8 +27,7 @@ from tests.support.servers import code
 from tests.support.world import NOTES, Person, World, finish, until
 
 SOON_S = 15.0
-"""A session that was ended elsewhere is ended everywhere within about a second, or more on a
-machine that has other things to do."""
+"""A session ended elsewhere ends everywhere within about a second; longer on a busy machine."""
 
 
 def host_key(person: Person) -> str:

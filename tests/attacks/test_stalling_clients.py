@@ -24,11 +24,11 @@ from tests.support.world import World, until
 SALT = Salt(bytes(32))
 SEGMENT = bytes(SEGMENT_SIZE)
 UPLOAD = 2
-"""Number of the first request behind the login."""
+"""Number of the first request after the login."""
 STALL_S = 0.6
 FRAME_S = 2.0
 LONG = 16 << 20
-"""Bytes that do not fit into what the system keeps for either end of a connection."""
+"""Bytes that do not fit into the socket buffers of both ends of a connection."""
 MORE_THAN_THREADS = 40
 """Connections; a server has 32 threads for all of them."""
 
