@@ -1,9 +1,9 @@
-"""Member lists and sealed keys: replayed, rolled back, hidden, swapped.
+"""Member lists and sealed keys: replayed, put back, hidden, swapped.
 
 Known from Hofmann and Truong, "End-to-End Encrypted Cloud Storage in the Wild" (CCS 2024), for
 sharing that is not authenticated; from Samuel and others, "Survivable Key Compromise in Software
 Update Systems" (CCS 2010), for rollback and freeze; from Backendal, Haller, Paterson, "MEGA:
-Malleable Encryption Goes Awry" (S&P 2023), for keys that are used in another place than their own.
+Malleable Encryption Goes Awry" (S&P 2023), for keys handed to other places than they are for.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ EVERYTHING = ("nodes", "manifests", "folder_states", "member_lists", "grants")
 
 
 def changed(signed: Signed, **how: object) -> Signed:
-    """Return a changed member list under its old signature."""
+    """Return a member list that was changed and whose signature was not."""
     return Signed(pack(replace(unpack(signed.payload, MemberList), **how)), signed.signature)
 
 
-# --- rolled back
+# --- put back
 
 
 def test_a_member_list_cannot_be_put_back(team: World, server: HostileServer) -> None:
-    # The older list still names a member who has been removed.
+    # Of a grant: whoever was removed since is on the older list.
     with team.database() as db:
         before = rows(db, "member_lists", "grants")
     team.alice.run("unshare", "reports", "bob").succeeds()
@@ -49,7 +49,7 @@ def test_a_member_list_cannot_be_put_back(team: World, server: HostileServer) ->
 
 
 def test_a_revocation_cannot_be_undone(team: World, server: HostileServer) -> None:
-    # The list, the key and the folder are all reset to their state before the removal.
+    # Everything is put back to before it: list, key, folder.
     with team.database() as db:
         before = rows(db, *EVERYTHING)
     team.alice.run("unshare", "reports", "bob").succeeds()
@@ -86,7 +86,7 @@ def test_a_file_that_was_removed_from_a_shared_folder_cannot_be_brought_back(
     assert "OLDER STATE" in assert_refused(team.carol, path="alice:reports/q1.txt")
 
 
-# --- used for another person or folder
+# --- for another
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_file_that_was_removed_from_a_shared_folder_cannot_be_brought_back(
 def test_a_changed_member_list_is_refused(
     team: World, server: HostileServer, how: dict[str, object]
 ) -> None:
-    (team.carol.profile / "memory.db").unlink()  # carol's client forgets the node that it has seen
+    team.carol.forget()  # that it is another one than before is not seen
     server.lie = Rewrites(
         Shares,
         lambda said: replace(
@@ -133,8 +133,7 @@ def test_a_reader_cannot_be_made_a_writer_by_the_server(team: World, server: Hos
 
 
 def test_a_grant_for_somebody_else_opens_nothing(team: World, server: HostileServer) -> None:
-    # bob's grant is replayed to carol: the list does not name her, and the key is not sealed to
-    # her.
+    # Replayed to another person: the list does not name her, the key is not sealed to her.
     team.alice.run("share", "archive", "bob").succeeds()
     bobs = server.lie = Repeats(Shares)
     assert team.bob.cat("alice:archive/old.txt") == OLD
@@ -182,7 +181,7 @@ def test_the_folder_of_another_grant_is_not_shown(team: World, server: HostileSe
 def test_the_members_of_a_folder_cannot_be_hidden_from_who_moves_something_out_of_it(
     team: World, server: HostileServer
 ) -> None:
-    # The file would move without a new key, and the members could still read it.
+    # It would move without a new key, and they could go on reading it.
     server.lie = Rewrites(Members, lambda _: Members([]))
     assert "WITHHOLDS" in team.alice.run("mv", "reports/q1.txt", "archive/").fails(7)
     server.lie = Lie()
@@ -197,7 +196,7 @@ def test_a_share_cannot_be_hidden_from_its_owner(team: World, server: HostileSer
         assert "WITHHOLDS" in team.alice.run(*command).fails(7)
     server.lie = Lie()
     team.alice.run("unshare", "reports", "bob").succeeds()
-    # A share that was removed together with its folder is not reported as missing.
+    # What was removed with everything in it is missed by nobody.
     team.alice.run("rm", "-r", "reports").succeeds()
     team.alice.run("shares").succeeds()
 
@@ -205,7 +204,7 @@ def test_a_share_cannot_be_hidden_from_its_owner(team: World, server: HostileSer
 def test_a_share_further_down_cannot_be_hidden_from_its_owner(
     team: World, server: HostileServer
 ) -> None:
-    # The list would still name a person who can write there through the folder above.
+    # It would keep naming somebody who may write there because of the folder above.
     team.alice.run("share", "reports/deep", "carol").succeeds()
     deep = team.alice.find("reports/deep").keyed.node
 
@@ -219,7 +218,7 @@ def test_a_share_further_down_cannot_be_hidden_from_its_owner(
     assert "WITHHOLDS" in team.alice.run("unshare", "reports", "bob").fails(7)
 
 
-# --- whose signature counts after a move
+# --- whose writing counts after a move
 
 
 def test_a_writer_whose_folder_was_moved_away_cannot_write_to_it(
@@ -277,11 +276,11 @@ def test_who_is_struck_out_because_their_keys_were_reset_does_not_keep_the_folde
     assert [one.user for one in body.members] == ["bob"]
 
 
-# --- several people who share
+# --- others who share
 
 
 def test_one_bad_share_does_not_hide_the_others(team: World, server: HostileServer) -> None:
-    # Anybody can share garbage with anybody; it must not hide all other shares.
+    # Anybody can share garbage with anybody: it must not cost them sight of everything else.
     notes = team.carol.find("notes.txt")
     bad = share_of(team.carol, team.bob, notes.keyed, notes.manifest.signed, os.urandom(1500))
     server.lie = Rewrites(

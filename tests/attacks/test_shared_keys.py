@@ -1,9 +1,9 @@
-"""People's public keys: substituted, stale or reset, and key logs that are forked or cut.
+"""Whose keys are whose: keys substituted, stale or reset, and key logs that are forked or cut.
 
 Known from Hofmann and Truong, "End-to-End Encrypted Cloud Storage in the Wild" (CCS 2024): in five
-of five systems the server could substitute its own public keys for a person's; Backendal, Haller,
-Paterson, "MEGA: Malleable Encryption Goes Awry" (S&P 2023); for logs of keys Melara and others,
-"CONIKS" (USENIX Security 2015), Chase and others, "SEEMless" (CCS 2019), and RFC 9162.
+of five systems the server could put its own public keys in the place of a person's; Backendal,
+Haller, Paterson, "MEGA: Malleable Encryption Goes Awry" (S&P 2023); for logs of keys Melara and
+others, "CONIKS" (USENIX Security 2015), Chase and others, "SEEMless" (CCS 2019), and RFC 9162.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def admin(team: World, *command: str) -> None:
 
 
 def with_log(home: Path, change: Callable[[KeyLogWriter, Database], None]) -> None:
-    """Let the server's operator append any entries to its key log, properly signed."""
+    """Let the server's operator add to its key log what they like, properly signed."""
     kept = Home(home)
     database = Database(f"sqlite:///{home / 'fsd.db'}")
     change(KeyLogWriter(kept.log_key(), now_ms=now_ms), database)
@@ -61,7 +61,7 @@ def with_log(home: Path, change: Callable[[KeyLogWriter, Database], None]) -> No
 
 
 def taken_over(home: Path, user: str) -> Identity:
-    """Replace a person's keys by the server's own, in the key log too."""
+    """Put the server's own keys in the place of a person's, log and all."""
     own = Identity.generate(user, 1, os.urandom)
     body, signed = own.bundle.body, own.bundle.signed
 
@@ -85,7 +85,7 @@ def safety_number(person: Person, other: str) -> list[str]:
     return told
 
 
-# --- substituted keys
+# --- other keys than a person's
 
 
 def test_other_keys_than_the_log_names_are_not_sealed_to(
@@ -121,7 +121,7 @@ def test_a_stale_bundle_is_not_sealed_to(team: World, server: HostileServer) -> 
 def test_keys_that_are_replaced_while_enrolling_are_noticed(
     team: World, server: HostileServer
 ) -> None:
-    # The server registers its own keys in place of the keys that the client sent.
+    # The server registers keys of its own in the place of those that were sent.
     def replaced(said: LogEntries) -> LogEntries:
         *others, last = said.entries
         entry = unpack(last, KeyLogEntry)
@@ -133,7 +133,7 @@ def test_keys_that_are_replaced_while_enrolling_are_noticed(
     dave = Person(team.alice.home.parent / "dave", json.loads(done.stdout))
     link = f"fs://dave@{server.address}/?{dave.added['enroll_link'].partition('?')[2]}"
 
-    # The same forged log answers for the head at the login and for the entries.
+    # One and the same forged log for the head at the login and for the entries.
     forged: list[LogEntries] = []
 
     def once(said: LogEntries) -> LogEntries:
@@ -153,20 +153,20 @@ def test_keys_that_are_replaced_while_enrolling_are_noticed(
 
 
 class Both(Lie):
-    """Two lies; the outer one changes what the inner one says."""
+    """Two lies, one about what the other says."""
 
     def __init__(self, one: Lie, other: Lie) -> None:
         self._one = one
         self._other = other
 
     def says(self, said: Said) -> Iterable[Said]:
-        """Change what the inner lie says."""
+        """Bend what was bent."""
         for bent in self._one.says(said):
             yield from self._other.says(bent)
 
 
 def signed_anew(team: World, entries: list[bytes]) -> LogEntries:
-    """Return a false log, signed by the log's own key."""
+    """Return another log than the true one, signed by the log's own key."""
     root = tree_root([leaf_hash(one) for one in entries])
     key = Home(team.home).log_key()
     return LogEntries(entries, sign_head(key, len(entries), root, now_ms()))
@@ -183,18 +183,18 @@ def test_keys_that_were_reset_are_not_used_until_they_were_compared(
     admin(team, "reset-keys", "carol", "--yes")
     ran = alice.run("ls")
     assert ran.status == 0
-    assert "THE KEYS OF carol WERE RESET" in ran.err  # alice had pinned them
-    assert "RESET" not in alice.run("ls").err  # only once
-    assert "RESET" not in team.bob.run("ls").err  # bob had never pinned her keys
+    assert "THE KEYS OF carol WERE RESET" in ran.err  # told to whoever had pinned them
+    assert "RESET" not in alice.run("ls").err  # once
+    assert "RESET" not in team.bob.run("ls").err  # bob never had to do with them
     assert "ARE NO LONGER THOSE YOU KNOW" in alice.run("share", "archive", "carol").fails(7)
     anew = Person(carol.home.parent / "carol anew", carol.added, carol.app)
     link = f"fs://carol@{server.address}/?{carol.added['enroll_link'].partition('?')[2]}"
     anew.run("--otp", anew.app.fresh(), "enroll", "--no-passphrase", link).succeeds()
-    for _ in range(2):  # the refusal is final; repeating the command does not help
+    for _ in range(2):  # it is final, not a hurdle that is taken by trying again
         told = alice.run("share", "archive", "carol").fails(7)
         assert "others took their place" in told
-    assert words(alice, "carol") == words(anew, "alice") != words_before
-    alice.run("share", "archive", "carol").fails(7)  # looking at the words is not enough
+    assert safety_number(alice, "carol") == safety_number(anew, "alice") != number_before
+    alice.run("share", "archive", "carol").fails(7)  # having looked is not enough
     alice.run("verify", "carol", "--confirm").succeeds()
     alice.run("share", "archive", "carol").succeeds()
     assert anew.run("ls", "alice:archive").succeeds()
@@ -209,14 +209,14 @@ def test_the_owner_of_a_share_whose_keys_were_reset_is_a_stranger(
         assert told.status == 7
         assert "THE KEYS OF alice WERE RESET" in told.err
         assert_refused(person, path="alice:reports/q1.txt")
-        assert person.cat("notes.txt")  # their own files are not affected
-    team.alice.run("ls").fails(4)  # she can no longer even log in
+        assert person.cat("notes.txt")  # one's own is not touched by it
+    team.alice.run("ls").fails(4)  # it cannot even log her in any more
 
 
 def test_safety_numbers_differ_if_the_server_is_between_two_people(
     team: World, tmp_path: Path
 ) -> None:
-    # To each the server shows its own keys as the other's; neither has pinned any keys yet.
+    # Each is shown keys of the server as the other's; both have nothing pinned yet.
     between = shutil.copytree(team.home, tmp_path / "between")
     bob, carol = team.bob, team.carol
     for person in (bob, carol):
@@ -306,7 +306,7 @@ def test_another_key_log_of_the_same_size_is_refused(team: World, server: Hostil
 
 
 def test_two_people_who_are_shown_two_key_logs_notice_it(team: World, tmp_path: Path) -> None:
-    # Equivocation: each log is signed and consistent; the heads in signed objects reveal the fork.
+    # Equivocation: each log is signed and consistent; heads carried in what people sign tell.
     branch = shutil.copytree(team.home, tmp_path / "branch")
     taken_over(branch, "carol")
 
@@ -334,7 +334,7 @@ def test_two_people_who_are_shown_two_key_logs_notice_it(team: World, tmp_path: 
 def test_a_writer_cannot_make_it_look_as_if_the_server_had_forked_the_log(
     team: World, server: HostileServer
 ) -> None:
-    # An honest server accepts no head that it never issued, so no user can incriminate it with one.
+    # An honest server takes no head that it never had, so nobody frames it with one.
     with team.bob.session() as session:
         reports: TreeNode = session.tree.find(parse_path("alice:reports"))
         for size, root in ((1, os.urandom(32)), (1 << 40, os.urandom(32))):

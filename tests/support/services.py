@@ -56,7 +56,7 @@ LOG_KEY = crypto.SigningKey(fixed_keys.stretch("log key", crypto.ED25519_SIZE))
 
 @dataclass
 class Clock:
-    """A clock that moves only when its time is set."""
+    """A clock that moves when it is told to."""
 
     ms: int = fixed_keys.TIME_MS
 
@@ -117,7 +117,7 @@ class Services:
 def accounts(
     database: Database, clock: Callable[[], int], policy: LoginPolicy | None = None
 ) -> LoginService:
-    """Return the service for logins; the tickets of each service are different."""
+    """Return the service that people log in at; its tickets are like those of no other."""
     vault = Vault(MASTER_KEY, fixed_keys.Seeded("vault"))
     policy = policy or LoginPolicy()
     random = fixed_keys.Seeded(f"{database.url}{id(database)}")
@@ -128,7 +128,7 @@ def accounts(
 
 
 def identity(name: str, keys: str = "first", version: int = 1) -> Identity:
-    """Return a person with the keys of that name; only the RSA key is the same for all people."""
+    """Return a person with the keys of that name; only the RSA key is everybody's."""
     signing = crypto.SigningKey(fixed_keys.stretch(f"{name} {keys} ed25519", crypto.ED25519_SIZE))
     kem = crypto.KemKey(fixed_keys.stretch(f"{name} {keys} kem", crypto.KEM_SEED_SIZE))
     rsa = fixed_keys.rsa_key("alice")
@@ -148,7 +148,7 @@ class ServiceUser:
     root: KeyedNode = field(init=False)
     entries: PrefixTree = field(default_factory=PrefixTree)
     next_lineage: Hash = NO_HASH
-    """The lineage value for the next state of the top of their tree."""
+    """What the next state of the top of their tree carries."""
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -160,19 +160,19 @@ class ServiceUser:
 
     @property
     def who(self) -> Principal:
-        """The server's principal for this person."""
+        """As whom the server knows them."""
         if self.principal is None:
             raise AssertionError("enrol first")
         return self.principal
 
     def code(self, now_ms: int, offset: int = 0) -> str:
-        """Return the code of the authenticator app, now or at another step."""
+        """Return what the authenticator app shows, or showed or will show."""
         return self.otp.code(self.otp.step(now_ms) + offset)
 
     # --- messages
 
     def enrolment(self, code: str, **changes: Any) -> Enroll:
-        """Return the message that enrols the person."""
+        """Return the message that enrols them."""
         message = Enroll(
             self.name,
             self.signature(labels.SIGN_ENROLL),
@@ -183,7 +183,7 @@ class ServiceUser:
         return msgspec.structs.replace(message, **changes)
 
     def login(self, code: str | None = None, ticket: bytes | None = None, **changes: Any) -> Login:
-        """Return the message that logs the person in."""
+        """Return the message that logs them in."""
         message = Login(self.name, self.signature(labels.SIGN_LOGIN), code, ticket)
         return msgspec.structs.replace(message, **changes)
 
@@ -192,24 +192,28 @@ class ServiceUser:
 
     @cached_property
     def empty_tree(self) -> TreeRoot:
-        """Return the root of the person's empty tree, which the enrolment sends."""
+        """Where their tree begins, as they enrol with it."""
         grant = grant_root(self.root, self.identity, fixed_keys.TIME_MS, fixed_keys.Seeded("grant"))
         root = self.manifest(self.root.node, NO_NODE, NO_TOKEN, None)
         state = self.root_state(1)
         self.next_lineage = state.point.next_lineage
         return TreeRoot(grant, sign_manifest(self.identity.signing, root).signed, state.signed)
 
-    # --- sending the messages
+    def rotation(self, code: str, new: Identity) -> Rotate:
+        """Return the message that replaces their first keys while their tree is empty."""
+        return next_rotation(self.identity, new, self.empty_tree, code)
+
+    # --- doing it
 
     def enrol(self, office: Services, now_ms: int, offset: int = 0) -> Welcome:
-        """Enrol with the current code."""
+        """Enrol with the code of now."""
         ask = self.enrolment(self.code(now_ms, offset))
         self.principal, welcome = office.accounts.enroll(ask, CHANNEL, ADDRESS)
         self.ticket = welcome.ticket or b""
         return welcome
 
     def put(self, office: Services, name: str, blob: bytes, *, inline: bool = True) -> None:
-        """Store a sealed file at the top of their tree, inside its commit or uploaded before it."""
+        """Store a sealed file at the top of their tree, inside its commit or uploaded before."""
         if not inline:
             self.stage(office, blob)
         office.files.commit(self.who, self.change(name, blob, inline=inline))
@@ -227,7 +231,7 @@ class ServiceUser:
         return Commit([state.signed], [signed.signed], [], blobs, [])
 
     def enter(self, entry: FolderEntry) -> folder.VerifiedState:
-        """Return the next state of the top of their tree, with one more entry."""
+        """Return the next state of the top of their tree, with one more entry in it."""
         self.entries = self.entries.put(entry)
         self.version += 1
         state = self.root_state(self.version)
@@ -250,7 +254,7 @@ class ServiceUser:
     def manifest(
         self, node: NodeId, parent: NodeId, token: Token, content: Content | None
     ) -> Manifest:
-        """Return the first manifest of a new node of the person, before it is signed."""
+        """Return the first manifest of something of theirs, to be signed."""
         return Manifest(
             format=manifest.FORMAT,
             node=node,
@@ -275,7 +279,7 @@ class ServiceUser:
         )
 
     def root_state(self, version: int) -> folder.VerifiedState:
-        """Return a state of the top of their tree, with its current entries."""
+        """Return a state of the top of their tree, with the entries it has now."""
         body = FolderState(
             format=folder.FORMAT,
             folder=self.root.node,
@@ -322,7 +326,7 @@ def next_rotation(old: Identity, new: Identity, tree: TreeRoot, code: str) -> Ro
 
 
 def audited(office: Services, *events: AuditEvent) -> list[tuple[str, str, str]]:
-    """Return the audit records of these kinds: event, subject and detail, the oldest first."""
+    """Return what was recorded of these kinds: event, subject and detail, the oldest first."""
     wanted = [one.value for one in events]
     with office.database.read() as db:
         found = db.scalars(select(AuditEntry).order_by(AuditEntry.seq))
