@@ -11,7 +11,7 @@ from fsproto.limits import MAX_DROP_NAME
 DAY_MS = 24 * 3600 * 1000
 MIB = 1 << 20
 NO_LIMIT = -1
-"""A quota of this value is no limit, whatever the settings say for everybody else."""
+"""A quota of this value means no limit, even where the settings have a default limit."""
 
 
 @dataclass(frozen=True)
@@ -19,23 +19,23 @@ class ListenerPolicy:
     """Times of the native listener, in seconds, and limits on unauthenticated connections."""
 
     login_s: float = 20.0
-    """From connecting to being logged in."""
+    """From the connection to the end of the login."""
     refusal_s: float = 0.5
-    """After this long, or a multiple of it, and not before, a refused login is answered."""
+    """A refused login is answered after this time, or a multiple of it, and not before."""
     waiting: int = 512
     """Connections that have not logged in; the oldest of the most crowded network makes room."""
     waiting_of_one: int = 64
     """The same from one address (of IPv6: its /64); its oldest one makes room."""
     handshakes_a_second: int = 300
-    """Key exchanges; beyond that they wait, and as many seconds' worth as `login_s` may wait."""
+    """Key exchanges; further ones wait, at most as many as fit into `login_s` seconds."""
     handshakes_a_second_of_one: int = 100
     """The same from one address (of IPv6: its /64)."""
     handshakes_at_once: int = 1000
-    """Key exchanges that may come at once after a pause; half as many from one address."""
+    """Key exchanges allowed at once after a pause; half as many from one address."""
     idle_s: float = 1800.0
-    """Without a byte from the client, or to it while it is owed some."""
+    """Without a byte from the client, or to the client while an answer waits for it."""
     stall_s: float = 60.0
-    """Without a byte from the client while it has an upload under way."""
+    """Without a byte from the client during an upload."""
     frame_s: float = 600.0
     """From the first byte of a record or handshake message to its last."""
     drain_s: float = 30.0
@@ -47,9 +47,9 @@ class SshPolicy:
     """The values for the SSH listener that differ from those of the native listener."""
 
     login_s: float = 90.0
-    """From connecting to being logged in, including the time to type a code."""
+    """From the connection to the end of the login, including the time to type a code."""
     connections: int = 32
-    """Those of one person at once that have logged in; each takes a thread."""
+    """Logged-in connections of one user at once; each needs a thread."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ class LoginPolicy:
     longest_wait_ms: int = 15 * 60_000
     """No wait is longer."""
     forget_ms: int = 3600 * 1000
-    """After this long without a refusal, those before are forgotten."""
+    """After this time without a refusal, the count starts again at zero."""
     most_failures: int = 100
-    """Refusals in a row, with nothing wrong but the code, after which an account is locked
-    (NIST SP 800-63B, 5.2.2: no more than 100)."""
+    """Consecutive refusals in which only the code was wrong, after which an account is locked
+    (NIST SP 800-63B, 5.2.2: at most 100)."""
     most_drift_ms: int = 120_000
     """By how much a person's clock may be found to be off."""
     rotations_a_day: int = 5
@@ -83,7 +83,7 @@ class UploadLimits:
     """The limits on the unfinished uploads of one user."""
 
     active: int = 64
-    """Uploads under way at once, over all connections."""
+    """Concurrent uploads over all connections."""
     suspended: int = 32
     """Interrupted uploads that can be resumed; the oldest are deleted first."""
 
@@ -96,13 +96,12 @@ class KeepPolicy:
     """
 
     keep_versions: int = 10
-    """How many contents of each file are kept beside the one it has now; 0 keeps none."""
+    """How many older contents of each file are kept; 0 keeps none."""
     keep_removed_days: float = 30
-    """Days for which a removed file or folder, with all that was in it, can be brought back;
-    0 deletes it at once."""
+    """Days for which a removed file or folder, with its contents, can be restored; 0 deletes it
+    at once."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         if self.keep_versions < 0 or not self.keep_removed_days >= 0:
             raise BadSettingError("What is kept of old versions cannot be less than nothing.")
 
@@ -154,22 +153,21 @@ class DropPolicy:
     """The operator's policy for drops; `BadSettingError` if a value is invalid."""
 
     box: bool = False
-    """Whether anything can be dropped at all: the server sees it in passing."""
+    """Whether drops are accepted; the server sees their plaintext for a moment."""
     largest_mib: int = 10 * 1024
     """Plaintext of one drop, in MiB."""
     waiting: int = 1000
-    """Drops that may wait for one person."""
+    """Waiting drops of one user."""
     waiting_mib: int = 100 * 1024
     """Their sealed bytes, in MiB."""
     longest_name: int = MAX_DROP_NAME
     """Bytes of UTF-8 of a drop's name, folders counted."""
     at_once: int = 16
-    """Drops for one person that are under way at once."""
+    """Concurrent incoming drops of one user."""
     keep_days: float = 30
-    """Days after which a drop that was not accepted is deleted."""
+    """Days after which an unaccepted drop is deleted."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         numbers = (self.largest_mib, self.waiting, self.waiting_mib, self.at_once, self.keep_days)
         if min(numbers) <= 0 or not 0 < self.longest_name <= MAX_DROP_NAME:
             raise BadSettingError("Of drops, nothing can be less than something.")

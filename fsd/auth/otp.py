@@ -31,7 +31,7 @@ _SEPARATORS = re.compile(r"[\s\-_.,'\u200b\ufeff]+")
 
 @dataclass(frozen=True)
 class OtpSetting:
-    """What a code depends on besides the time."""
+    """The values that a code depends on, except the time."""
 
     secret: str = field(repr=False)
     """Base32, as authenticator apps take it."""
@@ -60,7 +60,7 @@ class OtpSetting:
         return self._totp().generate_otp(step)
 
     def step(self, now_ms: int) -> int:
-        """Return the step a time is in."""
+        """Return the step that contains a time."""
         return now_ms // 1000 // self.period
 
     def uri(self, user: str, issuer: str) -> str:
@@ -74,10 +74,10 @@ def new_secret() -> str:
 
 
 def normal(code: str) -> str:
-    """Return a code without the blanks and separators people type; done before anything else.
+    """Return a code without the blanks and separators that people type.
 
-    Decimal digits of any script become ASCII: that is what some keyboards type (full-width,
-    Arabic-Indic). What is far too long for a code is none, and costs nothing to look at.
+    Decimal digits of any script become ASCII, as some keyboards type others (full-width,
+    Arabic-Indic). A text that is far too long for a code gives an empty string at once.
     """
     if len(code) > _MOST_TYPED:
         return ""
@@ -85,12 +85,13 @@ def normal(code: str) -> str:
 
 
 def matching_step(setting: OtpSetting, code: str, now_ms: int, drift_ms: int = 0) -> int | None:
-    """Return the step whose code this is; None if it is none of those that count now.
+    """Return the step of a code; None if no step that is valid now has this code.
 
-    These are the present one, one before and one after; and, where the person's clock is known to
-    be ahead of ours by `drift_ms` (or behind), as many more on that side: one from three quarters
-    of a step on, and so forth. All candidates are compared, in constant time; of two equal ones
-    the later counts, so that neither can be used after the other.
+    Valid are the current step, one before it and one after it. If the user's clock is known to be
+    ahead of the server's by `drift_ms` (or behind it, if negative), more steps on that side are
+    valid: one from three quarters of a step of drift, two from one and three quarters, and so on.
+    All candidates are compared in constant time. If two steps have the same code, the later one is
+    returned, so that the code cannot be used a second time.
     """
     given = normal(code).encode(errors="replace")
     drift_steps = drift_ms / 1000 / setting.period
@@ -106,12 +107,13 @@ def matching_step(setting: OtpSetting, code: str, now_ms: int, drift_ms: int = 0
 def learned_drift(
     setting: OtpSetting, step: int, now_ms: int, drift_ms: int, *, most_ms: int
 ) -> int:
-    """Return how far a person's clock is ahead of ours, in ms, once a code of `step` was right.
+    """Return how far a user's clock is ahead of the server's, in ms, after a valid code of `step`.
 
-    What was known moves halfway to what the code says: nothing if it is of the present step, else
-    the way to the middle of its own; never beyond `most_ms` either way. One code that was typed
-    late tells of less than a step and a half, so that a clock that is right is not found to be off
-    by what `matching_step` would make something of. Compare RFC 6238, section 6.
+    The code is a measurement of the drift: 0 if it belongs to the current step, otherwise the
+    distance from now to the middle of its step. The known drift moves halfway to this measurement,
+    and is limited to `most_ms` in both directions. One code that was typed late measures less than
+    one and a half steps. Half of this is too little for `matching_step` to accept a further step,
+    so a correct clock keeps the normal window. Compare RFC 6238, section 6.
     """
     said = 0
     if step != setting.step(now_ms):

@@ -21,7 +21,7 @@ class Allowance:
     first_ms: int
     longest_ms: int
     forget_ms: int
-    """After this long without a refusal, all are forgotten."""
+    """After this time without a refusal, the count starts again at zero."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Penalty:
     failures: int = 0
     last_ms: int = 0
     until_ms: int = 0
-    """Until when attempts are refused unchecked; 0: there is no wait."""
+    """The time until which attempts are refused unchecked; 0: there is no wait."""
 
     def holds(self, now_ms: int) -> bool:
         """Return whether an attempt must wait."""
@@ -50,23 +50,23 @@ class Penalty:
 
 @dataclass(frozen=True, order=True)
 class Lane:
-    """Where refusals are counted together: of a user, of a network, or of both."""
+    """One count of refusals: for a user, for a network, or for both."""
 
     user: str
-    """Empty: whatever the name."""
+    """Empty: any user name."""
     network: str
-    """Empty: wherever it comes from, since it was signed by the identity key."""
+    """Empty: any network, for attempts that are signed by the identity key."""
 
 
 def lanes(user: str, network: str, *, known: bool) -> list[Lane]:
-    """Return the lanes that a try is in, in the order in which they are to be held."""
+    """Return the lanes of an attempt, in the order in which they must be locked."""
     if known:
         return [Lane(user, "")]
     return sorted((Lane(user, network), Lane("", network)))
 
 
 def network_of(address: str) -> str:
-    """Return what refusals count against: of IPv6 the 64 bits that one guesser has at least."""
+    """Return the network that refusals count for; for IPv6 the /64, which one client may control."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the server must be able to read again is sealed at rest under its master key."""
+"""Sealing of secrets at rest under the server's master key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Vault:
     """Seals one-time password secrets: nonce 12 ‖ AES-256-GCM, the user's id authenticated."""
 
     def __init__(self, master_key: bytes, random: Random) -> None:
-        """Take the master key, 32 bytes."""
+        """Initialise with the master key, 32 bytes."""
         self._aead = crypto.Aead(master_key)
         self._random = random
 
@@ -21,7 +21,7 @@ class Vault:
         return nonce + self._aead.seal(nonce, secret.encode(), _binding(user_id))
 
     def new_key(self) -> bytes:
-        """Return a new random key, 32 bytes, that is to be sealed here."""
+        """Return a new random key, 32 bytes, to be sealed by this vault."""
         return self._random(crypto.KEY_SIZE)
 
     def open(self, sealed: bytes, user_id: int) -> str:

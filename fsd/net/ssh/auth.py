@@ -1,9 +1,10 @@
-"""Who gets in over SSH, and what they may open: what paramiko asks, in its connection's thread.
+"""The rules of an SSH connection: logins and channels. paramiko calls them in its own thread.
 
-A code always comes by keyboard-interactive. A public key never gets in by itself: proved, it goes
-on with a session that a code has begun for it, or else the code is asked for, and the key is what
-the session is bound to. But for one that the administrator has added for dropping files, which is
-in at once, and may do just that. Which methods there are is the same whoever asks.
+A client sends a one-time password by keyboard-interactive. A user's public key alone does not log
+in: a proved key resumes the session that a code started for it. If there is no such session, the
+server asks for a code, and binds the new session to the key. The exception is a key that the
+administrator added for dropping files: it logs in at once, and can only drop files. The server
+offers the same methods for every user name.
 """
 
 from __future__ import annotations
@@ -29,47 +30,46 @@ _NO_SHELL = "There is no shell here, and no command is run: fsd serves files alo
 
 
 class ConnectionContext(Protocol):
-    """What the rules are about: one guest's connection."""
+    """What the rules need from the connection that they apply to."""
 
     @property
     def is_full(self) -> bool:
         """Whether no further channel may be opened."""
 
     def try_code(self, user: str, code: str, ssh_key: bytes) -> bool:
-        """Let a code decide; return whether it let them in, after the time that refusals take."""
+        """Return whether a code logs the user in; a refusal takes the time of every refusal."""
 
     def try_key(self, user: str, ssh_key: bytes) -> bool:
-        """Let a key decide that was proved; return whether it let them in."""
+        """Return whether a proved key logs the user in."""
 
     @property
     def banner(self) -> str:
-        """What everybody is told before they log in; nothing if there is nothing to tell."""
+        """The text that is sent to every client before login; empty if there is none."""
 
     def carry(self, channel: paramiko.Channel) -> str:
-        """Have a channel carry the native protocol; return why not, if that cannot be."""
+        """Carry the native protocol over a channel; return the reason if it is refused."""
 
     def drop(self, channel: paramiko.Channel) -> str:
-        """Have a channel speak with a drop box; return why not, if that cannot be."""
+        """Connect a channel to a drop box; return the reason if it is refused."""
 
 
 class SshAuth(paramiko.ServerInterface):  # type: ignore[misc]
     """The rules of one connection."""
 
     def __init__(self, house: ConnectionContext) -> None:
-        """Take the connection that the rules apply to."""
         self._house = house
         self._offered: tuple[str, bytes] | None = None
         """A user and the hash of a key of which a signature is about to be verified."""
         self._key: tuple[str, bytes] | None = None
         """A user and the hash of a key that was proved."""
         self._asked: str | None = None
-        """Which user was asked for a code, and has not answered."""
+        """The user name that was asked for a code and has not answered yet."""
         self._codes = 0
 
     # --- logging in
 
     def get_banner(self) -> tuple[str, str]:
-        """Say what is to be known before anything is uploaded."""
+        """Return the text that clients show before login, and its language."""
         banner = self._house.banner
         return (f"{banner}\r\n", "en") if banner else ("", "")
 
@@ -79,11 +79,11 @@ class SshAuth(paramiko.ServerInterface):  # type: ignore[misc]
         return self._codes >= MOST_CODES
 
     def get_allowed_auths(self, username: str) -> str:
-        """Return the methods there are: once a key is proved, the code alone is left."""
+        """Return the allowed methods; once a key is proved, only the code is left."""
         return _METHODS if self._key is None else "keyboard-interactive"
 
     def check_auth_none(self, username: str) -> int:
-        """Refuse; also what is no method at all."""
+        """Refuse; paramiko also calls this for an unknown method."""
         self._asked = None
         return _REFUSED
 
@@ -93,7 +93,7 @@ class SshAuth(paramiko.ServerInterface):  # type: ignore[misc]
         return _REFUSED
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey | UnusableKey) -> int:
-        """Have any key that can be read proved, whoever's it is; `proved` is called then."""
+        """Ask for a proof of any valid key, of any user; `proved` is called after the proof."""
         self._asked = self._offered = None
         if isinstance(key, UnusableKey) or _is_weak(key):
             return _REFUSED
@@ -101,7 +101,7 @@ class SshAuth(paramiko.ServerInterface):  # type: ignore[misc]
         return int(paramiko.AUTH_PARTIALLY_SUCCESSFUL)
 
     def proved(self) -> int:
-        """Decide over the key that was offered last, whose signature was right."""
+        """Return paramiko's verdict on the last offered key, whose signature was valid."""
         offered, self._offered = self._offered, None
         if offered is None:
             return _REFUSED
@@ -116,7 +116,7 @@ class SshAuth(paramiko.ServerInterface):  # type: ignore[misc]
         return paramiko.InteractiveQuery("", "", ("One-time password: ", False))
 
     def check_auth_interactive_response(self, responses: list[str]) -> int:
-        """Let the code decide, if it was asked for and is the one answer."""
+        """Check the code, if it was asked for and is the only answer."""
         user, self._asked = self._asked, None
         if user is None or len(responses) != 1 or self.is_exhausted:
             return _REFUSED
@@ -127,10 +127,10 @@ class SshAuth(paramiko.ServerInterface):  # type: ignore[misc]
         self._codes = 0
         return int(paramiko.AUTH_SUCCESSFUL)
 
-    # --- what may be opened
+    # --- channels
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
-        """Let a session be opened; nothing is forwarded."""
+        """Allow session channels only; forwarding is refused."""
         if kind != "session":
             return int(paramiko.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED)
         if self._house.is_full:
@@ -138,7 +138,7 @@ class SshAuth(paramiko.ServerInterface):  # type: ignore[misc]
         return int(paramiko.OPEN_SUCCEEDED)
 
     def check_channel_subsystem_request(self, channel: paramiko.Channel, name: str) -> bool:
-        """Have `fs` carry the native protocol, and `sftp` drop files; there is nothing else."""
+        """Serve `fs` (the native protocol) and `sftp` (a drop box); refuse all else."""
         serve = {"fs": self._house.carry, "sftp": self._house.drop}.get(name)
         if serve is None:
             return False
@@ -146,11 +146,11 @@ class SshAuth(paramiko.ServerInterface):  # type: ignore[misc]
         return _refuse(channel, why_not) if why_not else True
 
     def check_channel_shell_request(self, channel: paramiko.Channel) -> bool:
-        """Refuse, in words."""
+        """Refuse, and send the reason as text."""
         return _refuse(channel, _NO_SHELL)
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-        """Refuse, in words."""
+        """Refuse, and send the reason as text."""
         return _refuse(channel, _NO_SHELL)
 
 
@@ -159,9 +159,9 @@ def _is_weak(key: paramiko.PKey) -> bool:
 
 
 def _refuse(channel: paramiko.Channel, sentence: str) -> bool:
-    """Grant a request only to say why nothing comes of it, and to end with status 1.
+    """Grant a request, send the reason for the refusal as text, and end with status 1.
 
-    Of one that is refused outright, programs say that it failed, and never why.
+    If the request itself were refused, SSH programs would report a failure without a reason.
     """
 
     def say() -> None:

@@ -1,4 +1,4 @@
-"""Carries a channel's bytes to a socket and back: a thread for each direction."""
+"""Carries bytes between a channel and a socket, with one thread for each direction."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _PIECE = 256 * 1024
 
 
 def bridge(channel: paramiko.Channel, sock: socket.socket, silence_s: float) -> None:
-    """Carry bytes once the channel's request was answered, until either side ends.
+    """Carry bytes after the channel's request was answered, until either side ends.
 
-    `silence_s` is how long the client may take nothing of what it is sent.
+    `silence_s` is how long, in seconds, the client may leave sent bytes unreceived.
     """
     channel.settimeout(silence_s)
     sock.setblocking(True)  # noqa: FBT003 - the standard library's own signature
@@ -38,7 +38,9 @@ def _inwards(channel: paramiko.Channel, sock: socket.socket) -> None:
         while True:
             try:
                 data = channel.recv(_PIECE)
-            except TimeoutError:  # it may be silent as long as it likes, or the socket's end
+            except (
+                TimeoutError
+            ):  # a client that sends nothing is allowed; the native protocol has its own timeout
                 continue
             if not data:
                 break
@@ -48,7 +50,7 @@ def _inwards(channel: paramiko.Channel, sock: socket.socket) -> None:
 
 
 def _outwards(channel: paramiko.Channel, sock: socket.socket) -> None:
-    """Carry what the client is told; ends the channel, and with it the other thread."""
+    """Carry bytes from the socket to the client; close the channel, which ends both threads."""
     try:
         with contextlib.suppress(OSError, EOFError):
             while data := sock.recv(_PIECE):

@@ -1,6 +1,6 @@
-"""One SSH connection: who it is, how they got in, and what they have opened.
+"""One SSH connection: its login, its session or drop key, and its channels.
 
-Everything here runs in the connection's own thread, unless it says otherwise.
+All of this runs in the connection's own thread, except where a comment says otherwise.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from fsproto.errors import FsError, LoginRefused
 log = logging.getLogger(__name__)
 
 Entry = SshEntry | KeyHolder
-"""Who got in: a person, by a session, or a key that may drop files for one and nothing else."""
+"""The result of a login: a user's session, or a key that can only drop files for one user."""
 _LATE = "The server is stopping."
 _NO_DROPS = "The drop box is off; files go through fsclient, or through its gateway."
 _DROPS_ALONE = "That key may drop files, and nothing else."
@@ -52,53 +52,52 @@ class SshServices:
     drops: DropService
     policy: ListenerPolicy
     pool: Executor
-    """Threads for the database: as many strangers as there are wait for these few."""
+    """A few threads for the database; all unauthenticated connections share them."""
     keys: list[paramiko.PKey]
     native: Callable[[socket.socket, str, UsedCode | None], None]
     """Serves the native protocol on a socket."""
     enter: Callable[[SshConnection], bool]
-    """Called when somebody got in; tells whether there is room for them."""
+    """Called after a login; returns whether the user may have one more connection."""
     left: Callable[[SshConnection], None]
     """Called when a connection has ended."""
     counted: Callable[[str], None]
-    """Called with what came of a login: `ok`, `refused` or `failed`."""
+    """Called with the result of a login: `ok`, `refused` or `failed`."""
 
 
 class SshConnection:
-    """One connection, and who is at its other end."""
+    """One SSH connection, and its login."""
 
     def __init__(self, rooms: SshServices, sock: socket.socket, address: str) -> None:
-        """Take what is behind the door, the connection, and where it comes from."""
         self._rooms = rooms
         self._sock = sock
         self.address = address
         self.entry: Entry | None = None
-        """Who got in: by which session, or by which key to drop files; None if nobody has yet."""
+        """The session or the drop key that logged in; None before login."""
         self.voucher: UsedCode | None = None
-        """Vouches for one native login inside, where a code was used up over this connection."""
+        """Vouches for one native login over this connection, if a code was consumed here."""
         self.quiet_since = time.monotonic()
-        """Since when no channel is open, as far as was looked."""
+        """When a channel was last seen open, by `time.monotonic()`."""
         self._transport: Transport | None = None
         self._over = threading.Event()
 
     # --- on the event loop, or in any thread
 
     def begin(self) -> None:
-        """Begin to speak SSH, in a thread of its own."""
+        """Start the SSH protocol in a new thread."""
         if self._over.is_set():
             self._rooms.left(self)
             return
         transport = Transport(self._sock, self._rooms.keys, self._ended)
         try:
             transport.start_server(event=threading.Event(), server=SshAuth(self))
-        except RuntimeError:  # there is no room for a thread
+        except RuntimeError:  # no further thread can be started
             log.warning("no thread for a connection", extra={"address": self.address})
             self._ended()
         else:
             self._transport = transport
 
     def hang_up(self) -> None:
-        """End it; its thread notices at once."""
+        """Close the connection; its thread notices at once."""
         self._over.set()
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
@@ -116,10 +115,10 @@ class SshConnection:
             self.quiet_since = time.monotonic()
         return time.monotonic() - self.quiet_since
 
-    # --- getting in
+    # --- login
 
     def try_code(self, user: str, code: str, ssh_key: bytes) -> bool:
-        """Let a code decide; a refusal takes as long as any."""
+        """Return whether a code logs the user in; a refusal takes as long as every refusal."""
         ask = partial(self._rooms.logins.with_code, user, code, ssh_key, self.address)
         asked = time.monotonic()
         entry = self._decided(ask)
@@ -130,7 +129,7 @@ class SshConnection:
         return self._enter(entry)
 
     def try_key(self, user: str, ssh_key: bytes) -> bool:
-        """Let a key decide that was proved."""
+        """Return whether a proved key logs the user in."""
         entry = self._decided(partial(self._by_key, user, ssh_key))
         return entry is not None and self._enter(entry)
 
@@ -145,7 +144,7 @@ class SshConnection:
         return holder
 
     def _decided(self, ask: Callable[[], Entry | None]) -> Entry | None:
-        """Return who got in; None if nobody did, for whatever reason."""
+        """Return the result of a login; None if it was refused or failed, for any reason."""
         logs.begin_connection()
         try:
             deciding = self._rooms.pool.submit(contextvars.copy_context().run, ask)
@@ -159,10 +158,10 @@ class SshConnection:
             result = "refused"  # logged where it was decided
         except FsError as error:
             log.error("login failed: %s", error.sentence, extra={"address": self.address})  # noqa: TRY400
-        except Exception:  # nobody else would say it: paramiko takes it for the client's fault
+        except Exception:  # logged here: paramiko would treat it as an error of the client
             log.exception("login failed", extra={"address": self.address})
         else:
-            if entry is not None:  # a key of which there is no session is no login yet
+            if entry is not None:  # a key without a session is not a login yet
                 self._rooms.counted("ok")
             return entry
         self._rooms.counted(result)
@@ -181,7 +180,7 @@ class SshConnection:
         self._sock.close()
         self._rooms.left(self)
 
-    # --- what is opened
+    # --- channels
 
     @property
     def is_full(self) -> bool:
@@ -191,11 +190,11 @@ class SshConnection:
 
     @property
     def banner(self) -> str:
-        """What everybody is told before they log in."""
+        """The text that is sent to every client before login."""
         return WORDS if self._rooms.drops.policy.box else ""
 
     def carry(self, channel: paramiko.Channel) -> str:
-        """Have a channel carry the native protocol; return why not, if that cannot be."""
+        """Carry the native protocol over a channel; return the reason if it is refused."""
         if self.entry is None or self._over.is_set():
             return _LATE
         if isinstance(self.entry, KeyHolder):
@@ -211,9 +210,9 @@ class SshConnection:
         return ""
 
     def drop(self, channel: paramiko.Channel) -> str:
-        """Have a channel speak with the drop box; return why not, if that cannot be.
+        """Connect a channel to the drop box; return the reason if it is refused.
 
-        All connections of one session, or of one key from one address, see what these dropped.
+        All connections of one session, or of one key from one address, see each other's drops.
         """
         entry, drops = self.entry, self._rooms.drops
         if entry is None or self._over.is_set():

@@ -1,4 +1,4 @@
-"""The subsystem `sftp`: a channel that speaks SFTP with a drop box, in a thread of its own."""
+"""The subsystem `sftp`: serves a drop box over SFTP on a channel, in a new thread."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _PIECE = 256 * 1024
 def drop(
     channel: paramiko.Channel, box: DropSession, silence_s: float, left: Callable[[], None]
 ) -> None:
-    """Have a channel speak with a drop box once its request was answered, until either side ends.
+    """Serve a drop box on a channel after its request was answered, until either side ends.
 
-    `silence_s` is how long the client may say nothing, or take nothing of what it is told. `left`
-    is called at the end.
+    `silence_s` is how long, in seconds, the client may send nothing or receive nothing. `left` is
+    called at the end.
     """
     channel.settimeout(silence_s)
 

@@ -34,14 +34,14 @@ from fsproto.errors import FsError
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
-"""How long a connection may go on after its session was ended elsewhere."""
+"""Seconds that a connection may remain open after its session was ended elsewhere."""
 GOODBYE_S = 5.0
-"""For connections to end once they were hung up."""
+"""Seconds for connections to end after the server closed them."""
 _POOL = 8
 
 
 class SshServer:
-    """Listens for clients that speak SSH."""
+    """The SSH listener."""
 
     def __init__(
         self,
@@ -54,9 +54,9 @@ class SshServer:
         own: SshPolicy,
         counted: Callable[[str], None],
     ) -> None:
-        """Take the door behind this one, logins, drop boxes, host keys, and its limits.
+        """Initialise; the native server serves the native protocol of these connections.
 
-        `counted` is told what came of each login: `ok`, `refused` or `failed`.
+        `counted` is called with the result of each login: `ok`, `refused` or `failed`.
         """
         silence_paramiko()
         self._native = native
@@ -77,7 +77,7 @@ class SshServer:
         self._tasks: list[asyncio.Task[None]] = []
 
     def renew(self, logins: SshLoginService, policy: ListenerPolicy, own: SshPolicy) -> None:
-        """Take other parts for connections from now on; those there are keep theirs."""
+        """Use other parts for new connections; open connections keep theirs."""
         self._policy, self._own = policy, own
         self._rooms, self._turns = self._built(logins), HandshakeLimiter.by(policy)
         self._waiting.limit(most=policy.waiting, most_of_one=policy.waiting_of_one)
@@ -101,7 +101,7 @@ class SshServer:
         return len(self._guests)
 
     async def open(self, host: str, port: int) -> tuple[str, int]:
-        """Begin to accept; return the address, with the port that was picked for 0."""
+        """Start accepting; return the address, with the port that was chosen for port 0."""
         self._loop = asyncio.get_running_loop()
         self._listening = listen(host, port)
         self._tasks = [asyncio.create_task(accept(sock, self._let_in)) for sock in self._listening]
@@ -122,7 +122,7 @@ class SshServer:
                 guest.hang_up()
 
     async def close(self) -> None:
-        """End all connections; what they carry has been ended by the native door before."""
+        """End all connections; the native server must have ended its own connections before."""
         await self.stop_accepting()
         ends = self._loop.time() + GOODBYE_S
         while self._guests and self._loop.time() < ends:
@@ -143,7 +143,7 @@ class SshServer:
             log.debug("made room for another", extra={"address": address})
 
     async def _receive(self, guest: SshConnection) -> None:
-        """Have a guest exchange keys when it is their turn, and show them out if they dawdle."""
+        """Start the key exchange when the limiter allows; close if the login takes too long."""
         began = self._loop.time()
         network, turns = network_of(guest.address), self._turns
         turn = turns.queue(network)
@@ -160,9 +160,9 @@ class SshServer:
             guest.hang_up()
 
     async def _look_after(self) -> None:
-        """End connections whose session has ended, or on which nothing has been open for long.
+        """End connections whose session or drop key is no longer valid, and idle connections.
 
-        So ends one of a key that may drop no more.
+        A connection is idle while it has no open channel.
         """
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
@@ -174,7 +174,7 @@ class SshServer:
             except FsError as error:
                 log.warning("sessions could not be looked at: %s", error.sentence)
                 continue
-            except Exception:  # whatever it was, the next look is due in a second
+            except Exception:  # the next check runs in a second
                 log.exception("sessions could not be looked at")
                 continue
             for guest, entry in known.items():
@@ -196,14 +196,14 @@ class SshServer:
         self._loop.call_soon_threadsafe(self._native.take_in, sock, address, voucher)
 
     def _enter(self, guest: SshConnection) -> bool:
-        """Count somebody in, who is a stranger no more; False if they are here too often."""
+        """Count a connection as logged in; return False if its user has too many connections."""
         self._loop.call_soon_threadsafe(self._waiting.leave, network_of(guest.address), guest)
         entries = [each.entry for each in list(self._guests) if each.entry is not None]
         here = Counter(entry.user_id for entry in entries)
         return guest.entry is not None and here[guest.entry.user_id] <= self._own.connections
 
     def _left(self, guest: SshConnection) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended before
+        with contextlib.suppress(RuntimeError):  # the event loop has ended already
             self._loop.call_soon_threadsafe(self._gone, guest)
         if isinstance(guest.entry, SshEntry):
             try:

@@ -21,19 +21,19 @@ CLIENT_KEYS = (
 )  # fmt: skip
 
 MOST_REQUESTS = 24
-"""Requests to log in over one connection: an agent may offer some keys before the code is asked."""
+"""Login requests over one connection; an SSH agent may offer several keys before the code."""
 WINDOW = 2 << 20
-"""Bytes a client may send over one channel before they were looked at."""
+"""Bytes that a client may send over one channel before the server has read them."""
 _POLL_S = 2.0
-"""How often a thread that waits for its client looks up. Closing wakes it at once."""
+"""Seconds between two checks of a thread that waits for its client; closing wakes it at once."""
 
 
 class UnusableKey:
-    """Stands for a key that cannot be read, which then is one that does not let in."""
+    """A placeholder for a key that cannot be read; it is always refused."""
 
 
 class AuthPolicy(Protocol):
-    """What decides about requests to log in; see `fsd.net.ssh.auth.SshAuth`."""
+    """The decisions on login requests; see `fsd.net.ssh.auth.SshAuth`."""
 
     @property
     def is_exhausted(self) -> bool:
@@ -47,7 +47,7 @@ class AuthPolicy(Protocol):
 
 
 class SshAuthHandler(AuthHandler):  # type: ignore[misc]
-    """Requests to log in; what they come to is decided by `SshAuth`."""
+    """Handles login requests; `SshAuth` decides on them."""
 
     _asked = 0
 
@@ -64,9 +64,9 @@ class SshAuthHandler(AuthHandler):  # type: ignore[misc]
             super()._parse_userauth_request(m)
 
     def _generate_key_from_request(self, algorithm: str, keyblob: bytes) -> object:
-        try:  # whoever offers a key of another kind may have another way in
+        try:  # a client with an unsupported key may still log in in another way
             return super()._generate_key_from_request(algorithm, keyblob) or UnusableKey()
-        except Exception:  # noqa: BLE001 - whatever a library makes of a stranger's bytes
+        except Exception:  # noqa: BLE001 - the library parses untrusted bytes
             return UnusableKey()
 
     def _parse_userauth_info_response(self, m: paramiko.Message) -> None:
@@ -87,7 +87,7 @@ class SshAuthHandler(AuthHandler):  # type: ignore[misc]
 class Transport(ServerTransport):
     """One connection; its thread ends when the socket does."""
 
-    _CLIENT_ID: ClassVar = "fsd"  # which version is nobody's business before a login
+    _CLIENT_ID: ClassVar = "fsd"  # does not reveal the version before login
 
     def __init__(
         self, sock: socket.socket, keys: list[paramiko.PKey], ended: Callable[[], None]
@@ -102,22 +102,22 @@ class Transport(ServerTransport):
         for key in keys:
             self.add_server_key(key)
         self.opened: list[paramiko.Channel] = []
-        """Channels; paramiko itself holds none of them."""
+        """The channels of this connection; paramiko itself keeps no references to them."""
 
     def run(self) -> None:
-        """Speak until the end."""
+        """Run the connection until it ends."""
         try:
             super().run()
         finally:
             self._ended()
 
     def _parse_newkeys(self, m: paramiko.Message) -> None:
-        if not self.initial_kex_done:  # not before: nobody logs in where nothing is secret yet
+        if not self.initial_kex_done:  # no login before the connection is encrypted
             self.auth_handler = SshAuthHandler(self)
         super()._parse_newkeys(m)
 
     def _queue_incoming_channel(self, channel: Any) -> None:  # noqa: ANN401 - paramiko's
-        """Keep a channel that was opened; its requests say what it is for."""
+        """Store a new channel; its later requests name its subsystem."""
         self.opened = [*self.running(), channel]
 
     def running(self) -> list[paramiko.Channel]:
