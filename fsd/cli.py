@@ -78,11 +78,11 @@ def command(
 
         fsd ssh on HOST:PORT host-key SHA256:... (ED25519) SHA256:... (RSA)
 
-    SIGTERM and SIGINT let what is in flight finish. SIGHUP has the configuration and the host key
-    read again. Enrol people with fsadmin.
+    SIGTERM and SIGINT stop the server after the requests in flight. SIGHUP reads the configuration
+    and the host key again. Enrol people with fsadmin.
 
-    Settings stand in fsd.toml in the home; the environment (FSD_LOGIN_SESSION for login.session)
-    goes above it, and what is said here above both. docs/configuration.md has them all.
+    Settings are read from fsd.toml in the data directory. Environment variables (FSD_LOGIN_SESSION
+    for login.session) override the file; options override both. docs/configuration.md lists all.
     """
     from fsd.settings.load import load
 
@@ -126,7 +126,7 @@ def _wanted(
 
 
 def _tell(loaded: Loaded) -> int:
-    """Tell of all settings, or of everything that is wrong; return the exit status."""
+    """Print all settings, or all problems in them; return the exit status."""
     from fsd.settings.reference import in_force
     from fsproto.errors import BadSettingError
 
@@ -149,5 +149,5 @@ def _ready(where: Listeners) -> None:
 
 
 def main() -> None:
-    """Run, and turn what goes wrong into a sentence and an exit status."""
+    """Run the command; print an error as a sentence, and exit with its status."""
     run(command, Console("fsd"))

@@ -23,9 +23,10 @@ from fsproto.errors import BadSettingError
 
 
 def find_database(home: Home, url: str | None) -> Database:
-    """Return a home's database as it is.
+    """Return the database of a data directory, without changing its schema.
 
-    `BadSettingError` if the home's daemon used another one: accounts made here would be lost.
+    `BadSettingError` if the server last ran with another database: accounts that are added here
+    would be lost.
     """
     last = home.last_run().get("database")
     if url is None and last not in (None, _shown(home.database_url)):
@@ -37,7 +38,7 @@ def find_database(home: Home, url: str | None) -> Database:
 
 
 def open_database(home: Home, url: str | None) -> Database:
-    """Return a home's database, brought to head; what `find_database` refuses is refused here."""
+    """Return the database of a data directory with the newest schema; see `find_database`."""
     database = find_database(home, url)
     schema.upgrade(database)
     return database
@@ -50,7 +51,7 @@ def _shown(url: str) -> str:
 def people(
     home: Home, database: Database, actor: str = "fsadmin", quota: QuotaPolicy | None = None
 ) -> UserAdmin:
-    """Build what an administrator needs; `actor` is who that is, for the audit log."""
+    """Build the administrator's service for users; `actor` is named in the audit log."""
     vault = open_vault(home, database)
     return UserAdmin(
         database,

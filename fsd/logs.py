@@ -1,9 +1,9 @@
-"""Logs go to stderr, a line an event: as text for people, as JSON for machines.
+"""Logs to stderr, one line for each event: as text for people, or as JSON for programs.
 
-What is logged for a connection has its id (12 hexadecimal digits), and for a request its number,
-so that all lines about one of them are found. What a stranger could choose (names, addresses) is
-escaped, so that no line can be forged. No secret is ever handed to a logger; there is nothing here
-to filter one out.
+Each line about a connection has the connection's id (12 hexadecimal digits), and each line about a
+request has its number, so that related lines can be found. Values that a client chooses (names,
+addresses) are escaped, so that no line can be forged. Callers never pass a secret to a logger; this
+module does not filter secrets.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _extra(record: logging.LogRecord) -> dict[str, object]:
 
 
 def set_up(log_format: str, level: str = "info") -> None:
-    """Send the logs of this process to stderr, as `text` or `json`; `debug` has every request."""
+    """Send the logs to stderr, as `text` or `json`; level `debug` logs each request."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if log_format == "json" else _Text())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

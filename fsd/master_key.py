@@ -40,7 +40,7 @@ SEALED = (User.otp_secret, User.next_secret)
 
 
 def open_vault(home: Home, database: Database, random: Random = os.urandom) -> Vault:
-    """Return a home's vault; `IntegrityError` if its master key is not the one of the database."""
+    """Return the vault; `IntegrityError` if the master key does not open the database's secrets."""
     vault = Vault(home.master_key(), random)
     with database.read() as db:
         found = _anything(db)
@@ -59,7 +59,7 @@ def open_vault(home: Home, database: Database, random: Random = os.urandom) -> V
 
 
 def _anything(db: Db) -> tuple[bytes, int] | None:
-    """Return something that is sealed under the key that counts, and whose it is."""
+    """Return one sealed secret of the database and its owner's id, to test a key with."""
     user = users.anybody(db)
     if user is not None:
         return user.otp_secret, user.id
@@ -77,8 +77,8 @@ def rotate(
 ) -> int:
     """Seal everything under a new master key; return how many secrets there were.
 
-    `HomeBusyError` while fsd, or a command that may seal something, runs on this home. If one
-    secret does not open, nothing is changed. The audit log's key is sealed anew as well.
+    `HomeBusyError` while fsd, or a command that may seal something, uses this data directory. If
+    one secret does not open, nothing is changed. The key of the audit log is sealed again too.
     """
     with home.lock(), home.maintenance(), home.keys(exclusive=True):
         old = open_vault(home, database, random)

@@ -103,7 +103,9 @@ class KeepPolicy:
 
     def __post_init__(self) -> None:
         if self.keep_versions < 0 or not self.keep_removed_days >= 0:
-            raise BadSettingError("What is kept of old versions cannot be less than nothing.")
+            raise BadSettingError(
+                "The number of versions and of days to keep must not be negative."
+            )
 
     def removed_before(self, now_ms: int) -> int:
         """Return the time, in Unix ms, before which removed nodes are past their retention."""
@@ -170,7 +172,10 @@ class DropPolicy:
     def __post_init__(self) -> None:
         numbers = (self.largest_mib, self.waiting, self.waiting_mib, self.at_once, self.keep_days)
         if min(numbers) <= 0 or not 0 < self.longest_name <= MAX_DROP_NAME:
-            raise BadSettingError("Of drops, nothing can be less than something.")
+            raise BadSettingError(
+                "Every limit for drops must be greater than zero, "
+                f"and the longest name at most {MAX_DROP_NAME} bytes."
+            )
 
     def before_ms(self, now_ms: int) -> int:
         """Return the time, in Unix milliseconds, before which waiting drops are deleted."""

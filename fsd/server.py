@@ -1,4 +1,4 @@
-"""One running daemon, from its first connection to its last."""
+"""The running server: start, reload and stop."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 TIDY_EVERY_S = 600.0
 _COLLECT_AFTER = 10_000
-"""Objects more than before, until those are looked for that refer to each other alone."""
+"""New objects before Python's garbage collector looks for reference cycles."""
 
 
 class ListenError(FsError):
@@ -62,21 +62,21 @@ class ListenError(FsError):
 
 @dataclass(frozen=True)
 class Listeners:
-    """Where a server accepts connections, and by which host keys it is known there."""
+    """The addresses on which a server listens, and its host keys."""
 
     address: Address
     host_key: str
     ssh: Address | None
-    """Of the SSH door, where it is open."""
+    """The address of the SSH listener; None if SSH access is off."""
     ssh_keys: Sequence[SshHostKey]
 
 
 def serve(
     settings: Settings, ready: Callable[[Listeners], None], again: Callable[[], Loaded]
 ) -> None:
-    """Run the daemon until it is told to stop; `ready` is called once it accepts connections.
+    """Run the server until a signal stops it; `ready` is called when it accepts connections.
 
-    `again` reads all settings once more.
+    `again` loads all settings again.
     """
     home = settings.home
     home.prepare()
@@ -99,7 +99,7 @@ def _run(main: Coroutine[object, None, None]) -> None:
 
 
 class _Server:
-    """One running daemon."""
+    """One running server."""
 
     def __init__(self, settings: Settings, database: Database, again: Callable[[], Loaded]) -> None:
         self._settings = settings
@@ -108,7 +108,7 @@ class _Server:
         self._blobs = LocalBlobs(settings.home.blobs)
         self._vault = open_vault(settings.home, database)
         self._audit = AuditLog(self._vault, now_ms)
-        # These last as long as the server: they know what is under way.
+        # A reload keeps these services, because they know the running requests.
         self._quotas = Quotas(
             database, now_ms=now_ms, policy=settings.quota, server=settings.home.name_among_others
         )
@@ -186,10 +186,10 @@ class _Server:
         return desk if self._watch is None else self._watch.beside(desk)
 
     async def run(self, ready: Callable[[Listeners], None]) -> None:
-        """Serve until told to stop."""
+        """Serve until a signal stops the server."""
         settings = self._settings
         janitor = Janitor(self._database, self._blobs, now_ms, settings.keep, settings.drops)
-        # This home is ours alone, so whatever is still being received in it was interrupted.
+        # Only this process uses the data directory, so unfinished uploads in it were interrupted.
         await asyncio.to_thread(self._quotas.begin)
         await asyncio.to_thread(janitor.run, unkept_s=0)
         _on_signals((signal.SIGTERM, signal.SIGINT), self._stop.set)
@@ -260,19 +260,19 @@ class _Server:
         log.info("metrics on http://%s/metrics", bound)
 
     def _reload(self) -> None:
-        """Tell systemd, too, of a reload."""
+        """Reload, and notify systemd."""
         notify(reloading())
         self._read_again()
         notify(READY)
 
     def _read_again(self) -> None:
-        """Take over what can be of settings that were read again; change nothing if one is bad."""
+        """Load and apply the settings that need no restart; change nothing if one is invalid."""
         try:
             settings = self._again().checked()
             keys = HostKeys(self._settings.home)
             host_key, moves = keys.current(), keys.moves()
         except FsError as error:
-            log.error("not reloaded: %s", error.sentence)  # noqa: TRY400 - it says all
+            log.error("not reloaded: %s", error.sentence)  # noqa: TRY400 - the sentence is enough
             return
         changes = compare(self._settings, settings)
         self._settings = changes.settings
@@ -288,7 +288,7 @@ class _Server:
 
 
 def _reason(error: OSError) -> str:
-    """Return why there is no listening, without the address as asyncio writes it."""
+    """Return the reason of a listen error, without the address that asyncio adds."""
     if error.errno is None or isinstance(error, socket.gaierror):
         return error.strerror or str(error)
     return os.strerror(error.errno)

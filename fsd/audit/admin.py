@@ -22,9 +22,9 @@ from fsproto import labels
 from fsproto.errors import NotFoundError
 
 FOLLOW_S = 1.0
-"""How often `follow` looks for more."""
+"""Seconds between two reads of `follow`."""
 _FIRST = 3
-"""How many findings are told within an entry."""
+"""How many findings are quoted in an audit entry."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Verified:
 
 
 class AuditAdmin:
-    """The audit log as it is kept: one database, and what this home has seen of it."""
+    """The audit log of one database, and its end at the last verification."""
 
     def __init__(self, home: Home, database: Database, log: AuditLog, actor: str) -> None:
         """Take the parts, and the actor for the audit log."""
@@ -65,13 +65,13 @@ class AuditAdmin:
             self.note_in(db, event, detail)
 
     def note_in(self, db: Db, event: AuditEvent, detail: str = "") -> None:
-        """Record an act in the transaction that it is done in."""
+        """Record an action in the transaction of that action."""
         self._log.record(db, event, actor=self._actor, detail=detail)
 
     def entries(
         self, *, after: int = 0, since_ms: int | None = None, about: str | None = None
     ) -> Iterator[ChainEntry]:
-        """Give the entries there are, the oldest first."""
+        """Yield the entries, the oldest first."""
         with self._database.read() as db:
             for entry, _ in rows.entries(db, after=after, since_ms=since_ms, about=about):
                 yield entry
@@ -193,13 +193,13 @@ class AuditAdmin:
         span, key = rows.span(head), self._log.key(head)
         proof = span.proof(key, labels.SERVER_AUDIT_ARCHIVE)
         if not span.proved(key, head.proof):
-            proof = b""  # none that would make it look right
+            proof = b""  # an altered log gets no valid proof
         archive.write(path, span, proof, rows.entries(db))
         return archive.read(path, key)
 
 
 def _joints(db: Db, archives: list[Archive], log: Span) -> Iterator[ChainFinding]:
-    """Give what is wrong between archives, and between the last one and the log."""
+    """Yield the findings between archives, and between the last archive and the log."""
     for one, other in pairwise(archives):
         if other.span.base > one.span.last:
             yield ChainFinding(one.span.last, _gap(one.span.last, other.span.base))

@@ -1,4 +1,4 @@
-"""The log in the database: recording what happens, and looking at it again.
+"""The audit log in the database: recording and verifying entries.
 
 The transaction of an action also records its event: if the entry cannot be written, the action
 does not happen. Only one transaction at a time locks the log's head, so entries are written last,
@@ -24,9 +24,9 @@ from fsd.store.engine import Database, before_commit
 from fsproto.errors import FsError, IntegrityError
 
 AUDIT_KEY = 0
-"""What stands for the log where the vault asks whose a secret is; no user has that number."""
+"""The user id under which the vault seals the log's key; no user has this id."""
 _LONGEST = {"actor": 128, "subject": 64, "address": 64, "detail": 512}
-"""Characters a column takes."""
+"""Most characters in each column."""
 
 
 class AuditBrokenError(FsError):

@@ -66,7 +66,7 @@ def lanes(user: str, network: str, *, known: bool) -> list[Lane]:
 
 
 def network_of(address: str) -> str:
-    """Return the network that refusals count for; for IPv6 the /64, which one client may control."""
+    """Return the network that refusals count for: an IPv4 address, or the /64 of an IPv6 one."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

@@ -18,12 +18,12 @@ from fsd.store.repos import drops, penalties, quotas, sessions, users, versions
 log = logging.getLogger(__name__)
 
 STAGED_S = 24 * 3600.0
-"""How long an upload may wait for its commit, or for the rest of it."""
+"""Seconds that an upload may wait for its commit, or for its remaining data."""
 ORPHAN_S = 3600.0
 """Time after which a stored blob without a row is deleted."""
 USED_OTP_S = 24 * 3600.0
 PENALTY_S = 24 * 3600.0
-"""How long a refused login is remembered at most; policies forget earlier."""
+"""The longest time that a refused login is stored; policies forget it earlier."""
 
 
 class Janitor:

@@ -7,28 +7,28 @@ from dataclasses import dataclass
 
 
 class FindingKind(enum.Enum):
-    """What is wrong with one thing; the value is what it is called in JSON."""
+    """The kind of a finding; the value is its name in JSON."""
 
     MISSING = "missing"
-    """A row names a blob that is not there."""
+    """A row names a blob that is not stored."""
     DAMAGED = "damaged"
-    """A blob does not have the root, or the size, that its row says."""
+    """A blob whose root or size differs from its row."""
     ORPHAN = "orphan"
     """A stored blob that no row names."""
     UNOWNED = "unowned"
-    """A row of a blob that belongs to a node which is not there, or has another one."""
+    """A blob's row that names a node which does not exist, or has another blob."""
     NO_BLOB = "no-blob"
     """A file whose blob has no row."""
     NO_MANIFEST = "no-manifest"
-    """A node without its manifest, or with another than the one that counts."""
+    """A node without its current manifest, or with a different one."""
     NO_STATE = "no-state"
     """A folder without its state, or with a changed one."""
     WRONG_ROOT = "wrong-root"
-    """A folder that does not hold what its signed state says."""
+    """A folder whose entries differ from its signed state."""
     NO_PARENT = "no-parent"
-    """A node that lies in a folder which is not there."""
+    """A node whose parent is not a folder."""
     MISCOUNTED = "miscounted"
-    """Another amount is noted of somebody's files than there is."""
+    """An account whose recorded storage differs from the stored files."""
 
 
 SENTENCES = {
@@ -44,26 +44,26 @@ SENTENCES = {
     FindingKind.MISCOUNTED: "The quota of {owner} does not count what is stored: {what}.",
 }
 LOST = frozenset(FindingKind) - {FindingKind.ORPHAN, FindingKind.UNOWNED, FindingKind.MISCOUNTED}
-"""Kinds by which somebody has lost something, which no repair here brings back."""
+"""Kinds that mean lost data; the repair cannot restore it."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong."""
+    """One problem that a check found."""
 
     kind: FindingKind
     what: str
-    """The blob's root or the node's id, in hex; or what was counted, in words."""
+    """The blob's root or the node's id, in hex; for a quota the two counts, in words."""
     owner: str
-    """The name of the person, or nothing."""
+    """The owner's user name, or empty."""
     staged: bool = False
-    """Whether it is a blob that was uploaded and not committed: nobody's file yet."""
+    """Whether it is an uploaded blob without a commit, so not part of a file yet."""
     drop: bool = False
-    """Whether it is the blob of a drop that waits."""
+    """Whether it is the blob of a waiting drop."""
 
     @property
     def sentence(self) -> str:
-        """What a person is told."""
+        """The finding as a sentence."""
         if self.staged:
             return f"An upload of {self.owner} that waits for its commit is damaged: {self.what}."
         if self.drop:
@@ -72,5 +72,5 @@ class Finding:
 
     @property
     def loses(self) -> bool:
-        """Whether somebody has lost something by it."""
+        """Whether the finding means lost data."""
         return self.kind in LOST and not self.staged

@@ -33,7 +33,7 @@ REPORT = "report.json"
 
 
 class Quarantine:
-    """Where one repair puts things."""
+    """The quarantine folder of one repair."""
 
     def __init__(
         self,
@@ -43,9 +43,9 @@ class Quarantine:
         now_ms: int,
         record: Callable[[Db, str], None],
     ) -> None:
-        """Take the home, and what records a repair in the transaction that it is done in.
+        """Initialise; `record` records a repair in the transaction of that repair.
 
-        The folder is made when there is something to put there.
+        The folder is created when the first item is moved there.
         """
         when = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         self.folder = home.path / "quarantine" / when
@@ -55,7 +55,7 @@ class Quarantine:
         self._report: list[dict[str, object]] = []
 
     def take(self, findings: Sequence[Finding]) -> list[str]:
-        """Put aside what can be; return for each finding what was done, or nothing."""
+        """Repair what can be repaired; return the action for each finding, or an empty string."""
         return [self._take(finding) for finding in findings]
 
     def _take(self, finding: Finding) -> str:

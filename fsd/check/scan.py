@@ -1,7 +1,7 @@
-"""Looks at everything: every blob against its root, every row against every blob, every folder.
+"""The check of all stored data: blobs against their roots and rows, manifests, and folders.
 
-It may look while the server runs. What is found in one snapshot counts only if it is still so
-in a later one: files are replaced and removed meanwhile.
+It may run while the server runs. A finding of one snapshot counts only if a later snapshot has it
+too, because clients replace and remove files during the check.
 """
 
 from __future__ import annotations
@@ -40,17 +40,16 @@ _SHORT = {"yield_per": _SOME}
 
 
 class Scan:
-    """One look at a database and its blobs."""
+    """One check of a database and its blobs."""
 
     def __init__(self, database: Database, blobs: LocalBlobs) -> None:
-        """Take what is looked at."""
         self._database = database
         self._blobs = blobs
         self.blobs = self.bytes = self.nodes = 0
-        """How much was looked at so far."""
+        """How much was checked so far."""
 
     def findings(self) -> Iterator[Finding]:
-        """Give all that is wrong, as it is found."""
+        """Yield all findings, as they are found."""
         for look in (self._rows_of_blobs, self._files, self._folders):
             with self._database.read() as db:
                 for finding in look(db):
@@ -100,7 +99,7 @@ class Scan:
                     found = root_of(file, Salt(salt))
             except FileNotFoundError:
                 return FindingKind.MISSING
-            except OSError:  # a disk that cannot read it
+            except OSError:  # the disk cannot read it
                 return FindingKind.DAMAGED
         return None if found == (root, size) else FindingKind.DAMAGED
 
@@ -166,14 +165,16 @@ class Scan:
     # --- quotas
 
     def _miscounted(self) -> Iterator[Finding]:
-        with self._database.read() as db:  # one snapshot: no later look could tell otherwise
+        with (
+            self._database.read() as db
+        ):  # one snapshot is enough: the counts and the files are compared at one moment
             found = quotas.differing(db)
         for owner, noted, there in found:
             amounts = f"{noted.files} files with {noted.size} bytes are noted"
             what = f"{amounts}, {there.files} with {there.size} are there"
             yield Finding(FindingKind.MISCOUNTED, what, owner)
 
-    # --- what was so a moment ago
+    # --- findings again, in a later snapshot
 
     def _still_so(self, finding: Finding) -> bool:
         key = bytes.fromhex(finding.what)
@@ -194,12 +195,12 @@ class Scan:
                     return row is not None and (node is None or node.blob != key) and not kept
                 case FindingKind.NO_STATE | FindingKind.WRONG_ROOT:
                     return nodes.get(db, key) is not None and _folder(db, key) is finding.kind
-        # One statement saw the node and what it lacks, so they were so at one moment.
+        # The other kinds come from one statement, so they need no second look.
         return True
 
 
 def _folder(db: Db, folder: bytes) -> FindingKind | None:
-    """Compare a folder's entries with what its author signed."""
+    """Compare a folder's entries with its signed state."""
     state = db.get(FolderState, folder)
     if state is None or payload_hash(labels.HASH_STATE, state.payload) != state.hash:
         return FindingKind.NO_STATE

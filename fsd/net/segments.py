@@ -22,15 +22,15 @@ from fsproto.wire.frames import Frame
 
 TURN_BYTES = 16 << 20
 _FRAME_COST = 4096
-"""Bytes that any frame counts for beside its own."""
+"""Bytes that each frame counts in addition to its own."""
 _WORTH_WAITING = SEGMENT_SIZE // 2
 _ROOMS = 4
-"""Segments of one connection in memory: one that is opened, one that is taken, two between them."""
+"""Segment buffers of one connection: one being opened, one being stored, and two waiting."""
 
 Take = Callable[[Data], FsError | None]
-"""What takes a segment, and returns what is to be told of it if that fails."""
+"""Stores a segment; returns the error for the client if that fails."""
 Failed = tuple[int, FsError]
-"""The number of an upload, and what is to be told of it."""
+"""The number of an upload, and the error for the client."""
 
 
 class SegmentReceiver:
@@ -101,23 +101,23 @@ class _Buffers:
         return self._free.get()
 
     def give_back(self, room: memoryview) -> None:
-        """Take back a buffer that is no longer in use."""
+        """Return an unused buffer to the pool."""
         self._free.put(room)
 
 
 class _Taking:
     """The storage of opened segments, one after the other.
 
-    A spare thread does this, if one is free, while the next segments are received and opened. For
-    a segment that is not full (the last of its file), waking a thread is not worth it.
+    A spare thread does this, if one is free, while the next segments are received and opened. A
+    partial segment (the last of its file) is stored at once: waking a thread would take longer.
     """
 
     def __init__(self, take: Take, rooms: _Buffers, spare: IdleWorkers) -> None:
         """Take the function that stores a segment, the buffers, and the spare threads."""
         self.failed: list[Failed] = []
-        """What could not be taken."""
+        """The segments that could not be stored."""
         self._error: Exception | None = None
-        """What nobody expected; it is raised at the end, in the thread that waits for that."""
+        """An unexpected error; `finish` raises it in the waiting thread."""
         self._take = take
         self._rooms = rooms
         self._spare = spare
@@ -135,7 +135,7 @@ class _Taking:
 
     @property
     def over(self) -> bool:
-        """Whether an error occurred, so that no more should be added."""
+        """Whether an error occurred, so that the caller should stop adding."""
         return bool(self.failed) or self._error is not None
 
     def finish(self) -> None:
