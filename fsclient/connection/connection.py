@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=Message)
 
 _LONGEST_SENTENCE = 500
-"""Characters of a server's own words that a person is shown."""
+"""Most characters of a server's sentence that the client prints."""
 
 
 class SaidToBeAbsentError(ConflictError):
@@ -115,19 +115,19 @@ class ServerConnection:
 
     @property
     def last_request(self) -> int:
-        """The number of the request that was sent last."""
+        """The number of the last sent request."""
         return self._request
 
     @property
     def usable(self) -> bool:
-        """Tell whether the connection has neither ended nor failed."""
+        """Return whether the connection has neither ended nor failed."""
         return self._connection.state is not ConnectionState.CLOSED and self._socket.fileno() >= 0
 
     @property
     def at_rest(self) -> bool:
-        """Tell whether it is usable and, no answer being due, the server has said nothing more.
+        """Return whether the connection is usable without unread bytes; call it between requests.
 
-        What can be read then is its end: the server stopped, or ended the session.
+        Unread bytes mean the end of the connection: the server stopped, or ended the session.
         """
         return self.usable and not self._readable()
 
@@ -138,7 +138,7 @@ class ServerConnection:
             self._proxy.close()
 
     def confirm(self) -> None:
-        """Have the server prove at once that it holds its host key, before a message is sent."""
+        """Complete the handshake, in which the server proves its host key, before any message."""
         self._put(b"")
         if not isinstance(self._next(), Ready):
             raise self._broken("The server did not complete the exchange of keys.")
@@ -148,8 +148,8 @@ class ServerConnection:
     def send(self, message: Message, *, ahead: bool = False) -> int:
         """Send a request without waiting; return its number.
 
-        The one answer of a request that is sent `ahead` may be asked for after those of later
-        requests; all others are asked for in the order in which they were sent.
+        A request that is sent `ahead` has one answer, and the caller may read it after the answers
+        of later requests. The caller reads all other answers in the order of the requests.
         """
         self._request += 1
         if ahead:
@@ -158,13 +158,13 @@ class ServerConnection:
         return self._request
 
     def go_on(self, request: int, message: Message) -> None:
-        """Send a further message of a request that has begun."""
+        """Send a further message of a request in progress."""
         self._put(self._connection.send_in(self._outgoing, request, message))
 
     def send_segment(self, request: int, index: int, segment: memoryview) -> None:
-        """Send a segment of an upload; raises the upload's failure if it was told meanwhile.
+        """Send a segment of an upload; raise the failure if the server has refused the upload.
 
-        `segment` begins with `DATA_ROOM` bytes of room, so that it need not be copied.
+        `segment` starts with `DATA_ROOM` free bytes, so that it need not be copied.
         """
         record = self._outgoing.frame(len(segment) + RECORD_ROOM)
         self._put(self._connection.seal_segment(request, index, segment, record))
@@ -180,12 +180,12 @@ class ServerConnection:
 
     def _put(self, data: bytes | memoryview) -> None:
         with self._translated():
-            if self._held:  # the end of the handshake and a login go together
+            if self._held:  # one packet for the end of the handshake and the login
                 data, self._held = self._held + bytes(data), b""
             self._put_all(memoryview(data))
 
     def _put_all(self, left: memoryview) -> None:
-        """Send a message, slowly perhaps; `sendall` would allow no more time than for a part."""
+        """Send a message within `frame_s`; `sendall` would allow only the socket's timeout."""
         ends = 0.0
         while left:
             if self._awaited:
@@ -197,9 +197,10 @@ class ServerConnection:
                     raise TimeoutError
 
     def _receive_until_room(self) -> None:
-        """Wait until there is room to send, and keep the answers that come before there is.
+        """Wait until the socket accepts data, and store the answers that arrive before that.
 
-        A server whose answer is not taken receives no more; each end would wait for the other.
+        A server that cannot send its answer stops receiving. Without this method, both ends could
+        wait for each other forever.
         """
         while True:
             silence_s = self._socket.gettimeout()
@@ -216,9 +217,9 @@ class ServerConnection:
     # --- receiving
 
     def answer(self, request: int, *kinds: type[M], slow: bool = False) -> M:
-        """Return the answer to a request; raises what the server says went wrong.
+        """Return the answer to a request; raise the error that the server reports.
 
-        `slow` says that the server may have a whole file to read or to put on its disk first.
+        `slow` allows more time, if the server may first have to read or write a whole file.
         """
         if slow and self.usable:
             self._socket.settimeout(self._patience.frame_s)
@@ -232,9 +233,9 @@ class ServerConnection:
         raise self._broken("The server gave an answer to another question.")
 
     def next_of(self, request: int, into: memoryview | None = None) -> Control | Data:
-        """Return what comes next, which must belong to `request`; raises its failure.
+        """Return the next answer or segment of `request`; raise the failure of the request.
 
-        A segment may come in `into`, if that is given.
+        A segment may be stored in `into`, if that is given.
         """
         event: Control | Data | None = self._came.pop(request, None)
         if event is None and request in self._early:
@@ -255,10 +256,10 @@ class ServerConnection:
                 return event
             case Data(stream) if stream == request:
                 return event
-        raise self._broken("The server answered something that was not asked now.")
+        raise self._broken("The server answered a different request than expected.")
 
     def _set_aside(self, event: Control | Data) -> bool:
-        """Keep an answer that will be asked for later; tell whether it is one."""
+        """Store an answer that the caller reads later; return whether it is such an answer."""
         if not isinstance(event, Control) or event.request not in self._awaited:
             return False
         self._awaited.remove(event.request)
@@ -392,15 +393,16 @@ def connected(address: Address, patience_s: float) -> socket.socket:
 
 
 def _error(message: Failure) -> FsError:
-    """Return what the server says went wrong.
+    """Return the error that the server reports.
 
-    That something is absent is proved by a folder's signature, never by the server's word: what
-    was proved to be there and is refused now was removed meanwhile, or is withheld.
+    Only a folder's signature proves that something is absent, never the server's statement. If a
+    signature proved that a node exists and the server now reports it as absent, then it was removed
+    in the meantime, or the server withholds it.
     """
     error = from_wire(message.code, message.sentence[:_LONGEST_SENTENCE])
     if isinstance(error, NotFoundError):
         return SaidToBeAbsentError(
-            f"The server no longer has what was asked for: {error.sentence}",
-            hint="Somebody may have removed it at this very moment; try again.",
+            f"The server no longer has the requested data: {error.sentence}",
+            hint="It may have just been removed; try again.",
         )
     return error

@@ -27,19 +27,19 @@ _HINT = (
 
 
 class ProxyCommand:
-    """One run of such a program."""
+    """A running proxy command."""
 
     def __init__(self, command: str) -> None:
-        """Start it; `UsageError` if it is no command line, `Unreachable` if it cannot be started.
+        """Start the program; `UsageError` for an invalid command line, `Unreachable` if it fails.
 
-        The line is cut into words as a shell does it; nothing else of a shell is understood.
+        The line is split into words as by a shell. Other features of a shell are not supported.
         """
         words = _words(command)
         self._program = for_terminal(words[0])
         self.socket, theirs = _pair()
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the program runs
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed after the program
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - what the person gave, no shell
+            self._process = subprocess.Popen(  # noqa: S603 - the user's own command, no shell
                 words, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=self._said
             )
         except OSError as error:
@@ -83,7 +83,7 @@ def _words(command: str) -> list[str]:
         words = []
     if not words:
         raise UsageError(
-            "That is no command line.",
+            "The proxy command is not a valid command line.",
             hint="--via takes one like 'ssh -p 2022 -s alice@files.example.org fs'.",
         )
     return words

@@ -27,48 +27,48 @@ class Timeouts(Value, frozen=True):
     silence_s: float = 60.0
     """Without a byte from the server while it owes some."""
     frame_s: float = 600.0
-    """For one message to come or go, from its first byte to its last; for the slowest answers."""
+    """For one message, from its first byte to its last, and for slow answers."""
     give_up_s: float = 60.0
-    """From the loss of a connection until nothing more is tried; 0 tries nothing."""
+    """From the loss of a connection until the client stops reconnecting; 0: it never reconnects."""
     first_pause_s: float = 0.25
     longest_pause_s: float = 8.0
-    """Between two attempts to connect; each pause is twice the one before."""
+    """The longest pause between two attempts to connect; each pause is twice the previous one."""
 
 
 def can_go_on(error: FsError) -> bool:
-    """Tell whether what an error has ended would go on with another connection or login."""
+    """Return whether a new connection or login could resume the work that an error ended."""
     return isinstance(error, Unreachable | LoginRefused)
 
 
 class NoRetry:
-    """Ends with the first connection that is lost; what all other transfers build on."""
+    """Fails when the connection is lost; the base class of `Reconnecting`."""
 
     resumes = False
-    """Whether what is broken off is kept, at either end, to be gone on with."""
+    """Whether client and server keep interrupted transfers, so that they can be resumed."""
     unfinished = False
-    """Whether something was kept, so that the same command goes on where this one stopped."""
+    """Whether an interrupted transfer was kept, so that the same command resumes it."""
 
     def run(self, work: Callable[[], T]) -> T:
-        """Do something that may be done again as often as need be, such as asking a question."""
+        """Run work that is safe to repeat any number of times, such as a query."""
         return work()
 
     def recover(self, lost: Unreachable) -> None:
-        """Return with a new connection, which knows nothing of earlier requests; or raise."""
+        """Open a new connection, which has no state of earlier requests; raise if that fails."""
         raise lost
 
     def progressed(self) -> None:
-        """Note that the connection was of use: the next loss is another one."""
+        """Note progress; the next loss of the connection gets the full time again."""
 
 
 class Reconnecting(NoRetry):
-    """Connects and logs in anew, again and again, until nothing has moved for too long."""
+    """Reconnects and logs in again until there was no progress for `give_up_s`."""
 
     resumes = True
 
     def __init__(
         self, reconnect: Callable[[], None], where: object, ui: Ui, patience: Timeouts
     ) -> None:
-        """Take what connects anew in place, the server's name, and whom to tell."""
+        """Initialise; `reconnect` replaces the connection, `where` is the server's name."""
         self._reconnect = reconnect
         self._where = where
         self._ui = ui
@@ -77,7 +77,7 @@ class Reconnecting(NoRetry):
         self._pause_s = patience.first_pause_s
 
     def run(self, work: Callable[[], T]) -> T:
-        """Do something; if the connection is lost meanwhile, do it again over a new one."""
+        """Run work; if the connection is lost, run it again over a new connection."""
         while True:
             try:
                 done = work()
@@ -88,7 +88,7 @@ class Reconnecting(NoRetry):
             return done
 
     def recover(self, lost: Unreachable) -> None:
-        """Return with a new connection, which knows nothing of earlier requests; or raise."""
+        """Open a new connection, which has no state of earlier requests; raise if that fails."""
         news = self._since is None
         if self._since is None:
             self._since = time.monotonic()
@@ -98,7 +98,7 @@ class Reconnecting(NoRetry):
             if news:
                 self._ui.warn(f"The connection to {self._where} was lost; connecting again …")
                 news = False
-            # Whoever lost their connections at the same moment does not come back at the same one.
+            # Clients that lost their connections at the same moment must not all reconnect at once.
             pause_s = self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311
             self._pause_s = min(2 * self._pause_s, self._patience.longest_pause_s)
             time.sleep(min(pause_s, max(0.0, ends - time.monotonic())))
@@ -112,5 +112,5 @@ class Reconnecting(NoRetry):
         raise lost
 
     def progressed(self) -> None:
-        """Note that the connection was of use: the next loss is another one."""
+        """Note progress; the next loss of the connection gets the full time again."""
         self._since = None

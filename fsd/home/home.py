@@ -1,4 +1,4 @@
-"""The server's home folder: keys, database and blobs, readable by nobody else."""
+"""The server's data directory: keys, database and blobs, readable only by the server's user."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOST_KEY = "host.key"
 MASTER_KEY = "master.key"
 LOG_KEY = "log.key"
 SSH_KEYS = ("ssh_host_ed25519_key", "ssh_host_rsa_key")
-"""Host keys of the SSH door (see `fsd.home.ssh_host_keys`)."""
+"""Host keys of the SSH listener (see `fsd.home.ssh_host_keys`)."""
 HOST_MOVES = "host.moves"
 """Statements of former host keys (see `fsproto.host_key_moves`)."""
 
@@ -41,17 +41,17 @@ class HomeBusyError(HomeError):
 
 
 def default_home() -> Path:
-    """Return where the home is when nothing says otherwise."""
+    """Return the default path of the data directory."""
     import platformdirs
 
     return Path(platformdirs.user_data_dir("fsd", appauthor=False))
 
 
 class Home:
-    """Paths of the home, and the secrets in it."""
+    """The paths and the secrets of a data directory."""
 
     def __init__(self, path: Path) -> None:
-        """Take the folder; touches nothing yet."""
+        """Store the path; read and write nothing yet."""
         self.path = path
         self.blobs = path / "blobs"
         self.database_url = f"sqlite:///{(path / 'fsd.db').absolute()}"
@@ -65,8 +65,8 @@ class Home:
         return any((self.path / name).exists() for name in (HOST_KEY, MASTER_KEY))
 
     def prepare(self) -> None:
-        """Make what is missing; `HomeError` if that is impossible."""
-        os.umask(0o077)  # also for what SQLite makes
+        """Create missing folders and keys; `HomeError` if that is impossible."""
+        os.umask(0o077)  # also for the files that SQLite creates
         with self._explained():
             self._take_folder()
             self.blobs.mkdir(mode=0o700, exist_ok=True)
@@ -81,12 +81,12 @@ class Home:
         self._make_once(LOG_KEY, lambda: os.urandom(crypto.ED25519_SIZE))
 
     def prepare_ssh(self) -> None:
-        """Make the host keys of the SSH door where they are missing; the home is prepared."""
+        """Create missing host keys of the SSH listener; call `prepare` first."""
         for name, make in zip(SSH_KEYS, (crypto.new_ssh_ed25519, crypto.new_ssh_rsa), strict=True):
             self._make_once(name, make)
 
     def _take_folder(self) -> None:
-        """Make the folder, or close it to others if it is a home already or holds nothing."""
+        """Create the folder; close an existing data directory or empty folder to other users."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if os.name == "nt" or not self.path.stat().st_mode & 0o077:
             return
@@ -100,7 +100,7 @@ class Home:
 
     @property
     def name_among_others(self) -> str:
-        """What tells it from the homes of other nodes on one database; always the same."""
+        """A stable name of this server among all servers on one database."""
         return crypto.sha256(f"{platform.node()}:{self.path.resolve()}".encode()).hex()
 
     def host_key(self) -> crypto.RsaKey:
@@ -126,7 +126,7 @@ class Home:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the home for one daemon; `HomeBusyError` if another does."""
+        """Lock the data directory for one server; `HomeBusyError` if another one has the lock."""
         with self._explained():
             file = (self.path / "fsd.lock").open("ab")
         with file:
@@ -138,7 +138,7 @@ class Home:
 
     @contextmanager
     def maintenance(self) -> Iterator[None]:
-        """Hold the home for one command that must be alone among its kind; fsd may run.
+        """Lock the data directory for one maintenance command; fsd may run concurrently.
 
         `HomeBusyError` while another such command runs.
         """
@@ -156,9 +156,9 @@ class Home:
 
     @contextmanager
     def keys(self, *, exclusive: bool = False) -> Iterator[None]:
-        """Hold the keys as they are while something is sealed under them, together with others.
+        """Lock the keys against changes while secrets are sealed; several users may share the lock.
 
-        `exclusive` is for who changes them; `HomeBusyError` if that cannot be had.
+        `exclusive` is for changing the keys. `HomeBusyError` if the lock is not available.
         """
         with self._explained():
             file = (self.path / "keys.lock").open("ab")
@@ -173,16 +173,17 @@ class Home:
             yield
 
     def note_run(self, address: str, database: str | None, ssh: str | None = None) -> None:
-        """Leave for fsadmin where the daemon listens and which database it uses (no secret).
+        """Store for fsadmin the server's addresses and its database (no secret).
 
-        None is the home's own database, wherever the home is moved to; and no SSH door.
+        `database` None is the SQLite file in the data directory, even if that is moved; `ssh` None
+        is no SSH listener.
         """
         noted = {"address": address, "database": database, "ssh": ssh}
         with self._explained():
             files.write_private(self._run, json.dumps(noted).encode())
 
     def last_run(self) -> dict[str, str]:
-        """Return what `note_run` left, or nothing."""
+        """Return the values of `note_run`; empty if there are none."""
         try:
             found = json.loads(self._run.read_text())
         except (OSError, ValueError):
@@ -191,25 +192,25 @@ class Home:
         return {key: value for key, value in noted if isinstance(value, str)}
 
     def note_backup(self, at_ms: int) -> None:
-        """Note that a backup was made."""
+        """Store the time of a backup, in Unix milliseconds."""
         with self._explained():
             files.write_private(self._backup, json.dumps({"at_ms": at_ms}).encode())
 
     def last_backup_ms(self) -> int | None:
-        """Return when the last backup was made; None if there was none."""
+        """Return the time of the last backup, in Unix milliseconds; None if there was none."""
         try:
             return int(json.loads(self._backup.read_text())["at_ms"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def note_audit(self, last: int, last_hash: bytes) -> None:
-        """Note with which entry the audit log ended when it was found to be right."""
+        """Store the last entry of the audit log at a successful verification."""
         noted = {"last": last, "hash": last_hash.hex()}
         with self._explained():
             files.write_private(self._audit, json.dumps(noted).encode())
 
     def seen_audit(self) -> tuple[int, bytes] | None:
-        """Return what `note_audit` left, if anything; `IntegrityError` if it is damaged."""
+        """Return the values of `note_audit`, if any; `IntegrityError` if the file is damaged."""
         try:
             with self._explained():
                 if not self._audit.exists():
@@ -223,7 +224,7 @@ class Home:
             ) from None
 
     def read(self, name: str) -> bytes:
-        """Return a file of the home."""
+        """Return the content of a file of the data directory."""
         with self._explained():
             return (self.path / name).read_bytes()
 
@@ -236,7 +237,7 @@ class Home:
         path = self.path / name
         with self._explained():
             if not path.exists():
-                with suppress(FileExistsError):  # of two makers, the first wins
+                with suppress(FileExistsError):  # of two concurrent processes, the first one wins
                     files.write_private(path, make(), replace=False)
 
     @contextmanager

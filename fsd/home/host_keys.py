@@ -1,6 +1,6 @@
-"""The host key on disk, those before it, and how one follows the other.
+"""The host key on disk, and the statements by which former host keys name their successors.
 
-    host.key     the key that is shown now
+    host.key     the current host key
     host.moves   statements of former keys (see `fsproto.host_key_moves`), packed [[Move, …]]
 
 A rotation writes the statement first and the key after it. If it is interrupted in between, the old
@@ -24,18 +24,17 @@ if TYPE_CHECKING:
 
 
 class HostKeys:
-    """The host keys of one home."""
+    """The host keys of a data directory."""
 
     def __init__(self, home: Home) -> None:
-        """Take the home, which is prepared."""
         self._home = home
 
     def current(self) -> crypto.RsaKey:
-        """Return the key that is shown now."""
+        """Return the current host key."""
         return self._home.host_key()
 
     def moves(self) -> list[Move]:
-        """Return what former keys have signed, the oldest first; `IntegrityError` for damage."""
+        """Return the statements of former keys, oldest first; `IntegrityError` if damaged."""
         path = self._home.path / HOST_MOVES
         if not path.exists():
             return []
@@ -46,8 +45,8 @@ class HostKeys:
         except FsError:
             raise IntegrityError(
                 f"{path} is damaged.",
-                hint="Put it back from a backup; without it, clients that know an older key alone "
-                "refuse the one of now.",
+                hint="Restore it from a backup; without it, clients that trust only an older key "
+                "refuse the current one.",
             ) from None
         return moves
 

@@ -1,10 +1,10 @@
-"""The SSH door's host keys on disk, in OpenSSH's format, as those of another sshd are.
+"""The SSH listener's host keys on disk, in OpenSSH's format.
 
-    ssh_host_ed25519_key    what clients meet
-    ssh_host_rsa_key        RSA-3072, for clients that know nothing newer
+    ssh_host_ed25519_key    for most clients
+    ssh_host_rsa_key        RSA-3072, for old clients without Ed25519
 
-They are made when the door is opened for the first time. Keys that people know already can be put
-in their place.
+They are created when the SSH listener is first enabled. An administrator may replace them by the
+keys of an existing SSH server.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class SshHostKey:
     """One host key."""
 
     kind: str
-    """As OpenSSH calls it."""
+    """OpenSSH's name of the key type, in capitals."""
     fingerprint: str
-    """As OpenSSH shows it."""
+    """In OpenSSH's notation."""
     private: str
     """The file's text."""
 

@@ -65,9 +65,9 @@ M = TypeVar("M", bound=Message)
 TURNS_OF_EXCHANGE = 2
 """Messages of the client that cost the server a computation with keys."""
 RECHECK_S = 1.0
-"""How long a connection may go on after its session was ended elsewhere."""
+"""Seconds that a connection may remain open after its session was ended elsewhere."""
 _LONG = files.Entries | files.Fetched | files.Found | files.Stale
-"""Answers that are packed and sealed in a thread; for others that takes longer than doing it."""
+"""Long answers, packed and sealed in a thread; for others a thread switch takes longer."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Services:
     pool: Executor
     spare: IdleWorkers
     turns: HandshakeLimiter
-    """Of key exchanges."""
+    """The limiter of key exchanges."""
 
     @classmethod
     def of(
@@ -105,8 +105,8 @@ class ClientConnection:
     ) -> None:
         """Take the services, the server's end of a new connection, and the client's address.
 
-        `logged_in` is called once that is done. `voucher` is of the connection, if any, that this
-        one is carried by.
+        `logged_in` is called after the login. `voucher` belongs to the SSH connection that carries
+        this connection, if there is one.
         """
         self._voucher = voucher
         self._inside = inside
@@ -117,14 +117,14 @@ class ClientConnection:
         self._inbox: FrameQueue | None = None
         self._uploads: dict[int, BlobUpload] = {}
         self._channel: bytes | None = None
-        """The channel id, once room may be reserved for uploads; it is not told after the end."""
+        """The channel id, from the first upload on; a closed connection no longer returns it."""
         self._incoming = SegmentReceiver(self._line, connection, self._segment, inside.spare)
         self._began = self._checked = time.monotonic()
 
     def idle_for(self) -> float:
         """Seconds since the last request; 0 while a request is being served."""
         if self._uploads:
-            return 0.0  # however slowly its next segment comes
+            return 0.0  # an upload has its own time limit
         return self._inbox.idle_for() if self._inbox else time.monotonic() - self._began
 
     async def serve(self) -> None:
@@ -237,7 +237,7 @@ class ClientConnection:
         """Return the next request's number and message, which must be of these kinds."""
         event = await self._event()
         if not isinstance(event, Control) or not isinstance(event.message, kinds):
-            raise RemoteProtocolError("The client did not begin with a login.")
+            raise RemoteProtocolError("The client did not start with a login.")
         return event.request, event.message
 
     async def _let(self, ask: int, enter: Callable[[bytes, str], T]) -> T:
@@ -359,7 +359,7 @@ class ClientConnection:
                     await self._say(request, part)
 
     def _channel_for(self, request: int) -> bytes:
-        """Return what room for a new upload is bound to; `RemoteProtocolError` for one too many."""
+        """Return the id for a new upload's reservation; `RemoteProtocolError` if not allowed."""
         if request in self._uploads:
             raise RemoteProtocolError("This upload was already started.")
         if len(self._uploads) >= MAX_UPLOADS:

@@ -208,7 +208,7 @@ class BlobUpload:
             self._transfers.finish(who, self._blob, root, size)
 
     def fail(self) -> None:
-        """Give the upload up; its remaining segments will be dropped."""
+        """Stop the upload; its remaining segments are discarded."""
         self.failed = True
         self.discard()
 
@@ -229,9 +229,9 @@ class BlobDownload:
     def __init__(self, reader: BlobReader, size: int, first: int) -> None:
         """Take the source, its size in stored bytes, and the number of the first segment."""
         self.segments = stored_segment_count(size) - first
-        """How many there are from the first on."""
+        """The number of segments from the first one on."""
         if first < 0 or self.segments < 1:
-            raise RemoteProtocolError("A part of a file was asked for that it does not have.")
+            raise RemoteProtocolError("The client requested a part of a file that does not exist.")
         self._reader = reader
         self.size = size
         self.first = first
@@ -239,11 +239,11 @@ class BlobDownload:
 
     @property
     def longest(self) -> int:
-        """Bytes of its longest segment."""
+        """The size of the longest segment, in bytes."""
         return min(SEGMENT_SIZE, self.size)
 
     def segment_into(self, room: memoryview) -> int:
-        """Read the next stored segment, for which there is `room`; return how long it is.
+        """Read the next stored segment into `room`; return its length.
 
         `IntegrityError` if the blob ends too early.
         """

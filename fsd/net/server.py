@@ -29,7 +29,7 @@ from fsproto.wire.handshake import ServerHandshake
 log = logging.getLogger(__name__)
 
 DRAIN_IDLE_S = 0.5
-"""While draining, how long a connection may think about its next request."""
+"""Seconds that a connection may wait before its next request while the server stops."""
 
 
 class NativeServer:
@@ -132,7 +132,9 @@ class NativeServer:
         self._peers[task] = peer
         task.add_done_callback(self._peers.pop)
         task.add_done_callback(lambda _: leave())
-        task.add_done_callback(lambda _: sock.close())  # one that was ended before it began
+        task.add_done_callback(
+            lambda _: sock.close()
+        )  # for a task that was cancelled before it started
         crowded_out = self._waiting.enter(network, task)
         if crowded_out is not None:
             crowded_out.cancel()

@@ -23,7 +23,7 @@ from fsproto.wire.frames import Frame
 _LEFT_OVER = 1 << 16
 _LEFT_OVER_READS = 16
 _SOON_S = 0.002
-"""How long a thread waits for a peer before it is given to others; many peers share few threads."""
+"""Seconds that a thread waits for one peer; many peers share few threads."""
 
 
 class Transport:
@@ -39,13 +39,13 @@ class Transport:
         """Set unless a thread receives."""
         self._ours.set()
         self._threads = threading.Lock()
-        """Held by a thread at the socket, and to close it: the number of a closed one is given to
-        another connection, whose bytes the thread would meet."""
+        """Held while a thread uses the socket, and to close it. Otherwise the system could give the
+        closed socket's number to another connection, and the thread would read its bytes."""
         self._closed = False
         self.heard = time.monotonic()
-        """When the last bytes came."""
+        """When the last bytes arrived, by `time.monotonic()`."""
         self.frame_began: float | None = None
-        """When the first bytes came of the frame that is being received."""
+        """When the first bytes of the current frame arrived; None between frames."""
 
     # --- on the event loop
 
@@ -59,7 +59,7 @@ class Transport:
             await self._readable()
 
     async def _readable(self) -> None:
-        """Wait for bytes without reading them, for a thread may be the reader by then."""
+        """Wait for bytes without reading them, because a thread may read them."""
         came = self._loop.create_future()
         self._loop.add_reader(self._socket, _tell, came)
         try:
@@ -93,7 +93,7 @@ class Transport:
             return True
 
     async def send(self, data: bytes | memoryview) -> None:
-        """Send, waiting until the peer takes it."""
+        """Send, and wait until the socket has accepted all."""
         async with asyncio.timeout(self._silence_s):
             await self._loop.sock_sendall(self._socket, data)
 

@@ -28,7 +28,7 @@ class ValueKind(Protocol):
 
     @property
     def allowed(self) -> str:
-        """What is allowed, so that "must be …" goes on with it."""
+        """The allowed values, as the end of the sentence "must be …"."""
 
     def read(self, raw: object) -> object:
         """Return the value that the parts take, of what TOML gave."""
@@ -75,7 +75,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class AtMost:
-    """A number that is not to be exceeded, or `"none"` where any is allowed."""
+    """An upper limit, or `"none"` for no limit."""
 
     size: bool = False
     """Whether it is of bytes, and may be written as people do: `"10G"`."""

@@ -29,7 +29,7 @@ class Settings:
     log_format: str = "text"
     log_level: str = "info"
     metrics_listen: Address | None = None
-    """Where metrics and health are told; None: nowhere."""
+    """The address that serves metrics and health; None: off."""
     ssh_listen: Address | None = None
     """Where clients of SSH are accepted; None: nowhere."""
     ssh: SshPolicy = field(default_factory=SshPolicy)

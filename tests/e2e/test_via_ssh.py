@@ -123,7 +123,7 @@ FAILURES = {
     "sh -c 'exec >&- <&-; sleep 60'": (UNREACHABLE, "closed the connection"),
     "ssh -F none -o BatchMode=yes -p 1 -s x@127.0.0.1 fs": (UNREACHABLE, "Connection refused"),
     "cat": (SECURITY, "hello"),
-    "'": (USAGE, "no command line"),
+    "'": (USAGE, "not a valid command line"),
 }
 
 

@@ -4,4 +4,4 @@ WORDS = (
     "What is uploaded here is seen by this server as it comes. It is sealed to the keys of the "
     "person it is for, who accepts or rejects it, and cannot be read back."
 )
-"""What a door tells whoever logs in to drop something."""
+"""The notice that clients get before they log in to the drop box."""
