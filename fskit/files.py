@@ -23,7 +23,7 @@ def write_private(path: Path, data: bytes, *, replace: bool = True) -> None:
 
 @contextmanager
 def whole_file(path: Path, *, replace: bool) -> Iterator[BinaryIO]:
-    """Give a file (0600) that takes its name when the block ends; no file if the block raises.
+    """Yield a file (0600) that gets its name when the block ends; no file if the block raises.
 
     Without `replace`, `FileExistsError` at the end if the name is taken by then. That needs a file
     system with hard links.

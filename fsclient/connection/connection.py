@@ -326,7 +326,7 @@ class ServerConnection:
         )
 
     def _broken(self, sentence: str) -> RemoteProtocolError:
-        """Close: whoever answers out of step is not asked again."""
+        """Close the connection after a violation of the protocol, and return the error."""
         self.close()
         return RemoteProtocolError(sentence)
 

@@ -101,9 +101,13 @@ def faults(span: Span, entries: Iterable[tuple[ChainEntry, bytes]]) -> Iterator[
     if before < span.last:
         yield ChainFinding(before + 1, _missing(before + 1, span.last))
     elif before > span.last:
-        yield ChainFinding(span.last + 1, f"Entries after {span.last} were added by somebody else.")
+        yield ChainFinding(
+            span.last + 1, f"Entries after {span.last} were not added by the server."
+        )
     elif hash_before != span.last_hash:
-        yield ChainFinding(span.last, f"Entry {span.last} is not the one that the log ended with.")
+        yield ChainFinding(
+            span.last, f"Entry {span.last} is not the last entry that the log recorded."
+        )
 
 
 def _missing(first: int, last: int) -> str:

@@ -65,7 +65,7 @@ class AuditLog:
     """The audit log of one database."""
 
     def __init__(self, vault: Vault, now_ms: Callable[[], int]) -> None:
-        """Take what seals the log's key, and the clock."""
+        """Initialise with the vault that seals the log's key, and the clock."""
         self._vault = vault
         self.now_ms = now_ms
         self._opened: tuple[bytes, bytes] | None = None

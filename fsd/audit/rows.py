@@ -46,7 +46,7 @@ def add(db: Db, entry: ChainEntry, entry_hash: bytes) -> None:
 def entries(
     db: Db, *, after: int = 0, since_ms: int | None = None, about: str | None = None
 ) -> Iterator[tuple[ChainEntry, bytes]]:
-    """Give entries and their stored hashes, in the order of their numbers.
+    """Yield entries and their stored hashes, in the order of their numbers.
 
     `about` leaves only those that a name has done or that are about it.
     """

@@ -74,7 +74,7 @@ class BackupPart:
 
 
 def members(source: BackupDecryptor) -> Iterator[BackupPart]:
-    """Give the parts of a backup, each to be read before the next; `IntegrityError` for others."""
+    """Yield the parts of a backup, to be read in order; `IntegrityError` if one is invalid."""
     try:
         with tarfile.open(fileobj=cast("Any", source), mode="r|", bufsize=SEGMENT_SIZE) as tar:
             while (found := tar.next()) is not None:

@@ -46,7 +46,7 @@ _MODE = 0o600
 
 @dataclass(frozen=True)
 class BackupSummary:
-    """What a backup came to."""
+    """The result of a backup."""
 
     head: BackupHeader
     end: BackupTrailer
@@ -133,7 +133,7 @@ class _Backup:
         return count, size
 
     def _still_there(self, root: bytes) -> bool:
-        """Tell whether a row is there now; if it is, its blob was lost and not just replaced."""
+        """Return whether a row still exists; if so, its blob was lost and not just replaced."""
         with self._database.read() as later:
             return later.scalar(select(Blob.root).where(Blob.root == root)) is not None
 

@@ -36,7 +36,9 @@ class LocalBlobs:
                 fd, name = tempfile.mkstemp(dir=self._staging)
                 return LocalStagedBlob(Path(name), os.fdopen(fd, "wb", buffering=0), self.path)
             path = self._ticket(ticket)
-            path.unlink(missing_ok=True)  # whoever still has it open writes into nothing
+            path.unlink(
+                missing_ok=True
+            )  # a writer that still has it open writes to the deleted file
             return LocalStagedBlob(path, _opened(path, "x+b"), self.path)
 
     def staged(self, ticket: str) -> LocalStagedBlob | None:

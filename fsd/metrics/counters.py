@@ -72,7 +72,7 @@ class GaugeSource:
     connections: Callable[[], int]
     accepted: Callable[[], int]
     over_ssh: Callable[[], int] | None
-    """Connections of the SSH door, where it is open."""
+    """Connections of the SSH listener, if SSH access is enabled."""
 
 
 class Gauges(Collector):
@@ -85,7 +85,7 @@ class Gauges(Collector):
         self._counted_at: float | None = None
 
     def collect(self) -> Iterable[Metric]:
-        """Give all of them; what cannot be had is left out."""
+        """Yield all metrics; unavailable values are left out."""
         watched = self._watched
         yield _gauge("fsd_connections", "Connections there are.", watched.connections())
         yield _gauge("fsd_accepted", "Connections accepted since the start.", watched.accepted())

@@ -22,7 +22,7 @@ class Metrics:
     """The metrics of one running server, and their listener."""
 
     def __init__(self, home: Home, database: Database, stopping: Callable[[], bool]) -> None:
-        """Take what is watched, and what tells whether the server is stopping."""
+        """Initialise with the measured parts, and a function that reports a stopping server."""
         self._home = home
         self._database = database
         self._stopping = stopping

@@ -336,7 +336,7 @@ def test_another_kind_takes_a_place_only_where_removing_is_allowed(swapped):
 def test_a_folder_with_something_excluded_in_it_is_not_replaced(swapped, client):
     client.write("copy/deep/kept.o", b"kept")
     ran = swapped.run("--delete", "--exclude", "leaf", str(swapped.tree), swapped.remote)
-    ran.fails(CONFLICT, "it holds what is excluded")
+    ran.fails(CONFLICT, "it contains excluded files")
     swapped.up("--delete")
     options = "--down", "--delete", "--exclude", "*.o"
     swapped.run(*options, str(swapped.copy), swapped.remote).fails(CONFLICT, "holds what is excl")

@@ -74,7 +74,9 @@ class FileDecryption:
             raise RuntimeError("nothing was kept")
         sealed = len(plain) + stream.TAG_SIZE + (0 if index else stream.HEADER_SIZE)
         if sealed != self.segment_size(index):
-            raise IntegrityError(f"What was kept of '{self._name}' was cut off meanwhile.")
+            raise IntegrityError(
+                f"The partial file of '{self._name}' was truncated during the download."
+            )
         size = self._sealer.seal_into(index, plain, into, last=index == self.segments - 1)
         self._leaves[index] = integrity.leaf(self.content.salt, index, into[:size])
 

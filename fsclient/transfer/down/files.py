@@ -164,7 +164,7 @@ class Downloader:
 
     def _take_whole(self, job: DownloadJob, opening: FileDecryption, blob: bytes | None) -> None:
         if blob is None:
-            raise ConflictError(f"'{job.file.path}' was replaced or removed meanwhile.")
+            raise ConflictError(f"'{job.file.path}' was replaced or removed during the download.")
         plain = opening.open_whole(blob)
         if job.at_once is not None:
             job.at_once(plain)

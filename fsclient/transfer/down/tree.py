@@ -239,7 +239,7 @@ class TreeDownload:
             hint = "Give --delete to have it replaced." if self._rules.mirror else None
             raise ExistsError(f"{sentence}.", hint=hint)
         if not self._removal.goes_whole(path, relative):
-            raise ExistsError(f"{sentence}: it holds what is excluded, or what is no file.")
+            raise ExistsError(f"{sentence}: it contains excluded files or special files.")
 
     def _is_same(self, found: TreeNode, path: Path, there: LocalStat, *, follow: bool) -> bool:
         """Return whether the local file has the same content; set its time and mode if needed."""

@@ -286,7 +286,7 @@ class TreeUpload:
                         "file there, but for how accents are written; only the first is put."
                     )
                 if is_passing(child.name):
-                    self._failures.skip(child.place, "part of a file that was not got whole")
+                    self._failures.skip(child.place, "partial file of an unfinished download")
                     continue
                 if child.kind == SPECIAL:
                     self._failures.skip(child.place, child.kind)

@@ -220,10 +220,11 @@ def _facts_of(writing: IncomingDrop) -> DropAttributes:
 
 def _nothing(place: Place) -> NotFoundError:
     return NotFoundError(
-        f"There is no '{for_terminal(path_of(place))}' here: "
-        "a session sees nothing but what it has dropped itself."
+        f"There is no '{for_terminal(path_of(place))}' here: a session sees only its own drops."
     )
 
 
 def _no_size() -> UnsupportedError:
-    return UnsupportedError("A drop has the size that was sent; it is neither cut nor filled up.")
+    return UnsupportedError(
+        "The size of a drop cannot be changed; it is the number of bytes that were sent."
+    )

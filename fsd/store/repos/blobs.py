@@ -61,7 +61,7 @@ def add_all(db: Db, rows: Sequence[dict[str, object]]) -> None:
 
 
 def assign(db: Db, owner_id: int, nodes: Mapping[bytes, bytes]) -> None:
-    """Give staged blobs to nodes (node by root) in the tree of a user."""
+    """Assign staged blobs to nodes (node by root) in the tree of a user."""
     rows: list[dict[str, object]] = [
         {"of": root, "to": node, "owner": owner_id} for root, node in nodes.items()
     ]
