@@ -1,1 +1,1 @@
-"""What the server's and the client's programs do alike on a machine."""
+"""Helpers that the programs of the server and the client share."""

@@ -148,7 +148,7 @@ def _run(command: click.Command, console: Console) -> int:
 
 
 def misused(error: click.ClickException) -> UsageError:
-    """Return what click says of a line that it does not understand, in our words' shape."""
+    """Return click's message on an invalid command line, in the form of our own messages."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     sentence, hint = error.format_message().strip(), None
     if context is not None:

@@ -14,7 +14,7 @@ _WORTH_TELLING_S = 1.0
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _TYPED = re.compile(r"([0-9]{1,19})(?:\.([0-9]{1,3}))?\s*(?:([KMGTPE])(?:iB?)?|B)?", re.IGNORECASE)
 MAX_BYTES = (1 << 63) - 1
-"""What a database keeps in a number."""
+"""The largest integer that a database column can store."""
 ALLOWED_BYTES = "a number of bytes like 500M, 10G or 1.5 TiB (powers of 1024)"
 
 
@@ -30,7 +30,7 @@ def binary_size_text(count: int) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Read `17`, `500M`, `10 GiB`, `1.5T`; `ValueError` for what is none, or beyond 2^63 - 1.
+    """Read `17`, `500M`, `10 GiB`, `1.5T`; `ValueError` if invalid, or beyond 2^63 - 1.
 
     `GB` is none: some mean a power of 1000 by it, others one of 1024.
     """

@@ -80,10 +80,10 @@ class ServerConnection:
         self._awaited: set[int] = set()
         self._came: dict[int, Control] = {}
         self._early: dict[int, deque[Control | Data]] = {}
-        """What came for requests that are asked about later, because one was put in between."""
+        """Answers of requests that the caller reads later, after a request in between."""
         self._outgoing = FrameBuffers()
         self._plain: memoryview | None = None
-        """What large messages are opened in."""
+        """The buffer for opening large messages."""
         self._opened = False
         self._proxy: ProxyCommand | None = None
         with self._translated():
@@ -283,7 +283,7 @@ class ServerConnection:
                 return self.answer(request, *kinds)
 
     def _keep(self, event: Control | Data) -> None:
-        """Keep what came for a request until it is asked for."""
+        """Store an answer of a request until the caller reads it."""
         if not self._set_aside(event):
             event = _kept(event) if isinstance(event, Data) else event
             self._early.setdefault(_number_of(event), deque()).append(event)
@@ -373,7 +373,7 @@ def _kept(segment: Data) -> Data:
 def line_to(
     address: Address, patience: Timeouts, via: str | None
 ) -> tuple[socket.socket, ProxyCommand | None]:
-    """Open what bytes go over to a server: a connection, or the program that carries one."""
+    """Open a TCP connection to a server, or start the proxy command that carries it."""
     if via:
         from fsclient.connection.proxy_command import ProxyCommand
 

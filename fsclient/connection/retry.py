@@ -1,4 +1,4 @@
-"""What becomes of a transfer whose connection is lost: it ends, or it goes on over a new one."""
+"""The handling of a lost connection: the transfer ends, or resumes over a new connection."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The audit log: every security event, in a chain that shows what was changed in it afterwards."""
+"""The audit log: all security events, in a hash chain that reveals later changes."""

@@ -29,7 +29,7 @@ _FIRST = 3
 
 @dataclass(frozen=True)
 class Verified:
-    """What `verify` found, in the log, in the archives, and between them."""
+    """The result of `verify`: findings in the log, in the archives, and between them."""
 
     log: AuditReport
     archives: list[Archive]

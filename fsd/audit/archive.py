@@ -40,7 +40,7 @@ class ArchiveError(FsError):
 
 @dataclass(frozen=True)
 class Archive:
-    """What a file turned out to hold."""
+    """The content of an archive file, and the findings in it."""
 
     path: Path
     span: Span
@@ -49,7 +49,7 @@ class Archive:
 
 
 def as_fields(entry: ChainEntry) -> dict[str, object]:
-    """Return an entry as what is written in JSON, its hash left out."""
+    """Return an entry in its JSON form, without its hash."""
     return {name: getattr(entry, name) for name in entry.__struct_fields__}
 
 

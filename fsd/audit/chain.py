@@ -36,9 +36,9 @@ class ChainEntry(Record, frozen=True):
     subject: str
     """Whose account it is about; empty where it is about none."""
     address: str
-    """Where it came from; empty for what was done at the server."""
+    """The client's address; empty for an action at the server itself."""
     detail: str
-    """What else there is to say, in words."""
+    """Further details, as text."""
 
     def hash(self, previous: bytes) -> bytes:
         """Return the hash of this entry on top of the one before (32 bytes)."""
@@ -55,7 +55,7 @@ class Span:
     last_hash: bytes
 
     def proof(self, key: bytes, label: bytes = labels.SERVER_AUDIT_HEAD) -> bytes:
-        """Return what only a holder of the audit key (32 bytes) can say of it (32 bytes)."""
+        """Return a proof of the span (32 bytes), which needs the audit key (32 bytes)."""
         return crypto.hmac_sha256(
             key,
             label,

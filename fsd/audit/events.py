@@ -1,4 +1,4 @@
-"""What is recorded: the name of every event, as it is stored, shown and searched for."""
+"""The recorded events, by the names that are stored, shown and searched for."""
 
 from __future__ import annotations
 

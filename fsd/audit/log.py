@@ -80,7 +80,7 @@ class AuditLog:
         address: str = "",
         detail: str = "",
     ) -> None:
-        """Record an event together with what `db`'s transaction does.
+        """Record an event in the transaction of `db`.
 
         It is written right before the commit, whatever becomes of savepoints until then. If it
         cannot be, the transaction fails: `OutOfSpaceError`, `DatabaseError`, `AuditBrokenError`.
@@ -167,5 +167,5 @@ class AuditLog:
 
 
 def _storable(word: str) -> str:
-    """Return words without what PostgreSQL cannot keep."""
+    """Return a text without the characters that PostgreSQL cannot store."""
     return word.replace("\0", "").encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""What a backup holds: a tar file whose members have these names, in this order.
+"""The layout of a backup: a tar file whose members have these names, in this order.
 
 head.json                what, when, of which version
 keys/NAME                host.key, master.key, log.key; host.moves, SSH host keys if there are any
@@ -54,7 +54,7 @@ class BackupHeader(msgspec.Struct, frozen=True):
 
 
 class BackupTrailer(msgspec.Struct, frozen=True):
-    """What was found while the blobs were read: roots in hex."""
+    """The findings while the blobs were read: roots in hex."""
 
     missing: list[str]
     damaged: list[str]
@@ -69,7 +69,7 @@ class BackupPart:
     file: IO[bytes]
 
     def whole(self) -> bytes:
-        """Return its bytes; only for what is known to be small."""
+        """Return the bytes of the part; only for small parts."""
         return self.file.read()
 
 

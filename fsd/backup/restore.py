@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 SET_ASIDE = "fsd.toml.from-backup"
-"""What a configuration is called that names another database than the one put back into."""
+"""The name for a configuration that names a different database than the restored one."""
 _LARGEST_PART = 64 << 20
 """Bytes of a part that is read as a whole."""
 
 
 @dataclass(frozen=True)
 class RestoreSummary:
-    """What was put back."""
+    """The result of a restore."""
 
     head: BackupHeader
     end: BackupTrailer

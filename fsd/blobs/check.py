@@ -10,14 +10,14 @@ from fsproto.types import Root, Salt
 
 
 class ByteSource(Protocol):
-    """What bytes come from; fewer come only at the end."""
+    """A source of bytes; it returns fewer than requested only at the end."""
 
     def read(self, size: int, /) -> bytes | None:
         """Return the next bytes."""
 
 
 class Hashed:
-    """Passes on what is read from a blob, whole segments at a time, and computes its root."""
+    """Reads a blob in whole segments, returns the bytes, and computes the root."""
 
     def __init__(self, source: ByteSource, salt: Salt) -> None:
         """Take where the blob comes from, and the salt of its hash (32 bytes)."""
@@ -39,7 +39,7 @@ class Hashed:
 
     @property
     def root(self) -> Root:
-        """The root of what was read."""
+        """The root of the bytes that were read."""
         return integrity.root(self._salt, self._leaves, self.size)
 
 

@@ -111,14 +111,14 @@ class LocalStagedBlob:
                 view = view[self._file.write(view) :]
 
     def pieces(self, size: int) -> Iterator[memoryview]:
-        """Return what was written so far in pieces of `size` bytes, the last one shorter."""
+        """Yield the bytes written so far in pieces of `size` bytes; the last may be shorter."""
         room = memoryview(bytearray(size))
         self._file.seek(0)
         while have := _filled(room, self._file):
             yield room[:have]
 
     def cut(self, size: int) -> None:
-        """Keep the first `size` bytes; what is written next follows them."""
+        """Truncate to the first `size` bytes; later writes follow them."""
         self._file.truncate(size)
         self._file.seek(size)
 

@@ -79,7 +79,6 @@ class Gauges(Collector):
     """Gauges, read at each request; those in the database at most once a minute."""
 
     def __init__(self, watched: GaugeSource) -> None:
-        """Take what is looked at."""
         self._watched = watched
         self._counted = (0, 0, 0)
         self._counted_at: float | None = None

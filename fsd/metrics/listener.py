@@ -33,7 +33,7 @@ class Listener:
     """The HTTP listener for monitoring."""
 
     def __init__(self, metrics: Callable[[], bytes], health: Callable[[], str | None]) -> None:
-        """Take what makes the page of numbers, and what says what is wrong; both may block."""
+        """Initialise with the functions for the metrics and for the health; both may block."""
         self._metrics = metrics
         self._health = health
         self._server: asyncio.Server | None = None

@@ -1,4 +1,4 @@
-"""Kinds of values: how one is read from a file or a word, what is allowed, how it is written.
+"""Kinds of values: reading from a file or a word, allowed values, and writing.
 
 `read` takes what TOML gives, `parse` what stands in the environment or on the command line; both
 raise `ValueError` (whatever it says: who is told hears `allowed`). `show` writes a TOML value.
@@ -24,14 +24,14 @@ _LOOPBACK = ("localhost", "127.", "::1")
 
 
 class ValueKind(Protocol):
-    """What a kind of values can do."""
+    """The operations of a kind of values."""
 
     @property
     def allowed(self) -> str:
         """The allowed values, as the end of the sentence "must be …"."""
 
     def read(self, raw: object) -> object:
-        """Return the value that the parts take, of what TOML gave."""
+        """Return the value for the server, from a TOML value."""
 
     def parse(self, word: str) -> object:
         """Return the value that the parts take, of a word."""
@@ -55,7 +55,7 @@ class Whole:
 
     @property
     def allowed(self) -> str:
-        """What is allowed."""
+        """The allowed values, for an error sentence."""
         return f"a whole number from {self.low} to {self.high}"
 
     def read(self, raw: object) -> int:
@@ -82,7 +82,7 @@ class AtMost:
 
     @property
     def allowed(self) -> str:
-        """What is allowed."""
+        """The allowed values, for an error sentence."""
         return f'"none", or {ALLOWED_BYTES if self.size else "a whole number of files"}'
 
     def read(self, raw: object) -> int | None:
@@ -138,7 +138,7 @@ class Time:
 
     @property
     def allowed(self) -> str:
-        """What is allowed."""
+        """The allowed values, for an error sentence."""
         return (
             f"a time from {_time_text(self.low_s)} to {_time_text(self.high_s)}, "
             'in seconds or like "90 s", "5 min", "12 h", "7 d"'
@@ -186,7 +186,7 @@ class OneOf:
 
     @property
     def allowed(self) -> str:
-        """What is allowed."""
+        """The allowed values, for an error sentence."""
         return " or ".join(json.dumps(word) for word in self.words)
 
     def read(self, raw: object) -> str:
@@ -213,7 +213,7 @@ class Listening:
 
     @property
     def allowed(self) -> str:
-        """What is allowed."""
+        """The allowed values, for an error sentence."""
         if self.loopback:
             return 'empty, or a loopback address like "127.0.0.1:9464"'
         if self.optional:

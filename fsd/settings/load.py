@@ -34,7 +34,7 @@ class Wanted:
     options: Mapping[str, str] = field(default_factory=dict)
     """Values by setting's name, with those of `--set` among them."""
     flags: Mapping[str, str] = field(default_factory=dict)
-    """For options that have a flag of their own, what that is called."""
+    """The command-line option of each setting that has one."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -49,7 +49,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Loaded:
-    """All settings, where each comes from, and what is wrong."""
+    """All settings, the source of each, and the problems in them."""
 
     settings: Settings
     sources: Mapping[str, str]

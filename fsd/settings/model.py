@@ -1,4 +1,4 @@
-"""What all settings come to, as the server's parts take it."""
+"""The values of all settings, in the form that the server uses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fsproto.link import Address
 
 @dataclass(frozen=True)
 class Settings:
-    """What the operator decides."""
+    """The server's settings."""
 
     home: Home
     listen: Address = field(default_factory=lambda: Address("127.0.0.1", DEFAULT_PORT))

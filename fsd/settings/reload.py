@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SettingChanges:
-    """What is different, and what comes of it."""
+    """The changed settings, and which of them need a restart."""
 
     settings: Settings
-    """Those that count from now on."""
+    """The settings in force after the reload."""
     taken: tuple[str, ...]
-    """Names of settings that have changed and count from now on."""
+    """Names of changed settings that apply at once."""
     waiting: tuple[str, ...]
-    """Names of settings that have changed and count after a restart."""
+    """Names of changed settings that apply after a restart."""
 
 
 def compare(running: Settings, read: Settings) -> SettingChanges:
-    """Take over what can be taken over."""
+    """Return the settings after a reload, and the names of those that changed."""
     now = dataclasses.replace(running)
     taken, waiting = [], []
     for setting in SETTINGS:

@@ -78,7 +78,7 @@ def _plain(name: str) -> str:
 
 
 def _line(lines: dict[str, int], name: str) -> int:
-    """Return a name's line, or that of what it is written within, as in `a = {b = 1}`."""
+    """Return the line of a name, or of the table that contains it, as in `a = {b = 1}`."""
     while name not in lines and "." in name:
         name = name.rpartition(".")[0]
     return lines.get(name, 1)

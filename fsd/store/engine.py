@@ -133,7 +133,7 @@ def _translated() -> Iterator[None]:
 
 
 def _of_the_file(error: BaseException | None) -> str | None:
-    """Return what is wrong with SQLite's file, for SQLite has no log that would say it."""
+    """Return the problem with SQLite's file, because SQLite has no log of its own."""
     match getattr(error, "sqlite_errorname", "").split("_")[:2]:
         case ["SQLITE", "NOTADB" | "CORRUPT"]:
             return "The database is damaged."

@@ -1,1 +1,1 @@
-"""What a systemd unit needs: the unit itself, and telling systemd how the server stands."""
+"""Support for systemd: the unit file, and notifications of the server's state."""

@@ -17,7 +17,7 @@ STOPPING = "STOPPING=1"
 
 
 def reloading() -> str:
-    """Return what says that settings are read again; `READY` must follow."""
+    """Return the notification of a reload; `READY` must follow."""
     return f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}"
 
 

@@ -1,1 +1,1 @@
-"""What a transfer reports: progress, rates, lines and bars, failures."""
+"""The reports of a transfer: progress, rates, lines and bars, failures."""
