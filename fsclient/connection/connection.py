@@ -386,8 +386,8 @@ def line_to(
 
 
 def connected(address: Address, patience_s: float) -> socket.socket:
-    """Return a socket that is connected to an address; `OSError` where that cannot be done."""
-    # Of text, Python would load the tables of international names even where it is plain ASCII.
+    """Return a socket that is connected to an address; `OSError` if that fails."""
+    # Given text, Python would load the tables of international names even for plain ASCII.
     host = address.host.encode() if address.host.isascii() else address.host
     return socket.create_connection((host, address.port), patience_s)  # type: ignore[arg-type]
 

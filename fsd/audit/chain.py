@@ -47,7 +47,7 @@ class ChainEntry(Record, frozen=True):
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of the chain: after entry `base`, up to entry `last`, with the hashes of both."""
+    """A part of the chain, after entry `base` up to entry `last`, with the hashes of both."""
 
     base: int
     base_hash: bytes

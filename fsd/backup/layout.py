@@ -35,26 +35,26 @@ _NAMES = re.compile(
 
 
 class BackupHeader(msgspec.Struct, frozen=True):
-    """What is backed up."""
+    """The facts about a backup, at its start."""
 
     format: int
     made_ms: int
     version: str
-    """Of the fsd that made it."""
+    """The version of the fsd that made the backup."""
     revision: str
-    """Of the database's schema."""
+    """The revision of the database's schema."""
     host_key: str
-    """Fingerprint."""
+    """The fingerprint of the host key."""
     elsewhere: bool
-    """Whether the database was not the home's own."""
+    """Whether the database was outside the data directory."""
     people: int
     blobs: int
-    """Outside the database."""
+    """The number of blobs outside the database."""
     blob_bytes: int
 
 
 class BackupTrailer(msgspec.Struct, frozen=True):
-    """The findings while the blobs were read: roots in hex."""
+    """The roots of missing and of damaged blobs, in hex."""
 
     missing: list[str]
     damaged: list[str]

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 SET_ASIDE = "fsd.toml.from-backup"
 """The name for a configuration that names a different database than the restored one."""
 _LARGEST_PART = 64 << 20
-"""Bytes of a part that is read as a whole."""
+"""Most bytes of a part that is read into memory."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ class Hashed:
     """Reads a blob in whole segments, returns the bytes, and computes the root."""
 
     def __init__(self, source: ByteSource, salt: Salt) -> None:
-        """Take where the blob comes from, and the salt of its hash (32 bytes)."""
+        """Initialise with the source of the blob, and the salt of its hash (32 bytes)."""
         self._source = source
         self._salt = salt
         self._leaves: list[bytes] = []
@@ -28,7 +28,7 @@ class Hashed:
         """Bytes read so far."""
 
     def read(self, size: int = SEGMENT_SIZE) -> bytes:
-        """Return the next segment; nothing at the end. Only the last one may be asked for short."""
+        """Return the next segment; empty at the end. Only the last request may be shorter."""
         data = b""
         while len(data) < size and (more := self._source.read(size - len(data))):
             data += more

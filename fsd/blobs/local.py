@@ -123,7 +123,7 @@ class LocalStagedBlob:
         self._file.seek(size)
 
     def let_go(self) -> None:
-        """Leave it as it is, to be opened again by its ticket; harmless after `keep`."""
+        """Close the file but keep it, to be opened again by its ticket; harmless after `keep`."""
         self._file.close()
 
     def keep(self, root: bytes) -> None:
