@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from typing import Any
 
 import click
 
 from fsclient.app import App
-
-if TYPE_CHECKING:
-    from fsclient.operations.doctor import Difference
-    from fsclient.trust.seen import Sighting
+from fsclient.operations.doctor import Difference, differences
+from fsclient.operations.doctor import accept as accept_shown
+from fsclient.trust.seen import SeenVersions, Sighting
+from fskit.text import time_text
+from fsproto.errors import RollbackError
+from fsproto.names import for_terminal, parse_path
 
 
 @click.command()
@@ -32,14 +35,6 @@ def command(app: App, path: str, *, accept: bool, accept_key_log: bool, yes: boo
     With --accept, this machine forgets the versions that differ and continues from those that
     the server shows. Then put the files again that are newer on this machine.
     """
-    from contextlib import closing
-
-    from fsclient.operations.doctor import accept as accept_shown
-    from fsclient.operations.doctor import differences
-    from fsclient.trust.seen import SeenVersions
-    from fsproto.errors import RollbackError
-    from fsproto.names import parse_path
-
     place = parse_path(path)
     if accept_key_log:
         app.ui.confirm("Accept the server's key log in place of the one you have seen?", yes=yes)
@@ -103,9 +98,6 @@ def _lines(one: Difference) -> list[str]:
 
 
 def _line(which: str, one: Sighting) -> str:
-    from fskit.text import time_text
-    from fsproto.names import for_terminal
-
     by = f" by {for_terminal(one.author)}, {time_text(one.time_ms)}" if one.author else ""
     return f"    {which:5} version {one.point.version}{by}"
 

@@ -7,6 +7,7 @@ import contextlib
 import click
 
 from fsclient.app import App
+from fsproto.link import parse_link
 
 LINK = """\b
 A link looks like this; put it in quotes:
@@ -26,8 +27,6 @@ def command(app: App, link: str, *, no_passphrase: bool) -> None:
     authenticator app shows. The private keys never leave this machine. If it is interrupted,
     run it again with the same link.
     """
-    from fsproto.link import parse_link
-
     app.options.no_passphrase = no_passphrase
     parsed = parse_link(link)
     with contextlib.closing(app.keeper().enroll(parsed)) as session:

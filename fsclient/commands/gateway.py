@@ -5,6 +5,10 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
+from fsclient.gateway.config import ConfigFiles, lines
+from fsclient.gateway.gateway import running
+from fsclient.gateway.keys import ensure_keys
+from fsproto.link import parse_address
 
 EXAMPLES = """\b
 Examples:
@@ -35,11 +39,6 @@ def command(
     Programs log in with a key that is stored beside your identity. Every user of this machine
     who can read that file can use the gateway while it runs.
     """
-    from fsclient.gateway.config import ConfigFiles, lines
-    from fsclient.gateway.gateway import running
-    from fsclient.gateway.keys import ensure_keys
-    from fsproto.link import parse_address
-
     address = parse_address(listen)
     if print_config:
         user = app.profile.facts().link.user

@@ -6,6 +6,13 @@ import click
 
 from fsclient.app import App
 from fsclient.commands.options import Choices, choosing, older, progress_option, resuming, update
+from fsclient.transfer.get import STDOUT, Get, to_stdout
+from fsclient.transfer.options import TransferOptions
+from fsclient.transfer.report.failures import Failures
+from fsclient.transfer.report.progress import Progress
+from fsclient.transfer.resume import ResumeMarker
+from fsclient.transfer.run import TransferRun
+from fsproto.names import parse_path
 
 EXAMPLES = """\b
 Examples:
@@ -53,14 +60,6 @@ def command(
     MiB or more are kept beside the target under a hidden name ('.NAME.….fs-part').
     '--no-resume' turns both off.
     """
-    from fsclient.transfer.get import STDOUT, Get, to_stdout
-    from fsclient.transfer.options import TransferOptions
-    from fsclient.transfer.report.failures import Failures
-    from fsclient.transfer.report.progress import Progress
-    from fsclient.transfer.resume import ResumeMarker
-    from fsclient.transfer.run import TransferRun
-    from fsproto.names import parse_path
-
     sources, target = (paths[:-1], paths[-1]) if len(paths) > 1 else (paths, ".")
     places = [parse_path(source) for source in sources]
     stdout = target == STDOUT and not choices.dry_run

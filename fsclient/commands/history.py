@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from fsclient.app import App
-
-if TYPE_CHECKING:
-    from fsclient.session.login import Session
-    from fsclient.transfer.report.failures import Failures
-    from fsclient.tree.history import Version
-    from fsclient.tree.removed import RemovedNode
-    from fsproto.names import RemotePath
+from fsclient.inbox.marks import dropped_data, mark
+from fsclient.session.login import Session
+from fsclient.transfer.report.failures import Failures
+from fsclient.tree.history import FileHistory, Version
+from fsclient.tree.removed import RemovedLookup, RemovedNode, reached
+from fskit.text import time_text
+from fsproto.names import RemotePath, parse_path
+from fsproto.sealed.manifest import Mode
 
 
 @click.command()
@@ -31,9 +32,6 @@ def command(app: App, path: str) -> None:
     Everything shown was verified: the server can keep less than it should, but it cannot change
     anything.
     """
-    from fsclient.transfer.report.failures import Failures
-    from fsproto.names import parse_path
-
     failures = Failures(app.ui)
     with app.session() as session:
         data, lines = _told(session, parse_path(path), failures)
@@ -44,9 +42,6 @@ def command(app: App, path: str) -> None:
 def _told(
     session: Session, path: RemotePath, failures: Failures
 ) -> tuple[dict[str, Any], list[str]]:
-    from fsclient.tree.history import FileHistory
-    from fsclient.tree.removed import RemovedLookup, reached
-
     lookup, past = RemovedLookup(session.tree), FileHistory(session.tree)
     folder, there = reached(session.tree, path)
     if there is not None and there.is_folder:
@@ -76,9 +71,6 @@ def _told(
 
 
 def _data(version: Version) -> dict[str, Any]:
-    from fsclient.inbox.marks import dropped_data
-    from fsproto.sealed.manifest import Mode
-
     body, metadata = version.found.manifest.body, version.found.metadata
     return {
         "version": version.number,
@@ -95,9 +87,6 @@ def _data(version: Version) -> dict[str, Any]:
 
 
 def _lines(versions: list[Version]) -> list[str]:
-    from fsclient.inbox.marks import mark
-    from fskit.text import time_text
-
     numbers = [str(one.number) for one in versions]
     sizes = [f"{one.found.metadata.size:,}" for one in versions]
     authors = [
@@ -140,8 +129,6 @@ def _removed_lines(gone: list[RemovedNode]) -> list[str]:
 
 
 def _removed_line(one: RemovedNode, name: str) -> str:
-    from fskit.text import time_text
-
     how = "replaced" if one.replaced else "removed"
     size = "-" if one.found.is_folder else f"{one.found.metadata.size:,}"
     when = time_text(one.state.body.time_ms)

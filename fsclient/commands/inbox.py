@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from fsclient.app import App
 from fsclient.commands.options import progress_option
-
-if TYPE_CHECKING:
-    from fsclient.inbox.listing import PendingDrop, Waiting
-    from fsclient.transfer.report.failures import Failures
-    from fsproto.drop import DropNote
+from fsclient.inbox.accept import InboxAccept, alone
+from fsclient.inbox.listing import PendingDrop, RefusedDrop, Waiting, chosen, remove, waiting
+from fsclient.transfer.report.failures import Failures
+from fsclient.transfer.report.progress import Progress
+from fskit.text import time_text
+from fsproto.drop import DropNote
+from fsproto.errors import FsError, UsageError
+from fsproto.names import for_terminal
 
 
 @click.group(invoke_without_command=True)
@@ -31,9 +34,6 @@ def command(context: click.Context) -> None:
 
 
 def _show(app: App) -> None:
-    from fsclient.inbox.listing import PendingDrop, waiting
-    from fsclient.transfer.report.failures import Failures
-
     failures = Failures(app.ui)
     with app.session() as session:
         found = waiting(session)
@@ -56,12 +56,6 @@ def accept(app: App, names: tuple[str, ...], *, everything: bool, progress_wante
     gets a number. Accepted drops are deleted from the drop box. A drop that the server shows a
     second time is recognised and only deleted.
     """
-    from fsclient.inbox.accept import InboxAccept, alone
-    from fsclient.inbox.listing import RefusedDrop, chosen, waiting
-    from fsclient.transfer.report.failures import Failures
-    from fsclient.transfer.report.progress import Progress
-    from fsproto.errors import FsError, UsageError
-
     if bool(names) == everything:
         raise UsageError("Give the names of drops, or --all.")
     failures, done = Failures(app.ui), []
@@ -103,9 +97,6 @@ def reject(app: App, names: tuple[str, ...]) -> None:
     Name a drop that could not be verified, or one of several with the same name, by the id that
     'fsclient inbox' shows.
     """
-    from fsclient.inbox.listing import PendingDrop, chosen, remove, waiting
-    from fsproto.names import for_terminal
-
     with app.session() as session:
         picked = chosen(waiting(session), names)
         remove(session, [one.drop for one in picked])
@@ -118,8 +109,6 @@ def reject(app: App, names: tuple[str, ...]) -> None:
 
 
 def _said(one: PendingDrop, path: str) -> str:
-    from fsproto.names import for_terminal
-
     name = for_terminal(one.name)
     if path:
         return f"accepted {name} as {path}"
@@ -127,16 +116,12 @@ def _said(one: PendingDrop, path: str) -> str:
 
 
 def _note_refused(found: list[Waiting], failures: Failures) -> None:
-    from fsclient.inbox.listing import RefusedDrop
-
     for one in found:
         if isinstance(one, RefusedDrop):
             failures.note(one.error)
 
 
 def _data(one: Waiting) -> dict[str, Any]:
-    from fsclient.inbox.listing import RefusedDrop
-
     if isinstance(one, RefusedDrop):
         return {"id": one.drop.hex(), "refused": one.error.sentence}
     note = one.opened.note
@@ -155,9 +140,6 @@ def _data(one: Waiting) -> dict[str, Any]:
 
 
 def _lines(found: list[PendingDrop]) -> list[str]:
-    from fskit.text import time_text
-    from fsproto.names import for_terminal
-
     sizes = [f"{one.opened.note.size:,}" for one in found]
     width = max(map(len, sizes), default=0)
     lines = []
@@ -173,8 +155,6 @@ def _lines(found: list[PendingDrop]) -> list[str]:
 
 def how(note: DropNote) -> str:
     """Return in words how the sender of a drop logged in."""
-    from fsproto.names import for_terminal
-
     if not note.key:
         return "by one-time password"
     return f"by key {for_terminal(note.label or note.key)}"

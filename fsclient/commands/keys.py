@@ -8,6 +8,10 @@ from fsclient.app import App
 from fsclient.commands.keys_recovery import backup, recover
 from fsclient.commands.keys_rotate import rotate
 from fsclient.commands.keys_transfer import export, import_
+from fsclient.transfer.content import checked_content
+from fsproto.errors import UsageError
+from fsproto.names import parse_path
+from fsproto.sealed.stream import content_ad
 
 
 @click.group()
@@ -35,11 +39,6 @@ def file(app: App, path: str) -> None:
     shown. Salt and root belong to the salted SHA-256; the root is the name of the blob at the
     server. With this key anybody can read this version of the file, and no other.
     """
-    from fsclient.transfer.content import checked_content
-    from fsproto.errors import UsageError
-    from fsproto.names import parse_path
-    from fsproto.sealed.stream import content_ad
-
     with app.session() as session:
         found = session.tree.find(parse_path(path))
         if found.is_folder:

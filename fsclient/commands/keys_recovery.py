@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+import os
 
 import click
 
 from fsclient.app import App
 from fsclient.commands.enroll import LINK
-
-if TYPE_CHECKING:
-    from fsclient.ui import Ui
+from fsclient.trust.bip39 import phrase_of, secret_of
+from fsclient.ui import Ui
+from fsproto.errors import Unreachable, UsageError
+from fsproto.keys.portable import Portable
+from fsproto.keys.recovery import SECRET_SIZE, RecoverySecret
+from fsproto.link import parse_link
+from fsproto.messages.account import Backup
+from fsproto.messages.base import Done
 
 _COLUMNS = 3
 
@@ -26,15 +32,6 @@ def backup(app: App) -> None:
     replaces the previous one and has a phrase of its own. The command asks for a one-time
     password.
     """
-    import os
-
-    from fsclient.trust.bip39 import phrase_of
-    from fsproto.errors import Unreachable
-    from fsproto.keys.portable import Portable
-    from fsproto.keys.recovery import SECRET_SIZE, RecoverySecret
-    from fsproto.messages.account import Backup
-    from fsproto.messages.base import Done
-
     with app.session() as session:
         facts, identity = session.facts, session.identity
         secret = RecoverySecret(identity.user, os.urandom(SECRET_SIZE))
@@ -67,11 +64,6 @@ def recover(app: App, link: str, *, no_passphrase: bool) -> None:
     keys on this machine (FSCLIENT_PASSPHRASE or --no-passphrase), and for one one-time
     password.
     """
-    import contextlib
-
-    from fsproto.keys.recovery import RecoverySecret
-    from fsproto.link import parse_link
-
     app.options.no_passphrase = no_passphrase
     parsed = parse_link(link)
     app.profile.check_free()
@@ -89,9 +81,6 @@ def recover(app: App, link: str, *, no_passphrase: bool) -> None:
 
 def _asked_secret(ui: Ui, given: str | None) -> bytes:
     """Return the secret of the recovery phrase; ask again after a typing error."""
-    from fsclient.trust.bip39 import secret_of
-    from fsproto.errors import UsageError
-
     if given is not None:
         return secret_of(given)
     if not ui.can_ask():

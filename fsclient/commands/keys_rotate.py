@@ -5,6 +5,10 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
+from fsclient.operations.rekey import Rekey
+from fsclient.session.key_rotation import rotate as replace_keys
+from fsclient.sharing.share import Sharing
+from fsclient.transfer.report.failures import Failures
 
 
 @click.command(short_help="Replace your keys by new ones, signed by the old.")
@@ -24,11 +28,6 @@ def rotate(app: App, *, now: bool) -> None:
     renew their shares with the next command that they give. Copy the new keys to your other
     machines ('fsclient keys export' and 'import') and make a new backup.
     """
-    from fsclient.operations.rekey import Rekey
-    from fsclient.session.key_rotation import rotate as replace_keys
-    from fsclient.sharing.share import Sharing
-    from fsclient.transfer.report.failures import Failures
-
     keeper = app.keeper()
     identity = keeper.identity()
     resumes = now and app.profile.is_renewing(identity.bundle.fingerprint)

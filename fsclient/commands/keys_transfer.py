@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from fsclient.app import App
-
-if TYPE_CHECKING:
-    from fsclient.profile import AccountFacts, Profile
-    from fsclient.trust.seen import Sighting
-    from fsproto.keys.portable import KnownPeople, Portable
+from fsclient.local_errors import local_errors
+from fsclient.profile import AccountFacts, Profile, write_private
+from fsclient.trust.pins import PinStore
+from fsclient.trust.seen import SeenVersions, Sighting
+from fsclient.ui import binary_stdin, binary_stdout
+from fskit.files import new_file
+from fsproto.errors import ExistsError, IntegrityError, UsageError, WrongPassphraseError
+from fsproto.keys.export import MAX_EXPORT, check_export, open_export, seal_export
+from fsproto.keys.key_file import seal_identity
+from fsproto.keys.portable import (
+    PART_PEOPLE,
+    PART_SEEN,
+    KnownPeople,
+    Portable,
+    Seen,
+    pack_people,
+    pack_seen,
+    unpack_people,
+    unpack_seen,
+)
+from fsproto.names import for_terminal
+from fsproto.proofs.lineage import LineagePoint
+from fsproto.types import Hash, NodeId
 
 _STANDARD = "-"
 
@@ -29,11 +48,6 @@ def export(app: App, file: str, *, force: bool) -> None:
     server, other people's keys as you know them, and the newest versions seen here. Your
     session stays on this machine: the other one logs in itself.
     """
-    import os
-
-    from fsclient.ui import binary_stdout
-    from fsproto.keys.export import seal_export
-
     if file == _STANDARD:
         app.content_goes_to_stdout()
     else:
@@ -63,12 +77,6 @@ def import_(app: App, file: str, *, no_passphrase: bool) -> None:
     (FSCLIENT_PASSPHRASE or --no-passphrase). Then log in with 'fsclient login'. An existing
     profile is never replaced: use --profile NAME to create another one.
     """
-    import os
-
-    from fsclient.profile import AccountFacts
-    from fsproto.keys.export import check_export, open_export
-    from fsproto.keys.key_file import seal_identity
-
     app.options.no_passphrase = no_passphrase
     profile = app.profile
     profile.check_free()
@@ -88,19 +96,6 @@ def import_(app: App, file: str, *, no_passphrase: bool) -> None:
 
 def _portable(app: App) -> Portable:
     """Return the contents of this profile for the export."""
-    from contextlib import closing
-
-    from fsclient.trust.pins import PinStore
-    from fsclient.trust.seen import SeenVersions
-    from fsproto.keys.portable import (
-        PART_PEOPLE,
-        PART_SEEN,
-        Portable,
-        Seen,
-        pack_people,
-        pack_seen,
-    )
-
     facts = app.profile.facts()
     identity = app.keeper().identity()
     with closing(SeenVersions(app.profile.memory)) as memory:
@@ -116,12 +111,6 @@ def _portable(app: App) -> Portable:
 
 def _seen(portable: Portable) -> list[Sighting]:
     """Return the versions that the other machine had seen; `IntegrityError` if malformed."""
-    from fsclient.trust.seen import Sighting
-    from fsproto.errors import IntegrityError
-    from fsproto.keys.portable import PART_SEEN, unpack_seen
-    from fsproto.proofs.lineage import LineagePoint
-    from fsproto.types import Hash, NodeId
-
     if PART_SEEN not in portable.parts:
         return []
     try:
@@ -140,9 +129,6 @@ def _seen(portable: Portable) -> list[Sighting]:
 
 def _people(portable: Portable) -> KnownPeople | None:
     """Return the people's keys that the other machine had; `IntegrityError` if malformed."""
-    from fsproto.errors import IntegrityError
-    from fsproto.keys.portable import PART_PEOPLE, unpack_people
-
     if PART_PEOPLE not in portable.parts:
         return None
     try:
@@ -159,11 +145,6 @@ def _settle(
     people: KnownPeople | None,
 ) -> None:
     """Create the profile; a failure leaves none."""
-    from contextlib import closing
-
-    from fsclient.trust.pins import PinStore
-    from fsclient.trust.seen import SeenVersions
-
     with (
         profile.arriving(facts, keyfile) as folder,
         closing(SeenVersions(folder / "memory.db")) as memory,
@@ -176,8 +157,6 @@ def _settle(
 
 def _new_passphrase(app: App) -> str:
     """Return a passphrase for the file; `UsageError` if none is given."""
-    from fsproto.errors import UsageError
-
     ui, given = app.ui, app.options.export_passphrase
     if given is None and not ui.can_ask():
         raise UsageError(
@@ -194,8 +173,6 @@ def _new_passphrase(app: App) -> str:
 
 def _given_passphrase(app: App) -> str:
     """Return the passphrase that the user gives for the sealed file."""
-    from fsproto.errors import WrongPassphraseError
-
     if app.options.export_passphrase is not None:
         return app.options.export_passphrase
     if not app.ui.can_ask():
@@ -208,11 +185,6 @@ def _given_passphrase(app: App) -> str:
 
 def _check_target(path: Path, *, force: bool) -> None:
     """Raise `UsageError` for a folder, and `ExistsError` for a file unless `force` is set."""
-    import os
-
-    from fsproto.errors import ExistsError, UsageError
-    from fsproto.names import for_terminal
-
     shown = for_terminal(str(path))
     if path.is_dir():
         raise UsageError(f"The local '{shown}' is a folder.", hint="Give the name of a file.")
@@ -225,10 +197,6 @@ def _check_target(path: Path, *, force: bool) -> None:
 
 def _write(path: Path, data: bytes, *, force: bool) -> None:
     """Write a file (0600) that is whole or not there."""
-    from fsclient.local_errors import local_errors
-    from fsclient.profile import write_private
-    from fskit.files import new_file
-
     if force:
         write_private(path, data)
         return
@@ -238,10 +206,6 @@ def _write(path: Path, data: bytes, *, force: bool) -> None:
 
 def _read(file: str) -> bytes:
     """Return the bytes of an exported profile; read only the start of a file that is too long."""
-    from fsclient.local_errors import local_errors
-    from fsclient.ui import binary_stdin
-    from fsproto.keys.export import MAX_EXPORT
-
     if file == _STANDARD:
         return binary_stdin().read(MAX_EXPORT + 1)
     with local_errors(Path(file)), Path(file).open("rb") as source:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
+from fsproto.errors import UsageError
+from fsproto.messages.base import Done
+from fsproto.messages.shares import Leave
+from fsproto.names import parse_path
 
 
 @click.command()
@@ -15,11 +19,6 @@ def command(app: App, path: str) -> None:
 
     Only its owner can share it with you again. Files that you put there stay.
     """
-    from fsproto.errors import UsageError
-    from fsproto.messages.base import Done
-    from fsproto.messages.shares import Leave
-    from fsproto.names import parse_path
-
     place = parse_path(path)
     if place.owner is None or len(place.parts) != 1:
         raise UsageError(

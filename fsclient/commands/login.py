@@ -7,6 +7,7 @@ import contextlib
 import click
 
 from fsclient.app import App
+from fskit.text import time_text
 
 
 @click.command()
@@ -17,8 +18,6 @@ def command(app: App) -> None:
     Other commands do this themselves when the session has ended. The value of --via is kept for
     later commands.
     """
-    from fskit.text import time_text
-
     app.drop_session()
     with contextlib.closing(app.keeper().open(fresh=True)) as session:
         user = session.identity.user

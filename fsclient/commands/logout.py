@@ -5,6 +5,9 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
+from fsproto.errors import LoginRefused, LoginRequired
+from fsproto.messages.account import EndSessions, Logout
+from fsproto.messages.base import Done
 
 
 @click.command()
@@ -16,10 +19,6 @@ def command(app: App, *, everywhere: bool) -> None:
     --everywhere ends all your sessions, within about a second. It asks for a code if no session
     runs here. 'fsclient sessions' lists them.
     """
-    from fsproto.errors import LoginRefused, LoginRequired
-    from fsproto.messages.account import EndSessions, Logout
-    from fsproto.messages.base import Done
-
     profile = app.profile
     profile.facts()
     if everywhere:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from fsclient.app import App
-
-if TYPE_CHECKING:
-    from fsclient.transfer.report.failures import Failures
-    from fsclient.tree.contents import FolderContents, RefusedEntry, RefusedShare
-    from fsclient.tree.nodes import TreeNode
-    from fsclient.tree.tree import Tree
-
+from fsclient.inbox.marks import dropped_data, mark
+from fsclient.transfer.report.failures import Failures
+from fsclient.tree.contents import FolderContents, RefusedEntry, RefusedShare
+from fsclient.tree.nodes import TreeNode
+from fsclient.tree.tree import Tree
+from fskit.text import time_text
+from fsproto.errors import SignatureError
+from fsproto.names import parse_path
+from fsproto.sealed.manifest import Mode
 
 _MARKS = {"folder": "/", "file": "", "symlink": "@"}
 
@@ -32,10 +34,6 @@ def command(app: App, paths: tuple[str, ...], *, long: bool) -> None:
     An entry that does not verify is reported by the id of its node and by its author; all other
     entries are listed, and the exit status is 7. 'rm --id' removes such an entry.
     """
-    from fsclient.transfer.report.failures import Failures
-    from fsclient.tree.contents import FolderContents
-    from fsproto.names import parse_path
-
     failures = Failures(app.ui)
     listings: list[tuple[TreeNode, FolderContents]] = []
     data: list[dict[str, Any]] = []
@@ -59,9 +57,6 @@ def command(app: App, paths: tuple[str, ...], *, long: bool) -> None:
 
 
 def _data(tree: Tree, found: TreeNode, failures: Failures) -> dict[str, Any]:
-    from fsclient.inbox.marks import dropped_data
-    from fsproto.sealed.manifest import Mode
-
     meta = found.metadata
     return {
         "name": found.path.name,
@@ -82,8 +77,6 @@ def _author(tree: Tree, found: TreeNode, failures: Failures) -> str | None:
 
     The folder's state proves the node, but the node's own signature proves the author.
     """
-    from fsproto.errors import SignatureError
-
     if found.above is None:  # a top: its signature was verified when it was opened
         return found.manifest.body.author
     try:
@@ -95,8 +88,6 @@ def _author(tree: Tree, found: TreeNode, failures: Failures) -> str | None:
 
 
 def _refused_data(refused: RefusedEntry | RefusedShare) -> dict[str, Any]:
-    from fsclient.tree.contents import RefusedEntry
-
     data: dict[str, Any] = dict.fromkeys(
         ("name", "path", "size", "mtime_ns", "executable", "version", "author", "dropped")
     )
@@ -122,9 +113,6 @@ def _refused_data(refused: RefusedEntry | RefusedShare) -> dict[str, Any]:
 
 
 def _lines(inside: list[TreeNode], *, long: bool) -> list[str]:
-    from fsclient.inbox.marks import mark
-    from fskit.text import time_text
-
     names = [one.path.name + _MARKS[one.kind] for one in inside]
     if not long:
         return names

@@ -5,6 +5,11 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
+from fsclient.transfer.put import ensure_folder
+from fsclient.transfer.report.failures import Failures
+from fsclient.tree.nodes import must_be_folder
+from fsproto.errors import ExistsError, FsError
+from fsproto.names import parse_path
 
 
 @click.command()
@@ -13,12 +18,6 @@ from fsclient.app import App
 @click.pass_obj
 def command(app: App, paths: tuple[str, ...], *, parents: bool) -> None:
     """Create folders, with the missing folders above them."""
-    from fsclient.transfer.put import ensure_folder
-    from fsclient.transfer.report.failures import Failures
-    from fsclient.tree.nodes import must_be_folder
-    from fsproto.errors import ExistsError, FsError
-    from fsproto.names import parse_path
-
     failures, made = Failures(app.ui), []
     with app.session() as session:
         for path in [parse_path(path) for path in paths]:

@@ -7,6 +7,9 @@ from pathlib import Path
 import click
 
 from fsclient.app import App
+from fsclient.gateway.gateway import running
+from fsclient.gateway.mount import mounted
+from fsproto.link import Address
 
 
 @click.command()
@@ -19,10 +22,6 @@ def command(app: App, folder: Path, *, read_only: bool) -> None:
     The command runs its own gateway and sshfs, which must be installed. DIR must be an empty
     folder; it is created if missing.
     """
-    from fsclient.gateway.gateway import running
-    from fsclient.gateway.mount import mounted
-    from fsproto.link import Address
-
     with (
         running(app, Address("127.0.0.1", 0), read_only=read_only, aside=True) as gateway,
         mounted(gateway, folder, read_only=read_only) as sshfs,

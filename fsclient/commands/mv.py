@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from fsclient.app import App
-
-if TYPE_CHECKING:
-    from fsclient.session.login import Session
-    from fsclient.tree.nodes import TreeNode
-    from fsclient.tree.tree import Tree
-    from fsproto.names import RemotePath
+from fsclient.operations.move import check_movable, move
+from fsclient.session.login import Session
+from fsclient.transfer.report.failures import Failures
+from fsclient.tree.nodes import TreeNode, must_be_folder
+from fsclient.tree.tree import Tree
+from fsproto.errors import ExistsError, FsError, UsageError
+from fsproto.names import RemotePath, parse_path
 
 EXAMPLES = """\b
 Examples:
@@ -32,10 +31,6 @@ def command(app: App, paths: tuple[str, ...], *, force: bool) -> None:
     the file or folder gets that name. With -f, a file replaces an existing file; a folder is
     never replaced. Content is not sent again.
     """
-    from fsclient.transfer.report.failures import Failures
-    from fsproto.errors import FsError, UsageError
-    from fsproto.names import parse_path
-
     if len(paths) < 2:  # noqa: PLR2004 - what and where to
         raise UsageError("What is to be moved, and where to? fsclient mv OLD NEW")
     *sources, target = [parse_path(path) for path in paths]
@@ -56,8 +51,6 @@ def command(app: App, paths: tuple[str, ...], *, force: bool) -> None:
 
 def _target(tree: Tree, target: RemotePath, *, several: bool) -> tuple[TreeNode, str]:
     """Return the target folder, and the new name there; an empty name keeps the old one."""
-    from fsclient.tree.nodes import must_be_folder
-
     reached = tree.reach(target)[-1]
     there = len(reached.path.parts) == len(target.parts)
     into = several or target.names_folder or (there and reached.is_folder)
@@ -68,9 +61,6 @@ def _target(tree: Tree, target: RemotePath, *, several: bool) -> tuple[TreeNode,
 def _move(
     app: App, session: Session, source: RemotePath, folder: TreeNode, name: str, *, force: bool
 ) -> RemotePath:
-    from fsclient.operations.move import check_movable, move
-    from fsproto.errors import ExistsError
-
     tree = session.tree
     found = tree.find(source)
     check_movable(found, folder)

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import click
 
-if TYPE_CHECKING:
-    from fsclient.transfer.options import Excludes
-    from fsclient.transfer.report.actions import Actions
-    from fsclient.ui import Ui
+from fsclient.transfer.options import Excludes
+from fsclient.transfer.report.actions import Actions
+from fsclient.ui import Ui
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,14 +29,10 @@ class Choices:
 
     def excludes(self) -> Excludes:
         """Return the patterns; `FsError` for an invalid pattern."""
-        from fsclient.transfer.options import Excludes
-
         return Excludes(self.exclude, self.exclude_from)
 
     def actions(self, ui: Ui) -> Actions:
         """Return the reporter of actions."""
-        from fsclient.transfer.report.actions import Actions
-
         return Actions(ui, dry_run=self.dry_run, verbose=self.verbose)
 
 

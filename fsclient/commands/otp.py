@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
 
 import click
+import pyotp
 
 from fsclient.app import App
-from fsproto.errors import UsageError
-
-if TYPE_CHECKING:
-    from fsclient.session.login import Session
-    from fsproto.messages.account import NewSecret
+from fsclient.session.login import Session
+from fsproto.errors import LoginRefused, UsageError
+from fsproto.messages.account import ConfirmSecret, NewSecret, RotateSecret
+from fsproto.messages.base import Done
+from fsproto.qr import drawn
 
 _TRIES = 3
 
@@ -33,8 +34,6 @@ def rotate(app: App, issuer: str) -> None:
     command again. Without a terminal, the new secret is printed as the result, and its first
     code that is used ends the old secret.
     """
-    from fsproto.messages.account import NewSecret, RotateSecret
-
     with app.session() as session:
         made = app.with_code(lambda code: session.connection.call(RotateSecret(code), NewSecret))
         user = session.identity.user
@@ -54,10 +53,6 @@ def rotate(app: App, issuer: str) -> None:
 
 
 def _uri(made: NewSecret, user: str, issuer: str) -> str:
-    import hashlib
-
-    import pyotp
-
     digest = {"SHA1": hashlib.sha1, "SHA256": hashlib.sha256, "SHA512": hashlib.sha512}
     if made.algorithm not in digest or not issuer.isprintable() or ":" in issuer:
         raise UsageError("An issuer has printable characters other than ':'.")
@@ -68,8 +63,6 @@ def _uri(made: NewSecret, user: str, issuer: str) -> str:
 
 
 def _show(app: App, made: NewSecret, uri: str) -> None:
-    from fsproto.qr import drawn
-
     app.ui.draw(drawn(uri))
     app.ui.show(f"Scan this with your authenticator app, or type the secret: {made.secret}")
     app.ui.show("It is not shown again. Remove the old entry only when this is done.")
@@ -77,10 +70,6 @@ def _show(app: App, made: NewSecret, uri: str) -> None:
 
 def _confirm(app: App, session: Session) -> None:
     """Confirm the new secret with its first code, which ends the old secret."""
-    from fsproto.errors import LoginRefused
-    from fsproto.messages.account import ConfirmSecret
-    from fsproto.messages.base import Done
-
     for tries_left in reversed(range(_TRIES)):
         code = app.ui.ask("Code that the new entry shows: ")
         try:

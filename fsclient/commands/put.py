@@ -6,6 +6,14 @@ import click
 
 from fsclient.app import App
 from fsclient.commands.options import Choices, choosing, progress_option, resuming, update
+from fsclient.transfer.journal import Journals
+from fsclient.transfer.options import TransferOptions
+from fsclient.transfer.put import STDIN, Put
+from fsclient.transfer.report.failures import Failures
+from fsclient.transfer.report.progress import Progress
+from fsclient.transfer.resume import ResumeMarker
+from fsclient.transfer.run import TransferRun
+from fsproto.names import parse_path
 
 EXAMPLES = """\b
 Examples:
@@ -49,15 +57,6 @@ def command(
     day, in the same folder, to resume it: finished files are skipped, and unchanged files of 4
     MiB or more continue where they stopped. '--no-resume' turns both off.
     """
-    from fsclient.transfer.journal import Journals
-    from fsclient.transfer.options import TransferOptions
-    from fsclient.transfer.put import STDIN, Put
-    from fsclient.transfer.report.failures import Failures
-    from fsclient.transfer.report.progress import Progress
-    from fsclient.transfer.resume import ResumeMarker
-    from fsclient.transfer.run import TransferRun
-    from fsproto.names import parse_path
-
     sources, target = (paths[:-1], paths[-1]) if len(paths) > 1 else (paths, "/")
     place, failures, actions = parse_path(target), Failures(app.ui), choices.actions(app.ui)
     unfinished = ResumeMarker(app.profile.folder / "unfinished", "put", paths)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
+from fsproto.messages.account import MakeRecoveryCodes, RecoveryCodes
 
 
 @click.command("recovery-codes")
@@ -16,8 +17,6 @@ def command(app: App) -> None:
     password or for one of your unused recovery codes. Earlier codes become invalid. Print the
     new ones and keep them away from this machine: they are shown only once.
     """
-    from fsproto.messages.account import MakeRecoveryCodes, RecoveryCodes
-
     with app.session() as session:
         made = app.with_code(
             lambda code: session.connection.call(MakeRecoveryCodes(code), RecoveryCodes)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
+from fsproto.errors import NotAllowedError
+from fsproto.link import parse_link
 
 
 @click.command()
@@ -18,9 +20,6 @@ def command(app: App, link: str) -> None:
     lets an attacker impersonate the server. Your identity and the versions that you have seen
     stay. Nothing is sent.
     """
-    from fsproto.errors import NotAllowedError
-    from fsproto.link import parse_link
-
     expected = parse_link(link)
     before = app.profile.facts().link
     if expected.user != before.user:

@@ -6,6 +6,8 @@ import click
 
 from fsclient.app import App
 from fsclient.commands.options import older
+from fsclient.operations.restore import RestoreOperation
+from fsproto.names import parse_path
 
 EXAMPLES = """\b
 Examples:
@@ -28,9 +30,6 @@ def command(app: App, path: str, *, version: int | None, target: str | None, cho
     history stays. A removed file or folder comes back with its history and content. No content
     is sent. What comes back is shared only with the people who can see its folder.
     """
-    from fsclient.operations.restore import RestoreOperation
-    from fsproto.names import parse_path
-
     place = parse_path(target) if target is not None else None
     with app.session() as session:
         done = RestoreOperation(session, app.ui).run(parse_path(path), version, place, chosen)

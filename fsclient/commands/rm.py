@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from fsclient.app import App
-
-if TYPE_CHECKING:
-    from fsclient.tree.tree import Tree
-    from fsproto.names import RemotePath
+from fsclient.transfer.report.failures import Failures
+from fsclient.tree.commit import Committer
+from fsclient.tree.contents import SHOWN_DIGITS, RefusedEntry, RefusedShare
+from fsclient.tree.nodes import must_be_folder
+from fsclient.tree.tree import Tree
+from fsproto.errors import FsError, NotAllowedError, NotFoundError, UsageError
+from fsproto.names import RemotePath, parse_path
 
 
 @click.command()
@@ -35,10 +36,6 @@ def command(
     An entry that does not verify has no name. 'rm --id ID FOLDER' removes it by the id that 'ls
     FOLDER' shows; a folder is removed with everything in it.
     """
-    from fsclient.transfer.report.failures import Failures
-    from fsproto.errors import FsError, NotFoundError, UsageError
-    from fsproto.names import parse_path
-
     if chosen is not None and len(paths) != 1:
         raise UsageError("--id removes one entry of one folder: give one path.")
     failures, removed = Failures(app.ui), []
@@ -61,10 +58,6 @@ def command(
 
 
 def _remove(tree: Tree, path: RemotePath, *, recursive: bool) -> None:
-    from fsclient.tree.commit import Committer
-    from fsclient.tree.contents import RefusedEntry, RefusedShare
-    from fsproto.errors import NotAllowedError, NotFoundError
-
     if not path.parts:
         tree.find(path)
         raise NotAllowedError("The top of your tree cannot be removed.")
@@ -92,19 +85,12 @@ def _remove(tree: Tree, path: RemotePath, *, recursive: bool) -> None:
 
 
 def _check_kind(path: RemotePath, *, is_folder: bool, recursive: bool) -> None:
-    from fsproto.errors import UsageError
-
     if is_folder and not recursive:
         raise UsageError(f"'{path}' is a folder.", hint="Give -r to remove it whole.")
 
 
 def _remove_refused(tree: Tree, path: RemotePath, chosen: str) -> str:
     """Remove the entry of a folder that does not verify and has this id; return its full name."""
-    from fsclient.tree.commit import Committer
-    from fsclient.tree.contents import SHOWN_DIGITS, RefusedEntry
-    from fsclient.tree.nodes import must_be_folder
-    from fsproto.errors import NotFoundError, UsageError
-
     folder, start = must_be_folder(tree.find(path)), chosen.lower()
     if len(start) < SHOWN_DIGITS:
         raise UsageError(f"An id has at least {SHOWN_DIGITS} digits, as 'fsclient ls' shows them.")

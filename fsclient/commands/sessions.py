@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
+from fskit.text import time_text
+from fsproto.messages.account import GetSessions, Sessions
 from fsproto.names import for_terminal
 
 
@@ -23,9 +25,6 @@ def command(app: App) -> None:
     keys. A session over SSH belongs to the SSH key that is shown. If you do not recognise one:
     'fsclient logout --everywhere'.
     """
-    from fskit.text import time_text
-    from fsproto.messages.account import GetSessions, Sessions
-
     with app.session() as session:
         running = session.connection.call(GetSessions(), Sessions).sessions
     app.ui.result(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from fsclient.app import App
-
-if TYPE_CHECKING:
-    from fsclient.session.login import Session
-    from fsclient.sharing.groups import Candidate
-    from fsclient.sharing.own_shares import OwnShare
-    from fsclient.tree.nodes import TreeNode
-    from fsproto.keys.grants import Role
+from fsclient.session.login import Session
+from fsclient.sharing.groups import SIGN, Candidate, candidates, listed
+from fsclient.sharing.member_lists import check_room, not_given
+from fsclient.sharing.own_shares import OwnShare
+from fsclient.sharing.share import Sharing
+from fsclient.tree.nodes import TreeNode
+from fsproto.errors import NotFoundError
+from fsproto.keys.grants import Role
+from fsproto.names import clean_group, clean_user, parse_path
 
 EXAMPLES = """\b
 Examples:
@@ -42,10 +42,6 @@ def command(app: App, path: str, user: str, *, write: bool, yes: bool) -> None:
     exactly those. People who join the group later get access only when you share again;
     'fsclient shares' lists them.
     """
-    from fsclient.sharing.groups import SIGN
-    from fsproto.keys.grants import Role
-    from fsproto.names import clean_group, clean_user, parse_path
-
     group = clean_group(user[1:]) if user.startswith(SIGN) else None
     user = clean_user(user) if group is None else user
     place = parse_path(path)
@@ -59,8 +55,6 @@ def command(app: App, path: str, user: str, *, write: bool, yes: bool) -> None:
 
 
 def _share(app: App, session: Session, found: TreeNode, user: str, role: Role) -> None:
-    from fsclient.sharing.share import Sharing
-
     changed, role, before = Sharing(session, app.ui).give(found, user, role)
     pin = session.people.pin_of(user)
     shown = _seen_as(session, found)
@@ -84,11 +78,6 @@ def _share(app: App, session: Session, found: TreeNode, user: str, role: Role) -
 def _share_with_group(
     app: App, session: Session, found: TreeNode, group: str, role: Role, *, yes: bool
 ) -> None:
-    from fsclient.sharing.groups import candidates, listed
-    from fsclient.sharing.member_lists import check_room, not_given
-    from fsclient.sharing.share import Sharing
-    from fsproto.errors import NotFoundError
-
     sharing = Sharing(session, app.ui)
     sharing.check_place(found)
     sharing.check_role(found, role)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from shlex import quote
+from typing import Any
 
 import click
 
 from fsclient.app import App
-
-if TYPE_CHECKING:
-    from fsclient.session.login import Session
-    from fsclient.sharing.own_shares import OwnShare
-    from fsclient.transfer.report.failures import Failures
-    from fsclient.tree.nodes import TreeNode
+from fsclient.session.login import Session
+from fsclient.sharing.groups import groups_of, listed, standings, told_now
+from fsclient.sharing.own_shares import OwnShare
+from fsclient.sharing.share import Sharing
+from fsclient.transfer.report.failures import Failures
+from fsclient.tree.contents import RefusedShare
+from fsclient.tree.nodes import TreeNode
+from fsproto.keys.member_list import ALONE
+from fsproto.names import for_terminal, parse_path
 
 
 @click.command()
@@ -25,10 +30,6 @@ def command(app: App, path: str | None) -> None:
     Members who rotated their keys are re-encrypted to automatically. For groups, it lists new
     members who do not have access yet and former members who still do.
     """
-    from fsclient.sharing.share import Sharing
-    from fsclient.transfer.report.failures import Failures
-    from fsproto.names import parse_path
-
     failures = Failures(app.ui)
     with app.session() as session:
         sharing = Sharing(session, app.ui)
@@ -52,8 +53,6 @@ def command(app: App, path: str | None) -> None:
 
 
 def _by_me(session: Session, own: list[OwnShare]) -> list[dict[str, Any]]:
-    from fsclient.sharing.groups import groups_of, told_now
-
     now = told_now(session, groups_of(own))
     return [_own_data(session, one, now) for one in own if one.members.body.members]
 
@@ -61,11 +60,6 @@ def _by_me(session: Session, own: list[OwnShare]) -> list[dict[str, Any]]:
 def _own_data(
     session: Session, share: OwnShare, now: dict[str, list[str] | None]
 ) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    from fsclient.sharing.groups import standings
-    from fsproto.keys.member_list import ALONE
-
     people = session.people
     return {
         "path": str(share.found.path),
@@ -91,8 +85,6 @@ def _state(session: Session, share: OwnShare, user: str, ed25519: bytes) -> str:
 
 
 def _with_me(session: Session, failures: Failures) -> list[dict[str, Any]]:
-    from fsclient.tree.contents import RefusedShare
-
     me, found = session.identity.user, []
     for one in session.tree.shared.everything():
         if isinstance(one, RefusedShare):
@@ -113,8 +105,6 @@ def _shared_data(owner: str, top: TreeNode | None, role: str | None, state: str)
 
 
 def _lines(data: dict[str, Any], *, whole: bool) -> list[str]:
-    from fsproto.names import for_terminal
-
     lines = ["Shared by you:"] if whole else []
     for share in data["by_me"]:
         for one in share["members"]:
@@ -147,10 +137,6 @@ def _groups(member: dict[str, Any]) -> str:
 
 def _of_group(path: str, group: dict[str, Any]) -> list[str]:
     """Return the lines about a group that has changed since the share was given."""
-    from shlex import quote
-
-    from fsclient.sharing.groups import listed
-
     name, lines = f"@{group['group']}", []
     if not group["exists"]:
         lines.append(f"{name} no longer exists; its former members keep access until you unshare")

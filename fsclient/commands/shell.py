@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
+from fsclient.cli import COMMANDS, run
+from fsclient.shell.repl import Shell
 
 
 @click.command()
@@ -16,8 +18,5 @@ def command(ctx: click.Context) -> None:
     for a local path and puts that file, REQUEST_FILE asks for a name and gets it, EXIT ends.
     Commands can also come through a pipe; the exit status is that of the last one.
     """
-    from fsclient.cli import COMMANDS, run
-    from fsclient.shell.repl import Shell
-
     app: App = ctx.obj
     ctx.exit(Shell(app, run, list(COMMANDS)).loop())

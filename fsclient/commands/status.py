@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from fsclient.app import App
-
-if TYPE_CHECKING:
-    from fsproto.messages.account import Status
+from fskit.text import binary_size_text, count_text, size_text, time_text
+from fsproto.messages.account import GetStatus, Status
+from fsproto.messages.account import Status as Answer
 
 
 @click.command()
@@ -20,10 +18,6 @@ def command(app: App) -> None:
     The quota counts the newest versions in your tree: their sealed size and their number. Older
     versions and removed files are stored for a while and do not count.
     """
-    from fskit.text import count_text, size_text, time_text
-    from fsproto.messages.account import GetStatus
-    from fsproto.messages.account import Status as Answer
-
     with app.session() as session:
         status = session.connection.call(GetStatus(), Answer)
     link = session.facts.link
@@ -57,8 +51,6 @@ def command(app: App) -> None:
 
 def _quota(status: Status) -> str:
     """Return what is used of what is allowed; in powers of 1024, as it was agreed upon."""
-    from fskit.text import binary_size_text
-
     words = []
     if status.quota_bytes is not None:
         used, most = binary_size_text(status.used_bytes), binary_size_text(status.quota_bytes)

@@ -6,6 +6,12 @@ import click
 
 from fsclient.app import App
 from fsclient.commands.options import Choices, choosing, progress_option, resuming
+from fsclient.transfer.journal import Journals
+from fsclient.transfer.options import TransferOptions
+from fsclient.transfer.report.failures import Failures
+from fsclient.transfer.report.progress import Progress
+from fsclient.transfer.run import TransferRun
+from fsclient.transfer.sync import Sync, which_way
 
 EXAMPLES = """\b
 Examples:
@@ -58,13 +64,6 @@ def command(
     large files continue where they stopped, as with 'put' and 'get'. '--no-resume' turns both
     off.
     """
-    from fsclient.transfer.journal import Journals
-    from fsclient.transfer.options import TransferOptions
-    from fsclient.transfer.report.failures import Failures
-    from fsclient.transfer.report.progress import Progress
-    from fsclient.transfer.run import TransferRun
-    from fsclient.transfer.sync import Sync, which_way
-
     way = which_way(local, remote, down=down)
     failures, actions = Failures(app.ui), choices.actions(app.ui)
     rules = TransferOptions(choices.excludes(), mirror=True, delete=delete, checksum=checksum)

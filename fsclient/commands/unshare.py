@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from fsclient.app import App
-
-if TYPE_CHECKING:
-    from fsclient.session.login import Session
-    from fsclient.sharing.left_behind import LeftBehind
-    from fsclient.sharing.share import Sharing
-    from fsclient.tree.nodes import TreeNode
-    from fsproto.names import RemotePath
+from fsclient.operations.rekey import Rekey
+from fsclient.session.login import Session
+from fsclient.sharing.groups import SIGN, leaving, listed
+from fsclient.sharing.left_behind import LeftBehind
+from fsclient.sharing.share import Sharing
+from fsclient.transfer.report.failures import Failures
+from fsclient.tree.nodes import TreeNode
+from fsproto.errors import NotFoundError
+from fsproto.names import RemotePath, clean_group, clean_user, parse_path
 
 
 @click.command()
@@ -39,12 +39,6 @@ def command(app: App, path: str, user: str, *, now: bool, yes: bool) -> None:
     are still in the group; you confirm the list. A person who has access in another way keeps
     it.
     """
-    from fsclient.sharing.groups import SIGN, listed
-    from fsclient.sharing.share import Sharing
-    from fsclient.transfer.report.failures import Failures
-    from fsproto.errors import NotFoundError
-    from fsproto.names import clean_group, clean_user, parse_path
-
     group = clean_group(user[1:]) if user.startswith(SIGN) else None
     user = clean_user(user) if group is None else user
     place, failures = parse_path(path), Failures(app.ui)
@@ -81,8 +75,6 @@ def _take_group(
 
     Return whether the group had members in the share, and the users who lost access.
     """
-    from fsclient.sharing.groups import leaving, listed
-
     sharing.check_place(found)
     those = leaving(sharing.of(found), group)
     if not those:
@@ -100,8 +92,6 @@ def _take_group(
 
 def _renew(app: App, session: Session, place: RemotePath, left: list[LeftBehind]) -> int:
     """Give new keys to everything in a folder; add what is left to `left`, return their number."""
-    from fsclient.operations.rekey import Rekey
-
     top = session.tree.find(place)
     if not top.is_folder:
         return 0

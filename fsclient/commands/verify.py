@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import io
+
 import click
+import segno
 
 from fsclient.app import App
+from fsclient.trust.safety_number import safety_number
+from fsclient.ui import write_out
+from fsproto.errors import UsageError
+from fsproto.names import clean_user
 
 EXAMPLES = """\b
 Read the digits to each other, face to face or on the phone. If they are the
@@ -33,10 +40,6 @@ def command(app: App, user: str, *, confirm: bool, qr: bool) -> None:
     --confirm marks the keys as compared. Use it also to accept new keys after the administrator
     has reset the old ones: ask the user first whether that is true.
     """
-    from fsclient.trust.safety_number import safety_number
-    from fsproto.errors import UsageError
-    from fsproto.names import clean_user
-
     user = clean_user(user)
     with app.session() as session:
         people, me = session.people, session.identity
@@ -79,12 +82,6 @@ def command(app: App, user: str, *, confirm: bool, qr: bool) -> None:
 
 
 def _show_qr(text: str) -> None:
-    import io
-
-    import segno
-
-    from fsclient.ui import write_out
-
     drawn = io.StringIO()
     segno.make(text, micro=False).terminal(out=drawn, compact=True)
     write_out(drawn.getvalue())
