@@ -31,7 +31,7 @@ class IdleWorkers:
             return cls(len(os.sched_getaffinity(0)) - 1)
         return cls((os.cpu_count() or 1) - 1)
 
-    def lend(self, work: Callable[..., T], *args: object) -> Future[T] | None:
+    def try_submit(self, work: Callable[..., T], *args: object) -> Future[T] | None:
         """Start `work(*args)` with the context of the logs; None if no thread is free."""
         if not self._free.acquire(blocking=False):
             return None
@@ -42,7 +42,7 @@ class IdleWorkers:
 
         Return what `work` returns. Both have ended when this returns, and when it raises.
         """
-        done = self.lend(work)
+        done = self.try_submit(work)
         try:
             more()
         finally:

@@ -7,7 +7,7 @@ import click
 from fsclient.app import App
 from fsclient.session.login import Session
 from fsclient.sharing.groups import SIGN, Candidate, candidates, listed
-from fsclient.sharing.member_lists import check_room, not_given
+from fsclient.sharing.member_lists import check_room, missing_grants
 from fsclient.sharing.own_shares import OwnShare
 from fsclient.sharing.share import Sharing
 from fsclient.tree.nodes import TreeNode
@@ -91,7 +91,7 @@ def _share_with_group(
             f"There is nobody in @{group} to share '{found.path}' with.",
             hint="People must have enrolled first." if everybody else None,
         )
-    new = not_given(share, bundles, group, role)
+    new = missing_grants(share, bundles, group, role)
     if new:
         check_room(found, share, new)
         who = listed(new)

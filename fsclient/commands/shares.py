@@ -10,7 +10,7 @@ import click
 
 from fsclient.app import App
 from fsclient.session.login import Session
-from fsclient.sharing.groups import groups_of, listed, standings, told_now
+from fsclient.sharing.groups import current_members, group_changes, groups_of, listed
 from fsclient.sharing.own_shares import OwnShare
 from fsclient.sharing.share import Sharing
 from fsclient.transfer.report.failures import Failures
@@ -53,7 +53,7 @@ def command(app: App, path: str | None) -> None:
 
 
 def _by_me(session: Session, own: list[OwnShare]) -> list[dict[str, Any]]:
-    now = told_now(session, groups_of(own))
+    now = current_members(session, groups_of(own))
     return [_own_data(session, one, now) for one in own if one.members.body.members]
 
 
@@ -74,7 +74,7 @@ def _own_data(
             }
             for one in share.members.body.members
         ],
-        "groups": [asdict(one) for one in standings(share, now, people)],
+        "groups": [asdict(one) for one in group_changes(share, now, people)],
     }
 
 

@@ -60,7 +60,7 @@ class SessionFactory:
         anew = partial(self.reconnect, session)
         where = session.facts.link.address
         session.tree.persistence = Reconnecting(anew, where, self._ui, self._patience)
-        session.tree.lately = FolderCache()
+        session.tree.folder_cache = FolderCache()
         return session
 
     def reconnect(self, session: Session) -> None:

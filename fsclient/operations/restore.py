@@ -123,7 +123,7 @@ class RestoreOperation:
             found.manifest,
             metadata,
             older.manifest.body.content,
-            renew=found.hangs_back or loses or was_shared,
+            renew=found.is_due_on_path or loses or was_shared,
         )
         changes.bring_back(found, into.keyed, what)
         changes.commit()

@@ -156,7 +156,7 @@ class SessionOpener:
             except LoginRefused:
                 raise _ended() from None
             root, memory, people = welcome.tree, session.memory, session.people
-            people.meet(connection, welcome.log, known)
+            people.check_log_head(connection, welcome.log, known)
             Tree(connection, identity, memory, people, root, expected=facts.root, mark=mark)
             undo.pop_all()
         tell(self._ui, welcome.notices, session.people.note_told)
@@ -251,7 +251,7 @@ class SessionOpener:
             if self._accepts_key_log:
                 people.accept_older_log(connection, welcome.log)
             else:
-                people.meet(connection, welcome.log, known)
+                people.check_log_head(connection, welcome.log, known)
             root = welcome.tree
             tree = Tree(connection, identity, memory, people, root, expected=facts.root, mark=mark)
             return self._entered(undo, replace(facts, link=connection.link), tree, welcome)
@@ -312,7 +312,7 @@ class SessionOpener:
                 closing(SeenVersions(pending.memory)) as memory,
                 closing(KeyDirectory(pending.people, identity, self._tell)) as people,
             ):
-                people.meet(connection, welcome.log, None)
+                people.check_log_head(connection, welcome.log, None)
                 tree = Tree(
                     connection, identity, memory, people, welcome.tree, expected=None, mark=0
                 )
@@ -341,7 +341,7 @@ class SessionOpener:
                 closing(SeenVersions(folder / "memory.db")) as memory,
                 closing(KeyDirectory(folder / "people.db", identity, self._tell)) as people,
             ):
-                people.meet(connection, welcome.log, None)
+                people.check_log_head(connection, welcome.log, None)
                 tree = Tree(
                     connection, identity, memory, people, welcome.tree, expected=root, mark=0
                 )

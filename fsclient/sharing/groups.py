@@ -108,7 +108,7 @@ def candidates(session: Session, group: str, share: OwnShare | None) -> list[Can
     return found
 
 
-def told_now(session: Session, groups: Iterable[str]) -> dict[str, list[str] | None]:
+def current_members(session: Session, groups: Iterable[str]) -> dict[str, list[str] | None]:
     """Return the present members of some groups except the user; None for a deleted group."""
     found = dict[str, list[str] | None]()
     for group in groups:
@@ -155,7 +155,7 @@ class GroupDrift:
     """Whether any member through the group is a writer."""
 
 
-def standings(
+def group_changes(
     share: OwnShare, now: dict[str, list[str] | None], people: KeyDirectory
 ) -> list[GroupDrift]:
     """Compare the groups of a share with their members `now` (None: no such group)."""

@@ -100,7 +100,7 @@ def ways_by_groups(revision: ListRevision) -> list[MemberOrigin]:
     ]
 
 
-def not_given(
+def missing_grants(
     share: OwnShare | None, bundles: Mapping[str, VerifiedBundle], way: str, role: Role
 ) -> list[str]:
     """Return the users who lack this way, this role, or a key sealed to this bundle."""
@@ -127,7 +127,7 @@ def check_room(found: TreeNode, share: OwnShare | None, users: Iterable[str]) ->
         )
 
 
-def heirs_of(found: TreeNode, shares: list[OwnShare]) -> set[tuple[str, bytes]]:
+def inherited_writers(found: TreeNode, shares: list[OwnShare]) -> set[tuple[str, bytes]]:
     """Return the present and former writers of a node by the lists above it."""
     heirs = set[tuple[str, bytes]]()
     for body in (share.members.body for share in shares if is_below(found, share.found)):

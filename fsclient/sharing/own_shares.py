@@ -135,7 +135,7 @@ def _verified(tree: Tree, own: Own, node: NodeId, mark: int) -> OwnShare:
         raise IntegrityError(f"'{found.path}' is not the node of that share.")
     if found.above is not None:
         link_generation = found.manifest.body.link_generation
-        tree.authors.enter(found.above.keyed.node, found.keyed, link_generation)
+        tree.authors.register(found.above.keyed.node, found.keyed, link_generation)
     members = tree.authors.verified_list(own.members, node, tree.identity.user, mark)
     if members.body.generation != found.keyed.generation:
         raise IntegrityError(f"'{found.path}' and its member list have keys of different age.")

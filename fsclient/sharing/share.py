@@ -27,8 +27,8 @@ from fsclient.sharing.member_lists import (
     Ways,
     check_room,
     former_writers,
-    heirs_of,
-    not_given,
+    inherited_writers,
+    missing_grants,
     ways_by_groups,
 )
 from fsclient.sharing.own_shares import (
@@ -166,7 +166,7 @@ class Sharing:
         self, found: TreeNode, bundles: Mapping[str, VerifiedBundle], way: str, role: Role
     ) -> bool:
         share = self.of(found)
-        if not not_given(share, bundles, way, role):
+        if not missing_grants(share, bundles, way, role):
             return False
         check_room(found, share, bundles)
         ways = share.ways if share else {}
@@ -303,11 +303,11 @@ class Sharing:
         """
         share, shares = self.of(found), self.own().shares
         revision = ListRevision(found, share.members if share else None, ways)
-        revision.heirs = heirs_of(found, shares)
+        revision.heirs = inherited_writers(found, shares)
         revision.above = self._writers_above(found, {})
         revision.bundles = self._usable(revision, known or {})
         ended = share is not None and self._has_ended_keys(share.members)
-        renewed = revision.loses or ended or found.hangs_back
+        renewed = revision.loses or ended or found.is_due_on_path
         self._commit(revision, [found] if renewed else [])
         return renewed
 
@@ -334,7 +334,9 @@ class Sharing:
         if not (changed or due or revision.has_others_above):
             return
         revision.bundles = self._usable(revision, {})
-        renews = due or revision.loses or found.hangs_back or self._has_ended_keys(share.members)
+        renews = (
+            due or revision.loses or found.is_due_on_path or self._has_ended_keys(share.members)
+        )
         self._commit(revision, way[first:] or [found] if renews else [])
 
     def _revision_of(self, share: OwnShare) -> ListRevision:
@@ -361,7 +363,7 @@ class Sharing:
     def _moved(self, top: TreeNode, moved: TreeNode, shares: list[OwnShare]) -> list[ListRevision]:
         """Return the next lists of a node that is moved, and of the shares below it."""
         found = []
-        mine, heirs = of_node(top, shares), heirs_of(top, shares)
+        mine, heirs = of_node(top, shares), inherited_writers(top, shares)
         if mine is not None or heirs:
             before = mine.members if mine else None
             found.append(ListRevision(top, before, mine.ways if mine else {}))
@@ -428,7 +430,7 @@ class Sharing:
     def _sign(self, revision: ListRevision) -> NewMembers:
         """Sign the next list of a node, for its present key or the key that it is about to get."""
         before, identity = revision.before, self._session.identity
-        keyed = self._tree.renewals.now(revision.found.keyed)
+        keyed = self._tree.pending_keys.current(revision.found.keyed)
         members, sealed = [], []
         for user, role in revision.roles.items():
             bundle = revision.bundles[user]

@@ -11,7 +11,7 @@ from fsclient.session.login import Session
 from fsclient.transfer.local.files import LocalStat, is_folder, sizes
 from fsclient.transfer.report.actions import MAKE_FOLDER, PUT, REPLACE, Actions
 from fsclient.transfer.run import TransferRun
-from fsclient.transfer.up.tree import TargetFolder, TreeUpload, cleaned, place_of
+from fsclient.transfer.up.tree import TargetFolder, TreeUpload, checked_name, place_of
 from fsclient.tree.commit import Committer
 from fsclient.tree.nodes import TreeNode, must_be_folder
 from fsclient.ui import binary_stdin
@@ -120,7 +120,7 @@ class Put:
                 f"'{for_terminal(source)}' has no name of its own.",
                 hint=f"Give it one: fsclient put {for_terminal(source)} NAME",
             )
-        return cleaned(path, name)
+        return checked_name(path, name)
 
     def _put(self, place: TargetFolder, source: str, name: str) -> None:
         before = self._existing(place, name)

@@ -184,7 +184,7 @@ class Committer:
         """
         if name != found.metadata.name:
             check_new_name(name)
-        renew = renew or found.hangs_back
+        renew = renew or found.is_due_on_path
         if renew and found.is_folder:
             self._draw_key(found)
         old, new = self._touch(source, found.metadata.name), self._touch(target, name)
@@ -273,7 +273,7 @@ class Committer:
         try:
             yield
         except BaseException:
-            self._tree.renewals.forget(self._renewed)
+            self._tree.pending_keys.forget(self._renewed)
             raise
 
     def _finish(self) -> None:
@@ -331,9 +331,9 @@ class Committer:
         )
         self._sent = _Sent(PendingRequest(link, link.last_request + 1), mark, views, signed)
         link.send(ask, ahead=True)
-        if self._tree.lately is not None:
+        if self._tree.folder_cache is not None:
             for folder, view in signed.after.items():
-                self._tree.lately.note(folder, view)
+                self._tree.folder_cache.note(folder, view)
 
     def _answer(self) -> SignedCommit | dict[NodeId, FolderView]:
         """Wait for the answer: what was made, or the folders as others have left them."""
@@ -366,7 +366,7 @@ class Committer:
         self, folder: KeyedNode, tokens_of: Callable[[KeyedNode], list[Token]]
     ) -> list[Token]:
         self._renew(folder.node)
-        folder = self._tree.renewals.now(folder)
+        folder = self._tree.pending_keys.current(folder)
         tokens = tokens_of(folder)
         self._folders.setdefault(folder.node, (folder, []))[1].extend(tokens)
         self.size += _MANIFEST_BYTES
@@ -374,22 +374,22 @@ class Committer:
 
     def _renew(self, node: NodeId) -> None:
         """Give a folder the new key that it is due for, and before that those it lies in."""
-        due = self._tree.renewals.due(node)
+        due = self._tree.pending_keys.pending(node)
         if due is not None:
             self.renew(due)
 
     def _draw_key(self, folder: TreeNode) -> None:
         node = folder.keyed.node
-        self._folders.setdefault(node, (self._tree.renewals.now(folder.keyed), []))
-        self._tree.renewals.renew(folder.keyed)
+        self._folders.setdefault(node, (self._tree.pending_keys.current(folder.keyed), []))
+        self._tree.pending_keys.renew(folder.keyed)
         self._renewed.add(node)
 
     def _known(self) -> dict[NodeId, FolderView]:
         """Return folders that need not be asked for."""
-        lately = self._tree.lately
-        if lately is None:
+        cache = self._tree.folder_cache
+        if cache is None:
             return {}
-        found = {node: lately.view(node, tokens) for node, (_, tokens) in self._old()}
+        found = {node: cache.view(node, tokens) for node, (_, tokens) in self._old()}
         return {node: view for node, view in found.items() if view is not None}
 
     def _old(self) -> list[tuple[NodeId, tuple[KeyedNode, list[Token]]]]:
@@ -411,14 +411,14 @@ class Committer:
         }
 
     def _note_made(self, sent: _Sent) -> None:
-        if self._tree.lately is not None:
+        if self._tree.folder_cache is not None:
             for state in sent.signed.states:
-                self._tree.lately.note_made(state.body.folder, state.body.version, sent.asked)
+                self._tree.folder_cache.note_made(state.body.folder, state.body.version, sent.asked)
 
     def _again(self, answer: Stale, sent: _Sent) -> dict[NodeId, FolderView]:
         """Check the folders that the server says have changed."""
         views: dict[NodeId, FolderView] = {}
-        lately, is_new = self._tree.lately, True
+        cache, is_new = self._tree.folder_cache, True
         for found in answer.folders:
             named = unpack(found.state.payload, FolderState).folder
             if named not in self._folders or named in self.above:
@@ -427,8 +427,8 @@ class Committer:
                 )
             folder, tokens = self._folders[named]
             views[named] = view = self._tree.verified_view(folder, tokens, found, sent.mark)
-            if lately is not None:
-                is_new &= lately.shows_all(named, view.state.body.version, sent.asked)
+            if cache is not None:
+                is_new &= cache.shows_all(named, view.state.body.version, sent.asked)
         if not is_new or len(views) != len(self._folders) - len(self.above):
             # A commit before this one was too late as well, and has been made since: so has,
             # perhaps, a folder that the answer lacks.

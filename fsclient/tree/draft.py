@@ -83,7 +83,7 @@ class Draft:
     def __init__(self, tree: Tree, views: Mapping[NodeId, FolderView], new: set[NodeId]) -> None:
         """Take whose tree it is, the folders that are there, and those this very commit makes."""
         self._identity = tree.identity
-        self._renewals = tree.renewals
+        self._pending_keys = tree.pending_keys
         self._authors = tree.authors
         self._log_head = tree.people.log_head
         self._views = views
@@ -102,7 +102,7 @@ class Draft:
 
     def place(self, parent: KeyedNode, tokens: Sequence[Token], what: NextVersion) -> None:
         """Make a node's next version and enter it in its folder, under its newest token."""
-        parent, before = self._renewals.now(parent), what.before
+        parent, before = self._pending_keys.current(parent), what.before
         stays = before is not None and before.body.parent == parent.node
         node = self._keyed(parent, what, stays=stays)
         if before is not None and stays and before.body.token in tokens[1:]:
@@ -112,7 +112,7 @@ class Draft:
         self._manifests.append(drafted)
         self._edits[parent.node].put(FolderEntry(tokens[0], node.node, drafted.hash))
         if body.kind is NodeKind.FOLDER:
-            self._authors.enter(parent.node, node, parent.generation)
+            self._authors.register(parent.node, node, parent.generation)
 
     def _leave(self, parent: KeyedNode, before: VerifiedManifest) -> None:
         """Take out the name as an older key of the folder has it, if it is still there."""
@@ -122,13 +122,13 @@ class Draft:
 
     def _keyed(self, parent: KeyedNode, what: NextVersion, *, stays: bool) -> KeyedNode:
         """Return a node with the key that its next version has."""
-        before, node = what.before, self._renewals.now(what.node)
+        before, node = what.before, self._pending_keys.current(what.node)
         if what.content is None or before is None:
             return node  # a folder's new key is drawn when the change is described
         if node.generation > before.body.generation:
             return node
         if what.renew:
-            return self._renewals.renew(node)  # a member list may have to be sealed to it
+            return self._pending_keys.renew(node)  # a member list may have to be sealed to it
         due = stays and before.body.link_generation < parent.generation
         return node.renewed(os.urandom) if due else node
 
@@ -211,7 +211,7 @@ class Draft:
                     version=view.state.body.version + 1 if view else 1,
                     lineage=view.state.point.next_lineage if view else NO_LINEAGE,
                     root=tree.root,
-                    generation=self._renewals.now(keyed).generation,
+                    generation=self._pending_keys.current(keyed).generation,
                     author=self._identity.user,
                     author_key=self._identity.signing.public,
                     time_ms=now_ms(),

@@ -30,9 +30,9 @@ class TreeNode(Value, frozen=True):
         return above is not None and self.manifest.body.link_generation < above.keyed.generation
 
     @property
-    def hangs_back(self) -> bool:
+    def is_due_on_path(self) -> bool:
         """Tell whether it, or a folder on the way to it, is due for a new key."""
-        return self.is_due or (self.above is not None and self.above.hangs_back)
+        return self.is_due or (self.above is not None and self.above.is_due_on_path)
 
     @property
     def is_folder(self) -> bool:

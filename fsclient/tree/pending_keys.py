@@ -26,7 +26,7 @@ class PendingKeys:
         self._due: dict[NodeId, TreeNode] = {}
         self._renewed: dict[NodeId, KeyedNode] = {}
 
-    def met(self, folder: TreeNode) -> None:
+    def observe(self, folder: TreeNode) -> None:
         """Note a folder that was found, if it is due."""
         node = folder.keyed.node
         mine = self._renewed.get(node)
@@ -37,7 +37,7 @@ class PendingKeys:
         else:
             self._due.pop(node, None)
 
-    def due(self, node: NodeId) -> TreeNode | None:
+    def pending(self, node: NodeId) -> TreeNode | None:
         """Return a folder as it was found if it is due and has not taken its new key."""
         return None if node in self._renewed else self._due.get(node)
 
@@ -53,7 +53,7 @@ class PendingKeys:
         for node in nodes:
             self._renewed.pop(node, None)
 
-    def now(self, keyed: KeyedNode) -> KeyedNode:
+    def current(self, keyed: KeyedNode) -> KeyedNode:
         """Return a folder with the key that it has taken, or is about to take."""
         mine = self._renewed.get(keyed.node)
         return mine if mine is not None and mine.generation > keyed.generation else keyed

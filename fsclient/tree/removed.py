@@ -149,7 +149,7 @@ class RemovedLookup:
     def _open(self, folder: TreeNode, manifest: VerifiedManifest) -> TreeNode:
         body, above = manifest.body, folder.keyed
         keyed = above.open_link(body)
-        self._tree.authors.enter(above.node, keyed, body.link_generation)
+        self._tree.authors.register(above.node, keyed, body.link_generation)
         self._tree.authors.check_manifest(manifest)
         metadata = open_metadata(keyed.metadata_key, body)
         ages = range(1, above.generation + 1)

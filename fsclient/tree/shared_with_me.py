@@ -45,7 +45,7 @@ class SharedWithMe:
 
     def head(self, owner: str) -> TreeNode:
         """Return what stands for everything that somebody shares; `NotFoundError` if nothing."""
-        if self.tops(owner).is_empty:
+        if self.entries(owner).is_empty:
             raise NotFoundError(
                 f"'{for_terminal(owner)}' shares nothing with you.",
                 hint="'fsclient shares' lists what is shared with you.",
@@ -54,7 +54,7 @@ class SharedWithMe:
             RemotePath(owner, (), names_folder=True), _NO_KEY, _heading(owner), _NAMELESS
         )
 
-    def tops(self, owner: str) -> FolderContents:
+    def entries(self, owner: str) -> FolderContents:
         """Return what somebody shares, by name; a share that does not verify is refused alone."""
         found = self._tops.get(owner)
         if found is None:
@@ -143,7 +143,7 @@ class SharedWithMe:
         body = manifest.body
         if (body.node, body.generation) != (keyed.node, keyed.generation):
             raise IntegrityError("The server sent another folder or file than the one shared.")
-        tree.authors.enter_top(keyed, share.owner, members)
+        tree.authors.register_top(keyed, share.owner, members)
         tree.authors.check_manifest(manifest)
         tree.people.check_heads(tree.connection, [body.log_head])
         tree.memory.check([seen_manifest(manifest)], mark, tree.authors.prove)

@@ -82,13 +82,13 @@ class Tree:
         """
         self._connection = connection
         self.persistence = NoRetry()
-        self.lately: FolderCache | None = None
+        self.folder_cache: FolderCache | None = None
         """For as long as many changes are made one after the other."""
         self.identity = identity
         self.memory = memory
         self.people = people
         self.authors = AuthorRules(connection, people, memory)
-        self.renewals = PendingKeys()
+        self.pending_keys = PendingKeys()
         self._behind = False
         """Whether the key log may have gone on since it was read."""
         memory.remember(key_end(index) for index in people.ended)
@@ -101,7 +101,7 @@ class Tree:
         if body.author_key != identity.signing.public:
             raise SignatureError("The root of your tree was not signed by your newest keys.")
         keyed = keyed.with_former(body)
-        self.authors.enter_top(keyed, identity.user, None)
+        self.authors.register_top(keyed, identity.user, None)
         manifest = verify_author(root.manifest, identity.user, body.author_key)
         if expected is not None and keyed.node != expected:
             raise RollbackError(
@@ -221,7 +221,7 @@ class Tree:
     def children(self, folder: TreeNode) -> FolderContents:
         """Return everything in a folder; nothing can be missing or added."""
         if folder.keyed.node == NO_NODE:
-            return self.shared.tops(folder.path.owner or "")
+            return self.shared.entries(folder.path.owner or "")
         return self.persistence.run(partial(self._children, folder))
 
     def listings(
@@ -289,8 +289,8 @@ class Tree:
         self.authors.prepare(folder.keyed.node, manifests)
         seen = [seen_state(state), *map(seen_manifest, manifests)]
         self._check(seen, mark)
-        if self.lately is not None:
-            self.lately.note(folder.keyed.node, FolderView(state, tree, {}))
+        if self.folder_cache is not None:
+            self.folder_cache.note(folder.keyed.node, FolderView(state, tree, {}))
         return self._contents(folder, state, manifests)
 
     def _contents(
@@ -342,8 +342,8 @@ class Tree:
         self.authors.prepare(folder.node, manifests.values())
         self._check([seen_state(state), *map(seen_manifest, manifests.values())], mark)
         view = FolderView(state, tree, manifests)
-        if self.lately is not None:
-            self.lately.note(folder.node, view, tokens)
+        if self.folder_cache is not None:
+            self.folder_cache.note(folder.node, view, tokens)
         return view
 
     def note_committed(
@@ -401,8 +401,8 @@ class Tree:
         path = folder.path.child(metadata.name)
         found = TreeNode(path, keyed, manifest, metadata, folder)
         if found.is_folder:
-            self.authors.enter(folder.keyed.node, keyed, manifest.body.link_generation)
-            self.renewals.met(found)
+            self.authors.register(folder.keyed.node, keyed, manifest.body.link_generation)
+            self.pending_keys.observe(found)
         return found
 
 

@@ -115,7 +115,7 @@ class AuthorRules:
 
     # --- what is known of the way to a node
 
-    def enter_top(self, node: KeyedNode, owner: str, members: VerifiedMembers | None) -> None:
+    def register_top(self, node: KeyedNode, owner: str, members: VerifiedMembers | None) -> None:
         """Note the top of a tree: one's own, or one that is shared with its list."""
         self._check_owner(node.node, owner)
         self._places[node.node] = _Place(NO_NODE, owner, node.generation, 0)
@@ -124,7 +124,7 @@ class AuthorRules:
             self._own_root = node.node
         self._lists[node.node] = members
 
-    def enter(self, parent: NodeId, node: KeyedNode, link_generation: int) -> None:
+    def register(self, parent: NodeId, node: KeyedNode, link_generation: int) -> None:
         """Note what lies in a folder that was entered.
 
         Raises `IntegrityError` for a folder that lies in itself, or deeper than paths may be.
@@ -328,10 +328,10 @@ class AuthorRules:
             place = self._places[node]
             found.append(generation if old else place.generation)
             above = self._places.get(place.parent)
-            hangs_back = above is not None and place.link_generation < above.generation
+            is_due_on_path = above is not None and place.link_generation < above.generation
             # From a link that is due on, generations above say nothing of what is below.
-            generation = place.link_generation if hangs_back and not old else 1
-            old = old or hangs_back
+            generation = place.link_generation if is_due_on_path and not old else 1
+            old = old or is_due_on_path
         return found
 
     def _counts_in_own(self, node: NodeId, author: str, key: bytes, generation: int) -> bool:

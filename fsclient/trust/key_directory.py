@@ -96,7 +96,9 @@ class KeyDirectory:
         """Return the newest head that was seen; to be taken before a question is sent."""
         return self._store.head()
 
-    def meet(self, connection: ServerConnection, said: Signed, known: Signed | None) -> None:
+    def check_log_head(
+        self, connection: ServerConnection, said: Signed, known: Signed | None
+    ) -> None:
         """Hold the head that came with a login against what is known, reading what is new.
 
         `known` is what was known before the login was sent. Raises `RollbackError` for a log that

@@ -73,7 +73,7 @@ def new_secret() -> str:
     return pyotp.random_base32(SECRET_CHARACTERS)
 
 
-def normal(code: str) -> str:
+def normalise_code(code: str) -> str:
     """Return a code without the blanks and separators that people type.
 
     Decimal digits of any script become ASCII, as some keyboards type others (full-width,
@@ -93,7 +93,7 @@ def matching_step(setting: OtpSetting, code: str, now_ms: int, drift_ms: int = 0
     All candidates are compared in constant time. If two steps have the same code, the later one is
     returned, so that the code cannot be used a second time.
     """
-    given = normal(code).encode(errors="replace")
+    given = normalise_code(code).encode(errors="replace")
     drift_steps = drift_ms / 1000 / setting.period
     now, more = setting.step(now_ms), int(drift_steps + math.copysign(0.25, drift_steps))
     first, last = now - DRIFT_STEPS + min(0, more), now + DRIFT_STEPS + max(0, more)

@@ -292,13 +292,13 @@ class ClientConnection:
 
     async def _turn(self, inbox: FrameQueue, frame: Frame) -> tuple[Event | None, list[Failed]]:
         """Receive segments in a thread while they arrive."""
-        frames = inbox.lend()
+        frames = inbox.to_thread()
         frames.appendleft(frame)
         turn = partial(self._incoming.turn, go_on=not inbox.peer_has_gone)
         try:
             return await self._in_thread(turn, frames)
         finally:
-            inbox.take_back(frames)
+            inbox.to_loop(frames)
 
     def _segment(self, data: Data) -> FsError | None:
         """Take a segment of an upload; return the failure to send if there is one."""

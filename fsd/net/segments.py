@@ -127,7 +127,7 @@ class _Taking:
     def add(self, data: Data, room: memoryview) -> None:
         """Store a segment, now or after the earlier ones; `room` is its buffer."""
         if self._thread is None and len(data.payload) == SEGMENT_SIZE:
-            self._thread = self._spare.lend(self._take_all)
+            self._thread = self._spare.try_submit(self._take_all)
         if self._thread is None:
             self._take_one(data, room)
         else:

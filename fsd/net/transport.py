@@ -97,11 +97,11 @@ class Transport:
         async with asyncio.timeout(self._silence_s):
             await self._loop.sock_sendall(self._socket, data)
 
-    def lend(self) -> None:
+    def to_thread(self) -> None:
         """Stop receiving, so that a thread can receive."""
         self._ours.clear()
 
-    def take_back(self) -> None:
+    def to_loop(self) -> None:
         """Resume receiving."""
         self._ours.set()
 
@@ -252,12 +252,12 @@ class FrameQueue:
             else:
                 event.clear()
 
-    def lend(self) -> deque[Frame]:
-        """Let a thread receive until `take_back`; return the received frames, to process first.
+    def to_thread(self) -> deque[Frame]:
+        """Let a thread receive until `to_loop`; return the received frames, to process first.
 
         It must not receive if `peer_has_gone`; `next` then raises the error.
         """
-        self._line.lend()
+        self._line.to_thread()
         came: deque[Frame] = deque()
         while self._frames and isinstance(frame := self._frames[0], Frame):
             came.append(frame)
@@ -265,11 +265,11 @@ class FrameQueue:
         self._settle()
         return came
 
-    def take_back(self, left: deque[Frame]) -> None:
+    def to_loop(self, left: deque[Frame]) -> None:
         """Receive again; `left` are unprocessed frames."""
         self._frames.extendleft(reversed(left))
         self._settle()
-        self._line.take_back()
+        self._line.to_loop()
 
     def _left(self, silence_s: float) -> float:
         """Return the remaining wait in seconds; received bytes extend it."""

@@ -343,7 +343,7 @@ def test_a_renewed_tree_has_nothing_left_under_the_old_keys(
         todo = [session.tree.root]
         while todo:
             for one in session.tree.children(todo.pop()).nodes:
-                assert not one.hangs_back, one.path
+                assert not one.is_due_on_path, one.path
                 assert one.keyed.generation > 1, one.path
                 todo += [one] if one.is_folder else []
     assert team.carol.cat("alice:reports/deep/d.txt") == DEEP
@@ -380,7 +380,7 @@ def test_an_interrupted_renewal_is_resumed_without_another_rotation(
     assert "is resumed" in ran.err
     assert (alice.profile / "identity.key").read_bytes() == keys
     with alice.session() as session:
-        assert not any(one.hangs_back for one in session.tree.children(session.tree.root).nodes)
+        assert not any(one.is_due_on_path for one in session.tree.children(session.tree.root).nodes)
     assert not (alice.profile / "renewal").exists()
 
 

@@ -202,7 +202,7 @@ class Forger:
             self.tree.authors.way_up(folder.node)
         # Its real place does not matter: in the user's tree the user's signature counts.
         except KeyError:
-            self.tree.authors.enter(self.tree.root.keyed.node, folder, 1)
+            self.tree.authors.register(self.tree.root.keyed.node, folder, 1)
         view = self.tree.view(folder, [manifest.body.token for manifest in changed])
         tree, now = view.tree, view.state
         for manifest in changed:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from fsclient.trust.safety_number import half_of
 from fsd.auth import recovery_codes
-from fsd.auth.otp import OtpSetting, normal
+from fsd.auth.otp import OtpSetting, normalise_code
 from fsproto import crypto, labels
 from fsproto.errors import FsError, InvalidNameError
 from fsproto.names import check_new_name, clean_name, is_assigned, is_user
@@ -55,7 +55,7 @@ def test_a_one_time_password_follows_from_secret_and_time(vector: Vector):
 
 @good("otp", lambda vector: "typed" in vector)
 def test_a_code_is_read_as_people_type_it(vector: Vector):
-    assert normal(vector["typed"]) == vector["normal"]
+    assert normalise_code(vector["typed"]) == vector["normal"]
     assert recovery_codes.canonical(vector["normal"]) == vector["recovery_code"]
 
 

@@ -56,11 +56,11 @@ def _rules(vector: Vector, memory: SeenVersions) -> AuthorRules:
     server: Any = _Server(vector)
     rules = AuthorRules(server, people, memory)
     top, *below = vector["way"]
-    rules.enter_top(_node(top), vector["owner"], None)
+    rules.register_top(_node(top), vector["owner"], None)
     rules.forget_lists()
     above = _node(top).node
     for step in below:
-        rules.enter(above, _node(step), step["link_generation"])
+        rules.register(above, _node(step), step["link_generation"])
         above = _node(step).node
     return rules
 

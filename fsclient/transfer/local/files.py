@@ -187,7 +187,7 @@ class LocalTarget:
         """Create the temporary file in the target's folder, readable only by its owner."""
         return open(self.temporary, "xb", buffering=0, opener=_private)
 
-    def dress(self, written: Path | int, facts: LocalStat) -> None:
+    def set_metadata(self, written: Path | int, facts: LocalStat) -> None:
         """Set time and mode of the written file, given by path or file descriptor."""
         if not IS_WINDOWS:
             mode = permissions(self._mode, executable=facts.mode is Mode.EXECUTABLE)
@@ -197,7 +197,7 @@ class LocalTarget:
     def complete(self, written: Path, facts: LocalStat) -> None:
         """Set time and mode of the written file, then rename it to its final name."""
         with local_errors(self._path):
-            self.dress(written, facts)
+            self.set_metadata(written, facts)
             written.replace(self.final)
 
 
@@ -212,7 +212,7 @@ def written_whole(path: Path, facts: LocalStat, *, follow: bool = True) -> Itera
         with file:
             yield file
             with local_errors(path):
-                target.dress(file.fileno() if TAKES_NUMBERS else temporary, facts)
+                target.set_metadata(file.fileno() if TAKES_NUMBERS else temporary, facts)
         with local_errors(path):
             temporary.replace(target.final)
     except BaseException:

@@ -36,8 +36,8 @@ def write_whole(path: Path, data: bytes | memoryview, facts: LocalStat, *, follo
             file.write(data)
         return
     target = LocalTarget(path, follow=follow)
-    dress = partial(target.dress, facts=facts)
-    _write_beside(path, os.fspath(target.final), data, dress, 0o600)
+    set_metadata = partial(target.set_metadata, facts=facts)
+    _write_beside(path, os.fspath(target.final), data, set_metadata, 0o600)
 
 
 def write_new(path: str, data: bytes | memoryview, facts: LocalStat) -> None:
@@ -50,18 +50,18 @@ def write_new(path: str, data: bytes | memoryview, facts: LocalStat) -> None:
         write_whole(Path(path), data, facts, follow=False)
         return
     # The umask already gives the file its right mode.
-    dress = partial(os.utime, ns=(facts.mtime_ns, facts.mtime_ns))
-    _write_beside(path, path, data, dress, 0o666)
+    set_metadata = partial(os.utime, ns=(facts.mtime_ns, facts.mtime_ns))
+    _write_beside(path, path, data, set_metadata, 0o666)
 
 
 def _write_beside(
     named: Path | str,
     final: str,
     data: bytes | memoryview,
-    dress: Callable[[int], None],
+    set_metadata: Callable[[int], None],
     permissions: int,
 ) -> None:
-    """Write a temporary file in the same folder, call `dress`, and rename it to `final`."""
+    """Write a temporary file in the same folder, call `set_metadata`, and rename it to `final`."""
     folder = os.path.dirname(final)  # noqa: PTH120
     temporary = os.path.join(folder, passing_name())  # noqa: PTH118
     try:
@@ -74,7 +74,7 @@ def _write_beside(
             done = os.write(number, data)
             while done < len(data):  # a signal, or a disk that is filling
                 done += os.write(number, data[done:])
-            dress(number)
+            set_metadata(number)
         finally:
             os.close(number)
         os.replace(temporary, final)  # noqa: PTH105

@@ -94,7 +94,7 @@ class BatchUploader:
         self._progress = progress
         self._workshop = SealingWorkers()
         self._journals = journals
-        session.tree.lately = FolderCache()
+        session.tree.folder_cache = FolderCache()
         self._batch = self._next_batch()
         self._made: dict[NodeId, NodeId] = {}
         """Folders that earlier batches created, each with its parent folder."""
@@ -104,7 +104,7 @@ class BatchUploader:
     def close(self) -> None:
         """Stop the threads; uncommitted files that have a journal can be resumed."""
         self._workshop.close()
-        self._session.tree.lately = None
+        self._session.tree.folder_cache = None
         for batch in (*self._sent, self._batch):
             for journal in batch.journals:
                 if journal.is_open and journal.leaves:

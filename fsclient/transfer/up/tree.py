@@ -279,7 +279,7 @@ class TreeUpload:
                 self._actions.excluded += 1
                 continue
             try:
-                clean = cleaned(child.place, child.name)
+                clean = checked_name(child.place, child.name)
                 if clean in named:
                     raise ExistsError(
                         f"The local '{for_terminal(child.place)}' has the same name as another "
@@ -335,7 +335,7 @@ class TreeUpload:
         return before
 
 
-def cleaned(path: Path | str, name: str) -> str:
+def checked_name(path: Path | str, name: str) -> str:
     """Return the remote name of a local file or folder."""
     try:
         return check_new_name(clean_name(name))

@@ -279,7 +279,7 @@ def changed_trees(
     return new
 
 
-def displaced(
+def find_displaced(
     change: VerifiedCommit,
     old: dict[NodeId, PrefixTree],
     before: dict[bytes, models.Node],

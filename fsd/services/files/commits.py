@@ -25,7 +25,7 @@ from fsd.services.files.commit_checks import (
     check_renewals,
     check_tokens,
     check_versions,
-    displaced,
+    find_displaced,
     place,
 )
 from fsd.services.files.member_lists import NextList, check_lists, store_list
@@ -193,7 +193,7 @@ class FileService:
         check_lists(db, who, change.lists, before, change.generations(before))
         self._check_renewed_lists(db, change, before)
         new = changed_trees(change, old)
-        gone_from = displaced(change, old, before, new)
+        gone_from = find_displaced(change, old, before, new)
         moved = [
             node.id
             for node in before.values()

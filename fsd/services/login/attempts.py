@@ -288,7 +288,7 @@ def session_ends_ms(user: User, at_ms: int, policy: LoginPolicy) -> int:
     return ends_ms if user.expires_ms is None else min(ends_ms, user.expires_ms)
 
 
-def possible(user: str) -> str:
+def sanitise_user(user: str) -> str:
     """Return the name if it is a valid user name, else a name that no user can have.
 
     An invalid name from an unauthenticated client never reaches a query, a log or the table of

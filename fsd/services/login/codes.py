@@ -13,7 +13,7 @@ from enum import Enum
 from sqlalchemy.orm import Session as Db
 
 from fsd.auth import recovery_codes
-from fsd.auth.otp import OtpSetting, learned_drift, matching_step, new_secret, normal
+from fsd.auth.otp import OtpSetting, learned_drift, matching_step, new_secret, normalise_code
 from fsd.auth.vault import Vault
 from fsd.store import models
 from fsd.store.login_models import LoginState
@@ -69,7 +69,7 @@ class Codes:
 
         For a user who does not exist, it does the same work without a result.
         """
-        code = normal(typed)
+        code = normalise_code(typed)
         word = recovery_codes.canonical(code)
         if word is not None:
             user_id = account.user.id if account else 0

@@ -27,7 +27,7 @@ from fsd.services.login.attempts import (
     RefusalReason,
     RefusedAttempt,
     check_is_in,
-    possible,
+    sanitise_user,
     session_ends_ms,
 )
 from fsd.services.login.codes import Account, Codes, CodeUsed
@@ -108,7 +108,7 @@ class LoginService:
 
     def login(self, ask: Login, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
         """Log a user in with a one-time password or a ticket, and always the identity key."""
-        a_try = Attempt(possible(ask.user), address, self._now_ms())
+        a_try = Attempt(sanitise_user(ask.user), address, self._now_ms())
         try:
             return self._decide(ask, a_try, channel_id)
         except LoginRefused:
@@ -136,7 +136,7 @@ class LoginService:
 
     def enroll(self, ask: Enroll, channel_id: bytes, address: str) -> tuple[Principal, Welcome]:
         """Register a user's first keys and empty tree, with a one-time password."""
-        a_try = Attempt(possible(ask.user), address, self._now_ms())
+        a_try = Attempt(sanitise_user(ask.user), address, self._now_ms())
         # An attempt signed with registered keys has its own throttle lane.
         known = self._is_known(a_try, ask, labels.SIGN_ENROLL, channel_id)
         return self._attempts.attempt(
@@ -148,7 +148,7 @@ class LoginService:
 
     def recover(self, ask: Recover, channel_id: bytes, address: str) -> tuple[CodeUsed, Recovery]:
         """Return a user's key backup, for a code and a signature by the recovery phrase."""
-        a_try = Attempt(possible(ask.user), address, self._now_ms())
+        a_try = Attempt(sanitise_user(ask.user), address, self._now_ms())
         # Like the identity key, the recovery phrase has its own throttle lane.
         known = self._knows_the_phrase(a_try, ask, channel_id)
         return self._attempts.attempt(
@@ -165,7 +165,7 @@ class LoginService:
 
         The code was consumed for the backup of that key, or for an SSH login.
         """
-        a_try = Attempt(possible(ask.user), address, self._now_ms())
+        a_try = Attempt(sanitise_user(ask.user), address, self._now_ms())
         known = self._is_known(a_try, ask, labels.SIGN_LOGIN, channel_id)
         return self._attempts.attempt(
             a_try,

@@ -21,7 +21,7 @@ from fsd.services.login.attempts import (
     LoginPath,
     RefusalReason,
     RefusedAttempt,
-    possible,
+    sanitise_user,
     session_ends_ms,
 )
 from fsd.services.login.codes import Account, Codes
@@ -83,7 +83,7 @@ class SshLoginService:
         `ssh_key` is the SHA-256 of a public key that the client has proved to hold, or `NO_KEY`. A
         user who has not enrolled yet is refused: the code is needed for enrolment.
         """
-        a_try = Attempt(possible(user), address, self._now_ms(), LoginPath.SSH)
+        a_try = Attempt(sanitise_user(user), address, self._now_ms(), LoginPath.SSH)
         return self._attempts.attempt(
             a_try,
             lambda db, state: self._enter(db, state, code, ssh_key, a_try),
@@ -96,7 +96,7 @@ class SshLoginService:
 
         For a key without a session, no look-up depends on the user.
         """
-        a_try = Attempt(possible(user), address, self._now_ms(), LoginPath.SSH)
+        a_try = Attempt(sanitise_user(user), address, self._now_ms(), LoginPath.SSH)
         with self._database.read() as db:
             found = _bound(db, ssh_key, a_try)
             if found is None:

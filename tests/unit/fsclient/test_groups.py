@@ -6,8 +6,15 @@ from typing import cast
 
 import pytest
 
-from fsclient.sharing.groups import GroupDrift, LosingMember, groups_of, leaving, listed, standings
-from fsclient.sharing.member_lists import check_room, not_given
+from fsclient.sharing.groups import (
+    GroupDrift,
+    LosingMember,
+    group_changes,
+    groups_of,
+    leaving,
+    listed,
+)
+from fsclient.sharing.member_lists import check_room, missing_grants
 from fsclient.sharing.own_shares import OwnShare
 from fsclient.tree.nodes import TreeNode
 from fsclient.trust.key_directory import KeyDirectory
@@ -100,7 +107,7 @@ def test_who_leaves_with_a_group_keeps_what_they_have_otherwise():
 def test_a_share_is_held_against_who_is_in_its_groups_now():
     assert groups_of([SHARE, SHARE]) == ["crew", "team"]
     now: dict[str, list[str] | None] = {"crew": None, "team": ["bob", "dave", "erin", "no-keys"]}
-    assert standings(SHARE, now, PEOPLE) == [
+    assert group_changes(SHARE, now, PEOPLE) == [
         GroupDrift("crew", exists=False, waiting=[], not_enrolled=[], gone=[], writes=False),
         GroupDrift(
             "team",
@@ -115,20 +122,20 @@ def test_a_share_is_held_against_who_is_in_its_groups_now():
 
 def test_who_has_left_a_share_is_not_told_to_have_it_still():
     share = share_of(("bob", "team", READER), ("carol", "team", READER), left=("carol",))
-    (told,) = standings(share, {"team": ["carol"]}, PEOPLE)
+    (told,) = group_changes(share, {"team": ["carol"]}, PEOPLE)
     assert (told.waiting, told.gone) == (["carol"], ["bob"])
 
 
 def test_only_who_lacks_just_that_way_is_given_it():
     def given(way: str, role: Role, **bundles: VerifiedBundle) -> list[str]:
-        return not_given(SHARE, BUNDLES | bundles, way, role)
+        return missing_grants(SHARE, BUNDLES | bundles, way, role)
 
     assert given("team", READER) == ["carol", "erin"]
     assert given("team", WRITER) == ["bob", "dave", "erin"]
     assert given("crew", READER) == ["bob", "carol", "erin"]
     other = identity("dave", "second", 2).bundle
     assert given("crew", READER, dave=other) == ["bob", "carol", "dave", "erin"]
-    assert not_given(None, BUNDLES, "team", READER) == list(BUNDLES)
+    assert missing_grants(None, BUNDLES, "team", READER) == list(BUNDLES)
 
 
 def test_a_share_has_room_for_as_many_as_can_be_removed_again():

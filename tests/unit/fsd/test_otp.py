@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsd.auth.otp import OtpSetting, matching_step, new_secret, normal
+from fsd.auth.otp import OtpSetting, matching_step, new_secret, normalise_code
 from fsproto.errors import UsageError
 
 SECRETS = {
@@ -90,7 +90,7 @@ def test_a_step_lasts_as_long_as_the_period_says(period):
     ],
 )
 def test_what_people_type_between_and_around_the_digits_does_not_matter(typed):
-    assert normal(typed) == "07081804"
+    assert normalise_code(typed) == "07081804"
     assert matching_step(setting(), typed, NOW_MS) == setting().step(NOW_MS)
 
 
@@ -118,7 +118,7 @@ def test_anything_else_is_no_code(typed):
 
 @given(st.text(max_size=80))
 def test_no_text_whatever_is_an_error(typed):
-    assert matching_step(setting(), typed, NOW_MS) is None or normal(typed).isascii()
+    assert matching_step(setting(), typed, NOW_MS) is None or normalise_code(typed).isascii()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ known: ContextVar[str] = ContextVar("known", default="nothing")
 
 def test_work_is_lent_to_as_many_as_there_are() -> None:
     spare, go_on = IdleWorkers(2), Event()
-    lent = [spare.lend(go_on.wait) for _ in range(3)]
+    lent = [spare.try_submit(go_on.wait) for _ in range(3)]
     assert lent[2] is None
     go_on.set()
     assert [one.result() for one in lent if one] == [True, True]
@@ -23,7 +23,7 @@ def test_work_is_lent_to_as_many_as_there_are() -> None:
 def test_who_has_a_result_may_lend_again() -> None:
     spare = IdleWorkers(1)
     for number in range(1000):
-        done = spare.lend(int, number)
+        done = spare.try_submit(int, number)
         assert done is not None
         assert done.result() == number
     spare.close()
@@ -32,7 +32,7 @@ def test_who_has_a_result_may_lend_again() -> None:
 def test_a_failure_is_the_result_and_its_thread_is_free_again() -> None:
     spare = IdleWorkers(1)
     for _ in range(3):
-        done = spare.lend(int, "no number")
+        done = spare.try_submit(int, "no number")
         assert done is not None
         with pytest.raises(ValueError, match="no number"):
             done.result()
@@ -42,7 +42,7 @@ def test_a_failure_is_the_result_and_its_thread_is_free_again() -> None:
 def test_work_knows_what_its_lender_knows() -> None:
     spare = IdleWorkers(1)
     known.set("the connection")
-    done = spare.lend(known.get)
+    done = spare.try_submit(known.get)
     assert done is not None
     assert done.result() == "the connection"
     spare.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fsclient.trust.safety_number import half_of, safety_number
 from fsd.auth import recovery_codes
-from fsd.auth.otp import OtpSetting, normal
+from fsd.auth.otp import OtpSetting, normalise_code
 from fsproto import crypto, labels
 from fsproto.errors import FsError, InvalidNameError
 from fsproto.names import clean_name, is_assigned, is_user
@@ -118,8 +118,8 @@ def _codes() -> list[Vector]:
         {
             "name": f"otp_typed_{name}",
             "typed": text,
-            "normal": normal(text),
-            "recovery_code": recovery_codes.canonical(normal(text)),
+            "normal": normalise_code(text),
+            "recovery_code": recovery_codes.canonical(normalise_code(text)),
             "error": None,
         }
         for name, text in typed.items()

@@ -79,10 +79,10 @@ class Ground:
 
     def enter(self, top: int, middle: tuple[int, int], folder: tuple[int, int]) -> KeyedNode:
         """Open the path with these generations (node, link); return the folder."""
-        self.authors.enter_top(self.aged(TOP, top), "alice", None)
-        self.authors.enter(TOP.node, self.aged(MIDDLE, middle[0]), middle[1])
+        self.authors.register_top(self.aged(TOP, top), "alice", None)
+        self.authors.register(TOP.node, self.aged(MIDDLE, middle[0]), middle[1])
         found = self.aged(FOLDER, folder[0])
-        self.authors.enter(MIDDLE.node, found, folder[1])
+        self.authors.register(MIDDLE.node, found, folder[1])
         return found
 
     @staticmethod
@@ -141,7 +141,7 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
         closing(KeyDirectory(tmp_path / "people.db", CAROL, print)) as people,
         closing(SeenVersions(tmp_path / "memory.db")) as memory,
     ):
-        people.meet(line(server), server.head(), None)
+        people.check_log_head(line(server), server.head(), None)
         yield Ground(server, people, AuthorRules(line(server), people, memory))
 
 
@@ -249,7 +249,7 @@ def test_a_writer_who_has_replaced_their_keys_counts_by_either(ground):
     folder = ground.enter(1, (1, 1), (1, 1))
     ground.list_of(member(BOB, Role.WRITER))
     ground.server.rotate(BOB, BOB_2)
-    ground.people.meet(line(ground.server), ground.server.head(), ground.people.known())
+    ground.people.check_log_head(line(ground.server), ground.server.head(), ground.people.known())
     for who in (BOB, BOB_2):
         ground.look(folder, who)
 
@@ -259,7 +259,7 @@ def test_who_has_a_writers_name_after_a_reset_does_not_count(ground):
     ground.list_of(member(BOB, Role.WRITER))
     other = identity("bob", "after a reset")
     ground.server.reset("bob").enrol(other)
-    ground.people.meet(line(ground.server), ground.server.head(), ground.people.known())
+    ground.people.check_log_head(line(ground.server), ground.server.head(), ground.people.known())
     with pytest.raises(SignatureError, match="may not write"):
         ground.look(folder, other)
 

@@ -112,7 +112,7 @@ def line(server: Server) -> ServerConnection:
 
 
 def meet(people: KeyDirectory, server: Server, said: Signed | None = None) -> None:
-    people.meet(line(server), said or server.head(), people.known())
+    people.check_log_head(line(server), said or server.head(), people.known())
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_a_log_that_was_under_way_while_another_command_read_on_is_no_attack(
     known, late = people.known(), server.head()
     server.enrol(identity("dave"))
     meet(open_people(), server)
-    people.meet(line(server), late, known)
+    people.check_log_head(line(server), late, known)
 
 
 def test_another_log_of_the_same_size_is_refused(server, people):
