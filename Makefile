@@ -54,10 +54,15 @@ lint: $(STAMP) # Check style, formatting, types and import rules
 quick: $(STAMP) # Run the fast tests only (less than a minute)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) tests/unit/fsproto tests/unit/fskit tests/unit/fsclient tests/unit/test_*.py tests/vectors
 
-# Every race at full count, every test of the database on both kinds, a thousand examples a property.
+# Every race at full count, every test of the database on both kinds, a thousand examples a property, the models.
 .PHONY: soak
 soak: $(STAMP) # Run all tests at full count, on both databases (long)
 	@FS_TESTS=soak $(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# Needs spin and gcc; `make soak` runs them too.
+.PHONY: models
+models: # Search the models of docs/models for attacks (half a minute)
+	@docs/models/run
 
 .PHONY: unit
 unit: $(STAMP) # Run all tests without lint
