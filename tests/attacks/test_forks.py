@@ -271,7 +271,7 @@ def test_after_a_restore_with_an_older_key_log_a_person_can_go_on(
     with branches.shown("backup"):
         assert "OLDER KEY LOG" in team.alice.run("ls").fails(7)
         assert "OLDER KEY LOG" in team.alice.run("doctor").fails(7)
-        team.alice.run("doctor", "--accept-key-log", "--yes").succeeds()
+        team.alice.run("doctor", "--accept-key-log", "--accept", "--yes").succeeds()
         team.alice.run("ls").succeeds()
 
 

@@ -46,8 +46,6 @@ KINDS: dict[str, Callable[[KeyedNode], dict[str, Any]]] = {
     "random metadata": lambda _: {"metadata": os.urandom(300)},
     "no metadata": lambda _: {"metadata": b""},
     "random link": lambda _: {"link": os.urandom(60)},
-    "no link": lambda _: {"link": b""},
-    "random former keys": lambda _: {"former": os.urandom(60)},
     "random token": lambda _: {"token": Token(os.urandom(32))},
     "another name": _named("another"),
     "a path for a name": _named("../../etc/passwd"),

@@ -105,12 +105,15 @@ names = (
 
 def records(kind: type[R], **given: st.SearchStrategy[Any]) -> st.SearchStrategy[R]:
     """Draw records of `kind` with any fields that can be packed."""
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     fields = {name: given.get(name, _values(hints[name])) for name in kind.__struct_fields__}
     return st.builds(kind, **fields)
 
 
 def _values(kind: Any) -> st.SearchStrategy[Any]:
+    if typing.get_origin(kind) is typing.Annotated:
+        bounds = typing.get_args(kind)[1]
+        return st.integers(bounds.ge, bounds.le)
     kind, may_be_none = declared(kind)
     if may_be_none:
         return st.none() | _values(kind)
@@ -130,7 +133,7 @@ def _values(kind: Any) -> st.SearchStrategy[Any]:
 
 
 messages: st.SearchStrategy[Message] = st.one_of([records(kind) for kind in MESSAGES])
-file_metadata = records(Metadata, name=names, file_key=file_keys)
+file_metadata = records(Metadata, name=names, size=st.integers(0, 1 << 50), file_key=file_keys)
 
 # --- prefix trees
 

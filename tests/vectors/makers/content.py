@@ -266,7 +266,7 @@ def _manifests() -> list[Vector]:
         filled = (reference.u16(length) + pack(file_metadata())).ljust(128, b"\0")
         binding = labels.METADATA + file.node + reference.u64(2) + reference.u32(1)
         sealed = AESGCM(file.metadata_key).encrypt(bytes(12), filled, binding)
-        return sealed_as(name, bytes(12) + sealed, RemoteProtocolError)
+        return sealed_as(name, bytes(12) + sealed)
 
     packed = pack(body)
     signed = sign_manifest(alice.signing, body).signed
