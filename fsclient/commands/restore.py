@@ -29,6 +29,9 @@ def command(app: App, path: str, *, version: int | None, target: str | None, cho
     A file gets the content, time and mode of the older version as its newest version; its
     history stays. A removed file or folder comes back with its history and content. No content
     is sent. What comes back is shared only with the people who can see its folder.
+
+    A file or folder that 'ls' reports because it does not verify gets back the keys and the name
+    of the last version that does. A folder keeps everything in it.
     """
     place = parse_path(target) if target is not None else None
     with app.session() as session:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fsclient.operations.repair import Repair
 from fsclient.session.login import Session
 from fsclient.sharing.share import Sharing
 from fsclient.tree.commit import Committer
+from fsclient.tree.contents import RefusedEntry
 from fsclient.tree.draft import NextVersion
 from fsclient.tree.history import FileHistory
 from fsclient.tree.nodes import TreeNode, must_be_folder
@@ -48,9 +50,15 @@ class RestoreOperation:
     ) -> RestoreResult:
         """Restore a version of the file at a path, or a node that was removed from there.
 
+        An entry there that does not verify gets the last version that opens (`Repair`).
+
         `target` is the new path of a removed node (None: the old path). `chosen` is the id of one
         of several removed nodes of the same name.
         """
+        refused = None if version or target or chosen else self._refused(path)
+        if refused is not None:
+            restored = Repair(self._tree).run(refused, path)
+            return RestoreResult(path, restored, was_removed=False)
         folder, there = reached(self._tree, path)
         if there is None or target is not None or chosen:
             return self._bring_back(folder, path, version, target, chosen)
@@ -66,6 +74,16 @@ class RestoreOperation:
                 "removed under this name.",
             )
         return self._make_newest(folder, there, version)
+
+    def _refused(self, path: RemotePath) -> RefusedEntry | None:
+        """Return the entry at a path if it does not verify."""
+        if not path.parts:
+            return None
+        folder = self._tree.reach(path.parent)[-1]
+        if len(folder.path.parts) < len(path.parts) - 1 or not folder.is_folder:
+            return None
+        entry = self._tree.look_each(folder, [path.name])[path.name]
+        return entry if isinstance(entry, RefusedEntry) else None
 
     def _make_newest(self, folder: TreeNode, found: TreeNode, version: int) -> RestoreResult:
         older = FileHistory(self._tree).at(found, version)

@@ -128,15 +128,19 @@ class KeyedNode(Value, frozen=True, dict=True):
 
     def open_link(self, manifest: Manifest) -> KeyedNode:
         """Return the child with its keys; `IntegrityError` if the link is not of this folder."""
+        key = self.open_key(manifest)
+        return KeyedNode(manifest.node, manifest.generation, key).with_former(manifest)
+
+    def open_key(self, manifest: Manifest) -> NodeKey:
+        """Return the child's key alone; `IntegrityError` if the link is not of this folder."""
         try:
             if manifest.parent != self.node:
                 raise crypto.CryptoError("a link of another folder")
-            key = self.at(manifest.link_generation).unlink(manifest)
+            return NodeKey(self.at(manifest.link_generation).unlink(manifest))
         except (crypto.CryptoError, ValueError, IntegrityError):
             raise IntegrityError(
                 "A file or folder was moved here by somebody who does not hold the folder's key."
             ) from None
-        return KeyedNode(manifest.node, manifest.generation, NodeKey(key)).with_former(manifest)
 
     def unlink(self, manifest: Manifest) -> bytes:
         """Open a link that was sealed under exactly this key; `CryptoError` if it was not."""

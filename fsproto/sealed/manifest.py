@@ -292,14 +292,17 @@ def pinned_manifest(signed: Signed, expected: Hash) -> VerifiedManifest:
     return VerifiedManifest(_checked(unpack(signed.payload, Manifest)), expected, signed)
 
 
-def older_manifest(signed: Signed, newer: VerifiedManifest) -> VerifiedManifest:
-    """Read the version before `newer`; `IntegrityError` if the lineage of `newer` names another.
+def older_manifest(
+    signed: Signed, newer: VerifiedManifest, between: Sequence[Hash] = ()
+) -> VerifiedManifest:
+    """Read an ancestor of `newer`; `IntegrityError` if the lineage of `newer` names another.
 
-    The hash in `newer` proves it, as the hash in a state does for `pinned_manifest`.
+    `between` are the hashes of the versions between the two, the oldest first. The lineage proves
+    the ancestor, as the hash in a state proves a `pinned_manifest`.
     """
     body = _checked(unpack(signed.payload, Manifest))
     older, after = VerifiedManifest(body, manifest_hash(signed), signed), newer.body
-    if not older.point.leads_to(newer.point, ()):
+    if not older.point.leads_to(newer.point, between):
         raise IntegrityError("The server changed, swapped or made up an older version.")
     if (body.node, body.kind) != (after.node, after.kind):
         raise IntegrityError("An older version belongs to another file or folder.")

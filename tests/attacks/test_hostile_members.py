@@ -36,7 +36,7 @@ from tests.support.hostile_server import HostileServer
 from tests.support.raw_client import Forger, RawClient
 from tests.support.team import DEEP as DEEP_FILE
 from tests.support.team import identity
-from tests.support.world import World
+from tests.support.world import FILES, World
 
 DEEP = "alice:reports/deep"
 TOO_DEEP = f"more than {MAX_PATH_PARTS} folders deep"
@@ -238,10 +238,11 @@ def test_a_member_cannot_rotate_to_keys_that_are_none(
 # --- nobody takes what is in a folder from the others by giving it false keys
 
 
-def false_keys(session: Session, found: TreeNode, *, honest: bool) -> Commit:
+def false_keys(session: Session, found: TreeNode, *, honest: bool, linked: bool = True) -> Commit:
     """Return the commit that gives a due folder a new key, and false former keys with it.
 
-    `honest` commits to the true former keys all the same, so that the server takes it.
+    `honest` commits to the true former keys all the same, so that the server takes it. Without
+    `linked`, nobody else can open the new key either.
     """
     forger, above = Forger(session), found.above
     assert above is not None
@@ -257,7 +258,7 @@ def false_keys(session: Session, found: TreeNode, *, honest: bool) -> Commit:
         version=version,
         lineage=found.manifest.point.next_lineage,
         token=above.keyed.token(found.metadata.name),
-        link=above.keyed.seal_link(true, os.urandom),
+        link=above.keyed.seal_link(true, os.urandom) if linked else os.urandom(60),
         link_generation=above.keyed.generation,
         generation=2,
         former=false.seal_former(os.urandom),
@@ -312,6 +313,52 @@ def test_false_former_keys_are_found_and_what_they_replaced_is_kept(
         kept = [unpack(one.payload, Manifest) for one in answer.manifests]
         assert [body.version for body in kept] == [found.manifest.body.version]
         assert reports.open_link(kept[0]).key == found.keyed.key
+
+
+@pytest.mark.parametrize("linked", [True, False], ids=["a key of his", "a key of nobody"])
+def test_a_folder_that_a_writer_holds_to_ransom_is_restored(
+    team: World, server: HostileServer, linked: bool
+) -> None:
+    alice, bob = team.alice, team.bob
+    alice.run("unshare", "reports", "carol").succeeds()
+    with bob.session() as session:
+        found = session.tree.find(parse_path(DEEP))
+        ransom = false_keys(session, found, honest=True, linked=linked)
+        assert session.connection.call(ransom, Done) == Done()
+    assert "bob" in alice.run("ls", "reports").err
+    alice.run("cat", "reports/deep/d.txt").fails(7)
+    alice.run("restore", "reports/deep").succeeds()
+    assert alice.cat("reports/deep/d.txt") == DEEP_FILE
+    assert bob.cat("alice:reports/deep/d.txt") == DEEP_FILE
+    alice.run("put", alice.write("n", b"new"), "reports/deep/new.txt").succeeds()
+    alice.run("unshare", "--now", "reports", "bob").succeeds()
+    assert alice.cat("reports/deep/d.txt") == DEEP_FILE
+    alice.run("ls", "reports/deep").succeeds()
+
+
+def test_a_file_whose_newest_version_does_not_open_is_restored(
+    team: World, server: HostileServer
+) -> None:
+    alice = team.alice
+    with team.bob.session() as session:
+        found = session.tree.find(parse_path("alice:reports/q1.txt"))
+        forger, above = Forger(session), session.tree.find(parse_path("alice:reports")).keyed
+        junk = forger.manifest(above, "q1.txt", forger.blob()[0], found.manifest, found.keyed)
+        body = replace(
+            found.manifest.body,
+            version=junk.body.version,
+            lineage=junk.body.lineage,
+            metadata=os.urandom(len(found.manifest.body.metadata)),
+            author=forger.user,
+            author_key=forger.key.public,
+        )
+        made = sign_manifest(forger.key, body)
+        signer = {"author": forger.user, "author_key": forger.key.public}
+        ask = Commit([forger.state(above, made, **signer)], [made.signed], [], [], [])
+        assert session.connection.call(ask, Done) == Done()
+    assert "bob" in alice.run("cat", "reports/q1.txt").fails(7)
+    alice.run("restore", "reports/q1.txt").succeeds()
+    assert alice.cat("reports/q1.txt") == FILES["alice"]["reports/q1.txt"]
 
 
 def test_only_the_last_manifest_of_each_key_of_a_folder_is_kept(
