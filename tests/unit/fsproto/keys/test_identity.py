@@ -78,7 +78,7 @@ def test_everything_in_a_bundle_is_signed(field: str):
         {"rsa": rsa_public(3072, 3)},
         {"rsa": ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(*SPKI)},
     ],
-    ids=lambda changes: f"{next(iter(changes))}-{str(next(iter(changes.values())))[:12]!r}",
+    ids=lambda changes: next(iter(changes)),  # the keys are new in each worker
 )
 def test_a_malformed_bundle_is_refused_whoever_signed_it(changes: dict[str, object]):
     body = replaced(ALICE.bundle.body, **changes)
