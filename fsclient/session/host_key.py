@@ -33,7 +33,7 @@ class MovedHostKey:
 
     @property
     def sentence(self) -> str:
-        """What the person is told, once."""
+        """The notice to the person, shown once."""
         return (
             f"The server at {self.link.address} has a new host key since "
             f"{time_text(self.time_ms)}, and the old one vouches for it: "
@@ -42,7 +42,7 @@ class MovedHostKey:
 
 
 def successor(link: EnrollLink, patience: Timeouts, via: str | None = None) -> MovedHostKey | None:
-    """Ask the server who vouches for its host key; None if it is nobody who could.
+    """Ask the server for the statements of its former host keys; None if they prove nothing.
 
     Nothing about the user is said. Whatever goes wrong, the key stays the wrong one.
     """

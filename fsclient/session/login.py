@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from fsproto.keys.recovery import RecoverySecret
 
 EARLY_MS = 5_000
-"""A session that ends within this time is not begun a command on."""
+"""No command starts on a session that ends within this time."""
 
 
 @dataclass
@@ -107,7 +107,7 @@ class SessionOpener:
         self._identity = identity
 
     def open(self, *, fresh: bool = False) -> Session:
-        """Log in, with the running session where there is one; `fresh` always begins another."""
+        """Log in, with the running session if there is one; `fresh` always starts another."""
         facts = self._profile.facts()
         identity = self.identity()
         ticket = None if fresh else self._profile.ticket()
@@ -138,7 +138,7 @@ class SessionOpener:
         return self._log_in(self._profile.facts(), self.identity(), None, ticket)
 
     def reconnect(self, session: Session) -> None:
-        """Put a new connection in the place of one that was lost, with the running session.
+        """Replace a lost connection by a new one, with the running session.
 
         `LoginRefused` if that has ended; requests that were not answered are lost.
         """
@@ -164,7 +164,7 @@ class SessionOpener:
         session.facts = replace(facts, link=connection.link)
 
     def enroll(self, link: EnrollLink) -> Session:
-        """Make an identity, register its public keys, and begin a session."""
+        """Make an identity, register its public keys, and start a session."""
         self._profile.check_free()
         found = self._profile.pending_keyfile(link)
         if found is None:
@@ -189,7 +189,7 @@ class SessionOpener:
         raise LoginRefused
 
     def recover(self, link: EnrollLink, secret: RecoverySecret) -> Session:
-        """Get the identity back from its backup at the server, and begin a session.
+        """Recover the identity from its backup at the server, and start a session.
 
         One code is used up. Raises `SecurityError`, and keeps nothing, if what the server sends is
         not what was backed up under this very secret.
@@ -259,7 +259,7 @@ class SessionOpener:
     def _entered(
         self, undo: ExitStack, facts: AccountFacts, tree: Tree, welcome: Welcome
     ) -> Session:
-        """Keep the session that has begun, and tell what the server has told, this one time."""
+        """Store the new session, and show the notices of the server once."""
         if welcome.ticket is not None:
             self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
         undo.pop_all()
@@ -290,7 +290,7 @@ class SessionOpener:
                 connection = ServerConnection(moved.link, self._patience, after=after, via=self.via)
             except HostKeyError:
                 raise alarm from None
-            try:  # the statement is public: it moves nothing for one who does not hold the key
+            try:  # the statement is public: without the key it proves nothing
                 connection.confirm()
             except BaseException:
                 connection.close()

@@ -21,7 +21,7 @@ _MARGIN_S = 0.2
 
 
 class CodeSource:
-    """Gives codes to try, one after the other, until it has no more."""
+    """A source of one-time passwords to try, one after the other."""
 
     def __init__(self, given: str | None, secret_file: Path | None) -> None:
         """Take a code that was given, or a file with the secret; neither: the person is asked."""
@@ -30,7 +30,7 @@ class CodeSource:
         self._more = False
 
     def codes(self, ui: Ui) -> Iterator[str]:
-        """Give codes to try; `LoginRequired` where there is none and nobody to ask."""
+        """Yield codes to try; `LoginRequired` without a code and without a terminal."""
         if self._given is not None:
             given, self._given = self._given, None  # a code works once
             if not _looks_right(given):

@@ -10,7 +10,7 @@ class Passphrase:
     """Where the passphrase of the identity comes from: the environment, or the person."""
 
     def __init__(self, given: str | None, *, none: bool) -> None:
-        """Take one that was given, or that there shall be none."""
+        """Take the given passphrase; `none` stands for an identity without one."""
         self._given = given
         self._none = none
 

@@ -1,6 +1,6 @@
 """Changing folders: several changes are signed together and committed as one.
 
-A change is described once and can be signed again on top of another state: when somebody else
+A change is described once and can be signed again on top of another state: if another person
 changed the same folder first, the server answers with the folder as it is now, each change is
 checked against that, and only the signatures are made anew; no content is sent twice. Just so
 when a connection was lost and nobody knows what had become of a commit.
@@ -48,7 +48,7 @@ _Step = Callable[[Draft], None]
 
 
 class _Sent(Value, frozen=True):
-    """A commit that was sent, and what it builds on; its answer is due, or was lost."""
+    """A commit that was sent, and its base; its answer is awaited, or was lost."""
 
     asked: PendingRequest
     mark: int
@@ -57,7 +57,7 @@ class _Sent(Value, frozen=True):
 
 
 class Committer:
-    """Changes to one's own tree that are committed together."""
+    """Changes to one tree that are committed together."""
 
     def __init__(self, tree: Tree) -> None:
         """Begin with none."""
@@ -86,9 +86,9 @@ class Committer:
     def make_folder(
         self, parent: KeyedNode, name: str, mtime_ns: int, instead: TreeNode | None = None
     ) -> KeyedNode:
-        """Make a folder that is not there yet; return it, to put things into.
+        """Make a new folder; return it, for the entries that are put into it.
 
-        A file takes its leave for it only if it is the one given as `instead`.
+        It replaces a file only if this is the one given as `instead`.
         """
         check_new_name(name)
         child = new_node(os.urandom)
@@ -237,7 +237,7 @@ class Committer:
         self._lists.append(make)
 
     def commit(self) -> None:
-        """Sign and commit; `ConflictError` if what was to be changed was changed meanwhile."""
+        """Sign and commit; `ConflictError` if another person changed the same entries first."""
         self.send()
         self.finish()
 
@@ -256,12 +256,12 @@ class Committer:
 
     @property
     def is_unsure(self) -> bool:
-        """Tell whether what was sent has lost its connection: nothing can build upon it then."""
+        """Return whether the connection was lost after the send: then nothing can build on it."""
         gone = self._used is not self._tree.connection or not self._used.usable
         return bool(len(self)) and (self._lost is not None or gone)
 
     def finish(self) -> None:
-        """Wait for the end of what was sent; raises what `commit` does."""
+        """Wait for the answer to what was sent; raises the same errors as `commit`."""
         if not len(self):
             return
         with self._forgetting():
@@ -269,7 +269,7 @@ class Committer:
 
     @contextmanager
     def _forgetting(self) -> Iterator[None]:
-        """Forget the keys that were drawn for a change that is not made."""
+        """Forget the new keys of a change that fails."""
         try:
             yield
         except BaseException:
@@ -294,7 +294,7 @@ class Committer:
                 self._tree.persistence.run(note)
                 self._tree.persistence.progressed()
                 return
-            # Whoever lost steps back a little, so that not all come again at the same moment.
+            # Wait a random time, so that not all writers try again at the same moment.
             time.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, 0.004 * 2**attempt)))  # noqa: S311
             self._attempt({}, views)
         raise ConflictError("Too many others change this folder right now; try again.")
@@ -348,7 +348,7 @@ class Committer:
         return self._again(answer, sent)
 
     def _after(self, lost: Unreachable) -> dict[NodeId, FolderView]:
-        """Return the folders as they are, over another connection than the one that was lost."""
+        """Return the folders as they are now, over a new connection."""
         persistence = self._tree.persistence
         if self._tree.connection is self._used:
             persistence.recover(lost)
@@ -397,7 +397,7 @@ class Committer:
         return [item for item in self._folders.items() if item[0] not in self.above]
 
     def _look(self, known: dict[NodeId, FolderView]) -> dict[NodeId, FolderView]:
-        """Ask for every folder that is not new nor known, all at once."""
+        """Ask for all folders that are neither new nor known, in one round trip."""
         mark = self._tree.memory.mark()
         link = self._tree.connection
         asked = [

@@ -26,9 +26,9 @@ class PendingRequest(Value, frozen=True):
 
 
 class FolderCache:
-    """Folders as they were last seen, or will be after what was sent, to change them further.
+    """Folders as they were last seen, or as they will be after the commits that were sent.
 
-    Nothing here is more than a guess: if somebody else changes a folder, the server says so.
+    Each entry is a guess: if another person changes a folder, the server answers `Stale`.
     """
 
     def __init__(self) -> None:

@@ -30,10 +30,10 @@ class Version:
     name: str
     """The name that it had."""
     placed: bool
-    """Whether its author is known to have been somebody who could write there; False where it lay
-    in a folder that is not on the way to where it lies now."""
+    """Whether its author was a writer there, as far as lists show; False if it was in a folder that
+    is not on the path to its present place."""
     changes: list[str]
-    """What is different from the version before, in words; empty if that is not there any more."""
+    """The differences from the version before, in words; empty if the server has dropped that."""
 
     @property
     def number(self) -> int:
@@ -67,7 +67,7 @@ class FileHistory:
         return versions
 
     def at(self, found: TreeNode, number: int) -> TreeNode:
-        """Return a file as it was in some version; `NotFoundError` if the server has it no more."""
+        """Return a file as it was in a version; `NotFoundError` if the server has dropped it."""
         newest = found.manifest.body.version
         if number == newest and not found.is_folder:
             return found
@@ -91,7 +91,7 @@ class FileHistory:
             )
 
     def _chain(self, newest: VerifiedManifest) -> list[VerifiedManifest]:
-        """Ask for what was before, and hold each against the one behind it."""
+        """Ask for the earlier manifests, and verify each against the next newer one."""
         connection, chain = self._tree.connection, [newest]
         request = connection.send(GetHistory(newest.body.node, newest.body.version))
         while True:

@@ -21,7 +21,7 @@ class TreeNode(Value, frozen=True):
     manifest: VerifiedManifest
     metadata: Metadata
     above: TreeNode | None = None
-    """The folder it was found in; None for a root, and for what heads somebody's shares."""
+    """The folder in which it was found; None for a root, and for the list of a user's shares."""
 
     @property
     def is_due(self) -> bool:

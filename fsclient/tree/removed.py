@@ -39,7 +39,7 @@ class RemovedNode:
     found: TreeNode
     """As it was, under the name that it had."""
     state: VerifiedState
-    """The folder's state that had it no more: its author removed it, at its time."""
+    """The first state without the node: its author and time are those of the removal."""
     replaced: bool
     """Whether something else took its name in the same change."""
 
@@ -163,7 +163,7 @@ def _entry(proof: bytes, state: VerifiedState, token: Token) -> FolderEntry | No
 
 
 def reached(tree: Tree, path: RemotePath) -> tuple[TreeNode, TreeNode | None]:
-    """Return the folder that `path` lies in, and what is there now; None if nothing is."""
+    """Return the folder of `path`, and the node there now; None if there is none."""
     way = tree.reach(path)
     if len(way[-1].path.parts) == len(path.parts):
         return (way[-2] if len(way) > 1 else way[-1]), way[-1]

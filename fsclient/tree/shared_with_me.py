@@ -1,7 +1,7 @@
 """What others share with oneself: the tops of their trees that can be seen, under their names.
 
 `alice:` is no folder that anybody has signed, but the list of what Alice shares; nothing can be put
-into it. Each thing in it was sealed and signed by Alice for whoever reads it.
+into it. Alice has sealed and signed each node in it for its readers.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class SharedWithMe:
         self._owners: list[str] | None = None
 
     def head(self, owner: str) -> TreeNode:
-        """Return what stands for everything that somebody shares; `NotFoundError` if nothing."""
+        """Return the node that lists all shares of a user; `NotFoundError` if there are none."""
         if self.entries(owner).is_empty:
             raise NotFoundError(
                 f"'{for_terminal(owner)}' shares nothing with you.",
@@ -55,26 +55,26 @@ class SharedWithMe:
         )
 
     def entries(self, owner: str) -> FolderContents:
-        """Return what somebody shares, by name; a share that does not verify is refused alone."""
+        """Return the shares of a user, by name; a share that does not verify is refused alone."""
         found = self._tops.get(owner)
         if found is None:
             found = self._tops[owner] = self._found(owner)
         return found
 
     def forget(self) -> None:
-        """Ask anew from now on."""
+        """Forget the answers, so that the server is asked again."""
         self._tops.clear()
         self._owners = None
 
     def owners(self) -> list[str]:
-        """Return who shares something with oneself, by name."""
+        """Return the names of the users who share with this user, sorted."""
         if self._owners is None:
             good = [one for one in self.everything() if not isinstance(one, RefusedShare)]
             self._owners = sorted({members.body.owner for members, _ in good})
         return self._owners
 
     def everything(self) -> list[tuple[VerifiedMembers, TreeNode | None] | RefusedShare]:
-        """Return all that anybody shares; None for what was sealed to keys one has no more.
+        """Return all shares with this user; None for a share sealed to keys that the user has lost.
 
         What is refused does not stand in the way of the rest: anybody can share anything with
         anybody.
@@ -90,7 +90,7 @@ class SharedWithMe:
         except (SecurityError, NotFoundError) as error:
             if not self._tree.connection.usable:
                 raise
-            # Whoever shares it is to blame, whatever the server let through.
+            # The owner of the share is to blame, whatever the server let through.
             return RefusedShare(share.owner, SecurityError(error.sentence, hint=error.hint))
 
     def _found(self, owner: str) -> FolderContents:
@@ -131,7 +131,7 @@ class SharedWithMe:
         return self._tree.authors.verified_list(share.members, node, share.owner, mark)
 
     def _top(self, share: Share, members: VerifiedMembers, mark: int) -> TreeNode | None:
-        """Open one share; None if it was sealed to keys that one has no more."""
+        """Open one share; None if it was sealed to keys that the user has lost."""
         tree, me = self._tree, self._tree.identity
         member = members.member(me.user)
         if member is None:
@@ -165,7 +165,7 @@ _NAMELESS = Metadata("", 0, 0, Mode.REGULAR, file_key=None)
 
 
 def _heading(owner: str) -> VerifiedManifest:
-    """Return what stands in for a manifest where there is no node: nobody has signed it."""
+    """Return a placeholder for the manifest of a node that does not exist; it is not signed."""
     body = Manifest(
         format=manifests.FORMAT,
         node=NO_NODE,

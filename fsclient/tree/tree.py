@@ -83,7 +83,7 @@ class Tree:
         self._connection = connection
         self.persistence = NoRetry()
         self.folder_cache: FolderCache | None = None
-        """For as long as many changes are made one after the other."""
+        """Set while many changes are made one after the other."""
         self.identity = identity
         self.memory = memory
         self.people = people
@@ -114,12 +114,12 @@ class Tree:
         self.shared = SharedWithMe(self)
 
     def in_anothers(self, folder: NodeId) -> NodeId | None:
-        """Return a folder if it lies in somebody else's tree; None if it is one's own."""
+        """Return a folder if it is in another user's tree; None if it is in the user's own."""
         return None if self.authors.owner_of(folder) == self.identity.user else folder
 
     @property
     def connection(self) -> ServerConnection:
-        """The connection to the server, which may be made anew."""
+        """The connection to the server; a new one may replace it."""
         return self._connection
 
     @connection.setter
@@ -132,7 +132,7 @@ class Tree:
         self.authors.remember_in(memory, people)
 
     def begin(self) -> None:
-        """Begin another command in a session that has lasted: what may have changed is asked anew.
+        """Start another command in an open session: forget the answers that may have changed.
 
         Nothing is asked before it is needed, so that a connection that was lost is made anew by
         whatever the command does about that.
@@ -229,7 +229,7 @@ class Tree:
     ) -> Iterator[tuple[T, FolderContents | FsError]]:
         """Give everything in each of some folders, or why it cannot be had.
 
-        The next ones are asked for while the first are looked at, and more may be added meanwhile.
+        The next folders are requested while the first are processed; more may be added at any time.
         """
         asked: deque[tuple[TreeNode, T, int, int]] = deque()
         while folders or asked:
@@ -362,7 +362,7 @@ class Tree:
         self.memory.check(seen, mark, self.authors.prove, self.authors.frozen)
 
     def _check_heads(self, state: VerifiedState, manifests: Iterable[VerifiedManifest]) -> None:
-        """Hold the key logs that others have seen against one's own."""
+        """Check the key logs that others have seen against the log that this client has read."""
         heads = {state.body.log_head, *(manifest.body.log_head for manifest in manifests)}
         self.people.check_heads(self.connection, heads)
 

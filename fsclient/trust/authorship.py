@@ -1,4 +1,4 @@
-"""Who may have written what: owners, and the writers whom owners have named in signed lists.
+"""Whose signature counts where: owners, and the writers whom owners name in signed lists.
 
 Every folder that is opened is entered here with the folder it lies in. What somebody else than the
 owner has signed counts if a list on the way from the folder up to the top names them as a writer,
@@ -51,12 +51,12 @@ class _Place(Value, frozen=True):
     """Where an opened node hangs."""
 
     parent: NodeId
-    """`NO_NODE` for a root, or for the top of what somebody shares."""
+    """`NO_NODE` for a root, and for the top of a share."""
     owner: str
     generation: int
     link_generation: int
     torn: bool = False
-    """It was seen in another folder before: which of the two it lies in must be found anew."""
+    """It was seen in another folder before; its present folder must be looked up again."""
 
 
 class Audience(Value, frozen=True):
@@ -69,7 +69,7 @@ class Audience(Value, frozen=True):
 
     @classmethod
     def of(cls, lists: Mapping[NodeId, VerifiedMembers | None]) -> Audience:
-        """Return who is on the lists of some nodes."""
+        """Return the members on the lists of some nodes."""
         bodies = {node: found.body for node, found in lists.items() if found is not None}
         members = [one for body in bodies.values() for one in body.members]
         writers = {one.user for one in members if one.role is Role.WRITER}
@@ -79,7 +79,7 @@ class Audience(Value, frozen=True):
         return cls(frozenset(bodies), frozenset(one.user for one in members), frozenset(writers))
 
     def loses(self, other: Audience) -> bool:
-        """Tell whether somebody would see what moves from here to there no more, or not write."""
+        """Return whether a move from here to there takes read or write access from a person."""
         return bool(self.readers - other.readers or self.writers - other.writers)
 
 
@@ -95,7 +95,7 @@ class AuthorRules:
         self._memory = memory
         self._places: dict[NodeId, _Place] = {}
         self._tops: set[NodeId] = set()
-        """Tops of trees: whoever may write there, their own lists say."""
+        """Tops of trees; their own lists name the writers there."""
         self._own_root = NO_NODE
         """The top of the user's own tree; it has no list."""
         self._lists: dict[NodeId, VerifiedMembers | None] = {}
@@ -103,7 +103,7 @@ class AuthorRules:
         self._older: set[Hash] = set()
         """Older versions that were checked along their chain."""
         self.frozen: dict[NodeId, Since] = {}
-        """Folders whose last author, or that author's key, counts no more; and since when."""
+        """Folders whose last author, or that author's key, no longer counts; and since when."""
 
     def prove(self, gaps: Sequence[Gap]) -> dict[Gap, list[Hash]]:
         """Ask the server how versions descend from each other (`SeenVersions.check`)."""
@@ -116,7 +116,7 @@ class AuthorRules:
     # --- what is known of the way to a node
 
     def register_top(self, node: KeyedNode, owner: str, members: VerifiedMembers | None) -> None:
-        """Note the top of a tree: one's own, or one that is shared with its list."""
+        """Register the top of a tree: the user's own, or the top of a share with its list."""
         self._check_owner(node.node, owner)
         self._places[node.node] = _Place(NO_NODE, owner, node.generation, 0)
         self._tops.add(node.node)
@@ -198,7 +198,7 @@ class AuthorRules:
         return state
 
     def prepare(self, folder: NodeId, manifests: Iterable[VerifiedManifest]) -> None:
-        """Ask for the lists that tell who may have signed what lies in a folder."""
+        """Ask for the lists that name the possible authors of the entries of a folder."""
         owner = self._places[folder].owner
         if any(manifest.body.author != owner for manifest in manifests):
             self._load(self.way_up(folder))
@@ -259,7 +259,7 @@ class AuthorRules:
         return self._lists[node]
 
     def audience(self, folder: NodeId) -> Audience:
-        """Return who has to do with what lies in an entered folder, as far as that can be told."""
+        """Return the readers and writers of a registered folder, as far as the lists show."""
         way = self.way_up(folder)
         self._load(way, fresh=True)
         return Audience.of({node: self._lists[node] for node in way})
@@ -280,11 +280,11 @@ class AuthorRules:
         return False
 
     def forget_lists(self) -> None:
-        """Ask for lists anew from now on."""
+        """Forget the lists, so that the server is asked again."""
         self._lists.clear()
 
     def _place_of(self, body: Manifest) -> NodeId:
-        """Return by whose lists it is decided who may sign a node: its folder's, or a top's own."""
+        """Return the node whose lists name the possible authors: its folder, or a top itself."""
         return body.node if body.node in self._tops else body.parent
 
     def _is_owners(self, node: NodeId, signed: FolderState | Manifest) -> bool:
@@ -342,7 +342,7 @@ class AuthorRules:
         return key in keys and generation <= keys.index(key) + 1
 
     def _way_to_list(self, folder: NodeId) -> list[NodeId]:
-        """Return the way up to the first top: who may write above it, its own list names."""
+        """Return the path up to the first top; its own list names the writers above it."""
         way = self.way_up(folder)
         top = next((at for at, node in enumerate(way) if node in self._tops), len(way))
         return way[: top + 1]

@@ -52,7 +52,7 @@ def secret_of(typed: str, *, echo: bool = False) -> bytes:
 
 
 def _unknown(number: int, word: str, known: list[str], *, echo: bool) -> UsageError:
-    """Return the error for a word that is not in the list."""
+    """Return the error for a word outside the list."""
     if not echo:
         return UsageError(f"Word {number} of the recovery phrase is not in the list of words.")
     import difflib

@@ -1,4 +1,4 @@
-"""Whose keys are whose: the key log as far as it was read, held against pins and one's own keys.
+"""Whose keys are whose: the key log as far as it was read, checked against pins and own keys.
 
 The log is read whole, so what the server says of anybody's keys is what it says to everybody, or a
 fork that shows as soon as people see each other's signatures. Keys are pinned when they are first
@@ -52,7 +52,7 @@ class KeyDirectory:
     """What one profile knows about everybody's keys."""
 
     def __init__(self, path: Path, identity: Identity, tell: Callable[[str], None]) -> None:
-        """Open what is known, and take whom to tell of keys that changed; asks nobody anything."""
+        """Open the files of a profile; `tell` shows notices about changed keys. Asks nothing."""
         self._store = PinStore(path)
         self._identity = identity
         self._log: KeyLog | None = None
@@ -62,7 +62,7 @@ class KeyDirectory:
         self.tell = tell
         """Tells the person something that they should not overlook."""
         self.ended: list[int] = []
-        """Entries read just now that put an end to somebody's keys, by their index."""
+        """The indices of the entries just read that end a person's keys."""
 
     def close(self) -> None:
         """Close the file."""
@@ -88,7 +88,7 @@ class KeyDirectory:
 
     @property
     def log_head(self) -> bytes:
-        """What one's own signatures carry of the log (40 bytes, or none)."""
+        """The log head that the user's own signatures carry (40 bytes, or none)."""
         head = self._known_head()
         return b"" if head is None else pack_log_head(head.size, head.root)
 
@@ -175,7 +175,7 @@ class KeyDirectory:
             )
 
     def check_heads(self, connection: ServerConnection, heads: Iterable[bytes]) -> None:
-        """Hold the log that others have seen when they signed against one's own.
+        """Check the logs that others had seen when they signed against the log read here.
 
         Raises `RollbackError` where the server has shown them another one.
         """
@@ -330,7 +330,7 @@ class KeyDirectory:
                 answer = connection.answer(request, BundleOf)
                 found[user] = _checked_bundle(answer, user, keys[user])
             except (KeyChangedError, NotFoundError, UnusableKeysError) as error:
-                refused(user, error)  # nobody's unusable keys stop a change about others
+                refused(user, error)  # unusable keys of one person stop no change about others
         return found
 
     def claimed_bundle(self, connection: ServerConnection, user: str) -> VerifiedBundle:
@@ -348,7 +348,7 @@ class KeyDirectory:
         self._store.set_shown(bundle.body.user, bundle.hash)
 
     def confirm(self, bundle: VerifiedBundle) -> None:
-        """Pin keys that somebody has compared with the person's own.
+        """Pin keys that the user has compared with the person.
 
         Raises `KeyChangedError` if they are not those whose words were shown last.
         """
@@ -363,7 +363,7 @@ class KeyDirectory:
         self._store.set_pin(Pin(body.user, bundle.hash, body.ed25519, compared=True))
 
     def is_same(self, pin: Pin, bundle: VerifiedBundle) -> bool:
-        """Tell whether a bundle is that of the person who was pinned."""
+        """Return whether a bundle belongs to the person who was pinned."""
         return self.log.same_person(pin.user, pin.ed25519, bundle.body.ed25519)
 
     def pin_of(self, user: str) -> Pin | None:

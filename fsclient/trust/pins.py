@@ -4,7 +4,7 @@
     head  the newest head, as the log's key signed it
     pins  for each person whose keys were used here: which, and whether they were compared
     shown for each person the keys whose safety number was shown last, to be compared
-    told  for each kind of notice from the server the last one that was shown
+    told  for each kind of notice from the server the last that was shown
 
 One SQLite file a profile, so that several commands at once agree.
 """
@@ -42,7 +42,7 @@ class Pin(Value, frozen=True):
     bundle: Hash
     ed25519: bytes
     compared: bool
-    """Whether somebody compared them, or keys that they have replaced, with the person's own."""
+    """Whether the user has compared them, or keys that they replaced, with the person."""
     replaced_since: bool = False
     """Whether the keys that were compared have been replaced since."""
 
@@ -74,7 +74,7 @@ class PinStore(LocalDatabase):
     def keep(self, first: int, entries: Sequence[bytes], head: Signed) -> None:
         """Keep entries from number `first` on, and the head for all up to them.
 
-        Where another command has read further meanwhile, its head stays.
+        If another command has read further in the meantime, its head stays.
         """
         rows = [(first + at, entry) for at, entry in enumerate(entries)]
         with self._translated(), self._transaction():

@@ -399,7 +399,7 @@ def _gaps(seen: Iterable[Sighting], known: _Known, mark: int) -> list[Gap]:
 
 
 def _check_age(version: int, rows: list[_Row], mark: int) -> None:
-    """Refuse a version that is older than one that was known at `mark`."""
+    """Refuse a version that is older than the newest known at `mark`."""
     newer = [row for row in rows if row.point.version > version]
     known = [row.point.version for row in newer if 0 < row.at <= mark]
     if known:
@@ -435,7 +435,7 @@ def _forked(shown: int, seen: int) -> RollbackError:
 
 
 def shown_older(shown: int, seen: int) -> RollbackError:
-    """Return the error for a version that is older than one that was seen."""
+    """Return the error for a version that is older than the newest seen."""
     return RollbackError(
         f"THE SERVER SHOWED AN OLDER STATE of a folder or file: version "
         f"{shown}, although this client has seen version {seen}.",

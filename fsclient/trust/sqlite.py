@@ -21,14 +21,14 @@ class LocalDatabase:
     schema = ""
     """Makes the tables where there are none yet."""
     holds = ""
-    """What is in it, as it is told of a damaged one: `which remembers …`."""
+    """A relative clause for errors that says what the file holds: `which remembers …`."""
     format = 1
     """Number of this schema; kept in the file as SQLite's `user_version`."""
     without_it = ""
-    """What it means to delete it, for whoever has no copy."""
+    """A sentence for errors: what is lost if the file is deleted."""
 
     def __init__(self, path: Path | None) -> None:
-        """Open, or begin, a file; `IntegrityError` if it is damaged."""
+        """Open or create a file; None: in memory alone. `IntegrityError` if it is damaged."""
         self._path = path
         with self._translated():
             self._db = sqlite3.connect(path or ":memory:", timeout=_BUSY_S, isolation_level=None)
