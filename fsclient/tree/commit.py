@@ -106,7 +106,7 @@ class Committer:
         return child
 
     def makes(self, node: NodeId) -> bool:
-        """Tell whether a folder is one of those that are made."""
+        """Return whether a folder is one of those that are made."""
         return node in self.above
 
     def put_file(

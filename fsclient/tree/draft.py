@@ -56,7 +56,7 @@ class SignedCommit(Value, frozen=True):
     """The memory's, from before it was signed."""
 
     def was_made(self, views: Mapping[NodeId, FolderView]) -> bool:
-        """Tell whether folders show that it was made: its states, or what it put there.
+        """Return whether folders show that it was made: its states, or what it put there.
 
         Where it put nothing anywhere, that what it took out is not there, whoever took it.
         """

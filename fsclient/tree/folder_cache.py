@@ -59,7 +59,7 @@ class FolderCache:
         self._made[folder] = version, ref(asked.connection), asked.request
 
     def shows_all(self, folder: NodeId, version: int, asked: PendingRequest) -> bool:
-        """Tell whether an answer that shows a version of a folder shows all that was made of it.
+        """Return whether an answer that shows a version of a folder shows all that was made of it.
 
         If it does not, that may be because it was given before. `RollbackError` if it was not: a
         connection's requests are answered in their order.

@@ -25,13 +25,13 @@ class TreeNode(Value, frozen=True):
 
     @property
     def is_due(self) -> bool:
-        """Tell whether it is to take a new key: its folder has taken one since."""
+        """Return whether it is to take a new key: its folder has taken one since."""
         above = self.above
         return above is not None and self.manifest.body.link_generation < above.keyed.generation
 
     @property
     def is_due_on_path(self) -> bool:
-        """Tell whether it, or a folder on the way to it, is due for a new key."""
+        """Return whether it, or a folder on the way to it, is due for a new key."""
         return self.is_due or (self.above is not None and self.above.is_due_on_path)
 
     @property

@@ -265,7 +265,7 @@ class AuthorRules:
         return Audience.of({node: self._lists[node] for node in way})
 
     def may_write(self, node: NodeId, user: str) -> bool:
-        """Tell whether the server would take what somebody writes into an entered folder, or a top.
+        """Return whether the server would take what somebody writes into an entered folder, or a top.
 
         The owner may; others if a list on the way up names them as writers now.
         """
@@ -288,12 +288,12 @@ class AuthorRules:
         return body.node if body.node in self._tops else body.parent
 
     def _is_owners(self, node: NodeId, signed: FolderState | Manifest) -> bool:
-        """Tell whether something is said to be signed by the owner, with the newest key."""
+        """Return whether something is said to be signed by the owner, with the newest key."""
         owner = self._places[node].owner
         return signed.author == owner and signed.author_key == self._people.identity_keys(owner)[-1]
 
     def _was_owners(self, node: NodeId, signed: FolderState | Manifest) -> bool:
-        """Tell whether something is said to be signed by the owner, with a key of any time."""
+        """Return whether something is said to be signed by the owner, with a key of any time."""
         owner = self._places[node].owner
         return signed.author == owner and signed.author_key in self._people.identity_keys(owner)
 
@@ -335,7 +335,7 @@ class AuthorRules:
         return found
 
     def _counts_in_own(self, node: NodeId, author: str, key: bytes, generation: int) -> bool:
-        """Tell whether a key of the user counts for what hangs on a generation of the own root."""
+        """Return whether a key of the user counts for what hangs on a generation of the own root."""
         if node != self._own_root or author != self._places[node].owner:
             return False
         keys = self._people.identity_keys(author)

@@ -375,7 +375,7 @@ class KeyDirectory:
         return self._store.note_told(kind, at_ms)
 
     def is_current(self, user: str, ed25519: bytes) -> bool:
-        """Tell whether an identity key is a person's, or was and was replaced by themselves."""
+        """Return whether an identity key is a person's, or was and was replaced by themselves."""
         now = self.log.now(user)
         return now is not None and self.log.same_person(user, ed25519, now.ed25519)
 
