@@ -87,7 +87,7 @@ class CodeSource:
 
 
 def _looks_right(code: str) -> bool:
-    """Return whether this can be a code, however its digits are grouped; the server looks closer."""
+    """Return whether this can be a code, however its digits are grouped; the server decides."""
     if sum(character.isalnum() for character in code) == _RECOVERY_CODE:
         return True
     return sum(character.isdecimal() for character in code) in _DIGITS

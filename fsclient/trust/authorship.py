@@ -265,7 +265,7 @@ class AuthorRules:
         return Audience.of({node: self._lists[node] for node in way})
 
     def may_write(self, node: NodeId, user: str) -> bool:
-        """Return whether the server would take what somebody writes into an entered folder, or a top.
+        """Return whether the server accepts changes of a person in a registered folder or top.
 
         The owner may; others if a list on the way up names them as writers now.
         """
@@ -335,7 +335,7 @@ class AuthorRules:
         return found
 
     def _counts_in_own(self, node: NodeId, author: str, key: bytes, generation: int) -> bool:
-        """Return whether a key of the user counts for what hangs on a generation of the own root."""
+        """Return whether a key of the user counts under a generation of the user's own root."""
         if node != self._own_root or author != self._places[node].owner:
             return False
         keys = self._people.identity_keys(author)
