@@ -331,7 +331,7 @@ class TreeUpload:
             hint = "Give --delete to have it replaced." if self._rules.mirror else None
             raise ExistsError(f"{sentence}.", hint=hint)
         if not self._removable(place.keyed, before, relative)[1]:
-            raise ExistsError(f"{sentence}: it holds what is excluded.")
+            raise ExistsError(f"{sentence}: it contains excluded files.")
         return before
 
 
