@@ -339,7 +339,8 @@ def test_a_folder_with_something_excluded_in_it_is_not_replaced(swapped, client)
     ran.fails(CONFLICT, "it contains excluded files")
     swapped.up("--delete")
     options = "--down", "--delete", "--exclude", "*.o"
-    swapped.run(*options, str(swapped.copy), swapped.remote).fails(CONFLICT, "it contains excluded files")
+    ran = swapped.run(*options, str(swapped.copy), swapped.remote)
+    ran.fails(CONFLICT, "it contains excluded files")
     assert (swapped.copy / "deep/kept.o").read_bytes() == b"kept"
     assert (swapped.copy / "deep/er/leaf").read_bytes() == b"leaf"
 
