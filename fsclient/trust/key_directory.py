@@ -108,7 +108,11 @@ class KeyDirectory:
         head = verify_head(said, before.key if before else None)
         if before is not None:
             if head.body.size < before.size:
-                raise RollbackError("THE SERVER SHOWED AN OLDER KEY LOG than it did before.")
+                raise RollbackError(
+                    "THE SERVER SHOWED AN OLDER KEY LOG than it did before.",
+                    hint="Talk to your administrator. If a backup was restored: fsclient doctor "
+                    "--accept-key-log",
+                )
             if head.body.size == before.size:
                 if head.body.root != before.root:
                     raise _forked()
