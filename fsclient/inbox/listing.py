@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from fsclient.connection.parts import items_of
 from fsclient.session.login import Session
 from fsclient.trust.seen import DROP
 from fsproto.drop import DROP_ID_SIZE, OpenedDrop, open_drop
@@ -61,17 +62,9 @@ Waiting = PendingDrop | RefusedDrop
 
 def waiting(session: Session) -> list[Waiting]:
     """Return the waiting drops, the oldest first; each is verified separately."""
-    tree, found = session.tree, []
+    tree = session.tree
     mark = tree.memory.mark()
-    connection = session.connection
-    request = connection.send(GetDrops())
-    while True:
-        answer = connection.answer(request, Drops)
-        found += answer.drops
-        if not answer.more:
-            break
-        if not answer.drops:
-            raise RemoteProtocolError("The server sent a part of an answer with nothing in it.")
+    found = list(items_of(session.connection, GetDrops(), Drops, lambda part: part.drops))
     known = tree.memory.had([NodeId(one.drop) for one in found], DROP, mark)
     result: list[Waiting] = []
     for sent in found:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 
+from fsclient.connection.parts import items_of
 from fsclient.tree.commit import Committer
 from fsclient.tree.contents import RefusedEntry
 from fsclient.tree.draft import NextVersion
@@ -70,15 +71,8 @@ class Repair:
     def _ancestors(self, newest: VerifiedManifest) -> list[VerifiedManifest]:
         """Return the manifests that the server keeps from before the newest, the newest first."""
         connection = self._tree.connection
-        request = connection.send(GetHistory(newest.body.node, newest.body.version))
-        signed: list[Signed] = []
-        while True:
-            answer = connection.answer(request, History)
-            signed += answer.manifests
-            if not answer.more:
-                break
-            if not answer.manifests:
-                raise RemoteProtocolError("The server sent a part of an answer with nothing in it.")
+        asked = GetHistory(newest.body.node, newest.body.version)
+        signed = list(items_of(connection, asked, History, lambda part: part.manifests))
         gaps = [Gap(newest.body.node, MANIFEST, _point(one), newest.point) for one in signed]
         proofs = self._tree.authors.prove(gaps)
         return [

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fsclient.connection.parts import items_of
 from fsproto.errors import (
     ConflictError,
     FsError,
@@ -150,11 +151,7 @@ def _lost(node: NodeId, parts: tuple[str, ...] | None, error: FsError) -> LostSh
 
 
 def _told(tree: Tree) -> list[Own]:
-    request = tree.connection.send(GetShared())
-    answers = [answer := tree.connection.answer(request, Shared)]
-    while answer.more:
-        answers.append(answer := tree.connection.answer(request, Shared))
-    return [own for answer in answers for own in answer.shared]
+    return list(items_of(tree.connection, GetShared(), Shared, lambda part: part.shared))
 
 
 def _check_gone(tree: Tree, node: NodeId, parts: tuple[str, ...]) -> None:

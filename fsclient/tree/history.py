@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
+from fsclient.connection.parts import items_of
 from fsclient.tree.nodes import TreeNode
 from fsclient.tree.tree import Tree
 from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError, UsageError
@@ -93,15 +94,9 @@ class FileHistory:
     def _chain(self, newest: VerifiedManifest) -> list[VerifiedManifest]:
         """Ask for the earlier manifests, and verify each against the next newer one."""
         connection, chain = self._tree.connection, [newest]
-        request = connection.send(GetHistory(newest.body.node, newest.body.version))
-        while True:
-            answer = connection.answer(request, History)
-            for signed in answer.manifests:
-                chain.append(older_manifest(signed, chain[-1]))
-            if not answer.more:
-                break
-            if not answer.manifests:
-                raise RemoteProtocolError("The server sent a part of an answer with nothing in it.")
+        asked = GetHistory(newest.body.node, newest.body.version)
+        for signed in items_of(connection, asked, History, lambda part: part.manifests):
+            chain.append(older_manifest(signed, chain[-1]))
         heads = {manifest.body.log_head for manifest in chain}
         self._tree.people.check_heads(connection, heads)
         return chain

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from fsclient.connection.parts import items_of
 from fsclient.tree.contents import SHOWN_DIGITS, FolderContents, RefusedShare
 from fsclient.tree.context import TreeContext
 from fsclient.tree.nodes import TreeNode, seen_manifest
@@ -118,13 +119,9 @@ class SharedWithMe:
         tree = self._tree
         tree.catch_up()
         mark = tree.memory.mark()
-        request = tree.connection.send(GetShares(owner))
-        found: list[Share] = []
-        while True:
-            answer = tree.connection.answer(request, Shares)
-            found += answer.shares
-            if not answer.more:
-                return [(share, mark) for share in found]
+        asked = GetShares(owner)
+        found = items_of(tree.connection, asked, Shares, lambda part: part.shares)
+        return [(share, mark) for share in found]
 
     def _members(self, share: Share, mark: int) -> VerifiedMembers:
         node = stated_members(share.members).node

@@ -18,6 +18,7 @@ from fsproto.keys.key_file import open_identity
 from fsproto.messages import Message
 from fsproto.messages.account import Logout, Welcome
 from fsproto.messages.base import Done, Failure
+from fsproto.messages.drops import Drops
 from fsproto.messages.files import (
     Commit,
     Entries,
@@ -28,6 +29,7 @@ from fsproto.messages.files import (
     Sent,
     Stale,
 )
+from fsproto.messages.shares import Shared, Shares
 from fsproto.packing import unpack
 from fsproto.proofs.prefix_tree import PrefixTree
 from fsproto.sealed.folder import FolderState, sign_state
@@ -383,3 +385,21 @@ def test_the_words_of_a_server_cannot_take_over_the_terminal(
     assert "\x1b" not in ran.err
     assert "\nfsclient" not in ran.err
     assert len(ran.err) < 2000
+
+
+@pytest.mark.parametrize(
+    ("nothing", "person", "command"),
+    [
+        (Shares([], more=True), "bob", ["shares"]),
+        (Shared([], more=True), "alice", ["shares"]),
+        (Drops([], more=True), "alice", ["inbox"]),
+    ],
+    ids=["shared with the user", "shared by the user", "drops"],
+)
+def test_an_answer_in_parts_cannot_go_on_without_content(
+    team: World, server: HostileServer, nothing: Message, person: str, command: list[str]
+) -> None:
+    server.lie = lie = Rewrites(type(nothing), lambda _: nothing)
+    complaint = getattr(team, person).run(*command).fails(7)
+    assert "a part of an answer with nothing in it" in complaint
+    assert lie.told == 1
