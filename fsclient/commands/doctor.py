@@ -10,7 +10,7 @@ import click
 from fsclient.app import App
 from fsclient.operations.doctor import Difference, differences
 from fsclient.operations.doctor import accept as accept_shown
-from fsclient.trust.seen import SeenVersions, Sighting
+from fsclient.trust.seen import LIST, MANIFEST, STATE, SeenVersions, Sighting
 from fskit.text import time_text
 from fsproto.errors import RollbackError
 from fsproto.names import for_terminal, parse_path
@@ -102,4 +102,4 @@ def _line(which: str, one: Sighting) -> str:
     return f"    {which:5} version {one.point.version}{by}"
 
 
-_KINDS = {1: "the folder's entries", 2: "the file or folder", 3: "the member list"}
+_KINDS = {STATE: "the folder's entries", MANIFEST: "the file or folder", LIST: "the member list"}

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fsclient.session.login import Session
+from fsclient.sharing.own_shares import folders_above
 from fsclient.tree.nodes import TreeNode
 from fsclient.trust.seen import LIST, MANIFEST, STATE, SeenVersions, Sighting
 from fsproto.names import RemotePath
-from fsproto.types import NO_NODE, NodeId
+from fsproto.types import NO_NODE
 from fsproto.values import Value
 
 
@@ -35,11 +36,7 @@ def differences(session: Session, memory: SeenVersions, path: RemotePath) -> lis
     """
     tree = session.tree
     found = tree.find(path)
-    nodes: dict[NodeId, TreeNode] = {}
-    above = found.above
-    while above is not None:
-        nodes[above.keyed.node] = above
-        above = above.above
+    nodes = {above.keyed.node: above for above in folders_above(found)}
     if found.path.owner is None:
         nodes[tree.root.keyed.node] = tree.root
     on_the_way = set(nodes) - {found.keyed.node}

@@ -191,7 +191,7 @@ class SeenVersions(LocalDatabase):
         if not newest:
             return
         looked_at = [
-            (one.node, STATE, one.point.version)
+            one
             for one in seen
             if one.what == STATE
             and (rows := known.get((one.node, STATE)))
@@ -199,11 +199,10 @@ class SeenVersions(LocalDatabase):
             and rows[-1].looked_at <= newest
         ]
         if looked_at:
-            self._tick()
+            at = self._tick()
             self._db.executemany(
-                "UPDATE seen SET looked_at = (SELECT at FROM clock) "
-                "WHERE node = ? AND what = ? AND version = ?",
-                looked_at,
+                "UPDATE seen SET looked_at = ? WHERE node = ? AND what = ? AND version = ?",
+                [(at, one.node, STATE, one.point.version) for one in looked_at],
             )
 
     def had(self, nodes: Iterable[NodeId], what: int, mark: int) -> set[NodeId]:

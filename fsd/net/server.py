@@ -132,9 +132,8 @@ class NativeServer:
         self._peers[task] = peer
         task.add_done_callback(self._peers.pop)
         task.add_done_callback(lambda _: leave())
-        task.add_done_callback(
-            lambda _: sock.close()
-        )  # for a task that was cancelled before it started
+        # A task that is cancelled before it starts closes nothing itself.
+        task.add_done_callback(lambda _: sock.close())
         crowded_out = self._waiting.enter(network, task)
         if crowded_out is not None:
             crowded_out.cancel()

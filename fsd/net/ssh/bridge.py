@@ -38,9 +38,8 @@ def _inwards(channel: paramiko.Channel, sock: socket.socket) -> None:
         while True:
             try:
                 data = channel.recv(_PIECE)
-            except (
-                TimeoutError
-            ):  # a client that sends nothing is allowed; the native protocol has its own timeout
+            except TimeoutError:
+                # A client may send nothing for long: the native protocol has its own timeout.
                 continue
             if not data:
                 break
