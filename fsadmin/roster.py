@@ -40,7 +40,7 @@ class BadRowsError(UsageError):
     code = "bad-rows"
 
     def __init__(self, file: Path, wrong: list[RowProblem]) -> None:
-        """Take the problems of all lines."""
+        """Describe every line that cannot be used."""
         count = len({one.line for one in wrong})
         lines = "1 line" if count == 1 else f"{count} lines"
         super().__init__(

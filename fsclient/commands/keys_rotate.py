@@ -22,7 +22,8 @@ def rotate(app: App, *, now: bool) -> None:
     takes a new key when you next change it; until then, a thief of the old keys with access to
     the server can read it, and can change it for devices that have not looked there since. With
     --now, everything takes new keys at once. That takes time in a large tree and can be
-    interrupted: give the same command again to resume. A thief still knows what was there before.
+    interrupted: give the same command again to resume. A thief may have copied what the old
+    keys could read.
 
     The command asks for a one-time password. Your other sessions end. People who share with you
     renew their shares with the next command that they give. Copy the new keys to your other
