@@ -16,9 +16,10 @@ from fsproto.errors import FsError, LoginRefused, Unreachable, UsageError
 if TYPE_CHECKING:
     from fsclient.connection.retry import NoRetry, Timeouts
     from fsclient.profile import Profile
-    from fsclient.session.login import Session, SessionOpener
+    from fsclient.session.login import SessionOpener
     from fsclient.session.otp import CodeSource
     from fsclient.session.passphrase import Passphrase
+    from fsclient.session.session import Session
 
 T = TypeVar("T")
 
@@ -139,7 +140,7 @@ class App:
         if self._kept is None or not self._kept.connection.at_rest or self._has_ended():
             self.drop_session()
             self._kept = keeper.open()
-        self._kept.tree.begin()
+        self._kept.tree.start_command()
         self._renew_shares(self._kept)
         try:
             yield self._kept
@@ -173,12 +174,12 @@ class App:
             if resume:
                 anew = partial(self.keeper().reconnect, session)
                 where = session.facts.link.address
-                session.tree.persistence = Reconnecting(anew, where, self.ui, patience)
-            self._transfer = session.tree.persistence
+                session.retry_with(Reconnecting(anew, where, self.ui, patience))
+            self._transfer = session.retry
             try:
                 yield session
             finally:
-                session.tree.persistence = NoRetry()
+                session.retry_with(NoRetry())
 
     def begin(self) -> None:
         """Start a command: forget the transfer of the command before."""

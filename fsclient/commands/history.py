@@ -8,7 +8,7 @@ import click
 
 from fsclient.app import App
 from fsclient.inbox.marks import dropped_data, mark
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.transfer.report.failures import Failures
 from fsclient.tree.history import FileHistory, Version
 from fsclient.tree.removed import RemovedLookup, RemovedNode, reached

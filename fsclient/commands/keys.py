@@ -43,7 +43,7 @@ def file(app: App, path: str) -> None:
         found = session.tree.find(parse_path(path))
         if found.is_folder:
             raise UsageError(f"'{found.path}' is a folder; only files have such a key.")
-        session.tree.authors.check_manifest(found.manifest)
+        session.context.authors.check_manifest(found.manifest)
     content, key = checked_content(found, found.manifest.body.content)
     data = {
         "file_key": key.hex(),

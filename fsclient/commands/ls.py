@@ -80,7 +80,7 @@ def _author(tree: Tree, found: TreeNode, failures: Failures) -> str | None:
     if found.above is None:  # a top: its signature was verified when it was opened
         return found.manifest.body.author
     try:
-        tree.authors.check_manifest(found.manifest)
+        tree.context.authors.check_manifest(found.manifest)
     except SignatureError as error:
         failures.note(SignatureError(f"'{found.path}': {error.sentence}", hint=error.hint))
         return None

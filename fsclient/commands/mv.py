@@ -6,7 +6,7 @@ import click
 
 from fsclient.app import App
 from fsclient.operations.move import check_movable, move
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.transfer.report.failures import Failures
 from fsclient.tree.nodes import TreeNode, must_be_folder
 from fsclient.tree.tree import Tree

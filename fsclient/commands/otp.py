@@ -8,7 +8,7 @@ import click
 import pyotp
 
 from fsclient.app import App
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsproto.errors import LoginRefused, UsageError
 from fsproto.messages.account import ConfirmSecret, NewSecret, RotateSecret
 from fsproto.messages.base import Done

@@ -70,7 +70,9 @@ def command(
         Progress(app.ui, "put", "put", progress_wanted) as progress,
     ):
         journals = Journals(app.profile.folder / "transfers", session, keep=not no_resume)
-        task = TransferRun(session, progress, failures, actions, rules, journals, unfinished)
+        task = TransferRun(
+            session.caching(), progress, failures, actions, rules, journals, unfinished
+        )
         where = Put(task).run(sources, place)
     if not choices.dry_run:
         if not failures:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.sharing.groups import SIGN, Candidate, candidates, listed
 from fsclient.sharing.member_lists import check_room, missing_grants
 from fsclient.sharing.own_shares import OwnShare

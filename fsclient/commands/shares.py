@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fsclient.app import App
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.sharing.groups import current_members, group_changes, groups_of, listed
 from fsclient.sharing.own_shares import OwnShare
 from fsclient.sharing.share import Sharing

@@ -73,7 +73,8 @@ def command(
         Progress(app.ui, verb, done, progress_wanted) as progress,
     ):
         journals = Journals(app.profile.folder / "transfers", session, keep=not no_resume)
-        job = Sync(TransferRun(session, progress, failures, actions, rules, journals))
+        used = session if way.down else session.caching()
+        job = Sync(TransferRun(used, progress, failures, actions, rules, journals))
         where = job.down(way) if way.down else job.up(way)
     if not choices.dry_run:
         progress.tell(where, failed=len(failures))

@@ -6,7 +6,7 @@ import click
 
 from fsclient.app import App
 from fsclient.operations.rekey import Rekey
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.sharing.groups import SIGN, leaving, listed
 from fsclient.sharing.left_behind import LeftBehind
 from fsclient.sharing.share import Sharing

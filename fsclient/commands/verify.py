@@ -45,8 +45,8 @@ def command(app: App, user: str, *, confirm: bool, qr: bool) -> None:
         people, me = session.people, session.identity
         if user == me.user:
             raise UsageError("Your own fingerprint is shown by 'fsclient whoami'.")
-        session.tree.catch_up()
-        bundle = people.claimed_bundle(session.connection, user)
+        session.context.catch_up()
+        bundle = people.claimed_bundle(session.context.questions, user)
         if confirm:
             people.confirm(bundle)
         people.show(bundle)

@@ -11,7 +11,7 @@ from fsclient.gateway.edits import Edits
 from fsclient.gateway.lookup import PathLookup
 from fsclient.gateway.publish import Publisher
 from fsclient.gateway.session_pool import SessionPool
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.ui import Ui
 from fsproto.errors import ConflictError, FsError, NotAllowedError, SecurityError
 

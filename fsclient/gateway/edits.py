@@ -11,7 +11,7 @@ import time
 from fsclient.gateway.lookup import GatewayNode, PathLookup
 from fsclient.gateway.paths import GatewayPath
 from fsclient.operations.move import check_movable, move
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.transfer.up.encrypt import FileEncryption
 from fsclient.tree.commit import Committer
 from fsclient.tree.draft import NextVersion

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fsclient.gateway.content import SealedContent
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.tree.nodes import TreeNode
 from fsproto.errors import ConflictError, IntegrityError, RemoteProtocolError
 from fsproto.limits import MAX_LINK_TARGET
@@ -13,14 +13,14 @@ from fsproto.messages.files import Fetch, Fetched
 
 def contents_of(session: Session, file: TreeNode) -> SealedContent:
     """Return a file's content after its signature was verified; does not request any data."""
-    session.tree.authors.check_manifest(file.manifest)
+    session.context.authors.check_manifest(file.manifest)
     return SealedContent(file)
 
 
 def fetched(session: Session, contents: SealedContent) -> memoryview:
     """Return all of a small file; raise `ConflictError` if it was replaced concurrently."""
     ask = Fetch([files.Content(contents.node, contents.content.root)])
-    blobs = session.persistence.run(lambda: session.connection.call(ask, Fetched)).blobs
+    blobs = session.retry.run(lambda: session.connection.call(ask, Fetched)).blobs
     if len(blobs) != 1:
         raise RemoteProtocolError("The server sent more files than the client requested.")
     if blobs[0] is None:

@@ -17,7 +17,7 @@ from fsclient.gateway.handles import Handle, ReadHandle, WriteHandle
 from fsclient.gateway.lookup import GatewayNode
 from fsclient.gateway.open_files import OpenFiles, describe, wishes
 from fsclient.gateway.paths import GatewayPath
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fskit.sftp.codes import OpenFlag
 from fskit.sftp.packets import Attributes
 from fsproto.errors import ConflictError, NotFoundError
@@ -91,7 +91,7 @@ class Filesystem:
         def ask(session: Session) -> AccountStatus:
             return session.connection.call(GetStatus(), AccountStatus)
 
-        return self._house.look(lambda s: s.persistence.run(partial(ask, s)))
+        return self._house.look(lambda s: s.retry.run(partial(ask, s)))
 
     @property
     def read_only(self) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from fsclient.gateway.fetching import link_target
 from fsclient.gateway.paths import SHARED, GatewayPath, place_of
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.tree.contents import RefusedShare
 from fsclient.tree.nodes import TreeNode
 from fsproto.errors import FsError, InvalidNameError, NotFoundError
@@ -155,12 +155,12 @@ class PathLookup:
             raise NotFoundError("Your own tree is at '/', not below '/@shared'.")
         self._refresh_shares(session)
         remote = sharers.child(owner).remote()
-        head = session.persistence.run(lambda: session.tree.shared.head(remote.owner or ""))
+        head = session.retry.run(lambda: session.tree.shared.head(remote.owner or ""))
         return GatewayNode(sharers.child(owner), head)
 
     def _sharers(self, session: Session) -> set[str]:
         """Return the users who share something that this client can open."""
-        everything = session.persistence.run(session.tree.shared.everything)
+        everything = session.retry.run(session.tree.shared.everything)
         opened = [one for one in everything if not isinstance(one, RefusedShare)]
         return {members.body.owner for members, top in opened if top is not None}
 
@@ -169,7 +169,7 @@ class PathLookup:
         now = self._clock()
         if now - self._shares_asked >= FRESH_S:
             self._shares_asked = now
-            session.tree.begin()
+            session.tree.start_command()
 
     def _warn(self, error: FsError) -> None:
         if error.sentence not in self._warned and len(self._warned) < _MOST_WARNED:

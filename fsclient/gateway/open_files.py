@@ -13,7 +13,7 @@ from fsclient.gateway.open_write import OpenWrite
 from fsclient.gateway.paths import GatewayPath
 from fsclient.gateway.read_stream import ReadStream
 from fsclient.gateway.staging import Staged
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.tree.nodes import TreeNode
 from fskit.sftp.codes import OpenFlag
 from fskit.sftp.packets import Attributes
@@ -262,7 +262,7 @@ def _must_take_files(session: Session, found: TreeNode, place: GatewayPath) -> N
     if found.path.owner is None:
         return
     folder = found if found.is_folder or found.above is None else found.above
-    if not session.tree.authors.may_write(folder.keyed.node, session.identity.user):
+    if not session.context.authors.may_write(folder.keyed.node, session.identity.user):
         raise NotAllowedError(
             f"'{found.path.owner}' gave you read access to '{place}', not write access."
         )

@@ -8,7 +8,7 @@ from functools import partial
 from fsclient.gateway.lookup import PathLookup
 from fsclient.gateway.open_write import EarlyUpload, OpenWrite, SentContent, WrittenSource
 from fsclient.gateway.session_pool import SessionPool
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.transfer.report.progress import FileProgress, Progress
 from fsclient.transfer.up.encrypt import FileEncryption
 from fsclient.transfer.up.stream import SealingWorkers, StreamUpload
@@ -116,7 +116,7 @@ class Publisher:
             try:
                 return self._send(session, source, base, folder)
             except Unreachable as lost:
-                session.persistence.recover(lost)
+                session.retry.recover(lost)
                 source.at = 0
 
     def _send(

@@ -12,7 +12,7 @@ import threading
 from fsclient.gateway.content import SealedContent
 from fsclient.gateway.fetching import fetched
 from fsclient.gateway.session_pool import SessionPool, Worker
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsproto.errors import FsError, IntegrityError, Unreachable
 from fsproto.messages.files import Download, Sent
 from fsproto.wire.connection import Data
@@ -141,7 +141,7 @@ class ReadStream:
                 first = self._flow_once(session, number, first)
                 return
             except _LostAtError as lost:
-                session.persistence.recover(lost.error)
+                session.retry.recover(lost.error)
                 first = lost.index
 
     def _flow_once(self, session: Session, number: int, first: int) -> int:
@@ -159,7 +159,7 @@ class ReadStream:
                 event = connection.next_of(request)
                 if not isinstance(event, Data) or event.index != index:
                     raise IntegrityError("The server sent segments of a file out of order.")
-                session.persistence.progressed()
+                session.retry.progressed()
                 self._put(index, contents.open(index, event.payload), number)
             end = connection.next_of(request)
         except Unreachable as lost:

@@ -18,8 +18,8 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from fsclient.connection.retry import Reconnecting, Timeouts
-from fsclient.session.login import Session, SessionOpener
-from fsclient.tree.folder_cache import FolderCache
+from fsclient.session.login import SessionOpener
+from fsclient.session.session import Session
 from fsclient.ui import Ui
 from fsproto.errors import FsError, LoginRefused, Unreachable
 
@@ -59,9 +59,8 @@ class SessionFactory:
                 session = self._keeper.open()
         anew = partial(self.reconnect, session)
         where = session.facts.link.address
-        session.tree.persistence = Reconnecting(anew, where, self._ui, self._patience)
-        session.tree.folder_cache = FolderCache()
-        return session
+        session.retry_with(Reconnecting(anew, where, self._ui, self._patience))
+        return session.caching()
 
     def reconnect(self, session: Session) -> None:
         """Replace a session's connection that no longer works."""
@@ -122,7 +121,7 @@ class Worker:
             try:
                 self._sessions.reconnect(session)
             except Unreachable as lost:
-                session.persistence.recover(lost)
+                session.retry.recover(lost)
         return session
 
 

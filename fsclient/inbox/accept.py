@@ -18,7 +18,7 @@ from pathlib import Path
 
 from fsclient.inbox.fetch import fetched
 from fsclient.inbox.listing import PendingDrop, remove
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.transfer.local.locks import lock
 from fsclient.transfer.put import ensure_folder
 from fsclient.transfer.report.progress import Progress
@@ -100,7 +100,7 @@ class InboxAccept:
             for _ in range(_RACES):
                 folder = self._into(above)
                 free = self._free(folder, name)
-                uploader = BatchUploader(self._session, self._progress)
+                uploader = BatchUploader(self._session.caching(), self._progress)
                 try:
                     uploader.put(folder.keyed, free, None, plain, path=free, dropped=dropped)
                     uploader.flush()

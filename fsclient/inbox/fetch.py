@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fsclient.local_errors import local_errors
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.transfer.local.files import LocalStat, fill
 from fsproto import crypto
 from fsproto.drop import OpenedDrop, content_ad

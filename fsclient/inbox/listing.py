@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fsclient.connection.parts import items_of
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.trust.seen import DROP
 from fsproto.drop import DROP_ID_SIZE, OpenedDrop, open_drop
 from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError, SecurityError
@@ -63,15 +63,15 @@ Waiting = PendingDrop | RefusedDrop
 def waiting(session: Session) -> list[Waiting]:
     """Return the waiting drops, the oldest first; each is verified separately."""
     tree = session.tree
-    mark = tree.memory.mark()
+    mark = tree.context.memory.mark()
     found = list(items_of(session.connection, GetDrops(), Drops, lambda part: part.drops))
-    known = tree.memory.had([NodeId(one.drop) for one in found], DROP, mark)
+    known = tree.context.memory.had([NodeId(one.drop) for one in found], DROP, mark)
     result: list[Waiting] = []
     for sent in found:
         if len(sent.drop) != DROP_ID_SIZE:
             raise RemoteProtocolError("The server sent a drop without an id.")
         try:
-            opened = open_drop(sent, tree.identity)
+            opened = open_drop(sent, tree.context.identity)
         except SecurityError as error:
             # The error concerns this drop only: the other drops may still be valid.
             refused = IntegrityError(error.sentence, hint=_hint(sent.drop, error))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.sharing.own_shares import folders_above
 from fsclient.tree.nodes import TreeNode
 from fsclient.trust.seen import LIST, MANIFEST, STATE, SeenVersions, Sighting
@@ -43,13 +43,13 @@ def differences(session: Session, memory: SeenVersions, path: RemotePath) -> lis
     for one in _everything(session, found):
         nodes[one.keyed.node] = one
     for folder in nodes:
-        tree.authors.list_of(folder)
+        tree.context.authors.list_of(folder)
     differing = []
     for shown in session.memory.everything():
         node = nodes.get(shown.node)
         if node is None or shown.what not in (STATE, MANIFEST, LIST):
             continue
-        seen = memory.conflicting(shown, tree.authors.prove)
+        seen = memory.conflicting(shown, tree.context.questions.lineages)
         if seen is not None:
             below = shown.node not in on_the_way
             differing.append(Difference(node.path, seen, shown, below))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.tree.commit import Committer
 from fsclient.tree.nodes import TreeNode
 from fsclient.ui import Ui
@@ -41,7 +41,7 @@ def move(
     tree, above = session.tree, found.above
     if above is None:
         raise RuntimeError("check_movable comes first")
-    changes, authors = Committer(tree), tree.authors
+    changes, authors = Committer(tree), tree.context.authors
     before, after = authors.audience(above.keyed.node), authors.audience(folder.keyed.node)
     renew, mine = before.loses(after), found.path.owner is None
     if not mine and found.is_folder and before.writers - after.writers:

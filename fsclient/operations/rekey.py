@@ -93,7 +93,7 @@ class Rekey:
         except (Unreachable, RollbackError):
             raise
         except FsError as error:
-            if not self._tree.connection.usable:
+            if not self._tree.context.connection.usable:
                 raise
             self.left.append(LeftBehind(path, error))
 

@@ -70,11 +70,11 @@ class Repair:
 
     def _ancestors(self, newest: VerifiedManifest) -> list[VerifiedManifest]:
         """Return the manifests that the server keeps from before the newest, the newest first."""
-        connection = self._tree.connection
+        connection = self._tree.context.connection
         asked = GetHistory(newest.body.node, newest.body.version)
         signed = list(items_of(connection, asked, History, lambda part: part.manifests))
         gaps = [Gap(newest.body.node, MANIFEST, _point(one), newest.point) for one in signed]
-        proofs = self._tree.authors.prove(gaps)
+        proofs = self._tree.context.questions.lineages(gaps)
         return [
             older_manifest(one, newest, proofs[gap]) for one, gap in zip(signed, gaps, strict=True)
         ]
@@ -89,7 +89,7 @@ class Repair:
     ) -> TreeNode | None:
         """Return the node as its newest version, with the keys and metadata of an older one."""
         try:
-            self._tree.authors.check_older(manifest, newest)
+            self._tree.context.authors.check_older(manifest, newest)
             keyed = folder.keyed.open_link(manifest.body)
             metadata = open_metadata(keyed.metadata_key, manifest.body)
         except (IntegrityError, RemoteProtocolError, SignatureError):
@@ -97,7 +97,7 @@ class Repair:
         if metadata.name != path.name:
             return None
         now = _with_later_keys(folder.keyed, keyed, [newest, *others])
-        self._tree.authors.register(folder.keyed.node, now, newest.body.link_generation)
+        self._tree.context.authors.register(folder.keyed.node, now, newest.body.link_generation)
         return TreeNode(path, now, newest, metadata, folder)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fsclient.operations.repair import Repair
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.sharing.share import Sharing
 from fsclient.tree.commit import Committer
 from fsclient.tree.contents import RefusedEntry
@@ -128,7 +128,7 @@ class RestoreOperation:
         self, folder: TreeNode, found: TreeNode, into: TreeNode, metadata: Metadata, older: TreeNode
     ) -> None:
         tree, changes = self._tree, Committer(self._tree)
-        audience = tree.authors.audience
+        audience = tree.context.authors.audience
         loses = into.keyed.node != folder.keyed.node and audience(folder.keyed.node).loses(
             audience(into.keyed.node)
         )
@@ -145,7 +145,7 @@ class RestoreOperation:
         )
         changes.bring_back(found, into.keyed, what)
         changes.commit()
-        tree.authors.forget_lists()
+        tree.context.authors.forget_lists()
         if was_shared:
             self._ui.warn(f"'{into.path.child(metadata.name)}' is shared with nobody any more.")
         if owns and found.is_folder:

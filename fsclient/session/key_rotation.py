@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 
 from fsclient.profile import Profile
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.tree.root import renewed_root
 from fskit.clock import now_ms
 from fsproto.errors import (

@@ -1,21 +1,23 @@
-"""Logging in: enrolling, one-time passwords and tickets; and what a command then works with."""
+"""Logging in: enrolment, one-time passwords, session tickets, recovery and reconnecting."""
 
 from __future__ import annotations
 
 import os
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from fsclient.connection.connection import ServerConnection
-from fsclient.connection.retry import NoRetry, Timeouts
+from fsclient.connection.retry import Timeouts
 from fsclient.profile import AccountFacts, Profile
 from fsclient.session.notices import tell
 from fsclient.session.otp import CodeSource
 from fsclient.session.passphrase import Passphrase
-from fsclient.tree.root import empty_tree
+from fsclient.session.session import Session
+from fsclient.tree.context import TreeContext
+from fsclient.tree.nodes import TreeNode
+from fsclient.tree.root import empty_tree, open_root
 from fsclient.tree.tree import Tree
 from fsclient.trust.key_directory import KeyDirectory
 from fsclient.trust.seen import SeenVersions
@@ -40,29 +42,6 @@ if TYPE_CHECKING:
 
 EARLY_MS = 5_000
 """No command starts on a session that ends within this time."""
-
-
-@dataclass
-class Session:
-    """A connection that is logged in, with the identity and the tree it is about."""
-
-    facts: AccountFacts
-    identity: Identity
-    connection: ServerConnection
-    memory: SeenVersions
-    people: KeyDirectory
-    tree: Tree
-
-    @property
-    def persistence(self) -> NoRetry:
-        """What becomes of the work under way when the connection is lost."""
-        return self.tree.persistence
-
-    def close(self) -> None:
-        """Close connection and memory."""
-        self.connection.close()
-        self.memory.close()
-        self.people.close()
 
 
 class SessionOpener:
@@ -155,12 +134,13 @@ class SessionOpener:
                 welcome = connection.call(Login(identity.user, signature, None, ticket), Welcome)
             except LoginRefused:
                 raise _ended() from None
-            root, memory, people = welcome.tree, session.memory, session.people
-            people.check_log_head(connection, welcome.log, known)
-            Tree(connection, identity, memory, people, root, expected=facts.root, mark=mark)
+            people = session.people
+            context = TreeContext(connection, identity, session.memory, people)
+            people.check_log_head(context.questions, welcome.log, known)
+            open_root(context, welcome.tree, expected=facts.root, mark=mark)
             undo.pop_all()
-        tell(self._ui, welcome.notices, session.people.note_told)
-        session.connection = session.tree.connection = connection
+        tell(self._ui, welcome.notices, people.note_told)
+        session.context.reconnected(connection)
         session.facts = replace(facts, link=connection.link)
 
     def enroll(self, link: EnrollLink) -> Session:
@@ -248,12 +228,12 @@ class SessionOpener:
             connection = undo.enter_context(self._connect(facts.link))
             signature = _sign(identity, labels.SIGN_LOGIN, connection.channel_id)
             welcome = connection.call(Login(identity.user, signature, code, ticket), Welcome)
+            context = TreeContext(connection, identity, memory, people)
             if self._accepts_key_log:
-                people.accept_older_log(connection, welcome.log)
+                people.accept_older_log(context.questions, welcome.log)
             else:
-                people.check_log_head(connection, welcome.log, known)
-            root = welcome.tree
-            tree = Tree(connection, identity, memory, people, root, expected=facts.root, mark=mark)
+                people.check_log_head(context.questions, welcome.log, known)
+            tree = Tree(context, open_root(context, welcome.tree, expected=facts.root, mark=mark))
             return self._entered(undo, replace(facts, link=connection.link), tree, welcome)
 
     def _entered(
@@ -263,8 +243,8 @@ class SessionOpener:
         if welcome.ticket is not None:
             self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
         undo.pop_all()
-        tell(self._ui, welcome.notices, tree.people.note_told)
-        return Session(facts, tree.identity, tree.connection, tree.memory, tree.people, tree)
+        tell(self._ui, welcome.notices, tree.context.people.note_told)
+        return Session(facts, tree)
 
     def _connect(self, link: EnrollLink, *, after: int = 0) -> ServerConnection:
         """Connect; where the host key was changed and the old one vouches for it, expect the new.
@@ -312,14 +292,13 @@ class SessionOpener:
                 closing(SeenVersions(pending.memory)) as memory,
                 closing(KeyDirectory(pending.people, identity, self._tell)) as people,
             ):
-                people.check_log_head(connection, welcome.log, None)
-                tree = Tree(
-                    connection, identity, memory, people, welcome.tree, expected=None, mark=0
-                )
-            facts = AccountFacts(connection.link, tree.root.keyed.node)
+                context = TreeContext(connection, identity, memory, people)
+                root = _first_root(context, welcome, expected=None)
+            facts = AccountFacts(connection.link, root.keyed.node)
             self._profile.complete(facts)
-            self._settle(undo, tree)
-            return self._entered(undo, facts, tree, welcome)
+            return self._entered(
+                undo, facts, self._settled(undo, connection, identity, welcome), welcome
+            )
 
     def _recover(
         self, link: EnrollLink, secret: RecoverySecret, code: str, phrase: str | None
@@ -341,19 +320,22 @@ class SessionOpener:
                 closing(SeenVersions(folder / "memory.db")) as memory,
                 closing(KeyDirectory(folder / "people.db", identity, self._tell)) as people,
             ):
-                people.check_log_head(connection, welcome.log, None)
-                tree = Tree(
-                    connection, identity, memory, people, welcome.tree, expected=root, mark=0
-                )
-            self._settle(undo, tree)
+                context = TreeContext(connection, identity, memory, people)
+                _first_root(context, welcome, expected=root)
+            tree = self._settled(undo, connection, identity, welcome)
             self._identity = identity
             return self._entered(undo, facts, tree, welcome)
 
-    def _settle(self, undo: ExitStack, tree: Tree) -> None:
-        """Open what the profile keeps, now that it is where it stays, and have the tree use it."""
+    def _settled(
+        self, undo: ExitStack, connection: ServerConnection, identity: Identity, welcome: Welcome
+    ) -> Tree:
+        """Open the profile's files where they stay after a first login, and the tree with them."""
         memory = undo.enter_context(closing(SeenVersions(self._profile.memory)))
-        people = KeyDirectory(self._profile.people, tree.identity, self._tell)
-        tree.remember_in(memory, undo.enter_context(closing(people)))
+        people = KeyDirectory(self._profile.people, identity, self._tell)
+        context = TreeContext(connection, identity, memory, undo.enter_context(closing(people)))
+        facts = self._profile.facts()
+        root = open_root(context, welcome.tree, expected=facts.root, mark=memory.mark())
+        return Tree(context, root)
 
     def _tell(self, notice: str) -> None:
         self._ui.warn(notice)
@@ -364,6 +346,12 @@ def _ended() -> LoginRefused:
         "The connection was lost, and the session has ended meanwhile.",
         hint="Give the same command again; it asks for a one-time password.",
     )
+
+
+def _first_root(context: TreeContext, welcome: Welcome, *, expected: NodeId | None) -> TreeNode:
+    """Verify the key log and the root that a first login shows; nothing was seen before."""
+    context.people.check_log_head(context.questions, welcome.log, None)
+    return open_root(context, welcome.tree, expected=expected, mark=0)
 
 
 def _opened_backup(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from fsclient.connection.connection import ServerConnection
-    from fsclient.session.login import Session
+    from fsclient.session.session import Session
     from fsclient.sharing.own_shares import OwnShare
     from fsclient.trust.key_directory import KeyDirectory
     from fsproto.keys.identity import VerifiedBundle
@@ -95,9 +95,11 @@ def candidates(session: Session, group: str, share: OwnShare | None) -> list[Can
     `KeyDirectory.looked_up` does, at the first member whose keys cannot be verified.
     """
     people = session.people
-    session.tree.catch_up()
+    session.context.catch_up()
     users = [one for one in people_in(session.connection, group) if one != session.identity.user]
-    bundles = people.looked_up(session.connection, [one for one in users if people.log.now(one)])
+    bundles = people.looked_up(
+        session.context.questions, [one for one in users if people.log.now(one)]
+    )
     found = []
     for user in users:
         pin = people.pin_of(user)

@@ -99,7 +99,7 @@ def own_shares(tree: Tree) -> OwnShares:
     verified by itself, and one that does not verify is lost alone. `RollbackError` if the server
     withholds a share that this client has seen.
     """
-    expected, mark = tree.memory.shared(), tree.memory.mark()
+    expected, mark = tree.context.memory.shared(), tree.context.memory.mark()
     shares, lost = [], []
     for own in _told(tree):
         node = stated_members(own.members).node
@@ -108,7 +108,7 @@ def own_shares(tree: Tree) -> OwnShares:
         except RollbackError:
             raise  # no writer can cause it
         except (SecurityError, ConflictError, NotFoundError) as error:
-            if not tree.connection.usable:
+            if not tree.context.connection.usable:
                 raise
             lost.append(_lost(node, expected.get(node), error))
     told = {share.found.keyed.node: share.found.path.parts for share in shares}
@@ -119,7 +119,7 @@ def own_shares(tree: Tree) -> OwnShares:
         except IntegrityError as error:  # an entry on the way does not verify
             lost.append(_lost(node, expected[node], error))
             gone -= {node}
-    tree.memory.note_shared(told, gone=gone)
+    tree.context.memory.note_shared(told, gone=gone)
     return OwnShares(sorted(shares, key=lambda share: share.found.path.parts), lost)
 
 
@@ -136,8 +136,10 @@ def _verified(tree: Tree, own: Own, node: NodeId, mark: int) -> OwnShare:
         raise IntegrityError(f"'{found.path}' is not the node of that share.")
     if found.above is not None:
         link_generation = found.manifest.body.link_generation
-        tree.authors.register(found.above.keyed.node, found.keyed, link_generation)
-    members = tree.authors.verified_list(own.members, node, tree.identity.user, mark)
+        tree.context.authors.register(found.above.keyed.node, found.keyed, link_generation)
+    members = tree.context.authors.verified_list(
+        own.members, node, tree.context.identity.user, mark
+    )
     if members.body.generation != found.keyed.generation:
         raise IntegrityError(f"'{found.path}' and its member list have keys of different age.")
     return OwnShare(found, members, own.left)
@@ -151,7 +153,7 @@ def _lost(node: NodeId, parts: tuple[str, ...] | None, error: FsError) -> LostSh
 
 
 def _told(tree: Tree) -> list[Own]:
-    return list(items_of(tree.connection, GetShared(), Shared, lambda part: part.shared))
+    return list(items_of(tree.context.connection, GetShared(), Shared, lambda part: part.shared))
 
 
 def _check_gone(tree: Tree, node: NodeId, parts: tuple[str, ...]) -> None:

@@ -20,7 +20,7 @@ from functools import partial
 
 from msgspec.structs import asdict, replace
 
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.sharing.left_behind import LeftBehind
 from fsclient.sharing.member_lists import (
     ListRevision,
@@ -145,7 +145,7 @@ class Sharing:
         """
         self._check(found, user)
         self.check_role(found, role)
-        bundle = self._people.bundle(self._session.connection, user)
+        bundle = self._people.bundle(self._session.context.questions, user)
         share = self.of(found)
         ways = (share.ways.get(user, {}) if share else {}) | {ALONE: role}
         before = share.roles.get(user) if share else None
@@ -261,7 +261,7 @@ class Sharing:
 
         The same changes must give the node a new key.
         """
-        members = self._tree.authors.list_of(found.keyed.node)
+        members = self._tree.context.authors.list_of(found.keyed.node)
         if members is None:
             return False
         revision = ListRevision(found, members, {})
@@ -350,7 +350,7 @@ class Sharing:
         changes = Committer(self._tree)
         for one in renewed:
             changes.renew(one)
-        mark = self._tree.memory.mark()
+        mark = self._tree.context.memory.mark()
         self._sign_all(changes, [revision])
         changes.commit()
         self._remember([revision], mark)
@@ -407,7 +407,7 @@ class Sharing:
             del revision.ways[user]
 
         wanted = [user for user in revision.ways if user not in known]
-        found = self._people.bundles(self._session.connection, wanted, refused)
+        found = self._people.bundles(self._session.context.questions, wanted, refused)
         return {user: known.get(user) or found[user] for user in revision.ways}
 
     def _renew_below(
@@ -430,7 +430,7 @@ class Sharing:
     def _sign(self, revision: ListRevision) -> NewMembers:
         """Sign the next list of a node, for its present key or the key that it is about to get."""
         before, identity = revision.before, self._session.identity
-        keyed = self._tree.pending_keys.current(revision.found.keyed)
+        keyed = self._tree.context.pending_keys.current(revision.found.keyed)
         members, sealed = [], []
         for user, role in revision.roles.items():
             bundle = revision.bundles[user]
@@ -473,10 +473,10 @@ class Sharing:
         for one in (revision.signed for revision in revisions):
             if one is not None:
                 seen += seen_list(one)
-        self._tree.memory.check(seen, mark, self._tree.authors.prove)
+        self._tree.context.check_seen(seen, mark)
         places = {one.node: one.found.path.parts for one in revisions if one.signed is not None}
-        self._tree.memory.note_shared(places)
-        self._tree.authors.forget_lists()
+        self._tree.context.memory.note_shared(places)
+        self._tree.context.authors.forget_lists()
 
 
 def _relocated(found: TreeNode, moved: TreeNode) -> TreeNode:

@@ -7,7 +7,7 @@ the salted root with the signed one. The sealed bytes are then discarded.
 
 from __future__ import annotations
 
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.transfer.content import checked_content
 from fsclient.transfer.local.files import IS_WINDOWS, LocalStat
 from fsclient.transfer.segments import Buffers, PlaintextSource, segments
@@ -43,7 +43,7 @@ class ContentComparer:
     """A comparer of contents that reuses its buffers."""
 
     def __init__(self, session: Session) -> None:
-        self._authors = session.tree.authors
+        self._authors = session.context.authors
         self._buffers = Buffers()
 
     def may_be_same(self, facts: LocalStat, metadata: Metadata) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fsclient import ui
 from fsclient.local_errors import local_errors
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.transfer.down.files import DownloadJob
 from fsclient.transfer.down.tree import TreeDownload, get_all, name_for
 from fsclient.transfer.down.write_behind import Writable

@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fsclient.connection.retry import WORTH_KEEPING
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.transfer.local.locks import lock, remove_unless_held
 from fsclient.transfer.local.source import Source
 from fsproto import crypto, labels

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fsclient.local_errors import local_errors
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.transfer.local.files import LocalStat, is_folder, sizes
 from fsclient.transfer.report.actions import MAKE_FOLDER, PUT, REPLACE, Actions
 from fsclient.transfer.run import TransferRun

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.transfer.journal import Journals
 from fsclient.transfer.options import TransferOptions
 from fsclient.transfer.report.actions import Actions
@@ -29,13 +29,9 @@ class TransferRun(Value, frozen=True):
 
     def begin(self, *, as_name: bool) -> None:
         """Write the start marker, unless this is a dry run or cannot be resumed."""
-        if (
-            self.unfinished is not None
-            and self.session.persistence.resumes
-            and not self.actions.dry_run
-        ):
+        if self.unfinished is not None and self.session.retry.resumes and not self.actions.dry_run:
             self.unfinished.begin(as_name=as_name)
-            self.session.persistence.unfinished = True
+            self.session.retry.unfinished = True
 
     @property
     def took_as_name(self) -> bool:

@@ -66,7 +66,7 @@ class Committer:
         """The last commit that may have reached the server."""
         self._lost: Unreachable | None = None
         """Why the last attempt may not have done so."""
-        self._used = tree.connection
+        self._used = tree.context.connection
         """What the last attempt was made over."""
         self._folders: dict[NodeId, tuple[KeyedNode, list[Token]]] = {}
         """Those that change, as they are before it, and what is asked of them."""
@@ -257,7 +257,7 @@ class Committer:
     @property
     def is_unsure(self) -> bool:
         """Return whether the connection was lost after the send: then nothing can build on it."""
-        gone = self._used is not self._tree.connection or not self._used.usable
+        gone = self._used is not self._tree.context.connection or not self._used.usable
         return bool(len(self)) and (self._lost is not None or gone)
 
     def finish(self) -> None:
@@ -273,7 +273,7 @@ class Committer:
         try:
             yield
         except BaseException:
-            self._tree.pending_keys.forget(self._renewed)
+            self._tree.context.pending_keys.forget(self._renewed)
             raise
 
     def _finish(self) -> None:
@@ -291,8 +291,8 @@ class Committer:
                 made = next((one for one in unsure if one.was_made(views)), None)
             if made is not None:
                 note = partial(self._tree.note_committed, made.states, made.manifests, made.mark)
-                self._tree.persistence.run(note)
-                self._tree.persistence.progressed()
+                self._tree.context.retry.run(note)
+                self._tree.context.retry.progressed()
                 return
             # Wait a random time, so that not all writers try again at the same moment.
             time.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, 0.004 * 2**attempt)))  # noqa: S311
@@ -310,7 +310,7 @@ class Committer:
         first, as this may build upon it.
         """
         self._sent = self._lost = None
-        self._used = self._tree.connection
+        self._used = self._tree.context.connection
         try:
             self._send(self._look(known) if views is None else views)
         except Unreachable as lost:
@@ -320,7 +320,7 @@ class Committer:
         draft = Draft(self._tree, views, set(self.above))
         for step in self._steps:
             step(draft)
-        mark, link = self._tree.memory.mark(), self._tree.connection
+        mark, link = self._tree.context.memory.mark(), self._tree.context.connection
         signed = draft.sign([keyed for keyed, _ in self._folders.values()], mark)
         ask = Commit(
             [state.signed for state in signed.states],
@@ -331,9 +331,9 @@ class Committer:
         )
         self._sent = _Sent(PendingRequest(link, link.last_request + 1), mark, views, signed)
         link.send(ask, ahead=True)
-        if self._tree.folder_cache is not None:
+        if self._tree.cache is not None:
             for folder, view in signed.after.items():
-                self._tree.folder_cache.note(folder, view)
+                self._tree.cache.note(folder, view)
 
     def _answer(self) -> SignedCommit | dict[NodeId, FolderView]:
         """Wait for the answer: what was made, or the folders as others have left them."""
@@ -349,10 +349,10 @@ class Committer:
 
     def _after(self, lost: Unreachable) -> dict[NodeId, FolderView]:
         """Return the folders as they are now, over a new connection."""
-        persistence = self._tree.persistence
-        if self._tree.connection is self._used:
-            persistence.recover(lost)
-        return persistence.run(partial(self._look, {}))
+        retry = self._tree.context.retry
+        if self._tree.context.connection is self._used:
+            retry.recover(lost)
+        return retry.run(partial(self._look, {}))
 
     def _touch(self, folder: KeyedNode, name: str) -> list[Token]:
         if folder.node == NO_NODE:
@@ -366,7 +366,7 @@ class Committer:
         self, folder: KeyedNode, tokens_of: Callable[[KeyedNode], list[Token]]
     ) -> list[Token]:
         self._renew(folder.node)
-        folder = self._tree.pending_keys.current(folder)
+        folder = self._tree.context.pending_keys.current(folder)
         tokens = tokens_of(folder)
         self._folders.setdefault(folder.node, (folder, []))[1].extend(tokens)
         self.size += _MANIFEST_BYTES
@@ -374,19 +374,19 @@ class Committer:
 
     def _renew(self, node: NodeId) -> None:
         """Give a folder the new key that it is due for, and before that those it lies in."""
-        due = self._tree.pending_keys.pending(node)
+        due = self._tree.context.pending_keys.pending(node)
         if due is not None:
             self.renew(due)
 
     def _draw_key(self, folder: TreeNode) -> None:
         node = folder.keyed.node
-        self._folders.setdefault(node, (self._tree.pending_keys.current(folder.keyed), []))
-        self._tree.pending_keys.renew(folder.keyed)
+        self._folders.setdefault(node, (self._tree.context.pending_keys.current(folder.keyed), []))
+        self._tree.context.pending_keys.renew(folder.keyed)
         self._renewed.add(node)
 
     def _known(self) -> dict[NodeId, FolderView]:
         """Return folders that need not be asked for."""
-        cache = self._tree.folder_cache
+        cache = self._tree.cache
         if cache is None:
             return {}
         found = {node: cache.view(node, tokens) for node, (_, tokens) in self._old()}
@@ -398,8 +398,8 @@ class Committer:
 
     def _look(self, known: dict[NodeId, FolderView]) -> dict[NodeId, FolderView]:
         """Ask for all folders that are neither new nor known, in one round trip."""
-        mark = self._tree.memory.mark()
-        link = self._tree.connection
+        mark = self._tree.context.memory.mark()
+        link = self._tree.context.connection
         asked = [
             (folder, tokens, link.send(Lookup(folder.node, tokens)))
             for node, (folder, tokens) in self._old()
@@ -411,14 +411,14 @@ class Committer:
         }
 
     def _note_made(self, sent: _Sent) -> None:
-        if self._tree.folder_cache is not None:
+        if self._tree.cache is not None:
             for state in sent.signed.states:
-                self._tree.folder_cache.note_made(state.body.folder, state.body.version, sent.asked)
+                self._tree.cache.note_made(state.body.folder, state.body.version, sent.asked)
 
     def _again(self, answer: Stale, sent: _Sent) -> dict[NodeId, FolderView]:
         """Check the folders that the server says have changed."""
         views: dict[NodeId, FolderView] = {}
-        cache, is_new = self._tree.folder_cache, True
+        cache, is_new = self._tree.cache, True
         for found in answer.folders:
             named = unpack(found.state.payload, FolderState).folder
             if named not in self._folders or named in self.above:

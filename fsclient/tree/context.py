@@ -1,31 +1,83 @@
-"""What the parts of a tree share: the connection, the identity, and what decides about trust."""
+"""What all parts of a session share: the server, the user's keys, and what decides about trust."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterable
 
 from fsclient.connection.connection import ServerConnection
+from fsclient.connection.retry import NoRetry
+from fsclient.tree.pending_keys import PendingKeys
+from fsclient.tree.questions import ServerQuestions
 from fsclient.trust.authorship import AuthorRules
 from fsclient.trust.key_directory import KeyDirectory
-from fsclient.trust.seen import SeenVersions
+from fsclient.trust.seen import SeenVersions, Sighting
 from fsproto.keys.identity import Identity
 
 
-class TreeContext(Protocol):
-    """The part of `Tree` that other modules of this package use.
+class TreeContext:
+    """The server as the session reaches it, and the rules that its answers must pass.
 
-    Connection, memory and key directory may be replaced during a session, so read them from here
-    each time.
+    A lost connection is replaced with `reconnected`, so read `connection` from here each time.
     """
 
-    identity: Identity
-    memory: SeenVersions
-    people: KeyDirectory
-    authors: AuthorRules
+    def __init__(
+        self,
+        connection: ServerConnection,
+        identity: Identity,
+        memory: SeenVersions,
+        people: KeyDirectory,
+    ) -> None:
+        self.identity = identity
+        self.memory = memory
+        self.people = people
+        self.retry = NoRetry()
+        """What happens when the connection is lost; a transfer sets one that reconnects."""
+        self.questions = ServerQuestions(connection)
+        self.authors = AuthorRules(self.questions, people, memory)
+        self.pending_keys = PendingKeys()
+        self._log_is_old = False
+        """Whether the key log may have grown since it was read."""
 
     @property
     def connection(self) -> ServerConnection:
         """The current connection to the server."""
+        return self.questions.connection
+
+    def reconnected(self, connection: ServerConnection) -> None:
+        """Use a new connection in place of one that was lost."""
+        self.questions.connection = connection
+
+    def start_command(self) -> None:
+        """Forget the answers that may have changed since the last command of this session.
+
+        Sends nothing: a lost connection is noticed by the command's first question.
+        """
+        self.authors.forget_lists()
+        self._log_is_old = True
 
     def catch_up(self) -> None:
-        """Read new entries of the key log, if the session has lasted since it was read."""
+        """Read new entries of the key log, if a command has started since it was read."""
+        if self._log_is_old:
+            self.people.catch_up(self.questions)
+            self._log_is_old = False
+
+    def check_heads(self, heads: Iterable[bytes]) -> None:
+        """Check the key log heads (40 bytes each) that authors have signed against the log.
+
+        Raises `RollbackError` if the server has shown an author another log.
+        """
+        self.people.check_heads(self.questions, heads)
+
+    def check_seen(self, seen: Iterable[Sighting], mark: int) -> None:
+        """Check versions that the server shows against those seen before, and remember them.
+
+        `mark` is the memory's from before the question was sent. Raises `RollbackError`.
+        """
+        self.memory.check(seen, mark, self.questions.lineages)
+
+    def check_present(self, seen: Iterable[Sighting], mark: int) -> None:
+        """Check as `check_seen` does what the server shows as the present content of folders.
+
+        Raises `SignatureError` also for a change in a folder whose last author no longer counts.
+        """
+        self.memory.check(seen, mark, self.questions.lineages, self.authors.frozen)

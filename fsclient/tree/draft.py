@@ -82,10 +82,10 @@ class Draft:
 
     def __init__(self, tree: Tree, views: Mapping[NodeId, FolderView], new: set[NodeId]) -> None:
         """Take whose tree it is, the folders that are there, and those this very commit makes."""
-        self._identity = tree.identity
-        self._pending_keys = tree.pending_keys
-        self._authors = tree.authors
-        self._log_head = tree.people.log_head
+        self._identity = tree.context.identity
+        self._pending_keys = tree.context.pending_keys
+        self._authors = tree.context.authors
+        self._log_head = tree.context.people.log_head
         self._views = views
         self._edits = {node: view.tree.edit() for node, view in views.items()}
         self._edits |= {node: PrefixTree().edit() for node in new}

@@ -55,7 +55,7 @@ class FileHistory:
         """Return the versions of a file, the newest first, as far back as the server has them."""
         if found.is_folder:
             raise UsageError(f"'{found.path}' is a folder; only files have versions.")
-        chain = self._tree.persistence.run(partial(self._chain, found.manifest))
+        chain = self._tree.context.retry.run(partial(self._chain, found.manifest))
         met = [self._met(found, manifest) for manifest in chain]
         opened = [one for one in met if one is not None]
         versions = []
@@ -85,7 +85,7 @@ class FileHistory:
 
     def _warn_of(self, version: Version) -> None:
         if not version.placed:
-            self._tree.people.tell(
+            self._tree.context.people.tell(
                 "It can no longer be checked whether "
                 f"{version.found.manifest.body.author} was allowed to write version "
                 f"{version.number} of '{version.found.path}'."
@@ -93,12 +93,12 @@ class FileHistory:
 
     def _chain(self, newest: VerifiedManifest) -> list[VerifiedManifest]:
         """Ask for the earlier manifests, and verify each against the next newer one."""
-        connection, chain = self._tree.connection, [newest]
+        connection, chain = self._tree.context.connection, [newest]
         asked = GetHistory(newest.body.node, newest.body.version)
         for signed in items_of(connection, asked, History, lambda part: part.manifests):
             chain.append(older_manifest(signed, chain[-1]))
         heads = {manifest.body.log_head for manifest in chain}
-        self._tree.people.check_heads(connection, heads)
+        self._tree.context.check_heads(heads)
         return chain
 
     def _met(
@@ -119,7 +119,7 @@ class FileHistory:
 
     def _open(self, found: TreeNode, manifest: VerifiedManifest) -> tuple[TreeNode, str, bool]:
         body = manifest.body
-        placed = self._tree.authors.check_older(manifest, found.manifest)
+        placed = self._tree.context.authors.check_older(manifest, found.manifest)
         keyed = found.keyed.at(body.generation)
         metadata = open_metadata(keyed.metadata_key, body)
         now = renamed(metadata, found.metadata.name)

@@ -63,7 +63,7 @@ class RemovedLookup:
         """Return what was removed from a folder and can be brought back, the latest first."""
         if folder.keyed.node == NO_NODE:
             return []
-        gone, mark = self._tree.persistence.run(partial(self._ask, folder))
+        gone, mark = self._tree.context.retry.run(partial(self._ask, folder))
         view = self._tree.view(folder.keyed, [])
         checked = [self._checked(folder, one) for one in gone]
         found = [one for one in checked if one is not None]
@@ -71,8 +71,8 @@ class RemovedLookup:
         manifests = [one.found.manifest for one in found]
         heads = {one.state.body.log_head for one in found}
         heads |= {manifest.body.log_head for manifest in manifests}
-        self._tree.people.check_heads(self._tree.connection, heads)
-        self._tree.memory.check(map(seen_manifest, manifests), mark, self._tree.authors.prove)
+        self._tree.context.check_heads(heads)
+        self._tree.context.check_seen(map(seen_manifest, manifests), mark)
         return sorted(found, key=lambda one: -one.state.body.version)
 
     def named(self, folder: TreeNode, path: RemotePath, chosen: str = "") -> list[RemovedNode]:
@@ -90,7 +90,7 @@ class RemovedLookup:
         return found
 
     def _ask(self, folder: TreeNode) -> tuple[list[Gone], int]:
-        mark, connection = self._tree.memory.mark(), self._tree.connection
+        mark, connection = self._tree.context.memory.mark(), self._tree.context.connection
         gone: list[Gone] = []
         while True:
             answer = connection.call(GetRemoved(folder.keyed.node, len(gone)), Removed)
@@ -108,7 +108,7 @@ class RemovedLookup:
             for earlier, later in pairwise([*points, present.point])
             if earlier != later
         ]
-        proofs = self._tree.persistence.run(partial(self._tree.authors.prove, gaps))
+        proofs = self._tree.context.retry.run(partial(self._tree.context.questions.lineages, gaps))
         if not all(gap.earlier.leads_to(gap.later, proofs[gap]) for gap in gaps):
             raise RollbackError("The server showed a removal that is not in a folder's history.")
 
@@ -142,15 +142,15 @@ class RemovedLookup:
         key = signed.payload + signed.signature
         found = self._states.get(key)
         if found is None or found.body.folder != folder.keyed.node:
-            found = self._tree.authors.former_state(signed, folder.keyed)
+            found = self._tree.context.authors.former_state(signed, folder.keyed)
             self._states[key] = found
         return found
 
     def _open(self, folder: TreeNode, manifest: VerifiedManifest) -> TreeNode:
         body, above = manifest.body, folder.keyed
         keyed = above.open_link(body)
-        self._tree.authors.register(above.node, keyed, body.link_generation)
-        self._tree.authors.check_manifest(manifest)
+        self._tree.context.authors.register(above.node, keyed, body.link_generation)
+        self._tree.context.authors.check_manifest(manifest)
         metadata = open_metadata(keyed.metadata_key, body)
         ages = range(1, above.generation + 1)
         if body.token not in {above.at(age).token(metadata.name) for age in ages}:

@@ -1,4 +1,4 @@
-"""The root of a user's own tree: an empty one to start with, and its next key at a rotation."""
+"""The root of a user's own tree: a new one, the one that the server shows, and its next key."""
 
 from __future__ import annotations
 
@@ -7,18 +7,32 @@ import time
 
 from msgspec.structs import replace
 
-from fsclient.tree.nodes import TreeNode
+from fsclient.tree.context import TreeContext
+from fsclient.tree.nodes import TreeNode, seen_manifest, seen_state
+from fsclient.trust.seen import key_end
 from fskit.clock import now_ms
-from fsproto.keys.grants import grant_root
+from fsproto.errors import IntegrityError, RollbackError, SignatureError
+from fsproto.keys.grants import grant_root, open_root_grant
 from fsproto.keys.identity import Identity
 from fsproto.keys.tree import new_node
 from fsproto.messages.account import TreeRoot
+from fsproto.names import RemotePath
+from fsproto.packing import unpack
 from fsproto.proofs.lineage import NO_LINEAGE
 from fsproto.sealed import folder as folders
 from fsproto.sealed import manifest as manifests
 from fsproto.sealed.folder import FolderState, VerifiedState, sign_state
-from fsproto.sealed.manifest import Manifest, Metadata, Mode, NodeKind, seal_metadata, sign_manifest
-from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN
+from fsproto.sealed.manifest import (
+    Manifest,
+    Metadata,
+    Mode,
+    NodeKind,
+    open_metadata,
+    seal_metadata,
+    sign_manifest,
+    verify_author,
+)
+from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, NodeId
 
 
 def empty_tree(identity: Identity) -> TreeRoot:
@@ -72,7 +86,7 @@ def renewed_root(
 
     `state` is the newest state of the root; the entries stay, so everything below is due.
     """
-    keyed, now, key = root.keyed.renewed(os.urandom), time.time_ns() // 1_000_000, identity.signing
+    keyed, now, key = root.keyed.renewed(os.urandom), now_ms(), identity.signing
     before, version = root.manifest, root.manifest.body.version + 1
     manifest = replace(
         before.body,
@@ -106,3 +120,34 @@ def renewed_root(
     )
     grant = grant_root(keyed, identity, now, os.urandom)
     return TreeRoot(grant, sign_manifest(key, manifest).signed, sign_state(key, following).signed)
+
+
+def open_root(
+    context: TreeContext, root: TreeRoot, *, expected: NodeId | None, mark: int
+) -> TreeNode:
+    """Verify and open the root of the user's own tree, as a login returns it.
+
+    `expected` is the root of the enrolment, None while enrolling; `mark` is the memory's from
+    before the login was sent. Raises `SecurityError` for a root that is not the user's newest.
+    """
+    identity = context.identity
+    context.memory.remember(key_end(index) for index in context.people.ended)
+    body = unpack(root.manifest.payload, Manifest)
+    keyed = open_root_grant(root.grant, identity)
+    if keyed.node != body.node or body.parent != NO_NODE or body.kind is not NodeKind.FOLDER:
+        raise IntegrityError("The server sent a root that is not the root of your tree.")
+    if not body.generation == keyed.generation == identity.bundle.body.version:
+        raise IntegrityError("The root of your tree is not under the key of your newest keys.")
+    if body.author_key != identity.signing.public:
+        raise SignatureError("The root of your tree was not signed by your newest keys.")
+    keyed = keyed.with_former(body)
+    context.authors.register_top(keyed, identity.user, None)
+    manifest = verify_author(root.manifest, identity.user, body.author_key)
+    if expected is not None and keyed.node != expected:
+        raise RollbackError(
+            "THE SERVER SHOWED ANOTHER TREE than the one this profile has enrolled with."
+        )
+    state = context.authors.state(root.state, keyed)
+    context.check_present([seen_manifest(manifest), seen_state(state)], mark)
+    metadata = open_metadata(keyed.metadata_key, body)
+    return TreeNode(RemotePath(None, ()), keyed, manifest, metadata)

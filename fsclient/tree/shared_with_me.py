@@ -38,9 +38,8 @@ _NO_KEY = KeyedNode(NO_NODE, 1, NodeKey(bytes(32)))
 class SharedWithMe:
     """Looks up what others share."""
 
-    def __init__(self, tree: TreeContext) -> None:
-        """Take the tree whose connection and identity are used."""
-        self._tree = tree
+    def __init__(self, context: TreeContext) -> None:
+        self._context = context
         self._tops: dict[str, FolderContents] = {}
         self._owners: list[str] | None = None
 
@@ -89,7 +88,7 @@ class SharedWithMe:
             members = self._members(share, mark)
             return members, self._top(share, members, mark)
         except (SecurityError, NotFoundError) as error:
-            if not self._tree.connection.usable:
+            if not self._context.connection.usable:
                 raise
             # The owner of the share is to blame, whatever the server let through.
             return RefusedShare(share.owner, SecurityError(error.sentence, hint=error.hint))
@@ -116,20 +115,19 @@ class SharedWithMe:
         return FolderContents(tops, refused)
 
     def _ask(self, owner: str) -> list[tuple[Share, int]]:
-        tree = self._tree
-        tree.catch_up()
-        mark = tree.memory.mark()
+        self._context.catch_up()
+        mark = self._context.memory.mark()
         asked = GetShares(owner)
-        found = items_of(tree.connection, asked, Shares, lambda part: part.shares)
+        found = items_of(self._context.connection, asked, Shares, lambda part: part.shares)
         return [(share, mark) for share in found]
 
     def _members(self, share: Share, mark: int) -> VerifiedMembers:
         node = stated_members(share.members).node
-        return self._tree.authors.verified_list(share.members, node, share.owner, mark)
+        return self._context.authors.verified_list(share.members, node, share.owner, mark)
 
     def _top(self, share: Share, members: VerifiedMembers, mark: int) -> TreeNode | None:
         """Open one share; None if it was sealed to keys that the user has lost."""
-        tree, me = self._tree, self._tree.identity
+        me = self._context.identity
         member = members.member(me.user)
         if member is None:
             raise IntegrityError("The server sent a share whose owner does not name you.")
@@ -140,10 +138,10 @@ class SharedWithMe:
         body = manifest.body
         if (body.node, body.generation) != (keyed.node, keyed.generation):
             raise IntegrityError("The server sent another folder or file than the one shared.")
-        tree.authors.register_top(keyed, share.owner, members)
-        tree.authors.check_manifest(manifest)
-        tree.people.check_heads(tree.connection, [body.log_head])
-        tree.memory.check([seen_manifest(manifest)], mark, tree.authors.prove)
+        self._context.authors.register_top(keyed, share.owner, members)
+        self._context.authors.check_manifest(manifest)
+        self._context.check_heads([body.log_head])
+        self._context.check_seen([seen_manifest(manifest)], mark)
         try:
             keyed = keyed.with_former(body)
             metadata = open_metadata(keyed.metadata_key, body)

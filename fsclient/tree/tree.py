@@ -1,57 +1,45 @@
-"""From paths to verified nodes: what the server says about folders, held against signatures,
-proofs, keys and memory. Nothing leaves this module that was not checked.
-"""  # noqa: D205 - one sentence says what lives here
+"""From paths to verified nodes.
+
+Everything that the server says about folders is checked against signatures, proofs, keys and the
+versions seen before; nothing unverified leaves this module.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from fsclient.connection.retry import NoRetry
 from fsclient.tree.contents import FolderContents, RefusedEntry, RefusedShare
+from fsclient.tree.context import TreeContext
+from fsclient.tree.folder_cache import FolderCache
 from fsclient.tree.nodes import FolderView, TreeNode, seen_manifest, seen_state
-from fsclient.tree.pending_keys import PendingKeys
 from fsclient.tree.shared_with_me import SharedWithMe
-from fsclient.trust.authorship import AuthorRules
-from fsclient.trust.key_directory import KeyDirectory
-from fsclient.trust.seen import SeenVersions, Sighting, key_end
 from fsproto.errors import (
     FsError,
     IntegrityError,
     NotFoundError,
     RemoteProtocolError,
-    RollbackError,
     SecurityError,
     SignatureError,
     Unreachable,
 )
-from fsproto.keys.grants import open_root_grant
-from fsproto.keys.identity import Identity
 from fsproto.keys.tree import KeyedNode
 from fsproto.limits import MAX_GENERATION, MAX_METADATA
-from fsproto.messages.account import TreeRoot
 from fsproto.messages.files import Entries, Found, List, Listed, Lookup
 from fsproto.names import RemotePath
-from fsproto.packing import unpack
 from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed.folder import VerifiedState
 from fsproto.sealed.manifest import (
-    Manifest,
     NodeKind,
     VerifiedManifest,
     manifest_hash,
     open_metadata,
     pinned_manifest,
-    verify_author,
 )
 from fsproto.signed import Signed
 from fsproto.types import NO_NODE, NodeId, Token
-
-if TYPE_CHECKING:
-    from fsclient.connection.connection import ServerConnection
-    from fsclient.tree.folder_cache import FolderCache
 
 T = TypeVar("T")
 
@@ -66,86 +54,30 @@ class Tree:
 
     def __init__(
         self,
-        connection: ServerConnection,
-        identity: Identity,
-        memory: SeenVersions,
-        people: KeyDirectory,
-        root: TreeRoot,
-        *,
-        expected: NodeId | None,
-        mark: int,
+        context: TreeContext,
+        root: TreeNode,
+        shared: SharedWithMe | None = None,
+        cache: FolderCache | None = None,
     ) -> None:
-        """Open the root that came with the login.
+        """Take the opened root (`open_root`); `caching` sets the other two."""
+        self.context = context
+        self.root = root
+        self.shared = shared or SharedWithMe(context)
+        self.cache = cache
 
-        `expected` is the root of the enrolment, None while enrolling; `mark` is the memory's from
-        before the login was sent.
-        """
-        self._connection = connection
-        self.persistence = NoRetry()
-        self.folder_cache: FolderCache | None = None
-        """Set while many changes are made one after the other."""
-        self.identity = identity
-        self.memory = memory
-        self.people = people
-        self.authors = AuthorRules(connection, people, memory)
-        self.pending_keys = PendingKeys()
-        self._behind = False
-        """Whether the key log may have gone on since it was read."""
-        memory.remember(key_end(index) for index in people.ended)
-        body = unpack(root.manifest.payload, Manifest)
-        keyed = open_root_grant(root.grant, identity)
-        if keyed.node != body.node or body.parent != NO_NODE or body.kind is not NodeKind.FOLDER:
-            raise IntegrityError("The server sent a root that is not the root of your tree.")
-        if not body.generation == keyed.generation == identity.bundle.body.version:
-            raise IntegrityError("The root of your tree is not under the key of your newest keys.")
-        if body.author_key != identity.signing.public:
-            raise SignatureError("The root of your tree was not signed by your newest keys.")
-        keyed = keyed.with_former(body)
-        self.authors.register_top(keyed, identity.user, None)
-        manifest = verify_author(root.manifest, identity.user, body.author_key)
-        if expected is not None and keyed.node != expected:
-            raise RollbackError(
-                "THE SERVER SHOWED ANOTHER TREE than the one this profile has enrolled with."
-            )
-        state = self.authors.state(root.state, keyed)
-        self._check([seen_manifest(manifest), seen_state(state)], mark)
-        metadata = open_metadata(keyed.with_former(body).metadata_key, body)
-        self.root = TreeNode(RemotePath(None, ()), keyed, manifest, metadata)
-        self.shared = SharedWithMe(self)
+    def caching(self) -> Tree:
+        """Return this tree with a cache of folders, for many changes in a row."""
+        return Tree(self.context, self.root, self.shared, FolderCache())
+
+    def start_command(self) -> None:
+        """Forget the answers that may have changed since the last command of this session."""
+        self.context.start_command()
+        self.shared.forget()
 
     def in_anothers(self, folder: NodeId) -> NodeId | None:
         """Return a folder if it is in another user's tree; None if it is in the user's own."""
-        return None if self.authors.owner_of(folder) == self.identity.user else folder
-
-    @property
-    def connection(self) -> ServerConnection:
-        """The connection to the server; a new one may replace it."""
-        return self._connection
-
-    @connection.setter
-    def connection(self, connection: ServerConnection) -> None:
-        self._connection = self.authors.connection = connection
-
-    def remember_in(self, memory: SeenVersions, people: KeyDirectory) -> None:
-        """Keep what is seen somewhere else from now on, as an enrolment does at its end."""
-        self.memory, self.people = memory, people
-        self.authors.remember_in(memory, people)
-
-    def begin(self) -> None:
-        """Start another command in an open session: forget the answers that may have changed.
-
-        Nothing is asked before it is needed, so that a connection that was lost is made anew by
-        whatever the command does about that.
-        """
-        self.shared.forget()
-        self.authors.forget_lists()
-        self._behind = True
-
-    def catch_up(self) -> None:
-        """Read on in the key log, where the session has lasted since it was read."""
-        if self._behind:
-            self.people.catch_up(self.connection)
-            self._behind = False
+        own = self.context.authors.owner_of(folder) == self.context.identity.user
+        return None if own else folder
 
     # --- looking
 
@@ -161,7 +93,7 @@ class Tree:
 
     def reach(self, path: RemotePath) -> list[TreeNode]:
         """Return the nodes from the root towards `path`, as far as there are any."""
-        own = path.owner in (None, self.identity.user)
+        own = path.owner in (None, self.context.identity.user)
         way = [self.root if own else self.shared.head(path.owner or "")]
         for name in path.parts:
             here = way[-1]
@@ -222,7 +154,7 @@ class Tree:
         """Return everything in a folder; nothing can be missing or added."""
         if folder.keyed.node == NO_NODE:
             return self.shared.entries(folder.path.owner or "")
-        return self.persistence.run(partial(self._children, folder))
+        return self.context.retry.run(partial(self._children, folder))
 
     def listings(
         self, folders: deque[tuple[TreeNode, T]]
@@ -235,14 +167,14 @@ class Tree:
         while folders or asked:
             try:
                 while folders and len(asked) < _LISTINGS_AHEAD:
-                    (folder, name), mark = folders[0], self.memory.mark()
+                    (folder, name), mark = folders[0], self.context.memory.mark()
                     if folder.keyed.node == NO_NODE:
                         if asked:
                             break
                         folders.popleft()
                         yield name, self.children(folder)
                         continue
-                    request = self.connection.send(List(folder.keyed.node))
+                    request = self.context.connection.send(List(folder.keyed.node))
                     asked.append((folder, name, request, mark))
                     folders.popleft()
                 if not asked:
@@ -252,25 +184,27 @@ class Tree:
             except Unreachable as lost:
                 folders.extendleft((folder, name) for folder, name, *_ in reversed(asked))
                 asked.clear()
-                self.persistence.recover(lost)
+                self.context.retry.recover(lost)
                 continue
             except FsError as error:
-                if not self.connection.usable:
+                if not self.context.connection.usable:
                     raise
                 found = error
             asked.popleft()
-            self.persistence.progressed()
+            self.context.retry.progressed()
             yield name, found
 
     def _children(self, folder: TreeNode) -> FolderContents:
-        self.catch_up()
-        mark = self.memory.mark()
-        return self._listing(folder, self.connection.send(List(folder.keyed.node)), mark)
+        self.context.catch_up()
+        mark = self.context.memory.mark()
+        return self._listing(folder, self.context.connection.send(List(folder.keyed.node)), mark)
 
     def _listing(self, folder: TreeNode, request: int, mark: int) -> FolderContents:
         manifests: list[VerifiedManifest] = []
         wrong: SecurityError | None = None
-        while isinstance(answer := self.connection.answer(request, Entries, Listed), Entries):
+        while isinstance(
+            answer := self.context.connection.answer(request, Entries, Listed), Entries
+        ):
             try:
                 if wrong is None:
                     manifests += map(_listed, answer.manifests)
@@ -280,17 +214,17 @@ class Tree:
             raise wrong
         if not isinstance(answer, Listed):
             raise RemoteProtocolError("The server did not end its listing.")
-        state = self.authors.state(answer.state, folder.keyed)
+        state = self.context.authors.state(answer.state, folder.keyed)
         entries = [FolderEntry(m.body.token, m.body.node, m.hash) for m in manifests]
         tree = PrefixTree.build(entries)
         if tree.root != state.body.root:
             raise IntegrityError("The server hid, added or changed something in a folder.")
         self._check_heads(state, manifests)
-        self.authors.prepare(folder.keyed.node, manifests)
+        self.context.authors.prepare(folder.keyed.node, manifests)
         seen = [seen_state(state), *map(seen_manifest, manifests)]
-        self._check(seen, mark)
-        if self.folder_cache is not None:
-            self.folder_cache.note(folder.keyed.node, FolderView(state, tree, {}))
+        self.context.check_present(seen, mark)
+        if self.cache is not None:
+            self.cache.note(folder.keyed.node, FolderView(state, tree, {}))
         return self._contents(folder, state, manifests)
 
     def _contents(
@@ -314,19 +248,19 @@ class Tree:
 
     def view(self, folder: KeyedNode, tokens: list[Token]) -> FolderView:
         """Ask for some tokens of a folder."""
-        return self.persistence.run(partial(self._view, folder, tokens))
+        return self.context.retry.run(partial(self._view, folder, tokens))
 
     def _view(self, folder: KeyedNode, tokens: list[Token]) -> FolderView:
-        self.catch_up()
-        mark = self.memory.mark()
-        found = self.connection.call(Lookup(folder.node, tokens), Found)
+        self.context.catch_up()
+        mark = self.context.memory.mark()
+        found = self.context.connection.call(Lookup(folder.node, tokens), Found)
         return self.verified_view(folder, tokens, found, mark)
 
     def verified_view(
         self, folder: KeyedNode, tokens: list[Token], found: Found, mark: int
     ) -> FolderView:
         """Check what the server says about some tokens of a folder."""
-        state = self.authors.state(found.state, folder)
+        state = self.context.authors.state(found.state, folder)
         tree = PrefixTree.from_proof(found.proof, state.body.root)
         asked = (tree.get(token) for token in sorted(set(tokens)))
         present = [entry for entry in asked if entry is not None]
@@ -339,11 +273,13 @@ class Tree:
                 raise IntegrityError("A folder names a manifest that belongs elsewhere.")
             manifests[entry.token] = manifest
         self._check_heads(state, manifests.values())
-        self.authors.prepare(folder.node, manifests.values())
-        self._check([seen_state(state), *map(seen_manifest, manifests.values())], mark)
+        self.context.authors.prepare(folder.node, manifests.values())
+        self.context.check_present(
+            [seen_state(state), *map(seen_manifest, manifests.values())], mark
+        )
         view = FolderView(state, tree, manifests)
-        if self.folder_cache is not None:
-            self.folder_cache.note(folder.node, view, tokens)
+        if self.cache is not None:
+            self.cache.note(folder.node, view, tokens)
         return view
 
     def note_committed(
@@ -354,17 +290,14 @@ class Tree:
         `RollbackError` if another command was shown something else in its place.
         """
         seen = [*map(seen_state, states), *map(seen_manifest, manifests)]
-        self.memory.check(seen, mark, self.authors.prove)
+        self.context.check_seen(seen, mark)
 
     # --- checking
-
-    def _check(self, seen: list[Sighting], mark: int) -> None:
-        self.memory.check(seen, mark, self.authors.prove, self.authors.frozen)
 
     def _check_heads(self, state: VerifiedState, manifests: Iterable[VerifiedManifest]) -> None:
         """Check the key logs that others have seen against the log that this client has read."""
         heads = {state.body.log_head, *(manifest.body.log_head for manifest in manifests)}
-        self.people.check_heads(self.connection, heads)
+        self.context.check_heads(heads)
 
     def _met(
         self, folder: TreeNode, state: VerifiedState, manifest: VerifiedManifest, name: str = ""
@@ -384,7 +317,7 @@ class Tree:
         """Return an entry that does not verify, with the name of an author who was verified."""
         body, author, signed = manifest.body, manifest.body.author, True
         try:
-            self.authors.check_manifest(manifest)
+            self.context.authors.check_manifest(manifest)
         except SignatureError:
             author, signed = state.body.author, False
         entry = FolderEntry(body.token, body.node, manifest.hash)
@@ -401,8 +334,8 @@ class Tree:
         path = folder.path.child(metadata.name)
         found = TreeNode(path, keyed, manifest, metadata, folder)
         if found.is_folder:
-            self.authors.register(folder.keyed.node, keyed, manifest.body.link_generation)
-            self.pending_keys.observe(found)
+            self.context.authors.register(folder.keyed.node, keyed, manifest.body.link_generation)
+            self.context.pending_keys.observe(found)
         return found
 
 

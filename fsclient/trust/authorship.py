@@ -20,12 +20,11 @@ must not change by their hand any more (`SeenVersions`, frozen).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-from fsclient.connection.connection import ServerConnection
 from fsclient.trust.key_directory import KeyDirectory
-from fsclient.trust.lineage import ask_lineage
-from fsclient.trust.seen import LIST, Gap, SeenVersions, Sighting, Since, age, key_end
+from fsclient.trust.questions import Questions
+from fsclient.trust.seen import LIST, SeenVersions, Sighting, Since, age, key_end
 from fsproto.errors import (
     ConflictError,
     IntegrityError,
@@ -37,7 +36,6 @@ from fsproto.keys.grants import Role
 from fsproto.keys.member_list import VerifiedMembers, stated_members, verify_members
 from fsproto.keys.tree import KeyedNode
 from fsproto.limits import MAX_PATH_PARTS
-from fsproto.messages.shares import GetMembers, Members
 from fsproto.names import for_terminal
 from fsproto.packing import unpack
 from fsproto.sealed.folder import FolderState, VerifiedState, verify_state
@@ -86,11 +84,8 @@ class Audience(Value, frozen=True):
 class AuthorRules:
     """Decides whose signatures count where."""
 
-    def __init__(
-        self, connection: ServerConnection, people: KeyDirectory, memory: SeenVersions
-    ) -> None:
-        """Take whom to ask for lists, whose keys are known, and what was seen before."""
-        self.connection = connection
+    def __init__(self, ask: Questions, people: KeyDirectory, memory: SeenVersions) -> None:
+        self._ask = ask
         self._people = people
         self._memory = memory
         self._places: dict[NodeId, _Place] = {}
@@ -104,14 +99,6 @@ class AuthorRules:
         """Older versions that were checked along their chain."""
         self.frozen: dict[NodeId, Since] = {}
         """Folders whose last author, or that author's key, no longer counts; and since when."""
-
-    def prove(self, gaps: Sequence[Gap]) -> dict[Gap, list[Hash]]:
-        """Ask the server how versions descend from each other (`SeenVersions.check`)."""
-        return ask_lineage(self.connection, gaps)
-
-    def remember_in(self, memory: SeenVersions, people: KeyDirectory) -> None:
-        """Keep what is seen somewhere else from now on."""
-        self._memory, self._people = memory, people
 
     # --- what is known of the way to a node
 
@@ -377,9 +364,8 @@ class AuthorRules:
         if not wanted:
             return
         mark = self._memory.mark()
-        answer = self.connection.interject(GetMembers(wanted), Members)
         found = {}
-        for signed in answer.lists:
+        for signed in self._ask.member_lists(wanted):
             node = stated_members(signed).node
             if node not in wanted or node in found:
                 raise RemoteProtocolError("The server sent a member list that was not asked for.")
@@ -408,11 +394,11 @@ class AuthorRules:
         if claimed.owner_key not in self._people.identity_keys(owner):
             raise SignatureError("A member list was signed by somebody who is not the owner.")
         members = verify_members(signed, node, owner, claimed.owner_key)
-        self._people.check_heads(self.connection, [members.body.log_head])
+        self._people.check_heads(self._ask, [members.body.log_head])
         seen = seen_list(members)
         if claimed.owner_key != self._people.identity_keys(owner)[-1]:
             self._check_ended_list(members, seen[0])
-        self._memory.check(seen, mark, self.prove)
+        self._memory.check(seen, mark, self._ask.lineages)
         return members
 
     def _check_ended_list(self, members: VerifiedMembers, seen: Sighting) -> None:

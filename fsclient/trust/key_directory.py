@@ -8,13 +8,12 @@ anything else stops everything that has to do with that person, until somebody h
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from fsclient.connection.connection import ServerConnection
 from fsclient.trust.pins import Pin, PinStore
+from fsclient.trust.questions import Questions
 from fsproto import labels
 from fsproto.errors import (
     ConflictError,
@@ -35,13 +34,10 @@ from fsproto.keylog.head import (
 )
 from fsproto.keylog.log import KeyLog
 from fsproto.keys.identity import Identity, VerifiedBundle, verify_bundle
-from fsproto.messages.keylog import BundleOf, GetBundle, GetLog, LogEntries
+from fsproto.messages.keylog import BundleOf
 from fsproto.names import for_terminal
 from fsproto.packing import unpack
 from fsproto.signed import Signed, payload_hash
-
-_ASKED_AHEAD = 64
-"""Bundles that are asked for before the first of them is read."""
 
 
 class UnusableKeysError(SecurityError):
@@ -96,9 +92,7 @@ class KeyDirectory:
         """Return the newest head that was seen; to be taken before a question is sent."""
         return self._store.head()
 
-    def check_log_head(
-        self, connection: ServerConnection, said: Signed, known: Signed | None
-    ) -> None:
+    def check_log_head(self, ask: Questions, said: Signed, known: Signed | None) -> None:
         """Hold the head that came with a login against what is known, reading what is new.
 
         `known` is what was known before the login was sent. Raises `RollbackError` for a log that
@@ -117,9 +111,9 @@ class KeyDirectory:
                 if head.body.root != before.root:
                     raise _forked()
                 return
-        self._read(connection, head)
+        self._read(ask, head)
 
-    def accept_older_log(self, connection: ServerConnection, said: Signed) -> None:
+    def accept_older_log(self, ask: Questions, said: Signed) -> None:
         """Read the server's log in place of the one that was seen: the person accepts it.
 
         The log's own key and everybody's pinned keys stay; keys that do not lead to the pinned
@@ -129,16 +123,16 @@ class KeyDirectory:
         head = verify_head(said, known.key if known else None)
         self._store.forget_log()
         self._log = None
-        self._read(connection, head)
+        self._read(ask, head)
 
-    def _read(self, connection: ServerConnection, head: VerifiedHead) -> None:
+    def _read(self, ask: Questions, head: VerifiedHead) -> None:
         """Read on up to a head at least; nothing is believed before the root was computed."""
         log, entries = self.log, list[bytes]()
         first = len(log)
         resets = len(log.resets)
         said = [head]
         while first + len(entries) < head.body.size:
-            answer = connection.interject(GetLog(first + len(entries)), LogEntries)
+            answer = ask.log_entries(first + len(entries))
             head = verify_head(answer.head, head.body.key)
             said.append(head)
             if not answer.entries:
@@ -178,7 +172,7 @@ class KeyDirectory:
                 f"{entry.user}"
             )
 
-    def check_heads(self, connection: ServerConnection, heads: Iterable[bytes]) -> None:
+    def check_heads(self, ask: Questions, heads: Iterable[bytes]) -> None:
         """Check the logs that others had seen when they signed against the log read here.
 
         Raises `RollbackError` where the server has shown them another one.
@@ -189,17 +183,17 @@ class KeyDirectory:
                 continue
             size, root = seen
             if size > len(self.log):
-                self.catch_up(connection)
+                self.catch_up(ask)
             self.log.check_seen(size, root)
             self._good_heads.add(packed)
 
-    def catch_up(self, connection: ServerConnection) -> None:
+    def catch_up(self, ask: Questions) -> None:
         """Read what has come to the log since the login."""
         known = self._known_head()
-        answer = connection.interject(GetLog(len(self.log)), LogEntries)
+        answer = ask.log_entries(len(self.log))
         head = verify_head(answer.head, known.key if known else None)
         if head.body.size > len(self.log):
-            self._read(connection, head)
+            self._read(ask, head)
 
     def _known_head(self) -> KeyLogHead | None:
         signed = self._store.head()
@@ -270,9 +264,7 @@ class KeyDirectory:
             )
         return now
 
-    def looked_up(
-        self, connection: ServerConnection, users: Sequence[str]
-    ) -> dict[str, VerifiedBundle]:
+    def looked_up(self, ask: Questions, users: Sequence[str]) -> dict[str, VerifiedBundle]:
         """Return the public keys of people as `bundle` does; nobody is pinned by it.
 
         People whose keys are unusable are omitted. `use` pins them, once somebody has said that
@@ -280,9 +272,8 @@ class KeyDirectory:
         """
         keys = {user: self._now(user) for user in users}
         found = {}
-        for user, request in _asked_for(connection, keys):
+        for user, answer in ask.bundles(keys):
             with suppress(UnusableKeysError):
-                answer = connection.answer(request, BundleOf)
                 found[user] = _checked_bundle(answer, user, keys[user])
         return found
 
@@ -307,14 +298,14 @@ class KeyDirectory:
         for one in pins:
             self._store.set_pin(one)
 
-    def bundle(self, connection: ServerConnection, user: str) -> VerifiedBundle:
+    def bundle(self, ask: Questions, user: str) -> VerifiedBundle:
         """Return the public keys of a person, to seal something to; pinned and in the log."""
         keys = self.pinned(user)
-        return self._bundle(connection, user, keys)
+        return self._bundle(ask, user, keys)
 
     def bundles(
         self,
-        connection: ServerConnection,
+        ask: Questions,
         users: Iterable[str],
         refused: Callable[[str, FsError], None],
     ) -> dict[str, VerifiedBundle]:
@@ -329,23 +320,23 @@ class KeyDirectory:
                 keys[user] = self.pinned(user)
             except (KeyChangedError, NotFoundError) as error:
                 refused(user, error)
-        for user, request in _asked_for(connection, keys):
+        for user, answer in ask.bundles(keys):
             try:
-                answer = connection.answer(request, BundleOf)
                 found[user] = _checked_bundle(answer, user, keys[user])
             except (KeyChangedError, NotFoundError, UnusableKeysError) as error:
                 refused(user, error)  # unusable keys of one person stop no change about others
         return found
 
-    def claimed_bundle(self, connection: ServerConnection, user: str) -> VerifiedBundle:
+    def claimed_bundle(self, ask: Questions, user: str) -> VerifiedBundle:
         """Return the keys that the log names for a person, pinned or not: to be compared."""
         keys = self.log.now(user)
         if keys is None:
             raise NotFoundError(f"There is nobody called {for_terminal(user)} with keys here.")
-        return self._bundle(connection, user, keys)
+        return self._bundle(ask, user, keys)
 
-    def _bundle(self, connection: ServerConnection, user: str, keys: Keys) -> VerifiedBundle:
-        return _checked_bundle(connection.interject(GetBundle(user), BundleOf), user, keys)
+    def _bundle(self, ask: Questions, user: str, keys: Keys) -> VerifiedBundle:
+        ((_, answer),) = ask.bundles([user])
+        return _checked_bundle(answer, user, keys)
 
     def show(self, bundle: VerifiedBundle) -> None:
         """Note that the safety number of these keys is shown, to be compared."""
@@ -384,21 +375,13 @@ class KeyDirectory:
         return now is not None and self.log.same_person(user, ed25519, now.ed25519)
 
 
-def _asked_for(connection: ServerConnection, users: Iterable[str]) -> Iterator[tuple[str, int]]:
-    """Ask for bundles, some ahead; give each person with the request whose answer is due next."""
-    left, asked = deque(users), deque[tuple[str, int]]()
-    while left or asked:
-        while left and len(asked) < _ASKED_AHEAD:
-            user = left.popleft()
-            asked.append((user, connection.send(GetBundle(user))))
-        yield asked.popleft()
-
-
-def _checked_bundle(answer: BundleOf, user: str, keys: Keys) -> VerifiedBundle:
+def _checked_bundle(answer: BundleOf | NotFoundError, user: str, keys: Keys) -> VerifiedBundle:
     """Return a bundle that the server sent, which must be the one that the log names.
 
-    Raises `UnusableKeysError` if nothing can be sealed to it.
+    Raises `UnusableKeysError` if nothing can be sealed to it, and the error that is the answer.
     """
+    if isinstance(answer, NotFoundError):
+        raise answer
     try:
         bundle = verify_bundle(answer.bundle, user)
         if bundle.hash != keys.bundle or bundle.body.ed25519 != keys.ed25519:

@@ -227,7 +227,7 @@ def test_the_generations_of_a_share_say_nothing_of_the_owners_keys(
     assert (late.generation, stolen.bundle.body.version) == (2, 2)
     with fresh(team.carol, tmp_path / "a carol").session() as session:
         found = session.tree.find(parse_path("alice:late"))
-        session.tree.begin()
+        session.tree.start_command()
         Thief(team, "alice", stolen).adds(late)
         with pytest.raises(SecurityError):
             session.tree.children(found)

@@ -172,7 +172,7 @@ def test_an_id_is_of_one_entry_that_does_not_verify(world: World) -> None:
     with world.bob.session() as session:
         writer = GarbageWriter(session, TEAM)
         first, second = writer.adds("bad 1", metadata=b""), None
-        writer.session.tree.begin()
+        writer.session.tree.start_command()
         second = writer.adds("bad 2", metadata=b"")
     alice.run("rm", "--id", first[:7], "team").fails(2)
     alice.run("rm", "--id", whole[:8], "team").fails(5)
@@ -194,7 +194,7 @@ def test_two_things_of_one_name_are_both_refused(world: World) -> None:
         assert keyed.generation == 2
         old, new = keyed.tokens("bad")[::-1]
         ids = {writer.adds("bad", token=old)}
-        session.tree.begin()
+        session.tree.start_command()
         ids |= {writer.adds("bad", token=new)}
     ran = alice.run("ls", "team")
     assert ran.status == 7
@@ -296,7 +296,7 @@ def test_the_gateway_shows_the_rest_and_says_so_once(world: World) -> None:
     with world.alice.session() as session:
         session.tree.children(session.tree.root)
         id_ = spoiled(world, "m")
-        session.tree.begin()
+        session.tree.start_command()
         lookup = PathLookup(warned.append)
         folder = lookup.find(session, GatewayPath(("team",)), follow=True)
         for _ in range(2):
@@ -338,7 +338,7 @@ def test_what_was_removed_and_the_versions_are_shown_without_those_that_do_not_o
         writer = GarbageWriter(session, TEAM)
         bad = writer.next_version(before, metadata=bytes(300))
         writer.sends(Commit([writer.signs(bad)], [bad.signed], [], [], []))
-        session.tree.begin()
+        session.tree.start_command()
         good = sign_manifest(
             writer.key,
             replace(

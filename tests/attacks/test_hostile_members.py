@@ -11,7 +11,7 @@ import os
 import pytest
 from msgspec.structs import replace
 
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.tree.commit import Committer
 from fsclient.tree.nodes import TreeNode
 from fsclient.tree.root import renewed_root
@@ -44,11 +44,11 @@ TOO_DEEP = f"more than {MAX_PATH_PARTS} folders deep"
 
 def renew(session: Session, path: str) -> TreeNode:
     """Give a node a new key; return the node as it is then."""
-    session.tree.begin()
+    session.tree.start_command()
     changes = Committer(session.tree)
     changes.renew(session.tree.find(parse_path(path)))
     changes.commit()
-    session.tree.begin()
+    session.tree.start_command()
     return session.tree.find(parse_path(path))
 
 
@@ -101,7 +101,7 @@ def test_members_leave_the_last_keys_of_a_node_to_its_owner(
     with bob.session() as session:
         at, generation = "deep", 1
         for turn in range(3):
-            session.tree.begin()
+            session.tree.start_command()
             found = session.tree.find(parse_path(f"alice:reports/{at}"))
             to = session.tree.find(parse_path(f"alice:reports/{('left', 'right')[turn % 2]}"))
             assert found.above is not None
@@ -125,7 +125,7 @@ def test_members_leave_the_last_keys_of_a_node_to_its_owner(
 def nest(session: Session, top: str, count: int, name: str = "d") -> list[KeyedNode]:
     """Make folders in each other, many in one commit; stop where the server refuses."""
     forger = Forger(session)
-    session.tree.begin()
+    session.tree.start_command()
     here = session.tree.find(parse_path(top)).keyed
     made: list[KeyedNode] = []
     last: VerifiedState | None = None

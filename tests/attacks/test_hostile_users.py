@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.tree.nodes import TreeNode
 from fsproto.keys.tree import new_node
 from fsproto.limits import MAX_COMMIT_NODES, MAX_CONTROL, MAX_RECORD, MAX_UPLOADS, SEGMENT_SIZE

@@ -111,7 +111,9 @@ def test_the_shares_below_take_new_keys_whatever_lies_beside_them(
     assert after == [one + 1 for one in before]
     assert world.carol.run("ls", "alice:g").status == 0
     with alice.session() as session:
-        members = session.tree.authors.list_of(session.tree.find(parse_path("team/z/g")).keyed.node)
+        members = session.context.authors.list_of(
+            session.tree.find(parse_path("team/z/g")).keyed.node
+        )
     assert members is not None
     assert [one.user for one in members.body.above] == []
 

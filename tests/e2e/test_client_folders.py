@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fsclient.app import App
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.transfer.put import Put
 from fsclient.transfer.report.actions import Actions
 from fsclient.transfer.report.failures import Failures

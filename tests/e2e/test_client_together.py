@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fsclient.app import App
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.transfer.local.files import LocalStat
 from fsclient.transfer.put import Put
 from fsclient.transfer.report.actions import Actions

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.tree.nodes import TreeNode
 from fsproto.errors import FsError
 from fsproto.keys.tree import KeyedNode, new_node

@@ -24,7 +24,7 @@ from typing import Any
 from fsclient.app import App
 from fsclient.cli import run as run_client
 from fsclient.connection.retry import Timeouts
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.tree.nodes import TreeNode
 from fsclient.trust.seen import SeenVersions
 from fsproto.link import Address

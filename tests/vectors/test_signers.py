@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
 from fsclient.trust.authorship import AuthorRules
-from fsclient.trust.seen import SeenVersions
+from fsclient.trust.seen import Gap, SeenVersions
 from fsproto.errors import SignatureError
 from fsproto.keylog.log import KeyLog
 from fsproto.keys.member_list import stated_members
 from fsproto.keys.tree import KeyedNode
-from fsproto.messages.shares import GetMembers, Members
 from fsproto.sealed.folder import FolderState
 from fsproto.sealed.manifest import Manifest
 from fsproto.signed import Signed
-from fsproto.types import NO_HASH, NodeId, NodeKey
+from fsproto.types import NO_HASH, Hash, NodeId, NodeKey
 from tests.support import reference
 from tests.support.fixed_keys import TIME_MS
 from tests.vectors import Vector
@@ -36,8 +36,11 @@ class _Server:
             if step["members"] is not None
         }
 
-    def interject(self, asked: GetMembers, _kind: type[Members]) -> Members:
-        return Members([self._lists[node] for node in asked.nodes if node in self._lists])
+    def member_lists(self, nodes: Sequence[NodeId]) -> list[Signed]:
+        return [self._lists[node] for node in nodes if node in self._lists]
+
+    def lineages(self, gaps: Sequence[Gap]) -> dict[Gap, list[Hash]]:
+        raise AssertionError(gaps)
 
 
 def _log(vector: Vector) -> KeyLog:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from fsclient.connection.connection import ServerConnection
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.transfer.down.decrypt import FileDecryption
 from fsclient.transfer.down.write_behind import Writable, WriteBehind
 from fsclient.transfer.report.progress import FileProgress, Progress
@@ -107,7 +107,7 @@ class Downloader:
     def _ask_again(self, lost: Unreachable, asked: Iterable[_Ask]) -> None:
         """Reconnect, and repeat all requests that are not fully answered."""
         while True:
-            self._session.persistence.recover(lost)
+            self._session.retry.recover(lost)
             try:
                 for ask in asked:
                     ask.send(self._session.connection)
@@ -140,7 +140,7 @@ class Downloader:
             yield some
 
     def _opening(self, job: DownloadJob) -> FileDecryption:
-        self._session.tree.authors.check_manifest(job.file.manifest)
+        self._session.context.authors.check_manifest(job.file.manifest)
         return FileDecryption(job.file)
 
     def _receive_small(
@@ -154,7 +154,7 @@ class Downloader:
                 continue
             if not 0 < len(blobs) <= len(ask.wanted):
                 raise RemoteProtocolError("The server sent more files than were asked for.")
-            self._session.persistence.progressed()
+            self._session.retry.progressed()
             wanted, ask.wanted = ask.wanted[: len(blobs)], ask.wanted[len(blobs) :]
             for blob, (job, opening) in zip(blobs, wanted, strict=True):
                 try:
@@ -261,7 +261,7 @@ class Downloader:
             raise IntegrityError("The server sent the segments of a file cut or out of order.")
         if len(event.payload) != opening.segment_size(index):
             raise IntegrityError("The server sent a segment of another size than was signed.")
-        self._session.persistence.progressed()
+        self._session.retry.progressed()
         return event.payload
 
     def _end(self, opening: FileDecryption, ask: _Ask) -> None:

@@ -34,7 +34,7 @@ class Partial:
     """A resumable download target; gets its final name only if the block succeeds."""
 
     def __init__(
-        self, path: Path, facts: LocalStat, root: Root, persistence: NoRetry, *, follow: bool
+        self, path: Path, facts: LocalStat, root: Root, retry: NoRetry, *, follow: bool
     ) -> None:
         """Create a target at `path` with the size, time and mode of `facts`.
 
@@ -44,7 +44,7 @@ class Partial:
         self._follow = follow
         self._facts = facts
         self._root = root
-        self._persistence = persistence
+        self._retry = retry
         self._fd: int | None = None
         self._place: Path | None = None
         self._target: LocalTarget | None = None
@@ -55,7 +55,7 @@ class Partial:
 
         The file stays locked, so that no other process changes it after the rest is requested.
         """
-        if self._fd is None and self._persistence.resumes:
+        if self._fd is None and self._retry.resumes:
             with suppress(OSError, FsError):
                 target = LocalTarget(self._path, follow=self._follow)
                 self._place = _place(target.final, self._root)
@@ -77,7 +77,7 @@ class Partial:
         self._target = target = LocalTarget(self._path, follow=self._follow)
         there = self.segments()
         with local_errors(target.final.parent):
-            if self._fd is None and self._persistence.resumes:
+            if self._fd is None and self._retry.resumes:
                 self._place = _place(target.final, self._root)
                 _remove_others(self._place)
                 self._fd = lock(self._place, make=True)
@@ -103,7 +103,7 @@ class Partial:
             if kind is None:
                 self._target.complete(written, self._facts)
             elif keep and os.fstat(self._file.fileno()).st_size:
-                self._persistence.unfinished = True
+                self._retry.unfinished = True
             else:
                 keep = False
         finally:

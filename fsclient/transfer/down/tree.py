@@ -18,7 +18,7 @@ from pathlib import Path
 
 from fsclient.connection.retry import WORTH_KEEPING
 from fsclient.local_errors import local_errors
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.transfer.compare import ContentComparer, same_facts, same_time
 from fsclient.transfer.down.files import Downloader, DownloadJob
 from fsclient.transfer.down.partial import Partial, drop_partials
@@ -204,7 +204,7 @@ class TreeDownload:
         `is_new` says that this command has just created its folder. `place` may be text: for many
         small files, creating `Path` objects costs time.
         """
-        metadata, persistence = found.metadata, self._session.persistence
+        metadata, retry = found.metadata, self._session.retry
         content = found.manifest.body.content
         target = partial(_written, place, metadata, follow=follow)
         if metadata.mode is Mode.SYMLINK or content is None:
@@ -218,11 +218,11 @@ class TreeDownload:
             at_once = partial(write_whole, Path(place), facts=facts, follow=follow)
             return DownloadJob(found, target, at_once=at_once)
         path = Path(place)
-        if not persistence.resumes:
+        if not retry.resumes:
             if not self._actions.dry_run:
                 drop_partials(path, follow=follow)
             return DownloadJob(found, target)
-        kept = Partial(path, _facts(metadata), content.root, persistence, follow=follow)
+        kept = Partial(path, _facts(metadata), content.root, retry, follow=follow)
         return DownloadJob(found, lambda: kept, kept)
 
     def _add(self, job: DownloadJob, path: Path | str, action: str) -> None:

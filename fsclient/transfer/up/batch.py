@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from fsclient.connection.retry import WORTH_KEEPING, can_go_on
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.transfer.journal import Journal, Journals
 from fsclient.transfer.local.source import Source
 from fsclient.transfer.report.progress import FileProgress, Progress
@@ -18,7 +18,6 @@ from fsclient.transfer.up.encrypt import FileEncryption
 from fsclient.transfer.up.stream import SealingWorkers, StreamedFile, StreamUpload
 from fsclient.tree.commit import Committer
 from fsclient.tree.draft import NextVersion
-from fsclient.tree.folder_cache import FolderCache
 from fsclient.tree.nodes import TreeNode
 from fsproto.errors import FsError, SecurityError
 from fsproto.keys.tree import KeyedNode, new_node
@@ -85,7 +84,10 @@ class _Batch:
 
 
 class BatchUploader:
-    """An uploader that puts files into folders and commits them in batches."""
+    """An uploader that puts files into folders and commits them in batches.
+
+    With a session that caches (`Session.caching`), a batch does not ask for what was just seen.
+    """
 
     def __init__(
         self, session: Session, progress: Progress, journals: Journals | None = None
@@ -94,7 +96,6 @@ class BatchUploader:
         self._progress = progress
         self._workshop = SealingWorkers()
         self._journals = journals
-        session.tree.folder_cache = FolderCache()
         self._batch = self._next_batch()
         self._made: dict[NodeId, NodeId] = {}
         """Folders that earlier batches created, each with its parent folder."""
@@ -104,11 +105,10 @@ class BatchUploader:
     def close(self) -> None:
         """Stop the threads; uncommitted files that have a journal can be resumed."""
         self._workshop.close()
-        self._session.tree.folder_cache = None
         for batch in (*self._sent, self._batch):
             for journal in batch.journals:
                 if journal.is_open and journal.leaves:
-                    self._session.persistence.unfinished = True
+                    self._session.retry.unfinished = True
                 journal.close()
 
     @property

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from fsclient.connection.connection import ServerConnection
 from fsclient.connection.retry import WORTH_KEEPING
-from fsclient.session.login import Session
+from fsclient.session.session import Session
 from fsclient.transfer.journal import FORMAT, Journal, UploadRecord
 from fsclient.transfer.local.source import Source
 from fsclient.transfer.report.progress import FileProgress
@@ -101,7 +101,7 @@ class StreamUpload:
         self._resumable = (
             isinstance(source, Source)
             and source.facts.size >= WORTH_KEEPING
-            and session.persistence.resumes
+            and session.retry.resumes
         )
         self._leaves: list[bytes] = []
         """Leaves of all segments that were, or were about to be, sent."""
@@ -121,7 +121,7 @@ class StreamUpload:
                 if not isinstance(self._source, Source):
                     lost.hint = "What came through a pipe cannot be read again: run it all again."
                     raise
-                self._session.persistence.recover(lost)
+                self._session.retry.recover(lost)
             except _NotTheSameError:
                 if self._started_over:
                     raise RemoteProtocolError(
@@ -209,7 +209,7 @@ class StreamUpload:
             if self._continued:  # the segments kept by the server may be damaged
                 raise _NotTheSameError from None
             raise
-        self._session.persistence.progressed()
+        self._session.retry.progressed()
         return StreamedFile(self._node, self._sealing, plain, root)
 
     def _open(self, connection: ServerConnection) -> tuple[int, int]:
@@ -228,7 +228,7 @@ class StreamUpload:
                 raise _NotTheSameError
             if there > self._kept:
                 self._kept = there
-                self._session.persistence.progressed()
+                self._session.retry.progressed()
             if there:
                 self._continued = True
                 return request, there

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,15 +26,13 @@ from fsproto.keys.member_list import (
     sign_members,
 )
 from fsproto.keys.tree import KeyedNode
-from fsproto.messages import Message
-from fsproto.messages.shares import GetMembers, Members
 from fsproto.sealed.folder import FolderState, sign_state
 from fsproto.sealed.manifest import VerifiedManifest, sign_manifest
 from fsproto.signed import Signed
 from fsproto.types import NO_HASH, Hash, NodeId
 from tests.support.fixed_keys import TIME_MS, keyed_node, stretch
 from tests.support.services import identity
-from tests.unit.fsclient.trust.test_people import Server, line
+from tests.unit.fsclient.trust.test_people import Server
 from tests.vectors.makers.content import file_manifest
 
 replace = msgspec.structs.replace
@@ -58,13 +56,11 @@ class Lists(Server):
     """A server with a key log and member lists."""
 
     lists: dict[NodeId, Signed] = field(default_factory=dict)
-    asked: int = 0
+    asked_lists: int = 0
 
-    def interject(self, message: Message, *kinds: type[Message]) -> Message:
-        if not isinstance(message, GetMembers):
-            return super().interject(message, *kinds)
-        self.asked += 1
-        return Members([self.lists[node] for node in message.nodes if node in self.lists])
+    def member_lists(self, nodes: Sequence[NodeId]) -> list[Signed]:
+        self.asked_lists += 1
+        return [self.lists[node] for node in nodes if node in self.lists]
 
 
 @dataclass
@@ -141,14 +137,14 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
         closing(KeyDirectory(tmp_path / "people.db", CAROL, print)) as people,
         closing(SeenVersions(tmp_path / "memory.db")) as memory,
     ):
-        people.check_log_head(line(server), server.head(), None)
-        yield Ground(server, people, AuthorRules(line(server), people, memory))
+        people.check_log_head(server, server.head(), None)
+        yield Ground(server, people, AuthorRules(server, people, memory))
 
 
 def test_the_owner_counts_everywhere_and_no_list_is_asked_for(ground):
     folder = ground.enter(3, (2, 1), (1, 1))
     ground.look(folder, ALICE)
-    assert ground.server.asked == 0
+    assert ground.server.asked_lists == 0
 
 
 def test_nobody_else_counts_where_nothing_is_shared(ground):
@@ -249,7 +245,7 @@ def test_a_writer_who_has_replaced_their_keys_counts_by_either(ground):
     folder = ground.enter(1, (1, 1), (1, 1))
     ground.list_of(member(BOB, Role.WRITER))
     ground.server.rotate(BOB, BOB_2)
-    ground.people.check_log_head(line(ground.server), ground.server.head(), ground.people.known())
+    ground.people.check_log_head(ground.server, ground.server.head(), ground.people.known())
     for who in (BOB, BOB_2):
         ground.look(folder, who)
 
@@ -259,7 +255,7 @@ def test_who_has_a_writers_name_after_a_reset_does_not_count(ground):
     ground.list_of(member(BOB, Role.WRITER))
     other = identity("bob", "after a reset")
     ground.server.reset("bob").enrol(other)
-    ground.people.check_log_head(line(ground.server), ground.server.head(), ground.people.known())
+    ground.people.check_log_head(ground.server, ground.server.head(), ground.people.known())
     with pytest.raises(SignatureError, match="may not write"):
         ground.look(folder, other)
 
@@ -363,7 +359,7 @@ def test_lists_are_asked_for_at_once_where_others_than_the_owner_have_written(gr
     ground.enter(1, (1, 1), (1, 1))
     ground.list_of(member(BOB, Role.WRITER), node=MIDDLE.node)
     ground.authors.prepare(FOLDER.node, [manifest_by(ALICE)])
-    assert ground.server.asked == 0
+    assert ground.server.asked_lists == 0
     ground.authors.prepare(FOLDER.node, [manifest_by(ALICE), manifest_by(BOB)])
     ground.authors.check_manifest(manifest_by(BOB))
-    assert ground.server.asked == 1
+    assert ground.server.asked_lists == 1

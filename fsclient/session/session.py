@@ -1,0 +1,64 @@
+"""What a command works with after the login: the account's facts and its tree."""
+
+from __future__ import annotations
+
+from fsclient.connection.connection import ServerConnection
+from fsclient.connection.retry import NoRetry
+from fsclient.profile import AccountFacts
+from fsclient.tree.context import TreeContext
+from fsclient.tree.tree import Tree
+from fsclient.trust.key_directory import KeyDirectory
+from fsclient.trust.seen import SeenVersions
+from fsproto.keys.identity import Identity
+
+
+class Session:
+    """An account that is logged in. All but `facts` and `tree` is read from the tree's context."""
+
+    def __init__(self, facts: AccountFacts, tree: Tree) -> None:
+        self.facts = facts
+        self.tree = tree
+
+    @property
+    def context(self) -> TreeContext:
+        """What all parts of the session share."""
+        return self.tree.context
+
+    @property
+    def connection(self) -> ServerConnection:
+        """The current connection to the server."""
+        return self.context.connection
+
+    @property
+    def identity(self) -> Identity:
+        """The user's own keys."""
+        return self.context.identity
+
+    @property
+    def memory(self) -> SeenVersions:
+        """The versions that this profile has seen."""
+        return self.context.memory
+
+    @property
+    def people(self) -> KeyDirectory:
+        """The keys of other users."""
+        return self.context.people
+
+    @property
+    def retry(self) -> NoRetry:
+        """What happens when the connection is lost."""
+        return self.context.retry
+
+    def caching(self) -> Session:
+        """Return this session with a cache of folders, for many changes in a row."""
+        return Session(self.facts, self.tree.caching())
+
+    def retry_with(self, retry: NoRetry) -> None:
+        """Handle a loss of the connection in this way from now on."""
+        self.context.retry = retry
+
+    def close(self) -> None:
+        """Close the connection and the files of the profile."""
+        self.connection.close()
+        self.memory.close()
+        self.people.close()
