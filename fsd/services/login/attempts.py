@@ -1,15 +1,22 @@
 """Login attempts: throttled, decided, counted, recorded.
 
+    with attempts.begin(a_try, known=…, event=AuditEvent.LOGIN) as attempt:
+        attempt.match(code)       # as much work for a name that no user has
+        user = attempt.user       # raises for such a name
+        …                         # other reasons to refuse, which consume no code
+        attempt.use_code()
+        …                         # what the code was for, in the same transaction
+
 Every refused client gets `LoginRefused` and no reason. The reason goes to the audit log only.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
 
 from sqlalchemy.orm import Session as Db
 
@@ -27,8 +34,6 @@ from fsproto.errors import FsError, LoginRefused, SecurityError
 from fsproto.names import is_user
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 _DONE = {
     AuditEvent.LOGIN: "logged in",
@@ -107,32 +112,92 @@ class Attempt:
         return shown if self.door is LoginPath.NATIVE else {**shown, "door": self.door}
 
 
+class OpenAttempt:
+    """An attempt that is being decided, with its lanes and the login state locked."""
+
+    def __init__(
+        self, attempts: Attempts, codes: Codes, db: Db, a_try: Attempt, state: LoginState | None
+    ) -> None:
+        self.db = db
+        """The transaction of the attempt; a refusal rolls it back."""
+        user = users.by_name(db, a_try.user)
+        self._account = None if user is None or state is None else Account(user, state)
+        self._attempts = attempts
+        self._codes = codes
+        self._a_try = a_try
+        self._match: Match | None = None
+
+    @property
+    def account(self) -> Account:
+        """The account that the attempt names; `RefusedAttempt` if there is none."""
+        if self._account is None:
+            raise RefusedAttempt(RefusalReason.UNKNOWN)
+        return self._account
+
+    @property
+    def user(self) -> User:
+        """The user that the attempt names; `RefusedAttempt` if there is none."""
+        return self.account.user
+
+    def match(self, code: str) -> CodeKind | None:
+        """Match a code as typed, without consuming it; None if it is not a code of the account.
+
+        For a name that no user has, it takes as long.
+        """
+        self._match = self._codes.match(self.db, self._account, code, self._a_try.at_ms)
+        return self._match.kind if self._match else None
+
+    def refusal(self, why: RefusalReason) -> RefusedAttempt:
+        """Return the error for another reason to refuse than the code."""
+        return RefusedAttempt(why, right_code=self._match is not None)
+
+    def use_code(self) -> None:
+        """Consume the matched code; `RefusedAttempt` if it is wrong, used or does not count."""
+        account, match, a_try, db = self.account, self._match, self._a_try, self.db
+        check_is_in(account.user, a_try)
+        if account.state.locked_ms is not None or self._attempts.is_shut(account.state, a_try):
+            raise RefusedAttempt(RefusalReason.LOCKED)
+        if match is None:
+            raise RefusedAttempt(RefusalReason.WRONG)
+        if not self._codes.use(db, account, match, a_try.at_ms):
+            raise RefusedAttempt(
+                RefusalReason.USED, right_code=self._codes.was_used(db, account, match)
+            )
+        account.state.last_network = a_try.network
+        if match.kind is CodeKind.NEXT:
+            self._attempts.record(db, AuditEvent.SECRET_REPLACED, a_try, "the new one was used")
+        elif match.kind is CodeKind.RECOVERY:
+            left = logins.codes_left(db, account.user.id)
+            self._attempts.record(db, AuditEvent.RECOVERY_CODE_USED, a_try, f"{left} are left")
+            if left <= LOW:
+                logins.set_notice(db, account.user.id, CODES_LOW, left, a_try.at_ms)
+
+
 class Attempts:
     """The decision on login attempts, one after the other in each lane."""
 
     def __init__(
         self, database: Database, audit: AuditLog, codes: Codes, policy: LoginPolicy
     ) -> None:
-        """Take the database, the audit log, the codes and the policy."""
         self._database = database
         self._audit = audit
         self._codes = codes
         self._policy = policy
 
-    def attempt(
+    @contextmanager
+    def begin(
         self,
         a_try: Attempt,
-        enter: Callable[[Db, LoginState | None], T],
         *,
         known: bool,
         event: AuditEvent | None,
         hold: Callable[[Db], object] | None = None,
-    ) -> T:
-        """Decide one attempt, in a transaction that counts the refusal if the attempt fails.
+    ) -> Iterator[OpenAttempt]:
+        """Decide one attempt in the block; its errors refuse the attempt, and are counted.
 
         `known`: the account's identity key signed the attempt. Attempts in one lane are decided
         one after another, so concurrent attempts gain nothing over sequential ones. `hold` locks
-        what must be locked before the login state.
+        what must be locked before the login state. Raises `Throttled` before the block.
         """
         among = lanes(a_try.user, a_try.network, known=known)
         refused: FsError | None = None
@@ -146,7 +211,7 @@ class Attempts:
             state = logins.hold(db, a_try.user)
             try:
                 with db.begin_nested():
-                    entered = enter(db, state)
+                    yield OpenAttempt(self, self._codes, db, a_try, state)
                 self._passed(db, a_try, state, event, known=known)
             except (LoginRefused, SecurityError) as error:
                 refused = error
@@ -156,34 +221,6 @@ class Attempts:
         log.info(
             _DONE.get(event or AuditEvent.SECRET_REPLACED, "a code was used"), extra=a_try.shown
         )
-        return entered
-
-    def use(
-        self,
-        db: Db,
-        account: Account,
-        match: Match | None,
-        a_try: Attempt,
-    ) -> None:
-        """Consume a code that was matched; `RefusedAttempt` if it is wrong or does not count."""
-        user, state = account.user, account.state
-        check_is_in(user, a_try)
-        if state.locked_ms is not None or self._is_shut(state, a_try):
-            raise RefusedAttempt(RefusalReason.LOCKED)
-        if match is None:
-            raise RefusedAttempt(RefusalReason.WRONG)
-        if not self._codes.use(db, account, match, a_try.at_ms):
-            raise RefusedAttempt(
-                RefusalReason.USED, right_code=self._codes.was_used(db, account, match)
-            )
-        state.last_network = a_try.network
-        if match.kind is CodeKind.NEXT:
-            self.record(db, AuditEvent.SECRET_REPLACED, a_try, "the new one was used")
-        elif match.kind is CodeKind.RECOVERY:
-            left = logins.codes_left(db, user.id)
-            self.record(db, AuditEvent.RECOVERY_CODE_USED, a_try, f"{left} are left")
-            if left <= LOW:
-                logins.set_notice(db, user.id, CODES_LOW, left, a_try.at_ms)
 
     def record(self, db: Db, event: AuditEvent, a_try: Attempt, detail: str = "") -> None:
         """Record the result of an attempt; name the listener unless it is the native one."""
@@ -191,7 +228,7 @@ class Attempts:
             detail = f"door={a_try.door}, {detail}" if detail else f"door={a_try.door}"
         self._audit.record_own(db, event, a_try, detail)
 
-    def _is_shut(self, state: LoginState, a_try: Attempt) -> bool:
+    def is_shut(self, state: LoginState, a_try: Attempt) -> bool:
         """Return whether an account's codes are accepted only with its identity key."""
         return a_try.door is LoginPath.SSH and state.keyless_failures >= self._policy.most_failures
 

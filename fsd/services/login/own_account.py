@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
 
 from sqlalchemy.orm import Session as Db
 
@@ -22,13 +21,18 @@ from fsd.policies import DAY_MS, LoginPolicy, QuotaPolicy
 from fsd.principal import Principal
 from fsd.services.files.key_log import KeyLogWriter
 from fsd.services.login import codes, key_backup
-from fsd.services.login.attempts import Attempt, Attempts, RefusalReason, RefusedAttempt
-from fsd.services.login.codes import Account, CodeKind, Codes
+from fsd.services.login.attempts import (
+    Attempt,
+    Attempts,
+    OpenAttempt,
+    RefusalReason,
+    RefusedAttempt,
+)
+from fsd.services.login.codes import CodeKind
 from fsd.services.login.identities import checked_rotation, replace_keys
 from fsd.services.login.ssh_login import how
 from fsd.store import models
 from fsd.store.engine import Database
-from fsd.store.login_models import LoginState
 from fsd.store.repos import logins, quotas, sessions, users
 from fsproto import __version__
 from fsproto.errors import LoginRefused, NotAllowedError
@@ -44,8 +48,6 @@ from fsproto.messages.keylog import Rotate
 from fsproto.sealed.manifest import NodeKind
 from fsproto.types import Random
 
-T = TypeVar("T")
-
 
 class OwnAccount:
     """Use cases of users on their own accounts; all calls block."""
@@ -55,7 +57,6 @@ class OwnAccount:
         database: Database,
         vault: Vault,
         attempts: Attempts,
-        codes: Codes,
         *,
         log: KeyLogWriter,
         policy: LoginPolicy,
@@ -67,7 +68,6 @@ class OwnAccount:
         self._database = database
         self._vault = vault
         self._attempts = attempts
-        self._codes = codes
         self._log = log
         self._policy = policy
         self._now_ms = now_ms
@@ -124,34 +124,25 @@ class OwnAccount:
     def make_recovery_codes(self, who: Principal, code: str) -> RecoveryCodes:
         """Make new recovery codes; `LoginRefused` if the code is wrong."""
         made = recovery_codes.new_codes(self._random)
-
-        def make(db: Db, account: Account) -> None:
-            user_id = account.user.id
-            logins.replace_codes(db, user_id, recovery_codes.hashes(user_id, made), self._now_ms())
-
-        self._with_code(who, code, make, AuditEvent.RECOVERY_CODES_MADE)
+        hashes = recovery_codes.hashes(who.user_id, made)
+        with self._with_code(who, code, AuditEvent.RECOVERY_CODES_MADE) as attempt:
+            logins.replace_codes(attempt.db, who.user_id, hashes, self._now_ms())
         return RecoveryCodes(made)
 
     def rotate_secret(self, who: Principal, code: str) -> NewSecret:
         """Make a new secret, keep the old one; `LoginRefused` if the code is wrong."""
-
-        def make(_: Db, account: Account) -> NewSecret:
-            made = codes.rotate(self._vault, account, self._now_ms())
-            return NewSecret(made.secret, made.digits, made.period, made.algorithm)
-
-        return self._with_code(who, code, make, AuditEvent.SECRET_ROTATED)
+        with self._with_code(who, code, AuditEvent.SECRET_ROTATED) as attempt:
+            made = codes.rotate(self._vault, attempt.account, self._now_ms())
+        return NewSecret(made.secret, made.digits, made.period, made.algorithm)
 
     def keep_backup(self, who: Principal, ask: Backup) -> None:
         """Store the user's sealed identity, which replaces an earlier backup.
 
         `LoginRefused` if the code is wrong.
         """
-
-        def keep(db: Db, _: Account) -> None:
-            key_backup.keep(db, who.user_id, who.ed25519, ask, self._now_ms())
-
         key_backup.check(ask)
-        self._with_code(who, ask.otp, keep, AuditEvent.BACKUP_KEPT)
+        with self._with_code(who, ask.otp, AuditEvent.BACKUP_KEPT) as attempt:
+            key_backup.keep(attempt.db, who.user_id, who.ed25519, ask, self._now_ms())
 
     def rotate(self, who: Principal, ask: Rotate) -> None:
         """Replace the user's keys by keys that the old key signed; other sessions end.
@@ -160,9 +151,9 @@ class OwnAccount:
         hours, and what `identities.replace_keys` raises; none of these replaces anything.
         """
         rotation = checked_rotation(who, ask)
-
-        def replace(db: Db, _: Account) -> None:
-            now_ms = self._now_ms()
+        tree = partial(quotas.hold, user_id=who.user_id)
+        with self._with_code(who, ask.otp, AuditEvent.KEYS_ROTATED, tree) as attempt:
+            db, now_ms = attempt.db, self._now_ms()
             self._check_rotations(db, who, now_ms)
             replace_keys(db, who, rotation, now_ms)
             key = rotation.bundle.body.ed25519
@@ -171,9 +162,6 @@ class OwnAccount:
             session = db.get(models.Session, who.session_id)
             if session is not None:
                 session.ed25519 = key
-
-        tree = partial(quotas.hold, user_id=who.user_id)
-        self._with_code(who, ask.otp, replace, AuditEvent.KEYS_ROTATED, tree)
 
     def _check_rotations(self, db: Db, who: Principal, now_ms: int) -> None:
         """Raise `NotAllowedError` if the user has replaced the keys too often of late."""
@@ -189,39 +177,32 @@ class OwnAccount:
 
     def confirm_secret(self, who: Principal, code: str) -> None:
         """Consume a code of the new secret and end the old one; `LoginRefused` if it is wrong."""
-
-        def confirm(db: Db, state: LoginState | None) -> None:
-            account = _account(db, who, state)
-            match = self._codes.match(db, account, code, self._now_ms())
-            if match is not None and match.kind is not CodeKind.NEXT:
+        with _one_answer(), self._attempts.begin(self._try(who), known=True, event=None) as attempt:
+            _check_same_user(attempt, who)
+            if attempt.match(code) not in (None, CodeKind.NEXT):
                 raise RefusedAttempt(RefusalReason.WRONG)
-            self._attempts.use(db, account, match, self._try(who))
+            attempt.use_code()
 
-        with _one_answer():
-            self._attempts.attempt(self._try(who), confirm, known=True, event=None)
-
+    @contextmanager
     def _with_code(
         self,
         who: Principal,
         code: str,
-        make: Callable[[Db, Account], T],
         event: AuditEvent,
         hold: Callable[[Db], object] | None = None,
-    ) -> T:
-        """Consume a correct code of the user, run the action, and notify the other sessions."""
+    ) -> Iterator[OpenAttempt]:
+        """Consume a correct code of the user, run the block, and notify the other sessions."""
         a_try = self._try(who)
-
-        def with_code(db: Db, state: LoginState | None) -> T:
-            account = _account(db, who, state)
-            match = self._codes.match(db, account, code, a_try.at_ms)
-            self._attempts.use(db, account, match, a_try)
-            made = make(db, account)
+        with (
+            _one_answer(),
+            self._attempts.begin(a_try, known=True, event=event, hold=hold) as attempt,
+        ):
+            _check_same_user(attempt, who)
+            attempt.match(code)
+            attempt.use_code()
+            yield attempt
             address, mine = a_try.address, who.session_id
-            logins.notify(db, who.user_id, event.value, a_try.at_ms, address, besides=mine)
-            return made
-
-        with _one_answer():
-            return self._attempts.attempt(a_try, with_code, known=True, event=event, hold=hold)
+            logins.notify(attempt.db, who.user_id, event.value, a_try.at_ms, address, besides=mine)
 
     def _try(self, who: Principal) -> Attempt:
         return Attempt(who.user, who.address, self._now_ms())
@@ -238,9 +219,7 @@ def _one_answer() -> Iterator[None]:
         ) from None
 
 
-def _account(db: Db, who: Principal, state: LoginState | None) -> Account:
-    """Return the logged-in user's account; `RefusedAttempt` if it no longer exists."""
-    user = db.get(models.User, who.user_id)
-    if user is None or state is None or state.user_id != user.id:
+def _check_same_user(attempt: OpenAttempt, who: Principal) -> None:
+    """Raise `RefusedAttempt` if the logged-in user's account no longer exists."""
+    if attempt.user.id != who.user_id:
         raise RefusedAttempt(RefusalReason.UNKNOWN)
-    return Account(user, state)

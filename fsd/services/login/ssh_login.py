@@ -24,10 +24,9 @@ from fsd.services.login.attempts import (
     sanitise_user,
     session_ends_ms,
 )
-from fsd.services.login.codes import Account, Codes
+from fsd.services.login.welcome import TICKET_SIZE, TOUCH_MS
 from fsd.store import models
 from fsd.store.engine import Database, DatabaseError
-from fsd.store.login_models import LoginState
 from fsd.store.repos import logins, sessions, users
 from fsproto import crypto
 from fsproto.errors import OutOfSpaceError
@@ -37,9 +36,6 @@ log = logging.getLogger(__name__)
 
 NO_KEY = b""
 """In place of a key's hash: the session ends with its connection."""
-_TICKET_SIZE = 32
-TOUCH_MS = 10 * 60_000
-"""Accuracy of the time at which a session was last resumed."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +59,14 @@ class SshLoginService:
         self,
         database: Database,
         attempts: Attempts,
-        codes: Codes,
         policy: LoginPolicy,
         *,
         now_ms: Callable[[], int],
         random: Random,
     ) -> None:
-        """Take the parts; `attempts` and `codes` are those of the native listener."""
+        """`attempts` are those of the native listener."""
         self._database = database
         self._attempts = attempts
-        self._codes = codes
         self._policy = policy
         self._now_ms = now_ms
         self._random = random
@@ -84,12 +78,19 @@ class SshLoginService:
         user who has not enrolled yet is refused: the code is needed for enrolment.
         """
         a_try = Attempt(sanitise_user(user), address, self._now_ms(), LoginPath.SSH)
-        return self._attempts.attempt(
-            a_try,
-            lambda db, state: self._enter(db, state, code, ssh_key, a_try),
-            known=False,
-            event=AuditEvent.LOGIN,
-        )
+        with self._attempts.begin(a_try, known=False, event=AuditEvent.LOGIN) as attempt:
+            attempt.match(code)
+            named, db = attempt.user, attempt.db
+            bundle = users.bundle(db, named.id)
+            if bundle is None:
+                raise RefusedAttempt(RefusalReason.NOT_ENROLLED)
+            before = attempt.account.state.last_network
+            attempt.use_code()
+            if before != a_try.network:  # a code is enough here, so the user gets a notice
+                told = AuditEvent.SSH_SESSION.value
+                logins.notify(db, named.id, told, a_try.at_ms, a_try.address)
+            session = self._new_session(db, named, bundle.ed25519, ssh_key, a_try)
+            return _entry(named, session, a_try, by_code=True)
 
     def with_key(self, user: str, ssh_key: bytes, address: str) -> SshEntry | None:
         """Resume the session of a proved key (its SHA-256); None if there is none.
@@ -146,30 +147,18 @@ class SshLoginService:
         with self._database.write() as db:
             sessions.end(db, entry.session_id)
 
-    def _enter(
-        self, db: Db, state: LoginState | None, code: str, ssh_key: bytes, a_try: Attempt
-    ) -> SshEntry:
-        user = users.by_name(db, a_try.user)
-        account = None if user is None or state is None else Account(user, state)
-        match = self._codes.match(db, account, code, a_try.at_ms)
-        if account is None:
-            raise RefusedAttempt(RefusalReason.UNKNOWN)
-        user = account.user
-        bundle = users.bundle(db, user.id)
-        if bundle is None:
-            raise RefusedAttempt(RefusalReason.NOT_ENROLLED)
-        before = account.state.last_network
-        self._attempts.use(db, account, match, a_try)
-        if before != a_try.network:  # a code is enough here, so the user gets a notice
-            logins.notify(db, user.id, AuditEvent.SSH_SESSION.value, a_try.at_ms, a_try.address)
+    def _new_session(
+        self, db: Db, user: models.User, ed25519: bytes, ssh_key: bytes, a_try: Attempt
+    ) -> models.Session:
+        """Start a session; it replaces an earlier one that is bound to the same key."""
         if ssh_key:
             sessions.end_of_ssh_key(db, user.id, ssh_key)
             detail = f"bound to {crypto.as_fingerprint(ssh_key)}"
             self._attempts.record(db, AuditEvent.SSH_SESSION, a_try, detail)
         session = models.Session(
-            ticket_hash=crypto.sha256(self._random(_TICKET_SIZE)),  # no client gets this ticket
+            ticket_hash=crypto.sha256(self._random(TICKET_SIZE)),  # no client gets this ticket
             user_id=user.id,
-            ed25519=bundle.ed25519,
+            ed25519=ed25519,
             created_ms=a_try.at_ms,
             expires_ms=session_ends_ms(user, a_try.at_ms, self._policy),
             used_ms=a_try.at_ms,
@@ -178,7 +167,7 @@ class SshLoginService:
         )
         db.add(session)
         db.flush()
-        return _entry(user, session, a_try, by_code=True)
+        return session
 
 
 def how(ssh_key: bytes | None) -> str:

@@ -1,0 +1,100 @@
+"""Sessions of users: starting one, and the answer that welcomes its client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy.orm import Session as Db
+
+from fsd.policies import LoginPolicy
+from fsd.principal import Principal
+from fsd.services.files.key_log import KeyLogWriter
+from fsd.services.login.attempts import (
+    Attempt,
+    RefusalReason,
+    RefusedAttempt,
+    session_ends_ms,
+)
+from fsd.store import models
+from fsd.store.repos import logins, nodes, users
+from fsproto import crypto
+from fsproto.messages.account import Notice, TreeRoot, Welcome
+from fsproto.signed import Signed
+from fsproto.types import Random
+
+TICKET_SIZE = 32
+
+TOUCH_MS = 10 * 60_000
+"""Accuracy of the time at which a session was last resumed."""
+
+Entered = tuple[Principal, Welcome]
+
+
+class SessionStarter:
+    """Starts sessions, and makes the answers to successful logins."""
+
+    def __init__(
+        self,
+        log: KeyLogWriter,
+        policy: LoginPolicy,
+        *,
+        now_ms: Callable[[], int],
+        random: Random,
+    ) -> None:
+        self._log = log
+        self._policy = policy
+        self._now_ms = now_ms
+        self._random = random
+
+    def start(
+        self, db: Db, user: models.User, ed25519: bytes, a_try: Attempt, *, enrols: bool = False
+    ) -> Entered:
+        """Start a session of a user with this identity key (32 bytes); return its welcome.
+
+        The client of an enrolment has no notices yet.
+        """
+        ticket = self._random(TICKET_SIZE)
+        session = models.Session(
+            ticket_hash=crypto.sha256(ticket),
+            user_id=user.id,
+            ed25519=ed25519,
+            created_ms=a_try.at_ms,
+            expires_ms=session_ends_ms(user, a_try.at_ms, self._policy),
+            used_ms=a_try.at_ms,
+            address=a_try.address,
+        )
+        db.add(session)
+        db.flush()
+        told = [] if enrols else new_notices(db, session, a_try.at_ms)
+        return self.welcome(db, user, session, ticket, told)
+
+    def welcome(
+        self,
+        db: Db,
+        user: models.User,
+        session: models.Session,
+        ticket: bytes | None = None,
+        told: list[Notice] | None = None,
+    ) -> Entered:
+        """Return the user's principal and the answer to a login; the ticket only of a new one."""
+        tree = users.tree(db, user.id)
+        if tree is None:
+            raise RefusedAttempt(RefusalReason.NOT_ENROLLED)
+        (manifest,) = nodes.manifests(db, [tree.root_id])
+        state = nodes.state(db, tree.root_id)
+        root = TreeRoot(Signed(tree.payload, tree.signature), manifest, nodes.signed(state))
+        who = Principal(user.id, user.name, session.ed25519, session.id, session.address)
+        now_ms = self._now_ms()
+        head = self._log.head(db)
+        return who, Welcome(user.name, ticket, session.expires_ms, now_ms, root, head, told or [])
+
+
+def new_notices(db: Db, session: models.Session, now_ms: int) -> list[Notice]:
+    """Return the notices for a session, which gets each only once."""
+    told = [
+        Notice(each.kind, each.at_ms, each.count, each.address)
+        for each in logins.notices(db, session.user_id, session.id, now_ms)
+    ]
+    kinds = [each.kind for each in told]
+    logins.note_told(db, session.user_id, session.id, kinds, now_ms)
+    return told
