@@ -10,7 +10,8 @@ import click
 from fsclient.app import App
 from fsclient.operations.doctor import Difference, differences
 from fsclient.operations.doctor import accept as accept_shown
-from fsclient.trust.seen import LIST, MANIFEST, STATE, SeenVersions, Sighting
+from fsclient.trust.seen import SeenVersions
+from fsclient.trust.sightings import LIST, MANIFEST, STATE, Sighting
 from fskit.text import time_text
 from fsproto.errors import RollbackError
 from fsproto.names import for_terminal, parse_path

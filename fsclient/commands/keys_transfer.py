@@ -12,7 +12,8 @@ from fsclient.app import App
 from fsclient.local_errors import local_errors
 from fsclient.profile import AccountFacts, Profile, write_private
 from fsclient.trust.pins import PinStore
-from fsclient.trust.seen import SeenVersions, Sighting
+from fsclient.trust.seen import SeenVersions
+from fsclient.trust.sightings import Sighting
 from fsclient.ui import binary_stdin, binary_stdout
 from fskit.files import new_file
 from fsproto.errors import ExistsError, IntegrityError, UsageError, WrongPassphraseError

@@ -25,7 +25,7 @@ from fsclient.transfer.report.progress import Progress
 from fsclient.transfer.up.batch import BatchUploader, NotCommittedError
 from fsclient.tree.commit import Committer
 from fsclient.tree.nodes import TreeNode
-from fsclient.trust.seen import accepted as sighting
+from fsclient.trust.sightings import accepted as sighting
 from fsproto.errors import ConflictError, ExistsError, FsError, Unreachable
 from fsproto.limits import MAX_NAME_BYTES
 from fsproto.names import RemotePath

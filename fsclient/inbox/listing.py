@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fsclient.connection.parts import items_of
 from fsclient.session.session import Session
-from fsclient.trust.seen import DROP
+from fsclient.trust.sightings import DROP
 from fsproto.drop import DROP_ID_SIZE, OpenedDrop, open_drop
 from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError, SecurityError
 from fsproto.limits import MAX_DROPS_NAMED

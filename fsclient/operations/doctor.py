@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from fsclient.session.session import Session
 from fsclient.sharing.own_shares import folders_above
 from fsclient.tree.nodes import TreeNode
-from fsclient.trust.seen import LIST, MANIFEST, STATE, SeenVersions, Sighting
+from fsclient.trust.seen import SeenVersions
+from fsclient.trust.sightings import LIST, MANIFEST, STATE, Sighting
 from fsproto.names import RemotePath
 from fsproto.types import NO_NODE
 from fsproto.values import Value

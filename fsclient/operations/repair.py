@@ -16,7 +16,7 @@ from fsclient.tree.contents import RefusedEntry
 from fsclient.tree.draft import NextVersion
 from fsclient.tree.nodes import TreeNode
 from fsclient.tree.tree import Tree
-from fsclient.trust.seen import MANIFEST, Gap
+from fsclient.trust.sightings import MANIFEST, Gap
 from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError, SignatureError
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages.history import GetHistory, History
@@ -97,7 +97,7 @@ class Repair:
         if metadata.name != path.name:
             return None
         now = _with_later_keys(folder.keyed, keyed, [newest, *others])
-        self._tree.context.authors.register(folder.keyed.node, now, newest.body.link_generation)
+        self._tree.context.places.register(folder.keyed.node, now, newest.body.link_generation)
         return TreeNode(path, now, newest, metadata, folder)
 
 

@@ -136,7 +136,7 @@ def _verified(tree: Tree, own: Own, node: NodeId, mark: int) -> OwnShare:
         raise IntegrityError(f"'{found.path}' is not the node of that share.")
     if found.above is not None:
         link_generation = found.manifest.body.link_generation
-        tree.context.authors.register(found.above.keyed.node, found.keyed, link_generation)
+        tree.context.places.register(found.above.keyed.node, found.keyed, link_generation)
     members = tree.context.authors.verified_list(
         own.members, node, tree.context.identity.user, mark
     )

@@ -13,23 +13,19 @@ is left, with its path and the reason.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
-from contextlib import suppress
-from functools import partial
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from fsclient.session.session import Session
 from fsclient.sharing.left_behind import LeftBehind
+from fsclient.sharing.list_signer import ListSigner
 from fsclient.sharing.member_lists import (
     ListRevision,
     Ways,
     check_room,
-    former_writers,
     inherited_writers,
     missing_grants,
-    ways_by_groups,
 )
 from fsclient.sharing.own_shares import (
     OwnShare,
@@ -41,37 +37,22 @@ from fsclient.sharing.own_shares import (
 )
 from fsclient.tree.commit import Committer
 from fsclient.tree.nodes import TreeNode
-from fsclient.trust.authorship import seen_list
-from fsclient.trust.seen import Sighting
 from fsclient.ui import Ui
-from fskit.clock import now_ms
 from fsproto.errors import (
     ConflictError,
     FsError,
-    KeyChangedError,
     NotAllowedError,
-    NotFoundError,
     RollbackError,
     Unreachable,
     UsageError,
 )
-from fsproto.keys.grants import Role, wrap
+from fsproto.keys.grants import Role
 from fsproto.keys.identity import VerifiedBundle
 from fsproto.keys.member_list import (
     ALONE,
-    FORMAT,
-    FORMAT_WITH_GROUPS,
-    GroupedList,
-    InheritedWriter,
     Member,
-    MemberList,
     VerifiedMembers,
-    sealed_hash,
-    sign_members,
 )
-from fsproto.messages.shares import NewMembers, SealedKey
-from fsproto.proofs.lineage import NO_LINEAGE
-from fsproto.types import NodeId
 
 
 class Sharing:
@@ -82,6 +63,7 @@ class Sharing:
         self._session = session
         self._tree = session.tree
         self._people = session.people
+        self._signer = ListSigner(session, ui)
         self._ui = ui
         self._own: OwnShares | None = None
 
@@ -112,7 +94,7 @@ class Sharing:
         left = []
         for share in self.own().shares:
             stale = bool(share.left) or self._has_ended_keys(share.members)
-            if not (stale or self._revision_of(share).has_others_above):
+            if not (stale or self._signer.revision_of(share, self.own().shares).has_others_above):
                 continue
             try:
                 self._bring_up(share, changed=stale)
@@ -211,7 +193,7 @@ class Sharing:
         for share in own.shares:
             if not is_below(share.found, top):
                 continue
-            if not (all_due or self._revision_of(share).has_others_above):
+            if not (all_due or self._signer.revision_of(share, self.own().shares).has_others_above):
                 continue
             blocked = next((one for one in left if one.is_above(share.found)), None)
             try:
@@ -248,13 +230,13 @@ class Sharing:
         own = self.own()
         own.check(found)
         moved = replace(found, above=to, path=to.path.child(name))
-        revisions = self._moved(found, moved, own.shares)
+        revisions = self._signer.moved(found, moved, own.shares)
         if renew:
             self.warn_of(self._lost_below(found))
             self._renew_below(changes, found, revisions)
         else:
             revisions = [one for one in revisions if one.has_others_above]
-        self._sign_all(changes, revisions)
+        self._signer.sign_all(changes, revisions)
 
     def end_all(self, found: TreeNode, changes: Committer) -> bool:
         """Remove all members from the list of a restored node; False if it had no list.
@@ -265,8 +247,8 @@ class Sharing:
         if members is None:
             return False
         revision = ListRevision(found, members, {})
-        revision.above = self._writers_above(found, {})
-        self._sign_all(changes, [revision])
+        revision.above = self._signer.writers_above(found, self.own().shares, {})
+        self._signer.sign_all(changes, [revision])
         return True
 
     def check_role(self, found: TreeNode, role: Role) -> None:
@@ -304,8 +286,8 @@ class Sharing:
         share, shares = self.of(found), self.own().shares
         revision = ListRevision(found, share.members if share else None, ways)
         revision.heirs = inherited_writers(found, shares)
-        revision.above = self._writers_above(found, {})
-        revision.bundles = self._usable(revision, known or {})
+        revision.above = self._signer.writers_above(found, self.own().shares, {})
+        revision.bundles = self._signer.usable(revision, known or {})
         ended = share is not None and self._has_ended_keys(share.members)
         renewed = revision.loses or ended or found.is_due_on_path
         self._commit(revision, [found] if renewed else [])
@@ -329,21 +311,15 @@ class Sharing:
         way.reverse()
         first = next((at for at, one in enumerate(way) if one.is_due), len(way))
         due = way[first:] if below is not None else []
-        revision = self._revision_of(share)
+        revision = self._signer.revision_of(share, self.own().shares)
         revision.found = found
         if not (changed or due or revision.has_others_above):
             return
-        revision.bundles = self._usable(revision, {})
+        revision.bundles = self._signer.usable(revision, {})
         renews = (
             due or revision.loses or found.is_due_on_path or self._has_ended_keys(share.members)
         )
         self._commit(revision, way[first:] or [found] if renews else [])
-
-    def _revision_of(self, share: OwnShare) -> ListRevision:
-        """Return the next list of a share, with the same members and the writers above it now."""
-        revision = ListRevision(share.found, share.members, share.ways)
-        revision.above = self._writers_above(share.found, {})
-        return revision
 
     def _commit(self, revision: ListRevision, renewed: list[TreeNode]) -> None:
         """Commit one list, with new keys for these nodes, and note the share as it is then."""
@@ -351,64 +327,14 @@ class Sharing:
         for one in renewed:
             changes.renew(one)
         mark = self._tree.context.memory.mark()
-        self._sign_all(changes, [revision])
+        self._signer.sign_all(changes, [revision])
         changes.commit()
-        self._remember([revision], mark)
+        self._signer.remember([revision], mark)
         if revision.signed is not None and self._own is not None:
             after = OwnShare(revision.found, revision.signed, [])
             shares = [one for one in self._own.shares if one.found.keyed.node != revision.node]
             shares = sorted([*shares, after], key=lambda share: share.found.path.parts)
             self._own = OwnShares(shares, self._own.lost)
-
-    def _moved(self, top: TreeNode, moved: TreeNode, shares: list[OwnShare]) -> list[ListRevision]:
-        """Return the next lists of a node that is moved, and of the shares below it."""
-        found = []
-        mine, heirs = of_node(top, shares), inherited_writers(top, shares)
-        if mine is not None or heirs:
-            before = mine.members if mine else None
-            found.append(ListRevision(top, before, mine.ways if mine else {}))
-            found[0].heirs = heirs
-        found += [
-            ListRevision(share.found, share.members, share.ways)
-            for share in shares
-            if is_below(share.found, top)
-        ]
-        for one in found:
-            one.found = _relocated(one.found, moved)
-        new = {one.node: one.roles for one in found}
-        for one in found:
-            one.above = self._writers_above(one.found, new)
-            one.bundles = self._usable(one, {})
-        return found
-
-    def _writers_above(
-        self, found: TreeNode, new: Mapping[NodeId, dict[str, Role]]
-    ) -> dict[str, bytes]:
-        shares = self.own().shares
-        lists = {share.found.keyed.node: share.roles for share in shares} | dict(new)
-        writers: dict[str, bytes] = {}
-        for above in folders_above(found):
-            for user, role in lists.get(above.keyed.node, {}).items():
-                if role is Role.WRITER:
-                    with suppress(
-                        KeyChangedError, NotFoundError
-                    ):  # without valid keys they cannot write
-                        writers[user] = self._people.pinned(user).ed25519
-        return writers
-
-    def _usable(
-        self, revision: ListRevision, known: Mapping[str, VerifiedBundle]
-    ) -> dict[str, VerifiedBundle]:
-        """Return the members' keys; remove members without valid keys from the revision."""
-
-        def refused(user: str, error: FsError) -> None:
-            path = revision.found.path
-            self._ui.warn(f"{error.sentence} '{path}' is shared with them no more.")
-            del revision.ways[user]
-
-        wanted = [user for user in revision.ways if user not in known]
-        found = self._people.bundles(self._session.context.questions, wanted, refused)
-        return {user: known.get(user) or found[user] for user in revision.ways}
 
     def _renew_below(
         self, changes: Committer, top: TreeNode, revisions: list[ListRevision]
@@ -422,66 +348,3 @@ class Sharing:
                 if one.keyed.node not in renewed:
                     renewed.add(one.keyed.node)
                     changes.renew(one)
-
-    def _sign_all(self, changes: Committer, revisions: list[ListRevision]) -> None:
-        for revision in revisions:
-            changes.set_members(partial(self._sign, revision))
-
-    def _sign(self, revision: ListRevision) -> NewMembers:
-        """Sign the next list of a node, for its present key or the key that it is about to get."""
-        before, identity = revision.before, self._session.identity
-        keyed = self._tree.context.pending_keys.current(revision.found.keyed)
-        members, sealed = [], []
-        for user, role in revision.roles.items():
-            bundle = revision.bundles[user]
-            had = before.member(user) if before else None
-            kept = before is not None and before.body.generation == keyed.generation
-            if kept and had is not None and had.role == role:
-                members.append(had)  # also under former keys: only a new key is worth a new seal
-                continue
-            box = wrap(keyed, bundle, role, os.urandom)
-            sealed.append(SealedKey(user, box))
-            ed25519 = bundle.body.ed25519
-            members.append(Member(user, role, ed25519, bundle.hash, sealed_hash(box)))
-        came = ways_by_groups(revision)
-        same_key = before is not None and before.body.generation == keyed.generation
-        named = {one.user: one.ed25519 for one in before.body.above} if before and same_key else {}
-        above = {user: named.get(user, key) for user, key in sorted(revision.above.items())}
-        ended = [(identity.user, key) for key in self._people.identity_keys(identity.user)[:-1]]
-        body = MemberList(
-            format=FORMAT,
-            node=keyed.node,
-            version=before.body.version + 1 if before else 1,
-            lineage=before.point.next_lineage if before else NO_LINEAGE,
-            generation=keyed.generation,
-            owner=identity.user,
-            owner_key=identity.signing.public,
-            members=members,
-            above=[InheritedWriter(user, key) for user, key in above.items()],
-            former=former_writers(revision, keyed.generation, ended),
-            time_ms=now_ms(),
-            log_head=self._people.log_head,
-        )
-        if came:
-            fields = asdict(body) | {"format": FORMAT_WITH_GROUPS}
-            body = GroupedList(**fields, came=came)
-        revision.signed = sign_members(identity.signing, body)
-        return NewMembers(revision.signed.signed, sealed)
-
-    def _remember(self, revisions: list[ListRevision], mark: int) -> None:
-        seen = list[Sighting]()
-        for one in (revision.signed for revision in revisions):
-            if one is not None:
-                seen += seen_list(one)
-        self._tree.context.check_seen(seen, mark)
-        places = {one.node: one.found.path.parts for one in revisions if one.signed is not None}
-        self._tree.context.memory.note_shared(places)
-        self._tree.context.authors.forget_lists()
-
-
-def _relocated(found: TreeNode, moved: TreeNode) -> TreeNode:
-    """Return a node at its new place: the moved node itself, or a node below it."""
-    if found.keyed.node == moved.keyed.node or found.above is None:
-        return moved
-    above = _relocated(found.above, moved)
-    return replace(found, above=above, path=above.path.child(found.metadata.name))

@@ -1,50 +1,39 @@
-"""Changing folders: several changes are signed together and committed as one.
+"""Committing: a set of changes is signed as one, sent, and signed again where that is needed.
 
-A change is described once and can be signed again on top of another state: if another person
-changed the same folder first, the server answers with the folder as it is now, each change is
-checked against that, and only the signatures are made anew; no content is sent twice. Just so
-when a connection was lost and nobody knows what had become of a commit.
+If another person changed the same folder first, the server answers with the folder as it is now.
+Each change is checked against that, and only the signatures are made again; no content is sent
+twice. The same happens if a connection was lost and the result of a commit is unknown.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from fsclient.tree.contents import RefusedEntry
-from fsclient.tree.draft import Draft, NextVersion, SignedCommit
+from fsclient.tree.changes import ChangeSet
+from fsclient.tree.draft import Draft, SignedCommit
 from fsclient.tree.folder_cache import PendingRequest
-from fsclient.tree.nodes import FolderView, TreeNode
+from fsclient.tree.nodes import FolderView
 from fsclient.tree.tree import Tree
 from fsproto.errors import (
     ConflictError,
     ExistsError,
-    NotAllowedError,
     RemoteProtocolError,
     Unreachable,
 )
-from fsproto.keys.tree import KeyedNode, new_node
+from fsproto.keys.tree import KeyedNode
 from fsproto.messages.base import Done
-from fsproto.messages.files import Commit, Found, InlineBlob, Lookup, Stale
-from fsproto.messages.shares import NewMembers
-from fsproto.names import check_new_name
+from fsproto.messages.files import Commit, Found, Lookup, Stale
 from fsproto.packing import unpack
-from fsproto.proofs.prefix_tree import FolderEntry
 from fsproto.sealed.folder import FolderState
-from fsproto.sealed.manifest import Metadata, Mode, VerifiedManifest, renamed
-from fsproto.types import NO_NODE, Hash, NodeId, Token
+from fsproto.types import NodeId, Token
 from fsproto.values import Value
 
 _TRIES = 100
 _LONGEST_PAUSE_S = 0.25
-_MANIFEST_BYTES = 1400
-"""More than a manifest and its removal take in a commit."""
-
-_Step = Callable[[Draft], None]
 
 
 class _Sent(Value, frozen=True):
@@ -56,185 +45,17 @@ class _Sent(Value, frozen=True):
     signed: SignedCommit
 
 
-class Committer:
-    """Changes to one tree that are committed together."""
+class Committer(ChangeSet):
+    """A set of changes, and its way to the server."""
 
     def __init__(self, tree: Tree) -> None:
-        """Begin with none."""
-        self._tree = tree
+        super().__init__(tree)
         self._sent: _Sent | None = None
         """The last commit that may have reached the server."""
         self._lost: Unreachable | None = None
         """Why the last attempt may not have done so."""
         self._used = tree.context.connection
-        """What the last attempt was made over."""
-        self._folders: dict[NodeId, tuple[KeyedNode, list[Token]]] = {}
-        """Those that change, as they are before it, and what is asked of them."""
-        self._renewed: set[NodeId] = set()
-        """Those of them that take a new key."""
-        self._lists: list[Callable[[], NewMembers]] = []
-        self.above: dict[NodeId, NodeId] = {}
-        """The folders that are made, and what each of them lies in."""
-        self._steps: list[_Step] = []
-        self._blobs: list[InlineBlob] = []
-        self.size = 0
-        """About how many bytes the commit has so far."""
-
-    def __len__(self) -> int:
-        return len(self._steps) + len(self._lists)
-
-    def make_folder(
-        self, parent: KeyedNode, name: str, mtime_ns: int, instead: TreeNode | None = None
-    ) -> KeyedNode:
-        """Make a new folder; return it, for the entries that are put into it.
-
-        It replaces a file only if this is the one given as `instead`.
-        """
-        check_new_name(name)
-        child = new_node(os.urandom)
-        tokens = self._touch(parent, name)
-        metadata = Metadata(name, 0, mtime_ns, Mode.REGULAR, file_key=None)
-        self._folders[child.node] = child, []
-        self.above[child.node] = parent.node
-
-        def step(draft: Draft) -> None:
-            if _known(draft.entry(parent, tokens)) != _known(instead):
-                raise ExistsError(f"Somebody else made '{name}' meanwhile.")
-            draft.place(parent, tokens, NextVersion(child, None, metadata, None))
-
-        self._steps.append(step)
-        return child
-
-    def makes(self, node: NodeId) -> bool:
-        """Return whether a folder is one of those that are made."""
-        return node in self.above
-
-    def put_file(
-        self,
-        parent: KeyedNode,
-        file: NextVersion,
-        inline: InlineBlob | None,
-        instead: TreeNode | None = None,
-    ) -> None:
-        """Put a file, in place of the version it had before if there was one.
-
-        What is no version of it, a folder with everything in it say, takes its leave for it only
-        if it is the one given as `instead`.
-        """
-        before, name = file.before, file.metadata.name
-        if before is None:
-            check_new_name(name)
-        if file.content is None:  # a folder
-            self._renew(file.node.node)
-        tokens = self._touch(parent, name)
-        if inline is not None:
-            self._blobs.append(inline)
-            self.size += len(inline.data) + 64
-
-        def step(draft: Draft) -> None:
-            if _known(draft.entry(parent, tokens)) != (_known(instead) or _known(before)):
-                raise ConflictError(
-                    f"Somebody else changed '{name}' meanwhile; yours was not put.",
-                    hint="Look at theirs, then put yours again.",
-                )
-            draft.place(parent, tokens, file)
-
-        self._steps.append(step)
-
-    def describe(self, parent: KeyedNode, found: TreeNode, metadata: Metadata) -> None:
-        """Give a file or folder other metadata, under the name and around the content it has."""
-        before = found.manifest
-        next_version = NextVersion(found.keyed, before, metadata, before.body.content)
-        self.put_file(parent, next_version, None)
-
-    def remove(self, parent: KeyedNode, found: TreeNode) -> None:
-        """Remove a file, or a folder with everything in it."""
-        tokens = self._touch(parent, found.metadata.name)
-
-        def step(draft: Draft) -> None:
-            draft.take_out(parent, tokens, found)
-
-        self._steps.append(step)
-
-    def remove_refused(self, refused: RefusedEntry) -> None:
-        """Remove an entry that does not verify, with everything in it."""
-        parent, entry = refused.folder.keyed, refused.entry
-        self._touch_tokens(parent, lambda _: [entry.token])
-
-        def step(draft: Draft) -> None:
-            draft.take_out_entry(
-                parent, entry, f"The entry {refused.id} of '{refused.folder.path}'"
-            )
-
-        self._steps.append(step)
-
-    def move(
-        self,
-        found: TreeNode,
-        source: KeyedNode,
-        target: KeyedNode,
-        name: str,
-        replaced: TreeNode | None,
-        *,
-        renew: bool = False,
-    ) -> None:
-        """Move a file or folder to another folder, another name, or both.
-
-        It takes a new key if it is to be seen by fewer people there (`renew`), or is due for one.
-        """
-        if name != found.metadata.name:
-            check_new_name(name)
-        renew = renew or found.is_due_on_path
-        if renew and found.is_folder:
-            self._draw_key(found)
-        old, new = self._touch(source, found.metadata.name), self._touch(target, name)
-        before, metadata = found.manifest, renamed(found.metadata, name)
-
-        def step(draft: Draft) -> None:
-            draft.take_out(source, old, found)
-            entry = draft.entry(target, new)
-            if (entry and entry.node) != (replaced and replaced.keyed.node):
-                raise ExistsError(f"There is a '{name}' already.")
-            moved = NextVersion(found.keyed, before, metadata, before.body.content, renew)
-            draft.place(target, new, moved)
-
-        self._steps.append(step)
-
-    def bring_back(self, found: TreeNode, target: KeyedNode, what: NextVersion) -> None:
-        """Give something that was removed a place again; `ExistsError` if the name is taken."""
-        if what.renew and found.is_folder:
-            self._draw_key(found)
-        name = what.metadata.name
-        tokens = self._touch(target, name)
-
-        def step(draft: Draft) -> None:
-            if draft.entry(target, tokens) is not None:
-                raise ExistsError(f"There is a '{name}' already.")
-            draft.place(target, tokens, what)
-
-        self._steps.append(step)
-
-    def renew(self, found: TreeNode) -> None:
-        """Give a file or folder a new key; what lies in a folder is due for one from then on."""
-        above = found.above
-        if above is None:
-            raise NotAllowedError(f"'{found.path}' takes its key from its owner alone.")
-        if found.is_folder:
-            self._draw_key(found)
-        tokens = self._touch(above.keyed, found.metadata.name)
-        before = found.manifest
-        what = NextVersion(found.keyed, before, found.metadata, before.body.content, renew=True)
-
-        def step(draft: Draft) -> None:
-            if _known(draft.entry(above.keyed, tokens)) != _known(found):
-                raise ConflictError(f"Somebody else changed '{found.path}' meanwhile; try again.")
-            draft.place(above.keyed, tokens, what)
-
-        self._steps.append(step)
-
-    def set_members(self, make: Callable[[], NewMembers]) -> None:
-        """Give a node the member list that `make` signs when the commit is signed."""
-        self._lists.append(make)
+        """The connection of the last attempt."""
 
     def commit(self) -> None:
         """Sign and commit; `ConflictError` if another person changed the same entries first."""
@@ -354,36 +175,6 @@ class Committer:
             retry.recover(lost)
         return retry.run(partial(self._look, {}))
 
-    def _touch(self, folder: KeyedNode, name: str) -> list[Token]:
-        if folder.node == NO_NODE:
-            raise NotAllowedError(
-                "Only its owner can put something beside what is shared with you.",
-                hint="Put it into one of the shared folders, if you may write there.",
-            )
-        return self._touch_tokens(folder, lambda now: now.tokens(name))
-
-    def _touch_tokens(
-        self, folder: KeyedNode, tokens_of: Callable[[KeyedNode], list[Token]]
-    ) -> list[Token]:
-        self._renew(folder.node)
-        folder = self._tree.context.pending_keys.current(folder)
-        tokens = tokens_of(folder)
-        self._folders.setdefault(folder.node, (folder, []))[1].extend(tokens)
-        self.size += _MANIFEST_BYTES
-        return tokens
-
-    def _renew(self, node: NodeId) -> None:
-        """Give a folder the new key that it is due for, and before that those it lies in."""
-        due = self._tree.context.pending_keys.pending(node)
-        if due is not None:
-            self.renew(due)
-
-    def _draw_key(self, folder: TreeNode) -> None:
-        node = folder.keyed.node
-        self._folders.setdefault(node, (self._tree.context.pending_keys.current(folder.keyed), []))
-        self._tree.context.pending_keys.renew(folder.keyed)
-        self._renewed.add(node)
-
     def _known(self) -> dict[NodeId, FolderView]:
         """Return folders that need not be asked for."""
         cache = self._tree.cache
@@ -436,15 +227,3 @@ class Committer:
         if all(view.state.hash == sent.views[node].state.hash for node, view in views.items()):
             raise RemoteProtocolError("The server refused a change to what has not changed.")
         return views
-
-
-def _known(what: FolderEntry | VerifiedManifest | TreeNode | None) -> tuple[NodeId, Hash] | None:
-    """Return which version of which node an entry must name to be this one."""
-    match what:
-        case FolderEntry():
-            return what.node, what.manifest
-        case TreeNode():
-            return what.keyed.node, what.manifest.hash
-        case VerifiedManifest():
-            return what.body.node, what.hash
-    return None

@@ -10,7 +10,8 @@ from fsclient.tree.pending_keys import PendingKeys
 from fsclient.tree.questions import ServerQuestions
 from fsclient.trust.authorship import AuthorRules
 from fsclient.trust.key_directory import KeyDirectory
-from fsclient.trust.seen import SeenVersions, Sighting
+from fsclient.trust.seen import SeenVersions
+from fsclient.trust.sightings import Sighting
 from fsproto.keys.identity import Identity
 
 
@@ -34,6 +35,7 @@ class TreeContext:
         """What happens when the connection is lost; a transfer sets one that reconnects."""
         self.questions = ServerQuestions(connection)
         self.authors = AuthorRules(self.questions, people, memory)
+        self.places = self.authors.places
         self.pending_keys = PendingKeys()
         self._log_is_old = False
         """Whether the key log may have grown since it was read."""

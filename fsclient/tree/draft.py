@@ -84,7 +84,7 @@ class Draft:
         """Take whose tree it is, the folders that are there, and those this very commit makes."""
         self._identity = tree.context.identity
         self._pending_keys = tree.context.pending_keys
-        self._authors = tree.context.authors
+        self._places = tree.context.places
         self._log_head = tree.context.people.log_head
         self._views = views
         self._edits = {node: view.tree.edit() for node, view in views.items()}
@@ -112,7 +112,7 @@ class Draft:
         self._manifests.append(drafted)
         self._edits[parent.node].put(FolderEntry(tokens[0], node.node, drafted.hash))
         if body.kind is NodeKind.FOLDER:
-            self._authors.register(parent.node, node, parent.generation)
+            self._places.register(parent.node, node, parent.generation)
 
     def _leave(self, parent: KeyedNode, before: VerifiedManifest) -> None:
         """Take out the name as an older key of the folder has it, if it is still there."""

@@ -1,4 +1,4 @@
-"""What a command that changes one folder after the other knows of them without asking again."""
+"""A cache of folder states, for commands that change many folders in a row."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from weakref import ref
 
-from fsclient.trust.seen import shown_older
+from fsclient.trust.sightings import shown_older
 from fsproto.types import NodeId, Token
 from fsproto.values import Value
 
@@ -32,7 +32,6 @@ class FolderCache:
     """
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._views: dict[NodeId, FolderView] = {}
         self._entries = 0
         self._made: dict[NodeId, tuple[int, ref[ServerConnection], int]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fsclient.trust.seen import MANIFEST, STATE, Sighting
+from fsclient.trust.sightings import MANIFEST, STATE, Sighting
 from fsproto.errors import ExistsError
 from fsproto.keys.tree import KeyedNode
 from fsproto.names import RemotePath

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 from fsclient.connection.connection import ServerConnection
-from fsclient.trust.seen import Gap, check_gap_size
+from fsclient.trust.sightings import Gap, check_gap_size
 from fsproto import crypto
 from fsproto.errors import NotFoundError, RemoteProtocolError, RollbackError
 from fsproto.limits import MAX_LINEAGE_HASHES, MAX_LINEAGE_RANGES

@@ -14,7 +14,7 @@ from itertools import pairwise
 from fsclient.tree.contents import SHOWN_DIGITS
 from fsclient.tree.nodes import TreeNode, seen_manifest
 from fsclient.tree.tree import Tree
-from fsclient.trust.seen import STATE, Gap
+from fsclient.trust.sightings import STATE, Gap
 from fsproto.errors import (
     IntegrityError,
     NotFoundError,
@@ -149,7 +149,7 @@ class RemovedLookup:
     def _open(self, folder: TreeNode, manifest: VerifiedManifest) -> TreeNode:
         body, above = manifest.body, folder.keyed
         keyed = above.open_link(body)
-        self._tree.context.authors.register(above.node, keyed, body.link_generation)
+        self._tree.context.places.register(above.node, keyed, body.link_generation)
         self._tree.context.authors.check_manifest(manifest)
         metadata = open_metadata(keyed.metadata_key, body)
         ages = range(1, above.generation + 1)

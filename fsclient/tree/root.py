@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from fsclient.tree.context import TreeContext
 from fsclient.tree.nodes import TreeNode, seen_manifest, seen_state
-from fsclient.trust.seen import key_end
+from fsclient.trust.sightings import key_end
 from fskit.clock import now_ms
 from fsproto.errors import IntegrityError, RollbackError, SignatureError
 from fsproto.keys.grants import grant_root, open_root_grant

@@ -76,7 +76,7 @@ class Tree:
 
     def in_anothers(self, folder: NodeId) -> NodeId | None:
         """Return a folder if it is in another user's tree; None if it is in the user's own."""
-        own = self.context.authors.owner_of(folder) == self.context.identity.user
+        own = self.context.places.owner_of(folder) == self.context.identity.user
         return None if own else folder
 
     # --- looking
@@ -334,7 +334,7 @@ class Tree:
         path = folder.path.child(metadata.name)
         found = TreeNode(path, keyed, manifest, metadata, folder)
         if found.is_folder:
-            self.context.authors.register(folder.keyed.node, keyed, manifest.body.link_generation)
+            self.context.places.register(folder.keyed.node, keyed, manifest.body.link_generation)
             self.context.pending_keys.observe(found)
         return found
 

@@ -20,65 +20,28 @@ must not change by their hand any more (`SeenVersions`, frozen).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
+from fsclient.trust.audience import Audience
 from fsclient.trust.key_directory import KeyDirectory
+from fsclient.trust.places import Places
 from fsclient.trust.questions import Questions
-from fsclient.trust.seen import LIST, SeenVersions, Sighting, Since, age, key_end
+from fsclient.trust.seen import SeenVersions
+from fsclient.trust.sightings import LIST, Sighting, Since, age, key_end
 from fsproto.errors import (
     ConflictError,
-    IntegrityError,
     RemoteProtocolError,
     RollbackError,
     SignatureError,
 )
-from fsproto.keys.grants import Role
 from fsproto.keys.member_list import VerifiedMembers, stated_members, verify_members
 from fsproto.keys.tree import KeyedNode
-from fsproto.limits import MAX_PATH_PARTS
 from fsproto.names import for_terminal
 from fsproto.packing import unpack
 from fsproto.sealed.folder import FolderState, VerifiedState, verify_state
 from fsproto.sealed.manifest import Manifest, VerifiedManifest, check_author
 from fsproto.signed import Signed, Verifier
 from fsproto.types import NO_NODE, Hash, NodeId
-from fsproto.values import Value
-
-
-class _Place(Value, frozen=True):
-    """Where an opened node hangs."""
-
-    parent: NodeId
-    """`NO_NODE` for a root, and for the top of a share."""
-    owner: str
-    generation: int
-    link_generation: int
-    torn: bool = False
-    """It was seen in another folder before; its present folder must be looked up again."""
-
-
-class Audience(Value, frozen=True):
-    """Who sees a folder, and who writes there or did so once, by the lists on the way to it."""
-
-    lists: frozenset[NodeId]
-    """The nodes that have one."""
-    readers: frozenset[str]
-    writers: frozenset[str]
-
-    @classmethod
-    def of(cls, lists: Mapping[NodeId, VerifiedMembers | None]) -> Audience:
-        """Return the members on the lists of some nodes."""
-        bodies = {node: found.body for node, found in lists.items() if found is not None}
-        members = [one for body in bodies.values() for one in body.members]
-        writers = {one.user for one in members if one.role is Role.WRITER}
-        for body in bodies.values():
-            writers |= {one.user for one in body.above}
-            writers |= {one.user for one in body.former if one.user != body.owner}
-        return cls(frozenset(bodies), frozenset(one.user for one in members), frozenset(writers))
-
-    def loses(self, other: Audience) -> bool:
-        """Return whether a move from here to there takes read or write access from a person."""
-        return bool(self.readers - other.readers or self.writers - other.writers)
 
 
 class AuthorRules:
@@ -88,9 +51,7 @@ class AuthorRules:
         self._ask = ask
         self._people = people
         self._memory = memory
-        self._places: dict[NodeId, _Place] = {}
-        self._tops: set[NodeId] = set()
-        """Tops of trees; their own lists name the writers there."""
+        self.places = Places()
         self._own_root = NO_NODE
         """The top of the user's own tree; it has no list."""
         self._lists: dict[NodeId, VerifiedMembers | None] = {}
@@ -100,58 +61,12 @@ class AuthorRules:
         self.frozen: dict[NodeId, Since] = {}
         """Folders whose last author, or that author's key, no longer counts; and since when."""
 
-    # --- what is known of the way to a node
-
     def register_top(self, node: KeyedNode, owner: str, members: VerifiedMembers | None) -> None:
         """Register the top of a tree: the user's own, or the top of a share with its list."""
-        self._check_owner(node.node, owner)
-        self._places[node.node] = _Place(NO_NODE, owner, node.generation, 0)
-        self._tops.add(node.node)
+        self.places.register_top(node, owner)
         if members is None:
             self._own_root = node.node
         self._lists[node.node] = members
-
-    def register(self, parent: NodeId, node: KeyedNode, link_generation: int) -> None:
-        """Note what lies in a folder that was entered.
-
-        Raises `IntegrityError` for a folder that lies in itself, or deeper than paths may be.
-        """
-        way = self.way_up(parent)
-        if node.node in way:
-            raise IntegrityError("A folder lies in itself.")
-        if len(way) > MAX_PATH_PARTS:
-            raise IntegrityError(f"A folder lies deeper than {MAX_PATH_PARTS} folders.")
-        owner, before = self._places[parent].owner, self._places.get(node.node)
-        self._check_owner(node.node, owner)
-        moved = before is not None and before.parent not in (parent, NO_NODE)
-        self._places[node.node] = _Place(parent, owner, node.generation, link_generation, moved)
-
-    def _check_owner(self, node: NodeId, owner: str) -> None:
-        """Refuse a node that two people call their own: each could write for the other there."""
-        before = self._places.get(node)
-        if before is not None and before.owner != owner:
-            raise IntegrityError(
-                f"THE SERVER SHOWS ONE FOLDER OR FILE AS THAT OF BOTH "
-                f"{for_terminal(before.owner)} AND {for_terminal(owner)}.",
-                hint="Stop and talk to both: one of them claims what is the other's.",
-            )
-
-    def owner_of(self, node: NodeId) -> str:
-        """Return whose tree an entered node is in."""
-        return self._places[node].owner
-
-    def way_up(self, node: NodeId) -> list[NodeId]:
-        """Return an entered node and those above it, as far as they can be seen.
-
-        Raises `IntegrityError` if there are more of them than a path has.
-        """
-        way: list[NodeId] = []
-        while node != NO_NODE:
-            if len(way) > MAX_PATH_PARTS:  # `enter` lets none in; a move may still add to it
-                raise IntegrityError(f"A folder lies deeper than {MAX_PATH_PARTS} folders.")
-            way.append(node)
-            node = self._places[node].parent
-        return way
 
     # --- whose signature counts
 
@@ -161,7 +76,7 @@ class AuthorRules:
         `ConflictError` for a folder that was found in two places: who may write to one of them
         need not be somebody who may write to the other.
         """
-        if any(self._places[node].torn for node in self.way_up(folder.node)):
+        if self.places.is_torn(folder.node):
             raise ConflictError(
                 "A folder was found in two places: somebody may have moved it just now.",
                 hint="Give the same command again.",
@@ -186,9 +101,9 @@ class AuthorRules:
 
     def prepare(self, folder: NodeId, manifests: Iterable[VerifiedManifest]) -> None:
         """Ask for the lists that name the possible authors of the entries of a folder."""
-        owner = self._places[folder].owner
+        owner = self.places[folder].owner
         if any(manifest.body.author != owner for manifest in manifests):
-            self._load(self.way_up(folder))
+            self._load(self.places.way_up(folder))
 
     def check_manifest(self, manifest: VerifiedManifest) -> None:
         """Check the own signature of something that lies in an entered folder, or is a top."""
@@ -221,15 +136,15 @@ class AuthorRules:
         if self._was_owners(place, body):
             return True
         for folder in dict.fromkeys((body.parent, place)):
-            if folder not in self._places:
+            if folder not in self.places:
                 continue
             try:
                 self._check_writer(folder, body, ever=True)
             except SignatureError:
                 continue
             return True
-        owner = self._places[place].owner
-        if body.author == owner or body.parent == here.parent or body.parent in self._places:
+        owner = self.places[place].owner
+        if body.author == owner or body.parent == here.parent or body.parent in self.places:
             raise _nobody()
         return False
 
@@ -247,7 +162,7 @@ class AuthorRules:
 
     def audience(self, folder: NodeId) -> Audience:
         """Return the readers and writers of a registered folder, as far as the lists show."""
-        way = self.way_up(folder)
+        way = self.places.way_up(folder)
         self._load(way, fresh=True)
         return Audience.of({node: self._lists[node] for node in way})
 
@@ -256,9 +171,9 @@ class AuthorRules:
 
         The owner may; others if a list on the way up names them as writers now.
         """
-        if self._places[node].owner == user:
+        if self.places[node].owner == user:
             return True
-        way = self.way_up(node)
+        way = self.places.way_up(node)
         self._load(way, fresh=True)
         for one in way:
             members = self._lists[one]
@@ -272,16 +187,16 @@ class AuthorRules:
 
     def _place_of(self, body: Manifest) -> NodeId:
         """Return the node whose lists name the possible authors: its folder, or a top itself."""
-        return body.node if body.node in self._tops else body.parent
+        return body.node if body.node in self.places.tops else body.parent
 
     def _is_owners(self, node: NodeId, signed: FolderState | Manifest) -> bool:
         """Return whether something is said to be signed by the owner, with the newest key."""
-        owner = self._places[node].owner
+        owner = self.places[node].owner
         return signed.author == owner and signed.author_key == self._people.identity_keys(owner)[-1]
 
     def _was_owners(self, node: NodeId, signed: FolderState | Manifest) -> bool:
         """Return whether something is said to be signed by the owner, with a key of any time."""
-        owner = self._places[node].owner
+        owner = self.places[node].owner
         return signed.author == owner and signed.author_key in self._people.identity_keys(owner)
 
     def _check_signature(self, manifest: VerifiedManifest) -> None:
@@ -292,8 +207,8 @@ class AuthorRules:
 
     def _check_writer(self, folder: NodeId, signed: FolderState | Manifest, *, ever: bool) -> None:
         """Raise unless a list on the way up names who signed; `ever`: at whatever time."""
-        way = self._way_to_list(folder)
-        under = self._generations(way, ever=ever)
+        way = self.places.way_to_list(folder)
+        under = self.places.generations(way, ever=ever)
         for how in ("known", "missing", "fresh"):  # a list may be newer than when it was asked for
             if how != "known":
                 self._load(way, fresh=how == "fresh")
@@ -307,32 +222,12 @@ class AuthorRules:
                     return
         raise _nobody()
 
-    def _generations(self, way: list[NodeId], *, ever: bool) -> list[int]:
-        """Return for each node on a way up the generation that something at its start hangs on."""
-        found = []
-        old, generation = ever, 1
-        for node in way:
-            place = self._places[node]
-            found.append(generation if old else place.generation)
-            above = self._places.get(place.parent)
-            is_due_on_path = above is not None and place.link_generation < above.generation
-            # From a link that is due on, generations above say nothing of what is below.
-            generation = place.link_generation if is_due_on_path and not old else 1
-            old = old or is_due_on_path
-        return found
-
     def _counts_in_own(self, node: NodeId, author: str, key: bytes, generation: int) -> bool:
         """Return whether a key of the user counts under a generation of the user's own root."""
-        if node != self._own_root or author != self._places[node].owner:
+        if node != self._own_root or author != self.places[node].owner:
             return False
         keys = self._people.identity_keys(author)
         return key in keys and generation <= keys.index(key) + 1
-
-    def _way_to_list(self, folder: NodeId) -> list[NodeId]:
-        """Return the path up to the first top; its own list names the writers above it."""
-        way = self.way_up(folder)
-        top = next((at for at, node in enumerate(way) if node in self._tops), len(way))
-        return way[: top + 1]
 
     def _names(
         self, members: VerifiedMembers, signed: FolderState | Manifest, generation: int
@@ -369,7 +264,7 @@ class AuthorRules:
             node = stated_members(signed).node
             if node not in wanted or node in found:
                 raise RemoteProtocolError("The server sent a member list that was not asked for.")
-            found[node] = self.verified_list(signed, node, self._places[node].owner, mark)
+            found[node] = self.verified_list(signed, node, self.places[node].owner, mark)
         if self._memory.had(wanted, LIST, mark) - found.keys():
             raise RollbackError(
                 "THE SERVER WITHHOLDS whom a folder is shared with, which it has told before.",
@@ -377,7 +272,7 @@ class AuthorRules:
             )
         for node in wanted:
             members = found.get(node)
-            if members is not None and members.body.generation != self._places[node].generation:
+            if members is not None and members.body.generation != self.places[node].generation:
                 raise RollbackError(
                     "The list of who may write to a folder is older or newer than its key.",
                     hint="It may have taken a new key at this very moment; try again.",
@@ -406,9 +301,9 @@ class AuthorRules:
         body = members.body
         if self._memory.has(seen):
             return
-        if body.node in self._places:
-            way = self.way_up(body.node)
-            hangs_on = self._generations(way, ever=False)[-1]
+        if body.node in self.places:
+            way = self.places.way_up(body.node)
+            hangs_on = self.places.generations(way, ever=False)[-1]
             if self._counts_in_own(way[-1], body.owner, body.owner_key, hangs_on):
                 return
         raise SignatureError(

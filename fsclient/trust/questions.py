@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from fsclient.trust.seen import Gap
+from fsclient.trust.sightings import Gap
 from fsproto.errors import NotFoundError
 from fsproto.messages.keylog import BundleOf, LogEntries
 from fsproto.signed import Signed

@@ -12,20 +12,29 @@ known at that mark, and it must be on the one line: an ancestor of everything ne
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from fsclient.trust.sightings import (
+    AGE,
+    LIST,
+    MANIFEST,
+    STATE,
+    Gap,
+    KnownLines,
+    SeenRow,
+    Sighting,
+    Since,
+    age,
+    changed_since,
+    check_proof,
+    find_gaps,
+)
 from fsclient.trust.sqlite import LocalDatabase
-from fsproto import crypto
-from fsproto.errors import ConflictError, RemoteProtocolError, RollbackError
-from fsproto.limits import MAX_GENERATION, MAX_LINEAGE_GAP
-from fsproto.messages.history import Lineal
+from fsproto.errors import RemoteProtocolError, RollbackError
+from fsproto.limits import MAX_GENERATION
 from fsproto.proofs.lineage import LineagePoint
-from fsproto.types import NO_HASH, NO_NODE, DropId, Hash, NodeId
-from fsproto.values import Value
+from fsproto.types import Hash, NodeId
 
-STATE, MANIFEST, LIST = int(Lineal.STATE), int(Lineal.MANIFEST), int(Lineal.LIST)
-AGE, KEYS, DROP = 4, 5, 6
 _FORMAT = 2
 _KEPT = 32
 """Versions that are kept of one value, for commands that started before the newest was seen."""
@@ -55,72 +64,8 @@ CREATE TABLE shared (node BLOB PRIMARY KEY, path TEXT NOT NULL) WITHOUT ROWID;
 """
 
 
-class Sighting(Value, frozen=True):
-    """One version of a folder's state, of a node's manifest, or of its member list."""
-
-    node: NodeId
-    what: int
-    """`STATE`, `MANIFEST`, `LIST`, `AGE` (a list has reached a generation; see `age`), `KEYS` (a
-    person's keys have ended; see `key_end`), or `DROP` (`accepted`)."""
-    point: LineagePoint
-    parent: NodeId = NO_NODE
-    """The folder that the node is in, of a manifest."""
-    author: str = ""
-    time_ms: int = 0
-    """When the author signed it, by the author's clock."""
-
-
-Since = tuple[NodeId, int]
-"""Node and kind of the sighting since which something is known."""
-
-
-class Gap(Value, frozen=True):
-    """Two versions of one value that are not adjacent; the earlier must lead to the later."""
-
-    node: NodeId
-    what: int
-    earlier: LineagePoint
-    later: LineagePoint
-
-
 Prove = Callable[[Sequence[Gap]], Mapping[Gap, Sequence[Hash]]]
 """Asks the server for the hashes between the versions of gaps, the oldest first."""
-
-
-class _Row(Value, frozen=True):
-    point: LineagePoint
-    at: int
-    """When it was seen first, by the file's own clock; 0: earlier ones may have been forgotten."""
-    looked_at: int
-    """When it was last shown as the newest, as far as that was noted."""
-
-
-_Known = dict[tuple[NodeId, int], list[_Row]]
-"""The rows of a value, the oldest version first."""
-_LATER = 1 << 62
-"""A time after every mark."""
-_ONCE = LineagePoint(1, NO_HASH, NO_HASH)
-"""Stands for a fact that has no versions."""
-
-
-def age(node: NodeId, generation: int) -> Sighting:
-    """Return the sighting of a node's member list having reached a generation of its key.
-
-    Each generation is remembered separately, with the time since which it is known: a person who
-    lost a right with one of them does not get it back with the next.
-    """
-    marker = crypto.sha256(node, generation.to_bytes(4, "big"))
-    return Sighting(NodeId(marker[: len(node)]), AGE, _ONCE)
-
-
-def key_end(index: int) -> Sighting:
-    """Return the sighting of an entry of the key log that ended a person's keys."""
-    return Sighting(NodeId(index.to_bytes(16, "big")), KEYS, _ONCE)
-
-
-def accepted(drop: DropId) -> Sighting:
-    """Return the sighting of a drop that was accepted: it is not accepted again."""
-    return Sighting(NodeId(drop), DROP, _ONCE)
 
 
 class SeenVersions(LocalDatabase):
@@ -159,10 +104,10 @@ class SeenVersions(LocalDatabase):
         while True:
             with self._translated(), self._transaction():
                 known = self._known(seen)
-                missing = [gap for gap in _gaps(seen, known, mark) if gap not in proofs]
+                missing = [gap for gap in find_gaps(seen, known, mark) if gap not in proofs]
                 if not missing:
                     for gap, hashes in proofs.items():
-                        _check_proof(gap, hashes)
+                        check_proof(gap, hashes)
                     if frozen:
                         self._check_frozen(seen, known, frozen)
                     self._note_looked_at(seen, known)
@@ -172,7 +117,7 @@ class SeenVersions(LocalDatabase):
             proofs |= {gap: found[gap] for gap in missing}
 
     def _check_frozen(
-        self, seen: list[Sighting], known: _Known, frozen: Mapping[NodeId, Since]
+        self, seen: list[Sighting], known: KnownLines, frozen: Mapping[NodeId, Since]
     ) -> None:
         since_when = self._rows(frozen.values())
         for one in seen:
@@ -183,9 +128,9 @@ class SeenVersions(LocalDatabase):
             if not rows or not since:
                 continue
             if rows[-1].point.version < one.point.version and rows[-1].looked_at > since[-1].at:
-                raise _changed_since(said[1])
+                raise changed_since(said[1])
 
-    def _note_looked_at(self, seen: list[Sighting], known: _Known) -> None:
+    def _note_looked_at(self, seen: list[Sighting], known: KnownLines) -> None:
         """Note that folders were looked at since a person lost a right, whoever signed them."""
         newest = self._db.execute("SELECT max(at) FROM seen WHERE what IN (4, 5)").fetchone()[0]
         if not newest:
@@ -239,9 +184,9 @@ class SeenVersions(LocalDatabase):
         """Return the newest version seen of a value if `shown` does not follow from it."""
         try:
             known = self._known([shown])
-            gaps = _gaps([shown], known, self.mark())
+            gaps = find_gaps([shown], known, self.mark())
             for gap, hashes in prove(gaps).items() if gaps else ():
-                _check_proof(gap, hashes)
+                check_proof(gap, hashes)
         except (RollbackError, RemoteProtocolError):
             return self.seen(shown.node, shown.what)
         return None
@@ -295,21 +240,21 @@ class SeenVersions(LocalDatabase):
             ).fetchall()
         return [Sighting(node, what, LineagePoint(*point)) for node, what, *point in rows]
 
-    def _known(self, seen: Iterable[Sighting]) -> _Known:
+    def _known(self, seen: Iterable[Sighting]) -> KnownLines:
         return self._rows((one.node, one.what) for one in seen)
 
-    def _rows(self, wanted: Iterable[tuple[NodeId, int]]) -> _Known:
+    def _rows(self, wanted: Iterable[tuple[NodeId, int]]) -> KnownLines:
         """Return what is known of values, each with its oldest version first."""
         wanted = set(wanted)
         nodes = list({node for node, _ in wanted})
-        known: _Known = {}
+        known: KnownLines = {}
         for start in range(0, len(nodes), _AT_ONCE):
             some = nodes[start : start + _AT_ONCE]
             marks = ", ".join("?" * len(some))
             rows = self._db.execute(f"{_ROWS} ({marks}) ORDER BY node, what, version", some)
             for node, what, version, lineage, hash_of, at, looked_at in rows:
                 if (node, what) in wanted:
-                    row = _Row(LineagePoint(version, lineage, hash_of), at, looked_at)
+                    row = SeenRow(LineagePoint(version, lineage, hash_of), at, looked_at)
                     known.setdefault((node, what), []).append(row)
         return known
 
@@ -317,7 +262,7 @@ class SeenVersions(LocalDatabase):
         row = self._db.execute("UPDATE clock SET at = at + 1 RETURNING at").fetchone()
         return int(row[0])
 
-    def _remember(self, seen: Iterable[Sighting], known: _Known) -> None:
+    def _remember(self, seen: Iterable[Sighting], known: KnownLines) -> None:
         news = [
             one
             for one in dict.fromkeys(seen)
@@ -365,91 +310,3 @@ class SeenVersions(LocalDatabase):
             "UPDATE seen SET at = 0 WHERE node = ? AND what = ? AND version = ?",
             (node, what, oldest),
         )
-
-
-def _about(seen: Sighting) -> tuple[NodeId, str, int]:
-    return seen.parent, seen.author, seen.time_ms
-
-
-def _gaps(seen: Iterable[Sighting], known: _Known, mark: int) -> list[Gap]:
-    """Return what the server must prove; `RollbackError` for what no proof could mend."""
-    gaps = []
-    lines: dict[tuple[NodeId, int], list[_Row]] = {}
-    for one in dict.fromkeys(seen):
-        key = one.node, one.what
-        line = lines.setdefault(key, list(known.get(key, ())))
-        versions = [row.point.version for row in line]
-        at = bisect_left(versions, one.point.version)
-        _check_age(one.point.version, line[at:], mark)
-        if at < len(line) and versions[at] == one.point.version:
-            if line[at].point != one.point:
-                raise _forked(one.point.version, one.point.version)
-            continue
-        around = [(line[at - 1].point, one.point)] if at else []
-        around += [(one.point, line[at].point)] if at < len(line) else []
-        for earlier, later in around:
-            gap = Gap(one.node, one.what, earlier, later)
-            if later.version == earlier.version + 1:
-                _check_proof(gap, ())
-            else:
-                gaps.append(gap)
-        line.insert(at, _Row(one.point, _LATER, _LATER))
-    return gaps
-
-
-def _check_age(version: int, rows: list[_Row], mark: int) -> None:
-    """Refuse a version that is older than the newest known at `mark`."""
-    newer = [row for row in rows if row.point.version > version]
-    known = [row.point.version for row in newer if 0 < row.at <= mark]
-    if known:
-        raise shown_older(version, max(known))
-    if newer and newer[0].at == 0:
-        raise ConflictError(
-            "A folder or file changed very often while this command ran.",
-            hint="Give the same command again.",
-        )
-
-
-def _check_proof(gap: Gap, between: Sequence[Hash]) -> None:
-    if not gap.earlier.leads_to(gap.later, between):
-        raise _forked(gap.later.version, gap.earlier.version)
-
-
-def check_gap_size(gap: Gap) -> None:
-    """Refuse a proof of more versions than a client reads: `RollbackError`."""
-    if gap.later.version - gap.earlier.version > MAX_LINEAGE_GAP:
-        raise RollbackError(
-            f"The server says that a folder or file has changed more than {MAX_LINEAGE_GAP:,} "
-            "times since this client saw it.",
-            hint="Talk to the person who changed it; 'fsclient doctor' shows both versions.",
-        )
-
-
-def _forked(shown: int, seen: int) -> RollbackError:
-    return RollbackError(
-        "THE SERVER SHOWED TWO DIFFERENT HISTORIES of the same folder or file: "
-        f"version {shown} does not follow from version {seen}, which this client has seen.",
-        hint="Stop and talk to your administrator; 'fsclient doctor' shows both versions.",
-    )
-
-
-def shown_older(shown: int, seen: int) -> RollbackError:
-    """Return the error for a version that is older than the newest seen."""
-    return RollbackError(
-        f"THE SERVER SHOWED AN OLDER STATE of a folder or file: version "
-        f"{shown}, although this client has seen version {seen}.",
-        hint="A backup may have been restored, or somebody undoes changes on purpose; "
-        "talk to your administrator.",
-    )
-
-
-def _changed_since(what: int) -> RollbackError:
-    if what == KEYS:
-        return RollbackError(
-            "KEYS THAT WERE REPLACED have changed a folder, and the server lets them.",
-            hint="Stop and talk to the person who had those keys: they may have been stolen.",
-        )
-    return RollbackError(
-        "SOMEBODY WHO WAS REMOVED from a shared folder has changed it, and the server lets them.",
-        hint="Stop and talk to the owner; their 'fsclient unshare --now' ends it.",
-    )

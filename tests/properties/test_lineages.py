@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from fsclient.trust.seen import STATE, Gap, SeenVersions, Sighting
+from fsclient.trust.seen import SeenVersions
+from fsclient.trust.sightings import STATE, Gap, Sighting
 from fsproto import crypto
 from fsproto.errors import RollbackError
 from fsproto.proofs.lineage import NO_LINEAGE, LineagePoint, next_lineage

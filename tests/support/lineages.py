@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-from fsclient.trust.seen import Gap
+from fsclient.trust.sightings import Gap
 from fsproto import crypto
 from fsproto.proofs.lineage import NO_LINEAGE, LineagePoint
 from fsproto.types import Hash

@@ -199,10 +199,10 @@ class Forger:
         """Sign the state of an existing folder in which these manifests are the newest."""
         changed = tuple(m for m in changed if len(m.body.token) == len(NO_TOKEN))
         try:
-            self.tree.context.authors.way_up(folder.node)
+            self.tree.context.places.way_up(folder.node)
         # Its real place does not matter: in the user's tree the user's signature counts.
         except KeyError:
-            self.tree.context.authors.register(self.tree.root.keyed.node, folder, 1)
+            self.tree.context.places.register(self.tree.root.keyed.node, folder, 1)
         view = self.tree.view(folder, [manifest.body.token for manifest in changed])
         tree, now = view.tree, view.state
         for manifest in changed:

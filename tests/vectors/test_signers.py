@@ -8,7 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from fsclient.trust.authorship import AuthorRules
-from fsclient.trust.seen import Gap, SeenVersions
+from fsclient.trust.seen import SeenVersions
+from fsclient.trust.sightings import Gap
 from fsproto.errors import SignatureError
 from fsproto.keylog.log import KeyLog
 from fsproto.keys.member_list import stated_members
@@ -63,7 +64,7 @@ def _rules(vector: Vector, memory: SeenVersions) -> AuthorRules:
     rules.forget_lists()
     above = _node(top).node
     for step in below:
-        rules.register(above, _node(step), step["link_generation"])
+        rules.places.register(above, _node(step), step["link_generation"])
         above = _node(step).node
     return rules
 

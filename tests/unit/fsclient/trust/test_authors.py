@@ -13,7 +13,8 @@ import pytest
 
 from fsclient.trust.authorship import AuthorRules
 from fsclient.trust.key_directory import KeyDirectory
-from fsclient.trust.seen import SeenVersions, age
+from fsclient.trust.seen import SeenVersions
+from fsclient.trust.sightings import age
 from fsproto.errors import RemoteProtocolError, RollbackError, SignatureError
 from fsproto.keys.grants import Role
 from fsproto.keys.identity import Identity
@@ -76,9 +77,9 @@ class Ground:
     def enter(self, top: int, middle: tuple[int, int], folder: tuple[int, int]) -> KeyedNode:
         """Open the path with these generations (node, link); return the folder."""
         self.authors.register_top(self.aged(TOP, top), "alice", None)
-        self.authors.register(TOP.node, self.aged(MIDDLE, middle[0]), middle[1])
+        self.authors.places.register(TOP.node, self.aged(MIDDLE, middle[0]), middle[1])
         found = self.aged(FOLDER, folder[0])
-        self.authors.register(MIDDLE.node, found, folder[1])
+        self.authors.places.register(MIDDLE.node, found, folder[1])
         return found
 
     @staticmethod

@@ -7,7 +7,8 @@ from contextlib import closing
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from fsclient.trust.seen import STATE, SeenVersions, Sighting
+from fsclient.trust.seen import SeenVersions
+from fsclient.trust.sightings import STATE, Sighting
 from fsproto.types import NodeId
 from tests.support.lineages import point, prove
 

@@ -7,17 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.trust.seen import (
-    AGE,
-    LIST,
-    MANIFEST,
-    STATE,
-    Gap,
-    SeenVersions,
-    Sighting,
-    age,
-    check_gap_size,
-)
+from fsclient.trust.seen import SeenVersions
+from fsclient.trust.sightings import AGE, LIST, MANIFEST, STATE, Gap, Sighting, age, check_gap_size
 from fsproto.errors import ConflictError, FsError, IntegrityError, RollbackError
 from fsproto.limits import MAX_LINEAGE_GAP
 from fsproto.proofs.lineage import LineagePoint

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fsclient.trust.key_directory import KeyDirectory
-from fsclient.trust.seen import Gap
+from fsclient.trust.sightings import Gap
 from fsproto import crypto
 from fsproto.errors import (
     ConflictError,

@@ -1,0 +1,174 @@
+"""What was seen of versioned values, and the rules of what may follow it.
+
+All versions that are remembered of one value are on one line: each is an ancestor of the next
+(`fsproto.proofs.lineage`). These functions decide without I/O; `seen` stores the lines.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+
+from fsproto import crypto
+from fsproto.errors import ConflictError, RollbackError
+from fsproto.limits import MAX_LINEAGE_GAP
+from fsproto.messages.history import Lineal
+from fsproto.proofs.lineage import LineagePoint
+from fsproto.types import NO_HASH, NO_NODE, DropId, Hash, NodeId
+from fsproto.values import Value
+
+STATE, MANIFEST, LIST = int(Lineal.STATE), int(Lineal.MANIFEST), int(Lineal.LIST)
+AGE, KEYS, DROP = 4, 5, 6
+
+
+class Sighting(Value, frozen=True):
+    """One version of a folder's state, of a node's manifest, or of its member list."""
+
+    node: NodeId
+    what: int
+    """`STATE`, `MANIFEST`, `LIST`, `AGE` (a list has reached a generation; see `age`), `KEYS` (a
+    person's keys have ended; see `key_end`), or `DROP` (`accepted`)."""
+    point: LineagePoint
+    parent: NodeId = NO_NODE
+    """The folder that the node is in, of a manifest."""
+    author: str = ""
+    time_ms: int = 0
+    """When the author signed it, by the author's clock."""
+
+
+Since = tuple[NodeId, int]
+"""Node and kind of the sighting since which something is known."""
+
+
+class Gap(Value, frozen=True):
+    """Two versions of one value that are not adjacent; the earlier must lead to the later."""
+
+    node: NodeId
+    what: int
+    earlier: LineagePoint
+    later: LineagePoint
+
+
+class SeenRow(Value, frozen=True):
+    """A version that was seen, and when."""
+
+    point: LineagePoint
+    at: int
+    """When it was seen first, by the file's own clock; 0: earlier ones may have been forgotten."""
+    looked_at: int
+    """When it was last shown as the newest, as far as that was noted."""
+
+
+KnownLines = dict[tuple[NodeId, int], list[SeenRow]]
+"""The rows of a value, the oldest version first."""
+_LATER = 1 << 62
+"""A time after every mark."""
+_ONCE = LineagePoint(1, NO_HASH, NO_HASH)
+"""Stands for a fact that has no versions."""
+
+
+def age(node: NodeId, generation: int) -> Sighting:
+    """Return the sighting of a node's member list having reached a generation of its key.
+
+    Each generation is remembered separately, with the time since which it is known: a person who
+    lost a right with one of them does not get it back with the next.
+    """
+    marker = crypto.sha256(node, generation.to_bytes(4, "big"))
+    return Sighting(NodeId(marker[: len(node)]), AGE, _ONCE)
+
+
+def key_end(index: int) -> Sighting:
+    """Return the sighting of an entry of the key log that ended a person's keys."""
+    return Sighting(NodeId(index.to_bytes(16, "big")), KEYS, _ONCE)
+
+
+def accepted(drop: DropId) -> Sighting:
+    """Return the sighting of a drop that was accepted: it is not accepted again."""
+    return Sighting(NodeId(drop), DROP, _ONCE)
+
+
+def find_gaps(seen: Iterable[Sighting], known: KnownLines, mark: int) -> list[Gap]:
+    """Return what the server must prove; `RollbackError` for what no proof could mend."""
+    gaps = []
+    lines: dict[tuple[NodeId, int], list[SeenRow]] = {}
+    for one in dict.fromkeys(seen):
+        key = one.node, one.what
+        line = lines.setdefault(key, list(known.get(key, ())))
+        versions = [row.point.version for row in line]
+        at = bisect_left(versions, one.point.version)
+        _check_age(one.point.version, line[at:], mark)
+        if at < len(line) and versions[at] == one.point.version:
+            if line[at].point != one.point:
+                raise _forked(one.point.version, one.point.version)
+            continue
+        around = [(line[at - 1].point, one.point)] if at else []
+        around += [(one.point, line[at].point)] if at < len(line) else []
+        for earlier, later in around:
+            gap = Gap(one.node, one.what, earlier, later)
+            if later.version == earlier.version + 1:
+                check_proof(gap, ())
+            else:
+                gaps.append(gap)
+        line.insert(at, SeenRow(one.point, _LATER, _LATER))
+    return gaps
+
+
+def _check_age(version: int, rows: list[SeenRow], mark: int) -> None:
+    """Refuse a version that is older than the newest known at `mark`."""
+    newer = [row for row in rows if row.point.version > version]
+    known = [row.point.version for row in newer if 0 < row.at <= mark]
+    if known:
+        raise shown_older(version, max(known))
+    if newer and newer[0].at == 0:
+        raise ConflictError(
+            "A folder or file changed very often while this command ran.",
+            hint="Give the same command again.",
+        )
+
+
+def check_proof(gap: Gap, between: Sequence[Hash]) -> None:
+    """Raise `RollbackError` unless the hashes between both ends of a gap connect them."""
+    if not gap.earlier.leads_to(gap.later, between):
+        raise _forked(gap.later.version, gap.earlier.version)
+
+
+def check_gap_size(gap: Gap) -> None:
+    """Refuse a proof of more versions than a client reads: `RollbackError`."""
+    if gap.later.version - gap.earlier.version > MAX_LINEAGE_GAP:
+        raise RollbackError(
+            f"The server says that a folder or file has changed more than {MAX_LINEAGE_GAP:,} "
+            "times since this client saw it.",
+            hint="Talk to the person who changed it; 'fsclient doctor' shows both versions.",
+        )
+
+
+def _forked(shown: int, seen: int) -> RollbackError:
+    return RollbackError(
+        "THE SERVER SHOWED TWO DIFFERENT HISTORIES of the same folder or file: "
+        f"version {shown} does not follow from version {seen}, which this client has seen.",
+        hint="Stop and talk to your administrator; 'fsclient doctor' shows both versions.",
+    )
+
+
+def shown_older(shown: int, seen: int) -> RollbackError:
+    """Return the error for a version that is older than the newest seen."""
+    return RollbackError(
+        f"THE SERVER SHOWED AN OLDER STATE of a folder or file: version "
+        f"{shown}, although this client has seen version {seen}.",
+        hint="A backup may have been restored, or somebody undoes changes on purpose; "
+        "talk to your administrator.",
+    )
+
+
+def changed_since(what: int) -> RollbackError:
+    """Return the error for a change by a person, or with keys, that may no longer change it."""
+    if what == KEYS:
+        return RollbackError(
+            "A FOLDER WAS CHANGED WITH KEYS THAT WERE REPLACED, and the server accepted it.",
+            hint="Stop and talk to the person who had those keys: they may have been stolen.",
+        )
+    return RollbackError(
+        "A SHARED FOLDER WAS CHANGED BY A PERSON WHO WAS REMOVED from it, and the server "
+        "accepted it.",
+        hint="Stop and talk to the owner; their 'fsclient unshare --now' ends it.",
+    )
