@@ -156,7 +156,9 @@ def test_one_damaged_file_does_not_spoil_the_others(
     into = world.alice.folder / "into"
     into.mkdir()
     ran = world.alice.run("get", "plan.bin", "notes.txt", "draft.bin", f"{into}/")
-    assert ran.status == 7
+    told = ran.fails(7)
+    assert "'plan.bin': " in told
+    assert "fsclient history plan.bin" in told
     assert {path.name: path.read_bytes() for path in into.iterdir()} == {
         "notes.txt": NOTES,
         "draft.bin": DRAFT,

@@ -16,7 +16,14 @@ from fsclient.transfer.report.progress import FileProgress, Progress
 from fsclient.transfer.segments import Buffer, Buffers
 from fsclient.transfer.workers import WorkerPool
 from fsclient.tree.nodes import TreeNode
-from fsproto.errors import ConflictError, FsError, IntegrityError, RemoteProtocolError, Unreachable
+from fsproto.errors import (
+    ConflictError,
+    FsError,
+    IntegrityError,
+    RemoteProtocolError,
+    SignatureError,
+    Unreachable,
+)
 from fsproto.limits import MAX_FETCH, MAX_INLINE_BLOB
 from fsproto.messages import files
 from fsproto.messages.files import Download, Fetch, Fetched, Sent
@@ -125,7 +132,7 @@ class Downloader:
             try:
                 opening = self._opening(job)
             except FsError as error:
-                failed(error)
+                failed(_named(job, error))
                 continue
             if opening.content.sealed_size > MAX_INLINE_BLOB:
                 large = _Ask(small=False)
@@ -160,7 +167,7 @@ class Downloader:
                 try:
                     self._take_whole(job, opening, blob)
                 except FsError as error:
-                    failed(error)
+                    failed(_named(job, error))
 
     def _take_whole(self, job: DownloadJob, opening: FileDecryption, blob: bytes | None) -> None:
         if blob is None:
@@ -184,8 +191,9 @@ class Downloader:
         except (Unreachable, RemoteProtocolError):
             raise
         except FsError as error:
+            error = _named(job, error)
             if not self._drained(opening, ask):
-                raise
+                raise error from None
             if isinstance(error, IntegrityError) and opening.kept:
                 # The kept segments may have been changed; the partial file is now deleted.
                 ask.wanted = [(job, self._opening(job))]
@@ -298,6 +306,20 @@ class Downloader:
             except FsError:
                 return self._session.connection.usable
         return not ask.request
+
+
+def _named(job: DownloadJob, error: FsError) -> FsError:
+    """Return the error of one file; a failed check names the file and says what to do."""
+    path = job.file.path
+    if not isinstance(error, IntegrityError | SignatureError):
+        return error
+    said = error.sentence if f"'{path}'" in error.sentence else f"'{path}': {error.sentence}"
+    return type(error)(
+        said,
+        hint=error.hint
+        or f"An older version may be intact: 'fsclient history {path}'. Tell your "
+        "administrator: 'fsadmin check' finds damaged files.",
+    )
 
 
 @dataclass
