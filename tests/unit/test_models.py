@@ -24,3 +24,17 @@ def test_a_model_holds_and_finds_the_attack_without_its_rule(model):
         [sys.executable, str(RUN), model], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(TIER != "soak", reason="the models run in `make soak` and by hand")
+def test_the_messages_hold_and_each_attack_is_found_without_its_rule():
+    for program in ("proverif", "gcc"):
+        if shutil.which(program) is None:
+            pytest.skip(f"THE PROVERIF FILES ARE NOT RUN: {program} is not installed here")
+    done = subprocess.run(
+        [sys.executable, str(RUN.parent / "proverif" / "run")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
