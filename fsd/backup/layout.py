@@ -68,9 +68,17 @@ class BackupPart:
     size: int
     file: IO[bytes]
 
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the bytes of the part; `IntegrityError` if the backup ends before the part."""
+        try:
+            while piece := self.file.read(SEGMENT_SIZE):
+                yield piece
+        except tarfile.TarError:
+            raise _unreadable() from None
+
     def whole(self) -> bytes:
-        """Return the bytes of the part; only for small parts."""
-        return self.file.read()
+        """Return the bytes of the part, as `pieces` does; only for small parts."""
+        return b"".join(self.pieces())
 
 
 def members(source: BackupDecryptor) -> Iterator[BackupPart]:
@@ -84,8 +92,12 @@ def members(source: BackupDecryptor) -> Iterator[BackupPart]:
                     raise IntegrityError("The backup holds what no backup holds.")
                 yield BackupPart(found.name, found.size, file)
     except tarfile.TarError:
-        raise IntegrityError("The backup's parts cannot be read.") from None
+        raise _unreadable() from None
     source.finish()
+
+
+def _unreadable() -> IntegrityError:
+    return IntegrityError("The parts of the backup cannot be read.")
 
 
 def as_json(value: object) -> bytes:

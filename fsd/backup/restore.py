@@ -213,7 +213,8 @@ class _Restoring:
     def _write(self, path: Path, member: BackupPart) -> None:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         with path.open("xb") as file:
-            shutil.copyfileobj(member.file, file, SEGMENT_SIZE)
+            for piece in member.pieces():
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
 
