@@ -39,7 +39,7 @@ def world(first_world: World, tmp_path: Path) -> World:
 @pytest.fixture
 def liar(world: World) -> Iterator[HostileServer]:
     """A server on the world, in this process; it is honest until its `lie` is set."""
-    with HostileServer(world.home) as server:
+    with HostileServer(world.home, now_ms=world.movable_clock().now_ms) as server:
         world.meet(server.address)
         yield server
 
@@ -59,7 +59,7 @@ def team(first_team: World, tmp_path: Path) -> World:
 @pytest.fixture
 def server(team: World) -> Iterator[HostileServer]:
     """A server on the team's world, in this process; it is honest until its `lie` is set."""
-    with HostileServer(team.home) as server:
+    with HostileServer(team.home, now_ms=team.movable_clock().now_ms) as server:
         team.meet(server.address)
         yield server
 

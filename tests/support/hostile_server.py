@@ -193,8 +193,10 @@ class HostileServer:
         *,
         logins: LoginPolicy | None = None,
         policy: ListenerPolicy = QUICK,
+        now_ms: Callable[[], int] = now_ms,
     ) -> None:
         """Take a data directory that an `fsd` has made; no server may be running on it."""
+        self._now_ms = now_ms
         self.lie = Lie()
         self._home = Home(home)
         self._logins = logins or LoginPolicy()
@@ -250,6 +252,7 @@ class HostileServer:
     async def _serve(self) -> None:
         home, database = self._home, Database(self._home.database_url)
         blobs, vault = LocalBlobs(home.blobs), Vault(home.master_key(), os.urandom)
+        now_ms = self._now_ms
         log = KeyLogWriter(home.log_key(), now_ms=now_ms)
         accounts = LoginService(
             database,

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import pyotp
 
+from fskit.clock import now_ms
 from fsproto.link import Address, parse_address
 from tests.support.programs import Program
 
@@ -185,6 +186,25 @@ def code(
     return totp.generate_otp(int(time.time()) // period + offset)
 
 
+class Clock:
+    """The clock of a server inside the test's process; a test moves it forward instead of waiting.
+
+    It is shared by the server and the authenticator apps of its people.
+    """
+
+    def __init__(self) -> None:
+        """Show the time of this machine until the clock is moved."""
+        self._ahead_ms = 0
+
+    def now_ms(self) -> int:
+        """Return the Unix time in milliseconds."""
+        return now_ms() + self._ahead_ms
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock forward, by at least a millisecond."""
+        self._ahead_ms += int(seconds * 1000) + 1
+
+
 class Authenticator:
     """A person's authenticator app, which never shows a consumed code.
 
@@ -203,16 +223,18 @@ class Authenticator:
             raise AssertionError("an authenticator app was promised time-based codes")
         self._totp = totp
         self._last = 0
+        self.clock: Clock | None = None
+        """The server's clock, if the test can move it; None: `fresh` waits."""
 
     def skip(self, other: Authenticator) -> None:
         """Skip the codes that another app of the same person has used."""
         self._last = max(self._last, other._last)
 
     def fresh(self) -> str:
-        """Return a code that was not used yet; wait for one if there is none."""
+        """Return a code that was not used yet; move the clock or wait if there is none."""
         period = self._totp.interval
         while True:
-            now = time.time()
+            now = self.clock.now_ms() / 1000 if self.clock else time.time()
             step = int(now // period)
             left = (step + 1) * period - now
             earliest = step - 1 if left > self.SAFE_S else step
@@ -220,4 +242,7 @@ class Authenticator:
             if wanted <= step + 1:
                 self._last = wanted
                 return self._totp.generate_otp(wanted)
-            time.sleep(left)
+            if self.clock:
+                self.clock.advance(left)
+            else:
+                time.sleep(left)

@@ -31,7 +31,14 @@ from fsproto.link import Address
 from fsproto.names import parse_path
 from tests.support.fixed_keys import stretch
 from tests.support.programs import Program
-from tests.support.servers import ROOT, Authenticator, RunningServer, enrol_person, environment
+from tests.support.servers import (
+    ROOT,
+    Authenticator,
+    Clock,
+    RunningServer,
+    enrol_person,
+    environment,
+)
 from tests.support.sqlite_files import opened
 
 NOTES = b"what alice had written before\n"
@@ -251,6 +258,13 @@ class World:
     def everybody(self) -> tuple[Person, Person, Person]:
         """Return the people."""
         return self.alice, self.bob, self.carol
+
+    def movable_clock(self) -> Clock:
+        """Return a clock for a server in this process; the people take their codes by it."""
+        clock = Clock()
+        for one in self.everybody:
+            one.app.clock = clock
+        return clock
 
     def meet(self, address: Address) -> None:
         """Set the server's address for all people."""
