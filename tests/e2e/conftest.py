@@ -6,23 +6,35 @@ import copy
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.client_processes import Client
+from tests.support.client_processes import Client, admin
 from tests.support.servers import RunningServer
 
 Newcomer = Callable[[], Client]
+AT_ONCE = 25
 
 
 @pytest.fixture(scope="session")
 def newcomer(shared_server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
-    """A maker of people who have an account and an enrolment link, and have not enrolled yet."""
+    """A maker of people who have an account and an enrolment link, and have not enrolled yet.
+
+    The administrator adds many of them at once, because each run of `fsadmin` takes its time.
+    """
     numbers = itertools.count(1)
+    added: list[dict[str, Any]] = []
 
     def make() -> Client:
-        name = f"person{next(numbers)}"
-        return Client(shared_server, name, tmp_path_factory.mktemp(name))
+        if not added:
+            roster = tmp_path_factory.mktemp("roster") / "people.csv"
+            names = [f"person{next(numbers)}" for _ in range(AT_ONCE)]
+            roster.write_text("\n".join(["name", *names]))
+            added.extend(reversed(admin(shared_server, "add-users", str(roster))["added"]))
+        one = added.pop()
+        name: str = one["user"]
+        return Client(shared_server, name, tmp_path_factory.mktemp(name), one)
 
     return make
 

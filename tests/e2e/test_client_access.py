@@ -66,6 +66,7 @@ def test_a_new_secret_is_scanned_and_confirmed_on_the_terminal(alice):
 
 
 def test_without_a_terminal_the_first_code_of_the_new_secret_ends_the_old_one(alice):
+    alice.new_secret()
     made = alice.run("otp", "rotate", "--json", "--otp", alice.app.fresh()).ok().json()
     assert made["confirmed"] is False
     assert made["secret"] in made["otpauth_uri"]

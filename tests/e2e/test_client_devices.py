@@ -253,6 +253,7 @@ def test_the_phrase_and_one_code_give_everything_back(alice, laptop):
 
 
 def test_a_code_recovers_once(alice, laptop, tmp_path):
+    alice.new_secret()
     phrase, otp = back_up(alice), alice.app.fresh()
     recover(laptop, phrase, "--otp", otp).ok()
     third = copy.copy(alice)
@@ -278,6 +279,7 @@ def test_of_several_who_recover_with_one_code_exactly_one_does(alice, tmp_path):
 
 
 def test_the_phrase_of_an_older_backup_opens_nothing_and_costs_no_code(alice, laptop):
+    alice.new_secret()
     older, newer, otp = back_up(alice), back_up(alice), alice.app.fresh()
     recover(laptop, older, "--otp", otp).fails(LOGIN, "another phrase")
     assert nothing_is_kept(laptop)
@@ -323,6 +325,7 @@ def test_the_recovered_identity_is_kept_under_a_new_passphrase(alice, laptop):
 
 
 def test_a_connection_cut_behind_the_backup_leaves_nothing_and_a_new_code_works(alice, laptop):
+    alice.new_secret()
     phrase = back_up(alice)
     with Cutter(alice.server.address, RECOVERY + 1, bool) as cutter:
         address = str(alice.server.address)

@@ -85,14 +85,19 @@ class Ran:
 class Client:
     """A person with the client installed, an authenticator app, and a local folder."""
 
-    def __init__(self, server: RunningServer, name: str, folder: Path) -> None:
-        """Have the administrator add the person; they have not enrolled yet."""
+    def __init__(
+        self, server: RunningServer, name: str, folder: Path, added: dict[str, Any] | None = None
+    ) -> None:
+        """Have the administrator add the person, unless `added` is the output of doing so.
+
+        The person has not enrolled yet.
+        """
         self.server = server
         self.name = name
         self.home = folder / "home"
         self.folder = folder / "work"
         self.folder.mkdir(parents=True)
-        self.added: dict[str, Any] = admin(server, "add-user", name)
+        self.added: dict[str, Any] = added or admin(server, "add-user", name)
         self.app = Authenticator(self.added)
         self.room = ""
         """A remote folder for one test alone, for tests that share the person."""
@@ -104,6 +109,11 @@ class Client:
     @property
     def profile(self) -> Path:
         return self.home / "profiles" / "default"
+
+    def new_secret(self) -> None:
+        """Have the administrator replace the secret, so that the person has unused codes again."""
+        self.added = self.added | admin(self.server, "rotate-secret", self.name, "--now")
+        self.app = Authenticator(self.added)
 
     def enrol(self) -> Self:
         self.run("enroll", self.link, "--no-passphrase", "--otp", self.app.fresh()).ok()
