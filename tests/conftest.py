@@ -74,7 +74,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test on SQLite; also on PostgreSQL if it is marked or the tier is `soak`."""
-    on_both = TIER == "soak" or any(metafunc.definition.iter_markers("both_databases"))
+    marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    on_both = TIER == "soak" or ("both_databases" in marks and "one_database" not in marks)
     for fixture in ("database_url", "url_at_head"):
         if fixture in metafunc.fixturenames:
             metafunc.parametrize(fixture, KINDS if on_both else KINDS[:1], indirect=True)

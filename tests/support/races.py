@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.context
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import cache
 
 from fsd.services.login.login import LoginService
 from fsd.store.engine import Database
@@ -61,13 +63,26 @@ def entrants(
         return winners(lambda number: enter(service, f"192.0.2.{number}"), racers, start=start)
 
 
+@cache
+def fresh_processes() -> multiprocessing.context.BaseContext:
+    """Return how processes are started: forked from one that has imported the modules, if possible.
+
+    That process has no thread, lock or open file of the tests.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pytest", __name__])
+    return context
+
+
 def winners_in_processes(count: int, run: Callable[..., None], *args: object) -> int:
     """Distribute the racers over processes; return how many succeeded in all of them.
 
     `run` receives the arguments, its racers, a function that waits for the start, and a queue for
     the number of its successes.
     """
-    processes = multiprocessing.get_context("spawn")
+    processes = fresh_processes()
     start, won = processes.Barrier(count), processes.SimpleQueue()
     each = RACERS // count
     running = [

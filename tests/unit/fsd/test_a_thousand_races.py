@@ -6,7 +6,6 @@ clock moves between the races, so that each race has its own code.
 
 from __future__ import annotations
 
-import multiprocessing
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from fsproto.link import EnrollLink
 from fsproto.messages.account import Welcome
 from tests.conftest import TIER
 from tests.support import fixed_keys
+from tests.support.races import fresh_processes
 from tests.support.servers import RunningServer
 from tests.support.services import CHANNEL, Clock, Services, ServiceUser, accounts, identity
 
@@ -86,7 +86,7 @@ def test_each_race_of_threads_has_one_winner(office, url_at_head):
 
 
 def test_each_race_of_processes_has_one_winner(office, url_at_head):
-    otp, processes = enrolled(office), multiprocessing.get_context("spawn")
+    otp, processes = enrolled(office), fresh_processes()
     together, queue = processes.Barrier(2, timeout=60), processes.SimpleQueue()
     races = range(1, 1 + PROCESSES // 2)
     running = [

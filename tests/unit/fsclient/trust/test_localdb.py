@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from contextlib import closing
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -11,6 +10,7 @@ from fsclient.trust.seen import SeenVersions
 from fsclient.trust.sightings import STATE, Sighting
 from fsproto.types import NodeId
 from tests.support.lineages import point, prove
+from tests.support.races import fresh_processes
 
 _COMMANDS = 4
 _FILES = 40
@@ -25,7 +25,7 @@ def _open_each(folder: Path, at_once: Barrier) -> None:
 
 
 def test_commands_that_begin_the_same_file_wait_for_one_another(tmp_path: Path) -> None:
-    processes = multiprocessing.get_context("spawn")
+    processes = fresh_processes()
     at_once = processes.Barrier(_COMMANDS, timeout=20)
     running = [
         processes.Process(target=_open_each, args=(tmp_path, at_once)) for _ in range(_COMMANDS)
