@@ -440,6 +440,7 @@ def rewritten(path: Path, change: Callable[[list[dict[str, object]]], object]) -
     path.write_text("".join(json.dumps(line) + "\n" for line in told))
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -459,6 +460,7 @@ def test_what_is_changed_in_an_archive_is_found(office, keeper, tmp_path, change
     assert any(found.startswith(sentence) for found in keeper.verify([tmp_path / "log"]).findings)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "damage",
     [

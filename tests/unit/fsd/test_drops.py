@@ -102,6 +102,7 @@ def rows(office: Services) -> tuple[int, int]:
 # --- complete drops
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("size", SIZES)
 def test_what_is_dropped_is_what_the_person_opens(office, alice, size):
     whole = stretch("dropped", size)
@@ -126,6 +127,7 @@ def test_what_is_written_a_little_out_of_order_comes_through(office, alice):
     assert inbox(office, alice) == {"x": whole}
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("offset", "sentence"),
     [(0, "written over"), (9, "written over"), (10 + WINDOW, "beginning to its end")],
@@ -293,6 +295,7 @@ def test_time_is_kept_and_a_drop_can_be_taken_back(office, alice):
     assert (rows(office), box.mine()) == ((0, 0), {})
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "name",
     [

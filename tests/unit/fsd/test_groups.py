@@ -117,6 +117,7 @@ def test_a_group_that_is_not_there_is_not_found_and_quoted_safely(team, act, nam
     assert len(refusal.value.sentence) < 600
 
 
+@pytest.mark.one_database
 def test_a_group_has_an_end(office):
     office.groups.add("all")
     people = [f"p{number}" for number in range(3)]

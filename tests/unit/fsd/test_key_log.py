@@ -280,6 +280,7 @@ def _root_by_the_old_key(alice: ServiceUser, ask: Rotate) -> Rotate:
     return msgspec.structs.replace(ask, tree=msgspec.structs.replace(ask.tree, grant=grant))
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "wrong",
     [_by_another_key, _for_other_keys, _as_a_login, _of_somebody_else, _root_by_the_old_key],
@@ -319,6 +320,7 @@ def _with_a_gap(alice: ServiceUser, new: Identity, tree: TreeRoot) -> TreeRoot:
     return msgspec.structs.replace(tree, manifest=sign_manifest(new.signing, body).signed)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "wrong",
     [_at_another_generation, _with_other_entries, _with_the_old_state, _with_the_old_manifest,

@@ -148,6 +148,7 @@ def test_a_stranger_finds_nothing_whatever_is_asked(shared, bob, carol):
     sees_nothing(shared, bob)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("name", ["lookup", "list", "download", "share", "leave"])
 def test_what_is_not_there_and_what_one_may_not_see_are_told_in_the_same_words(shared, bob, name):
     nowhere = SharedFolder(
@@ -210,6 +211,7 @@ def test_a_file_is_shared_on_its_own(office, alice, bob, shared):
         office.files.listing(bob.who, shared.node)
 
 
+@pytest.mark.one_database
 def test_too_many_lists_at_once_are_refused(office, alice):
     office.sharing.members(alice.who, [NOBODYS] * MAX_PATH_PARTS)
     with pytest.raises(RemoteProtocolError):
@@ -223,6 +225,7 @@ def test_of_somebody_who_shares_nothing_there_is_nothing(office, shared, bob, ow
     assert (answer.shares, answer.more) == ([], False)
 
 
+@pytest.mark.one_database
 def test_many_shares_come_in_parts_that_are_not_too_large(office, alice, bob):
     count = PART_BYTES // 4096 + 5
     made = [make_folder(office, alice, f"folder {n}") for n in range(count)]
@@ -415,6 +418,7 @@ def test_who_is_removed_and_added_again_is_somebody_else(office, shared, bob, en
 # --- lists
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
@@ -453,6 +457,7 @@ def test_the_top_of_a_tree_is_not_shared(office, alice, bob, shared):
         top.share((bob, Role.READER))
 
 
+@pytest.mark.one_database
 def test_a_list_signed_as_something_else_is_refused(shared, bob):
     new = shared.list_of((bob, Role.READER))
     body = unpack(new.members.payload, MemberList)
@@ -461,6 +466,7 @@ def test_a_list_signed_as_something_else_is_refused(shared, bob):
         shared.send(shared.owner, Commit([], [], [], [], [NewMembers(signed, new.sealed)]))
 
 
+@pytest.mark.one_database
 def test_two_lists_of_one_node_in_one_commit_are_refused(shared, bob, carol):
     two = [shared.list_of((bob, Role.READER)), shared.list_of((carol, Role.READER))]
     with pytest.raises(RemoteProtocolError):
@@ -520,6 +526,7 @@ def _for_nobody(new: NewMembers) -> list[SealedKey]:
     return [*new.sealed, SealedKey("carol", b"")]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("how", [_without, _changed, _twice, _for_nobody])
 def test_keys_are_those_that_the_list_names(shared, bob, carol, how):
     new = shared.list_of((bob, Role.READER))
@@ -609,6 +616,7 @@ def test_a_new_key_needs_a_list_under_it(shared, alice, bob):
     assert shared.send(alice, ask) == Done()
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("generation", [0, 1, 3, 9])
 def test_a_node_takes_one_new_key_at_a_time(shared, generation, bob):
     shared.renew((bob, Role.READER))

@@ -181,6 +181,7 @@ def test_what_was_removed_is_out_of_sight(office, clock):
     assert PrefixTree.from_proof(found.proof, NO_HASH).get(token) is None
 
 
+@pytest.mark.one_database
 def test_of_much_that_was_removed_not_all_is_told_at_once(office, clock):
     alice = writer(office, clock, KeepPolicy())
     names = [f"f{number}" for number in range(130)]
