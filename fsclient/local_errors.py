@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import sys
 
 from fsproto.errors import (
     ConflictError,
     FsError,
+    InvalidNameError,
     NotAllowedError,
     NotFoundError,
     OutOfSpaceError,
@@ -14,7 +16,10 @@ from fsproto.errors import (
 )
 from fsproto.names import for_terminal
 
-_BAD_NAME = UsageError, "has a name that this file system does not take"
+_BAD_NAME = InvalidNameError, "has a name that this file system does not take"
+_NOT_IN_LOCALE = "has a name that cannot be written in the encoding of this locale ({})"
+_ANOTHER_NAME = "Get it under another name, or rename it in the tree: fsclient mv."
+_UTF_8 = "Choose a locale with UTF-8, for example: LC_ALL=C.UTF-8"
 _CLASSES: dict[int | None, tuple[type[FsError], str]] = {
     errno.ENOENT: (NotFoundError, "does not exist"),
     errno.ENOTDIR: (NotFoundError, "does not exist: a part of its path is a file"),
@@ -49,9 +54,24 @@ class local_errors:  # noqa: N801 - used like a function
         pass
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, UnicodeEncodeError):
+            raise name_not_in_locale(self._what) from error
         if not isinstance(error, OSError) or isinstance(error, BrokenPipeError):
             return
-        what = self._what
         kind, words = _CLASSES.get(error.errno, (FsError, f"cannot be used: {error.strerror}"))
-        named = what if isinstance(what, str) else f"The local '{for_terminal(str(what))}'"
-        raise kind(f"{named} {words}.") from error
+        raise kind(f"{_named(self._what)} {words}.") from error
+
+
+def name_not_taken(what: object) -> InvalidNameError:
+    """Return the error for a local name that its file system refuses."""
+    return InvalidNameError(f"{_named(what)} {_BAD_NAME[1]}.", hint=_ANOTHER_NAME)
+
+
+def name_not_in_locale(what: object) -> InvalidNameError:
+    """Return the error for a local name that the encoding of file names cannot express."""
+    words = _NOT_IN_LOCALE.format(sys.getfilesystemencoding())
+    return InvalidNameError(f"{_named(what)} {words}.", hint=_UTF_8)
+
+
+def _named(what: object) -> str:
+    return what if isinstance(what, str) else f"The local '{for_terminal(str(what))}'"

@@ -42,13 +42,18 @@ def _cleaned(name: str, what: str) -> str:
     return name
 
 
+def canonical_name(name: str) -> str:
+    """Return a name or path in NFC, the form in which names are stored and compared."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 def clean_name(name: str) -> str:
     """Return `name` in NFC if it can name a file or folder; `InvalidNameError` otherwise.
 
     Refused are the empty name, `.` and `..`, `/`, control characters (they could move a cursor
     or end a C string), lone surrogates, and more than 255 bytes of UTF-8.
     """
-    given, name = name, unicodedata.normalize("NFC", name)
+    given, name = name, canonical_name(name)
     if name in ("", ".", ".."):
         raise InvalidNameError(f"{_quoted(given)} cannot name a file or folder.")
     if "/" in name or not (

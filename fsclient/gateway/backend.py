@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from fsclient.gateway.publish import Publisher
 from fsclient.gateway.session_pool import SessionPool
 from fsclient.session.session import Session
 from fsclient.ui import Ui
+from fskit.file_names import Spellings
 from fsproto.errors import ConflictError, FsError, NotAllowedError, SecurityError
 
 T = TypeVar("T")
@@ -29,6 +30,8 @@ class Backend:
     staging: Path
     read_only: bool
     ui: Ui
+    written: Spellings = field(default_factory=Spellings)
+    """The names as clients wrote them, on any connection."""
 
     @classmethod
     def build(cls, desks: SessionPool, staging: Path, ui: Ui, *, read_only: bool) -> Backend:

@@ -18,6 +18,7 @@ from fsclient.gateway.lookup import GatewayNode
 from fsclient.gateway.open_files import OpenFiles, describe, wishes
 from fsclient.gateway.paths import GatewayPath
 from fsclient.session.session import Session
+from fskit.file_names import Spellings
 from fskit.sftp.codes import OpenFlag
 from fskit.sftp.packets import Attributes
 from fsproto.errors import ConflictError, NotFoundError
@@ -30,7 +31,8 @@ class Filesystem:
 
     def __init__(self, house: Backend) -> None:
         self._house = house
-        self.opened = OpenFiles(house)
+        self._spellings = Spellings(house.written)
+        self.opened = OpenFiles(house, self._spellings)
 
     # --- looking
 
@@ -42,7 +44,9 @@ class Filesystem:
             node = self._house.look(lambda session: find(session, place, follow=follow))
             writing = self.opened.written_at(node.place)  # the path may be a link to it
             if writing is None:
+                self._spellings.use(place.spelled)
                 return facts_of(node)
+        self._spellings.use(place.spelled)
         return facts_of_writing(writing)
 
     def facts_of(self, handle: Handle) -> FileAttributes:
@@ -55,13 +59,20 @@ class Filesystem:
         return self.facts(handle.place)
 
     def canonical(self, place: GatewayPath) -> GatewayPath:
-        """Return a path with its links resolved, as far as the path exists."""
+        """Return a path with its links resolved, as far as the path exists.
+
+        Without links on it, the path keeps the client's spelling.
+        """
         with suppress(NotFoundError):
-            return self._house.look(lambda s: self._house.walker.reach(s, place, follow=True))[0]
+            at, _ = self._house.look(lambda s: self._house.walker.reach(s, place, follow=True))
+            return place if at == place else at
         return place
 
     def listing(self, place: GatewayPath) -> list[tuple[str, FileAttributes]]:
-        """Return a folder's entries, last name first; raise `NotFoundError` if it is missing."""
+        """Return a folder's entries, last name first; raise `NotFoundError` if it is missing.
+
+        Each has the name by which the client knows it.
+        """
 
         def look(session: Session) -> tuple[GatewayPath, list[GatewayNode]]:
             folder = self._house.walker.find(session, place, follow=True)
@@ -72,7 +83,9 @@ class Filesystem:
         at, nodes = self._house.look(look)
         found = {node.place.name: facts_of(node) for node in nodes}
         found |= {one.place.name: facts_of_writing(one) for one in self.opened.written_in(at)}
-        return sorted(found.items(), reverse=True)
+        self._spellings.use(place.spelled)
+        shown = {self._spellings.show((*place.parts, name)): one for name, one in found.items()}
+        return sorted(shown.items(), reverse=True)
 
     def link_target(self, place: GatewayPath) -> str:
         """Return the target of a symbolic link."""
@@ -104,25 +117,30 @@ class Filesystem:
         """Make a folder."""
         self.opened.settle(place)
         self._house.change(partial(self._house.changer.make_folder, place=place))
+        self._spellings.use(place.spelled, written=True)
 
     def make_link(self, place: GatewayPath, target: bytes) -> None:
         """Make a symbolic link."""
         self.opened.settle(place)
         self._house.change(partial(self._house.changer.make_link, place=place, target=target))
+        self._spellings.use(place.spelled, written=True)
 
     def remove(self, place: GatewayPath, *, folder: bool = False) -> None:
         """Remove a file or an empty folder; one with a file that is being written is not empty."""
         self._house.must_be_writable()
+        self._must_know(place)
         self.opened.settle(place)
         if folder and self.opened.written_in(place):
             raise ConflictError(f"The folder '{place}' is not empty.")
         writing = self.opened.forget(place)
         if writing is None or writing.base is not None:
             self._house.change(partial(self._house.changer.remove, place=place, folder=folder))
+        self._spellings.forget(place.parts)
 
     def rename(self, old: GatewayPath, new: GatewayPath, *, replacing: bool) -> None:
         """Move a file or folder; an open file is published at its new path."""
         self._house.must_be_writable()
+        self._must_know(old)
         self.opened.settle(old)
         self.opened.settle(new)
         if self.opened.written_below(old):
@@ -140,6 +158,8 @@ class Filesystem:
             find = self._house.walker.find
             base = self._house.look(lambda session: find(session, new, follow=False)).found
             self.opened.moved(writing, new, base)
+        self._spellings.move(old.parts, new.parts)
+        self._spellings.use(new.spelled, written=True)
 
     def set_attributes(
         self, place: GatewayPath, wanted: Attributes, *, follow: bool = True
@@ -167,3 +187,11 @@ class Filesystem:
             describe(handle.writing, wanted)
         else:
             self.set_attributes(handle.place, wanted)
+
+    def _must_know(self, place: GatewayPath) -> None:
+        """Raise `NotFoundError` if the client knows the file at a path under another spelling."""
+        if not self._spellings.knows(place.spelled):
+            raise NotFoundError(
+                f"There is no '{place}' under this spelling: its accents are written differently.",
+                hint="List the folder again.",
+            )

@@ -15,6 +15,7 @@ from fsclient.gateway.read_stream import ReadStream
 from fsclient.gateway.staging import Staged
 from fsclient.session.session import Session
 from fsclient.tree.nodes import TreeNode
+from fskit.file_names import Spellings
 from fskit.sftp.codes import OpenFlag
 from fskit.sftp.packets import Attributes
 from fsproto.errors import ConflictError, ExistsError, FsError, NotAllowedError, NotFoundError
@@ -26,8 +27,10 @@ _NS = 1_000_000_000
 class OpenFiles:
     """The open files of one client; any of its threads may call."""
 
-    def __init__(self, house: Backend) -> None:
+    def __init__(self, house: Backend, spellings: Spellings) -> None:
+        """`spellings` records the names that the client opens."""
         self._house = house
+        self._spellings = spellings
         self._writings: dict[GatewayPath, OpenWrite] = {}
         self._change = threading.Condition()
 
@@ -82,6 +85,14 @@ class OpenFiles:
 
         `wanted` has the attributes of a new file.
         """
+        handle = self._open(place, flags, wanted)
+        writes = isinstance(handle, WriteHandle) and handle.writes
+        self._spellings.use(place.spelled, written=writes)
+        return handle
+
+    def _open(
+        self, place: GatewayPath, flags: OpenFlag, wanted: Attributes | None
+    ) -> ReadHandle | WriteHandle:
         place = self._led_to(place)
         self.settle(place)
         writes = bool(flags & (OpenFlag.WRITE | OpenFlag.APPEND))

@@ -10,11 +10,11 @@ user's own named `@shared` at the top of the tree is hidden by this folder.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fsproto.errors import InvalidNameError, NotFoundError
 from fsproto.limits import MAX_PATH_PARTS
-from fsproto.names import RemotePath, clean_name, clean_user
+from fsproto.names import RemotePath, canonical_name, clean_name, clean_user
 
 SHARED = "@shared"
 
@@ -24,6 +24,13 @@ class GatewayPath:
     """A path in the gateway's tree: valid names, from the top down."""
 
     parts: tuple[str, ...]
+    typed: tuple[str, ...] | None = field(default=None, compare=False)
+    """The same names as the client spelled them, if it gave the path."""
+
+    @property
+    def spelled(self) -> tuple[str, ...]:
+        """The names as the client spelled them; in NFC if no client gave the path."""
+        return self.parts if self.typed is None else self.typed
 
     @property
     def name(self) -> str:
@@ -64,7 +71,7 @@ class GatewayPath:
         return RemotePath(owner, self.parts[2:])
 
     def __str__(self) -> str:
-        return "/" + "/".join(self.parts)
+        return "/" + "/".join(self.spelled)
 
 
 def place_of(path: str, start: GatewayPath | None = None) -> GatewayPath:
@@ -72,14 +79,15 @@ def place_of(path: str, start: GatewayPath | None = None) -> GatewayPath:
 
     Raises `InvalidNameError` where a part cannot be a name.
     """
-    parts = [] if path.startswith("/") or start is None else list(start.parts)
+    typed = [] if path.startswith("/") or start is None else list(start.spelled)
     for piece in path.split("/"):
         if piece in ("", "."):
             continue
         if piece == "..":
-            del parts[-1:]
+            del typed[-1:]
             continue
-        parts.append(clean_name(piece))
-    if len(parts) > MAX_PATH_PARTS:
+        clean_name(piece)
+        typed.append(piece)
+    if len(typed) > MAX_PATH_PARTS:
         raise InvalidNameError(f"That path has more than {MAX_PATH_PARTS} parts.")
-    return GatewayPath(tuple(parts))
+    return GatewayPath(tuple(map(canonical_name, typed)), tuple(typed))

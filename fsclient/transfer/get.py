@@ -11,9 +11,10 @@ from fsclient import ui
 from fsclient.local_errors import local_errors
 from fsclient.session.session import Session
 from fsclient.transfer.down.files import DownloadJob
-from fsclient.transfer.down.tree import TreeDownload, get_all, name_for
+from fsclient.transfer.down.tree import TreeDownload, get_all
 from fsclient.transfer.down.write_behind import Writable
 from fsclient.transfer.local.files import OutputFile
+from fsclient.transfer.local.folder_names import local_folder
 from fsclient.transfer.report.actions import MAKE_FOLDER, Actions
 from fsclient.transfer.report.failures import Failures
 from fsclient.transfer.report.progress import Progress
@@ -42,19 +43,19 @@ class Get:
         Return a phrase that names the destination.
         """
         into = self._goes_into(target, several=len(sources) > 1)
-        taken: set[str] = set()
+        names = local_folder(Path(target), self._task.names(may_write=True)) if into else None
         for source in sources:
             with self._failures.noted():
                 found = _found(self._session, source, self._version)
                 if len(sources) > 1 or found.is_folder:
                     self._task.begin(as_name=not into)
-                if not into:
+                if names is None:
                     self._down.add(found, Path(target), follow=True)
                     continue
                 place_for(Path(target), self._actions)
                 # The root of a tree has no name: its contents go directly into the target.
                 if found.path.name:
-                    self._down.add(found, Path(target) / name_for(found, taken))
+                    self._down.add(found, Path(target) / names.give(found.path))
                 else:
                     self._down.add(found, Path(target), follow=True)
         self._down.finish()

@@ -94,19 +94,20 @@ class Put:
         return True
 
     def _put_all(self, place: TargetFolder, sources: Sequence[str], name: str) -> None:
-        taken: set[str] = set()
+        called: dict[str, list[str]] = {}
         for source in sources:
-            try:
-                called = name or self._name(source)
-                if called in taken:
+            with self._failures.noted():
+                called.setdefault(name or self._name(source), []).append(source)
+        for remote, some in called.items():
+            with self._failures.noted():
+                if len(some) > 1:
+                    named = " and ".join(f"'{for_terminal(one)}'" for one in some)
                     raise ExistsError(
-                        f"The local '{for_terminal(source)}' would replace what was put under the "
-                        "same name just before."
+                        f"The local {named} would all be put as '{for_terminal(remote)}'; "
+                        "none of them was put.",
+                        hint="Put each of them under a name of its own.",
                     )
-                taken.add(called)
-                self._put(place, source, called)
-            except FsError as error:
-                self._failures.note(error)
+                self._put(place, some[0], remote)
 
     def _name(self, source: str) -> str:
         """Return the remote name of a source."""

@@ -6,11 +6,13 @@ import msgspec
 
 from fsclient.session.session import Session
 from fsclient.transfer.journal import Journals
+from fsclient.transfer.local.folder_names import DiskNames
 from fsclient.transfer.options import TransferOptions
 from fsclient.transfer.report.actions import Actions
 from fsclient.transfer.report.failures import Failures
 from fsclient.transfer.report.progress import Progress
 from fsclient.transfer.resume import ResumeMarker
+from fskit.file_names import FolderNames
 from fsproto.values import Value
 
 
@@ -26,6 +28,12 @@ class TransferRun(Value, frozen=True):
     """Upload journals of large files; None keeps none."""
     unfinished: ResumeMarker | None = None
     """The marker of the unfinished command; None keeps none."""
+    folder_names: FolderNames | None = None
+    """How local folders take names; None asks the folders on disk."""
+
+    def names(self, *, may_write: bool) -> FolderNames:
+        """Return how local folders take names; `may_write` is as for `DiskNames`."""
+        return self.folder_names or DiskNames(may_write=may_write and not self.actions.dry_run)
 
     def begin(self, *, as_name: bool) -> None:
         """Write the start marker, unless this is a dry run or cannot be resumed."""

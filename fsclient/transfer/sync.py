@@ -66,7 +66,7 @@ class Sync:
         must_be_folder(found[-1])
         with TreeUpload(self._task) as up:
             if not remote.parts:  # the root of a tree always exists and has no time
-                up.contents(place_of(found[0]), children(path))
+                up.contents(place_of(found[0]), path, children(path))
             elif is_there:
                 up.folder(place_of(found[-2]), path, remote.name, found[-1])
             else:

@@ -30,13 +30,13 @@ per generation, far fewer than 2^32. Compare Grolimund et al., "Cryptree" (SRDS 
 from __future__ import annotations
 
 import struct
-import unicodedata
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fsproto import crypto, labels
 from fsproto.errors import IntegrityError, NotAllowedError
 from fsproto.limits import MAX_GENERATION
+from fsproto.names import canonical_name
 from fsproto.types import NO_HASH, Hash, NodeId, NodeKey, Token
 from fsproto.values import Value
 
@@ -110,8 +110,7 @@ class KeyedNode(Value, frozen=True, dict=True):
 
     def token(self, name: str) -> Token:
         """Return the token by which the server looks up `name` under the current key."""
-        normal = unicodedata.normalize("NFC", name)
-        return Token(crypto.hmac_sha256(self._name_key, normal.encode()))
+        return Token(crypto.hmac_sha256(self._name_key, canonical_name(name).encode()))
 
     def tokens(self, name: str) -> list[Token]:
         """Return all tokens that `name` may have here, the newest first; nearly always one."""

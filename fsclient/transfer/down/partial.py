@@ -17,7 +17,7 @@ from typing import BinaryIO, Self
 
 from fsclient.connection.retry import NoRetry, can_go_on
 from fsclient.local_errors import local_errors
-from fsclient.transfer.local.files import LocalStat, LocalTarget, fill
+from fsclient.transfer.local.files import LocalStat, LocalTarget, fill, raise_if_refused
 from fsclient.transfer.local.locks import lock, remove_unless_held
 from fsproto import crypto
 from fsproto.errors import FsError
@@ -80,7 +80,11 @@ class Partial:
             if self._fd is None and self._retry.resumes:
                 self._place = _place(target.final, self._root)
                 _remove_others(self._place)
-                self._fd = lock(self._place, make=True)
+                try:
+                    self._fd = lock(self._place, make=True)
+                except OSError as error:
+                    raise_if_refused(error, self._path)
+                    raise
             if self._fd is None:  # for example, another process downloads the same file
                 self._place = None
                 self._file = target.begin()

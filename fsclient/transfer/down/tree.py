@@ -8,7 +8,6 @@ link, so a link in a tree cannot redirect another entry of the tree.
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,15 +29,15 @@ from fsclient.transfer.local.files import (
     LINK,
     LocalStat,
     OutputFile,
-    children,
+    give_name,
     is_folder_there,
     kind_at,
-    local_name,
+    make_folder,
     passing_name,
-    same_file_key,
     set_facts,
     written_whole,
 )
+from fsclient.transfer.local.folder_names import LocalFolder, local_folder
 from fsclient.transfer.local.small_files import write_new, write_whole
 from fsclient.transfer.local.source import Source
 from fsclient.transfer.local.symlinks import LinkSource, link_made, local_facts
@@ -73,7 +72,8 @@ class TreeDownload:
         self._failures = task.failures
         self._actions = task.actions
         self._rules = task.rules
-        self._removal = LocalDeletion(task.actions, task.failures, task.rules.excludes)
+        self._names = task.names(may_write=True)
+        self._removal = LocalDeletion(task.actions, task.failures, task.rules.excludes, self._names)
         self._compare = ContentComparer(task.session)
         self._jobs: list[DownloadJob] = []
         self._folders: list[tuple[Path, Metadata]] = []
@@ -129,18 +129,20 @@ class TreeDownload:
     ) -> None:
         if here.was_there and self._rules.mirror:
             self._note_time(here.path, here.found.metadata)
-        if here.was_there and self._rules.delete:
-            self._note_extra(here.path, inside, here.relative)
-        taken: set[str] = set()
+        names = self._listed(here) if here.was_there else None
+        if names is not None and self._rules.delete:
+            self._note_extra(here, names, inside)
+        names = names or LocalFolder(here.path, self._names)
+        folds = partial(self._names.folds_case, here.path)
         beginning = str(here.path / "_")[:-1]
-        for child in inside:
+        for child in names.in_order(inside, key=lambda one: one.path.name):
             name = child.path.name
             below = f"{here.relative}/{name}" if here.relative else name
-            if self._rules.excludes.match(below, folder=child.is_folder):
+            if self._rules.excludes.match(below, folder=child.is_folder, folds=folds):
                 self._actions.excluded += 1
                 continue
             try:
-                place = beginning + name_for(child, taken)
+                place = beginning + names.give(child.path)
                 if child.is_folder:
                     self._enter(_Here(child, Path(place), below), todo)
                 elif here.was_there:
@@ -149,6 +151,9 @@ class TreeDownload:
                     self._add(self._job(child, place, is_new=True), place, what.GET)
             except FsError as error:
                 self._failures.note(error)
+
+    def _listed(self, here: _Here) -> LocalFolder:
+        return local_folder(here.path, self._names, must_list=self._rules.delete)
 
     def _made_or_there(self, path: Path, relative: str, *, follow: bool) -> bool:
         """Create a local folder unless it exists; return whether it existed."""
@@ -160,8 +165,7 @@ class TreeDownload:
             return True
         self._actions.note(what.MAKE_FOLDER, f"{path}{os.sep}")
         if not self._actions.dry_run:
-            with local_errors(path):
-                path.mkdir()
+            make_folder(path)
             self._progress.folder_done()
         return False
 
@@ -171,12 +175,14 @@ class TreeDownload:
         if not same_time(mtime_ns, metadata.mtime_ns):
             self._actions.note(what.TOUCH, f"{path}{os.sep}")
 
-    def _note_extra(self, path: Path, inside: list[TreeNode], relative: str) -> None:
-        there = {_same_name(child.path.name) for child in inside}
-        for child in children(path):
-            if _same_name(child.name) not in there:
-                below = f"{relative}/{child.name}" if relative else child.name
-                self._extra.append((child.path, below))
+    def _note_extra(self, here: _Here, names: LocalFolder, inside: list[TreeNode]) -> None:
+        there = [child.path.name for child in inside]
+        for name in names.surplus(there):
+            below = f"{here.relative}/{name}" if here.relative else name
+            self._extra.append((here.path / name, below))
+        # Which of two files of one name is extra is not known, so nothing is removed.
+        for error in names.doubled(there):
+            self._failures.note(error)
 
     # --- files
 
@@ -274,16 +280,6 @@ class TreeDownload:
             source.close()
 
 
-def name_for(found: TreeNode, taken: set[str]) -> str:
-    """Return the local name for a node and add it to `taken`, the names already used."""
-    name = local_name(found.path.name)
-    key = same_file_key(name)
-    if key in taken:
-        raise ExistsError(f"'{found.path}' would replace what was got under the same name.")
-    taken.add(key)
-    return name
-
-
 def get_all(
     session: Session, jobs: list[DownloadJob], progress: Progress, failures: Failures
 ) -> None:
@@ -320,7 +316,7 @@ def _in_place_of_folder(
             yield target
         remove()
         with local_errors(path):
-            beside.replace(path)
+            give_name(beside, path)
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
@@ -328,7 +324,3 @@ def _in_place_of_folder(
 
 def _facts(metadata: Metadata) -> LocalStat:
     return LocalStat(metadata.size, metadata.mtime_ns, metadata.mode)
-
-
-def _same_name(name: str) -> str:
-    return same_file_key(unicodedata.normalize("NFC", name))

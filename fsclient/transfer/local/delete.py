@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 from fsclient.local_errors import local_errors
@@ -10,12 +11,17 @@ from fsclient.transfer.local.files import FOLDER, SPECIAL, LocalEntry, children,
 from fsclient.transfer.options import Excludes
 from fsclient.transfer.report.actions import REMOVE, Actions
 from fsclient.transfer.report.failures import Failures
+from fskit.file_names import FolderNames
 
 
 class LocalDeletion:
     """Removal of local entries that are neither excluded nor special files."""
 
-    def __init__(self, actions: Actions, failures: Failures, excludes: Excludes) -> None:
+    def __init__(
+        self, actions: Actions, failures: Failures, excludes: Excludes, names: FolderNames
+    ) -> None:
+        """`names` answers for folders with excluded entries."""
+        self._names = names
         self._actions = actions
         self._failures = failures
         self._excludes = excludes
@@ -56,7 +62,8 @@ class LocalDeletion:
         return True
 
     def _may_go(self, child: LocalEntry, relative: str) -> bool:
-        excluded = self._excludes.match(relative, folder=child.kind == FOLDER)
+        folds = partial(self._names.folds_case, child.path.parent)
+        excluded = self._excludes.match(relative, folder=child.kind == FOLDER, folds=folds)
         return child.kind != SPECIAL and not excluded
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-from fsclient.local_errors import local_errors
+from fsclient.local_errors import local_errors, name_not_in_locale, name_not_taken
 from fsclient.transfer.options import Excludes
 from fsproto.errors import ConflictError, InvalidNameError
 from fsproto.names import clean_name, for_terminal
@@ -30,8 +30,6 @@ FILE, FOLDER, LINK, SPECIAL = "file", "folder", "link", "special file"
 """Kinds of local entries."""
 TAKES_NUMBERS = {os.chmod, os.utime} <= os.supports_fd
 """Whether time and mode can be set by file descriptor, without another path lookup."""
-FOLDS_CASE = IS_WINDOWS or sys.platform == "darwin"
-"""Whether `A` and `a` usually name the same file on this system."""
 
 
 class LocalStat(Value, frozen=True):
@@ -56,6 +54,10 @@ def facts_of(found: os.stat_result) -> LocalStat:
 def local_name(name: str, *, windows: bool = IS_WINDOWS) -> str:
     """Return a remote name as a local name; raise `InvalidNameError` if that is impossible."""
     clean_name(name)
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        raise name_not_in_locale(f"'{for_terminal(name)}'") from None
     if windows and (
         _WINDOWS_CHARACTERS & set(name)
         or name[-1] in ". "
@@ -63,11 +65,6 @@ def local_name(name: str, *, windows: bool = IS_WINDOWS) -> str:
     ):
         raise InvalidNameError(f"Windows takes no file named '{for_terminal(name)}'.")
     return name
-
-
-def same_file_key(name: str, *, folds_case: bool = FOLDS_CASE) -> str:
-    """Return a key that is equal for names of the same local file."""
-    return name.casefold() if folds_case else name
 
 
 def is_folder(path: Path) -> bool:
@@ -198,7 +195,7 @@ class LocalTarget:
         """Set time and mode of the written file, then rename it to its final name."""
         with local_errors(self._path):
             self.set_metadata(written, facts)
-            written.replace(self.final)
+            give_name(written, self.final)
 
 
 @contextmanager
@@ -214,7 +211,7 @@ def written_whole(path: Path, facts: LocalStat, *, follow: bool = True) -> Itera
             with local_errors(path):
                 target.set_metadata(file.fileno() if TAKES_NUMBERS else temporary, facts)
         with local_errors(path):
-            temporary.replace(target.final)
+            give_name(temporary, target.final)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -233,6 +230,34 @@ class OutputFile(Value, frozen=True):
         with local_errors(self.called):
             while view:
                 view = view[self.file.write(view) :]
+
+
+def give_name(temporary: Path | str, final: Path | str) -> None:
+    """Rename a complete file to its final name; raise `InvalidNameError` if that is refused."""
+    try:
+        os.replace(temporary, final)  # noqa: PTH105 - of two strings, often
+    except OSError as error:
+        if os.path.lexists(temporary):
+            raise_if_refused(error, Path(final))
+        raise
+
+
+def make_folder(path: Path) -> None:
+    """Create a local folder in an existing one; raise `FsError` if that fails."""
+    with local_errors(path):
+        try:
+            path.mkdir()
+        except OSError as error:
+            raise_if_refused(error, path)
+            raise
+
+
+def raise_if_refused(error: OSError, path: Path) -> None:
+    """Raise `InvalidNameError` if a file could not be created because of its name."""
+    # Some file systems report a name that they do not take as a missing file.
+    missing = error.errno == errno.ENOENT and path.parent.is_dir()
+    if missing or error.errno in (errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG):
+        raise name_not_taken(path) from error
 
 
 def set_facts(path: Path, facts: LocalStat) -> None:

@@ -17,6 +17,7 @@ from fsclient.transfer.local.files import (
     TAKES_NUMBERS,
     LocalStat,
     LocalTarget,
+    give_name,
     passing_name,
     written_whole,
 )
@@ -77,7 +78,7 @@ def _write_beside(
             set_metadata(number)
         finally:
             os.close(number)
-        os.replace(temporary, final)  # noqa: PTH105
+        give_name(temporary, final)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)  # noqa: PTH108

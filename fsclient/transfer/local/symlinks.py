@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fsclient.local_errors import local_errors
-from fsclient.transfer.local.files import LocalStat, facts_of, passing_name
+from fsclient.transfer.local.files import LocalStat, facts_of, give_name, passing_name
 from fsproto.errors import (
     ConflictError,
     IntegrityError,
@@ -109,7 +109,7 @@ def link_made(path: Path, mtime_ns: int) -> Iterator[_Target]:
         with local_errors(path):
             if os.utime in os.supports_follow_symlinks:
                 os.utime(temporary, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
-            temporary.replace(path)
+            give_name(temporary, path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +21,7 @@ from fsclient.transfer.local.files import (
     children,
     is_passing,
 )
+from fsclient.transfer.local.folder_names import LocalFolder, not_both_here, same_names_error
 from fsclient.transfer.local.source import Source
 from fsclient.transfer.local.symlinks import LinkSource, local_facts
 from fsclient.transfer.report import actions as what
@@ -73,6 +74,7 @@ class TreeUpload:
         self._failures = task.failures
         self._actions = task.actions
         self._rules = task.rules
+        self._names = task.names(may_write=False)  # the local folders are only read
         self._compare = ContentComparer(task.session)
         self._extra: list[tuple[KeyedNode, TreeNode]] = []
         self._uploader = BatchUploader(task.session, task.progress, task.journals)
@@ -120,7 +122,8 @@ class TreeUpload:
     ) -> None:
         instead = None
         if before is not None and before.is_folder:
-            instead, before = self._replaceable(place, before, relative), None
+            local = Path(leaf.place).parent
+            instead, before = self._replaceable(place, before, relative, local), None
         if before is not None and self._is_same(place, leaf, before):
             return
         source = leaf.open()
@@ -208,13 +211,15 @@ class TreeUpload:
             if self._rules.mirror and not same_time(mtime_ns, before.metadata.mtime_ns):
                 self._describe(place.keyed, before, LocalStat(0, mtime_ns, before.metadata.mode))
         else:
-            here = self._made(place, name, mtime_ns, before, relative)
-        self.contents(here, inside, relative)
+            instead = None
+            if before is not None:
+                instead = self._replaceable(place, before, relative, path.parent)
+            here = self._made(place, name, mtime_ns, instead)
+        self.contents(here, path, inside, relative)
 
     def _made(
-        self, place: TargetFolder, name: str, mtime_ns: int, before: TreeNode | None, relative: str
+        self, place: TargetFolder, name: str, mtime_ns: int, instead: TreeNode | None
     ) -> TargetFolder:
-        instead = None if before is None else self._replaceable(place, before, relative)
         path = place.path.child(name)
         self._actions.note(what.MAKE_FOLDER, f"{path}/")
         if self._actions.dry_run:  # the folder does not exist, so there is nothing to look up
@@ -224,10 +229,12 @@ class TreeUpload:
         self._uploader.flush_if_full()
         return TargetFolder(made, path, None)
 
-    def contents(self, here: TargetFolder, inside: list[LocalEntry], relative: str = "") -> None:
-        """Upload the contents of a local folder into a remote one."""
-        named = self._named(inside, relative)
-        for clean, child, before in self._met(here, named, relative):
+    def contents(
+        self, here: TargetFolder, local: Path, inside: list[LocalEntry], relative: str = ""
+    ) -> None:
+        """Upload the contents of the folder `local` into a remote one."""
+        named = self._named(local, inside, relative)
+        for clean, child, before in self._met(here, local, named, relative):
             below = _below(relative, clean)
             try:
                 if child.kind == FOLDER:
@@ -239,7 +246,7 @@ class TreeUpload:
                 self._failures.note(error)
 
     def _met(
-        self, here: TargetFolder, named: dict[str, LocalEntry], relative: str
+        self, here: TargetFolder, local: Path, named: dict[str, LocalEntry], relative: str
     ) -> Iterator[tuple[str, LocalEntry, TreeNode | None]]:
         """Yield each child to upload, with the remote node of the same name, if any."""
         put = [(name, child) for name, child in named.items() if child.kind != SPECIAL]
@@ -251,9 +258,8 @@ class TreeUpload:
             for refused in contents.refused:
                 self._failures.note(refused.error)
             there = {one.metadata.name: one for one in contents.nodes}
-            self._note_extra(
-                here, [one for name, one in there.items() if name not in named], relative
-            )
+            if self._rules.delete:
+                self._note_extra(here, LocalFolder(local, self._names, named), there, relative)
             yield from (
                 (name, child, there.get(name))
                 for name, child in put
@@ -270,67 +276,89 @@ class TreeUpload:
                     else:
                         yield name, child, before
 
-    def _named(self, inside: list[LocalEntry], relative: str) -> dict[str, LocalEntry]:
-        """Return the entries that are not excluded, by their remote names."""
-        named: dict[str, LocalEntry] = {}
+    def _named(self, local: Path, inside: list[LocalEntry], relative: str) -> dict[str, LocalEntry]:
+        """Return the entries that are not excluded, by their remote names.
+
+        Entries with the same remote name are a failure; none of them is put.
+        """
+        named: dict[str, list[LocalEntry]] = {}
         for child in inside:
-            normal = unicodedata.normalize("NFC", child.name)
-            if self._rules.excludes.match(_below(relative, normal), folder=child.kind == FOLDER):
+            if self._is_excluded(local, _below(relative, child.name), folder=child.kind == FOLDER):
                 self._actions.excluded += 1
-                continue
-            try:
-                clean = checked_name(child.place, child.name)
-                if clean in named:
-                    raise ExistsError(
-                        f"The local '{for_terminal(child.place)}' has the same name as another "
-                        "file there, but for how accents are written; only the first is put."
-                    )
-                if is_passing(child.name):
-                    self._failures.skip(child.place, "partial file of an unfinished download")
-                    continue
-                if child.kind == SPECIAL:
-                    self._failures.skip(child.place, child.kind)
-                named[clean] = child
-            except FsError as error:
-                self._failures.note(error)
-        return named
+            elif is_passing(child.name):
+                self._failures.skip(child.place, "partial file of an unfinished download")
+            else:
+                with self._failures.noted():
+                    named.setdefault(checked_name(child.place, child.name), []).append(child)
+        for some in named.values():
+            if len(some) > 1:
+                self._failures.note(same_names_error([child.place for child in some]))
+            elif some[0].kind == SPECIAL:
+                self._failures.skip(some[0].place, SPECIAL)
+        return {name: some[0] for name, some in named.items() if len(some) == 1}
+
+    def _is_excluded(self, local: Path, relative: str, *, folder: bool) -> bool:
+        """Return whether an entry of the folder `local`, or of its remote one, is excluded."""
+        folds = partial(self._names.folds_case, local)
+        return self._rules.excludes.match(relative, folder=folder, folds=folds)
 
     # --- what the source does not have
 
-    def _note_extra(self, here: TargetFolder, extra: list[TreeNode], relative: str) -> None:
-        if self._rules.delete:
-            for found in extra:
-                below = _below(relative, found.metadata.name)
-                self._extra += self._removable(here.keyed, found, below)[0]
+    def _note_extra(
+        self, here: TargetFolder, local: LocalFolder, there: dict[str, TreeNode], relative: str
+    ) -> None:
+        """Note the remote nodes that the local folder lacks, for their removal.
+
+        Of nodes that a local folder takes for one file, it can have only one: that is no reason to
+        remove the others.
+        """
+        for name, found in there.items():
+            if local.has(name):
+                continue
+            below = _below(relative, name)
+            rivals = [one for one in there if one != name and local.is_one(one, name)]
+            if rivals and not self._is_excluded(local.path, below, folder=found.is_folder):
+                self._failures.note(not_both_here(found.path, rivals[0], local.path))
+                continue
+            self._extra += self._removable(here.keyed, found, below, local.path)[0]
 
     def _removable(
-        self, parent: KeyedNode, found: TreeNode, relative: str
+        self, parent: KeyedNode, found: TreeNode, relative: str, local: Path
     ) -> tuple[list[tuple[KeyedNode, TreeNode]], bool]:
-        """Return the nodes to remove, and whether that is everything; excluded nodes stay."""
-        excludes = self._rules.excludes
-        if excludes.match(relative, folder=found.is_folder):
+        """Return the nodes to remove, and whether that is everything; excluded nodes stay.
+
+        `local` is the local folder that stands for the node's folder; it may not exist.
+        """
+        if self._is_excluded(local, relative, folder=found.is_folder):
             return [], False
-        if not excludes or not found.is_folder:
+        if not self._rules.excludes or not found.is_folder:
             return [(parent, found)], True
         contents = self._tree.children(found)
         if contents.refused:  # its name is unknown, so it may be excluded
             raise contents.refused[0].error
         parts = [
-            self._removable(found.keyed, child, _below(relative, child.metadata.name))
+            self._removable(
+                found.keyed,
+                child,
+                _below(relative, child.metadata.name),
+                local / found.metadata.name,
+            )
             for child in contents.nodes
         ]
         if all(whole for _, whole in parts):
             return [(parent, found)], True
         return [one for some, _ in parts for one in some], False
 
-    def _replaceable(self, place: TargetFolder, before: TreeNode, relative: str) -> TreeNode:
+    def _replaceable(
+        self, place: TargetFolder, before: TreeNode, relative: str, local: Path
+    ) -> TreeNode:
         """Return `before` if a node of another kind may replace it; else raise `ExistsError`."""
         kinds = ("folder", "file") if before.is_folder else ("file", "folder")
         sentence = f"'{before.path}' is a {kinds[0]}; a {kinds[1]} cannot take its place"
         if not self._rules.delete:
             hint = "Give --delete to have it replaced." if self._rules.mirror else None
             raise ExistsError(f"{sentence}.", hint=hint)
-        if not self._removable(place.keyed, before, relative)[1]:
+        if not self._removable(place.keyed, before, relative, local)[1]:
             raise ExistsError(f"{sentence}: it contains excluded files.")
         return before
 

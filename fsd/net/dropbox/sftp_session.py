@@ -191,8 +191,10 @@ class SftpSession:
 
     def _fstat(self, request: int, fields: Fields) -> bytes:
         found = self._handle(fields)
-        place = found.place if isinstance(found, _Listing) else tuple(found.drop.name.split("/"))
-        return _attributes(request, self._tree.facts(place))
+        if isinstance(found, _Listing):
+            return _attributes(request, self._tree.facts(found.place))
+        stored = tuple(found.drop.name.split("/"))
+        return _attributes(request, self._tree.stored_facts(stored))
 
     def _fsetstat(self, request: int, fields: Fields) -> bytes:
         one = self._writing(fields)

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 
 from fsd.services.drops.model import SessionDrop
 from fsd.services.drops.session import DropSession, IncomingDrop
+from fskit.file_names import Spellings
 from fskit.sftp.codes import OpenFlag
 from fskit.sftp.packets import Attributes
 from fskit.sftp.status import UnsupportedError
 from fsproto.errors import ConflictError, ExistsError, NotAllowedError, NotFoundError
-from fsproto.names import clean_name, drop_parts, for_terminal
+from fsproto.names import canonical_name, clean_name, drop_parts, for_terminal
 
 Place = tuple[str, ...]
-"""Names from the top down; none for the top itself."""
+"""Names from the top down, as a client spelled them; none for the top itself."""
 
 _NS = 1_000_000_000
 _FILE, _FOLDER = stat.S_IFREG | 0o600, stat.S_IFDIR | 0o700
@@ -53,7 +54,8 @@ def place_of(path: str) -> Place:
         if part == "..":
             del place[-1:]
         elif part not in ("", "."):
-            place.append(clean_name(part))
+            clean_name(part)
+            place.append(part)
     return tuple(place)
 
 
@@ -63,17 +65,27 @@ def path_of(place: Place) -> str:
 
 
 class DropTree:
-    """The files and folders of one session."""
+    """The files and folders of one session, as one of its connections sees them.
+
+    Names are stored in NFC; the connection sees each name in the spelling that it used.
+    """
 
     def __init__(self, box: DropSession, now_ns: int) -> None:
         """Take the session's drop box, and the modification time of folders."""
         self._box = box
         self._now_ns = now_ns
+        self._spellings = Spellings(box.spellings)
 
     # --- reads
 
     def facts(self, place: Place) -> DropAttributes:
         """Return the attributes of a place; `NotFoundError` if the session has nothing there."""
+        found = self.stored_facts(_stored(place))
+        self._spellings.use(place)
+        return found
+
+    def stored_facts(self, place: Place) -> DropAttributes:
+        """Return the attributes of a place in NFC, which the client did not spell."""
         found = self._file(place)
         if found is not None:
             return found
@@ -83,11 +95,16 @@ class DropTree:
 
     def listing(self, place: Place) -> list[tuple[str, DropAttributes]]:
         """Return the entries of a folder, by name; `NotFoundError` if there is no such folder."""
-        if not self._is_folder(place):
+        folder = _stored(place)
+        if not self._is_folder(folder):
             raise _nothing(place)
-        deep = len(place)
-        names = {one[deep] for one in self._all() if len(one) > deep and one[:deep] == place}
-        return [(name, self.facts((*place, name))) for name in sorted(names)]
+        self._spellings.use(place)
+        shown = {self._spellings.show((*folder, name)): name for name in self._names_in(folder)}
+        return [(name, self.stored_facts((*folder, shown[name]))) for name in sorted(shown)]
+
+    def _names_in(self, folder: Place) -> set[str]:
+        deep = len(folder)
+        return {one[deep] for one in self._all() if len(one) > deep and one[:deep] == folder}
 
     def _file(self, place: Place) -> DropAttributes | None:
         match self._box.found("/".join(place)):
@@ -108,28 +125,38 @@ class DropTree:
 
     def make_folder(self, place: Place) -> None:
         """Make a folder; `ExistsError` if there is something."""
-        self._check_free(place)
-        self._box.make_folder("/".join(place))
+        self._check_free(_stored(place))
+        self._box.make_folder("/".join(_stored(place)))
+        self._spellings.use(place, written=True)
 
     def remove_folder(self, place: Place) -> None:
         """Remove a folder; `ConflictError` if there is something in it."""
-        if self._file(place) is not None or not self._is_folder(place):
+        stored = self._known(place)
+        if self._file(stored) is not None or not self._is_folder(stored):
             raise _nothing(place)
-        if not place or self.listing(place):
+        if not place or self._names_in(stored):
             raise ConflictError(f"The folder '{for_terminal(path_of(place))}' is not empty.")
-        self._box.forget_folder("/".join(place))
+        self._box.forget_folder("/".join(stored))
+        self._spellings.forget(stored)
 
     def remove(self, place: Place) -> None:
         """Remove a file that this session has dropped."""
-        if "/".join(place) in self._box.under_way():
+        stored = self._known(place)
+        if "/".join(stored) in self._box.under_way():
             raise ConflictError("It is being written.")
-        if self._file(place) is None:
+        if self._file(stored) is None:
             raise _nothing(place)
-        self._box.remove("/".join(place))
+        self._box.remove("/".join(stored))
+        self._spellings.forget(stored)
 
     def rename(self, old: Place, new: Place, *, replacing: bool) -> None:
         """Rename a file, or a folder with everything in it."""
-        facts = self.facts(old)
+        self._rename(self._known(old), _stored(new), replacing=replacing)
+        self._spellings.move(_stored(old), _stored(new))
+        self._spellings.use(new, written=True)
+
+    def _rename(self, old: Place, new: Place, *, replacing: bool) -> None:
+        facts = self.stored_facts(old)
         if old == new:
             return
         if facts.is_folder:
@@ -163,11 +190,12 @@ class DropTree:
         """Start a drop; an existing one can only be replaced, never read or resumed."""
         if not flags & OpenFlag.WRITE:
             raise NotAllowedError("What was dropped cannot be read back.")
-        there = self._file(place)
+        stored = _stored(place)
+        there = self._file(stored)
         if there is None and not flags & OpenFlag.CREATE:
             raise _nothing(place)
         if there is None:
-            self._check_free(place)
+            self._check_free(stored)
         elif flags & OpenFlag.EXCLUSIVE:
             raise ExistsError(f"There is a '{for_terminal(path_of(place))}' already.")
         elif not flags & OpenFlag.TRUNCATE:
@@ -175,14 +203,15 @@ class DropTree:
                 "A drop that is complete cannot be written to any more.",
                 hint="Send all of it again, or remove it first.",
             )
-        one = self._box.begin("/".join(place))
+        one = self._box.begin("/".join(stored))
+        self._spellings.use(place, written=True)
         self.describe(one, Attributes(times=wanted.times))
         return one
 
     def set_attributes(self, place: Place, wanted: Attributes) -> None:
         """Set the time of a file; ignore permissions, and refuse another size."""
         facts = self.facts(place)
-        name = "/".join(place)
+        name = "/".join(_stored(place))
         writing = self._box.under_way().get(name)
         if writing is not None:
             self.describe(writing, wanted)
@@ -199,6 +228,12 @@ class DropTree:
         if wanted.times is not None:
             one.mtime_ns = wanted.times[1] * _NS
 
+    def _known(self, place: Place) -> Place:
+        """Return a place in NFC; `NotFoundError` if the client knows it in another spelling."""
+        if not self._spellings.knows(place):
+            raise _nothing(place)
+        return _stored(place)
+
     def _check_free(self, place: Place) -> None:
         """Raise unless something of that name can be made."""
         if not place or self._file(place) is not None or self._is_folder(place):
@@ -209,6 +244,11 @@ class DropTree:
     def _check_above(self, place: Place) -> None:
         if any(self._file(place[:end]) is not None for end in range(1, len(place))):
             raise NotFoundError("A folder on the way there is a file.")
+
+
+def _stored(place: Place) -> Place:
+    """Return a place with its names in NFC, as they are stored."""
+    return tuple(map(canonical_name, place))
 
 
 def _facts_of(writing: IncomingDrop) -> DropAttributes:

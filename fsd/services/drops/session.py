@@ -13,6 +13,7 @@ from fsd.blobs.base import BlobStore
 from fsd.policies import DropPolicy
 from fsd.services.drops.incoming import StreamingEncryptor
 from fsd.services.drops.model import DropSource, FinishedDrop, SessionDrop
+from fskit.file_names import Spellings
 from fsproto import crypto
 from fsproto.drop import DROP_ID_SIZE, DropContent, DropKeys, DropNote, seal_note, wrap_drop
 from fsproto.errors import (
@@ -156,6 +157,8 @@ class DropSession:
         self._folders: Counter[str] = Counter()
         """Number of drops and uploads in each folder and the folders below it."""
         self._made: set[str] = set()
+        self.spellings = Spellings()
+        """The names as the client wrote them, on any connection of the session."""
         self.users = 1
         """Connections that share it; counted by `DropService`."""
         self.left_ms = 0

@@ -13,7 +13,6 @@ from fsclient.transfer.local.files import (
     children,
     fill,
     local_name,
-    same_file_key,
     written_whole,
 )
 from fsclient.transfer.local.source import Source
@@ -69,11 +68,6 @@ def test_a_name_that_is_taken_lies_in_its_folder_and_nowhere_else(name):
             continue
         assert (Path("/folder") / taken).parent == Path("/folder")
         assert Path(taken).name == taken
-
-
-def test_names_that_differ_in_case_are_one_file_where_the_system_says_so():
-    assert same_file_key("Straße", folds_case=True) == same_file_key("STRASSE", folds_case=True)
-    assert same_file_key("A", folds_case=False) != same_file_key("a", folds_case=False)
 
 
 # --- reading
