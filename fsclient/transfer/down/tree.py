@@ -133,12 +133,11 @@ class TreeDownload:
         if names is not None and self._rules.delete:
             self._note_extra(here, names, inside)
         names = names or LocalFolder(here.path, self._names)
-        folds = partial(self._names.folds_case, here.path)
         beginning = str(here.path / "_")[:-1]
         for child in names.in_order(inside, key=lambda one: one.path.name):
             name = child.path.name
             below = f"{here.relative}/{name}" if here.relative else name
-            if self._rules.excludes.match(below, folder=child.is_folder, folds=folds):
+            if self._is_excluded(here, below, folder=child.is_folder):
                 self._actions.excluded += 1
                 continue
             try:
@@ -151,6 +150,10 @@ class TreeDownload:
                     self._add(self._job(child, place, is_new=True), place, what.GET)
             except FsError as error:
                 self._failures.note(error)
+
+    def _is_excluded(self, here: _Here, below: str, *, folder: bool) -> bool:
+        folds = partial(self._names.folds_case, here.path)
+        return self._rules.excludes.match(below, folder=folder, folds=folds)
 
     def _listed(self, here: _Here) -> LocalFolder:
         return local_folder(here.path, self._names, must_list=self._rules.delete)
@@ -180,9 +183,12 @@ class TreeDownload:
         for name in names.surplus(there):
             below = f"{here.relative}/{name}" if here.relative else name
             self._extra.append((here.path / name, below))
-        # Which of two files of one name is extra is not known, so nothing is removed.
-        for error in names.doubled(there):
-            self._failures.note(error)
+        # An upload puts neither of two files with one name, so they may be nowhere else.
+        for some in names.doubled():
+            kind = kind_at(here.path / some[0])
+            below = f"{here.relative}/{some[0]}" if here.relative else some[0]
+            if not self._is_excluded(here, below, folder=kind == FOLDER):
+                self._failures.note(names.same_names(some))
 
     # --- files
 

@@ -18,7 +18,7 @@ from fsclient.local_errors import local_errors
 from fsclient.transfer.local.files import IS_WINDOWS, local_name, passing_name
 from fskit.file_names import FolderNames, folded_name, same_name
 from fsproto.errors import ExistsError
-from fsproto.names import RemotePath, for_terminal
+from fsproto.names import RemotePath, canonical_name, for_terminal
 
 T = TypeVar("T")
 _USUALLY_FOLDS = IS_WINDOWS or sys.platform == "darwin"
@@ -56,9 +56,10 @@ def _seen_in(folder: Path) -> bool | None:
     """Return the answer that the entries of a folder give; None if they give none."""
     with suppress(OSError):
         names = set(os.listdir(folder))  # noqa: PTH208 - names, not paths
-        for name in names:
+        # Some file systems fold only ASCII.
+        for name in filter(str.isascii, names):
             other = name.swapcase()
-            if other not in names and other.swapcase() == name != other:
+            if other != name and other not in names:
                 return _is_there(folder / other)
     return None
 
@@ -129,7 +130,7 @@ class LocalFolder:
                 )
         found = [entry for entry in self._entries.get(key, ()) if self.is_one(name, entry)]
         if name not in found and len(found) > 1:
-            raise self._two(found)
+            raise self.same_names(found)
         self._given[key].append(name)
         return name if name in found or not found else found[0]
 
@@ -151,16 +152,16 @@ class LocalFolder:
                 if not any(self.is_one(entry, name) for name in wanted.get(key, ())):
                     yield entry
 
-    def doubled(self, names: Iterable[str]) -> Iterator[ExistsError]:
-        """Yield an error for each of the names that means several entries."""
-        for name in names:
-            found = [
-                one for one in self._entries.get(folded_name(name), ()) if same_name(one, name)
-            ]
-            if len(found) > 1:
-                yield self._two(found)
+    def doubled(self) -> Iterator[list[str]]:
+        """Yield the entries that have the same name, as lists of two or more."""
+        by_name: dict[str, list[str]] = defaultdict(list)
+        for entries in self._entries.values():
+            for entry in entries:
+                by_name[canonical_name(entry)].append(entry)
+        yield from (some for some in by_name.values() if len(some) > 1)
 
-    def _two(self, found: list[str]) -> ExistsError:
+    def same_names(self, found: list[str]) -> ExistsError:
+        """Return the error for entries that have the same name."""
         return same_names_error([str(self.path / one) for one in found])
 
 
