@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from fsclient.connection.connection import ServerConnection
     from fsclient.tree.nodes import FolderView
 
-_REMEMBERED = 50_000
-"""Entries of folders that a long put need not ask for again; each takes about half a KiB."""
+_REMEMBERED = 100_000
+"""Nodes of prefix trees that a long put need not ask for again; each takes about 250 bytes."""
 
 
 class PendingRequest(Value, frozen=True):
@@ -33,7 +33,7 @@ class FolderCache:
 
     def __init__(self) -> None:
         self._views: dict[NodeId, FolderView] = {}
-        self._entries = 0
+        self._nodes = 0
         self._made: dict[NodeId, tuple[int, ref[ServerConnection], int]] = {}
         """The version of a folder that was made last, over which connection, by which request."""
 
@@ -44,14 +44,14 @@ class FolderCache:
             view = before  # which may show more
         self._forget(folder)
         self._views[folder] = view
-        self._entries += view.tree.size + 1
-        while self._entries > _REMEMBERED and len(self._views) > 1:
+        self._nodes += view.tree.nodes + 1
+        while self._nodes > _REMEMBERED and len(self._views) > 1:
             self._forget(next(iter(self._views)))
 
     def _forget(self, folder: NodeId) -> None:
         before = self._views.pop(folder, None)
         if before is not None:
-            self._entries -= before.tree.size + 1
+            self._nodes -= before.tree.nodes + 1
 
     def note_made(self, folder: NodeId, version: int, asked: PendingRequest) -> None:
         """Note that the server says it has made a version of a folder, and what it was asked by."""

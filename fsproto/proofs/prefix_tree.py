@@ -1,28 +1,32 @@
 """The Merkle prefix tree over a folder's entries, whole or the part that a proof shows.
 
-With entries sorted by their 32-byte token, the root of a set at a depth (in bits) is
+The place of an entry is the 256-bit number SHA-256(0x02 ‖ token); bit 0 is its highest bit. The
+root of a set of entries is
 
-    32 zero bytes                                    for no entry
-    SHA-256(0x00 ‖ token ‖ node id ‖ manifest hash)  for one
-    SHA-256(0x01 ‖ root(bit at depth is 0, depth+1) ‖ root(bit at depth is 1, depth+1))  for more
+    32 zero bytes                                          for no entry
+    SHA-256(0x00 ‖ token ‖ node id ‖ manifest hash)        for one
+    SHA-256(0x01 ‖ u8 depth ‖ root of the entries with a 0 at bit `depth` ‖ root of the others)
+                                                           for more; `depth` is the first bit at
+                                                           which their places differ
 
-A proof for some tokens is the tree in preorder, in which every branch on none of their paths is cut
-to the roots of its sides: 0x00 nothing · 0x01 token node hash · 0x02 a branch of which only the two
-sides' roots are shown · 0x03 a branch, followed by its two sides. A proof shows entries that exist
-and also that an entry does *not* exist, and is enough to compute the root after a change. A single
-entry is always written in full, because it moves up when its neighbour is removed. A cut branch
-shows two roots, not one, because otherwise the root of a single entry could be passed off as a
-branch. Compare CONIKS (Melara
-et al., USENIX Security 2015) for the shape and its proofs of absence.
+So a tree over n entries has n - 1 branches (Morrison's PATRICIA, JACM 1968), and because places are
+hashes, the choice of tokens cannot make the paths to them long.
+
+A proof for some tokens is the tree in preorder, in which everything on none of their paths is cut
+to its root: 0x00 nothing (only as the whole tree) · 0x01 token node hash · 0x02 root · 0x03 depth,
+a branch, followed by its two sides. The path of a token ends at an entry; if the entry has another
+token, then the token is absent. A proof is also enough to compute the root after a change: the
+removal of an entry puts its sibling, as it is, in place of the branch. Compare CONIKS (Melara et
+al., USENIX Security 2015) for the shape and its proofs of absence.
 """
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from fsproto import crypto
 from fsproto.errors import IntegrityError, RemoteProtocolError
@@ -31,9 +35,8 @@ from fsproto.types import NO_HASH, Hash, NodeId, Token
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_T = TypeVar("_T")
-
-TOKEN_BITS = 256
+_BITS = 256
+"""Bits of a place."""
 _TOKEN, _NODE, _HASH = 32, 16, 32
 
 
@@ -51,81 +54,91 @@ class FolderEntry(NamedTuple):
 
 
 class _Opaque(NamedTuple):
-    """A branch of which only the roots of its sides are known."""
+    """A part of which only the root is known, and the first bits of all places in it."""
 
-    zero: Hash
-    one: Hash
     root: Hash
+    place: int
+    depth: int
+    """How many bits of `place` are known."""
 
 
 class _Branch(NamedTuple):
-    zero: _Subtree
-    one: _Subtree
+    zero: _Part
+    one: _Part
     root: Hash
+    place: int
+    """The place of an entry in it."""
+    depth: int
+    """The first bit at which the places in it differ."""
     shown: int
     """Number of visible entries in it."""
+    nodes: int
+    """Number of visible entries and branches in it, and of roots in place of others."""
 
 
-_Subtree = FolderEntry | _Opaque | _Branch | None
+_Part = FolderEntry | _Opaque | _Branch
+"""A tree that is not empty."""
 Changes = Mapping[Token, FolderEntry | None]
 """The new entry of each token; None to remove it."""
+_Item = tuple[int, _Part]
+"""A part and a place in it."""
+_Change = tuple[int, FolderEntry | None]
+_place_of: Callable[[_Item | _Change], int] = itemgetter(0)
 
 
-def _branch(zero: _Subtree, one: _Subtree) -> _Branch:
-    return _Branch(zero, one, _branch_root(_root(zero), _root(one)), _shown(zero) + _shown(one))
+def _place(token: Token) -> int:
+    return int.from_bytes(crypto.sha256(b"\x02" + token), "big")
 
 
-def _branch_root(zero: Hash, one: Hash) -> Hash:
-    return Hash(crypto.sha256(b"\x01" + zero + one))
+def _bit(place: int, depth: int) -> int:
+    return place >> (_BITS - 1 - depth) & 1
 
 
-def _shown(tree: _Subtree) -> int:
+def _shared(one: int, other: int) -> int:
+    """Return how many first bits two places share."""
+    return _BITS - (one ^ other).bit_length()
+
+
+def _start(place: int, depth: int, side: int) -> int:
+    """Return the least place with the bit `side` at `depth` and the bits of `place` before it."""
+    low = _BITS - depth
+    return place >> low << low | side << low - 1
+
+
+def _branch(zero: _Part, one: _Part, place: int, depth: int) -> _Branch:
+    root = Hash(crypto.sha256(b"\x01" + bytes((depth,)) + zero.root + one.root))
+    shown, nodes = _shown(zero) + _shown(one), _nodes(zero) + _nodes(one) + 1
+    return _Branch(zero, one, root, place, depth, shown, nodes)
+
+
+def _shown(tree: _Part) -> int:
     return tree.shown if isinstance(tree, _Branch) else int(isinstance(tree, FolderEntry))
 
 
-def _root(tree: _Subtree) -> Hash:
-    return NO_HASH if tree is None else tree.root
-
-
-def _bit(token: bytes, depth: int) -> int:
-    return token[depth >> 3] >> (7 - (depth & 7)) & 1
-
-
-def _split(ordered: Sequence[_T], token: Callable[[_T], bytes], depth: int) -> int:
-    """Return the index of the first token whose bit at `depth` is 1; earlier bits are equal."""
-    # `bisect` would call a Python function for each element that it compares.
-    byte, bit = depth >> 3, 0x80 >> (depth & 7)
-    low, high = 0, len(ordered)
-    while low < high:
-        middle = (low + high) >> 1
-        if token(ordered[middle])[byte] & bit:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+def _nodes(tree: _Part) -> int:
+    return tree.nodes if isinstance(tree, _Branch) else 1
 
 
 class PrefixTree:
     """An immutable tree; a change returns a new one that shares the unchanged parts."""
 
-    def __init__(self, tree: _Subtree = None) -> None:
+    def __init__(self, tree: _Part | None = None) -> None:
         """Start empty; see also `build` and `from_proof`."""
         self._tree = tree
 
     @classmethod
     def build(cls, entries: Iterable[FolderEntry]) -> PrefixTree:
         """Return the whole tree over entries with different tokens."""
-        ordered = sorted(entries, key=_token_of)
-        if any(a.token == b.token for a, b in pairwise(ordered)):
+        ordered: list[_Item] = [(_place(entry.token), entry) for entry in entries]
+        ordered.sort(key=_place_of)
+        if any(a == b for (a, _), (b, _) in pairwise(ordered)):
             raise IntegrityError("A folder has two entries under one name.")
-        return cls(_build(ordered, 0))
+        return cls(_build(ordered))
 
     @classmethod
     def from_proof(cls, proof: bytes, root: Hash) -> PrefixTree:
         """Return the tree in `proof`; `IntegrityError` unless it has exactly this root."""
-        reader = _ProofReader(proof)
-        tree = cls(reader.read(0, 0))
-        reader.finish()
+        tree = cls(_ProofReader(proof).read())
         if not crypto.equal(tree.root, root):
             raise IntegrityError("The server's proof does not fit the folder's signature.")
         return tree
@@ -133,22 +146,31 @@ class PrefixTree:
     @property
     def root(self) -> Hash:
         """The root that a folder state names, 32 bytes."""
-        return _root(self._tree)
+        return NO_HASH if self._tree is None else self._tree.root
 
     @property
     def size(self) -> int:
         """Number of visible entries."""
-        return _shown(self._tree)
+        return 0 if self._tree is None else _shown(self._tree)
+
+    @property
+    def nodes(self) -> int:
+        """Number of visible entries and branches, and of roots in place of others."""
+        return 0 if self._tree is None else _nodes(self._tree)
 
     def get(self, token: Token) -> FolderEntry | None:
         """Return the entry, or None if it is proved absent; `IntegrityError` if not covered."""
-        tree, depth = self._tree, 0
+        tree = self._tree
+        if tree is None:
+            return None
+        place = _place(token)
         while isinstance(tree, _Branch):
-            tree = tree.one if _bit(token, depth) else tree.zero
-            depth += 1
-        if isinstance(tree, _Opaque):
-            raise IntegrityError("The server's proof does not cover the name that was asked for.")
-        return tree if tree is not None and tree.token == token else None
+            tree = tree.one if _bit(place, tree.depth) else tree.zero
+        if isinstance(tree, FolderEntry):
+            return tree if tree.token == token else None
+        if _shared(place, tree.place) < tree.depth:
+            return None
+        raise IntegrityError("The server's proof does not cover the name that was asked for.")
 
     def put(self, entry: FolderEntry) -> PrefixTree:
         """Return the tree with `entry` added, or in place of the one with its token."""
@@ -165,7 +187,8 @@ class PrefixTree:
 
         `IntegrityError` if the proof does not cover one of the tokens.
         """
-        return PrefixTree(_update(self._tree, sorted(changes.items()), 0))
+        ordered = [(_place(token), entry) for token, entry in changes.items()]
+        return PrefixTree(_update(self._tree, sorted(ordered, key=_place_of)))
 
     def edit(self) -> Edit:
         """Return an `Edit` for many changes, one after the other."""
@@ -181,13 +204,15 @@ class PrefixTree:
         return True
 
     def prove(self, tokens: Iterable[Token]) -> bytes:
-        """Return the proof for these tokens; for no tokens, only the top of the tree."""
+        """Return the proof for these tokens; for no tokens, only the root."""
+        if self._tree is None:
+            return b"\x00"
         out: list[bytes] = []
-        _prove(self._tree, sorted(set(tokens)), 0, out)
+        _prove(self._tree, sorted(map(_place, tokens)), out)
         return b"".join(out)
 
     def __iter__(self) -> Iterator[FolderEntry]:
-        """Yield every visible entry, in the order of the tokens."""
+        """Yield every visible entry, in the order of their places."""
         stack = [self._tree]
         while stack:
             match stack.pop():
@@ -224,65 +249,81 @@ class Edit:
         return self._tree.update(self._changes)
 
 
-_Change = tuple[Token, FolderEntry | None]
-_token_of: Callable[[FolderEntry | _Change], Token] = itemgetter(0)
+def _build(items: Sequence[_Item]) -> _Part | None:
+    """Return the tree over parts with different places, in the order of the places."""
+    return _build_some(items) if items else None
 
 
-def _build(ordered: Sequence[FolderEntry], depth: int) -> _Subtree:
-    if len(ordered) < 2:  # noqa: PLR2004 - none or one
-        return ordered[0] if ordered else None
-    split = _split(ordered, _token_of, depth)
-    return _branch(_build(ordered[:split], depth + 1), _build(ordered[split:], depth + 1))
+def _build_some(items: Sequence[_Item]) -> _Part:
+    place, part = items[0]
+    if len(items) == 1:
+        return part
+    depth = _shared(place, items[-1][0])
+    split = bisect_left(items, _start(place, depth, 1), key=_place_of)
+    return _branch(_build_some(items[:split]), _build_some(items[split:]), place, depth)
 
 
-def _update(tree: _Subtree, changes: Sequence[_Change], depth: int) -> _Subtree:
-    """Return a subtree after changes to its tokens, in their order."""
+def _update(tree: _Part | None, changes: Sequence[_Change]) -> _Part | None:
+    """Return a tree after changes, which are in the order of their places."""
     if not changes:
         return tree
+    if tree is None:
+        return _build(_added(changes))
+    place = _place(tree.token) if isinstance(tree, FolderEntry) else tree.place
+    depth = _BITS if isinstance(tree, FolderEntry) else tree.depth
+    # Only changes of places that share the first `depth` bits concern what is in the tree.
+    low = _BITS - depth
+    first = bisect_left(changes, place >> low << low, key=_place_of)
+    end = bisect_left(changes, ((place >> low) + 1) << low, key=_place_of)
+    inner = _update_inside(tree, changes[first:end]) if first < end else tree
+    items = _added([*changes[:first], *changes[end:]])
+    if inner is not None:
+        insort(items, (place, inner), key=_place_of)
+    return _build(items)
+
+
+def _update_inside(tree: _Part, changes: Sequence[_Change]) -> _Part | None:
     match tree:
-        case _Branch(zero, one):
-            split = _split(changes, _token_of, depth)
-            return _joined(
-                _update(zero, changes[:split], depth + 1), _update(one, changes[split:], depth + 1)
-            )
+        case FolderEntry():
+            return changes[0][1]
         case _Opaque():
             raise IntegrityError("The server's proof does not cover the name that is written.")
-    entries = [entry for _, entry in changes if entry is not None]
-    if tree is not None and all(token != tree.token for token, _ in changes):
-        insort(entries, tree, key=_token_of)
-    return _build(entries, depth)
+        case _Branch(zero, one, _, place, depth):
+            split = bisect_left(changes, _start(place, depth, 1), key=_place_of)
+            new_zero, new_one = _update(zero, changes[:split]), _update(one, changes[split:])
+            if new_zero is None or new_one is None:
+                return new_one if new_zero is None else new_zero
+            return _branch(new_zero, new_one, place, depth)
 
 
-def _joined(zero: _Subtree, one: _Subtree) -> _Subtree:
-    """Return the tree of two sides; a lone entry takes the place of its branch."""
-    if zero is None and (one is None or isinstance(one, FolderEntry)):
-        return one
-    if one is None and isinstance(zero, FolderEntry):
-        return zero
-    return _branch(zero, one)
+def _added(changes: Sequence[_Change]) -> list[_Item]:
+    return [(place, entry) for place, entry in changes if entry is not None]
 
 
-def _prove(tree: _Subtree, tokens: list[Token], depth: int, out: list[bytes]) -> None:
+def _prove(tree: _Part, places: list[int], out: list[bytes]) -> None:
     match tree:
-        case None:
-            out.append(b"\x00")
-        case FolderEntry():
+        case _Branch(zero, one, _, _, depth) if places:
+            out.append(b"\x03" + bytes((depth,)))
+            ones = [place for place in places if _bit(place, depth)]
+            _prove(zero, [place for place in places if not _bit(place, depth)], out)
+            _prove(one, ones, out)
+        case FolderEntry() if places:
             out.append(b"\x01" + tree.token + tree.node + tree.manifest)
-        case _Branch(zero, one) if tokens:
-            out.append(b"\x03")
-            split = _split(tokens, bytes, depth)
-            _prove(zero, tokens[:split], depth + 1, out)
-            _prove(one, tokens[split:], depth + 1, out)
-        case _Branch(zero, one):
-            out.append(b"\x02" + _root(zero) + _root(one))
-        case _Opaque(zero, one):
-            out.append(b"\x02" + zero + one)
+        case _:
+            out.append(b"\x02" + tree.root)
 
 
 class _ProofReader:
     def __init__(self, proof: bytes) -> None:
         self._proof = proof
         self._at = 0
+
+    def read(self) -> _Part | None:
+        """Read the whole proof."""
+        tree = None if self._proof == b"\x00" else self._part(0)[1]
+        if tree is not None and self._at != len(self._proof):
+            raise RemoteProtocolError("The server's proof has something behind its end.")
+        return tree
 
     def _take(self, length: int) -> bytes:
         piece = self._proof[self._at : self._at + length]
@@ -291,32 +332,39 @@ class _ProofReader:
             raise RemoteProtocolError("The server's proof was cut short.")
         return piece
 
-    def read(self, depth: int, path: int) -> _Subtree:
-        """Read the subtree at `depth` whose tokens start with the `depth` bits of `path`."""
+    def _part(self, least: int) -> tuple[int | None, _Part]:
+        """Read a part whose places differ at bit `least` at the earliest.
+
+        Return the place of a visible entry in it too; None if there is no such entry.
+        """
         kind = self._take(1)
-        if kind == b"\x00":
-            return None
         if kind == b"\x01":
             entry = FolderEntry(
                 Token(self._take(_TOKEN)), NodeId(self._take(_NODE)), Hash(self._take(_HASH))
             )
-            if int.from_bytes(entry.token, "big") >> (TOKEN_BITS - depth) != path:
-                raise IntegrityError("The server's proof has an entry where it cannot be.")
-            return entry
+            return _place(entry.token), entry
         if kind == b"\x02":
-            zero_root, one_root = Hash(self._take(_HASH)), Hash(self._take(_HASH))
-            return _Opaque(zero_root, one_root, _branch_root(zero_root, one_root))
-        if kind == b"\x03" and depth < TOKEN_BITS:
-            match self.read(depth + 1, path << 1), self.read(depth + 1, path << 1 | 1):
-                case (None, None | FolderEntry()) | (FolderEntry(), None):
-                    # A branch has two entries or more. From any other shape the client would
-                    # compute and sign a root that the entries do not have.
-                    pass
-                case zero, one:
-                    return _branch(zero, one)
+            root = Hash(self._take(_HASH))
+            if root != NO_HASH:
+                return None, _Opaque(root, 0, 0)
+        if kind == b"\x03":
+            depth = self._take(1)[0]
+            if depth >= least:
+                return self._branch(depth)
         raise RemoteProtocolError("The server's proof is malformed.")
 
-    def finish(self) -> None:
-        """Raise `RemoteProtocolError` unless the whole proof was read."""
-        if self._at != len(self._proof):
-            raise RemoteProtocolError("The server's proof has something behind its end.")
+    def _branch(self, depth: int) -> tuple[int, _Branch]:
+        read = self._part(depth + 1), self._part(depth + 1)
+        place = read[1][0] if read[0][0] is None else read[0][0]
+        if place is None:
+            # A branch is shown only as a part of the path to an entry. Without an entry, the
+            # first bits of the places in it are unknown, and no change can be computed.
+            raise RemoteProtocolError("The server's proof is malformed.")
+        sides = list[_Part]()
+        for side, (known, part) in enumerate(read):
+            start = _start(place, depth, side)
+            if known is not None and _shared(known, start) <= depth:
+                raise IntegrityError("The server's proof has an entry where it cannot be.")
+            sides.append(_Opaque(part.root, start, depth + 1) if known is None else part)
+        zero, one = sides
+        return place, _branch(zero, one, place, depth)

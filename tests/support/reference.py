@@ -158,8 +158,16 @@ def tree_root(entries: Sequence[tuple[bytes, bytes, bytes]], depth: int = 0) -> 
         return sha256(b"\x00" + b"".join(entries[0]))
     sides: tuple[list[tuple[bytes, bytes, bytes]], ...] = [], []
     for entry in entries:
-        sides[int.from_bytes(entry[0], "big") >> (255 - depth) & 1].append(entry)
-    return sha256(b"\x01" + tree_root(sides[0], depth + 1) + tree_root(sides[1], depth + 1))
+        sides[place_of(entry[0]) >> (255 - depth) & 1].append(entry)
+    zero, one = (tree_root(side, depth + 1) for side in sides)
+    if not all(sides):
+        return zero if sides[0] else one
+    return sha256(b"\x01" + bytes([depth]) + zero + one)
+
+
+def place_of(token: bytes) -> int:
+    """Return the place of a token in a prefix tree."""
+    return int.from_bytes(sha256(b"\x02" + token), "big")
 
 
 def next_lineage(version: int, lineage: bytes, hash_of: bytes) -> bytes:

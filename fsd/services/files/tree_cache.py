@@ -12,8 +12,8 @@ from collections import OrderedDict
 from fsproto.proofs.prefix_tree import PrefixTree
 from fsproto.types import Hash, NodeId
 
-_MOST_ENTRIES = 100_000
-"""In all trees together; an entry takes about half a KiB."""
+_MOST_NODES = 200_000
+"""In all trees together; a node takes about 250 bytes."""
 
 
 class TreeCache:
@@ -23,7 +23,7 @@ class TreeCache:
         """Start empty."""
         self._lock = threading.Lock()
         self._trees: OrderedDict[NodeId, tuple[Hash, PrefixTree]] = OrderedDict()
-        self._entries = 0
+        self._nodes = 0
 
     def get(self, folder: NodeId, state: Hash) -> PrefixTree | None:
         """Return a folder's tree for exactly this state."""
@@ -39,15 +39,15 @@ class TreeCache:
         with self._lock:
             self._drop(folder)
             self._trees[folder] = state, tree
-            self._entries += _weight(tree)
-            while self._entries > _MOST_ENTRIES and len(self._trees) > 1:
+            self._nodes += _weight(tree)
+            while self._nodes > _MOST_NODES and len(self._trees) > 1:
                 self._drop(next(iter(self._trees)))
 
     def _drop(self, folder: NodeId) -> None:
         before = self._trees.pop(folder, None)
         if before is not None:
-            self._entries -= _weight(before[1])
+            self._nodes -= _weight(before[1])
 
 
 def _weight(tree: PrefixTree) -> int:
-    return tree.size + 1
+    return tree.nodes + 1

@@ -19,8 +19,8 @@ def tree(name: str, entries: int) -> tuple[NodeId, PrefixTree]:
     return NodeId(stretch(name, 16)), PrefixTree.build(made)
 
 
-def test_the_trees_used_longest_ago_make_room_by_their_entries(monkeypatch):
-    monkeypatch.setattr(tree_cache, "_MOST_ENTRIES", 250)
+def test_the_trees_used_longest_ago_make_room_by_their_nodes(monkeypatch):
+    monkeypatch.setattr(tree_cache, "_MOST_NODES", 500)
     cache = TreeCache()
     (a, tree_a), (b, tree_b), (c, tree_c) = (tree(name, 100) for name in "abc")
     for folder, one in ((a, tree_a), (b, tree_b), (b, tree_b)):
@@ -31,7 +31,7 @@ def test_the_trees_used_longest_ago_make_room_by_their_entries(monkeypatch):
 
 
 def test_a_tree_that_is_larger_than_all_should_be_is_kept_alone(monkeypatch):
-    monkeypatch.setattr(tree_cache, "_MOST_ENTRIES", 50)
+    monkeypatch.setattr(tree_cache, "_MOST_NODES", 100)
     cache = TreeCache()
     (a, tree_a), (b, tree_b) = tree("a", 10), tree("b", 100)
     cache.put(a, STATE, tree_a)

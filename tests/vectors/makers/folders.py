@@ -10,7 +10,7 @@ from fsproto.sealed.folder import FolderState, sign_state
 from fsproto.signed import Signed
 from fsproto.types import NO_HASH, Hash, NodeId, Token
 from tests.support.fixed_keys import TIME_MS, keyed_node, person, stretch
-from tests.support.reference import sha256
+from tests.support.reference import place_of, sha256
 from tests.vectors import Vector
 from tests.vectors.fields import to_json
 from tests.vectors.makers import Files, Kept
@@ -146,14 +146,25 @@ def _proofs() -> list[Vector]:
     at = proof.index(shown.token)
     manifest_changed = proof[: at + 48] + bytes([proof[at + 48] ^ 1]) + proof[at + 49 :]
     hidden = proof[: at - 1] + b"\x00" + proof[at + 80 :]
+    two = PrefixTree.build(SETS["tree_of_two"])
+    of_two = two.prove([entry(0).token])
+    other_depth = b"\x03" + bytes([of_two[1] + 1]) + of_two[2:]
+    cut = proof[: at - 1] + b"\x02" + shown.root + proof[at + 80 :]
     one = entry(0, bytes(32))
     leaf = b"\x01" + one.token + one.node + one.manifest, one.root
-    sides = stretch("two sides", 64)
-    other = b"\x02" + sides, sha256(b"\x01" + sides)
-    nothing = b"\x00", NO_HASH
-    deep: tuple[bytes, bytes] = leaf
-    for _ in range(257):
-        deep = _branch(deep, other)
+    root = stretch("a root", 32)
+    other = b"\x02" + root, root
+    nothing, no_root = (b"\x00", NO_HASH), (b"\x02" + NO_HASH, NO_HASH)
+    place = place_of(one.token)
+
+    def above(
+        depth: int, below: tuple[bytes, bytes], beside: tuple[bytes, bytes] = other
+    ) -> tuple[bytes, bytes]:
+        """Return a branch above a part with `one` in it, on the side where `one` belongs."""
+        is_one = place >> (255 - depth) & 1
+        return _branch(depth, *((beside, below) if is_one else (below, beside)))
+
+    at_wrong_side = _branch(3, *((leaf, other) if place >> 252 & 1 else (other, leaf)))
     return [
         good("proof_nothing_is_there", "tree_of_none", [ABSENT]),
         good("proof_only_entry", "tree_of_one", [entry(0).token]),
@@ -180,18 +191,26 @@ def _proofs() -> list[Vector]:
         refused("proof_unknown_kind", b"\x04" + proof[1:]),
         refused("proof_other_root", proof, one.root, IntegrityError),
         refused("proof_manifest_changed", manifest_changed, error=IntegrityError),
-        refused("proof_entry_hidden", hidden, error=IntegrityError),
+        refused("proof_entry_hidden", hidden),
+        refused("proof_other_depth", other_depth, two.root, IntegrityError),
         # In the following proofs the hashes match; only the shape is wrong.
-        refused("proof_entry_at_wrong_place", *_branch(other, leaf), IntegrityError),
-        refused("proof_branch_of_one_entry", *_branch(leaf, nothing)),
-        refused("proof_branch_of_nothing", *_branch(nothing, nothing)),
-        refused("proof_too_deep", *deep),
+        refused("proof_path_without_entry", cut),
+        refused("proof_entry_at_wrong_place", *at_wrong_side, IntegrityError),
+        refused("proof_entry_at_wrong_place_below", *above(1, at_wrong_side), IntegrityError),
+        refused("proof_branch_of_one_entry", *above(0, leaf, nothing)),
+        refused("proof_branch_with_root_of_nothing", *above(0, leaf, no_root)),
+        refused("proof_branch_of_nothing", *_branch(0, nothing, nothing)),
+        refused("proof_branch_of_two_roots", *_branch(0, other, other)),
+        refused("proof_depth_repeated", *above(7, above(7, leaf))),
+        refused("proof_depth_decreases", *above(8, above(7, leaf))),
+        refused("proof_branch_below_deepest", *above(255, above(255, leaf))),
     ]
 
 
-def _branch(zero: tuple[bytes, bytes], one: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+def _branch(depth: int, zero: tuple[bytes, bytes], one: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
     """Return the proof and the root of a branch; each side is given as (proof, root)."""
-    return b"\x03" + zero[0] + one[0], sha256(b"\x01" + zero[1] + one[1])
+    head = bytes([depth])
+    return b"\x03" + head + zero[0] + one[0], sha256(b"\x01" + head + zero[1] + one[1])
 
 
 def _states() -> list[Vector]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from fsproto.errors import IntegrityError
@@ -50,9 +52,9 @@ def test_what_is_not_there_cannot_be_removed():
 
 def test_a_proof_grows_with_the_depth_of_a_folder_and_not_with_its_size():
     tree = PrefixTree.build(FOLDER)
-    # About log2(1000) branches on the path, 65 bytes each, and two entries at its end.
-    assert len(tree.prove([FOLDER[7].token])) < 30 * 65 + 2 * 81
-    assert len(tree.prove([entry("absent").token])) < 30 * 65 + 2 * 81
+    # About log2(1000) branches on the path, 2 + 33 bytes each, and an entry at its end.
+    assert len(tree.prove([FOLDER[7].token])) < 30 * 35 + 81
+    assert len(tree.prove([entry("absent").token])) < 30 * 35 + 81
 
 
 def test_the_old_entry_in_the_newest_proof_is_refused():
@@ -75,9 +77,38 @@ def test_a_batch_is_computed_from_one_proof():
     assert shown.root == PrefixTree.build([*FOLDER[:100], *FOLDER[150:], *new]).root
 
 
-def test_the_deepest_tree_leaves_room_on_the_stack():
-    # Tokens that differ only at their last bit must not crash the reader.
-    pair = [FolderEntry(Token(bytes(31) + bytes([n])), NodeId(bytes(16)), NO_HASH) for n in (0, 1)]
-    tree = PrefixTree.build(pair)
-    shown = PrefixTree.from_proof(tree.prove([pair[0].token]), tree.root)
-    assert shown.remove(pair[0].token).root == pair[1].root
+def _pairs(bit: int) -> list[bytes]:
+    """Return 1,000 tokens in pairs that differ only at one bit."""
+    bases = (stretch(f"pair {number}", 32) for number in range(500))
+    return [(int.from_bytes(base) ^ flip).to_bytes(32) for base in bases for flip in (0, 1 << bit)]
+
+
+def _combs() -> list[bytes]:
+    """Return 1,000 tokens, each of which leaves the path to one of four at another bit."""
+    bases = (stretch(f"comb {number}", 32) for number in range(4))
+    return [(int.from_bytes(base) ^ 1 << bit).to_bytes(32) for base in bases for bit in range(250)]
+
+
+def _longest_path(tree: PrefixTree, tokens: Iterable[bytes]) -> int:
+    """Return the most branches on the path to one of some tokens."""
+    proofs = (tree.prove([Token(token)]) for token in tokens)
+    return max((len(proof) - 81) // 35 for proof in proofs)
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [_pairs(0), _pairs(1), _pairs(128), _combs(), [n.to_bytes(32) for n in range(1000)]],
+    ids=["last bit", "last bit but one", "middle bit", "combs", "numbers"],
+)
+def test_no_choice_of_tokens_makes_a_tree_large_or_deep(tokens: list[bytes]):
+    made = [FolderEntry(Token(token), NodeId(bytes(16)), NO_HASH) for token in tokens]
+    tree = PrefixTree.build(made)
+    assert tree.nodes == 2 * 1000 - 1 == PrefixTree.build(FOLDER).nodes
+    assert _longest_path(tree, tokens) < 40
+    assert len(tree.prove(map(Token, tokens[:100]))) < 2 * len(
+        PrefixTree.build(FOLDER).prove([one.token for one in FOLDER[:100]])
+    )
+    grown = PrefixTree()
+    for one in made[:100]:
+        grown = grown.put(one)
+    assert grown.nodes == 2 * 100 - 1
