@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from fsclient.gateway.filesystem import Filesystem
 from fsclient.gateway.paths import place_of
-from fskit.sftp.codes import MAX_DATA, MAX_PACKET, OpenFlag
+from fskit.sftp.codes import MAX_ANSWER, MAX_DATA, OpenFlag
 from fskit.sftp.packets import BadPacketError, Fields, string
 from fskit.sftp.status import UnsupportedError
 from fsproto.errors import FsError
@@ -20,6 +20,8 @@ from fsproto.errors import FsError
 _ALGORITHMS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 _SMALLEST_BLOCK = 256
 """The limit from the draft."""
+_REPLY_HEAD = 64
+"""Bytes of a reply before the checksums, at most."""
 _COMMANDS = {f"{name}sum": name for name in _ALGORITHMS}
 
 Read = Callable[[int, int], bytes]
@@ -42,7 +44,7 @@ def check_file(read: Read, size: int, fields: Fields) -> Callable[[], bytes]:
     end = min(start + length, size) if length else size
     step = block or max(end - start, 1)
     digest_size = hashlib.new(name, usedforsecurity=False).digest_size
-    if max(end - start, 0) // step * digest_size > MAX_PACKET // 2:
+    if -(-max(end - start, 0) // step) * digest_size > MAX_ANSWER - _REPLY_HEAD:
         raise FsError("The checksums do not fit into one reply; request larger blocks.")
 
     def work() -> bytes:

@@ -88,5 +88,10 @@ MAX_DATA = MAX_PACKET - 1024
 """The most bytes in one read or write."""
 MAX_HANDLES = 1024
 """The most open handles of one client."""
-NAMES_BYTES = 128 * 1024
-"""The approximate size in bytes of one part of a listing."""
+MAX_ANSWER = 32_000
+"""The most bytes of an answer whose size the client did not choose. All clients must take packets
+of 34,000 bytes (draft-ietf-secsh-filexfer-02, section 3); sshfs ends at 128 KiB."""
+MAX_NAMES = 100
+"""The most names in one part of a listing, as in OpenSSH's sftp-server."""
+MAX_SENTENCE = 1000
+"""The most characters of the text in a status: it names paths, which may be long."""

@@ -6,12 +6,23 @@ import stat
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from fskit.sftp.codes import NAMES_BYTES, VERSION, Request, Response, StatusCode
+from fskit.sftp.codes import (
+    MAX_ANSWER,
+    MAX_NAMES,
+    MAX_SENTENCE,
+    VERSION,
+    Request,
+    Response,
+    StatusCode,
+)
 from fskit.sftp.packets import Attributes, BadPacketError, packet, string, u32
 from fskit.sftp.status import sentence_for
 from fsproto.names import for_terminal
 
 T = TypeVar("T")
+
+_NAME_HEAD = 13
+"""Bytes of a packet of names before its first name: length, type, request, count."""
 
 
 def version_packet(kind: int, announced: Mapping[str, str]) -> bytes:
@@ -28,17 +39,24 @@ def version_packet(kind: int, announced: Mapping[str, str]) -> bytes:
 
 def status_packet(request: int, status: StatusCode, sentence: str | None = None) -> bytes:
     """Return the packet that ends a request with a status."""
-    said = string(sentence or sentence_for(status))
+    said = string((sentence or sentence_for(status))[:MAX_SENTENCE])
     return packet(Response.STATUS, u32(request), u32(status), said, string("en"))
 
 
 def name_packet(request: int, left: list[T], entry: Callable[[T], bytes]) -> bytes:
-    """Return a packet with entries taken from the end of `left`; EOF if it is empty."""
+    """Return a packet with entries taken from the end of `left`; EOF if it is empty.
+
+    It has at most `MAX_NAMES` entries and, unless a single entry is longer, `MAX_ANSWER` bytes.
+    """
     entries: list[bytes] = []
-    size = 0
-    while left and size < NAMES_BYTES:
-        entries.append(entry(left.pop()))
-        size += len(entries[-1])
+    size = _NAME_HEAD
+    while left and len(entries) < MAX_NAMES:
+        one = entry(left[-1])
+        size += len(one)
+        if entries and size > MAX_ANSWER:
+            break
+        left.pop()
+        entries.append(one)
     if not entries:
         return status_packet(request, StatusCode.EOF)
     return packet(Response.NAME, u32(request), u32(len(entries)), *entries)

@@ -7,6 +7,7 @@ import hashlib
 import random
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncssh
@@ -201,10 +202,11 @@ def test_what_is_in_a_folder_is_not_hidden_by_a_mount(running, tmp_path):
     running.client.run("mount", str(tmp_path / "full")).fails(CONFLICT, "is not empty")
 
 
-def test_sshfs(running, mixed, tmp_path):
+@contextmanager
+def mounted(running: RunningGateway, folder: Path) -> Iterator[Path]:
+    """Yield a folder on which `fsclient mount` has mounted; unmount it afterwards."""
     needed("sshfs")
     needed("fusermount3")
-    folder = tmp_path / "mounted"
     mount = running.client.start("mount", str(folder))
     try:
         assert mount.stdout is not None
@@ -212,6 +214,16 @@ def test_sshfs(running, mixed, tmp_path):
         if not line:
             assert mount.stderr is not None
             pytest.skip(f"FUSE does not work here: {mount.stderr.read().decode()}")
+        yield folder
+        running.run("fusermount3", "-u", folder)
+        assert mount.wait(20) == 0
+    finally:
+        mount.terminate()
+        mount.communicate()
+
+
+def test_sshfs(running, mixed, tmp_path):
+    with mounted(running, tmp_path / "mounted") as folder:
         running.run("cp", "-a", mixed, folder / "sshfs")
         assert told(folder / "sshfs") == told(mixed)
         with (folder / "sshfs" / "small.txt").open("r+b") as file:
@@ -222,17 +234,23 @@ def test_sshfs(running, mixed, tmp_path):
         (folder / "sshfs" / "run.sh").replace(folder / "sshfs" / "small.txt")
         (folder / "sshfs" / "new").write_text("new")
         running.run("rm", "-r", folder / "sshfs" / "many")
-        running.run("fusermount3", "-u", folder)
-        assert mount.wait(20) == 0
-    finally:
-        mount.terminate()
-        mount.communicate()
     own = through_the_client(running.client, "sshfs", tmp_path / "own")
     assert (own / "empty").read_bytes() == b"appended"
     assert (own / "small.txt").read_bytes() == b"#!/bin/sh\n"
     assert (own / "new").read_text() == "new"
     assert not (own / "many").exists()
     assert (own / "deep/er/large.bin").read_bytes() == (mixed / "deep/er/large.bin").read_bytes()
+
+
+def test_a_mount_shows_a_folder_of_more_names_than_one_answer_holds(running, tmp_path):
+    names = [f"{number:05}" for number in range(1_400)]
+    (tmp_path / "full").mkdir()
+    for name in names:
+        (tmp_path / "full" / name).touch()
+    running.client.quick("put", "--quiet", "full", "/").ok()
+    with mounted(running, tmp_path / "mounted") as folder:
+        assert sorted(path.name for path in (folder / "full").iterdir()) == names
+        assert (folder / "full" / names[-1]).read_bytes() == b""
 
 
 def test_a_folder_of_thousands_is_listed(running, tmp_path):
