@@ -172,7 +172,7 @@ class App:
 
             patience = self.patience
             if resume:
-                anew = partial(self.keeper().reconnect, session)
+                anew = partial(self.keeper().renew, session)
                 where = session.facts.link.address
                 session.retry_with(Reconnecting(anew, where, self.ui, patience))
             self._transfer = session.retry
@@ -230,6 +230,8 @@ class App:
             traceback.print_exception(error)
         if self.goes_on and isinstance(error, Unreachable):
             error.hint = GOES_ON
+        elif self.goes_on and error.is_final:
+            error.hint = " ".join(filter(None, (GOES_ON, error.hint)))
         self.ui.complain(error)
         with contextlib.suppress(FsError, OSError):  # stdout itself may have failed
             self.ui.result_of(error=error.code, message=error.sentence, hint=error.hint)

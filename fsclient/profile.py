@@ -4,6 +4,7 @@
                                  program that carries connections, if one is set
     profiles/NAME/identity.key   the private keys, under a passphrase where one was set
     profiles/NAME/session        the ticket of the running session
+    profiles/NAME/login.lock     held during a login (see `session.one_login`)
     profiles/NAME/transfers/     the progress of uploads (see `transfer.journal`)
     profiles/NAME/memory.db      versions seen, against rollback (see `trust.seen`)
     profiles/NAME/people.db      other people's keys (see `trust.store`)
@@ -63,6 +64,11 @@ class Profile:
     def people(self) -> Path:
         """The database of other people's keys."""
         return self.folder / "people.db"
+
+    @property
+    def login_lock(self) -> Path:
+        """The file that a login locks."""
+        return self.folder / "login.lock"
 
     def exists(self) -> bool:
         """Return whether this profile is enrolled."""
@@ -165,9 +171,10 @@ class Profile:
         """Store a session for later commands."""
         write_private(self.folder / "session", f"{ticket.hex()} {expires_ms}\n".encode())
 
-    def drop_ticket(self) -> None:
-        """Remove the stored session."""
-        (self.folder / "session").unlink(missing_ok=True)
+    def drop_ticket(self, ended: bytes | None = None) -> None:
+        """Remove the stored session; with `ended`, only if that is still the stored ticket."""
+        if ended is None or self.ticket() == ended:
+            (self.folder / "session").unlink(missing_ok=True)
 
     # --- enrolment: the keys are on disk before the server receives them
 

@@ -83,10 +83,11 @@ def sync_folder(folder: Path) -> None:
             raise
 
 
-def lock(fd: int, *, shared: bool = False) -> None:
+def lock(fd: int, *, shared: bool = False, wait: bool = False) -> None:
     """Lock an open file until it is closed or the process ends; `OSError` if it is taken.
 
-    On Windows every lock is exclusive.
+    With `wait`, wait until it is free. On Windows every lock is exclusive, and the wait ends with
+    an `OSError` after ten seconds.
     """
     # The package `filelock` cannot replace this: it has no shared lock of one file, it does not
     # lock a descriptor that the caller has checked, and on a file system without flock it falls
@@ -94,8 +95,10 @@ def lock(fd: int, *, shared: bool = False) -> None:
     if os.name == "nt":
         import msvcrt
 
-        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        how = msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK  # type: ignore[attr-defined,unused-ignore]
+        msvcrt.locking(fd, how, 1)  # type: ignore[attr-defined,unused-ignore]
     else:
         import fcntl
 
-        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(fd, how if wait else how | fcntl.LOCK_NB)

@@ -19,6 +19,8 @@ class FsError(Exception):
     default_hint: ClassVar[str | None] = None
     details: tuple[str, ...] = ()
     """Further sentences, one for each problem, if several things are wrong."""
+    is_final = False
+    """Whether the whole command ends with this error, not only the work on one file."""
 
     def __init__(self, sentence: str | None = None, *, hint: str | None = None) -> None:
         """Store `sentence` (default: the class's own) and `hint`, which says what to do."""

@@ -159,6 +159,7 @@ class ServerConnection:
 
     def go_on(self, request: int, message: Message) -> None:
         """Send a further message of a request in progress."""
+        self._check_usable()
         self._put(self._connection.send_in(self._outgoing, request, message))
 
     def send_segment(self, request: int, index: int, segment: memoryview) -> None:
@@ -166,6 +167,7 @@ class ServerConnection:
 
         `segment` starts with `DATA_ROOM` free bytes, so that it need not be copied.
         """
+        self._check_usable()
         record = self._outgoing.frame(len(segment) + RECORD_ROOM)
         self._put(self._connection.seal_segment(request, index, segment, record))
         self._awaited.add(request)
@@ -298,6 +300,7 @@ class ServerConnection:
         connection = self._connection
         ends = 0.0
         while (frame := connection.take_frame()) is None:
+            self._check_usable()
             with self._translated():
                 connection.received(self._socket.recv_into(connection.room()))
                 now = time.monotonic()
@@ -329,6 +332,11 @@ class ServerConnection:
         """Close the connection after a violation of the protocol, and return the error."""
         self.close()
         return RemoteProtocolError(sentence)
+
+    def _check_usable(self) -> None:
+        """Raise `ConnectionLost` after the end: a caller may not know of it yet."""
+        if not self.usable:
+            raise ConnectionLost(f"The connection to {self._where} was lost.")
 
     def _readable(self) -> bool:
         with self._translated():

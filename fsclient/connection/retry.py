@@ -37,7 +37,7 @@ class Timeouts(Value, frozen=True):
 
 def can_go_on(error: FsError) -> bool:
     """Return whether a new connection or login could resume the work that an error ended."""
-    return isinstance(error, Unreachable | LoginRefused)
+    return error.is_final or isinstance(error, Unreachable | LoginRefused)
 
 
 class NoRetry:
@@ -88,7 +88,10 @@ class Reconnecting(NoRetry):
             return done
 
     def recover(self, lost: Unreachable) -> None:
-        """Open a new connection, which has no state of earlier requests; raise if that fails."""
+        """Open a new connection, which has no state of earlier requests; raise if that fails.
+
+        An error of the login, such as `LoginRefused` or `HostKeyError`, is final.
+        """
         news = self._since is None
         if self._since is None:
             self._since = time.monotonic()
@@ -106,6 +109,9 @@ class Reconnecting(NoRetry):
                 self._reconnect()
             except Unreachable as still:
                 lost = still
+            except FsError as error:  # without a session, no other file succeeds either
+                error.is_final = True
+                raise
             else:
                 self._ui.say(f"Connected to {self._where} again.")
                 return

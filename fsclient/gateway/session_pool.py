@@ -65,13 +65,13 @@ class SessionFactory:
     def reconnect(self, session: Session) -> None:
         """Replace a session's connection that no longer works."""
         with self._one_at_a_time:
+            if self._computes:
+                self._keeper.renew(session)
+                return
             try:
                 self._keeper.reconnect(session)
             except LoginRefused:
-                if not self._computes:
-                    raise _ended() from None
-                self._keeper.open().close()  # this stores a new session ticket
-                self._keeper.reconnect(session)
+                raise _ended() from None
 
 
 class Worker:

@@ -12,6 +12,7 @@ from fsclient.connection.connection import ServerConnection
 from fsclient.connection.retry import Timeouts
 from fsclient.profile import AccountFacts, Profile
 from fsclient.session.notices import tell
+from fsclient.session.one_login import one_login
 from fsclient.session.otp import CodeSource
 from fsclient.session.passphrase import Passphrase
 from fsclient.session.session import Session
@@ -26,6 +27,7 @@ from fskit.clock import now_ms
 from fsproto import labels
 from fsproto.errors import (
     HostKeyError,
+    Interrupted,
     LoginRefused,
     LoginRequired,
     SecurityError,
@@ -89,14 +91,14 @@ class SessionOpener:
         """Log in, with the running session if there is one; `fresh` always starts another."""
         facts = self._profile.facts()
         identity = self.identity()
-        ticket = None if fresh else self._profile.ticket()
+        ticket = self._profile.ticket()
         ends = self._profile.session_ends_ms() or 0
-        if ticket is not None and ends > now_ms() + EARLY_MS:
+        if ticket is not None and not fresh and ends > now_ms() + EARLY_MS:
             try:
                 return self._log_in(facts, identity, None, ticket)
             except LoginRefused:
-                self._profile.drop_ticket()
-        return self._with_code(facts, identity)
+                self._profile.drop_ticket(ticket)
+        return self._with_code(facts, identity, ticket)
 
     def open_to_compare(self, *, accept_key_log: bool = False) -> Session:
         """Log in with a memory that is empty and not kept, to look at what the server shows.
@@ -115,6 +117,29 @@ class SessionOpener:
         if ticket is None:
             raise LoginRefused("There is no session.")
         return self._log_in(self._profile.facts(), self.identity(), None, ticket)
+
+    def renew(self, session: Session) -> None:
+        """Replace a lost connection as `reconnect` does; log in with a code if the session ended.
+
+        `LoginRequired` if there is neither a code nor a terminal to ask for one.
+        """
+        ended = self._profile.ticket()
+        try:
+            self.reconnect(session)
+        except LoginRefused:
+            self._profile.drop_ticket(ended)
+        else:
+            return
+        if self._codes.source is None and not self._ui.can_ask():
+            raise LoginRequired
+        self._ui.say("The session has ended; a one-time password starts a new one.")
+        try:
+            self._with_code(session.facts, session.identity, ended).close()
+        except Interrupted:
+            raise Interrupted(
+                "The session has ended, and no one-time password was given."
+            ) from None
+        self.reconnect(session)
 
     def reconnect(self, session: Session) -> None:
         """Replace a lost connection by a new one, with the running session.
@@ -183,16 +208,25 @@ class SessionOpener:
                 self._codes.refused(self._ui, error)
         raise LoginRefused
 
-    def _with_code(self, facts: AccountFacts, identity: Identity) -> Session:
+    def _with_code(self, facts: AccountFacts, identity: Identity, ended: bytes | None) -> Session:
+        """Start a session with a code, or use one that another command has started.
+
+        `ended` is the last ticket that this command knew. Any other one is new.
+        """
         if self.via:  # a code may have been used up already, to get in over SSH
             with suppress(LoginRefused):
                 return self._log_in(facts, identity, None, None)
-        for code in self._codes.codes(self._ui):
-            try:
-                return self._log_in(facts, identity, code, None)
-            except LoginRefused as error:
-                self._codes.refused(self._ui, error)
-        raise LoginRefused
+        with one_login(self._profile.login_lock, self._codes.source):
+            for code in self._codes.codes(self._ui):
+                try:
+                    ticket = self._profile.ticket()
+                    if ticket not in (None, ended):
+                        with suppress(LoginRefused):
+                            return self._log_in(facts, identity, None, ticket)
+                    return self._log_in(facts, identity, code, None)
+                except LoginRefused as error:
+                    self._codes.refused(self._ui, error)
+            raise LoginRefused
 
     def _log_in(
         self, facts: AccountFacts, identity: Identity, code: str | None, ticket: bytes | None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +30,15 @@ class CodeSource:
         self._given = given
         self._secret_file = secret_file
         self._more = False
+
+    @property
+    def source(self) -> bytes | None:
+        """A hash of what the next codes come from; None if a person types them."""
+        if self._given is not None:
+            return hashlib.sha256(b"code " + self._given.encode(errors="replace")).digest()
+        if self._secret_file is not None:
+            return hashlib.sha256(b"file " + os.fsencode(self._secret_file.absolute())).digest()
+        return None
 
     def codes(self, ui: Ui) -> Iterator[str]:
         """Yield codes to try; `LoginRequired` without a code and without a terminal."""

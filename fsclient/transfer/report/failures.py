@@ -31,7 +31,7 @@ class Failures:
 
     def note(self, error: FsError) -> None:
         """Report a failure and continue; raise it if the command cannot continue."""
-        if isinstance(error, Unreachable | OutOfSpaceError | RemoteProtocolError):
+        if error.is_final or isinstance(error, Unreachable | OutOfSpaceError | RemoteProtocolError):
             raise error
         self._ui.complain(error)
         self.data.append({"error": error.code, "message": error.sentence, "hint": error.hint})

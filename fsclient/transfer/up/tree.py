@@ -10,6 +10,7 @@ from typing import Self
 
 from msgspec.structs import replace
 
+from fsclient.connection.retry import can_go_on
 from fsclient.local_errors import local_errors
 from fsclient.transfer.compare import ContentComparer, same_facts, same_mode, same_time
 from fsclient.transfer.local.files import (
@@ -88,7 +89,7 @@ class TreeUpload:
         """Close the uploader; raise the cause of a failed commit in its place."""
         self._uploader.close()
         if isinstance(error, NotCommittedError):
-            if error.files > 1:
+            if error.files > 1 and not can_go_on(error.error):
                 error.error.hint = f"None of {error.files} files that went with it was put."
             raise error.error from None
 
