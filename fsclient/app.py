@@ -172,9 +172,10 @@ class App:
 
             patience = self.patience
             if resume:
-                anew = partial(self.keeper().renew, session)
-                where = session.facts.link.address
-                session.retry_with(Reconnecting(anew, where, self.ui, patience))
+                keeper, where = self.keeper(), session.facts.link.address
+                anew = partial(keeper.renew, session)
+                briefly = partial(keeper.reconnect_briefly, session)
+                session.retry_with(Reconnecting(anew, where, self.ui, patience, briefly=briefly))
             self._transfer = session.retry
             try:
                 yield session

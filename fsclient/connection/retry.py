@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from fsclient.ui import Ui
-from fsproto.errors import FsError, LoginRefused, Unreachable, VersionMismatchError
+from fsproto.errors import ConnectionLost, FsError, LoginRefused, Unreachable, VersionMismatchError
 from fsproto.values import Value
 
 T = TypeVar("T")
@@ -56,6 +58,13 @@ class NoRetry:
         """Open a new connection, which has no state of earlier requests; raise if that fails."""
         raise lost
 
+    def reconnect_briefly(self) -> None:
+        """Replace the connection of an interrupted command, for its last requests.
+
+        Raise an error if that is impossible. From now on, a lost connection is final.
+        """
+        raise ConnectionLost
+
     def progressed(self) -> None:
         """Note progress; the next loss of the connection gets the full time again."""
 
@@ -66,10 +75,20 @@ class Reconnecting(NoRetry):
     resumes = True
 
     def __init__(
-        self, reconnect: Callable[[], None], where: object, ui: Ui, patience: Timeouts
+        self,
+        reconnect: Callable[[], None],
+        where: object,
+        ui: Ui,
+        patience: Timeouts,
+        *,
+        briefly: Callable[[], None] | None = None,
     ) -> None:
-        """Initialise; `reconnect` replaces the connection, `where` is the server's name."""
+        """Initialise; `reconnect` replaces the connection, `where` is the server's name.
+
+        `briefly` does the same within a few seconds, without a question.
+        """
         self._reconnect = reconnect
+        self._briefly = briefly
         self._where = where
         self._ui = ui
         self._patience = patience
@@ -120,3 +139,14 @@ class Reconnecting(NoRetry):
     def progressed(self) -> None:
         """Note progress; the next loss of the connection gets the full time again."""
         self._since = None
+
+    def reconnect_briefly(self) -> None:
+        """Replace the connection of an interrupted command, for its last requests.
+
+        Raise an error if that is impossible. From now on, a lost connection is final.
+        """
+        if self._briefly is None or self._since is not None:  # the connection was lost before
+            raise ConnectionLost
+        self._ui.say("Storing what has arrived; another Ctrl-C ends the command at once.")
+        self._patience = replace(self._patience, give_up_s=0.0)
+        self._briefly()

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 EARLY_MS = 5_000
 """No command starts on a session that ends within this time."""
+BRIEF = Timeouts(connect_s=5, via_s=5, silence_s=5, frame_s=10)
+"""For the last requests of an interrupted command."""
 
 
 class SessionOpener:
@@ -140,6 +142,14 @@ class SessionOpener:
                 "The session has ended, and no one-time password was given."
             ) from None
         self.reconnect(session)
+
+    def reconnect_briefly(self, session: Session) -> None:
+        """As `reconnect`, but fail after a few seconds: the user waits for the command's end."""
+        before, self._patience = self._patience, BRIEF
+        try:
+            self.reconnect(session)
+        finally:
+            self._patience = before
 
     def reconnect(self, session: Session) -> None:
         """Replace a lost connection by a new one, with the running session.

@@ -52,6 +52,8 @@ class Committer(ChangeSet):
         super().__init__(tree)
         self._sent: _Sent | None = None
         """The last commit that may have reached the server."""
+        self._unsure: list[SignedCommit] = []
+        """Commits whose answer was lost: the server may have made one of them."""
         self._lost: Unreachable | None = None
         """Why the last attempt may not have done so."""
         self._used = tree.context.connection
@@ -98,18 +100,17 @@ class Committer(ChangeSet):
             raise
 
     def _finish(self) -> None:
-        unsure: list[SignedCommit] = []
         for attempt in range(_TRIES):
             try:
                 answer = self._answer()
             except Unreachable as lost:
-                unsure += [self._sent.signed] if self._sent else []
+                self._unsure += [self._sent.signed] if self._sent else []
                 answer = self._after(lost)
             if isinstance(answer, SignedCommit):
                 made: SignedCommit | None = answer
             else:
                 views = answer
-                made = next((one for one in unsure if one.was_made(views)), None)
+                made = next((one for one in self._unsure if one.was_made(views)), None)
             if made is not None:
                 note = partial(self._tree.note_committed, made.states, made.manifests, made.mark)
                 self._tree.context.retry.run(note)
@@ -212,6 +213,8 @@ class Committer(ChangeSet):
         cache, is_new = self._tree.cache, True
         for found in answer.folders:
             named = unpack(found.state.payload, FolderState).folder
+            if named in self.above and self._unsure:
+                return self._look({})  # an earlier send has just made this folder
             if named not in self._folders or named in self.above:
                 raise RemoteProtocolError(
                     "The server answered for a folder that was not asked for."

@@ -11,7 +11,7 @@ from fsclient.transfer.up import batch
 from fsproto.errors import ConnectionLost, OutOfSpaceError
 from fsproto.messages import Message
 from fsproto.messages.base import Done
-from fsproto.messages.files import Commit
+from fsproto.messages.files import Commit, Lookup
 from tests.support.hostile_server import HostileServer, Lie, Said
 from tests.support.world import Person, World, finish
 
@@ -140,3 +140,42 @@ def test_removals_of_which_nobody_has_told_are_not_taken_for_somebody_elses(
     liar.lie = Mute()
     alice.run("sync", "--delete", alice.folder / "many", "many").succeeds()
     assert named(alice, "many") == names[:1]
+
+
+class MadeLate(Lie):
+    """A server that makes the first commit only after it was asked over the next connection."""
+
+    def __init__(self) -> None:
+        self._make: Callable[[], object] | None = None
+        self.made = 0
+
+    def answer(self, ask: Message, honestly: Callable[[Message], Message]) -> Message:
+        if isinstance(ask, Commit) and not self.made and self._make is None:
+            self._make = lambda: honestly(ask)
+            raise ConnectionLost
+        answer = honestly(ask)
+        if isinstance(ask, Lookup) and self._make is not None:
+            make, self._make = self._make, None
+            make()
+            self.made += 1
+        return answer
+
+
+@pytest.mark.usefixtures("_whole_folder")
+def test_a_folder_that_an_earlier_send_makes_late_is_no_attack(
+    world: World, liar: HostileServer
+) -> None:
+    alice = world.alice
+    alice.patience = AT_ONCE
+    names = many(alice)[:BATCH]
+    for name in many(alice)[BATCH:]:
+        (alice.folder / "many" / name).unlink()
+    liar.lie = late = MadeLate()
+    alice.run("put", alice.folder / "many", "many").succeeds()
+    assert late.made == 1
+    assert named(alice, "many") == names
+
+
+@pytest.fixture
+def _whole_folder(_small_batches: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "BATCH_CHANGES", BATCH + 2)

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fsclient.connection.retry import WORTH_KEEPING, Timeouts
+from fsclient.transfer.up import batch
 from fsclient.transfer.up.batch import BATCH_BYTES, COMMITS_AHEAD
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.files import Resume, Upload
@@ -177,11 +178,17 @@ def test_a_file_on_its_way_to_a_pipe_goes_on_and_nothing_comes_twice(
         assert alice.run("cat", large).succeeds() == LARGE
 
 
-@given(cut=cuts())
+@given(cut=cuts(), flush_after_s=st.sampled_from([0.0, batch.FLUSH_AFTER_S]))
 @few
 def test_a_folder_of_small_and_large_files_goes_on_in_both_directions(
-    world: World, liar: HostileServer, witness: Witness, tmp_path: Path, cut: list[Cut]
+    world: World,
+    liar: HostileServer,
+    witness: Witness,
+    monkeypatch: pytest.MonkeyPatch,
+    cut: list[Cut],
+    flush_after_s: float,
 ) -> None:
+    monkeypatch.setattr(batch, "FLUSH_AFTER_S", flush_after_s)
     alice = world.alice
     alice.patience = AT_ONCE
     files = {f"many/{n}/small-{m}": stretch(f"{n} {m}", 9_000) for n in range(2) for m in range(9)}

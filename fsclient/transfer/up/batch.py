@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from fsclient.connection.retry import WORTH_KEEPING, can_go_on
@@ -34,6 +35,8 @@ COMMITS_AHEAD = RECORDS_AHEAD
 distant server and occasional slow disk writes."""
 FLUSH_AFTER_BYTES = 64 << 20
 """Commit after this many streamed bytes, so that an interruption costs little."""
+FLUSH_AFTER_S = 5.0
+"""Commit a change after this many seconds at the latest, while the upload continues."""
 _INLINE_PLAIN = MAX_INLINE_BLOB - stream.HEADER_SIZE - stream.TAG_SIZE
 
 
@@ -56,6 +59,8 @@ class _Batch:
     """Bytes of the files that were sent as streams."""
     journals: list[Journal] = field(default_factory=list)
     """Upload journals of the files, until they are committed."""
+    due: float | None = None
+    """When the batch must be committed, by the monotonic clock; None while it is empty."""
 
     @property
     def is_full(self) -> bool:
@@ -65,6 +70,12 @@ class _Batch:
             or len(self.changes) >= BATCH_CHANGES
             or self.streamed > FLUSH_AFTER_BYTES
         )
+
+    def is_due(self) -> bool:
+        """Return whether the first change has waited for `FLUSH_AFTER_S`."""
+        if self.due is None and len(self.changes):
+            self.due = time.monotonic() + FLUSH_AFTER_S
+        return self.due is not None and time.monotonic() >= self.due
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -101,15 +112,17 @@ class BatchUploader:
         """Folders that earlier batches created, each with its parent folder."""
         self._sent: deque[_Batch] = deque()
         """Batches that are sent but not yet answered, oldest first."""
+        self._streaming: Journal | None = None
+        """The journal of the file whose segments are being sent."""
 
     def close(self) -> None:
         """Stop the threads; uncommitted files that have a journal can be resumed."""
         self._workshop.close()
-        for batch in (*self._sent, self._batch):
-            for journal in batch.journals:
-                if journal.is_open and journal.leaves:
-                    self._session.retry.unfinished = True
-                journal.close()
+        kept = [journal for batch in (*self._sent, self._batch) for journal in batch.journals]
+        for journal in [*kept, self._streaming] if self._streaming else kept:
+            if journal.is_open and journal.leaves:
+                self._session.retry.unfinished = True
+            journal.close()
 
     @property
     def changes(self) -> Committer:
@@ -162,14 +175,29 @@ class BatchUploader:
         self.flush_if_full()
 
     def flush_if_full(self) -> None:
-        """Send the batch if it has reached the limits of one commit."""
-        if self._batch.is_full:
+        """Send the batch if it has reached the limits of one commit, or has waited long enough."""
+        if self._batch.is_full or self._batch.is_due():
             self._send()
 
     def flush(self) -> None:
         """Commit all files so far and wait until the server has confirmed them."""
         self._send()
         self._finish(leave=0)
+
+    def flush_after(self, error: BaseException) -> None:
+        """Commit the files that have arrived before an error or an interruption ends the command.
+
+        An interruption may have cut a message, so it needs a new connection. Further failures are
+        ignored: the user sees `error`.
+        """
+        if not any(len(batch.changes) for batch in (*self._sent, self._batch)):
+            return
+        with suppress(FsError, NotCommittedError):
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                self._session.retry.reconnect_briefly()
+                self.flush()
+            elif _leaves_connection(error) and self._session.connection.usable:
+                self.flush()
 
     def _send(self) -> None:
         """Send the batch, then wait for older batches until few are unanswered."""
@@ -237,10 +265,9 @@ class BatchUploader:
             if source.facts.size >= WORTH_KEEPING and self.changes.makes(parent.node):
                 self._send()
             known = self._journals.open(parent.node, parent.token(name), source)
-        if known is not None:
-            self._batch.journals.append(known)
+        self._streaming = known
         try:
-            return StreamUpload(
+            done = StreamUpload(
                 self._session,
                 moving,
                 self._workshop,
@@ -248,12 +275,16 @@ class BatchUploader:
                 journal=known,
                 before=before,
                 folder=self._folder_for(parent),
+                between=self.flush_if_full,
             ).run()
         except FsError as error:
             if known is not None and not can_go_on(error):
-                self._batch.journals.remove(known)
                 known.remove()
             raise
+        if known is not None:  # not earlier: a batch that is committed removes its journals
+            self._batch.journals.append(known)
+        self._streaming = None
+        return done
 
     def _folder_for(self, parent: KeyedNode) -> NodeId | None:
         """Return the folder in another user's tree whose owner's quota the upload counts in.
@@ -265,3 +296,8 @@ class BatchUploader:
         while (above := made.get(folder) or makes.get(folder)) is not None:
             folder = above
         return self._session.tree.in_anothers(folder)
+
+
+def _leaves_connection(error: BaseException) -> bool:
+    """Return whether an error says nothing against the connection and its server."""
+    return isinstance(error, FsError) and not (can_go_on(error) or isinstance(error, SecurityError))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -79,12 +79,15 @@ class StreamUpload:
         journal: Journal | None,
         before: TreeNode | None,
         folder: NodeId | None,
+        between: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare to upload `source` as a new file, or as the next version of `before`.
 
         If `journal` records an earlier attempt, the local file is first compared with the recorded
-        leaves. `folder` is a folder in the target tree if that belongs to another user.
+        leaves. `folder` is a folder in the target tree if that belongs to another user. `between`
+        is called after each segment; it may send other requests.
         """
+        self._between = between
         self._session = session
         self._moving = moving
         self._workshop = workshop
@@ -115,13 +118,15 @@ class StreamUpload:
     def run(self) -> StreamedFile:
         """Send the whole file; raise `SourceChangedError` if it changes during the upload."""
         while True:
+            connection = self._session.connection
             try:
-                return self._over_this_connection()
+                return self._over(connection)
             except Unreachable as lost:
                 if not isinstance(self._source, Source):
                     lost.hint = "What came through a pipe cannot be read again: run it all again."
                     raise
-                self._session.retry.recover(lost)
+                if connection is self._session.connection:  # else it was replaced already
+                    self._session.retry.recover(lost)
             except _NotTheSameError:
                 if self._started_over:
                     raise RemoteProtocolError(
@@ -186,8 +191,7 @@ class StreamUpload:
 
     # --- sending
 
-    def _over_this_connection(self) -> StreamedFile:
-        connection = self._session.connection
+    def _over(self, connection: ServerConnection) -> StreamedFile:
         request, first = self._open(connection)
         plain = self._go_to(first)
         try:
@@ -196,6 +200,7 @@ class StreamUpload:
                 connection.send_segment(request, done.index, done.record)
                 plain += done.plain_size
                 self._tell(done)
+                self._between()
             self._source.check_unchanged(plain)
         except (FsError, _NotTheSameError):
             self._abort(connection, request)

@@ -87,7 +87,11 @@ class TreeUpload:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         """Close the uploader; raise the cause of a failed commit in its place."""
-        self._uploader.close()
+        try:
+            if error is not None:
+                self._uploader.flush_after(error)
+        finally:
+            self._uploader.close()
         if isinstance(error, NotCommittedError):
             if error.files > 1 and not can_go_on(error.error):
                 error.error.hint = f"None of {error.files} files that went with it was put."
@@ -121,6 +125,7 @@ class TreeUpload:
     def _leaf(
         self, place: TargetFolder, leaf: _Leaf, name: str, before: TreeNode | None, relative: str
     ) -> None:
+        self._uploader.flush_if_full()
         instead = None
         if before is not None and before.is_folder:
             local = Path(leaf.place).parent
