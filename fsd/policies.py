@@ -73,9 +73,21 @@ class LoginPolicy:
     (NIST SP 800-63B, 5.2.2: at most 100)."""
     most_drift_ms: int = 120_000
     """By how much a person's clock may be found to be off."""
+    most_sessions: int = 100
+    """Running sessions of one user; one more ends the one that was unused for the longest time."""
     rotations_a_day: int = 5
     """How often a user may replace their keys within 24 hours. Each time adds an entry to the key
     log, which every client reads."""
+
+
+@dataclass(frozen=True)
+class PersonPolicy:
+    """What one user may have at once, so that no user takes the server from the others."""
+
+    connections: int = 32
+    """Logged-in connections of the native protocol, those inside SSH connections included."""
+    requests: int = 8
+    """Requests that are worked on, or whose answers the client has not read yet."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,9 @@ from fsd.factory import open_database
 from fsd.home.host_keys import HostKeys
 from fsd.home.ssh_host_keys import SshHostKey, ssh_host_keys
 from fsd.master_key import open_vault
+from fsd.net.descriptors import raise_limit
 from fsd.net.dispatch import Dispatcher
+from fsd.net.logged_in import LoggedIn
 from fsd.net.server import NativeServer
 from fsd.services.drops.service import DropService
 from fsd.services.files.commits import FileService
@@ -78,6 +80,7 @@ def serve(
 
     `again` loads all settings again.
     """
+    raise_limit()
     home = settings.home
     home.prepare()
     with home.lock():
@@ -142,8 +145,16 @@ class _Server:
         self._stop = asyncio.Event()
         self._watch = _watch(settings, database, self._stop)
         keys = HostKeys(settings.home)
+        self._people = LoggedIn(settings.person)
         desk = self._desk()
-        self._door = NativeServer(desk, keys.current(), settings.door, keys.moves(), self._spare)
+        self._door = NativeServer(
+            desk,
+            keys.current(),
+            settings.door,
+            keys.moves(),
+            self._spare,
+            people=self._people,
+        )
         self._ssh_keys: list[SshHostKey] = []
         self._ssh = None if settings.ssh_listen is None else self._ssh_door(settings, desk)
 
@@ -173,6 +184,7 @@ class _Server:
             now_ms=now_ms,
             random=os.urandom,
             quota=self._settings.quota,
+            admit=self._people.check,
         )
         desk = Dispatcher(
             accounts,
@@ -278,6 +290,7 @@ class _Server:
         self._settings = changes.settings
         logs.set_up(self._settings.log_format, self._settings.log_level)
         self._quotas.policy = self._settings.quota
+        self._people.policy = self._settings.person
         desk = self._desk()
         self._door.renew(desk, host_key, self._settings.door, moves)
         if self._ssh is not None:

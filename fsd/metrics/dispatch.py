@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -74,9 +74,25 @@ class CountingDispatcher(Dispatcher):
             return super().recover(ask, channel_id, address)
 
     @override
-    def answers(self, who: Principal, ask: Message) -> Sequence[Message]:
-        with self._counted(type(ask).__name__.lower()):
-            return super().answers(who, ask)
+    def answers(self, who: Principal, ask: Message) -> Message | Iterator[Message]:
+        kind = type(ask).__name__.lower()
+        with self._counted(kind):
+            answers = super().answers(who, ask)
+            if isinstance(answers, Message):
+                return answers
+            first = next(answers, None)
+        return self._more(kind, first, answers)
+
+    def _more(self, kind: str, first: Message | None, rest: Iterator[Message]) -> Iterator[Message]:
+        """Yield all answers; only the time until the first one counts as that of the request."""
+        if first is None:
+            return
+        yield first
+        try:
+            yield from rest
+        except FsError as error:
+            self.numbers.failures.labels(kind, error.code).inc()
+            raise
 
     @override
     def begin_upload(self, who: Principal, ask: Upload, line: bytes) -> BlobUpload:

@@ -15,24 +15,21 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 from fsd import logs
 from fsd.auth.throttle import network_of
-from fsd.net.dispatch import BlobUpload, Dispatcher
-from fsd.net.limits import HandshakeLimiter
+from fsd.net.dispatch import BlobUpload
+from fsd.net.logged_in import Person
 from fsd.net.segments import Failed, SegmentReceiver, SegmentSender
+from fsd.net.services import TURNS_OF_EXCHANGE, Services
 from fsd.net.timing import until_answer
 from fsd.net.transport import FrameQueue, Transport
 from fsd.net.used_code import UsedCode
-from fsd.policies import ListenerPolicy
 from fsd.principal import Principal
 from fsd.services.login.attempts import KeysReplaced
 from fsd.services.login.codes import CodeUsed
-from fsd.workers import IdleWorkers
 from fsproto.errors import (
     ConnectionLost,
     FsError,
@@ -62,32 +59,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 
-TURNS_OF_EXCHANGE = 2
-"""Messages of the client that cost the server a computation with keys."""
 RECHECK_S = 1.0
 """Seconds that a connection may remain open after its session was ended elsewhere."""
 _LONG = files.Entries | files.Fetched | files.Found | files.Stale
 """Long answers, packed and sealed in a thread; for others a thread switch takes longer."""
-
-
-@dataclass(frozen=True)
-class Services:
-    """The services that a connection uses."""
-
-    desk: Dispatcher
-    policy: ListenerPolicy
-    pool: Executor
-    spare: IdleWorkers
-    turns: HandshakeLimiter
-    """The limiter of key exchanges."""
-
-    @classmethod
-    def of(
-        cls, desk: Dispatcher, policy: ListenerPolicy, pool: Executor, spare: IdleWorkers
-    ) -> Services:
-        """Build the services for a policy."""
-        turns = HandshakeLimiter.by(policy, turns=TURNS_OF_EXCHANGE)
-        return cls(desk, policy, pool, spare, turns)
 
 
 class ClientConnection:
@@ -109,6 +84,11 @@ class ClientConnection:
         this connection, if there is one.
         """
         self._voucher = voucher
+        self._person: Person
+        """The user's connections and requests; set by the login."""
+        self._user_id: int | None = None
+        """The user after the login."""
+        self._task: asyncio.Task[None] | None = None
         self._inside = inside
         self._logged_in = logged_in
         self._address = address
@@ -127,8 +107,14 @@ class ClientConnection:
             return 0.0  # an upload has its own time limit
         return self._inbox.idle_for() if self._inbox else time.monotonic() - self._began
 
+    def hang_up(self) -> None:
+        """Close the connection."""
+        if self._task is not None:
+            self._task.cancel()
+
     async def serve(self) -> None:
         """Serve the connection to its end; never raise an error."""
+        self._task = asyncio.current_task()
         logs.begin_connection()
         where = {"address": self._address}
         try:
@@ -156,6 +142,8 @@ class ClientConnection:
                 await self._inbox.close()
             await self._let_uploads_go()
             self._line.close()
+            if self._user_id is not None:
+                self._inside.people.leave(self._user_id, self)
 
     async def _let_uploads_go(self) -> None:
         """Suspend resumable uploads, and release the reservations for uploads."""
@@ -225,6 +213,14 @@ class ClientConnection:
         else:
             enter = partial(desk.log_in, message)
         who, welcome = await self._let(ask, enter)
+        try:
+            self._person = self._inside.people.enter(who.user_id, self)
+        except OutOfSpaceError as error:  # another login of the user was faster
+            if welcome.ticket is not None:
+                await self._in_thread(desk.accounts.logout, who)
+            await self._say(ask, failure(error))
+            raise LoginRefused from error
+        self._user_id = who.user_id
         await self._say(ask, welcome)
         return who
 
@@ -274,17 +270,18 @@ class ClientConnection:
         await self._check_session(who)
         event: Event | None
         if len(frame.body) > SMALL and self._uploads:
-            event, failed = await self._turn(inbox, frame)
-            if event is not None:
-                self._incoming.rest()
+            async with self._person.turns:
+                event, failed = await self._turn(inbox, frame)
         elif len(frame.body) > SMALL:
             turn = partial(self._incoming.turn, go_on=False)
-            event, failed = await self._in_thread(turn, deque((frame,)))
+            async with self._person.turns:
+                event, failed = await self._in_thread(turn, deque((frame,)))
         else:
-            self._incoming.rest()
             event, failed = self._connection.open_frame(frame), []
-            if isinstance(event, Data) and (error := await self._in_thread(self._segment, event)):
-                failed = [(event.stream, error)]
+            if isinstance(event, Data):
+                async with self._person.turns:
+                    error = await self._in_thread(self._segment, event)
+                failed = [(event.stream, error)] if error else []
         for stream, error in failed:
             await self._say(stream, failure(error))
         if event is not None and not isinstance(event, Data):
@@ -317,7 +314,11 @@ class ClientConnection:
             raise RemoteProtocolError("The exchange of keys cannot be done twice.")
         logs.begin_request(event.request)
         try:
-            await self._request(who, event.request, event.message)
+            if isinstance(event.message, files.Download):
+                await self._download(who, event.request, event.message)
+            else:
+                async with self._person.request():
+                    await self._request(who, event.request, event.message)
         except (ConnectionLost, ConnectionError, TimeoutError):
             raise  # the client is gone
         except FsError as error:
@@ -350,12 +351,15 @@ class ClientConnection:
                 upload = self._upload(request)
                 del self._uploads[request]
                 await self._in_thread(upload.discard)
-            case files.Download():
-                await self._download(who, request, message)
             case files.Commit() if self._inbox is not None and self._inbox.peer_has_gone:
                 pass  # a later reader must not see changes by a closed connection
             case _:
-                for part in await self._in_thread(self._inside.desk.answers, who, message):
+                answers = await self._in_thread(self._inside.desk.answers, who, message)
+                if isinstance(answers, Message):
+                    await self._say(request, answers)
+                    return
+                # The next part is read from the database after the client has taken this one.
+                while (part := await self._in_thread(next, answers, None)) is not None:
                     await self._say(request, part)
 
     def _channel_for(self, request: int) -> bytes:
@@ -373,16 +377,18 @@ class ClientConnection:
         return self._uploads[request]
 
     async def _download(self, who: Principal, request: int, ask: files.Download) -> None:
-        download = await self._in_thread(
-            self._inside.desk.open_download, who, ask.node, ask.root, ask.first
-        )
-
+        async with self._person.turns:
+            download = await self._in_thread(
+                self._inside.desk.open_download, who, ask.node, ask.root, ask.first
+            )
         outgoing = SegmentSender(self._line, self._connection, request, download)
         turn: asyncio.Future[memoryview] | None = None
         try:
             while not outgoing.is_over:
-                turn = asyncio.ensure_future(self._in_thread(outgoing.turn))
-                if rest := await turn:
+                async with self._person.turns:
+                    turn = asyncio.ensure_future(self._in_thread(outgoing.turn))
+                    rest = await turn
+                if rest:
                     await self._line.send(rest)
                 await self._check_session(who)
             await self._say(request, files.Sent(download.size))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fsd.blobs.base import BlobReader
@@ -16,7 +16,6 @@ from fsd.services.files.transfers import TransferService
 from fsd.services.files.uploads import FinishedUpload, StagedUpload
 from fsd.services.login.codes import CodeUsed
 from fsd.services.login.login import LoginService
-from fsd.services.paging import parts
 from fsproto.errors import FsError, IntegrityError, RemoteProtocolError
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.account import (
@@ -38,9 +37,7 @@ from fsproto.messages.base import Done, Message
 from fsproto.messages.drops import GetDrops, RemoveDrops
 from fsproto.messages.files import (
     Commit,
-    Entries,
     Fetch,
-    Fetched,
     Kept,
     List,
     Lookup,
@@ -132,8 +129,11 @@ class Dispatcher:
                 raise RemoteProtocolError(f"A client cannot send {type(ask).__name__} now.")
         return Done()
 
-    def answers(self, who: Principal, ask: Message) -> Sequence[Message]:
-        """Answer a message whose answer may come in several, or one of the others."""
+    def answers(self, who: Principal, ask: Message) -> Message | Iterator[Message]:
+        """Answer a message whose answer may come in several, or one of the others.
+
+        Each further answer is made when it is asked for, and may raise what `answer` raises.
+        """
         match ask:
             case GetShared():
                 return self.sharing.mine(who)
@@ -144,16 +144,12 @@ class Dispatcher:
             case GetHistory(node, version):
                 return self.histories.of_node(who, node, version)
             case GetLineage(ranges):
-                return list(self.histories.lineage(who, ranges))
+                return self.histories.lineage(who, ranges)
             case List(folder):
-                manifests, end = self.files.listing(who, folder)
-                cut = parts(manifests, lambda one: len(one.payload), rest=0)
-                return [*(Entries(some) for some, _ in cut if some), end]
+                return self.files.listing(who, folder)
             case Fetch(contents):
-                blobs = self.transfers.fetch(who, contents)
-                cut_blobs = parts(blobs, lambda one: len(one or b""), rest=0)
-                return [Fetched(some) for some, _ in cut_blobs if some]
-        return [self.answer(who, ask)]
+                return self.transfers.fetch(who, contents)
+        return self.answer(who, ask)
 
     def begin_upload(self, who: Principal, ask: Upload, line: bytes) -> BlobUpload:
         """Start to receive a blob over the connection that `line` names."""

@@ -43,15 +43,19 @@ class Unauthenticated(Generic[T]):
         """Add a connection; return the one to close for it, which is already removed here."""
         self._waiting[network][who] = None
         self._count += 1
-        crowded: str | None = None
         if len(self._waiting[network]) > self._most_of_one:
-            crowded = network
-        elif self._count > self._most:
-            crowded = max(self._waiting, key=lambda each: len(self._waiting[each]))
-        if crowded is None:
+            return self._evict_from(network)
+        return self.evict() if self._count > self._most else None
+
+    def evict(self) -> T | None:
+        """Remove and return the oldest connection of the network with the most; None: none is."""
+        if not self._waiting:
             return None
-        oldest = next(iter(self._waiting[crowded]))
-        self.leave(crowded, oldest)
+        return self._evict_from(max(self._waiting, key=lambda each: len(self._waiting[each])))
+
+    def _evict_from(self, network: str) -> T:
+        oldest = next(iter(self._waiting[network]))
+        self.leave(network, oldest)
         return oldest
 
     def leave(self, network: str, who: T) -> None:

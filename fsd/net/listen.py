@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 from collections.abc import Callable
 
+from fsd.net.descriptors import Reserve
+
 log = logging.getLogger(__name__)
 
 ACCEPT_PAUSE_S = 0.1
+_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -30,15 +34,31 @@ def listen(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
-async def accept(listening: socket.socket, let_in: Callable[[socket.socket, str], None]) -> None:
-    """Accept until cancelled; `let_in` gets each non-blocking socket and its address."""
+async def accept(
+    listening: socket.socket,
+    let_in: Callable[[socket.socket, str], None],
+    reserve: Reserve,
+    make_room: Callable[[], bool],
+) -> None:
+    """Accept until cancelled; `let_in` gets each non-blocking socket and its address.
+
+    While descriptors are short, `make_room` closes an older connection and returns whether it
+    found one; otherwise the new one is closed.
+    """
     loop = asyncio.get_running_loop()
     while True:
         try:
             sock, address = await loop.sock_accept(listening)
         except OSError as error:  # for example too many open files; existing connections continue
             log.warning("cannot accept a connection: %s", error.strerror)
+            if error.errno in _NO_DESCRIPTORS and not make_room():
+                with contextlib.suppress(OSError):
+                    reserve.shed(listening)
             await asyncio.sleep(ACCEPT_PAUSE_S)
+            continue
+        if reserve.is_touched(sock) and not make_room():
+            log.warning("a connection was closed: too few open files are allowed")
+            sock.close()
             continue
         sock.setblocking(False)  # noqa: FBT003 - the standard library's own signature
         with contextlib.suppress(OSError):

@@ -44,7 +44,6 @@ class SegmentReceiver:
         self._connection = connection
         self._take = take
         self._spare = spare
-        self._rooms: _Buffers | None = None
 
     def turn(self, frames: deque[Frame], *, go_on: bool) -> tuple[Event | None, list[Failed]]:
         """Open frames and, with `go_on`, those that follow, while they are segments.
@@ -52,7 +51,7 @@ class SegmentReceiver:
         Return the first event that is not a segment, if any, and the segments that failed; segments
         opened after a failed one were stored too. Unprocessed frames stay in `frames`.
         """
-        rooms = self._rooms = self._rooms or _Buffers()
+        rooms = _Buffers()  # a client that stops in the middle of an upload holds none
         taking = _Taking(self._take, rooms, self._spare)
         left, size = TURN_BYTES, 0
         try:
@@ -80,10 +79,6 @@ class SegmentReceiver:
         if came:
             return came.popleft()
         return self._line.frame_soon(wait=size_before >= _WORTH_WAITING)
-
-    def rest(self) -> None:
-        """Release the memory until the next segments."""
-        self._rooms = None
 
 
 class _Buffers:
@@ -161,7 +156,7 @@ class _Taking:
 
 
 class SegmentSender:
-    """The sender of one download; all its segments use the same buffer."""
+    """The sender of one download; a client that does not read makes it hold one segment."""
 
     def __init__(
         self, line: Transport, connection: Connection, request: int, download: BlobDownload
@@ -172,8 +167,6 @@ class SegmentSender:
         self._request = request
         self._download = download
         self._next = download.first
-        self._segment = memoryview(bytearray(DATA_ROOM + download.longest))
-        self._record = memoryview(bytearray(RECORD_ROOM + DATA_ROOM + download.longest))
 
     @property
     def is_over(self) -> bool:
@@ -182,16 +175,18 @@ class SegmentSender:
 
     def turn(self) -> memoryview:
         """Read, seal and send; return the unsent rest of the last record."""
+        segment = memoryview(bytearray(DATA_ROOM + self._download.longest))
+        record = memoryview(bytearray(RECORD_ROOM + len(segment)))
         sent = 0
         while sent < TURN_BYTES and not self.is_over:
-            record = self._sealed()
-            sent += len(record)
-            if rest := self._line.send_soon(record):
+            sealed = self._sealed(segment, record)
+            sent += len(sealed)
+            if rest := self._line.send_soon(sealed):
                 return rest
-        return self._record[:0]
+        return record[:0]
 
-    def _sealed(self) -> memoryview:
-        size = self._download.segment_into(self._segment[DATA_ROOM:])
+    def _sealed(self, segment: memoryview, record: memoryview) -> memoryview:
+        size = self._download.segment_into(segment[DATA_ROOM:])
         index, self._next = self._next, self._next + 1
-        data = self._segment[: DATA_ROOM + size]
-        return self._connection.seal_segment(self._request, index, data, self._record)
+        data = segment[: DATA_ROOM + size]
+        return self._connection.seal_segment(self._request, index, data, record)

@@ -14,10 +14,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from fsd.auth.throttle import network_of
-from fsd.net.connection import ClientConnection, Services
+from fsd.net.connection import ClientConnection
+from fsd.net.descriptors import Reserve
 from fsd.net.dispatch import Dispatcher
 from fsd.net.limits import Unauthenticated
 from fsd.net.listen import accept, listen
+from fsd.net.logged_in import LoggedIn
+from fsd.net.services import Services
 from fsd.net.used_code import UsedCode
 from fsd.policies import ListenerPolicy
 from fsd.workers import IdleWorkers
@@ -42,17 +45,21 @@ class NativeServer:
         policy: ListenerPolicy,
         moves: Sequence[Move],
         spare: IdleWorkers,
+        *,
+        people: LoggedIn | None = None,
     ) -> None:
         """Take the services, the host key, and the statements of former host keys.
 
-        The threads of `spare` may help with uploads.
+        The threads of `spare` may help with uploads. `people` counts the connections of users.
         """
         self.policy = policy
         self.host_key = host_key
         self.moves = moves
         self._pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="fsd")
         self._spare = spare
-        self._inside = Services.of(desk, policy, self._pool, self._spare)
+        self._people = people or LoggedIn()
+        self._inside = Services.of(desk, policy, self._pool, self._spare, self._people)
+        self._reserve = Reserve()
         self._waiting: Unauthenticated[asyncio.Task[None]] = Unauthenticated(
             most=policy.waiting, most_of_one=policy.waiting_of_one
         )
@@ -71,14 +78,15 @@ class NativeServer:
     ) -> None:
         """Replace the parts for future connections; open connections keep theirs."""
         self.policy, self.host_key, self.moves = policy, host_key, moves
-        self._inside = Services.of(desk, policy, self._pool, self._spare)
+        self._inside = Services.of(desk, policy, self._pool, self._spare, self._people)
         self._waiting.limit(most=policy.waiting, most_of_one=policy.waiting_of_one)
 
     async def open(self, host: str, port: int) -> tuple[str, int]:
         """Start to accept; return the address, with the actual port if 0 was requested."""
         self._listening = listen(host, port)
         self._accepting = [
-            asyncio.create_task(accept(sock, self._came_in)) for sock in self._listening
+            asyncio.create_task(accept(sock, self._came_in, self._reserve, self.make_room))
+            for sock in self._listening
         ]
         bound = self._listening[0].getsockname()
         return bound[0], bound[1]
@@ -100,6 +108,19 @@ class NativeServer:
             task.cancel()
         await asyncio.gather(*self._peers, return_exceptions=True)
         self._pool.shutdown()
+        self._reserve.close()
+
+    def make_room(self) -> bool:
+        """Close one connection, for descriptors are short; return whether there was one to close.
+
+        It is an unauthenticated one, or an idle one of the user with the most connections,
+        whichever there are more of.
+        """
+        if len(self._waiting) >= self._people.largest:
+            crowded_out = self._waiting.evict()
+            if crowded_out is not None:
+                return crowded_out.cancel()
+        return self._people.make_room()
 
     @property
     def connections(self) -> int:

@@ -1,8 +1,8 @@
-"""Long answers, cut into parts that fit into a message each."""
+"""Long answers in parts that fit into a message each, read from the database as they are sent."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from fsproto.limits import PART_BYTES
@@ -12,8 +12,20 @@ _REST = 4096
 T = TypeVar("T")
 
 
+def following(read: Callable[[T | None], Sequence[T]]) -> Iterator[T]:
+    """Yield all items of a query, a page at a time.
+
+    `read` returns some items after a given one (None: the first ones), and none after the last.
+    Each page is a transaction of its own: a client that does not read holds none open.
+    """
+    last = None
+    while page := read(last):
+        yield from page
+        last = page[-1]
+
+
 def parts(
-    items: list[T], size: Callable[[T], int], *, rest: int = _REST
+    items: Iterable[T], size: Callable[[T], int], *, rest: int = _REST
 ) -> Iterator[tuple[list[T], bool]]:
     """Yield an answer in parts, each with whether more follow; no items give one empty part.
 
@@ -21,10 +33,10 @@ def parts(
     """
     part: list[T] = []
     so_far = 0
-    for at, item in enumerate(items):
-        part.append(item)
-        so_far += size(item) + rest
-        if so_far > PART_BYTES and at + 1 < len(items):
+    for item in items:
+        if so_far > PART_BYTES:
             yield part, True
             part, so_far = [], 0
+        part.append(item)
+        so_far += size(item) + rest
     yield part, False

@@ -10,6 +10,7 @@ from fsd.policies import (
     KeepPolicy,
     ListenerPolicy,
     LoginPolicy,
+    PersonPolicy,
     QuotaPolicy,
     SshPolicy,
     UploadLimits,
@@ -35,6 +36,7 @@ class Settings:
     ssh: SshPolicy = field(default_factory=SshPolicy)
     logins: LoginPolicy = field(default_factory=LoginPolicy)
     door: ListenerPolicy = field(default_factory=ListenerPolicy)
+    person: PersonPolicy = field(default_factory=PersonPolicy)
     uploads: UploadLimits = field(default_factory=UploadLimits)
     keep: KeepPolicy = field(default_factory=KeepPolicy)
     quota: QuotaPolicy = field(default_factory=QuotaPolicy)

@@ -136,19 +136,6 @@ def test_segments_that_hold_nothing_are_refused_and_end_only_the_upload(
         assert answer.request == request
 
 
-def test_who_has_uploaded_keeps_no_memory_of_the_server(world: World, liar: HostileServer) -> None:
-    segments = [SEGMENT] * 12
-    with RawClient.of(world.alice, liar.address) as raw:
-        request = raw.send(Upload(SALT, resumable=False, room=ANY_ROOM))
-        for index, segment in enumerate(segments):
-            raw.send_segment(request, index, segment)
-        root = integrity.blob_root(SALT, b"".join(segments))
-        raw.send(UploadEnd(root, len(segments) * SEGMENT_SIZE), request)
-        assert raw.receive() == Control(request, Done())
-        (peer,) = liar.door._peers.values()
-        assert peer._incoming._rooms is None
-
-
 def test_an_upload_goes_on_while_its_old_connection_is_still_open(
     world: World, liar: HostileServer
 ) -> None:

@@ -21,8 +21,9 @@ from fsd.auth.vault import Vault
 from fsd.blobs.local import LocalBlobs
 from fsd.home.home import HOST_KEY, Home
 from fsd.net.dispatch import Dispatcher
+from fsd.net.logged_in import LoggedIn
 from fsd.net.server import NativeServer
-from fsd.policies import DropPolicy, ListenerPolicy, LoginPolicy
+from fsd.policies import DropPolicy, ListenerPolicy, LoginPolicy, PersonPolicy
 from fsd.principal import Principal
 from fsd.services.drops.service import DropService
 from fsd.services.files.commits import FileService
@@ -175,8 +176,9 @@ class _Door(NativeServer):
         home: Home,
         policy: ListenerPolicy,
         spare: IdleWorkers,
+        people: LoggedIn,
     ) -> None:
-        super().__init__(desk, _host_key(home.read(HOST_KEY)), policy, (), spare)
+        super().__init__(desk, _host_key(home.read(HOST_KEY)), policy, (), spare, people=people)
         self._lying = server
 
     def connection(self) -> Connection:
@@ -194,6 +196,7 @@ class HostileServer:
         logins: LoginPolicy | None = None,
         policy: ListenerPolicy = QUICK,
         now_ms: Callable[[], int] = now_ms,
+        person: PersonPolicy | None = None,
     ) -> None:
         """Take a data directory that an `fsd` has made; no server may be running on it."""
         self._now_ms = now_ms
@@ -201,6 +204,7 @@ class HostileServer:
         self._home = Home(home)
         self._logins = logins or LoginPolicy()
         self._policy = policy
+        self._people = LoggedIn(person)
         self._thread = threading.Thread(target=self._run, name="lying server")
         self._opened = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -262,6 +266,7 @@ class HostileServer:
             log=log,
             now_ms=now_ms,
             random=os.urandom,
+            admit=self._people.check,
         )
         self._drops = DropService(
             database,
@@ -283,7 +288,7 @@ class HostileServer:
             self.drops,
             server=self,
         )
-        self._door = door = _Door(self, desk, home, self._policy, spare)
+        self._door = door = _Door(self, desk, home, self._policy, spare, self._people)
         self.address = Address(*await door.open("127.0.0.1", 0))
         self._opened.set()
         await self._stop.wait()

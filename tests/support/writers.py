@@ -18,6 +18,7 @@ from fsproto.sealed.integrity import blob_root
 from fsproto.sealed.manifest import Manifest, NodeKind, VerifiedManifest, sign_manifest
 from fsproto.types import NO_HASH, NodeId, Root, Salt, Token
 from tests.support import fixed_keys
+from tests.support.reading import fetched_by
 from tests.support.services import Services, ServiceUser
 
 
@@ -134,4 +135,4 @@ class Writer:
     def fetched(self, name: str, root: Root) -> bytes | None:
         assert self.person.principal is not None
         asked = [Content(self.node(name), root)]
-        return self.office.transfers.fetch(self.person.principal, asked)[0]
+        return fetched_by(self.office, self.person.principal, asked)[0]

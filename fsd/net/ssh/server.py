@@ -19,6 +19,7 @@ import paramiko
 
 from fsd.auth.throttle import network_of
 from fsd.home.ssh_host_keys import SshHostKey
+from fsd.net.descriptors import Reserve
 from fsd.net.limits import HandshakeLimiter, Unauthenticated
 from fsd.net.listen import accept, listen
 from fsd.net.server import NativeServer
@@ -71,6 +72,7 @@ class SshServer:
         self._waiting: Unauthenticated[SshConnection] = Unauthenticated(
             most=policy.waiting, most_of_one=policy.waiting_of_one
         )
+        self._reserve = Reserve()
         self._guests: dict[SshConnection, asyncio.Task[None]] = {}
         self._listening: list[socket.socket] = []
         self._closing = False
@@ -104,7 +106,10 @@ class SshServer:
         """Start accepting; return the address, with the port that was chosen for port 0."""
         self._loop = asyncio.get_running_loop()
         self._listening = listen(host, port)
-        self._tasks = [asyncio.create_task(accept(sock, self._let_in)) for sock in self._listening]
+        self._tasks = [
+            asyncio.create_task(accept(sock, self._let_in, self._reserve, self._make_room))
+            for sock in self._listening
+        ]
         self._tasks.append(asyncio.create_task(self._look_after()))
         bound = self._listening[0].getsockname()
         return bound[0], bound[1]
@@ -131,6 +136,7 @@ class SshServer:
                     guest.hang_up()
             await asyncio.sleep(0.02)
         await asyncio.to_thread(self._pool.shutdown)
+        self._reserve.close()
 
     # --- on the event loop
 
@@ -141,6 +147,17 @@ class SshServer:
         if crowded_out is not None:
             crowded_out.hang_up()
             log.debug("made room for another", extra={"address": address})
+
+    def _make_room(self) -> bool:
+        """Close an unauthenticated SSH connection, or a native one; return whether there was one.
+
+        Logged-in SSH connections are few: `ssh.connections` for each user.
+        """
+        crowded_out = self._waiting.evict()
+        if crowded_out is None:
+            return self._native.make_room()
+        crowded_out.hang_up()
+        return True
 
     async def _receive(self, guest: SshConnection) -> None:
         """Start the key exchange when the limiter allows; close if the login takes too long."""

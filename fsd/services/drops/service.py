@@ -11,7 +11,7 @@ so that this session can list, rename and delete its own drops. No session can r
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 from sqlalchemy.orm import Session as Db
 
@@ -22,7 +22,7 @@ from fsd.policies import MIB, DropPolicy
 from fsd.principal import Principal
 from fsd.services.drops.model import DropSource, FinishedDrop, KeyHolder
 from fsd.services.drops.session import DropSession
-from fsd.services.paging import parts
+from fsd.services.paging import following, parts
 from fsd.store import models
 from fsd.store.drop_models import Drop as Row
 from fsd.store.engine import Database
@@ -215,12 +215,17 @@ class DropService:
 
     # --- the recipient
 
-    def waiting(self, who: Principal) -> list[Drops]:
-        """Return the drops that wait for the user."""
-        with self._database.read() as db:
-            found = [_drop(drop, blob) for drop, blob in rows.waiting(db, who.user_id)]
-        cut = parts(found, lambda one: len(one.wrapped) + len(one.note))
-        return [Drops(part, more) for part, more in cut]
+    def waiting(self, who: Principal) -> Iterator[Drops]:
+        """Yield the drops that wait for the user."""
+
+        def page(after: rows.WaitingDrop | None) -> list[rows.WaitingDrop]:
+            with self._database.read() as db:
+                return rows.waiting(db, who.user_id, after)
+
+        for part, more in parts(
+            following(page), lambda one: len(one[0].wrapped) + len(one[0].note)
+        ):
+            yield Drops([_drop(drop, blob) for drop, blob in part], more)
 
     def remove(self, who: Principal, drops: list[DropId]) -> Done:
         """Delete drops of the user; a missing drop is not an error."""

@@ -7,7 +7,7 @@ would reject.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from sqlalchemy.orm import Session as Db
 
@@ -49,13 +49,12 @@ from fsproto.errors import (
 from fsproto.keylog.head import unpack_log_head
 from fsproto.keys.grants import Role
 from fsproto.messages.base import Done
-from fsproto.messages.files import Commit, Found, InlineBlob, Listed, Stale
+from fsproto.messages.files import Commit, Entries, Found, InlineBlob, Listed, Stale
 from fsproto.messages.history import Lineal
 from fsproto.packing import unpack
 from fsproto.proofs.merkle import tree_root
 from fsproto.proofs.prefix_tree import PrefixTree
 from fsproto.sealed.manifest import Manifest, NodeKind
-from fsproto.signed import Signed
 from fsproto.types import NO_HASH, Hash, NodeId, Root, Token
 
 _HEADS = 10_000
@@ -96,11 +95,22 @@ class FileService:
             folder_for(db, nodes.get(db, folder), who, Role.READER)
             return self._found(db, nodes.state(db, folder), tokens)
 
-    def listing(self, who: Principal, folder: NodeId) -> tuple[list[Signed], Listed]:
-        """Return the manifests of everything in a folder, and the state they belong to."""
+    def listing(self, who: Principal, folder: NodeId) -> Iterator[Entries | Listed]:
+        """Yield the manifests of everything in a folder, and then the state they belong to.
+
+        All are of one moment, though each part is read when it is sent. `ConflictError` if a
+        manifest of that moment is no longer there.
+        """
         with self._database.read() as db:
             folder_for(db, nodes.get(db, folder), who, Role.READER)
-            return nodes.listing(db, folder), Listed(nodes.signed(nodes.state(db, folder)))
+            index = nodes.index(db, folder)
+            end = Listed(nodes.signed(nodes.state(db, folder)))
+        for page in index:
+            with self._database.read() as db:
+                folder_for(db, nodes.get(db, folder), who, Role.READER)
+                manifests = nodes.indexed(db, page)
+            yield Entries(manifests)
+        yield end
 
     def commit(self, who: Principal, ask: Commit) -> Done | Stale:
         """Change folders, all or none; return `Stale` if another commit came first."""

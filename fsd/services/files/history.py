@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from fsd.principal import Principal
 from fsd.services.files.shares import folder_for
-from fsd.services.paging import parts
+from fsd.services.paging import following, parts
 from fsd.store.engine import Database
 from fsd.store.repos import lineages, nodes, shares, versions
 from fsproto.errors import NotFoundError, RemoteProtocolError
@@ -27,14 +27,20 @@ class HistoryService:
         """Take the database."""
         self._database = database
 
-    def of_node(self, who: Principal, node: NodeId, version: int) -> list[History]:
-        """Return a node's manifests before a version, for a user who may read the node."""
+    def of_node(self, who: Principal, node: NodeId, version: int) -> Iterator[History]:
+        """Yield a node's manifests before a version, for a user who may read the node."""
         with self._database.read() as db:
             found = nodes.get(db, node)
             if found is None or not shares.readable(db, who.user_id, [found]):
                 raise NotFoundError("There is no such file or folder.")
-            older = versions.before(db, node, min(version, found.version))
-        return [History(part, more) for part, more in parts(older, _size)]
+            first = min(version, found.version)
+
+        def page(after: versions.OlderManifest | None) -> list[versions.OlderManifest]:
+            with self._database.read() as db:
+                return versions.before(db, node, after.version if after else first)
+
+        for part, more in parts(following(page), lambda one: _size(one.signed)):
+            yield History([one.signed for one in part], more)
 
     def lineage(self, who: Principal, ranges: list[LineageRange]) -> Iterator[Lineage]:
         """Yield the hashes of versions between others, of nodes that a user may read."""

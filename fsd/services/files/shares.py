@@ -6,14 +6,14 @@ a removed member even if the server helps that member.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from sqlalchemy.orm import Session as Db
 
 from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
 from fsd.principal import Principal
-from fsd.services.paging import parts
+from fsd.services.paging import following, parts
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.repos import groups, nodes, shares
@@ -27,6 +27,9 @@ from fsproto.names import is_user
 from fsproto.sealed.manifest import NodeKind
 from fsproto.signed import Signed
 from fsproto.types import NodeId, Token
+
+_OwnShare = tuple[bytes, Own]
+"""The id of a shared node, and the answer about it."""
 
 
 def folder_for(db: Db, node: models.Node | None, who: Principal, role: Role) -> models.Node:
@@ -65,19 +68,27 @@ class ShareService:
             lists = shares.lists(db, seen)
             return Members([_signed(lists[node]) for node in asked if node in lists])
 
-    def with_me(self, who: Principal, ask: GetShares) -> list[Shares]:
-        """Return the nodes shared with a user, in one or more answers."""
-        with self._database.read() as db:
-            given = shares.given_to(db, who.user_id, ask.owner.replace("\0", "?"))
-        cut = parts([Share(*one) for one in given], lambda one: len(one.members.payload))
-        return [Shares(part, more) for part, more in cut]
+    def with_me(self, who: Principal, ask: GetShares) -> Iterator[Shares]:
+        """Yield the nodes shared with a user, in one or more answers."""
+        owner = ask.owner.replace("\0", "?")
 
-    def mine(self, who: Principal) -> list[Shared]:
-        """Return the nodes that a user shares with others, in one or more answers."""
-        with self._database.read() as db:
-            found = [self._own(db, one) for one in shares.owned_by(db, who.user_id)]
-        cut = parts(found, lambda one: len(one.members.payload))
-        return [Shared(part, more) for part, more in cut]
+        def page(after: shares.Given | None) -> list[shares.Given]:
+            with self._database.read() as db:
+                return shares.given_to(db, who.user_id, owner, after)
+
+        for part, more in parts(following(page), lambda one: len(one.members.payload)):
+            yield Shares([Share(*one[1:]) for one in part], more)
+
+    def mine(self, who: Principal) -> Iterator[Shared]:
+        """Yield the nodes that a user shares with others, in one or more answers."""
+
+        def page(after: _OwnShare | None) -> list[_OwnShare]:
+            with self._database.read() as db:
+                rows = shares.owned_by(db, who.user_id, after[0] if after else b"")
+                return [(row.node_id, self._own(db, row)) for row in rows]
+
+        for part, more in parts(following(page), lambda one: len(one[1].members.payload)):
+            yield Shared([own for _, own in part], more)
 
     def group(self, name: str) -> Group:
         """Return a group's users who may log in; `NotFoundError` if there is no such group.

@@ -7,20 +7,21 @@ finds and deletes an upload that was interrupted before that row.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from fsd.blobs.base import BlobReader, BlobStore
 from fsd.policies import UploadLimits
 from fsd.principal import Principal
 from fsd.services.files.quotas import Quotas
 from fsd.services.files.uploads import FinishedUpload, StagedUpload, StagedUploads
+from fsd.services.paging import parts
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import drops, nodes, shares
 from fsd.workers import IdleWorkers
 from fsproto.errors import ConflictError, NotFoundError, RemoteProtocolError
-from fsproto.limits import MAX_FETCH
-from fsproto.messages.files import Content, Kept, Room
+from fsproto.limits import MAX_FETCH, MAX_INLINE_BLOB
+from fsproto.messages.files import Content, Fetched, Kept, Room
 from fsproto.sealed import integrity
 from fsproto.sealed.stream import stored_segment_count
 from fsproto.types import NodeId, Root, Salt
@@ -169,16 +170,28 @@ class TransferService:
             size = blob.size
         return self._blobs.open(root), size
 
-    def fetch(self, who: Principal, contents: list[Content]) -> list[bytes | None]:
-        """Return small blobs in the requested order; None for a blob that no longer exists."""
+    def fetch(self, who: Principal, contents: list[Content]) -> Iterator[Fetched]:
+        """Yield small blobs in the requested order; None for a blob that no longer exists."""
         if len(contents) > MAX_FETCH:
             raise RemoteProtocolError("Too many files were asked for at once.")
         with self._database.read() as db:
             there = nodes.get_all(db, [one.node for one in contents])
             seen = shares.readable(db, who.user_id, list(there.values()))
             roots = {one.root for one in contents if one.node in seen}
-            found = blob_rows.small_ones(db, roots)
-        return [found.get((one.node, one.root)) if one.node in seen else None for one in contents]
+            sizes = {root: row.size for root, row in blob_rows.held(db, roots).items()}
+        wanted = [
+            one if one.node in seen and _is_small(sizes.get(one.root)) else None for one in contents
+        ]
+        for some, _ in parts(wanted, lambda one: sizes[one.root] if one else 0, rest=0):
+            roots = {one.root for one in some if one}
+            with self._database.read() as db:
+                found = blob_rows.small_ones(db, roots)
+            if some:
+                yield Fetched([found.get((one.node, one.root)) if one else None for one in some])
+
+
+def _is_small(size: int | None) -> bool:
+    return size is not None and size <= MAX_INLINE_BLOB
 
 
 def _check_salt(salt: Salt) -> None:

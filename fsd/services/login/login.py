@@ -59,7 +59,13 @@ class LoginService:
         now_ms: Callable[[], int],
         random: Random,
         quota: QuotaPolicy | None = None,
+        admit: Callable[[int], None] = lambda _: None,
     ) -> None:
+        """Take the parts.
+
+        `admit` gets the id of a user whose login is correct, and raises `OutOfSpaceError` if the
+        user has too many connections; the login then changes nothing.
+        """
         self._database = database
         self._audit = audit
         self._log = log
@@ -68,7 +74,7 @@ class LoginService:
             database, audit, Codes(vault, most_drift_ms=policy.most_drift_ms), policy
         )
         self._signatures = LoginSignatures(database, random)
-        self._starter = SessionStarter(log, policy, now_ms=now_ms, random=random)
+        self._starter = SessionStarter(log, policy, admit=admit, now_ms=now_ms, random=random)
         self._tickets = TicketLogin(database, self._attempts, self._signatures, self._starter)
         self.own = OwnAccount(
             database,

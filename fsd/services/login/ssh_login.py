@@ -155,6 +155,7 @@ class SshLoginService:
             sessions.end_of_ssh_key(db, user.id, ssh_key)
             detail = f"bound to {crypto.as_fingerprint(ssh_key)}"
             self._attempts.record(db, AuditEvent.SSH_SESSION, a_try, detail)
+        sessions.make_room(db, user.id, self._policy.most_sessions, a_try.at_ms)
         session = models.Session(
             ticket_hash=crypto.sha256(self._random(TICKET_SIZE)),  # no client gets this ticket
             user_id=user.id,

@@ -16,7 +16,7 @@ from fsd.services.login.attempts import (
     session_ends_ms,
 )
 from fsd.store import models
-from fsd.store.repos import logins, nodes, users
+from fsd.store.repos import logins, nodes, sessions, users
 from fsproto import crypto
 from fsproto.messages.account import Notice, TreeRoot, Welcome
 from fsproto.signed import Signed
@@ -38,9 +38,11 @@ class SessionStarter:
         log: KeyLogWriter,
         policy: LoginPolicy,
         *,
+        admit: Callable[[int], None],
         now_ms: Callable[[], int],
         random: Random,
     ) -> None:
+        self._admit = admit
         self._log = log
         self._policy = policy
         self._now_ms = now_ms
@@ -53,6 +55,7 @@ class SessionStarter:
 
         The client of an enrolment has no notices yet.
         """
+        sessions.make_room(db, user.id, self._policy.most_sessions, a_try.at_ms)
         ticket = self._random(TICKET_SIZE)
         session = models.Session(
             ticket_hash=crypto.sha256(ticket),
@@ -76,7 +79,11 @@ class SessionStarter:
         ticket: bytes | None = None,
         told: list[Notice] | None = None,
     ) -> Entered:
-        """Return the user's principal and the answer to a login; the ticket only of a new one."""
+        """Return the user's principal and the answer to a login; the ticket only of a new one.
+
+        `OutOfSpaceError` if the user has too many connections.
+        """
+        self._admit(user.id)
         tree = users.tree(db, user.id)
         if tree is None:
             raise RefusedAttempt(RefusalReason.NOT_ENROLLED)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, tuple_
 from sqlalchemy.orm import Session as Db
 
 from fsd.store.drop_models import Drop, DropKey
 from fsd.store.models import Blob, Node, User
 from fsd.store.repos import blobs
 from fsd.store.repos.many import helpings
+
+_PAGE = 100
+"""Drops that are read at a time."""
 
 
 def get(db: Db, drop: bytes) -> Drop | None:
@@ -23,14 +26,21 @@ def hold(db: Db, drop: bytes) -> Drop | None:
     return db.get(Drop, drop, with_for_update=True, populate_existing=True)
 
 
-def waiting(db: Db, user_id: int) -> list[tuple[Drop, Blob]]:
-    """Return the drops that wait for a user, oldest first, each with its blob's row."""
+WaitingDrop = tuple[Drop, Blob]
+"""A drop and its blob's row."""
+
+
+def waiting(db: Db, user_id: int, after: WaitingDrop | None = None) -> list[WaitingDrop]:
+    """Return some of the drops that wait for a user, oldest first; none after the last."""
     ask = (
         select(Drop, Blob)
         .join(Blob, Blob.root == Drop.root)
         .where(Drop.user_id == user_id)
         .order_by(Drop.created_ms, Drop.id)
+        .limit(_PAGE)
     )
+    if after is not None:
+        ask = ask.where(tuple_(Drop.created_ms, Drop.id) > (after[0].created_ms, after[0].id))
     return [(drop, blob) for drop, blob in db.execute(ask)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import BindParameter, bindparam, delete, literal, select, update
+from sqlalchemy import BindParameter, bindparam, delete, func, literal, select, update
 from sqlalchemy import insert as insert_into
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Db
@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session as Db
 from fsd.store.models import FolderState, Manifest, Node, table
 from fsd.store.repos.many import SOME, for_each, helpings, of_some
 from fsproto.errors import ConflictError
+from fsproto.limits import PART_BYTES
 from fsproto.proofs.prefix_tree import FolderEntry
 from fsproto.sealed.folder import VerifiedState
-from fsproto.sealed.manifest import NodeKind, VerifiedManifest
+from fsproto.sealed.manifest import NodeKind, VerifiedManifest, manifest_hash
 from fsproto.signed import Signed
 from fsproto.types import NO_NODE, Hash, NodeId, Token
 
@@ -62,16 +63,19 @@ _CURRENT = (_NODES.c.id == _MANIFESTS.c.node_id) & (_NODES.c.version == _MANIFES
 _ENTRIES = select(_NODES.c.token, _NODES.c.id, _NODES.c.manifest_hash).where(
     _NODES.c.parent_id == bindparam("folder")
 )
-_LISTING = (
-    select(_MANIFESTS.c.payload, _MANIFESTS.c.signature)
-    .join(_NODES, _CURRENT)
+_INDEX = (
+    select(_NODES.c.id, _NODES.c.manifest_hash, func.length(_MANIFESTS.c.payload))
+    .join(_MANIFESTS, _CURRENT)
     .where(_NODES.c.parent_id == bindparam("folder"))
     .order_by(_NODES.c.token)
 )
 _SOME_MANIFESTS = (
-    select(_NODES.c.id, _MANIFESTS.c.payload, _MANIFESTS.c.signature)
+    select(_NODES.c.id, _NODES.c.manifest_hash, _MANIFESTS.c.payload, _MANIFESTS.c.signature)
     .join(_MANIFESTS, _CURRENT)
     .where(_NODES.c.id.in_(SOME))
+)
+_ALL_MANIFESTS = select(_MANIFESTS.c.payload, _MANIFESTS.c.signature).where(
+    _MANIFESTS.c.node_id.in_(SOME)
 )
 
 
@@ -81,16 +85,46 @@ def entries(db: Db, folder: bytes) -> list[FolderEntry]:
     return [FolderEntry(Token(t), NodeId(n), Hash(h)) for t, n, h in rows if t is not None]
 
 
-def listing(db: Db, folder: bytes) -> list[Signed]:
-    """Return the manifests of everything in a folder, in the order of the tokens."""
-    rows = db.connection().execute(_LISTING, {"folder": folder})
-    return [Signed(payload, signature) for payload, signature in rows]
+def index(db: Db, folder: bytes) -> list[bytes]:
+    """Return which manifests a folder has now, in the order of the tokens, in few bytes.
+
+    Each item stands for as many manifests as fit into one message.
+    """
+    pages, page, size = list[bytes](), bytearray(), 0
+    for node, manifest, length in db.connection().execute(_INDEX, {"folder": folder}):
+        if size + length > PART_BYTES and page:
+            pages.append(bytes(page))
+            page, size = bytearray(), 0
+        page += node + manifest
+        size += length
+    return [*pages, bytes(page)] if page else pages
+
+
+def indexed(db: Db, page: bytes) -> list[Signed]:
+    """Return the manifests of one item of an index.
+
+    `ConflictError` if one was replaced or removed since, and is not kept.
+    """
+    wanted = {page[at : at + 16]: page[at + 16 : at + 48] for at in range(0, len(page), 48)}
+    rows = of_some(db, _SOME_MANIFESTS, wanted)
+    found = {node: Signed(p, s) for node, current, p, s in rows if current == wanted[node]}
+    if replaced := [node for node in wanted if node not in found]:
+        hashes = {wanted[node] for node in replaced}
+        older = (Signed(p, s) for p, s in of_some(db, _ALL_MANIFESTS, replaced))
+        by_hash = {of: one for one in older if (of := manifest_hash(one)) in hashes}
+        try:
+            found |= {node: by_hash[Hash(wanted[node])] for node in replaced}
+        except KeyError:
+            raise ConflictError(
+                "The folder was changed while it was listed.", hint="Try again."
+            ) from None
+    return [found[node] for node in wanted]
 
 
 def manifests(db: Db, ids: Sequence[bytes]) -> list[Signed]:
     """Return the current manifests of nodes, in the order asked for."""
     rows = of_some(db, _SOME_MANIFESTS, ids)
-    found = {node: Signed(payload, signature) for node, payload, signature in rows}
+    found = {node: Signed(payload, signature) for node, _, payload, signature in rows}
     return [found[node] for node in ids if node in found]
 
 

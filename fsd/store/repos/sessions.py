@@ -34,6 +34,15 @@ def running(db: Db, ids: list[int], now_ms: int) -> set[int]:
     return set(db.scalars(held.where(Session.id.in_(ids))))
 
 
+def make_room(db: Db, user_id: int, most: int, now_ms: int) -> None:
+    """End the sessions of a user that were unused for the longest time, if `most` are running."""
+    of_user = select(Session.id).where(Session.user_id == user_id, Session.expires_ms > now_ms)
+    newest_first = of_user.order_by(Session.used_ms.desc(), Session.id.desc())
+    surplus = list(db.scalars(newest_first.offset(most - 1)))
+    if surplus:
+        db.execute(delete(Session).where(Session.id.in_(surplus)))
+
+
 def end(db: Db, session_id: int) -> None:
     """End one session."""
     db.execute(delete(Session).where(Session.id == session_id))

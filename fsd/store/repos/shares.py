@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, tuple_
 from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import Bundle, Grant, Manifest, MemberList, Node, User, table
@@ -134,19 +134,27 @@ def drop_grants_to(db: Db, user_id: int) -> None:
     db.execute(delete(Grant).where(Grant.user_id == user_id))
 
 
+_PAGE = 32
+"""Shares that are read at a time; the member list of one has up to 200 KiB."""
+
+
 class Given(NamedTuple):
     """A grant, with the data that the member needs to open it."""
 
+    node: bytes
     owner: str
     members: Signed
     sealed: bytes
     manifest: Signed
 
 
-def given_to(db: Db, user_id: int, owner: str) -> list[Given]:
-    """Return the grants to a user from `owner`, or (if empty) from all owners."""
+def given_to(db: Db, user_id: int, owner: str, after: Given | None = None) -> list[Given]:
+    """Return some of the grants to a user from `owner`, or (if empty) from all owners.
+
+    They come by owner and node; there are none after the last one.
+    """
     query = (
-        select(User.name, MemberList, Grant.sealed, Manifest)
+        select(Node.id, User.name, MemberList, Grant.sealed, Manifest)
         .select_from(Grant)
         .join(MemberList, MemberList.node_id == Grant.node_id)
         .join(Node, Node.id == Grant.node_id)
@@ -154,19 +162,23 @@ def given_to(db: Db, user_id: int, owner: str) -> list[Given]:
         .join(User, User.id == Node.owner_id)
         .where(Grant.user_id == user_id)
         .order_by(User.name, Node.id)
+        .limit(_PAGE)
     )
-    rows = db.execute(query.where(User.name == owner) if owner else query)
+    if owner:
+        query = query.where(User.name == owner)
+    if after is not None:
+        query = query.where(tuple_(User.name, Node.id) > (after.owner, after.node))
     return [
-        Given(name, _signed(members), sealed, _signed(manifest))
-        for name, members, sealed, manifest in rows
+        Given(node, name, _signed(members), sealed, _signed(manifest))
+        for node, name, members, sealed, manifest in db.execute(query)
     ]
 
 
-def owned_by(db: Db, user_id: int) -> list[MemberList]:
-    """Return the member lists of all nodes that a user shares."""
+def owned_by(db: Db, user_id: int, after: bytes = b"") -> list[MemberList]:
+    """Return member lists of nodes that a user shares, by node; none after the last one."""
     query = select(MemberList).join(Node, Node.id == MemberList.node_id)
-    there = (Node.owner_id == user_id) & Node.removed_ms.is_(None)
-    return list(db.scalars(query.where(there).order_by(Node.id)))
+    there = (Node.owner_id == user_id) & Node.removed_ms.is_(None) & (Node.id > after)
+    return list(db.scalars(query.where(there).order_by(Node.id).limit(_PAGE)))
 
 
 def extent(db: Db, user_id: int) -> tuple[int, int]:

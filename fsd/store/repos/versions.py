@@ -20,6 +20,8 @@ from fsproto.signed import Signed
 MAX_CHAIN = 512
 """Largest number of kept manifests of a node; without it, repeated renames would add up."""
 
+_PAGE = 50
+"""Manifests that are read at a time; one has up to 50 KiB."""
 _NODES, _MANIFESTS, _GRANTS = table(Node), table(Manifest), table(Grant)
 _OLDER, _REMOVALS = table(OlderContent), table(Removal)
 _REPLACED = insert(_OLDER)
@@ -108,14 +110,24 @@ def _cut(db: Db, many: Sequence[bytes], keep: int, cuts: dict[bytes, int]) -> li
     return blobs.drop(db, gone)
 
 
-def before(db: Db, node: bytes, version: int) -> list[Signed]:
-    """Return a node's manifests before a version, newest first."""
+class OlderManifest(NamedTuple):
+    """A kept manifest of an older version."""
+
+    version: int
+    signed: Signed
+
+
+def before(db: Db, node: bytes, version: int) -> list[OlderManifest]:
+    """Return some of a node's manifests before a version, newest first; none before the oldest."""
     rows = db.execute(
-        select(Manifest.payload, Manifest.signature)
+        select(Manifest.version, Manifest.payload, Manifest.signature)
         .where(Manifest.node_id == node, Manifest.version < version)
         .order_by(Manifest.version.desc())
+        .limit(_PAGE)
     )
-    return [Signed(payload, signature) for payload, signature in rows]
+    return [
+        OlderManifest(version, Signed(payload, signature)) for version, payload, signature in rows
+    ]
 
 
 # --- removed nodes

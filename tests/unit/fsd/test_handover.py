@@ -27,6 +27,7 @@ from fsproto.errors import (
 from fsproto.keys.grants import Role
 from tests.support.drops import drop, enter
 from tests.support.races import winners
+from tests.support.reading import listing_of
 from tests.support.services import ADDRESS, CHANNEL, Clock, Services, ServiceUser, audited
 from tests.support.shared_folder import make_folder
 from tests.support.writers import Writer
@@ -91,7 +92,7 @@ def test_the_quota_of_the_heir_holds(office, shared, bob):
 
 def test_whoever_sees_something_goes_on_and_may_hold_it_themselves(office, shared, bob):
     office.people.hand_over("alice", "bob")
-    office.files.listing(bob.who, shared.node)
+    listing_of(office, bob.who, shared.node)
     assert used(office, "bob") == 60
 
 
@@ -126,10 +127,10 @@ def test_what_waits_for_who_is_gone_goes_too_and_nothing_more_comes(office, alic
 def test_what_others_had_shared_is_taken_away(office, alice, bob):
     made = make_folder(office, bob)
     made.share((alice, Role.READER))
-    office.files.listing(alice.who, made.node)
+    listing_of(office, alice.who, made.node)
     office.people.hand_over("alice", "bob")
     with pytest.raises(NotFoundError):
-        office.files.listing(alice.who, made.node)
+        listing_of(office, alice.who, made.node)
 
 
 def test_a_closed_account_stays_closed(office, alice):

@@ -23,6 +23,7 @@ from fsproto import crypto
 from fsproto.errors import BadSettingError, IntegrityError, NotFoundError
 from fsproto.keylog.log import KeyLog
 from fsproto.keys.grants import Role
+from tests.support.reading import listing_of
 from tests.support.services import Services
 from tests.support.shared_folder import make_folder
 
@@ -217,7 +218,7 @@ def test_sharing_comes_and_goes_with_people_and_files_in_the_database(empty, tmp
     folder.send(alice, folder.put(alice, "hers"))
     folder.share((bob, Role.READER))
     rows = {table: count(empty, table) for table in BEFORE_SHARING}
-    listed = office.files.listing(alice.who, folder.node)
+    listed = listing_of(office, alice.who, folder.node)
 
     schema.downgrade(empty, "0001")
     assert tables(empty) == {"alembic_version", "login_failures", *BEFORE_SHARING}
@@ -226,17 +227,17 @@ def test_sharing_comes_and_goes_with_people_and_files_in_the_database(empty, tmp
     schema.upgrade(empty)
     office.log.catch_up(empty)
     assert {table: count(empty, table) for table in BEFORE_SHARING} == rows
-    assert office.files.listing(alice.who, folder.node) == listed
+    assert listing_of(office, alice.who, folder.node) == listed
     log = KeyLog()
     log.extend(office.key_log.entries(0).entries)
     assert log.people() == ["alice", "bob"]
     with pytest.raises(NotFoundError):
-        office.files.listing(bob.who, folder.node)
+        listing_of(office, bob.who, folder.node)
     folder.members = None
     folder.share((bob, Role.WRITER))
     folder.send(bob, folder.put(bob, "his"))
     folder.renew((bob, Role.READER))
-    assert len(office.files.listing(bob.who, folder.node)[0]) == 2
+    assert len(listing_of(office, bob.who, folder.node)[0]) == 2
 
 
 def test_files_of_protocol_1_are_refused_and_stay_as_they_are(empty, tmp_path, clock):

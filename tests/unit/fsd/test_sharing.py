@@ -30,6 +30,7 @@ from fsproto.signed import sign
 from fsproto.types import NO_HASH, Hash, NodeId
 from tests.support import fixed_keys
 from tests.support.races import winners
+from tests.support.reading import fetched_by, listing_of
 from tests.support.services import Clock, Services, ServiceUser, identity
 from tests.support.shared_folder import BLOB, SharedFolder, file_of, make_folder
 
@@ -74,7 +75,7 @@ def shared(office: Services, alice: ServiceUser) -> SharedFolder:
 
 def hers(shared: SharedFolder) -> Content:
     """Return the content of alice's file in the folder."""
-    (manifest,) = shared.office.files.listing(shared.owner.who, shared.node)[0]
+    (manifest,) = listing_of(shared.office, shared.owner.who, shared.node)[0]
     return Content(*file_of(Commit([], [manifest], [], [], [])))
 
 
@@ -83,7 +84,7 @@ def hers(shared: SharedFolder) -> Content:
 Ask = Callable[[SharedFolder, ServiceUser], object]
 REFUSED: dict[str, Ask] = {
     "lookup": lambda f, p: f.office.files.lookup(p.who, f.node, [f.keyed.token("hers")]),
-    "list": lambda f, p: f.office.files.listing(p.who, f.node),
+    "list": lambda f, p: listing_of(f.office, p.who, f.node),
     "download": lambda f, p: f.office.transfers.open(p.who, *msgspec.structs.astuple(hers(f))),
     "put": lambda f, p: f.office.files.commit(p.who, f.put(p, "theirs")),
     "put on an old state": lambda f, p: f.office.files.commit(
@@ -117,9 +118,9 @@ def sees_nothing(shared: SharedFolder, person: ServiceUser) -> None:
         with pytest.raises(NotFoundError):
             ask(shared, person)
     assert office.sharing.members(who, [shared.node, hers(shared).node]).lists == []
-    assert office.transfers.fetch(who, [hers(shared)]) == [None]
-    assert office.sharing.with_me(who, GetShares(""))[0].shares == []
-    assert office.sharing.with_me(who, GetShares("alice"))[0].shares == []
+    assert fetched_by(office, who, [hers(shared)]) == [None]
+    assert next(office.sharing.with_me(who, GetShares(""))).shares == []
+    assert next(office.sharing.with_me(who, GetShares("alice"))).shares == []
 
 
 def sees_it(shared: SharedFolder, person: ServiceUser) -> None:
@@ -127,16 +128,16 @@ def sees_it(shared: SharedFolder, person: ServiceUser) -> None:
     office, who, content = shared.office, person.who, hers(shared)
     assert shared.members is not None
     found = office.files.lookup(who, shared.node, shared.keyed.tokens("hers"))
-    listed, end = office.files.listing(who, shared.node)
+    listed, end = listing_of(office, who, shared.node)
     assert found.manifests == listed
     assert found.state == end.state == shared.state.signed
     reader, size = office.transfers.open(who, content.node, content.root)
     room = bytearray(size + 1)
     assert reader.readinto(memoryview(room)) == size == len(BLOB)
     assert room[:size] == BLOB
-    assert office.transfers.fetch(who, [content]) == [BLOB]
+    assert fetched_by(office, who, [content]) == [BLOB]
     assert office.sharing.members(who, [shared.node]).lists == [shared.members.signed]
-    (share,) = office.sharing.with_me(who, GetShares("alice"))[0].shares
+    (share,) = next(office.sharing.with_me(who, GetShares("alice"))).shares
     assert (share.owner, share.members) == ("alice", shared.members.signed)
     assert share.manifest == shared.manifest.signed
     assert shared.members.open(share.sealed, person.identity).key == shared.keyed.key
@@ -184,9 +185,9 @@ def test_a_member_sees_folders_and_files_far_below(office, alice, bob, shared):
     below = folder_in(shared, "below")
     sub = SharedFolder(office, alice, below.keyed, below.manifest, below.state)
     sub.send(alice, sub.put(alice, "deep"))
-    manifests, _ = office.files.listing(bob.who, below.node)
+    manifests, _ = listing_of(office, bob.who, below.node)
     content = Content(*file_of(Commit([], manifests, [], [], [])))
-    assert office.transfers.fetch(bob.who, [content]) == [BLOB]
+    assert fetched_by(office, bob.who, [content]) == [BLOB]
     assert office.files.lookup(bob.who, below.node, [below.keyed.token("deep")]).manifests
 
 
@@ -195,20 +196,20 @@ def test_a_member_sees_nothing_beside_and_above_it(office, alice, bob, shared):
     beside = make_folder(office, alice, "beside")
     for node in (alice.root.node, beside.node):
         with pytest.raises(NotFoundError):
-            office.files.listing(bob.who, node)
+            listing_of(office, bob.who, node)
 
 
 def test_a_file_is_shared_on_its_own(office, alice, bob, shared):
     content = hers(shared)
-    manifest = office.files.listing(alice.who, shared.node)[0][0]
+    manifest = listing_of(office, alice.who, shared.node)[0][0]
     file = KeyedNode(content.node, 1, fixed_keys.keyed_node("file").key)
     one = SharedFolder(office, alice, file, shared.manifest, shared.state)
     one.share((bob, Role.READER))
-    assert office.transfers.fetch(bob.who, [content]) == [BLOB]
-    (share,) = office.sharing.with_me(bob.who, GetShares(""))[0].shares
+    assert fetched_by(office, bob.who, [content]) == [BLOB]
+    (share,) = next(office.sharing.with_me(bob.who, GetShares(""))).shares
     assert share.manifest == manifest
     with pytest.raises(NotFoundError):
-        office.files.listing(bob.who, shared.node)
+        listing_of(office, bob.who, shared.node)
 
 
 @pytest.mark.one_database
@@ -233,8 +234,8 @@ def test_many_shares_come_in_parts_that_are_not_too_large(office, alice, bob):
         folder.share((bob, Role.READER))
     nodes = {folder.node for folder in made}
     for parts, seen in (
-        (office.sharing.with_me(bob.who, GetShares("")), "shares"),
-        (office.sharing.mine(alice.who), "shared"),
+        (list(office.sharing.with_me(bob.who, GetShares(""))), "shares"),
+        (list(office.sharing.mine(alice.who)), "shared"),
     ):
         assert [part.more for part in parts] == [True] * (len(parts) - 1) + [False]
         assert len(parts) > 1
@@ -258,7 +259,7 @@ def test_a_writer_changes_it_and_what_is_put_is_the_owners(office, shared, alice
     shared.share((bob, Role.WRITER))
     used = {name: office.people.show(name).files for name in ("alice", "bob")}
     assert shared.send(bob, shared.put(bob, "theirs")) == Done()
-    assert len(office.files.listing(alice.who, shared.node)[0]) == 2
+    assert len(listing_of(office, alice.who, shared.node)[0]) == 2
     assert office.people.show("alice").files == used["alice"] + 1
     assert office.people.show("bob").files == used["bob"]
     shared.send(alice, shared.put(alice, "after that"))
@@ -266,7 +267,7 @@ def test_a_writer_changes_it_and_what_is_put_is_the_owners(office, shared, alice
     state = shared.next_state(bob, shared.entries.remove(token))
     removal = Commit([state.signed], [], [Removal(shared.node, token)], [], [])
     assert shared.send(bob, removal) == Done()
-    assert len(office.files.listing(alice.who, shared.node)[0]) == 2
+    assert len(listing_of(office, alice.who, shared.node)[0]) == 2
 
 
 def test_a_writer_who_was_too_late_is_told_how_it_is_now(shared, alice, bob):
@@ -393,9 +394,9 @@ def test_what_is_removed_is_shared_with_nobody(office, shared, alice, bob):
     ask = Commit([top.signed], [], [Removal(alice.root.node, token)], [], [])
     assert office.files.commit(alice.who, ask) == Done()
     with pytest.raises(NotFoundError):
-        office.files.listing(bob.who, shared.node)
-    assert office.sharing.with_me(bob.who, GetShares(""))[0].shares == []
-    assert office.sharing.mine(alice.who)[0].shared == []
+        listing_of(office, bob.who, shared.node)
+    assert next(office.sharing.with_me(bob.who, GetShares(""))).shares == []
+    assert next(office.sharing.mine(alice.who)).shared == []
 
 
 def test_who_enrols_after_a_reset_is_given_nothing_that_the_old_keys_were(
@@ -577,8 +578,8 @@ def test_a_list_that_is_refused_changes_nothing_of_its_commit(office, shared, al
     bad = NewMembers(shared.list_of((bob, Role.READER)).members, [])
     with pytest.raises(RemoteProtocolError):
         shared.send(alice, replace(ask, members=[bad]))
-    assert len(office.files.listing(alice.who, shared.node)[0]) == 1
-    assert office.sharing.mine(alice.who)[0].shared == []
+    assert len(listing_of(office, alice.who, shared.node)[0]) == 1
+    assert next(office.sharing.mine(alice.who)).shared == []
 
 
 # --- generations

@@ -17,6 +17,7 @@ from fsproto.errors import BadSettingError, NotFoundError, RemoteProtocolError
 from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed.manifest import sign_manifest
 from fsproto.types import NO_HASH
+from tests.support.reading import listing_of
 from tests.support.services import Services
 from tests.support.writers import Writer
 
@@ -175,7 +176,7 @@ def test_what_was_removed_is_out_of_sight(office, clock):
     token, who = alice.chains["f"][-1].body.token, alice.person.principal
     alice.remove("f")
     assert who is not None
-    assert office.files.listing(who, alice.person.root.node)[0] == []
+    assert listing_of(office, who, alice.person.root.node)[0] == []
     found = office.files.lookup(who, alice.person.root.node, [token])
     assert found.manifests == []
     assert PrefixTree.from_proof(found.proof, NO_HASH).get(token) is None
@@ -217,7 +218,7 @@ def test_nobody_else_brings_it_back_or_looks_at_it(office, clock):
     with pytest.raises(NotFoundError):
         histories.removed(bob.person.principal, alice.person.root.node, 0)
     with pytest.raises(NotFoundError):
-        histories.of_node(bob.person.principal, alice.node("f"), 9)
+        next(histories.of_node(bob.person.principal, alice.node("f"), 9))
     with pytest.raises(NotFoundError):
         office.transfers.open(bob.person.principal, alice.node("f"), root)
     bob.chains["f"] = alice.chains["f"]

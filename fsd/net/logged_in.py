@@ -1,0 +1,105 @@
+"""The logged-in connections of each user: how many there are, and how many requests they make.
+
+All calls are on the event loop, except `check`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from fsd.policies import PersonPolicy
+from fsproto.errors import OutOfSpaceError
+
+WAIT_S = 30.0
+"""Seconds that a request waits for the user's earlier requests, before it is refused."""
+
+
+class Closable(Protocol):
+    """A connection that can make room for others."""
+
+    def idle_for(self) -> float:
+        """Return the seconds since the last request; 0 while one is being served."""
+
+    def hang_up(self) -> None:
+        """Close the connection."""
+
+
+class Person:
+    """One user with at least one connection."""
+
+    def __init__(self, requests: int) -> None:
+        """Take how many requests may be under way."""
+        self.connections: dict[Closable, None] = {}
+        self._most = requests
+        self._requests = asyncio.Semaphore(requests)
+        self.turns = asyncio.Semaphore(requests)
+        """Held while a thread moves segments. That never waits for the client, so nothing that the
+        client leaves unread stops an upload or download of the same user."""
+
+    @asynccontextmanager
+    async def request(self) -> AsyncIterator[None]:
+        """Hold one of the requests; `OutOfSpaceError` if none becomes free for a long time."""
+        try:
+            async with asyncio.timeout(WAIT_S):
+                await self._requests.acquire()
+        except TimeoutError:
+            raise OutOfSpaceError(
+                f"{self._most} earlier requests of yours have unread answers; that is the limit.",
+                hint="Another program of yours does not read its answers. End it, or try later.",
+            ) from None
+        try:
+            yield
+        finally:
+            self._requests.release()
+
+
+class LoggedIn:
+    """The logged-in connections, by user."""
+
+    def __init__(self, policy: PersonPolicy | None = None) -> None:
+        self.policy = policy or PersonPolicy()
+        """The current policy; it is replaced when the settings are reloaded."""
+        self._people: dict[int, Person] = {}
+
+    def check(self, user_id: int) -> None:
+        """Raise `OutOfSpaceError` if a user has as many connections as allowed; in any thread."""
+        person, most = self._people.get(user_id), self.policy.connections
+        if person is not None and len(person.connections) >= most:
+            raise OutOfSpaceError(
+                f"You have {most} connections to this server already; that is the limit.",
+                hint="End a program that uses one; 'fsclient logout --everywhere' ends all.",
+            )
+
+    def enter(self, user_id: int, connection: Closable) -> Person:
+        """Add a connection of a user; raise what `check` raises."""
+        self.check(user_id)
+        person = self._people.setdefault(user_id, Person(self.policy.requests))
+        person.connections[connection] = None
+        return person
+
+    def leave(self, user_id: int, connection: Closable) -> None:
+        """Remove a connection; harmless if it is not there."""
+        person = self._people.get(user_id)
+        if person is not None:
+            person.connections.pop(connection, None)
+            if not person.connections:
+                del self._people[user_id]
+
+    @property
+    def largest(self) -> int:
+        """The number of connections of the user with the most."""
+        return max((len(each.connections) for each in self._people.values()), default=0)
+
+    def make_room(self) -> bool:
+        """Close the longest idle connection of the user with the most; return whether one is."""
+        for person in sorted(self._people.values(), key=lambda each: -len(each.connections)):
+            idle = [(each.idle_for(), each) for each in person.connections]
+            longest_s, idlest = max(idle, key=lambda one: one[0], default=(0.0, None))
+            if idlest is not None and longest_s > 0:
+                del person.connections[idlest]
+                idlest.hang_up()
+                return True
+        return False
