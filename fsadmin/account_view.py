@@ -9,6 +9,7 @@ from fskit.text import binary_size_text, count_text
 
 if TYPE_CHECKING:
     from fsd.services.accounts.users import AccountView, Holdings
+    from fsd.settings.model import Settings
 
 _NOTE_IN_ROW = 30
 
@@ -127,8 +128,8 @@ def _quota(person: AccountView) -> str:
     return words if person.quota_is_own or words == "none" else f"{words} (as everybody)"
 
 
-def described(person: AccountView) -> str:
-    """Return all facts about one account as text."""
+def described(person: AccountView, limits: dict[str, dict[str, int | None]] | None = None) -> str:
+    """Return all facts about one account as text, with its `limits`."""
     return output.facts(
         [
             ("User", person.name),
@@ -147,12 +148,49 @@ def described(person: AccountView) -> str:
                 "Stored",
                 f"{binary_size_text(person.stored_bytes)}, with what was replaced or removed",
             ),
+            *_limit_facts(person),
+            *([("Limits", _limits_told(limits))] if limits else []),
             ("Holds", ", ".join(person.holds) or "-"),
             ("Expires", "never" if person.expires_ms is None else output.day(person.expires_ms)),
             ("Note", person.note or "-"),
             ("Added", output.day(person.created_ms)),
         ]
     )
+
+
+def _limit_facts(person: AccountView) -> list[tuple[str, str]]:
+    """Return the lines of one account on what is stored beside the current files."""
+    if person.stored is None:
+        return []
+    nodes, records, kept = person.stored
+    most_nodes, most_records, most_kept = person.most_stored
+    return [
+        ("Nodes", f"{nodes} of {most_nodes}, files and folders with the removed ones"),
+        ("Records", f"{_of(binary_size_text(records), _size(most_records))} in the database"),
+        ("Kept", f"{_of(binary_size_text(kept), _size(most_kept))} replaced or removed"),
+    ]
+
+
+def limits(person: AccountView, settings: Settings) -> dict[str, dict[str, int | None]]:
+    """Return the limits of one account beside its quota, and what it uses (None: not counted)."""
+    nodes, records, kept = person.most_stored
+    used = person.stored or (None, None, None)
+    most = {
+        "nodes": (used[0], nodes),
+        "record_bytes": (used[1], records),
+        "kept_bytes": (used[2], kept),
+        "sessions": (person.sessions, settings.logins.most_sessions),
+        "connections": (None, settings.person.connections),
+        "requests": (None, settings.person.requests),
+        "rotations_a_day": (None, settings.logins.rotations_a_day),
+    }
+    return {name: {"used": have, "most": limit} for name, (have, limit) in most.items()}
+
+
+def _limits_told(limits: dict[str, dict[str, int | None]]) -> str:
+    """Return what an account may have at once, as text."""
+    names = ("connections", "requests", "sessions", "rotations_a_day")
+    return ", ".join(f"{limits[name]['most']} {name.replace('_', ' ')}" for name in names)
 
 
 def belongings(what: Holdings) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fsd.services.accounts.users import UserAdmin
     from fsd.services.drops.keys import DropKeyAdmin
     from fsd.settings.load import Loaded
+    from fsd.settings.model import Settings
     from fsd.store.engine import Database
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -77,13 +78,19 @@ class Admin(Console):
             self.place.prepare()
             click.echo(f"Created a NEW server in {self.place.path}.", err=True)
 
+    def checked(self, *sections: str) -> Settings:
+        """Return the settings; `BadSettingError` if one in these sections is wrong."""
+        from fsd.settings.table import BY_NAME
+
+        return self.loaded.checked([name for name in BY_NAME if name.startswith(sections)])
+
     @contextmanager
     def people(self) -> Iterator[UserAdmin]:
         """Yield the use cases for users, on a database with the current schema."""
         from fsd import factory
 
         with self.home.keys(), self.database_at_head() as database:
-            quota = self.loaded.checked(("quota.bytes", "quota.files")).quota
+            quota = self.checked("quota.").quota
             yield factory.people(self.home, database, self.actor, quota)
 
     @contextmanager

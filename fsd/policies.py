@@ -84,7 +84,7 @@ class LoginPolicy:
 class PersonPolicy:
     """What one user may have at once, so that no user takes the server from the others."""
 
-    connections: int = 32
+    connections: int = 64
     """Logged-in connections of the native protocol, those inside SSH connections included."""
     requests: int = 8
     """Requests that are worked on, or whose answers the client has not read yet."""
@@ -142,6 +142,18 @@ class QuotaPolicy:
 
     most_bytes: int | None = None
     most_files: int | None = None
+    kept_times: int = 10
+    """How many times its quota of bytes an account's older versions and removed files may take."""
+    nodes: int = 1_000_000
+    """Files and folders of an account, with the removed ones."""
+    records_mib: int = 4096
+    """Everything else that is stored of an account's tree, in MiB: manifests of all kept versions,
+    states, member lists, sealed keys, proofs."""
+
+    def kept_of(self, own: OwnLimits | None) -> int | None:
+        """Return how many sealed bytes of older versions and removed files an account may hold."""
+        most = self.bytes_of(own)
+        return None if most is None else most * self.kept_times
 
     def bytes_of(self, own: OwnLimits | None) -> int | None:
         """Return how many sealed bytes an account may hold; None: any number."""

@@ -8,7 +8,15 @@ import click
 
 from fsadmin import output
 from fsadmin.account_options import terms_options, typed_terms
-from fsadmin.account_view import HEADERS, RIGHT, as_json, belongings, described, row
+from fsadmin.account_view import (
+    HEADERS,
+    RIGHT,
+    as_json,
+    belongings,
+    described,
+    limits,
+    row,
+)
 from fsadmin.context import Admin, common_options, yes_option
 from fsadmin.enrolment import check_issuer, codes_options, hand_out, reach_of, reach_options
 from fsproto.errors import UsageError
@@ -101,7 +109,8 @@ def show_user(admin: Admin, *, name: str) -> None:
     """
     with admin.people() as people:
         person = people.show(name)
-    admin.answer(as_json(person), lambda: described(person))
+    most = limits(person, admin.checked("person.", "login."))
+    admin.answer(as_json(person) | {"limits": most}, lambda: described(person, most))
 
 
 @click.command("change-user", short_help="Set a person's quota, expiry, or note.")

@@ -61,6 +61,9 @@ class BlobStore(Protocol):
     def tickets(self, beginning: str) -> list[str]:
         """Return the tickets that start with a prefix, the most recently written last."""
 
+    def staged_size(self, ticket: str) -> int:
+        """Return the bytes staged under a ticket; 0 if there are none."""
+
     def drop(self, ticket: str) -> None:
         """Delete the blob staged under a ticket; a missing one is not an error."""
 

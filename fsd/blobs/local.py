@@ -57,6 +57,13 @@ class LocalBlobs:
         wanted = [path for path in found if path.name.startswith(beginning)]
         return [path.name[: -len(_TICKET)] for path in sorted(wanted, key=_age_s, reverse=True)]
 
+    def staged_size(self, ticket: str) -> int:
+        """Return the bytes staged under a ticket; 0 if there are none."""
+        try:
+            return self._ticket(ticket).stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def drop(self, ticket: str) -> None:
         """Delete the blob staged under a ticket; a missing one is not an error."""
         self._ticket(ticket).unlink(missing_ok=True)

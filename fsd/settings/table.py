@@ -102,6 +102,9 @@ SETTINGS: tuple[Setting, ...] = (
 
     Setting("quota.bytes", "quota.most_bytes", AtMost(size=True), "Quota in sealed bytes, for every user without a quota from `fsadmin change-user`.", reloads=True),
     Setting("quota.files", "quota.most_files", AtMost(), "Quota in files, for every user without a quota from `fsadmin change-user`.", reloads=True),
+    Setting("quota.kept_times", "quota.kept_times", Whole(1, 1000), "How many times the quota in bytes a user's older versions and removed files may take, which do not count in the quota itself.", reloads=True),
+    Setting("quota.nodes", "quota.nodes", Whole(100, 1_000_000_000), "Files and folders per user, with the removed ones that are kept.", reloads=True),
+    Setting("quota.records_mib", "quota.records_mib", Whole(1, 1 << 24), "What the database stores per user beside file contents, in MiB: signed names and folders with their older versions, member lists, sealed keys.", reloads=True),
 
     Setting("upload.active", "uploads.active", Whole(1, 10_000), "Uploads per user at the same time, over all connections."),
     Setting("upload.suspended", "uploads.suspended", Whole(0, 10_000), "Interrupted uploads per user that are kept for resuming; above the limit, the oldest are deleted."),

@@ -27,6 +27,11 @@ class Quota(Base):
     used_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     """Sum of the sealed sizes of the files' current contents; older versions do not count."""
     used_files: Mapped[int] = mapped_column(BigInteger, default=0)
+    nodes: Mapped[int | None] = mapped_column(BigInteger)
+    """At least as many as there are; so are the next two. NULL: they must be counted."""
+    record_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    kept_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    """Sealed bytes of older versions and removed files."""
 
 
 class Handover(Base):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Db
@@ -20,7 +20,18 @@ from fsd.services.files.key_log import KeyLogWriter
 from fsd.services.files.uploads import drop_suspended
 from fsd.store import models
 from fsd.store.engine import Database
-from fsd.store.repos import groups, key_backups, logins, penalties, quotas, sessions, shares, users
+from fsd.store.repos import (
+    groups,
+    key_backups,
+    logins,
+    penalties,
+    quotas,
+    sessions,
+    shares,
+    stored,
+    users,
+)
+from fsd.store.repos.stored import Stored
 from fsproto.errors import ExistsError, NotFoundError, UsageError
 from fsproto.keys.identity import verify_bundle
 from fsproto.names import clean_user, for_terminal, is_user
@@ -77,6 +88,10 @@ class AccountView:
     quota_bytes: int | None
     quota_files: int | None
     """The limit; None: no limit."""
+    stored: Stored | None
+    """All that is stored beside the current contents; None in a list of all accounts."""
+    most_stored: tuple[int, int, int | None]
+    """The limits of it: nodes, bytes of records, bytes that are kept (None: no limit)."""
     quota_is_own: bool
     """Whether one of the two limits was set for this user."""
     handed_over_to: str | None
@@ -210,7 +225,8 @@ class UserAdmin:
     def show(self, name: str) -> AccountView:
         """Return one account; `NotFoundError` if there is none of that name."""
         with self._database.read() as db:
-            return self._person(db, find_user(db, name))
+            user = find_user(db, name)
+            return replace(self._person(db, user), stored=stored.of_trees(db, user.id))
 
     def change(self, name: str, terms: AccountTerms) -> None:
         """Set the terms of an account; sessions end with it."""
@@ -318,7 +334,7 @@ class UserAdmin:
         if bundle is not None:
             signed = Signed(bundle.payload, bundle.signature)
             shown = verify_bundle(signed, user.name).fingerprint
-        kinds, stored = users.usage(db, user.id)
+        kinds, stored_bytes = users.usage(db, user.id)
         state, quota = logins.state(db, user.id), quotas.get(db, user.id)
         handover = quotas.handover(db, user.id)
         own = quota is not None and (quota.most_bytes, quota.most_files) != (None, None)
@@ -343,10 +359,16 @@ class UserAdmin:
             sessions=len(sessions.of_user(db, user.id, self._now_ms())),
             files=kinds.get(NodeKind.FILE, 0),
             folders=kinds.get(NodeKind.FOLDER, 0),
-            stored_bytes=stored,
+            stored_bytes=stored_bytes,
             used_bytes=quota.used_bytes if quota is not None else 0,
             quota_bytes=self._quota.bytes_of(quota),
             quota_files=self._quota.files_of(quota),
+            stored=None,
+            most_stored=(
+                self._quota.nodes,
+                self._quota.records_mib << 20,
+                self._quota.kept_of(quota),
+            ),
             quota_is_own=own,
             handed_over_to=users.name_of(db, handover.payer_id) if handover else None,
             holds=sorted(users.name_of(db, one) for one in quotas.handed_to(db, user.id)),
@@ -354,9 +376,9 @@ class UserAdmin:
 
 
 def _belongings(db: Db, user: models.User) -> Holdings:
-    kinds, stored = users.usage(db, user.id)
+    kinds, held = users.usage(db, user.id)
     files, folders = kinds.get(NodeKind.FILE, 0), kinds.get(NodeKind.FOLDER, 0)
-    return Holdings(files, folders, stored, *shares.extent(db, user.id))
+    return Holdings(files, folders, held, *shares.extent(db, user.id))
 
 
 def _taken(name: str) -> ExistsError:

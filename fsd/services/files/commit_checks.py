@@ -104,6 +104,10 @@ class VerifiedCommit:
         old = [node for node, m in self.manifests.items() if m.body.version > 1]
         return old + self.standing_folders() + list(self.lists)
 
+    def changed(self, before: Mapping[bytes, models.Node]) -> list[NodeId]:
+        """Return the existing nodes that get another manifest."""
+        return [node for node in self.manifests if node in before]
+
     def nodes_to_hold(self) -> set[NodeId]:
         """Return the nodes whose list may change, or whose key: one must not change alone."""
         keys = {

@@ -28,6 +28,7 @@ from fsd.services.files.commit_checks import (
     find_displaced,
     place,
 )
+from fsd.services.files.growth import growth_of, touched_nodes
 from fsd.services.files.member_lists import NextList, check_lists, store_list
 from fsd.services.files.places import check_places, placed_nodes
 from fsd.services.files.quotas import Quotas
@@ -51,10 +52,9 @@ from fsproto.keys.grants import Role
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, Entries, Found, InlineBlob, Listed, Stale
 from fsproto.messages.history import Lineal
-from fsproto.packing import unpack
 from fsproto.proofs.merkle import tree_root
 from fsproto.proofs.prefix_tree import PrefixTree
-from fsproto.sealed.manifest import Manifest, NodeKind
+from fsproto.sealed.manifest import NodeKind
 from fsproto.types import NO_HASH, Hash, NodeId, Root, Token
 
 _HEADS = 10_000
@@ -197,7 +197,7 @@ class FileService:
         self._check_log_heads(db, change)
         check_versions(owner_id, change, before)
         check_generations(change, before)
-        was = _replaced(db, change, before) if owner_id != who.user_id else {}
+        was = nodes.bodies(db, change.changed(before)) if owner_id != who.user_id else {}
         check_renewals(who, owner_id, change, before, was)
         check_key_commitments(who, owner_id, change, was)
         check_lists(db, who, change.lists, before, change.generations(before))
@@ -213,8 +213,9 @@ class FileService:
         ]
         back = _brought_back(db, who, change, before)
         placed = placed_nodes(change, before)
-        touched = _touched(db, change, before, [*gone_from, *back])
+        touched = touched_nodes(db, change, before, [*gone_from, *back])
         held = quotas.of_nodes(db, touched)
+        stores = growth_of(db, change, before, gone_from)
         nodes.unplace(db, [*gone_from, *moved])
         self._take_contents(db, who, owner_id, change, before)
         lineages.keep(db, Lineal.STATE, [row[:3] for row in current.values()])
@@ -227,7 +228,7 @@ class FileService:
             versions.bring_back(db, back)
         gone += self._let_go(db, change, current, (old, new), gone_from)
         changed = quotas.of_nodes(db, touched).less(held).and_more(change.new_files(before))
-        self._room.settle(db, who, owner_id, changed, change.salts())
+        self._room.settle(db, who, owner_id, changed, change.salts(), stores=stores)
         return new, gone
 
     def _record(self, db: Db, who: Principal, new: NextList) -> None:
@@ -379,26 +380,6 @@ def _brought_back(
         if row.owner_id != who.user_id and shares.role(db, who.user_id, row.id) is not Role.WRITER:
             raise NotFoundError("There is no such file or folder.")
     return [row.id for row in back]
-
-
-def _replaced(
-    db: Db, change: VerifiedCommit, before: dict[bytes, models.Node]
-) -> dict[NodeId, Manifest]:
-    """Return the current manifests of the nodes that get another one."""
-    ids = [node for node in change.manifests if node in before]
-    found = (unpack(one.payload, Manifest) for one in nodes.manifests(db, ids))
-    return {body.node: body for body in found}
-
-
-def _touched(
-    db: Db, change: VerifiedCommit, before: dict[bytes, models.Node], tops: list[bytes]
-) -> set[bytes]:
-    """Return the existing nodes whose change affects a quota.
-
-    `tops` are the nodes that are removed or restored, with everything below them.
-    """
-    changed = {bytes(node) for node in change.manifests if node in before}
-    return changed | set(nodes.below(db, tops) if tops else ())
 
 
 def _owner(db: Db, who: Principal, change: VerifiedCommit, before: dict[bytes, models.Node]) -> int:

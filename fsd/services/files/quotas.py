@@ -22,8 +22,10 @@ from fsd.principal import Principal
 from fsd.services.files.shares import folder_for
 from fsd.store.engine import Database
 from fsd.store.quota_models import Quota, Reservation
-from fsd.store.repos import nodes, quotas, users
+from fsd.store.repos import blobs as blob_rows
+from fsd.store.repos import nodes, quotas, stored, users
 from fsd.store.repos.quotas import Held
+from fsd.store.repos.stored import Stored
 from fskit.text import MAX_BYTES, binary_size_text
 from fsproto.errors import ConflictError, QuotaError, RemoteProtocolError
 from fsproto.keys.grants import Role
@@ -35,6 +37,9 @@ LEASE_MS = 120_000
 RENEW_S = 30.0
 STEP = 16 << 20
 """Bytes that are reserved at a time where the size is not known beforehand."""
+COUNT_EACH_MS = 60_000
+"""What is stored in one quota is counted at most this often."""
+_NOTHING = Stored()
 _ANYWHERE = Room(None, None, None)
 
 
@@ -49,6 +54,8 @@ class UploadSpace:
         """In whose quota it counts."""
         self.credit = Held()
         """What leaves its place to it."""
+        self.unfinished = 0
+        """Bytes of other uploads of the user that were interrupted."""
         self.is_reserved = False
         self._covered = 0
 
@@ -88,14 +95,24 @@ class Quotas:
         """The current policy; it is replaced when the settings are reloaded."""
         self._server = server
         self._lock = threading.Lock()
+        self._counted_ms: dict[int, int] = {}
+        """When what is stored in a quota was last counted, by user."""
         self._lines: set[bytes] = set()
         """Connections that have reservations."""
 
     # --- uploads
 
-    def reserve(self, who: Principal, salt: Salt, line: bytes, room: Room | None) -> UploadSpace:
+    def reserve(
+        self,
+        who: Principal,
+        salt: Salt,
+        line: bytes,
+        room: Room | None,
+        unfinished: Callable[[], int] = lambda: 0,
+    ) -> UploadSpace:
         """Reserve space for an upload, if its tree has a quota.
 
+        `unfinished` returns the bytes of the user's other uploads that were interrupted.
         `QuotaError` if there is no space; `NotFoundError` or `NotAllowedError` for a folder that
         the user may not write to.
         """
@@ -108,6 +125,7 @@ class Quotas:
                 space.payer_id = quotas.payer_of(db, folder.owner_id)
             if not self.policy.limits(quotas.get(db, space.payer_id)):
                 return space
+        space.unfinished = unfinished()
         with self._lock:
             self._lines.add(line)
         with self._database.write() as db:
@@ -149,7 +167,11 @@ class Quotas:
         needs = Held(max(0, size - space.credit.size), 0 if space.credit.files else 1)
         who = space.who
         others = quotas.reserved(db, space.payer_id, self._now_ms(), who.user_id, [space.salt])
-        self._check(db, who, row, needs, others)
+        # What waits for its commit without a reservation: its connection has ended.
+        reserved = quotas.salts(db, who.user_id) | {bytes(space.salt)}
+        waiting = blob_rows.uncommitted(db, who.user_id)
+        left = sum(size for salt, size in waiting if salt not in reserved) + space.unfinished
+        self._check(db, who, row, needs, others.and_more(Held(left)))
         quotas.reserve(
             db,
             Reservation(
@@ -167,12 +189,20 @@ class Quotas:
     # --- commits
 
     def settle(
-        self, db: Db, who: Principal, owner_id: int, change: Held, salts: Iterable[bytes]
+        self,
+        db: Db,
+        who: Principal,
+        owner_id: int,
+        change: Held,
+        salts: Iterable[bytes],
+        *,
+        stores: Stored = _NOTHING,
     ) -> None:
         """Add a commit's change to the used amounts of a tree's quota row, which is locked.
 
-        Release the reservations for the blobs with these salts. `QuotaError` if the commit raises
-        an amount above its limit; the transaction must then be rolled back.
+        Release the reservations for the blobs with these salts. `stores` is at least what the
+        commit adds to all that is stored. `QuotaError` if the commit raises an amount above its
+        limit; the transaction must then be rolled back.
         """
         payer_id = quotas.payer_of(db, owner_id)
         row = quotas.get(db, payer_id)
@@ -186,6 +216,44 @@ class Quotas:
             row.used_files += change.files
         quotas.release(db, who.user_id, used_up)
         db.flush()
+        if row is not None:
+            self._settle_stored(db, who, row, stores)
+
+    def _settle_stored(self, db: Db, who: Principal, row: Quota, grows: Stored) -> None:
+        """Add what a commit stores to the count in a quota row; `QuotaError` above a limit.
+
+        The count is never too low. Before it refuses anything, it is made exact, but only now and
+        then: that takes long for a large tree, and nobody else can commit meanwhile.
+        """
+        count, now_ms = stored.known(row), self._now_ms()
+        count = stored.of_trees(db, row.user_id) if count is None else count.and_more(grows)
+        if self._above(row, count, grows):
+            if now_ms - self._counted_ms.get(row.user_id, 0) >= COUNT_EACH_MS:
+                self._counted_ms[row.user_id] = now_ms
+                count = stored.of_trees(db, row.user_id)
+            if told := self._above(row, count, grows):
+                raise self._too_much(db, who, row, told)
+        stored.keep(row, count)
+        db.flush()
+
+    def _above(self, row: Quota, count: Stored, grows: Stored) -> str:
+        """Return what a commit raises above its limit, for an error sentence; empty: nothing."""
+        policy, kept = self.policy, self.policy.kept_of(row)
+        if grows.nodes and count.nodes > policy.nodes:
+            return f"more than {policy.nodes} files and folders, with the removed ones"
+        if grows.record_bytes and count.record_bytes > policy.records_mib << 20:
+            return f"more than {policy.records_mib} MiB of names, versions and shares"
+        if grows.kept_bytes and kept is not None and count.kept_bytes > kept:
+            return f"more than {binary_size_text(kept)} of older versions and removed files"
+        return ""
+
+    def _too_much(self, db: Db, who: Principal, row: Quota, told: str) -> QuotaError:
+        whose = "You" if row.user_id == who.user_id else users.name_of(db, row.user_id)
+        return QuotaError(
+            f"{whose} would have {told}; that is the limit.",
+            hint="What was removed counts until the server deletes it, after some days. The "
+            "administrator can raise the limit.",
+        )
 
     def _check(self, db: Db, who: Principal, row: Quota | None, needs: Held, others: Held) -> None:
         """Raise unless the quota has space for `needs` and the other reservations."""
@@ -228,5 +296,7 @@ class Quotas:
 def _bytes_told(used: Held, others: Held, needs: Held, most: int) -> str:
     taken = f"{binary_size_text(used.size)} of {binary_size_text(most)} are taken"
     if others.size:
-        taken += f", {binary_size_text(others.size)} are reserved by uploads under way"
+        taken += (
+            f", {binary_size_text(others.size)} are reserved by uploads under way or unfinished"
+        )
     return f"{taken}, and this needs {binary_size_text(needs.size)} more"

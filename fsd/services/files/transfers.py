@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from fsd.blobs.base import BlobReader, BlobStore
 from fsd.policies import UploadLimits
 from fsd.principal import Principal
-from fsd.services.files.quotas import Quotas
+from fsd.services.files.quotas import Quotas, UploadSpace
 from fsd.services.files.uploads import FinishedUpload, StagedUpload, StagedUploads
 from fsd.services.paging import parts
 from fsd.store.engine import Database
@@ -68,7 +69,7 @@ class TransferService:
         `room` the user's own quota needs space for all received bytes.
         """
         _check_salt(salt)
-        space = self._quotas.reserve(who, salt, line, room)
+        space = self._reserved(who, salt, line, room)
         try:
             blob = self._incoming.begin(who.user_id, salt, resumable=resumable)
         except BaseException:
@@ -89,7 +90,7 @@ class TransferService:
         if found is not None:
             blob, segments = found
             try:
-                blob.space = self._quotas.reserve(who, salt, line, room)
+                blob.space = self._reserved(who, salt, line, room)
             except BaseException:
                 self._incoming.suspend(blob)
                 raise
@@ -105,6 +106,11 @@ class TransferService:
     def let_go(self, line: bytes) -> None:
         """Release the reservations of a connection that has ended."""
         self._quotas.let_go(line)
+
+    def _reserved(self, who: Principal, salt: Salt, line: bytes, room: Room | None) -> UploadSpace:
+        """Reserve space for an upload; the user's unfinished uploads take space, too."""
+        unfinished = partial(self._incoming.suspended_bytes, who.user_id, salt)
+        return self._quotas.reserve(who, salt, line, room, unfinished)
 
     def suspend(self, blob: StagedUpload | FinishedUpload) -> None:
         """Keep the received part of an upload whose connection has ended, if it can be resumed."""

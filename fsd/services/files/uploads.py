@@ -208,12 +208,21 @@ class StagedUploads:
             if not mine:
                 self._active.pop(blob.owner, None)
 
-    def _make_room(self, owner: int) -> None:
-        """Delete the oldest suspended uploads if there are more than the limit."""
+    def suspended_bytes(self, owner: int, besides: Salt) -> int:
+        """Return the bytes of a user's suspended uploads, except the one with a salt."""
+        mine = _ticket(owner, besides)
+        return sum(self._store.staged_size(one) for one in self._suspended(owner) if one != mine)
+
+    def _suspended(self, owner: int) -> list[str]:
+        """Return the tickets of a user's suspended uploads, the oldest first."""
         with self._lock:
             active = {_ticket(owner, one.salt) for one in self._active.get(owner, ())}
-        kept = [one for one in self._store.tickets(f"{owner}-") if one not in active]
-        for ticket in kept[: -self._limits.suspended]:
+        return [one for one in self._store.tickets(f"{owner}-") if one not in active]
+
+    def _make_room(self, owner: int) -> None:
+        """Delete the oldest suspended uploads if there are more than the limit."""
+        kept = self._suspended(owner)
+        for ticket in kept[: max(0, len(kept) - self._limits.suspended)]:
             self._store.drop(ticket)
 
 

@@ -105,6 +105,14 @@ def staged_before(db: Db, before_ms: int) -> list[bytes]:
     return list(db.scalars(old))
 
 
+def uncommitted(db: Db, owner_id: int) -> list[tuple[bytes, int]]:
+    """Return the salts and sizes of a user's complete blobs that wait for their commit."""
+    rows = db.execute(
+        select(Blob.salt, Blob.size).where(Blob.node_id.is_(None), Blob.owner_id == owner_id)
+    )
+    return [(salt, size) for salt, size in rows]
+
+
 def staged_with(db: Db, owner_id: int, salt: bytes) -> Blob | None:
     """Return a user's complete, uncommitted blob with this salt."""
     staged = select(Blob).where(

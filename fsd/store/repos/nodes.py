@@ -14,8 +14,10 @@ from fsd.store.models import FolderState, Manifest, Node, table
 from fsd.store.repos.many import SOME, for_each, helpings, of_some
 from fsproto.errors import ConflictError
 from fsproto.limits import PART_BYTES
+from fsproto.packing import unpack
 from fsproto.proofs.prefix_tree import FolderEntry
 from fsproto.sealed.folder import VerifiedState
+from fsproto.sealed.manifest import Manifest as ManifestBody
 from fsproto.sealed.manifest import NodeKind, VerifiedManifest, manifest_hash
 from fsproto.signed import Signed
 from fsproto.types import NO_NODE, Hash, NodeId, Token
@@ -126,6 +128,12 @@ def manifests(db: Db, ids: Sequence[bytes]) -> list[Signed]:
     rows = of_some(db, _SOME_MANIFESTS, ids)
     found = {node: Signed(payload, signature) for node, _, payload, signature in rows}
     return [found[node] for node in ids if node in found]
+
+
+def bodies(db: Db, ids: Sequence[NodeId]) -> dict[NodeId, ManifestBody]:
+    """Return the content of the current manifests of nodes."""
+    found = (unpack(one.payload, ManifestBody) for one in manifests(db, ids))
+    return {body.node: body for body in found}
 
 
 def state(db: Db, folder: bytes) -> FolderState:

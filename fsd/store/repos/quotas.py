@@ -52,10 +52,15 @@ def of_nodes(db: Db, nodes: Iterable[bytes]) -> Held:
 
 def of_trees(db: Db, user_id: int) -> Held:
     """Count all trees in a user's quota; `Quota.used_bytes` and `used_files` must equal this."""
-    owners = handed_to(db, user_id)
-    owners += [user_id] if payer_of(db, user_id) == user_id else []
+    owners = owners_in(db, user_id)
     size, files = db.execute(_counted().where(_NODES.c.owner_id.in_(owners))).one()
     return Held(int(size), files)
+
+
+def owners_in(db: Db, user_id: int) -> list[int]:
+    """Return the users whose trees count in a user's quota."""
+    owners = handed_to(db, user_id)
+    return [*owners, user_id] if payer_of(db, user_id) == user_id else owners
 
 
 def differing(db: Db) -> list[tuple[str, Held, Held]]:
@@ -103,10 +108,13 @@ def start_over(db: Db, user_id: int) -> None:
     """Count a user's quota again and end the reservations in it; the row is locked."""
     size, files = of_trees(db, user_id)
     known = update(Quota).where(Quota.user_id == user_id)
-    noted = db.execute(known.values(used_bytes=size, used_files=files))
+    values = known.values(
+        used_bytes=size, used_files=files, nodes=None, record_bytes=None, kept_bytes=None
+    )
+    noted = db.execute(values)
     if not noted.rowcount:  # type: ignore[attr-defined]
         begin(db, user_id)
-        db.execute(known.values(used_bytes=size, used_files=files))
+        db.execute(values)
     db.execute(delete(Reservation).where(Reservation.owner_id == user_id), execution_options=_AS_IS)
 
 

@@ -55,7 +55,7 @@ COMMANDS: dict[tuple[str, ...], set[str]] = {
     ("recovery-codes", "alice"): {"user", "recovery_codes"},
     ("unlock-user", "alice"): {"user", "unlocked"},
     ("revoke", "--user", "alice"): {"ended"},
-    ("show-user", "alice"): PERSON,
+    ("show-user", "alice"): PERSON | {"limits"},
     ("change-user", "alice", "--quota-bytes", "10G", "--note", "x"): PERSON,
     ("disable-user", "alice"): PERSON,
     ("enable-user", "alice"): PERSON,
@@ -250,3 +250,12 @@ def test_a_new_secret_that_waits_is_shown(admin):
     assert "a new secret waits for its first use since" in admin("show-user", "alice")[1]
     admin("rotate-secret", "alice", "--now")
     assert "Door         open" in admin("show-user", "alice")[1]
+
+
+def test_an_account_is_shown_with_its_limits_and_what_it_uses(admin):
+    told = admin("show-user", "alice")[1]
+    assert "Nodes        0 of 1000000" in told
+    assert "64 connections, 8 requests, 100 sessions, 5 rotations a day" in told
+    limits = json.loads(admin("show-user", "alice", "--json")[1])["limits"]
+    assert limits["nodes"] == {"used": 0, "most": 1_000_000}
+    assert limits["kept_bytes"] == {"used": 0, "most": None}
