@@ -48,6 +48,7 @@ COMMANDS = {
     "unshare": "Stop sharing a file or folder with a user or a group.",
     "shares": "Show what is shared by you and with you.",
     "leave": "Leave a share of another user.",
+    "block": "Refuse all shares of another user, or list who is blocked.",
     "inbox": "Show, accept or reject what was dropped for you.",
     "verify": "Compare safety numbers with another user.",
     "doctor": "Compare what the server shows with what was seen here.",
@@ -62,7 +63,7 @@ _ELSEWHERE = {
     "dir": "ls", "list": "ls", "move": "mv", "rename": "mv", "ren": "mv", "del": "rm",
     "delete": "rm", "remove": "rm", "rmdir": "rm", "register": "enroll", "info": "status",
     "log": "history", "versions": "history", "undelete": "restore", "undo": "restore",
-    "drops": "inbox", "accept": "inbox",
+    "unblock": "block", "decline": "block", "drops": "inbox", "accept": "inbox",
 }  # fmt: skip
 """Names of commands in other programs, for suggestions."""
 

@@ -150,6 +150,9 @@ class QuotaPolicy:
     """Everything else that is stored of an account's tree, in MiB: manifests of all kept versions,
     states, member lists, sealed keys, proofs."""
 
+    shares_with_one: int = 1000
+    """Files and folders that one user may share with one other user, each on its own."""
+
     def kept_of(self, own: OwnLimits | None) -> int | None:
         """Return how many sealed bytes of older versions and removed files an account may hold."""
         most = self.bytes_of(own)

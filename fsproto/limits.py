@@ -48,6 +48,8 @@ MAX_MEMBERS = 1000
 """People in one member list."""
 MAX_GROUP = 400
 """People in one group, or with whom a client shares a node; their sealed keys fit in a commit."""
+MAX_BLOCKED = 1000
+"""People whose shares one person refuses."""
 MAX_CAME = 4 * MAX_MEMBERS
 """Entries in `came` of one member list."""
 LOG_HEAD_SIZE = 40

@@ -19,12 +19,19 @@ from fsclient.tree.nodes import TreeNode
 from fsproto.keys.member_list import ALONE
 from fsproto.names import for_terminal, parse_path
 
+SHOWN_OF_ONE = 20
+"""Shares of one other user that are opened and shown; each takes more than a millisecond."""
+
 
 @click.command()
 @click.argument("path", required=False, metavar="[REMOTE]")
+@click.option("--all", "whole", is_flag=True, help="Show everything that others share.")
 @click.pass_obj
-def command(app: App, path: str | None) -> None:
+def command(app: App, path: str | None, *, whole: bool) -> None:
     """Show what you share with whom, and what others share with you.
+
+    Of each other user, 20 files and folders are shown, unless you say --all; 'fsclient block USER'
+    refuses those of a user.
 
     With REMOTE: everybody who can see it, through its own share or that of a folder above it.
     Members who rotated their keys are re-encrypted to automatically. For groups, it lists new
@@ -46,7 +53,7 @@ def command(app: App, path: str | None) -> None:
             data = {
                 "by_me": _by_me(session, sharing.own().shares),
                 "lost": [one.data for one in sharing.own().lost],
-                "with_me": _with_me(session, failures),
+                **_with_me(session, failures, None if whole else SHOWN_OF_ONE),
             }
     app.ui.result(data, _lines(data, whole=path is None))
     failures.raise_if_any()
@@ -84,9 +91,10 @@ def _state(session: Session, share: OwnShare, user: str, ed25519: bytes) -> str:
     return "ok" if session.people.is_current(user, ed25519) else "keys changed"
 
 
-def _with_me(session: Session, failures: Failures) -> list[dict[str, Any]]:
-    me, found = session.identity.user, []
-    for one in session.tree.shared.everything():
+def _with_me(session: Session, failures: Failures, most: int | None) -> dict[str, Any]:
+    me, found = session.identity.user, list[dict[str, Any]]()
+    opened, more = session.tree.shared.everything(most)
+    for one in opened:
         if isinstance(one, RefusedShare):
             failures.note(one.error)
             found.append(_shared_data(one.owner, None, None, "refused"))
@@ -96,7 +104,7 @@ def _with_me(session: Session, failures: Failures) -> list[dict[str, Any]]:
         role = member.role.name.lower() if member else None
         state = "ok" if top else "sealed to keys you had before"
         found.append(_shared_data(members.body.owner, top, role, state))
-    return found
+    return {"with_me": found, "more": [{"owner": o, "count": more[o]} for o in sorted(more)]}
 
 
 def _shared_data(owner: str, top: TreeNode | None, role: str | None, state: str) -> dict[str, Any]:
@@ -127,6 +135,11 @@ def _lines(data: dict[str, Any], *, whole: bool) -> list[str]:
             lines.append(f"  {shown}{'/' if one['kind'] == 'folder' else ''}  ({note})")
         if not data["with_me"]:
             lines.append("  nothing")
+        lines += [
+            f"  {for_terminal(one['owner'])}: {one['count']} more; "
+            "'fsclient shares --all' shows them"
+            for one in data["more"]
+        ]
     return lines
 
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from fsclient.gateway.fetching import link_target
 from fsclient.gateway.paths import SHARED, GatewayPath, place_of
 from fsclient.session.session import Session
-from fsclient.tree.contents import RefusedShare
 from fsclient.tree.nodes import TreeNode
 from fsproto.errors import FsError, InvalidNameError, NotFoundError
 
@@ -160,9 +159,7 @@ class PathLookup:
 
     def _sharers(self, session: Session) -> set[str]:
         """Return the users who share something that this client can open."""
-        everything = session.retry.run(session.tree.shared.everything)
-        opened = [one for one in everything if not isinstance(one, RefusedShare)]
-        return {members.body.owner for members, top in opened if top is not None}
+        return set(session.retry.run(session.tree.shared.owners))
 
     def _refresh_shares(self, session: Session) -> None:
         """Request the shares of other users again, if the last request is too old."""

@@ -6,6 +6,8 @@ into it. Alice has sealed and signed each node in it for its readers.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from msgspec.structs import replace
 
 from fsclient.connection.parts import items_of
@@ -67,19 +69,35 @@ class SharedWithMe:
         self._owners = None
 
     def owners(self) -> list[str]:
-        """Return the names of the users who share with this user, sorted."""
+        """Return the names of the users who share something that this user can open, sorted."""
         if self._owners is None:
-            good = [one for one in self.everything() if not isinstance(one, RefusedShare)]
-            self._owners = sorted({members.body.owner for members, _ in good})
+            found: set[str] = set()
+            for share, mark in self._ask(""):
+                if share.owner in found:
+                    continue  # one that opens is enough, however many there are
+                one = self._opened(share, mark)
+                if not isinstance(one, RefusedShare) and one[1] is not None:
+                    found.add(share.owner)
+            self._owners = sorted(found)
         return self._owners
 
-    def everything(self) -> list[tuple[VerifiedMembers, TreeNode | None] | RefusedShare]:
+    def everything(
+        self, most: int | None = None
+    ) -> tuple[list[tuple[VerifiedMembers, TreeNode | None] | RefusedShare], dict[str, int]]:
         """Return all shares with this user; None for a share sealed to keys that the user has lost.
 
-        What is refused does not stand in the way of the rest: anybody can share anything with
-        anybody.
+        Only `most` shares of each owner are opened (None: all); the second value says how many
+        more there are, by owner. What is refused does not stand in the way of the rest: anybody can
+        share anything with anybody.
         """
-        return [self._opened(share, mark) for share, mark in self._ask("")]
+        opened, seen = [], Counter[str]()
+        for share, mark in self._ask(""):
+            seen[share.owner] += 1
+            if most is None or seen[share.owner] <= most:
+                opened.append(self._opened(share, mark))
+        return opened, {} if most is None else {
+            owner: count - most for owner, count in seen.items() if count > most
+        }
 
     def _opened(
         self, share: Share, mark: int

@@ -46,7 +46,15 @@ from fsproto.messages.files import (
 )
 from fsproto.messages.history import GetHistory, GetLineage, GetRemoved
 from fsproto.messages.keylog import GetBundle, GetLog, Rotate
-from fsproto.messages.shares import GetGroup, GetMembers, GetShared, GetShares, Leave
+from fsproto.messages.shares import (
+    Block,
+    GetBlocked,
+    GetGroup,
+    GetMembers,
+    GetShared,
+    GetShares,
+    Leave,
+)
 from fsproto.sealed.stream import stored_segment_count
 from fsproto.types import NodeId, Root
 
@@ -98,6 +106,10 @@ class Dispatcher:
                 return self.sharing.group(name)
             case Leave(node):
                 return self.sharing.leave(who, node)
+            case Block(owner, blocked):
+                return self.sharing.block(who, owner, blocked=blocked)
+            case GetBlocked():
+                return self.sharing.blocked(who)
             case RemoveDrops(dropped):
                 return self.drops.remove(who, dropped)
             case GetRemoved(folder, skip):

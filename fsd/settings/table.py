@@ -105,6 +105,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("quota.kept_times", "quota.kept_times", Whole(1, 1000), "How many times the quota in bytes a user's older versions and removed files may take, which do not count in the quota itself.", reloads=True),
     Setting("quota.nodes", "quota.nodes", Whole(100, 1_000_000_000), "Files and folders per user, with the removed ones that are kept.", reloads=True),
     Setting("quota.records_mib", "quota.records_mib", Whole(1, 1 << 24), "What the database stores per user beside file contents, in MiB: signed names and folders with their older versions, member lists, sealed keys.", reloads=True),
+    Setting("quota.shares_with_one", "quota.shares_with_one", Whole(1, 1_000_000), "Files and folders that one user may share with one other user, each on its own. A shared folder counts once.", reloads=True),
 
     Setting("upload.active", "uploads.active", Whole(1, 10_000), "Uploads per user at the same time, over all connections."),
     Setting("upload.suspended", "uploads.suspended", Whole(0, 10_000), "Interrupted uploads per user that are kept for resuming; above the limit, the oldest are deleted."),

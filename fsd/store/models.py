@@ -301,6 +301,21 @@ class MemberList(Base):
     signature: Mapped[bytes] = mapped_column(Octets)
 
 
+class BlockedOwner(Base):
+    """A user whose shares another user refuses."""
+
+    __tablename__ = "blocked_owners"
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    """The user who refuses."""
+    owner_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    since_ms: Mapped[int] = mapped_column(BigInteger)
+
+
 class Grant(Base):
     """A node's key, sealed to one member of its list; deleted when that member leaves."""
 

@@ -83,6 +83,26 @@ class Leave(Message, frozen=True):
     node: NodeId
 
 
+class Block(Message, frozen=True):
+    """Refuse all shares of another user, or accept new ones again; answered by `Done`.
+
+    `blocked`: the user leaves all that `owner` shares with them, and `owner` can share no more.
+    """
+
+    owner: str
+    blocked: bool
+
+
+class GetBlocked(Message, frozen=True):
+    """Ask for the users whose shares the user refuses; answered by `Blocked`."""
+
+
+class Blocked(Message, frozen=True):
+    """The users whose shares the user refuses, sorted; at most 1,000."""
+
+    owners: list[str]
+
+
 class GetGroup(Message, frozen=True):
     """Ask for the members of an administrator's group; answered by `Group`."""
 

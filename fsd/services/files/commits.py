@@ -49,6 +49,7 @@ from fsproto.errors import (
 )
 from fsproto.keylog.head import unpack_log_head
 from fsproto.keys.grants import Role
+from fsproto.limits import MAX_CONTROL
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, Entries, Found, InlineBlob, Listed, Stale
 from fsproto.messages.history import Lineal
@@ -129,13 +130,13 @@ class FileService:
             self._trees.put(folder, change.states[folder].hash, tree)
         return Done()
 
-    # --- reads
-
     def _found(self, db: Db, state: models.FolderState | StoredState, tokens: list[Token]) -> Found:
         tree = self._tree(db, state)
         entries = (tree.get(token) for token in sorted(set(tokens)))
         present = [entry.node for entry in entries if entry is not None]
-        return Found(nodes.signed(state), tree.prove(tokens), nodes.manifests(db, present))
+        return Found(
+            nodes.signed(state), tree.prove(tokens), nodes.manifests(db, present, MAX_CONTROL)
+        )
 
     def _tree(self, db: Db, state: models.FolderState | StoredState) -> PrefixTree:
         key = NodeId(state.folder_id), Hash(state.hash)
@@ -221,7 +222,7 @@ class FileService:
         lineages.keep(db, Lineal.STATE, [row[:3] for row in current.values()])
         gone = self._write(db, owner_id, change, before)
         for new_list in change.lists.values():
-            store_list(db, who, new_list, self._now_ms())
+            store_list(db, who, new_list, self._now_ms(), self._room.policy.shares_with_one)
             self._record(db, who, new_list)
         check_places(db, change, placed)
         if back:

@@ -12,8 +12,15 @@ from fsd.store import models
 from fsd.store.repos import lineages, shares, users
 from fsd.store.repos.shares import Holder
 from fsproto import labels
-from fsproto.errors import ConflictError, NotAllowedError, NotFoundError, RemoteProtocolError
+from fsproto.errors import (
+    ConflictError,
+    NotAllowedError,
+    NotFoundError,
+    QuotaError,
+    RemoteProtocolError,
+)
 from fsproto.keys.member_list import (
+    ALONE,
     Member,
     VerifiedMembers,
     sealed_hash,
@@ -81,8 +88,12 @@ def check_lists(
     lineages.keep(db, Lineal.LIST, [row[:3] for row in stored.values()])
 
 
-def store_list(db: Db, who: Principal, new: NextList, now_ms: int) -> None:
-    """Store a list and the keys sent with it; delete the grants of removed members."""
+def store_list(db: Db, who: Principal, new: NextList, now_ms: int, most_offers: int) -> None:
+    """Store a list and the keys sent with it; delete the grants of removed members.
+
+    `QuotaError` if somebody gets more than `most_offers` shares of the user, `NotAllowedError` if
+    somebody blocks the user and is not in the list for a group.
+    """
     body = new.members.body
     people = shares.holders(db, [member.user for member in body.members])
     held = shares.grants(db, body.node)
@@ -94,6 +105,10 @@ def store_list(db: Db, who: Principal, new: NextList, now_ms: int) -> None:
             _check_can_open(member, holder)
             if grant is None:
                 _check_is_in(member, holder, now_ms)
+                if shares.is_blocked(db, holder.user_id, who.user_id):
+                    _check_by_group(new, member)
+                    continue
+                _check_offers(db, who, member, holder, most_offers)
             if grant is None:
                 grant = models.Grant(node_id=body.node, user_id=holder.user_id)
                 db.add(grant)
@@ -120,6 +135,26 @@ def _check_can_open(member: Member, holder: Holder) -> None:
         raise NotFoundError(f"{member.user} has not enrolled yet.")
     if payload_hash(labels.HASH_BUNDLE, holder.bundle) != member.bundle:
         raise ConflictError(f"{member.user} has got other keys meanwhile; try again.")
+
+
+def _check_by_group(new: NextList, member: Member) -> None:
+    """Refuse a share with a user who blocks the owner.
+
+    Within a group, such a user is as one who has left it at once: no member can keep others from a
+    share with their group.
+    """
+    if ALONE in new.members.ways(member.user):
+        raise NotAllowedError(f"{member.user} does not accept shares from you.")
+
+
+def _check_offers(db: Db, who: Principal, member: Member, holder: Holder, most: int) -> None:
+    """Refuse a new grant to a user who has as many of this owner as allowed."""
+    db.flush()
+    if shares.offers(db, holder.user_id, who.user_id) >= most:
+        raise QuotaError(
+            f"You share {most} files and folders with {member.user}; that is the limit.",
+            hint="Share a folder that contains them.",
+        )
 
 
 def _check_is_in(member: Member, holder: Holder, now_ms: int) -> None:

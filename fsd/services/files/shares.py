@@ -16,13 +16,13 @@ from fsd.principal import Principal
 from fsd.services.paging import following, parts
 from fsd.store import models
 from fsd.store.engine import Database
-from fsd.store.repos import groups, nodes, shares
-from fsproto.errors import NotAllowedError, NotFoundError, RemoteProtocolError
+from fsd.store.repos import groups, nodes, shares, users
+from fsproto.errors import NotAllowedError, NotFoundError, OutOfSpaceError, RemoteProtocolError
 from fsproto.keys.grants import Role
 from fsproto.keys.member_list import stated_members
-from fsproto.limits import MAX_PATH_PARTS
+from fsproto.limits import MAX_BLOCKED, MAX_PATH_PARTS
 from fsproto.messages.base import Done
-from fsproto.messages.shares import GetShares, Group, Members, Own, Share, Shared, Shares
+from fsproto.messages.shares import Blocked, GetShares, Group, Members, Own, Share, Shared, Shares
 from fsproto.names import is_user
 from fsproto.sealed.manifest import NodeKind
 from fsproto.signed import Signed
@@ -111,6 +111,33 @@ class ShareService:
             if self._audit is not None:
                 self._audit.record_own(db, AuditEvent.SHARE_LEFT, who, node.hex())
         return Done()
+
+    def block(self, who: Principal, owner: str, *, blocked: bool) -> Done:
+        """Refuse all shares of an owner from now on, and leave the present ones; or accept again.
+
+        `NotFoundError` if there is no such user, `OutOfSpaceError` if too many are blocked.
+        """
+        with self._database.write() as db:
+            users.hold(db, who.user_id)
+            other = users.by_name(db, owner) if is_user(owner) else None
+            if other is None or other.id == who.user_id:
+                raise NotFoundError("There is no such other user.")
+            if not blocked:
+                shares.unblock(db, who.user_id, other.id)
+            elif len(shares.blocked(db, who.user_id)) >= MAX_BLOCKED:
+                raise OutOfSpaceError(f"You block {MAX_BLOCKED} people; that is the limit.")
+            else:
+                shares.block(db, who.user_id, other.id, self._now_ms())
+                left = shares.drop_grants_of(db, who.user_id, other.id)
+                if self._audit is not None:
+                    detail = f"all {left} of {other.name}, who is blocked"
+                    self._audit.record_own(db, AuditEvent.SHARE_LEFT, who, detail)
+        return Done()
+
+    def blocked(self, who: Principal) -> Blocked:
+        """Return the users whose shares a user refuses."""
+        with self._database.read() as db:
+            return Blocked(shares.blocked(db, who.user_id))
 
     def _own(self, db: Db, row: models.MemberList) -> Own:
         way = [row.node_id, *nodes.ancestors(db, row.node_id, MAX_PATH_PARTS + 1)]

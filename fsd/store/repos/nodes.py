@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import FolderState, Manifest, Node, table
 from fsd.store.repos.many import SOME, for_each, helpings, of_some
-from fsproto.errors import ConflictError
+from fsproto.errors import ConflictError, RemoteProtocolError
 from fsproto.limits import PART_BYTES
 from fsproto.packing import unpack
 from fsproto.proofs.prefix_tree import FolderEntry
@@ -123,10 +123,17 @@ def indexed(db: Db, page: bytes) -> list[Signed]:
     return [found[node] for node in wanted]
 
 
-def manifests(db: Db, ids: Sequence[bytes]) -> list[Signed]:
-    """Return the current manifests of nodes, in the order asked for."""
-    rows = of_some(db, _SOME_MANIFESTS, ids)
-    found = {node: Signed(payload, signature) for node, _, payload, signature in rows}
+def manifests(db: Db, ids: Sequence[bytes], most: int | None = None) -> list[Signed]:
+    """Return the current manifests of nodes, in the order asked for.
+
+    `RemoteProtocolError` if they have more than `most` bytes; no more of them are read.
+    """
+    found, size = dict[bytes, Signed](), 0
+    for node, _, payload, signature in of_some(db, _SOME_MANIFESTS, ids):
+        found[node] = Signed(payload, signature)
+        size += len(payload)
+        if most is not None and size > most:
+            raise RemoteProtocolError("More was asked for at once than one answer can hold.")
     return [found[node] for node in ids if node in found]
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import delete, func, select, tuple_
 from sqlalchemy.orm import Session as Db
 
-from fsd.store.models import Bundle, Grant, Manifest, MemberList, Node, User, table
+from fsd.store.models import BlockedOwner, Bundle, Grant, Manifest, MemberList, Node, User, table
 from fsd.store.repos.many import SOME, helpings, of_some
 from fsproto.keys.grants import Role
 from fsproto.keys.member_list import VerifiedMembers
@@ -136,6 +136,47 @@ def drop_grants_to(db: Db, user_id: int) -> None:
 
 _PAGE = 32
 """Shares that are read at a time; the member list of one has up to 200 KiB."""
+
+
+def drop_grants_of(db: Db, user_id: int, owner_id: int) -> int:
+    """Delete all grants of a user on the nodes of an owner; return their number."""
+    hers = select(Node.id).where(Node.owner_id == owner_id)
+    mine = select(Grant.node_id).where(Grant.user_id == user_id, Grant.node_id.in_(hers))
+    given = db.scalars(mine).all()
+    for some in helpings(given):
+        gone = delete(Grant).where(Grant.user_id == user_id, Grant.node_id.in_(some))
+        db.execute(gone, execution_options={"synchronize_session": False})
+    return len(given)
+
+
+def offers(db: Db, user_id: int, owner_id: int) -> int:
+    """Return the number of grants of a user on the nodes of an owner."""
+    count = select(func.count()).select_from(Grant).join(Node, Node.id == Grant.node_id)
+    return db.scalar(count.where(Grant.user_id == user_id, Node.owner_id == owner_id)) or 0
+
+
+def block(db: Db, user_id: int, owner_id: int, now_ms: int) -> None:
+    """Record that a user refuses the shares of an owner; harmless if it is recorded already."""
+    if not is_blocked(db, user_id, owner_id):
+        db.add(BlockedOwner(user_id=user_id, owner_id=owner_id, since_ms=now_ms))
+        db.flush()
+
+
+def unblock(db: Db, user_id: int, owner_id: int) -> None:
+    """Forget that a user refuses the shares of an owner."""
+    both = (BlockedOwner.user_id == user_id, BlockedOwner.owner_id == owner_id)
+    db.execute(delete(BlockedOwner).where(*both))
+
+
+def is_blocked(db: Db, user_id: int, owner_id: int) -> bool:
+    """Return whether a user refuses the shares of an owner."""
+    return db.get(BlockedOwner, (user_id, owner_id)) is not None
+
+
+def blocked(db: Db, user_id: int) -> list[str]:
+    """Return the names of the owners whose shares a user refuses, sorted."""
+    query = select(User.name).join(BlockedOwner, BlockedOwner.owner_id == User.id)
+    return list(db.scalars(query.where(BlockedOwner.user_id == user_id).order_by(User.name)))
 
 
 class Given(NamedTuple):
