@@ -8,12 +8,13 @@ from fsclient.app import App
 from fsclient.gateway.config import ConfigFiles, lines
 from fsclient.gateway.gateway import running
 from fsclient.gateway.keys import ensure_keys
-from fsproto.link import parse_address
+from fsclient.gateway.listen import parse_place
 
 EXAMPLES = """\b
 Examples:
   fsclient gateway                  until Ctrl-C
   fsclient gateway --print-config   how sftp, sshfs, rclone reach it
+  fsclient gateway --listen unix:~/.gateway.sock   out of reach of other users
   fsclient gateway --read-only      for programs that shall change nothing
 """
 DEFAULT = "127.0.0.1:2022"
@@ -21,7 +22,11 @@ DEFAULT = "127.0.0.1:2022"
 
 @click.command(epilog=EXAMPLES)
 @click.option(
-    "--listen", default=DEFAULT, show_default=True, metavar="HOST:PORT", help="Where to listen."
+    "--listen",
+    default=DEFAULT,
+    show_default=True,
+    metavar="HOST:PORT|unix:PATH",
+    help="Where to listen; a Unix socket is for you alone.",
 )
 @click.option("--read-only", is_flag=True, help="Let nothing be changed.")
 @click.option("--allow-remote", is_flag=True, help="Listen where other machines can connect, too.")
@@ -39,7 +44,7 @@ def command(
     Programs log in with a key that is stored beside your identity. Every user of this machine
     who can read that file can use the gateway while it runs.
     """
-    address = parse_address(listen)
+    address = parse_place(listen)
     if print_config:
         user = app.profile.facts().link.user
         keys = ensure_keys(app.profile.folder)

@@ -13,10 +13,10 @@ from fsclient.app import App
 from fsclient.gateway.backend import Backend
 from fsclient.gateway.config import ConfigFiles
 from fsclient.gateway.keys import GatewayKeys, ensure_keys
-from fsclient.gateway.server import GatewayServer, listen
+from fsclient.gateway.listen import Place, listen, place_of, remove
+from fsclient.gateway.server import GatewayServer
 from fsclient.gateway.session_pool import SessionFactory, SessionPool
 from fsclient.gateway.staging import sweep
-from fsproto.link import Address
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Gateway:
 @contextmanager
 def running(
     app: App,
-    address: Address,
+    address: Place,
     *,
     read_only: bool,
     allow_remote: bool = False,
@@ -57,7 +57,9 @@ def running(
         files = ConfigFiles(folder)
         files.write(keys, user, server.address)
     except BaseException:
+        place = place_of(listener)
         listener.close()
+        remove(place)
         raise
     try:
         yield Gateway(server, house, keys, files)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import socket
 import threading
 import time
@@ -21,12 +20,12 @@ from fsclient.gateway import checksums
 from fsclient.gateway.backend import Backend
 from fsclient.gateway.filesystem import Filesystem
 from fsclient.gateway.keys import GatewayKeys, public_blob
+from fsclient.gateway.listen import Place, place_of, remove
 from fsclient.gateway.sftp_session import SftpSession
 from fskit.sftp.packets import BadPacketError
 from fskit.sftp.status import sentence_of
 from fskit.ssh import ServerTransport, silence_paramiko, start_after_grant
-from fsproto.errors import ExistsError, FsError, NotAllowedError, UsageError
-from fsproto.link import Address
+from fsproto.errors import FsError
 
 DRAIN_S = 20.0
 """Seconds to publish files that are already closed, when the gateway ends."""
@@ -44,38 +43,6 @@ _PASSING = (errno.EMFILE, errno.ENFILE, errno.ECONNABORTED, errno.ENOBUFS, errno
 _PIECE = 512 * 1024
 
 
-def listen(address: Address, *, allow_remote: bool) -> socket.socket:
-    """Return a listening socket; raise `NotAllowedError` if other machines could connect.
-
-    `allow_remote` permits that.
-    """
-    try:
-        found = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except (socket.gaierror, UnicodeError):
-        raise UsageError(f"'{address.host}' is not an address of this machine.") from None
-    family, _, _, _, where = found[0]
-    if not allow_remote and not _is_loopback(str(where[0])):
-        raise NotAllowedError(
-            f"OTHER MACHINES COULD CONNECT to {address}; the gateway listens on 127.0.0.1 alone.",
-            hint="Anybody who has its key file can read all your files. If you want that: "
-            "--allow-remote.",
-        )
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(where)
-        listener.listen(64)
-    except OSError as error:
-        listener.close()
-        raise ExistsError(
-            f"The gateway cannot listen on {address}: {error.strerror or error}.",
-            hint="Another gateway may run already; --listen 127.0.0.1:PORT takes another port.",
-        ) from None
-    return listener
-
-
 class GatewayServer:
     """A server that accepts connections until it is closed."""
 
@@ -85,16 +52,16 @@ class GatewayServer:
         self._host_key = paramiko.Ed25519Key.from_private_key_file(str(keys.host_key))
         self._let_in = public_blob(keys.client_public)
         self._listener = listener
+        self._address = place_of(listener)
         self._guests: dict[GatewayConnection, None] = {}
         """In the order of their arrival."""
         self._lock = threading.Lock()
         self._closed = False
 
     @property
-    def address(self) -> Address:
+    def address(self) -> Place:
         """Where it listens."""
-        host, port, *_ = self._listener.getsockname()
-        return Address(host, port)
+        return self._address
 
     def serve(self) -> None:
         """Serve until the listener is closed."""
@@ -129,6 +96,7 @@ class GatewayServer:
         with contextlib.suppress(OSError):  # wakes the thread that waits in `accept`
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        remove(self._address)
         with self._lock:
             guests = list(self._guests)
         for guest in guests:
@@ -264,10 +232,3 @@ class _Rules(paramiko.ServerInterface):  # type: ignore[misc]
         text = command.decode("utf-8", "surrogateescape")
         self._guest.prepare(channel, partial(self._guest.checksum, channel, text))
         return True
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -34,7 +34,9 @@ class RunningGateway:
 
     @property
     def address(self) -> Address:
-        return self.parts.server.address
+        address = self.parts.server.address
+        assert isinstance(address, Address)
+        return address
 
     @property
     def config(self) -> Path:
