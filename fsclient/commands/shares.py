@@ -104,7 +104,7 @@ def _with_me(session: Session, failures: Failures, most: int | None) -> dict[str
         role = member.role.name.lower() if member else None
         state = "ok" if top else "sealed to keys you had before"
         found.append(_shared_data(members.body.owner, top, role, state))
-    return {"with_me": found, "more": [{"owner": o, "count": more[o]} for o in sorted(more)]}
+    return {"with_me": found, "more": more}
 
 
 def _shared_data(owner: str, top: TreeNode | None, role: str | None, state: str) -> dict[str, Any]:
@@ -136,9 +136,8 @@ def _lines(data: dict[str, Any], *, whole: bool) -> list[str]:
         if not data["with_me"]:
             lines.append("  nothing")
         lines += [
-            f"  {for_terminal(one['owner'])}: {one['count']} more; "
-            "'fsclient shares --all' shows them"
-            for one in data["more"]
+            f"  {for_terminal(owner)}: more; 'fsclient shares --all' shows them"
+            for owner in data["more"]
         ]
     return lines
 

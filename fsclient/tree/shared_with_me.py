@@ -36,6 +36,9 @@ from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, NodeKey
 
 _NO_KEY = KeyedNode(NO_NODE, 1, NodeKey(bytes(32)))
 
+_TRIED_OF_ONE = 20
+"""Shares of an owner of which one must open, for the owner to be listed."""
+
 
 class SharedWithMe:
     """Looks up what others share."""
@@ -72,7 +75,7 @@ class SharedWithMe:
         """Return the names of the users who share something that this user can open, sorted."""
         if self._owners is None:
             found: set[str] = set()
-            for share, mark in self._ask(""):
+            for share, mark in self._ask("", _TRIED_OF_ONE):
                 if share.owner in found:
                     continue  # one that opens is enough, however many there are
                 one = self._opened(share, mark)
@@ -83,21 +86,20 @@ class SharedWithMe:
 
     def everything(
         self, most: int | None = None
-    ) -> tuple[list[tuple[VerifiedMembers, TreeNode | None] | RefusedShare], dict[str, int]]:
+    ) -> tuple[list[tuple[VerifiedMembers, TreeNode | None] | RefusedShare], list[str]]:
         """Return all shares with this user; None for a share sealed to keys that the user has lost.
 
-        Only `most` shares of each owner are opened (None: all); the second value says how many
-        more there are, by owner. What is refused does not stand in the way of the rest: anybody can
-        share anything with anybody.
+        Only `most` shares of each owner are asked for (None: all); the second value names the
+        owners who share more, sorted. What is refused does not stand in the way of the rest:
+        anybody can share anything with anybody.
         """
         opened, seen = [], Counter[str]()
-        for share, mark in self._ask(""):
+        for share, mark in self._ask("", 0 if most is None else most + 1):
             seen[share.owner] += 1
             if most is None or seen[share.owner] <= most:
                 opened.append(self._opened(share, mark))
-        return opened, {} if most is None else {
-            owner: count - most for owner, count in seen.items() if count > most
-        }
+        more = [owner for owner, count in seen.items() if most is not None and count > most]
+        return opened, sorted(more)
 
     def _opened(
         self, share: Share, mark: int
@@ -132,10 +134,10 @@ class SharedWithMe:
             tops[at] = replace(top, path=RemotePath(owner, (clean_name(name),)))
         return FolderContents(tops, refused)
 
-    def _ask(self, owner: str) -> list[tuple[Share, int]]:
+    def _ask(self, owner: str, most: int = 0) -> list[tuple[Share, int]]:
         self._context.catch_up()
         mark = self._context.memory.mark()
-        asked = GetShares(owner)
+        asked = GetShares(owner, most)
         found = items_of(self._context.connection, asked, Shares, lambda part: part.shares)
         return [(share, mark) for share in found]
 

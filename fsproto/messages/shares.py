@@ -38,6 +38,8 @@ class GetShares(Message, frozen=True):
     """Ask for the nodes that `owner` (empty: any user) shares with the user; see `Shares`."""
 
     owner: str
+    most: int
+    """Of each owner, at most this many; 0: all."""
 
 
 class Share(Record, frozen=True):

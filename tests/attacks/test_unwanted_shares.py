@@ -98,11 +98,11 @@ def test_many_shares_of_one_person_hide_no_others_and_are_opened_when_asked_for(
         offer(session, "alice", folders(session, OFFERS))
     shown = world.alice.run("shares").succeeds().decode()
     assert shown.count("carol:offer-") == SHOWN_OF_ONE
-    assert f"carol: {OFFERS - SHOWN_OF_ONE} more" in shown
+    assert "carol: more;" in shown
     assert "bob:notes.txt" in shown
     everything = world.alice.run("shares", "--all").succeeds().decode()
     assert everything.count("carol:offer-") == OFFERS
-    assert " more;" not in everything
+    assert "more;" not in everything
 
 
 def test_a_person_who_is_blocked_shares_nothing_and_the_others_go_on(

@@ -71,10 +71,12 @@ class ShareService:
     def with_me(self, who: Principal, ask: GetShares) -> Iterator[Shares]:
         """Yield the nodes shared with a user, in one or more answers."""
         owner = ask.owner.replace("\0", "?")
+        if not 0 <= ask.most < 1 << 31:
+            raise RemoteProtocolError("That is no number of shares.")
 
         def page(after: shares.Given | None) -> list[shares.Given]:
             with self._database.read() as db:
-                return shares.given_to(db, who.user_id, owner, after)
+                return shares.given_to(db, who.user_id, owner, after, ask.most)
 
         for part, more in parts(following(page), lambda one: len(one.members.payload)):
             yield Shares([Share(*one[1:]) for one in part], more)

@@ -189,10 +189,13 @@ class Given(NamedTuple):
     manifest: Signed
 
 
-def given_to(db: Db, user_id: int, owner: str, after: Given | None = None) -> list[Given]:
+def given_to(
+    db: Db, user_id: int, owner: str, after: Given | None = None, most: int = 0
+) -> list[Given]:
     """Return some of the grants to a user from `owner`, or (if empty) from all owners.
 
-    They come by owner and node; there are none after the last one.
+    They come by owner and node, of each owner the first `most` (0: all); there are none after the
+    last one.
     """
     query = (
         select(Node.id, User.name, MemberList, Grant.sealed, Manifest)
@@ -207,6 +210,11 @@ def given_to(db: Db, user_id: int, owner: str, after: Given | None = None) -> li
     )
     if owner:
         query = query.where(User.name == owner)
+    if most:
+        number = func.row_number().over(partition_by=Node.owner_id, order_by=Node.id)
+        mine = select(Grant.node_id, number.label("number")).join(Node, Node.id == Grant.node_id)
+        first = mine.where(Grant.user_id == user_id).subquery()
+        query = query.join(first, first.c.node_id == Node.id).where(first.c.number <= most)
     if after is not None:
         query = query.where(tuple_(User.name, Node.id) > (after.owner, after.node))
     return [

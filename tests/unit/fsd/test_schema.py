@@ -202,7 +202,7 @@ SINCE_SHARING |= {"key_backups", "older_contents", "removals", "audit_entries", 
 SINCE_SHARING |= {"login_penalties", "login_states", "login_notices", "recovery_codes"}
 SINCE_SHARING |= {"quotas", "reservations", "handovers"}
 SINCE_SHARING |= {"user_groups", "group_members"}
-SINCE_SHARING |= {"drops", "drop_keys", "older_hashes", "told_notices"}
+SINCE_SHARING |= {"drops", "drop_keys", "older_hashes", "told_notices", "blocked_owners"}
 """Includes the tables of later revisions."""
 BEFORE_SHARING = sorted(set(Base.metadata.tables) - SINCE_SHARING)
 

@@ -119,8 +119,8 @@ def sees_nothing(shared: SharedFolder, person: ServiceUser) -> None:
             ask(shared, person)
     assert office.sharing.members(who, [shared.node, hers(shared).node]).lists == []
     assert fetched_by(office, who, [hers(shared)]) == [None]
-    assert next(office.sharing.with_me(who, GetShares(""))).shares == []
-    assert next(office.sharing.with_me(who, GetShares("alice"))).shares == []
+    assert next(office.sharing.with_me(who, GetShares("", 0))).shares == []
+    assert next(office.sharing.with_me(who, GetShares("alice", 0))).shares == []
 
 
 def sees_it(shared: SharedFolder, person: ServiceUser) -> None:
@@ -137,7 +137,7 @@ def sees_it(shared: SharedFolder, person: ServiceUser) -> None:
     assert room[:size] == BLOB
     assert fetched_by(office, who, [content]) == [BLOB]
     assert office.sharing.members(who, [shared.node]).lists == [shared.members.signed]
-    (share,) = next(office.sharing.with_me(who, GetShares("alice"))).shares
+    (share,) = next(office.sharing.with_me(who, GetShares("alice", 0))).shares
     assert (share.owner, share.members) == ("alice", shared.members.signed)
     assert share.manifest == shared.manifest.signed
     assert shared.members.open(share.sealed, person.identity).key == shared.keyed.key
@@ -206,7 +206,7 @@ def test_a_file_is_shared_on_its_own(office, alice, bob, shared):
     one = SharedFolder(office, alice, file, shared.manifest, shared.state)
     one.share((bob, Role.READER))
     assert fetched_by(office, bob.who, [content]) == [BLOB]
-    (share,) = next(office.sharing.with_me(bob.who, GetShares(""))).shares
+    (share,) = next(office.sharing.with_me(bob.who, GetShares("", 0))).shares
     assert share.manifest == manifest
     with pytest.raises(NotFoundError):
         listing_of(office, bob.who, shared.node)
@@ -222,8 +222,19 @@ def test_too_many_lists_at_once_are_refused(office, alice):
 @pytest.mark.parametrize("owner", ["nobody", "ali\0ce", "bob", "\x1b[2J"])
 def test_of_somebody_who_shares_nothing_there_is_nothing(office, shared, bob, owner):
     shared.share((bob, Role.READER))
-    (answer,) = office.sharing.with_me(bob.who, GetShares(owner))
+    (answer,) = office.sharing.with_me(bob.who, GetShares(owner, 0))
     assert (answer.shares, answer.more) == ([], False)
+
+
+def test_of_each_owner_at_most_as_many_shares_come_as_asked_for(office, alice, bob, carol):
+    for owner in (alice, carol):
+        for number in range(3):
+            make_folder(office, owner, f"folder {number}").share((bob, Role.READER))
+    for most, each in ((1, 1), (2, 2), (3, 3), (4, 3), (0, 3)):
+        (answer,) = office.sharing.with_me(bob.who, GetShares("", most))
+        assert [one.owner for one in answer.shares] == ["alice"] * each + ["carol"] * each
+    with pytest.raises(RemoteProtocolError):
+        next(office.sharing.with_me(bob.who, GetShares("", -1)))
 
 
 @pytest.mark.one_database
@@ -234,7 +245,7 @@ def test_many_shares_come_in_parts_that_are_not_too_large(office, alice, bob):
         folder.share((bob, Role.READER))
     nodes = {folder.node for folder in made}
     for parts, seen in (
-        (list(office.sharing.with_me(bob.who, GetShares(""))), "shares"),
+        (list(office.sharing.with_me(bob.who, GetShares("", 0))), "shares"),
         (list(office.sharing.mine(alice.who)), "shared"),
     ):
         assert [part.more for part in parts] == [True] * (len(parts) - 1) + [False]
@@ -395,7 +406,7 @@ def test_what_is_removed_is_shared_with_nobody(office, shared, alice, bob):
     assert office.files.commit(alice.who, ask) == Done()
     with pytest.raises(NotFoundError):
         listing_of(office, bob.who, shared.node)
-    assert next(office.sharing.with_me(bob.who, GetShares(""))).shares == []
+    assert next(office.sharing.with_me(bob.who, GetShares("", 0))).shares == []
     assert next(office.sharing.mine(alice.who)).shared == []
 
 
