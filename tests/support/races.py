@@ -64,7 +64,7 @@ def entrants(
 
 
 @cache
-def fresh_processes() -> multiprocessing.context.BaseContext:
+def fresh_processes() -> multiprocessing.context.ForkServerContext | multiprocessing.context.SpawnContext:
     """Return how processes are started: forked from one that has imported the modules, if possible.
 
     That process has no thread, lock or open file of the tests.

@@ -148,6 +148,7 @@ def test_removing_a_person_leaves_no_row_and_no_blob_and_others_whole(office, cl
     drop(enter(office, alice), "dropped", bytes(100_000))
     ring = DropKeyAdmin(office.database, audit=office.audit, actor="tests", now_ms=clock)
     ring.add("alice", SshKey("ssh-ed25519", b"its key", ""), "")
+    office.sharing.block(alice.who, "bob", blocked=True)
     now = rows(office)
     # Only a hand-over writes to this table; other tests cover it.
     assert {name for name, count in now.items() if count == before[name]} == {"handovers"}

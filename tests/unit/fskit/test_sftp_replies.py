@@ -19,7 +19,7 @@ FACTS = Attributes(1 << 40, (1000, 1000), 0o100600, (1, 1))
 
 def parts_of(names: list[str]) -> list[list[str]]:
     """Return the names of each packet of a listing; check the size of each packet."""
-    left, parts = names[::-1], []
+    left, parts = names[::-1], list[list[str]]()
     while True:
         data = name_packet(7, left, lambda name: name_entry(name, FACTS, "Jan  1  1970"))
         assert len(data) <= EVERY_CLIENT_TAKES
