@@ -39,6 +39,14 @@ class Cluster:
             *("initdb", "--pgdata", str(self._data), "--username", _SUPERUSER, "--auth", "trust"),
             *("--no-sync", "--encoding", "UTF8", "--locale", "C"),
         )
+        self.start_again()
+
+    def crash(self) -> None:
+        """Stop the cluster at once, like a crash; its data stays."""
+        self._run("pg_ctl", "stop", "-D", str(self._data), "-m", "immediate")
+
+    def start_again(self) -> None:
+        """Start the cluster after `crash`, and wait until it answers."""
         settings = f"-F -k {self._folder} -h '' -c max_connections=200"
         log = str(self._folder / "log")
         self._run("pg_ctl", "start", "-w", "-D", str(self._data), "-l", log, "-o", settings)

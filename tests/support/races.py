@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.context
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import cache
+from multiprocessing.context import ForkServerContext, SpawnContext
 
 from fsd.services.login.login import LoginService
 from fsd.store.engine import Database
@@ -64,7 +64,7 @@ def entrants(
 
 
 @cache
-def fresh_processes() -> multiprocessing.context.ForkServerContext | multiprocessing.context.SpawnContext:
+def fresh_processes() -> ForkServerContext | SpawnContext:
     """Return how processes are started: forked from one that has imported the modules, if possible.
 
     That process has no thread, lock or open file of the tests.

@@ -13,10 +13,13 @@ from tests.support.servers import ROOT
 DOCS = ROOT / "docs"
 
 
-def test_every_test_that_the_threat_model_names_exists():
-    named = set(re.findall(r"`(test_\w+)`", (DOCS / "threat-model.md").read_text()))
+def test_every_test_that_the_documents_name_exists():
+    papers = [(DOCS / name).read_text() for name in ("threat-model.md", "faults.md")]
+    named = set(re.findall(r"`(test_\w+)`", "\n".join(papers)))
     sources = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     assert len(named) > 50
+    files = re.findall(r"`(tests/[\w/]+\.py)`", "\n".join(papers))
+    assert [one for one in files if not (ROOT / one).exists()] == []
     assert {name for name in named if f"def {name}(" not in sources} == set()
 
 
