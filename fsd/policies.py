@@ -84,7 +84,7 @@ class LoginPolicy:
 class PersonPolicy:
     """What one user may have at once, so that no user takes the server from the others."""
 
-    connections: int = 64
+    connections: int = 48
     """Logged-in connections of the native protocol, those inside SSH connections included."""
     requests: int = 8
     """Requests that are worked on, or whose answers the client has not read yet."""

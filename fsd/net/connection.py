@@ -42,8 +42,9 @@ from fsproto.errors import (
 )
 from fsproto.limits import MAX_LOGIN, MAX_RECORD, MAX_UPLOADS
 from fsproto.messages import Message, failure, files
-from fsproto.messages.account import Enroll, Login, Recover
+from fsproto.messages.account import EndSessions, Enroll, Login, Logout, Recover
 from fsproto.messages.base import Done
+from fsproto.messages.keylog import Rotate
 from fsproto.wire.connection import (
     Connection,
     ConnectionOver,
@@ -61,6 +62,8 @@ M = TypeVar("M", bound=Message)
 
 RECHECK_S = 1.0
 """Seconds that a connection may remain open after its session was ended elsewhere."""
+_ENDS_SESSIONS = EndSessions | Logout | Rotate
+"""Requests that need not wait for others of the same user: these may be those of a thief."""
 _LONG = files.Entries | files.Fetched | files.Found | files.Stale
 """Long answers, packed and sealed in a thread; for others a thread switch takes longer."""
 
@@ -156,8 +159,6 @@ class ClientConnection:
             except FsError as error:
                 log.warning("what was reserved for uploads lasts a while: %s", error.sentence)
 
-    # --- receiving and sending
-
     async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
         loop = asyncio.get_running_loop()
         # With what is known of connection and request, for the logs.
@@ -182,8 +183,6 @@ class ClientConnection:
                 "More was asked for at once than one answer can hold."
             ) from None
         await self._line.send(data)
-
-    # --- logging in
 
     async def _log_in(self) -> Principal:
         self._connection.longest = MAX_LOGIN
@@ -213,11 +212,10 @@ class ClientConnection:
         else:
             enter = partial(desk.log_in, message)
         who, welcome = await self._let(ask, enter)
+        by_code = welcome.ticket is not None
         try:
-            self._person = self._inside.people.enter(who.user_id, self)
+            self._person = self._inside.people.enter(who.user_id, self, by_code=by_code)
         except OutOfSpaceError as error:  # another login of the user was faster
-            if welcome.ticket is not None:
-                await self._in_thread(desk.accounts.logout, who)
             await self._say(ask, failure(error))
             raise LoginRefused from error
         self._user_id = who.user_id
@@ -316,6 +314,10 @@ class ClientConnection:
         try:
             if isinstance(event.message, files.Download):
                 await self._download(who, event.request, event.message)
+            elif isinstance(event.message, _ENDS_SESSIONS):
+                await self._request(who, event.request, event.message)
+                if not isinstance(event.message, Logout):  # the others' sessions have ended
+                    self._person.hang_up_others(self)
             else:
                 async with self._person.request():
                     await self._request(who, event.request, event.message)

@@ -39,6 +39,11 @@ class Person:
         """Held while a thread moves segments. That never waits for the client, so nothing that the
         client leaves unread stops an upload or download of the same user."""
 
+    def hang_up_others(self, connection: Closable) -> None:
+        """Close all connections but one, whatever they wait for."""
+        for other in [one for one in self.connections if one is not connection]:
+            other.hang_up()
+
     @asynccontextmanager
     async def request(self) -> AsyncIterator[None]:
         """Hold one of the requests; `OutOfSpaceError` if none becomes free for a long time."""
@@ -73,10 +78,18 @@ class LoggedIn:
                 hint="End a program that uses one; 'fsclient logout --everywhere' ends all.",
             )
 
-    def enter(self, user_id: int, connection: Closable) -> Person:
-        """Add a connection of a user; raise what `check` raises."""
-        self.check(user_id)
+    def enter(self, user_id: int, connection: Closable, *, by_code: bool) -> Person:
+        """Add a connection of a user; raise what `check` raises.
+
+        After a login with a code, an earlier connection of the user makes room: whoever holds all
+        connections with a stolen session does not keep out the person who has the codes.
+        """
         person = self._people.setdefault(user_id, Person(self.policy.requests))
+        if by_code and len(person.connections) >= self.policy.connections:
+            idlest = max(person.connections, key=lambda each: each.idle_for())
+            del person.connections[idlest]
+            idlest.hang_up()
+        self.check(user_id)
         person.connections[connection] = None
         return person
 

@@ -182,7 +182,7 @@ class SegmentSender:
             sealed = self._sealed(segment, record)
             sent += len(sealed)
             if rest := self._line.send_soon(sealed):
-                return rest
+                return memoryview(bytes(rest))  # the buffers are freed while the client waits
         return record[:0]
 
     def _sealed(self, segment: memoryview, record: memoryview) -> memoryview:

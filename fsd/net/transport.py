@@ -56,6 +56,7 @@ class Transport:
             frame = self._frame_now()
             if frame is not None:
                 return frame
+            self._connection.rest()  # a client that is silent holds one incomplete frame at most
             await self._readable()
 
     async def _readable(self) -> None:

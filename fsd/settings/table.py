@@ -93,7 +93,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ssh.login", "ssh.login_s", Time(5, 600), "Time limit from connecting over SSH to a completed login, including the time to type a code.", reloads=True),
     Setting("ssh.connections", "ssh.connections", Whole(1, 1000), "SSH connections per user at the same time, after login; each uses a thread.", reloads=True),
 
-    Setting("person.connections", "person.connections", Whole(2, 100_000), "Logged-in connections per user at the same time, of all devices. A further login is refused with exit status 9.", reloads=True),
+    Setting("person.connections", "person.connections", Whole(2, 100_000), "Logged-in connections per user at the same time, of all devices. Above the limit, a session cannot be resumed (exit status 9), and a login with a code closes the connection that was idle for the longest time.", reloads=True),
     Setting("person.requests", "person.requests", Whole(1, 1000), "Requests per user at the same time, of all connections. A request counts until the client has read its answer; further ones wait.", reloads=True),
     Setting("person.sessions", "logins.most_sessions", Whole(2, 100_000), "Running sessions per user. A further login ends the session that was not used for the longest time.", reloads=True),
 

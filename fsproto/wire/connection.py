@@ -175,6 +175,10 @@ class Connection:
         """
         return self._incoming.room()
 
+    def rest(self) -> None:
+        """Free memory that is not needed while the peer is silent."""
+        self._incoming.rest()
+
     def received(self, count: int) -> None:
         """Record that `count` bytes of `room` were filled; 0 means the end of the connection."""
         if not count:

@@ -73,6 +73,10 @@ class FrameReceiver:
                 self._buffer = bytearray(MAX_RECORD)
         self._body, self._have = memoryview(self._buffer)[:length], 0
 
+    def rest(self) -> None:
+        """Free the spare buffers, for nothing arrives just now."""
+        self._spare.clear()
+
     def give_back(self, frame: Frame) -> None:
         """Reuse or free the buffers after a frame was opened."""
         if len(frame.body) <= SMALL:

@@ -18,7 +18,7 @@ import pytest
 from fsd.policies import LoginPolicy, PersonPolicy
 from fsproto.keys.tree import KeyedNode, new_node
 from fsproto.limits import MAX_METADATA
-from fsproto.messages.account import GetStatus, Login, Status, Welcome
+from fsproto.messages.account import EndSessions, GetStatus, Login, Status, Welcome
 from fsproto.messages.base import Done, Failure
 from fsproto.messages.files import Commit, Entries, List, Listed
 from fsproto.names import parse_path
@@ -63,21 +63,24 @@ def test_a_person_with_all_their_connections_gets_no_more_and_the_others_notice_
             until(lambda: world.carol.run("ls").status == 0, "there is room for one again")
 
 
-def test_a_login_above_the_limit_uses_no_code_and_makes_no_session(world: World) -> None:
-    with HostileServer(world.home, person=PersonPolicy(connections=2)) as server:
+def test_all_connections_of_a_thief_do_not_keep_out_the_person_with_the_codes(
+    world: World, long_listing: int
+) -> None:
+    with HostileServer(world.home, person=PersonPolicy(connections=4, requests=2)) as server:
         world.meet(server.address)
-        with crowd(world.carol, server, 2) as held:
-            with world.database() as db:
-                before = db.execute("SELECT count(*) FROM sessions").fetchone()
+        big = fill(world.carol, long_listing)
+        with crowd(world.carol, server, 4) as held:
+            for stalled in held[:2]:  # so all her requests are under way, too
+                stalled.send(List(big.node))
+                assert isinstance(stalled.receive(), Control)
+            assert "4 connections" in world.carol.run("ls").fails(9)
             code = world.carol.app.fresh()
-            assert too_many(answer_to_code(world.carol, server, code))
-            with world.database() as db:
-                assert db.execute("SELECT count(*) FROM sessions").fetchone() == before
-            held[0].socket.close()
-            until(
-                lambda: isinstance(answer_to_code(world.carol, server, code), Welcome),
-                "the same code logs in where there is room",
-            )
+            with RawClient(server.address, host_key(world.carol)) as owner:
+                assert isinstance(
+                    owner.ask(owner.login(world.carol, ticket=None, otp=code)), Welcome
+                )
+                assert owner.ask(EndSessions()) == Done()
+            until(lambda: server.connections == 0, "all of them are closed")
 
 
 def answer_to_code(person: Person, server: HostileServer, code: str) -> object:

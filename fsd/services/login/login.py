@@ -63,7 +63,7 @@ class LoginService:
     ) -> None:
         """Take the parts.
 
-        `admit` gets the id of a user whose login is correct, and raises `OutOfSpaceError` if the
+        `admit` gets the id of a user who resumes a session, and raises `OutOfSpaceError` if the
         user has too many connections; the login then changes nothing.
         """
         self._database = database

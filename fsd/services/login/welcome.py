@@ -81,9 +81,10 @@ class SessionStarter:
     ) -> Entered:
         """Return the user's principal and the answer to a login; the ticket only of a new one.
 
-        `OutOfSpaceError` if the user has too many connections.
+        `OutOfSpaceError` if the user has too many connections to resume a session.
         """
-        self._admit(user.id)
+        if ticket is None:
+            self._admit(user.id)
         tree = users.tree(db, user.id)
         if tree is None:
             raise RefusedAttempt(RefusalReason.NOT_ENROLLED)
