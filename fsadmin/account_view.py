@@ -183,14 +183,21 @@ def limits(person: AccountView, settings: Settings) -> dict[str, dict[str, int |
         "connections": (None, settings.person.connections),
         "requests": (None, settings.person.requests),
         "rotations_a_day": (None, settings.logins.rotations_a_day),
+        "shares_with_one": (None, settings.quota.shares_with_one),
     }
     return {name: {"used": have, "most": limit} for name, (have, limit) in most.items()}
 
 
 def _limits_told(limits: dict[str, dict[str, int | None]]) -> str:
     """Return what an account may have at once, as text."""
-    names = ("connections", "requests", "sessions", "rotations_a_day")
-    return ", ".join(f"{limits[name]['most']} {name.replace('_', ' ')}" for name in names)
+    words = {
+        "connections": "connections",
+        "requests": "requests",
+        "sessions": "sessions",
+        "rotations_a_day": "key rotations a day",
+        "shares_with_one": "shares with one user",
+    }
+    return ", ".join(f"{limits[name]['most']} {what}" for name, what in words.items())
 
 
 def belongings(what: Holdings) -> str:

@@ -109,7 +109,7 @@ def show_user(admin: Admin, *, name: str) -> None:
     """
     with admin.people() as people:
         person = people.show(name)
-    most = limits(person, admin.checked("person.", "login."))
+    most = limits(person, admin.checked("person.", "login.", "quota."))
     admin.answer(as_json(person) | {"limits": most}, lambda: described(person, most))
 
 

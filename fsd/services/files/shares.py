@@ -20,7 +20,7 @@ from fsd.store.repos import groups, nodes, shares, users
 from fsproto.errors import NotAllowedError, NotFoundError, OutOfSpaceError, RemoteProtocolError
 from fsproto.keys.grants import Role
 from fsproto.keys.member_list import stated_members
-from fsproto.limits import MAX_BLOCKED, MAX_PATH_PARTS
+from fsproto.limits import MAX_BLOCKED, MAX_CONTROL, MAX_PATH_PARTS
 from fsproto.messages.base import Done
 from fsproto.messages.shares import Blocked, GetShares, Group, Members, Own, Share, Shared, Shares
 from fsproto.names import is_user
@@ -65,7 +65,7 @@ class ShareService:
         with self._database.read() as db:
             found = nodes.get_all(db, asked)
             seen = shares.readable(db, who.user_id, list(found.values()))
-            lists = shares.lists(db, seen)
+            lists = shares.lists(db, seen, MAX_CONTROL)
             return Members([_signed(lists[node]) for node in asked if node in lists])
 
     def with_me(self, who: Principal, ask: GetShares) -> Iterator[Shares]:

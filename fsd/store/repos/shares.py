@@ -10,10 +10,13 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import BlockedOwner, Bundle, Grant, Manifest, MemberList, Node, User, table
 from fsd.store.repos.many import SOME, helpings, of_some
+from fsproto.errors import RemoteProtocolError
 from fsproto.keys.grants import Role
 from fsproto.keys.member_list import VerifiedMembers
 from fsproto.signed import Signed
 
+_LISTS_AT_ONCE = 8
+"""Member lists that are read at a time; one has up to 500 KiB."""
 _NODES, _GRANTS = table(Node), table(Grant)
 _LISTS = table(MemberList)
 # A user who can see a folder can also see the nodes that were removed from it.
@@ -46,13 +49,20 @@ def readable(db: Db, user_id: int, nodes: Sequence[Node]) -> set[bytes]:
     return mine
 
 
-def lists(db: Db, nodes: Iterable[bytes]) -> dict[bytes, MemberList]:
-    """Return the member lists of those nodes that have one."""
-    return {
-        found.node_id: found
-        for some in helpings(list(nodes))
-        for found in db.scalars(select(MemberList).where(MemberList.node_id.in_(some)))
-    }
+def lists(db: Db, nodes: Iterable[bytes], most: int | None = None) -> dict[bytes, MemberList]:
+    """Return the member lists of those nodes that have one.
+
+    `RemoteProtocolError` if they have more than `most` bytes; no more of them are read.
+    """
+    found, size = dict[bytes, MemberList](), 0
+    for some in helpings(list(nodes)):
+        query = select(MemberList).where(MemberList.node_id.in_(some))
+        for row in db.scalars(query, execution_options={"yield_per": _LISTS_AT_ONCE}):
+            found[row.node_id] = row
+            size += len(row.payload)
+            if most is not None and size > most:
+                raise RemoteProtocolError("More was asked for at once than one answer can hold.")
+    return found
 
 
 class StoredList(NamedTuple):

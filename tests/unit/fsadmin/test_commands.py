@@ -255,7 +255,7 @@ def test_a_new_secret_that_waits_is_shown(admin):
 def test_an_account_is_shown_with_its_limits_and_what_it_uses(admin):
     told = admin("show-user", "alice")[1]
     assert "Nodes        0 of 1000000" in told
-    assert "48 connections, 8 requests, 100 sessions, 5 rotations a day" in told
+    assert "48 connections, 8 requests, 100 sessions, 5 key rotations a day, 1000 shares" in told
     limits = json.loads(admin("show-user", "alice", "--json")[1])["limits"]
     assert limits["nodes"] == {"used": 0, "most": 1_000_000}
     assert limits["kept_bytes"] == {"used": 0, "most": None}
