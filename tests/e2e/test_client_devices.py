@@ -81,7 +81,7 @@ def test_exported_keys_are_the_same_person_on_another_machine(alice, laptop):
     laptop.quick("put", "y").ok()
     assert alice.cat("y") == b"from the laptop"
     files = {path.name: stat.S_IMODE(path.stat().st_mode) for path in laptop.profile.iterdir()}
-    names = ["identity.key", "memory.db", "people.db", "profile.json", "session"]
+    names = ["identity.key", "login.lock", "memory.db", "people.db", "profile.json", "session"]
     assert files == dict.fromkeys(names, 0o600)
     assert stat.S_IMODE(laptop.profile.stat().st_mode) == 0o700
 
