@@ -87,10 +87,13 @@ class Spellings:
         return name
 
     def knows(self, spelled: Parts) -> bool:
-        """Return whether a path ends in the name under which the client knows the file."""
-        if not spelled or not _has_other_spellings(spelled[-1]):
-            return True
-        return self._newest(tuple(map(canonical_name, spelled))) in (None, spelled[-1])
+        """Return whether each name of a path is the one by which the client knows the place."""
+        places = ((name, spelled[:end]) for end, name in enumerate(spelled, 1))
+        return all(
+            self._newest(tuple(map(canonical_name, place))) in (None, name)
+            for name, place in places
+            if _has_other_spellings(name)
+        )
 
     def move(self, old: Parts, new: Parts) -> None:
         """Record that a place and everything below it has moved."""

@@ -21,7 +21,7 @@ from fsclient.session.session import Session
 from fskit.file_names import Spellings
 from fskit.sftp.codes import OpenFlag
 from fskit.sftp.packets import Attributes
-from fsproto.errors import ConflictError, NotFoundError
+from fsproto.errors import ConflictError, ExistsError, NotFoundError
 from fsproto.messages.account import GetStatus
 from fsproto.messages.account import Status as AccountStatus
 
@@ -116,7 +116,11 @@ class Filesystem:
     def make_folder(self, place: GatewayPath) -> None:
         """Make a folder."""
         self.opened.settle(place)
-        self._house.change(partial(self._house.changer.make_folder, place=place))
+        try:
+            self._house.change(partial(self._house.changer.make_folder, place=place))
+        except ExistsError:
+            self._spellings.use(place.spelled, written=True)  # a mirror writes into it all the same
+            raise
         self._spellings.use(place.spelled, written=True)
 
     def make_link(self, place: GatewayPath, target: bytes) -> None:

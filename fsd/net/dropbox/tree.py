@@ -125,7 +125,11 @@ class DropTree:
 
     def make_folder(self, place: Place) -> None:
         """Make a folder; `ExistsError` if there is something."""
-        self._check_free(_stored(place))
+        try:
+            self._check_free(_stored(place))
+        except ExistsError:
+            self._spellings.use(place, written=True)  # a mirror writes into it all the same
+            raise
         self._box.make_folder("/".join(_stored(place)))
         self._spellings.use(place, written=True)
 

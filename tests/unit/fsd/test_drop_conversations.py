@@ -345,3 +345,45 @@ def test_whatever_is_asked_is_answered(office, alice, asked):
         assert len(Packets().feed(answer)) == 1
     sftp.conversation.end()
     sftp.box.close()
+
+
+# --- names in another form than NFC
+
+NFC, NFD = "caf\u00e9", "cafe\u0301"
+
+
+def test_a_name_is_shown_as_the_client_wrote_it_and_stored_in_nfc(sftp):
+    sftp.put(f"{NFD}/{NFD}.txt", b"x")
+    assert sftp.names("/") == [NFD]
+    assert sftp.names(f"/{NFD}") == [f"{NFD}.txt"]
+    assert isinstance(sftp.stat(f"/{NFC}/{NFC}.txt"), Attributes)
+    assert list(sftp.box.mine()) == [f"{NFC}/{NFC}.txt"]
+
+
+def test_an_older_spelling_removes_nothing_that_was_written_since(sftp):
+    sftp.put(f"{NFC}.txt", b"x")
+    sftp.status(Request.MKDIR, string(NFC), NONE)
+    assert sftp.names("/") == [NFC, f"{NFC}.txt"]
+    sftp.put(f"{NFD}.txt", b"y")
+    sftp.status(Request.MKDIR, string(NFD), NONE)
+    assert sftp.names("/") == [NFD, f"{NFD}.txt"]
+    for kind, name in ((Request.REMOVE, f"{NFC}.txt"), (Request.RMDIR, NFC)):
+        assert sftp.status(kind, string(name)) is StatusCode.NO_SUCH_FILE
+    renamed = sftp.status(Request.RENAME, string(f"{NFC}.txt"), string("other"))
+    assert renamed is StatusCode.NO_SUCH_FILE
+    assert sftp.names("/") == [NFD, f"{NFD}.txt"]
+    assert sftp.status(Request.RENAME, string(f"{NFD}.txt"), string(f"{NFC}.txt")) is StatusCode.OK
+    assert sftp.names("/") == [NFD, f"{NFC}.txt"]
+    assert sftp.status(Request.REMOVE, string(f"{NFC}.txt")) is StatusCode.OK
+    assert sftp.status(Request.RMDIR, string(NFD)) is StatusCode.OK
+    assert sftp.names("/") == []
+
+
+def test_all_connections_of_a_session_show_the_names_that_one_of_them_wrote(office, alice):
+    session = "one session"
+    one, other = Sftp(office, alice, session), Sftp(office, alice, session)
+    one.put(f"{NFD}.txt", b"x")
+    assert other.names("/") == [f"{NFD}.txt"]
+    other.put(f"{NFC}.txt", b"y")
+    assert one.names("/") == [f"{NFC}.txt"]
+    assert one.status(Request.REMOVE, string(f"{NFD}.txt")) is StatusCode.NO_SUCH_FILE
