@@ -51,19 +51,23 @@ def facts_of(found: os.stat_result) -> LocalStat:
     return LocalStat(found.st_size, found.st_mtime_ns, mode)
 
 
-def local_name(name: str, *, windows: bool = IS_WINDOWS) -> str:
-    """Return a remote name as a local name; raise `InvalidNameError` if that is impossible."""
+def local_name(name: str, *, windows: bool = IS_WINDOWS, shown: str | None = None) -> str:
+    """Return a remote name as a local name; raise `InvalidNameError` if that is impossible.
+
+    `shown` is the path for the error; by default it is the name.
+    """
+    shown = for_terminal(shown or name)
     clean_name(name)
     try:
         os.fsencode(name)
     except UnicodeEncodeError:
-        raise name_not_in_locale(f"'{for_terminal(name)}'") from None
+        raise name_not_in_locale(f"'{shown}'") from None
     if windows and (
         _WINDOWS_CHARACTERS & set(name)
         or name[-1] in ". "
         or name.split(".", maxsplit=1)[0].rstrip(" ").lower() in _WINDOWS_NAMES
     ):
-        raise InvalidNameError(f"Windows takes no file named '{for_terminal(name)}'.")
+        raise InvalidNameError(f"Windows takes no file named '{shown}'.")
     return name
 
 

@@ -119,7 +119,7 @@ class LocalFolder:
         Raises `InvalidNameError` if there can be no such local name, and `ExistsError` if another
         remote name or two local files are the same file.
         """
-        name = local_name(remote.name)
+        name = local_name(remote.name, shown=str(remote))
         key = folded_name(name)
         for other in self._given[key]:
             if self.is_one(name, other):
