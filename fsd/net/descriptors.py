@@ -27,14 +27,17 @@ def raise_limit() -> None:
 
 
 def for_connections() -> int:
-    """Return how many descriptors connections may take: the limit, less a quarter of it."""
+    """Return how many descriptors connections may take: the limit, less a quarter of it.
+
+    Of a low limit, more is kept for files and the database, but at most the half.
+    """
     limit = _MOST
     with contextlib.suppress(ImportError):
         import resource
 
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         limit = _MOST if soft == resource.RLIM_INFINITY else soft
-    return limit - max(_LEAST_KEPT, limit // 4)
+    return limit - min(max(_LEAST_KEPT, limit // 4), limit // 2)
 
 
 class Reserve:
