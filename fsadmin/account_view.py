@@ -64,7 +64,7 @@ def _clock(person: AccountView) -> str:
     """Return the error of a user's clock; an error below half a period cannot be measured."""
     off_ms = abs(person.clock_ms)
     if off_ms <= person.period * 500:
-        return "right, as far as codes have shown"
+        return "in sync at the last login"
     return f"about {round(off_ms / 1000)} s {'ahead' if person.clock_ms > 0 else 'behind'}"
 
 
@@ -81,8 +81,8 @@ def _door(person: AccountView) -> str:
         refused = count_text(person.refused_over_ssh, "code")
         words.append(f"{refused} in a row refused over SSH")
     if person.held_until_ms:
-        words.append(f"some tries are held up until {output.day(person.held_until_ms)}")
-    return "; ".join(words) or "open"
+        words.append(f"some attempts are delayed until {output.day(person.held_until_ms)}")
+    return "; ".join(words) or "not locked"
 
 
 HEADERS = ("NAME", "STATE", "CODES", "SESSIONS", "FILES", "USED", "FINGERPRINT", "NOTE")
@@ -137,8 +137,8 @@ def described(person: AccountView, limits: dict[str, dict[str, int | None]] | No
             ("Fingerprint", person.fingerprint or "-"),
             ("Codes", _codes(person)),
             ("Clock", _clock(person)),
-            ("Door", _door(person)),
-            ("Recovery", count_text(person.recovery_codes, "code")),
+            ("Logins", _door(person)),
+            ("Recovery", f"{count_text(person.recovery_codes, 'code')} left"),
             ("Sessions", str(person.sessions)),
             ("Files", str(person.files)),
             ("Folders", str(person.folders)),
@@ -146,11 +146,11 @@ def described(person: AccountView, limits: dict[str, dict[str, int | None]] | No
             ("Quota", _quota(person)),
             (
                 "Stored",
-                f"{binary_size_text(person.stored_bytes)}, with what was replaced or removed",
+                f"{binary_size_text(person.stored_bytes)} with older versions and removed files",
             ),
             *_limit_facts(person),
             *([("Limits", _limits_told(limits))] if limits else []),
-            ("Holds", ", ".join(person.holds) or "-"),
+            ("Takes over", ", ".join(person.holds) or "-"),
             ("Expires", "never" if person.expires_ms is None else output.day(person.expires_ms)),
             ("Note", person.note or "-"),
             ("Added", output.day(person.created_ms)),
@@ -165,7 +165,7 @@ def _limit_facts(person: AccountView) -> list[tuple[str, str]]:
     nodes, records, kept = person.stored
     most_nodes, most_records, most_kept = person.most_stored
     return [
-        ("Nodes", f"{nodes} of {most_nodes}, files and folders with the removed ones"),
+        ("Nodes", f"{nodes} of {most_nodes} files and folders, with removed ones"),
         ("Records", f"{_of(binary_size_text(records), _size(most_records))} in the database"),
         ("Kept", f"{_of(binary_size_text(kept), _size(most_kept))} replaced or removed"),
     ]

@@ -27,7 +27,7 @@ from fsproto import __version__
 @click.version_option(__version__, prog_name="fsadmin", message="%(prog)s %(version)s")
 @click.pass_obj
 def command(admin: Admin, home: Path | None, config: Path | None, database: str | None) -> None:
-    """Enrol and manage the people of an fsd, on its own machine.
+    """Manage the users of the fsd server on this machine.
 
     It works directly on the server's data directory and database, whether or not fsd is running.
     Changes take effect at once. Data directory and database are set in fsd.toml, the environment,

@@ -195,7 +195,7 @@ def common_options(command: F) -> F:
         is_flag=True,
         expose_value=False,
         callback=_turn_on_json,
-        help="Answer in JSON: one object or array on stdout.",
+        help="Print results as JSON.",
     )
     return json(debug_option(command))
 

@@ -25,37 +25,37 @@ from fsproto.errors import FsError, Interrupted, UsageError
 from fsproto.names import for_terminal
 
 COMMANDS = {
-    "enroll": "Make your identity and register it with a server, by a link.",
-    "login": "Begin a new session with a one-time password.",
+    "enroll": "Create your keys and register them with a server.",
+    "login": "Start a session with a one-time password.",
     "logout": "End the session.",
-    "repin": "Expect the server of a new link, and its host key.",
-    "sessions": "List your running sessions, with their times and addresses.",
-    "recovery-codes": "Make codes for when your authenticator app is lost.",
-    "otp": "Give your authenticator app a new secret.",
-    "whoami": "Show who you are, to be compared with what others see.",
-    "status": "Show session, server and what is stored.",
-    "put": "Seal local files and folders and send them.",
-    "get": "Get files and folders and open them here.",
-    "sync": "Make one folder like another, here or there.",
+    "repin": "Trust the new address and host key of your server.",
+    "sessions": "List your running sessions.",
+    "recovery-codes": "Create codes for a lost authenticator app.",
+    "otp": "Replace the secret of your authenticator app.",
+    "whoami": "Show your user name, server and fingerprints.",
+    "status": "Show session, server, quota and storage.",
+    "put": "Upload files and folders, sealed on this machine.",
+    "get": "Download files and folders, opened on this machine.",
+    "sync": "Make a remote folder equal to a local one, or the reverse.",
     "cat": "Write files to standard output.",
     "ls": "List folders.",
-    "mkdir": "Make folders, and those above them.",
+    "mkdir": "Create folders.",
     "mv": "Move or rename files and folders.",
     "rm": "Remove files, or folders with -r.",
-    "history": "Show versions of a file, or what a folder has lost.",
-    "restore": "Bring back an older version, or what was removed.",
+    "history": "Show versions of a file, or files removed from a folder.",
+    "restore": "Restore an older version, or a removed file or folder.",
     "share": "Share a file or folder with a user or a group.",
     "unshare": "Stop sharing a file or folder with a user or a group.",
     "shares": "Show what is shared by you and with you.",
     "leave": "Leave a share of another user.",
     "block": "Refuse all shares of another user, or list who is blocked.",
-    "inbox": "Show, accept or reject what was dropped for you.",
+    "inbox": "Show, accept or reject files dropped for you.",
     "verify": "Compare safety numbers with another user.",
-    "doctor": "Compare what the server shows with what was seen here.",
-    "gateway": "Serve your tree to other programs of this machine, by SFTP.",
-    "mount": "Show your tree as a folder of this machine.",
-    "keys": "Take your keys along, back them up, recover or replace them.",
-    "shell": "Work interactively: connect once, log in once.",
+    "doctor": "Compare what the server shows with what this device has seen.",
+    "gateway": "Serve your tree by SFTP to programs on this machine.",
+    "mount": "Mount your tree as a local folder.",
+    "keys": "Export, back up, recover or rotate your keys.",
+    "shell": "Run commands interactively, with one login.",
 }
 _ELSEWHERE = {
     "add": "put", "send": "put", "upload": "put", "download": "get", "fetch": "get",
@@ -145,11 +145,11 @@ def _common(*, top: bool) -> list[click.Option]:
                 help="Folder for keys and sessions.  [env: FSCLIENT_HOME]"),
         _option("profile", "--profile", hidden=not top, metavar="NAME",
                 envvar="FSCLIENT_PROFILE" if top else None,
-                help="Which identity to use, if you have several.  [env: FSCLIENT_PROFILE]"),
+                help="Profile to use, if you have several.  [env: FSCLIENT_PROFILE]"),
         _option("as_json", "--json", is_flag=True, hidden=not top,
-                help="Give results, and errors, as JSON."),
+                help="Print results and errors as JSON."),
         _option("quiet", "--quiet", "-q", is_flag=True, hidden=not top,
-                help="Say nothing but results and errors."),
+                help="Print only results and errors."),
         _option("debug", "--debug", is_flag=True, hidden=not top,
                 help="Show where an error came from."),
         _option("otp", "--otp", hidden=not top, metavar="CODE",
@@ -187,7 +187,7 @@ cli = Commands(
     epilog="\b\nFirst steps:\n"
     "  fsclient enroll LINK          the link is from your administrator\n"
     "  fsclient put report.pdf       seal a file and send it\n"
-    "  fsclient ls -l                see what is there\n"
+    "  fsclient ls -l                list your files\n"
     "  fsclient get report.pdf       get it back\n"
     "\n\b\nExit status:\n"
     "  0  done                       5  not found\n"

@@ -92,7 +92,7 @@ def debug_option(command: F) -> F:
         is_eager=True,
         expose_value=False,
         callback=_turn_on_debug,
-        help="Show where in the program something went wrong.",
+        help="Show a traceback for errors.",
     )(command)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fsd.services.accounts.access import SessionView
 
 
-@click.command("recovery-codes", short_help="Make recovery codes for a person.")
+@click.command("recovery-codes", short_help="Create recovery codes for a user.")
 @click.argument("name")
 @common_options
 @click.pass_obj
@@ -85,7 +85,7 @@ def sessions(admin: Admin, *, user: str | None) -> None:
     admin.answer([_as_json(each) for each in running], text)
 
 
-@click.command("revoke", short_help="End sessions at once.")
+@click.command("revoke", short_help="End sessions immediately.")
 @click.argument("numbers", nargs=-1, type=click.IntRange(min=1), metavar="[SESSION]...")
 @click.option("--user", metavar="NAME", help="All sessions of one person.")
 @common_options

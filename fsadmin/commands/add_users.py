@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fsd.services.accounts.users import Enrolment
 
 
-@click.command("add-users", short_help="Make accounts for all people of a CSV file.")
+@click.command("add-users", short_help="Create accounts for all users in a CSV file.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
     "--sheets",

@@ -30,7 +30,7 @@ _new_file = click.Path(path_type=Path, dir_okay=False)
 
 @click.group(
     invoke_without_command=True,
-    short_help="Show what happened: logins, refusals, and what administrators did.",
+    short_help="Show logins, refusals and administrative actions.",
 )
 @click.option("-f", "--follow", is_flag=True, help="Continue to show new entries.")
 @click.option(

@@ -27,7 +27,7 @@ _ROLLBACK = (
 )
 
 
-@click.command(short_help="Back everything up, sealed under a passphrase.")
+@click.command(short_help="Back up all data, sealed under a passphrase.")
 @click.argument("file")
 @common_options
 @click.pass_obj
@@ -62,7 +62,7 @@ def backup(admin: Admin, *, file: str) -> None:
     _fail_for(made.end)
 
 
-@click.command(short_help="Put a backup back, or test one.")
+@click.command(short_help="Restore a backup, or test one.")
 @click.argument("file")
 @click.option("--test", is_flag=True, help="Only verify the backup; write nothing.")
 @common_options

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fsd.services.drops.keys import KnownKey
 
 
-@click.command("add-drop-key", short_help="Let a device drop files for a person by its SSH key.")
+@click.command("add-drop-key", short_help="Allow an SSH key to drop files for a user.")
 @click.argument("name")
 @click.argument("keyfile", type=click.Path(path_type=Path))
 @click.option("--note", default="", metavar="TEXT", help="What the device is: 'scanner', say.")
@@ -45,7 +45,7 @@ def add_drop_key(admin: Admin, *, name: str, keyfile: Path, note: str) -> None:
     admin.answer(_as_json(known), text)
 
 
-@click.command("list-drop-keys", short_help="Show which SSH keys may drop files for whom.")
+@click.command("list-drop-keys", short_help="List the SSH keys of drop boxes.")
 @click.option("--user", metavar="NAME", help="Only the keys of one user.")
 @common_options
 @click.pass_obj

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fsd.store.repos.groups import GroupMembership
 
 
-@click.command("add-group", short_help="Make a group of people.")
+@click.command("add-group", short_help="Create a group.")
 @click.argument("name")
 @click.option("--note", default="", metavar="TEXT", help="What it is for; shown to you alone.")
 @common_options
@@ -35,7 +35,7 @@ def add_group(admin: Admin, *, name: str, note: str) -> None:
     )
 
 
-@click.command("remove-group", short_help="Remove a group; what was shared stays shared.")
+@click.command("remove-group", short_help="Remove a group; existing shares stay.")
 @click.argument("name")
 @yes_option
 @common_options
@@ -81,7 +81,7 @@ def show_group(admin: Admin, *, name: str) -> None:
     admin.answer(_as_json(shown), lambda: _described(shown))
 
 
-@click.command("add-member", short_help="Put people into a group.")
+@click.command("add-member", short_help="Add users to a group.")
 @click.argument("group")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @common_options
@@ -97,7 +97,7 @@ def add_member(admin: Admin, *, group: str, names: tuple[str, ...]) -> None:
     admin.answer(_as_json(shown), lambda: f"{_listed(names)}: now in {_counted(shown)}.")
 
 
-@click.command("remove-member", short_help="Take people out of a group.")
+@click.command("remove-member", short_help="Remove users from a group.")
 @click.argument("group")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @common_options

@@ -34,7 +34,7 @@ def host_key(admin: Admin) -> None:
     admin.answer(told, lambda: "\n".join([fingerprint, *(f"ssh {key}" for key in ssh)]))
 
 
-@click.command("rotate-host-key", short_help="Give the server another host key.")
+@click.command("rotate-host-key", short_help="Rotate the server's host key.")
 @click.option("--stolen", is_flag=True, help="Do not sign the new key with the old one.")
 @yes_option
 @common_options
@@ -76,7 +76,7 @@ def rotate_host_key(admin: Admin, *, stolen: bool, yes: bool) -> None:
     )
 
 
-@click.command("rotate-master-key", short_help="Seal the secrets at rest under another key.")
+@click.command("rotate-master-key", short_help="Rotate the key that seals the stored secrets.")
 @common_options
 @click.pass_obj
 def rotate_master_key(admin: Admin) -> None:

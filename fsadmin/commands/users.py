@@ -22,7 +22,7 @@ from fsadmin.enrolment import check_issuer, codes_options, hand_out, reach_of, r
 from fsproto.errors import UsageError
 
 
-@click.command("add-user", short_help="Make an account and show what a person needs to enrol.")
+@click.command("add-user", short_help="Create an account and show the enrolment link and secret.")
 @click.argument("name")
 @codes_options
 @terms_options
@@ -60,14 +60,14 @@ def add_user(
     hand_out(admin, added, reach, issuer)
 
 
-@click.command("rotate-secret", short_help="Give a person a new one-time password secret.")
+@click.command("rotate-secret", short_help="Replace a user's one-time password secret.")
 @click.argument("name")
 @click.option("--now", "at_once", is_flag=True, help="Refuse codes of the old secret at once.")
 @reach_options
 @common_options
 @click.pass_obj
 def rotate_secret(admin: Admin, *, name: str, at_once: bool, host: str | None, issuer: str) -> None:
-    """Give a person a new one-time password secret and show it as add-user does.
+    """Replace a user's one-time password secret, and show it as add-user does.
 
     Codes of the old secret work until the first one of the new secret is used: that ends the old
     one for good. If another person may know the old secret, give --now. Keys, files and running
@@ -113,7 +113,7 @@ def show_user(admin: Admin, *, name: str) -> None:
     admin.answer(as_json(person) | {"limits": most}, lambda: described(person, most))
 
 
-@click.command("change-user", short_help="Set a person's quota, expiry, or note.")
+@click.command("change-user", short_help="Set a user's quota, expiry date or note.")
 @click.argument("name")
 @terms_options
 @common_options
@@ -151,7 +151,7 @@ def change_user(
     admin.answer(as_json(person), lambda: described(person))
 
 
-@click.command("disable-user", short_help="Keep a person out and end their sessions.")
+@click.command("disable-user", short_help="Disable an account and end its sessions.")
 @click.argument("name")
 @common_options
 @click.pass_obj
@@ -163,7 +163,7 @@ def disable_user(admin: Admin, *, name: str) -> None:
     _set_disabled(admin, name, disabled=True)
 
 
-@click.command("enable-user", short_help="Let a disabled person log in again.")
+@click.command("enable-user", short_help="Enable a disabled account.")
 @click.argument("name")
 @common_options
 @click.pass_obj

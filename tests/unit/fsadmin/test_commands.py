@@ -229,7 +229,7 @@ def test_recovery_codes_are_shown_once_and_their_number_afterwards(admin):
     codes = json.loads(admin("recovery-codes", "alice", "--json")[1])["recovery_codes"]
     assert len(codes) == 10
     shown = admin("show-user", "alice")[1]
-    assert "Recovery     10 codes" in shown
+    assert "Recovery     10 codes left" in shown
     for command in (("show-user", "alice"), ("audit",), ("list-users",)):
         told = "".join(admin(*command)[1:])
         assert not any(code in told for code in codes)
@@ -249,7 +249,7 @@ def test_a_new_secret_that_waits_is_shown(admin):
     admin("rotate-secret", "alice")
     assert "a new secret waits for its first use since" in admin("show-user", "alice")[1]
     admin("rotate-secret", "alice", "--now")
-    assert "Door         open" in admin("show-user", "alice")[1]
+    assert "Logins       not locked" in admin("show-user", "alice")[1]
 
 
 def test_an_account_is_shown_with_its_limits_and_what_it_uses(admin):
