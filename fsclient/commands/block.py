@@ -18,7 +18,7 @@ from fsproto.names import clean_user, for_terminal
 def command(app: App, user: str | None, *, undo: bool) -> None:
     """Refuse all shares of another user: those that there are, and new ones.
 
-    Without USER: list whom you block. The other user is told when they try to share with you.
+    Without USER: list whom you block. The other user gets an error when they share with you.
     Files that you put into their folders stay.
     """
     if user is None:
