@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fsadmin import output
-from fsd.home.home import Home, HomeError
+from fsadmin.owner import act_as_owner
+from fsd.home.home import Home, HomeError, other_home
 from fskit.console import Console, confirm, debug_option
 from fsproto.errors import FsError
 
@@ -69,14 +70,34 @@ class Admin(Console):
                 f"There is no home of a server at {self.place.path}.",
                 hint="Give the right one with --home or FSD_HOME; fsd or 'add-user' creates it.",
             )
+        self.act_as_owner(self.place.path)
         self.place.prepare()
         return self.place
 
-    def begin(self) -> None:
-        """Create a missing data directory: users may be added before the first run of fsd."""
-        if not self.place.is_there:
-            self.place.prepare()
-            click.echo(f"Created a NEW server in {self.place.path}.", err=True)
+    def begin(self, *, second: bool) -> None:
+        """Create a missing data directory: users may be added before the first run of fsd.
+
+        `HomeError` if a server exists at a default place, unless `second` asks for another one.
+        """
+        if self.place.is_there:
+            return
+        other = other_home(self.place.path)
+        if other is not None and not second:
+            raise HomeError(
+                f"There is no server in {self.place.path}, but there is one in {other}.",
+                hint=f"Give --home {other}, or --new-home for a second server.",
+            )
+        self.act_as_owner(self.place.path)
+        self.place.prepare()
+        click.echo(f"Created a NEW server in {self.place.path}.", err=True)
+
+    def act_as_owner(self, home: Path) -> None:
+        """Let root work as the owner of the data directory, and say so."""
+        actor = self.actor
+        name = act_as_owner(home)
+        if name is not None:
+            self.actor = actor
+            click.echo(f"Working as {name}, the owner of {home}.", err=True)
 
     def checked(self, *sections: str) -> Settings:
         """Return the settings; `BadSettingError` if one in these sections is wrong."""
@@ -136,7 +157,7 @@ class Admin(Console):
         with self.home.keys(), self.database_at_head() as database:
             yield factory.audit_keeper(self.home, database, self.actor)
 
-    @property
+    @cached_property
     def actor(self) -> str:
         """The acting user for the audit log: the user who ran sudo, if any."""
         try:
@@ -201,3 +222,8 @@ def common_options(command: F) -> F:
 
 
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+new_home_option = click.option(
+    "--new-home",
+    is_flag=True,
+    help="Create a second server even if one exists at a default place.",
+)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from fsadmin.enrolment import EnrolmentHandout
 from fskit.files import new_file
+from fskit.os_errors import file_error
 from fsproto import qr
-from fsproto.errors import ExistsError, FsError, OutOfSpaceError
+from fsproto.errors import ExistsError, FsError
 
 _GROUPS = re.compile(r"(.{4})(?!$)")
 _STYLE = """
@@ -129,5 +130,4 @@ def sheet(person: EnrolmentHandout, expires: str = "") -> str:
 
 
 def _unwritable(folder: Path, error: OSError) -> FsError:
-    sentence = f"The sheets cannot be written to {folder}: {error.strerror}; nobody was added."
-    return OutOfSpaceError(sentence)
+    return file_error(f"The sheets cannot be written to {folder}", error, end="; nobody was added")

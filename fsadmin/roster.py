@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from fsadmin.account_options import typed_values
 from fsd.services.accounts.terms import AccountTerms
-from fsproto.errors import FsError, NotFoundError, UsageError
+from fskit.os_errors import file_error
+from fsproto.errors import FsError, UsageError
 from fsproto.names import clean_user, for_terminal
 
 NAME = "name"
@@ -62,7 +63,8 @@ class UserRow:
 def read(path: Path, now_ms: int) -> tuple[list[UserRow], list[RowProblem]]:
     """Return the users in a file, and the problems of its lines.
 
-    `UsageError` if it is not such a file, `NotFoundError` if it cannot be read.
+    `UsageError` if it is not such a file, `NotFoundError` or `NotAllowedError` if it cannot
+    be read.
     """
     lines = _lines(_text(path))
     try:
@@ -101,7 +103,7 @@ def _text(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(_LONGEST_FILE + 1)
     except OSError as error:
-        raise NotFoundError(f"{path} cannot be read: {error.strerror}.") from None
+        raise file_error(f"{path} cannot be read", error) from None
     if len(data) > _LONGEST_FILE:
         raise UsageError(f"{path} is too large for a list of people.")
     try:

@@ -49,7 +49,7 @@ def home_option(command: F) -> F:
     """Add `--home`."""
     return click.option(
         "--home",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=click.Path(path_type=Path, file_okay=False, readable=False),
         help="Folder for keys, database and blobs; made where it is missing.  [env: FSD_HOME]",
     )(command)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fsadmin.context import Admin, common_options
+from fsadmin.context import Admin, common_options, new_home_option
 from fsadmin.enrolment import check_issuer, codes_options, handout, reach_of, reach_options
 from fskit.text import count_text
 from fsproto.errors import UsageError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 )
 @codes_options
 @reach_options
+@new_home_option
 @common_options
 @click.pass_obj
 def add_users(
@@ -40,6 +41,7 @@ def add_users(
     algorithm: str,
     host: str | None,
     issuer: str,
+    new_home: bool,
 ) -> None:
     """Create accounts for all people of a CSV file, or for none.
 
@@ -61,7 +63,7 @@ def add_users(
             hint="Give --sheets DIR, or --json.",
         )
     check_issuer(issuer)
-    admin.begin()
+    admin.begin(second=new_home)
     reach = reach_of(admin.home, host)
     rows, wrong = roster.read(file, now_ms())
     folder = None if sheets is None else SheetFolder(sheets)

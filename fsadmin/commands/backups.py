@@ -13,8 +13,10 @@ import click
 
 from fsadmin import output, passphrase
 from fsadmin.context import Admin, common_options
+from fsadmin.owner import give_to_owner_of
+from fskit.os_errors import file_error
 from fskit.text import binary_size_text
-from fsproto.errors import ExistsError, FsError, IntegrityError, NotFoundError, UsageError
+from fsproto.errors import ExistsError, FsError, IntegrityError, UsageError
 
 if TYPE_CHECKING:
     from fsd.backup.layout import BackupHeader, BackupTrailer
@@ -90,10 +92,13 @@ def restore(admin: Admin, *, file: str, test: bool) -> None:
         _fail_for(end)
         return
     place, url = admin.place, admin.database_url
+    owner = place.path.stat() if place.path.is_dir() else None
     with _old_file(file) as source:
         work.check_free(place)
         phrase = passphrase.existing()
         done = work.restore(source, phrase, place, url, now_ms(), actor=admin.actor)
+    if owner is not None and hasattr(os, "geteuid") and os.geteuid() == 0:
+        give_to_owner_of(owner, place.path)  # the empty folder was made for the user of fsd
     told = {**_as_json(done.head, done.end), "home": str(place.path), "rows": done.rows}
     admin.answer(told, lambda: _restored(done, place.path))
     _fail_for(done.end)
@@ -166,7 +171,7 @@ def _new_file(name: str) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     path = Path(name)
-    if path.exists():
+    if os.path.lexists(path):
         raise ExistsError(f"{path} exists already; nothing was done.", hint="Give another name.")
     from fsd.blobs.local import explained
     from fskit.files import whole_file
@@ -176,7 +181,7 @@ def _new_file(name: str) -> Iterator[BinaryIO]:
             try:
                 file = stack.enter_context(whole_file(path, replace=False))
             except OSError as error:
-                raise NotFoundError(f"{path} cannot be written: {error.strerror}.") from None
+                raise file_error(f"{path} cannot be written", error) from None
             yield file
     except FileExistsError:
         raise ExistsError(f"{path} exists by now; nothing was done.") from None
@@ -196,4 +201,4 @@ def _old_file(name: str) -> Iterator[BinaryIO]:
 
 
 def _unreadable(name: str, error: OSError) -> FsError:
-    return NotFoundError(f"{name} cannot be read: {error.strerror}.")
+    return file_error(f"{name} cannot be read", error)

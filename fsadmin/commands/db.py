@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from fsadmin.context import Admin, common_options
+from fsadmin.context import Admin, common_options, new_home_option
 
 
 @click.group(short_help="Show or upgrade the schema of the database.")
@@ -14,9 +14,10 @@ def db() -> None:
 
 
 @db.command(short_help="Upgrade the schema to this version.")
+@new_home_option
 @common_options
 @click.pass_obj
-def upgrade(admin: Admin) -> None:
+def upgrade(admin: Admin, *, new_home: bool) -> None:
     """Bring the database to the schema of this version.
 
     fsd and the commands for users do the same when they start. A current schema is not changed,
@@ -24,7 +25,7 @@ def upgrade(admin: Admin) -> None:
     """
     from fsd.store import schema
 
-    admin.begin()
+    admin.begin(second=new_home)
     with admin.database() as database:
         before = schema.current(database)
         schema.upgrade(database)

@@ -57,6 +57,7 @@ def _look(admin: Admin) -> Iterator[CheckResult]:
     if not place.path.is_dir():
         yield bad("home", f"There is no home at {place.path}.", "start fsd, or give --home")
         return
+    admin.act_as_owner(place.path)
     try:
         yield from home.permissions(place)
         yield from home.keys(place, now_ms())

@@ -9,7 +9,7 @@ import click
 
 from fsadmin import output
 from fsadmin.context import Admin, common_options
-from fsproto.errors import UsageError
+from fskit.os_errors import file_error
 
 if TYPE_CHECKING:
     from fsd.services.drops.keys import KnownKey
@@ -92,7 +92,7 @@ def _content(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(LONGEST + 1)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
+        raise file_error(f"{path} cannot be read", error) from None
 
 
 def _as_json(known: KnownKey) -> dict[str, object]:

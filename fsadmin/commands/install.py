@@ -26,7 +26,7 @@ _PROGRAMS = ("fsd", "fsadmin", "fsclient")
 @debug_option
 @click.pass_obj
 def print_unit(admin: Admin, *, user: str, program: Path | None) -> None:
-    r"""Print a systemd unit for fsd on the home that --home names, or /var/lib/fsd.
+    """Print a systemd unit for fsd on the home that --home names, or /var/lib/fsd.
 
     \b
         useradd --system --home-dir /var/lib/fsd --shell /usr/sbin/nologin fsd
@@ -35,7 +35,7 @@ def print_unit(admin: Admin, *, user: str, program: Path | None) -> None:
 
     fsd can then access only its data directory and the network. 'systemctl reload fsd' has
     it read its settings and host key again. Run fsadmin as the same user: sudo -u fsd fsadmin ...
-    """
+    """  # noqa: D301 - click looks for the character \b
     if not _USER_NAME.fullmatch(user):
         raise UsageError(f"'{user}' is not the name of a user.")
     home = (admin.home_path or _STATE / "fsd").absolute()
@@ -74,7 +74,7 @@ def _beside(name: str) -> Path:
 @debug_option
 @click.pass_context
 def completion(context: click.Context, *, shell: str) -> None:
-    r"""Print the shell completion of the commands and options of all three programs.
+    """Print the shell completion of the commands and options of all three programs.
 
     \b
         bash:  fsadmin completion bash > /etc/bash_completion.d/fs
@@ -82,7 +82,7 @@ def completion(context: click.Context, *, shell: str) -> None:
         fish:  fsadmin completion fish > ~/.config/fish/conf.d/fs.fish
 
     It needs bash 4.4 or newer, zsh, or fish.
-    """
+    """  # noqa: D301 - click looks for the character \b
     from click.shell_completion import get_completion_class
 
     kind = get_completion_class(shell)

@@ -41,12 +41,12 @@ What is stored, unless the database is elsewhere.
 @click.argument("program", type=click.Choice(list(_PROGRAMS)))
 @debug_option
 def print_man(*, program: str) -> None:
-    r"""Print the man page of fsd, fsadmin or fsclient.
+    """Print the man page of fsd, fsadmin or fsclient.
 
     \b
         fsadmin print-man fsd | man -l -
         fsadmin print-man fsd > /usr/local/share/man/man8/fsd.8
-    """
+    """  # noqa: D301 - click looks for the character \b
     click.echo(page(program))
 
 

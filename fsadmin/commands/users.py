@@ -17,7 +17,7 @@ from fsadmin.account_view import (
     limits,
     row,
 )
-from fsadmin.context import Admin, common_options, yes_option
+from fsadmin.context import Admin, common_options, new_home_option, yes_option
 from fsadmin.enrolment import check_issuer, codes_options, hand_out, reach_of, reach_options
 from fsproto.errors import UsageError
 
@@ -27,6 +27,7 @@ from fsproto.errors import UsageError
 @codes_options
 @terms_options
 @reach_options
+@new_home_option
 @common_options
 @click.pass_obj
 def add_user(
@@ -42,6 +43,7 @@ def add_user(
     quota_files: str | None,
     expires: str | None,
     note: str | None,
+    new_home: bool,
 ) -> None:
     """Create an account and show what its user needs to enrol.
 
@@ -53,7 +55,7 @@ def add_user(
     typed = {"quota_bytes": quota_bytes, "quota_files": quota_files}
     terms = typed_terms(typed | {"expires_ms": expires, "note": note})
     check_issuer(issuer)
-    admin.begin()
+    admin.begin(second=new_home)
     reach = reach_of(admin.home, host)
     with admin.people() as people:
         added = people.add(name, digits=digits, period=period, algorithm=algorithm, terms=terms)

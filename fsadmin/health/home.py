@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fsadmin import output
 from fsadmin.health.report import CheckResult, bad, fine, note
-from fsd.home.home import HOST_KEY, MASTER_KEY
+from fsd.home.home import HOST_KEY, MASTER_KEY, SETTINGS_FILE
 from fsd.home.host_keys import HostKeys
 from fsd.home.ssh_host_keys import ssh_host_keys
 from fsd.master_key import NEXT
@@ -29,32 +29,36 @@ _OTHERS = 0o077
 
 
 def permissions(home: Home) -> Iterator[CheckResult]:
-    """Find files that other users can access, and files with another owner."""
-    owner = home.path.stat().st_uid
+    """Find files that other users can access, and files that the owner cannot."""
+    top = home.path.stat()
     open_to_others, foreign = [], []
     for path in (home.path, *_inside(home.path)):
         try:
             stat = path.lstat()
         except FileNotFoundError:  # deleted concurrently
             continue
-        if stat.st_mode & _OTHERS and not path.is_symlink():
+        # A folder that is closed to others closes everything in it.
+        if top.st_mode & _OTHERS and stat.st_mode & _OTHERS and not path.is_symlink():
             open_to_others.append(path)
-        if stat.st_uid != owner:
+        if stat.st_uid != top.st_uid and not _may_be_foreign(home, path, stat):
             foreign.append(path)
+    commands = [f"chown -R --reference={home.path} {home.path}"] if foreign else []
+    if open_to_others:  # after the change of owner, or the owner could not read the files
+        commands.append(f"chmod -R go-rwx {home.path}")
+    advice = " && ".join(commands)
     if open_to_others:
-        yield bad(
-            "permissions",
-            f"{_first(open_to_others)} can be reached by other users.",
-            f"chmod -R go-rwx {home.path}",
-        )
+        yield bad("permissions", f"{_first(open_to_others)} can be reached by other users.", advice)
     if foreign:
-        yield bad(
-            "permissions",
-            f"{_first(foreign)} belongs to another user than the home.",
-            f"chown -R --reference={home.path} {home.path}",
-        )
-    if not open_to_others and not foreign:
+        sentence = f"{_first(foreign)} belongs to another user than the home."
+        yield bad("permissions", sentence, advice)
+    if not commands:
         yield fine("permissions", "No other user can access the data directory.")
+
+
+def _may_be_foreign(home: Home, path: Path, stat: os.stat_result) -> bool:
+    """Return whether this is a configuration file of root that the owner can read."""
+    in_place = path.parent == home.path and path.name == SETTINGS_FILE
+    return in_place and stat.st_uid == 0 and bool(stat.st_mode & 0o004)
 
 
 def _inside(folder: Path) -> Iterator[Path]:

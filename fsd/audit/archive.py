@@ -12,7 +12,6 @@ requires the server's master key and database.
 
 from __future__ import annotations
 
-import errno
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,18 +23,12 @@ import msgspec
 
 from fsd.audit.chain import ChainEntry, ChainFinding, Span, faults
 from fskit.files import new_file
+from fskit.os_errors import file_error
 from fsproto import labels
-from fsproto.errors import ExistsError, FsError, IntegrityError, NotFoundError, OutOfSpaceError
+from fsproto.errors import ExistsError, IntegrityError, NotFoundError
 from fsproto.names import for_terminal
 
 _FORMAT = "fs audit 1"
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-
-
-class ArchiveError(FsError):
-    """The archive cannot be read or written."""
-
-    code = "archive"
 
 
 @dataclass(frozen=True)
@@ -157,6 +150,4 @@ def _explained(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise NotFoundError(f"There is no {shown}, or not the folder it would lie in.") from None
     except OSError as error:
-        if error.errno in _NO_SPACE:
-            raise OutOfSpaceError(f"There is no space left for {shown}.") from None
-        raise ArchiveError(f"{shown} cannot be used: {error.strerror}.") from None
+        raise file_error(f"{shown} cannot be used", error) from None

@@ -40,8 +40,28 @@ class HomeBusyError(HomeError):
     default_hint = "Stop it first; a second fsd needs a home of its own, given with --home."
 
 
+SYSTEM_HOME = Path("/var/lib/fsd")
+"""The data directory of an installation as docs/operations.md describes it."""
+
+
 def default_home() -> Path:
-    """Return the default path of the data directory."""
+    """Return the default path of the data directory.
+
+    It is the user's own one; if that does not exist, `SYSTEM_HOME` if that exists.
+    """
+    own = _own_home()
+    return SYSTEM_HOME if not Home(own).may_be_there and SYSTEM_HOME.is_dir() else own
+
+
+def other_home(path: Path) -> Path | None:
+    """Return the data directory of another server at a default place, if there is one."""
+    for place in (_own_home(), SYSTEM_HOME):
+        if place.resolve() != path.resolve() and Home(place).may_be_there:
+            return place
+    return None
+
+
+def _own_home() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_data_dir("fsd", appauthor=False))
@@ -62,7 +82,16 @@ class Home:
     @property
     def is_there(self) -> bool:
         """Whether a server has started with this data directory, even if files are missing now."""
-        return any((self.path / name).exists() for name in (HOST_KEY, MASTER_KEY))
+        with self._explained():
+            return any((self.path / name).exists() for name in (HOST_KEY, MASTER_KEY))
+
+    @property
+    def may_be_there(self) -> bool:
+        """Whether `is_there`, or the folder is closed to this user, as other users' servers are."""
+        try:
+            return self.is_there
+        except HomeError:
+            return True
 
     def prepare(self) -> None:
         """Create missing folders and keys; `HomeError` if that is impossible."""
@@ -245,4 +274,26 @@ class Home:
         try:
             yield
         except OSError as error:
-            raise HomeError(f"{self.path} cannot be used as a home: {error.strerror}.") from None
+            named = Path(os.fsdecode(error.filename)) if error.filename else self.path
+            words = "cannot be used as a home" if named == self.path else "cannot be used"
+            raise HomeError(
+                f"{named} {words}: {error.strerror}.", hint=self._advice(error)
+            ) from None
+
+    def _advice(self, error: OSError) -> str | None:
+        """Return what to do about missing permissions; None for other errors."""
+        if os.name == "nt" or not isinstance(error, PermissionError) or not _exists(self.path):
+            return None
+        import pwd
+
+        owner = self.path.stat().st_uid
+        if owner == os.geteuid():
+            return f"As root: chown -R --reference={self.path} {self.path}"
+        with suppress(KeyError):
+            return f"Run it as the owner of {self.path}: sudo -u {pwd.getpwuid(owner).pw_name} …"
+        return f"Run it as the owner of {self.path}, the user {owner}."
+
+
+def _exists(path: Path) -> bool:
+    """Return whether a path exists and can be reached; unlike `Path.exists`, never raise."""
+    return os.path.exists(path)  # noqa: PTH110

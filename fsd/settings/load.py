@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,7 +78,7 @@ def load(wanted: Wanted) -> Loaded:
     config = wanted.config or _path(wanted.environment.get(CONFIG_VARIABLE))
     at_home = wanted.home or _path(wanted.environment.get("FSD_HOME"))
     own = (at_home or default_home()).expanduser() / SETTINGS_FILE
-    file = config or (own if own.exists() else None)
+    file = config or (own if os.path.exists(own) else None)  # noqa: PTH110 - never raises
     if file is not None:
         reader.take_file(file, may_name_home=config is not None)
     reader.take_environment(wanted.environment)

@@ -71,7 +71,10 @@ def page() -> str:
 
 def _entry(setting: Setting, defaults: Settings) -> str:
     if setting.name == "home":
-        default = "`~/.local/share/fsd`, or the equivalent of the operating system"
+        default = (
+            "`~/.local/share/fsd`, or the equivalent of the operating system; `/var/lib/fsd` if "
+            "only that exists"
+        )
     else:
         default = f"`{setting.kind.show(setting.of(defaults))}`"
     reload = "at once" if setting.reloads else "after a restart"

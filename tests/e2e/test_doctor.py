@@ -80,12 +80,13 @@ def test_a_home_that_is_not_there_is_not_made(tmp_path):
 
 
 def test_what_others_can_read_is_told_with_the_command_against_it(home):
+    home.chmod(0o755)
     (home / "host.key").chmod(0o644)
     (home / "blobs").chmod(0o755)
     status, found = doctor(home)
     assert status == 1
     (told,) = found["permissions"]
-    assert "1 more" in told["sentence"]
+    assert "2 more" in told["sentence"]
     assert told["advice"] == f"chmod -R go-rwx {home}"
     assert os.system(told["advice"]) == 0
     assert states(doctor(home)[1])["permissions"] == {"fine"}

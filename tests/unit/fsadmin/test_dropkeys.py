@@ -43,7 +43,7 @@ def test_without_a_note_the_comment_is_taken_and_it_is_said_what_is_missing(admi
 
 def test_what_goes_wrong_has_its_status(admin, keyfile, tmp_path):
     assert admin("add-drop-key", "nobody", keyfile)[0] == 5
-    assert admin("add-drop-key", "alice", str(tmp_path / "missing"))[0] == 2
+    assert admin("add-drop-key", "alice", str(tmp_path / "missing"))[0] == 5
     assert admin("add-drop-key", "alice", str(tmp_path))[0] == 2
     assert admin("list-drop-keys", "--user", "nobody")[0] == 5
     assert admin("remove-drop-key", "SHA256:x")[0] == 5
