@@ -146,13 +146,16 @@ def handout(home: Home, enrolment: Enrolment, reach: Address, issuer: str) -> En
     return EnrolmentHandout(enrolment.user, otp.secret, uri, str(link), otp.digits, otp.period)
 
 
-def hand_out(admin: Admin, enrolment: Enrolment, reach: Address, issuer: str) -> None:
-    """Show the enrolment data of one user."""
+def hand_out(
+    admin: Admin, enrolment: Enrolment, reach: Address, issuer: str, *, again: bool = False
+) -> None:
+    """Show the enrolment data of one user, who may have enrolled before if it is `again`."""
     given = handout(admin.home, enrolment, reach, issuer)
-    admin.answer(given.as_json, lambda: _text(given))
+    admin.answer(given.as_json, lambda: _text(given, again=again))
 
 
-def _text(given: EnrolmentHandout) -> str:
+def _text(given: EnrolmentHandout, *, again: bool) -> str:
+    link = "If they have not enrolled yet," if again else "Give them the link too;"
     facts = [
         ("User", given.user),
         ("Secret", given.secret),
@@ -167,7 +170,7 @@ def _text(given: EnrolmentHandout) -> str:
             picture or "(This terminal cannot show the QR code; the secret can be typed instead.)",
             "",
             f"Give {given.user} the QR code or the secret for an authenticator app, in person or",
-            "over a channel you trust: it is not shown again. Give them the link too; they enrol",
+            f"over a channel you trust: it is not shown again. {link} they enrol",
             "with",
             "",
             f"    fsclient enroll '{given.link}'",

@@ -57,7 +57,7 @@ def unlock_user(admin: Admin, *, name: str) -> None:
     """
     with admin.access() as access:
         access.unlock(name)
-    admin.answer({"user": name, "unlocked": True}, lambda: f"{name} can log in again.")
+    admin.answer({"user": name, "unlocked": True}, lambda: f"{name} is not locked.")
 
 
 @click.command("sessions", short_help="List all active sessions.")

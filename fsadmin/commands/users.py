@@ -80,7 +80,7 @@ def rotate_secret(admin: Admin, *, name: str, at_once: bool, host: str | None, i
     check_issuer(issuer)
     with admin.access() as access:
         rotated = access.rotate_secret(name, at_once=at_once)
-    hand_out(admin, rotated, reach, issuer)
+    hand_out(admin, rotated, reach, issuer, again=True)
 
 
 @click.command("list-users", short_help="Show all accounts.")
