@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import HealthCheck, settings
 from sqlalchemy import text
 
 from fsd.store import schema
 from fsd.store.engine import Database
 from fsd.store.models import Base
+from tests.support import rsa_pool
+from tests.support.rsa_pool import RsaPool
 from tests.support.servers import RunningServer
 
 if TYPE_CHECKING:
@@ -79,6 +82,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for fixture in ("database_url", "url_at_head"):
         if fixture in metafunc.fixturenames:
             metafunc.parametrize(fixture, KINDS if on_both else KINDS[:1], indirect=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _rsa_pool(tmp_path_factory: pytest.TempPathFactory) -> RsaPool:
+    """The RSA keys of this test run, which the workers and their programs share."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    rsa_pool.pool = RsaPool(base / "rsa-keys")
+    return rsa_pool.pool
+
+
+@pytest.fixture
+def pooled_rsa_keys(_rsa_pool: RsaPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take new RSA keys from the pool."""
+    monkeypatch.setattr(rsa, "generate_private_key", _rsa_pool.generate)
 
 
 @pytest.fixture

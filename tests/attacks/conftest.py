@@ -65,6 +65,11 @@ def server(team: World) -> Iterator[HostileServer]:
 
 
 @pytest.fixture(autouse=True)
+def _new_rsa_keys_are_pooled(pooled_rsa_keys: None) -> None:
+    """Take new RSA keys from the pool of the test run."""
+
+
+@pytest.fixture(autouse=True)
 def _no_settings_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("FS")]:
         monkeypatch.delenv(name)

@@ -17,6 +17,11 @@ Newcomer = Callable[[], Client]
 AT_ONCE = 25
 
 
+@pytest.fixture(autouse=True)
+def _new_rsa_keys_are_pooled(pooled_rsa_keys: None) -> None:
+    """Take new RSA keys from the pool of the test run."""
+
+
 @pytest.fixture(scope="session")
 def newcomer(shared_server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
     """A maker of people who have an account and an enrolment link, and have not enrolled yet.

@@ -16,7 +16,10 @@ import socket
 import sys
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+
 from tests.support.programs import PROGRAMS, take_terminal
+from tests.support.rsa_pool import RsaPool
 
 
 def import_all() -> None:
@@ -106,6 +109,8 @@ def main() -> None:
     # Ctrl-C is meant for the test run, which closes the socket at its end.
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     import_all()
+    if sys.argv[2]:
+        rsa.generate_private_key = RsaPool(Path(sys.argv[2])).generate
     # Forks then do not visit or free the objects of these modules, which would copy their pages.
     gc.collect()
     gc.freeze()

@@ -81,13 +81,17 @@ class _Starter:
     _one: _Starter | None = None
 
     def __init__(self) -> None:
+        from tests.support import rsa_pool
         from tests.support.servers import ROOT, environment
 
         self._env = environment()
         self._socket, its_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its_end:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.program_starter", str(its_end.fileno())],
+                [
+                    *(sys.executable, "-m", "tests.support.program_starter"),
+                    *(str(its_end.fileno()), str(rsa_pool.pool.folder) if rsa_pool.pool else ""),
+                ],
                 env=self._env,
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,

@@ -16,6 +16,11 @@ from fsd.home.home import Home
 
 
 @pytest.fixture(autouse=True)
+def _new_rsa_keys_are_pooled(pooled_rsa_keys: None) -> None:
+    """Take new RSA keys from the pool of the test run."""
+
+
+@pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the environment variables that choose a data directory or a database."""
     for name in ("FSD_HOME", "FSD_DATABASE"):

@@ -12,6 +12,11 @@ from fsd.store.engine import Database
 from tests.support.services import Clock, Services
 
 
+@pytest.fixture(autouse=True)
+def _new_rsa_keys_are_pooled(pooled_rsa_keys: None) -> None:
+    """Take new RSA keys from the pool of the test run."""
+
+
 @pytest.fixture
 def clock() -> Clock:
     """A fake clock that a test moves."""
