@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import click
 
 from fsclient.app import App
@@ -52,7 +54,10 @@ def command(
         text = lines(keys, user, address)
         app.ui.result({"lines": text, "key_file": str(keys.client_key)}, text)
         return
-    with running(app, address, read_only=read_only, allow_remote=allow_remote) as gateway:
+    with (
+        running(app, address, read_only=read_only, allow_remote=allow_remote) as gateway,
+        suppress(KeyboardInterrupt),  # the documented end
+    ):
         app.ui.result(
             {"address": str(gateway.server.address), "read_only": read_only},
             f"fsclient gateway ready on {gateway.server.address}",

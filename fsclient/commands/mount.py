@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -25,6 +26,7 @@ def command(app: App, folder: Path, *, read_only: bool) -> None:
     with (
         running(app, Address("127.0.0.1", 0), read_only=read_only, aside=True) as gateway,
         mounted(gateway, folder, read_only=read_only) as sshfs,
+        suppress(KeyboardInterrupt),  # the documented end
     ):
         app.ui.result({"mounted": str(folder)}, f"mounted on {folder}")
         app.ui.say(f"Ctrl-C, or 'fusermount3 -u {folder}', ends it.")

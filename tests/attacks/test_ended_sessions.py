@@ -5,6 +5,7 @@ A new one-time password continues the transfer. Without one, the command ends wi
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -272,3 +273,12 @@ def test_after_a_refusal_the_next_command_tries_again(world: World, liar: Hostil
     (world.alice.profile / "session").unlink()
     world.alice.run("--otp", "000000", "ls").fails(LOGIN)
     world.alice.run("--otp", world.alice.app.fresh(), "ls").succeeds()
+
+
+def test_ctrl_c_is_the_documented_end_of_a_gateway(world: World, liar: HostileServer) -> None:
+    process = world.alice.start("gateway", "--listen", "127.0.0.1:0")
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith(b"fsclient gateway ready")
+    process.send_signal(signal.SIGINT)
+    ran = finish(process)
+    assert (ran.status, "Interrupted" in ran.err) == (0, False), ran.err
