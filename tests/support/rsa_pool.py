@@ -38,7 +38,11 @@ class RsaPool:
         """Replace `rsa.generate_private_key`; sizes other than ours are generated as ever."""
         if (public_exponent, key_size) != (RSA_EXPONENT, RSA_BITS):
             return _generate(public_exponent, key_size, backend)
-        place = self.folder / f"{self._turn() % SIZE}.der"
+        try:
+            turn = self._turn()
+        except PermissionError:  # in a program that works as another user
+            return _generate(public_exponent, key_size, backend)
+        place = self.folder / f"{turn % SIZE}.der"
         if not place.exists():
             self._write(place, _generate(public_exponent, key_size))
         key = serialization.load_der_private_key(
