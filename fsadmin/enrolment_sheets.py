@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 
 from fsadmin.enrolment import EnrolmentHandout
-from fskit.files import new_file
+from fskit.files import make_folders, new_file
 from fskit.os_errors import file_error
 from fsproto import qr
 from fsproto.errors import ExistsError, FsError
@@ -95,7 +95,7 @@ class SheetFolder:
         """Write a sheet for each user, with the account's expiry; none if one fails."""
         made: list[Path] = []
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folders(self.folder, 0o700)
             self.folder.chmod(0o700)
             for person, expires in people:
                 path = self.folder / f"{person.user}.html"

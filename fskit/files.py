@@ -62,6 +62,19 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     sync_folder(path.parent)
 
 
+def make_folders(path: Path, mode: int = 0o777) -> None:
+    """Create a folder unless it exists, and its missing parents, however many they are.
+
+    `mode` is for the folder alone. `pathlib` does the same by recursion, which ends at about 1,000.
+    """
+    missing = [path]
+    while not missing[-1].parent.exists():
+        missing.append(missing[-1].parent)
+    for parent in reversed(missing[1:]):
+        parent.mkdir(exist_ok=True)
+    path.mkdir(mode, exist_ok=True)
+
+
 def _sync(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())

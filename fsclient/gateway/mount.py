@@ -14,6 +14,7 @@ from pathlib import Path
 from fsclient.gateway.gateway import Gateway
 from fsclient.gateway.keys import ALIAS
 from fsclient.local_errors import local_errors
+from fskit.files import make_folders
 from fsproto.errors import ExistsError, FsError, NotFoundError
 from fsproto.names import for_terminal
 
@@ -38,7 +39,7 @@ def mounted(
             "program.",
         )
     with local_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folders(folder)
         if any(folder.iterdir()):
             raise ExistsError(
                 f"The folder '{for_terminal(str(folder))}' is not empty; the mount would "

@@ -20,6 +20,7 @@ from fsclient.transfer.report.failures import Failures
 from fsclient.transfer.report.progress import Progress
 from fsclient.transfer.run import TransferRun
 from fsclient.tree.nodes import TreeNode
+from fskit.files import make_folders
 from fsproto.errors import ExistsError, NotFoundError, UsageError
 from fsproto.names import RemotePath, for_terminal
 
@@ -116,7 +117,7 @@ def place_for(folder: Path, actions: Actions) -> None:
     actions.note(MAKE_FOLDER, f"{folder}{os.sep}")
     if not actions.dry_run:
         with local_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folders(folder)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from fsclient.connection.retry import WORTH_KEEPING
 from fsclient.session.session import Session
+from fsclient.transfer.local.files import time_ns_of
 from fsclient.transfer.local.locks import lock, remove_unless_held
 from fsclient.transfer.local.source import Source
 from fsproto import crypto, labels
@@ -209,7 +210,7 @@ def _facts(where: bytes, stat: os.stat_result, boot: str) -> SourceStat:
     return SourceStat(
         path=where,
         size=stat.st_size,
-        mtime_ns=stat.st_mtime_ns,
+        mtime_ns=time_ns_of(stat),
         ctime_ns=stat.st_ctime_ns,
         inode=stat.st_ino,
         device=stat.st_dev,

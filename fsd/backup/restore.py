@@ -30,6 +30,7 @@ from fsd.home.home import SETTINGS_FILE, Home, HomeError
 from fsd.master_key import open_vault
 from fsd.store import schema
 from fsd.store.engine import Database
+from fskit.files import make_folders
 from fsproto.errors import BadSettingError, ConflictError, FsError, IntegrityError, UsageError
 from fsproto.limits import SEGMENT_SIZE
 
@@ -88,7 +89,7 @@ def restore(
     """
     check_free(home)
     source = BackupDecryptor(file, passphrase)
-    home.path.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(home.path.parent)
     staged = Path(tempfile.mkdtemp(prefix=f".{home.path.name}.restoring-", dir=home.path.parent))
     try:
         with explained():

@@ -116,7 +116,7 @@ class Home:
 
     def _take_folder(self) -> None:
         """Create the folder; close an existing data directory or empty folder to other users."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.make_folders(self.path, 0o700)
         if os.name == "nt" or not self.path.stat().st_mode & 0o077:
             return
         others = {path.name for path in self.path.iterdir()} - {SETTINGS_FILE}

@@ -35,6 +35,8 @@ from fsclient.transfer.local.files import (
     make_folder,
     passing_name,
     set_facts,
+    set_time,
+    time_ns_of,
     written_whole,
 )
 from fsclient.transfer.local.folder_names import LocalFolder, local_folder
@@ -91,7 +93,7 @@ class TreeDownload:
         if not self._actions.dry_run:
             for path, metadata in reversed(self._folders):
                 with self._failures.noted(), local_errors(path):
-                    os.utime(path, ns=(metadata.mtime_ns, metadata.mtime_ns))
+                    set_time(path, metadata.mtime_ns)
 
     def add(self, found: TreeNode, path: Path, relative: str = "", *, follow: bool = False) -> None:
         """Create the local folders for a node and everything below it; list files to download.
@@ -174,7 +176,7 @@ class TreeDownload:
 
     def _note_time(self, path: Path, metadata: Metadata) -> None:
         with local_errors(path):
-            mtime_ns = path.stat().st_mtime_ns
+            mtime_ns = time_ns_of(path.stat())
         if not same_time(mtime_ns, metadata.mtime_ns):
             self._actions.note(what.TOUCH, f"{path}{os.sep}")
 

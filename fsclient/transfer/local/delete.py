@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,17 @@ from fsclient.transfer.options import Excludes
 from fsclient.transfer.report.actions import REMOVE, Actions
 from fsclient.transfer.report.failures import Failures
 from fskit.file_names import FolderNames
+
+
+@dataclass
+class _OpenFolder:
+    """A folder whose contents are being removed."""
+
+    entry: LocalEntry
+    inside: list[tuple[LocalEntry, str]]
+    """What is left to remove, in the reverse order of names."""
+    goes: bool = True
+    """Whether everything so far was removed."""
 
 
 class LocalDeletion:
@@ -28,38 +40,58 @@ class LocalDeletion:
 
     def goes_whole(self, path: Path, relative: str) -> bool:
         """Return whether a whole folder may be removed; `relative` is its path from the top."""
-        return all(
-            self._may_go(child, below)
-            and (child.kind != FOLDER or self.goes_whole(child.path, below))
-            for child, below in _inside(path, relative)
-        )
+        left = [(path, relative)]
+        while left:
+            for child, below in _inside(*left.pop()):
+                if not self._may_go(child, below):
+                    return False
+                if child.kind == FOLDER:
+                    left.append((child.path, below))
+        return True
 
     def remove(self, path: Path, relative: str) -> bool:
         """Remove the entry at a path with its contents; return whether all of it was removed."""
         kind = kind_at(path)
         if kind is None:
             return True
-        return self._remove(LocalEntry(path.name, str(path), kind), relative)
+        top = LocalEntry(path.name, str(path), kind)
+        if kind != FOLDER or not self._may_go(top, relative):
+            return self._remove_single(top, relative)
+        # A stack instead of recursion: local folders may be nested by the thousand.
+        stack = [_OpenFolder(top, _inside(path, relative))]
+        while True:
+            here = stack[-1]
+            if here.inside:
+                child, below = here.inside.pop()
+                if child.kind == FOLDER and self._may_go(child, below):
+                    stack.append(_OpenFolder(child, _inside(child.path, below)))
+                else:
+                    here.goes &= self._remove_single(child, below)
+                continue
+            stack.pop()
+            if here.goes:
+                self._remove_empty(here.entry)
+            if not stack:
+                return here.goes
+            stack[-1].goes &= here.goes
 
-    def _remove(self, child: LocalEntry, relative: str) -> bool:
+    def _remove_single(self, child: LocalEntry, relative: str) -> bool:
+        """Remove a file or link; return False for an entry that stays."""
         if not self._may_go(child, relative):
             if child.kind == SPECIAL:
                 self._failures.skip(child.place, SPECIAL)
             return False
-        if child.kind != FOLDER:
-            self._actions.note(REMOVE, child.place)
-            if not self._actions.dry_run:
-                with local_errors(child.path):
-                    child.path.unlink(missing_ok=True)
-            return True
-        went = [self._remove(one, below) for one, below in _inside(child.path, relative)]
-        if not all(went):
-            return False
-        self._actions.note(REMOVE, f"{child.place}{os.sep}")
+        self._actions.note(REMOVE, child.place)
         if not self._actions.dry_run:
             with local_errors(child.path):
-                child.path.rmdir()
+                child.path.unlink(missing_ok=True)
         return True
+
+    def _remove_empty(self, folder: LocalEntry) -> None:
+        self._actions.note(REMOVE, f"{folder.place}{os.sep}")
+        if not self._actions.dry_run:
+            with local_errors(folder.path):
+                folder.path.rmdir()
 
     def _may_go(self, child: LocalEntry, relative: str) -> bool:
         folds = partial(self._names.folds_case, child.path.parent)
@@ -68,4 +100,4 @@ class LocalDeletion:
 
 
 def _inside(path: Path, relative: str) -> list[tuple[LocalEntry, str]]:
-    return [(child, f"{relative}/{child.name}") for child in children(path)]
+    return [(child, f"{relative}/{child.name}") for child in reversed(children(path))]

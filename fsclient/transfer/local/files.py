@@ -20,6 +20,8 @@ from fsproto.names import clean_name, for_terminal
 from fsproto.sealed.manifest import Mode
 from fsproto.values import Value
 
+EARLIEST_NS, LATEST_NS = -1 << 63, (1 << 63) - 1
+"""The range of times in a manifest, in nanoseconds since 1970: the years 1677 to 2262."""
 _WINDOWS_CHARACTERS = frozenset('<>:"/\\|?*')
 _WINDOWS_NAMES = frozenset(
     ["con", "prn", "aux", "nul", "conin$", "conout$"]
@@ -48,7 +50,15 @@ def facts_of(found: os.stat_result) -> LocalStat:
         mode = Mode.EXECUTABLE
     else:
         mode = Mode.REGULAR
-    return LocalStat(found.st_size, found.st_mtime_ns, mode)
+    return LocalStat(found.st_size, time_ns_of(found), mode)
+
+
+def time_ns_of(found: os.stat_result) -> int:
+    """Return the time of the last change, or the nearest time that a manifest holds.
+
+    File systems hold earlier and later times than a manifest does.
+    """
+    return min(max(found.st_mtime_ns, EARLIEST_NS), LATEST_NS)
 
 
 def local_name(name: str, *, windows: bool = IS_WINDOWS, shown: str | None = None) -> str:
@@ -193,7 +203,7 @@ class LocalTarget:
         if not IS_WINDOWS:
             mode = permissions(self._mode, executable=facts.mode is Mode.EXECUTABLE)
             os.chmod(written, mode)  # noqa: PTH101 - a path would have to be looked up again
-        os.utime(written, ns=(facts.mtime_ns, facts.mtime_ns))
+        set_time(written, facts.mtime_ns)
 
     def complete(self, written: Path, facts: LocalStat) -> None:
         """Set time and mode of the written file, then rename it to its final name."""
@@ -271,9 +281,27 @@ def set_facts(path: Path, facts: LocalStat) -> None:
         if not IS_WINDOWS and stat.S_ISREG(before):
             path.chmod(permissions(before, executable=facts.mode is Mode.EXECUTABLE))
         if not stat.S_ISLNK(before):
-            os.utime(path, ns=(facts.mtime_ns, facts.mtime_ns))
+            set_time(path, facts.mtime_ns)
         elif os.utime in os.supports_follow_symlinks:
-            os.utime(path, ns=(facts.mtime_ns, facts.mtime_ns), follow_symlinks=False)
+            set_time(path, facts.mtime_ns, follow_symlinks=False)
+
+
+def set_time(written: Path | int, mtime_ns: int, *, follow_symlinks: bool = True) -> None:
+    """Set the time of a file or folder, given by path or file descriptor.
+
+    `OSError` with `ERANGE` where there is no such time. Linux sets the nearest one.
+    """
+    try:
+        if follow_symlinks:  # a descriptor does not take the argument, not even its default
+            os.utime(written, ns=(mtime_ns, mtime_ns))
+        else:
+            os.utime(written, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
+    except OverflowError:
+        raise OSError(errno.ERANGE, os.strerror(errno.ERANGE)) from None
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # of a path, it means that the name is not taken
+            error.errno = errno.ERANGE
+        raise
 
 
 def _private(path: str, flags: int) -> int:

@@ -19,6 +19,7 @@ from fsclient.transfer.local.files import (
     LocalTarget,
     give_name,
     passing_name,
+    set_time,
     written_whole,
 )
 from fsproto.sealed.manifest import Mode
@@ -51,7 +52,7 @@ def write_new(path: str, data: bytes | memoryview, facts: LocalStat) -> None:
         write_whole(Path(path), data, facts, follow=False)
         return
     # The umask already gives the file its right mode.
-    set_metadata = partial(os.utime, ns=(facts.mtime_ns, facts.mtime_ns))
+    set_metadata = partial(set_time, mtime_ns=facts.mtime_ns)
     _write_beside(path, path, data, set_metadata, 0o666)
 
 

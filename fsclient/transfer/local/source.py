@@ -8,13 +8,14 @@ from pathlib import Path
 
 from fsclient.local_errors import local_errors
 from fsclient.transfer.local.files import facts_of
-from fsproto.errors import SourceChangedError, UsageError
+from fsproto.errors import FsError, SourceChangedError, UsageError
 from fsproto.names import for_terminal
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _READ |= getattr(os, "O_NONBLOCK", 0)  # opening a named pipe would block until it has a writer
 _READ_INTO = getattr(os, "readv", None)  # Windows has none
+PIPE_IT = "To put what it gives now: cat FILE | fsclient put - NAME"
 _AT_ONCE = 64 * 1024
 """Bytes; for smaller reads, read-and-copy is faster than `readv` into the buffer."""
 _HOLE_WORTH_TELLING = 64 * 1024
@@ -40,7 +41,7 @@ class Source:
             self.close()
             raise UsageError(
                 f"The local '{for_terminal(str(self))}' is not a regular file.",
-                hint="Pipe it: … | fsclient put - NAME",
+                hint=PIPE_IT,
             )
         self.facts = facts_of(self._before)
         """Size, time and mode when the file was opened."""
@@ -91,23 +92,43 @@ class Source:
                     break
         self._read += have
         if self._read > self._before.st_size:  # it grows, and its end may never be reached
-            raise self._changed()
+            raise self._not_as_long(self._read)
         return have
 
     def check_unchanged(self, size: int) -> None:
         """Raise `SourceChangedError` if the file changed or `size` is not its size."""
         now, before = os.fstat(self._number), self._before
-        if (size, now.st_size, now.st_mtime_ns) != (
-            before.st_size,
-            before.st_size,
-            before.st_mtime_ns,
-        ):
+        if size != before.st_size:
+            raise self._not_as_long(size)
+        if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
             raise self._changed()
+
+    def check_length(self) -> None:
+        """Read a file that has no blocks on disk; raise `FsError` unless its length is its size.
+
+        Files of the kernel have none. A large sparse file may have none, too, and is not read.
+        """
+        if getattr(self._before, "st_blocks", 1) or self._before.st_size > _AT_ONCE:
+            return
+        room = memoryview(bytearray(self._before.st_size + 1))
+        self.check_unchanged(self.read_into(room))
+        self.go_to(0)
+
+    def _not_as_long(self, read: int) -> FsError:
+        """Return the error for a file that ended after `read` bytes, or did not end there."""
+        size = os.fstat(self._number).st_size
+        if size != self._before.st_size:
+            return self._changed()
+        gives = "more" if read > size else "fewer"
+        return UsageError(
+            f"The local '{for_terminal(str(self))}' has a size of {size} bytes but gives {gives}.",
+            hint=f"It is no ordinary file. {PIPE_IT}",
+        )
 
     def _changed(self) -> SourceChangedError:
         return SourceChangedError(
             f"The local '{for_terminal(str(self))}' changed while it was read; it was not put.",
-            hint="Put it again when nothing writes to it.",
+            hint=f"Put it again when nothing writes to it. {PIPE_IT}",
         )
 
     def close(self) -> None:

@@ -13,7 +13,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fsclient.local_errors import local_errors
-from fsclient.transfer.local.files import LocalStat, facts_of, give_name, passing_name
+from fsclient.transfer.local.files import (
+    LocalStat,
+    facts_of,
+    give_name,
+    passing_name,
+    set_time,
+    time_ns_of,
+)
 from fsproto.errors import (
     ConflictError,
     IntegrityError,
@@ -35,7 +42,7 @@ class LinkSource:
         """Read the link; raise `FsError` if that fails or the target is too long."""
         self._path = path
         with local_errors(path):
-            mtime_ns = path.lstat().st_mtime_ns
+            mtime_ns = time_ns_of(path.lstat())
         self._target = self._rest = _target(path)
         if len(self._target) > MAX_LINK_TARGET:
             raise InvalidNameError(
@@ -70,7 +77,7 @@ def local_facts(path: Path, *, follow: bool = False) -> LocalStat | None:
         except (FileNotFoundError, NotADirectoryError):
             return None
     if stat.S_ISLNK(found.st_mode):  # on some systems `st_size` of a link is meaningless
-        return LocalStat(len(_target(path)), found.st_mtime_ns, Mode.SYMLINK)
+        return LocalStat(len(_target(path)), time_ns_of(found), Mode.SYMLINK)
     return facts_of(found) if stat.S_ISREG(found.st_mode) else None
 
 
@@ -108,7 +115,7 @@ def link_made(path: Path, mtime_ns: int) -> Iterator[_Target]:
         _make(bytes(target), temporary, path)
         with local_errors(path):
             if os.utime in os.supports_follow_symlinks:
-                os.utime(temporary, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
+                set_time(temporary, mtime_ns, follow_symlinks=False)
             give_name(temporary, path)
     finally:
         with suppress(OSError):

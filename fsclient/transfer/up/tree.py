@@ -21,6 +21,7 @@ from fsclient.transfer.local.files import (
     LocalStat,
     children,
     is_passing,
+    time_ns_of,
 )
 from fsclient.transfer.local.folder_names import LocalFolder, not_both_here, same_names_error
 from fsclient.transfer.local.source import Source
@@ -136,6 +137,8 @@ class TreeUpload:
         try:
             if isinstance(source, Source) and source.is_sparse:
                 self._actions.sparse(leaf.place)
+            if isinstance(source, Source) and self._actions.dry_run:
+                source.check_length()
             self._send(place, name, before, source, instead)
         finally:
             source.close()
@@ -211,7 +214,7 @@ class TreeUpload:
                 f"The local '{for_terminal(str(path))}' lies deeper than {MAX_PATH_PARTS} folders."
             )
         with local_errors(path):
-            mtime_ns = path.stat().st_mtime_ns
+            mtime_ns = time_ns_of(path.stat())
         if before is not None and before.is_folder:
             here = place_of(before)
             if self._rules.mirror and not same_time(mtime_ns, before.metadata.mtime_ns):

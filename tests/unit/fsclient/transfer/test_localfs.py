@@ -8,17 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fsclient.local_errors import local_errors
 from fsclient.transfer.local.files import (
     LocalStat,
     children,
     fill,
     local_name,
+    set_time,
     written_whole,
 )
 from fsclient.transfer.local.source import Source
 from fsproto.errors import (
     ConflictError,
     InvalidNameError,
+    NotAllowedError,
     NotFoundError,
     SourceChangedError,
     UsageError,
@@ -93,6 +96,38 @@ def test_a_file_that_grew_is_noticed_before_its_end_is_looked_for(tmp_path):
         log.write(b"more\n")
     with pytest.raises(SourceChangedError, match="log"):
         source.read_into(memoryview(bytearray(100)))
+    source.close()
+
+
+def test_a_growing_file_may_be_put_through_a_pipe(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"line\n")
+    source = Source(path)
+    with path.open("ab") as log:
+        log.write(b"more\n")
+    with pytest.raises(SourceChangedError) as caught:
+        source.read_into(memoryview(bytearray(100)))
+    assert "cat FILE | fsclient put - NAME" in (caught.value.hint or "")
+    source.close()
+
+
+@pytest.mark.parametrize("seconds", [1 << 80, -1 << 80])
+def test_a_time_that_the_system_cannot_set_is_called_so(tmp_path, seconds):
+    path = tmp_path / "x"
+    path.touch()
+    with pytest.raises(NotAllowedError, match=r"x' has a time that"), local_errors(path):
+        set_time(path, seconds * 10**9)
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000])
+def test_an_ordinary_file_is_as_long_as_its_size(tmp_path, size):
+    path = tmp_path / "x"
+    path.write_bytes(bytes(size))
+    source = Source(path)
+    source.check_length()
+    room = memoryview(bytearray(size + 1))
+    assert source.read_into(room) == size
+    source.check_unchanged(size)
     source.close()
 
 
