@@ -29,7 +29,7 @@ def find_database(home: Home, url: str | None) -> Database:
     would be lost.
     """
     last = home.last_run().get("database")
-    if url is None and last not in (None, _shown(home.database_url)):
+    if url is None and last not in (None, str(home.database_url)):
         raise BadSettingError(
             f"This home's server uses the database {last}.",
             hint="Give its URL with --database or FSD_DATABASE.",
@@ -42,10 +42,6 @@ def open_database(home: Home, url: str | None) -> Database:
     database = find_database(home, url)
     schema.upgrade(database)
     return database
-
-
-def _shown(url: str) -> str:
-    return Database(url).url.render_as_string(hide_password=True)
 
 
 def people(

@@ -144,7 +144,7 @@ class _Backup:
             version=__version__,
             revision=revision_of(db.connection()) or "",
             host_key=crypto.fingerprint(self._home.host_key().public),
-            elsewhere=self._database.url.render_as_string() != self._home.database_url,
+            elsewhere=self._database.url != self._home.database_url,
             people=db.scalar(select(func.count()).select_from(User)) or 0,
             blobs=count,
             blob_bytes=size,

@@ -146,14 +146,14 @@ class _Restoring:
                 hint="Give the URL of an empty one with --database, or sqlite:// for one in the "
                 "home.",
             )
-        with closing(Database(self._home.database_url if self._own else str(self._url))) as db:
+        with closing(Database(self._place or self._home.database_url)) as db:
             with _emptied_if_it_fails(db, head.revision):
                 end = self._put_members(members, db)
                 if end is None or self._blobs != head.blobs:
                     raise _incomplete()
                 schema.upgrade(db)
                 recorded = self._record(db, head)
-            if not self._own:  # so that fsadmin knows
+            if self._place is not None:  # so that fsadmin knows
                 self._home.note_run("", db.url.render_as_string(hide_password=True))
         return RestoreSummary(head, end, self._rows, self._set_aside, recorded)
 
@@ -169,8 +169,9 @@ class _Restoring:
         return True
 
     @property
-    def _own(self) -> bool:
-        return self._url in (None, "sqlite://")
+    def _place(self) -> str | None:
+        """The URL of a database outside the data directory; None for the file in it."""
+        return None if self._url == "sqlite://" else self._url
 
     def _put_members(
         self, members: Iterator[BackupPart], database: Database
@@ -207,7 +208,7 @@ class _Restoring:
             named = load(Wanted(home=self._home.path)).settings.database
         except BadSettingError:
             named = None
-        if named != (None if self._own else self._url):
+        if named != self._place:
             path.rename(self._home.path / SET_ASIDE)
             self._set_aside = True
 

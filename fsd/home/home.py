@@ -16,6 +16,8 @@ from fsproto.errors import FsError, IntegrityError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sqlalchemy import URL
+
 SETTINGS_FILE = "fsd.toml"
 HOST_KEY = "host.key"
 MASTER_KEY = "master.key"
@@ -74,10 +76,16 @@ class Home:
         """Store the path; read and write nothing yet."""
         self.path = path
         self.blobs = path / "blobs"
-        self.database_url = f"sqlite:///{(path / 'fsd.db').absolute()}"
         self._run = path / "run.json"
         self._backup = path / "backup.json"
         self._audit = path / "audit-seen.json"
+
+    @property
+    def database_url(self) -> URL:
+        """The URL of the SQLite file here; built from parts, because a path may contain `?`."""
+        from sqlalchemy import URL
+
+        return URL.create("sqlite", database=str((self.path / "fsd.db").absolute()))
 
     @property
     def is_there(self) -> bool:

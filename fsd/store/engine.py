@@ -17,7 +17,7 @@ from fskit.sqlite import use_wal
 from fsproto.errors import BadSettingError, FsError, OutOfSpaceError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import URL, Connection, Engine
 
 _BUSY_SECONDS = 60
 _CHECKPOINT = "wal_autocheckpoint=8000"
@@ -36,14 +36,16 @@ class DatabaseError(FsError):
 class Database:
     """A source of database sessions: `read` sees one snapshot, `write` commits all or nothing."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | URL) -> None:
         """Take an SQLAlchemy URL; opens nothing yet. `BadSettingError` if it is not one."""
         try:
             self.url = make_url(url)
             sqlite = self.url.get_backend_name() == "sqlite"
             # Parameters include hashes of tickets, which must not appear in tracebacks.
             self.engine = (
-                _sqlite(url) if sqlite else create_engine(url, pool_size=16, hide_parameters=True)
+                _sqlite(self.url)
+                if sqlite
+                else create_engine(self.url, pool_size=16, hide_parameters=True)
             )
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise BadSettingError(
@@ -91,7 +93,7 @@ def before_commit(db: Session, act: Callable[[Session], None]) -> None:
     db.info.setdefault(_BEFORE_COMMIT, []).append(act)
 
 
-def _sqlite(url: str) -> Engine:
+def _sqlite(url: URL) -> Engine:
     engine = create_engine(
         url,
         connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},

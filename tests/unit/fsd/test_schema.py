@@ -253,3 +253,21 @@ def test_files_of_protocol_1_are_refused_and_stay_as_they_are(empty, tmp_path, c
         schema.upgrade(empty)
     assert schema.current(empty) == "0011"
     assert count(empty, "nodes") == 1
+
+
+ODD_NAMES = [
+    *("team?files", "a#b", "100%", "%2e%2e", "q&mode=memory", ":memory:", "a@b:c", "sp ace"),
+    *("file:x?mode=memory", 'it\'s "so"', "back\\slash", "ü", "new\nline"),
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_the_database_of_a_data_directory_is_in_it_whatever_its_name(tmp_path: Path, name: str):
+    home = Home(tmp_path / name / "srv")
+    home.prepare()
+    factory.open_database(home, None).close()
+    assert (home.path / "fsd.db").stat().st_size > 0
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    home.note_run("127.0.0.1:1", None)
+    factory.find_database(home, None).close()
+    factory.find_database(home, str(home.database_url)).close()
