@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -53,10 +53,8 @@ class Database:
                 hint="Write sqlite:////absolute/path or postgresql+psycopg://user@host/name, "
                 "the latter with the 'postgresql' extra installed.",
             ) from None
-        # SQLite allows one writer at a time and keeps no queue; this lock is the queue.
-        self._one_writer: AbstractContextManager[Any] = (
-            threading.Lock() if sqlite else nullcontext()
-        )
+        self._sqlite = sqlite
+        self._one_writer = threading.Lock()
         self._readers = self.engine.execution_options(
             **({} if sqlite else {"isolation_level": "REPEATABLE READ"})
         )
@@ -69,18 +67,41 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """Open one transaction; it commits at the end and rolls back if the block raises."""
-        with _translated(), self._one_writer, Session(self._writers) as session:
+    def write(self, within_s: float | None = None) -> Iterator[Session]:
+        """Open one transaction; it commits at the end and rolls back if the block raises.
+
+        `DatabaseError` if other transactions hold locks for longer than `within_s` seconds. None is
+        a minute on SQLite, and without end on PostgreSQL.
+        """
+        writers = self._writers
+        if within_s is not None:
+            writers = writers.execution_options(fs_within_s=within_s)
+        with _translated(), self._turn(within_s or _BUSY_SECONDS), Session(writers) as session:
+            if within_s is not None and not self._sqlite:
+                limit = text("SELECT set_config('lock_timeout', :limit, true)")
+                session.execute(limit, {"limit": f"{int(within_s * 1000)}ms"})
             yield session
             for act in session.info.pop(_BEFORE_COMMIT, ()):
                 act(session)
             session.commit()
 
     @contextmanager
+    def _turn(self, within_s: float) -> Iterator[None]:
+        """Wait for the turn to write: SQLite allows one writer at a time and keeps no queue."""
+        if not self._sqlite:
+            yield
+            return
+        if not self._one_writer.acquire(timeout=within_s):
+            raise DatabaseError("The database is busy with other changes.")
+        try:
+            yield
+        finally:
+            self._one_writer.release()
+
+    @contextmanager
     def connect(self) -> Iterator[Connection]:
         """Open a bare connection for migrations, which run before the schema exists."""
-        with _translated(), self._one_writer, self._writers.connect() as connection:
+        with _translated(), self._turn(_BUSY_SECONDS), self._writers.connect() as connection:
             yield connection
 
     def close(self) -> None:
@@ -111,7 +132,9 @@ def _sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # A writer takes its lock at once: SQLite may refuse to upgrade a reader to a writer.
-        write = connection.get_execution_options().get("fs_write")
+        options = connection.get_execution_options()
+        write, within_s = options.get("fs_write"), options.get("fs_within_s", _BUSY_SECONDS)
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(within_s * 1000)}")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine

@@ -24,7 +24,7 @@ from fsd.services.login.attempts import (
     sanitise_user,
     session_ends_ms,
 )
-from fsd.services.login.welcome import TICKET_SIZE, TOUCH_MS
+from fsd.services.login.welcome import NOTE_WITHIN_S, TICKET_SIZE, TOUCH_MS
 from fsd.store import models
 from fsd.store.engine import Database, DatabaseError
 from fsd.store.repos import logins, sessions, users
@@ -120,7 +120,7 @@ class SshLoginService:
 
     def _noted(self, ssh_key: bytes, a_try: Attempt) -> SshEntry | None:
         """Note the use of a session; None if it has ended in the meantime."""
-        with self._database.write() as db:
+        with self._database.write(NOTE_WITHIN_S) as db:
             logins.hold(db, a_try.user)
             found = _bound(db, ssh_key, a_try)
             if found is None:

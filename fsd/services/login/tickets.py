@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session as Db
 from fsd.audit.events import AuditEvent
 from fsd.services.login.attempts import Attempt, Attempts
 from fsd.services.login.signatures import LoginSignatures, named
-from fsd.services.login.welcome import TOUCH_MS, Entered, SessionStarter, new_notices
+from fsd.services.login.welcome import NOTE_WITHIN_S, TOUCH_MS, Entered, SessionStarter, new_notices
 from fsd.store import models
 from fsd.store.engine import Database, DatabaseError
 from fsd.store.repos import logins, sessions, users
@@ -63,7 +63,7 @@ class TicketLogin:
 
     def _noted(self, ask: Login, a_try: Attempt, *, signed: bool) -> Entered | None:
         """Note the use of a session, or of its ticket without the key; None refuses the login."""
-        with self._database.write() as db:
+        with self._database.write(NOTE_WITHIN_S) as db:
             logins.hold(db, a_try.user)
             held = _holder(db, *named(db, a_try), ask, a_try)
             if held is None:

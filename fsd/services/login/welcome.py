@@ -26,6 +26,8 @@ TICKET_SIZE = 32
 
 TOUCH_MS = 10 * 60_000
 """Accuracy of the time at which a session was last resumed."""
+NOTE_WITHIN_S = 1.0
+"""How long a login waits for other changes to end before it leaves the use unnoted."""
 
 Entered = tuple[Principal, Welcome]
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+
 import pytest
 from sqlalchemy import text
 
 from fsd.store.engine import Database, DatabaseError
 from fsproto import crypto
 from fsproto.errors import LoginRefused, OutOfSpaceError
-from tests.support.services import ADDRESS, CHANNEL, ServiceUser, identity
+from tests.support.services import ADDRESS, CHANNEL, Services, ServiceUser, identity
 
 pytestmark = pytest.mark.both_databases
 
 KEY = crypto.sha256(b"a public key")
 ELSEWHERE = "198.51.100.7"
 AN_HOUR_S = 3600
+SOON_S = 20.0
+"""Much less than the minute that other changes wait for a lock."""
 FAILURES = {"the disk is full": OutOfSpaceError, "the table is broken": DatabaseError}
 
 
@@ -88,3 +95,62 @@ def test_a_ticket_without_its_key_is_refused_though_that_cannot_be_recorded(
 def test_a_login_with_a_code_still_needs_to_be_recorded(office, alice, clock, unwritable):
     with pytest.raises(unwritable):
         office.accounts.login(alice.login(alice.code(clock())), CHANNEL, ADDRESS)
+
+
+@contextmanager
+def locked(office: Services) -> Iterator[None]:
+    """Hold the locks of a session's row, as another server or a backup tool may."""
+    with closing(Database(office.database.url)) as other, other.write() as db:
+        db.execute(text("UPDATE sessions SET used_ms = used_ms"))
+        yield
+        db.rollback()
+
+
+def test_sessions_continue_while_another_program_locks_the_database(office, alice, clock):
+    office.accounts.ssh.with_code("alice", alice.code(clock()), KEY, ADDRESS)
+    clock.forward(AN_HOUR_S)
+    started = time.monotonic()
+    with locked(office):
+        who, _ = office.accounts.login(alice.login(ticket=alice.ticket), CHANNEL, ELSEWHERE)
+        assert who.user == "alice"
+        assert office.accounts.ssh.with_key("alice", KEY, ELSEWHERE) is not None
+    assert time.monotonic() - started < SOON_S
+    # Later changes wait as long as before.
+    office.accounts.login(alice.login(ticket=alice.ticket), CHANNEL, ELSEWHERE)
+    assert last_use(office) == clock()
+
+
+def test_sessions_continue_while_this_server_is_busy_with_a_long_change(office, alice, clock):
+    clock.forward(AN_HOUR_S)
+    started = time.monotonic()
+    with office.database.write() as db:
+        db.execute(text("UPDATE sessions SET used_ms = used_ms"))
+        with ThreadPoolExecutor(1) as threads:
+            ask = alice.login(ticket=alice.ticket)
+            who, _ = threads.submit(office.accounts.login, ask, CHANNEL, ADDRESS).result()
+    assert who.user == "alice"
+    assert time.monotonic() - started < SOON_S
+
+
+@pytest.mark.parametrize("address", [ADDRESS, ELSEWHERE])
+def test_sessions_continue_on_a_database_that_is_read_only(office, alice, clock, tmp_path, address):
+    url = office.database.url
+    if url.get_backend_name() == "sqlite":
+        url = f"sqlite:///file:{url.database}?mode=ro&uri=true"
+    else:
+        url = url.update_query_dict({"options": "-c default_transaction_read_only=on"})
+    office.accounts.ssh.with_code("alice", alice.code(clock()), KEY, ADDRESS)
+    clock.forward(AN_HOUR_S)
+    with closing(Database(url)) as database:
+        there = Services(database, tmp_path / "blobs there", clock)
+        who, _ = there.accounts.login(alice.login(ticket=alice.ticket), CHANNEL, address)
+        assert who.user == "alice"
+        assert there.accounts.ssh.with_key("alice", KEY, address) is not None
+        with pytest.raises(DatabaseError):
+            there.add("bob")
+
+
+def last_use(office: Services) -> int:
+    with office.database.read() as db:
+        found: int = db.execute(text("SELECT max(used_ms) FROM sessions")).scalar_one()
+        return found
