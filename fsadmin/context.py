@@ -17,6 +17,7 @@ from fsadmin import output
 from fsadmin.owner import act_as_owner
 from fsd.home.home import Home, HomeError, other_home
 from fskit.console import Console, confirm, debug_option
+from fskit.stdout import ReaderGone
 from fsproto.errors import FsError
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ class Admin(Console):
         if self.json:
             told: dict[str, object] = {"error": error.code, "message": error.sentence}
             told |= {"hint": error.hint} | ({"details": error.details} if error.details else {})
-            with suppress(OSError):  # the error may be about stdout
+            with suppress(OSError, FsError, ReaderGone):  # the error may be about stdout
                 click.echo(output.as_json(told))
 
     def confirm(self, question: str, *, yes: bool) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fsclient.ui import Screen, Ui
 from fskit.clock import now_ms
+from fskit.stdout import ReaderGone
 from fsproto.errors import FsError, LoginRefused, Unreachable, UsageError
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ class App:
         elif self.goes_on and error.is_final:
             error.hint = " ".join(filter(None, (GOES_ON, error.hint)))
         self.ui.complain(error)
-        with contextlib.suppress(FsError, OSError):  # stdout itself may have failed
+        with contextlib.suppress(FsError, OSError, ReaderGone):  # stdout itself may have failed
             self.ui.result_of(error=error.code, message=error.sentence, hint=error.hint)
         return error.exit_status
 

@@ -20,6 +20,7 @@ import click
 
 from fsclient.app import GOES_ON, App
 from fskit.console import leave_no_core, misused
+from fskit.stdout import READER_GONE, ReaderGone, guard_stdout
 from fsproto import __version__
 from fsproto.errors import FsError, Interrupted, UsageError
 from fsproto.names import for_terminal
@@ -71,8 +72,6 @@ _COLLECT_AFTER = 10_000
 """New objects before the garbage collector searches for reference cycles."""
 _ALIKE = 0.7
 """The least similarity of a word and a suggested command; `clear` must not suggest `leave`."""
-_READER_GONE = 128 + 13
-"""The exit status of a program that SIGPIPE ended."""
 
 
 class Commands(click.Group):
@@ -203,6 +202,7 @@ cli = click.version_option(__version__, prog_name="fsclient", message="%(prog)s 
 
 def main() -> None:
     """Run one command and end the process with its exit status."""
+    guard_stdout()
     if "_FSCLIENT_COMPLETE" in os.environ:  # a shell requests completions
         _complete()
     app = App()
@@ -230,14 +230,14 @@ def _leave(status: int) -> NoReturn:
         try:
             if stream is not None:
                 stream.flush()
-        except (OSError, ValueError):  # the buffered output cannot be written
+        except (OSError, ValueError, FsError, ReaderGone):  # what is buffered cannot be written
             status = status or FsError.exit_status
     os._exit(status)
 
 
 def _complete() -> None:
     """Answer a shell's request for completions; an invalid line has none."""
-    with contextlib.suppress(FsError, click.ClickException):
+    with contextlib.suppress(FsError, ReaderGone, click.ClickException):
         cli.main(prog_name="fsclient", obj=App())
     raise SystemExit
 
@@ -278,9 +278,8 @@ def run(app: App, arguments: list[str]) -> int:
         return app.complain(misused(error))
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
-    except BrokenPipeError:
-        _forget_stdout()
-        return _READER_GONE
+    except (BrokenPipeError, ReaderGone):
+        return READER_GONE
     except (KeyboardInterrupt, click.Abort):
         with _ending_at_once():
             app.ui.end_line()
@@ -319,8 +318,3 @@ def _unexpected(error: Exception) -> FsError:
     )
     wrapped.__cause__ = error
     return wrapped
-
-
-def _forget_stdout() -> None:
-    """Replace stdout, so that the interpreter reports the closed pipe no second time."""
-    sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115

@@ -32,7 +32,10 @@ _CLASSES: dict[int | None, tuple[type[FsError], str]] = {
     errno.ENOSPC: (OutOfSpaceError, "cannot be written: there is no space left"),
     errno.EDQUOT: (OutOfSpaceError, "cannot be written: your disk quota is used up"),
     errno.EFBIG: (OutOfSpaceError, "cannot be written: a file may not be that large here"),
-    errno.ENAMETOOLONG: (UsageError, "has a name or path that is too long for this system"),
+    errno.ENAMETOOLONG: (
+        UsageError,
+        "has a name or path that this system does not take: it is too long",
+    ),
     errno.EILSEQ: _BAD_NAME,
     errno.EINVAL: _BAD_NAME,
     errno.ERANGE: (NotAllowedError, "has a time that this file system does not take"),

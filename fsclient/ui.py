@@ -228,23 +228,19 @@ def write(stream: TextIO | None, text: str) -> None:
 
 def write_out(text: str) -> None:
     """Write a result to stdout."""
-    if sys.stdout is None:
-        raise _closed("output")
     with local_errors(STDOUT):
         write(sys.stdout, text)
 
 
 def binary_stdout() -> BinaryIO:
     """Return stdout for bytes."""
-    if sys.stdout is None:
-        raise _closed("output")
     return sys.stdout.buffer
 
 
 def binary_stdin() -> BinaryIO:
     """Return stdin for bytes."""
     if sys.stdin is None:
-        raise _closed("input")
+        raise UsageError("Standard input is closed.")
     return sys.stdin.buffer
 
 
@@ -270,10 +266,6 @@ def _fitted(line: str) -> str:
 
 def _unanswered() -> Interrupted:
     return Interrupted("The question was not answered; nothing was done.")
-
-
-def _closed(which: str) -> UsageError:
-    return UsageError(f"Standard {which} is closed.")
 
 
 @contextlib.contextmanager

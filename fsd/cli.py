@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,6 +144,8 @@ def _tell(loaded: Loaded) -> int:
 
 
 def _ready(where: Listeners) -> None:
+    if sys.stdout.closed:  # a supervisor that closes it does not wait for this line
+        return
     click.echo(f"fsd ready on {where.address} host-key {where.host_key}")
     if where.ssh is not None:
         click.echo(f"fsd ssh on {where.ssh} host-key {' '.join(map(str, where.ssh_keys))}")

@@ -1,4 +1,4 @@
-"""Common console behaviour of the server's programs: options, errors and exit statuses.
+"""Common console behaviour of the programs: options, errors and exit statuses.
 
 An error becomes one sentence on stderr, with a hint if it has one, and the exit status of its class
 (`fsproto.errors`). Only `--debug` shows a traceback.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from fskit.stdout import READER_GONE, ReaderGone, discard_stdout, guard_stdout
 from fsproto.errors import FsError, Interrupted, UsageError
 from fsproto.names import for_terminal
 
@@ -38,11 +38,12 @@ class Console:
 
     def complain(self, error: FsError) -> None:
         """Write an error and its hint to stderr."""
-        for detail in error.details:
-            click.echo(for_terminal(detail), err=True)
-        click.echo(f"{self.program}: {for_terminal(error.sentence)}", err=True)
-        if error.hint:
-            click.echo(f"{' ' * len(self.program)}  {for_terminal(error.hint)}", err=True)
+        with contextlib.suppress(OSError):  # the exit status still says it
+            for detail in error.details:
+                click.echo(for_terminal(detail), err=True)
+            click.echo(f"{self.program}: {for_terminal(error.sentence)}", err=True)
+            if error.hint:
+                click.echo(f"{' ' * len(self.program)}  {for_terminal(error.hint)}", err=True)
 
 
 def home_option(command: F) -> F:
@@ -113,23 +114,23 @@ def leave_no_core() -> None:
 def run(command: click.Command, console: Console) -> NoReturn:
     """Run a command and end the process with its exit status."""
     leave_no_core()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # Characters that the terminal's encoding lacks become escapes.
-            stream.reconfigure(errors="backslashreplace")
+    guard_stdout()
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="backslashreplace")
+    status = _run(command, console)
     try:
-        status = _run(command, console)
-        if isinstance(sys.stdout, io.TextIOWrapper):  # None if it was closed at the start
-            sys.stdout.flush()
-    except OSError as error:
-        status = _unexpected(console, error)
-        _silence()
+        sys.stdout.flush()
+    except (FsError, ReaderGone):
+        discard_stdout()  # it was reported, unless its reader is gone
     raise SystemExit(status)
 
 
 def _run(command: click.Command, console: Console) -> int:
     try:
         status = command.main(prog_name=console.program, standalone_mode=False, obj=console)
+        sys.stdout.flush()
+    except ReaderGone:
+        return READER_GONE
     except FsError as error:
         _trace(console)
         console.complain(error)
@@ -180,13 +181,12 @@ def _unexpected(console: Console, error: Exception) -> int:
     _trace(console)
     # Of most errors only the kind: their words were not written for this and may quote a secret.
     words = error.strerror if isinstance(error, OSError) else None
-    if not isinstance(error, BrokenPipeError):
-        console.complain(
-            FsError(
-                f"Something unexpected went wrong: {words or type(error).__name__}.",
-                hint=None if console.debug else "Run it again with --debug to see where.",
-            )
+    console.complain(
+        FsError(
+            f"Something unexpected went wrong: {words or type(error).__name__}.",
+            hint=None if console.debug else "Run it again with --debug to see where.",
         )
+    )
     return FsError.exit_status
 
 
@@ -195,10 +195,3 @@ def _trace(console: Console) -> None:
         import traceback
 
         traceback.print_exc()
-
-
-def _silence() -> None:
-    """Discard unwritten output, because stdout has failed."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
