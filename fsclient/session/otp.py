@@ -80,7 +80,11 @@ class CodeSource:
             text = path.expanduser().read_text(encoding="utf-8", errors="replace")
         secret, shown = "".join(text.split()), for_terminal(str(path))
         try:
-            otp = pyotp.parse_uri(secret) if secret.startswith("otpauth:") else pyotp.TOTP(secret)
+            otp = (
+                pyotp.parse_uri(_bare(secret))
+                if secret.lower().startswith("otpauth:")
+                else pyotp.TOTP(secret)
+            )
             if not isinstance(otp, pyotp.TOTP):
                 raise UsageError(f"'{shown}' holds a secret for counted codes, not for timed ones.")
             code = otp.now()
@@ -95,6 +99,17 @@ class CodeSource:
         time.sleep(otp.interval - time.time() % otp.interval + _MARGIN_S)
         self._more = False
         yield otp.now()
+
+
+def _bare(uri: str) -> str:
+    """Return an otpauth URI with only what a code depends on: not its label, issuer or picture."""
+    from urllib.parse import parse_qsl, urlencode, urlsplit
+
+    parts = urlsplit(uri)
+    given = {name.lower(): value for name, value in parse_qsl(parts.query)}
+    wanted = ("secret", "algorithm", "digits", "period", "counter")
+    kept = urlencode({name: given[name].strip("= ") for name in wanted if name in given})
+    return f"otpauth://{parts.netloc.lower()}/x?{kept}"
 
 
 def _looks_right(code: str) -> bool:

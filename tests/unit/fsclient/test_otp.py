@@ -74,6 +74,21 @@ def test_a_uri_says_how_codes_are_made(tmp_path):
     assert len(code) == 8
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        f"otpauth://totp/Work:alice?secret={SECRET}&issuer=fsd",
+        f"otpauth://totp/My%20Work%3Aalice?issuer=fsd&secret={SECRET.lower()}",
+        f"OTPAUTH://TOTP/alice?issuer=a%26b&digits=6&period=30&secret={SECRET}",
+        f"otpauth://totp/fsd: alice?secret={SECRET}%3D%3D&image=https%3A%2F%2Fx",
+    ],
+)
+def test_the_label_of_a_uri_has_no_part_in_its_codes(tmp_path, uri):
+    (tmp_path / "secret").write_text(uri)
+    before = time.time()
+    assert first(CodeSource(None, tmp_path / "secret")) in around(pyotp.TOTP(SECRET), before)
+
+
 def test_after_a_first_refusal_there_is_one_more_code(tmp_path):
     (tmp_path / "secret").write_text(SECRET)
     source = CodeSource(None, tmp_path / "secret")
