@@ -52,7 +52,7 @@ COMMANDS = {
     "block": "Refuse all shares of another user, or list who is blocked.",
     "inbox": "Show, accept or reject files dropped for you.",
     "verify": "Compare safety numbers with another user.",
-    "doctor": "Compare what the server shows with what this device has seen.",
+    "doctor": "Compare the server's data with what this device has seen.",
     "gateway": "Serve your tree by SFTP to programs on this machine.",
     "mount": "Mount your tree as a local folder.",
     "keys": "Export, back up, recover or rotate your keys.",

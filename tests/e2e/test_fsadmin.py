@@ -244,7 +244,7 @@ def test_a_reader_who_goes_away_is_no_trouble(home):
     assert process.stderr is not None
     with process.stderr:
         assert process.stderr.read() == ""
-    assert process.wait() == 1
+    assert process.wait() == 141
 
 
 @pytest.mark.parametrize("program", ["fsadmin", "fsd"])
