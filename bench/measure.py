@@ -144,7 +144,7 @@ def run(
     pipes; without them there is no input, and the output is kept for the error.
     """
     before = cpu_s(server)
-    began = time.perf_counter()
+    started = time.perf_counter()
     process = subprocess.Popen(
         list(command), env=env, stdin=stdin or subprocess.DEVNULL,
         stdout=stdout or subprocess.PIPE, stderr=subprocess.PIPE if stdout else subprocess.STDOUT,
@@ -153,7 +153,7 @@ def run(
     try:
         said = words_from.read() if words_from else b""
         _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - began
+        wall = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
     except BaseException:
         end(process)

@@ -39,8 +39,8 @@ SCHEMA = """
 
 def rate(work: Callable[[], object], amount: float) -> float:
     """Return the rate of `amount` per second; the best of several runs."""
-    best, began = float("inf"), time.perf_counter()
-    while time.perf_counter() - began < LEAST_S:
+    best, started = float("inf"), time.perf_counter()
+    while time.perf_counter() - started < LEAST_S:
         start = time.perf_counter()
         work()
         best = min(best, time.perf_counter() - start)
@@ -128,7 +128,7 @@ def _small_files(folder: Path) -> tuple[float, float]:
     create = read = 0.0
     for _ in range(3):
         inside.mkdir()
-        began = time.perf_counter()
+        started = time.perf_counter()
         for path in paths:
             fd = os.open(path, flags, 0o600)
             os.write(fd, data)
@@ -139,7 +139,7 @@ def _small_files(folder: Path) -> tuple[float, float]:
             os.read(fd, SMALL_FILE)
             os.close(fd)
         read = max(read, MANY_FILES / (time.perf_counter() - made))
-        create = max(create, MANY_FILES / (made - began))
+        create = max(create, MANY_FILES / (made - started))
         for path in paths:
             Path(path).unlink()
         inside.rmdir()
@@ -154,14 +154,14 @@ def _database(folder: Path) -> tuple[float, float]:
         db.executescript(SCHEMA)
         insert = max(_insert(db) for _ in range(8))
         names = [row[0] for row in db.execute("SELECT id FROM nodes LIMIT ?", [MANY_FILES])]
-        began = time.perf_counter()
+        started = time.perf_counter()
         for name in names:
             db.execute(
                 "SELECT payload, signature, data FROM manifests JOIN blobs USING (node)"
                 " WHERE node = ?",
                 [name],
             ).fetchall()
-        select = len(names) / (time.perf_counter() - began)
+        select = len(names) / (time.perf_counter() - started)
     for path in inside.iterdir():
         path.unlink()
     inside.rmdir()
@@ -174,13 +174,13 @@ def _insert(db: sqlite3.Connection) -> float:
     nodes = [(i, 1, parent, random(32), 1, 1, random(32), random(32)) for i in ids]
     manifests = [(i, 1, random(700), random(264)) for i in ids]
     blobs = [(random(32), 1, i, random(32), SMALL_FILE, 1, random(SMALL_FILE)) for i in ids]
-    began = time.perf_counter()
+    started = time.perf_counter()
     db.execute("BEGIN IMMEDIATE")
     db.executemany("INSERT INTO nodes VALUES (?,?,?,?,?,?,?,?)", nodes)
     db.executemany("INSERT INTO manifests VALUES (?,?,?,?)", manifests)
     db.executemany("INSERT INTO blobs VALUES (?,?,?,?,?,?,?)", blobs)
     db.execute("COMMIT")
-    return A_COMMIT / (time.perf_counter() - began)
+    return A_COMMIT / (time.perf_counter() - started)
 
 
 def _loopback() -> float:

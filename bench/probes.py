@@ -82,13 +82,13 @@ def logins(count: int) -> dict[str, list[float]]:
     keeper.resume().close()
     logged_in, verified = [], []
     for _ in range(count):
-        began = time.perf_counter()
+        started = time.perf_counter()
         connection = person.log_in()
-        logged_in.append(time.perf_counter() - began)
+        logged_in.append(time.perf_counter() - started)
         connection.close()
-        began = time.perf_counter()
+        started = time.perf_counter()
         session = keeper.resume()
-        verified.append(time.perf_counter() - began)
+        verified.append(time.perf_counter() - started)
         session.close()
     return {"logged_in_s": logged_in, "tree_verified_s": verified}
 
@@ -103,9 +103,9 @@ def sessions(count: int) -> dict[str, float]:
     sys.stdin.readline()
     times, held = [], []
     for _ in range(count):
-        began = time.perf_counter()
+        started = time.perf_counter()
         held.append(person.log_in())
-        times.append(time.perf_counter() - began)
+        times.append(time.perf_counter() - started)
     print(json.dumps({"held": len(held), "login_s": statistics.median(times)}), flush=True)
     sys.stdin.readline()
     return {}

@@ -50,9 +50,9 @@ def measure(plan: Plan) -> dict[str, Any]:
         found = lab.probe("primitives", work)
         lab.limits, lab.versions = found["limits"], found["versions"] | programs()
         for kind in plan.what:
-            began = time.monotonic()
+            started = time.monotonic()
             KINDS[kind](lab)
-            say(f"{kind}: {time.monotonic() - began:.0f} s")
+            say(f"{kind}: {time.monotonic() - started:.0f} s")
         loads.append(load())
         return written_down(lab, loads)
 
@@ -109,7 +109,7 @@ def main() -> int:
         signal.signal(getattr(signal, name), stop)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a thousand sessions at once
-    began = time.monotonic()
+    started = time.monotonic()
     try:
         found = measure(plan)
     except FailedError as error:
@@ -123,7 +123,9 @@ def main() -> int:
     (RESULTS / f"{plan.kind}.json").write_text(text, encoding="utf-8")
     (RESULTS / f"{plan.kind}.svg").write_text(picture.draw(found), encoding="utf-8")
     print(report.markdown(found))
-    print(f"\n{time.monotonic() - began:.0f} s; written to bench/results/{plan.kind}.json and .svg")
+    print(
+        f"\n{time.monotonic() - started:.0f} s; written to bench/results/{plan.kind}.json and .svg"
+    )
     return 0
 
 

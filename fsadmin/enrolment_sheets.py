@@ -66,8 +66,8 @@ only you have. And have recovery codes for the day on which your phone is lost.<
 <pre>fsclient keys backup
 fsclient recovery-codes</pre>
 </section>
-<footer>Whoever reads this sheet before you have enrolled can enrol in your place. Destroy it when
-you have; what was scanned or typed is not needed again.{expires}</footer>
+<footer>A person who reads this sheet before you have enrolled can enrol in your place.
+Destroy it when you have; what was scanned or typed is not needed again.{expires}</footer>
 </body>
 </html>
 """
@@ -87,7 +87,7 @@ class SheetFolder:
             raise _unwritable(folder, error) from None
         if found is not None:
             raise ExistsError(
-                f"{folder} is not empty; nobody was added.",
+                f"{folder} is not empty; no user was added.",
                 hint="Give the name of a new folder.",
             )
 
@@ -130,4 +130,4 @@ def sheet(person: EnrolmentHandout, expires: str = "") -> str:
 
 
 def _unwritable(folder: Path, error: OSError) -> FsError:
-    return file_error(f"The sheets cannot be written to {folder}", error, end="; nobody was added")
+    return file_error(f"The sheets cannot be written to {folder}", error, end="; no user was added")

@@ -36,7 +36,7 @@ class RowProblem(NamedTuple):
 
 
 class BadRowsError(UsageError):
-    """Some lines cannot be used; nobody was added."""
+    """Some lines cannot be used; no user was added."""
 
     code = "bad-rows"
 
@@ -45,7 +45,7 @@ class BadRowsError(UsageError):
         count = len({one.line for one in wrong})
         lines = "1 line" if count == 1 else f"{count} lines"
         super().__init__(
-            f"{lines} of {file} cannot be used; nobody was added.",
+            f"{lines} of {file} cannot be used; no user was added.",
             hint="Correct the lines listed above, and run the command again.",
         )
         self.details = tuple(f"line {one.line}: {one.what}" for one in sorted(wrong))

@@ -192,7 +192,7 @@ cli = Commands(
     "  0  done                       5  not found\n"
     "  1  something unexpected       6  not allowed\n"
     "  2  not understood             7  A SECURITY CHECK FAILED\n"
-    "  3  server cannot be reached   8  conflict: exists, or changed meanwhile\n"
+    "  3  server cannot be reached   8  conflict: exists, or was changed\n"
     "  4  login refused              9  no space\n"
     "                              130  interrupted\n"
     "\nFSCLIENT_PASSPHRASE, if set, is the passphrase of the identity.",

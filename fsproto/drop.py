@@ -160,11 +160,11 @@ def open_drop(sent: Drop, identity: Identity) -> OpenedDrop:
 
 def _note(filled: bytes) -> DropNote:
     if len(filled) < _FILLED.size:
-        raise IntegrityError("What is said of a drop is empty.")
+        raise IntegrityError("The note of a drop is empty.")
     length = _FILLED.unpack_from(filled)[0]
     note = unpack(filled[_FILLED.size : _FILLED.size + length], DropNote)
     if any(len(text) > MAX_DROP_TEXT for text in (note.key, note.label, note.address)):
-        raise RemoteProtocolError("What is said of a drop is too long.")
+        raise RemoteProtocolError("The note of a drop is too long.")
     if not (abs(note.mtime_ns) < 1 << 63 and 0 <= note.arrived_ms < 1 << 53):
         raise RemoteProtocolError("A drop has a time that none has.")
     return note

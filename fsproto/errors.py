@@ -115,7 +115,7 @@ class NotFoundError(FsError):
 
 
 class NotAllowedError(FsError):
-    """That is not allowed."""
+    """It is not allowed."""
 
     code = "not-allowed"
     exit_status = 6
@@ -137,7 +137,7 @@ class HostKeyError(SecurityError):
 
 
 class RemoteProtocolError(SecurityError):
-    """The other end broke the protocol, or somebody on the way changed what it said."""
+    """The other end broke the protocol, or an attacker on the way changed its messages."""
 
     code = "protocol"
 
@@ -167,7 +167,7 @@ class KeyChangedError(SecurityError):
 
 
 class ConflictError(FsError):
-    """It was changed by somebody else meanwhile."""
+    """It was changed by another person in the meantime."""
 
     code = "conflict"
     exit_status = 8

@@ -54,7 +54,7 @@ def parse_link(text: str) -> EnrollLink:
     match = _LINK.fullmatch(text.strip().replace("%2B", "+").replace("%2F", "/"))
     if not match:
         raise UsageError(
-            "That is not an enrolment link.",
+            "This is not an enrolment link.",
             hint="It looks like fs://NAME@HOST:PORT/?host-key=SHA256:… ; put it in quotes.",
         )
     return EnrollLink(clean_user(match["user"]), parse_address(match["address"]), match["key"])

@@ -28,10 +28,10 @@ class _Crowd:
 
     def all_do(self, commands: list[list[str]]) -> None:
         """Start the command of every client, and wait for the last one to end."""
-        began = time.perf_counter()
+        started = time.perf_counter()
         with ThreadPoolExecutor(len(commands)) as pool:
             samples = list(pool.map(self._one, self.everybody, commands))
-        self.total_s.append(time.perf_counter() - began)
+        self.total_s.append(time.perf_counter() - started)
         times = [sample.wall_s for sample in samples]
         self.slowest_by_fastest.append(max(times) / min(times))
         self.times_s += times

@@ -102,11 +102,11 @@ def _get(server: Fsd, size: int) -> Sample:
 def _synced_mb_s(folder: Path) -> float:
     """Return MB/s for writing and syncing 1 GiB in the folder of the server."""
     file, block = folder / "probe", os.urandom(MIB)
-    began = time.perf_counter()
+    started = time.perf_counter()
     with file.open("wb", buffering=0) as out:
         for _ in range(GIB // MIB):
             out.write(block)
         os.fsync(out.fileno())
-    took = time.perf_counter() - began
+    took = time.perf_counter() - started
     file.unlink()
     return GIB / 1e6 / took

@@ -38,8 +38,8 @@ def backup(admin: Admin, *, file: str) -> None:
 
     The backup contains the database, all blobs, the host key, the master key and fsd.toml, as
     of one moment; fsd may keep running. FILE must not exist; '-' is standard output. The
-    passphrase is asked for twice, or taken from FSADMIN_PASSPHRASE. Without it nobody can use
-    or restore the backup.
+    passphrase is asked for twice, or taken from FSADMIN_PASSPHRASE. Without it, the backup can
+    neither be read nor restored.
 
     Every blob is compared with its root. Missing or damaged blobs are reported with exit status
     7; the rest of the backup is complete. Sessions are not included.

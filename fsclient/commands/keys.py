@@ -52,5 +52,5 @@ def file(app: App, path: str) -> None:
         "root": content.root.hex(),
         "blob": content.root.hex(),
     }
-    app.ui.warn("This is the key of the file: anybody who has it can read this version.")
+    app.ui.warn("This is the key of the file: everyone who has it can read this version.")
     app.ui.result(data, [f"{name:16} {value}" for name, value in data.items()])

@@ -80,6 +80,6 @@ def _confirm(app: App, session: Session) -> None:
                     "The new secret was not confirmed; the old one goes on.",
                     hint="Give the same command again, and scan the code that it shows then.",
                 ) from None
-            app.ui.warn("That is not the code of the new secret; compare the clock of your app.")
+            app.ui.warn("This code is not one of the new secret; check the clock of your app.")
         else:
             return

@@ -88,7 +88,7 @@ def _share_with_group(
     bundles = {one.user: one.bundle for one in everybody if one.bundle is not None}
     if not bundles:
         raise NotFoundError(
-            f"There is nobody in @{group} to share '{found.path}' with.",
+            f"There are no members of @{group} to share '{found.path}' with.",
             hint="People must have enrolled first." if everybody else None,
         )
     new = missing_grants(share, bundles, group, role)

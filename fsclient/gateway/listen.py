@@ -63,7 +63,7 @@ def listen(place: Place, *, allow_remote: bool) -> socket.socket:
     if not allow_remote and not _is_loopback(str(where[0])):
         raise NotAllowedError(
             f"OTHER MACHINES COULD CONNECT to {place}; the gateway listens on 127.0.0.1 alone.",
-            hint="Anybody who has its key file can read all your files. If you want that: "
+            hint="Everyone who has its key file can read all your files. If you want that: "
             "--allow-remote.",
         )
     listener = socket.socket(family, socket.SOCK_STREAM)

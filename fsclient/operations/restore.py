@@ -147,7 +147,7 @@ class RestoreOperation:
         changes.commit()
         tree.context.authors.forget_lists()
         if was_shared:
-            self._ui.warn(f"'{into.path.child(metadata.name)}' is shared with nobody any more.")
+            self._ui.warn(f"'{into.path.child(metadata.name)}' is no longer shared.")
         if owns and found.is_folder:
             sharing.refresh()  # removes members of shares in it: they lost access, too
 

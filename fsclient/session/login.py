@@ -307,8 +307,8 @@ class SessionOpener:
                 raise HostKeyError(  # none was known before that could have changed
                     f"THE SERVER'S HOST KEY IS NOT THE ONE IN THE LINK. Expected {link.host_key}, "
                     f"but the server showed {alarm.shown}.",
-                    hint="The link may be mistyped or out of date, or somebody is in the middle. "
-                    "Nothing was sent. Compare it with what your administrator gave you.",
+                    hint="The link may be mistyped or out of date, or an attacker is in the "
+                    "middle. Nothing was sent. Compare it with what your administrator gave you.",
                 ) from None
             try:
                 connection = ServerConnection(moved.link, self._patience, after=after, via=self.via)
@@ -387,7 +387,7 @@ class SessionOpener:
 
 def _ended() -> LoginRefused:
     return LoginRefused(
-        "The connection was lost, and the session has ended meanwhile.",
+        "The connection was lost, and the session has ended.",
         hint="Give the same command again; it asks for a one-time password.",
     )
 

@@ -12,7 +12,7 @@ from fsproto.names import for_terminal
 _LEAKED = "If that was not you, make a new secret with 'fsclient otp rotate'."
 
 _TAKEN_OVER = (
-    "If that was not you, somebody else has your session and your codes: end all sessions with "
+    "If that was not you, another person has your session and your codes: end all sessions with "
     "'fsclient logout --everywhere', and have your administrator disable the account."
 )
 

@@ -95,7 +95,7 @@ class CodeSource:
             ) from None
         self._more = True
         yield code
-        ui.say("That code was refused, as one that was used already is; waiting for the next one.")
+        ui.say("That code was refused: it may be used already. Waiting for the next one.")
         time.sleep(otp.interval - time.time() % otp.interval + _MARGIN_S)
         self._more = False
         yield otp.now()

@@ -46,9 +46,9 @@ def people_in(connection: ServerConnection, group: str) -> list[str]:
     if len(people) > MAX_GROUP:
         wrong = f"{len(people):,} people are in @{group}; {MAX_GROUP} is the most"
     elif not all(map(is_user, people)):
-        wrong = f"somebody is in @{group} whose name nobody can have"
+        wrong = f"@{group} names an invalid user"
     elif len(people) != len(set(people)):
-        wrong = f"somebody is in @{group} twice"
+        wrong = f"@{group} names a user twice"
     if wrong:
         raise RemoteProtocolError(
             f"The server says that {wrong}.",

@@ -102,7 +102,7 @@ class ListSigner:
 
         def refused(user: str, error: FsError) -> None:
             path = revision.found.path
-            self._ui.warn(f"{error.sentence} '{path}' is shared with them no more.")
+            self._ui.warn(f"{error.sentence} '{path}' is no longer shared with them.")
             del revision.ways[user]
 
         wanted = [user for user in revision.ways if user not in known]

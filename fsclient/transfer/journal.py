@@ -72,7 +72,7 @@ class Journal:
         self._aead = crypto.Aead(key)
         self._name = path.name.encode()
         self.facts = facts
-        self.begun: UploadRecord | None = None
+        self.record: UploadRecord | None = None
         """The recorded upload; None if there is none that can be resumed."""
         self.leaves: list[bytes] = []
         """Leaves of all segments that may have been sent."""
@@ -83,11 +83,11 @@ class Journal:
         """Return whether the journal is neither removed nor closed."""
         return self._fd >= 0
 
-    def begin(self, begun: UploadRecord) -> None:
+    def begin(self, record: UploadRecord) -> None:
         """Record a new upload; its keys must be unused."""
-        self.begun, self.leaves = begun, []
+        self.record, self.leaves = record, []
         nonce = os.urandom(crypto.NONCE_SIZE)
-        sealed = nonce + self._aead.seal(nonce, pack(begun), self._name)
+        sealed = nonce + self._aead.seal(nonce, pack(record), self._name)
         try:
             os.ftruncate(self._fd, 0)
             os.lseek(self._fd, 0, os.SEEK_SET)
@@ -126,15 +126,15 @@ class Journal:
         with suppress(OSError):
             with os.fdopen(os.dup(self._fd), "rb") as file:
                 file.seek(0)
-                begun = _opened(self._aead, file.read(_LONGEST_HEADER), self._name)
-                if begun is None or begun[0].facts != self.facts:
+                record = _opened(self._aead, file.read(_LONGEST_HEADER), self._name)
+                if record is None or record[0].facts != self.facts:
                     return
-                file.seek(begun[1])
+                file.seek(record[1])
                 rest = file.read()
             size = crypto.HASH_SIZE
             if len(rest) % size == 0:
                 os.lseek(self._fd, 0, os.SEEK_END)
-                self.begun = begun[0]
+                self.record = record[0]
                 self.leaves = [rest[at : at + size] for at in range(0, len(rest), size)]
 
 
@@ -185,9 +185,9 @@ class Journals:
         for path in self._folder.iterdir():
             with suppress(OSError):
                 with path.open("rb") as file:
-                    begun = _opened(aead, file.read(_LONGEST_HEADER), path.name.encode())
+                    record = _opened(aead, file.read(_LONGEST_HEADER), path.name.encode())
                 old = time.time() - path.stat().st_mtime > OLDEST_S
-                if old or begun is None or not os.path.lexists(begun[0].facts.path):
+                if old or record is None or not os.path.lexists(record[0].facts.path):
                     remove_unless_held(path)
 
 
@@ -200,10 +200,10 @@ def _opened(aead: crypto.Aead, data: bytes, name: bytes) -> tuple[UploadRecord, 
     if end > len(data) or len(nonce) < crypto.NONCE_SIZE:
         return None
     try:
-        begun = unpack(aead.open(nonce, sealed[crypto.NONCE_SIZE :], name), UploadRecord)
+        record = unpack(aead.open(nonce, sealed[crypto.NONCE_SIZE :], name), UploadRecord)
     except (crypto.CryptoError, RemoteProtocolError):
         return None
-    return (begun, end) if begun.format == FORMAT else None
+    return (record, end) if record.format == FORMAT else None
 
 
 def _facts(where: bytes, stat: os.stat_result, boot: str) -> SourceStat:

@@ -68,7 +68,7 @@ class ChangeSet:
 
         def step(draft: Draft) -> None:
             if _known(draft.entry(parent, tokens)) != _known(instead):
-                raise ExistsError(f"Somebody else made '{name}' meanwhile.")
+                raise ExistsError(f"'{name}' was created by another person in the meantime.")
             draft.place(parent, tokens, NextVersion(child, None, metadata, None))
 
         self._steps.append(step)
@@ -103,7 +103,7 @@ class ChangeSet:
         def step(draft: Draft) -> None:
             if _known(draft.entry(parent, tokens)) != (_known(instead) or _known(before)):
                 raise ConflictError(
-                    f"Somebody else changed '{name}' meanwhile; yours was not put.",
+                    f"'{name}' was changed by another person in the meantime; yours was not put.",
                     hint="Look at theirs, then put yours again.",
                 )
             draft.place(parent, tokens, file)
@@ -196,7 +196,9 @@ class ChangeSet:
 
         def step(draft: Draft) -> None:
             if _known(draft.entry(above.keyed, tokens)) != _known(found):
-                raise ConflictError(f"Somebody else changed '{found.path}' meanwhile; try again.")
+                raise ConflictError(
+                    f"'{found.path}' was changed by another person in the meantime; try again."
+                )
             draft.place(above.keyed, tokens, what)
 
         self._steps.append(step)

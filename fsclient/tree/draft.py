@@ -179,7 +179,9 @@ class Draft:
         """Take a name out of its folder; `ConflictError` if it no longer is what was found."""
         entry = self.entry(parent, tokens)
         if entry is None or (entry.node, entry.manifest) != (found.keyed.node, found.manifest.hash):
-            raise ConflictError(f"Somebody else changed or removed '{found.path}' meanwhile.")
+            raise ConflictError(
+                f"'{found.path}' was changed or removed by another person in the meantime."
+            )
         self._remove(parent, entry.token)
 
     def take_out_entry(self, parent: KeyedNode, entry: FolderEntry, named: str) -> None:

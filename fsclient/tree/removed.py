@@ -96,7 +96,7 @@ class RemovedLookup:
             answer = connection.call(GetRemoved(folder.keyed.node, len(gone)), Removed)
             gone += answer.gone
             if not answer.more:
-                return list(dict.fromkeys(gone)), mark  # one may have moved on meanwhile
+                return list(dict.fromkeys(gone)), mark  # one may be on two pages
             if not answer.gone:
                 raise RemoteProtocolError("The server sent a part of an answer with nothing in it.")
 

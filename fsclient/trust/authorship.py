@@ -78,7 +78,7 @@ class AuthorRules:
         """
         if self.places.is_torn(folder.node):
             raise ConflictError(
-                "A folder was found in two places: somebody may have moved it just now.",
+                "A folder was found in two places: it may have been moved just now.",
                 hint="Give the same command again.",
             )
         claimed = unpack(signed.payload, FolderState)
@@ -287,7 +287,7 @@ class AuthorRules:
         """
         claimed = stated_members(signed)
         if claimed.owner_key not in self._people.identity_keys(owner):
-            raise SignatureError("A member list was signed by somebody who is not the owner.")
+            raise SignatureError("A member list was signed by a person who is not the owner.")
         members = verify_members(signed, node, owner, claimed.owner_key)
         self._people.check_heads(self._ask, [members.body.log_head])
         seen = seen_list(members)
@@ -323,6 +323,6 @@ def seen_list(members: VerifiedMembers) -> list[Sighting]:
 
 def _nobody() -> SignatureError:
     return SignatureError(
-        "Somebody who may not write there has signed a folder or file.",
+        "A folder or file was signed by a person who may not write there.",
         hint="Stop and talk to the owner: an honest server would not have taken it.",
     )

@@ -258,7 +258,7 @@ class KeyDirectory:
             )
         if now is None:
             raise NotFoundError(
-                f"There is nobody called {for_terminal(user)} with keys here.",
+                f"There is no user '{for_terminal(user)}' with keys here.",
                 hint="They must have enrolled: ask your administrator to add them, and them to run "
                 "'fsclient enroll' with the link they get.",
             )
@@ -288,7 +288,7 @@ class KeyDirectory:
             now, pin = self._now(body.user), self._store.pin(body.user)
             if now.bundle != hashed:
                 if self.log.same_person(body.user, body.ed25519, now.ed25519):
-                    raise ConflictError(f"{body.user} has got other keys meanwhile; try again.")
+                    raise ConflictError(f"{body.user} has other keys now; try again.")
                 raise KeyChangedError(
                     f"THE KEYS OF {body.user} ARE NOT THOSE YOU WERE SHOWN: others took their "
                     "place since.",
@@ -331,7 +331,7 @@ class KeyDirectory:
         """Return the keys that the log names for a person, pinned or not: to be compared."""
         keys = self.log.now(user)
         if keys is None:
-            raise NotFoundError(f"There is nobody called {for_terminal(user)} with keys here.")
+            raise NotFoundError(f"There is no user '{for_terminal(user)}' with keys here.")
         return self._bundle(ask, user, keys)
 
     def _bundle(self, ask: Questions, user: str, keys: Keys) -> VerifiedBundle:

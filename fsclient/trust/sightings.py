@@ -155,7 +155,7 @@ def shown_older(shown: int, seen: int) -> RollbackError:
     return RollbackError(
         f"THE SERVER SHOWED AN OLDER STATE of a folder or file: version "
         f"{shown}, although this client has seen version {seen}.",
-        hint="A backup may have been restored, or somebody undoes changes on purpose; "
+        hint="A backup may have been restored, or changes are undone on purpose; "
         "talk to your administrator.",
     )
 

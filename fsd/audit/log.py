@@ -30,7 +30,7 @@ _LONGEST = {"actor": 128, "subject": 64, "address": 64, "detail": 512}
 
 
 class AuditBrokenError(FsError):
-    """The audit log was altered; nothing is done that it would have to tell of."""
+    """The audit log was altered; no action that it must record is carried out."""
 
     code = "audit-broken"
     exit_status = IntegrityError.exit_status

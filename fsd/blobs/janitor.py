@@ -103,4 +103,4 @@ class Janitor:
             outside = drops.remove(db, old)
         for root in outside:
             self._blobs.delete(root)
-        log.info("deleted drops that nobody accepted", extra={"count": len(old)})
+        log.info("deleted drops that were not accepted in time", extra={"count": len(old)})

@@ -62,7 +62,7 @@ class HostKeys:
         `record` is given both first of all; if it raises, nothing is changed.
 
         Of a key that was `stolen` no statement is made, and those of former keys are dropped: what
-        leads to the stolen key would lead to whoever has it.
+        leads to the stolen key would lead to the thief.
         """
         old, new = self.current(), crypto.RsaKey.generate()
         moves = [] if stolen else self.moves()

@@ -31,14 +31,14 @@ class CountingDispatcher(Dispatcher):
 
     @contextmanager
     def _counted(self, kind: str) -> Iterator[None]:
-        began = time.perf_counter()
+        started = time.perf_counter()
         try:
             yield
         except FsError as error:
             self.numbers.failures.labels(kind, error.code).inc()
             raise
         finally:
-            took = time.perf_counter() - began
+            took = time.perf_counter() - started
             self.numbers.requests.labels(kind).observe(took)
             log.debug("answered", extra={"kind": kind, "ms": round(took * 1000, 3)})
 

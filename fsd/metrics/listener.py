@@ -66,7 +66,7 @@ class Listener:
 
     async def _answer(self, request: h11.Request | None) -> Answer:
         if request is None:
-            return 400, _TEXT, b"That is not HTTP.\n"
+            return 400, _TEXT, b"This is not HTTP.\n"
         if request.method not in {b"GET", b"HEAD"}:
             return 405, _TEXT, b"Only GET and HEAD.\n"
         if not _is_ours([value for name, value in request.headers if name == b"host"]):

@@ -32,7 +32,7 @@ def version_packet(kind: int, announced: Mapping[str, str]) -> bytes:
     ignored, because they change nothing in the service.
     """
     if kind != Request.INIT:
-        raise BadPacketError("the conversation does not begin with INIT")
+        raise BadPacketError("the session does not start with INIT")
     extensions = [string(name) + string(version) for name, version in announced.items()]
     return packet(Response.VERSION, u32(VERSION), *extensions)
 

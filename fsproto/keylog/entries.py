@@ -100,7 +100,7 @@ def check_follows(entry: KeyLogEntry, before: Keys | None) -> Keys | None:
     """Return a person's keys after an entry; `SecurityError` if it may not follow `before`."""
     if entry.event is KeyEvent.RESET:
         if before is None:
-            raise SecurityError("The key log takes keys away that nobody had.")
+            raise SecurityError("The key log ends keys that it never named.")
         return None
     if entry.event is KeyEvent.ENROLLED and before is not None:
         raise SecurityError(
@@ -108,7 +108,7 @@ def check_follows(entry: KeyLogEntry, before: Keys | None) -> Keys | None:
         )
     if entry.event is KeyEvent.ROTATED:
         if before is None:
-            raise SecurityError("The key log replaces keys that nobody had.")
+            raise SecurityError("The key log replaces keys that it never named.")
         try:
             verify_rotation(before.ed25519, entry.signature, before.bundle, entry.bundle)
         except crypto.CryptoError:

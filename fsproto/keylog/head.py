@@ -73,5 +73,5 @@ def unpack_log_head(packed: bytes) -> tuple[int, Hash] | None:
     if not packed:
         return None
     if len(packed) != _SIZE.size + crypto.HASH_SIZE:
-        raise RemoteProtocolError("The head of a key log that somebody signed is malformed.")
+        raise RemoteProtocolError("A signed head of the key log is malformed.")
     return _SIZE.unpack_from(packed)[0], Hash(packed[_SIZE.size :])

@@ -66,7 +66,7 @@ class KeyLog:
         """Check a head seen by another person against this log; `RollbackError` for a fork."""
         if size > len(self) or self.root(size) != root:
             raise RollbackError(
-                "THE SERVER HAS SHOWN ANOTHER KEY LOG to somebody whose changes you see.",
+                "THE SERVER HAS SHOWN ANOTHER KEY LOG to a person whose changes you see.",
                 hint="Stop and talk to your administrator: this does not happen by accident.",
             )
 

@@ -63,7 +63,7 @@ def open_export(data: bytes, passphrase: str) -> Portable:
 def _read(data: bytes) -> _File:
     if not data.startswith(MAGIC) or len(data) > MAX_EXPORT:
         raise IntegrityError(
-            "That is not an exported profile.", hint="'fsclient keys export FILE' makes one."
+            "This is not an exported profile.", hint="'fsclient keys export FILE' makes one."
         )
     try:
         file = unpack(data[len(MAGIC) :], _File)

@@ -61,5 +61,5 @@ def unpack_identity(keys: bytes) -> Identity:
     if public != (bundle.body.ed25519, bundle.body.rsa, bundle.body.kem):
         raise ValueError("the keys are not those of the bundle")
     if any(former.user != identity.user for former in identity.former):
-        raise ValueError("former keys of somebody else")
+        raise ValueError("former keys of another person")
     return identity

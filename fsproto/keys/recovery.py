@@ -73,10 +73,10 @@ class RecoverySecret:
             file = unpack(backup[len(MAGIC) :], _File)
             portable = unpack_portable(self._cipher(file.salt).open(_NONCE, file.body))
             if portable.identity.user != self.user:
-                raise ValueError("a backup of somebody else")
+                raise ValueError("a backup of another person")
         except (FsError, crypto.CryptoError, ValueError):
             raise IntegrityError(
-                "THE SERVER SENT ANOTHER BACKUP than the one that this phrase was made for, or "
+                "THE SERVER SENT ANOTHER BACKUP: not the one that this phrase was made for, or "
                 "changed it.",
                 hint="Stop and talk to your administrator: this does not happen by accident.",
             ) from None

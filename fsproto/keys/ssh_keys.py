@@ -46,8 +46,8 @@ def read_ssh_key(data: bytes) -> SshKey:
     text = data.decode("utf-8", "replace")
     if "PRIVATE KEY" in text:
         raise UsageError(
-            "That is a private key, which belongs to nobody but its device.",
-            hint="Give the file beside it that ends in .pub.",
+            "That is a private key, which must stay on its device.",
+            hint="Give the file of the same name with .pub.",
         )
     lines = [line for line in map(str.strip, text.splitlines()) if line and line[0] != "#"]
     if any(line.startswith("---- BEGIN SSH2") for line in lines):
@@ -64,7 +64,7 @@ def _read(line: str) -> SshKey:
     packed, _, comment = rest.strip().partition(" ")
     if kind not in _KINDS:
         raise UsageError(
-            "That is no SSH public key of a kind that is taken here.",
+            "This is not an SSH public key of an accepted kind.",
             hint="It starts with ssh-ed25519, ecdsa-sha2-nistp256 (384, 521) or ssh-rsa; "
             "'ssh-keygen -t ed25519' makes one.",
         )

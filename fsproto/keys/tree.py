@@ -138,7 +138,7 @@ class KeyedNode(Value, frozen=True, dict=True):
             return NodeKey(self.at(manifest.link_generation).unlink(manifest))
         except (crypto.CryptoError, ValueError, IntegrityError):
             raise IntegrityError(
-                "A file or folder was moved here by somebody who does not hold the folder's key."
+                "A file or folder was moved here by a person who does not have the folder's key."
             ) from None
 
     def unlink(self, manifest: Manifest) -> bytes:

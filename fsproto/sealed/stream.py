@@ -131,7 +131,7 @@ class StreamSealer(_Stream):
 
 def _check_header(header: bytes) -> None:
     if len(header) != HEADER_SIZE or header[0] != HEADER_SIZE:
-        raise IntegrityError("The sealed content does not begin with a stream header.")
+        raise IntegrityError("The sealed content does not start with a stream header.")
 
 
 def _check_length(index: int, length: int, *, last: bool) -> None:

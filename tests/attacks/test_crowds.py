@@ -62,10 +62,10 @@ def test_keys_are_exchanged_no_faster_than_the_operator_says(world: World) -> No
     policy = ListenerPolicy(handshakes_a_second_of_one=20, handshakes_at_once=2)
     key = host_key(world.alice)
     with HostileServer(world.home, policy=policy) as server:
-        began = time.monotonic()
+        started = time.monotonic()
         for _ in range(9):
             RawClient(server.address, key).socket.close()
-        assert time.monotonic() - began >= 8 / 20  # one at once, the others at the permitted rate
+        assert time.monotonic() - started >= 8 / 20  # one at once, the others at the permitted rate
 
 
 def test_more_keys_than_can_be_exchanged_in_time_are_not_waited_for(world: World) -> None:
@@ -98,9 +98,9 @@ def refusal_time(world: World, server: HostileServer, ask: Login) -> float:
     with RawClient(server.address, host_key(world.alice)) as raw:
         identity = raw.login(world.alice)  # signed for this very channel, where it matters
         signed = Login(ask.user, identity.signature, ask.otp, ask.ticket)
-        began = time.monotonic()
+        started = time.monotonic()
         answer = raw.ask(signed)
-        took = time.monotonic() - began
+        took = time.monotonic() - started
         assert isinstance(answer, Failure)
         assert answer == Failure("login-refused", answer.sentence)
         assert raw.is_ended()

@@ -274,9 +274,9 @@ def test_whatever_is_wrong_with_a_recovery_the_answer_is_the_same_after_the_same
             ("nobody", phrase, "000000"),
         ):
             with RawClient(server.address, host_key(world.alice)) as raw:
-                began = time.monotonic()
+                started = time.monotonic()
                 answer = raw.ask(asking(raw, words, otp, user))
-                assert time.monotonic() - began >= patient
+                assert time.monotonic() - started >= patient
                 assert isinstance(answer, Failure)
                 answers.add((answer.code, answer.sentence))
     assert answers == {(LoginRefused.code, LoginRefused().sentence)}

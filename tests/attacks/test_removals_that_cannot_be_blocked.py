@@ -205,7 +205,7 @@ def test_a_member_with_unusable_keys_does_not_block_the_removal_of_another(
     ran = alice.run("unshare", "team", "bob")
     assert ran.status == 0, ran.err
     assert "The keys of carol are unusable" in ran.err
-    assert "'team' is shared with them no more" in ran.err
+    assert "'team' is no longer shared with them" in ran.err
     is_removed(world)
     shown = alice.run("--json", "shares")
     assert shown.status == 0, shown.err

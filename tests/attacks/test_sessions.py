@@ -62,8 +62,8 @@ def unlock(world: World, name: str) -> None:
 
 def ends_soon(raw: RawClient) -> bool:
     """Return whether the server soon ends a connection that keeps sending requests."""
-    began = time.monotonic()
-    while time.monotonic() < began + SOON_S:
+    started = time.monotonic()
+    while time.monotonic() < started + SOON_S:
         try:
             answer = raw.ask(GetStatus())
         except ConnectionLost:
@@ -231,10 +231,10 @@ def test_a_code_typed_in_another_way_is_the_same_code(world: World, liar: Hostil
 
 @pytest.mark.parametrize("offset", [-3, -2, 2, 3])
 def test_a_code_of_another_time_is_refused(world: World, liar: HostileServer, offset: int) -> None:
-    began = int(time.time()) // 30
+    started = int(time.time()) // 30
     status = log_in(world.alice, code(world.alice.added["secret"], offset))
     # Otherwise the next step may have moved the code into the window.
-    if int(time.time()) // 30 == began:
+    if int(time.time()) // 30 == started:
         assert status == 4
 
 

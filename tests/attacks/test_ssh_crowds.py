@@ -105,13 +105,13 @@ def test_those_who_come_and_say_nothing_make_room_and_take_few_threads(door, ali
 
 
 def test_who_does_not_log_in_is_shown_out_after_a_while(door):
-    began = time.monotonic()
+    started = time.monotonic()
     with door.knock() as stranger, door.transport() as transport:
         with contextlib.suppress(OSError):
             while stranger.recv(4096):
                 pass
         until(lambda: not transport.is_active(), "who exchanged keys and then was silent, too")
-    assert 4 < time.monotonic() - began < 15
+    assert 4 < time.monotonic() - started < 15
 
 
 ENDLESS = {
@@ -284,7 +284,7 @@ def test_a_flood_does_not_keep_a_server_from_stopping(own_door, only_alice):
         give_code(known, only_alice.name, only_alice.code())
         for _ in range(30):
             opened.enter_context(own_door.knock())
-        began = time.monotonic()
+        started = time.monotonic()
         assert own_door.server.stop() == 0
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - started < 10
     assert "Traceback" not in own_door.server.log

@@ -75,7 +75,7 @@ def test_an_upload_that_trickles_is_ended_and_can_be_gone_on_with(
 ) -> None:
     with begun(world, hasty) as raw:
         record = connection_pair.segment(raw.connection, 1, 1, SEGMENT)
-        began = time.monotonic()
+        started = time.monotonic()
         ended = False
         for at in range(len(record)):
             raw.socket.settimeout(STALL_S / 4)
@@ -88,7 +88,7 @@ def test_an_upload_that_trickles_is_ended_and_can_be_gone_on_with(
                 ended = True
             break
         assert ended
-        assert time.monotonic() - began > FRAME_S / 2  # it was not treated as a stall
+        assert time.monotonic() - started > FRAME_S / 2  # it was not treated as a stall
     goes_on(world, hasty)
 
 

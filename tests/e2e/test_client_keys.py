@@ -102,7 +102,7 @@ def test_it_warns_and_shows_people_the_same(client):
     as_json = client.quick("keys", "file", "--json", f"{client.room}/x").ok().json()
     for_people = client.run("keys", "file", f"{client.room}/x").ok()
     assert dict(line.split() for line in for_people.lines) == as_json
-    assert "anybody who has it can read this version" in for_people.err
+    assert "everyone who has it can read this version" in for_people.err
     assert hashlib.sha256(b"content").hexdigest() not in for_people.text
 
 

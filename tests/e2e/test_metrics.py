@@ -182,7 +182,7 @@ def test_noise_gets_no_numbers_and_costs_nothing(only_asked, said):
 
 def test_a_request_that_trickles_is_ended(watched):
     where = listener(watched)
-    began = time.monotonic()
+    started = time.monotonic()
     with socket.create_connection((where.host, where.port), 10) as sock:
         with contextlib.suppress(OSError):
             for byte in b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nx: " + b"x" * 90:
@@ -190,7 +190,7 @@ def test_a_request_that_trickles_is_ended(watched):
                 time.sleep(0.1)
         with contextlib.suppress(ConnectionResetError):
             assert sock.recv(4096) == b""
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - started < 20
     assert ask(where, "/healthz") == (200, "ok\n")
     assert "Traceback" not in watched.log
 

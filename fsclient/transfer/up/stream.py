@@ -158,17 +158,17 @@ class StreamUpload:
 
     def _begun(self, before: TreeNode | None) -> FileEncryption | None:
         """Return the keys of an interrupted upload if it was of this same file."""
-        begun = self._journal.begun if self._journal else None
-        if self._journal is None or begun is None or begun.version != self._version:
+        record = self._journal.record if self._journal else None
+        if self._journal is None or record is None or record.version != self._version:
             return None
         if not self._journal.leaves:
             return None  # no segment was sent, so there is nothing to resume
-        node = KeyedNode(begun.node, begun.generation, begun.node_key)
+        node = KeyedNode(record.node, record.generation, record.node_key)
         if before is not None:
             if (node.node, node.generation, node.key) != _of(self._node):
                 return None
             node = self._node  # with the keys it had before
-        sealing = FileEncryption(node.node, self._version, begun.file_key, begun.salt)
+        sealing = FileEncryption(node.node, self._version, record.file_key, record.salt)
         self._leaves = list(self._journal.leaves)
         self._node = node
         if self._is_same(sealing):

@@ -161,7 +161,7 @@ class SshServer:
 
     async def _receive(self, guest: SshConnection) -> None:
         """Start the key exchange when the limiter allows; close if the login takes too long."""
-        began = self._loop.time()
+        started = self._loop.time()
         network, turns = network_of(guest.address), self._turns
         turn = turns.queue(network)
         try:
@@ -172,7 +172,7 @@ class SshServer:
         finally:
             turns.leave(network, turn)
         guest.begin()
-        await asyncio.sleep(max(0.0, began + self._own.login_s - self._loop.time()))
+        await asyncio.sleep(max(0.0, started + self._own.login_s - self._loop.time()))
         if guest.entry is None:
             guest.hang_up()
 

@@ -91,7 +91,7 @@ class GroupAdmin:
         """Add users to a group, all or, if one cannot be added, none."""
         with self._database.write() as db:
             group = _held(db, name)
-            for user in _held_users(db, people, "nobody was added"):
+            for user in _held_users(db, people, "no user was added"):
                 if groups.is_in(db, group.id, user.id):
                     raise ExistsError(f"{user.name} is in the group {name} already; nobody was "
                                       "added.")  # fmt: skip
@@ -100,7 +100,7 @@ class GroupAdmin:
             db.flush()
             if groups.count(db, group.id) > MAX_GROUP:
                 raise NotAllowedError(
-                    f"A group has at most {MAX_GROUP} people; nobody was added.",
+                    f"A group has at most {MAX_GROUP} people; no user was added.",
                     hint="Make a second group; people can share with both.",
                 )
             return self._shown(db, group)
@@ -109,10 +109,10 @@ class GroupAdmin:
         """Remove users from a group, all or, if one is not in it, none."""
         with self._database.write() as db:
             group = _held(db, name)
-            for user in _held_users(db, people, "nobody was removed"):
+            for user in _held_users(db, people, "no user was removed"):
                 if not groups.is_in(db, group.id, user.id):
                     raise NotFoundError(
-                        f"{user.name} is not in the group {name}; nobody was removed.",
+                        f"{user.name} is not in the group {name}; no user was removed.",
                         hint=f"'fsadmin show-group {name}' shows who is.",
                     )
                 groups.take_out(db, group.id, user.id)

@@ -29,7 +29,7 @@ def check_holds_nothing(db: Db, user: models.User) -> None:
     if held:
         raise ConflictError(
             f"{user.name} holds the storage of {', '.join(sorted(held))}.",
-            hint="Remove that first, or hand it over to somebody else.",
+            hint="Remove that first, or hand it over to another user.",
         )
 
 

@@ -55,7 +55,7 @@ class StreamingEncryptor:
             return
         if offset < self.size or offset in self._early:
             raise NotAllowedError(
-                "What was sent once was sealed and cannot be written over.",
+                "Data that was sent is sealed already and cannot be written over.",
                 hint="A drop is written once, from its beginning to its end.",
             )
         if offset > self.size:

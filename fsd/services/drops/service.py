@@ -201,7 +201,7 @@ class DropService:
             for drop, note in notes.items():
                 row = rows.hold(db, drop)
                 if row is None or row.user_id != box.user_id:
-                    raise NotFoundError("It was accepted or removed meanwhile.")
+                    raise NotFoundError("It was accepted or removed in the meantime.")
                 row.note = note
         for root in gone:
             self.blobs.delete(root)
@@ -259,7 +259,7 @@ class DropService:
         # Keys that were rotated in the meantime still open it; keys that were reset do not.
         row = db.get(models.Bundle, (user_id, bundle.body.version))
         if row is None or row.payload != bundle.signed.payload:
-            raise ConflictError("The keys of that person were reset meanwhile; log in again.")
+            raise ConflictError("The keys of that person were reset in the meantime; log in again.")
 
     def _check_room(self, db: Db, user_id: int, size: int) -> None:
         policy = self.policy

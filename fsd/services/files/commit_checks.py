@@ -155,7 +155,7 @@ def check_versions(owner_id: int, change: VerifiedCommit, before: dict[bytes, mo
             if row.owner_id != owner_id:
                 raise NotFoundError("There is no such file or folder.")
             if (body.version - 1, body.lineage) != (row.version, row.next_lineage):
-                raise ConflictError("It was changed by somebody else meanwhile.")
+                raise ConflictError("It was changed by another person in the meantime.")
             fits = body.kind == row.kind and not _is_root(row)
         if not fits:
             raise RemoteProtocolError("A manifest does not follow the version before it.")
@@ -185,7 +185,7 @@ def check_generations(change: VerifiedCommit, before: dict[bytes, models.Node]) 
 
 def _under_an_old_key() -> ConflictError:
     return ConflictError(
-        "The folder has taken a new key meanwhile, because it is shared with fewer people now.",
+        "The folder has taken a new key, because it is shared with fewer people now.",
         hint="Give the same command again.",
     )
 
@@ -213,7 +213,7 @@ def check_renewals(
         is_due = was[node].link_generation < now[body.parent]
         moves = body.parent != (row.parent_id or row.removed_from)
         if not (is_due or moves):
-            raise NotAllowedError("Only its owner can give a new key to what is not due for one.")
+            raise NotAllowedError("Only its owner can renew a key that is not due.")
         if body.generation > MAX_GENERATION_BY_WRITERS:
             raise NotAllowedError(
                 f"Its members have given a file or folder {MAX_GENERATION_BY_WRITERS} keys.",

@@ -388,7 +388,7 @@ def _owner(db: Db, who: Principal, change: VerifiedCommit, before: dict[bytes, m
     for node in (*change.states, *change.lists):
         row = before.get(node)
         if row is not None and row.removed_ms is not None and node not in change.manifests:
-            raise ConflictError("Somebody has removed that folder or file meanwhile.")
+            raise ConflictError("That folder or file was removed in the meantime.")
     owners = set()
     for folder in change.states:
         if change.makes_folder(folder):

@@ -54,7 +54,7 @@ def verified_lists(who: Principal, asks: list[NewMembers]) -> dict[NodeId, NextL
         members = verify_members(ask.members, node, who.user, who.ed25519)
         sealed = {one.user: one.sealed for one in ask.sealed}
         if len(sealed) != len(ask.sealed) or any(members.member(user) is None for user in sealed):
-            raise RemoteProtocolError("A key was sealed to somebody who is no member.")
+            raise RemoteProtocolError("A key was sealed to a person who is not a member.")
         found[node] = NextList(members, sealed)
     if len(found) != len(asks):
         raise RemoteProtocolError("A commit has two member lists of one node.")
@@ -82,9 +82,9 @@ def check_lists(
         was = stored.get(node)
         follows = (was.version, was.next_lineage) if was else (0, NO_LINEAGE)
         if (body.version - 1, body.lineage) != follows:
-            raise ConflictError("It was shared in another way meanwhile; try again.")
+            raise ConflictError("It was shared in another way in the meantime; try again.")
         if body.generation != generations[node]:
-            raise ConflictError("It took a new key meanwhile; try again.")
+            raise ConflictError("It took a new key in the meantime; try again.")
     lineages.keep(db, Lineal.LIST, [row[:3] for row in stored.values()])
 
 
@@ -134,7 +134,7 @@ def _check_can_open(member: Member, holder: Holder) -> None:
     if holder.bundle is None:
         raise NotFoundError(f"{member.user} has not enrolled yet.")
     if payload_hash(labels.HASH_BUNDLE, holder.bundle) != member.bundle:
-        raise ConflictError(f"{member.user} has got other keys meanwhile; try again.")
+        raise ConflictError(f"{member.user} has other keys now; try again.")
 
 
 def _check_by_group(new: NextList, member: Member) -> None:

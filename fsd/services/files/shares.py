@@ -108,7 +108,7 @@ class ShareService:
         """Remove a grant at the request of the member who has it."""
         with self._database.write() as db:
             if who.user_id not in shares.grants(db, node):
-                raise NotFoundError("That is not shared with you.")
+                raise NotFoundError("It is not shared with you.")
             shares.drop_grants(db, node, [who.user_id])
             if self._audit is not None:
                 self._audit.record_own(db, AuditEvent.SHARE_LEFT, who, node.hex())

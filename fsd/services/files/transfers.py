@@ -170,7 +170,7 @@ class TransferService:
             elif not shares.readable(db, who.user_id, [found]):
                 raise NotFoundError("There is no such file.")
             if blob is None or blob.node_id != node:
-                raise ConflictError("The file was replaced or removed meanwhile.")
+                raise ConflictError("The file was replaced or removed in the meantime.")
             if blob.data is not None:
                 return io.BytesIO(blob.data), blob.size
             size = blob.size

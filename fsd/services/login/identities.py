@@ -101,7 +101,7 @@ def replace_keys(db: Db, who: Principal, rotation: Rotation, now_ms: int) -> Non
     users.hold(db, who.user_id)
     before, tree = users.bundle(db, who.user_id), users.tree(db, who.user_id)
     if before is None or tree is None or before.ed25519 != who.ed25519:
-        raise ConflictError("Your keys were replaced or reset meanwhile.")
+        raise ConflictError("Your keys were replaced or reset in the meantime.")
     was = payload_hash(labels.HASH_BUNDLE, before.payload)
     try:
         verify_rotation(who.ed25519, rotation.ask.signature, was, new.hash)
@@ -127,7 +127,7 @@ def _renew_root(db: Db, rotation: Rotation) -> None:
         and (state.body.version - 1, state.body.lineage) == (was.version, was.next_lineage)
     )
     if row is None or not follows:
-        raise ConflictError("The top of your tree was changed meanwhile; try again.")
+        raise ConflictError("The top of your tree was changed in the meantime; try again.")
     if state.body.root != now.root:
         raise RemoteProtocolError("The new keys come with other entries of your tree.")
     lineages.keep(db, Lineal.STATE, [was[:3]])

@@ -203,7 +203,7 @@ def insert_all(db: Db, owner_id: int, new: Sequence[VerifiedManifest]) -> None:
     try:
         for_each(db, _NEW_NODE, [{"owner_id": owner_id} | _columns(m) for m in new])
     except IntegrityError:
-        raise ConflictError("It was changed by somebody else meanwhile.") from None
+        raise ConflictError("It was changed by another person in the meantime.") from None
     _insert_manifests(db, new)
 
 

@@ -177,7 +177,7 @@ def test_of_bad_lines_all_are_told_and_nobody_is_added(admin, file, tmp_path):
         "line 4",
         "line 5",
     ]
-    assert f"fsadmin: 3 lines of {file} cannot be used; nobody was added.\n" in err
+    assert f"fsadmin: 3 lines of {file} cannot be used; no user was added.\n" in err
     assert names(admin) == ["ben"]
     assert not sheets.exists()
     told = json.loads(admin("add-users", file, "--json")[1])

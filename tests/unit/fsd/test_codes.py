@@ -295,9 +295,9 @@ def test_one_code_that_comes_late_opens_the_door_no_wider(office, alice, clock, 
     for _ in range(20):  # punctual codes; the enrolment used the code before
         clock.forward(3600)
         log_in(alice.code(clock()))
-    began = clock() // STEP_MS * STEP_MS
-    clock.ms = began + STEP_MS + late_ms
-    log_in(alice.code(began + STEP_MS))
+    started = clock() // STEP_MS * STEP_MS
+    clock.ms = started + STEP_MS + late_ms
+    log_in(alice.code(started + STEP_MS))
     clock.forward(3600)
     assert refused(log_in, alice.code(clock(), -2), alice.code(clock(), 2))
 
@@ -405,10 +405,10 @@ def test_people_see_their_sessions_and_end_them_all(office, alice, clock, log_in
 
 def test_where_and_when_a_session_was_used_is_kept(office, alice, clock):
     ask = alice.login(ticket=alice.ticket)
-    began = clock()
+    started = clock()
     clock.forward(599)
     office.accounts.login(ask, CHANNEL, ADDRESS)
-    assert office.access.sessions("alice")[0].used_ms == began
+    assert office.access.sessions("alice")[0].used_ms == started
     clock.forward(1)
     office.accounts.login(ask, CHANNEL, ADDRESS)
     assert office.access.sessions("alice")[0].used_ms == clock()

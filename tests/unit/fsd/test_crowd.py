@@ -131,9 +131,9 @@ async def test_who_leaves_while_waiting_uses_up_no_turn():
 @in_a_loop
 async def test_turns_come_at_the_rate_of_all_networks_together():
     limiter = HandshakeLimiter(of_one=1000, of_all=50, at_once=1)
-    began = asyncio.get_running_loop().time()
+    started = asyncio.get_running_loop().time()
     for number in range(6):
         turn = limiter.queue(str(number))
         await turn
         limiter.leave(str(number), turn)
-    assert asyncio.get_running_loop().time() - began >= 5 / 50
+    assert asyncio.get_running_loop().time() - started >= 5 / 50

@@ -133,7 +133,7 @@ def test_a_group_has_an_end(office):
             [{"n": number} for number in range(MAX_GROUP - 1)],
         )
     office.groups.add_members("all", [f for f in _names(office) if f.startswith("u")])
-    with pytest.raises(NotAllowedError, match="nobody was added"):
+    with pytest.raises(NotAllowedError, match="no user was added"):
         office.groups.add_members("all", people[:2])
     assert len(office.groups.add_members("all", people[:1]).members) == MAX_GROUP
     assert len(office.sharing.group("all").members) == MAX_GROUP

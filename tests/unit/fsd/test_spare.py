@@ -59,16 +59,16 @@ def test_two_things_are_done_beside_each_other_or_one_behind_the_other(count: in
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_work_has_ended_when_what_was_done_beside_it_fails(count: int) -> None:
-    spare, began, done = IdleWorkers(count), Event(), Event()
+    spare, started, done = IdleWorkers(count), Event(), Event()
 
     def work() -> None:
-        began.set()
+        started.set()
         sha256(bytes(1 << 25)).digest()  # takes longer than the failure
         done.set()
 
     def fail() -> None:
         if count:
-            began.wait()
+            started.wait()
         raise OSError("no space")
 
     with pytest.raises(OSError, match="no space"):
