@@ -78,6 +78,12 @@ class CodeSource:
 
         with local_errors(path):
             text = path.expanduser().read_text(encoding="utf-8", errors="replace")
+            readable = path.expanduser().stat().st_mode & 0o077 and os.name == "posix"
+        if readable:
+            ui.warn(
+                f"Other users may read '{for_terminal(str(path))}', which holds your secret; "
+                f"run: chmod 600 {for_terminal(str(path))}"
+            )
         secret, shown = "".join(text.split()), for_terminal(str(path))
         try:
             otp = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import tempfile
 import time
@@ -14,6 +15,8 @@ from typing import BinaryIO, cast
 
 from fskit.files import sync_folder
 from fsproto.errors import IntegrityError, OutOfSpaceError
+
+log = logging.getLogger(__name__)
 
 _NAME_LENGTH = 64
 _TICKET = ".upload"
@@ -181,5 +184,6 @@ def explained() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            log.error("no space left for files: %s", error.strerror)  # noqa: TRY400 - no fault
             raise OutOfSpaceError("The server has no space left.") from error
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from sqlalchemy.orm import Session
 
 from fskit.sqlite import use_wal
 from fsproto.errors import BadSettingError, FsError, OutOfSpaceError
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
@@ -147,6 +150,7 @@ def _translated() -> Iterator[None]:
         yield
     except DBAPIError as error:
         if _is_full(error.orig):
+            log.error("no space left for the database")  # noqa: TRY400 - no fault of the program
             raise OutOfSpaceError("The server has no space left.") from error
         if sentence := _of_the_file(error.orig):
             raise DatabaseError(

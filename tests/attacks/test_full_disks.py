@@ -121,6 +121,7 @@ def test_a_full_database_refuses_changes_and_goes_on_serving(
         assert "no space" in alice.put("notes.txt", bytes(60_000)).fails(NO_SPACE)
         assert "no space" in alice.put("plan.bin", bytes(len(PLAN))).fails(NO_SPACE)
         assert alice.run("mkdir", "new").status == NO_SPACE
+    assert "no space left for the database" in server.log
     assert alice.cat("notes.txt") == NOTES
     assert alice.cat("plan.bin") == PLAN
     # A login writes too. It is not reported as a wrong code, and the code is not consumed.

@@ -96,6 +96,15 @@ def test_after_a_first_refusal_there_is_one_more_code(tmp_path):
     source.refused(Ui(), LoginRefused())  # waits for the next code and does not raise
 
 
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o644, True), (0o640, True)])
+def test_a_secret_file_that_others_may_read_is_used_with_a_warning(tmp_path, capsys, mode, warned):
+    file = tmp_path / "secret"
+    file.write_text(SECRET)
+    file.chmod(mode)
+    first(CodeSource(None, file))
+    assert (f"chmod 600 {file}" in capsys.readouterr().err) is warned
+
+
 def test_a_secret_file_that_is_not_there_is_told(tmp_path):
     with pytest.raises(NotFoundError, match="nowhere"):
         first(CodeSource(None, tmp_path / "nowhere"))
