@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from fsclient.gateway.edits import Edits
-from fsclient.gateway.lookup import PathLookup
+from fsclient.gateway.edits import Edits, NewMetadata
+from fsclient.gateway.lookup import FRESH_S, GatewayNode, PathLookup, must_exist
+from fsclient.gateway.paths import GatewayPath
 from fsclient.gateway.publish import Publisher
 from fsclient.gateway.session_pool import SessionPool
 from fsclient.session.session import Session
 from fsclient.ui import Ui
 from fskit.file_names import Spellings
 from fsproto.errors import ConflictError, FsError, NotAllowedError, SecurityError
+from fsproto.sealed.manifest import Mode
 
 T = TypeVar("T")
 
@@ -48,11 +50,37 @@ class Backend:
             self._forget()
             return self.desks.tree.do(work)
 
+    def reach(
+        self, place: GatewayPath, *, follow: bool, within_s: float = FRESH_S
+    ) -> tuple[GatewayPath, GatewayNode | None]:
+        """Return a path with its links resolved, and the node there, if it exists.
+
+        Asks the server if the node was not confirmed within the last `within_s` seconds. Raises
+        `NotFoundError` if its parent folder does not exist either.
+        """
+        known = self.walker.known(place, follow=follow, within_s=within_s)
+        if known is not None:
+            return known
+        return self.look(lambda session: self.walker.reach(session, place, follow=follow))
+
+    def find(self, place: GatewayPath, *, follow: bool) -> GatewayNode:
+        """Return the node at a path; raise `NotFoundError` if there is none."""
+        return must_exist(self.reach(place, follow=follow))
+
     def change(self, work: Callable[[Session], None]) -> None:
         """Apply a change, unless the gateway is read-only."""
         self.must_be_writable()
         try:
             self.desks.tree.do(work)
+        except FsError:
+            self._forget()
+            raise
+
+    def describe(self, place: GatewayPath, mtime_ns: int | None, mode: Mode | None) -> None:
+        """Set the time of a file or folder, and the mode of a file; a link is not followed."""
+        self.must_be_writable()
+        try:
+            self.publisher.commits.do(NewMetadata(self.walker, place, mtime_ns, mode))
         except FsError:
             self._forget()
             raise

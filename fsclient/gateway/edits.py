@@ -36,9 +36,8 @@ class Edits:
         """Make a folder; raise `ExistsError` if the path exists."""
         folder, name = self._free(session, place)
         changes = Committer(session.tree)
-        changes.make_folder(folder.keyed, name, time.time_ns())
-        changes.commit()
-        self._walker.forget(place)
+        changes.make_folder(folder.folder().keyed, name, time.time_ns())
+        self._commit(session, changes, folder)
 
     def make_link(self, session: Session, place: GatewayPath, target: bytes) -> None:
         """Make a symbolic link; raise `ExistsError` if the path exists."""
@@ -55,9 +54,8 @@ class Edits:
         content = sealing.content(1, root, len(target))
         changes = Committer(session.tree)
         first = NextVersion(node, None, metadata, content)
-        changes.put_file(folder.keyed, first, InlineBlob(sealing.salt, blob))
-        changes.commit()
-        self._walker.forget(place)
+        changes.put_file(folder.folder().keyed, first, InlineBlob(sealing.salt, blob))
+        self._commit(session, changes, folder)
 
     def remove(self, session: Session, place: GatewayPath, *, folder: bool) -> None:
         """Remove a file, or with `folder` an empty folder."""
@@ -68,8 +66,11 @@ class Edits:
             raise ConflictError(f"The folder '{place}' is not empty.")
         changes = Committer(session.tree)
         changes.remove(above.keyed, found)
-        changes.commit()
-        self._walker.forget(place)
+        begun_s = self._walker.now_s()
+        made = changes.commit()
+        at = self._walker.find(session, place.parent, follow=True).place
+        self._walker.forget(at.child(place.name))
+        self._walker.committed(session, made, {at: above}, begun_s, removed=[at.child(place.name)])
 
     def rename(
         self, session: Session, old: GatewayPath, new: GatewayPath, *, replacing: bool
@@ -79,7 +80,7 @@ class Edits:
         A file replaces a file; a folder replaces an empty folder.
         """
         found, _ = self._changeable(session, old)
-        self._must_be_changeable(new)
+        must_be_changeable(new)
         self._walker.forget(new)
         folder = self._walker.find(session, new.parent, follow=True).folder()
         check_movable(found, folder)
@@ -97,44 +98,70 @@ class Edits:
         finally:
             self._walker.forget_all()  # the move may have changed keys
 
-    def describe(
-        self, session: Session, place: GatewayPath, *, mtime_ns: int | None, mode: Mode | None
-    ) -> None:
-        """Set the time of a file or folder, and the mode of a file."""
-        found, above = self._changeable(session, place)
-        was = found.metadata
-        now = replace_metadata(was, mtime_ns, mode if found.kind == "file" else None)
-        if now == was:
-            return
-        changes = Committer(session.tree)
-        changes.describe(above.keyed, found, now)
-        changes.commit()
-        self._walker.forget(place)
-
     # --- finding
 
-    def _free(self, session: Session, place: GatewayPath) -> tuple[TreeNode, str]:
+    def _commit(self, session: Session, changes: Committer, folder: GatewayNode) -> None:
+        """Commit changes of one folder; the path lookup shows them."""
+        begun_s = self._walker.now_s()
+        made = changes.commit()
+        self._walker.committed(session, made, {folder.place: folder.folder()}, begun_s)
+
+    def _free(self, session: Session, place: GatewayPath) -> tuple[GatewayNode, str]:
         """Return the folder and the name for a path that does not exist yet."""
-        self._must_be_changeable(place)
+        must_be_changeable(place)
         self._walker.forget(place)
         at, node = self._walker.reach(session, place, follow=False)
         if node is not None:
             raise ExistsError(f"'{at}' exists already.")
-        return self._walker.find(session, at.parent, follow=True).folder(), at.name
+        return self._walker.find(session, at.parent, follow=True), at.name
 
     def _changeable(self, session: Session, place: GatewayPath) -> tuple[TreeNode, TreeNode]:
         """Return the current node at a path and its folder; a link is not followed."""
-        self._must_be_changeable(place)
+        must_be_changeable(place)
         self._walker.forget(place)
         node: GatewayNode = self._walker.find(session, place, follow=False)
         found = node.found
         if found is None or found.above is None:
-            raise NotAllowedError(f"'{place}' is shared with you; only its owner can change that.")
+            raise NotAllowedError(_not_its_owner(place))
         return found, found.above
 
-    def _must_be_changeable(self, place: GatewayPath) -> None:
-        if place.is_fixed:
-            raise NotAllowedError(f"'{place}' is always there and cannot be changed.")
+
+class NewMetadata:
+    """The new time of a file or folder, and the new mode of a file: a change of a `GroupCommit`."""
+
+    def __init__(
+        self, walker: PathLookup, place: GatewayPath, mtime_ns: int | None, mode: Mode | None
+    ) -> None:
+        """None for what stays as it is. A link at `place` is not followed."""
+        self._walker = walker
+        self.place = place
+        self._mtime_ns = mtime_ns
+        self._mode = mode
+
+    def draft(self, session: Session, changes: Committer) -> GatewayNode | None:
+        """Add the change to a commit; return the folder that has the node."""
+        must_be_changeable(self.place)
+        folder = self._walker.find(session, self.place.parent, follow=True)
+        place = folder.place.child(self.place.name)
+        found = self._walker.find(session, place, follow=False).found
+        if found is None or found.above is None:
+            raise NotAllowedError(_not_its_owner(place))
+        was = found.metadata
+        now = replace_metadata(was, self._mtime_ns, self._mode if found.kind == "file" else None)
+        if now == was:
+            return None
+        changes.describe(found.above.keyed, found, now)
+        return folder
+
+
+def must_be_changeable(place: GatewayPath) -> None:
+    """Raise `NotAllowedError` for the folders that are always there."""
+    if place.is_fixed:
+        raise NotAllowedError(f"'{place}' is always there and cannot be changed.")
+
+
+def _not_its_owner(place: GatewayPath) -> str:
+    return f"'{place}' is shared with you; only its owner can change that."
 
 
 def replace_metadata(was: Metadata, mtime_ns: int | None, mode: Mode | None) -> Metadata:

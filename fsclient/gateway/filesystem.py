@@ -40,8 +40,7 @@ class Filesystem:
         """Return the attributes of a path; raise `NotFoundError` if it does not exist."""
         writing = self.opened.written_at(place)
         if writing is None:
-            find = self._house.walker.find
-            node = self._house.look(lambda session: find(session, place, follow=follow))
+            node = self._house.find(place, follow=follow)
             writing = self.opened.written_at(node.place)  # the path may be a link to it
             if writing is None:
                 self._spellings.use(place.spelled)
@@ -64,7 +63,7 @@ class Filesystem:
         Without links on it, the path keeps the client's spelling.
         """
         with suppress(NotFoundError):
-            at, _ = self._house.look(lambda s: self._house.walker.reach(s, place, follow=True))
+            at, _ = self._house.reach(place, follow=True)
             return place if at == place else at
         return place
 
@@ -159,8 +158,7 @@ class Filesystem:
         move = self._house.changer.rename
         self._house.change(partial(move, old=old, new=new, replacing=replacing))
         if writing is not None:
-            find = self._house.walker.find
-            base = self._house.look(lambda session: find(session, new, follow=False)).found
+            base = self._house.find(new, follow=False).found
             self.opened.moved(writing, new, base)
         self._spellings.move(old.parts, new.parts)
         self._spellings.use(new.spelled, written=True)
@@ -182,8 +180,7 @@ class Filesystem:
             self.opened.close(handle)
         else:
             mtime_ns, mode = wishes(wanted)
-            change = self._house.changer.describe
-            self._house.change(partial(change, place=place, mtime_ns=mtime_ns, mode=mode))
+            self._house.describe(place, mtime_ns, mode)
 
     def set_attributes_of(self, handle: Handle, wanted: Attributes) -> None:
         """Set time, permissions and size of an open file."""

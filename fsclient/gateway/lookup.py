@@ -2,27 +2,36 @@
 
 A link is resolved inside the gateway's tree: `/` is the top of that tree, so no link leads to the
 disk of this machine. Results are cached for a short time, because programs look at each file
-several times in a row, and at the folders above it each time.
+several times in a row, and at the folders above it each time. A lookup in the cache needs no
+session, so it does not wait behind a commit.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from fsclient.gateway.fetching import link_target
+from fsclient.gateway.known_folders import FolderRecord, KnownFolders
 from fsclient.gateway.paths import SHARED, GatewayPath, place_of
 from fsclient.session.session import Session
+from fsclient.tree.commit import MadeCommit
 from fsclient.tree.nodes import TreeNode
 from fsproto.errors import FsError, InvalidNameError, NotFoundError
+from fsproto.keys.tree import KeyedNode
+from fsproto.types import Hash
 
 FRESH_S = 1.0
 """Seconds for which a lookup result is cached."""
+FRESH_TO_WRITE_S = 0.2
+"""The same for a file that is opened for writing, and for a name that is missing: a program may
+look at once for what another client has just made."""
 _MOST_LINKS = 40
 """The most symbolic links on one path, as on Linux."""
-_MOST_KNOWN = 50_000
+_NO_STATE = Hash(b"")
 _MOST_WARNED = 1000
 
 
@@ -47,7 +56,7 @@ class GatewayNode:
 
 
 class PathLookup:
-    """A cached lookup of nodes; only the session's thread may use it."""
+    """A cached lookup of nodes; only the session's thread may use it, but for `known`."""
 
     def __init__(
         self,
@@ -58,15 +67,13 @@ class PathLookup:
         self._warn_of = warn
         self._warned: set[str] = set()
         self._clock = clock
-        self._known: dict[GatewayPath, tuple[float, GatewayNode]] = {}
+        self._known: KnownFolders[GatewayNode] = KnownFolders()
+        self._root: GatewayNode | None = None
         self._shares_asked = -FRESH_S
 
     def find(self, session: Session, place: GatewayPath, *, follow: bool) -> GatewayNode:
         """Return the node at a path; with `follow`, also follow a link at its end."""
-        at, node = self.reach(session, place, follow=follow)
-        if node is None:
-            raise NotFoundError(f"There is no '{at}'.")
-        return node
+        return must_exist(self.reach(session, place, follow=follow))
 
     def reach(
         self, session: Session, place: GatewayPath, *, follow: bool
@@ -75,32 +82,40 @@ class PathLookup:
 
         Raises `NotFoundError` if its parent folder does not exist either.
         """
-        here, left, links = self._top(session), deque(place.parts), 0
-        while left:
-            name = left.popleft()
-            below = self._below(session, here, name)
-            if below is None:
-                if left:
-                    raise NotFoundError(f"There is no '{here.place.child(name)}'.")
-                return here.place.child(name), None
-            if below.found is not None and below.kind == "symlink" and (left or follow):
-                links += 1
-                if links > _MOST_LINKS:
-                    raise NotFoundError(f"'{place}' leads through too many symbolic links.")
-                left = deque((*_led_to(session, below.found, here.place).parts, *left))
-                here = self._top(session)
-                continue
-            if left and below.kind != "folder":
-                raise NotFoundError(f"'{below.place}' is not a folder.")
-            here = below
-        return here.place, here
+        self._root = GatewayNode(GatewayPath(()), session.tree.root)
+        return _walk(
+            self._root, place, partial(self._below, session), partial(_led_to, session), follow
+        )
+
+    def known(
+        self, place: GatewayPath, *, follow: bool, within_s: float = FRESH_S
+    ) -> tuple[GatewayPath, GatewayNode | None] | None:
+        """Return what `reach` returns if the cache has it; None if the server must be asked.
+
+        Any thread may call. Only what was confirmed within the last `within_s` seconds counts.
+        """
+
+        def below(here: GatewayNode, name: str) -> GatewayNode | None:
+            is_known, found = self._cached(here, name, within_s)
+            if not is_known:
+                raise _UnknownError
+            return found
+
+        if self._root is None:
+            return None
+        try:
+            return _walk(self._root, place, below, _unknown_target, follow)
+        except _UnknownError:
+            return None
 
     def inside(self, session: Session, node: GatewayNode) -> list[GatewayNode]:
         """Return the nodes in a folder, sorted by name."""
-        place = node.place
+        place, asked_s = node.place, self._clock()
         if place.is_sharers:
-            owners = self._sharers(session)
-            return [self._note(self._head(session, place, owner)) for owner in sorted(owners)]
+            owners = sorted(self._sharers(session))
+            heads = [self._head(session, place, owner) for owner in owners]
+            self._note(session, node, {one.place.name: one for one in heads}, asked_s)
+            return heads
         if place.parts[:1] == (SHARED,):
             self._refresh_shares(session)
         contents = session.tree.children(node.folder())
@@ -108,45 +123,112 @@ class PathLookup:
             self._warn(refused.error)
         # The top of another user's shares names each by its path, not by the owner's name for it.
         nodes = [GatewayNode(place.child(child.path.name), child) for child in contents.nodes]
-        nodes = [self._note(one) for one in nodes]
         if not place.parts:
             nodes = [one for one in nodes if one.place.name != SHARED]
-            if self._sharers(session):
-                nodes.append(GatewayNode(GatewayPath((SHARED,)), None))
+        names = {one.place.name: one for one in nodes}
+        # The names of refused entries are not known, so any other name may be one of them.
+        self._note(session, node, names, asked_s, is_complete=not contents.refused)
+        if not place.parts and self._sharers(session):
+            nodes.append(GatewayNode(GatewayPath((SHARED,)), None))
         return nodes
+
+    def committed(
+        self,
+        session: Session,
+        made: MadeCommit,
+        folders: Mapping[GatewayPath, TreeNode],
+        begun_s: float,
+        *,
+        removed: Collection[GatewayPath] = (),
+    ) -> None:
+        """Apply a commit of this session to the cache; it has changed `folders`.
+
+        It also proves that no other client has changed them until `begun_s`, when it was begun.
+        """
+        nodes = {folder.keyed.node: folder.keyed for folder in folders.values()}
+        for state in made.states.values():
+            keyed = nodes.get(state.body.folder)
+            is_new = state.body.folder in made.new
+            if not is_new and (keyed is None or state.body.generation != keyed.generation):
+                self.forget_all()  # the commit has changed keys as well
+                return
+        for place, folder in folders.items():
+            node, shared = folder.keyed.node, place.parts[:1] == (SHARED,)
+            if node not in made.states:
+                self.forget(place)
+                continue
+            names: dict[str, GatewayNode | None] = {
+                one.name: None for one in removed if one.parent == place
+            }
+            for manifest in made.manifests:
+                if manifest.body.parent == node:
+                    child = session.tree.open_entry(folder, manifest)
+                    names[child.metadata.name] = GatewayNode(
+                        place.child(child.metadata.name), child
+                    )
+            states = made.before.get(node, _NO_STATE), made.states[node].hash
+            self._known.change(place, states, names, None if shared else begun_s)
+            for child_node in filter(None, names.values()):
+                self._note_new(made, child_node, begun_s)
+
+    def _note_new(self, made: MadeCommit, child: GatewayNode, begun_s: float) -> None:
+        """Note a new folder: it is empty."""
+        keyed = _key_of(child)
+        if keyed is not None and keyed.node in made.new and child.place.parts[0] != SHARED:
+            state = made.states[keyed.node].hash
+            record = FolderRecord[GatewayNode](keyed, state, begun_s, {}, is_complete=True)
+            self._known.note(child.place, record, begun_s)
+
+    def now_s(self) -> float:
+        """Return the time on the clock of the cache."""
+        return self._clock()
 
     def forget(self, *places: GatewayPath) -> None:
         """Remove changed paths and everything below them from the cache."""
         for place in places:
-            for known in [known for known in self._known if known.within(place)]:
-                del self._known[known]
+            self._known.forget(place)
 
     def forget_all(self) -> None:
         """Clear the cache."""
-        self._known.clear()
+        self._known.forget_all()
         self._shares_asked = -FRESH_S
 
     # --- one step
 
-    def _top(self, session: Session) -> GatewayNode:
-        return GatewayNode(GatewayPath(()), session.tree.root)
+    def _cached(
+        self, here: GatewayNode, name: str, within_s: float = FRESH_S
+    ) -> tuple[bool, GatewayNode | None]:
+        """Return whether the cache knows what is under a name, and the node, if there is one."""
+        place = here.place.child(name)
+        if place.is_sharers:
+            return True, GatewayNode(place, None)
+        now_s = self._clock()
+        return self._known.find(
+            here.place,
+            _key_of(here),
+            name,
+            since_s=now_s - within_s,
+            absent_since_s=now_s - min(within_s, FRESH_TO_WRITE_S),
+        )
 
     def _below(self, session: Session, here: GatewayNode, name: str) -> GatewayNode | None:
-        place = here.place.child(name)
-        known = self._known.get(place)
-        if known is not None and self._clock() - known[0] < FRESH_S:
-            return known[1]
-        if place.is_sharers:
-            return GatewayNode(place, None)
+        asked_s = self._clock()
+        is_known, found = self._cached(here, name)
+        if is_known:
+            return found
         if here.place.is_sharers:
             try:
-                return self._note(self._head(session, here.place, name))
+                found = self._head(session, here.place, name)
             except (NotFoundError, InvalidNameError):
                 return None
-        if place.parts[:1] == (SHARED,):
-            self._refresh_shares(session)
-        found = session.tree.look(here.folder(), [name])[name]
-        return None if found is None else self._note(GatewayNode(place, found))
+        else:
+            place = here.place.child(name)
+            if place.parts[:1] == (SHARED,):
+                self._refresh_shares(session)
+            there = session.tree.look(here.folder(), [name])[name]
+            found = GatewayNode(place, there) if there is not None else None
+        self._note(session, here, {name: found}, asked_s)
+        return found
 
     def _head(self, session: Session, sharers: GatewayPath, owner: str) -> GatewayNode:
         """Return the top folder of everything that a user shares."""
@@ -173,11 +255,80 @@ class PathLookup:
             self._warned.add(error.sentence)
             self._warn_of(error)
 
-    def _note(self, node: GatewayNode) -> GatewayNode:
-        if len(self._known) >= _MOST_KNOWN:
-            self._known.clear()
-        self._known[node.place] = self._clock(), node
-        return node
+    def _note(
+        self,
+        session: Session,
+        folder: GatewayNode,
+        names: Mapping[str, GatewayNode | None],
+        asked_s: float,
+        *,
+        is_complete: bool = False,
+    ) -> None:
+        """Note entries of a folder that the server has just proved."""
+        state = _state_of(session, folder)
+        record = FolderRecord(_key_of(folder), state, asked_s, dict(names), is_complete)
+        self._known.note(folder.place, record, asked_s - FRESH_S)
+
+
+class _UnknownError(Exception):
+    """The cache does not have a node."""
+
+
+def must_exist(reached: tuple[GatewayPath, GatewayNode | None]) -> GatewayNode:
+    """Return the node of a result of `reach`; raise `NotFoundError` if it has none."""
+    place, node = reached
+    if node is None:
+        raise NotFoundError(f"There is no '{place}'.")
+    return node
+
+
+def _walk(
+    top: GatewayNode,
+    place: GatewayPath,
+    below_of: Callable[[GatewayNode, str], GatewayNode | None],
+    led_to: Callable[[TreeNode, GatewayPath], GatewayPath],
+    follow: bool,  # noqa: FBT001 - passed on as it came
+) -> tuple[GatewayPath, GatewayNode | None]:
+    """Follow a path from the top; see `PathLookup.reach`."""
+    here, left, links = top, deque(place.parts), 0
+    while left:
+        name = left.popleft()
+        below = below_of(here, name)
+        if below is None:
+            if left:
+                raise NotFoundError(f"There is no '{here.place.child(name)}'.")
+            return here.place.child(name), None
+        if below.found is not None and below.kind == "symlink" and (left or follow):
+            links += 1
+            if links > _MOST_LINKS:
+                raise NotFoundError(f"'{place}' leads through too many symbolic links.")
+            left = deque((*led_to(below.found, here.place).parts, *left))
+            here = top
+            continue
+        if left and below.kind != "folder":
+            raise NotFoundError(f"'{below.place}' is not a folder.")
+        here = below
+    return here.place, here
+
+
+def _key_of(folder: GatewayNode) -> KeyedNode | None:
+    return folder.found.keyed if folder.found is not None else None
+
+
+def _state_of(session: Session, folder: GatewayNode) -> Hash | None:
+    """Return the state that the last answer about a folder has shown.
+
+    What other users share has none here: whether its authors still count is asked again each time.
+    """
+    cache, keyed = session.tree.cache, _key_of(folder)
+    if cache is None or keyed is None or folder.place.parts[:1] == (SHARED,):
+        return None
+    view = cache.view(keyed.node, [])
+    return view.state.hash if view is not None else None
+
+
+def _unknown_target(_link: TreeNode, _folder: GatewayPath) -> GatewayPath:
+    raise _UnknownError
 
 
 def _led_to(session: Session, link: TreeNode, folder: GatewayPath) -> GatewayPath:

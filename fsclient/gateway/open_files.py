@@ -8,9 +8,9 @@ from fsclient.gateway.attributes import facts_of, mode_for
 from fsclient.gateway.backend import Backend
 from fsclient.gateway.fetching import contents_of
 from fsclient.gateway.handles import Handle, ReadHandle, WriteHandle
-from fsclient.gateway.lookup import GatewayNode
+from fsclient.gateway.lookup import FRESH_TO_WRITE_S, GatewayNode
 from fsclient.gateway.open_write import OpenWrite
-from fsclient.gateway.paths import GatewayPath
+from fsclient.gateway.paths import SHARED, GatewayPath
 from fsclient.gateway.read_stream import ReadStream
 from fsclient.gateway.staging import Staged
 from fsclient.session.session import Session
@@ -117,8 +117,7 @@ class OpenFiles:
         """Return the path of the file to open; a link is followed."""
         if self.written_at(place) is not None:
             return place
-        reach = self._house.walker.reach
-        return self._house.look(lambda session: reach(session, place, follow=True))[0]
+        return self._house.reach(place, follow=True)[0]
 
     def _open_to_read(self, place: GatewayPath) -> ReadHandle:
         def look(session: Session) -> ReadHandle:
@@ -129,24 +128,7 @@ class OpenFiles:
         return self._house.look(look)
 
     def _open_to_write(self, place: GatewayPath, flags: OpenFlag) -> WriteHandle:
-        def look(session: Session) -> tuple[TreeNode | None, ReadStream | None]:
-            self._house.walker.forget(place)
-            _, node = self._house.walker.reach(session, place, follow=True)
-            if node is None:
-                if not flags & OpenFlag.CREATE:
-                    raise NotFoundError(f"There is no '{place}'.")
-                folder = self._house.walker.find(session, place.parent, follow=True).folder()
-                _must_take_files(session, folder, place)
-                return None, None
-            if flags & OpenFlag.CREATE and flags & OpenFlag.EXCLUSIVE:
-                raise ExistsError(f"'{place}' exists already.")
-            found = _file_at(node)
-            _must_take_files(session, found, place)
-            if flags & OpenFlag.TRUNCATE:
-                return found, None
-            return found, ReadStream(contents_of(session, found), self._house.desks)
-
-        base, reading = self._house.look(look)
+        base, reading = self._base_to_write(place, flags)
         staged = Staged(
             self._house.staging,
             size=reading.size if reading else 0,
@@ -156,6 +138,42 @@ class OpenFiles:
         with self._change:
             known = self._writings.setdefault(place, writing)  # another thread may have been faster
             return self._join(known, flags)
+
+    def _base_to_write(
+        self, place: GatewayPath, flags: OpenFlag
+    ) -> tuple[TreeNode | None, ReadStream | None]:
+        """Return the version that a client changes, if there is one, and a reader of its content.
+
+        There is no reader if the content is not needed.
+        """
+        new = flags & OpenFlag.CREATE and flags & OpenFlag.EXCLUSIVE
+
+        def look(session: Session) -> tuple[TreeNode | None, ReadStream | None]:
+            self._house.walker.forget(place)
+            _, node = self._house.walker.reach(session, place, follow=True)
+            if node is None:
+                if not flags & OpenFlag.CREATE:
+                    raise NotFoundError(f"There is no '{place}'.")
+                folder = self._house.walker.find(session, place.parent, follow=True).folder()
+                _must_take_files(session, folder, place)
+                return None, None
+            if new:
+                raise ExistsError(f"'{place}' exists already.")
+            found = _file_at(node)
+            _must_take_files(session, found, place)
+            if flags & OpenFlag.TRUNCATE:
+                return found, None
+            return found, ReadStream(contents_of(session, found), self._house.desks)
+
+        if flags & OpenFlag.CREATE and (flags & OpenFlag.TRUNCATE or new):
+            known = self._house.walker.known(place, follow=True, within_s=FRESH_TO_WRITE_S)
+            # What others share is left to `look`, which checks that the user may write there.
+            if known is not None and known[0].parts[:1] != (SHARED,):
+                if known[1] is None:
+                    return None, None
+                if not new:
+                    return _file_at(known[1]), None
+        return self._house.look(look)
 
     def _join(self, writing: OpenWrite, flags: OpenFlag) -> WriteHandle:
         writes = bool(flags & (OpenFlag.WRITE | OpenFlag.APPEND))

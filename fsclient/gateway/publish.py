@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 
-from fsclient.gateway.lookup import PathLookup
+from fsclient.gateway.group_commit import GroupCommit
+from fsclient.gateway.lookup import GatewayNode, PathLookup
 from fsclient.gateway.open_write import EarlyUpload, OpenWrite, SentContent, WrittenSource
+from fsclient.gateway.paths import GatewayPath
 from fsclient.gateway.session_pool import SessionPool
 from fsclient.session.session import Session
 from fsclient.transfer.report.progress import FileProgress, Progress
@@ -35,6 +36,7 @@ class Publisher:
         self._desks = desks
         self._walker = walker
         self._progress = Progress(ui, "put", "put")
+        self.commits = GroupCommit(desks.tree, walker)
 
     def begin_early(self, writing: OpenWrite) -> None:
         """Start to send a file while it is still written, if a worker is free."""
@@ -61,15 +63,29 @@ class Publisher:
                 sent = self._sent(writing)
             # Read here: reading the old content may need the worker that commits.
             data = b"" if sent is not None else writing.read(0, writing.size)
-            commit = partial(self._commit, writing=writing, sent=sent, data=data)
-            if self._desks.tree.do(commit):
+            publication = _Publication(self._walker, writing, sent, data)
+            self.commits.do(publication)
+            if publication.is_made:
+                self._published(writing)
                 return
             sent = None  # another writer has published the version it was sealed for
         raise ConflictError(f"Other writers keep changing '{writing.place}'; try again.")
 
     def describe(self, writing: OpenWrite) -> None:
         """Set the new time and mode of a file with unchanged content."""
-        self._desks.tree.do(partial(self._describe, writing=writing))
+        self.commits.do(_Description(self._walker, writing))
+        self._published(writing)
+
+    def _published(self, writing: OpenWrite) -> None:
+        """Record the published version; later writes are based on it."""
+        if writing.closing:  # no further writes
+            writing.published(None)
+            return
+        known = self._walker.known(writing.place, follow=False)
+        if known is None:
+            reach = self._walker.reach
+            known = self._desks.tree.do(lambda s: reach(s, writing.place, follow=False))
+        writing.published(known[1].found if known[1] is not None else None)
 
     # --- sending
 
@@ -135,63 +151,82 @@ class Publisher:
         finally:
             shop.close()
 
-    # --- committing
 
-    def _commit(
-        self, session: Session, *, writing: OpenWrite, sent: SentContent | None, data: bytes
-    ) -> bool:
-        """Commit the upload, or `data`; return false if it must be sealed for another version."""
-        folder, now = self._as_it_is(session, writing)
-        version = now.manifest.body.version + 1 if now else 1
-        if sent is not None and sent.version != version:
-            writing.base = now
-            return False
-        name, inline = writing.place.name, None
-        if sent is None:
-            node = now.keyed if now else new_node(os.urandom)
-            sealing = FileEncryption.new(node.node, version)
-            inline = InlineBlob(sealing.salt, sealing.sealer.seal(0, data, last=True))
-            size, root = len(data), integrity.blob_root(sealing.salt, inline.data)
-        else:
-            done = sent.streamed
-            node, sealing, size, root = done.node, done.sealing, done.size, done.root
-        metadata = Metadata(name, size, writing.time_ns, writing.mode, sealing.file_key)
-        content = sealing.content(version, root, size)
-        before = now.manifest if now else None
-        changes = Committer(session.tree)
-        changes.put_file(folder.keyed, NextVersion(node, before, metadata, content), inline)
-        changes.commit()
-        self._note(session, writing, folder)
-        return True
+class _OfWriting:
+    """A change of a file that a program has written."""
 
-    def _describe(self, session: Session, *, writing: OpenWrite) -> None:
-        folder, now = self._as_it_is(session, writing)
-        if now is None:
-            return
-        changes = Committer(session.tree)
-        metadata = described(now.metadata, writing.time_ns, writing.mode)
-        changes.describe(folder.keyed, now, metadata)
-        changes.commit()
-        self._note(session, writing, folder)
+    def __init__(self, walker: PathLookup, writing: OpenWrite) -> None:
+        self._walker = walker
+        self._writing = writing
 
-    def _as_it_is(self, session: Session, writing: OpenWrite) -> tuple[TreeNode, TreeNode | None]:
+    @property
+    def place(self) -> GatewayPath:
+        """The path of the file."""
+        return self._writing.place
+
+    def _as_it_is(self, session: Session) -> tuple[GatewayNode, TreeNode | None]:
         """Return the folder and the current node; raise `ConflictError` on a foreign change."""
-        place = writing.place
-        folder = self._walker.find(session, place.parent, follow=True).folder()
-        now = session.tree.look(folder, [place.name])[place.name]
-        if _content_of(now) != _content_of(writing.base):
+        place = self.place
+        folder = self._walker.find(session, place.parent, follow=True)
+        _, node = self._walker.reach(session, folder.place.child(place.name), follow=False)
+        now = node.found if node is not None else None
+        if _content_of(now) != _content_of(self._writing.base):
             raise ConflictError(
                 f"Another writer changed '{place}' in the meantime; your version was not put.",
                 hint="Look at the current version, then write yours again.",
             )
         return folder, now
 
-    def _note(self, session: Session, writing: OpenWrite, folder: TreeNode) -> None:
-        """Record the published version; later writes are based on it."""
-        self._walker.forget(writing.place)
-        name = writing.place.name
-        over = writing.closing  # no further writes
-        writing.published(None if over else session.tree.look(folder, [name])[name])
+
+class _Publication(_OfWriting):
+    """The written data as the next version of its file."""
+
+    def __init__(
+        self, walker: PathLookup, writing: OpenWrite, sent: SentContent | None, data: bytes
+    ) -> None:
+        """`data` is the content, unless it was `sent` already."""
+        super().__init__(walker, writing)
+        self._sent = sent
+        self._data = data
+        self.is_made = True
+        """False if the content was sent for another version: it must be sealed again."""
+
+    def draft(self, session: Session, changes: Committer) -> GatewayNode | None:
+        """Add the next version of the file to a commit; return its folder."""
+        writing, sent = self._writing, self._sent
+        folder, now = self._as_it_is(session)
+        version = now.manifest.body.version + 1 if now else 1
+        if sent is not None and sent.version != version:
+            writing.base, self.is_made = now, False
+            return None
+        name, inline = self.place.name, None
+        if sent is None:
+            node = now.keyed if now else new_node(os.urandom)
+            sealing = FileEncryption.new(node.node, version)
+            inline = InlineBlob(sealing.salt, sealing.sealer.seal(0, self._data, last=True))
+            size, root = len(self._data), integrity.blob_root(sealing.salt, inline.data)
+        else:
+            done = sent.streamed
+            node, sealing, size, root = done.node, done.sealing, done.size, done.root
+        metadata = Metadata(name, size, writing.time_ns, writing.mode, sealing.file_key)
+        content = sealing.content(version, root, size)
+        before = now.manifest if now else None
+        following = NextVersion(node, before, metadata, content)
+        changes.put_file(folder.folder().keyed, following, inline)
+        return folder
+
+
+class _Description(_OfWriting):
+    """The new time and mode of a file with unchanged content."""
+
+    def draft(self, session: Session, changes: Committer) -> GatewayNode | None:
+        """Add the new metadata to a commit; return the file's folder."""
+        folder, now = self._as_it_is(session)
+        if now is None:
+            return None
+        metadata = described(now.metadata, self._writing.time_ns, self._writing.mode)
+        changes.describe(folder.folder().keyed, now, metadata)
+        return folder
 
 
 def _content_of(found: TreeNode | None) -> tuple[NodeId, Content | None] | None:

@@ -26,8 +26,9 @@ from fskit.sftp.replies import name_entry, name_packet, status_packet, version_p
 from fskit.sftp.status import UnsupportedError, sentence_of, status_of
 from fsproto.errors import FsError, SecurityError
 
-WAITERS = 4
-"""Threads that wait for the network, for one client."""
+WAITERS = 32
+"""The most threads that wait for the network, for one client; the closes in them become one
+commit."""
 
 
 class SftpSession:

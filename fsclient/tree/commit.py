@@ -28,8 +28,9 @@ from fsproto.keys.tree import KeyedNode
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, Found, Lookup, Stale
 from fsproto.packing import unpack
-from fsproto.sealed.folder import FolderState
-from fsproto.types import NodeId, Token
+from fsproto.sealed.folder import FolderState, VerifiedState
+from fsproto.sealed.manifest import VerifiedManifest
+from fsproto.types import Hash, NodeId, Token
 from fsproto.values import Value
 
 _TRIES = 100
@@ -45,6 +46,18 @@ class _Sent(Value, frozen=True):
     signed: SignedCommit
 
 
+class MadeCommit(Value, frozen=True):
+    """A commit that the server has made."""
+
+    states: dict[NodeId, VerifiedState]
+    """The new state of each changed folder."""
+    manifests: list[VerifiedManifest]
+    before: dict[NodeId, Hash]
+    """The state of each folder on which the commit was built, as far as that is known."""
+    new: frozenset[NodeId]
+    """The folders that the commit has created."""
+
+
 class Committer(ChangeSet):
     """A set of changes, and its way to the server."""
 
@@ -58,11 +71,19 @@ class Committer(ChangeSet):
         """Why the last attempt may not have done so."""
         self._used = tree.context.connection
         """The connection of the last attempt."""
+        self._made: SignedCommit | None = None
+        """The attempt that the server has made."""
 
-    def commit(self) -> None:
+    def commit(self) -> MadeCommit:
         """Sign and commit; `ConflictError` if another person changed the same entries first."""
         self.send()
         self.finish()
+        if self._made is None:
+            return MadeCommit({}, [], {}, frozenset())
+        sent = self._sent if self._sent and self._sent.signed is self._made else None
+        before = {node: view.state.hash for node, view in sent.views.items()} if sent else {}
+        states = {state.body.folder: state for state in self._made.states}
+        return MadeCommit(states, self._made.manifests, before, frozenset(self.above))
 
     def send(self) -> None:
         """Sign and send, without waiting for what becomes of it; `finish` tells."""
@@ -115,6 +136,7 @@ class Committer(ChangeSet):
                 note = partial(self._tree.note_committed, made.states, made.manifests, made.mark)
                 self._tree.context.retry.run(note)
                 self._tree.context.retry.progressed()
+                self._made = made
                 return
             # Wait a random time, so that not all writers try again at the same moment.
             time.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, 0.004 * 2**attempt)))  # noqa: S311

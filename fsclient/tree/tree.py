@@ -303,7 +303,7 @@ class Tree:
         self, folder: TreeNode, state: VerifiedState, manifest: VerifiedManifest, name: str = ""
     ) -> TreeNode | RefusedEntry:
         try:
-            return self._open(folder, manifest, name)
+            return self.open_entry(folder, manifest, name)
         except (IntegrityError, RemoteProtocolError) as error:
             return self._refused(folder, state, manifest, error)
 
@@ -324,7 +324,11 @@ class Tree:
         is_folder = body.kind is NodeKind.FOLDER
         return RefusedEntry(folder, entry, is_folder, author, signed, why)
 
-    def _open(self, folder: TreeNode, manifest: VerifiedManifest, name: str = "") -> TreeNode:
+    def open_entry(self, folder: TreeNode, manifest: VerifiedManifest, name: str = "") -> TreeNode:
+        """Open an entry of a folder with the folder's keys; with `name`, it must have this name.
+
+        Raises `IntegrityError` or `RemoteProtocolError` if the entry does not open.
+        """
         keyed = folder.keyed.open_link(manifest.body)
         metadata = open_metadata(keyed.metadata_key, manifest.body)
         if manifest.body.token not in folder.keyed.tokens(metadata.name) or (
