@@ -96,7 +96,9 @@ def _start(home: Path, listen: str) -> tuple[subprocess.Popen[str], str]:
     log = home.with_name("fsd.log")
     with log.open("ab") as file:
         process = subprocess.Popen(
-            [str(BIN / "fsd"), "--home", str(home), "--listen", listen],
+            # One person holds all idle sessions of the measurement.
+            [str(BIN / "fsd"), "--home", str(home), "--listen", listen,
+             "--set", "person.connections=5000", "--set", "person.sessions=5000"],
             env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=file,
             text=True,
         )  # fmt: skip
