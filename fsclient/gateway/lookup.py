@@ -92,7 +92,8 @@ class PathLookup:
     ) -> tuple[GatewayPath, GatewayNode | None] | None:
         """Return what `reach` returns if the cache has it; None if the server must be asked.
 
-        Any thread may call. Only what was confirmed within the last `within_s` seconds counts.
+        Any thread may call. Only what was confirmed within the last `within_s` seconds counts. That
+        a folder on the path is missing does not count.
         """
 
         def below(here: GatewayNode, name: str) -> GatewayNode | None:
@@ -105,7 +106,7 @@ class PathLookup:
             return None
         try:
             return _walk(self._root, place, below, _unknown_target, follow)
-        except _UnknownError:
+        except (_UnknownError, NotFoundError):
             return None
 
     def inside(self, session: Session, node: GatewayNode) -> list[GatewayNode]:
@@ -214,7 +215,7 @@ class PathLookup:
     def _below(self, session: Session, here: GatewayNode, name: str) -> GatewayNode | None:
         asked_s = self._clock()
         is_known, found = self._cached(here, name)
-        if is_known:
+        if is_known and found is not None:  # what is missing may have been made a moment ago
             return found
         if here.place.is_sharers:
             try:

@@ -168,7 +168,10 @@ class _OfWriting:
         """Return the folder and the current node; raise `ConflictError` on a foreign change."""
         place = self.place
         folder = self._walker.find(session, place.parent, follow=True)
-        _, node = self._walker.reach(session, folder.place.child(place.name), follow=False)
+        at = folder.place.child(place.name)
+        # If the cache is out of date, the commit is refused and this is called again without it.
+        known = self._walker.known(at, follow=False)
+        _, node = known or self._walker.reach(session, at, follow=False)
         now = node.found if node is not None else None
         if _content_of(now) != _content_of(self._writing.base):
             raise ConflictError(
