@@ -157,9 +157,9 @@ class App:
         The holder of those keys has the keys of the shares, too. What cannot be renewed now is
         named, and the command continues; 'fsclient shares' tries again.
         """
-        if not session.people.ended or not session.memory.shared():
+        if not any(True for _ in session.people.ended) or not session.memory.shared():
             return
-        session.people.ended.clear()
+        session.people.forget_ended()
         from fsclient.sharing.share import Sharing
 
         sharing = Sharing(session, self.ui)

@@ -55,6 +55,11 @@ MAX_CAME = 4 * MAX_MEMBERS
 LOG_HEAD_SIZE = 40
 """Bytes of an author's reference to the key log: u64 size, root 32."""
 
+MAX_LOG_ENTRIES = 1 << 22
+"""Entries of a key log that a client reads: about 1 GiB on its disk."""
+MAX_LOG_ENTRIES_OF_ONE = 1 << 16
+"""Entries about one person that a client takes into account."""
+
 MAX_LINEAGE_RANGES = 1000
 """Ranges of versions whose hashes one `getlineage` asks for."""
 MAX_LINEAGE_HASHES = 1 << 16

@@ -166,7 +166,9 @@ def url_at_head(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     tables = ", ".join(f'"{table}"' for table in Base.metadata.tables if table != "key_log_head")
     with closing(Database(url)) as opened, opened.write() as db:
         db.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
-        db.execute(text("UPDATE key_log_head SET size = 0, payload = '', signature = ''"))
+        db.execute(
+            text("UPDATE key_log_head SET size = 0, payload = '', signature = '', frontier = ''")
+        )
     return url
 
 

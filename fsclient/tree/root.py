@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import islice
 
 from msgspec.structs import replace
 
@@ -33,6 +34,9 @@ from fsproto.sealed.manifest import (
     verify_author,
 )
 from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, NodeId
+
+_ENDS_AT_ONCE = 10_000
+"""Ends of keys that are remembered in one transaction."""
 
 
 def empty_tree(identity: Identity) -> TreeRoot:
@@ -131,7 +135,9 @@ def open_root(
     before the login was sent. Raises `SecurityError` for a root that is not the user's newest.
     """
     identity = context.identity
-    context.memory.remember(key_end(index) for index in context.people.ended)
+    ended = map(key_end, context.people.ended)
+    while some := list(islice(ended, _ENDS_AT_ONCE)):
+        context.memory.remember(some)
     body = unpack(root.manifest.payload, Manifest)
     keyed = open_root_grant(root.grant, identity)
     if keyed.node != body.node or body.parent != NO_NODE or body.kind is not NodeKind.FOLDER:

@@ -8,11 +8,11 @@ anything else stops everything that has to do with that person, until somebody h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from fsclient.trust.pins import Pin, PinStore
+from fsclient.trust.pins import Pin, PinStore, forked
 from fsclient.trust.questions import Questions
 from fsproto import labels
 from fsproto.errors import (
@@ -34,6 +34,7 @@ from fsproto.keylog.head import (
 )
 from fsproto.keylog.log import KeyLog
 from fsproto.keys.identity import Identity, VerifiedBundle, verify_bundle
+from fsproto.limits import MAX_LOG_ENTRIES
 from fsproto.messages.keylog import BundleOf
 from fsproto.names import for_terminal
 from fsproto.packing import unpack
@@ -57,8 +58,8 @@ class KeyDirectory:
         self._good_heads: set[bytes] = {b""}
         self.tell = tell
         """Tells the person something that they should not overlook."""
-        self.ended: list[int] = []
-        """The indices of the entries just read that end a person's keys."""
+        self._read_from: int | None = None
+        """The first entry that this process has read; None if it has read none."""
 
     def close(self) -> None:
         """Close the file."""
@@ -70,17 +71,17 @@ class KeyDirectory:
     def log(self) -> KeyLog:
         """The log as far as it was read."""
         if self._log is None:
-            log = KeyLog()
-            try:
-                entries, signed = self._store.log()
-                log.extend(entries)
-                head = unpack(signed.payload, KeyLogHead) if signed is not None else None
-                if head is not None and (len(log), log.root(len(log))) != (head.size, head.root):
-                    raise self._store.damaged
-            except SecurityError:
-                raise self._store.damaged from None
-            self._log = log
+            self._log = self._store.log()
         return self._log
+
+    @property
+    def ended(self) -> Iterator[int]:
+        """The indices of the entries read by this process that ended a person's keys."""
+        return iter(()) if self._read_from is None else self._store.ends_from(self._read_from)
+
+    def forget_ended(self) -> None:
+        """Take the keys that have ended as dealt with."""
+        self._read_from = None
 
     @property
     def log_head(self) -> bytes:
@@ -109,7 +110,7 @@ class KeyDirectory:
                 )
             if head.body.size == before.size:
                 if head.body.root != before.root:
-                    raise _forked()
+                    raise forked()
                 return
         self._read(ask, head)
 
@@ -126,50 +127,61 @@ class KeyDirectory:
         self._read(ask, head)
 
     def _read(self, ask: Questions, head: VerifiedHead) -> None:
-        """Read on up to a head at least; nothing is believed before the root was computed."""
-        log, entries = self.log, list[bytes]()
-        first = len(log)
-        resets = len(log.resets)
-        said = [head]
-        while first + len(entries) < head.body.size:
-            answer = ask.log_entries(first + len(entries))
-            head = verify_head(answer.head, head.body.key)
-            said.append(head)
-            if not answer.entries:
-                raise RollbackError("THE SERVER WITHHOLDS A PART OF ITS KEY LOG.")
-            entries += answer.entries
-        self._log = None  # if anything is wrong, what was read is forgotten
-        read = log.extend(entries)
-        # Every head that the server signed must be one of this very log, not the last alone.
-        if len(log) != head.body.size or not all(_is_of(log, one.body) for one in said):
-            raise _forked()
-        mine = log.now(self._identity.user)
-        if mine is None or mine.bundle != self._identity.bundle.hash:
-            raise KeyChangedError(
-                "THE KEY LOG NAMES OTHER KEYS FOR YOU than the ones you have.",
-                hint="If you have new keys on another device, bring them here; if your "
-                "administrator reset them, enrol again; if neither, talk to your administrator.",
+        """Read on up to a head; nothing is believed before the root was computed."""
+        if head.body.size > MAX_LOG_ENTRIES:
+            raise RemoteProtocolError(
+                f"The server's key log has {head.body.size} entries, more than a client reads."
             )
-        self._store.keep(first, entries, head.signed)
-        self._log = log
-        for entry in log.resets[resets:]:
-            self._note_reset(entry)
-        self.ended += [entry.index for entry in read if entry.event is not KeyEvent.ENROLLED]
+        resets: dict[str, KeyLogEntry] = {}
+        with self._store.growing() as log:
+            first = len(log)
+            while len(log) < head.body.size:
+                for entry in self._read_page(ask, head, log):
+                    if entry.event is KeyEvent.RESET and self._store.pin(entry.user) is not None:
+                        resets[entry.user] = entry
+            if not _is_of(log, head.body):
+                raise forked()
+            mine = log.now(self._identity.user)
+            if mine is None or mine.bundle != self._identity.bundle.hash:
+                raise KeyChangedError(
+                    "THE KEY LOG NAMES OTHER KEYS FOR YOU than the ones you have.",
+                    hint="If you have new keys on another device, bring them here; if your "
+                    "administrator reset them, enrol again; if neither, talk to your "
+                    "administrator.",
+                )
+            self._store.keep(log, head.signed)
+        self._log = None
+        if self._read_from is None:
+            self._read_from = first
+        for entry in resets.values():
+            self._tell_reset(entry.user)
 
-    def _note_reset(self, entry: KeyLogEntry) -> None:
-        if self._store.pin(entry.user) is None:
-            return
-        if self.log.now(entry.user) is None:
+    def _read_page(self, ask: Questions, head: VerifiedHead, log: KeyLog) -> list[KeyLogEntry]:
+        """Append the next entries, not beyond the head, and return them."""
+        answer = ask.log_entries(len(log))
+        said = verify_head(answer.head, head.body.key).body
+        # The log may have grown since the head was signed; it may neither shrink nor change.
+        if said.size < head.body.size or (
+            said.size == head.body.size and said.root != head.body.root
+        ):
+            raise forked()
+        if not answer.entries:
+            raise RollbackError("THE SERVER WITHHOLDS A PART OF ITS KEY LOG.")
+        with self._store.page():
+            return [log.append(one) for one in answer.entries[: head.body.size - len(log)]]
+
+    def _tell_reset(self, user: str) -> None:
+        if self.log.now(user) is None:
             self.tell(
-                f"THE KEYS OF {entry.user} WERE RESET by the administrator, or the account was "
+                f"THE KEYS OF {user} WERE RESET by the administrator, or the account was "
                 "removed: nobody has keys under that name now, and nothing is shared with them, or "
                 "taken from them."
             )
         else:
             self.tell(
-                f"THE KEYS OF {entry.user} WERE RESET by the administrator. Nothing is shared with "
+                f"THE KEYS OF {user} WERE RESET by the administrator. Nothing is shared with "
                 f"them, or taken from them, until you have compared the new ones: fsclient verify "
-                f"{entry.user}"
+                f"{user}"
             )
 
     def check_heads(self, ask: Questions, heads: Iterable[bytes]) -> None:
@@ -405,10 +417,3 @@ def _other_keys(user: str) -> KeyChangedError:
 
 def _is_of(log: KeyLog, head: KeyLogHead) -> bool:
     return head.size <= len(log) and log.root(head.size) == head.root
-
-
-def _forked() -> RollbackError:
-    return RollbackError(
-        "THE SERVER SHOWED ANOTHER KEY LOG than it did before.",
-        hint="Stop and talk to your administrator: this does not happen by accident.",
-    )

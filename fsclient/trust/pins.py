@@ -1,20 +1,29 @@
-"""What the client keeps of other people's keys: the key log as read, and the pins.
+"""What the client keeps of other people's keys: the key log as verified, and the pins.
 
-    log   every entry of the key log, by its index
-    head  the newest head, as the log's key signed it
+    log   every entry of the key log, by its index, with the root over the entries up to it
+    head  the newest head, as the log's key signed it, and the frontier of its entries
     pins  for each person whose keys were used here: which, and whether they were compared
     shown for each person the keys whose safety number was shown last, to be compared
     told  for each kind of notice from the server the last that was shown
 
-One SQLite file a profile, so that several commands at once agree.
+One SQLite file a profile, so that several commands at once agree. What is read of the log is put
+into a table of this process's own (`unproved`, in a temporary file) until a signed head proves it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any
 
 from fsclient.trust.sqlite import LocalDatabase
+from fsproto import crypto
+from fsproto.errors import IntegrityError, RollbackError, SecurityError
+from fsproto.keylog.entries import KeyEvent, KeyLogEntry, read_entry
+from fsproto.keylog.head import KeyLogHead
+from fsproto.keylog.log import KeyLog
+from fsproto.packing import unpack
+from fsproto.proofs.merkle import Frontier
 from fsproto.signed import Signed
 from fsproto.types import Hash
 from fsproto.values import Value
@@ -22,10 +31,18 @@ from fsproto.values import Value
 if TYPE_CHECKING:
     from fsproto.keys.portable import KnownPeople
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS log (at INTEGER PRIMARY KEY, entry BLOB NOT NULL);
+_LOG = """
+    at INTEGER PRIMARY KEY, user TEXT NOT NULL, ends INTEGER NOT NULL, entry BLOB NOT NULL,
+    root BLOB NOT NULL, checksum BLOB NOT NULL
+"""
+"""Columns of the log; `ends`: whether the entry ended a person's keys."""
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS log ({_LOG});
+CREATE INDEX IF NOT EXISTS log_by_user ON log (user, at);
+CREATE INDEX IF NOT EXISTS log_of_ends ON log (at) WHERE ends;
 CREATE TABLE IF NOT EXISTS head (
-    only INTEGER PRIMARY KEY CHECK (only = 1), payload BLOB NOT NULL, signature BLOB NOT NULL
+    only INTEGER PRIMARY KEY CHECK (only = 1), payload BLOB NOT NULL, signature BLOB NOT NULL,
+    frontier BLOB NOT NULL
 );
 CREATE TABLE IF NOT EXISTS pins (
     user TEXT PRIMARY KEY, bundle BLOB NOT NULL, ed25519 BLOB NOT NULL, compared INTEGER NOT NULL
@@ -33,6 +50,9 @@ CREATE TABLE IF NOT EXISTS pins (
 CREATE TABLE IF NOT EXISTS shown (user TEXT PRIMARY KEY, bundle BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS told (kind TEXT PRIMARY KEY, at_ms INTEGER NOT NULL);
 """
+
+_LogRow = tuple[int, str, bytes, bytes, bytes]
+_ROOT = "SELECT root FROM main.log WHERE at = ?"
 
 
 class Pin(Value, frozen=True):
@@ -56,6 +76,7 @@ class PinStore(LocalDatabase):
     """The file; `IntegrityError` wherever it turns out to be damaged."""
 
     schema = _SCHEMA
+    format = 1
     holds = "which remembers other people's keys"
     without_it = "Deleting it means to compare everybody's keys again."
 
@@ -65,25 +86,87 @@ class PinStore(LocalDatabase):
             row = self._db.execute("SELECT payload, signature FROM head").fetchone()
         return Signed(*row) if row else None
 
-    def log(self) -> tuple[list[bytes], Signed | None]:
-        """Return every entry that was read, and the head for them, as they are at one moment."""
-        with self._translated(), self._transaction("DEFERRED"):
-            rows = self._db.execute("SELECT entry FROM log ORDER BY at").fetchall()
-            return [entry for (entry,) in rows], self.head()
+    def log(self) -> KeyLog:
+        """Return the log up to the newest head; `IntegrityError` if it is not what that says."""
+        return KeyLog(_Rows(self._ask, self._frontier(), self._checked_entry))
 
-    def keep(self, first: int, entries: Sequence[bytes], head: Signed) -> None:
-        """Keep entries from number `first` on, and the head for all up to them.
+    @contextmanager
+    def growing(self) -> Iterator[KeyLog]:
+        """Give the log to be appended to; without `keep`, nothing of that stays."""
+        with self._translated():
+            self._db.execute("PRAGMA temp_store = FILE")
+            self._db.execute("DROP TABLE IF EXISTS temp.unproved")
+            self._db.execute(f"CREATE TEMP TABLE unproved ({_LOG})")
+            self._db.execute("CREATE INDEX temp.unproved_by_user ON unproved (user, at)")
+            try:
+                yield KeyLog(_Rows(self._ask, self._frontier(), self._checked_entry))
+            finally:
+                self._db.execute("DROP TABLE IF EXISTS temp.unproved")
 
-        If another command has read further in the meantime, its head stays.
+    def page(self) -> AbstractContextManager[None]:
+        """Do several appends at once, which is faster; the server is not asked meanwhile."""
+        return self._transaction("DEFERRED")
+
+    def keep(self, log: KeyLog, head: Signed) -> None:
+        """Keep what was appended to a log that is `growing`, and the head that proves all of it.
+
+        If another command has read further in the meantime, its head stays. Raises `RollbackError`
+        if that command was shown another log.
         """
-        rows = [(first + at, entry) for at, entry in enumerate(entries)]
         with self._translated(), self._transaction():
-            self._db.executemany("INSERT OR REPLACE INTO log VALUES (?, ?)", rows)
-            kept = self._db.execute("SELECT count(*) FROM log").fetchone()[0]
-            if kept == first + len(rows):
-                self._db.execute(
-                    "INSERT OR REPLACE INTO head VALUES (1, ?, ?)", (head.payload, head.signature)
-                )
+            kept, size = self._frontier(), len(log)
+            if kept.size >= size:
+                if size and self._ask(_ROOT, (size - 1,)) != [(log.root(size),)]:
+                    raise forked()
+                return
+            ((first,),) = self._ask("SELECT min(at) FROM temp.unproved")
+            if kept.size < first or log.root(kept.size) != kept.root:
+                raise forked()
+            self._db.execute(
+                "INSERT INTO main.log SELECT * FROM temp.unproved WHERE at >= ?", (kept.size,)
+            )
+            self._db.execute(
+                "INSERT OR REPLACE INTO head VALUES (1, ?, ?, ?)",
+                (head.payload, head.signature, log.frontier.pack()),
+            )
+
+    def ends_from(self, first: int) -> Iterator[int]:
+        """Yield the index of each entry from `first` on that ended a person's keys."""
+        with self._translated():
+            rows = self._db.execute("SELECT at FROM main.log WHERE ends AND at >= ?", (first,))
+            for (at,) in rows:
+                yield at
+
+    def _ask(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
+        with self._translated():
+            return self._db.execute(query, values).fetchall()
+
+    def _frontier(self) -> Frontier:
+        """Return the frontier of the log as it is kept; `IntegrityError` if the log is damaged."""
+        with self._translated():
+            row = self._db.execute("SELECT payload, frontier FROM head").fetchone()
+            if row is None:
+                return Frontier()
+            try:
+                head = unpack(row[0], KeyLogHead)
+                frontier = Frontier(head.size, row[1])
+            except (SecurityError, ValueError):
+                raise self.damaged from None
+            last = self._ask(_ROOT, (head.size - 1,))
+            if frontier.root != head.root or (head.size and last != [(head.root,)]):
+                raise self.damaged
+            return frontier
+
+    def _checked_entry(self, row: _LogRow) -> KeyLogEntry:
+        """Read an entry that was verified when it was appended; only damage can change it."""
+        at, user, data, root, checksum = row
+        try:
+            entry = read_entry(data, at)
+        except SecurityError:
+            raise self.damaged from None
+        if entry.user != user or checksum != _checksum(data, root):
+            raise self.damaged
+        return entry
 
     def forget_log(self) -> None:
         """Forget the log and its head; the pins stay."""
@@ -96,13 +179,21 @@ class PinStore(LocalDatabase):
         from fsproto.keys.portable import KnownPeople, Pinned
 
         pins = [Pinned(one.user, one.bundle, one.ed25519, one.compared) for one in self.pins()]
-        entries, head = self.log()
-        return KnownPeople(head, entries, pins)
+        with self._translated(), self._transaction("DEFERRED"):
+            rows = self._db.execute("SELECT entry FROM main.log ORDER BY at").fetchall()
+            return KnownPeople(self.head(), [entry for (entry,) in rows], pins)
 
     def take_over(self, known: KnownPeople) -> None:
-        """Begin with what another machine has known."""
+        """Begin with what another machine has known; `SecurityError` if its log is not whole."""
         if known.head is not None:
-            self.keep(0, known.entries, known.head)
+            with self.growing() as log:
+                with self.page():
+                    for entry in known.entries:
+                        log.append(entry)
+                head = unpack(known.head.payload, KeyLogHead)
+                if (head.size, head.root) != (len(log), log.root(len(log))):
+                    raise IntegrityError("The key log of the other machine is damaged.")
+                self.keep(log, known.head)
         for pin in known.pins:
             self.set_pin(Pin(pin.user, Hash(pin.bundle), pin.ed25519, pin.compared))
 
@@ -153,6 +244,76 @@ class PinStore(LocalDatabase):
                 return False
             self._db.execute("INSERT OR REPLACE INTO told VALUES (?, ?)", (kind, at_ms))
         return True
+
+
+class _Rows:
+    """`LogRows` in SQLite: verified entries are in `log`, appended ones in `unproved`."""
+
+    def __init__(
+        self,
+        ask: Callable[[str, tuple[object, ...]], list[Any]],
+        frontier: Frontier,
+        read: Callable[[_LogRow], KeyLogEntry],
+    ) -> None:
+        self._ask = ask
+        self._frontier = frontier
+        self._read = read
+        self._verified = frontier.size
+        """Entries in `log` that are taken; another command may add more."""
+
+    def frontier(self) -> Frontier:
+        return self._frontier
+
+    def add(self, entry: KeyLogEntry, data: bytes, root: Hash) -> None:
+        ends = entry.event is not KeyEvent.ENROLLED
+        row = entry.index, entry.user, ends, data, root, _checksum(data, root)
+        self._ask("INSERT INTO unproved VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def root(self, size: int) -> Hash:
+        row = None
+        for row in self._ask(_of_table(size > self._verified, "at = ?"), (size - 1,)):
+            self._read(row)
+        if row is None:
+            raise IntegrityError("The key log has no such size.")
+        return Hash(row[3])
+
+    def newest(self, user: str, below: int) -> KeyLogEntry | None:
+        last = "user = ? AND at < ? ORDER BY at DESC LIMIT 1"
+        for fresh, until in self._parts(below, newest_first=True):
+            for row in self._ask(_of_table(fresh, last), (user, until)):
+                return self._read(row)
+        return None
+
+    def of(self, user: str, below: int, most: int) -> list[KeyLogEntry]:
+        found: list[KeyLogEntry] = []
+        first = "user = ? AND at < ? ORDER BY at LIMIT ?"
+        for fresh, until in self._parts(below):
+            rows = self._ask(_of_table(fresh, first), (user, until, most - len(found)))
+            found += map(self._read, rows)
+        return found
+
+    def _parts(self, below: int, *, newest_first: bool = False) -> list[tuple[bool, int]]:
+        parts = [(False, min(below, self._verified))]
+        if below > self._verified:
+            parts.append((True, below))
+        return parts[::-1] if newest_first else parts
+
+
+def _of_table(fresh: bool, where: str) -> str:
+    table = "temp.unproved" if fresh else "main.log"
+    return f"SELECT at, user, entry, root, checksum FROM {table} WHERE {where}"  # noqa: S608
+
+
+def _checksum(data: bytes, root: bytes) -> bytes:
+    return crypto.sha256(data, root)[:8]
+
+
+def forked() -> RollbackError:
+    """Return the error for a log that does not continue the one that was seen before."""
+    return RollbackError(
+        "THE SERVER SHOWED ANOTHER KEY LOG than it did before.",
+        hint="Stop and talk to your administrator: this does not happen by accident.",
+    )
 
 
 def _pin(row: tuple[str, bytes, bytes, int]) -> Pin:

@@ -272,7 +272,8 @@ class LogEntry(Base):
     index: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     user: Mapped[str] = mapped_column(String(64), index=True)
     payload: Mapped[bytes] = mapped_column(Octets)
-    leaf: Mapped[bytes] = mapped_column(Octets(32))
+    root: Mapped[bytes] = mapped_column(Octets(32), server_default=text("''"))
+    """Root over the entries up to this one."""
 
 
 class LogHead(Base):
@@ -284,6 +285,8 @@ class LogHead(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     payload: Mapped[bytes] = mapped_column(Octets)
     signature: Mapped[bytes] = mapped_column(Octets)
+    frontier: Mapped[bytes] = mapped_column(Octets, server_default=text("''"))
+    """`fsproto.proofs.merkle.Frontier` of the entries."""
 
 
 class MemberList(Base):

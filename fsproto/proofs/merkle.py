@@ -27,15 +27,46 @@ def _node(left: bytes, right: bytes) -> Hash:
     return Hash(crypto.sha256(b"\x01" + left + right))
 
 
-def tree_root(leaves: Sequence[Hash]) -> Hash:
-    """Return the root over `leaves`; over none it is SHA-256 of nothing."""
-    if not leaves:
-        return Hash(crypto.sha256(b""))
-    level = list(leaves)
-    while len(level) > 1:
-        above = [_node(level[at], level[at + 1]) for at in range(0, len(level) - 1, 2)]
-        level = above + level[len(level) & ~1 :]
-    return level[0]
+class Frontier:
+    """The right edge of the tree over a growing list: enough for its root and for the next leaf.
+
+    A list of n leaves consists of one complete tree for each bit of n that is 1, the largest first.
+    The frontier has their roots.
+    """
+
+    def __init__(self, size: int = 0, packed: bytes = b"") -> None:
+        """Start with a list of `size` leaves, whose frontier is `packed` (32 bytes for a tree).
+
+        Raises `ValueError` if a list of that size has another number of complete trees.
+        """
+        if len(packed) != size.bit_count() * crypto.HASH_SIZE:
+            raise ValueError("not the frontier of a list of that size")
+        self.size = size
+        self._trees = [
+            packed[at : at + crypto.HASH_SIZE] for at in range(0, len(packed), crypto.HASH_SIZE)
+        ]
+
+    def append(self, leaf: Hash) -> None:
+        """Add the hash of the next entry."""
+        tree, ones = bytes(leaf), self.size
+        while ones & 1:
+            tree, ones = _node(self._trees.pop(), tree), ones >> 1
+        self._trees.append(tree)
+        self.size += 1
+
+    @property
+    def root(self) -> Hash:
+        """The root over all leaves; over none it is SHA-256 of nothing."""
+        if not self._trees:
+            return Hash(crypto.sha256(b""))
+        root = self._trees[-1]
+        for tree in reversed(self._trees[:-1]):
+            root = _node(tree, root)
+        return Hash(root)
+
+    def pack(self) -> bytes:
+        """Return the roots of the complete trees, 32 bytes each, at most 63 of them."""
+        return b"".join(self._trees)
 
 
 def root_and_paths(leaves: Sequence[Hash]) -> tuple[Hash, list[bytes]]:

@@ -34,10 +34,10 @@ from fsproto.messages.files import Commit
 from fsproto.messages.keylog import BundleOf, LogEntries
 from fsproto.names import parse_path
 from fsproto.packing import unpack
-from fsproto.proofs.merkle import leaf_hash, tree_root
 from fsproto.signed import Signed
 from fsproto.types import Hash
 from tests.support.hostile_server import HostileServer, Lie, Repeats, Rewrites, Said, assert_refused
+from tests.support.key_logs import key_log
 from tests.support.raw_client import Forger
 from tests.support.servers import run
 from tests.support.sqlite_files import opened
@@ -167,7 +167,7 @@ class Both(Lie):
 
 def signed_anew(team: World, entries: list[bytes]) -> LogEntries:
     """Return another log than the true one, signed by the log's own key."""
-    root = tree_root([leaf_hash(one) for one in entries])
+    root = key_log(entries).root(len(entries))
     key = Home(team.home).log_key()
     return LogEntries(entries, sign_head(key, len(entries), root, now_ms()))
 

@@ -22,7 +22,6 @@ from fsproto.keylog.head import (
     unpack_log_head,
     verify_head,
 )
-from fsproto.keylog.log import KeyLog
 from fsproto.keys.member_list import (
     GroupedList,
     MemberList,
@@ -37,6 +36,7 @@ from fsproto.signed import Signed
 from fsproto.types import Hash, NodeId, NodeKey
 from tests.support import reference
 from tests.support.fixed_keys import person
+from tests.support.key_logs import key_log
 from tests.vectors import Vector
 from tests.vectors.cases import bad, good, named_error, octets
 from tests.vectors.fields import from_json, to_json
@@ -194,10 +194,10 @@ def _verify_head(vector: Vector) -> VerifiedHead:
 
 @good("head")
 def test_a_head_stands_for_its_entries(vector: Vector):
-    head, log = _verify_head(vector).body, KeyLog()
+    head = _verify_head(vector).body
     assert head == from_json(KeyLogHead, vector["fields"])
     assert pack(head) == octets(vector, "payload")
-    log.extend(bytes.fromhex(entry) for entry in vector["entries"])
+    log = key_log(bytes.fromhex(entry) for entry in vector["entries"])
     assert (len(log), log.root(len(log))) == (head.size, head.root)
     assert pack_log_head(head.size, head.root) == octets(vector, "log_head")
     seen = unpack_log_head(octets(vector, "log_head"))

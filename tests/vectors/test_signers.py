@@ -20,6 +20,7 @@ from fsproto.signed import Signed
 from fsproto.types import NO_HASH, Hash, NodeId, NodeKey
 from tests.support import reference
 from tests.support.fixed_keys import TIME_MS
+from tests.support.key_logs import key_log
 from tests.vectors import Vector
 from tests.vectors.cases import good, octets
 from tests.vectors.makers.content import file_manifest, replaced
@@ -45,9 +46,7 @@ class _Server:
 
 
 def _log(vector: Vector) -> KeyLog:
-    log = KeyLog()
-    log.extend(bytes.fromhex(entry) for entry in vector["log"])
-    return log
+    return key_log(bytes.fromhex(entry) for entry in vector["log"])
 
 
 def _rules(vector: Vector, memory: SeenVersions) -> AuthorRules:

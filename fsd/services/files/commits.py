@@ -53,13 +53,9 @@ from fsproto.limits import MAX_CONTROL
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, Entries, Found, InlineBlob, Listed, Stale
 from fsproto.messages.history import Lineal
-from fsproto.proofs.merkle import tree_root
 from fsproto.proofs.prefix_tree import PrefixTree
 from fsproto.sealed.manifest import NodeKind
-from fsproto.types import NO_HASH, Hash, NodeId, Root, Token
-
-_HEADS = 10_000
-"""Heads that are remembered to be true; each has 40 bytes."""
+from fsproto.types import Hash, NodeId, Root, Token
 
 
 class FileService:
@@ -86,8 +82,6 @@ class FileService:
         self._blobs = blobs
         self._now_ms = now_ms
         self._trees = TreeCache()
-        self._true_heads: set[bytes] = {b""}
-        """Verified heads of the key log, in the form that signatures carry."""
 
     def lookup(self, who: Principal, folder: NodeId, tokens: list[Token]) -> Found:
         """Return a folder's state with the proof and the manifests for some tokens."""
@@ -116,6 +110,7 @@ class FileService:
     def commit(self, who: Principal, ask: Commit) -> Done | Stale:
         """Change folders, all or none; return `Stale` if another commit came first."""
         change = VerifiedCommit.verified(who, ask)
+        self._check_log_heads(change)  # before the lock: the log only grows, and a true head stays
         with self._database.write() as db:
             quotas.hold(db, quotas.owner_of(db, change.standing_folders()) or who.user_id)
             current = nodes.states_for_update(db, change.states)
@@ -195,7 +190,6 @@ class FileService:
         before = nodes.get_all(db, change.nodes_before())
         old = {NodeId(folder): self._tree(db, state) for folder, state in current.items()}
         owner_id = _owner(db, who, change, before)
-        self._check_log_heads(db, change)
         check_versions(owner_id, change, before)
         check_generations(change, before)
         was = nodes.bodies(db, change.changed(before)) if owner_id != who.user_id else {}
@@ -272,19 +266,13 @@ class FileService:
         versions.set_aside(db, departures, self._now_ms())
         return []
 
-    def _check_log_heads(self, db: Db, change: VerifiedCommit) -> None:
+    def _check_log_heads(self, change: VerifiedCommit) -> None:
         """Refuse heads that the key log never had: readers would report a fork."""
-        unknown = change.log_heads() - self._true_heads
-        if not unknown:
-            return
-        leaves = [Hash(leaf) for leaf in keylog.leaves(db)]
-        for packed in unknown:
-            size, root = unpack_log_head(packed) or (0, NO_HASH)
-            if size > len(leaves) or tree_root(leaves[:size]) != root:
-                raise RemoteProtocolError("A commit names a head that the key log never had.")
-        if len(self._true_heads) > _HEADS:
-            self._true_heads = {b""}
-        self._true_heads |= unknown
+        heads = [head for packed in change.log_heads() if (head := unpack_log_head(packed))]
+        with self._database.read() as db:
+            roots = keylog.roots(db, [size for size, _ in heads])
+        if any(roots.get(size) != root for size, root in heads):
+            raise RemoteProtocolError("A commit names a head that the key log never had.")
 
     def _take_contents(
         self,

@@ -19,7 +19,7 @@ from fsproto.keylog.entries import FORMAT, KeyEvent, KeyLogEntry, entry_bytes
 from fsproto.keylog.head import KeyLogHead, sign_head
 from fsproto.messages.keylog import BundleOf, LogEntries
 from fsproto.packing import unpack
-from fsproto.proofs import merkle
+from fsproto.proofs.merkle import Frontier, leaf_hash
 from fsproto.signed import Signed, payload_hash
 from fsproto.types import Hash
 
@@ -72,10 +72,11 @@ class KeyLogWriter:
         now = self._now_ms()
         entry = KeyLogEntry(FORMAT, head.size, user, event, *keys, now)
         data = entry_bytes(entry)
-        leaf = merkle.leaf_hash(data)
-        db.add(models.LogEntry(index=head.size, user=user, payload=data, leaf=leaf))
-        db.flush()
-        head.size += 1
+        frontier = Frontier(head.size, head.frontier)
+        frontier.append(leaf_hash(data))
+        root = frontier.root
+        db.add(models.LogEntry(index=head.size, user=user, payload=data, root=root))
+        head.size, head.frontier = frontier.size, frontier.pack()
         self._sign(db, head)
 
     def _held(self, db: Db) -> models.LogHead:
@@ -89,7 +90,7 @@ class KeyLogWriter:
         return head
 
     def _sign(self, db: Db, head: models.LogHead) -> None:
-        root = merkle.tree_root([Hash(leaf) for leaf in rows.leaves(db)])
+        root = Frontier(head.size, head.frontier).root
         signed = sign_head(self._key, head.size, root, self._now_ms())
         head.payload, head.signature = signed.payload, signed.signature
         db.flush()

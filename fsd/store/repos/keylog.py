@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session as Db
 
@@ -9,6 +11,8 @@ from fsd.store.models import Bundle, LogEntry, LogHead, User
 
 _ONLY = 1
 """The id of the one head."""
+_AT_ONCE = 500
+"""Entries that one query names."""
 
 
 def head(db: Db) -> LogHead:
@@ -21,9 +25,17 @@ def head_for_update(db: Db) -> LogHead:
     return db.get_one(LogHead, _ONLY, with_for_update=True, populate_existing=True)
 
 
-def leaves(db: Db) -> list[bytes]:
-    """Return the hashes of all entries, in order."""
-    return list(db.scalars(select(LogEntry.leaf).order_by(LogEntry.index)))
+def roots(db: Db, sizes: Iterable[int]) -> dict[int, bytes]:
+    """Return the root over the first entries, by their number; 0 and more than exist are absent."""
+    found = dict[int, bytes]()
+    possible = sorted({size for size in sizes if size < 1 << 63})
+    for start in range(0, len(possible), _AT_ONCE):
+        some = possible[start : start + _AT_ONCE]
+        rows = select(LogEntry.index, LogEntry.root).where(
+            LogEntry.index.in_([size - 1 for size in some])
+        )
+        found |= {index + 1: root for index, root in db.execute(rows)}
+    return found
 
 
 def entries(db: Db, first: int, count: int) -> list[bytes]:

@@ -21,8 +21,8 @@ from fsd.store.models import Base
 from fsd.store.schema import NewerDatabaseError
 from fsproto import crypto
 from fsproto.errors import BadSettingError, IntegrityError, NotFoundError
-from fsproto.keylog.log import KeyLog
 from fsproto.keys.grants import Role
+from tests.support.key_logs import people
 from tests.support.reading import listing_of
 from tests.support.services import Services
 from tests.support.shared_folder import make_folder
@@ -228,9 +228,8 @@ def test_sharing_comes_and_goes_with_people_and_files_in_the_database(empty, tmp
     office.log.catch_up(empty)
     assert {table: count(empty, table) for table in BEFORE_SHARING} == rows
     assert listing_of(office, alice.who, folder.node) == listed
-    log = KeyLog()
-    log.extend(office.key_log.entries(0).entries)
-    assert log.people() == ["alice", "bob"]
+    entries = office.key_log.entries(0).entries
+    assert people(entries) == ["alice", "bob"]
     with pytest.raises(NotFoundError):
         listing_of(office, bob.who, folder.node)
     folder.members = None

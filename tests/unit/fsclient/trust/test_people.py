@@ -146,7 +146,8 @@ def people(open_people: Callable[[], KeyDirectory]) -> KeyDirectory:
 def test_all_of_it_is_read_and_kept(server, people, open_people):
     meet(people, server)
     for one in (people, open_people()):
-        assert one.log.people() == ["alice", "bob", "carol"]
+        found = [one.log.now(user) for user in ("alice", "bob", "carol", "dave")]
+        assert [keys and keys.index for keys in found] == [0, 1, 2, None]
         assert one.log_head == server.seen()
 
 
@@ -252,10 +253,15 @@ def test_a_log_without_oneself_is_refused(people):
 @pytest.mark.parametrize(
     "damage",
     [
-        "DELETE FROM log WHERE at = 1",
         "DELETE FROM log WHERE at = 2",
+        "UPDATE log SET root = (SELECT root FROM log WHERE at = 0) WHERE at = 2",
+        "UPDATE head SET frontier = x'00'",
+        "UPDATE head SET payload = x'00'",
         "UPDATE log SET entry = (SELECT entry FROM log WHERE at = 0) WHERE at = 1",
-        "UPDATE log SET entry = x'00' WHERE at = 2",
+        "UPDATE log SET entry = x'00' WHERE at = 1",
+        "UPDATE log SET entry = CAST(entry || 'x' AS BLOB) WHERE at = 1",
+        "UPDATE log SET checksum = zeroblob(8) WHERE at = 1",
+        "UPDATE log SET root = zeroblob(32) WHERE at = 1",
     ],
 )
 def test_a_log_on_the_disk_that_is_not_what_its_head_says_is_damage(
@@ -265,7 +271,7 @@ def test_a_log_on_the_disk_that_is_not_what_its_head_says_is_damage(
     with closing(sqlite3.connect(tmp_path / "people.db")) as db, db:
         db.execute(damage)
     with pytest.raises(IntegrityError, match=r"people\.db.* is damaged") as refusal:
-        assert open_people().log
+        open_people().log.now("bob")
     assert refusal.value.exit_status == 7
     assert refusal.value.hint
 
