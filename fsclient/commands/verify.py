@@ -51,13 +51,14 @@ def command(app: App, user: str, *, confirm: bool, qr: bool) -> None:
             people.confirm(bundle)
         people.show(bundle)
         pin = people.pin_of(user)
+        is_same = pin is None or people.is_same(pin, bundle)
     number = safety_number(me.bundle, bundle)
     state = "not used yet"
     if pin is not None:
         state = "compared" if pin.compared else "used, not compared"
         if pin.compared and (pin.replaced_since or pin.ed25519 != bundle.body.ed25519):
             state = "replaced since you compared them; signed by the compared ones"
-        if not people.is_same(pin, bundle):
+        if not is_same:
             state = "NOT THE ONES YOU KNOW"
     rows = [" ".join(number[at : at + _IN_A_ROW]) for at in range(0, len(number), _IN_A_ROW)]
     lines = [

@@ -271,7 +271,7 @@ class _Rows:
 
     def root(self, size: int) -> Hash:
         row = None
-        for row in self._ask(_of_table(size > self._verified, "at = ?"), (size - 1,)):
+        for row in self._ask(_query("at = ?", fresh=size > self._verified), (size - 1,)):
             self._read(row)
         if row is None:
             raise IntegrityError("The key log has no such size.")
@@ -280,7 +280,7 @@ class _Rows:
     def newest(self, user: str, below: int) -> KeyLogEntry | None:
         last = "user = ? AND at < ? ORDER BY at DESC LIMIT 1"
         for fresh, until in self._parts(below, newest_first=True):
-            for row in self._ask(_of_table(fresh, last), (user, until)):
+            for row in self._ask(_query(last, fresh=fresh), (user, until)):
                 return self._read(row)
         return None
 
@@ -288,7 +288,7 @@ class _Rows:
         found: list[KeyLogEntry] = []
         first = "user = ? AND at < ? ORDER BY at LIMIT ?"
         for fresh, until in self._parts(below):
-            rows = self._ask(_of_table(fresh, first), (user, until, most - len(found)))
+            rows = self._ask(_query(first, fresh=fresh), (user, until, most - len(found)))
             found += map(self._read, rows)
         return found
 
@@ -299,7 +299,8 @@ class _Rows:
         return parts[::-1] if newest_first else parts
 
 
-def _of_table(fresh: bool, where: str) -> str:
+def _query(where: str, *, fresh: bool) -> str:
+    """Return the query for entries; `fresh`: for those that no head has proved yet."""
     table = "temp.unproved" if fresh else "main.log"
     return f"SELECT at, user, entry, root, checksum FROM {table} WHERE {where}"  # noqa: S608
 

@@ -86,6 +86,8 @@ class LocalDatabase:
     def _translated(self) -> Iterator[None]:
         try:
             yield
+        except sqlite3.ProgrammingError:
+            raise  # a mistake of this program, such as a query after the end of the session
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorname", "") in _NO_ROOM:
                 raise OutOfSpaceError(f"There is no space left for '{self._path}'.") from None

@@ -31,7 +31,6 @@ from fsproto import crypto, host_key_moves, labels, messages
 from fsproto.drop import Drop, DropContent
 from fsproto.errors import FsError
 from fsproto.keylog.head import KeyLogHead, unpack_log_head
-from fsproto.keylog.log import KeyLog
 from fsproto.keys.export import check_export
 from fsproto.keys.grants import RootGrant
 from fsproto.keys.identity import Bundle, verify_bundle
@@ -59,6 +58,7 @@ from fsproto.types import FileKey, Hash, NodeId
 from fsproto.wire.connection import NEED_DATA
 from tests.support import connection_pair
 from tests.support.fixed_keys import stretch
+from tests.support.key_logs import key_log
 from tests.vectors import HERE
 
 _NODE = NodeId(stretch("node", 16))
@@ -215,7 +215,7 @@ def _log(data: bytes) -> None:
         (size,) = struct.unpack_from(">H", rest)
         entries.append(rest[2 : 2 + size])
         rest = rest[2 + size :]
-    KeyLog().extend(entries)
+    key_log(entries)
 
 
 def _stream(data: bytes) -> None:

@@ -287,7 +287,7 @@ def test_what_others_have_seen_of_the_same_log_is_well(server, people):
 def test_what_others_have_seen_of_another_log_is_a_fork(server, people):
     meet(people, server)
     forked = server.forked(2).enrol(identity("carol", "slipped in"))
-    with pytest.raises(RollbackError, match="somebody whose changes you see"):
+    with pytest.raises(RollbackError, match="a person whose changes you see"):
         people.check_heads(server, [forked.seen()])
 
 
