@@ -93,9 +93,13 @@ class OpenFiles:
     def _open(
         self, place: GatewayPath, flags: OpenFlag, wanted: Attributes | None
     ) -> ReadHandle | WriteHandle:
+        if flags & OpenFlag.CREATE and flags & OpenFlag.EXCLUSIVE:
+            there = self._house.reach(place, follow=False, within_s=FRESH_TO_WRITE_S)[1]
+            if there is not None:  # also a link that leads nowhere
+                raise ExistsError(f"'{place}' exists already.")
         place = self._led_to(place)
         self.settle(place)
-        writes = bool(flags & (OpenFlag.WRITE | OpenFlag.APPEND))
+        writes = bool(flags & OpenFlag.WRITE)
         if writes or flags & (OpenFlag.CREATE | OpenFlag.TRUNCATE):
             self._house.must_be_writable()
             if place.is_fixed:
@@ -107,11 +111,26 @@ class OpenFiles:
                     raise ExistsError(f"'{place}' exists already.")
                 return self._join(writing, flags)
         if not writes:
+            self._create(place, flags)
             return self._open_to_read(place)
         handle = self._open_to_write(place, flags)
         if wanted is not None and wanted.permissions is not None and handle.writing.base is None:
             handle.writing.mode = mode_for(wanted.permissions)
         return handle
+
+    def _create(self, place: GatewayPath, flags: OpenFlag) -> None:
+        """Create or empty a file that is opened only to be read, as open(2) does."""
+        if not flags & (OpenFlag.CREATE | OpenFlag.TRUNCATE):
+            return
+        node = self._house.reach(place, follow=True, within_s=0)[1]
+        if node is None and not flags & OpenFlag.CREATE:
+            return
+        if node is not None and flags & OpenFlag.CREATE:
+            _file_at(node)
+            if flags & OpenFlag.EXCLUSIVE:
+                raise ExistsError(f"'{place}' exists already.")
+        if node is None or flags & OpenFlag.TRUNCATE:
+            self._leave(self._open_to_write(place, flags | OpenFlag.WRITE), publish=True)
 
     def _led_to(self, place: GatewayPath) -> GatewayPath:
         """Return the path of the file to open; a link is followed."""
@@ -176,7 +195,7 @@ class OpenFiles:
         return self._house.look(look)
 
     def _join(self, writing: OpenWrite, flags: OpenFlag) -> WriteHandle:
-        writes = bool(flags & (OpenFlag.WRITE | OpenFlag.APPEND))
+        writes = bool(flags & OpenFlag.WRITE)
         reads = bool(flags & OpenFlag.READ)
         if writes:
             writing.writers += 1
