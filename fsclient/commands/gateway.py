@@ -50,7 +50,9 @@ def command(
     if print_config:
         user = app.profile.facts().link.user
         keys = ensure_keys(app.profile.folder)
-        ConfigFiles(keys.folder).write(keys, user, address)
+        files = ConfigFiles(keys.folder)
+        if not files.ssh_config.exists():  # else it is that of a gateway, which may be running
+            files.write(keys, user, address)
         text = lines(keys, user, address)
         app.ui.result({"lines": text, "key_file": str(keys.client_key)}, text)
         return

@@ -135,9 +135,12 @@ class Filesystem:
         self.opened.settle(place)
         if folder and self.opened.written_in(place):
             raise ConflictError(f"The folder '{place}' is not empty.")
-        writing = self.opened.forget(place)
+        writing = self.opened.written_at(place)
+        if writing is not None and folder:
+            raise ConflictError(f"'{place}' is a file, not a folder.")
         if writing is None or writing.base is not None:
             self._house.change(partial(self._house.changer.remove, place=place, folder=folder))
+        self.opened.forget(place)  # not earlier: a removal that fails loses no written data
         self._spellings.forget(place.parts)
 
     def rename(self, old: GatewayPath, new: GatewayPath, *, replacing: bool) -> None:
@@ -154,7 +157,7 @@ class Filesystem:
         if (
             writing is not None and writing.base is None
         ):  # the file does not exist on the server yet: create it now
-            self._house.publisher.publish(writing)
+            self.opened.publish(writing)
         move = self._house.changer.rename
         self._house.change(partial(move, old=old, new=new, replacing=replacing))
         if writing is not None:

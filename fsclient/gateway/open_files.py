@@ -233,7 +233,7 @@ class OpenFiles:
     def sync(self, handle: Handle) -> None:
         """Publish the data written so far as a durable version; the file stays open."""
         if isinstance(handle, WriteHandle) and handle.writes and not handle.writing.orphaned:
-            self._publish(handle.writing)
+            self.publish(handle.writing)
 
     def waits_at_close(self, handle: Handle) -> bool:
         """Return whether the handle writes a file; the last such handle marks it as closing."""
@@ -272,7 +272,7 @@ class OpenFiles:
             writing.closing = writing.closing or last_writer
         try:
             if last_writer and publish and not writing.orphaned:
-                self._publish(writing)
+                self.publish(writing)
         finally:
             with self._change:
                 if last_writer and self._writings.get(writing.place) is writing:
@@ -282,7 +282,8 @@ class OpenFiles:
             if over:
                 writing.close()
 
-    def _publish(self, writing: OpenWrite) -> None:
+    def publish(self, writing: OpenWrite) -> None:
+        """Publish a file that is being written; raise if an earlier write to it has failed."""
         if writing.failed is not None:
             raise FsError(
                 f"'{writing.place}' was not put: a write to it failed earlier.",

@@ -15,6 +15,7 @@ from fskit.sftp.packets import Attributes
 from fsproto.errors import (
     ConflictError,
     ExistsError,
+    FsError,
     InvalidNameError,
     NotAllowedError,
     NotFoundError,
@@ -245,6 +246,28 @@ def test_a_file_is_removed_or_moved_while_it_is_written(files, room):
     files.opened.close(moved)
     assert names(files, room) == ["new"]
     assert content_of(files, f"{room}/new") == b"before, after"
+
+
+def test_a_removal_that_is_refused_loses_nothing_that_is_being_written(files, room):
+    put(files, f"{room}/there", b"old")
+    for name in ("there", "new"):
+        handle = files.opened.open(at(room, name), NEW)
+        files.opened.write(handle, 0, b"written")
+        with pytest.raises(ConflictError, match="not a folder"):
+            files.remove(at(room, name), folder=True)
+        files.opened.close(handle)
+        assert content_of(files, f"{room}/{name}") == b"written"
+
+
+def test_a_new_file_is_not_published_by_a_rename_after_a_write_has_failed(files, room):
+    handle = files.opened.open(at(room, "half"), NEW)
+    files.opened.write(handle, 0, b"first half")
+    with pytest.raises(FsError):
+        files.opened.write(handle, 1 << 62, b"far beyond any file")
+    with pytest.raises(FsError, match="a write to it failed earlier"):
+        files.rename(at(room, "half"), at(room, "whole"), replacing=True)
+    files.opened.abandon([handle])
+    assert names(files, room) == []
 
 
 def test_two_who_write_one_file_do_not_undo_each_other(served, files, client, room):

@@ -270,3 +270,11 @@ def test_the_lines_that_are_printed_are_ready(running, tmp_path):
     assert "Remote working directory: /" in running.run("sh", "-c", line, given="pwd\n")
     for program in ("sftp", "scp", "sshfs", "rclone", "lftp", "FileZilla"):
         assert program in said.text
+
+
+def test_a_question_about_the_lines_changes_nothing_of_a_running_gateway(running):
+    running.client.quick("gateway", "--print-config", "--listen", str(running.address)).ok()
+    config = running.client.profile / "gateway" / "ssh_config"
+    before = config.read_text()
+    running.client.quick("gateway", "--print-config").ok()
+    assert config.read_text() == before
