@@ -82,7 +82,7 @@ def alice(world: World, liar: HostileServer) -> Person:
 
 @pytest.fixture
 def secret(alice: Person) -> Path:
-    return alice.write("secret", alice.added["otpauth_uri"].encode())
+    return secret_file(alice, alice.added["otpauth_uri"].encode())
 
 
 def up(alice: Person, *options: str | Path, verb: str = "sync") -> Ran:
@@ -207,12 +207,18 @@ class OnTerminal:
 
 
 def by_secret(alice: Person) -> tuple[str | Path, ...]:
-    return "--otp-secret-file", alice.write("secret", alice.added["otpauth_uri"].encode())
+    return "--otp-secret-file", secret_file(alice, alice.added["otpauth_uri"].encode())
 
 
 def by_wrong_secret(alice: Person) -> tuple[str | Path, ...]:
     uri = b"otpauth://totp/x?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&period=1"
-    return "--otp-secret-file", alice.write("secret", uri)
+    return "--otp-secret-file", secret_file(alice, uri)
+
+
+def secret_file(alice: Person, uri: bytes) -> Path:
+    file = alice.write("secret", uri)
+    file.chmod(0o600)
+    return file
 
 
 def by_code(alice: Person) -> tuple[str | Path, ...]:

@@ -56,7 +56,7 @@ def test_a_new_secret_is_scanned_and_confirmed_on_the_terminal(alice):
         assert "\u2588" in terminal.shown  # the QR code
         terminal.wait_for("Code that the new entry shows: ")
         terminal.type(f"{alice.app.fresh()}\r")  # a code of the old secret
-        terminal.wait_for("not the code of the new secret")
+        terminal.wait_for("not one of the new secret")
         terminal.wait_for("Code that the new entry shows: ")
         terminal.type(f"{pyotp.TOTP(secret).now()}\r")
         terminal.wait_for("refused from now on")

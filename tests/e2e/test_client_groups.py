@@ -246,7 +246,7 @@ def test_what_cannot_be_shared_with_a_group_is_said(four, group, newcomer):
     alice.quick("share", room, "@Te am", "--yes").fails(USAGE, "cannot name a group")
     alice.quick("share", room, "@", "--yes").fails(USAGE, "cannot name a group")
     for empty in (lone, none, unready):
-        alice.quick("share", room, f"@{empty}", "--yes").fails(NOT_FOUND, "nobody in")
+        alice.quick("share", room, f"@{empty}", "--yes").fails(NOT_FOUND, "no members of")
     alice.quick("share", "/", f"@{team}", "--yes").fails(NOT_ALLOWED, "top of your tree")
     alice.quick("share", f"{room}/a", f"@{team}", "--yes", "--write").fails(
         NOT_ALLOWED, "is a file"

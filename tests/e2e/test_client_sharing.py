@@ -182,11 +182,12 @@ def test_a_damaged_log_of_keys_is_called_so(three: list[Client]):
     alice, bob, _ = three
     path = alice.profile / "people.db"
     with opened(path) as db:
-        (entry,) = db.execute("SELECT entry FROM log WHERE at = 0").fetchone()
-        db.execute("UPDATE log SET entry = ? WHERE at = 0", (turned(entry),))
+        of_bob = "FROM log WHERE user = ?"
+        at, entry = db.execute(f"SELECT at, entry {of_bob}", (bob.name,)).fetchone()
+        db.execute("UPDATE log SET entry = ? WHERE at = ?", (turned(entry), at))
     alice.run("share", alice.room, bob.name).fails(SECURITY, "damaged")
     with opened(path) as db:
-        db.execute("UPDATE log SET entry = ? WHERE at = 0", (entry,))
+        db.execute("UPDATE log SET entry = ? WHERE at = ?", (entry, at))
     alice.run("share", alice.room, bob.name).ok()
 
 

@@ -150,7 +150,7 @@ def test_of_two_who_write_one_file_the_second_is_told_and_keeps_their_data(clien
         put_slowly(mine_session, f"{room}/x", source)
     assert isinstance(refused.value.error, ConflictError)
     assert refused.value.error.exit_status == CONFLICT
-    assert "Somebody else changed 'x' meanwhile" in refused.value.error.sentence
+    assert "'x' was changed by another person in the meantime" in refused.value.error.sentence
     assert client.cat(f"{room}/x") == theirs
     with session(client) as again:
         put_slowly(again, f"{room}/x", Interrupting(mine, lambda: None))
@@ -197,7 +197,7 @@ def test_of_two_processes_that_replace_one_file_one_wins_and_one_ends_with_a_con
         ended[n] = racer.returncode, err.decode()
     assert ended[0][0] == 0
     assert ended[1][0] == CONFLICT
-    assert "Somebody else changed 'x' meanwhile; yours was not put." in ended[1][1]
+    assert "'x' was changed by another person in the meantime; yours was not put." in ended[1][1]
     assert client.cat(f"{client.room}/x") == contents[0]
 
 

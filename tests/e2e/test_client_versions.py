@@ -227,7 +227,7 @@ def test_what_was_shared_comes_back_to_its_owner_alone(two):
     alice.quick("rm", "-r", "s").ok()
     bob.run("ls", f"{alice.name}:").fails(NOT_FOUND)
     told = alice.run("restore", "s").ok()
-    assert "shared with nobody" in told.err
+    assert "no longer shared" in told.err
     bob.run("ls", f"{alice.name}:").fails(NOT_FOUND)
     assert "nothing" in alice.quick("shares").ok().text
     put(alice, "s/d/e/f", b"two")
