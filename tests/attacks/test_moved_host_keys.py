@@ -25,6 +25,11 @@ NEW, NEXT, THIEF = rsa_key("other-host"), rsa_key("alice"), rsa_key("bob")
 START = host_key_moves.question(bytes(32))[:6]
 
 
+@pytest.fixture(autouse=True)
+def _new_rsa_keys_are_pooled() -> None:
+    """Take no keys from the pool: in a chain of host keys, all must be different."""
+
+
 @pytest.fixture
 def old(world: World) -> crypto.RsaKey:
     """The host key that everybody in the world trusts."""

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fsproto.limits import RSA_BITS, RSA_EXPONENT
 
-SIZE = 40
+SIZE = 120
 """More than one test needs at once."""
 
 Generate = Callable[..., rsa.RSAPrivateKey]
