@@ -28,7 +28,7 @@ from fsd.policies import LoginPolicy
 from fsd.services.login.codes import Account, CodeKind, Codes, Match
 from fsd.store.engine import Database
 from fsd.store.login_models import LoginState
-from fsd.store.models import User
+from fsd.store.models import Bundle, User
 from fsd.store.repos import logins, penalties, users
 from fsproto.errors import FsError, LoginRefused, SecurityError
 from fsproto.names import is_user
@@ -138,6 +138,14 @@ class OpenAttempt:
     def user(self) -> User:
         """The user that the attempt names; `RefusedAttempt` if there is none."""
         return self.account.user
+
+    @property
+    def bundle(self) -> Bundle:
+        """The keys of that user; `RefusedAttempt` if the user has not enrolled."""
+        found = users.bundle(self.db, self.user.id)
+        if found is None:
+            raise RefusedAttempt(RefusalReason.NOT_ENROLLED)
+        return found
 
     def match(self, code: str) -> CodeKind | None:
         """Match a code as typed, without consuming it; None if it is not a code of the account.

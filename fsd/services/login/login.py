@@ -112,9 +112,7 @@ class LoginService:
         with self._attempts.begin(a_try, known=known, event=AuditEvent.LOGIN) as attempt:
             attempt.match(code)
             user, db = attempt.user, attempt.db
-            bundle = users.bundle(db, user.id)
-            if bundle is None:
-                raise RefusedAttempt(RefusalReason.NOT_ENROLLED)
+            bundle = attempt.bundle
             if not known:
                 raise attempt.refusal(RefusalReason.NO_KEY)
             if ask.ticket is not None:
@@ -176,9 +174,7 @@ class LoginService:
             user, db = attempt.user, attempt.db
             if user.id != used.user_id:
                 raise RefusedAttempt(RefusalReason.UNKNOWN)
-            bundle = users.bundle(db, user.id)
-            if bundle is None:
-                raise RefusedAttempt(RefusalReason.NOT_ENROLLED)
+            bundle = attempt.bundle
             check_is_in(user, a_try)
             if ask.otp is not None or ask.ticket is not None:
                 raise RefusedAttempt(RefusalReason.MALFORMED)

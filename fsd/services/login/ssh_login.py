@@ -19,12 +19,9 @@ from fsd.services.login.attempts import (
     Attempt,
     Attempts,
     LoginPath,
-    RefusalReason,
-    RefusedAttempt,
     sanitise_user,
-    session_ends_ms,
 )
-from fsd.services.login.welcome import NOTE_WITHIN_S, TICKET_SIZE, TOUCH_MS
+from fsd.services.login.welcome import NOTE_WITHIN_S, TICKET_SIZE, TOUCH_MS, new_session
 from fsd.store import models
 from fsd.store.engine import Database, DatabaseError
 from fsd.store.repos import logins, sessions, users
@@ -81,9 +78,7 @@ class SshLoginService:
         with self._attempts.begin(a_try, known=False, event=AuditEvent.LOGIN) as attempt:
             attempt.match(code)
             named, db = attempt.user, attempt.db
-            bundle = users.bundle(db, named.id)
-            if bundle is None:
-                raise RefusedAttempt(RefusalReason.NOT_ENROLLED)
+            bundle = attempt.bundle
             before = attempt.account.state.last_network
             attempt.use_code()
             if before != a_try.network:  # a code is enough here, so the user gets a notice
@@ -155,20 +150,8 @@ class SshLoginService:
             sessions.end_of_ssh_key(db, user.id, ssh_key)
             detail = f"bound to {crypto.as_fingerprint(ssh_key)}"
             self._attempts.record(db, AuditEvent.SSH_SESSION, a_try, detail)
-        sessions.make_room(db, user.id, self._policy.most_sessions, a_try.at_ms)
-        session = models.Session(
-            ticket_hash=crypto.sha256(self._random(TICKET_SIZE)),  # no client gets this ticket
-            user_id=user.id,
-            ed25519=ed25519,
-            created_ms=a_try.at_ms,
-            expires_ms=session_ends_ms(user, a_try.at_ms, self._policy),
-            used_ms=a_try.at_ms,
-            address=a_try.address,
-            ssh_key=ssh_key,
-        )
-        db.add(session)
-        db.flush()
-        return session
+        ticket = self._random(TICKET_SIZE)  # no client gets it
+        return new_session(db, user, ed25519, a_try, self._policy, ticket=ticket, ssh_key=ssh_key)
 
 
 def how(ssh_key: bytes | None) -> str:

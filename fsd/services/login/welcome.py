@@ -57,19 +57,8 @@ class SessionStarter:
 
         The client of an enrolment has no notices yet.
         """
-        sessions.make_room(db, user.id, self._policy.most_sessions, a_try.at_ms)
         ticket = self._random(TICKET_SIZE)
-        session = models.Session(
-            ticket_hash=crypto.sha256(ticket),
-            user_id=user.id,
-            ed25519=ed25519,
-            created_ms=a_try.at_ms,
-            expires_ms=session_ends_ms(user, a_try.at_ms, self._policy),
-            used_ms=a_try.at_ms,
-            address=a_try.address,
-        )
-        db.add(session)
-        db.flush()
+        session = new_session(db, user, ed25519, a_try, self._policy, ticket=ticket)
         told = [] if enrols else new_notices(db, session, a_try.at_ms)
         return self.welcome(db, user, session, ticket, told)
 
@@ -97,6 +86,37 @@ class SessionStarter:
         now_ms = self._now_ms()
         head = self._log.head(db)
         return who, Welcome(user.name, ticket, session.expires_ms, now_ms, root, head, told or [])
+
+
+def new_session(
+    db: Db,
+    user: models.User,
+    ed25519: bytes,
+    a_try: Attempt,
+    policy: LoginPolicy,
+    *,
+    ticket: bytes,
+    ssh_key: bytes | None = None,
+) -> models.Session:
+    """Store a new session; if the user has too many, the longest unused one ends.
+
+    `ed25519` is the user's identity key (32 bytes), `ticket` the secret that resumes the session,
+    `ssh_key` the hash of the SSH key that it is bound to (None: it was started natively).
+    """
+    sessions.make_room(db, user.id, policy.most_sessions, a_try.at_ms)
+    session = models.Session(
+        ticket_hash=crypto.sha256(ticket),
+        user_id=user.id,
+        ed25519=ed25519,
+        created_ms=a_try.at_ms,
+        expires_ms=session_ends_ms(user, a_try.at_ms, policy),
+        used_ms=a_try.at_ms,
+        address=a_try.address,
+        ssh_key=ssh_key,
+    )
+    db.add(session)
+    db.flush()
+    return session
 
 
 def new_notices(db: Db, session: models.Session, now_ms: int) -> list[Notice]:
