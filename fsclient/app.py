@@ -157,7 +157,7 @@ class App:
         The holder of those keys has the keys of the shares, too. What cannot be renewed now is
         named, and the command continues; 'fsclient shares' tries again.
         """
-        if not any(True for _ in session.people.ended) or not session.memory.shared():
+        if next(session.people.ended, None) is None or not session.memory.shared():
             return
         session.people.forget_ended()
         from fsclient.sharing.share import Sharing

@@ -6,8 +6,6 @@ import os
 from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from fsclient.connection.connection import ServerConnection
 from fsclient.connection.retry import Timeouts
 from fsclient.profile import AccountFacts, Profile
@@ -176,7 +174,6 @@ class SessionOpener:
             undo.pop_all()
         tell(self._ui, welcome.notices, people.note_told)
         session.context.reconnected(connection)
-        session.facts = replace(facts, link=connection.link)
 
     def enroll(self, link: EnrollLink) -> Session:
         """Make an identity, register its public keys, and start a session."""
@@ -278,17 +275,15 @@ class SessionOpener:
             else:
                 people.check_log_head(context.questions, welcome.log, known)
             tree = Tree(context, open_root(context, welcome.tree, expected=facts.root, mark=mark))
-            return self._entered(undo, replace(facts, link=connection.link), tree, welcome)
+            return self._entered(undo, tree, welcome)
 
-    def _entered(
-        self, undo: ExitStack, facts: AccountFacts, tree: Tree, welcome: Welcome
-    ) -> Session:
+    def _entered(self, undo: ExitStack, tree: Tree, welcome: Welcome) -> Session:
         """Store the new session, and show the notices of the server once."""
         if welcome.ticket is not None:
             self._profile.keep_ticket(welcome.ticket, _local_end(welcome))
         undo.pop_all()
         tell(self._ui, welcome.notices, tree.context.people.note_told)
-        return Session(facts, tree)
+        return Session(tree)
 
     def _connect(self, link: EnrollLink, *, after: int = 0) -> ServerConnection:
         """Connect; where the host key was changed and the old one vouches for it, expect the new.
@@ -338,11 +333,9 @@ class SessionOpener:
             ):
                 context = TreeContext(connection, identity, memory, people)
                 root = _first_root(context, welcome, expected=None)
-            facts = AccountFacts(connection.link, root.keyed.node)
-            self._profile.complete(facts)
-            return self._entered(
-                undo, facts, self._settled(undo, connection, identity, welcome), welcome
-            )
+            self._profile.complete(AccountFacts(connection.link, root.keyed.node))
+            tree = self._settled(undo, connection, identity, welcome)
+            return self._entered(undo, tree, welcome)
 
     def _recover(
         self, link: EnrollLink, secret: RecoverySecret, code: str, phrase: str | None
@@ -368,7 +361,7 @@ class SessionOpener:
                 _first_root(context, welcome, expected=root)
             tree = self._settled(undo, connection, identity, welcome)
             self._identity = identity
-            return self._entered(undo, facts, tree, welcome)
+            return self._entered(undo, tree, welcome)
 
     def _settled(
         self, undo: ExitStack, connection: ServerConnection, identity: Identity, welcome: Welcome

@@ -13,11 +13,15 @@ from fsproto.keys.identity import Identity
 
 
 class Session:
-    """An account that is logged in. All but `facts` and `tree` is read from the tree's context."""
+    """An account that is logged in; all that it has is read from its tree."""
 
-    def __init__(self, facts: AccountFacts, tree: Tree) -> None:
-        self.facts = facts
+    def __init__(self, tree: Tree) -> None:
         self.tree = tree
+
+    @property
+    def facts(self) -> AccountFacts:
+        """The server as it is reached now, and the root of the tree."""
+        return AccountFacts(self.connection.link, self.tree.root.keyed.node)
 
     @property
     def context(self) -> TreeContext:
@@ -51,7 +55,7 @@ class Session:
 
     def caching(self) -> Session:
         """Return this session with a cache of folders, for many changes in a row."""
-        return Session(self.facts, self.tree.caching())
+        return Session(self.tree.caching())
 
     def retry_with(self, retry: NoRetry) -> None:
         """Handle a loss of the connection in this way from now on."""

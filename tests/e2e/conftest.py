@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.client_processes import Client, admin
+from tests.support.gateways import RunningGateway, gateway
 from tests.support.servers import RunningServer
 
 Newcomer = Callable[[], Client]
@@ -63,3 +64,17 @@ def client(_enrolled: Client, tmp_path: Path) -> Client:
     own.folder.mkdir()
     own.room = f"room{next(_ROOMS)}"
     return own
+
+
+@pytest.fixture(scope="module")
+def served(newcomer: Newcomer) -> Iterator[RunningGateway]:
+    """A gateway for the tests of one module."""
+    with gateway(newcomer().enrol()) as running:
+        yield running
+
+
+@pytest.fixture
+def running(served: RunningGateway, tmp_path: Path) -> RunningGateway:
+    """The gateway of the module, with a local folder for this test alone."""
+    served.client.folder = tmp_path
+    return served

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -27,12 +26,6 @@ NEW = OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.TRUNCATE
 MIB = 1 << 20
 
 random_bytes = random.Random(0).randbytes
-
-
-@pytest.fixture(scope="module")
-def served(newcomer) -> Iterator[RunningGateway]:
-    with gateway(newcomer().enrol()) as running:
-        yield running
 
 
 @pytest.fixture

@@ -9,22 +9,10 @@ from pathlib import Path
 import pytest
 
 from fsclient.gateway.keys import ALIAS
-from tests.support.gateways import RunningGateway, gateway, needed
+from tests.support.gateways import RunningGateway, needed
 
 NFC, NFD = "caf\u00e9.txt", "cafe\u0301.txt"
 FOLDER_NFC, FOLDER_NFD = "d\u00fcr", "du\u0308r"
-
-
-@pytest.fixture(scope="module")
-def served(newcomer) -> Iterator[RunningGateway]:
-    with gateway(newcomer().enrol()) as running:
-        yield running
-
-
-@pytest.fixture
-def running(served: RunningGateway, tmp_path: Path) -> RunningGateway:
-    served.client.folder = tmp_path
-    return served
 
 
 @pytest.fixture

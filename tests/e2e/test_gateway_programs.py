@@ -16,21 +16,8 @@ import pytest
 from fsclient.gateway.config import rclone_options
 from fsclient.gateway.keys import ALIAS
 from tests.support.client_processes import CONFLICT, Client
-from tests.support.gateways import RunningGateway, gateway, needed
+from tests.support.gateways import RunningGateway, needed
 from tests.support.sample_tree import MIB, OLD_NS, make_mixed
-
-
-@pytest.fixture(scope="module")
-def served(newcomer) -> Iterator[RunningGateway]:
-    with gateway(newcomer().enrol()) as running:
-        yield running
-
-
-@pytest.fixture
-def running(served: RunningGateway, tmp_path: Path) -> RunningGateway:
-    """The gateway, with a local folder and a remote one for this test alone."""
-    served.client.folder = tmp_path
-    return served
 
 
 @pytest.fixture
