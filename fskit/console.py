@@ -9,17 +9,20 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
 
+from fskit.os_errors import NO_MEMORY, lacks_memory
 from fskit.stdout import READER_GONE, ReaderGone, discard_stdout, guard_stdout
 from fsproto.errors import FsError, Interrupted, UsageError
 from fsproto.names import for_terminal
 
 F = TypeVar("F", bound=Callable[..., Any])
+_ALIKE = 0.7
+"""The least similarity of a word and a suggested command; `clear` must not suggest `leave`."""
 
 
 class NotConfirmedError(FsError):
@@ -51,7 +54,7 @@ def home_option(command: F) -> F:
     return click.option(
         "--home",
         type=click.Path(path_type=Path, file_okay=False, readable=False),
-        help="Folder for keys, database and blobs; made where it is missing.  [env: FSD_HOME]",
+        help="Data directory of the server; created if missing.  [env: FSD_HOME]",
     )(command)
 
 
@@ -60,7 +63,8 @@ def database_option(command: F) -> F:
     return click.option(
         "--database",
         metavar="URL",
-        help="SQLAlchemy URL in place of SQLite in the home.  [env: FSD_DATABASE]",
+        help="SQLAlchemy URL of the database.  [env: FSD_DATABASE; default: SQLite file in "
+        "the data directory]",
     )(command)
 
 
@@ -70,7 +74,7 @@ def config_option(command: F) -> F:
         "--config",
         metavar="FILE",
         type=click.Path(path_type=Path),
-        help="Read settings from here.  [env: FSD_CONFIG; default: fsd.toml in the home]",
+        help="Settings file.  [env: FSD_CONFIG; default: fsd.toml in the data directory]",
     )(command)
 
 
@@ -81,7 +85,7 @@ def set_option(command: F) -> F:
         "settings",
         metavar="NAME=VALUE",
         multiple=True,
-        help="Set anything that a configuration file can, as login.session=8h; repeatable.",
+        help="Override one setting of the file, for example login.session=8h; repeatable.",
     )(command)
 
 
@@ -159,6 +163,18 @@ def misused(error: click.ClickException) -> UsageError:
     return UsageError(sentence if ended else f"{sentence}.", hint=hint)
 
 
+def unknown_command(name: str, known: Mapping[str, str], lists: str) -> UsageError:
+    """Return the error for a command that does not exist, with the nearest one as a hint.
+
+    `known` has the commands by the words that suggest them; `lists` is the hint without one.
+    """
+    import difflib
+
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=_ALIKE)
+    hint = f"Did you mean '{known[near[0]]}'?" if near else lists
+    return UsageError(f"There is no command '{for_terminal(name)}'.", hint=hint)
+
+
 def confirm(
     question: str, *, yes: bool, can_ask: Callable[[], bool], ask: Callable[[str], bool]
 ) -> None:
@@ -179,6 +195,9 @@ def confirm(
 
 def _unexpected(console: Console, error: Exception) -> int:
     _trace(console)
+    if lacks_memory(error):
+        console.complain(FsError(NO_MEMORY))
+        return FsError.exit_status
     # Of most errors only the kind: their words were not written for this and may quote a secret.
     words = error.strerror if isinstance(error, OSError) else None
     console.complain(

@@ -57,11 +57,11 @@ def folded_name(name: str) -> str:
 class Spellings:
     """The spellings of names that a client of an SFTP server uses, by their place in NFC.
 
-    A client that writes a name in another form than NFC looks for that form in the next listing,
-    and removes what it does not find among its own files. A listing therefore shows the spelling
-    that is the newest one to the client: the one that it wrote last, or used for the first time
-    after that. Only under this spelling can the client remove or rename the file, so a name from
-    an older listing removes nothing that was written since. Any spelling finds the file.
+    A client that writes a name in another form than NFC looks for that form in the next listing. If
+    the form is missing there, a client that synchronises takes the listed form for a surplus file
+    and removes it. So a listing shows the client's newest spelling: the one that it wrote last, or
+    used for the first time after that. Only under this spelling can the client remove or rename the
+    file, so a name from an older listing removes no newer file. Any spelling finds the file.
     """
 
     def __init__(self, written: Spellings | None = None) -> None:

@@ -21,6 +21,11 @@ def write_private(path: Path, data: bytes, *, replace: bool = True) -> None:
         file.write(data)
 
 
+def others_may_read(file: BinaryIO) -> bool:
+    """Return whether other users may read an open file, or write it (POSIX only)."""
+    return os.name == "posix" and bool(os.fstat(file.fileno()).st_mode & 0o077)
+
+
 @contextmanager
 def whole_file(path: Path, *, replace: bool) -> Iterator[BinaryIO]:
     """Yield a file (0600) that gets its name when the block ends; no file if the block raises.

@@ -1,4 +1,4 @@
-"""Errors of files as errors of ours, with the exit status of their kind."""
+"""Errors of the system: of files, as errors of ours of the same kind, and of memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from fsproto.errors import (
     UsageError,
 )
 
+NO_MEMORY = "There is not enough memory."
+_NO_MEMORY_SIGNS = ("can't start new thread", "malloc failure")
+"""Words of errors that have no class of their own: of Python's threads, and of OpenSSL."""
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""On a file system that cannot lock files."""
 _KINDS: dict[int | None, type[FsError]] = {
     errno.ENOENT: NotFoundError,
     errno.ENOTDIR: NotFoundError,
@@ -25,6 +30,14 @@ _KINDS: dict[int | None, type[FsError]] = {
     errno.ENOTEMPTY: ExistsError,
     **dict.fromkeys(NO_SPACE, OutOfSpaceError),
 }
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Return whether an error means that there is too little memory, or no further thread."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    said = str(error)
+    return isinstance(error, MemoryError) or any(sign in said for sign in _NO_MEMORY_SIGNS)
 
 
 def file_error(what: str, error: OSError, end: str = "") -> FsError:

@@ -1,11 +1,13 @@
 """SSH servers on paramiko: algorithms, bounds on what a peer may do, starting work after a grant.
 
 paramiko acts on numbers that the peer chose before any login: the length of a packet and of the
-first line, and the number of key exchanges. All of these are bounded here.
+first line, and the number of key exchanges. After the login, it stores any amount of data that the
+peer sends over a channel. All of these are bounded here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import time
@@ -13,7 +15,12 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import paramiko
-from paramiko.common import MSG_CHANNEL_REQUEST
+from paramiko.common import (
+    MSG_CHANNEL_DATA,
+    MSG_CHANNEL_EXTENDED_DATA,
+    MSG_CHANNEL_REQUEST,
+    cMSG_CHANNEL_WINDOW_ADJUST,
+)
 from paramiko.packet import Packetizer
 
 CIPHERS = (
@@ -31,7 +38,7 @@ EXCHANGES = (
 """Those that paramiko has are offered. All compute outside the interpreter's lock; the groups of
 integers, which paramiko computes inside it, would let a few peers stop all others."""
 LONGEST_PACKET = 256 * 1024 + 64
-"""Bytes; RFC 4253 asks for 35,000, and OpenSSH accepts no more than this."""
+"""Bytes; RFC 4253 requires 35,000, and OpenSSH accepts at most this."""
 LONGEST_GREETING = 16 * 1024
 """Bytes before the first packet."""
 REKEYS_AT_ONCE = 8
@@ -56,6 +63,42 @@ def _answer_request(channel: paramiko.Channel, message: paramiko.Message) -> Non
     start = channel.__dict__.pop(_START, None)
     if start is not None:
         start()
+
+
+def _take_data(channel: paramiko.Channel, message: paramiko.Message) -> None:
+    """Store what the peer sent, as far as its window allows; paramiko itself stores anything."""
+    data = message.get_binary()
+    if channel.closed:
+        return
+    if len(channel.in_buffer) + len(data) > channel.in_window_size:
+        raise paramiko.SSHException("more data than the window allows")
+    channel.in_buffer.feed(data)
+
+
+def _ignore_data(_channel: paramiko.Channel, _message: paramiko.Message) -> None:
+    """Ignore extended data, which clients have no reason to send, and no server here reads."""
+
+
+def widen_window(channel: paramiko.Channel, size: int) -> None:
+    """Let the peer send `size` bytes before they are read: more than when the channel was opened.
+
+    Not in the transport's own thread, which may have to wait for an exchange of keys.
+    """
+    with channel.lock:
+        more = size - channel.in_window_size
+        channel.in_window_size, channel.in_window_threshold = size, size // 10
+    message = paramiko.Message()
+    message.add_byte(cMSG_CHANNEL_WINDOW_ADJUST)
+    message.add_int(channel.remote_chanid)
+    message.add_int(more)
+    channel.transport._send_user_message(message)  # noqa: SLF001 - there is no public way
+
+
+def close(channel: paramiko.Channel) -> None:
+    """Close a channel and discard unread data; harmless if the connection has ended."""
+    with contextlib.suppress(OSError, EOFError):
+        channel.close()
+    channel.in_buffer.empty()
 
 
 class BoundedPacketizer(Packetizer):  # type: ignore[misc]
@@ -86,6 +129,8 @@ class ServerTransport(paramiko.Transport):  # type: ignore[misc]
     _channel_handler_table: ClassVar = {
         **paramiko.Transport._channel_handler_table,  # noqa: SLF001
         MSG_CHANNEL_REQUEST: _answer_request,
+        MSG_CHANNEL_DATA: _take_data,
+        MSG_CHANNEL_EXTENDED_DATA: _ignore_data,
     }
 
     def __init__(self, sock: socket.socket, **options: Any) -> None:  # noqa: ANN401 - paramiko's

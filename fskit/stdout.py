@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -47,6 +48,17 @@ def guard_stdout() -> None:
             )
         else:
             before.reconfigure(errors="backslashreplace")
+
+
+def check_reader() -> None:
+    """Raise `ReaderGone` if the reader of stdout has ended, where the system can tell."""
+    poll = getattr(select, "poll", None)  # not on Windows
+    if poll is None or isinstance(sys.stdout, _Closed):
+        return
+    asked = poll()
+    asked.register(sys.stdout.fileno(), 0)
+    if any(event & (select.POLLERR | select.POLLNVAL) for _, event in asked.poll(0)):
+        raise ReaderGone
 
 
 def discard_stdout() -> None:

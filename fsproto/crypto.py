@@ -1,6 +1,6 @@
-"""The one door to `cryptography`: the primitives of the protocol under the names it uses.
+"""The only module that imports `cryptography`: the primitives of the protocol, under its names.
 
-No cipher, hash or padding of our own lives here or anywhere else.
+The project implements no cipher, hash or padding itself, here or elsewhere.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 from fsproto.limits import RSA_BITS, RSA_EXPONENT
 
 Bytes = bytes | bytearray | memoryview
-"""What is read without being copied first."""
+"""Bytes that are read without a copy."""
 
 TAG_SIZE = 16
 NONCE_SIZE = 12
@@ -37,7 +37,7 @@ _OAEP = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
 
 
 class CryptoError(Exception):
-    """Something did not open, verify or parse; the caller says what that means."""
+    """A value did not open, verify or parse; the caller turns this into its own error."""
 
 
 def sha256(first: Bytes, *more: Bytes) -> bytes:
@@ -64,12 +64,12 @@ def fingerprint(spki: bytes) -> str:
 
 
 def as_fingerprint(digest: bytes) -> str:
-    """Return a SHA-256 (32 bytes) as fingerprints are written."""
+    """Return a SHA-256 (32 bytes) in the form of a fingerprint."""
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
 def digest_of(fingerprint: str) -> bytes:
-    """Return the SHA-256 that a fingerprint stands for; `CryptoError` if it is none."""
+    """Return the SHA-256 of a fingerprint; `CryptoError` if the text is not a fingerprint."""
     try:
         digest = base64.b64decode(fingerprint.removeprefix("SHA256:") + "=", validate=True)
     except ValueError:
@@ -117,7 +117,7 @@ class Aead:
     ) -> int:
         """Seal into `out`, which has the plaintext's length and 16 bytes more; return its length.
 
-        Warm memory that is used again is several times as fast as new memory.
+        Reused memory is several times as fast as new memory.
         """
         return self._gcm.encrypt_into(nonce, plaintext, associated_data, out)
 
@@ -126,7 +126,7 @@ class Aead:
     ) -> None:
         """Open into `out`, which has exactly the plaintext's length; `CryptoError` as for `open`.
 
-        What `out` holds after an error is unverified and must not be looked at.
+        After an error, the bytes in `out` are unverified and must not be used.
         """
         try:
             self._gcm.decrypt_into(nonce, sealed, associated_data, out)
@@ -134,7 +134,7 @@ class Aead:
             raise CryptoError("authentication failed") from None
 
     def open(self, nonce: bytes, sealed: Bytes, associated_data: bytes = b"") -> bytes:
-        """Return the plaintext; `CryptoError` if it was not sealed just so."""
+        """Return the plaintext; `CryptoError` if key, nonce, ciphertext or data do not match."""
         try:
             return self._gcm.decrypt(nonce, sealed, associated_data)
         except InvalidTag:
@@ -245,10 +245,10 @@ class RsaKey:
     """An RSA-3072 private key: opens what was sealed to it with OAEP-SHA256; signs (RFC 8017)."""
 
     def __init__(self, der: bytes, *, intact: bool = False) -> None:
-        """Take the key as unencrypted PKCS #8 DER; `CryptoError` if it is not one of ours.
+        """Take the key as unencrypted PKCS #8 DER; `CryptoError` if it is not an RSA-3072 key.
 
-        `intact` says that these bytes are known to be those that were once written here: testing
-        that the primes are primes takes a tenth of a second and is then left out.
+        With `intact`, the caller knows that this program wrote these bytes. The test that the
+        primes are primes, which takes a tenth of a second, is then skipped.
         """
         try:
             key = serialization.load_der_private_key(
@@ -329,9 +329,9 @@ def _rsa_public(spki: bytes) -> rsa.RSAPublicKey:
 
 
 def ssh_public_key(line: bytes) -> tuple[str, int]:
-    """Return what an SSH public key in OpenSSH's format is: `ed25519`, `ecdsa` or `rsa`, its bits.
+    """Return kind (`ed25519`, `ecdsa` or `rsa`) and bits of an SSH public key in OpenSSH's format.
 
-    `CryptoError` for anything else; certificates and keys of DSA are something else.
+    `CryptoError` for anything else, certificates and DSA keys included.
     """
     from cryptography.hazmat.primitives.asymmetric import ec
 

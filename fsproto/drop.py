@@ -140,9 +140,9 @@ def open_drop(sent: Drop, identity: Identity) -> OpenedDrop:
     content = sent.content
     sizes = len(sent.drop), len(content.salt), len(content.root)
     if sizes != (DROP_ID_SIZE, crypto.HASH_SIZE, crypto.HASH_SIZE):
-        raise RemoteProtocolError("A drop from the server is malformed.")
+        raise RemoteProtocolError("A drop is malformed.")
     if not 0 < content.sealed_size < 1 << 63:
-        raise RemoteProtocolError("A drop from the server has a size that none has.")
+        raise RemoteProtocolError("A drop has an impossible size.")
     keys = identity.holding(sent.bundle)
     try:
         keys_of = DropKeys.of(open_sealed(sent.wrapped, _info(sent.drop, identity.user), keys))
@@ -154,7 +154,7 @@ def open_drop(sent: Drop, identity: Identity) -> OpenedDrop:
         ) from None
     note = _note(filled)
     if stream.sealed_size(note.size) != content.sealed_size:
-        raise IntegrityError("A drop has another size than is said of it.")
+        raise IntegrityError("The size of a drop differs from the stated size.")
     return OpenedDrop(sent.drop, content, keys_of.file_key, note, _parts(note.name))
 
 
@@ -166,7 +166,7 @@ def _note(filled: bytes) -> DropNote:
     if any(len(text) > MAX_DROP_TEXT for text in (note.key, note.label, note.address)):
         raise RemoteProtocolError("The note of a drop is too long.")
     if not (abs(note.mtime_ns) < 1 << 63 and 0 <= note.arrived_ms < 1 << 53):
-        raise RemoteProtocolError("A drop has a time that none has.")
+        raise RemoteProtocolError("A drop has an impossible time.")
     return note
 
 
@@ -175,7 +175,7 @@ def _parts(name: str) -> tuple[str, ...]:
     try:
         parts = drop_parts(name)
     except InvalidNameError as error:
-        raise RemoteProtocolError(f"A drop has a name that is refused: {error}") from None
+        raise RemoteProtocolError(f"A drop has an invalid name: {error}") from None
     if "/".join(parts) != name:
-        raise RemoteProtocolError("A drop has a name that is not in its normal form.")
+        raise RemoteProtocolError("A drop has a name outside its normal form.")
     return parts

@@ -1,7 +1,7 @@
-"""All errors that are shown to people or sent to peers, in one tree.
+"""The errors that are shown to people or sent to peers, in one tree of classes.
 
 A class has a stable code for the wire and the exit status of a program that ends with it. The first
-line of its docstring is the sentence to show when there is no more exact one. Bytes received from a
+line of its docstring is the sentence for an error without its own sentence. Bytes received from a
 peer raise only `SecurityError`, `Unreachable` or a subclass; a mistake in this code raises an
 ordinary Python exception instead.
 """
@@ -19,6 +19,8 @@ class FsError(Exception):
     default_hint: ClassVar[str | None] = None
     details: tuple[str, ...] = ()
     """Further sentences, one for each problem, if several things are wrong."""
+    again_ms = 0
+    """When the same act can succeed, in Unix time in milliseconds; 0 if that is not known."""
     is_final = False
     """Whether the whole command ends with this error, not only the work on one file."""
 
@@ -68,7 +70,7 @@ class ConnectionLost(Unreachable):
 
 
 class NotFsdError(Unreachable):
-    """What answers at that address does not speak this protocol."""
+    """The server at that address does not speak this protocol."""
 
     code = "not-fsd"
     default_hint = "Check host and port with your administrator."
@@ -129,7 +131,7 @@ class SecurityError(FsError):
 
 
 class HostKeyError(SecurityError):
-    """The server's host key is not the one that was expected."""
+    """The server's host key is not the expected one."""
 
     code = "host-key"
     shown: str | None = None
@@ -158,6 +160,12 @@ class RollbackError(SecurityError):
     """The server showed an older or a different history than before."""
 
     code = "rollback"
+
+
+class BehindError(RollbackError):
+    """The server has an older state than this device has seen."""
+
+    code = "behind"
 
 
 class KeyChangedError(SecurityError):
@@ -220,6 +228,6 @@ ERRORS: dict[str, type[FsError]] = _tree(FsError)
 """Every class of the tree by its code on the wire."""
 
 
-def from_wire(code: str, sentence: str) -> FsError:
+def from_wire(code: str, sentence: str, hint: str = "") -> FsError:
     """Return the error that a peer named; a code that is unknown here is an `InternalError`."""
-    return ERRORS.get(code, InternalError)(sentence or None)
+    return ERRORS.get(code, InternalError)(sentence or None, hint=hint or None)

@@ -140,6 +140,6 @@ def follow(answered: bytes, expected: str) -> Statement | None:
             raise HostKeyError("The statements about former host keys do not follow each other.")
         at = said.successor
         if at in seen:
-            raise HostKeyError("The statements about former host keys go round in a circle.")
+            raise HostKeyError("The statements about former host keys form a circle.")
         seen.add(at)
     return said

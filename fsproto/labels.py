@@ -54,6 +54,8 @@ SAFETY_NUMBER = b"fs/2 safety number"
 KEYFILE = b"fs/2 keyfile"
 JOURNAL = b"fs/2 upload journal"
 UNFINISHED = b"fs/2 unfinished command"
+SYNC_STATE = b"fs/2 state of a synchronised pair"
+SYNC_PAIR = b"fs/2 name of a synchronised pair"
 
 EXPORT = b"fs/2 export"
 RECOVERY_SIGNING = b"fs/2 recovery signing key"

@@ -20,6 +20,8 @@ MAX_LOGIN = 64 * 1024
 """Bytes of a sealed record before login, to limit memory for unauthenticated connections."""
 MAX_CONTROL = SEGMENT_SIZE
 """Bytes of one packed control message."""
+MAX_ITEMS = 1 << 15
+"""Items of a list in a message without a lower limit: more than its bytes allow of real ones."""
 RECORDS_AHEAD = 2
 """Records that a server still receives while the client does not read its previous answer. A client
 that sends at most this many long records ahead cannot cause a deadlock."""
@@ -34,6 +36,10 @@ MAX_LINK_TARGET = 4096
 """Bytes of the target of a symbolic link."""
 MAX_METADATA = 16 * 1024
 """Bytes of a node's sealed metadata."""
+MAX_MANIFEST = MAX_METADATA + 34 * 1024
+"""Bytes of a packed manifest: its metadata, 1,024 former keys, and more than all else takes."""
+MAX_ENTRIES = 1 << 20
+"""Entries of one folder."""
 METADATA_BLOCK = 128
 """Metadata is padded to a multiple of this many bytes, to hide the length of the name."""
 
@@ -69,13 +75,33 @@ MAX_LINEAGE_GAP = 1 << 20
 
 MAX_COMMIT_NODES = 1000
 """Manifests and removals in one commit."""
+MAX_ROTATE_PARTS = 64
+"""Messages with what one key rotation renews in the owner's tree."""
 MAX_FETCH = 500
 """Files in one `fetch`."""
+MAX_STATES = 1000
+"""Folders in one `getstates`; so many states fit into one message."""
+MAX_WATCH_S = 60
+"""Seconds after which a `watch` is answered, even without a change."""
+MAX_WATCHED = 16
+"""Folders whose `watch` a connection remembers."""
 MAX_UPLOADS = 16
 """Unfinished uploads of one connection."""
 MAX_INLINE_BLOB = 64 * 1024
-"""Largest sealed size of a blob that is sent in its commit and stored in the database."""
+"""Largest sealed size of a blob inside a commit; it is stored in the database."""
 
+MAX_SHARES = 1 << 14
+"""Shares in one answer to `getshares` or `getshared`."""
+MAX_VERSIONS = 1 << 14
+"""Manifests in one answer to `gethistory`."""
+TICKET_SIZE = 32
+"""Bytes of a session's ticket."""
+MAX_NOTICES = 64
+"""Notices in one `welcome`: at most one of each kind."""
+MAX_DEVICE_NAME = 64
+"""Characters of the name of a device."""
+MAX_SESSIONS = 5000
+"""Running sessions of one account; so many fit into one message."""
 MAX_BACKUP = 64 * 1024
 """Bytes of a sealed backup: an identity and the other parts of a profile."""
 MAX_HOST_KEY_MOVES = 8
@@ -87,8 +113,17 @@ MAX_DROP_PARTS = 32
 """Most parts of a drop's name, separated by '/'."""
 MAX_DROP_TEXT = 255
 """Characters of each text about a drop's origin: key, label, address."""
+MAX_DROPS = 1 << 13
+"""Waiting drops of one person."""
 MAX_DROPS_NAMED = 1000
 """Drops in one `removedrops`."""
+MAX_FORGOTTEN = 100
+"""Removed nodes in one `forget`; the server deletes them in one transaction."""
+
+OTP_DIGITS = range(6, 9)
+"""Digits of a one-time password."""
+OTP_PERIODS_S = range(15, 121)
+"""Seconds for which a one-time password is valid."""
 
 RSA_BITS = 3072
 RSA_EXPONENT = 65537
@@ -96,5 +131,10 @@ RSA_CIPHERTEXT = RSA_BITS // 8
 
 # --- of this implementation ----------------------------------------------------------------
 
+MAX_SHARES_BYTES = 32 << 20
+"""Most bytes of the shares with one person, in one answer that a client reads."""
+MAX_LISTING = 1 << 30
+"""Most bytes of one folder's manifests that a client reads; above 4 MiB, from its disk."""
+
 PART_BYTES = 256 * 1024
-"""Approximate bytes in one part of an answer that is sent in several parts."""
+"""Approximate bytes in one part of an answer with several parts."""

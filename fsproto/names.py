@@ -160,22 +160,31 @@ class RemotePath(NamedTuple):
         return for_terminal(marked or "/")
 
 
-def parse_path(text: str) -> RemotePath:
+def parse_path(text: str, base: RemotePath | None = None) -> RemotePath:
     """Parse a typed path; `InvalidNameError` if a part is not a valid name.
 
     A leading `/` is the root of the user's tree. A name with a `:` in its first part is written
     `./a:b`. The empty string is refused: it usually comes from an unset shell variable, and must
     not mean the whole tree.
+
+    `base` is the current folder of an interactive shell, from which other paths are taken. Only
+    there, `..` is the folder above; above a root is the root itself.
     """
     if not text:
         raise InvalidNameError(
             "An empty path names nothing.", hint="'/' is the top of your tree, '.' a local folder."
         )
-    owner = None
+    owner, parts = None, list[str]()
     if match := _OWNER.fullmatch(text):
         owner, text = clean_user(match[1]), match[2]
+    elif base is not None and not text.startswith("/"):
+        owner, parts = base.owner, list(base.parts)
     pieces = text.split("/")
-    parts = tuple(clean_name(piece) for piece in pieces if piece not in ("", "."))
+    for piece in pieces:
+        if piece == ".." and base is not None:
+            parts = parts[:-1]
+        elif piece not in ("", "."):
+            parts.append(clean_name(piece))
     if len(parts) > MAX_PATH_PARTS:
         raise InvalidNameError(f"That path has more than {MAX_PATH_PARTS} parts.")
-    return RemotePath(owner, parts, names_folder=pieces[-1] in ("", "."))
+    return RemotePath(owner, tuple(parts), names_folder=pieces[-1] in ("", ".", ".."))

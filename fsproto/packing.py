@@ -20,7 +20,7 @@ from fsproto.errors import RemoteProtocolError
 class Record(
     msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, omit_defaults=False
 ):
-    """Base of all classes that are packed."""
+    """Base of the packed classes."""
 
 
 R = TypeVar("R", bound=Record)

@@ -101,9 +101,7 @@ def open_signed(signed: Signed, kind: type[R], label: bytes, public: bytes) -> R
     try:
         crypto.verify(public, signed.signature, label, signed.payload)
     except crypto.CryptoError:
-        raise SignatureError(
-            f"The signature on a {kind.__name__} from the server does not verify."
-        ) from None
+        raise SignatureError(f"The signature on a {kind.__name__} does not verify.") from None
     return unpack(signed.payload, kind)
 
 

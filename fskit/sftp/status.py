@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from fskit.sftp.codes import StatusCode
 from fsproto.errors import FsError, LoginRefused, LoginRequired, NotAllowedError, NotFoundError
 
@@ -13,8 +15,36 @@ _SENTENCES = {
 }
 
 
-class UnsupportedError(FsError):
+class StatusError(FsError):
+    """The request failed."""
+
+    status: ClassVar = StatusCode.FAILURE
+
+
+class UnsupportedError(StatusError):
     """This server cannot do that."""
+
+    status = StatusCode.OP_UNSUPPORTED
+
+
+class EndOfFileError(StatusError):
+    """The file ends before that."""
+
+    status = StatusCode.EOF
+
+
+class InvalidRequestError(StatusError):
+    """The request makes no sense for its target."""
+
+    # The code that OpenSSH's sftp-server sends for EINVAL and ENAMETOOLONG.
+    status = StatusCode.BAD_MESSAGE
+
+
+class WrongHandleError(StatusError):
+    """The file was not opened for that."""
+
+    # The code that OpenSSH's sftp-server sends for EBADF.
+    status = StatusCode.NO_SUCH_FILE
 
 
 def status_of(error: FsError) -> StatusCode:
@@ -26,8 +56,8 @@ def status_of(error: FsError) -> StatusCode:
     match error:
         case NotFoundError():
             return StatusCode.NO_SUCH_FILE
-        case UnsupportedError():
-            return StatusCode.OP_UNSUPPORTED
+        case StatusError():
+            return error.status
         case NotAllowedError() | LoginRefused() | LoginRequired():
             return StatusCode.PERMISSION_DENIED
     return StatusCode.FAILURE

@@ -1,1 +1,1 @@
-"""The key log: an append-only list of all users' keys, and signed heads over it."""
+"""The key log: an append-only list of the keys of every user, and signed heads over it."""

@@ -92,7 +92,7 @@ def read_entry(data: bytes, index: int) -> KeyLogEntry:
     if not fits:
         raise RemoteProtocolError("An entry of the key log is malformed.")
     if keyed and not crypto.is_signing_key(entry.ed25519):
-        raise RemoteProtocolError("The key log names a key that is not an Ed25519 public key.")
+        raise RemoteProtocolError("The key log has an invalid Ed25519 public key.")
     return entry
 
 
@@ -104,7 +104,7 @@ def check_follows(entry: KeyLogEntry, before: Keys | None) -> Keys | None:
         return None
     if entry.event is KeyEvent.ENROLLED and before is not None:
         raise SecurityError(
-            f"THE KEY LOG GIVES {entry.user} OTHER KEYS without a word from the old."
+            f"THE KEY LOG GIVES {entry.user} OTHER KEYS without a signature of the old."
         )
     if entry.event is KeyEvent.ROTATED:
         if before is None:

@@ -32,7 +32,7 @@ class KeyLogHead(Record, frozen=True):
     key: bytes
     """The log's Ed25519 public key, 32 bytes."""
     size: Uint63
-    """How many entries there are."""
+    """The number of entries."""
     root: Hash
     time_ms: Uint63
 

@@ -30,7 +30,7 @@ class LogRows(Protocol):
     """The entries that were verified, and the root at each size."""
 
     def frontier(self) -> Frontier:
-        """Return the frontier of all entries."""
+        """Return the frontier of the whole log."""
 
     def add(self, entry: KeyLogEntry, data: bytes, root: Hash) -> None:
         """Keep the next entry, its bytes, and the root over the entries up to it."""
@@ -70,7 +70,7 @@ class KeyLog:
 
     @property
     def frontier(self) -> Frontier:
-        """The frontier of all entries; it changes with each further entry."""
+        """The frontier of the whole log; it changes with each further entry."""
         return self._frontier
 
     def root(self, size: int) -> Hash:

@@ -53,7 +53,7 @@ def open_export(data: bytes, passphrase: str) -> Portable:
     try:
         plain = unseal(passphrase, labels.EXPORT, file.kdf, file.nonce, file.body)
     except WrongPassphraseError:
-        raise WrongPassphraseError("The passphrase does not open the exported profile.") from None
+        raise WrongPassphraseError("Wrong passphrase for the exported profile.") from None
     try:
         return unpack_portable(plain)
     except ValueError:

@@ -93,7 +93,7 @@ def open_root_grant(signed: Signed, owner: Identity) -> KeyedNode:
     """Verify and open the owner's root grant; `SecurityError` if it is not valid."""
     body = open_signed(signed, RootGrant, labels.SIGN_ROOT_GRANT, owner.signing.public)
     if body.user != owner.user:
-        raise SignatureError("The server sent the root of another person's tree.")
+        raise SignatureError("The root belongs to the tree of another person.")
     shapes = body.format == FORMAT and len(body.node) == len(NO_NODE)
     if not shapes or not 0 <= body.generation < 1 << 32:
         raise RemoteProtocolError("The grant of your tree is malformed.")

@@ -65,7 +65,7 @@ def verify_bundle(signed: Signed, user: str) -> VerifiedBundle:
     claimed = unpack(signed.payload, Bundle)
     body = open_signed(signed, Bundle, labels.SIGN_BUNDLE, claimed.ed25519)
     if body.user != user:
-        raise SignatureError("The public keys belong to another user than the one they came for.")
+        raise SignatureError("The public keys belong to another user than the requested one.")
     if body.format != FORMAT or len(body.kem) != crypto.KEM_PUBLIC_SIZE or body.version < 1:
         raise RemoteProtocolError("A bundle of public keys is malformed.")
     try:
@@ -94,7 +94,7 @@ class Identity:
             if one.bundle.hash == bundle:
                 return one
         raise IntegrityError(
-            "Something was sealed to keys that you do not have.",
+            "The data is sealed to keys that you do not have.",
             hint="If your keys were reset, ask the owner to share it with you again.",
         )
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from fsproto import crypto, labels
 from fsproto.errors import FsError, IntegrityError
-from fsproto.keys.passphrase import Kdf, seal, unseal
+from fsproto.keys.passphrase import Kdf, derive, seal, unseal_with
 from fsproto.keys.private import pack_identity, unpack_identity
 from fsproto.packing import Record, pack, unpack
 
@@ -48,11 +48,36 @@ def needs_passphrase(data: bytes) -> bool:
 def open_identity(data: bytes, passphrase: str | None) -> Identity:
     """Return the identity; `WrongPassphraseError`, or `IntegrityError` for a damaged file."""
     file = _read(data)
-    keys = file.body
     if file.kdf is not None:
-        keys = unseal(passphrase or "", labels.KEYFILE, file.kdf, file.check, keys)
-    elif not crypto.equal(file.check, crypto.sha256(labels.KEYFILE, keys)):
+        return open_with_key(data, derive(passphrase or "", file.kdf))
+    if not crypto.equal(file.check, crypto.sha256(labels.KEYFILE, file.body)):
         raise _damaged()
+    return _unpacked(file.body)
+
+
+def key_of(data: bytes, passphrase: str) -> bytes:
+    """Return the key (32 bytes) of a passphrase for this sealed file; it may not open the file.
+
+    `WrongPassphraseError` if the passphrase has no key, `IntegrityError` for no sealed keyfile.
+    """
+    file = _read(data)
+    if file.kdf is None:
+        raise _damaged()
+    return derive(passphrase, file.kdf)
+
+
+def open_with_key(data: bytes, key: bytes) -> Identity:
+    """Return the identity in a sealed file, by the key of its passphrase (see `key_of`).
+
+    `WrongPassphraseError` if the key does not open it, or `IntegrityError` for a damaged file.
+    """
+    file = _read(data)
+    if file.kdf is None:
+        raise _damaged()
+    return _unpacked(unseal_with(key, labels.KEYFILE, file.kdf, file.check, file.body))
+
+
+def _unpacked(keys: bytes) -> Identity:
     try:
         return unpack_identity(keys)
     except ValueError:
@@ -73,5 +98,5 @@ def _read(data: bytes) -> _File:
 
 def _damaged() -> IntegrityError:
     return IntegrityError(
-        "The identity file is damaged.", hint="Put it back from a copy, or enrol again."
+        "The identity file is damaged.", hint="Restore it from a copy, or enrol again."
     )

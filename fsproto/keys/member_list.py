@@ -45,7 +45,7 @@ FORMAT_WITH_GROUPS = 2
 _BEGINS_GROUPED = b"\x9d"
 """The first byte of a msgpack array of 13: one element more than a list of format 1 has."""
 ALONE = ""
-"""The group name of a member who was added by name."""
+"""The group name for a member without a group: the owner has added it by name."""
 
 
 class Member(Record, frozen=True):
@@ -62,14 +62,14 @@ class Member(Record, frozen=True):
 
 
 class InheritedWriter(Record, frozen=True):
-    """A person who may write here because of the member list of a parent folder."""
+    """A writer from the member list of a parent folder."""
 
     user: str
     ed25519: bytes
 
 
 class FormerWriter(Record, frozen=True):
-    """A person who is no longer a writer here."""
+    """A person whose role as a writer here has ended."""
 
     user: str
     ed25519: bytes
@@ -114,10 +114,10 @@ class MemberList(Record, frozen=True):
 
 
 class GroupedList(MemberList, frozen=True):
-    """A member list with members who were added through a group."""
+    """A member list with members that were added through a group."""
 
     came: list[MemberOrigin]
-    """All origins of members added through a group; all others were added by name only."""
+    """The origins of members added through a group; the other members were added by name."""
 
 
 class VerifiedMembers(Value, frozen=True):
@@ -183,9 +183,9 @@ def verify_members(signed: Signed, node: NodeId, owner: str, public: bytes) -> V
     """Check that `owner` signed this list of `node` with `public`; `SignatureError` if not."""
     body = open_signed(signed, _kind(signed.payload), labels.SIGN_MEMBERS, public)
     if (body.owner, body.owner_key, body.node) != (owner, public, node):
-        raise SignatureError("The server sent the members of another folder or file.")
+        raise SignatureError("A member list belongs to another folder or file.")
     if not _is_well_formed(body) or not _has_good_ways(body):
-        raise RemoteProtocolError("A list of members from the server is malformed.")
+        raise RemoteProtocolError("A member list is malformed.")
     return VerifiedMembers(body, payload_hash(labels.HASH_MEMBERS, signed.payload), signed)
 
 
@@ -214,7 +214,7 @@ def _is_well_formed(body: MemberList) -> bool:
         and all(len(one) == crypto.HASH_SIZE for one in hashes)
         and all(one.role is not Role.OWNER for one in body.members)
         and all(1 <= one.generation < body.generation for one in body.former)
-        and len(body.log_head) in (0, LOG_HEAD_SIZE)
+        and len(body.log_head) == LOG_HEAD_SIZE
     )
 
 

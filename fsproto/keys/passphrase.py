@@ -46,24 +46,36 @@ def seal(
     """Return the KDF parameters, the nonce (12 bytes), and the sealed bytes."""
     kdf = Kdf(random(16), _PASSES, _LANES, _MEMORY_KIB)
     nonce = random(crypto.NONCE_SIZE)
-    return kdf, nonce, _cipher(kdf, passphrase).seal(nonce, plaintext, label + pack(kdf))
+    cipher = crypto.Aead(_derived(passphrase, kdf))
+    return kdf, nonce, cipher.seal(nonce, plaintext, label + pack(kdf))
 
 
 def unseal(passphrase: str, label: bytes, kdf: Kdf, nonce: bytes, sealed: bytes) -> bytes:
     """Return the plaintext; `WrongPassphraseError` if it cannot be opened."""
+    return unseal_with(derive(passphrase, kdf), label, kdf, nonce, sealed)
+
+
+def derive(passphrase: str, kdf: Kdf) -> bytes:
+    """Return the key (32 bytes) of a passphrase; `WrongPassphraseError` if it has none."""
     try:
-        return _cipher(kdf, passphrase).open(nonce, sealed, label + pack(kdf))
+        return _derived(passphrase, kdf)
     except (crypto.CryptoError, ValueError):
         raise WrongPassphraseError from None
 
 
-def _cipher(kdf: Kdf, passphrase: str) -> crypto.Aead:
-    return crypto.Aead(
-        crypto.argon2id(
-            passphrase.encode(),
-            salt=kdf.salt,
-            passes=kdf.passes,
-            lanes=kdf.lanes,
-            memory_kib=kdf.memory_kib,
-        )
+def unseal_with(key: bytes, label: bytes, kdf: Kdf, nonce: bytes, sealed: bytes) -> bytes:
+    """Return the plaintext; `WrongPassphraseError` if `key` (of `derive`) does not open it."""
+    try:
+        return crypto.Aead(key).open(nonce, sealed, label + pack(kdf))
+    except (crypto.CryptoError, ValueError):
+        raise WrongPassphraseError from None
+
+
+def _derived(passphrase: str, kdf: Kdf) -> bytes:
+    return crypto.argon2id(
+        passphrase.encode(),
+        salt=kdf.salt,
+        passes=kdf.passes,
+        lanes=kdf.lanes,
+        memory_kib=kdf.memory_kib,
     )

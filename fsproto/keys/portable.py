@@ -74,7 +74,7 @@ class Seen(Record, frozen=True):
     """1: a folder's state, 2: a node's manifest; 3 to 255 are reserved."""
     version: Uint63
     lineage: bytes
-    """What that version carries (`proofs.lineage`)."""
+    """The lineage of that version (`proofs.lineage`)."""
     hash: bytes
     """32 bytes."""
 

@@ -76,8 +76,8 @@ class RecoverySecret:
                 raise ValueError("a backup of another person")
         except (FsError, crypto.CryptoError, ValueError):
             raise IntegrityError(
-                "THE SERVER SENT ANOTHER BACKUP: not the one that this phrase was made for, or "
-                "changed it.",
+                "THE SERVER SENT ANOTHER BACKUP: it does not belong to this phrase, or it was "
+                "changed.",
                 hint="Stop and talk to your administrator: this does not happen by accident.",
             ) from None
         return portable

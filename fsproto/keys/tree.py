@@ -10,8 +10,8 @@ A node key is 32 random bytes. A separate key is derived from it for each purpos
     former = nonce 12 ‖ AES-256-GCM(former key of the node, its keys before this one, the newest
              first, associated data = "fs/2 former keys" ‖ node ‖ u32 generation)
 
-The manifest of a node commits to its key and to all earlier keys, so that everybody who opens the
-node has the same keys:
+The manifest of a node commits to its key and to all earlier keys, so that all readers of the node
+have the same keys:
 
     key commitment(g)        = HKDF-Expand(node key g, "fs/2 node key commitment" ‖ node
                                            ‖ u32 g, 32)
@@ -69,13 +69,13 @@ class KeyedNode(Value, frozen=True, dict=True):
 
     @cached_property
     def key_commitment(self) -> Hash:
-        """What the manifest says of the current key (32 bytes)."""
+        """The commitment of the manifest to the current key (32 bytes)."""
         info = labels.NODE_KEY_COMMITMENT + self.node + _GENERATION.pack(self.generation)
         return Hash(crypto.hkdf_expand(self.key, info))
 
     @cached_property
     def former_commitment(self) -> Hash:
-        """What the manifest says of the former keys (32 bytes)."""
+        """The commitment of the manifest to the former keys (32 bytes)."""
         commitment = NO_HASH
         for generation in range(1, self.generation):
             commitment = next_commitment(commitment, self.at(generation).key_commitment)
@@ -105,7 +105,9 @@ class KeyedNode(Value, frozen=True, dict=True):
         """Return the node at a generation; `IntegrityError` if that key is not known."""
         found = self._ages.get(generation)
         if found is None:
-            raise IntegrityError("Something was sealed under a key that its folder never had.")
+            raise IntegrityError(
+                "A file or folder was sealed under a key that its folder never had."
+            )
         return found
 
     def token(self, name: str) -> Token:
@@ -138,7 +140,7 @@ class KeyedNode(Value, frozen=True, dict=True):
             return NodeKey(self.at(manifest.link_generation).unlink(manifest))
         except (crypto.CryptoError, ValueError, IntegrityError):
             raise IntegrityError(
-                "A file or folder was moved here by a person who does not have the folder's key."
+                "A file or folder was moved here by a person without the folder's key."
             ) from None
 
     def unlink(self, manifest: Manifest) -> bytes:
@@ -160,7 +162,7 @@ class KeyedNode(Value, frozen=True, dict=True):
         size = crypto.KEY_SIZE
         keys = tuple(NodeKey(opened[at : at + size]) for at in range(0, len(opened), size))
         if len(opened) % size or len(keys) != self.generation - 1:
-            raise IntegrityError("The former keys of a file or folder are not all there.")
+            raise IntegrityError("Former keys of a file or folder are missing.")
         found = KeyedNode(self.node, self.generation, self.key, keys, manifest.names_since)
         return found._committed(manifest)
 

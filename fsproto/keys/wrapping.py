@@ -36,7 +36,7 @@ def seal_to(to: VerifiedBundle, info: bytes, what: bytes, random: Random) -> byt
         shared, ciphertext = crypto.kem_encapsulate(to.body.kem)
         sealed = crypto.rsa_seal(to.body.rsa, secret)
     except crypto.CryptoError as error:
-        raise RemoteProtocolError(f"Public keys of a person are no good: {error}.") from None
+        raise RemoteProtocolError(f"Public keys of a person are unusable: {error}.") from None
     key = crypto.hkdf(secret + shared, salt=to.hash, info=info)
     return sealed + ciphertext + crypto.Aead(key).seal(_NONCE, what)
 

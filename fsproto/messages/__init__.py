@@ -20,6 +20,8 @@ __all__ = [
     "decode",
     "drops",
     "encode",
+    "encode_behind",
+    "encode_name",
     "failure",
     "files",
     "history",
@@ -89,6 +91,13 @@ MESSAGES: tuple[type[Message], ...] = (
     drops.GetDrops,
     drops.Drops,
     drops.RemoveDrops,
+    keylog.RotatePart,
+    files.GetStates,
+    files.States,
+    history.Forget,
+    files.Watch,
+    files.Changed,
+    account.EndSession,
 )
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Any] | None = None
@@ -109,6 +118,11 @@ def encode_behind(head: bytes, message: Message, into: bytearray) -> None:
     into[: len(head)] = head
     _encoder.encode_into(message, into, len(head))
     _check_length(message, len(into) - len(head))
+
+
+def encode_name(kind: type[Message]) -> bytes:
+    """Return the packed name of a kind of message: all of its packed messages have it second."""
+    return _encoder.encode(kind.__struct_config__.tag)
 
 
 def _check_length(message: Message, length: int) -> None:
@@ -137,4 +151,5 @@ def failure(error: FsError) -> Failure:
     """Return the message that reports an error to the peer, without details of unexpected ones."""
     if error.code == FsError.code:
         error = InternalError()
-    return Failure(error.code, error.sentence)
+    hint = "" if error.hint in (None, error.default_hint) else error.hint
+    return Failure(error.code, error.sentence, hint or "", error.again_ms)

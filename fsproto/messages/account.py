@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from fsproto.messages.base import Message
 from fsproto.packing import Record
+from fsproto.ranges import DeviceName, Items, Notices, Running, Uint63
 from fsproto.signed import Signed
 
 
@@ -33,6 +34,17 @@ class Notice(Record, frozen=True):
     address: str
 
 
+class LastSeen(Record, frozen=True):
+    """The newest that a device has seen of its server: the key log and its own tree."""
+
+    log: bytes
+    """Size and root of the key log (40 bytes, `pack_log_head`), or nothing."""
+    version: Uint63
+    """Version of the newest state of the tree's root folder; 0 if none was seen."""
+    hash: bytes
+    """The hash of that state (32 bytes), or nothing."""
+
+
 class Login(Message, frozen=True):
     """Log in with a one-time password or a session's ticket; after `Recovery` with neither."""
 
@@ -40,6 +52,10 @@ class Login(Message, frozen=True):
     signature: bytes
     otp: str | None
     ticket: bytes | None
+    seen: LastSeen | None
+    """With a code: a server that has an older state refuses the login before the code is used."""
+    device: DeviceName
+    """The user's name for the device, for lists of sessions; may be empty."""
 
 
 class Enroll(Message, frozen=True):
@@ -50,6 +66,8 @@ class Enroll(Message, frozen=True):
     otp: str
     bundle: Signed
     tree: TreeRoot
+    device: DeviceName
+    """As in `Login`."""
 
 
 class Welcome(Message, frozen=True):
@@ -64,7 +82,7 @@ class Welcome(Message, frozen=True):
     tree: TreeRoot
     log: Signed
     """The head of the key log."""
-    notices: list[Notice]
+    notices: Notices[Notice]
     """Events at the account that the user should know about; each session gets each one once."""
 
 
@@ -73,7 +91,7 @@ class GetSessions(Message, frozen=True):
 
 
 class RunningSession(Record, frozen=True):
-    """A session that has not ended; times are Unix milliseconds by the server's clock."""
+    """A running session; times are Unix milliseconds by the server's clock."""
 
     id: int
     began_ms: int
@@ -86,16 +104,28 @@ class RunningSession(Record, frozen=True):
     """Whether this is the session that sent the request."""
     door: str
     """`native`; `ssh`, or `ssh ` and the fingerprint of the key to which it is bound."""
+    device: str
+    """The name that the user gave to the device at the login; may be empty."""
 
 
 class Sessions(Message, frozen=True):
     """The active sessions of the account, the oldest first."""
 
-    sessions: list[RunningSession]
+    sessions: Running[RunningSession]
+    last_drop_ms: Uint63
+    """Arrival of the newest drop that waits, Unix time in milliseconds; 0 if none waits."""
+    shares: Uint63
+    """How many files and folders others share with the user."""
 
 
 class EndSessions(Message, frozen=True):
     """End all sessions of the account, including this one; answered by `Done`."""
+
+
+class EndSession(Message, frozen=True):
+    """End one session of the account; answered by `Done`."""
+
+    session: Uint63
 
 
 class MakeRecoveryCodes(Message, frozen=True):
@@ -107,7 +137,7 @@ class MakeRecoveryCodes(Message, frozen=True):
 class RecoveryCodes(Message, frozen=True):
     """Recovery codes for the user to write down; the server keeps only hashes."""
 
-    codes: list[str]
+    codes: Items[str]
 
 
 class RotateSecret(Message, frozen=True):
@@ -154,6 +184,10 @@ class Status(Message, frozen=True):
     quota_bytes: int | None
     quota_files: int | None
     """The limits of the account in sealed bytes and in files; None for no limit."""
+    key_backup: bool
+    """Whether the server keeps a backup of the account's present keys."""
+    recovery_codes: Uint63
+    """Number of unused recovery codes."""
 
 
 class Backup(Message, frozen=True):

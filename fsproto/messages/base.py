@@ -1,8 +1,9 @@
-"""The base class of all messages, and the two general answers."""
+"""The base class of messages, and the two general answers."""
 
 from __future__ import annotations
 
 from fsproto.packing import Record
+from fsproto.ranges import Uint63
 
 
 class Message(Record, frozen=True, tag=str.lower):
@@ -14,7 +15,11 @@ class Done(Message, frozen=True):
 
 
 class Failure(Message, frozen=True):
-    """The request failed: the code of an error of `fsproto.errors`, and its sentence."""
+    """The request failed: the code of an error of `fsproto.errors`, and texts for people."""
 
     code: str
     sentence: str
+    hint: str
+    """What to do; empty for the hint that belongs to the code."""
+    again_ms: Uint63
+    """When the same request can succeed, in Unix time; 0 if the server does not know."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from fsproto.drop import Drop
 from fsproto.messages.base import Message
+from fsproto.ranges import Items
 from fsproto.types import DropId
 
 
@@ -17,11 +18,11 @@ class GetDrops(Message, frozen=True):
 class Drops(Message, frozen=True):
     """The waiting drops, the oldest first; with `more` another `Drops` follows."""
 
-    drops: list[Drop]
+    drops: Items[Drop]
     more: bool
 
 
 class RemoveDrops(Message, frozen=True):
     """Delete the user's own drops, accepted or unwanted; a missing one is no error."""
 
-    drops: list[DropId]
+    drops: Items[DropId]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fsproto.messages.base import Message
 from fsproto.messages.shares import NewMembers
 from fsproto.packing import Record
+from fsproto.ranges import Blobs, Items, Present, Uint63
 from fsproto.signed import Signed
 from fsproto.types import NodeId, Root, Salt, Token
 
@@ -13,7 +14,7 @@ class Lookup(Message, frozen=True):
     """Ask for some names of one folder; answered by `Found`."""
 
     folder: NodeId
-    tokens: list[Token]
+    tokens: Items[Token]
 
 
 class Found(Message, frozen=True):
@@ -24,7 +25,7 @@ class Found(Message, frozen=True):
 
     state: Signed
     proof: bytes
-    manifests: list[Signed]
+    manifests: Items[Signed]
 
 
 class List(Message, frozen=True):
@@ -36,13 +37,44 @@ class List(Message, frozen=True):
 class Entries(Message, frozen=True):
     """A part of a listing, in the order of the tokens."""
 
-    manifests: list[Signed]
+    manifests: Items[Signed]
 
 
 class Listed(Message, frozen=True):
     """The end of a listing: the state that all its parts together must have as their root."""
 
     state: Signed
+
+
+class GetStates(Message, frozen=True):
+    """Ask for the states of many folders at once; answered by `States`."""
+
+    folders: Present[NodeId]
+
+
+class States(Message, frozen=True):
+    """The present state of each folder, in the requested order; nil where there is none to read."""
+
+    states: Present[Signed | None]
+
+
+class Watch(Message, frozen=True):
+    """Ask whether something under a folder has changed; answered by `Changed`.
+
+    The server answers when it sees a change, or after `wait_s` seconds.
+    """
+
+    folder: NodeId
+    wait_s: Uint63
+
+
+class Changed(Message, frozen=True):
+    """Whether something has changed since the previous answer for this folder; nothing proves it.
+
+    The first answer for a folder on a connection is true.
+    """
+
+    changed: bool
 
 
 class InlineBlob(Record, frozen=True):
@@ -70,17 +102,17 @@ class Commit(Message, frozen=True):
     `blobs`, so the client need not send them again.
     """
 
-    states: list[Signed]
-    manifests: list[Signed]
-    removals: list[Removal]
-    blobs: list[InlineBlob]
-    members: list[NewMembers]
+    states: Items[Signed]
+    manifests: Items[Signed]
+    removals: Items[Removal]
+    blobs: Items[InlineBlob]
+    members: Items[NewMembers]
 
 
 class Stale(Message, frozen=True):
     """A folder changed: each folder of the commit as it is now, with proofs for its tokens."""
 
-    folders: list[Found]
+    folders: Items[Found]
 
 
 class Room(Record, frozen=True):
@@ -153,16 +185,16 @@ class Content(Record, frozen=True):
 class Fetch(Message, frozen=True):
     """Ask for the content of many small files at once; answered by one or more `Fetched`."""
 
-    contents: list[Content]
+    contents: Items[Content]
 
 
 class Fetched(Message, frozen=True):
-    """Whole blobs in the requested order; nil for a blob that is not available this way.
+    """Whole blobs in the requested order; nil for each unavailable blob.
 
-    A blob is not available if it is larger than 64 KiB, or was replaced or removed concurrently.
+    A blob is unavailable here if it is larger than 64 KiB, or was replaced or removed concurrently.
     """
 
-    blobs: list[bytes | None]
+    blobs: Blobs[bytes | None]
 
 
 class Sent(Message, frozen=True):

@@ -6,6 +6,7 @@ import enum
 
 from fsproto.messages.base import Message
 from fsproto.packing import Record
+from fsproto.ranges import Items, Version
 from fsproto.signed import Signed
 from fsproto.types import NodeId
 
@@ -24,7 +25,7 @@ class History(Message, frozen=True):
     available.
     """
 
-    manifests: list[Signed]
+    manifests: Items[Signed]
     more: bool
 
 
@@ -54,8 +55,24 @@ class Gone(Record, frozen=True):
 class Removed(Message, frozen=True):
     """Removed nodes, the latest first; `more`: the client can ask for the rest."""
 
-    gone: list[Gone]
+    gone: Items[Gone]
     more: bool
+
+
+class Forgotten(Record, frozen=True):
+    """A removed node, and the version of its newest manifest, as `Removed` showed it."""
+
+    node: NodeId
+    version: Version
+
+
+class Forget(Message, frozen=True):
+    """Delete removed nodes of the user's own tree for good; answered by `Done`.
+
+    A missing node is no error. One that has another version, or is not removed, stays.
+    """
+
+    nodes: Items[Forgotten]
 
 
 class Lineal(enum.IntEnum):
@@ -78,7 +95,7 @@ class LineageRange(Record, frozen=True):
 class GetLineage(Message, frozen=True):
     """Ask for the hashes of versions, at most 1,000 ranges; answered by `Lineage`."""
 
-    ranges: list[LineageRange]
+    ranges: Items[LineageRange]
 
 
 class Lineage(Message, frozen=True):

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from fsproto.messages.account import TreeRoot
 from fsproto.messages.base import Message
+from fsproto.messages.files import Removal
+from fsproto.messages.shares import NewMembers
+from fsproto.ranges import Items
 from fsproto.signed import Signed
 
 
@@ -19,7 +22,7 @@ class GetLog(Message, frozen=True):
 class LogEntries(Message, frozen=True):
     """Some entries, not necessarily up to the head, and the current head."""
 
-    entries: list[bytes]
+    entries: Items[bytes]
     head: Signed
 
 
@@ -35,10 +38,28 @@ class BundleOf(Message, frozen=True):
     bundle: Signed
 
 
+class RotatePart(Message, frozen=True):
+    """A part of what the next `Rotate` of this connection renews with the keys; see there.
+
+    All parts together are one change of the user's tree on top of the root in `Rotate`, like a
+    `Commit` without content: the next state of every folder in it, the next manifest of every node
+    that takes a new key, and the next member list of each of these nodes that is shared. The new
+    key signs all of it. Answered by `Done`: the server has received the part, and has not checked
+    it.
+    """
+
+    states: Items[Signed]
+    manifests: Items[Signed]
+    removals: Items[Removal]
+    members: Items[NewMembers]
+
+
 class Rotate(Message, frozen=True):
     """Replace the user's own keys, and the key of their root; answered by `Done`.
 
-    The server ends all other sessions of the user.
+    The parts that were sent before on this connection are made in the same transaction, or, after
+    any failure, not at all; in both cases the server forgets them. The server ends all other
+    sessions of the user.
     """
 
     otp: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fsproto.messages.base import Message
 from fsproto.packing import Record
+from fsproto.ranges import Items, People, Refused, Way
 from fsproto.signed import Signed
 from fsproto.types import NodeId, Token
 
@@ -19,19 +20,19 @@ class NewMembers(Record, frozen=True):
     """The next member list of a node, and the new sealed keys that it names."""
 
     members: Signed
-    sealed: list[SealedKey]
+    sealed: Items[SealedKey]
 
 
 class GetMembers(Message, frozen=True):
     """Ask for the member lists of some nodes; answered by `Members`."""
 
-    nodes: list[NodeId]
+    nodes: Items[NodeId]
 
 
 class Members(Message, frozen=True):
     """The member lists of the nodes that have one, in the requested order."""
 
-    lists: list[Signed]
+    lists: Items[Signed]
 
 
 class GetShares(Message, frozen=True):
@@ -54,7 +55,7 @@ class Share(Record, frozen=True):
 class Shares(Message, frozen=True):
     """The nodes that are shared with the user; `more`: another `Shares` follows."""
 
-    shares: list[Share]
+    shares: Items[Share]
     more: bool
 
 
@@ -66,16 +67,16 @@ class Own(Record, frozen=True):
     """A node that the user shares with others."""
 
     members: Signed
-    tokens: list[Token]
+    tokens: Way[Token]
     """The path from the root to the node, one token per name."""
-    left: list[str]
+    left: People[str]
     """Members who have left, according to the server."""
 
 
 class Shared(Message, frozen=True):
     """The nodes that the user shares with others; `more`: another `Shared` follows."""
 
-    shared: list[Own]
+    shared: Items[Own]
     more: bool
 
 
@@ -102,7 +103,7 @@ class GetBlocked(Message, frozen=True):
 class Blocked(Message, frozen=True):
     """The users whose shares the user refuses, sorted; at most 1,000."""
 
-    owners: list[str]
+    owners: Refused[str]
 
 
 class GetGroup(Message, frozen=True):
@@ -114,4 +115,4 @@ class GetGroup(Message, frozen=True):
 class Group(Message, frozen=True):
     """The current members by name. This grants no access: the owner confirms each member."""
 
-    members: list[str]
+    members: People[str]

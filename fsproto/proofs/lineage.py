@@ -32,12 +32,19 @@ def next_lineage(version: int, lineage: Hash, hash_of: Hash) -> Hash:
     return Hash(crypto.sha256(labels.LINEAGE, _VERSION.pack(version), lineage, hash_of))
 
 
+def lineage_after(version: int, lineage: Hash, hashes: Iterable[Hash]) -> Hash:
+    """Return the lineage after some versions, the first of which is `version` and has `lineage`."""
+    for at, hash_of in enumerate(hashes, version):
+        lineage = next_lineage(at, lineage, hash_of)
+    return lineage
+
+
 class LineagePoint(Value, frozen=True):
-    """One version of a signed value, as far as lineages are concerned."""
+    """The facts of one version of a signed value that its lineage needs."""
 
     version: int
     lineage: Hash
-    """What this version carries."""
+    """The lineage of this version."""
     hash: Hash
     """The hash of this version."""
 

@@ -54,7 +54,7 @@ class FolderEntry(NamedTuple):
 
 
 class _Opaque(NamedTuple):
-    """A part of which only the root is known, and the first bits of all places in it."""
+    """A part of which only the root is known, and the first bits of the places in it."""
 
     root: Hash
     place: int
@@ -77,17 +77,17 @@ class _Branch(NamedTuple):
 
 
 _Part = FolderEntry | _Opaque | _Branch
-"""A tree that is not empty."""
+"""A tree with at least one entry."""
 Changes = Mapping[Token, FolderEntry | None]
 """The new entry of each token; None to remove it."""
 _Item = tuple[int, _Part]
 """A part and a place in it."""
 _Change = tuple[int, FolderEntry | None]
-_place_of: Callable[[_Item | _Change], int] = itemgetter(0)
+_by_place: Callable[[_Item | _Change], int] = itemgetter(0)
 
 
 def _place(token: Token) -> int:
-    return int.from_bytes(crypto.sha256(b"\x02" + token), "big")
+    return int.from_bytes(place_of(token), "big")
 
 
 def _bit(place: int, depth: int) -> int:
@@ -105,8 +105,16 @@ def _start(place: int, depth: int, side: int) -> int:
     return place >> low << low | side << low - 1
 
 
+def _joined(zero: Hash, depth: int, one: Hash) -> Hash:
+    return Hash(crypto.sha256(b"\x01" + bytes((depth,)) + zero + one))
+
+
+def _two_of_one_name() -> IntegrityError:
+    return IntegrityError("A folder has two entries under one name.")
+
+
 def _branch(zero: _Part, one: _Part, place: int, depth: int) -> _Branch:
-    root = Hash(crypto.sha256(b"\x01" + bytes((depth,)) + zero.root + one.root))
+    root = _joined(zero.root, depth, one.root)
     shown, nodes = _shown(zero) + _shown(one), _nodes(zero) + _nodes(one) + 1
     return _Branch(zero, one, root, place, depth, shown, nodes)
 
@@ -120,7 +128,7 @@ def _nodes(tree: _Part) -> int:
 
 
 class PrefixTree:
-    """An immutable tree; a change returns a new one that shares the unchanged parts."""
+    """An immutable tree; a change returns a new tree, which shares the unchanged parts."""
 
     def __init__(self, tree: _Part | None = None) -> None:
         """Start empty; see also `build` and `from_proof`."""
@@ -130,9 +138,9 @@ class PrefixTree:
     def build(cls, entries: Iterable[FolderEntry]) -> PrefixTree:
         """Return the whole tree over entries with different tokens."""
         ordered: list[_Item] = [(_place(entry.token), entry) for entry in entries]
-        ordered.sort(key=_place_of)
+        ordered.sort(key=_by_place)
         if any(a == b for (a, _), (b, _) in pairwise(ordered)):
-            raise IntegrityError("A folder has two entries under one name.")
+            raise _two_of_one_name()
         return cls(_build(ordered))
 
     @classmethod
@@ -170,7 +178,7 @@ class PrefixTree:
             return tree if tree.token == token else None
         if _shared(place, tree.place) < tree.depth:
             return None
-        raise IntegrityError("The server's proof does not cover the name that was asked for.")
+        raise IntegrityError("The server's proof does not cover the requested name.")
 
     def put(self, entry: FolderEntry) -> PrefixTree:
         """Return the tree with `entry` added, or in place of the one with its token."""
@@ -188,7 +196,11 @@ class PrefixTree:
         `IntegrityError` if the proof does not cover one of the tokens.
         """
         ordered = [(_place(token), entry) for token, entry in changes.items()]
-        return PrefixTree(_update(self._tree, sorted(ordered, key=_place_of)))
+        return PrefixTree(_update(self._tree, sorted(ordered, key=_by_place)))
+
+    def bare(self) -> PrefixTree:
+        """Return the tree with its root alone, which shows no entry."""
+        return PrefixTree.from_proof(self.prove([]), self.root)
 
     def edit(self) -> Edit:
         """Return an `Edit` for many changes, one after the other."""
@@ -220,6 +232,32 @@ class PrefixTree:
                     yield entry
                 case _Branch(zero, one):
                     stack += [one, zero]
+
+
+def place_of(token: Token) -> bytes:
+    """Return the place of an entry with this token, 32 bytes."""
+    return crypto.sha256(b"\x02" + token)
+
+
+def root_of(leaves: Iterable[tuple[bytes, bytes]]) -> Hash:
+    """Return the root of entries: for each its place and its own root, in the order of the places.
+
+    Takes memory for one path only. Raises `IntegrityError` for two entries of one place.
+    """
+    root, before = NO_HASH, b""
+    waiting: list[tuple[Hash, int]] = []  # left sides whose right sides are not complete
+    for place, leaf in leaves:
+        if before:
+            depth = _shared(int.from_bytes(before, "big"), int.from_bytes(place, "big"))
+            if depth == _BITS:
+                raise _two_of_one_name()
+            while waiting and waiting[-1][1] > depth:
+                root = _joined(*waiting.pop(), root)
+            waiting.append((root, depth))
+        root, before = Hash(leaf), place
+    while waiting:
+        root = _joined(*waiting.pop(), root)
+    return root
 
 
 class Edit:
@@ -259,7 +297,7 @@ def _build_some(items: Sequence[_Item]) -> _Part:
     if len(items) == 1:
         return part
     depth = _shared(place, items[-1][0])
-    split = bisect_left(items, _start(place, depth, 1), key=_place_of)
+    split = bisect_left(items, _start(place, depth, 1), key=_by_place)
     return _branch(_build_some(items[:split]), _build_some(items[split:]), place, depth)
 
 
@@ -273,12 +311,12 @@ def _update(tree: _Part | None, changes: Sequence[_Change]) -> _Part | None:
     depth = _BITS if isinstance(tree, FolderEntry) else tree.depth
     # Only changes of places that share the first `depth` bits concern what is in the tree.
     low = _BITS - depth
-    first = bisect_left(changes, place >> low << low, key=_place_of)
-    end = bisect_left(changes, ((place >> low) + 1) << low, key=_place_of)
+    first = bisect_left(changes, place >> low << low, key=_by_place)
+    end = bisect_left(changes, ((place >> low) + 1) << low, key=_by_place)
     inner = _update_inside(tree, changes[first:end]) if first < end else tree
     items = _added([*changes[:first], *changes[end:]])
     if inner is not None:
-        insort(items, (place, inner), key=_place_of)
+        insort(items, (place, inner), key=_by_place)
     return _build(items)
 
 
@@ -287,9 +325,9 @@ def _update_inside(tree: _Part, changes: Sequence[_Change]) -> _Part | None:
         case FolderEntry():
             return changes[0][1]
         case _Opaque():
-            raise IntegrityError("The server's proof does not cover the name that is written.")
+            raise IntegrityError("The server's proof does not cover the changed name.")
         case _Branch(zero, one, _, place, depth):
-            split = bisect_left(changes, _start(place, depth, 1), key=_place_of)
+            split = bisect_left(changes, _start(place, depth, 1), key=_by_place)
             new_zero, new_one = _update(zero, changes[:split]), _update(one, changes[split:])
             if new_zero is None or new_one is None:
                 return new_one if new_zero is None else new_zero
@@ -322,7 +360,7 @@ class _ProofReader:
         """Read the whole proof."""
         tree = None if self._proof == b"\x00" else self._part(0)[1]
         if tree is not None and self._at != len(self._proof):
-            raise RemoteProtocolError("The server's proof has something behind its end.")
+            raise RemoteProtocolError("The server's proof has data after its end.")
         return tree
 
     def _take(self, length: int) -> bytes:
@@ -364,7 +402,7 @@ class _ProofReader:
         for side, (known, part) in enumerate(read):
             start = _start(place, depth, side)
             if known is not None and _shared(known, start) <= depth:
-                raise IntegrityError("The server's proof has an entry where it cannot be.")
+                raise IntegrityError("The server's proof has an entry in an impossible place.")
             sides.append(_Opaque(part.root, start, depth + 1) if known is None else part)
         zero, one = sides
         return place, _branch(zero, one, place, depth)

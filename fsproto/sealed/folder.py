@@ -69,9 +69,9 @@ def verify_state(signed: Signed, folder: NodeId, author: str, public: bytes) -> 
     """Check that `author` signed this state of `folder` with `public`; `SignatureError` if not."""
     body = open_signed(signed, FolderState, labels.SIGN_STATE, public)
     if body.author != author or body.author_key != public or body.folder != folder:
-        raise SignatureError("The server sent the state of another folder or of another author.")
+        raise SignatureError("A folder state belongs to another folder, or to another author.")
     sizes = len(body.lineage) == len(body.root) == crypto.HASH_SIZE
-    sizes &= len(body.log_head) in (0, LOG_HEAD_SIZE)
+    sizes &= len(body.log_head) == LOG_HEAD_SIZE or (not body.log_head and body.version == 1)
     if body.format != FORMAT or len(body.folder) != len(NO_NODE) or not sizes:
-        raise RemoteProtocolError("A folder state from the server is malformed.")
+        raise RemoteProtocolError("A folder state is malformed.")
     return VerifiedState(body, state_hash(signed), signed)

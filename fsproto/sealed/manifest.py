@@ -187,11 +187,14 @@ def _filled(packed: bytes) -> bytes:
     return filled + bytes(-len(filled) % METADATA_BLOCK)
 
 
-def open_metadata(key: bytes, manifest: Manifest) -> Metadata:
-    """Open the metadata of a manifest; `IntegrityError` if it was not sealed for it.
+def open_name(key: bytes, manifest: Manifest) -> str:
+    """Return the name from a manifest's metadata; of a manifest whose content is not known."""
+    name = _opened(key, manifest).name
+    _check_name(name)
+    return name
 
-    Another person may have chosen the name, so it is checked like untrusted input.
-    """
+
+def _opened(key: bytes, manifest: Manifest) -> Metadata:
     sealed = manifest.metadata
     binding = labels.METADATA + manifest.node + _BINDING.pack(manifest.version, manifest.generation)
     try:
@@ -208,7 +211,15 @@ def open_metadata(key: bytes, manifest: Manifest) -> Metadata:
         # Otherwise the author could choose bytes here, and so seal two metadata in one ciphertext.
         raise IntegrityError("The sealed metadata of a file or folder has a wrong padding.")
     # An array of six belongs to a file from the drop box; all other nodes have five fields.
-    metadata = unpack(packed, DroppedMetadata if packed[:1] == _SIX else Metadata)
+    return unpack(packed, DroppedMetadata if packed[:1] == _SIX else Metadata)
+
+
+def open_metadata(key: bytes, manifest: Manifest) -> Metadata:
+    """Open the metadata of a manifest; `IntegrityError` if it was not sealed for it.
+
+    Another person may have chosen the name, so it is checked like untrusted input.
+    """
+    metadata = _opened(key, manifest)
     if manifest.parent != NO_NODE:
         _check_name(metadata.name)
     content = manifest.content
@@ -228,10 +239,10 @@ def _check_name(name: str) -> None:
     try:
         normal = clean_name(name)
     except InvalidNameError as error:
-        raise RemoteProtocolError(f"A file or folder has a name that is refused: {error}") from None
+        raise RemoteProtocolError(f"A file or folder has an invalid name: {error}") from None
     # The writer's version of Unicode may be a later one, with other normal forms of new characters.
     if normal != name and is_assigned(name):
-        raise RemoteProtocolError("A file or folder has a name that is not in its normal form.")
+        raise RemoteProtocolError("A file or folder has a name outside its normal form.")
 
 
 class VerifiedManifest(Value, frozen=True):
@@ -259,7 +270,7 @@ def sign_manifest(key: crypto.SigningKey, body: Manifest) -> VerifiedManifest:
 
 
 class DraftManifest(Value, frozen=True):
-    """A packed manifest that is not signed yet; its hash is already known."""
+    """A packed manifest before its signature; its hash is already known."""
 
     body: Manifest
     payload: bytes
@@ -288,21 +299,35 @@ def pinned_manifest(signed: Signed, expected: Hash) -> VerifiedManifest:
     after `verify_author`.
     """
     if not crypto.equal(manifest_hash(signed), expected):
-        raise IntegrityError("The server sent another manifest than the folder's signature names.")
+        raise IntegrityError("A manifest is not the one that the folder's signature names.")
     return VerifiedManifest(_checked(unpack(signed.payload, Manifest)), expected, signed)
 
 
+def unproved_manifest(signed: Signed) -> VerifiedManifest:
+    """Read a manifest before it is known whether a verified folder state names its hash.
+
+    It counts as verified only after the caller has proved that, for example for a whole listing at
+    once, or has checked its author. `IntegrityError` if it breaks the rules of the format.
+    """
+    return VerifiedManifest(
+        _checked(unpack(signed.payload, Manifest)), manifest_hash(signed), signed
+    )
+
+
 def older_manifest(
-    signed: Signed, newer: VerifiedManifest, between: Sequence[Hash] = ()
+    signed: Signed, newer: VerifiedManifest, reached: Hash | None = None
 ) -> VerifiedManifest:
     """Read an ancestor of `newer`; `IntegrityError` if the lineage of `newer` names another.
 
-    `between` are the hashes of the versions between the two, the oldest first. The lineage proves
-    the ancestor, as the hash in a state proves a `pinned_manifest`.
+    `reached` is the lineage to which the versions between the two lead from the older one; None if
+    there are none. The lineage proves the ancestor, as the hash in a state proves a
+    `pinned_manifest`.
     """
-    body = _checked(unpack(signed.payload, Manifest))
-    older, after = VerifiedManifest(body, manifest_hash(signed), signed), newer.body
-    if not older.point.leads_to(newer.point, between):
+    older, after = unproved_manifest(signed), newer.body
+    body = older.body
+    if reached is None and body.version + 1 == after.version:
+        reached = older.point.next_lineage
+    if reached is None or not crypto.equal(reached, after.lineage):
         raise IntegrityError("The server changed, swapped or made up an older version.")
     if (body.node, body.kind) != (after.node, after.kind):
         raise IntegrityError("An older version belongs to another file or folder.")
@@ -317,9 +342,8 @@ def verify_author(signed: Signed, author: str, public: bytes | Verifier) -> Veri
     """
     key = public if isinstance(public, Verifier) else Verifier(public)
     _check_signature(signed, key)
-    body = unpack(signed.payload, Manifest)
-    manifest = VerifiedManifest(_checked(body), manifest_hash(signed), signed)
-    _check_names(body, author, key)
+    manifest = unproved_manifest(signed)
+    _check_names(manifest.body, author, key)
     return manifest
 
 
@@ -338,13 +362,18 @@ def _check_signature(signed: Signed, key: Verifier) -> None:
 
 def _check_names(body: Manifest, author: str, key: Verifier) -> None:
     if body.author != author or body.author_key != key.public:
-        raise SignatureError("A manifest names another author than the one who signed it.")
+        raise SignatureError("A manifest does not have the signature of its named author.")
 
 
 def former_size(generation: int) -> int:
     """Return the size in bytes of a node's sealed former keys at a generation of its key."""
     former = (generation - 1) * crypto.KEY_SIZE
     return crypto.NONCE_SIZE + former + crypto.TAG_SIZE if former else 0
+
+
+def is_first_root(body: Manifest) -> bool:
+    """Return whether this is the first version of a root, which is signed to enrol."""
+    return body.parent == NO_NODE and body.version == 1
 
 
 def _checked(body: Manifest) -> Manifest:
@@ -361,7 +390,7 @@ def _checked(body: Manifest) -> Manifest:
         (body.link_generation == 0) == (body.parent == NO_NODE),
         len(body.former) == former_size(body.generation),
         len(body.key_commitment) == len(body.former_commitment) == crypto.HASH_SIZE,
-        len(body.log_head) in (0, LOG_HEAD_SIZE),
+        len(body.log_head) == (0 if is_first_root(body) else LOG_HEAD_SIZE),
     ]
     if body.content is not None:
         content = body.content
@@ -371,5 +400,5 @@ def _checked(body: Manifest) -> Manifest:
             and content.sealed_size > 0
         )
     if not all(shapes):
-        raise RemoteProtocolError("A manifest from the server is malformed.")
+        raise RemoteProtocolError("A manifest is malformed.")
     return body

@@ -1,8 +1,8 @@
 """One connection, without its socket: bytes in, events out; messages in, bytes out.
 
-Feed what arrived to `receive_data`, then call `next_event` until it returns `NEED_DATA`. What
-`send` and `seal_segment` return goes to the peer, in that order. A reader in a hurry lets its
-socket fill `room` instead, and may take a frame here and open it in another thread.
+Pass received bytes to `receive_data`, then call `next_event` until it returns `NEED_DATA`. Send the
+bytes that `send` and `seal_segment` return to the peer, in that order. A faster reader lets its
+socket fill `room` instead; it may take a frame here and open it in another thread.
 
     state        client: what ends it                server: what ends it
     HELLO        server_hello → CONFIRM               client_hello → KEY, or a question about
@@ -30,7 +30,7 @@ from fsproto.errors import (
     VersionMismatchError,
 )
 from fsproto.limits import MAX_HANDSHAKE_MESSAGE, MAX_RECORD
-from fsproto.messages import Message, decode, encode, encode_behind
+from fsproto.messages import Message, decode, encode, encode_behind, encode_name
 from fsproto.values import Value
 from fsproto.wire.frames import SMALL, Frame, FrameBuffers, FrameReceiver
 from fsproto.wire.handshake import REFUSAL, Channel, ClientHandshake, ServerHandshake
@@ -56,8 +56,8 @@ class ConnectionState(enum.Enum):
 class ConnectionOver(RuntimeError):
     """The connection is closed; it can no longer send or open anything.
 
-    This is no programming error in a program that receives in one thread and works in another: the
-    peer may close the connection concurrently.
+    This is not always a programming error: if one thread receives while another works, the peer
+    may close the connection concurrently.
     """
 
 
@@ -69,6 +69,7 @@ class NeedData(enum.Enum):
 
 DATA_ROOM = DATA_HEADER.size
 RECORD_ROOM = LENGTH.size + TAG_SIZE
+_CONTROL = bytes((CONTROL,))
 NEED_DATA: Final = NeedData.NEED_DATA
 
 
@@ -89,6 +90,18 @@ class Control(Value, frozen=True):
     message: Message
 
 
+class Packed(Value, frozen=True):
+    """One undecoded message, with the number of its request."""
+
+    request: int
+    payload: memoryview
+
+    def is_a(self, kind: type[Message]) -> bool:
+        """Return whether its name is that of a kind of message; its fields may be anything."""
+        name = encode_name(kind)
+        return bytes(self.payload[1 : 1 + len(name)]) == name
+
+
 class Data(Value, frozen=True):
     """One segment of a stream."""
 
@@ -97,7 +110,7 @@ class Data(Value, frozen=True):
     payload: memoryview
 
 
-Event = Reply | Ready | Control | Data
+Event = Reply | Ready | Control | Packed | Data
 
 
 class Connection:
@@ -116,6 +129,8 @@ class Connection:
         self._pending = bytearray()
         self.longest = MAX_RECORD
         """Bytes of the longest record to accept."""
+        self.decodes = MAX_RECORD
+        """Bytes of the longest message to decode; a longer one is returned as `Packed`."""
 
     @property
     def state(self) -> ConnectionState:
@@ -170,14 +185,30 @@ class Connection:
     def room(self) -> memoryview:
         """Return the buffer for the next bytes from the peer; fill a part, then call `received`.
 
-        It is as long as the missing part of the current frame. Call this only after `take_frame`
-        has returned None.
+        Its length is that of the missing part of the current frame. Call this only after
+        `take_frame` has returned None.
         """
         return self._incoming.room()
 
     def rest(self) -> None:
-        """Free memory that is not needed while the peer is silent."""
+        """Free the memory that a silent peer does not need."""
         self._incoming.rest()
+
+    @property
+    def held(self) -> int:
+        """The bytes of memory that an incomplete frame takes; 0 between frames."""
+        return self._incoming.held
+
+    def set_aside(self) -> tuple[bytes, memoryview, int]:
+        """Give up an incomplete frame: return its header, its received bytes, and its length.
+
+        The caller receives the rest, elsewhere, and opens a `Frame` of it in its turn.
+        """
+        return self._incoming.set_aside()
+
+    def forget(self) -> None:
+        """Free the memory for received bytes, for none will be received."""
+        self._incoming.forget()
 
     def received(self, count: int) -> None:
         """Record that `count` bytes of `room` were filled; 0 means the end of the connection."""
@@ -236,13 +267,19 @@ class Connection:
                 return self._advance(bytes(frame.body))
             opener = self._keys().opener
             if into is not None and len(frame.body) > SMALL:
-                return _parse(opener.open_into(frame.header, frame.body, into))
-            return _parse(memoryview(opener.open(frame.header, frame.body)))
+                return self._parse(opener.open_into(frame.header, frame.body, into))
+            return self._parse(memoryview(opener.open(frame.header, frame.body)))
         except FsError:
             self._state = ConnectionState.CLOSED
             raise
         finally:
             self._incoming.give_back(frame)
+
+    def _parse(self, plaintext: memoryview) -> Event:
+        if plaintext[:1] == _CONTROL and len(plaintext) - CONTROL_HEADER.size > self.decodes:
+            _, request = CONTROL_HEADER.unpack_from(plaintext)
+            return Packed(request, plaintext[CONTROL_HEADER.size :])
+        return parsed_event(plaintext)
 
     def next_event(self) -> Event | NeedData:
         """Return the next event, or `NEED_DATA`; raise `FsError` and close for invalid bytes."""
@@ -287,7 +324,15 @@ def _framed(message: bytes) -> bytes:
     return LENGTH.pack(len(message)) + message
 
 
-def _parse(plaintext: memoryview) -> Event:
+def packed_event(event: Control | Data) -> bytes:
+    """Return the plaintext of the record that carried an event."""
+    if isinstance(event, Data):
+        return DATA_HEADER.pack(DATA, event.stream, event.index) + event.payload
+    return CONTROL_HEADER.pack(CONTROL, event.request) + encode(event.message)
+
+
+def parsed_event(plaintext: memoryview) -> Control | Data:
+    """Return the event in a record; `RemoteProtocolError` if it has none."""
     kind = plaintext[0] if plaintext else 0
     if kind == DATA and len(plaintext) >= DATA_HEADER.size:
         _, stream, index = DATA_HEADER.unpack_from(plaintext)

@@ -52,7 +52,7 @@ class FrameReceiver:
                 return False
             if hello:
                 _check_hello_length(self._head)
-            self._begin(body_length(self._head, limit))
+            self._begin(body_length(self._head, limit), limit)
         return self._body is not None and self._have == len(self._body)
 
     def take(self) -> Frame:
@@ -60,18 +60,41 @@ class FrameReceiver:
         if self._body is None:
             raise RuntimeError("there is no whole frame")
         frame = Frame(bytes(self._head), self._body, self._buffer)
-        self._body, self._have = None, 0
+        self._body, self._buffer, self._have = None, bytearray(), 0
         return frame
 
-    def _begin(self, length: int) -> None:
-        if length <= SMALL:
-            self._buffer = bytearray(length)
-        else:
-            try:  # not `if`: another thread may free the spare buffers in between
-                self._buffer = self._spare.pop()
-            except IndexError:
-                self._buffer = bytearray(MAX_RECORD)
+    def _begin(self, length: int, limit: int) -> None:
+        self._buffer = bytearray(length) if length <= SMALL else self._large(length, limit)
         self._body, self._have = memoryview(self._buffer)[:length], 0
+
+    def _large(self, length: int, limit: int) -> bytearray:
+        """Return a buffer for a large frame; a new one is long enough for every frame."""
+        try:  # not `if`: another thread may free the spare buffers in between
+            spare = self._spare.pop()
+        except IndexError:
+            return bytearray(limit)
+        return spare if len(spare) >= length else bytearray(limit)
+
+    @property
+    def held(self) -> int:
+        """The bytes of memory that an incomplete frame takes."""
+        return 0 if self._body is None else len(self._buffer)
+
+    def set_aside(self) -> tuple[bytes, memoryview, int]:
+        """Give up an incomplete frame: return its header, its received bytes, and its length.
+
+        The caller receives the rest of it, before any other byte is received here.
+        """
+        if self._body is None:
+            raise RuntimeError("no frame is being received")
+        part = bytes(self._head), self._body[: self._have], len(self._body)
+        self.forget()
+        return part
+
+    def forget(self) -> None:
+        """Free all memory; nothing more is received into it."""
+        self._body, self._buffer, self._have = None, bytearray(), 0
+        self._spare.clear()
 
     def rest(self) -> None:
         """Free the spare buffers, for nothing arrives just now."""

@@ -105,7 +105,7 @@ class ClientHandshake:
             alarm = HostKeyError(
                 f"THE SERVER'S HOST KEY HAS CHANGED. Expected {self._host_key}, "
                 f"but the server showed {crypto.fingerprint(spki)}.",
-                hint="Somebody may be in the middle. Nothing was sent. Ask your administrator, "
+                hint="An attacker may be in the middle. Nothing was sent. Ask your administrator, "
                 "over another way, whether the key was changed on purpose.",
             )
             alarm.shown = crypto.fingerprint(spki)
@@ -114,7 +114,7 @@ class ClientHandshake:
             secrets = self._secret + self._x25519.exchange(x25519) + self._kem.decapsulate(kem)
             sealed = crypto.rsa_seal(spki, self._secret)
         except crypto.CryptoError as error:
-            raise RemoteProtocolError(f"The server's hello is no good: {error}.") from None
+            raise RemoteProtocolError(f"The server's hello is invalid: {error}.") from None
         return self._finish(secrets, hello, sealed)
 
     def _finish(self, secrets: bytes, hello: bytes, sealed: bytes) -> tuple[bytes, Channel]:
@@ -154,7 +154,7 @@ class ServerHandshake:
             shared = self._x25519.exchange(x25519)
             secret, ciphertext = crypto.kem_encapsulate(kem)
         except crypto.CryptoError as error:
-            raise RemoteProtocolError(f"The client's hello is no good: {error}.") from None
+            raise RemoteProtocolError(f"The client's hello is invalid: {error}.") from None
         self._secrets = shared + secret
         spki = self._host_key.public
         answer = _SERVER_HELLO.pack(

@@ -52,7 +52,7 @@ class _Direction:
 
 
 class RecordSealer(_Direction):
-    """Makes the records of the direction one sends in."""
+    """Makes the records that this end sends."""
 
     def seal(self, plaintext: crypto.Bytes) -> bytes:
         """Return the whole record for `plaintext` (type byte included)."""
@@ -64,7 +64,7 @@ class RecordSealer(_Direction):
         return header + aead.seal(nonce, plaintext, header)
 
     def seal_into(self, plaintext: crypto.Bytes, out: memoryview) -> memoryview:
-        """Make the record in `out`, which has 20 bytes more than `plaintext`; return all of it."""
+        """Make the record in `out`, 20 bytes longer than `plaintext`; return the record."""
         length = len(plaintext) + crypto.TAG_SIZE
         if length > MAX_RECORD:
             raise ValueError("a record cannot hold that much")
@@ -77,7 +77,7 @@ class RecordSealer(_Direction):
 
 
 class RecordOpener(_Direction):
-    """Opens the records of the direction one receives in."""
+    """Opens the records that this end receives."""
 
     def open(self, header: bytes, body: memoryview | bytes) -> bytes:
         """Return the plaintext; `RemoteProtocolError` for any record but the very next one."""
@@ -88,7 +88,7 @@ class RecordOpener(_Direction):
             raise _damaged() from None
 
     def open_into(self, header: bytes, body: memoryview, out: memoryview) -> memoryview:
-        """Open into `out`, which has room enough; return the part that holds the plaintext."""
+        """Open into `out`, which must be long enough; return the part with the plaintext."""
         if len(body) < crypto.TAG_SIZE:
             raise _damaged()
         plaintext = out[: len(body) - crypto.TAG_SIZE]
@@ -102,8 +102,8 @@ class RecordOpener(_Direction):
 
 def _damaged() -> RemoteProtocolError:
     return RemoteProtocolError(
-        "A record from the other end was damaged, repeated or out of order on its way.",
-        hint="Somebody or something between you and the server changes the traffic.",
+        "A record from the other end was damaged, repeated or reordered in transit.",
+        hint="The network, or an attacker in it, changes the traffic.",
     )
 
 
