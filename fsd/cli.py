@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -22,8 +23,11 @@ from fskit.console import (
 from fsproto import __version__
 
 if TYPE_CHECKING:
+    from fsd.home.home import Home
     from fsd.server import Listeners
     from fsd.settings.load import Loaded, Wanted
+
+log = logging.getLogger(__name__)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,29 +36,29 @@ if TYPE_CHECKING:
 @click.option(
     "--listen",
     metavar="HOST:PORT",
-    help="Where to accept clients; port 0 picks a free one.  [default: 127.0.0.1:65432]",
+    help="Address of the native listener; port 0 picks a free port.  [default: 127.0.0.1:65432]",
 )
 @database_option
 @click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
-    help="How logs are written to stderr.  [default: text]",
+    help="Format of the log on stderr.  [default: text]",
 )
 @click.option(
     "--metrics-listen",
     metavar="HOST:PORT",
-    help="Loopback address for /metrics (Prometheus) and /healthz.  [default: nowhere]",
+    help="Loopback address for /metrics (Prometheus) and /healthz.  [default: neither]",
 )
 @click.option(
     "--ssh-listen",
     metavar="HOST:PORT",
-    help="Where to accept clients of SSH as well; port 0 picks a free one.  [default: nowhere]",
+    help="Address of the SSH listener; port 0 picks a free port.  [default: no SSH listener]",
 )
 @set_option
 @click.option(
     "--check-config",
     is_flag=True,
-    help="Check all settings, show those in force and where each comes from; start nothing.",
+    help="Check the settings, show each value and its source, and exit.",
 )
 @debug_option
 @click.version_option(__version__, prog_name="fsd", message="%(prog)s %(version)s")
@@ -107,8 +111,27 @@ def command(
     from fsd.server import serve
 
     logs.set_up(found.log_format, found.log_level)
+    _enter(found.home, chosen="home" in loaded.sources)
     serve(found, _ready, lambda: load(wanted))
     return 0
+
+
+def _enter(home: Home, *, chosen: bool) -> None:
+    """Create a missing data directory, and let root work as the owner of it; say both."""
+    from fsd.home.owner import act_as_owner
+    from fsd.home.places import check_first, give_new_to_user
+
+    new = not home.is_there
+    if new:
+        if not chosen:
+            check_first(home, chosen=False, remedy="--home with a new folder")
+        give_new_to_user(home.path)
+    name = act_as_owner(home.path)
+    if name is not None:
+        log.warning("working as %s, the owner of %s", name, home.path)
+    home.prepare()
+    if new:
+        log.warning("created a NEW server in %s", home.path)
 
 
 def _wanted(

@@ -7,9 +7,9 @@ import os
 from fsd.audit.admin import AuditAdmin
 from fsd.audit.log import AuditLog
 from fsd.blobs.local import LocalBlobs
-from fsd.home.home import Home
+from fsd.home.home import Home, HomeError
 from fsd.master_key import open_vault
-from fsd.policies import LoginPolicy, QuotaPolicy
+from fsd.policies import HookPolicy, LoginPolicy, QuotaPolicy
 from fsd.services.accounts.access import AccessAdmin
 from fsd.services.accounts.groups import GroupAdmin
 from fsd.services.accounts.users import UserAdmin
@@ -38,8 +38,20 @@ def find_database(home: Home, url: str | None) -> Database:
 
 
 def open_database(home: Home, url: str | None) -> Database:
-    """Return the database of a data directory with the newest schema; see `find_database`."""
+    """Return the database of a data directory with the newest schema; see `find_database`.
+
+    `HomeError` if the server last ran with this database, which is empty: it was lost.
+    """
     database = find_database(home, url)
+    used = database.url.render_as_string(hide_password=True) if url else None
+    was_used = home.has_run and home.last_run().get("database") == used
+    if was_used and schema.current(database) is None:
+        database.close()
+        raise HomeError(
+            f"The database of {home.path} is missing or empty, but a server has used it.",
+            hint="Restore a backup into a new data directory with 'fsadmin restore', or put the "
+            "database back from a copy.",
+        )
     schema.upgrade(database)
     return database
 
@@ -94,6 +106,16 @@ def accounts(home: Home, database: Database, policy: LoginPolicy | None = None) 
     )
 
 
-def audit_keeper(home: Home, database: Database, actor: str) -> AuditAdmin:
-    """Build the administrator's service for the audit log."""
-    return AuditAdmin(home, database, AuditLog(open_vault(home, database), now_ms), actor)
+def audit_keeper(
+    home: Home, database: Database, actor: str, hooks: HookPolicy | None = None
+) -> AuditAdmin:
+    """Build the administrator's service for the audit log.
+
+    With `hooks`, entries that are moved out of the log are taken over for hooks before.
+    """
+    log = AuditLog(open_vault(home, database), now_ms)
+    if hooks is None or not (hooks.command or hooks.url):
+        return AuditAdmin(home, database, log, actor)
+    from fsd.hooks.worker import make_outbox
+
+    return AuditAdmin(home, database, log, actor, make_outbox(database, log, hooks).collect_in)

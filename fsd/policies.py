@@ -38,6 +38,9 @@ class ListenerPolicy:
     """Without a byte from the client during an upload."""
     frame_s: float = 600.0
     """From the first byte of a record or handshake message to its last."""
+    buffers_mib: int = 16
+    """Memory for records that wait: for the rest of them, for their turn, for a client that does
+    not read. In MiB; what is beyond it waits in a file."""
     drain_s: float = 30.0
     """For requests in flight when the server stops."""
 
@@ -50,6 +53,8 @@ class SshPolicy:
     """From the connection to the end of the login, including the time to type a code."""
     connections: int = 32
     """Logged-in connections of one user at once; each needs a thread."""
+    all_connections: int = 256
+    """Connections of all users and of unauthenticated clients together."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +77,9 @@ class LoginPolicy:
     """Consecutive refusals in which only the code was wrong, after which an account is locked
     (NIST SP 800-63B, 5.2.2: at most 100)."""
     most_drift_ms: int = 120_000
-    """By how much a person's clock may be found to be off."""
+    """Largest accepted error of a person's clock."""
     most_sessions: int = 100
-    """Running sessions of one user; one more ends the one that was unused for the longest time."""
+    """Running sessions of one user; a further one ends the session with the oldest last use."""
     rotations_a_day: int = 5
     """How often a user may replace their keys within 24 hours. Each time adds an entry to the key
     log, which every client reads."""
@@ -147,8 +152,8 @@ class QuotaPolicy:
     nodes: int = 1_000_000
     """Files and folders of an account, with the removed ones."""
     records_mib: int = 4096
-    """Everything else that is stored of an account's tree, in MiB: manifests of all kept versions,
-    states, member lists, sealed keys, proofs."""
+    """All other stored data of an account's tree, in MiB: manifests of all kept versions, states,
+    member lists, sealed keys, proofs."""
 
     shares_with_one: int = 1000
     """Files and folders that one user may share with one other user, each on its own."""
@@ -169,6 +174,20 @@ class QuotaPolicy:
     def limits(self, own: OwnLimits | None) -> bool:
         """Return whether an account has any limit."""
         return (self.bytes_of(own), self.files_of(own)) != (None, None)
+
+
+@dataclass(frozen=True)
+class HookPolicy:
+    """Where events of the audit log are delivered, and which."""
+
+    command: tuple[str, ...] = ()
+    """The program and its arguments; empty: none."""
+    url: str = ""
+    """The URL of a webhook; empty: none. It may contain a secret."""
+    events: tuple[str, ...] = ("login-refused", "dropped", "quota-near", "shared", "backed-up")
+    """Names of audit events."""
+    timeout_s: float = 10.0
+    """Seconds for one try."""
 
 
 def _limit(own: int | None, default: int | None) -> int | None:

@@ -20,12 +20,13 @@ from fsd.blobs.local import LocalBlobs
 from fsd.factory import open_database
 from fsd.home.host_keys import HostKeys
 from fsd.home.ssh_host_keys import SshHostKey, ssh_host_keys
+from fsd.malloc import return_freed_memory
 from fsd.master_key import open_vault
-from fsd.net.descriptors import raise_limit
 from fsd.net.dispatch import Dispatcher
 from fsd.net.logged_in import LoggedIn
 from fsd.net.server import NativeServer
 from fsd.services.drops.service import DropService
+from fsd.services.files.changes import ChangeService
 from fsd.services.files.commits import FileService
 from fsd.services.files.history import HistoryService
 from fsd.services.files.key_log import KeyLogService, KeyLogWriter
@@ -38,11 +39,13 @@ from fsd.store.engine import Database
 from fsd.systemd.notify import READY, STOPPING, notify, reloading
 from fsd.workers import IdleWorkers
 from fskit.clock import now_ms
+from fskit.descriptors import raise_limit
 from fsproto import crypto
 from fsproto.errors import FsError
 from fsproto.link import Address
 
 if TYPE_CHECKING:
+    from fsd.hooks.worker import HookWorker
     from fsd.metrics.metrics import Metrics
     from fsd.net.ssh.server import SshServer
     from fsd.settings.load import Loaded
@@ -78,11 +81,11 @@ def serve(
 ) -> None:
     """Run the server until a signal stops it; `ready` is called when it accepts connections.
 
-    `again` loads all settings again.
+    The data directory is prepared. `again` loads all settings again.
     """
     raise_limit()
+    return_freed_memory()
     home = settings.home
-    home.prepare()
     with home.lock():
         database = open_database(home, settings.database)
         try:
@@ -113,7 +116,11 @@ class _Server:
         self._audit = AuditLog(self._vault, now_ms)
         # A reload keeps these services, because they know the running requests.
         self._quotas = Quotas(
-            database, now_ms=now_ms, policy=settings.quota, server=settings.home.name_among_others
+            database,
+            now_ms=now_ms,
+            policy=settings.quota,
+            server=settings.home.name_among_others,
+            audit=self._audit,
         )
         self._files = FileService(
             database,
@@ -146,19 +153,21 @@ class _Server:
         self._watch = _watch(settings, database, self._stop)
         keys = HostKeys(settings.home)
         self._people = LoggedIn(settings.person)
-        desk = self._desk()
+        dispatcher = self._dispatcher()
         self._door = NativeServer(
-            desk,
+            dispatcher,
             keys.current(),
             settings.door,
             keys.moves(),
             self._spare,
             people=self._people,
+            folder=settings.home.blobs / "staging",
         )
+        self._hooks = self._hook_worker()
         self._ssh_keys: list[SshHostKey] = []
-        self._ssh = None if settings.ssh_listen is None else self._ssh_door(settings, desk)
+        self._ssh = None if settings.ssh_listen is None else self._ssh_door(settings, dispatcher)
 
-    def _ssh_door(self, settings: Settings, desk: Dispatcher) -> SshServer:
+    def _ssh_door(self, settings: Settings, dispatcher: Dispatcher) -> SshServer:
         from fsd.net.ssh.server import SshServer
 
         settings.home.prepare_ssh()
@@ -166,7 +175,7 @@ class _Server:
         counted = _nothing if self._watch is None else self._watch.login_over_ssh
         return SshServer(
             self._door,
-            desk.accounts.ssh,
+            dispatcher.accounts.ssh,
             self._drops,
             self._ssh_keys,
             policy=settings.door,
@@ -174,7 +183,18 @@ class _Server:
             counted=counted,
         )
 
-    def _desk(self) -> Dispatcher:
+    def _hook_worker(self) -> HookWorker | None:
+        """Return what delivers events, if the settings have a target for them."""
+        policy, home = self._settings.hooks, self._settings.home
+        if not policy.command and not policy.url:
+            return None
+        from fsd.hooks.worker import HookWorker, make_outbox, prepare
+
+        prepare(home, os.urandom)
+        counted = _nothing if self._watch is None else self._watch.hook
+        return HookWorker(make_outbox(self._database, self._audit, policy), policy, home, counted)
+
+    def _dispatcher(self) -> Dispatcher:
         accounts = LoginService(
             self._database,
             self._vault,
@@ -186,16 +206,17 @@ class _Server:
             quota=self._settings.quota,
             admit=self._people.check,
         )
-        desk = Dispatcher(
+        dispatcher = Dispatcher(
             accounts,
             self._files,
             self._transfers,
             ShareService(self._database, self._audit, now_ms=now_ms),
             KeyLogService(self._database, self._log),
-            HistoryService(self._database),
+            HistoryService(self._database, self._blobs, self._audit),
             self._drops,
+            ChangeService(self._database),
         )
-        return desk if self._watch is None else self._watch.beside(desk)
+        return dispatcher if self._watch is None else self._watch.beside(dispatcher)
 
     async def run(self, ready: Callable[[Listeners], None]) -> None:
         """Serve until a signal stops the server."""
@@ -208,6 +229,8 @@ class _Server:
         bound = await self._open()
         bound_ssh = await self._open_ssh()
         await self._open_watch()
+        if self._hooks is not None:
+            await asyncio.to_thread(self._hooks.start)
         tidying = asyncio.create_task(_now_and_then(janitor.run, TIDY_EVERY_S))
         renewing = asyncio.create_task(_now_and_then(self._quotas.renew, RENEW_S))
         url = self._database.url.render_as_string(hide_password=True)
@@ -233,6 +256,8 @@ class _Server:
         await self._door.close()
         self._spare.close()
         renewing.cancel()
+        if self._hooks is not None:
+            await asyncio.to_thread(self._hooks.close)
         if self._ssh is not None:
             await self._ssh.close()
         if self._watch is not None:
@@ -291,10 +316,10 @@ class _Server:
         logs.set_up(self._settings.log_format, self._settings.log_level)
         self._quotas.policy = self._settings.quota
         self._people.policy = self._settings.person
-        desk = self._desk()
-        self._door.renew(desk, host_key, self._settings.door, moves)
+        dispatcher = self._dispatcher()
+        self._door.renew(dispatcher, host_key, self._settings.door, moves)
         if self._ssh is not None:
-            self._ssh.renew(desk.accounts.ssh, self._settings.door, self._settings.ssh)
+            self._ssh.renew(dispatcher.accounts.ssh, self._settings.door, self._settings.ssh)
         log.info("reloaded", extra={"changed": ", ".join(changes.taken) or "nothing"})
         if changes.waiting:
             log.warning("waits for a restart: %s", ", ".join(changes.waiting))
@@ -307,8 +332,8 @@ def _reason(error: OSError) -> str:
     return os.strerror(error.errno)
 
 
-def _nothing(_: str) -> None:
-    """Ignore the event: metrics are not in use."""
+def _nothing(*_: object) -> None:
+    """Count nothing: metrics are not in use."""
 
 
 def _watch(settings: Settings, database: Database, stop: asyncio.Event) -> Metrics | None:
@@ -335,3 +360,5 @@ async def _now_and_then(work: Callable[[], None], every_s: float) -> None:
             await asyncio.to_thread(work)
         except FsError as error:
             log.warning("%s failed: %s", work.__qualname__, error.sentence)
+        except Exception:  # the next run may succeed
+            log.exception("%s failed", work.__qualname__)

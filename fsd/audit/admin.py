@@ -15,6 +15,7 @@ from fsd.audit.archive import Archive
 from fsd.audit.chain import NO_HASH, ChainEntry, ChainFinding, Span, faults
 from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditBrokenError, AuditLog, AuditReport
+from fsd.audit.rows import EVERYTHING, EntryFilter
 from fsd.home.home import Home
 from fsd.store.audit_models import AuditHead
 from fsd.store.engine import Database
@@ -48,8 +49,20 @@ class Verified:
 class AuditAdmin:
     """The audit log of one database, and its end at the last verification."""
 
-    def __init__(self, home: Home, database: Database, log: AuditLog, actor: str) -> None:
-        """Take the parts, and the actor for the audit log."""
+    def __init__(
+        self,
+        home: Home,
+        database: Database,
+        log: AuditLog,
+        actor: str,
+        before_drop: Callable[[Db], None] | None = None,
+    ) -> None:
+        """Take the parts, and the actor for the audit log.
+
+        `before_drop` is called in the transaction that moves entries out of the log, before it
+        does: hooks may not have read the newest ones yet.
+        """
+        self._before_drop = before_drop
         self._home = home
         self._database = database
         self._log = log
@@ -69,26 +82,29 @@ class AuditAdmin:
         self._log.record(db, event, actor=self._actor, detail=detail)
 
     def entries(
-        self, *, after: int = 0, since_ms: int | None = None, about: str | None = None
+        self, which: EntryFilter = EVERYTHING, *, after: int = 0, newest: int | None = None
     ) -> Iterator[ChainEntry]:
-        """Yield the entries, the oldest first."""
+        """Yield the wanted entries, the oldest first; with `newest`, only so many of the newest."""
         with self._database.read() as db:
-            for entry, _ in rows.entries(db, after=after, since_ms=since_ms, about=about):
+            if newest is not None:
+                after = rows.before_newest(db, which, newest)
+            for entry, _ in rows.entries(db, which, after=after):
                 yield entry
 
     def follow(
         self,
+        which: EntryFilter = EVERYTHING,
         *,
-        since_ms: int | None = None,
-        about: str | None = None,
+        newest: int | None = None,
         wait: Callable[[float], object] = time.sleep,
     ) -> Iterator[ChainEntry]:
-        """Yield all entries, then each new entry as it is added, without end."""
+        """Yield the wanted entries as `entries` does, then each new one as it is added."""
         after = 0
         while True:
-            for entry in self.entries(after=after, since_ms=since_ms, about=about):
+            for entry in self.entries(which, after=after, newest=newest):
                 after = entry.seq
                 yield entry
+            newest = None
             wait(FOLLOW_S)
 
     def verify(self, files: list[Path], *, restored: bool = False) -> Verified:
@@ -157,6 +173,8 @@ class AuditAdmin:
                 raise AuditBrokenError
             moved = self._write(db, head, path)
             try:
+                if self._before_drop is not None:
+                    self._before_drop(db)
                 self._stand_on(db, head, span.last, span.last_hash)
                 detail = f"entries {span.base + 1} to {span.last}"
                 self._log.record(db, AuditEvent.AUDIT_ROTATED, actor=self._actor, detail=detail)
@@ -175,6 +193,8 @@ class AuditAdmin:
             archive.write(path, span, b"", rows.entries(db))
             last = max(span.last, rows.newest(db))
             sealed_key = head.sealed_key if head else None
+            if self._before_drop is not None:
+                self._before_drop(db)
             if head is not None:
                 db.delete(head)
             rows.drop_until(db, last)

@@ -23,6 +23,7 @@ import msgspec
 
 from fsd.audit.chain import ChainEntry, ChainFinding, Span, faults
 from fskit.files import new_file
+from fskit.json_data import parsed
 from fskit.os_errors import file_error
 from fsproto import labels
 from fsproto.errors import ExistsError, IntegrityError, NotFoundError
@@ -122,7 +123,7 @@ def _entries(path: Path) -> Iterator[tuple[ChainEntry, bytes]]:
 
 def _object(path: Path, line: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        found = parsed(line)
     except ValueError:
         raise _damaged(path) from None
     if not isinstance(found, dict):

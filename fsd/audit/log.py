@@ -82,9 +82,9 @@ class AuditLog:
     ) -> None:
         """Record an event in the transaction of `db`.
 
-        It is written right before the commit, whatever becomes of savepoints until then. If it
-        cannot be, the transaction fails: `OutOfSpaceError`, `DatabaseError`, `AuditBrokenError`.
-        Nothing secret may be among the words.
+        It is written right before the commit, even if a savepoint is rolled back until then. If it
+        cannot be written, the transaction fails: `OutOfSpaceError`, `DatabaseError`,
+        `AuditBrokenError`. The texts must contain no secret.
         """
         words = {"actor": actor, "subject": subject, "address": address, "detail": detail}
         kept = {name: _storable(word)[: _LONGEST[name]] for name, word in words.items()}
@@ -140,7 +140,7 @@ class AuditLog:
         head.proof = rows.span(head).proof(self.key(head))
 
     def look(self, database: Database) -> AuditReport:
-        """Follow the whole chain, as it is at this moment."""
+        """Verify the whole chain in one snapshot."""
         with database.read() as db:
             head = rows.head(db)
             if head is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import delete, func, insert, or_, select
+from sqlalchemy import Select, delete, func, insert, or_, select
 from sqlalchemy.orm import Session as Db
 
 from fsd.audit.chain import ChainEntry, Span
@@ -13,6 +15,30 @@ from fsd.store.audit_models import AuditEntry, AuditHead
 _LOCK = 0x66736461
 """Number of the lock under which the very first entry is written: "fsda" in ASCII."""
 _AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class EntryFilter:
+    """The wanted entries."""
+
+    since_ms: int | None = None
+    about: str | None = None
+    """Only what this name has done, or what is about it."""
+    events: Collection[str] = ()
+    """Only these events; none: all."""
+
+    def apply(self, query: Select[Any]) -> Select[Any]:
+        """Return a query of entries with the conditions added."""
+        if self.since_ms is not None:
+            query = query.where(AuditEntry.at_ms >= self.since_ms)
+        if self.about is not None:
+            query = query.where(
+                or_(AuditEntry.actor == self.about, AuditEntry.subject == self.about)
+            )
+        return query.where(AuditEntry.event.in_(self.events)) if self.events else query
+
+
+EVERYTHING = EntryFilter()
 
 
 def head(db: Db) -> AuditHead | None:
@@ -44,19 +70,19 @@ def add(db: Db, entry: ChainEntry, entry_hash: bytes) -> None:
 
 
 def entries(
-    db: Db, *, after: int = 0, since_ms: int | None = None, about: str | None = None
+    db: Db, which: EntryFilter = EVERYTHING, *, after: int = 0
 ) -> Iterator[tuple[ChainEntry, bytes]]:
-    """Yield entries and their stored hashes, in the order of their numbers.
-
-    `about` leaves only those that a name has done or that are about it.
-    """
-    wanted = select(AuditEntry).where(AuditEntry.seq > after).order_by(AuditEntry.seq)
-    if since_ms is not None:
-        wanted = wanted.where(AuditEntry.at_ms >= since_ms)
-    if about is not None:
-        wanted = wanted.where(or_(AuditEntry.actor == about, AuditEntry.subject == about))
+    """Yield the wanted entries and their stored hashes, in the order of their numbers."""
+    wanted = which.apply(select(AuditEntry)).where(AuditEntry.seq > after).order_by(AuditEntry.seq)
     for row in db.execute(wanted.execution_options(yield_per=_AT_ONCE)).scalars():
         yield _entry(row), row.hash
+
+
+def before_newest(db: Db, which: EntryFilter, count: int) -> int:
+    """Return the number after which there are only the newest `count` wanted entries."""
+    newest = which.apply(select(AuditEntry.seq)).order_by(AuditEntry.seq.desc()).limit(count)
+    first: int | None = db.scalar(select(func.min(newest.subquery().c.seq)))
+    return first - 1 if first is not None else 0
 
 
 def hash_of(db: Db, seq: int) -> bytes | None:

@@ -15,15 +15,17 @@ from hashlib import sha1, sha256, sha512
 import pyotp
 
 from fsproto.errors import UsageError
+from fsproto.limits import OTP_DIGITS, OTP_PERIODS_S
 
 DRIFT_STEPS = 1
 """How many steps a clock may be early or late."""
 SECRET_CHARACTERS = 32
 """Base32 characters of a new secret: 160 bits, as RFC 4226 section 4 recommends."""
 ALGORITHMS = {"SHA1": sha1, "SHA256": sha256, "SHA512": sha512}
-DIGITS = (6, 7, 8)
-PERIODS = range(15, 121)
 
+CLOCK_STEPS = 20
+"""How many steps to both sides are searched for a wrong code, to name a wrong clock."""
+_MINUTE_S = 60
 _MOST_TYPED = 64
 """Characters of a code with everything that people put between its digits."""
 _SEPARATORS = re.compile(r"[\s\-_.,'\u200b\ufeff]+")
@@ -41,11 +43,12 @@ class OtpSetting:
     algorithm: str = "SHA1"
 
     def __post_init__(self) -> None:
-        if self.digits not in DIGITS:
+        if self.digits not in OTP_DIGITS:
             raise UsageError(f"A code has 6, 7 or 8 digits, not {self.digits}.")
-        if self.period not in PERIODS:
+        if self.period not in OTP_PERIODS_S:
             raise UsageError(
-                f"A code lasts {PERIODS[0]} to {PERIODS[-1]} seconds, not {self.period}."
+                f"A code lasts {OTP_PERIODS_S[0]} to {OTP_PERIODS_S[-1]} seconds, "
+                f"not {self.period}."
             )
         if self.algorithm not in ALGORITHMS:
             raise UsageError(f"The algorithm is one of {', '.join(ALGORITHMS)}.")
@@ -102,6 +105,27 @@ def matching_step(setting: OtpSetting, code: str, now_ms: int, drift_ms: int = 0
         if hmac.compare_digest(setting.code(step).encode(), given):
             found = step
     return found
+
+
+def step_at_another_time(setting: OtpSetting, code: str, now_ms: int) -> int | None:
+    """Return the step within `CLOCK_STEPS` of now that has this code, the nearest one.
+
+    For reports to the administrator alone: no such code is accepted.
+    """
+    given = normalise_code(code).encode(errors="replace")
+    now, found = setting.step(now_ms), None
+    for away in range(CLOCK_STEPS, 0, -1):
+        for step in (now + away, now - away):
+            if hmac.compare_digest(setting.code(step).encode(), given):
+                found = step
+    return found
+
+
+def off_text(off_ms: int) -> str:
+    """Return a distance from now as text: `4 min ago`, `45 s in the future`."""
+    seconds = round(abs(off_ms) / 1000)
+    span = f"{seconds} s" if seconds < 2 * _MINUTE_S else f"{round(seconds / _MINUTE_S)} min"
+    return f"{span} {'ago' if off_ms < 0 else 'in the future'}"
 
 
 def learned_drift(

@@ -32,7 +32,7 @@ class Vault:
         except (crypto.CryptoError, ValueError):  # ValueError: not even a nonce
             raise IntegrityError(
                 "A one-time password secret in the database does not open with this master key.",
-                hint="Put the home's master.key back; all nodes on one database share it.",
+                hint="Restore the server's master.key; all nodes on one database share it.",
             ) from None
 
 

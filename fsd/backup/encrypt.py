@@ -92,7 +92,7 @@ class BackupDecryptor:
     def __init__(self, file: BinaryIO, passphrase: str) -> None:
         """Read the head.
 
-        `WrongPassphraseError`, or `IntegrityError` for what is no backup.
+        `WrongPassphraseError`, or `IntegrityError` for a file that is no backup.
         """
         self._file = file
         start = _exactly(file, len(MAGIC) + _LENGTH.size)
@@ -102,7 +102,7 @@ class BackupDecryptor:
         read = _read_head(head)
         key = _key(passphrase, read.kdf_salt, read.passes, read.lanes, read.memory_kib)
         if not crypto.equal(read.commitment, key_commitment(key, read.salt)):
-            raise WrongPassphraseError("The passphrase does not open this backup.")
+            raise WrongPassphraseError("Wrong passphrase for this backup.")
         self._next = file.read(SEGMENT_SIZE)
         binding = labels.BACKUP + start + head
         self._opener = StreamOpener(key, binding, self._next[:HEADER_SIZE])

@@ -1,12 +1,13 @@
 """The layout of a backup: a tar file whose members have these names, in this order.
 
-head.json                what, when, of which version
-keys/NAME                host.key, master.key, log.key; host.moves, SSH host keys if there are any
-fsd.toml                 the configuration in the home, where there is one
+head.json                facts about the backup: version, time, counts
+keys/NAME                host.key, master.key, log.key; host.moves, hook.key, SSH host keys if there
+                         are any
+fsd.toml                 the configuration in the data directory, if there is one
 rows/TABLE/00000000      rows, packed (see `rows`)
-numbers.json             the last number each table has given
-blobs/ROOT               blobs that lie outside the database, as they are
-end.json                 which blobs were found to be missing or damaged
+numbers.json             the last id that each table has given
+blobs/ROOT               blobs outside the database, unchanged
+end.json                 the missing and damaged blobs
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ T = TypeVar("T")
 FORMAT = 1
 HEAD, NUMBERS, END = "head.json", "numbers.json", "end.json"
 _NAMES = re.compile(
-    r"head\.json|keys/(?:host\.key|master\.key|log\.key|host\.moves|ssh_host_(?:ed25519|rsa)_key)"
+    r"head\.json|keys/(?:host\.key|master\.key|log\.key|hook\.key|host\.moves|ssh_host_(?:ed25519|rsa)_key)"
     r"|fsd\.toml|rows/[a-z_]{1,63}/[0-9]{8}|numbers\.json|blobs/[0-9a-f]{64}|end\.json"
 )
 
@@ -48,8 +49,10 @@ class BackupHeader(msgspec.Struct, frozen=True):
     elsewhere: bool
     """Whether the database was outside the data directory."""
     people: int
+    files: int
+    """The number of existing files."""
     blobs: int
-    """The number of blobs outside the database."""
+    """The number of blobs outside the database, with those of older versions."""
     blob_bytes: int
 
 
@@ -86,10 +89,10 @@ def members(source: BackupDecryptor) -> Iterator[BackupPart]:
     try:
         with tarfile.open(fileobj=cast("Any", source), mode="r|", bufsize=SEGMENT_SIZE) as tar:
             while (found := tar.next()) is not None:
-                cast("Any", tar).members.clear()  # it would remember all of them
+                cast("Any", tar).members.clear()  # else it keeps all of them in memory
                 file = tar.extractfile(found) if found.isfile() else None
                 if file is None or not _NAMES.fullmatch(found.name):
-                    raise IntegrityError("The backup holds what no backup holds.")
+                    raise IntegrityError("The backup contains an unknown part.")
                 yield BackupPart(found.name, found.size, file)
     except tarfile.TarError:
         raise _unreadable() from None

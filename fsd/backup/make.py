@@ -1,8 +1,8 @@
-"""Makes a backup of a home and its database, while its server runs or not.
+"""Makes a backup of a data directory and its database; the server may run.
 
-Consistent: first all blobs that are stored are held on to (see `blobs.hold`), then one snapshot of
-the database is taken, and the blobs it names that came in between are held as well. So every row
-in the backup has its blob in it, whatever is replaced or removed while the backup is written.
+The backup is consistent: first all stored blobs are pinned (see `blobs.pin`), then one snapshot of
+the database is taken, and newer blobs that it names are pinned as well. So the backup has the blob
+of each of its rows, even if blobs are replaced or removed while it is written.
 """
 
 from __future__ import annotations
@@ -24,8 +24,17 @@ from fsd.backup.layout import BackupHeader, BackupTrailer
 from fsd.blobs.check import Hashed
 from fsd.blobs.local import LocalBlobs
 from fsd.blobs.pin import BlobPin, let_go_of_leftovers
-from fsd.home.home import HOST_KEY, HOST_MOVES, LOG_KEY, MASTER_KEY, SETTINGS_FILE, SSH_KEYS
+from fsd.home.home import (
+    HOOK_KEY,
+    HOST_KEY,
+    HOST_MOVES,
+    LOG_KEY,
+    MASTER_KEY,
+    SETTINGS_FILE,
+    SSH_KEYS,
+)
 from fsd.store.models import Blob, User
+from fsd.store.repos import users
 from fsd.store.schema import revision_of
 from fsproto import __version__, crypto
 from fsproto.errors import ConflictError
@@ -55,7 +64,7 @@ class BackupSummary:
 
 
 class Overtaken(Exception):
-    """A blob was stored and deleted again just around the snapshot; a new snapshot is needed."""
+    """A blob was stored and deleted around the time of the snapshot; a new one is needed."""
 
 
 def make(
@@ -66,10 +75,12 @@ def make(
     *,
     now_ms: Callable[[], int],
     random: Random,
+    progress: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> BackupSummary:
     """Write a sealed backup to `out`, which need not be seekable.
 
-    `HomeBusyError` while another one is made.
+    `progress` is called with the bytes of blobs that are written, and of all blobs.
+    `HomeBusyError` while another backup runs.
     """
     with home.maintenance():
         let_go_of_leftovers(home.path)
@@ -78,7 +89,7 @@ def make(
             with BlobPin(home.path, LocalBlobs(home.blobs)) as hold:
                 hold.all()
                 try:
-                    made = _Backup(home, database, hold, sealed).write(now_ms())
+                    made = _Backup(home, database, hold, sealed, progress).write(now_ms())
                 except Overtaken:
                     if attempt + 1 == _ATTEMPTS:
                         raise ConflictError(
@@ -91,8 +102,14 @@ def make(
 
 class _Backup:
     def __init__(
-        self, home: Home, database: Database, hold: BlobPin, sealed: BackupEncryptor
+        self,
+        home: Home,
+        database: Database,
+        hold: BlobPin,
+        sealed: BackupEncryptor,
+        progress: Callable[[int, int], object],
     ) -> None:
+        self._progress = progress
         self._home = home
         self._database = database
         self._hold = hold
@@ -110,15 +127,15 @@ class _Backup:
                 _add(tar, layout.HEAD, layout.as_json(head))
                 self._add_files(tar)
                 self._add_rows(tar, db)
-                db.close()  # blobs are held already, and take longer than a snapshot should last
-                self._add_blobs(tar)
+                db.close()  # blobs are pinned, and take longer than a snapshot should last
+                self._add_blobs(tar, size)
                 end = BackupTrailer(self._missing, self._damaged)
                 _add(tar, layout.END, layout.as_json(end))
         self._sealed.finish()
         return BackupSummary(head, end, self._sealed.size)
 
     def _find_wanted(self, db: Db) -> tuple[int, int]:
-        """Hold on to every blob of the snapshot; note them in a file, as there may be many."""
+        """Pin every blob of the snapshot; list them in a file, because there may be many."""
         count = size = 0
         ask = select(Blob.root, Blob.salt, Blob.size).where(Blob.data.is_(None))
         with self._wanted.open("wb") as wanted:
@@ -146,12 +163,13 @@ class _Backup:
             host_key=crypto.fingerprint(self._home.host_key().public),
             elsewhere=self._database.url != self._home.database_url,
             people=db.scalar(select(func.count()).select_from(User)) or 0,
+            files=users.count_files(db),
             blobs=count,
             blob_bytes=size,
         )
 
     def _add_files(self, tar: tarfile.TarFile) -> None:
-        for name in (HOST_KEY, MASTER_KEY, LOG_KEY, HOST_MOVES, *SSH_KEYS):
+        for name in (HOST_KEY, MASTER_KEY, LOG_KEY, HOST_MOVES, HOOK_KEY, *SSH_KEYS):
             path = self._home.path / name
             if path.exists():
                 _add(tar, f"keys/{name}", path.read_bytes())
@@ -165,12 +183,15 @@ class _Backup:
             _add(tar, f"rows/{table}/{number:08}", data)
         _add(tar, layout.NUMBERS, layout.as_json(rows.numbers(connection)))
 
-    def _add_blobs(self, tar: tarfile.TarFile) -> None:
+    def _add_blobs(self, tar: tarfile.TarFile, total: int) -> None:
+        done = 0
         for root, salt in _records(self._wanted):
             with self._hold.open(root) as file:
                 hashed = Hashed(file, Salt(salt))
                 info = _info(f"blobs/{root.hex()}", Path(file.name).stat().st_size)
                 _put(tar, info, hashed)
+            done += info.size
+            self._progress(done, total)
             if hashed.root != root:
                 self._damaged.append(root.hex())
 
@@ -178,13 +199,15 @@ class _Backup:
 @contextmanager
 def _tar(out: BackupEncryptor) -> Iterator[tarfile.TarFile]:
     tar = tarfile.open(fileobj=cast("Any", out), mode="w|", bufsize=SEGMENT_SIZE)  # noqa: SIM115
-    # A blob is then read in just the pieces that its root is made of.
+    # Blobs are then read in the segments that their roots are made of.
     cast("Any", tar).copybufsize = SEGMENT_SIZE
     try:
         yield tar
         tar.close()
     except BaseException:
-        cast("Any", tar).fileobj.closed = True  # or it would write its end when it is forgotten
+        cast(
+            "Any", tar
+        ).fileobj.closed = True  # else it writes its end when it is garbage collected
         raise
 
 
@@ -207,4 +230,4 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
 
 def _put(tar: tarfile.TarFile, info: tarfile.TarInfo, source: object) -> None:
     tar.addfile(info, cast("Any", source))
-    cast("Any", tar).members.clear()  # it would remember all of them
+    cast("Any", tar).members.clear()  # else it keeps all of them in memory

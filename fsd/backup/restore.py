@@ -138,7 +138,7 @@ class _Restoring:
         if head.format != layout.FORMAT:
             raise ConflictError(
                 f"This backup is of another format, made by fsd {head.version}.",
-                hint="Put it back with that version, and update then.",
+                hint="Restore it with that version, then update.",
             )
         if head.elsewhere and self._url is None:
             raise UsageError(
@@ -238,14 +238,14 @@ def _check_empty(connection: Connection) -> None:
     found = set(inspect(connection).get_table_names()) - {"alembic_version"}
     if found:
         raise ConflictError(
-            "The database holds tables already; nothing was put back.",
-            hint="Make a new database for it.",
+            "The database has tables already; nothing was restored.",
+            hint="Create a new database for it.",
         )
 
 
 def _whole(member: BackupPart) -> bytes:
     if member.size > _LARGEST_PART:
-        raise IntegrityError("A part of the backup is larger than any of its kind.")
+        raise IntegrityError("A part of the backup is too large for its kind.")
     return member.whole()
 
 
@@ -254,9 +254,9 @@ def _read(member: BackupPart, kind: type[layout.T], name: str | None = None) -> 
         raise _incomplete()
     try:
         return msgspec.json.decode(_whole(member), type=kind)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         raise _incomplete() from None
 
 
 def _incomplete() -> FsError:
-    return IntegrityError("The backup lacks what every backup has.")
+    return IntegrityError("The backup lacks a required part.")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LEFT_OUT = frozenset(
     {
         "alembic_version",
+        "hook_events",
+        "hook_progress",
         "sessions",
         "login_failures",
         "login_penalties",
@@ -31,7 +33,8 @@ LEFT_OUT = frozenset(
     }
 )
 """Not backed up: a session that was ended after the backup, or a recovery code that was used since,
-must not come back to life with it; nor what uploads have reserved that will not go on."""
+must not come back to life with it; nor what uploads have reserved that will not go on, nor events
+that hooks may have received since."""
 _PIECE = 1 << 20
 """About how many bytes of rows are packed together."""
 _ROWS_AT_ONCE = 500
@@ -52,7 +55,7 @@ def tables(connection: Connection) -> list[Table]:
 
 
 def dump(connection: Connection) -> Iterator[tuple[str, bytes]]:
-    """Yield the rows of all tables in pieces, each with its table's name."""
+    """Yield the rows of every table in pieces, each with its table's name."""
     encode = msgspec.msgpack.Encoder().encode
     for table in tables(connection):
         columns = [str(column.name) for column in table.columns]
@@ -85,7 +88,13 @@ def fill(connection: Connection) -> Callable[[str, bytes], int]:
             rows = [dict(zip(piece.columns, row, strict=True)) for row in piece.rows]
             for start in range(0, len(rows), _ROWS_AT_ONCE):
                 connection.execute(insert(known[name]), rows[start : start + _ROWS_AT_ONCE])
-        except (msgspec.MsgspecError, KeyError, ValueError, SQLAlchemyError) as error:
+        except (
+            msgspec.MsgspecError,
+            KeyError,
+            ValueError,
+            RecursionError,
+            SQLAlchemyError,
+        ) as error:
             raise IntegrityError(
                 f"The backup's rows of the table {name} do not fit the database."
             ) from error

@@ -8,7 +8,7 @@ and durable, so a blob with a root as its name is always complete. A staged blob
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import IO, Protocol
 
 
 class StagedBlob(Protocol):
@@ -66,6 +66,9 @@ class BlobStore(Protocol):
 
     def drop(self, ticket: str) -> None:
         """Delete the blob staged under a ticket; a missing one is not an error."""
+
+    def scratch(self) -> IO[bytes]:
+        """Return a file without a name: in memory while it is small, then on disk."""
 
     def open(self, root: bytes) -> BlobReader:
         """Open a blob; `IntegrityError` if it has gone missing."""

@@ -1,19 +1,20 @@
 """Garbage collection: deletes leftovers of interruptions (staged blobs, blobs without a row).
 
 It also deletes data whose retention has ended: older versions of files, removed nodes, and drops
-that were not accepted. It deletes nothing else that a committed row names.
+that their person has not accepted. It deletes nothing else that a committed row names.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from fsd.blobs.base import BlobStore
 from fsd.policies import DropPolicy, KeepPolicy
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
-from fsd.store.repos import drops, penalties, quotas, sessions, users, versions
+from fsd.store.repos import drops, nodes, penalties, quotas, sessions, users, versions
+from fsproto.errors import InternalError
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,10 @@ ORPHAN_S = 3600.0
 USED_OTP_S = 24 * 3600.0
 PENALTY_S = 24 * 3600.0
 """The longest time that a refused login is stored; policies forget it earlier."""
+
+
+_FAILURES = 10
+"""Blobs that the disk does not delete, before a run gives up."""
 
 
 class Janitor:
@@ -59,8 +64,7 @@ class Janitor:
             quotas.tidy(db, now)
             penalties.tidy(db, now - int(PENALTY_S * 1000))
             users.drop_used(db, now - int(USED_OTP_S * 1000))
-        for root in outside:
-            self._blobs.delete(root)
+        self._delete(outside)
         self._drop_old(now)
         self._drop_unwanted(now)
         lying = list(self._blobs.names(min(unkept_s, ORPHAN_S)))
@@ -70,8 +74,7 @@ class Janitor:
         if orphans and not known:
             log.warning("the database knows none of the stored blobs; they are left alone")
             return
-        for root in orphans:
-            self._blobs.delete(root)
+        self._delete(orphans)
         if stale or orphans:
             log.info("tidied up", extra={"count": len(stale) + len(orphans)})
 
@@ -82,18 +85,18 @@ class Janitor:
             removed = versions.removed_before(db, until)
         for top in removed:
             with self._database.write() as db:
-                outside = versions.drop_removed(db, top, until)
-            for root in outside:
-                self._blobs.delete(root)
+                held = versions.hold_removed(db, [top])
+                old = [one.id for one in held if one.removed_by(until)]
+                outside = versions.drop_removed(db, nodes.below(db, old))
+            self._delete(outside)
         with self._database.write() as db:
             outside = versions.trim_all(db, self._keep.keep_versions)
-        for root in outside:
-            self._blobs.delete(root)
+        self._delete(outside)
         if removed:
-            log.info("deleted what was removed long ago", extra={"count": len(removed)})
+            log.info("deleted removed files and folders for good", extra={"count": len(removed)})
 
     def _drop_unwanted(self, now: int) -> None:
-        """Delete drops that were not accepted in time."""
+        """Delete expired drops: those that were waiting for too long."""
         until = self._drops.before_ms(now)
         with self._database.read() as db:
             old = drops.older_than(db, until)
@@ -101,6 +104,16 @@ class Janitor:
             return
         with self._database.write() as db:
             outside = drops.remove(db, old)
-        for root in outside:
-            self._blobs.delete(root)
-        log.info("deleted drops that were not accepted in time", extra={"count": len(old)})
+        self._delete(outside)
+        log.info("deleted expired drops", extra={"count": len(old)})
+
+    def _delete(self, roots: Iterable[bytes]) -> None:
+        """Delete blobs; if the disk keeps a blob, it is an orphan, which a later run deletes."""
+        failures = 0
+        for root in roots:
+            try:
+                self._blobs.delete(root)
+            except InternalError:  # which the log names
+                failures += 1
+                if failures == _FAILURES:
+                    raise

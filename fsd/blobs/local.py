@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from fskit.files import sync_folder
-from fsproto.errors import IntegrityError, OutOfSpaceError
+from fskit.os_errors import NO_SPACE
+from fsproto.errors import IntegrityError, InternalError, OutOfSpaceError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 log = logging.getLogger(__name__)
 
-_NAME_LENGTH = 64
+_NAME = re.compile("[0-9a-f]{64}")
+_SCRATCH_IN_MEMORY = 64 * 1024
+"""Bytes of a file without a name, before it is on disk."""
 _TICKET = ".upload"
 """File name suffix of blobs staged with a ticket."""
 
@@ -47,53 +53,64 @@ class LocalBlobs:
     def staged(self, ticket: str) -> LocalStagedBlob | None:
         """Open the blob staged under a ticket, also after a crash; None if there is none."""
         path = self._ticket(ticket)
-        try:
-            file = _opened(path, "r+b")
-        except FileNotFoundError:
-            return None
-        os.utime(path)  # the time until its deletion restarts
+        with explained():
+            try:
+                file = _opened(path, "r+b")
+            except FileNotFoundError:
+                return None
+            os.utime(path)  # the time until its deletion restarts
         return LocalStagedBlob(path, file, self.path)
 
     def tickets(self, beginning: str) -> list[str]:
         """Return the tickets that start with a prefix, the most recently written last."""
-        found = (path for path in self._staging.iterdir() if path.name.endswith(_TICKET))
+        with explained():
+            found = [path for path in self._staging.iterdir() if path.name.endswith(_TICKET)]
         wanted = [path for path in found if path.name.startswith(beginning)]
         return [path.name[: -len(_TICKET)] for path in sorted(wanted, key=_age_s, reverse=True)]
 
     def staged_size(self, ticket: str) -> int:
         """Return the bytes staged under a ticket; 0 if there are none."""
-        try:
-            return self._ticket(ticket).stat().st_size
-        except FileNotFoundError:
-            return 0
+        with explained():
+            try:
+                return self._ticket(ticket).stat().st_size
+            except FileNotFoundError:
+                return 0
 
     def drop(self, ticket: str) -> None:
         """Delete the blob staged under a ticket; a missing one is not an error."""
-        self._ticket(ticket).unlink(missing_ok=True)
+        with explained():
+            self._ticket(ticket).unlink(missing_ok=True)
+
+    def scratch(self) -> IO[bytes]:
+        """Return a file without a name: in memory while it is small, then on disk."""
+        return tempfile.SpooledTemporaryFile(_SCRATCH_IN_MEMORY, dir=str(self._staging))
 
     def open(self, root: bytes) -> FileIO:
         """Open a blob; `IntegrityError` if it has gone missing."""
-        try:
-            return self.path(root).open("rb", buffering=0)
-        except FileNotFoundError:
-            raise IntegrityError("The server has lost the content of this file.") from None
+        with explained():
+            try:
+                return _Blob(self.path(root))
+            except FileNotFoundError:
+                raise IntegrityError("The server has lost the content of this file.") from None
 
     def delete(self, root: bytes) -> None:
         """Delete a blob; a missing one is not an error."""
-        self.path(root).unlink(missing_ok=True)
+        with explained():
+            self.path(root).unlink(missing_ok=True)
 
     def names(self, older_than_s: float) -> Iterator[bytes]:
         """Return the roots of blobs that were stored at least that long ago."""
         for path in self._folder.glob("[0-9a-f][0-9a-f]/*"):
-            if len(path.name) == _NAME_LENGTH and _age_s(path) >= older_than_s:
+            if _NAME.fullmatch(path.name) and _age_s(path) >= older_than_s:
                 yield bytes.fromhex(path.name)
 
     def tidy(self, older_than_s: float, tickets_older_than_s: float) -> None:
         """Delete blobs staged at least that long ago (without, and with, a ticket)."""
-        for path in self._staging.iterdir():
-            has_ticket = path.name.endswith(_TICKET)
-            if _age_s(path) >= (tickets_older_than_s if has_ticket else older_than_s):
-                path.unlink(missing_ok=True)
+        with explained():
+            for path in self._staging.iterdir():
+                has_ticket = path.name.endswith(_TICKET)
+                if _age_s(path) >= (tickets_older_than_s if has_ticket else older_than_s):
+                    path.unlink(missing_ok=True)
 
     def _ticket(self, ticket: str) -> Path:
         return self._staging / f"{ticket}{_TICKET}"
@@ -102,6 +119,15 @@ class LocalBlobs:
         """Return the path of a blob, which need not exist."""
         name = root.hex()
         return self._folder / name[:2] / name
+
+
+class _Blob(FileIO):
+    """A stored blob, open for reading."""
+
+    def readinto(self, room: WriteableBuffer, /) -> int | None:
+        """Read, and raise the errors of `explained`."""
+        with explained():
+            return super().readinto(room)
 
 
 class LocalStagedBlob:
@@ -123,14 +149,16 @@ class LocalStagedBlob:
     def pieces(self, size: int) -> Iterator[memoryview]:
         """Yield the bytes written so far in pieces of `size` bytes; the last may be shorter."""
         room = memoryview(bytearray(size))
-        self._file.seek(0)
-        while have := _filled(room, self._file):
-            yield room[:have]
+        with explained():
+            self._file.seek(0)
+            while have := _filled(room, self._file):
+                yield room[:have]
 
     def cut(self, size: int) -> None:
         """Truncate to the first `size` bytes; later writes follow them."""
-        self._file.truncate(size)
-        self._file.seek(size)
+        with explained():
+            self._file.truncate(size)
+            self._file.seek(size)
 
     def let_go(self) -> None:
         """Close the file but keep it, to be opened again by its ticket; harmless after `keep`."""
@@ -179,11 +207,17 @@ def _age_s(path: Path) -> float:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn "no space" into ours: `OutOfSpaceError`."""
+    """Turn errors of the disk into ours: `OutOfSpaceError` if it is full, else `InternalError`.
+
+    The log says which one; it is an error of the machine, and no fault of the program.
+    """
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            log.error("no space left for files: %s", error.strerror)  # noqa: TRY400 - no fault
-            raise OutOfSpaceError("The server has no space left.") from error
+    except FileExistsError:
         raise
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            log.error("no space left for files: %s", error.strerror)  # noqa: TRY400
+            raise OutOfSpaceError("The server has no space left.") from error
+        log.error("the disk for files fails: %s", error)  # noqa: TRY400
+        raise InternalError(f"The disk of the server fails: {error.strerror}.") from error

@@ -23,7 +23,7 @@ class BlobPin:
     """A context manager that pins blobs until its end."""
 
     def __init__(self, home: Path, blobs: LocalBlobs) -> None:
-        """Take the folder in which to hold them, on the file system of the store, and that."""
+        """`home` is a folder for the pins; it must be on the same file system as the store."""
         self._home = home
         self._blobs = blobs
         self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=home))
@@ -51,8 +51,8 @@ class BlobPin:
             return False
         except OSError as error:
             raise FsError(
-                f"The blobs cannot be held on to in {self._home}: {error.strerror}.",
-                hint="They must lie on one file system that knows hard links.",
+                f"The blobs cannot be pinned in {self._home}: {error.strerror}.",
+                hint="They must be on one file system with hard links.",
             ) from None
         return True
 

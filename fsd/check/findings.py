@@ -10,7 +10,7 @@ class FindingKind(enum.Enum):
     """The kind of a finding; the value is its name in JSON."""
 
     MISSING = "missing"
-    """A row names a blob that is not stored."""
+    """A row names a missing blob."""
     DAMAGED = "damaged"
     """A blob whose root or size differs from its row."""
     ORPHAN = "orphan"

@@ -1,4 +1,4 @@
-"""The check of all stored data: blobs against their roots and rows, manifests, and folders.
+"""The check of the stored data: blobs against their roots and rows, manifests, and folders.
 
 It may run while the server runs. A finding of one snapshot counts only if a later snapshot has it
 too, because clients replace and remove files during the check.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fskit import files
+from fskit.json_data import parsed
+from fskit.os_errors import NO_SPACE
 from fsproto import crypto
-from fsproto.errors import FsError, IntegrityError
+from fsproto.errors import FsError, IntegrityError, NotAllowedError, OutOfSpaceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +25,8 @@ SETTINGS_FILE = "fsd.toml"
 HOST_KEY = "host.key"
 MASTER_KEY = "master.key"
 LOG_KEY = "log.key"
+HOOK_KEY = "hook.key"
+"""The secret that signs requests to a webhook (see `fsd.hooks.payload`)."""
 SSH_KEYS = ("ssh_host_ed25519_key", "ssh_host_rsa_key")
 """Host keys of the SSH listener (see `fsd.home.ssh_host_keys`)."""
 HOST_MOVES = "host.moves"
@@ -42,35 +47,23 @@ class HomeBusyError(HomeError):
     default_hint = "Stop it first; a second fsd needs a home of its own, given with --home."
 
 
-SYSTEM_HOME = Path("/var/lib/fsd")
-"""The data directory of an installation as docs/operations.md describes it."""
+class HomeClosedError(HomeError):
+    """The home folder may not be used."""
+
+    code = "home-closed"
+    exit_status = NotAllowedError.exit_status
 
 
-def default_home() -> Path:
-    """Return the default path of the data directory.
-
-    It is the user's own one; if that does not exist, `SYSTEM_HOME` if that exists.
-    """
-    own = _own_home()
-    return SYSTEM_HOME if not Home(own).may_be_there and SYSTEM_HOME.is_dir() else own
-
-
-def other_home(path: Path) -> Path | None:
-    """Return the data directory of another server at a default place, if there is one."""
-    for place in (_own_home(), SYSTEM_HOME):
-        if place.resolve() != path.resolve() and Home(place).may_be_there:
-            return place
-    return None
-
-
-def _own_home() -> Path:
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("fsd", appauthor=False))
+_TAKEN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
+"""Errors of a lock that another process holds; Windows has the last two."""
+_WAIT_FOR_IT = "Wait until it ends, and run this command again."
 
 
 class Home:
     """The paths and the secrets of a data directory."""
+
+    LOCK = "fsd.lock"
+    """The file that a running fsd keeps open."""
 
     def __init__(self, path: Path) -> None:
         """Store the path; read and write nothing yet."""
@@ -110,8 +103,8 @@ class Home:
         if (self.path / MASTER_KEY).exists() and not (self.path / HOST_KEY).exists():
             raise HomeError(  # a new one would look like an attack to every client
                 f"The host key is missing from {self.path}.",
-                hint=f"Put {HOST_KEY} back from a copy: clients refuse any other key. If it is "
-                "lost, start with a new data directory and enrol everybody again.",
+                hint=f"Restore {HOST_KEY} from a copy: clients refuse any other key. If it is "
+                "lost, start with a new data directory and enrol all users again.",
             )
         self._make_once(HOST_KEY, lambda: crypto.RsaKey.generate().der)
         self._make_once(MASTER_KEY, lambda: os.urandom(crypto.KEY_SIZE))
@@ -121,6 +114,10 @@ class Home:
         """Create missing host keys of the SSH listener; call `prepare` first."""
         for name, make in zip(SSH_KEYS, (crypto.new_ssh_ed25519, crypto.new_ssh_rsa), strict=True):
             self._make_once(name, make)
+
+    def prepare_hooks(self, secret: bytes) -> None:
+        """Store the secret of the webhook if there is none; call `prepare` first."""
+        self._make_once(HOOK_KEY, lambda: secret)
 
     def _take_folder(self) -> None:
         """Create the folder; close an existing data directory or empty folder to other users."""
@@ -164,13 +161,7 @@ class Home:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Lock the data directory for one server; `HomeBusyError` if another one has the lock."""
-        with self._explained():
-            file = (self.path / "fsd.lock").open("ab")
-        with file:
-            try:
-                files.lock(file.fileno())
-            except OSError:
-                raise HomeBusyError(f"Another fsd is running on {self.path}.") from None
+        with self._locked(self.LOCK, HomeBusyError(f"Another fsd is running on {self.path}.")):
             yield
 
     @contextmanager
@@ -179,16 +170,10 @@ class Home:
 
         `HomeBusyError` while another such command runs.
         """
-        with self._explained():
-            file = (self.path / "maintenance.lock").open("ab")
-        with file:
-            try:
-                files.lock(file.fileno())
-            except OSError:
-                raise HomeBusyError(
-                    f"Another maintenance command is running on {self.path}.",
-                    hint="Wait for its end, and give this one again.",
-                ) from None
+        busy = HomeBusyError(
+            f"Another maintenance command is running on {self.path}.", hint=_WAIT_FOR_IT
+        )
+        with self._locked("maintenance.lock", busy):
             yield
 
     @contextmanager
@@ -197,15 +182,26 @@ class Home:
 
         `exclusive` is for changing the keys. `HomeBusyError` if the lock is not available.
         """
+        busy = HomeBusyError(
+            f"The keys in {self.path} are in use by another command.", hint=_WAIT_FOR_IT
+        )
+        with self._locked("keys.lock", busy, shared=not exclusive):
+            yield
+
+    @contextmanager
+    def _locked(self, name: str, busy: HomeBusyError, *, shared: bool = False) -> Iterator[None]:
         with self._explained():
-            file = (self.path / "keys.lock").open("ab")
+            file = (self.path / name).open("ab")
         with file:
             try:
-                files.lock(file.fileno(), shared=not exclusive)
-            except OSError:
-                raise HomeBusyError(
-                    f"The keys in {self.path} are in use by another command.",
-                    hint="Wait for its end, and give this one again.",
+                files.lock(file.fileno(), shared=shared)
+            except OSError as error:
+                if error.errno in _TAKEN:
+                    raise busy from None
+                raise HomeError(
+                    f"{self.path} is on a file system that cannot lock files.",
+                    hint="Move the data directory to a local disk, and name it with --home or "
+                    "FSD_HOME.",
                 ) from None
             yield
 
@@ -219,10 +215,16 @@ class Home:
         with self._explained():
             files.write_private(self._run, json.dumps(noted).encode())
 
+    @property
+    def has_run(self) -> bool:
+        """Whether a server has started completely with this data directory."""
+        with self._explained():
+            return self._run.exists()
+
     def last_run(self) -> dict[str, str]:
         """Return the values of `note_run`; empty if there are none."""
         try:
-            found = json.loads(self._run.read_text())
+            found = parsed(self._run.read_text())
         except (OSError, ValueError):
             return {}
         noted = found.items() if isinstance(found, dict) else ()
@@ -236,7 +238,7 @@ class Home:
     def last_backup_ms(self) -> int | None:
         """Return the time of the last backup, in Unix milliseconds; None if there was none."""
         try:
-            return int(json.loads(self._backup.read_text())["at_ms"])
+            return int(parsed(self._backup.read_text())["at_ms"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -252,12 +254,12 @@ class Home:
             with self._explained():
                 if not self._audit.exists():
                     return None
-                found = json.loads(self._audit.read_bytes())
+                found = parsed(self._audit.read_bytes())
             return int(found["last"]), bytes.fromhex(found["hash"])
         except (ValueError, KeyError, TypeError):
             raise IntegrityError(
                 f"{self._audit} is damaged.",
-                hint="Put it back from a copy, or delete it: what was seen is forgotten then.",
+                hint="Restore it from a copy, or delete it: the last seen entry is then forgotten.",
             ) from None
 
     def read(self, name: str) -> bytes:
@@ -284,12 +286,18 @@ class Home:
         except OSError as error:
             named = Path(os.fsdecode(error.filename)) if error.filename else self.path
             words = "cannot be used as a home" if named == self.path else "cannot be used"
-            raise HomeError(
-                f"{named} {words}: {error.strerror}.", hint=self._advice(error)
-            ) from None
+            sentence = f"{named} {words}: {error.strerror}."
+            if error.errno in NO_SPACE:
+                hint = f"Free some space for {self.path}, and give the same command again."
+                raise OutOfSpaceError(sentence, hint=hint) from None
+            closed = isinstance(error, PermissionError) or error.errno == errno.EROFS
+            kind = HomeClosedError if closed else HomeError
+            raise kind(sentence, hint=self._advice(error)) from None
 
     def _advice(self, error: OSError) -> str | None:
         """Return what to do about missing permissions; None for other errors."""
+        if error.errno == errno.EROFS:
+            return "Mount its file system for writing, or give another one with --home or FSD_HOME."
         if os.name == "nt" or not isinstance(error, PermissionError) or not _exists(self.path):
             return None
         import pwd

@@ -59,7 +59,7 @@ class HostKeys:
     ) -> tuple[str, str]:
         """Make a new key that the current one vouches for; return both fingerprints.
 
-        `record` is given both first of all; if it raises, nothing is changed.
+        `record` is called with both before any change; if it raises, nothing is changed.
 
         Of a key that was `stolen` no statement is made, and those of former keys are dropped: what
         leads to the stolen key would lead to the thief.

@@ -53,7 +53,7 @@ def ssh_host_keys(home: Home) -> list[SshHostKey]:
         except (crypto.CryptoError, UnicodeDecodeError):
             raise IntegrityError(
                 f"{home.path / name} is not a private key of SSH without a passphrase.",
-                hint="Put it back from a backup; without the file, a new key is made, and "
+                hint="Restore it from a backup; without the file, a new key is made, and "
                 "clients must trust it.",
             ) from None
     return keys

@@ -34,7 +34,7 @@ class Counters:
         """Start at zero, in a registry of its own."""
         self.registry = CollectorRegistry(auto_describe=True)
         self.logins = Counter(
-            "fsd_logins", "Logins and enrolments, by what came of them.", ["result"],
+            "fsd_logins", "Logins and enrolments, by result.", ["result"],
             registry=self.registry,
         )  # fmt: skip
         self.requests = Histogram(
@@ -51,6 +51,10 @@ class Counters:
         self.sent = Counter(
             "fsd_sent_bytes", "Sealed content sent in streams.", registry=self.registry
         )
+        self.hooks = Counter(
+            "fsd_hook_deliveries", "Tries to deliver events to hooks, by result.",
+            ["target", "result"], registry=self.registry,
+        )  # fmt: skip
         for result in ("ok", "refused", "failed"):
             self.logins.labels(result)
         Info("fsd_build", "The running version.", registry=self.registry).info(
@@ -93,7 +97,9 @@ class Gauges(Collector):
             yield _gauge("fsd_ssh_connections", "Connections of SSH there are.", ssh)
         try:
             free = shutil.disk_usage(watched.home.path).free
-            yield _gauge("fsd_disk_free_bytes", "Room left on the disk of the home.", free)
+            yield _gauge(
+                "fsd_disk_free_bytes", "Free space on the disk of the data directory.", free
+            )
         except OSError:
             pass
         backup = watched.home.last_backup_ms()
@@ -105,7 +111,7 @@ class Gauges(Collector):
         except FsError:
             return
         yield _gauge("fsd_people", "Accounts there are.", people)
-        yield _gauge("fsd_sessions", "Sessions that have not ended.", sessions)
+        yield _gauge("fsd_sessions", "Running sessions.", sessions)
         yield _gauge("fsd_stored_bytes", "Sealed content stored.", stored)
 
     def _count(self) -> tuple[int, int, int]:

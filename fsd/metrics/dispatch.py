@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,11 +13,13 @@ from typing_extensions import override
 from fsd.metrics.counters import Counters
 from fsd.net.dispatch import BlobDownload, BlobUpload, Dispatcher
 from fsd.principal import Principal
+from fsd.services.files.changes import Look
 from fsd.services.login.codes import CodeUsed
 from fsproto.errors import FsError, LoginRefused, SecurityError, UsageError
 from fsproto.messages.account import Enroll, Login, Recover, Recovery, Welcome
 from fsproto.messages.base import Message
 from fsproto.messages.files import Kept, Resume, Upload
+from fsproto.messages.keylog import Rotate, RotatePart
 from fsproto.types import NodeId, Root
 
 log = logging.getLogger(__name__)
@@ -93,6 +95,16 @@ class CountingDispatcher(Dispatcher):
         except FsError as error:
             self.numbers.failures.labels(kind, error.code).inc()
             raise
+
+    @override
+    def rotate(self, who: Principal, ask: Rotate, parts: Iterable[RotatePart]) -> Message:
+        with self._counted("rotate"):
+            return super().rotate(who, ask, parts)
+
+    @override
+    def look(self, who: Principal, folder: NodeId, before: Look | None) -> Look:
+        with self._counted("watch"):
+            return super().look(who, folder, before)
 
     @override
     def begin_upload(self, who: Principal, ask: Upload, line: bytes) -> BlobUpload:

@@ -53,7 +53,7 @@ class Listener:
             self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, TimeoutError):
+        with contextlib.closing(writer), contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(_WITHIN_S), self._at_once:
                 http = h11.Connection(h11.SERVER, max_incomplete_event_size=_LONGEST)
                 request = await _request(http, reader)
@@ -62,7 +62,6 @@ class Listener:
                 if http.our_state is not h11.MUST_CLOSE:  # the client closed first
                     writer.write(_response(http, status, kind, body, head_only=head_only))
                     await writer.drain()
-        writer.close()
 
     async def _answer(self, request: h11.Request | None) -> Answer:
         if request is None:

@@ -29,17 +29,29 @@ class Metrics:
         self._numbers = Counters()
         self._listener = Listener(self._numbers.page, self._wrong)
 
-    def beside(self, desk: Dispatcher) -> Dispatcher:
+    def beside(self, dispatcher: Dispatcher) -> Dispatcher:
         """Return a dispatcher that counts the answers of the given one."""
-        parts = desk.accounts, desk.files, desk.transfers, desk.sharing, desk.log, desk.histories
-        return CountingDispatcher(*parts, desk.drops, self._numbers)
+        parts = (
+            dispatcher.accounts,
+            dispatcher.files,
+            dispatcher.transfers,
+            dispatcher.sharing,
+            dispatcher.log,
+            dispatcher.histories,
+            dispatcher.drops,
+        )
+        return CountingDispatcher(*parts, dispatcher.changes, self._numbers)
 
     def login_over_ssh(self, result: str) -> None:
         """Count a login at the SSH listener: `ok`, `refused` or `failed`."""
         self._numbers.logins.labels(result).inc()
 
+    def hook(self, target: str, result: str, count: int) -> None:
+        """Count events at a hook: `ok`, `failed`, `given-up` or `dropped`."""
+        self._numbers.hooks.labels(target, result).inc(count)
+
     async def open(self, where: Address, door: NativeServer, ssh: SshServer | None) -> Address:
-        """Begin to tell; return the address. `OSError` where that cannot be listened on."""
+        """Open the listener; return its address. `OSError` if it cannot listen there."""
         watched = GaugeSource(
             self._home,
             self._database,

@@ -9,48 +9,50 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import logging
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import TypeVar
 
 from fsd import logs
-from fsd.auth.throttle import network_of
-from fsd.net.dispatch import BlobUpload
+from fsd.net.answers import Answers, LargeRequest, UnreadableRequest
+from fsd.net.frame_queue import FrameQueue
 from fsd.net.logged_in import Person
+from fsd.net.login import ConnectionLogin
 from fsd.net.segments import Failed, SegmentReceiver, SegmentSender
-from fsd.net.services import TURNS_OF_EXCHANGE, Services
-from fsd.net.timing import until_answer
-from fsd.net.transport import FrameQueue, Transport
+from fsd.net.services import Services
+from fsd.net.transport import Transport
+from fsd.net.uploads import Uploads
 from fsd.net.used_code import UsedCode
+from fsd.net.waiting import FREE, WaitingFrame
+from fsd.net.watching import FolderWatches
 from fsd.principal import Principal
-from fsd.services.login.attempts import KeysReplaced
-from fsd.services.login.codes import CodeUsed
+from fsd.services.files.changes import Look
+from fsd.workers import run_in
+from fskit.os_errors import lacks_memory
 from fsproto.errors import (
     ConnectionLost,
     FsError,
     InternalError,
     LoginRefused,
-    OutOfSpaceError,
     RemoteProtocolError,
-    SecurityError,
-    UsageError,
 )
-from fsproto.limits import MAX_LOGIN, MAX_RECORD, MAX_UPLOADS
-from fsproto.messages import Message, failure, files
-from fsproto.messages.account import EndSessions, Enroll, Login, Logout, Recover
-from fsproto.messages.base import Done
-from fsproto.messages.keylog import Rotate
+from fsproto.limits import MAX_RECORD
+from fsproto.messages import Message, decode, failure, files
+from fsproto.messages.account import EndSession, EndSessions, Logout
+from fsproto.messages.keylog import Rotate, RotatePart
+from fsproto.types import NodeId
 from fsproto.wire.connection import (
     Connection,
     ConnectionOver,
     Control,
     Data,
     Event,
+    Packed,
+    Ready,
     Reply,
 )
 from fsproto.wire.frames import SMALL, Frame
@@ -60,12 +62,12 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 
+
+_NO_MEMORY = "The server has too little memory for this request; try again later."
 RECHECK_S = 1.0
 """Seconds that a connection may remain open after its session was ended elsewhere."""
-_ENDS_SESSIONS = EndSessions | Logout | Rotate
+_ENDS_SESSIONS = EndSessions | EndSession | Logout | Rotate
 """Requests that need not wait for others of the same user: these may be those of a thief."""
-_LONG = files.Entries | files.Fetched | files.Found | files.Stale
-"""Long answers, packed and sealed in a thread; for others a thread switch takes longer."""
 
 
 class ClientConnection:
@@ -73,41 +75,44 @@ class ClientConnection:
 
     def __init__(
         self,
-        inside: Services,
+        services: Services,
         connection: Connection,
         sock: socket.socket,
         address: str,
         *,
         logged_in: Callable[[], None],
-        voucher: UsedCode | None = None,
+        used_code: UsedCode | None = None,
     ) -> None:
         """Take the services, the server's end of a new connection, and the client's address.
 
-        `logged_in` is called after the login. `voucher` belongs to the SSH connection that carries
-        this connection, if there is one.
+        `logged_in` is called after the login. `used_code` belongs to the SSH connection that
+        carries this connection, if there is one.
         """
-        self._voucher = voucher
+        self._used_code = used_code
         self._person: Person
         """The user's connections and requests; set by the login."""
         self._user_id: int | None = None
         """The user after the login."""
         self._task: asyncio.Task[None] | None = None
-        self._inside = inside
+        self._services = services
         self._logged_in = logged_in
         self._address = address
         self._connection = connection
-        self._line = Transport(sock, connection, inside.policy.idle_s)
+        silence_s = services.policy.idle_s
+        self._line = Transport(sock, connection, silence_s, services.waiting, services.pool)
         self._inbox: FrameQueue | None = None
-        self._uploads: dict[int, BlobUpload] = {}
-        self._channel: bytes | None = None
-        """The channel id, from the first upload on; a closed connection no longer returns it."""
-        self._incoming = SegmentReceiver(self._line, connection, self._segment, inside.spare)
+        self._watches: FolderWatches | None = None
+        self._uploads = Uploads(services.dispatcher, lambda: connection.channel_id)
+        self._answers = Answers(services.dispatcher, self._line, connection, self._uploads)
+        self._incoming = SegmentReceiver(self._line, connection, self._uploads.take, services.spare)
         self._began = self._checked = time.monotonic()
 
     def idle_for(self) -> float:
         """Seconds since the last request; 0 while a request is being served."""
         if self._uploads:
             return 0.0  # an upload has its own time limit
+        if self._watches is not None and self._watches.waits_since is not None:
+            return time.monotonic() - self._watches.waits_since
         return self._inbox.idle_for() if self._inbox else time.monotonic() - self._began
 
     def hang_up(self) -> None:
@@ -121,280 +126,216 @@ class ClientConnection:
         logs.begin_connection()
         where = {"address": self._address}
         try:
-            async with asyncio.timeout(self._inside.policy.login_s):
+            async with asyncio.timeout(self._services.policy.login_s):
                 who = await self._log_in()
             self._logged_in()
-            self._connection.longest = MAX_RECORD
-            policy = self._inside.policy
-            self._inbox = inbox = FrameQueue(self._line, policy.idle_s, policy.frame_s)
+            self._connection.longest, self._connection.decodes = MAX_RECORD, FREE
+            policy = self._services.policy
+            self._inbox = self._answers.inbox = inbox = FrameQueue(
+                self._line, policy.idle_s, policy.frame_s
+            )
+            self._watches = FolderWatches(
+                self._services.watching, partial(self._look, who), inbox.came
+            )
             while True:
-                silence_s = self._inside.policy.stall_s if self._uploads else None
+                silence_s = self._services.policy.stall_s if self._uploads else None
                 await self._work_on(who, inbox, await inbox.next(silence_s))
         except (ConnectionLost, ConnectionOver, ConnectionError, TimeoutError):
             log.debug("connection ended", extra=where)
         except LoginRefused:
             pass  # logged where it was decided
+        except UnreadableRequest as reason:
+            log.warning("connection dropped: %s", reason, extra=where)
         except FsError as error:
             log.warning("connection dropped: %s", error.sentence, extra=where)
             with contextlib.suppress(OSError, TimeoutError):
                 await self._line.send(self._connection.refusal(error))
-        except Exception:
-            log.exception("connection failed", extra=where)
+        except Exception as error:
+            if lacks_memory(error):
+                log.error("connection dropped: out of memory", extra=where)  # noqa: TRY400 - no fault
+            else:
+                log.exception("connection failed", extra=where)
         finally:
-            if self._inbox is not None:
-                await self._inbox.close()
-            await self._let_uploads_go()
-            self._line.close()
-            if self._user_id is not None:
-                self._inside.people.leave(self._user_id, self)
+            await self._end()
 
-    async def _let_uploads_go(self) -> None:
-        """Suspend resumable uploads, and release the reservations for uploads."""
-        ends = [upload.suspend for upload in self._uploads.values()]
-        if self._channel is not None:
-            ends.append(partial(self._inside.desk.end_line, self._channel))
-        for end in ends:
-            try:
-                await self._in_thread(end)
-            except FsError as error:
-                log.warning("what was reserved for uploads lasts a while: %s", error.sentence)
+    async def _end(self) -> None:
+        """Release everything that the connection holds, whatever of it fails."""
+        try:
+            async with contextlib.AsyncExitStack() as last_first:
+                if self._user_id is not None:
+                    last_first.callback(self._services.people.leave, self._user_id, self)
+                last_first.callback(self._line.close)
+                last_first.push_async_callback(self._in_thread, self._uploads.let_go)
+                if self._inbox is not None:
+                    last_first.push_async_callback(self._inbox.close)
+        except Exception:
+            log.exception("connection ended badly", extra={"address": self._address})
 
     async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
-        loop = asyncio.get_running_loop()
-        # With what is known of connection and request, for the logs.
-        run = contextvars.copy_context().run
-        return await loop.run_in_executor(self._inside.pool, run, work, *args)
-
-    async def _event(self) -> Event:
-        """Return the client's next event; only while nothing else receives."""
-        frame = await self._line.frame()
-        if len(frame.body) <= SMALL:
-            return self._connection.open_frame(frame)
-        return await self._in_thread(self._connection.open_frame, frame)
+        return await run_in(self._services.pool, work, *args)
 
     async def _say(self, request: int, message: Message) -> None:
-        try:
-            if isinstance(message, _LONG):
-                data = await self._in_thread(self._connection.send, request, message)
-            else:
-                data = self._connection.send(request, message)
-        except ValueError:
-            raise RemoteProtocolError(
-                "More was asked for at once than one answer can hold."
-            ) from None
-        await self._line.send(data)
+        """Send a small message."""
+        self._answers.put(request, message)
+        del message
+        await self._line.flush()
 
     async def _log_in(self) -> Principal:
-        self._connection.longest = MAX_LOGIN
-        network, turns = network_of(self._address), self._inside.turns
-        for _ in range(TURNS_OF_EXCHANGE):  # client_hello, client_key
-            frame = await self._line.frame()
-            turn = turns.queue(network)
-            try:
-                await self._line.unless_ended(turn)
-                event = await self._in_thread(self._connection.open_frame, frame)
-            finally:
-                turns.leave(network, turn)
-            if not isinstance(event, Reply):
-                raise RemoteProtocolError("The exchange of keys was not completed.")
-            await self._line.send(event.data)
-        message: Login | Enroll | Recover
-        ask, message = await self._asked(Login, Enroll, Recover)
-        desk = self._inside.desk
-        used = self._vouched(message)
-        if used is not None and isinstance(message, Login):
-            enter = partial(desk.log_in_after_code, used, message)
-        elif isinstance(message, Recover):
-            recovered, recovery = await self._let(ask, partial(desk.recover, message))
-            await self._say(ask, recovery)
-            ask, proof = await self._asked(Login)
-            enter = partial(desk.log_in_after_code, recovered, proof)
-        else:
-            enter = partial(desk.log_in, message)
-        who, welcome = await self._let(ask, enter)
-        by_code = welcome.ticket is not None
-        try:
-            self._person = self._inside.people.enter(who.user_id, self, by_code=by_code)
-        except OutOfSpaceError as error:  # another login of the user was faster
-            await self._say(ask, failure(error))
-            raise LoginRefused from error
+        login = ConnectionLogin(
+            self._services, self._line, self._connection, self._address, self._used_code
+        )
+        return await login.run(self._enter, self._say)
+
+    def _enter(self, who: Principal, *, by_code: bool) -> None:
+        """Count the connection as the user's; `OutOfSpaceError` at the user's limit."""
+        self._person = self._services.people.enter(who.user_id, self, by_code=by_code)
         self._user_id = who.user_id
-        await self._say(ask, welcome)
-        return who
-
-    def _vouched(self, message: Message) -> CodeUsed | None:
-        """Return the code that the carrying connection consumed, unless the login offers one."""
-        offers = not isinstance(message, Login) or (message.otp, message.ticket) != (None, None)
-        return None if self._voucher is None or offers else self._voucher.take()
-
-    async def _asked(self, *kinds: type[M]) -> tuple[int, M]:
-        """Return the next request's number and message, which must be of these kinds."""
-        event = await self._event()
-        if not isinstance(event, Control) or not isinstance(event.message, kinds):
-            raise RemoteProtocolError("The client did not start with a login.")
-        return event.request, event.message
-
-    async def _let(self, ask: int, enter: Callable[[bytes, str], T]) -> T:
-        """Run a login request in a thread; send a refusal and raise it."""
-        asked = time.monotonic()
-        try:
-            return await self._in_thread(enter, self._connection.channel_id, self._address)
-        except FsError as error:
-            # One answer for everything that can be wrong with a login, always after the same time;
-            # but the holder of the account's former keys hears that they were replaced.
-            theirs = isinstance(error, LoginRefused | SecurityError | UsageError)
-            told: FsError = LoginRefused() if theirs else InternalError()
-            if isinstance(error, KeysReplaced):
-                told = error
-            elif isinstance(error, OutOfSpaceError):
-                log.error("login failed: %s", error.sentence, extra={"address": self._address})  # noqa: TRY400
-                told = error
-            elif not theirs:
-                log.exception("login failed", extra={"address": self._address})
-            await asyncio.sleep(until_answer(self._inside.policy.refusal_s, asked))
-            await self._say(ask, failure(told))
-            raise LoginRefused from error
 
     async def _check_session(self, who: Principal) -> None:
         """Close the connection if its session has ended or its user is disabled."""
         if time.monotonic() - self._checked > RECHECK_S:
-            if not await self._in_thread(self._inside.desk.accounts.still_in, who):
+            if not await self._in_thread(self._services.dispatcher.accounts.still_in, who):
                 raise ConnectionLost
             self._checked = time.monotonic()
 
     # --- answering
 
-    async def _work_on(self, who: Principal, inbox: FrameQueue, frame: Frame) -> None:
+    async def _work_on(self, who: Principal, inbox: FrameQueue, waiting: WaitingFrame) -> None:
         await self._check_session(who)
-        event: Event | None
-        if len(frame.body) > SMALL and self._uploads:
-            async with self._person.turns:
-                event, failed = await self._turn(inbox, frame)
-        elif len(frame.body) > SMALL:
-            turn = partial(self._incoming.turn, go_on=False)
-            async with self._person.turns:
-                event, failed = await self._in_thread(turn, deque((frame,)))
+        event: Event | LargeRequest | None
+        if waiting.length > SMALL:
+            async with self._moving():
+                event, failed = await self._turn(inbox, waiting)
         else:
-            event, failed = self._connection.open_frame(frame), []
+            event, failed = self._connection.open_frame(await self._line.taken(waiting)), []
             if isinstance(event, Data):
-                async with self._person.turns:
-                    error = await self._in_thread(self._segment, event)
+                async with self._moving():
+                    error = await self._in_thread(self._uploads.take, event)
                 failed = [(event.stream, error)] if error else []
         for stream, error in failed:
             await self._say(stream, failure(error))
-        if event is not None and not isinstance(event, Data):
+        if isinstance(event, Packed):
+            event = await self._let_wait(event)
+        if isinstance(event, Control | LargeRequest):
             await self._answer(who, event)
+        elif isinstance(event, Reply | Ready):
+            raise RemoteProtocolError("The key exchange cannot be repeated.")
 
-    async def _turn(self, inbox: FrameQueue, frame: Frame) -> tuple[Event | None, list[Failed]]:
-        """Receive segments in a thread while they arrive."""
+    async def _let_wait(self, event: Packed) -> Control | LargeRequest:
+        """Return a large request; it is in memory only if there is room."""
+        if event.is_a(Rotate):  # waits for nothing
+            return Control(event.request, await self._in_thread(decode, event.payload))
+        request, frame = event.request, Frame(b"", event.payload, bytearray())
+        is_part = event.is_a(RotatePart)
+        del event
+        return LargeRequest(request, await self._line.wait_with(frame), is_part)
+
+    @contextlib.asynccontextmanager
+    async def _moving(self) -> AsyncIterator[None]:
+        """Wait for a turn to move segments: one of the user's, and one of the server's."""
+        async with self._person.turns, self._services.slots.segments:
+            yield
+
+    async def _turn(
+        self, inbox: FrameQueue, waiting: WaitingFrame
+    ) -> tuple[Event | None, list[Failed]]:
+        """Open a frame in a thread; during uploads, receive segments there while they arrive."""
+        if not self._uploads:
+            turn = partial(self._incoming.turn, go_on=False)
+            return await self._in_thread(turn, deque((waiting,)))
+        turn = partial(self._incoming.turn, go_on=inbox.thread_may_receive)
         frames = inbox.to_thread()
-        frames.appendleft(frame)
-        turn = partial(self._incoming.turn, go_on=not inbox.peer_has_gone)
+        frames.appendleft(waiting)
         try:
             return await self._in_thread(turn, frames)
         finally:
             inbox.to_loop(frames)
 
-    def _segment(self, data: Data) -> FsError | None:
-        """Take a segment of an upload; return the failure to send if there is one."""
-        upload = self._uploads.get(data.stream)
-        if upload is None or upload.failed:
-            return None  # its failure was sent; segments already on their way are dropped
-        try:
-            upload.add(data.index, data.payload)
-        except FsError as error:
-            upload.fail()
-            return error
-        return None
-
-    async def _answer(self, who: Principal, event: Event) -> None:
-        if not isinstance(event, Control):
-            raise RemoteProtocolError("The exchange of keys cannot be done twice.")
+    async def _answer(self, who: Principal, event: Control | LargeRequest) -> None:
         logs.begin_request(event.request)
         try:
-            if isinstance(event.message, files.Download):
+            if isinstance(event, LargeRequest) and event.is_rotate_part:
+                await self._keep_part(event.request, event.waiting)
+            elif isinstance(event, LargeRequest):
+                async with self._person.request():
+                    await self._request_large(who, event)
+            elif isinstance(event.message, RotatePart):
+                await self._keep_part(event.request, event.message)
+            elif isinstance(event.message, files.Download):
                 await self._download(who, event.request, event.message)
+            elif isinstance(event.message, files.Watch) and self._watches is not None:
+                changed = await self._watches.changed(event.message)
+                await self._say(event.request, files.Changed(changed))
             elif isinstance(event.message, _ENDS_SESSIONS):
-                await self._request(who, event.request, event.message)
-                if not isinstance(event.message, Logout):  # the others' sessions have ended
+                async with self._turn_to_rotate(event.message):
+                    await self._request(who, event)
+                if isinstance(event.message, EndSessions | Rotate):  # the others' have ended
                     self._person.hang_up_others(self)
             else:
                 async with self._person.request():
-                    await self._request(who, event.request, event.message)
+                    await self._request(who, event)
         except (ConnectionLost, ConnectionError, TimeoutError):
             raise  # the client is gone
         except FsError as error:
             await self._say(event.request, failure(error))
+        except MemoryError:
+            log.error("request refused: out of memory", extra={"user": who.user})  # noqa: TRY400 - no fault
+            await self._say(event.request, failure(InternalError(_NO_MEMORY)))
         except (OSError, ValueError, LookupError, AssertionError, AttributeError, TypeError):
             log.exception("request failed", extra={"user": who.user, "request": event.request})
             await self._say(event.request, failure(InternalError()))
 
-    async def _request(self, who: Principal, request: int, message: Message) -> None:
-        match message:
-            case files.Upload():
-                desk, line = self._inside.desk, self._channel_for(request)
-                self._uploads[request] = desk.refused_upload()  # segments may be under way
-                self._uploads[request] = await self._in_thread(
-                    desk.begin_upload, who, message, line
-                )
-            case files.Resume():
-                desk, line = self._inside.desk, self._channel_for(request)
-                kept, upload = await self._in_thread(desk.resume_upload, who, message, line)
-                if upload is not None:
-                    self._uploads[request] = upload
-                await self._say(request, kept)
-            case files.UploadEnd(root, size):
-                upload = self._upload(request)
-                del self._uploads[request]
-                if not upload.failed:
-                    await self._in_thread(upload.finish, who, root, size)
-                    await self._say(request, Done())
-            case files.UploadAbort():
-                upload = self._upload(request)
-                del self._uploads[request]
-                await self._in_thread(upload.discard)
-            case files.Commit() if self._inbox is not None and self._inbox.peer_has_gone:
-                pass  # a later reader must not see changes by a closed connection
-            case _:
-                answers = await self._in_thread(self._inside.desk.answers, who, message)
-                if isinstance(answers, Message):
-                    await self._say(request, answers)
-                    return
-                # The next part is read from the database after the client has taken this one.
-                while (part := await self._in_thread(next, answers, None)) is not None:
-                    await self._say(request, part)
+    async def _keep_part(self, request: int, part: WaitingFrame | RotatePart) -> None:
+        """Keep a part of a key rotation, undecoded if it is large, and say so."""
+        self._answers.keep_part(request, part)
+        await self._line.flush()
 
-    def _channel_for(self, request: int) -> bytes:
-        """Return the id for a new upload's reservation; `RemoteProtocolError` if not allowed."""
-        if request in self._uploads:
-            raise RemoteProtocolError("This upload was already started.")
-        if len(self._uploads) >= MAX_UPLOADS:
-            raise RemoteProtocolError("Too many uploads at once.")
-        self._channel = self._connection.channel_id
-        return self._channel
+    def _turn_to_rotate(self, message: Message) -> contextlib.AbstractAsyncContextManager[object]:
+        """Return what to hold during a key rotation with parts, which takes much memory."""
+        has_parts = isinstance(message, Rotate) and self._answers.has_rotate_parts
+        return self._services.slots.rotations if has_parts else contextlib.nullcontext()
 
-    def _upload(self, request: int) -> BlobUpload:
-        if request not in self._uploads:
-            raise RemoteProtocolError("This upload was never started.")
-        return self._uploads[request]
+    async def _request(self, who: Principal, event: Control) -> None:
+        request, message = event.request, event.message
+        more = await self._in_thread(self._answers.begin, who, request, message)
+        await self._end_answer(request, more)
+
+    async def _request_large(self, who: Principal, event: LargeRequest) -> None:
+        async with self._services.slots.decoded:
+            more = await self._in_thread(self._answers.begin_large, who, event)
+        await self._end_answer(event.request, more)
+
+    async def _look(self, who: Principal, folder: NodeId, before: Look | None) -> Look:
+        """Look for changes under a folder; only this takes one of the user's requests."""
+        await self._check_session(who)
+        async with self._person.request():
+            return await self._in_thread(self._services.dispatcher.look, who, folder, before)
+
+    async def _end_answer(self, request: int, more: Iterator[Message] | None) -> None:
+        """Send the first part of an answer, and make the next one when the client has taken it."""
+        await self._line.flush()
+        while more is not None and await self._in_thread(self._answers.next_part, request, more):
+            await self._line.flush()
+
+    # --- downloads
 
     async def _download(self, who: Principal, request: int, ask: files.Download) -> None:
         async with self._person.turns:
             download = await self._in_thread(
-                self._inside.desk.open_download, who, ask.node, ask.root, ask.first
+                self._services.dispatcher.open_download, who, ask.node, ask.root, ask.first
             )
         outgoing = SegmentSender(self._line, self._connection, request, download)
-        turn: asyncio.Future[memoryview] | None = None
+        turn: asyncio.Future[None] | None = None
         try:
             while not outgoing.is_over:
-                async with self._person.turns:
+                async with self._moving():
                     turn = asyncio.ensure_future(self._in_thread(outgoing.turn))
-                    rest = await turn
-                if rest:
-                    await self._line.send(rest)
+                    await turn
+                await self._line.flush()
                 await self._check_session(who)
             await self._say(request, files.Sent(download.size))
         finally:
             if turn is not None:
                 await asyncio.gather(turn, return_exceptions=True)  # a thread may still read
+                turn = None  # its error refers to this frame, and to the buffers of the turn
             await self._in_thread(download.close)

@@ -10,20 +10,9 @@ import contextlib
 import os
 import socket
 
-_MOST = 1 << 20
-"""Descriptors to ask for where the system has no limit."""
+from fskit.descriptors import MOST
+
 _LEAST_KEPT = 64
-
-
-def raise_limit() -> None:
-    """Raise the soft limit of open files to the hard limit; it stays where that is not allowed."""
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        most = _MOST if hard == resource.RLIM_INFINITY else hard
-        if soft != resource.RLIM_INFINITY and soft < most:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def for_connections() -> int:
@@ -31,17 +20,17 @@ def for_connections() -> int:
 
     Of a low limit, more is kept for files and the database, but at most the half.
     """
-    limit = _MOST
+    limit = MOST
     with contextlib.suppress(ImportError):
         import resource
 
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        limit = _MOST if soft == resource.RLIM_INFINITY else soft
+        limit = MOST if soft == resource.RLIM_INFINITY else soft
     return limit - min(max(_LEAST_KEPT, limit // 4), limit // 2)
 
 
 class Reserve:
-    """The descriptors that are kept from connections, and one that is open to be given up."""
+    """The descriptors that connections must not use, and an open spare descriptor."""
 
     def __init__(self) -> None:
         self._spare: int | None = os.open(os.devnull, os.O_RDONLY)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from fsd.blobs.base import BlobReader
 from fsd.principal import Principal
 from fsd.services.drops.service import DropService
+from fsd.services.files.changes import ChangeService, Look
 from fsd.services.files.commits import FileService
 from fsd.services.files.history import HistoryService
 from fsd.services.files.key_log import KeyLogService
@@ -21,6 +22,7 @@ from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.account import (
     Backup,
     ConfirmSecret,
+    EndSession,
     EndSessions,
     Enroll,
     GetSessions,
@@ -38,14 +40,15 @@ from fsproto.messages.drops import GetDrops, RemoveDrops
 from fsproto.messages.files import (
     Commit,
     Fetch,
+    GetStates,
     Kept,
     List,
     Lookup,
     Resume,
     Upload,
 )
-from fsproto.messages.history import GetHistory, GetLineage, GetRemoved
-from fsproto.messages.keylog import GetBundle, GetLog, Rotate
+from fsproto.messages.history import Forget, GetHistory, GetLineage, GetRemoved
+from fsproto.messages.keylog import GetBundle, GetLog, Rotate, RotatePart
 from fsproto.messages.shares import (
     Block,
     GetBlocked,
@@ -70,6 +73,7 @@ class Dispatcher:
     log: KeyLogService
     histories: HistoryService
     drops: DropService
+    changes: ChangeService
 
     def log_in(
         self, ask: Login | Enroll, channel_id: bytes, address: str
@@ -94,12 +98,27 @@ class Dispatcher:
         match ask:
             case Lookup(folder, tokens):
                 return self.files.lookup(who, folder, tokens)
+            case GetStates(folders):
+                return self.changes.states(who, folders)
             case Commit():
                 return self.files.commit(who, ask)
             case GetLog(first):
                 return self.log.entries(first)
             case GetBundle(user):
                 return self.log.bundle(user)
+            case RemoveDrops(dropped):
+                return self.drops.remove(who, dropped)
+            case GetRemoved(folder, skip):
+                return self.histories.removed(who, folder, skip)
+            case GetMembers() | GetGroup() | Leave() | Block() | GetBlocked():
+                return self._of_shares(who, ask)
+        return self._of_account(who, ask)
+
+    def _of_shares(
+        self, who: Principal, ask: GetMembers | GetGroup | Leave | Block | GetBlocked
+    ) -> Message:
+        """Answer a message about shares and the people in them."""
+        match ask:
             case GetMembers(asked):
                 return self.sharing.members(who, asked)
             case GetGroup(name):
@@ -110,11 +129,6 @@ class Dispatcher:
                 return self.sharing.block(who, owner, blocked=blocked)
             case GetBlocked():
                 return self.sharing.blocked(who)
-            case RemoveDrops(dropped):
-                return self.drops.remove(who, dropped)
-            case GetRemoved(folder, skip):
-                return self.histories.removed(who, folder, skip)
-        return self._of_account(who, ask)
 
     def _of_account(self, who: Principal, ask: Message) -> Message:
         """Answer a message of a user on the user's own account."""
@@ -131,10 +145,12 @@ class Dispatcher:
                 self.accounts.own.confirm_secret(who, otp)
             case EndSessions():
                 self.accounts.own.end_sessions(who)
+            case EndSession(number):
+                self.accounts.own.end_session(who, number)
             case Backup():
                 self.accounts.own.keep_backup(who, ask)
-            case Rotate():
-                self.accounts.own.rotate(who, ask)
+            case Forget(named):
+                self.histories.forget(who, named)
             case Logout():
                 self.accounts.logout(who)
             case _:
@@ -142,9 +158,9 @@ class Dispatcher:
         return Done()
 
     def answers(self, who: Principal, ask: Message) -> Message | Iterator[Message]:
-        """Answer a message whose answer may come in several, or one of the others.
+        """Answer any message; some requests have several answers.
 
-        Each further answer is made when it is asked for, and may raise what `answer` raises.
+        Each of these is made when the iterator is advanced, which may raise what `answer` raises.
         """
         match ask:
             case GetShared():
@@ -162,6 +178,15 @@ class Dispatcher:
             case Fetch(contents):
                 return self.transfers.fetch(who, contents)
         return self.answer(who, ask)
+
+    def rotate(self, who: Principal, ask: Rotate, parts: Iterable[RotatePart]) -> Message:
+        """Answer a key rotation, with the parts that came before it."""
+        self.accounts.own.rotate(who, ask, parts, self.files)
+        return Done()
+
+    def look(self, who: Principal, folder: NodeId, before: Look | None) -> Look:
+        """Look whether something under a folder has changed, for a `Watch`."""
+        return self.changes.look(who, folder, before)
 
     def begin_upload(self, who: Principal, ask: Upload, line: bytes) -> BlobUpload:
         """Start to receive a blob over the connection that `line` names."""

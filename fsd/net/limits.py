@@ -105,9 +105,9 @@ class RateLimit:
 class HandshakeLimiter:
     """Turns for key exchanges: networks take turns, however many connections each of them has.
 
-    A turn is given when a network's rate and the rate of all allow it, and while fewer than a fixed
-    number are at work. Only connections wait, so `Unauthenticated` bounds the queue; a connection
-    that ends while it waits leaves the queue and uses up nothing.
+    A network gets a turn when its own rate and the total rate allow it, and while fewer than a
+    fixed number of key exchanges run. Only connections wait, so `Unauthenticated` bounds the queue;
+    a connection that ends while it waits leaves the queue and costs no turn.
     """
 
     def __init__(self, *, of_one: float, of_all: float, at_once: int) -> None:
@@ -173,7 +173,7 @@ class HandshakeLimiter:
 
 
 def _first_ready(waits: Iterable[tuple[float, str]]) -> tuple[float, str]:
-    """Return the first network that may start now, or the one that may start soonest."""
+    """Return the first network that may start now, else the network with the shortest wait."""
     soonest = (math.inf, "")
     for wait_s, network in waits:
         if not wait_s:

@@ -49,6 +49,10 @@ async def accept(
     while True:
         try:
             sock, address = await loop.sock_accept(listening)
+        except MemoryError:
+            log.warning("cannot accept a connection: out of memory")
+            await asyncio.sleep(ACCEPT_PAUSE_S)
+            continue
         except OSError as error:  # for example too many open files; existing connections continue
             log.warning("cannot accept a connection: %s", error.strerror)
             if error.errno in _NO_DESCRIPTORS and not make_room():
@@ -63,4 +67,8 @@ async def accept(
         sock.setblocking(False)  # noqa: FBT003 - the standard library's own signature
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        let_in(sock, str(address[0]))
+        try:
+            let_in(sock, str(address[0]))
+        except Exception:  # this connection only: the listener must go on
+            log.exception("a connection was closed", extra={"address": str(address[0])})
+            sock.close()

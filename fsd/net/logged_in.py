@@ -81,8 +81,8 @@ class LoggedIn:
     def enter(self, user_id: int, connection: Closable, *, by_code: bool) -> Person:
         """Add a connection of a user; raise what `check` raises.
 
-        After a login with a code, an earlier connection of the user makes room: whoever holds all
-        connections with a stolen session does not keep out the person who has the codes.
+        At the limit, a login with a code closes the connection that was idle for the longest time:
+        a thief of a session cannot keep the person with the codes out by using all connections.
         """
         person = self._people.setdefault(user_id, Person(self.policy.requests))
         if by_code and len(person.connections) >= self.policy.connections:

@@ -14,10 +14,11 @@ from queue import SimpleQueue
 
 from fsd.net.dispatch import BlobDownload
 from fsd.net.transport import Transport
+from fsd.net.waiting import WaitingFrame
 from fsd.workers import IdleWorkers
 from fsproto.errors import FsError
 from fsproto.limits import MAX_RECORD, SEGMENT_SIZE
-from fsproto.wire.connection import DATA_ROOM, RECORD_ROOM, Connection, Data, Event
+from fsproto.wire.connection import DATA_ROOM, RECORD_ROOM, Connection, Data, Event, Packed
 from fsproto.wire.frames import Frame
 
 TURN_BYTES = 16 << 20
@@ -45,10 +46,12 @@ class SegmentReceiver:
         self._take = take
         self._spare = spare
 
-    def turn(self, frames: deque[Frame], *, go_on: bool) -> tuple[Event | None, list[Failed]]:
+    def turn(
+        self, frames: deque[WaitingFrame], *, go_on: bool
+    ) -> tuple[Event | None, list[Failed]]:
         """Open frames and, with `go_on`, those that follow, while they are segments.
 
-        Return the first event that is not a segment, if any, and the segments that failed; segments
+        Return the first event other than a segment, if any, and the failed segments; segments
         opened after a failed one were stored too. Unprocessed frames stay in `frames`.
         """
         rooms = _Buffers()  # a client that stops in the middle of an upload holds none
@@ -63,22 +66,33 @@ class SegmentReceiver:
                 event = self._connection.open_frame(frame, room)
                 if not isinstance(event, Data):
                     rooms.give_back(room)
-                    return event, taking.failed
+                    return _of_its_size(event), taking.failed
                 taking.add(event, room)
                 size = len(event.payload)
                 left -= size + _FRAME_COST
         finally:
+            self._connection.rest()  # the next turn may be long in coming
             taking.finish()
         return None, taking.failed
 
-    def _frame(self, came: deque[Frame], size_before: int) -> Frame | None:
+    def _frame(self, came: deque[WaitingFrame], size_before: int) -> Frame | None:
         """Return the next frame; wait for it only after a frame of sufficient size.
 
         Otherwise a few clients that send tiny frames, just in time, could occupy all threads.
         """
         if came:
-            return came.popleft()
+            return came.popleft().take()
         return self._line.frame_soon(wait=size_before >= _WORTH_WAITING)
+
+
+def _of_its_size(event: Event) -> Event:
+    """Return the event in memory of its own size: a request may wait long after it was opened.
+
+    What was opened into the buffer of a segment would keep all of that buffer.
+    """
+    if not isinstance(event, Packed):
+        return event
+    return Packed(event.request, memoryview(bytes(event.payload)))
 
 
 class _Buffers:
@@ -156,7 +170,7 @@ class _Taking:
 
 
 class SegmentSender:
-    """The sender of one download; a client that does not read makes it hold one segment."""
+    """The sender of one download; a client that does not read makes one segment wait."""
 
     def __init__(
         self, line: Transport, connection: Connection, request: int, download: BlobDownload
@@ -173,17 +187,16 @@ class SegmentSender:
         """Return whether everything has been read."""
         return self._next == self._download.first + self._download.segments
 
-    def turn(self) -> memoryview:
-        """Read, seal and send; return the unsent rest of the last record."""
+    def turn(self) -> None:
+        """Read, seal and send, until a record is not sent completely; `Transport.flush` follows."""
         segment = memoryview(bytearray(DATA_ROOM + self._download.longest))
         record = memoryview(bytearray(RECORD_ROOM + len(segment)))
         sent = 0
         while sent < TURN_BYTES and not self.is_over:
             sealed = self._sealed(segment, record)
             sent += len(sealed)
-            if rest := self._line.send_soon(sealed):
-                return memoryview(bytes(rest))  # the buffers are freed while the client waits
-        return record[:0]
+            if not self._line.send_soon(sealed):
+                return  # the buffers are freed while the client waits
 
     def _sealed(self, segment: memoryview, record: memoryview) -> memoryview:
         size = self._download.segment_into(segment[DATA_ROOM:])

@@ -11,19 +11,22 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
 
 from fsd.auth.throttle import network_of
 from fsd.net.connection import ClientConnection
 from fsd.net.descriptors import Reserve
 from fsd.net.dispatch import Dispatcher
-from fsd.net.limits import Unauthenticated
+from fsd.net.limits import HandshakeLimiter, Unauthenticated
 from fsd.net.listen import accept, listen
 from fsd.net.logged_in import LoggedIn
-from fsd.net.services import Services
+from fsd.net.services import TURNS_OF_EXCHANGE, Services, Slots
 from fsd.net.used_code import UsedCode
-from fsd.policies import ListenerPolicy
-from fsd.workers import IdleWorkers
+from fsd.net.waiting import WaitingBytes
+from fsd.net.watching import Watching
+from fsd.policies import MIB, ListenerPolicy
+from fsd.workers import IdleWorkers, started_pool
 from fsproto import crypto
 from fsproto.host_key_moves import Move
 from fsproto.wire.connection import Connection
@@ -31,6 +34,8 @@ from fsproto.wire.handshake import ServerHandshake
 
 log = logging.getLogger(__name__)
 
+_THREADS = 32
+"""Threads for all connections."""
 DRAIN_IDLE_S = 0.5
 """Seconds that a connection may wait before its next request while the server stops."""
 
@@ -40,25 +45,31 @@ class NativeServer:
 
     def __init__(
         self,
-        desk: Dispatcher,
+        dispatcher: Dispatcher,
         host_key: crypto.RsaKey,
         policy: ListenerPolicy,
         moves: Sequence[Move],
         spare: IdleWorkers,
         *,
         people: LoggedIn | None = None,
+        folder: Path | None = None,
     ) -> None:
         """Take the services, the host key, and the statements of former host keys.
 
-        The threads of `spare` may help with uploads. `people` counts the connections of users.
+        The threads of `spare` may help with uploads. `people` counts the connections of users. In
+        `folder` (None: the system's for temporary files) is the file of the bytes that wait for
+        slow clients.
         """
         self.policy = policy
         self.host_key = host_key
         self.moves = moves
-        self._pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="fsd")
+        self._pool = started_pool(_THREADS, "fsd")
         self._spare = spare
         self._people = people or LoggedIn()
-        self._inside = Services.of(desk, policy, self._pool, self._spare, self._people)
+        self._waiting_bytes = WaitingBytes(folder, policy.buffers_mib * MIB, self._close_file)
+        self._slots = Slots()
+        self._watching = Watching(dispatcher.changes.numbers, self._pool)
+        self._services = self._services_of(dispatcher, policy)
         self._reserve = Reserve()
         self._waiting: Unauthenticated[asyncio.Task[None]] = Unauthenticated(
             most=policy.waiting, most_of_one=policy.waiting_of_one
@@ -69,17 +80,37 @@ class NativeServer:
         """Connections so far."""
         self._accepting: list[asyncio.Task[None]] = []
 
+    def _close_file(self, file: BinaryIO) -> None:
+        try:
+            self._pool.submit(file.close)
+        except RuntimeError:  # the server has stopped, and its threads with it
+            file.close()
+
     def renew(
         self,
-        desk: Dispatcher,
+        dispatcher: Dispatcher,
         host_key: crypto.RsaKey,
         policy: ListenerPolicy,
         moves: Sequence[Move],
     ) -> None:
         """Replace the parts for future connections; open connections keep theirs."""
         self.policy, self.host_key, self.moves = policy, host_key, moves
-        self._inside = Services.of(desk, policy, self._pool, self._spare, self._people)
+        self._waiting_bytes.most = policy.buffers_mib * MIB
+        self._services = self._services_of(dispatcher, policy)
         self._waiting.limit(most=policy.waiting, most_of_one=policy.waiting_of_one)
+
+    def _services_of(self, dispatcher: Dispatcher, policy: ListenerPolicy) -> Services:
+        return Services(
+            dispatcher,
+            policy,
+            self._pool,
+            self._spare,
+            HandshakeLimiter.by(policy, turns=TURNS_OF_EXCHANGE),
+            self._people,
+            self._waiting_bytes,
+            self._slots,
+            self._watching,
+        )
 
     async def open(self, host: str, port: int) -> tuple[str, int]:
         """Start to accept; return the address, with the actual port if 0 was requested."""
@@ -107,14 +138,15 @@ class NativeServer:
         for task in list(self._peers):
             task.cancel()
         await asyncio.gather(*self._peers, return_exceptions=True)
+        self._watching.close()
         self._pool.shutdown()
         self._reserve.close()
 
     def make_room(self) -> bool:
-        """Close one connection, for descriptors are short; return whether there was one to close.
+        """Close one connection, because descriptors run short; return whether one was closed.
 
-        It is an unauthenticated one, or an idle one of the user with the most connections,
-        whichever there are more of.
+        If there are at least as many unauthenticated connections as the busiest user has, it is an
+        unauthenticated one, else an idle one of that user.
         """
         if len(self._waiting) >= self._people.largest:
             crowded_out = self._waiting.evict()
@@ -133,21 +165,21 @@ class NativeServer:
 
     def _came_in(self, sock: socket.socket, address: str) -> None:
         self.accepted += 1
-        self._let_in(sock, address)
+        self._serve(sock, address)
 
-    def take_in(self, sock: socket.socket, address: str, voucher: UsedCode | None) -> None:
+    def take_in(self, sock: socket.socket, address: str, used_code: UsedCode | None) -> None:
         """Serve a connection that another listener carries; `sock` is the server's end of it."""
         sock.setblocking(False)  # noqa: FBT003 - the standard library's own signature
-        self._let_in(sock, address, voucher)
+        self._serve(sock, address, used_code)
 
-    def _let_in(self, sock: socket.socket, address: str, voucher: UsedCode | None = None) -> None:
+    def _serve(self, sock: socket.socket, address: str, used_code: UsedCode | None = None) -> None:
         network = network_of(address)
 
         def leave() -> None:
             self._waiting.leave(network, task)
 
         peer = ClientConnection(
-            self._inside, self.connection(), sock, address, logged_in=leave, voucher=voucher
+            self._services, self.connection(), sock, address, logged_in=leave, used_code=used_code
         )
         task = asyncio.create_task(peer.serve())
         self._peers[task] = peer

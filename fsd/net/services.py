@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from fsd.net.dispatch import Dispatcher
 from fsd.net.limits import HandshakeLimiter
 from fsd.net.logged_in import LoggedIn
+from fsd.net.waiting import WaitingBytes
+from fsd.net.watching import Watching
 from fsd.policies import ListenerPolicy
 from fsd.workers import IdleWorkers
 
 TURNS_OF_EXCHANGE = 2
 """Messages of the client that cost the server a computation with keys."""
+SEGMENTS_AT_ONCE = 6
+"""Threads that move segments, with about 3 MiB each; the other threads are left for requests."""
+DECODED_AT_ONCE = 3
+"""Large requests that are decoded and answered concurrently; a decoded one may take 12 times its
+size in memory."""
+
+
+class Slots:
+    """What only so many connections of a listener may do at once."""
+
+    def __init__(self) -> None:
+        self.segments = asyncio.Semaphore(SEGMENTS_AT_ONCE)
+        """Held by a thread that moves segments, and never while it waits for a client."""
+        self.decoded = asyncio.Semaphore(DECODED_AT_ONCE)
+        """Held while a large request is decoded and answered."""
+        self.rotations = asyncio.Semaphore(1)
+        """Held while a key rotation with parts is decoded and answered."""
 
 
 @dataclass(frozen=True)
 class Services:
     """The services that a connection uses."""
 
-    desk: Dispatcher
+    dispatcher: Dispatcher
     policy: ListenerPolicy
     pool: Executor
     spare: IdleWorkers
@@ -27,16 +47,8 @@ class Services:
     """The limiter of key exchanges."""
     people: LoggedIn
     """The connections of each user."""
-
-    @classmethod
-    def of(
-        cls,
-        desk: Dispatcher,
-        policy: ListenerPolicy,
-        pool: Executor,
-        spare: IdleWorkers,
-        people: LoggedIn,
-    ) -> Services:
-        """Build the services for a policy."""
-        turns = HandshakeLimiter.by(policy, turns=TURNS_OF_EXCHANGE)
-        return cls(desk, policy, pool, spare, turns, people)
+    waiting: WaitingBytes
+    """The bytes that wait for slow clients."""
+    slots: Slots
+    watching: Watching
+    """The watches that wait for changes."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from contextlib import closing, suppress
+from typing import IO, TypeVar
 
+from fsd.blobs.local import explained
 from fsproto.limits import PART_BYTES
 
 _REST = 4096
 """Bytes that an item may have in addition to its counted size: a share's manifest, a sealed key."""
+_LENGTH = 4
+"""Bytes of the length in front of a stored item."""
 T = TypeVar("T")
 
 
@@ -22,6 +26,29 @@ def following(read: Callable[[T | None], Sequence[T]]) -> Iterator[T]:
     while page := read(last):
         yield from page
         last = page[-1]
+
+
+def stored(items: Iterable[bytes], file: IO[bytes]) -> Iterator[bytes]:
+    """Write all items into a file now; return an iterator that reads them, and closes the file.
+
+    `OutOfSpaceError` if the disk is full.
+    """
+    try:
+        with explained():
+            for item in items:
+                file.write(len(item).to_bytes(_LENGTH) + item)
+            file.seek(0)
+    except BaseException:
+        with suppress(OSError):  # the full disk again
+            file.close()
+        raise
+    return _read_again(file)
+
+
+def _read_again(file: IO[bytes]) -> Iterator[bytes]:
+    with closing(file):
+        while length := file.read(_LENGTH):
+            yield file.read(int.from_bytes(length))
 
 
 def parts(

@@ -1,7 +1,7 @@
-"""Kinds of values: reading from a file or a word, allowed values, and writing.
+"""Kinds of settings' values: reading, allowed values, and writing.
 
-`read` takes what TOML gives, `parse` what stands in the environment or on the command line; both
-raise `ValueError` (whatever it says: who is told hears `allowed`). `show` writes a TOML value.
+`read` takes a TOML value, `parse` a text from the environment or the command line; both raise
+`ValueError` (its text is not shown: the error sentence has `allowed`). `show` writes a TOML value.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ class ValueKind(Protocol):
         """Return the value for the server, from a TOML value."""
 
     def parse(self, word: str) -> object:
-        """Return the value that the parts take, of a word."""
+        """Return the value for the server, from a text."""
 
     def show(self, value: object) -> str:
         """Write a value as TOML."""
 
 
-def _text(raw: object) -> str:
+def text(raw: object) -> str:
+    """Take a TOML string."""
     if not isinstance(raw, str):
         raise ValueError("not a string")
     return raw
@@ -78,7 +79,7 @@ class AtMost:
     """An upper limit, or `"none"` for no limit."""
 
     size: bool = False
-    """Whether it is of bytes, and may be written as people do: `"10G"`."""
+    """Whether it is a number of bytes, which may have a unit: `"10G"`."""
 
     @property
     def allowed(self) -> str:
@@ -89,7 +90,7 @@ class AtMost:
         """Take a TOML integer or text."""
         if isinstance(raw, int) and not isinstance(raw, bool):
             raw = str(raw)
-        return self.parse(_text(raw))
+        return self.parse(text(raw))
 
     def parse(self, word: str) -> int | None:
         """Take a word."""
@@ -134,7 +135,7 @@ class Time:
     low_s: float
     high_s: float
     per_s: int = 0
-    """The parts take a whole number of so many to the second; 0: seconds, with a fraction."""
+    """Units of the value per second, as a whole number; 0: seconds, with a fraction."""
 
     @property
     def allowed(self) -> str:
@@ -165,7 +166,7 @@ class Time:
         return round(seconds * self.per_s) if self.per_s else float(seconds)
 
     def show(self, value: object) -> str:
-        """Write it in the largest unit that it is a whole number of."""
+        """Write it in the largest unit that gives a whole number."""
         if not isinstance(value, int | float):
             raise TypeError("a time is a number")
         return json.dumps(_time_text(value / self.per_s if self.per_s else value))
@@ -193,7 +194,7 @@ class OneOf:
         """Take one of them."""
         if raw not in self.words:
             raise ValueError("another word")
-        return _text(raw)
+        return text(raw)
 
     parse = read
 
@@ -204,12 +205,12 @@ class OneOf:
 
 @dataclass(frozen=True)
 class Listening:
-    """Where to accept connections."""
+    """An address to listen on."""
 
     loopback: bool = False
-    """Whether it must be on this machine alone."""
+    """Whether it must be a loopback address."""
     optional: bool = False
-    """Whether it may be empty: nowhere."""
+    """Whether it may be empty: no listener."""
 
     @property
     def allowed(self) -> str:
@@ -224,7 +225,7 @@ class Listening:
 
     def read(self, raw: object) -> Address | None:
         """Take HOST, HOST:PORT or [IPv6]:PORT."""
-        word = _text(raw)
+        word = text(raw)
         if self.optional and not word:
             return None
         try:
@@ -244,16 +245,16 @@ class Listening:
 
 @dataclass(frozen=True)
 class DatabaseUrl:
-    """A database, or nothing for the home's own."""
+    """The URL of a database; empty for the SQLite file in the data directory."""
 
     allowed: str = 'empty, or an SQLAlchemy URL like "postgresql+psycopg://fsd@/fsd"'
 
     def read(self, raw: object) -> str | None:
-        """Take a URL; whether it can be used shows when it is."""
+        """Take a URL; it is checked only when the database is opened."""
         from sqlalchemy.engine import make_url
         from sqlalchemy.exc import ArgumentError
 
-        word = _text(raw)
+        word = text(raw)
         try:
             if word:
                 make_url(word)
@@ -276,14 +277,17 @@ class DatabaseUrl:
 class HomeFolder:
     """The folder for keys, database and blobs."""
 
-    allowed: str = "the path of a folder"
+    allowed: str = 'the path of a folder, in which "~NAME" is a user with a home folder'
 
     def read(self, raw: object) -> Home:
         """Take a path; `~` is the home of the user."""
-        word = _text(raw)
+        word = text(raw)
         if not word or "\0" in word:
             raise ValueError("no path")
-        return Home(Path(word).expanduser())
+        try:
+            return Home(Path(word).expanduser())
+        except RuntimeError:
+            raise ValueError("no such user, or one without a home folder") from None
 
     parse = read
 

@@ -1,7 +1,7 @@
-"""Where values come from: defaults, below the file, below the environment, below the command line.
+"""Collects the settings: defaults, then the file, the environment and the command line.
 
-Everything that is wrong is found at once, and each thing said in one sentence that names the
-place, the setting, the value and what is allowed.
+A later source overrides an earlier one. All problems are found at once. Each has one sentence that
+names the place, the setting, the value and the allowed values.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fsd.home.home import SETTINGS_FILE, Home, default_home
+from fsd.home.home import SETTINGS_FILE, Home
+from fsd.home.places import SYSTEM_HOME, default_home
 from fsd.settings import tomlfile
 from fsd.settings.model import Settings
 from fsd.settings.table import BY_NAME, BY_VARIABLE, SETTINGS, Setting
+from fskit.user_folders import expanded
 from fsproto.errors import BadSettingError, UsageError
 from fsproto.names import for_terminal
 
 CONFIG_VARIABLE = "FSD_CONFIG"
+HOME_VARIABLE = "FSD_HOME"
 _LONGEST_SHOWN = 60
 _HINT = "'fsd --check-config' shows all settings with their values, docs/configuration.md each one."
 
@@ -41,11 +44,11 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong."""
+    """One problem in the settings."""
 
     sentence: str
     setting: str | None
-    """The setting's name, if it is about one."""
+    """The name of the setting; None if the problem is about no setting."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +57,15 @@ class Loaded:
 
     settings: Settings
     sources: Mapping[str, str]
-    """Of those that are not at their default."""
+    """The source of each setting that is not at its default."""
     problems: tuple[Problem, ...]
     file: Path | None
     """The file that was read; None if there is none."""
 
     def checked(self, only: Iterable[str] | None = None) -> Settings:
-        """Return the settings; `BadSettingError` for the first thing that is wrong.
+        """Return the settings; `BadSettingError` for the first problem.
 
-        `only` names the settings that matter to who asks.
+        With `only`, problems of other settings are ignored.
         """
         wanted = None if only is None else {None, *only}
         found = [p for p in self.problems if wanted is None or p.setting in wanted]
@@ -73,20 +76,24 @@ class Loaded:
 
 
 def load(wanted: Wanted) -> Loaded:
-    """Collect all settings; `BadSettingError` only for a file that cannot be read at all."""
+    """Collect all settings.
+
+    `UsageError` only for a file that cannot be read at all, or for a `~` without a home folder.
+    """
     reader = _Reader()
-    config = wanted.config or _path(wanted.environment.get(CONFIG_VARIABLE))
-    at_home = wanted.home or _path(wanted.environment.get("FSD_HOME"))
-    own = (at_home or default_home()).expanduser() / SETTINGS_FILE
-    file = config or (own if os.path.exists(own) else None)  # noqa: PTH110 - never raises
+    config = _place(wanted.config, wanted.environment, CONFIG_VARIABLE, "--config")
+    home = _place(wanted.home, wanted.environment, HOME_VARIABLE, "--home") or default_home()
+    own = None if home is None else home / SETTINGS_FILE
+    file = config or (own if own and os.path.exists(own) else None)  # noqa: PTH110 - never raises
     if file is not None:
         reader.take_file(file, may_name_home=config is not None)
     reader.take_environment(wanted.environment)
     for name, value in wanted.options.items():
         reader.take_word(name, value, wanted.flags.get(name, f"--set {name}"))
     if wanted.home is not None:
-        reader.values["home"] = Home(wanted.home.expanduser())
+        reader.values["home"] = Home(expanded(wanted.home, "--home"))
         reader.sources["home"] = "--home"
+    reader.need_home(home)
     return Loaded(_built(reader.values), reader.sources, tuple(reader.problems), file)
 
 
@@ -124,7 +131,7 @@ class _Reader:
             if setting is not None:
                 self.take_word(setting.name, value, variable)
             elif variable.startswith("FSD_") and variable != CONFIG_VARIABLE:
-                # Others may use the prefix, too; what is nearly one of ours was meant to be it.
+                # Other programs may use the prefix; only a name close to a setting is an error.
                 near = difflib.get_close_matches(variable, BY_VARIABLE, n=1, cutoff=0.85)
                 if near:
                     self._wrong(
@@ -136,6 +143,18 @@ class _Reader:
         setting = self._known(name, where)
         if setting is not None:
             self._take(setting, word, setting.kind.parse, where)
+
+    def need_home(self, default: Path | None) -> None:
+        """Note a problem if there is neither a data directory nor a default place for one."""
+        if "home" in self.values:
+            return
+        if default is None and not any(problem.setting == "home" for problem in self.problems):
+            self._wrong(
+                "There is no default place for the data directory, because HOME is not set and the "
+                "system knows no home folder of this user; give one with --home or FSD_HOME.",
+                "home",
+            )
+        self.values["home"] = Home(default or SYSTEM_HOME)
 
     def _known(self, name: str, where: str) -> Setting | None:
         if name in BY_NAME:
@@ -165,14 +184,19 @@ class _Reader:
         self.problems.append(Problem(sentence, setting))
 
 
-def _path(word: str | None) -> Path | None:
-    return Path(word).expanduser() if word else None
+def _place(
+    option: Path | None, environment: Mapping[str, str], variable: str, flag: str
+) -> Path | None:
+    """Return the path of an option, else of a variable; None if neither gives one."""
+    if option is not None:
+        return expanded(option, flag)
+    word = environment.get(variable)
+    return expanded(Path(word), variable) if word else None
 
 
-def _built(values: Mapping[str, object]) -> Settings:
+def _built(values: Mapping[str, Any]) -> Settings:
     """Put values into the defaults, each where its setting says."""
-    home = values.get("home")
-    settings = Settings(home if isinstance(home, Home) else Home(default_home()))
+    settings = Settings(values["home"])
     for setting in SETTINGS:
         if setting.name in values:
             settings = put(settings, setting, values[setting.name])

@@ -1,4 +1,4 @@
-"""The values of all settings, in the form that the server uses."""
+"""The values of the settings, in the form that the server uses."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fsd.home.home import Home
 from fsd.policies import (
     DropPolicy,
+    HookPolicy,
     KeepPolicy,
     ListenerPolicy,
     LoginPolicy,
@@ -26,7 +27,7 @@ class Settings:
     home: Home
     listen: Address = field(default_factory=lambda: Address("127.0.0.1", DEFAULT_PORT))
     database: str | None = None
-    """SQLAlchemy URL; None: SQLite in the home."""
+    """SQLAlchemy URL; None: an SQLite file in the data directory."""
     log_format: str = "text"
     log_level: str = "info"
     metrics_listen: Address | None = None
@@ -41,3 +42,4 @@ class Settings:
     keep: KeepPolicy = field(default_factory=KeepPolicy)
     quota: QuotaPolicy = field(default_factory=QuotaPolicy)
     drops: DropPolicy = field(default_factory=DropPolicy)
+    hooks: HookPolicy = field(default_factory=HookPolicy)

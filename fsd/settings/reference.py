@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from fsd.home.home import Home, default_home
+from fsd.home.home import Home
+from fsd.home.places import SYSTEM_HOME, default_home
 from fsd.settings.load import Loaded
 from fsd.settings.model import Settings
 from fsd.settings.table import SETTINGS, Setting
@@ -32,7 +33,7 @@ or the option of that setting where there is one.
 **Check the configuration** with `fsd --check-config`. It reports all errors at once and starts
 nothing. Without errors, it prints every setting with its effective value and the source of the
 value. The output is itself a valid configuration file, except that a password in the URL of the
-database is not shown.
+database and the path in `hooks.url` are not shown.
 
 fsd does not start with a misspelt setting or a value out of range. The error names the place, the
 value and the allowed values.
@@ -51,14 +52,15 @@ _SECTIONS = {
     "login": ("`[login]`", "Sessions, and the throttle against guessing."),
     "door": ("`[door]`", "Time limits and connection limits of the listeners."),
     "upload": ("`[upload]`", "Limits for the uploads of one user."),
+    "hooks": ("`[hooks]`", "Delivery of events; see [Operations](operations.md#hooks)."),
     "drops": ("`[drops]`", "Limits for drops; they matter only with `drop_box = true`."),
 }
 _WIDTH = 34
 
 
 def page() -> str:
-    """Return the documentation of all settings, as Markdown."""
-    defaults = Settings(Home(default_home()))
+    """Return the documentation of the settings, as Markdown."""
+    defaults = Settings(Home(default_home() or SYSTEM_HOME))
     sections: dict[str, list[Setting]] = {}
     for setting in SETTINGS:
         sections.setdefault(setting.name.rpartition(".")[0], []).append(setting)

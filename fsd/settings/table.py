@@ -1,4 +1,4 @@
-"""The table of all settings.
+"""The table of the settings.
 
 Each line has the name of a setting in the file (a dot separates section and key), the field of
 `Settings` or of one of its policies that takes the value, the allowed values, and a description.
@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fsd.audit.events import AuditEvent
+from fsd.settings.hook_kinds import Command, WebhookUrl, Words
 from fsd.settings.kinds import (
     AtMost,
     DatabaseUrl,
@@ -23,11 +25,14 @@ from fsd.settings.kinds import (
     ValueKind,
     Whole,
 )
+from fsproto.limits import MAX_DROPS, MAX_SESSIONS, MAX_SHARES
 
 if TYPE_CHECKING:
     from fsd.settings.model import Settings
 
 _MS = 1000
+_HOOKED = tuple(event.value for event in AuditEvent if event is not AuditEvent.HOOK_GIVEN_UP)
+"""Events that hooks can have; one about a hook could never end."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +92,17 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("door.idle", "door.idle_s", Time(10, 86400), "Time limit without a byte from the client, or without the client reading data that the server sends.", reloads=True),
     Setting("door.stall", "door.stall_s", Time(5, 3600), "Time limit without a byte from the client while it uploads.", reloads=True),
     Setting("door.frame", "door.frame_s", Time(10, 86400), "Time limit for one message, from its first byte to its last.", reloads=True),
+    Setting("door.buffers_mib", "door.buffers_mib", Whole(1, 65_536), "Memory, in MiB, for data that slow clients have sent in part or do not read. More of it waits in a file without a name in the data directory, at most about 4 MiB for a connection.", reloads=True),
     Setting("door.drain", "door.drain_s", Time(0, 3600), "How long fsd waits for requests in flight when it stops.", reloads=True),
 
     Setting("ssh.listen", "ssh_listen", Listening(optional=True), "Address of the SSH listener. Empty: off."),
     Setting("ssh.login", "ssh.login_s", Time(5, 600), "Time limit from connecting over SSH to a completed login, including the time to type a code.", reloads=True),
     Setting("ssh.connections", "ssh.connections", Whole(1, 1000), "SSH connections per user at the same time, after login; each uses a thread.", reloads=True),
+    Setting("ssh.all_connections", "ssh.all_connections", Whole(8, 100_000), "SSH connections in total, before and after login; each uses a thread and about 60 KiB. At the limit, the oldest unauthenticated connection of the address with the most (IPv6: its /64) makes room. If all are logged in, a user with fewer connections than another replaces that user's longest idle one; otherwise the login ends.", reloads=True),
 
-    Setting("person.connections", "person.connections", Whole(2, 100_000), "Logged-in connections per user at the same time, of all devices. Above the limit, a session cannot be resumed (exit status 9), and a login with a code closes the connection that was idle for the longest time.", reloads=True),
-    Setting("person.requests", "person.requests", Whole(1, 1000), "Requests per user at the same time, of all connections. A request counts until the client has read its answer; further ones wait.", reloads=True),
-    Setting("person.sessions", "logins.most_sessions", Whole(2, 100_000), "Running sessions per user. A further login ends the session that was not used for the longest time.", reloads=True),
+    Setting("person.connections", "person.connections", Whole(2, 100_000), "Logged-in connections per user at the same time, with all devices together. Above the limit, a session cannot be resumed (exit status 9), and a login with a code closes the connection that was idle for the longest time.", reloads=True),
+    Setting("person.requests", "person.requests", Whole(1, 1000), "Requests per user at the same time, over all connections. A request counts until the client has read its answer; further ones wait.", reloads=True),
+    Setting("person.sessions", "logins.most_sessions", Whole(2, MAX_SESSIONS), "Running sessions per user. A further login ends the session with the oldest last use.", reloads=True),
 
     Setting("keep.versions", "keep.keep_versions", Whole(0, 500), "How many earlier contents of each file are kept; 0 keeps none."),
     Setting("keep.removed_days", "keep.keep_removed_days", Whole(0, 36_500), "Days for which a removed file or folder can be restored; 0 deletes it at once."),
@@ -105,17 +112,22 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("quota.kept_times", "quota.kept_times", Whole(1, 1000), "How many times the quota in bytes a user's older versions and removed files may take, which do not count in the quota itself.", reloads=True),
     Setting("quota.nodes", "quota.nodes", Whole(100, 1_000_000_000), "Files and folders per user, with the removed ones that are kept.", reloads=True),
     Setting("quota.records_mib", "quota.records_mib", Whole(1, 1 << 24), "What the database stores per user beside file contents, in MiB: signed names and folders with their older versions, member lists, sealed keys.", reloads=True),
-    Setting("quota.shares_with_one", "quota.shares_with_one", Whole(1, 1_000_000), "Files and folders that one user may share with one other user, each on its own. A shared folder counts once.", reloads=True),
+    Setting("quota.shares_with_one", "quota.shares_with_one", Whole(1, MAX_SHARES), "Files and folders that one user may share with one other user, each on its own. A shared folder counts once.", reloads=True),
 
     Setting("upload.active", "uploads.active", Whole(1, 10_000), "Uploads per user at the same time, over all connections."),
     Setting("upload.suspended", "uploads.suspended", Whole(0, 10_000), "Interrupted uploads per user that are kept for resuming; above the limit, the oldest are deleted."),
 
     Setting("drops.largest_mib", "drops.largest_mib", Whole(1, 1 << 24), "Largest drop, in MiB."),
-    Setting("drops.waiting", "drops.waiting", Whole(1, 1_000_000), "Waiting drops per user."),
+    Setting("drops.waiting", "drops.waiting", Whole(1, MAX_DROPS), "Waiting drops per user."),
     Setting("drops.waiting_mib", "drops.waiting_mib", Whole(1, 1 << 30), "Total sealed size of the waiting drops per user, in MiB."),
     Setting("drops.longest_name", "drops.longest_name", Whole(8, 1024), "Longest name of a drop in bytes, including its folders."),
     Setting("drops.at_once", "drops.at_once", Whole(1, 1000), "Uploads of drops per user at the same time."),
     Setting("drops.keep_days", "drops.keep_days", Whole(1, 36_500), "Days after which a drop is deleted that its recipient has neither accepted nor rejected."),
+
+    Setting("hooks.command", "hooks.command", Command(), "Program that is run for each event, with the event as JSON on its standard input; no shell. Empty: none.", secret=True),
+    Setting("hooks.url", "hooks.url", WebhookUrl(), "Webhook that each event is sent to, signed with the secret in `hook.key`. Empty: none.", secret=True),
+    Setting("hooks.events", "hooks.events", Words(_HOOKED), "Events of the audit log that are delivered."),
+    Setting("hooks.timeout", "hooks.timeout_s", Time(1, 300), "Time limit for one try to deliver an event."),
 )  # fmt: skip
 """All settings, in the order of the documentation."""
 

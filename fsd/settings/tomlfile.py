@@ -1,4 +1,4 @@
-"""The configuration file: its values by name, and on which line each of them stands."""
+"""The configuration file: its values by name, with the line of each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KEY = re.compile(
 
 @dataclass(frozen=True)
 class FileValue:
-    """One value as it stands in a file."""
+    """One value of a file."""
 
     name: str
     """With its section, joined by a dot."""
@@ -28,7 +28,7 @@ class FileValue:
 
 
 def read(path: Path) -> list[FileValue]:
-    """Return all that a file sets; `BadSettingError` if it cannot be read or is no TOML."""
+    """Return the values of a file; `BadSettingError` if it cannot be read or is not TOML."""
     try:
         if path.stat().st_size > _LARGEST:
             raise BadSettingError(f"{path} is too large for a configuration file.")
@@ -38,13 +38,15 @@ def read(path: Path) -> list[FileValue]:
     except UnicodeDecodeError:
         raise BadSettingError(f"{path} is not UTF-8 text.") from None
     try:
-        tree = tomllib.loads(text)
+        found = list(_leaves(tomllib.loads(text)))
     except tomllib.TOMLDecodeError as error:
         raise BadSettingError(
             f"{path} is not TOML: {error}.", hint='A setting is written as: name = "value"'
         ) from None
+    except RecursionError:
+        raise BadSettingError(f"{path} is nested too deep for a configuration file.") from None
     lines = _lines(text)
-    return [FileValue(name, value, _line(lines, name)) for name, value in _leaves(tree)]
+    return [FileValue(name, value, _line(lines, name)) for name, value in found]
 
 
 def _leaves(tree: dict[str, object], above: str = "") -> Iterator[tuple[str, object]]:
@@ -57,10 +59,10 @@ def _leaves(tree: dict[str, object], above: str = "") -> Iterator[tuple[str, obj
 
 
 def _lines(text: str) -> dict[str, int]:
-    """Return where names stand; TOML's own reader does not tell.
+    """Return the line of each name; the TOML parser of Python does not report it.
 
-    Values over several lines may hold what looks like a name: nothing of ours is such a value,
-    and the first place of a name counts.
+    A value over several lines could contain text that looks like a name; the first line of a name
+    counts.
     """
     found: dict[str, int] = {}
     section = ""

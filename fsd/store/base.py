@@ -1,4 +1,4 @@
-"""Base of all tables: the model base class, the column type for bytes, and ids.
+"""Common parts of the tables: the model base class, the column type for bytes, and ids.
 
 Times are Unix milliseconds. Node ids are 16 bytes; tokens, hashes and roots 32.
 """

@@ -27,6 +27,38 @@ _CHECKPOINT = "wal_autocheckpoint=8000"
 """Pages, 32 MB: SQLite's own 1,000 would copy and sync the same pages at every larger commit."""
 
 _BEFORE_COMMIT = "before commit"
+_BUSY = "busy timeout"
+
+_DAMAGED = "The database is damaged.", "Mend it, or restore a backup of the whole home."
+_NO_LOCKS = (
+    "The database is on a file system that cannot lock files.",
+    "Move the data directory to a local disk.",
+)
+_FILE_PROBLEMS = {
+    "SQLITE_NOTADB": _DAMAGED,
+    "SQLITE_CORRUPT": _DAMAGED,
+    "SQLITE_READONLY": (
+        "The database may not be written: its file, or the folder it is in, is read-only.",
+        "Give the user who runs fsd the right to write both.",
+    ),
+    "SQLITE_CANTOPEN": (
+        "The database's file cannot be opened.",
+        "It must be a file that the user who runs fsd may write, in such a folder.",
+    ),
+    "SQLITE_BUSY": (
+        "Another process has locked the database.",
+        "Wait for its end, and give the same command again.",
+    ),
+    "SQLITE_PROTOCOL": _NO_LOCKS,
+    "SQLITE_IOERR_LOCK": _NO_LOCKS,
+    "SQLITE_IOERR_RDLOCK": _NO_LOCKS,
+    "SQLITE_IOERR_SHM": _NO_LOCKS,
+    "SQLITE_IOERR": (
+        "The disk of the database fails.",
+        "Look into the system's log; if the disk is broken, restore a backup to another one.",
+    ),
+}
+"""Problem and remedy by the start of SQLite's name of an error; the first that fits counts."""
 
 
 class DatabaseError(FsError):
@@ -121,6 +153,7 @@ def _sqlite(url: URL) -> Engine:
     engine = create_engine(
         url,
         connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+        pool_use_lifo=True,  # the connection that was used last has the pages in its cache
         hide_parameters=True,
     )
 
@@ -128,7 +161,10 @@ def _sqlite(url: URL) -> Engine:
     def _connected(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own
         # The driver would start transactions by itself, and too late; `_begin` starts them.
         connection.isolation_level = None
-        use_wal(connection, _BUSY_SECONDS)
+        try:
+            use_wal(connection, _BUSY_SECONDS)
+        except OSError as error:
+            raise DatabaseError(_NO_LOCKS[0], hint=_NO_LOCKS[1]) from error
         for pragma in ("synchronous=FULL", "foreign_keys=ON", _CHECKPOINT):
             connection.execute(f"PRAGMA {pragma}")
 
@@ -137,7 +173,9 @@ def _sqlite(url: URL) -> Engine:
         # A writer takes its lock at once: SQLite may refuse to upgrade a reader to a writer.
         options = connection.get_execution_options()
         write, within_s = options.get("fs_write"), options.get("fs_within_s", _BUSY_SECONDS)
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(within_s * 1000)}")
+        if connection.info.get(_BUSY) != within_s:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(within_s * 1000)}")
+            connection.info[_BUSY] = within_s
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
@@ -152,27 +190,24 @@ def _translated() -> Iterator[None]:
         if _is_full(error.orig):
             log.error("no space left for the database")  # noqa: TRY400 - no fault of the program
             raise OutOfSpaceError("The server has no space left.") from error
-        if sentence := _of_the_file(error.orig):
-            raise DatabaseError(
-                sentence, hint="Mend it, or restore a backup of the whole home."
-            ) from error
-        raise DatabaseError(f"The database failed: {type(error.orig).__name__}.") from error
+        if found := _of_the_file(error.orig):
+            log.error("the database failed: %s", found[0])  # noqa: TRY400 - no fault of the program
+            raise DatabaseError(found[0], hint=found[1]) from error
+        raise _failed(error.orig) from error
     except SQLAlchemyError as error:
-        raise DatabaseError(f"The database failed: {type(error).__name__}.") from error
+        raise _failed(error) from error
 
 
-def _of_the_file(error: BaseException | None) -> str | None:
-    """Return the problem with SQLite's file, because SQLite has no log of its own."""
-    match getattr(error, "sqlite_errorname", "").split("_")[:2]:
-        case ["SQLITE", "NOTADB" | "CORRUPT"]:
-            return "The database is damaged."
-        case ["SQLITE", "READONLY"]:
-            return (
-                "The database may not be written: its file, or the folder it is in, is read-only."
-            )
-        case ["SQLITE", "CANTOPEN"]:
-            return "The database's file cannot be opened."
-    return None
+def _failed(error: BaseException | None) -> DatabaseError:
+    kind = type(error).__name__
+    log.error("the database failed: %s", kind)  # its own words may quote a value
+    return DatabaseError(f"The database failed: {kind}.")
+
+
+def _of_the_file(error: BaseException | None) -> tuple[str, str] | None:
+    """Return the problem with SQLite's file and a remedy, because SQLite has no log of its own."""
+    name = getattr(error, "sqlite_errorname", "")
+    return next((said for start, said in _FILE_PROBLEMS.items() if name.startswith(start)), None)
 
 
 def _is_full(error: BaseException | None) -> bool:

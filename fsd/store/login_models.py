@@ -40,6 +40,13 @@ class LoginState(Base):
     """Time since which every code is refused; NULL: the account is not locked."""
     drift_ms: Mapped[int] = mapped_column(BigInteger, default=0)
     """How far the user's clock is ahead of the server's."""
+    off_ms: Mapped[int | None] = mapped_column(BigInteger)
+    """How far the last wrong code that is valid at another time was ahead of the server's clock.
+
+    NULL: there was none since the last accepted code.
+    """
+    off_at_ms: Mapped[int | None] = mapped_column(BigInteger)
+    """When it was refused."""
     secret_no: Mapped[int] = mapped_column(default=1)
     """Number of the current secret; used steps are recorded for each secret."""
     next_since_ms: Mapped[int | None] = mapped_column(BigInteger)
@@ -74,7 +81,7 @@ class ToldNotice(Base):
 
 
 class RecoveryCode(Base):
-    """The hash of a recovery code that is not used yet."""
+    """The hash of an unused recovery code."""
 
     __tablename__ = "recovery_codes"
 

@@ -12,6 +12,7 @@ from fsd.store import (  # noqa: F401 - all tables are known together
     audit_models,
     drop_models,
     group_models,
+    hook_models,
     login_models,
     quota_models,
 )
@@ -113,6 +114,8 @@ class Session(Base):
     """The address from which the session was last resumed."""
     ssh_key: Mapped[bytes | None] = mapped_column(Octets(32), index=True)
     """SHA-256 of its SSH public key; empty: no key, and the session ends with its connection."""
+    device: Mapped[str] = mapped_column(String(64))
+    """The user's name for the device; may be empty."""
 
     __table_args__ = NEVER_AGAIN
 
@@ -194,12 +197,18 @@ class FolderState(Base):
     next_lineage: Mapped[bytes] = mapped_column(Octets(32), server_default=text("''"))
     payload: Mapped[bytes] = mapped_column(Octets)
     signature: Mapped[bytes] = mapped_column(Octets)
+    owner_id: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """The owner of the folder."""
+    changed: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """The number of the change that made this state (`Quota.changes`)."""
+
+    __table_args__ = (Index("ix_folder_states_changed", "owner_id", "changed"),)
 
 
 class OlderHash(Base):
     """The hash of a state, manifest or member list that a newer version has replaced.
 
-    With these hashes a client proves that the newest version descends from one that it has seen.
+    With these hashes a client proves that the newest version descends from a seen version.
     First versions are not here: no proof needs their hash from the server.
     """
 

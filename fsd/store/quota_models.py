@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String
+from sqlalchemy import BigInteger, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fsd.store.base import Base, Octets
@@ -32,6 +32,8 @@ class Quota(Base):
     record_bytes: Mapped[int | None] = mapped_column(BigInteger)
     kept_bytes: Mapped[int | None] = mapped_column(BigInteger)
     """Sealed bytes of older versions and removed files."""
+    changes: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
+    """The number of the last change of folders in this quota."""
 
 
 class Handover(Base):

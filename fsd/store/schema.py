@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,15 +40,20 @@ class NewerDatabaseError(DatabaseError):
     default_hint = "Install that version, or restore a backup from before the update."
 
 
+@cache
+def _revisions() -> ScriptDirectory:
+    """Return the revisions of this version, loaded once."""
+    return ScriptDirectory(str(_MIGRATIONS))
+
+
 def head() -> str:
     """Return the revision that this version needs."""
-    return ScriptDirectory(str(_MIGRATIONS)).get_current_head() or ""
+    return _revisions().get_current_head() or ""
 
 
 def is_known(revision: str) -> bool:
     """Return whether this version knows a revision; an unknown one is from a newer version."""
-    known = ScriptDirectory(str(_MIGRATIONS)).walk_revisions()
-    return any(script.revision == revision for script in known)
+    return any(script.revision == revision for script in _revisions().walk_revisions())
 
 
 def current(database: Database) -> str | None:
@@ -66,7 +72,9 @@ def upgrade(database: Database, to: str = "head") -> None:
     with database.connect() as connection:
         _hold(connection)
         _check_known(connection)
-        command.upgrade(_config(connection), to)
+        # Alembic loads all revisions even if there is nothing to do, which is so at most starts.
+        if to != "head" or revision_of(connection) != head():
+            command.upgrade(_config(connection), to)
         connection.commit()
 
 

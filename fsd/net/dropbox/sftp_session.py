@@ -1,7 +1,7 @@
 """One client's SFTP session with the drop box: bytes in, bytes out.
 
-Whoever brings the bytes (a channel of SSH, a pair of pipes) gives what comes to `feed` and sends
-what it returns, or leaves both to `serve`. It blocks: a close waits for the disk and the database.
+The caller (an SSH channel, a pair of pipes) passes received bytes to `feed` and sends the bytes
+that it returns; `serve` does both. It blocks: a close waits for the disk and the database.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ class SftpSession:
     """One SFTP channel to a drop box."""
 
     def __init__(self, box: DropSession, now_s: Callable[[], float] = time.time) -> None:
-        """Take the drop box of the session that the channel belongs to, and a clock in seconds.
+        """Take the session's drop box, and a clock in seconds.
 
-        `end` ends what this channel has under way, not the session.
+        `end` discards the open uploads of this channel; the session continues.
         """
         self._now_s = now_s
         self._tree = DropTree(box, int(now_s()) * 1_000_000_000)
@@ -181,7 +181,7 @@ class SftpSession:
 
     def _read(self, request: int, fields: Fields) -> bytes:
         self._handle(fields)
-        raise NotAllowedError("What was dropped cannot be read back.")
+        raise NotAllowedError("Dropped files cannot be read back.")
 
     def _write(self, request: int, fields: Fields) -> bytes:
         one = self._writing(fields)

@@ -146,8 +146,6 @@ class DropTree:
     def remove(self, place: Place) -> None:
         """Remove a file that this session has dropped."""
         stored = self._known(place)
-        if "/".join(stored) in self._box.under_way():
-            raise ConflictError("It is being written.")
         if self._file(stored) is None:
             raise _nothing(place)
         self._box.remove("/".join(stored))
@@ -175,12 +173,15 @@ class DropTree:
         if not old or new[: len(old)] == old:
             raise NotAllowedError("A folder cannot be moved into itself.")
         self._check_free(new)
-        inside = [one for one in self._all() if one[: len(old)] == old]
+        services = [one for one in self._all() if one[: len(old)] == old]
         mine = self._box.mine()
-        moved = {one: (*new, *one[len(old) :]) for one in inside}
+        moved = {one: (*new, *one[len(old) :]) for one in services}
         names = {"/".join(a): "/".join(b) for a, b in moved.items() if "/".join(a) in mine}
-        if any("/".join(one) in self._box.under_way() for one in inside):
-            raise ConflictError("Something in that folder is being written.")
+        if any("/".join(one) in self._box.under_way() for one in services):
+            raise ConflictError(
+                f"A file in the folder '{for_terminal(path_of(old))}' is being written; "
+                "it can be renamed when that is complete."
+            )
         if names:
             self._box.rename(names)
         for was, now in moved.items():
@@ -193,7 +194,7 @@ class DropTree:
     def open(self, place: Place, flags: OpenFlag, wanted: Attributes) -> IncomingDrop:
         """Start a drop; an existing one can only be replaced, never read or resumed."""
         if not flags & OpenFlag.WRITE:
-            raise NotAllowedError("What was dropped cannot be read back.")
+            raise NotAllowedError("Dropped files cannot be read back.")
         stored = _stored(place)
         there = self._file(stored)
         if there is None and not flags & OpenFlag.CREATE:
@@ -204,7 +205,7 @@ class DropTree:
             raise ExistsError(f"There is a '{for_terminal(path_of(place))}' already.")
         elif not flags & OpenFlag.TRUNCATE:
             raise NotAllowedError(
-                "A drop that is complete cannot be written to any more.",
+                "A complete drop cannot be changed.",
                 hint="Send all of it again, or remove it first.",
             )
         one = self._box.begin("/".join(stored))
@@ -247,7 +248,7 @@ class DropTree:
 
     def _check_above(self, place: Place) -> None:
         if any(self._file(place[:end]) is not None for end in range(1, len(place))):
-            raise NotFoundError("A folder on the way there is a file.")
+            raise NotFoundError("A part of this path is a file.")
 
 
 def _stored(place: Place) -> Place:
@@ -269,6 +270,4 @@ def _nothing(place: Place) -> NotFoundError:
 
 
 def _no_size() -> UnsupportedError:
-    return UnsupportedError(
-        "The size of a drop cannot be changed; it is the number of bytes that were sent."
-    )
+    return UnsupportedError("The size of a drop cannot be changed; it is the number of bytes sent.")

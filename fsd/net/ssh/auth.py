@@ -44,7 +44,7 @@ class ConnectionContext(Protocol):
 
     @property
     def banner(self) -> str:
-        """The text that is sent to every client before login; empty if there is none."""
+        """The text for every client before login; empty if there is none."""
 
     def carry(self, channel: paramiko.Channel) -> str:
         """Carry the native protocol over a channel; return the reason if it is refused."""
@@ -61,9 +61,9 @@ class SshAuth(paramiko.ServerInterface):  # type: ignore[misc]
         self._offered: tuple[str, bytes] | None = None
         """A user and the hash of a key of which a signature is about to be verified."""
         self._key: tuple[str, bytes] | None = None
-        """A user and the hash of a key that was proved."""
+        """A user and the hash of a proved key."""
         self._asked: str | None = None
-        """The user name that was asked for a code and has not answered yet."""
+        """The user name whose code was requested and has not arrived yet."""
         self._codes = 0
 
     # --- logging in

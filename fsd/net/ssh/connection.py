@@ -24,6 +24,7 @@ from fsd.net.ssh.auth import MOST_CHANNELS, SshAuth
 from fsd.net.ssh.bridge import bridge
 from fsd.net.ssh.drop_channel import drop
 from fsd.net.ssh.transport import Transport
+from fsd.net.ssh.windows import Windows
 from fsd.net.timing import until_answer
 from fsd.net.used_code import UsedCode
 from fsd.policies import ListenerPolicy
@@ -56,10 +57,12 @@ class SshServices:
     keys: list[paramiko.PKey]
     native: Callable[[socket.socket, str, UsedCode | None], None]
     """Serves the native protocol on a socket."""
-    enter: Callable[[SshConnection], bool]
-    """Called after a login; returns whether the user may have one more connection."""
+    enter: Callable[[SshConnection], str]
+    """Called after a login; returns the reason if the connection cannot stay."""
     left: Callable[[SshConnection], None]
     """Called when a connection has ended."""
+    windows: Windows
+    """The large windows of the connections."""
     counted: Callable[[str], None]
     """Called with the result of a login: `ok`, `refused` or `failed`."""
 
@@ -73,7 +76,7 @@ class SshConnection:
         self.address = address
         self.entry: Entry | None = None
         """The session or the drop key that logged in; None before login."""
-        self.voucher: UsedCode | None = None
+        self.used_code: UsedCode | None = None
         """Vouches for one native login over this connection, if a code was consumed here."""
         self.quiet_since = time.monotonic()
         """When a channel was last seen open, by `time.monotonic()`."""
@@ -87,10 +90,10 @@ class SshConnection:
         if self._over.is_set():
             self._rooms.left(self)
             return
-        transport = Transport(self._sock, self._rooms.keys, self._ended)
         try:
+            transport = Transport(self._sock, self._rooms.keys, self._ended)
             transport.start_server(event=threading.Event(), server=SshAuth(self))
-        except RuntimeError:  # no further thread can be started
+        except (RuntimeError, MemoryError):  # no further thread can be started
             log.warning("no thread for a connection", extra={"address": self.address})
             self._ended()
         else:
@@ -103,6 +106,11 @@ class SshConnection:
             self._sock.shutdown(socket.SHUT_RDWR)
         if self._transport is None:
             self._sock.close()
+
+    @property
+    def is_logged_in(self) -> bool:
+        """Whether a user is logged in, and the connection was not ended."""
+        return self.entry is not None and not self._over.is_set()
 
     @property
     def is_busy(self) -> bool:
@@ -118,14 +126,14 @@ class SshConnection:
     # --- login
 
     def try_code(self, user: str, code: str, ssh_key: bytes) -> bool:
-        """Return whether a code logs the user in; a refusal takes as long as every refusal."""
+        """Return whether a code logs the user in; every refusal takes the same time."""
         ask = partial(self._rooms.logins.with_code, user, code, ssh_key, self.address)
         asked = time.monotonic()
         entry = self._decided(ask)
         if not isinstance(entry, SshEntry):
             self._over.wait(until_answer(self._rooms.policy.refusal_s, asked))
             return False
-        self.voucher = UsedCode(CodeUsed(entry.user_id))
+        self.used_code = UsedCode(CodeUsed(entry.user_id))
         return self._enter(entry)
 
     def try_key(self, user: str, ssh_key: bytes) -> bool:
@@ -169,11 +177,10 @@ class SshConnection:
 
     def _enter(self, entry: Entry) -> bool:
         self.entry = entry
-        if self._rooms.enter(self):
-            return True
-        log.warning("too many connections of one person", extra={"user": entry.user})
-        self.hang_up()
-        return False
+        if why_not := self._rooms.enter(self):
+            log.warning("%s", why_not, extra={"user": entry.user, "address": self.address})
+            self.hang_up()
+        return not why_not
 
     def _ended(self) -> None:
         self._over.set()
@@ -190,7 +197,7 @@ class SshConnection:
 
     @property
     def banner(self) -> str:
-        """The text that is sent to every client before login."""
+        """The text for every client before login."""
         return WORDS if self._rooms.drops.policy.box else ""
 
     def carry(self, channel: paramiko.Channel) -> str:
@@ -201,12 +208,19 @@ class SshConnection:
             return _DROPS_ALONE
         ours, theirs = socket.socketpair()
         try:
-            self._rooms.native(theirs, self.address, self.voucher)
+            self._rooms.native(theirs, self.address, self.used_code)
         except RuntimeError:  # the server is stopping
             ours.close()
             theirs.close()
             return _LATE
-        bridge(channel, ours, self._rooms.policy.idle_s)
+        windows = self._rooms.windows
+        bridge(
+            channel,
+            ours,
+            self._rooms.policy.idle_s,
+            began=partial(windows.widen, channel, self.entry.user_id),
+            left=partial(windows.leave, channel),
+        )
         return ""
 
     def drop(self, channel: paramiko.Channel) -> str:
@@ -227,5 +241,12 @@ class SshConnection:
             box = drops.enter(entry.user, source, session)
         except FsError as error:
             return sentence_of(error)
-        drop(channel, box, self._rooms.policy.idle_s, box.leave)
+        windows = self._rooms.windows
+
+        def left() -> None:
+            windows.leave(channel)
+            box.leave()
+
+        began = partial(windows.widen, channel, entry.user_id)
+        drop(channel, box, self._rooms.policy.idle_s, began=began, left=left)
         return ""

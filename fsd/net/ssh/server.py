@@ -1,6 +1,8 @@
 """The SSH listener: accepts on the event loop; each connection has a thread for SSH.
 
 Unauthenticated connections have the same limits and settings as at the native listener (`limits`).
+All connections together have one more limit, because each has a thread: unauthenticated ones may
+use what logged-in ones leave of it.
 Logged-in connections are checked every second: when their session ends elsewhere, they end too.
 """
 
@@ -11,9 +13,9 @@ import contextlib
 import io
 import logging
 import socket
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import paramiko
 
@@ -24,11 +26,13 @@ from fsd.net.limits import HandshakeLimiter, Unauthenticated
 from fsd.net.listen import accept, listen
 from fsd.net.server import NativeServer
 from fsd.net.ssh.connection import Entry, SshConnection, SshServices
+from fsd.net.ssh.windows import Windows
 from fsd.net.used_code import UsedCode
 from fsd.policies import ListenerPolicy, SshPolicy
 from fsd.services.drops.model import KeyHolder
 from fsd.services.drops.service import DropService
 from fsd.services.login.ssh_login import SshEntry, SshLoginService
+from fsd.workers import started_pool
 from fskit.ssh import silence_paramiko
 from fsproto.errors import FsError
 
@@ -38,6 +42,10 @@ LOOK_EVERY_S = 1.0
 """Seconds that a connection may remain open after its session was ended elsewhere."""
 GOODBYE_S = 5.0
 """Seconds for connections to end after the server closed them."""
+ALWAYS_UNAUTHENTICATED = 8
+"""Unauthenticated connections for which there is room even if all others are logged in."""
+SAY_FULL_EVERY_S = 60.0
+"""Seconds between two warnings that all connections are in use."""
 _POOL = 8
 
 
@@ -64,9 +72,13 @@ class SshServer:
         self._drops = drops
         self._policy, self._own = policy, own
         self._counted = counted
-        self._pool = ThreadPoolExecutor(max_workers=_POOL, thread_name_prefix="fsd-ssh")
+        self._pool = started_pool(_POOL, "fsd-ssh")
         self._keys = [_opened(key) for key in keys]
         self._loop: asyncio.AbstractEventLoop
+        self._windows = Windows()
+        self._entering = threading.Lock()
+        """Held while a login is counted, so that each sees those before it."""
+        self._say_full_again_s = 0.0
         self._rooms = self._built(logins)
         self._turns = HandshakeLimiter.by(policy)
         self._waiting: Unauthenticated[SshConnection] = Unauthenticated(
@@ -74,6 +86,7 @@ class SshServer:
         )
         self._reserve = Reserve()
         self._guests: dict[SshConnection, asyncio.Task[None]] = {}
+        self._fit()
         self._listening: list[socket.socket] = []
         self._closing = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -82,7 +95,7 @@ class SshServer:
         """Use other parts for new connections; open connections keep theirs."""
         self._policy, self._own = policy, own
         self._rooms, self._turns = self._built(logins), HandshakeLimiter.by(policy)
-        self._waiting.limit(most=policy.waiting, most_of_one=policy.waiting_of_one)
+        self._fit()
 
     def _built(self, logins: SshLoginService) -> SshServices:
         return SshServices(
@@ -94,6 +107,7 @@ class SshServer:
             native=self._carried,
             enter=self._enter,
             left=self._left,
+            windows=self._windows,
             counted=self._counted,
         )
 
@@ -145,8 +159,31 @@ class SshServer:
         self._guests[guest] = asyncio.create_task(self._receive(guest))
         crowded_out = self._waiting.enter(network_of(address), guest)
         if crowded_out is not None:
-            crowded_out.hang_up()
-            log.debug("made room for another", extra={"address": address})
+            self._crowd_out(crowded_out)
+
+    def _crowd_out(self, guest: SshConnection) -> None:
+        """Close an unauthenticated connection for a newer one; warn if all connections are used."""
+        guest.hang_up()
+        log.debug("made room for another", extra={"address": guest.address})
+        most, now_s = self._own.all_connections, self._loop.time()
+        if self._logged_in() + len(self._waiting) >= most and now_s >= self._say_full_again_s:
+            self._say_full_again_s = now_s + SAY_FULL_EVERY_S
+            log.warning(
+                "%d SSH connections are open, which is the limit (ssh.all_connections); "
+                "the oldest one without a login is closed for each new one",
+                most,
+            )
+
+    def _logged_in(self) -> int:
+        return sum(guest.is_logged_in for guest in list(self._guests))
+
+    def _fit(self) -> None:
+        """Leave to unauthenticated connections what logged-in ones do not use of the total."""
+        left = self._own.all_connections - self._logged_in()
+        most = min(self._policy.waiting, max(ALWAYS_UNAUTHENTICATED, left))
+        self._waiting.limit(most=most, most_of_one=self._policy.waiting_of_one)
+        while len(self._waiting) > most and (crowded_out := self._waiting.evict()) is not None:
+            self._crowd_out(crowded_out)
 
     def _make_room(self) -> bool:
         """Close an unauthenticated SSH connection, or a native one; return whether there was one.
@@ -207,17 +244,31 @@ class SshServer:
         held = {one for one in people if one.session_id in running}
         return held | self._drops.still_held(holders)
 
-    def _carried(self, sock: socket.socket, address: str, voucher: UsedCode | None) -> None:
+    def _carried(self, sock: socket.socket, address: str, used_code: UsedCode | None) -> None:
         if self._closing:
             raise RuntimeError("the listener is being closed")
-        self._loop.call_soon_threadsafe(self._native.take_in, sock, address, voucher)
+        self._loop.call_soon_threadsafe(self._native.take_in, sock, address, used_code)
 
-    def _enter(self, guest: SshConnection) -> bool:
-        """Count a connection as logged in; return False if its user has too many connections."""
-        self._loop.call_soon_threadsafe(self._waiting.leave, network_of(guest.address), guest)
-        entries = [each.entry for each in list(self._guests) if each.entry is not None]
-        here = Counter(entry.user_id for entry in entries)
-        return guest.entry is not None and here[guest.entry.user_id] <= self._own.connections
+    def _enter(self, guest: SshConnection) -> str:
+        """Count a connection as logged in; return the reason if it cannot stay."""
+        why_not = ""
+        with self._entering:
+            others = [
+                each for each in list(self._guests) if each.is_logged_in and each is not guest
+            ]
+            counts = Counter(each.entry.user_id for each in others if each.entry is not None)
+            mine = counts[guest.entry.user_id] if guest.entry is not None else 0
+            if mine >= self._own.connections:
+                why_not = "too many SSH connections of one user (ssh.connections)"
+            elif len(others) >= self._own.all_connections:
+                why_not = _make_room_for(mine, others, counts)
+        with contextlib.suppress(RuntimeError):  # the event loop has ended already
+            self._loop.call_soon_threadsafe(self._entered, guest)
+        return why_not
+
+    def _entered(self, guest: SshConnection) -> None:
+        self._waiting.leave(network_of(guest.address), guest)
+        self._fit()
 
     def _left(self, guest: SshConnection) -> None:
         with contextlib.suppress(RuntimeError):  # the event loop has ended already
@@ -231,8 +282,30 @@ class SshServer:
     def _gone(self, guest: SshConnection) -> None:
         self._waiting.leave(network_of(guest.address), guest)
         task = self._guests.pop(guest, None)
+        self._fit()
         if task is not None:
             task.cancel()
+
+
+def _make_room_for(mine: int, others: list[SshConnection], counts: Counter[int]) -> str:
+    """End a connection of the user with the most, for one of a user with `mine` others.
+
+    Return the reason if that would leave that user with fewer connections than the new one.
+    """
+    largest, most = counts.most_common(1)[0]
+    if most <= mine + 1:
+        return "too many SSH connections in total (ssh.all_connections)"
+    theirs = [each for each in others if each.entry is not None and each.entry.user_id == largest]
+    ended = max(theirs, key=lambda each: each.idle_for())  # the oldest one if none is idle
+    log.warning(
+        "too many SSH connections in total (ssh.all_connections); one of this user is closed",
+        extra={
+            "user": ended.entry.user if ended.entry is not None else "",
+            "address": ended.address,
+        },
+    )
+    ended.hang_up()
+    return ""
 
 
 def _opened(key: SshHostKey) -> paramiko.PKey:

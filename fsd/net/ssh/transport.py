@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 import paramiko
 from paramiko.auth_handler import AuthHandler
 
+from fsd.net.ssh.windows import FIRST
 from fskit.ssh import ServerTransport
 
 HOST_KEYS = ("ssh-ed25519", "rsa-sha2-512", "rsa-sha2-256")
@@ -22,8 +23,6 @@ CLIENT_KEYS = (
 
 MOST_REQUESTS = 24
 """Login requests over one connection; an SSH agent may offer several keys before the code."""
-WINDOW = 2 << 20
-"""Bytes that a client may send over one channel before the server has read them."""
 _POLL_S = 2.0
 """Seconds between two checks of a thread that waits for its client; closing wakes it at once."""
 
@@ -92,8 +91,8 @@ class Transport(ServerTransport):
     def __init__(
         self, sock: socket.socket, keys: list[paramiko.PKey], ended: Callable[[], None]
     ) -> None:
-        """Take the connection, the host keys, and whom to tell of its end, in its own thread."""
-        super().__init__(sock, default_window_size=WINDOW)
+        """`ended` is called in the transport's own thread when the connection has ended."""
+        super().__init__(sock, default_window_size=FIRST)
         sock.settimeout(_POLL_S)
         self._ended = ended
         options = self.get_security_options()

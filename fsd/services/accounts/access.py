@@ -23,7 +23,7 @@ from fsproto.types import Random
 
 @dataclass(frozen=True)
 class SessionView:
-    """A session that has not ended; times are Unix milliseconds."""
+    """A running session; times are Unix milliseconds."""
 
     id: int
     user: str
@@ -35,6 +35,8 @@ class SessionView:
     """The address from which the session was last resumed."""
     door: str
     """`native`; `ssh`, or `ssh ` and the fingerprint of the key that it is bound to."""
+    device: str
+    """The name that the user gave to the device; may be empty."""
 
 
 class AccessAdmin:
@@ -91,7 +93,7 @@ class AccessAdmin:
             self._record(db, AuditEvent.ACCOUNT_UNLOCKED, name)
 
     def sessions(self, name: str | None = None) -> list[SessionView]:
-        """Return the running sessions of one account, or of all, by name and age."""
+        """Return the running sessions, of one account or every account, by name and age."""
         with self._database.read() as db:
             if name is not None:
                 find_user(db, name)
@@ -104,6 +106,7 @@ class AccessAdmin:
                     each.expires_ms,
                     each.address,
                     how(each.ssh_key),
+                    each.device,
                 )
                 for user, each in sessions.everybodys(db, self._now_ms())
                 if name in (None, user)

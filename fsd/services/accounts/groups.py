@@ -1,7 +1,7 @@
 """The administrator's management of groups and of the users in them.
 
-A group gives no access. It is a list of names that the server sends to an owner who wants to share
-with all of them; the owner decides, name by name, to which users a node is sealed.
+A group gives no access. It is a list of names that the server sends to an owner for a share; the
+owner decides, name by name, to which users a node is sealed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
-from fsd.services.accounts.users import find_user, nobody
+from fsd.services.accounts.users import find_user, unknown_user
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.group_models import UserGroup
@@ -93,7 +93,7 @@ class GroupAdmin:
             group = _held(db, name)
             for user in _held_users(db, people, "no user was added"):
                 if groups.is_in(db, group.id, user.id):
-                    raise ExistsError(f"{user.name} is in the group {name} already; nobody was "
+                    raise ExistsError(f"{user.name} is in the group {name} already; no user was "
                                       "added.")  # fmt: skip
                 groups.put_in(db, group.id, user.id, self._now_ms())
                 self._record(db, AuditEvent.GROUP_MEMBER_ADDED, name, user.name)
@@ -113,7 +113,7 @@ class GroupAdmin:
                 if not groups.is_in(db, group.id, user.id):
                     raise NotFoundError(
                         f"{user.name} is not in the group {name}; no user was removed.",
-                        hint=f"'fsadmin show-group {name}' shows who is.",
+                        hint=f"'fsadmin show-group {name}' lists its members.",
                     )
                 groups.take_out(db, group.id, user.id)
                 self._record(db, AuditEvent.GROUP_MEMBER_REMOVED, name, user.name)
@@ -152,7 +152,7 @@ def _held_users(db: Db, names: Sequence[str], what: str) -> list[models.User]:
     for number, name in sorted(found.items()):
         user = users.hold(db, number)
         if user is None:
-            raise nobody(name)
+            raise unknown_user(name)
         held.append(user)
     return held
 

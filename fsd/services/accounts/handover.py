@@ -1,6 +1,6 @@
 """Hand-over: closes an account for good, while members keep the nodes it has shared.
 
-The server cannot read a tree, so it cannot give a user nodes that were not shared with that user. A
+The server cannot read a tree, so it can give a user no node beyond the user's existing shares. A
 closed account keeps what members need to verify and open the shared nodes: its name, its public
 keys and its tree. Everything that allows a login, or a new grant to the account, is deleted.
 """
@@ -24,7 +24,7 @@ def check_open(db: Db, user: models.User) -> None:
 
 
 def check_holds_nothing(db: Db, user: models.User) -> None:
-    """Raise `ConflictError` for a user who holds the storage of closed accounts."""
+    """Raise `ConflictError` if a user holds the storage of closed accounts."""
     held = [users.name_of(db, one) for one in quotas.handed_to(db, user.id)]
     if held:
         raise ConflictError(

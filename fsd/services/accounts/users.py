@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +17,7 @@ from fsd.blobs.base import BlobStore
 from fsd.policies import QuotaPolicy
 from fsd.services.accounts import handover
 from fsd.services.accounts.terms import AccountTerms
+from fsd.services.accounts.views import AccountView, Holdings, account_view, holdings
 from fsd.services.files.key_log import KeyLogWriter
 from fsd.services.files.uploads import drop_suspended
 from fsd.store import models
@@ -24,19 +26,14 @@ from fsd.store.repos import (
     groups,
     key_backups,
     logins,
-    penalties,
     quotas,
     sessions,
     shares,
     stored,
     users,
 )
-from fsd.store.repos.stored import Stored
 from fsproto.errors import ExistsError, NotFoundError, UsageError
-from fsproto.keys.identity import verify_bundle
 from fsproto.names import clean_user, for_terminal, is_user
-from fsproto.sealed.manifest import NodeKind
-from fsproto.signed import Signed
 
 
 @dataclass(frozen=True)
@@ -45,79 +42,6 @@ class Enrolment:
 
     user: str
     otp: OtpSetting = field(repr=False)
-
-
-@dataclass(frozen=True)
-class AccountView:
-    """An account as the administrator sees it."""
-
-    name: str
-    disabled: bool
-    expires_ms: int | None
-    """When the account expires; None: never."""
-    expired: bool
-    note: str
-    enrolled: bool
-    """Whether the user has registered keys."""
-    fingerprint: str | None
-    """Fingerprint of the public keys, as `fsclient whoami` shows it."""
-    created_ms: int
-    digits: int
-    period: int
-    algorithm: str
-    clock_ms: int
-    """How far the user's clock is ahead of the server's, measured by accepted codes."""
-    locked_ms: int | None
-    """Time since which no code is accepted."""
-    refused_over_ssh: int
-    """How many codes in a row were refused at the SSH listener, from any client."""
-    held_until_ms: int
-    """Time until which at least one lane is throttled; 0: none is."""
-    new_secret_ms: int | None
-    """Time since which a new secret waits for its first use."""
-    recovery_codes: int
-    """Number of unused recovery codes."""
-    sessions: int
-    """Number of running sessions."""
-    files: int
-    folders: int
-    stored_bytes: int
-    """All stored bytes, including older versions and removed nodes."""
-    used_bytes: int
-    """Bytes of current files, which count towards the quota."""
-    quota_bytes: int | None
-    quota_files: int | None
-    """The limit; None: no limit."""
-    stored: Stored | None
-    """All that is stored beside the current contents; None in a list of all accounts."""
-    most_stored: tuple[int, int, int | None]
-    """The limits of it: nodes, bytes of records, bytes that are kept (None: no limit)."""
-    quota_is_own: bool
-    """Whether one of the two limits was set for this user."""
-    handed_over_to: str | None
-    """The user in whose quota a closed account counts; None: the account is not closed."""
-    holds: list[str]
-    """The closed accounts that count in this user's quota."""
-
-
-@dataclass(frozen=True)
-class Holdings:
-    """The data that is deleted with an account or with its keys."""
-
-    files: int
-    folders: int
-    stored_bytes: int
-    """Stored bytes, with older versions and removed nodes."""
-    shared: int
-    """Number of nodes shared with other users."""
-    shared_with: int
-    """Number of those users."""
-
-    @property
-    def told(self) -> str:
-        """Return the text for the audit log."""
-        shared = f"shared: {self.shared}, with people: {self.shared_with}"
-        return f"files: {self.files}, stored bytes: {self.stored_bytes}, {shared}"
 
 
 class UserAdmin:
@@ -191,7 +115,7 @@ class UserAdmin:
     def taken(self, names: Collection[str]) -> set[str]:
         """Return those of the names that are taken."""
         with self._database.read() as db:
-            return {user.name for user in users.everybody(db)} & set(names)
+            return set(users.names(db)).intersection(names)
 
     def _add(self, db: Db, name: str, setting: OtpSetting, terms: AccountTerms) -> None:
         if terms.ended(self._now_ms()):
@@ -220,13 +144,13 @@ class UserAdmin:
     def everybody(self) -> list[AccountView]:
         """Return all accounts by name."""
         with self._database.read() as db:
-            return [self._person(db, user) for user in users.everybody(db)]
+            return [self._view(db, user) for user in users.everybody(db)]
 
     def show(self, name: str) -> AccountView:
         """Return one account; `NotFoundError` if there is none of that name."""
         with self._database.read() as db:
             user = find_user(db, name)
-            return replace(self._person(db, user), stored=stored.of_trees(db, user.id))
+            return replace(self._view(db, user), stored=stored.of_trees(db, user.id))
 
     def change(self, name: str, terms: AccountTerms) -> None:
         """Set the terms of an account; sessions end with it."""
@@ -251,14 +175,14 @@ class UserAdmin:
     def belongings(self, name: str) -> Holdings:
         """Return the data that would be deleted with an account."""
         with self._database.read() as db:
-            return _belongings(db, find_user(db, name))
+            return holdings(db, find_user(db, name))
 
     def remove(self, name: str) -> Holdings:
         """Delete an account with everything it owns; return what that was."""
         with self._database.write() as db:
             user = _held(db, name, tree=True)
             handover.check_holds_nothing(db, user)
-            gone = _belongings(db, user)
+            gone = holdings(db, user)
             roots = users.drop_tree(db, user.id)
             owner = user.id
             quotas.start_over(db, quotas.payer_of(db, owner))
@@ -277,7 +201,7 @@ class UserAdmin:
         other account is closed itself.
         """
         if name == heir:
-            raise UsageError("Nobody is handed over to themselves.")
+            raise UsageError("An account cannot be handed over to itself.")
         with self._database.write() as db:
             pair = sorted((name, heir), key=lambda one: find_user(db, one).id)
             for one in pair:
@@ -285,7 +209,7 @@ class UserAdmin:
             held = {one: _held(db, one) for one in pair}
             user, other = held[name], held[heir]
             handover.check_open(db, other)
-            what = _belongings(db, user)
+            what = holdings(db, user)
             self._leave_groups(db, user)
             roots = handover.close(db, user, other, self._now_ms())
             self._record(db, AuditEvent.USER_HANDED_OVER, name, f"to {heir}; {what.told}")
@@ -308,7 +232,7 @@ class UserAdmin:
             handover.check_open(db, user)
             if users.bundle(db, user.id) is None:
                 raise NotFoundError(f"{name} has not enrolled yet; there are no keys to reset.")
-            gone = _belongings(db, user)
+            gone = holdings(db, user)
             roots = users.drop_tree(db, user.id)
             quotas.start_over(db, user.id)
             users.drop_bundles(db, user.id)
@@ -320,6 +244,9 @@ class UserAdmin:
             owner = user.id
         self._delete_content(owner, roots)
 
+    def _view(self, db: Db, user: models.User) -> AccountView:
+        return account_view(db, user, self._quota, self._now_ms())
+
     def _record(self, db: Db, event: AuditEvent, name: str, detail: str = "") -> None:
         self._audit.record(db, event, actor=self._actor, subject=name, detail=detail)
 
@@ -327,58 +254,6 @@ class UserAdmin:
         for root in roots:
             self._blobs.delete(root)
         drop_suspended(self._blobs, owner)
-
-    def _person(self, db: Db, user: models.User) -> AccountView:
-        bundle = users.bundle(db, user.id)
-        shown = None
-        if bundle is not None:
-            signed = Signed(bundle.payload, bundle.signature)
-            shown = verify_bundle(signed, user.name).fingerprint
-        kinds, stored_bytes = users.usage(db, user.id)
-        state, quota = logins.state(db, user.id), quotas.get(db, user.id)
-        handover = quotas.handover(db, user.id)
-        own = quota is not None and (quota.most_bytes, quota.most_files) != (None, None)
-        return AccountView(
-            name=user.name,
-            disabled=user.disabled,
-            expires_ms=user.expires_ms,
-            expired=users.is_expired(user.expires_ms, self._now_ms()),
-            note=user.note,
-            enrolled=bundle is not None,
-            fingerprint=shown,
-            created_ms=user.created_ms,
-            digits=user.otp_digits,
-            period=user.otp_period,
-            algorithm=user.otp_algorithm,
-            clock_ms=state.drift_ms,
-            locked_ms=state.locked_ms,
-            refused_over_ssh=state.keyless_failures,
-            held_until_ms=penalties.longest(db, user.name, self._now_ms()),
-            new_secret_ms=state.next_since_ms,
-            recovery_codes=logins.codes_left(db, user.id),
-            sessions=len(sessions.of_user(db, user.id, self._now_ms())),
-            files=kinds.get(NodeKind.FILE, 0),
-            folders=kinds.get(NodeKind.FOLDER, 0),
-            stored_bytes=stored_bytes,
-            used_bytes=quota.used_bytes if quota is not None else 0,
-            quota_bytes=self._quota.bytes_of(quota),
-            quota_files=self._quota.files_of(quota),
-            stored=None,
-            most_stored=(
-                self._quota.nodes,
-                self._quota.records_mib << 20,
-                self._quota.kept_of(quota),
-            ),
-            quota_is_own=own,
-            handed_over_to=users.name_of(db, handover.payer_id) if handover else None,
-            holds=sorted(users.name_of(db, one) for one in quotas.handed_to(db, user.id)),
-        )
-
-
-def _belongings(db: Db, user: models.User) -> Holdings:
-    kinds, held = users.usage(db, user.id)
-    files, folders = kinds.get(NodeKind.FILE, 0), kinds.get(NodeKind.FOLDER, 0)
-    return Holdings(files, folders, held, *shares.extent(db, user.id))
 
 
 def _taken(name: str) -> ExistsError:
@@ -390,7 +265,10 @@ def find_user(db: Db, name: str) -> models.User:
     # An invalid name never reaches a query.
     user = users.by_name(db, name) if is_user(name) else None
     if user is None:
-        raise nobody(name)
+        error = unknown_user(name)
+        near = difflib.get_close_matches(name, users.names(db), n=1)
+        error.hint = f"Did you mean '{near[0]}'? {error.hint}" if near else error.hint
+        raise error
     return user
 
 
@@ -405,11 +283,11 @@ def _held(db: Db, name: str, *, tree: bool = False) -> models.User:
         logins.hold(db, name)
     user = users.hold(db, find_user(db, name).id)
     if user is None:
-        raise nobody(name)
+        raise unknown_user(name)
     return user
 
 
-def nobody(name: str) -> NotFoundError:
+def unknown_user(name: str) -> NotFoundError:
     """Return the error for a name that no user has."""
     return NotFoundError(
         f"There is no user {for_terminal(name[:80])}.", hint="'fsadmin list-users' shows all."

@@ -55,7 +55,7 @@ class StreamingEncryptor:
             return
         if offset < self.size or offset in self._early:
             raise NotAllowedError(
-                "Data that was sent is sealed already and cannot be written over.",
+                "Sent data is sealed at once and cannot be written over.",
                 hint="A drop is written once, from its beginning to its end.",
             )
         if offset > self.size:
@@ -64,7 +64,7 @@ class StreamingEncryptor:
             if end > self.size + WINDOW or self._waiting > WINDOW:
                 raise NotAllowedError(
                     "A drop must be written from its beginning to its end.",
-                    hint="This one was written far behind its end; nothing of it is kept.",
+                    hint="This drop has data far beyond its end; nothing of it is kept.",
                 )
             self._early[offset] = bytes(data)
             return

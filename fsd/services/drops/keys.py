@@ -67,7 +67,7 @@ class DropKeyAdmin:
             try:
                 drops.add_key(db, row)
             except IntegrityError:  # another process added it concurrently
-                raise _taken("somebody") from None
+                raise _taken("another user") from None
             self._record(db, AuditEvent.DROP_KEY_ADDED, name, known.fingerprint)
         return known
 
@@ -102,5 +102,5 @@ class DropKeyAdmin:
 def _taken(name: str) -> ExistsError:
     return ExistsError(
         f"That key drops for {name} already.",
-        hint="A key drops for one person; 'fsadmin remove-drop-key' ends it.",
+        hint="A key can drop for one user; 'fsadmin remove-drop-key' removes it.",
     )

@@ -47,12 +47,10 @@ from fsproto.types import DropId, Hash, Random, Root, Salt
 
 LINGER_MS = 10 * 60_000
 """How long a session without a connection is kept, in milliseconds."""
-NOTICE = "dropped"
-"""Kind of the notice that files came to the drop box."""
 
 
 class DropService:
-    """The drop boxes of all users; all calls block, none uses sockets."""
+    """The drop boxes of the users; calls block, and use no sockets."""
 
     def __init__(
         self,
@@ -103,12 +101,12 @@ class DropService:
         name, the connection gets its own session. `NotAllowedError` if the user accepts no drops.
         """
         if not self.policy.box:
-            raise NotAllowedError("Nothing can be dropped at this server.")
+            raise NotAllowedError("This server has no drop box.")
         with self._database.read() as db:
             found = users.by_name(db, user) if is_user(user) else None
             bundle = users.bundle(db, found.id) if found else None
             if found is None or users.is_out(found, self.now_ms()) or bundle is None:
-                raise NotAllowedError("Nothing can be dropped for that person.")
+                raise NotAllowedError("That user cannot receive drops.")
             verified = verify_bundle(Signed(bundle.payload, bundle.signature), user)
             user_id = found.id
         with self._lock:
@@ -147,9 +145,7 @@ class DropService:
         with self._lock:
             count = self._under_way.get(user_id, 0)
             if count >= self.policy.at_once:
-                raise OutOfSpaceError(
-                    "As many files as this server allows are being dropped for that person."
-                )
+                raise OutOfSpaceError("Too many files are being dropped for that user at once.")
             self._under_way[user_id] = count + 1
         try:
             with self._database.read() as db:
@@ -176,7 +172,7 @@ class DropService:
                 gone = rows.remove(db, instead)
                 self._check_room(db, box.user_id, made.content.sealed_size)
                 self._store(db, box, made)
-                logins.notify(db, box.user_id, NOTICE, made.arrived_ms, box.source.address)
+                logins.notify(db, box.user_id, logins.DROPPED, made.arrived_ms, box.source.address)
                 self._audit.record(
                     db,
                     AuditEvent.DROPPED,
@@ -255,7 +251,7 @@ class DropService:
         logins.hold(db, bundle.body.user)
         user = users.hold(db, user_id)
         if user is None or users.is_out(user, self.now_ms()):
-            raise NotAllowedError("Nothing can be dropped for that person any more.")
+            raise NotAllowedError("That user can no longer receive drops.")
         # Keys that were rotated in the meantime still open it; keys that were reset do not.
         row = db.get(models.Bundle, (user_id, bundle.body.version))
         if row is None or row.payload != bundle.signed.payload:
@@ -266,8 +262,8 @@ class DropService:
         count, stored = rows.load(db, user_id)
         if count >= policy.waiting or stored + size > policy.waiting_mib * MIB:
             raise OutOfSpaceError(
-                "As much as this server allows waits for that person already.",
-                hint="They make room with 'fsclient inbox accept' or 'inbox reject'.",
+                "The drop box of that user is full.",
+                hint="The user can empty it with 'fsclient inbox accept' or 'inbox reject'.",
             )
 
     def _store(self, db: Db, box: DropSession, made: FinishedDrop) -> None:

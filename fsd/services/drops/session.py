@@ -135,16 +135,16 @@ class IncomingDrop:
 
 
 class DropSession:
-    """What one session drops for one person; any thread may call.
+    """The drops of one session for one person; any thread may call.
 
-    Several connections may share it: clients open more than one, and look on one of them for what
-    they have sent over another.
+    Several connections may share it: clients open more than one, and list on one of them the files
+    that they have sent over another.
     """
 
     def __init__(
         self, service: DropStore, user_id: int, bundle: VerifiedBundle, source: DropSource
     ) -> None:
-        """Take for whom, sealed to which keys, and who drops; made by `DropService.enter` alone."""
+        """Take the person, the keys to seal to, and the uploader; see `DropService.enter`."""
         self._service = service
         self.user_id = user_id
         self.user = bundle.body.user
@@ -227,8 +227,8 @@ class DropSession:
     def rename(self, names: dict[str, str], *, replacing: bool = False) -> None:
         """Rename drops of this session, all or none.
 
-        `NotFoundError` if one is not there any more, `ExistsError` if a name is taken, unless
-        `replacing`: then what has it makes room.
+        `NotFoundError` if one no longer exists, `ConflictError` if one is still being written.
+        `ExistsError` if a name is taken; with `replacing`, the drop of that name is deleted.
         """
         new = {old: self._clean(name) for old, name in names.items()}
         with self._lock:
@@ -237,7 +237,7 @@ class DropSession:
             taken = [name for name in new.values() if name in left]
             busy = self._open.keys() & set(new.values())
             if len(set(new.values())) < len(new) or busy or (taken and not replacing):
-                raise ExistsError("There is something of that name already.")
+                raise ExistsError("A file or folder of that name exists already.")
             instead = [self._mine[name].drop for name in taken]
             renamed = {
                 name: self._noted(found[old], replace(found[old].note, name=name))
@@ -250,7 +250,7 @@ class DropSession:
                 self._note(name, one)
 
     def set_time(self, name: str, mtime_ns: int) -> None:
-        """Say when a drop of this session was changed last; `NotFoundError` if there is none."""
+        """Set the modification time of a drop of this session; `NotFoundError` if there is none."""
         with self._lock:
             was = self._found(name)
             now = {name: self._noted(was, replace(was.note, mtime_ns=mtime_ns))}
@@ -258,7 +258,10 @@ class DropSession:
             self._mine |= now
 
     def remove(self, name: str) -> None:
-        """Delete a drop of this session; `NotFoundError` if there is none."""
+        """Delete a drop of this session.
+
+        `NotFoundError` if there is none, `ConflictError` while it is still being written.
+        """
         with self._lock:
             self._service.take_back(self, self._found(name).drop)
             self._forget(name)
@@ -286,7 +289,7 @@ class DropSession:
             self._note(mine.note.name, mine)
 
     def forget(self, one: IncomingDrop) -> None:
-        """Remove an upload that is no longer in progress."""
+        """Remove an upload that has ended."""
         with self._lock:
             del self._open[one.name]
             self._folders.subtract(_above(one.name))
@@ -302,6 +305,10 @@ class DropSession:
             self._folders.subtract(_above(name))
 
     def _found(self, name: str) -> SessionDrop:
+        if name in self._open:
+            raise ConflictError(
+                f"'{for_terminal(name)}' is being written; it can be changed when it is complete."
+            )
         found = self._mine.get(name)
         if found is None:
             raise NotFoundError(f"There is no '{for_terminal(name)}' of this session.")

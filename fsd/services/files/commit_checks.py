@@ -13,8 +13,9 @@ from fsd.store.repos.nodes import StoredState
 from fsd.store.repos.quotas import Held
 from fsproto.errors import ConflictError, NotAllowedError, NotFoundError, RemoteProtocolError
 from fsproto.keys.tree import next_commitment
-from fsproto.limits import MAX_COMMIT_NODES, MAX_GENERATION_BY_WRITERS, MAX_INLINE_BLOB
+from fsproto.limits import MAX_COMMIT_NODES, MAX_ENTRIES, MAX_GENERATION_BY_WRITERS, MAX_INLINE_BLOB
 from fsproto.messages.files import Commit, InlineBlob, Removal
+from fsproto.messages.keylog import RotatePart
 from fsproto.packing import unpack
 from fsproto.proofs.lineage import NO_LINEAGE
 from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
@@ -47,30 +48,62 @@ class VerifiedCommit:
     def verified(cls, who: Principal, ask: Commit) -> VerifiedCommit:
         """Check a commit by itself; `SignatureError` or `RemoteProtocolError` if it is bad."""
         if max(len(ask.manifests) + len(ask.removals), len(ask.blobs)) > MAX_COMMIT_NODES:
-            raise RemoteProtocolError("That commit changes too much at once.")
-        change = cls(removals=ask.removals, lists=verified_lists(who, ask.members))
+            raise RemoteProtocolError("The commit changes too much at once.")
+        change = cls()
+        change._take(who, ask)
+        for blob in ask.blobs:
+            if len(blob.data) > MAX_INLINE_BLOB:
+                raise RemoteProtocolError("A blob of that size must be uploaded separately.")
+            change.blobs[blob_root(blob.salt, blob.data)] = blob
+        change._check_whole()
+        return change
+
+    @classmethod
+    def renewal(cls, who: Principal, parts: Iterable[RotatePart]) -> VerifiedCommit:
+        """Check what a rotation renews, as `verified` does; `who` has the new key.
+
+        One part is in memory at a time as it was sent, and what was verified of the others.
+        """
+        change = cls()
+        for part in parts:
+            change._take(who, part)
+        change._check_whole()
+        return change
+
+    def _take(self, who: Principal, ask: Commit | RotatePart) -> None:
+        """Add the signed values of a message; refuse a second value of one kind and node."""
+        lists = verified_lists(who, ask.members)
+        states, manifests = dict[NodeId, VerifiedState](), dict[NodeId, VerifiedManifest]()
         for signed in ask.states:
             folder = unpack(signed.payload, FolderState).folder
-            change.states[folder] = verify_state(signed, folder, who.user, who.ed25519)
+            states[folder] = verify_state(signed, folder, who.user, who.ed25519)
         key = Verifier(who.ed25519)
         for signed in ask.manifests:
             manifest = verify_author(signed, who.user, key)
-            change.manifests[manifest.body.node] = manifest
-        for blob in ask.blobs:
-            if len(blob.data) > MAX_INLINE_BLOB:
-                raise RemoteProtocolError("A blob of that size must be uploaded on its own.")
-            change.blobs[blob_root(blob.salt, blob.data)] = blob
-        check_tokens(removal.token for removal in ask.removals)
-        folders = set(change.states)
+            manifests[manifest.body.node] = manifest
         if (
-            len(folders) != len(ask.states)
-            or len(change.manifests) != len(ask.manifests)
-            or len({place(m) for m in change.manifests.values()}) != len(change.manifests)
-            or not {m.body.parent for m in change.manifests.values()} <= folders
-            or not {removal.folder for removal in ask.removals} <= folders
+            len(states) != len(ask.states)
+            or len(manifests) != len(ask.manifests)
+            or states.keys() & self.states.keys()
+            or manifests.keys() & self.manifests.keys()
+            or lists.keys() & self.lists.keys()
         ):
-            raise RemoteProtocolError("The parts of that commit do not belong together.")
-        return change
+            raise _parts_do_not_fit()
+        check_tokens(removal.token for removal in ask.removals)
+        self.removals += ask.removals
+        self.states |= states
+        self.manifests |= manifests
+        self.lists |= lists
+
+    def _check_whole(self) -> None:
+        """Refuse a change whose manifests or removals are in no folder of it."""
+        folders, placed = set(self.states), {place(m) for m in self.manifests.values()}
+        if (
+            len(placed) != len(self.manifests)
+            or not {m.body.parent for m in self.manifests.values()} <= folders
+            or not {removal.folder for removal in self.removals} <= folders
+        ):
+            raise _parts_do_not_fit()
 
     def is_stale(self, current: dict[bytes, StoredState]) -> bool:
         """Return whether a folder has changed since the state that its new state follows."""
@@ -138,6 +171,10 @@ class VerifiedCommit:
         return old | {node: m.body.generation for node, m in self.manifests.items()}
 
 
+def _parts_do_not_fit() -> RemoteProtocolError:
+    return RemoteProtocolError("The parts of that commit do not belong together.")
+
+
 def check_tokens(tokens: Iterable[Token]) -> None:
     """Raise unless these have the form of tokens."""
     if any(len(token) != len(NO_TOKEN) for token in tokens):
@@ -200,8 +237,8 @@ def check_renewals(
     """Refuse a new key that a member gives to a node without need.
 
     A member gives a node a new key where it is due, and where it moves to another folder. Each key
-    is one of 1,024 in the node's life: without this rule, a member could use them up, and nobody
-    could take the node away from that member. `was` has the current manifests of changed nodes.
+    is one of 1,024 in the node's life: without this rule, a member could use them up, and the owner
+    could no longer remove that member. `was` has the current manifests of changed nodes.
     """
     if who.user_id == owner_id:
         return
@@ -213,7 +250,7 @@ def check_renewals(
         is_due = was[node].link_generation < now[body.parent]
         moves = body.parent != (row.parent_id or row.removed_from)
         if not (is_due or moves):
-            raise NotAllowedError("Only its owner can renew a key that is not due.")
+            raise NotAllowedError("Only the owner can renew a key before it is due.")
         if body.generation > MAX_GENERATION_BY_WRITERS:
             raise NotAllowedError(
                 f"Its members have given a file or folder {MAX_GENERATION_BY_WRITERS} keys.",
@@ -272,7 +309,7 @@ def changed_trees(
     changes: dict[NodeId, dict[Token, FolderEntry | None]] = {folder: {} for folder in trees}
     for folder, token in ((removal.folder, removal.token) for removal in change.removals):
         if token in changes[folder] or trees[folder].get(token) is None:
-            raise ConflictError("What was to be removed is not there any more.")
+            raise ConflictError("The entry to remove no longer exists.")
         changes[folder][token] = None
     for manifest in change.manifests.values():
         body = manifest.body
@@ -281,6 +318,16 @@ def changed_trees(
     if any(new[folder].root != state.body.root for folder, state in change.states.items()):
         raise RemoteProtocolError("A folder's new state does not follow from the change.")
     return new
+
+
+def check_sizes(
+    old: Mapping[NodeId, PrefixTree], new: Mapping[NodeId, PrefixTree], most: int = MAX_ENTRIES
+) -> None:
+    """Refuse a change after which a folder has more than `most` entries, and more than before."""
+    for folder, tree in new.items():
+        before = old.get(folder)
+        if tree.size > max(most, before.size if before is not None else 0):
+            raise NotAllowedError(f"A folder can have at most {most:,} entries.")
 
 
 def find_displaced(
@@ -298,7 +345,7 @@ def find_displaced(
         left = tree.get(Token(row.token)) if tree is not None else None
         elsewhere = (row.parent_id, row.token) != place(change.manifests[node])
         if tree is None or (elsewhere and left is not None and left.node == node):
-            raise RemoteProtocolError("Something is moved without leaving its old folder.")
+            raise RemoteProtocolError("A node is moved without leaving its old folder.")
     gone: dict[bytes, tuple[NodeId, Token]] = {}
     for folder, tree in old.items():
         for token in change.tokens_of(folder):

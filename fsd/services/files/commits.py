@@ -7,7 +7,8 @@ would reject.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from sqlalchemy.orm import Session as Db
 
@@ -19,43 +20,50 @@ from fsd.principal import Principal
 from fsd.services.files.commit_checks import (
     VerifiedCommit,
     changed_trees,
-    check_content,
     check_generations,
     check_key_commitments,
     check_renewals,
+    check_sizes,
     check_tokens,
     check_versions,
     find_displaced,
     place,
 )
+from fsd.services.files.commit_contents import store_small, take_contents
 from fsd.services.files.growth import growth_of, touched_nodes
+from fsd.services.files.key_log import check_log_heads
 from fsd.services.files.member_lists import NextList, check_lists, store_list
 from fsd.services.files.places import check_places, placed_nodes
-from fsd.services.files.quotas import Quotas
+from fsd.services.files.quotas import Quotas, check_charged
 from fsd.services.files.shares import folder_for
 from fsd.services.files.tree_cache import TreeCache
+from fsd.services.paging import stored
 from fsd.store import models
 from fsd.store.engine import Database
+from fsd.store.quota_models import Quota
 from fsd.store.repos import blobs as blob_rows
-from fsd.store.repos import keylog, lineages, nodes, quotas, shares, versions
-from fsd.store.repos.blobs import HeldBlob
+from fsd.store.repos import lineages, nodes, quotas, shares, users, versions
 from fsd.store.repos.nodes import StoredState
 from fsd.store.repos.versions import MAX_CHAIN, Departure
 from fsproto.errors import (
     ConflictError,
     NotAllowedError,
     NotFoundError,
-    RemoteProtocolError,
 )
-from fsproto.keylog.head import unpack_log_head
 from fsproto.keys.grants import Role
 from fsproto.limits import MAX_CONTROL
 from fsproto.messages.base import Done
-from fsproto.messages.files import Commit, Entries, Found, InlineBlob, Listed, Stale
+from fsproto.messages.files import (
+    Commit,
+    Entries,
+    Found,
+    Listed,
+    Stale,
+)
 from fsproto.messages.history import Lineal
 from fsproto.proofs.prefix_tree import PrefixTree
 from fsproto.sealed.manifest import NodeKind
-from fsproto.types import Hash, NodeId, Root, Token
+from fsproto.types import Hash, NodeId, Token
 
 
 class FileService:
@@ -71,10 +79,7 @@ class FileService:
         audit: AuditLog | None = None,
         room: Quotas | None = None,
     ) -> None:
-        """Take the parts; `keep` says what stays of replaced and removed nodes.
-
-        Without an audit log, shares are not recorded.
-        """
+        """Take the parts; `keep`: what stays of what is replaced; `audit`: where shares go."""
         self._database = database
         self._audit = audit
         self._room = room or Quotas(database, now_ms=now_ms)
@@ -98,8 +103,8 @@ class FileService:
         """
         with self._database.read() as db:
             folder_for(db, nodes.get(db, folder), who, Role.READER)
-            index = nodes.index(db, folder)
             end = Listed(nodes.signed(nodes.state(db, folder)))
+            index = stored(nodes.index(db, folder), self._blobs.scratch())
         for page in index:
             with self._database.read() as db:
                 folder_for(db, nodes.get(db, folder), who, Role.READER)
@@ -110,20 +115,42 @@ class FileService:
     def commit(self, who: Principal, ask: Commit) -> Done | Stale:
         """Change folders, all or none; return `Stale` if another commit came first."""
         change = VerifiedCommit.verified(who, ask)
-        self._check_log_heads(change)  # before the lock: the log only grows, and a true head stays
+        with self._database.read() as db:  # before the lock: a head that is true stays true
+            check_log_heads(db, who.user, change.log_heads())
         with self._database.write() as db:
-            quotas.hold(db, quotas.owner_of(db, change.standing_folders()) or who.user_id)
+            owner_id = quotas.owner_of(db, change.standing_folders()) or who.user_id
+            quota = quotas.hold(db, owner_id)
+            if users.current_key(db, who.user_id) != who.ed25519:
+                raise ConflictError("Your keys were replaced or reset in the meantime.")
             current = nodes.states_for_update(db, change.states)
             if change.is_stale(current):
                 answer = self._stale(db, who, change, current)
                 self._stage(db, who, change)
                 return answer
-            trees, gone = self._apply(db, who, change, current)
+            trees, gone = self._apply(db, who, change, current, quota)
+        self._settle(change, trees, gone)
+        return Done()
+
+    def renew(self, db: Db, who: Principal, change: VerifiedCommit) -> Callable[[], None]:
+        """Make what a rotation renews, in its transaction; return what to call after that.
+
+        `who` has the new key; the quota is locked. `ConflictError` if a folder has changed.
+        """
+        current = nodes.states_for_update(db, change.states)
+        if change.is_stale(current):
+            raise ConflictError("What you share was changed in the meantime; try again.")
+        quota = quotas.get(db, quotas.payer_of(db, who.user_id))
+        trees, gone = self._apply(db, who, change, current, quota)
+        return partial(self._settle, change, trees, gone)
+
+    def _settle(
+        self, change: VerifiedCommit, trees: dict[NodeId, PrefixTree], gone: list[bytes]
+    ) -> None:
+        """Delete the blobs that a stored change left, and keep its trees in memory."""
         for root in gone:
             self._blobs.delete(root)
         for folder, tree in trees.items():
             self._trees.put(folder, change.states[folder].hash, tree)
-        return Done()
 
     def _found(self, db: Db, state: models.FolderState | StoredState, tokens: list[Token]) -> Found:
         tree = self._tree(db, state)
@@ -155,28 +182,8 @@ class FileService:
     def _stage(self, db: Db, who: Principal, change: VerifiedCommit) -> None:
         """Stage the small blobs of a commit that was refused."""
         known = blob_rows.known(db, list(change.blobs))
-        self._keep(
-            db, who.user_id, [(blob, None) for blob in change.blobs.items() if blob[0] not in known]
-        )
-
-    def _keep(
-        self, db: Db, owner_id: int, blobs: Iterable[tuple[tuple[bytes, InlineBlob], bytes | None]]
-    ) -> None:
-        """Store small blobs, each with its node if the node exists already."""
-        now_ms = self._now_ms()
-        rows: list[dict[str, object]] = [
-            {
-                "root": root,
-                "owner_id": owner_id,
-                "node_id": node,
-                "salt": blob.salt,
-                "size": len(blob.data),
-                "created_ms": now_ms,
-                "data": blob.data,
-            }
-            for (root, blob), node in blobs
-        ]
-        blob_rows.add_all(db, rows)
+        new = [(blob, None) for blob in change.blobs.items() if blob[0] not in known]
+        store_small(db, who.user_id, new, self._now_ms())
 
     def _apply(
         self,
@@ -184,12 +191,17 @@ class FileService:
         who: Principal,
         change: VerifiedCommit,
         current: dict[bytes, StoredState],
+        quota: Quota | None,
     ) -> tuple[dict[NodeId, PrefixTree], list[bytes]]:
-        """Check and store a change; return the new trees and the blobs to delete."""
+        """Check and store a change; return the new trees and the blobs to delete.
+
+        `quota` is the row in which the changed tree counts; it is locked.
+        """
         nodes.hold(db, change.nodes_to_hold())
         before = nodes.get_all(db, change.nodes_before())
         old = {NodeId(folder): self._tree(db, state) for folder, state in current.items()}
         owner_id = _owner(db, who, change, before)
+        check_charged(db, owner_id, quota)
         check_versions(owner_id, change, before)
         check_generations(change, before)
         was = nodes.bodies(db, change.changed(before)) if owner_id != who.user_id else {}
@@ -198,6 +210,7 @@ class FileService:
         check_lists(db, who, change.lists, before, change.generations(before))
         self._check_renewed_lists(db, change, before)
         new = changed_trees(change, old)
+        check_sizes(old, new)
         gone_from = find_displaced(change, old, before, new)
         moved = [
             node.id
@@ -212,9 +225,9 @@ class FileService:
         held = quotas.of_nodes(db, touched)
         stores = growth_of(db, change, before, gone_from)
         nodes.unplace(db, [*gone_from, *moved])
-        self._take_contents(db, who, owner_id, change, before)
+        take_contents(db, who, owner_id, change, before, now_ms=self._now_ms())
         lineages.keep(db, Lineal.STATE, [row[:3] for row in current.values()])
-        gone = self._write(db, owner_id, change, before)
+        gone = self._write(db, owner_id, change, before, quota)
         for new_list in change.lists.values():
             store_list(db, who, new_list, self._now_ms(), self._room.policy.shares_with_one)
             self._record(db, who, new_list)
@@ -223,7 +236,7 @@ class FileService:
             versions.bring_back(db, back)
         gone += self._let_go(db, change, current, (old, new), gone_from)
         changed = quotas.of_nodes(db, touched).less(held).and_more(change.new_files(before))
-        self._room.settle(db, who, owner_id, changed, change.salts(), stores=stores)
+        self._room.settle(db, who, quota, changed, change.salts(), stores=stores)
         return new, gone
 
     def _record(self, db: Db, who: Principal, new: NextList) -> None:
@@ -232,7 +245,7 @@ class FileService:
             return
         body = new.members.body
         people = ", ".join(f"{one.user} ({one.role.name.lower()})" for one in body.members)
-        detail = f"{body.node.hex()} with {people or 'nobody'}"
+        detail = f"{body.node.hex()} with {people or 'no members'}"
         self._audit.record_own(db, AuditEvent.SHARED, who, detail)
 
     def _let_go(
@@ -266,47 +279,13 @@ class FileService:
         versions.set_aside(db, departures, self._now_ms())
         return []
 
-    def _check_log_heads(self, change: VerifiedCommit) -> None:
-        """Refuse heads that the key log never had: readers would report a fork."""
-        heads = [head for packed in change.log_heads() if (head := unpack_log_head(packed))]
-        with self._database.read() as db:
-            roots = keylog.roots(db, [size for size, _ in heads])
-        if any(roots.get(size) != root for size, root in heads):
-            raise RemoteProtocolError("A commit names a head that the key log never had.")
-
-    def _take_contents(
+    def _write(
         self,
         db: Db,
-        who: Principal,
         owner_id: int,
         change: VerifiedCommit,
         before: dict[bytes, models.Node],
-    ) -> None:
-        """Assign its blob to each file of the change; refuse content that does not exist."""
-        wanted = {n: m.body.content for n, m in change.manifests.items() if m.body.content}
-        owners = {content.root: node for node, content in wanted.items()}
-        if len(owners) != len(wanted):
-            raise RemoteProtocolError("Two files of one commit name the same content.")
-        # Blobs sent with the commit are new, unless an earlier attempt of it was refused.
-        known = blob_rows.known(db, list(change.blobs))
-        came = {root: blob for root, blob in change.blobs.items() if root not in known}
-        held = blob_rows.held(db, [root for root in owners if root not in came])
-        for root, blob in came.items():
-            held[root] = HeldBlob(who.user_id, None, blob.salt, len(blob.data))
-        for node, content in wanted.items():
-            check_content(who, change.manifests[node], held.get(content.root), before.get(node))
-        again = [r for r, n in owners.items() if r in held and held[r].node_id is not None
-                 and before[n].blob != r]  # fmt: skip
-        if again and not versions.is_newest_again(db, again):
-            raise NotFoundError("That version is no longer kept.")
-        self._keep(db, owner_id, [(blob, owners.get(Root(blob[0]))) for blob in came.items()])
-        staged: dict[bytes, bytes] = {
-            root: node for root, node in owners.items() if root not in came
-        }
-        blob_rows.assign(db, owner_id, staged)
-
-    def _write(
-        self, db: Db, owner_id: int, change: VerifiedCommit, before: dict[bytes, models.Node]
+        quota: Quota | None,
     ) -> list[bytes]:
         """Store manifests and states; return blobs that are no longer kept."""
         keep = self._keeping.keep_versions
@@ -331,7 +310,8 @@ class FileService:
         older = [(row.id, row.version, row.manifest_hash) for row in rows]
         lineages.keep(db, Lineal.MANIFEST, older)
         nodes.replace_all(db, changed, forget=forget, forget_versions=same_key)
-        nodes.put_states(db, list(change.states.values()))
+        number = quotas.next_change(quota)
+        nodes.put_states(db, list(change.states.values()), owner_id, number)
         if not keep:
             return blob_rows.drop(db, [root for _, root, _ in replaced])
         versions.keep_older(db, replaced)

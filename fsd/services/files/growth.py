@@ -1,4 +1,4 @@
-"""How much a commit adds, at most, to all that is stored of a tree."""
+"""An upper limit of the data that a commit adds to the stored data of a tree."""
 
 from __future__ import annotations
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sqlalchemy.orm import Session as Db
+
+from fsd.audit.events import AuditEvent
+from fsd.audit.log import AuditLog
+from fsd.blobs.base import BlobStore
 from fsd.principal import Principal
 from fsd.services.files.shares import folder_for
 from fsd.services.paging import following, parts
 from fsd.store.engine import Database
-from fsd.store.repos import lineages, nodes, shares, versions
-from fsproto.errors import NotFoundError, RemoteProtocolError
+from fsd.store.repos import lineages, nodes, quotas, shares, stored, versions
+from fskit.text import count_text
+from fsproto.errors import NotAllowedError, NotFoundError, RemoteProtocolError
 from fsproto.keys.grants import Role
-from fsproto.limits import MAX_LINEAGE_HASHES, MAX_LINEAGE_RANGES
-from fsproto.messages.history import Gone, History, Lineage, LineageRange, Removed
+from fsproto.limits import MAX_FORGOTTEN, MAX_LINEAGE_HASHES, MAX_LINEAGE_RANGES
+from fsproto.messages.base import Done
+from fsproto.messages.history import Forgotten, Gone, History, Lineage, LineageRange, Removed
 from fsproto.signed import Signed
 from fsproto.types import NodeId
 
@@ -21,14 +28,16 @@ _AT_ONCE = 100
 
 
 class HistoryService:
-    """Queries about older versions and removed nodes; all calls block."""
+    """Older versions and removed nodes; all calls block."""
 
-    def __init__(self, database: Database) -> None:
-        """Take the database."""
+    def __init__(self, database: Database, blobs: BlobStore, audit: AuditLog | None = None) -> None:
+        """Take the parts; without an audit log, deletions are not recorded."""
         self._database = database
+        self._blobs = blobs
+        self._audit = audit
 
     def of_node(self, who: Principal, node: NodeId, version: int) -> Iterator[History]:
-        """Yield a node's manifests before a version, for a user who may read the node."""
+        """Yield a node's manifests before a version, for a reader of the node."""
         with self._database.read() as db:
             found = nodes.get(db, node)
             if found is None or not shares.readable(db, who.user_id, [found]):
@@ -48,7 +57,7 @@ class HistoryService:
             raise RemoteProtocolError("Those are no versions.")
         hashes_asked = sum(one.before - one.after - 1 for one in ranges)
         if len(ranges) > MAX_LINEAGE_RANGES or hashes_asked > MAX_LINEAGE_HASHES:
-            raise RemoteProtocolError("That asks for too much at once.")
+            raise RemoteProtocolError("The request asks for too much at once.")
         wanted = {one.node for one in ranges}
         with self._database.read() as db:
             found = nodes.get_all(db, wanted)
@@ -59,14 +68,44 @@ class HistoryService:
             yield Lineage(b"".join(part), more)
 
     def removed(self, who: Principal, folder: NodeId, skip: int) -> Removed:
-        """Return one part of a folder's removed nodes, for a user who may read the folder."""
+        """Return one part of a folder's removed nodes, for a reader of the folder."""
         if not 0 <= skip < 1 << 31:
-            raise RemoteProtocolError("Nobody knows as much as that already.")
+            raise RemoteProtocolError("The number of entries to skip is out of range.")
         with self._database.read() as db:
             folder_for(db, nodes.get(db, folder), who, Role.READER)
             found = versions.removed_from(db, folder, skip, _AT_ONCE + 1)
         part, cut = next(parts([Gone(*one) for one in found[:_AT_ONCE]], _gone_size))
         return Removed(part, cut or len(found) > _AT_ONCE)
+
+    def forget(self, who: Principal, named: list[Forgotten]) -> Done:
+        """Delete removed nodes of a user's own tree for good, and give back what they counted."""
+        if len(named) > MAX_FORGOTTEN:
+            raise RemoteProtocolError("Too many removed nodes were named at once.")
+        wanted = {bytes(one.node): one.version for one in named}
+        with self._database.write() as db:
+            row = quotas.hold(db, who.user_id)
+            held = versions.hold_removed(db, list(wanted))
+            for one in held:
+                _check_owner(db, who, one)
+            tops = [one.id for one in held if one.version == wanted[one.id]]
+            doomed = versions.all_removed(db, tops)
+            if row is not None and (count := stored.known(row)) is not None:
+                stored.keep(row, count.less(stored.of_removed(db, doomed)))
+            outside = versions.drop_removed(db, doomed)
+            if tops and self._audit is not None:
+                detail = count_text(len(doomed), "file or folder", "files and folders")
+                self._audit.record_own(db, AuditEvent.TRASH_EMPTIED, who, detail)
+        for root in outside:
+            self._blobs.delete(root)
+        return Done()
+
+
+def _check_owner(db: Db, who: Principal, top: versions.RemovedTop) -> None:
+    if top.owner_id == who.user_id:
+        return
+    if shares.role(db, who.user_id, top.id) is None:
+        raise NotFoundError("There is no such file or folder.")
+    raise NotAllowedError("Only the owner of a tree can delete for good what was removed from it.")
 
 
 def _size(one: Signed) -> int:

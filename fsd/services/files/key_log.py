@@ -5,7 +5,7 @@ The transaction that changes the keys also adds the entry, so no change lacks on
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from sqlalchemy.orm import Session as Db
 
@@ -16,7 +16,7 @@ from fsd.store.repos import users
 from fsproto import crypto, labels
 from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError
 from fsproto.keylog.entries import FORMAT, KeyEvent, KeyLogEntry, entry_bytes
-from fsproto.keylog.head import KeyLogHead, sign_head
+from fsproto.keylog.head import KeyLogHead, sign_head, unpack_log_head
 from fsproto.messages.keylog import BundleOf, LogEntries
 from fsproto.packing import unpack
 from fsproto.proofs.merkle import Frontier, leaf_hash
@@ -84,8 +84,8 @@ class KeyLogWriter:
         head = rows.head_for_update(db)
         if head.payload and unpack(head.payload, KeyLogHead).key != self._key.public:
             raise IntegrityError(
-                "The log key of the home is not the one of its database.",
-                hint="Put log.key back from a copy: clients refuse any other.",
+                "The log key of the data directory is not the one of its database.",
+                hint="Restore log.key from a copy: clients refuse any other key.",
             )
         return head
 
@@ -119,6 +119,33 @@ class KeyLogService:
             if bundle is None:
                 raise NotFoundError("There are no keys of that person.")
             return BundleOf(Signed(bundle.payload, bundle.signature))
+
+
+def check_log_heads(db: Db, user: str, heads: Iterable[bytes]) -> None:
+    """Check the log heads in values that a user has signed after enrolling.
+
+    Raises `RemoteProtocolError` for a head that the log never had, or that is older than the
+    user's enrolment: readers refuse both.
+    """
+    seen = [unpack_log_head(packed) for packed in heads]
+    known = [head for head in seen if head is not None]
+    roots = rows.roots(db, [size for size, _ in known])
+    if len(known) != len(seen) or any(roots.get(size) != root for size, root in known):
+        raise RemoteProtocolError("A commit names a head that the key log never had.")
+    oldest = min((size for size, _ in known), default=None)
+    if oldest is None or oldest > rows.newest_index(db, user):
+        return
+    if oldest <= _enrolled_at(db, user):
+        raise RemoteProtocolError("A commit names a key log from before its author enrolled.")
+
+
+def _enrolled_at(db: Db, user: str) -> int:
+    """Return the index of the entry with the first of a user's present line of keys."""
+    for payload in rows.newest_first(db, user):
+        entry = unpack(payload, KeyLogEntry)
+        if entry.event is KeyEvent.ENROLLED:
+            return entry.index
+    raise IntegrityError("The key log has no enrolment of that person.")
 
 
 def _bundle_hash(bundle: models.Bundle) -> Hash:

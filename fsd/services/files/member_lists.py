@@ -47,14 +47,14 @@ class NextList:
 def verified_lists(who: Principal, asks: list[NewMembers]) -> dict[NodeId, NextList]:
     """Check lists without the database; `SignatureError` or `RemoteProtocolError` if one is bad."""
     if len(asks) > MAX_COMMIT_NODES:
-        raise RemoteProtocolError("That commit changes too much at once.")
+        raise RemoteProtocolError("The commit changes too much at once.")
     found = {}
     for ask in asks:
         node = stated_members(ask.members).node
         members = verify_members(ask.members, node, who.user, who.ed25519)
         sealed = {one.user: one.sealed for one in ask.sealed}
         if len(sealed) != len(ask.sealed) or any(members.member(user) is None for user in sealed):
-            raise RemoteProtocolError("A key was sealed to a person who is not a member.")
+            raise RemoteProtocolError("A key was sealed to a person outside the member list.")
         found[node] = NextList(members, sealed)
     if len(found) != len(asks):
         raise RemoteProtocolError("A commit has two member lists of one node.")
@@ -91,8 +91,8 @@ def check_lists(
 def store_list(db: Db, who: Principal, new: NextList, now_ms: int, most_offers: int) -> None:
     """Store a list and the keys sent with it; delete the grants of removed members.
 
-    `QuotaError` if somebody gets more than `most_offers` shares of the user, `NotAllowedError` if
-    somebody blocks the user and is not in the list for a group.
+    `QuotaError` if a member gets more than `most_offers` shares of the user, `NotAllowedError` if
+    a member blocks the user and is in the list by name, not only through a group.
     """
     body = new.members.body
     people = shares.holders(db, [member.user for member in body.members])
@@ -114,7 +114,9 @@ def store_list(db: Db, who: Principal, new: NextList, now_ms: int, most_offers: 
                 db.add(grant)
             grant.sealed_hash, grant.sealed = member.sealed, sealed
         elif grant is None or grant.sealed_hash != member.sealed:
-            raise RemoteProtocolError("A member list names a sealed key that did not come with it.")
+            raise RemoteProtocolError(
+                "A member list names a sealed key that is missing in the commit."
+            )
         grant.role = int(member.role)
     shares.drop_grants(db, body.node, list(held))
     shares.put_list(db, new.members)
@@ -125,7 +127,7 @@ def _checked_holder(who: Principal, member: Member, holder: Holder | None) -> Ho
     if holder is None:
         raise NotFoundError(f"There is no user {member.user} any more.")
     if holder.user_id == who.user_id:
-        raise RemoteProtocolError("Nobody is a member of what they own.")
+        raise RemoteProtocolError("The owner of a node cannot be its member.")
     return holder
 
 
@@ -140,15 +142,15 @@ def _check_can_open(member: Member, holder: Holder) -> None:
 def _check_by_group(new: NextList, member: Member) -> None:
     """Refuse a share with a user who blocks the owner.
 
-    Within a group, such a user is as one who has left it at once: no member can keep others from a
-    share with their group.
+    A share with a group succeeds, as if this user had left it at once: one member of a group cannot
+    prevent a share with the others.
     """
     if ALONE in new.members.ways(member.user):
         raise NotAllowedError(f"{member.user} does not accept shares from you.")
 
 
 def _check_offers(db: Db, who: Principal, member: Member, holder: Holder, most: int) -> None:
-    """Refuse a new grant to a user who has as many of this owner as allowed."""
+    """Refuse a new grant to a user at the limit of grants from this owner."""
     db.flush()
     if shares.offers(db, holder.user_id, who.user_id) >= most:
         raise QuotaError(

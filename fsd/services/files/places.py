@@ -66,5 +66,5 @@ def _depth(db: Db, change: VerifiedCommit, folder: NodeId, depths: dict[NodeId, 
 def _too_deep() -> NotAllowedError:
     return NotAllowedError(
         f"That would be more than {MAX_PATH_PARTS} folders deep.",
-        hint="Put it into a folder further up.",
+        hint="Put it into a higher folder.",
     )

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable
 
 from sqlalchemy.orm import Session as Db
 
+from fsd.audit.events import AuditEvent
+from fsd.audit.log import AuditLog
 from fsd.policies import QuotaPolicy
 from fsd.principal import Principal
 from fsd.services.files.shares import folder_for
@@ -78,7 +80,7 @@ class UploadSpace:
 
 
 class Quotas:
-    """The quotas of all accounts; all calls block."""
+    """The quotas of the accounts; calls block."""
 
     def __init__(
         self,
@@ -87,8 +89,13 @@ class Quotas:
         now_ms: Callable[[], int],
         policy: QuotaPolicy | None = None,
         server: str = "",
+        audit: AuditLog | None = None,
     ) -> None:
-        """Take the parts, the general policy, and an id that distinguishes this fsd from others."""
+        """Take the parts, the general policy, and an id that distinguishes this fsd from others.
+
+        `audit` records quotas that are almost used up.
+        """
+        self._audit = audit
         self._database = database
         self._now_ms = now_ms
         self.policy = policy or QuotaPolicy()
@@ -192,38 +199,55 @@ class Quotas:
         self,
         db: Db,
         who: Principal,
-        owner_id: int,
+        row: Quota | None,
         change: Held,
         salts: Iterable[bytes],
         *,
         stores: Stored = _NOTHING,
     ) -> None:
-        """Add a commit's change to the used amounts of a tree's quota row, which is locked.
+        """Add a commit's change to the used amounts of a tree's quota `row`, which is locked.
 
         Release the reservations for the blobs with these salts. `stores` is at least what the
         commit adds to all that is stored. `QuotaError` if the commit raises an amount above its
         limit; the transaction must then be rolled back.
         """
-        payer_id = quotas.payer_of(db, owner_id)
-        row = quotas.get(db, payer_id)
         used_up = quotas.salts(db, who.user_id).intersection(salts)
+        quotas.release(db, who.user_id, used_up)
+        if row is None:
+            return
         grows = Held(max(0, change.size), max(0, change.files))
         if any(grows) and self.policy.limits(row):
-            others = quotas.reserved(db, payer_id, self._now_ms(), who.user_id, used_up)
+            others = quotas.reserved(db, row.user_id, self._now_ms(), who.user_id)
             self._check(db, who, row, grows, others)
-        if row is not None and any(change):
-            row.used_bytes += change.size
-            row.used_files += change.files
-        quotas.release(db, who.user_id, used_up)
-        db.flush()
-        if row is not None:
-            self._settle_stored(db, who, row, stores)
+        before = Held(row.used_bytes, row.used_files)
+        row.used_bytes += change.size
+        row.used_files += change.files
+        self._note_near(db, who, row, before)
+        self._settle_stored(db, who, row, stores)
+
+    def _note_near(self, db: Db, who: Principal, row: Quota, before: Held) -> None:
+        """Record that a commit raised a used amount from below nine tenths of the quota."""
+        most_bytes, most_files = self.policy.bytes_of(row), self.policy.files_of(row)
+        near = []
+        if _crosses(before.size, row.used_bytes, most_bytes):
+            near.append(f"{row.used_bytes} of {most_bytes} bytes")
+        if _crosses(before.files, row.used_files, most_files):
+            near.append(f"{row.used_files} of {most_files} files")
+        if near and self._audit is not None:
+            self._audit.record(
+                db,
+                AuditEvent.QUOTA_NEAR,
+                actor=who.user,
+                subject=users.name_of(db, row.user_id),
+                address=who.address,
+                detail=", ".join(near),
+            )
 
     def _settle_stored(self, db: Db, who: Principal, row: Quota, grows: Stored) -> None:
         """Add what a commit stores to the count in a quota row; `QuotaError` above a limit.
 
-        The count is never too low. Before it refuses anything, it is made exact, but only now and
-        then: that takes long for a large tree, and nobody else can commit meanwhile.
+        The count is never too low. Before a refusal it is counted again, exactly, but only at
+        intervals: for a large tree that takes long, and all other commits wait for it.
         """
         count, now_ms = stored.known(row), self._now_ms()
         count = stored.of_trees(db, row.user_id) if count is None else count.and_more(grows)
@@ -291,6 +315,22 @@ class Quotas:
         if lines:
             with self._database.write() as db:
                 quotas.renew(db, lines, self._now_ms() + LEASE_MS)
+
+
+def _crosses(before: int, now: int, most: int | None) -> bool:
+    """Return whether an amount has reached nine tenths of a limit, and had not before."""
+    return most is not None and before * 10 < most * 9 <= now * 10
+
+
+def check_charged(db: Db, owner_id: int, row: Quota | None) -> None:
+    """Raise `ConflictError` if a user's tree does not count in `row`, which is locked.
+
+    PostgreSQL may show a folder that was made after its owner was looked up for the lock.
+    """
+    if row is None or owner_id == row.user_id:
+        return
+    if quotas.payer_of(db, owner_id) != row.user_id:
+        raise ConflictError("That folder was made in the meantime; try again.")
 
 
 def _bytes_told(used: Held, others: Held, needs: Held, most: int) -> str:

@@ -59,20 +59,24 @@ class ShareService:
         self._now_ms = now_ms
 
     def members(self, who: Principal, asked: Sequence[NodeId]) -> Members:
-        """Return the member lists of those nodes that are shared and that the user may read."""
+        """Return the member lists of nodes, as far as they have one.
+
+        `NotFoundError` if the user may not read one of them: that is no node without a list.
+        """
         if len(asked) > MAX_PATH_PARTS:
             raise RemoteProtocolError("Too many member lists were asked for at once.")
         with self._database.read() as db:
             found = nodes.get_all(db, asked)
-            seen = shares.readable(db, who.user_id, list(found.values()))
-            lists = shares.lists(db, seen, MAX_CONTROL)
+            if shares.readable(db, who.user_id, list(found.values())) != set(asked):
+                raise NotFoundError("There is no such file or folder.")
+            lists = shares.lists(db, set(asked), MAX_CONTROL)
             return Members([_signed(lists[node]) for node in asked if node in lists])
 
     def with_me(self, who: Principal, ask: GetShares) -> Iterator[Shares]:
         """Yield the nodes shared with a user, in one or more answers."""
         owner = ask.owner.replace("\0", "?")
         if not 0 <= ask.most < 1 << 31:
-            raise RemoteProtocolError("That is no number of shares.")
+            raise RemoteProtocolError("The number of shares to show is out of range.")
 
         def page(after: shares.Given | None) -> list[shares.Given]:
             with self._database.read() as db:
@@ -93,9 +97,9 @@ class ShareService:
             yield Shared([own for _, own in part], more)
 
     def group(self, name: str) -> Group:
-        """Return a group's users who may log in; `NotFoundError` if there is no such group.
+        """Return a group's users that can log in; `NotFoundError` if there is no such group.
 
-        Any logged-in user who knows the name of a group may ask for it.
+        Every logged-in user may ask, by the name of the group.
         """
         with self._database.read() as db:
             found = groups.by_name(db, name) if is_user(name) else None
@@ -105,7 +109,7 @@ class ShareService:
             return Group([one.user for one in members if not one.is_out])
 
     def leave(self, who: Principal, node: NodeId) -> Done:
-        """Remove a grant at the request of the member who has it."""
+        """Remove a grant at the request of its member."""
         with self._database.write() as db:
             if who.user_id not in shares.grants(db, node):
                 raise NotFoundError("It is not shared with you.")
@@ -132,7 +136,7 @@ class ShareService:
                 shares.block(db, who.user_id, other.id, self._now_ms())
                 left = shares.drop_grants_of(db, who.user_id, other.id)
                 if self._audit is not None:
-                    detail = f"all {left} of {other.name}, who is blocked"
+                    detail = f"all {left} of {other.name}, by blocking"
                     self._audit.record_own(db, AuditEvent.SHARE_LEFT, who, detail)
         return Done()
 

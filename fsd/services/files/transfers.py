@@ -154,7 +154,7 @@ class TransferService:
             if known is None:
                 blob_rows.add_all(db, [row])
             elif (known.owner_id, known.node_id) != (who.user_id, None):
-                raise ConflictError("This very content was uploaded before.")
+                raise ConflictError("A blob with this content exists already.")
 
     def open(self, who: Principal, node: NodeId, root: Root) -> tuple[BlobReader, int]:
         """Return a reader of a node's current or kept content, and its size.
@@ -180,24 +180,31 @@ class TransferService:
         """Yield small blobs in the requested order; None for a blob that no longer exists."""
         if len(contents) > MAX_FETCH:
             raise RemoteProtocolError("Too many files were asked for at once.")
+        wanted = self._readable_small(who, contents)
+        for some, _ in parts(wanted, lambda one: one[1] if one else 0, rest=0):
+            if some:
+                yield self._fetched([one[0] if one else None for one in some])
+
+    def _readable_small(
+        self, who: Principal, contents: list[Content]
+    ) -> list[tuple[Content, int] | None]:
+        """Return each content with its size; None for what `fetch` does not answer with."""
         with self._database.read() as db:
             there = nodes.get_all(db, [one.node for one in contents])
             seen = shares.readable(db, who.user_id, list(there.values()))
             roots = {one.root for one in contents if one.node in seen}
-            sizes = {root: row.size for root, row in blob_rows.held(db, roots).items()}
-        wanted = [
-            one if one.node in seen and _is_small(sizes.get(one.root)) else None for one in contents
+            held = blob_rows.held(db, roots)
+        sizes = {root: row.size for root, row in held.items() if row.size <= MAX_INLINE_BLOB}
+        return [
+            (one, sizes[one.root]) if one.node in seen and one.root in sizes else None
+            for one in contents
         ]
-        for some, _ in parts(wanted, lambda one: sizes[one.root] if one else 0, rest=0):
-            roots = {one.root for one in some if one}
-            with self._database.read() as db:
-                found = blob_rows.small_ones(db, roots)
-            if some:
-                yield Fetched([found.get((one.node, one.root)) if one else None for one in some])
 
-
-def _is_small(size: int | None) -> bool:
-    return size is not None and size <= MAX_INLINE_BLOB
+    def _fetched(self, wanted: list[Content | None]) -> Fetched:
+        """Return one part of an answer; nothing else holds its bytes while the client reads it."""
+        with self._database.read() as db:
+            found = blob_rows.small_ones(db, {one.root for one in wanted if one})
+        return Fetched([found.get((one.node, one.root)) if one else None for one in wanted])
 
 
 def _check_salt(salt: Salt) -> None:

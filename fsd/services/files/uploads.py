@@ -59,11 +59,11 @@ class StagedUpload:
         with self.lock:
             self.must_go_on()
             if index != len(self._leaves) or self._size % SEGMENT_SIZE:
-                raise RemoteProtocolError("A segment came out of order.")
+                raise RemoteProtocolError("A segment arrived out of order.")
             if not 0 < len(segment) <= SEGMENT_SIZE:
                 raise RemoteProtocolError("A segment is empty or too long.")
             if self._most is not None and self._size + len(segment) > self._most:
-                raise OutOfSpaceError("The file is larger than this server takes.")
+                raise OutOfSpaceError("The file is larger than this server allows.")
             if self.space is not None:
                 self.space.cover(self._size + len(segment))
             leaf = self._spare.beside(
@@ -76,24 +76,24 @@ class StagedUpload:
     def must_go_on(self) -> None:
         """Raise `ConflictError` if the upload has ended."""
         if self.over:
-            raise ConflictError("This upload goes on over another connection.")
+            raise ConflictError("This upload continues over another connection.")
 
     def check(self, root: Root, size: int) -> None:
         """Raise `IntegrityError` unless the received data has this root and size."""
         if not self._leaves or size != self._size:
             raise IntegrityError("The upload is not complete.")
         if not crypto.equal(integrity.root(self.salt, self._leaves, size), root):
-            raise IntegrityError("The upload was damaged on its way: its salted hash differs.")
+            raise IntegrityError("The upload was damaged in transit: its salted hash differs.")
 
     def whole_leaves(self) -> list[bytes]:
-        """Discard a last segment that is not full; return the leaves of the others."""
+        """Discard an incomplete last segment; return the leaves of the others."""
         leaves = self._leaves[: self._size // SEGMENT_SIZE]
         self.staged.cut(len(leaves) * SEGMENT_SIZE)
         return leaves
 
 
 class FinishedUpload:
-    """A finished, uncommitted blob whose upload the client resumes, which needs no more data."""
+    """A complete but uncommitted blob; a client that resumes its upload need not send any data."""
 
     def __init__(self, root: bytes, size: int) -> None:
         """Take the fields that identify it."""
@@ -102,12 +102,12 @@ class FinishedUpload:
 
     def add(self, index: int, segment: memoryview) -> None:
         """Refuse a segment, for none is missing."""
-        raise RemoteProtocolError("A segment came for a blob that is whole.")
+        raise RemoteProtocolError("A segment arrived for a complete blob.")
 
     def check(self, root: Root, size: int) -> None:
         """Raise `IntegrityError` unless it has this root and size."""
         if (root, size) != (self.root, self.size):
-            raise IntegrityError("What was uploaded before is another file.")
+            raise IntegrityError("The earlier upload was another file.")
 
 
 class StagedUploads:
@@ -199,7 +199,7 @@ class StagedUploads:
             blob.staged.let_go()
         else:
             blob.staged.discard()
-        raise OutOfSpaceError("You have as many uploads under way as this server allows.")
+        raise OutOfSpaceError("You have too many uploads in progress.")
 
     def _leave(self, blob: StagedUpload) -> None:
         with self._lock:

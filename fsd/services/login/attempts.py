@@ -1,7 +1,7 @@
 """Login attempts: throttled, decided, counted, recorded.
 
     with attempts.begin(a_try, known=…, event=AuditEvent.LOGIN) as attempt:
-        attempt.match(code)       # as much work for a name that no user has
+        attempt.match(code)       # the same work for an unknown name
         user = attempt.user       # raises for such a name
         …                         # other reasons to refuse, which consume no code
         attempt.use_code()
@@ -25,7 +25,7 @@ from fsd.audit.log import AuditLog
 from fsd.auth.recovery_codes import LOW
 from fsd.auth.throttle import Allowance, Lane, lanes, network_of
 from fsd.policies import LoginPolicy
-from fsd.services.login.codes import Account, CodeKind, Codes, Match
+from fsd.services.login.codes import Account, CodeKind, Codes, Match, OffCode
 from fsd.store.engine import Database
 from fsd.store.login_models import LoginState
 from fsd.store.models import Bundle, User
@@ -75,11 +75,17 @@ class RefusalReason(StrEnum):
 class RefusedAttempt(LoginRefused):
     """A login that was refused, and what follows from that; the person is not told which it was."""
 
-    def __init__(self, why: RefusalReason, *, right_code: bool = False) -> None:
-        """Take the reason, and whether the code was right all the same, used before or not."""
+    def __init__(
+        self, why: RefusalReason, *, right_code: bool = False, off: OffCode | None = None
+    ) -> None:
+        """Take the reason, and whether the code was right all the same, used before or not.
+
+        `off`: the code is wrong now and right at another time.
+        """
         super().__init__(LoginRefused().sentence)
         self.why = why
         self.right_code = right_code
+        self.off = off
 
 
 class KeysReplaced(LoginRefused):
@@ -99,6 +105,8 @@ class Attempt:
     address: str
     at_ms: int
     door: LoginPath = LoginPath.NATIVE
+    device: str = ""
+    """The name that the user gives to the device, for a new session."""
 
     @property
     def network(self) -> str:
@@ -126,6 +134,7 @@ class OpenAttempt:
         self._codes = codes
         self._a_try = a_try
         self._match: Match | None = None
+        self._off: OffCode | None = None
 
     @property
     def account(self) -> Account:
@@ -152,7 +161,10 @@ class OpenAttempt:
 
         For a name that no user has, it takes as long.
         """
-        self._match = self._codes.match(self.db, self._account, code, self._a_try.at_ms)
+        a_try = self._a_try
+        self._match = self._codes.match(self.db, self._account, code, a_try.at_ms)
+        if self._match is None:
+            self._off = self._codes.at_another_time(self.db, self._account, code, a_try.at_ms)
         return self._match.kind if self._match else None
 
     def refusal(self, why: RefusalReason) -> RefusedAttempt:
@@ -166,7 +178,7 @@ class OpenAttempt:
         if account.state.locked_ms is not None or self._attempts.is_shut(account.state, a_try):
             raise RefusedAttempt(RefusalReason.LOCKED)
         if match is None:
-            raise RefusedAttempt(RefusalReason.WRONG)
+            raise RefusedAttempt(RefusalReason.WRONG, off=self._off)
         if not self._codes.use(db, account, match, a_try.at_ms):
             raise RefusedAttempt(
                 RefusalReason.USED, right_code=self._codes.was_used(db, account, match)
@@ -270,13 +282,16 @@ class Attempts:
         # Damage in the server's own records must not count as a wrong code.
         reason = f": {error.sentence}" if isinstance(error, SecurityError) else ""
         log.warning("login refused%s", reason, extra=a_try.shown)
-        self.record(db, AuditEvent.LOGIN_REFUSED, a_try, why)
+        off = error.off if isinstance(error, RefusedAttempt) else None
+        self.record(db, AuditEvent.LOGIN_REFUSED, a_try, f"{why}: {off.told}" if off else why)
         for lane in among:
             before = penalties.of(db, lane)
             penalties.put(db, lane, before.after_refusal(self._allowance(lane), a_try.at_ms))
         if state is None:
             return
         db.refresh(state)  # the savepoint rolled it back
+        if off is not None and not off.used:
+            state.off_ms, state.off_at_ms = off.off_ms, a_try.at_ms
         if isinstance(error, RefusedAttempt) and error.right_code:
             self._tell(db, a_try, state, why)
         if why in (RefusalReason.WRONG, RefusalReason.USED) and a_try.door is LoginPath.SSH:

@@ -13,7 +13,15 @@ from enum import Enum
 from sqlalchemy.orm import Session as Db
 
 from fsd.auth import recovery_codes
-from fsd.auth.otp import OtpSetting, learned_drift, matching_step, new_secret, normalise_code
+from fsd.auth.otp import (
+    OtpSetting,
+    learned_drift,
+    matching_step,
+    new_secret,
+    normalise_code,
+    off_text,
+    step_at_another_time,
+)
 from fsd.auth.vault import Vault
 from fsd.store import models
 from fsd.store.login_models import LoginState
@@ -38,6 +46,22 @@ class Match:
 
 
 @dataclass(frozen=True)
+class OffCode:
+    """A wrong code that is valid at another time: the user's clock is wrong, or the code is old."""
+
+    off_ms: int
+    """From now to the middle of its step; negative: the code is of the past."""
+    used: bool
+    """Whether it was used then: the code is old, and says nothing about the clock."""
+
+    @property
+    def told(self) -> str:
+        """Return the text for the audit log."""
+        when = off_text(self.off_ms)
+        return f"a code of {when}, used then" if self.used else f"a code of {when}"
+
+
+@dataclass(frozen=True)
 class CodeUsed:
     """A user who consumed a code on this connection for another purpose.
 
@@ -56,7 +80,7 @@ class Account:
 
 
 class Codes:
-    """The codes of all accounts."""
+    """The codes of the accounts."""
 
     def __init__(self, vault: Vault, *, most_drift_ms: int) -> None:
         """Take the vault that opens secrets, and the accepted clock error."""
@@ -67,7 +91,7 @@ class Codes:
     def match(self, db: Db, account: Account | None, typed: str, now_ms: int) -> Match | None:
         """Return the match of a code as typed; None if it is not a code of the account.
 
-        For a user who does not exist, it does the same work without a result.
+        For an unknown user (`account` is None) it does the same work and returns None.
         """
         code = normalise_code(typed)
         word = recovery_codes.canonical(code)
@@ -88,6 +112,28 @@ class Codes:
             step = matching_step(waiting, code, now_ms, state.drift_ms)
         return None if step is None else Match(CodeKind.NEXT, step)
 
+    def at_another_time(
+        self, db: Db, account: Account | None, typed: str, now_ms: int
+    ) -> OffCode | None:
+        """Return when a wrong code is valid, if that is near; None if it is not.
+
+        For an unknown user (`account` is None) it does the same work and returns None.
+        """
+        if account is None:
+            step_at_another_time(self._decoy, typed, now_ms)
+            return None
+        user, state = account.user, account.state
+        secrets = [(user.otp_secret, state.secret_no)]
+        if user.next_secret is not None:
+            secrets.append((user.next_secret, state.secret_no + 1))
+        for sealed, number in secrets:
+            setting = self._setting(user, sealed)
+            step = step_at_another_time(setting, typed, now_ms)
+            if step is not None:
+                middle_ms = step * setting.period * 1000 + setting.period * 500
+                return OffCode(middle_ms - now_ms, users.was_used(db, user.id, number, step))
+        return None
+
     def use(self, db: Db, account: Account, match: Match, now_ms: int) -> bool:
         """Consume a code; return False if it, or a later one, is already consumed.
 
@@ -107,13 +153,14 @@ class Codes:
         if used:
             db.refresh(user)
             setting = self._setting(user)
+            state.off_ms = state.off_at_ms = None
             state.drift_ms = learned_drift(
                 setting, match.step, now_ms, state.drift_ms, most_ms=self._most_drift_ms
             )
         return used
 
     def was_used(self, db: Db, account: Account, match: Match) -> bool:
-        """Return whether a refused code is one that an earlier login consumed."""
+        """Return whether an earlier login has consumed the refused code."""
         if match.kind is not CodeKind.CURRENT:
             return False
         return users.was_used(db, account.user.id, account.state.secret_no, match.step)
@@ -132,10 +179,11 @@ def rotate(vault: Vault, account: Account, now_ms: int) -> OtpSetting:
 
 
 def replace(vault: Vault, account: Account) -> OtpSetting:
-    """Replace an account's secret at once, and drop a new one that waits for confirmation."""
+    """Replace an account's secret at once; delete a new secret that waits for confirmation."""
     user, state = account.user, account.state
     setting = OtpSetting(new_secret(), user.otp_digits, user.otp_period, user.otp_algorithm)
     user.otp_secret, user.next_secret = vault.seal(setting.secret, user.id), None
     user.last_step = 0
     state.secret_no, state.next_since_ms, state.drift_ms = state.secret_no + 1, None, 0
+    state.off_ms = state.off_at_ms = None
     return setting

@@ -10,6 +10,7 @@ from fsd.principal import Principal
 from fsd.services.login.attempts import RefusalReason, RefusedAttempt
 from fsd.store import models
 from fsd.store.repos import lineages, nodes, users
+from fsd.store.repos.nodes import NO_CHANGE
 from fsproto import crypto, labels
 from fsproto.errors import ConflictError, FsError, RemoteProtocolError, SignatureError
 from fsproto.keylog.entries import verify_rotation
@@ -30,7 +31,7 @@ def signed_by(key: bytes, signature: bytes, label: bytes, channel_id: bytes, use
     """Return whether a key (Ed25519, 32 bytes) has signed a login over exactly this channel."""
     try:
         crypto.verify(key, signature, label, channel_id, user.encode())
-    except (crypto.CryptoError, ValueError):  # ValueError: a name that is no UTF-8
+    except (crypto.CryptoError, ValueError):  # ValueError: the name is not UTF-8
         return False
     return True
 
@@ -70,6 +71,11 @@ class Rotation:
     manifest: VerifiedManifest
     state: VerifiedState
 
+    @property
+    def log_heads(self) -> set[bytes]:
+        """The heads of the key log that the signatures carry."""
+        return {self.manifest.body.log_head, self.state.body.log_head}
+
 
 def checked_rotation(who: Principal, ask: Rotate) -> Rotation:
     """Check what needs no database; `SignatureError` or `RemoteProtocolError` if it is invalid."""
@@ -87,7 +93,7 @@ def checked_rotation(who: Principal, ask: Rotate) -> Rotation:
         and grant.generation == body.generation == state.body.generation == generation
     )
     if not fits:
-        raise RemoteProtocolError("The new keys do not come with the root of a tree.")
+        raise RemoteProtocolError("The new keys lack the root of a tree.")
     return Rotation(ask, bundle, grant, manifest, state)
 
 
@@ -129,11 +135,11 @@ def _renew_root(db: Db, rotation: Rotation) -> None:
     if row is None or not follows:
         raise ConflictError("The top of your tree was changed in the meantime; try again.")
     if state.body.root != now.root:
-        raise RemoteProtocolError("The new keys come with other entries of your tree.")
+        raise RemoteProtocolError("The new root has other entries than your tree.")
     lineages.keep(db, Lineal.STATE, [was[:3]])
     lineages.keep(db, Lineal.MANIFEST, [(row.id, row.version, row.manifest_hash)])
     nodes.replace_all(db, [manifest], forget=[], forget_versions=[])
-    nodes.put_states(db, [state])
+    nodes.put_states(db, [state], row.owner_id, NO_CHANGE)
 
 
 def plant(db: Db, user: models.User, tree: TreeRoot, key: bytes) -> None:
@@ -155,6 +161,6 @@ def plant(db: Db, user: models.User, tree: TreeRoot, key: bytes) -> None:
     if not all(fits):
         raise RefusedAttempt(RefusalReason.MALFORMED)
     nodes.insert_all(db, user.id, [manifest])
-    nodes.put_states(db, [state])
+    nodes.put_states(db, [state], user.id, NO_CHANGE)
     payload, signature = tree.grant.payload, tree.grant.signature
     db.add(models.Tree(user_id=user.id, root_id=body.node, payload=payload, signature=signature))

@@ -24,7 +24,7 @@ def check(ask: Backup) -> None:
 
 
 def keep(db: Db, user_id: int, ed25519: bytes, ask: Backup, now_ms: int) -> None:
-    """Store the backup of a user who is logged in with that identity key (32 bytes)."""
+    """Store a user's backup; the user is logged in with that identity key (32 bytes)."""
     backup = models.KeyBackup(
         user_id=user_id,
         ed25519=ed25519,

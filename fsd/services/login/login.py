@@ -29,6 +29,7 @@ from fsd.services.login.attempts import (
 )
 from fsd.services.login.codes import Codes, CodeUsed
 from fsd.services.login.identities import checked_bundle, plant, register, signed_by
+from fsd.services.login.last_seen import check_not_behind
 from fsd.services.login.own_account import OwnAccount
 from fsd.services.login.signatures import LoginSignatures
 from fsd.services.login.ssh_login import SshLoginService
@@ -38,8 +39,8 @@ from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.repos import logins, sessions, users
 from fsproto import labels
-from fsproto.errors import LoginRefused
-from fsproto.messages.account import Enroll, Login, Recover, Recovery
+from fsproto.errors import BehindError, LoginRefused
+from fsproto.messages.account import Enroll, LastSeen, Login, Recover, Recovery
 from fsproto.types import Random
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ class LoginService:
 
     def login(self, ask: Login, channel_id: bytes, address: str) -> Entered:
         """Log a user in with a one-time password or a ticket, and always the identity key."""
-        a_try = self._try(ask.user, address)
+        a_try = self._try(ask.user, address, ask.device)
         try:
             if ask.otp is None:
                 return self._tickets.resume(ask, a_try, channel_id)
@@ -109,6 +110,8 @@ class LoginService:
 
     def _with_code(self, ask: Login, code: str, a_try: Attempt, channel_id: bytes) -> Entered:
         known = self._signatures.by_identity(a_try, ask, labels.SIGN_LOGIN, channel_id)
+        if known and ask.seen is not None:
+            self._check_not_behind(a_try, ask.seen)
         with self._attempts.begin(a_try, known=known, event=AuditEvent.LOGIN) as attempt:
             attempt.match(code)
             user, db = attempt.user, attempt.db
@@ -120,9 +123,18 @@ class LoginService:
             attempt.use_code()
             return self._starter.start(db, user, bundle.ed25519, a_try)
 
+    def _check_not_behind(self, a_try: Attempt, seen: LastSeen) -> None:
+        """Raise `BehindError` before a code is used for a login that the client would refuse."""
+        try:
+            with self._database.read() as db:
+                check_not_behind(db, a_try.user, seen)
+        except BehindError:
+            log.warning("login not started: the client has seen newer states", extra=a_try.shown)
+            raise
+
     def enroll(self, ask: Enroll, channel_id: bytes, address: str) -> Entered:
         """Register a user's first keys and empty tree, with a one-time password."""
-        a_try = self._try(ask.user, address)
+        a_try = self._try(ask.user, address, ask.device)
         # An attempt signed with registered keys has its own throttle lane.
         known = self._signatures.by_identity(a_try, ask, labels.SIGN_ENROLL, channel_id)
         with self._attempts.begin(a_try, known=known, event=AuditEvent.ENROLLED) as attempt:
@@ -168,7 +180,7 @@ class LoginService:
 
         The code was consumed for the backup of that key, or for an SSH login.
         """
-        a_try = self._try(ask.user, address)
+        a_try = self._try(ask.user, address, ask.device)
         known = self._signatures.by_identity(a_try, ask, labels.SIGN_LOGIN, channel_id)
         with self._attempts.begin(a_try, known=known, event=AuditEvent.LOGIN) as attempt:
             user, db = attempt.user, attempt.db
@@ -201,5 +213,5 @@ class LoginService:
             same = session is not None and session.ed25519 == who.ed25519
             return user is not None and not users.is_out(user, now_ms) and holds and same
 
-    def _try(self, user: str, address: str) -> Attempt:
-        return Attempt(sanitise_user(user), address, self._now_ms())
+    def _try(self, user: str, address: str, device: str = "") -> Attempt:
+        return Attempt(sanitise_user(user), address, self._now_ms(), device=device)

@@ -7,9 +7,9 @@ user's sessions gets a notice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import replace
 from functools import partial
 
 from sqlalchemy.orm import Session as Db
@@ -19,7 +19,9 @@ from fsd.auth import recovery_codes
 from fsd.auth.vault import Vault
 from fsd.policies import DAY_MS, LoginPolicy, QuotaPolicy
 from fsd.principal import Principal
-from fsd.services.files.key_log import KeyLogWriter
+from fsd.services.files.commit_checks import VerifiedCommit
+from fsd.services.files.commits import FileService
+from fsd.services.files.key_log import KeyLogWriter, check_log_heads
 from fsd.services.login import codes, key_backup
 from fsd.services.login.attempts import (
     Attempt,
@@ -33,9 +35,9 @@ from fsd.services.login.identities import checked_rotation, replace_keys
 from fsd.services.login.ssh_login import how
 from fsd.store import models
 from fsd.store.engine import Database
-from fsd.store.repos import logins, quotas, sessions, users
+from fsd.store.repos import drops, key_backups, logins, quotas, sessions, shares, users
 from fsproto import __version__
-from fsproto.errors import LoginRefused, NotAllowedError
+from fsproto.errors import LoginRefused, NotAllowedError, NotFoundError
 from fsproto.messages.account import (
     Backup,
     NewSecret,
@@ -44,7 +46,7 @@ from fsproto.messages.account import (
     Sessions,
     Status,
 )
-from fsproto.messages.keylog import Rotate
+from fsproto.messages.keylog import Rotate, RotatePart
 from fsproto.sealed.manifest import NodeKind
 from fsproto.types import Random
 
@@ -84,6 +86,7 @@ class OwnAccount:
             session = db.get(models.Session, who.session_id)
             kinds, stored = users.usage(db, who.user_id)
             row = quotas.get(db, who.user_id)
+            backup = key_backups.of_user(db, who.user_id)
             return Status(
                 server_version=__version__,
                 expires_ms=session.expires_ms if session else 0,
@@ -93,10 +96,12 @@ class OwnAccount:
                 used_bytes=row.used_bytes if row else 0,
                 quota_bytes=self._quota.bytes_of(row),
                 quota_files=self._quota.files_of(row),
+                key_backup=backup is not None and backup.ed25519 == who.ed25519,
+                recovery_codes=logins.codes_left(db, who.user_id),
             )
 
     def sessions(self, who: Principal) -> Sessions:
-        """Return the user's running sessions."""
+        """Return the user's running sessions, and whether something waits for the user."""
         with self._database.read() as db:
             return Sessions(
                 [
@@ -108,9 +113,12 @@ class OwnAccount:
                         each.address,
                         each.id == who.session_id,
                         how(each.ssh_key),
+                        each.device,
                     )
                     for each in sessions.of_user(db, who.user_id, self._now_ms())
-                ]
+                ],
+                last_drop_ms=drops.newest_ms(db, who.user_id),
+                shares=shares.count_to(db, who.user_id),
             )
 
     def end_sessions(self, who: Principal) -> None:
@@ -120,6 +128,17 @@ class OwnAccount:
             self._attempts.record(
                 db, AuditEvent.SESSIONS_ENDED, self._try(who), "all, by themselves"
             )
+
+    def end_session(self, who: Principal, number: int) -> None:
+        """End one session of the user; `NotFoundError` if the user has no such session."""
+        with self._database.write() as db:
+            if number not in {one.id for one in sessions.of_user(db, who.user_id, self._now_ms())}:
+                raise NotFoundError(
+                    f"You have no running session {number}.", hint="'fsclient sessions' shows all."
+                )
+            sessions.end(db, number)
+            detail = f"session {number}, by themselves"
+            self._attempts.record(db, AuditEvent.SESSIONS_ENDED, self._try(who), detail)
 
     def make_recovery_codes(self, who: Principal, code: str) -> RecoveryCodes:
         """Make new recovery codes; `LoginRefused` if the code is wrong."""
@@ -144,39 +163,49 @@ class OwnAccount:
         with self._with_code(who, ask.otp, AuditEvent.BACKUP_KEPT) as attempt:
             key_backup.keep(attempt.db, who.user_id, who.ed25519, ask, self._now_ms())
 
-    def rotate(self, who: Principal, ask: Rotate) -> None:
+    def rotate(
+        self, who: Principal, ask: Rotate, parts: Iterable[RotatePart], files: FileService
+    ) -> None:
         """Replace the user's keys by keys that the old key signed; other sessions end.
 
-        `LoginRefused` if the code is wrong, `NotAllowedError` after too many rotations within 24
-        hours, and what `identities.replace_keys` raises; none of these replaces anything.
+        `files` makes what the parts contain in the same transaction. `LoginRefused` if the code is
+        wrong, `NotAllowedError` after too many rotations within 24 hours, and what
+        `identities.replace_keys` and `FileService.renew` raise; none of these replaces anything.
         """
         rotation = checked_rotation(who, ask)
+        key = rotation.bundle.body.ed25519
+        then = replace(who, ed25519=key)
+        renewal = VerifiedCommit.renewal(then, parts)
+        with self._database.read() as db:
+            check_log_heads(db, who.user, rotation.log_heads | renewal.log_heads())
         tree = partial(quotas.hold, user_id=who.user_id)
         with self._with_code(who, ask.otp, AuditEvent.KEYS_ROTATED, tree) as attempt:
             db, now_ms = attempt.db, self._now_ms()
             self._check_rotations(db, who, now_ms)
             replace_keys(db, who, rotation, now_ms)
-            key = rotation.bundle.body.ed25519
             self._log.rotated(db, who.user, rotation.bundle.hash, key, ask.signature)
+            settle = files.renew(db, then, renewal) if renewal.states else None
             sessions.end_others(db, who.user_id, who.session_id)
             session = db.get(models.Session, who.session_id)
             if session is not None:
                 session.ed25519 = key
+        if settle is not None:
+            settle()
 
     def _check_rotations(self, db: Db, who: Principal, now_ms: int) -> None:
         """Raise `NotAllowedError` if the user has replaced the keys too often of late."""
         most = self._policy.rotations_a_day
         latest = users.rotations_since(db, who.user_id, now_ms - DAY_MS)
         if len(latest) >= most:
-            at = datetime.fromtimestamp((latest[-most] + DAY_MS) / 1000, UTC)
             times = "once" if most == 1 else f"{most} times"
-            raise NotAllowedError(
-                f"You have replaced your keys {times} in the last 24 hours; that is the limit.",
-                hint=f"The next time is possible at {at:%Y-%m-%d %H:%M} UTC.",
+            error = NotAllowedError(
+                f"You have replaced your keys {times} in the last 24 hours; that is the limit."
             )
+            error.again_ms = latest[-most] + DAY_MS
+            raise error
 
     def confirm_secret(self, who: Principal, code: str) -> None:
-        """Consume a code of the new secret and end the old one; `LoginRefused` if it is wrong."""
+        """Consume a code of the new secret and end the old one; `LoginRefused` for a wrong code."""
         with _one_answer(), self._attempts.begin(self._try(who), known=True, event=None) as attempt:
             _check_same_user(attempt, who)
             if attempt.match(code) not in (None, CodeKind.NEXT):

@@ -21,12 +21,13 @@ from fsd.services.login.attempts import (
     LoginPath,
     sanitise_user,
 )
-from fsd.services.login.welcome import NOTE_WITHIN_S, TICKET_SIZE, TOUCH_MS, new_session
+from fsd.services.login.welcome import NOTE_WITHIN_S, TOUCH_MS, new_session
 from fsd.store import models
 from fsd.store.engine import Database, DatabaseError
 from fsd.store.repos import logins, sessions, users
 from fsproto import crypto
 from fsproto.errors import OutOfSpaceError
+from fsproto.limits import TICKET_SIZE
 from fsproto.types import Random
 
 log = logging.getLogger(__name__)
@@ -71,8 +72,8 @@ class SshLoginService:
     def with_code(self, user: str, code: str, ssh_key: bytes, address: str) -> SshEntry:
         """Log a user in with a one-time password or recovery code; `LoginRefused` otherwise.
 
-        `ssh_key` is the SHA-256 of a public key that the client has proved to hold, or `NO_KEY`. A
-        user who has not enrolled yet is refused: the code is needed for enrolment.
+        `ssh_key` is the SHA-256 of a public key that the client has proved to hold, or `NO_KEY`.
+        Before the enrolment, the login is refused: the code is needed to enrol.
         """
         a_try = Attempt(sanitise_user(user), address, self._now_ms(), LoginPath.SSH)
         with self._attempts.begin(a_try, known=False, event=AuditEvent.LOGIN) as attempt:
@@ -145,7 +146,7 @@ class SshLoginService:
     def _new_session(
         self, db: Db, user: models.User, ed25519: bytes, ssh_key: bytes, a_try: Attempt
     ) -> models.Session:
-        """Start a session; it replaces an earlier one that is bound to the same key."""
+        """Start a session; it replaces an earlier session of the same key."""
         if ssh_key:
             sessions.end_of_ssh_key(db, user.id, ssh_key)
             detail = f"bound to {crypto.as_fingerprint(ssh_key)}"

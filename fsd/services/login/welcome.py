@@ -16,13 +16,12 @@ from fsd.services.login.attempts import (
     session_ends_ms,
 )
 from fsd.store import models
-from fsd.store.repos import logins, nodes, sessions, users
+from fsd.store.repos import drops, logins, nodes, sessions, users
 from fsproto import crypto
+from fsproto.limits import TICKET_SIZE
 from fsproto.messages.account import Notice, TreeRoot, Welcome
 from fsproto.signed import Signed
 from fsproto.types import Random
-
-TICKET_SIZE = 32
 
 TOUCH_MS = 10 * 60_000
 """Accuracy of the time at which a session was last resumed."""
@@ -113,6 +112,7 @@ def new_session(
         used_ms=a_try.at_ms,
         address=a_try.address,
         ssh_key=ssh_key,
+        device="".join(filter(str.isprintable, a_try.device)),
     )
     db.add(session)
     db.flush()
@@ -120,11 +120,19 @@ def new_session(
 
 
 def new_notices(db: Db, session: models.Session, now_ms: int) -> list[Notice]:
-    """Return the notices for a session, which gets each only once."""
-    told = [
-        Notice(each.kind, each.at_ms, each.count, each.address)
-        for each in logins.notices(db, session.user_id, session.id, now_ms)
-    ]
-    kinds = [each.kind for each in told]
-    logins.note_told(db, session.user_id, session.id, kinds, now_ms)
+    """Return the notices for a session, which gets each only once.
+
+    The number of a notice about drops is how many wait: a sender may have replaced or removed
+    some. If none is left, there is no such notice.
+    """
+    told = []
+    new = logins.notices(db, session.user_id, session.id, now_ms)
+    for each in new:
+        count = each.count
+        if each.kind == logins.DROPPED:
+            count, _ = drops.load(db, session.user_id)
+            if not count:
+                continue
+        told.append(Notice(each.kind, each.at_ms, count, each.address))
+    logins.note_told(db, session.user_id, session.id, [each.kind for each in new], now_ms)
     return told

@@ -56,6 +56,11 @@ def load(db: Db, user_id: int) -> tuple[int, int]:
     return int(count), int(size)
 
 
+def newest_ms(db: Db, user_id: int) -> int:
+    """Return when the newest drop that waits for a user arrived; 0 if none waits."""
+    return db.scalar(select(func.max(Drop.created_ms)).where(Drop.user_id == user_id)) or 0
+
+
 def older_than(db: Db, before_ms: int) -> list[bytes]:
     """Return the ids of drops that arrived before a time."""
     return list(db.scalars(select(Drop.id).where(Drop.created_ms < before_ms)))

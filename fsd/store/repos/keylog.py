@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session as Db
 
-from fsd.store.models import Bundle, LogEntry, LogHead, User
+from fsd.store.models import Bundle, LogEntry, LogHead, User, table
 
 _ONLY = 1
 """The id of the one head."""
 _AT_ONCE = 500
 """Entries that one query names."""
+# Built once: every commit runs these two, and SQLAlchemy takes longer to build one than to run it.
+_LOG = table(LogEntry)
+_ROOTS = select(_LOG.c.index, _LOG.c.root).where(
+    _LOG.c.index.in_(bindparam("some", expanding=True))
+)
+_NEWEST = select(func.max(_LOG.c.index)).where(_LOG.c.user == bindparam("of"))
 
 
 def head(db: Db) -> LogHead:
@@ -31,10 +37,8 @@ def roots(db: Db, sizes: Iterable[int]) -> dict[int, bytes]:
     possible = sorted({size for size in sizes if size < 1 << 63})
     for start in range(0, len(possible), _AT_ONCE):
         some = possible[start : start + _AT_ONCE]
-        rows = select(LogEntry.index, LogEntry.root).where(
-            LogEntry.index.in_([size - 1 for size in some])
-        )
-        found |= {index + 1: root for index, root in db.execute(rows)}
+        rows = db.connection().execute(_ROOTS, {"some": [size - 1 for size in some]})
+        found |= {index + 1: root for index, root in rows}
     return found
 
 
@@ -42,6 +46,18 @@ def entries(db: Db, first: int, count: int) -> list[bytes]:
     """Return up to `count` entries from number `first` on."""
     rows = select(LogEntry.payload).where(LogEntry.index >= first).order_by(LogEntry.index)
     return list(db.scalars(rows.limit(count)))
+
+
+def newest_index(db: Db, user: str) -> int:
+    """Return the index of the newest entry about a user; -1 if there is none."""
+    found: int | None = db.connection().execute(_NEWEST, {"of": user}).scalar()
+    return -1 if found is None else found
+
+
+def newest_first(db: Db, user: str) -> Iterator[bytes]:
+    """Yield the entries about a user, the newest first."""
+    rows = select(LogEntry.payload).where(LogEntry.user == user).order_by(LogEntry.index.desc())
+    return iter(db.scalars(rows))
 
 
 def last_of(db: Db, user: str) -> bytes | None:

@@ -8,7 +8,9 @@ from sqlalchemy.orm import Session as Db
 from fsd.store.login_models import LoginNotice, LoginState, RecoveryCode, ToldNotice
 from fsd.store.models import Session, User
 
-TOLD_ONCE = ("dropped", "recovery-codes-low")
+DROPPED = "dropped"
+"""The kind of the notice about files in the user's drop box."""
+TOLD_ONCE = (DROPPED, "recovery-codes-low")
 """Kinds of notices that only one session gets. All others warn of an intruder, whose own session
 may be the first one to ask; so each session gets them."""
 KEPT_MS = 30 * 86_400_000

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import BindParameter, ClauseElement, Dialect, Executable, bindparam
 from sqlalchemy.orm import Session as Db
+
+T = TypeVar("T")
 
 _HELPING = 500
 SOME: BindParameter[bytes] = bindparam("some", expanding=True)
 
 
-def helpings(values: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+def helpings(values: Sequence[T]) -> Iterator[Sequence[T]]:
     """Split values into parts that fit into one IN clause."""
     return (values[at : at + _HELPING] for at in range(0, len(values), _HELPING))
 
@@ -34,8 +36,8 @@ def of_some(
 def for_each(db: Db, statement: ClauseElement, rows: Sequence[dict[str, Any]]) -> None:
     """Run a statement once for each row; all rows have the same names.
 
-    The values go to the driver unchanged. SQLAlchemy would process each of them, though no column
-    here needs that; this would take half as long as storing them.
+    The values go to the driver unchanged. SQLAlchemy would process each value. No column here needs
+    that, and it would take half the time of storing them.
     """
     if not rows:
         return

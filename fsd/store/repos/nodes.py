@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import BindParameter, bindparam, delete, func, literal, select, update
@@ -49,7 +49,10 @@ def hold(db: Db, ids: Iterable[bytes]) -> None:
 
 
 _AS_IS = {"synchronize_session": False}
-"""Rows that a session holds already are not looked up and changed as well."""
+"""Rows that a database session has loaded are not changed in memory as well."""
+
+
+_NODES_THEMSELVES = select(Node).where(Node.id.in_(SOME))
 
 
 def get_all(db: Db, ids: Iterable[bytes]) -> dict[bytes, Node]:
@@ -57,7 +60,7 @@ def get_all(db: Db, ids: Iterable[bytes]) -> dict[bytes, Node]:
     return {
         node.id: node
         for some in helpings(list(ids))
-        for node in db.scalars(select(Node).where(Node.id.in_(some)))
+        for node in db.scalars(_NODES_THEMSELVES, {"some": some})
     }
 
 
@@ -87,19 +90,20 @@ def entries(db: Db, folder: bytes) -> list[FolderEntry]:
     return [FolderEntry(Token(t), NodeId(n), Hash(h)) for t, n, h in rows if t is not None]
 
 
-def index(db: Db, folder: bytes) -> list[bytes]:
-    """Return which manifests a folder has now, in the order of the tokens, in few bytes.
+def index(db: Db, folder: bytes) -> Iterator[bytes]:
+    """Yield the present manifests of a folder in the order of the tokens, in a compact form.
 
-    Each item stands for as many manifests as fit into one message.
+    Each item names as many manifests as fit into one message.
     """
-    pages, page, size = list[bytes](), bytearray(), 0
+    page, size = bytearray(), 0
     for node, manifest, length in db.connection().execute(_INDEX, {"folder": folder}):
         if size + length > PART_BYTES and page:
-            pages.append(bytes(page))
+            yield bytes(page)
             page, size = bytearray(), 0
         page += node + manifest
         size += length
-    return [*pages, bytes(page)] if page else pages
+    if page:
+        yield bytes(page)
 
 
 def indexed(db: Db, page: bytes) -> list[Signed]:
@@ -124,7 +128,7 @@ def indexed(db: Db, page: bytes) -> list[Signed]:
 
 
 def manifests(db: Db, ids: Sequence[bytes], most: int | None = None) -> list[Signed]:
-    """Return the current manifests of nodes, in the order asked for.
+    """Return the current manifests of nodes, in the order of `ids`.
 
     `RemoteProtocolError` if they have more than `most` bytes; no more of them are read.
     """
@@ -133,7 +137,9 @@ def manifests(db: Db, ids: Sequence[bytes], most: int | None = None) -> list[Sig
         found[node] = Signed(payload, signature)
         size += len(payload)
         if most is not None and size > most:
-            raise RemoteProtocolError("More was asked for at once than one answer can hold.")
+            raise RemoteProtocolError(
+                "One answer cannot hold everything that was requested at once."
+            )
     return [found[node] for node in ids if node in found]
 
 
@@ -181,8 +187,15 @@ def signed(state: FolderState | StoredState) -> Signed:
     return Signed(state.payload, state.signature)
 
 
-def put_states(db: Db, states: Sequence[VerifiedState]) -> None:
-    """Store folders' states; each replaces the earlier state of its folder."""
+NO_CHANGE = 0
+"""The number of a state that no session follows: after new keys, all other sessions end."""
+
+
+def put_states(db: Db, states: Sequence[VerifiedState], owner_id: int, change: int) -> None:
+    """Store folders' states; each replaces the earlier state of its folder.
+
+    `change` is the number of the change (`quotas.next_change`).
+    """
     rows: list[dict[str, object]] = [
         {
             "of": state.body.folder,
@@ -191,6 +204,8 @@ def put_states(db: Db, states: Sequence[VerifiedState]) -> None:
             "next_lineage": state.point.next_lineage,
             "payload": state.signed.payload,
             "signature": state.signed.signature,
+            "owner_id": owner_id,
+            "changed": change,
         }
         for state in states
     ]
@@ -230,7 +245,7 @@ def replace_all(
 
 
 def unplace(db: Db, ids: Sequence[bytes]) -> None:
-    """Take nodes out of their folders, so that others can have their names."""
+    """Remove nodes from their folders, so that other nodes can take their names."""
     for some in helpings(ids):
         db.execute(
             update(Node).where(Node.id.in_(some)).values(parent_id=None, token=None),

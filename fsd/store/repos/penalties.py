@@ -46,7 +46,7 @@ def forget(db: Db, lane: Lane) -> None:
 
 
 def forget_user(db: Db, user: str) -> None:
-    """Delete the penalties of all lanes of a name."""
+    """Delete a name's penalties in every lane."""
     db.execute(delete(LoginPenalty).where(LoginPenalty.user == user))
 
 

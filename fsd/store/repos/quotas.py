@@ -14,6 +14,7 @@ from fsd.store.repos.many import SOME, helpings, of_some
 from fsproto.sealed.manifest import NodeKind
 
 _NODES, _BLOBS, _HANDOVERS = table(Node), table(Blob), table(Handover)
+_RESERVATIONS = table(Reservation)
 _AS_IS = {"synchronize_session": False}
 
 
@@ -91,15 +92,19 @@ def get(db: Db, user_id: int) -> Quota | None:
     return db.get(Quota, user_id)
 
 
+_HELD = select(Quota).where(Quota.user_id == bindparam("payer")).with_for_update()
+_HELD = _HELD.execution_options(populate_existing=True)
+
+
 def hold(db: Db, user_id: int) -> Quota | None:
     """Return the quota row in which a user's tree counts, locked until the end of the transaction.
 
     It is locked before any other row, so that no deadlock arises; later reads in the transaction
-    then see the changes of all earlier holders.
+    then see the changes of every earlier holder.
     """
     while True:
         payer = payer_of(db, user_id)
-        row = db.get(Quota, payer, with_for_update=True, populate_existing=True)
+        row = db.scalars(_HELD, {"payer": payer}).one_or_none()
         if payer_of(db, user_id) == payer:  # the tree was not handed over before the lock
             return row
 
@@ -124,6 +129,42 @@ _AN_OWNER = select(_NODES.c.owner_id).where(_NODES.c.id.in_(SOME)).limit(1)
 def owner_of(db: Db, folders: Sequence[bytes]) -> int | None:
     """Return the owner of some folders, who must be the same for all; None if none exists."""
     return next(of_some(db, _AN_OWNER, folders), (None,))[0]
+
+
+# --- changes
+
+
+class Change(NamedTuple):
+    """The last change of the trees in a user's quota."""
+
+    payer_id: int
+    number: int
+
+
+def next_change(row: Quota | None) -> int:
+    """Count a change of folders in a tree whose quota row is locked; return the change's number.
+
+    It is stored with the next change of the row. 0 if the tree has no quota row.
+    """
+    if row is None:
+        return 0
+    row.changes += 1
+    return row.changes
+
+
+def last_change(db: Db, owner_id: int) -> Change:
+    """Return the last change of the trees in whose quota a user's tree counts."""
+    payer_id = payer_of(db, owner_id)
+    return Change(payer_id, last_changes(db, [payer_id]).get(payer_id, 0))
+
+
+def last_changes(db: Db, payers: Sequence[int]) -> dict[int, int]:
+    """Return the number of the last change in the quota of each of some users."""
+    found: dict[int, int] = {}
+    for some in helpings(payers):
+        rows = db.execute(select(Quota.user_id, Quota.changes).where(Quota.user_id.in_(some)))
+        found.update({row.user_id: row.changes for row in rows})
+    return found
 
 
 # --- trees that were handed over
@@ -182,9 +223,12 @@ def reserve(db: Db, row: Reservation) -> None:
     db.merge(row)
 
 
+_SALTS = select(_RESERVATIONS.c.salt).where(_RESERVATIONS.c.user_id == bindparam("uploader"))
+
+
 def salts(db: Db, user_id: int) -> set[bytes]:
     """Return the salts of the blobs for which a user has reservations."""
-    return set(db.scalars(select(Reservation.salt).where(Reservation.user_id == user_id)))
+    return set(db.connection().execute(_SALTS, {"uploader": user_id}).scalars())
 
 
 def release(db: Db, user_id: int, blobs: Iterable[bytes]) -> None:
@@ -203,7 +247,7 @@ def release_line(db: Db, line: bytes, salt: bytes | None = None) -> None:
 
 
 def release_server(db: Db, server: str) -> None:
-    """End the reservations of all connections to one fsd."""
+    """End all reservations of one fsd's connections."""
     db.execute(delete(Reservation).where(Reservation.server == server), execution_options=_AS_IS)
 
 

@@ -19,7 +19,7 @@ _LISTS_AT_ONCE = 8
 """Member lists that are read at a time; one has up to 500 KiB."""
 _NODES, _GRANTS = table(Node), table(Grant)
 _LISTS = table(MemberList)
-# A user who can see a folder can also see the nodes that were removed from it.
+# A user with access to a folder can also see the nodes that were removed from it.
 _ABOVE = func.coalesce(_NODES.c.parent_id, _NODES.c.removed_from).label("above")
 _UP = select(_NODES.c.id, _ABOVE).where(_NODES.c.id.in_(SOME)).cte("up", recursive=True)
 _UP = _UP.union(select(_NODES.c.id, _ABOVE).join(_UP, _NODES.c.id == _UP.c.above))
@@ -61,7 +61,9 @@ def lists(db: Db, nodes: Iterable[bytes], most: int | None = None) -> dict[bytes
             found[row.node_id] = row
             size += len(row.payload)
             if most is not None and size > most:
-                raise RemoteProtocolError("More was asked for at once than one answer can hold.")
+                raise RemoteProtocolError(
+                    "One answer cannot hold everything that was requested at once."
+                )
     return found
 
 
@@ -89,7 +91,7 @@ def lists_for_update(db: Db, nodes: Iterable[bytes]) -> dict[bytes, StoredList]:
 
 
 class Holder(NamedTuple):
-    """A user who is to be a member."""
+    """A user in a new member list."""
 
     user_id: int
     disabled: bool
@@ -163,6 +165,12 @@ def offers(db: Db, user_id: int, owner_id: int) -> int:
     """Return the number of grants of a user on the nodes of an owner."""
     count = select(func.count()).select_from(Grant).join(Node, Node.id == Grant.node_id)
     return db.scalar(count.where(Grant.user_id == user_id, Node.owner_id == owner_id)) or 0
+
+
+def count_to(db: Db, user_id: int) -> int:
+    """Return how many nodes others share with a user."""
+    asked = select(func.count()).select_from(Grant).where(Grant.user_id == user_id)
+    return db.scalar(asked) or 0
 
 
 def block(db: Db, user_id: int, owner_id: int, now_ms: int) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session as Db
 
-from fsd.store.models import Blob, Bundle, Node, Tree, UsedOtp, User
+from fsd.store.models import Blob, Bundle, Node, Tree, UsedOtp, User, table
+from fsproto.sealed.manifest import NodeKind
+
+_BUNDLES = table(Bundle)
 
 APART = 2
 """By how many steps two right codes of one moment may be apart."""
@@ -22,13 +25,18 @@ def name_of(db: Db, user_id: int) -> str:
 
 
 def anybody(db: Db) -> User | None:
-    """Return the user who was added first."""
+    """Return the user with the lowest id."""
     return db.scalar(select(User).order_by(User.id).limit(1))
 
 
 def everybody(db: Db) -> list[User]:
     """Return all users by name."""
     return list(db.scalars(select(User).order_by(User.name)))
+
+
+def names(db: Db) -> list[str]:
+    """Return the names of all users."""
+    return list(db.scalars(select(User.name)))
 
 
 def hold(db: Db, user_id: int) -> User | None:
@@ -53,6 +61,21 @@ def bundle(db: Db, user_id: int) -> Bundle | None:
     """Return a user's current public keys."""
     newest = select(Bundle).where(Bundle.user_id == user_id).order_by(Bundle.version.desc())
     return db.scalar(newest.limit(1))
+
+
+# Built once: every commit runs it, and SQLAlchemy takes longer to build it than to run it.
+_CURRENT_KEY = (
+    select(_BUNDLES.c.ed25519)
+    .where(_BUNDLES.c.user_id == bindparam("of"))
+    .order_by(_BUNDLES.c.version.desc())
+    .limit(1)
+)
+
+
+def current_key(db: Db, user_id: int) -> bytes | None:
+    """Return a user's current identity key (Ed25519, 32 bytes); None without keys."""
+    found: bytes | None = db.connection().execute(_CURRENT_KEY, {"of": user_id}).scalar()
+    return found
 
 
 def latest_bundles(db: Db, user_id: int, most: int) -> list[Bundle | None]:
@@ -112,6 +135,12 @@ def was_used(db: Db, user_id: int, secret_no: int, step: int) -> bool:
 def tree(db: Db, user_id: int) -> Tree | None:
     """Return the root of a user's tree."""
     return db.get(Tree, user_id)
+
+
+def count_files(db: Db) -> int:
+    """Return the number of existing files, whoever owns them."""
+    files = select(func.count()).where(Node.kind == NodeKind.FILE, Node.removed_ms.is_(None))
+    return db.scalar(files) or 0
 
 
 def usage(db: Db, user_id: int) -> tuple[dict[int, int], int]:

@@ -218,16 +218,49 @@ def removed_before(db: Db, time_ms: int) -> list[bytes]:
     return list(db.scalars(old))
 
 
-def drop_removed(db: Db, top: bytes, time_ms: int) -> list[bytes]:
-    """Delete a removed node and everything below it; return its blobs in the blob store.
+class RemovedTop(NamedTuple):
+    """A node that was itself removed; its row is locked."""
 
-    Do nothing if the node was restored in the meantime.
+    id: bytes
+    owner_id: int
+    version: int
+    removed_ms: int | None
+
+    def removed_by(self, time_ms: int) -> bool:
+        """Return whether it was removed at or before a time."""
+        return self.removed_ms is not None and self.removed_ms <= time_ms
+
+
+def hold_removed(db: Db, ids: Sequence[bytes]) -> list[RemovedTop]:
+    """Lock those of the nodes that were themselves removed and are kept."""
+    rows = db.execute(
+        select(Node.id, Node.owner_id, Node.version, Node.removed_ms)
+        .where(Node.id.in_(ids), Node.removed_from.is_not(None))
+        .order_by(Node.id)
+        .with_for_update()
+    )
+    return [RemovedTop(*row) for row in rows]
+
+
+def all_removed(db: Db, tops: Sequence[bytes]) -> list[bytes]:
+    """Return removed nodes with everything below them, and what was removed from there before.
+
+    Without the folders that the latter was removed from, no client could find it any longer.
     """
-    held = db.scalars(select(Node).where(Node.id == top).with_for_update()).first()
-    if held is None or held.removed_ms is None or held.removed_ms > time_ms:
-        return []
-    db.expunge(held)
-    doomed = nodes.below(db, [top])
+    found, level = list[bytes](), list(tops)
+    while level:
+        level = nodes.below(db, level)
+        found += level
+        level = [
+            node
+            for some in helpings(level)
+            for node in db.scalars(select(Node.id).where(Node.removed_from.in_(some)))
+        ]
+    return found
+
+
+def drop_removed(db: Db, doomed: Sequence[bytes]) -> list[bytes]:
+    """Delete removed nodes, with their rows; return their blobs in the blob store."""
     roots = blobs.of_nodes(db, doomed)
     nodes.drop(db, doomed)
     return blobs.drop(db, roots)

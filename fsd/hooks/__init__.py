@@ -1,0 +1,1 @@
+"""Hooks: events of the audit log that a command or a webhook receives."""
